@@ -1,0 +1,203 @@
+/* variant.h - visual autoregressive image generation whose depth is chosen per request.
+ *
+ * The one public header of libvariant. A complete program:
+ *
+ *     #include <stdio.h>
+ *     #include <variant.h>
+ *
+ *     int main(void) {
+ *         variant_error error;
+ *         variant_engine *engine = NULL;
+ *         variant_engine_options options;
+ *         variant_engine_options_init(&options);
+ *         options.model = "models/fashion";
+ *         if (variant_engine_open(&engine, &options, &error) != VARIANT_OK) {
+ *             fprintf(stderr, "%s\n", error.message);
+ *             return 1;
+ *         }
+ *         variant_request request;
+ *         variant_request_init(&request);
+ *         request.class_name = "Sneaker";
+ *         request.depth = 4;    // the late scales run 4 of the layers ...
+ *         request.bridge = 4;   // ... after 4 scales that run all of them
+ *         variant_picture *pictures = NULL;
+ *         variant_status status = variant_generate(engine, &request, &pictures, NULL, &error);
+ *         if (status == VARIANT_OK)
+ *             status = variant_picture_write_png(&pictures[0], "sneaker.png", &error);
+ *         if (status != VARIANT_OK) fprintf(stderr, "%s\n", error.message);
+ *         variant_pictures_free(&pictures, request.count);
+ *         variant_engine_close(&engine);
+ *         return status == VARIANT_OK ? 0 : 1;
+ *     }
+ *
+ * Conventions. Every function that can fail returns a variant_status and, when it is not VARIANT_OK, fills the
+ * caller's variant_error (which may be NULL). Nothing here prints, exits or aborts. x_open(&x, ...) gives an
+ * object that x_close(&x) releases and sets to NULL; closing NULL is allowed. Structs of options are filled
+ * with defaults by their _init function, then changed by the caller; strings in them are borrowed for the
+ * length of the call. An engine is immutable once open and may be shared by threads; each variant_generate
+ * call owns its memory.
+ */
+#ifndef VARIANT_H
+#define VARIANT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define VARIANT_VERSION_MAJOR 0
+#define VARIANT_VERSION_MINOR 1
+#define VARIANT_VERSION_PATCH 0
+
+/* ---- status ------------------------------------------------------------------------------------------- */
+
+/* X(code, number, sentence) */
+#define VARIANT_STATUS_TABLE(X)                                              \
+    X(OK, 0, "success")                                                      \
+    X(E_ARGUMENT, 1, "an argument or option is not valid")                   \
+    X(E_MEMORY, 2, "memory could not be obtained")                           \
+    X(E_IO, 3, "a file could not be opened, read or written")                \
+    X(E_FORMAT, 4, "a file is damaged or not of the format expected")        \
+    X(E_MODEL, 5, "a model's tensors or configuration do not fit")           \
+    X(E_UNSUPPORTED, 6, "not supported by this build or machine")            \
+    X(E_STOPPED, 7, "stopped by the caller")                                 \
+    X(E_MISMATCH, 8, "a result differs from its reference")
+
+typedef enum variant_status {
+#define X(code, number, sentence) VARIANT_##code = number,
+    VARIANT_STATUS_TABLE(X)
+#undef X
+} variant_status;
+
+/* The code's name ("E_MODEL") and its sentence; never NULL. */
+const char *variant_status_name(variant_status status);
+const char *variant_status_sentence(variant_status status);
+
+typedef struct variant_error {
+    variant_status status;
+    char message[512]; /* one line: what, where, what was expected; "" on success */
+} variant_error;
+
+/* "0.1.0" */
+const char *variant_version(void);
+
+#define VARIANT_MAX_SCALES 32
+#define VARIANT_MAX_DEPTHS 16
+
+/* ---- engine: a loaded model ---------------------------------------------------------------------------- */
+
+typedef struct variant_engine variant_engine;
+
+typedef struct variant_engine_options {
+    const char *model;     /* file (safetensors or PyTorch checkpoint) or folder; required */
+    const char *tokenizer; /* the tokenizer's file when it is not in model; NULL */
+    const char *sides;     /* "1,2,3,4": sides of the scales, where no file tells them; NULL */
+    int heads;             /* attention heads, where no file tells them; 0 */
+    const char *backend;   /* "cpu" (default) or "ref", the slow plain-C definition */
+    int threads;           /* 0: one a processor */
+} variant_engine_options;
+
+void variant_engine_options_init(variant_engine_options *options);
+
+/* Loads a tokenizer and a transformer (VAR, arXiv 2404.02905). Weights stay mapped from their file where its bytes can
+ * be used in place: the file must not change while the engine is open. */
+variant_status variant_engine_open(variant_engine **out, const variant_engine_options *options, variant_error *error);
+void variant_engine_close(variant_engine **engine);
+
+typedef struct variant_info {
+    int depth, width, heads;     /* of the transformer: layers, C, attention heads */
+    int codes, latent_dim;       /* codebook: entries and their size */
+    int classes;                 /* labels 0 .. classes - 1 */
+    int scales;                  /* K */
+    int sides[VARIANT_MAX_SCALES]; /* of the token maps */
+    int picture_side, channels;  /* pixels; 1 grey or 3 RGB */
+    bool supernet;               /* trained for several depths (VARiant, arXiv 2511.16546) ... */
+    int bridge;                  /* ... with so many scales at full depth ... */
+    int depth_count, depths[VARIANT_MAX_DEPTHS]; /* ... and these depths after them */
+    const char *hash;            /* 16 hex digits of the weights; lives as long as the engine */
+    const char *kernels;         /* what computes: one line; likewise */
+} variant_info;
+
+void variant_engine_info(const variant_engine *engine, variant_info *out);
+/* Name of a class, or NULL where none is known. */
+const char *variant_engine_class_name(const variant_engine *engine, int label);
+
+/* ---- generation ---------------------------------------------------------------------------------------- */
+
+typedef struct variant_progress {
+    int pictures_done, pictures; /* finished, asked for */
+    int scale, scales;           /* finished in this batch, K */
+} variant_progress;
+
+typedef struct variant_request {
+    const char *class_name; /* a number, a name, "random" (drawn per picture), "all" (one after another) or "uncond" */
+    int count;              /* pictures */
+    int batch;              /* pictures at a time; 0: 8. Results do not depend on it. */
+    uint64_t seed;          /* picture i depends on (seed, first_image + i) alone */
+    int first_image;
+    float cfg_scale;        /* classifier-free guidance t: logits = (1 + t_k) cond - t_k uncond, t_k = t k / (K-1); 0: off */
+    int top_k;              /* 0: off */
+    float top_p;            /* 0 or 1: off */
+    bool greedy;            /* arg max instead of sampling */
+    bool smooth;            /* Gumbel-softmax mixture of codes instead of one code (the original's more_smooth) */
+    int depth;              /* layers of the late scales; 0: all */
+    int bridge;             /* scales at full depth before them; -1: the model's own, or 0.6 K */
+    const char *depths;     /* "16,16,8": layers of every scale; NULL */
+    const char *layers;     /* "equidistant" (default), "rounded", "prefix", "0,3,7" or one list a scale "0-7;0,7"; NULL */
+    bool retain_kv;         /* keep every layer's keys and values to the end (default: released after its last scale) */
+    bool keep_scales;       /* also return the picture after each scale */
+    bool (*progress)(void *user, const variant_progress *at); /* after each scale; false stops with E_STOPPED; NULL */
+    void *user;
+} variant_request;
+
+/* class "random", count 1, seed 0, cfg_scale 1.5, top_k 900, top_p 0.96, full depth. */
+void variant_request_init(variant_request *request);
+
+typedef struct variant_picture {
+    int width, height, channels;
+    uint8_t *pixels; /* (height, width, channels) */
+    int label;
+    int token_count;
+    int32_t *tokens;        /* (L): the token maps, scale after scale */
+    int scale_count;        /* with keep_scales: K, else 0 */
+    uint8_t **scale_pixels; /* the picture after each scale, each like pixels */
+    char *settings;         /* JSON: everything that made this picture */
+} variant_picture;
+
+typedef struct variant_report {
+    double condition_seconds; /* AdaLN vectors, once a batch */
+    double transformer_seconds, sampling_seconds, quantizer_seconds, decoder_seconds;
+    double total_seconds;
+    int scales;
+    double scale_seconds[VARIANT_MAX_SCALES]; /* transformer, summed over batches */
+    int scale_layers[VARIANT_MAX_SCALES];     /* layers run */
+    size_t scale_kv_bytes[VARIANT_MAX_SCALES]; /* held at the end of the scale, for the largest batch */
+    size_t kv_peak_bytes, kv_end_bytes;       /* for the largest batch */
+    size_t arena_peak_bytes;                  /* activations */
+    size_t peak_resident_bytes;               /* of the whole process so far */
+    char depths[VARIANT_MAX_SCALES * 4];      /* "8,8,8,4,4,4" */
+    char warning[256];                        /* "" or one line for the user */
+} variant_report;
+
+/* Makes request->count pictures; *pictures is an array to free with variant_pictures_free. report may be NULL. */
+variant_status variant_generate(const variant_engine *engine, const variant_request *request, variant_picture **pictures,
+                                variant_report *report, variant_error *error);
+void variant_pictures_free(variant_picture **pictures, int count);
+
+/* PNG with the settings as text under the key "variant". The file appears whole or not at all. */
+variant_status variant_picture_write_png(const variant_picture *picture, const char *path, variant_error *error);
+/* The same of the picture after a scale (request.keep_scales). */
+variant_status variant_picture_write_scale_png(const variant_picture *picture, int scale, const char *path,
+                                               variant_error *error);
+/* All pictures on one sheet of `columns` columns; the settings of the first as text. */
+variant_status variant_pictures_write_sheet(const variant_picture *pictures, int count, int columns, int zoom, const char *path,
+                                            variant_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

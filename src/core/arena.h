@@ -1,0 +1,42 @@
+/* arena.h - address space reserved once, carved into buffers by bumping a pointer.
+ *
+ * Reserved memory costs nothing until it is touched, so an arena may be opened larger than what a request
+ * ends up using. Every buffer starts on a 64-byte boundary. Used by models for activations and by the KV cache;
+ * the memory itself comes from a backend (kern/kern.h), which is why the base pointer is handed in. */
+#ifndef VT_CORE_ARENA_H
+#define VT_CORE_ARENA_H
+
+#include "core/status.h"
+
+#define VT_ALIGN 64
+
+typedef struct vt_arena {
+    char *base;
+    size_t capacity; /* bytes reserved */
+    size_t used;     /* bytes handed out */
+    size_t peak;     /* largest `used` since opening */
+    bool exhausted;  /* a take did not fit: sticky until vt_arena_rewind(arena, 0) */
+} vt_arena;
+
+/* Takes over [base, base + capacity); does not own it. */
+void vt_arena_init(vt_arena *arena, void *base, size_t capacity);
+
+/* Bytes `bytes` occupies in an arena: rounded up to VT_ALIGN. */
+size_t vt_arena_size(size_t bytes);
+
+/* bytes of memory, not zeroed (contents after a rewind are stale); NULL and `exhausted` when it does not fit.
+ * Zero bytes give a valid pointer. */
+void *vt_arena_take(vt_arena *arena, size_t bytes);
+
+/* count floats / int32s; the product is checked for overflow. */
+float *vt_arena_floats(vt_arena *arena, size_t count);
+int32_t *vt_arena_ints(vt_arena *arena, size_t count);
+
+/* Gives back everything taken after mark (a former value of `used`). */
+static inline size_t vt_arena_mark(const vt_arena *arena) { return arena->used; }
+void vt_arena_rewind(vt_arena *arena, size_t mark);
+
+/* VARIANT_OK, or E_MEMORY with a line naming `what` when a take failed. */
+variant_status vt_arena_check(const vt_arena *arena, const char *what, variant_error *err);
+
+#endif

@@ -1,0 +1,20 @@
+/* cpu.h - which instruction sets this processor has, found at run time.
+ *
+ * VARIANT_CPU in the environment lowers the answer ("baseline", "avx2", "avx512"), so that tests can run every
+ * path on one machine. */
+#ifndef VT_CORE_CPU_H
+#define VT_CORE_CPU_H
+
+typedef enum vt_isa {
+    VT_ISA_BASELINE = 0, /* whatever the compiler targets by default */
+    VT_ISA_AVX2,         /* AVX2 and FMA */
+    VT_ISA_AVX512,       /* AVX-512 F, BW, DQ, VL */
+    VT_ISA_COUNT
+} vt_isa;
+
+/* Highest level of processor, system and VARIANT_CPU together. */
+vt_isa vt_isa_best(void);
+
+const char *vt_isa_name(vt_isa isa); /* "baseline", "avx2", "avx512" */
+
+#endif

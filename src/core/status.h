@@ -1,0 +1,33 @@
+/* status.h - how every internal function reports failure.
+ *
+ * A function that can fail returns variant_status and takes a `variant_error *err` (may be NULL) as its last
+ * parameter. It reports with vt_fail, and passes a callee's failure on with VT_TRY. */
+#ifndef VT_CORE_STATUS_H
+#define VT_CORE_STATUS_H
+
+#include "variant.h"
+
+/* Fills err (if not NULL) with a printf-style message and returns code. */
+variant_status vt_fail(variant_error *err, variant_status code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Puts "prefix: " before the message already in err; returns the status in err. For callers that know the
+ * file or tensor a deeper message is about. */
+variant_status vt_fail_within(variant_error *err, variant_status code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Returns from the calling function when expression is not VARIANT_OK. Only where nothing needs cleanup. */
+#define VT_TRY(expression)                                    \
+    do {                                                      \
+        variant_status vt_try_ = (expression);                \
+        if (vt_try_ != VARIANT_OK) return vt_try_;            \
+    } while (0)
+
+/* Goes to the `cleanup:` label with the local `status` set when expression is not VARIANT_OK. */
+#define VT_CHECK(expression)                                  \
+    do {                                                      \
+        status = (expression);                                \
+        if (status != VARIANT_OK) goto cleanup;               \
+    } while (0)
+
+#endif

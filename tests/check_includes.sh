@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Fails when a file of src/ includes a folder that lies above it. The arrows, lowest first:
+#   core <- io, kern, supernet;  io, kern <- nn <- tokenizer, transformer <- engine <- train <- cli
+#   supernet <- transformer, engine, train. tokenizer and transformer never include each other.
+# Also: intrinsics only in kern/cpu, each public header compiles alone.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+declare -A may=(
+    [core]="core"
+    [io]="core io"
+    [kern]="core kern"
+    [supernet]="core supernet"
+    [nn]="core io kern nn"
+    [tokenizer]="core io kern nn tokenizer"
+    [transformer]="core io kern nn supernet transformer"
+    [engine]="core io kern nn supernet tokenizer transformer engine"
+    [train]="core io kern nn supernet tokenizer transformer engine train"
+)
+
+failed=0 checked=0
+while IFS=: read -r file _ line; do
+    from=${file#src/}
+    from=${from%%/*}
+    to=$(sed -E 's/.*"([^"/]+)\/.*/\1/' <<<"$line")
+    checked=$((checked + 1))
+    if [ -z "${may[$from]:-}" ]; then
+        echo "$file: folder src/$from has no rule in tests/check_includes.sh"
+        failed=$((failed + 1))
+    elif [[ " ${may[$from]} " != *" $to "* ]]; then
+        echo "$file: src/$from must not include src/$to: $line"
+        failed=$((failed + 1))
+    fi
+done < <(grep -rnE '^#include "[a-z]+/' src --include='*.c' --include='*.h')
+
+while read -r file; do
+    echo "$file: intrinsics belong in src/kern/cpu"
+    failed=$((failed + 1))
+done < <(grep -rlE '#include <(x86intrin|immintrin|arm_neon)\.h>' src cli | grep -v '^src/kern/cpu/' || true)
+
+for header in include/*.h src/*/*.h; do
+    checked=$((checked + 1))
+    if ! ${CC:-cc} -std=gnu17 -D_GNU_SOURCE -Wall -Wextra -Werror -Iinclude -Isrc -fsyntax-only -x c "$header"; then
+        echo "$header: does not compile alone"
+        failed=$((failed + 1))
+    fi
+done
+
+echo "$((checked - failed)) passed, $failed failed"
+[ $failed -eq 0 ]

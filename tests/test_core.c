@@ -1,0 +1,127 @@
+/* test_core.c - status messages, arena, Philox against its published answers, uniformity of draws. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "core/arena.h"
+#include "core/cpu.h"
+#include "core/rng.h"
+#include "core/status.h"
+
+static void status_messages(void **state) {
+    (void)state;
+    variant_error err = {0};
+    assert_int_equal(vt_fail(&err, VARIANT_E_IO, "%s: %d bytes", "a", 7), VARIANT_E_IO);
+    assert_string_equal(err.message, "a: 7 bytes");
+    vt_fail_within(&err, VARIANT_E_MODEL, "model %s", "m");
+    assert_string_equal(err.message, "model m: a: 7 bytes");
+    assert_int_equal(err.status, VARIANT_E_MODEL);
+    char longer[600];
+    memset(longer, 'x', sizeof longer);
+    longer[599] = '\0';
+    vt_fail(&err, VARIANT_E_IO, "%s", longer);
+    vt_fail_within(&err, VARIANT_E_IO, "%s", longer); /* neither overruns */
+    assert_int_equal(strlen(err.message), sizeof err.message - 1);
+    assert_int_equal(vt_fail(NULL, VARIANT_E_IO, "x"), VARIANT_E_IO);
+    assert_string_equal(variant_status_name(VARIANT_E_MODEL), "E_MODEL");
+    assert_string_equal(variant_status_name((variant_status)99), "E_UNKNOWN");
+    assert_string_equal(variant_version(), "0.1.0");
+}
+
+static void arena_carves(void **state) {
+    (void)state;
+    _Alignas(64) static char memory[1024];
+    vt_arena arena;
+    vt_arena_init(&arena, memory, sizeof memory);
+    assert_ptr_equal(vt_arena_take(&arena, 1), memory);
+    assert_ptr_equal(vt_arena_floats(&arena, 16), memory + 64);
+    size_t mark = vt_arena_mark(&arena);
+    assert_ptr_equal(vt_arena_ints(&arena, 17), memory + 128);
+    assert_int_equal(arena.used, 256);
+    vt_arena_rewind(&arena, mark);
+    assert_int_equal(arena.used, 128);
+    assert_int_equal(arena.peak, 256);
+    assert_null(vt_arena_take(&arena, 1000));
+    assert_null(vt_arena_take(&arena, 1)); /* exhaustion sticks, so one check at the end is enough */
+    variant_error err;
+    assert_int_equal(vt_arena_check(&arena, "a test", &err), VARIANT_E_MEMORY);
+    vt_arena_rewind(&arena, 0);
+    assert_non_null(vt_arena_take(&arena, 1024));
+    vt_arena_rewind(&arena, 0);
+    assert_null(vt_arena_floats(&arena, SIZE_MAX / 2)); /* the product would wrap */
+}
+
+/* Known answers of the Random123 distribution. */
+static void philox_known_answers(void **state) {
+    (void)state;
+    static const struct {
+        uint32_t counter[4];
+        uint64_t key;
+        uint32_t want[4];
+    } cases[] = {
+        {{0, 0, 0, 0}, 0, {0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}},
+        {{~0u, ~0u, ~0u, ~0u}, UINT64_MAX, {0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}},
+        {{0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344},
+         0x299f31d0a4093822u,
+         {0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; ++i) {
+        uint32_t got[4];
+        vt_philox(cases[i].key, cases[i].counter, got);
+        assert_memory_equal(got, cases[i].want, sizeof got);
+    }
+}
+
+static void draws_are_what_they_say(void **state) {
+    (void)state;
+    double sum = 0, squares = 0;
+    static float normal[20001];
+    for (uint32_t i = 0; i < 20000; ++i) {
+        double u = vt_uniform(7, VT_RNG_SAMPLE, i, 0, 0);
+        assert_true(u >= 0.0 && u < 1.0);
+        sum += u;
+    }
+    assert_float_equal(sum / 20000, 0.5, 0.01);
+    vt_normal_fill(normal, 20001, 7, 3);
+    sum = 0;
+    for (int i = 0; i < 20001; ++i) {
+        sum += normal[i];
+        squares += (double)normal[i] * normal[i];
+    }
+    assert_float_equal(sum / 20001, 0.0, 0.03);
+    assert_float_equal(squares / 20001, 1.0, 0.05);
+    uint32_t order[1000], seen[1000] = {0};
+    vt_permutation(order, 1000, 7, 1);
+    int moved = 0;
+    for (uint32_t i = 0; i < 1000; ++i) {
+        seen[order[i]]++;
+        moved += order[i] != i;
+    }
+    for (int i = 0; i < 1000; ++i) assert_int_equal(seen[i], 1);
+    assert_true(moved > 900);
+}
+
+static void cpu_level_can_be_lowered(void **state) {
+    (void)state;
+    unsetenv("VARIANT_CPU");
+    vt_isa best = vt_isa_best();
+    setenv("VARIANT_CPU", "baseline", 1);
+    assert_int_equal(vt_isa_best(), VT_ISA_BASELINE);
+    setenv("VARIANT_CPU", "no such thing", 1);
+    assert_int_equal(vt_isa_best(), best);
+    unsetenv("VARIANT_CPU");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(status_messages),          cmocka_unit_test(arena_carves),
+        cmocka_unit_test(philox_known_answers),     cmocka_unit_test(draws_are_what_they_say),
+        cmocka_unit_test(cpu_level_can_be_lowered),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
