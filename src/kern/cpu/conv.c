@@ -1,0 +1,324 @@
+/* conv.c - convolutions of the cpu backend as products over rows of patches, and their backward.
+ *
+ * Called through the table (filled in pictures.c). A picture is cut into blocks of up to BLOCK
+ * output pixels; one thread copies a block's patches into its slot of the workspace (never a whole
+ * picture's, so that the patches stay in its cache) and multiplies them by the kernel with one
+ * product. NHWC makes that copy cheap: the taps of one kernel row are neighbours in memory. A 1x1
+ * convolution multiplies the picture in place.
+ *
+ * Blocks are cut by sizes alone and never span two pictures (except in conv_dw, which sums over
+ * pictures), so a picture's result depends neither on its batch nor on the thread count. */
+#include "kern/cpu/conv.h"
+
+#include "kern/cpu/blas.h"
+#include "kern/cpu/cpu.h"
+#include "kern/weight.h"
+
+#include <omp.h>
+#include <string.h>
+
+enum {
+    BLOCK = 256, /* output pixels a product, at most */
+    /* Small maps have many channels and few blocks. From WIDE output channels on a block is halved,
+     * and a picture of few blocks is cut into tiles of WIDE_TILE channels, to feed the threads. */
+    WIDE = 256,
+    WIDE_TILE = 320,
+    CHUNKS = 8,         /* partial sums conv_dw keeps, at most; with fewer its output is cut too: */
+    CHANNEL_TILE = 128, /* output channels a task there */
+    STRIP = 64          /* channels whose bias gradients are summed at a time */
+};
+#define PARTIAL_FLOATS ((size_t)1 << 22) /* what conv_dw's partial sums may take together */
+
+/* Where the patches of an output come from. `x` may be another convolution's dy. */
+typedef struct patch_map {
+    const float *x;
+    int in_h, in_w, out_h, out_w, kernel, stride, pad_top, pad_left;
+    size_t in_c;
+} patch_map;
+
+static size_t smaller(size_t a, size_t b) {
+    return a < b ? a : b;
+}
+
+static size_t larger(size_t a, size_t b) {
+    return a > b ? a : b;
+}
+
+static size_t whole_lines(size_t floats) {
+    return (floats + 15) / 16 * 16;
+}
+
+static size_t in_pixels(const vt_conv *a) {
+    return (size_t)a->in_h * (size_t)a->in_w;
+}
+
+static size_t out_pixels(const vt_conv *a) {
+    return (size_t)a->out_h * (size_t)a->out_w;
+}
+
+static size_t taps(const vt_conv *a) {
+    return (size_t)a->kernel * (size_t)a->kernel;
+}
+
+/* A patch is the pixel itself. */
+static bool is_pointwise(const vt_conv *a) {
+    return a->kernel == 1 && a->stride == 1 && a->pad_top == 0 && a->pad_left == 0 &&
+           a->in_h == a->out_h && a->in_w == a->out_w;
+}
+
+static size_t slot_floats(const vt_conv *a) {
+    if (is_pointwise(a)) return 0;
+    size_t pixels = smaller(BLOCK, larger(in_pixels(a), (size_t)a->groups * out_pixels(a)));
+    return whole_lines(pixels * taps(a) * larger((size_t)a->in_c, (size_t)a->out_c));
+}
+
+static size_t kernel_floats(const vt_conv *a) {
+    return (size_t)a->out_c * taps(a) * (size_t)a->in_c;
+}
+
+/* One of conv_dw's partial sums: dw, then db. */
+static size_t partial_floats(const vt_conv *a) {
+    return whole_lines(kernel_floats(a)) + whole_lines((size_t)a->out_c);
+}
+
+static size_t partial_count(const vt_conv *a) {
+    size_t most = smaller(CHUNKS, PARTIAL_FLOATS / partial_floats(a));
+    return smaller(larger(most, 1), larger((size_t)a->groups, 1));
+}
+
+size_t vt_cpu_conv_workspace(const vt_kern *kern, const vt_conv *a) {
+    size_t flipped =
+        whole_lines(kernel_floats(a)); /* conv_dx; not at the same time as the partial sums */
+    return (size_t)kern->threads * slot_floats(a) +
+           larger(flipped, partial_count(a) * partial_floats(a));
+}
+
+static patch_map forward_map(const vt_conv *a) {
+    return (patch_map){.x = a->x,
+                       .in_h = a->in_h,
+                       .in_w = a->in_w,
+                       .out_h = a->out_h,
+                       .out_w = a->out_w,
+                       .kernel = a->kernel,
+                       .stride = a->stride,
+                       .pad_top = a->pad_top,
+                       .pad_left = a->pad_left,
+                       .in_c = (size_t)a->in_c};
+}
+
+/* One kernel row of one patch: `kernel` pixels from (iy, ix) on, zeros where the padding is. */
+static void copy_patch_row(const patch_map *m, float *to, const float *picture, int iy, int ix) {
+    size_t c = m->in_c;
+    int low = ix < 0 ? -ix : 0, high = m->in_w - ix;
+    if (low > m->kernel) low = m->kernel;
+    if (high > m->kernel) high = m->kernel;
+    if (iy < 0 || iy >= m->in_h || high <= low) {
+        memset(to, 0, (size_t)m->kernel * c * sizeof *to);
+        return;
+    }
+    const float *from = picture + ((size_t)iy * (size_t)m->in_w + (size_t)(ix + low)) * c;
+    if (low > 0) memset(to, 0, (size_t)low * c * sizeof *to);
+    memcpy(to + (size_t)low * c, from, (size_t)(high - low) * c * sizeof *to);
+    if (high < m->kernel)
+        memset(to + (size_t)high * c, 0, (size_t)(m->kernel - high) * c * sizeof *to);
+}
+
+/* Patches of the output pixels [first, first + count), counted through all pictures. */
+static void copy_patches(const patch_map *m, float *to, size_t first, size_t count) {
+    size_t picture = (size_t)m->in_h * (size_t)m->in_w * m->in_c;
+    size_t line = first / (size_t)m->out_w, row = (size_t)m->kernel * m->in_c;
+    int ox = (int)(first % (size_t)m->out_w), oy = (int)(line % (size_t)m->out_h);
+    const float *x = m->x + line / (size_t)m->out_h * picture;
+    for (size_t p = 0; p < count; p++) {
+        int iy = oy * m->stride - m->pad_top, ix = ox * m->stride - m->pad_left;
+        for (int ky = 0; ky < m->kernel; ky++, to += row) copy_patch_row(m, to, x, iy + ky, ix);
+        if (++ox < m->out_w) continue;
+        ox = 0;
+        if (++oy < m->out_h) continue;
+        oy = 0;
+        x += picture;
+    }
+}
+
+/* y (groups, out pixels, n) = bias + patches W^T, W (n, k); += when accumulate. `slots` NULL: x
+ * holds the patches. */
+static void multiply_patches(const vt_kern *kern, const patch_map *m, int groups, const float *w,
+                             const float *bias, int n, float *y, bool accumulate, float *slots,
+                             size_t slot) {
+    size_t pixels = (size_t)m->out_h * (size_t)m->out_w, width = (size_t)n;
+    size_t k = (size_t)m->kernel * (size_t)m->kernel * m->in_c;
+    int64_t blocks = vt_cpu_pieces((int64_t)pixels, n < WIDE ? BLOCK : BLOCK / 2);
+    int64_t tiles = blocks <= 4 ? vt_cpu_pieces(n, WIDE_TILE) : 1, tasks = groups * blocks * tiles;
+#pragma omp parallel for num_threads(kern->threads) schedule(dynamic) if (tasks > 1)
+    for (int64_t task = 0; task < tasks; task++) {
+        int64_t tile = task % tiles, block = task / tiles % blocks;
+        size_t begin = (size_t)vt_cpu_piece_begin((int64_t)pixels, blocks, 1, block);
+        size_t end = (size_t)vt_cpu_piece_begin((int64_t)pixels, blocks, 1, block + 1);
+        size_t channel = (size_t)vt_cpu_piece_begin(n, tiles, 16, tile);
+        size_t channels = (size_t)vt_cpu_piece_begin(n, tiles, 16, tile + 1) - channel;
+        size_t first = (size_t)(task / tiles / blocks) * pixels + begin, count = end - begin;
+        const float *from = m->x + first * k;
+        float *to = y + first * width + channel;
+        if (slots) {
+            float *patches = slots + (size_t)omp_get_thread_num() * slot;
+            copy_patches(m, patches, first, count);
+            from = patches;
+        }
+        for (size_t p = 0; bias && p < count; p++)
+            memcpy(to + p * width, bias + channel, channels * sizeof *to);
+        vt_cpu_sgemm(CblasNoTrans, CblasTrans, (int)count, (int)channels, (int)k, 1, from, (int)k,
+                 w + channel * k, (int)k, bias || accumulate ? 1 : 0, to, n);
+    }
+}
+
+void vt_cpu_conv(vt_kern *kern, const vt_conv *a) {
+    patch_map map = forward_map(a);
+    multiply_patches(kern, &map, a->groups, a->w->w, a->bias, a->out_c, a->y, false,
+                     is_pointwise(a) ? NULL : a->workspace, slot_floats(a));
+}
+
+/* The kernel (O, kh, kw, I) turned by 180 degrees with its channels exchanged: (I, kh, kw, O). */
+static void flip_kernel(const vt_kern *kern, const vt_conv *a, float *flipped) {
+    size_t n = (size_t)a->out_c, in_c = (size_t)a->in_c, count = taps(a);
+    const float *w = a->w->w;
+#pragma omp parallel for num_threads(kern->threads) if (kernel_floats(a) > VT_CPU_PARALLEL_MIN)
+    for (size_t i = 0; i < in_c; i++)
+        for (size_t t = 0; t < count; t++)
+            for (size_t o = 0; o < n; o++)
+                flipped[(i * count + count - 1 - t) * n + o] = w[(o * count + t) * in_c + i];
+}
+
+/* Stride 1: dx is a convolution of dy with the flipped kernel. */
+static void conv_dx_flipped(vt_kern *kern, const vt_conv *a, const float *dy, float *dx,
+                            bool accumulate) {
+    float *flipped = a->workspace + (size_t)kern->threads * slot_floats(a);
+    patch_map map = {.x = dy,
+                     .in_h = a->out_h,
+                     .in_w = a->out_w,
+                     .out_h = a->in_h,
+                     .out_w = a->in_w,
+                     .kernel = a->kernel,
+                     .stride = 1,
+                     .pad_top = a->kernel - 1 - a->pad_top,
+                     .pad_left = a->kernel - 1 - a->pad_left,
+                     .in_c = (size_t)a->out_c};
+    flip_kernel(kern, a, flipped);
+    multiply_patches(kern, &map, a->groups, flipped, NULL, a->in_c, dx, accumulate,
+                     is_pointwise(a) ? NULL : a->workspace, slot_floats(a));
+}
+
+static void add_run(float *restrict to, const float *restrict from, size_t n) {
+#pragma omp simd
+    for (size_t i = 0; i < n; i++) to[i] += from[i];
+}
+
+/* The opposite of copy_patches inside one picture: adds the gradients of patches to the pixels they
+ * came from. */
+static void add_patches(const vt_conv *a, float *picture, const float *from, size_t first,
+                        size_t count) {
+    size_t c = (size_t)a->in_c;
+    for (size_t p = first; p < first + count; p++) {
+        int iy = (int)(p / (size_t)a->out_w) * a->stride - a->pad_top;
+        int ix = (int)(p % (size_t)a->out_w) * a->stride - a->pad_left;
+        int low = ix < 0 ? -ix : 0, high = a->in_w - ix < a->kernel ? a->in_w - ix : a->kernel;
+        for (int ky = 0; ky < a->kernel; ky++, iy++, from += (size_t)a->kernel * c) {
+            if (iy < 0 || iy >= a->in_h || high <= low) continue;
+            float *to = picture + ((size_t)iy * (size_t)a->in_w + (size_t)(ix + low)) * c;
+            add_run(to, from + (size_t)low * c, (size_t)(high - low) * c);
+        }
+    }
+}
+
+/* Any stride: the gradients of the patches, dy W, added up picture by picture, since patches
+ * overlap. */
+static void conv_dx_scattered(vt_kern *kern, const vt_conv *a, const float *dy, float *dx,
+                              bool accumulate) {
+    size_t pixels = out_pixels(a), slot = slot_floats(a), picture = in_pixels(a) * (size_t)a->in_c;
+    int k = (int)(taps(a) * (size_t)a->in_c), n = a->out_c;
+#pragma omp parallel for num_threads(kern->threads) schedule(dynamic) if (a->groups > 1)
+    for (int g = 0; g < a->groups; g++) {
+        float *to = dx + (size_t)g * picture,
+              *patches = a->workspace + (size_t)omp_get_thread_num() * slot;
+        if (!accumulate) memset(to, 0, picture * sizeof *to);
+        for (size_t first = 0; first < pixels; first += BLOCK) {
+            size_t count = smaller(BLOCK, pixels - first);
+            vt_cpu_sgemm(CblasNoTrans, CblasNoTrans, (int)count, k, n, 1,
+                     dy + ((size_t)g * pixels + first) * (size_t)n, n, a->w->w, k, 0, patches, k);
+            add_patches(a, to, patches, first, count);
+        }
+    }
+}
+
+void vt_cpu_conv_dx(vt_kern *kern, const vt_conv *a, const float *dy, float *dx, bool accumulate) {
+    if (a->stride == 1)
+        conv_dx_flipped(kern, a, dy, dx, accumulate);
+    else
+        conv_dx_scattered(kern, a, dy, dx, accumulate);
+}
+
+/* Adds the sums of `count` rows of dy (at stride out_c) to db, channels [0, width). */
+static void add_bias_sums(const vt_kern *kern, float *db, const float *dy, size_t stride,
+                          size_t count, size_t width) {
+    for (size_t c = 0; c < width; c += STRIP) {
+        double sums[STRIP] = {0};
+        size_t strip = smaller(STRIP, width - c);
+        vt_cpu_loops(kern)->column_sums(sums, dy + c, stride, (int)count, (int)strip);
+        for (size_t i = 0; i < strip; i++) db[c + i] += (float)sums[i];
+    }
+}
+
+/* Partial sums of one run of pictures and of output channels [channel, channel + width): dy^T
+ * patches. */
+static void sum_kernel_gradient(const vt_kern *kern, const vt_conv *a, const float *dy, float *dw,
+                                float *db, size_t first, size_t end, size_t width, float *patches) {
+    patch_map map = forward_map(a);
+    int k = (int)(taps(a) * (size_t)a->in_c);
+    bool begun = false;
+    for (size_t c = 0; c < width; c++) db[c] = 0;
+    for (; first < end; begun = true) {
+        size_t count = smaller(BLOCK, end - first);
+        const float *from = a->x + first * (size_t)k, *d = dy + first * (size_t)a->out_c;
+        if (patches) {
+            copy_patches(&map, patches, first, count);
+            from = patches;
+        }
+        vt_cpu_sgemm(CblasTrans, CblasNoTrans, (int)width, k, (int)count, 1, d, a->out_c, from, k,
+                 begun ? 1 : 0, dw, k);
+        add_bias_sums(kern, db, d, (size_t)a->out_c, count, width);
+        first += count;
+    }
+}
+
+void vt_cpu_conv_dw(vt_kern *kern, const vt_conv *a, const float *dy, float *dw, float *db) {
+    if (a->groups <= 0) return;
+    size_t slot = slot_floats(a), floats = kernel_floats(a), partial = partial_floats(a);
+    size_t pixels = out_pixels(a), k = taps(a) * (size_t)a->in_c, out_c = (size_t)a->out_c;
+    int64_t chunks = (int64_t)partial_count(a);
+    int64_t tiles = chunks < CHUNKS ? vt_cpu_pieces(a->out_c, CHANNEL_TILE) : 1;
+    float *partials = a->workspace + (size_t)kern->threads * slot;
+
+#pragma omp parallel for num_threads(kern->threads) schedule(dynamic) if (chunks * tiles > 1)
+    for (int64_t task = 0; task < chunks * tiles; task++) {
+        int64_t chunk = task / tiles, tile = task % tiles;
+        size_t first = (size_t)vt_cpu_piece_begin(a->groups, chunks, 1, chunk) * pixels;
+        size_t end = (size_t)vt_cpu_piece_begin(a->groups, chunks, 1, chunk + 1) * pixels;
+        size_t channel = (size_t)vt_cpu_piece_begin(a->out_c, tiles, 1, tile);
+        size_t width = (size_t)vt_cpu_piece_begin(a->out_c, tiles, 1, tile + 1) - channel;
+        float *sum = partials + (size_t)chunk * partial;
+        float *patches =
+            is_pointwise(a) ? NULL : a->workspace + (size_t)omp_get_thread_num() * slot;
+        sum_kernel_gradient(kern, a, dy + channel, sum + channel * k,
+                            sum + whole_lines(floats) + channel, first, end, width, patches);
+    }
+
+    int64_t pieces = vt_cpu_pieces((int64_t)floats, VT_CPU_PARALLEL_MIN);
+#pragma omp parallel for num_threads(kern->threads) if (pieces > 1)
+    for (int64_t piece = 0; piece < pieces; piece++) {
+        size_t begin = (size_t)vt_cpu_piece_begin((int64_t)floats, pieces, 16, piece);
+        size_t end = (size_t)vt_cpu_piece_begin((int64_t)floats, pieces, 16, piece + 1);
+        for (int64_t c = 0; c < chunks; c++)
+            add_run(dw + begin, partials + (size_t)c * partial + begin, end - begin);
+    }
+    for (int64_t c = 0; db && c < chunks; c++)
+        add_run(db, partials + (size_t)c * partial + whole_lines(floats), out_c);
+}

@@ -1,0 +1,64 @@
+/* cpu.c - opens the cpu backend: ref's table, then every entry that has a faster twin here. */
+#include "kern/cpu/cpu.h"
+
+#include "core/cpu.h"
+
+#include <cblas.h>
+#include <omp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void cpu_close(vt_kern *kern) {
+    free((vt_cpu *)kern);
+}
+
+static const vt_loops *loops_for(vt_isa isa) {
+#if defined(__x86_64__)
+    if (isa == VT_ISA_AVX512) return &vt_loops_avx512;
+    if (isa == VT_ISA_AVX2) return &vt_loops_avx2;
+#endif
+    (void)isa;
+    return &vt_loops_baseline;
+}
+
+/* "OpenBLAS 0.3.21 Cooperlake, loops avx512, 2 threads". The configuration string opens with name
+ * and version. */
+static void describe(vt_cpu *cpu) {
+    char blas[32] = {0};
+    const char *config = openblas_get_config();
+    const char *name_end = strchr(config, ' ');
+    const char *version_end = name_end ? strchr(name_end + 1, ' ') : NULL;
+    size_t length = version_end ? (size_t)(version_end - config) : strlen(config);
+    memcpy(blas, config, length < sizeof blas ? length : sizeof blas - 1);
+    snprintf(cpu->text, sizeof cpu->text, "%s %s, loops %s, %d thread%s", blas,
+             openblas_get_corename(), cpu->loops->name, cpu->kern.threads,
+             cpu->kern.threads == 1 ? "" : "s");
+    cpu->kern.details = cpu->text;
+}
+
+variant_status vt_cpu_open(vt_kern **out, int threads, variant_error *err) {
+    *out = NULL;
+    const int default_threads = omp_get_max_threads();
+    vt_cpu *cpu = calloc(1, sizeof *cpu);
+    if (!cpu) return vt_fail(err, VARIANT_E_MEMORY, "kern: out of memory for the cpu backend");
+    vt_kern *kern = &cpu->kern;
+    vt_kern_ref_fill(kern);
+    kern->name = "cpu";
+    kern->threads = threads > 0 ? threads : default_threads;
+    kern->close = cpu_close;
+    cpu->loops = loops_for(vt_isa_best());
+    /* Threads are ours: BLAS is called from inside parallel regions, a tile at a time. Its OpenMP
+     * flavour also lowers OpenMP's own default, which belongs to the program: put it back. */
+    openblas_set_num_threads(1);
+    omp_set_num_threads(default_threads);
+    vt_cpu_fill_products(kern);
+    vt_cpu_fill_elementwise(kern);
+    vt_cpu_fill_rows(kern);
+    vt_cpu_fill_transformer(kern);
+    vt_cpu_fill_attention(kern);
+    vt_cpu_fill_pictures(kern);
+    describe(cpu);
+    *out = kern;
+    return VARIANT_OK;
+}

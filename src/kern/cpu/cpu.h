@@ -1,0 +1,49 @@
+/* cpu.h - the cpu backend's own state and parts: float32 products by single-threaded BLAS calls on
+ * fixed tiles of the output, vectorised loops chosen by instruction set, OpenMP across tiles.
+ *
+ * The rule every part keeps: work is cut by sizes alone, never by the thread count, and each piece
+ * is computed by one thread in a fixed order. So 1 thread and 64 threads give the same bits. */
+#ifndef VT_KERN_CPU_CPU_H
+#define VT_KERN_CPU_CPU_H
+
+#include "kern/cpu/isa/loops.h"
+#include "kern/kern.h"
+
+typedef struct vt_cpu {
+    vt_kern kern; /* first: a vt_kern of this backend is a vt_cpu */
+    const vt_loops *loops;
+    const struct vt_picture_loops
+        *picture_loops; /* set by vt_cpu_fill_pictures, of the same instruction set */
+    char text[160];     /* what kern.details points to */
+} vt_cpu;
+
+static inline const vt_loops *vt_cpu_loops(const vt_kern *kern) {
+    return ((const vt_cpu *)kern)->loops;
+}
+
+/* Pieces that `total` items are cut into, at most `most` items each (0 pieces for none), and where
+ * piece i begins; piece i ends where i + 1 begins. Pieces are equal up to one unit of `unit` items.
+ */
+static inline int64_t vt_cpu_pieces(int64_t total, int64_t most) {
+    return (total + most - 1) / most;
+}
+
+static inline int64_t vt_cpu_piece_begin(int64_t total, int64_t pieces, int64_t unit, int64_t i) {
+    int64_t units = (total + unit - 1) / unit;
+    int64_t at = units * i / pieces * unit;
+    return at < total ? at : total;
+}
+
+/* Below this many floats touched a parallel region costs more than it gives. */
+#define VT_CPU_PARALLEL_MIN 32768
+
+variant_status vt_cpu_open(vt_kern **out, int threads, variant_error *err);
+
+void vt_cpu_fill_products(vt_kern *kern);
+void vt_cpu_fill_elementwise(vt_kern *kern);
+void vt_cpu_fill_rows(vt_kern *kern);
+void vt_cpu_fill_transformer(vt_kern *kern);
+void vt_cpu_fill_attention(vt_kern *kern);
+void vt_cpu_fill_pictures(vt_kern *kern);
+
+#endif

@@ -1,0 +1,218 @@
+/* transformer.c - modulated norm, gates, the q/k/v split and the loss: forward over rows in
+ * parallel; gradients of things shared by rows (modulation, biases, scales) over strips of columns,
+ * rows in order inside a strip. */
+#include "kern/cpu/cpu.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { STRIP = 64 };
+
+static bool large(int64_t rows, int64_t width) {
+    return rows * width > VT_CPU_PARALLEL_MIN / 4;
+}
+
+static void norm_modulate(vt_kern *kern, const vt_norm_modulate *a) {
+    const vt_loops *loops = vt_cpu_loops(kern);
+    int64_t all = (int64_t)a->groups * a->rows, width = a->width;
+#pragma omp parallel for schedule(static) num_threads(kern->threads) if (large(all, width))
+    for (int64_t r = 0; r < all; ++r) {
+        size_t mod = (size_t)(r / a->rows) * a->mod_stride;
+        float mean, rstd;
+        loops->norm_modulate(a->y + r * width, a->x + r * width, a->scale + mod, a->shift + mod,
+                             a->width, a->eps, &mean, &rstd);
+        if (a->mean) a->mean[r] = mean;
+        if (a->rstd) a->rstd[r] = rstd;
+    }
+}
+
+/* Tasks of a gradient (groups, width) that rows are summed into. Groups are tasks of their own
+ * unless they share numbers (a modulation stride below the width): then one task walks them all in
+ * order. */
+typedef struct strips {
+    int64_t tasks, per_group, groups_per_task;
+} strips;
+
+static strips strips_of(int groups, int width, size_t mod_stride) {
+    bool shared = mod_stride < (size_t)width;
+    strips s = {.per_group = vt_cpu_pieces(width, STRIP), .groups_per_task = shared ? groups : 1};
+    s.tasks = shared ? s.per_group : s.per_group * groups;
+    return s;
+}
+
+static void norm_modulate_dx(vt_kern *kern, const vt_norm_modulate_grad *a) {
+    const vt_loops *loops = vt_cpu_loops(kern);
+    const vt_norm_modulate *f = &a->forward;
+    int64_t all = (int64_t)f->groups * f->rows, width = f->width;
+    const strips s = strips_of(f->groups, f->width, f->mod_stride);
+#pragma omp parallel num_threads(kern->threads) if (large(all, width))
+    {
+#pragma omp for schedule(static) nowait
+        for (int64_t r = 0; r < all; ++r) {
+            const vt_loops_norm_dx row = {.dx = a->dx + r * width,
+                                          .x = f->x + r * width,
+                                          .dy = a->dy + r * width,
+                                          .scale = f->scale + (size_t)(r / f->rows) * f->mod_stride,
+                                          .mean = f->mean[r],
+                                          .rstd = f->rstd[r]};
+            loops->norm_modulate_dx(&row, f->width);
+        }
+#pragma omp for schedule(static)
+        for (int64_t i = 0; i < s.tasks; ++i) {
+            int64_t begin = i % s.per_group * STRIP, first = i / s.per_group * s.groups_per_task;
+            int count = (int)(width - begin < STRIP ? width - begin : STRIP);
+            for (int64_t g = first; g < first + s.groups_per_task; ++g) {
+                float dscale[STRIP] = {0}, dshift[STRIP] = {0};
+                int64_t row = g * f->rows, at = row * width + begin;
+                loops->norm_columns(dscale, dshift, f->x + at, a->dy + at, (size_t)width,
+                                    f->mean + row, f->rstd + row, f->rows, count);
+                size_t mod = (size_t)g * f->mod_stride + (size_t)begin;
+                loops->add(a->dscale + mod, dscale, (size_t)count);
+                loops->add(a->dshift + mod, dshift, (size_t)count);
+            }
+        }
+    }
+}
+
+static void gate_add(vt_kern *kern, float *x, const float *h, const float *gamma, size_t mod_stride,
+                     int groups, int rows, int width) {
+    const vt_loops *loops = vt_cpu_loops(kern);
+    int64_t all = (int64_t)groups * rows;
+#pragma omp parallel for schedule(static) num_threads(kern->threads) if (large(all, width))
+    for (int64_t r = 0; r < all; ++r)
+        loops->add_scaled(x + r * width, h + r * width, gamma + (size_t)(r / rows) * mod_stride,
+                          (size_t)width);
+}
+
+static void gate_add_dx(vt_kern *kern, float *dh, float *dgamma, const float *dx, const float *h,
+                        const float *gamma, size_t mod_stride, int groups, int rows, int width) {
+    const vt_loops *loops = vt_cpu_loops(kern);
+    const strips s = strips_of(groups, width, mod_stride);
+#pragma omp parallel for schedule(static)                                                          \
+    num_threads(kern->threads) if (large((int64_t)groups * rows, width))
+    for (int64_t i = 0; i < s.tasks; ++i) {
+        int64_t begin = i % s.per_group * STRIP, first = i / s.per_group * s.groups_per_task;
+        int count = (int)(width - begin < STRIP ? width - begin : STRIP);
+        for (int64_t g = first; g < first + s.groups_per_task; ++g) {
+            float sums[STRIP] = {0};
+            int64_t at = g * rows * width + begin;
+            size_t mod = (size_t)g * mod_stride + (size_t)begin;
+            loops->gate_columns(dh + at, sums, dx + at, h + at, gamma + mod, (size_t)width, rows,
+                                count);
+            loops->add(dgamma + mod, sums, (size_t)count);
+        }
+    }
+}
+
+static const float qk_least_norm = 1e-12f;
+static const float qk_most_log_scale = 4.605170186f; /* ln 100 */
+
+static float qk_scale(const float *scale_mul, int head) {
+    float most = scale_mul[head] < qk_most_log_scale ? scale_mul[head] : qk_most_log_scale;
+    return (float)exp((double)most);
+}
+
+/* x = s x / max(|x|, least), from x (may be y). */
+static void unit(const vt_loops *loops, float *y, const float *x, float s, size_t n) {
+    float length = sqrtf(loops->dot(x, x, n));
+    loops->scale(y, x, s / (length > qk_least_norm ? length : qk_least_norm), n);
+}
+
+static void qkv_split(vt_kern *kern, const vt_qkv *a) {
+    const vt_loops *loops = vt_cpu_loops(kern);
+    size_t head_dim = (size_t)a->head_dim, width = (size_t)a->heads * head_dim;
+    int64_t all = (int64_t)a->groups * a->rows;
+#pragma omp parallel for schedule(static) num_threads(kern->threads) if (large(all, (int64_t)width))
+    for (int64_t r = 0; r < all; ++r) {
+        size_t kv =
+            (size_t)(r / a->rows) * a->kv_group_stride + (size_t)(r % a->rows) * a->kv_stride;
+        const float *x = a->qkv + (size_t)r * 3 * width;
+        float *q = a->q + (size_t)r * width, *k = a->k + kv;
+        loops->sum(q, x, a->q_bias, width);
+        loops->sum(a->v + kv, x + 2 * width, a->v_bias, width);
+        if (!a->scale_mul) memcpy(k, x + width, width * sizeof *k);
+        for (int h = 0; a->scale_mul && h < a->heads; ++h) {
+            size_t at = (size_t)h * head_dim;
+            unit(loops, q + at, q + at, qk_scale(a->scale_mul, h), head_dim);
+            unit(loops, k + at, x + width + at, 1.0f, head_dim);
+        }
+    }
+}
+
+/* One third (0 q, 1 k, 2 v) of one head, all rows in order. */
+static void qkv_part_dx(const vt_loops *loops, const vt_qkv_grad *a, int part, int head) {
+    const vt_qkv *f = &a->forward;
+    size_t head_dim = (size_t)f->head_dim, width = (size_t)f->heads * head_dim,
+           at = (size_t)head * head_dim;
+    size_t all = (size_t)f->groups * (size_t)f->rows;
+    const float *from = (part == 0 ? a->dq : part == 1 ? a->dk : a->dv) + at;
+    bool normed = f->scale_mul && part < 2;
+    const float *bias = part == 0 ? f->q_bias + at : NULL;
+    float s = normed && part == 0 ? qk_scale(f->scale_mul, head) : 1.0f;
+    double dscale = 0;
+    for (size_t r = 0; r < all; ++r) {
+        size_t to = r * 3 * width + (size_t)part * width + at;
+        if (normed)
+            dscale +=
+                loops->unit_dx(a->dqkv + to, from + r * width, f->qkv + to, bias, s, head_dim);
+        else
+            memcpy(a->dqkv + to, from + r * width, head_dim * sizeof(float));
+    }
+    if (normed && part == 0 && f->scale_mul[head] <= qk_most_log_scale)
+        a->dscale_mul[head] += (float)(s * dscale);
+}
+
+static void qkv_split_dx(vt_kern *kern, const vt_qkv_grad *a) {
+    const vt_loops *loops = vt_cpu_loops(kern);
+    const vt_qkv *f = &a->forward;
+    int64_t width = (int64_t)f->heads * f->head_dim, all = (int64_t)f->groups * f->rows;
+    int64_t per_part = vt_cpu_pieces(width, STRIP);
+#pragma omp parallel num_threads(kern->threads) if (large(all, width))
+    {
+#pragma omp for schedule(static)
+        for (int i = 0; i < 3 * f->heads; ++i) qkv_part_dx(loops, a, i / f->heads, i % f->heads);
+#pragma omp for schedule(static)
+        for (int64_t i = 0; i < 2 * per_part; ++i) {
+            int64_t begin = i % per_part * STRIP;
+            int count = (int)(width - begin < STRIP ? width - begin : STRIP);
+            const float *from = a->dqkv + begin + (i < per_part ? 0 : 2 * width);
+            float *to = (i < per_part ? a->dq_bias : a->dv_bias) + begin;
+            double sums[STRIP] = {0};
+            loops->column_sums(sums, from, (size_t)(3 * width), (int)all, count);
+            for (int c = 0; c < count; ++c) to[c] += (float)sums[c];
+        }
+    }
+}
+
+static void cross_entropy(vt_kern *kern, const vt_cross_entropy *a) {
+    const vt_loops *loops = vt_cpu_loops(kern);
+    const float rest = (float)(1 - (double)a->smoothing);
+    const double even = (double)a->smoothing / a->vocab;
+#pragma omp parallel for schedule(static) num_threads(kern->threads) if (large(a->rows, a->vocab))
+    for (int64_t r = 0; r < a->rows; ++r) {
+        const float *x = a->logits + r * a->vocab;
+        int target = a->targets[r];
+        vt_loops_row row;
+        loops->logits(x, a->vocab, target, &row);
+        double log_sum = log((double)row.sum_exp);
+        double loss = rest * (log_sum - ((double)x[target] - row.max));
+        if (a->smoothing > 0) loss += a->smoothing * log_sum - even * row.sum_shift;
+        if (a->loss) a->loss[r] = (float)loss;
+        if (a->hit) a->hit[r] = row.hit;
+        if (!a->dlogits) continue;
+        float *dx = a->dlogits + r * a->vocab;
+        loops->logits_dx(dx, x, row.max, a->weight / row.sum_exp, (float)(-a->weight * even),
+                         a->vocab);
+        dx[target] -= a->weight * rest;
+    }
+}
+
+void vt_cpu_fill_transformer(vt_kern *kern) {
+    kern->norm_modulate = norm_modulate;
+    kern->norm_modulate_dx = norm_modulate_dx;
+    kern->gate_add = gate_add;
+    kern->gate_add_dx = gate_add_dx;
+    kern->qkv_split = qkv_split;
+    kern->qkv_split_dx = qkv_split_dx;
+    kern->cross_entropy = cross_entropy;
+}

@@ -1,0 +1,18 @@
+/* ref.h - the parts of the reference backend; each fills its own entries of the table (called by
+ * ref.c). */
+#ifndef VT_KERN_REF_REF_H
+#define VT_KERN_REF_REF_H
+
+#include "kern/kern.h"
+
+void vt_ref_fill_memory(vt_kern *kern);
+void vt_ref_fill_products(vt_kern *kern);
+void vt_ref_fill_elementwise(vt_kern *kern);
+void vt_ref_fill_rows(vt_kern *kern);
+void vt_ref_fill_transformer(vt_kern *kern);
+void vt_ref_fill_pictures(vt_kern *kern);
+
+/* Allocates a ref kern; kern/kern.c. */
+variant_status vt_ref_open(vt_kern **out, variant_error *err);
+
+#endif
