@@ -1,0 +1,241 @@
+/* file.c - whole files: mapped for reading, replaced atomically for writing.
+ *
+ * Called by every reader and writer of src/io and by whoever stores results. A mapping is private
+ * and read-only: weights stay in the page cache, shared by processes that open the same model. */
+#include "io/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static variant_status fail_system(variant_error *err, const char *path, const char *doing) {
+    return vt_fail(err, VARIANT_E_IO, "%s: cannot %s: %s", path, doing, strerror(errno));
+}
+
+/* ---- reading ---- */
+
+variant_status vt_mapping_open(vt_mapping *out, const char *path, variant_error *err) {
+    *out = (vt_mapping){0};
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    if (fd < 0) return fail_system(err, path, "open");
+    variant_status status = VARIANT_OK;
+    struct stat info;
+    if (fstat(fd, &info) != 0) {
+        status = fail_system(err, path, "read its size");
+    } else if (!S_ISREG(info.st_mode)) {
+        status = vt_fail(err, VARIANT_E_IO, "%s: is %s, expected a file", path,
+                         S_ISDIR(info.st_mode) ? "a folder" : "not a regular file");
+    } else if (info.st_size > 0) {
+        void *data = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+        if (data == MAP_FAILED)
+            status = fail_system(err, path, "map");
+        else
+            *out = (vt_mapping){.data = data, .size = (size_t)info.st_size};
+    }
+    close(fd);
+    return status;
+}
+
+void vt_mapping_close(vt_mapping *mapping) {
+    if (!mapping) return;
+    if (mapping->data) munmap((void *)(uintptr_t)mapping->data, mapping->size);
+    *mapping = (vt_mapping){0};
+}
+
+/* Grows buffer until the stream ends or limit is passed. Not by the file's size: pipes have none.
+ */
+static variant_status read_stream(char **out, size_t *used, FILE *stream, const char *path,
+                                  size_t limit, variant_error *err) {
+    size_t capacity = 4096;
+    char *text = malloc(capacity);
+    *used = 0;
+    while (text) {
+        *used += fread(text + *used, 1, capacity - 1 - *used, stream);
+        if (ferror(stream)) {
+            free(text);
+            return fail_system(err, path, "read");
+        }
+        if (*used > limit) {
+            free(text);
+            return vt_fail(err, VARIANT_E_FORMAT, "%s: longer than %zu bytes", path, limit);
+        }
+        if (*used < capacity - 1) {
+            text[*used] = '\0';
+            *out = text;
+            return VARIANT_OK;
+        }
+        char *larger = capacity <= SIZE_MAX / 2 ? realloc(text, capacity * 2) : NULL;
+        if (!larger) free(text);
+        text = larger;
+        capacity *= 2;
+    }
+    return vt_fail(err, VARIANT_E_MEMORY, "%s: no memory to read it", path);
+}
+
+variant_status vt_file_read_text(char **out, const char *path, size_t limit, variant_error *err) {
+    *out = NULL;
+    FILE *stream = fopen(path, "rbe");
+    if (!stream) return fail_system(err, path, "open");
+    size_t used = 0;
+    variant_status status = read_stream(out, &used, stream, path, limit, err);
+    fclose(stream);
+    if (status == VARIANT_OK && memchr(*out, '\0', used)) {
+        free(*out);
+        *out = NULL;
+        status = vt_fail(err, VARIANT_E_FORMAT, "%s: holds zero bytes, expected text", path);
+    }
+    return status;
+}
+
+/* ---- writing ---- */
+
+/* Opens a new file beside path, with the permissions of the file it will replace (or those that the
+ * umask leaves); sets *temporary. Returns the descriptor or -1 with errno. */
+static int open_beside(const char *path, const struct stat *old, char **temporary) {
+    static atomic_uint serial;
+    for (int attempt = 0; attempt < 100; attempt++) {
+        if (asprintf(temporary, "%s.%ld-%u.tmp", path, (long)getpid(),
+                     atomic_fetch_add(&serial, 1)) < 0) {
+            *temporary = NULL;
+            errno = ENOMEM;
+            return -1;
+        }
+        int fd = open(*temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        if (fd >= 0) {
+            if (old)
+                (void)!fchmod(fd, old->st_mode & 0777); /* a refusal costs nothing but the mode */
+            return fd;
+        }
+        int reason = errno;
+        free(*temporary);
+        *temporary = NULL;
+        errno = reason;
+        if (reason != EEXIST) return -1;
+    }
+    return -1;
+}
+
+variant_status vt_replace_open(vt_replace *out, const char *path, variant_error *err) {
+    *out = (vt_replace){0};
+    struct stat info;
+    bool exists = stat(path, &info) == 0;
+    if (exists && S_ISDIR(info.st_mode))
+        return vt_fail(err, VARIANT_E_IO, "%s: is a folder, expected a file to write", path);
+    char *copy = strdup(path);
+    if (!copy) return vt_fail(err, VARIANT_E_MEMORY, "%s: no memory to write it", path);
+
+    /* A device or a pipe is written to, never replaced: a rename onto /dev/null would be a fine
+     * mess. */
+    int fd;
+    char *temporary = NULL;
+    if (exists && !S_ISREG(info.st_mode))
+        fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
+    else
+        fd = open_beside(path, exists ? &info : NULL, &temporary);
+    FILE *stream = fd >= 0 ? fdopen(fd, "wb") : NULL;
+    if (!stream) {
+        variant_status status = fail_system(err, path, "write");
+        if (fd >= 0) close(fd);
+        if (temporary) unlink(temporary);
+        free(temporary);
+        free(copy);
+        return status;
+    }
+    *out = (vt_replace){.stream = stream, .path = copy, .temporary = temporary};
+    return VARIANT_OK;
+}
+
+void vt_replace_abandon(vt_replace *replace) {
+    if (!replace) return;
+    if (replace->stream) fclose(replace->stream);
+    if (replace->temporary) unlink(replace->temporary);
+    free(replace->temporary);
+    free(replace->path);
+    *replace = (vt_replace){0};
+}
+
+/* Makes the rename itself durable. Some file systems refuse to sync a folder: the data is safe
+ * either way. */
+static void sync_folder_of(const char *path) {
+    const char *slash = strrchr(path, '/');
+    char *folder = !slash          ? strdup(".")
+                   : slash == path ? strdup("/")
+                                   : strndup(path, (size_t)(slash - path));
+    if (!folder) return;
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    free(folder);
+    if (fd < 0) return;
+    (void)!fsync(fd);
+    close(fd);
+}
+
+variant_status vt_replace_commit(vt_replace *replace, variant_error *err) {
+    if (!replace->stream) return vt_fail(err, VARIANT_E_ARGUMENT, "nothing is being written");
+    variant_status status = VARIANT_OK;
+    errno = 0;
+    bool failed_before = ferror(replace->stream) != 0;
+    if (fflush(replace->stream) != 0 ||
+        (replace->temporary && fsync(fileno(replace->stream)) != 0)) {
+        status = fail_system(err, replace->path, "write");
+    } else if (failed_before) {
+        status = vt_fail(err, VARIANT_E_IO,
+                         "%s: cannot write: an earlier write failed (disk full?)", replace->path);
+    }
+    int closed = fclose(replace->stream);
+    replace->stream = NULL;
+    if (status == VARIANT_OK && closed != 0) status = fail_system(err, replace->path, "write");
+    if (status == VARIANT_OK && replace->temporary) {
+        if (rename(replace->temporary, replace->path) != 0) {
+            status = fail_system(err, replace->path, "replace");
+        } else {
+            free(replace->temporary);
+            replace->temporary = NULL;
+            sync_folder_of(replace->path);
+        }
+    }
+    vt_replace_abandon(replace);
+    return status;
+}
+
+variant_status vt_file_write(const char *path, const void *bytes, size_t size, variant_error *err) {
+    vt_replace replace;
+    VT_TRY(vt_replace_open(&replace, path, err));
+    if (size && fwrite(bytes, 1, size, replace.stream) != size) {
+        variant_status status = fail_system(err, path, "write");
+        vt_replace_abandon(&replace);
+        return status;
+    }
+    return vt_replace_commit(&replace, err);
+}
+
+/* ---- folders ---- */
+
+bool vt_is_folder(const char *path) {
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+variant_status vt_folder_make(const char *path, variant_error *err) {
+    if (vt_is_folder(path)) return VARIANT_OK;
+    char *partial = strdup(path);
+    if (!partial) return vt_fail(err, VARIANT_E_MEMORY, "%s: no memory to make the folder", path);
+    variant_status status = VARIANT_OK;
+    for (char *end = partial; status == VARIANT_OK && *end; end++) {
+        if (end[1] != '/' && end[1] != '\0') continue;
+        char kept = end[1];
+        end[1] = '\0';
+        /* Made by someone else meanwhile is as good; anything else that is in the way is not. */
+        if (mkdir(partial, 0777) != 0 && !vt_is_folder(partial))
+            status = fail_system(err, path, "make the folder");
+        end[1] = kept;
+    }
+    if (status == VARIANT_OK && !vt_is_folder(path))
+        status = vt_fail(err, VARIANT_E_IO, "%s: cannot make the folder", path);
+    free(partial);
+    return status;
+}

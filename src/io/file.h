@@ -1,0 +1,39 @@
+/* file.h - whole files: mapped for reading, replaced atomically for writing. */
+#ifndef VT_IO_FILE_H
+#define VT_IO_FILE_H
+
+#include <stdio.h>
+
+#include "core/status.h"
+
+/* A file mapped read-only. */
+typedef struct vt_mapping {
+    const unsigned char *data; /* NULL for an empty file */
+    size_t size;
+} vt_mapping;
+
+variant_status vt_mapping_open(vt_mapping *out, const char *path, variant_error *err);
+void vt_mapping_close(vt_mapping *mapping);
+
+/* Writing a file that appears whole or not at all: open gives a stream on a temporary file beside path; commit
+ * flushes, fsyncs and renames it onto path (and fsyncs the folder); abandon deletes it. A full disk or an
+ * unwritable folder is E_IO with the path and the system's reason. */
+typedef struct vt_replace {
+    FILE *stream;
+    char *path, *temporary;
+} vt_replace;
+
+variant_status vt_replace_open(vt_replace *out, const char *path, variant_error *err);
+variant_status vt_replace_commit(vt_replace *replace, variant_error *err);
+void vt_replace_abandon(vt_replace *replace); /* after a failed commit too; allowed after a successful one */
+
+/* Reads a whole text file, NUL-terminated, at most limit bytes; free() it. */
+variant_status vt_file_read_text(char **out, const char *path, size_t limit, variant_error *err);
+/* Writes bytes to path through vt_replace. */
+variant_status vt_file_write(const char *path, const void *bytes, size_t size, variant_error *err);
+
+/* mkdir -p. */
+variant_status vt_folder_make(const char *path, variant_error *err);
+bool vt_is_folder(const char *path);
+
+#endif

@@ -1,0 +1,336 @@
+/* image.c - pictures in memory: reading by content, conversion, fitting, padding, contact sheets.
+ *
+ * Samples are bytes in (height, width, channels) order, as both codecs deliver them and as files
+ * are written. Resampling computes in float from weights that are exact ratios of integers, each
+ * output sample on its own, so that a window of a scaled picture does not depend on the window.
+ * Called by the datasets and the writers. */
+#include "io/image.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "io/picture.h"
+
+/* ---- memory ---- */
+
+void vt_image_free(vt_image *image) {
+    if (!image) return;
+    free(image->data);
+    *image = (vt_image){0};
+}
+
+variant_status vt_image_new(vt_image *out, int width, int height, int channels,
+                            variant_error *err) {
+    *out = (vt_image){0};
+    if (width < 1 || height < 1 || width > VT_IMAGE_SIDE_MAX || height > VT_IMAGE_SIDE_MAX ||
+        (channels != 1 && channels != 3)) {
+        return vt_fail(err, VARIANT_E_ARGUMENT,
+                       "picture of %d x %d x %d: expected sides of 1 to %d, 1 or 3 channels", width,
+                       height, channels, VT_IMAGE_SIDE_MAX);
+    }
+    uint8_t *data = calloc((size_t)width * (size_t)height, (size_t)channels);
+    if (!data)
+        return vt_fail(err, VARIANT_E_MEMORY, "no memory for a picture of %d x %d", width, height);
+    *out = (vt_image){width, height, channels, data};
+    return VARIANT_OK;
+}
+
+static bool is_image(const vt_image *image) {
+    return image && image->data && image->width >= 1 && image->height >= 1 &&
+           image->width <= VT_IMAGE_SIDE_MAX && image->height <= VT_IMAGE_SIDE_MAX &&
+           (image->channels == 1 || image->channels == 3);
+}
+
+/* ---- reading ---- */
+
+static variant_status image_decode(vt_image *out, FILE *stream, bool header_only,
+                                   variant_error *err) {
+    static const uint8_t png_magic[8] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1A, '\n'};
+    static const uint8_t jpeg_magic[3] = {0xFF, 0xD8, 0xFF};
+    uint8_t magic[8];
+    errno = 0;
+    size_t got = fread(magic, 1, sizeof magic, stream);
+    if (ferror(stream))
+        return vt_fail(err, VARIANT_E_IO, "%s", errno ? strerror(errno) : "the read failed");
+    if (fseek(stream, 0, SEEK_SET) != 0) return vt_fail(err, VARIANT_E_IO, "%s", strerror(errno));
+    if (got == sizeof magic && memcmp(magic, png_magic, sizeof png_magic) == 0) {
+        return vt_png_decode(out, stream, header_only, err);
+    }
+    if (got >= sizeof jpeg_magic && memcmp(magic, jpeg_magic, sizeof jpeg_magic) == 0) {
+        return vt_jpeg_decode(out, stream, header_only, err);
+    }
+    return vt_fail(err, VARIANT_E_FORMAT, "%s",
+                   got ? "not a PNG or JPEG picture" : "empty file, expected PNG or JPEG");
+}
+
+static variant_status image_open(vt_image *out, const char *path, bool header_only,
+                                 variant_error *err) {
+    *out = (vt_image){0};
+    FILE *stream = fopen(path, "rbe");
+    if (!stream) return vt_fail(err, VARIANT_E_IO, "%s: %s", path, strerror(errno));
+    variant_status status = image_decode(out, stream, header_only, err);
+    if (status != VARIANT_OK) vt_fail_within(err, status, "%s", path);
+    fclose(stream);
+    return status;
+}
+
+/* RGB to grey works in place; grey to RGB takes new memory. */
+static variant_status image_convert(vt_image *image, int channels, variant_error *err) {
+    if (channels == 0 || channels == image->channels) return VARIANT_OK;
+    size_t pixels = (size_t)image->width * (size_t)image->height;
+    if (channels == 1) {
+        for (size_t i = 0; i < pixels; i++) image->data[i] = vt_luma(image->data + 3 * i);
+        uint8_t *smaller = realloc(image->data, pixels);
+        if (smaller) image->data = smaller;
+    } else {
+        uint8_t *rgb = malloc(3 * pixels);
+        if (!rgb)
+            return vt_fail(err, VARIANT_E_MEMORY, "no memory for a picture of %d x %d",
+                           image->width, image->height);
+        for (size_t i = 0; i < pixels; i++) memset(rgb + 3 * i, image->data[i], 3);
+        free(image->data);
+        image->data = rgb;
+    }
+    image->channels = channels;
+    return VARIANT_OK;
+}
+
+variant_status vt_image_read(vt_image *out, const char *path, int channels, variant_error *err) {
+    *out = (vt_image){0};
+    if (!path || (channels != 0 && channels != 1 && channels != 3)) {
+        return vt_fail(err, VARIANT_E_ARGUMENT,
+                       "reading a picture needs a path and 0, 1 or 3 channels, got %d", channels);
+    }
+    VT_TRY(image_open(out, path, false, err));
+    variant_status status = image_convert(out, channels, err);
+    if (status != VARIANT_OK) vt_image_free(out);
+    return status;
+}
+
+variant_status vt_image_probe(vt_image *out, const char *path, variant_error *err) {
+    return image_open(out, path, true, err);
+}
+
+/* ---- resampling ---- */
+
+/* Of each output position along one axis: which inputs, with what weight. */
+typedef struct axis {
+    int taps;      /* room for each output */
+    int *first;    /* (count): first input */
+    int *used;     /* (count): inputs from there on, at most taps */
+    float *weight; /* (count, taps) */
+} axis;
+
+static void axis_free(axis *a) {
+    free(a->first);
+    free(a->used);
+    free(a->weight);
+}
+
+/* Down: the share of the input that the output covers. In units of 1/target input pixels all
+ * borders are integers. */
+static int taps_area(float *weight, int *first, int64_t source, int64_t target, int64_t i) {
+    int64_t low = i * source, high = low + source;
+    int64_t from = low / target, to = (high + target - 1) / target;
+    *first = (int)from;
+    for (int64_t j = from; j < to; j++) {
+        int64_t begin = j * target > low ? j * target : low;
+        int64_t end = (j + 1) * target < high ? (j + 1) * target : high;
+        weight[j - from] = (float)((double)(end - begin) / (double)source);
+    }
+    return (int)(to - from);
+}
+
+/* Up: between the two nearest centres, the border repeated. */
+static int taps_linear(float *weight, int *first, int64_t source, int64_t target, int64_t i) {
+    /* in units of 1/(2 target) from the first centre */
+    int64_t place = (2 * i + 1) * source - target;
+    if (place < 0) place = 0;
+    int64_t base = place / (2 * target);
+    if (base >= source - 1) {
+        *first = (int)(source - 1);
+        weight[0] = 1.0f;
+        return 1;
+    }
+    *first = (int)base;
+    weight[1] = (float)((double)(place - base * 2 * target) / (double)(2 * target));
+    weight[0] = 1.0f - weight[1];
+    return 2;
+}
+
+/* Outputs offset .. offset + count of `target` made of `source` inputs. */
+static bool axis_init(axis *a, int source, int target, int offset, int count) {
+    bool down = target <= source;
+    a->taps = down ? source / target + 2 : 2;
+    a->first = malloc((size_t)count * sizeof *a->first);
+    a->used = malloc((size_t)count * sizeof *a->used);
+    a->weight = calloc((size_t)count, (size_t)a->taps * sizeof *a->weight);
+    if (!a->first || !a->used || !a->weight) return false;
+    for (int i = 0; i < count; i++) {
+        float *weight = a->weight + (size_t)i * (size_t)a->taps;
+        a->used[i] =
+            (down ? taps_area : taps_linear)(weight, &a->first[i], source, target, offset + i);
+    }
+    return true;
+}
+
+/* sums (columns, channels) += share * the row resampled along x. */
+static void row_add(float *sums, const uint8_t *row, const axis *ax, int columns, int channels,
+                    float share) {
+    for (int x = 0; x < columns; x++, sums += channels) {
+        const uint8_t *from = row + (size_t)ax->first[x] * (size_t)channels;
+        const float *weight = ax->weight + (size_t)x * (size_t)ax->taps;
+        float value[3] = {0};
+        for (int t = 0; t < ax->used[x]; t++, from += channels) {
+            for (int c = 0; c < channels; c++) value[c] += weight[t] * (float)from[c];
+        }
+        for (int c = 0; c < channels; c++) sums[c] += share * value[c];
+    }
+}
+
+static void row_store(uint8_t *out, const float *sums, int columns, int channels, bool flip) {
+    for (int x = 0; x < columns; x++) {
+        uint8_t *to = out + (size_t)(flip ? columns - 1 - x : x) * (size_t)channels;
+        for (int c = 0; c < channels; c++) {
+            float value = *sums++ + 0.5f;
+            to[c] = (uint8_t)(value < 0.0f ? 0.0f : value > 255.0f ? 255.0f : value);
+        }
+    }
+}
+
+variant_status vt_image_resample(vt_image *out, const vt_image *image, const vt_window *window,
+                                 variant_error *err) {
+    axis ax = {0}, ay = {0};
+    float *sums = NULL;
+    variant_status status = vt_image_new(out, window->columns, window->rows, image->channels, err);
+    if (status != VARIANT_OK) return status;
+
+    size_t width = (size_t)window->columns * (size_t)image->channels;
+    sums = malloc(width * sizeof *sums);
+    if (!sums || !axis_init(&ax, image->width, window->width, window->x, window->columns) ||
+        !axis_init(&ay, image->height, window->height, window->y, window->rows)) {
+        status = vt_fail(err, VARIANT_E_MEMORY, "no memory for scaling to %d x %d", window->width,
+                         window->height);
+        goto cleanup;
+    }
+    size_t stride = (size_t)image->width * (size_t)image->channels;
+    for (int y = 0; y < window->rows; y++) {
+        memset(sums, 0, width * sizeof *sums);
+        for (int t = 0; t < ay.used[y]; t++) {
+            const uint8_t *row = image->data + (size_t)(ay.first[y] + t) * stride;
+            row_add(sums, row, &ax, window->columns, image->channels,
+                    ay.weight[(size_t)y * (size_t)ay.taps + (size_t)t]);
+        }
+        row_store(out->data + (size_t)y * width, sums, window->columns, image->channels,
+                  window->flip);
+    }
+
+cleanup:
+    axis_free(&ax);
+    axis_free(&ay);
+    free(sums);
+    if (status != VARIANT_OK) vt_image_free(out);
+    return status;
+}
+
+int vt_slack_offset(double f, int slack) {
+    double offset = ceil(f * slack - 0.5);
+    return offset <= 0 ? 0 : offset >= slack ? slack : (int)offset;
+}
+
+void vt_scaled_size(int width, int height, int side, int *scaled_width, int *scaled_height) {
+    int64_t shorter = width < height ? width : height;
+    *scaled_width = (int)((2 * (int64_t)width * side + shorter) / (2 * shorter));
+    *scaled_height = (int)((2 * (int64_t)height * side + shorter) / (2 * shorter));
+}
+
+/* ---- what image.h offers on top ---- */
+
+variant_status vt_image_fit(vt_image *out, const vt_image *image, int side, double fx, double fy,
+                            bool flip, variant_error *err) {
+    *out = (vt_image){0};
+    if (!is_image(image) || side < 1 || side > VT_IMAGE_SIDE_MAX || !(fx >= 0 && fx <= 1) ||
+        !(fy >= 0 && fy <= 1)) {
+        return vt_fail(err, VARIANT_E_ARGUMENT,
+                       "fitting a picture to side %d at (%g, %g): expected a side of 1 to %d and a "
+                       "place in [0, 1]",
+                       side, fx, fy, VT_IMAGE_SIDE_MAX);
+    }
+    vt_window window = {.columns = side, .rows = side, .flip = flip};
+    vt_scaled_size(image->width, image->height, side, &window.width, &window.height);
+    window.x = vt_slack_offset(fx, window.width - side);
+    window.y = vt_slack_offset(fy, window.height - side);
+    return vt_image_resample(out, image, &window, err);
+}
+
+variant_status vt_image_pad(vt_image *out, const vt_image *image, int side, uint8_t value,
+                            variant_error *err) {
+    *out = (vt_image){0};
+    if (!is_image(image)) return vt_fail(err, VARIANT_E_ARGUMENT, "padding needs a picture");
+    if (image->width > side || image->height > side) {
+        return vt_fail(err, VARIANT_E_ARGUMENT, "cannot pad a picture of %d x %d to side %d",
+                       image->width, image->height, side);
+    }
+    VT_TRY(vt_image_new(out, side, side, image->channels, err));
+    size_t channels = (size_t)image->channels, stride = (size_t)side * channels,
+           row = (size_t)image->width * channels;
+    size_t left = (size_t)((side - image->width) / 2) * channels;
+    size_t top = (size_t)((side - image->height) / 2);
+    memset(out->data, value, stride * (size_t)side);
+    for (size_t y = 0; y < (size_t)image->height; y++) {
+        memcpy(out->data + (top + y) * stride + left, image->data + y * row, row);
+    }
+    return VARIANT_OK;
+}
+
+/* The picture, each pixel zoom x zoom, with its corner at (left, top) of the sheet. */
+static void sheet_place(vt_image *sheet, const vt_image *picture, size_t left, size_t top,
+                        size_t zoom) {
+    size_t channels = (size_t)sheet->channels, stride = (size_t)sheet->width * channels;
+    size_t width = (size_t)picture->width * zoom;
+    for (size_t y = 0; y < (size_t)picture->height; y++) {
+        const uint8_t *from = picture->data + y * (size_t)picture->width * channels;
+        uint8_t *row = sheet->data + (top + y * zoom) * stride + left * channels;
+        for (size_t x = 0; x < width; x++)
+            memcpy(row + x * channels, from + x / zoom * channels, channels);
+        for (size_t copy = 1; copy < zoom; copy++)
+            memcpy(row + copy * stride, row, width * channels);
+    }
+}
+
+variant_status vt_image_sheet(vt_image *out, const vt_image *pictures, int count, int columns,
+                              int gap, int zoom, variant_error *err) {
+    *out = (vt_image){0};
+    if (!pictures || count < 1 || columns < 1 || gap < 0 || gap > VT_IMAGE_SIDE_MAX || zoom < 1 ||
+        zoom > VT_IMAGE_SIDE_MAX) {
+        return vt_fail(err, VARIANT_E_ARGUMENT,
+                       "a sheet needs pictures, columns >= 1, gap >= 0 and zoom >= 1");
+    }
+    const vt_image *first = &pictures[0];
+    for (int i = 0; i < count; i++) {
+        if (!is_image(&pictures[i]) || pictures[i].width != first->width ||
+            pictures[i].height != first->height || pictures[i].channels != first->channels) {
+            return vt_fail(err, VARIANT_E_ARGUMENT,
+                           "sheet: picture %d is not of the first one's size", i);
+        }
+    }
+    if (columns > count) columns = count;
+    int rows = (count + columns - 1) / columns;
+    int64_t cell_width = (int64_t)first->width * zoom + gap,
+            cell_height = (int64_t)first->height * zoom + gap;
+    int64_t width = columns * cell_width + gap, height = rows * cell_height + gap;
+    if (width > VT_IMAGE_SIDE_MAX || height > VT_IMAGE_SIDE_MAX) {
+        return vt_fail(err, VARIANT_E_ARGUMENT, "a sheet of %lld x %lld is larger than %d a side",
+                       (long long)width, (long long)height, VT_IMAGE_SIDE_MAX);
+    }
+    VT_TRY(vt_image_new(out, (int)width, (int)height, first->channels, err));
+    memset(out->data, 255, (size_t)width * (size_t)height * (size_t)first->channels);
+    for (int i = 0; i < count; i++) {
+        size_t left = (size_t)(gap + i % columns * cell_width),
+               top = (size_t)(gap + i / columns * cell_height);
+        sheet_place(out, &pictures[i], left, top, (size_t)zoom);
+    }
+    return VARIANT_OK;
+}

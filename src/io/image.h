@@ -1,0 +1,46 @@
+/* image.h - pictures as 8-bit samples in memory, PNG and JPEG on disk. */
+#ifndef VT_IO_IMAGE_H
+#define VT_IO_IMAGE_H
+
+#include "core/status.h"
+
+typedef struct vt_image {
+    int width, height, channels; /* channels 1 (grey) or 3 (RGB) */
+    uint8_t *data;               /* (height, width, channels); owned, malloc */
+} vt_image;
+
+void vt_image_free(vt_image *image);
+variant_status vt_image_new(vt_image *out, int width, int height, int channels, variant_error *err);
+
+/* Reads a PNG (any colour type and depth; alpha over white) or a JPEG by content, converted to
+ * `channels` (1 or 3; 0: the file's own). Sides up to 32768. Damaged or truncated files give
+ * E_FORMAT; nothing leaks. */
+variant_status vt_image_read(vt_image *out, const char *path, int channels, variant_error *err);
+
+typedef struct vt_image_text {
+    const char *key, *value;
+} vt_image_text; /* a PNG tEXt / iTXt pair */
+
+/* Writes PNG through vt_replace, with the text pairs (UTF-8 values go to iTXt). Deterministic
+ * bytes. */
+variant_status vt_image_write_png(const vt_image *image, const char *path,
+                                  const vt_image_text *text, int text_count, variant_error *err);
+/* The value of a text key in a PNG: free() it; E_FORMAT if there is none. */
+variant_status vt_image_read_text(char **out, const char *path, const char *key,
+                                  variant_error *err);
+
+/* Covers side x side: scales the shorter side to `side` (area-weighted down, bilinear up), then
+ * crops the square whose position is (fx, fy) in [0, 1] of the slack (0.5, 0.5: the centre),
+ * mirrored left-right when flip. */
+variant_status vt_image_fit(vt_image *out, const vt_image *image, int side, double fx, double fy,
+                            bool flip, variant_error *err);
+/* Pads to side x side with `value`, picture in the centre (28 -> 32: two pixels each side). */
+variant_status vt_image_pad(vt_image *out, const vt_image *image, int side, uint8_t value,
+                            variant_error *err);
+
+/* A contact sheet: `count` pictures of one size in `columns` columns, `gap` pixels of white between
+ * and around, each enlarged by the integer `zoom` (nearest). */
+variant_status vt_image_sheet(vt_image *out, const vt_image *pictures, int count, int columns,
+                              int gap, int zoom, variant_error *err);
+
+#endif

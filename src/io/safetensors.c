@@ -1,0 +1,274 @@
+/* safetensors.c - reads and writes safetensors: eight bytes of header length (little endian), a
+ * JSON header, then the data of all tensors. Reading is called by tensors.c; writing by the
+ * converters and the trainers.
+ *
+ * The header is untrusted: every number in it is checked against the file before a pointer is made
+ * of it. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "io/tensor_file.h"
+
+#define HEADER_LIMIT ((uint64_t)100 << 20) /* what other readers of the format allow */
+
+/* ---- reading ---- */
+
+/* A JSON number that is a whole number in [0, 2^53]. */
+static bool whole_number(const cJSON *item, uint64_t *out) {
+    if (!cJSON_IsNumber(item)) return false;
+    double value = item->valuedouble;
+    if (!(value >= 0 && value <= 0x1p53) || value != floor(value)) return false;
+    *out = (uint64_t)value;
+    return true;
+}
+
+static variant_status read_shape(vt_tensor *tensor, const cJSON *shape, variant_error *err) {
+    char name[VT_PRINTABLE];
+    if (!cJSON_IsArray(shape))
+        return vt_fail(err, VARIANT_E_FORMAT, "tensor '%s': no shape",
+                       vt_printable(name, tensor->name));
+    const cJSON *item;
+    cJSON_ArrayForEach(item, shape) {
+        uint64_t side;
+        if (tensor->rank == VT_MAX_RANK)
+            return vt_fail(err, VARIANT_E_FORMAT, "tensor '%s': more than %d dimensions",
+                           vt_printable(name, tensor->name), VT_MAX_RANK);
+        if (!whole_number(item, &side))
+            return vt_fail(err, VARIANT_E_FORMAT,
+                           "tensor '%s': a side of its shape is not a whole number",
+                           vt_printable(name, tensor->name));
+        tensor->shape[tensor->rank++] = (int64_t)side;
+    }
+    return vt_tensor_measure(tensor, err);
+}
+
+static variant_status read_tensor(vt_tensor_file *file, const cJSON *entry, size_t data_start,
+                                  variant_error *err) {
+    char name[VT_PRINTABLE];
+    vt_printable(name, entry->string);
+    vt_tensor tensor = {.group = "", .type = VT_DTYPES};
+    tensor.name = vt_pool_text(&file->pool, entry->string, strlen(entry->string));
+    if (!tensor.name) return vt_pool_fail(&file->pool, err);
+
+    const cJSON *dtype = cJSON_GetObjectItemCaseSensitive(entry, "dtype");
+    if (!cJSON_IsString(dtype))
+        return vt_fail(err, VARIANT_E_FORMAT, "tensor '%s': no dtype", name);
+    for (int t = 0; t < VT_DTYPES; t++)
+        if (strcmp(dtype->valuestring, vt_dtype_name((vt_dtype)t)) == 0) tensor.type = (vt_dtype)t;
+    if (tensor.type == VT_DTYPES) {
+        char spelled[VT_PRINTABLE];
+        return vt_fail(err, VARIANT_E_FORMAT, "tensor '%s': dtype '%s' is not known", name,
+                       vt_printable(spelled, dtype->valuestring));
+    }
+    VT_TRY(read_shape(&tensor, cJSON_GetObjectItemCaseSensitive(entry, "shape"), err));
+
+    const cJSON *offsets = cJSON_GetObjectItemCaseSensitive(entry, "data_offsets");
+    uint64_t begin, end;
+    if (!cJSON_IsArray(offsets) || !offsets->child || !offsets->child->next ||
+        offsets->child->next->next || !whole_number(offsets->child, &begin) ||
+        !whole_number(offsets->child->next, &end))
+        return vt_fail(err, VARIANT_E_FORMAT, "tensor '%s': data_offsets are not two whole numbers",
+                       name);
+    size_t data_size = file->map.size - data_start;
+    if (begin > end || end > data_size)
+        return vt_fail(err, VARIANT_E_FORMAT,
+                       "tensor '%s': data at %llu to %llu, but the file holds %zu bytes of data",
+                       name, (unsigned long long)begin, (unsigned long long)end, data_size);
+    if (end - begin != tensor.bytes)
+        return vt_fail(err, VARIANT_E_FORMAT,
+                       "tensor '%s': %llu bytes of data, its shape needs %zu", name,
+                       (unsigned long long)(end - begin), tensor.bytes);
+    if (tensor.bytes) {
+        tensor.data = vt_tensor_file_align(file, file->map.data + data_start + begin, tensor.bytes,
+                                           vt_dtype_size(tensor.type));
+        if (!tensor.data) return vt_pool_fail(&file->pool, err);
+    }
+    return vt_tensor_file_add(file, &tensor, err);
+}
+
+static variant_status read_metadata(vt_tensor_file *file, const cJSON *metadata,
+                                    variant_error *err) {
+    if (!cJSON_IsObject(metadata))
+        return vt_fail(err, VARIANT_E_FORMAT, "__metadata__ is not an object");
+    const cJSON *item;
+    cJSON_ArrayForEach(item, metadata) {
+        char key[VT_PRINTABLE];
+        if (!cJSON_IsString(item))
+            return vt_fail(err, VARIANT_E_FORMAT, "metadata '%s' is not a string",
+                           vt_printable(key, item->string));
+        VT_TRY(vt_tensor_file_add_meta(file, item->string, item->valuestring, err));
+    }
+    return VARIANT_OK;
+}
+
+static bool only_blanks(const char *text, const char *end) {
+    while (text < end && (*text == ' ' || *text == '\n' || *text == '\t' || *text == '\r')) text++;
+    return text == end;
+}
+
+variant_status vt_safetensors_read(vt_tensor_file *file, variant_error *err) {
+    variant_status status = VARIANT_OK;
+    cJSON *header = NULL;
+    const unsigned char *bytes = file->map.data;
+    file->format = "safetensors";
+    if (file->map.size < 10 || bytes[8] != '{')
+        return vt_fail(err, VARIANT_E_FORMAT,
+                       "neither a safetensors file nor a PyTorch checkpoint");
+    uint64_t length = 0;
+    for (int i = 7; i >= 0; i--) length = length << 8 | bytes[i];
+    if (length > HEADER_LIMIT || length > file->map.size - 8)
+        return vt_fail(err, VARIANT_E_FORMAT,
+                       "header of %llu bytes in a file of %zu: damaged or cut short",
+                       (unsigned long long)length, file->map.size);
+
+    const char *text = (const char *)bytes + 8, *parsed = NULL;
+    header = cJSON_ParseWithLengthOpts(text, (size_t)length, &parsed, 0);
+    if (!cJSON_IsObject(header) || !only_blanks(parsed, text + length)) {
+        status = vt_fail(err, VARIANT_E_FORMAT, "header is not a JSON object");
+        goto cleanup;
+    }
+    const cJSON *entry;
+    cJSON_ArrayForEach(entry, header) {
+        if (strcmp(entry->string, "__metadata__") == 0)
+            VT_CHECK(read_metadata(file, entry, err));
+        else
+            VT_CHECK(read_tensor(file, entry, 8 + (size_t)length, err));
+    }
+
+cleanup:
+    cJSON_Delete(header);
+    return status;
+}
+
+/* ---- writing ---- */
+
+static variant_status fail_header(variant_error *err) {
+    return vt_fail(err, VARIANT_E_MEMORY, "no memory for the header");
+}
+
+static variant_status measure_outputs(vt_tensor *measured, const vt_tensor_out *tensors, int count,
+                                      variant_error *err) {
+    for (int i = 0; i < count; i++) {
+        const vt_tensor_out *in = &tensors[i];
+        if (!in->name || strcmp(in->name, "__metadata__") == 0 || in->rank < 0 ||
+            in->rank > VT_MAX_RANK || vt_dtype_size(in->type) == 0)
+            return vt_fail(err, VARIANT_E_ARGUMENT,
+                           "tensor %d to write has no valid name, type or rank", i);
+        measured[i] = (vt_tensor){.name = in->name, .type = in->type, .rank = in->rank};
+        memcpy(measured[i].shape, in->shape, sizeof in->shape);
+        VT_TRY(vt_tensor_measure(&measured[i], err));
+    }
+    return VARIANT_OK;
+}
+
+static int compare_text(const void *a, const void *b) {
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* A file with a name twice could not be read back. */
+static variant_status check_unique(const vt_tensor_out *tensors, int count, variant_error *err) {
+    variant_status status = VARIANT_OK;
+    const char **names = calloc((size_t)count + 1, sizeof *names);
+    if (!names) return fail_header(err);
+    for (int i = 0; i < count; i++) names[i] = tensors[i].name;
+    qsort(names, (size_t)count, sizeof *names, compare_text);
+    for (int i = 1; i < count && status == VARIANT_OK; i++)
+        if (strcmp(names[i - 1], names[i]) == 0)
+            status =
+                vt_fail(err, VARIANT_E_ARGUMENT, "tensor '%s' is to be written twice", names[i]);
+    free(names);
+    return status;
+}
+
+/* {"dtype": ..., "shape": [...], "data_offsets": [begin, end]} under name. */
+static bool add_entry(cJSON *header, const vt_tensor *tensor, size_t begin) {
+    cJSON *entry = cJSON_AddObjectToObject(header, tensor->name);
+    if (!entry || !cJSON_AddStringToObject(entry, "dtype", vt_dtype_name(tensor->type)))
+        return false;
+    cJSON *shape = cJSON_AddArrayToObject(entry, "shape");
+    if (!shape) return false;
+    for (int d = 0; d < tensor->rank; d++)
+        if (!cJSON_AddItemToArray(shape, cJSON_CreateNumber((double)tensor->shape[d])))
+            return false;
+    cJSON *offsets = cJSON_AddArrayToObject(entry, "data_offsets");
+    return offsets && cJSON_AddItemToArray(offsets, cJSON_CreateNumber((double)begin)) &&
+           cJSON_AddItemToArray(offsets, cJSON_CreateNumber((double)(begin + tensor->bytes)));
+}
+
+static variant_status make_header(char **out, const vt_tensor *tensors, int count,
+                                  const char *const *meta_keys, const char *const *meta_values,
+                                  int meta_count, variant_error *err) {
+    variant_status status = VARIANT_OK;
+    cJSON *header = cJSON_CreateObject();
+    bool good = header != NULL;
+    if (good && meta_count > 0) {
+        cJSON *metadata = cJSON_AddObjectToObject(header, "__metadata__");
+        good = metadata != NULL;
+        for (int i = 0; i < meta_count && good; i++)
+            good = cJSON_AddStringToObject(metadata, meta_keys[i], meta_values[i]) != NULL;
+    }
+    size_t begin = 0;
+    for (int i = 0; i < count && good; i++) {
+        good = add_entry(header, &tensors[i], begin);
+        if (__builtin_add_overflow(begin, tensors[i].bytes, &begin)) good = false;
+    }
+    *out = good ? cJSON_PrintUnformatted(header) : NULL;
+    if (!*out) status = fail_header(err);
+    cJSON_Delete(header);
+    return status;
+}
+
+/* Length, header, blanks up to 64 bytes, data; false when a write failed. */
+static bool write_all(FILE *stream, const char *header, const vt_tensor *tensors,
+                      const vt_tensor_out *in, int count) {
+    static const char blanks[64] =
+        "                                                               ";
+    size_t used = strlen(header), padding = (64 - (8 + used) % 64) % 64;
+    unsigned char length[8];
+    for (int i = 0; i < 8; i++) length[i] = (unsigned char)((uint64_t)(used + padding) >> (8 * i));
+    if (fwrite(length, 1, 8, stream) != 8 || fwrite(header, 1, used, stream) != used ||
+        fwrite(blanks, 1, padding, stream) != padding)
+        return false;
+    for (int i = 0; i < count; i++)
+        if (tensors[i].bytes && fwrite(in[i].data, 1, tensors[i].bytes, stream) != tensors[i].bytes)
+            return false;
+    return true;
+}
+
+variant_status vt_safetensors_write(const char *path, const vt_tensor_out *tensors, int count,
+                                    const char *const *meta_keys, const char *const *meta_values,
+                                    int meta_count, variant_error *err) {
+    variant_status status = VARIANT_OK;
+    char *header = NULL;
+    vt_replace replace = {0};
+    if (count < 0 || meta_count < 0)
+        return vt_fail(err, VARIANT_E_ARGUMENT, "%s: negative count", path);
+    vt_tensor *measured = calloc((size_t)count + 1, sizeof *measured);
+    if (!measured) {
+        status = fail_header(err);
+        goto cleanup;
+    }
+    status = measure_outputs(measured, tensors, count, err);
+    if (status == VARIANT_OK) status = check_unique(tensors, count, err);
+    if (status == VARIANT_OK)
+        status = make_header(&header, measured, count, meta_keys, meta_values, meta_count, err);
+    if (status != VARIANT_OK) {
+        status = vt_fail_within(err, status, "%s", path);
+        goto cleanup;
+    }
+    VT_CHECK(vt_replace_open(&replace, path, err));
+    /* After a failed write, commit finds the stream's error and reports it; the system's reason is
+     * fresher here. */
+    if (!write_all(replace.stream, header, measured, tensors, count)) {
+        status = vt_fail(err, VARIANT_E_IO, "%s: cannot write: %m", path);
+        goto cleanup;
+    }
+    status = vt_replace_commit(&replace, err);
+
+cleanup:
+    vt_replace_abandon(&replace);
+    cJSON_free(header);
+    free(measured);
+    return status;
+}

@@ -1,0 +1,54 @@
+/* tensor_file.h - the inside of a vt_tensor_file, for the readers that fill it: safetensors.c and
+ * torch.c.
+ *
+ * Error messages of readers do not name the path: vt_tensor_file_open puts it in front. Names that
+ * come from a file are printed through vt_printable, so that a message stays one line. */
+#ifndef VT_IO_TENSOR_FILE_H
+#define VT_IO_TENSOR_FILE_H
+
+#include "io/file.h"
+#include "io/pool.h"
+#include "io/tensors.h"
+
+typedef struct vt_meta {
+    const char *key, *value;
+} vt_meta;
+
+struct vt_tensor_file {
+    vt_mapping map;
+    vt_pool pool; /* names, groups, metadata, copies of data that could not be used in place */
+    char *path;
+    const char *format;
+    vt_tensor *tensors; /* in the file's order */
+    int count, capacity;
+    vt_meta *meta;
+    int meta_count, meta_capacity;
+    int *by_name; /* indices sorted by name, then by order: built once everything is read */
+};
+
+/* Readers: fill file->tensors and file->meta from file->map and set file->format. */
+variant_status vt_safetensors_read(vt_tensor_file *file, variant_error *err);
+bool vt_torch_is_zip(const vt_mapping *map);
+bool vt_torch_is_legacy(const vt_mapping *map);
+variant_status vt_torch_read_zip(vt_tensor_file *file, variant_error *err);
+variant_status vt_torch_read_legacy(vt_tensor_file *file, variant_error *err);
+
+/* Adds a tensor whose name, group, type, rank and shape are set (strings in file->pool); data may
+ * be NULL only for no elements. */
+variant_status vt_tensor_file_add(vt_tensor_file *file, const vt_tensor *tensor,
+                                  variant_error *err);
+variant_status vt_tensor_file_add_meta(vt_tensor_file *file, const char *key, const char *value,
+                                       variant_error *err);
+
+/* Sets count and bytes from type, rank and shape; E_FORMAT on overflow. */
+variant_status vt_tensor_measure(vt_tensor *tensor, variant_error *err);
+
+/* data itself where it is aligned for elements of `size` bytes, else a copy that the file owns;
+ * NULL: vt_pool_fail. */
+const void *vt_tensor_file_align(vt_tensor_file *file, const void *data, size_t bytes, size_t size);
+
+/* text, cut to what fits and with control characters replaced, in buffer (returned). */
+#define VT_PRINTABLE 128
+const char *vt_printable(char buffer[VT_PRINTABLE], const char *text);
+
+#endif

@@ -1,0 +1,453 @@
+/* Model files in safetensors, the files beneath them (mapping, atomic replacement) and synthetic
+ * tensors. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <math.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/rng.h"
+#include "io/file.h"
+#include "io/synth.h"
+#include "io/tensors.h"
+
+static char folder[] = "/tmp/variant-safetensors-XXXXXX";
+static char path[128];
+
+static int make_folder(void **state) {
+    (void)state;
+    if (!mkdtemp(folder)) return -1;
+    snprintf(path, sizeof path, "%s/file.safetensors", folder);
+    return 0;
+}
+
+static int drop_folder(void **state) {
+    (void)state;
+    char command[256];
+    snprintf(command, sizeof command, "rm -rf '%s'", folder);
+    return system(command);
+}
+
+static size_t entries_in_folder(void) {
+    char command[256];
+    snprintf(command, sizeof command, "ls -A '%s' | wc -l", folder);
+    FILE *pipe = popen(command, "r");
+    size_t count = 0;
+    assert_int_equal(fscanf(pipe, "%zu", &count), 1);
+    pclose(pipe);
+    return count;
+}
+
+/* Not through vt_file_write, and a new file each time: thousands of files forced to disk would take
+ * minutes. */
+static void write_bytes(const void *bytes, size_t size) {
+    unlink(path);
+    FILE *stream = fopen(path, "wb");
+    assert_non_null(stream);
+    assert_int_equal(fwrite(bytes, 1, size, stream), size);
+    assert_int_equal(fclose(stream), 0);
+}
+
+static volatile unsigned touched; /* so that the reads below happen */
+
+/* Opens path; reads the ends of every tensor, so that a pointer outside the file would fault. */
+static variant_status open_and_touch(variant_error *err) {
+    unsigned sum = 0;
+    vt_tensor_file *file = NULL;
+    variant_status status = vt_tensor_file_open(&file, path, err);
+    if (status != VARIANT_OK) {
+        assert_null(file);
+        assert_non_null(strstr(err->message, path));
+        assert_null(strchr(err->message, '\n'));
+        return status;
+    }
+    for (int i = 0; i < vt_tensor_file_count(file); i++) {
+        const vt_tensor *tensor = vt_tensor_file_at(file, i);
+        assert_non_null(tensor->data);
+        assert_int_equal((uintptr_t)tensor->data % vt_dtype_size(tensor->type), 0);
+        if (!tensor->bytes) continue;
+        sum += ((const unsigned char *)tensor->data)[0];
+        sum += ((const unsigned char *)tensor->data)[tensor->bytes - 1];
+    }
+    touched = sum;
+    vt_tensor_file_close(&file);
+    assert_null(file);
+    return status;
+}
+
+/* A file with this header and `data` zero bytes. */
+static variant_status try_header(const char *header, size_t data, variant_error *err) {
+    size_t length = strlen(header);
+    unsigned char *bytes = calloc(1, 8 + length + data + 1);
+    for (int i = 0; i < 8; i++) bytes[i] = (unsigned char)(length >> (8 * i));
+    memcpy(bytes + 8, header, length);
+    write_bytes(bytes, 8 + length + data);
+    free(bytes);
+    return open_and_touch(err);
+}
+
+static const int64_t sides[3] = {2, 3, 5};
+
+static void write_every_type(unsigned char data[VT_DTYPES][30 * 8]) {
+    static char names[VT_DTYPES][16];
+    static const char *const keys[] = {"variant.config", "quoted \"key\""};
+    static const char *const values[] = {"{\"depth\": 4}", "line\nand \xc3\xa9"};
+    vt_tensor_out out[VT_DTYPES + 2];
+    variant_error err;
+    for (int t = 0; t < VT_DTYPES; t++) {
+        for (int i = 0; i < 30 * 8; i++)
+            data[t][i] = (unsigned char)(vt_splitmix64((uint64_t)(t * 1000 + i)));
+        snprintf(names[t], sizeof names[t], "tensor.%s", vt_dtype_name((vt_dtype)t));
+        out[t] = (vt_tensor_out){.name = names[t], .type = (vt_dtype)t, .rank = 3, .data = data[t]};
+        memcpy(out[t].shape, sides, sizeof sides);
+    }
+    out[VT_DTYPES] = (vt_tensor_out){.name = "scalar", .type = VT_F32, .rank = 0, .data = data[0]};
+    out[VT_DTYPES + 1] =
+        (vt_tensor_out){.name = "empty", .type = VT_F32, .rank = 2, .shape = {0, 7}};
+    assert_int_equal(vt_safetensors_write(path, out, VT_DTYPES + 2, keys, values, 2, &err),
+                     VARIANT_OK);
+}
+
+static void round_trip(void **state) {
+    (void)state;
+    static unsigned char data[VT_DTYPES][30 * 8];
+    variant_error err;
+    vt_tensor_file *file = NULL;
+    write_every_type(data);
+    assert_int_equal(vt_tensor_file_open(&file, path, &err), VARIANT_OK);
+    assert_string_equal(vt_tensor_file_format(file), "safetensors");
+    assert_string_equal(vt_tensor_file_path(file), path);
+    assert_int_equal(vt_tensor_file_count(file), VT_DTYPES + 2);
+    for (int t = 0; t < VT_DTYPES; t++) {
+        const vt_tensor *tensor = vt_tensor_file_at(file, t); /* the order of writing */
+        char name[32];
+        snprintf(name, sizeof name, "tensor.%s", vt_dtype_name((vt_dtype)t));
+        assert_ptr_equal(tensor, vt_tensor_file_find(file, NULL, name));
+        assert_ptr_equal(tensor, vt_tensor_file_find(file, "", name));
+        assert_null(vt_tensor_file_find(file, "group", name));
+        assert_int_equal(tensor->type, t);
+        assert_int_equal(tensor->rank, 3);
+        assert_memory_equal(tensor->shape, sides, sizeof sides);
+        assert_int_equal(tensor->count, 30);
+        assert_int_equal(tensor->bytes, 30 * vt_dtype_size((vt_dtype)t));
+        assert_memory_equal(tensor->data, data[t], tensor->bytes);
+        assert_int_equal((uintptr_t)tensor->data % vt_dtype_size((vt_dtype)t), 0);
+    }
+    assert_int_equal(vt_tensor_file_find(file, NULL, "scalar")->count, 1);
+    assert_int_equal(vt_tensor_file_find(file, NULL, "empty")->count, 0);
+    assert_null(vt_tensor_file_find(file, NULL, "tensor"));
+    assert_null(vt_tensor_file_find(file, NULL, "zzz"));
+    assert_null(vt_tensor_file_at(file, VT_DTYPES + 2));
+    assert_int_equal(vt_tensor_file_meta_count(file), 2);
+    assert_string_equal(vt_tensor_file_meta(file, "variant.config"), "{\"depth\": 4}");
+    assert_string_equal(vt_tensor_file_meta(file, "quoted \"key\""), "line\nand \xc3\xa9");
+    assert_null(vt_tensor_file_meta(file, "depth"));
+    vt_tensor_file_close(&file);
+
+    unsigned char head[8];
+    FILE *stream = fopen(path, "rb");
+    assert_int_equal(fread(head, 1, 8, stream), 8);
+    fclose(stream);
+    assert_int_equal((8 + head[0] + 256 * head[1]) % 64, 0); /* data can be mapped */
+}
+
+static void writing_refuses(void **state) {
+    (void)state;
+    variant_error err;
+    float x = 1;
+    vt_tensor_out twice[2] = {{.name = "a", .rank = 1, .shape = {1}, .data = &x},
+                              {.name = "a", .rank = 1, .shape = {1}, .data = &x}};
+    assert_int_equal(vt_safetensors_write(path, twice, 2, NULL, NULL, 0, &err), VARIANT_E_ARGUMENT);
+    twice[0].rank = VT_MAX_RANK + 1;
+    assert_int_equal(vt_safetensors_write(path, twice, 1, NULL, NULL, 0, &err), VARIANT_E_ARGUMENT);
+    assert_int_not_equal(
+        vt_safetensors_write("/nonexistent/folder/x", twice + 1, 1, NULL, NULL, 0, NULL),
+        VARIANT_OK);
+}
+
+static void conversions(void **state) {
+    (void)state;
+    /* Every half value there is goes to float and back unchanged (NaN to a NaN). */
+    for (uint32_t half = 0; half < 65536; half++) {
+        float f = vt_f32_from_f16((uint16_t)half), b = vt_f32_from_bf16((uint16_t)half);
+        if (isnan(f))
+            assert_true(isnan(vt_f32_from_f16(vt_f16_from_f32(f))));
+        else
+            assert_int_equal(vt_f16_from_f32(f), half);
+        if (isnan(b))
+            assert_true(isnan(vt_f32_from_bf16(vt_bf16_from_f32(b))));
+        else
+            assert_int_equal(vt_bf16_from_f32(b), half);
+    }
+    assert_true(vt_f32_from_f16(0x3c00) == 1.0f && vt_f32_from_f16(0x0001) == 0x1p-24f);
+    assert_true(vt_f32_from_f16(0x7bff) == 65504.0f && isinf(vt_f32_from_f16(0xfc00)));
+    /* Halfway goes to even, just beyond goes up; between any two neighbours. */
+    for (uint32_t half = 0; half < 0x7bff; half++) {
+        float low = vt_f32_from_f16((uint16_t)half), high = vt_f32_from_f16((uint16_t)(half + 1));
+        float middle = 0.5f * (low + high);
+        assert_int_equal(vt_f16_from_f32(middle), half + (half & 1));
+        assert_int_equal(vt_f16_from_f32(nextafterf(middle, INFINITY)), half + 1);
+        assert_int_equal(vt_f16_from_f32(-nextafterf(middle, 0)), half | 0x8000);
+    }
+    assert_int_equal(vt_f16_from_f32(65519.996f), 0x7bff);
+    assert_int_equal(vt_f16_from_f32(65520.0f), 0x7c00);
+    assert_int_equal(vt_bf16_from_f32(0x1.01p0f), 0x3f80); /* halfway, even below */
+    assert_int_equal(vt_bf16_from_f32(0x1.03p0f), 0x3f82); /* halfway, even above */
+    assert_int_equal(vt_bf16_from_f32(3.4e38f), 0x7f80);
+
+    variant_error err;
+    float f[3];
+    int32_t n[3];
+    const int64_t large[3] = {1, -2, (int64_t)1 << 31};
+    const double doubles[3] = {0.1, -2.5, 1e300};
+    vt_tensor tensor = {.name = "x",
+                        .type = VT_I64,
+                        .rank = 1,
+                        .shape = {3},
+                        .count = 3,
+                        .bytes = 24,
+                        .data = large};
+    assert_int_equal(vt_tensor_to_f32(&tensor, f, &err), VARIANT_OK);
+    assert_true(f[0] == 1 && f[1] == -2 && f[2] == 0x1p31f);
+    assert_int_equal(vt_tensor_to_i32(&tensor, n, &err), VARIANT_E_FORMAT);
+    tensor.count = 2;
+    assert_int_equal(vt_tensor_to_i32(&tensor, n, &err), VARIANT_OK);
+    assert_true(n[0] == 1 && n[1] == -2);
+    tensor = (vt_tensor){.name = "x", .type = VT_F64, .count = 3, .data = doubles};
+    assert_int_equal(vt_tensor_to_f32(&tensor, f, &err), VARIANT_OK);
+    assert_true(f[0] == 0.1f && f[1] == -2.5f && isinf(f[2]));
+    assert_int_equal(vt_tensor_to_i32(&tensor, n, &err), VARIANT_E_FORMAT);
+}
+
+static void malformed_headers(void **state) {
+    (void)state;
+    static const struct {
+        const char *header;
+        size_t data;
+        variant_status status;
+    } cases[] = {
+        {"{}", 0, VARIANT_OK},
+        {"{}   \n", 3, VARIANT_OK},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", 8, VARIANT_OK},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[1,9]}}", 9,
+         VARIANT_OK}, /* misaligned */
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},"
+         "\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}",
+         8, VARIANT_OK}, /* overlapping */
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},"
+         "\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}",
+         8, VARIANT_E_FORMAT}, /* twice */
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", 7, VARIANT_E_FORMAT},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[0,8]}}", 8, VARIANT_E_FORMAT},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[8,0]}}", 8, VARIANT_E_FORMAT},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[-8,0]}}", 8, VARIANT_E_FORMAT},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8,9]}}", 8, VARIANT_E_FORMAT},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0.5,8.5]}}", 9,
+         VARIANT_E_FORMAT},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[1e300,1e300]}}", 8,
+         VARIANT_E_FORMAT},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[4294967296,4294967296,2],\"data_offsets\":[0,8]}}",
+         8, VARIANT_E_FORMAT},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[0,4294967296,4294967296],\"data_offsets\":[0,0]}}",
+         0, VARIANT_E_FORMAT},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[4611686018427387904],\"data_offsets\":[0,0]}}", 0,
+         VARIANT_E_FORMAT},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[-2],\"data_offsets\":[0,8]}}", 8, VARIANT_E_FORMAT},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1,1,1,1,1,1,2],\"data_offsets\":[0,8]}}", 8,
+         VARIANT_E_FORMAT},
+        {"{\"a\":{\"dtype\":\"F31\",\"shape\":[2],\"data_offsets\":[0,8]}}", 8, VARIANT_E_FORMAT},
+        {"{\"a\":{\"dtype\":7,\"shape\":[2],\"data_offsets\":[0,8]}}", 8, VARIANT_E_FORMAT},
+        {"{\"a\":{\"dtype\":\"F32\",\"data_offsets\":[0,8]}}", 8, VARIANT_E_FORMAT},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2]}}", 8, VARIANT_E_FORMAT},
+        {"{\"a\\nb\":7}", 8, VARIANT_E_FORMAT},
+        {"{\"__metadata__\":[]}", 0, VARIANT_E_FORMAT},
+        {"{\"__metadata__\":{\"a\":1}}", 0, VARIANT_E_FORMAT},
+        {"{\"a\":", 0, VARIANT_E_FORMAT},
+        {"{} x", 0, VARIANT_E_FORMAT},
+    };
+    variant_error err;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        variant_status status = try_header(cases[i].header, cases[i].data, &err);
+        if (status != cases[i].status)
+            fail_msg("%s: %s", cases[i].header, variant_status_name(status));
+    }
+    enum { DEEP = 200000 };
+    char *deep = malloc(DEEP + 1);
+    memset(deep, '[', DEEP);
+    memcpy(deep, "{\"a\":", 5);
+    deep[DEEP] = '\0';
+    assert_int_equal(try_header(deep, 0, &err), VARIANT_E_FORMAT);
+    free(deep);
+    write_bytes("", 0);
+    assert_int_equal(open_and_touch(&err), VARIANT_E_FORMAT);
+    write_bytes("\xff\xff\xff\xff\xff\xff\xff\xff{}", 10);
+    assert_int_equal(open_and_touch(&err), VARIANT_E_FORMAT);
+    assert_int_equal(vt_tensor_file_open(&(vt_tensor_file *){NULL}, "/nonexistent", &err),
+                     VARIANT_E_IO);
+    assert_int_equal(vt_tensor_file_open(&(vt_tensor_file *){NULL}, folder, &err), VARIANT_E_IO);
+}
+
+/* A small file cut at every length is refused; with one bit flipped it is read or refused, no
+ * worse. */
+static void damaged_files(void **state) {
+    (void)state;
+    variant_error err;
+    float x[6] = {1, 2, 3, 4, 5, 6};
+    vt_tensor_out out[2] = {{.name = "first", .rank = 2, .shape = {2, 2}, .data = x},
+                            {.name = "second", .rank = 1, .shape = {2}, .data = x + 4}};
+    const char *key = "k", *value = "v";
+    assert_int_equal(vt_safetensors_write(path, out, 2, &key, &value, 1, &err), VARIANT_OK);
+    vt_mapping map;
+    assert_int_equal(vt_mapping_open(&map, path, &err), VARIANT_OK);
+    size_t size = map.size;
+    unsigned char *bytes = malloc(size);
+    memcpy(bytes, map.data, size);
+    vt_mapping_close(&map);
+    for (size_t length = 0; length < size; length++) {
+        write_bytes(bytes, length);
+        assert_int_equal(open_and_touch(&err), VARIANT_E_FORMAT);
+    }
+    int refused = 0;
+    for (uint64_t i = 0; i < 2000; i++) {
+        size_t bit = vt_splitmix64(i) % (8 * size);
+        bytes[bit / 8] ^= (unsigned char)(1 << bit % 8);
+        write_bytes(bytes, size);
+        variant_status status = open_and_touch(&err);
+        assert_true(status == VARIANT_OK || status == VARIANT_E_FORMAT);
+        refused += status != VARIANT_OK;
+        bytes[bit / 8] ^= (unsigned char)(1 << bit % 8);
+    }
+    assert_in_range(refused, 200, 1999);
+    free(bytes);
+}
+
+static void text_is(const char *expected) {
+    variant_error err;
+    char *text = NULL;
+    assert_int_equal(vt_file_read_text(&text, path, 1000, &err), VARIANT_OK);
+    assert_string_equal(text, expected);
+    free(text);
+}
+
+static void replacing_keeps_the_old(void **state) {
+    (void)state;
+    variant_error err;
+    write_bytes("old", 3);
+    size_t before = entries_in_folder();
+
+    vt_replace replace;
+    assert_int_equal(vt_replace_open(&replace, path, &err), VARIANT_OK);
+    fputs("half of the n", replace.stream);
+    fflush(replace.stream);
+    text_is("old");
+    vt_replace_abandon(&replace);
+    text_is("old");
+    assert_int_equal(entries_in_folder(), before);
+
+    /* The disk is full: here, a file may not grow past 4096 bytes. */
+    struct rlimit old, tiny;
+    getrlimit(RLIMIT_FSIZE, &old);
+    tiny = (struct rlimit){4096, old.rlim_max};
+    void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
+    static char block[100000];
+    setrlimit(RLIMIT_FSIZE, &tiny);
+    variant_status written = vt_file_write(path, block, sizeof block, &err);
+    variant_status saved = vt_safetensors_write(
+        path,
+        &(vt_tensor_out){
+            .name = "x", .type = VT_U8, .rank = 1, .shape = {sizeof block}, .data = block},
+        1, NULL, NULL, 0, &err);
+    variant_status opened = vt_replace_open(&replace, path, &err), committed = VARIANT_OK;
+    for (int i = 0; i < 100; i++) fwrite(block, 1, 1000, replace.stream);
+    committed = vt_replace_commit(&replace, &err);
+    vt_replace_abandon(&replace);
+    setrlimit(RLIMIT_FSIZE, &old);
+    signal(SIGXFSZ, handler);
+    assert_int_equal(written, VARIANT_E_IO);
+    assert_int_equal(saved, VARIANT_E_IO);
+    assert_int_equal(opened, VARIANT_OK);
+    assert_int_equal(committed, VARIANT_E_IO);
+    assert_non_null(strstr(err.message, path));
+    text_is("old");
+    assert_int_equal(entries_in_folder(), before);
+    assert_int_equal(vt_file_write("/dev/full", block, sizeof block, &err), VARIANT_E_IO);
+    struct stat info;
+    assert_int_equal(stat("/dev/full", &info), 0);
+    assert_true(S_ISCHR(info.st_mode)); /* written to, not replaced */
+
+    assert_int_equal(vt_file_write("/proc/nowhere/file", "x", 1, &err), VARIANT_E_IO);
+    assert_int_equal(vt_file_write(folder, "x", 1, &err), VARIANT_E_IO);
+    assert_int_equal(vt_file_write(path, "new", 3, &err), VARIANT_OK);
+    text_is("new");
+    assert_int_equal(entries_in_folder(), before);
+}
+
+static void text_and_folders(void **state) {
+    (void)state;
+    variant_error err;
+    char *text = NULL, deep[200];
+    write_bytes("12345", 5);
+    assert_int_equal(vt_file_read_text(&text, path, 5, &err), VARIANT_OK);
+    free(text);
+    assert_int_equal(vt_file_read_text(&text, path, 4, &err), VARIANT_E_FORMAT);
+    assert_null(text);
+    write_bytes("1\0", 2);
+    assert_int_equal(vt_file_read_text(&text, path, 5, &err), VARIANT_E_FORMAT);
+    assert_int_equal(vt_file_read_text(&text, "/nonexistent", 5, &err), VARIANT_E_IO);
+    char *large = malloc(100001);
+    memset(large, 'x', 100000);
+    large[100000] = '\0';
+    write_bytes(large, 100000);
+    assert_int_equal(vt_file_read_text(&text, path, 1 << 20, &err), VARIANT_OK);
+    assert_string_equal(text, large);
+    free(text);
+    free(large);
+
+    snprintf(deep, sizeof deep, "%s/a//b/c/", folder);
+    assert_false(vt_is_folder(deep));
+    assert_int_equal(vt_folder_make(deep, &err), VARIANT_OK);
+    assert_true(vt_is_folder(deep));
+    assert_int_equal(vt_folder_make(deep, &err), VARIANT_OK);
+    assert_int_equal(vt_folder_make(path, &err), VARIANT_E_IO);
+    snprintf(deep, sizeof deep, "%s/below", path);
+    assert_int_equal(vt_folder_make(deep, &err), VARIANT_E_IO);
+    assert_int_equal(vt_folder_make("", &err), VARIANT_E_IO);
+}
+
+static void synthetic_tensors(void **state) {
+    (void)state;
+    float w[64 * 64];
+    int32_t n[6];
+    static const int32_t labels[6] = {0, 1, 6, 30, 31, 12};
+    vt_synth_tensor(w, "A", "var", "head.weight", 2, (const int64_t[]){32, 128});
+    assert_true(w[0] == -0.132984832f && w[1] == -0.0135451127f && w[2] == 0.0793394819f);
+    vt_synth_tensor(w, "A", "vae", "encoder.mid.block_1.norm1.weight", 1, (const int64_t[]){32});
+    assert_true(w[0] == 1.1301372f && w[1] == 1.184786f && w[2] == 1.0710076f);
+    vt_synth_integers(n, 6, "A/tokens/2", 64);
+    assert_memory_equal(n, labels, sizeof n);
+    vt_synth_symmetric(w, 64 * 64, "A/image");
+    double sum = 0;
+    for (int i = 0; i < 64 * 64; i++) {
+        assert_true(w[i] >= -1 && w[i] < 1);
+        sum += w[i];
+    }
+    assert_true(fabs(sum / (64 * 64)) < 0.05);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(round_trip),       cmocka_unit_test(writing_refuses),
+        cmocka_unit_test(conversions),      cmocka_unit_test(malformed_headers),
+        cmocka_unit_test(damaged_files),    cmocka_unit_test(replacing_keeps_the_old),
+        cmocka_unit_test(text_and_folders), cmocka_unit_test(synthetic_tensors),
+    };
+    return cmocka_run_group_tests(tests, make_folder, drop_folder);
+}
