@@ -1,0 +1,181 @@
+/* picture_chain.c - see picture_chain.h. */
+#include "nn/picture_chain.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+void vt_picture_chain_init(vt_picture_chain *chain, vt_params *params, int side, int channels) {
+    *chain = (vt_picture_chain){.params = params, .side = side, .channels = channels};
+}
+
+void vt_picture_chain_close(vt_picture_chain *chain) {
+    free(chain->layers);
+    free(chain->saved);
+    *chain = (vt_picture_chain){0};
+}
+
+void vt_picture_chain_add(vt_picture_chain *chain, enum vt_picture_kind kind, int out_c, int stride,
+                          const char *format, ...) {
+    char name[96];
+    va_list arguments;
+    va_start(arguments, format);
+    int length = vsnprintf(name, sizeof name, format, arguments);
+    va_end(arguments);
+    if (length < 0 || length >= (int)sizeof name) chain->failed = true;
+    if (chain->count == chain->capacity && !chain->failed) {
+        int capacity = chain->capacity ? 2 * chain->capacity : 32;
+        vt_picture_layer *grown = realloc(chain->layers, (size_t)capacity * sizeof *grown);
+        if (grown)
+            chain->layers = grown, chain->capacity = capacity;
+        else
+            chain->failed = true;
+    }
+    if (chain->failed) return;
+
+    int registered = chain->params->count, expected = 2;
+    vt_picture_layer *layer = &chain->layers[chain->count++];
+    *layer = (vt_picture_layer){.kind = kind,
+                                .side = chain->side,
+                                .out_side = chain->side,
+                                .in_c = chain->channels,
+                                .out_c = chain->channels};
+    switch (kind) {
+    case VT_PICTURE_CONV:
+        layer->out_c = out_c;
+        layer->out_side = chain->side / stride;
+        vt_conv2d_register(&layer->as.conv, chain->params, layer->in_c, out_c, 3, stride, name);
+        break;
+    case VT_PICTURE_RESNET:
+        layer->out_c = out_c;
+        expected = layer->in_c == out_c ? 8 : 10;
+        vt_resnet_block_register(&layer->as.resnet, chain->params, layer->in_c, out_c, name);
+        break;
+    case VT_PICTURE_ATTENTION:
+        expected = 6;
+        vt_attention_block_register(&layer->as.attention, chain->params, layer->in_c, name);
+        break;
+    case VT_PICTURE_UPSAMPLE:
+        layer->out_c = out_c;
+        layer->out_side = 2 * chain->side;
+        vt_conv2d_register(&layer->as.conv, chain->params, layer->in_c, out_c, 3, 1, name);
+        break;
+    case VT_PICTURE_NORM:
+        vt_picture_norm_register(&layer->as.norm, chain->params, layer->in_c, name);
+        break;
+    }
+    if (chain->params->count != registered + expected) chain->failed = true; /* memory was short */
+    chain->side = layer->out_side;
+    chain->channels = layer->out_c;
+}
+
+variant_status vt_picture_chain_finish(vt_picture_chain *chain, variant_error *err) {
+    if (!chain->failed) {
+        chain->saved = calloc((size_t)chain->count, sizeof *chain->saved);
+        if (chain->saved) return VARIANT_OK;
+    }
+    return vt_fail(err, VARIANT_E_MEMORY, "no memory for the layers of a picture network");
+}
+
+static size_t out_floats(const vt_picture_layer *layer, const vt_picture_run *run) {
+    return vt_picture_floats(run, layer->out_side, layer->out_c);
+}
+
+/* What a layer's output buffer must hold: a residual block uses it for its normalised input first.
+ */
+static size_t buffer_floats(const vt_picture_layer *layer, const vt_picture_run *run) {
+    size_t in = vt_picture_floats(run, layer->side, layer->in_c), out = out_floats(layer, run);
+    return in > out ? in : out;
+}
+
+static variant_status layer_forward(const vt_picture_layer *layer, const vt_picture_run *run,
+                                    const float *x, float *y, vt_picture_saved *saved,
+                                    variant_error *err) {
+    switch (layer->kind) {
+    case VT_PICTURE_CONV:
+        if (saved) saved->x = x;
+        return vt_conv2d_forward(&layer->as.conv, run, layer->side, x, y, err);
+    case VT_PICTURE_RESNET:
+        return vt_resnet_block_forward(&layer->as.resnet, run, layer->side, x, y, saved, err);
+    case VT_PICTURE_ATTENTION:
+        return vt_attention_block_forward(&layer->as.attention, run, layer->side, x, y, saved, err);
+    case VT_PICTURE_UPSAMPLE:
+        return vt_upsample_forward(&layer->as.conv, run, layer->side, x, y, saved, err);
+    case VT_PICTURE_NORM:
+        return vt_norm_silu_forward(&layer->as.norm, run, layer->side, x, y, saved, err);
+    }
+    return VARIANT_OK;
+}
+
+static variant_status layer_backward(const vt_picture_layer *layer, const vt_picture_run *run,
+                                     const vt_picture_saved *saved, float *dy, float *dx,
+                                     variant_error *err) {
+    switch (layer->kind) {
+    case VT_PICTURE_CONV:
+        return vt_conv2d_backward(&layer->as.conv, run, layer->side, saved->x, dy, dx, err);
+    case VT_PICTURE_RESNET:
+        return vt_resnet_block_backward(&layer->as.resnet, run, layer->side, saved, dy, dx, err);
+    case VT_PICTURE_ATTENTION:
+        return vt_attention_block_backward(&layer->as.attention, run, layer->side, saved, dy, err);
+    case VT_PICTURE_UPSAMPLE:
+        return vt_upsample_backward(&layer->as.conv, run, layer->side, saved, dy, dx, err);
+    case VT_PICTURE_NORM:
+        return vt_norm_silu_backward(&layer->as.norm, run, layer->side, saved, dy, dx, err);
+    }
+    return VARIANT_OK;
+}
+
+/* Does backward leave its result where the output's gradient was? */
+static bool runs_in_place(const vt_picture_layer *layer) {
+    return layer->kind == VT_PICTURE_ATTENTION ||
+           (layer->kind == VT_PICTURE_RESNET && layer->in_c == layer->out_c);
+}
+
+/* Two buffers that take turns, each large enough for any layer between the first and the last. */
+static variant_status take_pair(const vt_picture_chain *chain, const vt_picture_run *run,
+                                float *pair[2], variant_error *err) {
+    size_t largest = 0;
+    for (int i = 0; i < chain->count; ++i) {
+        /* the first layer's input and the last one's output are the caller's */
+        size_t floats = i + 1 < chain->count
+                            ? buffer_floats(&chain->layers[i], run)
+                            : vt_picture_floats(run, chain->layers[i].side, chain->layers[i].in_c);
+        if (floats > largest) largest = floats;
+    }
+    for (int i = 0; i < 2; ++i) pair[i] = vt_arena_floats(run->arena, largest);
+    return vt_arena_check(run->arena, "a picture network", err);
+}
+
+variant_status vt_picture_chain_forward(vt_picture_chain *chain, const vt_picture_run *run,
+                                        const float *x, float *y, variant_error *err) {
+    size_t mark = vt_arena_mark(run->arena);
+    float *pair[2] = {NULL, NULL};
+    if (!run->training) VT_TRY(take_pair(chain, run, pair, err));
+    for (int i = 0; i < chain->count; ++i) {
+        const vt_picture_layer *layer = &chain->layers[i];
+        float *out = y;
+        if (i + 1 < chain->count) {
+            out = run->training ? vt_arena_floats(run->arena, out_floats(layer, run)) : pair[i % 2];
+            VT_TRY(vt_arena_check(run->arena, "a picture network", err));
+        }
+        VT_TRY(layer_forward(layer, run, x, out, run->training ? &chain->saved[i] : NULL, err));
+        x = out;
+    }
+    if (!run->training) vt_arena_rewind(run->arena, mark);
+    return VARIANT_OK;
+}
+
+variant_status vt_picture_chain_backward(vt_picture_chain *chain, const vt_picture_run *run,
+                                         float *dy, float *dx, variant_error *err) {
+    size_t mark = vt_arena_mark(run->arena);
+    float *pair[2];
+    VT_TRY(take_pair(chain, run, pair, err));
+    for (int i = chain->count - 1; i >= 0; --i) {
+        const vt_picture_layer *layer = &chain->layers[i];
+        float *down = i == 0 ? dx : runs_in_place(layer) ? dy : dy == pair[0] ? pair[1] : pair[0];
+        VT_TRY(layer_backward(layer, run, &chain->saved[i], dy, down, err));
+        dy = down;
+    }
+    vt_arena_rewind(run->arena, mark);
+    return VARIANT_OK;
+}
