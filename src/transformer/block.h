@@ -1,0 +1,69 @@
+/* block.h - one transformer block, run by generation and by training alike.
+ *
+ *     x += gamma1 * proj(attention(LN(x) (1 + scale1) + shift1))
+ *     x += gamma2 * fc2(gelu(fc1(LN(x) (1 + scale2) + shift2)))
+ *
+ * The residual stream x is updated in place. What differs between the two uses is data: where keys and values
+ * lie (KV cache or activation buffer), how queries are segmented, and whether activations are kept. Called by
+ * step.c and train.c. */
+#ifndef VT_TRANSFORMER_BLOCK_H
+#define VT_TRANSFORMER_BLOCK_H
+
+#include "core/arena.h"
+#include "nn/linear.h"
+#include "transformer/transformer.h"
+
+#define VT_NORM_EPS 1e-6f
+
+/* Order of the six vectors of C floats that a sample's class gives a block. */
+enum vt_modulation { VT_GAMMA1, VT_GAMMA2, VT_SCALE1, VT_SCALE2, VT_SHIFT1, VT_SHIFT2, VT_MODULATIONS };
+
+typedef struct vt_block {
+    vt_param *scale_mul;       /* (1, H, 1, 1), or NULL: plain attention */
+    vt_param *q_bias, *v_bias; /* (C) */
+    vt_linear qkv;             /* (3C, C), no bias of its own */
+    vt_linear proj;            /* (C, C) */
+    vt_linear fc1, fc2;        /* (hidden, C), (C, hidden) */
+    vt_linear ada;             /* (6C, C); absent with shared_adaln */
+    vt_param *ada_gss;         /* (1, 1, 6, C), only with shared_adaln */
+} vt_block;
+
+/* R = groups * rows. In inference some share memory, and what only backward reads is NULL. */
+typedef struct vt_block_activations {
+    float *x_in, *x_mid;                  /* (R, C) the stream before each half */
+    float *mean1, *rstd1, *mean2, *rstd2; /* (R) */
+    float *normed;                        /* (R, C) scratch of both halves, never kept */
+    float *qkv;                           /* (R, 3C) */
+    float *q, *k, *v;                     /* (R, C); k and v lie in the KV cache in inference */
+    float *attended;                      /* (R, C) */
+    float *h1, *h2;                       /* (R, C) what each half adds, before its gamma */
+    float *fc1, *act;                     /* (R, hidden) */
+} vt_block_activations;
+
+/* Takes the buffers of one block from the arena (for k and v only when keep); kept: those that backward needs. */
+void vt_block_take(vt_block_activations *out, vt_arena *arena, const vt_transformer_config *config, int groups,
+                   int rows, bool keep);
+
+typedef struct vt_block_run {
+    vt_kern *kern;
+    const vt_transformer_config *config;
+    const vt_block *block;
+    int groups, rows;
+    bool split;       /* each group's products apart, so that a picture never depends on its neighbours */
+    const float *mod; /* (groups, 6C) */
+    float *x;         /* (groups, rows, C) */
+    float *k, *v;     /* first cached row of group 0; the run's own rows follow `cached` rows */
+    size_t kv_group_stride;
+    int cached;
+    int segments; /* see vt_attention; ends count from row 0 of q and of k */
+    const int *q_end, *k_end;
+    const vt_block_activations *kept; /* training; NULL: inference */
+} vt_block_run;
+
+variant_status vt_block_forward(const vt_block_run *run, vt_arena *arena, variant_error *err);
+/* dx (groups, rows, C): gradient of the block's output, becomes that of its input. dmod (groups, 6C) +=. run as it
+ * was in forward (x is not read). */
+variant_status vt_block_backward(const vt_block_run *run, float *dx, float *dmod, vt_arena *arena,
+                                 variant_error *err);
+
+#endif
