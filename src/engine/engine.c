@@ -1,0 +1,71 @@
+/* engine.c - opening a model for generation, and what it tells about itself. */
+#include "engine/engine.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void variant_engine_options_init(variant_engine_options *options) {
+    *options = (variant_engine_options){.backend = "cpu"};
+}
+
+variant_status variant_engine_open(variant_engine **out, const variant_engine_options *options, variant_error *error) {
+    *out = NULL;
+    if (error) *error = (variant_error){0};
+    variant_status status = VARIANT_OK;
+    variant_engine *engine = calloc(1, sizeof *engine);
+    if (!engine) return vt_fail(error, VARIANT_E_MEMORY, "no memory for an engine");
+    vt_model_options model;
+    vt_model_options_init(&model);
+    model.model = options->model;
+    model.tokenizer = options->tokenizer;
+    model.sides = options->sides;
+    model.heads = options->heads;
+    VT_CHECK(vt_kern_open(&engine->kern, options->backend, options->threads, error));
+    VT_CHECK(vt_model_open(&engine->model, engine->kern, &model, error));
+cleanup:
+    if (status != VARIANT_OK)
+        variant_engine_close(&engine);
+    else
+        *out = engine;
+    return status;
+}
+
+void variant_engine_close(variant_engine **engine) {
+    if (!*engine) return;
+    vt_model_close(&(*engine)->model);
+    vt_kern_close(&(*engine)->kern);
+    free(*engine);
+    *engine = NULL;
+}
+
+variant_engine vt_engine_around(vt_kern *kern, vt_model *model) {
+    return (variant_engine){.kern = kern, .model = model};
+}
+
+void variant_engine_info(const variant_engine *engine, variant_info *out) {
+    const vt_model *model = engine->model;
+    const vt_transformer_config *transformer = vt_transformer_configuration(model->transformer);
+    const vt_tokenizer_config *tokenizer = vt_tokenizer_configuration(model->tokenizer);
+    *out = (variant_info){
+        .depth = transformer->depth,
+        .width = transformer->width,
+        .heads = transformer->heads,
+        .codes = transformer->codes,
+        .latent_dim = transformer->latent_dim,
+        .classes = transformer->classes,
+        .scales = transformer->scales,
+        .picture_side = vt_tokenizer_side(tokenizer),
+        .channels = tokenizer->channels,
+        .supernet = model->supernet.trained,
+        .bridge = model->supernet.bridge,
+        .depth_count = model->supernet.depth_count,
+        .hash = model->hash,
+        .kernels = engine->kern->details,
+    };
+    memcpy(out->sides, transformer->sides, (size_t)transformer->scales * sizeof *out->sides);
+    memcpy(out->depths, model->supernet.depths, (size_t)model->supernet.depth_count * sizeof *out->depths);
+}
+
+const char *variant_engine_class_name(const variant_engine *engine, int label) {
+    return label >= 0 && label < engine->model->class_count ? engine->model->class_names[label] : NULL;
+}

@@ -1,0 +1,16 @@
+/* engine.h - a loaded model and its backend: immutable once open, shared by every request. Private to the library;
+ * the public side is variant.h. */
+#ifndef VT_ENGINE_ENGINE_H
+#define VT_ENGINE_ENGINE_H
+
+#include "engine/model.h"
+
+struct variant_engine {
+    vt_kern *kern;
+    vt_model *model;
+};
+
+/* An engine around a model that someone else owns; for pictures of a model in training. */
+variant_engine vt_engine_around(vt_kern *kern, vt_model *model);
+
+#endif

@@ -1,0 +1,73 @@
+/* model.h - a tokenizer and a transformer as one thing, opened from whatever files hold them and saved again.
+ *
+ * The engine (engine.h), the trainers (train/) and the commands open models through here. What the files do not tell
+ * comes from options; every complaint names the file and the tensor or option. */
+#ifndef VT_ENGINE_MODEL_H
+#define VT_ENGINE_MODEL_H
+
+#include "supernet/phases.h"
+#include "tokenizer/tokenizer.h"
+#include "transformer/transformer.h"
+
+typedef struct vt_model_options {
+    const char *model;     /* a file (tokenizer, transformer or both) or a folder that holds them */
+    const char *tokenizer; /* a file for the tokenizer; NULL: found in model */
+    const char *sides;     /* "1,2,3": overrides or supplies the scales; NULL */
+    int heads;             /* supplies the heads where nothing tells; 0 */
+    bool need_tokenizer, need_transformer; /* E_MODEL when one that is needed is not found */
+    bool copy;             /* values copied to memory (training changes them), not mapped */
+} vt_model_options;
+
+/* What training as a supernet left in the metadata. */
+typedef struct vt_supernet_info {
+    bool trained;
+    int bridge; /* N */
+    int depth_count, depths[VT_MAX_DEPTHS];
+    vt_selector selector;
+} vt_supernet_info;
+
+typedef struct vt_model {
+    vt_kern *kern; /* borrowed */
+    vt_tokenizer *tokenizer;     /* NULL when absent */
+    vt_transformer *transformer; /* NULL when absent */
+    int class_count;             /* names; 0: none known */
+    char **class_names;          /* ImageNet's for 1000 classes without names */
+    vt_supernet_info supernet;
+    char *training;              /* the "variant.training" metadata (JSON text) of the transformer's file, or NULL */
+    char hash[17];               /* 64 bits of the files' contents in hex: names, shapes and samples of every tensor's bytes */
+    vt_tensor_file *files[2];    /* tokenizer's and transformer's; may be the same */
+} vt_model;
+
+void vt_model_options_init(vt_model_options *options);
+variant_status vt_model_open(vt_model **out, vt_kern *kern, const vt_model_options *options, variant_error *err);
+void vt_model_close(vt_model **model);
+
+/* Label of a class given as a number ("7"), a name (any case), or "uncond" (= number of classes). E_ARGUMENT lists what
+ * would do, or the nearest names. "random" is the caller's. */
+variant_status vt_model_class(const vt_model *model, const char *text, int *label, variant_error *err);
+/* The name of a label, or its number; "uncond". Into out. */
+void vt_model_class_name(const vt_model *model, int label, char *out, size_t size);
+
+/* Writing. Any of the parts may be NULL; extra tensors and metadata (JSON texts) come along; type VT_F32, VT_F16 or
+ * VT_BF16 for parameters of two and more dimensions (one-dimensional ones stay float32). */
+typedef struct vt_model_save {
+    vt_tokenizer *tokenizer;
+    vt_transformer *transformer;
+    int class_count;
+    char *const *class_names;
+    const vt_supernet_info *supernet; /* NULL: none */
+    const char *training;             /* JSON text, NULL: none */
+    vt_dtype type;
+    const vt_tensor_out *extra; /* a checkpoint's optimizer state; names begin with "training/", which opening passes over */
+    int extra_count;
+    const char *extra_key, *extra_value; /* one more metadata pair, or NULL */
+} vt_model_save;
+variant_status vt_model_write(const char *path, const vt_model_save *save, variant_error *err);
+
+/* "1,2,3" -> sides; E_ARGUMENT names the option. Used by the commands too. */
+variant_status vt_sides_parse(const char *text, int *sides, int *count, variant_error *err);
+
+/* ImageNet's 1000 class names (engine/imagenet_names.c). */
+extern const char *const vt_imagenet_names[1000];
+
+#endif

@@ -1,0 +1,158 @@
+/* model_config.c - see model_config.h. */
+#include "engine/model_config.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_CLASSES 100000
+
+static variant_status malformed(const vt_tensor_file *file, const char *what, variant_error *err) {
+    return vt_fail(err, VARIANT_E_FORMAT, "%s: metadata %s: %s", vt_tensor_file_path(file), VT_CONFIG_KEY, what);
+}
+
+/* A list of positive integers; absent gives count 0. */
+static bool read_ints(const cJSON *list, int *out, int limit, int *count) {
+    *count = 0;
+    if (!list) return true;
+    if (!cJSON_IsArray(list) || cJSON_GetArraySize(list) > limit) return false;
+    const cJSON *item;
+    cJSON_ArrayForEach(item, list) {
+        if (!cJSON_IsNumber(item) || item->valueint < 1) return false;
+        out[(*count)++] = item->valueint;
+    }
+    return true;
+}
+
+static bool read_supernet(const cJSON *json, vt_supernet_info *out) {
+    if (!json) return true;
+    const cJSON *bridge = cJSON_GetObjectItem(json, "bridge"), *layers = cJSON_GetObjectItem(json, "layers");
+    if (!cJSON_IsNumber(bridge) || !cJSON_IsString(layers)) return false;
+    if (!read_ints(cJSON_GetObjectItem(json, "depths"), out->depths, VT_MAX_DEPTHS, &out->depth_count)) return false;
+    out->bridge = bridge->valueint;
+    for (int i = VT_EQUIDISTANT; i <= VT_EXPLICIT; ++i)
+        if (strcmp(layers->valuestring, vt_selector_name((vt_selector)i)) == 0) out->selector = (vt_selector)i;
+    out->trained = true;
+    return true;
+}
+
+static bool read_classes(const cJSON *json, vt_file_config *out) {
+    if (!json) return true;
+    int count = cJSON_IsArray(json) ? cJSON_GetArraySize(json) : -1;
+    if (count < 0 || count > MAX_CLASSES) return false;
+    out->class_names = calloc((size_t)count + 1, sizeof *out->class_names);
+    if (!out->class_names) return false;
+    const cJSON *item;
+    cJSON_ArrayForEach(item, json) {
+        if (!cJSON_IsString(item)) return false;
+        char *name = strdup(item->valuestring);
+        if (!name) return false;
+        out->class_names[out->class_count++] = name;
+    }
+    return true;
+}
+
+static variant_status read_own(vt_file_config *out, const vt_tensor_file *file, const char *text, variant_error *err) {
+    cJSON *json = cJSON_Parse(text);
+    if (!json) return malformed(file, "not JSON", err);
+    const char *complaint = NULL;
+    const cJSON *tokenizer = cJSON_GetObjectItem(json, "tokenizer");
+    const cJSON *transformer = cJSON_GetObjectItem(json, "transformer");
+    const cJSON *heads = cJSON_GetObjectItem(transformer, "heads");
+    if (cJSON_IsNumber(heads)) out->heads = heads->valueint;
+    if (!read_ints(cJSON_GetObjectItem(tokenizer, "sides"), out->tokenizer_sides, VT_MAX_SCALES, &out->tokenizer_scales) ||
+        !read_ints(cJSON_GetObjectItem(transformer, "sides"), out->transformer_sides, VT_MAX_SCALES, &out->transformer_scales))
+        complaint = "sides is not a list of positive integers";
+    else if (!read_supernet(cJSON_GetObjectItem(json, "supernet"), &out->supernet))
+        complaint = "supernet needs bridge, depths and layers";
+    else if (!read_classes(cJSON_GetObjectItem(json, "classes"), out))
+        complaint = "classes is not a list of names";
+    cJSON_Delete(json);
+    return complaint ? malformed(file, complaint, err) : VARIANT_OK;
+}
+
+/* A trainer checkpoint of the original keeps its configuration beside the weights. */
+static void read_patch_nums(vt_file_config *out, const vt_tensor_file *file) {
+    for (int i = 0; i < vt_tensor_file_meta_count(file); ++i) {
+        const char *key, *value;
+        vt_tensor_file_meta_at(file, i, &key, &value);
+        const char *last = strrchr(key, '/');
+        if (strcmp(last ? last + 1 : key, "patch_nums") != 0) continue;
+        cJSON *json = cJSON_Parse(value);
+        int sides[VT_MAX_SCALES], count;
+        if (json && read_ints(json, sides, VT_MAX_SCALES, &count) && count > 0) {
+            memcpy(out->tokenizer_sides, sides, sizeof sides);
+            memcpy(out->transformer_sides, sides, sizeof sides);
+            out->tokenizer_scales = out->transformer_scales = count;
+        }
+        cJSON_Delete(json);
+    }
+}
+
+variant_status vt_file_config_read(vt_file_config *out, const vt_tensor_file *file, variant_error *err) {
+    *out = (vt_file_config){0};
+    read_patch_nums(out, file);
+    const char *text = vt_tensor_file_meta(file, VT_CONFIG_KEY);
+    if (!text) return VARIANT_OK;
+    variant_status status = read_own(out, file, text, err);
+    if (status != VARIANT_OK) vt_file_config_free(out);
+    return status;
+}
+
+void vt_file_config_free(vt_file_config *config) {
+    for (int i = 0; i < config->class_count; ++i) free(config->class_names[i]);
+    free(config->class_names);
+    *config = (vt_file_config){0};
+}
+
+/* ---- writing ---- */
+
+static void add_ints(cJSON *object, const char *key, const int *values, int count) {
+    cJSON_AddItemToObject(object, key, cJSON_CreateIntArray(values, count));
+}
+
+static cJSON *tokenizer_json(const vt_tokenizer_config *config) {
+    cJSON *json = cJSON_CreateObject();
+    cJSON_AddNumberToObject(json, "channels", config->channels);
+    cJSON_AddNumberToObject(json, "base_width", config->base_width);
+    add_ints(json, "mult", config->mult, config->levels);
+    cJSON_AddNumberToObject(json, "blocks", config->blocks);
+    cJSON_AddNumberToObject(json, "codes", config->codes);
+    cJSON_AddNumberToObject(json, "latent_dim", config->latent_dim);
+    add_ints(json, "sides", config->sides, config->scales);
+    return json;
+}
+
+static cJSON *transformer_json(const vt_transformer_config *config) {
+    cJSON *json = cJSON_CreateObject();
+    cJSON_AddNumberToObject(json, "depth", config->depth);
+    cJSON_AddNumberToObject(json, "width", config->width);
+    cJSON_AddNumberToObject(json, "heads", config->heads);
+    cJSON_AddNumberToObject(json, "hidden", config->hidden);
+    cJSON_AddNumberToObject(json, "codes", config->codes);
+    cJSON_AddNumberToObject(json, "latent_dim", config->latent_dim);
+    cJSON_AddNumberToObject(json, "classes", config->classes);
+    cJSON_AddBoolToObject(json, "l2_norm", config->l2_norm);
+    cJSON_AddBoolToObject(json, "shared_adaln", config->shared_adaln);
+    add_ints(json, "sides", config->sides, config->scales);
+    return json;
+}
+
+char *vt_model_config_text(const vt_model_save *save) {
+    cJSON *json = cJSON_CreateObject();
+    cJSON_AddNumberToObject(json, "format", 1);
+    if (save->tokenizer)
+        cJSON_AddItemToObject(json, "tokenizer", tokenizer_json(vt_tokenizer_configuration(save->tokenizer)));
+    if (save->transformer)
+        cJSON_AddItemToObject(json, "transformer", transformer_json(vt_transformer_configuration(save->transformer)));
+    if (save->class_count > 0)
+        cJSON_AddItemToObject(json, "classes", cJSON_CreateStringArray((const char *const *)save->class_names, save->class_count));
+    if (save->supernet && save->supernet->trained) {
+        cJSON *supernet = cJSON_AddObjectToObject(json, "supernet");
+        cJSON_AddNumberToObject(supernet, "bridge", save->supernet->bridge);
+        add_ints(supernet, "depths", save->supernet->depths, save->supernet->depth_count);
+        cJSON_AddStringToObject(supernet, "layers", vt_selector_name(save->supernet->selector));
+    }
+    char *text = cJSON_PrintUnformatted(json);
+    cJSON_Delete(json);
+    return text;
+}

@@ -1,0 +1,37 @@
+/* session.h - the memory of one batch of one request: arena, KV cache and the buffers that live across scales.
+ * Mutable and private to a call of variant_generate; generate.c runs the loop over it. */
+#ifndef VT_ENGINE_SESSION_H
+#define VT_ENGINE_SESSION_H
+
+#include "engine/engine.h"
+
+typedef struct vt_session {
+    vt_kern *kern;
+    vt_arena arena;
+    void *memory; /* the arena's address space */
+    size_t memory_bytes;
+    vt_kv_cache *cache;
+    int batch, streams;  /* pictures; picture x guidance branch: conditional ones first */
+    int32_t *tokens;     /* (B, n_k^2) of the scale at hand, backend memory */
+    float *embeddings;   /* (B, n_k^2, Cvae), mixtures of codes for smoothing; NULL without */
+    float *weights;      /* (B, n_k^2, V), likewise */
+    float *logits;       /* (streams, n_K^2, V) */
+    float *input;        /* (streams, n_{k+1}^2, Cvae) */
+    float *f_hat;        /* (B, s, s, Cvae) */
+    float *picture;      /* (B, side, side, channels) */
+    float *host_logits;  /* (B, n_K^2, V), host memory */
+    int32_t *host_tokens; /* (B, n_K^2), host memory */
+} vt_session;
+
+typedef struct vt_session_options {
+    int batch;
+    bool guided, smooth;
+    const vt_schedule *schedule;
+} vt_session_options;
+
+/* Reserves everything; address space costs nothing until touched. */
+variant_status vt_session_open(vt_session *out, const variant_engine *engine, const vt_session_options *options,
+                               variant_error *err);
+void vt_session_close(vt_session *session);
+
+#endif

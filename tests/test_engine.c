@@ -1,0 +1,299 @@
+/* test_engine.c - generation through the public header: equal to the reference at every depth, equal for any number of
+ * threads and any batch, KV bytes equal to the formulas, requests that make no sense refused. */
+#include "tests/fixtures.h"
+
+#include "io/file.h"
+#include "io/image.h"
+#include "supernet/schedule.h"
+
+static char folder[64];
+static char model_path[2][128]; /* A, B */
+
+static int write_models(void **state) {
+    (void)state;
+    make_folder(folder);
+    for (int i = 0; i < 2; ++i) {
+        synthetic model;
+        synthetic_open(&model, "AB"[i]);
+        snprintf(model_path[i], sizeof model_path[i], "%s/%c.safetensors", folder, "AB"[i]);
+        vt_model_save save = {.tokenizer = model.tokenizer, .transformer = model.transformer};
+        assert_ok(vt_model_write(model_path[i], &save, err));
+        synthetic_close(&model);
+    }
+    return 0;
+}
+
+static int remove_models(void **state) {
+    (void)state;
+    remove_folder(folder);
+    return 0;
+}
+
+static variant_engine *engine_of(char which, int threads) {
+    variant_engine *engine = NULL;
+    variant_engine_options options;
+    variant_engine_options_init(&options);
+    options.model = model_path[which == 'B'];
+    options.threads = threads;
+    assert_ok(variant_engine_open(&engine, &options, err));
+    return engine;
+}
+
+/* ---- against the reference ---- */
+
+typedef struct run {
+    const char *name;
+    int depth, bridge;
+    const char *layers;
+} run;
+
+static void compare_run(variant_engine *engine, const vt_tensor_file *golden, const run *r) {
+    char name[64];
+    snprintf(name, sizeof name, "%s/tokens", r->name);
+    const vt_tensor *tokens = vt_tensor_file_find(golden, NULL, name);
+    snprintf(name, sizeof name, "%s/image", r->name);
+    const vt_tensor *image = vt_tensor_file_find(golden, NULL, name);
+    const vt_tensor *labels = vt_tensor_file_find(golden, NULL, "labels");
+    assert_true(tokens && image && labels);
+    for (int b = 0; b < (int)labels->shape[0]; ++b) {
+        char class_name[16];
+        snprintf(class_name, sizeof class_name, "%d", ((const int32_t *)labels->data)[b]);
+        variant_request request;
+        variant_request_init(&request);
+        request.class_name = class_name;
+        request.greedy = true;
+        request.depth = r->depth;
+        request.bridge = r->bridge;
+        request.layers = r->layers;
+        variant_picture *pictures = NULL;
+        assert_ok(variant_generate(engine, &request, &pictures, NULL, err));
+        size_t length = (size_t)tokens->shape[1];
+        assert_int_equal(pictures->token_count, length);
+        assert_memory_equal(pictures->tokens, (const int32_t *)tokens->data + (size_t)b * length, length * sizeof(int32_t));
+        size_t plane = (size_t)(image->shape[2] * image->shape[3]);
+        const float *want = (const float *)image->data + (size_t)b * 3 * plane;
+        for (size_t c = 0; c < 3; ++c)
+            for (size_t i = 0; i < plane; ++i)
+                assert_true(abs((int)pictures->pixels[i * 3 + c] - (int)(want[c * plane + i] * 255.0f + 0.5f)) <= 1);
+        variant_pictures_free(&pictures, 1);
+    }
+}
+
+static void equals_the_reference(void **state) {
+    (void)state;
+    static const run runs_a[] = {
+        {"full", 0, -1, NULL}, {"N2d3", 3, 2, NULL}, {"N1d2", 2, 1, NULL}, {"N0d2", 2, 0, NULL},
+        {"list1", 0, -1, "0-5;0,1,3,5;0,2,5;0,5"}, {"list2", 0, -1, "0,5;0-5;1,4;0-4"},
+    };
+    static const run runs_b[] = {{"full", 0, -1, NULL}, {"N1d3", 3, 1, NULL}};
+    vt_tensor_file *golden = NULL;
+    variant_engine *engine = engine_of('A', 2);
+    assert_ok(vt_tensor_file_open(&golden, GOLDEN "A/generate.safetensors", err));
+    for (size_t i = 0; i < sizeof runs_a / sizeof *runs_a; ++i) compare_run(engine, golden, &runs_a[i]);
+    vt_tensor_file_close(&golden);
+    variant_engine_close(&engine);
+    engine = engine_of('B', 2);
+    assert_ok(vt_tensor_file_open(&golden, GOLDEN "B/generate.safetensors", err));
+    for (size_t i = 0; i < sizeof runs_b / sizeof *runs_b; ++i) compare_run(engine, golden, &runs_b[i]);
+    vt_tensor_file_close(&golden);
+    variant_engine_close(&engine);
+}
+
+/* ---- reproducibility ---- */
+
+/* Writes 8 pictures as files named after the variation. */
+static void write_eight(int threads, int batch, bool smooth, const char *name) {
+    variant_engine *engine = engine_of('A', threads);
+    variant_request request;
+    variant_request_init(&request);
+    request.count = 8;
+    request.batch = batch;
+    request.seed = 12345678901234567890u;
+    request.smooth = smooth;
+    request.top_k = 40;
+    request.top_p = 0.9f;
+    variant_picture *pictures = NULL;
+    assert_ok(variant_generate(engine, &request, &pictures, NULL, err));
+    for (int i = 0; i < 8; ++i) {
+        char path[160];
+        snprintf(path, sizeof path, "%s/%s_%d.png", folder, name, i);
+        assert_ok(variant_picture_write_png(&pictures[i], path, err));
+    }
+    variant_pictures_free(&pictures, 8);
+    variant_engine_close(&engine);
+}
+
+static bool same_file(const char *a, const char *b) {
+    vt_mapping x, y;
+    assert_ok(vt_mapping_open(&x, a, err));
+    assert_ok(vt_mapping_open(&y, b, err));
+    bool same = x.size == y.size && memcmp(x.data, y.data, x.size) == 0;
+    vt_mapping_close(&x);
+    vt_mapping_close(&y);
+    return same;
+}
+
+static void same_bytes_for_any_threads_and_batch(void **state) {
+    (void)state;
+    for (int smooth = 0; smooth < 2; ++smooth) {
+        write_eight(1, 8, smooth, "one");
+        write_eight(2, 8, smooth, "two");
+        write_eight(2, 1, smooth, "single");
+        write_eight(3, 3, smooth, "ragged");
+        static const char *const names[] = {"two", "single", "ragged"};
+        for (int i = 0; i < 8; ++i)
+            for (int j = 0; j < 3; ++j) {
+                char a[160], b[160];
+                snprintf(a, sizeof a, "%s/one_%d.png", folder, i);
+                snprintf(b, sizeof b, "%s/%s_%d.png", folder, names[j], i);
+                if (!same_file(a, b)) fail_msg("picture %d differs between one and %s", i, names[j]);
+            }
+    }
+    char a[160], b[160];
+    snprintf(a, sizeof a, "%s/one_0.png", folder);
+    snprintf(b, sizeof b, "%s/one_1.png", folder);
+    assert_false(same_file(a, b)); /* or the comparison above says nothing */
+}
+
+/* ---- KV bytes ---- */
+
+static void kv_case(variant_engine *engine, const char *layers, int depth, int bridge, bool retain, int count, float cfg) {
+    variant_info info;
+    variant_engine_info(engine, &info);
+    variant_request request;
+    variant_request_init(&request);
+    request.count = count;
+    request.layers = layers;
+    request.depth = depth;
+    request.bridge = bridge;
+    request.retain_kv = retain;
+    request.cfg_scale = cfg;
+    vt_schedule schedule;
+    vt_schedule_request words = {.layers = layers, .depth = depth, .bridge = bridge};
+    assert_ok(vt_schedule_resolve(&schedule, info.scales, info.depth, &words, err));
+    variant_picture *pictures = NULL;
+    variant_report report;
+    assert_ok(variant_generate(engine, &request, &pictures, &report, err));
+    variant_pictures_free(&pictures, count);
+    int64_t unit = (int64_t)2 * info.width * 4 * count * (cfg > 0 ? 2 : 1);
+    for (int k = 0; k < info.scales; ++k)
+        assert_int_equal(report.scale_kv_bytes[k], unit * vt_schedule_kv_tokens(&schedule, info.sides, k, !retain));
+    assert_int_equal(report.kv_peak_bytes, unit * vt_schedule_kv_peak_tokens(&schedule, info.sides, !retain));
+    if (layers || depth == 0) return;
+    int64_t l = 0, l_n = 0; /* the two-zone formulas, written out */
+    for (int k = 0; k < info.scales; ++k) {
+        l += info.sides[k] * info.sides[k];
+        if (k < bridge) l_n = l;
+    }
+    int64_t all = info.depth * l_n, few = depth * l;
+    int64_t want = retain ? few + (info.depth - depth) * l_n : all > few ? all : few;
+    assert_int_equal(report.kv_peak_bytes, unit * want);
+}
+
+static void kv_bytes_equal_the_formulas(void **state) {
+    (void)state;
+    variant_engine *engine = engine_of('A', 2);
+    for (int retain = 0; retain < 2; ++retain) {
+        kv_case(engine, NULL, 0, 0, retain, 1, 1.5f);
+        for (int bridge = 1; bridge < 4; ++bridge)
+            for (int depth = 1; depth <= 6; ++depth) kv_case(engine, NULL, depth, bridge, retain, 1 + depth % 2, depth % 3 ? 1.5f : 0.0f);
+        kv_case(engine, "0-5;0,1,3,5;0,2,5;0,5", 0, -1, retain, 2, 1.5f);
+        kv_case(engine, "0,5;0-5;1,4;0-4", 0, -1, retain, 3, 0.0f);
+    }
+    variant_engine_close(&engine);
+}
+
+/* ---- what a request can say ---- */
+
+static variant_status generate_with(variant_engine *engine, variant_request request, variant_report *report, variant_error *err) {
+    variant_picture *pictures = NULL;
+    variant_status status = variant_generate(engine, &request, &pictures, report, err);
+    if (status != VARIANT_OK) assert_null(pictures);
+    variant_pictures_free(&pictures, request.count);
+    return status;
+}
+
+static bool stop_at_second_scale(void *user, const variant_progress *at) {
+    (void)user;
+    return at->scale < 2;
+}
+
+static void refuses_what_makes_no_sense(void **state) {
+    (void)state;
+    variant_engine *engine = engine_of('A', 1);
+    variant_request good, bad;
+    variant_request_init(&good);
+    variant_report report;
+    assert_ok(generate_with(engine, good, &report, err));
+    assert_string_equal(report.warning, "");
+#define REFUSED(field, value, words)                                                          \
+    bad = good;                                                                               \
+    bad.field = value;                                                                        \
+    assert_fails(generate_with(engine, bad, NULL, err), VARIANT_E_ARGUMENT, words)
+    REFUSED(class_name, "10", "expected 0 to 9");
+    REFUSED(class_name, "cat", "no class \"cat\"");
+    REFUSED(class_name, "-1", "expected 0 to 9");
+    REFUSED(depth, 7, "7");
+    REFUSED(depths, "6,6,6", "4");
+    REFUSED(depths, "6,6,6,9", "9");
+    REFUSED(layers, "0,9", "9");
+    REFUSED(layers, "diagonal", "diagonal");
+    REFUSED(count, 0, "count");
+    REFUSED(top_p, 1.5f, "top p");
+    REFUSED(cfg_scale, -1.0f, "cfg");
+    bad = good;
+    bad.depth = 2;
+    bad.bridge = 5;
+    assert_fails(generate_with(engine, bad, NULL, err), VARIANT_E_ARGUMENT, "5");
+    bad = good;
+    bad.progress = stop_at_second_scale;
+    assert_fails(generate_with(engine, bad, NULL, err), VARIANT_E_STOPPED, "stopped");
+    bad = good;
+    bad.depth = 2; /* not an error, but worth a word: this model was never trained as a supernet */
+    bad.bridge = 2;
+    assert_ok(generate_with(engine, bad, &report, err));
+    assert_non_null(strstr(report.warning, "no supernet training"));
+    variant_engine_close(&engine);
+}
+
+static void pictures_tell_how_they_were_made(void **state) {
+    (void)state;
+    variant_engine *engine = engine_of('A', 1);
+    variant_request request;
+    variant_request_init(&request);
+    request.class_name = "uncond";
+    request.seed = 77;
+    request.depth = 3;
+    request.bridge = 2;
+    request.keep_scales = true;
+    variant_picture *pictures = NULL;
+    assert_ok(variant_generate(engine, &request, &pictures, NULL, err));
+    assert_int_equal(pictures->scale_count, 4);
+    assert_memory_equal(pictures->pixels, pictures->scale_pixels[3], (size_t)(8 * 8 * 3));
+    char path[128], *text = NULL;
+    snprintf(path, sizeof path, "%s/told.png", folder);
+    assert_ok(variant_picture_write_png(pictures, path, err));
+    assert_ok(vt_image_read_text(&text, path, "variant", err));
+    assert_string_equal(text, pictures->settings);
+    cJSON *json = cJSON_Parse(text);
+    assert_string_equal(cJSON_GetObjectItem(json, "seed")->valuestring, "77");
+    assert_string_equal(cJSON_GetObjectItem(json, "depths")->valuestring, "6,6,3,3");
+    assert_string_equal(cJSON_GetObjectItem(json, "layers")->valuestring, "0-5;0-5;0,2,5;0,2,5");
+    assert_string_equal(cJSON_GetObjectItem(json, "class")->valuestring, "uncond");
+    assert_int_equal(strlen(cJSON_GetObjectItem(json, "model")->valuestring), 16);
+    cJSON_Delete(json);
+    free(text);
+    variant_pictures_free(&pictures, 1);
+    variant_engine_close(&engine);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(equals_the_reference),
+        cmocka_unit_test(same_bytes_for_any_threads_and_batch),
+        cmocka_unit_test(kv_bytes_equal_the_formulas),
+        cmocka_unit_test(refuses_what_makes_no_sense),
+        cmocka_unit_test(pictures_tell_how_they_were_made),
+    };
+    return cmocka_run_group_tests(tests, write_models, remove_models);
+}
