@@ -1,0 +1,202 @@
+/* checkpoint.c - see checkpoint.h. */
+#include "train/checkpoint.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/arena.h"
+
+#define META_KEY "variant.checkpoint"
+#define COUNTERS "training/counters"
+
+void vt_settings_add(vt_settings *settings, const char *key, const char *format, ...) {
+    if (settings->count == VT_SETTINGS_MAX) return;
+    int i = settings->count++;
+    snprintf(settings->items[i].key, sizeof settings->items[i].key, "%s", key);
+    va_list args;
+    va_start(args, format);
+    vsnprintf(settings->items[i].value, sizeof settings->items[i].value, format, args);
+    va_end(args);
+}
+
+static cJSON *settings_object(const vt_settings *settings) {
+    cJSON *object = cJSON_CreateObject();
+    for (int i = 0; object && i < settings->count; ++i)
+        cJSON_AddStringToObject(object, settings->items[i].key, settings->items[i].value);
+    return object;
+}
+
+char *vt_settings_json(const vt_settings *settings) {
+    cJSON *object = settings_object(settings);
+    char *text = cJSON_PrintUnformatted(object);
+    cJSON_Delete(object);
+    return text;
+}
+
+/* ---- writing ---- */
+
+static char *meta_text(const vt_checkpoint *checkpoint) {
+    cJSON *meta = cJSON_CreateObject();
+    cJSON_AddNumberToObject(meta, "step", (double)checkpoint->step);
+    cJSON_AddItemToObject(meta, "settings", settings_object(checkpoint->settings));
+    char *text = cJSON_PrintUnformatted(meta);
+    cJSON_Delete(meta);
+    return text;
+}
+
+/* The moments' names and downloaded numbers, for the length of a write. */
+typedef struct extras {
+    vt_tensor_out *tensors;
+    char **names;
+    int count;
+    float *numbers;
+} extras;
+
+static void extras_free(extras *list) {
+    for (int i = 0; i < list->count; ++i) free(list->names[i]);
+    free(list->names);
+    free(list->tensors);
+    free(list->numbers);
+    *list = (extras){0};
+}
+
+static variant_status add_moment(extras *list, const vt_params *params, const vt_param *param,
+                                 const float *buffer, const char *moment, float *numbers,
+                                 variant_error *err) {
+    char *name = NULL;
+    if (asprintf(&name, "training/%s/%s", moment, param->name) < 0)
+        return vt_fail(err, VARIANT_E_MEMORY, "no memory for a checkpoint");
+    list->names[list->count] = name;
+    vt_tensor_out *tensor = &list->tensors[list->count++];
+    *tensor = (vt_tensor_out){.name = name, .type = VT_F32, .rank = param->rank, .data = numbers};
+    for (int d = 0; d < param->rank; ++d) tensor->shape[d] = param->shape[d];
+    return vt_param_download(params, param, buffer, numbers, err);
+}
+
+static variant_status gather(extras *list, const vt_checkpoint *checkpoint, variant_error *err) {
+    const vt_params *params = checkpoint->params;
+    size_t most = 2 * (size_t)params->count + 1;
+    *list = (extras){0};
+    list->tensors = calloc(most, sizeof *list->tensors);
+    list->names = calloc(most, sizeof *list->names);
+    list->numbers = malloc((2 * params->value_count + 1) * sizeof *list->numbers);
+    if (!list->tensors || !list->names || !list->numbers)
+        return vt_fail(err, VARIANT_E_MEMORY, "no memory for a checkpoint");
+    float *numbers = list->numbers;
+    for (int i = 0; i < params->count; ++i) {
+        const vt_param *param = params->items[i];
+        if (!param->grad) continue;
+        VT_TRY(add_moment(list, params, param, param->m, "m", numbers, err));
+        numbers += param->count;
+        VT_TRY(add_moment(list, params, param, param->v, "v", numbers, err));
+        numbers += param->count;
+    }
+    if (checkpoint->counters)
+        list->tensors[list->count++] = (vt_tensor_out){.name = COUNTERS,
+                                                       .type = VT_I32,
+                                                       .rank = 1,
+                                                       .shape = {checkpoint->counter_count},
+                                                       .data = checkpoint->counters};
+    return VARIANT_OK;
+}
+
+variant_status vt_checkpoint_write(const char *path, const vt_checkpoint *checkpoint,
+                                   variant_error *err) {
+    variant_status status = VARIANT_OK;
+    extras list;
+    char *meta = meta_text(checkpoint);
+    VT_CHECK(gather(&list, checkpoint, err));
+    if (!meta) VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "no memory for a checkpoint"));
+    vt_model_save save = checkpoint->model;
+    save.type = VT_F32;
+    save.extra = list.tensors;
+    save.extra_count = list.count;
+    save.extra_key = META_KEY;
+    save.extra_value = meta;
+    VT_CHECK(vt_model_write(path, &save, err));
+cleanup:
+    extras_free(&list);
+    cJSON_free(meta);
+    return status;
+}
+
+/* ---- reading ---- */
+
+static variant_status compare_settings(const char *path, const vt_settings *settings,
+                                       const cJSON *object, variant_error *err) {
+    for (int i = 0; i < settings->count; ++i) {
+        const char *key = settings->items[i].key, *now = settings->items[i].value;
+        const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
+        const char *then = cJSON_IsString(item) ? item->valuestring : "not set";
+        if (strcmp(then, now) != 0)
+            return vt_fail(
+                err, VARIANT_E_ARGUMENT,
+                "%s: was made with %s %s, now it is %s; a resumed run needs the same options", path,
+                key, then, now);
+    }
+    return VARIANT_OK;
+}
+
+static variant_status read_meta(const char *path, const vt_tensor_file *file,
+                                vt_checkpoint *checkpoint, variant_error *err) {
+    const char *text = vt_tensor_file_meta(file, META_KEY);
+    cJSON *meta = text ? cJSON_Parse(text) : NULL;
+    const cJSON *step = cJSON_GetObjectItemCaseSensitive(meta, "step");
+    const cJSON *settings = cJSON_GetObjectItemCaseSensitive(meta, "settings");
+    variant_status status;
+    if (!cJSON_IsNumber(step) || !(step->valuedouble >= 0.0 && step->valuedouble < 9e15) ||
+        !cJSON_IsObject(settings)) {
+        status = vt_fail(err, VARIANT_E_FORMAT, "%s: is not a checkpoint of a training run", path);
+    } else {
+        checkpoint->step = (int64_t)step->valuedouble;
+        status = compare_settings(path, checkpoint->settings, settings, err);
+    }
+    cJSON_Delete(meta);
+    return status;
+}
+
+static variant_status read_moment(const vt_tensor_file *file, const vt_params *params,
+                                  const vt_param *param, const char *moment, float *buffer,
+                                  variant_error *err) {
+    char *name = NULL;
+    if (asprintf(&name, "training/%s/%s", moment, param->name) < 0)
+        return vt_fail(err, VARIANT_E_MEMORY, "no memory for a checkpoint");
+    const vt_tensor *tensor = vt_tensor_file_find(file, NULL, name);
+    free(name);
+    if (!tensor || tensor->type != VT_F32 || tensor->count != param->count)
+        return vt_fail(err, VARIANT_E_FORMAT, "%s: the %s moment of %s is missing or misshapen",
+                       vt_tensor_file_path(file), moment, param->name);
+    return vt_param_upload(params, param, tensor->data, buffer, err);
+}
+
+static variant_status read_counters(const vt_tensor_file *file, vt_checkpoint *checkpoint,
+                                    variant_error *err) {
+    if (!checkpoint->counters) return VARIANT_OK;
+    const vt_tensor *tensor = vt_tensor_file_find(file, NULL, COUNTERS);
+    if (!tensor || tensor->type != VT_I32 || tensor->count != (size_t)checkpoint->counter_count)
+        return vt_fail(err, VARIANT_E_FORMAT, "%s: " COUNTERS " is missing or misshapen",
+                       vt_tensor_file_path(file));
+    memcpy(checkpoint->counters, tensor->data, tensor->bytes);
+    return VARIANT_OK;
+}
+
+variant_status vt_checkpoint_read(const char *path, vt_checkpoint *checkpoint, variant_error *err) {
+    variant_status status = VARIANT_OK;
+    vt_params *params = checkpoint->params;
+    vt_tensor_file *file = NULL;
+    VT_CHECK(vt_tensor_file_open(&file, path, err));
+    VT_CHECK(read_meta(path, file, checkpoint, err));
+    VT_CHECK(vt_params_load(params, file, NULL, true, err));
+    for (int i = 0; i < params->count; ++i) {
+        vt_param *param = params->items[i];
+        if (!param->grad) continue;
+        VT_CHECK(read_moment(file, params, param, "m", param->m, err));
+        VT_CHECK(read_moment(file, params, param, "v", param->v, err));
+    }
+    VT_CHECK(read_counters(file, checkpoint, err));
+cleanup:
+    vt_tensor_file_close(&file);
+    return status;
+}

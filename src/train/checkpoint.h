@@ -1,0 +1,41 @@
+/* checkpoint.h - a run's whole state in one file, so that it can go on bit for bit.
+ *
+ * The file is a model file (engine/model.h) with the AdamW moments as further tensors
+ * "training/m/NAME" and "training/v/NAME", counters as "training/counters", and the step and the
+ * run's settings as JSON in the metadata "variant.checkpoint". Settings are what must be equal for
+ * a run to be the same run. */
+#ifndef VT_TRAIN_CHECKPOINT_H
+#define VT_TRAIN_CHECKPOINT_H
+
+#include "engine/model.h"
+
+#define VT_SETTINGS_MAX 64
+
+typedef struct vt_settings {
+    int count;
+    struct {
+        char key[32], value[160];
+    } items[VT_SETTINGS_MAX];
+} vt_settings;
+
+void vt_settings_add(vt_settings *settings, const char *key, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* {"key":"value",...}; free() it. NULL: no memory. */
+char *vt_settings_json(const vt_settings *settings);
+
+typedef struct vt_checkpoint {
+    vt_model_save model; /* what to write; unused in reading */
+    vt_params *params;   /* values, m and v */
+    const vt_settings *settings;
+    int64_t step;
+    int32_t *counters; /* host memory, (counter_count); NULL: none */
+    int counter_count;
+} vt_checkpoint;
+
+variant_status vt_checkpoint_write(const char *path, const vt_checkpoint *checkpoint,
+                                   variant_error *err);
+/* Fills values, moments, counters and step. E_ARGUMENT names the first setting that differs.
+ * Prepared weights are the caller's to refresh. */
+variant_status vt_checkpoint_read(const char *path, vt_checkpoint *checkpoint, variant_error *err);
+
+#endif

@@ -1,0 +1,281 @@
+/* loop.c - see loop.h. */
+#include "train/loop.h"
+
+#include <dirent.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/clock.h"
+#include "io/file.h"
+
+#define CHECKPOINT "checkpoint.safetensors"
+
+void vt_train_common_init(vt_train_common *options) {
+    *options = (vt_train_common){
+        .epochs = 10.0,
+        .batch = 32,
+        .seed = 1,
+        .lr = {.peak = 4e-4, .end = 1e-5, .cosine = true, .warmup = 100},
+        .log_every = 50,
+        .save_every = 500,
+        .sample_every = 0,
+        .eval_every = 0,
+        .eval_count = 1000,
+    };
+    vt_optimizer_options_init(&options->optimizer);
+}
+
+variant_status vt_train_common_check(const vt_train_common *options, variant_error *err) {
+    if (!options->data || !*options->data)
+        return vt_fail(err, VARIANT_E_ARGUMENT,
+                       "no data given: expected a folder of pictures or IDX files");
+    if (!options->output || !*options->output)
+        return vt_fail(err, VARIANT_E_ARGUMENT, "no folder given for the run's results");
+    if (options->steps < 0 || options->steps > 1000000000)
+        return vt_fail(err, VARIANT_E_ARGUMENT, "%lld steps: expected 1 to 1000000000",
+                       (long long)options->steps);
+    if (options->steps == 0 && !(options->epochs > 0.0 && options->epochs <= 1e6))
+        return vt_fail(err, VARIANT_E_ARGUMENT, "%g epochs: expected above 0", options->epochs);
+    if (options->batch < 1 || options->batch > 65536)
+        return vt_fail(err, VARIANT_E_ARGUMENT, "batch of %d: expected 1 to 65536", options->batch);
+    if (options->limit < 0)
+        return vt_fail(err, VARIANT_E_ARGUMENT, "limit of %d pictures: expected 0 or more",
+                       options->limit);
+    if (options->log_every < 0 || options->save_every < 0 || options->sample_every < 0 ||
+        options->eval_every < 0 || options->eval_count < 0)
+        return vt_fail(err, VARIANT_E_ARGUMENT,
+                       "an interval is negative: expected 0 (never) or steps");
+    VT_TRY(vt_lr_check(&options->lr, err));
+    return vt_optimizer_check(&options->optimizer, err);
+}
+
+void vt_train_loop_path(const vt_train_loop *loop, const char *name, char *out, size_t size) {
+    snprintf(out, size, "%s/%s", loop->folder, name);
+}
+
+bool vt_train_loop_resumes(const vt_train_loop *loop, char *out, size_t size) {
+    vt_train_loop_path(loop, CHECKPOINT, out, size);
+    return loop->options->resume && access(out, F_OK) == 0;
+}
+
+void vt_train_loop_note(const vt_train_loop *loop, const char *format, ...) {
+    if (!loop->options->note) return;
+    char line[600];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    loop->options->note(loop->options->user, line);
+}
+
+bool vt_train_loop_stopping(const vt_train_loop *loop) {
+    return loop->options->stop && *loop->options->stop;
+}
+
+variant_status vt_train_loop_open(vt_train_loop *loop, vt_kern *kern,
+                                  const vt_train_common *options, variant_error *err) {
+    *loop = (vt_train_loop){.kern = kern, .options = options};
+    if (strlen(options->output) >= sizeof loop->folder)
+        return vt_fail(err, VARIANT_E_ARGUMENT, "the output folder's name is too long");
+    snprintf(loop->folder, sizeof loop->folder, "%s", options->output);
+    VT_TRY(vt_folder_make(loop->folder, err));
+    char path[4096];
+    vt_train_loop_path(loop, CHECKPOINT, path, sizeof path);
+    if (!options->resume && !options->restart && access(path, F_OK) == 0)
+        return vt_fail(
+            err, VARIANT_E_ARGUMENT,
+            "%s: there already; --resume goes on with that run, --restart throws it away", path);
+    size_t physical = vt_physical_bytes();
+    loop->memory_bytes = physical ? physical : (size_t)16 << 30;
+    VT_TRY(kern->memory_reserve(kern, loop->memory_bytes, &loop->memory, err));
+    vt_arena_init(&loop->arena, loop->memory, loop->memory_bytes);
+    return VARIANT_OK;
+}
+
+void vt_train_loop_close(vt_train_loop *loop) {
+    if (loop->memory) loop->kern->memory_release(loop->kern, loop->memory, loop->memory_bytes);
+    vt_log_close(&loop->log);
+    *loop = (vt_train_loop){0};
+}
+
+void vt_train_loop_plan(vt_train_loop *loop, int64_t steps_per_epoch) {
+    loop->steps_per_epoch = steps_per_epoch;
+    loop->steps = loop->options->steps;
+    if (loop->steps == 0) loop->steps = llround(loop->options->epochs * (double)steps_per_epoch);
+    if (loop->steps < 1) loop->steps = 1;
+}
+
+void vt_train_settings_common(vt_settings *settings, const vt_train_loop *loop,
+                              uint64_t data_hash) {
+    const vt_train_common *options = loop->options;
+    const vt_optimizer_options *adamw = &options->optimizer;
+    vt_settings_add(settings, "data", "%016" PRIx64, data_hash);
+    vt_settings_add(settings, "limit", "%d", options->limit);
+    vt_settings_add(settings, "batch", "%d", options->batch);
+    vt_settings_add(settings, "seed", "%" PRIu64, options->seed);
+    vt_settings_add(settings, "flip", "%s", options->flip ? "on" : "off");
+    vt_settings_add(settings, "schedule", "%s", options->lr.cosine ? "cosine" : "constant");
+    /* a constant rate may go on for longer; a cosine would have taken another course */
+    if (options->lr.cosine) vt_settings_add(settings, "steps", "%" PRId64, loop->steps);
+    vt_settings_add(settings, "lr", "%g", options->lr.peak);
+    if (options->lr.cosine) vt_settings_add(settings, "lr-end", "%g", options->lr.end);
+    vt_settings_add(settings, "warmup", "%" PRId64, options->lr.warmup);
+    vt_settings_add(settings, "weight-decay", "%g", adamw->weight_decay);
+    vt_settings_add(settings, "betas", "%g,%g", adamw->beta1, adamw->beta2);
+    vt_settings_add(settings, "clip", "%g", adamw->clip);
+}
+
+bool vt_train_data_is_folder(const char *path) {
+    DIR *folder = opendir(path);
+    if (!folder) return false;
+    bool idx = false;
+    for (struct dirent *entry; !idx && (entry = readdir(folder));)
+        idx = strstr(entry->d_name, "idx3-ubyte") != NULL;
+    closedir(folder);
+    return !idx;
+}
+
+/* ---- what happens every so many steps ---- */
+
+static double epoch_now(const vt_train_loop *loop) {
+    return (double)loop->step / (double)loop->steps_per_epoch;
+}
+
+static double pictures_per_second(const vt_train_loop *loop) {
+    double seconds = vt_seconds() - loop->line_started;
+    return seconds > 0.0 ? (double)loop->line_steps * loop->options->batch / seconds : 0.0;
+}
+
+static void report(const vt_train_loop *loop) {
+    if (!loop->options->progress) return;
+    double speed = pictures_per_second(loop);
+    vt_train_progress progress = {
+        .step = loop->step,
+        .steps = loop->steps,
+        .epoch = epoch_now(loop),
+        .loss = loop->loss,
+        .learning_rate = loop->rate,
+        .pictures_per_second = speed,
+        .seconds_left =
+            speed > 0.0 ? (double)(loop->steps - loop->step) * loop->options->batch / speed : 0.0,
+        .doing = "training",
+    };
+    loop->options->progress(loop->options->user, &progress);
+}
+
+static variant_status write_line(vt_train_loop *loop, const vt_train_job *job, variant_error *err) {
+    cJSON *line = cJSON_CreateObject();
+    if (!line) return vt_fail(err, VARIANT_E_MEMORY, "no memory for a log line");
+    double steps = (double)loop->line_steps;
+    cJSON_AddNumberToObject(line, "step", (double)loop->step);
+    vt_log_number(line, "epoch", epoch_now(loop));
+    vt_log_number(line, "loss", loop->line_loss / steps);
+    job->describe(job->self, loop, line);
+    vt_log_number(line, "grad_norm", loop->line_norm / steps);
+    vt_log_number(line, "lr", loop->rate);
+    vt_log_number(line, "pictures_per_second", pictures_per_second(loop));
+    variant_status status = vt_log_write(&loop->log, line, err);
+    cJSON_Delete(line);
+    loop->line_steps = 0;
+    loop->line_loss = loop->line_norm = 0.0;
+    loop->line_started = vt_seconds();
+    return status;
+}
+
+static variant_status evaluate(vt_train_loop *loop, const vt_train_job *job, variant_error *err) {
+    cJSON *line = cJSON_CreateObject();
+    if (!line) return vt_fail(err, VARIANT_E_MEMORY, "no memory for a log line");
+    double started = vt_seconds();
+    cJSON_AddNumberToObject(line, "step", (double)loop->step);
+    vt_log_number(line, "epoch", epoch_now(loop));
+    cJSON_AddTrueToObject(line, "evaluation");
+    variant_status status = job->evaluate(job->self, loop, line, err);
+    if (status == VARIANT_OK) status = vt_log_write(&loop->log, line, err);
+    cJSON_Delete(line);
+    loop->line_started += vt_seconds() - started;
+    return status;
+}
+
+/* A picture that could not be made is no reason to lose a run. */
+static void sample(vt_train_loop *loop, const vt_train_job *job) {
+    double started = vt_seconds();
+    char path[4096], name[64];
+    variant_error local = {0};
+    vt_train_loop_path(loop, "samples", path, sizeof path);
+    variant_status status = vt_folder_make(path, &local);
+    if (status == VARIANT_OK) {
+        snprintf(name, sizeof name, "samples/%08lld.png", (long long)loop->step);
+        vt_train_loop_path(loop, name, path, sizeof path);
+        status = job->sample(job->self, loop, path, &local);
+    }
+    if (status != VARIANT_OK)
+        vt_train_loop_note(loop, "no sample at step %lld: %s", (long long)loop->step,
+                           local.message);
+    loop->line_started += vt_seconds() - started;
+}
+
+static bool is_due(int64_t every, int64_t step) {
+    return every > 0 && step % every == 0;
+}
+
+static variant_status save_state(vt_train_loop *loop, const vt_train_job *job, variant_error *err) {
+    char path[4096];
+    double started = vt_seconds();
+    vt_train_loop_path(loop, CHECKPOINT, path, sizeof path);
+    VT_TRY(job->checkpoint(job->self, loop, path, err));
+    loop->line_started += vt_seconds() - started;
+    return VARIANT_OK;
+}
+
+static variant_status run_step(vt_train_loop *loop, const vt_train_job *job, variant_error *err) {
+    const vt_train_common *options = loop->options;
+    size_t mark = vt_arena_mark(&loop->arena);
+    vt_params_zero_grad(loop->params);
+    VT_TRY(job->step(job->self, loop, err));
+    loop->rate = vt_lr_at(&options->lr, loop->step, loop->steps);
+    VT_TRY(vt_optimizer_step(loop->params, &options->optimizer, loop->rate, loop->step + 1,
+                             &loop->norm, err));
+    VT_TRY(job->updated(job->self, loop, err));
+    vt_arena_rewind(&loop->arena, mark);
+    ++loop->step;
+    ++loop->line_steps;
+    loop->line_loss += loop->loss;
+    loop->line_norm += loop->norm;
+    return VARIANT_OK;
+}
+
+variant_status vt_train_loop_run(vt_train_loop *loop, const vt_train_job *job,
+                                 vt_train_result *result, variant_error *err) {
+    const vt_train_common *options = loop->options;
+    char path[4096];
+    vt_train_loop_path(loop, "log.jsonl", path, sizeof path);
+    VT_TRY(vt_log_open(&loop->log, path, options->resume ? loop->step : -1, err));
+    loop->line_started = vt_seconds();
+    int64_t saved = -1;
+    while (loop->step < loop->steps && !vt_train_loop_stopping(loop)) {
+        VT_TRY(run_step(loop, job, err));
+        bool last = loop->step == loop->steps;
+        report(loop);
+        if (is_due(options->log_every, loop->step) || (last && options->log_every > 0))
+            VT_TRY(write_line(loop, job, err));
+        if (job->evaluate && (is_due(options->eval_every, loop->step) || last))
+            VT_TRY(evaluate(loop, job, err));
+        if (job->sample &&
+            (is_due(options->sample_every, loop->step) || (last && options->sample_every > 0)))
+            sample(loop, job);
+        if (is_due(options->save_every, loop->step) || last) {
+            VT_TRY(save_state(loop, job, err));
+            saved = loop->step;
+        }
+    }
+    if (saved != loop->step) VT_TRY(save_state(loop, job, err));
+    *result = (vt_train_result){.stopped = loop->step < loop->steps,
+                                .step = loop->step,
+                                .steps = loop->steps,
+                                .loss = loop->loss};
+    return job->finish(job->self, loop, result, err);
+}

@@ -1,0 +1,75 @@
+/* loop.h - what all trainings share: the steps, and what happens every so many of them.
+ *
+ * train_tokenizer.c and train_transformer.c fill a vt_train_job with what is theirs (one step's
+ * forward and backward pass, what to log, how to save) and hand it to vt_train_loop_run. */
+#ifndef VT_TRAIN_LOOP_H
+#define VT_TRAIN_LOOP_H
+
+#include "train/checkpoint.h"
+#include "train/log.h"
+#include "train/trainer.h"
+
+typedef struct vt_train_loop {
+    vt_kern *kern;
+    const vt_train_common *options;
+    vt_params *params;
+    vt_arena arena; /* of the whole run; what a step takes from it goes back after the step */
+    void *memory;
+    size_t memory_bytes;
+    vt_log log;
+    int64_t step, steps; /* done, in all */
+    int64_t steps_per_epoch;
+    double loss, norm, rate; /* of the step just run */
+    /* since the last line of the log */
+    int64_t line_steps;
+    double line_loss, line_norm, line_started, line_rate;
+    char folder[4000];
+} vt_train_loop;
+
+/* self is the trainer's own state. */
+typedef struct vt_train_job {
+    void *self;
+    /* Forward and backward of loop->step on zeroed gradients; sets loop->loss. What it took from
+     * the arena stays until `updated` has returned. */
+    variant_status (*step)(void *self, vt_train_loop *loop, variant_error *err);
+    /* After the optimizer changed the values: anything else that changes them, then refresh
+     * prepared weights. */
+    variant_status (*updated)(void *self, vt_train_loop *loop, variant_error *err);
+    /* Adds its measures since the last line to the log line, and forgets them. */
+    void (*describe)(void *self, vt_train_loop *loop, cJSON *line);
+    variant_status (*evaluate)(void *self, vt_train_loop *loop, cJSON *line,
+                               variant_error *err); /* or NULL */
+    variant_status (*sample)(void *self, vt_train_loop *loop, const char *path,
+                             variant_error *err); /* or NULL */
+    variant_status (*checkpoint)(void *self, vt_train_loop *loop, const char *path,
+                                 variant_error *err);
+    /* The model alone, for use; puts its path into result->model. */
+    variant_status (*finish)(void *self, vt_train_loop *loop, vt_train_result *result,
+                             variant_error *err);
+} vt_train_job;
+
+variant_status vt_train_common_check(const vt_train_common *options, variant_error *err);
+void vt_train_common_init(vt_train_common *options);
+
+/* Makes the output folder, refuses to overwrite a checkpoint, reserves the arena. */
+variant_status vt_train_loop_open(vt_train_loop *loop, vt_kern *kern,
+                                  const vt_train_common *options, variant_error *err);
+void vt_train_loop_close(vt_train_loop *loop);
+/* Sets steps from the number of batches in an epoch. */
+void vt_train_loop_plan(vt_train_loop *loop, int64_t steps_per_epoch);
+/* The settings that every training has; after the plan. */
+void vt_train_settings_common(vt_settings *settings, const vt_train_loop *loop, uint64_t data_hash);
+/* Is the data a folder of pictures rather than IDX files? */
+bool vt_train_data_is_folder(const char *path);
+/* "FOLDER/name" into out. */
+void vt_train_loop_path(const vt_train_loop *loop, const char *name, char *out, size_t size);
+/* Is there a checkpoint to go on from? Then its path is in out. */
+bool vt_train_loop_resumes(const vt_train_loop *loop, char *out, size_t size);
+void vt_train_loop_note(const vt_train_loop *loop, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+bool vt_train_loop_stopping(const vt_train_loop *loop);
+
+variant_status vt_train_loop_run(vt_train_loop *loop, const vt_train_job *job,
+                                 vt_train_result *result, variant_error *err);
+
+#endif

@@ -1,0 +1,28 @@
+/* optimizer.h - AdamW over a model's parameters, after clipping the gradient by its global norm.
+ *
+ * The moments live beside the values (nn/params.h); state of its own is the step counter alone. */
+#ifndef VT_TRAIN_OPTIMIZER_H
+#define VT_TRAIN_OPTIMIZER_H
+
+#include "nn/params.h"
+
+typedef struct vt_optimizer_options {
+    double beta1, beta2, eps;
+    double weight_decay; /* of parameters that decay (vt_param_decays) */
+    double clip;         /* global norm; 0: no clipping */
+} vt_optimizer_options;
+
+/* 0.9, 0.95, 1e-8, 0.05, 2. */
+void vt_optimizer_options_init(vt_optimizer_options *options);
+variant_status vt_optimizer_check(const vt_optimizer_options *options, variant_error *err);
+
+/* L2 norm of all gradients together, summed in the parameters' order. */
+double vt_gradient_norm(const vt_params *params);
+
+/* Updates every parameter from its gradient; step counts from 1. *norm: before clipping. A norm
+ * that is not finite leaves everything as it was and is E_MISMATCH: training has diverged. Prepared
+ * weights are the caller's to refresh. */
+variant_status vt_optimizer_step(const vt_params *params, const vt_optimizer_options *options,
+                                 double lr, int64_t step, double *norm, variant_error *err);
+
+#endif

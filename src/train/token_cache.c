@@ -1,0 +1,204 @@
+/* token_cache.c - see token_cache.h. */
+#include "train/token_cache.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/rng.h"
+
+#define BATCH 64
+#define META_KEY "variant.tokens"
+#define NARROW_CODES 32768
+
+variant_status vt_params_hash(const vt_params *params, uint64_t *out, variant_error *err) {
+    size_t largest = 1;
+    for (int i = 0; i < params->count; ++i)
+        if (params->items[i]->value && params->items[i]->count > largest)
+            largest = params->items[i]->count;
+    float *host = malloc(largest * sizeof *host);
+    if (!host) return vt_fail(err, VARIANT_E_MEMORY, "no memory to hash a model");
+    uint64_t hash = vt_fnv1a64("", 0);
+    for (int i = 0; i < params->count; ++i) {
+        const vt_param *param = params->items[i];
+        if (!param->value) continue;
+        hash = vt_fnv1a64_more(hash, param->name, strlen(param->name) + 1);
+        hash = vt_fnv1a64_more(hash, param->shape, (size_t)param->rank * sizeof *param->shape);
+        params->kern->download(params->kern, host, param->value, param->count * sizeof *host);
+        hash = vt_fnv1a64_more(hash, host, param->count * sizeof *host);
+    }
+    free(host);
+    *out = hash;
+    return VARIANT_OK;
+}
+
+/* What the tokens depend on, as text. */
+static variant_status describe(const vt_token_cache_options *options, char *out, size_t size,
+                               variant_error *err) {
+    const vt_tokenizer_config *config = vt_tokenizer_configuration(options->tokenizer);
+    uint64_t model = 0;
+    VT_TRY(vt_params_hash(vt_tokenizer_params(options->tokenizer), &model, err));
+    model = vt_fnv1a64_more(model, config->sides, (size_t)config->scales * sizeof *config->sides);
+    snprintf(out, size,
+             "{\"data\":\"%016" PRIx64 "\",\"tokenizer\":\"%016" PRIx64
+             "\",\"pictures\":%d,\"views\":%d}",
+             vt_dataset_hash(options->pictures->dataset), model, options->pictures->count,
+             options->flip ? 2 : 1);
+    return VARIANT_OK;
+}
+
+/* Attaches the file if it holds what is wanted; a file that does not is no error. */
+static bool attach(vt_token_cache *cache, const char *path, const char *key, int codes) {
+    if (!path || access(path, F_OK) != 0) return false;
+    if (vt_tensor_file_open(&cache->file, path, NULL) != VARIANT_OK) return false;
+    const char *found = vt_tensor_file_meta(cache->file, META_KEY);
+    const vt_tensor *tensor = vt_tensor_file_find(cache->file, NULL, "tokens");
+    size_t total = (size_t)cache->count * (size_t)cache->views * (size_t)cache->tokens;
+    bool fits = found && strcmp(found, key) == 0 && tensor && tensor->count == total;
+    if (fits && tensor->type == VT_I16)
+        cache->narrow = tensor->data;
+    else if (fits && tensor->type == VT_I32)
+        cache->wide = tensor->data;
+    else
+        fits = false;
+    for (size_t i = 0; fits && i < total; ++i) {
+        int32_t token = cache->narrow ? cache->narrow[i] : cache->wide[i];
+        fits = token >= 0 && token < codes;
+    }
+    if (fits) return true;
+    cache->narrow = NULL;
+    cache->wide = NULL;
+    vt_tensor_file_close(&cache->file);
+    return false;
+}
+
+/* ---- encoding ---- */
+
+/* Both views of up to BATCH pictures into host tokens (views, count, L). */
+static variant_status encode_view(const vt_token_cache_options *options, const vt_pick *picks,
+                                  int count, float *host, int32_t *tokens, variant_error *err) {
+    vt_tokenizer *tokenizer = options->tokenizer;
+    const vt_tokenizer_config *config = vt_tokenizer_configuration(tokenizer);
+    vt_kern *kern = vt_tokenizer_params(tokenizer)->kern;
+    vt_arena *arena = options->arena;
+    size_t mark = vt_arena_mark(arena), side = (size_t)vt_tokenizer_side(config);
+    size_t latent_side = (size_t)config->sides[config->scales - 1], n = (size_t)count;
+    size_t floats = n * side * side * (size_t)config->channels;
+    size_t token_count = n * (size_t)vt_tokenizer_tokens(config);
+    float *pictures = vt_arena_floats(arena, floats);
+    float *latent =
+        vt_arena_floats(arena, n * latent_side * latent_side * (size_t)config->latent_dim);
+    int32_t *chosen = vt_arena_ints(arena, token_count);
+    variant_status status = VARIANT_OK;
+    VT_CHECK(vt_arena_check(arena, "pictures to encode", err));
+    VT_CHECK(vt_pictures_read(options->pictures, picks, count, host, err));
+    kern->upload(kern, pictures, host, floats * sizeof *host);
+    VT_CHECK(vt_tokenizer_encode(tokenizer, arena, count, pictures, latent, err));
+    VT_CHECK(vt_tokenizer_quantize(tokenizer, arena, count, latent, chosen, NULL, err));
+    kern->download(kern, tokens, chosen, token_count * sizeof *tokens);
+cleanup:
+    vt_arena_rewind(arena, mark);
+    return status;
+}
+
+static variant_status encode_all(const vt_token_cache *cache, const vt_token_cache_options *options,
+                                 int32_t *out, variant_error *err) {
+    const vt_pictures *pictures = options->pictures;
+    size_t floats = (size_t)pictures->side * (size_t)pictures->side * (size_t)pictures->channels;
+    size_t length = (size_t)cache->tokens;
+    float *host = malloc(BATCH * floats * sizeof *host);
+    int32_t *tokens = malloc(BATCH * length * sizeof *tokens);
+    variant_status status = VARIANT_OK;
+    if (!host || !tokens) VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "no memory to encode pictures"));
+    for (int first = 0; first < cache->count; first += BATCH) {
+        int count = cache->count - first < BATCH ? cache->count - first : BATCH;
+        for (int view = 0; view < cache->views; ++view) {
+            vt_pick picks[BATCH];
+            for (int i = 0; i < count; ++i)
+                picks[i] = (vt_pick){.position = first + i, .flip = view == 1};
+            VT_CHECK(encode_view(options, picks, count, host, tokens, err));
+            for (int i = 0; i < count; ++i)
+                memcpy(out + ((size_t)(first + i) * (size_t)cache->views + (size_t)view) * length,
+                       tokens + (size_t)i * length, length * sizeof *out);
+        }
+        if (options->progress && !options->progress(options->user, first + count, cache->count))
+            VT_CHECK(vt_fail(err, VARIANT_E_STOPPED, "stopped while encoding the pictures"));
+    }
+cleanup:
+    free(host);
+    free(tokens);
+    return status;
+}
+
+static variant_status write_file(const vt_token_cache *cache, const char *path, const char *key,
+                                 int codes, int32_t *tokens, variant_error *err) {
+    size_t total = (size_t)cache->count * (size_t)cache->views * (size_t)cache->tokens;
+    vt_tensor_out tensor = {.name = "tokens",
+                            .type = VT_I32,
+                            .rank = 3,
+                            .shape = {cache->count, cache->views, cache->tokens},
+                            .data = tokens};
+    int16_t *narrow = NULL;
+    if (codes <= NARROW_CODES) {
+        narrow = malloc(total * sizeof *narrow);
+        if (!narrow) return vt_fail(err, VARIANT_E_MEMORY, "no memory for the token cache");
+        for (size_t i = 0; i < total; ++i) narrow[i] = (int16_t)tokens[i];
+        tensor.type = VT_I16;
+        tensor.data = narrow;
+    }
+    const char *const meta_key = META_KEY;
+    variant_status status = vt_safetensors_write(path, &tensor, 1, &meta_key, &key, 1, err);
+    free(narrow);
+    return status;
+}
+
+variant_status vt_token_cache_open(vt_token_cache *out, const vt_token_cache_options *options,
+                                   variant_error *err) {
+    const vt_tokenizer_config *config = vt_tokenizer_configuration(options->tokenizer);
+    char key[200];
+    variant_status status = VARIANT_OK;
+    *out = (vt_token_cache){.count = options->pictures->count,
+                            .views = options->flip ? 2 : 1,
+                            .tokens = vt_tokenizer_tokens(config)};
+    if (options->path) {
+        VT_TRY(describe(options, key, sizeof key, err));
+        if (attach(out, options->path, key, config->codes)) return VARIANT_OK;
+    }
+    size_t total = (size_t)out->count * (size_t)out->views * (size_t)out->tokens;
+    out->owned = malloc(total * sizeof *out->owned);
+    if (!out->owned)
+        return vt_fail(err, VARIANT_E_MEMORY, "no memory for the tokens of %d pictures",
+                       out->count);
+    VT_CHECK(encode_all(out, options, out->owned, err));
+    if (options->path) {
+        VT_CHECK(write_file(out, options->path, key, config->codes, out->owned, err));
+        if (attach(out, options->path, key, config->codes)) {
+            free(out->owned);
+            out->owned = NULL;
+            return VARIANT_OK;
+        }
+    }
+    out->wide = out->owned;
+cleanup:
+    if (status != VARIANT_OK) vt_token_cache_close(out);
+    return status;
+}
+
+void vt_token_cache_close(vt_token_cache *cache) {
+    vt_tensor_file_close(&cache->file);
+    free(cache->owned);
+    *cache = (vt_token_cache){0};
+}
+
+void vt_token_cache_get(const vt_token_cache *cache, int position, bool flip, int32_t *out) {
+    size_t length = (size_t)cache->tokens;
+    size_t view = flip && cache->views == 2 ? 1 : 0;
+    size_t at = ((size_t)position * (size_t)cache->views + view) * length;
+    if (cache->wide) {
+        memcpy(out, cache->wide + at, length * sizeof *out);
+        return;
+    }
+    for (size_t i = 0; i < length; ++i) out[i] = cache->narrow[at + i];
+}

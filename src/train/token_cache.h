@@ -1,0 +1,40 @@
+/* token_cache.h - the training pictures as tokens of a frozen tokenizer, encoded once.
+ *
+ * The file is safetensors: "tokens" (N, views, L) as I16 (I32 for more than 32768 codes); view 1 is
+ * the mirrored picture. Its metadata tells which data and which tokenizer it was made from; a file
+ * that does not match is made anew. It is mapped, so that a large data set costs no memory. */
+#ifndef VT_TRAIN_TOKEN_CACHE_H
+#define VT_TRAIN_TOKEN_CACHE_H
+
+#include "tokenizer/tokenizer.h"
+#include "train/batches.h"
+
+typedef struct vt_token_cache {
+    int count, views, tokens; /* N, 1 or 2, L */
+    vt_tensor_file *file;     /* NULL: in `owned` */
+    const int16_t *narrow;    /* (N, views, L), one of the two */
+    const int32_t *wide;
+    int32_t *owned;
+} vt_token_cache;
+
+typedef struct vt_token_cache_options {
+    vt_arena *arena;
+    vt_tokenizer *tokenizer;
+    const vt_pictures *pictures;
+    bool flip;        /* two views */
+    const char *path; /* NULL: memory only */
+    /* After every batch; false: stop with E_STOPPED. May be NULL. */
+    bool (*progress)(void *user, int done, int total);
+    void *user;
+} vt_token_cache_options;
+
+variant_status vt_token_cache_open(vt_token_cache *out, const vt_token_cache_options *options,
+                                   variant_error *err);
+void vt_token_cache_close(vt_token_cache *cache);
+void vt_token_cache_get(const vt_token_cache *cache, int position, bool flip,
+                        int32_t *out); /* (L) */
+
+/* 64 bits of a model's values, names and shapes. */
+variant_status vt_params_hash(const vt_params *params, uint64_t *out, variant_error *err);
+
+#endif

@@ -1,0 +1,471 @@
+/* train_tokenizer.c - trains a tokenizer: reconstruction and quantisation loss, and care for the
+ * codebook.
+ *
+ * A codeword that no token chooses gets no gradient and would stay dead. So the steps since every
+ * code was last used are counted (they are part of the checkpoint), and a code unused for too long
+ * is put where pictures are: onto a random one of the vectors that the batch just quantised, its
+ * AdamW moments cleared. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/rng.h"
+#include "train/batches.h"
+#include "train/checkpoint.h"
+#include "train/loop.h"
+
+#define FIRST_REVIVAL 10 /* steps: most of a random codebook is dead from the start */
+#define EVAL_BATCH 32
+#define SHEET_PICTURES 8
+#define CODEBOOK "quantize.embedding.weight"
+
+typedef struct tokenizer_job {
+    const vt_train_tokenizer_options *options;
+    vt_tokenizer_config config;
+    vt_tokenizer *tokenizer;
+    vt_param *codebook;       /* (V, Cvae) */
+    vt_dataset *train, *test; /* test NULL: none */
+    vt_pictures pictures, test_pictures;
+    vt_batches batches;
+    vt_settings settings;
+    float *host;            /* (B, side, side, channels): a batch of pictures */
+    int tokens_a_picture;   /* L */
+    int32_t *tokens;        /* (B, L), host */
+    int32_t *age;           /* (V): steps since last used */
+    vt_tokenizer_pass pass; /* of the step being run */
+    /* since the last log line */
+    uint8_t *used; /* (K, V) */
+    double mse, vq_loss;
+    int64_t steps, revived;
+} tokenizer_job;
+
+static size_t picture_floats(const tokenizer_job *job) {
+    size_t side = (size_t)vt_tokenizer_side(&job->config);
+    return side * side * (size_t)job->config.channels;
+}
+
+/* ---- a step ---- */
+
+/* Marks the codes of the batch as used and ages all others. */
+static void count_usage(tokenizer_job *job) {
+    const vt_tokenizer_config *config = &job->config;
+    for (int v = 0; v < config->codes; ++v)
+        if (job->age[v] < INT32_MAX) ++job->age[v];
+    const int32_t *token = job->tokens;
+    for (int b = 0; b < job->pass.batch; ++b)
+        for (int k = 0; k < config->scales; ++k) {
+            uint8_t *used = job->used + (size_t)k * (size_t)config->codes;
+            for (int i = 0; i < config->sides[k] * config->sides[k]; ++i, ++token) {
+                used[*token] = 1;
+                job->age[*token] = 0;
+            }
+        }
+}
+
+static variant_status tokenizer_step(void *self, vt_train_loop *loop, variant_error *err) {
+    tokenizer_job *job = self;
+    vt_kern *kern = loop->kern;
+    int batch = job->batches.batch;
+    size_t floats = (size_t)batch * picture_floats(job);
+    vt_batches_select(&job->batches, loop->step);
+    VT_TRY(vt_pictures_read(&job->pictures, job->batches.picks, batch, job->host, err));
+    float *pictures = vt_arena_floats(&loop->arena, floats);
+    VT_TRY(vt_arena_check(&loop->arena, "a batch of pictures", err));
+    kern->upload(kern, pictures, job->host, floats * sizeof(float));
+    vt_tokenizer_pass *pass = &job->pass;
+    *pass = (vt_tokenizer_pass){.batch = batch, .pictures = pictures};
+    VT_TRY(vt_tokenizer_forward(job->tokenizer, &loop->arena, pass, err));
+    VT_TRY(vt_tokenizer_backward(job->tokenizer, &loop->arena, pass, (float)job->options->vq_weight,
+                                 err));
+    kern->download(kern, job->tokens, pass->tokens,
+                   (size_t)batch * (size_t)job->tokens_a_picture * sizeof(int32_t));
+    count_usage(job);
+    loop->loss = pass->mse + job->options->vq_weight * pass->vq_loss;
+    job->mse += pass->mse;
+    job->vq_loss += pass->vq_loss;
+    ++job->steps;
+    return VARIANT_OK;
+}
+
+/* Re-seeds codes that were not used for long from the vectors this batch asked for. */
+static void revive(tokenizer_job *job, vt_train_loop *loop) {
+    int limit = job->options->revive_after;
+    if (limit <= 0) return;
+    vt_kern *kern = loop->kern;
+    vt_param *codebook = job->codebook;
+    size_t width = (size_t)job->config.latent_dim;
+    int rows = job->pass.batch * job->tokens_a_picture;
+    for (int v = 0; v < job->config.codes; ++v) {
+        if (job->age[v] < limit) continue;
+        double u =
+            vt_uniform(loop->options->seed, VT_RNG_REVIVE, (uint32_t)loop->step, (uint32_t)v, 0);
+        size_t row = (size_t)(u * rows), at = (size_t)v * width;
+        kern->copy(kern, codebook->value + at, job->pass.rests + row * width, width);
+        kern->fill(kern, codebook->m + at, 0.0f, width);
+        kern->fill(kern, codebook->v + at, 0.0f, width);
+        job->age[v] = 0;
+        ++job->revived;
+    }
+}
+
+static variant_status tokenizer_updated(void *self, vt_train_loop *loop, variant_error *err) {
+    (void)err;
+    revive(self, loop);
+    vt_params_refresh(loop->params);
+    return VARIANT_OK;
+}
+
+/* ---- reports ---- */
+
+static double psnr(double mse) {
+    return mse > 0.0 ? 10.0 * log10(4.0 / mse) : 99.0;
+} /* peak 2: [-1, 1] */
+
+static void tokenizer_describe(void *self, vt_train_loop *loop, cJSON *line) {
+    (void)loop;
+    tokenizer_job *job = self;
+    size_t codes = (size_t)job->config.codes;
+    double steps = job->steps ? (double)job->steps : 1.0, usage[VT_MAX_SCALES];
+    int any = 0;
+    for (int k = 0; k < job->config.scales; ++k) {
+        int count = 0;
+        for (size_t v = 0; v < codes; ++v) count += job->used[(size_t)k * codes + v];
+        usage[k] = (double)count / (double)codes;
+    }
+    for (size_t v = 0; v < codes; ++v) {
+        bool used = false;
+        for (int k = 0; k < job->config.scales; ++k) used |= job->used[(size_t)k * codes + v] != 0;
+        any += used;
+    }
+    vt_log_number(line, "mse", job->mse / steps);
+    vt_log_number(line, "vq_loss", job->vq_loss / steps);
+    vt_log_number(line, "psnr", psnr(job->mse / steps));
+    vt_log_number(line, "codes_used", (double)any / (double)codes);
+    vt_log_numbers(line, "codes_used_by_scale", usage, job->config.scales);
+    cJSON_AddNumberToObject(line, "revived", (double)job->revived);
+    memset(job->used, 0, (size_t)job->config.scales * codes);
+    job->mse = job->vq_loss = 0.0;
+    job->steps = job->revived = 0;
+}
+
+/* Host pictures to host reconstructions within [-1, 1], both (count, side, side, channels). */
+static variant_status reconstruct(tokenizer_job *job, vt_train_loop *loop, int count,
+                                  const float *host, float *out, variant_error *err) {
+    vt_kern *kern = loop->kern;
+    vt_arena *arena = &loop->arena;
+    const vt_tokenizer_config *config = &job->config;
+    size_t mark = vt_arena_mark(arena), floats = (size_t)count * picture_floats(job);
+    size_t side = (size_t)config->sides[config->scales - 1];
+    size_t latents = (size_t)count * side * side * (size_t)config->latent_dim;
+    size_t tokens = (size_t)count * (size_t)job->tokens_a_picture;
+    float *pictures = vt_arena_floats(arena, floats), *latent = vt_arena_floats(arena, latents);
+    float *inputs = vt_arena_floats(arena, tokens * (size_t)config->latent_dim);
+    int32_t *chosen = vt_arena_ints(arena, tokens);
+    variant_status status = VARIANT_OK;
+    VT_CHECK(vt_arena_check(arena, "pictures to reconstruct", err));
+    kern->upload(kern, pictures, host, floats * sizeof(float));
+    VT_CHECK(vt_tokenizer_encode(job->tokenizer, arena, count, pictures, latent, err));
+    VT_CHECK(vt_tokenizer_quantize(job->tokenizer, arena, count, latent, chosen, NULL, err));
+    VT_CHECK(vt_tokenizer_inputs(job->tokenizer, arena, count, chosen, inputs, latent, err));
+    VT_CHECK(vt_tokenizer_decode(job->tokenizer, arena, count, latent, pictures, err));
+    kern->clamp(kern, pictures, pictures, -1.0f, 1.0f, floats);
+    kern->download(kern, out, pictures, floats * sizeof(float));
+cleanup:
+    vt_arena_rewind(arena, mark);
+    return status;
+}
+
+/* Mean squared difference over the centre window of `window` pixels a side. */
+static double window_mse(const tokenizer_job *job, const float *p, const float *q, int window) {
+    int side = vt_tokenizer_side(&job->config), first = (side - window) / 2;
+    size_t channels = (size_t)job->config.channels, row = (size_t)window * channels;
+    double sum = 0.0;
+    for (int y = first; y < first + window; ++y) {
+        size_t at = ((size_t)y * (size_t)side + (size_t)first) * channels;
+        for (size_t i = 0; i < row; ++i) {
+            double difference = (double)p[at + i] - (double)q[at + i];
+            sum += difference * difference;
+        }
+    }
+    return sum / ((double)window * (double)row);
+}
+
+static variant_status read_first(const vt_pictures *pictures, int first, int count, float *out,
+                                 variant_error *err) {
+    vt_pick picks[EVAL_BATCH];
+    for (int i = 0; i < count; ++i) picks[i] = (vt_pick){.position = first + i};
+    return vt_pictures_read(pictures, picks, count, out, err);
+}
+
+static variant_status tokenizer_evaluate(void *self, vt_train_loop *loop, cJSON *line,
+                                         variant_error *err) {
+    tokenizer_job *job = self;
+    size_t floats = picture_floats(job);
+    int side = vt_tokenizer_side(&job->config), native = vt_dataset_native_side(job->test);
+    bool padded = native > 0 && native < side;
+    double whole = 0.0, inside = 0.0, squares = 0.0;
+    variant_status status = VARIANT_OK;
+    float *pictures = malloc(2 * EVAL_BATCH * floats * sizeof *pictures);
+    if (!pictures) return vt_fail(err, VARIANT_E_MEMORY, "no memory to evaluate");
+    float *got = pictures + EVAL_BATCH * floats;
+    int total = job->test_pictures.count;
+    for (int first = 0; first < total; first += EVAL_BATCH) {
+        int count = total - first < EVAL_BATCH ? total - first : EVAL_BATCH;
+        VT_CHECK(read_first(&job->test_pictures, first, count, pictures, err));
+        VT_CHECK(reconstruct(job, loop, count, pictures, got, err));
+        for (int i = 0; i < count; ++i) {
+            const float *p = pictures + (size_t)i * floats, *q = got + (size_t)i * floats;
+            double mse = window_mse(job, p, q, side);
+            squares += mse;
+            whole += psnr(mse);
+            if (padded) inside += psnr(window_mse(job, p, q, native));
+        }
+    }
+    cJSON_AddNumberToObject(line, "pictures", total);
+    vt_log_number(line, "test_mse", squares / total);
+    vt_log_number(line, "test_psnr", whole / total);
+    if (padded) vt_log_number(line, "test_psnr_native", inside / total);
+cleanup:
+    free(pictures);
+    return status;
+}
+
+/* Pictures in the first row of every two, what became of them in the second. */
+static variant_status tokenizer_sample(void *self, vt_train_loop *loop, const char *path,
+                                       variant_error *err) {
+    tokenizer_job *job = self;
+    const vt_pictures *from = job->test ? &job->test_pictures : &job->pictures;
+    int side = vt_tokenizer_side(&job->config);
+    int count = from->count < SHEET_PICTURES ? from->count : SHEET_PICTURES;
+    size_t floats = picture_floats(job);
+    vt_image images[2 * SHEET_PICTURES] = {{0}}, sheet = {0};
+    variant_status status = VARIANT_OK;
+    float *pictures = malloc(2 * SHEET_PICTURES * floats * sizeof *pictures);
+    if (!pictures) return vt_fail(err, VARIANT_E_MEMORY, "no memory for samples");
+    float *got = pictures + (size_t)count * floats;
+    VT_CHECK(read_first(from, 0, count, pictures, err));
+    VT_CHECK(reconstruct(job, loop, count, pictures, got, err));
+    for (int i = 0; i < 2 * count; ++i) {
+        VT_CHECK(vt_image_new(&images[i], side, side, job->config.channels, err));
+        const float *value = pictures + (size_t)i * floats;
+        for (size_t j = 0; j < floats; ++j)
+            images[i].data[j] =
+                (uint8_t)lrintf(fminf(fmaxf((value[j] + 1.0f) * 127.5f, 0.0f), 255.0f));
+    }
+    VT_CHECK(vt_image_sheet(&sheet, images, 2 * count, count, 2, side < 128 ? 3 : 1, err));
+    VT_CHECK(vt_image_write_png(&sheet, path, NULL, 0, err));
+cleanup:
+    for (int i = 0; i < 2 * SHEET_PICTURES; ++i) vt_image_free(&images[i]);
+    vt_image_free(&sheet);
+    free(pictures);
+    return status;
+}
+
+/* ---- files ---- */
+
+static variant_status tokenizer_checkpoint(void *self, vt_train_loop *loop, const char *path,
+                                           variant_error *err) {
+    tokenizer_job *job = self;
+    vt_checkpoint checkpoint = {
+        .model = {.tokenizer = job->tokenizer},
+        .params = loop->params,
+        .settings = &job->settings,
+        .step = loop->step,
+        .counters = job->age,
+        .counter_count = job->config.codes,
+    };
+    return vt_checkpoint_write(path, &checkpoint, err);
+}
+
+static variant_status tokenizer_finish(void *self, vt_train_loop *loop, vt_train_result *result,
+                                       variant_error *err) {
+    tokenizer_job *job = self;
+    vt_train_loop_path(loop, "tokenizer.safetensors", result->model, sizeof result->model);
+    char *training = vt_settings_json(&job->settings);
+    vt_model_save save = {.tokenizer = job->tokenizer, .training = training, .type = VT_F32};
+    variant_status status = vt_model_write(result->model, &save, err);
+    cJSON_free(training);
+    return status;
+}
+
+static void describe_settings(tokenizer_job *job, const vt_train_loop *loop) {
+    const vt_train_tokenizer_options *options = job->options;
+    const vt_tokenizer_config *config = &job->config;
+    vt_settings *settings = &job->settings;
+    char list[160] = "";
+    size_t used = 0;
+    vt_settings_add(settings, "training", "tokenizer");
+    vt_train_settings_common(settings, loop, vt_dataset_hash(job->train));
+    vt_settings_add(settings, "side", "%d", vt_tokenizer_side(config));
+    vt_settings_add(settings, "channels", "%d", config->channels);
+    vt_settings_add(settings, "width", "%d", config->base_width);
+    for (int i = 0; i < config->levels && used < sizeof list; ++i)
+        used +=
+            (size_t)snprintf(list + used, sizeof list - used, i ? ",%d" : "%d", config->mult[i]);
+    vt_settings_add(settings, "mult", "%s", list);
+    vt_settings_add(settings, "blocks", "%d", config->blocks);
+    vt_settings_add(settings, "codes", "%d", config->codes);
+    vt_settings_add(settings, "latent", "%d", config->latent_dim);
+    used = 0;
+    for (int i = 0; i < config->scales && used < sizeof list; ++i)
+        used +=
+            (size_t)snprintf(list + used, sizeof list - used, i ? ",%d" : "%d", config->sides[i]);
+    vt_settings_add(settings, "sides", "%s", list);
+    vt_settings_add(settings, "crop", "%d", options->crop);
+    vt_settings_add(settings, "vq-weight", "%g", options->vq_weight);
+    vt_settings_add(settings, "revive-after", "%d", options->revive_after);
+}
+
+/* ---- a run ---- */
+
+void vt_train_tokenizer_options_init(vt_train_tokenizer_options *options) {
+    *options = (vt_train_tokenizer_options){
+        .config = {.channels = 0,
+                   .base_width = 32,
+                   .levels = 3,
+                   .mult = {1, 2, 2},
+                   .blocks = 1,
+                   .codes = 256,
+                   .latent_dim = 16,
+                   .scales = 7,
+                   .sides = {1, 2, 3, 4, 5, 6, 8}},
+        .vq_weight = 1.0,
+        .revive_after = 100,
+    };
+    vt_train_common_init(&options->common);
+    options->common.optimizer.weight_decay = 0.0;
+    options->common.lr = (vt_lr){.peak = 1e-3, .end = 2e-5, .cosine = true, .warmup = 100};
+}
+
+static variant_status check_options(const vt_train_tokenizer_options *options, variant_error *err) {
+    VT_TRY(vt_train_common_check(&options->common, err));
+    if (options->crop < 0 || options->crop > 1024)
+        return vt_fail(err, VARIANT_E_ARGUMENT, "crop of %d pixels: expected 0 to 1024",
+                       options->crop);
+    if (!(options->vq_weight >= 0.0 && options->vq_weight <= 1000.0))
+        return vt_fail(err, VARIANT_E_ARGUMENT, "vq weight %g: expected 0 to 1000",
+                       options->vq_weight);
+    if (options->revive_after < 0)
+        return vt_fail(err, VARIANT_E_ARGUMENT, "revive after %d steps: expected 0 (never) or more",
+                       options->revive_after);
+    vt_tokenizer_config config = options->config;
+    if (config.channels == 0) config.channels = 1;
+    return vt_tokenizer_config_check(&config, err);
+}
+
+static variant_status open_data(tokenizer_job *job, vt_train_loop *loop, variant_error *err) {
+    const vt_train_common *common = loop->options;
+    vt_tokenizer_config *config = &job->config;
+    int side = vt_tokenizer_side(config), crop = job->options->crop;
+    vt_dataset_options data = {
+        .path = common->data, .side = side + crop, .warn = common->note, .user = common->user};
+    data.channels = config->channels                        ? config->channels
+                    : vt_train_data_is_folder(common->data) ? 3
+                                                            : 1;
+    config->channels = data.channels;
+    VT_TRY(vt_dataset_open(&job->train, &data, err));
+    vt_pictures_options options = {.dataset = job->train,
+                                   .limit = common->limit,
+                                   .side = side,
+                                   .channels = config->channels,
+                                   .crop = crop,
+                                   .threads = loop->kern->threads,
+                                   .note = common->note,
+                                   .user = common->user};
+    VT_TRY(vt_pictures_open(&job->pictures, &options, err));
+    VT_TRY(vt_batches_open(&job->batches, job->pictures.count, common->batch, common->flip, crop,
+                           common->seed, err));
+    data.side = side;
+    data.test_split = true;
+    data.warn = NULL;
+    variant_error local;
+    if (vt_dataset_open(&job->test, &data, &local) != VARIANT_OK) {
+        vt_train_loop_note(loop, "no evaluation: %s", local.message);
+        return VARIANT_OK;
+    }
+    options.dataset = job->test;
+    options.limit = common->eval_count;
+    options.crop = 0;
+    return vt_pictures_open(&job->test_pictures, &options, err);
+}
+
+static variant_status open_model(tokenizer_job *job, vt_train_loop *loop, variant_error *err) {
+    const vt_tokenizer_config *config = &job->config;
+    size_t batch = (size_t)loop->options->batch;
+    job->tokens_a_picture = vt_tokenizer_tokens(config);
+    job->host = malloc(batch * picture_floats(job) * sizeof *job->host);
+    job->tokens = malloc(batch * (size_t)job->tokens_a_picture * sizeof *job->tokens);
+    job->age = malloc((size_t)config->codes * sizeof *job->age);
+    job->used = calloc((size_t)config->codes * (size_t)config->scales, 1);
+    if (!job->host || !job->tokens || !job->age || !job->used)
+        return vt_fail(err, VARIANT_E_MEMORY, "no memory for a batch of %zu pictures", batch);
+    int start = job->options->revive_after - FIRST_REVIVAL;
+    for (int v = 0; v < config->codes; ++v) job->age[v] = start > 0 ? start : 0;
+
+    VT_TRY(vt_tokenizer_open(&job->tokenizer, loop->kern, config, err));
+    loop->params = vt_tokenizer_params(job->tokenizer);
+    job->codebook = vt_params_find(loop->params, CODEBOOK);
+    if (!job->codebook)
+        return vt_fail(err, VARIANT_E_MODEL, "the tokenizer has no tensor " CODEBOOK);
+    VT_TRY(vt_tokenizer_initialise(job->tokenizer, loop->options->seed, err));
+    return vt_params_train(loop->params, err);
+}
+
+static variant_status take_up(tokenizer_job *job, vt_train_loop *loop, variant_error *err) {
+    char path[4096];
+    if (vt_train_loop_resumes(loop, path, sizeof path)) {
+        vt_checkpoint checkpoint = {.params = loop->params,
+                                    .settings = &job->settings,
+                                    .counters = job->age,
+                                    .counter_count = job->config.codes};
+        VT_TRY(vt_checkpoint_read(path, &checkpoint, err));
+        loop->step = checkpoint.step;
+        vt_train_loop_note(loop, "going on from step %lld of %lld", (long long)loop->step,
+                           (long long)loop->steps);
+    }
+    return vt_params_prepare(loop->params, err);
+}
+
+static void job_close(tokenizer_job *job) {
+    vt_batches_close(&job->batches);
+    vt_pictures_close(&job->pictures);
+    vt_pictures_close(&job->test_pictures);
+    vt_dataset_close(&job->train);
+    vt_dataset_close(&job->test);
+    vt_tokenizer_close(&job->tokenizer);
+    free(job->host);
+    free(job->tokens);
+    free(job->age);
+    free(job->used);
+}
+
+variant_status vt_train_tokenizer(vt_kern *kern, const vt_train_tokenizer_options *options,
+                                  vt_train_result *result, variant_error *err) {
+    vt_train_loop loop = {0};
+    tokenizer_job job = {.options = options, .config = options->config};
+    variant_status status = VARIANT_OK;
+    VT_CHECK(check_options(options, err));
+    VT_CHECK(vt_train_loop_open(&loop, kern, &options->common, err));
+    VT_CHECK(open_data(&job, &loop, err));
+    VT_CHECK(open_model(&job, &loop, err));
+    vt_train_loop_plan(&loop, vt_batches_per_epoch(&job.batches));
+    describe_settings(&job, &loop);
+    VT_CHECK(take_up(&job, &loop, err));
+
+    vt_train_job steps = {
+        .self = &job,
+        .step = tokenizer_step,
+        .updated = tokenizer_updated,
+        .describe = tokenizer_describe,
+        .evaluate = job.test ? tokenizer_evaluate : NULL,
+        .sample = tokenizer_sample,
+        .checkpoint = tokenizer_checkpoint,
+        .finish = tokenizer_finish,
+    };
+    VT_CHECK(vt_train_loop_run(&loop, &steps, result, err));
+cleanup:
+    job_close(&job);
+    vt_train_loop_close(&loop);
+    return status;
+}

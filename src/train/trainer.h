@@ -1,0 +1,115 @@
+/* trainer.h - the three trainings: a tokenizer, a transformer, and a transformer as a supernet.
+ *
+ * A run is a function of its options and its data: everything random is keyed by (seed, step) or
+ * (seed, epoch), so that a run that was stopped, or killed, and taken up again from its checkpoint
+ * gives the same weights as one that never stopped. What a run leaves in its folder:
+ *
+ *     checkpoint.safetensors   weights, AdamW moments, counters; replaced whole, every save_every
+ * steps log.jsonl                one JSON object a line, every log_every steps samples/ contact
+ * sheets, every sample_every steps tokens.cache             the pictures as tokens (transformer and
+ * supernet) tokenizer.safetensors or transformer.safetensors     the model, when the run ends or is
+ * stopped
+ *
+ * Called by cli/train.c and the tests. Prints nothing: progress and notes go to the caller's
+ * functions. */
+#ifndef VT_TRAIN_TRAINER_H
+#define VT_TRAIN_TRAINER_H
+
+#include <signal.h>
+
+#include "engine/model.h"
+#include "train/lr.h"
+#include "train/optimizer.h"
+
+/* Where a run is; handed to the caller after every step. */
+typedef struct vt_train_progress {
+    int64_t step, steps; /* steps done, steps in all */
+    double epoch;
+    double loss; /* of this step */
+    double learning_rate;
+    double pictures_per_second, seconds_left;
+    const char *doing; /* "training", "encoding" (step and steps count pictures then) */
+} vt_train_progress;
+
+typedef struct vt_train_common {
+    const char *data;   /* a folder with a sub-folder a class, or IDX */
+    const char *output; /* the run's folder */
+    double epochs;      /* real numbers allowed; used when steps is 0 */
+    int64_t steps;
+    int batch;
+    int limit; /* this many pictures, spread evenly over the data; 0: all */
+    uint64_t seed;
+    vt_lr lr;
+    vt_optimizer_options optimizer;
+    bool flip; /* mirror every other picture */
+    int64_t log_every, save_every, sample_every,
+        eval_every; /* steps; 0: never (the end always saves) */
+    int eval_count; /* pictures of the test split; 0: all */
+    bool resume;    /* go on from the checkpoint in output; without one, start */
+    bool restart;   /* a checkpoint in output may be overwritten */
+    const volatile sig_atomic_t
+        *stop; /* becomes non-zero: finish the step, save, return; may be NULL */
+    void (*progress)(void *user, const vt_train_progress *progress); /* may be NULL */
+    void (*note)(void *user, const char *line);                      /* may be NULL */
+    void *user;
+} vt_train_common;
+
+/* How a run ended. */
+typedef struct vt_train_result {
+    bool stopped; /* before its last step */
+    int64_t step, steps;
+    double loss;      /* of the last step */
+    char model[4096]; /* the file written */
+} vt_train_result;
+
+typedef struct vt_train_tokenizer_options {
+    vt_train_common common;
+    vt_tokenizer_config config; /* channels 0: 1 for IDX, 3 for folders */
+    int crop; /* pictures come this much larger, and a random window is cut; 0: none */
+    double vq_weight;
+    int revive_after; /* a code unused for this many steps is re-seeded; 0: never */
+} vt_train_tokenizer_options;
+
+/* A picture sheet of the model as it is now, written to `path` (PNG). For the caller to fill:
+ * generation lies above training. A failure becomes a note, not the end of the run. */
+typedef struct vt_train_sample {
+    vt_kern *kern;
+    vt_tokenizer *tokenizer;
+    vt_transformer *transformer;
+    int class_count;
+    char *const *class_names;
+    const vt_supernet_info *supernet; /* NULL: none */
+    int64_t step;
+    const char *path;
+} vt_train_sample;
+
+typedef struct vt_train_transformer_options {
+    vt_train_common common;
+    const char *tokenizer; /* file or folder */
+    const char *cache;     /* token cache; NULL: OUTPUT/tokens.cache */
+    double label_drop, label_smoothing;
+    /* A new transformer; codes, latent_dim, classes and sides come from the tokenizer and the data.
+     */
+    vt_transformer_config config;
+    /* A supernet: model, phases and the schedule's two zones. */
+    bool supernet;
+    const char *model; /* the full transformer to start from (file or folder); NULL: from nothing */
+    vt_phases phases;
+    int bridge;
+    vt_selector selector;
+    variant_status (*sample)(void *user, const vt_train_sample *sample,
+                             variant_error *err); /* may be NULL */
+} vt_train_transformer_options;
+
+/* Defaults for 32 x 32 data. */
+void vt_train_tokenizer_options_init(vt_train_tokenizer_options *options);
+void vt_train_transformer_options_init(vt_train_transformer_options *options);
+void vt_train_supernet_options_init(vt_train_transformer_options *options);
+
+/* Runs to the end, or until stopped (result->stopped, VARIANT_OK). */
+variant_status vt_train_tokenizer(vt_kern *kern, const vt_train_tokenizer_options *options,
+                                  vt_train_result *result, variant_error *err);
+variant_status vt_train_transformer(vt_kern *kern, const vt_train_transformer_options *options,
+                                    vt_train_result *result, variant_error *err);
+
+#endif

@@ -1,0 +1,765 @@
+/* test_train.c - training: AdamW against the reference, runs that go on bit for bit, logs, codebook
+ * revival, bad input.
+ *
+ * Run as "test_train --child KIND FOLDER" the program is a training run that kills itself in the
+ * middle. */
+#include <cmocka.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include "core/rng.h"
+#include "engine/golden_config.h"
+#include "io/file.h"
+#include "train/log.h"
+#include "train/token_cache.h"
+#include "train/trainer.h"
+
+#define PICTURES 64
+#define TEST_PICTURES 12
+#define SIDE 28
+#define STOP_AT 7 /* no multiple of SAVE_EVERY: a stop saves by itself */
+#define KILL_AT 9 /* nor this: steps since the last checkpoint are lost and run again */
+#define SAVE_EVERY 5
+#define STEPS 14
+
+static char folder[64];
+static variant_error err;
+static vt_kern *kern;
+
+#define assert_ok(call)                                                                            \
+    do {                                                                                           \
+        variant_status ok_ = (call);                                                               \
+        if (ok_ != VARIANT_OK) fail_msg("%s", err.message);                                        \
+    } while (0)
+
+static const char *in_folder(const char *name) {
+    static char paths[8][256];
+    static int next;
+    char *path = paths[next++ % 8];
+    snprintf(path, sizeof paths[0], "%s/%s", folder, name);
+    return path;
+}
+
+/* ---- a data set: bright squares whose place and size depend on the class, over noise ---- */
+
+static void put_u32(gzFile file, uint32_t value) {
+    uint8_t bytes[4] = {value >> 24, value >> 16, value >> 8, value};
+    assert_int_equal(gzwrite(file, bytes, 4), 4);
+}
+
+static void write_split(const char *split, int count, uint64_t seed) {
+    char path[256];
+    snprintf(path, sizeof path, "%s/data/%s-images-idx3-ubyte.gz", folder, split);
+    gzFile images = gzopen(path, "wb1");
+    snprintf(path, sizeof path, "%s/data/%s-labels-idx1-ubyte.gz", folder, split);
+    gzFile labels = gzopen(path, "wb1");
+    assert_non_null(images);
+    assert_non_null(labels);
+    put_u32(images, 0x803);
+    put_u32(images, count);
+    put_u32(images, SIDE);
+    put_u32(images, SIDE);
+    put_u32(labels, 0x801);
+    put_u32(labels, count);
+    for (int i = 0; i < count; ++i) {
+        uint8_t pixels[SIDE * SIDE], label = i % 3;
+        int x0 = 2 + 7 * label + vt_uniform(seed, VT_RNG_INIT, i, 1, 0) * 4;
+        int y0 = 2 + vt_uniform(seed, VT_RNG_INIT, i, 2, 0) * 12, size = 6 + 2 * label;
+        for (int p = 0; p < SIDE * SIDE; ++p) {
+            bool inside =
+                p % SIDE >= x0 && p % SIDE < x0 + size && p / SIDE >= y0 && p / SIDE < y0 + size;
+            pixels[p] = (inside ? 180 : 0) + vt_uniform(seed, VT_RNG_INIT, i, 3, p) * 60;
+        }
+        assert_int_equal(gzwrite(images, pixels, sizeof pixels), sizeof pixels);
+        assert_int_equal(gzwrite(labels, &label, 1), 1);
+    }
+    assert_int_equal(gzclose(images), Z_OK);
+    assert_int_equal(gzclose(labels), Z_OK);
+}
+
+/* ---- tiny runs ---- */
+
+/* A caller that stops or dies after a step. */
+typedef struct interruption {
+    int64_t stop_at, kill_at;
+    volatile sig_atomic_t stop;
+    int notes;
+    char note[512];
+} interruption;
+
+static void on_progress(void *user, const vt_train_progress *progress) {
+    interruption *at = user;
+    if (strcmp(progress->doing, "training") != 0) return;
+    if (progress->step == at->stop_at) at->stop = 1;
+    if (progress->step == at->kill_at) raise(SIGKILL);
+}
+
+static void on_note(void *user, const char *line) {
+    interruption *at = user;
+    ++at->notes;
+    snprintf(at->note, sizeof at->note, "%s", line);
+}
+
+/* The strings live as long as the run: buffers of their own. */
+static void common_of(vt_train_common *common, const char *output, interruption *at) {
+    static char data[256], place[4][256];
+    static int next;
+    char *out = place[next++ % 4];
+    snprintf(data, sizeof data, "%s/data", folder);
+    snprintf(out, sizeof place[0], "%s/%s", folder, output);
+    common->data = data;
+    common->output = out;
+    common->steps = STEPS;
+    common->batch = 8;
+    common->flip = true;
+    common->save_every = SAVE_EVERY;
+    common->log_every = 2;
+    common->eval_every = 7;
+    common->lr.warmup = 4;
+    common->seed = 5;
+    common->progress = on_progress;
+    common->note = on_note;
+    common->stop = &at->stop;
+    common->user = at;
+}
+
+static vt_train_tokenizer_options tokenizer_run(const char *output, interruption *at) {
+    vt_train_tokenizer_options options;
+    vt_train_tokenizer_options_init(&options);
+    common_of(&options.common, output, at);
+    options.common.sample_every = 7;
+    options.crop = 2;
+    options.revive_after = 12;
+    options.config.levels = 2;
+    options.config.mult[0] = options.config.mult[1] = 1;
+    options.config.codes = 24;
+    options.config.latent_dim = 8;
+    options.config.scales = 3;
+    options.config.sides[0] = 1, options.config.sides[1] = 2, options.config.sides[2] = 4;
+    return options;
+}
+
+static variant_status draw_nothing(void *user, const vt_train_sample *sample,
+                                   variant_error *error) {
+    (void)user;
+    return vt_file_write(sample->path, "sample", 6, error);
+}
+
+static vt_train_transformer_options transformer_run(const char *output, bool supernet,
+                                                    interruption *at) {
+    static char tokenizer[256], model[256];
+    vt_train_transformer_options options;
+    if (supernet)
+        vt_train_supernet_options_init(&options);
+    else
+        vt_train_transformer_options_init(&options);
+    common_of(&options.common, output, at);
+    snprintf(tokenizer, sizeof tokenizer, "%s/tok", folder);
+    snprintf(model, sizeof model, "%s/var/transformer.safetensors", folder);
+    options.tokenizer = tokenizer;
+    options.config.depth = 4;
+    options.config.width = 32;
+    options.config.hidden = 64;
+    options.common.sample_every = 7;
+    options.common.lr.peak = 1e-2;
+    options.sample = draw_nothing;
+    if (!supernet) return options;
+    options.model = model;
+    options.phases.joint_end = 0.5;
+    options.phases.transition_end = 1.5;
+    options.phases.depths[0] = 2;
+    options.phases.depths[1] = 1;
+    options.bridge = 1;
+    return options;
+}
+
+enum { KIND_TOKENIZER, KIND_TRANSFORMER, KIND_SUPERNET };
+
+static variant_status run(int kind, const char *output, bool resume, interruption *at,
+                          vt_train_result *result) {
+    if (kind == KIND_TOKENIZER) {
+        vt_train_tokenizer_options options = tokenizer_run(output, at);
+        options.common.resume = resume;
+        return vt_train_tokenizer(kern, &options, result, &err);
+    }
+    vt_train_transformer_options options = transformer_run(output, kind == KIND_SUPERNET, at);
+    options.common.resume = resume;
+    return vt_train_transformer(kern, &options, result, &err);
+}
+
+static int child(const char *kind, const char *place) {
+    interruption at = {.kill_at = KILL_AT};
+    vt_train_result result;
+    snprintf(folder, sizeof folder, "%s", place);
+    if (vt_kern_open(&kern, NULL, 2, &err) != VARIANT_OK) return 3;
+    run(atoi(kind), "killed", false, &at, &result);
+    fprintf(stderr, "the child outlived its run: %s\n", err.message);
+    return 4;
+}
+
+/* ---- golden vectors ---- */
+
+static double value_norm(const vt_param *param) {
+    return sqrt(kern->sum_squares(kern, param->value, param->count));
+}
+
+static void assert_near(double got, double want, const char *what) {
+    if (!(fabs(got - want) <= 1e-4 * fabs(want) + 1e-6))
+        fail_msg("%s: %.9g, expected %.9g", what, got, want);
+}
+
+static double number_at(const vt_tensor_file *file, const char *name, int index) {
+    const vt_tensor *tensor = vt_tensor_file_find(file, NULL, name);
+    assert_non_null(tensor);
+    assert_int_equal(tensor->type, VT_F64);
+    assert_true((size_t)index < tensor->count);
+    double value;
+    memcpy(&value, (const char *)tensor->data + 8 * index, 8);
+    return value;
+}
+
+static double mean_of(const float *values, size_t count) {
+    double sum = 0.0;
+    for (size_t i = 0; i < count; ++i) sum += values[i];
+    return sum / count;
+}
+
+static void check_golden(const char *name) {
+    enum { BATCH = 2 };
+    char path[256];
+    vt_tensor_file *file = NULL;
+    vt_golden_config config;
+    vt_tokenizer *tokenizer = NULL;
+    vt_transformer *transformer = NULL;
+    snprintf(path, sizeof path, VARIANT_TEST_DIR "/golden/%s/adamw.safetensors", name);
+    assert_ok(vt_tensor_file_open(&file, path, &err));
+    assert_ok(vt_golden_config_parse(&config, vt_tensor_file_meta(file, "config"), path, &err));
+    assert_ok(vt_tokenizer_open(&tokenizer, kern, &config.tokenizer, &err));
+    assert_ok(vt_params_synthesize(vt_tokenizer_params(tokenizer), config.seed, "vae", &err));
+    assert_ok(vt_params_prepare(vt_tokenizer_params(tokenizer), &err));
+    assert_ok(vt_transformer_open(&transformer, kern, &config.transformer, &err));
+    vt_params *params = vt_transformer_params(transformer);
+    assert_ok(vt_params_synthesize(params, config.seed, "var", &err));
+    assert_ok(vt_params_train(params, &err));
+    assert_ok(vt_transformer_prepare(transformer, &err));
+
+    size_t bytes = (size_t)1 << 30, length = vt_transformer_tokens(&config.transformer),
+           total = BATCH * length;
+    void *memory = NULL;
+    assert_ok(kern->memory_reserve(kern, bytes, &memory, &err));
+    vt_arena arena;
+    vt_arena_init(&arena, memory, bytes);
+    int32_t *host = malloc(total * sizeof *host), labels[BATCH];
+    float *host_loss = malloc(total * sizeof *host_loss);
+    assert_ok(vt_golden_tokens(&config, BATCH, host, &err));
+    assert_ok(vt_golden_labels(&config, BATCH, labels, &err));
+    int32_t *tokens = vt_arena_ints(&arena, total);
+    float *losses = vt_arena_floats(&arena, total);
+    float *inputs = vt_arena_floats(&arena, total * config.tokenizer.latent_dim);
+    kern->upload(kern, tokens, host, total * sizeof *host);
+    assert_ok(vt_tokenizer_inputs(tokenizer, &arena, BATCH, tokens, inputs, NULL, &err));
+    vt_schedule *full = malloc(sizeof *full);
+    assert_ok(vt_schedule_full(full, config.transformer.scales, config.transformer.depth, &err));
+
+    vt_optimizer_options adamw;
+    vt_optimizer_options_init(&adamw); /* the reference's options are the defaults */
+    for (int step = 0; step < 10; ++step) {
+        size_t mark = vt_arena_mark(&arena);
+        double norm;
+        vt_params_zero_grad(params);
+        vt_transformer_pass pass = {
+            .batch = BATCH, .labels = labels, .inputs = inputs, .schedule = full};
+        vt_transformer_loss loss = {.targets = tokens, .loss = losses};
+        assert_ok(vt_transformer_forward(transformer, &arena, &pass, &err));
+        assert_ok(vt_transformer_backward(transformer, &arena, &pass, &loss, true, &err));
+        kern->download(kern, host_loss, losses, total * sizeof *host_loss);
+        assert_ok(vt_optimizer_step(params, &adamw, 1e-3, step + 1, &norm, &err));
+        assert_ok(vt_transformer_prepare(transformer, &err));
+        vt_arena_rewind(&arena, mark);
+        assert_near(mean_of(host_loss, total), number_at(file, "loss", step), "loss");
+        assert_near(norm, number_at(file, "grad_norm", step), "grad_norm");
+    }
+    int compared = 0;
+    for (int i = 0; i < params->count; ++i) {
+        const vt_param *param = params->items[i];
+        char key[160];
+        snprintf(key, sizeof key, "final_norm/%s", param->name);
+        if (!param->value || !vt_tensor_file_find(file, NULL, key)) continue;
+        assert_near(value_norm(param), number_at(file, key, 0), key);
+        ++compared;
+    }
+    assert_int_equal(compared, vt_tensor_file_count(file) - 2);
+    free(host);
+    free(host_loss);
+    free(full);
+    kern->memory_release(kern, memory, bytes);
+    vt_transformer_close(&transformer);
+    vt_tokenizer_close(&tokenizer);
+    vt_golden_config_free(&config);
+    vt_tensor_file_close(&file);
+}
+
+static void test_golden_adamw_a(void **state) {
+    (void)state;
+    check_golden("A");
+}
+
+static void test_golden_adamw_b(void **state) {
+    (void)state;
+    check_golden("B");
+}
+
+/* ---- runs that go on ---- */
+
+static void assert_same_file(const char *a, const char *b) {
+    vt_mapping p, q;
+    assert_ok(vt_mapping_open(&p, a, &err));
+    assert_ok(vt_mapping_open(&q, b, &err));
+    if (p.size != q.size || memcmp(p.data, q.data, p.size) != 0) fail_msg("%s and %s differ", a, b);
+    vt_mapping_close(&p);
+    vt_mapping_close(&q);
+}
+
+static const char *const model_names[] = {"tokenizer.safetensors", "transformer.safetensors",
+                                          "transformer.safetensors"};
+static const char *const straight[] = {"tok", "var", "net"};
+
+static void compare_runs(int kind, const char *other) {
+    char a[128], b[128];
+    snprintf(a, sizeof a, "%s/%s", straight[kind], model_names[kind]);
+    snprintf(b, sizeof b, "%s/%s", other, model_names[kind]);
+    assert_same_file(in_folder(a), in_folder(b));
+    snprintf(a, sizeof a, "%s/checkpoint.safetensors", straight[kind]);
+    snprintf(b, sizeof b, "%s/checkpoint.safetensors", other);
+    assert_same_file(in_folder(a), in_folder(b));
+}
+
+static void remove_run(const char *name) {
+    char command[300];
+    snprintf(command, sizeof command, "rm -rf '%s'", in_folder(name));
+    assert_int_equal(system(command), 0);
+}
+
+static char *last_steps(const char *name) {
+    static char steps[512];
+    char *text = NULL;
+    size_t used = 0;
+    assert_ok(vt_file_read_text(&text, in_folder(name), 1 << 20, &err));
+    steps[0] = '\0';
+    for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
+        cJSON *json = cJSON_Parse(line);
+        assert_non_null(json);
+        used += snprintf(steps + used, sizeof steps - used, "%d ",
+                         cJSON_GetObjectItem(json, "step")->valueint);
+        cJSON_Delete(json);
+    }
+    free(text);
+    return steps;
+}
+
+static void check_resume(int kind) {
+    interruption at = {0};
+    vt_train_result result;
+    char log[64];
+    assert_ok(run(kind, straight[kind], false, &at, &result));
+    assert_false(result.stopped);
+    assert_int_equal(result.step, STEPS);
+
+    at = (interruption){.stop_at = STOP_AT};
+    assert_ok(run(kind, "stopped", false, &at, &result));
+    assert_true(result.stopped);
+    assert_int_equal(result.step, STOP_AT);
+    at = (interruption){0};
+    assert_ok(run(kind, "stopped", true, &at, &result));
+    assert_int_equal(result.step, STEPS);
+    compare_runs(kind, "stopped");
+    snprintf(log, sizeof log, "%s/log.jsonl", straight[kind]);
+    char *want = strdup(last_steps(log));
+    assert_string_equal(last_steps("stopped/log.jsonl"), want);
+    free(want);
+    remove_run("stopped");
+}
+
+static void check_kill(int kind) {
+    char number[16], *text = NULL;
+    snprintf(number, sizeof number, "%d", kind);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        execl("/proc/self/exe", "test_train", "--child", number, folder, (char *)NULL);
+        _exit(5);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    assert_int_equal(access(in_folder("killed/checkpoint.safetensors"), F_OK), 0);
+    assert_int_equal(access(in_folder("killed/transformer.safetensors"), F_OK), -1);
+    assert_ok(vt_file_read_text(&text, in_folder("killed/log.jsonl"), 1 << 20, &err));
+    assert_non_null(strstr(text, "\"step\":8,")); /* past the checkpoint at 5: to be cut */
+    free(text);
+
+    interruption at = {0};
+    vt_train_result result;
+    assert_ok(run(kind, "killed", true, &at, &result));
+    assert_non_null(strstr(at.note, "step 5 of"));
+    compare_runs(kind, "killed");
+    assert_ok(vt_file_read_text(&text, in_folder("killed/log.jsonl"), 1 << 20, &err));
+    char *first = strstr(text, "\"step\":8,");
+    assert_non_null(first);
+    assert_null(strstr(first + 1, "\"step\":8,"));
+    free(text);
+    remove_run("killed");
+}
+
+static void test_resume_tokenizer(void **state) {
+    (void)state;
+    check_resume(KIND_TOKENIZER);
+    check_kill(KIND_TOKENIZER);
+}
+
+static void test_resume_transformer(void **state) {
+    (void)state;
+    check_resume(KIND_TRANSFORMER);
+    check_kill(KIND_TRANSFORMER);
+}
+
+static void test_resume_supernet(void **state) {
+    (void)state;
+    check_resume(KIND_SUPERNET);
+    check_kill(KIND_SUPERNET);
+}
+
+/* ---- logs ---- */
+
+/* First and last training line of a log; checks that every line has the keys. */
+static void read_log(const char *name, const char *const *keys, const char *const *eval_keys,
+                     double *first, double *last) {
+    char *text = NULL;
+    int lines = 0, evaluations = 0;
+    assert_ok(vt_file_read_text(&text, in_folder(name), 1 << 20, &err));
+    for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
+        cJSON *json = cJSON_Parse(line);
+        assert_non_null(json);
+        bool evaluation = cJSON_HasObjectItem(json, "evaluation");
+        for (const char *const *key = evaluation ? eval_keys : keys; *key; ++key)
+            if (!cJSON_HasObjectItem(json, *key))
+                fail_msg("%s: a line without %s: %s", name, *key, line);
+        evaluations += evaluation;
+        if (!evaluation) {
+            *last = cJSON_GetObjectItem(json, "loss")->valuedouble;
+            if (lines++ == 0) *first = *last;
+        }
+        cJSON_Delete(json);
+    }
+    free(text);
+    assert_int_equal(lines, STEPS / 2);
+    assert_int_equal(evaluations, 2);
+}
+
+static void test_logs(void **state) {
+    (void)state;
+    static const char *const common_eval[] = {"step", "epoch", "pictures", NULL};
+    static const char *const tokenizer[] = {
+        "step",    "epoch",     "loss",       "mse",
+        "vq_loss", "psnr",      "codes_used", "codes_used_by_scale",
+        "revived", "grad_norm", "lr",         "pictures_per_second",
+        NULL};
+    static const char *const tokenizer_eval[] = {"step", "test_psnr", "test_mse", NULL};
+    static const char *const transformer[] = {"step",
+                                              "epoch",
+                                              "loss",
+                                              "accuracy",
+                                              "loss_by_scale",
+                                              "accuracy_by_scale",
+                                              "grad_norm",
+                                              "lr",
+                                              "pictures_per_second",
+                                              NULL};
+    static const char *const supernet[] = {"loss", "loss_by_scale", "phase", "ratio",
+                                           "path", "subnet_share",  NULL};
+    static const char *const supernet_eval[] = {"test_loss", "test_loss_depth2", "test_loss_depth1",
+                                                NULL};
+    double first = 0, last = 0;
+    read_log("tok/log.jsonl", tokenizer, tokenizer_eval, &first, &last);
+    if (!(last < 0.7 * first)) fail_msg("tokenizer: loss %g after %g", last, first);
+    read_log("var/log.jsonl", transformer, common_eval, &first, &last);
+    if (!(last < 0.95 * first)) fail_msg("transformer: loss %g after %g", last, first);
+    read_log("net/log.jsonl", supernet, supernet_eval, &first, &last);
+    assert_int_equal(access(in_folder("tok/samples/00000007.png"), F_OK), 0);
+    assert_int_equal(access(in_folder("var/samples/00000014.png"), F_OK), 0);
+}
+
+/* A supernet's model says what it was trained for, and its folder is a whole model. */
+static void test_supernet_model(void **state) {
+    (void)state;
+    vt_model_options options;
+    vt_model *model = NULL;
+    vt_model_options_init(&options);
+    options.model = in_folder("net");
+    assert_ok(vt_model_open(&model, kern, &options, &err));
+    assert_true(model->supernet.trained);
+    assert_int_equal(model->supernet.bridge, 1);
+    assert_int_equal(model->supernet.depth_count, 2);
+    assert_int_equal(model->supernet.depths[1], 1);
+    assert_int_equal(model->class_count, 3);
+    vt_model_close(&model);
+}
+
+static void test_log_cut(void **state) {
+    (void)state;
+    vt_log log;
+    char *text = NULL;
+    const char *path = in_folder("cut.jsonl"),
+               *lines = "{\"step\":1}\n{\"step\":2}\n{\"step\":3}\n{\"ste";
+    assert_ok(vt_file_write(path, lines, strlen(lines), &err));
+    assert_ok(vt_log_open(&log, path, 2, &err));
+    cJSON *line = cJSON_CreateObject();
+    vt_log_number(line, "x", 1.0 / 3.0);
+    vt_log_number(line, "nan", NAN);
+    assert_ok(vt_log_write(&log, line, &err));
+    cJSON_Delete(line);
+    vt_log_close(&log);
+    assert_ok(vt_file_read_text(&text, path, 1000, &err));
+    assert_string_equal(text, "{\"step\":1}\n{\"step\":2}\n{\"x\":0.333333,\"nan\":null}\n");
+    free(text);
+}
+
+/* ---- codebook ---- */
+
+static void test_codes_revived(void **state) {
+    (void)state;
+    interruption at = {0};
+    vt_train_result result;
+    char *text = NULL;
+    vt_train_tokenizer_options options = tokenizer_run("revive", &at);
+    options.common.steps = 40;
+    options.common.log_every = 20;
+    options.common.eval_every = 0;
+    options.common.sample_every = 0;
+    options.common.eval_count = 4;
+    options.revive_after = 10;
+    assert_ok(vt_train_tokenizer(kern, &options, &result, &err));
+    assert_ok(vt_file_read_text(&text, in_folder("revive/log.jsonl"), 1 << 20, &err));
+    int revived = 0;
+    double used = 0.0;
+    for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
+        cJSON *json = cJSON_Parse(line);
+        const cJSON *count = cJSON_GetObjectItem(json, "revived");
+        if (count) {
+            revived += count->valueint;
+            used = cJSON_GetObjectItem(json, "codes_used")->valuedouble;
+        }
+        cJSON_Delete(json);
+    }
+    free(text);
+    assert_true(revived > 0);
+    if (used != 1.0) fail_msg("%g of the codes in use", used);
+}
+
+/* ---- tokens ---- */
+
+static void test_token_cache(void **state) {
+    (void)state;
+    vt_model_options model_options;
+    vt_model *model = NULL;
+    vt_model_options_init(&model_options);
+    model_options.need_transformer = false;
+    model_options.model = in_folder("tok");
+    assert_ok(vt_model_open(&model, kern, &model_options, &err));
+    vt_dataset *dataset = NULL;
+    vt_dataset_options data = {.path = in_folder("data"), .side = 8, .channels = 1};
+    assert_ok(vt_dataset_open(&dataset, &data, &err));
+    vt_pictures pictures;
+    vt_pictures_options picture_options = {
+        .dataset = dataset, .limit = 10, .side = 8, .channels = 1, .threads = 2};
+    assert_ok(vt_pictures_open(&pictures, &picture_options, &err));
+    vt_arena arena;
+    void *memory = NULL;
+    size_t bytes = (size_t)1 << 28;
+    assert_ok(kern->memory_reserve(kern, bytes, &memory, &err));
+    vt_arena_init(&arena, memory, bytes);
+
+    vt_token_cache made, again, memory_only;
+    vt_token_cache_options options = {.arena = &arena,
+                                      .tokenizer = model->tokenizer,
+                                      .pictures = &pictures,
+                                      .flip = true,
+                                      .path = in_folder("some.cache")};
+    assert_ok(vt_token_cache_open(&made, &options, &err));
+    struct stat before, after;
+    assert_int_equal(stat(options.path, &before), 0);
+    assert_ok(vt_token_cache_open(&again, &options, &err));
+    assert_int_equal(stat(options.path, &after), 0);
+    assert_int_equal(before.st_ino, after.st_ino); /* taken as it is */
+    vt_token_cache_options without = options;
+    without.path = NULL;
+    assert_ok(vt_token_cache_open(&memory_only, &without, &err));
+    int differing = 0;
+    for (int i = 0; i < 10; ++i)
+        for (int view = 0; view < 2; ++view) {
+            int32_t a[21], b[21], c[21];
+            vt_token_cache_get(&made, i, view, a);
+            vt_token_cache_get(&again, i, view, b);
+            vt_token_cache_get(&memory_only, i, view, c);
+            assert_memory_equal(a, b, sizeof a);
+            assert_memory_equal(a, c, sizeof a);
+            vt_token_cache_get(&made, i, !view, c);
+            differing += memcmp(a, c, sizeof a) != 0;
+        }
+    assert_true(differing > 0); /* the views are two */
+    vt_token_cache_close(&made);
+    vt_token_cache_close(&again);
+
+    vt_params *params = vt_tokenizer_params(model->tokenizer); /* another tokenizer: made anew */
+    vt_param *codebook = vt_params_find(params, "quantize.embedding.weight");
+    float *changed = malloc(codebook->count * sizeof *changed), *mapped = codebook->value;
+    kern->download(kern, changed, codebook->value, codebook->count * sizeof *changed);
+    changed[0] += 1.0f;
+    codebook->value = changed;
+    assert_ok(vt_token_cache_open(&again, &options, &err));
+    assert_int_equal(stat(options.path, &after), 0);
+    assert_int_not_equal(before.st_ino, after.st_ino);
+    codebook->value = mapped;
+    free(changed);
+
+    vt_token_cache_close(&again);
+    vt_token_cache_close(&memory_only);
+    kern->memory_release(kern, memory, bytes);
+    vt_pictures_close(&pictures);
+    vt_dataset_close(&dataset);
+    vt_model_close(&model);
+}
+
+static void test_batches(void **state) {
+    (void)state;
+    vt_batches batches;
+    int seen[10] = {0};
+    assert_ok(vt_batches_open(&batches, 10, 3, true, 4, 9, &err));
+    assert_int_equal(vt_batches_per_epoch(&batches), 3);
+    int flips = 0;
+    for (int step = 0; step < 3; ++step) {
+        vt_batches_select(&batches, step);
+        for (int i = 0; i < 3; ++i) {
+            ++seen[batches.picks[i].position];
+            flips += batches.picks[i].flip;
+            assert_in_range(batches.picks[i].x, 0, 4);
+        }
+    }
+    for (int i = 0; i < 10; ++i) assert_in_range(seen[i], 0, 1); /* none twice in an epoch */
+    assert_in_range(flips, 1, 8);
+    vt_pick then = batches.picks[1];
+    vt_batches_select(&batches, 7);
+    vt_batches_select(&batches, 2); /* a step's batch depends on its number alone */
+    assert_memory_equal(&then, &batches.picks[1], sizeof then);
+    vt_batches_close(&batches);
+    assert_int_equal(vt_batches_open(&batches, 10, 11, false, 0, 1, &err), VARIANT_E_ARGUMENT);
+}
+
+static void test_learning_rate(void **state) {
+    (void)state;
+    vt_lr lr = {.peak = 1.0, .end = 0.1, .cosine = true, .warmup = 4};
+    assert_float_equal(vt_lr_at(&lr, 0, 104), 0.25, 1e-12);
+    assert_float_equal(vt_lr_at(&lr, 3, 104), 1.0, 1e-12);
+    assert_float_equal(vt_lr_at(&lr, 4, 104), 1.0, 1e-12);
+    assert_float_equal(vt_lr_at(&lr, 54, 104), 0.55, 1e-12);
+    assert_float_equal(vt_lr_at(&lr, 104, 104), 0.1, 1e-12);
+    lr.cosine = false;
+    assert_float_equal(vt_lr_at(&lr, 100, 104), 1.0, 1e-12);
+}
+
+/* ---- bad input ---- */
+
+static void assert_fails(variant_status got, variant_status want, const char *with) {
+    assert_int_equal(got, want);
+    if (!strstr(err.message, with)) fail_msg("\"%s\" does not say \"%s\"", err.message, with);
+    assert_null(strchr(err.message, '\n'));
+}
+
+static void test_bad_input(void **state) {
+    (void)state;
+    interruption at = {0};
+    vt_train_result result;
+    assert_ok(vt_folder_make(in_folder("empty/a"), &err));
+
+    vt_train_tokenizer_options options = tokenizer_run("bad", &at);
+    options.common.data = in_folder("empty");
+    assert_fails(vt_train_tokenizer(kern, &options, &result, &err), VARIANT_E_FORMAT,
+                 "no pictures");
+
+    options = tokenizer_run("tok", &at);
+    assert_fails(vt_train_tokenizer(kern, &options, &result, &err), VARIANT_E_ARGUMENT, "--resume");
+    options.common.resume = true;
+    options.common.batch = 16;
+    assert_fails(vt_train_tokenizer(kern, &options, &result, &err), VARIANT_E_ARGUMENT,
+                 "batch 8, now it is 16");
+    options = tokenizer_run("bad", &at);
+    options.common.batch = 65;
+    assert_fails(vt_train_tokenizer(kern, &options, &result, &err), VARIANT_E_ARGUMENT,
+                 "batch of 65");
+    options = tokenizer_run("bad", &at);
+    options.common.lr.peak = -1;
+    assert_fails(vt_train_tokenizer(kern, &options, &result, &err), VARIANT_E_ARGUMENT,
+                 "learning rate");
+
+    vt_train_transformer_options net = transformer_run("bad", true, &at);
+    net.phases.depths[0] = 9;
+    assert_fails(vt_train_transformer(kern, &net, &result, &err), VARIANT_E_ARGUMENT, "9");
+    net = transformer_run("bad", false, &at);
+    net.tokenizer = in_folder("var/transformer.safetensors");
+    assert_fails(vt_train_transformer(kern, &net, &result, &err), VARIANT_E_MODEL, "no tokenizer");
+}
+
+static int setup(void **state) {
+    (void)state;
+    strcpy(folder, "/tmp/variant-train-XXXXXX");
+    if (!mkdtemp(folder) || vt_folder_make(in_folder("data"), &err) != VARIANT_OK) return -1;
+    write_split("train", PICTURES, 1);
+    write_split("t10k", TEST_PICTURES, 2);
+    return vt_kern_open(&kern, NULL, 2, &err) == VARIANT_OK ? 0 : -1;
+}
+
+static int teardown(void **state) {
+    (void)state;
+    char command[128];
+    vt_kern_close(&kern);
+    snprintf(command, sizeof command, "rm -rf '%s'", folder);
+    return system(command);
+}
+
+int main(int argc, char **argv) {
+    /* Threads that wait by spinning starve each other where tests run beside other programs; read
+     * at start only. */
+    if (setenv("OMP_WAIT_POLICY", "passive", 0) == 0 && !getenv("VARIANT_TEST_AGAIN")) {
+        setenv("VARIANT_TEST_AGAIN", "1", 1);
+        execv("/proc/self/exe", argv);
+    }
+    if (argc == 4 && strcmp(argv[1], "--child") == 0) return child(argv[2], argv[3]);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_learning_rate),
+        cmocka_unit_test(test_batches),
+        cmocka_unit_test(test_log_cut),
+        cmocka_unit_test(test_golden_adamw_a),
+        cmocka_unit_test(test_golden_adamw_b),
+        cmocka_unit_test(test_resume_tokenizer), /* leaves tok/, and the next two var/ and net/, for
+                                                    what follows */
+        cmocka_unit_test(test_resume_transformer),
+        cmocka_unit_test(test_resume_supernet),
+        cmocka_unit_test(test_logs),
+        cmocka_unit_test(test_supernet_model),
+        cmocka_unit_test(test_codes_revived),
+        cmocka_unit_test(test_token_cache),
+        cmocka_unit_test(test_bad_input),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
