@@ -1,0 +1,28 @@
+/* cli.h - what the commands share. One file a command; main.c dispatches. */
+#ifndef VT_CLI_CLI_H
+#define VT_CLI_CLI_H
+
+#include "variant.h"
+
+/* Every command: argv[0] is its name; returns the exit status: 0 done, 1 failed, 2 wrong usage. */
+int cli_generate(int argc, char **argv);
+int cli_train(int argc, char **argv);
+int cli_encode(int argc, char **argv);
+int cli_decode(int argc, char **argv);
+int cli_reconstruct(int argc, char **argv);
+int cli_inspect(int argc, char **argv);
+int cli_convert(int argc, char **argv);
+int cli_synth(int argc, char **argv);
+int cli_selftest(int argc, char **argv);
+
+/* Prints "variant COMMAND: message" to stderr; returns 1. */
+int cli_fail(const char *command, const variant_error *err);
+/* Prints "variant COMMAND: message" and where help is; returns 2. */
+int cli_usage(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Numbers of options: false when text is not wholly a number within [low, high]. */
+bool cli_int(const char *text, long low, long high, int *out);
+bool cli_u64(const char *text, uint64_t *out);
+bool cli_double(const char *text, double low, double high, double *out);
+
+#endif

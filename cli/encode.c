@@ -1,0 +1,242 @@
+/* encode.c - `variant encode` and `variant decode`: pictures to token maps in a safetensors file,
+ * and back.
+ *
+ * The file holds "tokens", int32 (N, L), a picture's scales one after another, and as metadata
+ * "variant.tokens" the sides, the codebook's size, the model's hash and the pictures' names. */
+#include <cjson/cJSON.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/status.h"
+#include "io/file.h"
+#include "tools.h"
+
+#define TOKENS_KEY "variant.tokens"
+#define MAX_PICTURES (1 << 20)
+
+static const char encode_help[] =
+    "usage: variant encode -m MODEL PICTURE... -o TOKENS.safetensors [options]\n"
+    "\n"
+    "Writes the token maps of PNG or JPEG pictures: tensor \"tokens\", int32 (pictures, tokens).\n"
+    "\n"
+    "options\n" CLI_MODEL_HELP "  -o, --output FILE      the safetensors file\n"
+    "      --pad              centre small pictures on black instead of enlarging "
+    "them\n" CLI_RUN_HELP "\n"
+    "examples\n"
+    "  variant encode -m models/fashion shoe.png --pad -o shoe.safetensors\n"
+    "  variant encode -m vae_ch160v4096z32.pth --sides 1,2,3,4,5,6,8,10,13,16 *.jpg -o "
+    "tokens.safetensors\n";
+
+static const char decode_help[] =
+    "usage: variant decode -m MODEL TOKENS.safetensors -o out.png [options]\n"
+    "\n"
+    "Makes pictures of token maps, as encode and generate --tokens-out write them. Several "
+    "pictures are numbered:\n"
+    "out.png becomes out_00.png, out_01.png, ...\n"
+    "\n"
+    "options\n" CLI_MODEL_HELP "  -o, --output FILE      the PNG\n" CLI_RUN_HELP "\n"
+    "examples\n"
+    "  variant decode -m models/fashion shoe.safetensors -o shoe_again.png\n";
+
+static const struct option encode_options[] = {{"output", required_argument, NULL, 'o'},
+                                               {"pad", no_argument, NULL, CLI_PAD},
+                                               CLI_MODEL_OPTIONS,
+                                               CLI_RUN_OPTIONS};
+static const struct option decode_options[] = {
+    {"output", required_argument, NULL, 'o'}, CLI_MODEL_OPTIONS, CLI_RUN_OPTIONS};
+
+static bool accept(void *user, int id, const char *text) {
+    return cli_model_option(user, id, text) == 1;
+}
+
+/* ---- encode ---- */
+
+static char *describe_tokens(const vt_model *model, int count, char *const *names) {
+    const vt_tokenizer_config *config = vt_tokenizer_configuration(model->tokenizer);
+    cJSON *json = cJSON_CreateObject();
+    cJSON_AddItemToObject(json, "sides", cJSON_CreateIntArray(config->sides, config->scales));
+    cJSON_AddNumberToObject(json, "codes", config->codes);
+    cJSON_AddStringToObject(json, "model", model->hash);
+    cJSON_AddItemToObject(json, "pictures",
+                          cJSON_CreateStringArray((const char *const *)names, count));
+    char *text = cJSON_PrintUnformatted(json);
+    cJSON_Delete(json);
+    return text;
+}
+
+static variant_status encode(const cli_model *options, int count, char *const *paths,
+                             variant_error *err) {
+    cli_session session;
+    VT_TRY(cli_session_open(&session, options, true, false, err));
+    const vt_tokenizer_config *config = vt_tokenizer_configuration(session.model->tokenizer);
+    size_t side = (size_t)vt_tokenizer_side(config), length = (size_t)vt_tokenizer_tokens(config);
+    size_t floats = side * side * (size_t)config->channels;
+    int batch = cli_picture_batch(config);
+    char *text = NULL;
+    variant_status status = VARIANT_OK;
+    float *pictures = malloc((size_t)batch * floats * sizeof *pictures);
+    int32_t *tokens = malloc((size_t)count * length * sizeof *tokens);
+    if (!pictures || !tokens) {
+        status = vt_fail(err, VARIANT_E_MEMORY, "no memory for %d pictures", count);
+        goto cleanup;
+    }
+    for (int first = 0; first < count; first += batch) {
+        int n = count - first < batch ? count - first : batch;
+        for (int i = 0; i < n; ++i)
+            VT_CHECK(cli_picture_read(pictures + (size_t)i * floats, paths[first + i], config,
+                                      options->pad, err));
+        VT_CHECK(cli_encode_pictures(&session, n, pictures, tokens + (size_t)first * length, err));
+    }
+    text = describe_tokens(session.model, count, paths);
+    if (!text) {
+        status =
+            vt_fail(err, VARIANT_E_MEMORY, "no memory for the description of %d pictures", count);
+        goto cleanup;
+    }
+    vt_tensor_out out = {.name = "tokens",
+                         .type = VT_I32,
+                         .rank = 2,
+                         .shape = {count, (int64_t)length},
+                         .data = tokens};
+    const char *key = TOKENS_KEY, *value = text;
+    VT_CHECK(vt_safetensors_write(options->output, &out, 1, &key, &value, 1, err));
+cleanup:
+    cJSON_free(text);
+    free(pictures);
+    free(tokens);
+    cli_session_close(&session);
+    return status;
+}
+
+int cli_encode(int argc, char **argv) {
+    cli_model options = {0};
+    cli_parser parser = {"encode", encode_help, ":m:o:t:h", encode_options, accept, &options};
+    int done = cli_parse(&parser, argc, argv);
+    if (done >= 0) return done;
+    if (!options.model) return cli_usage("encode", "which model? give -m FILE or -m FOLDER");
+    if (!options.output) return cli_usage("encode", "-o is missing: the file for the tokens");
+    if (optind >= argc || argc - optind > MAX_PICTURES)
+        return cli_usage("encode", "which pictures? give PNG or JPEG files");
+    variant_error err = {0};
+    return encode(&options, argc - optind, argv + optind, &err) == VARIANT_OK
+               ? 0
+               : cli_fail("encode", &err);
+}
+
+/* ---- decode ---- */
+
+/* The tensor "tokens" (N, L) of the file, checked against the tokenizer; *out: free() it. */
+static variant_status read_tokens(const vt_tensor_file *file, const vt_model *model, int32_t **out,
+                                  int *count, variant_error *err) {
+    const vt_tokenizer_config *config = vt_tokenizer_configuration(model->tokenizer);
+    const char *path = vt_tensor_file_path(file);
+    const vt_tensor *tensor = vt_tensor_file_find(file, NULL, "tokens");
+    int length = vt_tokenizer_tokens(config);
+    if (!tensor || tensor->rank != 2 || tensor->shape[0] < 1 || tensor->shape[0] > MAX_PICTURES)
+        return vt_fail(err, VARIANT_E_FORMAT,
+                       "%s: has no tensor \"tokens\" of shape (pictures, tokens)", path);
+    if (tensor->shape[1] != length)
+        return vt_fail(err, VARIANT_E_MODEL,
+                       "%s: pictures of %lld tokens, this tokenizer's have %d", path,
+                       (long long)tensor->shape[1], length);
+    *out = malloc(tensor->count * sizeof **out);
+    if (!*out) return vt_fail(err, VARIANT_E_MEMORY, "no memory for %zu tokens", tensor->count);
+    if (vt_tensor_to_i32(tensor, *out, err) != VARIANT_OK)
+        return vt_fail_within(err, VARIANT_E_FORMAT, "%s", path);
+    for (size_t i = 0; i < tensor->count; ++i) {
+        if ((*out)[i] < 0 || (*out)[i] >= config->codes)
+            return vt_fail(err, VARIANT_E_MODEL,
+                           "%s: token %zu of picture %zu is %d, expected 0 to %d", path,
+                           i % (size_t)length, i / (size_t)length, (*out)[i], config->codes - 1);
+    }
+    *count = (int)tensor->shape[0];
+    return VARIANT_OK;
+}
+
+/* A file from another tokenizer decodes to noise: worth a word, no failure (a converted model has
+ * another hash). */
+static void warn_other_model(const vt_tensor_file *file, const vt_model *model) {
+    const char *text = vt_tensor_file_meta(file, TOKENS_KEY);
+    cJSON *json = text ? cJSON_Parse(text) : NULL;
+    const char *hash = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, "model"));
+    if (hash && strcmp(hash, model->hash) != 0)
+        fprintf(stderr,
+                "variant decode: note: %s was made with another model file (%s, this is %s)\n",
+                vt_tensor_file_path(file), hash, model->hash);
+    cJSON_Delete(json);
+}
+
+/* out.png -> out_07.png when there are several. */
+static bool numbered_path(char *out, size_t size, const char *path, int index, int count) {
+    if (count == 1) return (size_t)snprintf(out, size, "%s", path) < size;
+    const char *slash = strrchr(path, '/'), *dot = strrchr(path, '.');
+    int stem =
+        dot && dot != path && (!slash || dot > slash + 1) ? (int)(dot - path) : (int)strlen(path);
+    int digits = 2;
+    for (int n = count - 1; n >= 100; n /= 10) ++digits;
+    return (size_t)snprintf(out, size, "%.*s_%0*d%s", stem, path, digits, index, path + stem) <
+           size;
+}
+
+static variant_status write_picture(const float *values, const vt_tokenizer_config *config,
+                                    const char *path, variant_error *err) {
+    vt_image image = {0};
+    variant_status status = cli_picture_image(&image, values, config, err);
+    if (status == VARIANT_OK) status = vt_image_write_png(&image, path, NULL, 0, err);
+    vt_image_free(&image);
+    return status;
+}
+
+static variant_status decode(const cli_model *options, const char *path, variant_error *err) {
+    cli_session session = {0};
+    vt_tensor_file *file = NULL;
+    int32_t *tokens = NULL;
+    float *pictures = NULL;
+    int count = 0;
+    variant_status status = VARIANT_OK;
+    VT_CHECK(vt_tensor_file_open(&file, path, err));
+    VT_CHECK(cli_session_open(&session, options, true, false, err));
+    VT_CHECK(read_tokens(file, session.model, &tokens, &count, err));
+    warn_other_model(file, session.model);
+    const vt_tokenizer_config *config = vt_tokenizer_configuration(session.model->tokenizer);
+    size_t side = (size_t)vt_tokenizer_side(config), length = (size_t)vt_tokenizer_tokens(config);
+    size_t floats = side * side * (size_t)config->channels;
+    int batch = cli_picture_batch(config);
+    pictures = malloc((size_t)batch * floats * sizeof *pictures);
+    if (!pictures) {
+        status = vt_fail(err, VARIANT_E_MEMORY, "no memory for %d pictures", batch);
+        goto cleanup;
+    }
+    for (int first = 0; first < count; first += batch) {
+        int n = count - first < batch ? count - first : batch;
+        VT_CHECK(cli_decode_tokens(&session, n, tokens + (size_t)first * length, pictures, err));
+        for (int i = 0; i < n; ++i) {
+            char name[4096];
+            if (!numbered_path(name, sizeof name, options->output, first + i, count)) {
+                status =
+                    vt_fail(err, VARIANT_E_ARGUMENT, "%s: the path is too long", options->output);
+                goto cleanup;
+            }
+            VT_CHECK(write_picture(pictures + (size_t)i * floats, config, name, err));
+        }
+    }
+cleanup:
+    free(pictures);
+    free(tokens);
+    vt_tensor_file_close(&file);
+    cli_session_close(&session);
+    return status;
+}
+
+int cli_decode(int argc, char **argv) {
+    cli_model options = {0};
+    cli_parser parser = {"decode", decode_help, ":m:o:t:h", decode_options, accept, &options};
+    int done = cli_parse(&parser, argc, argv);
+    if (done >= 0) return done;
+    if (!options.model) return cli_usage("decode", "which model? give -m FILE or -m FOLDER");
+    if (!options.output) return cli_usage("decode", "-o is missing: the PNG to write");
+    if (optind + 1 != argc) return cli_usage("decode", "expected one file of tokens");
+    variant_error err = {0};
+    return decode(&options, argv[optind], &err) == VARIANT_OK ? 0 : cli_fail("decode", &err);
+}

@@ -1,0 +1,403 @@
+/* generate.c - `variant generate`: pictures of a class at any depth. */
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli.h"
+#include "core/clock.h"
+#include "core/status.h"
+#include "io/file.h"
+#include "io/tensors.h"
+
+static const char help[] =
+    "usage: variant generate -m MODEL [--class C] [-n COUNT] [-o out.png] [options]\n"
+    "\n"
+    "model\n"
+    "  -m, --model PATH       a file, or a folder that holds tokenizer and transformer\n"
+    "      --tokenizer FILE   the tokenizer, when it is not in MODEL\n"
+    "      --sides 1,2,3      sides of the scales, where no file tells them\n"
+    "      --heads N          attention heads, where no file tells them\n"
+    "\n"
+    "pictures\n"
+    "      --class C          number, name, random (default), all (one after another), uncond\n"
+    "  -n, --count N          pictures (default 1)\n"
+    "  -o, --output PATH      default out.png; out_%02d.png for several\n"
+    "      --grid             one contact sheet instead of several files\n"
+    "      --columns N        of the sheet (default: the number of classes with --class all, else 8)\n"
+    "      --zoom N           enlarge on the sheet, whole number (default 1)\n"
+    "      --save-scales DIR  also the picture after each scale\n"
+    "      --tokens-out FILE  also the token maps, as safetensors\n"
+    "\n"
+    "sampling\n"
+    "  -s, --seed S           default 0; same seed, same bytes, whatever --threads and --batch\n"
+    "      --cfg-scale T      classifier-free guidance (default 1.5; 0: off)\n"
+    "      --top-k K          default 900; 0: off\n"
+    "      --top-p P          default 0.96; 0: off\n"
+    "      --greedy           always the most likely token\n"
+    "      --smooth           mix codes by Gumbel softmax: smoother, less diverse\n"
+    "\n"
+    "depth\n"
+    "      --depth D          layers of the late scales (default: all)\n"
+    "      --bridge N         scales at full depth before them (default: as trained)\n"
+    "      --depths LIST      layers of every scale, such as 16,16,8,8\n"
+    "      --layers WHICH     equidistant (default), rounded, prefix, a list 0,3,7,\n"
+    "                         or one list a scale: \"0-7;0-7;0,3,7\"\n"
+    "      --compare D,D,..   one contact sheet, a row for each of these depths of the late scales, from\n"
+    "                         the same seeds\n"
+    "      --retain-kv        keep all keys and values to the end (default: released)\n"
+    "\n"
+    "running\n"
+    "      --batch N          pictures at a time (default 8)\n"
+    "  -t, --threads N        default: one a processor\n"
+    "      --backend NAME     cpu (default) or ref\n"
+    "      --json             the report as JSON on stdout\n"
+    "  -v, --verbose          also which kernels compute\n"
+    "\n"
+    "examples\n"
+    "  variant generate -m models/fashion --class Sneaker -o sneaker.png\n"
+    "  variant generate -m models/fashion --class all -n 30 --grid --depth 4 -o sheet.png\n"
+    "  variant generate -m var_d16.pth --tokenizer vae_ch160v4096z32.pth --class \"golden retriever\"\n";
+
+enum { OPT_TOKENIZER = 256, OPT_SIDES, OPT_HEADS, OPT_CLASS, OPT_GRID, OPT_COLUMNS, OPT_ZOOM, OPT_SAVE_SCALES, OPT_TOKENS,
+       OPT_CFG, OPT_TOP_K, OPT_TOP_P, OPT_GREEDY, OPT_SMOOTH, OPT_DEPTH, OPT_BRIDGE, OPT_DEPTHS, OPT_LAYERS, OPT_COMPARE, OPT_RETAIN,
+       OPT_BATCH, OPT_BACKEND, OPT_JSON };
+
+static const struct option long_options[] = {
+    {"model", required_argument, NULL, 'm'},          {"tokenizer", required_argument, NULL, OPT_TOKENIZER},
+    {"sides", required_argument, NULL, OPT_SIDES},    {"heads", required_argument, NULL, OPT_HEADS},
+    {"class", required_argument, NULL, OPT_CLASS},    {"count", required_argument, NULL, 'n'},
+    {"output", required_argument, NULL, 'o'},         {"grid", no_argument, NULL, OPT_GRID},
+    {"columns", required_argument, NULL, OPT_COLUMNS}, {"zoom", required_argument, NULL, OPT_ZOOM},
+    {"save-scales", required_argument, NULL, OPT_SAVE_SCALES}, {"tokens-out", required_argument, NULL, OPT_TOKENS},
+    {"seed", required_argument, NULL, 's'},           {"cfg-scale", required_argument, NULL, OPT_CFG},
+    {"top-k", required_argument, NULL, OPT_TOP_K},    {"top-p", required_argument, NULL, OPT_TOP_P},
+    {"greedy", no_argument, NULL, OPT_GREEDY},        {"smooth", no_argument, NULL, OPT_SMOOTH},
+    {"depth", required_argument, NULL, OPT_DEPTH},    {"bridge", required_argument, NULL, OPT_BRIDGE},
+    {"depths", required_argument, NULL, OPT_DEPTHS},  {"layers", required_argument, NULL, OPT_LAYERS},
+    {"compare", required_argument, NULL, OPT_COMPARE},
+    {"retain-kv", no_argument, NULL, OPT_RETAIN},     {"batch", required_argument, NULL, OPT_BATCH},
+    {"threads", required_argument, NULL, 't'},        {"backend", required_argument, NULL, OPT_BACKEND},
+    {"json", no_argument, NULL, OPT_JSON},            {"verbose", no_argument, NULL, 'v'},
+    {"help", no_argument, NULL, 'h'},                 {NULL, 0, NULL, 0},
+};
+
+typedef struct settings {
+    variant_engine_options engine;
+    variant_request request;
+    const char *output, *save_scales, *tokens_out;
+    bool grid, json, verbose;
+    int columns, zoom;
+    int compare_count, compare[VARIANT_MAX_DEPTHS]; /* depths, a row each */
+} settings;
+
+/* ---- options ---- */
+
+static bool read_compare(settings *s, const char *text) {
+    s->grid = true;
+    for (const char *p = text; s->compare_count < VARIANT_MAX_DEPTHS;) {
+        char *end;
+        long depth = strtol(p, &end, 10);
+        if (end == p || depth < 1 || depth > 1000) return false;
+        s->compare[s->compare_count++] = (int)depth;
+        if (*end == '\0') return true;
+        if (*end != ',') return false;
+        p = end + 1;
+    }
+    return false;
+}
+
+/* One option; false when its value is not valid. */
+static bool read_option(settings *s, int option, const char *text) {
+    double number;
+    switch (option) {
+    case 'm': s->engine.model = text; return true;
+    case OPT_TOKENIZER: s->engine.tokenizer = text; return true;
+    case OPT_SIDES: s->engine.sides = text; return true;
+    case OPT_HEADS: return cli_int(text, 1, 1024, &s->engine.heads);
+    case OPT_CLASS: s->request.class_name = text; return true;
+    case 'n': return cli_int(text, 1, 1000000, &s->request.count);
+    case 'o': s->output = text; return true;
+    case OPT_GRID: s->grid = true; return true;
+    case OPT_COLUMNS: return cli_int(text, 1, 1000, &s->columns);
+    case OPT_ZOOM: return cli_int(text, 1, 64, &s->zoom);
+    case OPT_SAVE_SCALES: s->save_scales = text; return true;
+    case OPT_TOKENS: s->tokens_out = text; return true;
+    case 's': return cli_u64(text, &s->request.seed);
+    case OPT_CFG:
+        if (!cli_double(text, 0, 100, &number)) return false;
+        s->request.cfg_scale = (float)number;
+        return true;
+    case OPT_TOP_K: return cli_int(text, 0, 1 << 24, &s->request.top_k);
+    case OPT_TOP_P:
+        if (!cli_double(text, 0, 1, &number)) return false;
+        s->request.top_p = (float)number;
+        return true;
+    case OPT_GREEDY: s->request.greedy = true; return true;
+    case OPT_SMOOTH: s->request.smooth = true; return true;
+    case OPT_DEPTH: return cli_int(text, 1, 1000, &s->request.depth);
+    case OPT_BRIDGE: return cli_int(text, 0, 1000, &s->request.bridge);
+    case OPT_DEPTHS: s->request.depths = text; return true;
+    case OPT_LAYERS: s->request.layers = text; return true;
+    case OPT_COMPARE: return read_compare(s, text);
+    case OPT_RETAIN: s->request.retain_kv = true; return true;
+    case OPT_BATCH: return cli_int(text, 1, 4096, &s->request.batch);
+    case 't': return cli_int(text, 1, 1024, &s->engine.threads);
+    case OPT_BACKEND: s->engine.backend = text; return true;
+    case OPT_JSON: s->json = true; return true;
+    case 'v': s->verbose = true; return true;
+    }
+    return true;
+}
+
+static const char *option_name(int option) {
+    for (const struct option *o = long_options; o->name; ++o)
+        if (o->val == option) return o->name;
+    return "?";
+}
+
+/* -1: go on; else the exit status. */
+static int read_options(settings *s, int argc, char **argv) {
+    *s = (settings){.output = "out.png", .zoom = 1};
+    variant_engine_options_init(&s->engine);
+    variant_request_init(&s->request);
+    opterr = 0;
+    for (int option; (option = getopt_long(argc, argv, ":m:n:o:s:t:vh", long_options, NULL)) != -1;) {
+        if (option == 'h') {
+            fputs(help, stdout);
+            return 0;
+        }
+        if (option == '?') return cli_usage("generate", "unknown option %s", argv[optind - 1]);
+        if (option == ':') return cli_usage("generate", "%s needs a value", argv[optind - 1]);
+        if (!read_option(s, option, optarg))
+            return cli_usage("generate", "--%s %s: not a valid value", option_name(option), optarg);
+    }
+    if (optind < argc) return cli_usage("generate", "unexpected argument %s", argv[optind]);
+    if (!s->engine.model) return cli_usage("generate", "which model? give -m FILE or -m FOLDER");
+    if (s->compare_count && (s->request.depth || s->request.depths || s->save_scales || s->tokens_out))
+        return cli_usage("generate", "--compare goes without --depth, --depths, --save-scales and --tokens-out");
+    return -1;
+}
+
+/* ---- where pictures go ---- */
+
+/* Is the one conversion of the pattern %d, %2d or %02d? No conversion: 0; one such: 1; anything else: -1. */
+static int count_conversions(const char *pattern) {
+    int count = 0;
+    for (const char *p = pattern; *p; ++p) {
+        if (*p != '%') continue;
+        if (p[1] == '%') {
+            ++p;
+            continue;
+        }
+        size_t digits = strspn(p + 1, "0123456789");
+        if (digits > 2 || p[1 + digits] != 'd') return -1;
+        ++count;
+    }
+    return count > 1 ? -1 : count;
+}
+
+/* The path of picture i: from the pattern, or with _00 before the ending when there are several. */
+static void output_path(const settings *s, int i, char *out, size_t size) {
+    if (count_conversions(s->output) == 1) {
+        char digits[16], width[4] = "";
+        const char *at = strchr(s->output, '%');
+        while (at[1] == '%') at = strchr(at + 2, '%');
+        size_t length = strspn(at + 1, "0123456789");
+        memcpy(width, at + 1, length);
+        snprintf(digits, sizeof digits, width[0] == '0' ? "%0*d" : "%*d", atoi(width), i);
+        snprintf(out, size, "%.*s%s%s", (int)(at - s->output), s->output, digits, at + length + 2);
+    } else if (s->request.count == 1) {
+        snprintf(out, size, "%s", s->output);
+    } else {
+        const char *slash = strrchr(s->output, '/'), *dot = strrchr(s->output, '.');
+        if (!dot || (slash && dot < slash)) dot = s->output + strlen(s->output);
+        snprintf(out, size, "%.*s_%02d%s", (int)(dot - s->output), s->output, i, dot);
+    }
+}
+
+/* Complains about an output that cannot be written before any time is spent on it. */
+static variant_status check_writable(const char *path, variant_error *err) {
+    char folder[4096];
+    snprintf(folder, sizeof folder, "%s", path);
+    char *slash = strrchr(folder, '/');
+    if (slash == folder)
+        slash[1] = '\0';
+    else if (slash)
+        *slash = '\0';
+    else
+        strcpy(folder, ".");
+    if (vt_is_folder(path)) return vt_fail(err, VARIANT_E_IO, "%s is a folder: expected a file to write", path);
+    if (!vt_is_folder(folder)) return vt_fail(err, VARIANT_E_IO, "%s: there is no folder %s", path, folder);
+    if (access(folder, W_OK) != 0) return vt_fail(err, VARIANT_E_IO, "%s: folder %s is not writable", path, folder);
+    return VARIANT_OK;
+}
+
+static variant_status write_tokens(const settings *s, const variant_picture *pictures, variant_error *err) {
+    int count = s->request.count, length = pictures[0].token_count;
+    int32_t *tokens = malloc((size_t)count * (size_t)length * sizeof *tokens), *labels = malloc((size_t)count * sizeof *labels);
+    variant_status status = VARIANT_OK;
+    if (!tokens || !labels) VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "no memory for the tokens of %d pictures", count));
+    for (int i = 0; i < count; ++i) {
+        memcpy(tokens + (size_t)i * (size_t)length, pictures[i].tokens, (size_t)length * sizeof *tokens);
+        labels[i] = pictures[i].label;
+    }
+    vt_tensor_out list[] = {
+        {.name = "tokens", .type = VT_I32, .rank = 2, .shape = {count, length}, .data = tokens},
+        {.name = "labels", .type = VT_I32, .rank = 1, .shape = {count}, .data = labels},
+    };
+    const char *key = "variant.settings", *value = pictures[0].settings;
+    VT_CHECK(vt_safetensors_write(s->tokens_out, list, 2, &key, &value, 1, err));
+cleanup:
+    free(tokens);
+    free(labels);
+    return status;
+}
+
+static variant_status write_scales(const settings *s, const variant_picture *pictures, variant_error *err) {
+    char path[4096];
+    for (int i = 0; i < s->request.count; ++i)
+        for (int k = 0; k < pictures[i].scale_count; ++k) {
+            snprintf(path, sizeof path, "%s/%02d_scale_%02d.png", s->save_scales, i, k + 1);
+            VT_TRY(variant_picture_write_scale_png(&pictures[i], k, path, err));
+        }
+    return VARIANT_OK;
+}
+
+static variant_status write_pictures(const settings *s, const variant_picture *pictures, int classes, variant_error *err) {
+    char path[4096];
+    if (s->grid) {
+        bool all = s->request.class_name && strcmp(s->request.class_name, "all") == 0;
+        int columns = s->columns ? s->columns : all && classes <= 20 ? classes : 8;
+        if (columns > s->request.count) columns = s->request.count;
+        VT_TRY(variant_pictures_write_sheet(pictures, s->request.count, columns, s->zoom, s->output, err));
+    }
+    for (int i = 0; !s->grid && i < s->request.count; ++i) {
+        output_path(s, i, path, sizeof path);
+        VT_TRY(variant_picture_write_png(&pictures[i], path, err));
+    }
+    if (s->tokens_out) VT_TRY(write_tokens(s, pictures, err));
+    return s->save_scales ? write_scales(s, pictures, err) : VARIANT_OK;
+}
+
+/* ---- what a person sees ---- */
+
+static bool show_progress(void *user, const variant_progress *at) {
+    (void)user;
+    fprintf(stderr, "\r%d of %d pictures, scale %d of %d ", at->pictures_done, at->pictures, at->scale, at->scales);
+    if (at->pictures_done == at->pictures) fputs("\r\033[K", stderr);
+    return true;
+}
+
+static void print_report(const settings *s, const variant_info *info, const variant_report *r, double load_seconds) {
+    printf("model       %s, %d layers, %d scales, %d x %d pixels, %d classes%s\n", info->hash, info->depth, info->scales,
+           info->picture_side, info->picture_side, info->classes, info->supernet ? ", depth supernet" : "");
+    if (s->verbose) printf("kernels     %s\n", info->kernels);
+    printf("depths      %s\n", r->depths);
+    printf("time        %.3f s: load %.3f, adaln %.3f, transformer %.3f, sampling %.3f, quantizer %.3f, decoder %.3f\n",
+           r->total_seconds + load_seconds, load_seconds, r->condition_seconds, r->transformer_seconds, r->sampling_seconds,
+           r->quantizer_seconds, r->decoder_seconds);
+    printf("by scale   ");
+    for (int k = 0; k < r->scales; ++k) printf(" %d:%.1fms", info->sides[k], 1e3 * r->scale_seconds[k]);
+    printf("\nkv cache    %zu bytes at most, %zu at the end\n", r->kv_peak_bytes, r->kv_end_bytes);
+    printf("memory      %.1f MB resident at most, %.1f MB of it activations\n", (double)r->peak_resident_bytes / 1e6,
+           (double)r->arena_peak_bytes / 1e6);
+    if (s->grid || s->request.count == 1)
+        printf("wrote       %s\n", s->output);
+    else
+        printf("wrote       %d pictures\n", s->request.count);
+}
+
+static void print_json(const variant_info *info, const variant_report *r, double load_seconds, int count) {
+    printf("{\"model\": \"%s\", \"pictures\": %d, \"depths\": \"%s\", \"load_ms\": %.3f, \"total_ms\": %.3f, \"adaln_ms\": %.3f, "
+           "\"transformer_ms\": %.3f, \"sampling_ms\": %.3f, \"quantizer_ms\": %.3f, \"decoder_ms\": %.3f, \"kv_peak_bytes\": %zu, "
+           "\"kv_end_bytes\": %zu, \"arena_peak_bytes\": %zu, \"peak_rss_bytes\": %zu, \"scales\": [",
+           info->hash, count, r->depths, 1e3 * load_seconds, 1e3 * r->total_seconds, 1e3 * r->condition_seconds,
+           1e3 * r->transformer_seconds, 1e3 * r->sampling_seconds, 1e3 * r->quantizer_seconds, 1e3 * r->decoder_seconds,
+           r->kv_peak_bytes, r->kv_end_bytes, r->arena_peak_bytes, r->peak_resident_bytes);
+    for (int k = 0; k < r->scales; ++k)
+        printf("%s{\"side\": %d, \"layers\": %d, \"ms\": %.3f, \"kv_bytes\": %zu}", k ? ", " : "", info->sides[k],
+               r->scale_layers[k], 1e3 * r->scale_seconds[k], r->scale_kv_bytes[k]);
+    printf("]}\n");
+}
+
+/* ---- the command ---- */
+
+static variant_status check_outputs(const settings *s, variant_error *err) {
+    char path[4096];
+    if (!s->grid && count_conversions(s->output) < 0)
+        return vt_fail(err, VARIANT_E_ARGUMENT, "-o %s: expected at most one number such as %%02d", s->output);
+    if (s->grid)
+        snprintf(path, sizeof path, "%s", s->output);
+    else
+        output_path(s, 0, path, sizeof path);
+    VT_TRY(check_writable(path, err));
+    if (s->tokens_out) VT_TRY(check_writable(s->tokens_out, err));
+    return s->save_scales ? vt_folder_make(s->save_scales, err) : VARIANT_OK;
+}
+
+/* The same seeds at each depth, a row a depth. The rows' pictures move into one array; each row's report is printed. */
+static variant_status compare_depths(const settings *s, const variant_engine *engine, const variant_info *info,
+                                     double load_seconds, variant_error *err) {
+    int count = s->request.count, total = 0, batch = s->request.batch ? s->request.batch : 8;
+    variant_picture *all = calloc((size_t)(count * s->compare_count), sizeof *all), *row = NULL;
+    variant_status status = VARIANT_OK;
+    if (!all) return vt_fail(err, VARIANT_E_MEMORY, "no memory for %d pictures", count * s->compare_count);
+    if (batch > count) batch = count;
+    for (int i = 0; i < s->compare_count; ++i) {
+        variant_request request = s->request;
+        variant_report report;
+        request.depth = s->compare[i];
+        VT_CHECK(variant_generate(engine, &request, &row, &report, err));
+        memcpy(all + total, row, (size_t)count * sizeof *row); /* the row's memory now belongs to all */
+        total += count;
+        free(row);
+        row = NULL;
+        if (s->json)
+            print_json(info, &report, load_seconds, count);
+        else
+            printf("depths %-24s %8.1f ms a picture, kv %8zu bytes a picture\n", report.depths,
+                   1e3 * report.total_seconds / count, report.kv_peak_bytes / (size_t)batch);
+    }
+    VT_CHECK(variant_pictures_write_sheet(all, total, count, s->zoom, s->output, err));
+    if (!s->json) printf("wrote %s: a row a depth, a column a seed\n", s->output);
+cleanup:
+    variant_pictures_free(&all, total);
+    return status;
+}
+
+int cli_generate(int argc, char **argv) {
+    settings s;
+    variant_error err = {0};
+    variant_engine *engine = NULL;
+    variant_picture *pictures = NULL;
+    variant_report report;
+    variant_info info;
+    variant_status status = VARIANT_OK;
+    int exit_status = read_options(&s, argc, argv);
+    if (exit_status >= 0) return exit_status;
+
+    s.request.keep_scales = s.save_scales != NULL;
+    if (isatty(STDERR_FILENO) && !s.json) s.request.progress = show_progress;
+    VT_CHECK(check_outputs(&s, &err));
+    double start = vt_seconds();
+    VT_CHECK(variant_engine_open(&engine, &s.engine, &err));
+    double load_seconds = vt_seconds() - start;
+    variant_engine_info(engine, &info);
+    if (s.compare_count) {
+        VT_CHECK(compare_depths(&s, engine, &info, load_seconds, &err));
+        goto cleanup;
+    }
+    VT_CHECK(variant_generate(engine, &s.request, &pictures, &report, &err));
+    if (report.warning[0]) fprintf(stderr, "variant generate: warning: %s\n", report.warning);
+    VT_CHECK(write_pictures(&s, pictures, info.classes, &err));
+    if (s.json)
+        print_json(&info, &report, load_seconds, s.request.count);
+    else
+        print_report(&s, &info, &report, load_seconds);
+cleanup:
+    variant_pictures_free(&pictures, s.request.count);
+    variant_engine_close(&engine);
+    return status == VARIANT_OK ? 0 : cli_fail("generate", &err);
+}

@@ -1,0 +1,374 @@
+/* inspect.c - `variant inspect`: what a model file holds and what generating with it takes. */
+#include <cjson/cJSON.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "core/status.h"
+#include "tools.h"
+
+static const char help[] =
+    "usage: variant inspect MODEL [options]\n"
+    "\n"
+    "Prints format, configuration, sizes, classes, what supernet training left, and the memory of "
+    "keys and values\n"
+    "at each depth. A damaged file gives one line that says what is wrong.\n"
+    "\n"
+    "options\n"
+    "      --tokenizer FILE   the tokenizer, when it is not in MODEL\n"
+    "      --sides 1,2,3      sides of the scales, where no file tells them\n"
+    "      --heads N          attention heads, where no file tells them\n"
+    "      --bridge N         scales at full depth, for the table of depths (default: as trained)\n"
+    "      --tensors          also every tensor\n"
+    "      --json             as JSON on stdout\n" CLI_RUN_HELP "\n"
+    "examples\n"
+    "  variant inspect models/fashion\n"
+    "  variant inspect var_d30.pth --tokenizer vae_ch160v4096z32.pth --bridge 7 --json\n";
+
+enum { OPT_BRIDGE = CLI_OWN, OPT_TENSORS };
+
+static const struct option long_options[] = {
+    {"bridge", required_argument, NULL, OPT_BRIDGE},
+    {"tensors", no_argument, NULL, OPT_TENSORS},
+    {"json", no_argument, NULL, CLI_JSON},
+    CLI_MODEL_OPTIONS,
+    CLI_RUN_OPTIONS,
+};
+
+typedef struct settings {
+    cli_model model;
+    int bridge; /* -1: not given */
+    bool tensors;
+} settings;
+
+static bool accept(void *user, int id, const char *text) {
+    settings *s = user;
+    switch (id) {
+    case OPT_BRIDGE:
+        return cli_int(text, 0, VT_SCHEDULE_SCALES, &s->bridge);
+    case OPT_TENSORS:
+        s->tensors = true;
+        return true;
+    default:
+        return cli_model_option(&s->model, id, text) == 1;
+    }
+}
+
+/* ---- facts as JSON, from which the text is printed too ---- */
+
+static size_t count_parameters(const vt_params *params) {
+    size_t count = 0;
+    for (int i = 0; i < params->count; ++i) {
+        if (!(params->items[i]->flags & VT_PARAM_BUFFER)) count += params->items[i]->count;
+    }
+    return count;
+}
+
+static void add_number(cJSON *to, const char *key, double value) {
+    cJSON_AddNumberToObject(to, key, value);
+}
+
+static void add_scales(cJSON *to, const int *sides, int scales) {
+    int tokens = 0;
+    for (int k = 0; k < scales; ++k) tokens += sides[k] * sides[k];
+    cJSON_AddItemToObject(to, "sides", cJSON_CreateIntArray(sides, scales));
+    add_number(to, "scales", scales);
+    add_number(to, "tokens", tokens);
+}
+
+static cJSON *describe_files(const vt_model *model) {
+    cJSON *list = cJSON_CreateArray();
+    for (int i = 0; i < 2; ++i) {
+        const vt_tensor_file *file = model->files[i];
+        if (!file || (i == 1 && file == model->files[0])) continue;
+        cJSON *item = cJSON_CreateObject();
+        struct stat info;
+        cJSON_AddStringToObject(item, "path", vt_tensor_file_path(file));
+        cJSON_AddStringToObject(item, "format", vt_tensor_file_format(file));
+        add_number(item, "tensors", vt_tensor_file_count(file));
+        if (stat(vt_tensor_file_path(file), &info) == 0)
+            add_number(item, "bytes", (double)info.st_size);
+        cJSON_AddItemToArray(list, item);
+    }
+    return list;
+}
+
+static cJSON *describe_tokenizer(vt_tokenizer *tokenizer) {
+    const vt_tokenizer_config *config = vt_tokenizer_configuration(tokenizer);
+    const vt_params *params = vt_tokenizer_params(tokenizer);
+    cJSON *item = cJSON_CreateObject();
+    add_number(item, "parameters", (double)count_parameters(params));
+    add_number(item, "mapped_bytes", (double)params->mapped_bytes);
+    add_number(item, "picture_side", vt_tokenizer_side(config));
+    add_number(item, "channels", config->channels);
+    add_number(item, "base_width", config->base_width);
+    cJSON_AddItemToObject(item, "mult", cJSON_CreateIntArray(config->mult, config->levels));
+    add_number(item, "blocks", config->blocks);
+    add_number(item, "codes", config->codes);
+    add_number(item, "latent_dim", config->latent_dim);
+    add_scales(item, config->sides, config->scales);
+    return item;
+}
+
+/* Bytes of keys and values of one picture with guidance: float32, two branches, keys and values. */
+static double kv_bytes(const vt_transformer_config *config, int64_t tokens) {
+    return (double)tokens * 2 * config->width * (double)sizeof(float) * 2;
+}
+
+static cJSON *describe_depth(const vt_transformer_config *config, int bridge, int depth,
+                             vt_selector selector) {
+    vt_schedule schedule;
+    uint8_t keep[VT_SCHEDULE_LAYERS] = {0};
+    int D = config->depth, K = config->scales;
+    if (vt_layers_select(selector, D, depth, keep, NULL) != VARIANT_OK ||
+        vt_schedule_zones(&schedule, K, D, bridge, keep, NULL) != VARIANT_OK)
+        return NULL;
+    char layers[4096];
+    vt_schedule_describe(&schedule, layers, sizeof layers);
+    cJSON *item = cJSON_CreateObject();
+    double full = kv_bytes(config, (int64_t)D * vt_transformer_tokens(config));
+    double retained = kv_bytes(config, vt_schedule_kv_peak_tokens(&schedule, config->sides, false));
+    double released = kv_bytes(config, vt_schedule_kv_peak_tokens(&schedule, config->sides, true));
+    add_number(item, "depth", depth);
+    add_number(item, "bridge", depth == D ? K : bridge);
+    cJSON_AddStringToObject(item, "layers_by_scale", layers);
+    add_number(item, "kv_peak_bytes", released);
+    add_number(item, "kv_end_bytes",
+               kv_bytes(config, vt_schedule_kv_tokens(&schedule, config->sides, K - 1, true)));
+    add_number(item, "kv_retained_bytes", retained);
+    add_number(item, "saved", 1 - released / full);
+    add_number(item, "saved_retained", 1 - retained / full);
+    return item;
+}
+
+/* Full depth, then those trained, else halves down to two. */
+static cJSON *describe_depths(const vt_transformer_config *config, const vt_supernet_info *supernet,
+                              int bridge) {
+    cJSON *list = cJSON_CreateArray();
+    vt_selector selector = supernet->trained && supernet->selector != VT_EXPLICIT
+                               ? supernet->selector
+                               : VT_EQUIDISTANT;
+    cJSON *item = describe_depth(config, bridge, config->depth, VT_EQUIDISTANT);
+    if (item) cJSON_AddItemToArray(list, item);
+    int halves = 1;
+    while (2 * halves < config->depth) halves *= 2;
+    for (int i = 0; supernet->trained ? i < supernet->depth_count : halves >= 2; ++i, halves /= 2) {
+        int depth = supernet->trained ? supernet->depths[i] : halves;
+        item = depth < config->depth ? describe_depth(config, bridge, depth, selector) : NULL;
+        if (item) cJSON_AddItemToArray(list, item);
+    }
+    return list;
+}
+
+static cJSON *describe_transformer(const vt_model *model, int bridge) {
+    const vt_transformer_config *config = vt_transformer_configuration(model->transformer);
+    const vt_params *params = vt_transformer_params(model->transformer);
+    const vt_supernet_info *supernet = &model->supernet;
+    cJSON *item = cJSON_CreateObject();
+    add_number(item, "parameters", (double)count_parameters(params));
+    add_number(item, "mapped_bytes", (double)params->mapped_bytes);
+    add_number(item, "depth", config->depth);
+    add_number(item, "width", config->width);
+    add_number(item, "heads", config->heads);
+    add_number(item, "hidden", config->hidden);
+    add_number(item, "codes", config->codes);
+    add_number(item, "latent_dim", config->latent_dim);
+    add_number(item, "classes", config->classes);
+    cJSON_AddBoolToObject(item, "l2_norm", config->l2_norm);
+    cJSON_AddBoolToObject(item, "shared_adaln", config->shared_adaln);
+    add_scales(item, config->sides, config->scales);
+    cJSON *names = cJSON_AddArrayToObject(item, "class_names");
+    for (int i = 0; i < model->class_count; ++i)
+        cJSON_AddItemToArray(names, cJSON_CreateString(model->class_names[i]));
+    cJSON *trained = cJSON_AddObjectToObject(item, "supernet");
+    cJSON_AddBoolToObject(trained, "trained", supernet->trained);
+    if (supernet->trained) {
+        add_number(trained, "bridge", supernet->bridge);
+        cJSON_AddItemToObject(trained, "depths",
+                              cJSON_CreateIntArray(supernet->depths, supernet->depth_count));
+        cJSON_AddStringToObject(trained, "layers", vt_selector_name(supernet->selector));
+    }
+    if (bridge < 0) bridge = supernet->trained ? supernet->bridge : (6 * config->scales + 5) / 10;
+    if (bridge > config->scales) bridge = config->scales;
+    cJSON_AddItemToObject(item, "depths", describe_depths(config, supernet, bridge));
+    return item;
+}
+
+static void add_tensors(cJSON *to, const vt_model *model) {
+    cJSON *list = cJSON_AddArrayToObject(to, "tensors");
+    for (int i = 0; i < 2; ++i) {
+        const vt_tensor_file *file = model->files[i];
+        if (!file || (i == 1 && file == model->files[0])) continue;
+        for (int j = 0; j < vt_tensor_file_count(file); ++j) {
+            const vt_tensor *tensor = vt_tensor_file_at(file, j);
+            cJSON *item = cJSON_CreateObject(), *shape = cJSON_AddArrayToObject(item, "shape");
+            cJSON_AddStringToObject(item, "name", tensor->name);
+            if (tensor->group[0]) cJSON_AddStringToObject(item, "group", tensor->group);
+            cJSON_AddStringToObject(item, "type", vt_dtype_name(tensor->type));
+            for (int d = 0; d < tensor->rank; ++d)
+                cJSON_AddItemToArray(shape, cJSON_CreateNumber((double)tensor->shape[d]));
+            cJSON_AddItemToArray(list, item);
+        }
+    }
+}
+
+/* ---- text ---- */
+
+static double number(const cJSON *of, const char *key) {
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(of, key);
+    return cJSON_IsNumber(item) ? item->valuedouble : 0;
+}
+
+static const char *text_of(const cJSON *of, const char *key) {
+    const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(of, key));
+    return text ? text : "";
+}
+
+static bool truth(const cJSON *of, const char *key) {
+    return cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(of, key));
+}
+
+static void print_list(const cJSON *of, const char *key) {
+    const cJSON *item;
+    const char *comma = "";
+    cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(of, key)) {
+        printf("%s%d", comma, (int)item->valuedouble);
+        comma = ",";
+    }
+}
+
+static const char *bytes_text(double bytes, char *out, size_t size) {
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+    int unit = 0;
+    for (; bytes >= 1024 && unit < 4; ++unit) bytes /= 1024;
+    snprintf(out, size, unit ? "%.1f %s" : "%.0f %s", bytes, units[unit]);
+    return out;
+}
+
+static void print_parameters(const cJSON *half) {
+    char mapped[32];
+    printf("  parameters     %.0f", number(half, "parameters"));
+    if (number(half, "mapped_bytes") > 0)
+        printf(" (%s stay in the mapped file)",
+               bytes_text(number(half, "mapped_bytes"), mapped, sizeof mapped));
+    printf("\n");
+}
+
+static void print_scales(const cJSON *half) {
+    printf("  scales         %.0f: sides ", number(half, "scales"));
+    print_list(half, "sides");
+    printf(", %.0f tokens\n", number(half, "tokens"));
+}
+
+static void print_tokenizer(const cJSON *half) {
+    printf("tokenizer\n");
+    print_parameters(half);
+    printf("  pictures       %.0f x %.0f, %s\n", number(half, "picture_side"),
+           number(half, "picture_side"), number(half, "channels") == 1 ? "grey" : "RGB");
+    print_scales(half);
+    printf("  codebook       %.0f codes of %.0f\n", number(half, "codes"),
+           number(half, "latent_dim"));
+    printf("  widths         %.0f times ", number(half, "base_width"));
+    print_list(half, "mult");
+    printf(", %.0f blocks a level\n", number(half, "blocks"));
+}
+
+static void print_depths(const cJSON *half) {
+    printf("  keys and values of one picture with guidance, float32\n");
+    printf("    depth  bridge        peak       saved      at the end   all retained  saved\n");
+    const cJSON *item;
+    cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(half, "depths")) {
+        char peak[32], end[32], retained[32];
+        printf("    %5.0f  %6.0f  %12s  %7.1f %%  %12s  %12s  %4.1f %%\n", number(item, "depth"),
+               number(item, "bridge"), bytes_text(number(item, "kv_peak_bytes"), peak, sizeof peak),
+               100 * number(item, "saved"),
+               bytes_text(number(item, "kv_end_bytes"), end, sizeof end),
+               bytes_text(number(item, "kv_retained_bytes"), retained, sizeof retained),
+               100 * number(item, "saved_retained"));
+    }
+}
+
+static void print_transformer(const cJSON *half) {
+    printf("transformer\n");
+    print_parameters(half);
+    printf("  shape          depth %.0f, width %.0f, heads %.0f of %.0f, MLP %.0f\n",
+           number(half, "depth"), number(half, "width"), number(half, "heads"),
+           number(half, "width") / number(half, "heads"), number(half, "hidden"));
+    printf("  attention      %s; AdaLN %s\n",
+           truth(half, "l2_norm") ? "normalised q and k" : "plain",
+           truth(half, "shared_adaln") ? "shared by the layers" : "of each layer its own");
+    print_scales(half);
+    const cJSON *names = cJSON_GetObjectItemCaseSensitive(half, "class_names");
+    int named = cJSON_GetArraySize(names);
+    printf("  classes        %.0f", number(half, "classes"));
+    for (int i = 0; i < named && i < 20; ++i)
+        printf("%s%s", i ? ", " : ": ", cJSON_GetArrayItem(names, i)->valuestring);
+    printf("%s\n", named > 20 ? ", ..." : "");
+    const cJSON *supernet = cJSON_GetObjectItemCaseSensitive(half, "supernet");
+    if (truth(supernet, "trained")) {
+        printf("  supernet       trained for depths ");
+        print_list(supernet, "depths");
+        printf(" after %.0f full scales, layers %s\n", number(supernet, "bridge"),
+               text_of(supernet, "layers"));
+    } else {
+        printf("  supernet       no training recorded: depths below %.0f will cost quality\n",
+               number(half, "depth"));
+    }
+    print_depths(half);
+}
+
+static void print_text(const cJSON *facts) {
+    const cJSON *item;
+    cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(facts, "files")) {
+        char bytes[32];
+        printf("%s\n  %s, %.0f tensors, %s\n", text_of(item, "path"), text_of(item, "format"),
+               number(item, "tensors"), bytes_text(number(item, "bytes"), bytes, sizeof bytes));
+    }
+    printf("hash             %s\n", text_of(facts, "hash"));
+    const cJSON *half = cJSON_GetObjectItemCaseSensitive(facts, "tokenizer");
+    if (half) print_tokenizer(half);
+    half = cJSON_GetObjectItemCaseSensitive(facts, "transformer");
+    if (half) print_transformer(half);
+    if (cJSON_GetObjectItemCaseSensitive(facts, "tensors")) printf("tensors\n");
+    cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(facts, "tensors")) {
+        printf("  %-5s (", text_of(item, "type"));
+        print_list(item, "shape");
+        printf(")  %s%s%s\n", text_of(item, "group"), text_of(item, "group")[0] ? "/" : "",
+               text_of(item, "name"));
+    }
+}
+
+int cli_inspect(int argc, char **argv) {
+    settings s = {.bridge = -1};
+    cli_parser parser = {"inspect", help, ":m:t:h", long_options, accept, &s};
+    int done = cli_parse(&parser, argc, argv);
+    if (done >= 0) return done;
+    if (!s.model.model && optind < argc) s.model.model = argv[optind++];
+    if (optind < argc) return cli_usage("inspect", "unexpected argument %s", argv[optind]);
+    if (!s.model.model) return cli_usage("inspect", "which model? give a file or a folder");
+
+    variant_error err = {0};
+    cli_session session;
+    if (cli_session_open(&session, &s.model, s.model.tokenizer != NULL, false, &err) != VARIANT_OK)
+        return cli_fail("inspect", &err);
+    const vt_model *model = session.model;
+    cJSON *facts = cJSON_CreateObject();
+    cJSON_AddItemToObject(facts, "files", describe_files(model));
+    cJSON_AddStringToObject(facts, "hash", model->hash);
+    if (model->tokenizer)
+        cJSON_AddItemToObject(facts, "tokenizer", describe_tokenizer(model->tokenizer));
+    if (model->transformer)
+        cJSON_AddItemToObject(facts, "transformer", describe_transformer(model, s.bridge));
+    if (s.tensors) add_tensors(facts, model);
+    if (s.model.json) {
+        char *text = cJSON_Print(facts);
+        if (text) puts(text);
+        cJSON_free(text);
+    } else {
+        print_text(facts);
+    }
+    cJSON_Delete(facts);
+    cli_session_close(&session);
+    return 0;
+}

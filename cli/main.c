@@ -1,0 +1,151 @@
+/* main.c - `variant`: finds the command and hands over. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+#include "kern/kern.h"
+
+typedef struct command {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *purpose;
+} command;
+
+static const command commands[] = {
+    {"generate", cli_generate, "pictures of a class, at any depth"},
+    {"train", cli_train, "a tokenizer, a transformer, or a supernet of many depths"},
+    {"inspect", cli_inspect, "what a model file holds, and what it needs"},
+    {"convert", cli_convert, "any readable model to one safetensors file"},
+    {"encode", cli_encode, "pictures to token maps"},
+    {"decode", cli_decode, "token maps to pictures"},
+    {"reconstruct", cli_reconstruct, "pictures through the tokenizer and back, with PSNR"},
+    {"synth", cli_synth, "a synthetic model from a configuration"},
+    {"selftest", cli_selftest, "this build's results against reference files"},
+};
+#define COMMANDS (sizeof commands / sizeof commands[0])
+
+static void print_help(FILE *to) {
+    fputs("usage: variant COMMAND [options]\n"
+          "\n"
+          "Visual autoregressive image generation whose depth is chosen per request.\n"
+          "\n"
+          "commands\n",
+          to);
+    for (size_t i = 0; i < COMMANDS; ++i)
+        fprintf(to, "  %-12s %s\n", commands[i].name, commands[i].purpose);
+    fputs("\n"
+          "  variant COMMAND --help    options and examples of a command\n"
+          "  variant --version [-v]    version; with -v also what computes\n"
+          "\n"
+          "examples\n"
+          "  variant generate -m models/fashion --class Sneaker --depth 4 -o sneaker.png\n"
+          "  variant inspect models/fashion\n"
+          "\n"
+          "exit status: 0 done, 1 failed, 2 wrong usage\n",
+          to);
+}
+
+static int print_version(bool details) {
+    printf("variant %s\n", variant_version());
+    if (!details) return 0;
+    static const char *const backends[] = {"cpu", "ref"};
+    for (size_t i = 0; i < sizeof backends / sizeof backends[0]; ++i) {
+        vt_kern *kern = NULL;
+        variant_error err;
+        if (vt_kern_open(&kern, backends[i], 0, &err) != VARIANT_OK)
+            return cli_fail("--version", &err);
+        printf("%s: %s\n", kern->name, kern->details ? kern->details : "");
+        vt_kern_close(&kern);
+    }
+    return 0;
+}
+
+/* Letters to insert, delete or replace to turn one word into the other (Levenshtein); both are
+ * short. */
+static int word_distance(const char *a, const char *b) {
+    int row[32];
+    size_t n = strlen(a), m = strlen(b);
+    if (n > 30 || m > 30) return 99;
+    for (size_t j = 0; j <= m; ++j) row[j] = (int)j;
+    for (size_t i = 1; i <= n; ++i) {
+        int diagonal = row[0];
+        row[0] = (int)i;
+        for (size_t j = 1; j <= m; ++j) {
+            int best = diagonal + (a[i - 1] != b[j - 1]);
+            diagonal = row[j];
+            if (row[j] + 1 < best) best = row[j] + 1;
+            if (row[j - 1] + 1 < best) best = row[j - 1] + 1;
+            row[j] = best;
+        }
+    }
+    return row[m];
+}
+
+static int unknown_command(const char *name) {
+    const command *nearest = NULL;
+    int least = 4;
+    for (size_t i = 0; i < COMMANDS; ++i) {
+        int distance = word_distance(name, commands[i].name);
+        if (distance < least) {
+            least = distance;
+            nearest = &commands[i];
+        }
+    }
+    fprintf(stderr, "variant: unknown command \"%s\"", name);
+    if (nearest) fprintf(stderr, "; did you mean %s?", nearest->name);
+    fputs(" (variant --help lists the commands)\n", stderr);
+    return 2;
+}
+
+static const command *find_command(const char *name) {
+    for (size_t i = 0; i < COMMANDS; ++i) {
+        if (strcmp(name, commands[i].name) == 0) return &commands[i];
+    }
+    return NULL;
+}
+
+static bool is_one_of(const char *text, const char *a, const char *b, const char *c) {
+    return strcmp(text, a) == 0 || strcmp(text, b) == 0 || (c && strcmp(text, c) == 0);
+}
+
+static int dispatch(int argc, char **argv) {
+    if (argc < 2) {
+        print_help(stderr);
+        return 2;
+    }
+    if (is_one_of(argv[1], "--version", "-V", "version")) {
+        bool details = argc > 2 && is_one_of(argv[2], "-v", "--verbose", NULL);
+        return argc > (details ? 3 : 2)
+                   ? cli_usage("--version", "unexpected argument %s", argv[argc - 1])
+                   : print_version(details);
+    }
+    bool asks_help = is_one_of(argv[1], "--help", "-h", "help");
+    if (asks_help && argc == 2) {
+        print_help(stdout);
+        return 0;
+    }
+    const char *name = asks_help ? argv[2] : argv[1];
+    const command *found = find_command(name);
+    if (!found) return unknown_command(name);
+    if (asks_help) {
+        char option[] = "--help", *words[] = {argv[2], option, NULL};
+        return found->run(2, words);
+    }
+    return found->run(argc - 1, argv + 1);
+}
+
+int main(int argc, char **argv) {
+    signal(SIGXFSZ,
+           SIG_IGN); /* a file size limit is then a failed write, reported and cleaned up */
+    int status = dispatch(argc, argv);
+    errno = 0;
+    if ((fflush(stdout) != 0 || ferror(stdout)) && status == 0) {
+        fprintf(stderr, "variant: the output could not be written%s%s\n", errno ? ": " : "",
+                errno ? strerror(errno) : "");
+        status = 1;
+    }
+    return status;
+}

@@ -1,0 +1,126 @@
+/* tools.c - opening a model for a command, and pictures between files, floats and tokens. */
+#include <math.h>
+#include <stdlib.h>
+
+#include "core/clock.h"
+#include "core/status.h"
+#include "tools.h"
+
+variant_status cli_session_open(cli_session *out, const cli_model *options, bool need_tokenizer,
+                                bool need_transformer, variant_error *err) {
+    *out = (cli_session){0};
+    variant_status status = VARIANT_OK;
+    vt_model_options model;
+    vt_model_options_init(&model);
+    model.model = options->model;
+    model.tokenizer = options->tokenizer;
+    model.sides = options->sides;
+    model.heads = options->heads;
+    model.need_tokenizer = need_tokenizer;
+    model.need_transformer = need_transformer;
+    VT_CHECK(vt_kern_open(&out->kern, options->backend, options->threads, err));
+    VT_CHECK(vt_model_open(&out->model, out->kern, &model, err));
+    out->memory_bytes = vt_physical_bytes();
+    if (out->memory_bytes == 0) out->memory_bytes = (size_t)1 << 34;
+    VT_CHECK(out->kern->memory_reserve(out->kern, out->memory_bytes, &out->memory, err));
+    vt_arena_init(&out->arena, out->memory, out->memory_bytes);
+cleanup:
+    if (status != VARIANT_OK) cli_session_close(out);
+    return status;
+}
+
+void cli_session_close(cli_session *session) {
+    vt_model_close(&session->model);
+    if (session->memory)
+        session->kern->memory_release(session->kern, session->memory, session->memory_bytes);
+    vt_kern_close(&session->kern);
+    *session = (cli_session){0};
+}
+
+int cli_picture_batch(const vt_tokenizer_config *config) {
+    int side = vt_tokenizer_side(config), batch = (1 << 17) / (side * side);
+    return batch < 1 ? 1 : batch > 64 ? 64 : batch;
+}
+
+/* ---- pictures ---- */
+
+static size_t picture_floats(const vt_tokenizer_config *config) {
+    size_t side = (size_t)vt_tokenizer_side(config);
+    return side * side * (size_t)config->channels;
+}
+
+variant_status cli_picture_read(float *out, const char *path, const vt_tokenizer_config *config,
+                                bool pad, variant_error *err) {
+    vt_image read = {0}, square = {0};
+    int side = vt_tokenizer_side(config);
+    VT_TRY(vt_image_read(&read, path, config->channels, err));
+    bool small = read.width <= side && read.height <= side;
+    variant_status status = pad && small ? vt_image_pad(&square, &read, side, 0, err)
+                                         : vt_image_fit(&square, &read, side, 0.5, 0.5, false, err);
+    if (status == VARIANT_OK) {
+        for (size_t i = 0; i < picture_floats(config); ++i)
+            out[i] = (float)square.data[i] / 127.5f - 1.0f;
+    }
+    vt_image_free(&read);
+    vt_image_free(&square);
+    return status;
+}
+
+variant_status cli_picture_image(vt_image *out, const float *values,
+                                 const vt_tokenizer_config *config, variant_error *err) {
+    int side = vt_tokenizer_side(config);
+    VT_TRY(vt_image_new(out, side, side, config->channels, err));
+    for (size_t i = 0; i < picture_floats(config); ++i) {
+        float scaled = 127.5f * (values[i] + 1.0f);
+        out->data[i] = !(scaled > 0.0f) ? 0 : scaled >= 255.0f ? 255 : (uint8_t)lrintf(scaled);
+    }
+    return VARIANT_OK;
+}
+
+variant_status cli_encode_pictures(cli_session *session, int n, const float *pictures,
+                                   int32_t *tokens, variant_error *err) {
+    vt_kern *kern = session->kern;
+    vt_arena *arena = &session->arena;
+    vt_tokenizer *tokenizer = session->model->tokenizer;
+    const vt_tokenizer_config *config = vt_tokenizer_configuration(tokenizer);
+    size_t s = (size_t)config->sides[config->scales - 1],
+           count = (size_t)n * picture_floats(config);
+    size_t ids = (size_t)n * (size_t)vt_tokenizer_tokens(config), mark = vt_arena_mark(arena);
+    variant_status status = VARIANT_OK;
+    float *input = vt_arena_floats(arena, count);
+    float *latent = vt_arena_floats(arena, (size_t)n * s * s * (size_t)config->latent_dim);
+    int32_t *found = vt_arena_ints(arena, ids);
+    VT_CHECK(vt_arena_check(arena, "pictures", err));
+    kern->upload(kern, input, pictures, count * sizeof *input);
+    VT_CHECK(vt_tokenizer_encode(tokenizer, arena, n, input, latent, err));
+    VT_CHECK(vt_tokenizer_quantize(tokenizer, arena, n, latent, found, NULL, err));
+    kern->download(kern, tokens, found, ids * sizeof *tokens);
+cleanup:
+    vt_arena_rewind(arena, mark);
+    return status;
+}
+
+variant_status cli_decode_tokens(cli_session *session, int n, const int32_t *tokens,
+                                 float *pictures, variant_error *err) {
+    vt_kern *kern = session->kern;
+    vt_arena *arena = &session->arena;
+    vt_tokenizer *tokenizer = session->model->tokenizer;
+    const vt_tokenizer_config *config = vt_tokenizer_configuration(tokenizer);
+    size_t s = (size_t)config->sides[config->scales - 1],
+           count = (size_t)n * picture_floats(config);
+    size_t length = (size_t)vt_tokenizer_tokens(config), width = (size_t)config->latent_dim;
+    size_t mark = vt_arena_mark(arena);
+    variant_status status = VARIANT_OK;
+    int32_t *ids = vt_arena_ints(arena, (size_t)n * length);
+    float *inputs = vt_arena_floats(arena, (size_t)n * (length - 1) * width);
+    float *f_hat = vt_arena_floats(arena, (size_t)n * s * s * width);
+    float *output = vt_arena_floats(arena, count);
+    VT_CHECK(vt_arena_check(arena, "pictures", err));
+    kern->upload(kern, ids, tokens, (size_t)n * length * sizeof *ids);
+    VT_CHECK(vt_tokenizer_inputs(tokenizer, arena, n, ids, inputs, f_hat, err));
+    VT_CHECK(vt_tokenizer_decode(tokenizer, arena, n, f_hat, output, err));
+    kern->download(kern, pictures, output, count * sizeof *pictures);
+cleanup:
+    vt_arena_rewind(arena, mark);
+    return status;
+}

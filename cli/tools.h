@@ -1,0 +1,106 @@
+/* tools.h - what the commands around a model share: parsing options, opening a model, pictures as
+ * floats.
+ *
+ * Included by the commands' files alone. generate and train need only cli.h. */
+#ifndef VT_CLI_TOOLS_H
+#define VT_CLI_TOOLS_H
+
+#include <getopt.h>
+
+#include "cli.h"
+#include "core/arena.h"
+#include "engine/model.h"
+#include "io/image.h"
+
+/* ---- options ---- */
+
+/* Options that several commands have; a command's own ids count up from CLI_OWN. */
+enum {
+    CLI_TOKENIZER = 256,
+    CLI_SIDES,
+    CLI_HEADS,
+    CLI_BACKEND,
+    CLI_JSON,
+    CLI_TYPE,
+    CLI_PAD,
+    CLI_OWN = 300
+};
+
+#define CLI_MODEL_OPTIONS                                                                          \
+    {"model", required_argument, NULL, 'm'},                                                       \
+        {"tokenizer", required_argument, NULL, CLI_TOKENIZER},                                     \
+        {"sides", required_argument, NULL, CLI_SIDES}, {                                           \
+        "heads", required_argument, NULL, CLI_HEADS                                                \
+    }
+#define CLI_RUN_OPTIONS                                                                            \
+    {"threads", required_argument, NULL, 't'}, {"backend", required_argument, NULL, CLI_BACKEND},  \
+        {"help", no_argument, NULL, 'h'}, {                                                        \
+        NULL, 0, NULL, 0                                                                           \
+    }
+
+#define CLI_MODEL_HELP                                                                             \
+    "  -m, --model PATH       a file, or a folder that holds tokenizer and transformer\n"          \
+    "      --tokenizer FILE   the tokenizer, when it is not in MODEL\n"                            \
+    "      --sides 1,2,3      sides of the scales, where no file tells them\n"
+#define CLI_RUN_HELP                                                                               \
+    "  -t, --threads N        default: one a processor\n"                                          \
+    "      --backend NAME     cpu (default) or ref, the slow plain-C definition\n"                 \
+    "  -h, --help             this text\n"
+
+/* What these options say. */
+typedef struct cli_model {
+    const char *model, *tokenizer, *sides, *backend;
+    int heads, threads;
+    const char *output; /* -o */
+    bool json, pad;
+    vt_dtype type; /* --type, VT_F32 */
+} cli_model;
+
+/* One option of the table. Returns 1: taken; 0: its value is not valid; -1: not one of these. */
+int cli_model_option(cli_model *options, int id, const char *text);
+
+/* A command's parsing: every option goes to accept(user, id, text), false when text is not valid
+ * for it. Operands end up behind optind. Returns -1 to go on, else the exit status (help was
+ * printed, or usage complained). */
+typedef struct cli_parser {
+    const char *command, *help, *letters; /* letters as getopt wants them, beginning with ':' */
+    const struct option *options;
+    bool (*accept)(void *user, int id, const char *text);
+    void *user;
+} cli_parser;
+int cli_parse(const cli_parser *parser, int argc, char **argv);
+
+/* ---- a model at work ---- */
+
+typedef struct cli_session {
+    vt_kern *kern;
+    vt_model *model;
+    vt_arena arena;
+    void *memory;
+    size_t memory_bytes;
+} cli_session;
+
+variant_status cli_session_open(cli_session *out, const cli_model *options, bool need_tokenizer,
+                                bool need_transformer, variant_error *err);
+void cli_session_close(cli_session *session);
+
+/* Pictures to work on at a time, so that memory stays moderate. */
+int cli_picture_batch(const vt_tokenizer_config *config);
+
+/* ---- pictures ---- */
+
+/* Reads a picture and brings it to (side, side, channels) in [-1, 1]: covering the square, or, with
+ * pad, black around one that is not larger. */
+variant_status cli_picture_read(float *out, const char *path, const vt_tokenizer_config *config,
+                                bool pad, variant_error *err);
+/* Bytes of floats (side, side, channels), clamped. */
+variant_status cli_picture_image(vt_image *out, const float *values,
+                                 const vt_tokenizer_config *config, variant_error *err);
+/* n pictures (n, side, side, channels), host memory, to tokens (n, L), host memory. */
+variant_status cli_encode_pictures(cli_session *session, int n, const float *pictures,
+                                   int32_t *tokens, variant_error *err);
+/* tokens (n, L) to pictures (n, side, side, channels), not clamped. */
+variant_status cli_decode_tokens(cli_session *session, int n, const int32_t *tokens,
+                                 float *pictures, variant_error *err);
+
+#endif

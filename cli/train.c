@@ -1,0 +1,561 @@
+/* train.c - `variant train tokenizer|transformer|supernet`: options to a training run, and its
+ * progress to the terminal. The runs themselves are src/train/. */
+#include <getopt.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli.h"
+#include "core/clock.h"
+#include "engine/engine.h"
+#include "train/trainer.h"
+
+#define COMMAND "train"
+#define PLAIN_SECONDS 30.0 /* between progress lines where stderr is no terminal */
+#define LIVE_SECONDS 0.2
+#define SHEET_COLUMNS 8
+#define SHEET_COUNT 32
+
+enum { TOKENIZER = 1, TRANSFORMER = 2, SUPERNET = 4, MODELS = TRANSFORMER | SUPERNET, ALL = 7 };
+
+typedef struct training {
+    int kind; /* TOKENIZER, TRANSFORMER or SUPERNET */
+    vt_train_tokenizer_options tokenizer;
+    vt_train_transformer_options transformer;
+    vt_train_common *common; /* the one of the kind */
+    int side;                /* of pictures */
+    int threads;
+    bool quiet;
+    double mlp_ratio;
+    double lr_end; /* < 0: not given */
+    const char *text_sides;
+} training;
+
+/* ---- signals and progress ---- */
+
+static volatile sig_atomic_t stop_asked;
+
+static void on_signal(int number) {
+    (void)number;
+    stop_asked = 1;
+}
+
+static void catch_signals(void) {
+    /* A second Ctrl-C ends the program at once: the handler is used up by the first. */
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+typedef struct display {
+    bool terminal, quiet, open; /* open: a live line stands without its end */
+    double shown;
+} display;
+
+static void left_text(double seconds, char *out, size_t size) {
+    long s = seconds > 0 ? (long)(seconds + 0.5) : 0;
+    if (s >= 3600)
+        snprintf(out, size, "%ldh%02ldm", s / 3600, s / 60 % 60);
+    else
+        snprintf(out, size, "%ldm%02lds", s / 60, s % 60);
+}
+
+static void show_progress(void *user, const vt_train_progress *at) {
+    display *screen = user;
+    double now = vt_seconds();
+    bool last = at->step == at->steps;
+    if (screen->quiet) return;
+    if (!last && now - screen->shown < (screen->terminal ? LIVE_SECONDS : PLAIN_SECONDS)) return;
+    screen->shown = now;
+    char left[32], line[256];
+    left_text(at->seconds_left, left, sizeof left);
+    if (strcmp(at->doing, "training") == 0)
+        snprintf(line, sizeof line,
+                 "step %" PRId64 "/%" PRId64
+                 "  epoch %.2f  loss %.4f  lr %.2g  %.0f pictures/s  %s left",
+                 at->step, at->steps, at->epoch, at->loss, at->learning_rate,
+                 at->pictures_per_second, left);
+    else
+        snprintf(line, sizeof line, "%s %" PRId64 "/%" PRId64 "  %.0f pictures/s  %s left",
+                 at->doing, at->step, at->steps, at->pictures_per_second, left);
+    if (screen->terminal)
+        fprintf(stderr, "\r%s\033[K%s", line, last ? "\n" : "");
+    else
+        fprintf(stderr, "%s\n", line);
+    screen->open = screen->terminal && !last;
+    fflush(stderr);
+}
+
+static void show_note(void *user, const char *line) {
+    display *screen = user;
+    fprintf(stderr, "%s%s\n", screen->open ? "\n" : "", line);
+    screen->open = false;
+}
+
+/* ---- samples of a transformer in training ---- */
+
+static variant_status write_samples(void *user, const vt_train_sample *sample, variant_error *err) {
+    (void)user;
+    vt_model model = {.kern = sample->kern,
+                      .tokenizer = sample->tokenizer,
+                      .transformer = sample->transformer,
+                      .class_count = sample->class_count,
+                      .class_names = (char **)(uintptr_t)sample->class_names};
+    if (sample->supernet) model.supernet = *sample->supernet;
+    variant_engine engine = vt_engine_around(sample->kern, &model);
+    int classes = vt_transformer_configuration(sample->transformer)->classes;
+    int columns = classes < SHEET_COLUMNS ? SHEET_COLUMNS : classes > 20 ? SHEET_COLUMNS : classes;
+    variant_request request;
+    variant_request_init(&request);
+    request.count = columns * (SHEET_COUNT / columns);
+    request.class_name = columns == classes ? "all" : "random"; /* a column a class */
+    variant_picture *pictures = NULL;
+    VT_TRY(variant_generate(&engine, &request, &pictures, NULL, err));
+    int zoom = pictures[0].width < 128 ? 3 : 1;
+    variant_status status =
+        variant_pictures_write_sheet(pictures, request.count, columns, zoom, sample->path, err);
+    variant_pictures_free(&pictures, request.count);
+    return status;
+}
+
+/* ---- options ---- */
+
+enum {
+    O_DATA = 256,
+    O_EPOCHS,
+    O_STEPS,
+    O_BATCH,
+    O_LIMIT,
+    O_LR,
+    O_LR_END,
+    O_SCHEDULE,
+    O_WARMUP,
+    O_DECAY,
+    O_BETAS,
+    O_CLIP,
+    O_FLIP,
+    O_LOG,
+    O_SAVE,
+    O_SAMPLE,
+    O_EVAL,
+    O_EVAL_COUNT,
+    O_RESUME,
+    O_RESTART,
+    O_QUIET,
+    O_SIDE,
+    O_CHANNELS,
+    O_WIDTH,
+    O_MULT,
+    O_BLOCKS,
+    O_CODES,
+    O_LATENT,
+    O_SIDES,
+    O_CROP,
+    O_VQ,
+    O_REVIVE,
+    O_TOKENIZER,
+    O_CACHE,
+    O_DEPTH,
+    O_HEADS,
+    O_RATIO,
+    O_SHARED,
+    O_NO_L2,
+    O_DROP,
+    O_SMOOTHING,
+    O_MODEL,
+    O_JOINT_RATIO,
+    O_JOINT_END,
+    O_TRANSITION_END,
+    O_FIXED,
+    O_DEPTHS,
+    O_BRIDGE,
+    O_LAYERS
+};
+
+typedef struct flag {
+    const char *name;
+    int id;
+    int kinds;
+    const char *argument; /* NULL: none */
+    const char *help;
+} flag;
+
+static const flag flags[] = {
+    {"data", O_DATA, ALL, "DIR|IDX", "a folder with a sub-folder a class, or IDX files (required)"},
+    {"output", 'o', ALL, "DIR", "the run's folder (required)"},
+    {"epochs", O_EPOCHS, ALL, "X", "times through the data, real numbers allowed"},
+    {"steps", O_STEPS, ALL, "N", "steps instead of epochs"},
+    {"batch", O_BATCH, ALL, "N", "pictures a step (32)"},
+    {"limit", O_LIMIT, ALL, "N", "only N pictures, spread over the data, for quick trials"},
+    {"lr", O_LR, ALL, "X", "learning rate"},
+    {"lr-end", O_LR_END, ALL, "X", "where the cosine ends (a fiftieth of --lr)"},
+    {"schedule", O_SCHEDULE, ALL, "cosine|constant", "the rate after the warm-up"},
+    {"warmup", O_WARMUP, ALL, "STEPS", "linear warm-up"},
+    {"weight-decay", O_DECAY, ALL, "X", "of matrices (tokenizer 0, transformer 0.05)"},
+    {"betas", O_BETAS, ALL, "X,Y", "of AdamW (0.9,0.95)"},
+    {"clip", O_CLIP, ALL, "X", "global gradient norm (2; 0: off)"},
+    {"flip", O_FLIP, ALL, NULL, "mirror pictures at random"},
+    {"log-every", O_LOG, ALL, "STEPS", "a line of log.jsonl (50)"},
+    {"save-every", O_SAVE, ALL, "STEPS", "a checkpoint (500)"},
+    {"sample-every", O_SAMPLE, ALL, "STEPS", "a contact sheet in samples/ (never)"},
+    {"eval-every", O_EVAL, ALL, "STEPS", "evaluate on the test split (at the end only)"},
+    {"eval-count", O_EVAL_COUNT, ALL, "N", "pictures of the test split (1000; 0: all)"},
+    {"seed", 's', ALL, "N", "of everything random (1)"},
+    {"threads", 't', ALL, "N", "threads (one a processor)"},
+    {"resume", O_RESUME, ALL, NULL, "go on from the checkpoint in the run's folder"},
+    {"restart", O_RESTART, ALL, NULL, "start anew though there is a checkpoint"},
+    {"quiet", 'q', ALL, NULL, "no progress"},
+    {"help", 'h', ALL, NULL, "this text"},
+    {"side", O_SIDE, TOKENIZER, "PIXELS", "of pictures (32)"},
+    {"channels", O_CHANNELS, TOKENIZER, "1|3", "grey or colour (1 for IDX, 3 for folders)"},
+    {"width", O_WIDTH, TOKENIZER | TRANSFORMER, "N",
+     "channels of the first level (32); of the transformer (128)"},
+    {"mult", O_MULT, TOKENIZER, "A,B,..",
+     "channel multipliers; every further level halves the side (1,2,2)"},
+    {"blocks", O_BLOCKS, TOKENIZER, "N", "residual blocks a level (1)"},
+    {"codes", O_CODES, TOKENIZER, "N", "codebook entries (256)"},
+    {"latent", O_LATENT, TOKENIZER, "N", "size of a code (16)"},
+    {"sides", O_SIDES, TOKENIZER, "A,B,..", "sides of the token maps (1,2,3,4,5,6,8)"},
+    {"crop", O_CROP, TOKENIZER, "PIXELS", "read pictures this much larger and cut a random window"},
+    {"vq-weight", O_VQ, TOKENIZER, "X", "weight of the quantisation loss (1)"},
+    {"revive-after", O_REVIVE, TOKENIZER, "STEPS",
+     "re-seed a code unused for so long (100; 0: never)"},
+    {"tokenizer", O_TOKENIZER, MODELS, "FILE",
+     "a trained tokenizer (required, unless --model holds one)"},
+    {"token-cache", O_CACHE, MODELS, "FILE",
+     "the pictures as tokens (tokens.cache in the run's folder)"},
+    {"depth", O_DEPTH, TRANSFORMER, "N", "layers (8)"},
+    {"heads", O_HEADS, TRANSFORMER, "N", "attention heads (2)"},
+    {"mlp-ratio", O_RATIO, TRANSFORMER, "X", "hidden width of the MLP (4)"},
+    {"shared-adaln", O_SHARED, TRANSFORMER, NULL,
+     "one modulation for all blocks, as the 512 px model"},
+    {"no-l2-norm", O_NO_L2, TRANSFORMER, NULL,
+     "plain attention, without normalised queries and keys"},
+    {"label-drop", O_DROP, MODELS, "X", "labels dropped for guidance (0.1)"},
+    {"label-smoothing", O_SMOOTHING, MODELS, "X", "of the targets (0)"},
+    {"model", O_MODEL, SUPERNET, "FILE", "the trained full transformer to start from (required)"},
+    {"joint-ratio", O_JOINT_RATIO, SUPERNET, "P", "chance of the subnet at first (0.2)"},
+    {"joint-end", O_JOINT_END, SUPERNET, "EPOCH", "end of the joint phase (2)"},
+    {"transition-end", O_TRANSITION_END, SUPERNET, "EPOCH", "end of the transition (8)"},
+    {"fixed-ratio", O_FIXED, SUPERNET, "P", "one chance for the whole run instead of phases"},
+    {"depths", O_DEPTHS, SUPERNET, "A,B,..", "of the subnets, drawn uniformly (4,2)"},
+    {"bridge", O_BRIDGE, SUPERNET, "N", "scales at full depth before the subnet's (4)"},
+    {"layers", O_LAYERS, SUPERNET, "NAME", "equidistant, rounded or prefix"},
+};
+#define FLAGS (sizeof flags / sizeof *flags)
+
+/* "4,2" -> numbers; their count, or 0 when text is not such a list. */
+static int int_list(const char *text, int *out, int most) {
+    int count = 0;
+    for (const char *at = text;; ++at) {
+        char *end;
+        long value = strtol(at, &end, 10);
+        if (end == at || value < 0 || value > 1000000 || count == most) return 0;
+        out[count++] = (int)value;
+        if (!*end) return count;
+        if (*end != ',') return 0;
+        at = end;
+    }
+}
+
+static bool interval(const char *text, int64_t *out) {
+    int value = 0;
+    if (!cli_int(text, 0, 1000000000, &value)) return false;
+    *out = value;
+    return true;
+}
+
+static bool set_betas(vt_optimizer_options *adamw, const char *text) {
+    char first[32];
+    const char *comma = strchr(text, ',');
+    if (!comma || (size_t)(comma - text) >= sizeof first) return false;
+    memcpy(first, text, (size_t)(comma - text));
+    first[comma - text] = '\0';
+    return cli_double(first, 0, 1, &adamw->beta1) && cli_double(comma + 1, 0, 1, &adamw->beta2);
+}
+
+/* Each setter: false when the value is not valid; *known false when the id is none of its own. */
+static bool set_common(training *run, int id, const char *value, bool *known) {
+    vt_train_common *common = run->common;
+    switch (id) {
+    case O_DATA: common->data = value; return true;
+    case 'o': common->output = value; return true;
+    case O_EPOCHS: common->steps = 0; return cli_double(value, 0, 1e6, &common->epochs);
+    case O_STEPS: return interval(value, &common->steps) && common->steps > 0;
+    case O_BATCH: return cli_int(value, 1, 65536, &common->batch);
+    case O_LIMIT: return cli_int(value, 1, 1000000000, &common->limit);
+    case O_LR: return cli_double(value, 0, 1, &common->lr.peak);
+    case O_LR_END: return cli_double(value, 0, 1, &run->lr_end);
+    case O_SCHEDULE:
+        common->lr.cosine = strcmp(value, "cosine") == 0;
+        return common->lr.cosine || strcmp(value, "constant") == 0;
+    case O_WARMUP: return interval(value, &common->lr.warmup);
+    case O_DECAY: return cli_double(value, 0, 10, &common->optimizer.weight_decay);
+    case O_BETAS: return set_betas(&common->optimizer, value);
+    case O_CLIP: return cli_double(value, 0, 1e9, &common->optimizer.clip);
+    case O_FLIP: common->flip = true; return true;
+    case O_LOG: return interval(value, &common->log_every);
+    case O_SAVE: return interval(value, &common->save_every);
+    case O_SAMPLE: return interval(value, &common->sample_every);
+    case O_EVAL: return interval(value, &common->eval_every);
+    case O_EVAL_COUNT: return cli_int(value, 0, 1000000000, &common->eval_count);
+    case 's': return cli_u64(value, &common->seed);
+    case 't': return cli_int(value, 1, 4096, &run->threads);
+    case O_RESUME: common->resume = true; return true;
+    case O_RESTART: common->restart = true; return true;
+    case 'q': run->quiet = true; return true;
+    }
+    *known = false;
+    return false;
+}
+
+static bool set_tokenizer(training *run, int id, const char *value, bool *known) {
+    vt_train_tokenizer_options *options = &run->tokenizer;
+    vt_tokenizer_config *config = &options->config;
+    switch (id) {
+    case O_SIDE: return cli_int(value, 1, 32768, &run->side);
+    case O_CHANNELS: return cli_int(value, 1, 3, &config->channels) && config->channels != 2;
+    case O_WIDTH: return cli_int(value, 32, 4096, &config->base_width);
+    case O_MULT:
+        config->levels = int_list(value, config->mult, VT_MAX_LEVELS);
+        return config->levels > 0;
+    case O_BLOCKS: return cli_int(value, 1, 64, &config->blocks);
+    case O_CODES: return cli_int(value, 2, 1 << 20, &config->codes);
+    case O_LATENT: return cli_int(value, 1, 4096, &config->latent_dim);
+    case O_SIDES: run->text_sides = value; return true;
+    case O_CROP: return cli_int(value, 0, 1024, &options->crop);
+    case O_VQ: return cli_double(value, 0, 1000, &options->vq_weight);
+    case O_REVIVE: return cli_int(value, 0, 1000000, &options->revive_after);
+    }
+    *known = false;
+    return false;
+}
+
+static bool set_transformer(training *run, int id, const char *value, bool *known) {
+    vt_train_transformer_options *options = &run->transformer;
+    vt_phases *phases = &options->phases;
+    switch (id) {
+    case O_TOKENIZER: options->tokenizer = value; return true;
+    case O_CACHE: options->cache = value; return true;
+    case O_DEPTH: return cli_int(value, 1, VT_SCHEDULE_LAYERS, &options->config.depth);
+    case O_WIDTH: return cli_int(value, 1, 65536, &options->config.width);
+    case O_HEADS: return cli_int(value, 1, 1024, &options->config.heads);
+    case O_RATIO: return cli_double(value, 0.1, 64, &run->mlp_ratio);
+    case O_SHARED: options->config.shared_adaln = true; return true;
+    case O_NO_L2: options->config.l2_norm = false; return true;
+    case O_DROP: return cli_double(value, 0, 1, &options->label_drop);
+    case O_SMOOTHING: return cli_double(value, 0, 1, &options->label_smoothing);
+    case O_MODEL: options->model = value; return true;
+    case O_JOINT_RATIO: return cli_double(value, 0, 1, &phases->joint_ratio);
+    case O_JOINT_END: return cli_double(value, 0, 1e6, &phases->joint_end);
+    case O_TRANSITION_END: return cli_double(value, 0, 1e6, &phases->transition_end);
+    case O_FIXED: return cli_double(value, 0, 1, &phases->fixed_ratio);
+    case O_DEPTHS:
+        phases->depth_count = int_list(value, phases->depths, VT_MAX_DEPTHS);
+        return phases->depth_count > 0;
+    case O_BRIDGE: return cli_int(value, 0, VT_SCHEDULE_SCALES, &options->bridge);
+    case O_LAYERS:
+        for (vt_selector s = VT_EQUIDISTANT; s <= VT_PREFIX; ++s)
+            if (strcmp(value, vt_selector_name(s)) == 0) {
+                options->selector = s;
+                return true;
+            }
+        return false;
+    }
+    *known = false;
+    return false;
+}
+
+static bool set_option(training *run, int id, const char *value) {
+    bool known = true;
+    bool valid = set_common(run, id, value, &known);
+    if (known) return valid;
+    known = true;
+    return run->kind == TOKENIZER ? set_tokenizer(run, id, value, &known)
+                                  : set_transformer(run, id, value, &known);
+}
+
+/* ---- help ---- */
+
+static const char *kind_name(int kind) {
+    return kind == TOKENIZER ? "tokenizer" : kind == TRANSFORMER ? "transformer" : "supernet";
+}
+
+static void print_help(int kind) {
+    static const char *const about[] = {
+        [TOKENIZER] = "Trains a tokenizer: pictures to token maps and back.\n\n"
+                      "  variant train tokenizer --data fashion-mnist -o runs/tok --epochs 8 "
+                      "--sample-every 500\n"
+                      "  variant train tokenizer --data photos -o runs/tok --side 64 --sides "
+                      "1,2,3,4,6,8,12,16\n",
+        [TRANSFORMER] = "Trains a transformer on a trained tokenizer's token maps.\n\n"
+                        "  variant train transformer --data fashion-mnist --tokenizer runs/tok -o "
+                        "runs/var --epochs 20\n"
+                        "  variant train transformer --data fashion-mnist --tokenizer runs/tok -o "
+                        "runs/var --epochs 20 --resume\n",
+        [SUPERNET] =
+            "Trains a full transformer on so that its late scales can run fewer layers.\n\n"
+            "  variant train supernet --data fashion-mnist --model runs/var -o runs/net --epochs "
+            "12 \\\n"
+            "      --depths 4,2 --bridge 4 --joint-end 2 --transition-end 8\n",
+    };
+    printf("usage: variant train %s --data DIR|IDX -o DIR [options]\n\n%s\n", kind_name(kind),
+           about[kind]);
+    for (size_t i = 0; i < FLAGS; ++i) {
+        if (!(flags[i].kinds & kind)) continue;
+        char left[64];
+        const char *argument = flags[i].argument ? flags[i].argument : "";
+        if (flags[i].id < 256)
+            snprintf(left, sizeof left, "-%c, --%s %s", flags[i].id, flags[i].name, argument);
+        else
+            snprintf(left, sizeof left, "    --%s %s", flags[i].name, argument);
+        printf("  %-32s %s\n", left, flags[i].help);
+    }
+    printf("\nCtrl-C finishes the step, saves, and tells how to go on.\n");
+}
+
+static void print_kinds(void) {
+    printf("usage: variant train tokenizer|transformer|supernet --data DIR|IDX -o DIR [options]\n\n"
+           "  tokenizer     pictures to token maps and back: the first thing to train\n"
+           "  transformer   draws token maps for a class, scale by scale\n"
+           "  supernet      makes a trained transformer run at several depths\n\n"
+           "variant train tokenizer --help, and so on, lists the options of each.\n");
+}
+
+/* ---- the command ---- */
+
+static void training_init(training *run, int kind) {
+    *run = (training){.kind = kind, .side = 32, .mlp_ratio = 4.0, .lr_end = -1.0};
+    vt_train_tokenizer_options_init(&run->tokenizer);
+    if (kind == SUPERNET)
+        vt_train_supernet_options_init(&run->transformer);
+    else
+        vt_train_transformer_options_init(&run->transformer);
+    run->common = kind == TOKENIZER ? &run->tokenizer.common : &run->transformer.common;
+}
+
+/* -1: go on; else the exit status. */
+static int parse(training *run, int argc, char **argv) {
+    struct option options[FLAGS + 1] = {{0}};
+    char command[32];
+    int count = 0;
+    snprintf(command, sizeof command, "train %s", kind_name(run->kind));
+    for (size_t i = 0; i < FLAGS; ++i)
+        if (flags[i].kinds & run->kind)
+            options[count++] =
+                (struct option){flags[i].name, flags[i].argument ? 1 : 0, NULL, flags[i].id};
+    optind = 1;
+    opterr = 0;
+    for (int id; (id = getopt_long(argc, argv, ":o:s:t:qh", options, NULL)) != -1;) {
+        if (id == 'h') {
+            print_help(run->kind);
+            return 0;
+        }
+        if (id == '?') return cli_usage(command, "unknown option %s", argv[optind - 1]);
+        if (id == ':') return cli_usage(command, "%s needs a value", argv[optind - 1]);
+        if (set_option(run, id, optarg)) continue;
+        for (size_t i = 0; i < FLAGS; ++i)
+            if (flags[i].id == id && (flags[i].kinds & run->kind))
+                return cli_usage(command, "--%s %s: expected %s, %s", flags[i].name,
+                                 optarg ? optarg : "",
+                                 flags[i].argument ? flags[i].argument : "nothing", flags[i].help);
+    }
+    if (optind < argc) return cli_usage(command, "unexpected argument %s", argv[optind]);
+    if (!run->common->data)
+        return cli_usage(command, "--data is missing: a folder of pictures or IDX files");
+    if (!run->common->output)
+        return cli_usage(command, "-o is missing: the folder for the run's results");
+    if (run->kind == TRANSFORMER && !run->transformer.tokenizer)
+        return cli_usage(command, "--tokenizer is missing: a trained tokenizer");
+    if (run->kind == SUPERNET && !run->transformer.model)
+        return cli_usage(command, "--model is missing: the trained full transformer to start from");
+    return -1;
+}
+
+/* What depends on several options. */
+static int settle(training *run) {
+    vt_tokenizer_config *config = &run->tokenizer.config;
+    vt_lr *lr = &run->common->lr;
+    if (run->text_sides) {
+        config->scales = int_list(run->text_sides, config->sides, VT_MAX_SCALES);
+        if (config->scales == 0)
+            return cli_usage("train tokenizer", "--sides %s: expected numbers such as 1,2,4,8",
+                             run->text_sides);
+    }
+    lr->end = run->lr_end >= 0.0 ? run->lr_end : lr->peak / 50.0;
+    run->transformer.config.hidden = (int)(run->mlp_ratio * run->transformer.config.width + 0.5);
+    if (run->kind != TOKENIZER) return -1;
+    int got = vt_tokenizer_side(config);
+    if (got != run->side)
+        return cli_usage(
+            "train tokenizer",
+            "--side %d: the last of --sides, %d, doubled %d times (--mult has %d levels) makes %d",
+            run->side, config->sides[config->scales - 1], config->levels - 1, config->levels, got);
+    return -1;
+}
+
+static void print_end(const training *run, const vt_train_result *result, int argc, char **argv) {
+    if (!result->stopped) {
+        printf("%s\n", result->model);
+        return;
+    }
+    fprintf(stderr, "stopped after step %" PRId64 " of %" PRId64 "; go on with:\n  variant train",
+            result->step, result->steps);
+    fprintf(stderr, " %s", kind_name(run->kind));
+    for (int i = 1; i < argc; ++i)
+        if (strcmp(argv[i], "--resume") != 0 && strcmp(argv[i], "--restart") != 0)
+            fprintf(stderr, strpbrk(argv[i], " \t'\"$*?&;()") ? " '%s'" : " %s", argv[i]);
+    fprintf(stderr, " --resume\n");
+}
+
+int cli_train(int argc, char **argv) {
+    const char *name = argc > 1 ? argv[1] : "";
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
+        print_kinds();
+        return 0;
+    }
+    int kind = strcmp(name, "tokenizer") == 0     ? TOKENIZER
+               : strcmp(name, "transformer") == 0 ? TRANSFORMER
+               : strcmp(name, "supernet") == 0    ? SUPERNET
+                                                  : 0;
+    if (!kind)
+        return cli_usage(COMMAND, "what to train? expected tokenizer, transformer or supernet");
+    --argc;
+    ++argv;
+    training run;
+    training_init(&run, kind);
+    char **given = malloc((size_t)(argc + 1) * sizeof *given); /* getopt reorders argv */
+    if (!given) return 1;
+    memcpy(given, argv, (size_t)(argc + 1) * sizeof *given);
+    int code = parse(&run, argc, argv);
+    if (code < 0) code = settle(&run);
+
+    vt_kern *kern = NULL;
+    if (code < 0) {
+        variant_error err = {0};
+        vt_train_result result;
+        display screen = {
+            .terminal = isatty(STDERR_FILENO), .quiet = run.quiet, .shown = vt_seconds()};
+        run.common->stop = &stop_asked;
+        run.common->progress = show_progress;
+        run.common->note = show_note;
+        run.common->user = &screen;
+        run.transformer.sample = write_samples;
+        variant_status status = vt_kern_open(&kern, NULL, run.threads, &err);
+        catch_signals();
+        if (status == VARIANT_OK)
+            status = kind == TOKENIZER
+                         ? vt_train_tokenizer(kern, &run.tokenizer, &result, &err)
+                         : vt_train_transformer(kern, &run.transformer, &result, &err);
+        if (screen.open) fprintf(stderr, "\n");
+        if (status == VARIANT_OK) print_end(&run, &result, argc, given);
+        code = status == VARIANT_OK ? 0 : cli_fail("train", &err);
+    }
+    vt_kern_close(&kern);
+    free(given);
+    return code;
+}
