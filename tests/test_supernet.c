@@ -1,4 +1,5 @@
-/* test_supernet.c - layers of subnets, schedules, their KV arithmetic, and the phases of progressive training. */
+/* test_supernet.c - layers of subnets, schedules, their KV arithmetic, and the phases of
+ * progressive training. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -24,7 +25,8 @@ static void check_layers(vt_selector selector, int depth, int d, const int *want
 
 static void test_equidistant(void **state) {
     (void)state;
-    check_layers(VT_EQUIDISTANT, D, 16, (int[]){0, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29});
+    check_layers(VT_EQUIDISTANT, D, 16,
+                 (int[]){0, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29});
     check_layers(VT_EQUIDISTANT, D, 8, (int[]){0, 4, 8, 12, 16, 20, 24, 29});
     check_layers(VT_EQUIDISTANT, D, 4, (int[]){0, 9, 19, 29});
     check_layers(VT_EQUIDISTANT, D, 2, (int[]){0, 29});
@@ -78,7 +80,8 @@ static void test_select_errors(void **state) {
 
 /* ---- words ---- */
 
-static void check_words(int scales, int depth, vt_schedule_request request, const char *depths, const char *layers) {
+static void check_words(int scales, int depth, vt_schedule_request request, const char *depths,
+                        const char *layers) {
     vt_schedule schedule;
     variant_error err = {0};
     char text[1024];
@@ -97,32 +100,40 @@ static void check_words(int scales, int depth, vt_schedule_request request, cons
 
 static void test_resolve(void **state) {
     (void)state;
-    check_words(4, 8, (vt_schedule_request){.bridge = -1, .default_bridge = 2}, "8,8,8,8", "0-7;0-7;0-7;0-7");
-    check_words(4, 8, (vt_schedule_request){.depth = 3, .bridge = -1, .default_bridge = 2}, "8,8,3,3",
-                "0-7;0-7;0,3,7;0,3,7");
-    check_words(4, 8, (vt_schedule_request){.depth = 3, .bridge = 0, .default_bridge = 2}, "3,3,3,3", NULL);
-    check_words(4, 8, (vt_schedule_request){.depth = 3, .bridge = 4, .default_bridge = 2}, "8,8,8,8", NULL);
+    check_words(4, 8, (vt_schedule_request){.bridge = -1, .default_bridge = 2}, "8,8,8,8",
+                "0-7;0-7;0-7;0-7");
+    check_words(4, 8, (vt_schedule_request){.depth = 3, .bridge = -1, .default_bridge = 2},
+                "8,8,3,3", "0-7;0-7;0,3,7;0,3,7");
+    check_words(4, 8, (vt_schedule_request){.depth = 3, .bridge = 0, .default_bridge = 2},
+                "3,3,3,3", NULL);
+    check_words(4, 8, (vt_schedule_request){.depth = 3, .bridge = 4, .default_bridge = 2},
+                "8,8,8,8", NULL);
     check_words(4, 8, (vt_schedule_request){.depth = 3, .bridge = 3, .layers = "prefix"}, "8,8,8,3",
                 "0-7;0-7;0-7;0-2");
-    check_words(4, 8, (vt_schedule_request){.depth = 3, .bridge = 3, .layers = "rounded"}, "8,8,8,3",
-                "0-7;0-7;0-7;0,4,7");
+    check_words(4, 8, (vt_schedule_request){.depth = 3, .bridge = 3, .layers = "rounded"},
+                "8,8,8,3", "0-7;0-7;0-7;0,4,7");
     check_words(4, 8, (vt_schedule_request){.bridge = 2, .layers = " 0, 3 ,5 - 7"}, "8,8,5,5",
                 "0-7;0-7;0,3,5-7;0,3,5-7");
-    check_words(4, 8, (vt_schedule_request){.bridge = 2, .depth = 2, .layers = "1,2"}, "8,8,2,2", NULL);
-    check_words(4, 8, (vt_schedule_request){.bridge = -1, .layers = "0-7;0,2;1,3;4"}, "8,2,2,1", "0-7;0,2;1,3;4");
+    check_words(4, 8, (vt_schedule_request){.bridge = 2, .depth = 2, .layers = "1,2"}, "8,8,2,2",
+                NULL);
+    check_words(4, 8, (vt_schedule_request){.bridge = -1, .layers = "0-7;0,2;1,3;4"}, "8,2,2,1",
+                "0-7;0,2;1,3;4");
     check_words(4, 8, (vt_schedule_request){.bridge = -1, .depths = "8,4,2,1"}, "8,4,2,1",
                 "0-7;0,2,4,7;0,7;0");
-    check_words(4, 8, (vt_schedule_request){.bridge = -1, .depths = "8, 4, 2, 1", .layers = "rounded"}, "8,4,2,1",
-                "0-7;0,2,5,7;0,7;0");
+    check_words(4, 8,
+                (vt_schedule_request){.bridge = -1, .depths = "8, 4, 2, 1", .layers = "rounded"},
+                "8,4,2,1", "0-7;0,2,5,7;0,7;0");
     check_words(1, 8, (vt_schedule_request){.bridge = -1, .layers = "0,2-4"}, "4", "0,2-4");
-    check_words(1, 8, (vt_schedule_request){.bridge = -1, .default_bridge = 6, .depth = 2}, "8", "0-7");
+    check_words(1, 8, (vt_schedule_request){.bridge = -1, .default_bridge = 6, .depth = 2}, "8",
+                "0-7");
 }
 
 static void check_refused(vt_schedule_request request, const char *part) {
     vt_schedule schedule;
     variant_error err = {0};
     assert_int_equal(vt_schedule_resolve(&schedule, 4, 8, &request, &err), VARIANT_E_ARGUMENT);
-    if (strstr(err.message, part) == NULL) fail_msg("\"%s\" does not say \"%s\"", err.message, part);
+    if (strstr(err.message, part) == NULL)
+        fail_msg("\"%s\" does not say \"%s\"", err.message, part);
     assert_null(strchr(err.message, '\n'));
 }
 
@@ -138,12 +149,18 @@ static void test_resolve_errors(void **state) {
     check_refused((vt_schedule_request){.bridge = -1, .depths = "8,8,,8"}, "expected numbers");
     check_refused((vt_schedule_request){.bridge = -1, .depths = "8,8,8,8,"}, "expected numbers");
     check_refused((vt_schedule_request){.bridge = -1, .depths = "8;8;8;8"}, "expected numbers");
-    check_refused((vt_schedule_request){.bridge = -1, .depths = "8,8,8,99999999999999999999"}, "expected numbers");
-    check_refused((vt_schedule_request){.bridge = -1,
-                  .depths = "1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1"}, "more than 32");
-    check_refused((vt_schedule_request){.bridge = -1, .depths = "8,8,8,8", .depth = 2}, "without depth");
+    check_refused((vt_schedule_request){.bridge = -1, .depths = "8,8,8,99999999999999999999"},
+                  "expected numbers");
+    check_refused(
+        (vt_schedule_request){
+            .bridge = -1,
+            .depths = "1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1"},
+        "more than 32");
+    check_refused((vt_schedule_request){.bridge = -1, .depths = "8,8,8,8", .depth = 2},
+                  "without depth");
     check_refused((vt_schedule_request){.bridge = 2, .depths = "8,8,8,8"}, "without depth");
-    check_refused((vt_schedule_request){.bridge = -1, .depths = "8,8,8,8", .layers = "0,1"}, "contradict");
+    check_refused((vt_schedule_request){.bridge = -1, .depths = "8,8,8,8", .layers = "0,1"},
+                  "contradict");
     check_refused((vt_schedule_request){.bridge = -1, .layers = "every"}, "expected equidistant");
     check_refused((vt_schedule_request){.bridge = -1, .layers = ""}, "expected equidistant");
     check_refused((vt_schedule_request){.bridge = -1, .layers = "0,8"}, "no layer 8");
@@ -152,7 +169,8 @@ static void test_resolve_errors(void **state) {
     check_refused((vt_schedule_request){.bridge = -1, .layers = "-1"}, "expected equidistant");
     check_refused((vt_schedule_request){.bridge = -1, .layers = "0;1;2"}, "3 lists");
     check_refused((vt_schedule_request){.bridge = -1, .layers = "0;1;;2"}, "expected equidistant");
-    check_refused((vt_schedule_request){.bridge = -1, .layers = "0;1;2;3", .depth = 2}, "without depth");
+    check_refused((vt_schedule_request){.bridge = -1, .layers = "0;1;2;3", .depth = 2},
+                  "without depth");
     check_refused((vt_schedule_request){.bridge = 2, .layers = "0,1,2", .depth = 2}, "contradicts");
     uint8_t none[8] = {0};
     vt_schedule schedule;
@@ -226,8 +244,12 @@ static void test_kv_holes(void **state) {
 
 /* ---- phases ---- */
 
-static const vt_phases progressive = {.joint_ratio = 0.2, .joint_end = 5, .transition_end = 20, .fixed_ratio = -1,
-                                      .depth_count = 4, .depths = {16, 8, 4, 2}};
+static const vt_phases progressive = {.joint_ratio = 0.2,
+                                      .joint_end = 5,
+                                      .transition_end = 20,
+                                      .fixed_ratio = -1,
+                                      .depth_count = 4,
+                                      .depths = {16, 8, 4, 2}};
 
 static void check_ratio(double epoch, double want, const char *name) {
     const char *phase = NULL;
@@ -270,45 +292,57 @@ static void test_draw(void **state) {
     /* six standard deviations */
     assert_true(fabs(subnet - 0.6 * STEPS) < 6 * sqrt(0.24 * STEPS));
     const int depths[] = {16, 8, 4, 2};
-    for (int i = 0; i < 4; ++i) assert_true(fabs(of[depths[i]] - subnet / 4.0) < 6 * sqrt(0.1875 * subnet));
+    for (int i = 0; i < 4; ++i)
+        assert_true(fabs(of[depths[i]] - subnet / 4.0) < 6 * sqrt(0.1875 * subnet));
     int differ = 0;
     for (uint64_t step = 0; step < 200; ++step)
-        differ += vt_phases_draw(&progressive, 12.5, 7, step).depth != vt_phases_draw(&progressive, 12.5, 8, step).depth;
+        differ += vt_phases_draw(&progressive, 12.5, 7, step).depth !=
+                  vt_phases_draw(&progressive, 12.5, 8, step).depth;
     assert_true(differ > 50);
     vt_phases never = {.fixed_ratio = 0};
     assert_false(vt_phases_draw(&never, 1, 7, 3).subnet);
-    for (uint64_t step = 0; step < 200; ++step) assert_true(vt_phases_draw(&progressive, 25, 7, step).subnet);
+    for (uint64_t step = 0; step < 200; ++step)
+        assert_true(vt_phases_draw(&progressive, 25, 7, step).subnet);
 }
 
 static void check_phases_refused(vt_phases phases, const char *part) {
     variant_error err = {0};
     assert_int_equal(vt_phases_check(&phases, D, &err), VARIANT_E_ARGUMENT);
-    if (strstr(err.message, part) == NULL) fail_msg("\"%s\" does not say \"%s\"", err.message, part);
+    if (strstr(err.message, part) == NULL)
+        fail_msg("\"%s\" does not say \"%s\"", err.message, part);
 }
 
 static void test_phases_check(void **state) {
     (void)state;
     assert_int_equal(vt_phases_check(&progressive, D, NULL), VARIANT_OK);
     assert_int_equal(vt_phases_check(&(vt_phases){.fixed_ratio = 0}, D, NULL), VARIANT_OK);
-    check_phases_refused((vt_phases){.fixed_ratio = 2, .depth_count = 1, .depths = {2}}, "fixed ratio 2");
-    check_phases_refused((vt_phases){.fixed_ratio = NAN, .depth_count = 1, .depths = {2}}, "fixed ratio");
-    check_phases_refused((vt_phases){.fixed_ratio = -1, .joint_ratio = 1.5, .depth_count = 1, .depths = {2}},
-                         "joint ratio 1.5");
-    check_phases_refused((vt_phases){.fixed_ratio = -1, .joint_end = 3, .transition_end = 2, .depth_count = 1,
-                                     .depths = {2}}, "joint <= transition");
+    check_phases_refused((vt_phases){.fixed_ratio = 2, .depth_count = 1, .depths = {2}},
+                         "fixed ratio 2");
+    check_phases_refused((vt_phases){.fixed_ratio = NAN, .depth_count = 1, .depths = {2}},
+                         "fixed ratio");
+    check_phases_refused(
+        (vt_phases){.fixed_ratio = -1, .joint_ratio = 1.5, .depth_count = 1, .depths = {2}},
+        "joint ratio 1.5");
+    check_phases_refused((vt_phases){.fixed_ratio = -1,
+                                     .joint_end = 3,
+                                     .transition_end = 2,
+                                     .depth_count = 1,
+                                     .depths = {2}},
+                         "joint <= transition");
     check_phases_refused((vt_phases){.fixed_ratio = 0.5}, "no subnet depth");
-    check_phases_refused((vt_phases){.fixed_ratio = 0.5, .depth_count = 1, .depths = {31}}, "subnet depth 31");
+    check_phases_refused((vt_phases){.fixed_ratio = 0.5, .depth_count = 1, .depths = {31}},
+                         "subnet depth 31");
     check_phases_refused((vt_phases){.fixed_ratio = 0.5, .depth_count = 17}, "17 subnet depths");
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_equidistant),    cmocka_unit_test(test_selectors_keep_d),
-        cmocka_unit_test(test_nesting),        cmocka_unit_test(test_select_errors),
-        cmocka_unit_test(test_resolve),        cmocka_unit_test(test_resolve_errors),
-        cmocka_unit_test(test_describe_cuts),  cmocka_unit_test(test_kv_two_zones),
-        cmocka_unit_test(test_kv_holes),       cmocka_unit_test(test_ratio),
-        cmocka_unit_test(test_draw),           cmocka_unit_test(test_phases_check),
+        cmocka_unit_test(test_equidistant),   cmocka_unit_test(test_selectors_keep_d),
+        cmocka_unit_test(test_nesting),       cmocka_unit_test(test_select_errors),
+        cmocka_unit_test(test_resolve),       cmocka_unit_test(test_resolve_errors),
+        cmocka_unit_test(test_describe_cuts), cmocka_unit_test(test_kv_two_zones),
+        cmocka_unit_test(test_kv_holes),      cmocka_unit_test(test_ratio),
+        cmocka_unit_test(test_draw),          cmocka_unit_test(test_phases_check),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -207,12 +207,13 @@ static void truncated(void **state) {
         blob whole = load(golden_names[f]);
         write_bytes(whole.bytes, whole.size);
         assert_int_equal(open_and_touch(&err), VARIANT_OK);
-        /* From the longest down, so that each is one call; the first and last kilobyte at every
+        /* From the longest down, so that each is one call; the first and last 256 bytes at every
          * length. */
         size_t length = whole.size;
         while (length > 0) {
-            bool edge = length <= 1024 || length > whole.size - 1024;
-            length -= edge ? 1 : 1 + vt_splitmix64(length) % (whole.size / 200);
+            bool edge = length <= 256 || length > whole.size - 256;
+            size_t step = 1 + vt_splitmix64(length) % (whole.size / 200);
+            length -= edge || step > length ? 1 : step;
             assert_int_equal(truncate(path, (off_t)length), 0);
             if (open_and_touch(&err) == VARIANT_OK)
                 fail_msg("%s cut to %zu is read", golden_names[f], length);
@@ -246,8 +247,8 @@ static void flipped_bits(void **state) {
         blob whole = load(golden_names[f]);
         bool legacy = strstr(golden_names[f], "legacy") != NULL;
         size_t small = legacy ? 6300 : 4096;
-        int count =
-            whole.size > 1500000 ? 500 : 2000; /* the largest is slow and of the same kind */
+        /* The smaller one of each format thoroughly; the others are slow and of the same kind. */
+        int count = legacy || whole.size < 500000 ? 2000 : 300;
         int head = flip_bits(&whole, 0, small, count, 1);
         int tail = flip_bits(&whole, whole.size - small, small, count, 2); /* a zip's directory */
         int all = flip_bits(&whole, 0, whole.size, count, 3);
@@ -290,7 +291,7 @@ static void flipped_pickles(void **state) {
         write_bytes(whole.bytes, whole.size);
         FILE *stream = fopen(path, "r+b");
         int refused = 0;
-        for (uint64_t i = 0; i < 2000; i++) {
+        for (uint64_t i = 0; i < 1000; i++) {
             size_t bit = vt_splitmix64(i + 77) % (8 * size), at = data + bit / 8;
             whole.bytes[at] ^= (unsigned char)(1 << bit % 8);
             uint32_t crc = (uint32_t)crc32(0, whole.bytes + data, (uInt)size);
@@ -303,7 +304,7 @@ static void flipped_pickles(void **state) {
             patch_file(stream, at, &whole.bytes[at], 1);
         }
         fclose(stream);
-        assert_in_range(refused, 200, 1999);
+        assert_in_range(refused, 100, 999);
         free(whole.bytes);
     }
 }
@@ -630,7 +631,7 @@ static void hostile(void **state) {
     put_tensor(REBUILD, 0, 2, 3, 3, 1);
     PUT("s");
     size_t sound = made.size;
-    for (uint64_t i = 0; i < 3000; i++) {
+    for (uint64_t i = 0; i < 2000; i++) {
         made.size = head + vt_splitmix64(i) % (sound - head);
         for (int j = 0; j < 24; j++) {
             unsigned char byte = (unsigned char)vt_splitmix64(i * 24 + (uint64_t)j + 9);
@@ -674,7 +675,7 @@ static void hostile_zip(void **state) {
 
 static void put_number(uint64_t value, int bytes) {
     for (int i = 0; i < bytes; i++)
-        made.bytes[made.size++] = i < 8 ? (unsigned char)(value >> (8 * i)) : 0;
+        made.bytes[made.size++] = (unsigned char)(i < 8 ? value >> (8 * i) : 0);
 }
 
 /* A directory entry whose three large fields are in the zip64 extra field. */

@@ -3,12 +3,13 @@
  *
  * Run as "test_train --child KIND FOLDER" the program is a training run that kills itself in the
  * middle. */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+
+#include <cmocka.h>
 
 #include <math.h>
 #include <stdlib.h>

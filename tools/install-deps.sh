@@ -5,8 +5,8 @@ set -euo pipefail
 
 packages=(
     gcc g++ cmake ninja-build pkg-config git ca-certificates
-    libopenblas-openmp-dev liblapacke-dev libpng-dev libjpeg62-turbo-dev zlib1g-dev
-    libcjson-dev libzip-dev libcmocka-dev
+    libopenblas-openmp-dev libpng-dev libjpeg62-turbo-dev zlib1g-dev
+    libcjson-dev libcmocka-dev
     dataset-fashion-mnist
     "$@"
 )

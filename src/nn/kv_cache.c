@@ -1,5 +1,5 @@
-/* kv_cache.c - see kv_cache.h. One reservation; a layer's region starts on a page, so that releasing one layer never
- * keeps a page of another. */
+/* kv_cache.c - see kv_cache.h. One reservation; a layer's region starts on a page, so that
+ * releasing one layer never keeps a page of another. */
 #include "nn/kv_cache.h"
 
 #include <stdlib.h>
@@ -32,16 +32,18 @@ static bool region_bytes(int streams, int width, int capacity, size_t *out) {
     return true;
 }
 
-variant_status vt_kv_cache_open(vt_kv_cache **out, vt_kern *kern, int layers, int streams, int width,
-                                const int *capacity, variant_error *err) {
+variant_status vt_kv_cache_open(vt_kv_cache **out, vt_kern *kern, int layers, int streams,
+                                int width, const int *capacity, variant_error *err) {
     variant_status status = VARIANT_OK;
     vt_kv_cache *cache = NULL;
     size_t at = 0;
 
     *out = NULL;
     if (layers < 1 || streams < 1 || width < 1)
-        return vt_fail(err, VARIANT_E_ARGUMENT, "a KV cache of %d layers, %d streams, width %d: expected positive "
-                       "numbers", layers, streams, width);
+        return vt_fail(err, VARIANT_E_ARGUMENT,
+                       "a KV cache of %d layers, %d streams, width %d: expected positive "
+                       "numbers",
+                       layers, streams, width);
     cache = calloc(1, sizeof *cache + (size_t)layers * sizeof cache->layer[0]);
     if (cache == NULL) return vt_fail(err, VARIANT_E_MEMORY, "no memory for the KV cache's table");
     cache->kern = kern;
@@ -52,15 +54,18 @@ variant_status vt_kv_cache_open(vt_kv_cache **out, vt_kern *kern, int layers, in
         layer_cache *layer = &cache->layer[l];
         if (capacity[l] < 0 || !region_bytes(streams, width, capacity[l], &layer->bytes) ||
             __builtin_add_overflow(cache->bytes, layer->bytes, &cache->bytes)) {
-            status = vt_fail(err, VARIANT_E_ARGUMENT, "KV cache of layer %d: %d rows for %d streams cannot be "
-                             "addressed", l, capacity[l], streams);
+            status = vt_fail(err, VARIANT_E_ARGUMENT,
+                             "KV cache of layer %d: %d rows for %d streams cannot be "
+                             "addressed",
+                             l, capacity[l], streams);
             goto cleanup;
         }
         layer->capacity = capacity[l];
     }
     if (cache->bytes > 0) VT_CHECK(kern->memory_reserve(kern, cache->bytes, &cache->memory, err));
     for (int l = 0; l < layers; ++l) {
-        if (cache->layer[l].capacity > 0) cache->layer[l].base = (float *)((char *)cache->memory + at);
+        if (cache->layer[l].capacity > 0)
+            cache->layer[l].base = (float *)((char *)cache->memory + at);
         at += cache->layer[l].bytes;
     }
     *out = cache;
@@ -81,16 +86,21 @@ void vt_kv_cache_close(vt_kv_cache **cache) {
 vt_kv_view vt_kv_cache_view(const vt_kv_cache *cache, int layer) {
     const layer_cache *l = &cache->layer[layer];
     size_t half = (size_t)l->capacity * (size_t)cache->width;
-    return (vt_kv_view){.k = l->base, .v = l->base == NULL ? NULL : l->base + half, .group_stride = 2 * half,
+    return (vt_kv_view){.k = l->base,
+                        .v = l->base == NULL ? NULL : l->base + half,
+                        .group_stride = 2 * half,
                         .rows = l->rows};
 }
 
-variant_status vt_kv_cache_append(vt_kv_cache *cache, int layer, int rows, vt_kv_view *before, variant_error *err) {
+variant_status vt_kv_cache_append(vt_kv_cache *cache, int layer, int rows, vt_kv_view *before,
+                                  variant_error *err) {
     if (layer < 0 || layer >= cache->layers)
-        return vt_fail(err, VARIANT_E_ARGUMENT, "KV cache: no layer %d, it has %d", layer, cache->layers);
+        return vt_fail(err, VARIANT_E_ARGUMENT, "KV cache: no layer %d, it has %d", layer,
+                       cache->layers);
     layer_cache *l = &cache->layer[layer];
     if (rows < 0 || rows > l->capacity - l->rows)
-        return vt_fail(err, VARIANT_E_ARGUMENT, "KV cache of layer %d: %d rows after %d do not fit its capacity of %d",
+        return vt_fail(err, VARIANT_E_ARGUMENT,
+                       "KV cache of layer %d: %d rows after %d do not fit its capacity of %d",
                        layer, rows, l->rows, l->capacity);
     *before = vt_kv_cache_view(cache, layer);
     l->rows += rows;
@@ -111,4 +121,6 @@ size_t vt_kv_cache_bytes(const vt_kv_cache *cache) {
     return rows * (size_t)cache->streams * 2 * (size_t)cache->width * sizeof(float);
 }
 
-size_t vt_kv_cache_peak_bytes(const vt_kv_cache *cache) { return cache->peak; }
+size_t vt_kv_cache_peak_bytes(const vt_kv_cache *cache) {
+    return cache->peak;
+}

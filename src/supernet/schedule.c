@@ -1,4 +1,5 @@
-/* schedule.c - builds schedules, reads them from words, and does the arithmetic of their KV cache; see schedule.h. */
+/* schedule.c - builds schedules, reads them from words, and does the arithmetic of their KV cache;
+ * see schedule.h. */
 #include "supernet/schedule.h"
 
 #include <ctype.h>
@@ -27,27 +28,31 @@ variant_status vt_schedule_full(vt_schedule *out, int scales, int depth, variant
     return VARIANT_OK;
 }
 
-variant_status vt_schedule_zones(vt_schedule *out, int scales, int depth, int bridge, const uint8_t *keep,
-                                 variant_error *err) {
+variant_status vt_schedule_zones(vt_schedule *out, int scales, int depth, int bridge,
+                                 const uint8_t *keep, variant_error *err) {
     VT_TRY(schedule_start(out, scales, depth, err));
     if (bridge < 0 || bridge > scales)
-        return vt_fail(err, VARIANT_E_ARGUMENT, "bridge %d: this model has %d scales, expected 0 to %d", bridge,
-                       scales, scales);
+        return vt_fail(err, VARIANT_E_ARGUMENT,
+                       "bridge %d: this model has %d scales, expected 0 to %d", bridge, scales,
+                       scales);
     int kept = 0;
     for (int l = 0; l < depth; ++l) kept += keep[l] != 0;
     if (kept == 0 && bridge < scales)
-        return vt_fail(err, VARIANT_E_ARGUMENT, "the flexible zone keeps no layer: expected at least one");
+        return vt_fail(err, VARIANT_E_ARGUMENT,
+                       "the flexible zone keeps no layer: expected at least one");
     for (int k = 0; k < scales; ++k)
         for (int l = 0; l < depth; ++l) out->runs[k][l] = k < bridge || keep[l] != 0;
     return VARIANT_OK;
 }
 
-variant_status vt_schedule_depths(vt_schedule *out, int scales, int depth, const int *depths, int count,
-                                  vt_selector selector, variant_error *err) {
+variant_status vt_schedule_depths(vt_schedule *out, int scales, int depth, const int *depths,
+                                  int count, vt_selector selector, variant_error *err) {
     VT_TRY(schedule_start(out, scales, depth, err));
     if (count != scales)
-        return vt_fail(err, VARIANT_E_ARGUMENT, "%d depths given: this model has %d scales, expected one depth a "
-                       "scale", count, scales);
+        return vt_fail(err, VARIANT_E_ARGUMENT,
+                       "%d depths given: this model has %d scales, expected one depth a "
+                       "scale",
+                       count, scales);
     for (int k = 0; k < scales; ++k)
         if (vt_layers_select(selector, depth, depths[k], out->runs[k], err) != VARIANT_OK)
             return vt_fail_within(err, VARIANT_E_ARGUMENT, "scale %d", k);
@@ -79,15 +84,16 @@ static variant_status read_depths(const char *text, int *depths, int *count, var
             return vt_fail(err, VARIANT_E_ARGUMENT, "depths \"%.64s\": more than %d numbers", text,
                            VT_SCHEDULE_SCALES);
         if (!read_number(&at, &depths[*count]) || (*at != ',' && *at != '\0'))
-            return vt_fail(err, VARIANT_E_ARGUMENT, "depths \"%.64s\": expected numbers between commas, one a scale",
-                           text);
+            return vt_fail(err, VARIANT_E_ARGUMENT,
+                           "depths \"%.64s\": expected numbers between commas, one a scale", text);
         ++*count;
         if (*at == '\0') return VARIANT_OK;
     }
 }
 
 /* "0,3,5-7" up to ';' or the end; *at is left there. */
-static variant_status read_layers(const char **at, int depth, uint8_t *keep, const char *text, variant_error *err) {
+static variant_status read_layers(const char **at, int depth, uint8_t *keep, const char *text,
+                                  variant_error *err) {
     memset(keep, 0, (size_t)depth);
     for (;; ++*at) {
         int first = 0, last = 0;
@@ -98,26 +104,32 @@ static variant_status read_layers(const char **at, int depth, uint8_t *keep, con
             ok = read_number(at, &last);
         }
         if (!ok || (**at != ',' && **at != ';' && **at != '\0'))
-            return vt_fail(err, VARIANT_E_ARGUMENT, "layers \"%.64s\": expected equidistant, rounded, prefix, a list "
-                           "such as 0,3,5-7, or one list a scale between semicolons", text);
+            return vt_fail(err, VARIANT_E_ARGUMENT,
+                           "layers \"%.64s\": expected equidistant, rounded, prefix, a list "
+                           "such as 0,3,5-7, or one list a scale between semicolons",
+                           text);
         if (last < first)
-            return vt_fail(err, VARIANT_E_ARGUMENT, "layers \"%.64s\": the range %d-%d runs backwards", text, first,
-                           last);
+            return vt_fail(err, VARIANT_E_ARGUMENT,
+                           "layers \"%.64s\": the range %d-%d runs backwards", text, first, last);
         if (last >= depth)
-            return vt_fail(err, VARIANT_E_ARGUMENT, "layers \"%.64s\": there is no layer %d, this model has layers 0 "
-                           "to %d", text, last, depth - 1);
+            return vt_fail(err, VARIANT_E_ARGUMENT,
+                           "layers \"%.64s\": there is no layer %d, this model has layers 0 "
+                           "to %d",
+                           text, last, depth - 1);
         for (int l = first; l <= last; ++l) keep[l] = 1;
         if (**at != ',') return VARIANT_OK;
     }
 }
 
-static variant_status resolve_lists(vt_schedule *out, int scales, int depth, const char *text, variant_error *err) {
+static variant_status resolve_lists(vt_schedule *out, int scales, int depth, const char *text,
+                                    variant_error *err) {
     VT_TRY(schedule_start(out, scales, depth, err));
     int lists = 1;
     for (const char *c = text; *c != '\0'; ++c) lists += *c == ';';
     if (lists != scales)
-        return vt_fail(err, VARIANT_E_ARGUMENT, "layers \"%.64s\": %d lists given, this model has %d scales", text,
-                       lists, scales);
+        return vt_fail(err, VARIANT_E_ARGUMENT,
+                       "layers \"%.64s\": %d lists given, this model has %d scales", text, lists,
+                       scales);
     const char *at = text;
     for (int k = 0; k < scales; ++k, ++at) VT_TRY(read_layers(&at, depth, out->runs[k], text, err));
     return VARIANT_OK;
@@ -132,8 +144,8 @@ static bool read_selector(const char *text, vt_selector *selector) {
     return false;
 }
 
-variant_status vt_schedule_resolve(vt_schedule *out, int scales, int depth, const vt_schedule_request *request,
-                                   variant_error *err) {
+variant_status vt_schedule_resolve(vt_schedule *out, int scales, int depth,
+                                   const vt_schedule_request *request, variant_error *err) {
     const char *layers = request->layers, *depths = request->depths;
     vt_selector selector = VT_EQUIDISTANT;
     bool listed = layers != NULL && !read_selector(layers, &selector);
@@ -142,20 +154,24 @@ variant_status vt_schedule_resolve(vt_schedule *out, int scales, int depth, cons
     if (depths != NULL) {
         int values[VT_SCHEDULE_SCALES], count = 0;
         if (request->depth != 0 || request->bridge >= 0)
-            return vt_fail(err, VARIANT_E_ARGUMENT, "depths already says every scale's depth: give it without depth "
+            return vt_fail(err, VARIANT_E_ARGUMENT,
+                           "depths already says every scale's depth: give it without depth "
                            "and bridge");
         if (listed)
-            return vt_fail(err, VARIANT_E_ARGUMENT, "depths and a list of layers contradict each other: give one, or "
+            return vt_fail(err, VARIANT_E_ARGUMENT,
+                           "depths and a list of layers contradict each other: give one, or "
                            "depths with equidistant, rounded or prefix");
         VT_TRY(read_depths(depths, values, &count, err));
         return vt_schedule_depths(out, scales, depth, values, count, selector, err);
     }
     if (request->depth < 0 || request->depth > depth)
-        return vt_fail(err, VARIANT_E_ARGUMENT, "depth %d: this model has %d layers, expected 1 to %d (0: all)",
+        return vt_fail(err, VARIANT_E_ARGUMENT,
+                       "depth %d: this model has %d layers, expected 1 to %d (0: all)",
                        request->depth, depth, depth);
     if (listed && (strchr(layers, ';') != NULL || scales == 1)) {
         if (request->depth != 0 || request->bridge >= 0)
-            return vt_fail(err, VARIANT_E_ARGUMENT, "layers already lists every scale's layers: give it without "
+            return vt_fail(err, VARIANT_E_ARGUMENT,
+                           "layers already lists every scale's layers: give it without "
                            "depth and bridge");
         return resolve_lists(out, scales, depth, layers, err);
     }
@@ -167,10 +183,12 @@ variant_status vt_schedule_resolve(vt_schedule *out, int scales, int depth, cons
         int kept = 0;
         for (int l = 0; l < depth; ++l) kept += keep[l];
         if (request->depth != 0 && request->depth != kept)
-            return vt_fail(err, VARIANT_E_ARGUMENT, "depth %d contradicts the %d layers listed: give one of them",
+            return vt_fail(err, VARIANT_E_ARGUMENT,
+                           "depth %d contradicts the %d layers listed: give one of them",
                            request->depth, kept);
     } else {
-        VT_TRY(vt_layers_select(selector, depth, request->depth == 0 ? depth : request->depth, keep, err));
+        VT_TRY(vt_layers_select(selector, depth, request->depth == 0 ? depth : request->depth, keep,
+                                err));
     }
     int bridge = request->bridge;
     if (bridge < 0) bridge = request->default_bridge < scales ? request->default_bridge : scales;
@@ -206,8 +224,10 @@ void vt_schedule_describe_layers(const vt_schedule *schedule, char *out, size_t 
             if (!schedule->runs[k][l]) continue;
             int last = l;
             while (last + 1 < schedule->depth && schedule->runs[k][last + 1]) ++last;
-            if (last == l) at = append(out, size, at, "%s%d", mark, l);
-            else at = append(out, size, at, "%s%d%c%d", mark, l, last == l + 1 ? ',' : '-', last);
+            if (last == l)
+                at = append(out, size, at, "%s%d", mark, l);
+            else
+                at = append(out, size, at, "%s%d%c%d", mark, l, last == l + 1 ? ',' : '-', last);
             l = last;
             mark = ",";
         }
@@ -241,7 +261,8 @@ int vt_schedule_layer_tokens(const vt_schedule *schedule, const int *sides, int 
     return tokens;
 }
 
-int64_t vt_schedule_kv_tokens(const vt_schedule *schedule, const int *sides, int scale, bool released) {
+int64_t vt_schedule_kv_tokens(const vt_schedule *schedule, const int *sides, int scale,
+                              bool released) {
     int64_t tokens = 0;
     for (int l = 0; l < schedule->depth; ++l) {
         if (released && vt_schedule_last_scale(schedule, l) < scale) continue;

@@ -3,9 +3,9 @@
  *     x += gamma1 * proj(attention(LN(x) (1 + scale1) + shift1))
  *     x += gamma2 * fc2(gelu(fc1(LN(x) (1 + scale2) + shift2)))
  *
- * The residual stream x is updated in place. What differs between the two uses is data: where keys and values
- * lie (KV cache or activation buffer), how queries are segmented, and whether activations are kept. Called by
- * step.c and train.c. */
+ * The residual stream x is updated in place. What differs between the two uses is data: where keys
+ * and values lie (KV cache or activation buffer), how queries are segmented, and whether
+ * activations are kept. Called by step.c and train.c. */
 #ifndef VT_TRANSFORMER_BLOCK_H
 #define VT_TRANSFORMER_BLOCK_H
 
@@ -16,7 +16,15 @@
 #define VT_NORM_EPS 1e-6f
 
 /* Order of the six vectors of C floats that a sample's class gives a block. */
-enum vt_modulation { VT_GAMMA1, VT_GAMMA2, VT_SCALE1, VT_SCALE2, VT_SHIFT1, VT_SHIFT2, VT_MODULATIONS };
+enum vt_modulation {
+    VT_GAMMA1,
+    VT_GAMMA2,
+    VT_SCALE1,
+    VT_SCALE2,
+    VT_SHIFT1,
+    VT_SHIFT2,
+    VT_MODULATIONS
+};
 
 typedef struct vt_block {
     vt_param *scale_mul;       /* (1, H, 1, 1), or NULL: plain attention */
@@ -40,16 +48,17 @@ typedef struct vt_block_activations {
     float *fc1, *act;                     /* (R, hidden) */
 } vt_block_activations;
 
-/* Takes the buffers of one block from the arena (for k and v only when keep); kept: those that backward needs. */
-void vt_block_take(vt_block_activations *out, vt_arena *arena, const vt_transformer_config *config, int groups,
-                   int rows, bool keep);
+/* Takes the buffers of one block from the arena (for k and v only when keep); kept: those that
+ * backward needs. */
+void vt_block_take(vt_block_activations *out, vt_arena *arena, const vt_transformer_config *config,
+                   int groups, int rows, bool keep);
 
 typedef struct vt_block_run {
     vt_kern *kern;
     const vt_transformer_config *config;
     const vt_block *block;
     int groups, rows;
-    bool split;       /* each group's products apart, so that a picture never depends on its neighbours */
+    bool split; /* each group's products apart, so that a picture never depends on its neighbours */
     const float *mod; /* (groups, 6C) */
     float *x;         /* (groups, rows, C) */
     float *k, *v;     /* first cached row of group 0; the run's own rows follow `cached` rows */
@@ -61,8 +70,8 @@ typedef struct vt_block_run {
 } vt_block_run;
 
 variant_status vt_block_forward(const vt_block_run *run, vt_arena *arena, variant_error *err);
-/* dx (groups, rows, C): gradient of the block's output, becomes that of its input. dmod (groups, 6C) +=. run as it
- * was in forward (x is not read). */
+/* dx (groups, rows, C): gradient of the block's output, becomes that of its input. dmod (groups,
+ * 6C) +=. run as it was in forward (x is not read). */
 variant_status vt_block_backward(const vt_block_run *run, float *dx, float *dmod, vt_arena *arena,
                                  variant_error *err);
 

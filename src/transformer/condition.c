@@ -1,10 +1,12 @@
-/* condition.c - what depends on the class alone: its embedding and the modulation of every block and of the head.
+/* condition.c - what depends on the class alone: its embedding and the modulation of every block
+ * and of the head.
  *
  *     blocks[l] = ada_lin[l](SiLU(embedding)), or shared_ada_lin(SiLU(embedding)) + ada_gss[l]
  *     head      = head_nm.ada_lin(SiLU(embedding))
  *
- * Computed once a request. Streams of one class have one result: it is computed once and copied to them, which
- * halves the work of guided generation (every unconditional branch is the same class) and more. */
+ * Computed once a request. Streams of one class have one result: it is computed once and copied to
+ * them, which halves the work of guided generation (every unconditional branch is the same class)
+ * and more. */
 #include "transformer/model.h"
 
 #include <stdlib.h>
@@ -13,15 +15,20 @@ variant_status vt_labels_check(const vt_transformer *transformer, const int32_t 
                                variant_error *err) {
     for (int i = 0; i < count; ++i)
         if (labels[i] < 0 || labels[i] > transformer->config.classes)
-            return vt_fail(err, VARIANT_E_ARGUMENT, "label %d of picture %d: expected 0 to %d (%d: no class)",
-                           labels[i], i, transformer->config.classes, transformer->config.classes);
+            return vt_fail(err, VARIANT_E_ARGUMENT,
+                           "label %d of picture %d: expected 0 to %d (%d: no class)", labels[i], i,
+                           transformer->config.classes, transformer->config.classes);
     return VARIANT_OK;
 }
 
-variant_status vt_schedule_check(const vt_transformer *transformer, const vt_schedule *schedule, variant_error *err) {
-    if (schedule->scales != transformer->config.scales || schedule->depth != transformer->config.depth)
-        return vt_fail(err, VARIANT_E_ARGUMENT, "the schedule has %d scales of %d layers, this model %d of %d",
-                       schedule->scales, schedule->depth, transformer->config.scales, transformer->config.depth);
+variant_status vt_schedule_check(const vt_transformer *transformer, const vt_schedule *schedule,
+                                 variant_error *err) {
+    if (schedule->scales != transformer->config.scales ||
+        schedule->depth != transformer->config.depth)
+        return vt_fail(err, VARIANT_E_ARGUMENT,
+                       "the schedule has %d scales of %d layers, this model %d of %d",
+                       schedule->scales, schedule->depth, transformer->config.scales,
+                       transformer->config.depth);
     return VARIANT_OK;
 }
 
@@ -30,11 +37,13 @@ variant_status vt_schedule_check(const vt_transformer *transformer, const vt_sch
 void vt_condition_compute(vt_transformer *transformer, const vt_condition_buffers *c) {
     vt_kern *kern = transformer->kern;
     const vt_transformer_config *config = &transformer->config;
-    size_t width = (size_t)config->width, mods = VT_MODULATIONS * width, block = (size_t)c->streams * mods;
+    size_t width = (size_t)config->width, mods = VT_MODULATIONS * width,
+           block = (size_t)c->streams * mods;
     int groups = c->split ? c->streams : 1, rows = c->split ? 1 : c->streams;
     const float *shared = NULL;
 
-    kern->gather_rows(kern, c->embedding, transformer->class_emb->value, c->labels, c->streams, config->width);
+    kern->gather_rows(kern, c->embedding, transformer->class_emb->value, c->labels, c->streams,
+                      config->width);
     kern->silu(kern, c->silu, c->embedding, (size_t)c->streams * width);
     for (int l = 0; l < config->depth; ++l) {
         float *out = c->blocks + (size_t)l * block; /* (streams, 6C) */
@@ -53,8 +62,8 @@ void vt_condition_compute(vt_transformer *transformer, const vt_condition_buffer
     }
     for (int l = 0; config->shared_adaln && l < config->depth; ++l)
         if (c->layers == NULL || c->layers[l])
-            kern->add_rows(kern, c->blocks + (size_t)l * block, transformer->blocks[l].ada_gss->value, c->streams, 1,
-                           (int)mods);
+            kern->add_rows(kern, c->blocks + (size_t)l * block,
+                           transformer->blocks[l].ada_gss->value, c->streams, 1, (int)mods);
     vt_linear_forward(kern, &transformer->head_ada, c->head, c->silu, groups, rows);
 }
 
@@ -64,32 +73,39 @@ void vt_condition_backward(vt_transformer *transformer, const vt_condition_grad 
     vt_kern *kern = transformer->kern;
     const vt_transformer_config *config = &transformer->config;
     const vt_condition_buffers *c = &grad->forward;
-    size_t width = (size_t)config->width, mods = VT_MODULATIONS * width, block = (size_t)c->streams * mods;
+    size_t width = (size_t)config->width, mods = VT_MODULATIONS * width,
+           block = (size_t)c->streams * mods;
 
-    vt_linear_backward(kern, &transformer->head_ada, grad->dhead, c->silu, grad->dsilu, c->streams, false);
+    vt_linear_backward(kern, &transformer->head_ada, grad->dhead, c->silu, grad->dsilu, c->streams,
+                       false);
     if (config->shared_adaln) kern->fill(kern, grad->dshared, 0, block);
     for (int l = 0; l < config->depth; ++l) {
         const float *dout = grad->dblocks + (size_t)l * block;
         if (c->layers != NULL && !c->layers[l]) continue;
         if (!config->shared_adaln) {
-            vt_linear_backward(kern, &transformer->blocks[l].ada, dout, c->silu, grad->dsilu, c->streams, true);
+            vt_linear_backward(kern, &transformer->blocks[l].ada, dout, c->silu, grad->dsilu,
+                               c->streams, true);
             continue;
         }
-        kern->add_rows_dx(kern, transformer->blocks[l].ada_gss->grad, dout, c->streams, 1, (int)mods);
+        kern->add_rows_dx(kern, transformer->blocks[l].ada_gss->grad, dout, c->streams, 1,
+                          (int)mods);
         kern->axpby(kern, grad->dshared, 1, dout, 1, block);
     }
     if (config->shared_adaln)
-        vt_linear_backward(kern, &transformer->shared_ada, grad->dshared, c->silu, grad->dsilu, c->streams, true);
+        vt_linear_backward(kern, &transformer->shared_ada, grad->dshared, c->silu, grad->dsilu,
+                           c->streams, true);
     kern->silu_dx(kern, grad->dsilu, grad->dsilu, c->embedding, (size_t)c->streams * width);
     kern->axpby(kern, grad->dembedding, 1, grad->dsilu, 1, (size_t)c->streams * width);
-    kern->scatter_rows(kern, transformer->class_emb->grad, c->labels, grad->dembedding, c->streams, config->width);
+    kern->scatter_rows(kern, transformer->class_emb->grad, c->labels, grad->dembedding, c->streams,
+                       config->width);
 }
 
 /* ---- once a request ---- */
 
-/* distinct[0..return) = the labels in order of first appearance; of[i] = which of them stream i has. */
-static int distinct_labels(const int32_t *labels, int streams, int classes, int32_t *distinct, int32_t *of,
-                           int32_t *seen) {
+/* distinct[0..return) = the labels in order of first appearance; of[i] = which of them stream i
+ * has. */
+static int distinct_labels(const int32_t *labels, int streams, int classes, int32_t *distinct,
+                           int32_t *of, int32_t *seen) {
     int count = 0;
     for (int i = 0; i <= classes; ++i) seen[i] = -1;
     for (int i = 0; i < streams; ++i) {
@@ -103,8 +119,8 @@ static int distinct_labels(const int32_t *labels, int streams, int classes, int3
 }
 
 /* Takes the buffers of `streams` streams, without labels. */
-static void condition_take(vt_condition_buffers *out, vt_arena *arena, const vt_transformer_config *config,
-                           int streams) {
+static void condition_take(vt_condition_buffers *out, vt_arena *arena,
+                           const vt_transformer_config *config, int streams) {
     size_t n = (size_t)streams, width = (size_t)config->width;
     out->streams = streams;
     out->embedding = vt_arena_floats(arena, n * width);
@@ -113,12 +129,13 @@ static void condition_take(vt_condition_buffers *out, vt_arena *arena, const vt_
 }
 
 variant_status vt_transformer_condition(vt_transformer *transformer, vt_arena *arena, int streams,
-                                        const int32_t *labels, const uint8_t *layers, vt_condition *out,
-                                        variant_error *err) {
+                                        const int32_t *labels, const uint8_t *layers,
+                                        vt_condition *out, variant_error *err) {
     vt_kern *kern = transformer->kern;
     const vt_transformer_config *config = &transformer->config;
     variant_status status = VARIANT_OK;
-    size_t n = (size_t)(streams > 0 ? streams : 0), width = (size_t)config->width, mods = VT_MODULATIONS * width;
+    size_t n = (size_t)(streams > 0 ? streams : 0), width = (size_t)config->width,
+           mods = VT_MODULATIONS * width;
     vt_condition_buffers all = {0}, some = {.split = true, .layers = layers};
     int32_t *host = NULL;
 
@@ -127,7 +144,8 @@ variant_status vt_transformer_condition(vt_transformer *transformer, vt_arena *a
         return vt_fail(err, VARIANT_E_ARGUMENT, "%d streams: expected 1 to %d", streams, 1 << 20);
     VT_TRY(vt_labels_check(transformer, labels, streams, err));
     host = malloc((2 * n + (size_t)config->classes + 1) * sizeof *host);
-    if (host == NULL) return vt_fail(err, VARIANT_E_MEMORY, "no memory for the labels of %d streams", streams);
+    if (host == NULL)
+        return vt_fail(err, VARIANT_E_MEMORY, "no memory for the labels of %d streams", streams);
     condition_take(&all, arena, config, streams);
     size_t mark = vt_arena_mark(arena);
 
@@ -146,10 +164,12 @@ variant_status vt_transformer_condition(vt_transformer *transformer, vt_arena *a
     kern->gather_rows(kern, all.embedding, some.embedding, index, streams, config->width);
     for (int l = 0; l < config->depth; ++l)
         if (layers == NULL || layers[l])
-            kern->gather_rows(kern, all.blocks + (size_t)l * n * mods, some.blocks + (size_t)l * (size_t)count * mods,
-                              index, streams, (int)mods);
+            kern->gather_rows(kern, all.blocks + (size_t)l * n * mods,
+                              some.blocks + (size_t)l * (size_t)count * mods, index, streams,
+                              (int)mods);
     kern->gather_rows(kern, all.head, some.head, index, streams, 2 * config->width);
-    *out = (vt_condition){.streams = streams, .embedding = all.embedding, .blocks = all.blocks, .head = all.head};
+    *out = (vt_condition){
+        .streams = streams, .embedding = all.embedding, .blocks = all.blocks, .head = all.head};
 cleanup:
     vt_arena_rewind(arena, mark);
     free(host);

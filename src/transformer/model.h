@@ -7,7 +7,7 @@
 struct vt_transformer {
     vt_kern *kern;
     vt_transformer_config config;
-    int tokens;                      /* L */
+    int tokens;                        /* L */
     int start[VT_SCHEDULE_SCALES + 1]; /* first token of scale k; start[K] = L */
     vt_params params;
     vt_param *pos_start, *pos_1lc;   /* (1, 1, C), (1, L, C) */
@@ -22,7 +22,8 @@ struct vt_transformer {
 
 /* ---- condition.c: class embedding and AdaLN ---- */
 
-/* What vt_condition_compute fills; embedding, silu and head (streams, ..), blocks (D, streams, 6C). */
+/* What vt_condition_compute fills; embedding, silu and head (streams, ..), blocks (D, streams, 6C).
+ */
 typedef struct vt_condition_buffers {
     int streams;
     bool split;            /* each stream's products apart */
@@ -33,7 +34,8 @@ typedef struct vt_condition_buffers {
 
 void vt_condition_compute(vt_transformer *transformer, const vt_condition_buffers *condition);
 
-/* Backward: dembedding (streams, C) holds the gradient that scale 0 gives the embedding, and is overwritten. */
+/* Backward: dembedding (streams, C) holds the gradient that scale 0 gives the embedding, and is
+ * overwritten. */
 typedef struct vt_condition_grad {
     vt_condition_buffers forward;
     const float *dblocks; /* (D, streams, 6C) */
@@ -47,6 +49,7 @@ void vt_condition_backward(vt_transformer *transformer, const vt_condition_grad 
 /* E_ARGUMENT when a label is not 0..classes or a schedule is not this model's. */
 variant_status vt_labels_check(const vt_transformer *transformer, const int32_t *labels, int count,
                                variant_error *err);
-variant_status vt_schedule_check(const vt_transformer *transformer, const vt_schedule *schedule, variant_error *err);
+variant_status vt_schedule_check(const vt_transformer *transformer, const vt_schedule *schedule,
+                                 variant_error *err);
 
 #endif

@@ -1,16 +1,18 @@
 /* step.c - one generation step: the tokens of scale k through the layers of S_k, over the KV cache.
  *
- * Called by engine/generate.c once a scale. Every stream's products are issued apart, so that a picture is the
- * same whatever its neighbours are. */
+ * Called by engine/generate.c once a scale. Every stream's products are issued apart, so that a
+ * picture is the same whatever its neighbours are. */
 #include "transformer/model.h"
 
-static variant_status step_check(const vt_transformer *t, const vt_transformer_step *step, variant_error *err) {
+static variant_status step_check(const vt_transformer *t, const vt_transformer_step *step,
+                                 variant_error *err) {
     VT_TRY(vt_schedule_check(t, step->schedule, err));
     if (step->k < 0 || step->k >= t->config.scales)
         return vt_fail(err, VARIANT_E_ARGUMENT, "scale %d: this model has scales 0 to %d", step->k,
                        t->config.scales - 1);
     if (step->k > 0 && step->input == NULL)
-        return vt_fail(err, VARIANT_E_ARGUMENT, "scale %d has no input: only scale 0 needs none", step->k);
+        return vt_fail(err, VARIANT_E_ARGUMENT, "scale %d has no input: only scale 0 needs none",
+                       step->k);
     if (t->table == NULL)
         return vt_fail(err, VARIANT_E_ARGUMENT, "the transformer is not prepared");
     return VARIANT_OK;
@@ -26,18 +28,20 @@ static void embed_input(vt_transformer *t, const vt_transformer_step *step, int 
     } else {
         vt_linear_forward(kern, &t->word_embed, x, step->input, streams, n);
     }
-    kern->add_rows(kern, x, t->table + (size_t)t->start[step->k] * (size_t)width, streams, n, width);
+    kern->add_rows(kern, x, t->table + (size_t)t->start[step->k] * (size_t)width, streams, n,
+                   width);
 }
 
-variant_status vt_transformer_run_step(vt_transformer *transformer, vt_arena *arena, const vt_transformer_step *step,
-                                       variant_error *err) {
+variant_status vt_transformer_run_step(vt_transformer *transformer, vt_arena *arena,
+                                       const vt_transformer_step *step, variant_error *err) {
     variant_status status = VARIANT_OK;
     vt_kern *kern = transformer->kern;
     const vt_transformer_config *config = &transformer->config;
     const vt_condition *condition = step->condition;
 
     VT_TRY(step_check(transformer, step, err));
-    int streams = condition->streams, n = transformer->start[step->k + 1] - transformer->start[step->k];
+    int streams = condition->streams,
+        n = transformer->start[step->k + 1] - transformer->start[step->k];
     size_t c = (size_t)config->width, mark = vt_arena_mark(arena);
     float *x = vt_arena_floats(arena, (size_t)streams * (size_t)n * c);
     VT_CHECK(vt_arena_check(arena, "a transformer step", err));
@@ -51,18 +55,35 @@ variant_status vt_transformer_run_step(vt_transformer *transformer, vt_arena *ar
         if (!step->schedule->runs[step->k][l]) continue;
         VT_CHECK(vt_kv_cache_append(step->cache, l, n, &view, err));
         int seen = view.rows + n;
-        vt_block_run run = {.kern = kern, .config = config, .block = &transformer->blocks[l], .groups = streams,
-                            .rows = n, .split = true,
-                            .mod = condition->blocks + (size_t)l * (size_t)streams * VT_MODULATIONS * c, .x = x,
-                            .k = view.k, .v = view.v, .kv_group_stride = view.group_stride, .cached = view.rows,
-                            .segments = 1, .q_end = &n, .k_end = &seen};
+        vt_block_run run = {.kern = kern,
+                            .config = config,
+                            .block = &transformer->blocks[l],
+                            .groups = streams,
+                            .rows = n,
+                            .split = true,
+                            .mod = condition->blocks +
+                                   (size_t)l * (size_t)streams * VT_MODULATIONS * c,
+                            .x = x,
+                            .k = view.k,
+                            .v = view.v,
+                            .kv_group_stride = view.group_stride,
+                            .cached = view.rows,
+                            .segments = 1,
+                            .q_end = &n,
+                            .k_end = &seen};
         VT_CHECK(vt_block_forward(&run, arena, err));
     }
 
     /* 3. head */
-    kern->norm_modulate(kern, &(vt_norm_modulate){.x = x, .scale = condition->head, .shift = condition->head + c,
-                                                  .mod_stride = 2 * c, .y = x, .groups = streams, .rows = n,
-                                                  .width = config->width, .eps = VT_NORM_EPS});
+    kern->norm_modulate(kern, &(vt_norm_modulate){.x = x,
+                                                  .scale = condition->head,
+                                                  .shift = condition->head + c,
+                                                  .mod_stride = 2 * c,
+                                                  .y = x,
+                                                  .groups = streams,
+                                                  .rows = n,
+                                                  .width = config->width,
+                                                  .eps = VT_NORM_EPS});
     vt_linear_forward(kern, &transformer->head, step->logits, x, streams, n);
 cleanup:
     vt_arena_rewind(arena, mark);

@@ -1,10 +1,11 @@
 /* train.c - one teacher-forced pass over all L tokens and its backward, under any schedule.
  *
- * A layer sees only the tokens of the scales that run it: they are gathered into a compact (B, La, C) buffer,
- * pass the block with one segment a scale, and are put back; the others pass by as identity. A subnet step is
- * therefore exact and cheaper. Activations lie in the arena in the order that pass_layout takes them; backward
- * finds them by taking the same buffers again from where forward began, so nothing has to be remembered in
- * host memory. Called by train/ and by the checks in tests/. */
+ * A layer sees only the tokens of the scales that run it: they are gathered into a compact (B, La,
+ * C) buffer, pass the block with one segment a scale, and are put back; the others pass by as
+ * identity. A subnet step is therefore exact and cheaper. Activations lie in the arena in the order
+ * that pass_layout takes them; backward finds them by taking the same buffers again from where
+ * forward began, so nothing has to be remembered in host memory. Called by train/ and by the checks
+ * in tests/. */
 #include "transformer/model.h"
 
 #include <limits.h>
@@ -16,14 +17,15 @@ typedef struct token_range {
 } token_range;
 
 typedef struct layer_tokens {
-    int rows;                           /* La */
-    int segments;                       /* scales that run the layer */
-    int end[VT_SCHEDULE_SCALES];        /* compact rows after each of them */
-    int ranges;                         /* contiguous stretches of them */
+    int rows;                    /* La */
+    int segments;                /* scales that run the layer */
+    int end[VT_SCHEDULE_SCALES]; /* compact rows after each of them */
+    int ranges;                  /* contiguous stretches of them */
     token_range range[VT_SCHEDULE_SCALES];
 } layer_tokens;
 
-static layer_tokens tokens_of_layer(const vt_transformer *t, const vt_schedule *schedule, int layer) {
+static layer_tokens tokens_of_layer(const vt_transformer *t, const vt_schedule *schedule,
+                                    int layer) {
     layer_tokens out = {0};
     for (int k = 0; k < t->config.scales; ++k) {
         int n = t->start[k + 1] - t->start[k];
@@ -31,22 +33,27 @@ static layer_tokens tokens_of_layer(const vt_transformer *t, const vt_schedule *
         out.rows += n;
         out.end[out.segments++] = out.rows;
         token_range *last = out.ranges > 0 ? &out.range[out.ranges - 1] : NULL;
-        if (last != NULL && last->at + last->count == t->start[k]) last->count += n;
-        else out.range[out.ranges++] = (token_range){t->start[k], n};
+        if (last != NULL && last->at + last->count == t->start[k])
+            last->count += n;
+        else
+            out.range[out.ranges++] = (token_range){t->start[k], n};
     }
     return out;
 }
 
 /* (B, La, C) compact <- or -> the layer's rows of (B, L, C) whole. */
-static void move_tokens(vt_transformer *t, const layer_tokens *tokens, int batch, float *compact, float *whole,
-                        bool gather) {
+static void move_tokens(vt_transformer *t, const layer_tokens *tokens, int batch, float *compact,
+                        float *whole, bool gather) {
     vt_kern *kern = t->kern;
-    size_t c = (size_t)t->config.width, from = (size_t)t->tokens * c, to = (size_t)tokens->rows * c, at = 0;
+    size_t c = (size_t)t->config.width, from = (size_t)t->tokens * c, to = (size_t)tokens->rows * c,
+           at = 0;
     for (int i = 0; i < tokens->ranges; ++i) {
         size_t width = (size_t)tokens->range[i].count * c;
         float *place = whole + (size_t)tokens->range[i].at * c;
-        if (gather) kern->copy_rows(kern, compact + at, to, place, from, batch, width);
-        else kern->copy_rows(kern, place, from, compact + at, to, batch, width);
+        if (gather)
+            kern->copy_rows(kern, compact + at, to, place, from, batch, width);
+        else
+            kern->copy_rows(kern, place, from, compact + at, to, batch, width);
         at += width;
     }
 }
@@ -63,13 +70,15 @@ typedef struct saved_pass {
     float *logits;      /* (B, L, V) */
 } saved_pass;
 
-static void pass_layout(saved_pass *out, vt_arena *arena, const vt_transformer *t, const vt_transformer_pass *pass) {
+static void pass_layout(saved_pass *out, vt_arena *arena, const vt_transformer *t,
+                        const vt_transformer_pass *pass) {
     const vt_transformer_config *config = &t->config;
     size_t b = (size_t)pass->batch, c = (size_t)config->width, n = b * (size_t)t->tokens;
     vt_condition_buffers *condition = &out->condition;
 
     out->labels = vt_arena_ints(arena, b);
-    *condition = (vt_condition_buffers){.streams = pass->batch, .layers = out->used, .labels = out->labels};
+    *condition =
+        (vt_condition_buffers){.streams = pass->batch, .layers = out->used, .labels = out->labels};
     condition->embedding = vt_arena_floats(arena, b * c);
     condition->silu = vt_arena_floats(arena, b * c);
     condition->blocks = vt_arena_floats(arena, (size_t)config->depth * b * VT_MODULATIONS * c);
@@ -85,38 +94,58 @@ static void pass_layout(saved_pass *out, vt_arena *arena, const vt_transformer *
     }
 }
 
-static vt_block_run layer_run(vt_transformer *t, const saved_pass *saved, const layer_tokens *tokens, int layer,
-                              int batch, float *x) {
+static vt_block_run layer_run(vt_transformer *t, const saved_pass *saved,
+                              const layer_tokens *tokens, int layer, int batch, float *x) {
     size_t c = (size_t)t->config.width;
     const vt_block_activations *kept = &saved->layers[layer];
-    return (vt_block_run){.kern = t->kern, .config = &t->config, .block = &t->blocks[layer], .groups = batch,
+    return (vt_block_run){.kern = t->kern,
+                          .config = &t->config,
+                          .block = &t->blocks[layer],
+                          .groups = batch,
                           .rows = tokens->rows,
-                          .mod = saved->condition.blocks + (size_t)layer * (size_t)batch * VT_MODULATIONS * c, .x = x,
-                          .k = kept->k, .v = kept->v, .kv_group_stride = (size_t)tokens->rows * c,
-                          .segments = tokens->segments, .q_end = tokens->end, .k_end = tokens->end, .kept = kept};
+                          .mod = saved->condition.blocks +
+                                 (size_t)layer * (size_t)batch * VT_MODULATIONS * c,
+                          .x = x,
+                          .k = kept->k,
+                          .v = kept->v,
+                          .kv_group_stride = (size_t)tokens->rows * c,
+                          .segments = tokens->segments,
+                          .q_end = tokens->end,
+                          .k_end = tokens->end,
+                          .kept = kept};
 }
 
 static vt_norm_modulate head_norm(const vt_transformer *t, const saved_pass *saved, int batch) {
     size_t c = (size_t)t->config.width;
-    return (vt_norm_modulate){.x = saved->x, .scale = saved->condition.head, .shift = saved->condition.head + c,
-                              .mod_stride = 2 * c, .mean = saved->mean, .rstd = saved->rstd, .groups = batch,
-                              .rows = t->tokens, .width = t->config.width, .eps = VT_NORM_EPS};
+    return (vt_norm_modulate){.x = saved->x,
+                              .scale = saved->condition.head,
+                              .shift = saved->condition.head + c,
+                              .mod_stride = 2 * c,
+                              .mean = saved->mean,
+                              .rstd = saved->rstd,
+                              .groups = batch,
+                              .rows = t->tokens,
+                              .width = t->config.width,
+                              .eps = VT_NORM_EPS};
 }
 
 /* ---- forward ---- */
 
-static variant_status pass_check(const vt_transformer *t, const vt_transformer_pass *pass, variant_error *err) {
+static variant_status pass_check(const vt_transformer *t, const vt_transformer_pass *pass,
+                                 variant_error *err) {
     if (pass->batch < 1 || pass->batch > INT_MAX / t->tokens)
-        return vt_fail(err, VARIANT_E_ARGUMENT, "a training batch of %d: expected 1 to %d", pass->batch,
-                       INT_MAX / t->tokens);
+        return vt_fail(err, VARIANT_E_ARGUMENT, "a training batch of %d: expected 1 to %d",
+                       pass->batch, INT_MAX / t->tokens);
     VT_TRY(vt_schedule_check(t, pass->schedule, err));
     VT_TRY(vt_labels_check(t, pass->labels, pass->batch, err));
-    if (t->table == NULL) return vt_fail(err, VARIANT_E_ARGUMENT, "the transformer is not prepared");
+    if (t->table == NULL)
+        return vt_fail(err, VARIANT_E_ARGUMENT, "the transformer is not prepared");
     return VARIANT_OK;
 }
 
 /* x (B, L, C); words: scratch (B, L - 1, C) */
-static void embed_tokens(vt_transformer *t, const saved_pass *saved, const vt_transformer_pass *pass, float *words) {
+static void embed_tokens(vt_transformer *t, const saved_pass *saved,
+                         const vt_transformer_pass *pass, float *words) {
     vt_kern *kern = t->kern;
     int rest = t->tokens - 1, width = t->config.width;
     size_t c = (size_t)width, all = (size_t)t->tokens * c;
@@ -124,20 +153,23 @@ static void embed_tokens(vt_transformer *t, const saved_pass *saved, const vt_tr
     kern->add_copy_rows(kern, saved->x, all, t->pos_start->value, 0, pass->batch, c);
     if (rest > 0) {
         vt_linear_forward(kern, &t->word_embed, words, pass->inputs, 1, pass->batch * rest);
-        kern->copy_rows(kern, saved->x + c, all, words, (size_t)rest * c, pass->batch, (size_t)rest * c);
+        kern->copy_rows(kern, saved->x + c, all, words, (size_t)rest * c, pass->batch,
+                        (size_t)rest * c);
     }
     kern->add_rows(kern, saved->x, t->table, pass->batch, t->tokens, width);
 }
 
-static variant_status run_layer(vt_transformer *t, const saved_pass *saved, const vt_transformer_pass *pass, int layer,
-                                vt_arena *arena, variant_error *err) {
+static variant_status run_layer(vt_transformer *t, const saved_pass *saved,
+                                const vt_transformer_pass *pass, int layer, vt_arena *arena,
+                                variant_error *err) {
     layer_tokens tokens = tokens_of_layer(t, pass->schedule, layer);
     size_t mark = vt_arena_mark(arena);
     variant_status status = VARIANT_OK;
     bool whole = tokens.rows == t->tokens;
     float *x = saved->x;
     if (!whole) {
-        x = vt_arena_floats(arena, (size_t)pass->batch * (size_t)tokens.rows * (size_t)t->config.width);
+        x = vt_arena_floats(arena,
+                            (size_t)pass->batch * (size_t)tokens.rows * (size_t)t->config.width);
         VT_CHECK(vt_arena_check(arena, "a training pass", err));
         move_tokens(t, &tokens, pass->batch, x, saved->x, true);
     }
@@ -149,8 +181,8 @@ cleanup:
     return status;
 }
 
-variant_status vt_transformer_forward(vt_transformer *transformer, vt_arena *arena, vt_transformer_pass *pass,
-                                      variant_error *err) {
+variant_status vt_transformer_forward(vt_transformer *transformer, vt_arena *arena,
+                                      vt_transformer_pass *pass, variant_error *err) {
     variant_status status = VARIANT_OK;
     vt_kern *kern = transformer->kern;
     saved_pass saved = {0};
@@ -208,9 +240,10 @@ static void grad_take(pass_grad *g, vt_arena *arena, const vt_transformer *t, in
     g->dtable = vt_arena_floats(arena, tokens * c);
 }
 
-/* 4. head: dlogits -> dx. The head's normed input is recomputed into `normed`, scratch of the size of dx. */
-static void head_backward(vt_transformer *t, const saved_pass *saved, const vt_transformer_pass *pass, pass_grad *g,
-                          float *normed) {
+/* 4. head: dlogits -> dx. The head's normed input is recomputed into `normed`, scratch of the size
+ * of dx. */
+static void head_backward(vt_transformer *t, const saved_pass *saved,
+                          const vt_transformer_pass *pass, pass_grad *g, float *normed) {
     vt_kern *kern = t->kern;
     size_t c = (size_t)t->config.width, n = (size_t)pass->batch * (size_t)t->tokens;
     vt_norm_modulate norm = head_norm(t, saved, pass->batch), again = norm;
@@ -220,17 +253,22 @@ static void head_backward(vt_transformer *t, const saved_pass *saved, const vt_t
     vt_linear_backward(kern, &t->head, pass->logits, normed, g->scratch, (int)n, false);
     kern->fill(kern, g->dx, 0, n * c);
     kern->fill(kern, g->dhead, 0, (size_t)pass->batch * 2 * c);
-    kern->norm_modulate_dx(kern, &(vt_norm_modulate_grad){.forward = norm, .dy = g->scratch, .dx = g->dx,
-                                                          .dscale = g->dhead, .dshift = g->dhead + c});
+    kern->norm_modulate_dx(kern, &(vt_norm_modulate_grad){.forward = norm,
+                                                          .dy = g->scratch,
+                                                          .dx = g->dx,
+                                                          .dscale = g->dhead,
+                                                          .dshift = g->dhead + c});
 }
 
 /* 3. one layer: dx of its tokens; those it never saw pass by. */
-static variant_status layer_backward(vt_transformer *t, const saved_pass *saved, const vt_transformer_pass *pass,
-                                     pass_grad *g, int layer, vt_arena *arena, variant_error *err) {
+static variant_status layer_backward(vt_transformer *t, const saved_pass *saved,
+                                     const vt_transformer_pass *pass, pass_grad *g, int layer,
+                                     vt_arena *arena, variant_error *err) {
     layer_tokens tokens = tokens_of_layer(t, pass->schedule, layer);
     bool whole = tokens.rows == t->tokens;
     float *dx = whole ? g->dx : g->scratch; /* (B, La, C) */
-    float *dmod = g->dblocks + (size_t)layer * (size_t)pass->batch * VT_MODULATIONS * (size_t)t->config.width;
+    float *dmod =
+        g->dblocks + (size_t)layer * (size_t)pass->batch * VT_MODULATIONS * (size_t)t->config.width;
     if (!whole) move_tokens(t, &tokens, pass->batch, dx, g->dx, true);
     vt_block_run run = layer_run(t, saved, &tokens, layer, pass->batch, NULL);
     VT_TRY(vt_block_backward(&run, dx, dmod, arena, err));
@@ -247,18 +285,22 @@ static void embed_backward(vt_transformer *t, const vt_transformer_pass *pass, p
     kern->add_rows_dx(kern, g->dtable, g->dx, pass->batch, t->tokens, width);
     kern->axpby(kern, t->pos_1lc->grad, 1, g->dtable, 1, all);
     for (int k = 0; k < t->config.scales; ++k)
-        kern->add_rows_dx(kern, t->lvl_embed->grad + (size_t)k * c, g->dtable + (size_t)t->start[k] * c,
-                          t->start[k + 1] - t->start[k], 1, width);
+        kern->add_rows_dx(kern, t->lvl_embed->grad + (size_t)k * c,
+                          g->dtable + (size_t)t->start[k] * c, t->start[k + 1] - t->start[k], 1,
+                          width);
     if (rest > 0) {
-        kern->copy_rows(kern, g->scratch, (size_t)rest * c, g->dx + c, all, pass->batch, (size_t)rest * c);
-        vt_linear_backward(kern, &t->word_embed, g->scratch, pass->inputs, NULL, pass->batch * rest, false);
+        kern->copy_rows(kern, g->scratch, (size_t)rest * c, g->dx + c, all, pass->batch,
+                        (size_t)rest * c);
+        vt_linear_backward(kern, &t->word_embed, g->scratch, pass->inputs, NULL, pass->batch * rest,
+                           false);
     }
     kern->copy_rows(kern, g->dembedding, c, g->dx, all, pass->batch, c);
     kern->add_rows_dx(kern, t->pos_start->grad, g->dembedding, pass->batch, 1, width);
 }
 
-variant_status vt_transformer_backward(vt_transformer *transformer, vt_arena *arena, vt_transformer_pass *pass,
-                                       const vt_transformer_loss *loss, bool with_gradient, variant_error *err) {
+variant_status vt_transformer_backward(vt_transformer *transformer, vt_arena *arena,
+                                       vt_transformer_pass *pass, const vt_transformer_loss *loss,
+                                       bool with_gradient, variant_error *err) {
     variant_status status = VARIANT_OK;
     vt_kern *kern = transformer->kern;
     saved_pass saved = {0};
@@ -270,10 +312,15 @@ variant_status vt_transformer_backward(vt_transformer *transformer, vt_arena *ar
     if (with_gradient && transformer->params.train == NULL)
         return vt_fail(err, VARIANT_E_ARGUMENT, "the transformer has no memory for gradients");
     int n = pass->batch * transformer->tokens;
-    kern->cross_entropy(kern, &(vt_cross_entropy){.logits = pass->logits, .targets = loss->targets,
-                                                  .dlogits = with_gradient ? pass->logits : NULL, .loss = loss->loss,
-                                                  .hit = loss->hit, .rows = n, .vocab = transformer->config.codes,
-                                                  .smoothing = loss->smoothing, .weight = 1 / (float)n});
+    kern->cross_entropy(kern, &(vt_cross_entropy){.logits = pass->logits,
+                                                  .targets = loss->targets,
+                                                  .dlogits = with_gradient ? pass->logits : NULL,
+                                                  .loss = loss->loss,
+                                                  .hit = loss->hit,
+                                                  .rows = n,
+                                                  .vocab = transformer->config.codes,
+                                                  .smoothing = loss->smoothing,
+                                                  .weight = 1 / (float)n});
     if (!with_gradient) return VARIANT_OK;
 
     vt_arena_init(&again, pass->saved, SIZE_MAX);
@@ -293,9 +340,12 @@ variant_status vt_transformer_backward(vt_transformer *transformer, vt_arena *ar
         if (saved.used[l]) VT_CHECK(layer_backward(transformer, &saved, pass, &g, l, arena, err));
     embed_backward(transformer, pass, &g);
     /* 1. class */
-    vt_condition_backward(transformer, &(vt_condition_grad){.forward = saved.condition, .dblocks = g.dblocks,
-                                                            .dhead = g.dhead, .dembedding = g.dembedding,
-                                                            .dsilu = g.dsilu, .dshared = g.dshared});
+    vt_condition_backward(transformer, &(vt_condition_grad){.forward = saved.condition,
+                                                            .dblocks = g.dblocks,
+                                                            .dhead = g.dhead,
+                                                            .dembedding = g.dembedding,
+                                                            .dsilu = g.dsilu,
+                                                            .dshared = g.dshared});
 cleanup:
     vt_arena_rewind(arena, mark);
     return status;

@@ -20,13 +20,15 @@ static bool add_block(vt_transformer *t, int index) {
     bool ok = true;
 
     if (config->shared_adaln)
-        ok &= (b->ada_gss = vt_params_add(params, VT_PARAM_NO_DECAY, 4, gss, "blocks.%d.ada_gss", index)) != NULL;
+        ok &= (b->ada_gss = vt_params_add(params, VT_PARAM_NO_DECAY, 4, gss, "blocks.%d.ada_gss",
+                                          index)) != NULL;
     if (config->l2_norm)
-        ok &= (b->scale_mul = vt_params_add(params, VT_PARAM_NO_DECAY, 4, heads, "blocks.%d.attn.scale_mul_1H11",
-                                            index)) != NULL;
+        ok &= (b->scale_mul = vt_params_add(params, VT_PARAM_NO_DECAY, 4, heads,
+                                            "blocks.%d.attn.scale_mul_1H11", index)) != NULL;
     ok &= (b->q_bias = vt_params_add(params, 0, 1, width, "blocks.%d.attn.q_bias", index)) != NULL;
     ok &= (b->v_bias = vt_params_add(params, 0, 1, width, "blocks.%d.attn.v_bias", index)) != NULL;
-    ok &= vt_params_add(params, VT_PARAM_BUFFER, 1, width, "blocks.%d.attn.zero_k_bias", index) != NULL;
+    ok &= vt_params_add(params, VT_PARAM_BUFFER, 1, width, "blocks.%d.attn.zero_k_bias", index) !=
+          NULL;
     snprintf(name, sizeof name, "blocks.%d.attn.mat_qkv", index);
     ok &= vt_linear_add(&b->qkv, params, name, 3 * c, c, false);
     snprintf(name, sizeof name, "blocks.%d.attn.proj", index);
@@ -36,7 +38,8 @@ static bool add_block(vt_transformer *t, int index) {
     snprintf(name, sizeof name, "blocks.%d.ffn.fc2", index);
     ok &= vt_linear_add(&b->fc2, params, name, c, config->hidden, true);
     snprintf(name, sizeof name, "blocks.%d.ada_lin.1", index);
-    if (!config->shared_adaln) ok &= vt_linear_add(&b->ada, params, name, VT_MODULATIONS * c, c, true);
+    if (!config->shared_adaln)
+        ok &= vt_linear_add(&b->ada, params, name, VT_MODULATIONS * c, c, true);
     return ok;
 }
 
@@ -44,7 +47,8 @@ static bool add_parameters(vt_transformer *t) {
     const vt_transformer_config *config = &t->config;
     vt_params *params = &t->params;
     int c = config->width, tokens = t->tokens;
-    int64_t start[3] = {1, 1, c}, position[3] = {1, tokens, c}, level[2] = {1, tokens}, mask[4] = {1, 1, tokens, tokens};
+    int64_t start[3] = {1, 1, c}, position[3] = {1, tokens, c}, level[2] = {1, tokens},
+            mask[4] = {1, 1, tokens, tokens};
     int64_t classes[2] = {config->classes + 1, c}, levels[2] = {config->scales, c};
     bool ok = true;
 
@@ -54,17 +58,19 @@ static bool add_parameters(vt_transformer *t) {
     ok &= vt_params_add(params, VT_PARAM_BUFFER, 4, mask, "attn_bias_for_masking") != NULL;
     ok &= vt_linear_add(&t->word_embed, params, "word_embed", c, config->latent_dim, true);
     ok &= (t->class_emb = vt_params_add(params, 0, 2, classes, "class_emb.weight")) != NULL;
-    ok &= (t->lvl_embed = vt_params_add(params, VT_PARAM_NO_DECAY, 2, levels, "lvl_embed.weight")) != NULL;
+    ok &= (t->lvl_embed =
+               vt_params_add(params, VT_PARAM_NO_DECAY, 2, levels, "lvl_embed.weight")) != NULL;
     if (config->shared_adaln)
-        ok &= vt_linear_add(&t->shared_ada, params, "shared_ada_lin.1", VT_MODULATIONS * c, c, true);
+        ok &=
+            vt_linear_add(&t->shared_ada, params, "shared_ada_lin.1", VT_MODULATIONS * c, c, true);
     for (int l = 0; l < config->depth; ++l) ok &= add_block(t, l);
     ok &= vt_linear_add(&t->head_ada, params, "head_nm.ada_lin.1", 2 * c, c, true);
     ok &= vt_linear_add(&t->head, params, "head", config->codes, c, true);
     return ok;
 }
 
-variant_status vt_transformer_open(vt_transformer **out, vt_kern *kern, const vt_transformer_config *config,
-                                   variant_error *err) {
+variant_status vt_transformer_open(vt_transformer **out, vt_kern *kern,
+                                   const vt_transformer_config *config, variant_error *err) {
     variant_status status = VARIANT_OK;
     vt_transformer *t = NULL;
 
@@ -75,11 +81,13 @@ variant_status vt_transformer_open(vt_transformer **out, vt_kern *kern, const vt
     t->kern = kern;
     t->config = *config;
     t->tokens = vt_transformer_tokens(config);
-    for (int k = 0; k < config->scales; ++k) t->start[k + 1] = t->start[k] + config->sides[k] * config->sides[k];
+    for (int k = 0; k < config->scales; ++k)
+        t->start[k + 1] = t->start[k] + config->sides[k] * config->sides[k];
     vt_params_init(&t->params, kern);
     t->blocks = calloc((size_t)config->depth, sizeof *t->blocks);
     if (t->blocks == NULL || !add_parameters(t)) {
-        status = vt_fail(err, VARIANT_E_MEMORY, "no memory for the names of a transformer's parameters");
+        status =
+            vt_fail(err, VARIANT_E_MEMORY, "no memory for the names of a transformer's parameters");
         goto cleanup;
     }
     *out = t;
@@ -103,12 +111,14 @@ const vt_transformer_config *vt_transformer_configuration(const vt_transformer *
     return &transformer->config;
 }
 
-vt_params *vt_transformer_params(vt_transformer *transformer) { return &transformer->params; }
+vt_params *vt_transformer_params(vt_transformer *transformer) {
+    return &transformer->params;
+}
 
 /* ---- initialisation ---- */
 
-/* Standard normal truncated at two sigma: what lies outside is drawn again, with counters of its own. `spare` holds
- * n floats. */
+/* Standard normal truncated at two sigma: what lies outside is drawn again, with counters of its
+ * own. `spare` holds n floats. */
 static void fill_truncated(float *out, float *spare, size_t n, uint64_t seed, uint32_t tensor) {
     vt_normal_fill(out, n, seed, tensor);
     for (uint32_t attempt = 1; attempt < 64; ++attempt) {
@@ -132,8 +142,8 @@ static void scale_floats(float *x, size_t n, float by) {
 }
 
 /* The numbers VAR starts a parameter with, on the host. */
-static void initial_values(const vt_transformer_config *config, const vt_param *param, uint64_t seed, uint32_t tensor,
-                           float *out, float *spare) {
+static void initial_values(const vt_transformer_config *config, const vt_param *param,
+                           uint64_t seed, uint32_t tensor, float *out, float *spare) {
     const float ada = 0.5f, ada_gamma = 1e-5f, head = 0.02f;
     size_t c = (size_t)config->width;
     const char *name = param->name;
@@ -167,7 +177,8 @@ static void initial_values(const vt_transformer_config *config, const vt_param *
     }
 }
 
-variant_status vt_transformer_initialise(vt_transformer *transformer, uint64_t seed, variant_error *err) {
+variant_status vt_transformer_initialise(vt_transformer *transformer, uint64_t seed,
+                                         variant_error *err) {
     variant_status status = VARIANT_OK;
     vt_params *params = &transformer->params;
     float *values = NULL, *spare = NULL;

@@ -1,0 +1,86 @@
+#!/usr/bin/env bash
+# `variant generate` end to end on a synthetic model: files, patterns, sheets, scales, tokens, settings in the PNG, warnings,
+# and one clear line with no file left behind for everything that cannot be done.
+#   tests/cli_generate.sh BUILD_FOLDER
+set -uo pipefail
+variant=$(cd "$1" && pwd)/variant
+out=$(mktemp -d)
+trap 'rm -rf "$out"' EXIT
+cd "$out" || exit 1
+passed=0 failed=0
+ok() { passed=$((passed + 1)); }
+bad() { failed=$((failed + 1)); echo "FAIL: $*"; sed 's/^/    /' err.txt; }
+
+# expect STATUS WORDS -- ARGUMENTS: exit status, and words on stderr in one line unless the status is 0
+expect() {
+    local want=$1 words=$2
+    shift 3
+    "$variant" generate "$@" >out.txt 2>err.txt
+    local got=$?
+    if [ $got -ne "$want" ]; then bad "exit $got, not $want: generate $*"; return; fi
+    if [ "$want" -eq 1 ] && [ "$(wc -l <err.txt)" -ne 1 ]; then bad "not one line: generate $*"; return; fi
+    if [ -n "$words" ] && ! grep -qF -- "$words" err.txt; then bad "no \"$words\": generate $*"; return; fi
+    ok
+}
+exists() { for file in "$@"; do if [ -s "$file" ]; then ok; else bad "$file is missing"; fi; done; }
+absent() { for file in "$@"; do if [ ! -e "$file" ]; then ok; else bad "$file was left behind"; fi; done; }
+
+cat >tiny.json <<'JSON'
+{"seed": "G", "depth": 5, "width": 64, "heads": 2, "V": 32, "Cvae": 8, "classes": 3, "patch_nums": [1, 2, 3],
+ "attn_l2_norm": true, "shared_aln": false, "ch": 32, "ch_mult": [1, 1], "nres": 1}
+JSON
+"$variant" synth tiny.json -o tiny.safetensors >/dev/null 2>err.txt || bad synth
+m="-m tiny.safetensors"
+
+# shellcheck disable=SC2086
+{
+    expect 0 "" -- --help
+    expect 0 "" -- $m -o one.png
+    exists one.png
+    expect 0 "" -- $m -n 3 -o many_%02d.png
+    exists many_00.png many_01.png many_02.png
+    expect 0 "" -- $m -n 2 -o plain.png
+    exists plain_00.png plain_01.png
+    expect 0 "" -- $m -n 6 --class all --grid -o sheet.png --tokens-out tokens.safetensors --save-scales scales
+    exists sheet.png tokens.safetensors scales/00_scale_01.png scales/05_scale_03.png
+    expect 0 "" -- $m -n 2 --compare 5,3,1 --bridge 1 -o compare.png
+    exists compare.png
+    expect 0 "no supernet training" -- $m --depth 2 --bridge 1 -o shallow.png
+    expect 0 "" -- $m --smooth --retain-kv --json -o smooth.png
+    grep -q '"kv_peak_bytes"' out.txt && ok || bad "--json says no kv_peak_bytes"
+    grep -q '"seed":"0"' one.png && grep -q '"depths":"5,5,5"' one.png && ok || bad "settings are not in the PNG"
+    # the same picture again, by what its PNG says; another one by another seed
+    expect 0 "" -- $m -s 0 -o again.png
+    cmp -s one.png again.png && ok || bad "same seed, other bytes"
+    expect 0 "" -- $m -s 1 -o other.png
+    cmp -s one.png other.png && bad "other seed, same bytes" || ok
+
+    expect 2 "which model" -- -o x.png
+    expect 2 "unknown option" -- $m --deph 3
+    expect 2 "not a valid value" -- $m --top-p 1.5
+    expect 2 "not a valid value" -- $m -n 0
+    expect 2 "needs a value" -- $m --seed
+    expect 2 "unexpected argument" -- $m cat
+    expect 1 "no class \"cat\"" -- $m --class cat -o x.png
+    expect 1 "expected 0 to 2" -- $m --class 3 -o x.png
+    expect 1 "" -- $m --depth 6 -o x.png
+    expect 1 "" -- $m --depth 2 --bridge 4 -o x.png
+    expect 1 "" -- $m --depths 5,5 -o x.png
+    expect 1 "" -- $m --layers 0,5 -o x.png
+    expect 1 "nowhere" -- -m nowhere -o x.png
+    expect 1 "no folder" -- $m -o no/such/x.png
+    expect 1 "is a folder" -- $m -o scales
+    expect 1 "one number" -- $m -o x_%d_%d.png
+    expect 1 "one number" -- $m -o x_%s.png
+    expect 1 "/dev/full" -- $m --tokens-out /dev/full/x -o x.png
+    head -c 1000 tiny.safetensors >cut.safetensors
+    expect 1 "cut.safetensors" -- -m cut.safetensors -o x.png
+    absent x.png
+    # a disk that fills up while the picture is written
+    (ulimit -f 0; "$variant" generate $m -o full.png >out.txt 2>err.txt) && bad "wrote beyond the limit" || ok
+    absent full.png
+    [ "$(find . -name '*.tmp*' -o -name '.*.png*' | wc -l)" -eq 0 ] && ok || bad "temporary files were left behind"
+}
+
+echo "$passed passed, $failed failed"
+[ $failed -eq 0 ]
