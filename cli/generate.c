@@ -25,7 +25,8 @@ static const char help[] =
     "  -n, --count N          pictures (default 1)\n"
     "  -o, --output PATH      default out.png; out_%02d.png for several\n"
     "      --grid             one contact sheet instead of several files\n"
-    "      --columns N        of the sheet (default: the number of classes with --class all, else 8)\n"
+    "      --columns N        of the sheet (default: the number of classes with --class all, else "
+    "8)\n"
     "      --zoom N           enlarge on the sheet, whole number (default 1)\n"
     "      --save-scales DIR  also the picture after each scale\n"
     "      --tokens-out FILE  also the token maps, as safetensors\n"
@@ -44,7 +45,8 @@ static const char help[] =
     "      --depths LIST      layers of every scale, such as 16,16,8,8\n"
     "      --layers WHICH     equidistant (default), rounded, prefix, a list 0,3,7,\n"
     "                         or one list a scale: \"0-7;0-7;0,3,7\"\n"
-    "      --compare D,D,..   one contact sheet, a row for each of these depths of the late scales, from\n"
+    "      --compare D,D,..   one contact sheet, a row for each of these depths of the late "
+    "scales, from\n"
     "                         the same seeds\n"
     "      --retain-kv        keep all keys and values to the end (default: released)\n"
     "\n"
@@ -58,29 +60,67 @@ static const char help[] =
     "examples\n"
     "  variant generate -m models/fashion --class Sneaker -o sneaker.png\n"
     "  variant generate -m models/fashion --class all -n 30 --grid --depth 4 -o sheet.png\n"
-    "  variant generate -m var_d16.pth --tokenizer vae_ch160v4096z32.pth --class \"golden retriever\"\n";
+    "  variant generate -m var_d16.pth --tokenizer vae_ch160v4096z32.pth --class \"golden "
+    "retriever\"\n";
 
-enum { OPT_TOKENIZER = 256, OPT_SIDES, OPT_HEADS, OPT_CLASS, OPT_GRID, OPT_COLUMNS, OPT_ZOOM, OPT_SAVE_SCALES, OPT_TOKENS,
-       OPT_CFG, OPT_TOP_K, OPT_TOP_P, OPT_GREEDY, OPT_SMOOTH, OPT_DEPTH, OPT_BRIDGE, OPT_DEPTHS, OPT_LAYERS, OPT_COMPARE, OPT_RETAIN,
-       OPT_BATCH, OPT_BACKEND, OPT_JSON };
+enum {
+    OPT_TOKENIZER = 256,
+    OPT_SIDES,
+    OPT_HEADS,
+    OPT_CLASS,
+    OPT_GRID,
+    OPT_COLUMNS,
+    OPT_ZOOM,
+    OPT_SAVE_SCALES,
+    OPT_TOKENS,
+    OPT_CFG,
+    OPT_TOP_K,
+    OPT_TOP_P,
+    OPT_GREEDY,
+    OPT_SMOOTH,
+    OPT_DEPTH,
+    OPT_BRIDGE,
+    OPT_DEPTHS,
+    OPT_LAYERS,
+    OPT_COMPARE,
+    OPT_RETAIN,
+    OPT_BATCH,
+    OPT_BACKEND,
+    OPT_JSON
+};
 
 static const struct option long_options[] = {
-    {"model", required_argument, NULL, 'm'},          {"tokenizer", required_argument, NULL, OPT_TOKENIZER},
-    {"sides", required_argument, NULL, OPT_SIDES},    {"heads", required_argument, NULL, OPT_HEADS},
-    {"class", required_argument, NULL, OPT_CLASS},    {"count", required_argument, NULL, 'n'},
-    {"output", required_argument, NULL, 'o'},         {"grid", no_argument, NULL, OPT_GRID},
-    {"columns", required_argument, NULL, OPT_COLUMNS}, {"zoom", required_argument, NULL, OPT_ZOOM},
-    {"save-scales", required_argument, NULL, OPT_SAVE_SCALES}, {"tokens-out", required_argument, NULL, OPT_TOKENS},
-    {"seed", required_argument, NULL, 's'},           {"cfg-scale", required_argument, NULL, OPT_CFG},
-    {"top-k", required_argument, NULL, OPT_TOP_K},    {"top-p", required_argument, NULL, OPT_TOP_P},
-    {"greedy", no_argument, NULL, OPT_GREEDY},        {"smooth", no_argument, NULL, OPT_SMOOTH},
-    {"depth", required_argument, NULL, OPT_DEPTH},    {"bridge", required_argument, NULL, OPT_BRIDGE},
-    {"depths", required_argument, NULL, OPT_DEPTHS},  {"layers", required_argument, NULL, OPT_LAYERS},
+    {"model", required_argument, NULL, 'm'},
+    {"tokenizer", required_argument, NULL, OPT_TOKENIZER},
+    {"sides", required_argument, NULL, OPT_SIDES},
+    {"heads", required_argument, NULL, OPT_HEADS},
+    {"class", required_argument, NULL, OPT_CLASS},
+    {"count", required_argument, NULL, 'n'},
+    {"output", required_argument, NULL, 'o'},
+    {"grid", no_argument, NULL, OPT_GRID},
+    {"columns", required_argument, NULL, OPT_COLUMNS},
+    {"zoom", required_argument, NULL, OPT_ZOOM},
+    {"save-scales", required_argument, NULL, OPT_SAVE_SCALES},
+    {"tokens-out", required_argument, NULL, OPT_TOKENS},
+    {"seed", required_argument, NULL, 's'},
+    {"cfg-scale", required_argument, NULL, OPT_CFG},
+    {"top-k", required_argument, NULL, OPT_TOP_K},
+    {"top-p", required_argument, NULL, OPT_TOP_P},
+    {"greedy", no_argument, NULL, OPT_GREEDY},
+    {"smooth", no_argument, NULL, OPT_SMOOTH},
+    {"depth", required_argument, NULL, OPT_DEPTH},
+    {"bridge", required_argument, NULL, OPT_BRIDGE},
+    {"depths", required_argument, NULL, OPT_DEPTHS},
+    {"layers", required_argument, NULL, OPT_LAYERS},
     {"compare", required_argument, NULL, OPT_COMPARE},
-    {"retain-kv", no_argument, NULL, OPT_RETAIN},     {"batch", required_argument, NULL, OPT_BATCH},
-    {"threads", required_argument, NULL, 't'},        {"backend", required_argument, NULL, OPT_BACKEND},
-    {"json", no_argument, NULL, OPT_JSON},            {"verbose", no_argument, NULL, 'v'},
-    {"help", no_argument, NULL, 'h'},                 {NULL, 0, NULL, 0},
+    {"retain-kv", no_argument, NULL, OPT_RETAIN},
+    {"batch", required_argument, NULL, OPT_BATCH},
+    {"threads", required_argument, NULL, 't'},
+    {"backend", required_argument, NULL, OPT_BACKEND},
+    {"json", no_argument, NULL, OPT_JSON},
+    {"verbose", no_argument, NULL, 'v'},
+    {"help", no_argument, NULL, 'h'},
+    {NULL, 0, NULL, 0},
 };
 
 typedef struct settings {
@@ -112,41 +152,84 @@ static bool read_compare(settings *s, const char *text) {
 static bool read_option(settings *s, int option, const char *text) {
     double number;
     switch (option) {
-    case 'm': s->engine.model = text; return true;
-    case OPT_TOKENIZER: s->engine.tokenizer = text; return true;
-    case OPT_SIDES: s->engine.sides = text; return true;
-    case OPT_HEADS: return cli_int(text, 1, 1024, &s->engine.heads);
-    case OPT_CLASS: s->request.class_name = text; return true;
-    case 'n': return cli_int(text, 1, 1000000, &s->request.count);
-    case 'o': s->output = text; return true;
-    case OPT_GRID: s->grid = true; return true;
-    case OPT_COLUMNS: return cli_int(text, 1, 1000, &s->columns);
-    case OPT_ZOOM: return cli_int(text, 1, 64, &s->zoom);
-    case OPT_SAVE_SCALES: s->save_scales = text; return true;
-    case OPT_TOKENS: s->tokens_out = text; return true;
-    case 's': return cli_u64(text, &s->request.seed);
+    case 'm':
+        s->engine.model = text;
+        return true;
+    case OPT_TOKENIZER:
+        s->engine.tokenizer = text;
+        return true;
+    case OPT_SIDES:
+        s->engine.sides = text;
+        return true;
+    case OPT_HEADS:
+        return cli_int(text, 1, 1024, &s->engine.heads);
+    case OPT_CLASS:
+        s->request.class_name = text;
+        return true;
+    case 'n':
+        return cli_int(text, 1, 1000000, &s->request.count);
+    case 'o':
+        s->output = text;
+        return true;
+    case OPT_GRID:
+        s->grid = true;
+        return true;
+    case OPT_COLUMNS:
+        return cli_int(text, 1, 1000, &s->columns);
+    case OPT_ZOOM:
+        return cli_int(text, 1, 64, &s->zoom);
+    case OPT_SAVE_SCALES:
+        s->save_scales = text;
+        return true;
+    case OPT_TOKENS:
+        s->tokens_out = text;
+        return true;
+    case 's':
+        return cli_u64(text, &s->request.seed);
     case OPT_CFG:
         if (!cli_double(text, 0, 100, &number)) return false;
         s->request.cfg_scale = (float)number;
         return true;
-    case OPT_TOP_K: return cli_int(text, 0, 1 << 24, &s->request.top_k);
+    case OPT_TOP_K:
+        return cli_int(text, 0, 1 << 24, &s->request.top_k);
     case OPT_TOP_P:
         if (!cli_double(text, 0, 1, &number)) return false;
         s->request.top_p = (float)number;
         return true;
-    case OPT_GREEDY: s->request.greedy = true; return true;
-    case OPT_SMOOTH: s->request.smooth = true; return true;
-    case OPT_DEPTH: return cli_int(text, 1, 1000, &s->request.depth);
-    case OPT_BRIDGE: return cli_int(text, 0, 1000, &s->request.bridge);
-    case OPT_DEPTHS: s->request.depths = text; return true;
-    case OPT_LAYERS: s->request.layers = text; return true;
-    case OPT_COMPARE: return read_compare(s, text);
-    case OPT_RETAIN: s->request.retain_kv = true; return true;
-    case OPT_BATCH: return cli_int(text, 1, 4096, &s->request.batch);
-    case 't': return cli_int(text, 1, 1024, &s->engine.threads);
-    case OPT_BACKEND: s->engine.backend = text; return true;
-    case OPT_JSON: s->json = true; return true;
-    case 'v': s->verbose = true; return true;
+    case OPT_GREEDY:
+        s->request.greedy = true;
+        return true;
+    case OPT_SMOOTH:
+        s->request.smooth = true;
+        return true;
+    case OPT_DEPTH:
+        return cli_int(text, 1, 1000, &s->request.depth);
+    case OPT_BRIDGE:
+        return cli_int(text, 0, 1000, &s->request.bridge);
+    case OPT_DEPTHS:
+        s->request.depths = text;
+        return true;
+    case OPT_LAYERS:
+        s->request.layers = text;
+        return true;
+    case OPT_COMPARE:
+        return read_compare(s, text);
+    case OPT_RETAIN:
+        s->request.retain_kv = true;
+        return true;
+    case OPT_BATCH:
+        return cli_int(text, 1, 4096, &s->request.batch);
+    case 't':
+        return cli_int(text, 1, 1024, &s->engine.threads);
+    case OPT_BACKEND:
+        s->engine.backend = text;
+        return true;
+    case OPT_JSON:
+        s->json = true;
+        return true;
+    case 'v':
+        s->verbose = true;
+        return true;
     }
     return true;
 }
@@ -163,7 +246,8 @@ static int read_options(settings *s, int argc, char **argv) {
     variant_engine_options_init(&s->engine);
     variant_request_init(&s->request);
     opterr = 0;
-    for (int option; (option = getopt_long(argc, argv, ":m:n:o:s:t:vh", long_options, NULL)) != -1;) {
+    for (int option;
+         (option = getopt_long(argc, argv, ":m:n:o:s:t:vh", long_options, NULL)) != -1;) {
         if (option == 'h') {
             fputs(help, stdout);
             return 0;
@@ -175,14 +259,17 @@ static int read_options(settings *s, int argc, char **argv) {
     }
     if (optind < argc) return cli_usage("generate", "unexpected argument %s", argv[optind]);
     if (!s->engine.model) return cli_usage("generate", "which model? give -m FILE or -m FOLDER");
-    if (s->compare_count && (s->request.depth || s->request.depths || s->save_scales || s->tokens_out))
-        return cli_usage("generate", "--compare goes without --depth, --depths, --save-scales and --tokens-out");
+    if (s->compare_count &&
+        (s->request.depth || s->request.depths || s->save_scales || s->tokens_out))
+        return cli_usage(
+            "generate", "--compare goes without --depth, --depths, --save-scales and --tokens-out");
     return -1;
 }
 
 /* ---- where pictures go ---- */
 
-/* Is the one conversion of the pattern %d, %2d or %02d? No conversion: 0; one such: 1; anything else: -1. */
+/* Is the one conversion of the pattern %d, %2d or %02d? No conversion: 0; one such: 1; anything
+ * else: -1. */
 static int count_conversions(const char *pattern) {
     int count = 0;
     for (const char *p = pattern; *p; ++p) {
@@ -228,19 +315,26 @@ static variant_status check_writable(const char *path, variant_error *err) {
         *slash = '\0';
     else
         strcpy(folder, ".");
-    if (vt_is_folder(path)) return vt_fail(err, VARIANT_E_IO, "%s is a folder: expected a file to write", path);
-    if (!vt_is_folder(folder)) return vt_fail(err, VARIANT_E_IO, "%s: there is no folder %s", path, folder);
-    if (access(folder, W_OK) != 0) return vt_fail(err, VARIANT_E_IO, "%s: folder %s is not writable", path, folder);
+    if (vt_is_folder(path))
+        return vt_fail(err, VARIANT_E_IO, "%s is a folder: expected a file to write", path);
+    if (!vt_is_folder(folder))
+        return vt_fail(err, VARIANT_E_IO, "%s: there is no folder %s", path, folder);
+    if (access(folder, W_OK) != 0)
+        return vt_fail(err, VARIANT_E_IO, "%s: folder %s is not writable", path, folder);
     return VARIANT_OK;
 }
 
-static variant_status write_tokens(const settings *s, const variant_picture *pictures, variant_error *err) {
+static variant_status write_tokens(const settings *s, const variant_picture *pictures,
+                                   variant_error *err) {
     int count = s->request.count, length = pictures[0].token_count;
-    int32_t *tokens = malloc((size_t)count * (size_t)length * sizeof *tokens), *labels = malloc((size_t)count * sizeof *labels);
+    int32_t *tokens = malloc((size_t)count * (size_t)length * sizeof *tokens),
+            *labels = malloc((size_t)count * sizeof *labels);
     variant_status status = VARIANT_OK;
-    if (!tokens || !labels) VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "no memory for the tokens of %d pictures", count));
+    if (!tokens || !labels)
+        VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "no memory for the tokens of %d pictures", count));
     for (int i = 0; i < count; ++i) {
-        memcpy(tokens + (size_t)i * (size_t)length, pictures[i].tokens, (size_t)length * sizeof *tokens);
+        memcpy(tokens + (size_t)i * (size_t)length, pictures[i].tokens,
+               (size_t)length * sizeof *tokens);
         labels[i] = pictures[i].label;
     }
     vt_tensor_out list[] = {
@@ -255,7 +349,8 @@ cleanup:
     return status;
 }
 
-static variant_status write_scales(const settings *s, const variant_picture *pictures, variant_error *err) {
+static variant_status write_scales(const settings *s, const variant_picture *pictures,
+                                   variant_error *err) {
     char path[4096];
     for (int i = 0; i < s->request.count; ++i)
         for (int k = 0; k < pictures[i].scale_count; ++k) {
@@ -265,13 +360,15 @@ static variant_status write_scales(const settings *s, const variant_picture *pic
     return VARIANT_OK;
 }
 
-static variant_status write_pictures(const settings *s, const variant_picture *pictures, int classes, variant_error *err) {
+static variant_status write_pictures(const settings *s, const variant_picture *pictures,
+                                     int classes, variant_error *err) {
     char path[4096];
     if (s->grid) {
         bool all = s->request.class_name && strcmp(s->request.class_name, "all") == 0;
         int columns = s->columns ? s->columns : all && classes <= 20 ? classes : 8;
         if (columns > s->request.count) columns = s->request.count;
-        VT_TRY(variant_pictures_write_sheet(pictures, s->request.count, columns, s->zoom, s->output, err));
+        VT_TRY(variant_pictures_write_sheet(pictures, s->request.count, columns, s->zoom, s->output,
+                                            err));
     }
     for (int i = 0; !s->grid && i < s->request.count; ++i) {
         output_path(s, i, path, sizeof path);
@@ -285,40 +382,50 @@ static variant_status write_pictures(const settings *s, const variant_picture *p
 
 static bool show_progress(void *user, const variant_progress *at) {
     (void)user;
-    fprintf(stderr, "\r%d of %d pictures, scale %d of %d ", at->pictures_done, at->pictures, at->scale, at->scales);
+    fprintf(stderr, "\r%d of %d pictures, scale %d of %d ", at->pictures_done, at->pictures,
+            at->scale, at->scales);
     if (at->pictures_done == at->pictures) fputs("\r\033[K", stderr);
     return true;
 }
 
-static void print_report(const settings *s, const variant_info *info, const variant_report *r, double load_seconds) {
-    printf("model       %s, %d layers, %d scales, %d x %d pixels, %d classes%s\n", info->hash, info->depth, info->scales,
-           info->picture_side, info->picture_side, info->classes, info->supernet ? ", depth supernet" : "");
+static void print_report(const settings *s, const variant_info *info, const variant_report *r,
+                         double load_seconds) {
+    printf("model       %s, %d layers, %d scales, %d x %d pixels, %d classes%s\n", info->hash,
+           info->depth, info->scales, info->picture_side, info->picture_side, info->classes,
+           info->supernet ? ", depth supernet" : "");
     if (s->verbose) printf("kernels     %s\n", info->kernels);
     printf("depths      %s\n", r->depths);
-    printf("time        %.3f s: load %.3f, adaln %.3f, transformer %.3f, sampling %.3f, quantizer %.3f, decoder %.3f\n",
-           r->total_seconds + load_seconds, load_seconds, r->condition_seconds, r->transformer_seconds, r->sampling_seconds,
-           r->quantizer_seconds, r->decoder_seconds);
+    printf("time        %.3f s: load %.3f, adaln %.3f, transformer %.3f, sampling %.3f, quantizer "
+           "%.3f, decoder %.3f\n",
+           r->total_seconds + load_seconds, load_seconds, r->condition_seconds,
+           r->transformer_seconds, r->sampling_seconds, r->quantizer_seconds, r->decoder_seconds);
     printf("by scale   ");
-    for (int k = 0; k < r->scales; ++k) printf(" %d:%.1fms", info->sides[k], 1e3 * r->scale_seconds[k]);
+    for (int k = 0; k < r->scales; ++k)
+        printf(" %d:%.1fms", info->sides[k], 1e3 * r->scale_seconds[k]);
     printf("\nkv cache    %zu bytes at most, %zu at the end\n", r->kv_peak_bytes, r->kv_end_bytes);
-    printf("memory      %.1f MB resident at most, %.1f MB of it activations\n", (double)r->peak_resident_bytes / 1e6,
-           (double)r->arena_peak_bytes / 1e6);
+    printf("memory      %.1f MB resident at most, %.1f MB of it activations\n",
+           (double)r->peak_resident_bytes / 1e6, (double)r->arena_peak_bytes / 1e6);
     if (s->grid || s->request.count == 1)
         printf("wrote       %s\n", s->output);
     else
         printf("wrote       %d pictures\n", s->request.count);
 }
 
-static void print_json(const variant_info *info, const variant_report *r, double load_seconds, int count) {
-    printf("{\"model\": \"%s\", \"pictures\": %d, \"depths\": \"%s\", \"load_ms\": %.3f, \"total_ms\": %.3f, \"adaln_ms\": %.3f, "
-           "\"transformer_ms\": %.3f, \"sampling_ms\": %.3f, \"quantizer_ms\": %.3f, \"decoder_ms\": %.3f, \"kv_peak_bytes\": %zu, "
-           "\"kv_end_bytes\": %zu, \"arena_peak_bytes\": %zu, \"peak_rss_bytes\": %zu, \"scales\": [",
-           info->hash, count, r->depths, 1e3 * load_seconds, 1e3 * r->total_seconds, 1e3 * r->condition_seconds,
-           1e3 * r->transformer_seconds, 1e3 * r->sampling_seconds, 1e3 * r->quantizer_seconds, 1e3 * r->decoder_seconds,
-           r->kv_peak_bytes, r->kv_end_bytes, r->arena_peak_bytes, r->peak_resident_bytes);
+static void print_json(const variant_info *info, const variant_report *r, double load_seconds,
+                       int count) {
+    printf(
+        "{\"model\": \"%s\", \"pictures\": %d, \"depths\": \"%s\", \"load_ms\": %.3f, "
+        "\"total_ms\": %.3f, \"adaln_ms\": %.3f, "
+        "\"transformer_ms\": %.3f, \"sampling_ms\": %.3f, \"quantizer_ms\": %.3f, \"decoder_ms\": "
+        "%.3f, \"kv_peak_bytes\": %zu, "
+        "\"kv_end_bytes\": %zu, \"arena_peak_bytes\": %zu, \"peak_rss_bytes\": %zu, \"scales\": [",
+        info->hash, count, r->depths, 1e3 * load_seconds, 1e3 * r->total_seconds,
+        1e3 * r->condition_seconds, 1e3 * r->transformer_seconds, 1e3 * r->sampling_seconds,
+        1e3 * r->quantizer_seconds, 1e3 * r->decoder_seconds, r->kv_peak_bytes, r->kv_end_bytes,
+        r->arena_peak_bytes, r->peak_resident_bytes);
     for (int k = 0; k < r->scales; ++k)
-        printf("%s{\"side\": %d, \"layers\": %d, \"ms\": %.3f, \"kv_bytes\": %zu}", k ? ", " : "", info->sides[k],
-               r->scale_layers[k], 1e3 * r->scale_seconds[k], r->scale_kv_bytes[k]);
+        printf("%s{\"side\": %d, \"layers\": %d, \"ms\": %.3f, \"kv_bytes\": %zu}", k ? ", " : "",
+               info->sides[k], r->scale_layers[k], 1e3 * r->scale_seconds[k], r->scale_kv_bytes[k]);
     printf("]}\n");
 }
 
@@ -327,7 +434,8 @@ static void print_json(const variant_info *info, const variant_report *r, double
 static variant_status check_outputs(const settings *s, variant_error *err) {
     char path[4096];
     if (!s->grid && count_conversions(s->output) < 0)
-        return vt_fail(err, VARIANT_E_ARGUMENT, "-o %s: expected at most one number such as %%02d", s->output);
+        return vt_fail(err, VARIANT_E_ARGUMENT, "-o %s: expected at most one number such as %%02d",
+                       s->output);
     if (s->grid)
         snprintf(path, sizeof path, "%s", s->output);
     else
@@ -337,20 +445,25 @@ static variant_status check_outputs(const settings *s, variant_error *err) {
     return s->save_scales ? vt_folder_make(s->save_scales, err) : VARIANT_OK;
 }
 
-/* The same seeds at each depth, a row a depth. The rows' pictures move into one array; each row's report is printed. */
-static variant_status compare_depths(const settings *s, const variant_engine *engine, const variant_info *info,
-                                     double load_seconds, variant_error *err) {
+/* The same seeds at each depth, a row a depth. The rows' pictures move into one array; each
+ * row's report is printed. */
+static variant_status compare_depths(const settings *s, const variant_engine *engine,
+                                     const variant_info *info, double load_seconds,
+                                     variant_error *err) {
     int count = s->request.count, total = 0, batch = s->request.batch ? s->request.batch : 8;
     variant_picture *all = calloc((size_t)(count * s->compare_count), sizeof *all), *row = NULL;
     variant_status status = VARIANT_OK;
-    if (!all) return vt_fail(err, VARIANT_E_MEMORY, "no memory for %d pictures", count * s->compare_count);
+    if (!all)
+        return vt_fail(err, VARIANT_E_MEMORY, "no memory for %d pictures",
+                       count * s->compare_count);
     if (batch > count) batch = count;
     for (int i = 0; i < s->compare_count; ++i) {
         variant_request request = s->request;
         variant_report report;
         request.depth = s->compare[i];
         VT_CHECK(variant_generate(engine, &request, &row, &report, err));
-        memcpy(all + total, row, (size_t)count * sizeof *row); /* the row's memory now belongs to all */
+        memcpy(all + total, row,
+               (size_t)count * sizeof *row); /* the row's memory now belongs to all */
         total += count;
         free(row);
         row = NULL;

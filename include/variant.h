@@ -30,12 +30,12 @@
  *         return status == VARIANT_OK ? 0 : 1;
  *     }
  *
- * Conventions. Every function that can fail returns a variant_status and, when it is not VARIANT_OK, fills the
- * caller's variant_error (which may be NULL). Nothing here prints, exits or aborts. x_open(&x, ...) gives an
- * object that x_close(&x) releases and sets to NULL; closing NULL is allowed. Structs of options are filled
- * with defaults by their _init function, then changed by the caller; strings in them are borrowed for the
- * length of the call. An engine is immutable once open and may be shared by threads; each variant_generate
- * call owns its memory.
+ * Conventions. Every function that can fail returns a variant_status and, when it is not
+ * VARIANT_OK, fills the caller's variant_error (which may be NULL). Nothing here prints, exits or
+ * aborts. x_open(&x, ...) gives an object that x_close(&x) releases and sets to NULL; closing NULL
+ * is allowed. Structs of options are filled with defaults by their _init function, then changed by
+ * the caller; strings in them are borrowed for the length of the call. An engine is immutable once
+ * open and may be shared by threads; each variant_generate call owns its memory.
  */
 #ifndef VARIANT_H
 #define VARIANT_H
@@ -52,7 +52,7 @@ extern "C" {
 #define VARIANT_VERSION_MINOR 1
 #define VARIANT_VERSION_PATCH 0
 
-/* ---- status ------------------------------------------------------------------------------------------- */
+/* ---- status --------------------------------------------------------------------------------- */
 
 /* X(code, number, sentence) */
 #define VARIANT_STATUS_TABLE(X)                                              \
@@ -87,7 +87,7 @@ const char *variant_version(void);
 #define VARIANT_MAX_SCALES 32
 #define VARIANT_MAX_DEPTHS 16
 
-/* ---- engine: a loaded model ---------------------------------------------------------------------------- */
+/* ---- engine: a loaded model ----------------------------------------------------------------- */
 
 typedef struct variant_engine variant_engine;
 
@@ -102,9 +102,10 @@ typedef struct variant_engine_options {
 
 void variant_engine_options_init(variant_engine_options *options);
 
-/* Loads a tokenizer and a transformer (VAR, arXiv 2404.02905). Weights stay mapped from their file where its bytes can
- * be used in place: the file must not change while the engine is open. */
-variant_status variant_engine_open(variant_engine **out, const variant_engine_options *options, variant_error *error);
+/* Loads a tokenizer and a transformer (VAR, arXiv 2404.02905). Weights stay mapped from their
+ * file where its bytes can be used in place: the file must not change while the engine is open. */
+variant_status variant_engine_open(variant_engine **out, const variant_engine_options *options,
+                                   variant_error *error);
 void variant_engine_close(variant_engine **engine);
 
 typedef struct variant_info {
@@ -125,7 +126,7 @@ void variant_engine_info(const variant_engine *engine, variant_info *out);
 /* Name of a class, or NULL where none is known. */
 const char *variant_engine_class_name(const variant_engine *engine, int label);
 
-/* ---- generation ---------------------------------------------------------------------------------------- */
+/* ---- generation ----------------------------------------------------------------------------- */
 
 typedef struct variant_progress {
     int pictures_done, pictures; /* finished, asked for */
@@ -133,23 +134,30 @@ typedef struct variant_progress {
 } variant_progress;
 
 typedef struct variant_request {
-    const char *class_name; /* a number, a name, "random" (drawn per picture), "all" (one after another) or "uncond" */
+    /* a number, a name, "random" (drawn per picture), "all" (one after another) or "uncond" */
+    const char *class_name;
     int count;              /* pictures */
     int batch;              /* pictures at a time; 0: 8. Results do not depend on it. */
     uint64_t seed;          /* picture i depends on (seed, first_image + i) alone */
     int first_image;
-    float cfg_scale;        /* classifier-free guidance t: logits = (1 + t_k) cond - t_k uncond, t_k = t k / (K-1); 0: off */
+    /* classifier-free guidance t: logits = (1 + t_k) cond - t_k uncond, t_k = t k / (K-1); 0:
+     * off */
+    float cfg_scale;
     int top_k;              /* 0: off */
     float top_p;            /* 0 or 1: off */
     bool greedy;            /* arg max instead of sampling */
-    bool smooth;            /* Gumbel-softmax mixture of codes instead of one code (the original's more_smooth) */
+    /* Gumbel-softmax mixture of codes instead of one code (the original's more_smooth) */
+    bool smooth;
     int depth;              /* layers of the late scales; 0: all */
     int bridge;             /* scales at full depth before them; -1: the model's own, or 0.6 K */
     const char *depths;     /* "16,16,8": layers of every scale; NULL */
-    const char *layers;     /* "equidistant" (default), "rounded", "prefix", "0,3,7" or one list a scale "0-7;0,7"; NULL */
-    bool retain_kv;         /* keep every layer's keys and values to the end (default: released after its last scale) */
+    /* "equidistant" (default), "rounded", "prefix", "0,3,7" or one list a scale "0-7;0,7"; NULL */
+    const char *layers;
+    /* keep every layer's keys and values to the end (default: released after its last scale) */
+    bool retain_kv;
     bool keep_scales;       /* also return the picture after each scale */
-    bool (*progress)(void *user, const variant_progress *at); /* after each scale; false stops with E_STOPPED; NULL */
+    /* after each scale; false stops with E_STOPPED; NULL */
+    bool (*progress)(void *user, const variant_progress *at);
     void *user;
 } variant_request;
 
@@ -174,7 +182,8 @@ typedef struct variant_report {
     int scales;
     double scale_seconds[VARIANT_MAX_SCALES]; /* transformer, summed over batches */
     int scale_layers[VARIANT_MAX_SCALES];     /* layers run */
-    size_t scale_kv_bytes[VARIANT_MAX_SCALES]; /* held at the end of the scale, for the largest batch */
+    /* held at the end of the scale, for the largest batch */
+    size_t scale_kv_bytes[VARIANT_MAX_SCALES];
     size_t kv_peak_bytes, kv_end_bytes;       /* for the largest batch */
     size_t arena_peak_bytes;                  /* activations */
     size_t peak_resident_bytes;               /* of the whole process so far */
@@ -182,19 +191,22 @@ typedef struct variant_report {
     char warning[256];                        /* "" or one line for the user */
 } variant_report;
 
-/* Makes request->count pictures; *pictures is an array to free with variant_pictures_free. report may be NULL. */
-variant_status variant_generate(const variant_engine *engine, const variant_request *request, variant_picture **pictures,
-                                variant_report *report, variant_error *error);
+/* Makes request->count pictures; *pictures is an array to free with variant_pictures_free.
+ * report may be NULL. */
+variant_status variant_generate(const variant_engine *engine, const variant_request *request,
+                                variant_picture **pictures, variant_report *report,
+                                variant_error *error);
 void variant_pictures_free(variant_picture **pictures, int count);
 
 /* PNG with the settings as text under the key "variant". The file appears whole or not at all. */
-variant_status variant_picture_write_png(const variant_picture *picture, const char *path, variant_error *error);
+variant_status variant_picture_write_png(const variant_picture *picture, const char *path,
+                                         variant_error *error);
 /* The same of the picture after a scale (request.keep_scales). */
-variant_status variant_picture_write_scale_png(const variant_picture *picture, int scale, const char *path,
-                                               variant_error *error);
+variant_status variant_picture_write_scale_png(const variant_picture *picture, int scale,
+                                               const char *path, variant_error *error);
 /* All pictures on one sheet of `columns` columns; the settings of the first as text. */
-variant_status variant_pictures_write_sheet(const variant_picture *pictures, int count, int columns, int zoom, const char *path,
-                                            variant_error *error);
+variant_status variant_pictures_write_sheet(const variant_picture *pictures, int count, int columns,
+                                            int zoom, const char *path, variant_error *error);
 
 #ifdef __cplusplus
 }

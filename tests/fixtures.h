@@ -1,4 +1,5 @@
-/* fixtures.h - what several tests need: synthetic models of the golden configurations, temporary folders. */
+/* fixtures.h - what several tests need: synthetic models of the golden configurations, temporary
+ * folders. */
 #ifndef TESTS_FIXTURES_H
 #define TESTS_FIXTURES_H
 
@@ -17,24 +18,24 @@
 
 #define GOLDEN VARIANT_TEST_DIR "/golden/"
 
-#define assert_ok(call)                                                                        \
-    do {                                                                                       \
-        variant_error assert_err_ = {0};                                                       \
-        variant_error *err = &assert_err_;                                                     \
-        if ((call) != VARIANT_OK) fail_msg("%s: %s", #call, assert_err_.message);              \
+#define assert_ok(call)                                                                            \
+    do {                                                                                           \
+        variant_error assert_err_ = {0};                                                           \
+        variant_error *err = &assert_err_;                                                         \
+        if ((call) != VARIANT_OK) fail_msg("%s: %s", #call, assert_err_.message);                  \
     } while (0)
 
 /* The call fails with `code` and a one-line message that contains `words`. */
-#define assert_fails(call, code, words)                                                        \
-    do {                                                                                       \
-        variant_error assert_err_ = {0};                                                       \
-        variant_error *err = &assert_err_;                                                     \
-        variant_status assert_got_ = (call);                                                   \
-        if (assert_got_ != (code) || !strstr(assert_err_.message, (words)))                    \
-            fail_msg("%s: status %s, message \"%s\"; expected %s with \"%s\"", #call,          \
-                     variant_status_name(assert_got_), assert_err_.message,                    \
-                     variant_status_name(code), (words));                                      \
-        assert_null(strchr(assert_err_.message, '\n'));                                        \
+#define assert_fails(call, code, words)                                                            \
+    do {                                                                                           \
+        variant_error assert_err_ = {0};                                                           \
+        variant_error *err = &assert_err_;                                                         \
+        variant_status assert_got_ = (call);                                                       \
+        if (assert_got_ != (code) || !strstr(assert_err_.message, (words)))                        \
+            fail_msg("%s: status %s, message \"%s\"; expected %s with \"%s\"", #call,              \
+                     variant_status_name(assert_got_), assert_err_.message,                        \
+                     variant_status_name(code), (words));                                          \
+        assert_null(strchr(assert_err_.message, '\n'));                                            \
     } while (0)
 
 /* A new folder under /tmp, into `out` (64 chars). */
@@ -52,18 +53,48 @@ static inline void remove_folder(const char *path) {
 /* The configurations of the golden vectors A and B. */
 static inline vt_tokenizer_config tokenizer_config(char which) {
     if (which == 'A')
-        return (vt_tokenizer_config){.channels = 3, .base_width = 32, .levels = 2, .mult = {1, 2}, .blocks = 1, .codes = 64,
-                                     .latent_dim = 8, .scales = 4, .sides = {1, 2, 3, 4}};
-    return (vt_tokenizer_config){.channels = 3, .base_width = 32, .levels = 3, .mult = {1, 1, 2}, .blocks = 2, .codes = 48,
-                                 .latent_dim = 16, .scales = 3, .sides = {1, 2, 4}};
+        return (vt_tokenizer_config){.channels = 3,
+                                     .base_width = 32,
+                                     .levels = 2,
+                                     .mult = {1, 2},
+                                     .blocks = 1,
+                                     .codes = 64,
+                                     .latent_dim = 8,
+                                     .scales = 4,
+                                     .sides = {1, 2, 3, 4}};
+    return (vt_tokenizer_config){.channels = 3,
+                                 .base_width = 32,
+                                 .levels = 3,
+                                 .mult = {1, 1, 2},
+                                 .blocks = 2,
+                                 .codes = 48,
+                                 .latent_dim = 16,
+                                 .scales = 3,
+                                 .sides = {1, 2, 4}};
 }
 
 static inline vt_transformer_config transformer_config(char which) {
     if (which == 'A')
-        return (vt_transformer_config){.depth = 6, .width = 128, .heads = 2, .hidden = 512, .codes = 64, .latent_dim = 8,
-                                       .classes = 10, .l2_norm = true, .scales = 4, .sides = {1, 2, 3, 4}};
-    return (vt_transformer_config){.depth = 5, .width = 64, .heads = 1, .hidden = 256, .codes = 48, .latent_dim = 16,
-                                   .classes = 4, .shared_adaln = true, .scales = 3, .sides = {1, 2, 4}};
+        return (vt_transformer_config){.depth = 6,
+                                       .width = 128,
+                                       .heads = 2,
+                                       .hidden = 512,
+                                       .codes = 64,
+                                       .latent_dim = 8,
+                                       .classes = 10,
+                                       .l2_norm = true,
+                                       .scales = 4,
+                                       .sides = {1, 2, 3, 4}};
+    return (vt_transformer_config){.depth = 5,
+                                   .width = 64,
+                                   .heads = 1,
+                                   .hidden = 256,
+                                   .codes = 48,
+                                   .latent_dim = 16,
+                                   .classes = 4,
+                                   .shared_adaln = true,
+                                   .scales = 3,
+                                   .sides = {1, 2, 4}};
 }
 
 typedef struct synthetic {

@@ -1,4 +1,5 @@
-/* test_core.c - status messages, arena, Philox against its published answers, uniformity of draws. */
+/* test_core.c - status messages, arena, Philox against its published answers, uniformity of
+ * draws. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -47,7 +48,8 @@ static void arena_carves(void **state) {
     assert_int_equal(arena.used, 128);
     assert_int_equal(arena.peak, 256);
     assert_null(vt_arena_take(&arena, 1000));
-    assert_null(vt_arena_take(&arena, 1)); /* exhaustion sticks, so one check at the end is enough */
+    assert_null(
+        vt_arena_take(&arena, 1)); /* exhaustion sticks, so one check at the end is enough */
     variant_error err;
     assert_int_equal(vt_arena_check(&arena, "a test", &err), VARIANT_E_MEMORY);
     vt_arena_rewind(&arena, 0);

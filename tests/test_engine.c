@@ -1,4 +1,5 @@
-/* test_engine.c - generation through the public header: equal to the reference at every depth, equal for any number of
+/* test_engine.c - generation through the public header: equal to the reference at every depth,
+ * equal for any number of
  * threads and any batch, KV bytes equal to the formulas, requests that make no sense refused. */
 #include "tests/fixtures.h"
 
@@ -69,12 +70,14 @@ static void compare_run(variant_engine *engine, const vt_tensor_file *golden, co
         assert_ok(variant_generate(engine, &request, &pictures, NULL, err));
         size_t length = (size_t)tokens->shape[1];
         assert_int_equal(pictures->token_count, length);
-        assert_memory_equal(pictures->tokens, (const int32_t *)tokens->data + (size_t)b * length, length * sizeof(int32_t));
+        assert_memory_equal(pictures->tokens, (const int32_t *)tokens->data + (size_t)b * length,
+                            length * sizeof(int32_t));
         size_t plane = (size_t)(image->shape[2] * image->shape[3]);
         const float *want = (const float *)image->data + (size_t)b * 3 * plane;
         for (size_t c = 0; c < 3; ++c)
             for (size_t i = 0; i < plane; ++i)
-                assert_true(abs((int)pictures->pixels[i * 3 + c] - (int)(want[c * plane + i] * 255.0f + 0.5f)) <= 1);
+                assert_true(abs((int)pictures->pixels[i * 3 + c] -
+                                (int)(want[c * plane + i] * 255.0f + 0.5f)) <= 1);
         variant_pictures_free(&pictures, 1);
     }
 }
@@ -82,19 +85,25 @@ static void compare_run(variant_engine *engine, const vt_tensor_file *golden, co
 static void equals_the_reference(void **state) {
     (void)state;
     static const run runs_a[] = {
-        {"full", 0, -1, NULL}, {"N2d3", 3, 2, NULL}, {"N1d2", 2, 1, NULL}, {"N0d2", 2, 0, NULL},
-        {"list1", 0, -1, "0-5;0,1,3,5;0,2,5;0,5"}, {"list2", 0, -1, "0,5;0-5;1,4;0-4"},
+        {"full", 0, -1, NULL},
+        {"N2d3", 3, 2, NULL},
+        {"N1d2", 2, 1, NULL},
+        {"N0d2", 2, 0, NULL},
+        {"list1", 0, -1, "0-5;0,1,3,5;0,2,5;0,5"},
+        {"list2", 0, -1, "0,5;0-5;1,4;0-4"},
     };
     static const run runs_b[] = {{"full", 0, -1, NULL}, {"N1d3", 3, 1, NULL}};
     vt_tensor_file *golden = NULL;
     variant_engine *engine = engine_of('A', 2);
     assert_ok(vt_tensor_file_open(&golden, GOLDEN "A/generate.safetensors", err));
-    for (size_t i = 0; i < sizeof runs_a / sizeof *runs_a; ++i) compare_run(engine, golden, &runs_a[i]);
+    for (size_t i = 0; i < sizeof runs_a / sizeof *runs_a; ++i)
+        compare_run(engine, golden, &runs_a[i]);
     vt_tensor_file_close(&golden);
     variant_engine_close(&engine);
     engine = engine_of('B', 2);
     assert_ok(vt_tensor_file_open(&golden, GOLDEN "B/generate.safetensors", err));
-    for (size_t i = 0; i < sizeof runs_b / sizeof *runs_b; ++i) compare_run(engine, golden, &runs_b[i]);
+    for (size_t i = 0; i < sizeof runs_b / sizeof *runs_b; ++i)
+        compare_run(engine, golden, &runs_b[i]);
     vt_tensor_file_close(&golden);
     variant_engine_close(&engine);
 }
@@ -146,7 +155,8 @@ static void same_bytes_for_any_threads_and_batch(void **state) {
                 char a[160], b[160];
                 snprintf(a, sizeof a, "%s/one_%d.png", folder, i);
                 snprintf(b, sizeof b, "%s/%s_%d.png", folder, names[j], i);
-                if (!same_file(a, b)) fail_msg("picture %d differs between one and %s", i, names[j]);
+                if (!same_file(a, b))
+                    fail_msg("picture %d differs between one and %s", i, names[j]);
             }
     }
     char a[160], b[160];
@@ -157,7 +167,8 @@ static void same_bytes_for_any_threads_and_batch(void **state) {
 
 /* ---- KV bytes ---- */
 
-static void kv_case(variant_engine *engine, const char *layers, int depth, int bridge, bool retain, int count, float cfg) {
+static void kv_case(variant_engine *engine, const char *layers, int depth, int bridge, bool retain,
+                    int count, float cfg) {
     variant_info info;
     variant_engine_info(engine, &info);
     variant_request request;
@@ -177,8 +188,10 @@ static void kv_case(variant_engine *engine, const char *layers, int depth, int b
     variant_pictures_free(&pictures, count);
     int64_t unit = (int64_t)2 * info.width * 4 * count * (cfg > 0 ? 2 : 1);
     for (int k = 0; k < info.scales; ++k)
-        assert_int_equal(report.scale_kv_bytes[k], unit * vt_schedule_kv_tokens(&schedule, info.sides, k, !retain));
-    assert_int_equal(report.kv_peak_bytes, unit * vt_schedule_kv_peak_tokens(&schedule, info.sides, !retain));
+        assert_int_equal(report.scale_kv_bytes[k],
+                         unit * vt_schedule_kv_tokens(&schedule, info.sides, k, !retain));
+    assert_int_equal(report.kv_peak_bytes,
+                     unit * vt_schedule_kv_peak_tokens(&schedule, info.sides, !retain));
     if (layers || depth == 0) return;
     int64_t l = 0, l_n = 0; /* the two-zone formulas, written out */
     for (int k = 0; k < info.scales; ++k) {
@@ -196,7 +209,9 @@ static void kv_bytes_equal_the_formulas(void **state) {
     for (int retain = 0; retain < 2; ++retain) {
         kv_case(engine, NULL, 0, 0, retain, 1, 1.5f);
         for (int bridge = 1; bridge < 4; ++bridge)
-            for (int depth = 1; depth <= 6; ++depth) kv_case(engine, NULL, depth, bridge, retain, 1 + depth % 2, depth % 3 ? 1.5f : 0.0f);
+            for (int depth = 1; depth <= 6; ++depth)
+                kv_case(engine, NULL, depth, bridge, retain, 1 + depth % 2,
+                        depth % 3 ? 1.5f : 0.0f);
         kv_case(engine, "0-5;0,1,3,5;0,2,5;0,5", 0, -1, retain, 2, 1.5f);
         kv_case(engine, "0,5;0-5;1,4;0-4", 0, -1, retain, 3, 0.0f);
     }
@@ -205,7 +220,8 @@ static void kv_bytes_equal_the_formulas(void **state) {
 
 /* ---- what a request can say ---- */
 
-static variant_status generate_with(variant_engine *engine, variant_request request, variant_report *report, variant_error *err) {
+static variant_status generate_with(variant_engine *engine, variant_request request,
+                                    variant_report *report, variant_error *err) {
     variant_picture *pictures = NULL;
     variant_status status = variant_generate(engine, &request, &pictures, report, err);
     if (status != VARIANT_OK) assert_null(pictures);
@@ -226,9 +242,9 @@ static void refuses_what_makes_no_sense(void **state) {
     variant_report report;
     assert_ok(generate_with(engine, good, &report, err));
     assert_string_equal(report.warning, "");
-#define REFUSED(field, value, words)                                                          \
-    bad = good;                                                                               \
-    bad.field = value;                                                                        \
+#define REFUSED(field, value, words)                                                               \
+    bad = good;                                                                                    \
+    bad.field = value;                                                                             \
     assert_fails(generate_with(engine, bad, NULL, err), VARIANT_E_ARGUMENT, words)
     REFUSED(class_name, "10", "expected 0 to 9");
     REFUSED(class_name, "cat", "no class \"cat\"");

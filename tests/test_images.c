@@ -1,10 +1,10 @@
 /* test_images.c - pictures: PNG and JPEG in and out, damaged files, fitting, padding and sheets. */
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <cmocka.h>
 
 #include <dirent.h>
 #include <jpeglib.h>
@@ -22,10 +22,10 @@
 static char folder[64];
 static variant_error err;
 
-#define assert_ok(call)                                     \
-    do {                                                    \
-        variant_status ok_ = (call);                        \
-        if (ok_ != VARIANT_OK) fail_msg("%s", err.message); \
+#define assert_ok(call)                                                                            \
+    do {                                                                                           \
+        variant_status ok_ = (call);                                                               \
+        if (ok_ != VARIANT_OK) fail_msg("%s", err.message);                                        \
     } while (0)
 
 static const char *in_folder(const char *name) {
@@ -84,9 +84,9 @@ static vt_image ramp_image(int width, int height, int channels) {
     for (int y = 0; y < height; y++)
         for (int x = 0; x < width; x++)
             for (int c = 0; c < channels; c++)
-                image.data[(y * width + x) * channels + c] = (uint8_t)(c == 0 ? 4 * x :
-                                                                       c == 1 ? 4 * y :
-                                                                                2 * (x + y));
+                image.data[(y * width + x) * channels + c] = (uint8_t)(c == 0   ? 4 * x
+                                                                       : c == 1 ? 4 * y
+                                                                                : 2 * (x + y));
     return image;
 }
 
@@ -199,7 +199,8 @@ static void png_put(const char *path, int width, int height, const png_case *how
     png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, NULL, NULL, NULL);
     png_infop info = png_create_info_struct(png);
     png_init_io(png, f);
-    png_set_IHDR(png, info, (png_uint_32)width, (png_uint_32)height, how->depth, how->type, how->interlace, 0, 0);
+    png_set_IHDR(png, info, (png_uint_32)width, (png_uint_32)height, how->depth, how->type,
+                 how->interlace, 0, 0);
     if (how->palette) png_set_PLTE(png, info, how->palette, how->palette_count);
     if (how->alpha) png_set_tRNS(png, info, how->alpha, how->palette_count, NULL);
     png_color_16 clear = {.gray = (png_uint_16)how->grey_clear};
@@ -209,9 +210,8 @@ static void png_put(const char *path, int width, int height, const png_case *how
     for (int y = 0; y < height; y++) pointers[y] = (png_bytep)rows + (size_t)y * stride;
     png_write_image(png, pointers);
     if (how->text_after) {
-        png_text entry = {.compression = PNG_TEXT_COMPRESSION_NONE,
-                          .key = "Late",
-                          .text = "caf\xE9"};
+        png_text entry = {
+            .compression = PNG_TEXT_COMPRESSION_NONE, .key = "Late", .text = "caf\xE9"};
         png_set_text(png, info, &entry, 1);
     }
     png_write_end(png, info);

@@ -1,4 +1,5 @@
-/* test_models.c - opening models from every arrangement of files, and the lines that name what does not fit. */
+/* test_models.c - opening models from every arrangement of files, and the lines that name what
+ * does not fit. */
 #include "tests/fixtures.h"
 
 #include <sys/stat.h>
@@ -103,7 +104,8 @@ static void every_arrangement_opens(void **state) {
 static void pytorch_checkpoints_open(void **state) {
     (void)state;
     vt_model *model = NULL;
-    vt_model_options trainer = options_for(GOLDEN "torch/micro_trainer.pth"); /* its own patch_nums */
+    vt_model_options trainer =
+        options_for(GOLDEN "torch/micro_trainer.pth"); /* its own patch_nums */
     assert_ok(try_open(trainer, &model, err));
     assert_int_equal(vt_transformer_configuration(model->transformer)->scales, 2);
     assert_int_equal(vt_tokenizer_side(vt_tokenizer_configuration(model->tokenizer)), 4);
@@ -131,14 +133,17 @@ static void rewrite(const char *to, const char *drop, const char *reshape, const
         const vt_tensor *tensor = vt_tensor_file_at(file, i);
         if (drop && strcmp(tensor->name, drop) == 0) continue;
         vt_tensor_out *out = &list[count++];
-        *out = (vt_tensor_out){.name = tensor->name, .type = tensor->type, .rank = tensor->rank, .data = tensor->data};
+        *out = (vt_tensor_out){
+            .name = tensor->name, .type = tensor->type, .rank = tensor->rank, .data = tensor->data};
         memcpy(out->shape, tensor->shape, sizeof out->shape);
         if (reshape && strcmp(tensor->name, reshape) == 0) {
             out->rank = 1;
             out->shape[0] = (int64_t)tensor->count;
         }
     }
-    if (add) list[count++] = (vt_tensor_out){.name = add, .type = VT_F32, .rank = 1, .shape = {1}, .data = zero};
+    if (add)
+        list[count++] =
+            (vt_tensor_out){.name = add, .type = VT_F32, .rank = 1, .shape = {1}, .data = zero};
     const char *key = "variant.config", *value = vt_tensor_file_meta(file, key);
     assert_ok(vt_safetensors_write(to, list, count, &key, &value, 1, err));
     free(list);
@@ -149,7 +154,8 @@ static void misfits_are_named(void **state) {
     (void)state;
     const char *path = path_of("odd.safetensors");
     rewrite(path, "blocks.3.ffn.fc1.weight", NULL, NULL);
-    assert_fails(try_open(options_for(path), NULL, err), VARIANT_E_MODEL, "blocks.3.ffn.fc1.weight is missing");
+    assert_fails(try_open(options_for(path), NULL, err), VARIANT_E_MODEL,
+                 "blocks.3.ffn.fc1.weight is missing");
     rewrite(path, NULL, "blocks.2.attn.proj.weight", NULL);
     assert_fails(try_open(options_for(path), NULL, err), VARIANT_E_MODEL,
                  "blocks.2.attn.proj.weight has shape (16384), expected (128, 128)");
@@ -158,29 +164,39 @@ static void misfits_are_named(void **state) {
     rewrite(path, NULL, NULL, "training/step");
     assert_ok(try_open(options_for(path), NULL, err));
     rewrite(path, "decoder.mid.block_1.conv1.weight", NULL, NULL);
-    assert_fails(try_open(options_for(path), NULL, err), VARIANT_E_MODEL, "decoder.mid.block_1.conv1.weight is missing");
+    assert_fails(try_open(options_for(path), NULL, err), VARIANT_E_MODEL,
+                 "decoder.mid.block_1.conv1.weight is missing");
     unlink(path);
     assert_fails(try_open(options_for(path), NULL, err), VARIANT_E_IO, "odd.safetensors");
     assert_fails(try_open(options_for("/tmp"), NULL, err), VARIANT_E_MODEL, "no ");
-    vt_model_options mixed = options_for(path_of("both.safetensors")); /* A's transformer, P's tokenizer */
+    vt_model_options mixed =
+        options_for(path_of("both.safetensors")); /* A's transformer, P's tokenizer */
     mixed.tokenizer = GOLDEN "torch/micro_vae.pth";
-    assert_fails(try_open(mixed, NULL, err), VARIANT_E_MODEL, "ema_vocab_hit_SV has shape (2, 32)"); /* other scales */
+    assert_fails(try_open(mixed, NULL, err), VARIANT_E_MODEL,
+                 "ema_vocab_hit_SV has shape (2, 32)"); /* other scales */
     mixed.tokenizer = path_of("narrow.safetensors");
     assert_fails(try_open(mixed, NULL, err), VARIANT_E_MODEL, "do not fit");
     assert_int_equal(mkdir(path_of("crowd"), 0755), 0);
     rewrite(path_of("crowd/a.safetensors"), NULL, NULL, NULL);
     rewrite(path_of("crowd/b.safetensors"), NULL, NULL, NULL);
-    assert_fails(try_open(options_for(path_of("crowd")), NULL, err), VARIANT_E_MODEL, "two files hold a");
+    assert_fails(try_open(options_for(path_of("crowd")), NULL, err), VARIANT_E_MODEL,
+                 "two files hold a");
 }
 
 static void classes_by_number_and_name(void **state) {
     (void)state;
-    char *names[10] = {"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"};
+    char *names[10] = {"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
+                       "Sandal",      "Shirt",   "Sneaker",  "Bag",   "Ankle boot"};
     synthetic a;
     synthetic_open(&a, 'A');
-    vt_supernet_info supernet = {.trained = true, .bridge = 2, .depth_count = 2, .depths = {3, 2}, .selector = VT_ROUNDED};
-    vt_model_save save = {.tokenizer = a.tokenizer, .transformer = a.transformer, .class_count = 10, .class_names = names,
-                          .supernet = &supernet, .training = "{\"steps\":3}"};
+    vt_supernet_info supernet = {
+        .trained = true, .bridge = 2, .depth_count = 2, .depths = {3, 2}, .selector = VT_ROUNDED};
+    vt_model_save save = {.tokenizer = a.tokenizer,
+                          .transformer = a.transformer,
+                          .class_count = 10,
+                          .class_names = names,
+                          .supernet = &supernet,
+                          .training = "{\"steps\":3}"};
     assert_ok(vt_model_write(path_of("named.safetensors"), &save, err));
     synthetic_close(&a);
     vt_model *model = NULL;
@@ -192,8 +208,10 @@ static void classes_by_number_and_name(void **state) {
     assert_int_equal(label, 3);
     assert_ok(vt_model_class(model, "uncond", &label, err));
     assert_int_equal(label, 10);
-    assert_fails(vt_model_class(model, "shirts", &label, err), VARIANT_E_ARGUMENT, "for example T-shirt/top");
-    assert_fails(vt_model_class(model, "boot", &label, err), VARIANT_E_ARGUMENT, "for example Ankle boot");
+    assert_fails(vt_model_class(model, "shirts", &label, err), VARIANT_E_ARGUMENT,
+                 "for example T-shirt/top");
+    assert_fails(vt_model_class(model, "boot", &label, err), VARIANT_E_ARGUMENT,
+                 "for example Ankle boot");
     assert_true(model->supernet.trained);
     assert_int_equal(model->supernet.bridge, 2);
     assert_int_equal(model->supernet.depths[1], 2);
@@ -203,7 +221,8 @@ static void classes_by_number_and_name(void **state) {
     assert_string_equal(vt_imagenet_names[207], "golden retriever");
     assert_string_equal(vt_imagenet_names[999], "toilet tissue");
     for (int i = 0; i < 1000; ++i) /* a name chooses one class */
-        for (int j = 0; j < i; ++j) assert_string_not_equal(vt_imagenet_names[i], vt_imagenet_names[j]);
+        for (int j = 0; j < i; ++j)
+            assert_string_not_equal(vt_imagenet_names[i], vt_imagenet_names[j]);
 }
 
 static void half_written_files_do_not_appear(void **state) {
@@ -211,15 +230,18 @@ static void half_written_files_do_not_appear(void **state) {
     synthetic a;
     synthetic_open(&a, 'A');
     vt_model_save save = {.tokenizer = a.tokenizer};
-    assert_fails(vt_model_write(path_of("no/such/folder.safetensors"), &save, err), VARIANT_E_IO, "no/such");
+    assert_fails(vt_model_write(path_of("no/such/folder.safetensors"), &save, err), VARIANT_E_IO,
+                 "no/such");
     assert_fails(vt_model_write("/dev/full/x.safetensors", &save, err), VARIANT_E_IO, "/dev/full");
     synthetic_close(&a);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_arrangement_opens),     cmocka_unit_test(pytorch_checkpoints_open),
-        cmocka_unit_test(misfits_are_named),           cmocka_unit_test(classes_by_number_and_name),
+        cmocka_unit_test(every_arrangement_opens),
+        cmocka_unit_test(pytorch_checkpoints_open),
+        cmocka_unit_test(misfits_are_named),
+        cmocka_unit_test(classes_by_number_and_name),
         cmocka_unit_test(half_written_files_do_not_appear),
     };
     return cmocka_run_group_tests(tests, open_kern, close_kern);

@@ -22,11 +22,13 @@ void *vt_arena_take(vt_arena *arena, size_t bytes) {
 }
 
 float *vt_arena_floats(vt_arena *arena, size_t count) {
-    return vt_arena_take(arena, count > SIZE_MAX / sizeof(float) ? SIZE_MAX : count * sizeof(float));
+    return vt_arena_take(arena,
+                         count > SIZE_MAX / sizeof(float) ? SIZE_MAX : count * sizeof(float));
 }
 
 int32_t *vt_arena_ints(vt_arena *arena, size_t count) {
-    return vt_arena_take(arena, count > SIZE_MAX / sizeof(int32_t) ? SIZE_MAX : count * sizeof(int32_t));
+    return vt_arena_take(arena,
+                         count > SIZE_MAX / sizeof(int32_t) ? SIZE_MAX : count * sizeof(int32_t));
 }
 
 void vt_arena_rewind(vt_arena *arena, size_t mark) {

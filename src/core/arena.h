@@ -1,8 +1,9 @@
 /* arena.h - address space reserved once, carved into buffers by bumping a pointer.
  *
- * Reserved memory costs nothing until it is touched, so an arena may be opened larger than what a request
- * ends up using. Every buffer starts on a 64-byte boundary. Used by models for activations and by the KV cache;
- * the memory itself comes from a backend (kern/kern.h), which is why the base pointer is handed in. */
+ * Reserved memory costs nothing until it is touched, so an arena may be opened larger than what
+ * a request ends up using. Every buffer starts on a 64-byte boundary. Used by models for
+ * activations and by the KV cache; the memory itself comes from a backend (kern/kern.h), which
+ * is why the base pointer is handed in. */
 #ifndef VT_CORE_ARENA_H
 #define VT_CORE_ARENA_H
 
@@ -24,8 +25,8 @@ void vt_arena_init(vt_arena *arena, void *base, size_t capacity);
 /* Bytes `bytes` occupies in an arena: rounded up to VT_ALIGN. */
 size_t vt_arena_size(size_t bytes);
 
-/* bytes of memory, not zeroed (contents after a rewind are stale); NULL and `exhausted` when it does not fit.
- * Zero bytes give a valid pointer. */
+/* bytes of memory, not zeroed (contents after a rewind are stale); NULL and `exhausted` when it
+ * does not fit. Zero bytes give a valid pointer. */
 void *vt_arena_take(vt_arena *arena, size_t bytes);
 
 /* count floats / int32s; the product is checked for overflow. */

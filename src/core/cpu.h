@@ -1,7 +1,7 @@
 /* cpu.h - which instruction sets this processor has, found at run time.
  *
- * VARIANT_CPU in the environment lowers the answer ("baseline", "avx2", "avx512"), so that tests can run every
- * path on one machine. */
+ * VARIANT_CPU in the environment lowers the answer ("baseline", "avx2", "avx512"), so that tests
+ * can run every path on one machine. */
 #ifndef VT_CORE_CPU_H
 #define VT_CORE_CPU_H
 

@@ -39,7 +39,8 @@ void vt_normal_fill(float *out, size_t n, uint64_t seed, uint32_t tensor) {
     for (size_t i = 0; i < n; i += 2) {
         uint32_t word[4];
         size_t pair = i / 2;
-        vt_philox(seed, (uint32_t[4]){tensor, (uint32_t)pair, (uint32_t)(pair >> 32), VT_RNG_INIT}, word);
+        vt_philox(seed, (uint32_t[4]){tensor, (uint32_t)pair, (uint32_t)(pair >> 32), VT_RNG_INIT},
+                  word);
         double radius = sqrt(-2.0 * log(1.0 - unit_double(word[0], word[1])));
         double angle = 6.283185307179586 * unit_double(word[2], word[3]);
         out[i] = (float)(radius * cos(angle));

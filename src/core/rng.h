@@ -1,8 +1,8 @@
-/* rng.h - counter-based random numbers (Philox 4x32-10, Salmon et al., "Parallel Random Numbers: As Easy as
- * 1, 2, 3", SC 2011), and the hash that synthetic weights are made of.
+/* rng.h - counter-based random numbers (Philox 4x32-10, Salmon et al., "Parallel Random Numbers: As
+ * Easy as 1, 2, 3", SC 2011), and the hash that synthetic weights are made of.
  *
- * Philox has no state: a draw is a function of (seed, where). That is what makes a picture independent of the
- * thread count, the batch size and its neighbours in the batch. */
+ * Philox has no state: a draw is a function of (seed, where). That is what makes a picture
+ * independent of the thread count, the batch size and its neighbours in the batch. */
 #ifndef VT_CORE_RNG_H
 #define VT_CORE_RNG_H
 
@@ -28,7 +28,8 @@ enum vt_rng_purpose {
 /* One uniform double in [0, 1) with 53 bits; counters a, b, c and the purpose. */
 double vt_uniform(uint64_t seed, enum vt_rng_purpose purpose, uint32_t a, uint32_t b, uint32_t c);
 
-/* n floats, standard normal (Box-Muller), counters (tensor, block): fills weights at initialisation. */
+/* n floats, standard normal (Box-Muller), counters (tensor, block): fills weights at
+ * initialisation. */
 void vt_normal_fill(float *out, size_t n, uint64_t seed, uint32_t tensor);
 
 /* out[0..n) = a random permutation of 0..n-1 (Fisher-Yates on VT_RNG_SHUFFLE). */

@@ -9,13 +9,14 @@
 #define TEXT(x) TEXT_OF(x)
 
 const char *variant_version(void) {
-    return TEXT(VARIANT_VERSION_MAJOR) "." TEXT(VARIANT_VERSION_MINOR) "." TEXT(VARIANT_VERSION_PATCH);
+    return TEXT(VARIANT_VERSION_MAJOR) "." TEXT(VARIANT_VERSION_MINOR) "." TEXT(
+        VARIANT_VERSION_PATCH);
 }
 
 const char *variant_status_name(variant_status status) {
     switch (status) {
-#define X(code, number, sentence) \
-    case VARIANT_##code:          \
+#define X(code, number, sentence)                                                                  \
+    case VARIANT_##code:                                                                           \
         return #code;
         VARIANT_STATUS_TABLE(X)
 #undef X
@@ -25,8 +26,8 @@ const char *variant_status_name(variant_status status) {
 
 const char *variant_status_sentence(variant_status status) {
     switch (status) {
-#define X(code, number, sentence) \
-    case VARIANT_##code:          \
+#define X(code, number, sentence)                                                                  \
+    case VARIANT_##code:                                                                           \
         return sentence;
         VARIANT_STATUS_TABLE(X)
 #undef X

@@ -1,7 +1,7 @@
 /* status.h - how every internal function reports failure.
  *
- * A function that can fail returns variant_status and takes a `variant_error *err` (may be NULL) as its last
- * parameter. It reports with vt_fail, and passes a callee's failure on with VT_TRY. */
+ * A function that can fail returns variant_status and takes a `variant_error *err` (may be NULL)
+ * as its last parameter. It reports with vt_fail, and passes a callee's failure on with VT_TRY. */
 #ifndef VT_CORE_STATUS_H
 #define VT_CORE_STATUS_H
 
@@ -11,12 +11,13 @@
 variant_status vt_fail(variant_error *err, variant_status code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Puts "prefix: " before the message already in err; returns the status in err. For callers that know the
- * file or tensor a deeper message is about. */
+/* Puts "prefix: " before the message already in err; returns the status in err. For callers that
+ * know the file or tensor a deeper message is about. */
 variant_status vt_fail_within(variant_error *err, variant_status code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Returns from the calling function when expression is not VARIANT_OK. Only where nothing needs cleanup. */
+/* Returns from the calling function when expression is not VARIANT_OK. Only where nothing needs
+ * cleanup. */
 #define VT_TRY(expression)                                    \
     do {                                                      \
         variant_status vt_try_ = (expression);                \

@@ -8,7 +8,8 @@ void variant_engine_options_init(variant_engine_options *options) {
     *options = (variant_engine_options){.backend = "cpu"};
 }
 
-variant_status variant_engine_open(variant_engine **out, const variant_engine_options *options, variant_error *error) {
+variant_status variant_engine_open(variant_engine **out, const variant_engine_options *options,
+                                   variant_error *error) {
     *out = NULL;
     if (error) *error = (variant_error){0};
     variant_status status = VARIANT_OK;
@@ -63,9 +64,11 @@ void variant_engine_info(const variant_engine *engine, variant_info *out) {
         .kernels = engine->kern->details,
     };
     memcpy(out->sides, transformer->sides, (size_t)transformer->scales * sizeof *out->sides);
-    memcpy(out->depths, model->supernet.depths, (size_t)model->supernet.depth_count * sizeof *out->depths);
+    memcpy(out->depths, model->supernet.depths,
+           (size_t)model->supernet.depth_count * sizeof *out->depths);
 }
 
 const char *variant_engine_class_name(const variant_engine *engine, int label) {
-    return label >= 0 && label < engine->model->class_count ? engine->model->class_names[label] : NULL;
+    return label >= 0 && label < engine->model->class_count ? engine->model->class_names[label]
+                                                            : NULL;
 }

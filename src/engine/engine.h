@@ -1,5 +1,5 @@
-/* engine.h - a loaded model and its backend: immutable once open, shared by every request. Private to the library;
- * the public side is variant.h. */
+/* engine.h - a loaded model and its backend: immutable once open, shared by every request.
+ * Private to the library; the public side is variant.h. */
 #ifndef VT_ENGINE_ENGINE_H
 #define VT_ENGINE_ENGINE_H
 

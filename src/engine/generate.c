@@ -1,4 +1,5 @@
-/* generate.c - next-scale prediction: the loop of VAR over scales, at the depth that the schedule gives each.
+/* generate.c - next-scale prediction: the loop of VAR over scales, at the depth that the
+ * schedule gives each.
  *
  *     for every scale k:
  *         logits = transformer(input_k; layers S_k over the KV cache)
@@ -31,19 +32,30 @@ typedef struct plan {
 } plan;
 
 void variant_request_init(variant_request *request) {
-    *request = (variant_request){.class_name = "random", .count = 1, .cfg_scale = 1.5f, .top_k = 900, .top_p = 0.96f, .bridge = -1};
+    *request = (variant_request){.class_name = "random",
+                                 .count = 1,
+                                 .cfg_scale = 1.5f,
+                                 .top_k = 900,
+                                 .top_p = 0.96f,
+                                 .bridge = -1};
 }
 
 /* ---- planning ---- */
 
 static variant_status check_request(const variant_request *r, variant_error *err) {
     if (r->count < 1 || r->count > 1000000)
-        return vt_fail(err, VARIANT_E_ARGUMENT, "count %d: expected 1 to 1000000 pictures", r->count);
-    if (r->batch < 0 || r->batch > 4096) return vt_fail(err, VARIANT_E_ARGUMENT, "batch %d: expected 0 to 4096", r->batch);
-    if (r->first_image < 0) return vt_fail(err, VARIANT_E_ARGUMENT, "first image %d: expected 0 or more", r->first_image);
+        return vt_fail(err, VARIANT_E_ARGUMENT, "count %d: expected 1 to 1000000 pictures",
+                       r->count);
+    if (r->batch < 0 || r->batch > 4096)
+        return vt_fail(err, VARIANT_E_ARGUMENT, "batch %d: expected 0 to 4096", r->batch);
+    if (r->first_image < 0)
+        return vt_fail(err, VARIANT_E_ARGUMENT, "first image %d: expected 0 or more",
+                       r->first_image);
     if (!(r->cfg_scale >= 0.0f && r->cfg_scale <= 100.0f))
-        return vt_fail(err, VARIANT_E_ARGUMENT, "cfg scale %g: expected 0 to 100", (double)r->cfg_scale);
-    if (r->top_k < 0) return vt_fail(err, VARIANT_E_ARGUMENT, "top k %d: expected 0 (off) or more", r->top_k);
+        return vt_fail(err, VARIANT_E_ARGUMENT, "cfg scale %g: expected 0 to 100",
+                       (double)r->cfg_scale);
+    if (r->top_k < 0)
+        return vt_fail(err, VARIANT_E_ARGUMENT, "top k %d: expected 0 (off) or more", r->top_k);
     if (!(r->top_p >= 0.0f && r->top_p <= 1.0f))
         return vt_fail(err, VARIANT_E_ARGUMENT, "top p %g: expected 0 to 1", (double)r->top_p);
     return VARIANT_OK;
@@ -76,28 +88,36 @@ static void warn_untrained(const plan *p) {
     if (vt_schedule_is_full(&p->schedule)) return;
     if (!supernet->trained) {
         snprintf(p->report->warning, sizeof p->report->warning,
-                 "this model's metadata shows no supernet training: fewer layers will cost quality at once");
+                 "this model's metadata shows no supernet training: fewer layers will cost quality "
+                 "at once");
         return;
     }
     int last = vt_schedule_depth_at(&p->schedule, p->config->scales - 1);
     bool trained = last == p->config->depth;
-    for (int i = 0; i < supernet->depth_count; ++i) trained = trained || supernet->depths[i] == last;
+    for (int i = 0; i < supernet->depth_count; ++i)
+        trained = trained || supernet->depths[i] == last;
     if (!trained)
-        snprintf(p->report->warning, sizeof p->report->warning, "this supernet was not trained at depth %d", last);
+        snprintf(p->report->warning, sizeof p->report->warning,
+                 "this supernet was not trained at depth %d", last);
 }
 
 static variant_status make_plan(plan *p, variant_error *err) {
     const variant_request *r = p->request;
     VT_TRY(check_request(r, err));
     VT_TRY(choose_labels(p, err));
-    vt_schedule_request words = {.depths = r->depths, .layers = r->layers, .depth = r->depth, .bridge = r->bridge,
+    vt_schedule_request words = {.depths = r->depths,
+                                 .layers = r->layers,
+                                 .depth = r->depth,
+                                 .bridge = r->bridge,
                                  .default_bridge = default_bridge(p)};
     VT_TRY(vt_schedule_resolve(&p->schedule, p->config->scales, p->config->depth, &words, err));
-    p->sampler = (vt_sampler){.seed = r->seed, .top_k = r->top_k, .top_p = r->top_p, .greedy = r->greedy};
+    p->sampler =
+        (vt_sampler){.seed = r->seed, .top_k = r->top_k, .top_p = r->top_p, .greedy = r->greedy};
     p->batch = r->batch ? r->batch : DEFAULT_BATCH;
     if (p->batch > r->count) p->batch = r->count;
     p->report->scales = p->config->scales;
-    for (int k = 0; k < p->config->scales; ++k) p->report->scale_layers[k] = vt_schedule_depth_at(&p->schedule, k);
+    for (int k = 0; k < p->config->scales; ++k)
+        p->report->scale_layers[k] = vt_schedule_depth_at(&p->schedule, k);
     vt_schedule_describe(&p->schedule, p->report->depths, sizeof p->report->depths);
     warn_untrained(p);
     return VARIANT_OK;
@@ -105,9 +125,12 @@ static variant_status make_plan(plan *p, variant_error *err) {
 
 /* ---- one batch ---- */
 
-static double ramp(const plan *p, int k) { return p->config->scales > 1 ? (double)k / (p->config->scales - 1) : 0.0; }
+static double ramp(const plan *p, int k) {
+    return p->config->scales > 1 ? (double)k / (p->config->scales - 1) : 0.0;
+}
 
-/* logits of the conditional streams = (1 + t) cond - t uncond, t rising from 0 to cfg_scale over the scales. */
+/* logits of the conditional streams = (1 + t) cond - t uncond, t rising from 0 to cfg_scale over
+ * the scales. */
 static void guide(const plan *p, vt_session *s, int k, size_t per_picture) {
     if (s->streams == s->batch) return;
     float t = (float)(p->request->cfg_scale * ramp(p, k));
@@ -115,12 +138,16 @@ static void guide(const plan *p, vt_session *s, int k, size_t per_picture) {
     s->kern->axpby(s->kern, s->logits, -t, s->logits + all, 1.0f + t, all);
 }
 
-/* Draws every token of scale k; with smoothing also each token's mixture of codes. The first `first` pictures of the
+/* Draws every token of scale k; with smoothing also each token's mixture of codes. The first
+ * `first` pictures of the
  * request came in earlier batches. */
-static variant_status sample_scale(const plan *p, vt_session *s, int k, int first, variant_error *err) {
-    int rows = p->config->sides[k] * p->config->sides[k], vocab = p->config->codes, total = s->batch * rows;
+static variant_status sample_scale(const plan *p, vt_session *s, int k, int first,
+                                   variant_error *err) {
+    int rows = p->config->sides[k] * p->config->sides[k], vocab = p->config->codes,
+        total = s->batch * rows;
     bool failed = false;
-    s->kern->download(s->kern, s->host_logits, s->logits, (size_t)total * (size_t)vocab * sizeof(float));
+    s->kern->download(s->kern, s->host_logits, s->logits,
+                      (size_t)total * (size_t)vocab * sizeof(float));
 #pragma omp parallel num_threads(s->kern->threads)
     {
         float *scratch = malloc((size_t)vocab * sizeof *scratch);
@@ -134,9 +161,11 @@ static variant_status sample_scale(const plan *p, vt_session *s, int k, int firs
             float *logits = s->host_logits + (size_t)i * (size_t)vocab;
             uint32_t image = (uint32_t)(p->request->first_image + first + i / rows);
             uint32_t position = (uint32_t)(i % rows);
-            s->host_tokens[i] = vt_sample_token(&p->sampler, logits, vocab, image, (uint32_t)k, position, scratch);
+            s->host_tokens[i] =
+                vt_sample_token(&p->sampler, logits, vocab, image, (uint32_t)k, position, scratch);
             if (!s->weights) continue;
-            vt_gumbel_weights(&p->sampler, logits, vocab, ramp(p, k), image, (uint32_t)k, position, scratch);
+            vt_gumbel_weights(&p->sampler, logits, vocab, ramp(p, k), image, (uint32_t)k, position,
+                              scratch);
             memcpy(logits, scratch, (size_t)vocab * sizeof *scratch);
         }
         free(scratch);
@@ -144,20 +173,28 @@ static variant_status sample_scale(const plan *p, vt_session *s, int k, int firs
     if (failed) return vt_fail(err, VARIANT_E_MEMORY, "no memory to sample tokens");
     s->kern->upload(s->kern, s->tokens, s->host_tokens, (size_t)total * sizeof(int32_t));
     if (!s->weights) return VARIANT_OK;
-    const vt_param *codebook = vt_params_find(vt_tokenizer_params(p->engine->model->tokenizer), "quantize.embedding.weight");
-    s->kern->upload(s->kern, s->weights, s->host_logits, (size_t)total * (size_t)vocab * sizeof(float));
+    const vt_param *codebook = vt_params_find(vt_tokenizer_params(p->engine->model->tokenizer),
+                                              "quantize.embedding.weight");
+    s->kern->upload(s->kern, s->weights, s->host_logits,
+                    (size_t)total * (size_t)vocab * sizeof(float));
     s->kern->linear_dx(s->kern, s->embeddings, s->weights, codebook->weight, s->batch, rows, false);
     return VARIANT_OK;
 }
 
-/* Adds the scale to f_hat; the next input goes to the conditional and, alike, the unconditional streams. */
+/* Adds the scale to f_hat; the next input goes to the conditional and, alike, the unconditional
+ * streams. */
 static variant_status advance(const plan *p, vt_session *s, int k, variant_error *err) {
     bool last = k + 1 == p->config->scales;
-    vt_scale_step step = {.k = k, .batch = s->batch, .tokens = s->weights ? NULL : s->tokens, .embeddings = s->embeddings,
-                          .f_hat = s->f_hat, .next = last ? NULL : s->input};
+    vt_scale_step step = {.k = k,
+                          .batch = s->batch,
+                          .tokens = s->weights ? NULL : s->tokens,
+                          .embeddings = s->embeddings,
+                          .f_hat = s->f_hat,
+                          .next = last ? NULL : s->input};
     VT_TRY(vt_tokenizer_step(p->engine->model->tokenizer, &s->arena, &step, err));
     if (last || s->streams == s->batch) return VARIANT_OK;
-    size_t floats = (size_t)s->batch * (size_t)(p->config->sides[k + 1] * p->config->sides[k + 1]) * (size_t)p->config->latent_dim;
+    size_t floats = (size_t)s->batch * (size_t)(p->config->sides[k + 1] * p->config->sides[k + 1]) *
+                    (size_t)p->config->latent_dim;
     s->kern->copy(s->kern, s->input + floats, s->input, floats);
     return VARIANT_OK;
 }
@@ -170,33 +207,44 @@ static void release_layers(const plan *p, vt_session *s, int k) {
         if (vt_schedule_last_scale(&p->schedule, layer) == k) vt_kv_cache_release(s->cache, layer);
 }
 
-static variant_status decode_batch(const plan *p, vt_session *s, variant_picture *pictures, int scale, variant_error *err) {
+static variant_status decode_batch(const plan *p, vt_session *s, variant_picture *pictures,
+                                   int scale, variant_error *err) {
     double start = vt_seconds();
-    VT_TRY(vt_tokenizer_decode(p->engine->model->tokenizer, &s->arena, s->batch, s->f_hat, s->picture, err));
+    VT_TRY(vt_tokenizer_decode(p->engine->model->tokenizer, &s->arena, s->batch, s->f_hat,
+                               s->picture, err));
     VT_TRY(vt_pictures_take(pictures, s->batch, scale, s->kern, s->picture, err));
     p->report->decoder_seconds += vt_seconds() - start;
     return VARIANT_OK;
 }
 
-static void keep_tokens(const plan *p, const vt_session *s, variant_picture *pictures, int k, int offset) {
+static void keep_tokens(const plan *p, const vt_session *s, variant_picture *pictures, int k,
+                        int offset) {
     size_t rows = (size_t)(p->config->sides[k] * p->config->sides[k]);
     for (int i = 0; i < s->batch; ++i)
-        memcpy(pictures[i].tokens + offset, s->host_tokens + (size_t)i * rows, rows * sizeof(int32_t));
+        memcpy(pictures[i].tokens + offset, s->host_tokens + (size_t)i * rows,
+               rows * sizeof(int32_t));
 }
 
 static bool report_progress(const plan *p, int pictures_done, int scales_done) {
     if (!p->request->progress) return true;
-    variant_progress at = {.pictures_done = pictures_done, .pictures = p->request->count, .scale = scales_done,
+    variant_progress at = {.pictures_done = pictures_done,
+                           .pictures = p->request->count,
+                           .scale = scales_done,
                            .scales = p->config->scales};
     return p->request->progress(p->request->user, &at);
 }
 
-static variant_status run_scale(const plan *p, vt_session *s, const vt_condition *condition, int k, int first,
-                                variant_error *err) {
+static variant_status run_scale(const plan *p, vt_session *s, const vt_condition *condition, int k,
+                                int first, variant_error *err) {
     variant_report *report = p->report;
-    size_t per_picture = (size_t)(p->config->sides[k] * p->config->sides[k]) * (size_t)p->config->codes;
-    vt_transformer_step step = {.k = k, .condition = condition, .schedule = &p->schedule, .cache = s->cache,
-                                .input = k ? s->input : NULL, .logits = s->logits};
+    size_t per_picture =
+        (size_t)(p->config->sides[k] * p->config->sides[k]) * (size_t)p->config->codes;
+    vt_transformer_step step = {.k = k,
+                                .condition = condition,
+                                .schedule = &p->schedule,
+                                .cache = s->cache,
+                                .input = k ? s->input : NULL,
+                                .logits = s->logits};
     double t0 = vt_seconds();
     VT_TRY(vt_transformer_run_step(p->engine->model->transformer, &s->arena, &step, err));
     double t1 = vt_seconds();
@@ -212,26 +260,32 @@ static variant_status run_scale(const plan *p, vt_session *s, const vt_condition
 }
 
 /* Labels of the streams: the pictures' own, then as many times the unconditional one. */
-static variant_status condition_batch(const plan *p, vt_session *s, int first, vt_condition *out, variant_error *err) {
+static variant_status condition_batch(const plan *p, vt_session *s, int first, vt_condition *out,
+                                      variant_error *err) {
     uint8_t layers[VT_SCHEDULE_LAYERS];
-    for (int layer = 0; layer < p->config->depth; ++layer) layers[layer] = vt_schedule_last_scale(&p->schedule, layer) >= 0;
+    for (int layer = 0; layer < p->config->depth; ++layer)
+        layers[layer] = vt_schedule_last_scale(&p->schedule, layer) >= 0;
     int32_t *labels = malloc((size_t)s->streams * sizeof *labels);
     if (!labels) return vt_fail(err, VARIANT_E_MEMORY, "no memory for labels");
-    for (int i = 0; i < s->streams; ++i) labels[i] = i < s->batch ? p->labels[first + i] : p->config->classes;
+    for (int i = 0; i < s->streams; ++i)
+        labels[i] = i < s->batch ? p->labels[first + i] : p->config->classes;
     double start = vt_seconds();
-    variant_status status =
-        vt_transformer_condition(p->engine->model->transformer, &s->arena, s->streams, labels, layers, out, err);
+    variant_status status = vt_transformer_condition(p->engine->model->transformer, &s->arena,
+                                                     s->streams, labels, layers, out, err);
     p->report->condition_seconds += vt_seconds() - start;
     free(labels);
     return status;
 }
 
-static variant_status generate_batch(const plan *p, int first, int batch, variant_picture *pictures, variant_error *err) {
+static variant_status generate_batch(const plan *p, int first, int batch, variant_picture *pictures,
+                                     variant_error *err) {
     const int scales = p->config->scales;
     vt_session session;
     vt_condition condition;
     variant_status status = VARIANT_OK;
-    vt_session_options options = {.batch = batch, .guided = p->request->cfg_scale > 0.0f, .smooth = p->request->smooth,
+    vt_session_options options = {.batch = batch,
+                                  .guided = p->request->cfg_scale > 0.0f,
+                                  .smooth = p->request->smooth,
                                   .schedule = &p->schedule};
     VT_TRY(vt_session_open(&session, p->engine, &options, err));
     VT_CHECK(condition_batch(p, &session, first, &condition, err));
@@ -241,12 +295,14 @@ static variant_status generate_batch(const plan *p, int first, int batch, varian
         offset += p->config->sides[k] * p->config->sides[k];
         release_layers(p, &session, k);
         if (p->request->keep_scales) VT_CHECK(decode_batch(p, &session, pictures, k, err));
-        if (!report_progress(p, first, k + 1)) VT_CHECK(vt_fail(err, VARIANT_E_STOPPED, "stopped at scale %d", k + 1));
+        if (!report_progress(p, first, k + 1))
+            VT_CHECK(vt_fail(err, VARIANT_E_STOPPED, "stopped at scale %d", k + 1));
     }
     VT_CHECK(decode_batch(p, &session, pictures, -1, err));
     if (vt_kv_cache_peak_bytes(session.cache) > p->report->kv_peak_bytes)
         p->report->kv_peak_bytes = vt_kv_cache_peak_bytes(session.cache);
-    if (session.arena.peak > p->report->arena_peak_bytes) p->report->arena_peak_bytes = session.arena.peak;
+    if (session.arena.peak > p->report->arena_peak_bytes)
+        p->report->arena_peak_bytes = session.arena.peak;
 cleanup:
     vt_session_close(&session);
     return status;
@@ -254,16 +310,20 @@ cleanup:
 
 /* ---- the request ---- */
 
-static variant_status describe_pictures(const plan *p, variant_picture *pictures, variant_error *err) {
+static variant_status describe_pictures(const plan *p, variant_picture *pictures,
+                                        variant_error *err) {
     for (int i = 0; i < p->request->count; ++i)
         VT_TRY(vt_picture_describe(&pictures[i], p->engine, p->request, &p->schedule, i, err));
     return VARIANT_OK;
 }
 
-variant_status variant_generate(const variant_engine *engine, const variant_request *request, variant_picture **pictures,
-                                variant_report *report, variant_error *error) {
+variant_status variant_generate(const variant_engine *engine, const variant_request *request,
+                                variant_picture **pictures, variant_report *report,
+                                variant_error *error) {
     variant_report unwanted;
-    plan p = {.engine = engine, .request = request, .report = report ? report : &unwanted,
+    plan p = {.engine = engine,
+              .request = request,
+              .report = report ? report : &unwanted,
               .config = vt_transformer_configuration(engine->model->transformer)};
     variant_status status = VARIANT_OK;
     double start = vt_seconds();
@@ -271,7 +331,8 @@ variant_status variant_generate(const variant_engine *engine, const variant_requ
     *p.report = (variant_report){0};
     if (error) *error = (variant_error){0};
     VT_CHECK(make_plan(&p, error));
-    VT_CHECK(vt_pictures_new(pictures, engine, p.labels, request->count, request->keep_scales, error));
+    VT_CHECK(
+        vt_pictures_new(pictures, engine, p.labels, request->count, request->keep_scales, error));
     for (int first = 0; first < request->count; first += p.batch) {
         int batch = request->count - first < p.batch ? request->count - first : p.batch;
         VT_CHECK(generate_batch(&p, first, batch, *pictures + first, error));

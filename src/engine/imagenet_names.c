@@ -1,5 +1,5 @@
-/* imagenet_names.c - the names of ImageNet-1k's classes in label order, for checkpoints that carry none. Where two
- * classes share a name, what sets them apart stands in parentheses. */
+/* imagenet_names.c - the names of ImageNet-1k's classes in label order, for checkpoints that carry
+ * none. Where two classes share a name, what sets them apart stands in parentheses. */
 #include "engine/model.h"
 
 const char *const vt_imagenet_names[1000] = {

@@ -1,7 +1,9 @@
-/* model.h - a tokenizer and a transformer as one thing, opened from whatever files hold them and saved again.
+/* model.h - a tokenizer and a transformer as one thing, opened from whatever files hold them and
+ * saved again.
  *
- * The engine (engine.h), the trainers (train/) and the commands open models through here. What the files do not tell
- * comes from options; every complaint names the file and the tensor or option. */
+ * The engine (engine.h), the trainers (train/) and the commands open models through here. What
+ * the files do not tell comes from options; every complaint names the file and the tensor or
+ * option. */
 #ifndef VT_ENGINE_MODEL_H
 #define VT_ENGINE_MODEL_H
 
@@ -33,23 +35,28 @@ typedef struct vt_model {
     int class_count;             /* names; 0: none known */
     char **class_names;          /* ImageNet's for 1000 classes without names */
     vt_supernet_info supernet;
-    char *training;              /* the "variant.training" metadata (JSON text) of the transformer's file, or NULL */
-    char hash[17];               /* 64 bits of the files' contents in hex: names, shapes and samples of every tensor's bytes */
+    /* the "variant.training" metadata (JSON text) of the transformer's file, or NULL */
+    char *training;
+    /* 64 bits of the files' contents in hex: names, shapes and samples of every tensor's bytes */
+    char hash[17];
     vt_tensor_file *files[2];    /* tokenizer's and transformer's; may be the same */
 } vt_model;
 
 void vt_model_options_init(vt_model_options *options);
-variant_status vt_model_open(vt_model **out, vt_kern *kern, const vt_model_options *options, variant_error *err);
+variant_status vt_model_open(vt_model **out, vt_kern *kern, const vt_model_options *options,
+                             variant_error *err);
 void vt_model_close(vt_model **model);
 
-/* Label of a class given as a number ("7"), a name (any case), or "uncond" (= number of classes). E_ARGUMENT lists what
- * would do, or the nearest names. "random" is the caller's. */
-variant_status vt_model_class(const vt_model *model, const char *text, int *label, variant_error *err);
+/* Label of a class given as a number ("7"), a name (any case), or "uncond" (= number of
+ * classes). E_ARGUMENT lists what would do, or the nearest names. "random" is the caller's. */
+variant_status vt_model_class(const vt_model *model, const char *text, int *label,
+                              variant_error *err);
 /* The name of a label, or its number; "uncond". Into out. */
 void vt_model_class_name(const vt_model *model, int label, char *out, size_t size);
 
-/* Writing. Any of the parts may be NULL; extra tensors and metadata (JSON texts) come along; type VT_F32, VT_F16 or
- * VT_BF16 for parameters of two and more dimensions (one-dimensional ones stay float32). */
+/* Writing. Any of the parts may be NULL; extra tensors and metadata (JSON texts) come along;
+ * type VT_F32, VT_F16 or VT_BF16 for parameters of two and more dimensions (one-dimensional ones
+ * stay float32). */
 typedef struct vt_model_save {
     vt_tokenizer *tokenizer;
     vt_transformer *transformer;
@@ -58,7 +65,8 @@ typedef struct vt_model_save {
     const vt_supernet_info *supernet; /* NULL: none */
     const char *training;             /* JSON text, NULL: none */
     vt_dtype type;
-    const vt_tensor_out *extra; /* a checkpoint's optimizer state; names begin with "training/", which opening passes over */
+    /* a checkpoint's optimizer state; names begin with "training/", which opening passes over */
+    const vt_tensor_out *extra;
     int extra_count;
     const char *extra_key, *extra_value; /* one more metadata pair, or NULL */
 } vt_model_save;

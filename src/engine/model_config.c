@@ -7,7 +7,8 @@
 #define MAX_CLASSES 100000
 
 static variant_status malformed(const vt_tensor_file *file, const char *what, variant_error *err) {
-    return vt_fail(err, VARIANT_E_FORMAT, "%s: metadata %s: %s", vt_tensor_file_path(file), VT_CONFIG_KEY, what);
+    return vt_fail(err, VARIANT_E_FORMAT, "%s: metadata %s: %s", vt_tensor_file_path(file),
+                   VT_CONFIG_KEY, what);
 }
 
 /* A list of positive integers; absent gives count 0. */
@@ -25,12 +26,16 @@ static bool read_ints(const cJSON *list, int *out, int limit, int *count) {
 
 static bool read_supernet(const cJSON *json, vt_supernet_info *out) {
     if (!json) return true;
-    const cJSON *bridge = cJSON_GetObjectItem(json, "bridge"), *layers = cJSON_GetObjectItem(json, "layers");
+    const cJSON *bridge = cJSON_GetObjectItem(json, "bridge"),
+                *layers = cJSON_GetObjectItem(json, "layers");
     if (!cJSON_IsNumber(bridge) || !cJSON_IsString(layers)) return false;
-    if (!read_ints(cJSON_GetObjectItem(json, "depths"), out->depths, VT_MAX_DEPTHS, &out->depth_count)) return false;
+    if (!read_ints(cJSON_GetObjectItem(json, "depths"), out->depths, VT_MAX_DEPTHS,
+                   &out->depth_count))
+        return false;
     out->bridge = bridge->valueint;
     for (int i = VT_EQUIDISTANT; i <= VT_EXPLICIT; ++i)
-        if (strcmp(layers->valuestring, vt_selector_name((vt_selector)i)) == 0) out->selector = (vt_selector)i;
+        if (strcmp(layers->valuestring, vt_selector_name((vt_selector)i)) == 0)
+            out->selector = (vt_selector)i;
     out->trained = true;
     return true;
 }
@@ -51,7 +56,8 @@ static bool read_classes(const cJSON *json, vt_file_config *out) {
     return true;
 }
 
-static variant_status read_own(vt_file_config *out, const vt_tensor_file *file, const char *text, variant_error *err) {
+static variant_status read_own(vt_file_config *out, const vt_tensor_file *file, const char *text,
+                               variant_error *err) {
     cJSON *json = cJSON_Parse(text);
     if (!json) return malformed(file, "not JSON", err);
     const char *complaint = NULL;
@@ -59,8 +65,10 @@ static variant_status read_own(vt_file_config *out, const vt_tensor_file *file, 
     const cJSON *transformer = cJSON_GetObjectItem(json, "transformer");
     const cJSON *heads = cJSON_GetObjectItem(transformer, "heads");
     if (cJSON_IsNumber(heads)) out->heads = heads->valueint;
-    if (!read_ints(cJSON_GetObjectItem(tokenizer, "sides"), out->tokenizer_sides, VT_MAX_SCALES, &out->tokenizer_scales) ||
-        !read_ints(cJSON_GetObjectItem(transformer, "sides"), out->transformer_sides, VT_MAX_SCALES, &out->transformer_scales))
+    if (!read_ints(cJSON_GetObjectItem(tokenizer, "sides"), out->tokenizer_sides, VT_MAX_SCALES,
+                   &out->tokenizer_scales) ||
+        !read_ints(cJSON_GetObjectItem(transformer, "sides"), out->transformer_sides, VT_MAX_SCALES,
+                   &out->transformer_scales))
         complaint = "sides is not a list of positive integers";
     else if (!read_supernet(cJSON_GetObjectItem(json, "supernet"), &out->supernet))
         complaint = "supernet needs bridge, depths and layers";
@@ -88,7 +96,8 @@ static void read_patch_nums(vt_file_config *out, const vt_tensor_file *file) {
     }
 }
 
-variant_status vt_file_config_read(vt_file_config *out, const vt_tensor_file *file, variant_error *err) {
+variant_status vt_file_config_read(vt_file_config *out, const vt_tensor_file *file,
+                                   variant_error *err) {
     *out = (vt_file_config){0};
     read_patch_nums(out, file);
     const char *text = vt_tensor_file_meta(file, VT_CONFIG_KEY);
@@ -141,11 +150,15 @@ char *vt_model_config_text(const vt_model_save *save) {
     cJSON *json = cJSON_CreateObject();
     cJSON_AddNumberToObject(json, "format", 1);
     if (save->tokenizer)
-        cJSON_AddItemToObject(json, "tokenizer", tokenizer_json(vt_tokenizer_configuration(save->tokenizer)));
+        cJSON_AddItemToObject(json, "tokenizer",
+                              tokenizer_json(vt_tokenizer_configuration(save->tokenizer)));
     if (save->transformer)
-        cJSON_AddItemToObject(json, "transformer", transformer_json(vt_transformer_configuration(save->transformer)));
+        cJSON_AddItemToObject(json, "transformer",
+                              transformer_json(vt_transformer_configuration(save->transformer)));
     if (save->class_count > 0)
-        cJSON_AddItemToObject(json, "classes", cJSON_CreateStringArray((const char *const *)save->class_names, save->class_count));
+        cJSON_AddItemToObject(
+            json, "classes",
+            cJSON_CreateStringArray((const char *const *)save->class_names, save->class_count));
     if (save->supernet && save->supernet->trained) {
         cJSON *supernet = cJSON_AddObjectToObject(json, "supernet");
         cJSON_AddNumberToObject(supernet, "bridge", save->supernet->bridge);

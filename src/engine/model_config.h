@@ -1,8 +1,10 @@
-/* model_config.h - configuration to and from the JSON that travels in a file's metadata. Private to engine/.
+/* model_config.h - configuration to and from the JSON that travels in a file's metadata. Private to
+ * engine/.
  *
  * "variant.config": {"format": 1,
  *     "tokenizer": {"channels", "base_width", "mult", "blocks", "codes", "latent_dim", "sides"},
- *     "transformer": {"depth", "width", "heads", "hidden", "codes", "latent_dim", "classes", "l2_norm",
+ *     "transformer": {"depth", "width", "heads", "hidden", "codes", "latent_dim", "classes",
+ *     "l2_norm",
  *                     "shared_adaln", "sides"},
  *     "classes": [names], "supernet": {"bridge", "depths", "layers"}}  - every part optional. */
 #ifndef VT_ENGINE_MODEL_CONFIG_H
@@ -23,9 +25,10 @@ typedef struct vt_file_config {
     char **class_names; /* owned */
 } vt_file_config;
 
-/* E_FORMAT when the metadata is there but is not what it should be. Understands "variant.config" and, in PyTorch
- * trainer checkpoints, any metadata list called patch_nums. */
-variant_status vt_file_config_read(vt_file_config *out, const vt_tensor_file *file, variant_error *err);
+/* E_FORMAT when the metadata is there but is not what it should be. Understands "variant.config"
+ * and, in PyTorch trainer checkpoints, any metadata list called patch_nums. */
+variant_status vt_file_config_read(vt_file_config *out, const vt_tensor_file *file,
+                                   variant_error *err);
 void vt_file_config_free(vt_file_config *config);
 
 /* free() the text. */

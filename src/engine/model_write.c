@@ -13,8 +13,8 @@ static uint16_t *halves(const float *values, size_t count, vt_dtype type) {
     return out;
 }
 
-static variant_status export_param(const vt_params *params, const vt_param *param, vt_dtype type, vt_tensor_out *out,
-                                   variant_error *err) {
+static variant_status export_param(const vt_params *params, const vt_param *param, vt_dtype type,
+                                   vt_tensor_out *out, variant_error *err) {
     float *values = malloc(param->count ? param->count * sizeof *values : 1);
     if (!values) return vt_fail(err, VARIANT_E_MEMORY, "no memory to write %s", param->name);
     variant_status status = vt_param_download(params, param, param->value, values, err);
@@ -22,18 +22,20 @@ static variant_status export_param(const vt_params *params, const vt_param *para
         free(values);
         return status;
     }
-    *out = (vt_tensor_out){.name = param->name, .type = VT_F32, .rank = param->rank, .data = values};
+    *out =
+        (vt_tensor_out){.name = param->name, .type = VT_F32, .rank = param->rank, .data = values};
     memcpy(out->shape, param->shape, (size_t)param->rank * sizeof *out->shape);
     if (type == VT_F32 || param->rank < 2) return VARIANT_OK;
     uint16_t *converted = halves(values, param->count, type);
     free(values);
     out->data = converted;
     out->type = type;
-    return converted ? VARIANT_OK : vt_fail(err, VARIANT_E_MEMORY, "no memory to write %s", param->name);
+    return converted ? VARIANT_OK
+                     : vt_fail(err, VARIANT_E_MEMORY, "no memory to write %s", param->name);
 }
 
-static variant_status export_params(const vt_params *params, vt_dtype type, vt_tensor_out *list, int *count,
-                                    variant_error *err) {
+static variant_status export_params(const vt_params *params, vt_dtype type, vt_tensor_out *list,
+                                    int *count, variant_error *err) {
     for (int i = 0; i < params->count; ++i) {
         if (params->items[i]->flags & VT_PARAM_BUFFER) continue;
         VT_TRY(export_param(params, params->items[i], type, &list[*count], err));
@@ -45,14 +47,15 @@ static variant_status export_params(const vt_params *params, vt_dtype type, vt_t
 variant_status vt_model_write(const char *path, const vt_model_save *save, variant_error *err) {
     vt_params *tokenizer = save->tokenizer ? vt_tokenizer_params(save->tokenizer) : NULL;
     vt_params *transformer = save->transformer ? vt_transformer_params(save->transformer) : NULL;
-    size_t capacity = (size_t)(tokenizer ? tokenizer->count : 0) + (size_t)(transformer ? transformer->count : 0) +
-                      (size_t)save->extra_count;
+    size_t capacity = (size_t)(tokenizer ? tokenizer->count : 0) +
+                      (size_t)(transformer ? transformer->count : 0) + (size_t)save->extra_count;
     variant_status status = VARIANT_OK;
     int own = 0, count, meta = 0;
     const char *keys[3], *values[3];
     char *config = vt_model_config_text(save);
     vt_tensor_out *list = calloc(capacity + 1, sizeof *list);
-    if (!list || !config) VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "%s: no memory to write it", path));
+    if (!list || !config)
+        VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "%s: no memory to write it", path));
 
     if (tokenizer) VT_CHECK(export_params(tokenizer, save->type, list, &own, err));
     if (transformer) VT_CHECK(export_params(transformer, save->type, list, &own, err));

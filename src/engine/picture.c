@@ -22,18 +22,23 @@ static bool give_memory(variant_picture *picture, bool keep_scales, int scales) 
     picture->scale_pixels = calloc((size_t)scales, sizeof *picture->scale_pixels);
     if (!picture->scale_pixels) return false;
     for (; picture->scale_count < scales; ++picture->scale_count)
-        if (!(picture->scale_pixels[picture->scale_count] = malloc(pixel_bytes(picture)))) return false;
+        if (!(picture->scale_pixels[picture->scale_count] = malloc(pixel_bytes(picture))))
+            return false;
     return true;
 }
 
-variant_status vt_pictures_new(variant_picture **out, const variant_engine *engine, const int32_t *labels, int count,
-                               bool keep_scales, variant_error *err) {
+variant_status vt_pictures_new(variant_picture **out, const variant_engine *engine,
+                               const int32_t *labels, int count, bool keep_scales,
+                               variant_error *err) {
     const vt_tokenizer_config *config = vt_tokenizer_configuration(engine->model->tokenizer);
     int side = vt_tokenizer_side(config);
     variant_picture *pictures = calloc((size_t)count, sizeof *pictures);
     bool enough = pictures;
     for (int i = 0; enough && i < count; ++i) {
-        pictures[i] = (variant_picture){.width = side, .height = side, .channels = config->channels, .label = labels[i],
+        pictures[i] = (variant_picture){.width = side,
+                                        .height = side,
+                                        .channels = config->channels,
+                                        .label = labels[i],
                                         .token_count = vt_tokenizer_tokens(config)};
         enough = give_memory(&pictures[i], keep_scales, config->scales);
     }
@@ -59,8 +64,8 @@ static uint8_t byte_of(float value) {
     return !(scaled > 0.0f) ? 0 : scaled >= 255.0f ? 255 : (uint8_t)lrintf(scaled);
 }
 
-variant_status vt_pictures_take(variant_picture *pictures, int batch, int scale, vt_kern *kern, const float *values,
-                                variant_error *err) {
+variant_status vt_pictures_take(variant_picture *pictures, int batch, int scale, vt_kern *kern,
+                                const float *values, variant_error *err) {
     size_t samples = pixel_bytes(&pictures[0]);
     float *host = malloc(samples * sizeof *host);
     if (!host) return vt_fail(err, VARIANT_E_MEMORY, "no memory for a picture");
@@ -73,8 +78,9 @@ variant_status vt_pictures_take(variant_picture *pictures, int batch, int scale,
     return VARIANT_OK;
 }
 
-variant_status vt_picture_describe(variant_picture *picture, const variant_engine *engine, const variant_request *request,
-                                   const vt_schedule *schedule, int index, variant_error *err) {
+variant_status vt_picture_describe(variant_picture *picture, const variant_engine *engine,
+                                   const variant_request *request, const vt_schedule *schedule,
+                                   int index, variant_error *err) {
     char text[4096];
     cJSON *json = cJSON_CreateObject();
     cJSON_AddStringToObject(json, "version", variant_version());
@@ -82,7 +88,8 @@ variant_status vt_picture_describe(variant_picture *picture, const variant_engin
     vt_model_class_name(engine->model, picture->label, text, sizeof text);
     cJSON_AddStringToObject(json, "class", text);
     cJSON_AddNumberToObject(json, "label", picture->label);
-    snprintf(text, sizeof text, "%llu", (unsigned long long)request->seed); /* a double holds 53 bits of a seed */
+    snprintf(text, sizeof text, "%llu",
+             (unsigned long long)request->seed); /* a double holds 53 bits of a seed */
     cJSON_AddStringToObject(json, "seed", text);
     cJSON_AddNumberToObject(json, "image", request->first_image + index);
     cJSON_AddNumberToObject(json, "cfg_scale", round(1e6 * (double)request->cfg_scale) / 1e6);
@@ -97,38 +104,46 @@ variant_status vt_picture_describe(variant_picture *picture, const variant_engin
     cJSON_AddStringToObject(json, "kernels", engine->kern->name);
     picture->settings = cJSON_PrintUnformatted(json);
     cJSON_Delete(json);
-    return picture->settings ? VARIANT_OK : vt_fail(err, VARIANT_E_MEMORY, "no memory for a picture's settings");
+    return picture->settings ? VARIANT_OK
+                             : vt_fail(err, VARIANT_E_MEMORY, "no memory for a picture's settings");
 }
 
 /* ---- writing ---- */
 
-static variant_status write_image(const vt_image *image, const char *settings, const char *path, variant_error *err) {
+static variant_status write_image(const vt_image *image, const char *settings, const char *path,
+                                  variant_error *err) {
     vt_image_text text[] = {{"Software", "variant"}, {TEXT_KEY, settings}};
     return vt_image_write_png(image, path, text, settings ? 2 : 1, err);
 }
 
 /* The picture as an image that borrows its pixels. */
 static vt_image view_of(const variant_picture *picture, uint8_t *pixels) {
-    return (vt_image){.width = picture->width, .height = picture->height, .channels = picture->channels, .data = pixels};
+    return (vt_image){.width = picture->width,
+                      .height = picture->height,
+                      .channels = picture->channels,
+                      .data = pixels};
 }
 
-variant_status variant_picture_write_png(const variant_picture *picture, const char *path, variant_error *error) {
+variant_status variant_picture_write_png(const variant_picture *picture, const char *path,
+                                         variant_error *error) {
     vt_image image = view_of(picture, picture->pixels);
     return write_image(&image, picture->settings, path, error);
 }
 
-variant_status variant_picture_write_scale_png(const variant_picture *picture, int scale, const char *path,
-                                               variant_error *error) {
+variant_status variant_picture_write_scale_png(const variant_picture *picture, int scale,
+                                               const char *path, variant_error *error) {
     if (scale < 0 || scale >= picture->scale_count)
-        return vt_fail(error, VARIANT_E_ARGUMENT, "scale %d: this picture keeps %d", scale, picture->scale_count);
+        return vt_fail(error, VARIANT_E_ARGUMENT, "scale %d: this picture keeps %d", scale,
+                       picture->scale_count);
     vt_image image = view_of(picture, picture->scale_pixels[scale]);
     return write_image(&image, picture->settings, path, error);
 }
 
-variant_status variant_pictures_write_sheet(const variant_picture *pictures, int count, int columns, int zoom, const char *path,
-                                            variant_error *error) {
+variant_status variant_pictures_write_sheet(const variant_picture *pictures, int count, int columns,
+                                            int zoom, const char *path, variant_error *error) {
     if (count < 1 || columns < 1 || zoom < 1)
-        return vt_fail(error, VARIANT_E_ARGUMENT, "a sheet needs pictures, columns and a zoom of at least 1");
+        return vt_fail(error, VARIANT_E_ARGUMENT,
+                       "a sheet needs pictures, columns and a zoom of at least 1");
     vt_image sheet = {0}, *images = malloc((size_t)count * sizeof *images);
     if (!images) return vt_fail(error, VARIANT_E_MEMORY, "no memory for a sheet of %d", count);
     for (int i = 0; i < count; ++i) images[i] = view_of(&pictures[i], pictures[i].pixels);

@@ -1,18 +1,22 @@
-/* picture.h - finished pictures: from the decoder's floats to bytes with their settings. Private to engine/. */
+/* picture.h - finished pictures: from the decoder's floats to bytes with their settings. Private
+ * to engine/. */
 #ifndef VT_ENGINE_PICTURE_H
 #define VT_ENGINE_PICTURE_H
 
 #include "engine/engine.h"
 
-/* `count` empty pictures with room for pixels and tokens, and for the picture after each scale when keep_scales. */
-variant_status vt_pictures_new(variant_picture **out, const variant_engine *engine, const int32_t *labels, int count,
-                               bool keep_scales, variant_error *err);
-/* Downloads values (batch, side, side, channels) in [-1, 1] into the pixels of `batch` pictures: the final ones (scale
- * -1) or those after a scale. round(255 (clamp(x) + 1) / 2). */
-variant_status vt_pictures_take(variant_picture *pictures, int batch, int scale, vt_kern *kern, const float *values,
-                                variant_error *err);
+/* `count` empty pictures with room for pixels and tokens, and for the picture after each scale
+ * when keep_scales. */
+variant_status vt_pictures_new(variant_picture **out, const variant_engine *engine,
+                               const int32_t *labels, int count, bool keep_scales,
+                               variant_error *err);
+/* Downloads values (batch, side, side, channels) in [-1, 1] into the pixels of `batch` pictures:
+ * the final ones (scale -1) or those after a scale. round(255 (clamp(x) + 1) / 2). */
+variant_status vt_pictures_take(variant_picture *pictures, int batch, int scale, vt_kern *kern,
+                                const float *values, variant_error *err);
 /* Fills picture->settings: JSON of everything that made picture `index` of the request. */
-variant_status vt_picture_describe(variant_picture *picture, const variant_engine *engine, const variant_request *request,
-                                   const vt_schedule *schedule, int index, variant_error *err);
+variant_status vt_picture_describe(variant_picture *picture, const variant_engine *engine,
+                                   const variant_request *request, const vt_schedule *schedule,
+                                   int index, variant_error *err);
 
 #endif

@@ -44,7 +44,8 @@ static void filter_top_k(float *logits, int vocab, int top_k, float *scratch) {
         if (logits[i] < threshold) logits[i] = -INFINITY;
 }
 
-/* Finds the smallest logit of the nucleus. Ties of that logit beyond the nucleus are dropped from the highest index
+/* Finds the smallest logit of the nucleus. Ties of that logit beyond the nucleus are dropped
+ * from the highest index
  * down to where the original's stable ascending sort would have cut. */
 static void filter_top_p(float *logits, int vocab, float top_p, float *scratch) {
     int kept = 0;
@@ -83,8 +84,8 @@ static int32_t arg_max(const float *logits, int vocab) {
     return best;
 }
 
-int32_t vt_sample_token(const vt_sampler *sampler, float *logits, int vocab, uint32_t image, uint32_t scale,
-                        uint32_t position, float *scratch) {
+int32_t vt_sample_token(const vt_sampler *sampler, float *logits, int vocab, uint32_t image,
+                        uint32_t scale, uint32_t position, float *scratch) {
     if (sampler->greedy) return arg_max(logits, vocab);
     vt_filter_top(logits, vocab, sampler->top_k, sampler->top_p, scratch);
     int32_t last = arg_max(logits, vocab);
@@ -100,8 +101,8 @@ int32_t vt_sample_token(const vt_sampler *sampler, float *logits, int vocab, uin
     return last; /* rounding may leave point at 0: the last token with probability */
 }
 
-void vt_gumbel_weights(const vt_sampler *sampler, const float *logits, int vocab, double ratio, uint32_t image,
-                       uint32_t scale, uint32_t position, float *weights) {
+void vt_gumbel_weights(const vt_sampler *sampler, const float *logits, int vocab, double ratio,
+                       uint32_t image, uint32_t scale, uint32_t position, float *weights) {
     double tau = fmax(0.27 * (1.0 - 0.95 * ratio), 0.005), peak = -INFINITY, total = 0.0;
     uint64_t key = vt_splitmix64(sampler->seed ^ (uint64_t)image << 32 ^ scale);
     for (int i = 0; i < vocab; ++i) {

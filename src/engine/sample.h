@@ -1,6 +1,8 @@
-/* sample.h - from logits to a token: filters, draw, and Gumbel smoothing. All on the host, one token at a time.
+/* sample.h - from logits to a token: filters, draw, and Gumbel smoothing. All on the host, one
+ * token at a time.
  *
- * Random numbers are keyed by (seed, image, scale, token), so a picture does not depend on its batch. */
+ * Random numbers are keyed by (seed, image, scale, token), so a picture does not depend on its
+ * batch. */
 #ifndef VT_ENGINE_SAMPLE_H
 #define VT_ENGINE_SAMPLE_H
 
@@ -14,18 +16,20 @@ typedef struct vt_sampler {
     bool greedy; /* arg max, first of ties */
 } vt_sampler;
 
-/* Sets logits outside the top k, then outside the nucleus, to -INFINITY. scratch: (vocab) floats. As the original:
- * tokens are dropped from the least likely up while their cumulated probability is <= 1 - top_p; the most
- * likely always stays. */
+/* Sets logits outside the top k, then outside the nucleus, to -INFINITY. scratch: (vocab)
+ * floats. As the original: tokens are dropped from the least likely up while their cumulated
+ * probability is <= 1 - top_p; the most likely always stays. */
 void vt_filter_top(float *logits, int vocab, int top_k, float top_p, float *scratch);
 
-/* The token at (image, scale, position); logits (vocab) are filtered in place. scratch: (vocab) floats. */
-int32_t vt_sample_token(const vt_sampler *sampler, float *logits, int vocab, uint32_t image, uint32_t scale,
-                        uint32_t position, float *scratch);
+/* The token at (image, scale, position); logits (vocab) are filtered in place. scratch: (vocab)
+ * floats. */
+int32_t vt_sample_token(const vt_sampler *sampler, float *logits, int vocab, uint32_t image,
+                        uint32_t scale, uint32_t position, float *scratch);
 
-/* Gumbel softmax for smoothing (the original's more_smooth): weights (vocab) = softmax((logits * (1 + ratio) + gumbel) / tau),
- * tau = max(0.27 (1 - 0.95 ratio), 0.005), ratio = scale / (K - 1). Filtered logits (-INFINITY) get weight 0. */
-void vt_gumbel_weights(const vt_sampler *sampler, const float *logits, int vocab, double ratio, uint32_t image,
-                       uint32_t scale, uint32_t position, float *weights);
+/* Gumbel softmax for smoothing (the original's more_smooth): weights (vocab) = softmax((logits *
+ * (1 + ratio) + gumbel) / tau), tau = max(0.27 (1 - 0.95 ratio), 0.005), ratio = scale / (K -
+ * 1). Filtered logits (-INFINITY) get weight 0. */
+void vt_gumbel_weights(const vt_sampler *sampler, const float *logits, int vocab, double ratio,
+                       uint32_t image, uint32_t scale, uint32_t position, float *weights);
 
 #endif

@@ -1,5 +1,6 @@
-/* session.h - the memory of one batch of one request: arena, KV cache and the buffers that live across scales.
- * Mutable and private to a call of variant_generate; generate.c runs the loop over it. */
+/* session.h - the memory of one batch of one request: arena, KV cache and the buffers that live
+ * across scales. Mutable and private to a call of variant_generate; generate.c runs the loop
+ * over it. */
 #ifndef VT_ENGINE_SESSION_H
 #define VT_ENGINE_SESSION_H
 
@@ -30,8 +31,8 @@ typedef struct vt_session_options {
 } vt_session_options;
 
 /* Reserves everything; address space costs nothing until touched. */
-variant_status vt_session_open(vt_session *out, const variant_engine *engine, const vt_session_options *options,
-                               variant_error *err);
+variant_status vt_session_open(vt_session *out, const variant_engine *engine,
+                               const vt_session_options *options, variant_error *err);
 void vt_session_close(vt_session *session);
 
 #endif

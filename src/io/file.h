@@ -15,9 +15,9 @@ typedef struct vt_mapping {
 variant_status vt_mapping_open(vt_mapping *out, const char *path, variant_error *err);
 void vt_mapping_close(vt_mapping *mapping);
 
-/* Writing a file that appears whole or not at all: open gives a stream on a temporary file beside path; commit
- * flushes, fsyncs and renames it onto path (and fsyncs the folder); abandon deletes it. A full disk or an
- * unwritable folder is E_IO with the path and the system's reason. */
+/* Writing a file that appears whole or not at all: open gives a stream on a temporary file
+ * beside path; commit flushes, fsyncs and renames it onto path (and fsyncs the folder); abandon
+ * deletes it. A full disk or an unwritable folder is E_IO with the path and the system's reason. */
 typedef struct vt_replace {
     FILE *stream;
     char *path, *temporary;
@@ -25,7 +25,8 @@ typedef struct vt_replace {
 
 variant_status vt_replace_open(vt_replace *out, const char *path, variant_error *err);
 variant_status vt_replace_commit(vt_replace *replace, variant_error *err);
-void vt_replace_abandon(vt_replace *replace); /* after a failed commit too; allowed after a successful one */
+/* after a failed commit too; allowed after a successful one */
+void vt_replace_abandon(vt_replace *replace);
 
 /* Reads a whole text file, NUL-terminated, at most limit bytes; free() it. */
 variant_status vt_file_read_text(char **out, const char *path, size_t limit, variant_error *err);

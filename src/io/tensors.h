@@ -1,8 +1,8 @@
 /* tensors.h - named tensors of a file, whatever the file's format.
  *
- * A vt_tensor_file is what a model is loaded from: a safetensors file or a PyTorch checkpoint (zip or legacy
- * pickle). Tensor data is mapped, not copied, wherever the file stores it contiguously and aligned. Read by
- * nn/params.c, the converters and the tests. */
+ * A vt_tensor_file is what a model is loaded from: a safetensors file or a PyTorch checkpoint
+ * (zip or legacy pickle). Tensor data is mapped, not copied, wherever the file stores it
+ * contiguously and aligned. Read by nn/params.c, the converters and the tests. */
 #ifndef VT_IO_TENSORS_H
 #define VT_IO_TENSORS_H
 
@@ -12,7 +12,10 @@
 
 #define VT_MAX_RANK 6
 
-typedef enum vt_dtype { VT_F32, VT_F64, VT_F16, VT_BF16, VT_I8, VT_U8, VT_I16, VT_I32, VT_I64, VT_BOOL, VT_DTYPES } vt_dtype;
+typedef enum vt_dtype {
+    VT_F32, VT_F64, VT_F16, VT_BF16, VT_I8, VT_U8, VT_I16, VT_I32, VT_I64, VT_BOOL,
+    VT_DTYPES
+} vt_dtype;
 
 size_t vt_dtype_size(vt_dtype type);      /* bytes of an element */
 const char *vt_dtype_name(vt_dtype type); /* as safetensors spells it: "F32", "BF16", ... */
@@ -25,31 +28,36 @@ typedef struct vt_tensor {
     int64_t shape[VT_MAX_RANK];
     size_t count; /* elements */
     size_t bytes;
-    const void *data; /* row-major, contiguous, aligned for its type; valid until the file is closed */
+    /* row-major, contiguous, aligned for its type; valid until the file is closed */
+    const void *data;
 } vt_tensor;
 
 typedef struct vt_tensor_file vt_tensor_file;
 
-/* Opens by content, not by name: safetensors, PyTorch zip, PyTorch legacy. Every offset, size and shape is checked
- * against the file before anything is used; hostile or truncated input gives E_FORMAT with one line that names
- * the path. */
+/* Opens by content, not by name: safetensors, PyTorch zip, PyTorch legacy. Every offset, size
+ * and shape is checked against the file before anything is used; hostile or truncated input
+ * gives E_FORMAT with one line that names the path. */
 variant_status vt_tensor_file_open(vt_tensor_file **out, const char *path, variant_error *err);
 void vt_tensor_file_close(vt_tensor_file **file);
 
 const char *vt_tensor_file_path(const vt_tensor_file *file);
-const char *vt_tensor_file_format(const vt_tensor_file *file); /* "safetensors", "pytorch zip", "pytorch legacy" */
+/* "safetensors", "pytorch zip", "pytorch legacy" */
+const char *vt_tensor_file_format(const vt_tensor_file *file);
 int vt_tensor_file_count(const vt_tensor_file *file);
 const vt_tensor *vt_tensor_file_at(const vt_tensor_file *file, int index); /* in the file's order */
 /* By name within group ("" or NULL: any group, first found). NULL when there is none. */
-const vt_tensor *vt_tensor_file_find(const vt_tensor_file *file, const char *group, const char *name);
-/* Metadata string by key: safetensors __metadata__, or scalar / tuple values of a PyTorch file's dicts rendered as
- * JSON text under slash-separated keys ("trainer/config/patch_nums" -> "[1,2]"). NULL when there is none. */
+const vt_tensor *vt_tensor_file_find(const vt_tensor_file *file, const char *group,
+                                     const char *name);
+/* Metadata string by key: safetensors __metadata__, or scalar / tuple values of a PyTorch file's
+ * dicts rendered as JSON text under slash-separated keys ("trainer/config/patch_nums" ->
+ * "[1,2]"). NULL when there is none. */
 const char *vt_tensor_file_meta(const vt_tensor_file *file, const char *key);
 int vt_tensor_file_meta_count(const vt_tensor_file *file);
-void vt_tensor_file_meta_at(const vt_tensor_file *file, int index, const char **key, const char **value);
+void vt_tensor_file_meta_at(const vt_tensor_file *file, int index, const char **key,
+                            const char **value);
 
-/* Converts count elements to float32 / int32 (rounding to nearest even from f64; I64 checked to fit). E_FORMAT when
- * the type does not convert. */
+/* Converts count elements to float32 / int32 (rounding to nearest even from f64; I64 checked to
+ * fit). E_FORMAT when the type does not convert. */
 variant_status vt_tensor_to_f32(const vt_tensor *tensor, float *out, variant_error *err);
 variant_status vt_tensor_to_i32(const vt_tensor *tensor, int32_t *out, variant_error *err);
 
@@ -68,11 +76,11 @@ typedef struct vt_tensor_out {
     const void *data;
 } vt_tensor_out;
 
-/* Writes a safetensors file: header (metadata keys and values are strings), padded to 64 bytes so that data can be
- * mapped, then the data in order. Written to a temporary file beside path, fsync, rename: path either holds
- * the whole new file or what it held before. */
+/* Writes a safetensors file: header (metadata keys and values are strings), padded to 64 bytes
+ * so that data can be mapped, then the data in order. Written to a temporary file beside path,
+ * fsync, rename: path either holds the whole new file or what it held before. */
 variant_status vt_safetensors_write(const char *path, const vt_tensor_out *tensors, int count,
-                                    const char *const *meta_keys, const char *const *meta_values, int meta_count,
-                                    variant_error *err);
+                                    const char *const *meta_keys, const char *const *meta_values,
+                                    int meta_count, variant_error *err);
 
 #endif

@@ -1,20 +1,22 @@
 /* kern.h - the one seam for hardware: a table of operations over plain buffers.
  *
- * Everything above this header computes by calling these operations; nothing above it looks into a buffer. A
- * buffer is memory of the backend, carved from an arena whose base came from memory_reserve. Data crosses by
- * upload and download alone (tokens, logits, pictures, weights).
+ * Everything above this header computes by calling these operations; nothing above it looks into a
+ * buffer. A buffer is memory of the backend, carved from an arena whose base came from
+ * memory_reserve. Data crosses by upload and download alone (tokens, logits, pictures, weights).
  *
- * A backend fills a whole table: `ref` (kern/ref, plain C, the definition of correct) and `cpu` (kern/cpu, BLAS,
- * OpenMP and vectorised loops; starts from ref's table and overrides). Operations cannot fail: sizes are
- * the caller's duty, and scratch is asked for with the _workspace functions and handed in.
+ * A backend fills a whole table: `ref` (kern/ref, plain C, the definition of correct) and `cpu`
+ * (kern/cpu, BLAS, OpenMP and vectorised loops; starts from ref's table and overrides). Operations
+ * cannot fail: sizes are the caller's duty, and scratch is asked for with the _workspace functions
+ * and handed in.
  *
- * Conventions. All real numbers are float32, all matrices row-major and contiguous unless a stride is given
- * (strides count floats). Pictures and latents are NHWC. A convolution's kernel is (O, kh, kw, I), so that a
- * convolution is a product over rows of patches, and a 1x1 convolution is a linear layer. Integers are int32.
- * "groups" are the independent samples of a batch (a picture, or a guidance branch of one): a result for one
- * group never depends on how many groups there are, and no result depends on the number of threads.
- * Output may alias input only where it says so. Gradient outputs named d* are ACCUMULATED INTO (+=) when the
- * comment says "+=", else overwritten. */
+ * Conventions. All real numbers are float32, all matrices row-major and contiguous unless a
+ * stride is given (strides count floats). Pictures and latents are NHWC. A convolution's kernel
+ * is (O, kh, kw, I), so that a convolution is a product over rows of patches, and a 1x1
+ * convolution is a linear layer. Integers are int32. "groups" are the independent samples of a
+ * batch (a picture, or a guidance branch of one): a result for one group never depends on how
+ * many groups there are, and no result depends on the number of threads. Output may alias input
+ * only where it says so. Gradient outputs named d* are ACCUMULATED INTO (+=) when the comment
+ * says "+=", else overwritten. */
 #ifndef VT_KERN_KERN_H
 #define VT_KERN_KERN_H
 
@@ -22,12 +24,14 @@
 
 typedef struct vt_kern vt_kern;
 
-/* A weight matrix (n, k) prepared once for products y = x W^T. Opaque: a backend may pack or convert. */
+/* A weight matrix (n, k) prepared once for products y = x W^T. Opaque: a backend may pack or
+ * convert. */
 typedef struct vt_weight vt_weight;
 
-/* One block-causal attention over `groups` samples. Query rows [q_end[s-1], q_end[s]) of a sample see its key rows
- * [0, k_end[s]), s = 0..segments-1 (q_end[-1] = 0). One segment with k_end[0] = cached rows is a generation step;
- * many are a teacher-forced pass. Head h occupies floats [h * head_dim, (h+1) * head_dim) of every row. */
+/* One block-causal attention over `groups` samples. Query rows [q_end[s-1], q_end[s]) of a
+ * sample see its key rows [0, k_end[s]), s = 0..segments-1 (q_end[-1] = 0). One segment with
+ * k_end[0] = cached rows is a generation step; many are a teacher-forced pass. Head h occupies
+ * floats [h * head_dim, (h+1) * head_dim) of every row. */
 typedef struct vt_attention {
     const float *q, *k, *v; /* rows of heads * head_dim floats, at the strides below */
     float *out;             /* same shape as q */
@@ -40,24 +44,27 @@ typedef struct vt_attention {
     float *workspace;         /* attention_workspace floats */
 } vt_attention;
 
-/* Backward of vt_attention: recomputes the probabilities. dq, dk, dv share the strides of q, k, v and are
- * overwritten (rows past the last segment's k_end are not touched). */
+/* Backward of vt_attention: recomputes the probabilities. dq, dk, dv share the strides of q, k,
+ * v and are overwritten (rows past the last segment's k_end are not touched). */
 typedef struct vt_attention_grad {
-    vt_attention forward; /* as it was; `out` holds its result; workspace: attention_grad_workspace floats */
+    /* as it was; `out` holds its result; workspace: attention_grad_workspace floats */
+    vt_attention forward;
     const float *dout;    /* strides of out */
     float *dq, *dk, *dv;
 } vt_attention_grad;
 
-/* Splits the product of mat_qkv into q, k and v of `groups` samples of `rows` rows, width C = heads * head_dim.
- * q = qkv[0:C] + q_bias, k = qkv[C:2C], v = qkv[2C:3C] + v_bias. With scale_mul, q and k are divided per head by
- * max(their L2 norm, 1e-12), then q multiplied by exp(min(scale_mul[h], ln 100)). */
+/* Splits the product of mat_qkv into q, k and v of `groups` samples of `rows` rows, width C =
+ * heads * head_dim. q = qkv[0:C] + q_bias, k = qkv[C:2C], v = qkv[2C:3C] + v_bias. With
+ * scale_mul, q and k are divided per head by max(their L2 norm, 1e-12), then q multiplied by
+ * exp(min(scale_mul[h], ln 100)). */
 typedef struct vt_qkv {
     const float *qkv;       /* (groups, rows, 3C) */
     const float *q_bias;    /* (C) */
     const float *v_bias;    /* (C) */
     const float *scale_mul; /* (heads), or NULL: plain attention */
     float *q;               /* (groups, rows, C) */
-    float *k, *v;           /* rows of C floats at kv_stride, samples at kv_group_stride: act buffer or KV cache */
+    /* rows of C floats at kv_stride, samples at kv_group_stride: act buffer or KV cache */
+    float *k, *v;
     size_t kv_stride, kv_group_stride;
     int groups, rows, heads, head_dim;
 } vt_qkv;
@@ -70,7 +77,8 @@ typedef struct vt_qkv_grad {
     float *dq_bias, *dv_bias, *dscale_mul; /* += ; dscale_mul NULL when scale_mul is */
 } vt_qkv_grad;
 
-/* y = LN(x) (1 + scale) + shift without affine; sample g's scale and shift start at g * mod_stride. */
+/* y = LN(x) (1 + scale) + shift without affine; sample g's scale and shift start at g *
+ * mod_stride. */
 typedef struct vt_norm_modulate {
     const float *x;            /* (groups, rows, width) */
     const float *scale, *shift; /* (groups, width) at mod_stride */
@@ -93,15 +101,17 @@ typedef struct vt_norm_modulate_grad {
 typedef struct vt_cross_entropy {
     const float *logits;    /* (rows, vocab) */
     const int32_t *targets; /* (rows) */
-    float *dlogits;         /* (rows, vocab) = weight * dloss/dlogits, overwritten; may alias logits; NULL: none */
+    /* (rows, vocab) = weight * dloss/dlogits, overwritten; may alias logits; NULL: none */
+    float *dlogits;
     float *loss;            /* (rows), unweighted; NULL: not wanted */
-    int32_t *hit;           /* (rows), 1 where the largest logit (first of ties) is the target; NULL: not wanted */
+    /* (rows), 1 where the largest logit (first of ties) is the target; NULL: not wanted */
+    int32_t *hit;
     int rows, vocab;
     float smoothing, weight;
 } vt_cross_entropy;
 
-/* A convolution with zero padding: y[oy, ox] = b + sum W[ky, kx] x[oy * stride + ky - top, ox * stride + kx - left].
- * Output size is given, so that right and bottom padding follow from it. */
+/* A convolution with zero padding: y[oy, ox] = b + sum W[ky, kx] x[oy * stride + ky - top, ox *
+ * stride + kx - left]. Output size is given, so that right and bottom padding follow from it. */
 typedef struct vt_conv {
     const float *x;      /* (groups, in_h, in_w, in_c) */
     const vt_weight *w;  /* n = out_c, k = kernel * kernel * in_c, laid out (O, kh, kw, I) */
@@ -135,9 +145,11 @@ typedef struct vt_adamw {
     float *value, *m, *v;
     const float *grad;
     size_t count;
-    float lr, beta1, beta2, eps, weight_decay; /* decoupled: value *= 1 - lr * weight_decay, first */
+    /* decoupled: value *= 1 - lr * weight_decay, first */
+    float lr, beta1, beta2, eps, weight_decay;
     float grad_scale;                          /* multiplies grad (clipping) */
-    int step;                                  /* 1, 2, ... for bias correction; both corrections in double */
+    /* 1, 2, ... for bias correction; both corrections in double */
+    int step;
 } vt_adamw;
 
 struct vt_kern {
@@ -151,35 +163,50 @@ struct vt_kern {
     /* Address space, zero when first touched, not counted as resident until then. */
     variant_status (*memory_reserve)(vt_kern *kern, size_t bytes, void **out, variant_error *err);
     void (*memory_release)(vt_kern *kern, void *memory, size_t bytes);
-    /* Gives the pages wholly inside [memory, memory + bytes) back to the system; they read as zero afterwards. */
+    /* Gives the pages wholly inside [memory, memory + bytes) back to the system; they read as
+     * zero afterwards. */
     void (*memory_discard)(vt_kern *kern, void *memory, size_t bytes);
     void (*upload)(vt_kern *kern, void *to, const void *from_host, size_t bytes);
     void (*download)(vt_kern *kern, void *to_host, const void *from, size_t bytes);
     void (*copy)(vt_kern *kern, float *to, const float *from, size_t n);
     void (*fill)(vt_kern *kern, float *x, float value, size_t n);
     /* rows rows of width floats; strides in floats. copy: to = from; add: to += from. */
-    void (*copy_rows)(vt_kern *kern, float *to, size_t to_stride, const float *from, size_t from_stride, int rows, size_t width);
-    void (*add_copy_rows)(vt_kern *kern, float *to, size_t to_stride, const float *from, size_t from_stride, int rows, size_t width);
+    void (*copy_rows)(vt_kern *kern, float *to, size_t to_stride, const float *from,
+                      size_t from_stride, int rows, size_t width);
+    void (*add_copy_rows)(vt_kern *kern, float *to, size_t to_stride, const float *from,
+                          size_t from_stride, int rows, size_t width);
 
     /* ---- products ---- */
     /* Prepares w (n, k), which is borrowed and must outlive the weight. */
-    variant_status (*weight_open)(vt_kern *kern, vt_weight **out, const float *w, int n, int k, variant_error *err);
+    variant_status (*weight_open)(vt_kern *kern, vt_weight **out, const float *w, int n, int k,
+                                  variant_error *err);
     void (*weight_refresh)(vt_kern *kern, vt_weight *weight); /* after w's numbers changed */
     void (*weight_close)(vt_kern *kern, vt_weight **weight);
-    /* y (groups * rows, n) = x (groups * rows, k) W^T + bias (n, or NULL). Each group is a product of its own. */
-    void (*linear)(vt_kern *kern, float *y, const float *x, const vt_weight *w, const float *bias, int groups, int rows);
-    /* dx (groups * rows, k) = dy (groups * rows, n) W; += when accumulate. Also "probabilities times codebook". */
-    void (*linear_dx)(vt_kern *kern, float *dx, const float *dy, const vt_weight *w, int groups, int rows, bool accumulate);
-    /* dw (n, k) += dy^T x, db (n) += column sums of dy (db may be NULL); over all `rows` rows. Fixed summation order. */
-    void (*linear_dw)(vt_kern *kern, float *dw, float *db, const float *dy, const float *x, int rows, int n, int k);
+    /* y (groups * rows, n) = x (groups * rows, k) W^T + bias (n, or NULL). Each group is a
+     * product of its own. */
+    void (*linear)(vt_kern *kern, float *y, const float *x, const vt_weight *w, const float *bias,
+                   int groups, int rows);
+    /* dx (groups * rows, k) = dy (groups * rows, n) W; += when accumulate. Also "probabilities
+     * times codebook". */
+    void (*linear_dx)(vt_kern *kern, float *dx, const float *dy, const vt_weight *w, int groups,
+                      int rows, bool accumulate);
+    /* dw (n, k) += dy^T x, db (n) += column sums of dy (db may be NULL); over all `rows` rows.
+     * Fixed summation order. */
+    void (*linear_dw)(vt_kern *kern, float *dw, float *db, const float *dy, const float *x,
+                      int rows, int n, int k);
 
     /* ---- elementwise, n floats; y may alias x ---- */
-    void (*gelu)(vt_kern *kern, float *y, const float *x, size_t n);                      /* tanh form */
-    void (*gelu_dx)(vt_kern *kern, float *dx, const float *dy, const float *x, size_t n); /* overwrites; dx may alias dy */
+    /* tanh form */
+    void (*gelu)(vt_kern *kern, float *y, const float *x, size_t n);
+    /* overwrites; dx may alias dy */
+    void (*gelu_dx)(vt_kern *kern, float *dx, const float *dy, const float *x, size_t n);
     void (*silu)(vt_kern *kern, float *y, const float *x, size_t n);
     void (*silu_dx)(vt_kern *kern, float *dx, const float *dy, const float *x, size_t n);
-    void (*axpby)(vt_kern *kern, float *y, float a, const float *x, float b, size_t n); /* y = a x + b y; with b = 0 y is not read */
-    void (*scaled_difference)(vt_kern *kern, float *y, float a, const float *p, const float *q, size_t n); /* y += a (p - q) */
+    /* y = a x + b y; with b = 0 y is not read */
+    void (*axpby)(vt_kern *kern, float *y, float a, const float *x, float b, size_t n);
+    /* y += a (p - q) */
+    void (*scaled_difference)(vt_kern *kern, float *y, float a, const float *p, const float *q,
+                              size_t n);
     void (*clamp)(vt_kern *kern, float *y, const float *x, float low, float high, size_t n);
     /* Sums in double, in an order that depends on n alone; the result comes to the host. */
     double (*sum_squares)(vt_kern *kern, const float *x, size_t n);
@@ -187,20 +214,27 @@ struct vt_kern {
     void (*adamw)(vt_kern *kern, const vt_adamw *step);
 
     /* ---- rows ---- */
-    /* y (groups, rows, width) += x (rows, width); and its backward dx (rows, width) += sum over groups of dy. */
+    /* y (groups, rows, width) += x (rows, width); and its backward dx (rows, width) += sum over
+     * groups of dy. */
     void (*add_rows)(vt_kern *kern, float *y, const float *x, int groups, int rows, int width);
     void (*add_rows_dx)(vt_kern *kern, float *dx, const float *dy, int groups, int rows, int width);
-    /* y[r] = table[index[r]] (width floats a row); scatter: dtable[index[r]] += dy[r], in order of r. */
-    void (*gather_rows)(vt_kern *kern, float *y, const float *table, const int32_t *index, int rows, int width);
-    void (*scatter_rows)(vt_kern *kern, float *dtable, const int32_t *index, const float *dy, int rows, int width);
+    /* y[r] = table[index[r]] (width floats a row); scatter: dtable[index[r]] += dy[r], in order
+     * of r. */
+    void (*gather_rows)(vt_kern *kern, float *y, const float *table, const int32_t *index, int rows,
+                        int width);
+    void (*scatter_rows)(vt_kern *kern, float *dtable, const int32_t *index, const float *dy,
+                         int rows, int width);
 
     /* ---- transformer ---- */
     void (*norm_modulate)(vt_kern *kern, const vt_norm_modulate *args);
     void (*norm_modulate_dx)(vt_kern *kern, const vt_norm_modulate_grad *args);
     /* x (groups, rows, width) += gamma[group] * h; gamma of group g at g * mod_stride. */
-    void (*gate_add)(vt_kern *kern, float *x, const float *h, const float *gamma, size_t mod_stride, int groups, int rows, int width);
-    /* dh = gamma dx (overwritten), dgamma += sum over rows of dx h (at mod_stride). dx itself passes on unchanged. */
-    void (*gate_add_dx)(vt_kern *kern, float *dh, float *dgamma, const float *dx, const float *h, const float *gamma, size_t mod_stride, int groups, int rows, int width);
+    void (*gate_add)(vt_kern *kern, float *x, const float *h, const float *gamma, size_t mod_stride,
+                     int groups, int rows, int width);
+    /* dh = gamma dx (overwritten), dgamma += sum over rows of dx h (at mod_stride). dx itself
+     * passes on unchanged. */
+    void (*gate_add_dx)(vt_kern *kern, float *dh, float *dgamma, const float *dx, const float *h,
+                        const float *gamma, size_t mod_stride, int groups, int rows, int width);
     void (*qkv_split)(vt_kern *kern, const vt_qkv *args);
     void (*qkv_split_dx)(vt_kern *kern, const vt_qkv_grad *args);
     size_t (*attention_workspace)(const vt_kern *kern, const vt_attention *args);      /* floats */
@@ -210,28 +244,42 @@ struct vt_kern {
     void (*cross_entropy)(vt_kern *kern, const vt_cross_entropy *args);
 
     /* ---- pictures and latents (NHWC) ---- */
-    size_t (*conv_workspace)(const vt_kern *kern, const vt_conv *args); /* floats, enough for conv, conv_dx and conv_dw */
+    /* floats, enough for conv, conv_dx and conv_dw */
+    size_t (*conv_workspace)(const vt_kern *kern, const vt_conv *args);
     void (*conv)(vt_kern *kern, const vt_conv *args);
-    /* dx (shape of x) from dy (shape of y); overwritten, += when accumulate. Reads args' w and sizes, not x, y, bias. */
-    void (*conv_dx)(vt_kern *kern, const vt_conv *args, const float *dy, float *dx, bool accumulate);
+    /* dx (shape of x) from dy (shape of y); overwritten, += when accumulate. Reads args' w and
+     * sizes, not x, y, bias. */
+    void (*conv_dx)(vt_kern *kern, const vt_conv *args, const float *dy, float *dx,
+                    bool accumulate);
     /* dw (O, kh, kw, I) += , db (O) += (db may be NULL). Reads args' x and sizes. */
     void (*conv_dw)(vt_kern *kern, const vt_conv *args, const float *dy, float *dw, float *db);
     void (*group_norm)(vt_kern *kern, const vt_group_norm *args);
     void (*group_norm_dx)(vt_kern *kern, const vt_group_norm_grad *args);
-    /* Nearest 2x: (groups, h, w, c) -> (groups, 2h, 2w, c); dx (small) = sums of dy (large), overwritten. */
+    /* Nearest 2x: (groups, h, w, c) -> (groups, 2h, 2w, c); dx (small) = sums of dy (large),
+     * overwritten. */
     void (*upsample2)(vt_kern *kern, float *y, const float *x, int groups, int h, int w, int c);
-    void (*upsample2_dx)(vt_kern *kern, float *dx, const float *dy, int groups, int h, int w, int c);
-    /* Square maps (groups, from, from, c) -> (groups, to, to, c). Area: adaptive average, output i averages inputs
-     * floor(i from / to) .. ceil((i + 1) from / to) - 1. Bicubic: a = -0.75, half-pixel centres, indices clamped. */
-    void (*resize_area)(vt_kern *kern, float *y, const float *x, int groups, int from, int to, int c);
-    void (*resize_bicubic)(vt_kern *kern, float *y, const float *x, int groups, int from, int to, int c);
-    void (*resize_bicubic_dx)(vt_kern *kern, float *dx, const float *dy, int groups, int from, int to, int c); /* overwritten */
-    /* index[r] = the code with the smallest squared distance to x[r] (first of ties). x (rows, width), codebook (codes, width). */
-    size_t (*nearest_code_workspace)(const vt_kern *kern, int groups, int rows, int codes); /* floats */
-    void (*nearest_code)(vt_kern *kern, int32_t *index, const float *x, const vt_weight *codebook, int groups, int rows, float *workspace);
+    void (*upsample2_dx)(vt_kern *kern, float *dx, const float *dy, int groups, int h, int w,
+                         int c);
+    /* Square maps (groups, from, from, c) -> (groups, to, to, c). Area: adaptive average, output
+     * i averages inputs floor(i from / to) .. ceil((i + 1) from / to) - 1. Bicubic: a = -0.75,
+     * half-pixel centres, indices clamped. */
+    void (*resize_area)(vt_kern *kern, float *y, const float *x, int groups, int from, int to,
+                        int c);
+    void (*resize_bicubic)(vt_kern *kern, float *y, const float *x, int groups, int from, int to,
+                           int c);
+    /* overwritten */
+    void (*resize_bicubic_dx)(vt_kern *kern, float *dx, const float *dy, int groups, int from,
+                              int to, int c);
+    /* index[r] = the code with the smallest squared distance to x[r] (first of ties). x (rows,
+     * width), codebook (codes, width). */
+    /* floats */
+    size_t (*nearest_code_workspace)(const vt_kern *kern, int groups, int rows, int codes);
+    void (*nearest_code)(vt_kern *kern, int32_t *index, const float *x, const vt_weight *codebook,
+                         int groups, int rows, float *workspace);
 };
 
-/* Opens the backend named "ref" or "cpu" (NULL: "cpu") with `threads` threads (0: one a processor). */
+/* Opens the backend named "ref" or "cpu" (NULL: "cpu") with `threads` threads (0: one a
+ * processor). */
 variant_status vt_kern_open(vt_kern **out, const char *backend, int threads, variant_error *err);
 void vt_kern_close(vt_kern **kern);
 

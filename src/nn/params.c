@@ -21,8 +21,10 @@ void vt_params_close(vt_params *params) {
         free(param);
     }
     free(params->items);
-    if (params->values) params->kern->memory_release(params->kern, params->values, params->values_bytes);
-    if (params->train) params->kern->memory_release(params->kern, params->train, params->train_bytes);
+    if (params->values)
+        params->kern->memory_release(params->kern, params->values, params->values_bytes);
+    if (params->train)
+        params->kern->memory_release(params->kern, params->train, params->train_bytes);
     *params = (vt_params){.kern = params->kern};
 }
 
@@ -70,7 +72,9 @@ bool vt_param_decays(const vt_param *param) {
     return param->rank >= 2 && !bias;
 }
 
-static bool is_value(const vt_param *param) { return !(param->flags & VT_PARAM_BUFFER); }
+static bool is_value(const vt_param *param) {
+    return !(param->flags & VT_PARAM_BUFFER);
+}
 
 /* One reservation, every parameter in it on a 64-byte boundary. */
 static variant_status reserve_for(vt_params *params, int copies, void **memory, size_t *bytes,
@@ -183,7 +187,8 @@ variant_status vt_param_download(const vt_params *params, const vt_param *param,
 static void shape_text(char *out, size_t size, int rank, const int64_t *shape) {
     size_t used = (size_t)snprintf(out, size, "(");
     for (int i = 0; i < rank && used < size; ++i)
-        used += (size_t)snprintf(out + used, size - used, i ? ", %lld" : "%lld", (long long)shape[i]);
+        used +=
+            (size_t)snprintf(out + used, size - used, i ? ", %lld" : "%lld", (long long)shape[i]);
     if (used < size) snprintf(out + used, size - used, ")");
 }
 
@@ -195,8 +200,8 @@ static variant_status check_shape(const vt_param *param, const vt_tensor *tensor
     char expected[96], found[128];
     shape_text(expected, sizeof expected, param->rank, param->shape);
     shape_text(found, sizeof found, tensor->rank, tensor->shape);
-    return vt_fail(err, VARIANT_E_MODEL, "%s: tensor %s has shape %s, expected %s", path, param->name,
-                   found, expected);
+    return vt_fail(err, VARIANT_E_MODEL, "%s: tensor %s has shape %s, expected %s", path,
+                   param->name, found, expected);
 }
 
 /* Can the kernels read the file's bytes where they lie? */

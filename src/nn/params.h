@@ -1,9 +1,10 @@
 /* params.h - the named parameters of a model: registered first, given values later.
  *
- * A model's _open registers every tensor its configuration implies, under the names of the published checkpoints,
- * and keeps the vt_param pointers (stable) in its layers. Values then come from a file (mapped in place where
- * the file's bytes already are what the kernels want), from the synthetic rule, or from initialisation; training adds
- * gradients and AdamW moments. Used by tokenizer/ and transformer/ to build, by engine/ to load, by train/. */
+ * A model's _open registers every tensor its configuration implies, under the names of the
+ * published checkpoints, and keeps the vt_param pointers (stable) in its layers. Values then
+ * come from a file (mapped in place where the file's bytes already are what the kernels want),
+ * from the synthetic rule, or from initialisation; training adds gradients and AdamW moments.
+ * Used by tokenizer/ and transformer/ to build, by engine/ to load, by train/. */
 #ifndef VT_NN_PARAMS_H
 #define VT_NN_PARAMS_H
 
@@ -13,7 +14,7 @@
 enum vt_param_flags {
     VT_PARAM_PRODUCT = 1, /* a matrix (shape[0], rest) of products: gets a vt_weight */
     VT_PARAM_CONV = 2,    /* rank 4 (O, I, kh, kw) in files, (O, kh, kw, I) in memory */
-    VT_PARAM_BUFFER = 4,  /* a name and shape that published files carry but no computation reads: may be absent */
+    VT_PARAM_BUFFER = 4,  /* published files carry it but no computation reads it: may be absent */
     VT_PARAM_NO_DECAY = 8 /* weight decay never applies (the others decay when rank >= 2) */
 };
 
@@ -23,7 +24,8 @@ typedef struct vt_param {
     int64_t shape[4]; /* as in files */
     size_t count;
     int flags;
-    float *value;      /* backend memory (or the mapped file), count floats in memory layout; NULL for buffers */
+    /* backend memory (or the mapped file), count floats in memory layout; NULL for buffers */
+    float *value;
     float *grad;       /* count floats, NULL unless vt_params_train */
     float *m, *v;      /* AdamW moments, likewise */
     vt_weight *weight; /* VT_PARAM_PRODUCT, after vt_params_prepare */
@@ -42,21 +44,27 @@ typedef struct vt_params {
 void vt_params_init(vt_params *params, vt_kern *kern);
 void vt_params_close(vt_params *params);
 
-/* Registers one parameter named by a printf format; NULL when memory is short (then vt_params_check says so). */
-vt_param *vt_params_add(vt_params *params, int flags, int rank, const int64_t *shape, const char *format, ...)
+/* Registers one parameter named by a printf format; NULL when memory is short (then
+ * vt_params_check says so). */
+vt_param *vt_params_add(vt_params *params, int flags, int rank, const int64_t *shape,
+                        const char *format, ...)
     __attribute__((format(printf, 5, 6)));
 /* Looks a parameter up by name; NULL when there is none. */
 vt_param *vt_params_find(const vt_params *params, const char *name);
-/* Does this parameter decay under AdamW? (rank >= 2, not a bias, not an embedding table named in no-decay) */
+/* Does this parameter decay under AdamW? (rank >= 2, not a bias, not an embedding table named in
+ * no-decay) */
 bool vt_param_decays(const vt_param *param);
 
 /* Memory for all values, zero. */
 variant_status vt_params_allocate(vt_params *params, variant_error *err);
-/* Values from `file`, names looked up in `group` (NULL: any). A missing or misshapen tensor is E_MODEL and named with
- * the shape expected. The file must stay open as long as the parameters. With copy, nothing stays mapped. */
-variant_status vt_params_load(vt_params *params, const vt_tensor_file *file, const char *group, bool copy, variant_error *err);
+/* Values from `file`, names looked up in `group` (NULL: any). A missing or misshapen tensor is
+ * E_MODEL and named with the shape expected. The file must stay open as long as the parameters.
+ * With copy, nothing stays mapped. */
+variant_status vt_params_load(vt_params *params, const vt_tensor_file *file, const char *group,
+                              bool copy, variant_error *err);
 /* Values by the synthetic rule (io/synth.h); model is "vae" or "var". Allocates if needed. */
-variant_status vt_params_synthesize(vt_params *params, const char *seed, const char *model, variant_error *err);
+variant_status vt_params_synthesize(vt_params *params, const char *seed, const char *model,
+                                    variant_error *err);
 /* Opens the vt_weight of every product parameter. Call once values exist; again has no effect. */
 variant_status vt_params_prepare(vt_params *params, variant_error *err);
 /* After values changed in place (an optimizer step). */
@@ -65,9 +73,11 @@ void vt_params_refresh(vt_params *params);
 variant_status vt_params_train(vt_params *params, variant_error *err);
 void vt_params_zero_grad(vt_params *params);
 
-/* A parameter's numbers in file layout (OIHW for convolutions) between host memory and a backend buffer of the same
- * parameter (value, grad, m or v): `out`/`in` hold param->count floats. */
-variant_status vt_param_download(const vt_params *params, const vt_param *param, const float *buffer, float *out, variant_error *err);
-variant_status vt_param_upload(const vt_params *params, const vt_param *param, const float *in, float *buffer, variant_error *err);
+/* A parameter's numbers in file layout (OIHW for convolutions) between host memory and a backend
+ * buffer of the same parameter (value, grad, m or v): `out`/`in` hold param->count floats. */
+variant_status vt_param_download(const vt_params *params, const vt_param *param,
+                                 const float *buffer, float *out, variant_error *err);
+variant_status vt_param_upload(const vt_params *params, const vt_param *param, const float *in,
+                               float *buffer, variant_error *err);
 
 #endif

@@ -1,8 +1,8 @@
 /* phases.h - which path a supernet training step takes (VARiant, section on progressive training).
  *
- * Joint: subnet with probability p = joint_ratio for epochs < joint_end; transition: p rises linearly to 1 until
- * transition_end; subnet: p = 1. A fixed ratio ignores the phases. The subnet's depth is drawn uniformly from the
- * list. Deterministic in (seed, step). */
+ * Joint: subnet with probability p = joint_ratio for epochs < joint_end; transition: p rises
+ * linearly to 1 until transition_end; subnet: p = 1. A fixed ratio ignores the phases. The
+ * subnet's depth is drawn uniformly from the list. Deterministic in (seed, step). */
 #ifndef VT_SUPERNET_PHASES_H
 #define VT_SUPERNET_PHASES_H
 

@@ -1,9 +1,11 @@
-/* transformer.h - the next-scale transformer of VAR (arXiv 2404.02905) with the depth schedule of VARiant.
+/* transformer.h - the next-scale transformer of VAR (arXiv 2404.02905) with the depth schedule of
+ * VARiant.
  *
- * Tokens of scale k see all tokens of scales <= k in the layers that ran there. Width C, D layers, L tokens.
- * Generation goes scale by scale over a KV cache; training is one teacher-forced pass over all L tokens. Both
- * run the same block (block.h). Buffers are backend memory; temporaries come from the caller's arena and go back before
- * a function returns, except what is said to be kept. Called by engine/ and train/. */
+ * Tokens of scale k see all tokens of scales <= k in the layers that ran there. Width C, D
+ * layers, L tokens. Generation goes scale by scale over a KV cache; training is one
+ * teacher-forced pass over all L tokens. Both run the same block (block.h). Buffers are backend
+ * memory; temporaries come from the caller's arena and go back before a function returns, except
+ * what is said to be kept. Called by engine/ and train/. */
 #ifndef VT_TRANSFORMER_TRANSFORMER_H
 #define VT_TRANSFORMER_TRANSFORMER_H
 
@@ -25,36 +27,46 @@ typedef struct vt_transformer_config {
 typedef struct vt_transformer vt_transformer;
 
 variant_status vt_transformer_config_check(const vt_transformer_config *config, variant_error *err);
-/* Everything names and shapes tell; heads from scale_mul's shape, or, without it, from config->heads when > 0, else
- * width / 64 when that is whole and the model is of a published width (64 * depth), else E_MODEL naming --heads. Sides: (K, L) = (10, 680) and
- * (10, 2240) are the published lists; otherwise config's own when config->scales > 0 (checked against K and L),
+/* Everything names and shapes tell; heads from scale_mul's shape, or, without it, from
+ * config->heads when > 0, else width / 64 when that is whole and the model is of a published
+ * width (64 * depth), else E_MODEL naming --heads. Sides: (K, L) = (10, 680) and (10, 2240) are
+ * the published lists; otherwise config's own when config->scales > 0 (checked against K and L),
  * else E_MODEL naming --sides. */
-variant_status vt_transformer_config_infer(vt_transformer_config *config, const vt_tensor_file *file, const char *group, variant_error *err);
+variant_status vt_transformer_config_infer(vt_transformer_config *config,
+                                           const vt_tensor_file *file, const char *group,
+                                           variant_error *err);
 int vt_transformer_tokens(const vt_transformer_config *config); /* L */
 
 /* Registers the parameters; they have no values yet. */
-variant_status vt_transformer_open(vt_transformer **out, vt_kern *kern, const vt_transformer_config *config, variant_error *err);
+variant_status vt_transformer_open(vt_transformer **out, vt_kern *kern,
+                                   const vt_transformer_config *config, variant_error *err);
 void vt_transformer_close(vt_transformer **transformer);
 const vt_transformer_config *vt_transformer_configuration(const vt_transformer *transformer);
 vt_params *vt_transformer_params(vt_transformer *transformer);
-/* Random values for training from nothing, as VAR initialises: normal(0, sqrt(1/C/3)) embeddings and linear layers
- * truncated at 2 sigma, proj and fc2 divided by sqrt(2 D), gammas' part of ada_lin small, head small. Allocates. */
-variant_status vt_transformer_initialise(vt_transformer *transformer, uint64_t seed, variant_error *err);
-/* After values exist: prepares weights and the table lvl_embed[k] + pos_1LC (again after values changed). */
+/* Random values for training from nothing, as VAR initialises: normal(0, sqrt(1/C/3)) embeddings
+ * and linear layers truncated at 2 sigma, proj and fc2 divided by sqrt(2 D), gammas' part of
+ * ada_lin small, head small. Allocates. */
+variant_status vt_transformer_initialise(vt_transformer *transformer, uint64_t seed,
+                                         variant_error *err);
+/* After values exist: prepares weights and the table lvl_embed[k] + pos_1LC (again after values
+ * changed). */
 variant_status vt_transformer_prepare(vt_transformer *transformer, variant_error *err);
 
 /* ---- generation ---- */
 
-/* What depends on the class alone, computed once a request, for every stream (picture x guidance branch). */
+/* What depends on the class alone, computed once a request, for every stream (picture x guidance
+ * branch). */
 typedef struct vt_condition {
     int streams;
     float *embedding; /* (streams, C) class embeddings */
     float *blocks;    /* (D, streams, 6 C): gamma1, gamma2, scale1, scale2, shift1, shift2 */
     float *head;      /* (streams, 2 C): scale, shift */
 } vt_condition;
-/* labels: host memory, (streams), 0..classes. layers: D flags, which layers will run at all (others are left
- * uncomputed); NULL: all. The result stays in the arena. */
-variant_status vt_transformer_condition(vt_transformer *transformer, vt_arena *arena, int streams, const int32_t *labels, const uint8_t *layers, vt_condition *out, variant_error *err);
+/* labels: host memory, (streams), 0..classes. layers: D flags, which layers will run at all
+ * (others are left uncomputed); NULL: all. The result stays in the arena. */
+variant_status vt_transformer_condition(vt_transformer *transformer, vt_arena *arena, int streams,
+                                        const int32_t *labels, const uint8_t *layers,
+                                        vt_condition *out, variant_error *err);
 
 typedef struct vt_transformer_step {
     int k;                      /* scale */
@@ -64,7 +76,8 @@ typedef struct vt_transformer_step {
     const float *input;         /* (streams, n_k^2, Cvae); NULL at scale 0 */
     float *logits;              /* (streams, n_k^2, V) */
 } vt_transformer_step;
-variant_status vt_transformer_run_step(vt_transformer *transformer, vt_arena *arena, const vt_transformer_step *step, variant_error *err);
+variant_status vt_transformer_run_step(vt_transformer *transformer, vt_arena *arena,
+                                       const vt_transformer_step *step, variant_error *err);
 
 /* ---- training: teacher-forced, any schedule ---- */
 typedef struct vt_transformer_pass {
@@ -75,9 +88,10 @@ typedef struct vt_transformer_pass {
     float *logits;              /* (B, L, V), in the arena; overwritten by backward */
     struct vt_transformer_saved *saved;
 } vt_transformer_pass;
-/* Keeps activations in the arena (caller marks before, rewinds after). Layers that skip scales see only the tokens of
- * the scales they run. */
-variant_status vt_transformer_forward(vt_transformer *transformer, vt_arena *arena, vt_transformer_pass *pass, variant_error *err);
+/* Keeps activations in the arena (caller marks before, rewinds after). Layers that skip scales
+ * see only the tokens of the scales they run. */
+variant_status vt_transformer_forward(vt_transformer *transformer, vt_arena *arena,
+                                      vt_transformer_pass *pass, variant_error *err);
 
 typedef struct vt_transformer_loss {
     const int32_t *targets; /* (B, L) backend memory */
@@ -85,8 +99,10 @@ typedef struct vt_transformer_loss {
     float *loss;            /* (B, L) backend memory: cross entropy of each token */
     int32_t *hit;           /* (B, L) backend memory, or NULL */
 } vt_transformer_loss;
-/* Loss of the pass = mean of loss over B and L. with_gradient: adds its gradient to every parameter's grad (pass->logits
- * is overwritten by dlogits); without: only evaluates. */
-variant_status vt_transformer_backward(vt_transformer *transformer, vt_arena *arena, vt_transformer_pass *pass, const vt_transformer_loss *loss, bool with_gradient, variant_error *err);
+/* Loss of the pass = mean of loss over B and L. with_gradient: adds its gradient to every
+ * parameter's grad (pass->logits is overwritten by dlogits); without: only evaluates. */
+variant_status vt_transformer_backward(vt_transformer *transformer, vt_arena *arena,
+                                       vt_transformer_pass *pass, const vt_transformer_loss *loss,
+                                       bool with_gradient, variant_error *err);
 
 #endif
