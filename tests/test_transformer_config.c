@@ -1,5 +1,5 @@
-/* test_transformer_config.c - the shape of a transformer read off a file's names and shapes:
- * published and small ones. */
+/* test_transformer_config.c - the shapes of transformers and tokenizers read off names and shapes of
+ * files: published and small ones. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "tokenizer/tokenizer.h"
 #include "transformer/transformer.h"
 
 #define OK(expression)                                                                             \
@@ -73,6 +74,19 @@ static int remove_folder(void **state) {
     return rmdir(folder);
 }
 
+/* Every tensor of the file is registered under its name and shape, and nothing else is. */
+static void check_registered(const vt_params *params, const vt_tensor_file *file) {
+    assert_int_equal(params->count, vt_tensor_file_count(file));
+    for (int i = 0; i < params->count; ++i) {
+        const vt_tensor *tensor = vt_tensor_file_at(file, i);
+        const vt_param *param = vt_params_find(params, tensor->name);
+        if (!param) fail_msg("%s is not registered", tensor->name);
+        assert_int_equal(param->rank, tensor->rank);
+        assert_memory_equal(param->shape, tensor->shape,
+                            (size_t)tensor->rank * sizeof tensor->shape[0]);
+    }
+}
+
 static void check_published(const char *name, int depth, bool shared, int last_side) {
     char path[512], hollow[512];
     vt_tensor_file *file = NULL;
@@ -98,20 +112,11 @@ static void check_published(const char *name, int depth, bool shared, int last_s
     assert_int_equal(config.scales, 10);
     assert_memory_equal(config.sides, last_side == 32 ? wide : narrow, sizeof wide);
 
-    /* every name and shape is registered, in the file's order, and nothing else is */
     vt_kern *kern = NULL;
     vt_transformer *transformer = NULL;
     OK(vt_kern_open(&kern, "ref", 1, &err));
     OK(vt_transformer_open(&transformer, kern, &config, &err));
-    const vt_params *params = vt_transformer_params(transformer);
-    assert_int_equal(params->count, vt_tensor_file_count(file));
-    for (int i = 0; i < params->count; ++i) {
-        const vt_tensor *tensor = vt_tensor_file_at(file, i);
-        assert_string_equal(params->items[i]->name, tensor->name);
-        assert_int_equal(params->items[i]->rank, tensor->rank);
-        assert_memory_equal(params->items[i]->shape, tensor->shape,
-                            (size_t)tensor->rank * sizeof tensor->shape[0]);
-    }
+    check_registered(vt_transformer_params(transformer), file);
     vt_transformer_close(&transformer);
     vt_kern_close(&kern);
     vt_tensor_file_close(&file);
@@ -125,6 +130,38 @@ static void test_infer_published(void **state) {
     check_published("d24", 24, false, 16);
     check_published("d30", 30, false, 16);
     check_published("d36_512", 36, true, 32);
+}
+
+/* The tokenizer that all published transformers share: vae_ch160v4096z32. */
+static void test_infer_published_tokenizer(void **state) {
+    (void)state;
+    char hollow[512];
+    vt_tensor_file *file = NULL;
+    vt_tokenizer_config config = {.scales = 10, .sides = {1, 2, 3, 4, 5, 6, 8, 10, 13, 16}};
+    const int mult[5] = {1, 1, 2, 2, 4};
+    snprintf(hollow, sizeof hollow, "%s/vae.safetensors", folder);
+    cJSON *manifest = read_json(VARIANT_TEST_DIR "/golden/manifest/manifest_var_d16.json");
+    write_hollow(hollow, cJSON_GetObjectItem(manifest, "vae"));
+    OK(vt_tensor_file_open(&file, hollow, &err));
+    unlink(hollow);
+    OK(vt_tokenizer_config_infer(&config, file, NULL, &err));
+    assert_int_equal(config.channels, 3);
+    assert_int_equal(config.base_width, 160);
+    assert_int_equal(config.levels, 5);
+    assert_memory_equal(config.mult, mult, sizeof mult);
+    assert_int_equal(config.blocks, 2);
+    assert_int_equal(config.codes, 4096);
+    assert_int_equal(config.latent_dim, 32);
+    assert_int_equal(vt_tokenizer_side(&config), 256);
+    vt_kern *kern = NULL;
+    vt_tokenizer *tokenizer = NULL;
+    OK(vt_kern_open(&kern, "ref", 1, &err));
+    OK(vt_tokenizer_open(&tokenizer, kern, &config, &err));
+    check_registered(vt_tokenizer_params(tokenizer), file);
+    vt_tokenizer_close(&tokenizer);
+    vt_kern_close(&kern);
+    vt_tensor_file_close(&file);
+    cJSON_Delete(manifest);
 }
 
 /* A small file, changed in one place, and what is said about it. */
@@ -185,6 +222,7 @@ static void test_infer_small(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_infer_published),
+        cmocka_unit_test(test_infer_published_tokenizer),
         cmocka_unit_test(test_infer_small),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

@@ -266,21 +266,25 @@ static variant_status check_surplus(const vt_model *model, enum part part, varia
 
 /* ---- identity ---- */
 
-#define SAMPLE_STRIDE                                                                              \
-    4099 /* bytes between those hashed, so that opening a mapped 8 GB file stays quick */
+/* Of a large tensor only some stretches are hashed, so that opening a mapped 8 GB file does not
+ * read it whole; training changes every tensor everywhere. */
+#define WHOLE_BYTES ((size_t)1 << 20)
+#define SAMPLES 16
+#define SAMPLE_BYTES 256
 
 static uint64_t hash_file(uint64_t hash, const vt_tensor_file *file) {
     for (int i = 0; i < vt_tensor_file_count(file); ++i) {
         const vt_tensor *tensor = vt_tensor_file_at(file, i);
+        const unsigned char *bytes = tensor->data;
         hash = vt_fnv1a64_more(hash, tensor->name, strlen(tensor->name));
         hash = vt_fnv1a64_more(hash, tensor->shape, (size_t)tensor->rank * sizeof *tensor->shape);
-        const unsigned char *bytes = tensor->data;
-        size_t stride = tensor->bytes < (1u << 20) ? 1 : SAMPLE_STRIDE;
-        if (stride == 1)
+        if (tensor->bytes <= WHOLE_BYTES) {
             hash = vt_fnv1a64_more(hash, bytes, tensor->bytes);
-        else
-            for (size_t at = 0; at < tensor->bytes; at += stride)
-                hash = vt_fnv1a64_more(hash, bytes + at, 1);
+            continue;
+        }
+        size_t stride = (tensor->bytes - SAMPLE_BYTES) / (SAMPLES - 1);
+        for (size_t j = 0; j < SAMPLES; ++j)
+            hash = vt_fnv1a64_more(hash, bytes + j * stride, SAMPLE_BYTES);
     }
     return hash;
 }
