@@ -1,10 +1,11 @@
 /* test_images.c - pictures: PNG and JPEG in and out, damaged files, fitting, padding and sheets. */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+
+#include <cmocka.h>
 
 #include <dirent.h>
 #include <jpeglib.h>

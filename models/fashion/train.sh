@@ -1,15 +1,24 @@
 #!/usr/bin/env bash
-# The commands that trained the model beside this file, on two cores. RUNS is where checkpoints go (not in the tree).
-# Every command can be stopped with Ctrl-C and given again with --resume.
+# The commands that trained the model beside this file. RUNS is where runs and checkpoints go (not in the tree).
+# Every one can be stopped with Ctrl-C; give --resume to this script to go on.
 set -euo pipefail
 variant=${VARIANT:-build/release/variant}
 runs=${RUNS:-/tmp/fashion-runs}
 data=/usr/share/datasets/fashion-mnist # package dataset-fashion-mnist
 
-"$variant" train tokenizer --data $data -o "$runs/tokenizer" --epochs 2 --batch 16 --lr 1e-3 --warmup 200 \
-    --mult 1,2,2 --codes 256 --latent 16 --sides 1,2,3,4,5,6,8 --log-every 50 --save-every 500 --eval-every 1500 \
-    --eval-count 500 --seed 1 "$@"
+"$variant" train tokenizer --data $data -o "$runs/tokenizer" --mult 1,2,2 --codes 256 --latent 16 \
+    --sides 1,2,3,4,5,6,8 --epochs 2 --batch 16 --lr 1e-3 --warmup 200 --seed 1 \
+    --log-every 50 --save-every 500 --eval-every 1500 --eval-count 500 "$@"
 
 "$variant" train transformer --data $data --tokenizer "$runs/tokenizer" -o "$runs/transformer" \
-    --token-cache "$runs/tokens.cache" --epochs 1.6 --batch 32 --lr 1.5e-3 --lr-end 1e-4 --warmup 150 --depth 8 --width 128 \
-    --heads 2 --log-every 50 --save-every 300 --sample-every 750 --eval-every 1500 --eval-count 300 --seed 1 "$@"
+    --token-cache "$runs/tokens.cache" --depth 8 --width 128 --heads 2 \
+    --epochs 1.6 --batch 32 --lr 1.5e-3 --lr-end 1e-4 --warmup 150 --seed 1 \
+    --log-every 50 --save-every 300 --sample-every 750 --eval-every 1500 --eval-count 300 "$@"
+
+"$variant" train supernet --data $data --tokenizer "$runs/tokenizer" --model "$runs/transformer/transformer.safetensors" \
+    -o "$runs/supernet" --token-cache "$runs/tokens.cache" --depths 4,2 --bridge 4 --layers equidistant \
+    --joint-ratio 0.2 --joint-end 0.3 --transition-end 0.9 \
+    --epochs 1.2 --batch 32 --lr 6e-4 --lr-end 3e-5 --warmup 50 --seed 2 \
+    --log-every 50 --save-every 300 --sample-every 750 --eval-every 750 --eval-count 300 "$@"
+
+"$variant" convert "$runs/supernet" -o models/fashion/fashion.safetensors --type f16
