@@ -9,7 +9,7 @@
 #include "core/clock.h"
 #include "core/status.h"
 #include "tools.h"
-#include "train/selftest.h"
+#include "selftest/selftest.h"
 
 static const char help[] =
     "usage: variant selftest DIR|FILE [options]\n"

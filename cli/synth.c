@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "core/status.h"
-#include "engine/golden_config.h"
+#include "selftest/golden_config.h"
 #include "io/file.h"
 #include "tools.h"
 

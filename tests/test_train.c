@@ -20,7 +20,7 @@
 #include <zlib.h>
 
 #include "core/rng.h"
-#include "engine/golden_config.h"
+#include "selftest/golden_config.h"
 #include "io/file.h"
 #include "train/log.h"
 #include "train/token_cache.h"

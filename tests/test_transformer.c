@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "engine/golden_config.h"
+#include "selftest/golden_config.h"
 #include "io/synth.h"
 #include "tokenizer/tokenizer.h"
 #include "transformer/transformer.h"

@@ -1,10 +1,10 @@
-/* selftest_parts.h - what the files of the self-test share: the file under test, the synthetic
+/* parts.h - what the files of the self-test share: the file under test, the synthetic
  * model and the comparison. Nobody else includes it. */
-#ifndef VT_TRAIN_SELFTEST_PARTS_H
-#define VT_TRAIN_SELFTEST_PARTS_H
+#ifndef VT_SELFTEST_PARTS_H
+#define VT_SELFTEST_PARTS_H
 
-#include "engine/golden_config.h"
-#include "train/selftest.h"
+#include "selftest/golden_config.h"
+#include "selftest/selftest.h"
 
 #define VT_FORWARD_TOLERANCE 1e-5
 #define VT_GRADIENT_TOLERANCE 1e-4

@@ -1,4 +1,4 @@
-/* selftest_tokenizer.c - the tokenizer's results on one batch of synthetic pictures: inference,
+/* tokenizer.c - the tokenizer's results on one batch of synthetic pictures: inference,
  * then the training pass.
  *
  * Called by selftest.c; vt_selftest_encode also by the generation part, whose files hold an
@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "io/synth.h"
-#include "train/selftest_parts.h"
+#include "selftest/parts.h"
 
 static variant_status check_named_maps(vt_selftest *test, const char *prefix, const char *what,
                                        vt_selftest_maps maps, variant_error *err) {

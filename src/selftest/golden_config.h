@@ -7,10 +7,10 @@
  * left out) "subnets": [[N, d], ...], "lists": {NAME: [[layers of scale 0], ...]}, (likewise:
  * schedules) "runs": [[NAME, N, d], ...], "labels": [207], "cfg": 1.5}
  *
- * Read by `variant synth` from a file and by the self-test (train/selftest.h) from its reference
+ * Read by `variant synth` from a file and by the self-test (selftest.h) from its reference
  * files' metadata. The parsed text is kept, since runs are looked up in it by name. */
-#ifndef VT_ENGINE_GOLDEN_CONFIG_H
-#define VT_ENGINE_GOLDEN_CONFIG_H
+#ifndef VT_SELFTEST_GOLDEN_CONFIG_H
+#define VT_SELFTEST_GOLDEN_CONFIG_H
 
 #include <cjson/cJSON.h>
 

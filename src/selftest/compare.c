@@ -1,4 +1,4 @@
-/* selftest_compare.c - one computed tensor against the reference, and how results are brought into
+/* compare.c - one computed tensor against the reference, and how results are brought into
  * its layout.
  *
  * Called by the computing parts of the self-test. References hold pictures as (B, C, H, W) and
@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "train/selftest_parts.h"
+#include "selftest/parts.h"
 
 #define VT_NOTE_SIZE 128
 

@@ -1,17 +1,16 @@
 /* selftest.h - compares this build's results with reference files, tensor by tensor.
  *
  * A reference file is a safetensors file whose metadata "config" describes a synthetic model
- * (engine/golden_config.h). What it holds is told by its tensors: the tokenizer's results and
+ * (golden_config.h). What it holds is told by its tensors: the tokenizer's results and
  * gradients, the transformer's under depth schedules, greedy generation, optimizer steps, the
  * sampling filters. The model is built by the formula, every tensor of the file is computed under
  * the same name and compared:
  *
  *     |got - want| <= tolerance |want| + 1e-6   in L2; integers identical; *_u8 within 1.
  *
- * Called by `variant selftest`; lives in train/ because it checks gradients and the optimizer too.
- */
-#ifndef VT_TRAIN_SELFTEST_H
-#define VT_TRAIN_SELFTEST_H
+ * Called by `variant selftest`; stands above train/ because it checks optimizer steps too. */
+#ifndef VT_SELFTEST_H
+#define VT_SELFTEST_H
 
 #include "io/tensors.h"
 

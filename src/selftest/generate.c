@@ -1,4 +1,4 @@
-/* selftest_generate.c - greedy generation under each of a file's depth schedules, scale by scale
+/* generate.c - greedy generation under each of a file's depth schedules, scale by scale
  * over the KV cache, with classifier-free guidance.
  *
  * Called by selftest.c. A run generates freely first. Where two logits lie closer than arithmetic
@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "io/synth.h"
-#include "train/selftest_parts.h"
+#include "selftest/parts.h"
 
 /* One run: what goes in, and its results. */
 typedef struct run_state {

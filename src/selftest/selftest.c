@@ -1,11 +1,11 @@
 /* selftest.c - walks reference files, tells what each holds, builds its synthetic model and has it
  * computed.
  *
- * The parts that compute are in selftest_tokenizer.c, selftest_transformer.c and
- * selftest_generate.c, the comparison in selftest_compare.c. One file is under test at a time and
+ * The parts that compute are in tokenizer.c, transformer.c and generate.c, the comparison in
+ * compare.c. One file is under test at a time and
  * its model lives no longer than that, so that a folder with a large model needs the memory of one.
  */
-#include "train/selftest.h"
+#include "selftest/selftest.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -15,7 +15,7 @@
 
 #include "core/clock.h"
 #include "io/file.h"
-#include "train/selftest_parts.h"
+#include "selftest/parts.h"
 
 #define FOLDER_DEPTH 8
 

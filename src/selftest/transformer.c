@@ -1,4 +1,4 @@
-/* selftest_transformer.c - the transformer teacher-forced on synthetic tokens: logits, losses and
+/* transformer.c - the transformer teacher-forced on synthetic tokens: logits, losses and
  * gradients under each of a file's depth schedules; ten optimizer steps; and the sampling filters.
  *
  * Called by selftest.c. */
@@ -10,7 +10,7 @@
 #include "engine/sample.h"
 #include "io/synth.h"
 #include "train/optimizer.h"
-#include "train/selftest_parts.h"
+#include "selftest/parts.h"
 
 /* The one batch that every pass of a file runs on. */
 typedef struct teacher {

@@ -2,7 +2,7 @@
  *
  * Every number is bounded here or by the models' own config_check, because the text comes from
  * files. */
-#include "engine/golden_config.h"
+#include "selftest/golden_config.h"
 
 #include <math.h>
 #include <stdio.h>
