@@ -14,8 +14,8 @@ field() { sed -nE "s/.*\"$1\": \"?([0-9.,]*[0-9]).*/\1/p" out/report.json; }
 depths="8 4 2" # what the shipped supernet was trained for; 8 is all of it
 
 echo
-echo "One model file, 100 pictures (ten a class) at each depth of the late scales:"
-printf '%-8s %-24s %12s %14s %14s %12s\n' depth "layers by scale" "ms/picture" "kv bytes" "kv at end" "peak memory"
+echo "One model file, 100 pictures (ten at a time, one of each class) at each depth of the late scales:"
+printf '%-8s %-24s %12s %14s %14s %12s\n' depth "layers by scale" "ms/picture" "kv, ten" "kv at end" "peak memory"
 for depth in $depths; do
     "$variant" generate -m "$model" --class all -n 100 --batch 10 --depth "$depth" --grid --zoom 2 -s 1 \
         -o "out/fashion_depth_$depth.png" --json >out/report.json
