@@ -19,7 +19,7 @@ check "a supernet of three depths" "$(grep -cE 'supernet +trained for depths ([0
 data=/usr/share/datasets/fashion-mnist
 if [ -d $data ]; then
     "$variant" reconstruct -m models/fashion --data $data --count 1000 --json >"$out/psnr"
-    centibels=$(grep -oE '"native_psnr":[ \t]*[0-9.]+' "$out/psnr" | grep -oE '[0-9.]+$' | awk '{ print int(100 * $1) }')
+    centibels=$(grep -oE '"native_psnr":[[:space:]]*[0-9.]+' "$out/psnr" | grep -oE '[0-9.]+$' | awk '{ print int(100 * $1) }')
     check "PSNR over 28 x 28, hundredths of a dB" "$centibels" -ge 2400
 else
     echo "SKIP: no Fashion-MNIST in $data (package dataset-fashion-mnist)"
