@@ -72,6 +72,16 @@ void vt_train_loop_note(const vt_train_loop *loop, const char *format, ...) {
     loop->options->note(loop->options->user, line);
 }
 
+void vt_train_loop_note_data(const vt_train_loop *loop, const vt_dataset *dataset) {
+    int skipped = vt_dataset_skipped(dataset);
+    char broken[64] = "";
+    if (skipped > 0)
+        snprintf(broken, sizeof broken, "; %d broken one%s skipped", skipped,
+                 skipped == 1 ? "" : "s");
+    vt_train_loop_note(loop, "%d pictures in %d classes%s", vt_dataset_count(dataset),
+                       vt_dataset_classes(dataset), broken);
+}
+
 bool vt_train_loop_stopping(const vt_train_loop *loop) {
     return loop->options->stop && *loop->options->stop;
 }

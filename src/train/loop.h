@@ -5,6 +5,7 @@
 #ifndef VT_TRAIN_LOOP_H
 #define VT_TRAIN_LOOP_H
 
+#include "io/dataset.h"
 #include "train/checkpoint.h"
 #include "train/log.h"
 #include "train/trainer.h"
@@ -67,6 +68,8 @@ void vt_train_loop_path(const vt_train_loop *loop, const char *name, char *out, 
 bool vt_train_loop_resumes(const vt_train_loop *loop, char *out, size_t size);
 void vt_train_loop_note(const vt_train_loop *loop, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+/* How many pictures and classes there are, and how many pictures were broken. */
+void vt_train_loop_note_data(const vt_train_loop *loop, const vt_dataset *dataset);
 bool vt_train_loop_stopping(const vt_train_loop *loop);
 
 variant_status vt_train_loop_run(vt_train_loop *loop, const vt_train_job *job,

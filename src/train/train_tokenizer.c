@@ -365,6 +365,7 @@ static variant_status open_data(tokenizer_job *job, vt_train_loop *loop, variant
                                                             : 1;
     config->channels = data.channels;
     VT_TRY(vt_dataset_open(&job->train, &data, err));
+    vt_train_loop_note_data(loop, job->train);
     vt_pictures_options options = {.dataset = job->train,
                                    .limit = common->limit,
                                    .side = side,

@@ -413,6 +413,7 @@ static variant_status open_data(transformer_job *job, vt_train_loop *loop, varia
                                .warn = common->note,
                                .user = common->user};
     VT_TRY(vt_dataset_open(&job->train, &data, err));
+    vt_train_loop_note_data(loop, job->train);
     vt_pictures_options options = {.dataset = job->train,
                                    .limit = common->limit,
                                    .side = data.side,

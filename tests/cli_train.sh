@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# `variant train` end to end on a folder of pictures: the three trainings, generation from the result, broken pictures named and
+# counted, a killed run that resumes to the same bytes, and one clear line for what cannot be done.
+#   tests/cli_train.sh BUILD_FOLDER
+set -uo pipefail
+variant=$(cd "$1" && pwd)/variant
+out=$(mktemp -d)
+trap 'rm -rf "$out"' EXIT
+cd "$out" || exit 1
+passed=0 failed=0
+ok() { passed=$((passed + 1)); }
+bad() { failed=$((failed + 1)); echo "FAIL: $*"; sed 's/^/    /' err.txt; }
+run() { "$variant" "$@" >out.txt 2>err.txt || bad "exit $?: $*"; }
+says() { grep -qF -- "$1" err.txt out.txt && ok || bad "no \"$1\""; }
+refuses() { # words -- arguments: the last line on stderr is the error, notes on the data may come before it
+    local words=$1
+    shift 2
+    "$variant" train "$@" >out.txt 2>err.txt && bad "did not refuse: $*"
+    [ "$(grep -c '^variant train: ' err.txt)" -eq 1 ] && tail -1 err.txt | grep -qF -- "$words" && ok ||
+        bad "not one line with \"$words\": $*"
+}
+
+# ---- two classes of noise, a broken picture and a text among them
+cat >noise.json <<'JSON'
+{"seed": "T", "depth": 2, "width": 64, "heads": 1, "V": 32, "Cvae": 8, "classes": 2, "patch_nums": [1, 2, 4],
+ "attn_l2_norm": true, "shared_aln": false, "ch": 32, "ch_mult": [1, 1], "nres": 1}
+JSON
+run synth noise.json -o noise.safetensors
+mkdir -p pictures/left pictures/right
+run generate -m noise.safetensors --class 0 -n 12 -o pictures/left/%02d.png
+run generate -m noise.safetensors --class 1 -n 12 -o pictures/right/%02d.png
+head -c 60 pictures/left/00.png >pictures/left/torn.png
+echo "no picture" >pictures/right/words.jpg
+
+# ---- tokenizer, transformer, supernet, pictures
+small="--side 8 --sides 1,2,4 --mult 1,1 --codes 16 --latent 8"
+# shellcheck disable=SC2086
+run train tokenizer --data pictures -o tokenizer $small --steps 6 --batch 4
+says "torn.png"
+says "words.jpg"
+says "24 pictures in 2 classes; 2 broken ones skipped"
+net="--depth 3 --width 32 --heads 1 --batch 4"
+# shellcheck disable=SC2086
+run train transformer --data pictures -o transformer --tokenizer tokenizer $net --steps 300 --save-every 10
+run train supernet --data pictures -o supernet --model transformer --depths 2,1 --bridge 1 --steps 6 --batch 4
+run generate -m supernet --class right --depth 2 -o right.png
+[ -s right.png ] && [ ! -s err.txt ] && ok || bad "no picture from the supernet, or a warning"
+run generate -m transformer --class right --depth 2 --bridge 1 -o shallow.png
+says "no supernet training"
+
+# ---- killed in the middle, taken up again
+# shellcheck disable=SC2086
+"$variant" train transformer --data pictures -o killed --tokenizer tokenizer $net --steps 300 --save-every 10 >out.txt 2>err.txt &
+victim=$!
+for _ in $(seq 400); do [ -e killed/checkpoint.safetensors ] && break; sleep 0.02; done
+kill -9 $victim 2>/dev/null
+wait $victim 2>/dev/null
+[ -e killed/checkpoint.safetensors ] && [ ! -e killed/transformer.safetensors ] && ok || bad "was not killed in the middle"
+# shellcheck disable=SC2086
+run train transformer --data pictures -o killed --tokenizer tokenizer $net --steps 300 --save-every 10 --resume
+cmp -s killed/transformer.safetensors transformer/transformer.safetensors && ok || bad "a killed and resumed run differs"
+
+# ---- what cannot be done
+mkdir -p bare/class
+refuses "no pictures" -- tokenizer --data bare -o x
+refuses "no such folder" -- tokenizer --data nowhere -o x
+refuses "checkpoint" -- tokenizer --data pictures -o tokenizer --steps 6
+refuses "cannot make the folder" -- tokenizer --data pictures -o /proc/none --steps 6
+# shellcheck disable=SC2086
+refuses "width" -- transformer --data pictures -o killed --tokenizer tokenizer --depth 3 --width 64 --heads 1 --batch 4 --steps 300 --resume
+
+echo "$passed passed, $failed failed"
+[ $failed -eq 0 ]
