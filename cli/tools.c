@@ -1,5 +1,4 @@
 /* tools.c - opening a model for a command, and pictures between files, floats and tokens. */
-#include <math.h>
 #include <stdlib.h>
 
 #include "core/clock.h"
@@ -70,10 +69,7 @@ variant_status cli_picture_image(vt_image *out, const float *values,
                                  const vt_tokenizer_config *config, variant_error *err) {
     int side = vt_tokenizer_side(config);
     VT_TRY(vt_image_new(out, side, side, config->channels, err));
-    for (size_t i = 0; i < picture_floats(config); ++i) {
-        float scaled = 127.5f * (values[i] + 1.0f);
-        out->data[i] = !(scaled > 0.0f) ? 0 : scaled >= 255.0f ? 255 : (uint8_t)lrintf(scaled);
-    }
+    vt_image_bytes(out->data, values, picture_floats(config));
     return VARIANT_OK;
 }
 

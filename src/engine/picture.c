@@ -59,11 +59,6 @@ void variant_pictures_free(variant_picture **pictures, int count) {
     *pictures = NULL;
 }
 
-static uint8_t byte_of(float value) {
-    float scaled = 127.5f * (value + 1.0f);
-    return !(scaled > 0.0f) ? 0 : scaled >= 255.0f ? 255 : (uint8_t)lrintf(scaled);
-}
-
 variant_status vt_pictures_take(variant_picture *pictures, int batch, int scale, vt_kern *kern,
                                 const float *values, variant_error *err) {
     size_t samples = pixel_bytes(&pictures[0]);
@@ -72,7 +67,7 @@ variant_status vt_pictures_take(variant_picture *pictures, int batch, int scale,
     for (int i = 0; i < batch; ++i) {
         uint8_t *to = scale < 0 ? pictures[i].pixels : pictures[i].scale_pixels[scale];
         kern->download(kern, host, values + (size_t)i * samples, samples * sizeof *host);
-        for (size_t j = 0; j < samples; ++j) to[j] = byte_of(host[j]);
+        vt_image_bytes(to, host, samples);
     }
     free(host);
     return VARIANT_OK;

@@ -9,6 +9,10 @@ typedef struct vt_image {
     uint8_t *data;               /* (height, width, channels); owned, malloc */
 } vt_image;
 
+/* n samples in [-1, 1] to bytes, clamped, to nearest: what every picture passes on its way out. NaN
+ * gives 0. */
+void vt_image_bytes(uint8_t *out, const float *values, size_t n);
+
 void vt_image_free(vt_image *image);
 variant_status vt_image_new(vt_image *out, int width, int height, int channels, variant_error *err);
 

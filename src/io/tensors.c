@@ -172,7 +172,7 @@ variant_status vt_tensor_to_i32(const vt_tensor *tensor, int32_t *out, variant_e
 
 const char *vt_printable(char buffer[VT_PRINTABLE], const char *text) {
     size_t i = 0;
-    for (; text[i] && i < VT_PRINTABLE - 1; i++) {
+    for (; i < VT_PRINTABLE - 1 && text[i]; i++) {
         unsigned char c = (unsigned char)text[i];
         buffer[i] = c < ' ' || c == 0x7f ? '?' : (char)c;
     }

@@ -248,10 +248,7 @@ static variant_status tokenizer_sample(void *self, vt_train_loop *loop, const ch
     VT_CHECK(reconstruct(job, loop, count, pictures, got, err));
     for (int i = 0; i < 2 * count; ++i) {
         VT_CHECK(vt_image_new(&images[i], side, side, job->config.channels, err));
-        const float *value = pictures + (size_t)i * floats;
-        for (size_t j = 0; j < floats; ++j)
-            images[i].data[j] =
-                (uint8_t)lrintf(fminf(fmaxf((value[j] + 1.0f) * 127.5f, 0.0f), 255.0f));
+        vt_image_bytes(images[i].data, pictures + (size_t)i * floats, floats);
     }
     VT_CHECK(vt_image_sheet(&sheet, images, 2 * count, count, 2, side < 128 ? 3 : 1, err));
     VT_CHECK(vt_image_write_png(&sheet, path, NULL, 0, err));
