@@ -4,8 +4,7 @@
  * "variant.config": {"format": 1,
  *     "tokenizer": {"channels", "base_width", "mult", "blocks", "codes", "latent_dim", "sides"},
  *     "transformer": {"depth", "width", "heads", "hidden", "codes", "latent_dim", "classes",
- *     "l2_norm",
- *                     "shared_adaln", "sides"},
+ *                     "l2_norm", "shared_adaln", "sides"},
  *     "classes": [names], "supernet": {"bridge", "depths", "layers"}}  - every part optional. */
 #ifndef VT_ENGINE_MODEL_CONFIG_H
 #define VT_ENGINE_MODEL_CONFIG_H

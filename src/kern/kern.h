@@ -176,6 +176,11 @@ struct vt_kern {
     void (*add_copy_rows)(vt_kern *kern, float *to, size_t to_stride, const float *from,
                           size_t from_stride, int rows, size_t width);
 
+    /* ---- what the hardware can do at most, measured when asked for (a fraction of a second); NULL
+     * where a backend has nothing to say ---- */
+    double (*peak_flops)(vt_kern *kern);   /* multiply-adds in registers, flop/s over all threads */
+    double (*stream_bytes)(vt_kern *kern); /* reading memory beyond all caches, bytes/s */
+
     /* ---- products ---- */
     /* Prepares w (n, k), which is borrowed and must outlive the weight. */
     variant_status (*weight_open)(vt_kern *kern, vt_weight **out, const float *w, int n, int k,

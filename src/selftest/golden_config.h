@@ -3,9 +3,9 @@
  *     {"seed": "A", "depth": 6, "width": 128, "heads": 2, "V": 64, "Cvae": 8, "classes": 10,
  *      "patch_nums": [1, 2, 3, 4], "attn_l2_norm": true, "shared_aln": false,
  *      "ch": 32, "ch_mult": [1, 2], "nres": 1,
- *      "channels": 3, "mlp_ratio": 4,                                                    (may be
- * left out) "subnets": [[N, d], ...], "lists": {NAME: [[layers of scale 0], ...]}, (likewise:
- * schedules) "runs": [[NAME, N, d], ...], "labels": [207], "cfg": 1.5}
+ *      "channels": 3, "mlp_ratio": 4,               these two may be left out, and likewise the runs:
+ *      "subnets": [[N, d], ...], "lists": {NAME: [[layers of scale 0], ...]},
+ *      "runs": [[NAME, N, d], ...], "labels": [207], "cfg": 1.5}
  *
  * Read by `variant synth` from a file and by the self-test (selftest.h) from its reference
  * files' metadata. The parsed text is kept, since runs are looked up in it by name. */

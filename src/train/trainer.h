@@ -4,11 +4,12 @@
  * (seed, epoch), so that a run that was stopped, or killed, and taken up again from its checkpoint
  * gives the same weights as one that never stopped. What a run leaves in its folder:
  *
- *     checkpoint.safetensors   weights, AdamW moments, counters; replaced whole, every save_every
- * steps log.jsonl                one JSON object a line, every log_every steps samples/ contact
- * sheets, every sample_every steps tokens.cache             the pictures as tokens (transformer and
- * supernet) tokenizer.safetensors or transformer.safetensors     the model, when the run ends or is
- * stopped
+ *     checkpoint.safetensors   weights, AdamW moments, counters; replaced whole, every save_every steps
+ *     log.jsonl                one JSON object a line, every log_every steps
+ *     samples/                 contact sheets, every sample_every steps
+ *     tokens.cache             the pictures as tokens (transformer and supernet)
+ *     tokenizer.safetensors, transformer.safetensors
+ *                              the model, when the run ends or is stopped
  *
  * Called by cli/train.c and the tests. Prints nothing: progress and notes go to the caller's
  * functions. */

@@ -58,6 +58,7 @@ variant_status vt_cpu_open(vt_kern **out, int threads, variant_error *err) {
     vt_cpu_fill_transformer(kern);
     vt_cpu_fill_attention(kern);
     vt_cpu_fill_pictures(kern);
+    vt_cpu_fill_probe(kern);
     describe(cpu);
     *out = kern;
     return VARIANT_OK;

@@ -45,5 +45,6 @@ void vt_cpu_fill_rows(vt_kern *kern);
 void vt_cpu_fill_transformer(vt_kern *kern);
 void vt_cpu_fill_attention(vt_kern *kern);
 void vt_cpu_fill_pictures(vt_kern *kern);
+void vt_cpu_fill_probe(vt_kern *kern);
 
 #endif

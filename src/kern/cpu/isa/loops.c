@@ -374,6 +374,31 @@ static void logits_dx(float *dx, const float *x, float most, float a, float b, i
     }
 }
 
+/* ---- the register peak ---- */
+
+#if defined(__AVX512F__)
+#define PEAK_LANES 16
+#elif defined(__AVX__)
+#define PEAK_LANES 8
+#else
+#define PEAK_LANES 4
+#endif
+typedef float peak_vector __attribute__((vector_size(4 * PEAK_LANES)));
+
+/* Twelve independent chains hide the latency of a multiply-add and fit sixteen registers. */
+static double peak(int64_t rounds) {
+    enum { CHAINS = 12 };
+    peak_vector x[CHAINS];
+    volatile float start = 1.0f;
+    const peak_vector a = (peak_vector){0} + 0.5f * start, b = (peak_vector){0} + 0.25f * start;
+    for (int i = 0; i < CHAINS; ++i) x[i] = (peak_vector){0} + (float)i * start;
+    for (int64_t r = 0; r < rounds; ++r)
+        for (int i = 0; i < CHAINS; ++i) x[i] = x[i] * a + b;
+    for (int i = 1; i < CHAINS; ++i) x[0] += x[i];
+    start = x[0][0];
+    return 2.0 * CHAINS * PEAK_LANES * (double)rounds;
+}
+
 #define PASTE_(a, b) a##b
 #define PASTE(a, b) PASTE_(a, b)
 #define TEXT_(a) #a
@@ -394,6 +419,7 @@ const vt_loops PASTE(vt_loops_, VT_LOOPS_SUFFIX) = {
     .add_scaled = add_scaled,
     .scale = scale,
     .adamw = adamw,
+    .peak = peak,
     .sum_squares = sum_squares,
     .sum_squared_difference = sum_squared_difference,
     .dot = dot,

@@ -54,6 +54,9 @@ typedef struct vt_loops {
     void (*adamw)(float *value, float *m, float *v, const float *grad, size_t n,
                   const vt_loops_adamw *c);
 
+    /* multiply-adds in registers alone, `rounds` times twelve vectors; gives the flops done */
+    double (*peak)(int64_t rounds);
+
     /* sums over one run, vector lanes added at its end */
     double (*sum_squares)(const float *x, size_t n);
     double (*sum_squared_difference)(const float *p, const float *q, size_t n);
