@@ -7,6 +7,7 @@
 /* Every command: argv[0] is its name; returns the exit status: 0 done, 1 failed, 2 wrong usage. */
 int cli_generate(int argc, char **argv);
 int cli_train(int argc, char **argv);
+int cli_bench(int argc, char **argv);
 int cli_encode(int argc, char **argv);
 int cli_decode(int argc, char **argv);
 int cli_reconstruct(int argc, char **argv);

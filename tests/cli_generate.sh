@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# `variant generate` end to end on a synthetic model: files, patterns, sheets, scales, tokens, settings in the PNG, warnings,
+# `variant generate` (and `variant bench`) end to end on a synthetic model: files, patterns, sheets, scales, tokens, settings in the PNG, warnings,
 # and one clear line with no file left behind for everything that cannot be done.
 #   tests/cli_generate.sh BUILD_FOLDER
 set -uo pipefail
@@ -54,6 +54,13 @@ m="-m tiny.safetensors"
     cmp -s one.png again.png && ok || bad "same seed, other bytes"
     expect 0 "" -- $m -s 1 -o other.png
     cmp -s one.png other.png && bad "other seed, same bytes" || ok
+
+    "$variant" bench -m tiny.safetensors --depth 2 --bridge 1 --batch 2 --repeat 3 --json >out.txt 2>err.txt || bad bench
+    for key in picture_ms transformer_ms transformer_floor_ms decoder_ms decoder_floor_ms load_ms first_scale_ms kv_bytes \
+        peak_rss_bytes kernels scales floor_ms; do
+        grep -q "\"$key\": [^,]" out.txt && ok || bad "bench --json says no $key"
+    done
+    "$variant" bench --arch tiny.json --repeat 1 >out.txt 2>err.txt && grep -q synthetic out.txt && ok || bad "bench --arch"
 
     expect 2 "which model" -- -o x.png
     expect 2 "unknown option" -- $m --deph 3

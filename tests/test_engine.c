@@ -3,6 +3,7 @@
  * threads and any batch, KV bytes equal to the formulas, requests that make no sense refused. */
 #include "tests/fixtures.h"
 
+#include "engine/floor.h"
 #include "io/file.h"
 #include "io/image.h"
 #include "supernet/schedule.h"
@@ -218,6 +219,53 @@ static void kv_bytes_equal_the_formulas(void **state) {
     variant_engine_close(&engine);
 }
 
+/* ---- floors ---- */
+
+static double floor_of(const vt_transformer_config *config, int bridge, int d,
+                       vt_machine_limits limits) {
+    vt_schedule schedule;
+    vt_schedule_request words = {.depth = d, .bridge = bridge};
+    double seconds = 0.0;
+    assert_ok(vt_schedule_resolve(&schedule, config->scales, config->depth, &words, err));
+    for (int k = 0; k < config->scales; ++k)
+        seconds += vt_floor_scale(config, &schedule, k, 2, limits);
+    return seconds;
+}
+
+/* VAR-d30: where arithmetic rules, fewer layers give the speed-ups that counting gives; where memory rules, every scale
+ * costs the weights of its layers. */
+static void floors_count_right(void **state) {
+    (void)state;
+    vt_transformer_config d30 = {.depth = 30,
+                                 .width = 1920,
+                                 .heads = 30,
+                                 .hidden = 7680,
+                                 .codes = 4096,
+                                 .latent_dim = 32,
+                                 .classes = 1000,
+                                 .l2_norm = true,
+                                 .scales = 10,
+                                 .sides = {1, 2, 3, 4, 5, 6, 8, 10, 13, 16}};
+    static const struct {
+        int bridge, depth;
+        double speedup;
+    } ideal[] = {{6, 16, 1.68}, {6, 8, 2.74},  {6, 4, 4.00},
+                 {6, 2, 5.20},  {7, 16, 1.56}, {7, 2, 3.58}};
+    const vt_machine_limits arithmetic = {1e9, 1e30}, memory = {1e30, 1e9};
+    double full = floor_of(&d30, 10, 30, arithmetic);
+    for (size_t i = 0; i < sizeof ideal / sizeof *ideal; ++i)
+        assert_float_equal(full / floor_of(&d30, ideal[i].bridge, ideal[i].depth, arithmetic),
+                           ideal[i].speedup, 0.05 * ideal[i].speedup);
+    double weights = 4.0 * (4.0 * 1920 * 1920 + 2.0 * 1920 * 7680), head = 4.0 * 4096 * 1920;
+    double kept = floor_of(&d30, 6, 2, memory) * 1e9, want = (6 * 30 + 4 * 2) * weights + 10 * head;
+    assert_true(kept > want && kept < 1.05 * want); /* keys and values on top */
+    vt_tokenizer_config small = tokenizer_config('A');
+    double one = vt_floor_decoder(&small, 1, arithmetic),
+           four = vt_floor_decoder(&small, 4, arithmetic);
+    assert_true(one > 0.0);
+    assert_float_equal(four / one, 4.0, 1e-6);
+}
+
 /* ---- what a request can say ---- */
 
 static variant_status generate_with(variant_engine *engine, variant_request request,
@@ -308,6 +356,7 @@ int main(void) {
         cmocka_unit_test(equals_the_reference),
         cmocka_unit_test(same_bytes_for_any_threads_and_batch),
         cmocka_unit_test(kv_bytes_equal_the_formulas),
+        cmocka_unit_test(floors_count_right),
         cmocka_unit_test(refuses_what_makes_no_sense),
         cmocka_unit_test(pictures_tell_how_they_were_made),
     };

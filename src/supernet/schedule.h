@@ -42,11 +42,11 @@ variant_status vt_schedule_depths(vt_schedule *out, int scales, int depth, const
 
 /* What a request says in words; every pointer may be NULL, numbers 0 or -1 for "not given". Turns
  * it into a schedule or one clear line:
- *   depths  "16,16,8,..."     one number a scale           (--depths)
- *   layers  "equidistant" | "rounded" | "prefix" | "0,3,7"  selector, or the flexible zone's layers
- *   (--layers)
- *           | "0-7;0-7;0,3,5-7;..."                         one list a scale
- *   depth, bridge             the two zones                (--depth, --bridge) */
+ *   depths  "16,16,8,..."             one number a scale                           (--depths)
+ *   layers  "equidistant" | "rounded" | "prefix"
+ *           | "0,3,7"                 the flexible zone's layers                   (--layers)
+ *           | "0-7;0-7;0,3,5-7;..."   one list a scale
+ *   depth, bridge                     the two zones                    (--depth, --bridge) */
 typedef struct vt_schedule_request {
     const char *depths, *layers;
     int depth;  /* 0: full */

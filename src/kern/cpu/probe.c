@@ -1,5 +1,6 @@
-/* probe.c - what this machine can do at most: multiply-adds in registers, and reading memory. The floors that `variant
- * bench` prints beside its times come from here, measured in the same process by the same threads. */
+/* probe.c - what this machine can do at most: multiply-adds in registers, and reading memory. The
+ * floors that `variant bench` prints beside its times come from here, measured in the same process
+ * by the same threads. */
 #include "kern/cpu/cpu.h"
 
 #include <omp.h>

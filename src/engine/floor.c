@@ -1,0 +1,86 @@
+/* floor.c - see floor.h. */
+#include "engine/floor.h"
+
+#define BYTES sizeof(float)
+
+static double at_least(double flops, double bytes, vt_machine_limits limits) {
+    double compute = flops / limits.flops, memory = bytes / limits.bytes;
+    return compute > memory ? compute : memory;
+}
+
+/* rows x (n, k): the weights are read once. */
+static double product(double rows, double n, double k, vt_machine_limits limits) {
+    return at_least(2.0 * rows * n * k, n * k * BYTES, limits);
+}
+
+/* ---- transformer ---- */
+
+double vt_floor_scale(const vt_transformer_config *config, const vt_schedule *schedule, int k,
+                      int streams, vt_machine_limits limits) {
+    double width = config->width, hidden = config->hidden, seconds = 0.0;
+    double tokens = (double)config->sides[k] * config->sides[k], rows = tokens * streams;
+    for (int layer = 0; layer < config->depth; ++layer) {
+        if (!schedule->runs[k][layer]) continue;
+        double cached = vt_schedule_layer_tokens(schedule, config->sides, layer, k);
+        seconds += product(rows, 3.0 * width, width, limits) + product(rows, width, width, limits);
+        seconds += product(rows, hidden, width, limits) + product(rows, width, hidden, limits);
+        seconds +=
+            at_least(4.0 * rows * cached * width, 2.0 * streams * cached * width * BYTES, limits);
+    }
+    if (k > 0) seconds += product(rows, width, config->latent_dim, limits);
+    return seconds + product(rows, config->codes, width, limits);
+}
+
+double vt_floor_condition(const vt_transformer_config *config, const vt_schedule *schedule,
+                          int labels, vt_machine_limits limits) {
+    double width = config->width, seconds = product(labels, 2.0 * width, width, limits);
+    int blocks = config->shared_adaln ? 1 : 0;
+    for (int layer = 0; !config->shared_adaln && layer < config->depth; ++layer)
+        blocks += vt_schedule_last_scale(schedule, layer) >= 0;
+    return seconds + blocks * product(labels, 6.0 * width, width, limits);
+}
+
+/* ---- decoder ---- */
+
+typedef struct picture_stage {
+    double pixels; /* of the whole batch */
+    vt_machine_limits limits;
+} picture_stage;
+
+static double convolution(picture_stage s, double from, double to) {
+    return product(s.pixels, to, 9.0 * from, s.limits);
+}
+
+static double residual_block(picture_stage s, double from, double to) {
+    double shortcut = from == to ? 0.0 : product(s.pixels, to, from, s.limits);
+    return convolution(s, from, to) + convolution(s, to, to) + shortcut;
+}
+
+/* One head over a picture's pixels. */
+static double attention_block(picture_stage s, double width, double pixels_of_one) {
+    return product(s.pixels, 3.0 * width, width, s.limits) +
+           product(s.pixels, width, width, s.limits) +
+           at_least(4.0 * s.pixels * pixels_of_one * width, 0.0, s.limits);
+}
+
+double vt_floor_decoder(const vt_tokenizer_config *config, int batch, vt_machine_limits limits) {
+    int last = config->levels - 1;
+    double side = config->sides[config->scales - 1], one = side * side;
+    double width = (double)config->base_width * config->mult[last];
+    picture_stage s = {.pixels = one * batch, .limits = limits};
+    double seconds = convolution(s, config->latent_dim, config->latent_dim) /* post_quant_conv */
+                     + convolution(s, config->latent_dim, width)            /* conv_in */
+                     + 2.0 * residual_block(s, width, width) + attention_block(s, width, one);
+    for (int level = last; level >= 0; --level) {
+        double to = (double)config->base_width * config->mult[level];
+        for (int block = 0; block <= config->blocks; ++block, width = to) {
+            seconds += residual_block(s, width, to);
+            if (level == last) seconds += attention_block(s, to, one);
+        }
+        if (level == 0) continue;
+        s.pixels *= 4.0; /* nearest 2x, then its convolution */
+        one *= 4.0;
+        seconds += convolution(s, to, to);
+    }
+    return seconds + convolution(s, width, config->channels); /* conv_out */
+}
