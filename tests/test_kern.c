@@ -131,6 +131,9 @@ static void test_products(void **state) {
         {"linear", case_linear, {3, 1, 70, 33, 0}, 2e-6},
         {"linear", case_linear, {5, 2, 17, 19, 0}, 2e-6},
         {"linear", case_linear, {2, 4, 515, 96, 1}, 2e-6},
+        {"linear", case_linear, {3, 64, 33, 1027, 1}, 2e-6}, /* few rows: the last count, */
+        {"linear", case_linear, {3, 65, 33, 1027, 1}, 2e-6}, /* the first that goes to BLAS, */
+        {"linear", case_linear, {2, 7, 18, 5, 0}, 2e-6},     /* and a short k, which does */
         {"linear", case_linear, {2, 130, 130, 64, 1}, 2e-6},
         {"linear", case_linear, {1, 401, 67, 31, 1}, 2e-6},
         {"linear", case_linear, {1, 66, 1030, 20, 0}, 2e-6},

@@ -39,36 +39,39 @@ static tile tile_at(const tiling *t, int64_t i) {
     return at;
 }
 
-/* One row a group: matrix times vector, one block of W's rows for all groups while it is in the
- * cache. */
-static void linear_single(vt_kern *kern, float *y, const float *x, const vt_weight *w,
-                          const float *bias, int groups) {
-    int64_t n = w->n, k = w->k, pieces = vt_cpu_pieces(n, 64);
+/* Up to this many rows a group, the rows of all groups go against each strip of W while it is in the
+ * cache: W is read once. BLAS would pack W for every group, which costs more than the product; where
+ * k is short, adding up the lanes of each number costs more than that. The choice depends on k and
+ * the rows of one group alone. */
+#define FEW_ROWS 64
+#define LEAST_DEPTH 1024
+#define STRIP_COLUMNS 16
+
+static void linear_few(vt_kern *kern, float *y, const float *x, const vt_weight *w,
+                       const float *bias, int64_t rows) {
+    const vt_loops *loops = vt_cpu_loops(kern);
+    int64_t n = w->n, k = w->k, strips = (n + STRIP_COLUMNS - 1) / STRIP_COLUMNS;
 #pragma omp parallel for schedule(static)                                                          \
-    num_threads(kern->threads) if (n * k * groups > VT_CPU_PARALLEL_MIN)
-    for (int64_t i = 0; i < pieces; ++i) {
-        int64_t begin = vt_cpu_piece_begin(n, pieces, 16, i),
-                end = vt_cpu_piece_begin(n, pieces, 16, i + 1);
-        if (end == begin) continue;
-        for (int64_t g = 0; g < groups; ++g) {
-            float *to = y + g * n + begin;
-            if (bias)
-                memcpy(to, bias + begin, (size_t)(end - begin) * sizeof *to);
-            else
-                memset(to, 0,
-                       (size_t)(end - begin) *
-                           sizeof *to); /* some gemv read y even when beta is 0 */
-            vt_cpu_sgemv_add(CblasNoTrans, (int)(end - begin), (int)k, w->w + begin * k, (int)k,
-                             x + g * k, to);
-        }
+    num_threads(kern->threads) if (n * k * rows > VT_CPU_PARALLEL_MIN)
+    for (int64_t i = 0; i < strips; ++i) {
+        int64_t begin = i * STRIP_COLUMNS;
+        int64_t columns = n - begin < STRIP_COLUMNS ? n - begin : STRIP_COLUMNS;
+        loops->dots(&(vt_loops_dots){.y = y + begin,
+                                     .y_stride = (size_t)n,
+                                     .x = x,
+                                     .w = w->w + begin * k,
+                                     .bias = bias ? bias + begin : NULL,
+                                     .rows = rows,
+                                     .columns = columns,
+                                     .k = k});
     }
 }
 
 static void linear(vt_kern *kern, float *y, const float *x, const vt_weight *w, const float *bias,
                    int groups, int rows) {
     if (groups <= 0 || rows <= 0) return;
-    if (rows == 1) {
-        linear_single(kern, y, x, w, bias, groups);
+    if (rows == 1 || (rows <= FEW_ROWS && w->k >= LEAST_DEPTH)) {
+        linear_few(kern, y, x, w, bias, (int64_t)groups * rows);
         return;
     }
     int64_t n = w->n, k = w->k;

@@ -374,29 +374,83 @@ static void logits_dx(float *dx, const float *x, float most, float a, float b, i
     }
 }
 
-/* ---- the register peak ---- */
+/* ---- vectors as wide as the instruction set's registers ---- */
 
 #if defined(__AVX512F__)
-#define PEAK_LANES 16
+#define LANES 16
+#define DOTS_COLUMNS 4
 #elif defined(__AVX__)
-#define PEAK_LANES 8
+#define LANES 8
+#define DOTS_COLUMNS 2 /* 4 x 2 sums and what feeds them fit sixteen registers */
 #else
-#define PEAK_LANES 4
+#define LANES 4
+#define DOTS_COLUMNS 2
 #endif
-typedef float peak_vector __attribute__((vector_size(4 * PEAK_LANES)));
+#define DOTS_ROWS 4
+typedef float vector __attribute__((vector_size(4 * LANES)));
+
+static inline vector load(const float *from) {
+    vector v;
+    memcpy(&v, from, sizeof v);
+    return v;
+}
+
+/* ---- few rows times a matrix ---- */
+
+/* One (rows, columns) tile; both are constants after inlining, so that the sums live in registers. A number is the
+ * lanes' sums added from the first lane on, then the tail of k. */
+static inline __attribute__((always_inline)) void
+dots_tile(const vt_loops_dots *a, int64_t row, int64_t column, const int rows, const int columns) {
+    vector sum[DOTS_ROWS][DOTS_COLUMNS] = {{{0}}};
+    const float *x = a->x + row * a->k, *w = a->w + column * a->k;
+    int64_t i = 0;
+    for (; i + LANES <= a->k; i += LANES) {
+        vector wide[DOTS_COLUMNS];
+        for (int c = 0; c < columns; ++c) wide[c] = load(w + c * a->k + i);
+        for (int r = 0; r < rows; ++r) {
+            vector from = load(x + r * a->k + i);
+            for (int c = 0; c < columns; ++c) sum[r][c] += from * wide[c];
+        }
+    }
+    for (int r = 0; r < rows; ++r)
+        for (int c = 0; c < columns; ++c) {
+            float total = a->bias ? a->bias[column + c] : 0.0f;
+            for (int lane = 0; lane < LANES; ++lane) total += sum[r][c][lane];
+            for (int64_t j = i; j < a->k; ++j) total += x[r * a->k + j] * w[c * a->k + j];
+            a->y[(size_t)(row + r) * a->y_stride + (size_t)(column + c)] = total;
+        }
+}
+
+static void dots(const vt_loops_dots *a) {
+    int64_t column = 0;
+    for (; column + DOTS_COLUMNS <= a->columns; column += DOTS_COLUMNS) {
+        int64_t row = 0;
+        for (; row + DOTS_ROWS <= a->rows; row += DOTS_ROWS)
+            dots_tile(a, row, column, DOTS_ROWS, DOTS_COLUMNS);
+        for (; row < a->rows; ++row) dots_tile(a, row, column, 1, DOTS_COLUMNS);
+    }
+    for (; column < a->columns; ++column) {
+        int64_t row = 0;
+        for (; row + DOTS_ROWS <= a->rows; row += DOTS_ROWS)
+            dots_tile(a, row, column, DOTS_ROWS, 1);
+        for (; row < a->rows; ++row) dots_tile(a, row, column, 1, 1);
+    }
+}
+
+/* ---- the register peak ---- */
 
 /* Twelve independent chains hide the latency of a multiply-add and fit sixteen registers. */
 static double peak(int64_t rounds) {
     enum { CHAINS = 12 };
-    peak_vector x[CHAINS];
+    vector x[CHAINS];
     volatile float start = 1.0f;
-    const peak_vector a = (peak_vector){0} + 0.5f * start, b = (peak_vector){0} + 0.25f * start;
-    for (int i = 0; i < CHAINS; ++i) x[i] = (peak_vector){0} + (float)i * start;
+    const vector a = (vector){0} + 0.5f * start, b = (vector){0} + 0.25f * start;
+    for (int i = 0; i < CHAINS; ++i) x[i] = (vector){0} + (float)i * start;
     for (int64_t r = 0; r < rounds; ++r)
         for (int i = 0; i < CHAINS; ++i) x[i] = x[i] * a + b;
     for (int i = 1; i < CHAINS; ++i) x[0] += x[i];
     start = x[0][0];
-    return 2.0 * CHAINS * PEAK_LANES * (double)rounds;
+    return 2.0 * CHAINS * LANES * (double)rounds;
 }
 
 #define PASTE_(a, b) a##b
@@ -419,6 +473,7 @@ const vt_loops PASTE(vt_loops_, VT_LOOPS_SUFFIX) = {
     .add_scaled = add_scaled,
     .scale = scale,
     .adamw = adamw,
+    .dots = dots,
     .peak = peak,
     .sum_squares = sum_squares,
     .sum_squared_difference = sum_squared_difference,

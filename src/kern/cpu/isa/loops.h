@@ -34,6 +34,15 @@ typedef struct vt_loops_norm_dx {
     float mean, rstd;
 } vt_loops_norm_dx;
 
+/* y (rows, columns) = x (rows, k) W^T + bias, W (columns, k); x and W contiguous, y's rows at y_stride
+ * floats. */
+typedef struct vt_loops_dots {
+    float *y;
+    size_t y_stride;
+    const float *x, *w, *bias; /* bias: (columns) or NULL */
+    int64_t rows, columns, k;
+} vt_loops_dots;
+
 typedef struct vt_loops {
     const char *name;
 
@@ -56,6 +65,10 @@ typedef struct vt_loops {
 
     /* multiply-adds in registers alone, `rounds` times twelve vectors; gives the flops done */
     double (*peak)(int64_t rounds);
+
+    /* few rows against many columns, W streamed once: every number is summed in an order that k alone
+     * decides, whatever rows and columns stand beside it */
+    void (*dots)(const vt_loops_dots *args);
 
     /* sums over one run, vector lanes added at its end */
     double (*sum_squares)(const float *x, size_t n);
