@@ -13,8 +13,9 @@ sed -n '/#include <stdio.h>/,/^ \*     }$/p' include/variant.h | sed -E 's/^ \*(
 grep -q 'int main' "$root/program.c"
 export PKG_CONFIG_PATH=$(dirname "$(find "$root/usr" -name variant.pc)")
 flags=$(sed -n 's/^VARIANT_SANITIZE:STRING=\(..*\)$/-fsanitize=\1/p' "$build/CMakeCache.txt")
+compiler=$(sed -nE 's/^CMAKE_C_COMPILER:[A-Z]+=(.*)$/\1/p' "$build/CMakeCache.txt") # its OpenMP is the archive's
 # shellcheck disable=SC2046
-${CC:-cc} -std=c17 -Wall -Wextra -Werror $flags "$root/program.c" -o "$root/program" \
+"$compiler" -std=c17 -Wall -Wextra -Werror $flags "$root/program.c" -o "$root/program" \
     $(pkg-config --define-variable=prefix="$root/usr" --cflags --libs --static variant)
 models=$(pwd)/models
 (cd "$root" && ln -s "$models" models && ./program)
