@@ -1,104 +1,409 @@
-/* sample.c - see sample.h. Probabilities are summed in double. */
+/* sample.c - see sample.h. Called by engine/generate.c for every token of a scale, by many threads
+ * at once, and by the self-test's filters.
+ *
+ * The vocabulary is never sorted. Top k: passes that only count close in on the k-th largest logit
+ * until few lie between the bounds. Top p: the weights of those that stay are summed into bins of
+ * equal logit width, and only the bin in which the nucleus ends is taken apart. Those that stay are
+ * held as indices, ascending, which is the order of the draw. Scratch has room for the indices of
+ * a whole vocabulary; what they leave of it holds the weights, and where that is too little (more
+ * than a third of the vocabulary stays) weights are made again, block by block, when needed. All
+ * weights and sums are double, in an order that depends on the logits alone. */
 #include "engine/sample.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/rng.h"
 
-static int descending(const void *a, const void *b) {
-    float x = *(const float *)a, y = *(const float *)b;
-    return (x < y) - (x > y);
-}
+enum {
+    LANES = 16,  /* of a scan for the largest */
+    BLOCK = 128, /* weights made at a time */
+    BINS = 1024,
+    FEW = 64,    /* so many are sorted directly */
+    GUESSES = 20 /* for the k-th largest, after which the bounds are halved */
+};
 
-/* The k-th largest (k from 1) of n values; permutes values. Hoare's selection. */
-static float select_largest(float *values, int n, int k) {
-    int low = 0, high = n - 1, wanted = k - 1;
-    while (low < high) {
-        float pivot = values[low + (high - low) / 2];
-        int i = low, j = high;
-        while (i <= j) {
-            while (values[i] > pivot) ++i;
-            while (values[j] < pivot) --j;
-            if (i <= j) {
-                float swapped = values[i];
-                values[i++] = values[j];
-                values[j--] = swapped;
-            }
+/* Weights more than e^700 below the largest are as good as 0, and no nucleus reaches them. */
+#define FARTHEST 700.0
+
+/* What the filters leave of a vocabulary. */
+typedef struct kept_set {
+    float peak;   /* largest logit; -INFINITY: there is none */
+    float least;  /* smallest logit that stays */
+    int cut_ties; /* so many of the logits equal to `least` go nevertheless, lowest index first */
+    int count;
+    double total;    /* weight of what stays, where top p has computed it; else 0 */
+    int32_t *kept;   /* (count): indices of what stays, ascending */
+    double *weights; /* (count); NULL: no room */
+    bool weighed;    /* weights are filled in */
+} kept_set;
+
+/* ---- passes over all logits ---- */
+
+/* The smallest above -INFINITY and the largest; NaN is passed over. */
+static void find_extremes(const float *logits, int vocab, float *least, float *peak) {
+    float low[LANES], high[LANES];
+    for (int lane = 0; lane < LANES; ++lane) {
+        low[lane] = INFINITY;
+        high[lane] = -INFINITY;
+    }
+    int whole = vocab - vocab % LANES;
+    for (int i = 0; i < whole; i += LANES) {
+        for (int lane = 0; lane < LANES; ++lane) {
+            float x = logits[i + lane], real = x > -INFINITY ? x : INFINITY;
+            high[lane] = x > high[lane] ? x : high[lane];
+            low[lane] = real < low[lane] ? real : low[lane];
         }
-        if (wanted <= j)
-            high = j;
-        else if (wanted >= i)
-            low = i;
+    }
+    for (int i = whole; i < vocab; ++i) {
+        float x = logits[i];
+        if (x > high[0]) high[0] = x;
+        if (x > -INFINITY && x < low[0]) low[0] = x;
+    }
+    for (int lane = 1; lane < LANES; ++lane) {
+        if (low[lane] < low[0]) low[0] = low[lane];
+        if (high[lane] > high[0]) high[0] = high[lane];
+    }
+    *least = low[0];
+    *peak = high[0];
+}
+
+static int count_above(const float *logits, int vocab, float bound) {
+    int count = 0;
+    for (int i = 0; i < vocab; ++i) count += logits[i] > bound;
+    return count;
+}
+
+static int gather_above(const float *logits, int vocab, float bound, int32_t *kept) {
+    int32_t *end = kept;
+    for (int32_t i = 0; i < vocab; ++i) { /* without a branch, which would be a coin's throw */
+        *end = i;
+        end += logits[i] > bound;
+    }
+    return (int)(end - kept);
+}
+
+static void drop_others(const kept_set *set, float *logits, int vocab) {
+    for (int i = 0; i < vocab; ++i) logits[i] = logits[i] >= set->least ? logits[i] : -INFINITY;
+    for (int i = 0, left = set->cut_ties; left > 0 && i < vocab; ++i) {
+        if (logits[i] != set->least) continue;
+        logits[i] = -INFINITY;
+        --left;
+    }
+}
+
+/* After top p: leaves out what was dropped. */
+static void gather_kept(kept_set *set, const float *logits) {
+    int end = 0;
+    for (int i = 0; i < set->count; ++i) {
+        int32_t at = set->kept[i];
+        set->kept[end] = at;
+        if (set->weights && set->weighed) set->weights[end] = set->weights[i];
+        end += logits[at] > -INFINITY;
+    }
+    set->count = end;
+}
+
+/* ---- top k ---- */
+
+/* The float half way between two by rank among all floats: low where they are neighbours. */
+static float between(float low, float high) {
+    int32_t bits[2];
+    memcpy(&bits[0], &low, sizeof low);
+    memcpy(&bits[1], &high, sizeof high);
+    int64_t rank[2];
+    for (int i = 0; i < 2; ++i)
+        rank[i] = bits[i] >= 0 ? bits[i] : (int64_t)INT32_MIN - (int64_t)bits[i];
+    int64_t middle = rank[0] + (rank[1] - rank[0]) / 2;
+    uint32_t chosen = middle >= 0 ? (uint32_t)middle : UINT32_C(0x80000000) | (uint32_t)-middle;
+    float result;
+    memcpy(&result, &chosen, sizeof result);
+    return result;
+}
+
+static void sort_few(float *values, int count) {
+    for (int i = 1; i < count; ++i) {
+        float x = values[i];
+        int j = i;
+        for (; j > 0 && values[j - 1] > x; --j) values[j] = values[j - 1];
+        values[j] = x;
+    }
+}
+
+/* Bounds with (count above low) >= k > (count above high), so low < the k-th largest <= high. */
+typedef struct bracket {
+    float low, high;
+    int above_low, above_high;
+} bracket;
+
+/* Until at most FEW lie in (low, high] or low and high are neighbours, so that all in it are equal.
+ * By false position with the Illinois rule: a line through the two counts, where a bound that stays
+ * twice counts half. Half a dozen steps where logits are spread as logits are; halving by rank
+ * ends within 32 whatever they are. */
+static void narrow_bracket(bracket *b, const float *logits, int vocab, int k) {
+    double trust[2] = {1.0, 1.0};
+    for (int step = 0, side = -1; b->above_low - b->above_high > FEW; ++step) {
+        double over = trust[0] * ((double)(b->above_low - k) + 0.5);
+        double under = trust[1] * ((double)(k - b->above_high) - 0.5);
+        double low = (double)b->low, width = (double)b->high - low;
+        double guess = low + width * (over / (over + under));
+        float middle = between(b->low, b->high);
+        if (middle <= b->low) return;
+        /* infinities and rounding can lead a guess astray */
+        if (step < GUESSES && (float)guess > b->low && (float)guess < b->high)
+            middle = (float)guess;
+        int above = count_above(logits, vocab, middle), moved = above < k;
+        *(moved ? &b->high : &b->low) = middle;
+        *(moved ? &b->above_high : &b->above_low) = above;
+        trust[moved] = 1.0;
+        if (side == moved) trust[!moved] *= 0.5;
+        side = moved;
+    }
+}
+
+static void keep_top_k(kept_set *set, const float *logits, int vocab, int k) {
+    bracket b = {.low = nextafterf(set->least, -INFINITY), .high = set->peak};
+    b.above_low = count_above(logits, vocab, b.low);
+    bool all = b.above_low <= k;
+    if (!all) narrow_bracket(&b, logits, vocab, k);
+    set->count = gather_above(logits, vocab, b.low, set->kept);
+    if (all) return;
+
+    set->least = b.high;
+    if (b.above_low - b.above_high > FEW) return; /* all equal */
+    float few[FEW] = {0};
+    int found = 0;
+    for (int i = 0; i < set->count; ++i) {
+        float x = logits[set->kept[i]];
+        if (x <= b.high) few[found++] = x;
+    }
+    sort_few(few, found);
+    set->least = few[b.above_low - k];
+    int32_t *end = set->kept;
+    for (int i = 0; i < set->count; ++i) {
+        int32_t at = set->kept[i];
+        *end = at;
+        end += logits[at] >= set->least;
+    }
+    set->count = (int)(end - set->kept);
+}
+
+/* ---- weights ---- */
+
+/* Each x, 0 or less, becomes e^x within 2 units in the last place; 0 below -708. By e^x = 2^n e^r
+ * and the series of e^r; 0x1.8p52 rounds to an integer, which is left in the low bits. */
+static void exp_each(double *x, int count) {
+    const double round = 0x1.8p52, ln2_high = 0x1.62e42fefap-1, ln2_low = 0x1.cf79abc9e3b39p-40;
+    for (int i = 0; i < count; ++i) {
+        double shifted = x[i] * 0x1.71547652b82fep0 + round, n = shifted - round;
+        double r = (x[i] - n * ln2_high) - n * ln2_low, s = r * r;
+        double even = 1.0 / 479001600.0, odd = 1.0 / 6227020800.0;
+        even = even * s + 1.0 / 3628800.0;
+        odd = odd * s + 1.0 / 39916800.0;
+        even = even * s + 1.0 / 40320.0;
+        odd = odd * s + 1.0 / 362880.0;
+        even = even * s + 1.0 / 720.0;
+        odd = odd * s + 1.0 / 5040.0;
+        even = even * s + 1.0 / 24.0;
+        odd = odd * s + 1.0 / 120.0;
+        even = even * s + 1.0 / 2.0;
+        odd = odd * s + 1.0 / 6.0;
+        double power = 1.0 + (r + s * (even + r * odd));
+        uint64_t exponent, bits;
+        memcpy(&exponent, &shifted, sizeof exponent);
+        memcpy(&bits, &power, sizeof bits);
+        bits += exponent << 52;
+        memcpy(&power, &bits, sizeof power);
+        x[i] = x[i] < -708.0 ? 0.0 : power;
+    }
+}
+
+/* The exponent of x's weight. Two infinities are equal, though their difference is NaN. */
+static double below_peak(double x, double peak) {
+    double difference = x - peak;
+    return difference < 0.0 ? difference : 0.0;
+}
+
+/* Weights of (count) kept from `first` on, at most BLOCK; in `block` where set has no room. */
+static const double *weigh(const kept_set *set, const float *logits, int first, int count,
+                           double block[BLOCK]) {
+    double *out = set->weights ? set->weights + first : block;
+    if (set->weights && set->weighed) return out;
+    for (int i = 0; i < count; ++i)
+        out[i] = below_peak((double)logits[set->kept[first + i]], (double)set->peak);
+    exp_each(out, count);
+    return out;
+}
+
+static int count_block(const kept_set *set, int first) {
+    return set->count - first < BLOCK ? set->count - first : BLOCK;
+}
+
+/* ---- top p ---- */
+
+/* A range of logits, from the least likely up, that holds the end of the nucleus. */
+typedef struct cut_range {
+    float low, high;
+    int members;
+    float few[FEW]; /* (members), where they are no more */
+    double dropped; /* weight below the range */
+} cut_range;
+
+typedef struct bins {
+    double weight[BINS];
+    int count[BINS];
+} bins;
+
+/* Rounds alike wherever it is asked and does not fall as x rises; low and high never share a bin.
+ */
+static int find_bin(const cut_range *range, double scale, float x) {
+    return (int)(((double)x - (double)range->low) * scale);
+}
+
+/* Fills the bins from the range; gives the weight of all kept, in or out of it. */
+static double fill_bins(bins *b, kept_set *set, const float *logits, const cut_range *range,
+                        double scale) {
+    double block[BLOCK], total = 0.0;
+    *b = (bins){0};
+    for (int first = 0; first < set->count; first += BLOCK) {
+        int count = count_block(set, first);
+        const double *weights = weigh(set, logits, first, count, block);
+        for (int i = 0; i < count; ++i) {
+            float x = logits[set->kept[first + i]];
+            total += weights[i];
+            if (!(x >= range->low && x <= range->high)) continue;
+            int bin = find_bin(range, scale, x);
+            b->weight[bin] += weights[i];
+            ++b->count[bin];
+        }
+    }
+    set->weighed = true;
+    return total;
+}
+
+/* Makes the range what lies in one of its bins. */
+static void enter_bin(cut_range *range, const kept_set *set, const float *logits, double scale,
+                      int chosen) {
+    cut_range inner = {.low = INFINITY, .high = -INFINITY, .dropped = range->dropped};
+    for (int i = 0; i < set->count; ++i) {
+        float x = logits[set->kept[i]];
+        if (!(x >= range->low && x <= range->high) || find_bin(range, scale, x) != chosen) continue;
+        if (inner.members < FEW) inner.few[inner.members] = x;
+        if (x < inner.low) inner.low = x;
+        if (x > inner.high) inner.high = x;
+        ++inner.members;
+    }
+    *range = inner;
+}
+
+/* Closes in on the end of the nucleus until all members are equal or few; gives the weight that
+ * may be dropped. Every round at least parts the extremes. */
+static double narrow_range(cut_range *range, kept_set *set, const float *logits, double share) {
+    bins b;
+    set->total = range->members; /* if all are equal */
+    double budget = share * set->total;
+    for (bool first = true; range->low < range->high && (first || range->members > FEW);
+         first = false) {
+        double scale = (BINS - 1) / ((double)range->high - (double)range->low);
+        double total = fill_bins(&b, set, logits, range, scale);
+        if (first) {
+            set->total = total;
+            budget = share * total;
+        }
+        int bin = 0, last = BINS - 1;
+        while (last > 0 && b.count[last] == 0) --last;
+        while (bin < last && range->dropped + b.weight[bin] <= budget)
+            range->dropped += b.weight[bin++];
+        enter_bin(range, set, logits, scale, bin);
+    }
+    return budget;
+}
+
+/* As the original: from the least likely up, and among equals from the lowest index up, what
+ * cumulates to no more than 1 - top_p goes; the most likely stays. */
+static void keep_top_p(kept_set *set, const float *logits, float top_p) {
+    cut_range range = {.low = (float)((double)set->peak - FARTHEST), .high = set->peak};
+    if (set->least > range.low) range.low = set->least;
+    for (int i = 0; i < set->count; ++i) range.members += logits[set->kept[i]] >= range.low;
+    double budget = narrow_range(&range, set, logits, 1.0 - (double)top_p);
+
+    bool equal = range.low == range.high;
+    double weights[FEW];
+    if (equal) range.few[0] = range.low;
+    int distinct = equal ? 1 : range.members, cut = 0;
+    sort_few(range.few, distinct);
+    for (int i = 0; i < distinct; ++i)
+        weights[i] = below_peak((double)range.few[i], (double)set->peak);
+    exp_each(weights, distinct);
+    for (; cut < range.members - 1; ++cut) {
+        double weight = weights[equal ? 0 : cut];
+        if (range.dropped + weight > budget) break;
+        range.dropped += weight;
+    }
+    set->least = range.few[equal ? 0 : cut];
+    set->cut_ties = 0;
+    for (int i = 0; i < cut; ++i) set->cut_ties += equal || range.few[i] == set->least;
+    set->total -= range.dropped;
+}
+
+/* ---- what others call ---- */
+
+static kept_set filter_top(float *logits, int vocab, int top_k, float top_p, void *scratch) {
+    kept_set set = {.kept = scratch};
+    find_extremes(logits, vocab, &set.least, &set.peak);
+    if (set.peak > -INFINITY) {
+        if (top_k > 0 && top_k < vocab)
+            keep_top_k(&set, logits, vocab, top_k);
         else
-            break;
+            set.count = gather_above(logits, vocab, -INFINITY, set.kept);
+        size_t indices = ((size_t)set.count + 1) / 2 * 2 * sizeof *set.kept;
+        if (indices + (size_t)set.count * sizeof(double) <= (size_t)vocab * sizeof *logits)
+            set.weights = (double *)((char *)scratch + indices);
+        if (top_p > 0.0f && top_p < 1.0f) keep_top_p(&set, logits, top_p);
     }
-    return values[wanted];
+    drop_others(&set, logits, vocab);
+    gather_kept(&set, logits);
+    return set;
 }
 
-static void filter_top_k(float *logits, int vocab, int top_k, float *scratch) {
-    memcpy(scratch, logits, (size_t)vocab * sizeof *logits);
-    float threshold = select_largest(scratch, vocab, top_k);
-    for (int i = 0; i < vocab; ++i)
-        if (logits[i] < threshold) logits[i] = -INFINITY;
-}
-
-/* Finds the smallest logit of the nucleus. Ties of that logit beyond the nucleus are dropped
- * from the highest index
- * down to where the original's stable ascending sort would have cut. */
-static void filter_top_p(float *logits, int vocab, float top_p, float *scratch) {
-    int kept = 0;
-    for (int i = 0; i < vocab; ++i)
-        if (logits[i] > -INFINITY) scratch[kept++] = logits[i];
-    qsort(scratch, (size_t)kept, sizeof *scratch, descending);
-    double total = 0.0;
-    for (int i = 0; i < kept; ++i) total += exp((double)scratch[i] - scratch[0]);
-    double budget = (1.0 - (double)top_p) * total, cumulated = 0.0;
-    int first_kept = kept - 1; /* ascending from the least likely; the most likely always stays */
-    while (first_kept > 0) {
-        cumulated += exp((double)scratch[first_kept] - scratch[0]);
-        if (cumulated > budget) break;
-        --first_kept;
-    }
-    float threshold = scratch[first_kept];
-    int above = 0, ties = 0;
-    for (int i = 0; i <= first_kept; ++i) scratch[i] > threshold ? ++above : ++ties;
-    for (int i = vocab - 1; i >= 0; --i) {
-        if (logits[i] < threshold)
-            logits[i] = -INFINITY;
-        else if (logits[i] == threshold && ties-- <= 0)
-            logits[i] = -INFINITY;
-    }
-}
-
-void vt_filter_top(float *logits, int vocab, int top_k, float top_p, float *scratch) {
-    if (top_k > 0 && top_k < vocab) filter_top_k(logits, vocab, top_k, scratch);
-    if (top_p > 0.0f && top_p < 1.0f) filter_top_p(logits, vocab, top_p, scratch);
+void vt_filter_top(float *logits, int vocab, int top_k, float top_p, void *scratch) {
+    filter_top(logits, vocab, top_k, top_p, scratch);
 }
 
 static int32_t arg_max(const float *logits, int vocab) {
-    int32_t best = 0;
-    for (int32_t i = 1; i < vocab; ++i)
-        if (logits[i] > logits[best]) best = i;
-    return best;
+    float least, peak;
+    find_extremes(logits, vocab, &least, &peak);
+    for (int32_t i = 0; i < vocab; ++i)
+        if (logits[i] == peak) return i;
+    return 0;
 }
 
 int32_t vt_sample_token(const vt_sampler *sampler, float *logits, int vocab, uint32_t image,
-                        uint32_t scale, uint32_t position, float *scratch) {
+                        uint32_t scale, uint32_t position, void *scratch) {
     if (sampler->greedy) return arg_max(logits, vocab);
-    vt_filter_top(logits, vocab, sampler->top_k, sampler->top_p, scratch);
-    int32_t last = arg_max(logits, vocab);
-    double peak = logits[last], total = 0.0;
-    for (int i = 0; i < vocab; ++i) total += exp((double)logits[i] - peak);
-    double point = total * vt_uniform(sampler->seed, VT_RNG_SAMPLE, image, scale, position);
-    for (int32_t i = 0; i < vocab; ++i) {
-        if (logits[i] == -INFINITY) continue;
-        point -= exp((double)logits[i] - peak);
-        last = i;
-        if (point < 0.0) break;
+    kept_set set = filter_top(logits, vocab, sampler->top_k, sampler->top_p, scratch);
+    double block[BLOCK];
+    if (set.total <= 0.0) {
+        for (int first = 0; first < set.count; first += BLOCK) {
+            int count = count_block(&set, first);
+            const double *weights = weigh(&set, logits, first, count, block);
+            for (int i = 0; i < count; ++i) set.total += weights[i];
+        }
+        set.weighed = true;
     }
-    return last; /* rounding may leave point at 0: the last token with probability */
+    double point = set.total * vt_uniform(sampler->seed, VT_RNG_SAMPLE, image, scale, position);
+    for (int first = 0; first < set.count; first += BLOCK) {
+        int count = count_block(&set, first);
+        const double *weights = weigh(&set, logits, first, count, block);
+        for (int i = 0; i < count; ++i) {
+            point -= weights[i];
+            if (point < 0.0) return set.kept[first + i];
+        }
+    }
+    /* rounding may leave point at 0: the last token with probability */
+    for (int i = set.count - 1; i > 0; --i)
+        if (weigh(&set, logits, i, 1, block)[0] > 0.0) return set.kept[i];
+    return set.count > 0 ? set.kept[0] : 0;
 }
 
 void vt_gumbel_weights(const vt_sampler *sampler, const float *logits, int vocab, double ratio,
@@ -106,11 +411,18 @@ void vt_gumbel_weights(const vt_sampler *sampler, const float *logits, int vocab
     double tau = fmax(0.27 * (1.0 - 0.95 * ratio), 0.005), peak = -INFINITY, total = 0.0;
     uint64_t key = vt_splitmix64(sampler->seed ^ (uint64_t)image << 32 ^ scale);
     for (int i = 0; i < vocab; ++i) {
+        weights[i] = -INFINITY;
+        if (!(logits[i] > -INFINITY)) continue;
         double u = vt_uniform(key, VT_RNG_GUMBEL, position, (uint32_t)i, 0);
         double gumbel = -log(-log(u + 0x1p-54) + 0x1p-60);
         weights[i] = (float)((logits[i] * (1.0 + ratio) + gumbel) / tau);
         if (weights[i] > peak) peak = weights[i];
     }
-    for (int i = 0; i < vocab; ++i) total += exp(weights[i] - peak);
-    for (int i = 0; i < vocab; ++i) weights[i] = (float)(exp(weights[i] - peak) / total);
+    if (peak > -INFINITY) {
+        for (int i = 0; i < vocab; ++i) total += exp(below_peak(weights[i], peak));
+        for (int i = 0; i < vocab; ++i)
+            weights[i] = (float)(exp(below_peak(weights[i], peak)) / total);
+    } else { /* as vt_sample_token: the first */
+        for (int i = 0; i < vocab; ++i) weights[i] = i == 0 ? 1.0f : 0.0f;
+    }
 }
