@@ -51,6 +51,10 @@ bool cli_double(const char *text, double low, double high, double *out) {
     return true;
 }
 
+bool cli_is_number_type(const char *text) {
+    return strcmp(text, "f32") == 0 || strcmp(text, "bf16") == 0 || strcmp(text, "int8") == 0;
+}
+
 /* ---- options ---- */
 
 static bool read_type(const char *text, vt_dtype *type) {
@@ -92,6 +96,12 @@ int cli_model_option(cli_model *options, int id, const char *text) {
     case CLI_JSON:
         options->json = true;
         return 1;
+    case CLI_WEIGHTS:
+        options->weights = text;
+        return cli_is_number_type(text);
+    case CLI_KV:
+        options->kv = text;
+        return cli_is_number_type(text);
     case CLI_PAD:
         options->pad = true;
         return 1;

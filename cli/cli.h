@@ -25,5 +25,7 @@ int cli_usage(const char *command, const char *format, ...) __attribute__((forma
 bool cli_int(const char *text, long low, long high, int *out);
 bool cli_u64(const char *text, uint64_t *out);
 bool cli_double(const char *text, double low, double high, double *out);
+/* f32, bf16 or int8: what --weights and --kv take. */
+bool cli_is_number_type(const char *text);
 
 #endif

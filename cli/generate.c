@@ -52,6 +52,10 @@ static const char help[] =
     "\n"
     "running\n"
     "      --batch N          pictures at a time (default 8)\n"
+    "      --weights TYPE     f32 (default, exact), bf16 (half the memory, fast) or int8 (a "
+    "quarter)\n"
+    "      --kv TYPE          of keys and values: f32, bf16 or int8 (default: f32 with f32 weights, "
+    "else bf16)\n"
     "  -t, --threads N        default: one a processor\n"
     "      --backend NAME     cpu (default) or ref\n"
     "      --json             the report as JSON on stdout\n"
@@ -86,6 +90,8 @@ enum {
     OPT_RETAIN,
     OPT_BATCH,
     OPT_BACKEND,
+    OPT_WEIGHTS,
+    OPT_KV,
     OPT_JSON
 };
 
@@ -117,6 +123,8 @@ static const struct option long_options[] = {
     {"batch", required_argument, NULL, OPT_BATCH},
     {"threads", required_argument, NULL, 't'},
     {"backend", required_argument, NULL, OPT_BACKEND},
+    {"weights", required_argument, NULL, OPT_WEIGHTS},
+    {"kv", required_argument, NULL, OPT_KV},
     {"json", no_argument, NULL, OPT_JSON},
     {"verbose", no_argument, NULL, 'v'},
     {"help", no_argument, NULL, 'h'},
@@ -224,6 +232,12 @@ static bool read_option(settings *s, int option, const char *text) {
     case OPT_BACKEND:
         s->engine.backend = text;
         return true;
+    case OPT_WEIGHTS:
+        s->engine.weights = text;
+        return cli_is_number_type(text);
+    case OPT_KV:
+        s->engine.kv = text;
+        return cli_is_number_type(text);
     case OPT_JSON:
         s->json = true;
         return true;

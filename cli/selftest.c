@@ -26,7 +26,10 @@ static const char help[] =
     "      --dump FILE        write what was computed, under the reference's names (behind the "
     "file's path in DIR, as\n"
     "                         in A/tokenizer/latent, when DIR is a folder)\n"
-    "      --precision f32    what products are computed in (f32 alone today)\n"
+    "      --precision TYPE   of weights, keys and values: f32 (default), bf16 or int8; the latter two "
+    "compare forward\n"
+    "                         results within 2e-2, each stage fed with the reference's own\n"
+    "      --kv TYPE          of keys and values alone\n"
     "  -q, --quiet            only what fails, and the summary\n"
     "      --json             the report as JSON on stdout\n" CLI_RUN_HELP "\n"
     "examples\n"
@@ -39,6 +42,7 @@ enum { OPT_DUMP = CLI_OWN, OPT_PRECISION };
 static const struct option long_options[] = {
     {"dump", required_argument, NULL, OPT_DUMP},
     {"precision", required_argument, NULL, OPT_PRECISION},
+    {"kv", required_argument, NULL, CLI_KV},
     {"quiet", no_argument, NULL, 'q'},
     {"json", no_argument, NULL, CLI_JSON},
     CLI_RUN_OPTIONS,
@@ -58,7 +62,9 @@ static bool accept(void *user, int id, const char *text) {
         s->dump = text;
         return true;
     case OPT_PRECISION:
-        return strcmp(text, "f32") == 0;
+        s->model.weights = text;
+        if (!s->model.kv) s->model.kv = text;
+        return cli_is_number_type(text);
     case 'q':
         s->quiet = true;
         return true;
@@ -148,6 +154,9 @@ int cli_selftest(int argc, char **argv) {
                                    .user = &s};
     double start = vt_seconds();
     variant_status status = VARIANT_OK;
+    if (s.model.weights)
+        VT_CHECK(vt_number_parse(&options.weights, "--precision", s.model.weights, &err));
+    if (s.model.kv) VT_CHECK(vt_number_parse(&options.kv, "--kv", s.model.kv, &err));
     VT_CHECK(vt_selftest_open(&test, &options, &err));
     VT_CHECK(vt_selftest_run(test, argv[optind], &err));
     vt_selftest_counts counts = vt_selftest_result(test);

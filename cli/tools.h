@@ -23,6 +23,8 @@ enum {
     CLI_JSON,
     CLI_TYPE,
     CLI_PAD,
+    CLI_WEIGHTS,
+    CLI_KV,
     CLI_OWN = 300
 };
 
@@ -31,6 +33,10 @@ enum {
         {"tokenizer", required_argument, NULL, CLI_TOKENIZER},                                     \
         {"sides", required_argument, NULL, CLI_SIDES}, {                                           \
         "heads", required_argument, NULL, CLI_HEADS                                                \
+    }
+#define CLI_PRECISION_OPTIONS                                                                      \
+    {"weights", required_argument, NULL, CLI_WEIGHTS}, {                                           \
+        "kv", required_argument, NULL, CLI_KV                                                      \
     }
 #define CLI_RUN_OPTIONS                                                                            \
     {"threads", required_argument, NULL, 't'}, {"backend", required_argument, NULL, CLI_BACKEND},  \
@@ -42,6 +48,11 @@ enum {
     "  -m, --model PATH       a file, or a folder that holds tokenizer and transformer\n"          \
     "      --tokenizer FILE   the tokenizer, when it is not in MODEL\n"                            \
     "      --sides 1,2,3      sides of the scales, where no file tells them\n"
+#define CLI_PRECISION_HELP                                                                         \
+    "      --weights TYPE     f32 (default, exact), bf16 (half the memory, fast) or int8 (a "          \
+    "quarter)\n"                                                                                   \
+    "      --kv TYPE          of keys and values: f32, bf16 or int8 (default: f32 with f32 "           \
+    "weights, else bf16)\n"
 #define CLI_RUN_HELP                                                                               \
     "  -t, --threads N        default: one a processor\n"                                          \
     "      --backend NAME     cpu (default) or ref, the slow plain-C definition\n"                 \
@@ -50,6 +61,7 @@ enum {
 /* What these options say. */
 typedef struct cli_model {
     const char *model, *tokenizer, *sides, *backend;
+    const char *weights, *kv;
     int heads, threads;
     const char *output; /* -o */
     bool json, pad;

@@ -106,7 +106,7 @@ static variant_status write_samples(void *user, const vt_train_sample *sample, v
                       .class_count = sample->class_count,
                       .class_names = (char **)(uintptr_t)sample->class_names};
     if (sample->supernet) model.supernet = *sample->supernet;
-    variant_engine engine = vt_engine_around(sample->kern, &model);
+    variant_engine engine = vt_engine_around(sample->kern, &model, VT_NUMBER_F32, VT_NUMBER_F32);
     int classes = vt_transformer_configuration(sample->transformer)->classes;
     int columns = classes < SHEET_COLUMNS ? SHEET_COLUMNS : classes > 20 ? SHEET_COLUMNS : classes;
     variant_request request;

@@ -98,6 +98,11 @@ typedef struct variant_engine_options {
     int heads;             /* attention heads, where no file tells them; 0 */
     const char *backend;   /* "cpu" (default) or "ref", the slow plain-C definition */
     int threads;           /* 0: one a processor */
+    /* how weights are stored: "f32" (default: exact, mapped from the file where it can be), "bf16"
+     * (half the memory, products in bf16) or "int8" (a quarter; a scale a channel; the tokenizer's
+     * stay bf16) */
+    const char *weights;
+    const char *kv;        /* likewise keys and values; NULL: f32 with f32 weights, else bf16 */
 } variant_engine_options;
 
 void variant_engine_options_init(variant_engine_options *options);
@@ -120,6 +125,9 @@ typedef struct variant_info {
     int depth_count, depths[VARIANT_MAX_DEPTHS]; /* ... and these depths after them */
     const char *hash;            /* 16 hex digits of the weights; lives as long as the engine */
     const char *kernels;         /* what computes: one line; likewise */
+    const char *weights, *kv;    /* "f32", "bf16" or "int8" */
+    size_t weight_bytes;         /* held in memory ... */
+    size_t mapped_bytes;         /* ... and used in place in the mapped file */
 } variant_info;
 
 void variant_engine_info(const variant_engine *engine, variant_info *out);
@@ -180,7 +188,8 @@ typedef struct variant_report {
     double transformer_seconds, sampling_seconds, quantizer_seconds, decoder_seconds;
     double total_seconds;
     int scales;
-    double scale_seconds[VARIANT_MAX_SCALES]; /* transformer, summed over batches */
+    double scale_seconds[VARIANT_MAX_SCALES];      /* transformer, summed over batches ... */
+    double scale_head_seconds[VARIANT_MAX_SCALES]; /* ... and what of it the head took */
     int scale_layers[VARIANT_MAX_SCALES];     /* layers run */
     /* held at the end of the scale, for the largest batch */
     size_t scale_kv_bytes[VARIANT_MAX_SCALES];
@@ -197,6 +206,16 @@ variant_status variant_generate(const variant_engine *engine, const variant_requ
                                 variant_picture **pictures, variant_report *report,
                                 variant_error *error);
 void variant_pictures_free(variant_picture **pictures, int count);
+
+/* What a request takes, to the byte and without computing it: weights, activations of its largest
+ * batch, and keys and values at their most. The pictures themselves come on top. */
+typedef struct variant_memory {
+    size_t weights, mapped; /* as in variant_info */
+    size_t arena, kv;
+} variant_memory;
+
+variant_status variant_request_memory(const variant_engine *engine, const variant_request *request,
+                                      variant_memory *memory, variant_error *error);
 
 /* PNG with the settings as text under the key "variant". The file appears whole or not at all. */
 variant_status variant_picture_write_png(const variant_picture *picture, const char *path,

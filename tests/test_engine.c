@@ -185,8 +185,12 @@ static void kv_case(variant_engine *engine, const char *layers, int depth, int b
     assert_ok(vt_schedule_resolve(&schedule, info.scales, info.depth, &words, err));
     variant_picture *pictures = NULL;
     variant_report report;
+    variant_memory memory;
+    assert_ok(variant_request_memory(engine, &request, &memory, err));
     assert_ok(variant_generate(engine, &request, &pictures, &report, err));
     variant_pictures_free(&pictures, count);
+    assert_int_equal(report.kv_peak_bytes, memory.kv);
+    assert_int_equal(report.arena_peak_bytes, memory.arena);
     int64_t unit = (int64_t)2 * info.width * 4 * count * (cfg > 0 ? 2 : 1);
     for (int k = 0; k < info.scales; ++k)
         assert_int_equal(report.scale_kv_bytes[k],
@@ -251,7 +255,8 @@ static void floors_count_right(void **state) {
         double speedup;
     } ideal[] = {{6, 16, 1.68}, {6, 8, 2.74},  {6, 4, 4.00},
                  {6, 2, 5.20},  {7, 16, 1.56}, {7, 2, 3.58}};
-    const vt_machine_limits arithmetic = {1e9, 1e30}, memory = {1e30, 1e9};
+    const vt_machine_limits arithmetic = {.flops = 1e9, .bytes = 1e30},
+                            memory = {.flops = 1e30, .bytes = 1e9};
     double full = floor_of(&d30, 10, 30, arithmetic);
     for (size_t i = 0; i < sizeof ideal / sizeof *ideal; ++i)
         assert_float_equal(full / floor_of(&d30, ideal[i].bridge, ideal[i].depth, arithmetic),

@@ -85,17 +85,24 @@ static void check_cases(const test_case *cases, size_t count) {
 static vt_weight *weight_of(run *r, const float *w, int n, int k) {
     vt_weight *weight = NULL;
     variant_error err;
-    assert_int_equal(r->kern->weight_open(r->kern, &weight, w, n, k, &err), VARIANT_OK);
+    assert_int_equal(r->kern->weight_open(r->kern, &weight, &(vt_weight_spec){.values = w, .n = n, .k = k}, &err), VARIANT_OK);
     return weight;
 }
 
 /* shape: groups, rows, n, k, with bias */
+/* float32 in and out, nothing after the product. */
+static void linear(vt_kern *kern, float *y, const float *x, const vt_weight *w, const float *bias,
+                   int groups, int rows) {
+    kern->product(kern, &(vt_product){
+                            .x = x, .w = w, .bias = bias, .y = y, .groups = groups, .rows = rows});
+}
+
 static void case_linear(run *r, const int *s) {
     size_t all = (size_t)s[0] * (size_t)s[1], n = (size_t)s[2], k = (size_t)s[3];
     const float *w = input(r, n * k, 1), *x = input(r, all * k, 1), *bias = input(r, n, 1);
     float *y = output(r, all * n);
     vt_weight *weight = weight_of(r, w, s[2], s[3]);
-    r->kern->linear(r->kern, y, x, weight, s[4] ? bias : NULL, s[0], s[1]);
+    linear(r->kern, y, x, weight, s[4] ? bias : NULL, s[0], s[1]);
     keep(r, y, all * n);
     r->kern->weight_refresh(r->kern, weight);
     r->kern->weight_close(r->kern, &weight);
@@ -321,7 +328,17 @@ static void case_norm_modulate(run *r, const int *s) {
     for (size_t i = 0; i < all; ++i) x[i] += (float)s[4];
     const float *scale = input(r, mods, 1), *shift = input(r, mods, 1), *dy = input(r, all, 1);
     float *dx = input(r, all, 1), *dscale = input(r, mods, 1), *dshift = input(r, mods, 1);
-    vt_norm_modulate f = {x, scale, shift, stride, y, mean, rstd, s[0], s[1], s[2], 1e-6f};
+    vt_norm_modulate f = {.x = x,
+                          .scale = scale,
+                          .shift = shift,
+                          .mod_stride = stride,
+                          .y = y,
+                          .mean = mean,
+                          .rstd = rstd,
+                          .groups = s[0],
+                          .rows = s[1],
+                          .width = s[2],
+                          .eps = 1e-6f};
     kern->norm_modulate(kern, &f);
     keep(r, y, all);
     keep(r, mean, rows);
@@ -358,8 +375,19 @@ static void case_qkv(run *r, const int *s) {
           *v = output(r, (size_t)s[0] * cache);
     kern->fill(kern, k, 3, (size_t)s[0] * cache);
     kern->fill(kern, v, 4, (size_t)s[0] * cache);
-    const vt_qkv f = {qkv,  q_bias, v_bias, s[4] ? scale_mul : NULL, q, k, v, stride, cache, s[0],
-                      s[1], s[2],   s[3]};
+    const vt_qkv f = {.qkv = qkv,
+                      .q_bias = q_bias,
+                      .v_bias = v_bias,
+                      .scale_mul = s[4] ? scale_mul : NULL,
+                      .q = q,
+                      .k = k,
+                      .v = v,
+                      .kv_stride = stride,
+                      .kv_group_stride = cache,
+                      .groups = s[0],
+                      .rows = s[1],
+                      .heads = s[2],
+                      .head_dim = s[3]};
     kern->qkv_split(kern, &f);
     keep(r, q, all);
     keep(r, k, (size_t)s[0] * cache);
@@ -508,10 +536,10 @@ static void groups_linear(run *r, int rows) {
                 *bias = input(r, N, 1);
     vt_weight *w = weight_of(r, input(r, N * K, 1), N, K);
     float *y = output(r, GROUPS * out), *dx = output(r, GROUPS * in), *one = output(r, out);
-    kern->linear(kern, y, x, w, bias, GROUPS, rows);
+    linear(kern, y, x, w, bias, GROUPS, rows);
     kern->linear_dx(kern, dx, dy, w, GROUPS, rows, false);
     for (size_t g = 0; g < GROUPS; ++g) {
-        kern->linear(kern, one, x + g * in, w, bias, 1, rows);
+        linear(kern, one, x + g * in, w, bias, 1, rows);
         assert_same(one, y + g * out, out, "linear");
         kern->linear_dx(kern, one, dy + g * out, w, 1, rows, false);
         assert_same(one, dx + g * in, in, "linear_dx");
@@ -526,20 +554,52 @@ static void groups_rows(run *r, int rows) {
     const float *x = input(r, GROUPS * size, 1), *mod = input(r, GROUPS * WIDTH, 1);
     const float *qkv = input(r, GROUPS * size * 3, 1);
     float *y = output(r, GROUPS * size), *one = output(r, size);
-    vt_norm_modulate norm = {x, mod, mod, WIDTH, y, NULL, NULL, GROUPS, rows, WIDTH, 1e-6f};
+    vt_norm_modulate norm = {.x = x,
+                             .scale = mod,
+                             .shift = mod,
+                             .mod_stride = WIDTH,
+                             .y = y,
+                             .groups = GROUPS,
+                             .rows = rows,
+                             .width = WIDTH,
+                             .eps = 1e-6f};
     kern->norm_modulate(kern, &norm);
     kern->gate_add(kern, y, x, mod, WIDTH, GROUPS, rows, WIDTH);
     kern->gelu(kern, y, y, GROUPS * size);
     float *q = output(r, GROUPS * size), *k = output(r, GROUPS * size),
           *v = output(r, GROUPS * size);
     float *one_q = output(r, size), *one_k = output(r, size), *one_v = output(r, size);
-    vt_qkv split = {qkv, mod, mod, mod, q, k, v, WIDTH, size, GROUPS, rows, HEADS, DIM};
+    vt_qkv split = {.qkv = qkv,
+                    .q_bias = mod,
+                    .v_bias = mod,
+                    .scale_mul = mod,
+                    .q = q,
+                    .k = k,
+                    .v = v,
+                    .kv_stride = WIDTH,
+                    .kv_group_stride = size,
+                    .groups = GROUPS,
+                    .rows = rows,
+                    .heads = HEADS,
+                    .head_dim = DIM};
     kern->qkv_split(kern, &split);
-    vt_attention a = {q,     k,     v,      output(r, GROUPS * size),
-                      WIDTH, WIDTH, WIDTH,  size,
-                      size,  size,  GROUPS, HEADS,
-                      DIM,   1,     &rows,  &rows,
-                      0.2f,  NULL};
+    vt_attention a = {.q = q,
+                      .k = k,
+                      .v = v,
+                      .out = output(r, GROUPS * size),
+                      .q_stride = WIDTH,
+                      .kv_stride = WIDTH,
+                      .out_stride = WIDTH,
+                      .q_group_stride = size,
+                      .kv_group_stride = size,
+                      .out_group_stride = size,
+                      .groups = GROUPS,
+                      .heads = HEADS,
+                      .head_dim = DIM,
+                      .segments = 1,
+                      .q_end = &rows,
+                      .k_end = &rows,
+                      .scale = 0.2f};
     a.workspace = output(r, kern->attention_workspace(kern, &a));
     kern->attention(kern, &a);
     for (size_t g = 0; g < GROUPS; ++g) {
@@ -591,7 +651,7 @@ static void test_open(void **state) {
     print_message("%s\n", kern->details);
     vt_weight *w = NULL;
     const float number = 1;
-    assert_int_equal(kern->weight_open(kern, &w, &number, 0, 3, &err), VARIANT_E_ARGUMENT);
+    assert_int_equal(kern->weight_open(kern, &w, &(vt_weight_spec){.values = &number, .n = 0, .k = 3}, &err), VARIANT_E_ARGUMENT);
     assert_null(w);
     kern->weight_close(kern, &w);
     vt_kern_close(&kern);

@@ -94,9 +94,18 @@ static void test_slopes_norm(void **state) {
     enum { G = 2, R = 3, W = 16, N = G * R * W, M = G * W };
     run r = {.kern = ref, .state = 23};
     float *x = input(&r, N, 1), *scale = input(&r, M, 1), *shift = input(&r, M, 1);
-    norm_args a = {
-        {x, scale, shift, W, output(&r, N), output(&r, G * R), output(&r, G * R), G, R, W, 1e-6f},
-        input(&r, N, 1)};
+    norm_args a = {{.x = x,
+                    .scale = scale,
+                    .shift = shift,
+                    .mod_stride = W,
+                    .y = output(&r, N),
+                    .mean = output(&r, G * R),
+                    .rstd = output(&r, G * R),
+                    .groups = G,
+                    .rows = R,
+                    .width = W,
+                    .eps = 1e-6f},
+                   input(&r, N, 1)};
     float *dx = input(&r, N, 0), *dscale = input(&r, M, 0), *dshift = input(&r, M, 0);
     norm_value(&r, &a);
     const vt_norm_modulate_grad g = {a.f, a.dy, dx, dscale, dshift};
@@ -126,8 +135,19 @@ static void test_slopes_qkv(void **state) {
         run r = {.kern = ref, .state = 31};
         float *qkv = input(&r, 3 * N, 1), *q_bias = input(&r, W, 1), *v_bias = input(&r, W, 1);
         float *scale_mul = input(&r, H, 1);
-        qkv_args a = {{qkv, q_bias, v_bias, normed ? scale_mul : NULL, output(&r, N), output(&r, N),
-                       output(&r, N), W, R * W, G, R, H, D},
+        qkv_args a = {{.qkv = qkv,
+                       .q_bias = q_bias,
+                       .v_bias = v_bias,
+                       .scale_mul = normed ? scale_mul : NULL,
+                       .q = output(&r, N),
+                       .k = output(&r, N),
+                       .v = output(&r, N),
+                       .kv_stride = W,
+                       .kv_group_stride = R * W,
+                       .groups = G,
+                       .rows = R,
+                       .heads = H,
+                       .head_dim = D},
                       input(&r, N, 1),
                       input(&r, N, 1),
                       input(&r, N, 1)};
@@ -160,8 +180,24 @@ static void test_slopes_attention(void **state) {
     enum { G = 2, H = 2, D = 8, W = H * D, R = 14, N = G * R * W };
     run r = {.kern = ref, .state = 41};
     float *q = input(&r, N, 2), *k = input(&r, N, 2), *v = input(&r, N, 1);
-    attention_args a = {{q, k, v, output(&r, N), W, W, W, R * W, R * W, R * W, G, H, D, 3, pyramid,
-                         pyramid, 0.35f, output(&r, R)},
+    attention_args a = {{.q = q,
+                         .k = k,
+                         .v = v,
+                         .out = output(&r, N),
+                         .q_stride = W,
+                         .kv_stride = W,
+                         .out_stride = W,
+                         .q_group_stride = R * W,
+                         .kv_group_stride = R * W,
+                         .out_group_stride = R * W,
+                         .groups = G,
+                         .heads = H,
+                         .head_dim = D,
+                         .segments = 3,
+                         .q_end = pyramid,
+                         .k_end = pyramid,
+                         .scale = 0.35f,
+                         .workspace = output(&r, R)},
                         input(&r, N, 1)};
     float *dq = output(&r, N), *dk = output(&r, N), *dv = output(&r, N);
     attention_value(&r, &a);

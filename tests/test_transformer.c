@@ -286,7 +286,8 @@ static float *generate(const generation *g) {
         capacity[l] = vt_schedule_layer_tokens(g->schedule, config->sides, l, config->scales - 1);
         used[l] = capacity[l] > 0;
     }
-    OK(vt_kv_cache_open(&cache, g->kern, config->depth, g->streams, config->width, capacity, &err));
+    vt_kv_format format = {.width = config->width, .heads = config->heads};
+    OK(vt_kv_cache_open(&cache, g->kern, config->depth, g->streams, &format, capacity, &err));
     OK(vt_transformer_condition(g->transformer, g->arena, g->streams, g->labels, used, &condition,
                                 &err));
     size_t held = vt_arena_mark(g->arena);
@@ -681,7 +682,8 @@ static void test_refusals(void **state) {
     /* steps: no input, no such scale, a cache already full */
     OK(vt_transformer_condition(f.transformer, &f.arena, 2, f.labels, NULL, &condition, &err));
     vt_kv_cache *cache = NULL;
-    OK(vt_kv_cache_open(&cache, f.kern, 2, 2, 12, (int[]){5, 5}, &err));
+    OK(vt_kv_cache_open(&cache, f.kern, 2, 2, &(vt_kv_format){.width = 12, .heads = 2},
+                        (int[]){5, 5}, &err));
     vt_transformer_step step = {.k = 1,
                                 .condition = &condition,
                                 .schedule = &schedule,

@@ -5,6 +5,11 @@ void vt_arena_init(vt_arena *arena, void *base, size_t capacity) {
     *arena = (vt_arena){.base = base, .capacity = capacity};
 }
 
+void vt_arena_init_counting(vt_arena *arena, struct vt_kern *kern) {
+    const uintptr_t nowhere = VT_ALIGN; /* not NULL, which says that a take failed */
+    *arena = (vt_arena){.kern = kern, .base = (char *)nowhere, .capacity = SIZE_MAX / 2};
+}
+
 size_t vt_arena_size(size_t bytes) {
     return bytes > SIZE_MAX - VT_ALIGN ? SIZE_MAX : (bytes + VT_ALIGN - 1) / VT_ALIGN * VT_ALIGN;
 }
@@ -29,6 +34,11 @@ float *vt_arena_floats(vt_arena *arena, size_t count) {
 int32_t *vt_arena_ints(vt_arena *arena, size_t count) {
     return vt_arena_take(arena,
                          count > SIZE_MAX / sizeof(int32_t) ? SIZE_MAX : count * sizeof(int32_t));
+}
+
+uint16_t *vt_arena_halves(vt_arena *arena, size_t count) {
+    return vt_arena_take(arena,
+                         count > SIZE_MAX / sizeof(uint16_t) ? SIZE_MAX : count * sizeof(uint16_t));
 }
 
 void vt_arena_rewind(vt_arena *arena, size_t mark) {

@@ -11,7 +11,11 @@
 
 #define VT_ALIGN 64
 
+struct vt_kern;
+
 typedef struct vt_arena {
+    /* the backend that works on this memory where it is not the model's own: a dry run (kern/dry.h) */
+    struct vt_kern *kern;
     char *base;
     size_t capacity; /* bytes reserved */
     size_t used;     /* bytes handed out */
@@ -22,6 +26,13 @@ typedef struct vt_arena {
 /* Takes over [base, base + capacity); does not own it. */
 void vt_arena_init(vt_arena *arena, void *base, size_t capacity);
 
+/* An arena without memory: what is taken from it is counted (`peak`) and must not be touched. */
+void vt_arena_init_counting(vt_arena *arena, struct vt_kern *kern);
+/* The backend to compute with: the arena's, else `own`. */
+static inline struct vt_kern *vt_arena_kern(const vt_arena *arena, struct vt_kern *own) {
+    return arena->kern ? arena->kern : own;
+}
+
 /* Bytes `bytes` occupies in an arena: rounded up to VT_ALIGN. */
 size_t vt_arena_size(size_t bytes);
 
@@ -29,9 +40,10 @@ size_t vt_arena_size(size_t bytes);
  * does not fit. Zero bytes give a valid pointer. */
 void *vt_arena_take(vt_arena *arena, size_t bytes);
 
-/* count floats / int32s; the product is checked for overflow. */
+/* count floats, int32s, bf16 numbers; the product is checked for overflow. */
 float *vt_arena_floats(vt_arena *arena, size_t count);
 int32_t *vt_arena_ints(vt_arena *arena, size_t count);
+uint16_t *vt_arena_halves(vt_arena *arena, size_t count); /* bf16 numbers */
 
 /* Gives back everything taken after mark (a former value of `used`). */
 static inline size_t vt_arena_mark(const vt_arena *arena) { return arena->used; }

@@ -10,6 +10,9 @@ double vt_seconds(void);
 /* Peak resident bytes of this process so far; 0 where the system does not say. */
 size_t vt_peak_resident_bytes(void);
 
+/* Makes that peak start again from what is resident now, where the system can (Linux). */
+void vt_peak_resident_reset(void);
+
 /* Bytes of physical memory; 0 where the system does not say. */
 size_t vt_physical_bytes(void);
 

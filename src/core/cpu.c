@@ -5,7 +5,34 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const names[VT_ISA_COUNT] = {"baseline", "avx2", "avx512"};
+#if defined(__x86_64__)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
+static const char *const names[VT_ISA_COUNT] = {"baseline", "avx2", "avx512", "avx512bf16",
+                                                    "amx"};
+
+#if defined(__x86_64__)
+/* CPUID leaf 7 tells AMX; compilers of today do not name it in __builtin_cpu_supports. */
+static bool has_amx(void) {
+    unsigned a, b, c, d;
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
+    const unsigned bf16 = 1u << 22, tile = 1u << 24, int8 = 1u << 25;
+    return (d & (bf16 | tile | int8)) == (bf16 | tile | int8);
+}
+
+/* The kernel grants a process the tile registers on request (Linux 5.16); threads inherit it. */
+static bool tiles_granted(void) {
+#if defined(__linux__)
+    const long request_permission = 0x1023, tile_data = 18; /* ARCH_REQ_XCOMP_PERM, XTILEDATA */
+    return syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
+#else
+    return false;
+#endif
+}
+#endif
 
 static vt_isa isa_of_processor(void) {
 #if defined(__x86_64__)
@@ -13,7 +40,12 @@ static vt_isa isa_of_processor(void) {
     bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                   __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-    return avx2 && avx512 ? VT_ISA_AVX512 : avx2 ? VT_ISA_AVX2 : VT_ISA_BASELINE;
+    bool bf16 = __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni") &&
+                __builtin_cpu_supports("avx512vbmi");
+    if (!avx2) return VT_ISA_BASELINE;
+    if (!avx512) return VT_ISA_AVX2;
+    if (!bf16) return VT_ISA_AVX512;
+    return has_amx() && tiles_granted() ? VT_ISA_AMX : VT_ISA_AVX512BF16;
 #else
     return VT_ISA_BASELINE;
 #endif

@@ -21,6 +21,12 @@ variant_status variant_engine_open(variant_engine **out, const variant_engine_op
     model.tokenizer = options->tokenizer;
     model.sides = options->sides;
     model.heads = options->heads;
+    if (options->weights)
+        VT_CHECK(vt_number_parse(&engine->weights, "weights", options->weights, error));
+    engine->kv = vt_kv_default(engine->weights);
+    if (options->kv) VT_CHECK(vt_number_parse(&engine->kv, "kv", options->kv, error));
+    model.weights = engine->weights;
+    model.skip_encoder = true;
     VT_CHECK(vt_kern_open(&engine->kern, options->backend, options->threads, error));
     VT_CHECK(vt_model_open(&engine->model, engine->kern, &model, error));
 cleanup:
@@ -39,8 +45,12 @@ void variant_engine_close(variant_engine **engine) {
     *engine = NULL;
 }
 
-variant_engine vt_engine_around(vt_kern *kern, vt_model *model) {
-    return (variant_engine){.kern = kern, .model = model};
+vt_number vt_kv_default(vt_number weights) {
+    return weights == VT_NUMBER_F32 ? VT_NUMBER_F32 : VT_NUMBER_BF16;
+}
+
+variant_engine vt_engine_around(vt_kern *kern, vt_model *model, vt_number weights, vt_number kv) {
+    return (variant_engine){.kern = kern, .model = model, .weights = weights, .kv = kv};
 }
 
 void variant_engine_info(const variant_engine *engine, variant_info *out) {
@@ -62,6 +72,12 @@ void variant_engine_info(const variant_engine *engine, variant_info *out) {
         .depth_count = model->supernet.depth_count,
         .hash = model->hash,
         .kernels = engine->kern->details,
+        .weights = vt_number_name(engine->weights),
+        .kv = vt_number_name(engine->kv),
+        .weight_bytes = vt_params_bytes(vt_transformer_params(model->transformer)) +
+                        vt_params_bytes(vt_tokenizer_params(model->tokenizer)),
+        .mapped_bytes = vt_transformer_params(model->transformer)->mapped_bytes +
+                        vt_tokenizer_params(model->tokenizer)->mapped_bytes,
     };
     memcpy(out->sides, transformer->sides, (size_t)transformer->scales * sizeof *out->sides);
     memcpy(out->depths, model->supernet.depths,

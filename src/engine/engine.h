@@ -8,9 +8,13 @@
 struct variant_engine {
     vt_kern *kern;
     vt_model *model;
+    vt_number weights, kv;
 };
 
 /* An engine around a model that someone else owns; for pictures of a model in training. */
-variant_engine vt_engine_around(vt_kern *kern, vt_model *model);
+variant_engine vt_engine_around(vt_kern *kern, vt_model *model, vt_number weights, vt_number kv);
+
+/* How keys and values are stored where nobody says. */
+vt_number vt_kv_default(vt_number weights);
 
 #endif

@@ -1,8 +1,6 @@
 /* floor.c - see floor.h. */
 #include "engine/floor.h"
 
-#define BYTES sizeof(float)
-
 static double at_least(double flops, double bytes, vt_machine_limits limits) {
     double compute = flops / limits.flops, memory = bytes / limits.bytes;
     return compute > memory ? compute : memory;
@@ -10,7 +8,8 @@ static double at_least(double flops, double bytes, vt_machine_limits limits) {
 
 /* rows x (n, k): the weights are read once. */
 static double product(double rows, double n, double k, vt_machine_limits limits) {
-    return at_least(2.0 * rows * n * k, n * k * BYTES, limits);
+    return at_least(2.0 * rows * n * k, n * k * (double)vt_number_size(limits.weights),
+                    limits);
 }
 
 /* ---- transformer ---- */
@@ -19,13 +18,15 @@ double vt_floor_scale(const vt_transformer_config *config, const vt_schedule *sc
                       int streams, vt_machine_limits limits) {
     double width = config->width, hidden = config->hidden, seconds = 0.0;
     double tokens = (double)config->sides[k] * config->sides[k], rows = tokens * streams;
+    vt_kv_format kv = {.type = limits.kv, .width = config->width, .heads = config->heads};
     for (int layer = 0; layer < config->depth; ++layer) {
         if (!schedule->runs[k][layer]) continue;
         double cached = vt_schedule_layer_tokens(schedule, config->sides, layer, k);
         seconds += product(rows, 3.0 * width, width, limits) + product(rows, width, width, limits);
         seconds += product(rows, hidden, width, limits) + product(rows, width, hidden, limits);
         seconds +=
-            at_least(4.0 * rows * cached * width, 2.0 * streams * cached * width * BYTES, limits);
+            at_least(4.0 * rows * cached * width, streams * cached * (double)vt_kv_row_bytes(&kv),
+                     limits);
     }
     if (k > 0) seconds += product(rows, width, config->latent_dim, limits);
     return seconds + product(rows, config->codes, width, limits);

@@ -11,11 +11,12 @@
 #include "transformer/transformer.h"
 
 typedef struct vt_machine_limits {
-    double flops; /* per second */
+    double flops; /* per second, of products with weights of this type */
     double bytes; /* per second */
+    vt_number weights, kv;
 } vt_machine_limits;
 
-/* Seconds of the transformer at scale k for `streams` streams, float32 weights and cache. */
+/* Seconds of the transformer at scale k for `streams` streams. */
 double vt_floor_scale(const vt_transformer_config *config, const vt_schedule *schedule, int k,
                       int streams, vt_machine_limits limits);
 /* Seconds of the AdaLN vectors of `labels` distinct labels, for the layers that run at all. */

@@ -129,25 +129,29 @@ static double ramp(const plan *p, int k) {
     return p->config->scales > 1 ? (double)k / (p->config->scales - 1) : 0.0;
 }
 
-/* logits of the conditional streams = (1 + t) cond - t uncond, t rising from 0 to cfg_scale over
- * the scales. */
-static void guide(const plan *p, vt_session *s, int k, size_t per_picture) {
+/* `count` logits from `at` on of the conditional streams = (1 + t) cond - t uncond, t rising from 0 to
+ * cfg_scale over the scales. */
+static void guide(const plan *p, vt_session *s, int k, size_t at, size_t count) {
     if (s->streams == s->batch) return;
     float t = (float)(p->request->cfg_scale * ramp(p, k));
-    size_t all = (size_t)s->batch * per_picture;
-    s->kern->axpby(s->kern, s->logits, -t, s->logits + all, 1.0f + t, all);
+    size_t side = (size_t)p->config->sides[k];
+    size_t all = (size_t)s->batch * side * side * (size_t)p->config->codes;
+    s->kern->axpby(s->kern, s->logits + at, -t, s->logits + all + at, 1.0f + t, count);
 }
 
-/* Draws every token of scale k; with smoothing also each token's mixture of codes. The first
- * `first` pictures of the
- * request came in earlier batches. */
+/* Draws every token of scale k; with smoothing also each token's mixture of codes. The first `first`
+ * pictures of the request came in earlier batches. Logits in host memory are guided row by row, right
+ * before they are drawn from. */
 static variant_status sample_scale(const plan *p, vt_session *s, int k, int first,
                                    variant_error *err) {
     int rows = p->config->sides[k] * p->config->sides[k], vocab = p->config->codes,
         total = s->batch * rows;
-    bool failed = false;
-    s->kern->download(s->kern, s->host_logits, s->logits,
-                      (size_t)total * (size_t)vocab * sizeof(float));
+    bool failed = false, in_place = s->host_logits == s->logits;
+    if (!in_place) {
+        size_t count = (size_t)total * (size_t)vocab;
+        guide(p, s, k, 0, count);
+        s->kern->download(s->kern, s->host_logits, s->logits, count * sizeof(float));
+    }
 #pragma omp parallel num_threads(s->kern->threads)
     {
         float *scratch = malloc((size_t)vocab * sizeof *scratch);
@@ -161,6 +165,7 @@ static variant_status sample_scale(const plan *p, vt_session *s, int k, int firs
             float *logits = s->host_logits + (size_t)i * (size_t)vocab;
             uint32_t image = (uint32_t)(p->request->first_image + first + i / rows);
             uint32_t position = (uint32_t)(i % rows);
+            if (in_place) guide(p, s, k, (size_t)i * (size_t)vocab, (size_t)vocab);
             s->host_tokens[i] =
                 vt_sample_token(&p->sampler, logits, vocab, image, (uint32_t)k, position, scratch);
             if (!s->weights) continue;
@@ -202,16 +207,13 @@ static variant_status advance(const plan *p, vt_session *s, int k, variant_error
 static void release_layers(const plan *p, vt_session *s, int k) {
     size_t held = vt_kv_cache_bytes(s->cache);
     if (held > p->report->scale_kv_bytes[k]) p->report->scale_kv_bytes[k] = held;
-    if (p->request->retain_kv) return;
-    for (int layer = 0; layer < p->config->depth; ++layer)
-        if (vt_schedule_last_scale(&p->schedule, layer) == k) vt_kv_cache_release(s->cache, layer);
+    if (!p->request->retain_kv) vt_session_release(s, &p->schedule, k);
 }
 
 static variant_status decode_batch(const plan *p, vt_session *s, variant_picture *pictures,
                                    int scale, variant_error *err) {
     double start = vt_seconds();
-    VT_TRY(vt_tokenizer_decode(p->engine->model->tokenizer, &s->arena, s->batch, s->f_hat,
-                               s->picture, err));
+    VT_TRY(vt_session_decode(s, p->engine->model->tokenizer, err));
     VT_TRY(vt_pictures_take(pictures, s->batch, scale, s->kern, s->picture, err));
     p->report->decoder_seconds += vt_seconds() - start;
     return VARIANT_OK;
@@ -237,18 +239,16 @@ static bool report_progress(const plan *p, int pictures_done, int scales_done) {
 static variant_status run_scale(const plan *p, vt_session *s, const vt_condition *condition, int k,
                                 int first, variant_error *err) {
     variant_report *report = p->report;
-    size_t per_picture =
-        (size_t)(p->config->sides[k] * p->config->sides[k]) * (size_t)p->config->codes;
     vt_transformer_step step = {.k = k,
                                 .condition = condition,
                                 .schedule = &p->schedule,
                                 .cache = s->cache,
                                 .input = k ? s->input : NULL,
-                                .logits = s->logits};
+                                .logits = s->logits,
+                                .head_seconds = &report->scale_head_seconds[k]};
     double t0 = vt_seconds();
     VT_TRY(vt_transformer_run_step(p->engine->model->transformer, &s->arena, &step, err));
     double t1 = vt_seconds();
-    guide(p, s, k, per_picture);
     VT_TRY(sample_scale(p, s, k, first, err));
     double t2 = vt_seconds();
     VT_TRY(advance(p, s, k, err));
@@ -259,36 +259,48 @@ static variant_status run_scale(const plan *p, vt_session *s, const vt_condition
     return VARIANT_OK;
 }
 
-/* Labels of the streams: the pictures' own, then as many times the unconditional one. */
-static variant_status condition_batch(const plan *p, vt_session *s, int first, vt_condition *out,
-                                      variant_error *err) {
+static variant_status condition_batch(const plan *p, vt_session *s, const int32_t *labels,
+                                      vt_condition *out, variant_error *err) {
     uint8_t layers[VT_SCHEDULE_LAYERS];
     for (int layer = 0; layer < p->config->depth; ++layer)
         layers[layer] = vt_schedule_last_scale(&p->schedule, layer) >= 0;
-    int32_t *labels = malloc((size_t)s->streams * sizeof *labels);
-    if (!labels) return vt_fail(err, VARIANT_E_MEMORY, "no memory for labels");
-    for (int i = 0; i < s->streams; ++i)
-        labels[i] = i < s->batch ? p->labels[first + i] : p->config->classes;
     double start = vt_seconds();
     variant_status status = vt_transformer_condition(p->engine->model->transformer, &s->arena,
                                                      s->streams, labels, layers, out, err);
     p->report->condition_seconds += vt_seconds() - start;
-    free(labels);
     return status;
+}
+
+/* The pictures' own labels, then as many times the unconditional one; free() them. */
+static variant_status stream_labels(const plan *p, int first, int batch, int32_t **out,
+                                    variant_error *err) {
+    *out = malloc(2 * (size_t)batch * sizeof **out);
+    if (!*out) return vt_fail(err, VARIANT_E_MEMORY, "no memory for labels");
+    for (int i = 0; i < 2 * batch; ++i)
+        (*out)[i] = i < batch ? p->labels[first + i] : p->config->classes;
+    return VARIANT_OK;
+}
+
+static vt_session_options session_options(const plan *p, int batch, const int32_t *labels) {
+    return (vt_session_options){.batch = batch,
+                                .guided = p->request->cfg_scale > 0.0f,
+                                .smooth = p->request->smooth,
+                                .retain_kv = p->request->retain_kv,
+                                .schedule = &p->schedule,
+                                .labels = labels};
 }
 
 static variant_status generate_batch(const plan *p, int first, int batch, variant_picture *pictures,
                                      variant_error *err) {
     const int scales = p->config->scales;
-    vt_session session;
+    vt_session session = {0};
     vt_condition condition;
     variant_status status = VARIANT_OK;
-    vt_session_options options = {.batch = batch,
-                                  .guided = p->request->cfg_scale > 0.0f,
-                                  .smooth = p->request->smooth,
-                                  .schedule = &p->schedule};
-    VT_TRY(vt_session_open(&session, p->engine, &options, err));
-    VT_CHECK(condition_batch(p, &session, first, &condition, err));
+    int32_t *labels = NULL;
+    VT_CHECK(stream_labels(p, first, batch, &labels, err));
+    vt_session_options options = session_options(p, batch, labels);
+    VT_CHECK(vt_session_open(&session, p->engine, &options, err));
+    VT_CHECK(condition_batch(p, &session, labels, &condition, err));
     for (int k = 0, offset = 0; k < scales; ++k) {
         VT_CHECK(run_scale(p, &session, &condition, k, first, err));
         keep_tokens(p, &session, pictures, k, offset);
@@ -305,10 +317,43 @@ static variant_status generate_batch(const plan *p, int first, int batch, varian
         p->report->arena_peak_bytes = session.arena.peak;
 cleanup:
     vt_session_close(&session);
+    free(labels);
     return status;
 }
 
 /* ---- the request ---- */
+
+variant_status variant_request_memory(const variant_engine *engine, const variant_request *request,
+                                      variant_memory *memory, variant_error *error) {
+    variant_report unwanted = {0};
+    plan p = {.engine = engine,
+              .request = request,
+              .report = &unwanted,
+              .config = vt_transformer_configuration(engine->model->transformer)};
+    variant_status status = VARIANT_OK;
+    vt_session_bytes most = {0};
+    int32_t *labels = NULL;
+    variant_info info;
+    variant_engine_info(engine, &info);
+    if (error) *error = (variant_error){0};
+    VT_CHECK(make_plan(&p, error));
+    for (int first = 0; first < request->count; first += p.batch) {
+        int batch = request->count - first < p.batch ? request->count - first : p.batch;
+        vt_session_bytes bytes;
+        free(labels);
+        VT_CHECK(stream_labels(&p, first, batch, &labels, error));
+        vt_session_options options = session_options(&p, batch, labels);
+        VT_CHECK(vt_session_measure(&bytes, engine, &options, error));
+        if (bytes.arena > most.arena) most.arena = bytes.arena;
+        if (bytes.kv > most.kv) most.kv = bytes.kv;
+    }
+    *memory = (variant_memory){
+        .weights = info.weight_bytes, .mapped = info.mapped_bytes, .arena = most.arena, .kv = most.kv};
+cleanup:
+    free(labels);
+    free(p.labels);
+    return status;
+}
 
 static variant_status describe_pictures(const plan *p, variant_picture *pictures,
                                         variant_error *err) {

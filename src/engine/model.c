@@ -183,8 +183,9 @@ static variant_status load_transformer(vt_model *model, const vt_model_options *
     const char *group = group_of(file, TRANSFORMER);
     VT_TRY(vt_transformer_config_infer(&config, file, group, err));
     VT_TRY(vt_transformer_open(&model->transformer, model->kern, &config, err));
-    VT_TRY(
-        vt_params_load(vt_transformer_params(model->transformer), file, group, options->copy, err));
+    vt_params *params = vt_transformer_params(model->transformer);
+    vt_params_set_type(params, options->weights, options->copy);
+    VT_TRY(vt_params_load(params, file, group, options->copy, err));
     return vt_transformer_prepare(model->transformer, err);
 }
 
@@ -223,8 +224,15 @@ static variant_status load_tokenizer(vt_model *model, const vt_model_options *op
     VT_TRY(tokenizer_sides(model, options, own, &config, err));
     VT_TRY(vt_tokenizer_config_infer(&config, file, group, err));
     VT_TRY(vt_tokenizer_open(&model->tokenizer, model->kern, &config, err));
-    VT_TRY(vt_params_load(vt_tokenizer_params(model->tokenizer), file, group, options->copy, err));
-    return vt_params_prepare(vt_tokenizer_params(model->tokenizer), err);
+    vt_params *params = vt_tokenizer_params(model->tokenizer);
+    vt_params_set_type(params, options->weights == VT_NUMBER_F32 ? VT_NUMBER_F32 : VT_NUMBER_BF16,
+                       options->copy);
+    if (options->skip_encoder) {
+        vt_params_skip(params, "encoder.");
+        vt_params_skip(params, "quant_conv.");
+    }
+    VT_TRY(vt_params_load(params, file, group, options->copy, err));
+    return vt_params_prepare(params, err);
 }
 
 static variant_status check_fit(const vt_model *model, variant_error *err) {

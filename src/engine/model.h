@@ -17,6 +17,8 @@ typedef struct vt_model_options {
     const char *sides;     /* "1,2,3": overrides or supplies the scales; NULL */
     int heads;             /* supplies the heads where nothing tells; 0 */
     bool need_tokenizer, need_transformer; /* E_MODEL when one that is needed is not found */
+    vt_number weights;     /* how products store theirs; the tokenizer's are never below bf16 */
+    bool skip_encoder;     /* the tokenizer will only decode */
     bool copy;             /* values copied to memory (training changes them), not mapped */
 } vt_model_options;
 

@@ -20,19 +20,34 @@ typedef struct vt_session {
     float *input;        /* (streams, n_{k+1}^2, Cvae) */
     float *f_hat;        /* (B, s, s, Cvae) */
     float *picture;      /* (B, side, side, channels) */
-    float *host_logits;  /* (B, n_K^2, V), host memory */
+    float *host_logits;  /* (B, n_K^2, V), host memory; `logits` itself where that is host memory */
     int32_t *host_tokens; /* (B, n_K^2), host memory */
 } vt_session;
 
 typedef struct vt_session_options {
     int batch;
-    bool guided, smooth;
+    bool guided, smooth, retain_kv;
     const vt_schedule *schedule;
+    const int32_t *labels; /* (streams): how many differ decides what the condition takes */
 } vt_session_options;
 
-/* Reserves everything; address space costs nothing until touched. */
+/* What a batch takes, to the byte, found by running its code without computing (kern/dry.h): the
+ * arena, and all keys and values at their most. */
+typedef struct vt_session_bytes {
+    size_t arena, kv;
+} vt_session_bytes;
+variant_status vt_session_measure(vt_session_bytes *out, const variant_engine *engine,
+                                  const vt_session_options *options, variant_error *err);
+
+/* Reserves what vt_session_measure tells; address space costs nothing until touched. */
 variant_status vt_session_open(vt_session *out, const variant_engine *engine,
                                const vt_session_options *options, variant_error *err);
 void vt_session_close(vt_session *session);
+
+/* f_hat to `picture`, some pictures at a time: their maps are what takes most memory. */
+variant_status vt_session_decode(vt_session *session, vt_tokenizer *tokenizer, variant_error *err);
+
+/* Gives up keys and values of the layers whose last scale is k. */
+void vt_session_release(vt_session *session, const vt_schedule *schedule, int k);
 
 #endif

@@ -47,6 +47,14 @@ void vt_mapping_close(vt_mapping *mapping) {
     *mapping = (vt_mapping){0};
 }
 
+void vt_mapping_release(const vt_mapping *mapping, const void *data, size_t bytes) {
+    const unsigned char *begin = data, *end = begin + bytes;
+    if (!mapping->data || begin < mapping->data || end > mapping->data + mapping->size) return;
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    uintptr_t first = ((uintptr_t)begin + page - 1) / page * page, last = (uintptr_t)end / page * page;
+    if (last > first) madvise((void *)first, last - first, MADV_DONTNEED);
+}
+
 /* Grows buffer until the stream ends or limit is passed. Not by the file's size: pipes have none.
  */
 static variant_status read_stream(char **out, size_t *used, FILE *stream, const char *path,

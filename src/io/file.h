@@ -14,6 +14,9 @@ typedef struct vt_mapping {
 
 variant_status vt_mapping_open(vt_mapping *out, const char *path, variant_error *err);
 void vt_mapping_close(vt_mapping *mapping);
+/* Gives back the memory of pages wholly inside [data, data + bytes), which are read again from the
+ * file when touched; nothing unless all of it lies in the mapping. */
+void vt_mapping_release(const vt_mapping *mapping, const void *data, size_t bytes);
 
 /* Writing a file that appears whole or not at all: open gives a stream on a temporary file
  * beside path; commit flushes, fsyncs and renames it onto path (and fsyncs the folder); abandon

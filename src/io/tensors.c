@@ -311,6 +311,10 @@ cleanup:
     return status;
 }
 
+void vt_tensor_file_release(const vt_tensor_file *file, const vt_tensor *tensor) {
+    vt_mapping_release(&file->map, tensor->data, tensor->bytes);
+}
+
 void vt_tensor_file_close(vt_tensor_file **file) {
     if (!file || !*file) return;
     vt_mapping_close(&(*file)->map);

@@ -56,6 +56,10 @@ int vt_tensor_file_meta_count(const vt_tensor_file *file);
 void vt_tensor_file_meta_at(const vt_tensor_file *file, int index, const char **key,
                             const char **value);
 
+/* Gives the memory of a tensor's pages back to the system: it is read from the file again when needed.
+ * For after it was copied or packed; nothing where the tensor is not mapped. */
+void vt_tensor_file_release(const vt_tensor_file *file, const vt_tensor *tensor);
+
 /* Converts count elements to float32 / int32 (rounding to nearest even from f64; I64 checked to
  * fit). E_FORMAT when the type does not convert. */
 variant_status vt_tensor_to_f32(const vt_tensor *tensor, float *out, variant_error *err);

@@ -9,8 +9,8 @@
  * cannot fail: sizes are the caller's duty, and scratch is asked for with the _workspace functions
  * and handed in.
  *
- * Conventions. All real numbers are float32, all matrices row-major and contiguous unless a
- * stride is given (strides count floats). Pictures and latents are NHWC. A convolution's kernel
+ * Conventions. Real numbers are float32 unless a field of type vt_number says otherwise, all
+ * matrices row-major and contiguous unless a stride is given (strides count elements). Pictures and latents are NHWC. A convolution's kernel
  * is (O, kh, kw, I), so that a convolution is a product over rows of patches, and a 1x1
  * convolution is a linear layer. Integers are int32. "groups" are the independent samples of a
  * batch (a picture, or a guidance branch of one): a result for one group never depends on how
@@ -24,19 +24,62 @@
 
 typedef struct vt_kern vt_kern;
 
-/* A weight matrix (n, k) prepared once for products y = x W^T. Opaque: a backend may pack or
- * convert. */
+/* How numbers are stored. Sums are always float32 or better. */
+typedef enum vt_number {
+    VT_NUMBER_F32 = 0,
+    VT_NUMBER_BF16, /* rounded to nearest even */
+    VT_NUMBER_INT8  /* -127..127 times a float32 scale of its output channel, or of its row and head */
+} vt_number;
+
+const char *vt_number_name(vt_number number); /* "f32", "bf16", "int8" */
+size_t vt_number_size(vt_number number);      /* bytes of one, scales left out */
+/* The opposite of vt_number_name; E_ARGUMENT names the option that held `text`. */
+variant_status vt_number_parse(vt_number *out, const char *option, const char *text,
+                               variant_error *err);
+
+/* A weight matrix (n, k) prepared once for products y = x W^T. Opaque: a backend packs and converts.
+ *
+ * Products with a BF16 or INT8 weight round x to bf16 first and sum in float32; INT8 multiplies the
+ * sum by the output channel's scale. */
 typedef struct vt_weight vt_weight;
+
+/* Writes rows [first, first + count) of a weight, count * k floats, to out. Called from several
+ * threads at a time. */
+typedef void (*vt_weight_rows)(const void *user, int first, int count, float *out);
+
+typedef struct vt_weight_spec {
+    vt_number type;
+    int n, k;
+    int taps; /* k is so many runs of k / taps channels (a convolution's kernel); 0: one */
+    /* (n, k), borrowed, must outlive the weight: F32 products read it in place, refresh reads it
+     * again. May be NULL when rows is given and type is not F32. */
+    const float *values;
+    vt_weight_rows rows; /* where packed numbers come from instead, during weight_open alone */
+    const void *user;
+} vt_weight_spec;
+
+/* What happens to x W^T + bias before it is stored. */
+typedef enum vt_epilogue {
+    VT_EPILOGUE_STORE,    /* y = it */
+    VT_EPILOGUE_GELU,     /* y = gelu(it), tanh form */
+    VT_EPILOGUE_GATE_ADD, /* y += gamma[group] * it; y float32 */
+    VT_EPILOGUE_QKV       /* split into q, k and v, normalised, written where `qkv` says */
+} vt_epilogue;
 
 /* One block-causal attention over `groups` samples. Query rows [q_end[s-1], q_end[s]) of a
  * sample see its key rows [0, k_end[s]), s = 0..segments-1 (q_end[-1] = 0). One segment with
  * k_end[0] = cached rows is a generation step; many are a teacher-forced pass. Head h occupies
  * floats [h * head_dim, (h+1) * head_dim) of every row. */
 typedef struct vt_attention {
-    const float *q, *k, *v; /* rows of heads * head_dim floats, at the strides below */
-    float *out;             /* same shape as q */
-    size_t q_stride, kv_stride, out_stride;                /* floats from a row to the next */
-    size_t q_group_stride, kv_group_stride, out_group_stride; /* floats from a sample to the next */
+    const float *q;       /* rows of heads * head_dim numbers, at the strides below */
+    const void *k, *v;    /* likewise, of kv_type; BF16 and INT8: products round q and p to bf16 */
+    void *out;            /* same shape as q, of out_type: F32 or BF16 */
+    vt_number kv_type, out_type;
+    /* INT8: row r of sample g has its heads' scales at g * scale_group_stride + r * heads */
+    const float *k_scale, *v_scale;
+    size_t scale_group_stride;
+    size_t q_stride, kv_stride, out_stride;                   /* elements from a row to the next */
+    size_t q_group_stride, kv_group_stride, out_group_stride; /* ... from a sample to the next */
     int groups, heads, head_dim;
     int segments;
     const int *q_end, *k_end; /* host memory, (segments) */
@@ -44,7 +87,7 @@ typedef struct vt_attention {
     float *workspace;         /* attention_workspace floats */
 } vt_attention;
 
-/* Backward of vt_attention: recomputes the probabilities. dq, dk, dv share the strides of q, k,
+/* Backward of vt_attention (float32 k, v, out): recomputes the probabilities. dq, dk, dv share the strides of q, k,
  * v and are overwritten (rows past the last segment's k_end are not touched). */
 typedef struct vt_attention_grad {
     /* as it was; `out` holds its result; workspace: attention_grad_workspace floats */
@@ -58,14 +101,18 @@ typedef struct vt_attention_grad {
  * scale_mul, q and k are divided per head by max(their L2 norm, 1e-12), then q multiplied by
  * exp(min(scale_mul[h], ln 100)). */
 typedef struct vt_qkv {
-    const float *qkv;       /* (groups, rows, 3C) */
+    const float *qkv;       /* (groups, rows, 3C); not read as an epilogue */
     const float *q_bias;    /* (C) */
     const float *v_bias;    /* (C) */
     const float *scale_mul; /* (heads), or NULL: plain attention */
     float *q;               /* (groups, rows, C) */
-    /* rows of C floats at kv_stride, samples at kv_group_stride: act buffer or KV cache */
-    float *k, *v;
+    /* rows of C numbers of kv_type at kv_stride, samples at kv_group_stride: act buffer or KV cache */
+    void *k, *v;
+    vt_number kv_type;
     size_t kv_stride, kv_group_stride;
+    /* INT8: written beside, scale = largest |number| of the head / 127; as in vt_attention */
+    float *k_scale, *v_scale;
+    size_t scale_group_stride;
     int groups, rows, heads, head_dim;
 } vt_qkv;
 
@@ -83,11 +130,28 @@ typedef struct vt_norm_modulate {
     const float *x;            /* (groups, rows, width) */
     const float *scale, *shift; /* (groups, width) at mod_stride */
     size_t mod_stride;
-    float *y;           /* (groups, rows, width); may alias x when mean and rstd are NULL */
+    void *y;            /* (groups, rows, width); F32 may alias x when mean and rstd are NULL */
+    vt_number y_type;   /* F32 or BF16 */
     float *mean, *rstd; /* (groups, rows), saved for backward; NULL in inference */
     int groups, rows, width;
     float eps;
 } vt_norm_modulate;
+
+/* y = epilogue(x W^T + bias), over groups * rows rows. A row's result depends on that row alone. */
+typedef struct vt_product {
+    const void *x;    /* (groups * rows, k), of x_type: F32, or BF16 with a BF16 or INT8 weight */
+    vt_number x_type;
+    const vt_weight *w;
+    const float *bias; /* (n), or NULL */
+    void *y;           /* (groups * rows, n), of y_type: F32 or BF16; not used by QKV */
+    vt_number y_type;
+    int groups, rows;
+    vt_epilogue epilogue;
+    const float *gamma; /* GATE_ADD: (n) of group g at g * gamma_stride */
+    size_t gamma_stride;
+    const vt_qkv *qkv; /* QKV: where to, of the same groups and rows; n = 3 C; no bias of its own */
+    void *workspace;   /* product_workspace bytes */
+} vt_product;
 
 typedef struct vt_norm_modulate_grad {
     vt_norm_modulate forward; /* x, scale, mean, rstd as they were; y is not read */
@@ -110,8 +174,27 @@ typedef struct vt_cross_entropy {
     float smoothing, weight;
 } vt_cross_entropy;
 
+/* y = group_norm(x) gamma + beta over `channel_groups`, then SiLU when `silu`: as part of a
+ * convolution. */
+typedef struct vt_conv_norm {
+    const float *gamma, *beta; /* (in_c) */
+    int channel_groups;
+    float eps;
+    bool silu;
+} vt_conv_norm;
+
 /* A convolution with zero padding: y[oy, ox] = b + sum W[ky, kx] x[oy * stride + ky - top, ox *
- * stride + kx - left]. Output size is given, so that right and bottom padding follow from it. */
+ * stride + kx - left]. Output size is given, so that right and bottom padding follow from it.
+ *
+ * In inference the steps around it may come along: x normalised first (`norm`), then enlarged to
+ * twice its sides (`upsample`: in_h and in_w are then those of the enlarged map, x has half of
+ * them), and `residual` added to y. The three are not read by conv_dx and conv_dw. With norm, y may
+ * be x where their shapes are equal.
+ *
+ * An upsampled 3x3 convolution (stride 1, padding 1, out_c a multiple of 16) may be given its packed
+ * weight as four 2x2 kernels on the small map, 4/9 of the work: n = 4 out_c, taps = 4, row (py * 2 +
+ * px) out_c + o for the outputs (2i + py, 2j + px); tap (ty, tx) reads small pixel (i - 1 + py + ty,
+ * j - 1 + px + tx) and is the sum of the 3x3 kernel's taps that read it once enlarged. */
 typedef struct vt_conv {
     const float *x;      /* (groups, in_h, in_w, in_c) */
     const vt_weight *w;  /* n = out_c, k = kernel * kernel * in_c, laid out (O, kh, kw, I) */
@@ -119,7 +202,10 @@ typedef struct vt_conv {
     float *y;            /* (groups, out_h, out_w, out_c) */
     int groups, in_h, in_w, in_c, out_h, out_w, out_c;
     int kernel, stride, pad_top, pad_left;
-    float *workspace; /* conv_workspace floats */
+    const vt_conv_norm *norm; /* or NULL */
+    bool upsample;            /* nearest 2x */
+    const float *residual;    /* (shape of y), or NULL; may alias y */
+    float *workspace;         /* conv_workspace floats */
 } vt_conv;
 
 /* y = group_norm(x) gamma + beta over `channel_groups`, then SiLU when `silu`. */
@@ -178,20 +264,21 @@ struct vt_kern {
 
     /* ---- what the hardware can do at most, measured when asked for (a fraction of a second); NULL
      * where a backend has nothing to say ---- */
-    double (*peak_flops)(vt_kern *kern);   /* multiply-adds in registers, flop/s over all threads */
+    /* multiply-adds in registers as products with weights of this type do them, flop/s over all
+     * threads */
+    double (*peak_flops)(vt_kern *kern, vt_number weights);
     double (*stream_bytes)(vt_kern *kern); /* reading memory beyond all caches, bytes/s */
 
     /* ---- products ---- */
-    /* Prepares w (n, k), which is borrowed and must outlive the weight. */
-    variant_status (*weight_open)(vt_kern *kern, vt_weight **out, const float *w, int n, int k,
+    variant_status (*weight_open)(vt_kern *kern, vt_weight **out, const vt_weight_spec *spec,
                                   variant_error *err);
-    void (*weight_refresh)(vt_kern *kern, vt_weight *weight); /* after w's numbers changed */
+    void (*weight_refresh)(vt_kern *kern, vt_weight *weight); /* after spec.values changed */
     void (*weight_close)(vt_kern *kern, vt_weight **weight);
-    /* y (groups * rows, n) = x (groups * rows, k) W^T + bias (n, or NULL). Each group is a
-     * product of its own. */
-    void (*linear)(vt_kern *kern, float *y, const float *x, const vt_weight *w, const float *bias,
-                   int groups, int rows);
-    /* dx (groups * rows, k) = dy (groups * rows, n) W; += when accumulate. Also "probabilities
+    vt_number (*weight_type)(const vt_weight *weight);
+    size_t (*weight_bytes)(const vt_weight *weight); /* of its own: packed numbers and scales */
+    size_t (*product_workspace)(const vt_kern *kern, const vt_product *args); /* bytes */
+    void (*product)(vt_kern *kern, const vt_product *args);
+    /* float32 weights alone: dx (groups * rows, k) = dy (groups * rows, n) W; += when accumulate. Also "probabilities
      * times codebook". */
     void (*linear_dx)(vt_kern *kern, float *dx, const float *dy, const vt_weight *w, int groups,
                       int rows, bool accumulate);

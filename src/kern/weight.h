@@ -1,14 +1,27 @@
-/* weight.h - what a vt_weight is inside kern/ (both backends): the borrowed numbers and their
- * shape.
+/* weight.h - what a vt_weight is inside kern/, both backends.
  *
- * float32 products read the caller's matrix in place, so preparing a weight costs nothing and a
- * mapped file serves as weights without a copy. */
+ * float32 products read the caller's matrix in place, so preparing such a weight costs nothing and
+ * a mapped file serves as weights without a copy. Other types are packed copies: ref keeps rounded
+ * floats in the caller's order, cpu keeps panels (kern/cpu/isa/tiles.h). */
 #ifndef VT_KERN_WEIGHT_H
 #define VT_KERN_WEIGHT_H
 
+#include "kern/kern.h"
+
 struct vt_weight {
-    const float *w; /* (n, k), borrowed */
+    vt_weight_spec spec; /* taps at least 1 */
+    const float *w;      /* F32: spec.values, (n, k); ref's packed ones: `numbers`; else NULL */
     int n, k;
+    /* owned, of types other than F32 */
+    void *numbers;
+    float *scale; /* INT8: (n, rounded up to whole panels), else NULL */
+    size_t bytes; /* of the two */
+    int depth;    /* cpu: k / taps rounded up to VT_TILE_DEPTH */
 };
+
+/* E_ARGUMENT where the spec is not a matrix; shared by the backends' weight_open. */
+variant_status vt_weight_check(const vt_weight_spec *spec, variant_error *err);
+/* Rows [first, first + count), from spec.rows or spec.values. */
+void vt_weight_read(const vt_weight_spec *spec, int first, int count, float *out);
 
 #endif

@@ -1,9 +1,9 @@
 /* conv.h - a convolution with its parameters: square maps, zero padding, NHWC.
  *
  * Three shapes are all that the tokenizer needs: 1x1, 3x3 that keeps the side, and 3x3 with stride
- * 2 that halves it (padded right and bottom by one). A 1x1 convolution runs as a linear layer on
- * rows of pixels. Forward and backward stand side by side; both take temporaries from the run's
- * arena and give them back. Used by nn/picture_blocks.c and tokenizer/quantizer.c. */
+ * 2 that halves it (padded right and bottom by one). In inference the steps around a convolution
+ * come along with it (vt_conv2d_run). Forward and backward stand side by side; all take temporaries
+ * from the run's arena and give them back. Used by nn/picture_blocks.c and tokenizer/quantizer.c. */
 #ifndef VT_NN_CONV_H
 #define VT_NN_CONV_H
 
@@ -36,6 +36,10 @@ static inline size_t vt_picture_floats(const vt_picture_run *run, int side, int 
 void vt_conv2d_register(vt_conv2d *conv, vt_params *params, int in_c, int out_c, int kernel,
                         int stride, const char *name);
 
+/* What kern's convolution can do besides: `what` holds x (batch, side, side, I), y, and of the rest
+ * norm, upsample (then y has twice the sides) and residual. Inference alone. */
+variant_status vt_conv2d_run(const vt_conv2d *conv, const vt_picture_run *run, int side,
+                             const vt_conv *what, variant_error *err);
 /* y (batch, side / stride, side / stride, O) from x (batch, side, side, I). */
 variant_status vt_conv2d_forward(const vt_conv2d *conv, const vt_picture_run *run, int side,
                                  const float *x, float *y, variant_error *err);

@@ -7,7 +7,7 @@
 #define REGION_ALIGN ((size_t)65536) /* a multiple of every page size in use */
 
 typedef struct layer_cache {
-    float *base; /* (streams, 2, capacity, width) */
+    char *base; /* (streams, 2, capacity, width) numbers, then (streams, 2, capacity, heads) scales */
     size_t bytes;
     int capacity, rows;
 } layer_cache;
@@ -16,43 +16,49 @@ struct vt_kv_cache {
     vt_kern *kern;
     void *memory;
     size_t bytes, peak;
-    int layers, streams, width;
+    int layers, streams;
+    vt_kv_format format;
     layer_cache layer[];
 };
 
 /* Bytes of one layer's region; false on overflow. */
-static bool region_bytes(int streams, int width, int capacity, size_t *out) {
-    size_t bytes = 2 * sizeof(float);
+static bool region_bytes(int streams, const vt_kv_format *format, int capacity, size_t *out) {
+    size_t bytes = vt_kv_row_bytes(format);
     if (__builtin_mul_overflow(bytes, (size_t)streams, &bytes) ||
         __builtin_mul_overflow(bytes, (size_t)capacity, &bytes) ||
-        __builtin_mul_overflow(bytes, (size_t)width, &bytes) ||
-        __builtin_add_overflow(bytes, REGION_ALIGN - 1, &bytes))
+        __builtin_add_overflow(bytes, REGION_ALIGN + 2, &bytes))
         return false;
     *out = bytes / REGION_ALIGN * REGION_ALIGN;
     return true;
 }
 
+size_t vt_kv_row_bytes(const vt_kv_format *format) {
+    size_t scales = format->type == VT_NUMBER_INT8 ? (size_t)format->heads * sizeof(float) : 0;
+    return 2 * ((size_t)format->width * vt_number_size(format->type) + scales);
+}
+
 variant_status vt_kv_cache_open(vt_kv_cache **out, vt_kern *kern, int layers, int streams,
-                                int width, const int *capacity, variant_error *err) {
+                                const vt_kv_format *format, const int *capacity,
+                                variant_error *err) {
     variant_status status = VARIANT_OK;
     vt_kv_cache *cache = NULL;
     size_t at = 0;
 
     *out = NULL;
-    if (layers < 1 || streams < 1 || width < 1)
+    if (layers < 1 || streams < 1 || format->width < 1 || format->heads < 1)
         return vt_fail(err, VARIANT_E_ARGUMENT,
-                       "a KV cache of %d layers, %d streams, width %d: expected positive "
+                       "a KV cache of %d layers, %d streams, width %d, %d heads: expected positive "
                        "numbers",
-                       layers, streams, width);
+                       layers, streams, format->width, format->heads);
     cache = calloc(1, sizeof *cache + (size_t)layers * sizeof cache->layer[0]);
     if (cache == NULL) return vt_fail(err, VARIANT_E_MEMORY, "no memory for the KV cache's table");
     cache->kern = kern;
     cache->layers = layers;
     cache->streams = streams;
-    cache->width = width;
+    cache->format = *format;
     for (int l = 0; l < layers; ++l) {
         layer_cache *layer = &cache->layer[l];
-        if (capacity[l] < 0 || !region_bytes(streams, width, capacity[l], &layer->bytes) ||
+        if (capacity[l] < 0 || !region_bytes(streams, format, capacity[l], &layer->bytes) ||
             __builtin_add_overflow(cache->bytes, layer->bytes, &cache->bytes)) {
             status = vt_fail(err, VARIANT_E_ARGUMENT,
                              "KV cache of layer %d: %d rows for %d streams cannot be "
@@ -65,7 +71,7 @@ variant_status vt_kv_cache_open(vt_kv_cache **out, vt_kern *kern, int layers, in
     if (cache->bytes > 0) VT_CHECK(kern->memory_reserve(kern, cache->bytes, &cache->memory, err));
     for (int l = 0; l < layers; ++l) {
         if (cache->layer[l].capacity > 0)
-            cache->layer[l].base = (float *)((char *)cache->memory + at);
+            cache->layer[l].base = (char *)cache->memory + at;
         at += cache->layer[l].bytes;
     }
     *out = cache;
@@ -85,11 +91,20 @@ void vt_kv_cache_close(vt_kv_cache **cache) {
 
 vt_kv_view vt_kv_cache_view(const vt_kv_cache *cache, int layer) {
     const layer_cache *l = &cache->layer[layer];
-    size_t half = (size_t)l->capacity * (size_t)cache->width;
-    return (vt_kv_view){.k = l->base,
-                        .v = l->base == NULL ? NULL : l->base + half,
-                        .group_stride = 2 * half,
-                        .rows = l->rows};
+    size_t size = vt_number_size(cache->format.type), capacity = (size_t)l->capacity;
+    size_t half = capacity * (size_t)cache->format.width;
+    vt_kv_view view = {.type = cache->format.type, .group_stride = 2 * half, .rows = l->rows};
+    if (l->base == NULL) return view;
+    view.k = l->base;
+    view.v = l->base + half * size;
+    if (view.type != VT_NUMBER_INT8) return view;
+    /* A region starts on a page and int8 rows may end anywhere: scales take the next multiple of 4,
+     * which the region's rounding up has room for. */
+    size_t numbers = (2 * half * (size_t)cache->streams * size + 3) / 4 * 4;
+    view.scale_group_stride = 2 * capacity * (size_t)cache->format.heads;
+    view.k_scale = (float *)(void *)(l->base + numbers);
+    view.v_scale = view.k_scale + capacity * (size_t)cache->format.heads;
+    return view;
 }
 
 variant_status vt_kv_cache_append(vt_kv_cache *cache, int layer, int rows, vt_kv_view *before,
@@ -118,7 +133,7 @@ void vt_kv_cache_release(vt_kv_cache *cache, int layer) {
 size_t vt_kv_cache_bytes(const vt_kv_cache *cache) {
     size_t rows = 0;
     for (int l = 0; l < cache->layers; ++l) rows += (size_t)cache->layer[l].rows;
-    return rows * (size_t)cache->streams * 2 * (size_t)cache->width * sizeof(float);
+    return rows * (size_t)cache->streams * vt_kv_row_bytes(&cache->format);
 }
 
 size_t vt_kv_cache_peak_bytes(const vt_kv_cache *cache) {

@@ -1,10 +1,11 @@
 /* kv_cache.h - keys and values of the scales generated so far.
  *
- * Address space for every layer is reserved when the cache opens, (streams, 2, capacity[l],
- * width) float32 a layer, page-aligned; memory is touched as scales are appended and given back
- * to the system when a layer is released after its last scale. A stream is one guidance branch
- * of one picture. Bytes held are counted as rows appended and not released, times 2 * width * 4:
- * the formulas of supernet/schedule.h. */
+ * Address space for every layer is reserved when the cache opens, (streams, 2, capacity[l], width)
+ * numbers a layer, page-aligned; memory is touched as scales are appended and given back to the
+ * system when a layer is released after its last scale. A stream is one guidance branch of one
+ * picture. Bytes held are counted as rows appended and not released, times vt_kv_row_bytes: the
+ * formulas of supernet/schedule.h. int8 rows carry a float32 scale a head for k and for v, which lie
+ * after the layer's numbers. */
 #ifndef VT_NN_KV_CACHE_H
 #define VT_NN_KV_CACHE_H
 
@@ -12,14 +13,26 @@
 
 typedef struct vt_kv_cache vt_kv_cache;
 
+typedef struct vt_kv_format {
+    vt_number type;
+    int width, heads; /* of a row */
+} vt_kv_format;
+
+/* Bytes of one token's keys and values in one layer: 2 width numbers, and 2 heads scales with int8. */
+size_t vt_kv_row_bytes(const vt_kv_format *format);
+
 /* capacity[l] rows for layer l (0: never runs). */
 variant_status vt_kv_cache_open(vt_kv_cache **out, vt_kern *kern, int layers, int streams,
-                                int width, const int *capacity, variant_error *err);
+                                const vt_kv_format *format, const int *capacity,
+                                variant_error *err);
 void vt_kv_cache_close(vt_kv_cache **cache);
 
 typedef struct vt_kv_view {
-    float *k, *v;        /* row 0 of stream 0; rows of width floats, contiguous */
-    size_t group_stride; /* floats from a stream to the next */
+    void *k, *v;         /* row 0 of stream 0; rows of width numbers, contiguous */
+    vt_number type;
+    size_t group_stride; /* numbers from a stream to the next */
+    float *k_scale, *v_scale; /* int8: row 0 of stream 0, heads a row; else NULL */
+    size_t scale_group_stride;
     int rows;            /* cached so far */
 } vt_kv_view;
 

@@ -10,10 +10,28 @@ bool vt_linear_add(vt_linear *out, vt_params *params, const char *prefix, int ou
     return out->weight != NULL && (!has_bias || out->bias != NULL);
 }
 
-void vt_linear_forward(vt_kern *kern, const vt_linear *linear, float *y, const float *x, int groups,
-                       int rows) {
-    kern->linear(kern, y, x, linear->weight->weight,
-                 linear->bias == NULL ? NULL : linear->bias->value, groups, rows);
+vt_number vt_linear_input(vt_kern *kern, const vt_linear *linear) {
+    bool exact = kern->weight_type(linear->weight->weight) == VT_NUMBER_F32;
+    return exact ? VT_NUMBER_F32 : VT_NUMBER_BF16;
+}
+
+variant_status vt_linear_run(vt_kern *kern, const vt_linear *linear, vt_arena *arena,
+                             const vt_product *what, variant_error *err) {
+    size_t mark = vt_arena_mark(arena);
+    vt_product args = *what;
+    args.w = linear->weight->weight;
+    args.bias = linear->bias == NULL ? NULL : linear->bias->value;
+    args.workspace = vt_arena_take(arena, kern->product_workspace(kern, &args));
+    variant_status status = vt_arena_check(arena, linear->weight->name, err);
+    if (status == VARIANT_OK) kern->product(kern, &args);
+    vt_arena_rewind(arena, mark);
+    return status;
+}
+
+variant_status vt_linear_forward(vt_kern *kern, const vt_linear *linear, vt_arena *arena, float *y,
+                                 const float *x, int groups, int rows, variant_error *err) {
+    return vt_linear_run(kern, linear, arena,
+                         &(vt_product){.x = x, .y = y, .groups = groups, .rows = rows}, err);
 }
 
 void vt_linear_backward(vt_kern *kern, const vt_linear *linear, const float *dy, const float *x,

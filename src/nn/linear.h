@@ -5,6 +5,7 @@
 #ifndef VT_NN_LINEAR_H
 #define VT_NN_LINEAR_H
 
+#include "core/arena.h"
 #include "nn/params.h"
 
 typedef struct vt_linear {
@@ -16,9 +17,16 @@ typedef struct vt_linear {
 bool vt_linear_add(vt_linear *out, vt_params *params, const char *prefix, int outputs, int inputs,
                    bool has_bias);
 
-/* y (groups * rows, out) = x (groups * rows, in) W^T + b; each group is a product of its own. */
-void vt_linear_forward(vt_kern *kern, const vt_linear *linear, float *y, const float *x, int groups,
-                       int rows);
+/* The type that a producer of x had best write: bf16 where the weight is packed, else float32. */
+vt_number vt_linear_input(vt_kern *kern, const vt_linear *linear);
+/* y = epilogue(x W^T + b), as `what` says; W, b and a workspace (the arena's, given back) are filled
+ * in. */
+variant_status vt_linear_run(vt_kern *kern, const vt_linear *linear, vt_arena *arena,
+                             const vt_product *what, variant_error *err);
+/* float32 y (groups * rows, out) = x (groups * rows, in) W^T + b; each group is a product of its
+ * own. */
+variant_status vt_linear_forward(vt_kern *kern, const vt_linear *linear, vt_arena *arena, float *y,
+                                 const float *x, int groups, int rows, variant_error *err);
 /* Gradients of W and b += ; dx (rows, in) = dy W, += when accumulate, nothing when dx is NULL. */
 void vt_linear_backward(vt_kern *kern, const vt_linear *linear, const float *dy, const float *x,
                         float *dx, int rows, bool accumulate);

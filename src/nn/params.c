@@ -72,8 +72,45 @@ bool vt_param_decays(const vt_param *param) {
     return param->rank >= 2 && !bias;
 }
 
+void vt_params_set_type(vt_params *params, vt_number type, bool keep_values) {
+    params->product_type = type;
+    params->keeps_values = keep_values;
+}
+
+void vt_params_skip(vt_params *params, const char *beginning) {
+    for (int i = 0; i < params->count; ++i)
+        if (strncmp(params->items[i]->name, beginning, strlen(beginning)) == 0)
+            params->items[i]->flags |= VT_PARAM_SKIPPED;
+}
+
 static bool is_value(const vt_param *param) {
-    return !(param->flags & VT_PARAM_BUFFER);
+    return !(param->flags & (VT_PARAM_BUFFER | VT_PARAM_SKIPPED));
+}
+
+/* Does memory hold it in another order than files? */
+static bool is_permuted(const vt_param *param) {
+    return (param->flags & VT_PARAM_CONV) && param->shape[2] * param->shape[3] > 1;
+}
+
+static vt_number weight_type(const vt_params *params, const vt_param *param) {
+    return param->flags & VT_PARAM_EXACT ? VT_NUMBER_F32 : params->product_type;
+}
+
+/* Has it float32 values in memory or in the mapped file? Otherwise its weight is the only copy. */
+static bool has_floats(const vt_params *params, const vt_param *param) {
+    if (!is_value(param)) return false;
+    return !(param->flags & VT_PARAM_PRODUCT) || params->keeps_values ||
+           weight_type(params, param) == VT_NUMBER_F32;
+}
+
+size_t vt_params_bytes(const vt_params *params) {
+    size_t bytes = 0;
+    for (int i = 0; i < params->count; ++i) {
+        const vt_param *param = params->items[i];
+        if (has_floats(params, param)) bytes += param->count * sizeof(float);
+        if (param->weight) bytes += params->kern->weight_bytes(param->weight);
+    }
+    return bytes - params->mapped_bytes;
 }
 
 /* One reservation, every parameter in it on a 64-byte boundary. */
@@ -81,7 +118,7 @@ static variant_status reserve_for(vt_params *params, int copies, void **memory, 
                                   variant_error *err) {
     size_t total = 0;
     for (int i = 0; i < params->count; ++i)
-        if (is_value(params->items[i]))
+        if (has_floats(params, params->items[i]))
             total += (size_t)copies * vt_arena_size(params->items[i]->count * sizeof(float));
     VT_TRY(params->kern->memory_reserve(params->kern, total, memory, err));
     *bytes = total;
@@ -94,7 +131,7 @@ variant_status vt_params_allocate(vt_params *params, variant_error *err) {
     vt_arena arena;
     vt_arena_init(&arena, params->values, params->values_bytes);
     for (int i = 0; i < params->count; ++i)
-        if (is_value(params->items[i]))
+        if (has_floats(params, params->items[i]))
             params->items[i]->value = vt_arena_floats(&arena, params->items[i]->count);
     return VARIANT_OK;
 }
@@ -120,12 +157,23 @@ void vt_params_zero_grad(vt_params *params) {
             params->kern->fill(params->kern, params->items[i]->grad, 0.0f, params->items[i]->count);
 }
 
+/* The shape of a parameter as a matrix of products. */
+static vt_weight_spec weight_spec(const vt_params *params, const vt_param *param) {
+    return (vt_weight_spec){.type = weight_type(params, param),
+                            .n = (int)param->shape[0],
+                            .k = (int)(param->count / (size_t)param->shape[0]),
+                            .taps = param->flags & VT_PARAM_CONV
+                                        ? (int)(param->shape[2] * param->shape[3])
+                                        : 1,
+                            .values = param->value};
+}
+
 variant_status vt_params_prepare(vt_params *params, variant_error *err) {
     for (int i = 0; i < params->count; ++i) {
         vt_param *param = params->items[i];
-        if (!(param->flags & VT_PARAM_PRODUCT) || param->weight) continue;
-        int n = (int)param->shape[0], k = (int)(param->count / (size_t)param->shape[0]);
-        VT_TRY(params->kern->weight_open(params->kern, &param->weight, param->value, n, k, err));
+        if (!(param->flags & VT_PARAM_PRODUCT) || param->weight || !is_value(param)) continue;
+        vt_weight_spec spec = weight_spec(params, param);
+        VT_TRY(params->kern->weight_open(params->kern, &param->weight, &spec, err));
     }
     return VARIANT_OK;
 }
@@ -137,10 +185,6 @@ void vt_params_refresh(vt_params *params) {
 }
 
 /* ---- layouts ---- */
-
-static bool is_permuted(const vt_param *param) {
-    return (param->flags & VT_PARAM_CONV) && param->shape[2] * param->shape[3] > 1;
-}
 
 /* (O, I, kh kw) <-> (O, kh kw, I) */
 static void swap_inner(float *out, const float *in, size_t outer, size_t rows, size_t columns) {
@@ -204,6 +248,98 @@ static variant_status check_shape(const vt_param *param, const vt_tensor *tensor
                    param->name, found, expected);
 }
 
+/* ---- weights packed without float32 values in between ---- */
+
+typedef struct row_source {
+    const vt_tensor *tensor; /* in file layout */
+    const vt_param *param;
+} row_source;
+
+enum { CHANNELS = 16, MOST_TAPS = 16 };
+
+/* Up to CHANNELS input channels of one row from channel i on, as in the file: (some, taps). */
+static size_t read_channels(const row_source *source, size_t row, size_t i, float *out) {
+    const vt_param *param = source->param;
+    size_t taps = (size_t)(param->shape[2] * param->shape[3]), inputs = (size_t)param->shape[1];
+    size_t some = inputs - i < CHANNELS ? inputs - i : CHANNELS;
+    size_t size = vt_dtype_size(source->tensor->type);
+    vt_tensor part = *source->tensor;
+    part.count = some * taps;
+    part.bytes = part.count * size;
+    part.data = (const char *)part.data + (row * inputs + i) * taps * size;
+    vt_tensor_to_f32(&part, out, NULL);
+    return some;
+}
+
+/* vt_weight_rows over a tensor. Types that cannot be floats were refused before. */
+static void read_rows(const void *user, int first, int count, float *out) {
+    const row_source *source = user;
+    const vt_param *param = source->param;
+    size_t k = param->count / (size_t)param->shape[0], size = vt_dtype_size(source->tensor->type);
+    vt_tensor rows = *source->tensor;
+    rows.count = (size_t)count * k;
+    rows.bytes = rows.count * size;
+    rows.data = (const char *)rows.data + (size_t)first * k * size;
+    if (!is_permuted(param)) {
+        vt_tensor_to_f32(&rows, out, NULL);
+        return;
+    }
+    size_t taps = (size_t)(param->shape[2] * param->shape[3]), inputs = (size_t)param->shape[1];
+    for (size_t row = 0; row < (size_t)count; ++row, out += k) {
+        for (size_t i = 0; i < inputs; i += CHANNELS) {
+            float part[CHANNELS * MOST_TAPS];
+            size_t some = read_channels(source, (size_t)first + row, i, part);
+            for (size_t c = 0; c < some; ++c)
+                for (size_t t = 0; t < taps; ++t) out[t * inputs + i + c] = part[c * taps + t];
+        }
+    }
+}
+
+/* The same of a 3x3 convolution after nearest 2x as four 2x2 kernels (vt_conv): rows (phase, O) of
+ * (2x2 taps, I), a tap being the sum of those of the 3x3 that read the same pixel. */
+static void read_upsampled_rows(const void *user, int first, int count, float *out) {
+    const row_source *source = user;
+    size_t inputs = (size_t)source->param->shape[1], outputs = (size_t)source->param->shape[0];
+    for (size_t row = (size_t)first; row < (size_t)(first + count); ++row, out += 4 * inputs) {
+        size_t py = row / outputs / 2, px = row / outputs % 2;
+        for (size_t i = 0; i < inputs; i += CHANNELS) {
+            float part[CHANNELS * MOST_TAPS];
+            size_t some = read_channels(source, row % outputs, i, part);
+            for (size_t c = 0; c < some; ++c) {
+                float sums[4] = {0};
+                for (size_t t = 0; t < 9; ++t)
+                    sums[((t / 3 + py + 1) / 2 - py) * 2 + (t % 3 + px + 1) / 2 - px] +=
+                        part[c * 9 + t];
+                for (size_t t = 0; t < 4; ++t) out[t * inputs + i + c] = sums[t];
+            }
+        }
+    }
+}
+
+static variant_status pack_weight(vt_params *params, vt_param *param, const vt_tensor *tensor,
+                                  variant_error *err) {
+    float number;
+    vt_tensor first = *tensor; /* says whether the type converts at all */
+    first.count = first.count > 0;
+    first.bytes = first.count * vt_dtype_size(first.type);
+    VT_TRY(vt_tensor_to_f32(&first, &number, err));
+    row_source source = {tensor, param};
+    vt_weight_spec spec = weight_spec(params, param);
+    spec.values = NULL;
+    spec.rows = read_rows;
+    spec.user = &source;
+    if (param->flags & VT_PARAM_UPSAMPLED && spec.taps == 9 && spec.n % 16 == 0) {
+        spec.n *= 4;
+        spec.k = spec.k / 9 * 4;
+        spec.taps = 4;
+        spec.rows = read_upsampled_rows;
+    }
+    if (is_permuted(param) && spec.taps > MOST_TAPS)
+        return vt_fail(err, VARIANT_E_UNSUPPORTED, "%s: a kernel of %d taps cannot be packed",
+                       param->name, spec.taps);
+    return params->kern->weight_open(params->kern, &param->weight, &spec, err);
+}
+
 /* Can the kernels read the file's bytes where they lie? */
 static bool maps_in_place(const vt_params *params, const vt_param *param, const vt_tensor *tensor) {
     return params->kern->unified && tensor->type == VT_F32 && !is_permuted(param) &&
@@ -238,6 +374,11 @@ variant_status vt_params_load(vt_params *params, const vt_tensor_file *file, con
         vt_param *param = params->items[i];
         if (!is_value(param)) continue;
         const vt_tensor *tensor = vt_tensor_file_find(file, group, param->name);
+        if (!has_floats(params, param)) {
+            VT_TRY(pack_weight(params, param, tensor, err));
+            vt_tensor_file_release(file, tensor);
+            continue;
+        }
         if (!copy && maps_in_place(params, param, tensor)) {
             /* Inference only reads values; the reserved pages stay untouched and cost nothing. */
             param->value = (float *)(uintptr_t)tensor->data;
@@ -245,6 +386,7 @@ variant_status vt_params_load(vt_params *params, const vt_tensor_file *file, con
             continue;
         }
         VT_TRY(load_converted(params, param, tensor, err));
+        vt_tensor_file_release(file, tensor);
     }
     return VARIANT_OK;
 }
@@ -263,7 +405,16 @@ variant_status vt_params_synthesize(vt_params *params, const char *seed, const c
         vt_param *param = params->items[i];
         if (!is_value(param)) continue;
         vt_synth_tensor(host, seed, model, param->name, param->rank, param->shape);
-        status = vt_param_upload(params, param, host, param->value, err);
+        if (has_floats(params, param)) {
+            status = vt_param_upload(params, param, host, param->value, err);
+            continue;
+        }
+        vt_tensor tensor = {.type = VT_F32,
+                            .rank = param->rank,
+                            .count = param->count,
+                            .bytes = param->count * sizeof(float),
+                            .data = host};
+        status = pack_weight(params, param, &tensor, err);
     }
     free(host);
     return status;

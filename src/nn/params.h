@@ -15,7 +15,10 @@ enum vt_param_flags {
     VT_PARAM_PRODUCT = 1, /* a matrix (shape[0], rest) of products: gets a vt_weight */
     VT_PARAM_CONV = 2,    /* rank 4 (O, I, kh, kw) in files, (O, kh, kw, I) in memory */
     VT_PARAM_BUFFER = 4,  /* published files carry it but no computation reads it: may be absent */
-    VT_PARAM_NO_DECAY = 8 /* weight decay never applies (the others decay when rank >= 2) */
+    VT_PARAM_NO_DECAY = 8, /* weight decay never applies (the others decay when rank >= 2) */
+    VT_PARAM_EXACT = 16,   /* stays float32 whatever type products are asked for */
+    VT_PARAM_SKIPPED = 32, /* not loaded: what it serves will not run */
+    VT_PARAM_UPSAMPLED = 64 /* 3x3 after nearest 2x: its packed weight may be four 2x2 kernels */
 };
 
 typedef struct vt_param {
@@ -24,7 +27,8 @@ typedef struct vt_param {
     int64_t shape[4]; /* as in files */
     size_t count;
     int flags;
-    /* backend memory (or the mapped file), count floats in memory layout; NULL for buffers */
+    /* backend memory (or the mapped file), count floats in memory layout; NULL for buffers, and where
+     * the weight holds the only copy */
     float *value;
     float *grad;       /* count floats, NULL unless vt_params_train */
     float *m, *v;      /* AdamW moments, likewise */
@@ -35,6 +39,8 @@ typedef struct vt_params {
     vt_kern *kern;
     vt_param **items;
     int count, capacity;
+    vt_number product_type; /* of the weights of products; F32 unless vt_params_set_type */
+    bool keeps_values;      /* float32 values beside packed weights, for training */
     size_t value_count; /* floats of all values, buffers left out */
     void *values, *train; /* owned memory of the backend, or NULL */
     size_t values_bytes, train_bytes;
@@ -55,17 +61,26 @@ vt_param *vt_params_find(const vt_params *params, const char *name);
  * no-decay) */
 bool vt_param_decays(const vt_param *param);
 
+/* Before values come: products store their weights as `type` (VT_PARAM_EXACT ones stay float32).
+ * Their float32 values are kept beside with keep_values, else nowhere. */
+void vt_params_set_type(vt_params *params, vt_number type, bool keep_values);
+/* Marks all whose name begins so. */
+void vt_params_skip(vt_params *params, const char *beginning);
+/* Bytes of values and packed weights, files' mapped pages not counted. */
+size_t vt_params_bytes(const vt_params *params);
+
 /* Memory for all values, zero. */
 variant_status vt_params_allocate(vt_params *params, variant_error *err);
-/* Values from `file`, names looked up in `group` (NULL: any). A missing or misshapen tensor is
+/* Values from `file`, packed weights included, names looked up in `group` (NULL: any). A missing or misshapen tensor is
  * E_MODEL and named with the shape expected. The file must stay open as long as the parameters.
  * With copy, nothing stays mapped. */
 variant_status vt_params_load(vt_params *params, const vt_tensor_file *file, const char *group,
                               bool copy, variant_error *err);
-/* Values by the synthetic rule (io/synth.h); model is "vae" or "var". Allocates if needed. */
+/* Values by the synthetic rule (io/synth.h), packed weights included; model is "vae" or "var".
+ * Allocates if needed. */
 variant_status vt_params_synthesize(vt_params *params, const char *seed, const char *model,
                                     variant_error *err);
-/* Opens the vt_weight of every product parameter. Call once values exist; again has no effect. */
+/* Opens the vt_weight of every product parameter that has none. Call once values exist; again has no effect. */
 variant_status vt_params_prepare(vt_params *params, variant_error *err);
 /* After values changed in place (an optimizer step). */
 void vt_params_refresh(vt_params *params);

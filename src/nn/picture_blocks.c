@@ -1,5 +1,5 @@
 /* picture_blocks.c - see picture_blocks.h. Backward repeats its forward's steps from last to first.
- */
+ * Inference has the same steps in fewer operations, and keeps nothing. */
 #include "nn/picture_blocks.h"
 
 #include <math.h>
@@ -28,13 +28,23 @@ static vt_group_norm norm_arguments(const vt_picture_norm *norm, const vt_pictur
                            .silu = silu};
 }
 
-/* Statistics go to slot `slot` of saved (which took them), or nowhere in inference. */
+/* The norm as a part of the convolution behind it. */
+static vt_conv_norm norm_before_conv(const vt_picture_norm *norm, bool silu) {
+    return (vt_conv_norm){.gamma = norm->gamma->value,
+                          .beta = norm->beta->value,
+                          .channel_groups = VT_NORM_GROUPS,
+                          .eps = VT_NORM_EPS,
+                          .silu = silu};
+}
+
+/* Statistics go to slot `slot` of saved, which took them. */
 static void norm_forward(const vt_picture_norm *norm, const vt_picture_run *run, int side,
                          const float *x, float *y, bool silu, const vt_picture_saved *saved,
                          int slot) {
     vt_group_norm args = norm_arguments(norm, run, side, x, silu);
     args.y = y;
-    if (saved) args.mean = saved->mean[slot], args.rstd = saved->rstd[slot];
+    args.mean = saved->mean[slot];
+    args.rstd = saved->rstd[slot];
     run->kern->group_norm(run->kern, &args);
 }
 
@@ -61,13 +71,18 @@ static void take_statistics(const vt_picture_run *run, vt_picture_saved *saved, 
 variant_status vt_norm_silu_forward(const vt_picture_norm *norm, const vt_picture_run *run,
                                     int side, const float *x, float *y, vt_picture_saved *saved,
                                     variant_error *err) {
-    if (saved) {
-        saved->x = x;
-        take_statistics(run, saved, 0);
-        VT_TRY(vt_arena_check(run->arena, "a norm", err));
-    }
+    saved->x = x;
+    take_statistics(run, saved, 0);
+    VT_TRY(vt_arena_check(run->arena, "a norm", err));
     norm_forward(norm, run, side, x, y, true, saved, 0);
     return VARIANT_OK;
+}
+
+variant_status vt_norm_silu_conv(const vt_picture_norm *norm, const vt_conv2d *conv,
+                                 const vt_picture_run *run, int side, const float *x, float *y,
+                                 variant_error *err) {
+    vt_conv_norm before = norm_before_conv(norm, true);
+    return vt_conv2d_run(conv, run, side, &(vt_conv){.x = x, .y = y, .norm = &before}, err);
 }
 
 variant_status vt_norm_silu_backward(const vt_picture_norm *norm, const vt_picture_run *run,
@@ -98,25 +113,34 @@ void vt_resnet_block_register(vt_resnet_block *block, vt_params *params, int in_
     }
 }
 
+/* y holds conv1's result, then conv2's: a convolution that normalises has read all of a picture
+ * before it writes. */
+static variant_status resnet_block_infer(const vt_resnet_block *block, const vt_picture_run *run,
+                                         int side, const float *x, float *y, variant_error *err) {
+    bool shortcut = block->shortcut.w != NULL;
+    vt_conv_norm norm2 = norm_before_conv(&block->norm2, true);
+    VT_TRY(vt_norm_silu_conv(&block->norm1, &block->conv1, run, side, x, y, err));
+    vt_conv conv2 = {.x = y, .y = y, .norm = &norm2, .residual = shortcut ? NULL : x};
+    VT_TRY(vt_conv2d_run(&block->conv2, run, side, &conv2, err));
+    if (!shortcut) return VARIANT_OK;
+    return vt_conv2d_run(&block->shortcut, run, side, &(vt_conv){.x = x, .y = y, .residual = y},
+                         err);
+}
+
 variant_status vt_resnet_block_forward(const vt_resnet_block *block, const vt_picture_run *run,
                                        int side, const float *x, float *y, vt_picture_saved *saved,
                                        variant_error *err) {
+    if (!saved) return resnet_block_infer(block, run, side, x, y, err);
     vt_kern *kern = run->kern;
     size_t in = vt_picture_floats(run, side, block->conv1.in_c);
     size_t out = vt_picture_floats(run, side, block->conv1.out_c);
+    saved->x = x;
+    take_statistics(run, saved, 0);
+    take_statistics(run, saved, 1);
+    float *normed1 = saved->hidden[0] = vt_arena_floats(run->arena, in);
+    float *hidden = saved->hidden[1] = vt_arena_floats(run->arena, out);
+    float *normed2 = saved->hidden[2] = vt_arena_floats(run->arena, out);
     size_t mark = vt_arena_mark(run->arena);
-    float *normed1 = y, *hidden, *normed2;
-    if (saved) {
-        saved->x = x;
-        take_statistics(run, saved, 0);
-        take_statistics(run, saved, 1);
-        normed1 = saved->hidden[0] = vt_arena_floats(run->arena, in);
-        hidden = saved->hidden[1] = vt_arena_floats(run->arena, out);
-        normed2 = saved->hidden[2] = vt_arena_floats(run->arena, out);
-        mark = vt_arena_mark(run->arena);
-    } else {
-        hidden = normed2 = vt_arena_floats(run->arena, out);
-    }
     VT_TRY(vt_arena_check(run->arena, "a residual block", err));
 
     norm_forward(&block->norm1, run, side, x, normed1, true, saved, 0);
@@ -124,7 +148,7 @@ variant_status vt_resnet_block_forward(const vt_resnet_block *block, const vt_pi
     norm_forward(&block->norm2, run, side, hidden, normed2, true, saved, 1);
     VT_TRY(vt_conv2d_forward(&block->conv2, run, side, normed2, y, err));
     if (block->shortcut.w) {
-        float *shortcut = saved ? vt_arena_floats(run->arena, out) : hidden;
+        float *shortcut = vt_arena_floats(run->arena, out);
         VT_TRY(vt_arena_check(run->arena, "a residual block", err));
         VT_TRY(vt_conv2d_forward(&block->shortcut, run, side, x, shortcut, err));
         x = shortcut;
@@ -191,26 +215,43 @@ static vt_attention attention_arguments(const vt_picture_run *run, const int *pi
                           .scale = 1.0f / sqrtf((float)channels)};
 }
 
-variant_status vt_attention_block_forward(const vt_attention_block *block,
-                                          const vt_picture_run *run, int side, const float *x,
-                                          float *y, vt_picture_saved *saved, variant_error *err) {
+static variant_status attention_block_infer(const vt_attention_block *block,
+                                            const vt_picture_run *run, int side, const float *x,
+                                            float *y, variant_error *err) {
     vt_kern *kern = run->kern;
     int channels = block->norm.channels, pixels = side * side;
     size_t count = vt_picture_floats(run, side, channels);
     size_t mark = vt_arena_mark(run->arena);
-    float *normed, *qkv, *attended;
-    if (saved) {
-        saved->x = x;
-        take_statistics(run, saved, 0);
-        normed = saved->hidden[0] = vt_arena_floats(run->arena, count);
-        qkv = saved->hidden[1] = vt_arena_floats(run->arena, 3 * count);
-        attended = saved->hidden[2] = vt_arena_floats(run->arena, count);
-        mark = vt_arena_mark(run->arena);
-    } else {
-        normed = y;
-        qkv = vt_arena_floats(run->arena, 3 * count);
-        attended = vt_arena_floats(run->arena, count);
-    }
+    vt_conv_norm norm = norm_before_conv(&block->norm, false);
+    float *attended = vt_arena_floats(run->arena, count);
+    size_t after = vt_arena_mark(run->arena);
+    float *qkv = vt_arena_floats(run->arena, 3 * count);
+    VT_TRY(vt_arena_check(run->arena, "an attention block", err));
+    VT_TRY(vt_conv2d_run(&block->qkv, run, side, &(vt_conv){.x = x, .y = qkv, .norm = &norm}, err));
+    vt_attention args = attention_arguments(run, &pixels, channels, qkv, attended);
+    args.workspace = vt_arena_floats(run->arena, kern->attention_workspace(kern, &args));
+    VT_TRY(vt_arena_check(run->arena, "an attention block", err));
+    kern->attention(kern, &args);
+    vt_arena_rewind(run->arena, after);
+    VT_TRY(vt_conv2d_run(&block->proj_out, run, side,
+                         &(vt_conv){.x = attended, .y = y, .residual = x}, err));
+    vt_arena_rewind(run->arena, mark);
+    return VARIANT_OK;
+}
+
+variant_status vt_attention_block_forward(const vt_attention_block *block,
+                                          const vt_picture_run *run, int side, const float *x,
+                                          float *y, vt_picture_saved *saved, variant_error *err) {
+    if (!saved) return attention_block_infer(block, run, side, x, y, err);
+    vt_kern *kern = run->kern;
+    int channels = block->norm.channels, pixels = side * side;
+    size_t count = vt_picture_floats(run, side, channels);
+    saved->x = x;
+    take_statistics(run, saved, 0);
+    float *normed = saved->hidden[0] = vt_arena_floats(run->arena, count);
+    float *qkv = saved->hidden[1] = vt_arena_floats(run->arena, 3 * count);
+    float *attended = saved->hidden[2] = vt_arena_floats(run->arena, count);
+    size_t mark = vt_arena_mark(run->arena);
     vt_attention args = attention_arguments(run, &pixels, channels, qkv, attended);
     args.workspace = vt_arena_floats(run->arena, kern->attention_workspace(kern, &args));
     VT_TRY(vt_arena_check(run->arena, "an attention block", err));
@@ -257,19 +298,15 @@ variant_status vt_attention_block_backward(const vt_attention_block *block,
 variant_status vt_upsample_forward(const vt_conv2d *conv, const vt_picture_run *run, int side,
                                    const float *x, float *y, vt_picture_saved *saved,
                                    variant_error *err) {
+    if (!saved)
+        return vt_conv2d_run(conv, run, side, &(vt_conv){.x = x, .y = y, .upsample = true}, err);
     vt_kern *kern = run->kern;
-    size_t mark = vt_arena_mark(run->arena);
     float *large = vt_arena_floats(run->arena, vt_picture_floats(run, 2 * side, conv->in_c));
     VT_TRY(vt_arena_check(run->arena, "an upsampling", err));
     kern->upsample2(kern, large, x, run->batch, side, side, conv->in_c);
-    VT_TRY(vt_conv2d_forward(conv, run, 2 * side, large, y, err));
-    if (saved) {
-        saved->x = x;
-        saved->hidden[0] = large;
-    } else {
-        vt_arena_rewind(run->arena, mark);
-    }
-    return VARIANT_OK;
+    saved->x = x;
+    saved->hidden[0] = large;
+    return vt_conv2d_forward(conv, run, 2 * side, large, y, err);
 }
 
 variant_status vt_upsample_backward(const vt_conv2d *conv, const vt_picture_run *run, int side,

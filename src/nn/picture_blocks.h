@@ -47,16 +47,19 @@ void vt_resnet_block_register(vt_resnet_block *block, vt_params *params, int in_
 void vt_attention_block_register(vt_attention_block *block, vt_params *params, int channels,
                                  const char *name);
 
-/* y = silu(norm(x)): the layer before a last convolution. y may alias x when saved is NULL. */
+/* y = silu(norm(x)): the layer before a last convolution, in training. */
 variant_status vt_norm_silu_forward(const vt_picture_norm *norm, const vt_picture_run *run,
                                     int side, const float *x, float *y, vt_picture_saved *saved,
                                     variant_error *err);
 variant_status vt_norm_silu_backward(const vt_picture_norm *norm, const vt_picture_run *run,
                                      int side, const vt_picture_saved *saved, const float *dy,
                                      float *dx, variant_error *err);
+/* y = conv(silu(norm(x))): that layer and the convolution, in inference. */
+variant_status vt_norm_silu_conv(const vt_picture_norm *norm, const vt_conv2d *conv,
+                                 const vt_picture_run *run, int side, const float *x, float *y,
+                                 variant_error *err);
 
-/* y holds side^2 * max(in_c, out_c) floats a picture: it serves as scratch before it is the result.
- */
+/* In the three forward functions below, saved is NULL in inference. */
 variant_status vt_resnet_block_forward(const vt_resnet_block *block, const vt_picture_run *run,
                                        int side, const float *x, float *y, vt_picture_saved *saved,
                                        variant_error *err);

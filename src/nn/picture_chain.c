@@ -59,6 +59,7 @@ void vt_picture_chain_add(vt_picture_chain *chain, enum vt_picture_kind kind, in
         layer->out_c = out_c;
         layer->out_side = 2 * chain->side;
         vt_conv2d_register(&layer->as.conv, chain->params, layer->in_c, out_c, 3, 1, name);
+        if (layer->as.conv.w) layer->as.conv.w->flags |= VT_PARAM_UPSAMPLED;
         break;
     case VT_PICTURE_NORM:
         vt_picture_norm_register(&layer->as.norm, chain->params, layer->in_c, name);
@@ -79,13 +80,6 @@ variant_status vt_picture_chain_finish(vt_picture_chain *chain, variant_error *e
 
 static size_t out_floats(const vt_picture_layer *layer, const vt_picture_run *run) {
     return vt_picture_floats(run, layer->out_side, layer->out_c);
-}
-
-/* What a layer's output buffer must hold: a residual block uses it for its normalised input first.
- */
-static size_t buffer_floats(const vt_picture_layer *layer, const vt_picture_run *run) {
-    size_t in = vt_picture_floats(run, layer->side, layer->in_c), out = out_floats(layer, run);
-    return in > out ? in : out;
 }
 
 static variant_status layer_forward(const vt_picture_layer *layer, const vt_picture_run *run,
@@ -137,31 +131,50 @@ static variant_status take_pair(const vt_picture_chain *chain, const vt_picture_
     size_t largest = 0;
     for (int i = 0; i < chain->count; ++i) {
         /* the first layer's input and the last one's output are the caller's */
-        size_t floats = i + 1 < chain->count
-                            ? buffer_floats(&chain->layers[i], run)
-                            : vt_picture_floats(run, chain->layers[i].side, chain->layers[i].in_c);
+        size_t floats = i + 1 < chain->count ? out_floats(&chain->layers[i], run) : 0;
         if (floats > largest) largest = floats;
     }
     for (int i = 0; i < 2; ++i) pair[i] = vt_arena_floats(run->arena, largest);
     return vt_arena_check(run->arena, "a picture network", err);
 }
 
+static variant_status chain_infer(const vt_picture_chain *chain, const vt_picture_run *run,
+                                  const float *x, float *y, variant_error *err) {
+    size_t mark = vt_arena_mark(run->arena);
+    const vt_picture_norm *norm = NULL; /* waits for the convolution behind it */
+    float *pair[2], *out;
+    VT_TRY(take_pair(chain, run, pair, err));
+    for (int i = 0; i < chain->count; ++i) {
+        const vt_picture_layer *layer = &chain->layers[i];
+        if (layer->kind == VT_PICTURE_NORM) {
+            norm = &layer->as.norm;
+            continue;
+        }
+        out = i + 1 == chain->count ? y : x == pair[0] ? pair[1] : pair[0];
+        if (norm)
+            VT_TRY(vt_norm_silu_conv(norm, &layer->as.conv, run, layer->side, x, out, err));
+        else
+            VT_TRY(layer_forward(layer, run, x, out, NULL, err));
+        norm = NULL;
+        x = out;
+    }
+    vt_arena_rewind(run->arena, mark);
+    return VARIANT_OK;
+}
+
 variant_status vt_picture_chain_forward(vt_picture_chain *chain, const vt_picture_run *run,
                                         const float *x, float *y, variant_error *err) {
-    size_t mark = vt_arena_mark(run->arena);
-    float *pair[2] = {NULL, NULL};
-    if (!run->training) VT_TRY(take_pair(chain, run, pair, err));
+    if (!run->training) return chain_infer(chain, run, x, y, err);
     for (int i = 0; i < chain->count; ++i) {
         const vt_picture_layer *layer = &chain->layers[i];
         float *out = y;
         if (i + 1 < chain->count) {
-            out = run->training ? vt_arena_floats(run->arena, out_floats(layer, run)) : pair[i % 2];
+            out = vt_arena_floats(run->arena, out_floats(layer, run));
             VT_TRY(vt_arena_check(run->arena, "a picture network", err));
         }
-        VT_TRY(layer_forward(layer, run, x, out, run->training ? &chain->saved[i] : NULL, err));
+        VT_TRY(layer_forward(layer, run, x, out, &chain->saved[i], err));
         x = out;
     }
-    if (!run->training) vt_arena_rewind(run->arena, mark);
     return VARIANT_OK;
 }
 

@@ -2,8 +2,9 @@
  * last to first.
  *
  * The list is data: tokenizer/encoder.c and decoder.c fill it in the order of the published
- * networks, and one pair of functions runs both. A chain begins and ends with a convolution. Side
- * and width of the map are carried along while it is built, so a layer knows its input. */
+ * networks, and one pair of functions runs both. A chain begins and ends with a convolution, and a
+ * norm has one behind it. Side and width of the map are carried along while it is built, so a layer
+ * knows its input. */
 #ifndef VT_NN_PICTURE_CHAIN_H
 #define VT_NN_PICTURE_CHAIN_H
 

@@ -125,8 +125,8 @@ static variant_status compare_reals(const vt_tensor *want, const vt_tensor_out *
 
 /* note_room: VT_NOTE_SIZE bytes that line->note may come to point to. */
 static variant_status compare_integers(const vt_tensor *want, const vt_tensor_out *got,
-                                       const float *margin, vt_selftest_line *line, char *note_room,
-                                       variant_error *err) {
+                                       const float *margin, float most, vt_selftest_line *line,
+                                       char *note_room, variant_error *err) {
     int32_t *wanted = malloc((want->count ? want->count : 1) * sizeof *wanted);
     if (!wanted) return vt_fail(err, VARIANT_E_MEMORY, "no memory to compare \"%s\"", want->name);
     variant_status status = vt_tensor_to_i32(want, wanted, err);
@@ -135,14 +135,14 @@ static variant_status compare_integers(const vt_tensor *want, const vt_tensor_ou
         for (size_t i = 0; i < want->count; ++i) {
             if (((const int32_t *)got->data)[i] == wanted[i]) continue;
             ++different;
-            if (margin && margin[i] < VT_TIE_MARGIN) ++ties;
+            if (margin && margin[i] < most) ++ties;
         }
         line->error = (double)different;
         line->verdict = different == ties ? VT_SELFTEST_PASS : VT_SELFTEST_FAIL;
         if (ties) {
             snprintf(note_room, VT_NOTE_SIZE,
                      "%zu within %g of a tie; the rest is compared from the reference's tokens",
-                     ties, (double)VT_TIE_MARGIN);
+                     ties, (double)most);
             line->note = note_room;
         }
     }
@@ -158,7 +158,7 @@ static void compare_bytes(const vt_tensor *want, const vt_tensor_out *got, vt_se
         if (d > largest) largest = d;
     }
     line->error = largest;
-    line->verdict = largest <= 1 ? VT_SELFTEST_PASS : VT_SELFTEST_FAIL;
+    line->verdict = largest <= line->tolerance ? VT_SELFTEST_PASS : VT_SELFTEST_FAIL;
 }
 
 static bool same_kind(vt_dtype want, vt_dtype got) {
@@ -190,6 +190,8 @@ static variant_status check(vt_selftest *test, const vt_tensor_out *got, double 
     }
     VT_TRY(keep_tensor(test, got, count, err));
     char note[VT_NOTE_SIZE];
+    bool rounded = vt_selftest_is_rounded(test);
+    if (rounded && tolerance < VT_ROUNDED_TOLERANCE) tolerance = VT_ROUNDED_TOLERANCE;
     vt_selftest_line line = {.file = vt_tensor_file_path(test->file),
                              .tensor = got->name,
                              .note = "",
@@ -200,11 +202,12 @@ static variant_status check(vt_selftest *test, const vt_tensor_out *got, double 
         line.error = NAN;
         line.note = "its shape or type in the file is not what its configuration gives";
     } else if (got->type == VT_U8) {
-        line.tolerance = 1;
+        line.tolerance = rounded ? VT_ROUNDED_LEVELS : 1;
         compare_bytes(want, got, &line);
     } else if (got->type == VT_I32) {
         line.tolerance = 0;
-        VT_TRY(compare_integers(want, got, margin, &line, note, err));
+        VT_TRY(compare_integers(want, got, margin,
+                                rounded ? VT_ROUNDED_MARGIN : VT_TIE_MARGIN, &line, note, err));
     } else {
         VT_TRY(compare_reals(want, got, &line, err));
     }

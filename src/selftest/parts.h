@@ -8,6 +8,11 @@
 
 #define VT_FORWARD_TOLERANCE 1e-5
 #define VT_GRADIENT_TOLERANCE 1e-4
+/* With packed weights: of every real result, of 8-bit pictures, and of the logits' margin (relative
+ * to the spread of a token's logits) that rounding may turn over. */
+#define VT_ROUNDED_TOLERANCE 2e-2
+#define VT_ROUNDED_LEVELS 8
+#define VT_ROUNDED_MARGIN 0.1f
 #define VT_TIE_MARGIN                                                                              \
     1e-3f /* best minus second logit below which another token is arithmetic, no fault */
 #define VT_SELFTEST_BATCH 1024
@@ -35,6 +40,11 @@ typedef struct vt_selftest_model {
     int length; /* L */
 } vt_selftest_model;
 
+/* Are products rounded, so that every stage is fed with the reference's own results? */
+static inline bool vt_selftest_is_rounded(const vt_selftest *test) {
+    return test->options.weights != VT_NUMBER_F32 || test->options.kv != VT_NUMBER_F32;
+}
+
 variant_status vt_selftest_model_open(vt_selftest_model *out, vt_selftest *test, bool transformer,
                                       bool train, variant_error *err);
 void vt_selftest_model_close(vt_selftest_model *model, vt_selftest *test);
@@ -53,8 +63,8 @@ bool vt_selftest_is_run(const vt_selftest *test, int index, const char *const *k
  * the file does not have passes silently. */
 variant_status vt_selftest_check(vt_selftest *test, const vt_tensor_out *got, double tolerance,
                                  variant_error *err);
-/* Tokens whose margin (elements of got) is below VT_TIE_MARGIN may differ. margin NULL: none may.
- */
+/* Tokens whose margin (elements of got) is below VT_TIE_MARGIN may differ (with packed weights: below
+ * VT_ROUNDED_MARGIN). margin NULL: none may. */
 variant_status vt_selftest_check_tokens(vt_selftest *test, const vt_tensor_out *got,
                                         const float *margin, variant_error *err);
 variant_status vt_selftest_check_scalar(vt_selftest *test, const char *name, double got,
@@ -96,7 +106,10 @@ variant_status vt_selftest_sampling(vt_selftest *test, variant_error *err);
 variant_status vt_selftest_encode(vt_selftest *test, vt_selftest_model *model, const char *prefix,
                                   int batch, const float *pictures, variant_error *err);
 /* (B, channels, side, side) of the host to (B, side, side, channels) of the backend, in the model's
- * arena. */
+ * arena. upload_maps: pictures. */
+variant_status vt_selftest_upload(vt_selftest *test, vt_selftest_model *model, const float *maps,
+                                  int batch, int side, int channels, float **out,
+                                  variant_error *err);
 variant_status vt_selftest_upload_maps(vt_selftest *test, vt_selftest_model *model,
                                        const float *maps, int batch, int side, float **out,
                                        variant_error *err);

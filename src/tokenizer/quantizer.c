@@ -18,8 +18,9 @@ variant_status vt_quantizer_build(vt_quantizer *quantizer, vt_params *params,
         char name[64] = "quantize.quant_resi.qresi_ls.0";
         name[29] = (char)('0' + i);
         vt_conv2d_register(&quantizer->phi[i], params, width, width, 3, 1, name);
+        if (quantizer->phi[i].w) quantizer->phi[i].w->flags |= VT_PARAM_EXACT;
     }
-    quantizer->codebook = vt_params_add(params, VT_PARAM_PRODUCT | VT_PARAM_NO_DECAY, 2, codes,
+    quantizer->codebook = vt_params_add(params, VT_PARAM_PRODUCT | VT_PARAM_NO_DECAY | VT_PARAM_EXACT, 2, codes,
                                         "quantize.embedding.weight");
     if (params->count == registered + 10) return VARIANT_OK;
     return vt_fail(err, VARIANT_E_MEMORY, "no memory for the quantizer's parameters");

@@ -127,7 +127,7 @@ static variant_status start_run(const vt_tokenizer *tokenizer, vt_arena *arena, 
         return vt_fail(err, VARIANT_E_ARGUMENT, "tokenizer: its parameters have no %s yet",
                        codebook->weight ? "gradients" : "values");
     *run = (vt_picture_run){
-        .kern = tokenizer->kern, .arena = arena, .batch = batch, .training = training};
+        .kern = vt_arena_kern(arena, tokenizer->kern), .arena = arena, .batch = batch, .training = training};
     return VARIANT_OK;
 }
 
@@ -135,6 +135,8 @@ variant_status vt_tokenizer_encode(vt_tokenizer *tokenizer, vt_arena *arena, int
                                    const float *pictures, float *latent, variant_error *err) {
     vt_picture_run run;
     VT_TRY(start_run(tokenizer, arena, batch, false, &run, err));
+    if (tokenizer->encoder.layers[0].as.conv.w->flags & VT_PARAM_SKIPPED)
+        return vt_fail(err, VARIANT_E_ARGUMENT, "tokenizer: opened without its encoder");
     size_t mark = vt_arena_mark(arena);
     variant_status status =
         vt_picture_chain_forward(&tokenizer->encoder, &run, pictures, latent, err);

@@ -4,21 +4,13 @@
 #include <math.h>
 
 void vt_block_take(vt_block_activations *out, vt_arena *arena, const vt_transformer_config *config,
-                   int groups, int rows, bool keep) {
+                   int groups, int rows) {
     size_t r = (size_t)groups * (size_t)rows, c = (size_t)config->width,
            hidden = (size_t)config->hidden;
     *out = (vt_block_activations){0};
     out->qkv = vt_arena_floats(arena, r * 3 * c);
     out->q = vt_arena_floats(arena, r * c);
     out->fc1 = vt_arena_floats(arena, r * hidden);
-    if (!keep) {
-        out->normed = vt_arena_floats(arena, r * c);
-        out->attended = out->normed; /* normed is dead once qkv exists */
-        out->h1 = out->qkv;          /* qkv is dead once split */
-        out->h2 = out->qkv;
-        out->act = out->fc1;
-        return;
-    }
     out->k = vt_arena_floats(arena, r * c);
     out->v = vt_arena_floats(arena, r * c);
     out->x_in = vt_arena_floats(arena, r * c);
@@ -51,36 +43,49 @@ static vt_norm_modulate norm_args(const vt_block_run *run, const float *x, enum 
                               .eps = VT_NORM_EPS};
 }
 
-static vt_qkv qkv_args(const vt_block_run *run, const vt_block_activations *a) {
+/* The rows of this run are written after the cached ones. */
+static vt_qkv qkv_args(const vt_block_run *run, const float *qkv, float *q) {
     const vt_block *b = run->block;
-    size_t c = (size_t)run->config->width, at = (size_t)run->cached * c;
-    return (vt_qkv){.qkv = a->qkv,
+    const vt_kv_view *kv = &run->kv;
+    size_t c = (size_t)run->config->width, heads = (size_t)run->config->heads;
+    size_t at = (size_t)kv->rows * c * vt_number_size(kv->type), scales = (size_t)kv->rows * heads;
+    return (vt_qkv){.qkv = qkv,
                     .q_bias = b->q_bias->value,
                     .v_bias = b->v_bias->value,
                     .scale_mul = b->scale_mul == NULL ? NULL : b->scale_mul->value,
-                    .q = a->q,
-                    .k = run->k + at,
-                    .v = run->v + at,
+                    .q = q,
+                    .k = (char *)kv->k + at,
+                    .v = (char *)kv->v + at,
+                    .kv_type = kv->type,
                     .kv_stride = c,
-                    .kv_group_stride = run->kv_group_stride,
+                    .kv_group_stride = kv->group_stride,
+                    .k_scale = kv->k_scale == NULL ? NULL : kv->k_scale + scales,
+                    .v_scale = kv->v_scale == NULL ? NULL : kv->v_scale + scales,
+                    .scale_group_stride = kv->scale_group_stride,
                     .groups = run->groups,
                     .rows = run->rows,
                     .heads = run->config->heads,
                     .head_dim = run->config->width / run->config->heads};
 }
 
-static vt_attention attention_args(const vt_block_run *run, const vt_block_activations *a) {
+static vt_attention attention_args(const vt_block_run *run, const float *q, void *out,
+                                   vt_number out_type) {
     size_t c = (size_t)run->config->width, group = (size_t)run->rows * c;
     int head_dim = run->config->width / run->config->heads;
-    return (vt_attention){.q = a->q,
-                          .k = run->k,
-                          .v = run->v,
-                          .out = a->attended,
+    return (vt_attention){.q = q,
+                          .k = run->kv.k,
+                          .v = run->kv.v,
+                          .out = out,
+                          .kv_type = run->kv.type,
+                          .out_type = out_type,
+                          .k_scale = run->kv.k_scale,
+                          .v_scale = run->kv.v_scale,
+                          .scale_group_stride = run->kv.scale_group_stride,
                           .q_stride = c,
                           .kv_stride = c,
                           .out_stride = c,
                           .q_group_stride = group,
-                          .kv_group_stride = run->kv_group_stride,
+                          .kv_group_stride = run->kv.group_stride,
                           .out_group_stride = group,
                           .groups = run->groups,
                           .heads = run->config->heads,
@@ -92,61 +97,143 @@ static vt_attention attention_args(const vt_block_run *run, const vt_block_activ
                           .scale = run->config->l2_norm ? 1.0f : 0.25f / sqrtf((float)head_dim)};
 }
 
-/* ---- forward ---- */
+/* ---- generation ---- */
 
-variant_status vt_block_forward(const vt_block_run *run, vt_arena *arena, variant_error *err) {
+typedef struct generation_buffers {
+    vt_number type; /* of all but q: what the products read */
+    void *normed;   /* (R, C) */
+    void *attended; /* (R, C) */
+    void *act;      /* (R, hidden) */
+    float *q;       /* (R, C) */
+} generation_buffers;
+
+static void *numbers_take(vt_arena *arena, vt_number type, size_t count) {
+    return type == VT_NUMBER_F32 ? (void *)vt_arena_floats(arena, count)
+                                 : (void *)vt_arena_halves(arena, count);
+}
+
+/* x += gamma * (from W^T + b) */
+static variant_status add_gated(const vt_block_run *run, const vt_linear *linear, const void *from,
+                                vt_number type, enum vt_modulation gamma, vt_arena *arena,
+                                variant_error *err) {
+    return vt_linear_run(run->kern, linear, arena,
+                         &(vt_product){.x = from,
+                                       .x_type = type,
+                                       .y = run->x,
+                                       .groups = run->groups,
+                                       .rows = run->rows,
+                                       .epilogue = VT_EPILOGUE_GATE_ADD,
+                                       .gamma = modulation(run, gamma),
+                                       .gamma_stride = VT_MODULATIONS * (size_t)run->config->width},
+                         err);
+}
+
+static variant_status generation_attention(const vt_block_run *run, const generation_buffers *g,
+                                           vt_arena *arena, variant_error *err) {
     vt_kern *kern = run->kern;
-    const vt_block *b = run->block;
-    size_t mark = vt_arena_mark(arena), mod_stride = VT_MODULATIONS * (size_t)run->config->width;
-    size_t n = (size_t)run->groups * (size_t)run->rows, c = (size_t)run->config->width;
-    int groups = run->split ? run->groups : 1,
-        rows = run->split ? run->rows : run->groups * run->rows;
-    variant_status status = VARIANT_OK;
-    vt_block_activations a;
-
-    if (run->kept != NULL) {
-        a = *run->kept;
-        a.normed = vt_arena_floats(arena, n * c);
-    } else {
-        vt_block_take(&a, arena, run->config, run->groups, run->rows, false);
-    }
-    vt_attention attention = attention_args(run, &a);
-    attention.workspace = vt_arena_floats(arena, kern->attention_workspace(kern, &attention));
-    VT_CHECK(vt_arena_check(arena, "a transformer block", err));
-
-    /* 1. attention */
-    if (a.x_in != NULL) kern->copy(kern, a.x_in, run->x, n * c);
     vt_norm_modulate norm = norm_args(run, run->x, VT_SCALE1, VT_SHIFT1);
-    norm.y = a.normed;
-    norm.mean = a.mean1;
-    norm.rstd = a.rstd1;
+    norm.y = g->normed;
+    norm.y_type = g->type;
     kern->norm_modulate(kern, &norm);
-    vt_linear_forward(kern, &b->qkv, a.qkv, a.normed, groups, rows);
-    vt_qkv split = qkv_args(run, &a);
-    kern->qkv_split(kern, &split);
+    vt_qkv split = qkv_args(run, NULL, g->q);
+    VT_TRY(vt_linear_run(kern, &run->block->qkv, arena,
+                         &(vt_product){.x = g->normed,
+                                       .x_type = g->type,
+                                       .groups = run->groups,
+                                       .rows = run->rows,
+                                       .epilogue = VT_EPILOGUE_QKV,
+                                       .qkv = &split},
+                         err));
+    size_t mark = vt_arena_mark(arena);
+    vt_attention attention = attention_args(run, g->q, g->attended, g->type);
+    attention.workspace = vt_arena_floats(arena, kern->attention_workspace(kern, &attention));
+    VT_TRY(vt_arena_check(arena, "attention", err));
     kern->attention(kern, &attention);
-    vt_linear_forward(kern, &b->proj, a.h1, a.attended, groups, rows);
-    kern->gate_add(kern, run->x, a.h1, modulation(run, VT_GAMMA1), mod_stride, run->groups,
-                   run->rows, (int)c);
+    vt_arena_rewind(arena, mark);
+    return add_gated(run, &run->block->proj, g->attended, g->type, VT_GAMMA1, arena, err);
+}
 
-    /* 2. MLP */
-    if (a.x_mid != NULL) kern->copy(kern, a.x_mid, run->x, n * c);
-    norm = norm_args(run, run->x, VT_SCALE2, VT_SHIFT2);
-    norm.y = a.normed;
-    norm.mean = a.mean2;
-    norm.rstd = a.rstd2;
-    kern->norm_modulate(kern, &norm);
-    vt_linear_forward(kern, &b->fc1, a.fc1, a.normed, groups, rows);
-    kern->gelu(kern, a.act, a.fc1, n * (size_t)run->config->hidden);
-    vt_linear_forward(kern, &b->fc2, a.h2, a.act, groups, rows);
-    kern->gate_add(kern, run->x, a.h2, modulation(run, VT_GAMMA2), mod_stride, run->groups,
-                   run->rows, (int)c);
+static variant_status generation_mlp(const vt_block_run *run, const generation_buffers *g,
+                                     vt_arena *arena, variant_error *err) {
+    vt_norm_modulate norm = norm_args(run, run->x, VT_SCALE2, VT_SHIFT2);
+    norm.y = g->normed;
+    norm.y_type = g->type;
+    run->kern->norm_modulate(run->kern, &norm);
+    VT_TRY(vt_linear_run(run->kern, &run->block->fc1, arena,
+                         &(vt_product){.x = g->normed,
+                                       .x_type = g->type,
+                                       .y = g->act,
+                                       .y_type = g->type,
+                                       .groups = run->groups,
+                                       .rows = run->rows,
+                                       .epilogue = VT_EPILOGUE_GELU},
+                         err));
+    return add_gated(run, &run->block->fc2, g->act, g->type, VT_GAMMA2, arena, err);
+}
+
+variant_status vt_block_generate(const vt_block_run *run, vt_arena *arena, variant_error *err) {
+    size_t mark = vt_arena_mark(arena), c = (size_t)run->config->width;
+    size_t n = (size_t)run->groups * (size_t)run->rows;
+    variant_status status = VARIANT_OK;
+    generation_buffers g = {.type = vt_linear_input(run->kern, &run->block->qkv)};
+    g.normed = numbers_take(arena, g.type, n * c);
+    g.attended = g.normed; /* normed is dead once q, k and v exist */
+    g.q = vt_arena_floats(arena, n * c);
+    g.act = numbers_take(arena, g.type, n * (size_t)run->config->hidden);
+    VT_CHECK(vt_arena_check(arena, "a transformer block", err));
+    VT_CHECK(generation_attention(run, &g, arena, err));
+    VT_CHECK(generation_mlp(run, &g, arena, err));
 cleanup:
     vt_arena_rewind(arena, mark);
     return status;
 }
 
-/* ---- backward ---- */
+/* ---- training ---- */
+
+variant_status vt_block_forward(const vt_block_run *run, const vt_block_activations *a,
+                                vt_arena *arena, variant_error *err) {
+    vt_kern *kern = run->kern;
+    const vt_block *b = run->block;
+    size_t mark = vt_arena_mark(arena), mod_stride = VT_MODULATIONS * (size_t)run->config->width;
+    int rows = run->groups * run->rows, width = run->config->width;
+    size_t n = (size_t)rows, c = (size_t)width;
+    variant_status status = VARIANT_OK;
+    float *normed = vt_arena_floats(arena, n * c); /* backward computes it again */
+    vt_attention attention = attention_args(run, a->q, a->attended, VT_NUMBER_F32);
+    attention.workspace = vt_arena_floats(arena, kern->attention_workspace(kern, &attention));
+    VT_CHECK(vt_arena_check(arena, "a transformer block", err));
+
+    /* 1. attention */
+    kern->copy(kern, a->x_in, run->x, n * c);
+    vt_norm_modulate norm = norm_args(run, run->x, VT_SCALE1, VT_SHIFT1);
+    norm.y = normed;
+    norm.mean = a->mean1;
+    norm.rstd = a->rstd1;
+    kern->norm_modulate(kern, &norm);
+    VT_CHECK(vt_linear_forward(kern, &b->qkv, arena, a->qkv, normed, 1, rows, err));
+    vt_qkv split = qkv_args(run, a->qkv, a->q);
+    kern->qkv_split(kern, &split);
+    kern->attention(kern, &attention);
+    VT_CHECK(vt_linear_forward(kern, &b->proj, arena, a->h1, a->attended, 1, rows, err));
+    kern->gate_add(kern, run->x, a->h1, modulation(run, VT_GAMMA1), mod_stride, run->groups,
+                   run->rows, width);
+
+    /* 2. MLP */
+    kern->copy(kern, a->x_mid, run->x, n * c);
+    norm = norm_args(run, run->x, VT_SCALE2, VT_SHIFT2);
+    norm.y = normed;
+    norm.mean = a->mean2;
+    norm.rstd = a->rstd2;
+    kern->norm_modulate(kern, &norm);
+    VT_CHECK(vt_linear_forward(kern, &b->fc1, arena, a->fc1, normed, 1, rows, err));
+    kern->gelu(kern, a->act, a->fc1, n * (size_t)run->config->hidden);
+    VT_CHECK(vt_linear_forward(kern, &b->fc2, arena, a->h2, a->act, 1, rows, err));
+    kern->gate_add(kern, run->x, a->h2, modulation(run, VT_GAMMA2), mod_stride, run->groups,
+                   run->rows, width);
+cleanup:
+    vt_arena_rewind(arena, mark);
+    return status;
+}
 
 typedef struct backward_scratch {
     float *normed;       /* (R, C) recomputed input of qkv and of fc1 */
@@ -175,10 +262,9 @@ static void half_backward(const vt_block_run *run, const backward_scratch *s,
                                                           .dshift = dmod + (size_t)shift * c});
 }
 
-static void mlp_backward(const vt_block_run *run, const backward_scratch *s, float *dx,
-                         float *dmod) {
+static void mlp_backward(const vt_block_run *run, const vt_block_activations *a,
+                         const backward_scratch *s, float *dx, float *dmod) {
     vt_kern *kern = run->kern;
-    const vt_block_activations *a = run->kept;
     size_t c = (size_t)run->config->width, n = (size_t)run->groups * (size_t)run->rows;
     kern->gate_add_dx(kern, s->dh, dmod + VT_GAMMA2 * c, dx, a->h2, modulation(run, VT_GAMMA2),
                       VT_MODULATIONS * c, run->groups, run->rows, (int)c);
@@ -190,14 +276,13 @@ static void mlp_backward(const vt_block_run *run, const backward_scratch *s, flo
     half_backward(run, s, &run->block->fc1, norm, VT_SCALE2, VT_SHIFT2, dx, dmod);
 }
 
-static variant_status attention_backward(const vt_block_run *run, const backward_scratch *s,
-                                         float *dx, float *dmod, vt_arena *arena,
-                                         variant_error *err) {
+static variant_status attention_backward(const vt_block_run *run, const vt_block_activations *a,
+                                         const backward_scratch *s, float *dx, float *dmod,
+                                         vt_arena *arena, variant_error *err) {
     vt_kern *kern = run->kern;
     const vt_block *b = run->block;
-    const vt_block_activations *a = run->kept;
     size_t c = (size_t)run->config->width;
-    vt_attention_grad attention = {.forward = attention_args(run, a),
+    vt_attention_grad attention = {.forward = attention_args(run, a->q, a->attended, VT_NUMBER_F32),
                                    .dout = s->dattended,
                                    .dq = s->dq,
                                    .dk = s->dk,
@@ -212,7 +297,7 @@ static variant_status attention_backward(const vt_block_run *run, const backward
                        false);
     kern->attention_dx(kern, &attention);
     kern->qkv_split_dx(
-        kern, &(vt_qkv_grad){.forward = qkv_args(run, a),
+        kern, &(vt_qkv_grad){.forward = qkv_args(run, a->qkv, a->q),
                              .dq = s->dq,
                              .dk = s->dk,
                              .dv = s->dv,
@@ -227,8 +312,8 @@ static variant_status attention_backward(const vt_block_run *run, const backward
     return VARIANT_OK;
 }
 
-variant_status vt_block_backward(const vt_block_run *run, float *dx, float *dmod, vt_arena *arena,
-                                 variant_error *err) {
+variant_status vt_block_backward(const vt_block_run *run, const vt_block_activations *kept,
+                                 float *dx, float *dmod, vt_arena *arena, variant_error *err) {
     size_t mark = vt_arena_mark(arena), c = (size_t)run->config->width,
            hidden = (size_t)run->config->hidden;
     size_t n = (size_t)run->groups * (size_t)run->rows;
@@ -241,8 +326,8 @@ variant_status vt_block_backward(const vt_block_run *run, float *dx, float *dmod
                           .dk = vt_arena_floats(arena, n * c),
                           .dv = vt_arena_floats(arena, n * c)};
     VT_CHECK(vt_arena_check(arena, "backward of a transformer block", err));
-    mlp_backward(run, &s, dx, dmod);                             /* 2. MLP */
-    VT_CHECK(attention_backward(run, &s, dx, dmod, arena, err)); /* 1. attention */
+    mlp_backward(run, kept, &s, dx, dmod);                             /* 2. MLP */
+    VT_CHECK(attention_backward(run, kept, &s, dx, dmod, arena, err)); /* 1. attention */
 cleanup:
     vt_arena_rewind(arena, mark);
     return status;

@@ -3,9 +3,8 @@
  *     x += gamma1 * proj(attention(LN(x) (1 + scale1) + shift1))
  *     x += gamma2 * fc2(gelu(fc1(LN(x) (1 + scale2) + shift2)))
  *
- * The residual stream x is updated in place. What differs between the two uses is data: where keys
- * and values lie (KV cache or activation buffer), how queries are segmented, and whether
- * activations are kept. Called by step.c and train.c. */
+ * The residual stream x is updated in place. Generation fuses each product with what follows it and
+ * keeps nothing; training keeps what backward reads. Called by step.c and train.c. */
 #ifndef VT_TRANSFORMER_BLOCK_H
 #define VT_TRANSFORMER_BLOCK_H
 
@@ -36,43 +35,41 @@ typedef struct vt_block {
     vt_param *ada_gss;         /* (1, 1, 6, C), only with shared_adaln */
 } vt_block;
 
-/* R = groups * rows. In inference some share memory, and what only backward reads is NULL. */
+/* What training keeps of a block; R = groups * rows. */
 typedef struct vt_block_activations {
     float *x_in, *x_mid;                  /* (R, C) the stream before each half */
     float *mean1, *rstd1, *mean2, *rstd2; /* (R) */
-    float *normed;                        /* (R, C) scratch of both halves, never kept */
     float *qkv;                           /* (R, 3C) */
-    float *q, *k, *v;                     /* (R, C); k and v lie in the KV cache in inference */
+    float *q, *k, *v;                     /* (R, C) */
     float *attended;                      /* (R, C) */
     float *h1, *h2;                       /* (R, C) what each half adds, before its gamma */
     float *fc1, *act;                     /* (R, hidden) */
 } vt_block_activations;
 
-/* Takes the buffers of one block from the arena (for k and v only when keep); kept: those that
- * backward needs. */
+/* Takes the buffers of one block from the arena. */
 void vt_block_take(vt_block_activations *out, vt_arena *arena, const vt_transformer_config *config,
-                   int groups, int rows, bool keep);
+                   int groups, int rows);
 
 typedef struct vt_block_run {
     vt_kern *kern;
     const vt_transformer_config *config;
     const vt_block *block;
     int groups, rows;
-    bool split; /* each group's products apart, so that a picture never depends on its neighbours */
     const float *mod; /* (groups, 6C) */
     float *x;         /* (groups, rows, C) */
-    float *k, *v;     /* first cached row of group 0; the run's own rows follow `cached` rows */
-    size_t kv_group_stride;
-    int cached;
+    vt_kv_view kv;    /* the run's own rows follow kv.rows cached ones */
     int segments; /* see vt_attention; ends count from row 0 of q and of k */
     const int *q_end, *k_end;
-    const vt_block_activations *kept; /* training; NULL: inference */
 } vt_block_run;
 
-variant_status vt_block_forward(const vt_block_run *run, vt_arena *arena, variant_error *err);
+/* Generation: nothing is kept but keys and values. */
+variant_status vt_block_generate(const vt_block_run *run, vt_arena *arena, variant_error *err);
+/* Training: float32, kept activations filled. */
+variant_status vt_block_forward(const vt_block_run *run, const vt_block_activations *kept,
+                                vt_arena *arena, variant_error *err);
 /* dx (groups, rows, C): gradient of the block's output, becomes that of its input. dmod (groups,
  * 6C) +=. run as it was in forward (x is not read). */
-variant_status vt_block_backward(const vt_block_run *run, float *dx, float *dmod, vt_arena *arena,
-                                 variant_error *err);
+variant_status vt_block_backward(const vt_block_run *run, const vt_block_activations *kept,
+                                 float *dx, float *dmod, vt_arena *arena, variant_error *err);
 
 #endif

@@ -34,12 +34,12 @@ variant_status vt_schedule_check(const vt_transformer *transformer, const vt_sch
 
 /* ---- forward ---- */
 
-void vt_condition_compute(vt_transformer *transformer, const vt_condition_buffers *c) {
-    vt_kern *kern = transformer->kern;
+variant_status vt_condition_compute(vt_transformer *transformer, vt_arena *arena,
+                                    const vt_condition_buffers *c, variant_error *err) {
+    vt_kern *kern = vt_arena_kern(arena, transformer->kern);
     const vt_transformer_config *config = &transformer->config;
     size_t width = (size_t)config->width, mods = VT_MODULATIONS * width,
            block = (size_t)c->streams * mods;
-    int groups = c->split ? c->streams : 1, rows = c->split ? 1 : c->streams;
     const float *shared = NULL;
 
     kern->gather_rows(kern, c->embedding, transformer->class_emb->value, c->labels, c->streams,
@@ -49,12 +49,14 @@ void vt_condition_compute(vt_transformer *transformer, const vt_condition_buffer
         float *out = c->blocks + (size_t)l * block; /* (streams, 6C) */
         if (c->layers != NULL && !c->layers[l]) continue;
         if (!config->shared_adaln) {
-            vt_linear_forward(kern, &transformer->blocks[l].ada, out, c->silu, groups, rows);
+            VT_TRY(vt_linear_forward(kern, &transformer->blocks[l].ada, arena, out, c->silu,
+                                     c->streams, 1, err));
             continue;
         }
         /* The first layer that runs holds the shared result until every other has taken it. */
         if (shared == NULL) {
-            vt_linear_forward(kern, &transformer->shared_ada, out, c->silu, groups, rows);
+            VT_TRY(vt_linear_forward(kern, &transformer->shared_ada, arena, out, c->silu,
+                                     c->streams, 1, err));
             shared = out;
         } else {
             kern->copy(kern, out, shared, block);
@@ -64,7 +66,8 @@ void vt_condition_compute(vt_transformer *transformer, const vt_condition_buffer
         if (c->layers == NULL || c->layers[l])
             kern->add_rows(kern, c->blocks + (size_t)l * block,
                            transformer->blocks[l].ada_gss->value, c->streams, 1, (int)mods);
-    vt_linear_forward(kern, &transformer->head_ada, c->head, c->silu, groups, rows);
+    return vt_linear_forward(kern, &transformer->head_ada, arena, c->head, c->silu, c->streams, 1,
+                             err);
 }
 
 /* ---- backward ---- */
@@ -131,12 +134,12 @@ static void condition_take(vt_condition_buffers *out, vt_arena *arena,
 variant_status vt_transformer_condition(vt_transformer *transformer, vt_arena *arena, int streams,
                                         const int32_t *labels, const uint8_t *layers,
                                         vt_condition *out, variant_error *err) {
-    vt_kern *kern = transformer->kern;
+    vt_kern *kern = vt_arena_kern(arena, transformer->kern);
     const vt_transformer_config *config = &transformer->config;
     variant_status status = VARIANT_OK;
     size_t n = (size_t)(streams > 0 ? streams : 0), width = (size_t)config->width,
            mods = VT_MODULATIONS * width;
-    vt_condition_buffers all = {0}, some = {.split = true, .layers = layers};
+    vt_condition_buffers all = {0}, some = {.layers = layers};
     int32_t *host = NULL;
 
     *out = (vt_condition){0};
@@ -158,7 +161,7 @@ variant_status vt_transformer_condition(vt_transformer *transformer, vt_arena *a
     VT_CHECK(vt_arena_check(arena, "the class condition", err));
     kern->upload(kern, classes, host, (size_t)count * sizeof *host);
     kern->upload(kern, index, host + n, n * sizeof *host);
-    vt_condition_compute(transformer, &some);
+    VT_CHECK(vt_condition_compute(transformer, arena, &some, err));
 
     /* 2. give it to the streams */
     kern->gather_rows(kern, all.embedding, some.embedding, index, streams, config->width);

@@ -26,13 +26,13 @@ struct vt_transformer {
  */
 typedef struct vt_condition_buffers {
     int streams;
-    bool split;            /* each stream's products apart */
     const uint8_t *layers; /* D flags; NULL: all */
     const int32_t *labels; /* backend memory, (streams) */
     float *embedding, *silu, *blocks, *head;
 } vt_condition_buffers;
 
-void vt_condition_compute(vt_transformer *transformer, const vt_condition_buffers *condition);
+variant_status vt_condition_compute(vt_transformer *transformer, vt_arena *arena,
+                                    const vt_condition_buffers *condition, variant_error *err);
 
 /* Backward: dembedding (streams, C) holds the gradient that scale 0 gives the embedding, and is
  * overwritten. */

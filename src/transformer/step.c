@@ -1,8 +1,10 @@
 /* step.c - one generation step: the tokens of scale k through the layers of S_k, over the KV cache.
  *
- * Called by engine/generate.c once a scale. Every stream's products are issued apart, so that a
- * picture is the same whatever its neighbours are. */
+ * Called by engine/generate.c once a scale. Streams are groups of every operation, so that a picture
+ * is the same whatever its neighbours are. */
 #include "transformer/model.h"
+
+#include "core/clock.h"
 
 static variant_status step_check(const vt_transformer *t, const vt_transformer_step *step,
                                  variant_error *err) {
@@ -19,23 +21,25 @@ static variant_status step_check(const vt_transformer *t, const vt_transformer_s
 }
 
 /* x (streams, n, C) = embedded input + lvl_embed[k] + pos_1LC */
-static void embed_input(vt_transformer *t, const vt_transformer_step *step, int n, float *x) {
-    vt_kern *kern = t->kern;
+static variant_status embed_input(vt_transformer *t, const vt_transformer_step *step, int n,
+                                  vt_arena *arena, float *x, variant_error *err) {
+    vt_kern *kern = vt_arena_kern(arena, t->kern);
     int streams = step->condition->streams, width = t->config.width;
     if (step->k == 0) {
         kern->copy(kern, x, step->condition->embedding, (size_t)streams * (size_t)width);
         kern->add_rows(kern, x, t->pos_start->value, streams, 1, width);
     } else {
-        vt_linear_forward(kern, &t->word_embed, x, step->input, streams, n);
+        VT_TRY(vt_linear_forward(kern, &t->word_embed, arena, x, step->input, streams, n, err));
     }
     kern->add_rows(kern, x, t->table + (size_t)t->start[step->k] * (size_t)width, streams, n,
                    width);
+    return VARIANT_OK;
 }
 
 variant_status vt_transformer_run_step(vt_transformer *transformer, vt_arena *arena,
                                        const vt_transformer_step *step, variant_error *err) {
     variant_status status = VARIANT_OK;
-    vt_kern *kern = transformer->kern;
+    vt_kern *kern = vt_arena_kern(arena, transformer->kern);
     const vt_transformer_config *config = &transformer->config;
     const vt_condition *condition = step->condition;
 
@@ -47,7 +51,7 @@ variant_status vt_transformer_run_step(vt_transformer *transformer, vt_arena *ar
     VT_CHECK(vt_arena_check(arena, "a transformer step", err));
 
     /* 1. embed */
-    embed_input(transformer, step, n, x);
+    VT_CHECK(embed_input(transformer, step, n, arena, x, err));
 
     /* 2. the layers of this scale */
     for (int l = 0; l < config->depth; ++l) {
@@ -60,31 +64,38 @@ variant_status vt_transformer_run_step(vt_transformer *transformer, vt_arena *ar
                             .block = &transformer->blocks[l],
                             .groups = streams,
                             .rows = n,
-                            .split = true,
                             .mod = condition->blocks +
                                    (size_t)l * (size_t)streams * VT_MODULATIONS * c,
                             .x = x,
-                            .k = view.k,
-                            .v = view.v,
-                            .kv_group_stride = view.group_stride,
-                            .cached = view.rows,
+                            .kv = view,
                             .segments = 1,
                             .q_end = &n,
                             .k_end = &seen};
-        VT_CHECK(vt_block_forward(&run, arena, err));
+        VT_CHECK(vt_block_generate(&run, arena, err));
     }
 
     /* 3. head */
+    double head_start = vt_seconds();
+    vt_number type = vt_linear_input(kern, &transformer->head);
+    void *normed = x;
+    if (type != VT_NUMBER_F32) normed = vt_arena_halves(arena, (size_t)streams * (size_t)n * c);
+    VT_CHECK(vt_arena_check(arena, "a transformer step", err));
     kern->norm_modulate(kern, &(vt_norm_modulate){.x = x,
                                                   .scale = condition->head,
                                                   .shift = condition->head + c,
                                                   .mod_stride = 2 * c,
-                                                  .y = x,
+                                                  .y = normed,
+                                                  .y_type = type,
                                                   .groups = streams,
                                                   .rows = n,
                                                   .width = config->width,
                                                   .eps = VT_NORM_EPS});
-    vt_linear_forward(kern, &transformer->head, step->logits, x, streams, n);
+    VT_CHECK(vt_linear_run(
+        kern, &transformer->head, arena,
+        &(vt_product){
+            .x = normed, .x_type = type, .y = step->logits, .groups = streams, .rows = n},
+        err));
+    if (step->head_seconds != NULL) *step->head_seconds += vt_seconds() - head_start;
 cleanup:
     vt_arena_rewind(arena, mark);
     return status;

@@ -90,7 +90,7 @@ static void pass_layout(saved_pass *out, vt_arena *arena, const vt_transformer *
     for (int l = 0; l < config->depth; ++l) {
         int rows = tokens_of_layer(t, pass->schedule, l).rows;
         out->used[l] = rows > 0;
-        if (rows > 0) vt_block_take(&out->layers[l], arena, config, pass->batch, rows, true);
+        if (rows > 0) vt_block_take(&out->layers[l], arena, config, pass->batch, rows);
     }
 }
 
@@ -106,13 +106,12 @@ static vt_block_run layer_run(vt_transformer *t, const saved_pass *saved,
                           .mod = saved->condition.blocks +
                                  (size_t)layer * (size_t)batch * VT_MODULATIONS * c,
                           .x = x,
-                          .k = kept->k,
-                          .v = kept->v,
-                          .kv_group_stride = (size_t)tokens->rows * c,
+                          .kv = {.k = kept->k,
+                                 .v = kept->v,
+                                 .group_stride = (size_t)tokens->rows * c},
                           .segments = tokens->segments,
                           .q_end = tokens->end,
-                          .k_end = tokens->end,
-                          .kept = kept};
+                          .k_end = tokens->end};
 }
 
 static vt_norm_modulate head_norm(const vt_transformer *t, const saved_pass *saved, int batch) {
@@ -144,19 +143,22 @@ static variant_status pass_check(const vt_transformer *t, const vt_transformer_p
 }
 
 /* x (B, L, C); words: scratch (B, L - 1, C) */
-static void embed_tokens(vt_transformer *t, const saved_pass *saved,
-                         const vt_transformer_pass *pass, float *words) {
+static variant_status embed_tokens(vt_transformer *t, const saved_pass *saved,
+                                   const vt_transformer_pass *pass, vt_arena *arena, float *words,
+                                   variant_error *err) {
     vt_kern *kern = t->kern;
     int rest = t->tokens - 1, width = t->config.width;
     size_t c = (size_t)width, all = (size_t)t->tokens * c;
     kern->copy_rows(kern, saved->x, all, saved->condition.embedding, c, pass->batch, c);
     kern->add_copy_rows(kern, saved->x, all, t->pos_start->value, 0, pass->batch, c);
     if (rest > 0) {
-        vt_linear_forward(kern, &t->word_embed, words, pass->inputs, 1, pass->batch * rest);
+        VT_TRY(vt_linear_forward(kern, &t->word_embed, arena, words, pass->inputs, 1,
+                                 pass->batch * rest, err));
         kern->copy_rows(kern, saved->x + c, all, words, (size_t)rest * c, pass->batch,
                         (size_t)rest * c);
     }
     kern->add_rows(kern, saved->x, t->table, pass->batch, t->tokens, width);
+    return VARIANT_OK;
 }
 
 static variant_status run_layer(vt_transformer *t, const saved_pass *saved,
@@ -174,7 +176,7 @@ static variant_status run_layer(vt_transformer *t, const saved_pass *saved,
         move_tokens(t, &tokens, pass->batch, x, saved->x, true);
     }
     vt_block_run run = layer_run(t, saved, &tokens, layer, pass->batch, x);
-    VT_CHECK(vt_block_forward(&run, arena, err));
+    VT_CHECK(vt_block_forward(&run, &saved->layers[layer], arena, err));
     if (!whole) move_tokens(t, &tokens, pass->batch, x, saved->x, false);
 cleanup:
     vt_arena_rewind(arena, mark);
@@ -197,8 +199,8 @@ variant_status vt_transformer_forward(vt_transformer *transformer, vt_arena *are
 
     /* 1. class, 2. tokens */
     kern->upload(kern, saved.labels, pass->labels, (size_t)pass->batch * sizeof *pass->labels);
-    vt_condition_compute(transformer, &saved.condition);
-    embed_tokens(transformer, &saved, pass, scratch);
+    VT_CHECK(vt_condition_compute(transformer, arena, &saved.condition, err));
+    VT_CHECK(embed_tokens(transformer, &saved, pass, arena, scratch, err));
 
     /* 3. layers */
     for (int l = 0; l < transformer->config.depth; ++l)
@@ -208,7 +210,8 @@ variant_status vt_transformer_forward(vt_transformer *transformer, vt_arena *are
     vt_norm_modulate norm = head_norm(transformer, &saved, pass->batch);
     norm.y = scratch;
     kern->norm_modulate(kern, &norm);
-    vt_linear_forward(kern, &transformer->head, saved.logits, scratch, 1, (int)n);
+    VT_CHECK(vt_linear_forward(kern, &transformer->head, arena, saved.logits, scratch, 1, (int)n,
+                               err));
     pass->logits = saved.logits;
 cleanup:
     vt_arena_rewind(arena, mark);
@@ -271,7 +274,7 @@ static variant_status layer_backward(vt_transformer *t, const saved_pass *saved,
         g->dblocks + (size_t)layer * (size_t)pass->batch * VT_MODULATIONS * (size_t)t->config.width;
     if (!whole) move_tokens(t, &tokens, pass->batch, dx, g->dx, true);
     vt_block_run run = layer_run(t, saved, &tokens, layer, pass->batch, NULL);
-    VT_TRY(vt_block_backward(&run, dx, dmod, arena, err));
+    VT_TRY(vt_block_backward(&run, &saved->layers[layer], dx, dmod, arena, err));
     if (!whole) move_tokens(t, &tokens, pass->batch, dx, g->dx, false);
     return VARIANT_OK;
 }

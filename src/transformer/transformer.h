@@ -75,6 +75,7 @@ typedef struct vt_transformer_step {
     vt_kv_cache *cache;         /* streams = condition->streams; appended to, never released here */
     const float *input;         /* (streams, n_k^2, Cvae); NULL at scale 0 */
     float *logits;              /* (streams, n_k^2, V) */
+    double *head_seconds;       /* += what norm and head took; or NULL */
 } vt_transformer_step;
 variant_status vt_transformer_run_step(vt_transformer *transformer, vt_arena *arena,
                                        const vt_transformer_step *step, variant_error *err);

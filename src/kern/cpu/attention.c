@@ -1,150 +1,374 @@
-/* attention.c - block-causal attention: for each (sample, head) and block of query rows, scores by
- * BLAS, softmax by rows, values by BLAS. Scores of one block live in the slot of the thread that
- * computes it, so that the workspace grows with threads, not with heads. */
-#include "kern/cpu/blas.h"
-#include "kern/cpu/cpu.h"
+/* attention.c - block-causal attention without a matrix of scores, for float32, bf16 and int8 keys.
+ *
+ * A task is one head of one sample and some of its query rows. Its thread packs the head's keys and
+ * values once into its slot of the workspace (panels, as the products of isa/ read them), then takes
+ * the query rows a block at a time, and for each block the keys 64 at a time: scores, a step of a
+ * running softmax, probabilities times values added to the block's sums. What a task holds beside
+ * the packed head is a few tiles, which stay in the nearest caches.
+ *
+ * With bf16 and int8 keys the products are tiles.h's: q and the probabilities are rounded to bf16,
+ * the latter before they are divided by their sum. The running maximum is a whole power of two, so
+ * that rounding does not depend on the order in which keys come. int8 keys and values are exact in
+ * bf16; their scales multiply scores and probabilities. */
+#include "kern/cpu/attention.h"
 
 #include <omp.h>
 #include <string.h>
 
-enum { QUERY_BLOCK = 64 };
+#include "core/cpu.h"
+#include "kern/number.h"
 
-/* Query rows [begin, begin + rows) seeing keys [0, keys). */
-typedef struct query_block {
-    int begin, rows, keys;
-} query_block;
+enum {
+    KEYS = VT_ATTENTION_KEYS,
+    PANEL = VT_ATTENTION_PANEL,
+    F32_TILE = 12,      /* query rows a tile, a multiple of what the product holds in registers */
+    MOST_BLOCK = 36,    /* query rows a block, at most */
+    ROWS_OF_TASK = 256, /* query rows a task, fewer where heads are few: each packs for itself */
+    LEAST_ROWS_OF_TASK = 64,
+    ENOUGH_TASKS = 32
+};
 
-static int segment_blocks(const vt_attention *a, int s) {
-    int rows = a->q_end[s] - (s ? a->q_end[s - 1] : 0);
-    return (rows + QUERY_BLOCK - 1) / QUERY_BLOCK;
+static int round_up(int n, int unit) {
+    return (n + unit - 1) / unit * unit;
 }
 
-static int count_blocks(const vt_attention *a) {
-    int blocks = 0;
-    for (int s = 0; s < a->segments; ++s) blocks += segment_blocks(a, s);
-    return blocks;
+static int least(int a, int b) {
+    return a < b ? a : b;
 }
 
-static query_block block_at(const vt_attention *a, int i) {
-    int s = 0;
-    for (; i >= segment_blocks(a, s); ++s) i -= segment_blocks(a, s);
-    int begin = (s ? a->q_end[s - 1] : 0) + i * QUERY_BLOCK, left = a->q_end[s] - begin;
-    return (query_block){
-        .begin = begin, .rows = left < QUERY_BLOCK ? left : QUERY_BLOCK, .keys = a->k_end[s]};
+/* One slot of the workspace, in floats from its beginning; every part starts on a cache line. */
+typedef struct slot_plan {
+    bool half;           /* bf16 products */
+    int depth, channels; /* head_dim, padded to what products take as depth and as panels */
+    int keys;            /* padded to whole steps */
+    int tile, block;     /* query rows */
+    size_t k, v, q, sums, scores, p, part, parts_of_sum, k_scale, v_scale, rows, total;
+} slot_plan;
+
+static size_t take(size_t *total, size_t floats) {
+    size_t at = *total;
+    *total += (floats + 15) / 16 * 16;
+    return at;
 }
 
-/* Floats of one block's scores, rounded so that slots start on cache lines of their own. */
-static size_t slot_floats(const vt_attention *a) {
+static slot_plan plan_of(const vt_kern *kern, const vt_attention *a) {
+    slot_plan s = {.half = a->kv_type != VT_NUMBER_F32, .channels = round_up(a->head_dim, PANEL)};
     int most = 0;
-    for (int s = 0; s < a->segments; ++s) most = a->k_end[s] > most ? a->k_end[s] : most;
-    return (size_t)QUERY_BLOCK * (((size_t)most + 15) / 16 * 16);
+    for (int i = 0; i < a->segments; ++i) most = a->k_end[i] > most ? a->k_end[i] : most;
+    s.keys = round_up(most, KEYS);
+    s.depth = s.half ? round_up(a->head_dim, VT_TILE_DEPTH) : a->head_dim;
+    s.tile = s.half ? vt_cpu_tiles(kern)->most_rows : F32_TILE;
+    s.block = MOST_BLOCK / s.tile * s.tile;
+    size_t keys = (size_t)s.keys, depth = (size_t)s.depth, channels = (size_t)s.channels;
+    size_t tile = (size_t)s.tile, block = (size_t)s.block, part = s.half ? 2 : 1;
+    size_t at = 0;
+    s.k = take(&at, keys * depth / part);
+    s.v = take(&at, keys * channels / part);
+    s.q = take(&at, (block * depth + part - 1) / part);
+    s.sums = take(&at, block * channels);
+    s.scores = take(&at, tile * KEYS);
+    s.p = s.half ? take(&at, tile * KEYS / 2) : s.scores;
+    s.part = s.half ? take(&at, tile * VT_TILE_COLUMNS) : 0;
+    s.parts_of_sum = take(&at, block * PANEL);
+    if (a->kv_type == VT_NUMBER_INT8) {
+        s.k_scale = take(&at, keys);
+        s.v_scale = take(&at, keys);
+        s.rows = take(&at, KEYS * depth / 2);
+    }
+    s.total = at;
+    return s;
 }
 
 static size_t attention_workspace(const vt_kern *kern, const vt_attention *a) {
-    return (size_t)kern->threads * slot_floats(a);
+    return (size_t)kern->threads * plan_of(kern, a).total + VT_ATTENTION_ALIGN;
 }
 
-static size_t attention_grad_workspace(const vt_kern *kern, const vt_attention *a) {
-    return (size_t)kern->threads * slot_floats(a) * 2;
+/* One head of one sample. */
+typedef struct head {
+    const vt_attention *a;
+    const slot_plan *plan;
+    const vt_attention_loops *loops;
+    const vt_tiles *tiles;
+    float *slot;
+    size_t q, kv, scale, out; /* where its numbers begin */
+    int packed;               /* keys that lie in the slot */
+} head;
+
+static uint16_t *halves(const head *h, size_t at) {
+    return (uint16_t *)(void *)(h->slot + at);
 }
 
-/* out (m, n) = a op(b) + beta out; b is (n, k) when transposed, else (k, n). */
-static void product(float *out, size_t out_stride, const float *a, size_t a_stride, const float *b,
-                    size_t b_stride, bool b_transposed, int m, int n, int k, float alpha,
-                    float beta) {
-    vt_cpu_sgemm(CblasNoTrans, b_transposed ? CblasTrans : CblasNoTrans, m, n, k, alpha, a,
-                 (int)a_stride, b, (int)b_stride, beta, out, (int)out_stride);
+/* ---- packing ---- */
+
+/* Keys [first, end) and their values, `first` a multiple of KEYS or where the last call ended, rounded down
+ * to whole depth. */
+static void pack_f32(const head *h, int first, int end) {
+    const vt_attention *a = h->a;
+    const slot_plan *plan = h->plan;
+    size_t at = h->kv + (size_t)first * a->kv_stride, depth = (size_t)plan->depth;
+    const float *k = (const float *)a->k + at, *v = (const float *)a->v + at;
+    for (int j = first; j < end; j += PANEL, k += PANEL * a->kv_stride)
+        h->loops->pack(h->slot + plan->k + (size_t)j * depth, k, a->kv_stride, least(PANEL, end - j),
+                       a->head_dim);
+    h->loops->pack_across(h->slot + plan->v + (size_t)first * PANEL, (size_t)plan->keys * PANEL, v,
+                          a->kv_stride, end - first, a->head_dim);
 }
 
-static void attend(const vt_loops *loops, const vt_attention *a, size_t g, size_t at, query_block b,
-                   float *scores) {
-    const float *q = a->q + g * a->q_group_stride + (size_t)b.begin * a->q_stride + at;
-    const float *k = a->k + g * a->kv_group_stride + at, *v = a->v + g * a->kv_group_stride + at;
-    float *out = a->out + g * a->out_group_stride + (size_t)b.begin * a->out_stride + at;
-    size_t keys = (size_t)b.keys;
-    float sums[QUERY_BLOCK];
-    product(scores, keys, q, a->q_stride, k, a->kv_stride, true, b.rows, b.keys, a->head_dim,
-            a->scale, 0.0f);
-    for (int r = 0; r < b.rows; ++r) sums[r] = loops->softmax(scores + (size_t)r * keys, b.keys);
-    product(out, a->out_stride, scores, keys, v, a->kv_stride, false, b.rows, a->head_dim, b.keys,
-            1.0f, 0.0f);
-    for (int r = 0; r < b.rows; ++r) {
-        float *row = out + (size_t)r * a->out_stride;
-        loops->scale(row, row, 1.0f / sums[r], (size_t)a->head_dim);
+static void pack_half(const head *h, const uint16_t *k, const uint16_t *v, size_t stride, int first,
+                      int end) {
+    const slot_plan *plan = h->plan;
+    int head_dim = h->a->head_dim;
+    for (int j = first; j < end; j += PANEL, k += PANEL * stride)
+        h->loops->pack_bf16(halves(h, plan->k) + (size_t)j * (size_t)plan->depth, k, stride,
+                            least(PANEL, end - j), head_dim, plan->depth);
+    h->loops->pack_across_bf16(halves(h, plan->v) + (size_t)first * PANEL,
+                               (size_t)plan->keys * PANEL, v, stride, end - first, head_dim,
+                               round_up(end - first, VT_TILE_DEPTH));
+}
+
+static void unpack(const head *h, const int8_t *from, int rows) {
+    const vt_attention *a = h->a;
+    uint16_t *to = halves(h, h->plan->rows);
+    for (int j = 0; j < rows; ++j)
+        h->tiles->unpack_int8(to + (size_t)j * (size_t)a->head_dim, from + (size_t)j * a->kv_stride,
+                              (size_t)a->head_dim);
+}
+
+/* Through bf16 rows of its own, KEYS at a time. */
+static void pack_int8(const head *h, int first, int end) {
+    const vt_attention *a = h->a;
+    const slot_plan *plan = h->plan;
+    size_t dim = (size_t)a->head_dim;
+    uint16_t *rows = halves(h, plan->rows);
+    for (int j = first; j < end; j += KEYS) {
+        int count = least(KEYS, end - j);
+        size_t at = h->kv + (size_t)j * a->kv_stride;
+        unpack(h, (const int8_t *)a->k + at, count);
+        for (int c = 0; c < count; c += PANEL)
+            h->loops->pack_bf16(halves(h, plan->k) + (size_t)(j + c) * (size_t)plan->depth,
+                                rows + (size_t)c * dim, dim, least(PANEL, count - c), a->head_dim,
+                                plan->depth);
+        unpack(h, (const int8_t *)a->v + at, count);
+        h->loops->pack_across_bf16(halves(h, plan->v) + (size_t)j * PANEL,
+                                   (size_t)plan->keys * PANEL, rows, dim, count, a->head_dim,
+                                   round_up(count, VT_TILE_DEPTH));
     }
+    for (int j = first; j < round_up(end, KEYS); ++j) {
+        size_t at = h->scale + (size_t)j * (size_t)a->heads;
+        h->slot[plan->k_scale + (size_t)j] = j < end ? a->k_scale[at] : 0.0f;
+        h->slot[plan->v_scale + (size_t)j] = j < end ? a->v_scale[at] : 0.0f;
+    }
+}
+
+/* Keys come as segments ask for them: what a segment does not see is no part of its products, and
+ * what pads the last keys to whole depth is zero. */
+static void pack_up_to(head *h, int end) {
+    const vt_attention *a = h->a;
+    int first = h->packed / VT_TILE_DEPTH * VT_TILE_DEPTH;
+    if (end <= h->packed) return;
+    size_t at = h->kv + (size_t)first * a->kv_stride;
+    if (a->kv_type == VT_NUMBER_F32)
+        pack_f32(h, first, end);
+    else if (a->kv_type == VT_NUMBER_BF16)
+        pack_half(h, (const uint16_t *)a->k + at, (const uint16_t *)a->v + at, a->kv_stride, first,
+                  end);
+    else
+        pack_int8(h, first, end);
+    h->packed = end;
+}
+
+/* ---- one tile of query rows and one step of keys ---- */
+
+/* Rows of q as the products take them. */
+static void take_q(const head *h, int row, int rows) {
+    const vt_attention *a = h->a;
+    size_t dim = (size_t)a->head_dim, depth = (size_t)h->plan->depth;
+    for (int r = 0; r < rows; ++r) {
+        const float *from = a->q + h->q + (size_t)(row + r) * a->q_stride;
+        if (h->plan->half) {
+            uint16_t *to = halves(h, h->plan->q) + (size_t)r * depth;
+            h->tiles->to_bf16(to, from, dim);
+            memset(to + dim, 0, (depth - dim) * sizeof *to);
+        } else {
+            memcpy(h->slot + h->plan->q + (size_t)r * depth, from, dim * sizeof *from);
+        }
+    }
+}
+
+static void scores_of(const head *h, int row, int rows, int key, int keys) {
+    const slot_plan *plan = h->plan;
+    size_t depth = (size_t)plan->depth;
+    int panels = (keys + PANEL - 1) / PANEL;
+    if (plan->half) {
+        const vt_tile tile = {.out = h->slot + plan->scores,
+                              .a = halves(h, plan->q) + (size_t)row * depth,
+                              .a_stride = depth,
+                              .b = halves(h, plan->k) + (size_t)key * depth,
+                              .b_stride = depth * PANEL,
+                              .taps = 1,
+                              .depth = plan->depth,
+                              .rows = rows,
+                              .panels = panels};
+        h->tiles->product(&tile);
+        return;
+    }
+    const vt_attention_product args = {.out = h->slot + plan->scores,
+                                       .out_stride = KEYS,
+                                       .a = h->slot + plan->q + (size_t)row * depth,
+                                       .a_row = depth,
+                                       .a_depth = 1,
+                                       .b = h->slot + plan->k + (size_t)key * depth,
+                                       .b_panel = depth * PANEL,
+                                       .rows = rows,
+                                       .panels = panels,
+                                       .depth = plan->depth};
+    h->loops->product(&args);
+}
+
+/* sums = keep sums + p v */
+static void values_of(const head *h, int row, int rows, int key, int keys, const float *keep) {
+    const slot_plan *plan = h->plan;
+    size_t channels = (size_t)plan->channels, panel = (size_t)plan->keys * PANEL;
+    size_t from = (size_t)key * PANEL;
+    float *sums = h->slot + plan->sums + (size_t)row * channels;
+    if (!plan->half) {
+        const vt_attention_product args = {.out = sums,
+                                           .out_stride = channels,
+                                           .keep = keep,
+                                           .a = h->slot + plan->p,
+                                           .a_row = KEYS,
+                                           .a_depth = 1,
+                                           .b = h->slot + plan->v + from,
+                                           .b_panel = panel,
+                                           .rows = rows,
+                                           .panels = plan->channels / PANEL,
+                                           .depth = keys};
+        h->loops->product(&args);
+        return;
+    }
+    for (int c = 0; c < plan->channels; c += VT_TILE_COLUMNS) {
+        int width = least(VT_TILE_COLUMNS, plan->channels - c);
+        const vt_tile tile = {.out = h->slot + plan->part,
+                              .a = halves(h, plan->p),
+                              .a_stride = KEYS,
+                              .b = halves(h, plan->v) + from + (size_t)c * (size_t)plan->keys,
+                              .b_stride = panel,
+                              .taps = 1,
+                              .depth = round_up(keys, VT_TILE_DEPTH),
+                              .rows = rows,
+                              .panels = width / PANEL};
+        h->tiles->product(&tile);
+        h->loops->gather(sums + c, channels, keep, h->slot + plan->part, VT_TILE_COLUMNS, rows,
+                         width);
+    }
+}
+
+/* ---- a block of query rows ---- */
+
+static void finish_rows(const head *h, int row, int rows, bool seen) {
+    const vt_attention *a = h->a;
+    size_t dim = (size_t)a->head_dim;
+    for (int r = 0; r < rows; ++r) {
+        size_t to = h->out + (size_t)(row + r) * a->out_stride;
+        const float *from = h->slot + h->plan->sums + (size_t)r * (size_t)h->plan->channels;
+        const float *sum = h->slot + h->plan->parts_of_sum + (size_t)r * PANEL;
+        float *out = (float *)a->out + to;
+        uint16_t *out16 = (uint16_t *)a->out + to;
+        if (a->out_type == VT_NUMBER_F32 && seen)
+            h->loops->finish(out, from, sum, a->head_dim);
+        else if (a->out_type == VT_NUMBER_F32)
+            memset(out, 0, dim * sizeof *out);
+        else if (seen)
+            h->loops->finish_bf16(out16, from, sum, a->head_dim);
+        else
+            memset(out16, 0, dim * sizeof *out16);
+    }
+}
+
+/* Query rows [row, row + rows) seeing keys [0, keys). */
+static void attend(const head *h, int row, int rows, int keys) {
+    const slot_plan *plan = h->plan;
+    float most[MOST_BLOCK], keep[MOST_BLOCK];
+    bool scaled = h->a->kv_type == VT_NUMBER_INT8;
+    take_q(h, row, rows);
+    for (int key = 0; key < keys; key += KEYS) {
+        int columns = least(KEYS, keys - key);
+        for (int r = 0; r < rows; r += plan->tile) {
+            int count = least(plan->tile, rows - r);
+            const vt_attention_step step = {
+                .scores = h->slot + plan->scores,
+                .p = plan->half ? NULL : h->slot + plan->p,
+                .p16 = plan->half ? halves(h, plan->p) : NULL,
+                .k_scale = scaled ? h->slot + plan->k_scale + key : NULL,
+                .v_scale = scaled ? h->slot + plan->v_scale + key : NULL,
+                .by = h->a->scale * 1.44269504088896341f,
+                .first = key == 0,
+                .rows = count,
+                .columns = columns,
+                .most = most + r,
+                .sum = h->slot + plan->parts_of_sum + (size_t)r * PANEL,
+                .keep = keep + r};
+            scores_of(h, r, count, key, columns);
+            h->loops->step(&step);
+            values_of(h, r, count, key, columns, key ? keep + r : NULL);
+        }
+    }
+    finish_rows(h, row, rows, keys > 0);
+}
+
+/* Query rows [first, last) of one head. */
+static void attend_head(head *h, int first, int last) {
+    const vt_attention *a = h->a;
+    h->tiles->begin();
+    for (int s = 0; s < a->segments; ++s) {
+        int row = s && a->q_end[s - 1] > first ? a->q_end[s - 1] : first;
+        int end = least(a->q_end[s], last);
+        if (row >= end) continue;
+        pack_up_to(h, a->k_end[s]);
+        for (; row < end; row += h->plan->block)
+            attend(h, row, least(h->plan->block, end - row), a->k_end[s]);
+    }
+    h->tiles->end();
 }
 
 static void attention(vt_kern *kern, const vt_attention *a) {
-    const vt_loops *loops = vt_cpu_loops(kern);
-    int blocks = count_blocks(a);
-    int64_t tasks = (int64_t)a->groups * a->heads * blocks;
-    size_t slot = slot_floats(a);
+    int rows = a->segments > 0 ? a->q_end[a->segments - 1] : 0;
+    if (rows <= 0) return;
+    const slot_plan plan = plan_of(kern, a);
+    int64_t heads = (int64_t)a->groups * a->heads;
+    int64_t rows_of_task = ROWS_OF_TASK;
+    while (rows_of_task > LEAST_ROWS_OF_TASK && heads * ROWS_OF_TASK / rows_of_task < ENOUGH_TASKS)
+        rows_of_task /= 2;
+    int64_t pieces = vt_cpu_pieces(rows, rows_of_task);
+    int64_t tasks = heads * pieces;
+    float *workspace = vt_attention_align(a->workspace);
 #pragma omp parallel for schedule(dynamic, 1) num_threads(kern->threads) if (tasks > 1)
     for (int64_t i = 0; i < tasks; ++i) {
-        /* Large blocks are the last of a sample: walking backwards leaves the small ones to even
-         * out the end. */
-        query_block b = block_at(a, blocks - 1 - (int)(i / ((int64_t)a->groups * a->heads)));
-        int64_t pair = i % ((int64_t)a->groups * a->heads);
-        size_t at = (size_t)(pair % a->heads) * (size_t)a->head_dim;
-        attend(loops, a, (size_t)(pair / a->heads), at, b,
-               a->workspace + (size_t)omp_get_thread_num() * slot);
-    }
-}
-
-/* With P = softmax: dP = dO V^T, dS = P (dP - rowsum(dO O)) scale; dQ = dS K, dK += dS^T Q, dV +=
- * P^T dO. */
-static void attend_dx(const vt_loops *loops, const vt_attention_grad *a, size_t g, size_t at,
-                      query_block b, float *p, float *ds) {
-    const vt_attention *f = &a->forward;
-    size_t q_at = g * f->q_group_stride + (size_t)b.begin * f->q_stride + at;
-    size_t out_at = g * f->out_group_stride + (size_t)b.begin * f->out_stride + at;
-    size_t kv_at = g * f->kv_group_stride + at, keys = (size_t)b.keys;
-    const float *q = f->q + q_at, *k = f->k + kv_at, *v = f->v + kv_at;
-    const float *out = f->out + out_at, *dout = a->dout + out_at;
-    product(p, keys, q, f->q_stride, k, f->kv_stride, true, b.rows, b.keys, f->head_dim, f->scale,
-            0.0f);
-    product(ds, keys, dout, f->out_stride, v, f->kv_stride, true, b.rows, b.keys, f->head_dim, 1.0f,
-            0.0f);
-    for (int r = 0; r < b.rows; ++r) {
-        float *row = p + (size_t)r * keys, *grad = ds + (size_t)r * keys;
-        float sum = loops->softmax(row, b.keys);
-        loops->scale(row, row, 1.0f / sum, keys);
-        float mean = loops->dot(dout + (size_t)r * f->out_stride, out + (size_t)r * f->out_stride,
-                                (size_t)f->head_dim);
-        loops->softmax_dx(grad, row, grad, mean, f->scale, b.keys);
-    }
-    product(a->dq + q_at, f->q_stride, ds, keys, k, f->kv_stride, false, b.rows, f->head_dim,
-            b.keys, 1.0f, 0.0f);
-    vt_cpu_sgemm(CblasTrans, CblasNoTrans, b.keys, f->head_dim, b.rows, 1.0f, ds, (int)keys, q,
-                 (int)f->q_stride, 1.0f, a->dk + kv_at, (int)f->kv_stride);
-    vt_cpu_sgemm(CblasTrans, CblasNoTrans, b.keys, f->head_dim, b.rows, 1.0f, p, (int)keys, dout,
-                 (int)f->out_stride, 1.0f, a->dv + kv_at, (int)f->kv_stride);
-}
-
-/* A (sample, head) is one task: its blocks add into the same dk and dv, in order. */
-static void attention_dx(vt_kern *kern, const vt_attention_grad *a) {
-    const vt_loops *loops = vt_cpu_loops(kern);
-    const vt_attention *f = &a->forward;
-    int blocks = count_blocks(f);
-    int64_t tasks = (int64_t)f->groups * f->heads;
-    size_t slot = slot_floats(f), head_dim = (size_t)f->head_dim;
-    size_t last = f->segments > 0 ? (size_t)f->k_end[f->segments - 1] : 0;
-#pragma omp parallel for schedule(dynamic, 1) num_threads(kern->threads) if (tasks > 1)
-    for (int64_t i = 0; i < tasks; ++i) {
-        size_t g = (size_t)(i / f->heads), at = (size_t)(i % f->heads) * head_dim;
-        float *p = f->workspace + (size_t)omp_get_thread_num() * slot * 2;
-        for (size_t j = 0; j < last; ++j) {
-            size_t row = g * f->kv_group_stride + j * f->kv_stride + at;
-            memset(a->dk + row, 0, head_dim * sizeof(float));
-            memset(a->dv + row, 0, head_dim * sizeof(float));
-        }
-        for (int b = 0; b < blocks; ++b) attend_dx(loops, a, g, at, block_at(f, b), p, p + slot);
+        size_t g = (size_t)(i / pieces / a->heads), at = (size_t)(i / pieces % a->heads);
+        size_t from = at * (size_t)a->head_dim;
+        head h = {.a = a,
+                  .plan = &plan,
+                  .loops = vt_cpu_attention_loops(kern),
+                  .tiles = vt_cpu_tiles(kern),
+                  .slot = workspace + (size_t)omp_get_thread_num() * plan.total,
+                  .q = g * a->q_group_stride + from,
+                  .kv = g * a->kv_group_stride + from,
+                  .scale = g * a->scale_group_stride + at,
+                  .out = g * a->out_group_stride + from};
+        attend_head(&h, (int)vt_cpu_piece_begin(rows, pieces, 1, i % pieces),
+                    (int)vt_cpu_piece_begin(rows, pieces, 1, i % pieces + 1));
     }
 }
 
 void vt_cpu_fill_attention(vt_kern *kern) {
+    vt_cpu *cpu = (vt_cpu *)kern;
+    cpu->attention_loops = &vt_attention_loops_baseline;
+#if defined(__x86_64__)
+    if (cpu->loops == &vt_loops_avx2) cpu->attention_loops = &vt_attention_loops_avx2;
+    if (cpu->loops == &vt_loops_avx512) cpu->attention_loops = &vt_attention_loops_avx512;
+    if (vt_isa_best() >= VT_ISA_AVX512BF16) cpu->attention_loops = &vt_attention_loops_avx512bf16;
+#endif
     kern->attention_workspace = attention_workspace;
-    kern->attention_grad_workspace = attention_grad_workspace;
     kern->attention = attention;
-    kern->attention_dx = attention_dx;
+    vt_cpu_fill_attention_grad(kern);
 }

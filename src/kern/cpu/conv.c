@@ -1,6 +1,9 @@
-/* conv.c - convolutions of the cpu backend as products over rows of patches, and their backward.
+/* conv.c - float32 convolutions of the cpu backend as products over rows of patches, and their
+ * backward.
  *
- * Called through the table (filled in pictures.c). A picture is cut into blocks of up to BLOCK
+ * Called through the table (filled in pictures.c); hands packed weights on to conv_packed.c. Where
+ * the convolution normalises or enlarges what it reads, a few pictures at a time are first written
+ * to the workspace so. A picture is cut into blocks of up to BLOCK
  * output pixels; one thread copies a block's patches into its slot of the workspace (never a whole
  * picture's, so that the patches stay in its cache) and multiplies them by the kernel with one
  * product. NHWC makes that copy cheap: the taps of one kernel row are neighbours in memory. A 1x1
@@ -11,7 +14,9 @@
 #include "kern/cpu/conv.h"
 
 #include "kern/cpu/blas.h"
+#include "kern/cpu/conv_norm.h"
 #include "kern/cpu/cpu.h"
+#include "kern/cpu/isa/picture_loops.h"
 #include "kern/weight.h"
 
 #include <omp.h>
@@ -27,6 +32,7 @@ enum {
     CHANNEL_TILE = 128, /* output channels a task there */
     STRIP = 64          /* channels whose bias gradients are summed at a time */
 };
+#define ROUND_FLOATS ((size_t)1 << 22)   /* maps held at a time, unless one picture's is larger */
 #define PARTIAL_FLOATS ((size_t)1 << 22) /* what conv_dw's partial sums may take together */
 
 /* Where the patches of an output come from. `x` may be another convolution's dy. */
@@ -86,12 +92,76 @@ static size_t partial_count(const vt_conv *a) {
     return smaller(larger(most, 1), larger((size_t)a->groups, 1));
 }
 
-size_t vt_cpu_conv_workspace(const vt_kern *kern, const vt_conv *a) {
-    size_t flipped =
-        whole_lines(kernel_floats(a)); /* conv_dx; not at the same time as the partial sums */
+/* ---- what is read, normalised and enlarged ---- */
+
+/* Floats of a picture as the patches see it, where that is not x itself. */
+static size_t map_floats(const vt_conv *a) {
+    return a->norm || a->upsample ? in_pixels(a) * (size_t)a->in_c : 0;
+}
+
+/* Pictures at a time. */
+static size_t round_pictures(const vt_conv *a) {
+    size_t most = map_floats(a) ? ROUND_FLOATS / map_floats(a) : (size_t)a->groups;
+    return smaller(larger(most, 1), larger((size_t)a->groups, 1));
+}
+
+/* Floats before the maps: patches; then the flipped kernel or partial sums, which are not needed at
+ * the same time. */
+static size_t gradient_floats(const vt_kern *kern, const vt_conv *a) {
+    size_t flipped = whole_lines(kernel_floats(a));
     return (size_t)kern->threads * slot_floats(a) +
            larger(flipped, partial_count(a) * partial_floats(a));
 }
+
+size_t vt_cpu_conv_workspace(const vt_kern *kern, const vt_conv *a) {
+    if (a->w && a->w->spec.type != VT_NUMBER_F32) return vt_cpu_conv_packed_workspace(kern, a);
+    size_t round = round_pictures(a);
+    return gradient_floats(kern, a) + whole_lines(round * map_floats(a)) +
+           vt_norm_plan_bytes(kern, a, round) / sizeof(float);
+}
+
+/* Row `row` of x into the map at `to`, which is `at` of the round: once, or enlarged. */
+static void map_row(const vt_kern *kern, const vt_conv *a, const vt_norm_plan *norm, size_t at,
+                    const float *x, float *to) {
+    size_t c = (size_t)a->in_c, width = (size_t)a->in_w, step = a->upsample ? 2 : 1;
+    vt_map_pixels pixels = {.x = x,
+                            .map = to,
+                            .x_stride = c,
+                            .map_stride = step * c,
+                            .count = width / step,
+                            .channels = c};
+    if (a->norm) {
+        pixels.center = norm->center + at * c;
+        pixels.factor = norm->factor + at * c;
+        pixels.shift = a->norm->beta;
+        pixels.silu = a->norm->silu;
+    }
+    ((const vt_cpu *)kern)->picture_loops->map_f32(&pixels);
+    if (!a->upsample) return;
+    for (size_t i = 0; i < width; i += 2) memcpy(to + (i + 1) * c, to + i * c, c * sizeof *to);
+    memcpy(to + width * c, to, width * c * sizeof *to);
+}
+
+/* Pictures [first, first + count) of x into maps. */
+static void make_maps(const vt_kern *kern, const vt_conv *a, size_t first, size_t count,
+                      float *maps, char *norm_place) {
+    vt_norm_plan norm;
+    size_t step = a->upsample ? 2 : 1, rows = (size_t)a->in_h / step;
+    size_t row_floats = (size_t)a->in_w / step * (size_t)a->in_c, line = step * row_floats;
+    vt_norm_plan_place(&norm, kern, a, round_pictures(a), norm_place);
+#pragma omp parallel num_threads(kern->threads) if (count * rows * line > VT_CPU_PARALLEL_MIN)
+    {
+        vt_norm_plan_run(&norm, kern, a, first, count);
+#pragma omp for schedule(static)
+        for (size_t row = 0; row < count * rows; row++) {
+            size_t at = row / rows;
+            map_row(kern, a, &norm, at, a->x + (first * rows + row) * row_floats,
+                    maps + at * map_floats(a) + row % rows * step * line);
+        }
+    }
+}
+
+/* ---- patches ---- */
 
 static patch_map forward_map(const vt_conv *a) {
     return (patch_map){.x = a->x,
@@ -140,41 +210,86 @@ static void copy_patches(const patch_map *m, float *to, size_t first, size_t cou
     }
 }
 
-/* y (groups, out pixels, n) = bias + patches W^T, W (n, k); += when accumulate. `slots` NULL: x
- * holds the patches. */
-static void multiply_patches(const vt_kern *kern, const patch_map *m, int groups, const float *w,
-                             const float *bias, int n, float *y, bool accumulate, float *slots,
-                             size_t slot) {
-    size_t pixels = (size_t)m->out_h * (size_t)m->out_w, width = (size_t)n;
+/* y (groups, out pixels, n) = residual + bias + patches W^T, W (n, k). */
+typedef struct patch_product {
+    patch_map map;
+    int groups, n;
+    const float *w, *bias; /* bias may be NULL */
+    const float *residual; /* likewise; may be y */
+    float *y;
+    float *slots; /* room for patches, `slot` floats a thread; NULL: map.x holds the patches */
+    size_t slot;
+} patch_product;
+
+/* What the product is added to: `count` rows of `width` floats at a stride of n. false: nothing. */
+static bool begin_rows(const patch_product *p, size_t at, size_t channel, size_t count,
+                       size_t width) {
+    const float *bias = p->bias ? p->bias + channel : NULL;
+    for (size_t row = 0; row < count && (bias || p->residual != p->y); row++, at += (size_t)p->n) {
+        float *to = p->y + at;
+        if (bias && p->residual) {
+#pragma omp simd
+            for (size_t c = 0; c < width; c++) to[c] = bias[c] + p->residual[at + c];
+        } else if (bias || p->residual) {
+            memcpy(to, bias ? bias : p->residual + at, width * sizeof *to);
+        }
+    }
+    return bias || p->residual;
+}
+
+static void multiply_patches(const vt_kern *kern, const patch_product *p) {
+    const patch_map *m = &p->map;
+    size_t pixels = (size_t)m->out_h * (size_t)m->out_w, width = (size_t)p->n;
     size_t k = (size_t)m->kernel * (size_t)m->kernel * m->in_c;
-    int64_t blocks = vt_cpu_pieces((int64_t)pixels, n < WIDE ? BLOCK : BLOCK / 2);
-    int64_t tiles = blocks <= 4 ? vt_cpu_pieces(n, WIDE_TILE) : 1, tasks = groups * blocks * tiles;
+    int64_t blocks = vt_cpu_pieces((int64_t)pixels, p->n < WIDE ? BLOCK : BLOCK / 2);
+    int64_t tiles = blocks <= 4 ? vt_cpu_pieces(p->n, WIDE_TILE) : 1;
+    int64_t tasks = p->groups * blocks * tiles;
 #pragma omp parallel for num_threads(kern->threads) schedule(dynamic) if (tasks > 1)
     for (int64_t task = 0; task < tasks; task++) {
         int64_t tile = task % tiles, block = task / tiles % blocks;
         size_t begin = (size_t)vt_cpu_piece_begin((int64_t)pixels, blocks, 1, block);
         size_t end = (size_t)vt_cpu_piece_begin((int64_t)pixels, blocks, 1, block + 1);
-        size_t channel = (size_t)vt_cpu_piece_begin(n, tiles, 16, tile);
-        size_t channels = (size_t)vt_cpu_piece_begin(n, tiles, 16, tile + 1) - channel;
+        size_t channel = (size_t)vt_cpu_piece_begin(p->n, tiles, 16, tile);
+        size_t channels = (size_t)vt_cpu_piece_begin(p->n, tiles, 16, tile + 1) - channel;
         size_t first = (size_t)(task / tiles / blocks) * pixels + begin, count = end - begin;
+        size_t at = first * width + channel;
         const float *from = m->x + first * k;
-        float *to = y + first * width + channel;
-        if (slots) {
-            float *patches = slots + (size_t)omp_get_thread_num() * slot;
+        if (p->slots) {
+            float *patches = p->slots + (size_t)omp_get_thread_num() * p->slot;
             copy_patches(m, patches, first, count);
             from = patches;
         }
-        for (size_t p = 0; bias && p < count; p++)
-            memcpy(to + p * width, bias + channel, channels * sizeof *to);
+        bool added = begin_rows(p, at, channel, count, channels);
         vt_cpu_sgemm(CblasNoTrans, CblasTrans, (int)count, (int)channels, (int)k, 1, from, (int)k,
-                 w + channel * k, (int)k, bias || accumulate ? 1 : 0, to, n);
+                     p->w + channel * k, (int)k, added ? 1 : 0, p->y + at, p->n);
     }
 }
 
 void vt_cpu_conv(vt_kern *kern, const vt_conv *a) {
-    patch_map map = forward_map(a);
-    multiply_patches(kern, &map, a->groups, a->w->w, a->bias, a->out_c, a->y, false,
-                     is_pointwise(a) ? NULL : a->workspace, slot_floats(a));
+    if (a->w->spec.type != VT_NUMBER_F32) {
+        vt_cpu_conv_packed(kern, a);
+        return;
+    }
+    size_t round = round_pictures(a), groups = (size_t)a->groups;
+    size_t out_floats = out_pixels(a) * (size_t)a->out_c;
+    float *maps = a->workspace + gradient_floats(kern, a);
+    char *norm_place = (char *)(maps + whole_lines(round * map_floats(a)));
+    patch_product p = {.map = forward_map(a),
+                       .n = a->out_c,
+                       .w = a->w->w,
+                       .bias = a->bias,
+                       .slots = is_pointwise(a) ? NULL : a->workspace,
+                       .slot = slot_floats(a)};
+    for (size_t first = 0; first < groups; first += round) {
+        p.groups = (int)smaller(round, groups - first);
+        if (map_floats(a)) {
+            make_maps(kern, a, first, (size_t)p.groups, maps, norm_place);
+            p.map.x = maps;
+        }
+        p.residual = a->residual ? a->residual + first * out_floats : NULL;
+        p.y = a->y + first * out_floats;
+        multiply_patches(kern, &p);
+    }
 }
 
 /* The kernel (O, kh, kw, I) turned by 180 degrees with its channels exchanged: (I, kh, kw, O). */
@@ -192,19 +307,25 @@ static void flip_kernel(const vt_kern *kern, const vt_conv *a, float *flipped) {
 static void conv_dx_flipped(vt_kern *kern, const vt_conv *a, const float *dy, float *dx,
                             bool accumulate) {
     float *flipped = a->workspace + (size_t)kern->threads * slot_floats(a);
-    patch_map map = {.x = dy,
-                     .in_h = a->out_h,
-                     .in_w = a->out_w,
-                     .out_h = a->in_h,
-                     .out_w = a->in_w,
-                     .kernel = a->kernel,
-                     .stride = 1,
-                     .pad_top = a->kernel - 1 - a->pad_top,
-                     .pad_left = a->kernel - 1 - a->pad_left,
-                     .in_c = (size_t)a->out_c};
+    patch_product p = {.map = {.x = dy,
+                               .in_h = a->out_h,
+                               .in_w = a->out_w,
+                               .out_h = a->in_h,
+                               .out_w = a->in_w,
+                               .kernel = a->kernel,
+                               .stride = 1,
+                               .pad_top = a->kernel - 1 - a->pad_top,
+                               .pad_left = a->kernel - 1 - a->pad_left,
+                               .in_c = (size_t)a->out_c},
+                       .groups = a->groups,
+                       .n = a->in_c,
+                       .w = flipped,
+                       .residual = accumulate ? dx : NULL,
+                       .y = dx,
+                       .slots = is_pointwise(a) ? NULL : a->workspace,
+                       .slot = slot_floats(a)};
     flip_kernel(kern, a, flipped);
-    multiply_patches(kern, &map, a->groups, flipped, NULL, a->in_c, dx, accumulate,
-                     is_pointwise(a) ? NULL : a->workspace, slot_floats(a));
+    multiply_patches(kern, &p);
 }
 
 static void add_run(float *restrict to, const float *restrict from, size_t n) {

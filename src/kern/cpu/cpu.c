@@ -15,14 +15,24 @@ static void cpu_close(vt_kern *kern) {
 
 static const vt_loops *loops_for(vt_isa isa) {
 #if defined(__x86_64__)
-    if (isa == VT_ISA_AVX512) return &vt_loops_avx512;
+    if (isa >= VT_ISA_AVX512) return &vt_loops_avx512;
     if (isa == VT_ISA_AVX2) return &vt_loops_avx2;
 #endif
     (void)isa;
     return &vt_loops_baseline;
 }
 
-/* "OpenBLAS 0.3.21 Cooperlake, loops avx512, 2 threads". The configuration string opens with name
+static const vt_tiles *tiles_for(vt_isa isa) {
+#if defined(__x86_64__)
+    if (isa >= VT_ISA_AVX512BF16) return &vt_tiles_avx512bf16;
+    if (isa == VT_ISA_AVX512) return &vt_tiles_avx512;
+    if (isa == VT_ISA_AVX2) return &vt_tiles_avx2;
+#endif
+    (void)isa;
+    return &vt_tiles_baseline;
+}
+
+/* "OpenBLAS 0.3.21 Cooperlake, loops avx512, bf16 avx512bf16, 2 threads". The configuration string opens with name
  * and version. */
 static void describe(vt_cpu *cpu) {
     char blas[32] = {0};
@@ -31,8 +41,8 @@ static void describe(vt_cpu *cpu) {
     const char *version_end = name_end ? strchr(name_end + 1, ' ') : NULL;
     size_t length = version_end ? (size_t)(version_end - config) : strlen(config);
     memcpy(blas, config, length < sizeof blas ? length : sizeof blas - 1);
-    snprintf(cpu->text, sizeof cpu->text, "%s %s, loops %s, %d thread%s", blas,
-             openblas_get_corename(), cpu->loops->name, cpu->kern.threads,
+    snprintf(cpu->text, sizeof cpu->text, "%s %s, loops %s, bf16 %s, %d thread%s", blas,
+             openblas_get_corename(), cpu->loops->name, cpu->tiles->name, cpu->kern.threads,
              cpu->kern.threads == 1 ? "" : "s");
     cpu->kern.details = cpu->text;
 }
@@ -48,10 +58,12 @@ variant_status vt_cpu_open(vt_kern **out, int threads, variant_error *err) {
     kern->threads = threads > 0 ? threads : default_threads;
     kern->close = cpu_close;
     cpu->loops = loops_for(vt_isa_best());
+    cpu->tiles = tiles_for(vt_isa_best());
     /* Threads are ours: BLAS is called from inside parallel regions, a tile at a time. Its OpenMP
      * flavour also lowers OpenMP's own default, which belongs to the program: put it back. */
     openblas_set_num_threads(1);
     omp_set_num_threads(default_threads);
+    vt_cpu_fill_weights(kern);
     vt_cpu_fill_products(kern);
     vt_cpu_fill_elementwise(kern);
     vt_cpu_fill_rows(kern);

@@ -7,18 +7,25 @@
 #define VT_KERN_CPU_CPU_H
 
 #include "kern/cpu/isa/loops.h"
+#include "kern/cpu/isa/tiles.h"
 #include "kern/kern.h"
 
 typedef struct vt_cpu {
     vt_kern kern; /* first: a vt_kern of this backend is a vt_cpu */
     const vt_loops *loops;
+    const vt_tiles *tiles;
     const struct vt_picture_loops
         *picture_loops; /* set by vt_cpu_fill_pictures, of the same instruction set */
-    char text[160];     /* what kern.details points to */
+    const struct vt_attention_loops *attention_loops; /* likewise by vt_cpu_fill_attention */
+    char text[192];     /* what kern.details points to */
 } vt_cpu;
 
 static inline const vt_loops *vt_cpu_loops(const vt_kern *kern) {
     return ((const vt_cpu *)kern)->loops;
+}
+
+static inline const vt_tiles *vt_cpu_tiles(const vt_kern *kern) {
+    return ((const vt_cpu *)kern)->tiles;
 }
 
 /* Pieces that `total` items are cut into, at most `most` items each (0 pieces for none), and where
@@ -40,6 +47,10 @@ static inline int64_t vt_cpu_piece_begin(int64_t total, int64_t pieces, int64_t 
 variant_status vt_cpu_open(vt_kern **out, int threads, variant_error *err);
 
 void vt_cpu_fill_products(vt_kern *kern);
+void vt_cpu_fill_weights(vt_kern *kern);
+/* y (groups * rows, n) = x W^T + bias in float32, W of type F32; each group a product of its own. */
+void vt_cpu_linear_f32(vt_kern *kern, float *y, const float *x, const vt_weight *w,
+                       const float *bias, int groups, int rows);
 void vt_cpu_fill_elementwise(vt_kern *kern);
 void vt_cpu_fill_rows(vt_kern *kern);
 void vt_cpu_fill_transformer(vt_kern *kern);

@@ -11,7 +11,8 @@
 #define REPEATS 5
 
 /* The best of a few runs: a floor is what the machine can do when nothing disturbs it. */
-static double peak_flops(vt_kern *kern) {
+static double peak_flops(vt_kern *kern, vt_number weights) {
+    (void)weights;
     const vt_loops *loops = vt_cpu_loops(kern);
     double best = 0.0;
     for (int repeat = 0; repeat < REPEATS; ++repeat) {

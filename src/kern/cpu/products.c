@@ -67,8 +67,8 @@ static void linear_few(vt_kern *kern, float *y, const float *x, const vt_weight 
     }
 }
 
-static void linear(vt_kern *kern, float *y, const float *x, const vt_weight *w, const float *bias,
-                   int groups, int rows) {
+void vt_cpu_linear_f32(vt_kern *kern, float *y, const float *x, const vt_weight *w,
+                       const float *bias, int groups, int rows) {
     if (groups <= 0 || rows <= 0) return;
     if (rows == 1 || (rows <= FEW_ROWS && w->k >= LEAST_DEPTH)) {
         linear_few(kern, y, x, w, bias, (int64_t)groups * rows);
@@ -173,7 +173,6 @@ static void linear_dw(vt_kern *kern, float *dw, float *db, const float *dy, cons
 }
 
 void vt_cpu_fill_products(vt_kern *kern) {
-    kern->linear = linear;
     kern->linear_dx = linear_dx;
     kern->linear_dw = linear_dw;
 }

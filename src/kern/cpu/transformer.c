@@ -1,7 +1,7 @@
 /* transformer.c - modulated norm, gates, the q/k/v split and the loss: forward over rows in
  * parallel; gradients of things shared by rows (modulation, biases, scales) over strips of columns,
  * rows in order inside a strip. */
-#include "kern/cpu/cpu.h"
+#include "kern/cpu/attention.h"
 
 #include <math.h>
 #include <string.h>
@@ -18,9 +18,14 @@ static void norm_modulate(vt_kern *kern, const vt_norm_modulate *a) {
 #pragma omp parallel for schedule(static) num_threads(kern->threads) if (large(all, width))
     for (int64_t r = 0; r < all; ++r) {
         size_t mod = (size_t)(r / a->rows) * a->mod_stride;
+        const float *x = a->x + r * width, *scale = a->scale + mod, *shift = a->shift + mod;
         float mean, rstd;
-        loops->norm_modulate(a->y + r * width, a->x + r * width, a->scale + mod, a->shift + mod,
-                             a->width, a->eps, &mean, &rstd);
+        if (a->y_type == VT_NUMBER_BF16)
+            vt_cpu_attention_loops(kern)->norm_modulate_bf16((uint16_t *)a->y + r * width, x, scale,
+                                                             shift, a->width, a->eps, &mean, &rstd);
+        else
+            loops->norm_modulate((float *)a->y + r * width, x, scale, shift, a->width, a->eps,
+                                 &mean, &rstd);
         if (a->mean) a->mean[r] = mean;
         if (a->rstd) a->rstd[r] = rstd;
     }
@@ -112,30 +117,54 @@ static float qk_scale(const float *scale_mul, int head) {
     return (float)exp((double)most);
 }
 
-/* x = s x / max(|x|, least), from x (may be y). */
-static void unit(const vt_loops *loops, float *y, const float *x, float s, size_t n) {
+/* s / max(|x|, least) */
+static float unit_scale(const vt_loops *loops, const float *x, float s, size_t n) {
     float length = sqrtf(loops->dot(x, x, n));
-    loops->scale(y, x, s / (length > qk_least_norm ? length : qk_least_norm), n);
+    return s / (length > qk_least_norm ? length : qk_least_norm);
+}
+
+/* Where one row of the cache begins: its numbers, its scales. */
+typedef struct cache_row {
+    size_t at, scale;
+} cache_row;
+
+static void qkv_head(const vt_kern *kern, const vt_qkv *a, cache_row to, const float *x, float *q,
+                     int head) {
+    const vt_loops *loops = vt_cpu_loops(kern);
+    const vt_attention_loops *rows = vt_cpu_attention_loops(kern);
+    size_t n = (size_t)a->head_dim, at = (size_t)head * n, width = (size_t)a->heads * n;
+    const float *k = x + width + at, *v = x + 2 * width + at, *bias = a->v_bias + at;
+    float by = 1.0f;
+    loops->sum(q + at, x + at, a->q_bias + at, n);
+    if (a->scale_mul) {
+        float s = unit_scale(loops, q + at, qk_scale(a->scale_mul, head), n);
+        loops->scale(q + at, q + at, s, n);
+        by = unit_scale(loops, k, 1.0f, n);
+    }
+    to.at += at;
+    if (a->kv_type == VT_NUMBER_F32) {
+        loops->scale((float *)a->k + to.at, k, by, n);
+        loops->sum((float *)a->v + to.at, v, bias, n);
+    } else if (a->kv_type == VT_NUMBER_BF16) {
+        rows->to_bf16((uint16_t *)a->k + to.at, k, NULL, by, n);
+        rows->to_bf16((uint16_t *)a->v + to.at, v, bias, 1.0f, n);
+    } else {
+        to.scale += (size_t)head;
+        a->k_scale[to.scale] = rows->to_int8((int8_t *)a->k + to.at, k, NULL, by, n);
+        a->v_scale[to.scale] = rows->to_int8((int8_t *)a->v + to.at, v, bias, 1.0f, n);
+    }
 }
 
 static void qkv_split(vt_kern *kern, const vt_qkv *a) {
-    const vt_loops *loops = vt_cpu_loops(kern);
-    size_t head_dim = (size_t)a->head_dim, width = (size_t)a->heads * head_dim;
+    size_t width = (size_t)a->heads * (size_t)a->head_dim;
     int64_t all = (int64_t)a->groups * a->rows;
 #pragma omp parallel for schedule(static) num_threads(kern->threads) if (large(all, (int64_t)width))
     for (int64_t r = 0; r < all; ++r) {
-        size_t kv =
-            (size_t)(r / a->rows) * a->kv_group_stride + (size_t)(r % a->rows) * a->kv_stride;
-        const float *x = a->qkv + (size_t)r * 3 * width;
-        float *q = a->q + (size_t)r * width, *k = a->k + kv;
-        loops->sum(q, x, a->q_bias, width);
-        loops->sum(a->v + kv, x + 2 * width, a->v_bias, width);
-        if (!a->scale_mul) memcpy(k, x + width, width * sizeof *k);
-        for (int h = 0; a->scale_mul && h < a->heads; ++h) {
-            size_t at = (size_t)h * head_dim;
-            unit(loops, q + at, q + at, qk_scale(a->scale_mul, h), head_dim);
-            unit(loops, k + at, x + width + at, 1.0f, head_dim);
-        }
+        size_t g = (size_t)(r / a->rows), i = (size_t)(r % a->rows);
+        const cache_row to = {.at = g * a->kv_group_stride + i * a->kv_stride,
+                              .scale = g * a->scale_group_stride + i * (size_t)a->heads};
+        for (int h = 0; h < a->heads; ++h)
+            qkv_head(kern, a, to, a->qkv + (size_t)r * 3 * width, a->q + (size_t)r * width, h);
     }
 }
 

@@ -3,46 +3,95 @@
  * Called through the table alone (vt_ref_fill_pictures, from ref.c). Plain loops over NHWC, one
  * output number at a time, each summed in a double: slow, but every formula stands once and can be
  * read against the paper's. */
+#include "kern/number.h"
 #include "kern/ref/ref.h"
 #include "kern/weight.h"
 
 #include <math.h>
 
+static void group_norm(vt_kern *kern, const vt_group_norm *a);
+
 /* ---- convolution ---- */
 
-static size_t conv_workspace(const vt_kern *kern, const vt_conv *args) {
+/* Room for x normalised. */
+static size_t conv_workspace(const vt_kern *kern, const vt_conv *a) {
     (void)kern;
-    (void)args;
-    return 0;
+    size_t floats = (size_t)a->groups * (size_t)a->in_h * (size_t)a->in_w * (size_t)a->in_c;
+    return a->norm ? floats / (a->upsample ? 4 : 1) : 0;
 }
 
-/* x[group, iy, ix, :], or NULL where the padding is. */
+/* x[group, iy, ix, :], or NULL where the padding is. iy and ix count in the enlarged map, if it is
+ * one. */
 static const float *conv_pixel(const vt_conv *a, int group, int iy, int ix) {
     if (iy < 0 || iy >= a->in_h || ix < 0 || ix >= a->in_w) return NULL;
-    size_t row = (size_t)group * (size_t)a->in_h + (size_t)iy;
-    return a->x + (row * (size_t)a->in_w + (size_t)ix) * (size_t)a->in_c;
+    int scale = a->upsample ? 2 : 1;
+    size_t row = (size_t)group * (size_t)(a->in_h / scale) + (size_t)(iy / scale);
+    return a->x + (row * (size_t)(a->in_w / scale) + (size_t)(ix / scale)) * (size_t)a->in_c;
+}
+
+/* A tap's share. Products with a rounded weight round x too. */
+static double conv_tap(const vt_conv *a, const float *w, const float *x) {
+    double sum = 0;
+    for (int i = 0; x && i < a->in_c; i++)
+        sum += (double)w[i] * (double)(a->w->numbers ? vt_round_bf16(x[i]) : x[i]);
+    return sum;
 }
 
 static double conv_at(const vt_conv *a, int group, int oy, int ox, int o) {
     size_t taps = (size_t)a->kernel * (size_t)a->kernel, in_c = (size_t)a->in_c;
     const float *w = a->w->w + (size_t)o * taps * in_c;
-    double sum = a->bias ? (double)a->bias[o] : 0;
+    double sum = 0;
     for (int ky = 0; ky < a->kernel; ky++)
-        for (int kx = 0; kx < a->kernel; kx++, w += in_c) {
-            const float *x = conv_pixel(a, group, oy * a->stride + ky - a->pad_top,
-                                        ox * a->stride + kx - a->pad_left);
-            for (size_t i = 0; x && i < in_c; i++) sum += (double)w[i] * (double)x[i];
-        }
-    return sum;
+        for (int kx = 0; kx < a->kernel; kx++, w += in_c)
+            sum += conv_tap(a, w,
+                            conv_pixel(a, group, oy * a->stride + ky - a->pad_top,
+                                       ox * a->stride + kx - a->pad_left));
+    return a->w->scale ? sum * (double)a->w->scale[o] : sum;
 }
 
-static void conv(vt_kern *kern, const vt_conv *a) {
-    (void)kern;
-    float *y = a->y;
-    for (int g = 0; g < a->groups; g++)
-        for (int oy = 0; oy < a->out_h; oy++)
-            for (int ox = 0; ox < a->out_w; ox++)
-                for (int o = 0; o < a->out_c; o++) *y++ = (float)conv_at(a, g, oy, ox, o);
+/* The same after an upsampling with the four kernels of a weight of four taps (kern.h): output
+ * (oy, ox) is one of phase (oy % 2, ox % 2), whose taps are a 2x2 square of small pixels. */
+static double conv_phase_at(const vt_conv *a, int group, int oy, int ox, int o) {
+    size_t row = (size_t)(oy % 2 * 2 + ox % 2) * (size_t)a->out_c + (size_t)o;
+    const float *w = a->w->w + row * 4 * (size_t)a->in_c;
+    double sum = 0;
+    for (int ty = 0; ty < 2; ty++)
+        for (int tx = 0; tx < 2; tx++, w += a->in_c) /* in the enlarged map, a tap is two pixels */
+            sum += conv_tap(a, w,
+                            conv_pixel(a, group, oy + oy % 2 - 2 + 2 * ty,
+                                       ox + ox % 2 - 2 + 2 * tx));
+    return a->w->scale ? sum * (double)a->w->scale[row] : sum;
+}
+
+static void conv_normalise(vt_kern *kern, vt_conv *a) {
+    vt_group_norm norm = {.x = a->x,
+                          .gamma = a->norm->gamma,
+                          .beta = a->norm->beta,
+                          .y = a->workspace,
+                          .groups = a->groups,
+                          .pixels = a->in_h * a->in_w / (a->upsample ? 4 : 1),
+                          .channels = a->in_c,
+                          .channel_groups = a->norm->channel_groups,
+                          .eps = a->norm->eps,
+                          .silu = a->norm->silu};
+    group_norm(kern, &norm);
+    a->x = a->workspace;
+}
+
+static void conv(vt_kern *kern, const vt_conv *args) {
+    vt_conv a = *args;
+    size_t at = 0;
+    bool phases = a.upsample && a.kernel == 3 && a.w->spec.taps == 4;
+    if (a.norm) conv_normalise(kern, &a);
+    for (int g = 0; g < a.groups; g++)
+        for (int oy = 0; oy < a.out_h; oy++)
+            for (int ox = 0; ox < a.out_w; ox++)
+                for (int o = 0; o < a.out_c; o++, at++) {
+                    double y = phases ? conv_phase_at(&a, g, oy, ox, o) : conv_at(&a, g, oy, ox, o);
+                    if (a.bias) y += (double)a.bias[o];
+                    if (a.residual) y += (double)a.residual[at];
+                    a.y[at] = (float)y;
+                }
 }
 
 /* The output index that tap k of input index i belongs to, or -1. */

@@ -1,46 +1,119 @@
-/* products.c - products with a weight matrix and their gradients, each number one sum in double. */
+/* products.c - weights, products with them and their gradients, each number one sum in double. */
+#include "kern/number.h"
 #include "kern/ref/ref.h"
 #include "kern/weight.h"
 
+#include <math.h>
 #include <stdlib.h>
 
-static variant_status weight_open(vt_kern *kern, vt_weight **out, const float *w, int n, int k,
+/* Rounds the numbers to what the type can hold; INT8 keeps integers and a scale a row. */
+static void weight_round(vt_weight *weight) {
+    size_t k = (size_t)weight->k;
+    float *rows = weight->numbers;
+    vt_weight_read(&weight->spec, 0, weight->n, rows);
+    for (int j = 0; j < weight->n; ++j, rows += k) {
+        float most = 0.0f;
+        for (size_t i = 0; i < k; ++i) most = fmaxf(most, fabsf(rows[i]));
+        float scale = most > 0.0f ? most / 127.0f : 1.0f;
+        if (weight->scale) weight->scale[j] = scale;
+        for (size_t i = 0; i < k; ++i)
+            rows[i] = weight->scale ? rintf(rows[i] / scale) : vt_round_bf16(rows[i]);
+    }
+}
+
+static variant_status weight_open(vt_kern *kern, vt_weight **out, const vt_weight_spec *spec,
                                   variant_error *err) {
-    (void)kern;
     *out = NULL;
-    if (!w || n <= 0 || k <= 0)
-        return vt_fail(err, VARIANT_E_ARGUMENT, "weight: %d x %d numbers at %p, expected a matrix",
-                       n, k, (const void *)w);
-    vt_weight *weight = malloc(sizeof *weight);
+    VT_TRY(vt_weight_check(spec, err));
+    vt_weight *weight = calloc(1, sizeof *weight);
     if (!weight) return vt_fail(err, VARIANT_E_MEMORY, "weight: out of memory");
-    *weight = (vt_weight){.w = w, .n = n, .k = k};
+    *weight = (vt_weight){.spec = *spec, .w = spec->values, .n = spec->n, .k = spec->k};
+    if (weight->spec.taps == 0) weight->spec.taps = 1;
     *out = weight;
+    if (spec->type == VT_NUMBER_F32) return VARIANT_OK;
+    weight->bytes = (size_t)spec->n * (size_t)spec->k * sizeof(float);
+    weight->numbers = malloc(weight->bytes);
+    if (spec->type == VT_NUMBER_INT8) weight->scale = calloc((size_t)spec->n, sizeof(float));
+    if (!weight->numbers || (spec->type == VT_NUMBER_INT8 && !weight->scale)) {
+        kern->weight_close(kern, out);
+        return vt_fail(err, VARIANT_E_MEMORY, "weight: no memory for %d x %d numbers", spec->n,
+                       spec->k);
+    }
+    weight->w = weight->numbers;
+    weight_round(weight);
+    weight->spec.rows = NULL; /* its source is promised for the length of this call */
     return VARIANT_OK;
 }
 
 static void weight_refresh(vt_kern *kern, vt_weight *weight) {
-    (void)kern; /* read in place: nothing was packed */
-    (void)weight;
+    (void)kern;
+    if (weight->numbers && weight->spec.values) weight_round(weight);
 }
 
 static void weight_close(vt_kern *kern, vt_weight **weight) {
     (void)kern;
-    if (!weight) return;
+    if (!weight || !*weight) return;
+    free((*weight)->numbers);
+    free((*weight)->scale);
     free(*weight);
     *weight = NULL;
 }
 
-static void linear(vt_kern *kern, float *y, const float *x, const vt_weight *w, const float *bias,
-                   int groups, int rows) {
+static vt_number weight_type(const vt_weight *weight) {
+    return weight->spec.type;
+}
+
+static size_t weight_bytes(const vt_weight *weight) {
+    return weight->bytes;
+}
+
+/* ---- y = epilogue(x W^T + bias) ---- */
+
+/* QKV alone needs room: the product before it is split. */
+static size_t product_workspace(const vt_kern *kern, const vt_product *a) {
     (void)kern;
-    size_t n = (size_t)w->n, k = (size_t)w->k, all = (size_t)groups * (size_t)rows;
+    size_t rows = (size_t)a->groups * (size_t)a->rows;
+    return a->epilogue == VT_EPILOGUE_QKV ? rows * (size_t)a->w->n * sizeof(float) : 0;
+}
+
+static double product_at(const vt_product *a, size_t row, size_t column) {
+    const vt_weight *w = a->w;
+    size_t k = (size_t)w->k;
+    double sum = 0.0;
+    for (size_t i = 0; i < k; ++i) {
+        float x = a->x_type == VT_NUMBER_BF16 ? vt_from_bf16(((const vt_bf16 *)a->x)[row * k + i])
+                                              : ((const float *)a->x)[row * k + i];
+        if (w->numbers) x = vt_round_bf16(x);
+        sum += (double)x * w->w[column * k + i];
+    }
+    if (w->scale) sum *= w->scale[column];
+    return sum + (a->bias ? (double)a->bias[column] : 0.0);
+}
+
+static double gelu(double x) {
+    return 0.5 * x * (1 + tanh(0.7978845608028654 * (x + 0.044715 * x * x * x)));
+}
+
+static void product(vt_kern *kern, const vt_product *a) {
+    size_t n = (size_t)a->w->n, all = (size_t)a->groups * (size_t)a->rows;
+    float *y = a->epilogue == VT_EPILOGUE_QKV ? a->workspace : a->y;
     for (size_t r = 0; r < all; ++r) {
         for (size_t j = 0; j < n; ++j) {
-            double sum = bias ? bias[j] : 0.0;
-            for (size_t i = 0; i < k; ++i) sum += (double)x[r * k + i] * w->w[j * k + i];
-            y[r * n + j] = (float)sum;
+            double value = product_at(a, r, j);
+            if (a->epilogue == VT_EPILOGUE_GELU) value = gelu(value);
+            if (a->epilogue == VT_EPILOGUE_GATE_ADD)
+                value = y[r * n + j] +
+                        value * a->gamma[r / (size_t)a->rows * a->gamma_stride + j];
+            if (a->y_type == VT_NUMBER_BF16)
+                ((vt_bf16 *)a->y)[r * n + j] = vt_to_bf16((float)value);
+            else
+                y[r * n + j] = (float)value;
         }
     }
+    if (a->epilogue != VT_EPILOGUE_QKV) return;
+    vt_qkv split = *a->qkv;
+    split.qkv = a->workspace;
+    kern->qkv_split(kern, &split);
 }
 
 static void linear_dx(vt_kern *kern, float *dx, const float *dy, const vt_weight *w, int groups,
@@ -78,7 +151,10 @@ void vt_ref_fill_products(vt_kern *kern) {
     kern->weight_open = weight_open;
     kern->weight_refresh = weight_refresh;
     kern->weight_close = weight_close;
-    kern->linear = linear;
+    kern->weight_type = weight_type;
+    kern->weight_bytes = weight_bytes;
+    kern->product_workspace = product_workspace;
+    kern->product = product;
     kern->linear_dx = linear_dx;
     kern->linear_dw = linear_dw;
 }

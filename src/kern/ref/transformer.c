@@ -1,8 +1,23 @@
 /* transformer.c - norm with modulation, gates, the q/k/v split, block-causal attention and the
  * loss, each with its backward right after it. */
+#include "kern/number.h"
 #include "kern/ref/ref.h"
 
 #include <math.h>
+
+/* Number i of an array of F32, BF16 or INT8 (its scale left out). */
+static double number_at(const void *numbers, vt_number type, size_t i) {
+    if (type == VT_NUMBER_BF16) return vt_from_bf16(((const vt_bf16 *)numbers)[i]);
+    if (type == VT_NUMBER_INT8) return ((const int8_t *)numbers)[i];
+    return ((const float *)numbers)[i];
+}
+
+static void number_put(void *numbers, vt_number type, size_t i, double value) {
+    if (type == VT_NUMBER_BF16)
+        ((vt_bf16 *)numbers)[i] = vt_to_bf16((float)value);
+    else
+        ((float *)numbers)[i] = (float)value;
+}
 
 static void norm_modulate(vt_kern *kern, const vt_norm_modulate *a) {
     (void)kern;
@@ -13,14 +28,14 @@ static void norm_modulate(vt_kern *kern, const vt_norm_modulate *a) {
         for (int i = 0; i < a->rows; ++i) {
             size_t r = (size_t)g * (size_t)a->rows + (size_t)i;
             const float *x = a->x + r * width;
-            float *y = a->y + r * width;
             double mean = 0, square = 0;
             for (size_t c = 0; c < width; ++c) mean += x[c];
             mean /= a->width;
             for (size_t c = 0; c < width; ++c) square += (x[c] - mean) * (x[c] - mean);
             double rstd = 1 / sqrt(square / a->width + a->eps);
             for (size_t c = 0; c < width; ++c)
-                y[c] = (float)((x[c] - mean) * rstd * (1.0 + scale[c]) + shift[c]);
+                number_put(a->y, a->y_type, r * width + c,
+                           (x[c] - mean) * rstd * (1.0 + scale[c]) + shift[c]);
             if (a->mean) a->mean[r] = (float)mean;
             if (a->rstd) a->rstd[r] = (float)rstd;
         }
@@ -110,6 +125,25 @@ static double head_norm(const float *x, const float *bias, size_t n) {
     return sqrt(sum);
 }
 
+/* One head of one row of the cache: numbers (x + bias) by, `at` of them before it; INT8: its scale
+ * goes to scales[scale_at]. */
+static void put_head(const vt_qkv *a, void *to, float *scales, size_t scale_at, size_t at,
+                     const float *x, const float *bias, double by) {
+    size_t head_dim = (size_t)a->head_dim;
+    float most = 0;
+    for (size_t d = 0; d < head_dim; ++d)
+        most = fmaxf(most, fabsf((float)(((double)x[d] + (bias ? bias[d] : 0.0f)) * by)));
+    float scale = most / 127.0f;
+    if (a->kv_type == VT_NUMBER_INT8) scales[scale_at] = scale;
+    for (size_t d = 0; d < head_dim; ++d) {
+        float value = (float)(((double)x[d] + (bias ? bias[d] : 0.0f)) * by);
+        if (a->kv_type == VT_NUMBER_INT8)
+            ((int8_t *)to)[at + d] = (int8_t)(most > 0 ? rintf(value / scale) : 0.0f);
+        else
+            number_put(to, a->kv_type, at + d, value);
+    }
+}
+
 static void qkv_split(vt_kern *kern, const vt_qkv *a) {
     (void)kern;
     size_t head_dim = (size_t)a->head_dim, width = (size_t)a->heads * head_dim;
@@ -119,6 +153,7 @@ static void qkv_split(vt_kern *kern, const vt_qkv *a) {
             size_t kv = (size_t)g * a->kv_group_stride + (size_t)i * a->kv_stride;
             for (size_t h = 0; h < (size_t)a->heads; ++h) {
                 size_t at = h * head_dim;
+                size_t scale = (size_t)g * a->scale_group_stride + (size_t)i * (size_t)a->heads + h;
                 const float *x = a->qkv + r * 3 * width + at;
                 double q_scale = 1, k_scale = 1;
                 if (a->scale_mul) {
@@ -126,12 +161,11 @@ static void qkv_split(vt_kern *kern, const vt_qkv *a) {
                     q_scale /= fmax(head_norm(x, a->q_bias + at, head_dim), qk_least_norm);
                     k_scale = 1 / fmax(head_norm(x + width, NULL, head_dim), qk_least_norm);
                 }
-                for (size_t d = 0; d < head_dim; ++d) {
+                for (size_t d = 0; d < head_dim; ++d)
                     a->q[r * width + at + d] =
                         (float)(((double)x[d] + a->q_bias[at + d]) * q_scale);
-                    a->k[kv + at + d] = (float)(x[width + d] * k_scale);
-                    a->v[kv + at + d] = x[2 * width + d] + a->v_bias[at + d];
-                }
+                put_head(a, a->k, a->k_scale, scale, kv + at, x + width, NULL, k_scale);
+                put_head(a, a->v, a->v_scale, scale, kv + at, x + 2 * width, a->v_bias + at, 1);
             }
         }
     }
@@ -218,26 +252,57 @@ static void probabilities(const vt_attention *a, float *p, const float *q, const
     for (int j = 0; j < keys; ++j) p[j] = (float)(exp(p[j] - most) / sum);
 }
 
+/* The same with rounded numbers: p[j] = round(exp2(score log2 e - M) * v's scale), where M is the
+ * largest exponent rounded up to a whole number; returns the sum of the powers, by which the result
+ * is to be divided. Powers of two do not touch rounding: any other whole M gives the same. */
+static double rounded_powers(const vt_attention *a, float *p, const float *q, size_t kv,
+                             size_t scales, int keys) {
+    const double log2_e = 1.4426950408889634;
+    double most = -INFINITY, sum = 0;
+    bool scaled = a->kv_type == VT_NUMBER_INT8;
+    for (size_t j = 0; j < (size_t)keys; ++j) {
+        double dot = 0;
+        for (size_t d = 0; d < (size_t)a->head_dim; ++d)
+            dot += vt_round_bf16(q[d]) * number_at(a->k, a->kv_type, kv + j * a->kv_stride + d);
+        if (scaled) dot *= a->k_scale[scales + j * (size_t)a->heads];
+        p[j] = (float)(dot * a->scale);
+        most = fmax(most, p[j]);
+    }
+    most = ceil(most * log2_e);
+    for (size_t j = 0; j < (size_t)keys; ++j) {
+        double power = exp2(p[j] * log2_e - most);
+        sum += power;
+        if (scaled) power *= a->v_scale[scales + j * (size_t)a->heads];
+        p[j] = vt_round_bf16((float)power);
+    }
+    return sum;
+}
+
+static void attention_row(const vt_attention *a, size_t g, size_t h, size_t i, int keys) {
+    size_t at = h * (size_t)a->head_dim, kv = g * a->kv_group_stride + at;
+    size_t scales = g * a->scale_group_stride + h;
+    const float *q = a->q + g * a->q_group_stride + i * a->q_stride + at;
+    float *p = a->workspace;
+    double divisor = 1;
+    if (a->kv_type == VT_NUMBER_F32)
+        probabilities(a, p, q, (const float *)a->k + kv, keys);
+    else
+        divisor = rounded_powers(a, p, q, kv, scales, keys);
+    for (size_t d = 0; d < (size_t)a->head_dim; ++d) {
+        double sum = 0;
+        for (size_t j = 0; j < (size_t)keys; ++j)
+            sum += p[j] * number_at(a->v, a->kv_type, kv + j * a->kv_stride + d);
+        number_put(a->out, a->out_type, g * a->out_group_stride + i * a->out_stride + at + d,
+                   keys > 0 ? sum / divisor : 0);
+    }
+}
+
 static void attention(vt_kern *kern, const vt_attention *a) {
     (void)kern;
-    float *p = a->workspace;
     for (int task = 0; task < a->groups * a->heads; ++task) {
-        size_t g = (size_t)(task / a->heads), at = (size_t)(task % a->heads) * (size_t)a->head_dim;
-        const float *q = a->q + g * a->q_group_stride + at;
-        const float *k = a->k + g * a->kv_group_stride + at,
-                    *v = a->v + g * a->kv_group_stride + at;
-        float *out = a->out + g * a->out_group_stride + at;
-        for (int s = 0, i = 0; s < a->segments; ++s) {
-            for (; i < a->q_end[s]; ++i) {
-                probabilities(a, p, q + (size_t)i * a->q_stride, k, a->k_end[s]);
-                for (size_t d = 0; d < (size_t)a->head_dim; ++d) {
-                    double sum = 0;
-                    for (size_t j = 0; j < (size_t)a->k_end[s]; ++j)
-                        sum += (double)p[j] * v[j * a->kv_stride + d];
-                    out[(size_t)i * a->out_stride + d] = (float)sum;
-                }
-            }
-        }
+        size_t g = (size_t)(task / a->heads), h = (size_t)(task % a->heads);
+        for (int s = 0, i = 0; s < a->segments; ++s)
+            for (; i < a->q_end[s]; ++i) attention_row(a, g, h, (size_t)i, a->k_end[s]);
     }
 }
 
@@ -249,15 +314,16 @@ static void attention_row_dx(const vt_attention_grad *a, size_t g, size_t at, si
     size_t q_at = g * f->q_group_stride + i * f->q_stride + at;
     const float *q = f->q + q_at;
     const float *dout = a->dout + g * f->out_group_stride + i * f->out_stride + at;
-    const float *out = f->out + g * f->out_group_stride + i * f->out_stride + at;
+    const float *out = (const float *)f->out + g * f->out_group_stride + i * f->out_stride + at;
+    const float *k = (const float *)f->k, *v = (const float *)f->v;
     float *p = f->workspace;
-    probabilities(f, p, q, f->k + kv, keys);
+    probabilities(f, p, q, k + kv, keys);
     double mean = 0;
     for (size_t d = 0; d < head_dim; ++d) mean += (double)dout[d] * out[d];
     for (size_t j = 0; j < (size_t)keys; ++j) {
         size_t row = kv + j * f->kv_stride;
         double dp = 0;
-        for (size_t d = 0; d < head_dim; ++d) dp += (double)dout[d] * f->v[row + d];
+        for (size_t d = 0; d < head_dim; ++d) dp += (double)dout[d] * v[row + d];
         double ds = p[j] * (dp - mean) * f->scale;
         for (size_t d = 0; d < head_dim; ++d) {
             a->dv[row + d] += p[j] * dout[d];
@@ -268,7 +334,7 @@ static void attention_row_dx(const vt_attention_grad *a, size_t g, size_t at, si
     for (size_t d = 0; d < head_dim; ++d) {
         double sum = 0;
         for (size_t j = 0; j < (size_t)keys; ++j)
-            sum += (double)p[j] * f->k[kv + j * f->kv_stride + d];
+            sum += (double)p[j] * k[kv + j * f->kv_stride + d];
         a->dq[q_at + d] = (float)sum;
     }
 }

@@ -1,0 +1,384 @@
+/* bench_kernels.c - `variant bench kernels`: each fast kernel at sizes of VAR-d16, against its
+ * plain-C twin (backend ref) and against the least time this machine could take. */
+#include "bench.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/clock.h"
+#include "core/rng.h"
+#include "tools.h"
+
+/* Weights of one shape in turn, so that a call finds its own in memory and not in a cache. */
+#define WEIGHT_COPIES 8
+#define MAX_BUFFERS 16
+
+/* One kernel at one size, set up on one backend. */
+typedef struct bench_case {
+    vt_kern *kern;
+    vt_weight *weights[WEIGHT_COPIES];
+    void *buffers[MAX_BUFFERS];
+    int buffer_count, weight_count, turn;
+    bool failed; /* memory was short */
+    union {
+        vt_product product;
+        vt_attention attention;
+        vt_conv conv;
+        vt_norm_modulate norm;
+        struct {
+            float *y;
+            size_t n;
+        } run;
+        vt_cross_entropy loss;
+    } as;
+    vt_conv_norm conv_norm;
+    int ends[2];
+} bench_case;
+
+typedef struct bench_kernel {
+    const char *name;
+    vt_number number; /* of weights, or of keys and values */
+    void (*set_up)(bench_case *c, const struct bench_kernel *k);
+    void (*run)(bench_case *c);
+    int size[6]; /* what set_up makes of it */
+} bench_kernel;
+
+/* ---- buffers ---- */
+
+static void *take(bench_case *c, size_t bytes) {
+    void *memory = NULL;
+    if (c->buffer_count == MAX_BUFFERS || posix_memalign(&memory, 64, bytes ? bytes : 64) != 0) {
+        c->failed = true;
+        return NULL;
+    }
+    memset(memory, 0, bytes);
+    c->buffers[c->buffer_count++] = memory;
+    return memory;
+}
+
+/* n numbers of a normal distribution, the same for every backend. */
+static float *random_floats(bench_case *c, size_t n, float scale) {
+    float *x = take(c, n * sizeof *x);
+    if (!x) return NULL;
+    vt_normal_fill(x, n, 7, (uint32_t)c->buffer_count);
+    for (size_t i = 0; i < n; ++i) x[i] *= scale;
+    return x;
+}
+
+static void *random_numbers(bench_case *c, size_t n, vt_number number) {
+    float *x = random_floats(c, n, 1.0f);
+    if (!x || number == VT_NUMBER_F32) return x;
+    /* bf16: the upper half of a float; int8: its sign and upper exponent would be no spread at all */
+    if (number == VT_NUMBER_BF16)
+        for (size_t i = 0; i < n; ++i)
+            memcpy((char *)x + 2 * i, (const char *)&x[i] + 2, 2);
+    else
+        for (size_t i = 0; i < n; ++i) ((int8_t *)x)[i] = (int8_t)(x[i] * 30.0f);
+    return x;
+}
+
+static void open_weights(bench_case *c, vt_number number, int n, int k, int taps, int copies) {
+    float *values = random_floats(c, (size_t)n * (size_t)k, 0.05f);
+    for (int i = 0; values && i < copies; ++i) {
+        const vt_weight_spec spec = {
+            .type = number, .n = n, .k = k, .taps = taps, .values = values};
+        if (c->kern->weight_open(c->kern, &c->weights[i], &spec, NULL) != VARIANT_OK)
+            c->failed = true;
+        else
+            c->weight_count = i + 1;
+    }
+}
+
+static void case_close(bench_case *c) {
+    for (int i = 0; i < c->weight_count; ++i) c->kern->weight_close(c->kern, &c->weights[i]);
+    for (int i = 0; i < c->buffer_count; ++i) free(c->buffers[i]);
+    *c = (bench_case){0};
+}
+
+/* ---- kernels ---- */
+
+/* size: rows, n, k, epilogue */
+static void set_up_product(bench_case *c, const bench_kernel *k) {
+    int rows = k->size[0], n = k->size[1], depth = k->size[2];
+    open_weights(c, k->number, n, depth, 1, strcmp(c->kern->name, "ref") == 0 ? 1 : WEIGHT_COPIES);
+    if (c->failed) return;
+    c->as.product = (vt_product){.x = random_floats(c, (size_t)rows * (size_t)depth, 1.0f),
+                                 .w = c->weights[0],
+                                 .bias = random_floats(c, (size_t)n, 1.0f),
+                                 .y = take(c, (size_t)rows * (size_t)n * sizeof(float)),
+                                 .groups = 1,
+                                 .rows = rows,
+                                 .epilogue = (vt_epilogue)k->size[3]};
+    c->as.product.workspace = take(c, c->kern->product_workspace(c->kern, &c->as.product));
+}
+
+static void run_product(bench_case *c) {
+    c->as.product.w = c->weights[c->turn++ % c->weight_count];
+    c->kern->product(c->kern, &c->as.product);
+}
+
+/* size: streams, heads, head size, queries, keys */
+static void set_up_attention(bench_case *c, const bench_kernel *k) {
+    int groups = k->size[0], heads = k->size[1], dim = k->size[2];
+    size_t width = (size_t)(heads * dim), queries = (size_t)k->size[3], keys = (size_t)k->size[4];
+    size_t all = (size_t)groups * keys;
+    c->ends[0] = k->size[3];
+    c->ends[1] = k->size[4];
+    vt_attention a = {.q = random_floats(c, (size_t)groups * queries * width, 1.0f),
+                      .k = random_numbers(c, all * width, k->number),
+                      .v = random_numbers(c, all * width, k->number),
+                      .out = take(c, (size_t)groups * queries * width * sizeof(float)),
+                      .kv_type = k->number,
+                      .q_stride = width,
+                      .kv_stride = width,
+                      .out_stride = width,
+                      .q_group_stride = queries * width,
+                      .kv_group_stride = keys * width,
+                      .out_group_stride = queries * width,
+                      .groups = groups,
+                      .heads = heads,
+                      .head_dim = dim,
+                      .segments = 1,
+                      .q_end = &c->ends[0],
+                      .k_end = &c->ends[1],
+                      .scale = 0.125f};
+    if (k->number == VT_NUMBER_INT8) {
+        a.k_scale = random_floats(c, all * (size_t)heads, 0.01f);
+        a.v_scale = random_floats(c, all * (size_t)heads, 0.01f);
+        a.scale_group_stride = keys * (size_t)heads;
+    }
+    a.workspace = take(c, c->kern->attention_workspace(c->kern, &a) * sizeof(float));
+    c->as.attention = a;
+}
+
+static void run_attention(bench_case *c) {
+    c->kern->attention(c->kern, &c->as.attention);
+}
+
+/* size: side, in, out, 1: with group norm and SiLU before, 2: enlarged before */
+static void set_up_conv(bench_case *c, const bench_kernel *k) {
+    int side = k->size[0], in = k->size[1], out = k->size[2];
+    bool enlarged = k->size[3] == 2;
+    size_t pixels = (size_t)side * (size_t)side;
+    open_weights(c, k->number, out, 9 * in, 9, 1);
+    if (c->failed) return;
+    vt_conv a = {.x = random_floats(c, pixels * (size_t)in / (enlarged ? 4 : 1), 1.0f),
+                 .w = c->weights[0],
+                 .bias = random_floats(c, (size_t)out, 1.0f),
+                 .y = take(c, pixels * (size_t)out * sizeof(float)),
+                 .groups = 1,
+                 .in_h = side,
+                 .in_w = side,
+                 .in_c = in,
+                 .out_h = side,
+                 .out_w = side,
+                 .out_c = out,
+                 .kernel = 3,
+                 .stride = 1,
+                 .pad_top = 1,
+                 .pad_left = 1,
+                 .upsample = enlarged};
+    c->conv_norm = (vt_conv_norm){.gamma = random_floats(c, (size_t)in, 1.0f),
+                                  .beta = random_floats(c, (size_t)in, 1.0f),
+                                  .channel_groups = 32,
+                                  .eps = 1e-6f,
+                                  .silu = true};
+    if (k->size[3] == 1) a.norm = &c->conv_norm;
+    a.workspace = take(c, c->kern->conv_workspace(c->kern, &a) * sizeof(float));
+    c->as.conv = a;
+}
+
+static void run_conv(bench_case *c) {
+    c->kern->conv(c->kern, &c->as.conv);
+}
+
+/* size: rows, width */
+static void set_up_norm(bench_case *c, const bench_kernel *k) {
+    size_t width = (size_t)k->size[1], all = (size_t)k->size[0] * width;
+    c->as.norm = (vt_norm_modulate){.x = random_floats(c, all, 1.0f),
+                                    .scale = random_floats(c, width, 1.0f),
+                                    .shift = random_floats(c, width, 1.0f),
+                                    .y = take(c, all * sizeof(float)),
+                                    .y_type = k->number,
+                                    .groups = 1,
+                                    .rows = k->size[0],
+                                    .width = k->size[1],
+                                    .eps = 1e-6f};
+}
+
+static void run_norm(bench_case *c) {
+    c->kern->norm_modulate(c->kern, &c->as.norm);
+}
+
+/* size: numbers */
+static void set_up_run(bench_case *c, const bench_kernel *k) {
+    c->as.run.n = (size_t)k->size[0];
+    c->as.run.y = random_floats(c, c->as.run.n, 1.0f);
+}
+
+static void run_gelu(bench_case *c) {
+    c->kern->gelu(c->kern, c->as.run.y, c->as.run.y, c->as.run.n);
+}
+
+/* size: rows, vocabulary */
+static void set_up_loss(bench_case *c, const bench_kernel *k) {
+    size_t rows = (size_t)k->size[0], all = rows * (size_t)k->size[1];
+    c->as.loss = (vt_cross_entropy){.logits = random_floats(c, all, 1.0f),
+                                    .targets = take(c, rows * sizeof(int32_t)),
+                                    .dlogits = take(c, all * sizeof(float)),
+                                    .loss = take(c, rows * sizeof(float)),
+                                    .rows = k->size[0],
+                                    .vocab = k->size[1],
+                                    .weight = 1.0f};
+}
+
+static void run_loss(bench_case *c) {
+    c->kern->cross_entropy(c->kern, &c->as.loss);
+}
+
+#define PRODUCT(number, rows, n, k)                                                                \
+    {"product", number, set_up_product, run_product, {rows, n, k, VT_EPILOGUE_STORE}}
+#define ATTENTION(number, queries, keys)                                                           \
+    {"attention", number, set_up_attention, run_attention, {2, 16, 64, queries, keys}}
+static const bench_kernel kernels[] = {
+    PRODUCT(VT_NUMBER_F32, 2, 3072, 1024),
+    PRODUCT(VT_NUMBER_F32, 32, 3072, 1024),
+    PRODUCT(VT_NUMBER_F32, 512, 3072, 1024),
+    PRODUCT(VT_NUMBER_BF16, 2, 3072, 1024),
+    PRODUCT(VT_NUMBER_BF16, 8, 3072, 1024),
+    PRODUCT(VT_NUMBER_BF16, 18, 3072, 1024),
+    PRODUCT(VT_NUMBER_BF16, 32, 3072, 1024),
+    PRODUCT(VT_NUMBER_BF16, 72, 3072, 1024),
+    PRODUCT(VT_NUMBER_BF16, 128, 3072, 1024),
+    PRODUCT(VT_NUMBER_BF16, 512, 3072, 1024),
+    PRODUCT(VT_NUMBER_BF16, 512, 1024, 4096),
+    {"product, gelu", VT_NUMBER_BF16, set_up_product, run_product,
+     {512, 4096, 1024, VT_EPILOGUE_GELU}},
+    PRODUCT(VT_NUMBER_INT8, 2, 3072, 1024),
+    PRODUCT(VT_NUMBER_INT8, 18, 3072, 1024),
+    PRODUCT(VT_NUMBER_INT8, 72, 3072, 1024),
+    PRODUCT(VT_NUMBER_INT8, 512, 3072, 1024),
+    ATTENTION(VT_NUMBER_F32, 36, 91),
+    ATTENTION(VT_NUMBER_F32, 256, 680),
+    ATTENTION(VT_NUMBER_BF16, 36, 91),
+    ATTENTION(VT_NUMBER_BF16, 256, 680),
+    ATTENTION(VT_NUMBER_INT8, 256, 680),
+    {"conv 3x3", VT_NUMBER_F32, set_up_conv, run_conv, {64, 160, 160, 0}},
+    {"conv 3x3", VT_NUMBER_BF16, set_up_conv, run_conv, {64, 160, 160, 0}},
+    {"norm, conv 3x3", VT_NUMBER_BF16, set_up_conv, run_conv, {64, 160, 160, 1}},
+    {"2x, conv 3x3", VT_NUMBER_BF16, set_up_conv, run_conv, {64, 160, 160, 2}},
+    {"norm, conv 3x3", VT_NUMBER_BF16, set_up_conv, run_conv, {16, 640, 640, 1}},
+    {"norm_modulate", VT_NUMBER_F32, set_up_norm, run_norm, {512, 1024}},
+    {"norm_modulate", VT_NUMBER_BF16, set_up_norm, run_norm, {512, 1024}},
+    {"gelu", VT_NUMBER_F32, set_up_run, run_gelu, {1 << 20}},
+    {"cross entropy", VT_NUMBER_F32, set_up_loss, run_loss, {1024, 4096}},
+};
+
+/* ---- floors ---- */
+
+/* Multiply-adds count two; bytes are what no cache holds between calls. */
+static void kernel_work(const bench_kernel *k, double *flops, double *bytes) {
+    const double s0 = k->size[0], s1 = k->size[1], s2 = k->size[2];
+    *flops = *bytes = 0.0;
+    if (k->set_up == set_up_product) {
+        *flops = 2.0 * s0 * s1 * s2;
+        *bytes = s1 * s2 * (double)vt_number_size(k->number);
+    } else if (k->set_up == set_up_attention) {
+        *flops = 4.0 * s0 * s1 * s2 * k->size[3] * k->size[4];
+    } else if (k->set_up == set_up_conv) {
+        *flops = 18.0 * s0 * s0 * s1 * s2;
+    } else if (k->set_up == set_up_norm) {
+        *bytes = s0 * s1 * (4.0 + (double)vt_number_size(k->number));
+    } else if (k->set_up == set_up_run) {
+        *bytes = 8.0 * s0;
+    } else if (k->set_up == set_up_loss) {
+        *bytes = 8.0 * s0 * s1;
+    }
+}
+
+static double floor_ms(const bench_kernel *k, vt_kern *kern, const double peak[3], double stream) {
+    (void)kern;
+    double flops, bytes;
+    kernel_work(k, &flops, &bytes);
+    double compute = flops / peak[k->number], memory = bytes / stream;
+    return 1e3 * (compute > memory ? compute : memory);
+}
+
+/* ---- timing ---- */
+
+/* Median of up to `repeat` calls, in milliseconds; the first is not counted. NAN: memory was short. */
+static double time_kernel(vt_kern *kern, const bench_kernel *k, int repeat) {
+    static double ms[BENCH_MAX_REPEAT];
+    bench_case c = {.kern = kern};
+    double result = -1.0;
+    k->set_up(&c, k);
+    if (!c.failed) {
+        if (repeat > 1) k->run(&c);
+        for (int i = 0; i < repeat; ++i) {
+            double start = vt_seconds();
+            k->run(&c);
+            ms[i] = 1e3 * (vt_seconds() - start);
+        }
+        result = bench_median(ms, repeat);
+    }
+    case_close(&c);
+    return result;
+}
+
+static void describe(const bench_kernel *k, char *out, size_t size) {
+    const int *s = k->size;
+    if (k->set_up == set_up_product)
+        snprintf(out, size, "%d rows, %d x %d", s[0], s[1], s[2]);
+    else if (k->set_up == set_up_attention)
+        snprintf(out, size, "%d streams, %d heads of %d, %d on %d", s[0], s[1], s[2], s[3], s[4]);
+    else if (k->set_up == set_up_conv)
+        snprintf(out, size, "%d x %d, %d to %d", s[0], s[0], s[1], s[2]);
+    else if (k->set_up == set_up_run)
+        snprintf(out, size, "%d", s[0]);
+    else
+        snprintf(out, size, "%d x %d", s[0], s[1]);
+}
+
+int cli_bench_kernels(const cli_model *options, int repeat) {
+    vt_kern *kern = NULL, *ref = NULL;
+    variant_error err = {0};
+    variant_status status = VARIANT_OK;
+    VT_CHECK(vt_kern_open(&kern, "cpu", options->threads, &err));
+    VT_CHECK(vt_kern_open(&ref, "ref", 1, &err));
+    const double peak[3] = {kern->peak_flops(kern, VT_NUMBER_F32),
+                            kern->peak_flops(kern, VT_NUMBER_BF16),
+                            kern->peak_flops(kern, VT_NUMBER_INT8)};
+    const double stream = kern->stream_bytes(kern);
+    if (options->json)
+        printf("{\"kernels\": \"%s\", \"peak_f32\": %.4g, \"peak_bf16\": %.4g, \"stream_bytes\": "
+               "%.4g, \"cases\": [",
+               kern->details, peak[0], peak[1], stream);
+    else
+        printf("%s\nregister peak %.0f GFLOP/s float32, %.0f bf16; memory %.1f GB/s\n\n  %-15s %-5s "
+               "%-40s %10s %10s %7s %9s\n",
+               kern->details, peak[0] * 1e-9, peak[1] * 1e-9, stream * 1e-9, "kernel", "type",
+               "size", "median", "floor", "ratio", "plain C");
+    for (size_t i = 0; i < sizeof kernels / sizeof *kernels; ++i) {
+        const bench_kernel *k = &kernels[i];
+        char size[64];
+        describe(k, size, sizeof size);
+        double ms = time_kernel(kern, k, repeat), twin = time_kernel(ref, k, 1);
+        if (ms < 0.0 || twin < 0.0)
+            VT_CHECK(vt_fail(&err, VARIANT_E_MEMORY, "no memory for %s, %s", k->name, size));
+        double least = floor_ms(k, kern, peak, stream);
+        if (options->json)
+            printf("%s{\"name\": \"%s\", \"type\": \"%s\", \"size\": \"%s\", \"ms\": %.5f, "
+                   "\"floor_ms\": %.5f, \"plain_ms\": %.3f}",
+                   i ? ", " : "", k->name, vt_number_name(k->number), size, ms, least, twin);
+        else
+            printf("  %-15s %-5s %-40s %7.3f ms %7.3f ms %7.2f %8.0fx\n", k->name,
+                   vt_number_name(k->number), size, ms, least, ms / least, twin / ms);
+        fflush(stdout);
+    }
+    if (options->json) printf("]}\n");
+cleanup:
+    vt_kern_close(&kern);
+    vt_kern_close(&ref);
+    return status == VARIANT_OK ? 0 : cli_fail("bench", &err);
+}

@@ -1,0 +1,588 @@
+/* attention_loops.c - see attention_loops.h. Compiled once an instruction set with
+ * VT_LOOPS_SUFFIX=baseline, avx2, avx512 or avx512bf16; exports one symbol, the table
+ * vt_attention_loops_SUFFIX.
+ *
+ * The product, the softmax step and the packing are what attention spends its time on: they are
+ * written for AVX-512 by hand, where compilers neither keep a row's scores in registers nor find a
+ * transposition. The plain C beside them serves every other processor. */
+#include "kern/cpu/isa/attention_loops.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "kern/number.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+#if defined(__AVX512F__) && defined(__AVX512BW__)
+#define WIDE 1
+#else
+#define WIDE 0
+#endif
+
+#ifdef __FMA__
+#define FMA(a, b, c) __builtin_fmaf(a, b, c)
+#else
+#define FMA(a, b, c) ((a) * (b) + (c))
+#endif
+
+enum { PANEL = VT_ATTENTION_PANEL, KEYS = VT_ATTENTION_KEYS };
+
+static inline int least(int a, int b) {
+    return a < b ? a : b;
+}
+
+/* ---- product ---- */
+
+/* A micro tile of ROWS x PANELS sums lives in registers: 24 of 32 with AVX-512, 12 of 16 with AVX2,
+ * 8 of 16 without. */
+#if WIDE
+#define LANES 16
+#define MICRO_ROWS 6
+#define MICRO_PANELS 4
+#elif defined(__AVX__)
+#define LANES 8
+#define MICRO_ROWS 6
+#define MICRO_PANELS 1
+#else
+#define LANES 4
+#define MICRO_ROWS 2
+#define MICRO_PANELS 1
+#endif
+#define VECTORS (PANEL / LANES) /* of a panel's row */
+
+typedef float vector __attribute__((vector_size(4 * LANES)));
+
+static inline vector load(const float *from) {
+    vector v;
+    memcpy(&v, from, sizeof v);
+    return v;
+}
+
+static inline vector splat(float x) {
+#if LANES == 16
+    return (vector){x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x};
+#elif LANES == 8
+    return (vector){x, x, x, x, x, x, x, x};
+#else
+    return (vector){x, x, x, x};
+#endif
+}
+
+/* Spelt out, because it must be the same operation in every tile shape. */
+static inline vector multiply_add(vector a, vector b, vector c) {
+#if WIDE
+    return (vector)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+#elif defined(__FMA__)
+    return (vector)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+#else
+    return a * b + c;
+#endif
+}
+
+static inline void store(float *to, vector v) {
+    memcpy(to, &v, sizeof v);
+}
+
+/* rows and panels are constants after inlining. */
+static inline __attribute__((always_inline)) void
+micro_product(const vt_attention_product *t, int row, int panel, const int rows, const int panels) {
+    vector sum[MICRO_ROWS][MICRO_PANELS * VECTORS] = {{{0}}};
+    const float *a = t->a + (size_t)row * t->a_row, *b = t->b + (size_t)panel * t->b_panel;
+    const size_t a_row = t->a_row, a_depth = t->a_depth, b_panel = t->b_panel;
+    for (int d = 0; d < t->depth; ++d, a += a_depth, b += PANEL) {
+        vector wide[MICRO_PANELS * VECTORS];
+        for (int i = 0; i < panels * VECTORS; ++i)
+            wide[i] = load(b + (size_t)(i / VECTORS) * b_panel + (size_t)(i % VECTORS * LANES));
+        for (int r = 0; r < rows; ++r) {
+            vector x = splat(a[(size_t)r * a_row]);
+            for (int i = 0; i < panels * VECTORS; ++i)
+                sum[r][i] = multiply_add(x, wide[i], sum[r][i]);
+        }
+    }
+#pragma GCC unroll 6
+    for (int r = 0; r < rows; ++r) {
+        float *out = t->out + (size_t)(row + r) * t->out_stride + (size_t)panel * PANEL;
+        vector keep = splat(t->keep ? t->keep[row + r] : 0.0f);
+        for (int i = 0; i < panels * VECTORS; ++i) {
+            if (t->keep) sum[r][i] = multiply_add(load(out + i * LANES), keep, sum[r][i]);
+            store(out + i * LANES, sum[r][i]);
+        }
+    }
+}
+
+#define MICRO(r, p)                                                                                \
+    case (r) * 8 + (p): micro_product(t, row, panel, r, p); break;
+#if WIDE
+#define MICRO_ROW(r) MICRO(r, 1) MICRO(r, 2) MICRO(r, 3) MICRO(r, 4)
+#else
+#define MICRO_ROW(r) MICRO(r, 1)
+#endif
+
+static void product(const vt_attention_product *t) {
+    for (int row = 0; row < t->rows; row += MICRO_ROWS) {
+        int rows = least(MICRO_ROWS, t->rows - row);
+        for (int panel = 0; panel < t->panels; panel += MICRO_PANELS) {
+            switch (rows * 8 + least(MICRO_PANELS, t->panels - panel)) {
+                MICRO_ROW(1)
+                MICRO_ROW(2)
+#if MICRO_ROWS > 2
+                MICRO_ROW(3)
+                MICRO_ROW(4)
+                MICRO_ROW(5)
+                MICRO_ROW(6)
+#endif
+            }
+        }
+    }
+}
+
+/* ---- running softmax ---- */
+
+/* 2^x = 2^n (1 + f g(f)), n whole, |f| <= 1/2; g is fitted to the least error of the power: 3e-9 with
+ * six terms, 4e-6 with four (enough for a number rounded to bf16). Below 2^-126: zero. */
+static const float fine[6] = {0x1.62e4311732144p-1f, 0x1.ebfbe2c53adffp-3f,
+                              0x1.c6ae72e09542cp-5f, 0x1.3b270e6e49fd0p-7f,
+                              0x1.5f7276ef95b38p-10f, 0x1.470b45e2a251cp-13f};
+static const float lowest = -126.0f;
+
+#if WIDE
+
+static const float coarse[4] = {0x1.62dfc9618d9ecp-1f, 0x1.ebf1b4f7c2fd8p-3f,
+                                0x1.ca900383aa438p-5f, 0x1.4090e4e28b9b8p-7f};
+
+/* Lanes outside `wanted` give zero. */
+static inline __attribute__((always_inline)) __m512 exp2_wide(__m512 x, __mmask16 wanted,
+                                                              const float *terms, const int count) {
+    __m512 n = _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    __m512 f = _mm512_sub_ps(x, n), g = _mm512_set1_ps(terms[count - 1]);
+    for (int i = count - 2; i >= 0; --i) g = _mm512_fmadd_ps(g, f, _mm512_set1_ps(terms[i]));
+    g = _mm512_fmadd_ps(g, f, _mm512_set1_ps(1.0f));
+    /* "not less than": NaN passes through */
+    __mmask16 alive = _mm512_mask_cmp_ps_mask(wanted, x, _mm512_set1_ps(lowest), _CMP_NLT_UQ);
+    return _mm512_maskz_scalef_ps(alive, g, n);
+}
+
+/* Numbers here are not negative, and NaN is what arithmetic makes. */
+static inline void store_bf16(uint16_t *to, __m512 x) {
+#if defined(__AVX512BF16__)
+    _mm256_storeu_si256((__m256i *)(void *)to, (__m256i)_mm512_cvtneps_pbh(x));
+#else
+    __m512i bits = _mm512_castps_si512(x), one = _mm512_set1_epi32(1);
+    __m512i odd = _mm512_and_epi32(_mm512_srli_epi32(bits, 16), one);
+    bits = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), odd);
+    _mm256_storeu_si256((__m256i *)(void *)to,
+                        _mm512_cvtepi32_epi16(_mm512_srli_epi32(bits, 16)));
+#endif
+}
+
+/* The largest lane of each of four vectors. */
+static inline __m128 largest_of_4(const __m512 x[4]) {
+    __m512 a = _mm512_max_ps(_mm512_unpacklo_ps(x[0], x[1]), _mm512_unpackhi_ps(x[0], x[1]));
+    __m512 b = _mm512_max_ps(_mm512_unpacklo_ps(x[2], x[3]), _mm512_unpackhi_ps(x[2], x[3]));
+    __m512d c = _mm512_castps_pd(a), d = _mm512_castps_pd(b);
+    __m512 e = _mm512_max_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(c, d)),
+                             _mm512_castpd_ps(_mm512_unpackhi_pd(c, d)));
+    __m256 f = _mm256_max_ps(_mm512_castps512_ps256(e), _mm512_extractf32x8_ps(e, 1));
+    return _mm_max_ps(_mm256_castps256_ps128(f), _mm256_extractf128_ps(f, 1));
+}
+
+/* One factor of the scores; which of them there are, and `panels`, are constants after inlining. */
+static inline __attribute__((always_inline)) __m512 score_at(const vt_attention_step *s, int r,
+                                                             int i, const bool scaled) {
+    __m512 x = _mm512_loadu_ps(s->scores + r * KEYS + i * PANEL);
+    return scaled ? _mm512_mul_ps(x, _mm512_loadu_ps(s->k_scale + i * PANEL)) : x;
+}
+
+static inline __attribute__((always_inline)) void
+row_powers(const vt_attention_step *s, int r, float most, float keep, const int panels,
+           const bool half, const bool scaled) {
+    const __mmask16 last = (__mmask16)((1u << (s->columns - (panels - 1) * PANEL)) - 1u);
+    const __m512 by = _mm512_set1_ps(s->by), high = _mm512_set1_ps(most);
+    __m512 sum = _mm512_setzero_ps();
+    if (!s->first) sum = _mm512_mul_ps(_mm512_loadu_ps(s->sum + r * PANEL), _mm512_set1_ps(keep));
+    for (int i = 0; i < KEYS / PANEL; ++i) {
+        __m512 p = _mm512_setzero_ps();
+        if (i < panels) {
+            __m512 x = _mm512_fmsub_ps(score_at(s, r, i, scaled), by, high);
+            __mmask16 wanted = i == panels - 1 ? last : (__mmask16)0xffff;
+            p = half ? exp2_wide(x, wanted, coarse, 4) : exp2_wide(x, wanted, fine, 6);
+            sum = _mm512_add_ps(sum, p);
+            if (scaled) p = _mm512_mul_ps(p, _mm512_loadu_ps(s->v_scale + i * PANEL));
+        }
+        if (half)
+            store_bf16(s->p16 + r * KEYS + i * PANEL, p);
+        else
+            _mm512_storeu_ps(s->p + r * KEYS + i * PANEL, p);
+    }
+    _mm512_storeu_ps(s->sum + r * PANEL, sum);
+}
+
+/* Rows come in fours (the last one again where there are fewer), because the maximum over lanes is a
+ * long chain of short operations. */
+static inline __attribute__((always_inline)) void
+step_panels(const vt_attention_step *s, const int panels, const bool half, const bool scaled) {
+    const __mmask16 last = (__mmask16)((1u << (s->columns - (panels - 1) * PANEL)) - 1u);
+    const __m512 by = _mm512_set1_ps(s->by), nothing = _mm512_set1_ps(-INFINITY);
+    for (int r = 0; r < s->rows; r += 4) {
+        int rows = least(4, s->rows - r);
+        __mmask8 mask = (__mmask8)((1u << rows) - 1u);
+        __m512 x[4];
+        for (int k = 0; k < 4; ++k) {
+            int row = r + least(k, rows - 1);
+            x[k] = nothing;
+            for (int i = 0; i < panels; ++i)
+                x[k] = _mm512_mask_max_ps(x[k], i == panels - 1 ? last : (__mmask16)0xffff, x[k],
+                                          _mm512_mul_ps(score_at(s, row, i, scaled), by));
+        }
+        __m128 most = _mm_ceil_ps(largest_of_4(x)), keep = _mm_setzero_ps();
+        if (!s->first) {
+            __m128 old = _mm_maskz_loadu_ps(mask, s->most + r);
+            most = _mm_max_ps(most, old);
+            keep = _mm_sub_ps(old, most);
+            keep = _mm_maskz_scalef_ps(_mm_cmp_ps_mask(keep, _mm_set1_ps(lowest), _CMP_NLT_UQ),
+                                       _mm_set1_ps(1.0f), keep);
+            _mm_mask_storeu_ps(s->keep + r, mask, keep);
+        }
+        _mm_mask_storeu_ps(s->most + r, mask, most);
+        float mosts[4], keeps[4];
+        _mm_storeu_ps(mosts, most);
+        _mm_storeu_ps(keeps, keep);
+        for (int k = 0; k < rows; ++k)
+            row_powers(s, r + k, mosts[k], keeps[k], panels, half, scaled);
+    }
+}
+
+#define STEP(panels)                                                                               \
+    case panels:                                                                                   \
+        if (s->k_scale)                                                                            \
+            step_panels(s, panels, true, true);                                                    \
+        else if (s->p16)                                                                           \
+            step_panels(s, panels, true, false);                                                   \
+        else                                                                                       \
+            step_panels(s, panels, false, false);                                                  \
+        break;
+
+static void step(const vt_attention_step *s) {
+    switch ((s->columns + PANEL - 1) / PANEL) {
+        STEP(1)
+        STEP(2)
+        STEP(3)
+        STEP(4)
+    }
+}
+
+#else
+
+static inline float exp2_of(float x) {
+    const float magic = 12582912.0f; /* 1.5 * 2^23: adding it rounds to a whole number */
+    float n = (x + magic) - magic, f = x - n, g = fine[5];
+    for (int i = 4; i >= 0; --i) g = FMA(g, f, fine[i]);
+    g = FMA(g, f, 1.0f);
+    float power = n > lowest ? n : lowest; /* NaN: lowest, and g is NaN */
+    power = power < 127.0f ? power : 127.0f;
+    uint32_t bits = (uint32_t)((int32_t)power + 127) << 23;
+    float two;
+    memcpy(&two, &bits, sizeof two);
+    return x < lowest ? 0.0f : g * two;
+}
+
+static void step(const vt_attention_step *s) {
+    for (int r = 0; r < s->rows; ++r) {
+        float *x = s->scores + r * KEYS, *sum = s->sum + r * PANEL, high[PANEL];
+        if (s->k_scale) {
+#pragma omp simd
+            for (int i = 0; i < KEYS; ++i) x[i] *= s->k_scale[i];
+        }
+#pragma omp simd
+        for (int i = 0; i < KEYS; ++i) x[i] = i < s->columns ? x[i] * s->by : -INFINITY;
+        for (int c = 0; c < PANEL; ++c) high[c] = -INFINITY;
+        for (int i = 0; i < KEYS; i += PANEL) {
+#pragma omp simd
+            for (int c = 0; c < PANEL; ++c) high[c] = x[i + c] > high[c] ? x[i + c] : high[c];
+        }
+        float most = s->first ? -INFINITY : s->most[r];
+        for (int c = 0; c < PANEL; ++c) {
+            float whole = ceilf(high[c]);
+            most = whole > most ? whole : most;
+        }
+        float keep = s->first ? 0.0f : exp2_of(s->most[r] - most);
+#pragma omp simd
+        for (int c = 0; c < PANEL; ++c) sum[c] = s->first ? 0.0f : sum[c] * keep;
+        s->most[r] = most;
+        if (!s->first) s->keep[r] = keep;
+#pragma omp simd
+        for (int i = 0; i < KEYS; ++i) x[i] = exp2_of(x[i] - most);
+        for (int i = 0; i < KEYS; i += PANEL) {
+#pragma omp simd
+            for (int c = 0; c < PANEL; ++c) sum[c] += x[i + c];
+        }
+        if (s->v_scale) {
+#pragma omp simd
+            for (int i = 0; i < KEYS; ++i) x[i] *= s->v_scale[i];
+        }
+        for (int i = 0; i < KEYS; ++i) {
+            if (s->p16)
+                s->p16[r * KEYS + i] = vt_to_bf16(x[i]);
+            else
+                s->p[r * KEYS + i] = x[i];
+        }
+    }
+}
+
+#endif
+
+static void gather(float *out, size_t out_stride, const float *keep, const float *from,
+                   size_t from_stride, int rows, int width) {
+    for (int r = 0; r < rows; ++r, out += out_stride, from += from_stride) {
+        for (int c = 0; c < width; c += LANES) {
+            vector x = load(from + c);
+            if (keep) x = multiply_add(load(out + c), splat(keep[r]), x);
+            store(out + c, x);
+        }
+    }
+}
+
+static inline float total_of(const float *sum) {
+#if WIDE
+    return _mm512_reduce_add_ps(_mm512_loadu_ps(sum));
+#endif
+    float parts[PANEL];
+    memcpy(parts, sum, sizeof parts);
+    for (int half = PANEL / 2; half; half /= 2)
+        for (int c = 0; c < half; ++c) parts[c] += parts[c + half];
+    return parts[0];
+}
+
+static void finish(float *out, const float *from, const float *sum, int n) {
+    const float inverse = 1.0f / total_of(sum);
+#pragma omp simd
+    for (int i = 0; i < n; ++i) out[i] = from[i] * inverse;
+}
+
+static void finish_bf16(uint16_t *out, const float *from, const float *sum, int n) {
+    const float inverse = 1.0f / total_of(sum);
+#pragma omp simd
+    for (int i = 0; i < n; ++i) out[i] = vt_to_bf16(from[i] * inverse);
+}
+
+/* ---- packing ---- */
+
+/* Rows of a cache lie a page apart: no processor fetches the next ones by itself. `rows` of them after
+ * this one, where they are packed next; past the end of memory a prefetch does nothing. */
+static inline void fetch_ahead(const void *row, size_t stride_bytes, int rows) {
+    __builtin_prefetch((const void *)((uintptr_t)row + stride_bytes * (size_t)rows));
+}
+
+#if WIDE
+
+/* Sixteen vectors of 32-bit numbers, transposed: 4 x 4 blocks inside the quarters of a vector, then
+ * the quarters. */
+static inline __attribute__((always_inline)) void transpose(__m512i x[16]) {
+    __m512i y[16];
+    for (int i = 0; i < 16; i += 4) {
+        __m512i a = _mm512_unpacklo_epi32(x[i], x[i + 1]), b = _mm512_unpackhi_epi32(x[i], x[i + 1]);
+        __m512i c = _mm512_unpacklo_epi32(x[i + 2], x[i + 3]);
+        __m512i d = _mm512_unpackhi_epi32(x[i + 2], x[i + 3]);
+        y[i] = _mm512_unpacklo_epi64(a, c);
+        y[i + 1] = _mm512_unpackhi_epi64(a, c);
+        y[i + 2] = _mm512_unpacklo_epi64(b, d);
+        y[i + 3] = _mm512_unpackhi_epi64(b, d);
+    }
+    /* y[4 j + i] holds columns i, 4 + i, 8 + i, 12 + i of rows 4 j .. 4 j + 3 */
+    for (int i = 0; i < 4; ++i) {
+        __m512i a = _mm512_shuffle_i32x4(y[i], y[4 + i], 0x44);
+        __m512i b = _mm512_shuffle_i32x4(y[8 + i], y[12 + i], 0x44);
+        __m512i c = _mm512_shuffle_i32x4(y[i], y[4 + i], 0xee);
+        __m512i d = _mm512_shuffle_i32x4(y[8 + i], y[12 + i], 0xee);
+        x[i] = _mm512_shuffle_i32x4(a, b, 0x88);
+        x[4 + i] = _mm512_shuffle_i32x4(a, b, 0xdd);
+        x[8 + i] = _mm512_shuffle_i32x4(c, d, 0x88);
+        x[12 + i] = _mm512_shuffle_i32x4(c, d, 0xdd);
+    }
+}
+
+static void pack(float *panel, const float *from, size_t stride, int columns, int length) {
+    for (int d = 0; d < length; d += 16) {
+        __m512i x[16];
+        int count = least(16, length - d);
+        __mmask16 mask = (__mmask16)((1u << count) - 1u);
+        for (int c = 0; c < 16; ++c) {
+            const float *row = from + (size_t)c * stride + d;
+            x[c] = _mm512_setzero_si512();
+            if (c >= columns) continue;
+            x[c] = _mm512_maskz_loadu_epi32(mask, row);
+            fetch_ahead(row, stride * sizeof *row, 16);
+        }
+        transpose(x);
+        for (int i = 0; i < 16; ++i)
+            if (i < count) _mm512_storeu_si512(panel + (d + i) * PANEL, x[i]);
+    }
+}
+
+static inline __mmask32 first_words(int count) {
+    return count >= 32 ? 0xffffffffu : count <= 0 ? 0 : (1u << count) - 1u;
+}
+
+static void pack_bf16(uint16_t *panel, const uint16_t *from, size_t stride, int columns, int length,
+                      int depth) {
+    for (int d = 0; d < depth; d += 32) {
+        __m512i x[16];
+        int pairs = least(16, (depth - d) / 2);
+        __mmask32 mask = first_words(length - d);
+        for (int c = 0; c < 16; ++c) {
+            const uint16_t *row = from + (size_t)c * stride + d;
+            x[c] = _mm512_setzero_si512();
+            if (c >= columns) continue;
+            x[c] = _mm512_maskz_loadu_epi16(mask, row);
+            fetch_ahead(row, stride * sizeof *row, 16);
+        }
+        transpose(x);
+        for (int i = 0; i < 16; ++i)
+            if (i < pairs) _mm512_storeu_si512(panel + (d + 2 * i) * PANEL, x[i]);
+    }
+}
+
+static void pack_across_bf16(uint16_t *panels, size_t panel_stride, const uint16_t *from,
+                             size_t stride, int rows, int length, int depth) {
+    uint16_t order[32];
+    for (int i = 0; i < 32; ++i) order[i] = (uint16_t)(i / 2 + i % 2 * 32);
+    const __m512i low = _mm512_loadu_si512(order);
+    const __m512i high = _mm512_add_epi16(low, _mm512_set1_epi16(16));
+    for (int d = 0; d < depth; d += 2) {
+        const uint16_t *row = from + (size_t)d * stride;
+        for (int c = 0; c < length; c += 32) {
+            __mmask32 mask = first_words(length - c);
+            __m512i a = _mm512_setzero_si512(), b = a;
+            if (d < rows) a = _mm512_maskz_loadu_epi16(mask, row + c);
+            if (d + 1 < rows) b = _mm512_maskz_loadu_epi16(mask, row + stride + c);
+            fetch_ahead(row + c, stride * sizeof *row, 16);
+            fetch_ahead(row + c, stride * sizeof *row, 17);
+            uint16_t *to = panels + (size_t)(c / PANEL) * panel_stride + d * PANEL;
+            _mm512_storeu_si512(to, _mm512_permutex2var_epi16(a, low, b));
+            if (c + PANEL < length)
+                _mm512_storeu_si512(to + panel_stride, _mm512_permutex2var_epi16(a, high, b));
+        }
+    }
+}
+
+#else
+
+static void pack(float *panel, const float *from, size_t stride, int columns, int length) {
+    for (int d = 0; d < length; ++d)
+        for (int c = 0; c < PANEL; ++c)
+            panel[d * PANEL + c] = c < columns ? from[(size_t)c * stride + (size_t)d] : 0.0f;
+}
+
+static void pack_bf16(uint16_t *panel, const uint16_t *from, size_t stride, int columns, int length,
+                      int depth) {
+    for (int d = 0; d < depth; ++d)
+        for (int c = 0; c < PANEL; ++c)
+            panel[(d / 2 * PANEL + c) * 2 + d % 2] =
+                c < columns && d < length ? from[(size_t)c * stride + (size_t)d] : 0;
+}
+
+static void pack_across_bf16(uint16_t *panels, size_t panel_stride, const uint16_t *from,
+                             size_t stride, int rows, int length, int depth) {
+    for (int c = 0; c < length; c += PANEL, panels += panel_stride)
+        for (int d = 0; d < depth; ++d)
+            for (int i = 0; i < PANEL; ++i)
+                panels[(d / 2 * PANEL + i) * 2 + d % 2] =
+                    d < rows && c + i < length ? from[(size_t)d * stride + (size_t)(c + i)] : 0;
+}
+
+#endif
+
+static void pack_across(float *panels, size_t panel_stride, const float *from, size_t stride,
+                        int rows, int length) {
+    for (int d = 0; d < rows; ++d, panels += PANEL, from += stride) {
+        float *to = panels;
+        int c = 0;
+        for (; c + PANEL <= length; c += PANEL, to += panel_stride) {
+            memcpy(to, from + c, PANEL * sizeof *to);
+            fetch_ahead(from + c, stride * sizeof *from, 16);
+        }
+        if (c == length) continue;
+        for (int i = 0; i < PANEL; ++i) to[i] = c + i < length ? from[c + i] : 0.0f;
+    }
+}
+
+/* ---- rows ---- */
+
+static void to_bf16(uint16_t *to, const float *x, const float *bias, float by, size_t n) {
+    if (bias) {
+#pragma omp simd
+        for (size_t i = 0; i < n; ++i) to[i] = vt_to_bf16((x[i] + bias[i]) * by);
+        return;
+    }
+#pragma omp simd
+    for (size_t i = 0; i < n; ++i) to[i] = vt_to_bf16(x[i] * by);
+}
+
+/* Bits of a magnitude order as the magnitudes do. */
+static inline int32_t magnitude(float x) {
+    int32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits & 0x7fffffff;
+}
+
+static float to_int8(int8_t *to, const float *x, const float *bias, float by, size_t n) {
+    const float magic = 12582912.0f, smallest = 1e-36f;
+    int32_t bits = 0;
+#pragma omp simd reduction(max : bits)
+    for (size_t i = 0; i < n; ++i) {
+        int32_t size = magnitude((bias ? x[i] + bias[i] : x[i]) * by);
+        bits = size > bits ? size : bits;
+    }
+    float most;
+    memcpy(&most, &bits, sizeof most);
+    if (most < smallest) { /* a scale would leave the normal numbers */
+        memset(to, 0, n);
+        return 0.0f;
+    }
+    const float scale = most / 127.0f;
+#pragma omp simd
+    for (size_t i = 0; i < n; ++i) {
+        float y = (bias ? x[i] + bias[i] : x[i]) * by / scale;
+        y = y < 127.0f ? y : 127.0f; /* infinities and NaN end at a border, too */
+        y = y > -127.0f ? y : -127.0f;
+        to[i] = (int8_t)(int32_t)((y + magic) - magic);
+    }
+    return scale;
+}
+
+static void norm_modulate_bf16(uint16_t *y, const float *x, const float *row_scale,
+                               const float *shift, int width, float eps, float *mean_out,
+                               float *rstd_out) {
+    float sum = 0, square = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int c = 0; c < width; ++c) sum += x[c];
+    float mean = sum / (float)width;
+#pragma omp simd reduction(+ : square)
+    for (int c = 0; c < width; ++c) square += (x[c] - mean) * (x[c] - mean);
+    float rstd = 1.0f / sqrtf(square / (float)width + eps);
+#pragma omp simd
+    for (int c = 0; c < width; ++c)
+        y[c] = vt_to_bf16(FMA((x[c] - mean) * rstd, 1.0f + row_scale[c], shift[c]));
+    *mean_out = mean;
+    *rstd_out = rstd;
+}
+
+#define PASTE_(a, b) a##b
+#define PASTE(a, b) PASTE_(a, b)
+
+const vt_attention_loops PASTE(vt_attention_loops_, VT_LOOPS_SUFFIX) = {
+    .product = product,
+    .step = step,
+    .gather = gather,
+    .finish = finish,
+    .finish_bf16 = finish_bf16,
+    .pack = pack,
+    .pack_across = pack_across,
+    .pack_bf16 = pack_bf16,
+    .pack_across_bf16 = pack_across_bf16,
+    .to_bf16 = to_bf16,
+    .to_int8 = to_int8,
+    .norm_modulate_bf16 = norm_modulate_bf16,
+};

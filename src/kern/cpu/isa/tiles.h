@@ -1,0 +1,112 @@
+/* tiles.h - the bf16 products of the cpu backend: one table of functions an instruction set, and the
+ * layout of packed numbers that all of them read.
+ *
+ * A panel holds 16 columns of the result (16 rows of a weight W (n, k), 16 keys of a cache, ...),
+ * pairs of depth side by side, as vdpbf16ps and tdpbf16ps take them:
+ *
+ *     panel[d / 2][column][d % 2],   d = 0 .. depth - 1, depth a multiple of VT_TILE_DEPTH
+ *
+ * What a matrix lacks to whole panels or whole depth is zero. A convolution's panel is its taps one
+ * after another, each padded to whole depth. int8 panels have the same order, a byte a number.
+ *
+ * Products are single-threaded and know no shapes beyond one tile: packed_products.c, conv_packed.c
+ * and attention.c cut their work into tiles. A number of the result is summed over taps and depth in
+ * one order, whatever rows and columns stand beside it. */
+#ifndef VT_KERN_CPU_ISA_TILES_H
+#define VT_KERN_CPU_ISA_TILES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kern/kern.h"
+
+enum {
+    VT_TILE_DEPTH = 32,    /* depth comes in multiples of this */
+    VT_PANEL = 16,         /* columns of a panel */
+    VT_TILE_PANELS = 4,    /* panels a tile, at most */
+    VT_TILE_COLUMNS = 64,  /* VT_PANEL * VT_TILE_PANELS: the stride of a tile's rows */
+    VT_TILE_MOST_ROWS = 32 /* of any instruction set */
+};
+
+/* out (rows, 16 * panels) = sum over taps and depth of a and b. */
+typedef struct vt_tile {
+    float *out;        /* row r at out + r * VT_TILE_COLUMNS; 64-byte aligned; overwritten */
+    const uint16_t *a; /* bf16; row r at a + r * a_stride, then tap[t] on: depth numbers */
+    size_t a_stride;   /* elements, even; multiples of 1024 cost speed: rows share cache sets */
+    const uint16_t *b; /* panel p at b + p * b_stride; 64-byte aligned */
+    size_t b_stride;   /* elements */
+    const size_t *tap; /* (taps) offsets into a row of a; NULL: one tap at 0 */
+    int taps, depth;   /* depth of one tap */
+    int rows;          /* 1 .. vt_tiles.most_rows */
+    int panels;        /* 1 .. VT_TILE_PANELS */
+} vt_tile;
+
+/* What happens to the sums of a tile before they are stored: y = epilogue(sums scale + bias). */
+typedef struct vt_finish {
+    const float *sums; /* (rows, columns), rows at VT_TILE_COLUMNS; 64-byte aligned */
+    int rows, columns; /* columns 1 .. VT_TILE_COLUMNS */
+    vt_epilogue epilogue;
+    const float *scale; /* (columns), or NULL */
+    const float *bias;  /* (columns), or NULL */
+    void *y;            /* (rows, columns) of y_type; INT8 for QKV alone */
+    vt_number y_type;
+    size_t y_stride;    /* elements */
+    const float *gamma; /* GATE_ADD: (columns) */
+    /* QKV: the columns are whole heads of head_dim (16, 32 or 64) numbers. `unit`: each is divided by
+     * max(its L2 norm, 1e-12) and multiplied by head_scale[head] (NULL: 1). INT8: row r's scales, one
+     * a head, go to scales + r * scales_stride. */
+    int head_dim;
+    bool unit;
+    const float *head_scale;
+    float *scales;
+    size_t scales_stride;
+} vt_finish;
+
+typedef struct vt_tiles {
+    const char *name; /* "baseline", "avx2", "avx512", "avx512bf16", "amx" */
+    int most_rows;    /* rows a tile, at most; the fastest number too */
+    /* Around the tiles of one task on one thread (AMX configures its registers). */
+    void (*begin)(void);
+    void (*end)(void);
+    void (*product)(const vt_tile *tile);
+    /* The same with int8 numbers at b, to the same bits as from unpacked ones; NULL where unpacking
+     * them first is no slower. */
+    void (*product_int8)(const vt_tile *tile);
+    void (*finish)(const vt_finish *finish);
+    /* One panel of `columns` (1..16) columns: column c's numbers are the floats at from + c * stride,
+     * `length` of them; the rest up to depth is zero. */
+    void (*pack)(uint16_t *panel, const float *from, size_t stride, int columns, int length,
+                 int depth);
+    /* The same from numbers that lie the other way: depth d of column c at from[d * stride + c]. */
+    void (*pack_across)(uint16_t *panel, const float *from, size_t stride, int columns, int length,
+                        int depth);
+    void (*unpack_int8)(uint16_t *to, const int8_t *from, size_t n); /* exact */
+    void (*narrow_int8)(int8_t *to, const uint16_t *from, size_t n); /* of -127 .. 127, exact */
+    /* to = from / scale rounded to nearest even, scale = largest |from| / 127 (1 where all are zero);
+     * returns the scale. A number that is not finite makes the scale NaN and all of `to` zero. */
+    float (*quantise)(float *to, const float *from, size_t n);
+    void (*to_bf16)(uint16_t *to, const float *from, size_t n);
+    void (*from_bf16)(float *to, const uint16_t *from, size_t n);
+} vt_tiles;
+
+extern const vt_tiles vt_tiles_baseline;
+#if defined(__x86_64__)
+extern const vt_tiles vt_tiles_avx2;
+extern const vt_tiles vt_tiles_avx512;
+extern const vt_tiles vt_tiles_avx512bf16;
+extern const vt_tiles vt_tiles_amx;
+#endif
+
+/* Of isa/finish.c, which is compiled once an instruction set; tables share them. */
+#define VT_FINISH(suffix)                                                                          \
+    void vt_finish_##suffix(const vt_finish *finish);                                              \
+    void vt_narrow_int8_##suffix(int8_t *to, const uint16_t *from, size_t n);                      \
+    float vt_quantise_##suffix(float *to, const float *from, size_t n);
+VT_FINISH(baseline)
+#if defined(__x86_64__)
+VT_FINISH(avx2)
+VT_FINISH(avx512)
+#endif
+
+#endif

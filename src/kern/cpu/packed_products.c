@@ -1,0 +1,268 @@
+/* packed_products.c - y = epilogue(x W^T + bias) with W packed in panels of bf16 or int8
+ * (isa/tiles.h), rows of all groups together.
+ *
+ * x becomes bf16 rows of whole depth once (not at all where it is given as such), then the columns
+ * are cut into blocks of up to 64 that stay in a core's second cache: a block is read from memory
+ * once, and every tile of rows goes through it. A tile's sums are finished (isa/finish.c) while they
+ * are in the first cache. Rows are cut as well where there are too few blocks to feed many threads;
+ * all cuts follow from the sizes alone. */
+#include "kern/cpu/packed_products.h"
+
+#include "kern/cpu/cpu.h"
+#include "kern/weight.h"
+
+#include <math.h>
+#include <omp.h>
+#include <string.h>
+
+enum {
+    LINE = 64,
+    BLOCK_BYTES = 768 << 10, /* of bf16 panels, in a second cache of 1 MB or more */
+    ENOUGH_TASKS = 64,
+    PIECE_ROWS = 96 /* a task has at least so many rows, if there are */
+};
+
+typedef struct packed_plan {
+    const vt_product *args;
+    const vt_weight *w;
+    const vt_tiles *tiles;
+    int64_t rows;
+    bool convert;   /* x goes to the workspace first */
+    bool split;     /* QKV as a pass of its own, after a plain product into the workspace */
+    size_t x_stride; /* of the rows that tiles read */
+    size_t panel;   /* numbers of a panel */
+    int tile_rows;
+    int parts;         /* QKV: 3, whose columns share no block; else 1 */
+    int part_columns;  /* columns of a part */
+    int block_columns; /* of a block, at most */
+    int64_t part_blocks, pieces; /* blocks of a part; pieces of the rows */
+    bool unpack;       /* int8 panels become bf16 in the thread's scratch */
+    /* bytes of the workspace's places, in this order */
+    size_t x_bytes, scratch_bytes, y_bytes;
+    uint16_t *x;    /* rows of bf16, in the workspace or the caller's */
+    char *scratch;
+    float *y;       /* split: (rows, n) */
+} packed_plan;
+
+static size_t whole_lines(size_t bytes) {
+    return (bytes + LINE - 1) / LINE * LINE;
+}
+
+/* Heads that lie whole in the blocks of finish. */
+static bool heads_fit(const vt_product *a) {
+    int dim = a->qkv->head_dim;
+    return !a->bias && (dim == 16 || dim == 32 || dim == 64);
+}
+
+static void plan_x(packed_plan *p) {
+    const vt_product *a = p->args;
+    const size_t k = (size_t)p->w->k, depth = (size_t)p->w->depth * (size_t)p->w->spec.taps;
+    p->x_stride = k;
+    p->convert = a->x_type == VT_NUMBER_F32 || depth != k;
+    /* rows that share a few sets of the first cache push each other out */
+    if (p->rows > 6 && k % 1024 == 0) p->convert = true;
+    if (!p->convert) return;
+    p->x_stride = depth;
+    if (depth / VT_TILE_DEPTH % 2 == 0) p->x_stride += VT_TILE_DEPTH;
+    p->x_bytes = whole_lines((size_t)p->rows * p->x_stride * sizeof(uint16_t));
+}
+
+static void plan_blocks(packed_plan *p) {
+    const size_t panel_bytes = p->panel * sizeof(uint16_t);
+    const int least = p->parts == 3 ? p->args->qkv->head_dim : VT_PANEL; /* heads stay whole */
+    p->block_columns = VT_TILE_COLUMNS;
+    while (p->block_columns > least &&
+           panel_bytes * (size_t)(p->block_columns / VT_PANEL) > BLOCK_BYTES)
+        p->block_columns /= 2;
+    p->part_blocks = vt_cpu_pieces(p->part_columns, p->block_columns);
+    int64_t blocks = p->part_blocks * p->parts;
+    int64_t most = vt_cpu_pieces(p->rows, PIECE_ROWS), wanted = vt_cpu_pieces(ENOUGH_TASKS, blocks);
+    p->pieces = wanted < most ? wanted : most;
+}
+
+static void plan_make(packed_plan *p, const vt_kern *kern, const vt_product *a) {
+    *p = (packed_plan){.args = a, .w = a->w, .tiles = vt_cpu_tiles(kern), .parts = 1};
+    p->rows = (int64_t)a->groups * a->rows;
+    p->panel = (size_t)a->w->depth * (size_t)a->w->spec.taps * VT_PANEL;
+    p->split = a->epilogue == VT_EPILOGUE_QKV && !heads_fit(a);
+    if (a->epilogue == VT_EPILOGUE_QKV && !p->split) p->parts = 3;
+    p->part_columns = a->w->n / p->parts;
+    plan_x(p);
+    plan_blocks(p);
+    int64_t tiles = vt_cpu_pieces(p->rows, p->tiles->most_rows);
+    p->tile_rows = (int)vt_cpu_pieces(p->rows, tiles);
+    p->unpack = a->w->spec.type == VT_NUMBER_INT8 && !(p->tiles->product_int8 && tiles == 1);
+    if (p->unpack)
+        p->scratch_bytes = whole_lines((size_t)(p->block_columns / VT_PANEL) * p->panel * 2);
+    if (p->split) p->y_bytes = (size_t)p->rows * (size_t)a->w->n * sizeof(float);
+}
+
+static void plan_place(packed_plan *p, const vt_kern *kern, char *workspace) {
+    size_t past = (uintptr_t)workspace % LINE;
+    workspace += past ? LINE - past : 0;
+    p->x = p->convert ? (uint16_t *)(void *)workspace : (uint16_t *)(uintptr_t)p->args->x;
+    p->scratch = workspace + p->x_bytes;
+    p->y = (float *)(void *)(p->scratch + p->scratch_bytes * (size_t)kern->threads);
+}
+
+size_t vt_cpu_packed_workspace(const vt_kern *kern, const vt_product *a) {
+    if (a->groups <= 0 || a->rows <= 0) return 0;
+    packed_plan p;
+    plan_make(&p, kern, a);
+    /* one line more: the workspace may begin inside one */
+    return LINE + p.x_bytes + p.scratch_bytes * (size_t)kern->threads + p.y_bytes;
+}
+
+/* ---- x as bf16 rows of whole depth ---- */
+
+static void row_convert(const packed_plan *p, int64_t row) {
+    const vt_product *a = p->args;
+    const size_t taps = (size_t)p->w->spec.taps, depth = (size_t)p->w->depth;
+    const size_t length = (size_t)p->w->k / taps;
+    uint16_t *to = p->x + (size_t)row * p->x_stride;
+    for (size_t tap = 0; tap < taps; ++tap, to += depth) {
+        size_t at = (size_t)row * (size_t)p->w->k + tap * length;
+        if (a->x_type == VT_NUMBER_BF16)
+            memcpy(to, (const uint16_t *)a->x + at, length * sizeof *to);
+        else
+            p->tiles->to_bf16(to, (const float *)a->x + at, length);
+        memset(to + length, 0, (depth - length) * sizeof *to);
+    }
+}
+
+/* ---- one block of columns against one piece of the rows ---- */
+
+/* One block: where its columns are and what becomes of them. */
+typedef struct block {
+    int part, column, columns; /* columns of the whole matrix */
+    vt_finish finish;          /* of row 0 */
+    float head_scale[VT_TILE_COLUMNS / 16];
+} block;
+
+static void block_heads(const packed_plan *p, block *b) {
+    const vt_qkv *q = p->args->qkv;
+    const int column = b->column - b->part * p->part_columns, first = column / q->head_dim;
+    vt_finish *f = &b->finish;
+    f->head_dim = q->head_dim;
+    f->unit = q->scale_mul && b->part < 2;
+    f->bias = b->part == 0 ? q->q_bias + column : b->part == 2 ? q->v_bias + column : NULL;
+    f->y_type = b->part == 0 ? VT_NUMBER_F32 : q->kv_type;
+    f->y_stride = b->part == 0 ? (size_t)p->part_columns : q->kv_stride;
+    f->y = b->part == 0 ? q->q : b->part == 1 ? q->k : q->v;
+    f->y = (char *)f->y + (size_t)column * vt_number_size(f->y_type);
+    if (f->y_type == VT_NUMBER_INT8) {
+        f->scales = (b->part == 1 ? q->k_scale : q->v_scale) + first;
+        f->scales_stride = (size_t)q->heads;
+    }
+    if (!f->unit || b->part != 0) return;
+    const float ln_100 = 4.605170186f;
+    for (int h = 0; h * q->head_dim < b->columns; ++h)
+        b->head_scale[h] = (float)exp((double)fminf(q->scale_mul[first + h], ln_100));
+    f->head_scale = b->head_scale;
+}
+
+static void block_make(const packed_plan *p, int64_t i, block *b) {
+    const vt_product *a = p->args;
+    *b = (block){.part = (int)(i / p->part_blocks)};
+    int column = (int)(i % p->part_blocks) * p->block_columns, left = p->part_columns - column;
+    b->column = b->part * p->part_columns + column;
+    b->columns = left < p->block_columns ? left : p->block_columns;
+    vt_finish *f = &b->finish;
+    *f = (vt_finish){.columns = b->columns,
+                     .epilogue = p->split ? VT_EPILOGUE_STORE : a->epilogue,
+                     .scale = p->w->scale ? p->w->scale + b->column : NULL,
+                     .bias = a->bias ? a->bias + b->column : NULL,
+                     .y_type = p->split ? VT_NUMBER_F32 : a->y_type,
+                     .y_stride = (size_t)p->w->n};
+    if (p->parts == 3)
+        block_heads(p, b);
+    else if (p->split)
+        f->y = p->y + b->column;
+    else
+        f->y = (char *)a->y + (size_t)b->column * vt_number_size(a->y_type);
+}
+
+/* Rows [first, first + count) of one group, whose sums begin at `sums`. */
+static void rows_finish(const packed_plan *p, const block *b, int64_t first, int count,
+                        const float *sums) {
+    const vt_product *a = p->args;
+    const size_t group = (size_t)(first / a->rows), row = (size_t)(first % a->rows);
+    vt_finish f = b->finish;
+    f.sums = sums;
+    f.rows = count;
+    if (f.epilogue == VT_EPILOGUE_GATE_ADD) f.gamma = a->gamma + group * a->gamma_stride + b->column;
+    size_t at = (size_t)first * f.y_stride;
+    if (f.epilogue == VT_EPILOGUE_QKV && b->part > 0) {
+        at = group * a->qkv->kv_group_stride + row * f.y_stride;
+        if (f.scales) f.scales += group * a->qkv->scale_group_stride + row * f.scales_stride;
+    }
+    f.y = (char *)f.y + at * vt_number_size(f.y_type);
+    p->tiles->finish(&f);
+}
+
+static void tile_finish(const packed_plan *p, const block *b, int64_t first, int rows,
+                        const float *sums) {
+    const bool by_group = b->finish.epilogue >= VT_EPILOGUE_GATE_ADD;
+    for (int r = 0; r < rows;) {
+        int64_t group_left = p->args->rows - (first + r) % p->args->rows;
+        int count = by_group && group_left < rows - r ? (int)group_left : rows - r;
+        rows_finish(p, b, first + r, count, sums + r * VT_TILE_COLUMNS);
+        r += count;
+    }
+}
+
+static void task_run(const packed_plan *p, int64_t task) {
+    float sums[VT_TILE_MOST_ROWS * VT_TILE_COLUMNS] __attribute__((aligned(LINE)));
+    block b;
+    block_make(p, task / p->pieces, &b);
+    const int64_t piece = task % p->pieces;
+    const int64_t begin = vt_cpu_piece_begin(p->rows, p->pieces, p->tile_rows, piece);
+    const int64_t end = vt_cpu_piece_begin(p->rows, p->pieces, p->tile_rows, piece + 1);
+    const size_t at = (size_t)(b.column / VT_PANEL) * p->panel;
+    const bool int8 = p->w->spec.type == VT_NUMBER_INT8;
+    vt_tile tile = {.out = sums,
+                    .a_stride = p->x_stride,
+                    .b = (const uint16_t *)p->w->numbers + at,
+                    .b_stride = p->panel,
+                    .taps = 1,
+                    .depth = (int)(p->panel / VT_PANEL),
+                    .panels = (b.columns + VT_PANEL - 1) / VT_PANEL};
+    if (begin == end) return;
+    if (int8) tile.b = (const uint16_t *)(const void *)((const int8_t *)p->w->numbers + at);
+    if (p->unpack) {
+        uint16_t *own = (uint16_t *)(void *)(p->scratch +
+                                             (size_t)omp_get_thread_num() * p->scratch_bytes);
+        p->tiles->unpack_int8(own, (const int8_t *)p->w->numbers + at,
+                              (size_t)tile.panels * p->panel);
+        tile.b = own;
+    }
+    p->tiles->begin();
+    for (int64_t r = begin; r < end; r += tile.rows) {
+        tile.rows = end - r < p->tile_rows ? (int)(end - r) : p->tile_rows;
+        tile.a = p->x + (size_t)r * p->x_stride;
+        (int8 && !p->unpack ? p->tiles->product_int8 : p->tiles->product)(&tile);
+        tile_finish(p, &b, r, tile.rows, sums);
+    }
+    p->tiles->end();
+}
+
+void vt_cpu_packed_product(vt_kern *kern, const vt_product *a) {
+    packed_plan p;
+    plan_make(&p, kern, a);
+    plan_place(&p, kern, a->workspace);
+    const int64_t tasks = p.part_blocks * p.parts * p.pieces;
+    const bool wide = (int64_t)a->w->n * a->w->k * p.rows > VT_CPU_PARALLEL_MIN;
+#pragma omp parallel num_threads(kern->threads) if (wide)
+    {
+        if (p.convert) {
+#pragma omp for schedule(static)
+            for (int64_t r = 0; r < p.rows; ++r) row_convert(&p, r);
+        }
+#pragma omp for schedule(dynamic, 1)
+        for (int64_t i = 0; i < tasks; ++i) task_run(&p, i);
+    }
+    if (!p.split) return;
+    vt_qkv split = *a->qkv;
+    split.qkv = p.y;
+    kern->qkv_split(kern, &split);
+}

@@ -1,0 +1,215 @@
+/* weights.c - weights of the cpu backend, and which way a product goes.
+ *
+ * float32 weights are the caller's matrix, read in place; their products go through products.c with
+ * the epilogue as a pass of its own. bf16 and int8 weights are packed here, once, into the panels of
+ * isa/tiles.h: panel p of 16 rows begins at numbers + p * taps * depth * 16, so a run of panels is one
+ * stretch of memory in the order in which products read it. Theirs are in packed_products.c. */
+#include "kern/cpu/cpu.h"
+#include "kern/cpu/packed_products.h"
+#include "kern/weight.h"
+
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
+enum { LINE = 64 };
+
+static int64_t panel_count(const vt_weight *w) {
+    return vt_cpu_pieces(w->n, VT_PANEL);
+}
+
+static size_t panel_numbers(const vt_weight *w) {
+    return (size_t)w->spec.taps * (size_t)w->depth * VT_PANEL;
+}
+
+/* Whole lines, begun on one; from 2 MB on in the large pages of the system, where it has some to
+ * give: a product with few rows is one walk over the weight, and small pages slow it. */
+static void *lines_alloc(size_t bytes) {
+    const size_t large = (size_t)2 << 20;
+    const size_t unit = bytes >= large ? large : LINE;
+    if (bytes > SIZE_MAX - unit) return NULL;
+    const size_t whole = (bytes + LINE - 1) / LINE * LINE;
+    void *out = NULL;
+    if (posix_memalign(&out, unit, whole) != 0) return NULL;
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+    if (unit == large) madvise(out, whole, MADV_HUGEPAGE);
+#endif
+    return out;
+}
+
+/* ---- packing ---- */
+
+/* One thread's room: 16 rows as floats, and a panel before it is narrowed to int8. */
+typedef struct packer {
+    float *rows;
+    uint16_t *panel;
+} packer;
+
+static size_t packer_bytes(const vt_weight *w) {
+    size_t rows = (size_t)w->k * VT_PANEL * sizeof(float);
+    return (rows + LINE - 1) / LINE * LINE + panel_numbers(w) * sizeof(uint16_t);
+}
+
+static packer packer_at(const vt_weight *w, char *room) {
+    size_t panel = panel_numbers(w) * sizeof(uint16_t);
+    char *own = room + (size_t)omp_get_thread_num() * packer_bytes(w);
+    return (packer){.rows = (float *)(void *)(own + panel), .panel = (uint16_t *)(void *)own};
+}
+
+static void panel_pack(const vt_tiles *tiles, vt_weight *w, const packer *own, int64_t p) {
+    const int first = (int)(p * VT_PANEL), left = w->n - first;
+    const int columns = left < VT_PANEL ? left : VT_PANEL;
+    const size_t k = (size_t)w->k, length = k / (size_t)w->spec.taps;
+    const bool narrow = w->spec.type == VT_NUMBER_INT8;
+    const float *rows = w->spec.values ? w->spec.values + (size_t)first * k : own->rows;
+    if (w->spec.rows) {
+        w->spec.rows(w->spec.user, first, columns, own->rows);
+        rows = own->rows;
+    }
+    for (int c = 0; narrow && c < columns; ++c)
+        w->scale[first + c] =
+            tiles->quantise(own->rows + (size_t)c * k, rows + (size_t)c * k, k);
+    if (narrow) rows = own->rows;
+    const size_t numbers = panel_numbers(w);
+    uint16_t *panel = narrow ? own->panel : (uint16_t *)w->numbers + (size_t)p * numbers;
+    for (int tap = 0; tap < w->spec.taps; ++tap)
+        tiles->pack(panel + (size_t)tap * (size_t)w->depth * VT_PANEL, rows + (size_t)tap * length,
+                    k, columns, (int)length, w->depth);
+    if (narrow) tiles->narrow_int8((int8_t *)w->numbers + (size_t)p * numbers, panel, numbers);
+}
+
+static variant_status weight_pack(vt_kern *kern, vt_weight *w, variant_error *err) {
+    const vt_tiles *tiles = vt_cpu_tiles(kern);
+    const int64_t panels = panel_count(w);
+    const int threads = (int64_t)w->n * w->k > VT_CPU_PARALLEL_MIN ? kern->threads : 1;
+    size_t bytes;
+    if (__builtin_mul_overflow(packer_bytes(w), (size_t)threads, &bytes))
+        return vt_fail(err, VARIANT_E_MEMORY, "weight: %d x %d numbers are too many", w->n, w->k);
+    char *room = lines_alloc(bytes);
+    if (!room)
+        return vt_fail(err, VARIANT_E_MEMORY, "weight: no memory to pack %d x %d numbers", w->n,
+                       w->k);
+#pragma omp parallel num_threads(threads) if (threads > 1)
+    {
+        const packer own = packer_at(w, room);
+#pragma omp for schedule(dynamic, 4)
+        for (int64_t p = 0; p < panels; ++p) panel_pack(tiles, w, &own, p);
+    }
+    free(room);
+    return VARIANT_OK;
+}
+
+/* Room for the numbers and scales. */
+static variant_status weight_reserve(vt_weight *w, variant_error *err) {
+    const size_t unit = vt_number_size(w->spec.type), panels = (size_t)panel_count(w);
+    const size_t tap = ((size_t)w->k / (size_t)w->spec.taps + VT_TILE_DEPTH - 1) / VT_TILE_DEPTH *
+                       VT_TILE_DEPTH;
+    size_t numbers = 0;
+    bool fits = tap <= INT32_MAX && !__builtin_mul_overflow(tap * VT_PANEL, panels, &numbers) &&
+                !__builtin_mul_overflow(numbers, (size_t)w->spec.taps * unit, &numbers);
+    w->depth = fits ? (int)tap : 0;
+    w->numbers = fits ? lines_alloc(numbers) : NULL;
+    w->bytes = numbers;
+    if (w->spec.type == VT_NUMBER_INT8) {
+        w->scale = calloc(panels * VT_PANEL, sizeof(float));
+        w->bytes += panels * VT_PANEL * sizeof(float);
+    }
+    if (w->numbers && (w->scale || w->spec.type != VT_NUMBER_INT8)) return VARIANT_OK;
+    return vt_fail(err, VARIANT_E_MEMORY, "weight: no memory for %d x %d numbers", w->n, w->k);
+}
+
+static void weight_close(vt_kern *kern, vt_weight **weight) {
+    (void)kern;
+    if (!weight || !*weight) return;
+    free((*weight)->numbers);
+    free((*weight)->scale);
+    free(*weight);
+    *weight = NULL;
+}
+
+static variant_status weight_open(vt_kern *kern, vt_weight **out, const vt_weight_spec *spec,
+                                  variant_error *err) {
+    *out = NULL;
+    VT_TRY(vt_weight_check(spec, err));
+    vt_weight *weight = calloc(1, sizeof *weight);
+    if (!weight) return vt_fail(err, VARIANT_E_MEMORY, "weight: out of memory");
+    *weight = (vt_weight){.spec = *spec, .n = spec->n, .k = spec->k};
+    if (weight->spec.taps == 0) weight->spec.taps = 1;
+    variant_status status = VARIANT_OK;
+    if (spec->type == VT_NUMBER_F32) {
+        weight->w = spec->values;
+    } else {
+        status = weight_reserve(weight, err);
+        if (status == VARIANT_OK) status = weight_pack(kern, weight, err);
+    }
+    weight->spec.rows = NULL; /* its source is promised for the length of this call */
+    if (status != VARIANT_OK) weight_close(kern, &weight);
+    *out = weight;
+    return status;
+}
+
+/* Where memory to pack with is short, the weight keeps its old numbers: refresh cannot fail. */
+static void weight_refresh(vt_kern *kern, vt_weight *weight) {
+    if (weight->numbers && weight->spec.values) (void)weight_pack(kern, weight, NULL);
+}
+
+static vt_number weight_type(const vt_weight *weight) {
+    return weight->spec.type;
+}
+
+static size_t weight_bytes(const vt_weight *weight) {
+    return weight->bytes;
+}
+
+/* ---- products ---- */
+
+/* Whether a float32 product is made in the workspace and brought to y by a second pass. */
+static bool aside(const vt_product *a) {
+    return a->epilogue == VT_EPILOGUE_GATE_ADD || a->epilogue == VT_EPILOGUE_QKV ||
+           a->y_type == VT_NUMBER_BF16;
+}
+
+static size_t product_workspace(const vt_kern *kern, const vt_product *a) {
+    if (a->w->numbers) return vt_cpu_packed_workspace(kern, a);
+    size_t rows = (size_t)a->groups * (size_t)a->rows;
+    return aside(a) ? rows * (size_t)a->w->n * sizeof(float) : 0;
+}
+
+static void product_f32(vt_kern *kern, const vt_product *a) {
+    float *y = aside(a) ? a->workspace : a->y;
+    const size_t numbers = (size_t)a->groups * (size_t)a->rows * (size_t)a->w->n;
+    vt_cpu_linear_f32(kern, y, a->x, a->w, a->bias, a->groups, a->rows);
+    if (a->epilogue == VT_EPILOGUE_QKV) {
+        vt_qkv split = *a->qkv;
+        split.qkv = y;
+        kern->qkv_split(kern, &split);
+        return;
+    }
+    if (a->epilogue == VT_EPILOGUE_GATE_ADD) {
+        kern->gate_add(kern, a->y, y, a->gamma, a->gamma_stride, a->groups, a->rows, a->w->n);
+        return;
+    }
+    if (a->epilogue == VT_EPILOGUE_GELU) kern->gelu(kern, y, y, numbers);
+    if (a->y_type == VT_NUMBER_BF16) vt_cpu_tiles(kern)->to_bf16(a->y, y, numbers);
+}
+
+static void product(vt_kern *kern, const vt_product *a) {
+    if (a->groups <= 0 || a->rows <= 0) return;
+    if (a->w->numbers)
+        vt_cpu_packed_product(kern, a);
+    else
+        product_f32(kern, a);
+}
+
+void vt_cpu_fill_weights(vt_kern *kern) {
+    kern->weight_open = weight_open;
+    kern->weight_refresh = weight_refresh;
+    kern->weight_close = weight_close;
+    kern->weight_type = weight_type;
+    kern->weight_bytes = weight_bytes;
+    kern->product_workspace = product_workspace;
+    kern->product = product;
+}

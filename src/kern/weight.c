@@ -1,0 +1,46 @@
+/* weight.c - see weight.h; and the names of number types. */
+#include "kern/weight.h"
+
+#include <string.h>
+
+const char *vt_number_name(vt_number number) {
+    static const char *const names[] = {"f32", "bf16", "int8"};
+    return names[number];
+}
+
+variant_status vt_number_parse(vt_number *out, const char *option, const char *text,
+                               variant_error *err) {
+    for (int type = VT_NUMBER_F32; type <= VT_NUMBER_INT8; ++type) {
+        if (strcmp(text, vt_number_name((vt_number)type)) != 0) continue;
+        *out = (vt_number)type;
+        return VARIANT_OK;
+    }
+    return vt_fail(err, VARIANT_E_ARGUMENT, "%s \"%s\": expected f32, bf16 or int8", option, text);
+}
+
+size_t vt_number_size(vt_number number) {
+    static const size_t sizes[] = {4, 2, 1};
+    return sizes[number];
+}
+
+variant_status vt_weight_check(const vt_weight_spec *spec, variant_error *err) {
+    if (spec->n <= 0 || spec->k <= 0)
+        return vt_fail(err, VARIANT_E_ARGUMENT, "weight: %d x %d numbers, expected a matrix",
+                       spec->n, spec->k);
+    if (!spec->values && (!spec->rows || spec->type == VT_NUMBER_F32))
+        return vt_fail(err, VARIANT_E_ARGUMENT, "weight: %d x %d numbers without values", spec->n,
+                       spec->k);
+    if (spec->taps < 0 || (spec->taps > 0 && spec->k % spec->taps != 0))
+        return vt_fail(err, VARIANT_E_ARGUMENT, "weight: %d columns are not %d equal taps", spec->k,
+                       spec->taps);
+    return VARIANT_OK;
+}
+
+void vt_weight_read(const vt_weight_spec *spec, int first, int count, float *out) {
+    if (spec->rows) {
+        spec->rows(spec->user, first, count, out);
+        return;
+    }
+    size_t k = (size_t)spec->k;
+    memcpy(out, spec->values + (size_t)first * k, (size_t)count * k * sizeof *out);
+}

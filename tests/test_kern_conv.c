@@ -1,0 +1,483 @@
+/* test_kern_conv.c - convolutions of kern with packed weights and with the steps around them (norm,
+ * upsampling, residual): ref against compositions of its own operations, cpu against ref for every
+ * instruction set and type of number on odd sizes, with outputs poisoned and guarded; and that
+ * neither the thread count nor the batch changes a bit. */
+#include "kern/kern.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "core/cpu.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+enum { GUARD = 16 };
+#define CANARY 12345.678f
+
+static vt_kern *ref;
+static vt_kern *single[VT_ISA_COUNT], *threaded[VT_ISA_COUNT]; /* 1 and 3 threads */
+static int isas; /* that this machine has */
+
+/* ---- buffers ---- */
+
+static uint32_t state = 1;
+
+static float uniform(void) { /* [-1, 1) */
+    state = state * 1664525u + 1013904223u;
+    return (float)(state >> 8) / 8388608.0f - 1.0f;
+}
+
+/* n floats of NaN between canaries. */
+static float *poisoned(size_t n) {
+    float *base = NULL;
+    if (posix_memalign((void **)&base, 64, (n + 2 * GUARD) * sizeof *base) != 0) abort();
+    for (size_t i = 0; i < n + 2 * GUARD; i++) base[i] = i < GUARD || i >= GUARD + n ? CANARY : NAN;
+    return base + GUARD;
+}
+
+static float *randoms(size_t n, float low, float high) {
+    float *x = poisoned(n);
+    for (size_t i = 0; i < n; i++) x[i] = low + (high - low) * 0.5f * (uniform() + 1);
+    return x;
+}
+
+static void release(float *x, size_t n) {
+    for (size_t i = 0; i < GUARD; i++)
+        if (x[n + i] != CANARY || x[-1 - (ptrdiff_t)i] != CANARY)
+            fail_msg("wrote outside a buffer of %zu", n);
+    free(x - GUARD);
+}
+
+static void assert_same(const char *what, const float *a, const float *b, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (memcmp(a + i, b + i, sizeof *a) != 0)
+            fail_msg("%s: element %zu of %zu differs: %.9g and %.9g", what, i, n, a[i], b[i]);
+}
+
+static int open_all(void **unused) {
+    (void)unused;
+    variant_error err;
+    if (vt_kern_open(&ref, "ref", 1, &err) != VARIANT_OK) return -1;
+    unsetenv("VARIANT_CPU");
+    isas = (int)vt_isa_best() + 1;
+    for (int i = 0; i < isas; i++) {
+        setenv("VARIANT_CPU", vt_isa_name((vt_isa)i), 1);
+        if (vt_kern_open(&single[i], "cpu", 1, &err) != VARIANT_OK) return -1;
+        if (vt_kern_open(&threaded[i], "cpu", 3, &err) != VARIANT_OK) return -1;
+    }
+    unsetenv("VARIANT_CPU");
+    return 0;
+}
+
+static int close_all(void **unused) {
+    (void)unused;
+    vt_kern_close(&ref);
+    for (int i = 0; i < isas; i++) {
+        vt_kern_close(&single[i]);
+        vt_kern_close(&threaded[i]);
+    }
+    return 0;
+}
+
+/* ---- cases ---- */
+
+enum { PLAIN, ENLARGED, PHASES }; /* no upsampling; with a 3x3 kernel; with four of 2x2 */
+
+typedef struct conv_case {
+    int groups, in_h, in_w, in_c, out_h, out_w, out_c, kernel, stride, top, left;
+    int norm_groups; /* 0: none */
+    int upsample;
+    bool silu, residual, bias;
+} conv_case;
+
+static const conv_case cases[] = {
+    {3, 1, 1, 1, 1, 1, 1, 3, 1, 1, 1, 0, PLAIN, false, false, true},
+    {2, 1, 1, 33, 1, 1, 8, 1, 1, 0, 0, 11, PLAIN, true, true, false},
+    {3, 5, 7, 3, 5, 7, 32, 3, 1, 1, 1, 0, PLAIN, false, true, true},
+    {2, 19, 23, 8, 19, 23, 33, 3, 1, 1, 1, 4, PLAIN, true, false, true},
+    {2, 18, 14, 33, 9, 7, 5, 3, 2, 0, 0, 3, PLAIN, true, true, true}, /* stride 2 */
+    {3, 17, 13, 32, 9, 7, 3, 3, 2, 1, 1, 0, PLAIN, false, false, false},
+    {2, 13, 33, 330, 13, 33, 100, 3, 1, 1, 1, 33, PLAIN, true, true, true}, /* weights cut */
+    {1, 4, 41, 65, 4, 41, 100, 3, 1, 1, 1, 5, PLAIN, false, true, false},
+    {2, 16, 17, 32, 16, 17, 49, 1, 1, 0, 0, 32, PLAIN, false, true, true}, /* pointwise */
+    {2, 8, 6, 3, 4, 3, 8, 1, 2, 0, 0, 0, PLAIN, false, false, true},
+    {2, 6, 6, 8, 4, 4, 3, 3, 1, 0, 0, 2, PLAIN, true, false, true}, /* no padding */
+    {2, 4, 3, 8, 6, 5, 3, 3, 1, 2, 2, 8, PLAIN, true, true, true},  /* much */
+    {2, 6, 5, 8, 7, 4, 3, 3, 1, 2, 0, 1, PLAIN, true, true, true},  /* unlike */
+    {2, 7, 5, 8, 3, 2, 8, 4, 2, 1, 1, 0, PLAIN, false, false, false},
+    {2, 4, 4, 3, 9, 5, 3, 3, 1, 4, 1, 3, PLAIN, true, false, true}, /* wider than the kernel */
+    {1, 256, 256, 2, 256, 256, 32, 3, 1, 1, 1, 2, PLAIN, true, true, true}, /* past the caches */
+    {7, 64, 64, 160, 64, 64, 2, 3, 1, 1, 1, 32, PLAIN, true, false, true}, /* several rounds */
+    {2, 10, 14, 5, 10, 14, 7, 3, 1, 1, 1, 0, ENLARGED, false, false, true},
+    {2, 2, 2, 33, 2, 2, 16, 3, 1, 1, 1, 3, ENLARGED, true, true, true},
+    {2, 6, 10, 8, 6, 10, 3, 1, 1, 0, 0, 2, ENLARGED, false, true, false},
+    {2, 10, 14, 8, 5, 7, 3, 3, 2, 0, 0, 4, ENLARGED, true, false, true},
+    {2, 2, 2, 3, 2, 2, 16, 3, 1, 1, 1, 0, PHASES, false, false, false},
+    {2, 10, 14, 33, 10, 14, 48, 3, 1, 1, 1, 3, PHASES, true, true, true},
+    {1, 34, 62, 64, 34, 62, 160, 3, 1, 1, 1, 0, PHASES, false, true, true},
+    {1, 20, 18, 330, 20, 18, 176, 3, 1, 1, 1, 0, PHASES, false, false, true}, /* weights cut */
+};
+
+typedef struct conv_data {
+    const conv_case *c;
+    vt_conv args;
+    vt_conv_norm norm;
+    vt_weight_spec spec;
+    size_t nx, nw, ny;
+    float *x, *w, *bias, *gamma, *beta, *residual;
+} conv_data;
+
+static void data_open(conv_data *d, const conv_case *c, vt_number type) {
+    int small = c->upsample == PLAIN ? 1 : 4;
+    *d = (conv_data){.c = c};
+    d->spec = (vt_weight_spec){.type = type,
+                               .n = c->upsample == PHASES ? 4 * c->out_c : c->out_c,
+                               .taps = c->upsample == PHASES ? 4 : c->kernel * c->kernel};
+    d->spec.k = d->spec.taps * c->in_c;
+    d->nx = (size_t)(c->groups * c->in_h * c->in_w * c->in_c / small);
+    d->nw = (size_t)d->spec.n * (size_t)d->spec.k;
+    d->ny = (size_t)(c->groups * c->out_h * c->out_w * c->out_c);
+    d->x = randoms(d->nx, -2, 3);
+    d->w = randoms(d->nw, -1, 1);
+    d->bias = randoms((size_t)c->out_c, -1, 1);
+    d->gamma = randoms((size_t)c->in_c, -2, 2);
+    d->beta = randoms((size_t)c->in_c, -1, 1);
+    d->residual = randoms(d->ny, -9, 9);
+    d->spec.values = d->w;
+    d->norm = (vt_conv_norm){.gamma = d->gamma,
+                             .beta = d->beta,
+                             .channel_groups = c->norm_groups,
+                             .eps = 1e-6f,
+                             .silu = c->silu};
+    d->args = (vt_conv){.x = d->x,
+                        .bias = c->bias ? d->bias : NULL,
+                        .groups = c->groups,
+                        .in_h = c->in_h,
+                        .in_w = c->in_w,
+                        .in_c = c->in_c,
+                        .out_h = c->out_h,
+                        .out_w = c->out_w,
+                        .out_c = c->out_c,
+                        .kernel = c->kernel,
+                        .stride = c->stride,
+                        .pad_top = c->top,
+                        .pad_left = c->left,
+                        .norm = c->norm_groups ? &d->norm : NULL,
+                        .upsample = c->upsample != PLAIN,
+                        .residual = c->residual ? d->residual : NULL};
+}
+
+static void data_close(conv_data *d) {
+    release(d->x, d->nx);
+    release(d->w, d->nw);
+    release(d->bias, (size_t)d->c->out_c);
+    release(d->gamma, (size_t)d->c->in_c);
+    release(d->beta, (size_t)d->c->in_c);
+    release(d->residual, d->ny);
+}
+
+static vt_weight *weight_for(vt_kern *kern, const conv_data *d) {
+    vt_weight *weight;
+    variant_error err;
+    if (kern->weight_open(kern, &weight, &d->spec, &err) != VARIANT_OK) fail_msg("%s", err.message);
+    return weight;
+}
+
+/* y of pictures [first, first + groups). */
+static float *conv_run(vt_kern *kern, const conv_data *d, vt_weight *weight, int first, int groups) {
+    vt_conv a = d->args;
+    size_t all = (size_t)a.groups, nx = d->nx / all, ny = d->ny / all, at = (size_t)first;
+    a.w = weight;
+    a.groups = groups;
+    a.x += at * nx;
+    if (a.residual) a.residual += at * ny;
+    size_t floats = kern->conv_workspace(kern, &a);
+    float *workspace = poisoned(floats), *y = poisoned((size_t)groups * ny);
+    a.workspace = workspace;
+    a.y = y;
+    kern->conv(kern, &a);
+    release(workspace, floats);
+    return y;
+}
+
+/* ---- ref ---- */
+
+/* What ref's fused convolution should be: its own operations one after another, then rounded
+ * numbers given to its float32 convolution. The four kernels are the 3x3 ones they were made of. */
+static float round_bf16(float x) {
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    bits = (bits + 0x7fffu + (bits >> 16 & 1u)) & 0xffff0000u;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+static float *composed_x(const conv_data *d, bool rounded, size_t *count) {
+    const vt_conv *a = &d->args;
+    int scale = a->upsample ? 2 : 1, h = a->in_h / scale, w = a->in_w / scale;
+    *count = d->nx * (size_t)(scale * scale);
+    float *x = poisoned(d->nx), *large = poisoned(*count);
+    memcpy(x, d->x, d->nx * sizeof *x);
+    if (a->norm) {
+        vt_group_norm norm = {.x = x,
+                              .gamma = d->gamma,
+                              .beta = d->beta,
+                              .y = x,
+                              .groups = a->groups,
+                              .pixels = h * w,
+                              .channels = a->in_c,
+                              .channel_groups = a->norm->channel_groups,
+                              .eps = a->norm->eps,
+                              .silu = a->norm->silu};
+        ref->group_norm(ref, &norm);
+    }
+    for (size_t i = 0; rounded && i < d->nx; i++) x[i] = round_bf16(x[i]);
+    if (a->upsample)
+        ref->upsample2(ref, large, x, a->groups, h, w, a->in_c);
+    else
+        memcpy(large, x, d->nx * sizeof *x);
+    release(x, d->nx);
+    return large;
+}
+
+/* Makes the weight's numbers representable in its type, so that rounding them changes nothing. */
+static void round_weights(conv_data *d) {
+    size_t k = (size_t)d->spec.k;
+    for (size_t i = 0; i < d->nw; i++) {
+        float x = rintf(d->w[i] * 126.0f);
+        if (i % k == 0) x = 127.0f;
+        d->w[i] = d->spec.type == VT_NUMBER_INT8 ? x * 0.0078125f : round_bf16(d->w[i]);
+    }
+}
+
+static void test_ref_is_a_composition(void **unused) {
+    (void)unused;
+    for (size_t i = 0; i < COUNT(cases); i++)
+        for (int type = 0; type < 3; type++) {
+            const conv_case *c = &cases[i];
+            if (c->upsample == PHASES || c->groups * c->in_h * c->in_w * c->in_c > 100000) continue;
+            conv_data d;
+            data_open(&d, c, (vt_number)type);
+            if (type != VT_NUMBER_F32) round_weights(&d);
+            vt_weight *weight = weight_for(ref, &d);
+            float *y = conv_run(ref, &d, weight, 0, c->groups);
+            ref->weight_close(ref, &weight);
+
+            size_t count;
+            float *x = composed_x(&d, type != VT_NUMBER_F32, &count), *plain = poisoned(d.ny);
+            vt_conv a = d.args;
+            d.spec.type = VT_NUMBER_F32;
+            weight = weight_for(ref, &d);
+            a.x = x;
+            a.w = weight;
+            a.y = plain;
+            a.norm = NULL;
+            a.upsample = false;
+            a.residual = NULL;
+            ref->conv(ref, &a);
+            for (size_t j = 0; j < d.ny; j++) {
+                double want = (double)plain[j] + (c->residual ? d.residual[j] : 0);
+                if (!(fabs(y[j] - want) <= 2e-6 * (10 + fabs(want))))
+                    fail_msg("case %zu, %s: element %zu is %.9g, expected %.9g", i,
+                             vt_number_name((vt_number)type), j, y[j], want);
+            }
+            ref->weight_close(ref, &weight);
+            release(x, count);
+            release(plain, d.ny);
+            release(y, d.ny);
+            data_close(&d);
+        }
+}
+
+/* The four 2x2 kernels of a 3x3 one after nearest 2x: phase (py, px), tap (ty, tx) is the sum of the
+ * taps that read the same small pixel. */
+static void test_phases_are_the_enlarged_convolution(void **unused) {
+    (void)unused;
+    conv_case c = {2, 8, 6, 5, 8, 6, 16, 3, 1, 1, 1, 5, ENLARGED, true, true, true};
+    conv_data d;
+    data_open(&d, &c, VT_NUMBER_F32);
+    float *sums = poisoned((size_t)(16 * c.out_c * c.in_c));
+    for (int phase = 0; phase < 4; phase++)
+        for (int o = 0; o < c.out_c; o++)
+            for (int tap = 0; tap < 4; tap++)
+                for (int i = 0; i < c.in_c; i++) {
+                    float sum = 0;
+                    for (int k = 0; k < 9; k++) {
+                        /* the small row that tap ky reads from output row py, less the first one */
+                        int ty = (phase / 2 + k / 3 + 1) / 2 - phase / 2;
+                        int tx = (phase % 2 + k % 3 + 1) / 2 - phase % 2;
+                        if (ty * 2 + tx == tap)
+                            sum += d.w[((size_t)o * 9 + (size_t)k) * (size_t)c.in_c + (size_t)i];
+                    }
+                    sums[(((size_t)phase * (size_t)c.out_c + (size_t)o) * 4 + (size_t)tap) *
+                             (size_t)c.in_c +
+                         (size_t)i] = sum;
+                }
+    vt_weight *whole = weight_for(ref, &d);
+    float *want = conv_run(ref, &d, whole, 0, c.groups);
+    conv_case phased = c;
+    phased.upsample = PHASES;
+    conv_data p = d;
+    p.c = &phased;
+    p.spec.n = 4 * c.out_c;
+    p.spec.taps = 4;
+    p.spec.k = 4 * c.in_c;
+    p.spec.values = sums;
+    vt_weight *phases = weight_for(ref, &p);
+    float *y = conv_run(ref, &p, phases, 0, c.groups);
+    for (size_t j = 0; j < d.ny; j++)
+        if (!(fabs((double)y[j] - want[j]) <= 2e-6 * (10 + fabs((double)want[j]))))
+            fail_msg("element %zu is %.9g, expected %.9g", j, y[j], want[j]);
+    ref->weight_close(ref, &whole);
+    ref->weight_close(ref, &phases);
+    release(sums, (size_t)(16 * c.out_c * c.in_c));
+    release(y, d.ny);
+    release(want, d.ny);
+    data_close(&d);
+}
+
+/* ---- cpu against ref ---- */
+
+/* float32 differs by the order of sums. Packed numbers differ besides where a normalised x falls on
+ * the other side of a rounding: rarely, and by one part in 256 of one product. */
+static void assert_near(size_t i, const conv_data *d, const char *isa, const float *got,
+                        const float *want) {
+    bool may_round = d->spec.type != VT_NUMBER_F32 && d->args.norm;
+    double most = may_round ? 0.1 : 0, squares = 0, size = 0;
+    for (size_t j = 0; j < d->ny; j++) {
+        double off = fabs((double)got[j] - want[j]);
+        squares += off * off;
+        size += (double)want[j] * want[j];
+        if (!(off <= most + 3e-5 * (1 + fabs((double)want[j]))))
+            fail_msg("case %zu, %s %s: element %zu of %zu is %.9g, expected %.9g", i, isa,
+                     vt_number_name(d->spec.type), j, d->ny, got[j], want[j]);
+    }
+    if (!(sqrt(squares) <= 1e-3 * (sqrt(size) + 1e-2 * sqrt((double)d->ny))))
+        fail_msg("case %zu, %s %s: off by %g of %g", i, isa, vt_number_name(d->spec.type),
+                 sqrt(squares), sqrt(size));
+}
+
+/* A residual in y's own place; x there too where the shapes allow it and x is normalised first. */
+static void assert_in_place(vt_kern *kern, const conv_data *d, vt_weight *weight,
+                            const float *want) {
+    vt_conv a = d->args;
+    bool over_x = a.norm && d->nx == d->ny;
+    if (!a.residual && !over_x) return;
+    float *y = poisoned(d->ny), *workspace;
+    memcpy(y, a.residual ? d->residual : d->x, d->ny * sizeof *y);
+    a.w = weight;
+    a.y = y;
+    if (a.residual)
+        a.residual = y;
+    else
+        a.x = y;
+    size_t floats = kern->conv_workspace(kern, &a);
+    a.workspace = workspace = poisoned(floats);
+    kern->conv(kern, &a);
+    assert_same("in place", y, want, d->ny);
+    release(workspace, floats);
+    release(y, d->ny);
+}
+
+static void test_cpu_against_ref(void **unused) {
+    (void)unused;
+    for (size_t i = 0; i < COUNT(cases); i++)
+        for (int type = 0; type < 3; type++) {
+            conv_data d;
+            if (cases[i].upsample == PHASES && type == VT_NUMBER_F32) continue;
+            data_open(&d, &cases[i], (vt_number)type);
+            vt_weight *weight = weight_for(ref, &d);
+            float *want = conv_run(ref, &d, weight, 0, d.c->groups);
+            ref->weight_close(ref, &weight);
+            for (int k = 0; k < isas; k++) {
+                weight = weight_for(single[k], &d);
+                float *one = conv_run(single[k], &d, weight, 0, d.c->groups);
+                float *more = conv_run(threaded[k], &d, weight, 0, d.c->groups);
+                assert_near(i, &d, vt_isa_name((vt_isa)k), one, want);
+                assert_same("3 threads", more, one, d.ny);
+                size_t ny = d.ny / (size_t)d.c->groups;
+                for (int g = 0; g < d.c->groups; g++) {
+                    float *alone = conv_run(threaded[k], &d, weight, g, 1);
+                    assert_same("one picture", alone, one + (size_t)g * ny, ny);
+                    release(alone, ny);
+                }
+                assert_in_place(threaded[k], &d, weight, one);
+                single[k]->weight_close(single[k], &weight);
+                release(one, d.ny);
+                release(more, d.ny);
+            }
+            release(want, d.ny);
+            data_close(&d);
+        }
+}
+
+/* A map of equal numbers, huge numbers, and one NaN: reaches what its taps reach, and no more. */
+static void test_cpu_extremes(void **unused) {
+    (void)unused;
+    const conv_case c = {1, 9, 14, 32, 9, 14, 20, 3, 1, 1, 1, 0, PLAIN, false, false, true};
+    conv_case normed = c;
+    normed.norm_groups = 32;
+    normed.silu = true;
+    for (int type = 1; type < 3; type++)
+        for (int k = 0; k < isas; k++) {
+            conv_data d;
+            data_open(&d, &c, (vt_number)type);
+            vt_weight *weight = weight_for(single[k], &d);
+            for (size_t j = 0; j < d.nx; j++) d.x[j] = 1e30f * uniform();
+            float *huge = conv_run(single[k], &d, weight, 0, 1);
+            for (size_t j = 0; j < d.ny; j++) assert_true(isfinite(huge[j]));
+            release(huge, d.ny);
+            for (size_t j = 0; j < d.nx; j++) d.x[j] = uniform();
+            d.x[(4 * 14 + 5) * 32 + 31] = NAN;
+            float *y = conv_run(single[k], &d, weight, 0, 1);
+            for (int p = 0; p < 9 * 14; p++)
+                for (int o = 0; o < 20; o++) {
+                    bool reached = abs(p / 14 - 4) <= 1 && abs(p % 14 - 5) <= 1;
+                    assert_int_equal(isnan(y[p * 20 + o]) != 0, reached);
+                }
+            release(y, d.ny);
+            for (size_t j = 0; j < d.nx; j++) d.x[j] = 7.0f; /* normalised: beta */
+            d.c = &normed;
+            d.args.norm = &d.norm;
+            d.norm.channel_groups = 32;
+            d.norm.silu = true;
+            y = conv_run(single[k], &d, weight, 0, 1);
+            for (size_t j = 0; j < d.ny; j++) assert_true(isfinite(y[j]) && fabsf(y[j]) < 300.0f);
+            release(y, d.ny);
+            single[k]->weight_close(single[k], &weight);
+            data_close(&d);
+        }
+}
+
+static void test_no_pictures(void **unused) {
+    (void)unused;
+    for (int type = 0; type < 3; type++)
+        for (int k = 0; k < isas; k++) {
+            conv_data d;
+            data_open(&d, &cases[3], (vt_number)type);
+            vt_weight *weight = weight_for(threaded[k], &d);
+            float *y = conv_run(threaded[k], &d, weight, 0, 0);
+            release(y, 0);
+            threaded[k]->weight_close(threaded[k], &weight);
+            data_close(&d);
+        }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_ref_is_a_composition),
+        cmocka_unit_test(test_phases_are_the_enlarged_convolution),
+        cmocka_unit_test(test_cpu_against_ref),
+        cmocka_unit_test(test_cpu_extremes),
+        cmocka_unit_test(test_no_pictures),
+    };
+    return cmocka_run_group_tests(tests, open_all, close_all);
+}

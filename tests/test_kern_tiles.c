@@ -1,0 +1,295 @@
+/* The tables of kern/cpu/isa/tiles.h, every one that this processor can run, called directly: each
+ * function against its definition in plain C on random numbers and sizes, and products bit by bit
+ * against themselves cut differently. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/cpu.h"
+#include "kern/cpu/isa/tiles.h"
+#include "kern/number.h"
+
+static const vt_tiles *tables[8];
+static int table_count;
+
+static void find_tables(void) {
+    tables[table_count++] = &vt_tiles_baseline;
+#if defined(__x86_64__)
+    vt_isa best = vt_isa_best();
+    if (best >= VT_ISA_AVX2) tables[table_count++] = &vt_tiles_avx2;
+    if (best >= VT_ISA_AVX512) tables[table_count++] = &vt_tiles_avx512;
+    if (best >= VT_ISA_AVX512BF16) tables[table_count++] = &vt_tiles_avx512bf16;
+#endif
+}
+
+static uint64_t state = 88172645463325252u;
+
+static uint32_t random_bits(void) {
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    return (uint32_t)(state >> 16);
+}
+
+static int random_int(int low, int high) {
+    return low + (int)(random_bits() % (uint32_t)(high - low + 1));
+}
+
+static float random_float(void) {
+    return (float)random_bits() / 2147483648.0f - 1.0f;
+}
+
+static void *room(size_t bytes) {
+    void *out = aligned_alloc(64, (bytes + 63) / 64 * 64 + 64);
+    assert_non_null(out);
+    return out;
+}
+
+/* ---- packing and conversion ---- */
+
+static void test_conversions(void **unused) {
+    (void)unused;
+    enum { MOST = 200 };
+    static const float special[] = {0.0f,      -0.0f,    1.0f,     INFINITY, -INFINITY, NAN,
+                                    3.38e38f, -3.4e38f, 1.00390625f, 1.01171875f, 1e-30f};
+    for (int t = 0; t < table_count; ++t) {
+        for (int n = 0; n <= MOST; ++n) {
+            float from[MOST], back[MOST + 1];
+            uint16_t to[MOST + 1];
+            int8_t small[MOST];
+            for (int i = 0; i < n; ++i) {
+                from[i] = i % 3 ? random_float() * 100.0f
+                                : special[random_bits() % (sizeof special / sizeof *special)];
+                small[i] = (int8_t)random_int(-127, 127);
+            }
+            to[n] = 0x7abc;
+            tables[t]->to_bf16(to, from, (size_t)n);
+            assert_int_equal(to[n], 0x7abc);
+            for (int i = 0; i < n; ++i) {
+                if (isnan(from[i]))
+                    assert_true(isnan(vt_from_bf16(to[i])));
+                else
+                    assert_int_equal(to[i], vt_to_bf16(from[i]));
+            }
+            back[n] = 12345.0f;
+            tables[t]->from_bf16(back, to, (size_t)n);
+            assert_true(back[n] == 12345.0f);
+            for (int i = 0; i < n; ++i) {
+                float want = vt_from_bf16(to[i]);
+                assert_memory_equal(&back[i], &want, sizeof want);
+            }
+            tables[t]->unpack_int8(to, small, (size_t)n);
+            assert_int_equal(to[n], 0x7abc);
+            for (int i = 0; i < n; ++i) assert_true(vt_from_bf16(to[i]) == (float)small[i]);
+        }
+        for (int v = -127; v <= 127; ++v) { /* each in each place of a block */
+            int8_t all[64];
+            uint16_t to[64];
+            memset(all, v, sizeof all);
+            tables[t]->unpack_int8(to, all, 64);
+            for (int i = 0; i < 64; ++i) assert_true(vt_from_bf16(to[i]) == (float)v);
+        }
+    }
+}
+
+static void test_pack(void **unused) {
+    (void)unused;
+    for (int t = 0; t < table_count; ++t) {
+        for (int i = 0; i < 300; ++i) {
+            int depth = VT_TILE_DEPTH * random_int(1, 5), columns = random_int(1, VT_PANEL);
+            int length = random_int(1, depth), across = i % 2;
+            size_t stride = (size_t)(across ? columns : length) + (size_t)random_int(0, 5);
+            size_t runs = (size_t)(across ? length : columns);
+            /* exactly as many numbers as belong to it: a sanitizer sees what is read beyond */
+            size_t count = (runs - 1) * stride + (size_t)(across ? columns : length);
+            float *from = malloc(count * sizeof *from);
+            for (size_t j = 0; j < count; ++j) from[j] = random_float();
+            size_t numbers = (size_t)depth * VT_PANEL;
+            uint16_t *panel = room(numbers * 2);
+            memset(panel, 0xff, numbers * 2 + 64);
+            (across ? tables[t]->pack_across : tables[t]->pack)(panel, from, stride, columns,
+                                                                length, depth);
+            for (int d = 0; d < depth; ++d)
+                for (int c = 0; c < VT_PANEL; ++c) {
+                    size_t at = across ? (size_t)d * stride + (size_t)c
+                                       : (size_t)c * stride + (size_t)d;
+                    uint16_t want = c < columns && d < length ? vt_to_bf16(from[at]) : 0;
+                    assert_int_equal(panel[(d / 2 * VT_PANEL + c) * 2 + d % 2], want);
+                }
+            assert_int_equal(panel[numbers], 0xffff);
+            free(from);
+            free(panel);
+        }
+    }
+}
+
+/* ---- products ---- */
+
+typedef struct sample {
+    vt_tile tile;
+    uint16_t *a, *b;
+    int8_t *b8;
+    float *out;
+    size_t taps[4];
+} sample;
+
+static void sample_open(sample *s, int most_rows) {
+    memset(s, 0, sizeof *s);
+    vt_tile *t = &s->tile;
+    t->rows = random_int(1, most_rows);
+    t->panels = random_int(1, VT_TILE_PANELS);
+    t->depth = VT_TILE_DEPTH * random_int(1, 6);
+    t->taps = random_int(1, 4);
+    size_t length = 0;
+    for (int i = 0; i < t->taps; ++i) {
+        s->taps[i] = t->taps == 1 ? 0 : 2 * (size_t)random_int(0, 40);
+        size_t end = s->taps[i] + (size_t)t->depth;
+        if (end > length) length = end;
+    }
+    t->tap = t->taps == 1 ? NULL : s->taps;
+    t->a_stride = 2 * (size_t)random_int(1, 100); /* rows may overlap, as pixels do */
+    size_t a_count = (size_t)(t->rows - 1) * t->a_stride + length;
+    s->a = malloc(a_count * 2);
+    for (size_t i = 0; i < a_count; ++i) s->a[i] = vt_to_bf16(random_float());
+    size_t panel = (size_t)t->taps * (size_t)t->depth * VT_PANEL;
+    t->b_stride = panel + 64 * (size_t)random_int(0, 3);
+    size_t b_count = (size_t)(t->panels - 1) * t->b_stride + panel;
+    s->b = room(b_count * 2);
+    s->b8 = room(b_count);
+    for (size_t i = 0; i < b_count; ++i) {
+        s->b8[i] = (int8_t)random_int(-127, 127);
+        s->b[i] = vt_to_bf16((float)s->b8[i]);
+    }
+    s->out = room(VT_TILE_MOST_ROWS * VT_TILE_COLUMNS * sizeof(float));
+    t->out = s->out;
+    t->a = s->a;
+    t->b = s->b;
+}
+
+static void sample_close(sample *s) {
+    free(s->a);
+    free(s->b);
+    free(s->b8);
+    free(s->out);
+}
+
+static double sum_at(const vt_tile *t, int row, int column, double *magnitude) {
+    double sum = 0;
+    const uint16_t *b = t->b + (size_t)(column / VT_PANEL) * t->b_stride;
+    *magnitude = 0;
+    for (int tap = 0; tap < t->taps; ++tap) {
+        const uint16_t *a = t->a + (size_t)row * t->a_stride + (t->tap ? t->tap[tap] : 0);
+        for (int d = 0; d < t->depth; ++d) {
+            size_t at = (size_t)tap * (size_t)t->depth * VT_PANEL +
+                        (size_t)((d / 2 * VT_PANEL + column % VT_PANEL) * 2 + d % 2);
+            double term = (double)vt_from_bf16(a[d]) * (double)vt_from_bf16(b[at]);
+            sum += term;
+            *magnitude += fabs(term);
+        }
+    }
+    return sum;
+}
+
+static void test_product(void **unused) {
+    (void)unused;
+    for (int t = 0; t < table_count; ++t) {
+        const vt_tiles *tiles = tables[t];
+        assert_true(tiles->most_rows >= 1 && tiles->most_rows <= VT_TILE_MOST_ROWS);
+        for (int i = 0; i < 400; ++i) {
+            sample s;
+            sample_open(&s, tiles->most_rows);
+            const size_t floats = VT_TILE_MOST_ROWS * VT_TILE_COLUMNS;
+            memset(s.out, 0xff, floats * sizeof *s.out);
+            tiles->begin();
+            tiles->product(&s.tile);
+            tiles->end();
+            for (int r = 0; r < VT_TILE_MOST_ROWS; ++r) {
+                for (int c = 0; c < VT_TILE_COLUMNS; ++c) {
+                    float got = s.out[r * VT_TILE_COLUMNS + c];
+                    if (r >= s.tile.rows || c >= s.tile.panels * VT_PANEL) {
+                        assert_true(isnan(got)); /* untouched */
+                        continue;
+                    }
+                    double magnitude, want = sum_at(&s.tile, r, c, &magnitude);
+                    if (!(fabs(got - want) <= 2e-6 * magnitude + 1e-30))
+                        fail_msg("%s: %d x %d panels, depth %d x %d, at %d %d: %g, expected %g",
+                                 tiles->name, s.tile.rows, s.tile.panels, s.tile.taps,
+                                 s.tile.depth, r, c, (double)got, want);
+                }
+            }
+            sample_close(&s);
+        }
+    }
+}
+
+/* A number's bits do not depend on the rows and panels beside it. */
+static void test_product_bits(void **unused) {
+    (void)unused;
+    for (int t = 0; t < table_count; ++t) {
+        const vt_tiles *tiles = tables[t];
+        for (int i = 0; i < 100; ++i) {
+            sample s;
+            sample_open(&s, tiles->most_rows);
+            float *one = room(VT_TILE_COLUMNS * sizeof *one);
+            tiles->begin();
+            tiles->product(&s.tile);
+            for (int r = 0; r < s.tile.rows; ++r) {
+                for (int p = 0; p < s.tile.panels; ++p) {
+                    vt_tile single = s.tile;
+                    single.out = one;
+                    single.a += (size_t)r * single.a_stride;
+                    single.b += (size_t)p * single.b_stride;
+                    single.rows = single.panels = 1;
+                    tiles->product(&single);
+                    assert_memory_equal(one, s.out + r * VT_TILE_COLUMNS + p * VT_PANEL,
+                                        VT_PANEL * sizeof *one);
+                }
+            }
+            tiles->end();
+            free(one);
+            sample_close(&s);
+        }
+    }
+}
+
+static void test_product_special(void **unused) {
+    (void)unused;
+    for (int t = 0; t < table_count; ++t) {
+        sample s;
+        do {
+            sample_open(&s, tables[t]->most_rows);
+            if (s.tile.rows > 1 && !s.tile.tap && s.tile.a_stride >= (size_t)s.tile.depth) break;
+            sample_close(&s);
+        } while (true);
+        s.a[s.tile.a_stride + 5] = vt_to_bf16(NAN); /* row 1 alone */
+        s.a[3] = vt_to_bf16(INFINITY);
+        tables[t]->begin();
+        tables[t]->product(&s.tile);
+        tables[t]->end();
+        for (int r = 0; r < s.tile.rows; ++r)
+            for (int c = 0; c < s.tile.panels * VT_PANEL; ++c) {
+                float got = s.out[r * VT_TILE_COLUMNS + c];
+                if (r == 0) assert_true(!isfinite(got));
+                if (r == 1) assert_true(isnan(got));
+                if (r > 1) assert_true(isfinite(got));
+            }
+        sample_close(&s);
+    }
+}
+
+int main(void) {
+    find_tables();
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_conversions),  cmocka_unit_test(test_pack),
+        cmocka_unit_test(test_product),      cmocka_unit_test(test_product_bits),
+        cmocka_unit_test(test_product_special),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
