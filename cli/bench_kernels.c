@@ -301,7 +301,8 @@ static double floor_ms(const bench_kernel *k, vt_kern *kern, const double peak[3
     (void)kern;
     double flops, bytes;
     kernel_work(k, &flops, &bytes);
-    double compute = flops / peak[k->number], memory = bytes / stream;
+    bool wide = k->set_up == set_up_attention && k->number != VT_NUMBER_F32; /* multiplied as bf16 */
+    double compute = flops / peak[wide ? VT_NUMBER_BF16 : k->number], memory = bytes / stream;
     return 1e3 * (compute > memory ? compute : memory);
 }
 

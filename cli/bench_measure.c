@@ -142,7 +142,6 @@ static variant_status add_floors(const bench_subject *subject, const bench_setti
         f->transformer_floor += f->scale_floor[k];
     }
     f->transformer_floor += 1e3 * vt_floor_condition(config, &schedule, 2, limits);
-    if (limits.weights == VT_NUMBER_INT8) limits.weights = VT_NUMBER_BF16;
     f->decoder_floor = 1e3 * vt_floor_decoder(vt_tokenizer_configuration(subject->model->tokenizer),
                                               s->request.batch, limits);
     return VARIANT_OK;
@@ -176,10 +175,7 @@ variant_status bench_measure(bench_figures *out, bench_subject *subject, const b
     if (subject->limits.flops > 0.0) vt_peak_resident_reset(); /* the probe's memory, another depth's */
     VT_CHECK(time_runs(subject, s, reports, err));
     if (subject->limits.flops <= 0.0) /* after the first runs: the probe's memory is not theirs */
-        subject->limits = (vt_machine_limits){.flops = kern->peak_flops(kern, subject->weights),
-                                              .bytes = kern->stream_bytes(kern),
-                                              .weights = subject->weights,
-                                              .kv = subject->kv};
+        subject->limits = vt_machine_probe(kern, subject->weights, subject->kv);
     VT_CHECK(add_floors(subject, s, out, err));
     take_figures(out, subject, reports + 1, s->repeat);
     /* a stranger's first picture is not warm */

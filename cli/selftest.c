@@ -28,7 +28,7 @@ static const char help[] =
     "                         in A/tokenizer/latent, when DIR is a folder)\n"
     "      --precision TYPE   of weights, keys and values: f32 (default), bf16 or int8; the latter two "
     "compare forward\n"
-    "                         results within 2e-2, each stage fed with the reference's own\n"
+    "                         results within 2e-2 (int8: 5e-2), each stage fed with the reference's own\n"
     "      --kv TYPE          of keys and values alone\n"
     "  -q, --quiet            only what fails, and the summary\n"
     "      --json             the report as JSON on stdout\n" CLI_RUN_HELP "\n"

@@ -31,14 +31,20 @@ static int remove_models(void **state) {
     return 0;
 }
 
-static variant_engine *engine_of(char which, int threads) {
+static variant_engine *engine_of_type(char which, int threads, const char *weights, const char *kv) {
     variant_engine *engine = NULL;
     variant_engine_options options;
     variant_engine_options_init(&options);
     options.model = model_path[which == 'B'];
     options.threads = threads;
+    options.weights = weights;
+    options.kv = kv;
     assert_ok(variant_engine_open(&engine, &options, err));
     return engine;
+}
+
+static variant_engine *engine_of(char which, int threads) {
+    return engine_of_type(which, threads, NULL, NULL);
 }
 
 /* ---- against the reference ---- */
@@ -112,8 +118,9 @@ static void equals_the_reference(void **state) {
 /* ---- reproducibility ---- */
 
 /* Writes 8 pictures as files named after the variation. */
-static void write_eight(int threads, int batch, bool smooth, const char *name) {
-    variant_engine *engine = engine_of('A', threads);
+static void write_eight(int threads, int batch, bool smooth, const char *weights,
+                        const char *name) {
+    variant_engine *engine = engine_of_type('A', threads, weights, weights);
     variant_request request;
     variant_request_init(&request);
     request.count = 8;
@@ -145,19 +152,22 @@ static bool same_file(const char *a, const char *b) {
 
 static void same_bytes_for_any_threads_and_batch(void **state) {
     (void)state;
-    for (int smooth = 0; smooth < 2; ++smooth) {
-        write_eight(1, 8, smooth, "one");
-        write_eight(2, 8, smooth, "two");
-        write_eight(2, 1, smooth, "single");
-        write_eight(3, 3, smooth, "ragged");
+    static const char *const weights[] = {"f32", "f32", "bf16", "int8"};
+    for (int i = 0; i < 4; ++i) {
+        bool smooth = i == 1;
+        write_eight(1, 8, smooth, weights[i], "one");
+        write_eight(2, 8, smooth, weights[i], "two");
+        write_eight(2, 1, smooth, weights[i], "single");
+        write_eight(3, 3, smooth, weights[i], "ragged");
         static const char *const names[] = {"two", "single", "ragged"};
-        for (int i = 0; i < 8; ++i)
+        for (int picture = 0; picture < 8; ++picture)
             for (int j = 0; j < 3; ++j) {
                 char a[160], b[160];
-                snprintf(a, sizeof a, "%s/one_%d.png", folder, i);
-                snprintf(b, sizeof b, "%s/%s_%d.png", folder, names[j], i);
+                snprintf(a, sizeof a, "%s/one_%d.png", folder, picture);
+                snprintf(b, sizeof b, "%s/%s_%d.png", folder, names[j], picture);
                 if (!same_file(a, b))
-                    fail_msg("picture %d differs between one and %s", i, names[j]);
+                    fail_msg("%s: picture %d differs between one and %s", weights[i], picture,
+                             names[j]);
             }
     }
     char a[160], b[160];
@@ -191,7 +201,10 @@ static void kv_case(variant_engine *engine, const char *layers, int depth, int b
     variant_pictures_free(&pictures, count);
     assert_int_equal(report.kv_peak_bytes, memory.kv);
     assert_int_equal(report.arena_peak_bytes, memory.arena);
-    int64_t unit = (int64_t)2 * info.width * 4 * count * (cfg > 0 ? 2 : 1);
+    int64_t row = strcmp(info.kv, "f32") == 0    ? 4 * info.width
+                  : strcmp(info.kv, "bf16") == 0 ? 2 * info.width
+                                                 : info.width + 4 * info.heads;
+    int64_t unit = 2 * row * count * (cfg > 0 ? 2 : 1);
     for (int k = 0; k < info.scales; ++k)
         assert_int_equal(report.scale_kv_bytes[k],
                          unit * vt_schedule_kv_tokens(&schedule, info.sides, k, !retain));
@@ -210,6 +223,13 @@ static void kv_case(variant_engine *engine, const char *layers, int depth, int b
 
 static void kv_bytes_equal_the_formulas(void **state) {
     (void)state;
+    static const char *const kv[] = {"bf16", "int8"};
+    for (int i = 0; i < 2; ++i) {
+        variant_engine *rounded = engine_of_type('A', 2, "bf16", kv[i]);
+        kv_case(rounded, NULL, 2, 2, false, 2, 1.5f);
+        kv_case(rounded, NULL, 3, 1, true, 3, 0.0f);
+        variant_engine_close(&rounded);
+    }
     variant_engine *engine = engine_of('A', 2);
     for (int retain = 0; retain < 2; ++retain) {
         kv_case(engine, NULL, 0, 0, retain, 1, 1.5f);
@@ -255,8 +275,14 @@ static void floors_count_right(void **state) {
         double speedup;
     } ideal[] = {{6, 16, 1.68}, {6, 8, 2.74},  {6, 4, 4.00},
                  {6, 2, 5.20},  {7, 16, 1.56}, {7, 2, 3.58}};
-    const vt_machine_limits arithmetic = {.flops = 1e9, .bytes = 1e30},
-                            memory = {.flops = 1e30, .bytes = 1e9};
+    const vt_machine_limits arithmetic = {.flops = 1e9,
+                                          .attention_flops = 1e9,
+                                          .decoder_flops = 1e9,
+                                          .bytes = 1e30},
+                            memory = {.flops = 1e30,
+                                    .attention_flops = 1e30,
+                                    .decoder_flops = 1e30,
+                                    .bytes = 1e9};
     double full = floor_of(&d30, 10, 30, arithmetic);
     for (size_t i = 0; i < sizeof ideal / sizeof *ideal; ++i)
         assert_float_equal(full / floor_of(&d30, ideal[i].bridge, ideal[i].depth, arithmetic),

@@ -618,7 +618,7 @@ static void groups_rows(run *r, int rows) {
         vt_attention b = a;
         b.q = one_q, b.k = one_k, b.v = one_v, b.out = one, b.groups = 1;
         kern->attention(kern, &b);
-        assert_same(one, a.out + g * size, size, "attention");
+        assert_same(one, (float *)a.out + g * size, size, "attention");
     }
 }
 

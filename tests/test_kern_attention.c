@@ -3,8 +3,7 @@
  *
  * Every number that nobody may read is NaN: keys past the last one seen, gaps between rows, the
  * workspace, outputs. Every number that nobody may write is checked to be what it was. 1 and 3
- * threads, and one sample alone, must give the same bits. test_kern.c holds the float32 cases of the
- * backward operations. */
+ * threads, and one sample alone, must give the same bits. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -363,6 +362,127 @@ static void test_unseen(void **unused) {
     }
 }
 
+/* ---- backward ---- */
+
+typedef struct slopes {
+    float *dq, *dk, *dv;
+} slopes;
+
+static slopes attend_dx(const problem *p, vt_kern *kern, float *out, const float *dout) {
+    slopes s = {buffer(p->q_count * 4), buffer(p->kv_count * 4), buffer(p->kv_count * 4)};
+    vt_attention_grad g = {
+        .forward = p->args, .dout = dout, .dq = s.dq, .dk = s.dk, .dv = s.dv};
+    size_t workspace = kern->attention_grad_workspace(kern, &g.forward) * 4;
+    g.forward.out = out;
+    g.forward.workspace = buffer(workspace);
+    kern->attention_dx(kern, &g);
+    buffer_close(g.forward.workspace, workspace);
+    return s;
+}
+
+static void slopes_close(const problem *p, slopes *s) {
+    buffer_close(s->dq, p->q_count * 4);
+    buffer_close(s->dk, p->kv_count * 4);
+    buffer_close(s->dv, p->kv_count * 4);
+}
+
+/* Relative error in L2 of what both wrote; poison must be in the same places. Slopes far below those of
+ * one score (0.1, say) are differences of larger numbers. */
+static double slope_error(const float *got, const float *want, size_t n) {
+    double off = 0, size = 0;
+    for (size_t i = 0; i < n; ++i) {
+        if (isnan(got[i]) != isnan(want[i])) return INFINITY;
+        if (isnan(got[i])) continue;
+        off += ((double)got[i] - want[i]) * ((double)got[i] - want[i]);
+        size += (double)want[i] * want[i] + 0.01;
+    }
+    return off == 0 ? 0 : sqrt(off / size);
+}
+
+static void check_slopes(const shape *s) {
+    problem p;
+    problem_open(&p, s, VT_NUMBER_F32, VT_NUMBER_F32);
+    float *out = attend(&p, ref), *dout = buffer(p.out_count * 4);
+    for (size_t i = 0; i < p.out_count; ++i)
+        if (in_a_row(&p, i)) dout[i] = draw();
+    slopes want = attend_dx(&p, ref, out, dout);
+    double most = s->tolerance > 0 ? s->tolerance : 5e-6;
+    for (int isa = 0; isa < VT_ISA_COUNT; ++isa) {
+        if (!cpus[isa][0]) continue;
+        slopes one = attend_dx(&p, cpus[isa][0], out, dout);
+        slopes three = attend_dx(&p, cpus[isa][1], out, dout);
+        double dq = slope_error(one.dq, want.dq, p.q_count);
+        double dk = slope_error(one.dk, want.dk, p.kv_count);
+        double dv = slope_error(one.dv, want.dv, p.kv_count);
+        if (!(dq <= most && dk <= most && dv <= most))
+            fail_msg("%s (%d groups, %d heads of %d, %d queries), %s: relative errors of dq %g, dk "
+                     "%g, dv %g",
+                     s->name, s->groups, s->heads, s->head_dim, s->q_end[s->segments - 1],
+                     vt_isa_name((vt_isa)isa), dq, dk, dv);
+        assert_memory_equal(one.dq, three.dq, p.q_count * 4);
+        assert_memory_equal(one.dk, three.dk, p.kv_count * 4);
+        assert_memory_equal(one.dv, three.dv, p.kv_count * 4);
+        problem last = p; /* the last sample alone */
+        size_t g = s->groups > 0 ? (size_t)s->groups - 1 : 0;
+        last.args.groups = s->groups > 0;
+        last.args.q += g * p.args.q_group_stride;
+        last.args.k = (const float *)last.args.k + g * p.args.kv_group_stride;
+        last.args.v = (const float *)last.args.v + g * p.args.kv_group_stride;
+        slopes alone = attend_dx(&last, cpus[isa][1], out + g * p.args.out_group_stride,
+                                 dout + g * p.args.out_group_stride);
+        if (s->groups > 0) {
+            assert_memory_equal(alone.dq, one.dq + g * p.args.q_group_stride,
+                                p.args.q_group_stride * 4);
+            assert_memory_equal(alone.dk, one.dk + g * p.args.kv_group_stride,
+                                p.args.kv_group_stride * 4);
+            assert_memory_equal(alone.dv, one.dv + g * p.args.kv_group_stride,
+                                p.args.kv_group_stride * 4);
+        }
+        slopes_close(&p, &alone);
+        slopes_close(&p, &one);
+        slopes_close(&p, &three);
+    }
+    slopes_close(&p, &want);
+    buffer_close(out, p.out_count * 4);
+    buffer_close(dout, p.out_count * 4);
+    problem_close(&p);
+}
+
+static void test_slopes(void **unused) {
+    (void)unused;
+    static const shape shapes[] = {
+        {"one of all", 1, 1, 1, ONE(1, 1), USUAL},
+        {"one key", 2, 2, 64, ONE(5, 1), USUAL},
+        {"one row", 1, 3, 16, ONE(1, 70), USUAL},
+        {"a step", 2, 3, 64, ONE(16, 30), USUAL},
+        {"more than a block", 1, 2, 64, ONE(37, 129), USUAL},
+        {"many rows", 1, 1, 32, ONE(150, 191), USUAL},
+        {"odd head", 2, 3, 20, ONE(40, 70), USUAL},
+        {"wide odd head", 1, 2, 161, ONE(13, 33), USUAL},
+        {"wide head", 2, 1, 320, ONE(50, 50), USUAL},
+        {"a pyramid", 2, 2, 16, 7, {1, 5, 14, 30, 55, 91, 155}, {1, 5, 14, 30, 55, 91, 155}, USUAL},
+        {"earlier rows", 1, 2, 20, 3, {4, 13, 29}, {5, 14, 30}, USUAL},
+        {"an empty segment", 1, 2, 32, 3, {4, 4, 20}, {5, 14, 30}, USUAL},
+        {"no keys", 2, 2, 20, 2, {4, 9}, {0, 3}, USUAL},
+        {"no rows", 2, 2, 20, ONE(0, 3), USUAL},
+        {"no samples", 0, 2, 20, ONE(4, 3), USUAL},
+        {"large scores", 2, 2, 64, ONE(40, 150), 30, 1, 1, 1, 1e-3},
+        {"equal scores", 2, 2, 32, ONE(40, 150), 0, 1, 1, 1, 0},
+    };
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; ++i) check_slopes(&shapes[i]);
+    for (int i = 0; i < 15; ++i) {
+        shape s = {"random", (int)between(1, 3), (int)between(1, 4), (int)between(1, 90), 1,
+                   {0},      {0},                1,                  1,                   1,
+                   0.3f,     0};
+        s.segments = (int)between(1, 4);
+        for (int j = 0; j < s.segments; ++j) {
+            s.q_end[j] = (j ? s.q_end[j - 1] : 0) + (int)between(0, 60);
+            s.k_end[j] = (j ? s.k_end[j - 1] : 0) + (int)between(1, 60);
+        }
+        check_slopes(&s);
+    }
+}
+
 /* ---- what writes the cache ---- */
 
 typedef struct split_result {
@@ -576,7 +696,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_shapes),   cmocka_unit_test(test_random_shapes),
         cmocka_unit_test(test_extremes), cmocka_unit_test(test_mean),
-        cmocka_unit_test(test_unseen),   cmocka_unit_test(test_split),
+        cmocka_unit_test(test_unseen),   cmocka_unit_test(test_slopes),
+        cmocka_unit_test(test_split),
         cmocka_unit_test(test_rounding), cmocka_unit_test(test_norm),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);

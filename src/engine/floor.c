@@ -1,15 +1,31 @@
 /* floor.c - see floor.h. */
 #include "engine/floor.h"
 
-static double at_least(double flops, double bytes, vt_machine_limits limits) {
-    double compute = flops / limits.flops, memory = bytes / limits.bytes;
-    return compute > memory ? compute : memory;
+static vt_number tokenizer_type(vt_number weights) {
+    return weights == VT_NUMBER_F32 ? VT_NUMBER_F32 : VT_NUMBER_BF16;
+}
+
+vt_machine_limits vt_machine_probe(vt_kern *kern, vt_number weights, vt_number kv) {
+    double peak[3];
+    for (int type = VT_NUMBER_F32; type <= VT_NUMBER_INT8; ++type)
+        peak[type] = kern->peak_flops(kern, (vt_number)type);
+    return (vt_machine_limits){.flops = peak[weights],
+                               .attention_flops =
+                                   peak[kv == VT_NUMBER_F32 ? VT_NUMBER_F32 : VT_NUMBER_BF16],
+                               .decoder_flops = peak[tokenizer_type(weights)],
+                               .bytes = kern->stream_bytes(kern),
+                               .weights = weights,
+                               .kv = kv};
+}
+
+static double larger(double a, double b) {
+    return a > b ? a : b;
 }
 
 /* rows x (n, k): the weights are read once. */
 static double product(double rows, double n, double k, vt_machine_limits limits) {
-    return at_least(2.0 * rows * n * k, n * k * (double)vt_number_size(limits.weights),
-                    limits);
+    double bytes = n * k * (double)vt_number_size(limits.weights);
+    return larger(2.0 * rows * n * k / limits.flops, bytes / limits.bytes);
 }
 
 /* ---- transformer ---- */
@@ -25,8 +41,8 @@ double vt_floor_scale(const vt_transformer_config *config, const vt_schedule *sc
         seconds += product(rows, 3.0 * width, width, limits) + product(rows, width, width, limits);
         seconds += product(rows, hidden, width, limits) + product(rows, width, hidden, limits);
         seconds +=
-            at_least(4.0 * rows * cached * width, streams * cached * (double)vt_kv_row_bytes(&kv),
-                     limits);
+            larger(4.0 * rows * cached * width / limits.attention_flops,
+                   streams * cached * (double)vt_kv_row_bytes(&kv) / limits.bytes);
     }
     if (k > 0) seconds += product(rows, width, config->latent_dim, limits);
     return seconds + product(rows, config->codes, width, limits);
@@ -61,11 +77,13 @@ static double residual_block(picture_stage s, double from, double to) {
 static double attention_block(picture_stage s, double width, double pixels_of_one) {
     return product(s.pixels, 3.0 * width, width, s.limits) +
            product(s.pixels, width, width, s.limits) +
-           at_least(4.0 * s.pixels * pixels_of_one * width, 0.0, s.limits);
+           4.0 * s.pixels * pixels_of_one * width / s.limits.flops;
 }
 
 double vt_floor_decoder(const vt_tokenizer_config *config, int batch, vt_machine_limits limits) {
     int last = config->levels - 1;
+    limits.flops = limits.decoder_flops;
+    limits.weights = tokenizer_type(limits.weights);
     double side = config->sides[config->scales - 1], one = side * side;
     double width = (double)config->base_width * config->mult[last];
     picture_stage s = {.pixels = one * batch, .limits = limits};

@@ -11,10 +11,15 @@
 #include "transformer/transformer.h"
 
 typedef struct vt_machine_limits {
-    double flops; /* per second, of products with weights of this type */
-    double bytes; /* per second */
-    vt_number weights, kv;
+    double flops;           /* per second, of the transformer's products */
+    double attention_flops; /* likewise of products with keys and values */
+    double decoder_flops;   /* likewise of the tokenizer's products */
+    double bytes;           /* per second */
+    vt_number weights, kv;  /* of the transformer; the tokenizer's weights are never below bf16 */
 } vt_machine_limits;
+
+/* What this machine can do with numbers of these types, measured now (a second or two). */
+vt_machine_limits vt_machine_probe(vt_kern *kern, vt_number weights, vt_number kv);
 
 /* Seconds of the transformer at scale k for `streams` streams. */
 double vt_floor_scale(const vt_transformer_config *config, const vt_schedule *schedule, int k,

@@ -96,6 +96,8 @@ variant_status vt_picture_describe(variant_picture *picture, const variant_engin
     cJSON_AddStringToObject(json, "depths", text);
     vt_schedule_describe_layers(schedule, text, sizeof text);
     cJSON_AddStringToObject(json, "layers", text);
+    cJSON_AddStringToObject(json, "weights", vt_number_name(engine->weights));
+    cJSON_AddStringToObject(json, "kv", vt_number_name(engine->kv));
     cJSON_AddStringToObject(json, "kernels", engine->kern->name);
     picture->settings = cJSON_PrintUnformatted(json);
     cJSON_Delete(json);

@@ -191,7 +191,9 @@ static variant_status check(vt_selftest *test, const vt_tensor_out *got, double 
     VT_TRY(keep_tensor(test, got, count, err));
     char note[VT_NOTE_SIZE];
     bool rounded = vt_selftest_is_rounded(test);
-    if (rounded && tolerance < VT_ROUNDED_TOLERANCE) tolerance = VT_ROUNDED_TOLERANCE;
+    if (rounded)
+        tolerance = test->options.weights == VT_NUMBER_INT8 ? VT_COARSE_TOLERANCE
+                                                            : VT_ROUNDED_TOLERANCE;
     vt_selftest_line line = {.file = vt_tensor_file_path(test->file),
                              .tensor = got->name,
                              .note = "",

@@ -10,7 +10,8 @@
 #define VT_GRADIENT_TOLERANCE 1e-4
 /* With packed weights: of every real result, of 8-bit pictures, and of the logits' margin (relative
  * to the spread of a token's logits) that rounding may turn over. */
-#define VT_ROUNDED_TOLERANCE 2e-2
+#define VT_ROUNDED_TOLERANCE 2e-2 /* bf16 ... */
+#define VT_COARSE_TOLERANCE 5e-2  /* ... and int8 */
 #define VT_ROUNDED_LEVELS 8
 #define VT_ROUNDED_MARGIN 0.1f
 #define VT_TIE_MARGIN                                                                              \

@@ -28,14 +28,6 @@ enum {
     ENOUGH_TASKS = 32
 };
 
-static int round_up(int n, int unit) {
-    return (n + unit - 1) / unit * unit;
-}
-
-static int least(int a, int b) {
-    return a < b ? a : b;
-}
-
 /* One slot of the workspace, in floats from its beginning; every part starts on a cache line. */
 typedef struct slot_plan {
     bool half;           /* bf16 products */
@@ -45,35 +37,27 @@ typedef struct slot_plan {
     size_t k, v, q, sums, scores, p, part, parts_of_sum, k_scale, v_scale, rows, total;
 } slot_plan;
 
-static size_t take(size_t *total, size_t floats) {
-    size_t at = *total;
-    *total += (floats + 15) / 16 * 16;
-    return at;
-}
-
 static slot_plan plan_of(const vt_kern *kern, const vt_attention *a) {
-    slot_plan s = {.half = a->kv_type != VT_NUMBER_F32, .channels = round_up(a->head_dim, PANEL)};
-    int most = 0;
-    for (int i = 0; i < a->segments; ++i) most = a->k_end[i] > most ? a->k_end[i] : most;
-    s.keys = round_up(most, KEYS);
-    s.depth = s.half ? round_up(a->head_dim, VT_TILE_DEPTH) : a->head_dim;
+    slot_plan s = {.half = a->kv_type != VT_NUMBER_F32, .channels = vt_round_up(a->head_dim, PANEL)};
+    s.keys = vt_round_up(vt_attention_keys(a), KEYS);
+    s.depth = s.half ? vt_round_up(a->head_dim, VT_TILE_DEPTH) : a->head_dim;
     s.tile = s.half ? vt_cpu_tiles(kern)->most_rows : F32_TILE;
     s.block = MOST_BLOCK / s.tile * s.tile;
     size_t keys = (size_t)s.keys, depth = (size_t)s.depth, channels = (size_t)s.channels;
     size_t tile = (size_t)s.tile, block = (size_t)s.block, part = s.half ? 2 : 1;
     size_t at = 0;
-    s.k = take(&at, keys * depth / part);
-    s.v = take(&at, keys * channels / part);
-    s.q = take(&at, (block * depth + part - 1) / part);
-    s.sums = take(&at, block * channels);
-    s.scores = take(&at, tile * KEYS);
-    s.p = s.half ? take(&at, tile * KEYS / 2) : s.scores;
-    s.part = s.half ? take(&at, tile * VT_TILE_COLUMNS) : 0;
-    s.parts_of_sum = take(&at, block * PANEL);
+    s.k = vt_attention_take(&at, keys * depth / part);
+    s.v = vt_attention_take(&at, keys * channels / part);
+    s.q = vt_attention_take(&at, (block * depth + part - 1) / part);
+    s.sums = vt_attention_take(&at, block * channels);
+    s.scores = vt_attention_take(&at, tile * KEYS);
+    s.p = s.half ? vt_attention_take(&at, tile * KEYS / 2) : s.scores;
+    s.part = s.half ? vt_attention_take(&at, tile * VT_TILE_COLUMNS) : 0;
+    s.parts_of_sum = vt_attention_take(&at, block * PANEL);
     if (a->kv_type == VT_NUMBER_INT8) {
-        s.k_scale = take(&at, keys);
-        s.v_scale = take(&at, keys);
-        s.rows = take(&at, KEYS * depth / 2);
+        s.k_scale = vt_attention_take(&at, keys);
+        s.v_scale = vt_attention_take(&at, keys);
+        s.rows = vt_attention_take(&at, KEYS * depth / 2);
     }
     s.total = at;
     return s;
@@ -108,7 +92,7 @@ static void pack_f32(const head *h, int first, int end) {
     size_t at = h->kv + (size_t)first * a->kv_stride, depth = (size_t)plan->depth;
     const float *k = (const float *)a->k + at, *v = (const float *)a->v + at;
     for (int j = first; j < end; j += PANEL, k += PANEL * a->kv_stride)
-        h->loops->pack(h->slot + plan->k + (size_t)j * depth, k, a->kv_stride, least(PANEL, end - j),
+        h->loops->pack(h->slot + plan->k + (size_t)j * depth, k, a->kv_stride, vt_least(PANEL, end - j),
                        a->head_dim);
     h->loops->pack_across(h->slot + plan->v + (size_t)first * PANEL, (size_t)plan->keys * PANEL, v,
                           a->kv_stride, end - first, a->head_dim);
@@ -120,10 +104,10 @@ static void pack_half(const head *h, const uint16_t *k, const uint16_t *v, size_
     int head_dim = h->a->head_dim;
     for (int j = first; j < end; j += PANEL, k += PANEL * stride)
         h->loops->pack_bf16(halves(h, plan->k) + (size_t)j * (size_t)plan->depth, k, stride,
-                            least(PANEL, end - j), head_dim, plan->depth);
+                            vt_least(PANEL, end - j), head_dim, plan->depth);
     h->loops->pack_across_bf16(halves(h, plan->v) + (size_t)first * PANEL,
                                (size_t)plan->keys * PANEL, v, stride, end - first, head_dim,
-                               round_up(end - first, VT_TILE_DEPTH));
+                               vt_round_up(end - first, VT_TILE_DEPTH));
 }
 
 static void unpack(const head *h, const int8_t *from, int rows) {
@@ -141,19 +125,19 @@ static void pack_int8(const head *h, int first, int end) {
     size_t dim = (size_t)a->head_dim;
     uint16_t *rows = halves(h, plan->rows);
     for (int j = first; j < end; j += KEYS) {
-        int count = least(KEYS, end - j);
+        int count = vt_least(KEYS, end - j);
         size_t at = h->kv + (size_t)j * a->kv_stride;
         unpack(h, (const int8_t *)a->k + at, count);
         for (int c = 0; c < count; c += PANEL)
             h->loops->pack_bf16(halves(h, plan->k) + (size_t)(j + c) * (size_t)plan->depth,
-                                rows + (size_t)c * dim, dim, least(PANEL, count - c), a->head_dim,
+                                rows + (size_t)c * dim, dim, vt_least(PANEL, count - c), a->head_dim,
                                 plan->depth);
         unpack(h, (const int8_t *)a->v + at, count);
         h->loops->pack_across_bf16(halves(h, plan->v) + (size_t)j * PANEL,
                                    (size_t)plan->keys * PANEL, rows, dim, count, a->head_dim,
-                                   round_up(count, VT_TILE_DEPTH));
+                                   vt_round_up(count, VT_TILE_DEPTH));
     }
-    for (int j = first; j < round_up(end, KEYS); ++j) {
+    for (int j = first; j < vt_round_up(end, KEYS); ++j) {
         size_t at = h->scale + (size_t)j * (size_t)a->heads;
         h->slot[plan->k_scale + (size_t)j] = j < end ? a->k_scale[at] : 0.0f;
         h->slot[plan->v_scale + (size_t)j] = j < end ? a->v_scale[at] : 0.0f;
@@ -183,15 +167,16 @@ static void pack_up_to(head *h, int end) {
 static void take_q(const head *h, int row, int rows) {
     const vt_attention *a = h->a;
     size_t dim = (size_t)a->head_dim, depth = (size_t)h->plan->depth;
-    for (int r = 0; r < rows; ++r) {
-        const float *from = a->q + h->q + (size_t)(row + r) * a->q_stride;
-        if (h->plan->half) {
-            uint16_t *to = halves(h, h->plan->q) + (size_t)r * depth;
-            h->tiles->to_bf16(to, from, dim);
-            memset(to + dim, 0, (depth - dim) * sizeof *to);
-        } else {
-            memcpy(h->slot + h->plan->q + (size_t)r * depth, from, dim * sizeof *from);
-        }
+    const float *from = a->q + h->q + (size_t)row * a->q_stride;
+    if (!h->plan->half) {
+        vt_attention_copy(h->loops, h->slot + h->plan->q, depth, from, a->q_stride, rows,
+                          a->head_dim);
+        return;
+    }
+    uint16_t *to = halves(h, h->plan->q);
+    for (int r = 0; r < rows; ++r, to += depth, from += a->q_stride) {
+        h->tiles->to_bf16(to, from, dim);
+        memset(to + dim, 0, (depth - dim) * sizeof *to);
     }
 }
 
@@ -247,14 +232,14 @@ static void values_of(const head *h, int row, int rows, int key, int keys, const
         return;
     }
     for (int c = 0; c < plan->channels; c += VT_TILE_COLUMNS) {
-        int width = least(VT_TILE_COLUMNS, plan->channels - c);
+        int width = vt_least(VT_TILE_COLUMNS, plan->channels - c);
         const vt_tile tile = {.out = h->slot + plan->part,
                               .a = halves(h, plan->p),
                               .a_stride = KEYS,
                               .b = halves(h, plan->v) + from + (size_t)c * (size_t)plan->keys,
                               .b_stride = panel,
                               .taps = 1,
-                              .depth = round_up(keys, VT_TILE_DEPTH),
+                              .depth = vt_round_up(keys, VT_TILE_DEPTH),
                               .rows = rows,
                               .panels = width / PANEL};
         h->tiles->product(&tile);
@@ -292,9 +277,9 @@ static void attend(const head *h, int row, int rows, int keys) {
     bool scaled = h->a->kv_type == VT_NUMBER_INT8;
     take_q(h, row, rows);
     for (int key = 0; key < keys; key += KEYS) {
-        int columns = least(KEYS, keys - key);
+        int columns = vt_least(KEYS, keys - key);
         for (int r = 0; r < rows; r += plan->tile) {
-            int count = least(plan->tile, rows - r);
+            int count = vt_least(plan->tile, rows - r);
             const vt_attention_step step = {
                 .scores = h->slot + plan->scores,
                 .p = plan->half ? NULL : h->slot + plan->p,
@@ -322,11 +307,11 @@ static void attend_head(head *h, int first, int last) {
     h->tiles->begin();
     for (int s = 0; s < a->segments; ++s) {
         int row = s && a->q_end[s - 1] > first ? a->q_end[s - 1] : first;
-        int end = least(a->q_end[s], last);
+        int end = vt_least(a->q_end[s], last);
         if (row >= end) continue;
         pack_up_to(h, a->k_end[s]);
         for (; row < end; row += h->plan->block)
-            attend(h, row, least(h->plan->block, end - row), a->k_end[s]);
+            attend(h, row, vt_least(h->plan->block, end - row), a->k_end[s]);
     }
     h->tiles->end();
 }
@@ -340,9 +325,10 @@ static void attention(vt_kern *kern, const vt_attention *a) {
     while (rows_of_task > LEAST_ROWS_OF_TASK && heads * ROWS_OF_TASK / rows_of_task < ENOUGH_TASKS)
         rows_of_task /= 2;
     int64_t pieces = vt_cpu_pieces(rows, rows_of_task);
-    int64_t tasks = heads * pieces;
+    int64_t tasks = heads * pieces, work = heads * rows * plan.keys * a->head_dim;
     float *workspace = vt_attention_align(a->workspace);
-#pragma omp parallel for schedule(dynamic, 1) num_threads(kern->threads) if (tasks > 1)
+#pragma omp parallel for schedule(dynamic, 1) num_threads(kern->threads)                     \
+    if (tasks > 1 && work > VT_CPU_PARALLEL_MIN * 8)
     for (int64_t i = 0; i < tasks; ++i) {
         size_t g = (size_t)(i / pieces / a->heads), at = (size_t)(i / pieces % a->heads);
         size_t from = at * (size_t)a->head_dim;

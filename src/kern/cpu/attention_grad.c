@@ -1,103 +1,255 @@
-/* attention_grad.c - backward of attention.c in float32. */
-#include "kern/cpu/blas.h"
+/* attention_grad.c - backward of attention.c in float32.
+ *
+ * A task is one head of one sample: its blocks of query rows add into the same dk and dv, in order.
+ * For a block the probabilities of all its keys are computed again, 64 keys at a time as in
+ * attention.c, and kept: a strip of at most 36 rows, which stays in the second cache. With P the
+ * probabilities and D = rowsum(dout out):
+ *
+ *     dV += P^T dout    dS = P (dout V^T - D) scale    dQ = dS K    dK += dS^T Q */
 #include "kern/cpu/attention.h"
 
+#include <math.h>
 #include <omp.h>
 #include <string.h>
 
-enum { QUERY_BLOCK = 64 };
+enum {
+    KEYS = VT_ATTENTION_KEYS,
+    PANEL = VT_ATTENTION_PANEL,
+    BLOCK = 36 /* query rows a block, at most */
+};
 
-/* Query rows [begin, begin + rows) seeing keys [0, keys). */
-typedef struct query_block {
-    int begin, rows, keys;
-} query_block;
+/* One slot of the workspace, in floats from its beginning. */
+typedef struct slot_plan {
+    int channels;         /* head_dim, padded to panels */
+    int keys;             /* padded to whole steps */
+    size_t k_across;      /* panels of keys, as the scores read k */
+    size_t v_across;      /* ... as dout v^T reads v */
+    size_t k;             /* panels of channels, as dq reads k */
+    size_t dk, dv;        /* (keys, channels) */
+    size_t q, dout;       /* panels of channels of one block */
+    size_t dq;            /* (block, channels) */
+    size_t p;             /* (keys / KEYS, block, KEYS) */
+    size_t ds;            /* (block, KEYS) */
+    size_t parts_of_sum;  /* (block, PANEL) */
+    size_t most;          /* (keys / KEYS, block): what p's powers are relative to */
+    size_t total;
+} slot_plan;
 
-static int segment_blocks(const vt_attention *a, int s) {
-    int rows = a->q_end[s] - (s ? a->q_end[s - 1] : 0);
-    return (rows + QUERY_BLOCK - 1) / QUERY_BLOCK;
-}
-
-static int count_blocks(const vt_attention *a) {
-    int blocks = 0;
-    for (int s = 0; s < a->segments; ++s) blocks += segment_blocks(a, s);
-    return blocks;
-}
-
-static query_block block_at(const vt_attention *a, int i) {
-    int s = 0;
-    for (; i >= segment_blocks(a, s); ++s) i -= segment_blocks(a, s);
-    int begin = (s ? a->q_end[s - 1] : 0) + i * QUERY_BLOCK, left = a->q_end[s] - begin;
-    return (query_block){
-        .begin = begin, .rows = left < QUERY_BLOCK ? left : QUERY_BLOCK, .keys = a->k_end[s]};
-}
-
-/* Floats of one block's scores, rounded so that slots start on cache lines of their own. */
-static size_t slot_floats(const vt_attention *a) {
-    int most = 0;
-    for (int s = 0; s < a->segments; ++s) most = a->k_end[s] > most ? a->k_end[s] : most;
-    return (size_t)QUERY_BLOCK * (((size_t)most + 15) / 16 * 16);
+static slot_plan plan_of(const vt_attention *a) {
+    slot_plan s = {.channels = vt_round_up(a->head_dim, PANEL),
+                   .keys = vt_round_up(vt_attention_keys(a), KEYS)};
+    size_t keys = (size_t)s.keys, channels = (size_t)s.channels, at = 0;
+    size_t head = keys * (size_t)a->head_dim, padded = keys * channels, block = BLOCK * channels;
+    s.k_across = vt_attention_take(&at, head);
+    s.v_across = vt_attention_take(&at, head);
+    s.k = vt_attention_take(&at, padded);
+    s.dk = vt_attention_take(&at, padded);
+    s.dv = vt_attention_take(&at, padded);
+    s.q = vt_attention_take(&at, block);
+    s.dout = vt_attention_take(&at, block);
+    s.dq = vt_attention_take(&at, block);
+    s.p = vt_attention_take(&at, keys * BLOCK);
+    s.ds = vt_attention_take(&at, BLOCK * KEYS);
+    s.parts_of_sum = vt_attention_take(&at, BLOCK * PANEL);
+    s.most = vt_attention_take(&at, keys / KEYS * BLOCK);
+    s.total = at;
+    return s;
 }
 
 static size_t attention_grad_workspace(const vt_kern *kern, const vt_attention *a) {
-    return (size_t)kern->threads * slot_floats(a) * 2;
+    return (size_t)kern->threads * plan_of(a).total + VT_ATTENTION_ALIGN;
 }
 
-/* out (m, n) = a op(b) + beta out; b is (n, k) when transposed, else (k, n). */
-static void product(float *out, size_t out_stride, const float *a, size_t a_stride, const float *b,
-                    size_t b_stride, bool b_transposed, int m, int n, int k, float alpha,
-                    float beta) {
-    vt_cpu_sgemm(CblasNoTrans, b_transposed ? CblasTrans : CblasNoTrans, m, n, k, alpha, a,
-                 (int)a_stride, b, (int)b_stride, beta, out, (int)out_stride);
-}
+/* One head of one sample. */
+typedef struct head {
+    const vt_attention_grad *a;
+    const slot_plan *plan;
+    const vt_loops *loops;
+    const vt_attention_loops *own;
+    float *slot;
+    size_t q, kv, out; /* where its numbers begin */
+} head;
 
-/* With P = softmax: dP = dO V^T, dS = P (dP - rowsum(dO O)) scale; dQ = dS K, dK += dS^T Q, dV +=
- * P^T dO. */
-static void attend_dx(const vt_loops *loops, const vt_attention_grad *a, size_t g, size_t at,
-                      query_block b, float *p, float *ds) {
-    const vt_attention *f = &a->forward;
-    size_t q_at = g * f->q_group_stride + (size_t)b.begin * f->q_stride + at;
-    size_t out_at = g * f->out_group_stride + (size_t)b.begin * f->out_stride + at;
-    size_t kv_at = g * f->kv_group_stride + at, keys = (size_t)b.keys;
-    const float *q = f->q + q_at, *k = (const float *)f->k + kv_at, *v = (const float *)f->v + kv_at;
-    const float *out = (const float *)f->out + out_at, *dout = a->dout + out_at;
-    product(p, keys, q, f->q_stride, k, f->kv_stride, true, b.rows, b.keys, f->head_dim, f->scale,
-            0.0f);
-    product(ds, keys, dout, f->out_stride, v, f->kv_stride, true, b.rows, b.keys, f->head_dim, 1.0f,
-            0.0f);
-    for (int r = 0; r < b.rows; ++r) {
-        float *row = p + (size_t)r * keys, *grad = ds + (size_t)r * keys;
-        float sum = loops->softmax(row, b.keys);
-        loops->scale(row, row, 1.0f / sum, keys);
-        float mean = loops->dot(dout + (size_t)r * f->out_stride, out + (size_t)r * f->out_stride,
-                                (size_t)f->head_dim);
-        loops->softmax_dx(grad, row, grad, mean, f->scale, b.keys);
+/* Query rows [row, row + rows) seeing keys [0, keys). */
+typedef struct block {
+    int row, rows, keys;
+    const float *q, *dout; /* the first row's */
+} block;
+
+static const float ones[KEYS] = {
+    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
+    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+
+static void pack_head(const head *h) {
+    const vt_attention *f = &h->a->forward;
+    const slot_plan *plan = h->plan;
+    const float *k = (const float *)f->k + h->kv, *v = (const float *)f->v + h->kv;
+    int keys = vt_attention_keys(f);
+    for (int j = 0; j < keys; j += PANEL) {
+        size_t from = (size_t)j * f->kv_stride, to = (size_t)j * (size_t)f->head_dim;
+        int columns = vt_least(PANEL, keys - j);
+        h->own->pack(h->slot + plan->k_across + to, k + from, f->kv_stride, columns, f->head_dim);
+        h->own->pack(h->slot + plan->v_across + to, v + from, f->kv_stride, columns, f->head_dim);
     }
-    product(a->dq + q_at, f->q_stride, ds, keys, k, f->kv_stride, false, b.rows, f->head_dim,
-            b.keys, 1.0f, 0.0f);
-    vt_cpu_sgemm(CblasTrans, CblasNoTrans, b.keys, f->head_dim, b.rows, 1.0f, ds, (int)keys, q,
-                 (int)f->q_stride, 1.0f, a->dk + kv_at, (int)f->kv_stride);
-    vt_cpu_sgemm(CblasTrans, CblasNoTrans, b.keys, f->head_dim, b.rows, 1.0f, p, (int)keys, dout,
-                 (int)f->out_stride, 1.0f, a->dv + kv_at, (int)f->kv_stride);
+    h->own->pack_across(h->slot + plan->k, (size_t)plan->keys * PANEL, k, f->kv_stride, keys,
+                        f->head_dim);
+    size_t padded = (size_t)keys * (size_t)plan->channels * sizeof(float);
+    memset(h->slot + plan->dk, 0, padded);
+    memset(h->slot + plan->dv, 0, padded);
 }
 
-/* A (sample, head) is one task: its blocks add into the same dk and dv, in order. */
+/* out (rows, KEYS) = from (rows, head_dim) times panels of keys from `key` on. */
+static void across(const head *h, const block *b, float *out, const float *from, size_t stride,
+                   size_t panels, int key, int columns) {
+    size_t head_dim = (size_t)h->a->forward.head_dim;
+    const vt_attention_product args = {.out = out,
+                                       .out_stride = KEYS,
+                                       .a = from,
+                                       .a_row = stride,
+                                       .a_depth = 1,
+                                       .b = h->slot + panels + (size_t)key * head_dim,
+                                       .b_panel = head_dim * PANEL,
+                                       .rows = b->rows,
+                                       .panels = (columns + PANEL - 1) / PANEL,
+                                       .depth = (int)head_dim};
+    h->own->product(&args);
+}
+
+/* The strip of powers, and for each step of keys the factors that make them probabilities, in place
+ * of what they were relative to. */
+static void probabilities(const head *h, const block *b) {
+    const vt_attention *f = &h->a->forward;
+    float *sum = h->slot + h->plan->parts_of_sum, *most = h->slot + h->plan->most;
+    float running[BLOCK], keep[BLOCK], inverse[BLOCK];
+    int steps = (b->keys + KEYS - 1) / KEYS;
+    for (int i = 0; i < steps; ++i) {
+        float *p = h->slot + h->plan->p + (size_t)i * BLOCK * KEYS;
+        int columns = vt_least(KEYS, b->keys - i * KEYS);
+        const vt_attention_step step = {.scores = p,
+                                        .p = p,
+                                        .by = f->scale * 1.44269504088896341f,
+                                        .first = i == 0,
+                                        .rows = b->rows,
+                                        .columns = columns,
+                                        .most = running,
+                                        .sum = sum,
+                                        .keep = keep};
+        across(h, b, p, b->q, f->q_stride, h->plan->k_across, i * KEYS, columns);
+        h->own->step(&step);
+        memcpy(most + i * BLOCK, running, (size_t)b->rows * sizeof *most);
+    }
+    const float one = 1.0f;
+    for (int r = 0; r < b->rows; ++r) h->own->finish(inverse + r, &one, sum + r * PANEL, 1);
+    for (int i = 0; i < steps; ++i)
+        for (int r = 0; r < b->rows; ++r)
+            most[i * BLOCK + r] = inverse[r] * exp2f(most[i * BLOCK + r] - running[r]);
+}
+
+/* dk or dv (columns, channels) += transposed strip (rows, KEYS) times panels of the block. */
+static void add_down(const head *h, const block *b, size_t to, const float *strip, size_t panels,
+                     int key, int columns) {
+    size_t channels = (size_t)h->plan->channels;
+    const vt_attention_product args = {.out = h->slot + to + (size_t)key * channels,
+                                       .out_stride = channels,
+                                       .keep = ones,
+                                       .a = strip,
+                                       .a_row = 1,
+                                       .a_depth = KEYS,
+                                       .b = h->slot + panels,
+                                       .b_panel = BLOCK * PANEL,
+                                       .rows = columns,
+                                       .panels = h->plan->channels / PANEL,
+                                       .depth = b->rows};
+    h->own->product(&args);
+}
+
+static void add_to_dq(const head *h, const block *b, int key, int columns) {
+    size_t channels = (size_t)h->plan->channels;
+    const vt_attention_product args = {.out = h->slot + h->plan->dq,
+                                       .out_stride = channels,
+                                       .keep = key ? ones : NULL,
+                                       .a = h->slot + h->plan->ds,
+                                       .a_row = KEYS,
+                                       .a_depth = 1,
+                                       .b = h->slot + h->plan->k + (size_t)key * PANEL,
+                                       .b_panel = (size_t)h->plan->keys * PANEL,
+                                       .rows = b->rows,
+                                       .panels = h->plan->channels / PANEL,
+                                       .depth = columns};
+    h->own->product(&args);
+}
+
+/* Rows of head_dim numbers out of rows of `channels`. */
+static void copy_rows(const head *h, float *to, size_t to_stride, size_t from, int rows) {
+    vt_attention_copy(h->own, to, to_stride, h->slot + from, (size_t)h->plan->channels, rows,
+                      h->a->forward.head_dim);
+}
+
+static void block_dx(const head *h, const block *b) {
+    const vt_attention *f = &h->a->forward;
+    const slot_plan *plan = h->plan;
+    const float *out = (const float *)f->out + h->out + (size_t)b->row * f->out_stride;
+    float *ds = h->slot + plan->ds, *dq = h->a->dq + h->q + (size_t)b->row * f->q_stride;
+    float mean[BLOCK];
+    for (int r = 0; r < b->rows; ++r)
+        mean[r] = h->loops->dot(b->dout + (size_t)r * f->out_stride,
+                                out + (size_t)r * f->out_stride, (size_t)f->head_dim);
+    h->own->pack_across(h->slot + plan->q, BLOCK * PANEL, b->q, f->q_stride, b->rows, f->head_dim);
+    h->own->pack_across(h->slot + plan->dout, BLOCK * PANEL, b->dout, f->out_stride, b->rows,
+                        f->head_dim);
+    probabilities(h, b);
+    for (int key = 0; key < b->keys; key += KEYS) {
+        int columns = vt_least(KEYS, b->keys - key);
+        float *p = h->slot + plan->p + (size_t)key * BLOCK;
+        across(h, b, ds, b->dout, f->out_stride, plan->v_across, key, columns);
+        h->own->slopes(p, ds, h->slot + plan->most + key / KEYS * BLOCK, mean, f->scale, b->rows,
+                       columns);
+        add_to_dq(h, b, key, columns);
+        add_down(h, b, plan->dk, ds, plan->q, key, columns);
+        add_down(h, b, plan->dv, p, plan->dout, key, columns);
+    }
+    if (b->keys > 0)
+        copy_rows(h, dq, f->q_stride, plan->dq, b->rows);
+    else
+        for (int r = 0; r < b->rows; ++r)
+            memset(dq + (size_t)r * f->q_stride, 0, (size_t)f->head_dim * sizeof *dq);
+}
+
+static void head_dx(const head *h) {
+    const vt_attention *f = &h->a->forward;
+    pack_head(h);
+    for (int s = 0; s < f->segments; ++s) {
+        for (int row = s ? f->q_end[s - 1] : 0; row < f->q_end[s]; row += BLOCK) {
+            const block b = {.row = row,
+                             .rows = vt_least(BLOCK, f->q_end[s] - row),
+                             .keys = f->k_end[s],
+                             .q = f->q + h->q + (size_t)row * f->q_stride,
+                             .dout = h->a->dout + h->out + (size_t)row * f->out_stride};
+            block_dx(h, &b);
+        }
+    }
+    int keys = vt_attention_keys(f);
+    copy_rows(h, h->a->dk + h->kv, f->kv_stride, h->plan->dk, keys);
+    copy_rows(h, h->a->dv + h->kv, f->kv_stride, h->plan->dv, keys);
+}
+
 static void attention_dx(vt_kern *kern, const vt_attention_grad *a) {
-    const vt_loops *loops = vt_cpu_loops(kern);
     const vt_attention *f = &a->forward;
-    int blocks = count_blocks(f);
+    const slot_plan plan = plan_of(f);
     int64_t tasks = (int64_t)f->groups * f->heads;
-    size_t slot = slot_floats(f), head_dim = (size_t)f->head_dim;
-    size_t last = f->segments > 0 ? (size_t)f->k_end[f->segments - 1] : 0;
+    float *workspace = vt_attention_align(f->workspace);
 #pragma omp parallel for schedule(dynamic, 1) num_threads(kern->threads) if (tasks > 1)
     for (int64_t i = 0; i < tasks; ++i) {
-        size_t g = (size_t)(i / f->heads), at = (size_t)(i % f->heads) * head_dim;
-        float *p = f->workspace + (size_t)omp_get_thread_num() * slot * 2;
-        for (size_t j = 0; j < last; ++j) {
-            size_t row = g * f->kv_group_stride + j * f->kv_stride + at;
-            memset(a->dk + row, 0, head_dim * sizeof(float));
-            memset(a->dv + row, 0, head_dim * sizeof(float));
-        }
-        for (int b = 0; b < blocks; ++b) attend_dx(loops, a, g, at, block_at(f, b), p, p + slot);
+        size_t g = (size_t)(i / f->heads), at = (size_t)(i % f->heads) * (size_t)f->head_dim;
+        const head h = {.a = a,
+                        .plan = &plan,
+                        .loops = vt_cpu_loops(kern),
+                        .own = vt_cpu_attention_loops(kern),
+                        .slot = workspace + (size_t)omp_get_thread_num() * plan.total,
+                        .q = g * f->q_group_stride + at,
+                        .kv = g * f->kv_group_stride + at,
+                        .out = g * f->out_group_stride + at};
+        head_dx(&h);
     }
 }
 

@@ -12,13 +12,13 @@
 
 /* The best of a few runs: a floor is what the machine can do when nothing disturbs it. */
 static double peak_flops(vt_kern *kern, vt_number weights) {
-    (void)weights;
-    const vt_loops *loops = vt_cpu_loops(kern);
+    double (*peak)(int64_t) = weights == VT_NUMBER_F32 ? NULL : vt_cpu_tiles(kern)->peak;
+    if (!peak) peak = vt_cpu_loops(kern)->peak;
     double best = 0.0;
     for (int repeat = 0; repeat < REPEATS; ++repeat) {
         double flops = 0.0, start = omp_get_wtime();
 #pragma omp parallel num_threads(kern->threads) reduction(+ : flops)
-        flops += loops->peak(PEAK_ROUNDS);
+        flops += peak(PEAK_ROUNDS);
         double rate = flops / (omp_get_wtime() - start);
         if (rate > best) best = rate;
     }

@@ -141,11 +141,10 @@ static void product(const vt_attention_product *t) {
 /* ---- running softmax ---- */
 
 /* 2^x = 2^n (1 + f g(f)), n whole, |f| <= 1/2; g is fitted to the least error of the power: 3e-9 with
- * six terms, 4e-6 with four (enough for a number rounded to bf16). Below 2^-126: zero. */
+ * six terms, 4e-6 with four (enough for a number rounded to bf16). */
 static const float fine[6] = {0x1.62e4311732144p-1f, 0x1.ebfbe2c53adffp-3f,
                               0x1.c6ae72e09542cp-5f, 0x1.3b270e6e49fd0p-7f,
                               0x1.5f7276ef95b38p-10f, 0x1.470b45e2a251cp-13f};
-static const float lowest = -126.0f;
 
 #if WIDE
 
@@ -159,9 +158,7 @@ static inline __attribute__((always_inline)) __m512 exp2_wide(__m512 x, __mmask1
     __m512 f = _mm512_sub_ps(x, n), g = _mm512_set1_ps(terms[count - 1]);
     for (int i = count - 2; i >= 0; --i) g = _mm512_fmadd_ps(g, f, _mm512_set1_ps(terms[i]));
     g = _mm512_fmadd_ps(g, f, _mm512_set1_ps(1.0f));
-    /* "not less than": NaN passes through */
-    __mmask16 alive = _mm512_mask_cmp_ps_mask(wanted, x, _mm512_set1_ps(lowest), _CMP_NLT_UQ);
-    return _mm512_maskz_scalef_ps(alive, g, n);
+    return _mm512_maskz_scalef_ps(wanted, g, n);
 }
 
 /* Numbers here are not negative, and NaN is what arithmetic makes. */
@@ -188,80 +185,78 @@ static inline __m128 largest_of_4(const __m512 x[4]) {
     return _mm_max_ps(_mm256_castps256_ps128(f), _mm256_extractf128_ps(f, 1));
 }
 
-/* One factor of the scores; which of them there are, and `panels`, are constants after inlining. */
+/* What `by` and k_scale leave of a score; which of them there are, and how many panels, are constants
+ * after inlining. */
 static inline __attribute__((always_inline)) __m512 score_at(const vt_attention_step *s, int r,
                                                              int i, const bool scaled) {
     __m512 x = _mm512_loadu_ps(s->scores + r * KEYS + i * PANEL);
-    return scaled ? _mm512_mul_ps(x, _mm512_loadu_ps(s->k_scale + i * PANEL)) : x;
+    if (scaled) x = _mm512_mul_ps(x, _mm512_loadu_ps(s->k_scale + i * PANEL));
+    return _mm512_mul_ps(x, _mm512_set1_ps(s->by));
 }
 
-static inline __attribute__((always_inline)) void
-row_powers(const vt_attention_step *s, int r, float most, float keep, const int panels,
-           const bool half, const bool scaled) {
-    const __mmask16 last = (__mmask16)((1u << (s->columns - (panels - 1) * PANEL)) - 1u);
-    const __m512 by = _mm512_set1_ps(s->by), high = _mm512_set1_ps(most);
-    __m512 sum = _mm512_setzero_ps();
-    if (!s->first) sum = _mm512_mul_ps(_mm512_loadu_ps(s->sum + r * PANEL), _mm512_set1_ps(keep));
-    for (int i = 0; i < KEYS / PANEL; ++i) {
-        __m512 p = _mm512_setzero_ps();
-        if (i < panels) {
-            __m512 x = _mm512_fmsub_ps(score_at(s, r, i, scaled), by, high);
-            __mmask16 wanted = i == panels - 1 ? last : (__mmask16)0xffff;
-            p = half ? exp2_wide(x, wanted, coarse, 4) : exp2_wide(x, wanted, fine, 6);
-            sum = _mm512_add_ps(sum, p);
-            if (scaled) p = _mm512_mul_ps(p, _mm512_loadu_ps(s->v_scale + i * PANEL));
-        }
-        if (half)
-            store_bf16(s->p16 + r * KEYS + i * PANEL, p);
-        else
-            _mm512_storeu_ps(s->p + r * KEYS + i * PANEL, p);
-    }
-    _mm512_storeu_ps(s->sum + r * PANEL, sum);
+static inline __mmask16 columns_of(const vt_attention_step *s, int i, const int panels) {
+    return i < panels - 1 ? (__mmask16)0xffff : (__mmask16)((1u << (s->columns - i * PANEL)) - 1u);
 }
 
-/* Rows come in fours (the last one again where there are fewer), because the maximum over lanes is a
- * long chain of short operations. */
-static inline __attribute__((always_inline)) void
-step_panels(const vt_attention_step *s, const int panels, const bool half, const bool scaled) {
-    const __mmask16 last = (__mmask16)((1u << (s->columns - (panels - 1) * PANEL)) - 1u);
-    const __m512 by = _mm512_set1_ps(s->by), nothing = _mm512_set1_ps(-INFINITY);
+/* Every row's maximum before the first power: they are long chains of short operations, which hide
+ * each other. Rows come in fours, the last one again where there are fewer. */
+static inline __attribute__((always_inline)) void step_most(const vt_attention_step *s,
+                                                            const int panels, const bool scaled) {
     for (int r = 0; r < s->rows; r += 4) {
         int rows = least(4, s->rows - r);
         __mmask8 mask = (__mmask8)((1u << rows) - 1u);
         __m512 x[4];
         for (int k = 0; k < 4; ++k) {
-            int row = r + least(k, rows - 1);
-            x[k] = nothing;
+            x[k] = _mm512_set1_ps(-INFINITY);
             for (int i = 0; i < panels; ++i)
-                x[k] = _mm512_mask_max_ps(x[k], i == panels - 1 ? last : (__mmask16)0xffff, x[k],
-                                          _mm512_mul_ps(score_at(s, row, i, scaled), by));
+                x[k] = _mm512_mask_max_ps(x[k], columns_of(s, i, panels), x[k],
+                                          score_at(s, r + least(k, rows - 1), i, scaled));
         }
-        __m128 most = _mm_ceil_ps(largest_of_4(x)), keep = _mm_setzero_ps();
+        __m128 most = _mm_ceil_ps(largest_of_4(x));
         if (!s->first) {
-            __m128 old = _mm_maskz_loadu_ps(mask, s->most + r);
+            __m128 old = _mm_maskz_loadu_ps(mask, s->most + r), shift;
             most = _mm_max_ps(most, old);
-            keep = _mm_sub_ps(old, most);
-            keep = _mm_maskz_scalef_ps(_mm_cmp_ps_mask(keep, _mm_set1_ps(lowest), _CMP_NLT_UQ),
-                                       _mm_set1_ps(1.0f), keep);
-            _mm_mask_storeu_ps(s->keep + r, mask, keep);
+            shift = _mm_sub_ps(old, most);
+            _mm_mask_storeu_ps(s->keep + r, mask, _mm_scalef_ps(_mm_set1_ps(1.0f), shift));
         }
         _mm_mask_storeu_ps(s->most + r, mask, most);
-        float mosts[4], keeps[4];
-        _mm_storeu_ps(mosts, most);
-        _mm_storeu_ps(keeps, keep);
-        for (int k = 0; k < rows; ++k)
-            row_powers(s, r + k, mosts[k], keeps[k], panels, half, scaled);
+    }
+}
+
+static inline __attribute__((always_inline)) void
+step_powers(const vt_attention_step *s, const int panels, const bool half, const bool scaled) {
+    for (int r = 0; r < s->rows; ++r) {
+        const __m512 most = _mm512_set1_ps(s->most[r]);
+        __m512 sum = _mm512_setzero_ps();
+        if (!s->first)
+            sum = _mm512_mul_ps(_mm512_loadu_ps(s->sum + r * PANEL), _mm512_set1_ps(s->keep[r]));
+        for (int i = 0; i < KEYS / PANEL; ++i) {
+            __m512 p = _mm512_setzero_ps();
+            if (i < panels) {
+                __mmask16 wanted = columns_of(s, i, panels);
+                __m512 x = _mm512_sub_ps(score_at(s, r, i, scaled), most);
+                p = half ? exp2_wide(x, wanted, coarse, 4) : exp2_wide(x, wanted, fine, 6);
+                sum = _mm512_add_ps(sum, p);
+                if (scaled) p = _mm512_mul_ps(p, _mm512_loadu_ps(s->v_scale + i * PANEL));
+            }
+            if (half)
+                store_bf16(s->p16 + r * KEYS + i * PANEL, p);
+            else
+                _mm512_storeu_ps(s->p + r * KEYS + i * PANEL, p);
+        }
+        _mm512_storeu_ps(s->sum + r * PANEL, sum);
     }
 }
 
 #define STEP(panels)                                                                               \
     case panels:                                                                                   \
+        step_most(s, panels, s->k_scale != NULL);                                                  \
         if (s->k_scale)                                                                            \
-            step_panels(s, panels, true, true);                                                    \
+            step_powers(s, panels, true, true);                                                    \
         else if (s->p16)                                                                           \
-            step_panels(s, panels, true, false);                                                   \
+            step_powers(s, panels, true, false);                                                   \
         else                                                                                       \
-            step_panels(s, panels, false, false);                                                  \
+            step_powers(s, panels, false, false);                                                  \
         break;
 
 static void step(const vt_attention_step *s) {
@@ -274,6 +269,8 @@ static void step(const vt_attention_step *s) {
 }
 
 #else
+
+static const float lowest = -126.0f; /* zero below */
 
 static inline float exp2_of(float x) {
     const float magic = 12582912.0f; /* 1.5 * 2^23: adding it rounds to a whole number */
@@ -365,6 +362,19 @@ static void finish_bf16(uint16_t *out, const float *from, const float *sum, int 
     const float inverse = 1.0f / total_of(sum);
 #pragma omp simd
     for (int i = 0; i < n; ++i) out[i] = vt_to_bf16(from[i] * inverse);
+}
+
+static void slopes(float *p, float *ds, const float *factor, const float *mean, float scale,
+                   int rows, int columns) {
+    int width = (columns + PANEL - 1) / PANEL * PANEL;
+    for (int r = 0; r < rows; ++r, p += KEYS, ds += KEYS) {
+        const vector f = splat(factor[r]), m = splat(mean[r]), by = splat(scale);
+        for (int i = 0; i < width; i += LANES) {
+            vector x = load(p + i) * f;
+            store(p + i, x);
+            store(ds + i, x * ((load(ds + i) - m) * by));
+        }
+    }
 }
 
 /* ---- packing ---- */
@@ -576,6 +586,7 @@ const vt_attention_loops PASTE(vt_attention_loops_, VT_LOOPS_SUFFIX) = {
     .product = product,
     .step = step,
     .gather = gather,
+    .slopes = slopes,
     .finish = finish,
     .finish_bf16 = finish_bf16,
     .pack = pack,

@@ -58,6 +58,11 @@ typedef struct vt_attention_loops {
     void (*finish)(float *out, const float *from, const float *sum, int n);
     void (*finish_bf16)(uint16_t *out, const float *from, const float *sum, int n);
 
+    /* ---- backward of the softmax: rows of VT_ATTENTION_KEYS numbers ----
+     * p *= factor[row], then ds = p (ds - mean[row]) scale */
+    void (*slopes)(float *p, float *ds, const float *factor, const float *mean, float scale,
+                   int rows, int columns);
+
     /* ---- packing; rows `stride` numbers apart, `columns` (1..16) of them; the rest zero ---- */
     /* panel[d][c] = from[c * stride + d], d < length */
     void (*pack)(float *panel, const float *from, size_t stride, int columns, int length);

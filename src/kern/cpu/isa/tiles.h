@@ -88,6 +88,9 @@ typedef struct vt_tiles {
     float (*quantise)(float *to, const float *from, size_t n);
     void (*to_bf16)(uint16_t *to, const float *from, size_t n);
     void (*from_bf16)(float *to, const uint16_t *from, size_t n);
+    /* Multiply-adds in registers alone, as product does them, `rounds` times twelve instructions; gives
+     * the flops done. NULL: no faster than float32 (vt_loops.peak). */
+    double (*peak)(int64_t rounds);
 } vt_tiles;
 
 extern const vt_tiles vt_tiles_baseline;

@@ -72,9 +72,13 @@ INLINE __m512bh pair_at(const uint16_t *at) {
 #define ZERO_2(r) ZERO_1(r) __m512 q##r = _mm512_setzero_ps();
 #define ZERO_4(r) ZERO_2(r) __m512 u##r = _mm512_setzero_ps(), v##r = _mm512_setzero_ps();
 
+/* A panel that comes from memory passes too slowly for the processor to run far enough ahead of
+ * 13 rows and more. Beyond a panel's end its neighbour begins. */
+#define AHEAD 4096 /* bytes */
 #define LOAD_AT(i) (__m512bh) _mm512_load_si512(b + (i) * stride)
-#define LOAD_1 const __m512bh b0 = LOAD_AT(0);
-#define LOAD_2 LOAD_1 const __m512bh b1 = LOAD_AT(1);
+#define LOAD_0 const __m512bh b0 = LOAD_AT(0);
+#define LOAD_1 LOAD_0 _mm_prefetch((const char *)b + AHEAD, _MM_HINT_T0);
+#define LOAD_2 LOAD_0 const __m512bh b1 = LOAD_AT(1);
 #define LOAD_4 LOAD_2 const __m512bh b2 = LOAD_AT(2), b3 = LOAD_AT(3);
 
 #define ADD_1(r) p##r = _mm512_dpbf16_ps(p##r, PAIR_OF(r), b0);
@@ -261,6 +265,47 @@ INLINE void int8_unpack(const int8_table *table, __m512i from, __m512i *first, _
     *second = _mm512_unpackhi_epi8(low, high);
 }
 
+/* ---- int8 panels ---- */
+
+/* A panel at a time, unpacked in registers: 64 bytes are two pairs of depth. */
+#define ADD_INT8(r)                                                                                \
+    p##r = _mm512_dpbf16_ps(p##r, pair_at(TRIPLE(r) + (r) % 3 * s), (__m512bh)first);              \
+    p##r = _mm512_dpbf16_ps(p##r, pair_at(TRIPLE(r) + (r) % 3 * s + 2), (__m512bh)second);
+#define NEXT_TWO(pointer) NEXT(pointer) NEXT(pointer)
+
+#define KERNEL_INT8(ROWS, unused)                                                                  \
+    static void rows_##ROWS##_int8(const vt_tile *t, int panel) {                                  \
+        const int8_table table = int8_table_load();                                                \
+        const size_t s = t->a_stride;                                                              \
+        const int8_t *b = (const int8_t *)(const void *)t->b + (size_t)panel * t->b_stride;        \
+        float *out = t->out + panel * VT_PANEL;                                                    \
+        const long depth = t->depth;                                                               \
+        ROWS_##ROWS(ZERO_1)                                                                        \
+        for (int tap = 0; tap < t->taps; ++tap) {                                                  \
+            const uint16_t *a0 = t->a + (t->tap ? t->tap[tap] : 0);                                \
+            const uint16_t *a1 = a0 + 3 * s, *a2 = a0 + 6 * s, *a3 = a0 + 9 * s;                   \
+            const uint16_t *a4 = a0 + 12 * s, *a5 = a0 + 15 * s, *a6 = a0 + 18 * s;                \
+            const uint16_t *a7 = a0 + 21 * s;                                                      \
+            for (long d = 0; d < depth; d += 4, b += 4 * VT_PANEL) {                               \
+                __m512i first, second;                                                             \
+                _mm_prefetch((const char *)b + AHEAD / 2, _MM_HINT_T0);                            \
+                int8_unpack(&table, _mm512_loadu_si512(b), &first, &second);                       \
+                ROWS_##ROWS(ADD_INT8)                                                              \
+                NEXT_TWO(a0) NEXT_TWO(a1) NEXT_TWO(a2) NEXT_TWO(a3)                                \
+                NEXT_TWO(a4) NEXT_TWO(a5) NEXT_TWO(a6) NEXT_TWO(a7)                                \
+            }                                                                                      \
+        }                                                                                          \
+        ROWS_##ROWS(STORE_1)                                                                       \
+    }
+EACH_TO_24(KERNEL_INT8, 1)
+
+#define ENTRY_INT8(ROWS, unused) rows_##ROWS##_int8,
+static const kernel int8_singles[MOST_ROWS] = {EACH_TO_24(ENTRY_INT8, 1)};
+
+static void product_int8(const vt_tile *t) {
+    for (int p = 0; p < t->panels; ++p) int8_singles[t->rows - 1](t, p);
+}
+
 static void unpack_int8(uint16_t *to, const int8_t *from, size_t n) {
     const int8_table table = int8_table_load();
     __m512i first, second;
@@ -297,12 +342,32 @@ static void from_bf16(float *to, const uint16_t *from, size_t n) {
     _mm512_mask_storeu_epi32(to + i, some, _mm512_slli_epi32(x, 16));
 }
 
+/* ---- the register peak ---- */
+
+static double peak(int64_t rounds) {
+    enum { CHAINS = 12, FLOPS = 64 };
+    __m512 sum[CHAINS];
+    volatile int16_t one = 0x3f80;
+    __m512bh a = (__m512bh)_mm512_set1_epi16(one), b = (__m512bh)_mm512_set1_epi16(one);
+    for (int i = 0; i < CHAINS; ++i) sum[i] = _mm512_setzero_ps();
+    for (int64_t r = 0; r < rounds; ++r) {
+        __asm__("" : "+v"(a), "+v"(b)); /* new to the compiler in every round */
+#pragma GCC unroll 12
+        for (int i = 0; i < CHAINS; ++i) sum[i] = _mm512_dpbf16_ps(sum[i], a, b);
+    }
+    for (int i = 1; i < CHAINS; ++i) sum[0] = _mm512_add_ps(sum[0], sum[i]);
+    volatile float sink = _mm512_reduce_add_ps(sum[0]);
+    (void)sink;
+    return (double)FLOPS * CHAINS * (double)rounds;
+}
+
 const vt_tiles vt_tiles_avx512bf16 = {
     .name = "avx512bf16",
     .most_rows = MOST_ROWS,
     .begin = nothing,
     .end = nothing,
     .product = product,
+    .product_int8 = product_int8,
     .finish = vt_finish_avx512,
     .narrow_int8 = vt_narrow_int8_avx512,
     .quantise = vt_quantise_avx512,
@@ -311,4 +376,5 @@ const vt_tiles vt_tiles_avx512bf16 = {
     .unpack_int8 = unpack_int8,
     .to_bf16 = to_bf16,
     .from_bf16 = from_bf16,
+    .peak = peak,
 };
