@@ -103,9 +103,10 @@ static void print_json(const bench_subject *subject, const bench_settings *s, co
         printf("\"load_ms\": %.3f, ", f->load);
     else
         printf("\"load_ms\": null, ");
-    printf("\"first_scale_ms\": %.3f, \"kv_bytes\": %zu, \"peak_rss_bytes\": %zu, \"kernels\": "
-           "\"%s\", \"scales\": [",
-           f->first_scale, f->last.kv_peak_bytes, f->last.peak_resident_bytes,
+    printf("\"first_scale_ms\": %.3f, \"kv_bytes\": %zu, \"weight_bytes\": %zu, \"arena_bytes\": "
+           "%zu, \"peak_rss_bytes\": %zu, \"kernels\": \"%s\", \"scales\": [",
+           f->first_scale, f->last.kv_peak_bytes, f->weight_bytes, f->last.arena_peak_bytes,
+           f->last.peak_resident_bytes,
            subject->kern->details);
     for (int k = 0; k < f->last.scales; ++k)
         printf("%s{\"side\": %d, \"layers\": %d, \"ms\": %.3f, \"floor_ms\": %.3f}", k ? ", " : "",
@@ -137,7 +138,12 @@ static void print_table(const bench_subject *subject, const bench_settings *s, c
            1e3 * s->request.batch / f->picture);
     if (f->load >= 0.0)
         printf("  %.1f ms to load, %.1f ms to the first scale\n", f->load, f->first_scale);
-    printf("  kv %zu bytes at most, %.1f MB resident at most\n", f->last.kv_peak_bytes,
+    double counted =
+        (double)(f->weight_bytes + f->last.kv_peak_bytes + f->last.arena_peak_bytes) / 1e6;
+    printf("  kv %zu bytes at most; weights %.1f MB + kv %.1f + activations %.1f = %.1f MB; %.1f MB "
+           "resident at most\n",
+           f->last.kv_peak_bytes, (double)f->weight_bytes / 1e6, (double)f->last.kv_peak_bytes / 1e6,
+           (double)f->last.arena_peak_bytes / 1e6, counted,
            (double)f->last.peak_resident_bytes / 1e6);
 }
 

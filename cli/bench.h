@@ -25,6 +25,7 @@ typedef struct bench_figures {
     double condition; /* of transformer: what is computed once a picture */
     double scale[VARIANT_MAX_SCALES], scale_floor[VARIANT_MAX_SCALES];
     double head[VARIANT_MAX_SCALES]; /* of scale: norm and head */
+    size_t weight_bytes;             /* in memory, the mapped file's included */
     variant_report last; /* of the last run: bytes, layers */
 } bench_figures;
 

@@ -178,6 +178,10 @@ variant_status bench_measure(bench_figures *out, bench_subject *subject, const b
         subject->limits = vt_machine_probe(kern, subject->weights, subject->kv);
     VT_CHECK(add_floors(subject, s, out, err));
     take_figures(out, subject, reports + 1, s->repeat);
+    const vt_params *parts[] = {vt_transformer_params(subject->model->transformer),
+                                vt_tokenizer_params(subject->model->tokenizer)};
+    for (int i = 0; i < 2; ++i)
+        out->weight_bytes += vt_params_bytes(parts[i]) + parts[i]->mapped_bytes;
     /* a stranger's first picture is not warm */
     out->first_scale = (subject->synthetic ? 0.0 : out->load) +
                        1e3 * (reports->condition_seconds + reports->scale_seconds[0]);

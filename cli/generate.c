@@ -417,8 +417,11 @@ static void print_report(const settings *s, const variant_info *info, const vari
     for (int k = 0; k < r->scales; ++k)
         printf(" %d:%.1fms", info->sides[k], 1e3 * r->scale_seconds[k]);
     printf("\nkv cache    %zu bytes at most, %zu at the end\n", r->kv_peak_bytes, r->kv_end_bytes);
-    printf("memory      %.1f MB resident at most, %.1f MB of it activations\n",
-           (double)r->peak_resident_bytes / 1e6, (double)r->arena_peak_bytes / 1e6);
+    printf("memory      %.1f MB resident at most: weights %.1f (%s), keys and values %.1f (%s), "
+           "activations %.1f\n",
+           (double)r->peak_resident_bytes / 1e6,
+           (double)(info->weight_bytes + info->mapped_bytes) / 1e6, info->weights,
+           (double)r->kv_peak_bytes / 1e6, info->kv, (double)r->arena_peak_bytes / 1e6);
     if (s->grid || s->request.count == 1)
         printf("wrote       %s\n", s->output);
     else
@@ -432,11 +435,13 @@ static void print_json(const variant_info *info, const variant_report *r, double
         "\"total_ms\": %.3f, \"adaln_ms\": %.3f, "
         "\"transformer_ms\": %.3f, \"sampling_ms\": %.3f, \"quantizer_ms\": %.3f, \"decoder_ms\": "
         "%.3f, \"kv_peak_bytes\": %zu, "
-        "\"kv_end_bytes\": %zu, \"arena_peak_bytes\": %zu, \"peak_rss_bytes\": %zu, \"scales\": [",
+        "\"kv_end_bytes\": %zu, \"arena_peak_bytes\": %zu, \"weight_bytes\": %zu, "
+        "\"peak_rss_bytes\": %zu, \"weights\": \"%s\", \"kv\": \"%s\", \"scales\": [",
         info->hash, count, r->depths, 1e3 * load_seconds, 1e3 * r->total_seconds,
         1e3 * r->condition_seconds, 1e3 * r->transformer_seconds, 1e3 * r->sampling_seconds,
         1e3 * r->quantizer_seconds, 1e3 * r->decoder_seconds, r->kv_peak_bytes, r->kv_end_bytes,
-        r->arena_peak_bytes, r->peak_resident_bytes);
+        r->arena_peak_bytes, info->weight_bytes + info->mapped_bytes, r->peak_resident_bytes,
+        info->weights, info->kv);
     for (int k = 0; k < r->scales; ++k)
         printf("%s{\"side\": %d, \"layers\": %d, \"ms\": %.3f, \"kv_bytes\": %zu}", k ? ", " : "",
                info->sides[k], r->scale_layers[k], 1e3 * r->scale_seconds[k], r->scale_kv_bytes[k]);

@@ -89,7 +89,9 @@ static int close_all(void **unused) {
 
 /* ---- cases ---- */
 
-enum { PLAIN, ENLARGED, PHASES }; /* no upsampling; with a 3x3 kernel; with four of 2x2 */
+/* no upsampling; with a 3x3 kernel; with four of 2x2; kernels in Winograd's domain, of x, of x
+ * enlarged */
+enum { PLAIN, ENLARGED, PHASES, WINOGRAD, WINOGRAD_ENLARGED };
 
 typedef struct conv_case {
     int groups, in_h, in_w, in_c, out_h, out_w, out_c, kernel, stride, top, left;
@@ -124,7 +126,25 @@ static const conv_case cases[] = {
     {2, 10, 14, 33, 10, 14, 48, 3, 1, 1, 1, 3, PHASES, true, true, true},
     {1, 34, 62, 64, 34, 62, 160, 3, 1, 1, 1, 0, PHASES, false, true, true},
     {1, 20, 18, 330, 20, 18, 176, 3, 1, 1, 1, 0, PHASES, false, false, true}, /* weights cut */
+    {3, 1, 1, 1, 1, 1, 1, 3, 1, 1, 1, 0, WINOGRAD, false, false, true},
+    {3, 5, 7, 3, 5, 7, 32, 3, 1, 1, 1, 0, WINOGRAD, false, true, true},
+    {2, 19, 23, 8, 19, 23, 33, 3, 1, 1, 1, 4, WINOGRAD, true, false, true},
+    {2, 6, 6, 8, 4, 4, 3, 3, 1, 0, 0, 2, WINOGRAD, true, true, false},
+    {2, 4, 3, 33, 6, 5, 50, 3, 1, 2, 2, 11, WINOGRAD, true, true, true},
+    {2, 18, 33, 330, 18, 33, 50, 3, 1, 1, 1, 33, WINOGRAD, true, true, true}, /* several blocks */
+    {1, 256, 256, 2, 256, 256, 32, 3, 1, 1, 1, 2, WINOGRAD, true, true, true}, /* streams */
+    {7, 64, 64, 160, 64, 64, 2, 3, 1, 1, 1, 32, WINOGRAD, true, false, true},  /* rounds */
+    {2, 10, 14, 5, 10, 14, 17, 3, 1, 1, 1, 5, WINOGRAD_ENLARGED, true, true, true},
 };
+
+static bool is_enlarged(const conv_case *c) {
+    return c->upsample == ENLARGED || c->upsample == PHASES || c->upsample == WINOGRAD_ENLARGED;
+}
+
+/* Weights of the last three are no float32 convolution's. */
+static bool is_packed_only(const conv_case *c) {
+    return c->upsample >= PHASES;
+}
 
 typedef struct conv_data {
     const conv_case *c;
@@ -136,11 +156,13 @@ typedef struct conv_data {
 } conv_data;
 
 static void data_open(conv_data *d, const conv_case *c, vt_number type) {
-    int small = c->upsample == PLAIN ? 1 : 4;
+    int small = is_enlarged(c) ? 4 : 1;
     *d = (conv_data){.c = c};
     d->spec = (vt_weight_spec){.type = type,
                                .n = c->upsample == PHASES ? 4 * c->out_c : c->out_c,
-                               .taps = c->upsample == PHASES ? 4 : c->kernel * c->kernel};
+                               .taps = c->upsample == PHASES     ? 4
+                                       : c->upsample >= WINOGRAD ? 16
+                                                                 : c->kernel * c->kernel};
     d->spec.k = d->spec.taps * c->in_c;
     d->nx = (size_t)(c->groups * c->in_h * c->in_w * c->in_c / small);
     d->nw = (size_t)d->spec.n * (size_t)d->spec.k;
@@ -171,7 +193,7 @@ static void data_open(conv_data *d, const conv_case *c, vt_number type) {
                         .pad_top = c->top,
                         .pad_left = c->left,
                         .norm = c->norm_groups ? &d->norm : NULL,
-                        .upsample = c->upsample != PLAIN,
+                        .upsample = is_enlarged(c),
                         .residual = c->residual ? d->residual : NULL};
 }
 
@@ -263,7 +285,7 @@ static void test_ref_is_a_composition(void **unused) {
     for (size_t i = 0; i < COUNT(cases); i++)
         for (int type = 0; type < 3; type++) {
             const conv_case *c = &cases[i];
-            if (c->upsample == PHASES || c->groups * c->in_h * c->in_w * c->in_c > 100000) continue;
+            if (is_packed_only(c) || c->groups * c->in_h * c->in_w * c->in_c > 100000) continue;
             conv_data d;
             data_open(&d, c, (vt_number)type);
             if (type != VT_NUMBER_F32) round_weights(&d);
@@ -344,6 +366,48 @@ static void test_phases_are_the_enlarged_convolution(void **unused) {
     data_close(&d);
 }
 
+/* Winograd's domain is a way to convolve: on numbers small enough to be exact, ref and cpu give what
+ * ref's plain convolution gives. */
+static void test_winograd_is_the_convolution(void **unused) {
+    (void)unused;
+    static const float g_rows[4][3] = {{1, 0, 0}, {0.5f, 0.5f, 0.5f}, {0.5f, -0.5f, 0.5f}, {0, 0, 1}};
+    conv_case c = {2, 11, 8, 37, 11, 8, 19, 3, 1, 1, 1, 0, PLAIN, false, true, true};
+    conv_data d;
+    data_open(&d, &c, VT_NUMBER_F32);
+    for (size_t i = 0; i < d.nx; i++) d.x[i] = rintf(4 * uniform());
+    for (size_t i = 0; i < d.nw; i++) d.w[i] = 4 * rintf(2 * uniform());
+    vt_weight *weight = weight_for(ref, &d);
+    float *want = conv_run(ref, &d, weight, 0, c.groups);
+    ref->weight_close(ref, &weight);
+
+    size_t in_c = (size_t)c.in_c, count = (size_t)c.out_c * 16 * in_c;
+    float *u = poisoned(count);
+    for (size_t o = 0; o < (size_t)c.out_c; o++)
+        for (size_t t = 0; t < 16; t++)
+            for (size_t i = 0; i < in_c; i++) {
+                float sum = 0;
+                for (size_t k = 0; k < 9; k++)
+                    sum += g_rows[t / 4][k / 3] * g_rows[t % 4][k % 3] * d.w[(o * 9 + k) * in_c + i];
+                u[(o * 16 + t) * in_c + i] = sum;
+            }
+    conv_data p = d;
+    p.spec = (vt_weight_spec){
+        .type = VT_NUMBER_BF16, .n = c.out_c, .k = 16 * c.in_c, .taps = 16, .values = u};
+    for (int k = -1; k < isas; k++) {
+        vt_kern *kern = k < 0 ? ref : threaded[k];
+        weight = weight_for(kern, &p);
+        float *y = conv_run(kern, &p, weight, 0, c.groups);
+        for (size_t i = 0; i < d.ny; i++)
+            if (!(fabsf(y[i] - want[i]) <= 1e-4f))
+                fail_msg("%s: element %zu is %.9g, expected %.9g", kern->details, i, y[i], want[i]);
+        kern->weight_close(kern, &weight);
+        release(y, d.ny);
+    }
+    release(u, count);
+    release(want, d.ny);
+    data_close(&d);
+}
+
 /* ---- cpu against ref ---- */
 
 /* float32 differs by the order of sums. Packed numbers differ besides where a normalised x falls on
@@ -392,7 +456,7 @@ static void test_cpu_against_ref(void **unused) {
     for (size_t i = 0; i < COUNT(cases); i++)
         for (int type = 0; type < 3; type++) {
             conv_data d;
-            if (cases[i].upsample == PHASES && type == VT_NUMBER_F32) continue;
+            if (is_packed_only(&cases[i]) && type == VT_NUMBER_F32) continue;
             data_open(&d, &cases[i], (vt_number)type);
             vt_weight *weight = weight_for(ref, &d);
             float *want = conv_run(ref, &d, weight, 0, d.c->groups);
@@ -475,6 +539,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ref_is_a_composition),
         cmocka_unit_test(test_phases_are_the_enlarged_convolution),
+        cmocka_unit_test(test_winograd_is_the_convolution),
         cmocka_unit_test(test_cpu_against_ref),
         cmocka_unit_test(test_cpu_extremes),
         cmocka_unit_test(test_no_pictures),

@@ -293,6 +293,7 @@ static uint64_t hash_file(uint64_t hash, const vt_tensor_file *file) {
         size_t stride = (tensor->bytes - SAMPLE_BYTES) / (SAMPLES - 1);
         for (size_t j = 0; j < SAMPLES; ++j)
             hash = vt_fnv1a64_more(hash, bytes + j * stride, SAMPLE_BYTES);
+        vt_tensor_file_release(file, tensor); /* a touch maps its neighbours too */
     }
     return hash;
 }

@@ -194,7 +194,12 @@ typedef struct vt_conv_norm {
  * An upsampled 3x3 convolution (stride 1, padding 1, out_c a multiple of 16) may be given its packed
  * weight as four 2x2 kernels on the small map, 4/9 of the work: n = 4 out_c, taps = 4, row (py * 2 +
  * px) out_c + o for the outputs (2i + py, 2j + px); tap (ty, tx) reads small pixel (i - 1 + py + ty,
- * j - 1 + px + tx) and is the sum of the 3x3 kernel's taps that read it once enlarged. */
+ * j - 1 + px + tx) and is the sum of the 3x3 kernel's taps that read it once enlarged.
+ *
+ * Any 3x3 convolution of stride 1 may be given its packed weight in Winograd's domain, 4/9 of the
+ * work at a little less precision: n = out_c, taps = 16, tap 4 i + j is number (i, j) of U = G g G^T,
+ * g the kernel and G = (1 0 0, .5 .5 .5, .5 -.5 .5, 0 0 1). x is rounded to bf16, and so is what the
+ * squares V = B^T d B of 4x4 pixels make of it, which U multiplies. */
 typedef struct vt_conv {
     const float *x;      /* (groups, in_h, in_w, in_c) */
     const vt_weight *w;  /* n = out_c, k = kernel * kernel * in_c, laid out (O, kh, kw, I) */

@@ -5,7 +5,9 @@ void vt_conv2d_register(vt_conv2d *conv, vt_params *params, int in_c, int out_c,
                         int stride, const char *name) {
     *conv = (vt_conv2d){.in_c = in_c, .out_c = out_c, .kernel = kernel, .stride = stride};
     const int64_t shape[4] = {out_c, in_c, kernel, kernel};
-    conv->w = vt_params_add(params, VT_PARAM_PRODUCT | VT_PARAM_CONV, 4, shape, "%s.weight", name);
+    int flags = VT_PARAM_PRODUCT | VT_PARAM_CONV;
+    if (kernel == 3 && stride == 1) flags |= VT_PARAM_STRIDE_1;
+    conv->w = vt_params_add(params, flags, 4, shape, "%s.weight", name);
     conv->b = vt_params_add(params, 0, 1, shape, "%s.bias", name);
 }
 

@@ -255,7 +255,7 @@ typedef struct row_source {
     const vt_param *param;
 } row_source;
 
-enum { CHANNELS = 16, MOST_TAPS = 16 };
+enum { CHANNELS = 16, MOST_TAPS = 16, WIDE = 32 };
 
 /* Up to CHANNELS input channels of one row from channel i on, as in the file: (some, taps). */
 static size_t read_channels(const row_source *source, size_t row, size_t i, float *out) {
@@ -316,6 +316,41 @@ static void read_upsampled_rows(const void *user, int first, int count, float *o
     }
 }
 
+/* The same of a 3x3 convolution in Winograd's domain (vt_conv): rows of (16, I). */
+static void read_winograd_rows(const void *user, int first, int count, float *out) {
+    const row_source *source = user;
+    size_t inputs = (size_t)source->param->shape[1];
+    for (size_t row = (size_t)first; row < (size_t)(first + count); ++row, out += 16 * inputs) {
+        for (size_t i = 0; i < inputs; i += CHANNELS) {
+            float part[CHANNELS * MOST_TAPS];
+            size_t some = read_channels(source, row, i, part);
+            for (size_t c = 0; c < some; ++c) {
+                const float *g = part + c * 9;
+                float down[4][3];
+                for (size_t x = 0; x < 3; ++x) {
+                    float outer = g[x] + g[6 + x];
+                    down[0][x] = g[x];
+                    down[1][x] = 0.5f * (outer + g[3 + x]);
+                    down[2][x] = 0.5f * (outer - g[3 + x]);
+                    down[3][x] = g[6 + x];
+                }
+                for (size_t y = 0; y < 4; ++y) {
+                    float *u = out + 4 * y * inputs + i + c, outer = down[y][0] + down[y][2];
+                    u[0] = down[y][0];
+                    u[inputs] = 0.5f * (outer + down[y][1]);
+                    u[2 * inputs] = 0.5f * (outer - down[y][1]);
+                    u[3 * inputs] = down[y][2];
+                }
+            }
+        }
+    }
+}
+
+/* Is a convolution wide enough for Winograd's domain to pay? */
+static bool is_wide(const vt_param *param) {
+    return param->shape[0] >= WIDE && param->shape[1] >= WIDE;
+}
+
 static variant_status pack_weight(vt_params *params, vt_param *param, const vt_tensor *tensor,
                                   variant_error *err) {
     float number;
@@ -333,6 +368,11 @@ static variant_status pack_weight(vt_params *params, vt_param *param, const vt_t
         spec.k = spec.k / 9 * 4;
         spec.taps = 4;
         spec.rows = read_upsampled_rows;
+    }
+    if (param->flags & VT_PARAM_STRIDE_1 && spec.taps == 9 && is_wide(param)) {
+        spec.k = spec.k / 9 * 16;
+        spec.taps = 16;
+        spec.rows = read_winograd_rows;
     }
     if (is_permuted(param) && spec.taps > MOST_TAPS)
         return vt_fail(err, VARIANT_E_UNSUPPORTED, "%s: a kernel of %d taps cannot be packed",

@@ -59,7 +59,7 @@ void vt_picture_chain_add(vt_picture_chain *chain, enum vt_picture_kind kind, in
         layer->out_c = out_c;
         layer->out_side = 2 * chain->side;
         vt_conv2d_register(&layer->as.conv, chain->params, layer->in_c, out_c, 3, 1, name);
-        if (layer->as.conv.w) layer->as.conv.w->flags |= VT_PARAM_UPSAMPLED;
+        if (layer->as.conv.w) layer->as.conv.w->flags ^= VT_PARAM_STRIDE_1 | VT_PARAM_UPSAMPLED;
         break;
     case VT_PICTURE_NORM:
         vt_picture_norm_register(&layer->as.norm, chain->params, layer->in_c, name);

@@ -16,7 +16,7 @@
 #include "kern/cpu/blas.h"
 #include "kern/cpu/conv_norm.h"
 #include "kern/cpu/cpu.h"
-#include "kern/cpu/isa/picture_loops.h"
+#include "kern/cpu/isa/map_loops.h"
 #include "kern/weight.h"
 
 #include <omp.h>
@@ -72,6 +72,10 @@ static bool is_pointwise(const vt_conv *a) {
            a->in_h == a->out_h && a->in_w == a->out_w;
 }
 
+static bool is_winograd(const vt_conv *a) {
+    return a->w && a->w->spec.type != VT_NUMBER_F32 && a->kernel == 3 && a->w->spec.taps == 16;
+}
+
 static size_t slot_floats(const vt_conv *a) {
     if (is_pointwise(a)) return 0;
     size_t pixels = smaller(BLOCK, larger(in_pixels(a), (size_t)a->groups * out_pixels(a)));
@@ -114,6 +118,7 @@ static size_t gradient_floats(const vt_kern *kern, const vt_conv *a) {
 }
 
 size_t vt_cpu_conv_workspace(const vt_kern *kern, const vt_conv *a) {
+    if (is_winograd(a)) return vt_cpu_conv_winograd_workspace(kern, a);
     if (a->w && a->w->spec.type != VT_NUMBER_F32) return vt_cpu_conv_packed_workspace(kern, a);
     size_t round = round_pictures(a);
     return gradient_floats(kern, a) + whole_lines(round * map_floats(a)) +
@@ -136,7 +141,7 @@ static void map_row(const vt_kern *kern, const vt_conv *a, const vt_norm_plan *n
         pixels.shift = a->norm->beta;
         pixels.silu = a->norm->silu;
     }
-    ((const vt_cpu *)kern)->picture_loops->map_f32(&pixels);
+    ((const vt_cpu *)kern)->map_loops->to_f32(&pixels);
     if (!a->upsample) return;
     for (size_t i = 0; i < width; i += 2) memcpy(to + (i + 1) * c, to + i * c, c * sizeof *to);
     memcpy(to + width * c, to, width * c * sizeof *to);
@@ -267,7 +272,7 @@ static void multiply_patches(const vt_kern *kern, const patch_product *p) {
 
 void vt_cpu_conv(vt_kern *kern, const vt_conv *a) {
     if (a->w->spec.type != VT_NUMBER_F32) {
-        vt_cpu_conv_packed(kern, a);
+        (is_winograd(a) ? vt_cpu_conv_winograd : vt_cpu_conv_packed)(kern, a);
         return;
     }
     size_t round = round_pictures(a), groups = (size_t)a->groups;

@@ -1,9 +1,12 @@
 /* conv.h - the convolutions of the cpu backend, for its table (pictures.c): float32 and all
- * gradients in conv.c, bf16 and int8 weights in conv_packed.c. */
+ * gradients in conv.c, bf16 and int8 weights in conv_packed.c and
+ * conv_winograd.c. */
 #ifndef VT_KERN_CPU_CONV_H
 #define VT_KERN_CPU_CONV_H
 
 #include "kern/kern.h"
+
+#include <stdint.h>
 
 size_t vt_cpu_conv_workspace(const vt_kern *kern, const vt_conv *args);
 void vt_cpu_conv(vt_kern *kern, const vt_conv *args);
@@ -11,9 +14,17 @@ void vt_cpu_conv_dx(vt_kern *kern, const vt_conv *args, const float *dy, float *
                     bool accumulate);
 void vt_cpu_conv_dw(vt_kern *kern, const vt_conv *args, const float *dy, float *dw, float *db);
 
-/* With packed weights; workspace in floats too. */
+/* With packed weights; workspace in floats too. Winograd's are 3x3 ones of 16 taps. */
 size_t vt_cpu_conv_packed_workspace(const vt_kern *kern, const vt_conv *args);
 void vt_cpu_conv_packed(vt_kern *kern, const vt_conv *args);
+size_t vt_cpu_conv_winograd_workspace(const vt_kern *kern, const vt_conv *args);
+void vt_cpu_conv_winograd(vt_kern *kern, const vt_conv *args);
+
+/* Is y written past the caches? From 8 MB a picture on, where that is whole lines of panels. */
+static inline bool vt_conv_streams(const vt_conv *args) {
+    size_t floats = (size_t)args->out_h * (size_t)args->out_w * (size_t)args->out_c;
+    return floats >= (size_t)1 << 21 && args->out_c % 16 == 0 && (uintptr_t)args->y % 64 == 0;
+}
 
 /* Bytes in whole cache lines. */
 static inline size_t vt_conv_lines(size_t bytes) {

@@ -1,11 +1,9 @@
 /* conv_packed.c - convolutions with packed weights (bf16, int8) as products of tiles, without rows
  * of patches.
  *
- * Called by conv.c for such weights. A picture first becomes a map: bf16 pixels, normalised on the
- * way where the convolution asks for it, channels padded to whole depth and the padding around the
- * picture written out as zeros. On that map a patch needs no copy: the rows of a tile are
- * neighbouring output pixels, a pixel's stride apart, and each tap of the kernel is an offset that
- * is the same for all of them (isa/tiles.h).
+ * Called by conv.c for such weights. A picture first becomes a map (conv_map.h). On it a patch needs
+ * no copy: the rows of a tile are neighbouring output pixels, a pixel's stride apart, and each tap of
+ * the kernel is an offset that is the same for all of them (isa/tiles.h).
  *
  * A tile is taken through all panels of weights at hand while its pixels are in the first cache.
  * Weights of more than WEIGHT_BYTES are cut into blocks of panels that fill about half of a second
@@ -16,49 +14,36 @@
  * (phase) in a 2x2 square of output pixels, whose kernels are sums of the taps: 4/9 of the work. */
 #include "kern/cpu/conv.h"
 
-#include "kern/cpu/conv_norm.h"
+#include "kern/cpu/conv_map.h"
 #include "kern/cpu/cpu.h"
-#include "kern/cpu/isa/picture_loops.h"
 #include "kern/weight.h"
 
 #include <omp.h>
-#include <string.h>
 
 enum {
-    ROUND_BYTES = 4 << 20,  /* maps held at a time, unless one picture's is larger */
     WEIGHT_BYTES = 512 << 10, /* weights that stay in a core's second cache */
     BLOCK_BYTES = 384 << 10,  /* of a block of larger weights */
     BAND_BYTES = 256 << 10,   /* of the map's rows beside a block */
     BANDS = 32,               /* a picture is cut into so many, where its weights stay */
-    STREAM_BYTES = 8 << 20,   /* a picture of y from which on it is written past the caches */
     PARALLEL_WORK = 1 << 20   /* multiplications worth a parallel region */
 };
 
 typedef struct conv_plan {
     const vt_conv *args;
     const vt_tiles *tiles;
-    const vt_picture_loops *loops;
-    size_t channels;           /* of a pixel of the map: in_c in whole depths */
-    int map_h, map_w;          /* pixels of the map, padding included */
-    int left, top;             /* of them padding */
-    int phases, taps;          /* taps of a phase */
-    int out_h, out_w;          /* pixels of a phase */
-    int panels;                /* of a phase */
-    size_t panel;              /* numbers of a panel */
-    int64_t bands, blocks;     /* pieces of out_h and of panels */
-    size_t round;              /* pictures at a time */
+    const vt_map_loops *loops;
+    vt_conv_map map;
+    int phases, taps;      /* taps of a phase */
+    int out_h, out_w;      /* pixels of a phase */
+    int panels;            /* of a phase */
+    size_t panel;          /* numbers of a panel */
+    int64_t bands, blocks; /* pieces of out_h and of panels */
     bool stream;
     /* places in the workspace */
-    uint16_t *map;             /* (round, map_h, map_w, channels) */
-    size_t *tap;               /* (phases, taps): offsets into the map */
-    uint16_t *unpacked;        /* int8 weights as bf16, or NULL */
-    const uint16_t *weights;   /* those, or the weight's own */
-    vt_norm_plan norm;
+    size_t *tap;             /* (phases, taps): offsets into the map */
+    uint16_t *unpacked;      /* int8 weights as bf16, or NULL */
+    const uint16_t *weights; /* those, or the weight's own */
 } conv_plan;
-
-static size_t map_numbers(const conv_plan *p) {
-    return (size_t)p->map_h * (size_t)p->map_w * p->channels;
-}
 
 static size_t weight_numbers(const conv_plan *p) {
     return (size_t)p->phases * (size_t)p->panels * p->panel;
@@ -66,31 +51,32 @@ static size_t weight_numbers(const conv_plan *p) {
 
 static void plan_sizes(conv_plan *p, const vt_conv *a) {
     p->phases = a->upsample && a->w->spec.taps == 4 && a->kernel == 3 ? 4 : 1;
-    p->channels = (size_t)a->w->depth;
+    p->map = (vt_conv_map){.args = a, .loops = p->loops, .channels = (size_t)a->w->depth};
     if (p->phases == 4) {
         p->taps = 4;
         p->out_h = a->in_h / 2;
         p->out_w = a->in_w / 2;
-        p->left = p->top = 1;
-        p->map_h = p->out_h + 2;
-        p->map_w = p->out_w + 2;
+        p->map.left = p->map.top = 1;
+        p->map.h = p->out_h + 2;
+        p->map.w = p->out_w + 2;
     } else {
         p->taps = a->kernel * a->kernel;
         p->out_h = a->out_h;
         p->out_w = a->out_w;
-        p->left = a->pad_left;
-        p->top = a->pad_top;
-        p->map_h = (a->out_h - 1) * a->stride + a->kernel;
-        p->map_w = (a->out_w - 1) * a->stride + a->kernel;
+        p->map.left = a->pad_left;
+        p->map.top = a->pad_top;
+        p->map.h = (a->out_h - 1) * a->stride + a->kernel;
+        p->map.w = (a->out_w - 1) * a->stride + a->kernel;
+        p->map.enlarged = a->upsample;
     }
     p->panels = (a->out_c + VT_PANEL - 1) / VT_PANEL;
-    p->panel = (size_t)p->taps * p->channels * VT_PANEL;
+    p->panel = (size_t)p->taps * p->map.channels * VT_PANEL;
 }
 
 /* How the work is cut, by sizes alone. */
 static void plan_pieces(conv_plan *p, const vt_conv *a) {
     size_t panel_bytes = p->panel * sizeof(uint16_t);
-    size_t line_bytes = (size_t)p->map_w * p->channels * sizeof(uint16_t);
+    size_t line_bytes = vt_conv_map_line(&p->map) * sizeof(uint16_t);
     p->blocks = 1;
     p->bands = BANDS;
     if ((size_t)p->panels * panel_bytes > WEIGHT_BYTES) {
@@ -100,32 +86,24 @@ static void plan_pieces(conv_plan *p, const vt_conv *a) {
         p->bands = vt_cpu_pieces((int64_t)p->out_h * a->stride, lines > a->stride ? lines : 1);
     }
     if (p->bands > p->out_h) p->bands = p->out_h;
-    p->round = ROUND_BYTES / (map_numbers(p) * sizeof(uint16_t) + 1);
-    if (p->round > (size_t)a->groups) p->round = (size_t)a->groups;
-    if (p->round < 1) p->round = 1;
 }
 
 /* Fills the plan; its places begin at workspace. Returns the bytes that they take. */
 static size_t plan_make(conv_plan *p, const vt_kern *kern, const vt_conv *a, char *workspace) {
-    *p = (conv_plan){.args = a,
-                     .tiles = vt_cpu_tiles(kern),
-                     .loops = ((const vt_cpu *)kern)->picture_loops};
+    *p = (conv_plan){
+        .args = a, .tiles = vt_cpu_tiles(kern), .loops = ((const vt_cpu *)kern)->map_loops};
     plan_sizes(p, a);
     plan_pieces(p, a);
-    size_t used = 0;
-    size_t map_bytes = vt_conv_lines(p->round * map_numbers(p) * sizeof(uint16_t));
+    size_t map_bytes = vt_conv_map_size(&p->map, kern);
     size_t tap_bytes = vt_conv_lines((size_t)p->phases * (size_t)p->taps * sizeof(size_t));
     bool unpack = a->w->spec.type == VT_NUMBER_INT8;
-    size_t weight_bytes = unpack ? vt_conv_lines(weight_numbers(p) * sizeof(uint16_t)) : 0;
     if (workspace) {
-        p->map = (uint16_t *)workspace;
-        p->tap = (size_t *)(workspace + map_bytes);
-        p->unpacked = unpack ? (uint16_t *)(workspace + map_bytes + tap_bytes) : NULL;
+        vt_conv_map_place(&p->map, kern, workspace);
+        p->tap = (size_t *)(void *)(workspace + map_bytes);
+        p->unpacked = unpack ? (uint16_t *)(void *)(workspace + map_bytes + tap_bytes) : NULL;
         p->weights = unpack ? p->unpacked : a->w->numbers;
     }
-    used = map_bytes + tap_bytes + weight_bytes;
-    if (workspace) vt_norm_plan_place(&p->norm, kern, a, p->round, workspace + used);
-    return used + vt_norm_plan_bytes(kern, a, p->round);
+    return map_bytes + tap_bytes + (unpack ? weight_numbers(p) * sizeof(uint16_t) : 0);
 }
 
 size_t vt_cpu_conv_packed_workspace(const vt_kern *kern, const vt_conv *a) {
@@ -140,62 +118,8 @@ static void set_taps(const conv_plan *p) {
     for (int phase = 0; phase < p->phases; phase++)
         for (int ky = 0; ky < side; ky++)
             for (int kx = 0; kx < side; kx++)
-                *tap++ = ((size_t)(phase / 2 + ky) * (size_t)p->map_w + (size_t)(phase % 2 + kx)) *
-                         p->channels;
-}
-
-/* ---- the map ---- */
-
-/* Pixels [0, count) of a row of x into a row of the map, each twice where the map is an enlarged
- * one. */
-static void map_pixels(const conv_plan *p, vt_map_pixels *pixels, size_t count, bool twice) {
-    uint16_t *to = pixels->map;
-    if (!twice) {
-        pixels->count = count;
-        p->loops->map_bf16(pixels);
-        return;
-    }
-    pixels->count = 1;
-    for (size_t i = 0; i < count; i++, to += p->channels) {
-        if (i % 2 == 1) {
-            memcpy(to, to - p->channels, p->channels * sizeof *to);
-            continue;
-        }
-        pixels->map = to;
-        p->loops->map_bf16(pixels);
-        pixels->x += pixels->x_stride;
-    }
-}
-
-/* Row `row` of the map of picture `at` of the round; x is that picture. */
-static void map_row(const conv_plan *p, size_t at, const float *x, int row) {
-    const vt_conv *a = p->args;
-    bool twice = a->upsample && p->phases == 1;
-    int x_w = a->upsample ? a->in_w / 2 : a->in_w;             /* pixels of x */
-    int in_w = twice ? a->in_w : x_w;                           /* and of what the map shows */
-    int in_h = a->upsample && !twice ? a->in_h / 2 : a->in_h;
-    int y = row - p->top, count = p->map_w - p->left < in_w ? p->map_w - p->left : in_w;
-    size_t line = (size_t)p->map_w * p->channels, in_c = (size_t)a->in_c;
-    uint16_t *to = p->map + at * map_numbers(p) + (size_t)row * line;
-    if (y < 0 || y >= in_h || count <= 0) {
-        memset(to, 0, line * sizeof *to);
-        return;
-    }
-    size_t left = (size_t)p->left * p->channels, filled = left + (size_t)count * p->channels;
-    vt_map_pixels pixels = {.x = x + (size_t)(twice ? y / 2 : y) * (size_t)x_w * in_c,
-                            .map = to + left,
-                            .x_stride = in_c,
-                            .map_stride = p->channels,
-                            .channels = in_c};
-    if (a->norm) {
-        pixels.center = p->norm.center + at * in_c;
-        pixels.factor = p->norm.factor + at * in_c;
-        pixels.shift = a->norm->beta;
-        pixels.silu = a->norm->silu;
-    }
-    memset(to, 0, left * sizeof *to);
-    map_pixels(p, &pixels, (size_t)count, twice);
-    memset(to + filled, 0, (line - filled) * sizeof *to);
+                *tap++ = ((size_t)(phase / 2 + ky) * (size_t)p->map.w + (size_t)(phase % 2 + kx)) *
+                         p->map.channels;
 }
 
 /* ---- products ---- */
@@ -216,15 +140,15 @@ static void conv_tile(const conv_plan *p, const uint16_t *map, size_t picture, i
                       int ox, int rows, int first, int end) {
     const vt_conv *a = p->args;
     _Alignas(64) float out[VT_TILE_MOST_ROWS * VT_TILE_COLUMNS];
-    size_t line = (size_t)p->map_w * p->channels, step = (size_t)a->stride, out_c = (size_t)a->out_c;
+    size_t line = vt_conv_map_line(&p->map), step = (size_t)a->stride, out_c = (size_t)a->out_c;
     size_t pixel = out_pixel(p, picture, phase, oy, ox) * out_c;
     vt_tile tile = {.out = out,
-                    .a = map + (size_t)oy * step * line + (size_t)ox * step * p->channels,
-                    .a_stride = step * p->channels,
+                    .a = map + (size_t)oy * step * line + (size_t)ox * step * p->map.channels,
+                    .a_stride = step * p->map.channels,
                     .b_stride = p->panel,
                     .tap = p->tap + (size_t)phase * (size_t)p->taps,
                     .taps = p->taps,
-                    .depth = (int)p->channels,
+                    .depth = (int)p->map.channels,
                     .rows = rows};
     vt_map_tile store = {.tile = out,
                          .tile_stride = VT_TILE_COLUMNS,
@@ -242,7 +166,7 @@ static void conv_tile(const conv_plan *p, const uint16_t *map, size_t picture, i
         store.residual = a->residual ? a->residual + pixel + column : NULL;
         store.bias = a->bias ? a->bias + column : NULL;
         store.scale = a->w->scale ? a->w->scale + at * VT_PANEL + column : NULL;
-        p->loops->store_tile(&store);
+        p->loops->tile_out(&store);
     }
 }
 
@@ -261,24 +185,15 @@ static void conv_task(const conv_plan *p, size_t first_picture, int64_t task) {
         for (int64_t run = 0; run < runs; run++) {
             int ox = (int)vt_cpu_piece_begin(p->out_w, runs, 1, run);
             int ox_end = (int)vt_cpu_piece_begin(p->out_w, runs, 1, run + 1);
-            conv_tile(p, p->map + at * map_numbers(p), first_picture + at, phase, oy, ox,
+            conv_tile(p, p->map.numbers + at * vt_conv_map_picture(&p->map), first_picture + at, phase, oy, ox,
                       ox_end - ox, first, end);
         }
-    if (p->stream) p->loops->store_end();
+    if (p->stream) p->loops->end();
 }
 
 static void conv_round(const conv_plan *p, const vt_kern *kern, size_t first, size_t count) {
-    const vt_conv *a = p->args;
-    size_t picture = (size_t)a->in_h * (size_t)a->in_w * (size_t)a->in_c;
-    int64_t rows = (int64_t)count * p->map_h;
     int64_t tasks = (int64_t)count * p->blocks * p->phases * p->bands;
-    if (a->upsample) picture /= 4;
-    vt_norm_plan_run(&p->norm, kern, a, first, count);
-#pragma omp for schedule(static)
-    for (int64_t row = 0; row < rows; row++) {
-        size_t at = (size_t)(row / p->map_h);
-        map_row(p, at, a->x + (first + at) * picture, (int)(row % p->map_h));
-    }
+    vt_conv_map_run(&p->map, kern, first, count);
     p->tiles->begin();
 #pragma omp for schedule(dynamic)
     for (int64_t task = 0; task < tasks; task++) conv_task(p, first, task);
@@ -291,10 +206,9 @@ void vt_cpu_conv_packed(vt_kern *kern, const vt_conv *a) {
     plan_make(&plan, kern, a, (char *)(((uintptr_t)a->workspace + 63) / 64 * 64));
     const conv_plan *p = &plan;
     size_t out_floats = (size_t)a->out_h * (size_t)a->out_w * (size_t)a->out_c;
-    plan.stream = out_floats * sizeof(float) >= STREAM_BYTES && a->out_c % VT_PANEL == 0 &&
-                  (uintptr_t)a->y % 64 == 0;
+    plan.stream = vt_conv_streams(a);
     set_taps(p);
-    double work = (double)a->groups * (double)out_floats * (double)p->taps * (double)p->channels;
+    double work = (double)a->groups * (double)out_floats * (double)p->taps * (double)p->map.channels;
     size_t panels = (size_t)p->phases * (size_t)p->panels;
 #pragma omp parallel num_threads(kern->threads) if (work > PARALLEL_WORK)
     {
@@ -304,9 +218,9 @@ void vt_cpu_conv_packed(vt_kern *kern, const vt_conv *a) {
             for (size_t i = 0; i < panels; i++)
                 p->tiles->unpack_int8(p->unpacked + i * p->panel, from + i * p->panel, p->panel);
         }
-        for (size_t first = 0; first < (size_t)a->groups; first += p->round) {
+        for (size_t first = 0; first < (size_t)a->groups; first += p->map.round) {
             size_t left = (size_t)a->groups - first;
-            conv_round(p, kern, first, left < p->round ? left : p->round);
+            conv_round(p, kern, first, left < p->map.round ? left : p->map.round);
         }
     }
 }

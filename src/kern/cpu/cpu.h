@@ -17,6 +17,7 @@ typedef struct vt_cpu {
     const struct vt_picture_loops
         *picture_loops; /* set by vt_cpu_fill_pictures, of the same instruction set */
     const struct vt_attention_loops *attention_loops; /* likewise by vt_cpu_fill_attention */
+    const struct vt_map_loops *map_loops; /* likewise */
     char text[192];     /* what kern.details points to */
 } vt_cpu;
 

@@ -4,9 +4,11 @@
  * Called through the table. Work is cut into pieces of one picture (rows, or runs of whole channel
  * groups), by sizes alone: a picture's result depends neither on its batch nor on the thread count.
  */
+#include "core/cpu.h"
 #include "kern/cpu/blas.h"
 #include "kern/cpu/conv.h"
 #include "kern/cpu/cpu.h"
+#include "kern/cpu/isa/map_loops.h"
 #include "kern/cpu/isa/picture_loops.h"
 #include "kern/ref/ref.h"
 #include "kern/weight.h"
@@ -344,6 +346,12 @@ void vt_cpu_fill_pictures(vt_kern *kern) {
 #if defined(__x86_64__)
     if (cpu->loops == &vt_loops_avx2) cpu->picture_loops = &vt_picture_loops_avx2;
     if (cpu->loops == &vt_loops_avx512) cpu->picture_loops = &vt_picture_loops_avx512;
+#endif
+    cpu->map_loops = &vt_map_loops_baseline;
+#if defined(__x86_64__)
+    if (cpu->loops == &vt_loops_avx2) cpu->map_loops = &vt_map_loops_avx2;
+    if (cpu->loops == &vt_loops_avx512) cpu->map_loops = &vt_map_loops_avx512;
+    if (vt_isa_best() >= VT_ISA_AVX512BF16) cpu->map_loops = &vt_map_loops_avx512bf16;
 #endif
     kern->conv_workspace = vt_cpu_conv_workspace;
     kern->conv = vt_cpu_conv;

@@ -13,11 +13,20 @@ static void group_norm(vt_kern *kern, const vt_group_norm *a);
 
 /* ---- convolution ---- */
 
-/* Room for x normalised. */
+static bool is_winograd(const vt_conv *a) {
+    return a->kernel == 3 && a->w && a->w->spec.taps == 16;
+}
+
+/* Floats of x. */
+static size_t conv_input(const vt_conv *a) {
+    size_t floats = (size_t)a->groups * (size_t)a->in_h * (size_t)a->in_w * (size_t)a->in_c;
+    return floats / (a->upsample ? 4 : 1);
+}
+
+/* Room for x normalised, and for a square in Winograd's domain. */
 static size_t conv_workspace(const vt_kern *kern, const vt_conv *a) {
     (void)kern;
-    size_t floats = (size_t)a->groups * (size_t)a->in_h * (size_t)a->in_w * (size_t)a->in_c;
-    return a->norm ? floats / (a->upsample ? 4 : 1) : 0;
+    return (a->norm ? conv_input(a) : 0) + (is_winograd(a) ? 16 * (size_t)a->in_c : 0);
 }
 
 /* x[group, iy, ix, :], or NULL where the padding is. iy and ix count in the enlarged map, if it is
@@ -63,6 +72,60 @@ static double conv_phase_at(const vt_conv *a, int group, int oy, int ox, int o) 
     return a->w->scale ? sum * (double)a->w->scale[row] : sum;
 }
 
+static double conv_finish(const vt_conv *a, size_t at, int o, double y) {
+    if (a->w->scale) y *= (double)a->w->scale[o];
+    if (a->bias) y += (double)a->bias[o];
+    return y + (a->residual ? (double)a->residual[at] : 0);
+}
+
+/* v (16, in_c) = B^T d B, rounded, of the square d whose outputs begin at (oy, ox). */
+static void winograd_square(const vt_conv *a, int group, int oy, int ox, float *v) {
+    size_t in_c = (size_t)a->in_c;
+    for (size_t i = 0; i < in_c; i++) {
+        float d[4][4], rows[4][4];
+        for (int y = 0; y < 4; y++)
+            for (int x = 0; x < 4; x++) {
+                const float *pixel = conv_pixel(a, group, oy + y - a->pad_top, ox + x - a->pad_left);
+                d[y][x] = pixel ? vt_round_bf16(pixel[i]) : 0.0f;
+            }
+        for (int x = 0; x < 4; x++) {
+            rows[0][x] = d[0][x] - d[2][x];
+            rows[1][x] = d[1][x] + d[2][x];
+            rows[2][x] = d[2][x] - d[1][x];
+            rows[3][x] = d[1][x] - d[3][x];
+        }
+        for (size_t y = 0; y < 4; y++) {
+            const float *r = rows[y];
+            v[(4 * y + 0) * in_c + i] = vt_round_bf16(r[0] - r[2]);
+            v[(4 * y + 1) * in_c + i] = vt_round_bf16(r[1] + r[2]);
+            v[(4 * y + 2) * in_c + i] = vt_round_bf16(r[2] - r[1]);
+            v[(4 * y + 3) * in_c + i] = vt_round_bf16(r[1] - r[3]);
+        }
+    }
+}
+
+/* A 3x3 convolution with a weight of 16 taps (kern.h): y = A^T (sum over channels of U V) A. */
+static void conv_winograd(const vt_conv *a, float *v) {
+    static const double at[2][4] = {{1, 1, 1, 0}, {0, 1, -1, -1}};
+    size_t in_c = (size_t)a->in_c, index = 0;
+    for (int g = 0; g < a->groups; g++)
+        for (int oy = 0; oy < a->out_h; oy++)
+            for (int ox = 0; ox < a->out_w; ox++) {
+                winograd_square(a, g, oy / 2 * 2, ox / 2 * 2, v);
+                for (int o = 0; o < a->out_c; o++, index++) {
+                    const float *u = a->w->w + (size_t)o * 16 * in_c;
+                    double y = 0;
+                    for (size_t t = 0; t < 16; t++) {
+                        double m = 0;
+                        for (size_t i = 0; i < in_c; i++)
+                            m += (double)u[t * in_c + i] * (double)v[t * in_c + i];
+                        y += at[oy % 2][t / 4] * at[ox % 2][t % 4] * m;
+                    }
+                    a->y[index] = (float)conv_finish(a, index, o, y);
+                }
+            }
+}
+
 static void conv_normalise(vt_kern *kern, vt_conv *a) {
     vt_group_norm norm = {.x = a->x,
                           .gamma = a->norm->gamma,
@@ -83,6 +146,10 @@ static void conv(vt_kern *kern, const vt_conv *args) {
     size_t at = 0;
     bool phases = a.upsample && a.kernel == 3 && a.w->spec.taps == 4;
     if (a.norm) conv_normalise(kern, &a);
+    if (is_winograd(&a)) {
+        conv_winograd(&a, a.workspace + (a.norm ? conv_input(&a) : 0));
+        return;
+    }
     for (int g = 0; g < a.groups; g++)
         for (int oy = 0; oy < a.out_h; oy++)
             for (int ox = 0; ox < a.out_w; ox++)

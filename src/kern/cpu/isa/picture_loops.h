@@ -25,28 +25,6 @@ typedef struct vt_norm_strip {
         mean_dn[VT_PICTURE_STRIP]; /* means of d and d n over the channel's group */
 } vt_norm_strip;
 
-/* Pixels on their way into a convolution: normalised channel by channel (or as they are, when
- * factor is NULL), SiLU when `silu`; to a float map, or to a bf16 map whose pixels are padded with
- * zeros to map_stride. */
-typedef struct vt_map_pixels {
-    const float *x;                       /* (count, channels) at x_stride floats */
-    const float *center, *factor, *shift; /* (channels): (x - center) factor + shift */
-    void *map;                            /* float or bf16 */
-    size_t x_stride, map_stride, count, channels;
-    bool silu;
-} vt_map_pixels;
-
-/* A finished tile of a convolution (tiles.h) on its way out: times scale, plus bias, plus residual. */
-typedef struct vt_map_tile {
-    const float *tile; /* row r at tile + r * tile_stride */
-    float *y;          /* row r at y + r * y_stride; 64-byte aligned and in whole lines with `stream` */
-    const float *residual;     /* as y, or NULL; may be y */
-    const float *scale, *bias; /* (columns), or NULL */
-    size_t tile_stride, y_stride;
-    int rows, columns;
-    bool stream; /* past the caches: y is larger than they are */
-} vt_map_tile;
-
 typedef struct vt_picture_loops {
     /* sums[c] = sum over rows of x; squares[c] = sum over rows of (x - mean)^2 */
     void (*sums)(const vt_norm_strip *strip, double *sums);
@@ -58,11 +36,6 @@ typedef struct vt_picture_loops {
     void (*gradient_sums)(const vt_norm_strip *strip, double *dbeta, double *dgamma);
     /* out = rstd (du gamma - mean_d - n mean_dn); += when accumulate */
     void (*gradient)(const vt_norm_strip *strip);
-
-    void (*map_f32)(const vt_map_pixels *pixels);
-    void (*map_bf16)(const vt_map_pixels *pixels);
-    void (*store_tile)(const vt_map_tile *tile);
-    void (*store_end)(void); /* after the last store_tile of a task */
 
     /* y += a x over n floats */
     void (*add_scaled)(float *y, float a, const float *x, size_t n);

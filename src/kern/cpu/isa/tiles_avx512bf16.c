@@ -13,7 +13,7 @@
 #include <immintrin.h>
 #include <string.h>
 
-enum { MOST_ROWS = 24, PAIR_ROWS = 12, QUAD_ROWS = 6 };
+enum { MOST_ROWS = 24, PAIR_ROWS = 12, QUAD_ROWS = 6, INT8_PAIR_ROWS = 8 };
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -267,43 +267,64 @@ INLINE void int8_unpack(const int8_table *table, __m512i from, __m512i *first, _
 
 /* ---- int8 panels ---- */
 
-/* A panel at a time, unpacked in registers: 64 bytes are two pairs of depth. */
-#define ADD_INT8(r)                                                                                \
-    p##r = _mm512_dpbf16_ps(p##r, pair_at(TRIPLE(r) + (r) % 3 * s), (__m512bh)first);              \
-    p##r = _mm512_dpbf16_ps(p##r, pair_at(TRIPLE(r) + (r) % 3 * s + 2), (__m512bh)second);
+/* Unpacked in registers: 64 bytes are two pairs of depth of a panel. Few rows take two panels at a
+ * time, or they would wait for one another's sums. */
+#define PAIR_INT8(r, i) pair_at(TRIPLE(r) + (r) % 3 * s + 2 * (i))
+#define ADD_INT8_1(r)                                                                              \
+    p##r = _mm512_dpbf16_ps(p##r, PAIR_INT8(r, 0), (__m512bh)b0);                                  \
+    p##r = _mm512_dpbf16_ps(p##r, PAIR_INT8(r, 1), (__m512bh)b1);
+#define ADD_INT8_2(r)                                                                              \
+    {                                                                                              \
+        const __m512bh x = PAIR_INT8(r, 0), y = PAIR_INT8(r, 1);                                   \
+        p##r = _mm512_dpbf16_ps(p##r, x, (__m512bh)b0);                                            \
+        q##r = _mm512_dpbf16_ps(q##r, x, (__m512bh)b2);                                            \
+        p##r = _mm512_dpbf16_ps(p##r, y, (__m512bh)b1);                                            \
+        q##r = _mm512_dpbf16_ps(q##r, y, (__m512bh)b3);                                            \
+    }
+#define LOAD_INT8_1                                                                                \
+    __m512i b0, b1;                                                                                \
+    _mm_prefetch((const char *)b + AHEAD, _MM_HINT_T0);                                            \
+    int8_unpack(&table, _mm512_loadu_si512(b), &b0, &b1);
+#define LOAD_INT8_2                                                                                \
+    __m512i b0, b1, b2, b3;                                                                        \
+    int8_unpack(&table, _mm512_loadu_si512(b), &b0, &b1);                                          \
+    int8_unpack(&table, _mm512_loadu_si512(b + t->b_stride), &b2, &b3);
 #define NEXT_TWO(pointer) NEXT(pointer) NEXT(pointer)
 
-#define KERNEL_INT8(ROWS, unused)                                                                  \
-    static void rows_##ROWS##_int8(const vt_tile *t, int panel) {                                  \
+#define KERNEL_INT8(ROWS, PANELS)                                                                  \
+    static void int8_##ROWS##_##PANELS(const vt_tile *t, int first) {                              \
         const int8_table table = int8_table_load();                                                \
         const size_t s = t->a_stride;                                                              \
-        const int8_t *b = (const int8_t *)(const void *)t->b + (size_t)panel * t->b_stride;        \
-        float *out = t->out + panel * VT_PANEL;                                                    \
+        const int8_t *b = (const int8_t *)(const void *)t->b + (size_t)first * t->b_stride;        \
+        float *out = t->out + first * VT_PANEL;                                                    \
         const long depth = t->depth;                                                               \
-        ROWS_##ROWS(ZERO_1)                                                                        \
+        ROWS_##ROWS(ZERO_##PANELS)                                                                 \
         for (int tap = 0; tap < t->taps; ++tap) {                                                  \
             const uint16_t *a0 = t->a + (t->tap ? t->tap[tap] : 0);                                \
             const uint16_t *a1 = a0 + 3 * s, *a2 = a0 + 6 * s, *a3 = a0 + 9 * s;                   \
             const uint16_t *a4 = a0 + 12 * s, *a5 = a0 + 15 * s, *a6 = a0 + 18 * s;                \
             const uint16_t *a7 = a0 + 21 * s;                                                      \
             for (long d = 0; d < depth; d += 4, b += 4 * VT_PANEL) {                               \
-                __m512i first, second;                                                             \
-                _mm_prefetch((const char *)b + AHEAD / 2, _MM_HINT_T0);                            \
-                int8_unpack(&table, _mm512_loadu_si512(b), &first, &second);                       \
-                ROWS_##ROWS(ADD_INT8)                                                              \
+                LOAD_INT8_##PANELS ROWS_##ROWS(ADD_INT8_##PANELS)                                  \
                 NEXT_TWO(a0) NEXT_TWO(a1) NEXT_TWO(a2) NEXT_TWO(a3)                                \
                 NEXT_TWO(a4) NEXT_TWO(a5) NEXT_TWO(a6) NEXT_TWO(a7)                                \
             }                                                                                      \
         }                                                                                          \
-        ROWS_##ROWS(STORE_1)                                                                       \
+        ROWS_##ROWS(STORE_##PANELS)                                                                \
     }
+#define EACH_TO_8(X, PANELS) EACH_TO_6(X, PANELS) X(7, PANELS) X(8, PANELS)
 EACH_TO_24(KERNEL_INT8, 1)
+EACH_TO_8(KERNEL_INT8, 2)
 
-#define ENTRY_INT8(ROWS, unused) rows_##ROWS##_int8,
+#define ENTRY_INT8(ROWS, PANELS) int8_##ROWS##_##PANELS,
 static const kernel int8_singles[MOST_ROWS] = {EACH_TO_24(ENTRY_INT8, 1)};
+static const kernel int8_pairs[INT8_PAIR_ROWS] = {EACH_TO_8(ENTRY_INT8, 2)};
 
 static void product_int8(const vt_tile *t) {
-    for (int p = 0; p < t->panels; ++p) int8_singles[t->rows - 1](t, p);
+    int p = 0;
+    if (t->rows <= INT8_PAIR_ROWS)
+        for (; p + 2 <= t->panels; p += 2) int8_pairs[t->rows - 1](t, p);
+    for (; p < t->panels; ++p) int8_singles[t->rows - 1](t, p);
 }
 
 static void unpack_int8(uint16_t *to, const int8_t *from, size_t n) {
