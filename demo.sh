@@ -28,3 +28,7 @@ rm -f out/report.json
 echo
 "$variant" generate -m "$model" --class all -n 20 --batch 10 --compare "${depths// /,}" --zoom 2 -s 1 -o out/demo.png
 echo "sheets of ten pictures a class: out/fashion_depth_*.png"
+
+echo
+echo "A real size, VAR-d16 at 256x256 (310 M parameters), on SYNTHETIC weights: time and memory are real, pictures would be noise."
+"$variant" bench --arch var-d16 --weights bf16 --bridge 6 --compare 16,8,4,2 --repeat 1
