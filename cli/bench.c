@@ -148,6 +148,7 @@ static void print_table(const bench_subject *subject, const bench_settings *s, c
 }
 
 int cli_bench(int argc, char **argv) {
+    if (argc > 1 && strcmp(argv[1], "train") == 0) return cli_bench_train(argc - 1, argv + 1);
     bench_settings s = {.repeat = 5};
     variant_request_init(&s.request);
     s.request.batch = 1;

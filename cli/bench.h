@@ -56,5 +56,7 @@ double bench_median(double *numbers, int n);
 variant_status bench_depths(bench_subject *subject, const bench_settings *s, variant_error *err);
 /* Times every kernel `repeat` times and prints; the exit status. */
 int cli_bench_kernels(const cli_model *options, int repeat);
+/* `variant bench train`: steps of training; argv[0] is "train". */
+int cli_bench_train(int argc, char **argv);
 
 #endif

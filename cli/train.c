@@ -106,7 +106,8 @@ static variant_status write_samples(void *user, const vt_train_sample *sample, v
                       .class_count = sample->class_count,
                       .class_names = (char **)(uintptr_t)sample->class_names};
     if (sample->supernet) model.supernet = *sample->supernet;
-    variant_engine engine = vt_engine_around(sample->kern, &model, VT_NUMBER_F32, VT_NUMBER_F32);
+    variant_engine engine = vt_engine_around(sample->kern, &model, sample->precision,
+                                             vt_kv_default(sample->precision));
     int classes = vt_transformer_configuration(sample->transformer)->classes;
     int columns = classes < SHEET_COLUMNS ? SHEET_COLUMNS : classes > 20 ? SHEET_COLUMNS : classes;
     variant_request request;
@@ -146,6 +147,7 @@ enum {
     O_RESUME,
     O_RESTART,
     O_QUIET,
+    O_PRECISION,
     O_SIDE,
     O_CHANNELS,
     O_WIDTH,
@@ -206,6 +208,7 @@ static const flag flags[] = {
     {"eval-count", O_EVAL_COUNT, ALL, "N", "pictures of the test split (1000; 0: all)"},
     {"seed", 's', ALL, "N", "of everything random (1)"},
     {"threads", 't', ALL, "N", "threads (one a processor)"},
+    {"precision", O_PRECISION, MODELS, "f32|bf16", "of products; sums and weights stay f32 (f32)"},
     {"resume", O_RESUME, ALL, NULL, "go on from the checkpoint in the run's folder"},
     {"restart", O_RESTART, ALL, NULL, "start anew though there is a checkpoint"},
     {"quiet", 'q', ALL, NULL, "no progress"},
@@ -305,6 +308,9 @@ static bool set_common(training *run, int id, const char *value, bool *known) {
     case O_EVAL_COUNT: return cli_int(value, 0, 1000000000, &common->eval_count);
     case 's': return cli_u64(value, &common->seed);
     case 't': return cli_int(value, 1, 4096, &run->threads);
+    case O_PRECISION:
+        common->precision = strcmp(value, "bf16") == 0 ? VT_NUMBER_BF16 : VT_NUMBER_F32;
+        return strcmp(value, "f32") == 0 || strcmp(value, "bf16") == 0;
     case O_RESUME: common->resume = true; return true;
     case O_RESTART: common->restart = true; return true;
     case 'q': run->quiet = true; return true;

@@ -1,5 +1,6 @@
-/* test_kern_attention.c - attention over float32, bf16 and int8 keys, what writes them (qkv_split) and
- * what the products read (norm_modulate), cpu against ref on every instruction set.
+/* test_kern_attention.c - attention over float32, bf16 and int8 keys, what writes them
+ * (qkv_split) and what the products read (norm_modulate), cpu against ref on every instruction
+ * set.
  *
  * Every number that nobody may read is NaN: keys past the last one seen, gaps between rows, the
  * workspace, outputs. Every number that nobody may write is checked to be what it was. 1 and 3
@@ -254,7 +255,10 @@ static void check_types(const shape *s) {
     }
 }
 
-#define ONE(q, k) 1, {q}, {k}
+#define ONE(q, k)                                                                                  \
+    1, {q}, {                                                                                      \
+        k                                                                                          \
+    }
 #define USUAL 1, 1, 1, 0.3f, 0
 
 static void test_shapes(void **unused) {
@@ -275,8 +279,14 @@ static void test_shapes(void **unused) {
         {"wider head", 2, 1, 320, ONE(100, 100), USUAL},
         {"wide odd head", 1, 2, 161, ONE(13, 33), USUAL},
         {"segments", 2, 2, 64, 5, {1, 5, 14, 30, 100}, {1, 5, 14, 30, 100}, USUAL},
-        {"segments of a pyramid", 1, 2, 16, 7, {1, 5, 14, 30, 55, 91, 155},
-         {1, 5, 14, 30, 55, 91, 155}, USUAL},
+        {"segments of a pyramid",
+         1,
+         2,
+         16,
+         7,
+         {1, 5, 14, 30, 55, 91, 155},
+         {1, 5, 14, 30, 55, 91, 155},
+         USUAL},
         {"segments with earlier rows", 1, 2, 20, 3, {4, 13, 29}, {5, 14, 30}, USUAL},
         {"an empty segment", 1, 2, 32, 3, {4, 4, 20}, {5, 14, 30}, USUAL},
         {"no keys", 2, 2, 20, 2, {4, 9}, {0, 3}, USUAL},
@@ -290,9 +300,18 @@ static void test_shapes(void **unused) {
 static void test_random_shapes(void **unused) {
     (void)unused;
     for (int i = 0; i < 40; ++i) {
-        shape s = {"random", (int)between(1, 3), (int)between(1, 5), (int)between(1, 90), 1,
-                   {0},      {0},                1,                  1,                   1,
-                   0.3f,     0};
+        shape s = {"random",
+                   (int)between(1, 3),
+                   (int)between(1, 5),
+                   (int)between(1, 90),
+                   1,
+                   {0},
+                   {0},
+                   1,
+                   1,
+                   1,
+                   0.3f,
+                   0};
         s.segments = (int)between(1, 4);
         for (int j = 0; j < s.segments; ++j) {
             s.q_end[j] = (j ? s.q_end[j - 1] : 0) + (int)between(0, 90);
@@ -370,8 +389,7 @@ typedef struct slopes {
 
 static slopes attend_dx(const problem *p, vt_kern *kern, float *out, const float *dout) {
     slopes s = {buffer(p->q_count * 4), buffer(p->kv_count * 4), buffer(p->kv_count * 4)};
-    vt_attention_grad g = {
-        .forward = p->args, .dout = dout, .dq = s.dq, .dk = s.dk, .dv = s.dv};
+    vt_attention_grad g = {.forward = p->args, .dout = dout, .dq = s.dq, .dk = s.dk, .dv = s.dv};
     size_t workspace = kern->attention_grad_workspace(kern, &g.forward) * 4;
     g.forward.out = out;
     g.forward.workspace = buffer(workspace);
@@ -386,8 +404,8 @@ static void slopes_close(const problem *p, slopes *s) {
     buffer_close(s->dv, p->kv_count * 4);
 }
 
-/* Relative error in L2 of what both wrote; poison must be in the same places. Slopes far below those of
- * one score (0.1, say) are differences of larger numbers. */
+/* Relative error in L2 of what both wrote; poison must be in the same places. Slopes far below
+ * those of one score (0.1, say) are differences of larger numbers. */
 static double slope_error(const float *got, const float *want, size_t n) {
     double off = 0, size = 0;
     for (size_t i = 0; i < n; ++i) {
@@ -471,9 +489,18 @@ static void test_slopes(void **unused) {
     };
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; ++i) check_slopes(&shapes[i]);
     for (int i = 0; i < 15; ++i) {
-        shape s = {"random", (int)between(1, 3), (int)between(1, 4), (int)between(1, 90), 1,
-                   {0},      {0},                1,                  1,                   1,
-                   0.3f,     0};
+        shape s = {"random",
+                   (int)between(1, 3),
+                   (int)between(1, 4),
+                   (int)between(1, 90),
+                   1,
+                   {0},
+                   {0},
+                   1,
+                   1,
+                   1,
+                   0.3f,
+                   0};
         s.segments = (int)between(1, 4);
         for (int j = 0; j < s.segments; ++j) {
             s.q_end[j] = (j ? s.q_end[j - 1] : 0) + (int)between(0, 60);
@@ -606,9 +633,17 @@ static void test_rounding(void **unused) {
     for (int isa = 0; isa < VT_ISA_COUNT; ++isa) {
         if (!cpus[isa][0]) continue;
         for (int type = 1; type < 3; ++type) {
-            const vt_qkv a = {.qkv = qkv, .q_bias = bias, .v_bias = bias, .kv_type = (vt_number)type,
-                              .kv_stride = DIM, .kv_group_stride = DIM, .scale_group_stride = 1,
-                              .groups = 1, .rows = 1, .heads = 1, .head_dim = DIM};
+            const vt_qkv a = {.qkv = qkv,
+                              .q_bias = bias,
+                              .v_bias = bias,
+                              .kv_type = (vt_number)type,
+                              .kv_stride = DIM,
+                              .kv_group_stride = DIM,
+                              .scale_group_stride = 1,
+                              .groups = 1,
+                              .rows = 1,
+                              .heads = 1,
+                              .head_dim = DIM};
             split_result r = split(cpus[isa][0], &a);
             for (size_t i = 0; i < DIM; ++i) {
                 float k = qkv[DIM + i], got = get(r.k, a.kv_type, i), half = fabsf(k) * 0x1p-8f;
@@ -627,8 +662,15 @@ static void check_norm(int groups, int rows, int width) {
     float *x = buffer((n + 1) * 4), *mod = buffer((2 * mods + 1) * 4), *y = buffer(n * 4 + 4);
     for (size_t i = 0; i < n; ++i) x[i] = draw() + 0.2f;
     for (size_t i = 0; i < 2 * mods; ++i) mod[i] = draw();
-    vt_norm_modulate a = {.x = x, .scale = mod, .shift = mod + mods, .mod_stride = (size_t)width,
-                          .y = y, .groups = groups, .rows = rows, .width = width, .eps = 1e-6f};
+    vt_norm_modulate a = {.x = x,
+                          .scale = mod,
+                          .shift = mod + mods,
+                          .mod_stride = (size_t)width,
+                          .y = y,
+                          .groups = groups,
+                          .rows = rows,
+                          .width = width,
+                          .eps = 1e-6f};
     for (int isa = -1; isa < VT_ISA_COUNT; ++isa) {
         vt_kern *one = isa < 0 ? ref : cpus[isa][0], *three = isa < 0 ? ref : cpus[isa][1];
         if (!one) continue;
@@ -697,8 +739,8 @@ int main(void) {
         cmocka_unit_test(test_shapes),   cmocka_unit_test(test_random_shapes),
         cmocka_unit_test(test_extremes), cmocka_unit_test(test_mean),
         cmocka_unit_test(test_unseen),   cmocka_unit_test(test_slopes),
-        cmocka_unit_test(test_split),
-        cmocka_unit_test(test_rounding), cmocka_unit_test(test_norm),
+        cmocka_unit_test(test_split),    cmocka_unit_test(test_rounding),
+        cmocka_unit_test(test_norm),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
 }

@@ -24,7 +24,7 @@ enum { GUARD = 16 };
 
 static vt_kern *ref;
 static vt_kern *single[VT_ISA_COUNT], *threaded[VT_ISA_COUNT]; /* 1 and 3 threads */
-static int isas; /* that this machine has */
+static int isas;                                               /* that this machine has */
 
 /* ---- buffers ---- */
 
@@ -117,7 +117,7 @@ static const conv_case cases[] = {
     {2, 7, 5, 8, 3, 2, 8, 4, 2, 1, 1, 0, PLAIN, false, false, false},
     {2, 4, 4, 3, 9, 5, 3, 3, 1, 4, 1, 3, PLAIN, true, false, true}, /* wider than the kernel */
     {1, 256, 256, 2, 256, 256, 32, 3, 1, 1, 1, 2, PLAIN, true, true, true}, /* past the caches */
-    {7, 64, 64, 160, 64, 64, 2, 3, 1, 1, 1, 32, PLAIN, true, false, true}, /* several rounds */
+    {7, 64, 64, 160, 64, 64, 2, 3, 1, 1, 1, 32, PLAIN, true, false, true},  /* several rounds */
     {2, 10, 14, 5, 10, 14, 7, 3, 1, 1, 1, 0, ENLARGED, false, false, true},
     {2, 2, 2, 33, 2, 2, 16, 3, 1, 1, 1, 3, ENLARGED, true, true, true},
     {2, 6, 10, 8, 6, 10, 3, 1, 1, 0, 0, 2, ENLARGED, false, true, false},
@@ -131,7 +131,7 @@ static const conv_case cases[] = {
     {2, 19, 23, 8, 19, 23, 33, 3, 1, 1, 1, 4, WINOGRAD, true, false, true},
     {2, 6, 6, 8, 4, 4, 3, 3, 1, 0, 0, 2, WINOGRAD, true, true, false},
     {2, 4, 3, 33, 6, 5, 50, 3, 1, 2, 2, 11, WINOGRAD, true, true, true},
-    {2, 18, 33, 330, 18, 33, 50, 3, 1, 1, 1, 33, WINOGRAD, true, true, true}, /* several blocks */
+    {2, 18, 33, 330, 18, 33, 50, 3, 1, 1, 1, 33, WINOGRAD, true, true, true},  /* several blocks */
     {1, 256, 256, 2, 256, 256, 32, 3, 1, 1, 1, 2, WINOGRAD, true, true, true}, /* streams */
     {7, 64, 64, 160, 64, 64, 2, 3, 1, 1, 1, 32, WINOGRAD, true, false, true},  /* rounds */
     {2, 10, 14, 5, 10, 14, 17, 3, 1, 1, 1, 5, WINOGRAD_ENLARGED, true, true, true},
@@ -214,7 +214,8 @@ static vt_weight *weight_for(vt_kern *kern, const conv_data *d) {
 }
 
 /* y of pictures [first, first + groups). */
-static float *conv_run(vt_kern *kern, const conv_data *d, vt_weight *weight, int first, int groups) {
+static float *conv_run(vt_kern *kern, const conv_data *d, vt_weight *weight, int first,
+                       int groups) {
     vt_conv a = d->args;
     size_t all = (size_t)a.groups, nx = d->nx / all, ny = d->ny / all, at = (size_t)first;
     a.w = weight;
@@ -319,8 +320,8 @@ static void test_ref_is_a_composition(void **unused) {
         }
 }
 
-/* The four 2x2 kernels of a 3x3 one after nearest 2x: phase (py, px), tap (ty, tx) is the sum of the
- * taps that read the same small pixel. */
+/* The four 2x2 kernels of a 3x3 one after nearest 2x: phase (py, px), tap (ty, tx) is the sum of
+ * the taps that read the same small pixel. */
 static void test_phases_are_the_enlarged_convolution(void **unused) {
     (void)unused;
     conv_case c = {2, 8, 6, 5, 8, 6, 16, 3, 1, 1, 1, 5, ENLARGED, true, true, true};
@@ -366,11 +367,12 @@ static void test_phases_are_the_enlarged_convolution(void **unused) {
     data_close(&d);
 }
 
-/* Winograd's domain is a way to convolve: on numbers small enough to be exact, ref and cpu give what
- * ref's plain convolution gives. */
+/* Winograd's domain is a way to convolve: on numbers small enough to be exact, ref and cpu give
+ * what ref's plain convolution gives. */
 static void test_winograd_is_the_convolution(void **unused) {
     (void)unused;
-    static const float g_rows[4][3] = {{1, 0, 0}, {0.5f, 0.5f, 0.5f}, {0.5f, -0.5f, 0.5f}, {0, 0, 1}};
+    static const float g_rows[4][3] = {
+        {1, 0, 0}, {0.5f, 0.5f, 0.5f}, {0.5f, -0.5f, 0.5f}, {0, 0, 1}};
     conv_case c = {2, 11, 8, 37, 11, 8, 19, 3, 1, 1, 1, 0, PLAIN, false, true, true};
     conv_data d;
     data_open(&d, &c, VT_NUMBER_F32);
@@ -387,7 +389,8 @@ static void test_winograd_is_the_convolution(void **unused) {
             for (size_t i = 0; i < in_c; i++) {
                 float sum = 0;
                 for (size_t k = 0; k < 9; k++)
-                    sum += g_rows[t / 4][k / 3] * g_rows[t % 4][k % 3] * d.w[(o * 9 + k) * in_c + i];
+                    sum +=
+                        g_rows[t / 4][k / 3] * g_rows[t % 4][k % 3] * d.w[(o * 9 + k) * in_c + i];
                 u[(o * 16 + t) * in_c + i] = sum;
             }
     conv_data p = d;

@@ -1,6 +1,7 @@
 /* The tables of kern/cpu/isa/tiles.h, every one that this processor can run, called directly: each
  * function against its definition in plain C on random numbers and sizes, and products bit by bit
- * against themselves cut differently. */
+ * against themselves cut differently. The products of AMX run over tile registers in plain C
+ * (amx_in_c.h), whether or not the processor has real ones. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,6 +17,10 @@
 #include "kern/cpu/isa/tiles.h"
 #include "kern/number.h"
 
+#if defined(__x86_64__)
+extern const vt_tiles vt_tiles_amx_in_c;
+#endif
+
 static const vt_tiles *tables[8];
 static int table_count;
 
@@ -25,7 +30,11 @@ static void find_tables(void) {
     vt_isa best = vt_isa_best();
     if (best >= VT_ISA_AVX2) tables[table_count++] = &vt_tiles_avx2;
     if (best >= VT_ISA_AVX512) tables[table_count++] = &vt_tiles_avx512;
-    if (best >= VT_ISA_AVX512BF16) tables[table_count++] = &vt_tiles_avx512bf16;
+    if (best >= VT_ISA_AVX512BF16) {
+        tables[table_count++] = &vt_tiles_avx512bf16;
+        tables[table_count++] = &vt_tiles_amx_in_c; /* packs and converts as that one does */
+    }
+    if (best >= VT_ISA_AMX) tables[table_count++] = &vt_tiles_amx;
 #endif
 }
 
@@ -229,6 +238,32 @@ static void test_product(void **unused) {
     }
 }
 
+/* int8 panels give the bits of unpacked ones. */
+static void test_product_int8(void **unused) {
+    (void)unused;
+    for (int t = 0; t < table_count; ++t) {
+        const vt_tiles *tiles = tables[t];
+        for (int i = 0; tiles->product_int8 && i < 200; ++i) {
+            sample s;
+            sample_open(&s, tiles->most_rows);
+            const size_t bytes = VT_TILE_MOST_ROWS * VT_TILE_COLUMNS * sizeof *s.out;
+            float *want = room(bytes);
+            memset(want, 0xff, bytes);
+            memset(s.out, 0xff, bytes);
+            vt_tile plain = s.tile, narrow = s.tile;
+            plain.out = want;
+            narrow.b = (const uint16_t *)(const void *)s.b8;
+            tiles->begin();
+            tiles->product(&plain);
+            tiles->product_int8(&narrow);
+            tiles->end();
+            assert_memory_equal(s.out, want, bytes);
+            free(want);
+            sample_close(&s);
+        }
+    }
+}
+
 /* A number's bits do not depend on the rows and panels beside it. */
 static void test_product_bits(void **unused) {
     (void)unused;
@@ -284,12 +319,19 @@ static void test_product_special(void **unused) {
     }
 }
 
+static void test_peak(void **unused) {
+    (void)unused;
+    for (int t = 0; t < table_count; ++t)
+        if (tables[t]->peak) assert_true(tables[t]->peak(3) >= 3 * 12 * 2);
+}
+
 int main(void) {
     find_tables();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_conversions),  cmocka_unit_test(test_pack),
-        cmocka_unit_test(test_product),      cmocka_unit_test(test_product_bits),
-        cmocka_unit_test(test_product_special),
+        cmocka_unit_test(test_product),      cmocka_unit_test(test_product_int8),
+        cmocka_unit_test(test_product_bits),
+        cmocka_unit_test(test_product_special), cmocka_unit_test(test_peak),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -17,7 +17,6 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include <zlib.h>
 
 #include "core/rng.h"
 #include "selftest/golden_config.h"
@@ -25,10 +24,10 @@
 #include "train/log.h"
 #include "train/token_cache.h"
 #include "train/trainer.h"
+#include "tests/squares.h"
 
 #define PICTURES 64
 #define TEST_PICTURES 12
-#define SIDE 28
 #define STOP_AT 7 /* no multiple of SAVE_EVERY: a stop saves by itself */
 #define KILL_AT 9 /* nor this: steps since the last checkpoint are lost and run again */
 #define SAVE_EVERY 5
@@ -50,43 +49,6 @@ static const char *in_folder(const char *name) {
     char *path = paths[next++ % 8];
     snprintf(path, sizeof paths[0], "%s/%s", folder, name);
     return path;
-}
-
-/* ---- a data set: bright squares whose place and size depend on the class, over noise ---- */
-
-static void put_u32(gzFile file, uint32_t value) {
-    uint8_t bytes[4] = {value >> 24, value >> 16, value >> 8, value};
-    assert_int_equal(gzwrite(file, bytes, 4), 4);
-}
-
-static void write_split(const char *split, int count, uint64_t seed) {
-    char path[256];
-    snprintf(path, sizeof path, "%s/data/%s-images-idx3-ubyte.gz", folder, split);
-    gzFile images = gzopen(path, "wb1");
-    snprintf(path, sizeof path, "%s/data/%s-labels-idx1-ubyte.gz", folder, split);
-    gzFile labels = gzopen(path, "wb1");
-    assert_non_null(images);
-    assert_non_null(labels);
-    put_u32(images, 0x803);
-    put_u32(images, count);
-    put_u32(images, SIDE);
-    put_u32(images, SIDE);
-    put_u32(labels, 0x801);
-    put_u32(labels, count);
-    for (int i = 0; i < count; ++i) {
-        uint8_t pixels[SIDE * SIDE], label = i % 3;
-        int x0 = 2 + 7 * label + vt_uniform(seed, VT_RNG_INIT, i, 1, 0) * 4;
-        int y0 = 2 + vt_uniform(seed, VT_RNG_INIT, i, 2, 0) * 12, size = 6 + 2 * label;
-        for (int p = 0; p < SIDE * SIDE; ++p) {
-            bool inside =
-                p % SIDE >= x0 && p % SIDE < x0 + size && p / SIDE >= y0 && p / SIDE < y0 + size;
-            pixels[p] = (inside ? 180 : 0) + vt_uniform(seed, VT_RNG_INIT, i, 3, p) * 60;
-        }
-        assert_int_equal(gzwrite(images, pixels, sizeof pixels), sizeof pixels);
-        assert_int_equal(gzwrite(labels, &label, 1), 1);
-    }
-    assert_int_equal(gzclose(images), Z_OK);
-    assert_int_equal(gzclose(labels), Z_OK);
 }
 
 /* ---- tiny runs ---- */
@@ -185,7 +147,7 @@ static vt_train_transformer_options transformer_run(const char *output, bool sup
     return options;
 }
 
-enum { KIND_TOKENIZER, KIND_TRANSFORMER, KIND_SUPERNET };
+enum { KIND_TOKENIZER, KIND_TRANSFORMER, KIND_SUPERNET, KIND_TRANSFORMER_BF16, KIND_SUPERNET_BF16 };
 
 static variant_status run(int kind, const char *output, bool resume, interruption *at,
                           vt_train_result *result) {
@@ -194,7 +156,10 @@ static variant_status run(int kind, const char *output, bool resume, interruptio
         options.common.resume = resume;
         return vt_train_tokenizer(kern, &options, result, &err);
     }
-    vt_train_transformer_options options = transformer_run(output, kind == KIND_SUPERNET, at);
+    bool half = kind >= KIND_TRANSFORMER_BF16;
+    bool supernet = kind == KIND_SUPERNET || kind == KIND_SUPERNET_BF16;
+    vt_train_transformer_options options = transformer_run(output, supernet, at);
+    options.common.precision = half ? VT_NUMBER_BF16 : VT_NUMBER_F32;
     options.common.resume = resume;
     return vt_train_transformer(kern, &options, result, &err);
 }
@@ -333,8 +298,9 @@ static void assert_same_file(const char *a, const char *b) {
 }
 
 static const char *const model_names[] = {"tokenizer.safetensors", "transformer.safetensors",
+                                          "transformer.safetensors", "transformer.safetensors",
                                           "transformer.safetensors"};
-static const char *const straight[] = {"tok", "var", "net"};
+static const char *const straight[] = {"tok", "var", "net", "var16", "net16"};
 
 static void compare_runs(int kind, const char *other) {
     char a[128], b[128];
@@ -721,12 +687,62 @@ static void test_bad_input(void **state) {
     assert_fails(vt_train_transformer(kern, &net, &result, &err), VARIANT_E_MODEL, "no tokenizer");
 }
 
+/* ---- bf16 products ---- */
+
+static void numbers_of(const char *name, const char *key, double *numbers, int count) {
+    char *text = NULL;
+    int found = 0;
+    assert_ok(vt_file_read_text(&text, in_folder(name), 1 << 20, &err));
+    for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
+        cJSON *json = cJSON_Parse(line);
+        const cJSON *number = cJSON_GetObjectItem(json, key);
+        if (number && found < count) numbers[found++] = number->valuedouble;
+        cJSON_Delete(json);
+    }
+    free(text);
+    assert_int_equal(found, count);
+}
+
+static void test_bf16(void **state) {
+    (void)state;
+    enum { LINES = STEPS / 2 };
+    double whole[LINES], half[LINES];
+    interruption at = {0};
+    vt_train_result result;
+    for (int kind = KIND_TRANSFORMER_BF16; kind <= KIND_SUPERNET_BF16; ++kind) {
+        char log[2][64];
+        check_resume(kind);
+        check_kill(kind);
+        snprintf(log[0], sizeof log[0], "%s/log.jsonl", straight[kind - 2]);
+        snprintf(log[1], sizeof log[1], "%s/log.jsonl", straight[kind]);
+        for (int norm = 0; norm < 2; ++norm) {
+            numbers_of(log[0], norm ? "grad_norm" : "loss", whole, LINES);
+            numbers_of(log[1], norm ? "grad_norm" : "loss", half, LINES);
+            bool same = true;
+            for (int i = 0; i < LINES; ++i) {
+                assert_true(fabs(half[i] / whole[i] - 1) < (norm ? 0.05 : 0.01));
+                same &= half[i] == whole[i];
+            }
+            assert_false(same); /* or it was float32 after all */
+        }
+    }
+    /* a run does not become one of another precision */
+    assert_int_equal(run(KIND_TRANSFORMER, "var16", true, &at, &result), VARIANT_E_ARGUMENT);
+    assert_non_null(strstr(err.message, "precision bf16"));
+    /* threads do not change a bit */
+    vt_kern_close(&kern);
+    assert_ok(vt_kern_open(&kern, NULL, 5, &err));
+    assert_ok(run(KIND_SUPERNET_BF16, "five", false, &at, &result));
+    compare_runs(KIND_SUPERNET_BF16, "five");
+    remove_run("five");
+}
+
 static int setup(void **state) {
     (void)state;
     strcpy(folder, "/tmp/variant-train-XXXXXX");
     if (!mkdtemp(folder) || vt_folder_make(in_folder("data"), &err) != VARIANT_OK) return -1;
-    write_split("train", PICTURES, 1);
-    write_split("t10k", TEST_PICTURES, 2);
+    write_squares(folder, "train", PICTURES, 1);
+    write_squares(folder, "t10k", TEST_PICTURES, 2);
     return vt_kern_open(&kern, NULL, 2, &err) == VARIANT_OK ? 0 : -1;
 }
 
@@ -756,6 +772,7 @@ int main(int argc, char **argv) {
                                                     what follows */
         cmocka_unit_test(test_resume_transformer),
         cmocka_unit_test(test_resume_supernet),
+        cmocka_unit_test(test_bf16),
         cmocka_unit_test(test_logs),
         cmocka_unit_test(test_supernet_model),
         cmocka_unit_test(test_codes_revived),

@@ -51,6 +51,8 @@ typedef struct vt_weight_spec {
     vt_number type;
     int n, k;
     int taps; /* k is so many runs of k / taps channels (a convolution's kernel); 0: one */
+    /* the other way round as well, for product_dx: BF16 with one tap and values alone */
+    bool gradients;
     /* (n, k), borrowed, must outlive the weight: F32 products read it in place, refresh reads it
      * again. May be NULL when rows is given and type is not F32. */
     const float *values;
@@ -150,8 +152,91 @@ typedef struct vt_product {
     const float *gamma; /* GATE_ADD: (n) of group g at g * gamma_stride */
     size_t gamma_stride;
     const vt_qkv *qkv; /* QKV: where to, of the same groups and rows; n = 3 C; no bias of its own */
+    /* GELU with x, y and weight BF16: (groups * rows, n) bf16, receives what y is gelu of, for backward;
+     * y is gelu of the rounded numbers then. NULL: not wanted */
+    void *pre;
     void *workspace;   /* product_workspace bytes */
 } vt_product;
+
+/* Backward of y = x W^T + bias. With a BF16 weight the operands of both products (dy, W; dy, x) are
+ * rounded to bf16 and sums are float32; with an F32 weight everything is F32. */
+typedef struct vt_product_grad {
+    const vt_weight *w; /* of n x k numbers; product_dx: opened with `gradients`, or F32 */
+    const void *dy;     /* (groups * rows, n) of dy_type */
+    vt_number dy_type;
+    int groups, rows;
+    /* product_dx: dx (groups * rows, k) = dy W, or += where accumulate (F32 alone). With gelu_of, the
+     * (groups * rows, k) bf16 numbers whose gelu x is: dx = dy W gelu'(gelu_of), and gelu, where not
+     * NULL, receives x again; dx, gelu_of and gelu are all BF16 then. */
+    void *dx;
+    vt_number dx_type;
+    bool accumulate;
+    const void *gelu_of;
+    void *gelu;
+    /* product_dw: dw (n, k) += dy^T x, db (n) += column sums of dy (NULL: none). Fixed summation
+     * order. */
+    const void *x; /* (groups * rows, k) of x_type */
+    vt_number x_type;
+    float *dw, *db;
+    void *workspace; /* product_grad_workspace bytes: of both */
+} vt_product_grad;
+
+/* The residual stream and the norm that follows it: sum = x + gamma h, y = LN(sum) (1 + scale) +
+ * shift. Training with bf16 products. */
+typedef struct vt_residual {
+    const float *x;              /* (groups, rows, width) */
+    const void *h;               /* (groups, rows, width) bf16, or NULL: sum = x */
+    const float *gamma;          /* (groups, width) at mod_stride */
+    float *sum;                  /* (groups, rows, width); may be x; NULL without h: not stored */
+    void *y;                     /* (groups, rows, width) bf16, or NULL: no norm */
+    const float *scale, *shift;  /* (groups, width) at mod_stride */
+    size_t mod_stride;
+    float *mean, *rstd;          /* (groups, rows) */
+    int groups, rows, width;
+    float eps;
+} vt_residual;
+
+/* Backward, in this order: dx += gradient through the norm (where dy is given), then dh = gamma dx
+ * (where h is); dx goes on to be the gradient of x. Note that h and gamma are those of the addition
+ * BEFORE which the norm stood in forward: a norm's gradient and the next gate's go together. */
+typedef struct vt_residual_grad {
+    float *dx;                    /* (groups, rows, width) */
+    const float *x;               /* what the norm read */
+    const void *dy;               /* (groups, rows, width) bf16, or NULL */
+    const float *scale;
+    const float *mean, *rstd;
+    float *dscale, *dshift;       /* += , (groups, width) at mod_stride */
+    const void *h;                /* (groups, rows, width) bf16, or NULL */
+    const float *gamma;
+    void *dh;                     /* (groups, rows, width) bf16 */
+    float *dgamma;                /* += , (groups, width) at mod_stride */
+    size_t mod_stride;            /* at least width */
+    int groups, rows, width;
+} vt_residual_grad;
+
+/* Attention of a teacher-forced pass from the product of mat_qkv, in bf16 products: vt_qkv's split
+ * and vt_attention's softmax in one. q, k and v are rounded to bf16 after biases and norms. Rows
+ * [ends[s-1], ends[s]) of a sample see its rows [0, ends[s]); rows = ends[segments - 1]. */
+typedef struct vt_attend {
+    const void *qkv;               /* (groups, rows, 3C) bf16 */
+    const float *q_bias, *v_bias;  /* (C) */
+    const float *scale_mul;        /* (heads), or NULL */
+    void *out;                     /* (groups, rows, C) bf16 */
+    float *log_sum;                /* (groups, heads, rows), kept for backward: log2 of the sum over
+                                    * keys of e^(scale q k) */
+    int groups, rows, heads, head_dim;
+    int segments;
+    const int *ends;               /* host memory, (segments) */
+    float scale;                   /* multiplies q k^T */
+    void *workspace;               /* attend_workspace bytes */
+} vt_attend;
+
+typedef struct vt_attend_grad {
+    vt_attend forward; /* as it was; out is not read; workspace: attend_grad_workspace bytes */
+    const void *dout;  /* (groups, rows, C) bf16 */
+    void *dqkv;        /* (groups, rows, 3C) bf16, overwritten */
+    float *dq_bias, *dv_bias, *dscale_mul; /* += ; dscale_mul NULL when scale_mul is */
+} vt_attend_grad;
 
 typedef struct vt_norm_modulate_grad {
     vt_norm_modulate forward; /* x, scale, mean, rstd as they were; y is not read */
@@ -291,6 +376,21 @@ struct vt_kern {
      * Fixed summation order. */
     void (*linear_dw)(vt_kern *kern, float *dw, float *db, const float *dy, const float *x,
                       int rows, int n, int k);
+
+    /* ---- training with bf16 products ---- */
+    /* Fills every weight's packed numbers again in one go: `count` of them, NULLs passed over. */
+    void (*weights_refresh)(vt_kern *kern, vt_weight *const *weights, int count);
+    size_t (*product_grad_workspace)(const vt_kern *kern, const vt_product_grad *args); /* bytes */
+    void (*product_dx)(vt_kern *kern, const vt_product_grad *args);
+    void (*product_dw)(vt_kern *kern, const vt_product_grad *args);
+    /* act = gelu(pre), n bf16 numbers */
+    void (*gelu_bf16)(vt_kern *kern, void *act, const void *pre, size_t n);
+    void (*residual)(vt_kern *kern, const vt_residual *args);
+    void (*residual_dx)(vt_kern *kern, const vt_residual_grad *args);
+    size_t (*attend_workspace)(const vt_kern *kern, const vt_attend *args);      /* bytes */
+    size_t (*attend_grad_workspace)(const vt_kern *kern, const vt_attend *args); /* bytes */
+    void (*attend)(vt_kern *kern, const vt_attend *args);
+    void (*attend_dx)(vt_kern *kern, const vt_attend_grad *args);
 
     /* ---- elementwise, n floats; y may alias x ---- */
     /* tanh form */

@@ -1,4 +1,4 @@
-/* number.h - bf16 as both backends round it: to nearest even, NaN stays NaN. */
+/* number.h - bf16 and int8 as both backends round them: to nearest even; a bf16 NaN stays NaN. */
 #ifndef VT_KERN_NUMBER_H
 #define VT_KERN_NUMBER_H
 
@@ -25,6 +25,18 @@ static inline float vt_from_bf16(vt_bf16 half) {
 
 static inline float vt_round_bf16(float value) {
     return vt_from_bf16(vt_to_bf16(value));
+}
+
+enum { VT_INT8_BLOCK = 128 }; /* numbers of a row of x that share a scale in int8 products */
+
+/* Int8 numbers whose largest size is `most`, finite, are round(x * inverse), to nearest even: within
+ * -127 .. 127, and stand for the number times the scale. Where all sizes are below 2^-100 they are 0. */
+static inline float vt_int8_scale(float most) {
+    return most >= 0x1p-100f ? most / 127.0f : 1.0f;
+}
+
+static inline float vt_int8_inverse(float most) {
+    return most >= 0x1p-100f ? 127.0f / most : 0.0f;
 }
 
 #endif

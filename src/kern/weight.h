@@ -17,6 +17,7 @@ struct vt_weight {
     float *scale; /* INT8: (n, rounded up to whole panels), else NULL */
     size_t bytes; /* of the two */
     int depth;    /* cpu: k / taps rounded up to VT_TILE_DEPTH */
+    struct vt_weight *turned; /* cpu, owned: (k, n), for product_dx; NULL unless spec.gradients */
 };
 
 /* E_ARGUMENT where the spec is not a matrix; shared by the backends' weight_open. */

@@ -3,7 +3,8 @@
  * Three shapes are all that the tokenizer needs: 1x1, 3x3 that keeps the side, and 3x3 with stride
  * 2 that halves it (padded right and bottom by one). In inference the steps around a convolution
  * come along with it (vt_conv2d_run). Forward and backward stand side by side; all take temporaries
- * from the run's arena and give them back. Used by nn/picture_blocks.c and tokenizer/quantizer.c. */
+ * from the run's arena and give them back. Used by nn/picture_blocks.c and tokenizer/quantizer.c.
+ * */
 #ifndef VT_NN_CONV_H
 #define VT_NN_CONV_H
 

@@ -34,10 +34,19 @@ variant_status vt_linear_forward(vt_kern *kern, const vt_linear *linear, vt_aren
                          &(vt_product){.x = x, .y = y, .groups = groups, .rows = rows}, err);
 }
 
-void vt_linear_backward(vt_kern *kern, const vt_linear *linear, const float *dy, const float *x,
-                        float *dx, int rows, bool accumulate) {
-    const vt_param *w = linear->weight;
-    float *db = linear->bias == NULL ? NULL : linear->bias->grad;
-    if (dx != NULL) kern->linear_dx(kern, dx, dy, w->weight, 1, rows, accumulate);
-    kern->linear_dw(kern, w->grad, db, dy, x, rows, (int)w->shape[0], (int)w->shape[1]);
+variant_status vt_linear_backward(vt_kern *kern, const vt_linear *linear, vt_arena *arena,
+                                  const vt_product_grad *what, variant_error *err) {
+    size_t mark = vt_arena_mark(arena);
+    vt_product_grad args = *what;
+    args.w = linear->weight->weight;
+    args.dw = linear->weight->grad;
+    args.db = linear->bias == NULL ? NULL : linear->bias->grad;
+    args.workspace = vt_arena_take(arena, kern->product_grad_workspace(kern, &args));
+    variant_status status = vt_arena_check(arena, linear->weight->name, err);
+    if (status == VARIANT_OK) {
+        if (args.dx != NULL) kern->product_dx(kern, &args);
+        kern->product_dw(kern, &args);
+    }
+    vt_arena_rewind(arena, mark);
+    return status;
 }

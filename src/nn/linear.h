@@ -27,8 +27,9 @@ variant_status vt_linear_run(vt_kern *kern, const vt_linear *linear, vt_arena *a
  * own. */
 variant_status vt_linear_forward(vt_kern *kern, const vt_linear *linear, vt_arena *arena, float *y,
                                  const float *x, int groups, int rows, variant_error *err);
-/* Gradients of W and b += ; dx (rows, in) = dy W, += when accumulate, nothing when dx is NULL. */
-void vt_linear_backward(vt_kern *kern, const vt_linear *linear, const float *dy, const float *x,
-                        float *dx, int rows, bool accumulate);
+/* Gradients of W and b += ; dx where `what` asks for one, before them (so what->gelu may be what->x).
+ * W, the gradients and a workspace (the arena's, given back) are filled in. */
+variant_status vt_linear_backward(vt_kern *kern, const vt_linear *linear, vt_arena *arena,
+                                  const vt_product_grad *what, variant_error *err);
 
 #endif

@@ -165,6 +165,8 @@ static vt_weight_spec weight_spec(const vt_params *params, const vt_param *param
                             .taps = param->flags & VT_PARAM_CONV
                                         ? (int)(param->shape[2] * param->shape[3])
                                         : 1,
+                            .gradients = params->keeps_values && !(param->flags & VT_PARAM_CONV) &&
+                                         weight_type(params, param) == VT_NUMBER_BF16,
                             .values = param->value};
 }
 
@@ -179,9 +181,14 @@ variant_status vt_params_prepare(vt_params *params, variant_error *err) {
 }
 
 void vt_params_refresh(vt_params *params) {
-    for (int i = 0; i < params->count; ++i)
-        if (params->items[i]->weight)
-            params->kern->weight_refresh(params->kern, params->items[i]->weight);
+    enum { AT_ONCE = 64 };
+    vt_weight *weights[AT_ONCE];
+    for (int i = 0; i < params->count;) {
+        int count = 0;
+        for (; i < params->count && count < AT_ONCE; ++i)
+            if (params->items[i]->weight) weights[count++] = params->items[i]->weight;
+        params->kern->weights_refresh(params->kern, weights, count);
+    }
 }
 
 /* ---- layouts ---- */
@@ -255,7 +262,7 @@ typedef struct row_source {
     const vt_param *param;
 } row_source;
 
-enum { CHANNELS = 16, MOST_TAPS = 16, WIDE = 32 };
+enum { CHANNELS = 16, MOST_TAPS = 16, WIDE = 128 };
 
 /* Up to CHANNELS input channels of one row from channel i on, as in the file: (some, taps). */
 static size_t read_channels(const row_source *source, size_t row, size_t i, float *out) {
@@ -346,7 +353,8 @@ static void read_winograd_rows(const void *user, int first, int count, float *ou
     }
 }
 
-/* Is a convolution wide enough for Winograd's domain to pay? */
+/* Is a convolution wide enough for Winograd's domain? Narrow ones gain little, and few channels average
+ * little of what rounding in that domain adds. */
 static bool is_wide(const vt_param *param) {
     return param->shape[0] >= WIDE && param->shape[1] >= WIDE;
 }

@@ -129,7 +129,8 @@ static variant_status compare_settings(const char *path, const vt_settings *sett
     for (int i = 0; i < settings->count; ++i) {
         const char *key = settings->items[i].key, *now = settings->items[i].value;
         const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
-        const char *then = cJSON_IsString(item) ? item->valuestring : "not set";
+        const char *none = strcmp(key, VT_SETTING_PRECISION) == 0 ? "f32" : "not set";
+        const char *then = cJSON_IsString(item) ? item->valuestring : none;
         if (strcmp(then, now) != 0)
             return vt_fail(
                 err, VARIANT_E_ARGUMENT,

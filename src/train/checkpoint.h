@@ -10,6 +10,7 @@
 #include "engine/model.h"
 
 #define VT_SETTINGS_MAX 64
+#define VT_SETTING_PRECISION "precision" /* runs from before there was a choice have none: f32 */
 
 typedef struct vt_settings {
     int count;

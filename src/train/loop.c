@@ -49,6 +49,9 @@ variant_status vt_train_common_check(const vt_train_common *options, variant_err
         options->eval_every < 0 || options->eval_count < 0)
         return vt_fail(err, VARIANT_E_ARGUMENT,
                        "an interval is negative: expected 0 (never) or steps");
+    if (options->precision != VT_NUMBER_F32 && options->precision != VT_NUMBER_BF16)
+        return vt_fail(err, VARIANT_E_ARGUMENT, "precision %s: expected f32 or bf16",
+                       vt_number_name(options->precision));
     VT_TRY(vt_lr_check(&options->lr, err));
     return vt_optimizer_check(&options->optimizer, err);
 }
@@ -137,6 +140,7 @@ void vt_train_settings_common(vt_settings *settings, const vt_train_loop *loop,
     vt_settings_add(settings, "weight-decay", "%g", adamw->weight_decay);
     vt_settings_add(settings, "betas", "%g,%g", adamw->beta1, adamw->beta2);
     vt_settings_add(settings, "clip", "%g", adamw->clip);
+    vt_settings_add(settings, VT_SETTING_PRECISION, "%s", vt_number_name(options->precision));
 }
 
 bool vt_train_data_is_folder(const char *path) {
@@ -184,6 +188,7 @@ static variant_status write_line(vt_train_loop *loop, const vt_train_job *job, v
     cJSON_AddNumberToObject(line, "step", (double)loop->step);
     vt_log_number(line, "epoch", epoch_now(loop));
     vt_log_number(line, "loss", loop->line_loss / steps);
+    cJSON_AddStringToObject(line, VT_SETTING_PRECISION, vt_number_name(loop->options->precision));
     job->describe(job->self, loop, line);
     vt_log_number(line, "grad_norm", loop->line_norm / steps);
     vt_log_number(line, "lr", loop->rate);

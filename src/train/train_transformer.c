@@ -265,6 +265,7 @@ static variant_status transformer_sample(void *self, vt_train_loop *loop, const 
         .class_count = job->class_count,
         .class_names = job->class_names,
         .supernet = job->options->supernet ? &job->info : NULL,
+        .precision = loop->options->precision,
         .step = loop->step,
         .path = path,
     };
@@ -400,6 +401,7 @@ static variant_status open_models(transformer_job *job, vt_kern *kern, variant_e
     vt_model_options_init(&model);
     model.need_tokenizer = false;
     model.copy = true;
+    model.weights = options->common.precision;
     model.model = options->model;
     return vt_model_open(&job->full_model, kern, &model, err);
 }
@@ -494,6 +496,7 @@ static variant_status open_transformer(transformer_job *job, vt_train_loop *loop
         memcpy(job->config.sides, tokens->sides, sizeof tokens->sides);
         VT_TRY(vt_transformer_open(&job->own, loop->kern, &job->config, err));
         job->transformer = job->own;
+        vt_params_set_type(vt_transformer_params(job->own), options->common.precision, true);
         VT_TRY(vt_transformer_initialise(job->own, loop->options->seed, err));
     }
     loop->params = vt_transformer_params(job->transformer);

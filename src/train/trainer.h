@@ -42,6 +42,7 @@ typedef struct vt_train_common {
     uint64_t seed;
     vt_lr lr;
     vt_optimizer_options optimizer;
+    vt_number precision; /* of products: F32 or BF16; master weights and sums are float32 either way */
     bool flip; /* mirror every other picture */
     int64_t log_every, save_every, sample_every,
         eval_every; /* steps; 0: never (the end always saves) */
@@ -80,6 +81,7 @@ typedef struct vt_train_sample {
     int class_count;
     char *const *class_names;
     const vt_supernet_info *supernet; /* NULL: none */
+    vt_number precision;              /* of the transformer's products */
     int64_t step;
     const char *path;
 } vt_train_sample;

@@ -4,7 +4,11 @@
 #include <math.h>
 
 void vt_block_take(vt_block_activations *out, vt_arena *arena, const vt_transformer_config *config,
-                   int groups, int rows) {
+                   vt_number products, int groups, int rows) {
+    if (products == VT_NUMBER_BF16) {
+        vt_block_take_bf16(out, arena, config, groups, rows);
+        return;
+    }
     size_t r = (size_t)groups * (size_t)rows, c = (size_t)config->width,
            hidden = (size_t)config->hidden;
     *out = (vt_block_activations){0};
@@ -192,6 +196,7 @@ cleanup:
 
 variant_status vt_block_forward(const vt_block_run *run, const vt_block_activations *a,
                                 vt_arena *arena, variant_error *err) {
+    if (a->half.log_sum != NULL) return vt_block_forward_bf16(run, a, arena, err);
     vt_kern *kern = run->kern;
     const vt_block *b = run->block;
     size_t mark = vt_arena_mark(arena), mod_stride = VT_MODULATIONS * (size_t)run->config->width;
@@ -243,37 +248,56 @@ typedef struct backward_scratch {
     float *dq, *dk, *dv; /* (R, C) */
 } backward_scratch;
 
+static variant_status linear_backward(const vt_block_run *run, const vt_linear *linear,
+                                      const float *dy, const float *x, float *dx, vt_arena *arena,
+                                      variant_error *err) {
+    return vt_linear_backward(
+        run->kern, linear, arena,
+        &(vt_product_grad){
+            .dy = dy, .x = x, .dx = dx, .groups = 1, .rows = run->groups * run->rows},
+        err);
+}
+
+typedef struct half {
+    const vt_linear *linear; /* of which s->dwide is the gradient */
+    vt_norm_modulate norm;   /* before it */
+    enum vt_modulation scale, shift;
+} half;
+
 /* dx += gradient through LN(x)(1 + scale) + shift; s->normed recomputed for the weight's gradient
  * first. */
-static void half_backward(const vt_block_run *run, const backward_scratch *s,
-                          const vt_linear *linear, vt_norm_modulate norm, enum vt_modulation scale,
-                          enum vt_modulation shift, float *dx, float *dmod) {
+static variant_status half_backward(const vt_block_run *run, const backward_scratch *s,
+                                    const half *h, float *dx, float *dmod, vt_arena *arena,
+                                    variant_error *err) {
     vt_kern *kern = run->kern;
     size_t c = (size_t)run->config->width;
-    vt_norm_modulate again = norm;
+    vt_norm_modulate again = h->norm;
     again.y = s->normed;
     again.mean = again.rstd = NULL;
     kern->norm_modulate(kern, &again);
-    vt_linear_backward(kern, linear, s->dwide, s->normed, s->dh, run->groups * run->rows, false);
-    kern->norm_modulate_dx(kern, &(vt_norm_modulate_grad){.forward = norm,
+    VT_TRY(linear_backward(run, h->linear, s->dwide, s->normed, s->dh, arena, err));
+    kern->norm_modulate_dx(kern, &(vt_norm_modulate_grad){.forward = h->norm,
                                                           .dy = s->dh,
                                                           .dx = dx,
-                                                          .dscale = dmod + (size_t)scale * c,
-                                                          .dshift = dmod + (size_t)shift * c});
+                                                          .dscale = dmod + (size_t)h->scale * c,
+                                                          .dshift = dmod + (size_t)h->shift * c});
+    return VARIANT_OK;
 }
 
-static void mlp_backward(const vt_block_run *run, const vt_block_activations *a,
-                         const backward_scratch *s, float *dx, float *dmod) {
+static variant_status mlp_backward(const vt_block_run *run, const vt_block_activations *a,
+                                   const backward_scratch *s, float *dx, float *dmod,
+                                   vt_arena *arena, variant_error *err) {
     vt_kern *kern = run->kern;
     size_t c = (size_t)run->config->width, n = (size_t)run->groups * (size_t)run->rows;
     kern->gate_add_dx(kern, s->dh, dmod + VT_GAMMA2 * c, dx, a->h2, modulation(run, VT_GAMMA2),
                       VT_MODULATIONS * c, run->groups, run->rows, (int)c);
-    vt_linear_backward(kern, &run->block->fc2, s->dh, a->act, s->dwide, (int)n, false);
+    VT_TRY(linear_backward(run, &run->block->fc2, s->dh, a->act, s->dwide, arena, err));
     kern->gelu_dx(kern, s->dwide, s->dwide, a->fc1, n * (size_t)run->config->hidden);
     vt_norm_modulate norm = norm_args(run, a->x_mid, VT_SCALE2, VT_SHIFT2);
     norm.mean = a->mean2;
     norm.rstd = a->rstd2;
-    half_backward(run, s, &run->block->fc1, norm, VT_SCALE2, VT_SHIFT2, dx, dmod);
+    return half_backward(run, s, &(half){&run->block->fc1, norm, VT_SCALE2, VT_SHIFT2}, dx, dmod,
+                         arena, err);
 }
 
 static variant_status attention_backward(const vt_block_run *run, const vt_block_activations *a,
@@ -293,8 +317,7 @@ static variant_status attention_backward(const vt_block_run *run, const vt_block
 
     kern->gate_add_dx(kern, s->dh, dmod + VT_GAMMA1 * c, dx, a->h1, modulation(run, VT_GAMMA1),
                       VT_MODULATIONS * c, run->groups, run->rows, (int)c);
-    vt_linear_backward(kern, &b->proj, s->dh, a->attended, s->dattended, run->groups * run->rows,
-                       false);
+    VT_TRY(linear_backward(run, &b->proj, s->dh, a->attended, s->dattended, arena, err));
     kern->attention_dx(kern, &attention);
     kern->qkv_split_dx(
         kern, &(vt_qkv_grad){.forward = qkv_args(run, a->qkv, a->q),
@@ -308,12 +331,13 @@ static variant_status attention_backward(const vt_block_run *run, const vt_block
     vt_norm_modulate norm = norm_args(run, a->x_in, VT_SCALE1, VT_SHIFT1);
     norm.mean = a->mean1;
     norm.rstd = a->rstd1;
-    half_backward(run, s, &b->qkv, norm, VT_SCALE1, VT_SHIFT1, dx, dmod);
-    return VARIANT_OK;
+    return half_backward(run, s, &(half){&b->qkv, norm, VT_SCALE1, VT_SHIFT1}, dx, dmod, arena, err);
 }
 
 variant_status vt_block_backward(const vt_block_run *run, const vt_block_activations *kept,
                                  float *dx, float *dmod, vt_arena *arena, variant_error *err) {
+    if (kept->half.log_sum != NULL)
+        return vt_block_backward_bf16(run, kept, dx, dmod, arena, err);
     size_t mark = vt_arena_mark(arena), c = (size_t)run->config->width,
            hidden = (size_t)run->config->hidden;
     size_t n = (size_t)run->groups * (size_t)run->rows;
@@ -326,7 +350,7 @@ variant_status vt_block_backward(const vt_block_run *run, const vt_block_activat
                           .dk = vt_arena_floats(arena, n * c),
                           .dv = vt_arena_floats(arena, n * c)};
     VT_CHECK(vt_arena_check(arena, "backward of a transformer block", err));
-    mlp_backward(run, kept, &s, dx, dmod);                             /* 2. MLP */
+    VT_CHECK(mlp_backward(run, kept, &s, dx, dmod, arena, err));       /* 2. MLP */
     VT_CHECK(attention_backward(run, kept, &s, dx, dmod, arena, err)); /* 1. attention */
 cleanup:
     vt_arena_rewind(arena, mark);

@@ -4,7 +4,8 @@
  *     x += gamma2 * fc2(gelu(fc1(LN(x) (1 + scale2) + shift2)))
  *
  * The residual stream x is updated in place. Generation fuses each product with what follows it and
- * keeps nothing; training keeps what backward reads. Called by step.c and train.c. */
+ * keeps nothing; training keeps what backward reads. Training with bf16 products has its own way
+ * through a block (block_bf16.c), since its activations are other ones. Called by step.c and train.c. */
 #ifndef VT_TRANSFORMER_BLOCK_H
 #define VT_TRANSFORMER_BLOCK_H
 
@@ -44,11 +45,20 @@ typedef struct vt_block_activations {
     float *attended;                      /* (R, C) */
     float *h1, *h2;                       /* (R, C) what each half adds, before its gamma */
     float *fc1, *act;                     /* (R, hidden) */
+    /* With bf16 products: these instead of qkv .. act above. */
+    struct vt_block_halves {
+        uint16_t *normed1, *normed2; /* (R, C) what qkv and fc1 read */
+        uint16_t *qkv;               /* (R, 3C) */
+        uint16_t *attended;          /* (R, C) */
+        uint16_t *h1, *h2;           /* (R, C) */
+        uint16_t *fc1;               /* (R, hidden) before gelu */
+        float *log_sum;              /* (groups, H, rows), see vt_attend; NULL: float32 products */
+    } half;
 } vt_block_activations;
 
-/* Takes the buffers of one block from the arena. */
+/* Takes the buffers of one block from the arena, for products of this type. */
 void vt_block_take(vt_block_activations *out, vt_arena *arena, const vt_transformer_config *config,
-                   int groups, int rows);
+                   vt_number products, int groups, int rows);
 
 typedef struct vt_block_run {
     vt_kern *kern;
@@ -64,12 +74,21 @@ typedef struct vt_block_run {
 
 /* Generation: nothing is kept but keys and values. */
 variant_status vt_block_generate(const vt_block_run *run, vt_arena *arena, variant_error *err);
-/* Training: float32, kept activations filled. */
+/* Training: kept activations filled. */
 variant_status vt_block_forward(const vt_block_run *run, const vt_block_activations *kept,
                                 vt_arena *arena, variant_error *err);
 /* dx (groups, rows, C): gradient of the block's output, becomes that of its input. dmod (groups,
  * 6C) +=. run as it was in forward (x is not read). */
 variant_status vt_block_backward(const vt_block_run *run, const vt_block_activations *kept,
                                  float *dx, float *dmod, vt_arena *arena, variant_error *err);
+
+/* ---- block_bf16.c: the same two with bf16 products; called by block.c alone ---- */
+
+void vt_block_take_bf16(vt_block_activations *out, vt_arena *arena,
+                        const vt_transformer_config *config, int groups, int rows);
+variant_status vt_block_forward_bf16(const vt_block_run *run, const vt_block_activations *kept,
+                                     vt_arena *arena, variant_error *err);
+variant_status vt_block_backward_bf16(const vt_block_run *run, const vt_block_activations *kept,
+                                      float *dx, float *dmod, vt_arena *arena, variant_error *err);
 
 #endif

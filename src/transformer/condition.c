@@ -72,22 +72,37 @@ variant_status vt_condition_compute(vt_transformer *transformer, vt_arena *arena
 
 /* ---- backward ---- */
 
-void vt_condition_backward(vt_transformer *transformer, const vt_condition_grad *grad) {
+/* dsilu (streams, C) = or += dout W of one modulation. */
+static variant_status modulation_backward(vt_transformer *transformer, const vt_linear *linear,
+                                          const vt_condition_grad *grad, const float *dout,
+                                          vt_arena *arena, bool accumulate, variant_error *err) {
+    return vt_linear_backward(transformer->kern, linear, arena,
+                              &(vt_product_grad){.dy = dout,
+                                                 .x = grad->forward.silu,
+                                                 .dx = grad->dsilu,
+                                                 .groups = 1,
+                                                 .rows = grad->forward.streams,
+                                                 .accumulate = accumulate},
+                              err);
+}
+
+variant_status vt_condition_backward(vt_transformer *transformer, const vt_condition_grad *grad,
+                                     vt_arena *arena, variant_error *err) {
     vt_kern *kern = transformer->kern;
     const vt_transformer_config *config = &transformer->config;
     const vt_condition_buffers *c = &grad->forward;
     size_t width = (size_t)config->width, mods = VT_MODULATIONS * width,
            block = (size_t)c->streams * mods;
 
-    vt_linear_backward(kern, &transformer->head_ada, grad->dhead, c->silu, grad->dsilu, c->streams,
-                       false);
+    VT_TRY(modulation_backward(transformer, &transformer->head_ada, grad, grad->dhead, arena, false,
+                               err));
     if (config->shared_adaln) kern->fill(kern, grad->dshared, 0, block);
     for (int l = 0; l < config->depth; ++l) {
         const float *dout = grad->dblocks + (size_t)l * block;
         if (c->layers != NULL && !c->layers[l]) continue;
         if (!config->shared_adaln) {
-            vt_linear_backward(kern, &transformer->blocks[l].ada, dout, c->silu, grad->dsilu,
-                               c->streams, true);
+            VT_TRY(modulation_backward(transformer, &transformer->blocks[l].ada, grad, dout, arena,
+                                       true, err));
             continue;
         }
         kern->add_rows_dx(kern, transformer->blocks[l].ada_gss->grad, dout, c->streams, 1,
@@ -95,12 +110,13 @@ void vt_condition_backward(vt_transformer *transformer, const vt_condition_grad 
         kern->axpby(kern, grad->dshared, 1, dout, 1, block);
     }
     if (config->shared_adaln)
-        vt_linear_backward(kern, &transformer->shared_ada, grad->dshared, c->silu, grad->dsilu,
-                           c->streams, true);
+        VT_TRY(modulation_backward(transformer, &transformer->shared_ada, grad, grad->dshared, arena,
+                                   true, err));
     kern->silu_dx(kern, grad->dsilu, grad->dsilu, c->embedding, (size_t)c->streams * width);
     kern->axpby(kern, grad->dembedding, 1, grad->dsilu, 1, (size_t)c->streams * width);
     kern->scatter_rows(kern, transformer->class_emb->grad, c->labels, grad->dembedding, c->streams,
                        config->width);
+    return VARIANT_OK;
 }
 
 /* ---- once a request ---- */

@@ -44,7 +44,8 @@ typedef struct vt_condition_grad {
     float *dsilu;         /* (streams, C) scratch */
     float *dshared;       /* (streams, 6C) scratch; NULL without shared_adaln */
 } vt_condition_grad;
-void vt_condition_backward(vt_transformer *transformer, const vt_condition_grad *grad);
+variant_status vt_condition_backward(vt_transformer *transformer, const vt_condition_grad *grad,
+                                     vt_arena *arena, variant_error *err);
 
 /* E_ARGUMENT when a label is not 0..classes or a schedule is not this model's. */
 variant_status vt_labels_check(const vt_transformer *transformer, const int32_t *labels, int count,

@@ -90,7 +90,8 @@ static void pass_layout(saved_pass *out, vt_arena *arena, const vt_transformer *
     for (int l = 0; l < config->depth; ++l) {
         int rows = tokens_of_layer(t, pass->schedule, l).rows;
         out->used[l] = rows > 0;
-        if (rows > 0) vt_block_take(&out->layers[l], arena, config, pass->batch, rows);
+        if (rows > 0)
+            vt_block_take(&out->layers[l], arena, config, t->params.product_type, pass->batch, rows);
     }
 }
 
@@ -245,15 +246,22 @@ static void grad_take(pass_grad *g, vt_arena *arena, const vt_transformer *t, in
 
 /* 4. head: dlogits -> dx. The head's normed input is recomputed into `normed`, scratch of the size
  * of dx. */
-static void head_backward(vt_transformer *t, const saved_pass *saved,
-                          const vt_transformer_pass *pass, pass_grad *g, float *normed) {
+static variant_status head_backward(vt_transformer *t, const saved_pass *saved,
+                                    const vt_transformer_pass *pass, pass_grad *g, float *normed,
+                                    vt_arena *arena, variant_error *err) {
     vt_kern *kern = t->kern;
     size_t c = (size_t)t->config.width, n = (size_t)pass->batch * (size_t)t->tokens;
     vt_norm_modulate norm = head_norm(t, saved, pass->batch), again = norm;
     again.y = normed;
     again.mean = again.rstd = NULL;
     kern->norm_modulate(kern, &again);
-    vt_linear_backward(kern, &t->head, pass->logits, normed, g->scratch, (int)n, false);
+    VT_TRY(vt_linear_backward(kern, &t->head, arena,
+                              &(vt_product_grad){.dy = pass->logits,
+                                                 .x = normed,
+                                                 .dx = g->scratch,
+                                                 .groups = 1,
+                                                 .rows = (int)n},
+                              err));
     kern->fill(kern, g->dx, 0, n * c);
     kern->fill(kern, g->dhead, 0, (size_t)pass->batch * 2 * c);
     kern->norm_modulate_dx(kern, &(vt_norm_modulate_grad){.forward = norm,
@@ -261,6 +269,7 @@ static void head_backward(vt_transformer *t, const saved_pass *saved,
                                                           .dx = g->dx,
                                                           .dscale = g->dhead,
                                                           .dshift = g->dhead + c});
+    return VARIANT_OK;
 }
 
 /* 3. one layer: dx of its tokens; those it never saw pass by. */
@@ -280,7 +289,8 @@ static variant_status layer_backward(vt_transformer *t, const saved_pass *saved,
 }
 
 /* 2. tokens: positions, levels, words, start; the class embedding's share goes to dembedding. */
-static void embed_backward(vt_transformer *t, const vt_transformer_pass *pass, pass_grad *g) {
+static variant_status embed_backward(vt_transformer *t, const vt_transformer_pass *pass,
+                                     pass_grad *g, vt_arena *arena, variant_error *err) {
     vt_kern *kern = t->kern;
     int rest = t->tokens - 1, width = t->config.width;
     size_t c = (size_t)width, all = (size_t)t->tokens * c;
@@ -294,11 +304,16 @@ static void embed_backward(vt_transformer *t, const vt_transformer_pass *pass, p
     if (rest > 0) {
         kern->copy_rows(kern, g->scratch, (size_t)rest * c, g->dx + c, all, pass->batch,
                         (size_t)rest * c);
-        vt_linear_backward(kern, &t->word_embed, g->scratch, pass->inputs, NULL, pass->batch * rest,
-                           false);
+        VT_TRY(vt_linear_backward(kern, &t->word_embed, arena,
+                                  &(vt_product_grad){.dy = g->scratch,
+                                                     .x = pass->inputs,
+                                                     .groups = 1,
+                                                     .rows = pass->batch * rest},
+                                  err));
     }
     kern->copy_rows(kern, g->dembedding, c, g->dx, all, pass->batch, c);
     kern->add_rows_dx(kern, t->pos_start->grad, g->dembedding, pass->batch, 1, width);
+    return VARIANT_OK;
 }
 
 variant_status vt_transformer_backward(vt_transformer *transformer, vt_arena *arena,
@@ -337,18 +352,20 @@ variant_status vt_transformer_backward(vt_transformer *transformer, vt_arena *ar
     size_t inner = vt_arena_mark(arena);
     float *normed = vt_arena_floats(arena, (size_t)n * c);
     VT_CHECK(vt_arena_check(arena, "backward of a training pass", err));
-    head_backward(transformer, &saved, pass, &g, normed);
+    VT_CHECK(head_backward(transformer, &saved, pass, &g, normed, arena, err));
     vt_arena_rewind(arena, inner);
     for (int l = transformer->config.depth - 1; l >= 0; --l)
         if (saved.used[l]) VT_CHECK(layer_backward(transformer, &saved, pass, &g, l, arena, err));
-    embed_backward(transformer, pass, &g);
+    VT_CHECK(embed_backward(transformer, pass, &g, arena, err));
     /* 1. class */
-    vt_condition_backward(transformer, &(vt_condition_grad){.forward = saved.condition,
-                                                            .dblocks = g.dblocks,
-                                                            .dhead = g.dhead,
-                                                            .dembedding = g.dembedding,
-                                                            .dsilu = g.dsilu,
-                                                            .dshared = g.dshared});
+    VT_CHECK(vt_condition_backward(transformer,
+                                   &(vt_condition_grad){.forward = saved.condition,
+                                                        .dblocks = g.dblocks,
+                                                        .dhead = g.dhead,
+                                                        .dembedding = g.dembedding,
+                                                        .dsilu = g.dsilu,
+                                                        .dshared = g.dshared},
+                                   arena, err));
 cleanup:
     vt_arena_rewind(arena, mark);
     return status;

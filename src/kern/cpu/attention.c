@@ -1,15 +1,16 @@
-/* attention.c - block-causal attention without a matrix of scores, for float32, bf16 and int8 keys.
+/* attention.c - block-causal attention without a matrix of scores, for float32, bf16 and int8
+ * keys.
  *
- * A task is one head of one sample and some of its query rows. Its thread packs the head's keys and
- * values once into its slot of the workspace (panels, as the products of isa/ read them), then takes
- * the query rows a block at a time, and for each block the keys 64 at a time: scores, a step of a
- * running softmax, probabilities times values added to the block's sums. What a task holds beside
- * the packed head is a few tiles, which stay in the nearest caches.
+ * A task is one head of one sample and some of its query rows. Its thread packs the head's keys
+ * and values once into its slot of the workspace (panels, as the products of isa/ read them),
+ * then takes the query rows a block at a time, and for each block the keys 64 at a time: scores,
+ * a step of a running softmax, probabilities times values added to the block's sums. What a task
+ * holds beside the packed head is a few tiles, which stay in the nearest caches.
  *
- * With bf16 and int8 keys the products are tiles.h's: q and the probabilities are rounded to bf16,
- * the latter before they are divided by their sum. The running maximum is a whole power of two, so
- * that rounding does not depend on the order in which keys come. int8 keys and values are exact in
- * bf16; their scales multiply scores and probabilities. */
+ * With bf16 and int8 keys the products are tiles.h's: q and the probabilities are rounded to
+ * bf16, the latter before they are divided by their sum. Probabilities are relative to a whole
+ * power of two, so that rounding does not depend on the order in which keys come. int8 keys and
+ * values are exact in bf16; their scales multiply scores and probabilities. */
 #include "kern/cpu/attention.h"
 
 #include <omp.h>
@@ -38,7 +39,8 @@ typedef struct slot_plan {
 } slot_plan;
 
 static slot_plan plan_of(const vt_kern *kern, const vt_attention *a) {
-    slot_plan s = {.half = a->kv_type != VT_NUMBER_F32, .channels = vt_round_up(a->head_dim, PANEL)};
+    slot_plan s = {.half = a->kv_type != VT_NUMBER_F32,
+                   .channels = vt_round_up(a->head_dim, PANEL)};
     s.keys = vt_round_up(vt_attention_keys(a), KEYS);
     s.depth = s.half ? vt_round_up(a->head_dim, VT_TILE_DEPTH) : a->head_dim;
     s.tile = s.half ? vt_cpu_tiles(kern)->most_rows : F32_TILE;
@@ -84,16 +86,16 @@ static uint16_t *halves(const head *h, size_t at) {
 
 /* ---- packing ---- */
 
-/* Keys [first, end) and their values, `first` a multiple of KEYS or where the last call ended, rounded down
- * to whole depth. */
+/* Keys [first, end) and their values, `first` a multiple of KEYS or where the last call ended,
+ * rounded down to whole depth. */
 static void pack_f32(const head *h, int first, int end) {
     const vt_attention *a = h->a;
     const slot_plan *plan = h->plan;
     size_t at = h->kv + (size_t)first * a->kv_stride, depth = (size_t)plan->depth;
     const float *k = (const float *)a->k + at, *v = (const float *)a->v + at;
     for (int j = first; j < end; j += PANEL, k += PANEL * a->kv_stride)
-        h->loops->pack(h->slot + plan->k + (size_t)j * depth, k, a->kv_stride, vt_least(PANEL, end - j),
-                       a->head_dim);
+        h->loops->pack(h->slot + plan->k + (size_t)j * depth, k, a->kv_stride,
+                       vt_least(PANEL, end - j), a->head_dim);
     h->loops->pack_across(h->slot + plan->v + (size_t)first * PANEL, (size_t)plan->keys * PANEL, v,
                           a->kv_stride, end - first, a->head_dim);
 }
@@ -130,8 +132,8 @@ static void pack_int8(const head *h, int first, int end) {
         unpack(h, (const int8_t *)a->k + at, count);
         for (int c = 0; c < count; c += PANEL)
             h->loops->pack_bf16(halves(h, plan->k) + (size_t)(j + c) * (size_t)plan->depth,
-                                rows + (size_t)c * dim, dim, vt_least(PANEL, count - c), a->head_dim,
-                                plan->depth);
+                                rows + (size_t)c * dim, dim, vt_least(PANEL, count - c),
+                                a->head_dim, plan->depth);
         unpack(h, (const int8_t *)a->v + at, count);
         h->loops->pack_across_bf16(halves(h, plan->v) + (size_t)j * PANEL,
                                    (size_t)plan->keys * PANEL, rows, dim, count, a->head_dim,
@@ -327,8 +329,8 @@ static void attention(vt_kern *kern, const vt_attention *a) {
     int64_t pieces = vt_cpu_pieces(rows, rows_of_task);
     int64_t tasks = heads * pieces, work = heads * rows * plan.keys * a->head_dim;
     float *workspace = vt_attention_align(a->workspace);
-#pragma omp parallel for schedule(dynamic, 1) num_threads(kern->threads)                     \
-    if (tasks > 1 && work > VT_CPU_PARALLEL_MIN * 8)
+#pragma omp parallel for schedule(dynamic, 1)                                                      \
+    num_threads(kern->threads) if (tasks > 1 && work > VT_CPU_PARALLEL_MIN * 8)
     for (int64_t i = 0; i < tasks; ++i) {
         size_t g = (size_t)(i / pieces / a->heads), at = (size_t)(i / pieces % a->heads);
         size_t from = at * (size_t)a->head_dim;

@@ -1,4 +1,5 @@
-/* attention.h - what the files of the cpu backend's attention share, and its loops for transformer.c. */
+/* attention.h - what the files of the cpu backend's attention share, and its loops for
+ * transformer.c. */
 #ifndef VT_KERN_CPU_ATTENTION_H
 #define VT_KERN_CPU_ATTENTION_H
 

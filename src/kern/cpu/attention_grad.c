@@ -20,18 +20,18 @@ enum {
 
 /* One slot of the workspace, in floats from its beginning. */
 typedef struct slot_plan {
-    int channels;         /* head_dim, padded to panels */
-    int keys;             /* padded to whole steps */
-    size_t k_across;      /* panels of keys, as the scores read k */
-    size_t v_across;      /* ... as dout v^T reads v */
-    size_t k;             /* panels of channels, as dq reads k */
-    size_t dk, dv;        /* (keys, channels) */
-    size_t q, dout;       /* panels of channels of one block */
-    size_t dq;            /* (block, channels) */
-    size_t p;             /* (keys / KEYS, block, KEYS) */
-    size_t ds;            /* (block, KEYS) */
-    size_t parts_of_sum;  /* (block, PANEL) */
-    size_t most;          /* (keys / KEYS, block): what p's powers are relative to */
+    int channels;        /* head_dim, padded to panels */
+    int keys;            /* padded to whole steps */
+    size_t k_across;     /* panels of keys, as the scores read k */
+    size_t v_across;     /* ... as dout v^T reads v */
+    size_t k;            /* panels of channels, as dq reads k */
+    size_t dk, dv;       /* (keys, channels) */
+    size_t q, dout;      /* panels of channels of one block */
+    size_t dq;           /* (block, channels) */
+    size_t p;            /* (keys / KEYS, block, KEYS) */
+    size_t ds;           /* (block, KEYS) */
+    size_t parts_of_sum; /* (block, PANEL) */
+    size_t most;         /* (keys / KEYS, block): what p's powers are relative to */
     size_t total;
 } slot_plan;
 
@@ -76,9 +76,9 @@ typedef struct block {
     const float *q, *dout; /* the first row's */
 } block;
 
-static const float ones[KEYS] = {
-    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
-    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+static const float ones[KEYS] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
+                                 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
+                                 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
 
 static void pack_head(const head *h) {
     const vt_attention *f = &h->a->forward;

@@ -369,7 +369,8 @@ static void conv_dx_scattered(vt_kern *kern, const vt_conv *a, const float *dy, 
         for (size_t first = 0; first < pixels; first += BLOCK) {
             size_t count = smaller(BLOCK, pixels - first);
             vt_cpu_sgemm(CblasNoTrans, CblasNoTrans, (int)count, k, n, 1,
-                     dy + ((size_t)g * pixels + first) * (size_t)n, n, a->w->w, k, 0, patches, k);
+                         dy + ((size_t)g * pixels + first) * (size_t)n, n, a->w->w, k, 0, patches,
+                         k);
             add_patches(a, to, patches, first, count);
         }
     }
@@ -409,7 +410,7 @@ static void sum_kernel_gradient(const vt_kern *kern, const vt_conv *a, const flo
             from = patches;
         }
         vt_cpu_sgemm(CblasTrans, CblasNoTrans, (int)width, k, (int)count, 1, d, a->out_c, from, k,
-                 begun ? 1 : 0, dw, k);
+                     begun ? 1 : 0, dw, k);
         add_bias_sums(kern, db, d, (size_t)a->out_c, count, width);
         first += count;
     }

@@ -2,8 +2,8 @@
  * normalised on the way where the convolution asks for it, channels padded to whole depth and the
  * padding around a picture written out as zeros.
  *
- * Made by conv_packed.c and conv_winograd.c, from inside a parallel region: every thread of the team
- * calls vt_conv_map_run. */
+ * Made by conv_packed.c and conv_winograd.c, from inside a parallel region: every thread of the
+ * team calls vt_conv_map_run. */
 #ifndef VT_KERN_CPU_CONV_MAP_H
 #define VT_KERN_CPU_CONV_MAP_H
 

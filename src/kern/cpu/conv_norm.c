@@ -90,8 +90,7 @@ static void picture_finish(const vt_norm_plan *p, const vt_norm_part *parts, flo
     double all = (double)(p->pixels * group_width);
     for (size_t g = 0; g < p->channel_groups; g++) {
         double sum = 0, squares = 0;
-        for (int64_t i = 0; i < p->chunks; i++)
-            sum += parts[(size_t)i * p->channel_groups + g].sum;
+        for (int64_t i = 0; i < p->chunks; i++) sum += parts[(size_t)i * p->channel_groups + g].sum;
         double mean = sum / all;
         for (int64_t i = 0; i < p->chunks; i++) {
             const vt_norm_part *part = &parts[(size_t)i * p->channel_groups + g];
@@ -120,8 +119,7 @@ void vt_norm_plan_run(const vt_norm_plan *p, const vt_kern *kern, const vt_conv 
         size_t begin = (size_t)vt_cpu_piece_begin((int64_t)p->pixels, p->chunks, 1, chunk);
         size_t end = (size_t)vt_cpu_piece_begin((int64_t)p->pixels, p->chunks, 1, chunk + 1);
         const float *x = a->x + ((first + (size_t)picture) * p->pixels + begin) * p->channels;
-        chunk_sums(p, loops, x, end - begin,
-                   p->sums + (size_t)omp_get_thread_num() * p->channels,
+        chunk_sums(p, loops, x, end - begin, p->sums + (size_t)omp_get_thread_num() * p->channels,
                    p->parts + (size_t)picture * picture_parts + (size_t)chunk * p->channel_groups);
     }
 #pragma omp for schedule(static)

@@ -1,9 +1,9 @@
 /* conv_packed.c - convolutions with packed weights (bf16, int8) as products of tiles, without rows
  * of patches.
  *
- * Called by conv.c for such weights. A picture first becomes a map (conv_map.h). On it a patch needs
- * no copy: the rows of a tile are neighbouring output pixels, a pixel's stride apart, and each tap of
- * the kernel is an offset that is the same for all of them (isa/tiles.h).
+ * Called by conv.c for such weights. A picture first becomes a map (conv_map.h). On it a patch
+ * needs no copy: the rows of a tile are neighbouring output pixels, a pixel's stride apart, and
+ * each tap of the kernel is an offset that is the same for all of them (isa/tiles.h).
  *
  * A tile is taken through all panels of weights at hand while its pixels are in the first cache.
  * Weights of more than WEIGHT_BYTES are cut into blocks of panels that fill about half of a second
@@ -185,8 +185,8 @@ static void conv_task(const conv_plan *p, size_t first_picture, int64_t task) {
         for (int64_t run = 0; run < runs; run++) {
             int ox = (int)vt_cpu_piece_begin(p->out_w, runs, 1, run);
             int ox_end = (int)vt_cpu_piece_begin(p->out_w, runs, 1, run + 1);
-            conv_tile(p, p->map.numbers + at * vt_conv_map_picture(&p->map), first_picture + at, phase, oy, ox,
-                      ox_end - ox, first, end);
+            conv_tile(p, p->map.numbers + at * vt_conv_map_picture(&p->map), first_picture + at,
+                      phase, oy, ox, ox_end - ox, first, end);
         }
     if (p->stream) p->loops->end();
 }
@@ -208,7 +208,8 @@ void vt_cpu_conv_packed(vt_kern *kern, const vt_conv *a) {
     size_t out_floats = (size_t)a->out_h * (size_t)a->out_w * (size_t)a->out_c;
     plan.stream = vt_conv_streams(a);
     set_taps(p);
-    double work = (double)a->groups * (double)out_floats * (double)p->taps * (double)p->map.channels;
+    double work =
+        (double)a->groups * (double)out_floats * (double)p->taps * (double)p->map.channels;
     size_t panels = (size_t)p->phases * (size_t)p->panels;
 #pragma omp parallel num_threads(kern->threads) if (work > PARALLEL_WORK)
     {

@@ -1,14 +1,15 @@
 /* conv_winograd.c - 3x3 convolutions of stride 1 in Winograd's domain: 4/9 of the products.
  *
  * Called by conv.c for packed weights of 16 taps (kern.h). y comes in squares of 2x2 pixels, each
- * from 4x4 pixels of the map (conv_map.h). A square d becomes 16 rows of channels V = B^T d B; the 16
- * matrices of the weight U = G g G^T multiply them, position by position; the 16 sums M become four
- * pixels A^T M A. B and A hold 0, 1 and -1 alone, so the transforms are a few additions.
+ * from 4x4 pixels of the map (conv_map.h). A square d becomes 16 rows of channels V = B^T d B; the
+ * 16 matrices of the weight U = G g G^T multiply them, position by position; the 16 sums M become
+ * four pixels A^T M A. B and A hold 0, 1 and -1 alone, so the transforms are a few additions.
  *
  * A task takes a block of squares through a block of panels. It transforms them into its thread's
  * slot, which stays in the second cache: position after position, the squares of each one under
- * another, so that tiles (isa/tiles.h) read them as rows. Then, panel by panel, tiles of squares are
- * multiplied at all 16 positions into a buffer in the first cache and transformed back from there. */
+ * another, so that tiles (isa/tiles.h) read them as rows. Then, panel by panel, tiles of squares
+ * are multiplied at all 16 positions into a buffer in the first cache and transformed back from
+ * there. */
 #include "kern/cpu/conv.h"
 
 #include "kern/cpu/conv_map.h"
@@ -31,9 +32,9 @@ typedef struct winograd_plan {
     const vt_tiles *tiles;
     const vt_map_loops *loops;
     vt_conv_map map;
-    int squares_w;          /* of a row of squares */
-    int64_t squares;        /* of a picture */
-    int64_t blocks, cuts;   /* pieces of squares and of panels */
+    int squares_w;        /* of a row of squares */
+    int64_t squares;      /* of a picture */
+    int64_t blocks, cuts; /* pieces of squares and of panels */
     int panels;
     size_t panel, position; /* numbers of a panel, and from a position of a slot to the next */
     bool stream;
@@ -102,8 +103,7 @@ size_t vt_cpu_conv_winograd_workspace(const vt_kern *kern, const vt_conv *a) {
 static void squares_in(const winograd_plan *p, const uint16_t *map, int64_t first, int64_t end,
                        uint16_t *slot) {
     size_t line = vt_conv_map_line(&p->map), channels = p->map.channels;
-    vt_map_squares run = {
-        .line = line, .pixel = channels, .to = slot, .position = p->position};
+    vt_map_squares run = {.line = line, .pixel = channels, .to = slot, .position = p->position};
     for (int64_t square = first; square < end; square += run.count) {
         int64_t y = square / p->squares_w, x = square % p->squares_w, left = p->squares_w - x;
         run.count = (int)(left < end - square ? left : end - square);
@@ -138,8 +138,28 @@ static void squares_out(const winograd_plan *p, const float *sums, size_t block,
     }
 }
 
+/* Asks for what squares_out will add: lines far apart, which no processor foresees. Inline, because
+ * gcc takes calls of a function that only prefetches for idle ones. */
+static inline __attribute__((always_inline)) void
+residual_ahead(const winograd_plan *p, size_t picture, int64_t square, int rows, int panel) {
+    const vt_conv *a = p->args;
+    size_t line = (size_t)a->out_w, out_c = (size_t)a->out_c;
+    const float *from =
+        a->residual + picture * (size_t)a->out_h * line * out_c + (size_t)panel * VT_PANEL;
+    for (int r = 0; r < rows; r++, square++) {
+        size_t y = 2 * (size_t)(square / p->squares_w), x = 2 * (size_t)(square % p->squares_w);
+        size_t below = y + 1 < (size_t)a->out_h ? line : 0, beside = x + 1 < line ? 1 : 0;
+        const float *pixel = from + (y * line + x) * out_c;
+        __builtin_prefetch(pixel, 0, 2);
+        __builtin_prefetch(pixel + beside * out_c, 0, 2);
+        __builtin_prefetch(pixel + below * out_c, 0, 2);
+        __builtin_prefetch(pixel + (below + beside) * out_c, 0, 2);
+    }
+}
+
 static void winograd_task(const winograd_plan *p, size_t first_picture, int64_t task) {
     enum { BLOCK = VT_TILE_MOST_ROWS * VT_TILE_COLUMNS };
+    const vt_conv *a = p->args;
     _Alignas(64) float sums[4 * BLOCK]; /* four positions side by side in a row of a tile */
     int64_t cut = task % p->cuts, block = task / p->cuts % p->blocks;
     size_t at = (size_t)(task / p->cuts / p->blocks);
@@ -160,10 +180,11 @@ static void winograd_task(const winograd_plan *p, size_t first_picture, int64_t 
         for (int64_t group = 0; group < groups; group++) {
             int64_t begin = vt_cpu_piece_begin(end - first, groups, 1, group);
             tile.rows = (int)(vt_cpu_piece_begin(end - first, groups, 1, group + 1) - begin);
+            if (a->residual) residual_ahead(p, first_picture + at, first + begin, tile.rows, panel);
             for (size_t position = 0; position < POSITIONS; position++) {
                 tile.a = slot + position * p->position + (size_t)begin * p->map.channels;
-                tile.b = p->weights + (size_t)panel * p->panel +
-                         position * p->map.channels * VT_PANEL;
+                tile.b =
+                    p->weights + (size_t)panel * p->panel + position * p->map.channels * VT_PANEL;
                 tile.out = sums + position / 4 * BLOCK + position % 4 * VT_PANEL;
                 p->tiles->product(&tile);
             }

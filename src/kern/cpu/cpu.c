@@ -24,7 +24,8 @@ static const vt_loops *loops_for(vt_isa isa) {
 
 static const vt_tiles *tiles_for(vt_isa isa) {
 #if defined(__x86_64__)
-    if (isa >= VT_ISA_AVX512BF16) return &vt_tiles_avx512bf16;
+    if (isa >= VT_ISA_AMX) return &vt_tiles_amx;
+    if (isa == VT_ISA_AVX512BF16) return &vt_tiles_avx512bf16;
     if (isa == VT_ISA_AVX512) return &vt_tiles_avx512;
     if (isa == VT_ISA_AVX2) return &vt_tiles_avx2;
 #endif
@@ -71,6 +72,7 @@ variant_status vt_cpu_open(vt_kern **out, int threads, variant_error *err) {
     vt_cpu_fill_attention(kern);
     vt_cpu_fill_pictures(kern);
     vt_cpu_fill_probe(kern);
+    vt_cpu_fill_training(kern);
     describe(cpu);
     *out = kern;
     return VARIANT_OK;

@@ -18,6 +18,7 @@ typedef struct vt_cpu {
         *picture_loops; /* set by vt_cpu_fill_pictures, of the same instruction set */
     const struct vt_attention_loops *attention_loops; /* likewise by vt_cpu_fill_attention */
     const struct vt_map_loops *map_loops; /* likewise */
+    const struct vt_train_loops *train_loops; /* likewise by vt_cpu_fill_training */
     char text[192];     /* what kern.details points to */
 } vt_cpu;
 
@@ -58,5 +59,6 @@ void vt_cpu_fill_transformer(vt_kern *kern);
 void vt_cpu_fill_attention(vt_kern *kern);
 void vt_cpu_fill_pictures(vt_kern *kern);
 void vt_cpu_fill_probe(vt_kern *kern);
+void vt_cpu_fill_training(vt_kern *kern);
 
 #endif

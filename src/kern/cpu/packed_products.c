@@ -19,7 +19,9 @@ enum {
     LINE = 64,
     BLOCK_BYTES = 768 << 10, /* of bf16 panels, in a second cache of 1 MB or more */
     ENOUGH_TASKS = 64,
-    PIECE_ROWS = 96 /* a task has at least so many rows, if there are */
+    PIECE_ROWS = 96, /* a task has at least so many rows, if there are */
+    FEW_ROWS = 6,
+    LOW_ROWS = 12
 };
 
 typedef struct packed_plan {
@@ -59,8 +61,11 @@ static void plan_x(packed_plan *p) {
     const size_t k = (size_t)p->w->k, depth = (size_t)p->w->depth * (size_t)p->w->spec.taps;
     p->x_stride = k;
     p->convert = a->x_type == VT_NUMBER_F32 || depth != k;
-    /* rows that share a few sets of the first cache push each other out */
-    if (p->rows > 6 && k % 1024 == 0) p->convert = true;
+    p->tile_rows = p->tiles->most_rows;
+    /* Rows of a tile that share a few sets of the first cache push each other out: x is copied to
+     * other strides, or, where that costs more than it gives, tiles are made lower. */
+    if (p->rows > FEW_ROWS && k % 2048 == 0) p->convert = true;
+    if (!p->convert && k % 1024 == 0 && p->tile_rows > LOW_ROWS) p->tile_rows = LOW_ROWS;
     if (!p->convert) return;
     p->x_stride = depth;
     if (depth / VT_TILE_DEPTH % 2 == 0) p->x_stride += VT_TILE_DEPTH;
@@ -89,7 +94,7 @@ static void plan_make(packed_plan *p, const vt_kern *kern, const vt_product *a) 
     p->part_columns = a->w->n / p->parts;
     plan_x(p);
     plan_blocks(p);
-    int64_t tiles = vt_cpu_pieces(p->rows, p->tiles->most_rows);
+    const int64_t tiles = vt_cpu_pieces(p->rows, p->tile_rows);
     p->tile_rows = (int)vt_cpu_pieces(p->rows, tiles);
     p->unpack = a->w->spec.type == VT_NUMBER_INT8 && !(p->tiles->product_int8 && tiles == 1);
     if (p->unpack)
@@ -211,6 +216,16 @@ static void tile_finish(const packed_plan *p, const block *b, int64_t first, int
     }
 }
 
+/* Asks for the lines of y that a tile will end in, which come while it is multiplied. */
+static void lines_ask(const block *b, int64_t first, int rows) {
+    const vt_finish *f = &b->finish;
+    if (f->epilogue == VT_EPILOGUE_QKV && b->part > 0) return; /* rows of a cache, group by group */
+    const size_t number = vt_number_size(f->y_type), bytes = (size_t)b->columns * number;
+    const char *y = (const char *)f->y + (size_t)first * f->y_stride * number;
+    for (int r = 0; r < rows; ++r, y += f->y_stride * number)
+        for (size_t at = 0; at < bytes; at += LINE) __builtin_prefetch(y + at, 1);
+}
+
 static void task_run(const packed_plan *p, int64_t task) {
     float sums[VT_TILE_MOST_ROWS * VT_TILE_COLUMNS] __attribute__((aligned(LINE)));
     block b;
@@ -240,6 +255,7 @@ static void task_run(const packed_plan *p, int64_t task) {
     for (int64_t r = begin; r < end; r += tile.rows) {
         tile.rows = end - r < p->tile_rows ? (int)(end - r) : p->tile_rows;
         tile.a = p->x + (size_t)r * p->x_stride;
+        lines_ask(&b, r, tile.rows);
         (int8 && !p->unpack ? p->tiles->product_int8 : p->tiles->product)(&tile);
         tile_finish(p, &b, r, tile.rows, sums);
     }

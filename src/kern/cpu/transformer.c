@@ -6,7 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { STRIP = 64 };
+enum { STRIP = 64, MOST_HEADS = 64 };
 
 static bool large(int64_t rows, int64_t width) {
     return rows * width > VT_CPU_PARALLEL_MIN / 4;
@@ -123,49 +123,67 @@ static float unit_scale(const vt_loops *loops, const float *x, float s, size_t n
     return s / (length > qk_least_norm ? length : qk_least_norm);
 }
 
-/* Where one row of the cache begins: its numbers, its scales. */
-typedef struct cache_row {
-    size_t at, scale;
-} cache_row;
+/* What multiplies the unit vectors of q, one a head; beyond MOST_HEADS it is computed row by
+ * row. */
+typedef struct head_scales {
+    float of[MOST_HEADS];
+} head_scales;
 
-static void qkv_head(const vt_kern *kern, const vt_qkv *a, cache_row to, const float *x, float *q,
-                     int head) {
-    const vt_loops *loops = vt_cpu_loops(kern);
+/* Number `at` of a cache of `type`. */
+static void *number_of(void *cache, vt_number type, size_t at) {
+    return (char *)cache + at * vt_number_size(type);
+}
+
+/* n numbers (x + bias) by of one head, in the cache's type. */
+static void put_head(const vt_kern *kern, const vt_qkv *a, void *to, float *scale, const float *x,
+                     const float *bias, float by, size_t n) {
     const vt_attention_loops *rows = vt_cpu_attention_loops(kern);
-    size_t n = (size_t)a->head_dim, at = (size_t)head * n, width = (size_t)a->heads * n;
-    const float *k = x + width + at, *v = x + 2 * width + at, *bias = a->v_bias + at;
-    float by = 1.0f;
-    loops->sum(q + at, x + at, a->q_bias + at, n);
-    if (a->scale_mul) {
-        float s = unit_scale(loops, q + at, qk_scale(a->scale_mul, head), n);
-        loops->scale(q + at, q + at, s, n);
-        by = unit_scale(loops, k, 1.0f, n);
-    }
-    to.at += at;
-    if (a->kv_type == VT_NUMBER_F32) {
-        loops->scale((float *)a->k + to.at, k, by, n);
-        loops->sum((float *)a->v + to.at, v, bias, n);
-    } else if (a->kv_type == VT_NUMBER_BF16) {
-        rows->to_bf16((uint16_t *)a->k + to.at, k, NULL, by, n);
-        rows->to_bf16((uint16_t *)a->v + to.at, v, bias, 1.0f, n);
-    } else {
-        to.scale += (size_t)head;
-        a->k_scale[to.scale] = rows->to_int8((int8_t *)a->k + to.at, k, NULL, by, n);
-        a->v_scale[to.scale] = rows->to_int8((int8_t *)a->v + to.at, v, bias, 1.0f, n);
+    if (a->kv_type == VT_NUMBER_INT8)
+        *scale = rows->to_int8(to, x, bias, by, n);
+    else if (a->kv_type == VT_NUMBER_BF16)
+        rows->to_bf16(to, x, bias, by, n);
+    else if (bias)
+        vt_cpu_loops(kern)->sum(to, x, bias, n);
+    else
+        vt_cpu_loops(kern)->scale(to, x, by, n);
+}
+
+static void qkv_row(const vt_kern *kern, const vt_qkv *a, const head_scales *scales, size_t r) {
+    const vt_loops *loops = vt_cpu_loops(kern);
+    size_t n = (size_t)a->head_dim, width = (size_t)a->heads * n;
+    size_t g = r / (size_t)a->rows, i = r % (size_t)a->rows;
+    size_t at = g * a->kv_group_stride + i * a->kv_stride;
+    size_t scale = g * a->scale_group_stride + i * (size_t)a->heads;
+    const float *x = a->qkv + r * 3 * width, *k = x + width, *v = x + 2 * width;
+    float *q = a->q + r * width;
+    bool int8 = a->kv_type == VT_NUMBER_INT8;
+    loops->sum(q, x, a->q_bias, width);
+    if (!int8) put_head(kern, a, number_of(a->v, a->kv_type, at), NULL, v, a->v_bias, 1.0f, width);
+    if (!int8 && !a->scale_mul)
+        put_head(kern, a, number_of(a->k, a->kv_type, at), NULL, k, NULL, 1.0f, width);
+    for (int h = 0; (int8 || a->scale_mul) && h < a->heads; ++h) {
+        size_t from = (size_t)h * n, s = scale + (size_t)h;
+        float by = 1.0f;
+        if (a->scale_mul) {
+            float q_by = h < MOST_HEADS ? scales->of[h] : qk_scale(a->scale_mul, h);
+            loops->scale(q + from, q + from, unit_scale(loops, q + from, q_by, n), n);
+            by = unit_scale(loops, k + from, 1.0f, n);
+        }
+        put_head(kern, a, number_of(a->k, a->kv_type, at + from), int8 ? a->k_scale + s : NULL,
+                 k + from, NULL, by, n);
+        if (int8)
+            put_head(kern, a, number_of(a->v, a->kv_type, at + from), a->v_scale + s, v + from,
+                     a->v_bias + from, 1.0f, n);
     }
 }
 
 static void qkv_split(vt_kern *kern, const vt_qkv *a) {
-    size_t width = (size_t)a->heads * (size_t)a->head_dim;
-    int64_t all = (int64_t)a->groups * a->rows;
-#pragma omp parallel for schedule(static) num_threads(kern->threads) if (large(all, (int64_t)width))
-    for (int64_t r = 0; r < all; ++r) {
-        size_t g = (size_t)(r / a->rows), i = (size_t)(r % a->rows);
-        const cache_row to = {.at = g * a->kv_group_stride + i * a->kv_stride,
-                              .scale = g * a->scale_group_stride + i * (size_t)a->heads};
-        for (int h = 0; h < a->heads; ++h)
-            qkv_head(kern, a, to, a->qkv + (size_t)r * 3 * width, a->q + (size_t)r * width, h);
-    }
+    int64_t width = (int64_t)a->heads * a->head_dim, all = (int64_t)a->groups * a->rows;
+    head_scales scales;
+    for (int h = 0; a->scale_mul && h < a->heads && h < MOST_HEADS; ++h)
+        scales.of[h] = qk_scale(a->scale_mul, h);
+#pragma omp parallel for schedule(static) num_threads(kern->threads) if (large(all, width))
+    for (int64_t r = 0; r < all; ++r) qkv_row(kern, a, &scales, (size_t)r);
 }
 
 /* One third (0 q, 1 k, 2 v) of one head, all rows in order. */

@@ -6,6 +6,7 @@
  * stretch of memory in the order in which products read it. Theirs are in packed_products.c. */
 #include "kern/cpu/cpu.h"
 #include "kern/cpu/packed_products.h"
+#include "kern/cpu/training.h"
 #include "kern/weight.h"
 
 #include <omp.h>
@@ -124,6 +125,7 @@ static variant_status weight_reserve(vt_weight *w, variant_error *err) {
 static void weight_close(vt_kern *kern, vt_weight **weight) {
     (void)kern;
     if (!weight || !*weight) return;
+    vt_cpu_turned_close(*weight);
     free((*weight)->numbers);
     free((*weight)->scale);
     free(*weight);
@@ -144,6 +146,8 @@ static variant_status weight_open(vt_kern *kern, vt_weight **out, const vt_weigh
     } else {
         status = weight_reserve(weight, err);
         if (status == VARIANT_OK) status = weight_pack(kern, weight, err);
+        if (status == VARIANT_OK && spec->gradients)
+            status = vt_cpu_turned_open(kern, weight, err);
     }
     weight->spec.rows = NULL; /* its source is promised for the length of this call */
     if (status != VARIANT_OK) weight_close(kern, &weight);
@@ -153,7 +157,10 @@ static variant_status weight_open(vt_kern *kern, vt_weight **out, const vt_weigh
 
 /* Where memory to pack with is short, the weight keeps its old numbers: refresh cannot fail. */
 static void weight_refresh(vt_kern *kern, vt_weight *weight) {
-    if (weight->numbers && weight->spec.values) (void)weight_pack(kern, weight, NULL);
+    if (weight->turned)
+        vt_cpu_turned_refresh(kern, weight);
+    else if (weight->numbers && weight->spec.values)
+        (void)weight_pack(kern, weight, NULL);
 }
 
 static vt_number weight_type(const vt_weight *weight) {
@@ -198,10 +205,23 @@ static void product_f32(vt_kern *kern, const vt_product *a) {
 
 static void product(vt_kern *kern, const vt_product *a) {
     if (a->groups <= 0 || a->rows <= 0) return;
-    if (a->w->numbers)
-        vt_cpu_packed_product(kern, a);
-    else
+    if (!a->w->numbers) {
         product_f32(kern, a);
+        return;
+    }
+    if (vt_cpu_rows_product_takes(a)) {
+        vt_cpu_rows_product(kern, a);
+        return;
+    }
+    vt_product packed = *a;
+    if (a->pre) {
+        packed.epilogue = VT_EPILOGUE_STORE;
+        packed.y = a->pre;
+    }
+    vt_cpu_packed_product(kern, &packed);
+    if (a->pre)
+        kern->gelu_bf16(kern, a->y, a->pre,
+                        (size_t)a->groups * (size_t)a->rows * (size_t)a->w->n);
 }
 
 void vt_cpu_fill_weights(vt_kern *kern) {

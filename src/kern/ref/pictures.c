@@ -66,9 +66,8 @@ static double conv_phase_at(const vt_conv *a, int group, int oy, int ox, int o) 
     double sum = 0;
     for (int ty = 0; ty < 2; ty++)
         for (int tx = 0; tx < 2; tx++, w += a->in_c) /* in the enlarged map, a tap is two pixels */
-            sum += conv_tap(a, w,
-                            conv_pixel(a, group, oy + oy % 2 - 2 + 2 * ty,
-                                       ox + ox % 2 - 2 + 2 * tx));
+            sum += conv_tap(
+                a, w, conv_pixel(a, group, oy + oy % 2 - 2 + 2 * ty, ox + ox % 2 - 2 + 2 * tx));
     return a->w->scale ? sum * (double)a->w->scale[row] : sum;
 }
 
@@ -85,7 +84,8 @@ static void winograd_square(const vt_conv *a, int group, int oy, int ox, float *
         float d[4][4], rows[4][4];
         for (int y = 0; y < 4; y++)
             for (int x = 0; x < 4; x++) {
-                const float *pixel = conv_pixel(a, group, oy + y - a->pad_top, ox + x - a->pad_left);
+                const float *pixel =
+                    conv_pixel(a, group, oy + y - a->pad_top, ox + x - a->pad_left);
                 d[y][x] = pixel ? vt_round_bf16(pixel[i]) : 0.0f;
             }
         for (int x = 0; x < 4; x++) {

@@ -100,6 +100,8 @@ static void product(vt_kern *kern, const vt_product *a) {
     for (size_t r = 0; r < all; ++r) {
         for (size_t j = 0; j < n; ++j) {
             double value = product_at(a, r, j);
+            if (a->pre) value = vt_round_bf16((float)value);
+            if (a->pre) ((vt_bf16 *)a->pre)[r * n + j] = vt_to_bf16((float)value);
             if (a->epilogue == VT_EPILOGUE_GELU) value = gelu(value);
             if (a->epilogue == VT_EPILOGUE_GATE_ADD)
                 value = y[r * n + j] +

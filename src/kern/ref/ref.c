@@ -20,6 +20,7 @@ void vt_kern_ref_fill(vt_kern *kern) {
     vt_ref_fill_rows(kern);
     vt_ref_fill_transformer(kern);
     vt_ref_fill_pictures(kern);
+    vt_ref_fill_training(kern);
 }
 
 variant_status vt_ref_open(vt_kern **out, variant_error *err) {

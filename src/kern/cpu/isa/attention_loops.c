@@ -113,7 +113,9 @@ micro_product(const vt_attention_product *t, int row, int panel, const int rows,
 }
 
 #define MICRO(r, p)                                                                                \
-    case (r) * 8 + (p): micro_product(t, row, panel, r, p); break;
+    case (r)*8 + (p):                                                                              \
+        micro_product(t, row, panel, r, p);                                                        \
+        break;
 #if WIDE
 #define MICRO_ROW(r) MICRO(r, 1) MICRO(r, 2) MICRO(r, 3) MICRO(r, 4)
 #else
@@ -140,16 +142,16 @@ static void product(const vt_attention_product *t) {
 
 /* ---- running softmax ---- */
 
-/* 2^x = 2^n (1 + f g(f)), n whole, |f| <= 1/2; g is fitted to the least error of the power: 3e-9 with
- * six terms, 4e-6 with four (enough for a number rounded to bf16). */
-static const float fine[6] = {0x1.62e4311732144p-1f, 0x1.ebfbe2c53adffp-3f,
-                              0x1.c6ae72e09542cp-5f, 0x1.3b270e6e49fd0p-7f,
+/* 2^x = 2^n (1 + f g(f)), n whole, |f| <= 1/2; g is fitted to the least error of the power: 3e-9
+ * with six terms, 4e-6 with four (enough for a number rounded to bf16). */
+static const float fine[6] = {0x1.62e4311732144p-1f,  0x1.ebfbe2c53adffp-3f,
+                              0x1.c6ae72e09542cp-5f,  0x1.3b270e6e49fd0p-7f,
                               0x1.5f7276ef95b38p-10f, 0x1.470b45e2a251cp-13f};
 
 #if WIDE
 
-static const float coarse[4] = {0x1.62dfc9618d9ecp-1f, 0x1.ebf1b4f7c2fd8p-3f,
-                                0x1.ca900383aa438p-5f, 0x1.4090e4e28b9b8p-7f};
+static const float coarse[4] = {0x1.62dfc9618d9ecp-1f, 0x1.ebf1b4f7c2fd8p-3f, 0x1.ca900383aa438p-5f,
+                                0x1.4090e4e28b9b8p-7f};
 
 /* Lanes outside `wanted` give zero. */
 static inline __attribute__((always_inline)) __m512 exp2_wide(__m512 x, __mmask16 wanted,
@@ -169,8 +171,7 @@ static inline void store_bf16(uint16_t *to, __m512 x) {
     __m512i bits = _mm512_castps_si512(x), one = _mm512_set1_epi32(1);
     __m512i odd = _mm512_and_epi32(_mm512_srli_epi32(bits, 16), one);
     bits = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), odd);
-    _mm256_storeu_si256((__m256i *)(void *)to,
-                        _mm512_cvtepi32_epi16(_mm512_srli_epi32(bits, 16)));
+    _mm256_storeu_si256((__m256i *)(void *)to, _mm512_cvtepi32_epi16(_mm512_srli_epi32(bits, 16)));
 #endif
 }
 
@@ -185,8 +186,8 @@ static inline __m128 largest_of_4(const __m512 x[4]) {
     return _mm_max_ps(_mm256_castps256_ps128(f), _mm256_extractf128_ps(f, 1));
 }
 
-/* What `by` and k_scale leave of a score; which of them there are, and how many panels, are constants
- * after inlining. */
+/* What `by` and k_scale leave of a score; which of them there are, and how many panels, are
+ * constants after inlining. */
 static inline __attribute__((always_inline)) __m512 score_at(const vt_attention_step *s, int r,
                                                              int i, const bool scaled) {
     __m512 x = _mm512_loadu_ps(s->scores + r * KEYS + i * PANEL);
@@ -195,7 +196,8 @@ static inline __attribute__((always_inline)) __m512 score_at(const vt_attention_
 }
 
 static inline __mmask16 columns_of(const vt_attention_step *s, int i, const int panels) {
-    return i < panels - 1 ? (__mmask16)0xffff : (__mmask16)((1u << (s->columns - i * PANEL)) - 1u);
+    unsigned count = i < panels - 1 ? PANEL : (unsigned)(s->columns - i * PANEL);
+    return (__mmask16)((1u << count) - 1u);
 }
 
 /* Every row's maximum before the first power: they are long chains of short operations, which hide
@@ -379,8 +381,8 @@ static void slopes(float *p, float *ds, const float *factor, const float *mean, 
 
 /* ---- packing ---- */
 
-/* Rows of a cache lie a page apart: no processor fetches the next ones by itself. `rows` of them after
- * this one, where they are packed next; past the end of memory a prefetch does nothing. */
+/* Rows of a cache lie a page apart: no processor fetches the next ones by itself. `rows` of them
+ * after this one, where they are packed next; past the end of memory a prefetch does nothing. */
 static inline void fetch_ahead(const void *row, size_t stride_bytes, int rows) {
     __builtin_prefetch((const void *)((uintptr_t)row + stride_bytes * (size_t)rows));
 }
@@ -392,7 +394,8 @@ static inline void fetch_ahead(const void *row, size_t stride_bytes, int rows) {
 static inline __attribute__((always_inline)) void transpose(__m512i x[16]) {
     __m512i y[16];
     for (int i = 0; i < 16; i += 4) {
-        __m512i a = _mm512_unpacklo_epi32(x[i], x[i + 1]), b = _mm512_unpackhi_epi32(x[i], x[i + 1]);
+        __m512i a = _mm512_unpacklo_epi32(x[i], x[i + 1]),
+                b = _mm512_unpackhi_epi32(x[i], x[i + 1]);
         __m512i c = _mm512_unpacklo_epi32(x[i + 2], x[i + 3]);
         __m512i d = _mm512_unpackhi_epi32(x[i + 2], x[i + 3]);
         y[i] = _mm512_unpacklo_epi64(a, c);
@@ -551,10 +554,10 @@ static float to_int8(int8_t *to, const float *x, const float *bias, float by, si
         memset(to, 0, n);
         return 0.0f;
     }
-    const float scale = most / 127.0f;
+    const float scale = most / 127.0f, inverse = 127.0f / most;
 #pragma omp simd
     for (size_t i = 0; i < n; ++i) {
-        float y = (bias ? x[i] + bias[i] : x[i]) * by / scale;
+        float y = (bias ? x[i] + bias[i] : x[i]) * by * inverse;
         y = y < 127.0f ? y : 127.0f; /* infinities and NaN end at a border, too */
         y = y > -127.0f ? y : -127.0f;
         to[i] = (int8_t)(int32_t)((y + magic) - magic);

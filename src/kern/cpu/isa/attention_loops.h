@@ -1,10 +1,10 @@
-/* attention_loops.h - the inner loops of attention (cpu/attention*.c) and of what feeds it bf16 and
- * int8 (cpu/transformer.c): one table of functions an instruction set, attention_loops.c being
- * compiled once for each, as loops.c is.
+/* attention_loops.h - the inner loops of attention (cpu/attention*.c) and of what feeds it bf16
+ * and int8 (cpu/transformer.c): one table of functions an instruction set, attention_loops.c
+ * being compiled once for each, as loops.c is.
  *
- * Products of float32 numbers read a panel layout like tiles.h's without its pairs: a panel holds 16
- * columns of the result, panel[depth][column]. A number of a result is one sum over depth, first to
- * last, whatever rows and columns stand beside it. */
+ * Products of float32 numbers read a panel layout like tiles.h's without its pairs: a panel
+ * holds 16 columns of the result, panel[depth][column]. A number of a result is one sum over
+ * depth, first to last, whatever rows and columns stand beside it. */
 #ifndef VT_KERN_CPU_ISA_ATTENTION_LOOPS_H
 #define VT_KERN_CPU_ISA_ATTENTION_LOOPS_H
 
@@ -29,9 +29,10 @@ typedef struct vt_attention_product {
     int rows, panels, depth;
 } vt_attention_product;
 
-/* One step of a running softmax over `columns` more keys: `rows` rows of VT_ATTENTION_KEYS scores
- * become exp2(score * by - most), zero from `columns` on. `most` is a whole number no smaller than the largest
- * exponent but for rounding, so that what older steps found is corrected by an exact power of two. */
+/* One step of a running softmax over `columns` more keys: `rows` rows of VT_ATTENTION_KEYS
+ * scores become exp2(score * by - most), zero from `columns` on. `most` is a whole number no
+ * smaller than the largest exponent but for rounding, so that what older steps found is
+ * corrected by an exact power of two. Scores are finite. */
 typedef struct vt_attention_step {
     float *scores; /* (rows, VT_ATTENTION_KEYS); scratch afterwards */
     float *p;      /* probabilities in float32 (may be scores), or NULL: */
@@ -39,8 +40,8 @@ typedef struct vt_attention_step {
     /* (VT_ATTENTION_KEYS) or NULL: factors of the scores, and of the probabilities after they were
      * summed */
     const float *k_scale, *v_scale;
-    float by;    /* the scores' factor, times log2 e */
-    bool first;  /* nothing has been found yet: most, sum and keep are not read */
+    float by;   /* the scores' factor, times log2 e */
+    bool first; /* nothing has been found yet: most, sum and keep are not read */
     int rows, columns;
     float *most; /* (rows) */
     float *sum;  /* (rows, VT_ATTENTION_PANEL): parts of the sum of probabilities */
@@ -51,7 +52,8 @@ typedef struct vt_attention_loops {
     /* ---- running softmax ---- */
     void (*product)(const vt_attention_product *args);
     void (*step)(const vt_attention_step *args);
-    /* rows of out = keep[row] out + from, `width` numbers (a multiple of 16); keep NULL: out = from */
+    /* rows of out = keep[row] out + from, `width` numbers (a multiple of 16); keep NULL: out =
+     * from */
     void (*gather)(float *out, size_t out_stride, const float *keep, const float *from,
                    size_t from_stride, int rows, int width);
     /* out = from / (sum of sum[0..16)), n numbers, of one row */
@@ -69,11 +71,12 @@ typedef struct vt_attention_loops {
     /* rows[d] of `length` numbers to panels[length / 16][d][..], panels panel_stride apart */
     void (*pack_across)(float *panels, size_t panel_stride, const float *from, size_t stride,
                         int rows, int length);
-    /* tiles.h's layout from bf16: panel[d / 2][c][d % 2] = from[c * stride + d], d < length, zero up
-     * to depth (even) */
+    /* tiles.h's layout from bf16: panel[d / 2][c][d % 2] = from[c * stride + d], d < length,
+     * zero up to depth (even) */
     void (*pack_bf16)(uint16_t *panel, const uint16_t *from, size_t stride, int columns, int length,
                       int depth);
-    /* panels[length / 16][d / 2][..][d % 2] = from[d * stride ..], d < rows, zero up to depth (even) */
+    /* panels[length / 16][d / 2][..][d % 2] = from[d * stride ..], d < rows, zero up to depth
+     * (even) */
     void (*pack_across_bf16)(uint16_t *panels, size_t panel_stride, const uint16_t *from,
                              size_t stride, int rows, int length, int depth);
 

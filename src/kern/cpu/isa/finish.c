@@ -1,19 +1,23 @@
 /* finish.c - what happens to the sums of a tile on their way to memory (vt_finish in tiles.h), and
  * the rounding of weights to int8. Compiled once an instruction set; the tables of tiles share it.
  *
- * Called by packed_products.c for each tile while its sums are in the first cache. Rows are taken a
- * panel of 16 numbers at a time; numbers beyond `columns` are computed and not stored, so that each
- * number's result does not depend on where it stands. */
+ * Called by packed_products.c for each tile while its sums are in the first cache. A row is always
+ * computed for all columns of a tile, those beyond `columns` from zero factors and not stored, so that
+ * each number's result does not depend on where it stands. */
 #include "kern/cpu/isa/tiles.h"
 
 #include <math.h>
 #include <string.h>
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
 
 #define JOIN_(a, b) a##b
 #define JOIN(a, b) JOIN_(a, b)
 #define NAMED(name) JOIN(name, VT_LOOPS_SUFFIX)
 
 #define INLINE static inline __attribute__((always_inline))
+enum { COLUMNS = VT_TILE_COLUMNS };
 #define EACH _Pragma("omp simd") for (int c = 0; c < VT_PANEL; ++c)
 
 #ifdef __FMA__
@@ -41,166 +45,218 @@ INLINE float nearest(float x) {
     return (x + round_magic) - round_magic;
 }
 
-INLINE uint32_t to_bf16(float x) {
+INLINE __attribute__((unused)) uint32_t to_bf16(float x) {
     uint32_t bits = bits_of(x);
     uint32_t rounded = (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
     return (bits & 0x7fffffffu) > 0x7f800000u ? bits >> 16 | 0x40u : rounded;
 }
 
-/* gelu in tanh form: x / (1 + 2^z), z = -2 log2(e) sqrt(2 / pi) (x + 0.044715 x^3). 2^z is 2^n times
- * Taylor's polynomial in z - n, |z - n| <= 1/2, good to 1.2e-7. */
-INLINE float gelu(float x) {
-    float z = x * FMA(x * x, -0.10294324f, -2.3022082f);
-    z = z > 127.0f ? 127.0f : z;
-    z = z < -126.0f ? -126.0f : z;
-    float shifted = z + round_magic;
-    float f = z - (shifted - round_magic);
-    uint32_t power = (bits_of(shifted) << 23) + 0x3f800000u; /* 2^n: n is in the low bits */
-    float p = 1.5403530e-4f;
-    p = FMA(p, f, 1.3333558e-3f);
-    p = FMA(p, f, 9.6181291e-3f);
-    p = FMA(p, f, 5.5504109e-2f);
-    p = FMA(p, f, 2.4022651e-1f);
-    p = FMA(p, f, 6.9314718e-1f);
-    p = FMA(p, f, 1.0f);
-    return x / FMA(p, float_of(power), 1.0f);
+/* to = from, rounded, for one panel. */
+INLINE void halves(uint16_t *to, const float *from) {
+#if defined(__AVX512BF16__)
+    const __m256bh half = _mm512_cvtneps_pbh(_mm512_loadu_ps(from));
+    memcpy(to, &half, sizeof half);
+#else
+    uint16_t half[VT_PANEL];
+    EACH half[c] = (uint16_t)to_bf16(from[c]);
+    memcpy(to, half, sizeof half);
+#endif
 }
 
-/* A row's factors, read for whole panels: zeros beyond `columns`. */
+/* x /= y for one panel, y of 1 to 2^127. */
+INLINE void divide(float *x, const float *y) {
+#if defined(__AVX512F__)
+    /* 14 bits of the reciprocal, then a step of Newton's: a third of the time of a division */
+    const __m512 d = _mm512_loadu_ps(y), r = _mm512_rcp14_ps(d);
+    const __m512 rest = _mm512_fnmadd_ps(d, r, _mm512_set1_ps(1.0f));
+    _mm512_storeu_ps(x, _mm512_mul_ps(_mm512_loadu_ps(x), _mm512_fmadd_ps(r, rest, r)));
+#else
+    EACH x[c] /= y[c];
+#endif
+}
+
+/* gelu in tanh form: x / (1 + 2^z), z = -2 log2(e) sqrt(2 / pi) (x + 0.044715 x^3). 2^z is 2^n times
+ * Taylor's polynomial in z - n, |z - n| <= 1/2, good to 1.2e-7. Below -10 it is zero to 1e-37. */
+INLINE void gelu(float *x) {
+    float divisor[VT_PANEL];
+    EACH {
+        x[c] = x[c] < -10.0f ? -10.0f : x[c];
+        float z = x[c] * FMA(x[c] * x[c], -0.10294324f, -2.3022082f);
+        z = z < -126.0f ? -126.0f : z;
+        float shifted = z + round_magic;
+        float f = z - (shifted - round_magic);
+        uint32_t power = (bits_of(shifted) << 23) + 0x3f800000u; /* 2^n: n is in the low bits */
+        float p = 1.5403530e-4f;
+        p = FMA(p, f, 1.3333558e-3f);
+        p = FMA(p, f, 9.6181291e-3f);
+        p = FMA(p, f, 5.5504109e-2f);
+        p = FMA(p, f, 2.4022651e-1f);
+        p = FMA(p, f, 6.9314718e-1f);
+        p = FMA(p, f, 1.0f);
+        divisor[c] = FMA(p, float_of(power), 1.0f);
+    }
+    divide(x, divisor);
+}
+
+/* A row's factors; zeros beyond `columns`. */
 typedef struct factors {
-    float scale[VT_TILE_COLUMNS], bias[VT_TILE_COLUMNS], gamma[VT_TILE_COLUMNS];
+    float scale[COLUMNS], bias[COLUMNS], gamma[COLUMNS];
 } factors;
 
 static void factors_read(factors *to, const vt_finish *f) {
     const size_t bytes = (size_t)f->columns * sizeof(float);
-    for (int c = 0; c < VT_TILE_COLUMNS; ++c) to->scale[c] = 1.0f;
-    memset(to->bias, 0, sizeof to->bias);
-    memset(to->gamma, 0, sizeof to->gamma);
+    memset(to, 0, sizeof *to);
+    for (int c = 0; c < f->columns; ++c) to->scale[c] = 1.0f;
     if (f->scale) memcpy(to->scale, f->scale, bytes);
     if (f->bias) memcpy(to->bias, f->bias, bytes);
     if (f->gamma) memcpy(to->gamma, f->gamma, bytes);
 }
 
-INLINE void store_f32(float *y, const float *x, int count) {
-    if (count >= VT_PANEL)
-        memcpy(y, x, VT_PANEL * sizeof *y);
-    else
-        memcpy(y, x, (size_t)count * sizeof *y);
-}
-
-INLINE void store_bf16(uint16_t *y, const float *x, int count) {
-    uint16_t half[VT_PANEL];
-    EACH half[c] = (uint16_t)to_bf16(x[c]);
-    if (count >= VT_PANEL)
-        memcpy(y, half, sizeof half);
-    else
-        memcpy(y, half, (size_t)count * sizeof *y);
-}
-
-/* One panel of one row; `epilogue` and `half` are constants after inlining. */
-INLINE void panel_finish(const vt_finish *f, const factors *k, int row, int first,
-                         const vt_epilogue epilogue, const bool half) {
-    const float *sums = f->sums + row * VT_TILE_COLUMNS + first;
-    const float *scale = k->scale + first, *bias = k->bias + first, *gamma = k->gamma + first;
-    const size_t at = (size_t)row * f->y_stride + (size_t)first;
-    const int count = f->columns - first;
-    float x[VT_PANEL];
-    EACH x[c] = FMA(sums[c], scale[c], bias[c]);
-    if (epilogue == VT_EPILOGUE_GELU) EACH x[c] = gelu(x[c]);
-    if (half) {
-        store_bf16((uint16_t *)f->y + at, x, count);
-        return;
+/* A whole row, to y or to room for one. `epilogue` and `half` are constants after inlining; `old` is
+ * what GATE_ADD adds to. */
+INLINE void row_make(void *y, const float *sums, const factors *k, const float *old,
+                     const vt_epilogue epilogue, const bool half) {
+    for (int i = 0; i < COLUMNS; i += VT_PANEL) {
+        float x[VT_PANEL];
+        EACH x[c] = FMA(sums[i + c], k->scale[i + c], k->bias[i + c]);
+        if (epilogue == VT_EPILOGUE_GELU) gelu(x);
+        if (epilogue == VT_EPILOGUE_GATE_ADD) EACH x[c] = FMA(k->gamma[i + c], x[c], old[i + c]);
+        if (half)
+            halves((uint16_t *)y + i, x);
+        else
+            memcpy((float *)y + i, x, sizeof x);
     }
-    float *y = (float *)f->y + at;
-    if (epilogue == VT_EPILOGUE_GATE_ADD) {
-        float old[VT_PANEL] = {0};
-        store_f32(old, y, count);
-        EACH x[c] = FMA(gamma[c], x[c], old[c]);
-    }
-    store_f32(y, x, count);
 }
 
-#define PANELS(NAME, EPILOGUE, HALF)                                                               \
+INLINE void rows_make(const vt_finish *f, const factors *k, const vt_epilogue epilogue,
+                      const bool half) {
+    const size_t number = half ? sizeof(uint16_t) : sizeof(float), stride = f->y_stride * number;
+    const size_t bytes = (size_t)f->columns * number;
+    const int rows = f->rows;
+    const bool whole = f->columns == COLUMNS;
+    const float *sums = f->sums;
+    char *y = f->y;
+    for (int r = 0; r < rows; ++r, sums += COLUMNS, y += stride) {
+        if (whole) {
+            row_make(y, sums, k, (const float *)(const void *)y, epilogue, half);
+            continue;
+        }
+        float room[COLUMNS], old[COLUMNS] = {0};
+        if (epilogue == VT_EPILOGUE_GATE_ADD) memcpy(old, y, bytes);
+        row_make(room, sums, k, old, epilogue, half);
+        memcpy(y, room, bytes);
+    }
+}
+
+#define ROWS(NAME, EPILOGUE, HALF)                                                                 \
     static void NAME(const vt_finish *f, const factors *k) {                                       \
-        for (int r = 0; r < f->rows; ++r)                                                          \
-            for (int c = 0; c < f->columns; c += VT_PANEL)                                         \
-                panel_finish(f, k, r, c, EPILOGUE, HALF);                                          \
+        rows_make(f, k, EPILOGUE, HALF);                                                           \
     }
-PANELS(store_rows, VT_EPILOGUE_STORE, false)
-PANELS(store_rows_bf16, VT_EPILOGUE_STORE, true)
-PANELS(gelu_rows, VT_EPILOGUE_GELU, false)
-PANELS(gelu_rows_bf16, VT_EPILOGUE_GELU, true)
-PANELS(gate_rows, VT_EPILOGUE_GATE_ADD, false)
+ROWS(store_rows, VT_EPILOGUE_STORE, false)
+ROWS(store_rows_bf16, VT_EPILOGUE_STORE, true)
+ROWS(gelu_rows, VT_EPILOGUE_GELU, false)
+ROWS(gelu_rows_bf16, VT_EPILOGUE_GELU, true)
+ROWS(gate_rows, VT_EPILOGUE_GATE_ADD, false)
 
 /* ---- heads ---- */
 
-/* Sums of 16 lanes in a fixed tree. */
-INLINE float lanes_sum(float *x) {
-    for (int half = VT_PANEL / 2; half > 0; half /= 2)
-        for (int c = 0; c < half; ++c) x[c] += x[c + half];
-    return x[0];
+/* Columns of one row, as many as a register holds. */
+#if defined(__AVX512F__)
+enum { LANES = 16 };
+#elif defined(__AVX2__)
+enum { LANES = 8 };
+#else
+enum { LANES = 4 };
+#endif
+typedef float lanes __attribute__((vector_size(4 * LANES)));
+typedef int32_t lane_bits __attribute__((vector_size(4 * LANES)));
+typedef int8_t lane_bytes __attribute__((vector_size(LANES)));
+
+/* Added in a fixed tree. */
+INLINE float lanes_sum(const lanes *x) {
+#if defined(__AVX512F__)
+    return _mm512_reduce_add_ps((__m512)*x);
+#else
+    float y[LANES];
+    memcpy(y, x, sizeof y);
+    for (int half = LANES / 2; half > 0; half /= 2)
+        for (int c = 0; c < half; ++c) y[c] += y[c + half];
+    return y[0];
+#endif
 }
 
-INLINE float lanes_most(float *x) {
-    for (int half = VT_PANEL / 2; half > 0; half /= 2)
-        for (int c = 0; c < half; ++c) x[c] = x[c] > x[c + half] ? x[c] : x[c + half];
-    return x[0];
+/* The largest of sizes, which order as their bits do. */
+INLINE float lanes_most(const lane_bits *x) {
+#if defined(__AVX512F__)
+    return float_of((uint32_t)_mm512_reduce_max_epi32((__m512i)*x));
+#else
+    int32_t y[LANES], most = 0;
+    memcpy(y, x, sizeof y);
+    for (int c = 0; c < LANES; ++c) most = most > y[c] ? most : y[c];
+    return float_of((uint32_t)most);
+#endif
 }
 
-/* What a head is multiplied by to have length head_scale. */
-INLINE float unit_factor(const vt_finish *f, const float *x, int head, const int head_dim) {
-    float squares[VT_PANEL] = {0};
-    for (int i = 0; i < head_dim; i += VT_PANEL) EACH squares[c] = FMA(x[i + c], x[i + c], squares[c]);
-    float length = sqrtf(lanes_sum(squares));
-    return (f->head_scale ? f->head_scale[head] : 1.0f) / (length > 1e-12f ? length : 1e-12f);
+/* One head as int8; returns its scale. */
+INLINE float head_int8(int8_t *y, const lanes *x, const int count) {
+    lane_bits most = {0};
+    for (int i = 0; i < count; ++i) {
+        const lane_bits size = (lane_bits)x[i] & 0x7fffffff, larger = size > most;
+        most = (size & larger) | (most & ~larger);
+    }
+    const float scale = lanes_most(&most) / 127.0f, divisor = scale > 0.0f ? scale : 1.0f;
+    for (int i = 0; i < count; ++i) {
+        const lanes rounded = (x[i] / divisor + round_magic) - round_magic;
+        lane_bits whole = __builtin_convertvector(rounded, lane_bits), far;
+        far = whole > 127; /* what a denormal scale leaves */
+        whole = (whole & ~far) | (far & 127);
+        far = whole < -127;
+        whole = (whole & ~far) | (far & -127);
+        const lane_bytes bytes = __builtin_convertvector(whole, lane_bytes);
+        memcpy(y + i * LANES, &bytes, sizeof bytes);
+    }
+    return scale;
 }
 
-INLINE void head_int8(int8_t *y, float *scale, const float *x, const int head_dim) {
-    float most[VT_PANEL] = {0};
-    for (int i = 0; i < head_dim; i += VT_PANEL)
-        EACH {
-            float size = fabsf(x[i + c]);
-            most[c] = most[c] > size ? most[c] : size;
-        }
-    *scale = lanes_most(most) / 127.0f;
-    float divisor = *scale > 0.0f ? *scale : 1.0f;
-    for (int i = 0; i < head_dim; i += VT_PANEL)
-        EACH {
-            float size = nearest(x[i + c] / divisor);
-            size = size < 127.0f ? size : 127.0f; /* also of NaN, and of what denormal scales leave */
-            y[i + c] = (int8_t)(size > -127.0f ? size : -127.0f);
-        }
-}
-
-INLINE void head_finish(const vt_finish *f, const factors *k, int row, int head,
-                        const int head_dim) {
-    const int first = head * head_dim;
-    const float *sums = f->sums + row * VT_TILE_COLUMNS + first;
+/* The head of one row that begins at column `first`, `count` times LANES columns. */
+INLINE void head_finish(const vt_finish *f, const factors *k, int row, int first,
+                        const int count) {
+    const int head = first / (LANES * count);
     const size_t at = (size_t)row * f->y_stride + (size_t)first;
-    float x[VT_TILE_COLUMNS];
-    for (int i = 0; i < head_dim; i += VT_PANEL)
-        EACH x[i + c] = FMA(sums[i + c], k->scale[first + i + c], k->bias[first + i + c]);
+    lanes x[COLUMNS / LANES], squares = {0};
+    for (int i = 0; i < count; ++i) {
+        lanes sums, scale, bias;
+        memcpy(&sums, f->sums + row * COLUMNS + first + i * LANES, sizeof sums);
+        memcpy(&scale, k->scale + first + i * LANES, sizeof scale);
+        memcpy(&bias, k->bias + first + i * LANES, sizeof bias);
+        x[i] = sums * scale + bias;
+        squares += x[i] * x[i];
+    }
     if (f->unit) {
-        float factor = unit_factor(f, x, head, head_dim);
-        for (int i = 0; i < head_dim; i += VT_PANEL) EACH x[i + c] *= factor;
+        const float length = sqrtf(lanes_sum(&squares));
+        const float by = (f->head_scale ? f->head_scale[head] : 1.0f) /
+                         (length > 1e-12f ? length : 1e-12f);
+        for (int i = 0; i < count; ++i) x[i] *= by;
     }
     if (f->y_type == VT_NUMBER_INT8) {
-        head_int8((int8_t *)f->y + at, f->scales + (size_t)row * f->scales_stride + head, x,
-                  head_dim);
+        f->scales[(size_t)row * f->scales_stride + (size_t)head] =
+            head_int8((int8_t *)f->y + at, x, count);
         return;
     }
-    for (int i = 0; i < head_dim; i += VT_PANEL) {
+    float numbers[COLUMNS];
+    memcpy(numbers, x, (size_t)count * sizeof *x);
+    for (int c = 0; c < count * LANES; c += VT_PANEL) {
         if (f->y_type == VT_NUMBER_BF16)
-            store_bf16((uint16_t *)f->y + at + i, x + i, VT_PANEL);
+            halves((uint16_t *)f->y + at + c, numbers + c);
         else
-            store_f32((float *)f->y + at + i, x + i, VT_PANEL);
+            memcpy((float *)f->y + at + c, numbers + c, VT_PANEL * sizeof *numbers);
     }
 }
 
-#define HEADS(HEAD_DIM)                                                                            \
-    static void heads_##HEAD_DIM(const vt_finish *f, const factors *k) {                           \
+#define HEADS(DIM)                                                                                 \
+    static void heads_##DIM(const vt_finish *f, const factors *k) {                                \
         for (int r = 0; r < f->rows; ++r)                                                          \
-            for (int h = 0; h * (HEAD_DIM) < f->columns; ++h) head_finish(f, k, r, h, HEAD_DIM);   \
+            for (int c = 0; c < f->columns; c += (DIM)) head_finish(f, k, r, c, (DIM) / LANES);    \
     }
 HEADS(16)
 HEADS(32)

@@ -1,6 +1,6 @@
 /* map_loops.c - the loops of map_loops.h, compiled once an instruction set (variant_isa in
- * CMakeLists.txt): by the compiler's vectors, and with intrinsics where AVX-512 has instructions that
- * it does not find. */
+ * CMakeLists.txt): by the compiler's vectors, and with intrinsics where AVX-512 has instructions
+ * that it does not find. */
 #include "kern/cpu/isa/map_loops.h"
 
 #include <string.h>
@@ -8,8 +8,9 @@
 #include <immintrin.h>
 #endif
 
-/* e^x to about 2e-7 relative, clamped to where the result is a normal float. A NaN stays one. Adding
- * `round` leaves the nearest integer to x / ln 2 in the low bits, from where it goes to the exponent.
+/* e^x to about 2e-7 relative, clamped to where the result is a normal float. A NaN stays one.
+ * Adding `round` leaves the nearest integer to x / ln 2 in the low bits, from where it goes to the
+ * exponent.
  */
 static inline float exp_clamped(float x) {
     const float round = 12582912.0f; /* 1.5 * 2^23 */

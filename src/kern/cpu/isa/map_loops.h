@@ -1,9 +1,9 @@
-/* map_loops.h - the inner loops of the convolutions (cpu/conv*.c) around their products: pixels into
- * a map, squares of it into Winograd's domain and back, finished tiles into y. One table
- * of functions an instruction set, map_loops.c being compiled once for each, as loops.c is.
+/* map_loops.h - the inner loops of the convolutions (cpu/conv*.c) around their products: pixels
+ * into a map, squares of it into Winograd's domain and back, finished tiles into y. One table of
+ * functions an instruction set, map_loops.c being compiled once for each, as loops.c is.
  *
- * A map is rows of pixels, a pixel its channels, padded with zeros to whole depth (tiles.h) where it
- * is bf16. */
+ * A map is rows of pixels, a pixel its channels, padded with zeros to whole depth (tiles.h) where
+ * it is bf16. */
 #ifndef VT_KERN_CPU_ISA_MAP_LOOPS_H
 #define VT_KERN_CPU_ISA_MAP_LOOPS_H
 
@@ -21,10 +21,11 @@ typedef struct vt_map_pixels {
     bool silu;
 } vt_map_pixels;
 
-/* A finished tile of a convolution (tiles.h) on its way out: times scale, plus bias, plus residual. */
+/* A finished tile of a convolution (tiles.h) on its way out: times scale, plus bias, plus residual.
+ * */
 typedef struct vt_map_tile {
     const float *tile; /* row r at tile + r * tile_stride */
-    float *y;          /* row r at y + r * y_stride; 64-byte aligned and in whole lines with `stream` */
+    float *y; /* row r at y + r * y_stride; 64-byte aligned and in whole lines with `stream` */
     const float *residual;     /* as y, or NULL; may be y */
     const float *scale, *bias; /* (columns), or NULL */
     size_t tile_stride, y_stride;
@@ -32,9 +33,9 @@ typedef struct vt_map_tile {
     bool stream; /* past the caches: y is larger than they are */
 } vt_map_tile;
 
-/* Neighbouring squares of 4x4 pixels, two pixels apart, into Winograd's domain: V = B^T d B, position
- * (i, j) of square s at to + (4 i + j) * position + s * pixel. Rows are transformed before columns,
- * in float, each number rounded to bf16 once. */
+/* Neighbouring squares of 4x4 pixels, two pixels apart, into Winograd's domain: V = B^T d B,
+ * position (i, j) of square s at to + (4 i + j) * position + s * pixel. Rows are transformed before
+ * columns, in float, each number rounded to bf16 once. */
 typedef struct vt_map_squares {
     const uint16_t *map;
     size_t line, pixel; /* numbers from a row and from a pixel to the next; pixel = channels */

@@ -110,6 +110,15 @@ VT_FINISH(baseline)
 #if defined(__x86_64__)
 VT_FINISH(avx2)
 VT_FINISH(avx512)
+VT_FINISH(avx512bf16)
+/* Of tiles_avx512bf16.c, which the table of AMX shares. */
+void vt_pack_avx512bf16(uint16_t *panel, const float *from, size_t stride, int columns, int length,
+                        int depth);
+void vt_pack_across_avx512bf16(uint16_t *panel, const float *from, size_t stride, int columns,
+                               int length, int depth);
+void vt_unpack_int8_avx512bf16(uint16_t *to, const int8_t *from, size_t n);
+void vt_to_bf16_avx512bf16(uint16_t *to, const float *from, size_t n);
+void vt_from_bf16_avx512bf16(float *to, const uint16_t *from, size_t n);
 #endif
 
 #endif

@@ -1,0 +1,324 @@
+/* bench_train.c - `variant bench train`: how long a step of supernet training takes, part by part, on
+ * the full path and on a subnet's. Called by bench.c.
+ *
+ * A step is what src/train does: inputs from tokens, forward, backward, gradient norm and AdamW,
+ * weights packed again. Full and subnet steps alternate, so that what else the machine does falls on
+ * both. */
+#include "bench.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/clock.h"
+#include "core/status.h"
+#include "io/file.h"
+#include "selftest/golden_config.h"
+#include "tools.h"
+#include "train/optimizer.h"
+
+enum { MOST_REPEATS = 1000 };
+enum { OPT_ARCH = CLI_OWN, OPT_DEPTH, OPT_BRIDGE, OPT_BATCH, OPT_REPEAT, OPT_PRECISION };
+
+static const char help[] =
+    "usage: variant bench train (-m MODEL | --arch CONFIG.json) [options]\n"
+    "\n"
+    "Times steps of supernet training on tokens of a formula, full and subnet by turns; prints "
+    "medians. What the\n"
+    "weights become is thrown away.\n"
+    "\n"
+    "options\n" CLI_MODEL_HELP
+    "      --arch CONFIG      synthetic weights: a configuration as `variant synth` reads it\n"
+    "      --precision TYPE   of products: f32 (default) or bf16\n"
+    "      --depth D          layers of the subnet's late scales (default: half)\n"
+    "      --bridge N         scales at full depth before them (default 4)\n"
+    "      --batch N          pictures a step (default 64)\n"
+    "      --repeat N         steps counted of each kind (default 5)\n"
+    "      --json             one object on stdout\n" CLI_RUN_HELP "\n"
+    "example\n"
+    "  variant bench train -m models/fashion --precision bf16 --depth 4\n";
+
+static const struct option long_options[] = {
+    {"arch", required_argument, NULL, OPT_ARCH},
+    {"precision", required_argument, NULL, OPT_PRECISION},
+    {"depth", required_argument, NULL, OPT_DEPTH},
+    {"bridge", required_argument, NULL, OPT_BRIDGE},
+    {"batch", required_argument, NULL, OPT_BATCH},
+    {"repeat", required_argument, NULL, OPT_REPEAT},
+    {"json", no_argument, NULL, CLI_JSON},
+    CLI_MODEL_OPTIONS,
+    CLI_RUN_OPTIONS,
+};
+
+/* The parts of a step. */
+enum part { INPUTS, FORWARD, BACKWARD, OPTIMIZER, REFRESH, WHOLE, PARTS };
+static const char *const part_names[PARTS] = {"inputs",    "forward", "backward",
+                                              "optimizer", "refresh", "step"};
+enum path { FULL, SUBNET, PATHS };
+static const char *const path_names[PATHS] = {"full", "subnet"};
+
+typedef struct settings {
+    cli_model model;
+    const char *arch;
+    vt_number precision;
+    int depth, bridge, batch, repeat;
+} settings;
+
+typedef struct train_subject {
+    vt_kern *kern;
+    vt_model *model;         /* opened from files, or */
+    vt_tokenizer *tokenizer; /* ... these two, built from a formula */
+    vt_transformer *transformer;
+    vt_golden_config config;
+    bool synthetic;
+    vt_schedule schedules[PATHS];
+    vt_arena arena;
+    void *memory;
+    size_t memory_bytes;
+    int32_t *tokens, *labels; /* host */
+    int64_t step;
+    double loss;
+    double seconds[PATHS][PARTS][MOST_REPEATS];
+} train_subject;
+
+static bool accept(void *user, int id, const char *text) {
+    settings *s = user;
+    switch (id) {
+    case OPT_ARCH: s->arch = text; return true;
+    case OPT_PRECISION:
+        s->precision = strcmp(text, "bf16") == 0 ? VT_NUMBER_BF16 : VT_NUMBER_F32;
+        return strcmp(text, "f32") == 0 || strcmp(text, "bf16") == 0;
+    case OPT_DEPTH: return cli_int(text, 1, VT_SCHEDULE_LAYERS, &s->depth);
+    case OPT_BRIDGE: return cli_int(text, 0, VT_SCHEDULE_SCALES, &s->bridge);
+    case OPT_BATCH: return cli_int(text, 1, 65536, &s->batch);
+    case OPT_REPEAT: return cli_int(text, 1, MOST_REPEATS, &s->repeat);
+    }
+    return cli_model_option(&s->model, id, text) == 1;
+}
+
+/* ---- the subject ---- */
+
+static variant_status build_synthetic(train_subject *out, const settings *s, variant_error *err) {
+    char *text = NULL;
+    out->synthetic = true;
+    VT_TRY(vt_file_read_text(&text, s->arch, 1 << 20, err));
+    variant_status status = vt_golden_config_parse(&out->config, text, s->arch, err);
+    free(text);
+    if (status != VARIANT_OK) return status;
+    VT_TRY(vt_tokenizer_open(&out->tokenizer, out->kern, &out->config.tokenizer, err));
+    vt_params *vae = vt_tokenizer_params(out->tokenizer);
+    VT_TRY(vt_params_synthesize(vae, out->config.seed, "vae", err));
+    VT_TRY(vt_params_prepare(vae, err));
+    VT_TRY(vt_transformer_open(&out->transformer, out->kern, &out->config.transformer, err));
+    vt_params *params = vt_transformer_params(out->transformer);
+    vt_params_set_type(params, s->precision, true);
+    VT_TRY(vt_params_synthesize(params, out->config.seed, "var", err));
+    return vt_transformer_prepare(out->transformer, err);
+}
+
+static variant_status open_files(train_subject *out, const settings *s, variant_error *err) {
+    vt_model_options options;
+    vt_model_options_init(&options);
+    options.model = s->model.model;
+    options.tokenizer = s->model.tokenizer;
+    options.sides = s->model.sides;
+    options.heads = s->model.heads;
+    options.weights = s->precision;
+    options.copy = true;
+    VT_TRY(vt_model_open(&out->model, out->kern, &options, err));
+    out->tokenizer = out->model->tokenizer;
+    out->transformer = out->model->transformer;
+    return VARIANT_OK;
+}
+
+static variant_status open_schedules(train_subject *out, settings *s, variant_error *err) {
+    const vt_transformer_config *config = vt_transformer_configuration(out->transformer);
+    uint8_t keep[VT_SCHEDULE_LAYERS] = {0};
+    if (s->depth == 0) s->depth = (config->depth + 1) / 2;
+    VT_TRY(vt_schedule_full(&out->schedules[FULL], config->scales, config->depth, err));
+    VT_TRY(vt_layers_select(VT_EQUIDISTANT, config->depth, s->depth, keep, err));
+    return vt_schedule_zones(&out->schedules[SUBNET], config->scales, config->depth, s->bridge, keep,
+                             err);
+}
+
+/* Tokens and labels of a formula: any will do for time. */
+static variant_status make_batch(train_subject *out, const settings *s, variant_error *err) {
+    const vt_transformer_config *config = vt_transformer_configuration(out->transformer);
+    size_t length = (size_t)vt_transformer_tokens(config), total = (size_t)s->batch * length;
+    out->tokens = malloc(total * sizeof *out->tokens);
+    out->labels = malloc((size_t)s->batch * sizeof *out->labels);
+    if (!out->tokens || !out->labels)
+        return vt_fail(err, VARIANT_E_MEMORY, "no memory for a batch of tokens");
+    uint32_t state = 1;
+    for (size_t i = 0; i < total; ++i) {
+        state = state * 1664525u + 1013904223u;
+        out->tokens[i] = (int32_t)((state >> 8) % (uint32_t)config->codes);
+    }
+    for (int i = 0; i < s->batch; ++i) out->labels[i] = i % (config->classes + 1);
+    return VARIANT_OK;
+}
+
+static variant_status subject_open(train_subject *out, settings *s, variant_error *err) {
+    VT_TRY(vt_kern_open(&out->kern, s->model.backend, s->model.threads, err));
+    VT_TRY(s->arch ? build_synthetic(out, s, err) : open_files(out, s, err));
+    VT_TRY(vt_params_train(vt_transformer_params(out->transformer), err));
+    VT_TRY(open_schedules(out, s, err));
+    VT_TRY(make_batch(out, s, err));
+    out->memory_bytes = vt_physical_bytes();
+    if (out->memory_bytes == 0) out->memory_bytes = (size_t)1 << 34;
+    VT_TRY(out->kern->memory_reserve(out->kern, out->memory_bytes, &out->memory, err));
+    vt_arena_init(&out->arena, out->memory, out->memory_bytes);
+    return VARIANT_OK;
+}
+
+static void subject_close(train_subject *s) {
+    if (s->memory) s->kern->memory_release(s->kern, s->memory, s->memory_bytes);
+    if (s->synthetic) {
+        vt_transformer_close(&s->transformer);
+        vt_tokenizer_close(&s->tokenizer);
+        vt_golden_config_free(&s->config);
+    }
+    vt_model_close(&s->model);
+    free(s->tokens);
+    free(s->labels);
+    vt_kern_close(&s->kern);
+}
+
+/* ---- measuring ---- */
+
+/* One step on a path; its parts' seconds to `times` (PARTS). */
+static variant_status run_step(train_subject *s, int batch, enum path path, double *times,
+                               variant_error *err) {
+    vt_arena *arena = &s->arena;
+    vt_params *params = vt_transformer_params(s->transformer);
+    const vt_transformer_config *config = vt_transformer_configuration(s->transformer);
+    vt_optimizer_options adamw;
+    vt_optimizer_options_init(&adamw);
+    size_t total = (size_t)batch * (size_t)vt_transformer_tokens(config);
+    size_t mark = vt_arena_mark(arena);
+    variant_status status = VARIANT_OK;
+    double norm = 0.0, at[PARTS];
+
+    at[INPUTS] = vt_seconds();
+    int32_t *tokens = vt_arena_ints(arena, total);
+    float *losses = vt_arena_floats(arena, total);
+    float *inputs = vt_arena_floats(arena, total * (size_t)config->latent_dim);
+    VT_CHECK(vt_arena_check(arena, "a batch of tokens", err));
+    s->kern->upload(s->kern, tokens, s->tokens, total * sizeof *tokens);
+    VT_CHECK(vt_tokenizer_inputs(s->tokenizer, arena, batch, tokens, inputs, NULL, err));
+    vt_transformer_pass pass = {.batch = batch,
+                                .labels = s->labels,
+                                .inputs = inputs,
+                                .schedule = &s->schedules[path]};
+    vt_transformer_loss loss = {.targets = tokens, .loss = losses};
+    at[FORWARD] = vt_seconds();
+    VT_CHECK(vt_transformer_forward(s->transformer, arena, &pass, err));
+    at[BACKWARD] = vt_seconds();
+    vt_params_zero_grad(params);
+    VT_CHECK(vt_transformer_backward(s->transformer, arena, &pass, &loss, true, err));
+    at[OPTIMIZER] = vt_seconds();
+    VT_CHECK(vt_optimizer_step(params, &adamw, 1e-5, ++s->step, &norm, err));
+    at[REFRESH] = vt_seconds();
+    VT_CHECK(vt_transformer_prepare(s->transformer, err));
+    at[WHOLE] = vt_seconds();
+    for (int i = 0; i < WHOLE; ++i) times[i] = at[i + 1] - at[i];
+    times[WHOLE] = at[WHOLE] - at[INPUTS];
+    s->loss = s->kern->sum_squares(s->kern, losses, total) / (double)total;
+cleanup:
+    vt_arena_rewind(arena, mark);
+    return status;
+}
+
+static variant_status measure(train_subject *subject, const settings *s, variant_error *err) {
+    for (int i = -1; i < s->repeat; ++i) /* the round before the first warms up */
+        for (enum path path = FULL; path < PATHS; ++path) {
+            double times[PARTS];
+            VT_TRY(run_step(subject, s->batch, path, times, err));
+            for (int part = 0; i >= 0 && part < PARTS; ++part)
+                subject->seconds[path][part][i] = times[part];
+        }
+    return VARIANT_OK;
+}
+
+static int ascending(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median_ms(double *seconds, int count) {
+    qsort(seconds, (size_t)count, sizeof *seconds, ascending);
+    return 500.0 * (seconds[(count - 1) / 2] + seconds[count / 2]);
+}
+
+/* ---- reporting ---- */
+
+static void print_json(const train_subject *subject, const settings *s, double ms[PATHS][PARTS],
+                       double best[PATHS]) {
+    const vt_transformer_config *config = vt_transformer_configuration(subject->transformer);
+    printf("{\"subject\": \"%s\", \"precision\": \"%s\", \"layers\": %d, \"width\": %d, \"tokens\": "
+           "%d, \"batch\": %d, \"depth\": %d, \"bridge\": %d, \"repeat\": %d, \"kernels\": \"%s\"",
+           s->arch ? s->arch : s->model.model, vt_number_name(s->precision), config->depth,
+           config->width, vt_transformer_tokens(config), s->batch, s->depth, s->bridge, s->repeat,
+           subject->kern->details);
+    for (int path = 0; path < PATHS; ++path) {
+        printf(", \"%s\": {", path_names[path]);
+        for (int part = 0; part < PARTS; ++part)
+            printf("\"%s_ms\": %.3f, ", part_names[part], ms[path][part]);
+        printf("\"best_step_ms\": %.3f, \"pictures_per_second\": %.2f}", best[path],
+               1e3 * s->batch / ms[path][WHOLE]);
+    }
+    printf(", \"joint_pictures_per_second\": %.2f}\n",
+           1e3 * s->batch / (0.8 * ms[FULL][WHOLE] + 0.2 * ms[SUBNET][WHOLE]));
+}
+
+static void print_table(const train_subject *subject, const settings *s, double ms[PATHS][PARTS],
+                        double best[PATHS]) {
+    const vt_transformer_config *config = vt_transformer_configuration(subject->transformer);
+    printf("%s, %d layers of width %d, %d tokens, batch %d, products %s, %d runs\n%s\n\n",
+           s->arch ? s->arch : s->model.model, config->depth, config->width,
+           vt_transformer_tokens(config), s->batch, vt_number_name(s->precision), s->repeat,
+           subject->kern->details);
+    printf("  %-12s %12s   subnet: %d layers after scale %d\n", "", "full", s->depth, s->bridge);
+    for (int part = 0; part < PARTS; ++part)
+        printf("  %-12s %9.2f ms %9.2f ms\n", part_names[part], ms[FULL][part], ms[SUBNET][part]);
+    printf("  %-12s %9.2f ms %9.2f ms\n", "best step", best[FULL], best[SUBNET]);
+    printf("  %-12s %12.2f %12.2f\n\n", "pictures/s", 1e3 * s->batch / ms[FULL][WHOLE],
+           1e3 * s->batch / ms[SUBNET][WHOLE]);
+    printf("  joint phase (a fifth of the steps subnet): %.2f pictures/s\n",
+           1e3 * s->batch / (0.8 * ms[FULL][WHOLE] + 0.2 * ms[SUBNET][WHOLE]));
+}
+
+int cli_bench_train(int argc, char **argv) {
+    settings s = {.bridge = 4, .batch = 64, .repeat = 5};
+    cli_parser parser = {"bench train", help, ":m:t:h", long_options, accept, &s};
+    int done = cli_parse(&parser, argc, argv);
+    if (done >= 0) return done;
+    if (optind < argc) return cli_usage("bench train", "unexpected argument %s", argv[optind]);
+    if (!s.arch == !s.model.model)
+        return cli_usage("bench train", "what to time? give either -m MODEL or --arch CONFIG");
+
+    variant_error err = {0};
+    variant_status status = VARIANT_OK;
+    double ms[PATHS][PARTS], best[PATHS];
+    train_subject *subject = calloc(1, sizeof *subject);
+    if (!subject) {
+        status = vt_fail(&err, VARIANT_E_MEMORY, "no memory for the measurements");
+        return cli_fail("bench train", &err);
+    }
+    VT_CHECK(subject_open(subject, &s, &err));
+    VT_CHECK(measure(subject, &s, &err));
+    for (int path = 0; path < PATHS; ++path) {
+        for (int part = 0; part < PARTS; ++part)
+            ms[path][part] = median_ms(subject->seconds[path][part], s.repeat);
+        best[path] = 1e3 * subject->seconds[path][WHOLE][0]; /* sorted by now */
+    }
+    if (s.model.json)
+        print_json(subject, &s, ms, best);
+    else
+        print_table(subject, &s, ms, best);
+cleanup:
+    subject_close(subject);
+    free(subject);
+    return status == VARIANT_OK ? 0 : cli_fail("bench train", &err);
+}

@@ -1,0 +1,600 @@
+/* train_loops.c - see train_loops.h. Written once over vectors of 16 floats, which a compiler cuts to
+ * the registers it has; bf16 conversions and products have instructions of their own where the
+ * processor does. Called by product_grad.c, residual.c and attend.c. */
+#include "kern/cpu/isa/train_loops.h"
+
+#include <math.h>
+#include <string.h>
+#if defined(__FMA__)
+#include <immintrin.h>
+#endif
+
+#define INLINE static inline __attribute__((always_inline))
+/* How a vector wider than the registers would be handed over: none is, all is inlined. */
+#pragma GCC diagnostic ignored "-Wpsabi"
+
+enum { LANES = 16, PANEL = 16, RUN = 64 };
+
+typedef float vector __attribute__((vector_size(64)));
+typedef int32_t ints __attribute__((vector_size(64)));
+typedef uint32_t words __attribute__((vector_size(64)));
+typedef uint16_t halves __attribute__((vector_size(32)));
+
+/* ---- sixteen numbers at a time ---- */
+
+INLINE vector load(const float *from) {
+    vector v;
+    memcpy(&v, from, sizeof v);
+    return v;
+}
+
+INLINE void store(float *to, vector v) {
+    memcpy(to, &v, sizeof v);
+}
+
+INLINE vector load_half(const uint16_t *from) {
+#if defined(__AVX512F__)
+    __m256i narrow = _mm256_loadu_si256((const __m256i *)(const void *)from);
+    return (vector)_mm512_slli_epi32(_mm512_cvtepu16_epi32(narrow), 16);
+#else
+    halves h;
+    memcpy(&h, from, sizeof h);
+    return (vector)(__builtin_convertvector(h, words) << 16);
+#endif
+}
+
+/* a b + c, in one rounding where the processor can */
+INLINE vector fma_of(vector a, vector b, vector c) {
+#if defined(__AVX512F__)
+    return (vector)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+#elif defined(__FMA__)
+    __m256 x[2], y[2], z[2];
+    memcpy(x, &a, sizeof a);
+    memcpy(y, &b, sizeof b);
+    memcpy(z, &c, sizeof c);
+    for (int i = 0; i < 2; ++i) z[i] = _mm256_fmadd_ps(x[i], y[i], z[i]);
+    memcpy(&c, z, sizeof c);
+    return c;
+#else
+    return a * b + c;
+#endif
+}
+
+INLINE void store_half(uint16_t *to, vector v) {
+#if defined(__AVX512BF16__)
+    _mm256_storeu_si256((__m256i *)(void *)to, (__m256i)_mm512_cvtneps_pbh((__m512)v));
+#else
+    words bits = (words)v;
+    words rounded = (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
+    words nan = (words)((bits & 0x7fffffffu) > 0x7f800000u);
+    halves h = __builtin_convertvector((rounded & ~nan) | ((bits >> 16 | 0x40u) & nan), halves);
+    memcpy(to, &h, sizeof h);
+#endif
+}
+
+#if defined(__AVX512F__)
+INLINE __mmask16 first_of(int n) {
+    return (__mmask16)(n >= LANES ? 0xffff : (1 << n) - 1);
+}
+#endif
+
+/* The first n of 16, the others zero; n at least 1. */
+INLINE vector load_part(const float *from, int n) {
+#if defined(__AVX512F__)
+    return (vector)_mm512_maskz_loadu_ps(first_of(n), from);
+#else
+    if (n >= LANES) return load(from);
+    vector v = {0};
+    memcpy(&v, from, (size_t)n * sizeof *from);
+    return v;
+#endif
+}
+
+INLINE void store_part(float *to, vector v, int n) {
+#if defined(__AVX512F__)
+    _mm512_mask_storeu_ps(to, first_of(n), (__m512)v);
+#else
+    memcpy(to, &v, (size_t)(n < LANES ? n : LANES) * sizeof *to);
+#endif
+}
+
+INLINE vector load_half_part(const uint16_t *from, int n) {
+    if (n >= LANES) return load_half(from);
+    uint16_t part[LANES] = {0};
+    memcpy(part, from, (size_t)n * sizeof *from);
+    return load_half(part);
+}
+
+INLINE void store_half_part(uint16_t *to, vector v, int n) {
+    if (n >= LANES) {
+        store_half(to, v);
+        return;
+    }
+    uint16_t part[LANES];
+    store_half(part, v);
+    memcpy(to, part, (size_t)n * sizeof *to);
+}
+
+#if !defined(__AVX512F__)
+INLINE vector choose(ints mask, vector a, vector b) {
+    return (vector)((mask & (ints)a) | (~mask & (ints)b));
+}
+#endif
+
+INLINE vector larger(vector a, vector b) {
+#if defined(__AVX512F__)
+    return (vector)_mm512_max_ps((__m512)a, (__m512)b);
+#else
+    return choose(a > b, a, b);
+#endif
+}
+
+INLINE vector smaller(vector a, vector b) {
+#if defined(__AVX512F__)
+    return (vector)_mm512_min_ps((__m512)a, (__m512)b);
+#else
+    return choose(a < b, a, b);
+#endif
+}
+
+/* The first n of v, the others those of `rest`. */
+INLINE vector first_part(vector v, int n, vector rest) {
+#if defined(__AVX512F__)
+    return (vector)_mm512_mask_mov_ps((__m512)rest, first_of(n), (__m512)v);
+#else
+    static const int32_t counting[LANES] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    ints lane;
+    memcpy(&lane, counting, sizeof lane);
+    return choose(lane < ((ints){0} + n), v, rest);
+#endif
+}
+
+INLINE vector all(float x) {
+    return (vector){0} + x;
+}
+
+/* Lanes added pairwise, in one order for every instruction set. */
+INLINE float sum_of(vector v) {
+#if defined(__AVX512F__)
+    return _mm512_reduce_add_ps((__m512)v);
+#else
+    float x[LANES];
+    memcpy(x, &v, sizeof x);
+    for (int half = LANES / 2; half > 0; half /= 2)
+        for (int i = 0; i < half; ++i) x[i] += x[i + half];
+    return x[0];
+#endif
+}
+
+INLINE float most_of(vector v) {
+#if defined(__AVX512F__)
+    return _mm512_reduce_max_ps((__m512)v);
+#else
+    float x[LANES], most;
+    memcpy(x, &v, sizeof x);
+    most = x[0];
+    for (int i = 1; i < LANES; ++i) most = x[i] > most ? x[i] : most;
+    return most;
+#endif
+}
+
+/* 2^z for z from -126 to 127; below it 2^-126. 2^n times Taylor's polynomial in z - n, |z - n| <= 1/2, good
+ * to 2.5e-6: what it makes is rounded to bf16, or summed. */
+INLINE vector exp2_of(vector z) {
+    const float magic = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer */
+    z = smaller(all(127.0f), larger(all(-126.0f), z)); /* NaN passes */
+    vector shifted = z + magic;
+    vector f = z - (shifted - magic);
+    vector power = (vector)(((words)shifted << 23) + 0x3f800000u);
+    vector p = fma_of(all(1.3333558e-3f), f, all(9.6181291e-3f));
+    p = fma_of(p, f, all(5.5504109e-2f));
+    p = fma_of(p, f, all(2.4022651e-1f));
+    p = fma_of(p, f, all(6.9314718e-1f));
+    p = fma_of(p, f, all(1.0f));
+    return p * power;
+}
+
+/* 1 / v */
+INLINE vector inverse(vector v) {
+#if defined(__AVX512F__)
+    __m512 r = _mm512_rcp14_ps((__m512)v); /* good to 2^-14; one step of Newton's doubles that */
+    return (vector)r * fma_of(-v, (vector)r, all(2.0f));
+#else
+    return 1.0f / v;
+#endif
+}
+
+/* ---- outer products ---- */
+
+#if defined(__AVX512BF16__)
+typedef int32_t __attribute__((may_alias, aligned(2))) pair_bits;
+
+/* A pair in all lanes; written out because clang folds the load into each product that uses it,
+ * which takes a third of the speed (Zen 4). */
+INLINE __m512bh pair_at(const uint16_t *at) {
+    __m512i wide;
+    __asm__("vpbroadcastd %1, %0" : "=v"(wide) : "m"(*(const pair_bits *)at));
+    return (__m512bh)wide;
+}
+
+#define ROWS(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15)
+
+/* Sixteen by sixteen sums in registers; named, since compilers keep an array of them in memory. */
+static void outer_panels(float *out, size_t stride, const uint16_t *a, const uint16_t *b, int depth,
+                         bool accumulate) {
+#define START(r) __m512 s##r = accumulate ? _mm512_loadu_ps(out + r * stride) : _mm512_setzero_ps();
+    ROWS(START)
+    for (int d = 0; d < depth; d += 2, a += 2 * PANEL, b += 2 * PANEL) {
+        const __m512bh y = (__m512bh)_mm512_loadu_si512(b);
+#define ADD(r) s##r = _mm512_dpbf16_ps(s##r, pair_at(a + 2 * r), y);
+        ROWS(ADD)
+    }
+#define KEEP(r) _mm512_storeu_ps(out + r * stride, s##r);
+    ROWS(KEEP)
+}
+#else
+/* Four rows at a time: their sums and what feeds them fit sixteen registers of 32 bytes. */
+static void outer_panels(float *out, size_t stride, const uint16_t *a, const uint16_t *b, int depth,
+                         bool accumulate) {
+    for (int r = 0; r < PANEL; r += 4) {
+        vector s[4];
+        for (int i = 0; i < 4; ++i)
+            s[i] = accumulate ? load(out + (size_t)(r + i) * stride) : (vector){0};
+        for (int d = 0; d < depth; d += 2) {
+            const uint16_t *at = a + (size_t)d * PANEL + 2 * r;
+            words pairs;
+            memcpy(&pairs, b + (size_t)d * PANEL, sizeof pairs);
+            const vector even = (vector)(pairs << 16), odd = (vector)(pairs & 0xffff0000u);
+            for (int i = 0; i < 4; ++i) {
+                uint32_t low = (uint32_t)at[2 * i] << 16, high = (uint32_t)at[2 * i + 1] << 16;
+                float x0, x1;
+                memcpy(&x0, &low, sizeof x0);
+                memcpy(&x1, &high, sizeof x1);
+                s[i] = fma_of(even, all(x0), s[i]);
+                s[i] = fma_of(odd, all(x1), s[i]);
+            }
+        }
+        for (int i = 0; i < 4; ++i) store(out + (size_t)(r + i) * stride, s[i]);
+    }
+}
+#endif
+
+static void outer(const vt_outer *o) {
+    for (int i = 0; i < o->a_panels; ++i)
+        for (int j = 0; j < o->b_panels; ++j)
+            outer_panels(o->out + (size_t)i * PANEL * o->out_stride + (size_t)j * PANEL,
+                         o->out_stride, o->a + (size_t)i * o->a_stride,
+                         o->b + (size_t)j * o->b_stride, o->depth, o->accumulate);
+}
+
+/* ---- the residual stream ---- */
+
+static void residual(vt_residual_row *row, int width) {
+    const float *from = row->x;
+    vector total = {0}, square = {0};
+    if (row->h) {
+        for (int c = 0; c < width; c += LANES) {
+            int n = width - c;
+            vector s = fma_of(load_part(row->gamma + c, n), load_half_part(row->h + c, n),
+                              load_part(row->x + c, n));
+            store_part(row->sum + c, s, n);
+            total += s;
+        }
+        from = row->sum;
+    } else {
+        for (int c = 0; c < width; c += LANES) {
+            vector s = load_part(row->x + c, width - c);
+            if (row->sum) store_part(row->sum + c, s, width - c);
+            total += s;
+        }
+    }
+    if (!row->y) return;
+    const float mean = sum_of(total) / (float)width;
+    for (int c = 0; c < width; c += LANES) {
+        vector d = load_part(from + c, width - c) - mean;
+        if (width - c < LANES) d = first_part(d, width - c, (vector){0});
+        square = fma_of(d, d, square);
+    }
+    const float rstd = 1.0f / sqrtf(sum_of(square) / (float)width + row->eps);
+    for (int c = 0; c < width; c += LANES) {
+        int n = width - c;
+        vector hat = (load_part(from + c, n) - mean) * rstd;
+        vector y = fma_of(hat, 1.0f + load_part(row->scale + c, n), load_part(row->shift + c, n));
+        store_half_part(row->y + c, y, n);
+    }
+    row->mean = mean;
+    row->rstd = rstd;
+}
+
+/* dx += norm's share */
+INLINE void norm_dx(const vt_residual_row_dx *row, int width) {
+    vector total = {0}, along = {0};
+    for (int c = 0; c < width; c += LANES) {
+        int n = width - c;
+        vector hat = (load_part(row->x + c, n) - row->mean) * row->rstd;
+        vector dy = load_half_part(row->dy + c, n);
+        vector grad = dy * (1.0f + load_part(row->scale + c, n)); /* zero beyond the row */
+        total += grad;
+        along = fma_of(grad, hat, along);
+        store_part(row->dscale + c, fma_of(dy, hat, load_part(row->dscale + c, n)), n);
+        store_part(row->dshift + c, load_part(row->dshift + c, n) + dy, n);
+    }
+    const float mean = sum_of(total) / (float)width, slope = sum_of(along) / (float)width;
+    for (int c = 0; c < width; c += LANES) {
+        int n = width - c;
+        vector hat = (load_part(row->x + c, n) - row->mean) * row->rstd;
+        vector grad = load_half_part(row->dy + c, n) * (1.0f + load_part(row->scale + c, n));
+        vector part = fma_of(hat, all(-slope), grad - mean);
+        store_part(row->dx + c, fma_of(part, all(row->rstd), load_part(row->dx + c, n)), n);
+    }
+}
+
+static void residual_dx(const vt_residual_row_dx *row, int width) {
+    if (row->dy) norm_dx(row, width);
+    for (int c = 0; row->h && c < width; c += LANES) {
+        int n = width - c;
+        vector dx = load_part(row->dx + c, n), h = load_half_part(row->h + c, n);
+        store_half_part(row->dh + c, dx * load_part(row->gamma + c, n), n);
+        store_part(row->dgamma + c, fma_of(dx, h, load_part(row->dgamma + c, n)), n);
+    }
+}
+
+/* ---- heads ---- */
+
+static const float least_length = 1e-12f;
+
+INLINE vector head_at(const uint16_t *from, const float *bias, int c, int n) {
+    vector u = load_half_part(from + c, n - c);
+    return bias ? u + load_part(bias + c, n - c) : u;
+}
+
+INLINE float length_of(const uint16_t *from, const float *bias, int n) {
+    vector square = {0};
+    for (int c = 0; c < n; c += LANES) {
+        vector u = head_at(from, bias, c, n);
+        square = fma_of(u, u, square);
+    }
+    return sqrtf(sum_of(square));
+}
+
+/* A head is a short piece of a long row: the rows to come are no stream that the processor sees. */
+INLINE void fetch_ahead(const uint16_t *from, size_t stride, int n) {
+    for (int c = 0; c < n; c += 32) __builtin_prefetch(from + 12 * stride + c);
+}
+
+static void head_rows(const vt_head_rows *a) {
+    const uint16_t *from = a->from;
+    uint16_t *to = a->out;
+    for (int r = 0; r < a->rows; ++r, from += a->from_stride, to += a->depth) {
+        float by = a->s;
+        fetch_ahead(from, a->from_stride, a->n);
+        if (a->unit) {
+            float length = length_of(from, a->bias, a->n);
+            by /= length > least_length ? length : least_length;
+        }
+        for (int c = 0; c < a->n; c += LANES)
+            store_half_part(to + c, head_at(from, a->bias, c, a->n) * by, a->n - c);
+        if (a->depth > a->n) memset(to + a->n, 0, (size_t)(a->depth - a->n) * sizeof *to);
+    }
+}
+
+static float head_rows_dx(const vt_head_rows_dx *a) {
+    const uint16_t *from = a->from;
+    const float *dout = a->dout;
+    uint16_t *to = a->dfrom;
+    const int n = a->n;
+    float all_along = 0.0f;
+    for (int r = 0; r < a->rows;
+         ++r, from += a->from_stride, dout += a->dout_stride, to += a->dfrom_stride) {
+        float by = a->s, back = 0.0f;
+        fetch_ahead(from, a->from_stride, n);
+        if (a->unit) {
+            vector square = {0}, dot = {0};
+            for (int c = 0; c < n; c += LANES) {
+                vector u = head_at(from, a->bias, c, n);
+                square = fma_of(u, u, square);
+                dot = fma_of(u, load_part(dout + c, n - c), dot);
+            }
+            float length = sqrtf(sum_of(square));
+            float inverse = 1.0f / (length > least_length ? length : least_length);
+            float along = sum_of(dot) * inverse;
+            back = length >= least_length ? along * inverse : 0.0f; /* else a constant divisor */
+            by *= inverse;
+            all_along += along;
+        }
+        for (int c = 0; c < n; c += LANES) {
+            vector d = load_part(dout + c, n - c);
+            if (a->unit) d -= head_at(from, a->bias, c, n) * back;
+            d *= by;
+            store_half_part(to + c, d, n - c);
+            if (a->dbias) store_part(a->dbias + c, load_part(a->dbias + c, n - c) + d, n - c);
+        }
+    }
+    return all_along;
+}
+
+/* ---- scores ---- */
+
+INLINE float *score_at(float *scores, size_t run, int c) {
+    return scores + (size_t)(c / RUN) * run + c % RUN;
+}
+
+static float softmax(vt_score_row *row) {
+    vector most = all(-INFINITY), total = {0};
+    for (int c = 0; c < row->count; c += LANES) {
+        vector s = load(score_at(row->scores, row->run, c)) * row->by;
+        if (row->count - c < LANES) s = first_part(s, row->count - c, all(-INFINITY));
+        most = larger(s, most);
+    }
+    const float top = most_of(most);
+    for (int c = 0; c < row->padded; c += LANES) {
+        vector p = {0};
+        if (c < row->count) {
+            p = exp2_of(fma_of(load(score_at(row->scores, row->run, c)), all(row->by), all(-top)));
+            if (row->count - c < LANES) p = first_part(p, row->count - c, (vector){0});
+        }
+        total += p;
+        store_half(row->p + c, p);
+    }
+    const float sum = sum_of(total);
+    row->log = top + log2f(sum);
+    return 1.0f / sum;
+}
+
+static void softmax_dx(const vt_score_row *row) {
+    vector mean = {0};
+    for (int c = 0; c < row->padded; c += LANES) {
+        vector p = {0};
+        float *at = score_at(row->scores, row->run, c);
+        if (c < row->count) {
+            p = exp2_of(fma_of(load(at), all(row->by), all(-row->log)));
+            if (row->count - c < LANES) p = first_part(p, row->count - c, (vector){0});
+            mean = fma_of(p, load(score_at((float *)(uintptr_t)row->dp, row->run, c)), mean);
+            store(at, p);
+        }
+        store_half(row->p + c, p);
+    }
+    const float along = sum_of(mean);
+    for (int c = 0; c < row->padded; c += LANES) {
+        vector ds = {0};
+        if (c < row->count)
+            ds = load(score_at(row->scores, row->run, c)) *
+                 (load(score_at((float *)(uintptr_t)row->dp, row->run, c)) - along) * row->scale;
+        store_half(row->ds + c, ds);
+    }
+}
+
+static void scale_bf16(uint16_t *out, const float *from, float by, const float *bias, int n) {
+    for (int c = 0; c < n; c += LANES) {
+        vector v = load_part(from + c, n - c) * by;
+        if (bias) v += load_part(bias + c, n - c);
+        store_half_part(out + c, v, n - c);
+    }
+}
+
+/* ---- gelu, tanh form ---- */
+
+/* 0.5 (1 + tanh u) = 1 / (1 + e^-2u) = 1 / (1 + 2^-z), z = x (A + B x^2): no cancellation for negative x. A = 2 log2(e)
+ * sqrt(2 / pi), B = 0.044715 A. */
+static const float gelu_a = 2.3022082f, gelu_b = 0.10294324f, ln_2 = 0.69314718f;
+
+INLINE vector gelu_gate(vector x) {
+    return inverse(1.0f + exp2_of(-x * fma_of(x * x, all(gelu_b), all(gelu_a))));
+}
+
+static void gelu(uint16_t *act, const uint16_t *pre, size_t n) {
+    for (size_t i = 0; i < n; i += LANES) {
+        int left = n - i < LANES ? (int)(n - i) : LANES;
+        vector x = load_half_part(pre + i, left);
+        store_half_part(act + i, x * gelu_gate(x), left);
+    }
+}
+
+/* gelu(x) to *act; returns gelu' = s + x s (1 - s) du, du the derivative of 2u. Beyond |x| = 10 it is 0
+ * or 1 to the last bit: clamping keeps every factor finite. */
+INLINE vector gelu_slope(vector x, vector *act) {
+    vector a = larger(all(-10.0f), smaller(all(10.0f), x));
+    vector square = a * a, s = inverse(1.0f + exp2_of(-a * fma_of(square, all(gelu_b), all(gelu_a))));
+    vector du = fma_of(square, all(3.0f * gelu_b * ln_2), all(gelu_a * ln_2));
+    vector rise = a * s;
+    *act = x * s;
+    return fma_of(rise - rise * s, du, s);
+}
+
+static void gelu_dx(uint16_t *dpre, uint16_t *act, const uint16_t *dact, const uint16_t *pre,
+                    size_t n) {
+    for (size_t i = 0; i < n; i += LANES) {
+        int left = n - i < LANES ? (int)(n - i) : LANES;
+        vector y, dy = load_half_part(dact + i, left);
+        vector slope = gelu_slope(load_half_part(pre + i, left), &y);
+        if (act) store_half_part(act + i, y, left);
+        store_half_part(dpre + i, dy * slope, left);
+    }
+}
+
+/* ---- tiles ---- */
+
+INLINE vector rounded(vector v) {
+#if defined(__AVX512BF16__)
+    __m256i half = (__m256i)_mm512_cvtneps_pbh((__m512)v);
+    return (vector)_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16);
+#else
+    uint16_t half[LANES];
+    store_half(half, v);
+    return load_half(half);
+#endif
+}
+
+/* The next tile's part of a row, which lies a long way off. */
+INLINE void finish_fetch(const vt_train_finish *f, size_t at) {
+    at += f->ahead;
+    for (int c = 0; c < f->columns; c += 32) {
+        __builtin_prefetch(f->y + at + c, 1);
+        if (f->gelu) __builtin_prefetch(f->gelu + at + c, 1);
+        if (f->gelu_of) __builtin_prefetch(f->gelu_of + at + c);
+    }
+}
+
+static void finish(const vt_train_finish *f) {
+    const float *sums = f->sums;
+    size_t at = 0;
+    for (int r = 0; r < f->rows; ++r, sums += RUN, at += f->y_stride) {
+        finish_fetch(f, at);
+        for (int c = 0; c < f->columns; c += LANES) {
+            const int left = f->columns - c;
+            vector v = load(sums + c);
+            if (f->gelu_of) {
+                vector act;
+                v *= gelu_slope(load_half_part(f->gelu_of + at + c, left), &act);
+                if (f->gelu) store_half_part(f->gelu + at + c, act, left);
+            } else {
+                if (f->bias) v += load_part(f->bias + c, left);
+                if (f->gelu) {
+                    v = rounded(v);
+                    store_half_part(f->gelu + at + c, v * gelu_gate(v), left);
+                }
+            }
+            store_half_part(f->y + at + c, v, left);
+        }
+    }
+}
+
+/* ---- column sums ---- */
+
+static void column_sums_bf16(float *sums, const uint16_t *x, size_t stride, int rows, int width) {
+    for (int c = 0; c < width; c += LANES) {
+        vector s = load_part(sums + c, width - c);
+        for (int r = 0; r < rows; ++r) s += load_half_part(x + (size_t)r * stride + c, width - c);
+        store_part(sums + c, s, width - c);
+    }
+}
+
+static void column_sums_f32(float *sums, const float *x, size_t stride, int rows, int width) {
+    for (int c = 0; c < width; c += LANES) {
+        vector s = load_part(sums + c, width - c);
+        for (int r = 0; r < rows; ++r) s += load_part(x + (size_t)r * stride + c, width - c);
+        store_part(sums + c, s, width - c);
+    }
+}
+
+#define PASTE_(a, b) a##b
+#define PASTE(a, b) PASTE_(a, b)
+#define TEXT_(a) #a
+#define TEXT(a) TEXT_(a)
+
+const vt_train_loops PASTE(vt_train_loops_, VT_LOOPS_SUFFIX) = {
+    .name = TEXT(VT_LOOPS_SUFFIX),
+    .finish = finish,
+    .outer = outer,
+    .residual = residual,
+    .residual_dx = residual_dx,
+    .head_rows = head_rows,
+    .head_rows_dx = head_rows_dx,
+    .softmax = softmax,
+    .softmax_dx = softmax_dx,
+    .scale_bf16 = scale_bf16,
+    .gelu = gelu,
+    .gelu_dx = gelu_dx,
+    .column_sums_bf16 = column_sums_bf16,
+    .column_sums_f32 = column_sums_f32,
+};

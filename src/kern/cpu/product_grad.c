@@ -1,0 +1,351 @@
+/* product_grad.c - backward of products with bf16 weights, and packing weights that training changed.
+ *
+ * dx = dy W is a product like any other, with a second packed copy of W that lies the other way round
+ * (weight->turned). dw = dy^T x sums over rows: dy and x are interleaved by pairs of rows (neither is
+ * turned around: isa/train_loops.h), a stretch of rows at a time that stays in the second cache with
+ * the sums of one block of dw. Where blocks are few the rows are cut into lanes, whose sums are added
+ * in order at the end. All cuts follow from the sizes alone. float32 weights go through BLAS. */
+#include "kern/cpu/packed_products.h"
+#include "kern/cpu/training.h"
+#include "kern/cpu/attention.h"
+#include "kern/weight.h"
+
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- the weight the other way round ---- */
+
+static void turned_panel(const vt_tiles *tiles, const vt_weight *weight, int64_t p) {
+    const vt_weight *t = weight->turned;
+    const int first = (int)(p * VT_PANEL), left = t->n - first;
+    tiles->pack_across((uint16_t *)t->numbers + (size_t)p * (size_t)t->depth * VT_PANEL,
+                       weight->spec.values + first, (size_t)weight->k,
+                       left < VT_PANEL ? left : VT_PANEL, weight->n, t->depth);
+}
+
+void vt_cpu_turned_close(vt_weight *weight) {
+    if (!weight->turned) return;
+    free(weight->turned->numbers);
+    free(weight->turned);
+    weight->turned = NULL;
+}
+
+void vt_cpu_turned_refresh(vt_kern *kern, vt_weight *weight) {
+    kern->weights_refresh(kern, &weight, 1);
+}
+
+variant_status vt_cpu_turned_open(vt_kern *kern, vt_weight *weight, variant_error *err) {
+    const vt_weight_spec *spec = &weight->spec;
+    if (spec->type != VT_NUMBER_BF16 || spec->taps != 1 || !spec->values)
+        return vt_fail(err, VARIANT_E_ARGUMENT,
+                       "weight: gradients of %d x %d numbers need bf16, one tap and values",
+                       weight->n, weight->k);
+    vt_weight *t = calloc(1, sizeof *t);
+    if (!t) return vt_fail(err, VARIANT_E_MEMORY, "weight: out of memory");
+    weight->turned = t;
+    *t = (vt_weight){.spec = *spec, .n = weight->k, .k = weight->n};
+    t->spec.n = weight->k;
+    t->spec.k = weight->n;
+    t->spec.gradients = false;
+    t->depth = (int)(vt_cpu_pieces(t->k, VT_TILE_DEPTH) * VT_TILE_DEPTH);
+    size_t panels = (size_t)vt_cpu_pieces(t->n, VT_PANEL), bytes = 0;
+    bool fits = !__builtin_mul_overflow(panels * VT_PANEL * sizeof(uint16_t), (size_t)t->depth,
+                                        &bytes);
+    if (!fits || posix_memalign(&t->numbers, VT_CPU_LINE, bytes) != 0) {
+        t->numbers = NULL;
+        vt_cpu_turned_close(weight);
+        return vt_fail(err, VARIANT_E_MEMORY, "weight: no memory for %d x %d numbers",
+                       weight->k, weight->n);
+    }
+    t->bytes = bytes;
+    weight->bytes += bytes;
+    vt_cpu_turned_refresh(kern, weight);
+    return VARIANT_OK;
+}
+
+/* ---- packing many weights at once ---- */
+
+/* Panels of one weight, both ways; those that only weight_refresh can do count as one. */
+static int64_t refresh_tasks(const vt_weight *w) {
+    if (!w || !w->numbers || !w->spec.values || !w->turned) return 0;
+    return vt_cpu_pieces(w->n, VT_PANEL) + vt_cpu_pieces(w->k, VT_PANEL);
+}
+
+static void refresh_panel(const vt_tiles *tiles, vt_weight *w, int64_t i) {
+    const int64_t panels = vt_cpu_pieces(w->n, VT_PANEL);
+    if (i >= panels) {
+        turned_panel(tiles, w, i - panels);
+        return;
+    }
+    const int first = (int)(i * VT_PANEL), left = w->n - first;
+    tiles->pack((uint16_t *)w->numbers + (size_t)i * (size_t)w->depth * VT_PANEL,
+                w->spec.values + (size_t)first * (size_t)w->k, (size_t)w->k,
+                left < VT_PANEL ? left : VT_PANEL, w->k, w->depth);
+}
+
+static void weights_refresh(vt_kern *kern, vt_weight *const *weights, int count) {
+    const vt_tiles *tiles = vt_cpu_tiles(kern);
+    int64_t numbers = 0;
+    for (int i = 0; i < count; ++i) {
+        if (refresh_tasks(weights[i]) > 0)
+            numbers += (int64_t)weights[i]->n * weights[i]->k;
+        else if (weights[i])
+            kern->weight_refresh(kern, weights[i]);
+    }
+#pragma omp parallel num_threads(kern->threads) if (numbers > VT_CPU_PARALLEL_MIN)
+    for (int i = 0; i < count; ++i) {
+        const int64_t tasks = refresh_tasks(weights[i]);
+#pragma omp for schedule(static) nowait
+        for (int64_t p = 0; p < tasks; ++p) refresh_panel(tiles, weights[i], p);
+    }
+}
+
+/* ---- dx ---- */
+
+/* The forward product that dx is; `ones` (k) makes accumulating a gated addition. */
+static vt_product dx_product(const vt_product_grad *a, const float *ones, void *workspace) {
+    return (vt_product){.x = a->dy,
+                        .x_type = a->dy_type,
+                        .w = a->w->turned,
+                        .y = a->dx,
+                        .y_type = a->dx_type,
+                        .groups = a->groups,
+                        .rows = a->rows,
+                        .epilogue = a->accumulate ? VT_EPILOGUE_GATE_ADD : VT_EPILOGUE_STORE,
+                        .gamma = ones,
+                        .workspace = workspace};
+}
+
+static size_t ones_bytes(const vt_product_grad *a) {
+    return a->accumulate ? vt_cpu_whole_lines((size_t)a->w->k * sizeof(float)) : 0;
+}
+
+static void product_dx(vt_kern *kern, const vt_product_grad *a) {
+    if (a->groups <= 0 || a->rows <= 0) return;
+    if (!a->w->turned) {
+        kern->linear_dx(kern, a->dx, a->dy, a->w, a->groups, a->rows, a->accumulate);
+        return;
+    }
+    if (vt_cpu_rows_product_takes_dx(a)) {
+        vt_cpu_rows_product_dx(kern, a);
+        return;
+    }
+    char *workspace = vt_cpu_line_of(a->workspace);
+    float *ones = (float *)(void *)workspace;
+    for (int i = 0; a->accumulate && i < a->w->k; ++i) ones[i] = 1.0f;
+    vt_product product = dx_product(a, ones, workspace + ones_bytes(a));
+    vt_cpu_packed_product(kern, &product);
+    if (!a->gelu_of) return;
+    enum { CHUNK = 8192 };
+    const vt_train_loops *loops = vt_cpu_train_loops(kern);
+    const int64_t n = (int64_t)a->groups * a->rows * a->w->k, chunks = vt_cpu_pieces(n, CHUNK);
+#pragma omp parallel for schedule(static) num_threads(kern->threads) if (chunks > 1)
+    for (int64_t i = 0; i < chunks; ++i) {
+        int64_t at = i * CHUNK;
+        loops->gelu_dx((uint16_t *)a->dx + at, a->gelu ? (uint16_t *)a->gelu + at : NULL,
+                       (const uint16_t *)a->dx + at, (const uint16_t *)a->gelu_of + at,
+                       (size_t)(n - at < CHUNK ? n - at : CHUNK));
+    }
+}
+
+/* ---- dw ---- */
+
+enum {
+    BLOCK_PANELS = 256, /* 16 x 16 sums of one block, at most: a quarter of a megabyte */
+    STRETCH = 256,      /* rows interleaved at a time */
+    MOST_LANES = 8,
+    ENOUGH_TASKS = 64,
+    LANE_ROWS = 256 /* a lane has at least so many rows, if there are */
+};
+
+typedef struct dw_plan {
+    const vt_product_grad *args;
+    int64_t rows;
+    int n_panels, k_panels;         /* of the whole matrix */
+    int block_n, block_k;           /* panels of a block, at most */
+    int64_t n_blocks, k_blocks, lanes;
+    size_t sums_floats;  /* of one block in one lane */
+    size_t bias_floats;  /* of one lane */
+    size_t panels_bytes; /* of a thread's interleaved rows */
+    float *sums, *bias;  /* (lanes, blocks, sums_floats), (lanes, bias_floats) */
+    char *panels;        /* a piece a thread */
+} dw_plan;
+
+static int least(int64_t a, int64_t b) {
+    return (int)(a < b ? a : b);
+}
+
+static void dw_plan_make(dw_plan *p, const vt_product_grad *a) {
+    *p = (dw_plan){.args = a, .rows = (int64_t)a->groups * a->rows};
+    p->n_panels = (int)vt_cpu_pieces(a->w->n, VT_PANEL);
+    p->k_panels = (int)vt_cpu_pieces(a->w->k, VT_PANEL);
+    p->block_n = least(p->n_panels, 16);
+    p->block_k = least(p->k_panels, BLOCK_PANELS / p->block_n);
+    p->block_n = least(p->n_panels, BLOCK_PANELS / p->block_k);
+    p->n_blocks = vt_cpu_pieces(p->n_panels, p->block_n);
+    p->k_blocks = vt_cpu_pieces(p->k_panels, p->block_k);
+    int64_t wanted = vt_cpu_pieces(ENOUGH_TASKS, p->n_blocks * p->k_blocks);
+    p->lanes = least(least(wanted, MOST_LANES), vt_cpu_pieces(p->rows, LANE_ROWS));
+    p->sums_floats = (size_t)p->block_n * (size_t)p->block_k * VT_PANEL * VT_PANEL;
+    p->bias_floats = (size_t)p->n_panels * VT_PANEL;
+    p->panels_bytes =
+        (size_t)(p->block_n + p->block_k) * STRETCH * VT_PANEL * sizeof(uint16_t);
+}
+
+static size_t dw_bytes(const vt_kern *kern, const dw_plan *p) {
+    size_t blocks = (size_t)(p->lanes * p->n_blocks * p->k_blocks);
+    return (blocks * p->sums_floats + (size_t)p->lanes * p->bias_floats) * sizeof(float) +
+           (size_t)kern->threads * p->panels_bytes;
+}
+
+static void dw_plan_place(dw_plan *p, char *workspace) {
+    p->sums = (float *)(void *)workspace;
+    p->bias = p->sums + (size_t)(p->lanes * p->n_blocks * p->k_blocks) * p->sums_floats;
+    p->panels = (char *)(p->bias + (size_t)p->lanes * p->bias_floats);
+}
+
+/* One matrix (rows, width) of which columns are interleaved. */
+typedef struct dw_side {
+    const void *from;
+    vt_number type;
+    int width;
+} dw_side;
+
+/* `panels` panels from panel `first` on, rows [begin, begin + rows). */
+static void interleave(const vt_kern *kern, const dw_side *side, int first, int panels, int64_t begin,
+                       int rows, int depth, uint16_t *to) {
+    const size_t stride = (size_t)side->width, panel = (size_t)depth * VT_PANEL;
+    const int column = first * VT_PANEL, columns = least(side->width - column, panels * VT_PANEL);
+    const size_t at = (size_t)begin * stride + (size_t)column;
+    if (side->type == VT_NUMBER_BF16) {
+        vt_cpu_attention_loops(kern)->pack_across_bf16(to, panel, (const uint16_t *)side->from + at,
+                                                       stride, rows, columns, depth);
+        return;
+    }
+    for (int i = 0; i < panels; ++i)
+        vt_cpu_tiles(kern)->pack_across(to + (size_t)i * panel,
+                                        (const float *)side->from + at + (size_t)i * VT_PANEL,
+                                        stride, least(columns - i * VT_PANEL, VT_PANEL), rows,
+                                        depth);
+}
+
+static void add_bias(const vt_kern *kern, const vt_product_grad *a, float *bias, int column,
+                     int columns, int64_t begin, int rows) {
+    const vt_train_loops *loops = vt_cpu_train_loops(kern);
+    const size_t n = (size_t)a->w->n, at = (size_t)begin * n + (size_t)column;
+    if (a->dy_type == VT_NUMBER_BF16)
+        loops->column_sums_bf16(bias, (const uint16_t *)a->dy + at, n, rows, columns);
+    else
+        loops->column_sums_f32(bias, (const float *)a->dy + at, n, rows, columns);
+}
+
+/* The sums of one block over the rows of one lane. */
+static void dw_task(const vt_kern *kern, const dw_plan *p, int64_t task) {
+    const vt_product_grad *a = p->args;
+    const int64_t blocks = p->n_blocks * p->k_blocks, lane = task / blocks, block = task % blocks;
+    const int n_first = (int)(block / p->k_blocks) * p->block_n;
+    const int k_first = (int)(block % p->k_blocks) * p->block_k;
+    const int n_panels = least(p->n_panels - n_first, p->block_n);
+    const int k_panels = least(p->k_panels - k_first, p->block_k);
+    const int64_t begin = vt_cpu_piece_begin(p->rows, p->lanes, 2, lane);
+    const int64_t end = vt_cpu_piece_begin(p->rows, p->lanes, 2, lane + 1);
+    uint16_t *dy = (uint16_t *)(void *)(p->panels + (size_t)omp_get_thread_num() * p->panels_bytes);
+    uint16_t *x = dy + (size_t)p->block_n * STRETCH * VT_PANEL;
+    float *bias = a->db && k_first == 0 ? p->bias + (size_t)lane * p->bias_floats +
+                                              (size_t)n_first * VT_PANEL
+                                        : NULL;
+    const int column = n_first * VT_PANEL, columns = least(a->w->n - column, n_panels * VT_PANEL);
+    vt_outer outer = {.out = p->sums + (size_t)task * p->sums_floats,
+                      .out_stride = (size_t)p->block_k * VT_PANEL,
+                      .a = dy,
+                      .b = x,
+                      .a_panels = n_panels,
+                      .b_panels = k_panels};
+    if (bias) memset(bias, 0, (size_t)columns * sizeof *bias);
+    for (int64_t r = begin; r < end; r += STRETCH) {
+        const int rows = least(end - r, STRETCH), depth = (rows + 1) / 2 * 2;
+        interleave(kern, &(dw_side){a->dy, a->dy_type, a->w->n}, n_first, n_panels, r, rows, depth,
+                   dy);
+        interleave(kern, &(dw_side){a->x, a->x_type, a->w->k}, k_first, k_panels, r, rows, depth, x);
+        outer.depth = depth;
+        outer.a_stride = outer.b_stride = (size_t)depth * VT_PANEL;
+        outer.accumulate = r > begin;
+        vt_cpu_train_loops(kern)->outer(&outer);
+        if (bias) add_bias(kern, a, bias, column, columns, r, rows);
+    }
+}
+
+/* Row j of dw, the lanes in order. */
+static void dw_reduce(const vt_kern *kern, const dw_plan *p, int64_t j) {
+    const vt_product_grad *a = p->args;
+    const vt_loops *loops = vt_cpu_loops(kern);
+    const int64_t blocks = p->n_blocks * p->k_blocks, n_block = j / VT_PANEL / p->block_n;
+    const size_t row = (size_t)(j - n_block * p->block_n * VT_PANEL);
+    const size_t width = (size_t)p->block_k * VT_PANEL;
+    for (int64_t b = 0; b < p->k_blocks; ++b) {
+        float *to = a->dw + j * a->w->k + b * (int64_t)width;
+        const int count = least(a->w->k - b * (int64_t)width, (int64_t)width);
+        for (int64_t lane = 0; lane < p->lanes; ++lane) {
+            size_t task = (size_t)(lane * blocks + n_block * p->k_blocks + b);
+            loops->add(to, p->sums + task * p->sums_floats + row * width, (size_t)count);
+        }
+    }
+    for (int64_t lane = 0; a->db && lane < p->lanes; ++lane)
+        a->db[j] += p->bias[(size_t)lane * p->bias_floats + (size_t)j];
+}
+
+static void product_dw(vt_kern *kern, const vt_product_grad *a) {
+    if (a->groups <= 0 || a->rows <= 0) return;
+    if (a->w->spec.type == VT_NUMBER_F32) {
+        kern->linear_dw(kern, a->dw, a->db, a->dy, a->x, a->groups * a->rows, a->w->n, a->w->k);
+        return;
+    }
+    dw_plan p;
+    dw_plan_make(&p, a);
+    dw_plan_place(&p, vt_cpu_line_of(a->workspace));
+    const int64_t tasks = p.lanes * p.n_blocks * p.k_blocks;
+    const bool wide = (int64_t)a->w->n * a->w->k * p.rows > VT_CPU_PARALLEL_MIN;
+#pragma omp parallel num_threads(kern->threads) if (wide)
+    {
+#pragma omp for schedule(dynamic, 1)
+        for (int64_t i = 0; i < tasks; ++i) dw_task(kern, &p, i);
+#pragma omp for schedule(static)
+        for (int64_t j = 0; j < a->w->n; ++j) dw_reduce(kern, &p, j);
+    }
+}
+
+static size_t product_grad_workspace(const vt_kern *kern, const vt_product_grad *a) {
+    if (a->groups <= 0 || a->rows <= 0 || a->w->spec.type == VT_NUMBER_F32) return 0;
+    size_t dx = 0;
+    if (a->w->turned) {
+        vt_product product = dx_product(a, NULL, NULL);
+        dx = ones_bytes(a) + vt_cpu_packed_workspace(kern, &product);
+    }
+    dw_plan p;
+    dw_plan_make(&p, a);
+    size_t dw = dw_bytes(kern, &p);
+    return VT_CPU_LINE + (dx > dw ? dx : dw);
+}
+
+/* ---- gelu ---- */
+
+static void gelu_bf16(vt_kern *kern, void *act, const void *pre, size_t n) {
+    enum { CHUNK = 16384 };
+    const vt_train_loops *loops = vt_cpu_train_loops(kern);
+    const int64_t total = (int64_t)n, chunks = vt_cpu_pieces(total, CHUNK);
+#pragma omp parallel for schedule(static) num_threads(kern->threads) if (chunks > 1)
+    for (int64_t i = 0; i < chunks; ++i) {
+        int64_t at = i * CHUNK;
+        loops->gelu((uint16_t *)act + at, (const uint16_t *)pre + at,
+                    (size_t)(total - at < CHUNK ? total - at : CHUNK));
+    }
+}
+
+void vt_cpu_fill_product_grad(vt_kern *kern) {
+    kern->weights_refresh = weights_refresh;
+    kern->product_grad_workspace = product_grad_workspace;
+    kern->product_dx = product_dx;
+    kern->product_dw = product_dw;
+    kern->gelu_bf16 = gelu_bf16;
+}
