@@ -1,4 +1,4 @@
-/* amx_in_c.h - the layer of kern/cpu/isa/tiles_amx.c in plain C: the eight tile registers as memory,
+/* amx_in_c.h - the layer of kern/cpu/isa/amx.h in plain C: the eight tile registers as memory,
  * the instructions as functions that do to them what the processor's manual says. Rows beyond a
  * register's configured ones are neither read nor written. Sums of even and odd depth are kept apart
  * within one product, as tdpbf16ps does. */
@@ -66,11 +66,24 @@ static inline void amx_product(int sums, int rows, int panel) {
         }
 }
 
+static inline void amx_product8(int sums, int rows, int panel) {
+    if (amx_rows(sums) != amx_rows(rows) || amx_rows(panel) != 16) abort();
+    for (int m = 0; m < amx_rows(sums); ++m)
+        for (int n = 0; n < 16; ++n) {
+            int32_t sum;
+            memcpy(&sum, amx_tiles[sums][m] + 4 * n, sizeof sum);
+            for (int k = 0; k < 64; ++k)
+                sum += (int8_t)amx_tiles[rows][m][k] * amx_tiles[panel][k / 4][4 * n + k % 4];
+            memcpy(amx_tiles[sums][m] + 4 * n, &sum, sizeof sum);
+        }
+}
+
 #define AMX_CONFIGURE(config) amx_configure(config)
 #define AMX_RELEASE() memset(amx_config, 0, sizeof amx_config)
 #define AMX_ZERO(tile) memset(amx_tiles[tile], 0, sizeof amx_tiles[tile])
 #define AMX_LOAD(tile, base, stride) amx_load(tile, base, stride)
 #define AMX_STORE(tile, base, stride) amx_store(tile, base, stride)
 #define AMX_PRODUCT(sums, rows, panel) amx_product(sums, rows, panel)
+#define AMX_PRODUCT8(sums, rows, panel) amx_product8(sums, rows, panel)
 
 #endif

@@ -66,7 +66,7 @@ static void *room(size_t bytes) {
 static void test_conversions(void **unused) {
     (void)unused;
     enum { MOST = 200 };
-    static const float special[] = {0.0f,      -0.0f,    1.0f,     INFINITY, -INFINITY, NAN,
+    static const float special[] = {0.0f,     -0.0f,    1.0f,        INFINITY,    -INFINITY, NAN,
                                     3.38e38f, -3.4e38f, 1.00390625f, 1.01171875f, 1e-30f};
     for (int t = 0; t < table_count; ++t) {
         for (int n = 0; n <= MOST; ++n) {
@@ -127,8 +127,8 @@ static void test_pack(void **unused) {
                                                                 length, depth);
             for (int d = 0; d < depth; ++d)
                 for (int c = 0; c < VT_PANEL; ++c) {
-                    size_t at = across ? (size_t)d * stride + (size_t)c
-                                       : (size_t)c * stride + (size_t)d;
+                    size_t at =
+                        across ? (size_t)d * stride + (size_t)c : (size_t)c * stride + (size_t)d;
                     uint16_t want = c < columns && d < length ? vt_to_bf16(from[at]) : 0;
                     assert_int_equal(panel[(d / 2 * VT_PANEL + c) * 2 + d % 2], want);
                 }
@@ -144,7 +144,6 @@ static void test_pack(void **unused) {
 typedef struct sample {
     vt_tile tile;
     uint16_t *a, *b;
-    int8_t *b8;
     float *out;
     size_t taps[4];
 } sample;
@@ -171,11 +170,7 @@ static void sample_open(sample *s, int most_rows) {
     t->b_stride = panel + 64 * (size_t)random_int(0, 3);
     size_t b_count = (size_t)(t->panels - 1) * t->b_stride + panel;
     s->b = room(b_count * 2);
-    s->b8 = room(b_count);
-    for (size_t i = 0; i < b_count; ++i) {
-        s->b8[i] = (int8_t)random_int(-127, 127);
-        s->b[i] = vt_to_bf16((float)s->b8[i]);
-    }
+    for (size_t i = 0; i < b_count; ++i) s->b[i] = vt_to_bf16((float)random_int(-127, 127));
     s->out = room(VT_TILE_MOST_ROWS * VT_TILE_COLUMNS * sizeof(float));
     t->out = s->out;
     t->a = s->a;
@@ -185,7 +180,6 @@ static void sample_open(sample *s, int most_rows) {
 static void sample_close(sample *s) {
     free(s->a);
     free(s->b);
-    free(s->b8);
     free(s->out);
 }
 
@@ -229,36 +223,10 @@ static void test_product(void **unused) {
                     double magnitude, want = sum_at(&s.tile, r, c, &magnitude);
                     if (!(fabs(got - want) <= 2e-6 * magnitude + 1e-30))
                         fail_msg("%s: %d x %d panels, depth %d x %d, at %d %d: %g, expected %g",
-                                 tiles->name, s.tile.rows, s.tile.panels, s.tile.taps,
-                                 s.tile.depth, r, c, (double)got, want);
+                                 tiles->name, s.tile.rows, s.tile.panels, s.tile.taps, s.tile.depth,
+                                 r, c, (double)got, want);
                 }
             }
-            sample_close(&s);
-        }
-    }
-}
-
-/* int8 panels give the bits of unpacked ones. */
-static void test_product_int8(void **unused) {
-    (void)unused;
-    for (int t = 0; t < table_count; ++t) {
-        const vt_tiles *tiles = tables[t];
-        for (int i = 0; tiles->product_int8 && i < 200; ++i) {
-            sample s;
-            sample_open(&s, tiles->most_rows);
-            const size_t bytes = VT_TILE_MOST_ROWS * VT_TILE_COLUMNS * sizeof *s.out;
-            float *want = room(bytes);
-            memset(want, 0xff, bytes);
-            memset(s.out, 0xff, bytes);
-            vt_tile plain = s.tile, narrow = s.tile;
-            plain.out = want;
-            narrow.b = (const uint16_t *)(const void *)s.b8;
-            tiles->begin();
-            tiles->product(&plain);
-            tiles->product_int8(&narrow);
-            tiles->end();
-            assert_memory_equal(s.out, want, bytes);
-            free(want);
             sample_close(&s);
         }
     }
@@ -329,7 +297,7 @@ int main(void) {
     find_tables();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_conversions),  cmocka_unit_test(test_pack),
-        cmocka_unit_test(test_product),      cmocka_unit_test(test_product_int8),
+        cmocka_unit_test(test_product),
         cmocka_unit_test(test_product_bits),
         cmocka_unit_test(test_product_special), cmocka_unit_test(test_peak),
     };

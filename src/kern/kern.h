@@ -39,8 +39,12 @@ variant_status vt_number_parse(vt_number *out, const char *option, const char *t
 
 /* A weight matrix (n, k) prepared once for products y = x W^T. Opaque: a backend packs and converts.
  *
- * Products with a BF16 or INT8 weight round x to bf16 first and sum in float32; INT8 multiplies the
- * sum by the output channel's scale. */
+ * Products with a BF16 weight round x to bf16 first and sum in float32. INT8: a row of W has a scale,
+ * largest |w| / 127, and integers round(w * (127 / largest |w|)), to nearest even; so has each block of
+ * 128 numbers of a row of x (the last one shorter), and
+ *     y = w_scale * (sum over the blocks, in order, of x_scale * float(the integers' exact sum)) + bias.
+ * Numbers all below 2^-100 become 0; one that is not finite makes the scale NaN. A row of x has one
+ * result, whatever the number of rows. */
 typedef struct vt_weight vt_weight;
 
 /* Writes rows [first, first + count) of a weight, count * k floats, to out. Called from several
@@ -50,7 +54,7 @@ typedef void (*vt_weight_rows)(const void *user, int first, int count, float *ou
 typedef struct vt_weight_spec {
     vt_number type;
     int n, k;
-    int taps; /* k is so many runs of k / taps channels (a convolution's kernel); 0: one */
+    int taps; /* k is so many runs of k / taps channels (a convolution's kernel); 0: one. INT8: one */
     /* the other way round as well, for product_dx: BF16 with one tap and values alone */
     bool gradients;
     /* (n, k), borrowed, must outlive the weight: F32 products read it in place, refresh reads it
@@ -287,7 +291,7 @@ typedef struct vt_conv_norm {
  * squares V = B^T d B of 4x4 pixels make of it, which U multiplies. */
 typedef struct vt_conv {
     const float *x;      /* (groups, in_h, in_w, in_c) */
-    const vt_weight *w;  /* n = out_c, k = kernel * kernel * in_c, laid out (O, kh, kw, I) */
+    const vt_weight *w;  /* F32 or BF16; n = out_c, k = kernel * kernel * in_c, laid out (O, kh, kw, I) */
     const float *bias;   /* (out_c), or NULL */
     float *y;            /* (groups, out_h, out_w, out_c) */
     int groups, in_h, in_w, in_c, out_h, out_w, out_c;

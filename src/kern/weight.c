@@ -33,6 +33,9 @@ variant_status vt_weight_check(const vt_weight_spec *spec, variant_error *err) {
     if (spec->taps < 0 || (spec->taps > 0 && spec->k % spec->taps != 0))
         return vt_fail(err, VARIANT_E_ARGUMENT, "weight: %d columns are not %d equal taps", spec->k,
                        spec->taps);
+    if (spec->taps > 1 && spec->type == VT_NUMBER_INT8)
+        return vt_fail(err, VARIANT_E_UNSUPPORTED,
+                       "weight: convolutions take float32 or bf16 numbers, not int8");
     return VARIANT_OK;
 }
 

@@ -2,7 +2,7 @@
  *
  * float32 products read the caller's matrix in place, so preparing such a weight costs nothing and
  * a mapped file serves as weights without a copy. Other types are packed copies: ref keeps rounded
- * floats in the caller's order, cpu keeps panels (kern/cpu/isa/tiles.h). */
+ * floats in the caller's order, cpu keeps panels (kern/cpu/isa/tiles.h, tiles8.h). */
 #ifndef VT_KERN_WEIGHT_H
 #define VT_KERN_WEIGHT_H
 
@@ -16,11 +16,12 @@ struct vt_weight {
     void *numbers;
     float *scale; /* INT8: (n, rounded up to whole panels), else NULL */
     size_t bytes; /* of the two */
-    int depth;    /* cpu: k / taps rounded up to VT_TILE_DEPTH */
+    int depth;    /* cpu: k / taps rounded up to VT_TILE_DEPTH (INT8: VT_TILE8_DEPTH) */
     struct vt_weight *turned; /* cpu, owned: (k, n), for product_dx; NULL unless spec.gradients */
 };
 
-/* E_ARGUMENT where the spec is not a matrix; shared by the backends' weight_open. */
+/* E_ARGUMENT where the spec is not a matrix, E_UNSUPPORTED for INT8 taps; shared by the backends'
+ * weight_open. */
 variant_status vt_weight_check(const vt_weight_spec *spec, variant_error *err);
 /* Rows [first, first + count), from spec.rows or spec.values. */
 void vt_weight_read(const vt_weight_spec *spec, int first, int count, float *out);

@@ -1,12 +1,15 @@
 /* conv.c - see conv.h. */
 #include "nn/conv.h"
 
+enum { NARROW = 16 }; /* a picture's channels: packed, they would be padding for the most part */
+
 void vt_conv2d_register(vt_conv2d *conv, vt_params *params, int in_c, int out_c, int kernel,
                         int stride, const char *name) {
     *conv = (vt_conv2d){.in_c = in_c, .out_c = out_c, .kernel = kernel, .stride = stride};
     const int64_t shape[4] = {out_c, in_c, kernel, kernel};
     int flags = VT_PARAM_PRODUCT | VT_PARAM_CONV;
     if (kernel == 3 && stride == 1) flags |= VT_PARAM_STRIDE_1;
+    if (in_c < NARROW) flags |= VT_PARAM_EXACT;
     conv->w = vt_params_add(params, flags, 4, shape, "%s.weight", name);
     conv->b = vt_params_add(params, 0, 1, shape, "%s.bias", name);
 }

@@ -1,5 +1,4 @@
-/* conv_packed.c - convolutions with packed weights (bf16, int8) as products of tiles, without rows
- * of patches.
+/* conv_packed.c - convolutions with bf16 weights as products of tiles, without rows of patches.
  *
  * Called by conv.c for such weights. A picture first becomes a map (conv_map.h). On it a patch
  * needs no copy: the rows of a tile are neighbouring output pixels, a pixel's stride apart, and
@@ -41,13 +40,8 @@ typedef struct conv_plan {
     bool stream;
     /* places in the workspace */
     size_t *tap;             /* (phases, taps): offsets into the map */
-    uint16_t *unpacked;      /* int8 weights as bf16, or NULL */
-    const uint16_t *weights; /* those, or the weight's own */
+    const uint16_t *weights;
 } conv_plan;
-
-static size_t weight_numbers(const conv_plan *p) {
-    return (size_t)p->phases * (size_t)p->panels * p->panel;
-}
 
 static void plan_sizes(conv_plan *p, const vt_conv *a) {
     p->phases = a->upsample && a->w->spec.taps == 4 && a->kernel == 3 ? 4 : 1;
@@ -96,14 +90,12 @@ static size_t plan_make(conv_plan *p, const vt_kern *kern, const vt_conv *a, cha
     plan_pieces(p, a);
     size_t map_bytes = vt_conv_map_size(&p->map, kern);
     size_t tap_bytes = vt_conv_lines((size_t)p->phases * (size_t)p->taps * sizeof(size_t));
-    bool unpack = a->w->spec.type == VT_NUMBER_INT8;
     if (workspace) {
         vt_conv_map_place(&p->map, kern, workspace);
         p->tap = (size_t *)(void *)(workspace + map_bytes);
-        p->unpacked = unpack ? (uint16_t *)(void *)(workspace + map_bytes + tap_bytes) : NULL;
-        p->weights = unpack ? p->unpacked : a->w->numbers;
+        p->weights = a->w->numbers;
     }
-    return map_bytes + tap_bytes + (unpack ? weight_numbers(p) * sizeof(uint16_t) : 0);
+    return map_bytes + tap_bytes;
 }
 
 size_t vt_cpu_conv_packed_workspace(const vt_kern *kern, const vt_conv *a) {
@@ -165,7 +157,6 @@ static void conv_tile(const conv_plan *p, const uint16_t *map, size_t picture, i
         store.y = a->y + pixel + column;
         store.residual = a->residual ? a->residual + pixel + column : NULL;
         store.bias = a->bias ? a->bias + column : NULL;
-        store.scale = a->w->scale ? a->w->scale + at * VT_PANEL + column : NULL;
         p->loops->tile_out(&store);
     }
 }
@@ -210,15 +201,8 @@ void vt_cpu_conv_packed(vt_kern *kern, const vt_conv *a) {
     set_taps(p);
     double work =
         (double)a->groups * (double)out_floats * (double)p->taps * (double)p->map.channels;
-    size_t panels = (size_t)p->phases * (size_t)p->panels;
 #pragma omp parallel num_threads(kern->threads) if (work > PARALLEL_WORK)
     {
-        if (p->unpacked) {
-            const int8_t *from = a->w->numbers;
-#pragma omp for schedule(static)
-            for (size_t i = 0; i < panels; i++)
-                p->tiles->unpack_int8(p->unpacked + i * p->panel, from + i * p->panel, p->panel);
-        }
         for (size_t first = 0; first < (size_t)a->groups; first += p->map.round) {
             size_t left = (size_t)a->groups - first;
             conv_round(p, kern, first, left < p->map.round ? left : p->map.round);

@@ -40,8 +40,7 @@ typedef struct winograd_plan {
     bool stream;
     /* places in the workspace */
     uint16_t *slots;         /* (threads, POSITIONS, position) */
-    uint16_t *unpacked;      /* int8 weights as bf16, or NULL */
-    const uint16_t *weights; /* those, or the weight's own */
+    const uint16_t *weights;
 } winograd_plan;
 
 static size_t slot_numbers(const winograd_plan *p) {
@@ -82,15 +81,12 @@ static size_t plan_make(winograd_plan *p, const vt_kern *kern, const vt_conv *a,
     plan_pieces(p);
     size_t map_bytes = vt_conv_map_size(&p->map, kern);
     size_t slot_bytes = vt_conv_lines((size_t)kern->threads * slot_numbers(p) * sizeof(uint16_t));
-    bool unpack = a->w->spec.type == VT_NUMBER_INT8;
     if (workspace) {
         vt_conv_map_place(&p->map, kern, workspace);
         p->slots = (uint16_t *)(void *)(workspace + map_bytes);
-        p->unpacked = unpack ? (uint16_t *)(void *)(workspace + map_bytes + slot_bytes) : NULL;
-        p->weights = unpack ? p->unpacked : a->w->numbers;
+        p->weights = a->w->numbers;
     }
-    size_t weight_bytes = (size_t)p->panels * p->panel * sizeof(uint16_t);
-    return map_bytes + slot_bytes + (unpack ? weight_bytes : 0);
+    return map_bytes + slot_bytes;
 }
 
 size_t vt_cpu_conv_winograd_workspace(const vt_kern *kern, const vt_conv *a) {
@@ -119,7 +115,6 @@ static void squares_out(const winograd_plan *p, const float *sums, size_t block,
     const vt_conv *a = p->args;
     size_t out_c = (size_t)a->out_c, column = (size_t)panel * VT_PANEL;
     vt_map_square out = {.block = block,
-                         .scale = a->w->scale ? a->w->scale + column : NULL,
                          .bias = a->bias ? a->bias + column : NULL,
                          .line = (size_t)a->out_w * out_c,
                          .pixel = out_c,
@@ -202,12 +197,6 @@ void vt_cpu_conv_winograd(vt_kern *kern, const vt_conv *a) {
     double work = (double)a->groups * (double)p->squares * (double)p->panels * (double)p->panel;
 #pragma omp parallel num_threads(kern->threads) if (work > PARALLEL_WORK)
     {
-        if (p->unpacked) {
-            const int8_t *from = a->w->numbers;
-#pragma omp for schedule(static)
-            for (size_t i = 0; i < (size_t)p->panels; i++)
-                p->tiles->unpack_int8(p->unpacked + i * p->panel, from + i * p->panel, p->panel);
-        }
         for (size_t first = 0; first < (size_t)a->groups; first += p->map.round) {
             size_t left = (size_t)a->groups - first;
             size_t count = left < p->map.round ? left : p->map.round;

@@ -33,6 +33,17 @@ static const vt_tiles *tiles_for(vt_isa isa) {
     return &vt_tiles_baseline;
 }
 
+static const vt_tiles8 *tiles8_for(vt_isa isa) {
+#if defined(__x86_64__)
+    if (isa >= VT_ISA_AMX) return &vt_tiles8_amx;
+    if (isa == VT_ISA_AVX512BF16) return &vt_tiles8_avx512vnni;
+    if (isa == VT_ISA_AVX512) return &vt_tiles8_avx512;
+    if (isa == VT_ISA_AVX2) return &vt_tiles8_avx2;
+#endif
+    (void)isa;
+    return &vt_tiles8_baseline;
+}
+
 /* "OpenBLAS 0.3.21 Cooperlake, loops avx512, bf16 avx512bf16, 2 threads". The configuration string opens with name
  * and version. */
 static void describe(vt_cpu *cpu) {
@@ -60,6 +71,7 @@ variant_status vt_cpu_open(vt_kern **out, int threads, variant_error *err) {
     kern->close = cpu_close;
     cpu->loops = loops_for(vt_isa_best());
     cpu->tiles = tiles_for(vt_isa_best());
+    cpu->tiles8 = tiles8_for(vt_isa_best());
     /* Threads are ours: BLAS is called from inside parallel regions, a tile at a time. Its OpenMP
      * flavour also lowers OpenMP's own default, which belongs to the program: put it back. */
     openblas_set_num_threads(1);

@@ -8,12 +8,14 @@
 
 #include "kern/cpu/isa/loops.h"
 #include "kern/cpu/isa/tiles.h"
+#include "kern/cpu/isa/tiles8.h"
 #include "kern/kern.h"
 
 typedef struct vt_cpu {
     vt_kern kern; /* first: a vt_kern of this backend is a vt_cpu */
     const vt_loops *loops;
     const vt_tiles *tiles;
+    const vt_tiles8 *tiles8;
     const struct vt_picture_loops
         *picture_loops; /* set by vt_cpu_fill_pictures, of the same instruction set */
     const struct vt_attention_loops *attention_loops; /* likewise by vt_cpu_fill_attention */
@@ -28,6 +30,10 @@ static inline const vt_loops *vt_cpu_loops(const vt_kern *kern) {
 
 static inline const vt_tiles *vt_cpu_tiles(const vt_kern *kern) {
     return ((const vt_cpu *)kern)->tiles;
+}
+
+static inline const vt_tiles8 *vt_cpu_tiles8(const vt_kern *kern) {
+    return ((const vt_cpu *)kern)->tiles8;
 }
 
 /* Pieces that `total` items are cut into, at most `most` items each (0 pieces for none), and where

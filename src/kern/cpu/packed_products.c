@@ -1,11 +1,11 @@
-/* packed_products.c - y = epilogue(x W^T + bias) with W packed in panels of bf16 or int8
- * (isa/tiles.h), rows of all groups together.
+/* packed_products.c - y = epilogue(x W^T + bias) with W packed in panels of bf16 (isa/tiles.h) or
+ * int8 (isa/tiles8.h), rows of all groups together.
  *
- * x becomes bf16 rows of whole depth once (not at all where it is given as such), then the columns
- * are cut into blocks of up to 64 that stay in a core's second cache: a block is read from memory
- * once, and every tile of rows goes through it. A tile's sums are finished (isa/finish.c) while they
- * are in the first cache. Rows are cut as well where there are too few blocks to feed many threads;
- * all cuts follow from the sizes alone. */
+ * x becomes rows of whole depth once: bf16 (not at all where it is given as such), or int8 in blocks
+ * with a scale each where the weight is int8. Then the columns are cut into blocks of up to 64 that
+ * stay in a core's second cache: a block is read from memory once, and every tile of rows goes through
+ * it. A tile's sums are finished (isa/finish.c) while they are in the first cache. Rows are cut as well
+ * where there are too few blocks to feed many threads; all cuts follow from the sizes alone. */
 #include "kern/cpu/packed_products.h"
 
 #include "kern/cpu/cpu.h"
@@ -19,6 +19,7 @@ enum {
     LINE = 64,
     BLOCK_BYTES = 768 << 10, /* of bf16 panels, in a second cache of 1 MB or more */
     ENOUGH_TASKS = 64,
+    FETCH_BYTES = 8192, /* of a thread's first weights, asked for before x is rounded */
     PIECE_ROWS = 96, /* a task has at least so many rows, if there are */
     FEW_ROWS = 6,
     LOW_ROWS = 12
@@ -28,22 +29,23 @@ typedef struct packed_plan {
     const vt_product *args;
     const vt_weight *w;
     const vt_tiles *tiles;
+    const vt_tiles8 *tiles8;
     int64_t rows;
+    bool int8;
+    bool stream;    /* one tile of int8 rows: a thread takes one stretch of the weight */
     bool convert;   /* x goes to the workspace first */
     bool split;     /* QKV as a pass of its own, after a plain product into the workspace */
-    size_t x_stride; /* of the rows that tiles read */
-    size_t panel;   /* numbers of a panel */
+    size_t x_stride; /* of the rows that tiles read: numbers, or blocks of int8 */
+    size_t panel;   /* bytes of a panel */
     int tile_rows;
-    int parts;         /* QKV: 3, whose columns share no block; else 1 */
-    int part_columns;  /* columns of a part */
-    int block_columns; /* of a block, at most */
+    int parts;                   /* QKV: 3, whose columns share no block; else 1 */
+    int part_columns;            /* columns of a part */
+    int block_columns;           /* of a block, at most */
     int64_t part_blocks, pieces; /* blocks of a part; pieces of the rows */
-    bool unpack;       /* int8 panels become bf16 in the thread's scratch */
-    /* bytes of the workspace's places, in this order */
-    size_t x_bytes, scratch_bytes, y_bytes;
-    uint16_t *x;    /* rows of bf16, in the workspace or the caller's */
-    char *scratch;
-    float *y;       /* split: (rows, n) */
+    size_t x_bytes, y_bytes; /* of the workspace's places, in this order */
+    uint16_t *x;       /* rows of bf16, in the workspace or the caller's */
+    vt_block8 *blocks; /* of int8, in the workspace */
+    float *y;          /* split: (rows, n) */
 } packed_plan;
 
 static size_t whole_lines(size_t bytes) {
@@ -58,6 +60,13 @@ static bool heads_fit(const vt_product *a) {
 
 static void plan_x(packed_plan *p) {
     const vt_product *a = p->args;
+    if (p->int8) {
+        p->convert = true;
+        p->tile_rows = p->tiles8->most_rows;
+        p->x_stride = (size_t)vt_cpu_pieces(p->w->k, VT_INT8_BLOCK);
+        p->x_bytes = whole_lines((size_t)p->rows * p->x_stride * sizeof(vt_block8));
+        return;
+    }
     const size_t k = (size_t)p->w->k, depth = (size_t)p->w->depth * (size_t)p->w->spec.taps;
     p->x_stride = k;
     p->convert = a->x_type == VT_NUMBER_F32 || depth != k;
@@ -73,11 +82,10 @@ static void plan_x(packed_plan *p) {
 }
 
 static void plan_blocks(packed_plan *p) {
-    const size_t panel_bytes = p->panel * sizeof(uint16_t);
     const int least = p->parts == 3 ? p->args->qkv->head_dim : VT_PANEL; /* heads stay whole */
     p->block_columns = VT_TILE_COLUMNS;
     while (p->block_columns > least &&
-           panel_bytes * (size_t)(p->block_columns / VT_PANEL) > BLOCK_BYTES)
+           p->panel * (size_t)(p->block_columns / VT_PANEL) > BLOCK_BYTES)
         p->block_columns /= 2;
     p->part_blocks = vt_cpu_pieces(p->part_columns, p->block_columns);
     int64_t blocks = p->part_blocks * p->parts;
@@ -86,28 +94,31 @@ static void plan_blocks(packed_plan *p) {
 }
 
 static void plan_make(packed_plan *p, const vt_kern *kern, const vt_product *a) {
-    *p = (packed_plan){.args = a, .w = a->w, .tiles = vt_cpu_tiles(kern), .parts = 1};
+    *p = (packed_plan){.args = a,
+                       .w = a->w,
+                       .tiles = vt_cpu_tiles(kern),
+                       .tiles8 = vt_cpu_tiles8(kern),
+                       .int8 = a->w->spec.type == VT_NUMBER_INT8,
+                       .parts = 1};
     p->rows = (int64_t)a->groups * a->rows;
-    p->panel = (size_t)a->w->depth * (size_t)a->w->spec.taps * VT_PANEL;
+    p->panel = (size_t)a->w->depth * (size_t)a->w->spec.taps * VT_PANEL *
+               vt_number_size(a->w->spec.type);
     p->split = a->epilogue == VT_EPILOGUE_QKV && !heads_fit(a);
     if (a->epilogue == VT_EPILOGUE_QKV && !p->split) p->parts = 3;
     p->part_columns = a->w->n / p->parts;
     plan_x(p);
     plan_blocks(p);
-    const int64_t tiles = vt_cpu_pieces(p->rows, p->tile_rows);
-    p->tile_rows = (int)vt_cpu_pieces(p->rows, tiles);
-    p->unpack = a->w->spec.type == VT_NUMBER_INT8 && !(p->tiles->product_int8 && tiles == 1);
-    if (p->unpack)
-        p->scratch_bytes = whole_lines((size_t)(p->block_columns / VT_PANEL) * p->panel * 2);
+    p->tile_rows = (int)vt_cpu_pieces(p->rows, vt_cpu_pieces(p->rows, p->tile_rows));
+    p->stream = p->int8 && p->rows <= p->tile_rows;
     if (p->split) p->y_bytes = (size_t)p->rows * (size_t)a->w->n * sizeof(float);
 }
 
-static void plan_place(packed_plan *p, const vt_kern *kern, char *workspace) {
+static void plan_place(packed_plan *p, char *workspace) {
     size_t past = (uintptr_t)workspace % LINE;
     workspace += past ? LINE - past : 0;
     p->x = p->convert ? (uint16_t *)(void *)workspace : (uint16_t *)(uintptr_t)p->args->x;
-    p->scratch = workspace + p->x_bytes;
-    p->y = (float *)(void *)(p->scratch + p->scratch_bytes * (size_t)kern->threads);
+    p->blocks = (vt_block8 *)(void *)workspace;
+    p->y = (float *)(void *)(workspace + p->x_bytes);
 }
 
 size_t vt_cpu_packed_workspace(const vt_kern *kern, const vt_product *a) {
@@ -115,13 +126,19 @@ size_t vt_cpu_packed_workspace(const vt_kern *kern, const vt_product *a) {
     packed_plan p;
     plan_make(&p, kern, a);
     /* one line more: the workspace may begin inside one */
-    return LINE + p.x_bytes + p.scratch_bytes * (size_t)kern->threads + p.y_bytes;
+    return LINE + p.x_bytes + p.y_bytes;
 }
 
-/* ---- x as bf16 rows of whole depth ---- */
+/* ---- x as rows of whole depth ---- */
 
 static void row_convert(const packed_plan *p, int64_t row) {
     const vt_product *a = p->args;
+    if (p->int8) {
+        const size_t at = (size_t)row * (size_t)p->w->k * vt_number_size(a->x_type);
+        p->tiles8->quantise(p->blocks + (size_t)row * p->x_stride, (const char *)a->x + at,
+                            a->x_type, (size_t)p->w->k);
+        return;
+    }
     const size_t taps = (size_t)p->w->spec.taps, depth = (size_t)p->w->depth;
     const size_t length = (size_t)p->w->k / taps;
     uint16_t *to = p->x + (size_t)row * p->x_stride;
@@ -195,7 +212,8 @@ static void rows_finish(const packed_plan *p, const block *b, int64_t first, int
     vt_finish f = b->finish;
     f.sums = sums;
     f.rows = count;
-    if (f.epilogue == VT_EPILOGUE_GATE_ADD) f.gamma = a->gamma + group * a->gamma_stride + b->column;
+    if (f.epilogue == VT_EPILOGUE_GATE_ADD)
+        f.gamma = a->gamma + group * a->gamma_stride + b->column;
     size_t at = (size_t)first * f.y_stride;
     if (f.epilogue == VT_EPILOGUE_QKV && b->part > 0) {
         at = group * a->qkv->kv_group_stride + row * f.y_stride;
@@ -226,6 +244,33 @@ static void lines_ask(const block *b, int64_t first, int rows) {
         for (size_t at = 0; at < bytes; at += LINE) __builtin_prefetch(y + at, 1);
 }
 
+/* Rows [first, first + rows) against the panels of a block. */
+static void tile_product(const packed_plan *p, const block *b, int64_t first, int rows,
+                         float *sums) {
+    const char *panels = (const char *)p->w->numbers + (size_t)(b->column / VT_PANEL) * p->panel;
+    const int count = (b->columns + VT_PANEL - 1) / VT_PANEL;
+    if (p->int8) {
+        p->tiles8->product(&(vt_tile8){.out = sums,
+                                       .a = p->blocks + (size_t)first * p->x_stride,
+                                       .a_stride = p->x_stride,
+                                       .b = (const uint8_t *)panels,
+                                       .b_stride = p->panel,
+                                       .depth = p->w->depth,
+                                       .rows = rows,
+                                       .panels = count});
+        return;
+    }
+    p->tiles->product(&(vt_tile){.out = sums,
+                                 .a = p->x + (size_t)first * p->x_stride,
+                                 .a_stride = p->x_stride,
+                                 .b = (const uint16_t *)(const void *)panels,
+                                 .b_stride = p->panel / sizeof(uint16_t),
+                                 .taps = 1,
+                                 .depth = p->w->depth * p->w->spec.taps,
+                                 .rows = rows,
+                                 .panels = count});
+}
+
 static void task_run(const packed_plan *p, int64_t task) {
     float sums[VT_TILE_MOST_ROWS * VT_TILE_COLUMNS] __attribute__((aligned(LINE)));
     block b;
@@ -233,49 +278,46 @@ static void task_run(const packed_plan *p, int64_t task) {
     const int64_t piece = task % p->pieces;
     const int64_t begin = vt_cpu_piece_begin(p->rows, p->pieces, p->tile_rows, piece);
     const int64_t end = vt_cpu_piece_begin(p->rows, p->pieces, p->tile_rows, piece + 1);
-    const size_t at = (size_t)(b.column / VT_PANEL) * p->panel;
-    const bool int8 = p->w->spec.type == VT_NUMBER_INT8;
-    vt_tile tile = {.out = sums,
-                    .a_stride = p->x_stride,
-                    .b = (const uint16_t *)p->w->numbers + at,
-                    .b_stride = p->panel,
-                    .taps = 1,
-                    .depth = (int)(p->panel / VT_PANEL),
-                    .panels = (b.columns + VT_PANEL - 1) / VT_PANEL};
     if (begin == end) return;
-    if (int8) tile.b = (const uint16_t *)(const void *)((const int8_t *)p->w->numbers + at);
-    if (p->unpack) {
-        uint16_t *own = (uint16_t *)(void *)(p->scratch +
-                                             (size_t)omp_get_thread_num() * p->scratch_bytes);
-        p->tiles->unpack_int8(own, (const int8_t *)p->w->numbers + at,
-                              (size_t)tile.panels * p->panel);
-        tile.b = own;
+    (p->int8 ? p->tiles8->begin : p->tiles->begin)();
+    for (int64_t r = begin; r < end; r += p->tile_rows) {
+        const int rows = end - r < p->tile_rows ? (int)(end - r) : p->tile_rows;
+        lines_ask(&b, r, rows);
+        tile_product(p, &b, r, rows, sums);
+        tile_finish(p, &b, r, rows, sums);
     }
-    p->tiles->begin();
-    for (int64_t r = begin; r < end; r += tile.rows) {
-        tile.rows = end - r < p->tile_rows ? (int)(end - r) : p->tile_rows;
-        tile.a = p->x + (size_t)r * p->x_stride;
-        lines_ask(&b, r, tile.rows);
-        (int8 && !p->unpack ? p->tiles->product_int8 : p->tiles->product)(&tile);
-        tile_finish(p, &b, r, tile.rows, sums);
-    }
-    p->tiles->end();
+    (p->int8 ? p->tiles8->end : p->tiles->end)();
+}
+
+/* The first weights of a task, on their way while x is brought to its form. */
+static void task_fetch(const packed_plan *p, int64_t task) {
+    block b;
+    block_make(p, task / p->pieces, &b);
+    const char *at = (const char *)p->w->numbers + (size_t)(b.column / VT_PANEL) * p->panel;
+    for (int i = 0; i < FETCH_BYTES; i += LINE) __builtin_prefetch(at + i, 0, 2);
 }
 
 void vt_cpu_packed_product(vt_kern *kern, const vt_product *a) {
     packed_plan p;
     plan_make(&p, kern, a);
-    plan_place(&p, kern, a->workspace);
+    plan_place(&p, a->workspace);
     const int64_t tasks = p.part_blocks * p.parts * p.pieces;
     const bool wide = (int64_t)a->w->n * a->w->k * p.rows > VT_CPU_PARALLEL_MIN;
 #pragma omp parallel num_threads(kern->threads) if (wide)
     {
+        const int64_t thread = omp_get_thread_num(), threads = omp_get_num_threads();
+        const int64_t begin = tasks * thread / threads, end = tasks * (thread + 1) / threads;
+        if (p.stream && begin < end) task_fetch(&p, begin);
         if (p.convert) {
 #pragma omp for schedule(static)
             for (int64_t r = 0; r < p.rows; ++r) row_convert(&p, r);
         }
+        if (p.stream) {
+            for (int64_t i = begin; i < end; ++i) task_run(&p, i);
+        } else {
 #pragma omp for schedule(dynamic, 1)
-        for (int64_t i = 0; i < tasks; ++i) task_run(&p, i);
+            for (int64_t i = 0; i < tasks; ++i) task_run(&p, i);
+        }
     }
     if (!p.split) return;
     vt_qkv split = *a->qkv;

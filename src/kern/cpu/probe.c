@@ -12,7 +12,9 @@
 
 /* The best of a few runs: a floor is what the machine can do when nothing disturbs it. */
 static double peak_flops(vt_kern *kern, vt_number weights) {
-    double (*peak)(int64_t) = weights == VT_NUMBER_F32 ? NULL : vt_cpu_tiles(kern)->peak;
+    double (*peak)(int64_t) = weights == VT_NUMBER_F32    ? NULL
+                              : weights == VT_NUMBER_BF16 ? vt_cpu_tiles(kern)->peak
+                                                          : vt_cpu_tiles8(kern)->peak;
     if (!peak) peak = vt_cpu_loops(kern)->peak;
     double best = 0.0;
     for (int repeat = 0; repeat < REPEATS; ++repeat) {

@@ -2,8 +2,9 @@
  *
  * float32 weights are the caller's matrix, read in place; their products go through products.c with
  * the epilogue as a pass of its own. bf16 and int8 weights are packed here, once, into the panels of
- * isa/tiles.h: panel p of 16 rows begins at numbers + p * taps * depth * 16, so a run of panels is one
- * stretch of memory in the order in which products read it. Theirs are in packed_products.c. */
+ * isa/tiles.h and isa/tiles8.h: panel p of 16 rows begins at number p * taps * depth * 16, so a run of
+ * panels is one stretch of memory in the order in which products read it. Theirs are in
+ * packed_products.c. */
 #include "kern/cpu/cpu.h"
 #include "kern/cpu/packed_products.h"
 #include "kern/cpu/training.h"
@@ -43,61 +44,47 @@ static void *lines_alloc(size_t bytes) {
 
 /* ---- packing ---- */
 
-/* One thread's room: 16 rows as floats, and a panel before it is narrowed to int8. */
-typedef struct packer {
-    float *rows;
-    uint16_t *panel;
-} packer;
-
-static size_t packer_bytes(const vt_weight *w) {
-    size_t rows = (size_t)w->k * VT_PANEL * sizeof(float);
-    return (rows + LINE - 1) / LINE * LINE + panel_numbers(w) * sizeof(uint16_t);
+/* One thread's room: 16 rows as floats. */
+static size_t room_floats(const vt_weight *w) {
+    return ((size_t)w->k * VT_PANEL * sizeof(float) + LINE - 1) / LINE * LINE / sizeof(float);
 }
 
-static packer packer_at(const vt_weight *w, char *room) {
-    size_t panel = panel_numbers(w) * sizeof(uint16_t);
-    char *own = room + (size_t)omp_get_thread_num() * packer_bytes(w);
-    return (packer){.rows = (float *)(void *)(own + panel), .panel = (uint16_t *)(void *)own};
-}
-
-static void panel_pack(const vt_tiles *tiles, vt_weight *w, const packer *own, int64_t p) {
+static void panel_pack(const vt_kern *kern, vt_weight *w, float *room, int64_t p) {
     const int first = (int)(p * VT_PANEL), left = w->n - first;
     const int columns = left < VT_PANEL ? left : VT_PANEL;
     const size_t k = (size_t)w->k, length = k / (size_t)w->spec.taps;
-    const bool narrow = w->spec.type == VT_NUMBER_INT8;
-    const float *rows = w->spec.values ? w->spec.values + (size_t)first * k : own->rows;
-    if (w->spec.rows) {
-        w->spec.rows(w->spec.user, first, columns, own->rows);
-        rows = own->rows;
+    const size_t numbers = panel_numbers(w), at = (size_t)p * numbers;
+    const float *rows = room;
+    if (w->spec.rows)
+        w->spec.rows(w->spec.user, first, columns, room);
+    else
+        rows = w->spec.values + (size_t)first * k;
+    if (w->spec.type == VT_NUMBER_INT8) {
+        vt_cpu_tiles8(kern)->pack((uint8_t *)w->numbers + at, w->scale + first, rows, k, columns,
+                                  (int)length, w->depth);
+        return;
     }
-    for (int c = 0; narrow && c < columns; ++c)
-        w->scale[first + c] =
-            tiles->quantise(own->rows + (size_t)c * k, rows + (size_t)c * k, k);
-    if (narrow) rows = own->rows;
-    const size_t numbers = panel_numbers(w);
-    uint16_t *panel = narrow ? own->panel : (uint16_t *)w->numbers + (size_t)p * numbers;
     for (int tap = 0; tap < w->spec.taps; ++tap)
-        tiles->pack(panel + (size_t)tap * (size_t)w->depth * VT_PANEL, rows + (size_t)tap * length,
-                    k, columns, (int)length, w->depth);
-    if (narrow) tiles->narrow_int8((int8_t *)w->numbers + (size_t)p * numbers, panel, numbers);
+        vt_cpu_tiles(kern)->pack((uint16_t *)w->numbers + at +
+                                     (size_t)tap * (size_t)w->depth * VT_PANEL,
+                                 rows + (size_t)tap * length, k, columns, (int)length, w->depth);
 }
 
 static variant_status weight_pack(vt_kern *kern, vt_weight *w, variant_error *err) {
-    const vt_tiles *tiles = vt_cpu_tiles(kern);
     const int64_t panels = panel_count(w);
     const int threads = (int64_t)w->n * w->k > VT_CPU_PARALLEL_MIN ? kern->threads : 1;
     size_t bytes;
-    if (__builtin_mul_overflow(packer_bytes(w), (size_t)threads, &bytes))
+    if (__builtin_mul_overflow(room_floats(w) * sizeof(float), (size_t)threads, &bytes))
         return vt_fail(err, VARIANT_E_MEMORY, "weight: %d x %d numbers are too many", w->n, w->k);
-    char *room = lines_alloc(bytes);
+    float *room = lines_alloc(bytes);
     if (!room)
         return vt_fail(err, VARIANT_E_MEMORY, "weight: no memory to pack %d x %d numbers", w->n,
                        w->k);
 #pragma omp parallel num_threads(threads) if (threads > 1)
     {
-        const packer own = packer_at(w, room);
+        float *own = room + (size_t)omp_get_thread_num() * room_floats(w);
 #pragma omp for schedule(dynamic, 4)
-        for (int64_t p = 0; p < panels; ++p) panel_pack(tiles, w, &own, p);
+        for (int64_t p = 0; p < panels; ++p) panel_pack(kern, w, own, p);
     }
     free(room);
     return VARIANT_OK;
@@ -106,8 +93,8 @@ static variant_status weight_pack(vt_kern *kern, vt_weight *w, variant_error *er
 /* Room for the numbers and scales. */
 static variant_status weight_reserve(vt_weight *w, variant_error *err) {
     const size_t unit = vt_number_size(w->spec.type), panels = (size_t)panel_count(w);
-    const size_t tap = ((size_t)w->k / (size_t)w->spec.taps + VT_TILE_DEPTH - 1) / VT_TILE_DEPTH *
-                       VT_TILE_DEPTH;
+    const size_t depth = w->spec.type == VT_NUMBER_INT8 ? VT_TILE8_DEPTH : VT_TILE_DEPTH;
+    const size_t tap = ((size_t)w->k / (size_t)w->spec.taps + depth - 1) / depth * depth;
     size_t numbers = 0;
     bool fits = tap <= INT32_MAX && !__builtin_mul_overflow(tap * VT_PANEL, panels, &numbers) &&
                 !__builtin_mul_overflow(numbers, (size_t)w->spec.taps * unit, &numbers);

@@ -55,7 +55,7 @@ static double conv_at(const vt_conv *a, int group, int oy, int ox, int o) {
             sum += conv_tap(a, w,
                             conv_pixel(a, group, oy * a->stride + ky - a->pad_top,
                                        ox * a->stride + kx - a->pad_left));
-    return a->w->scale ? sum * (double)a->w->scale[o] : sum;
+    return sum;
 }
 
 /* The same after an upsampling with the four kernels of a weight of four taps (kern.h): output
@@ -68,11 +68,10 @@ static double conv_phase_at(const vt_conv *a, int group, int oy, int ox, int o) 
         for (int tx = 0; tx < 2; tx++, w += a->in_c) /* in the enlarged map, a tap is two pixels */
             sum += conv_tap(
                 a, w, conv_pixel(a, group, oy + oy % 2 - 2 + 2 * ty, ox + ox % 2 - 2 + 2 * tx));
-    return a->w->scale ? sum * (double)a->w->scale[row] : sum;
+    return sum;
 }
 
 static double conv_finish(const vt_conv *a, size_t at, int o, double y) {
-    if (a->w->scale) y *= (double)a->w->scale[o];
     if (a->bias) y += (double)a->bias[o];
     return y + (a->residual ? (double)a->residual[at] : 0);
 }

@@ -1,4 +1,13 @@
-/* products.c - weights, products with them and their gradients, each number one sum in double. */
+/* products.c - weights, products with them and their gradients, each number one sum in double.
+ *
+ * With an int8 weight x is rounded to int8 as well. Its rows are cut into blocks of VT_INT8_BLOCK
+ * numbers (the last one shorter), a row of W is one block. A block has a scale, largest size / 127, and
+ * integers round(x * (127 / largest size)), to nearest even (zeros where all sizes are below 2^-100:
+ * kern/number.h). The integers multiply and sum exactly, and
+ *
+ *     y = w_scale * (sum over the blocks, in order, of x_scale[block] * that) + bias
+ *
+ * A block that holds a number that is not finite, and such a row of W, have NaN for a scale. */
 #include "kern/number.h"
 #include "kern/ref/ref.h"
 #include "kern/weight.h"
@@ -6,18 +15,29 @@
 #include <math.h>
 #include <stdlib.h>
 
+/* n numbers to integers, and their scale. */
+static float to_int8(float *to, const float *from, size_t n) {
+    float most = 0.0f;
+    bool finite = true;
+    for (size_t i = 0; i < n; ++i) {
+        finite = finite && isfinite(from[i]);
+        most = fmaxf(most, fabsf(from[i]));
+    }
+    for (size_t i = 0; i < n; ++i)
+        to[i] = finite ? rintf(from[i] * vt_int8_inverse(most)) : 0.0f;
+    return finite ? vt_int8_scale(most) : NAN;
+}
+
 /* Rounds the numbers to what the type can hold; INT8 keeps integers and a scale a row. */
 static void weight_round(vt_weight *weight) {
     size_t k = (size_t)weight->k;
     float *rows = weight->numbers;
     vt_weight_read(&weight->spec, 0, weight->n, rows);
     for (int j = 0; j < weight->n; ++j, rows += k) {
-        float most = 0.0f;
-        for (size_t i = 0; i < k; ++i) most = fmaxf(most, fabsf(rows[i]));
-        float scale = most > 0.0f ? most / 127.0f : 1.0f;
-        if (weight->scale) weight->scale[j] = scale;
-        for (size_t i = 0; i < k; ++i)
-            rows[i] = weight->scale ? rintf(rows[i] / scale) : vt_round_bf16(rows[i]);
+        if (weight->scale)
+            weight->scale[j] = to_int8(rows, rows, k);
+        else
+            for (size_t i = 0; i < k; ++i) rows[i] = vt_round_bf16(rows[i]);
     }
 }
 
@@ -69,24 +89,46 @@ static size_t weight_bytes(const vt_weight *weight) {
 
 /* ---- y = epilogue(x W^T + bias) ---- */
 
-/* QKV alone needs room: the product before it is split. */
-static size_t product_workspace(const vt_kern *kern, const vt_product *a) {
-    (void)kern;
+/* QKV needs room for the product before it is split; packed weights for a row of x as they take it,
+ * scales of its blocks behind it. */
+static size_t split_floats(const vt_product *a) {
     size_t rows = (size_t)a->groups * (size_t)a->rows;
-    return a->epilogue == VT_EPILOGUE_QKV ? rows * (size_t)a->w->n * sizeof(float) : 0;
+    return a->epilogue == VT_EPILOGUE_QKV ? rows * (size_t)a->w->n : 0;
 }
 
-static double product_at(const vt_product *a, size_t row, size_t column) {
-    const vt_weight *w = a->w;
-    size_t k = (size_t)w->k;
-    double sum = 0.0;
+static size_t product_workspace(const vt_kern *kern, const vt_product *a) {
+    (void)kern;
+    size_t k = (size_t)a->w->k, blocks = (k + VT_INT8_BLOCK - 1) / VT_INT8_BLOCK;
+    return (split_floats(a) + (a->w->numbers ? k + blocks : 0)) * sizeof(float);
+}
+
+/* Row `row` of x as products take it: the caller's, or brought to `room`. */
+static const float *x_row(const vt_product *a, size_t row, float *room) {
+    const size_t k = (size_t)a->w->k;
+    if (!a->w->numbers) return (const float *)a->x + row * k;
     for (size_t i = 0; i < k; ++i) {
         float x = a->x_type == VT_NUMBER_BF16 ? vt_from_bf16(((const vt_bf16 *)a->x)[row * k + i])
                                               : ((const float *)a->x)[row * k + i];
-        if (w->numbers) x = vt_round_bf16(x);
-        sum += (double)x * w->w[column * k + i];
+        room[i] = a->w->scale ? x : vt_round_bf16(x);
     }
-    if (w->scale) sum *= w->scale[column];
+    for (size_t i = 0; a->w->scale && i < k; i += VT_INT8_BLOCK) {
+        size_t left = k - i < VT_INT8_BLOCK ? k - i : VT_INT8_BLOCK;
+        room[k + i / VT_INT8_BLOCK] = to_int8(room + i, room + i, left);
+    }
+    return room;
+}
+
+static double product_at(const vt_product *a, const float *x, size_t column) {
+    const size_t k = (size_t)a->w->k;
+    const float *w = a->w->w + column * k, *scales = a->w->scale ? x + k : NULL;
+    double sum = 0.0;
+    for (size_t i = 0; i < k; i += VT_INT8_BLOCK) {
+        size_t end = k - i < VT_INT8_BLOCK ? k : i + VT_INT8_BLOCK;
+        double block = 0.0;
+        for (size_t j = i; j < end; ++j) block += (double)x[j] * w[j];
+        sum += scales ? block * scales[i / VT_INT8_BLOCK] : block;
+    }
+    if (a->w->scale) sum *= a->w->scale[column];
     return sum + (a->bias ? (double)a->bias[column] : 0.0);
 }
 
@@ -95,11 +137,12 @@ static double gelu(double x) {
 }
 
 static void product(vt_kern *kern, const vt_product *a) {
-    size_t n = (size_t)a->w->n, all = (size_t)a->groups * (size_t)a->rows;
+    const size_t n = (size_t)a->w->n, all = (size_t)a->groups * (size_t)a->rows;
     float *y = a->epilogue == VT_EPILOGUE_QKV ? a->workspace : a->y;
     for (size_t r = 0; r < all; ++r) {
+        const float *x = x_row(a, r, (float *)a->workspace + split_floats(a));
         for (size_t j = 0; j < n; ++j) {
-            double value = product_at(a, r, j);
+            double value = product_at(a, x, j);
             if (a->pre) value = vt_round_bf16((float)value);
             if (a->pre) ((vt_bf16 *)a->pre)[r * n + j] = vt_to_bf16((float)value);
             if (a->epilogue == VT_EPILOGUE_GELU) value = gelu(value);

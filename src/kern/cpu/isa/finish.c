@@ -1,5 +1,5 @@
-/* finish.c - what happens to the sums of a tile on their way to memory (vt_finish in tiles.h), and
- * the rounding of weights to int8. Compiled once an instruction set; the tables of tiles share it.
+/* finish.c - what happens to the sums of a tile on their way to memory (vt_finish in tiles.h).
+ * Compiled once an instruction set; the tables of tiles share it.
  *
  * Called by packed_products.c for each tile while its sums are in the first cache. A row is always
  * computed for all columns of a tile, those beyond `columns` from zero factors and not stored, so that
@@ -219,8 +219,7 @@ INLINE float head_int8(int8_t *y, const lanes *x, const int count) {
 }
 
 /* The head of one row that begins at column `first`, `count` times LANES columns. */
-INLINE void head_finish(const vt_finish *f, const factors *k, int row, int first,
-                        const int count) {
+INLINE void head_finish(const vt_finish *f, const factors *k, int row, int first, const int count) {
     const int head = first / (LANES * count);
     const size_t at = (size_t)row * f->y_stride + (size_t)first;
     lanes x[COLUMNS / LANES], squares = {0};
@@ -234,8 +233,8 @@ INLINE void head_finish(const vt_finish *f, const factors *k, int row, int first
     }
     if (f->unit) {
         const float length = sqrtf(lanes_sum(&squares));
-        const float by = (f->head_scale ? f->head_scale[head] : 1.0f) /
-                         (length > 1e-12f ? length : 1e-12f);
+        const float by =
+            (f->head_scale ? f->head_scale[head] : 1.0f) / (length > 1e-12f ? length : 1e-12f);
         for (int i = 0; i < count; ++i) x[i] *= by;
     }
     if (f->y_type == VT_NUMBER_INT8) {
@@ -274,33 +273,4 @@ void NAMED(vt_finish_)(const vt_finish *f) {
         gate_rows(f, &k);
     else
         (f->head_dim == 64 ? heads_64 : f->head_dim == 32 ? heads_32 : heads_16)(f, &k);
-}
-
-/* ---- weights as int8 ---- */
-
-void NAMED(vt_narrow_int8_)(int8_t *to, const uint16_t *from, size_t n) {
-#pragma omp simd
-    for (size_t i = 0; i < n; ++i) to[i] = (int8_t)(int32_t)float_of((uint32_t)from[i] << 16);
-}
-
-float NAMED(vt_quantise_)(float *to, const float *from, size_t n) {
-    uint32_t most = 0; /* sizes order as their bits do, NaN last */
-#pragma omp simd reduction(max : most)
-    for (size_t i = 0; i < n; ++i) {
-        uint32_t size = bits_of(from[i]) & 0x7fffffffu;
-        most = most > size ? most : size;
-    }
-    if (most >= 0x7f800000u) {
-        memset(to, 0, n * sizeof *to);
-        return NAN;
-    }
-    float scale = most > 0 ? float_of(most) / 127.0f : 1.0f;
-    if (scale == 0.0f) scale = float_of(1); /* of denormals */
-#pragma omp simd
-    for (size_t i = 0; i < n; ++i) {
-        float x = nearest(from[i] / scale);
-        x = x > 127.0f ? 127.0f : x;
-        to[i] = x < -127.0f ? -127.0f : x;
-    }
-    return scale;
 }

@@ -65,7 +65,8 @@ typedef struct stretch {
 INLINE void stretch_read(stretch *to, const uint16_t *a, size_t stride, const int rows) {
     for (int r = 0; r < rows; ++r)
 #pragma omp simd
-        for (int d = 0; d < STRETCH; ++d) to->x[r][d] = vt_from_bf16(a[(size_t)r * stride + (size_t)d]);
+        for (int d = 0; d < STRETCH; ++d)
+            to->x[r][d] = vt_from_bf16(a[(size_t)r * stride + (size_t)d]);
 }
 
 /* rows and panels are constants after inlining. */
@@ -111,8 +112,8 @@ INLINE void block_product(const vt_tile *t, int row, int panel, const int rows, 
 #endif
 #if defined(__AVX2__)
 #define SHAPES(X)                                                                                  \
-    PANEL_COUNTS(X, 1) PANEL_COUNTS(X, 2) PANEL_COUNTS(X, 3)                                       \
-    PANEL_COUNTS(X, 4) PANEL_COUNTS(X, 5) PANEL_COUNTS(X, 6)
+    PANEL_COUNTS(X, 1)                                                                             \
+    PANEL_COUNTS(X, 2) PANEL_COUNTS(X, 3) PANEL_COUNTS(X, 4) PANEL_COUNTS(X, 5) PANEL_COUNTS(X, 6)
 #elif defined(__aarch64__)
 #define SHAPES(X) PANEL_COUNTS(X, 1) PANEL_COUNTS(X, 2) PANEL_COUNTS(X, 3) PANEL_COUNTS(X, 4)
 #else
@@ -122,8 +123,8 @@ SHAPES(BLOCK)
 
 static void product(const vt_tile *t) {
 #define ENTRY(ROWS, PANELS) block_##ROWS##_##PANELS,
-    static void (*const blocks[BLOCK_ROWS * BLOCK_PANELS])(const vt_tile *, int, int) = {
-        SHAPES(ENTRY)};
+    static void (*const blocks[BLOCK_ROWS * BLOCK_PANELS])(const vt_tile *, int,
+                                                           int) = {SHAPES(ENTRY)};
     for (int row = 0; row < t->rows; row += BLOCK_ROWS) {
         const int rows = t->rows - row < BLOCK_ROWS ? t->rows - row : BLOCK_ROWS;
         for (int p = 0; p < t->panels; p += BLOCK_PANELS) {
@@ -189,8 +190,6 @@ const vt_tiles JOIN(vt_tiles_, VT_LOOPS_SUFFIX) = {
     .end = nothing,
     .product = product,
     .finish = JOIN(vt_finish_, VT_LOOPS_SUFFIX),
-    .narrow_int8 = JOIN(vt_narrow_int8_, VT_LOOPS_SUFFIX),
-    .quantise = JOIN(vt_quantise_, VT_LOOPS_SUFFIX),
     .pack = pack,
     .pack_across = pack_across,
     .unpack_int8 = unpack_int8,

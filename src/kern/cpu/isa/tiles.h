@@ -7,7 +7,7 @@
  *     panel[d / 2][column][d % 2],   d = 0 .. depth - 1, depth a multiple of VT_TILE_DEPTH
  *
  * What a matrix lacks to whole panels or whole depth is zero. A convolution's panel is its taps one
- * after another, each padded to whole depth. int8 panels have the same order, a byte a number.
+ * after another, each padded to whole depth.
  *
  * Products are single-threaded and know no shapes beyond one tile: packed_products.c, conv_packed.c
  * and attention.c cut their work into tiles. A number of the result is summed over taps and depth in
@@ -70,9 +70,6 @@ typedef struct vt_tiles {
     void (*begin)(void);
     void (*end)(void);
     void (*product)(const vt_tile *tile);
-    /* The same with int8 numbers at b, to the same bits as from unpacked ones; NULL where unpacking
-     * them first is no slower. */
-    void (*product_int8)(const vt_tile *tile);
     void (*finish)(const vt_finish *finish);
     /* One panel of `columns` (1..16) columns: column c's numbers are the floats at from + c * stride,
      * `length` of them; the rest up to depth is zero. */
@@ -82,10 +79,6 @@ typedef struct vt_tiles {
     void (*pack_across)(uint16_t *panel, const float *from, size_t stride, int columns, int length,
                         int depth);
     void (*unpack_int8)(uint16_t *to, const int8_t *from, size_t n); /* exact */
-    void (*narrow_int8)(int8_t *to, const uint16_t *from, size_t n); /* of -127 .. 127, exact */
-    /* to = from / scale rounded to nearest even, scale = largest |from| / 127 (1 where all are zero);
-     * returns the scale. A number that is not finite makes the scale NaN and all of `to` zero. */
-    float (*quantise)(float *to, const float *from, size_t n);
     void (*to_bf16)(uint16_t *to, const float *from, size_t n);
     void (*from_bf16)(float *to, const uint16_t *from, size_t n);
     /* Multiply-adds in registers alone, as product does them, `rounds` times twelve instructions; gives
@@ -102,10 +95,7 @@ extern const vt_tiles vt_tiles_amx;
 #endif
 
 /* Of isa/finish.c, which is compiled once an instruction set; tables share them. */
-#define VT_FINISH(suffix)                                                                          \
-    void vt_finish_##suffix(const vt_finish *finish);                                              \
-    void vt_narrow_int8_##suffix(int8_t *to, const uint16_t *from, size_t n);                      \
-    float vt_quantise_##suffix(float *to, const float *from, size_t n);
+#define VT_FINISH(suffix) void vt_finish_##suffix(const vt_finish *finish);
 VT_FINISH(baseline)
 #if defined(__x86_64__)
 VT_FINISH(avx2)

@@ -45,9 +45,9 @@ typedef struct vt_tile8 {
 } vt_tile8;
 
 typedef struct vt_tiles8 {
-    const char *name; /* "baseline", "avx2", "avx512", "avx512vnni" */
+    const char *name; /* "baseline", "avx2", "avx512", "avx512vnni", "amx" */
     int most_rows;    /* rows a tile, at most: the fastest number too */
-    /* Around the tiles of one task on one thread. */
+    /* Around the tiles of one task on one thread (AMX configures its registers). */
     void (*begin)(void);
     void (*end)(void);
     void (*product)(const vt_tile8 *tile);
@@ -67,6 +67,7 @@ extern const vt_tiles8 vt_tiles8_baseline;
 extern const vt_tiles8 vt_tiles8_avx2;
 extern const vt_tiles8 vt_tiles8_avx512;
 extern const vt_tiles8 vt_tiles8_avx512vnni;
+extern const vt_tiles8 vt_tiles8_amx;
 #endif
 
 /* Of isa/tiles8.c, which is compiled once an instruction set; tables share them. */
@@ -78,6 +79,7 @@ VT_TILES8(baseline)
 #if defined(__x86_64__)
 VT_TILES8(avx2)
 VT_TILES8(avx512)
+void vt_quantise8_avx512vnni(vt_block8 *to, const void *from, vt_number type, size_t n);
 #endif
 
 #endif

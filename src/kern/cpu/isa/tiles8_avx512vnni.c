@@ -183,7 +183,7 @@ INLINE void block_quantise(vt_block8 *to, const void *from, const bool half, con
 QUANTISE(quantise_f32, float, false)
 QUANTISE(quantise_bf16, uint16_t, true)
 
-static void quantise(vt_block8 *to, const void *from, vt_number type, size_t n) {
+void vt_quantise8_avx512vnni(vt_block8 *to, const void *from, vt_number type, size_t n) {
     if (type == VT_NUMBER_F32)
         quantise_f32(to, from, n);
     else
@@ -215,7 +215,7 @@ const vt_tiles8 vt_tiles8_avx512vnni = {
     .begin = nothing,
     .end = nothing,
     .product = product,
-    .quantise = quantise,
+    .quantise = vt_quantise8_avx512vnni,
     .pack = vt_pack8_avx512,
     .peak = peak,
 };

@@ -4,16 +4,16 @@
  * A kernel keeps a block of sums in registers: up to 12 rows by two panels, 24 rows by one (the panel
  * is then read once for all of them, which matters while it comes from memory) or 6 rows by four. In
  * every shape a number of the result is one chain of vdpbf16ps over taps and depth, so the shape does
- * not change a bit. Sums are named variables, not arrays: compilers keep an array of this size in
- * memory.
+ * not change a bit.
  *
  * vcvtneps2bf16 and vdpbf16ps take denormals for zero; all else is rounded to nearest even. */
+#include "kern/cpu/isa/rows.h"
 #include "kern/cpu/isa/tiles.h"
 
 #include <immintrin.h>
 #include <string.h>
 
-enum { MOST_ROWS = 24, PAIR_ROWS = 12, QUAD_ROWS = 6, INT8_QUAD_ROWS = 4 };
+enum { MOST_ROWS = 24, PAIR_ROWS = 12, QUAD_ROWS = 6 };
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -27,46 +27,7 @@ INLINE __m512bh pair_at(const uint16_t *at) {
     return (__m512bh)all;
 }
 
-#define ROWS_1(X) X(0)
-#define ROWS_2(X) ROWS_1(X) X(1)
-#define ROWS_3(X) ROWS_2(X) X(2)
-#define ROWS_4(X) ROWS_3(X) X(3)
-#define ROWS_5(X) ROWS_4(X) X(4)
-#define ROWS_6(X) ROWS_5(X) X(5)
-#define ROWS_7(X) ROWS_6(X) X(6)
-#define ROWS_8(X) ROWS_7(X) X(7)
-#define ROWS_9(X) ROWS_8(X) X(8)
-#define ROWS_10(X) ROWS_9(X) X(9)
-#define ROWS_11(X) ROWS_10(X) X(10)
-#define ROWS_12(X) ROWS_11(X) X(11)
-#define ROWS_13(X) ROWS_12(X) X(12)
-#define ROWS_14(X) ROWS_13(X) X(13)
-#define ROWS_15(X) ROWS_14(X) X(14)
-#define ROWS_16(X) ROWS_15(X) X(15)
-#define ROWS_17(X) ROWS_16(X) X(16)
-#define ROWS_18(X) ROWS_17(X) X(17)
-#define ROWS_19(X) ROWS_18(X) X(18)
-#define ROWS_20(X) ROWS_19(X) X(19)
-#define ROWS_21(X) ROWS_20(X) X(20)
-#define ROWS_22(X) ROWS_21(X) X(21)
-#define ROWS_23(X) ROWS_22(X) X(22)
-#define ROWS_24(X) ROWS_23(X) X(23)
-
-/* Three rows share a pointer: the strides 1 and 2 are address modes. Where a pointer came from is
- * hidden, lest clang keep one for each row, or compute each from the one before. */
-#define NEXT(pointer)                                                                              \
-    pointer += 2;                                                                                  \
-    __asm__("" : "+r"(pointer));
-#define TRIPLE(r)                                                                                  \
-    ((r) / 3 == 0   ? a0                                                                           \
-     : (r) / 3 == 1 ? a1                                                                           \
-     : (r) / 3 == 2 ? a2                                                                           \
-     : (r) / 3 == 3 ? a3                                                                           \
-     : (r) / 3 == 4 ? a4                                                                           \
-     : (r) / 3 == 5 ? a5                                                                           \
-     : (r) / 3 == 6 ? a6                                                                           \
-                    : a7)
-#define PAIR_OF(r) pair_at(TRIPLE(r) + (r) % 3 * s)
+#define PAIR_OF(r) pair_at(ROW_AT(r))
 
 #define ZERO_1(r) __m512 p##r = _mm512_setzero_ps();
 #define ZERO_2(r) ZERO_1(r) __m512 q##r = _mm512_setzero_ps();
@@ -117,20 +78,11 @@ INLINE __m512bh pair_at(const uint16_t *at) {
             const uint16_t *a7 = a0 + 21 * s;                                                      \
             for (long d = 0; d < depth; d += 2, b += 2 * VT_PANEL) {                               \
                 LOAD_##PANELS ROWS_##ROWS(ADD_##PANELS)                                            \
-                NEXT(a0) NEXT(a1) NEXT(a2) NEXT(a3) NEXT(a4) NEXT(a5) NEXT(a6) NEXT(a7)            \
+                ROWS_STEP(2)                                                                       \
             }                                                                                      \
         }                                                                                          \
         ROWS_##ROWS(STORE_##PANELS)                                                                \
     }
-
-#define EACH_TO_6(X, PANELS) X(1, PANELS) X(2, PANELS) X(3, PANELS) X(4, PANELS) X(5, PANELS) X(6, PANELS)
-#define EACH_TO_12(X, PANELS)                                                                      \
-    EACH_TO_6(X, PANELS)                                                                           \
-    X(7, PANELS) X(8, PANELS) X(9, PANELS) X(10, PANELS) X(11, PANELS) X(12, PANELS)
-#define EACH_TO_24(X, PANELS)                                                                      \
-    EACH_TO_12(X, PANELS)                                                                          \
-    X(13, PANELS) X(14, PANELS) X(15, PANELS) X(16, PANELS) X(17, PANELS) X(18, PANELS)            \
-    X(19, PANELS) X(20, PANELS) X(21, PANELS) X(22, PANELS) X(23, PANELS) X(24, PANELS)
 
 EACH_TO_24(KERNEL, 1)
 EACH_TO_12(KERNEL, 2)
@@ -265,71 +217,6 @@ INLINE void int8_unpack(const int8_table *table, __m512i from, __m512i *first, _
     *second = _mm512_unpackhi_epi8(low, high);
 }
 
-/* ---- int8 panels ---- */
-
-/* Unpacked in registers: 64 bytes are two pairs of depth of a panel. Few rows take four panels at a
- * time: four streams from memory are fetched ahead by the processor better than one. */
-#define PAIR_INT8(r, i) pair_at(TRIPLE(r) + (r) % 3 * s + 2 * (i))
-#define ADD_INT8_1(r)                                                                              \
-    p##r = _mm512_dpbf16_ps(p##r, PAIR_INT8(r, 0), (__m512bh)b0);                                  \
-    p##r = _mm512_dpbf16_ps(p##r, PAIR_INT8(r, 1), (__m512bh)b1);
-#define ADD_INT8_4(r)                                                                              \
-    {                                                                                              \
-        const __m512bh x = PAIR_INT8(r, 0), y = PAIR_INT8(r, 1);                                   \
-        p##r = _mm512_dpbf16_ps(p##r, x, (__m512bh)b0);                                            \
-        q##r = _mm512_dpbf16_ps(q##r, x, (__m512bh)b2);                                            \
-        u##r = _mm512_dpbf16_ps(u##r, x, (__m512bh)b4);                                            \
-        v##r = _mm512_dpbf16_ps(v##r, x, (__m512bh)b6);                                            \
-        p##r = _mm512_dpbf16_ps(p##r, y, (__m512bh)b1);                                            \
-        q##r = _mm512_dpbf16_ps(q##r, y, (__m512bh)b3);                                            \
-        u##r = _mm512_dpbf16_ps(u##r, y, (__m512bh)b5);                                            \
-        v##r = _mm512_dpbf16_ps(v##r, y, (__m512bh)b7);                                            \
-    }
-#define UNPACK_AT(i, first, second)                                                                \
-    __m512i first, second;                                                                         \
-    int8_unpack(&table, _mm512_loadu_si512(b + (i) * t->b_stride), &first, &second);
-#define LOAD_INT8_1                                                                                \
-    _mm_prefetch((const char *)b + AHEAD, _MM_HINT_T0);                                            \
-    UNPACK_AT(0, b0, b1)
-#define LOAD_INT8_4 UNPACK_AT(0, b0, b1) UNPACK_AT(1, b2, b3) UNPACK_AT(2, b4, b5) UNPACK_AT(3, b6, b7)
-#define NEXT_TWO(pointer) NEXT(pointer) NEXT(pointer)
-
-#define KERNEL_INT8(ROWS, PANELS)                                                                  \
-    static void int8_##ROWS##_##PANELS(const vt_tile *t, int first) {                              \
-        const int8_table table = int8_table_load();                                                \
-        const size_t s = t->a_stride;                                                              \
-        const int8_t *b = (const int8_t *)(const void *)t->b + (size_t)first * t->b_stride;        \
-        float *out = t->out + first * VT_PANEL;                                                    \
-        const long depth = t->depth;                                                               \
-        ROWS_##ROWS(ZERO_##PANELS)                                                                 \
-        for (int tap = 0; tap < t->taps; ++tap) {                                                  \
-            const uint16_t *a0 = t->a + (t->tap ? t->tap[tap] : 0);                                \
-            const uint16_t *a1 = a0 + 3 * s, *a2 = a0 + 6 * s, *a3 = a0 + 9 * s;                   \
-            const uint16_t *a4 = a0 + 12 * s, *a5 = a0 + 15 * s, *a6 = a0 + 18 * s;                \
-            const uint16_t *a7 = a0 + 21 * s;                                                      \
-            for (long d = 0; d < depth; d += 4, b += 4 * VT_PANEL) {                               \
-                LOAD_INT8_##PANELS ROWS_##ROWS(ADD_INT8_##PANELS)                                  \
-                NEXT_TWO(a0) NEXT_TWO(a1) NEXT_TWO(a2) NEXT_TWO(a3)                                \
-                NEXT_TWO(a4) NEXT_TWO(a5) NEXT_TWO(a6) NEXT_TWO(a7)                                \
-            }                                                                                      \
-        }                                                                                          \
-        ROWS_##ROWS(STORE_##PANELS)                                                                \
-    }
-#define EACH_TO_4(X, PANELS) X(1, PANELS) X(2, PANELS) X(3, PANELS) X(4, PANELS)
-EACH_TO_24(KERNEL_INT8, 1)
-EACH_TO_4(KERNEL_INT8, 4)
-
-#define ENTRY_INT8(ROWS, PANELS) int8_##ROWS##_##PANELS,
-static const kernel int8_singles[MOST_ROWS] = {EACH_TO_24(ENTRY_INT8, 1)};
-static const kernel int8_quads[INT8_QUAD_ROWS] = {EACH_TO_4(ENTRY_INT8, 4)};
-
-static void product_int8(const vt_tile *t) {
-    int p = 0;
-    if (t->rows <= INT8_QUAD_ROWS)
-        for (; p + 4 <= t->panels; p += 4) int8_quads[t->rows - 1](t, p);
-    for (; p < t->panels; ++p) int8_singles[t->rows - 1](t, p);
-}
-
 void vt_unpack_int8_avx512bf16(uint16_t *to, const int8_t *from, size_t n) {
     const int8_table table = int8_table_load();
     __m512i first, second;
@@ -391,10 +278,7 @@ const vt_tiles vt_tiles_avx512bf16 = {
     .begin = nothing,
     .end = nothing,
     .product = product,
-    .product_int8 = product_int8,
     .finish = vt_finish_avx512bf16,
-    .narrow_int8 = vt_narrow_int8_avx512bf16,
-    .quantise = vt_quantise_avx512bf16,
     .pack = vt_pack_avx512bf16,
     .pack_across = vt_pack_across_avx512bf16,
     .unpack_int8 = vt_unpack_int8_avx512bf16,

@@ -1,0 +1,77 @@
+/* amx.h - the tile registers of AMX as tiles_amx.c and tiles8_amx.c use them: up to 32 rows by two
+ * panels are summed at a time, in four registers of sums, two of rows, two of panels. The number of
+ * rows is part of the registers' configuration, so that nothing beyond a tile's last row is read or
+ * written; it is loaded when it changes.
+ *
+ * These instructions have not run on a processor: what was tested is the sources with the layer below
+ * replaced by plain C (tests/amx_in_c.h, named by VT_AMX_LAYER), and that the real one compiles. */
+#ifndef VT_KERN_CPU_ISA_AMX_H
+#define VT_KERN_CPU_ISA_AMX_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#ifdef VT_AMX_LAYER
+#include VT_AMX_LAYER
+#else
+#include <immintrin.h>
+#define AMX_CONFIGURE(config) _tile_loadconfig(config)
+#define AMX_RELEASE() _tile_release()
+#define AMX_ZERO(tile) _tile_zero(tile)
+#define AMX_LOAD(tile, base, stride) _tile_loadd(tile, base, stride)
+#define AMX_STORE(tile, base, stride) _tile_stored(tile, base, stride)
+#define AMX_PRODUCT(sums, rows, panel) _tile_dpbf16ps(sums, rows, panel)
+/* signed rows, unsigned panels */
+#define AMX_PRODUCT8(sums, rows, panel) _tile_dpbsud(sums, rows, panel)
+#endif
+
+/* Registers are constants of the instructions: sums of rows 0.. and 16.. by panels 0 and 1, the rows,
+ * the panels. */
+#define SUMS_00 0
+#define SUMS_01 1
+#define SUMS_10 2
+#define SUMS_11 3
+#define ROWS_0 4
+#define ROWS_1 5
+#define PANEL_0 6
+#define PANEL_1 7
+
+enum { AMX_MOST_ROWS = 32, AMX_HALF_ROWS = 16, AMX_LINE = 64 };
+
+/* As ldtilecfg reads it. */
+typedef struct amx_tile_config {
+    uint8_t palette, start_row, reserved[14];
+    uint16_t row_bytes[16];
+    uint8_t rows[16];
+} amx_tile_config;
+
+static _Thread_local int amx_configured; /* rows that the registers are set to; 0: none */
+
+static inline void amx_rows_set(int rows) {
+    if (rows == amx_configured) return;
+    amx_configured = rows;
+    const int first = rows < AMX_HALF_ROWS ? rows : AMX_HALF_ROWS;
+    const int second = rows > AMX_HALF_ROWS ? rows - AMX_HALF_ROWS : 1;
+    amx_tile_config config __attribute__((aligned(64)));
+    memset(&config, 0, sizeof config);
+    config.palette = 1;
+    for (int i = SUMS_00; i <= PANEL_1; ++i) {
+        bool panel = i == PANEL_0 || i == PANEL_1;
+        bool later = i == SUMS_10 || i == SUMS_11 || i == ROWS_1;
+        config.row_bytes[i] = AMX_LINE;
+        config.rows[i] = (uint8_t)(panel ? AMX_HALF_ROWS : later ? second : first);
+    }
+    AMX_CONFIGURE(&config);
+}
+
+static inline void amx_begin(void) {
+    amx_configured = 0;
+}
+
+static inline void amx_end(void) {
+    if (amx_configured) AMX_RELEASE();
+    amx_configured = 0;
+}
+
+#endif

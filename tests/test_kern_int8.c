@@ -1,0 +1,455 @@
+/* Products of int8 by int8: ref against the definition written out here, every table of
+ * kern/cpu/isa/tiles8.h that this processor can run against it too, the cpu backend against ref on odd
+ * sizes and extremes, and bit by bit against itself with other rows, groups and numbers of threads.
+ * (Epilogues and types of x and y: test_kern_products.c.) */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/cpu.h"
+#include "kern/cpu/isa/tiles8.h"
+#include "kern/kern.h"
+#include "kern/number.h"
+
+enum { BLOCK = 128 };
+#define COUNT(a) (int)(sizeof(a) / sizeof *(a))
+
+static const vt_tiles8 *tables[8];
+static int table_count;
+
+#if defined(__x86_64__)
+extern const vt_tiles8 vt_tiles8_amx_in_c; /* tiles8_amx.c over tests/amx_in_c.h */
+#endif
+
+static void find_tables(void) {
+    tables[table_count++] = &vt_tiles8_baseline;
+#if defined(__x86_64__)
+    vt_isa best = vt_isa_best();
+    if (best >= VT_ISA_AVX2) tables[table_count++] = &vt_tiles8_avx2;
+    if (best >= VT_ISA_AVX512) tables[table_count++] = &vt_tiles8_avx512;
+    if (best >= VT_ISA_AVX512BF16) {
+        tables[table_count++] = &vt_tiles8_avx512vnni;
+        tables[table_count++] = &vt_tiles8_amx_in_c;
+    }
+    if (best >= VT_ISA_AMX) tables[table_count++] = &vt_tiles8_amx;
+#endif
+}
+
+static uint64_t state = 1181783497276652981u;
+
+static uint32_t random_bits(void) {
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    return (uint32_t)(state >> 16);
+}
+
+static int random_int(int low, int high) {
+    return low + (int)(random_bits() % (uint32_t)(high - low + 1));
+}
+
+static float random_float(void) {
+    return (float)random_bits() / 2147483648.0f - 1.0f;
+}
+
+static void *room(size_t bytes) {
+    void *out = aligned_alloc(64, (bytes + 63) / 64 * 64 + 64);
+    assert_non_null(out);
+    return out;
+}
+
+/* ---- the definition ---- */
+
+/* n numbers to integers; returns their scale. */
+static float define(int *to, const float *from, size_t n) {
+    float most = 0;
+    for (size_t i = 0; i < n; ++i) {
+        to[i] = 0;
+        if (!isfinite(from[i])) most = NAN;
+        if (fabsf(from[i]) > most) most = fabsf(from[i]);
+    }
+    if (isnan(most)) return NAN;
+    if (most < 0x1p-100f) return 1.0f;
+    for (size_t i = 0; i < n; ++i) to[i] = (int)nearbyintf(from[i] * (127.0f / most));
+    return most / 127.0f;
+}
+
+/* One number of x W^T, of rows of k numbers; `size`: the sum of the sizes of what it adds, before the
+ * scale of w. */
+static double define_product(const float *x, const float *w, size_t k, double *size,
+                             double *scale_of_w) {
+    int *a = malloc(k * sizeof *a), *b = malloc(k * sizeof *b);
+    double sum = 0, scale = (double)define(b, w, k);
+    *size = 0;
+    for (size_t first = 0; first < k; first += BLOCK) {
+        size_t n = k - first < BLOCK ? k - first : BLOCK;
+        double own = (double)define(a, x + first, n);
+        long exact = 0;
+        for (size_t i = 0; i < n; ++i) exact += a[i] * b[first + i];
+        sum += own * (double)exact;
+        *size += fabs(own * (double)exact);
+    }
+    *scale_of_w = scale;
+    free(a);
+    free(b);
+    return sum * scale;
+}
+
+/* ---- the tables ---- */
+
+static void fill_row(float *x, size_t n, int kind) {
+    for (size_t i = 0; i < n; ++i) {
+        x[i] = random_float();
+        if (kind == 1) x[i] = 0;
+        if (kind == 2) x[i] *= 0x1p-110f;
+        if (kind == 3) x[i] = i % 2 ? -3.4e38f : 3.4e38f;
+        if (kind == 4) x[i] = (float)random_int(-254, 254) * 0.5f; /* ties, where 127 is the largest */
+        if (kind == 5) x[i] *= 0x1p-99f;
+    }
+    if (n == 0) return;
+    size_t at = random_bits() % n;
+    if (kind == 4) x[at] = 127.0f;
+    if (kind == 6) x[at] = 1e6f; /* one far out */
+    if (kind == 7) x[at] = NAN;
+    if (kind == 8) x[at] = -INFINITY;
+}
+
+static void test_quantise(void **unused) {
+    (void)unused;
+    enum { MOST = 500, BLOCKS = MOST / BLOCK + 2 };
+    for (int t = 0; t < table_count; ++t)
+        for (int turn = 0; turn < 9 * 120; ++turn) {
+            size_t n = (size_t)(turn % 5 == 0 ? BLOCK * random_int(0, 3) : random_int(0, MOST));
+            bool half = turn % 2;
+            vt_block8 to[BLOCKS];
+            float *from = malloc((n + 1) * sizeof *from);
+            uint16_t *halves = malloc((n + 1) * sizeof *halves);
+            for (size_t i = 0; i < n; i += BLOCK)
+                fill_row(from + i, n - i < BLOCK ? n - i : BLOCK, (turn + (int)i / BLOCK) % 9);
+            for (size_t i = 0; i < n; ++i) {
+                halves[i] = vt_to_bf16(from[i]);
+                if (half) from[i] = vt_from_bf16(halves[i]);
+            }
+            memset(to, 0x5a, sizeof to);
+            tables[t]->quantise(to, half ? (void *)halves : (void *)from,
+                                half ? VT_NUMBER_BF16 : VT_NUMBER_F32, n);
+            size_t blocks = (n + BLOCK - 1) / BLOCK;
+            for (size_t b = 0; b < blocks; ++b) {
+                int want[BLOCK] = {0}, sum = 0;
+                size_t count = n - b * BLOCK < BLOCK ? n - b * BLOCK : BLOCK;
+                float scale = define(want, from + b * BLOCK, count);
+                for (int i = 0; i < BLOCK; ++i) {
+                    assert_int_equal(to[b].number[i], want[i]);
+                    sum += want[i];
+                }
+                assert_int_equal(to[b].balance, -128 * sum);
+                if (isnan(scale))
+                    assert_true(isnan(to[b].scale));
+                else
+                    assert_true(to[b].scale == scale);
+            }
+            for (size_t i = 0; i < sizeof *to; ++i)
+                assert_int_equal(((char *)&to[blocks])[i], 0x5a);
+            free(from);
+            free(halves);
+        }
+}
+
+static void test_pack(void **unused) {
+    (void)unused;
+    for (int t = 0; t < table_count; ++t)
+        for (int turn = 0; turn < 200; ++turn) {
+            int depth = VT_TILE8_DEPTH * random_int(1, 5), columns = random_int(1, VT_PANEL);
+            int length = random_int(turn % 2 ? 1 : depth - VT_TILE8_DEPTH + 1, depth);
+            size_t stride = (size_t)length + (size_t)random_int(0, 5);
+            /* exactly as many numbers as belong to it: a sanitizer sees what is read beyond */
+            size_t count = (size_t)(columns - 1) * stride + (size_t)length;
+            float *from = malloc(count * sizeof *from), scale[VT_PANEL + 1];
+            for (size_t j = 0; j < count; ++j) from[j] = NAN;
+            for (int c = 0; c < columns; ++c)
+                fill_row(from + (size_t)c * stride, (size_t)length, (turn + c) % 9);
+            size_t numbers = (size_t)depth * VT_PANEL;
+            uint8_t *panel = room(numbers);
+            memset(panel, 0x11, numbers + 64);
+            for (int c = 0; c <= VT_PANEL; ++c) scale[c] = 12345.0f;
+            tables[t]->pack(panel, scale, from, stride, columns, length, depth);
+            for (int c = 0; c < VT_PANEL; ++c) {
+                int want[8 * VT_TILE8_DEPTH] = {0};
+                float own = 12345.0f;
+                if (c < columns) own = define(want, from + (size_t)c * stride, (size_t)length);
+                assert_true(isnan(own) ? isnan(scale[c]) : scale[c] == own);
+                for (int d = 0; d < depth; ++d)
+                    assert_int_equal(panel[(d / 4 * VT_PANEL + c) * 4 + d % 4], want[d] + 128);
+            }
+            assert_true(scale[VT_PANEL] == 12345.0f);
+            assert_int_equal(panel[numbers], 0x11);
+            free(from);
+            free(panel);
+        }
+}
+
+/* Rows and panels of integers, at random or as large as they come. */
+static void tile_open(vt_tile8 *t, int most_rows, bool extreme) {
+    t->rows = random_int(1, most_rows);
+    t->panels = random_int(1, VT_TILE_PANELS);
+    t->depth = VT_TILE8_DEPTH * random_int(1, 9);
+    const int blocks = (t->depth + BLOCK - 1) / BLOCK;
+    t->a_stride = (size_t)(blocks + random_int(0, 2));
+    t->b_stride = (size_t)t->depth * VT_PANEL + 64 * (size_t)random_int(0, 2);
+    /* a sanitizer sees what is read beyond the last row */
+    const size_t all = (size_t)(t->rows - 1) * t->a_stride + (size_t)blocks;
+    vt_block8 *a = malloc(all * sizeof *a);
+    uint8_t *b = room((size_t)t->panels * t->b_stride);
+    for (size_t i = 0; i < all; ++i) {
+        int sum = 0, left = t->depth - (int)(i % t->a_stride) * BLOCK;
+        for (int j = 0; j < BLOCK; ++j) {
+            a[i].number[j] = (int8_t)(extreme ? 127 - 254 * (int)(i % 2) : random_int(-127, 127));
+            if (j >= left) a[i].number[j] = 0;
+            sum += a[i].number[j];
+        }
+        a[i].balance = -128 * sum;
+        a[i].scale = random_float();
+    }
+    for (size_t i = 0; i < (size_t)t->panels * t->b_stride; ++i)
+        b[i] = (uint8_t)(extreme ? 255 - 254 * (i / 4 % 2) : (uint32_t)random_int(1, 255));
+    t->a = a;
+    t->b = b;
+    t->out = room(VT_TILE_MOST_ROWS * VT_TILE_COLUMNS * sizeof(float));
+    memset(t->out, 0xff, VT_TILE_MOST_ROWS * VT_TILE_COLUMNS * sizeof(float));
+}
+
+static void tile_check(const vt_tile8 *t, int row, int column) {
+    const uint8_t *b = t->b + (size_t)(column / VT_PANEL) * t->b_stride;
+    const vt_block8 *a = t->a + (size_t)row * t->a_stride;
+    double sum = 0, size = 0;
+    for (int d = 0; d < t->depth; d += BLOCK) {
+        long exact = 0;
+        for (int i = d; i < d + BLOCK && i < t->depth; ++i) {
+            int w = b[(i / 4 * VT_PANEL + column % VT_PANEL) * 4 + i % 4] - 128;
+            exact += w * a[d / BLOCK].number[i - d];
+        }
+        sum += (double)exact * (double)a[d / BLOCK].scale;
+        size += fabs((double)exact * (double)a[d / BLOCK].scale);
+    }
+    double got = (double)t->out[row * VT_TILE_COLUMNS + column];
+    if (!(fabs(got - sum) <= 1e-6 * size))
+        fail_msg("row %d of %d, column %d, depth %d: %g, expected %g", row, t->rows, column,
+                 t->depth, got, sum);
+}
+
+static void test_tiles(void **unused) {
+    (void)unused;
+    for (int t = 0; t < table_count; ++t)
+        for (int turn = 0; turn < 400; ++turn) {
+            vt_tile8 tile;
+            tile_open(&tile, tables[t]->most_rows, turn % 4 == 0);
+            tables[t]->begin();
+            tables[t]->product(&tile);
+            for (int r = 0; r < VT_TILE_MOST_ROWS; ++r)
+                for (int c = 0; c < VT_TILE_COLUMNS; ++c) {
+                    if (r < tile.rows && c < tile.panels * VT_PANEL)
+                        tile_check(&tile, r, c);
+                    else
+                        assert_true(isnan(tile.out[r * VT_TILE_COLUMNS + c]));
+                }
+            /* some of the rows, one of the panels: the same bits */
+            vt_tile8 part = tile;
+            int row = random_int(0, tile.rows - 1), panel = random_int(0, tile.panels - 1);
+            part.rows = random_int(1, tile.rows - row);
+            part.panels = 1;
+            part.a += (size_t)row * tile.a_stride;
+            part.b += (size_t)panel * tile.b_stride;
+            part.out = room(VT_TILE_MOST_ROWS * VT_TILE_COLUMNS * sizeof(float));
+            tables[t]->product(&part);
+            tables[t]->end();
+            for (int r = 0; r < part.rows; ++r)
+                assert_memory_equal(part.out + r * VT_TILE_COLUMNS,
+                                    tile.out + (row + r) * VT_TILE_COLUMNS + panel * VT_PANEL,
+                                    VT_PANEL * sizeof(float));
+            free(part.out);
+            free(tile.out);
+            free((void *)(uintptr_t)tile.a);
+            free((void *)(uintptr_t)tile.b);
+        }
+}
+
+/* ---- products ---- */
+
+static vt_kern *ref, *cpu, *one; /* cpu: three threads, one: a single one */
+
+static vt_weight *weight_of(vt_kern *kern, const float *w, int n, int k) {
+    const vt_weight_spec spec = {.type = VT_NUMBER_INT8, .n = n, .k = k, .values = w};
+    vt_weight *out = NULL;
+    variant_error err;
+    assert_int_equal(kern->weight_open(kern, &out, &spec, &err), VARIANT_OK);
+    return out;
+}
+
+/* y = x W^T + bias, in a buffer of NaN that ends where y ends. */
+static float *run(vt_kern *kern, const vt_weight *w, const float *x, const float *bias, int groups,
+                  int rows, int n) {
+    size_t numbers = (size_t)groups * (size_t)rows * (size_t)n;
+    float *y = malloc(numbers * sizeof *y + 1);
+    memset(y, 0xff, numbers * sizeof *y);
+    vt_product p = {.x = x, .w = w, .bias = bias, .y = y, .groups = groups, .rows = rows};
+    size_t bytes = kern->product_workspace(kern, &p);
+    p.workspace = malloc(bytes + 1);
+    memset(p.workspace, 0xff, bytes);
+    kern->product(kern, &p);
+    free(p.workspace);
+    return y;
+}
+
+static const int all_rows[] = {0, 1, 2, 7, 12, 33, 100};
+static const int all_n[] = {1, 16, 65, 131}, all_k[] = {1, 63, 128, 129, 320, 1000};
+
+static void product_check(int rows, int n, int k, int kind) {
+    float *x = malloc(((size_t)rows * (size_t)k + 1) * sizeof *x), *w = malloc((size_t)n * (size_t)k * sizeof *w);
+    float *bias = malloc((size_t)n * sizeof *bias);
+    for (int r = 0; r < rows; ++r)
+        for (int i = 0; i < k; i += BLOCK)
+            fill_row(x + r * k + i, (size_t)(k - i < BLOCK ? k - i : BLOCK),
+                     kind ? random_int(0, 8) : 0);
+    for (int j = 0; j < n; ++j) {
+        fill_row(w + j * k, (size_t)k, kind ? random_int(0, 8) : 0);
+        bias[j] = random_float();
+    }
+    vt_weight *a = weight_of(cpu, w, n, k), *b = weight_of(ref, w, n, k);
+    float *got = run(cpu, a, x, bias, 1, rows, n), *want = run(ref, b, x, bias, 1, rows, n);
+    for (int r = 0; r < rows; ++r)
+        for (int j = 0; j < n; ++j) {
+            double size, scale;
+            double value = define_product(x + r * k, w + j * k, (size_t)k, &size, &scale);
+            double y = (double)got[r * n + j], z = (double)want[r * n + j];
+            if (isnan(value)) {
+                assert_true(isnan(y) && isnan(z));
+                continue;
+            }
+            value += (double)bias[j];
+            if (size * fmax(scale, 1) > 1e38) continue; /* beyond float32 */
+            size = size * scale + fabs((double)bias[j]);
+            if (!(fabs(z - value) <= 2e-7 * size) || !(fabs(y - value) <= 2e-6 * size))
+                fail_msg("%d x %d x %d, kind %d, at %d %d: %g, ref %g, expected %g", rows, n, k,
+                         kind, r, j, y, z, value);
+        }
+    cpu->weight_close(cpu, &a);
+    ref->weight_close(ref, &b);
+    free(x);
+    free(w);
+    free(bias);
+    free(got);
+    free(want);
+}
+
+static void test_products(void **unused) {
+    (void)unused;
+    for (int r = 0; r < COUNT(all_rows); ++r)
+        for (int n = 0; n < COUNT(all_n); ++n)
+            for (int k = 0; k < COUNT(all_k); ++k)
+                for (int kind = 0; kind < 2; ++kind)
+                    if ((r + n + k + kind) % 3 || all_rows[r] < 12)
+                        product_check(all_rows[r], all_n[n], all_k[k], kind);
+}
+
+/* What is not finite stays in its row and column. */
+static void test_not_finite(void **unused) {
+    (void)unused;
+    enum { ROWS = 30, N = 70, K = 300 };
+    static float x[ROWS * K], w[N * K];
+    for (int i = 0; i < ROWS * K; ++i) x[i] = random_float();
+    for (int i = 0; i < N * K; ++i) w[i] = random_float();
+    x[3 * K + 7] = NAN;
+    x[25 * K + 299] = INFINITY;
+    w[5 * K + 128] = -INFINITY;
+    w[69 * K] = NAN;
+    for (int backend = 0; backend < 2; ++backend) {
+        vt_kern *kern = backend ? cpu : ref;
+        vt_weight *weight = weight_of(kern, w, N, K);
+        float *y = run(kern, weight, x, NULL, 1, ROWS, N);
+        for (int r = 0; r < ROWS; ++r)
+            for (int j = 0; j < N; ++j)
+                assert_true((r == 3 || r == 25 || j == 5 || j == 69) == isnan(y[r * N + j]));
+        kern->weight_close(kern, &weight);
+        free(y);
+    }
+}
+
+/* A row of one group alone has the bits that it has among others, on any number of threads. */
+static void test_bits(void **unused) {
+    (void)unused;
+    for (int turn = 0; turn < 12; ++turn) {
+        const int groups = random_int(1, 3), rows = random_int(1, 90), n = random_int(1, 200);
+        const int k = turn % 3 ? random_int(1, 400) : 1920;
+        float *x = malloc((size_t)(groups * rows * k) * sizeof *x);
+        float *w = malloc((size_t)(n * k) * sizeof *w);
+        for (int i = 0; i < groups * rows * k; ++i) x[i] = random_float();
+        for (int i = 0; i < n * k; ++i) w[i] = random_float();
+        vt_weight *a = weight_of(cpu, w, n, k), *b = weight_of(one, w, n, k);
+        float *all = run(cpu, a, x, NULL, groups, rows, n), *y;
+        y = run(one, b, x, NULL, 1, groups * rows, n);
+        assert_memory_equal(all, y, (size_t)(groups * rows * n) * sizeof *y);
+        free(y);
+        for (int r = 0; r < groups * rows; r += 1 + groups * rows / 9) {
+            int some = random_int(1, groups * rows - r);
+            y = run(cpu, a, x + r * k, NULL, some, 1, n);
+            assert_memory_equal(all + r * n, y, (size_t)(some * n) * sizeof *y);
+            free(y);
+        }
+        cpu->weight_close(cpu, &a);
+        one->weight_close(one, &b);
+        free(all);
+        free(x);
+        free(w);
+    }
+}
+
+static void test_weights(void **unused) {
+    (void)unused;
+    static const float w[20 * 72];
+    vt_weight *weight = weight_of(cpu, w, 20, 72);
+    /* whole panels, depth in multiples of 64, a scale a column */
+    assert_int_equal(cpu->weight_bytes(weight), 32 * 128 + 32 * sizeof(float));
+    cpu->weight_close(cpu, &weight);
+    variant_error err;
+    const vt_weight_spec taps = {.type = VT_NUMBER_INT8, .n = 20, .k = 72, .taps = 9, .values = w};
+    weight = (vt_weight *)&err;
+    assert_int_equal(cpu->weight_open(cpu, &weight, &taps, &err), VARIANT_E_UNSUPPORTED);
+    assert_null(weight);
+    weight = (vt_weight *)&err;
+    assert_int_equal(ref->weight_open(ref, &weight, &taps, &err), VARIANT_E_UNSUPPORTED);
+    assert_null(weight);
+}
+
+static void test_peak(void **unused) {
+    (void)unused;
+    for (int t = 0; t < table_count; ++t)
+        if (tables[t]->peak) assert_true(tables[t]->peak(10) > 0);
+    assert_true(one->peak_flops(one, VT_NUMBER_INT8) > 1e9);
+}
+
+int main(void) {
+    variant_error err;
+    find_tables();
+    if (vt_kern_open(&ref, "ref", 1, &err) != VARIANT_OK ||
+        vt_kern_open(&cpu, "cpu", 3, &err) != VARIANT_OK ||
+        vt_kern_open(&one, "cpu", 1, &err) != VARIANT_OK)
+        return 1;
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_quantise), cmocka_unit_test(test_pack),
+        cmocka_unit_test(test_tiles),    cmocka_unit_test(test_products),
+        cmocka_unit_test(test_not_finite), cmocka_unit_test(test_bits),
+        cmocka_unit_test(test_weights),  cmocka_unit_test(test_peak),
+    };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    vt_kern_close(&ref);
+    vt_kern_close(&cpu);
+    vt_kern_close(&one);
+    return failed;
+}
