@@ -40,11 +40,6 @@ INLINE uint32_t bits_of(float x) {
 
 static const float round_magic = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer */
 
-/* Nearest integer, ties to even, of |x| up to 2^22. */
-INLINE float nearest(float x) {
-    return (x + round_magic) - round_magic;
-}
-
 INLINE __attribute__((unused)) uint32_t to_bf16(float x) {
     uint32_t bits = bits_of(x);
     uint32_t rounded = (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
