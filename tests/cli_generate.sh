@@ -60,6 +60,11 @@ m="-m tiny.safetensors"
         peak_rss_bytes kernels scales floor_ms; do
         grep -q "\"$key\": [^,]" out.txt && ok || bad "bench --json says no $key"
     done
+    "$variant" bench -m tiny.safetensors --bridge 1 --compare 3,2 --weights bf16 --repeat 1 --json >out.txt 2>err.txt &&
+        grep -q '"depth": 2.*"expected_ms": [0-9]' out.txt && ok || bad "bench --compare"
+    "$variant" generate -m tiny.safetensors --weights int8 --kv int8 --class 0 -o eight.png --json >out.txt 2>err.txt &&
+        grep -q '"weights": "int8", "kv": "int8"' out.txt && ok || bad "generate --weights int8"
+    "$variant" generate -m tiny.safetensors --weights f8 --class 0 -o eight.png >out.txt 2>err.txt && bad "--weights f8" || ok
     "$variant" bench --arch tiny.json --repeat 1 >out.txt 2>err.txt && grep -q synthetic out.txt && ok || bad "bench --arch"
 
     expect 2 "which model" -- -o x.png

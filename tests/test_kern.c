@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "core/cpu.h"
+#include "kern/cpu/cpu.h"
 #include "kern/kern.h"
 #include "kern_run.h"
 
@@ -637,6 +638,33 @@ static void test_groups(void **state) {
 
 /* ---- opening, memory ---- */
 
+/* What decides whether an instruction set is trusted must say no when it should. */
+static void wrong_product(const vt_tile *tile) {
+    vt_tiles_baseline.product(tile);
+    tile->out[(tile->rows - 1) * VT_TILE_COLUMNS + 5] += 0.01f;
+}
+
+static void wrong_product8(const vt_tile8 *tile) {
+    vt_tiles8_baseline.product(tile);
+    tile->out[(tile->rows - 1) * VT_TILE_COLUMNS + 5] += 1.0f;
+}
+
+static void test_agreement(void **state) {
+    (void)state;
+    vt_kern *kern = NULL;
+    assert_int_equal(vt_kern_open(&kern, "cpu", 1, NULL), VARIANT_OK);
+    const vt_cpu *cpu = (const vt_cpu *)kern;
+    vt_tiles wrong = vt_tiles_baseline;
+    vt_tiles8 wrong8 = vt_tiles8_baseline;
+    wrong.product = wrong_product;
+    wrong8.product = wrong_product8;
+    assert_true(vt_cpu_tiles_agree(cpu->tiles, &vt_tiles_baseline));
+    assert_true(vt_cpu_tiles8_agree(cpu->tiles8, &vt_tiles8_baseline));
+    assert_false(vt_cpu_tiles_agree(&wrong, &vt_tiles_baseline));
+    assert_false(vt_cpu_tiles8_agree(&wrong8, &vt_tiles8_baseline));
+    vt_kern_close(&kern);
+}
+
 static void test_open(void **state) {
     (void)state;
     vt_kern *kern = NULL;
@@ -714,6 +742,7 @@ static int close_all(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_open),
+        cmocka_unit_test(test_agreement),
         cmocka_unit_test(test_memory),
         cmocka_unit_test(test_products),
         cmocka_unit_test(test_elementwise),

@@ -22,6 +22,16 @@ static const vt_loops *loops_for(vt_isa isa) {
     return &vt_loops_baseline;
 }
 
+/* AMX has not been tested on a processor, so the processor is asked. */
+static vt_isa trusted(vt_isa isa) {
+#if defined(__x86_64__)
+    if (isa >= VT_ISA_AMX && !(vt_cpu_tiles_agree(&vt_tiles_amx, &vt_tiles_avx512bf16) &&
+                               vt_cpu_tiles8_agree(&vt_tiles8_amx, &vt_tiles8_avx512vnni)))
+        return VT_ISA_AVX512BF16;
+#endif
+    return isa;
+}
+
 static const vt_tiles *tiles_for(vt_isa isa) {
 #if defined(__x86_64__)
     if (isa >= VT_ISA_AMX) return &vt_tiles_amx;
@@ -44,8 +54,8 @@ static const vt_tiles8 *tiles8_for(vt_isa isa) {
     return &vt_tiles8_baseline;
 }
 
-/* "OpenBLAS 0.3.21 Cooperlake, loops avx512, bf16 avx512bf16, 2 threads". The configuration string opens with name
- * and version. */
+/* "OpenBLAS 0.3.21 Cooperlake, loops avx512, bf16 avx512bf16, int8 avx512vnni, 2 threads". The
+ * configuration string opens with name and version. */
 static void describe(vt_cpu *cpu) {
     char blas[32] = {0};
     const char *config = openblas_get_config();
@@ -53,8 +63,9 @@ static void describe(vt_cpu *cpu) {
     const char *version_end = name_end ? strchr(name_end + 1, ' ') : NULL;
     size_t length = version_end ? (size_t)(version_end - config) : strlen(config);
     memcpy(blas, config, length < sizeof blas ? length : sizeof blas - 1);
-    snprintf(cpu->text, sizeof cpu->text, "%s %s, loops %s, bf16 %s, %d thread%s", blas,
-             openblas_get_corename(), cpu->loops->name, cpu->tiles->name, cpu->kern.threads,
+    snprintf(cpu->text, sizeof cpu->text, "%s %s, loops %s, bf16 %s, int8 %s, %d thread%s", blas,
+             openblas_get_corename(), cpu->loops->name, cpu->tiles->name, cpu->tiles8->name,
+             cpu->kern.threads,
              cpu->kern.threads == 1 ? "" : "s");
     cpu->kern.details = cpu->text;
 }
@@ -69,9 +80,10 @@ variant_status vt_cpu_open(vt_kern **out, int threads, variant_error *err) {
     kern->name = "cpu";
     kern->threads = threads > 0 ? threads : default_threads;
     kern->close = cpu_close;
-    cpu->loops = loops_for(vt_isa_best());
-    cpu->tiles = tiles_for(vt_isa_best());
-    cpu->tiles8 = tiles8_for(vt_isa_best());
+    const vt_isa isa = trusted(vt_isa_best());
+    cpu->loops = loops_for(isa);
+    cpu->tiles = tiles_for(isa);
+    cpu->tiles8 = tiles8_for(isa);
     /* Threads are ours: BLAS is called from inside parallel regions, a tile at a time. Its OpenMP
      * flavour also lowers OpenMP's own default, which belongs to the program: put it back. */
     openblas_set_num_threads(1);

@@ -52,6 +52,10 @@ static inline int64_t vt_cpu_piece_begin(int64_t total, int64_t pieces, int64_t 
 /* Below this many floats touched a parallel region costs more than it gives. */
 #define VT_CPU_PARALLEL_MIN 32768
 
+/* Does one table give the other's numbers? tiles_agree.c */
+bool vt_cpu_tiles_agree(const vt_tiles *one, const vt_tiles *other);
+bool vt_cpu_tiles8_agree(const vt_tiles8 *one, const vt_tiles8 *other);
+
 variant_status vt_cpu_open(vt_kern **out, int threads, variant_error *err);
 
 void vt_cpu_fill_products(vt_kern *kern);

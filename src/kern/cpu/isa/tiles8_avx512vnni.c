@@ -137,9 +137,8 @@ enum { LANES = 16, PARTS = VT_INT8_BLOCK / LANES };
 /* Part `part` of a block of which `count` numbers are there, as floats; zeros beyond. */
 INLINE __m512 part_load(const void *from, const bool half, int part, int count) {
     const int left = count - part * LANES;
-    const __mmask16 some = left >= LANES ? (__mmask16)0xffff
-                           : left > 0    ? (__mmask16)((1u << left) - 1u)
-                                         : (__mmask16)0;
+    const unsigned lanes = left >= LANES ? 0xffffu : left > 0 ? (1u << left) - 1u : 0u;
+    const __mmask16 some = (__mmask16)lanes;
     if (!half) return _mm512_maskz_loadu_ps(some, (const float *)from + part * LANES);
     const __m256i x = _mm256_maskz_loadu_epi16(some, (const uint16_t *)from + part * LANES);
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(x), 16));

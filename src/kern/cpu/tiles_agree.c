@@ -1,0 +1,93 @@
+/* tiles_agree.c - do two tables of tile products give the same numbers? Asked by cpu.c before it trusts
+ * an instruction set whose kernels could be tested in emulation alone: where they disagree, the next
+ * lower one is used. One tile of each kind, some microseconds. */
+#include "kern/cpu/cpu.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { ROWS = 23, PANELS = 3, DEPTH = 192 };
+
+/* Numbers in [-1, 1) that look random and are the same everywhere. */
+static float number_at(uint32_t i) {
+    uint32_t z = (i + 1) * 2654435761u;
+    z ^= z >> 15;
+    return (float)(int32_t)(z * 2246822519u) / 2147483648.0f;
+}
+
+static bool same(const float *a, const float *b) {
+    for (int r = 0; r < ROWS; ++r)
+        for (int c = 0; c < PANELS * VT_PANEL; ++c) {
+            float x = a[r * VT_TILE_COLUMNS + c], y = b[r * VT_TILE_COLUMNS + c];
+            if (!(fabsf(x - y) <= 1e-3f * (1.0f + fabsf(y)))) return false;
+        }
+    return true;
+}
+
+bool vt_cpu_tiles_agree(const vt_tiles *one, const vt_tiles *other) {
+    _Alignas(64) uint16_t panels[PANELS * VT_PANEL * DEPTH];
+    _Alignas(64) float sums[2][ROWS * VT_TILE_COLUMNS] = {{0}};
+    float numbers[PANELS * VT_PANEL * DEPTH];
+    uint16_t rows[ROWS * DEPTH];
+    for (uint32_t i = 0; i < PANELS * VT_PANEL * DEPTH; ++i) numbers[i] = number_at(i);
+    for (int p = 0; p < PANELS; ++p)
+        other->pack(panels + p * VT_PANEL * DEPTH, numbers + p * VT_PANEL * DEPTH, DEPTH, VT_PANEL,
+                    DEPTH, DEPTH);
+    for (uint32_t i = 0; i < ROWS * DEPTH; ++i) numbers[i] = number_at(i + 77777);
+    other->to_bf16(rows, numbers, ROWS * DEPTH);
+    for (int which = 0; which < 2; ++which) {
+        const vt_tiles *tiles = which ? other : one;
+        tiles->begin();
+        for (int done = 0; done < ROWS; done += tiles->most_rows) {
+            int left = ROWS - done;
+            const vt_tile tile = {.out = sums[which] + done * VT_TILE_COLUMNS,
+                                  .a = rows + done * DEPTH,
+                                  .a_stride = DEPTH,
+                                  .b = panels,
+                                  .b_stride = VT_PANEL * DEPTH,
+                                  .taps = 1,
+                                  .depth = DEPTH,
+                                  .rows = left < tiles->most_rows ? left : tiles->most_rows,
+                                  .panels = PANELS};
+            tiles->product(&tile);
+        }
+        tiles->end();
+    }
+    return same(sums[0], sums[1]);
+}
+
+bool vt_cpu_tiles8_agree(const vt_tiles8 *one, const vt_tiles8 *other) {
+    enum { BLOCKS = (DEPTH + VT_INT8_BLOCK - 1) / VT_INT8_BLOCK };
+    _Alignas(64) uint8_t panels[PANELS * VT_PANEL * DEPTH];
+    _Alignas(64) float sums[2][ROWS * VT_TILE_COLUMNS] = {{0}};
+    float numbers[VT_PANEL * DEPTH], scale[VT_PANEL];
+    vt_block8 rows[ROWS * BLOCKS];
+    memset(rows, 0, sizeof rows);
+    for (uint32_t p = 0; p < PANELS; ++p) {
+        for (uint32_t i = 0; i < VT_PANEL * DEPTH; ++i)
+            numbers[i] = number_at(p * VT_PANEL * DEPTH + i);
+        other->pack(panels + p * VT_PANEL * DEPTH, scale, numbers, DEPTH, VT_PANEL, DEPTH, DEPTH);
+    }
+    for (uint32_t r = 0; r < ROWS; ++r) {
+        for (uint32_t i = 0; i < DEPTH; ++i) numbers[i] = number_at(99999 + r * DEPTH + i);
+        other->quantise(rows + r * BLOCKS, numbers, VT_NUMBER_F32, DEPTH);
+    }
+    for (int which = 0; which < 2; ++which) {
+        const vt_tiles8 *tiles = which ? other : one;
+        tiles->begin();
+        for (int done = 0; done < ROWS; done += tiles->most_rows) {
+            int left = ROWS - done;
+            const vt_tile8 tile = {.out = sums[which] + done * VT_TILE_COLUMNS,
+                                   .a = rows + done * BLOCKS,
+                                   .a_stride = BLOCKS,
+                                   .b = panels,
+                                   .b_stride = VT_PANEL * DEPTH,
+                                   .depth = DEPTH,
+                                   .rows = left < tiles->most_rows ? left : tiles->most_rows,
+                                   .panels = PANELS};
+            tiles->product(&tile);
+        }
+        tiles->end();
+    }
+    return same(sums[0], sums[1]);
+}
