@@ -15,19 +15,20 @@ static const char help[] =
     "medians. Beside each\n"
     "time stands its floor: the larger of arithmetic at the register peak and bytes at the memory "
     "bandwidth, both\n"
-    "measured in this process. `kernels` times each kernel by itself, beside its plain-C twin and its "
+    "measured in this process. `kernels` times each kernel by itself, beside its plain-C twin and "
+    "its "
     "floor.\n"
     "\n"
     "options\n" CLI_MODEL_HELP "      --arch NAME        synthetic weights instead of a model: "
     "var-d16, var-d20, var-d24, var-d30, or a\n"
     "                         configuration as `variant synth` reads it\n"
     "      --depth D          layers of the late scales (default: all)\n"
-    "      --compare D,D,...  several depths in one run, one line each, the first as the yardstick\n"
+    "      --compare D,D,...  several depths in one run, one line each, the first as the "
+    "yardstick\n"
     "      --bridge N         scales at full depth before them\n"
     "      --layers WHICH     equidistant (default), rounded, prefix, a list, or one list a scale\n"
     "      --batch N          pictures at a time (default 1)\n"
-    "      --repeat N         runs counted (default 5)\n"
-    CLI_PRECISION_HELP
+    "      --repeat N         runs counted (default 5)\n" CLI_PRECISION_HELP
     "      --json             one object on stdout\n" CLI_RUN_HELP "\n"
     "examples\n"
     "  variant bench -m models/fashion --depth 4\n"
@@ -89,16 +90,18 @@ static bool accept(void *user, int id, const char *text) {
 
 /* ---- reporting ---- */
 
-static void print_json(const bench_subject *subject, const bench_settings *s, const bench_figures *f) {
+static void print_json(const bench_subject *subject, const bench_settings *s,
+                       const bench_figures *f) {
     const int *sides = vt_transformer_configuration(subject->model->transformer)->sides;
-    printf("{\"subject\": \"%s\", \"synthetic\": %s, \"weights\": \"%s\", \"kv\": \"%s\", \"batch\": %d, \"repeat\": %d, \"depths\": "
+    printf("{\"subject\": \"%s\", \"synthetic\": %s, \"weights\": \"%s\", \"kv\": \"%s\", "
+           "\"batch\": %d, \"repeat\": %d, \"depths\": "
            "\"%s\", \"picture_ms\": %.3f, "
            "\"transformer_ms\": %.3f, \"transformer_floor_ms\": %.3f, \"decoder_ms\": %.3f, "
            "\"decoder_floor_ms\": %.3f, ",
            s->arch ? s->arch : subject->model->hash, subject->synthetic ? "true" : "false",
-           vt_number_name(subject->weights), vt_number_name(subject->kv),
-           s->request.batch, s->repeat, f->last.depths, f->picture / s->request.batch,
-           f->transformer, f->transformer_floor, f->decoder, f->decoder_floor);
+           vt_number_name(subject->weights), vt_number_name(subject->kv), s->request.batch,
+           s->repeat, f->last.depths, f->picture / s->request.batch, f->transformer,
+           f->transformer_floor, f->decoder, f->decoder_floor);
     if (f->load >= 0.0)
         printf("\"load_ms\": %.3f, ", f->load);
     else
@@ -106,8 +109,7 @@ static void print_json(const bench_subject *subject, const bench_settings *s, co
     printf("\"first_scale_ms\": %.3f, \"kv_bytes\": %zu, \"weight_bytes\": %zu, \"arena_bytes\": "
            "%zu, \"peak_rss_bytes\": %zu, \"kernels\": \"%s\", \"scales\": [",
            f->first_scale, f->last.kv_peak_bytes, f->weight_bytes, f->last.arena_peak_bytes,
-           f->last.peak_resident_bytes,
-           subject->kern->details);
+           f->last.peak_resident_bytes, subject->kern->details);
     for (int k = 0; k < f->last.scales; ++k)
         printf("%s{\"side\": %d, \"layers\": %d, \"ms\": %.3f, \"floor_ms\": %.3f}", k ? ", " : "",
                sides[k], f->last.scale_layers[k], f->scale[k], f->scale_floor[k]);
@@ -119,12 +121,13 @@ static void print_row(const char *name, double ms, double floor_ms) {
            floor_ms > 0.0 ? ms / floor_ms : 0.0);
 }
 
-static void print_table(const bench_subject *subject, const bench_settings *s, const bench_figures *f) {
+static void print_table(const bench_subject *subject, const bench_settings *s,
+                        const bench_figures *f) {
     const int *sides = vt_transformer_configuration(subject->model->transformer)->sides;
     printf("%s%s, weights %s, kv %s, batch %d, guidance on, %d runs\n%s\n",
            s->arch ? s->arch : s->model.model, subject->synthetic ? " (synthetic weights)" : "",
-           vt_number_name(subject->weights), vt_number_name(subject->kv), s->request.batch, s->repeat,
-           subject->kern->details);
+           vt_number_name(subject->weights), vt_number_name(subject->kv), s->request.batch,
+           s->repeat, subject->kern->details);
     printf("layers by scale %s\n\n  %-16s %13s %13s %7s\n", f->last.depths, "", "median", "floor",
            "ratio");
     for (int k = 0; k < f->last.scales; ++k) {
@@ -140,11 +143,11 @@ static void print_table(const bench_subject *subject, const bench_settings *s, c
         printf("  %.1f ms to load, %.1f ms to the first scale\n", f->load, f->first_scale);
     double counted =
         (double)(f->weight_bytes + f->last.kv_peak_bytes + f->last.arena_peak_bytes) / 1e6;
-    printf("  kv %zu bytes at most; weights %.1f MB + kv %.1f + activations %.1f = %.1f MB; %.1f MB "
-           "resident at most\n",
-           f->last.kv_peak_bytes, (double)f->weight_bytes / 1e6, (double)f->last.kv_peak_bytes / 1e6,
-           (double)f->last.arena_peak_bytes / 1e6, counted,
-           (double)f->last.peak_resident_bytes / 1e6);
+    printf(
+        "  kv %zu bytes at most; weights %.1f MB + kv %.1f + activations %.1f = %.1f MB; %.1f MB "
+        "resident at most\n",
+        f->last.kv_peak_bytes, (double)f->weight_bytes / 1e6, (double)f->last.kv_peak_bytes / 1e6,
+        (double)f->last.arena_peak_bytes / 1e6, counted, (double)f->last.peak_resident_bytes / 1e6);
 }
 
 int cli_bench(int argc, char **argv) {

@@ -42,13 +42,14 @@ variant_status bench_depths(bench_subject *subject, const bench_settings *s, var
     bench_settings at = *s;
     int batch = s->request.batch;
     if (!s->model.json)
-        printf("%s%s, weights %s, kv %s, batch %d, guidance on, %d run%s each\n%s\n\n  %-6s %-30s %12s "
+        printf("%s%s, weights %s, kv %s, batch %d, guidance on, %d run%s each\n%s\n\n  %-6s %-30s "
+               "%12s "
                "%11s %6s %7s %7s %8s %12s %12s %14s %12s\n",
                s->arch ? s->arch : s->model.model, subject->synthetic ? " (synthetic weights)" : "",
                vt_number_name(subject->weights), vt_number_name(subject->kv), batch, s->repeat,
                s->repeat == 1 ? "" : "s", subject->kern->details, "depth", "layers by scale",
-               "transformer", "floor", "ratio", "faster", "(ideal)", "/layers", "decoder", "picture",
-               "kv at most", "resident");
+               "transformer", "floor", "ratio", "faster", "(ideal)", "/layers", "decoder",
+               "picture", "kv at most", "resident");
     for (int i = 0; i < s->compare_count; ++i) {
         at.request.depth = s->compare[i];
         VT_TRY(bench_measure(&figures, subject, &at, err));
@@ -64,7 +65,8 @@ variant_status bench_depths(bench_subject *subject, const bench_settings *s, var
     if (s->model.json)
         printf("]\n");
     else
-        printf("\nfaster: than the first line; ideal: by the floors; /layers: transformer against its "
-               "layers at the first line's\ntime of a layer, with head and AdaLN in full\n");
+        printf(
+            "\nfaster: than the first line; ideal: by the floors; /layers: transformer against its "
+            "layers at the first line's\ntime of a layer, with head and AdaLN in full\n");
     return VARIANT_OK;
 }

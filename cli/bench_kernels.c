@@ -71,8 +71,7 @@ static void *random_numbers(bench_case *c, size_t n, vt_number number) {
     if (!x || number == VT_NUMBER_F32) return x;
     /* bf16: the upper half of a float; int8: its sign and upper exponent would be no spread at all */
     if (number == VT_NUMBER_BF16)
-        for (size_t i = 0; i < n; ++i)
-            memcpy((char *)x + 2 * i, (const char *)&x[i] + 2, 2);
+        for (size_t i = 0; i < n; ++i) memcpy((char *)x + 2 * i, (const char *)&x[i] + 2, 2);
     else
         for (size_t i = 0; i < n; ++i) ((int8_t *)x)[i] = (int8_t)(x[i] * 30.0f);
     return x;
@@ -238,9 +237,17 @@ static void run_loss(bench_case *c) {
 }
 
 #define PRODUCT(number, rows, n, k)                                                                \
-    {"product", number, set_up_product, run_product, {rows, n, k, VT_EPILOGUE_STORE}}
+    {                                                                                              \
+        "product", number, set_up_product, run_product, {                                          \
+            rows, n, k, VT_EPILOGUE_STORE                                                          \
+        }                                                                                          \
+    }
 #define ATTENTION(number, queries, keys)                                                           \
-    {"attention", number, set_up_attention, run_attention, {2, 16, 64, queries, keys}}
+    {                                                                                              \
+        "attention", number, set_up_attention, run_attention, {                                    \
+            2, 16, 64, queries, keys                                                               \
+        }                                                                                          \
+    }
 static const bench_kernel kernels[] = {
     PRODUCT(VT_NUMBER_F32, 2, 3072, 1024),
     PRODUCT(VT_NUMBER_F32, 32, 3072, 1024),
@@ -253,7 +260,10 @@ static const bench_kernel kernels[] = {
     PRODUCT(VT_NUMBER_BF16, 128, 3072, 1024),
     PRODUCT(VT_NUMBER_BF16, 512, 3072, 1024),
     PRODUCT(VT_NUMBER_BF16, 512, 1024, 4096),
-    {"product, gelu", VT_NUMBER_BF16, set_up_product, run_product,
+    {"product, gelu",
+     VT_NUMBER_BF16,
+     set_up_product,
+     run_product,
      {512, 4096, 1024, VT_EPILOGUE_GELU}},
     PRODUCT(VT_NUMBER_INT8, 2, 3072, 1024),
     PRODUCT(VT_NUMBER_INT8, 18, 3072, 1024),
@@ -301,7 +311,8 @@ static double floor_ms(const bench_kernel *k, vt_kern *kern, const double peak[3
     (void)kern;
     double flops, bytes;
     kernel_work(k, &flops, &bytes);
-    bool wide = k->set_up == set_up_attention && k->number != VT_NUMBER_F32; /* multiplied as bf16 */
+    bool wide =
+        k->set_up == set_up_attention && k->number != VT_NUMBER_F32; /* multiplied as bf16 */
     double compute = flops / peak[wide ? VT_NUMBER_BF16 : k->number], memory = bytes / stream;
     return 1e3 * (compute > memory ? compute : memory);
 }
@@ -356,10 +367,11 @@ int cli_bench_kernels(const cli_model *options, int repeat) {
                "%.4g, \"cases\": [",
                kern->details, peak[0], peak[1], stream);
     else
-        printf("%s\nregister peak %.0f GFLOP/s float32, %.0f bf16; memory %.1f GB/s\n\n  %-15s %-5s "
-               "%-40s %10s %10s %7s %9s\n",
-               kern->details, peak[0] * 1e-9, peak[1] * 1e-9, stream * 1e-9, "kernel", "type",
-               "size", "median", "floor", "ratio", "plain C");
+        printf(
+            "%s\nregister peak %.0f GFLOP/s float32, %.0f bf16; memory %.1f GB/s\n\n  %-15s %-5s "
+            "%-40s %10s %10s %7s %9s\n",
+            kern->details, peak[0] * 1e-9, peak[1] * 1e-9, stream * 1e-9, "kernel", "type", "size",
+            "median", "floor", "ratio", "plain C");
     for (size_t i = 0; i < sizeof kernels / sizeof *kernels; ++i) {
         const bench_kernel *k = &kernels[i];
         char size[64];

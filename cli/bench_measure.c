@@ -159,9 +159,9 @@ static void take_figures(bench_figures *f, const bench_subject *subject,
         f->scale[k] = median_ms(
             reports, count, offsetof(variant_report, scale_seconds) + (size_t)k * sizeof(double));
     for (int k = 0; k < f->last.scales; ++k)
-        f->head[k] = median_ms(reports, count,
-                               offsetof(variant_report, scale_head_seconds) +
-                                   (size_t)k * sizeof(double));
+        f->head[k] =
+            median_ms(reports, count,
+                      offsetof(variant_report, scale_head_seconds) + (size_t)k * sizeof(double));
     f->load = subject->synthetic ? -1.0 : 1e3 * subject->load_seconds;
 }
 
@@ -172,7 +172,8 @@ variant_status bench_measure(bench_figures *out, bench_subject *subject, const b
     *out = (bench_figures){0};
     variant_report *reports = calloc((size_t)s->repeat + 1, sizeof *reports);
     if (!reports) return vt_fail(err, VARIANT_E_MEMORY, "no memory for %d reports", s->repeat);
-    if (subject->limits.flops > 0.0) vt_peak_resident_reset(); /* the probe's memory, another depth's */
+    if (subject->limits.flops > 0.0)
+        vt_peak_resident_reset(); /* the probe's memory, another depth's */
     VT_CHECK(time_runs(subject, s, reports, err));
     if (subject->limits.flops <= 0.0) /* after the first runs: the probe's memory is not theirs */
         subject->limits = vt_machine_probe(kern, subject->weights, subject->kv);
@@ -189,4 +190,3 @@ cleanup:
     free(reports);
     return status;
 }
-

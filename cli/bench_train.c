@@ -85,14 +85,20 @@ typedef struct train_subject {
 static bool accept(void *user, int id, const char *text) {
     settings *s = user;
     switch (id) {
-    case OPT_ARCH: s->arch = text; return true;
+    case OPT_ARCH:
+        s->arch = text;
+        return true;
     case OPT_PRECISION:
         s->precision = strcmp(text, "bf16") == 0 ? VT_NUMBER_BF16 : VT_NUMBER_F32;
         return strcmp(text, "f32") == 0 || strcmp(text, "bf16") == 0;
-    case OPT_DEPTH: return cli_int(text, 1, VT_SCHEDULE_LAYERS, &s->depth);
-    case OPT_BRIDGE: return cli_int(text, 0, VT_SCHEDULE_SCALES, &s->bridge);
-    case OPT_BATCH: return cli_int(text, 1, 65536, &s->batch);
-    case OPT_REPEAT: return cli_int(text, 1, MOST_REPEATS, &s->repeat);
+    case OPT_DEPTH:
+        return cli_int(text, 1, VT_SCHEDULE_LAYERS, &s->depth);
+    case OPT_BRIDGE:
+        return cli_int(text, 0, VT_SCHEDULE_SCALES, &s->bridge);
+    case OPT_BATCH:
+        return cli_int(text, 1, 65536, &s->batch);
+    case OPT_REPEAT:
+        return cli_int(text, 1, MOST_REPEATS, &s->repeat);
     }
     return cli_model_option(&s->model, id, text) == 1;
 }
@@ -138,8 +144,8 @@ static variant_status open_schedules(train_subject *out, settings *s, variant_er
     if (s->depth == 0) s->depth = (config->depth + 1) / 2;
     VT_TRY(vt_schedule_full(&out->schedules[FULL], config->scales, config->depth, err));
     VT_TRY(vt_layers_select(VT_EQUIDISTANT, config->depth, s->depth, keep, err));
-    return vt_schedule_zones(&out->schedules[SUBNET], config->scales, config->depth, s->bridge, keep,
-                             err);
+    return vt_schedule_zones(&out->schedules[SUBNET], config->scales, config->depth, s->bridge,
+                             keep, err);
 }
 
 /* Tokens and labels of a formula: any will do for time. */
@@ -207,10 +213,8 @@ static variant_status run_step(train_subject *s, int batch, enum path path, doub
     VT_CHECK(vt_arena_check(arena, "a batch of tokens", err));
     s->kern->upload(s->kern, tokens, s->tokens, total * sizeof *tokens);
     VT_CHECK(vt_tokenizer_inputs(s->tokenizer, arena, batch, tokens, inputs, NULL, err));
-    vt_transformer_pass pass = {.batch = batch,
-                                .labels = s->labels,
-                                .inputs = inputs,
-                                .schedule = &s->schedules[path]};
+    vt_transformer_pass pass = {
+        .batch = batch, .labels = s->labels, .inputs = inputs, .schedule = &s->schedules[path]};
     vt_transformer_loss loss = {.targets = tokens, .loss = losses};
     at[FORWARD] = vt_seconds();
     VT_CHECK(vt_transformer_forward(s->transformer, arena, &pass, err));
@@ -256,11 +260,12 @@ static double median_ms(double *seconds, int count) {
 static void print_json(const train_subject *subject, const settings *s, double ms[PATHS][PARTS],
                        double best[PATHS]) {
     const vt_transformer_config *config = vt_transformer_configuration(subject->transformer);
-    printf("{\"subject\": \"%s\", \"precision\": \"%s\", \"layers\": %d, \"width\": %d, \"tokens\": "
-           "%d, \"batch\": %d, \"depth\": %d, \"bridge\": %d, \"repeat\": %d, \"kernels\": \"%s\"",
-           s->arch ? s->arch : s->model.model, vt_number_name(s->precision), config->depth,
-           config->width, vt_transformer_tokens(config), s->batch, s->depth, s->bridge, s->repeat,
-           subject->kern->details);
+    printf(
+        "{\"subject\": \"%s\", \"precision\": \"%s\", \"layers\": %d, \"width\": %d, \"tokens\": "
+        "%d, \"batch\": %d, \"depth\": %d, \"bridge\": %d, \"repeat\": %d, \"kernels\": \"%s\"",
+        s->arch ? s->arch : s->model.model, vt_number_name(s->precision), config->depth,
+        config->width, vt_transformer_tokens(config), s->batch, s->depth, s->bridge, s->repeat,
+        subject->kern->details);
     for (int path = 0; path < PATHS; ++path) {
         printf(", \"%s\": {", path_names[path]);
         for (int part = 0; part < PARTS; ++part)

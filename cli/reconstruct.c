@@ -25,7 +25,7 @@ static const char help[] =
     "reconstruction to its right.\n"
     "\n"
     "options\n" CLI_MODEL_HELP "      --data PATH        the test split of a dataset: IDX files, "
-                               "or a folder with test/ or val/\n"
+    "or a folder with test/ or val/\n"
     "      --count N          its first N pictures (default: all)\n"
     "      --train            its training split instead\n"
     "  -o, --output FILE      the sheet (of a dataset: its first 64 pictures)\n"

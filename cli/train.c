@@ -106,8 +106,8 @@ static variant_status write_samples(void *user, const vt_train_sample *sample, v
                       .class_count = sample->class_count,
                       .class_names = (char **)(uintptr_t)sample->class_names};
     if (sample->supernet) model.supernet = *sample->supernet;
-    variant_engine engine = vt_engine_around(sample->kern, &model, sample->precision,
-                                             vt_kv_default(sample->precision));
+    variant_engine engine =
+        vt_engine_around(sample->kern, &model, sample->precision, vt_kv_default(sample->precision));
     int classes = vt_transformer_configuration(sample->transformer)->classes;
     int columns = classes < SHEET_COLUMNS ? SHEET_COLUMNS : classes > 20 ? SHEET_COLUMNS : classes;
     variant_request request;
@@ -285,35 +285,65 @@ static bool set_betas(vt_optimizer_options *adamw, const char *text) {
 static bool set_common(training *run, int id, const char *value, bool *known) {
     vt_train_common *common = run->common;
     switch (id) {
-    case O_DATA: common->data = value; return true;
-    case 'o': common->output = value; return true;
-    case O_EPOCHS: common->steps = 0; return cli_double(value, 0, 1e6, &common->epochs);
-    case O_STEPS: return interval(value, &common->steps) && common->steps > 0;
-    case O_BATCH: return cli_int(value, 1, 65536, &common->batch);
-    case O_LIMIT: return cli_int(value, 1, 1000000000, &common->limit);
-    case O_LR: return cli_double(value, 0, 1, &common->lr.peak);
-    case O_LR_END: return cli_double(value, 0, 1, &run->lr_end);
+    case O_DATA:
+        common->data = value;
+        return true;
+    case 'o':
+        common->output = value;
+        return true;
+    case O_EPOCHS:
+        common->steps = 0;
+        return cli_double(value, 0, 1e6, &common->epochs);
+    case O_STEPS:
+        return interval(value, &common->steps) && common->steps > 0;
+    case O_BATCH:
+        return cli_int(value, 1, 65536, &common->batch);
+    case O_LIMIT:
+        return cli_int(value, 1, 1000000000, &common->limit);
+    case O_LR:
+        return cli_double(value, 0, 1, &common->lr.peak);
+    case O_LR_END:
+        return cli_double(value, 0, 1, &run->lr_end);
     case O_SCHEDULE:
         common->lr.cosine = strcmp(value, "cosine") == 0;
         return common->lr.cosine || strcmp(value, "constant") == 0;
-    case O_WARMUP: return interval(value, &common->lr.warmup);
-    case O_DECAY: return cli_double(value, 0, 10, &common->optimizer.weight_decay);
-    case O_BETAS: return set_betas(&common->optimizer, value);
-    case O_CLIP: return cli_double(value, 0, 1e9, &common->optimizer.clip);
-    case O_FLIP: common->flip = true; return true;
-    case O_LOG: return interval(value, &common->log_every);
-    case O_SAVE: return interval(value, &common->save_every);
-    case O_SAMPLE: return interval(value, &common->sample_every);
-    case O_EVAL: return interval(value, &common->eval_every);
-    case O_EVAL_COUNT: return cli_int(value, 0, 1000000000, &common->eval_count);
-    case 's': return cli_u64(value, &common->seed);
-    case 't': return cli_int(value, 1, 4096, &run->threads);
+    case O_WARMUP:
+        return interval(value, &common->lr.warmup);
+    case O_DECAY:
+        return cli_double(value, 0, 10, &common->optimizer.weight_decay);
+    case O_BETAS:
+        return set_betas(&common->optimizer, value);
+    case O_CLIP:
+        return cli_double(value, 0, 1e9, &common->optimizer.clip);
+    case O_FLIP:
+        common->flip = true;
+        return true;
+    case O_LOG:
+        return interval(value, &common->log_every);
+    case O_SAVE:
+        return interval(value, &common->save_every);
+    case O_SAMPLE:
+        return interval(value, &common->sample_every);
+    case O_EVAL:
+        return interval(value, &common->eval_every);
+    case O_EVAL_COUNT:
+        return cli_int(value, 0, 1000000000, &common->eval_count);
+    case 's':
+        return cli_u64(value, &common->seed);
+    case 't':
+        return cli_int(value, 1, 4096, &run->threads);
     case O_PRECISION:
         common->precision = strcmp(value, "bf16") == 0 ? VT_NUMBER_BF16 : VT_NUMBER_F32;
         return strcmp(value, "f32") == 0 || strcmp(value, "bf16") == 0;
-    case O_RESUME: common->resume = true; return true;
-    case O_RESTART: common->restart = true; return true;
-    case 'q': run->quiet = true; return true;
+    case O_RESUME:
+        common->resume = true;
+        return true;
+    case O_RESTART:
+        common->restart = true;
+        return true;
+    case 'q':
+        run->quiet = true;
+        return true;
     }
     *known = false;
     return false;
@@ -323,19 +353,30 @@ static bool set_tokenizer(training *run, int id, const char *value, bool *known)
     vt_train_tokenizer_options *options = &run->tokenizer;
     vt_tokenizer_config *config = &options->config;
     switch (id) {
-    case O_SIDE: return cli_int(value, 1, 32768, &run->side);
-    case O_CHANNELS: return cli_int(value, 1, 3, &config->channels) && config->channels != 2;
-    case O_WIDTH: return cli_int(value, 32, 4096, &config->base_width);
+    case O_SIDE:
+        return cli_int(value, 1, 32768, &run->side);
+    case O_CHANNELS:
+        return cli_int(value, 1, 3, &config->channels) && config->channels != 2;
+    case O_WIDTH:
+        return cli_int(value, 32, 4096, &config->base_width);
     case O_MULT:
         config->levels = int_list(value, config->mult, VT_MAX_LEVELS);
         return config->levels > 0;
-    case O_BLOCKS: return cli_int(value, 1, 64, &config->blocks);
-    case O_CODES: return cli_int(value, 2, 1 << 20, &config->codes);
-    case O_LATENT: return cli_int(value, 1, 4096, &config->latent_dim);
-    case O_SIDES: run->text_sides = value; return true;
-    case O_CROP: return cli_int(value, 0, 1024, &options->crop);
-    case O_VQ: return cli_double(value, 0, 1000, &options->vq_weight);
-    case O_REVIVE: return cli_int(value, 0, 1000000, &options->revive_after);
+    case O_BLOCKS:
+        return cli_int(value, 1, 64, &config->blocks);
+    case O_CODES:
+        return cli_int(value, 2, 1 << 20, &config->codes);
+    case O_LATENT:
+        return cli_int(value, 1, 4096, &config->latent_dim);
+    case O_SIDES:
+        run->text_sides = value;
+        return true;
+    case O_CROP:
+        return cli_int(value, 0, 1024, &options->crop);
+    case O_VQ:
+        return cli_double(value, 0, 1000, &options->vq_weight);
+    case O_REVIVE:
+        return cli_int(value, 0, 1000000, &options->revive_after);
     }
     *known = false;
     return false;
@@ -345,25 +386,46 @@ static bool set_transformer(training *run, int id, const char *value, bool *know
     vt_train_transformer_options *options = &run->transformer;
     vt_phases *phases = &options->phases;
     switch (id) {
-    case O_TOKENIZER: options->tokenizer = value; return true;
-    case O_CACHE: options->cache = value; return true;
-    case O_DEPTH: return cli_int(value, 1, VT_SCHEDULE_LAYERS, &options->config.depth);
-    case O_WIDTH: return cli_int(value, 1, 65536, &options->config.width);
-    case O_HEADS: return cli_int(value, 1, 1024, &options->config.heads);
-    case O_RATIO: return cli_double(value, 0.1, 64, &run->mlp_ratio);
-    case O_SHARED: options->config.shared_adaln = true; return true;
-    case O_NO_L2: options->config.l2_norm = false; return true;
-    case O_DROP: return cli_double(value, 0, 1, &options->label_drop);
-    case O_SMOOTHING: return cli_double(value, 0, 1, &options->label_smoothing);
-    case O_MODEL: options->model = value; return true;
-    case O_JOINT_RATIO: return cli_double(value, 0, 1, &phases->joint_ratio);
-    case O_JOINT_END: return cli_double(value, 0, 1e6, &phases->joint_end);
-    case O_TRANSITION_END: return cli_double(value, 0, 1e6, &phases->transition_end);
-    case O_FIXED: return cli_double(value, 0, 1, &phases->fixed_ratio);
+    case O_TOKENIZER:
+        options->tokenizer = value;
+        return true;
+    case O_CACHE:
+        options->cache = value;
+        return true;
+    case O_DEPTH:
+        return cli_int(value, 1, VT_SCHEDULE_LAYERS, &options->config.depth);
+    case O_WIDTH:
+        return cli_int(value, 1, 65536, &options->config.width);
+    case O_HEADS:
+        return cli_int(value, 1, 1024, &options->config.heads);
+    case O_RATIO:
+        return cli_double(value, 0.1, 64, &run->mlp_ratio);
+    case O_SHARED:
+        options->config.shared_adaln = true;
+        return true;
+    case O_NO_L2:
+        options->config.l2_norm = false;
+        return true;
+    case O_DROP:
+        return cli_double(value, 0, 1, &options->label_drop);
+    case O_SMOOTHING:
+        return cli_double(value, 0, 1, &options->label_smoothing);
+    case O_MODEL:
+        options->model = value;
+        return true;
+    case O_JOINT_RATIO:
+        return cli_double(value, 0, 1, &phases->joint_ratio);
+    case O_JOINT_END:
+        return cli_double(value, 0, 1e6, &phases->joint_end);
+    case O_TRANSITION_END:
+        return cli_double(value, 0, 1e6, &phases->transition_end);
+    case O_FIXED:
+        return cli_double(value, 0, 1, &phases->fixed_ratio);
     case O_DEPTHS:
         phases->depth_count = int_list(value, phases->depths, VT_MAX_DEPTHS);
         return phases->depth_count > 0;
-    case O_BRIDGE: return cli_int(value, 0, VT_SCHEDULE_SCALES, &options->bridge);
+    case O_BRIDGE:
+        return cli_int(value, 0, VT_SCHEDULE_SCALES, &options->bridge);
     case O_LAYERS:
         for (vt_selector s = VT_EQUIDISTANT; s <= VT_PREFIX; ++s)
             if (strcmp(value, vt_selector_name(s)) == 0) {

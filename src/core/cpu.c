@@ -11,8 +11,7 @@
 #include <unistd.h>
 #endif
 
-static const char *const names[VT_ISA_COUNT] = {"baseline", "avx2", "avx512", "avx512bf16",
-                                                    "amx"};
+static const char *const names[VT_ISA_COUNT] = {"baseline", "avx2", "avx512", "avx512bf16", "amx"};
 
 #if defined(__x86_64__)
 /* CPUID leaf 7 tells AMX; compilers of today do not name it in __builtin_cpu_supports. */
@@ -59,4 +58,6 @@ vt_isa vt_isa_best(void) {
     return best;
 }
 
-const char *vt_isa_name(vt_isa isa) { return names[isa]; }
+const char *vt_isa_name(vt_isa isa) {
+    return names[isa];
+}

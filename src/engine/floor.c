@@ -40,9 +40,8 @@ double vt_floor_scale(const vt_transformer_config *config, const vt_schedule *sc
         double cached = vt_schedule_layer_tokens(schedule, config->sides, layer, k);
         seconds += product(rows, 3.0 * width, width, limits) + product(rows, width, width, limits);
         seconds += product(rows, hidden, width, limits) + product(rows, width, hidden, limits);
-        seconds +=
-            larger(4.0 * rows * cached * width / limits.attention_flops,
-                   streams * cached * (double)vt_kv_row_bytes(&kv) / limits.bytes);
+        seconds += larger(4.0 * rows * cached * width / limits.attention_flops,
+                          streams * cached * (double)vt_kv_row_bytes(&kv) / limits.bytes);
     }
     if (k > 0) seconds += product(rows, width, config->latent_dim, limits);
     return seconds + product(rows, config->codes, width, limits);

@@ -347,8 +347,10 @@ variant_status variant_request_memory(const variant_engine *engine, const varian
         if (bytes.arena > most.arena) most.arena = bytes.arena;
         if (bytes.kv > most.kv) most.kv = bytes.kv;
     }
-    *memory = (variant_memory){
-        .weights = info.weight_bytes, .mapped = info.mapped_bytes, .arena = most.arena, .kv = most.kv};
+    *memory = (variant_memory){.weights = info.weight_bytes,
+                               .mapped = info.mapped_bytes,
+                               .arena = most.arena,
+                               .kv = most.kv};
 cleanup:
     free(labels);
     free(p.labels);

@@ -13,8 +13,8 @@ static variant_status open_cache(vt_session *session, const variant_engine *engi
         capacity[layer] =
             vt_schedule_layer_tokens(schedule, config->sides, layer, config->scales - 1);
     vt_kv_format format = {.type = engine->kv, .width = config->width, .heads = config->heads};
-    return vt_kv_cache_open(&session->cache, session->kern, config->depth, session->streams, &format,
-                            capacity, err);
+    return vt_kv_cache_open(&session->cache, session->kern, config->depth, session->streams,
+                            &format, capacity, err);
 }
 
 static variant_status take_buffers(vt_session *session, const variant_engine *engine, bool smooth,
@@ -121,7 +121,8 @@ variant_status vt_session_measure(vt_session_bytes *out, const variant_engine *e
     vt_dry_kern dry;
     vt_dry_kern_init(&dry, engine->kern);
     vt_arena_init_counting(&session.arena, &dry.kern);
-    VT_CHECK(open_cache(&session, engine, options->schedule, err)); /* only reserved, never touched */
+    VT_CHECK(
+        open_cache(&session, engine, options->schedule, err)); /* only reserved, never touched */
     VT_CHECK(dry_run(&session, engine, options, err));
     *out = (vt_session_bytes){.arena = session.arena.peak,
                               .kv = vt_kv_cache_peak_bytes(session.cache)};

@@ -97,8 +97,8 @@ static variant_status pictures_check(vt_dataset *d, const vt_dataset_options *op
         variant_error broken = {0};
         vt_image kept = {0};
         vt_picture_file file = folder->files[i];
-        variant_status status = decode ? picture_check(d, file.path, &kept, &budget, &broken) :
-                                         vt_image_probe(&kept, file.path, &broken);
+        variant_status status = decode ? picture_check(d, file.path, &kept, &budget, &broken)
+                                       : vt_image_probe(&kept, file.path, &broken);
         if (status == VARIANT_E_MEMORY) {
             /* this one and what follows are still in the list: close the gap, then fail */
             memmove(folder->files + d->count, folder->files + i,
@@ -212,14 +212,22 @@ void vt_dataset_close(vt_dataset **dataset) {
 
 /* ---- asking ---- */
 
-int vt_dataset_count(const vt_dataset *dataset) { return dataset->count; }
-int vt_dataset_skipped(const vt_dataset *dataset) { return dataset->skipped; }
-int vt_dataset_classes(const vt_dataset *dataset) { return dataset->class_count; }
-uint64_t vt_dataset_hash(const vt_dataset *dataset) { return dataset->hash; }
+int vt_dataset_count(const vt_dataset *dataset) {
+    return dataset->count;
+}
+int vt_dataset_skipped(const vt_dataset *dataset) {
+    return dataset->skipped;
+}
+int vt_dataset_classes(const vt_dataset *dataset) {
+    return dataset->class_count;
+}
+uint64_t vt_dataset_hash(const vt_dataset *dataset) {
+    return dataset->hash;
+}
 
 const char *vt_dataset_class_name(const vt_dataset *dataset, int label) {
     /* the numbers 0 to 255 as strings of four bytes, so that no dataset needs to own them */
-#define N1(n) \
+#define N1(n)                                                                                      \
     { '0' + (n) / 100 % 10, '0' + (n) / 10 % 10, '0' + (n) % 10, 0 }
 #define N4(n) N1(n), N1((n) + 1), N1((n) + 2), N1((n) + 3)
 #define N16(n) N4(n), N4((n) + 4), N4((n) + 8), N4((n) + 12)
@@ -258,7 +266,9 @@ int vt_dataset_native_side(const vt_dataset *dataset) {
 
 /* ---- reading ---- */
 
-static float sample_value(uint8_t sample) { return (float)sample / 255.0f * 2.0f - 1.0f; }
+static float sample_value(uint8_t sample) {
+    return (float)sample / 255.0f * 2.0f - 1.0f;
+}
 
 /* Stores the square of `from` whose corner is (x, y). Outside the picture it is black; grey is
  * repeated over the channels asked for. */

@@ -51,7 +51,8 @@ void vt_mapping_release(const vt_mapping *mapping, const void *data, size_t byte
     const unsigned char *begin = data, *end = begin + bytes;
     if (!mapping->data || begin < mapping->data || end > mapping->data + mapping->size) return;
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    uintptr_t first = ((uintptr_t)begin + page - 1) / page * page, last = (uintptr_t)end / page * page;
+    uintptr_t first = ((uintptr_t)begin + page - 1) / page * page,
+              last = (uintptr_t)end / page * page;
     if (last > first) madvise((void *)first, last - first, MADV_DONTNEED);
 }
 

@@ -176,8 +176,8 @@ static variant_status pair_find(char **pictures, const char *path, bool test_spl
                            "%s: has no test split beside it; expected train-... or t10k-...", path);
         }
         *pictures = test_split && train ? name_replace(path, "train", "t10k") : strdup(path);
-        return *pictures ? VARIANT_OK :
-                           vt_fail(err, VARIANT_E_MEMORY, "%s: no memory for a path", path);
+        return *pictures ? VARIANT_OK
+                         : vt_fail(err, VARIANT_E_MEMORY, "%s: no memory for a path", path);
     }
     char *prefix = NULL;
     if (asprintf(&prefix, "%s%s", path, vt_is_folder(path) ? "/" : "") < 0) {

@@ -63,12 +63,16 @@ static void jpeg_noted(j_common_ptr jpeg, int level) {
     case JWRN_ARITH_BAD_CODE:
     case JWRN_MUST_RESYNC:
     case JWRN_NOT_SEQUENTIAL:
-    case JWRN_BOGUS_PROGRESSION: jpeg_failed(jpeg);
-    default: break;
+    case JWRN_BOGUS_PROGRESSION:
+        jpeg_failed(jpeg);
+    default:
+        break;
     }
 }
 
-static void jpeg_silent(j_common_ptr jpeg) { (void)jpeg; }
+static void jpeg_silent(j_common_ptr jpeg) {
+    (void)jpeg;
+}
 
 static void jpeg_advanced(j_common_ptr jpeg) {
     jpeg_work *work = jpeg->client_data;

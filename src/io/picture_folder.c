@@ -169,9 +169,9 @@ cleanup:
 /* The folder of the split asked for, and the folder whose sub-folders number the classes. */
 static variant_status roots_find(char **root, char **class_root, const char *path, bool test_split,
                                  variant_error *err) {
-    const char *split = !test_split            ? (is_split(path, "train") ? "train" : NULL) :
-                        is_split(path, "test") ? "test" :
-                                                 "val";
+    const char *split = !test_split              ? (is_split(path, "train") ? "train" : NULL)
+                        : is_split(path, "test") ? "test"
+                                                 : "val";
     if (test_split && !is_split(path, split)) {
         return vt_fail(err, VARIANT_E_FORMAT,
                        "%s: no test split: expected class folders in %s/test or %s/val", path, path,

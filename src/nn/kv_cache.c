@@ -7,7 +7,8 @@
 #define REGION_ALIGN ((size_t)65536) /* a multiple of every page size in use */
 
 typedef struct layer_cache {
-    char *base; /* (streams, 2, capacity, width) numbers, then (streams, 2, capacity, heads) scales */
+    char *
+        base; /* (streams, 2, capacity, width) numbers, then (streams, 2, capacity, heads) scales */
     size_t bytes;
     int capacity, rows;
 } layer_cache;
@@ -70,8 +71,7 @@ variant_status vt_kv_cache_open(vt_kv_cache **out, vt_kern *kern, int layers, in
     }
     if (cache->bytes > 0) VT_CHECK(kern->memory_reserve(kern, cache->bytes, &cache->memory, err));
     for (int l = 0; l < layers; ++l) {
-        if (cache->layer[l].capacity > 0)
-            cache->layer[l].base = (char *)cache->memory + at;
+        if (cache->layer[l].capacity > 0) cache->layer[l].base = (char *)cache->memory + at;
         at += cache->layer[l].bytes;
     }
     *out = cache;

@@ -159,15 +159,14 @@ void vt_params_zero_grad(vt_params *params) {
 
 /* The shape of a parameter as a matrix of products. */
 static vt_weight_spec weight_spec(const vt_params *params, const vt_param *param) {
-    return (vt_weight_spec){.type = weight_type(params, param),
-                            .n = (int)param->shape[0],
-                            .k = (int)(param->count / (size_t)param->shape[0]),
-                            .taps = param->flags & VT_PARAM_CONV
-                                        ? (int)(param->shape[2] * param->shape[3])
-                                        : 1,
-                            .gradients = params->keeps_values && !(param->flags & VT_PARAM_CONV) &&
-                                         weight_type(params, param) == VT_NUMBER_BF16,
-                            .values = param->value};
+    return (vt_weight_spec){
+        .type = weight_type(params, param),
+        .n = (int)param->shape[0],
+        .k = (int)(param->count / (size_t)param->shape[0]),
+        .taps = param->flags & VT_PARAM_CONV ? (int)(param->shape[2] * param->shape[3]) : 1,
+        .gradients = params->keeps_values && !(param->flags & VT_PARAM_CONV) &&
+                     weight_type(params, param) == VT_NUMBER_BF16,
+        .values = param->value};
 }
 
 variant_status vt_params_prepare(vt_params *params, variant_error *err) {

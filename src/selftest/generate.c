@@ -74,9 +74,8 @@ static variant_status loop_open(loop_buffers *out, run_state *run, variant_error
     VT_TRY(vt_arena_check(arena, "a run's logits", err));
     VT_TRY(vt_transformer_condition(run->model->transformer, arena, streams, run->labels, used,
                                     &out->condition, err));
-    vt_kv_format format = {.type = run->test->options.kv,
-                           .width = config->width,
-                           .heads = config->heads};
+    vt_kv_format format = {
+        .type = run->test->options.kv, .width = config->width, .heads = config->heads};
     return vt_kv_cache_open(&out->cache, run->test->kern, config->depth, streams, &format, capacity,
                             err);
 }
@@ -297,7 +296,8 @@ static variant_status check_run(run_state *run, const char *name, variant_error 
     snprintf(full, sizeof full, "%s/margin", name);
     got.type = VT_F32;
     got.data = run->margin;
-    if (!vt_selftest_is_rounded(run->test)) /* a difference of logits: what rounding is, not how much */
+    if (!vt_selftest_is_rounded(
+            run->test)) /* a difference of logits: what rounding is, not how much */
         VT_CHECK(vt_selftest_check(run->test, &got, VT_FORWARD_TOLERANCE, err));
     VT_CHECK(check_logits(run, name, err));
     VT_CHECK(check_pictures(run, name, err));

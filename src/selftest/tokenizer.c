@@ -19,8 +19,9 @@ static variant_status check_named_maps(vt_selftest *test, const char *prefix, co
 }
 
 /* Rounded results must not decide which codes are nearest: the next stage takes the reference's. */
-static variant_status take_reference(vt_selftest *test, vt_selftest_model *model, const char *prefix,
-                                     int batch, float **latent, variant_error *err) {
+static variant_status take_reference(vt_selftest *test, vt_selftest_model *model,
+                                     const char *prefix, int batch, float **latent,
+                                     variant_error *err) {
     const vt_tensor *want = vt_selftest_find(test, "%slatent", prefix);
     const vt_tokenizer_config *config = &model->config.tokenizer;
     int s = config->sides[config->scales - 1];

@@ -130,8 +130,9 @@ static variant_status check_run(const teacher *t, const char *run, variant_error
     VT_TRY(check_layers(t, run, err));
 
     size_t count = (size_t)t->batch * (size_t)t->model->length * (size_t)config->codes;
-    teacher_lesson full = {
-        .schedule = &schedule, .gradient = !vt_selftest_is_rounded(t->test), .logits = malloc(count * sizeof(float))};
+    teacher_lesson full = {.schedule = &schedule,
+                           .gradient = !vt_selftest_is_rounded(t->test),
+                           .logits = malloc(count * sizeof(float))};
     if (!full.logits) return vt_fail(err, VARIANT_E_MEMORY, "no memory for the logits");
     variant_status status = VARIANT_OK;
     if (full.gradient) vt_params_zero_grad(params);

@@ -20,8 +20,9 @@ variant_status vt_quantizer_build(vt_quantizer *quantizer, vt_params *params,
         vt_conv2d_register(&quantizer->phi[i], params, width, width, 3, 1, name);
         if (quantizer->phi[i].w) quantizer->phi[i].w->flags |= VT_PARAM_EXACT;
     }
-    quantizer->codebook = vt_params_add(params, VT_PARAM_PRODUCT | VT_PARAM_NO_DECAY | VT_PARAM_EXACT, 2, codes,
-                                        "quantize.embedding.weight");
+    quantizer->codebook =
+        vt_params_add(params, VT_PARAM_PRODUCT | VT_PARAM_NO_DECAY | VT_PARAM_EXACT, 2, codes,
+                      "quantize.embedding.weight");
     if (params->count == registered + 10) return VARIANT_OK;
     return vt_fail(err, VARIANT_E_MEMORY, "no memory for the quantizer's parameters");
 }

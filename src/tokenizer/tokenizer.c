@@ -126,8 +126,10 @@ static variant_status start_run(const vt_tokenizer *tokenizer, vt_arena *arena, 
     if (!codebook->weight || (training && !codebook->grad))
         return vt_fail(err, VARIANT_E_ARGUMENT, "tokenizer: its parameters have no %s yet",
                        codebook->weight ? "gradients" : "values");
-    *run = (vt_picture_run){
-        .kern = vt_arena_kern(arena, tokenizer->kern), .arena = arena, .batch = batch, .training = training};
+    *run = (vt_picture_run){.kern = vt_arena_kern(arena, tokenizer->kern),
+                            .arena = arena,
+                            .batch = batch,
+                            .training = training};
     return VARIANT_OK;
 }
 

@@ -331,13 +331,13 @@ static variant_status attention_backward(const vt_block_run *run, const vt_block
     vt_norm_modulate norm = norm_args(run, a->x_in, VT_SCALE1, VT_SHIFT1);
     norm.mean = a->mean1;
     norm.rstd = a->rstd1;
-    return half_backward(run, s, &(half){&b->qkv, norm, VT_SCALE1, VT_SHIFT1}, dx, dmod, arena, err);
+    return half_backward(run, s, &(half){&b->qkv, norm, VT_SCALE1, VT_SHIFT1}, dx, dmod, arena,
+                         err);
 }
 
 variant_status vt_block_backward(const vt_block_run *run, const vt_block_activations *kept,
                                  float *dx, float *dmod, vt_arena *arena, variant_error *err) {
-    if (kept->half.log_sum != NULL)
-        return vt_block_backward_bf16(run, kept, dx, dmod, arena, err);
+    if (kept->half.log_sum != NULL) return vt_block_backward_bf16(run, kept, dx, dmod, arena, err);
     size_t mark = vt_arena_mark(arena), c = (size_t)run->config->width,
            hidden = (size_t)run->config->hidden;
     size_t n = (size_t)run->groups * (size_t)run->rows;

@@ -68,8 +68,7 @@ static variant_status linear(const vt_block_run *run, const vt_linear *linear, c
                                        .x_type = VT_NUMBER_BF16,
                                        .y = y,
                                        .y_type = VT_NUMBER_BF16,
-                                       .epilogue =
-                                           gelu_of ? VT_EPILOGUE_GELU : VT_EPILOGUE_STORE,
+                                       .epilogue = gelu_of ? VT_EPILOGUE_GELU : VT_EPILOGUE_STORE,
                                        .pre = gelu_of,
                                        .groups = 1,
                                        .rows = run->groups * run->rows},
@@ -188,13 +187,11 @@ static variant_status mlp_backward(const vt_block_run *run, const vt_block_activ
     vt_residual_grad gate = residual_grad_args(run, dx);
     add_gate(run, &gate, VT_GAMMA2, a->half.h2, s->dh, dmod);
     run->kern->residual_dx(run->kern, &gate);
-    VT_TRY(linear_backward(run, &run->block->fc2,
-                           &(vt_product_grad){.dy = s->dh,
-                                              .x = s->act,
-                                              .dx = s->dwide,
-                                              .gelu_of = a->half.fc1,
-                                              .gelu = s->act},
-                           arena, err));
+    VT_TRY(linear_backward(
+        run, &run->block->fc2,
+        &(vt_product_grad){
+            .dy = s->dh, .x = s->act, .dx = s->dwide, .gelu_of = a->half.fc1, .gelu = s->act},
+        arena, err));
     return linear_backward(
         run, &run->block->fc1,
         &(vt_product_grad){.dy = s->dwide, .x = a->half.normed2, .dx = s->dnarrow}, arena, err);
@@ -206,9 +203,9 @@ static variant_status attention_backward(const vt_block_run *run, const vt_block
     vt_kern *kern = run->kern;
     const vt_block *b = run->block;
     size_t mark = vt_arena_mark(arena);
-    VT_TRY(linear_backward(
-        run, &b->proj,
-        &(vt_product_grad){.dy = s->dh, .x = a->half.attended, .dx = s->dnarrow}, arena, err));
+    VT_TRY(linear_backward(run, &b->proj,
+                           &(vt_product_grad){.dy = s->dh, .x = a->half.attended, .dx = s->dnarrow},
+                           arena, err));
     vt_attend_grad grad = {.forward = attend_args(run, a, a->half.attended),
                            .dout = s->dnarrow,
                            .dqkv = s->dwide,
@@ -220,8 +217,8 @@ static variant_status attention_backward(const vt_block_run *run, const vt_block
     kern->attend_dx(kern, &grad);
     vt_arena_rewind(arena, mark);
     return linear_backward(
-        run, &b->qkv,
-        &(vt_product_grad){.dy = s->dwide, .x = a->half.normed1, .dx = s->dnarrow}, arena, err);
+        run, &b->qkv, &(vt_product_grad){.dy = s->dwide, .x = a->half.normed1, .dx = s->dnarrow},
+        arena, err);
 }
 
 variant_status vt_block_backward_bf16(const vt_block_run *run, const vt_block_activations *a,

@@ -110,8 +110,8 @@ variant_status vt_condition_backward(vt_transformer *transformer, const vt_condi
         kern->axpby(kern, grad->dshared, 1, dout, 1, block);
     }
     if (config->shared_adaln)
-        VT_TRY(modulation_backward(transformer, &transformer->shared_ada, grad, grad->dshared, arena,
-                                   true, err));
+        VT_TRY(modulation_backward(transformer, &transformer->shared_ada, grad, grad->dshared,
+                                   arena, true, err));
     kern->silu_dx(kern, grad->dsilu, grad->dsilu, c->embedding, (size_t)c->streams * width);
     kern->axpby(kern, grad->dembedding, 1, grad->dsilu, 1, (size_t)c->streams * width);
     kern->scatter_rows(kern, transformer->class_emb->grad, c->labels, grad->dembedding, c->streams,

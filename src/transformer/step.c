@@ -92,8 +92,7 @@ variant_status vt_transformer_run_step(vt_transformer *transformer, vt_arena *ar
                                                   .eps = VT_NORM_EPS});
     VT_CHECK(vt_linear_run(
         kern, &transformer->head, arena,
-        &(vt_product){
-            .x = normed, .x_type = type, .y = step->logits, .groups = streams, .rows = n},
+        &(vt_product){.x = normed, .x_type = type, .y = step->logits, .groups = streams, .rows = n},
         err));
     if (step->head_seconds != NULL) *step->head_seconds += vt_seconds() - head_start;
 cleanup:

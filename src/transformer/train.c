@@ -91,7 +91,8 @@ static void pass_layout(saved_pass *out, vt_arena *arena, const vt_transformer *
         int rows = tokens_of_layer(t, pass->schedule, l).rows;
         out->used[l] = rows > 0;
         if (rows > 0)
-            vt_block_take(&out->layers[l], arena, config, t->params.product_type, pass->batch, rows);
+            vt_block_take(&out->layers[l], arena, config, t->params.product_type, pass->batch,
+                          rows);
     }
 }
 
@@ -99,20 +100,18 @@ static vt_block_run layer_run(vt_transformer *t, const saved_pass *saved,
                               const layer_tokens *tokens, int layer, int batch, float *x) {
     size_t c = (size_t)t->config.width;
     const vt_block_activations *kept = &saved->layers[layer];
-    return (vt_block_run){.kern = t->kern,
-                          .config = &t->config,
-                          .block = &t->blocks[layer],
-                          .groups = batch,
-                          .rows = tokens->rows,
-                          .mod = saved->condition.blocks +
-                                 (size_t)layer * (size_t)batch * VT_MODULATIONS * c,
-                          .x = x,
-                          .kv = {.k = kept->k,
-                                 .v = kept->v,
-                                 .group_stride = (size_t)tokens->rows * c},
-                          .segments = tokens->segments,
-                          .q_end = tokens->end,
-                          .k_end = tokens->end};
+    return (vt_block_run){
+        .kern = t->kern,
+        .config = &t->config,
+        .block = &t->blocks[layer],
+        .groups = batch,
+        .rows = tokens->rows,
+        .mod = saved->condition.blocks + (size_t)layer * (size_t)batch * VT_MODULATIONS * c,
+        .x = x,
+        .kv = {.k = kept->k, .v = kept->v, .group_stride = (size_t)tokens->rows * c},
+        .segments = tokens->segments,
+        .q_end = tokens->end,
+        .k_end = tokens->end};
 }
 
 static vt_norm_modulate head_norm(const vt_transformer *t, const saved_pass *saved, int batch) {
@@ -211,8 +210,8 @@ variant_status vt_transformer_forward(vt_transformer *transformer, vt_arena *are
     vt_norm_modulate norm = head_norm(transformer, &saved, pass->batch);
     norm.y = scratch;
     kern->norm_modulate(kern, &norm);
-    VT_CHECK(vt_linear_forward(kern, &transformer->head, arena, saved.logits, scratch, 1, (int)n,
-                               err));
+    VT_CHECK(
+        vt_linear_forward(kern, &transformer->head, arena, saved.logits, scratch, 1, (int)n, err));
     pass->logits = saved.logits;
 cleanup:
     vt_arena_rewind(arena, mark);
@@ -255,13 +254,11 @@ static variant_status head_backward(vt_transformer *t, const saved_pass *saved,
     again.y = normed;
     again.mean = again.rstd = NULL;
     kern->norm_modulate(kern, &again);
-    VT_TRY(vt_linear_backward(kern, &t->head, arena,
-                              &(vt_product_grad){.dy = pass->logits,
-                                                 .x = normed,
-                                                 .dx = g->scratch,
-                                                 .groups = 1,
-                                                 .rows = (int)n},
-                              err));
+    VT_TRY(vt_linear_backward(
+        kern, &t->head, arena,
+        &(vt_product_grad){
+            .dy = pass->logits, .x = normed, .dx = g->scratch, .groups = 1, .rows = (int)n},
+        err));
     kern->fill(kern, g->dx, 0, n * c);
     kern->fill(kern, g->dhead, 0, (size_t)pass->batch * 2 * c);
     kern->norm_modulate_dx(kern, &(vt_norm_modulate_grad){.forward = norm,
@@ -304,12 +301,11 @@ static variant_status embed_backward(vt_transformer *t, const vt_transformer_pas
     if (rest > 0) {
         kern->copy_rows(kern, g->scratch, (size_t)rest * c, g->dx + c, all, pass->batch,
                         (size_t)rest * c);
-        VT_TRY(vt_linear_backward(kern, &t->word_embed, arena,
-                                  &(vt_product_grad){.dy = g->scratch,
-                                                     .x = pass->inputs,
-                                                     .groups = 1,
-                                                     .rows = pass->batch * rest},
-                                  err));
+        VT_TRY(vt_linear_backward(
+            kern, &t->word_embed, arena,
+            &(vt_product_grad){
+                .dy = g->scratch, .x = pass->inputs, .groups = 1, .rows = pass->batch * rest},
+            err));
     }
     kern->copy_rows(kern, g->dembedding, c, g->dx, all, pass->batch, c);
     kern->add_rows_dx(kern, t->pos_start->grad, g->dembedding, pass->batch, 1, width);

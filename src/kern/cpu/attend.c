@@ -28,11 +28,11 @@ typedef struct attend_plan {
     int dim, depth;  /* of a head; rounded up to VT_TILE_DEPTH */
     int keys;        /* rows rounded up to VT_TILE_DEPTH */
     int dim_panels, key_panels, runs, dim_runs;
-    size_t width;     /* C */
-    size_t p_stride;  /* of rows of probabilities, numbers */
-    size_t bytes;     /* of a thread's piece */
+    size_t width;    /* C */
+    size_t p_stride; /* of rows of probabilities, numbers */
+    size_t bytes;    /* of a thread's piece */
     /* offsets into it, bytes */
-    size_t q, k, k_panels, v_panels, scores, p, sums;                        /* both ways */
+    size_t q, k, k_panels, v_panels, scores, p, sums;                         /* both ways */
     size_t dp, ds, k_across, v_keys, q_across, dout_across, dout, turned, dq; /* backward */
 } attend_plan;
 
@@ -202,8 +202,8 @@ static vt_score_row score_row(const attend_task *t, row_block b, int r) {
 
 static float *log_of(const attend_task *t, int row) {
     const vt_attend *a = t->plan->args;
-    return a->log_sum +
-           ((size_t)t->group * (size_t)a->heads + (size_t)t->head) * (size_t)a->rows + row;
+    return a->log_sum + ((size_t)t->group * (size_t)a->heads + (size_t)t->head) * (size_t)a->rows +
+           row;
 }
 
 /* ---- forward ---- */
@@ -279,8 +279,8 @@ static void task_pack_more(const attend_task *t, const uint16_t *dout) {
     const int even = (p->rows + 1) / 2 * 2;
     p->packing->pack_across_bf16(NUMBERS(t, k_across), (size_t)p->keys * VT_PANEL, NUMBERS(t, k),
                                  depth, p->rows, p->dim, p->keys);
-    p->packing->pack_across_bf16(NUMBERS(t, q_across), (size_t)even * VT_PANEL, NUMBERS(t, q), depth,
-                                 p->rows, p->dim, even);
+    p->packing->pack_across_bf16(NUMBERS(t, q_across), (size_t)even * VT_PANEL, NUMBERS(t, q),
+                                 depth, p->rows, p->dim, even);
     p->packing->pack_across_bf16(NUMBERS(t, dout_across), (size_t)even * VT_PANEL, dout, p->width,
                                  p->rows, p->dim, even);
     for (int i = 0; i < p->key_panels; ++i) {
@@ -423,7 +423,8 @@ static void add_shared(const attend_plan *p, const vt_attend_grad *a, const floa
             a->dv_bias[c] += shared[p->width + c];
         }
         for (int h = 0; p->args->scale_mul && h < p->args->heads; ++h)
-            if (p->args->scale_mul[h] <= ln_100) a->dscale_mul[h] += shared[2 * p->width + (size_t)h];
+            if (p->args->scale_mul[h] <= ln_100)
+                a->dscale_mul[h] += shared[2 * p->width + (size_t)h];
     }
 }
 

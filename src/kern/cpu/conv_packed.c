@@ -39,7 +39,7 @@ typedef struct conv_plan {
     int64_t bands, blocks; /* pieces of out_h and of panels */
     bool stream;
     /* places in the workspace */
-    size_t *tap;             /* (phases, taps): offsets into the map */
+    size_t *tap; /* (phases, taps): offsets into the map */
     const uint16_t *weights;
 } conv_plan;
 

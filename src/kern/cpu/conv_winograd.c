@@ -39,7 +39,7 @@ typedef struct winograd_plan {
     size_t panel, position; /* numbers of a panel, and from a position of a slot to the next */
     bool stream;
     /* places in the workspace */
-    uint16_t *slots;         /* (threads, POSITIONS, position) */
+    uint16_t *slots; /* (threads, POSITIONS, position) */
     const uint16_t *weights;
 } winograd_plan;
 

@@ -65,8 +65,7 @@ static void describe(vt_cpu *cpu) {
     memcpy(blas, config, length < sizeof blas ? length : sizeof blas - 1);
     snprintf(cpu->text, sizeof cpu->text, "%s %s, loops %s, bf16 %s, int8 %s, %d thread%s", blas,
              openblas_get_corename(), cpu->loops->name, cpu->tiles->name, cpu->tiles8->name,
-             cpu->kern.threads,
-             cpu->kern.threads == 1 ? "" : "s");
+             cpu->kern.threads, cpu->kern.threads == 1 ? "" : "s");
     cpu->kern.details = cpu->text;
 }
 

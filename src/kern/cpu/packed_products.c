@@ -20,7 +20,7 @@ enum {
     BLOCK_BYTES = 768 << 10, /* of bf16 panels, in a second cache of 1 MB or more */
     ENOUGH_TASKS = 64,
     FETCH_BYTES = 8192, /* of a thread's first weights, asked for before x is rounded */
-    PIECE_ROWS = 96, /* a task has at least so many rows, if there are */
+    PIECE_ROWS = 96,    /* a task has at least so many rows, if there are */
     FEW_ROWS = 6,
     LOW_ROWS = 12
 };
@@ -32,20 +32,20 @@ typedef struct packed_plan {
     const vt_tiles8 *tiles8;
     int64_t rows;
     bool int8;
-    bool stream;    /* one tile of int8 rows: a thread takes one stretch of the weight */
-    bool convert;   /* x goes to the workspace first */
-    bool split;     /* QKV as a pass of its own, after a plain product into the workspace */
+    bool stream;     /* one tile of int8 rows: a thread takes one stretch of the weight */
+    bool convert;    /* x goes to the workspace first */
+    bool split;      /* QKV as a pass of its own, after a plain product into the workspace */
     size_t x_stride; /* of the rows that tiles read: numbers, or blocks of int8 */
-    size_t panel;   /* bytes of a panel */
+    size_t panel;    /* bytes of a panel */
     int tile_rows;
     int parts;                   /* QKV: 3, whose columns share no block; else 1 */
     int part_columns;            /* columns of a part */
     int block_columns;           /* of a block, at most */
     int64_t part_blocks, pieces; /* blocks of a part; pieces of the rows */
-    size_t x_bytes, y_bytes; /* of the workspace's places, in this order */
-    uint16_t *x;       /* rows of bf16, in the workspace or the caller's */
-    vt_block8 *blocks; /* of int8, in the workspace */
-    float *y;          /* split: (rows, n) */
+    size_t x_bytes, y_bytes;     /* of the workspace's places, in this order */
+    uint16_t *x;                 /* rows of bf16, in the workspace or the caller's */
+    vt_block8 *blocks;           /* of int8, in the workspace */
+    float *y;                    /* split: (rows, n) */
 } packed_plan;
 
 static size_t whole_lines(size_t bytes) {
@@ -101,8 +101,8 @@ static void plan_make(packed_plan *p, const vt_kern *kern, const vt_product *a) 
                        .int8 = a->w->spec.type == VT_NUMBER_INT8,
                        .parts = 1};
     p->rows = (int64_t)a->groups * a->rows;
-    p->panel = (size_t)a->w->depth * (size_t)a->w->spec.taps * VT_PANEL *
-               vt_number_size(a->w->spec.type);
+    p->panel =
+        (size_t)a->w->depth * (size_t)a->w->spec.taps * VT_PANEL * vt_number_size(a->w->spec.type);
     p->split = a->epilogue == VT_EPILOGUE_QKV && !heads_fit(a);
     if (a->epilogue == VT_EPILOGUE_QKV && !p->split) p->parts = 3;
     p->part_columns = a->w->n / p->parts;

@@ -334,7 +334,8 @@ static void nearest_code(vt_kern *kern, int32_t *index, const float *x, const vt
         size_t first = (size_t)(task / blocks) * (size_t)rows + begin;
         float *dots = slots + (size_t)omp_get_thread_num() * slot;
         vt_cpu_sgemm(CblasNoTrans, CblasTrans, (int)count, codebook->n, codebook->k, 1,
-                 x + first * width, codebook->k, codebook->w, codebook->k, 0, dots, codebook->n);
+                     x + first * width, codebook->k, codebook->w, codebook->k, 0, dots,
+                     codebook->n);
         for (size_t r = 0; r < count; r++)
             index[first + r] = loops->nearest(norms, dots + r * codes, codes);
     }

@@ -50,13 +50,13 @@ variant_status vt_cpu_turned_open(vt_kern *kern, vt_weight *weight, variant_erro
     t->spec.gradients = false;
     t->depth = (int)(vt_cpu_pieces(t->k, VT_TILE_DEPTH) * VT_TILE_DEPTH);
     size_t panels = (size_t)vt_cpu_pieces(t->n, VT_PANEL), bytes = 0;
-    bool fits = !__builtin_mul_overflow(panels * VT_PANEL * sizeof(uint16_t), (size_t)t->depth,
-                                        &bytes);
+    bool fits =
+        !__builtin_mul_overflow(panels * VT_PANEL * sizeof(uint16_t), (size_t)t->depth, &bytes);
     if (!fits || posix_memalign(&t->numbers, VT_CPU_LINE, bytes) != 0) {
         t->numbers = NULL;
         vt_cpu_turned_close(weight);
-        return vt_fail(err, VARIANT_E_MEMORY, "weight: no memory for %d x %d numbers",
-                       weight->k, weight->n);
+        return vt_fail(err, VARIANT_E_MEMORY, "weight: no memory for %d x %d numbers", weight->k,
+                       weight->n);
     }
     t->bytes = bytes;
     weight->bytes += bytes;
@@ -162,8 +162,8 @@ enum {
 typedef struct dw_plan {
     const vt_product_grad *args;
     int64_t rows;
-    int n_panels, k_panels;         /* of the whole matrix */
-    int block_n, block_k;           /* panels of a block, at most */
+    int n_panels, k_panels; /* of the whole matrix */
+    int block_n, block_k;   /* panels of a block, at most */
     int64_t n_blocks, k_blocks, lanes;
     size_t sums_floats;  /* of one block in one lane */
     size_t bias_floats;  /* of one lane */
@@ -189,8 +189,7 @@ static void dw_plan_make(dw_plan *p, const vt_product_grad *a) {
     p->lanes = least(least(wanted, MOST_LANES), vt_cpu_pieces(p->rows, LANE_ROWS));
     p->sums_floats = (size_t)p->block_n * (size_t)p->block_k * VT_PANEL * VT_PANEL;
     p->bias_floats = (size_t)p->n_panels * VT_PANEL;
-    p->panels_bytes =
-        (size_t)(p->block_n + p->block_k) * STRETCH * VT_PANEL * sizeof(uint16_t);
+    p->panels_bytes = (size_t)(p->block_n + p->block_k) * STRETCH * VT_PANEL * sizeof(uint16_t);
 }
 
 static size_t dw_bytes(const vt_kern *kern, const dw_plan *p) {
@@ -213,8 +212,8 @@ typedef struct dw_side {
 } dw_side;
 
 /* `panels` panels from panel `first` on, rows [begin, begin + rows). */
-static void interleave(const vt_kern *kern, const dw_side *side, int first, int panels, int64_t begin,
-                       int rows, int depth, uint16_t *to) {
+static void interleave(const vt_kern *kern, const dw_side *side, int first, int panels,
+                       int64_t begin, int rows, int depth, uint16_t *to) {
     const size_t stride = (size_t)side->width, panel = (size_t)depth * VT_PANEL;
     const int column = first * VT_PANEL, columns = least(side->width - column, panels * VT_PANEL);
     const size_t at = (size_t)begin * stride + (size_t)column;
@@ -224,10 +223,9 @@ static void interleave(const vt_kern *kern, const dw_side *side, int first, int 
         return;
     }
     for (int i = 0; i < panels; ++i)
-        vt_cpu_tiles(kern)->pack_across(to + (size_t)i * panel,
-                                        (const float *)side->from + at + (size_t)i * VT_PANEL,
-                                        stride, least(columns - i * VT_PANEL, VT_PANEL), rows,
-                                        depth);
+        vt_cpu_tiles(kern)->pack_across(
+            to + (size_t)i * panel, (const float *)side->from + at + (size_t)i * VT_PANEL, stride,
+            least(columns - i * VT_PANEL, VT_PANEL), rows, depth);
 }
 
 static void add_bias(const vt_kern *kern, const vt_product_grad *a, float *bias, int column,
@@ -252,9 +250,9 @@ static void dw_task(const vt_kern *kern, const dw_plan *p, int64_t task) {
     const int64_t end = vt_cpu_piece_begin(p->rows, p->lanes, 2, lane + 1);
     uint16_t *dy = (uint16_t *)(void *)(p->panels + (size_t)omp_get_thread_num() * p->panels_bytes);
     uint16_t *x = dy + (size_t)p->block_n * STRETCH * VT_PANEL;
-    float *bias = a->db && k_first == 0 ? p->bias + (size_t)lane * p->bias_floats +
-                                              (size_t)n_first * VT_PANEL
-                                        : NULL;
+    float *bias = a->db && k_first == 0
+                      ? p->bias + (size_t)lane * p->bias_floats + (size_t)n_first * VT_PANEL
+                      : NULL;
     const int column = n_first * VT_PANEL, columns = least(a->w->n - column, n_panels * VT_PANEL);
     vt_outer outer = {.out = p->sums + (size_t)task * p->sums_floats,
                       .out_stride = (size_t)p->block_k * VT_PANEL,
@@ -267,7 +265,8 @@ static void dw_task(const vt_kern *kern, const dw_plan *p, int64_t task) {
         const int rows = least(end - r, STRETCH), depth = (rows + 1) / 2 * 2;
         interleave(kern, &(dw_side){a->dy, a->dy_type, a->w->n}, n_first, n_panels, r, rows, depth,
                    dy);
-        interleave(kern, &(dw_side){a->x, a->x_type, a->w->k}, k_first, k_panels, r, rows, depth, x);
+        interleave(kern, &(dw_side){a->x, a->x_type, a->w->k}, k_first, k_panels, r, rows, depth,
+                   x);
         outer.depth = depth;
         outer.a_stride = outer.b_stride = (size_t)depth * VT_PANEL;
         outer.accumulate = r > begin;

@@ -33,9 +33,8 @@ static void residual(vt_kern *kern, const vt_residual *a) {
 static void residual_dx(vt_kern *kern, const vt_residual_grad *a) {
     const vt_train_loops *loops = vt_cpu_train_loops(kern);
     const size_t width = (size_t)a->width, rows = (size_t)a->rows;
-#pragma omp parallel for schedule(dynamic, 1)                                                      \
-    num_threads(kern->threads) if ((int64_t)a->groups * a->rows * a->width >                      \
-                                       VT_CPU_PARALLEL_MIN / 4)
+#pragma omp parallel for schedule(dynamic, 1) num_threads(                                         \
+    kern->threads) if ((int64_t)a->groups * a->rows * a->width > VT_CPU_PARALLEL_MIN / 4)
     for (int g = 0; g < a->groups; ++g) {
         const size_t mod = (size_t)g * a->mod_stride;
         for (size_t r = (size_t)g * rows; r < ((size_t)g + 1) * rows; ++r) {

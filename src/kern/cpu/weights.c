@@ -133,8 +133,7 @@ static variant_status weight_open(vt_kern *kern, vt_weight **out, const vt_weigh
     } else {
         status = weight_reserve(weight, err);
         if (status == VARIANT_OK) status = weight_pack(kern, weight, err);
-        if (status == VARIANT_OK && spec->gradients)
-            status = vt_cpu_turned_open(kern, weight, err);
+        if (status == VARIANT_OK && spec->gradients) status = vt_cpu_turned_open(kern, weight, err);
     }
     weight->spec.rows = NULL; /* its source is promised for the length of this call */
     if (status != VARIANT_OK) weight_close(kern, &weight);
@@ -207,8 +206,7 @@ static void product(vt_kern *kern, const vt_product *a) {
     }
     vt_cpu_packed_product(kern, &packed);
     if (a->pre)
-        kern->gelu_bf16(kern, a->y, a->pre,
-                        (size_t)a->groups * (size_t)a->rows * (size_t)a->w->n);
+        kern->gelu_bf16(kern, a->y, a->pre, (size_t)a->groups * (size_t)a->rows * (size_t)a->w->n);
 }
 
 void vt_cpu_fill_weights(vt_kern *kern) {

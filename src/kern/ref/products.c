@@ -23,8 +23,7 @@ static float to_int8(float *to, const float *from, size_t n) {
         finite = finite && isfinite(from[i]);
         most = fmaxf(most, fabsf(from[i]));
     }
-    for (size_t i = 0; i < n; ++i)
-        to[i] = finite ? rintf(from[i] * vt_int8_inverse(most)) : 0.0f;
+    for (size_t i = 0; i < n; ++i) to[i] = finite ? rintf(from[i] * vt_int8_inverse(most)) : 0.0f;
     return finite ? vt_int8_scale(most) : NAN;
 }
 
@@ -147,8 +146,7 @@ static void product(vt_kern *kern, const vt_product *a) {
             if (a->pre) ((vt_bf16 *)a->pre)[r * n + j] = vt_to_bf16((float)value);
             if (a->epilogue == VT_EPILOGUE_GELU) value = gelu(value);
             if (a->epilogue == VT_EPILOGUE_GATE_ADD)
-                value = y[r * n + j] +
-                        value * a->gamma[r / (size_t)a->rows * a->gamma_stride + j];
+                value = y[r * n + j] + value * a->gamma[r / (size_t)a->rows * a->gamma_stride + j];
             if (a->y_type == VT_NUMBER_BF16)
                 ((vt_bf16 *)a->y)[r * n + j] = vt_to_bf16((float)value);
             else

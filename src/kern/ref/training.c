@@ -251,7 +251,8 @@ static void attend(vt_kern *kern, const vt_attend *a) {
             for (size_t c = 0; c < t.dim; ++c) {
                 double sum = a->v_bias[t.head * t.dim + c];
                 for (size_t j = 0; j < keys_of(a, r); ++j) sum += t.p[j] * v_at(&t, j, c);
-                ((vt_bf16 *)a->out)[(t.group * (size_t)a->rows + r) * t.width + t.head * t.dim + c] =
+                ((vt_bf16 *)
+                     a->out)[(t.group * (size_t)a->rows + r) * t.width + t.head * t.dim + c] =
                     vt_to_bf16((float)sum);
             }
         }

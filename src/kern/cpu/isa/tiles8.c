@@ -30,33 +30,63 @@ static void nothing(void) {}
 #if defined(__AVX512BW__)
 enum { LANES = 16 };
 typedef __m512i lanes;
-INLINE lanes lanes_load(const uint8_t *at) { return _mm512_loadu_si512(at); }
-INLINE void lanes_store(int32_t *to, lanes x) { _mm512_storeu_si512(to, x); }
-INLINE lanes lanes_all(int32_t x) { return _mm512_set1_epi32(x); }
-INLINE lanes low_bytes(lanes x) { return _mm512_and_si512(x, _mm512_set1_epi16(255)); }
-INLINE lanes high_bytes(lanes x) { return _mm512_srli_epi16(x, 8); }
+INLINE lanes lanes_load(const uint8_t *at) {
+    return _mm512_loadu_si512(at);
+}
+INLINE void lanes_store(int32_t *to, lanes x) {
+    _mm512_storeu_si512(to, x);
+}
+INLINE lanes lanes_all(int32_t x) {
+    return _mm512_set1_epi32(x);
+}
+INLINE lanes low_bytes(lanes x) {
+    return _mm512_and_si512(x, _mm512_set1_epi16(255));
+}
+INLINE lanes high_bytes(lanes x) {
+    return _mm512_srli_epi16(x, 8);
+}
 INLINE lanes pairs_add(lanes sum, lanes a, lanes b) {
     return _mm512_add_epi32(sum, _mm512_madd_epi16(a, b));
 }
 #elif defined(__AVX2__)
 enum { LANES = 8 };
 typedef __m256i lanes;
-INLINE lanes lanes_load(const uint8_t *at) { return _mm256_loadu_si256((const __m256i *)at); }
-INLINE void lanes_store(int32_t *to, lanes x) { _mm256_storeu_si256((__m256i *)to, x); }
-INLINE lanes lanes_all(int32_t x) { return _mm256_set1_epi32(x); }
-INLINE lanes low_bytes(lanes x) { return _mm256_and_si256(x, _mm256_set1_epi16(255)); }
-INLINE lanes high_bytes(lanes x) { return _mm256_srli_epi16(x, 8); }
+INLINE lanes lanes_load(const uint8_t *at) {
+    return _mm256_loadu_si256((const __m256i *)at);
+}
+INLINE void lanes_store(int32_t *to, lanes x) {
+    _mm256_storeu_si256((__m256i *)to, x);
+}
+INLINE lanes lanes_all(int32_t x) {
+    return _mm256_set1_epi32(x);
+}
+INLINE lanes low_bytes(lanes x) {
+    return _mm256_and_si256(x, _mm256_set1_epi16(255));
+}
+INLINE lanes high_bytes(lanes x) {
+    return _mm256_srli_epi16(x, 8);
+}
 INLINE lanes pairs_add(lanes sum, lanes a, lanes b) {
     return _mm256_add_epi32(sum, _mm256_madd_epi16(a, b));
 }
 #elif defined(__SSE2__)
 enum { LANES = 4 };
 typedef __m128i lanes;
-INLINE lanes lanes_load(const uint8_t *at) { return _mm_loadu_si128((const __m128i *)at); }
-INLINE void lanes_store(int32_t *to, lanes x) { _mm_storeu_si128((__m128i *)to, x); }
-INLINE lanes lanes_all(int32_t x) { return _mm_set1_epi32(x); }
-INLINE lanes low_bytes(lanes x) { return _mm_and_si128(x, _mm_set1_epi16(255)); }
-INLINE lanes high_bytes(lanes x) { return _mm_srli_epi16(x, 8); }
+INLINE lanes lanes_load(const uint8_t *at) {
+    return _mm_loadu_si128((const __m128i *)at);
+}
+INLINE void lanes_store(int32_t *to, lanes x) {
+    _mm_storeu_si128((__m128i *)to, x);
+}
+INLINE lanes lanes_all(int32_t x) {
+    return _mm_set1_epi32(x);
+}
+INLINE lanes low_bytes(lanes x) {
+    return _mm_and_si128(x, _mm_set1_epi16(255));
+}
+INLINE lanes high_bytes(lanes x) {
+    return _mm_srli_epi16(x, 8);
+}
 INLINE lanes pairs_add(lanes sum, lanes a, lanes b) {
     return _mm_add_epi32(sum, _mm_madd_epi16(a, b));
 }
@@ -110,9 +140,11 @@ INLINE void block_sums(int32_t sums[][VT_PANEL], const pairs *x, const uint8_t *
                                int quads) {                                                        \
         block_sums(sums, x, b, quads, n);                                                          \
     }
-ROWS(1) ROWS(2) ROWS(3) ROWS(4) ROWS(5) ROWS(6)
+ROWS(1)
+ROWS(2) ROWS(3) ROWS(4) ROWS(5) ROWS(6)
 
-typedef void (*block_kernel)(int32_t sums[][VT_PANEL], const pairs *x, const uint8_t *b, int quads);
+    typedef void (*block_kernel)(int32_t sums[][VT_PANEL], const pairs *x, const uint8_t *b,
+                                 int quads);
 static const block_kernel block_kernels[MOST_ROWS] = {block_sums_1, block_sums_2, block_sums_3,
                                                       block_sums_4, block_sums_5, block_sums_6};
 
@@ -162,8 +194,7 @@ static void product(const vt_tile8 *t) {
                 const int32_t balance = a->balance;
                 float *out = t->out + r * VT_TILE_COLUMNS + p * VT_PANEL;
 #pragma omp simd
-                for (int c = 0; c < VT_PANEL; ++c)
-                    out[c] += scale * (float)(sums[r][c] + balance);
+                for (int c = 0; c < VT_PANEL; ++c) out[c] += scale * (float)(sums[r][c] + balance);
             }
         }
     }

@@ -52,8 +52,7 @@ INLINE void block_add(float *out, const block_sums *sums, const vt_tile8 *t, int
         const float scale = a->scale;
         const int32_t balance = a->balance;
 #pragma omp simd
-        for (int c = 0; c < columns; ++c)
-            out[c] += scale * (float)(sums->number[r][c] + balance);
+        for (int c = 0; c < columns; ++c) out[c] += scale * (float)(sums->number[r][c] + balance);
     }
 }
 
@@ -67,7 +66,8 @@ INLINE void panels_product(const vt_tile8 *t, int first, const bool two, const b
         memset(out + r * VT_TILE_COLUMNS, 0, (size_t)columns * sizeof *out);
     for (int d = 0, block = 0; d < t->depth; d += VT_INT8_BLOCK, ++block) {
         const int length = t->depth - d < VT_INT8_BLOCK ? t->depth - d : VT_INT8_BLOCK;
-        block_product(&sums, t, (const int8_t *)(t->a + block), b + (size_t)d * VT_PANEL, length, two, low);
+        block_product(&sums, t, (const int8_t *)(t->a + block), b + (size_t)d * VT_PANEL, length,
+                      two, low);
         block_add(out, &sums, t, block, columns);
     }
 }

@@ -47,7 +47,7 @@ INLINE __m512i dot(__m512i sum, __m512i w, __m512i x) {
     __m512i q##r = _mm512_setzero_si512(), u##r = _mm512_setzero_si512(),                          \
             v##r = _mm512_setzero_si512();
 
-#define LOAD_AT(i) _mm512_load_si512(b + (i) * stride)
+#define LOAD_AT(i) _mm512_load_si512(b + (i)*stride)
 #define LOAD_1                                                                                     \
     const __m512i b0 = LOAD_AT(0);                                                                 \
     _mm_prefetch((const char *)b + AHEAD, _MM_HINT_T1);
@@ -63,7 +63,7 @@ INLINE __m512i dot(__m512i sum, __m512i w, __m512i x) {
         v##r = dot(v##r, b3, x);                                                                   \
     }
 
-#define OUT_AT(r, i) (out + (r) * VT_TILE_COLUMNS + (i) * VT_PANEL)
+#define OUT_AT(r, i) (out + (r)*VT_TILE_COLUMNS + (i)*VT_PANEL)
 #define CLEAR_1(r) _mm512_store_ps(OUT_AT(r, 0), _mm512_setzero_ps());
 #define CLEAR_4(r)                                                                                 \
     CLEAR_1(r)                                                                                     \
@@ -97,18 +97,13 @@ INLINE void sum_out(float *out, __m512i sum, __m512 scale, __m512i balance) {
         const char *a0 = (const char *)t->a, *a1 = a0 + 3 * s, *a2 = a0 + 6 * s;                   \
         const char *a3 = a0 + 9 * s, *a4 = a0 + 12 * s, *a5 = a0 + 15 * s, *a6 = a0 + 18 * s;      \
         const char *a7 = a0 + 21 * s;                                                              \
-        ROWS_##ROWS(CLEAR_##PANELS)                                                                \
-        for (long left = t->depth; left > 0; left -= VT_INT8_BLOCK) {                              \
+        ROWS_##ROWS(CLEAR_##PANELS) for (long left = t->depth; left > 0; left -= VT_INT8_BLOCK) {  \
             const long length = left < VT_INT8_BLOCK ? left : VT_INT8_BLOCK;                       \
             const long rest = (long)sizeof(vt_block8) - length;                                    \
             __asm__ volatile("" : : : "memory");                                                   \
-            ROWS_##ROWS(ZERO_##PANELS)                                                             \
-            for (long d = 0; d < length; d += 4, b += 4 * VT_PANEL) {                              \
-                LOAD_##PANELS ROWS_##ROWS(ADD_##PANELS)                                            \
-                ROWS_STEP(4)                                                                       \
-            }                                                                                      \
-            ROWS_STEP(rest)                                                                        \
-            ROWS_##ROWS(OUT_##PANELS)                                                              \
+            ROWS_##ROWS(ZERO_##PANELS) for (long d = 0; d < length; d += 4, b += 4 * VT_PANEL){    \
+                LOAD_##PANELS ROWS_##ROWS(ADD_##PANELS) ROWS_STEP(4)} ROWS_STEP(rest)              \
+                ROWS_##ROWS(OUT_##PANELS)                                                          \
         }                                                                                          \
     }
 
@@ -164,9 +159,8 @@ INLINE void block_quantise(vt_block8 *to, const void *from, const bool half, con
     const __m512 inverse = _mm512_set1_ps(vt_int8_inverse(largest));
 #pragma GCC unroll 8
     for (int i = 0; i < PARTS; ++i) {
-        const __m512i y =
-            _mm512_maskz_cvt_roundps_epi32(kept, _mm512_mul_ps(x[i], inverse),
-                                           _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+        const __m512i y = _mm512_maskz_cvt_roundps_epi32(
+            kept, _mm512_mul_ps(x[i], inverse), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
         sum = _mm512_add_epi32(sum, y);
         _mm_storeu_si128((__m128i *)(to->number + i * LANES), _mm512_cvtepi32_epi8(y));
     }

@@ -36,7 +36,7 @@ INLINE __m512bh pair_at(const uint16_t *at) {
 /* A panel that comes from memory passes too slowly for the processor to run far enough ahead of
  * 13 rows and more. Beyond a panel's end its neighbour begins. */
 #define AHEAD 4096 /* bytes */
-#define LOAD_AT(i) (__m512bh) _mm512_load_si512(b + (i) * stride)
+#define LOAD_AT(i) (__m512bh) _mm512_load_si512(b + (i)*stride)
 #define LOAD_0 const __m512bh b0 = LOAD_AT(0);
 #define LOAD_1 LOAD_0 _mm_prefetch((const char *)b + AHEAD, _MM_HINT_T0);
 #define LOAD_2 LOAD_0 const __m512bh b1 = LOAD_AT(1);
@@ -58,7 +58,7 @@ INLINE __m512bh pair_at(const uint16_t *at) {
         v##r = _mm512_dpbf16_ps(v##r, x, b3);                                                      \
     }
 
-#define STORE_AT(r, i, sum) _mm512_store_ps(out + (r) * VT_TILE_COLUMNS + (i) * VT_PANEL, sum);
+#define STORE_AT(r, i, sum) _mm512_store_ps(out + (r)*VT_TILE_COLUMNS + (i)*VT_PANEL, sum);
 #define STORE_1(r) STORE_AT(r, 0, p##r)
 #define STORE_2(r) STORE_1(r) STORE_AT(r, 1, q##r)
 #define STORE_4(r) STORE_2(r) STORE_AT(r, 2, u##r) STORE_AT(r, 3, v##r)
@@ -70,15 +70,13 @@ INLINE __m512bh pair_at(const uint16_t *at) {
         const uint16_t *b = t->b + (size_t)first * stride;                                         \
         float *out = t->out + first * VT_PANEL;                                                    \
         const long depth = t->depth;                                                               \
-        ROWS_##ROWS(ZERO_##PANELS)                                                                 \
-        for (int tap = 0; tap < t->taps; ++tap) {                                                  \
+        ROWS_##ROWS(ZERO_##PANELS) for (int tap = 0; tap < t->taps; ++tap) {                       \
             const uint16_t *a0 = t->a + (t->tap ? t->tap[tap] : 0);                                \
             const uint16_t *a1 = a0 + 3 * s, *a2 = a0 + 6 * s, *a3 = a0 + 9 * s;                   \
             const uint16_t *a4 = a0 + 12 * s, *a5 = a0 + 15 * s, *a6 = a0 + 18 * s;                \
             const uint16_t *a7 = a0 + 21 * s;                                                      \
             for (long d = 0; d < depth; d += 2, b += 2 * VT_PANEL) {                               \
-                LOAD_##PANELS ROWS_##ROWS(ADD_##PANELS)                                            \
-                ROWS_STEP(2)                                                                       \
+                LOAD_##PANELS ROWS_##ROWS(ADD_##PANELS) ROWS_STEP(2)                               \
             }                                                                                      \
         }                                                                                          \
         ROWS_##ROWS(STORE_##PANELS)                                                                \
@@ -163,11 +161,11 @@ void vt_pack_across_avx512bf16(uint16_t *panel, const float *from, size_t stride
                                int length, int depth) {
     const __mmask16 some = first_of(columns);
     /* 0, 16, 1, 17, ...: a number of the even row, one of the odd row */
-    const __m512i order = _mm512_add_epi16(
-        _mm512_cvtepi8_epi16(_mm256_setr_epi8(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7,
-                                              23, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14,
-                                              30, 15, 31)),
-        _mm512_setzero_si512());
+    const __m512i order =
+        _mm512_add_epi16(_mm512_cvtepi8_epi16(_mm256_setr_epi8(
+                             0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23, 8, 24, 9, 25,
+                             10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)),
+                         _mm512_setzero_si512());
     for (int d = 0; d < depth; d += 2, panel += 2 * VT_PANEL) {
         __m512 even = _mm512_setzero_ps(), odd = _mm512_setzero_ps();
         if (d < length) even = _mm512_maskz_loadu_ps(some, from + (size_t)d * stride);
@@ -184,8 +182,7 @@ typedef struct int8_table {
     __m512i low[2], high[2];
 } int8_table;
 
-#define BF16_1(v)                                                                                  \
-    ((v) == 0 ? 0 : (127 + LOG2(v)) << 7 | ((v) << (7 - LOG2(v)) & 127))
+#define BF16_1(v) ((v) == 0 ? 0 : (127 + LOG2(v)) << 7 | ((v) << (7 - LOG2(v)) & 127))
 #define LOG2(v)                                                                                    \
     ((v) >= 64 ? 6 : (v) >= 32 ? 5 : (v) >= 16 ? 4 : (v) >= 8 ? 3 : (v) >= 4 ? 2 : (v) >= 2)
 #define EIGHT(F, v) F(v), F(v + 1), F(v + 2), F(v + 3), F(v + 4), F(v + 5), F(v + 6), F(v + 7)

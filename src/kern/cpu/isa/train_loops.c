@@ -217,7 +217,8 @@ INLINE __m512bh pair_at(const uint16_t *at) {
     return (__m512bh)wide;
 }
 
-#define ROWS(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15)
+#define ROWS(X)                                                                                    \
+    X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15)
 
 /* Sixteen by sixteen sums in registers; named, since compilers keep an array of them in memory. */
 static void outer_panels(float *out, size_t stride, const uint16_t *a, const uint16_t *b, int depth,
@@ -494,7 +495,8 @@ static void gelu(uint16_t *act, const uint16_t *pre, size_t n) {
  * or 1 to the last bit: clamping keeps every factor finite. */
 INLINE vector gelu_slope(vector x, vector *act) {
     vector a = larger(all(-10.0f), smaller(all(10.0f), x));
-    vector square = a * a, s = inverse(1.0f + exp2_of(-a * fma_of(square, all(gelu_b), all(gelu_a))));
+    vector square = a * a,
+           s = inverse(1.0f + exp2_of(-a * fma_of(square, all(gelu_b), all(gelu_a))));
     vector du = fma_of(square, all(3.0f * gelu_b * ln_2), all(gelu_a * ln_2));
     vector rise = a * s;
     *act = x * s;
