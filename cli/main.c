@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli.h"
 #include "kern/kern.h"
@@ -138,7 +139,15 @@ static int dispatch(int argc, char **argv) {
     return found->run(argc - 1, argv + 1);
 }
 
+/* Starts the program again where OpenBLAS would otherwise run kernels far below this processor
+ * (vt_kern_blas_core). Goes on as it is where that is not possible. */
+static void restart_for_blas(char **argv) {
+    const char *core = vt_kern_blas_core();
+    if (core && setenv("OPENBLAS_CORETYPE", core, 1) == 0) execv("/proc/self/exe", argv);
+}
+
 int main(int argc, char **argv) {
+    restart_for_blas(argv);
     signal(SIGXFSZ,
            SIG_IGN); /* a file size limit is then a failed write, reported and cleaned up */
     int status = dispatch(argc, argv);

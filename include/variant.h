@@ -124,7 +124,10 @@ typedef struct variant_info {
     int bridge;                  /* ... with so many scales at full depth ... */
     int depth_count, depths[VARIANT_MAX_DEPTHS]; /* ... and these depths after them */
     const char *hash;            /* 16 hex digits of the weights; lives as long as the engine */
-    const char *kernels;         /* what computes: one line; likewise */
+    /* what computes: one line; likewise. Should it name an OpenBLAS core without AVX2 on a processor that
+     * has it, set OPENBLAS_CORETYPE (SkylakeX, Haswell) in the environment before the process starts:
+     * OpenBLAS does not know the processor. `variant` does so itself. */
+    const char *kernels;
     const char *weights, *kv;    /* "f32", "bf16" or "int8" */
     size_t weight_bytes;         /* held in memory ... */
     size_t mapped_bytes;         /* ... and used in place in the mapped file */

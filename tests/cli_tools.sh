@@ -34,6 +34,13 @@ says generate
 expect 0 --version
 says variant
 expect 0 --version -v
+if grep -qw avx2 /proc/cpuinfo 2>/dev/null; then
+    # OpenBLAS must not run kernels from before AVX2 because it does not know the processor, unless told to
+    says 'Haswell\|Zen\|Excavator\|SkylakeX\|Cooperlake\|SapphireRapids'
+    OPENBLAS_CORETYPE=Prescott "$variant" --version -v >out.txt 2>err.txt
+    says Prescott
+    expect 0 --version -v
+fi
 says cpu
 expect 2 generat
 says 'did you mean generate'

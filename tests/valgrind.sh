@@ -2,6 +2,7 @@
 # valgrind over what sanitizers do not see into (BLAS, libpng): a tiny synthetic model drawn from, on both backends.
 #   tests/valgrind.sh BUILD_FOLDER
 set -euo pipefail
+export OPENBLAS_CORETYPE=Haswell # or the program might start itself again, away from valgrind
 variant=$(cd "$1" && pwd)/variant
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT

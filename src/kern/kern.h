@@ -484,6 +484,12 @@ struct vt_kern {
 variant_status vt_kern_open(vt_kern **out, const char *backend, int threads, variant_error *err);
 void vt_kern_close(vt_kern **kern);
 
+/* OpenBLAS chooses its kernels while it is loaded, and takes those of 2004 on a processor newer than
+ * itself: float32 products are then three times slower. What OPENBLAS_CORETYPE should have been in the
+ * environment for kernels that this processor can run; NULL where OpenBLAS chose well or the variable
+ * was set. A program may start itself again with it, as cli/main.c does. */
+const char *vt_kern_blas_core(void);
+
 /* ref's table, for a backend to start from (kern/ref/ref.c). */
 void vt_kern_ref_fill(vt_kern *kern);
 
