@@ -33,6 +33,7 @@ typedef struct bench_case {
         vt_cross_entropy loss;
     } as;
     vt_conv_norm conv_norm;
+    float *gradient; /* of a convolution's kernel */
     int ends[2];
 } bench_case;
 
@@ -80,8 +81,12 @@ static void *random_numbers(bench_case *c, size_t n, vt_number number) {
 static void open_weights(bench_case *c, vt_number number, int n, int k, int taps, int copies) {
     float *values = random_floats(c, (size_t)n * (size_t)k, 0.05f);
     for (int i = 0; values && i < copies; ++i) {
-        const vt_weight_spec spec = {
-            .type = number, .n = n, .k = k, .taps = taps, .values = values};
+        const vt_weight_spec spec = {.type = number,
+                                     .n = n,
+                                     .k = k,
+                                     .taps = taps,
+                                     .gradients = taps > 1 && number == VT_NUMBER_BF16,
+                                     .values = values};
         if (c->kern->weight_open(c->kern, &c->weights[i], &spec, NULL) != VARIANT_OK)
             c->failed = true;
         else
@@ -192,6 +197,20 @@ static void run_conv(bench_case *c) {
     c->kern->conv(c->kern, &c->as.conv);
 }
 
+/* The same sizes: in and out are the forward's. y is read as dy, x written as dx. */
+static void run_conv_dx(bench_case *c) {
+    c->kern->conv_dx(c->kern, &c->as.conv, c->as.conv.y, (float *)c->as.conv.x, false);
+}
+
+static void set_up_conv_dw(bench_case *c, const bench_kernel *k) {
+    set_up_conv(c, k);
+    c->gradient = take(c, (size_t)(k->size[1] * k->size[2]) * 9 * sizeof(float));
+}
+
+static void run_conv_dw(bench_case *c) {
+    c->kern->conv_dw(c->kern, &c->as.conv, c->as.conv.y, c->gradient, NULL);
+}
+
 /* size: rows, width */
 static void set_up_norm(bench_case *c, const bench_kernel *k) {
     size_t width = (size_t)k->size[1], all = (size_t)k->size[0] * width;
@@ -279,11 +298,19 @@ static const bench_kernel kernels[] = {
     {"norm, conv 3x3", VT_NUMBER_BF16, set_up_conv, run_conv, {64, 160, 160, 1}},
     {"2x, conv 3x3", VT_NUMBER_BF16, set_up_conv, run_conv, {64, 160, 160, 2}},
     {"norm, conv 3x3", VT_NUMBER_BF16, set_up_conv, run_conv, {16, 640, 640, 1}},
+    {"conv 3x3 dx", VT_NUMBER_F32, set_up_conv, run_conv_dx, {32, 64, 64, 0}},
+    {"conv 3x3 dx", VT_NUMBER_BF16, set_up_conv, run_conv_dx, {32, 64, 64, 0}},
+    {"conv 3x3 dw", VT_NUMBER_F32, set_up_conv_dw, run_conv_dw, {32, 64, 64, 0}},
+    {"conv 3x3 dw", VT_NUMBER_BF16, set_up_conv_dw, run_conv_dw, {32, 64, 64, 0}},
     {"norm_modulate", VT_NUMBER_F32, set_up_norm, run_norm, {512, 1024}},
     {"norm_modulate", VT_NUMBER_BF16, set_up_norm, run_norm, {512, 1024}},
     {"gelu", VT_NUMBER_F32, set_up_run, run_gelu, {1 << 20}},
     {"cross entropy", VT_NUMBER_F32, set_up_loss, run_loss, {1024, 4096}},
 };
+
+static bool is_conv(const bench_kernel *k) {
+    return k->set_up == set_up_conv || k->set_up == set_up_conv_dw;
+}
 
 /* ---- floors ---- */
 
@@ -296,7 +323,7 @@ static void kernel_work(const bench_kernel *k, double *flops, double *bytes) {
         *bytes = s1 * s2 * (double)vt_number_size(k->number);
     } else if (k->set_up == set_up_attention) {
         *flops = 4.0 * s0 * s1 * s2 * k->size[3] * k->size[4];
-    } else if (k->set_up == set_up_conv) {
+    } else if (is_conv(k)) {
         *flops = 18.0 * s0 * s0 * s1 * s2;
     } else if (k->set_up == set_up_norm) {
         *bytes = s0 * s1 * (4.0 + (double)vt_number_size(k->number));
@@ -344,7 +371,7 @@ static void describe(const bench_kernel *k, char *out, size_t size) {
         snprintf(out, size, "%d rows, %d x %d", s[0], s[1], s[2]);
     else if (k->set_up == set_up_attention)
         snprintf(out, size, "%d streams, %d heads of %d, %d on %d", s[0], s[1], s[2], s[3], s[4]);
-    else if (k->set_up == set_up_conv)
+    else if (is_conv(k))
         snprintf(out, size, "%d x %d, %d to %d", s[0], s[0], s[1], s[2]);
     else if (k->set_up == set_up_run)
         snprintf(out, size, "%d", s[0]);

@@ -208,7 +208,7 @@ static const flag flags[] = {
     {"eval-count", O_EVAL_COUNT, ALL, "N", "pictures of the test split (1000; 0: all)"},
     {"seed", 's', ALL, "N", "of everything random (1)"},
     {"threads", 't', ALL, "N", "threads (one a processor)"},
-    {"precision", O_PRECISION, MODELS, "f32|bf16", "of products; sums and weights stay f32 (f32)"},
+    {"precision", O_PRECISION, ALL, "f32|bf16", "of products; sums and weights stay f32 (f32)"},
     {"resume", O_RESUME, ALL, NULL, "go on from the checkpoint in the run's folder"},
     {"restart", O_RESTART, ALL, NULL, "start anew though there is a checkpoint"},
     {"quiet", 'q', ALL, NULL, "no progress"},

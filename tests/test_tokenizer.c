@@ -14,7 +14,7 @@
 
 #include "core/arena.h"
 #include "io/synth.h"
-#include "tokenizer/tokenizer.h"
+#include "tokenizer/parts.h"
 
 #define ARENA_BYTES ((size_t)1 << 31)
 
@@ -302,6 +302,79 @@ static void test_golden_b_ref(void **state) {
 static void test_golden_b_cpu(void **state) {
     (void)state;
     golden("B", "cpu");
+}
+
+/* ---- bf16 products ---- */
+
+/* Encoder, then decoder, of a golden model with everything given: inputs and gradients of outputs are
+ * the same for every backend and type. (Not the whole pass: a near codeword chosen instead of another
+ * makes another loss.) All gradients, one after another, in `out`. */
+static size_t chain_gradients(const char *model, const char *backend, vt_number type, float **out) {
+    variant_error error;
+    char path[512];
+    bench b;
+    vt_tensor_file *file = NULL;
+    vt_tokenizer_config config;
+    snprintf(path, sizeof path, "%s/golden/%s/tokenizer.safetensors", VARIANT_TEST_DIR, model);
+    need(vt_tensor_file_open(&file, path, &error), &error);
+    golden_config(file, &config, b.seed);
+    vt_tensor_file_close(&file);
+    bench_open(&b, backend, &config);
+    vt_params *params = vt_tokenizer_params(b.tokenizer);
+    vt_params_set_type(params, type, true);
+    need(vt_params_synthesize(params, b.seed, "vae", &error), &error);
+    need(vt_params_prepare(params, &error), &error);
+    need(vt_params_train(params, &error), &error);
+    vt_picture_run run = {.kern = b.kern, .arena = &b.arena, .batch = 2, .training = true};
+    int side = vt_tokenizer_side(&config), small = config.sides[config.scales - 1];
+    size_t pixels = vt_picture_floats(&run, side, config.channels);
+    size_t latents = vt_picture_floats(&run, small, config.latent_dim);
+    float *picture = (float *)picture_of(&b, 2);
+    float *latent = vt_arena_floats(&b.arena, latents), *given = vt_arena_floats(&b.arena, latents);
+    float *drawn = vt_arena_floats(&b.arena, pixels), *dgiven = vt_arena_floats(&b.arena, latents);
+    vt_synth_symmetric(given, latents, "chain");
+    need(vt_picture_chain_forward(&b.tokenizer->encoder, &run, picture, latent, &error), &error);
+    need(vt_picture_chain_forward(&b.tokenizer->decoder, &run, given, drawn, &error), &error);
+    float *dpicture = vt_arena_floats(&b.arena, pixels), *dlatent = vt_arena_floats(&b.arena, latents);
+    vt_synth_symmetric(dpicture, pixels, "dpicture");
+    vt_synth_symmetric(dlatent, latents, "dlatent");
+    need(vt_picture_chain_backward(&b.tokenizer->decoder, &run, dpicture, dgiven, &error), &error);
+    need(vt_picture_chain_backward(&b.tokenizer->encoder, &run, dlatent, NULL, &error), &error);
+    size_t count = latents;
+    for (int i = 0; i < params->count; ++i)
+        if (params->items[i]->grad) count += params->items[i]->count;
+    *out = malloc(count * sizeof **out);
+    memcpy(*out, dgiven, latents * sizeof **out);
+    size_t at = latents;
+    for (int i = 0; i < params->count; ++i) {
+        if (!params->items[i]->grad) continue;
+        memcpy(*out + at, params->items[i]->grad, params->items[i]->count * sizeof **out);
+        at += params->items[i]->count;
+    }
+    bench_close(&b);
+    return count;
+}
+
+/* Rounding costs what it may; and both backends round the same numbers. */
+static void test_bf16(void **state) {
+    (void)state;
+    static const char *const models[] = {"A", "B"};
+    for (int i = 0; i < 2; ++i) {
+        float *exact, *plain, *fast;
+        size_t n = chain_gradients(models[i], "cpu", VT_NUMBER_F32, &exact);
+        assert_int_equal(n, chain_gradients(models[i], "ref", VT_NUMBER_BF16, &plain));
+        assert_int_equal(n, chain_gradients(models[i], "cpu", VT_NUMBER_BF16, &fast));
+        double size = l2(exact, NULL, n), rounding = l2(plain, exact, n) / size;
+        double between = l2(fast, plain, n) / size;
+        print_message("%s in bf16: gradients off by %.2g, backends apart by %.2g\n", models[i],
+                      rounding, between);
+        assert_true(rounding > 1e-5); /* or it was float32 after all */
+        assert_true(rounding < 5e-2);
+        assert_true(between < 0.7 * rounding);
+        free(exact);
+        free(plain);
+        free(fast);
+    }
 }
 
 /* ---- properties ---- */
@@ -593,6 +666,7 @@ int main(void) {
         cmocka_unit_test(test_phi_index),    cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_golden_a_ref), cmocka_unit_test(test_golden_a_cpu),
         cmocka_unit_test(test_golden_b_ref), cmocka_unit_test(test_golden_b_cpu),
+        cmocka_unit_test(test_bf16),
         cmocka_unit_test(test_batch),        cmocka_unit_test(test_finite_differences),
         cmocka_unit_test(test_weight),       cmocka_unit_test(test_infer),
     };

@@ -55,8 +55,9 @@ typedef struct vt_weight_spec {
     vt_number type;
     int n, k;
     int taps; /* k is so many runs of k / taps channels (a convolution's kernel); 0: one. INT8: one */
-    /* the other way round as well, for product_dx: BF16 with one tap and values alone */
+    /* the other way round as well, for product_dx or conv_dx: BF16 with values alone */
     bool gradients;
+    int stride; /* with gradients of several taps, a square kernel: the convolution's, 1 or 2; 0: 1 */
     /* (n, k), borrowed, must outlive the weight: F32 products read it in place, refresh reads it
      * again. May be NULL when rows is given and type is not F32. */
     const float *values;
@@ -449,10 +450,11 @@ struct vt_kern {
     size_t (*conv_workspace)(const vt_kern *kern, const vt_conv *args);
     void (*conv)(vt_kern *kern, const vt_conv *args);
     /* dx (shape of x) from dy (shape of y); overwritten, += when accumulate. Reads args' w and
-     * sizes, not x, y, bias. */
+     * sizes, not x, y, bias. A BF16 weight, opened with `gradients`, rounds dy to bf16. */
     void (*conv_dx)(vt_kern *kern, const vt_conv *args, const float *dy, float *dx,
                     bool accumulate);
-    /* dw (O, kh, kw, I) += , db (O) += (db may be NULL). Reads args' x and sizes. */
+    /* dw (O, kh, kw, I) += , db (O) += (db may be NULL), in a fixed order. Reads args' x, sizes and the
+     * type of w (NULL: F32): BF16, opened with `gradients`, rounds x and, for dw, dy to bf16. */
     void (*conv_dw)(vt_kern *kern, const vt_conv *args, const float *dy, float *dw, float *db);
     void (*group_norm)(vt_kern *kern, const vt_group_norm *args);
     void (*group_norm_dx)(vt_kern *kern, const vt_group_norm_grad *args);

@@ -36,6 +36,16 @@ variant_status vt_weight_check(const vt_weight_spec *spec, variant_error *err) {
     if (spec->taps > 1 && spec->type == VT_NUMBER_INT8)
         return vt_fail(err, VARIANT_E_UNSUPPORTED,
                        "weight: convolutions take float32 or bf16 numbers, not int8");
+    if (spec->gradients && spec->taps > 1) {
+        int side = 1;
+        while (side * side < spec->taps) ++side;
+        if (side * side != spec->taps || spec->stride < 0 || spec->stride > 2)
+            return vt_fail(
+                err, VARIANT_E_UNSUPPORTED,
+                "weight: gradients of %d taps at stride %d: expected a square kernel and "
+                "a stride of 1 or 2",
+                spec->taps, spec->stride);
+    }
     return VARIANT_OK;
 }
 

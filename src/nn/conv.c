@@ -11,6 +11,7 @@ void vt_conv2d_register(vt_conv2d *conv, vt_params *params, int in_c, int out_c,
     if (kernel == 3 && stride == 1) flags |= VT_PARAM_STRIDE_1;
     if (in_c < NARROW) flags |= VT_PARAM_EXACT;
     conv->w = vt_params_add(params, flags, 4, shape, "%s.weight", name);
+    if (conv->w) conv->w->stride = stride;
     conv->b = vt_params_add(params, 0, 1, shape, "%s.bias", name);
 }
 
@@ -69,15 +70,31 @@ variant_status vt_conv2d_forward(const vt_conv2d *conv, const vt_picture_run *ru
     return vt_conv2d_run(conv, run, side, &(vt_conv){.x = x, .y = y}, err);
 }
 
+static variant_status joined_product_grad(const vt_conv2d *conv, const vt_picture_run *run,
+                                          int side, const float *x, const float *dy, float *dx,
+                                          variant_error *err) {
+    vt_kern *kern = run->kern;
+    size_t mark = vt_arena_mark(run->arena);
+    vt_product_grad args = {.w = conv->w->weight,
+                            .dy = dy,
+                            .groups = 1,
+                            .rows = run->batch * side * side,
+                            .dx = dx,
+                            .x = x,
+                            .dw = conv->w->grad,
+                            .db = conv->b->grad};
+    args.workspace = vt_arena_take(run->arena, kern->product_grad_workspace(kern, &args));
+    VT_TRY(vt_arena_check(run->arena, "a convolution's gradient", err));
+    kern->product_dw(kern, &args);
+    if (dx) kern->product_dx(kern, &args);
+    vt_arena_rewind(run->arena, mark);
+    return VARIANT_OK;
+}
+
 variant_status vt_conv2d_backward(const vt_conv2d *conv, const vt_picture_run *run, int side,
                                   const float *x, const float *dy, float *dx, variant_error *err) {
     vt_kern *kern = run->kern;
-    if (conv->kernel == 1) {
-        int rows = run->batch * side * side;
-        kern->linear_dw(kern, conv->w->grad, conv->b->grad, dy, x, rows, conv->out_c, conv->in_c);
-        if (dx) kern->linear_dx(kern, dx, dy, conv->w->weight, 1, rows, false);
-        return VARIANT_OK;
-    }
+    if (conv->kernel == 1) return joined_product_grad(conv, run, side, x, dy, dx, err);
     size_t mark = vt_arena_mark(run->arena);
     vt_conv args = conv_arguments(conv, run, side, &(vt_conv){.x = x});
     args.workspace = vt_arena_floats(run->arena, kern->conv_workspace(kern, &args));

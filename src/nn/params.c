@@ -164,8 +164,8 @@ static vt_weight_spec weight_spec(const vt_params *params, const vt_param *param
         .n = (int)param->shape[0],
         .k = (int)(param->count / (size_t)param->shape[0]),
         .taps = param->flags & VT_PARAM_CONV ? (int)(param->shape[2] * param->shape[3]) : 1,
-        .gradients = params->keeps_values && !(param->flags & VT_PARAM_CONV) &&
-                     weight_type(params, param) == VT_NUMBER_BF16,
+        .gradients = params->keeps_values && weight_type(params, param) == VT_NUMBER_BF16,
+        .stride = param->stride,
         .values = param->value};
 }
 

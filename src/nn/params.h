@@ -28,6 +28,7 @@ typedef struct vt_param {
     int64_t shape[4]; /* as in files */
     size_t count;
     int flags;
+    int stride; /* VT_PARAM_CONV: of the convolution; 0: 1 */
     /* backend memory (or the mapped file), count floats in memory layout; NULL for buffers, and where
      * the weight holds the only copy */
     float *value;

@@ -403,6 +403,7 @@ static variant_status open_model(tokenizer_job *job, vt_train_loop *loop, varian
 
     VT_TRY(vt_tokenizer_open(&job->tokenizer, loop->kern, config, err));
     loop->params = vt_tokenizer_params(job->tokenizer);
+    vt_params_set_type(loop->params, loop->options->precision, true);
     job->codebook = vt_params_find(loop->params, CODEBOOK);
     if (!job->codebook)
         return vt_fail(err, VARIANT_E_MODEL, "the tokenizer has no tensor " CODEBOOK);

@@ -1,7 +1,8 @@
 /* conv.c - float32 convolutions of the cpu backend as products over rows of patches, and their
  * backward.
  *
- * Called through the table (filled in pictures.c); hands packed weights on to conv_packed.c. Where
+ * Called through the table (filled in pictures.c); hands packed weights on to conv_packed.c, conv_dw.c
+ * and conv_winograd.c. Where
  * the convolution normalises or enlarges what it reads, a few pictures at a time are first written
  * to the workspace so. A picture is cut into blocks of up to BLOCK
  * output pixels; one thread copies a block's patches into its slot of the workspace (never a whole
@@ -377,7 +378,9 @@ static void conv_dx_scattered(vt_kern *kern, const vt_conv *a, const float *dy, 
 }
 
 void vt_cpu_conv_dx(vt_kern *kern, const vt_conv *a, const float *dy, float *dx, bool accumulate) {
-    if (a->stride == 1)
+    if (a->w->spec.type != VT_NUMBER_F32)
+        vt_cpu_conv_packed_dx(kern, a, dy, dx, accumulate);
+    else if (a->stride == 1)
         conv_dx_flipped(kern, a, dy, dx, accumulate);
     else
         conv_dx_scattered(kern, a, dy, dx, accumulate);
@@ -418,6 +421,10 @@ static void sum_kernel_gradient(const vt_kern *kern, const vt_conv *a, const flo
 
 void vt_cpu_conv_dw(vt_kern *kern, const vt_conv *a, const float *dy, float *dw, float *db) {
     if (a->groups <= 0) return;
+    if (a->w && a->w->spec.type != VT_NUMBER_F32) {
+        vt_cpu_conv_packed_dw(kern, a, dy, dw, db);
+        return;
+    }
     size_t slot = slot_floats(a), floats = kernel_floats(a), partial = partial_floats(a);
     size_t pixels = out_pixels(a), k = taps(a) * (size_t)a->in_c, out_c = (size_t)a->out_c;
     int64_t chunks = (int64_t)partial_count(a);

@@ -1,6 +1,5 @@
-/* conv.h - the convolutions of the cpu backend, for its table (pictures.c): float32 and all
- * gradients in conv.c, bf16 and int8 weights in conv_packed.c and
- * conv_winograd.c. */
+/* conv.h - the convolutions of the cpu backend, for its table (pictures.c): float32 in conv.c, bf16
+ * weights in conv_packed.c (forward and dx), conv_dw.c and conv_winograd.c. */
 #ifndef VT_KERN_CPU_CONV_H
 #define VT_KERN_CPU_CONV_H
 
@@ -17,6 +16,12 @@ void vt_cpu_conv_dw(vt_kern *kern, const vt_conv *args, const float *dy, float *
 /* With packed weights; workspace in floats too. Winograd's are 3x3 ones of 16 taps. */
 size_t vt_cpu_conv_packed_workspace(const vt_kern *kern, const vt_conv *args);
 void vt_cpu_conv_packed(vt_kern *kern, const vt_conv *args);
+/* Backward with packed weights opened with `gradients`; vt_cpu_conv_packed_workspace is enough. */
+void vt_cpu_conv_packed_dx(vt_kern *kern, const vt_conv *args, const float *dy, float *dx,
+                           bool accumulate);
+size_t vt_cpu_conv_dw_workspace(const vt_kern *kern, const vt_conv *args); /* floats */
+void vt_cpu_conv_packed_dw(vt_kern *kern, const vt_conv *args, const float *dy, float *dw,
+                           float *db);
 size_t vt_cpu_conv_winograd_workspace(const vt_kern *kern, const vt_conv *args);
 void vt_cpu_conv_winograd(vt_kern *kern, const vt_conv *args);
 

@@ -10,14 +10,20 @@
  *
  * A 3x3 convolution of an enlarged map (`upsample`) reads each small pixel in up to four taps. With
  * a weight of four taps it is done as four 2x2 convolutions of the small map, one for each place
- * (phase) in a 2x2 square of output pixels, whose kernels are sums of the taps: 4/9 of the work. */
+ * (phase) in a 2x2 square of output pixels, whose kernels are sums of the taps: 4/9 of the work.
+ *
+ * The gradient of a convolution's input is a convolution of dy with the kernel turned by 180 degrees
+ * (conv_turned.h). With a stride, only every stride-th tap meets a given input pixel: the pixels are
+ * phases again, each with taps of its own. */
 #include "kern/cpu/conv.h"
 
 #include "kern/cpu/conv_map.h"
+#include "kern/cpu/conv_turned.h"
 #include "kern/cpu/cpu.h"
 #include "kern/weight.h"
 
 #include <omp.h>
+#include <string.h>
 
 enum {
     WEIGHT_BYTES = 512 << 10, /* weights that stay in a core's second cache */
@@ -27,49 +33,107 @@ enum {
     PARALLEL_WORK = 1 << 20   /* multiplications worth a parallel region */
 };
 
+/* Output pixels that share their taps: every `apart`-th from (y, x) on. */
+typedef struct conv_phase {
+    int out_h, out_w; /* so many */
+    int y, x;
+    int taps;
+    size_t tap;     /* its first in conv_plan.tap */
+    size_t weights; /* its first in conv_plan.weights */
+} conv_phase;
+
 typedef struct conv_plan {
     const vt_conv *args;
     const vt_tiles *tiles;
     const vt_map_loops *loops;
     vt_conv_map map;
-    int phases, taps;      /* taps of a phase */
-    int out_h, out_w;      /* pixels of a phase */
+    conv_phase phase[VT_TURNED_STRIDE * VT_TURNED_STRIDE];
+    int phases, apart;
     int panels;            /* of a phase */
-    size_t panel;          /* numbers of a panel */
-    int64_t bands, blocks; /* pieces of out_h and of panels */
+    int64_t bands, blocks; /* pieces of a phase's out_h and of panels */
     bool stream;
+    size_t taps; /* of all phases */
     /* places in the workspace */
-    size_t *tap; /* (phases, taps): offsets into the map */
+    size_t *tap; /* (taps): offsets into the map */
     const uint16_t *weights;
 } conv_plan;
 
-static void plan_sizes(conv_plan *p, const vt_conv *a) {
-    p->phases = a->upsample && a->w->spec.taps == 4 && a->kernel == 3 ? 4 : 1;
+static size_t panel_numbers(const conv_plan *p, const conv_phase *phase) {
+    return (size_t)phase->taps * p->map.channels * VT_PANEL;
+}
+
+/* One phase, or the four of an enlarged map. */
+static void plan_phases(conv_plan *p, const vt_conv *a) {
+    p->apart = a->upsample && a->w->spec.taps == 4 && a->kernel == 3 ? 2 : 1;
+    p->phases = p->apart * p->apart;
     p->map = (vt_conv_map){.args = a, .loops = p->loops, .channels = (size_t)a->w->depth};
-    if (p->phases == 4) {
-        p->taps = 4;
-        p->out_h = a->in_h / 2;
-        p->out_w = a->in_w / 2;
+    if (p->apart == 2) {
         p->map.left = p->map.top = 1;
-        p->map.h = p->out_h + 2;
-        p->map.w = p->out_w + 2;
+        p->map.h = a->in_h / 2 + 2;
+        p->map.w = a->in_w / 2 + 2;
     } else {
-        p->taps = a->kernel * a->kernel;
-        p->out_h = a->out_h;
-        p->out_w = a->out_w;
         p->map.left = a->pad_left;
         p->map.top = a->pad_top;
         p->map.h = (a->out_h - 1) * a->stride + a->kernel;
         p->map.w = (a->out_w - 1) * a->stride + a->kernel;
         p->map.enlarged = a->upsample;
     }
-    p->panels = (a->out_c + VT_PANEL - 1) / VT_PANEL;
-    p->panel = (size_t)p->taps * p->map.channels * VT_PANEL;
+    int side = p->apart == 2 ? 2 : a->kernel;
+    size_t weights = 0;
+    for (int i = 0; i < p->phases; i++) {
+        conv_phase *phase = &p->phase[i];
+        *phase = (conv_phase){.out_h = a->out_h / p->apart,
+                              .out_w = a->out_w / p->apart,
+                              .y = i / p->apart,
+                              .x = i % p->apart,
+                              .taps = side * side,
+                              .tap = p->taps,
+                              .weights = weights};
+        p->taps += (size_t)phase->taps;
+        weights += (size_t)p->panels * panel_numbers(p, phase);
+    }
+}
+
+/* Phases of the gradient dx of `of`; a is the convolution of dy. */
+static void plan_turned_phases(conv_plan *p, const vt_conv *a, const vt_conv *of) {
+    const int s = of->stride, reach = (of->kernel - 1) / s;
+    size_t weights = 0;
+    p->apart = s;
+    p->phases = s * s;
+    p->map = (vt_conv_map){.args = a,
+                           .loops = p->loops,
+                           .channels = (size_t)a->w->depth,
+                           .left = reach,
+                           .top = reach,
+                           .h = 1,
+                           .w = 1};
+    for (int i = 0; i < p->phases; i++) {
+        const vt_turned_line y = vt_turned_line_of(of->kernel, s, of->pad_top, of->in_h, i / s);
+        const vt_turned_line x = vt_turned_line_of(of->kernel, s, of->pad_left, of->in_w, i % s);
+        conv_phase *phase = &p->phase[i];
+        *phase = (conv_phase){.out_h = y.pixels,
+                              .out_w = x.pixels,
+                              .y = y.first,
+                              .x = x.first,
+                              .taps = y.taps * x.taps,
+                              .tap = p->taps,
+                              .weights = weights};
+        p->taps += (size_t)phase->taps;
+        weights += (size_t)p->panels * panel_numbers(p, phase);
+        if (p->map.h < y.source + y.pixels + reach) p->map.h = y.source + y.pixels + reach;
+        if (p->map.w < x.source + x.pixels + reach) p->map.w = x.source + x.pixels + reach;
+    }
 }
 
 /* How the work is cut, by sizes alone. */
 static void plan_pieces(conv_plan *p, const vt_conv *a) {
-    size_t panel_bytes = p->panel * sizeof(uint16_t);
+    int out_h = 0;
+    size_t panel_bytes = 1;
+    for (int i = 0; i < p->phases; i++) {
+        size_t bytes = panel_numbers(p, &p->phase[i]) * sizeof(uint16_t);
+        if (p->phase[i].out_h > out_h) out_h = p->phase[i].out_h;
+        if (bytes > panel_bytes) panel_bytes = bytes;
+    }
     size_t line_bytes = vt_conv_map_line(&p->map) * sizeof(uint16_t);
     p->blocks = 1;
     p->bands = BANDS;
@@ -77,19 +141,26 @@ static void plan_pieces(conv_plan *p, const vt_conv *a) {
         int64_t most = (int64_t)(BLOCK_BYTES / panel_bytes) / 2 * 2;
         int64_t lines = (int64_t)(BAND_BYTES / line_bytes) - a->kernel + 1;
         p->blocks = vt_cpu_pieces(p->panels, most > 2 ? most : 2);
-        p->bands = vt_cpu_pieces((int64_t)p->out_h * a->stride, lines > a->stride ? lines : 1);
+        p->bands = vt_cpu_pieces((int64_t)out_h * a->stride, lines > a->stride ? lines : 1);
     }
-    if (p->bands > p->out_h) p->bands = p->out_h;
+    if (p->bands > out_h) p->bands = out_h;
 }
 
-/* Fills the plan; its places begin at workspace. Returns the bytes that they take. */
-static size_t plan_make(conv_plan *p, const vt_kern *kern, const vt_conv *a, char *workspace) {
-    *p = (conv_plan){
-        .args = a, .tiles = vt_cpu_tiles(kern), .loops = ((const vt_cpu *)kern)->map_loops};
-    plan_sizes(p, a);
+/* Fills the plan; its places begin at workspace. Returns the bytes that they take. `of` is NULL, or the
+ * convolution whose dx this is. */
+static size_t plan_make(conv_plan *p, const vt_kern *kern, const vt_conv *a, const vt_conv *of,
+                        char *workspace) {
+    *p = (conv_plan){.args = a,
+                     .tiles = vt_cpu_tiles(kern),
+                     .loops = ((const vt_cpu *)kern)->map_loops,
+                     .panels = (a->out_c + VT_PANEL - 1) / VT_PANEL};
+    if (of)
+        plan_turned_phases(p, a, of);
+    else
+        plan_phases(p, a);
     plan_pieces(p, a);
     size_t map_bytes = vt_conv_map_size(&p->map, kern);
-    size_t tap_bytes = vt_conv_lines((size_t)p->phases * (size_t)p->taps * sizeof(size_t));
+    size_t tap_bytes = vt_conv_lines(p->taps * sizeof(size_t));
     if (workspace) {
         vt_conv_map_place(&p->map, kern, workspace);
         p->tap = (size_t *)(void *)(workspace + map_bytes);
@@ -98,60 +169,103 @@ static size_t plan_make(conv_plan *p, const vt_kern *kern, const vt_conv *a, cha
     return map_bytes + tap_bytes;
 }
 
+/* dx of `of` as a convolution of dy. */
+static vt_conv turned_conv(const vt_conv *of, const float *dy, float *dx, bool accumulate) {
+    return (vt_conv){.x = dy,
+                     .w = of->w->turned,
+                     .y = dx,
+                     .groups = of->groups,
+                     .in_h = of->out_h,
+                     .in_w = of->out_w,
+                     .in_c = of->out_c,
+                     .out_h = of->in_h,
+                     .out_w = of->in_w,
+                     .out_c = of->in_c,
+                     .kernel = of->kernel,
+                     .stride = 1,
+                     .residual = accumulate ? dx : NULL,
+                     .workspace = of->workspace};
+}
+
+/* One line more than the plan: the workspace may begin inside one. */
+static size_t plan_floats(size_t bytes) {
+    return (bytes + 64 + sizeof(float) - 1) / sizeof(float);
+}
+
 size_t vt_cpu_conv_packed_workspace(const vt_kern *kern, const vt_conv *a) {
     conv_plan plan;
-    /* one line more: the workspace may begin inside one */
-    return (plan_make(&plan, kern, a, NULL) + 64 + sizeof(float) - 1) / sizeof(float);
+    size_t bytes = plan_make(&plan, kern, a, NULL, NULL);
+    if (!a->w->turned) return plan_floats(bytes);
+    vt_conv turned = turned_conv(a, NULL, NULL, false);
+    size_t dx = plan_make(&plan, kern, &turned, a, NULL);
+    size_t floats = plan_floats(bytes > dx ? bytes : dx), dw = vt_cpu_conv_dw_workspace(kern, a);
+    return floats > dw ? floats : dw;
 }
 
 static void set_taps(const conv_plan *p) {
-    int side = p->phases == 4 ? 2 : p->args->kernel;
+    int side = p->apart == 2 ? 2 : p->args->kernel;
     size_t *tap = p->tap;
-    for (int phase = 0; phase < p->phases; phase++)
+    for (int i = 0; i < p->phases; i++)
         for (int ky = 0; ky < side; ky++)
             for (int kx = 0; kx < side; kx++)
-                *tap++ = ((size_t)(phase / 2 + ky) * (size_t)p->map.w + (size_t)(phase % 2 + kx)) *
+                *tap++ = ((size_t)(p->phase[i].y + ky) * (size_t)p->map.w +
+                          (size_t)(p->phase[i].x + kx)) *
                          p->map.channels;
+}
+
+static void set_turned_taps(const conv_plan *p, const vt_conv *of) {
+    const int s = of->stride, reach = (of->kernel - 1) / s;
+    size_t *tap = p->tap;
+    for (int i = 0; i < p->phases; i++) {
+        const vt_turned_line y = vt_turned_line_of(of->kernel, s, of->pad_top, of->in_h, i / s);
+        const vt_turned_line x = vt_turned_line_of(of->kernel, s, of->pad_left, of->in_w, i % s);
+        for (int ty = 0; ty < y.taps; ty++)
+            for (int tx = 0; tx < x.taps; tx++)
+                *tap++ = ((size_t)(y.source + reach - ty) * (size_t)p->map.w +
+                          (size_t)(x.source + reach - tx)) *
+                         p->map.channels;
+    }
 }
 
 /* ---- products ---- */
 
 /* Where the pixel (oy, ox) of a phase lies in y. */
-static size_t out_pixel(const conv_plan *p, size_t picture, int phase, int oy, int ox) {
+static size_t out_pixel(const conv_plan *p, size_t picture, const conv_phase *phase, int oy,
+                        int ox) {
     const vt_conv *a = p->args;
-    size_t row = (size_t)oy, column = (size_t)ox;
-    if (p->phases == 4) {
-        row = 2 * row + (size_t)(phase / 2);
-        column = 2 * column + (size_t)(phase % 2);
-    }
+    size_t row = (size_t)(oy * p->apart + phase->y), column = (size_t)(ox * p->apart + phase->x);
     return (picture * (size_t)a->out_h + row) * (size_t)a->out_w + column;
 }
 
 /* `rows` output pixels from (oy, ox) on, panels [first, end). */
-static void conv_tile(const conv_plan *p, const uint16_t *map, size_t picture, int phase, int oy,
-                      int ox, int rows, int first, int end) {
+static void conv_tile(const conv_plan *p, const uint16_t *map, size_t picture,
+                      const conv_phase *phase, int oy, int ox, int rows, int first, int end) {
     const vt_conv *a = p->args;
     _Alignas(64) float out[VT_TILE_MOST_ROWS * VT_TILE_COLUMNS];
     size_t line = vt_conv_map_line(&p->map), step = (size_t)a->stride, out_c = (size_t)a->out_c;
-    size_t pixel = out_pixel(p, picture, phase, oy, ox) * out_c;
+    size_t pixel = out_pixel(p, picture, phase, oy, ox) * out_c,
+           panel_size = panel_numbers(p, phase);
     vt_tile tile = {.out = out,
                     .a = map + (size_t)oy * step * line + (size_t)ox * step * p->map.channels,
                     .a_stride = step * p->map.channels,
-                    .b_stride = p->panel,
-                    .tap = p->tap + (size_t)phase * (size_t)p->taps,
-                    .taps = p->taps,
+                    .b_stride = panel_size,
+                    .tap = p->tap + phase->tap,
+                    .taps = phase->taps,
                     .depth = (int)p->map.channels,
                     .rows = rows};
     vt_map_tile store = {.tile = out,
                          .tile_stride = VT_TILE_COLUMNS,
-                         .y_stride = p->phases == 4 ? 2 * out_c : out_c,
+                         .y_stride = (size_t)p->apart * out_c,
                          .rows = rows,
                          .stream = p->stream};
     for (int panel = first; panel < end; panel += tile.panels) {
-        size_t column = (size_t)panel * VT_PANEL, at = (size_t)phase * (size_t)p->panels;
+        size_t column = (size_t)panel * VT_PANEL;
         tile.panels = end - panel < VT_TILE_PANELS ? end - panel : VT_TILE_PANELS;
-        tile.b = p->weights + (at + (size_t)panel) * p->panel;
-        p->tiles->product(&tile);
+        tile.b = p->weights + phase->weights + (size_t)panel * panel_size;
+        if (phase->taps > 0)
+            p->tiles->product(&tile);
+        else
+            memset(out, 0, (size_t)rows * VT_TILE_COLUMNS * sizeof *out);
         store.columns = tile.panels * VT_PANEL;
         if (store.columns > a->out_c - (int)column) store.columns = a->out_c - (int)column;
         store.y = a->y + pixel + column;
@@ -164,18 +278,18 @@ static void conv_tile(const conv_plan *p, const uint16_t *map, size_t picture, i
 /* Tasks count bands innermost, so that threads at work at one time share a block of weights. */
 static void conv_task(const conv_plan *p, size_t first_picture, int64_t task) {
     int64_t band = task % p->bands, rest = task / p->bands;
-    int phase = (int)(rest % p->phases);
+    const conv_phase *phase = &p->phase[rest % p->phases];
     rest /= p->phases;
     int64_t block = rest % p->blocks;
     size_t at = (size_t)(rest / p->blocks);
     int first = (int)vt_cpu_piece_begin(p->panels, p->blocks, 2, block);
     int end = (int)vt_cpu_piece_begin(p->panels, p->blocks, 2, block + 1);
-    int row_end = (int)vt_cpu_piece_begin(p->out_h, p->bands, 1, band + 1);
-    int64_t runs = vt_cpu_pieces(p->out_w, p->tiles->most_rows);
-    for (int oy = (int)vt_cpu_piece_begin(p->out_h, p->bands, 1, band); oy < row_end; oy++)
+    int row_end = (int)vt_cpu_piece_begin(phase->out_h, p->bands, 1, band + 1);
+    int64_t runs = vt_cpu_pieces(phase->out_w, p->tiles->most_rows);
+    for (int oy = (int)vt_cpu_piece_begin(phase->out_h, p->bands, 1, band); oy < row_end; oy++)
         for (int64_t run = 0; run < runs; run++) {
-            int ox = (int)vt_cpu_piece_begin(p->out_w, runs, 1, run);
-            int ox_end = (int)vt_cpu_piece_begin(p->out_w, runs, 1, run + 1);
+            int ox = (int)vt_cpu_piece_begin(phase->out_w, runs, 1, run);
+            int ox_end = (int)vt_cpu_piece_begin(phase->out_w, runs, 1, run + 1);
             conv_tile(p, p->map.numbers + at * vt_conv_map_picture(&p->map), first_picture + at,
                       phase, oy, ox, ox_end - ox, first, end);
         }
@@ -191,16 +305,12 @@ static void conv_round(const conv_plan *p, const vt_kern *kern, size_t first, si
     p->tiles->end();
 }
 
-void vt_cpu_conv_packed(vt_kern *kern, const vt_conv *a) {
-    if (a->groups <= 0) return;
-    conv_plan plan;
-    plan_make(&plan, kern, a, (char *)(((uintptr_t)a->workspace + 63) / 64 * 64));
-    const conv_plan *p = &plan;
+static void plan_run(conv_plan *p, const vt_kern *kern) {
+    const vt_conv *a = p->args;
     size_t out_floats = (size_t)a->out_h * (size_t)a->out_w * (size_t)a->out_c;
-    plan.stream = vt_conv_streams(a);
-    set_taps(p);
-    double work =
-        (double)a->groups * (double)out_floats * (double)p->taps * (double)p->map.channels;
+    p->stream = vt_conv_streams(a);
+    double work = (double)a->groups * (double)out_floats * (double)p->taps *
+                  (double)p->map.channels / p->phases;
 #pragma omp parallel num_threads(kern->threads) if (work > PARALLEL_WORK)
     {
         for (size_t first = 0; first < (size_t)a->groups; first += p->map.round) {
@@ -208,4 +318,26 @@ void vt_cpu_conv_packed(vt_kern *kern, const vt_conv *a) {
             conv_round(p, kern, first, left < p->map.round ? left : p->map.round);
         }
     }
+}
+
+static char *workspace_line(const vt_conv *a) {
+    return (char *)(((uintptr_t)a->workspace + 63) / 64 * 64);
+}
+
+void vt_cpu_conv_packed(vt_kern *kern, const vt_conv *a) {
+    if (a->groups <= 0) return;
+    conv_plan plan;
+    plan_make(&plan, kern, a, NULL, workspace_line(a));
+    set_taps(&plan);
+    plan_run(&plan, kern);
+}
+
+void vt_cpu_conv_packed_dx(vt_kern *kern, const vt_conv *of, const float *dy, float *dx,
+                           bool accumulate) {
+    if (of->groups <= 0) return;
+    conv_plan plan;
+    vt_conv turned = turned_conv(of, dy, dx, accumulate);
+    plan_make(&plan, kern, &turned, of, workspace_line(of));
+    set_turned_taps(&plan, of);
+    plan_run(&plan, kern);
 }

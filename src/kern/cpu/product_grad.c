@@ -5,6 +5,7 @@
  * turned around: isa/train_loops.h), a stretch of rows at a time that stays in the second cache with
  * the sums of one block of dw. Where blocks are few the rows are cut into lanes, whose sums are added
  * in order at the end. All cuts follow from the sizes alone. float32 weights go through BLAS. */
+#include "kern/cpu/conv_turned.h"
 #include "kern/cpu/packed_products.h"
 #include "kern/cpu/training.h"
 #include "kern/cpu/attention.h"
@@ -18,6 +19,10 @@
 
 static void turned_panel(const vt_tiles *tiles, const vt_weight *weight, int64_t p) {
     const vt_weight *t = weight->turned;
+    if (weight->spec.taps > 1) {
+        vt_cpu_conv_turned_panel(tiles, weight, p);
+        return;
+    }
     const int first = (int)(p * VT_PANEL), left = t->n - first;
     tiles->pack_across((uint16_t *)t->numbers + (size_t)p * (size_t)t->depth * VT_PANEL,
                        weight->spec.values + first, (size_t)weight->k,
@@ -37,21 +42,21 @@ void vt_cpu_turned_refresh(vt_kern *kern, vt_weight *weight) {
 
 variant_status vt_cpu_turned_open(vt_kern *kern, vt_weight *weight, variant_error *err) {
     const vt_weight_spec *spec = &weight->spec;
-    if (spec->type != VT_NUMBER_BF16 || spec->taps != 1 || !spec->values)
+    if (spec->type != VT_NUMBER_BF16 || !spec->values)
         return vt_fail(err, VARIANT_E_ARGUMENT,
-                       "weight: gradients of %d x %d numbers need bf16, one tap and values",
-                       weight->n, weight->k);
+                       "weight: gradients of %d x %d numbers need bf16 and values", weight->n,
+                       weight->k);
     vt_weight *t = calloc(1, sizeof *t);
     if (!t) return vt_fail(err, VARIANT_E_MEMORY, "weight: out of memory");
     weight->turned = t;
-    *t = (vt_weight){.spec = *spec, .n = weight->k, .k = weight->n};
-    t->spec.n = weight->k;
-    t->spec.k = weight->n;
+    *t = (vt_weight){.spec = *spec, .n = weight->k / spec->taps, .k = weight->n * spec->taps};
+    t->spec.n = t->n;
+    t->spec.k = t->k;
     t->spec.gradients = false;
-    t->depth = (int)(vt_cpu_pieces(t->k, VT_TILE_DEPTH) * VT_TILE_DEPTH);
+    t->depth = (int)(vt_cpu_pieces(weight->n, VT_TILE_DEPTH) * VT_TILE_DEPTH);
     size_t panels = (size_t)vt_cpu_pieces(t->n, VT_PANEL), bytes = 0;
-    bool fits =
-        !__builtin_mul_overflow(panels * VT_PANEL * sizeof(uint16_t), (size_t)t->depth, &bytes);
+    size_t depth = (size_t)t->depth * (size_t)spec->taps;
+    bool fits = !__builtin_mul_overflow(panels * VT_PANEL * sizeof(uint16_t), depth, &bytes);
     if (!fits || posix_memalign(&t->numbers, VT_CPU_LINE, bytes) != 0) {
         t->numbers = NULL;
         vt_cpu_turned_close(weight);
@@ -69,7 +74,7 @@ variant_status vt_cpu_turned_open(vt_kern *kern, vt_weight *weight, variant_erro
 /* Panels of one weight, both ways; those that only weight_refresh can do count as one. */
 static int64_t refresh_tasks(const vt_weight *w) {
     if (!w || !w->numbers || !w->spec.values || !w->turned) return 0;
-    return vt_cpu_pieces(w->n, VT_PANEL) + vt_cpu_pieces(w->k, VT_PANEL);
+    return vt_cpu_pieces(w->n, VT_PANEL) + vt_cpu_pieces(w->turned->n, VT_PANEL);
 }
 
 static void refresh_panel(const vt_tiles *tiles, vt_weight *w, int64_t i) {
@@ -78,10 +83,12 @@ static void refresh_panel(const vt_tiles *tiles, vt_weight *w, int64_t i) {
         turned_panel(tiles, w, i - panels);
         return;
     }
-    const int first = (int)(i * VT_PANEL), left = w->n - first;
-    tiles->pack((uint16_t *)w->numbers + (size_t)i * (size_t)w->depth * VT_PANEL,
-                w->spec.values + (size_t)first * (size_t)w->k, (size_t)w->k,
-                left < VT_PANEL ? left : VT_PANEL, w->k, w->depth);
+    const int first = (int)(i * VT_PANEL), left = w->n - first, length = w->k / w->spec.taps;
+    const size_t k = (size_t)w->k, tap_numbers = (size_t)w->depth * VT_PANEL;
+    uint16_t *to = (uint16_t *)w->numbers + (size_t)i * (size_t)w->spec.taps * tap_numbers;
+    for (int tap = 0; tap < w->spec.taps; ++tap, to += tap_numbers)
+        tiles->pack(to, w->spec.values + (size_t)first * k + (size_t)tap * (size_t)length, k,
+                    left < VT_PANEL ? left : VT_PANEL, length, w->depth);
 }
 
 static void weights_refresh(vt_kern *kern, vt_weight *const *weights, int count) {

@@ -127,6 +127,7 @@ static variant_status weight_open(vt_kern *kern, vt_weight **out, const vt_weigh
     if (!weight) return vt_fail(err, VARIANT_E_MEMORY, "weight: out of memory");
     *weight = (vt_weight){.spec = *spec, .n = spec->n, .k = spec->k};
     if (weight->spec.taps == 0) weight->spec.taps = 1;
+    if (weight->spec.stride == 0) weight->spec.stride = 1;
     variant_status status = VARIANT_OK;
     if (spec->type == VT_NUMBER_F32) {
         weight->w = spec->values;

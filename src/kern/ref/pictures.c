@@ -178,7 +178,8 @@ static double conv_dx_at(const vt_conv *a, const float *dy, int group, int iy, i
             const float *w = a->w->w + (size_t)(ky * a->kernel + kx) * in_c + (size_t)i;
             size_t at = (size_t)group * (size_t)a->out_h + (size_t)oy;
             const float *d = dy + (at * (size_t)a->out_w + (size_t)ox) * out_c;
-            for (size_t o = 0; o < out_c; o++) sum += (double)w[o * row] * (double)d[o];
+            for (size_t o = 0; o < out_c; o++)
+                sum += (double)w[o * row] * (double)(a->w->numbers ? vt_round_bf16(d[o]) : d[o]);
         }
     }
     return sum;
@@ -201,7 +202,10 @@ static double conv_dw_at(const vt_conv *a, const float *dy, int o, int ky, int k
             for (int ox = 0; ox < a->out_w; ox++, d += a->out_c) {
                 const float *x = conv_pixel(a, g, oy * a->stride + ky - a->pad_top,
                                             ox * a->stride + kx - a->pad_left);
-                if (x) sum += (double)*d * (double)x[i];
+                if (!x) continue;
+                bool rounds = a->w && a->w->numbers;
+                float p = rounds ? vt_round_bf16(*d) : *d, q = rounds ? vt_round_bf16(x[i]) : x[i];
+                sum += (double)p * (double)q;
             }
     return sum;
 }
