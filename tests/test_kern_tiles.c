@@ -32,6 +32,7 @@ static void find_tables(void) {
     if (best >= VT_ISA_AVX512) tables[table_count++] = &vt_tiles_avx512;
     if (best >= VT_ISA_AVX512BF16) {
         tables[table_count++] = &vt_tiles_avx512bf16;
+        tables[table_count++] = &vt_tiles_avx512wide;
         tables[table_count++] = &vt_tiles_amx_in_c; /* packs and converts as that one does */
     }
     if (best >= VT_ISA_AMX) tables[table_count++] = &vt_tiles_amx;

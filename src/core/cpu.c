@@ -1,7 +1,6 @@
 /* cpu.c - see cpu.h. */
 #include "core/cpu.h"
 
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -60,4 +59,13 @@ vt_isa vt_isa_best(void) {
 
 const char *vt_isa_name(vt_isa isa) {
     return names[isa];
+}
+
+bool vt_isa_slow_pairs(void) {
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    return __builtin_cpu_is("intel");
+#else
+    return false;
+#endif
 }

@@ -5,6 +5,8 @@
 #ifndef VT_CORE_CPU_H
 #define VT_CORE_CPU_H
 
+#include <stdbool.h>
+
 typedef enum vt_isa {
     VT_ISA_BASELINE = 0, /* whatever the compiler targets by default */
     VT_ISA_AVX2,         /* AVX2 and FMA */
@@ -18,5 +20,10 @@ typedef enum vt_isa {
 vt_isa vt_isa_best(void);
 
 const char *vt_isa_name(vt_isa isa); /* "baseline", "avx2", ... as in VARIANT_CPU */
+
+/* Whether vdpbf16ps does less than two multiply-adds of float32: on Intel's processors it has a quarter
+ * of their rate (Emerald Rapids: 1.4 and 5.6 instructions a nanosecond and core), on AMD's half of it
+ * and more. By maker, not by clock, so that results do not change from run to run. */
+bool vt_isa_slow_pairs(void);
 
 #endif

@@ -35,7 +35,8 @@ static vt_isa trusted(vt_isa isa) {
 static const vt_tiles *tiles_for(vt_isa isa) {
 #if defined(__x86_64__)
     if (isa >= VT_ISA_AMX) return &vt_tiles_amx;
-    if (isa == VT_ISA_AVX512BF16) return &vt_tiles_avx512bf16;
+    if (isa == VT_ISA_AVX512BF16)
+        return vt_isa_slow_pairs() ? &vt_tiles_avx512wide : &vt_tiles_avx512bf16;
     if (isa == VT_ISA_AVX512) return &vt_tiles_avx512;
     if (isa == VT_ISA_AVX2) return &vt_tiles_avx2;
 #endif

@@ -121,7 +121,7 @@ INLINE void block_product(const vt_tile *t, int row, int panel, const int rows, 
 #endif
 SHAPES(BLOCK)
 
-static void product(const vt_tile *t) {
+void JOIN(vt_product_, VT_LOOPS_SUFFIX)(const vt_tile *t) {
 #define ENTRY(ROWS, PANELS) block_##ROWS##_##PANELS,
     static void (*const blocks[BLOCK_ROWS * BLOCK_PANELS])(const vt_tile *, int,
                                                            int) = {SHAPES(ENTRY)};
@@ -188,7 +188,7 @@ const vt_tiles JOIN(vt_tiles_, VT_LOOPS_SUFFIX) = {
     .most_rows = MOST_ROWS,
     .begin = nothing,
     .end = nothing,
-    .product = product,
+    .product = JOIN(vt_product_, VT_LOOPS_SUFFIX),
     .finish = JOIN(vt_finish_, VT_LOOPS_SUFFIX),
     .pack = pack,
     .pack_across = pack_across,

@@ -91,7 +91,18 @@ extern const vt_tiles vt_tiles_baseline;
 extern const vt_tiles vt_tiles_avx2;
 extern const vt_tiles vt_tiles_avx512;
 extern const vt_tiles vt_tiles_avx512bf16;
+/* Its conversions with avx512's products, for processors whose vdpbf16ps is slower than float32's
+ * multiply-adds (Intel's: half of their rate). */
+extern const vt_tiles vt_tiles_avx512wide;
 extern const vt_tiles vt_tiles_amx;
+#endif
+
+/* Of isa/tiles.c. */
+#define VT_PRODUCT(suffix) void vt_product_##suffix(const vt_tile *tile);
+VT_PRODUCT(baseline)
+#if defined(__x86_64__)
+VT_PRODUCT(avx2)
+VT_PRODUCT(avx512)
 #endif
 
 /* Of isa/finish.c, which is compiled once an instruction set; tables share them. */

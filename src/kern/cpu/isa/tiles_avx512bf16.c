@@ -283,3 +283,18 @@ const vt_tiles vt_tiles_avx512bf16 = {
     .from_bf16 = vt_from_bf16_avx512bf16,
     .peak = peak,
 };
+
+/* No peak of its own: float32's is the higher one. */
+const vt_tiles vt_tiles_avx512wide = {
+    .name = "avx512wide",
+    .most_rows = MOST_ROWS,
+    .begin = nothing,
+    .end = nothing,
+    .product = vt_product_avx512,
+    .finish = vt_finish_avx512bf16,
+    .pack = vt_pack_avx512bf16,
+    .pack_across = vt_pack_across_avx512bf16,
+    .unpack_int8 = vt_unpack_int8_avx512bf16,
+    .to_bf16 = vt_to_bf16_avx512bf16,
+    .from_bf16 = vt_from_bf16_avx512bf16,
+};

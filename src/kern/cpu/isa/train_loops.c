@@ -206,6 +206,58 @@ INLINE vector inverse(vector v) {
 
 /* ---- outer products ---- */
 
+#if defined(__AVX512F__)
+#define ROWS(X)                                                                                    \
+    X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15)
+
+enum { WIDE = 256 }; /* depth of a panel that is widened at a time: 16 KB */
+
+INLINE __m512i pairs_at(const uint16_t *at) {
+    return _mm512_loadu_si512(at);
+}
+
+/* outer_panels of a whose panel lies widened in x (depth, 16), by float32's multiply-adds. */
+static void wide_panels(float *out, size_t stride, const float *x, const uint16_t *b, int depth,
+                        bool accumulate) {
+    const __m512i upper = _mm512_set1_epi32((int)0xffff0000u);
+#define START(r) __m512 s##r = accumulate ? _mm512_loadu_ps(out + r * stride) : _mm512_setzero_ps();
+    ROWS(START)
+    for (int d = 0; d < depth; d += 2, x += 2 * PANEL, b += 2 * PANEL) {
+        const __m512 even = (__m512)_mm512_slli_epi32(pairs_at(b), 16);
+        const __m512 odd = (__m512)_mm512_and_si512(pairs_at(b), upper);
+#define ADD_EVEN(r) s##r = _mm512_fmadd_ps(_mm512_set1_ps(x[r]), even, s##r);
+#define ADD_ODD(r) s##r = _mm512_fmadd_ps(_mm512_set1_ps(x[PANEL + r]), odd, s##r);
+        ROWS(ADD_EVEN)
+        ROWS(ADD_ODD)
+    }
+#define KEEP(r) _mm512_storeu_ps(out + r * stride, s##r);
+    ROWS(KEEP)
+#undef START
+#undef KEEP
+}
+
+/* For processors whose pairs of bf16 are slower than that (core/cpu.h), or missing. */
+static void outer_wide(const vt_outer *o) {
+    float x[WIDE * PANEL] __attribute__((aligned(64)));
+    const __m512i upper = _mm512_set1_epi32((int)0xffff0000u);
+    for (int i = 0; i < o->a_panels; ++i)
+        for (int first = 0; first == 0 || first < o->depth; first += WIDE) {
+            const int depth = o->depth - first < WIDE ? o->depth - first : WIDE;
+            const size_t at = (size_t)first * PANEL;
+            const uint16_t *a = o->a + (size_t)i * o->a_stride + at;
+            for (int d = 0; d < depth; d += 2) {
+                const __m512i pairs = pairs_at(a + d * PANEL);
+                _mm512_store_ps(x + d * PANEL, (__m512)_mm512_slli_epi32(pairs, 16));
+                _mm512_store_ps(x + (d + 1) * PANEL, (__m512)_mm512_and_si512(pairs, upper));
+            }
+            for (int j = 0; j < o->b_panels; ++j)
+                wide_panels(o->out + (size_t)i * PANEL * o->out_stride + (size_t)j * PANEL,
+                            o->out_stride, x, o->b + (size_t)j * o->b_stride + at, depth,
+                            o->accumulate || first > 0);
+        }
+}
+#endif
+
 #if defined(__AVX512BF16__)
 typedef int32_t __attribute__((may_alias, aligned(2))) pair_bits;
 
@@ -216,9 +268,6 @@ INLINE __m512bh pair_at(const uint16_t *at) {
     __asm__("vpbroadcastd %1, %0" : "=v"(wide) : "m"(*(const pair_bits *)at));
     return (__m512bh)wide;
 }
-
-#define ROWS(X)                                                                                    \
-    X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15)
 
 /* Sixteen by sixteen sums in registers; named, since compilers keep an array of them in memory. */
 static void outer_panels(float *out, size_t stride, const uint16_t *a, const uint16_t *b, int depth,
@@ -233,7 +282,7 @@ static void outer_panels(float *out, size_t stride, const uint16_t *a, const uin
 #define KEEP(r) _mm512_storeu_ps(out + r * stride, s##r);
     ROWS(KEEP)
 }
-#else
+#elif !defined(__AVX512F__)
 /* Four rows at a time: their sums and what feeds them fit sixteen registers of 32 bytes. */
 static void outer_panels(float *out, size_t stride, const uint16_t *a, const uint16_t *b, int depth,
                          bool accumulate) {
@@ -260,6 +309,7 @@ static void outer_panels(float *out, size_t stride, const uint16_t *a, const uin
 }
 #endif
 
+#if defined(__AVX512BF16__) || !defined(__AVX512F__)
 static void outer(const vt_outer *o) {
     for (int i = 0; i < o->a_panels; ++i)
         for (int j = 0; j < o->b_panels; ++j)
@@ -267,6 +317,10 @@ static void outer(const vt_outer *o) {
                          o->out_stride, o->a + (size_t)i * o->a_stride,
                          o->b + (size_t)j * o->b_stride, o->depth, o->accumulate);
 }
+#define OUTER outer
+#else
+#define OUTER outer_wide
+#endif
 
 /* ---- the residual stream ---- */
 
@@ -587,7 +641,7 @@ static void column_sums_f32(float *sums, const float *x, size_t stride, int rows
 const vt_train_loops PASTE(vt_train_loops_, VT_LOOPS_SUFFIX) = {
     .name = TEXT(VT_LOOPS_SUFFIX),
     .finish = finish,
-    .outer = outer,
+    .outer = OUTER,
     .residual = residual,
     .residual_dx = residual_dx,
     .head_rows = head_rows,
@@ -600,3 +654,22 @@ const vt_train_loops PASTE(vt_train_loops_, VT_LOOPS_SUFFIX) = {
     .column_sums_bf16 = column_sums_bf16,
     .column_sums_f32 = column_sums_f32,
 };
+
+#if defined(__AVX512BF16__)
+const vt_train_loops vt_train_loops_avx512wide = {
+    .name = "avx512wide",
+    .finish = finish,
+    .outer = outer_wide,
+    .residual = residual,
+    .residual_dx = residual_dx,
+    .head_rows = head_rows,
+    .head_rows_dx = head_rows_dx,
+    .softmax = softmax,
+    .softmax_dx = softmax_dx,
+    .scale_bf16 = scale_bf16,
+    .gelu = gelu,
+    .gelu_dx = gelu_dx,
+    .column_sums_bf16 = column_sums_bf16,
+    .column_sums_f32 = column_sums_f32,
+};
+#endif
