@@ -13,6 +13,7 @@
 
 #include "core/clock.h"
 #include "core/status.h"
+#include "engine/floor.h"
 #include "io/file.h"
 #include "selftest/golden_config.h"
 #include "tools.h"
@@ -26,7 +27,9 @@ static const char help[] =
     "\n"
     "Times steps of supernet training on tokens of a formula, full and subnet by turns; prints "
     "medians. What the\n"
-    "weights become is thrown away.\n"
+    "weights become is thrown away. Beside forward and backward stands their floor: the products' "
+    "arithmetic\n"
+    "at the register peak, probed in the same process.\n"
     "\n"
     "options\n" CLI_MODEL_HELP
     "      --arch CONFIG      synthetic weights: a configuration as `variant synth` reads it\n"
@@ -79,6 +82,8 @@ typedef struct train_subject {
     int32_t *tokens, *labels; /* host */
     int64_t step;
     double loss;
+    double floor_ms[PATHS]
+                   [PARTS]; /* arithmetic of the products at the register peak; 0: not counted */
     double seconds[PATHS][PARTS][MOST_REPEATS];
 } train_subject;
 
@@ -255,6 +260,24 @@ static double median_ms(double *seconds, int count) {
     return 500.0 * (seconds[(count - 1) / 2] + seconds[count / 2]);
 }
 
+/* Arithmetic of the products at this machine's register peak, weights read once a scale. Backward has two
+ * products for each of forward's; what it computes again is not counted, nor are passes over memory. */
+static void count_floors(train_subject *subject, const settings *s) {
+    const vt_transformer_config *config = vt_transformer_configuration(subject->transformer);
+    if (!subject->kern->peak_flops) return; /* the plain backend has no probes */
+    vt_machine_limits limits = vt_machine_probe(subject->kern, s->precision, s->precision);
+    for (enum path path = FULL; path < PATHS; ++path) {
+        const vt_schedule *schedule = &subject->schedules[path];
+        double *floor_ms = subject->floor_ms[path];
+        double seconds = vt_floor_condition(config, schedule, s->batch, limits);
+        for (int k = 0; k < config->scales; ++k)
+            seconds += vt_floor_scale(config, schedule, k, s->batch, limits);
+        floor_ms[FORWARD] = 1e3 * seconds;
+        floor_ms[BACKWARD] = 2e3 * seconds;
+        floor_ms[WHOLE] = 3e3 * seconds;
+    }
+}
+
 /* ---- reporting ---- */
 
 static void print_json(const train_subject *subject, const settings *s, double ms[PATHS][PARTS],
@@ -268,8 +291,11 @@ static void print_json(const train_subject *subject, const settings *s, double m
         subject->kern->details);
     for (int path = 0; path < PATHS; ++path) {
         printf(", \"%s\": {", path_names[path]);
-        for (int part = 0; part < PARTS; ++part)
+        for (int part = 0; part < PARTS; ++part) {
             printf("\"%s_ms\": %.3f, ", part_names[part], ms[path][part]);
+            if (subject->floor_ms[path][part] > 0.0)
+                printf("\"%s_floor_ms\": %.3f, ", part_names[part], subject->floor_ms[path][part]);
+        }
         printf("\"best_step_ms\": %.3f, \"pictures_per_second\": %.2f}", best[path],
                1e3 * s->batch / ms[path][WHOLE]);
     }
@@ -285,8 +311,13 @@ static void print_table(const train_subject *subject, const settings *s, double 
            vt_transformer_tokens(config), s->batch, vt_number_name(s->precision), s->repeat,
            subject->kern->details);
     printf("  %-12s %12s   subnet: %d layers after scale %d\n", "", "full", s->depth, s->bridge);
-    for (int part = 0; part < PARTS; ++part)
-        printf("  %-12s %9.2f ms %9.2f ms\n", part_names[part], ms[FULL][part], ms[SUBNET][part]);
+    for (int part = 0; part < PARTS; ++part) {
+        const double *full = &subject->floor_ms[FULL][part],
+                     *sub = &subject->floor_ms[SUBNET][part];
+        printf("  %-12s %9.2f ms %9.2f ms", part_names[part], ms[FULL][part], ms[SUBNET][part]);
+        if (*full > 0.0) printf("   floor %.2f and %.2f ms", *full, *sub);
+        printf("\n");
+    }
     printf("  %-12s %9.2f ms %9.2f ms\n", "best step", best[FULL], best[SUBNET]);
     printf("  %-12s %12.2f %12.2f\n\n", "pictures/s", 1e3 * s->batch / ms[FULL][WHOLE],
            1e3 * s->batch / ms[SUBNET][WHOLE]);
@@ -313,6 +344,7 @@ int cli_bench_train(int argc, char **argv) {
     }
     VT_CHECK(subject_open(subject, &s, &err));
     VT_CHECK(measure(subject, &s, &err));
+    count_floors(subject, &s);
     for (int path = 0; path < PATHS; ++path) {
         for (int part = 0; part < PARTS; ++part)
             ms[path][part] = median_ms(subject->seconds[path][part], s.repeat);
