@@ -57,15 +57,11 @@ vt_isa vt_isa_best(void) {
     return best;
 }
 
-const char *vt_isa_name(vt_isa isa) {
-    return names[isa];
+bool vt_isa_is_asked(vt_isa isa) {
+    const char *asked = getenv("VARIANT_CPU");
+    return asked && strcmp(asked, names[isa]) == 0;
 }
 
-bool vt_isa_slow_pairs(void) {
-#if defined(__x86_64__)
-    __builtin_cpu_init();
-    return __builtin_cpu_is("intel");
-#else
-    return false;
-#endif
+const char *vt_isa_name(vt_isa isa) {
+    return names[isa];
 }

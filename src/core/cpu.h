@@ -19,11 +19,9 @@ typedef enum vt_isa {
 /* Highest level of processor, system and VARIANT_CPU together. */
 vt_isa vt_isa_best(void);
 
-const char *vt_isa_name(vt_isa isa); /* "baseline", "avx2", ... as in VARIANT_CPU */
+/* Does VARIANT_CPU name this level? Then it is meant to be used, whatever would be faster. */
+bool vt_isa_is_asked(vt_isa isa);
 
-/* Whether vdpbf16ps does less than two multiply-adds of float32: on Intel's processors it has a quarter
- * of their rate (Emerald Rapids: 1.4 and 5.6 instructions a nanosecond and core), on AMD's half of it
- * and more. By maker, not by clock, so that results do not change from run to run. */
-bool vt_isa_slow_pairs(void);
+const char *vt_isa_name(vt_isa isa); /* "baseline", "avx2", ... as in VARIANT_CPU */
 
 #endif

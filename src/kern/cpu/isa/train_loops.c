@@ -236,7 +236,7 @@ static void wide_panels(float *out, size_t stride, const float *x, const uint16_
 #undef KEEP
 }
 
-/* For processors whose pairs of bf16 are slower than that (core/cpu.h), or missing. */
+/* For processors whose pairs of bf16 are slower than that (bf16_pays.c), or missing. */
 static void outer_wide(const vt_outer *o) {
     float x[WIDE * PANEL] __attribute__((aligned(64)));
     const __m512i upper = _mm512_set1_epi32((int)0xffff0000u);

@@ -130,7 +130,7 @@ extern const vt_train_loops vt_train_loops_baseline;
 extern const vt_train_loops vt_train_loops_avx2;
 extern const vt_train_loops vt_train_loops_avx512;
 extern const vt_train_loops vt_train_loops_avx512bf16;
-extern const vt_train_loops vt_train_loops_avx512wide; /* where bf16 pairs are slow (core/cpu.h) */
+extern const vt_train_loops vt_train_loops_avx512wide; /* where bf16 pairs are slow (bf16_pays.c) */
 #endif
 
 #endif
