@@ -176,20 +176,6 @@ static const char *class_name(const vt_features *features, int label) {
     return vt_classifier_class_name(self->classifier, label);
 }
 
-static void softmax(const float *logits, int count, float *out) {
-    double largest = logits[0], sum = 0.0;
-    for (int i = 1; i < count; ++i) largest = fmax(largest, (double)logits[i]);
-    for (int i = 0; i < count; ++i) sum += exp((double)logits[i] - largest);
-    for (int i = 0; i < count; ++i) out[i] = (float)(exp((double)logits[i] - largest) / sum);
-}
-
-/* [0, 1] to [-1, 1], grey repeated to the channels wanted. */
-static void spread(float *out, const float *pictures, size_t pixels, int from, int to) {
-    size_t repeat = (size_t)(to / from), count = pixels * (size_t)from;
-    for (size_t i = 0; i < count; ++i)
-        for (size_t c = 0; c < repeat; ++c) out[i * repeat + c] = 2.0f * pictures[i] - 1.0f;
-}
-
 /* One batch: outputs from picture `first` on. host: (n, side, side, channels) and (n, classes) floats. */
 static variant_status run_some(classifier_features *self, const vt_features_batch *all, int first,
                                int n, float *host, variant_error *err) {
@@ -204,7 +190,7 @@ static variant_status run_some(classifier_features *self, const vt_features_batc
     float *pooled = vt_arena_floats(arena, (size_t)n * dims);
     float *logits = vt_arena_floats(arena, (size_t)n * classes), *host_logits = host + floats;
     VT_CHECK(vt_arena_check(arena, "pictures to classify", err));
-    spread(host,
+    vt_features_spread(host,
            all->pictures + at * (size_t)config->side * (size_t)config->side * (size_t)all->channels,
            pixels, all->channels, config->channels);
     kern->upload(kern, input, host, floats * sizeof *host);
@@ -214,7 +200,7 @@ static variant_status run_some(classifier_features *self, const vt_features_batc
     if (all->probabilities) {
         kern->download(kern, host_logits, logits, (size_t)n * classes * sizeof *logits);
         for (size_t i = 0; i < (size_t)n; ++i)
-            softmax(host_logits + i * classes, config->classes,
+            vt_features_softmax(host_logits + i * classes, config->classes,
                     all->probabilities + (at + i) * classes);
     }
 cleanup:

@@ -2,6 +2,7 @@
  * features.h). */
 #include "features/features.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -18,6 +19,7 @@ typedef struct kind {
 
 static const kind kinds[] = {
     {vt_classifier_is, vt_classifier_features_open},
+    {vt_inception_is, vt_inception_features_open},
 };
 #define KINDS (sizeof kinds / sizeof *kinds)
 
@@ -34,7 +36,8 @@ variant_status vt_features_open(vt_features **out, vt_kern *kern, const char *pa
     }
     vt_tensor_file_close(&file);
     return vt_fail(err, VARIANT_E_MODEL,
-                   "%s: not a feature network: expected a classifier of `variant train classifier`",
+                   "%s: not a feature network: expected a classifier of `variant train classifier` or "
+                   "the Inception of FID",
                    path);
 }
 
@@ -78,6 +81,19 @@ variant_status vt_features_run(vt_features *features, const float *pictures, int
                                .spatial = spatial,
                                .probabilities = probabilities};
     return features->run(features, &batch, err);
+}
+
+void vt_features_spread(float *out, const float *pictures, size_t pixels, int from, int to) {
+    size_t repeat = (size_t)(to / from), count = pixels * (size_t)from;
+    for (size_t i = 0; i < count; ++i)
+        for (size_t c = 0; c < repeat; ++c) out[i * repeat + c] = 2.0f * pictures[i] - 1.0f;
+}
+
+void vt_features_softmax(const float *logits, int count, float *out) {
+    double largest = logits[0], sum = 0.0;
+    for (int i = 1; i < count; ++i) largest = fmax(largest, (double)logits[i]);
+    for (int i = 0; i < count; ++i) sum += exp((double)logits[i] - largest);
+    for (int i = 0; i < count; ++i) out[i] = (float)(exp((double)logits[i] - largest) / sum);
 }
 
 void vt_features_hash(char out[17], const vt_tensor_file *file) {

@@ -27,9 +27,16 @@ struct vt_features {
 /* 16 hex digits of the names, shapes and bytes of all tensors. */
 void vt_features_hash(char out[17], const vt_tensor_file *file);
 
+/* What the kinds share: [0, 1] to [-1, 1] with `from` channels repeated to `to`; probabilities. */
+void vt_features_spread(float *out, const float *pictures, size_t pixels, int from, int to);
+void vt_features_softmax(const float *logits, int count, float *out); /* out may be logits */
+
 /* The kinds. is: does the file hold one? open: takes the file over when it succeeds. */
 bool vt_classifier_is(const vt_tensor_file *file);
 variant_status vt_classifier_features_open(vt_features **out, vt_kern *kern, vt_tensor_file *file,
                                            variant_error *err);
+bool vt_inception_is(const vt_tensor_file *file);
+variant_status vt_inception_features_open(vt_features **out, vt_kern *kern, vt_tensor_file *file,
+                                          variant_error *err);
 
 #endif
