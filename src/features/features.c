@@ -23,6 +23,16 @@ static const kind kinds[] = {
 };
 #define KINDS (sizeof kinds / sizeof *kinds)
 
+bool vt_features_is(const char *path) {
+    variant_error err;
+    vt_tensor_file *file = NULL;
+    if (vt_tensor_file_open(&file, path, &err) != VARIANT_OK) return false;
+    bool is = false;
+    for (size_t i = 0; i < KINDS; ++i) is = is || kinds[i].is(file);
+    vt_tensor_file_close(&file);
+    return is;
+}
+
 variant_status vt_features_open(vt_features **out, vt_kern *kern, const char *path,
                                 variant_error *err) {
     *out = NULL;

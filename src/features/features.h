@@ -2,7 +2,7 @@
  * are measured in.
  *
  * A file says by its content which network it holds. Each kind (classifier.h: trained by this program on
- * the user's own data) gives an open function that fills a small table of functions (network.h); this
+ * the user's own data; inception.h: FID's) gives an open function that fills a small table of functions (network.h); this
  * header is all that the users, eval/ and cli/, know. */
 #ifndef VT_FEATURES_FEATURES_H
 #define VT_FEATURES_FEATURES_H
@@ -21,6 +21,8 @@ typedef struct vt_features_info {
     char hash[17];      /* 16 hex digits of its weights */
 } vt_features_info;
 
+/* Does the file hold (or was meant to hold) one of the networks? false where it cannot be opened. */
+bool vt_features_is(const char *path);
 /* E_FORMAT or E_MODEL when the file is none of the networks known. */
 variant_status vt_features_open(vt_features **out, vt_kern *kern, const char *path,
                                 variant_error *err);

@@ -27,7 +27,8 @@ variant_status vt_inception_synthesize(vt_inception **out, vt_kern *kern, const 
                                        variant_error *err);
 void vt_inception_close(vt_inception **net);
 
-/* Writes the synthetic network as a file that says so in its metadata. */
+/* Writes the synthetic network as a file that says so in its metadata. type: of matrices; vectors stay
+ * float32. */
 #define VT_INCEPTION_SYNTHETIC "variant.synthetic" /* its value: the seed */
 variant_status vt_inception_write(const char *path, const char *seed, vt_dtype type,
                                   variant_error *err);

@@ -209,9 +209,10 @@ static variant_status write_from(const char *path, vt_inception_source source, c
     for (int i = 0; i < count; ++i) {
         float *to = values + floats;
         VT_CHECK(source(user, &tensors[i], to, err));
-        if (type != VT_F32) shorten(to, tensors[i].count, type);
+        vt_dtype own = tensors[i].rank > 1 ? type : VT_F32;
+        if (own != VT_F32) shorten(to, tensors[i].count, own);
         outs[i] = (vt_tensor_out){
-            .name = tensors[i].name, .type = type, .rank = tensors[i].rank, .data = to};
+            .name = tensors[i].name, .type = own, .rank = tensors[i].rank, .data = to};
         memcpy(outs[i].shape, tensors[i].shape, sizeof tensors[i].shape);
         floats += tensors[i].count;
     }

@@ -2,7 +2,7 @@
  * synthetic network.
  *
  * A file holds SIDE/pool3 (B, 2048) and SIDE/logits (B, 1008) for pictures of any sides, and
- * resized299_head, the first numbers of what the network sees. Its rule is fixed: weights of key
+ * resized299_head, the corner of the smallest ones resized, in [0, 1]. Its rule is fixed: weights of key
  * I1/NAME, pictures (B, 3, SIDE, SIDE) = (s(I1/imageSIDE) + 1) / 2. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -64,7 +64,7 @@ static variant_status check_rows(vt_selftest *test, const results *r, const char
     return vt_selftest_check(test, &got, TOLERANCE, err);
 }
 
-/* The top left corner of what the network sees; nothing where it is of another side's pictures. */
+/* The top left corner of what the network sees, in [0, 1]. */
 static variant_status check_corner(vt_selftest *test, const results *r, variant_error *err) {
     const vt_tensor *want = vt_selftest_find(test, "resized299_head");
     if (!want) return VARIANT_OK;
@@ -80,7 +80,10 @@ static variant_status check_corner(vt_selftest *test, const results *r, variant_
         for (int64_t c = 0; c < 3; ++c)
             for (int64_t y = 0; y < shape[2]; ++y)
                 for (int64_t x = 0; x < shape[3]; ++x)
-                    *to++ = r->input[((b * VT_INCEPTION_SIDE + y) * VT_INCEPTION_SIDE + x) * 3 + c];
+                    *to++ =
+                        (r->input[((b * VT_INCEPTION_SIDE + y) * VT_INCEPTION_SIDE + x) * 3 + c] +
+                         1.0f) /
+                        2.0f;
     vt_tensor_out got = {.name = "resized299_head", .type = VT_F32, .rank = 4, .data = corner};
     memcpy(got.shape, shape, 4 * sizeof *shape);
     variant_status status = vt_selftest_check(test, &got, VT_FORWARD_TOLERANCE, err);
@@ -113,25 +116,28 @@ cleanup:
     return status;
 }
 
+/* The side in a name SIDE/pool3; 0: another name. */
+static int side_of(const char *name) {
+    int side = 0, end = 0;
+    return sscanf(name, "%5d/pool3%n", &side, &end) == 1 && end > 0 && !name[end] ? side : 0;
+}
+
 variant_status vt_selftest_inception(vt_selftest *test, variant_error *err) {
     vt_inception *net = NULL;
     variant_status status = VARIANT_OK;
-    int largest = 0;
+    int count = vt_tensor_file_count(test->file), smallest = LARGEST_SIDE;
     VT_CHECK(vt_inception_synthesize(&net, test->kern, SEED, err));
-    for (int i = 0; i < vt_tensor_file_count(test->file); ++i) {
-        int side = 0, end = 0;
+    for (int i = 0; i < count; ++i) {
         const char *name = vt_tensor_file_at(test->file, i)->name;
-        if (sscanf(name, "%d/pool3%n", &side, &end) != 1 || end == 0 || name[end]) continue;
-        if (side < 1 || side > LARGEST_SIDE)
+        int side = side_of(name);
+        if (side < 0 || side > LARGEST_SIDE)
             VT_CHECK(vt_fail(err, VARIANT_E_FORMAT, "%s: expected a side of 1 to %d", name,
                              LARGEST_SIDE));
-        if (side > largest) largest = side;
+        if (side > 0 && side < smallest) smallest = side;
     }
-    for (int i = 0; i < vt_tensor_file_count(test->file); ++i) {
-        int side = 0, end = 0;
-        const char *name = vt_tensor_file_at(test->file, i)->name;
-        if (sscanf(name, "%d/pool3%n", &side, &end) != 1 || end == 0 || name[end]) continue;
-        VT_CHECK(check_side(test, net, side, side == largest, err));
+    for (int i = 0; i < count; ++i) {
+        int side = side_of(vt_tensor_file_at(test->file, i)->name);
+        if (side > 0) VT_CHECK(check_side(test, net, side, side == smallest, err));
     }
 cleanup:
     vt_inception_close(&net);
