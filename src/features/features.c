@@ -45,10 +45,11 @@ variant_status vt_features_open(vt_features **out, vt_kern *kern, const char *pa
         return status;
     }
     vt_tensor_file_close(&file);
-    return vt_fail(err, VARIANT_E_MODEL,
-                   "%s: not a feature network: expected a classifier of `variant train classifier` or "
-                   "the Inception of FID",
-                   path);
+    return vt_fail(
+        err, VARIANT_E_MODEL,
+        "%s: not a feature network: expected a classifier of `variant train classifier` or "
+        "the Inception of FID",
+        path);
 }
 
 void vt_features_close(vt_features **features) {

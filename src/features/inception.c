@@ -91,7 +91,8 @@ static void take_weights(vt_inception *net, vt_arena *arena) {
         const vt_inception_layer *l = &net->layers[i];
         if (vt_inception_steps[i].op != VT_INCEPTION_CONV) continue;
         net->values[i] = vt_arena_floats(arena, (size_t)l->out_c * patch_floats(i, l));
-        net->biases[i] = is_fc(&vt_inception_steps[i]) ? NULL : vt_arena_floats(arena, (size_t)l->out_c);
+        net->biases[i] =
+            is_fc(&vt_inception_steps[i]) ? NULL : vt_arena_floats(arena, (size_t)l->out_c);
     }
 }
 
@@ -171,8 +172,7 @@ static variant_status fold(const raw_layer *raw, float *w, float *bias, variant_
                 return vt_fail(err, VARIANT_E_MODEL, "tensor %s: number %zu is %g: no variance",
                                raw->tensor[4].name, o, (double)raw->values[4][o]);
             factor = (double)raw->values[1][o] / sqrt(variance);
-            bias[o] =
-                (float)((double)raw->values[2][o] - (double)raw->values[3][o] * factor);
+            bias[o] = (float)((double)raw->values[2][o] - (double)raw->values[3][o] * factor);
         }
         for (size_t t = 0; t < taps; ++t)
             for (size_t i = 0; i < in_c; ++i)

@@ -11,39 +11,42 @@
 #define B VT_MAP_B
 
 /* Convolutions by kernel: of one pixel, a square, a line, a column; `same` keeps the map's sides. */
-#define CONV_1(name, from, to, out) {VT_INCEPTION_CONV, name, from, to, out, 1, 1, 1, 0, 0}
+#define CONV_1(name, from, to, out)                                                                \
+    { VT_INCEPTION_CONV, name, from, to, out, 1, 1, 1, 0, 0 }
 #define CONV_SAME(name, from, to, out, side)                                                       \
-    {VT_INCEPTION_CONV, name, from, to, out, side, side, 1, side / 2, side / 2}
+    { VT_INCEPTION_CONV, name, from, to, out, side, side, 1, side / 2, side / 2 }
 #define CONV_INSIDE(name, from, to, out, stride)                                                   \
-    {VT_INCEPTION_CONV, name, from, to, out, 3, 3, stride, 0, 0}
+    { VT_INCEPTION_CONV, name, from, to, out, 3, 3, stride, 0, 0 }
 #define CONV_LINE(name, from, to, out, length)                                                     \
-    {VT_INCEPTION_CONV, name, from, to, out, 1, length, 1, 0, length / 2}
+    { VT_INCEPTION_CONV, name, from, to, out, 1, length, 1, 0, length / 2 }
 #define CONV_COLUMN(name, from, to, out, length)                                                   \
-    {VT_INCEPTION_CONV, name, from, to, out, length, 1, 1, length / 2, 0}
-#define POOL_SAME(op, from, to) {op, "", from, to, 0, 3, 3, 1, 1, 1}
-#define POOL_HALF(from, to) {VT_INCEPTION_MAX, "", from, to, 0, 3, 3, 2, 0, 0}
-#define NEXT {VT_INCEPTION_NEXT, "", IN, OUT, 0, 0, 0, 0, 0, 0}
+    { VT_INCEPTION_CONV, name, from, to, out, length, 1, 1, length / 2, 0 }
+#define POOL_SAME(op, from, to)                                                                    \
+    { op, "", from, to, 0, 3, 3, 1, 1, 1 }
+#define POOL_HALF(from, to)                                                                        \
+    { VT_INCEPTION_MAX, "", from, to, 0, 3, 3, 2, 0, 0 }
+#define NEXT                                                                                       \
+    { VT_INCEPTION_NEXT, "", IN, OUT, 0, 0, 0, 0, 0, 0 }
 
 /* 35 x 35 */
 #define BLOCK_A(name, pool)                                                                        \
-    CONV_1(name ".branch1x1", IN, OUT, 64),                                                        \
-        CONV_1(name ".branch5x5_1", IN, A, 48), CONV_SAME(name ".branch5x5_2", A, OUT, 64, 5),     \
-        CONV_1(name ".branch3x3dbl_1", IN, A, 64),                                                 \
+    CONV_1(name ".branch1x1", IN, OUT, 64), CONV_1(name ".branch5x5_1", IN, A, 48),                \
+        CONV_SAME(name ".branch5x5_2", A, OUT, 64, 5), CONV_1(name ".branch3x3dbl_1", IN, A, 64),  \
         CONV_SAME(name ".branch3x3dbl_2", A, B, 96, 3),                                            \
         CONV_SAME(name ".branch3x3dbl_3", B, OUT, 96, 3), POOL_SAME(VT_INCEPTION_AVERAGE, IN, A),  \
         CONV_1(name ".branch_pool", A, OUT, pool), NEXT
 
 /* 17 x 17 */
 #define BLOCK_C(name, width)                                                                       \
-    CONV_1(name ".branch1x1", IN, OUT, 192),                                                       \
-        CONV_1(name ".branch7x7_1", IN, A, width), CONV_LINE(name ".branch7x7_2", A, B, width, 7), \
+    CONV_1(name ".branch1x1", IN, OUT, 192), CONV_1(name ".branch7x7_1", IN, A, width),            \
+        CONV_LINE(name ".branch7x7_2", A, B, width, 7),                                            \
         CONV_COLUMN(name ".branch7x7_3", B, OUT, 192, 7),                                          \
         CONV_1(name ".branch7x7dbl_1", IN, A, width),                                              \
         CONV_COLUMN(name ".branch7x7dbl_2", A, B, width, 7),                                       \
         CONV_LINE(name ".branch7x7dbl_3", B, A, width, 7),                                         \
         CONV_COLUMN(name ".branch7x7dbl_4", A, B, width, 7),                                       \
-        CONV_LINE(name ".branch7x7dbl_5", B, OUT, 192, 7),                                         \
-        POOL_SAME(VT_INCEPTION_AVERAGE, IN, A), CONV_1(name ".branch_pool", A, OUT, 192), NEXT
+        CONV_LINE(name ".branch7x7dbl_5", B, OUT, 192, 7), POOL_SAME(VT_INCEPTION_AVERAGE, IN, A), \
+        CONV_1(name ".branch_pool", A, OUT, 192), NEXT
 
 /* 8 x 8 */
 #define BLOCK_E(name, pool)                                                                        \

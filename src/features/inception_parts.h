@@ -34,7 +34,7 @@ typedef struct vt_inception_memory {
 } vt_inception_memory;
 
 struct vt_inception {
-    vt_kern *kern; /* borrowed */
+    vt_kern *kern;              /* borrowed */
     vt_inception_layer *layers; /* (steps), as all that follow */
     vt_weight **weights;        /* NULL where it is not a convolution */
     float **values, **biases;   /* backend memory, normalisation folded in */

@@ -17,7 +17,7 @@ typedef struct batch {
     const vt_inception_pass *pass;
     size_t first;
     int n;
-    float *host;   /* a picture with three channels, or a batch's logits */
+    float *host;    /* a picture with three channels, or a batch's logits */
     float *picture; /* backend memory: the same picture */
 } batch;
 
@@ -28,16 +28,15 @@ static void upload_pictures(const batch *b) {
     size_t pixels = (size_t)pass->height * (size_t)pass->width;
     float *map = b->net->map[VT_MAP_IN];
     for (size_t i = 0; i < (size_t)b->n; ++i) {
-        vt_features_spread(
-            b->host, pass->pictures + (b->first + i) * pixels * (size_t)pass->channels, pixels,
-            pass->channels, 3);
+        vt_features_spread(b->host,
+                           pass->pictures + (b->first + i) * pixels * (size_t)pass->channels,
+                           pixels, pass->channels, 3);
         kern->upload(kern, b->picture, b->host, pixels * 3 * sizeof *b->host);
         kern->resize_bilinear(kern, map + i * seen, b->picture, 1, pass->height, pass->width,
                               VT_INCEPTION_SIDE, VT_INCEPTION_SIDE, 3);
     }
     if (pass->input)
-        kern->download(kern, pass->input + b->first * seen, map,
-                       (size_t)b->n * seen * sizeof *map);
+        kern->download(kern, pass->input + b->first * seen, map, (size_t)b->n * seen * sizeof *map);
 }
 
 /* The first channels of a branch that has just been written into `map`. */
@@ -82,8 +81,7 @@ static void run_step(const batch *b, int i, float *const map[VT_INCEPTION_MAPS])
 static void download_logits(const batch *b, const float *logits) {
     const vt_inception_pass *pass = b->pass;
     const size_t classes = VT_INCEPTION_CLASSES;
-    b->net->kern->download(b->net->kern, b->host, logits,
-                           (size_t)b->n * classes * sizeof *logits);
+    b->net->kern->download(b->net->kern, b->host, logits, (size_t)b->n * classes * sizeof *logits);
     for (size_t i = 0; i < (size_t)b->n; ++i) {
         const float *from = b->host + i * classes;
         if (pass->probabilities)
@@ -152,8 +150,7 @@ typedef struct inception_features {
     vt_inception *net;
 } inception_features;
 
-static variant_status run(vt_features *features, const vt_features_batch *all,
-                          variant_error *err) {
+static variant_status run(vt_features *features, const vt_features_batch *all, variant_error *err) {
     inception_features *self = (inception_features *)(void *)features;
     vt_inception_pass pass = {.pictures = all->pictures,
                               .count = all->count,

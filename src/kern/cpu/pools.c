@@ -33,8 +33,8 @@ static void pool_pixel(const vt_pool *a, float *y, const float *picture, int y0,
     memcpy(y, picture + (size_t)y0 * line + (size_t)x0 * channels, channels * sizeof *y);
     for (int iy = y0; iy < y1; iy++)
         for (int ix = iy == y0 ? x0 + 1 : x0; ix < x1; ix++)
-            (a->average ? add : take_larger)(
-                y, picture + (size_t)iy * line + (size_t)ix * channels, channels);
+            (a->average ? add : take_larger)(y, picture + (size_t)iy * line + (size_t)ix * channels,
+                                             channels);
     if (!a->average) return;
     float share = 1.0f / (float)((y1 - y0) * (x1 - x0));
 #pragma omp simd
@@ -71,7 +71,8 @@ static float between(int i, int in, int out, size_t *first, size_t *second) {
 
 void vt_cpu_resize_bilinear(vt_kern *kern, float *y, const float *x, int groups, int in_h, int in_w,
                             int out_h, int out_w, int c) {
-    size_t channels = (size_t)c, line = (size_t)in_w * channels, out_line = (size_t)out_w * channels;
+    size_t channels = (size_t)c, line = (size_t)in_w * channels,
+           out_line = (size_t)out_w * channels;
     int64_t lines = (int64_t)groups * out_h;
 #pragma omp parallel for num_threads(kern->threads)                                                \
     schedule(static) if ((size_t)lines * out_line > VT_CPU_PARALLEL_MIN)
