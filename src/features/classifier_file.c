@@ -191,8 +191,9 @@ static variant_status run_some(classifier_features *self, const vt_features_batc
     float *logits = vt_arena_floats(arena, (size_t)n * classes), *host_logits = host + floats;
     VT_CHECK(vt_arena_check(arena, "pictures to classify", err));
     vt_features_spread(host,
-           all->pictures + at * (size_t)config->side * (size_t)config->side * (size_t)all->channels,
-           pixels, all->channels, config->channels);
+                       all->pictures +
+                           at * (size_t)config->side * (size_t)config->side * (size_t)all->channels,
+                       pixels, all->channels, config->channels);
     kern->upload(kern, input, host, floats * sizeof *host);
     VT_CHECK(vt_classifier_run(self->classifier, arena, n, input, pooled, logits, err));
     if (all->pooled)
@@ -201,7 +202,7 @@ static variant_status run_some(classifier_features *self, const vt_features_batc
         kern->download(kern, host_logits, logits, (size_t)n * classes * sizeof *logits);
         for (size_t i = 0; i < (size_t)n; ++i)
             vt_features_softmax(host_logits + i * classes, config->classes,
-                    all->probabilities + (at + i) * classes);
+                                all->probabilities + (at + i) * classes);
     }
 cleanup:
     vt_arena_rewind(arena, mark);
