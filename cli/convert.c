@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/status.h"
+#include "features/inception.h"
 #include "io/file.h"
 #include "tools.h"
 
@@ -13,7 +14,8 @@ static const char help[] =
     "\n"
     "Reads safetensors or PyTorch checkpoints (a tokenizer, a transformer or both) and writes one "
     "safetensors file with\n"
-    "the configuration and the class names inside.\n"
+    "the configuration and the class names inside. FID's Inception (pt_inception-2015-12-05) is "
+    "converted as well.\n"
     "\n"
     "options\n"
     "  -o, --output FILE      the safetensors file\n"
@@ -75,7 +77,28 @@ static variant_status read_names(char *text, const char *path, int expected, cha
     return VARIANT_OK;
 }
 
+/* FID's network has a file of its own; *done tells whether it was one. */
+static variant_status convert_inception(const settings *s, bool *done, variant_error *err) {
+    vt_tensor_file *file = NULL;
+    variant_status status = VARIANT_OK;
+    *done = false;
+    if (vt_is_folder(s->model.model)) return VARIANT_OK;
+    VT_CHECK(vt_tensor_file_open(&file, s->model.model, err));
+    *done = vt_inception_is(file);
+    if (*done && (s->classes || s->model.tokenizer))
+        VT_CHECK(vt_fail(err, VARIANT_E_ARGUMENT,
+                         "%s: FID's Inception takes neither --classes nor --tokenizer",
+                         s->model.model));
+    if (*done) VT_CHECK(vt_inception_convert(s->model.output, file, s->model.type, err));
+cleanup:
+    vt_tensor_file_close(&file);
+    return status;
+}
+
 static variant_status convert(const settings *s, variant_error *err) {
+    bool done;
+    VT_TRY(convert_inception(s, &done, err));
+    if (done) return VARIANT_OK;
     cli_session session;
     char *text = NULL, **names = NULL;
     VT_TRY(cli_session_open(&session, &s->model, s->model.tokenizer != NULL, false, err));

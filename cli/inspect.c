@@ -6,6 +6,8 @@
 #include <sys/stat.h>
 
 #include "core/status.h"
+#include "features/features.h"
+#include "io/file.h"
 #include "tools.h"
 
 static const char help[] =
@@ -13,7 +15,8 @@ static const char help[] =
     "\n"
     "Prints format, configuration, sizes, classes, what supernet training left, and the memory of "
     "keys and values\n"
-    "at each depth. A damaged file gives one line that says what is wrong.\n"
+    "at each depth; of a network that scores are measured in (FID's Inception, a classifier) its "
+    "features. A damaged file gives one line that says what is wrong.\n"
     "\n"
     "options\n"
     "      --tokenizer FILE   the tokenizer, when it is not in MODEL\n"
@@ -77,19 +80,23 @@ static void add_scales(cJSON *to, const int *sides, int scales) {
     add_number(to, "tokens", tokens);
 }
 
+static cJSON *describe_file(const vt_tensor_file *file) {
+    cJSON *item = cJSON_CreateObject();
+    struct stat info;
+    cJSON_AddStringToObject(item, "path", vt_tensor_file_path(file));
+    cJSON_AddStringToObject(item, "format", vt_tensor_file_format(file));
+    add_number(item, "tensors", vt_tensor_file_count(file));
+    if (stat(vt_tensor_file_path(file), &info) == 0)
+        add_number(item, "bytes", (double)info.st_size);
+    return item;
+}
+
 static cJSON *describe_files(const vt_model *model) {
     cJSON *list = cJSON_CreateArray();
     for (int i = 0; i < 2; ++i) {
         const vt_tensor_file *file = model->files[i];
         if (!file || (i == 1 && file == model->files[0])) continue;
-        cJSON *item = cJSON_CreateObject();
-        struct stat info;
-        cJSON_AddStringToObject(item, "path", vt_tensor_file_path(file));
-        cJSON_AddStringToObject(item, "format", vt_tensor_file_format(file));
-        add_number(item, "tensors", vt_tensor_file_count(file));
-        if (stat(vt_tensor_file_path(file), &info) == 0)
-            add_number(item, "bytes", (double)info.st_size);
-        cJSON_AddItemToArray(list, item);
+        cJSON_AddItemToArray(list, describe_file(file));
     }
     return list;
 }
@@ -195,22 +202,29 @@ static cJSON *describe_transformer(const vt_model *model, int bridge) {
     return item;
 }
 
-static void add_tensors(cJSON *to, const vt_model *model) {
-    cJSON *list = cJSON_AddArrayToObject(to, "tensors");
-    for (int i = 0; i < 2; ++i) {
-        const vt_tensor_file *file = model->files[i];
-        if (!file || (i == 1 && file == model->files[0])) continue;
-        for (int j = 0; j < vt_tensor_file_count(file); ++j) {
-            const vt_tensor *tensor = vt_tensor_file_at(file, j);
-            cJSON *item = cJSON_CreateObject(), *shape = cJSON_AddArrayToObject(item, "shape");
-            cJSON_AddStringToObject(item, "name", tensor->name);
-            if (tensor->group[0]) cJSON_AddStringToObject(item, "group", tensor->group);
-            cJSON_AddStringToObject(item, "type", vt_dtype_name(tensor->type));
-            for (int d = 0; d < tensor->rank; ++d)
-                cJSON_AddItemToArray(shape, cJSON_CreateNumber((double)tensor->shape[d]));
-            cJSON_AddItemToArray(list, item);
-        }
+static void add_tensors(cJSON *list, const vt_tensor_file *file) {
+    for (int j = 0; j < vt_tensor_file_count(file); ++j) {
+        const vt_tensor *tensor = vt_tensor_file_at(file, j);
+        cJSON *item = cJSON_CreateObject(), *shape = cJSON_AddArrayToObject(item, "shape");
+        cJSON_AddStringToObject(item, "name", tensor->name);
+        if (tensor->group[0]) cJSON_AddStringToObject(item, "group", tensor->group);
+        cJSON_AddStringToObject(item, "type", vt_dtype_name(tensor->type));
+        for (int d = 0; d < tensor->rank; ++d)
+            cJSON_AddItemToArray(shape, cJSON_CreateNumber((double)tensor->shape[d]));
+        cJSON_AddItemToArray(list, item);
     }
+}
+
+static cJSON *describe_features(const vt_features_info *info) {
+    cJSON *item = cJSON_CreateObject();
+    cJSON_AddStringToObject(item, "network", info->name);
+    cJSON_AddBoolToObject(item, "inception", info->inception);
+    add_number(item, "picture_side", info->side);
+    add_number(item, "channels", info->channels);
+    add_number(item, "features", info->dims);
+    add_number(item, "spatial_features", info->spatial_dims);
+    add_number(item, "classes", info->classes);
+    return item;
 }
 
 /* ---- text ---- */
@@ -318,6 +332,18 @@ static void print_transformer(const cJSON *half) {
     print_depths(half);
 }
 
+static void print_features(const cJSON *half) {
+    double spatial = number(half, "spatial_features");
+    printf("feature network\n");
+    printf("  name           %s%s\n", text_of(half, "network"),
+           truth(half, "inception") ? ": scores are FID, sFID and IS" : ": scores carry its name");
+    printf("  pictures       %.0f x %.0f, %s\n", number(half, "picture_side"),
+           number(half, "picture_side"), number(half, "channels") == 1 ? "grey" : "RGB");
+    printf("  features       %.0f", number(half, "features"));
+    if (spatial > 0) printf(", spatial %.0f", spatial);
+    printf("\n  classes        %.0f\n", number(half, "classes"));
+}
+
 static void print_text(const cJSON *facts) {
     const cJSON *item;
     cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(facts, "files")) {
@@ -330,6 +356,8 @@ static void print_text(const cJSON *facts) {
     if (half) print_tokenizer(half);
     half = cJSON_GetObjectItemCaseSensitive(facts, "transformer");
     if (half) print_transformer(half);
+    half = cJSON_GetObjectItemCaseSensitive(facts, "feature_network");
+    if (half) print_features(half);
     if (cJSON_GetObjectItemCaseSensitive(facts, "tensors")) printf("tensors\n");
     cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(facts, "tensors")) {
         printf("  %-5s (", text_of(item, "type"));
@@ -337,6 +365,62 @@ static void print_text(const cJSON *facts) {
         printf(")  %s%s%s\n", text_of(item, "group"), text_of(item, "group")[0] ? "/" : "",
                text_of(item, "name"));
     }
+}
+
+/* Prints facts and frees them. */
+static void report(const settings *s, cJSON *facts) {
+    if (s->model.json) {
+        char *text = cJSON_Print(facts);
+        if (text) puts(text);
+        cJSON_free(text);
+    } else {
+        print_text(facts);
+    }
+    cJSON_Delete(facts);
+}
+
+static variant_status inspect_model(const settings *s, variant_error *err) {
+    cli_session session;
+    VT_TRY(cli_session_open(&session, &s->model, s->model.tokenizer != NULL, false, err));
+    const vt_model *model = session.model;
+    cJSON *facts = cJSON_CreateObject();
+    cJSON_AddItemToObject(facts, "files", describe_files(model));
+    cJSON_AddStringToObject(facts, "hash", model->hash);
+    if (model->tokenizer)
+        cJSON_AddItemToObject(facts, "tokenizer", describe_tokenizer(model->tokenizer));
+    if (model->transformer)
+        cJSON_AddItemToObject(facts, "transformer", describe_transformer(model, s->bridge));
+    cJSON *list = s->tensors ? cJSON_AddArrayToObject(facts, "tensors") : NULL;
+    for (int i = 0; list && i < 2; ++i) {
+        const vt_tensor_file *file = model->files[i];
+        if (file && (i == 0 || file != model->files[0])) add_tensors(list, file);
+    }
+    report(s, facts);
+    cli_session_close(&session);
+    return VARIANT_OK;
+}
+
+static variant_status inspect_features(const settings *s, variant_error *err) {
+    vt_kern *kern = NULL;
+    vt_features *features = NULL;
+    vt_tensor_file *file = NULL;
+    vt_features_info info;
+    variant_status status = VARIANT_OK;
+    VT_CHECK(vt_kern_open(&kern, s->model.backend, s->model.threads, err));
+    VT_CHECK(vt_features_open(&features, kern, s->model.model, err));
+    VT_CHECK(vt_tensor_file_open(&file, s->model.model, err));
+    vt_features_info_get(features, &info);
+    cJSON *facts = cJSON_CreateObject();
+    cJSON_AddItemToArray(cJSON_AddArrayToObject(facts, "files"), describe_file(file));
+    cJSON_AddStringToObject(facts, "hash", info.hash);
+    cJSON_AddItemToObject(facts, "feature_network", describe_features(&info));
+    if (s->tensors) add_tensors(cJSON_AddArrayToObject(facts, "tensors"), file);
+    report(s, facts);
+cleanup:
+    vt_tensor_file_close(&file);
+    vt_features_close(&features);
+    vt_kern_close(&kern);
+    return status;
 }
 
 int cli_inspect(int argc, char **argv) {
@@ -347,28 +431,8 @@ int cli_inspect(int argc, char **argv) {
     if (!s.model.model && optind < argc) s.model.model = argv[optind++];
     if (optind < argc) return cli_usage("inspect", "unexpected argument %s", argv[optind]);
     if (!s.model.model) return cli_usage("inspect", "which model? give a file or a folder");
-
     variant_error err = {0};
-    cli_session session;
-    if (cli_session_open(&session, &s.model, s.model.tokenizer != NULL, false, &err) != VARIANT_OK)
-        return cli_fail("inspect", &err);
-    const vt_model *model = session.model;
-    cJSON *facts = cJSON_CreateObject();
-    cJSON_AddItemToObject(facts, "files", describe_files(model));
-    cJSON_AddStringToObject(facts, "hash", model->hash);
-    if (model->tokenizer)
-        cJSON_AddItemToObject(facts, "tokenizer", describe_tokenizer(model->tokenizer));
-    if (model->transformer)
-        cJSON_AddItemToObject(facts, "transformer", describe_transformer(model, s.bridge));
-    if (s.tensors) add_tensors(facts, model);
-    if (s.model.json) {
-        char *text = cJSON_Print(facts);
-        if (text) puts(text);
-        cJSON_free(text);
-    } else {
-        print_text(facts);
-    }
-    cJSON_Delete(facts);
-    cli_session_close(&session);
-    return 0;
+    bool features = !vt_is_folder(s.model.model) && vt_features_is(s.model.model);
+    variant_status status = (features ? inspect_features : inspect_model)(&s, &err);
+    return status == VARIANT_OK ? 0 : cli_fail("inspect", &err);
 }

@@ -5,18 +5,21 @@
 #include <string.h>
 
 #include "core/status.h"
+#include "features/inception.h"
 #include "selftest/golden_config.h"
 #include "io/file.h"
 #include "tools.h"
 
 static const char help[] =
-    "usage: variant synth CONFIG.json -o OUT.safetensors [options]\n"
+    "usage: variant synth CONFIG.json|inception -o OUT.safetensors [options]\n"
     "\n"
     "Writes the synthetic model that CONFIG describes: weights by formula, the same on every "
     "machine.\n"
     "CONFIG is JSON: seed, depth, width, heads, V, Cvae, classes, patch_nums, attn_l2_norm, "
     "shared_aln, ch, ch_mult,\n"
-    "nres; and, if wanted, channels (3) and mlp_ratio (4).\n"
+    "nres; and, if wanted, channels (3) and mlp_ratio (4). The word inception means FID's network "
+    "instead (96 MB),\n"
+    "to try what needs its file: what it measures says nothing about quality.\n"
     "\n"
     "options\n"
     "  -o, --output FILE      the safetensors file\n"
@@ -24,6 +27,7 @@ static const char help[] =
     "      --type T           of weights: f32 (default), f16, bf16\n" CLI_RUN_HELP "\n"
     "examples\n"
     "  variant synth tiny.json -o tiny.safetensors\n"
+    "  variant synth inception -o inception.safetensors\n"
     "  variant synth var_d16.json --only transformer --type f16 -o d16.safetensors\n";
 
 enum { OPT_ONLY = CLI_OWN };
@@ -79,6 +83,12 @@ int cli_synth(int argc, char **argv) {
     if (optind + 1 != argc) return cli_usage("synth", "expected one configuration, a JSON file");
     if (!s.model.output) return cli_usage("synth", "-o is missing: the file to write");
     variant_error err = {0};
+    if (strcmp(argv[optind], "inception") == 0) {
+        if (s.no_tokenizer || s.no_transformer)
+            return cli_usage("synth", "--only is for a model: inception has one part");
+        if (vt_inception_write(s.model.output, "I1", s.model.type, &err) == VARIANT_OK) return 0;
+        return cli_fail("synth", &err);
+    }
     char *text = NULL;
     vt_golden_config config = {0};
     vt_kern *kern = NULL;

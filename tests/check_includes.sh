@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Fails when a file of src/ includes a folder that lies above it. The arrows, lowest first:
 #   core <- io, kern, supernet;  io, kern <- nn <- tokenizer, transformer <- engine <- train <- selftest <- cli
+#   io, kern, nn <- features <- train.
 #   supernet <- transformer, engine, train. tokenizer and transformer never include each other.
 # Also: intrinsics only in kern/cpu, each public header compiles alone.
 set -euo pipefail
@@ -15,8 +16,9 @@ declare -A may=(
     [tokenizer]="core io kern nn tokenizer"
     [transformer]="core io kern nn supernet transformer"
     [engine]="core io kern nn supernet tokenizer transformer engine"
-    [train]="core io kern nn supernet tokenizer transformer engine train"
-    [selftest]="core io kern nn supernet tokenizer transformer engine train selftest"
+    [features]="core io kern nn features"
+    [train]="core io kern nn features supernet tokenizer transformer engine train"
+    [selftest]="core io kern nn supernet tokenizer transformer engine features train selftest"
 )
 
 failed=0 checked=0

@@ -102,6 +102,25 @@ if [ -e /dev/full ]; then
     [ $? = 1 ] || fail "a full device went unnoticed"
 fi
 
+# ---- FID's Inception, a synthetic one
+expect 2 synth inception -o inception.safetensors --only tokenizer
+expect 0 synth inception -o inception.safetensors --type bf16
+expect 0 inspect inception.safetensors
+says inception-synthetic
+says '2048, spatial 2023'
+expect 0 inspect inception.safetensors --tensors --json
+says '"spatial_features":	2023'
+says '"Mixed_7c.branch_pool.bn.running_var"'
+expect 1 convert inception.safetensors -o no.safetensors --classes names.txt
+says Inception
+absent no.safetensors
+expect 0 convert inception.safetensors -o again.safetensors --type bf16
+same inception.safetensors again.safetensors
+head -c 1000000 inception.safetensors >inception_cut.safetensors
+expect 1 inspect inception_cut.safetensors
+says inception_cut.safetensors
+rm inception.safetensors again.safetensors inception_cut.safetensors
+
 # ---- pictures: the reference's teacher tokens are as good as any
 expect 0 decode -m tiny.safetensors "$golden/A/transformer.safetensors" -o p.png
 [ -s p_00.png ] && [ -s p_01.png ] || fail "decode wrote no pictures"

@@ -62,6 +62,9 @@ void vt_model_class_name(const vt_model *model, int label, char *out, size_t siz
 typedef struct vt_model_save {
     vt_tokenizer *tokenizer;
     vt_transformer *transformer;
+    /* a network of another kind: its parameters, and its configuration (JSON text) in the place of ours */
+    vt_params *params;
+    const char *config;
     int class_count;
     char *const *class_names;
     const vt_supernet_info *supernet; /* NULL: none */

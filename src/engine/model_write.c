@@ -48,17 +48,19 @@ variant_status vt_model_write(const char *path, const vt_model_save *save, varia
     vt_params *tokenizer = save->tokenizer ? vt_tokenizer_params(save->tokenizer) : NULL;
     vt_params *transformer = save->transformer ? vt_transformer_params(save->transformer) : NULL;
     size_t capacity = (size_t)(tokenizer ? tokenizer->count : 0) +
-                      (size_t)(transformer ? transformer->count : 0) + (size_t)save->extra_count;
+                      (size_t)(transformer ? transformer->count : 0) +
+                      (size_t)(save->params ? save->params->count : 0) + (size_t)save->extra_count;
     variant_status status = VARIANT_OK;
     int own = 0, count, meta = 0;
     const char *keys[3], *values[3];
-    char *config = vt_model_config_text(save);
+    char *config = save->config ? strdup(save->config) : vt_model_config_text(save);
     vt_tensor_out *list = calloc(capacity + 1, sizeof *list);
     if (!list || !config)
         VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "%s: no memory to write it", path));
 
     if (tokenizer) VT_CHECK(export_params(tokenizer, save->type, list, &own, err));
     if (transformer) VT_CHECK(export_params(transformer, save->type, list, &own, err));
+    if (save->params) VT_CHECK(export_params(save->params, save->type, list, &own, err));
     count = own;
     for (int i = 0; i < save->extra_count; ++i) list[count++] = save->extra[i];
 

@@ -70,6 +70,12 @@ void vt_synth_tensor(float *out, const char *seed, const char *model, const char
     for (size_t i = 0; i < n; i++) out[i] = offset + amplitude * symmetric(draw(h + i));
 }
 
+void vt_synth_scaled(float *out, size_t n, const char *key, double offset, double amplitude) {
+    const uint64_t h = vt_fnv1a64(key, strlen(key));
+    const float start = (float)offset, size = (float)amplitude;
+    for (size_t i = 0; i < n; i++) out[i] = start + size * symmetric(draw(h + i));
+}
+
 void vt_synth_symmetric(float *out, size_t n, const char *key) {
     const uint64_t h = vt_fnv1a64(key, strlen(key));
     for (size_t i = 0; i < n; i++) out[i] = symmetric(draw(h + i));

@@ -18,6 +18,8 @@
  * (transformer) and name as in a checkpoint. The product of shape must fit the memory at out. */
 void vt_synth_tensor(float *out, const char *seed, const char *model, const char *name, int rank,
                      const int64_t *shape);
+/* w(i) with the offset and amplitude given */
+void vt_synth_scaled(float *out, size_t n, const char *key, double offset, double amplitude);
 void vt_synth_symmetric(float *out, size_t n, const char *key);         /* s(i) */
 void vt_synth_integers(int32_t *out, size_t n, const char *key, int m); /* n(i), m > 0 */
 

@@ -300,8 +300,23 @@ typedef struct vt_conv {
     const vt_conv_norm *norm; /* or NULL */
     bool upsample;            /* nearest 2x */
     const float *residual;    /* (shape of y), or NULL; may alias y */
+    /* F32 weights, without the three above: a kernel of `kernel` rows and kernel_w columns (0: as many),
+     * y where a pixel is y_stride floats after the last (0: out_c), and y = max(y, 0) at the end. Not
+     * read by conv_dx and conv_dw. */
+    int kernel_w, y_stride;
+    bool relu;
     float *workspace;         /* conv_workspace floats */
 } vt_conv;
+
+/* The largest or the average of the pixels of a window that lie inside the map (each window has one):
+ * y[oy, ox] over x[oy * stride - pad .. + window - 1, ox * stride - pad .. + window - 1]. */
+typedef struct vt_pool {
+    const float *x; /* (groups, in_h, in_w, channels) */
+    float *y;       /* (groups, out_h, out_w, channels), pixels y_stride floats apart (0: channels) */
+    int groups, in_h, in_w, out_h, out_w, channels;
+    int window, stride, pad, y_stride;
+    bool average;
+} vt_pool;
 
 /* y = group_norm(x) gamma + beta over `channel_groups`, then SiLU when `silu`. */
 typedef struct vt_group_norm {
@@ -463,6 +478,11 @@ struct vt_kern {
     void (*upsample2)(vt_kern *kern, float *y, const float *x, int groups, int h, int w, int c);
     void (*upsample2_dx)(vt_kern *kern, float *dx, const float *dy, int groups, int h, int w,
                          int c);
+    void (*pool)(vt_kern *kern, const vt_pool *args);
+    /* (groups, in_h, in_w, c) -> (groups, out_h, out_w, c): bilinear between the two nearest pixels
+     * each way, half-pixel centres, indices clamped; nothing is smoothed before shrinking. */
+    void (*resize_bilinear)(vt_kern *kern, float *y, const float *x, int groups, int in_h, int in_w,
+                            int out_h, int out_w, int c);
     /* Square maps (groups, from, from, c) -> (groups, to, to, c). Area: adaptive average, output
      * i averages inputs floor(i from / to) .. ceil((i + 1) from / to) - 1. Bicubic: a = -0.75,
      * half-pixel centres, indices clamped. */

@@ -20,6 +20,14 @@ struct vt_weight {
     struct vt_weight *turned; /* cpu, owned: (k, n), for product_dx; NULL unless spec.gradients */
 };
 
+/* Columns of a convolution's kernel, and floats from a pixel of its result to the next. */
+static inline int vt_conv_columns(const vt_conv *a) {
+    return a->kernel_w ? a->kernel_w : a->kernel;
+}
+static inline size_t vt_conv_stride(const vt_conv *a) {
+    return (size_t)(a->y_stride ? a->y_stride : a->out_c);
+}
+
 /* E_ARGUMENT where the spec is not a matrix, E_UNSUPPORTED for INT8 taps; shared by the backends'
  * weight_open. */
 variant_status vt_weight_check(const vt_weight_spec *spec, variant_error *err);

@@ -101,6 +101,7 @@ variant_status vt_selftest_generate(vt_selftest *test,
                                     variant_error *err); /* with "encode/" tensors too */
 variant_status vt_selftest_adamw(vt_selftest *test, variant_error *err);
 variant_status vt_selftest_sampling(vt_selftest *test, variant_error *err);
+variant_status vt_selftest_inception(vt_selftest *test, variant_error *err);
 
 /* The tokenizer's inference on pictures (B, side, side, channels) in backend memory: latent,
  * tokens, f_hat/k, reconstruction, reconstruction_u8, var_input, each after `prefix`. */

@@ -1,7 +1,7 @@
 /* selftest.c - walks reference files, tells what each holds, builds its synthetic model and has it
  * computed.
  *
- * The parts that compute are in tokenizer.c, transformer.c and generate.c, the comparison in
+ * The parts that compute are in tokenizer.c, transformer.c, generate.c and inception.c, the comparison in
  * compare.c. One file is under test at a time and
  * its model lives no longer than that, so that a folder with a large model needs the memory of one.
  */
@@ -131,6 +131,8 @@ static bool has_suffix(const vt_selftest *test, const char *suffix) {
 static computation tell_kind(const vt_selftest *test) {
     bool config = vt_tensor_file_meta(test->file, "config") != NULL;
     if (has_prefix(test, "probs/")) return vt_selftest_sampling;
+    if (has_suffix(test, "/pool3"))
+        return vt_selftest_is_rounded(test) ? NULL : vt_selftest_inception;
     if (!config) return NULL;
     if (vt_selftest_find(test, "grad_norm") || has_prefix(test, "final_norm/"))
         return vt_selftest_is_rounded(test) ? NULL : vt_selftest_adamw;

@@ -39,7 +39,7 @@ enum {
 /* Where the patches of an output come from. `x` may be another convolution's dy. */
 typedef struct patch_map {
     const float *x;
-    int in_h, in_w, out_h, out_w, kernel, stride, pad_top, pad_left;
+    int in_h, in_w, out_h, out_w, kernel, columns, stride, pad_top, pad_left;
     size_t in_c;
 } patch_map;
 
@@ -64,12 +64,12 @@ static size_t out_pixels(const vt_conv *a) {
 }
 
 static size_t taps(const vt_conv *a) {
-    return (size_t)a->kernel * (size_t)a->kernel;
+    return (size_t)a->kernel * (size_t)vt_conv_columns(a);
 }
 
 /* A patch is the pixel itself. */
 static bool is_pointwise(const vt_conv *a) {
-    return a->kernel == 1 && a->stride == 1 && a->pad_top == 0 && a->pad_left == 0 &&
+    return taps(a) == 1 && a->stride == 1 && a->pad_top == 0 && a->pad_left == 0 &&
            a->in_h == a->out_h && a->in_w == a->out_w;
 }
 
@@ -176,33 +176,34 @@ static patch_map forward_map(const vt_conv *a) {
                        .out_h = a->out_h,
                        .out_w = a->out_w,
                        .kernel = a->kernel,
+                       .columns = vt_conv_columns(a),
                        .stride = a->stride,
                        .pad_top = a->pad_top,
                        .pad_left = a->pad_left,
                        .in_c = (size_t)a->in_c};
 }
 
-/* One kernel row of one patch: `kernel` pixels from (iy, ix) on, zeros where the padding is. */
+/* One kernel row of one patch: `columns` pixels from (iy, ix) on, zeros where the padding is. */
 static void copy_patch_row(const patch_map *m, float *to, const float *picture, int iy, int ix) {
     size_t c = m->in_c;
     int low = ix < 0 ? -ix : 0, high = m->in_w - ix;
-    if (low > m->kernel) low = m->kernel;
-    if (high > m->kernel) high = m->kernel;
+    if (low > m->columns) low = m->columns;
+    if (high > m->columns) high = m->columns;
     if (iy < 0 || iy >= m->in_h || high <= low) {
-        memset(to, 0, (size_t)m->kernel * c * sizeof *to);
+        memset(to, 0, (size_t)m->columns * c * sizeof *to);
         return;
     }
     const float *from = picture + ((size_t)iy * (size_t)m->in_w + (size_t)(ix + low)) * c;
     if (low > 0) memset(to, 0, (size_t)low * c * sizeof *to);
     memcpy(to + (size_t)low * c, from, (size_t)(high - low) * c * sizeof *to);
-    if (high < m->kernel)
-        memset(to + (size_t)high * c, 0, (size_t)(m->kernel - high) * c * sizeof *to);
+    if (high < m->columns)
+        memset(to + (size_t)high * c, 0, (size_t)(m->columns - high) * c * sizeof *to);
 }
 
 /* Patches of the output pixels [first, first + count), counted through all pictures. */
 static void copy_patches(const patch_map *m, float *to, size_t first, size_t count) {
     size_t picture = (size_t)m->in_h * (size_t)m->in_w * m->in_c;
-    size_t line = first / (size_t)m->out_w, row = (size_t)m->kernel * m->in_c;
+    size_t line = first / (size_t)m->out_w, row = (size_t)m->columns * m->in_c;
     int ox = (int)(first % (size_t)m->out_w), oy = (int)(line % (size_t)m->out_h);
     const float *x = m->x + line / (size_t)m->out_h * picture;
     for (size_t p = 0; p < count; p++) {
@@ -216,22 +217,24 @@ static void copy_patches(const patch_map *m, float *to, size_t first, size_t cou
     }
 }
 
-/* y (groups, out pixels, n) = residual + bias + patches W^T, W (n, k). */
+/* y (groups, out pixels, n), its pixels `stride` floats apart, = residual + bias + patches W^T, W (n, k). */
 typedef struct patch_product {
     patch_map map;
     int groups, n;
     const float *w, *bias; /* bias may be NULL */
     const float *residual; /* likewise; may be y */
     float *y;
+    size_t stride; /* n where there is a residual */
+    bool relu;
     float *slots; /* room for patches, `slot` floats a thread; NULL: map.x holds the patches */
     size_t slot;
 } patch_product;
 
-/* What the product is added to: `count` rows of `width` floats at a stride of n. false: nothing. */
+/* What the product is added to: `count` rows of `width` floats. false: nothing. */
 static bool begin_rows(const patch_product *p, size_t at, size_t channel, size_t count,
                        size_t width) {
     const float *bias = p->bias ? p->bias + channel : NULL;
-    for (size_t row = 0; row < count && (bias || p->residual != p->y); row++, at += (size_t)p->n) {
+    for (size_t row = 0; row < count && (bias || p->residual != p->y); row++, at += p->stride) {
         float *to = p->y + at;
         if (bias && p->residual) {
 #pragma omp simd
@@ -243,10 +246,19 @@ static bool begin_rows(const patch_product *p, size_t at, size_t channel, size_t
     return bias || p->residual;
 }
 
+/* max(y, 0) over `count` rows of `width` floats. */
+static void cut_rows(const patch_product *p, size_t at, size_t count, size_t width) {
+    for (size_t row = 0; row < count; row++) {
+        float *y = p->y + at + row * p->stride;
+#pragma omp simd
+        for (size_t c = 0; c < width; c++) y[c] = y[c] < 0 ? 0 : y[c];
+    }
+}
+
 static void multiply_patches(const vt_kern *kern, const patch_product *p) {
     const patch_map *m = &p->map;
-    size_t pixels = (size_t)m->out_h * (size_t)m->out_w, width = (size_t)p->n;
-    size_t k = (size_t)m->kernel * (size_t)m->kernel * m->in_c;
+    size_t pixels = (size_t)m->out_h * (size_t)m->out_w;
+    size_t k = (size_t)m->kernel * (size_t)m->columns * m->in_c;
     int64_t blocks = vt_cpu_pieces((int64_t)pixels, p->n < WIDE ? BLOCK : BLOCK / 2);
     int64_t tiles = blocks <= 4 ? vt_cpu_pieces(p->n, WIDE_TILE) : 1;
     int64_t tasks = p->groups * blocks * tiles;
@@ -258,7 +270,7 @@ static void multiply_patches(const vt_kern *kern, const patch_product *p) {
         size_t channel = (size_t)vt_cpu_piece_begin(p->n, tiles, 16, tile);
         size_t channels = (size_t)vt_cpu_piece_begin(p->n, tiles, 16, tile + 1) - channel;
         size_t first = (size_t)(task / tiles / blocks) * pixels + begin, count = end - begin;
-        size_t at = first * width + channel;
+        size_t at = first * p->stride + channel;
         const float *from = m->x + first * k;
         if (p->slots) {
             float *patches = p->slots + (size_t)omp_get_thread_num() * p->slot;
@@ -267,7 +279,8 @@ static void multiply_patches(const vt_kern *kern, const patch_product *p) {
         }
         bool added = begin_rows(p, at, channel, count, channels);
         vt_cpu_sgemm(CblasNoTrans, CblasTrans, (int)count, (int)channels, (int)k, 1, from, (int)k,
-                     p->w + channel * k, (int)k, added ? 1 : 0, p->y + at, p->n);
+                     p->w + channel * k, (int)k, added ? 1 : 0, p->y + at, (int)p->stride);
+        if (p->relu) cut_rows(p, at, count, channels);
     }
 }
 
@@ -277,13 +290,15 @@ void vt_cpu_conv(vt_kern *kern, const vt_conv *a) {
         return;
     }
     size_t round = round_pictures(a), groups = (size_t)a->groups;
-    size_t out_floats = out_pixels(a) * (size_t)a->out_c;
+    size_t out_floats = out_pixels(a) * vt_conv_stride(a);
     float *maps = a->workspace + gradient_floats(kern, a);
     char *norm_place = (char *)(maps + whole_lines(round * map_floats(a)));
     patch_product p = {.map = forward_map(a),
                        .n = a->out_c,
                        .w = a->w->w,
                        .bias = a->bias,
+                       .stride = vt_conv_stride(a),
+                       .relu = a->relu,
                        .slots = is_pointwise(a) ? NULL : a->workspace,
                        .slot = slot_floats(a)};
     for (size_t first = 0; first < groups; first += round) {
@@ -319,6 +334,7 @@ static void conv_dx_flipped(vt_kern *kern, const vt_conv *a, const float *dy, fl
                                .out_h = a->in_h,
                                .out_w = a->in_w,
                                .kernel = a->kernel,
+                               .columns = a->kernel,
                                .stride = 1,
                                .pad_top = a->kernel - 1 - a->pad_top,
                                .pad_left = a->kernel - 1 - a->pad_left,
@@ -328,6 +344,7 @@ static void conv_dx_flipped(vt_kern *kern, const vt_conv *a, const float *dy, fl
                        .w = flipped,
                        .residual = accumulate ? dx : NULL,
                        .y = dx,
+                       .stride = (size_t)a->in_c,
                        .slots = is_pointwise(a) ? NULL : a->workspace,
                        .slot = slot_floats(a)};
     flip_kernel(kern, a, flipped);

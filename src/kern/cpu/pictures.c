@@ -10,6 +10,7 @@
 #include "kern/cpu/cpu.h"
 #include "kern/cpu/isa/map_loops.h"
 #include "kern/cpu/isa/picture_loops.h"
+#include "kern/cpu/pools.h"
 #include "kern/ref/ref.h"
 #include "kern/weight.h"
 
@@ -362,6 +363,8 @@ void vt_cpu_fill_pictures(vt_kern *kern) {
     kern->group_norm_dx = group_norm_dx;
     kern->upsample2 = upsample2;
     kern->upsample2_dx = upsample2_dx;
+    kern->pool = vt_cpu_pool;
+    kern->resize_bilinear = vt_cpu_resize_bilinear;
     kern->resize_area = resize_area;
     kern->resize_bicubic = resize_bicubic;
     kern->resize_bicubic_dx = resize_bicubic_dx;

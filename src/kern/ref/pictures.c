@@ -47,11 +47,12 @@ static double conv_tap(const vt_conv *a, const float *w, const float *x) {
 }
 
 static double conv_at(const vt_conv *a, int group, int oy, int ox, int o) {
-    size_t taps = (size_t)a->kernel * (size_t)a->kernel, in_c = (size_t)a->in_c;
+    int columns = vt_conv_columns(a);
+    size_t taps = (size_t)a->kernel * (size_t)columns, in_c = (size_t)a->in_c;
     const float *w = a->w->w + (size_t)o * taps * in_c;
     double sum = 0;
     for (int ky = 0; ky < a->kernel; ky++)
-        for (int kx = 0; kx < a->kernel; kx++, w += in_c)
+        for (int kx = 0; kx < columns; kx++, w += in_c)
             sum += conv_tap(a, w,
                             conv_pixel(a, group, oy * a->stride + ky - a->pad_top,
                                        ox * a->stride + kx - a->pad_left));
@@ -142,7 +143,7 @@ static void conv_normalise(vt_kern *kern, vt_conv *a) {
 
 static void conv(vt_kern *kern, const vt_conv *args) {
     vt_conv a = *args;
-    size_t at = 0;
+    size_t at = 0, gap = vt_conv_stride(args) - (size_t)args->out_c;
     bool phases = a.upsample && a.kernel == 3 && a.w->spec.taps == 4;
     if (a.norm) conv_normalise(kern, &a);
     if (is_winograd(&a)) {
@@ -151,12 +152,12 @@ static void conv(vt_kern *kern, const vt_conv *args) {
     }
     for (int g = 0; g < a.groups; g++)
         for (int oy = 0; oy < a.out_h; oy++)
-            for (int ox = 0; ox < a.out_w; ox++)
+            for (int ox = 0; ox < a.out_w; ox++, at += gap)
                 for (int o = 0; o < a.out_c; o++, at++) {
                     double y = phases ? conv_phase_at(&a, g, oy, ox, o) : conv_at(&a, g, oy, ox, o);
                     if (a.bias) y += (double)a.bias[o];
                     if (a.residual) y += (double)a.residual[at];
-                    a.y[at] = (float)y;
+                    a.y[at] = (float)(a.relu && y < 0 ? 0 : y);
                 }
 }
 
@@ -462,6 +463,7 @@ void vt_ref_fill_pictures(vt_kern *kern) {
     kern->group_norm_dx = group_norm_dx;
     kern->upsample2 = upsample2;
     kern->upsample2_dx = upsample2_dx;
+    vt_ref_fill_pools(kern);
     kern->resize_area = resize_area;
     kern->resize_bicubic = resize_bicubic;
     kern->resize_bicubic_dx = resize_bicubic_dx;

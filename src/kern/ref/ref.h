@@ -11,6 +11,7 @@ void vt_ref_fill_elementwise(vt_kern *kern);
 void vt_ref_fill_rows(vt_kern *kern);
 void vt_ref_fill_transformer(vt_kern *kern);
 void vt_ref_fill_pictures(vt_kern *kern);
+void vt_ref_fill_pools(vt_kern *kern); /* called by the last */
 void vt_ref_fill_training(vt_kern *kern);
 
 /* Allocates a ref kern; kern/kern.c. */

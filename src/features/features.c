@@ -1,0 +1,120 @@
+/* features.c - tells by a file which network it holds, and checks what is common to all (see
+ * features.h). */
+#include "features/features.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/rng.h"
+#include "features/network.h"
+
+#define LARGEST_SIDE 32768
+
+typedef struct kind {
+    bool (*is)(const vt_tensor_file *file);
+    variant_status (*open)(vt_features **out, vt_kern *kern, vt_tensor_file *file,
+                           variant_error *err);
+} kind;
+
+static const kind kinds[] = {
+    {vt_classifier_is, vt_classifier_features_open},
+    {vt_inception_is, vt_inception_features_open},
+};
+#define KINDS (sizeof kinds / sizeof *kinds)
+
+bool vt_features_is(const char *path) {
+    variant_error err;
+    vt_tensor_file *file = NULL;
+    if (vt_tensor_file_open(&file, path, &err) != VARIANT_OK) return false;
+    bool is = false;
+    for (size_t i = 0; i < KINDS; ++i) is = is || kinds[i].is(file);
+    vt_tensor_file_close(&file);
+    return is;
+}
+
+variant_status vt_features_open(vt_features **out, vt_kern *kern, const char *path,
+                                variant_error *err) {
+    *out = NULL;
+    vt_tensor_file *file = NULL;
+    VT_TRY(vt_tensor_file_open(&file, path, err));
+    for (size_t i = 0; i < KINDS; ++i) {
+        if (!kinds[i].is(file)) continue;
+        variant_status status = kinds[i].open(out, kern, file, err);
+        if (status != VARIANT_OK) vt_tensor_file_close(&file);
+        return status;
+    }
+    vt_tensor_file_close(&file);
+    return vt_fail(
+        err, VARIANT_E_MODEL,
+        "%s: not a feature network: expected a classifier of `variant train classifier` or "
+        "the Inception of FID",
+        path);
+}
+
+void vt_features_close(vt_features **features) {
+    if (!features || !*features) return;
+    vt_tensor_file *file = (*features)->file;
+    (*features)->close(*features);
+    vt_tensor_file_close(&file);
+    *features = NULL;
+}
+
+void vt_features_info_get(const vt_features *features, vt_features_info *out) {
+    *out = features->info;
+}
+
+const char *vt_features_class_name(const vt_features *features, int label) {
+    if (!features->class_name || label < 0 || label >= features->info.classes) return NULL;
+    return features->class_name(features, label);
+}
+
+variant_status vt_features_run(vt_features *features, const float *pictures, int count, int height,
+                               int width, int channels, float *pooled, float *spatial,
+                               float *probabilities, variant_error *err) {
+    const vt_features_info *info = &features->info;
+    if (count < 0 || height < 1 || width < 1 || height > LARGEST_SIDE || width > LARGEST_SIDE)
+        return vt_fail(err, VARIANT_E_ARGUMENT, "%d pictures of %d x %d: expected sides of 1 to %d",
+                       count, height, width, LARGEST_SIDE);
+    if (channels != 1 && channels != info->channels)
+        return vt_fail(err, VARIANT_E_ARGUMENT,
+                       "pictures of %d channels for %s, which was made for %d", channels,
+                       info->name, info->channels);
+    if (spatial && info->spatial_dims == 0)
+        return vt_fail(err, VARIANT_E_UNSUPPORTED, "%s has no spatial features", info->name);
+    if (count == 0) return VARIANT_OK;
+    vt_features_batch batch = {.pictures = pictures,
+                               .count = count,
+                               .height = height,
+                               .width = width,
+                               .channels = channels,
+                               .pooled = pooled,
+                               .spatial = spatial,
+                               .probabilities = probabilities};
+    return features->run(features, &batch, err);
+}
+
+void vt_features_spread(float *out, const float *pictures, size_t pixels, int from, int to) {
+    size_t repeat = (size_t)(to / from), count = pixels * (size_t)from;
+    for (size_t i = 0; i < count; ++i)
+        for (size_t c = 0; c < repeat; ++c) out[i * repeat + c] = 2.0f * pictures[i] - 1.0f;
+}
+
+void vt_features_softmax(const float *logits, int count, float *out) {
+    double largest = logits[0], sum = 0.0;
+    for (int i = 1; i < count; ++i) largest = fmax(largest, (double)logits[i]);
+    for (int i = 0; i < count; ++i) sum += exp((double)logits[i] - largest);
+    for (int i = 0; i < count; ++i) out[i] = (float)(exp((double)logits[i] - largest) / sum);
+}
+
+void vt_features_hash(char out[17], const vt_tensor_file *file) {
+    uint64_t hash = vt_fnv1a64("features", 8);
+    for (int i = 0; i < vt_tensor_file_count(file); ++i) {
+        const vt_tensor *tensor = vt_tensor_file_at(file, i);
+        if (strncmp(tensor->name, "training/", 9) == 0) continue; /* a checkpoint's */
+        hash = vt_fnv1a64_more(hash, tensor->name, strlen(tensor->name));
+        hash = vt_fnv1a64_more(hash, tensor->shape, (size_t)tensor->rank * sizeof *tensor->shape);
+        hash = vt_fnv1a64_more(hash, tensor->data, tensor->bytes);
+    }
+    snprintf(out, 17, "%016llx", (unsigned long long)hash);
+}

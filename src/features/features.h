@@ -1,0 +1,42 @@
+/* features.h - a network that turns pictures into features and class probabilities: what quality scores
+ * are measured in.
+ *
+ * A file says by its content which network it holds. Each kind (classifier.h: trained by this program on
+ * the user's own data; inception.h: FID's) gives an open function that fills a small table of functions (network.h); this
+ * header is all that the users, eval/ and cli/, know. */
+#ifndef VT_FEATURES_FEATURES_H
+#define VT_FEATURES_FEATURES_H
+
+#include "kern/kern.h"
+
+typedef struct vt_features vt_features;
+
+typedef struct vt_features_info {
+    char name[64];      /* "inception-2015-12-05", "classifier" */
+    bool inception;     /* scores may then be called FID, sFID, IS; else "FID(classifier)" ... */
+    int side, channels; /* of the pictures it was made for */
+    int dims;           /* pooled features */
+    int spatial_dims;   /* of the spatial features that sFID is measured in; 0: none */
+    int classes;        /* probabilities */
+    char hash[17];      /* 16 hex digits of its weights */
+} vt_features_info;
+
+/* Does the file hold (or was meant to hold) one of the networks? false where it cannot be opened. */
+bool vt_features_is(const char *path);
+/* E_FORMAT or E_MODEL when the file is none of the networks known. */
+variant_status vt_features_open(vt_features **out, vt_kern *kern, const char *path,
+                                variant_error *err);
+void vt_features_close(vt_features **features);
+void vt_features_info_get(const vt_features *features, vt_features_info *out);
+/* Name of a class, or NULL where none is known. */
+const char *vt_features_class_name(const vt_features *features, int label);
+
+/* pictures (count, height, width, channels) are floats in [0, 1], host memory; grey is repeated to three
+ * channels where the network wants RGB, RGB is refused by a grey network. Any of the outputs may be NULL:
+ * pooled (count, dims), spatial (count, spatial_dims), probabilities (count, classes). Runs in batches
+ * inside. */
+variant_status vt_features_run(vt_features *features, const float *pictures, int count, int height,
+                               int width, int channels, float *pooled, float *spatial,
+                               float *probabilities, variant_error *err);
+
+#endif

@@ -1,0 +1,219 @@
+/* test_inception.c - FID's Inception as a feature network: files whole and broken, grey pictures, any
+ * size, any batch; where the spatial features come from. Its numbers are compared with the reference by
+ * the self-test (ctest selftest_inception). */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "features/features.h"
+#include "features/inception.h"
+#include "io/synth.h"
+
+enum { PICTURES = 9, SIDE = 12 };
+
+static char folder[] = "/tmp/variant_inception_XXXXXX";
+static char whole[64]; /* a synthetic network, matrices in bf16 */
+static vt_kern *kern;
+static variant_error err;
+
+static int begin(void **unused) {
+    (void)unused;
+    if (!mkdtemp(folder)) return -1;
+    snprintf(whole, sizeof whole, "%s/whole.safetensors", folder);
+    if (vt_kern_open(&kern, "cpu", 0, &err) != VARIANT_OK) return -1;
+    return vt_inception_write(whole, "T", VT_BF16, &err) == VARIANT_OK ? 0 : -1;
+}
+
+static int end(void **unused) {
+    (void)unused;
+    vt_kern_close(&kern);
+    unlink(whole);
+    return rmdir(folder);
+}
+
+static vt_features *open_features(const char *path) {
+    vt_features *features = NULL;
+    if (vt_features_open(&features, kern, path, &err) != VARIANT_OK) fail_msg("%s", err.message);
+    return features;
+}
+
+static void test_pictures(void **unused) {
+    (void)unused;
+    vt_features *features = open_features(whole);
+    vt_features_info info;
+    vt_features_info_get(features, &info);
+    assert_false(info.inception); /* made by formula: no score of it may be called FID */
+    assert_string_equal(info.name, "inception-synthetic");
+    assert_int_equal(info.dims, 2048);
+    assert_int_equal(info.spatial_dims, 2023);
+    assert_int_equal(info.classes, 1008);
+    assert_int_equal(strlen(info.hash), 16);
+
+    enum { PIXELS = SIDE * (SIDE + 3) };
+    static float grey[PICTURES * PIXELS], rgb[PICTURES * PIXELS * 3];
+    static float from_grey[PICTURES * 2048], from_rgb[PICTURES * 2048], alone[2048];
+    static float probabilities[PICTURES * 1008];
+    vt_synth_symmetric(grey, PICTURES * PIXELS, "grey");
+    for (int i = 0; i < PICTURES * PIXELS; ++i) {
+        grey[i] = 0.5f + grey[i] / 2;
+        for (int c = 0; c < 3; ++c) rgb[3 * i + c] = grey[i];
+    }
+    assert_int_equal(vt_features_run(features, grey, PICTURES, SIDE, SIDE + 3, 1, from_grey, NULL,
+                                     probabilities, &err),
+                     VARIANT_OK);
+    assert_int_equal(
+        vt_features_run(features, rgb, PICTURES, SIDE, SIDE + 3, 3, from_rgb, NULL, NULL, &err),
+        VARIANT_OK);
+    assert_memory_equal(from_grey, from_rgb, sizeof from_grey);
+    for (int i = 0; i < PICTURES; ++i) {
+        double sum = 0;
+        for (int c = 0; c < 1008; ++c) sum += (double)probabilities[i * 1008 + c];
+        assert_true(fabs(sum - 1) < 1e-4);
+        if (i > 0) assert_memory_not_equal(from_rgb, from_rgb + i * 2048, sizeof alone);
+    }
+    /* the second one among eight, and alone */
+    assert_int_equal(
+        vt_features_run(features, rgb + 3 * PIXELS, 1, SIDE, SIDE + 3, 3, alone, NULL, NULL, &err),
+        VARIANT_OK);
+    assert_memory_equal(alone, from_rgb + 2048, sizeof alone);
+    static float large[301 * 400 * 3];
+    static const int sizes[][2] = {{1, 1}, {301, 400}, {299, 299}};
+    for (int i = 0; i < 3; ++i) {
+        assert_int_equal(vt_features_run(features, large, 1, sizes[i][0], sizes[i][1], 3, alone,
+                                         NULL, NULL, &err),
+                         VARIANT_OK);
+        for (int c = 0; c < 2048; ++c) assert_true(isfinite(alone[c]) && alone[c] >= 0);
+        if (i > 0) assert_memory_equal(alone, from_grey, sizeof alone); /* black is black */
+        memcpy(from_grey, alone, sizeof alone);
+    }
+    assert_int_equal(vt_features_run(features, rgb, 1, SIDE, SIDE, 2, alone, NULL, NULL, &err),
+                     VARIANT_E_ARGUMENT);
+    vt_features_close(&features);
+}
+
+/* ---- files that are not what they should be ---- */
+
+/* The whole file again; what(tensor, values) may change a float32 tensor; extra: one more tensor. */
+typedef void change(const char *name, float *values, size_t count);
+
+static void write_changed(const char *path, change *what, const char *extra) {
+    vt_tensor_file *file = NULL;
+    assert_int_equal(vt_tensor_file_open(&file, whole, &err), VARIANT_OK);
+    int count = vt_tensor_file_count(file);
+    vt_tensor_out *outs = calloc((size_t)count + 1, sizeof *outs);
+    float **copies = calloc((size_t)count, sizeof(float *));
+    static const float zero;
+    assert_true(outs && copies);
+    for (int i = 0; i < count; ++i) {
+        const vt_tensor *t = vt_tensor_file_at(file, i);
+        outs[i] =
+            (vt_tensor_out){.name = t->name, .type = t->type, .rank = t->rank, .data = t->data};
+        memcpy(outs[i].shape, t->shape, sizeof t->shape);
+        if (t->type != VT_F32 || !what) continue;
+        copies[i] = malloc(t->bytes);
+        assert_non_null(copies[i]);
+        memcpy(copies[i], t->data, t->bytes);
+        what(t->name, copies[i], t->count);
+        outs[i].data = copies[i];
+    }
+    outs[count] =
+        (vt_tensor_out){.name = extra, .type = VT_F32, .rank = 1, .shape = {1}, .data = &zero};
+    assert_int_equal(vt_safetensors_write(path, outs, count + (extra ? 1 : 0), NULL, NULL, 0, &err),
+                     VARIANT_OK);
+    for (int i = 0; i < count; ++i) free(copies[i]);
+    free(copies);
+    free(outs);
+    vt_tensor_file_close(&file);
+}
+
+static void name_channels(const char *name, float *values, size_t count) {
+    for (size_t i = 0; strcmp(name, "Mixed_6d.branch1x1.bn.weight") == 0 && i < count; ++i)
+        values[i] = 0;
+    for (size_t i = 0; strcmp(name, "Mixed_6d.branch1x1.bn.bias") == 0 && i < count; ++i)
+        values[i] = (float)i - 1;
+}
+
+static void negative_variance(const char *name, float *values, size_t count) {
+    if (strcmp(name, "Mixed_7c.branch_pool.bn.running_var") == 0) values[count - 1] = -1;
+}
+
+static void refuse(const char *path, const char *expected) {
+    vt_features *features = NULL;
+    variant_status status = vt_features_open(&features, kern, path, &err);
+    assert_null(features);
+    assert_true(status == VARIANT_E_MODEL || status == VARIANT_E_FORMAT);
+    if (!strstr(err.message, expected) || !strstr(err.message, path))
+        fail_msg("\"%s\" does not tell %s", err.message, expected);
+    unlink(path);
+}
+
+/* Seven channels that hold their own numbers arrive as such, after ReLU, pixel by pixel. A file that
+ * does not say "synthetic" is the real one. */
+static void test_spatial(void **unused) {
+    (void)unused;
+    char path[96];
+    snprintf(path, sizeof path, "%s/channels.safetensors", folder);
+    write_changed(path, name_channels, "Mixed_5b.branch1x1.bn.num_batches_tracked");
+    vt_features *features = open_features(path);
+    vt_features_info info;
+    vt_features_info_get(features, &info);
+    assert_true(info.inception);
+    static float picture[2 * 8 * 8 * 3], spatial[2 * 2023];
+    vt_synth_symmetric(picture, sizeof picture / sizeof *picture, "spatial");
+    assert_int_equal(vt_features_run(features, picture, 2, 8, 8, 3, NULL, spatial, NULL, &err),
+                     VARIANT_OK);
+    for (int i = 0; i < 2 * 2023; ++i)
+        assert_true(spatial[i] == (float)(i % 7 > 0 ? i % 7 - 1 : 0));
+    vt_features_close(&features);
+    unlink(path);
+}
+
+static void test_broken_files(void **unused) {
+    (void)unused;
+    char path[96];
+    static const float some[32 * 27];
+    snprintf(path, sizeof path, "%s/broken.safetensors", folder);
+
+    vt_tensor_out out = {
+        .name = "Mixed_5b.branch1x1.conv.weight", .rank = 1, .shape = {1}, .data = some};
+    assert_int_equal(vt_safetensors_write(path, &out, 1, NULL, NULL, 0, &err), VARIANT_OK);
+    refuse(path,
+           "Conv2d_1a_3x3.conv.weight of FID's Inception (pt_inception-2015-12-05) is missing");
+
+    out = (vt_tensor_out){
+        .name = "Conv2d_1a_3x3.conv.weight", .rank = 4, .shape = {32, 3, 3, 1}, .data = some};
+    assert_int_equal(vt_safetensors_write(path, &out, 1, NULL, NULL, 0, &err), VARIANT_OK);
+    refuse(path,
+           "Conv2d_1a_3x3.conv.weight is (32, 3, 3, 1), in FID's Inception it is (32, 3, 3, 3)");
+
+    out.name = "layer1.weight";
+    assert_int_equal(vt_safetensors_write(path, &out, 1, NULL, NULL, 0, &err), VARIANT_OK);
+    refuse(path, "not a feature network");
+
+    write_changed(path, NULL, "AuxLogits.fc.bias");
+    refuse(path, "AuxLogits.fc.bias is not one of FID's Inception");
+
+    write_changed(path, negative_variance, NULL);
+    refuse(path, "Mixed_7c.branch_pool.bn.running_var");
+
+    write_changed(path, NULL, NULL);
+    assert_int_equal(truncate(path, 1 << 20), 0);
+    refuse(path, "broken.safetensors");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_pictures),
+        cmocka_unit_test(test_spatial),
+        cmocka_unit_test(test_broken_files),
+    };
+    return cmocka_run_group_tests(tests, begin, end);
+}
