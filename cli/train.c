@@ -259,7 +259,9 @@ static const flag flags[] = {
     {"label-drop", O_DROP, MODELS, "X", "labels dropped for guidance (0.1)"},
     {"label-smoothing", O_SMOOTHING, MODELS | CLASSIFIER, "X",
      "of the targets (0; classifier 0.05)"},
-    {"model", O_MODEL, SUPERNET, "FILE", "the trained full transformer to start from (required)"},
+    {"model", O_MODEL, SUPERNET | CLASSIFIER, "FILE",
+     "what to start from: supernet: the trained full transformer (required);\n                     "
+     "              classifier: another one of the same shape"},
     {"joint-ratio", O_JOINT_RATIO, SUPERNET, "P", "chance of the subnet at first (0.2)"},
     {"joint-end", O_JOINT_END, SUPERNET, "EPOCH", "end of the joint phase (2)"},
     {"transition-end", O_TRANSITION_END, SUPERNET, "EPOCH", "end of the transition (8)"},
@@ -420,6 +422,9 @@ static bool set_classifier(training *run, int id, const char *value, bool *known
         return cli_int(value, 1, 4096, &config->features);
     case O_CROP:
         return cli_int(value, 0, 1024, &options->crop);
+    case O_MODEL:
+        options->model = value;
+        return true;
     case O_ERASE:
         return cli_double(value, 0, 1, &options->erase);
     case O_SMOOTHING:

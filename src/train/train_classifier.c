@@ -3,6 +3,7 @@
  *
  * Everything random of a step is keyed by (seed, step, place in the batch), as in batches.c, so a
  * checkpoint needs no more than weights, moments and the step's number. */
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 #include "train/batches.h"
 #include "train/checkpoint.h"
 #include "train/loop.h"
+#include "train/token_cache.h"
 
 #define EVAL_BATCH 64
 #define SMALLEST_COVER 0.02 /* of a picture's area */
@@ -26,9 +28,10 @@ typedef struct classifier_job {
     vt_pictures pictures, test_pictures;
     vt_batches batches;
     vt_settings settings;
-    char **class_names; /* (classes) */
-    float *host;        /* (B, side, side, channels): a batch of pictures */
-    int32_t *labels;    /* (B) */
+    char **class_names;    /* (classes) */
+    float *host;           /* (B, side, side, channels): a batch of pictures */
+    int32_t *labels;       /* (B) */
+    uint64_t started_from; /* of the values that options.model gave */
     /* since the last log line */
     int64_t seen, hits;
 } classifier_job;
@@ -212,6 +215,7 @@ static void describe_settings(classifier_job *job, const vt_train_loop *loop) {
     vt_settings_add(settings, "crop", "%d", job->options.crop);
     vt_settings_add(settings, "erase", "%g", job->options.erase);
     vt_settings_add(settings, "label-smoothing", "%g", job->options.label_smoothing);
+    if (job->options.model) vt_settings_add(settings, "model", "%016" PRIx64, job->started_from);
 }
 
 /* ---- a run ---- */
@@ -310,6 +314,22 @@ static variant_status open_data(classifier_job *job, vt_train_loop *loop, varian
     return open_test(job, loop, data, options, err);
 }
 
+/* Values of another run's classifier; the loader names what does not fit. */
+static variant_status start_from(classifier_job *job, vt_train_loop *loop, variant_error *err) {
+    vt_tensor_file *file = NULL;
+    const char *path = job->options.model;
+    variant_status status = VARIANT_OK;
+    VT_CHECK(vt_tensor_file_open(&file, path, err));
+    if (!vt_classifier_is(file))
+        VT_CHECK(vt_fail(err, VARIANT_E_MODEL,
+                         "%s: not a classifier: expected one of `variant train classifier`", path));
+    VT_CHECK(vt_params_load(loop->params, file, NULL, true, err));
+    VT_CHECK(vt_params_hash(loop->params, &job->started_from, err));
+cleanup:
+    vt_tensor_file_close(&file);
+    return status;
+}
+
 static variant_status open_model(classifier_job *job, vt_train_loop *loop, variant_error *err) {
     size_t batch = (size_t)loop->options->batch;
     job->host = malloc(batch * picture_floats(job) * sizeof *job->host);
@@ -320,6 +340,7 @@ static variant_status open_model(classifier_job *job, vt_train_loop *loop, varia
     loop->params = vt_classifier_params(job->classifier);
     vt_params_set_type(loop->params, loop->options->precision, true);
     VT_TRY(vt_classifier_initialise(job->classifier, loop->options->seed, err));
+    if (job->options.model) VT_TRY(start_from(job, loop, err));
     return vt_params_train(loop->params, err);
 }
 

@@ -75,10 +75,12 @@ typedef struct vt_train_tokenizer_options {
 } vt_train_tokenizer_options;
 
 typedef struct vt_train_classifier_options {
-    vt_train_common common;      /* eval_every 0: every epoch */
-    vt_classifier_config config; /* classes from the data; channels 0: 1 for IDX, 3 for folders */
-    int crop;     /* pictures come this much larger, and a random window is cut; 0: none */
-    double erase; /* chance that a rectangle of a picture is covered */
+    vt_train_common common; /* eval_every 0: every epoch */
+    /* classes from the data; channels 0: 1 for IDX, 3 for folders */
+    vt_classifier_config config;
+    const char *model; /* a classifier of the same shape to start from; NULL: from nothing */
+    int crop;          /* pictures come this much larger, and a random window is cut; 0: none */
+    double erase;      /* chance that a rectangle of a picture is covered */
     double label_smoothing;
 } vt_train_classifier_options;
 
