@@ -730,11 +730,13 @@ static void test_bf16(void **state) {
             numbers_of(log[0], norm ? "grad_norm" : "loss", whole, LINES);
             numbers_of(log[1], norm ? "grad_norm" : "loss", half, LINES);
             bool same = true;
-            for (int i = 0; i < LINES; ++i) {
-                /* tokens of a tokenizer are choices, and a near one may fall the other way */
-                double allowed = (norm ? 0.05 : 0.01) * (kind == KIND_TOKENIZER_BF16 ? 10 : 1);
+            /* A tokenizer's tokens are choices: a near one falls the other way, and what follows is
+             * another run, no worse but not to be compared. */
+            bool choices = kind == KIND_TOKENIZER_BF16;
+            for (int i = 0; i < (choices ? 2 : LINES); ++i) {
+                double allowed = (norm ? 0.05 : 0.01) * (choices ? 3 : 1);
                 if (!(fabs(half[i] / whole[i] - 1) < allowed))
-                    fail_msg("%s: %g in bf16, %g in float32", log[1], half[i], whole[i]);
+                    fail_msg("%s, line %d: %g in bf16, %g in float32", log[1], i, half[i], whole[i]);
                 same &= half[i] == whole[i];
             }
             assert_false(same); /* or it was float32 after all */

@@ -1,7 +1,6 @@
 /* cpu.c - see cpu.h. */
 #include "core/cpu.h"
 
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -56,6 +55,11 @@ vt_isa vt_isa_best(void) {
     for (int isa = 0; asked && isa < (int)best; ++isa)
         if (strcmp(asked, names[isa]) == 0) best = (vt_isa)isa;
     return best;
+}
+
+bool vt_isa_is_asked(vt_isa isa) {
+    const char *asked = getenv("VARIANT_CPU");
+    return asked && strcmp(asked, names[isa]) == 0;
 }
 
 const char *vt_isa_name(vt_isa isa) {

@@ -5,6 +5,8 @@
 #ifndef VT_CORE_CPU_H
 #define VT_CORE_CPU_H
 
+#include <stdbool.h>
+
 typedef enum vt_isa {
     VT_ISA_BASELINE = 0, /* whatever the compiler targets by default */
     VT_ISA_AVX2,         /* AVX2 and FMA */
@@ -16,6 +18,9 @@ typedef enum vt_isa {
 
 /* Highest level of processor, system and VARIANT_CPU together. */
 vt_isa vt_isa_best(void);
+
+/* Does VARIANT_CPU name this level? Then it is meant to be used, whatever would be faster. */
+bool vt_isa_is_asked(vt_isa isa);
 
 const char *vt_isa_name(vt_isa isa); /* "baseline", "avx2", ... as in VARIANT_CPU */
 

@@ -32,6 +32,13 @@ static vt_isa trusted(vt_isa isa) {
     return isa;
 }
 
+/* Below AMX's tiles, and for what they do not do. */
+static vt_isa bf16_isa_for(vt_isa isa) {
+    if (isa < VT_ISA_AVX512BF16) return isa;
+    bool pays = vt_isa_is_asked(VT_ISA_AVX512BF16) || vt_cpu_bf16_pays();
+    return pays ? VT_ISA_AVX512BF16 : VT_ISA_AVX512;
+}
+
 static const vt_tiles *tiles_for(vt_isa isa) {
 #if defined(__x86_64__)
     if (isa >= VT_ISA_AMX) return &vt_tiles_amx;
@@ -81,7 +88,8 @@ variant_status vt_cpu_open(vt_kern **out, int threads, variant_error *err) {
     kern->close = cpu_close;
     const vt_isa isa = trusted(vt_isa_best());
     cpu->loops = loops_for(isa);
-    cpu->tiles = tiles_for(isa);
+    cpu->bf16_isa = bf16_isa_for(isa);
+    cpu->tiles = tiles_for(isa >= VT_ISA_AMX ? isa : cpu->bf16_isa);
     cpu->tiles8 = tiles8_for(isa);
     /* Threads are ours: BLAS is called from inside parallel regions, a tile at a time. Its OpenMP
      * flavour also lowers OpenMP's own default, which belongs to the program: put it back. */

@@ -6,6 +6,7 @@
 #ifndef VT_KERN_CPU_CPU_H
 #define VT_KERN_CPU_CPU_H
 
+#include "core/cpu.h"
 #include "kern/cpu/isa/loops.h"
 #include "kern/cpu/isa/tiles.h"
 #include "kern/cpu/isa/tiles8.h"
@@ -14,14 +15,17 @@
 typedef struct vt_cpu {
     vt_kern kern; /* first: a vt_kern of this backend is a vt_cpu */
     const vt_loops *loops;
+    /* of the loops that multiply bf16 numbers besides tiles: AVX512 where the processor's own bf16 product
+     * is slower than float32's (vt_cpu_bf16_pays) */
+    vt_isa bf16_isa;
     const vt_tiles *tiles;
     const vt_tiles8 *tiles8;
     const struct vt_picture_loops
         *picture_loops; /* set by vt_cpu_fill_pictures, of the same instruction set */
     const struct vt_attention_loops *attention_loops; /* likewise by vt_cpu_fill_attention */
-    const struct vt_map_loops *map_loops; /* likewise */
-    const struct vt_train_loops *train_loops; /* likewise by vt_cpu_fill_training */
-    char text[192];     /* what kern.details points to */
+    const struct vt_map_loops *map_loops;             /* likewise */
+    const struct vt_train_loops *train_loops;         /* likewise by vt_cpu_fill_training */
+    char text[192];                                   /* what kern.details points to */
 } vt_cpu;
 
 static inline const vt_loops *vt_cpu_loops(const vt_kern *kern) {
@@ -55,6 +59,10 @@ static inline int64_t vt_cpu_piece_begin(int64_t total, int64_t pieces, int64_t 
 /* Does one table give the other's numbers? tiles_agree.c */
 bool vt_cpu_tiles_agree(const vt_tiles *one, const vt_tiles *other);
 bool vt_cpu_tiles8_agree(const vt_tiles8 *one, const vt_tiles8 *other);
+
+/* Is vdpbf16ps (isa AVX512BF16 at least) faster than the two float32 multiply-adds it stands for?
+ * bf16_pays.c */
+bool vt_cpu_bf16_pays(void);
 
 variant_status vt_cpu_open(vt_kern **out, int threads, variant_error *err);
 

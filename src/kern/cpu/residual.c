@@ -5,7 +5,6 @@
  * staying in the first cache. */
 #include "kern/cpu/training.h"
 
-#include "core/cpu.h"
 
 static void residual(vt_kern *kern, const vt_residual *a) {
     const vt_train_loops *loops = vt_cpu_train_loops(kern);
@@ -71,7 +70,7 @@ void vt_cpu_fill_training(vt_kern *kern) {
 #if defined(__x86_64__)
     if (cpu->loops == &vt_loops_avx2) cpu->train_loops = &vt_train_loops_avx2;
     if (cpu->loops == &vt_loops_avx512) cpu->train_loops = &vt_train_loops_avx512;
-    if (vt_isa_best() >= VT_ISA_AVX512BF16) cpu->train_loops = &vt_train_loops_avx512bf16;
+    if (cpu->bf16_isa == VT_ISA_AVX512BF16) cpu->train_loops = &vt_train_loops_avx512bf16;
 #endif
     vt_cpu_fill_product_grad(kern);
     vt_cpu_fill_residual(kern);

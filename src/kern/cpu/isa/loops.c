@@ -9,6 +9,9 @@
 
 #include <math.h>
 #include <string.h>
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
 
 #ifdef __FMA__
 #define FMA(a, b, c) __builtin_fmaf(a, b, c)
@@ -439,6 +442,16 @@ static void dots(const vt_loops_dots *a) {
 
 /* ---- the register peak ---- */
 
+static inline vector fma_of(vector a, vector b, vector c) {
+#if defined(__AVX512F__)
+    return (vector)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+#elif defined(__FMA__)
+    return (vector)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+#else
+    return a * b + c;
+#endif
+}
+
 /* Twelve independent chains hide the latency of a multiply-add and fit sixteen registers. */
 static double peak(int64_t rounds) {
     enum { CHAINS = 12 };
@@ -447,7 +460,7 @@ static double peak(int64_t rounds) {
     const vector a = (vector){0} + 0.5f * start, b = (vector){0} + 0.25f * start;
     for (int i = 0; i < CHAINS; ++i) x[i] = (vector){0} + (float)i * start;
     for (int64_t r = 0; r < rounds; ++r)
-        for (int i = 0; i < CHAINS; ++i) x[i] = x[i] * a + b;
+        for (int i = 0; i < CHAINS; ++i) x[i] = fma_of(x[i], a, b);
     for (int i = 1; i < CHAINS; ++i) x[0] += x[i];
     start = x[0][0];
     return 2.0 * CHAINS * LANES * (double)rounds;
