@@ -1,16 +1,15 @@
 /* classify.c - `variant classify`: the likeliest classes of pictures, or how often a classifier is right on
  * a data set, and what it takes for what. */
 #include <cjson/cJSON.h>
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "core/status.h"
 #include "features/features.h"
 #include "io/dataset.h"
 #include "io/file.h"
+#include "pictures.h"
 #include "tools.h"
 
 #define COMMAND "classify"
@@ -172,55 +171,6 @@ static void class_name(const work *w, int label, char *out, size_t size) {
 
 /* ---- pictures ---- */
 
-typedef struct list {
-    char **paths;
-    int count, capacity;
-} list;
-
-static bool list_add(list *to, const char *folder, const char *name) {
-    if (to->count == to->capacity) {
-        int capacity = to->capacity ? 2 * to->capacity : 64;
-        char **grown = realloc(to->paths, (size_t)capacity * sizeof *grown);
-        if (!grown) return false;
-        to->paths = grown;
-        to->capacity = capacity;
-    }
-    char *path = NULL;
-    if (asprintf(&path, "%s%s%s", folder, *folder ? "/" : "", name) < 0) return false;
-    to->paths[to->count++] = path;
-    return true;
-}
-
-static int is_picture(const struct dirent *entry) {
-    const char *dot = strrchr(entry->d_name, '.');
-    return dot && (strcasecmp(dot, ".png") == 0 || strcasecmp(dot, ".jpg") == 0 ||
-                   strcasecmp(dot, ".jpeg") == 0);
-}
-
-static int by_name(const struct dirent **a, const struct dirent **b) {
-    return strcmp((*a)->d_name, (*b)->d_name);
-}
-
-static variant_status add_operand(list *to, const char *path, variant_error *err) {
-    bool whole = true;
-    if (!vt_is_folder(path)) {
-        whole = list_add(to, "", path);
-    } else {
-        struct dirent **entries = NULL;
-        int count = scandir(path, &entries, is_picture, by_name);
-        if (count == 0) free(entries);
-        if (count <= 0)
-            return vt_fail(err, VARIANT_E_IO, "%s: no .png, .jpg or .jpeg file in this folder",
-                           path);
-        for (int i = 0; i < count; ++i) {
-            whole = whole && list_add(to, path, entries[i]->d_name);
-            free(entries[i]);
-        }
-        free(entries);
-    }
-    return whole ? VARIANT_OK : vt_fail(err, VARIANT_E_MEMORY, "no memory for a list of pictures");
-}
-
 static variant_status read_picture(const work *w, const char *path, float *out,
                                    variant_error *err) {
     vt_image read = {0}, square = {0};
@@ -269,10 +219,10 @@ static void tell(const work *w, const char *path, const float *probabilities, cJ
 }
 
 static variant_status classify_pictures(work *w, int operands, char **paths, variant_error *err) {
-    list all = {0};
+    cli_pictures all = {0};
     variant_status status = VARIANT_OK;
     cJSON *pictures = cJSON_AddArrayToObject(w->json, "pictures");
-    for (int i = 0; i < operands; ++i) VT_CHECK(add_operand(&all, paths[i], err));
+    for (int i = 0; i < operands; ++i) VT_CHECK(cli_pictures_add(&all, paths[i], err));
     for (int first = 0; first < all.count; first += BATCH) {
         int n = all.count - first < BATCH ? all.count - first : BATCH;
         for (int i = 0; i < n; ++i)
@@ -284,8 +234,7 @@ static variant_status classify_pictures(work *w, int operands, char **paths, var
                  pictures);
     }
 cleanup:
-    for (int i = 0; i < all.count; ++i) free(all.paths[i]);
-    free(all.paths);
+    cli_pictures_close(&all);
     return status;
 }
 

@@ -16,6 +16,7 @@ int cli_classify(int argc, char **argv);
 int cli_convert(int argc, char **argv);
 int cli_synth(int argc, char **argv);
 int cli_selftest(int argc, char **argv);
+int cli_eval(int argc, char **argv);
 
 /* Prints "variant COMMAND: message" to stderr; returns 1. */
 int cli_fail(const char *command, const variant_error *err);

@@ -18,6 +18,7 @@ typedef struct command {
 static const command commands[] = {
     {"generate", cli_generate, "pictures of a class, at any depth"},
     {"train", cli_train, "a tokenizer, a transformer, a supernet of many depths, or a classifier"},
+    {"eval", cli_eval, "scores of generated pictures beside real ones, or of a tokenizer"},
     {"bench", cli_bench, "time by stage and scale, beside what the machine could do"},
     {"inspect", cli_inspect, "what a model file holds, and what it needs"},
     {"convert", cli_convert, "any readable model to one safetensors file"},

@@ -96,11 +96,12 @@ variant_status vt_eval_add(vt_eval *eval, const float *pictures, const int32_t *
     if (count <= 0) return VARIANT_OK;
     if (reference && reference->side &&
         (reference->side != height || reference->side != width || reference->channels != channels))
-        return vt_fail(err, VARIANT_E_MISMATCH,
-                       "%s: a reference of %d x %d pictures with %d channels, but these are %d x %d "
-                       "with %d",
-                       reference->source, reference->side, reference->side, reference->channels,
-                       width, height, channels);
+        return vt_fail(
+            err, VARIANT_E_MISMATCH,
+            "%s: a reference of %d x %d pictures with %d channels, but these are %d x %d "
+            "with %d",
+            reference->source, reference->side, reference->side, reference->channels, width, height,
+            channels);
     float *room = malloc(n * (dims + wide + classes) * sizeof *room);
     if (!room) return vt_fail(err, VARIANT_E_MEMORY, "no memory for %d samples", count);
     float *probabilities = room, *pooled = dims ? room + n * classes : NULL;
@@ -124,7 +125,8 @@ static variant_status distance(double *out, const vt_moments *got, const vt_mome
     size_t square = (size_t)got->dims * (size_t)got->dims;
     double *covariance = malloc(2 * square * sizeof *covariance);
     if (!covariance)
-        return vt_fail(err, VARIANT_E_MEMORY, "no memory for covariances of %d features", got->dims);
+        return vt_fail(err, VARIANT_E_MEMORY, "no memory for covariances of %d features",
+                       got->dims);
     vt_moments_covariance(got, covariance);
     vt_moments_covariance(want, covariance + square);
     vt_gaussian a = {got->mean, covariance}, b = {want->mean, covariance + square};
@@ -180,13 +182,14 @@ variant_status vt_eval_scores_get(vt_eval *eval, vt_eval_scores *out, variant_er
         VT_TRY(vt_precision_recall(&out->precision, &out->recall, &real, &generated, dims,
                                    VT_EVAL_NEIGHBOURS, err));
     }
-    int64_t fewest = reference->count && reference->count < eval->count ? reference->count
-                                                                         : eval->count;
+    int64_t fewest =
+        reference->count && reference->count < eval->count ? reference->count : eval->count;
     if (fewest <= dims)
-        snprintf(out->warning, sizeof out->warning,
-                 "%lld samples for %d features: the covariance is singular and the Frechet distance "
-                 "too high; take more than %d",
-                 (long long)fewest, dims, dims);
+        snprintf(
+            out->warning, sizeof out->warning,
+            "%lld samples for %d features: the covariance is singular and the Frechet distance "
+            "too high; take more than %d",
+            (long long)fewest, dims, dims);
     return VARIANT_OK;
 }
 

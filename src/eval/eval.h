@@ -17,21 +17,21 @@
 #include "features/features.h"
 
 enum {
-    VT_EVAL_NEIGHBOURS = 3,  /* k of precision and recall */
-    VT_EVAL_KEPT = 10000,    /* samples whose features are kept for them, at most */
-    VT_EVAL_SPLITS = 10      /* of the inception score */
+    VT_EVAL_NEIGHBOURS = 3, /* k of precision and recall */
+    VT_EVAL_KEPT = 10000,   /* samples whose features are kept for them, at most */
+    VT_EVAL_SPLITS = 10     /* of the inception score */
 };
 
 /* ---- the reference ---- */
 
 typedef struct vt_reference {
-    char *source;        /* what the user named */
+    char *source;               /* what the user named */
     char network[64], hash[17]; /* of the feature network; hash "" in files of other programs */
-    int64_t count;       /* samples; 0: the file does not say */
-    int side, channels;  /* of its pictures; 0: the file does not say */
-    vt_moments pooled;   /* dims 0: none */
-    vt_moments spatial;  /* dims 0: none */
-    float *kept;         /* (kept_count, dims), for precision and recall */
+    int64_t count;              /* samples; 0: the file does not say */
+    int side, channels;         /* of its pictures; 0: the file does not say */
+    vt_moments pooled;          /* dims 0: none */
+    vt_moments spatial;         /* dims 0: none */
+    float *kept;                /* (kept_count, dims), for precision and recall */
     int kept_count;
 } vt_reference;
 
@@ -58,9 +58,9 @@ typedef struct vt_eval_scores {
     double frechet, spatial_frechet;
     double inception_score, inception_spread; /* mean and standard deviation over the splits */
     double precision, recall;
-    int neighbours_of;      /* samples a side that precision and recall were measured on */
-    double class_share;     /* pictures that the network puts into the class they were made for */
-    char warning[256];      /* "" or one line */
+    int neighbours_of;  /* samples a side that precision and recall were measured on */
+    double class_share; /* pictures that the network puts into the class they were made for */
+    char warning[256];  /* "" or one line */
 } vt_eval_scores;
 
 typedef struct vt_eval vt_eval;

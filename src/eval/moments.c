@@ -51,8 +51,8 @@ variant_status vt_moments_add(vt_moments *moments, const float *samples, int cou
     double *room = malloc((BLOCK + 1) * n * sizeof *room);
     if (!room) return vt_fail(err, VARIANT_E_MEMORY, "no memory for %d samples", BLOCK);
     for (int first = 0; first < count; first += BLOCK)
-        add_block(moments, samples + (size_t)first * n, count - first < BLOCK ? count - first : BLOCK,
-                  room, room + BLOCK * n);
+        add_block(moments, samples + (size_t)first * n,
+                  count - first < BLOCK ? count - first : BLOCK, room, room + BLOCK * n);
     free(room);
     for (size_t i = 0; i < n; ++i)
         for (size_t j = i + 1; j < n; ++j)

@@ -48,8 +48,8 @@ static void distances(double *out, const cloud *a, int first, int rows, const cl
                 a->x + (size_t)first * (size_t)a->dims, a->dims, b->x, b->dims, 0.0, out, b->count);
     for (int i = 0; i < rows; ++i)
         for (int j = 0; j < b->count; ++j) {
-            double d = out[(size_t)i * (size_t)b->count + (size_t)j] + a->square[first + i] +
-                       b->square[j];
+            double d =
+                out[(size_t)i * (size_t)b->count + (size_t)j] + a->square[first + i] + b->square[j];
             out[(size_t)i * (size_t)b->count + (size_t)j] = d > 0 ? d : 0;
         }
 }
@@ -71,8 +71,8 @@ static void fill_reach(cloud *c, int k, double *room, double *nearest) {
         int rows = c->count - first < BLOCK ? c->count - first : BLOCK;
         distances(room, c, first, rows, c);
         for (int i = 0; i < rows; ++i)
-            c->reach[first + i] = kth(room + (size_t)i * (size_t)c->count, c->count, first + i, k,
-                                      nearest);
+            c->reach[first + i] =
+                kth(room + (size_t)i * (size_t)c->count, c->count, first + i, k, nearest);
     }
 }
 
@@ -102,10 +102,12 @@ variant_status vt_precision_recall(double *precision, double *recall, const vt_s
                        "precision and recall: %d and %d samples, expected more than %d of each",
                        real->count, generated->count, k);
     size_t most = (size_t)(real->count > generated->count ? real->count : generated->count);
-    double *centre = calloc((size_t)dims, sizeof *centre), *nearest = malloc((size_t)k * sizeof *nearest);
+    double *centre = calloc((size_t)dims, sizeof *centre),
+           *nearest = malloc((size_t)k * sizeof *nearest);
     double *room = malloc(BLOCK * most * sizeof *room);
     if (!centre || !nearest || !room)
-        VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "no memory for the distances of %zu samples", most));
+        VT_CHECK(
+            vt_fail(err, VARIANT_E_MEMORY, "no memory for the distances of %zu samples", most));
     for (int i = 0; i < real->count; ++i)
         for (int j = 0; j < dims; ++j)
             centre[j] += (double)real->features[(size_t)i * (size_t)dims + (size_t)j] / real->count;

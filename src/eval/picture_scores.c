@@ -42,8 +42,7 @@ static double similarity(const float *p, const float *q, size_t row, size_t step
             pq += w * u * v;
         }
     double vp = pp - mp * mp, vq = qq - mq * mq, covariance = pq - mp * mq;
-    return (2 * mp * mq + c1) * (2 * covariance + c2) /
-           ((mp * mp + mq * mq + c1) * (vp + vq + c2));
+    return (2 * mp * mq + c1) * (2 * covariance + c2) / ((mp * mp + mq * mq + c1) * (vp + vq + c2));
 }
 
 double vt_ssim(const float *a, const float *b, int height, int width, int channels) {

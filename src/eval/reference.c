@@ -28,8 +28,7 @@ variant_status vt_reference_open(vt_reference *reference, const vt_features *fea
     reference->side = side;
     reference->channels = channels;
     VT_CHECK(vt_moments_open(&reference->pooled, info.dims, err));
-    if (info.spatial_dims)
-        VT_CHECK(vt_moments_open(&reference->spatial, info.spatial_dims, err));
+    if (info.spatial_dims) VT_CHECK(vt_moments_open(&reference->spatial, info.spatial_dims, err));
     reference->kept = malloc((size_t)VT_EVAL_KEPT * (size_t)info.dims * sizeof *reference->kept);
     if (!reference->kept)
         VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "no memory for %d samples", VT_EVAL_KEPT));
@@ -44,9 +43,9 @@ variant_status vt_reference_add(vt_reference *reference, vt_features *features,
     float *pooled = malloc((size_t)count * (dims + wide) * sizeof *pooled + 1);
     if (!pooled) return vt_fail(err, VARIANT_E_MEMORY, "no memory for %d samples", count);
     float *spatial = wide ? pooled + (size_t)count * dims : NULL;
-    variant_status status = vt_features_run(features, pictures, count, reference->side,
-                                            reference->side, reference->channels, pooled, spatial,
-                                            NULL, err);
+    variant_status status =
+        vt_features_run(features, pictures, count, reference->side, reference->side,
+                        reference->channels, pooled, spatial, NULL, err);
     if (status == VARIANT_OK) status = vt_moments_add(&reference->pooled, pooled, count, err);
     if (status == VARIANT_OK && wide)
         status = vt_moments_add(&reference->spatial, spatial, count, err);
@@ -75,7 +74,11 @@ variant_status vt_reference_save(const vt_reference *reference, const char *path
                                  variant_error *err) {
     const int64_t dims = reference->pooled.dims, wide = reference->spatial.dims;
     vt_tensor_out list[5] = {
-        {.name = "mean", .type = VT_F64, .rank = 1, .shape = {dims}, .data = reference->pooled.mean},
+        {.name = "mean",
+         .type = VT_F64,
+         .rank = 1,
+         .shape = {dims},
+         .data = reference->pooled.mean},
         {.name = "scatter",
          .type = VT_F64,
          .rank = 2,
@@ -102,8 +105,8 @@ variant_status vt_reference_save(const vt_reference *reference, const char *path
     snprintf(side, sizeof side, "%d", reference->side);
     snprintf(channels, sizeof channels, "%d", reference->channels);
     const char *const keys[] = {"kind", "network", "hash", "source", "count", "side", "channels"};
-    const char *const values[] = {KIND,   reference->network, reference->hash, reference->source,
-                                  count, side,               channels};
+    const char *const values[] = {
+        KIND, reference->network, reference->hash, reference->source, count, side, channels};
     return vt_safetensors_write(path, list, wide ? 5 : 3, keys, values, 7, err);
 }
 
@@ -118,8 +121,8 @@ static variant_status take(double *out, const vt_tensor_file *file, const char *
     const vt_tensor *t = vt_tensor_file_find(file, NULL, name);
     size_t count = rank == 1 ? (size_t)dims : (size_t)dims * (size_t)dims;
     if (!t || t->type != VT_F64 || t->rank != rank || t->count != count || t->shape[0] != dims)
-        return vt_fail(err, VARIANT_E_FORMAT, "%s: no %s of %d features",
-                       vt_tensor_file_path(file), name, dims);
+        return vt_fail(err, VARIANT_E_FORMAT, "%s: no %s of %d features", vt_tensor_file_path(file),
+                       name, dims);
     memcpy(out, t->data, t->bytes);
     return VARIANT_OK;
 }
@@ -150,8 +153,8 @@ static variant_status load_own(vt_reference *reference, const vt_features_info *
                          path));
     if (strcmp(hash, info->hash) != 0)
         VT_CHECK(vt_fail(err, VARIANT_E_MISMATCH,
-                         "%s: statistics of the network %s (%s), but the features are %s (%s)", path,
-                         network, hash, info->name, info->hash));
+                         "%s: statistics of the network %s (%s), but the features are %s (%s)",
+                         path, network, hash, info->name, info->hash));
     snprintf(reference->hash, sizeof reference->hash, "%s", hash);
     reference->count = number_of(file, "count");
     reference->side = (int)number_of(file, "side");
@@ -183,9 +186,8 @@ static variant_status npz_moments(vt_moments *moments, const vt_npz *npz, const 
     VT_TRY(vt_npz_find(npz, covariance, &c, err));
     if (m.rank != 1 || c.rank != 2 || m.shape[0] != dims || c.shape[0] != dims ||
         c.shape[1] != dims)
-        return vt_fail(err, VARIANT_E_MISMATCH,
-                       "%s: %s of %lld features, but the network has %d", npz->path, mean,
-                       (long long)(m.rank ? m.shape[0] : 0), dims);
+        return vt_fail(err, VARIANT_E_MISMATCH, "%s: %s of %lld features, but the network has %d",
+                       npz->path, mean, (long long)(m.rank ? m.shape[0] : 0), dims);
     VT_TRY(vt_moments_open(moments, dims, err));
     moments->count = 2; /* scatter / (count - 1) is then the covariance itself */
     vt_npy_read(&m, moments->mean);
