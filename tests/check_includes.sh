@@ -16,6 +16,7 @@ declare -A may=(
     [transformer]="core io kern nn supernet transformer"
     [engine]="core io kern nn supernet tokenizer transformer engine"
     [train]="core io kern nn supernet tokenizer transformer engine train"
+    [eval]="core io kern nn supernet tokenizer transformer engine eval"
     [selftest]="core io kern nn supernet tokenizer transformer engine train selftest"
 )
 
