@@ -1,4 +1,9 @@
-/* frechet.c - see frechet.h. */
+/* frechet.c - the distance by two symmetric eigendecompositions.
+ *
+ * tr (S1 S2)^(1/2) is the sum of the roots of the eigenvalues of S1^(1/2) S2 S1^(1/2). That matrix is
+ * symmetric, so singular covariances (fewer samples than features) need no special care; eigenvalues
+ * below zero are rounding and count as zero. With S1 = V diag(w) V^T the same eigenvalues belong to
+ * R^T S2 R, R = V diag(w)^(1/2), which saves the last product. */
 #include "eval/frechet.h"
 
 #include <cblas.h>
@@ -6,82 +11,83 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* LAPACK's symmetric eigenvalue problem, divide and conquer; OpenBLAS carries it under its own name. */
-extern void dsyevd_(const char *jobz, const char *uplo, const int *n, double *a, const int *lda,
-                    double *w, double *work, const int *lwork, int *iwork, const int *liwork,
-                    int *info);
+/* LAPACK, which OpenBLAS holds; the hidden lengths of the two letters come last. */
+void dsyevd_(const char *job, const char *half, const int *n, double *a, const int *lda,
+             double *values, double *work, const int *work_size, int *iwork, const int *iwork_size,
+             int *info, size_t job_length, size_t half_length);
 
-/* Eigenvalues of a (n, n), ascending, into values; with vectors, a's rows become the eigenvectors. */
-static variant_status eigen(double *a, int n, double *values, bool vectors, variant_error *err) {
-    const char *job = vectors ? "V" : "N";
-    int info = 0, query = -1, count = 0;
-    double size = 0;
-    dsyevd_(job, "U", &n, a, &n, values, &size, &query, &count, &query, &info);
-    int length = (int)size;
-    double *work = malloc((size_t)length * sizeof *work);
-    int *integers = malloc((size_t)count * sizeof *integers);
+static bool is_finite(const double *values, size_t count) {
+    for (size_t i = 0; i < count; ++i)
+        if (!isfinite(values[i])) return false;
+    return true;
+}
+
+/* Eigenvalues (n) of the symmetric matrix (n, n), ascending; with vectors, row i of matrix becomes
+ * the i-th eigenvector. */
+static variant_status decompose(double *matrix, int n, bool vectors, double *values,
+                                variant_error *err) {
     variant_status status = VARIANT_OK;
-    if (!work || !integers)
-        status = vt_fail(err, VARIANT_E_MEMORY, "no memory for the eigenvalues of %d features", n);
-    else
-        dsyevd_(job, "U", &n, a, &n, values, work, &length, integers, &count, &info);
-    if (status == VARIANT_OK && info != 0)
+    const char *job = vectors ? "V" : "N";
+    double size = 0.0, *work = NULL;
+    int info = 0, isize = 0, ask = -1, *iwork = NULL;
+    dsyevd_(job, "U", &n, matrix, &n, values, &size, &ask, &isize, &ask, &info, 1, 1);
+    int work_size = (int)size;
+    work = info ? NULL : malloc((size_t)work_size * sizeof *work);
+    iwork = info ? NULL : malloc((size_t)isize * sizeof *iwork);
+    if (!work || !iwork) {
+        status = vt_fail(err, VARIANT_E_MEMORY, "no memory to decompose %d x %d covariances", n, n);
+        goto cleanup;
+    }
+    dsyevd_(job, "U", &n, matrix, &n, values, work, &work_size, iwork, &isize, &info, 1, 1);
+    if (info)
         status = vt_fail(err, VARIANT_E_FORMAT,
-                         "the eigenvalues of a covariance of %d features do not converge", n);
+                         "the eigenvalues of a %d x %d covariance were not found", n, n);
+cleanup:
+    free(iwork);
     free(work);
-    free(integers);
-    return status;
-}
-
-static double root(double x) {
-    return x > 0 ? sqrt(x) : 0;
-}
-
-/* tr (S1 S2)^(1/2). With S1 = V^T L V (V's rows are eigenvectors): the roots of the eigenvalues of
- * L^(1/2) V S2 V^T L^(1/2). room: two (n, n) and one (n). */
-static variant_status root_trace(double *out, const double *s1, const double *s2, int n,
-                                 double *room, variant_error *err) {
-    const size_t size = (size_t)n, square = size * size;
-    double *v = room, *product = room + square, *values = product + square;
-    memcpy(v, s1, square * sizeof *v);
-    VT_TRY(eigen(v, n, values, true, err));
-    for (size_t i = 0; i < size; ++i) cblas_dscal(n, root(values[i]), v + i * size, 1);
-    cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, n, n, n, 1.0, v, n, s2, n, 0.0, product,
-                n);
-    double *joint = malloc(square * sizeof *joint);
-    if (!joint) return vt_fail(err, VARIANT_E_MEMORY, "no memory for %d features", n);
-    cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, n, n, n, 1.0, product, n, v, n, 0.0, joint,
-                n);
-    for (size_t i = 0; i < size; ++i) /* symmetric but for rounding */
-        for (size_t j = 0; j < i; ++j)
-            joint[i * size + j] = joint[j * size + i] =
-                0.5 * (joint[i * size + j] + joint[j * size + i]);
-    variant_status status = eigen(joint, n, values, false, err);
-    *out = 0;
-    for (size_t i = 0; i < size; ++i) *out += root(values[i]);
-    free(joint);
     return status;
 }
 
 variant_status vt_frechet_distance(double *out, const vt_gaussian *a, const vt_gaussian *b,
                                    int dims, variant_error *err) {
-    const size_t n = (size_t)dims;
-    double distance = 0, trace = 0, roots = 0;
-    *out = NAN;
-    for (size_t i = 0; i < n; ++i) {
-        double d = a->mean[i] - b->mean[i];
-        distance += d * d;
-        trace += a->covariance[i * n + i] + b->covariance[i * n + i];
+    if (dims < 1) return vt_fail(err, VARIANT_E_ARGUMENT, "Frechet distance of %d features", dims);
+    size_t n = (size_t)dims, square = n * n;
+    if (!is_finite(a->mean, n) || !is_finite(b->mean, n) || !is_finite(a->covariance, square) ||
+        !is_finite(b->covariance, square))
+        return vt_fail(err, VARIANT_E_FORMAT,
+                       "a mean or covariance holds a number that is not finite");
+
+    variant_status status = VARIANT_OK;
+    double *root = malloc(square * sizeof *root), *product = malloc(square * sizeof *product);
+    double *inner = malloc(square * sizeof *inner), *values = malloc(n * sizeof *values);
+    if (!root || !product || !inner || !values) {
+        status = vt_fail(err, VARIANT_E_MEMORY, "no memory for covariances of %d features", dims);
+        goto cleanup;
     }
-    for (size_t i = 0; i < n * n; ++i)
-        if (!isfinite(a->covariance[i]) || !isfinite(b->covariance[i]) || !isfinite(distance))
-            return vt_fail(err, VARIANT_E_FORMAT,
-                           "a mean or covariance of %d features holds a number that is not finite",
-                           dims);
-    double *room = malloc((2 * n * n + n) * sizeof *room);
-    if (!room) return vt_fail(err, VARIANT_E_MEMORY, "no memory for %d features", dims);
-    variant_status status = root_trace(&roots, a->covariance, b->covariance, dims, room, err);
-    free(room);
-    if (status == VARIANT_OK) *out = distance + trace - 2 * roots;
+    /* root = diag(w)^(1/2) V^T: row i is an eigenvector of S1 times the root of its eigenvalue */
+    memcpy(root, a->covariance, square * sizeof *root);
+    VT_CHECK(decompose(root, dims, true, values, err));
+    for (size_t i = 0; i < n; ++i)
+        cblas_dscal(dims, values[i] > 0.0 ? sqrt(values[i]) : 0.0, root + i * n, 1);
+
+    /* inner = root S2 root^T */
+    cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, dims, dims, dims, 1.0, root, dims,
+                b->covariance, dims, 0.0, product, dims);
+    cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, dims, dims, dims, 1.0, product, dims, root,
+                dims, 0.0, inner, dims);
+    VT_CHECK(decompose(inner, dims, false, values, err));
+
+    double distance = 0.0;
+    for (size_t i = 0; i < n; ++i) {
+        double apart = a->mean[i] - b->mean[i];
+        distance += apart * apart + a->covariance[i * n + i] + b->covariance[i * n + i];
+        if (values[i] > 0.0) distance -= 2.0 * sqrt(values[i]);
+    }
+    *out = distance > 0.0 ? distance : 0.0;
+cleanup:
+    free(values);
+    free(inner);
+    free(product);
+    free(root);
     return status;
 }
