@@ -12,9 +12,11 @@ int cli_encode(int argc, char **argv);
 int cli_decode(int argc, char **argv);
 int cli_reconstruct(int argc, char **argv);
 int cli_inspect(int argc, char **argv);
+int cli_classify(int argc, char **argv);
 int cli_convert(int argc, char **argv);
 int cli_synth(int argc, char **argv);
 int cli_selftest(int argc, char **argv);
+int cli_eval(int argc, char **argv);
 
 /* Prints "variant COMMAND: message" to stderr; returns 1. */
 int cli_fail(const char *command, const variant_error *err);

@@ -10,16 +10,11 @@
 #include "core/status.h"
 #include "io/file.h"
 #include "io/tensors.h"
+#include "request.h"
 
 static const char help[] =
     "usage: variant generate -m MODEL [--class C] [-n COUNT] [-o out.png] [options]\n"
-    "\n"
-    "model\n"
-    "  -m, --model PATH       a file, or a folder that holds tokenizer and transformer\n"
-    "      --tokenizer FILE   the tokenizer, when it is not in MODEL\n"
-    "      --sides 1,2,3      sides of the scales, where no file tells them\n"
-    "      --heads N          attention heads, where no file tells them\n"
-    "\n"
+    "\n" CLI_REQUEST_MODEL_HELP "\n"
     "pictures\n"
     "      --class C          number, name, random (default), all (one after another), uncond\n"
     "  -n, --count N          pictures (default 1)\n"
@@ -30,36 +25,12 @@ static const char help[] =
     "      --zoom N           enlarge on the sheet, whole number (default 1)\n"
     "      --save-scales DIR  also the picture after each scale\n"
     "      --tokens-out FILE  also the token maps, as safetensors\n"
-    "\n"
-    "sampling\n"
-    "  -s, --seed S           default 0; same seed, same bytes, whatever --threads and --batch\n"
-    "      --cfg-scale T      classifier-free guidance (default 1.5; 0: off)\n"
-    "      --top-k K          default 900; 0: off\n"
-    "      --top-p P          default 0.96; 0: off\n"
-    "      --greedy           always the most likely token\n"
-    "      --smooth           mix codes by Gumbel softmax: smoother, less diverse\n"
-    "\n"
-    "depth\n"
-    "      --depth D          layers of the late scales (default: all)\n"
-    "      --bridge N         scales at full depth before them (default: as trained)\n"
-    "      --depths LIST      layers of every scale, such as 16,16,8,8\n"
-    "      --layers WHICH     equidistant (default), rounded, prefix, a list 0,3,7,\n"
-    "                         or one list a scale: \"0-7;0-7;0,3,7\"\n"
+    "\n" CLI_REQUEST_SAMPLING_HELP "\n" CLI_REQUEST_DEPTH_HELP
     "      --compare D,D,..   one contact sheet, a row for each of these depths of the late "
     "scales, from\n"
     "                         the same seeds\n"
     "      --retain-kv        keep all keys and values to the end (default: released)\n"
-    "\n"
-    "running\n"
-    "      --batch N          pictures at a time (default 8)\n"
-    "      --weights TYPE     f32 (default, exact), bf16 (half the memory, fast) or int8 (a "
-    "quarter)\n"
-    "      --kv TYPE          of keys and values: f32, bf16 or int8 (default: f32 with f32 "
-    "weights, "
-    "else bf16)\n"
-    "  -t, --threads N        default: one a processor\n"
-    "      --backend NAME     cpu (default) or ref\n"
-    "      --json             the report as JSON on stdout\n"
+    "\n" CLI_REQUEST_RUN_HELP "      --json             the report as JSON on stdout\n"
     "  -v, --verbose          also which kernels compute\n"
     "\n"
     "examples\n"
@@ -68,64 +39,17 @@ static const char help[] =
     "  variant generate -m var_d16.pth --tokenizer vae_ch160v4096z32.pth --class \"golden "
     "retriever\"\n";
 
-enum {
-    OPT_TOKENIZER = 256,
-    OPT_SIDES,
-    OPT_HEADS,
-    OPT_CLASS,
-    OPT_GRID,
-    OPT_COLUMNS,
-    OPT_ZOOM,
-    OPT_SAVE_SCALES,
-    OPT_TOKENS,
-    OPT_CFG,
-    OPT_TOP_K,
-    OPT_TOP_P,
-    OPT_GREEDY,
-    OPT_SMOOTH,
-    OPT_DEPTH,
-    OPT_BRIDGE,
-    OPT_DEPTHS,
-    OPT_LAYERS,
-    OPT_COMPARE,
-    OPT_RETAIN,
-    OPT_BATCH,
-    OPT_BACKEND,
-    OPT_WEIGHTS,
-    OPT_KV,
-    OPT_JSON
-};
+enum { OPT_GRID = 256, OPT_COLUMNS, OPT_ZOOM, OPT_SAVE_SCALES, OPT_TOKENS, OPT_COMPARE, OPT_JSON };
 
 static const struct option long_options[] = {
-    {"model", required_argument, NULL, 'm'},
-    {"tokenizer", required_argument, NULL, OPT_TOKENIZER},
-    {"sides", required_argument, NULL, OPT_SIDES},
-    {"heads", required_argument, NULL, OPT_HEADS},
-    {"class", required_argument, NULL, OPT_CLASS},
-    {"count", required_argument, NULL, 'n'},
+    CLI_REQUEST_OPTIONS,
     {"output", required_argument, NULL, 'o'},
     {"grid", no_argument, NULL, OPT_GRID},
     {"columns", required_argument, NULL, OPT_COLUMNS},
     {"zoom", required_argument, NULL, OPT_ZOOM},
     {"save-scales", required_argument, NULL, OPT_SAVE_SCALES},
     {"tokens-out", required_argument, NULL, OPT_TOKENS},
-    {"seed", required_argument, NULL, 's'},
-    {"cfg-scale", required_argument, NULL, OPT_CFG},
-    {"top-k", required_argument, NULL, OPT_TOP_K},
-    {"top-p", required_argument, NULL, OPT_TOP_P},
-    {"greedy", no_argument, NULL, OPT_GREEDY},
-    {"smooth", no_argument, NULL, OPT_SMOOTH},
-    {"depth", required_argument, NULL, OPT_DEPTH},
-    {"bridge", required_argument, NULL, OPT_BRIDGE},
-    {"depths", required_argument, NULL, OPT_DEPTHS},
-    {"layers", required_argument, NULL, OPT_LAYERS},
     {"compare", required_argument, NULL, OPT_COMPARE},
-    {"retain-kv", no_argument, NULL, OPT_RETAIN},
-    {"batch", required_argument, NULL, OPT_BATCH},
-    {"threads", required_argument, NULL, 't'},
-    {"backend", required_argument, NULL, OPT_BACKEND},
-    {"weights", required_argument, NULL, OPT_WEIGHTS},
-    {"kv", required_argument, NULL, OPT_KV},
     {"json", no_argument, NULL, OPT_JSON},
     {"verbose", no_argument, NULL, 'v'},
     {"help", no_argument, NULL, 'h'},
@@ -133,8 +57,7 @@ static const struct option long_options[] = {
 };
 
 typedef struct settings {
-    variant_engine_options engine;
-    variant_request request;
+    cli_request asked;
     const char *output, *save_scales, *tokens_out;
     bool grid, json, verbose;
     int columns, zoom;
@@ -159,24 +82,7 @@ static bool read_compare(settings *s, const char *text) {
 
 /* One option; false when its value is not valid. */
 static bool read_option(settings *s, int option, const char *text) {
-    double number;
     switch (option) {
-    case 'm':
-        s->engine.model = text;
-        return true;
-    case OPT_TOKENIZER:
-        s->engine.tokenizer = text;
-        return true;
-    case OPT_SIDES:
-        s->engine.sides = text;
-        return true;
-    case OPT_HEADS:
-        return cli_int(text, 1, 1024, &s->engine.heads);
-    case OPT_CLASS:
-        s->request.class_name = text;
-        return true;
-    case 'n':
-        return cli_int(text, 1, 1000000, &s->request.count);
     case 'o':
         s->output = text;
         return true;
@@ -193,60 +99,17 @@ static bool read_option(settings *s, int option, const char *text) {
     case OPT_TOKENS:
         s->tokens_out = text;
         return true;
-    case 's':
-        return cli_u64(text, &s->request.seed);
-    case OPT_CFG:
-        if (!cli_double(text, 0, 100, &number)) return false;
-        s->request.cfg_scale = (float)number;
-        return true;
-    case OPT_TOP_K:
-        return cli_int(text, 0, 1 << 24, &s->request.top_k);
-    case OPT_TOP_P:
-        if (!cli_double(text, 0, 1, &number)) return false;
-        s->request.top_p = (float)number;
-        return true;
-    case OPT_GREEDY:
-        s->request.greedy = true;
-        return true;
-    case OPT_SMOOTH:
-        s->request.smooth = true;
-        return true;
-    case OPT_DEPTH:
-        return cli_int(text, 1, 1000, &s->request.depth);
-    case OPT_BRIDGE:
-        return cli_int(text, 0, 1000, &s->request.bridge);
-    case OPT_DEPTHS:
-        s->request.depths = text;
-        return true;
-    case OPT_LAYERS:
-        s->request.layers = text;
-        return true;
     case OPT_COMPARE:
         return read_compare(s, text);
-    case OPT_RETAIN:
-        s->request.retain_kv = true;
-        return true;
-    case OPT_BATCH:
-        return cli_int(text, 1, 4096, &s->request.batch);
-    case 't':
-        return cli_int(text, 1, 1024, &s->engine.threads);
-    case OPT_BACKEND:
-        s->engine.backend = text;
-        return true;
-    case OPT_WEIGHTS:
-        s->engine.weights = text;
-        return cli_is_number_type(text);
-    case OPT_KV:
-        s->engine.kv = text;
-        return cli_is_number_type(text);
     case OPT_JSON:
         s->json = true;
         return true;
     case 'v':
         s->verbose = true;
         return true;
+    default:
+        return cli_request_option(&s->asked, option, text) == 1;
     }
-    return true;
 }
 
 static const char *option_name(int option) {
@@ -258,8 +121,7 @@ static const char *option_name(int option) {
 /* -1: go on; else the exit status. */
 static int read_options(settings *s, int argc, char **argv) {
     *s = (settings){.output = "out.png", .zoom = 1};
-    variant_engine_options_init(&s->engine);
-    variant_request_init(&s->request);
+    cli_request_init(&s->asked);
     opterr = 0;
     for (int option;
          (option = getopt_long(argc, argv, ":m:n:o:s:t:vh", long_options, NULL)) != -1;) {
@@ -273,9 +135,10 @@ static int read_options(settings *s, int argc, char **argv) {
             return cli_usage("generate", "--%s %s: not a valid value", option_name(option), optarg);
     }
     if (optind < argc) return cli_usage("generate", "unexpected argument %s", argv[optind]);
-    if (!s->engine.model) return cli_usage("generate", "which model? give -m FILE or -m FOLDER");
+    if (!s->asked.engine.model)
+        return cli_usage("generate", "which model? give -m FILE or -m FOLDER");
     if (s->compare_count &&
-        (s->request.depth || s->request.depths || s->save_scales || s->tokens_out))
+        (s->asked.request.depth || s->asked.request.depths || s->save_scales || s->tokens_out))
         return cli_usage(
             "generate", "--compare goes without --depth, --depths, --save-scales and --tokens-out");
     return -1;
@@ -310,7 +173,7 @@ static void output_path(const settings *s, int i, char *out, size_t size) {
         memcpy(width, at + 1, length);
         snprintf(digits, sizeof digits, width[0] == '0' ? "%0*d" : "%*d", atoi(width), i);
         snprintf(out, size, "%.*s%s%s", (int)(at - s->output), s->output, digits, at + length + 2);
-    } else if (s->request.count == 1) {
+    } else if (s->asked.request.count == 1) {
         snprintf(out, size, "%s", s->output);
     } else {
         const char *slash = strrchr(s->output, '/'), *dot = strrchr(s->output, '.');
@@ -341,7 +204,7 @@ static variant_status check_writable(const char *path, variant_error *err) {
 
 static variant_status write_tokens(const settings *s, const variant_picture *pictures,
                                    variant_error *err) {
-    int count = s->request.count, length = pictures[0].token_count;
+    int count = s->asked.request.count, length = pictures[0].token_count;
     int32_t *tokens = malloc((size_t)count * (size_t)length * sizeof *tokens),
             *labels = malloc((size_t)count * sizeof *labels);
     variant_status status = VARIANT_OK;
@@ -367,7 +230,7 @@ cleanup:
 static variant_status write_scales(const settings *s, const variant_picture *pictures,
                                    variant_error *err) {
     char path[4096];
-    for (int i = 0; i < s->request.count; ++i)
+    for (int i = 0; i < s->asked.request.count; ++i)
         for (int k = 0; k < pictures[i].scale_count; ++k) {
             snprintf(path, sizeof path, "%s/%02d_scale_%02d.png", s->save_scales, i, k + 1);
             VT_TRY(variant_picture_write_scale_png(&pictures[i], k, path, err));
@@ -379,13 +242,13 @@ static variant_status write_pictures(const settings *s, const variant_picture *p
                                      int classes, variant_error *err) {
     char path[4096];
     if (s->grid) {
-        bool all = s->request.class_name && strcmp(s->request.class_name, "all") == 0;
+        bool all = s->asked.request.class_name && strcmp(s->asked.request.class_name, "all") == 0;
         int columns = s->columns ? s->columns : all && classes <= 20 ? classes : 8;
-        if (columns > s->request.count) columns = s->request.count;
-        VT_TRY(variant_pictures_write_sheet(pictures, s->request.count, columns, s->zoom, s->output,
-                                            err));
+        if (columns > s->asked.request.count) columns = s->asked.request.count;
+        VT_TRY(variant_pictures_write_sheet(pictures, s->asked.request.count, columns, s->zoom,
+                                            s->output, err));
     }
-    for (int i = 0; !s->grid && i < s->request.count; ++i) {
+    for (int i = 0; !s->grid && i < s->asked.request.count; ++i) {
         output_path(s, i, path, sizeof path);
         VT_TRY(variant_picture_write_png(&pictures[i], path, err));
     }
@@ -423,10 +286,10 @@ static void print_report(const settings *s, const variant_info *info, const vari
            (double)r->peak_resident_bytes / 1e6,
            (double)(info->weight_bytes + info->mapped_bytes) / 1e6, info->weights,
            (double)r->kv_peak_bytes / 1e6, info->kv, (double)r->arena_peak_bytes / 1e6);
-    if (s->grid || s->request.count == 1)
+    if (s->grid || s->asked.request.count == 1)
         printf("wrote       %s\n", s->output);
     else
-        printf("wrote       %d pictures\n", s->request.count);
+        printf("wrote       %d pictures\n", s->asked.request.count);
 }
 
 static void print_json(const variant_info *info, const variant_report *r, double load_seconds,
@@ -470,7 +333,8 @@ static variant_status check_outputs(const settings *s, variant_error *err) {
 static variant_status compare_depths(const settings *s, const variant_engine *engine,
                                      const variant_info *info, double load_seconds,
                                      variant_error *err) {
-    int count = s->request.count, total = 0, batch = s->request.batch ? s->request.batch : 8;
+    int count = s->asked.request.count, total = 0,
+        batch = s->asked.request.batch ? s->asked.request.batch : 8;
     variant_picture *all = calloc((size_t)(count * s->compare_count), sizeof *all), *row = NULL;
     variant_status status = VARIANT_OK;
     if (!all)
@@ -478,7 +342,7 @@ static variant_status compare_depths(const settings *s, const variant_engine *en
                        count * s->compare_count);
     if (batch > count) batch = count;
     for (int i = 0; i < s->compare_count; ++i) {
-        variant_request request = s->request;
+        variant_request request = s->asked.request;
         variant_report report;
         request.depth = s->compare[i];
         VT_CHECK(variant_generate(engine, &request, &row, &report, err));
@@ -511,26 +375,26 @@ int cli_generate(int argc, char **argv) {
     int exit_status = read_options(&s, argc, argv);
     if (exit_status >= 0) return exit_status;
 
-    s.request.keep_scales = s.save_scales != NULL;
-    if (isatty(STDERR_FILENO) && !s.json) s.request.progress = show_progress;
+    s.asked.request.keep_scales = s.save_scales != NULL;
+    if (isatty(STDERR_FILENO) && !s.json) s.asked.request.progress = show_progress;
     VT_CHECK(check_outputs(&s, &err));
     double start = vt_seconds();
-    VT_CHECK(variant_engine_open(&engine, &s.engine, &err));
+    VT_CHECK(variant_engine_open(&engine, &s.asked.engine, &err));
     double load_seconds = vt_seconds() - start;
     variant_engine_info(engine, &info);
     if (s.compare_count) {
         VT_CHECK(compare_depths(&s, engine, &info, load_seconds, &err));
         goto cleanup;
     }
-    VT_CHECK(variant_generate(engine, &s.request, &pictures, &report, &err));
+    VT_CHECK(variant_generate(engine, &s.asked.request, &pictures, &report, &err));
     if (report.warning[0]) fprintf(stderr, "variant generate: warning: %s\n", report.warning);
     VT_CHECK(write_pictures(&s, pictures, info.classes, &err));
     if (s.json)
-        print_json(&info, &report, load_seconds, s.request.count);
+        print_json(&info, &report, load_seconds, s.asked.request.count);
     else
         print_report(&s, &info, &report, load_seconds);
 cleanup:
-    variant_pictures_free(&pictures, s.request.count);
+    variant_pictures_free(&pictures, s.asked.request.count);
     variant_engine_close(&engine);
     return status == VARIANT_OK ? 0 : cli_fail("generate", &err);
 }

@@ -17,13 +17,15 @@ typedef struct command {
 
 static const command commands[] = {
     {"generate", cli_generate, "pictures of a class, at any depth"},
-    {"train", cli_train, "a tokenizer, a transformer, or a supernet of many depths"},
+    {"train", cli_train, "a tokenizer, a transformer, a supernet of many depths, or a classifier"},
+    {"eval", cli_eval, "scores of generated pictures beside real ones, or of a tokenizer"},
     {"bench", cli_bench, "time by stage and scale, beside what the machine could do"},
     {"inspect", cli_inspect, "what a model file holds, and what it needs"},
     {"convert", cli_convert, "any readable model to one safetensors file"},
     {"encode", cli_encode, "pictures to token maps"},
     {"decode", cli_decode, "token maps to pictures"},
     {"reconstruct", cli_reconstruct, "pictures through the tokenizer and back, with PSNR"},
+    {"classify", cli_classify, "the classes of pictures, or how often a classifier is right"},
     {"synth", cli_synth, "a synthetic model from a configuration"},
     {"selftest", cli_selftest, "this build's results against reference files"},
 };

@@ -1,4 +1,4 @@
-/* train.c - `variant train tokenizer|transformer|supernet`: options to a training run, and its
+/* train.c - `variant train tokenizer|transformer|supernet|classifier`: options to a training run, and its
  * progress to the terminal. The runs themselves are src/train/. */
 #include <getopt.h>
 #include <inttypes.h>
@@ -19,12 +19,21 @@
 #define SHEET_COLUMNS 8
 #define SHEET_COUNT 32
 
-enum { TOKENIZER = 1, TRANSFORMER = 2, SUPERNET = 4, MODELS = TRANSFORMER | SUPERNET, ALL = 7 };
+enum {
+    TOKENIZER = 1,
+    TRANSFORMER = 2,
+    SUPERNET = 4,
+    CLASSIFIER = 8,
+    MODELS = TRANSFORMER | SUPERNET,
+    PICTURES = TOKENIZER | CLASSIFIER,
+    ALL = 15
+};
 
 typedef struct training {
-    int kind; /* TOKENIZER, TRANSFORMER or SUPERNET */
+    int kind; /* TOKENIZER, TRANSFORMER, SUPERNET or CLASSIFIER */
     vt_train_tokenizer_options tokenizer;
     vt_train_transformer_options transformer;
+    vt_train_classifier_options classifier;
     vt_train_common *common; /* the one of the kind */
     int side;                /* of pictures */
     int threads;
@@ -159,6 +168,8 @@ enum {
     O_CROP,
     O_VQ,
     O_REVIVE,
+    O_FEATURES,
+    O_ERASE,
     O_TOKENIZER,
     O_CACHE,
     O_DEPTH,
@@ -191,21 +202,24 @@ static const flag flags[] = {
     {"output", 'o', ALL, "DIR", "the run's folder (required)"},
     {"epochs", O_EPOCHS, ALL, "X", "times through the data, real numbers allowed"},
     {"steps", O_STEPS, ALL, "N", "steps instead of epochs"},
-    {"batch", O_BATCH, ALL, "N", "pictures a step (32)"},
+    {"batch", O_BATCH, ALL, "N", "pictures a step (32; classifier 64)"},
     {"limit", O_LIMIT, ALL, "N", "only N pictures, spread over the data, for quick trials"},
     {"lr", O_LR, ALL, "X", "learning rate"},
     {"lr-end", O_LR_END, ALL, "X", "where the cosine ends (a fiftieth of --lr)"},
     {"schedule", O_SCHEDULE, ALL, "cosine|constant", "the rate after the warm-up"},
     {"warmup", O_WARMUP, ALL, "STEPS", "linear warm-up"},
-    {"weight-decay", O_DECAY, ALL, "X", "of matrices (tokenizer 0, transformer 0.05)"},
+    {"weight-decay", O_DECAY, ALL, "X", "of matrices (tokenizer 0, others 0.05)"},
     {"betas", O_BETAS, ALL, "X,Y", "of AdamW (0.9,0.95)"},
     {"clip", O_CLIP, ALL, "X", "global gradient norm (2; 0: off)"},
     {"flip", O_FLIP, ALL, NULL, "mirror pictures at random"},
     {"log-every", O_LOG, ALL, "STEPS", "a line of log.jsonl (50)"},
     {"save-every", O_SAVE, ALL, "STEPS", "a checkpoint (500)"},
-    {"sample-every", O_SAMPLE, ALL, "STEPS", "a contact sheet in samples/ (never)"},
-    {"eval-every", O_EVAL, ALL, "STEPS", "evaluate on the test split (at the end only)"},
-    {"eval-count", O_EVAL_COUNT, ALL, "N", "pictures of the test split (1000; 0: all)"},
+    {"sample-every", O_SAMPLE, TOKENIZER | MODELS, "STEPS", "a contact sheet in samples/ (never)"},
+    {"eval-every", O_EVAL, ALL, "STEPS",
+     "evaluate on the test split (at the end only;\n                                   classifier: "
+     "every epoch)"},
+    {"eval-count", O_EVAL_COUNT, ALL, "N",
+     "pictures of the test split (1000; classifier: all; 0: all)"},
     {"seed", 's', ALL, "N", "of everything random (1)"},
     {"threads", 't', ALL, "N", "threads (one a processor)"},
     {"precision", O_PRECISION, ALL, "f32|bf16", "of products; sums and weights stay f32 (f32)"},
@@ -213,17 +227,21 @@ static const flag flags[] = {
     {"restart", O_RESTART, ALL, NULL, "start anew though there is a checkpoint"},
     {"quiet", 'q', ALL, NULL, "no progress"},
     {"help", 'h', ALL, NULL, "this text"},
-    {"side", O_SIDE, TOKENIZER, "PIXELS", "of pictures (32)"},
-    {"channels", O_CHANNELS, TOKENIZER, "1|3", "grey or colour (1 for IDX, 3 for folders)"},
-    {"width", O_WIDTH, TOKENIZER | TRANSFORMER, "N",
+    {"side", O_SIDE, PICTURES, "PIXELS", "of pictures (32)"},
+    {"channels", O_CHANNELS, PICTURES, "1|3", "grey or colour (1 for IDX, 3 for folders)"},
+    {"width", O_WIDTH, PICTURES | TRANSFORMER, "N",
      "channels of the first level (32); of the transformer (128)"},
-    {"mult", O_MULT, TOKENIZER, "A,B,..",
+    {"mult", O_MULT, PICTURES, "A,B,..",
      "channel multipliers; every further level halves the side (1,2,2)"},
-    {"blocks", O_BLOCKS, TOKENIZER, "N", "residual blocks a level (1)"},
+    {"blocks", O_BLOCKS, PICTURES, "N", "residual blocks a level (1)"},
     {"codes", O_CODES, TOKENIZER, "N", "codebook entries (256)"},
     {"latent", O_LATENT, TOKENIZER, "N", "size of a code (16)"},
     {"sides", O_SIDES, TOKENIZER, "A,B,..", "sides of the token maps (1,2,3,4,5,6,8)"},
-    {"crop", O_CROP, TOKENIZER, "PIXELS", "read pictures this much larger and cut a random window"},
+    {"crop", O_CROP, PICTURES, "PIXELS",
+     "read pictures this much larger and cut a random window\n                                   "
+     "(classifier 4)"},
+    {"features", O_FEATURES, CLASSIFIER, "N", "numbers that describe a picture (64)"},
+    {"erase", O_ERASE, CLASSIFIER, "P", "chance that a rectangle of a picture is covered (0)"},
     {"vq-weight", O_VQ, TOKENIZER, "X", "weight of the quantisation loss (1)"},
     {"revive-after", O_REVIVE, TOKENIZER, "STEPS",
      "re-seed a code unused for so long (100; 0: never)"},
@@ -239,8 +257,11 @@ static const flag flags[] = {
     {"no-l2-norm", O_NO_L2, TRANSFORMER, NULL,
      "plain attention, without normalised queries and keys"},
     {"label-drop", O_DROP, MODELS, "X", "labels dropped for guidance (0.1)"},
-    {"label-smoothing", O_SMOOTHING, MODELS, "X", "of the targets (0)"},
-    {"model", O_MODEL, SUPERNET, "FILE", "the trained full transformer to start from (required)"},
+    {"label-smoothing", O_SMOOTHING, MODELS | CLASSIFIER, "X",
+     "of the targets (0; classifier 0.05)"},
+    {"model", O_MODEL, SUPERNET | CLASSIFIER, "FILE",
+     "what to start from: supernet: the trained full transformer (required);\n                     "
+     "              classifier: another one of the same shape"},
     {"joint-ratio", O_JOINT_RATIO, SUPERNET, "P", "chance of the subnet at first (0.2)"},
     {"joint-end", O_JOINT_END, SUPERNET, "EPOCH", "end of the joint phase (2)"},
     {"transition-end", O_TRANSITION_END, SUPERNET, "EPOCH", "end of the transition (8)"},
@@ -382,6 +403,37 @@ static bool set_tokenizer(training *run, int id, const char *value, bool *known)
     return false;
 }
 
+static bool set_classifier(training *run, int id, const char *value, bool *known) {
+    vt_train_classifier_options *options = &run->classifier;
+    vt_classifier_config *config = &options->config;
+    switch (id) {
+    case O_SIDE:
+        return cli_int(value, 2, 1024, &config->side);
+    case O_CHANNELS:
+        return cli_int(value, 1, 3, &config->channels) && config->channels != 2;
+    case O_WIDTH:
+        return cli_int(value, 32, 4096, &config->width);
+    case O_MULT:
+        config->levels = int_list(value, config->mult, VT_CLASSIFIER_LEVELS);
+        return config->levels > 0;
+    case O_BLOCKS:
+        return cli_int(value, 1, 16, &config->blocks);
+    case O_FEATURES:
+        return cli_int(value, 1, 4096, &config->features);
+    case O_CROP:
+        return cli_int(value, 0, 1024, &options->crop);
+    case O_MODEL:
+        options->model = value;
+        return true;
+    case O_ERASE:
+        return cli_double(value, 0, 1, &options->erase);
+    case O_SMOOTHING:
+        return cli_double(value, 0, 0.999, &options->label_smoothing);
+    }
+    *known = false;
+    return false;
+}
+
 static bool set_transformer(training *run, int id, const char *value, bool *known) {
     vt_train_transformer_options *options = &run->transformer;
     vt_phases *phases = &options->phases;
@@ -443,14 +495,18 @@ static bool set_option(training *run, int id, const char *value) {
     bool valid = set_common(run, id, value, &known);
     if (known) return valid;
     known = true;
-    return run->kind == TOKENIZER ? set_tokenizer(run, id, value, &known)
-                                  : set_transformer(run, id, value, &known);
+    return run->kind == TOKENIZER    ? set_tokenizer(run, id, value, &known)
+           : run->kind == CLASSIFIER ? set_classifier(run, id, value, &known)
+                                     : set_transformer(run, id, value, &known);
 }
 
 /* ---- help ---- */
 
 static const char *kind_name(int kind) {
-    return kind == TOKENIZER ? "tokenizer" : kind == TRANSFORMER ? "transformer" : "supernet";
+    return kind == TOKENIZER     ? "tokenizer"
+           : kind == TRANSFORMER ? "transformer"
+           : kind == SUPERNET    ? "supernet"
+                                 : "classifier";
 }
 
 static void print_help(int kind) {
@@ -470,6 +526,11 @@ static void print_help(int kind) {
             "  variant train supernet --data fashion-mnist --model runs/var -o runs/net --epochs "
             "12 \\\n"
             "      --depths 4,2 --bridge 4 --joint-end 2 --transition-end 8\n",
+        [CLASSIFIER] =
+            "Trains a classifier on your own pictures: what generated ones are judged by.\n\n"
+            "  variant train classifier --data fashion-mnist -o runs/classifier --epochs 8\n"
+            "  variant train classifier --data photos -o runs/classifier --side 64 --mult "
+            "1,2,4,4 --flip\n",
     };
     printf("usage: variant train %s --data DIR|IDX -o DIR [options]\n\n%s\n", kind_name(kind),
            about[kind]);
@@ -487,10 +548,12 @@ static void print_help(int kind) {
 }
 
 static void print_kinds(void) {
-    printf("usage: variant train tokenizer|transformer|supernet --data DIR|IDX -o DIR [options]\n\n"
+    printf("usage: variant train tokenizer|transformer|supernet|classifier --data DIR|IDX -o DIR "
+           "[options]\n\n"
            "  tokenizer     pictures to token maps and back: the first thing to train\n"
            "  transformer   draws token maps for a class, scale by scale\n"
-           "  supernet      makes a trained transformer run at several depths\n\n"
+           "  supernet      makes a trained transformer run at several depths\n"
+           "  classifier    names the class of a picture: what generated ones are judged by\n\n"
            "variant train tokenizer --help, and so on, lists the options of each.\n");
 }
 
@@ -503,7 +566,10 @@ static void training_init(training *run, int kind) {
         vt_train_supernet_options_init(&run->transformer);
     else
         vt_train_transformer_options_init(&run->transformer);
-    run->common = kind == TOKENIZER ? &run->tokenizer.common : &run->transformer.common;
+    vt_train_classifier_options_init(&run->classifier);
+    run->common = kind == TOKENIZER    ? &run->tokenizer.common
+                  : kind == CLASSIFIER ? &run->classifier.common
+                                       : &run->transformer.common;
 }
 
 /* -1: go on; else the exit status. */
@@ -589,9 +655,11 @@ int cli_train(int argc, char **argv) {
     int kind = strcmp(name, "tokenizer") == 0     ? TOKENIZER
                : strcmp(name, "transformer") == 0 ? TRANSFORMER
                : strcmp(name, "supernet") == 0    ? SUPERNET
+               : strcmp(name, "classifier") == 0  ? CLASSIFIER
                                                   : 0;
     if (!kind)
-        return cli_usage(COMMAND, "what to train? expected tokenizer, transformer or supernet");
+        return cli_usage(COMMAND, "what to train? expected tokenizer, transformer, supernet or "
+                                  "classifier");
     --argc;
     ++argv;
     training run;
@@ -616,8 +684,9 @@ int cli_train(int argc, char **argv) {
         variant_status status = vt_kern_open(&kern, NULL, run.threads, &err);
         catch_signals();
         if (status == VARIANT_OK)
-            status = kind == TOKENIZER
-                         ? vt_train_tokenizer(kern, &run.tokenizer, &result, &err)
+            status = kind == TOKENIZER ? vt_train_tokenizer(kern, &run.tokenizer, &result, &err)
+                     : kind == CLASSIFIER
+                         ? vt_train_classifier(kern, &run.classifier, &result, &err)
                          : vt_train_transformer(kern, &run.transformer, &result, &err);
         if (screen.open) fprintf(stderr, "\n");
         if (status == VARIANT_OK) print_end(&run, &result, argc, given);

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Fails when a file of src/ includes a folder that lies above it. The arrows, lowest first:
 #   core <- io, kern, supernet;  io, kern <- nn <- tokenizer, transformer <- engine <- train <- selftest <- cli
-#   io, kern, nn <- features <- train.
+#   io, kern, nn <- features <- train, eval; engine <- eval <- cli.
 #   supernet <- transformer, engine, train. tokenizer and transformer never include each other.
 # Also: intrinsics only in kern/cpu, each public header compiles alone.
 set -euo pipefail
@@ -17,6 +17,7 @@ declare -A may=(
     [transformer]="core io kern nn supernet transformer"
     [engine]="core io kern nn supernet tokenizer transformer engine"
     [features]="core io kern nn features"
+    [eval]="core io kern nn features supernet tokenizer transformer engine eval"
     [train]="core io kern nn features supernet tokenizer transformer engine train"
     [selftest]="core io kern nn supernet tokenizer transformer engine features train selftest"
 )

@@ -1,4 +1,4 @@
-/* trainer.h - the three trainings: a tokenizer, a transformer, and a transformer as a supernet.
+/* trainer.h - the trainings: a tokenizer, a transformer, a transformer as a supernet, and a classifier.
  *
  * A run is a function of its options and its data: everything random is keyed by (seed, step) or
  * (seed, epoch), so that a run that was stopped, or killed, and taken up again from its checkpoint
@@ -8,7 +8,7 @@
  *     log.jsonl                one JSON object a line, every log_every steps
  *     samples/                 contact sheets, every sample_every steps
  *     tokens.cache             the pictures as tokens (transformer and supernet)
- *     tokenizer.safetensors, transformer.safetensors
+ *     tokenizer.safetensors, transformer.safetensors, classifier.safetensors
  *                              the model, when the run ends or is stopped
  *
  * Called by cli/train.c and the tests. Prints nothing: progress and notes go to the caller's
@@ -19,6 +19,7 @@
 #include <signal.h>
 
 #include "engine/model.h"
+#include "features/classifier.h"
 #include "train/lr.h"
 #include "train/optimizer.h"
 
@@ -42,8 +43,9 @@ typedef struct vt_train_common {
     uint64_t seed;
     vt_lr lr;
     vt_optimizer_options optimizer;
-    vt_number precision; /* of products: F32 or BF16; master weights and sums are float32 either way */
-    bool flip; /* mirror every other picture */
+    vt_number
+        precision; /* of products: F32 or BF16; master weights and sums are float32 either way */
+    bool flip;     /* mirror every other picture */
     int64_t log_every, save_every, sample_every,
         eval_every; /* steps; 0: never (the end always saves) */
     int eval_count; /* pictures of the test split; 0: all */
@@ -71,6 +73,16 @@ typedef struct vt_train_tokenizer_options {
     double vq_weight;
     int revive_after; /* a code unused for this many steps is re-seeded; 0: never */
 } vt_train_tokenizer_options;
+
+typedef struct vt_train_classifier_options {
+    vt_train_common common; /* eval_every 0: every epoch */
+    /* classes from the data; channels 0: 1 for IDX, 3 for folders */
+    vt_classifier_config config;
+    const char *model; /* a classifier of the same shape to start from; NULL: from nothing */
+    int crop;          /* pictures come this much larger, and a random window is cut; 0: none */
+    double erase;      /* chance that a rectangle of a picture is covered */
+    double label_smoothing;
+} vt_train_classifier_options;
 
 /* A picture sheet of the model as it is now, written to `path` (PNG). For the caller to fill:
  * generation lies above training. A failure becomes a note, not the end of the run. */
@@ -108,11 +120,14 @@ typedef struct vt_train_transformer_options {
 void vt_train_tokenizer_options_init(vt_train_tokenizer_options *options);
 void vt_train_transformer_options_init(vt_train_transformer_options *options);
 void vt_train_supernet_options_init(vt_train_transformer_options *options);
+void vt_train_classifier_options_init(vt_train_classifier_options *options);
 
 /* Runs to the end, or until stopped (result->stopped, VARIANT_OK). */
 variant_status vt_train_tokenizer(vt_kern *kern, const vt_train_tokenizer_options *options,
                                   vt_train_result *result, variant_error *err);
 variant_status vt_train_transformer(vt_kern *kern, const vt_train_transformer_options *options,
                                     vt_train_result *result, variant_error *err);
+variant_status vt_train_classifier(vt_kern *kern, const vt_train_classifier_options *options,
+                                   vt_train_result *result, variant_error *err);
 
 #endif

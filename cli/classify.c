@@ -1,0 +1,378 @@
+/* classify.c - `variant classify`: the likeliest classes of pictures, or how often a classifier is right on
+ * a data set, and what it takes for what. */
+#include <cjson/cJSON.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/status.h"
+#include "features/features.h"
+#include "io/dataset.h"
+#include "io/file.h"
+#include "pictures.h"
+#include "tools.h"
+
+#define COMMAND "classify"
+#define DEFAULT_TOP 3
+#define BATCH 64
+#define FILE_IN_FOLDER "classifier.safetensors"
+
+static const char help[] =
+    "usage: variant classify -m CLASSIFIER PICTURE|FOLDER... [options]\n"
+    "       variant classify -m CLASSIFIER --data IDX|DIR [options]\n"
+    "\n"
+    "Names the likeliest classes of pictures (PNG, JPEG, or all in a folder); or, of a data set, "
+    "how "
+    "many pictures\n"
+    "get their class, and which classes are taken for which.\n"
+    "\n"
+    "options\n"
+    "  -m, --model FILE       what `variant train classifier` made, or a folder with a\n"
+    "                         " FILE_IN_FOLDER " (required)\n"
+    "      --top N            classes a picture (default 3)\n"
+    "      --pad              centre small pictures on black instead of enlarging them\n"
+    "      --data PATH        a data set: IDX files, or a folder with a sub-folder a class\n"
+    "      --split NAME       test (default) or train\n"
+    "      --count N          N of its pictures, evenly spread (default: all)\n"
+    "      --through MODEL    pictures pass this model's tokenizer and back first\n"
+    "      --json             the result as JSON on stdout\n" CLI_RUN_HELP "\n"
+    "examples\n"
+    "  variant classify -m models/fashion sneaker.png\n"
+    "  variant classify -m models/fashion --data data/fashion --json\n";
+
+enum { OPT_TOP = CLI_OWN, OPT_DATA, OPT_SPLIT, OPT_COUNT, OPT_THROUGH };
+
+static const struct option long_options[] = {
+    {"model", required_argument, NULL, 'm'},
+    {"top", required_argument, NULL, OPT_TOP},
+    {"data", required_argument, NULL, OPT_DATA},
+    {"split", required_argument, NULL, OPT_SPLIT},
+    {"count", required_argument, NULL, OPT_COUNT},
+    {"through", required_argument, NULL, OPT_THROUGH},
+    {"pad", no_argument, NULL, CLI_PAD},
+    {"json", no_argument, NULL, CLI_JSON},
+    CLI_RUN_OPTIONS,
+};
+
+typedef struct settings {
+    cli_model model;
+    const char *data, *through;
+    bool train;
+    int top, count;
+} settings;
+
+static bool accept(void *user, int id, const char *text) {
+    settings *s = user;
+    switch (id) {
+    case OPT_TOP:
+        return cli_int(text, 1, 100000, &s->top);
+    case OPT_DATA:
+        s->data = text;
+        return true;
+    case OPT_SPLIT:
+        s->train = strcmp(text, "train") == 0;
+        return s->train || strcmp(text, "test") == 0;
+    case OPT_COUNT:
+        return cli_int(text, 1, 1 << 30, &s->count);
+    case OPT_THROUGH:
+        s->through = text;
+        return true;
+    default:
+        return cli_model_option(&s->model, id, text) == 1;
+    }
+}
+
+typedef struct work {
+    const settings *settings;
+    vt_kern *kern;
+    vt_features *features;
+    vt_features_info info;
+    cli_session through;  /* with --through */
+    size_t floats;        /* of a picture */
+    float *pictures;      /* (BATCH, side, side, channels) */
+    float *probabilities; /* (BATCH, classes) */
+    cJSON *json;
+} work;
+
+/* ---- the network ---- */
+
+static variant_status open_through(work *w, variant_error *err) {
+    cli_model options = w->settings->model;
+    options.model = w->settings->through;
+    VT_TRY(cli_session_open(&w->through, &options, true, false, err));
+    const vt_tokenizer_config *config = vt_tokenizer_configuration(w->through.model->tokenizer);
+    if (vt_tokenizer_side(config) == w->info.side && config->channels == w->info.channels)
+        return VARIANT_OK;
+    return vt_fail(
+        err, VARIANT_E_MODEL,
+        "%s: its pictures are %d x %d with %d channels, the classifier's %d x %d with %d",
+        options.model, vt_tokenizer_side(config), vt_tokenizer_side(config), config->channels,
+        w->info.side, w->info.side, w->info.channels);
+}
+
+static variant_status work_open(work *w, variant_error *err) {
+    const settings *s = w->settings;
+    char path[4096];
+    bool folder = vt_is_folder(s->model.model);
+    snprintf(path, sizeof path, folder ? "%s/" FILE_IN_FOLDER : "%s", s->model.model);
+    VT_TRY(vt_kern_open(&w->kern, s->model.backend, s->model.threads, err));
+    VT_TRY(vt_features_open(&w->features, w->kern, path, err));
+    vt_features_info_get(w->features, &w->info);
+    if (w->info.inception)
+        return vt_fail(err, VARIANT_E_MODEL, "%s: %s, expected a classifier of your own classes",
+                       path, w->info.name);
+    w->floats = (size_t)w->info.side * (size_t)w->info.side * (size_t)w->info.channels;
+    w->pictures = malloc(BATCH * w->floats * sizeof *w->pictures);
+    w->probabilities = malloc(BATCH * (size_t)w->info.classes * sizeof *w->probabilities);
+    w->json = cJSON_CreateObject();
+    if (!w->pictures || !w->probabilities || !w->json)
+        return vt_fail(err, VARIANT_E_MEMORY, "no memory for %d pictures", BATCH);
+    cJSON_AddStringToObject(w->json, "classifier", w->info.hash);
+    return s->through ? open_through(w, err) : VARIANT_OK;
+}
+
+static void work_close(work *w) {
+    cJSON_Delete(w->json);
+    free(w->pictures);
+    free(w->probabilities);
+    cli_session_close(&w->through);
+    vt_features_close(&w->features);
+    vt_kern_close(&w->kern);
+}
+
+/* n pictures in [-1, 1], in w->pictures, to w->probabilities. */
+static variant_status judge(work *w, int n, variant_error *err) {
+    if (w->settings->through) {
+        const vt_tokenizer *tokenizer = w->through.model->tokenizer;
+        size_t length = (size_t)vt_tokenizer_tokens(vt_tokenizer_configuration(tokenizer));
+        int32_t *tokens = malloc((size_t)n * length * sizeof *tokens);
+        if (!tokens) return vt_fail(err, VARIANT_E_MEMORY, "no memory for tokens");
+        variant_status status = cli_encode_pictures(&w->through, n, w->pictures, tokens, err);
+        if (status == VARIANT_OK)
+            status = cli_decode_tokens(&w->through, n, tokens, w->pictures, err);
+        free(tokens);
+        VT_TRY(status);
+    }
+    for (size_t i = 0; i < (size_t)n * w->floats; ++i) {
+        float x = 0.5f * (w->pictures[i] + 1.0f);
+        w->pictures[i] = x < 0.0f ? 0.0f : x > 1.0f ? 1.0f : x;
+    }
+    return vt_features_run(w->features, w->pictures, n, w->info.side, w->info.side,
+                           w->info.channels, NULL, NULL, w->probabilities, err);
+}
+
+static void class_name(const work *w, int label, char *out, size_t size) {
+    const char *name = vt_features_class_name(w->features, label);
+    if (name)
+        snprintf(out, size, "%s", name);
+    else
+        snprintf(out, size, "%d", label);
+}
+
+/* ---- pictures ---- */
+
+static variant_status read_picture(const work *w, const char *path, float *out,
+                                   variant_error *err) {
+    vt_image read = {0}, square = {0};
+    int side = w->info.side;
+    VT_TRY(vt_image_read(&read, path, w->info.channels, err));
+    bool pad = w->settings->model.pad && read.width <= side && read.height <= side;
+    variant_status status = pad ? vt_image_pad(&square, &read, side, 0, err)
+                                : vt_image_fit(&square, &read, side, 0.5, 0.5, false, err);
+    for (size_t i = 0; status == VARIANT_OK && i < w->floats; ++i)
+        out[i] = (float)square.data[i] / 127.5f - 1.0f;
+    vt_image_free(&read);
+    vt_image_free(&square);
+    return status;
+}
+
+/* The largest probabilities first, found one after another (top is small). */
+static void tell(const work *w, const char *path, const float *probabilities, cJSON *pictures) {
+    int top = w->settings->top < w->info.classes ? w->settings->top : w->info.classes;
+    cJSON *item = cJSON_CreateObject(), *classes = cJSON_CreateArray();
+    float bound = 2.0f;
+    int last = -1;
+    if (!w->settings->model.json) printf("%s:", path);
+    for (int i = 0; i < top; ++i) {
+        int best = -1; /* the largest below the one told last; equal ones by label */
+        for (int j = 0; j < w->info.classes; ++j) {
+            float p = probabilities[j];
+            bool left = p < bound || (p == bound && j > last);
+            if (left && (best < 0 || p > probabilities[best])) best = j;
+        }
+        if (best < 0) break; /* not a number */
+        bound = probabilities[best];
+        last = best;
+        char name[128];
+        class_name(w, best, name, sizeof name);
+        if (!w->settings->model.json) printf("%s %s %.3f", i ? "," : "", name, (double)bound);
+        cJSON *one = cJSON_CreateObject();
+        cJSON_AddNumberToObject(one, "label", best);
+        cJSON_AddStringToObject(one, "class", name);
+        cJSON_AddNumberToObject(one, "probability", (double)bound);
+        cJSON_AddItemToArray(classes, one);
+    }
+    if (!w->settings->model.json) printf("\n");
+    cJSON_AddStringToObject(item, "picture", path);
+    cJSON_AddItemToObject(item, "classes", classes);
+    cJSON_AddItemToArray(pictures, item);
+}
+
+static variant_status classify_pictures(work *w, int operands, char **paths, variant_error *err) {
+    cli_pictures all = {0};
+    variant_status status = VARIANT_OK;
+    cJSON *pictures = cJSON_AddArrayToObject(w->json, "pictures");
+    for (int i = 0; i < operands; ++i) VT_CHECK(cli_pictures_add(&all, paths[i], err));
+    for (int first = 0; first < all.count; first += BATCH) {
+        int n = all.count - first < BATCH ? all.count - first : BATCH;
+        for (int i = 0; i < n; ++i)
+            VT_CHECK(
+                read_picture(w, all.paths[first + i], w->pictures + (size_t)i * w->floats, err));
+        VT_CHECK(judge(w, n, err));
+        for (int i = 0; i < n; ++i)
+            tell(w, all.paths[first + i], w->probabilities + (size_t)i * (size_t)w->info.classes,
+                 pictures);
+    }
+cleanup:
+    cli_pictures_close(&all);
+    return status;
+}
+
+/* ---- a data set ---- */
+
+/* The classifier's label of every class of the data: by name, where both have names. */
+static variant_status match_classes(const work *w, const vt_dataset *dataset, int *labels,
+                                    variant_error *err) {
+    for (int i = 0; i < vt_dataset_classes(dataset); ++i) {
+        const char *name = vt_dataset_class_name(dataset, i);
+        labels[i] = vt_features_class_name(w->features, 0) || i >= w->info.classes ? -1 : i;
+        for (int j = 0; j < w->info.classes && labels[i] < 0; ++j) {
+            const char *own = vt_features_class_name(w->features, j);
+            if (own && strcmp(own, name) == 0) labels[i] = j;
+        }
+        if (labels[i] < 0)
+            return vt_fail(err, VARIANT_E_ARGUMENT,
+                           "%s: its class %s is not one of the classifier's", w->settings->data,
+                           name);
+    }
+    return VARIANT_OK;
+}
+
+static void print_confusion(const work *w, const int *confusion, int total, int hits) {
+    int classes = w->info.classes;
+    char name[128];
+    printf("%d of %d pictures get their class: %.2f %%\n", hits, total, 100.0 * hits / total);
+    printf("%-16s pictures  right      taken for\n", "class");
+    for (int i = 0; i < classes; ++i) {
+        const int *row = confusion + (size_t)i * (size_t)classes;
+        int sum = 0;
+        for (int j = 0; j < classes; ++j) sum += row[j];
+        if (sum == 0) continue;
+        class_name(w, i, name, sizeof name);
+        printf("%-16s %8d  %5.1f %%  ", name, sum, 100.0 * row[i] / sum);
+        for (int told = 0, bound = sum + 1, last = -1; told < 3; ++told) {
+            int best = -1;
+            for (int j = 0; j < classes; ++j) {
+                bool left = row[j] < bound || (row[j] == bound && j > last);
+                if (j != i && row[j] > 0 && left && (best < 0 || row[j] > row[best])) best = j;
+            }
+            if (best < 0) break;
+            bound = row[best];
+            last = best;
+            class_name(w, best, name, sizeof name);
+            printf("%s %s %d", told ? "," : "", name, bound);
+        }
+        printf("\n");
+    }
+}
+
+static void add_confusion(const work *w, const int *confusion, int total, int hits) {
+    int classes = w->info.classes;
+    cJSON_AddStringToObject(w->json, "data", w->settings->data);
+    cJSON_AddStringToObject(w->json, "split", w->settings->train ? "train" : "test");
+    if (w->settings->through) cJSON_AddStringToObject(w->json, "through", w->settings->through);
+    cJSON_AddNumberToObject(w->json, "pictures", total);
+    cJSON_AddNumberToObject(w->json, "accuracy", (double)hits / total);
+    cJSON *names = cJSON_AddArrayToObject(w->json, "classes");
+    cJSON *rows = cJSON_AddArrayToObject(w->json, "confusion"); /* a row a true class */
+    for (int i = 0; i < classes; ++i) {
+        char name[128];
+        class_name(w, i, name, sizeof name);
+        cJSON_AddItemToArray(names, cJSON_CreateString(name));
+        cJSON_AddItemToArray(
+            rows, cJSON_CreateIntArray(confusion + (size_t)i * (size_t)classes, classes));
+    }
+}
+
+static variant_status classify_data(work *w, variant_error *err) {
+    const settings *s = w->settings;
+    const vt_crop centre = {0.5, 0.5, false};
+    size_t classes = (size_t)w->info.classes;
+    vt_dataset_options options = {.path = s->data,
+                                  .test_split = !s->train,
+                                  .side = w->info.side,
+                                  .channels = w->info.channels};
+    vt_dataset *dataset = NULL;
+    int *confusion = calloc(classes * classes, sizeof *confusion), *labels = NULL;
+    variant_status status = VARIANT_OK;
+    int all, total, hits = 0;
+    VT_CHECK(vt_dataset_open(&dataset, &options, err));
+    labels = calloc((size_t)vt_dataset_classes(dataset) + 1, sizeof *labels);
+    if (!confusion || !labels)
+        VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "no memory for %zu classes", classes));
+    VT_CHECK(match_classes(w, dataset, labels, err));
+    all = vt_dataset_count(dataset);
+    total = s->count > 0 && s->count < all ? s->count : all;
+    for (int first = 0; first < total; first += BATCH) {
+        int n = total - first < BATCH ? total - first : BATCH;
+        for (int i = 0; i < n; ++i)
+            VT_CHECK(vt_dataset_read(dataset, (int)((int64_t)(first + i) * all / total), centre,
+                                     w->pictures + (size_t)i * w->floats, err));
+        VT_CHECK(judge(w, n, err));
+        for (int i = 0; i < n; ++i) {
+            const float *p = w->probabilities + (size_t)i * classes;
+            int label =
+                labels[vt_dataset_label(dataset, (int)((int64_t)(first + i) * all / total))];
+            size_t best = 0;
+            for (size_t j = 1; j < classes; ++j)
+                if (p[j] > p[best]) best = j;
+            ++confusion[(size_t)label * classes + best];
+            hits += (int)best == label;
+        }
+    }
+    if (s->model.json)
+        add_confusion(w, confusion, total, hits);
+    else
+        print_confusion(w, confusion, total, hits);
+cleanup:
+    vt_dataset_close(&dataset);
+    free(confusion);
+    free(labels);
+    return status;
+}
+
+int cli_classify(int argc, char **argv) {
+    settings s = {.top = DEFAULT_TOP};
+    const cli_parser parser = {COMMAND, help, ":m:t:h", long_options, accept, &s};
+    int code = cli_parse(&parser, argc, argv);
+    if (code >= 0) return code;
+    if (!s.model.model) return cli_usage(COMMAND, "-m is missing: a classifier");
+    if (!s.data && optind == argc)
+        return cli_usage(COMMAND, "nothing to classify: give pictures, folders or --data");
+    if (s.data && optind < argc)
+        return cli_usage(COMMAND, "either pictures or --data, not both: %s", argv[optind]);
+
+    variant_error err = {0};
+    work w = {.settings = &s};
+    variant_status status = work_open(&w, &err);
+    if (status == VARIANT_OK)
+        status = s.data ? classify_data(&w, &err)
+                        : classify_pictures(&w, argc - optind, argv + optind, &err);
+    if (status == VARIANT_OK && s.model.json) {
+        char *text = cJSON_Print(w.json);
+        if (text) puts(text);
+        cJSON_free(text);
+    }
+    work_close(&w);
+    return status == VARIANT_OK ? 0 : cli_fail(COMMAND, &err);
+}

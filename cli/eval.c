@@ -1,0 +1,479 @@
+/* eval.c - `variant eval`: how good pictures are beside real ones; generated now, found in a folder, or
+ * passed through the tokenizer. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/clock.h"
+#include "eval/eval.h"
+#include "eval/picture_scores.h"
+#include "eval_source.h"
+#include "io/file.h"
+#include "io/npz.h"
+#include "request.h"
+#include "tools.h"
+
+#define COMMAND "eval"
+#define NETWORK_IN_FOLDER "classifier.safetensors"
+
+enum { BATCH = 64, DEFAULT_COUNT = 10000 };
+
+static const char help[] =
+    "usage: variant eval -m MODEL --reference DATA [-n COUNT] [options]\n"
+    "       variant eval --pictures FOLDER --reference DATA --features FILE [options]\n"
+    "       variant eval -m MODEL --reconstruct DATA [options]\n"
+    "\n"
+    "Scores generated pictures beside real ones: Frechet distance, inception score, precision and "
+    "recall,\n"
+    "share of pictures in their class; or a tokenizer's reconstructions: rFID, PSNR, SSIM.\n"
+    "\n" CLI_REQUEST_MODEL_HELP "\n"
+    "what is judged\n"
+    "  -n, --count N          pictures (default 10000, or all there are)\n"
+    "      --class C          of generated pictures: all (default, one after another), a class, "
+    "random\n"
+    "      --pictures DIR     pictures in this folder instead of generated ones; with a sub-folder "
+    "a class,\n"
+    "                         their share in their class is measured too\n"
+    "      --reconstruct DATA real pictures through the tokenizer and back\n"
+    "      --split NAME       of DATA: test (default) or train\n"
+    "\n"
+    "by what\n"
+    "      --reference DATA   real pictures: IDX files, a folder (with or without a sub-folder a "
+    "class); or\n"
+    "                         statistics: a file of --save-reference, an .npz with mu and sigma\n"
+    "      --reference-count N  of them (default all)\n"
+    "      --save-reference FILE  keep what was computed of them\n"
+    "      --features FILE    the network: pt_inception-2015-12-05 (then scores are FID, IS), or "
+    "what\n"
+    "                         `variant train classifier` made (default: "
+    "MODEL/" NETWORK_IN_FOLDER ")\n"
+    "      --side N, --channels N  of pictures, where neither a model nor a picture tells\n"
+    "\n" CLI_REQUEST_SAMPLING_HELP "\n" CLI_REQUEST_DEPTH_HELP "\n" CLI_REQUEST_RUN_HELP
+    "      --json             one object on stdout\n"
+    "  -h, --help             this text\n"
+    "\n"
+    "examples\n"
+    "  variant eval -m models/fashion --reference /usr/share/datasets/fashion-mnist --depth 4\n"
+    "  variant eval -m d16.safetensors --features pt_inception.pth -n 50000 \\\n"
+    "      --reference VIRTUAL_imagenet256_labeled.npz\n"
+    "  variant eval -m models/fashion --reconstruct /usr/share/datasets/fashion-mnist\n";
+
+enum {
+    OPT_PICTURES = CLI_OWN,
+    OPT_RECONSTRUCT,
+    OPT_SPLIT,
+    OPT_REFERENCE,
+    OPT_REFERENCE_COUNT,
+    OPT_SAVE_REFERENCE,
+    OPT_FEATURES,
+    OPT_SIDE,
+    OPT_CHANNELS
+};
+
+static const struct option long_options[] = {
+    CLI_REQUEST_OPTIONS,
+    {"pictures", required_argument, NULL, OPT_PICTURES},
+    {"reconstruct", required_argument, NULL, OPT_RECONSTRUCT},
+    {"split", required_argument, NULL, OPT_SPLIT},
+    {"reference", required_argument, NULL, OPT_REFERENCE},
+    {"reference-count", required_argument, NULL, OPT_REFERENCE_COUNT},
+    {"save-reference", required_argument, NULL, OPT_SAVE_REFERENCE},
+    {"features", required_argument, NULL, OPT_FEATURES},
+    {"side", required_argument, NULL, OPT_SIDE},
+    {"channels", required_argument, NULL, OPT_CHANNELS},
+    {"json", no_argument, NULL, CLI_JSON},
+    {"help", no_argument, NULL, 'h'},
+    {NULL, 0, NULL, 0},
+};
+
+typedef struct settings {
+    cli_request asked;
+    const char *pictures, *reconstruct, *reference, *save_reference, *features;
+    int count, reference_count, side, channels;
+    bool train, json;
+} settings;
+
+static bool accept(void *user, int id, const char *text) {
+    settings *s = user;
+    switch (id) {
+    case 'n':
+        return cli_int(text, 2, 10000000, &s->count);
+    case OPT_PICTURES:
+        s->pictures = text;
+        return true;
+    case OPT_RECONSTRUCT:
+        s->reconstruct = text;
+        return true;
+    case OPT_SPLIT:
+        s->train = strcmp(text, "train") == 0;
+        return s->train || strcmp(text, "test") == 0;
+    case OPT_REFERENCE:
+        s->reference = text;
+        return true;
+    case OPT_REFERENCE_COUNT:
+        return cli_int(text, 2, 10000000, &s->reference_count);
+    case OPT_SAVE_REFERENCE:
+        s->save_reference = text;
+        return true;
+    case OPT_FEATURES:
+        s->features = text;
+        return true;
+    case OPT_SIDE:
+        return cli_int(text, 1, 32768, &s->side);
+    case OPT_CHANNELS:
+        return cli_int(text, 1, 3, &s->channels) && s->channels != 2;
+    case CLI_JSON:
+        s->json = true;
+        return true;
+    default:
+        return cli_request_option(&s->asked, id, text) == 1;
+    }
+}
+
+typedef struct work {
+    const settings *settings;
+    vt_kern *kern; /* of the network; the engine has its own */
+    vt_features *features;
+    vt_features_info network;
+    vt_reference reference;
+    bool has_reference;
+    vt_eval *eval;
+    float *pictures, *others; /* (BATCH, side, side, channels), in [0, 1] */
+    int32_t labels[BATCH];
+    int side, channels;
+    double started;
+    const char *doing;
+} work;
+
+/* ---- progress ---- */
+
+static void show_progress(const work *w, int done, int total) {
+    if (w->settings->json || !isatty(STDERR_FILENO)) return;
+    double seconds = vt_seconds() - w->started;
+    int left = done > 0 ? (int)(seconds / done * (total - done) + 0.5) : 0;
+    fprintf(stderr, "\r%s: %d of %d pictures, %d:%02d left   ", w->doing, done, total, left / 60,
+            left % 60);
+    if (done == total) fprintf(stderr, "\r\033[K");
+}
+
+static void begin(work *w, const char *doing) {
+    w->doing = doing;
+    w->started = vt_seconds();
+}
+
+/* ---- network and reference ---- */
+
+static variant_status open_network(work *w, variant_error *err) {
+    const settings *s = w->settings;
+    char path[4096];
+    const char *model = s->asked.engine.model;
+    if (s->features)
+        snprintf(path, sizeof path, "%s", s->features);
+    else if (model && vt_is_folder(model))
+        snprintf(path, sizeof path, "%s/" NETWORK_IN_FOLDER, model);
+    else
+        return vt_fail(err, VARIANT_E_ARGUMENT,
+                       "which network measures? give --features FILE (an Inception file, or what "
+                       "`variant train classifier` made)");
+    VT_TRY(vt_kern_open(&w->kern, s->asked.engine.backend, s->asked.engine.threads, err));
+    VT_TRY(vt_features_open(&w->features, w->kern, path, err));
+    vt_features_info_get(w->features, &w->network);
+    return VARIANT_OK;
+}
+
+static bool is_statistics(const char *path) {
+    const char *dot = strrchr(path, '.');
+    return !vt_is_folder(path) && ((dot && strcmp(dot, ".safetensors") == 0) || vt_npz_is(path));
+}
+
+/* Reads pictures, or what was computed of them before. */
+static variant_status open_reference(work *w, const char *path, variant_error *err) {
+    const settings *s = w->settings;
+    eval_source source = {0};
+    variant_status status = VARIANT_OK;
+    if (is_statistics(path)) {
+        VT_TRY(vt_reference_load(&w->reference, w->features, path, err));
+        w->has_reference = true;
+        return VARIANT_OK;
+    }
+    VT_TRY(
+        eval_source_open(&source, path, !s->train, w->side, w->channels, s->reference_count, err));
+    VT_CHECK(vt_reference_open(&w->reference, w->features, path, w->side, w->channels, err));
+    w->has_reference = true;
+    begin(w, "reference");
+    for (int first = 0; first < source.count; first += BATCH) {
+        int n = source.count - first < BATCH ? source.count - first : BATCH;
+        VT_CHECK(eval_source_read(&source, first, n, w->pictures, NULL, err));
+        VT_CHECK(vt_reference_add(&w->reference, w->features, w->pictures, n, err));
+        show_progress(w, first + n, source.count);
+    }
+    if (s->save_reference) VT_CHECK(vt_reference_save(&w->reference, s->save_reference, err));
+cleanup:
+    eval_source_close(&source);
+    return status;
+}
+
+static variant_status set_size(work *w, int side, int channels, variant_error *err) {
+    w->side = side;
+    w->channels = channels;
+    size_t floats = BATCH * (size_t)side * (size_t)side * (size_t)channels;
+    w->pictures = malloc(floats * sizeof *w->pictures);
+    w->others = malloc(floats * sizeof *w->others);
+    return w->pictures && w->others
+               ? VARIANT_OK
+               : vt_fail(err, VARIANT_E_MEMORY, "no memory for %d pictures", BATCH);
+}
+
+static variant_status open_eval(work *w, int expected, bool labels_match, variant_error *err) {
+    vt_eval_options options = {.features = w->features,
+                               .reference = w->has_reference ? &w->reference : NULL,
+                               .expected = expected,
+                               .labels_match = labels_match};
+    return vt_eval_open(&w->eval, &options, err);
+}
+
+/* ---- the three kinds ---- */
+
+/* Are the network's classes the model's? By name where both have names, else by number. */
+static bool classes_match(const work *w, const variant_engine *engine, int classes) {
+    if (w->network.inception || w->network.classes != classes) return false;
+    for (int i = 0; i < classes; ++i) {
+        const char *a = vt_features_class_name(w->features, i);
+        const char *b = variant_engine_class_name(engine, i);
+        if (a && b && strcmp(a, b) != 0) return false;
+    }
+    return true;
+}
+
+static variant_status eval_generated(work *w, cJSON *report, variant_error *err) {
+    const settings *s = w->settings;
+    variant_engine *engine = NULL;
+    variant_picture *pictures = NULL;
+    variant_report made = {0};
+    variant_info info;
+    variant_request request = s->asked.request;
+    variant_status status = VARIANT_OK;
+    int total = s->count ? s->count : DEFAULT_COUNT, held = 0;
+    if (!request.class_name) request.class_name = "all";
+    VT_CHECK(variant_engine_open(&engine, &s->asked.engine, err));
+    variant_engine_info(engine, &info);
+    VT_CHECK(set_size(w, info.picture_side, info.channels, err));
+    if (s->reference) VT_CHECK(open_reference(w, s->reference, err));
+    VT_CHECK(open_eval(w, total, classes_match(w, engine, info.classes), err));
+    size_t floats = (size_t)w->side * (size_t)w->side * (size_t)w->channels;
+    begin(w, "generating");
+    for (int first = 0; first < total; first += held) {
+        request.first_image = s->asked.request.first_image + first;
+        request.count = total - first < BATCH ? total - first : BATCH;
+        VT_CHECK(variant_generate(engine, &request, &pictures, &made, err));
+        held = request.count;
+        for (int i = 0; i < held; ++i) {
+            w->labels[i] = pictures[i].label;
+            for (size_t j = 0; j < floats; ++j)
+                w->pictures[(size_t)i * floats + j] = (float)pictures[i].pixels[j] / 255.0f;
+        }
+        if (first == 0) {
+            cJSON *made_with = cJSON_Parse(pictures[0].settings);
+            if (made_with) cJSON_AddItemToObject(report, "settings", made_with);
+        }
+        variant_pictures_free(&pictures, held);
+        VT_CHECK(
+            vt_eval_add(w->eval, w->pictures, w->labels, held, w->side, w->side, w->channels, err));
+        show_progress(w, first + held, total);
+    }
+    if (made.warning[0]) fprintf(stderr, "variant eval: warning: %s\n", made.warning);
+    cJSON_AddStringToObject(report, "depths", made.depths);
+cleanup:
+    variant_pictures_free(&pictures, held);
+    variant_engine_close(&engine);
+    return status;
+}
+
+static variant_status eval_folder(work *w, cJSON *report, variant_error *err) {
+    const settings *s = w->settings;
+    eval_source source = {0};
+    variant_status status = VARIANT_OK;
+    VT_CHECK(eval_source_open(&source, s->pictures, false, s->side, s->channels, s->count, err));
+    VT_CHECK(set_size(w, source.side, source.channels, err));
+    if (s->reference) VT_CHECK(open_reference(w, s->reference, err));
+    bool match = source.dataset && !w->network.inception &&
+                 vt_dataset_classes(source.dataset) == w->network.classes;
+    VT_CHECK(open_eval(w, source.count, match, err));
+    cJSON_AddStringToObject(report, "pictures", s->pictures);
+    begin(w, "pictures");
+    for (int first = 0; first < source.count; first += BATCH) {
+        int n = source.count - first < BATCH ? source.count - first : BATCH;
+        VT_CHECK(eval_source_read(&source, first, n, w->pictures, w->labels, err));
+        VT_CHECK(vt_eval_add(w->eval, w->pictures, match ? w->labels : NULL, n, w->side, w->side,
+                             w->channels, err));
+        show_progress(w, first + n, source.count);
+    }
+cleanup:
+    eval_source_close(&source);
+    return status;
+}
+
+/* Pictures in [0, 1] to what the tokenizer makes of them, in bytes' steps as every picture that leaves. */
+static variant_status reconstruct(work *w, cli_session *session, int n, int32_t *tokens,
+                                  variant_error *err) {
+    size_t floats = (size_t)n * (size_t)w->side * (size_t)w->side * (size_t)w->channels;
+    for (size_t i = 0; i < floats; ++i) w->others[i] = 2.0f * w->pictures[i] - 1.0f;
+    VT_TRY(cli_encode_pictures(session, n, w->others, tokens, err));
+    VT_TRY(cli_decode_tokens(session, n, tokens, w->others, err));
+    for (size_t i = 0; i < floats; ++i) {
+        float x = 0.5f * (w->others[i] + 1.0f);
+        w->others[i] = roundf((x < 0.0f ? 0.0f : x > 1.0f ? 1.0f : x) * 255.0f) / 255.0f;
+    }
+    return VARIANT_OK;
+}
+
+static variant_status eval_tokenizer(work *w, cJSON *report, variant_error *err) {
+    const settings *s = w->settings;
+    const variant_engine_options *engine = &s->asked.engine;
+    cli_model options = {.model = engine->model,
+                         .tokenizer = engine->tokenizer,
+                         .sides = engine->sides,
+                         .backend = engine->backend,
+                         .threads = engine->threads,
+                         .heads = engine->heads,
+                         .weights = engine->weights};
+    cli_session session = {0};
+    eval_source source = {0};
+    int32_t *tokens = NULL;
+    double psnr = 0, ssim = 0;
+    variant_status status = VARIANT_OK;
+    VT_CHECK(cli_session_open(&session, &options, true, false, err));
+    const vt_tokenizer_config *config = vt_tokenizer_configuration(session.model->tokenizer);
+    VT_CHECK(set_size(w, vt_tokenizer_side(config), config->channels, err));
+    VT_CHECK(open_reference(w, s->reference ? s->reference : s->reconstruct, err));
+    VT_CHECK(
+        eval_source_open(&source, s->reconstruct, !s->train, w->side, w->channels, s->count, err));
+    VT_CHECK(open_eval(w, source.count,
+                       source.dataset && vt_dataset_classes(source.dataset) == w->network.classes &&
+                           !w->network.inception,
+                       err));
+    tokens = malloc(BATCH * (size_t)vt_tokenizer_tokens(config) * sizeof *tokens);
+    if (!tokens) VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "no memory for tokens"));
+    size_t floats = (size_t)w->side * (size_t)w->side * (size_t)w->channels;
+    begin(w, "reconstructing");
+    for (int first = 0; first < source.count; first += BATCH) {
+        int n = source.count - first < BATCH ? source.count - first : BATCH;
+        VT_CHECK(eval_source_read(&source, first, n, w->pictures, w->labels, err));
+        VT_CHECK(reconstruct(w, &session, n, tokens, err));
+        for (int i = 0; i < n; ++i) {
+            const float *a = w->pictures + (size_t)i * floats, *b = w->others + (size_t)i * floats;
+            psnr += vt_psnr(a, b, floats) / source.count;
+            ssim += vt_ssim(a, b, w->side, w->side, w->channels) / source.count;
+        }
+        VT_CHECK(vt_eval_add(w->eval, w->others, source.dataset ? w->labels : NULL, n, w->side,
+                             w->side, w->channels, err));
+        show_progress(w, first + n, source.count);
+    }
+    cJSON_AddStringToObject(report, "reconstructed", s->reconstruct);
+    cJSON_AddNumberToObject(report, "psnr", psnr);
+    if (isfinite(ssim)) cJSON_AddNumberToObject(report, "ssim", ssim);
+cleanup:
+    free(tokens);
+    eval_source_close(&source);
+    cli_session_close(&session);
+    return status;
+}
+
+/* ---- the report ---- */
+
+static void print_score(const char *name, const char *prefix, double value, const char *form,
+                        const char *unit) {
+    char label[128];
+    snprintf(label, sizeof label, "%s%s", prefix, name);
+    if (!isfinite(value)) return;
+    printf("%-18s ", label);
+    printf(strcmp(form, "%") == 0 ? "%.2f" : "%.4f", value);
+    printf("%s\n", unit);
+}
+
+static void print_text(const work *w, const vt_eval_scores *scores, const cJSON *report) {
+    const settings *s = w->settings;
+    const char *prefix = s->reconstruct ? "r" : "";
+    char name[96], line[256];
+    vt_eval_name(name, sizeof name, "FID", &w->network);
+    print_score(name, prefix, scores->frechet, "", "");
+    vt_eval_name(name, sizeof name, "sFID", &w->network);
+    print_score(name, "", scores->spatial_frechet, "", "");
+    vt_eval_name(name, sizeof name, "IS", &w->network);
+    snprintf(line, sizeof line, " +- %.4f", scores->inception_spread);
+    print_score(name, "", scores->inception_score, "", line);
+    snprintf(line, sizeof line, "   (k = %d, %d samples a side)", VT_EVAL_NEIGHBOURS,
+             scores->neighbours_of);
+    print_score("precision", "", scores->precision, "", line);
+    print_score("recall", "", scores->recall, "", "");
+    print_score("in their class", "", 100 * scores->class_share, "%", " %");
+    const cJSON *psnr = cJSON_GetObjectItem(report, "psnr");
+    const cJSON *ssim = cJSON_GetObjectItem(report, "ssim");
+    if (psnr) print_score("PSNR", "", psnr->valuedouble, "", " dB");
+    if (ssim) print_score("SSIM", "", ssim->valuedouble, "", "");
+    printf("of                 %lld pictures", (long long)scores->count);
+    if (w->has_reference && w->reference.count)
+        printf(" against %lld of %s", (long long)w->reference.count, w->reference.source);
+    else if (w->has_reference)
+        printf(" against %s", w->reference.source);
+    printf("\nnetwork            %s %s\n", w->network.name, w->network.hash);
+    const cJSON *depths = cJSON_GetObjectItem(report, "depths");
+    const variant_request *r = &s->asked.request;
+    if (depths)
+        printf("settings           layers %s, seed %llu, cfg-scale %g, top-k %d, top-p %g%s\n",
+               depths->valuestring, (unsigned long long)r->seed, (double)r->cfg_scale, r->top_k,
+               (double)r->top_p, r->greedy ? ", greedy" : "");
+}
+
+static variant_status evaluate(work *w, variant_error *err) {
+    const settings *s = w->settings;
+    vt_eval_scores scores;
+    variant_status status = VARIANT_OK;
+    cJSON *report = cJSON_CreateObject();
+    if (!report) return vt_fail(err, VARIANT_E_MEMORY, "no memory for a report");
+    VT_CHECK(open_network(w, err));
+    VT_CHECK(s->reconstruct ? eval_tokenizer(w, report, err)
+             : s->pictures  ? eval_folder(w, report, err)
+                            : eval_generated(w, report, err));
+    VT_CHECK(vt_eval_scores_get(w->eval, &scores, err));
+    if (scores.warning[0]) fprintf(stderr, "variant eval: warning: %s\n", scores.warning);
+    if (s->json) {
+        cJSON *json =
+            vt_eval_scores_json(&scores, &w->network, w->has_reference ? &w->reference : NULL);
+        if (json) cJSON_AddItemToObject(report, "scores", json);
+        char *text = cJSON_Print(report);
+        if (text) puts(text);
+        cJSON_free(text);
+    } else {
+        print_text(w, &scores, report);
+    }
+cleanup:
+    cJSON_Delete(report);
+    vt_eval_close(&w->eval);
+    vt_reference_close(&w->reference);
+    vt_features_close(&w->features);
+    vt_kern_close(&w->kern);
+    free(w->pictures);
+    free(w->others);
+    return status;
+}
+
+int cli_eval(int argc, char **argv) {
+    settings s = {0};
+    cli_parser parser = {COMMAND, help, ":m:n:s:t:h", long_options, accept, &s};
+    variant_error err = {0};
+    cli_request_init(&s.asked);
+    int done = cli_parse(&parser, argc, argv);
+    if (done >= 0) return done;
+    if (optind < argc) return cli_usage(COMMAND, "unexpected argument %s", argv[optind]);
+    if (s.pictures && s.reconstruct)
+        return cli_usage(COMMAND, "either --pictures or --reconstruct, not both");
+    if (!s.pictures && !s.asked.engine.model)
+        return cli_usage(COMMAND, "what is judged? give -m MODEL or --pictures FOLDER");
+    if (s.save_reference && (!s.reference || is_statistics(s.reference)) && !s.reconstruct)
+        return cli_usage(COMMAND, "--save-reference needs --reference with pictures");
+    work w = {.settings = &s};
+    return evaluate(&w, &err) == VARIANT_OK ? 0 : cli_fail(COMMAND, &err);
+}

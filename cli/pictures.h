@@ -1,0 +1,19 @@
+/* pictures.h - lists of picture files that commands are given: files, and all pictures in a folder. */
+#ifndef VT_CLI_PICTURES_H
+#define VT_CLI_PICTURES_H
+
+#include "core/status.h"
+
+typedef struct cli_pictures {
+    char **paths; /* (count), owned */
+    int count, capacity;
+} cli_pictures;
+
+/* Adds a file, or the .png, .jpg and .jpeg files directly in a folder, sorted bytewise; E_IO when there
+ * are none. */
+variant_status cli_pictures_add(cli_pictures *pictures, const char *path, variant_error *err);
+void cli_pictures_close(cli_pictures *pictures);
+/* Are there pictures directly in this folder? */
+bool cli_pictures_in(const char *folder);
+
+#endif

@@ -1,0 +1,83 @@
+/* request.c - see request.h. */
+#include "request.h"
+
+void cli_request_init(cli_request *request) {
+    variant_engine_options_init(&request->engine);
+    variant_request_init(&request->request);
+}
+
+static int text_of(const char **out, const char *text) {
+    *out = text;
+    return 1;
+}
+
+static int float_of(float *out, const char *text, double high) {
+    double number;
+    if (!cli_double(text, 0, high, &number)) return 0;
+    *out = (float)number;
+    return 1;
+}
+
+static int flag(bool *out) {
+    *out = true;
+    return 1;
+}
+
+static int engine_option(variant_engine_options *engine, int id, const char *text) {
+    switch (id) {
+    case 'm':
+        return text_of(&engine->model, text);
+    case CLI_REQUEST_TOKENIZER:
+        return text_of(&engine->tokenizer, text);
+    case CLI_REQUEST_SIDES:
+        return text_of(&engine->sides, text);
+    case CLI_REQUEST_HEADS:
+        return cli_int(text, 1, 1024, &engine->heads);
+    case 't':
+        return cli_int(text, 1, 1024, &engine->threads);
+    case CLI_REQUEST_BACKEND:
+        return text_of(&engine->backend, text);
+    case CLI_REQUEST_WEIGHTS:
+        engine->weights = text;
+        return cli_is_number_type(text);
+    case CLI_REQUEST_KV:
+        engine->kv = text;
+        return cli_is_number_type(text);
+    }
+    return -1;
+}
+
+int cli_request_option(cli_request *r, int id, const char *text) {
+    variant_request *request = &r->request;
+    switch (id) {
+    case CLI_REQUEST_CLASS:
+        return text_of(&request->class_name, text);
+    case 'n':
+        return cli_int(text, 1, 1000000, &request->count);
+    case 's':
+        return cli_u64(text, &request->seed);
+    case CLI_REQUEST_CFG:
+        return float_of(&request->cfg_scale, text, 100);
+    case CLI_REQUEST_TOP_K:
+        return cli_int(text, 0, 1 << 24, &request->top_k);
+    case CLI_REQUEST_TOP_P:
+        return float_of(&request->top_p, text, 1);
+    case CLI_REQUEST_GREEDY:
+        return flag(&request->greedy);
+    case CLI_REQUEST_SMOOTH:
+        return flag(&request->smooth);
+    case CLI_REQUEST_DEPTH:
+        return cli_int(text, 1, 1000, &request->depth);
+    case CLI_REQUEST_BRIDGE:
+        return cli_int(text, 0, 1000, &request->bridge);
+    case CLI_REQUEST_DEPTHS:
+        return text_of(&request->depths, text);
+    case CLI_REQUEST_LAYERS:
+        return text_of(&request->layers, text);
+    case CLI_REQUEST_RETAIN:
+        return flag(&request->retain_kv);
+    case CLI_REQUEST_BATCH:
+        return cli_int(text, 1, 4096, &request->batch);
+    }
+    return engine_option(&r->engine, id, text);
+}

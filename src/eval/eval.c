@@ -1,0 +1,237 @@
+/* eval.c - the stream of generated pictures and its scores (see eval.h). */
+#include "eval/eval.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "eval/frechet.h"
+#include "eval/neighbours.h"
+
+struct vt_eval {
+    vt_eval_options options;
+    vt_features_info info;
+    int64_t count, labelled, hits;
+    vt_moments pooled, spatial;
+    float *kept; /* (kept_count, dims) */
+    int kept_count;
+    /* of the inception score, by split: sum of p log p, of p (classes), and of samples */
+    double *entropy, *shares;
+    int64_t in_split[VT_EVAL_SPLITS];
+};
+
+variant_status vt_eval_open(vt_eval **out, const vt_eval_options *options, variant_error *err) {
+    *out = NULL;
+    vt_eval *eval = calloc(1, sizeof *eval);
+    if (!eval) return vt_fail(err, VARIANT_E_MEMORY, "no memory to evaluate");
+    variant_status status = VARIANT_OK;
+    eval->options = *options;
+    vt_features_info_get(options->features, &eval->info);
+    const vt_reference *reference = options->reference;
+    size_t classes = (size_t)eval->info.classes, dims = (size_t)eval->info.dims;
+    eval->entropy = calloc(VT_EVAL_SPLITS, sizeof *eval->entropy);
+    eval->shares = calloc(VT_EVAL_SPLITS * classes, sizeof *eval->shares);
+    eval->kept = malloc(VT_EVAL_KEPT * dims * sizeof *eval->kept);
+    if (!eval->entropy || !eval->shares || !eval->kept)
+        VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "no memory to evaluate"));
+    if (reference) {
+        VT_CHECK(vt_moments_open(&eval->pooled, eval->info.dims, err));
+        if (reference->spatial.dims)
+            VT_CHECK(vt_moments_open(&eval->spatial, eval->info.spatial_dims, err));
+    }
+cleanup:
+    if (status != VARIANT_OK) vt_eval_close(&eval);
+    *out = eval;
+    return status;
+}
+
+void vt_eval_close(vt_eval **eval) {
+    if (!eval || !*eval) return;
+    vt_moments_close(&(*eval)->pooled);
+    vt_moments_close(&(*eval)->spatial);
+    free((*eval)->kept);
+    free((*eval)->entropy);
+    free((*eval)->shares);
+    free(*eval);
+    *eval = NULL;
+}
+
+/* ---- adding ---- */
+
+static void add_probabilities(vt_eval *eval, const float *p, int label, bool labelled) {
+    int classes = eval->info.classes, best = 0;
+    int expected = eval->options.expected > 0 ? eval->options.expected : 1;
+    int64_t split = eval->count * VT_EVAL_SPLITS / expected;
+    if (split >= VT_EVAL_SPLITS) split = VT_EVAL_SPLITS - 1;
+    double *shares = eval->shares + (size_t)split * (size_t)classes;
+    for (int c = 0; c < classes; ++c) {
+        if (p[c] > 0) eval->entropy[split] += (double)p[c] * log((double)p[c]);
+        shares[c] += (double)p[c];
+        if (p[c] > p[best]) best = c;
+    }
+    ++eval->in_split[split];
+    if (!labelled || !eval->options.labels_match) return;
+    ++eval->labelled;
+    eval->hits += best == label;
+}
+
+static variant_status add_features(vt_eval *eval, const float *pooled, const float *spatial,
+                                   int count, variant_error *err) {
+    size_t dims = (size_t)eval->info.dims;
+    int room = VT_EVAL_KEPT - eval->kept_count, kept = count < room ? count : room;
+    VT_TRY(vt_moments_add(&eval->pooled, pooled, count, err));
+    if (spatial) VT_TRY(vt_moments_add(&eval->spatial, spatial, count, err));
+    memcpy(eval->kept + (size_t)eval->kept_count * dims, pooled,
+           (size_t)kept * dims * sizeof *pooled);
+    eval->kept_count += kept;
+    return VARIANT_OK;
+}
+
+variant_status vt_eval_add(vt_eval *eval, const float *pictures, const int32_t *labels, int count,
+                           int height, int width, int channels, variant_error *err) {
+    const vt_reference *reference = eval->options.reference;
+    size_t n = (size_t)count, dims = reference ? (size_t)eval->info.dims : 0;
+    size_t wide = reference ? (size_t)eval->spatial.dims : 0, classes = (size_t)eval->info.classes;
+    if (count <= 0) return VARIANT_OK;
+    if (reference && reference->side &&
+        (reference->side != height || reference->side != width || reference->channels != channels))
+        return vt_fail(
+            err, VARIANT_E_MISMATCH,
+            "%s: a reference of %d x %d pictures with %d channels, but these are %d x %d "
+            "with %d",
+            reference->source, reference->side, reference->side, reference->channels, width, height,
+            channels);
+    float *room = malloc(n * (dims + wide + classes) * sizeof *room);
+    if (!room) return vt_fail(err, VARIANT_E_MEMORY, "no memory for %d samples", count);
+    float *probabilities = room, *pooled = dims ? room + n * classes : NULL;
+    float *spatial = wide ? pooled + n * dims : NULL;
+    variant_status status = vt_features_run(eval->options.features, pictures, count, height, width,
+                                            channels, pooled, spatial, probabilities, err);
+    if (status == VARIANT_OK && pooled) status = add_features(eval, pooled, spatial, count, err);
+    for (size_t i = 0; status == VARIANT_OK && i < n; ++i) {
+        add_probabilities(eval, probabilities + i * classes, labels ? (int)labels[i] : -1,
+                          labels != NULL);
+        ++eval->count;
+    }
+    free(room);
+    return status;
+}
+
+/* ---- scores ---- */
+
+static variant_status distance(double *out, const vt_moments *got, const vt_moments *want,
+                               variant_error *err) {
+    size_t square = (size_t)got->dims * (size_t)got->dims;
+    double *covariance = malloc(2 * square * sizeof *covariance);
+    if (!covariance)
+        return vt_fail(err, VARIANT_E_MEMORY, "no memory for covariances of %d features",
+                       got->dims);
+    vt_moments_covariance(got, covariance);
+    vt_moments_covariance(want, covariance + square);
+    vt_gaussian a = {got->mean, covariance}, b = {want->mean, covariance + square};
+    variant_status status = vt_frechet_distance(out, &a, &b, got->dims, err);
+    free(covariance);
+    return status;
+}
+
+/* exp of the mean divergence of p(class | picture) from p(class), over each split that has samples. */
+static void inception_score(const vt_eval *eval, vt_eval_scores *out) {
+    double score[VT_EVAL_SPLITS], sum = 0, square = 0;
+    int splits = 0, classes = eval->info.classes;
+    for (int s = 0; s < VT_EVAL_SPLITS; ++s) {
+        double n = (double)eval->in_split[s], of_all = 0;
+        if (n < 1) continue;
+        const double *shares = eval->shares + (size_t)s * (size_t)classes;
+        for (int c = 0; c < classes; ++c)
+            if (shares[c] > 0) of_all += shares[c] / n * log(shares[c] / n);
+        score[splits++] = exp(eval->entropy[s] / n - of_all);
+    }
+    for (int s = 0; s < splits; ++s) sum += score[s];
+    out->inception_score = sum / splits;
+    for (int s = 0; s < splits; ++s) {
+        double d = score[s] - out->inception_score;
+        square += d * d;
+    }
+    out->inception_spread = sqrt(square / splits);
+}
+
+variant_status vt_eval_scores_get(vt_eval *eval, vt_eval_scores *out, variant_error *err) {
+    const vt_reference *reference = eval->options.reference;
+    const int dims = eval->info.dims;
+    *out = (vt_eval_scores){.count = eval->count,
+                            .reference_count = reference ? reference->count : 0,
+                            .frechet = NAN,
+                            .spatial_frechet = NAN,
+                            .precision = NAN,
+                            .recall = NAN,
+                            .class_share = NAN};
+    if (eval->count < 2)
+        return vt_fail(err, VARIANT_E_ARGUMENT, "%lld pictures: scores need at least 2",
+                       (long long)eval->count);
+    inception_score(eval, out);
+    if (eval->labelled) out->class_share = (double)eval->hits / (double)eval->labelled;
+    if (!reference) return VARIANT_OK;
+    VT_TRY(distance(&out->frechet, &eval->pooled, &reference->pooled, err));
+    if (eval->spatial.dims)
+        VT_TRY(distance(&out->spatial_frechet, &eval->spatial, &reference->spatial, err));
+    int n = eval->kept_count < reference->kept_count ? eval->kept_count : reference->kept_count;
+    if (n > VT_EVAL_NEIGHBOURS) {
+        vt_samples real = {reference->kept, n}, generated = {eval->kept, n};
+        out->neighbours_of = n;
+        VT_TRY(vt_precision_recall(&out->precision, &out->recall, &real, &generated, dims,
+                                   VT_EVAL_NEIGHBOURS, err));
+    }
+    int64_t fewest =
+        reference->count && reference->count < eval->count ? reference->count : eval->count;
+    if (fewest <= dims)
+        snprintf(
+            out->warning, sizeof out->warning,
+            "%lld samples for %d features: the covariance is singular and the Frechet distance "
+            "too high; take more than %d",
+            (long long)fewest, dims, dims);
+    return VARIANT_OK;
+}
+
+void vt_eval_name(char *out, size_t size, const char *score, const vt_features_info *network) {
+    if (network->inception)
+        snprintf(out, size, "%s", score);
+    else
+        snprintf(out, size, "%s(%s)", score, network->name);
+}
+
+static void add_number(cJSON *json, const char *key, double value) {
+    if (isfinite(value)) cJSON_AddNumberToObject(json, key, value);
+}
+
+cJSON *vt_eval_scores_json(const vt_eval_scores *scores, const vt_features_info *network,
+                           const vt_reference *reference) {
+    cJSON *json = cJSON_CreateObject();
+    char name[96];
+    if (!json) return NULL;
+    vt_eval_name(name, sizeof name, "FID", network);
+    cJSON_AddStringToObject(json, "name", name);
+    add_number(json, "frechet", scores->frechet);
+    add_number(json, "spatial_frechet", scores->spatial_frechet);
+    vt_eval_name(name, sizeof name, "IS", network);
+    cJSON_AddStringToObject(json, "inception_score_name", name);
+    add_number(json, "inception_score", scores->inception_score);
+    add_number(json, "inception_score_spread", scores->inception_spread);
+    add_number(json, "precision", scores->precision);
+    add_number(json, "recall", scores->recall);
+    if (scores->neighbours_of) {
+        cJSON_AddNumberToObject(json, "neighbours", VT_EVAL_NEIGHBOURS);
+        cJSON_AddNumberToObject(json, "neighbours_samples", scores->neighbours_of);
+    }
+    add_number(json, "class_share", scores->class_share);
+    cJSON_AddNumberToObject(json, "samples", (double)scores->count);
+    cJSON_AddStringToObject(json, "network", network->name);
+    cJSON_AddStringToObject(json, "network_hash", network->hash);
+    if (reference) {
+        cJSON_AddStringToObject(json, "reference", reference->source);
+        if (reference->count)
+            cJSON_AddNumberToObject(json, "reference_samples", (double)reference->count);
+    }
+    if (scores->warning[0]) cJSON_AddStringToObject(json, "warning", scores->warning);
+    return json;
+}

@@ -1,0 +1,90 @@
+/* eval.h - pictures in, scores out: how good generated pictures are beside a set of real ones.
+ *
+ * A vt_reference is what is known of the real set: moments of its features, and some of the features
+ * themselves; it is made once from pictures, from the statistics other programs publish (.npz), or from a
+ * file saved before, and shared by any number of vt_eval objects, which take generated pictures as a
+ * stream. Used by `variant eval` and by sweeps.
+ *
+ * What a score is called depends on the network (vt_features_info): "FID" is the Frechet distance in the
+ * Inception network's features (Heusel et al., arXiv 1706.08500) and nothing else; with any other network
+ * it is "FID(classifier)". docs/EVALUATION.md says what each score means. */
+#ifndef VT_EVAL_EVAL_H
+#define VT_EVAL_EVAL_H
+
+#include <cjson/cJSON.h>
+
+#include "eval/moments.h"
+#include "features/features.h"
+
+enum {
+    VT_EVAL_NEIGHBOURS = 3, /* k of precision and recall */
+    VT_EVAL_KEPT = 10000,   /* samples whose features are kept for them, at most */
+    VT_EVAL_SPLITS = 10     /* of the inception score */
+};
+
+/* ---- the reference ---- */
+
+typedef struct vt_reference {
+    char *source;               /* what the user named */
+    char network[64], hash[17]; /* of the feature network; hash "" in files of other programs */
+    int64_t count;              /* samples; 0: the file does not say */
+    int side, channels;         /* of its pictures; 0: the file does not say */
+    vt_moments pooled;          /* dims 0: none */
+    vt_moments spatial;         /* dims 0: none */
+    float *kept;                /* (kept_count, dims), for precision and recall */
+    int kept_count;
+} vt_reference;
+
+/* Empty, for pictures to be added; `source` is copied. */
+variant_status vt_reference_open(vt_reference *reference, const vt_features *features,
+                                 const char *source, int side, int channels, variant_error *err);
+/* Pictures (count, side, side, channels), floats in [0, 1]. */
+variant_status vt_reference_add(vt_reference *reference, vt_features *features,
+                                const float *pictures, int count, variant_error *err);
+void vt_reference_close(vt_reference *reference);
+
+/* A file of vt_reference_save, or .npz with `mu` and `sigma` (and `mu_s`, `sigma_s`) as guided-diffusion
+ * publishes them. E_MISMATCH: made with another network than `features`. */
+variant_status vt_reference_load(vt_reference *reference, const vt_features *features,
+                                 const char *path, variant_error *err);
+variant_status vt_reference_save(const vt_reference *reference, const char *path,
+                                 variant_error *err);
+
+/* ---- scores ---- */
+
+/* Not measured: NAN. */
+typedef struct vt_eval_scores {
+    int64_t count, reference_count; /* samples; the reference's 0: not known */
+    double frechet, spatial_frechet;
+    double inception_score, inception_spread; /* mean and standard deviation over the splits */
+    double precision, recall;
+    int neighbours_of;  /* samples a side that precision and recall were measured on */
+    double class_share; /* pictures that the network puts into the class they were made for */
+    char warning[256];  /* "" or one line */
+} vt_eval_scores;
+
+typedef struct vt_eval vt_eval;
+
+typedef struct vt_eval_options {
+    vt_features *features;         /* borrowed, as is the reference */
+    const vt_reference *reference; /* NULL: only scores that need none */
+    int expected;                  /* samples that will come: the splits are cut by it */
+    bool labels_match;             /* the network's classes are the pictures' labels */
+} vt_eval_options;
+
+variant_status vt_eval_open(vt_eval **out, const vt_eval_options *options, variant_error *err);
+void vt_eval_close(vt_eval **eval);
+/* Pictures (count, height, width, channels), floats in [0, 1]; labels (count) or NULL. */
+variant_status vt_eval_add(vt_eval *eval, const float *pictures, const int32_t *labels, int count,
+                           int height, int width, int channels, variant_error *err);
+/* Of what was added so far; E_ARGUMENT below two samples. */
+variant_status vt_eval_scores_get(vt_eval *eval, vt_eval_scores *out, variant_error *err);
+
+/* "FID", "sFID", "IS" with the Inception network, "FID(classifier)" ... with another. */
+void vt_eval_name(char *out, size_t size, const char *score, const vt_features_info *network);
+/* {"name": "FID(classifier)", "frechet": x, "samples": n, ...}; what was not measured is absent. NULL: no
+ * memory. */
+cJSON *vt_eval_scores_json(const vt_eval_scores *scores, const vt_features_info *network,
+                           const vt_reference *reference);
+
+#endif

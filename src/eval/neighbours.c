@@ -1,0 +1,127 @@
+/* neighbours.c - see neighbours.h. Distances are made a block of rows at a time as |a|^2 + |b|^2 - 2ab, in
+ * float64 and about the real samples' mean, so that features far from the origin lose nothing. */
+#include "eval/neighbours.h"
+
+#include <cblas.h>
+#include <math.h>
+#include <stdlib.h>
+
+enum { BLOCK = 128 }; /* rows of distances at a time */
+
+typedef struct cloud {
+    int count, dims;
+    double *x;      /* (count, dims), centred */
+    double *square; /* (count): |x|^2 */
+    double *reach;  /* (count): squared distance to the k-th neighbour */
+} cloud;
+
+static void cloud_close(cloud *c) {
+    free(c->x);
+    free(c->square);
+    free(c->reach);
+}
+
+static variant_status cloud_open(cloud *c, const vt_samples *samples, int dims,
+                                 const double *centre, variant_error *err) {
+    size_t n = (size_t)samples->count, d = (size_t)dims;
+    *c = (cloud){.count = samples->count, .dims = dims};
+    c->x = malloc(n * d * sizeof *c->x);
+    c->square = malloc(n * sizeof *c->square);
+    c->reach = malloc(n * sizeof *c->reach);
+    if (!c->x || !c->square || !c->reach)
+        return vt_fail(err, VARIANT_E_MEMORY, "no memory for %d samples of %d features",
+                       samples->count, dims);
+    for (size_t i = 0; i < n; ++i) {
+        c->square[i] = 0;
+        for (size_t j = 0; j < d; ++j) {
+            double x = (double)samples->features[i * d + j] - centre[j];
+            c->x[i * d + j] = x;
+            c->square[i] += x * x;
+        }
+    }
+    return VARIANT_OK;
+}
+
+/* Squared distances of rows [first, first + rows) of a from all of b: (rows, b's count). */
+static void distances(double *out, const cloud *a, int first, int rows, const cloud *b) {
+    cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, rows, b->count, a->dims, -2.0,
+                a->x + (size_t)first * (size_t)a->dims, a->dims, b->x, b->dims, 0.0, out, b->count);
+    for (int i = 0; i < rows; ++i)
+        for (int j = 0; j < b->count; ++j) {
+            double d =
+                out[(size_t)i * (size_t)b->count + (size_t)j] + a->square[first + i] + b->square[j];
+            out[(size_t)i * (size_t)b->count + (size_t)j] = d > 0 ? d : 0;
+        }
+}
+
+/* The k-th smallest of n numbers, the one at `skip` left out. nearest: room for k. */
+static double kth(const double *x, int n, int skip, int k, double *nearest) {
+    int held = 0;
+    for (int i = 0; i < n; ++i) {
+        if (i == skip || (held == k && x[i] >= nearest[k - 1])) continue;
+        int at = held < k ? held++ : k - 1;
+        for (; at > 0 && nearest[at - 1] > x[i]; --at) nearest[at] = nearest[at - 1];
+        nearest[at] = x[i];
+    }
+    return nearest[k - 1];
+}
+
+static void fill_reach(cloud *c, int k, double *room, double *nearest) {
+    for (int first = 0; first < c->count; first += BLOCK) {
+        int rows = c->count - first < BLOCK ? c->count - first : BLOCK;
+        distances(room, c, first, rows, c);
+        for (int i = 0; i < rows; ++i)
+            c->reach[first + i] =
+                kth(room + (size_t)i * (size_t)c->count, c->count, first + i, k, nearest);
+    }
+}
+
+/* The share of a's samples within a ball of b. */
+static double share_inside(const cloud *a, const cloud *b, double *room) {
+    int inside = 0;
+    for (int first = 0; first < a->count; first += BLOCK) {
+        int rows = a->count - first < BLOCK ? a->count - first : BLOCK;
+        distances(room, a, first, rows, b);
+        for (int i = 0; i < rows; ++i) {
+            const double *row = room + (size_t)i * (size_t)b->count;
+            bool found = false;
+            for (int j = 0; j < b->count && !found; ++j) found = row[j] <= b->reach[j];
+            inside += found;
+        }
+    }
+    return (double)inside / a->count;
+}
+
+variant_status vt_precision_recall(double *precision, double *recall, const vt_samples *real,
+                                   const vt_samples *generated, int dims, int k,
+                                   variant_error *err) {
+    cloud r = {0}, g = {0};
+    variant_status status = VARIANT_OK;
+    if (k < 1 || real->count <= k || generated->count <= k)
+        return vt_fail(err, VARIANT_E_ARGUMENT,
+                       "precision and recall: %d and %d samples, expected more than %d of each",
+                       real->count, generated->count, k);
+    size_t most = (size_t)(real->count > generated->count ? real->count : generated->count);
+    double *centre = calloc((size_t)dims, sizeof *centre),
+           *nearest = malloc((size_t)k * sizeof *nearest);
+    double *room = malloc(BLOCK * most * sizeof *room);
+    if (!centre || !nearest || !room)
+        VT_CHECK(
+            vt_fail(err, VARIANT_E_MEMORY, "no memory for the distances of %zu samples", most));
+    for (int i = 0; i < real->count; ++i)
+        for (int j = 0; j < dims; ++j)
+            centre[j] += (double)real->features[(size_t)i * (size_t)dims + (size_t)j] / real->count;
+    VT_CHECK(cloud_open(&r, real, dims, centre, err));
+    VT_CHECK(cloud_open(&g, generated, dims, centre, err));
+    fill_reach(&r, k, room, nearest);
+    fill_reach(&g, k, room, nearest);
+    *precision = share_inside(&g, &r, room);
+    *recall = share_inside(&r, &g, room);
+cleanup:
+    cloud_close(&r);
+    cloud_close(&g);
+    free(centre);
+    free(nearest);
+    free(room);
+    return status;
+}

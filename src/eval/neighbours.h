@@ -1,0 +1,22 @@
+/* neighbours.h - precision and recall by nearest neighbours (Kynkaanniemi et al., arXiv 1904.06991).
+ *
+ * A set's manifold is the union of balls around its samples, each reaching to the sample's k-th nearest
+ * neighbour within the set. Precision: the share of generated samples inside the manifold of the real ones;
+ * recall: the share of real samples inside the manifold of the generated ones. Needs the samples
+ * themselves, so eval.c keeps a limited number. */
+#ifndef VT_EVAL_NEIGHBOURS_H
+#define VT_EVAL_NEIGHBOURS_H
+
+#include "core/status.h"
+
+typedef struct vt_samples {
+    const float *features; /* (count, dims) */
+    int count;
+} vt_samples;
+
+/* E_ARGUMENT unless both sets hold more than k samples. */
+variant_status vt_precision_recall(double *precision, double *recall, const vt_samples *real,
+                                   const vt_samples *generated, int dims, int k,
+                                   variant_error *err);
+
+#endif
