@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Fails when a file of src/ includes a folder that lies above it. The arrows, lowest first:
-#   core <- io, kern, supernet;  io, kern <- nn <- tokenizer, transformer <- engine <- train <- selftest <- cli
+#   core <- io, kern, supernet;  io, kern <- nn <- tokenizer, transformer <- engine <- train <- selftest <- cli;
+#   engine <- eval <- cli
 #   supernet <- transformer, engine, train. tokenizer and transformer never include each other.
 # Also: intrinsics only in kern/cpu, each public header compiles alone.
 set -euo pipefail
@@ -16,6 +17,7 @@ declare -A may=(
     [transformer]="core io kern nn supernet transformer"
     [engine]="core io kern nn supernet tokenizer transformer engine"
     [train]="core io kern nn supernet tokenizer transformer engine train"
+    [eval]="core io kern nn supernet tokenizer transformer engine eval"
     [selftest]="core io kern nn supernet tokenizer transformer engine train selftest"
 )
 
