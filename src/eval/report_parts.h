@@ -34,6 +34,8 @@ typedef struct vt_report {
 variant_status vt_report_read(vt_report *out, const cJSON *state, const char *folder,
                               variant_error *err);
 void vt_report_free(vt_report *report);
+/* The selector that goes without saying: the first point's. "" without points below full depth. */
+const char *vt_report_selector(const vt_report *report);
 const vt_report_point *vt_report_full(const vt_report *report); /* or NULL */
 /* "depth 4, bridge 2" and what else varies; the full depth: "all 8 layers". */
 void vt_report_name(const vt_report *report, const vt_report_point *point, char *out, size_t size);

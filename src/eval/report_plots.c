@@ -51,7 +51,8 @@ static void describe_dot(const vt_report *r, const vt_report_point *p, vt_dot *d
     }
     snprintf(dot->title, sizeof dot->title, "%.60s: %s ms, %s, KV %s%s", name, ms, memory, kv,
              quality);
-    if (r->selectors_vary && !p->full) snprintf(selector, sizeof selector, " %.16s", p->selector);
+    if (r->selectors_vary && !p->full && strcmp(p->selector, vt_report_selector(r)) != 0)
+        snprintf(selector, sizeof selector, " %.16s", p->selector);
     if (r->cfg_varies) snprintf(cfg, sizeof cfg, " cfg %g", p->cfg_scale);
     if (p->full)
         snprintf(dot->label, sizeof dot->label, "all %d%s", p->depth, cfg);
@@ -60,16 +61,18 @@ static void describe_dot(const vt_report *r, const vt_report_point *p, vt_dot *d
                  selector, cfg);
 }
 
-typedef enum axis { AXIS_MS, AXIS_MEMORY, AXIS_QUALITY } axis;
+typedef enum axis { AXIS_MS, AXIS_MEMORY, AXIS_KV, AXIS_QUALITY } axis;
 
 static double axis_value(const vt_report_point *p, axis which) {
-    return which == AXIS_MS ? p->picture_ms : which == AXIS_MEMORY ? p->memory / 1e6 : p->frechet;
+    const double values[] = {p->picture_ms, p->memory / 1e6, p->kv_peak / 1e6, p->frechet};
+    return values[which];
 }
 
 static void add_scatter(vt_text *html, const vt_report *r, axis x, axis y, const char *heading) {
     char score[128];
     snprintf(score, sizeof score, "%.90s, lower is better", r->score);
-    const char *const titles[] = {"ms a picture", "memory, MB (weights + activations + KV)", score};
+    const char *const titles[] = {"ms a picture", "memory, MB (weights + activations + KV)",
+                                  "keys and values at most, MB", score};
     int_set depths = depths_of(r);
     vt_dot *dots = calloc((size_t)r->count, sizeof *dots);
     if (!dots) {
@@ -124,6 +127,7 @@ void vt_report_fronts(vt_text *html, const vt_report *r) {
         add_scatter(html, r, AXIS_MEMORY, AXIS_QUALITY, "Quality against memory");
     } else {
         add_scatter(html, r, AXIS_MS, AXIS_MEMORY, "Memory against time");
+        add_scatter(html, r, AXIS_MS, AXIS_KV, "Keys and values against time");
     }
     vt_text_add(html, "</div></section>\n");
 }

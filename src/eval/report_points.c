@@ -108,6 +108,12 @@ void vt_report_free(vt_report *report) {
     *report = (vt_report){0};
 }
 
+const char *vt_report_selector(const vt_report *report) {
+    for (int i = 0; i < report->count; ++i)
+        if (!report->points[i].full) return report->points[i].selector;
+    return "";
+}
+
 const vt_report_point *vt_report_full(const vt_report *report) {
     for (int i = 0; i < report->count; ++i)
         if (report->points[i].full) return &report->points[i];
@@ -118,7 +124,7 @@ void vt_report_name(const vt_report *r, const vt_report_point *p, char *out, siz
     char cfg[32] = "";
     if (r->cfg_varies) snprintf(cfg, sizeof cfg, ", guidance %g", p->cfg_scale);
     if (p->zone[0])
-        snprintf(out, size, "scales %s with %d%s", p->zone, p->depth, cfg);
+        snprintf(out, size, "scales %s at depth %d%s", p->zone, p->depth, cfg);
     else if (p->full)
         snprintf(out, size, "all %d layers%s", p->depth, cfg);
     else
@@ -151,12 +157,11 @@ static int choose_bridge(const vt_report *r) {
 }
 
 int vt_report_ladder(const vt_report *r, const vt_report_point **out, int *bridge) {
-    const char *selector = NULL;
+    const char *selector = vt_report_selector(r);
     int count = 0;
     *bridge = choose_bridge(r);
     for (int i = 0; i < r->count; ++i) {
         const vt_report_point *p = &r->points[i];
-        if (!p->full && !selector) selector = p->selector;
         if (p->cfg_scale != r->points[0].cfg_scale) continue;
         if (!p->full && (p->bridge != *bridge || strcmp(p->selector, selector) != 0)) continue;
         out[count++] = p;

@@ -57,9 +57,10 @@ void vt_pareto(const double *x, const double *y, int count, bool *front) {
 /* ---- pieces ---- */
 
 static void open_svg(vt_text *out, double width, double height, const char *name) {
-    vt_text_add(
-        out, "<svg viewBox=\"0 0 %.0f %.0f\" style=\"max-width:%.0fpx\" role=\"img\" aria-label=\"",
-        width, height, width);
+    vt_text_add(out,
+                "<svg viewBox=\"0 0 %.0f %.0f\" style=\"width:%.0fpx;max-width:100%%\" "
+                "role=\"img\" aria-label=\"",
+                width, height, width);
     vt_text_add_escaped(out, name);
     vt_text_add(out, "\">\n");
 }
@@ -103,8 +104,8 @@ typedef struct dots_work {
     box plot;
     vt_ticks x, y;
     bool *front;
-    box *taken; /* dots first, then labels */
-    int taken_count;
+    box *taken; /* the front's lines, then dots, then labels */
+    int line_count, taken_count;
 } dots_work;
 
 static double place_x(const dots_work *w, double value) {
@@ -155,17 +156,22 @@ static void draw_front(dots_work *w) {
     vt_text_add(w->out, "<path class=\"front\" d=\"");
     for (int i = 0; i < count; ++i) {
         double x = place_x(w, list[i]->x), y = place_y(w, list[i]->y);
+        double right = i + 1 < count ? place_x(w, list[i + 1]->x) : w->plot.right;
+        double top = i > 0 ? place_y(w, list[i - 1]->y) : w->plot.top;
         if (i == 0)
             vt_text_add(w->out, "M%.1f %.1fV%.1f", x, w->plot.top, y);
         else
             vt_text_add(w->out, "H%.1fV%.1f", x, y);
+        w->taken[w->taken_count++] = (box){x - 1, top, x + 1, y};
+        w->taken[w->taken_count++] = (box){x, y - 1, right, y + 1};
     }
+    w->line_count = w->taken_count;
     vt_text_add(w->out, "H%.1f\"/>\n", w->plot.right);
     free(list);
 }
 
-/* A label where it covers nothing, tried around its dot; none at all rather than one upon another. */
-static void draw_label(dots_work *w, int i) {
+/* Tries places around the dot for one that covers nothing, from box `from` on. */
+static bool try_label(dots_work *w, int i, int from) {
     static const struct {
         double dx, dy;
         int anchor; /* 0 begins at, 1 centred on, 2 ends at */
@@ -180,13 +186,19 @@ static void draw_label(dots_work *w, int i) {
         box b = {left - 1, y - 10, left + width + 1, y + 3};
         bool free_place = b.left >= w->plot.left + 1 && b.right <= w->plot.right + 60 &&
                           b.top >= w->plot.top - 6 && b.bottom <= w->plot.bottom;
-        for (int j = 0; j < w->taken_count && free_place; ++j)
-            free_place = j == i || !overlap(b, w->taken[j]);
+        for (int j = from; j < w->taken_count && free_place; ++j)
+            free_place = j == w->line_count + i || !overlap(b, w->taken[j]);
         if (!free_place) continue;
         w->taken[w->taken_count++] = b;
         add_text(w->out, x, y, anchors[around[t].anchor], dot->label);
-        return;
+        return true;
     }
+    return false;
+}
+
+/* Beside the line of the front where there is room, else on it, else not at all: never upon another. */
+static void draw_label(dots_work *w, int i) {
+    if (!try_label(w, i, 0)) try_label(w, i, w->line_count);
 }
 
 static void draw_dots(dots_work *w) {
@@ -210,7 +222,7 @@ void vt_svg_scatter(vt_text *out, const vt_scatter *s) {
     size_t n = (size_t)s->count;
     double *x = malloc(2 * n * sizeof *x), *y = x ? x + n : NULL;
     bool *front = malloc(n * sizeof *front);
-    box *taken = malloc(2 * n * sizeof *taken);
+    box *taken = malloc(4 * n * sizeof *taken); /* two lines, a dot and a label each */
     if (!x || !front || !taken) {
         out->failed = true;
         goto cleanup;
@@ -322,7 +334,7 @@ void vt_svg_bars(vt_text *out, const vt_bars *b) {
         left = fmax(left, text_width(b->rows[r]) + 16);
     }
     vt_ticks ticks = vt_ticks_choose(0.0, most > 0.0 ? most : 1.0, 6);
-    double top = 8, tall = 30, plot = 500, bottom = top + tall * b->row_count + 4;
+    double top = 8, tall = 30, plot = 410, bottom = top + tall * b->row_count + 4;
     double scale = plot / ticks_last(&ticks);
     char label[32];
     open_svg(out, left + plot + 64, bottom + 44, b->name);
