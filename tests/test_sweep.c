@@ -15,6 +15,7 @@
 #include "eval/svg.h"
 #include "eval/sweep.h"
 #include "io/file.h"
+#include "selftest/golden_config.h"
 
 /* ---- text and numbers ---- */
 
@@ -133,26 +134,52 @@ static void labels_do_not_cover(void **unused) {
 /* ---- sweeps ---- */
 
 typedef struct context {
-    variant_engine *engine;
+    variant_engine memory;
+    const variant_engine *engine;
     char folder[64];
 } context;
 
-/* One for all tests: the shipped model. */
+/* One for all tests: a small model on synthetic weights, 8 layers and 7 scales like the shipped one. */
+static const char small_model[] = "{\"seed\": \"S\", \"depth\": 8, \"width\": 64, \"heads\": 2, "
+                                  "\"V\": 32, \"Cvae\": 8, \"classes\": 10,"
+                                  " \"patch_nums\": [1, 2, 3, 4, 5, 6, 8], \"attn_l2_norm\": true, "
+                                  "\"shared_aln\": false, \"ch\": 32,"
+                                  " \"ch_mult\": [1], \"nres\": 1}";
+
+static variant_status build_engine(variant_engine *engine, variant_error *err) {
+    vt_golden_config config = {0};
+    variant_status status = VARIANT_OK;
+    vt_model *model = calloc(1, sizeof *model);
+    vt_kern *kern = NULL;
+    if (!model) return vt_fail(err, VARIANT_E_MEMORY, "no memory");
+    VT_CHECK(vt_kern_open(&kern, "cpu", 1, err));
+    *engine = vt_engine_around(kern, model, VT_NUMBER_F32, VT_NUMBER_F32);
+    VT_CHECK(vt_golden_config_parse(&config, small_model, "test", err));
+    VT_CHECK(vt_tokenizer_open(&model->tokenizer, kern, &config.tokenizer, err));
+    VT_CHECK(vt_params_synthesize(vt_tokenizer_params(model->tokenizer), "S", "vae", err));
+    VT_CHECK(vt_params_prepare(vt_tokenizer_params(model->tokenizer), err));
+    VT_CHECK(vt_transformer_open(&model->transformer, kern, &config.transformer, err));
+    VT_CHECK(vt_params_synthesize(vt_transformer_params(model->transformer), "S", "var", err));
+    VT_CHECK(vt_transformer_prepare(model->transformer, err));
+cleanup:
+    vt_golden_config_free(&config);
+    return status;
+}
+
 static int open_engine(void **state) {
-    context *c = calloc(1, sizeof *c);
+    static context c;
     variant_error err;
-    variant_engine_options options;
-    variant_engine_options_init(&options);
-    options.model = VARIANT_SOURCE_DIR "/models/fashion";
-    if (!c || variant_engine_open(&c->engine, &options, &err) != VARIANT_OK) return -1;
-    *state = c;
-    return 0;
+    c.engine = &c.memory;
+    *state = &c;
+    if (build_engine(&c.memory, &err) == VARIANT_OK) return 0;
+    print_error("%s\n", err.message);
+    return -1;
 }
 
 static int close_engine(void **state) {
     context *c = *state;
-    variant_engine_close(&c->engine);
-    free(c);
+    vt_model_close(&c->memory.model);
+    vt_kern_close(&c->memory.kern);
     return 0;
 }
 

@@ -162,9 +162,9 @@ variant_status vt_sweep_state_open(cJSON **out, const vt_sweep_options *o, varia
     if (there) {
         fclose(there);
         VT_CHECK(vt_sweep_state_read(&found, o->folder, err));
+        VT_CHECK(compare_part(found, wanted, "settings", o->folder, err));
         VT_CHECK(compare_part(found, wanted, "model", o->folder, err));
         VT_CHECK(compare_part(found, wanted, "machine", o->folder, err));
-        VT_CHECK(compare_part(found, wanted, "settings", o->folder, err));
         *out = found;
         found = NULL;
     } else {
