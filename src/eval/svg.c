@@ -285,7 +285,8 @@ void vt_svg_heat(vt_text *out, const vt_heat *h) {
     double width = fmax(left + wide * h->column_count + 6, title + 16);
     open_svg(out, width, top + tall * h->row_count + 8, h->name);
     add_text(out, left - 9, top - 9, "axis end", h->row_title);
-    add_text(out, left + 0.5 * wide * h->column_count, 14, "axis mid", h->column_title);
+    add_text(out, fmax(left + 0.5 * wide * h->column_count, 0.5 * text_width(h->column_title) + 2),
+             14, "axis mid", h->column_title);
     for (int c = 0; c < h->column_count; ++c)
         add_text(out, left + wide * (c + 0.5), top - 9, "tick mid", h->columns[c]);
     for (int r = 0; r < h->row_count; ++r) {

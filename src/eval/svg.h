@@ -1,12 +1,12 @@
 /* svg.h - the four drawings of a report, as SVG inside HTML: dots with a Pareto front, a heat map, stacked bars,
- * and legends. No script and nothing from outside; colours are the page's (classes c0 .. c7, ink, grid, ...), so
+ * and legends. No script and nothing from outside; colours are the page's (classes c0 .. c9, ink, grid, ...), so
  * that a dark page has dark drawings. Called by report_plots.c. */
 #ifndef VT_EVAL_SVG_H
 #define VT_EVAL_SVG_H
 
 #include "eval/text.h"
 
-#define VT_SVG_SERIES 8 /* colours; series beyond them begin again */
+#define VT_SVG_SERIES 10 /* colours; series beyond them begin again */
 
 /* ---- axes ---- */
 
