@@ -16,12 +16,12 @@
 static const char style[] =
     ":root{--ink:#1b2330;--soft:#5c6675;--grid:#e3e7ee;--card:#fff;--page:#f4f6f9;--heat:#1f6feb;"
     "--c0:#1f6feb;--c1:#d4572a;--c2:#12936b;--c3:#a855b5;--c4:#c98a00;--c5:#2fa5c9;--c6:#7a6ae0;--"
-    "c7:#7c828c}"
+    "c7:#7c828c;--c8:#8a5a34;--c9:#d1477f}"
     "@media(prefers-color-scheme:dark){:root{--ink:#e6eaf1;--soft:#9aa5b5;--grid:#2c3442;--card:#"
     "181e28;"
     "--page:#10141b;--heat:#3f83f0;--c0:#5596ff;--c1:#f0794c;--c2:#35bd90;--c3:#c983d4;--c4:#"
     "e2ab38;"
-    "--c5:#5cc3e2;--c6:#9d90f5;--c7:#9aa0aa}}\n"
+    "--c5:#5cc3e2;--c6:#9d90f5;--c7:#9aa0aa;--c8:#b98a63;--c9:#ee7fab}}\n"
     "*{box-sizing:border-box}body{margin:0;background:var(--page);color:var(--ink);"
     "font:15px/1.5 system-ui,-apple-system,\"Segoe UI\",Roboto,\"DejaVu Sans\",sans-serif}"
     "main{max-width:1320px;margin:0 auto;padding:32px 24px 64px}"
@@ -59,6 +59,7 @@ static const char style[] =
     "background:var(--c2)}.f2{fill:var(--c2)}.s3{background:var(--c3)}.f3{fill:var(--c3)}"
     ".s4{background:var(--c4)}.f4{fill:var(--c4)}.s5{background:var(--c5)}.f5{fill:var(--c5)}.s6{"
     "background:var(--c6)}.f6{fill:var(--c6)}.s7{background:var(--c7)}.f7{fill:var(--c7)}"
+    ".s8{background:var(--c8)}.f8{fill:var(--c8)}.s9{background:var(--c9)}.f9{fill:var(--c9)}"
     ".heat{fill:var(--heat)}circle.best{stroke:var(--ink);stroke-width:1.4}circle.other{stroke:var("
     "--card);stroke-width:1}\n"
     ".strips{display:grid;grid-template-columns:max-content minmax(0,1fr);gap:6px "
@@ -111,10 +112,11 @@ static void describe_model(const vt_report *r, vt_text *out) {
 static void describe_settings(const vt_report *r, vt_text *out) {
     double top_k = number(r->settings, "top_k"), top_p = number(r->settings, "top_p");
     vt_text_add(out,
-                "weights %s, KV %s, %d picture%s at a time, median of %.0f runs after one that is "
+                "weights %s, KV %s, %d picture%s at a time, %.0f run%s after one that is "
                 "discarded; class %s, seed %s",
                 words(r->settings, "weights"), words(r->settings, "kv"), r->batch,
                 r->batch == 1 ? "" : "s", number(r->settings, "repeat"),
+                number(r->settings, "repeat") > 1.0 ? "s (medians)" : "",
                 words(r->settings, "class"), words(r->settings, "seed"));
     if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(r->settings, "greedy")))
         vt_text_add(out, ", greedy");
