@@ -8,6 +8,7 @@
 int cli_generate(int argc, char **argv);
 int cli_train(int argc, char **argv);
 int cli_bench(int argc, char **argv);
+int cli_sweep(int argc, char **argv);
 int cli_encode(int argc, char **argv);
 int cli_decode(int argc, char **argv);
 int cli_reconstruct(int argc, char **argv);

@@ -20,6 +20,7 @@ static const command commands[] = {
     {"train", cli_train, "a tokenizer, a transformer, a supernet of many depths, or a classifier"},
     {"eval", cli_eval, "scores of generated pictures beside real ones, or of a tokenizer"},
     {"bench", cli_bench, "time by stage and scale, beside what the machine could do"},
+    {"sweep", cli_sweep, "one model at many depths: time, memory, and a report"},
     {"inspect", cli_inspect, "what a model file holds, and what it needs"},
     {"convert", cli_convert, "any readable model to one safetensors file"},
     {"encode", cli_encode, "pictures to token maps"},

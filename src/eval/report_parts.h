@@ -1,0 +1,53 @@
+/* report_parts.h - what the files of the report share: points as read from sweep.json, and the sections that
+ * report.c puts one after another. Private to report*.c. */
+#ifndef VT_EVAL_REPORT_PARTS_H
+#define VT_EVAL_REPORT_PARTS_H
+
+#include <cjson/cJSON.h>
+
+#include "eval/text.h"
+
+/* Borrowed from the JSON; numbers that are not there are NAN, words "". */
+typedef struct vt_report_point {
+    const char *id, *selector, *depths, *zone, *pictures, *score;
+    int depth, bridge;
+    bool full; /* every layer at every scale */
+    double cfg_scale, picture_ms, picture_ms_min, picture_ms_max;
+    double condition_ms, transformer_ms, sampling_ms, quantizer_ms, decoder_ms;
+    double kv_peak, kv_end, memory, frechet, samples;
+    const cJSON *json;
+} vt_report_point;
+
+typedef struct vt_report {
+    const cJSON *state, *model, *machine, *settings;
+    const char *folder;
+    int depth, batch; /* D; pictures at a time */
+    vt_report_point *points, *zones;
+    int count, zone_count;
+    bool has_quality;  /* every point has a score of one name ... */
+    const char *score; /* ... this one */
+    bool selectors_vary, cfg_varies;
+} vt_report;
+
+/* ---- report_points.c ---- */
+
+variant_status vt_report_read(vt_report *out, const cJSON *state, const char *folder,
+                              variant_error *err);
+void vt_report_free(vt_report *report);
+/* The selector that goes without saying: the first point's. "" without points below full depth. */
+const char *vt_report_selector(const vt_report *report);
+const vt_report_point *vt_report_full(const vt_report *report); /* or NULL */
+/* "depth 4, bridge 2" and what else varies; the full depth: "all 8 layers". */
+void vt_report_name(const vt_report *report, const vt_report_point *point, char *out, size_t size);
+/* One point a depth, deepest first, at one bridge: the one the model was trained with, or the one in the
+ * middle. The first selector and guidance. `out` has room for report->count; returns how many. */
+int vt_report_ladder(const vt_report *report, const vt_report_point **out, int *bridge);
+
+/* ---- report_plots.c: sections; each adds nothing when it has nothing to show ---- */
+
+void vt_report_fronts(vt_text *html, const vt_report *report);
+void vt_report_heats(vt_text *html, const vt_report *report);
+void vt_report_stages(vt_text *html, const vt_report *report);
+void vt_report_zones(vt_text *html, const vt_report *report);
+
+#endif

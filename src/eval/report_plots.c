@@ -1,0 +1,382 @@
+/* report_plots.c - which numbers of a sweep go into which drawing. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "eval/report_parts.h"
+#include "eval/svg.h"
+
+/* Different integers, each once, in a given order. */
+typedef struct int_set {
+    int values[64], count;
+} int_set;
+
+static int find(const int_set *set, int value) {
+    for (int i = 0; i < set->count; ++i)
+        if (set->values[i] == value) return i;
+    return -1;
+}
+
+static void include(int_set *set, int value) {
+    if (set->count < 64 && find(set, value) < 0) set->values[set->count++] = value;
+}
+
+static int rising(const void *a, const void *b) {
+    return *(const int *)a - *(const int *)b;
+}
+static int falling(const void *a, const void *b) {
+    return *(const int *)b - *(const int *)a;
+}
+
+static int_set depths_of(const vt_report *r) {
+    int_set set = {.count = 0};
+    for (int i = 0; i < r->count; ++i) include(&set, r->points[i].depth);
+    qsort(set.values, (size_t)set.count, sizeof *set.values, falling);
+    return set;
+}
+
+/* ---- fronts ---- */
+
+static void describe_dot(const vt_report *r, const vt_report_point *p, vt_dot *dot) {
+    char name[96], ms[32], memory[32], kv[32], quality[64] = "", selector[24] = "", cfg[24] = "";
+    vt_report_name(r, p, name, sizeof name);
+    vt_text_number(ms, sizeof ms, p->picture_ms);
+    vt_text_bytes(memory, sizeof memory, p->memory);
+    vt_text_bytes(kv, sizeof kv, p->kv_peak);
+    if (r->has_quality) {
+        char score[32];
+        vt_text_number(score, sizeof score, p->frechet);
+        snprintf(quality, sizeof quality, ", %.24s %s", r->score, score);
+    }
+    snprintf(dot->title, sizeof dot->title, "%.60s: %s ms, %s, KV %s%s", name, ms, memory, kv,
+             quality);
+    if (r->selectors_vary && !p->full && strcmp(p->selector, vt_report_selector(r)) != 0)
+        snprintf(selector, sizeof selector, " %.16s", p->selector);
+    if (r->cfg_varies) snprintf(cfg, sizeof cfg, " cfg %g", p->cfg_scale);
+    if (p->full)
+        snprintf(dot->label, sizeof dot->label, "all %d%s", p->depth, cfg);
+    else
+        snprintf(dot->label, sizeof dot->label, "%d \xc2\xb7 N%d%s%s", p->depth, p->bridge,
+                 selector, cfg);
+}
+
+typedef enum axis { AXIS_MS, AXIS_MEMORY, AXIS_KV, AXIS_QUALITY } axis;
+
+static double axis_value(const vt_report_point *p, axis which) {
+    const double values[] = {p->picture_ms, p->memory / 1e6, p->kv_peak / 1e6, p->frechet};
+    return values[which];
+}
+
+static void add_scatter(vt_text *html, const vt_report *r, axis x, axis y, const char *heading) {
+    char score[128];
+    snprintf(score, sizeof score, "%.90s, lower is better", r->score);
+    const char *const titles[] = {"ms a picture", "memory, MB (weights + activations + KV)",
+                                  "keys and values at most, MB", score};
+    int_set depths = depths_of(r);
+    vt_dot *dots = calloc((size_t)r->count, sizeof *dots);
+    if (!dots) {
+        html->failed = true;
+        return;
+    }
+    for (int i = 0; i < r->count; ++i) {
+        dots[i].x = axis_value(&r->points[i], x);
+        dots[i].y = axis_value(&r->points[i], y);
+        dots[i].series = find(&depths, r->points[i].depth);
+        describe_dot(r, &r->points[i], &dots[i]);
+    }
+    vt_text_add(html, "<figure><figcaption>");
+    vt_text_add_escaped(html, heading);
+    vt_text_add(html, "</figcaption>\n");
+    vt_scatter scatter = {.x_title = titles[x],
+                          .y_title = titles[y],
+                          .name = heading,
+                          .dots = dots,
+                          .count = r->count};
+    vt_svg_scatter(html, &scatter);
+    vt_text_add(html, "</figure>\n");
+    free(dots);
+}
+
+void vt_report_fronts(vt_text *html, const vt_report *r) {
+    if (r->count == 0) return;
+    int_set depths = depths_of(r);
+    char names[64][24];
+    const char *list[64];
+    for (int i = 0; i < depths.count; ++i) {
+        snprintf(names[i], sizeof names[i],
+                 depths.values[i] == r->depth ? "all %d layers" : "depth %d", depths.values[i]);
+        list[i] = names[i];
+    }
+    vt_text_add(html, "<section><h2>%s</h2>\n",
+                r->has_quality ? "Quality, time and memory" : "Time and memory");
+    if (!r->has_quality)
+        vt_text_add(
+            html,
+            "<p class=\"note\">Quality was not measured in this sweep: drawings and columns of "
+            "it are left out, not guessed.</p>\n");
+    vt_text_add(
+        html,
+        "<p>A dot is a point of the sweep; its label is the depth of the late scales and, after N, "
+        "the scales before them that run all layers. The line is the Pareto front: no point is "
+        "better in both directions than one on it.</p>\n");
+    vt_svg_legend(html, list, depths.count);
+    vt_text_add(html, "<div class=\"pair\">\n");
+    if (r->has_quality) {
+        add_scatter(html, r, AXIS_MS, AXIS_QUALITY, "Quality against time");
+        add_scatter(html, r, AXIS_MEMORY, AXIS_QUALITY, "Quality against memory");
+    } else {
+        add_scatter(html, r, AXIS_MS, AXIS_MEMORY, "Memory against time");
+        add_scatter(html, r, AXIS_MS, AXIS_KV, "Keys and values against time");
+    }
+    vt_text_add(html, "</div></section>\n");
+}
+
+/* ---- heat maps ---- */
+
+typedef enum heat_value { HEAT_QUALITY, HEAT_MS, HEAT_KV } heat_value;
+
+static double heat_number(const vt_report_point *p, heat_value which) {
+    return which == HEAT_QUALITY ? p->frechet : which == HEAT_MS ? p->picture_ms : p->kv_peak / 1e6;
+}
+
+/* Of the first guidance and one selector; the full depth is one wide cell. */
+static void add_heat(vt_text *html, const vt_report *r, const int_set *depths,
+                     const int_set *bridges, const char *selector, heat_value which,
+                     const char *heading) {
+    char rows[64][32], columns[64][32];
+    bool wide[64];
+    int cells = depths->count * bridges->count;
+    double *values = malloc((size_t)cells * sizeof *values);
+    if (!values) {
+        html->failed = true;
+        return;
+    }
+    for (int i = 0; i < cells; ++i) values[i] = NAN;
+    for (int i = 0; i < depths->count; ++i) {
+        wide[i] = depths->values[i] == r->depth;
+        snprintf(rows[i], sizeof rows[i], wide[i] ? "all %d" : "%d", depths->values[i]);
+    }
+    for (int i = 0; i < bridges->count; ++i)
+        snprintf(columns[i], sizeof columns[i], "%d", bridges->values[i]);
+    for (int i = 0; i < r->count; ++i) {
+        const vt_report_point *p = &r->points[i];
+        if (p->cfg_scale != r->points[0].cfg_scale) continue;
+        if (!p->full && strcmp(p->selector, selector) != 0) continue;
+        int row = find(depths, p->depth), column = p->full ? 0 : find(bridges, p->bridge);
+        if (row >= 0 && column >= 0) values[row * bridges->count + column] = heat_number(p, which);
+    }
+    vt_heat heat = {.name = heading,
+                    .row_title = "depth",
+                    .column_title = "bridge: scales that run all layers",
+                    .rows = rows,
+                    .columns = columns,
+                    .row_count = depths->count,
+                    .column_count = bridges->count,
+                    .values = values,
+                    .wide = wide};
+    vt_text_add(html, "<figure><figcaption>");
+    vt_text_add_escaped(html, heading);
+    vt_text_add(html, "</figcaption>\n");
+    vt_svg_heat(html, &heat);
+    vt_text_add(html, "</figure>\n");
+    free(values);
+}
+
+void vt_report_heats(vt_text *html, const vt_report *r) {
+    int_set depths = depths_of(r), bridges = {.count = 0};
+    const char *selectors[16];
+    int selector_count = 0;
+    for (int i = 0; i < r->count; ++i) {
+        const vt_report_point *p = &r->points[i];
+        if (p->full || p->bridge < 0) continue;
+        include(&bridges, p->bridge);
+        bool known = selector_count == 16;
+        for (int s = 0; s < selector_count; ++s)
+            known = known || strcmp(selectors[s], p->selector) == 0;
+        if (!known) selectors[selector_count++] = p->selector;
+    }
+    if (bridges.count == 0) return;
+    qsort(bridges.values, (size_t)bridges.count, sizeof *bridges.values, rising);
+    vt_text_add(html, "<section><h2>Depth and bridge</h2>\n<p>Darker is more");
+    if (r->cfg_varies) vt_text_add(html, "; guidance %g", r->points[0].cfg_scale);
+    vt_text_add(html, ". Lower is better in all of them.</p>\n");
+    for (int s = 0; s < selector_count; ++s) {
+        char heading[160];
+        if (selector_count > 1) {
+            vt_text_add(html, "<h3>Layers: ");
+            vt_text_add_escaped(html, selectors[s]);
+            vt_text_add(html, "</h3>\n");
+        }
+        vt_text_add(html, "<div class=\"row\">\n");
+        if (r->has_quality) {
+            snprintf(heading, sizeof heading, "%.120s", r->score);
+            add_heat(html, r, &depths, &bridges, selectors[s], HEAT_QUALITY, heading);
+        }
+        add_heat(html, r, &depths, &bridges, selectors[s], HEAT_MS, "Time, ms a picture");
+        snprintf(heading, sizeof heading, "KV at most, MB, %d picture%s at a time", r->batch,
+                 r->batch == 1 ? "" : "s");
+        add_heat(html, r, &depths, &bridges, selectors[s], HEAT_KV, heading);
+        vt_text_add(html, "</div>\n");
+    }
+    vt_text_add(html, "</section>\n");
+}
+
+/* ---- where time goes ---- */
+
+static void add_stage_bars(vt_text *html, const vt_report *r, const vt_report_point *const *ladder,
+                           int count) {
+    static const char *const stages[] = {"AdaLN vectors", "transformer", "sampling", "quantizer",
+                                         "decoder"};
+    char(*rows)[64] = calloc((size_t)count, sizeof *rows);
+    double *values = calloc((size_t)count * 5, sizeof *values);
+    if (!rows || !values) {
+        html->failed = true;
+        goto cleanup;
+    }
+    for (int i = 0; i < count; ++i) {
+        const vt_report_point *p = ladder[i];
+        double list[] = {p->condition_ms, p->transformer_ms - p->condition_ms, p->sampling_ms,
+                         p->quantizer_ms, p->decoder_ms};
+        vt_report_name(r, p, rows[i], sizeof rows[i]);
+        for (int s = 0; s < 5; ++s)
+            values[5 * i + s] = isfinite(list[s]) ? fmax(0.0, list[s]) : 0.0;
+    }
+    vt_text_add(html, "<figure><figcaption>By stage</figcaption>\n");
+    vt_svg_legend(html, stages, 5);
+    vt_bars bars = {.name = "Time by stage",
+                    .x_title = "ms a picture",
+                    .rows = (const char(*)[64])rows,
+                    .series = stages,
+                    .row_count = count,
+                    .series_count = 5,
+                    .values = values,
+                    .reference = NAN};
+    vt_svg_bars(html, &bars);
+    vt_text_add(html, "</figure>\n");
+cleanup:
+    free(rows);
+    free(values);
+}
+
+static void add_scale_bars(vt_text *html, const vt_report *r, const vt_report_point *const *ladder,
+                           int count) {
+    const cJSON *sides = cJSON_GetObjectItemCaseSensitive(r->model, "sides");
+    int scales = cJSON_GetArraySize(sides);
+    char names[VARIANT_MAX_SCALES][24];
+    const char *list[VARIANT_MAX_SCALES];
+    char(*rows)[64] = calloc((size_t)count, sizeof *rows);
+    if (scales < 1 || scales > VARIANT_MAX_SCALES) scales = 1;
+    double *values = calloc((size_t)(count * scales), sizeof *values);
+    if (!rows || !values) {
+        html->failed = true;
+        goto cleanup;
+    }
+    for (int k = 0; k < scales; ++k) {
+        const cJSON *side = cJSON_GetArrayItem(sides, k);
+        int n = cJSON_IsNumber(side) ? side->valueint : 0;
+        snprintf(names[k], sizeof names[k], "%d\xc3\x97%d", n, n);
+        list[k] = names[k];
+    }
+    for (int i = 0; i < count; ++i) {
+        const cJSON *ms = cJSON_GetObjectItemCaseSensitive(ladder[i]->json, "scale_ms");
+        vt_report_name(r, ladder[i], rows[i], sizeof rows[i]);
+        for (int k = 0; k < scales; ++k) {
+            const cJSON *one = cJSON_GetArrayItem(ms, k);
+            values[i * scales + k] = cJSON_IsNumber(one) ? fmax(0.0, one->valuedouble) : 0.0;
+        }
+    }
+    vt_text_add(html, "<figure><figcaption>The transformer by scale</figcaption>\n");
+    vt_svg_legend(html, list, scales);
+    vt_bars bars = {.name = "Time of the transformer by scale",
+                    .x_title = "ms a picture",
+                    .rows = (const char(*)[64])rows,
+                    .series = list,
+                    .row_count = count,
+                    .series_count = scales,
+                    .values = values,
+                    .reference = NAN};
+    vt_svg_bars(html, &bars);
+    vt_text_add(html, "</figure>\n");
+cleanup:
+    free(rows);
+    free(values);
+}
+
+void vt_report_stages(vt_text *html, const vt_report *r) {
+    const vt_report_point **ladder = calloc((size_t)r->count + 1, sizeof *ladder);
+    int bridge, count;
+    if (!ladder) {
+        html->failed = true;
+        return;
+    }
+    count = vt_report_ladder(r, ladder, &bridge);
+    if (count > 0) {
+        vt_text_add(html, "<section><h2>Where time goes</h2>\n");
+        vt_text_add(html, "<div class=\"pair\">\n");
+        add_stage_bars(html, r, ladder, count);
+        add_scale_bars(html, r, ladder, count);
+        vt_text_add(html, "</div></section>\n");
+    }
+    free(ladder);
+}
+
+/* ---- zones ---- */
+
+typedef enum zone_value { ZONE_QUALITY, ZONE_MS } zone_value;
+
+static void add_zone_bars(vt_text *html, const vt_report *r, zone_value which, double full,
+                          const char *heading, const char *x_title) {
+    char(*rows)[64] = calloc((size_t)r->zone_count, sizeof *rows);
+    double *values = calloc((size_t)r->zone_count, sizeof *values);
+    const char *const series[] = {x_title};
+    int count = 0;
+    if (!rows || !values) {
+        html->failed = true;
+        goto cleanup;
+    }
+    for (int i = 0; i < r->zone_count; ++i) {
+        const vt_report_point *z = &r->zones[i];
+        double value = which == ZONE_QUALITY ? z->frechet : fmax(0.0, full - z->picture_ms);
+        if (z->cfg_scale != r->zones[0].cfg_scale || !isfinite(value)) continue;
+        vt_report_name(r, z, rows[count], sizeof rows[count]);
+        values[count++] = value;
+    }
+    vt_text_add(html, "<figure><figcaption>");
+    vt_text_add_escaped(html, heading);
+    vt_text_add(html, "</figcaption>\n");
+    vt_bars bars = {.name = heading,
+                    .x_title = x_title,
+                    .rows = (const char(*)[64])rows,
+                    .series = series,
+                    .row_count = count,
+                    .series_count = 1,
+                    .values = values,
+                    .reference = which == ZONE_QUALITY ? full : NAN};
+    vt_svg_bars(html, &bars);
+    vt_text_add(html, "</figure>\n");
+cleanup:
+    free(rows);
+    free(values);
+}
+
+void vt_report_zones(vt_text *html, const vt_report *r) {
+    const vt_report_point *full = NULL;
+    if (r->zone_count == 0) return;
+    for (int i = 0; i < r->count && !full; ++i)
+        if (r->points[i].full && r->points[i].cfg_scale == r->zones[0].cfg_scale)
+            full = &r->points[i];
+    if (!full) return;
+    vt_text_add(html,
+                "<section><h2>Which scales need depth</h2>\n<p>Fewer layers in one zone of scales "
+                "alone, all layers in the others.%s</p>\n<div class=\"pair\">\n",
+                r->has_quality ? " The dashed line is the full depth." : "");
+    if (r->has_quality) {
+        char axis_title[128];
+        snprintf(axis_title, sizeof axis_title, "%.90s, lower is better", r->score);
+        add_zone_bars(html, r, ZONE_QUALITY, full->frechet, "Quality", axis_title);
+    }
+    add_zone_bars(html, r, ZONE_MS, full->picture_ms, "Time saved against the full depth",
+                  "ms a picture saved");
+    vt_text_add(html, "</div></section>\n");
+}

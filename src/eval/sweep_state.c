@@ -1,0 +1,264 @@
+/* sweep_state.c - sweep.json: what a sweep was asked and what it has found so far; and sweep.csv.
+ *
+ * The file is the state: sweep.c reads it to go on, report.c to draw, the planner to choose. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "eval/sweep.h"
+#include "eval/text.h"
+#include "io/file.h"
+
+#define STATE_MAX ((size_t)64 << 20)
+
+static void file_path(char *out, size_t size, const char *folder, const char *name) {
+    snprintf(out, size, "%s/%s", folder, name);
+}
+
+/* ---- what was asked ---- */
+
+/* "Intel(R) Xeon(R) ...", or "" where the system does not say. */
+static void processor_name(char *out, size_t size) {
+    char line[512];
+    *out = '\0';
+    FILE *file = fopen("/proc/cpuinfo", "r");
+    while (file && !*out && fgets(line, sizeof line, file)) {
+        char *value = strncmp(line, "model name", 10) == 0 ? strchr(line, ':') : NULL;
+        if (!value) continue;
+        value += 1 + strspn(value + 1, " \t");
+        value[strcspn(value, "\n")] = '\0';
+        snprintf(out, size, "%s", value);
+    }
+    if (file) fclose(file);
+}
+
+static void add_date(cJSON *state) {
+    char date[32];
+    time_t now = time(NULL);
+    struct tm utc;
+    strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
+    cJSON_DeleteItemFromObjectCaseSensitive(state, "date");
+    cJSON_AddStringToObject(state, "date", date);
+}
+
+static void describe_model(cJSON *model, const vt_sweep_options *o) {
+    variant_info info;
+    variant_engine_info(o->engine, &info);
+    cJSON_AddStringToObject(model, "name", o->subject);
+    cJSON_AddStringToObject(model, "hash", info.hash ? info.hash : "");
+    cJSON_AddBoolToObject(model, "synthetic", o->synthetic);
+    cJSON_AddNumberToObject(model, "depth", info.depth);
+    cJSON_AddNumberToObject(model, "width", info.width);
+    cJSON_AddNumberToObject(model, "classes", info.classes);
+    cJSON_AddItemToObject(model, "sides", cJSON_CreateIntArray(info.sides, info.scales));
+    cJSON_AddNumberToObject(model, "picture_side", info.picture_side);
+    cJSON_AddNumberToObject(model, "channels", info.channels);
+    cJSON_AddBoolToObject(model, "supernet", info.supernet);
+    cJSON_AddNumberToObject(model, "bridge", info.supernet ? info.bridge : -1);
+    cJSON_AddItemToObject(model, "depths", cJSON_CreateIntArray(info.depths, info.depth_count));
+    cJSON_AddNumberToObject(model, "weight_bytes", (double)(info.weight_bytes + info.mapped_bytes));
+}
+
+static void describe_settings(cJSON *settings, const vt_sweep_options *o) {
+    variant_info info;
+    char seed[24];
+    variant_engine_info(o->engine, &info);
+    snprintf(seed, sizeof seed, "%llu", (unsigned long long)o->request.seed);
+    cJSON_AddStringToObject(settings, "weights", info.weights);
+    cJSON_AddStringToObject(settings, "kv", info.kv);
+    cJSON_AddNumberToObject(settings, "batch", o->request.batch);
+    cJSON_AddNumberToObject(settings, "repeat", o->repeat);
+    cJSON_AddStringToObject(settings, "seed", seed);
+    cJSON_AddStringToObject(settings, "class",
+                            o->request.class_name ? o->request.class_name : "random");
+    cJSON_AddNumberToObject(settings, "top_k", o->request.top_k);
+    cJSON_AddNumberToObject(settings, "top_p", round(1e6 * (double)o->request.top_p) / 1e6);
+    cJSON_AddBoolToObject(settings, "greedy", o->request.greedy);
+    cJSON_AddBoolToObject(settings, "smooth", o->request.smooth);
+    cJSON_AddNumberToObject(settings, "pictures", o->pictures);
+    cJSON_AddNumberToObject(settings, "samples", o->judge ? o->judge->samples : 0);
+    cJSON_AddItemToObject(settings, "quality",
+                          o->judge && o->judge->settings ? cJSON_Duplicate(o->judge->settings, true)
+                                                         : cJSON_CreateNull());
+}
+
+static cJSON *new_state(const vt_sweep_options *o) {
+    char processor[256];
+    processor_name(processor, sizeof processor);
+    const vt_kern *kern = o->engine->kern;
+    cJSON *state = cJSON_CreateObject();
+    cJSON_AddStringToObject(state, "variant", variant_version());
+    cJSON_AddStringToObject(state, "command", o->command ? o->command : "");
+    describe_model(cJSON_AddObjectToObject(state, "model"), o);
+    cJSON *machine = cJSON_AddObjectToObject(state, "machine");
+    cJSON_AddStringToObject(machine, "processor", processor);
+    cJSON_AddStringToObject(machine, "backend", kern->name);
+    cJSON_AddStringToObject(machine, "kernels", kern->details ? kern->details : "");
+    cJSON_AddNumberToObject(machine, "threads", kern->threads);
+    describe_settings(cJSON_AddObjectToObject(state, "settings"), o);
+    cJSON_AddArrayToObject(state, "points");
+    cJSON_AddArrayToObject(state, "zones");
+    add_date(state);
+    return state;
+}
+
+/* ---- going on ---- */
+
+static variant_status compare_part(const cJSON *found, const cJSON *wanted, const char *part,
+                                   const char *folder, variant_error *err) {
+    const cJSON *mine, *other = cJSON_GetObjectItemCaseSensitive(found, part);
+    cJSON_ArrayForEach(mine, cJSON_GetObjectItemCaseSensitive(wanted, part)) {
+        const cJSON *theirs = cJSON_GetObjectItemCaseSensitive(other, mine->string);
+        if (theirs && cJSON_Compare(mine, theirs, true)) continue;
+        if (strcmp(mine->string, "name") == 0 && strcmp(part, "model") == 0)
+            continue; /* the same weights may have moved */
+        char *before = theirs ? cJSON_PrintUnformatted(theirs) : NULL;
+        char *now = cJSON_PrintUnformatted(mine);
+        variant_status status =
+            vt_fail(err, VARIANT_E_MISMATCH,
+                    "%s holds a sweep with another %s (%s): %.120s there, %.120s asked; give "
+                    "another folder "
+                    "with -o",
+                    folder, mine->string, part, before ? before : "nothing", now ? now : "?");
+        cJSON_free(before);
+        cJSON_free(now);
+        return status;
+    }
+    return VARIANT_OK;
+}
+
+variant_status vt_sweep_state_read(cJSON **out, const char *folder, variant_error *err) {
+    char path[4096], *text = NULL;
+    file_path(path, sizeof path, folder, "sweep.json");
+    VT_TRY(vt_file_read_text(&text, path, STATE_MAX, err));
+    cJSON *state = cJSON_Parse(text);
+    free(text);
+    bool good = cJSON_IsObject(state) &&
+                cJSON_IsObject(cJSON_GetObjectItemCaseSensitive(state, "model")) &&
+                cJSON_IsObject(cJSON_GetObjectItemCaseSensitive(state, "machine")) &&
+                cJSON_IsObject(cJSON_GetObjectItemCaseSensitive(state, "settings")) &&
+                cJSON_IsArray(cJSON_GetObjectItemCaseSensitive(state, "points")) &&
+                cJSON_IsArray(cJSON_GetObjectItemCaseSensitive(state, "zones"));
+    if (!good) {
+        cJSON_Delete(state);
+        return vt_fail(err, VARIANT_E_FORMAT,
+                       "%s: not the results of a sweep: expected an object with model, machine, "
+                       "settings, points and zones",
+                       path);
+    }
+    *out = state;
+    return VARIANT_OK;
+}
+
+variant_status vt_sweep_state_open(cJSON **out, const vt_sweep_options *o, variant_error *err) {
+    char path[4096];
+    variant_status status = VARIANT_OK;
+    cJSON *wanted = new_state(o), *found = NULL;
+    VT_CHECK(vt_folder_make(o->folder, err));
+    file_path(path, sizeof path, o->folder, "sweep.json");
+    FILE *there = fopen(path, "rb");
+    if (there) {
+        fclose(there);
+        VT_CHECK(vt_sweep_state_read(&found, o->folder, err));
+        VT_CHECK(compare_part(found, wanted, "settings", o->folder, err));
+        VT_CHECK(compare_part(found, wanted, "model", o->folder, err));
+        VT_CHECK(compare_part(found, wanted, "machine", o->folder, err));
+        *out = found;
+        found = NULL;
+    } else {
+        *out = wanted;
+        wanted = NULL;
+    }
+cleanup:
+    cJSON_Delete(wanted);
+    cJSON_Delete(found);
+    return status;
+}
+
+bool vt_sweep_state_has(const cJSON *state, const vt_sweep_task *task) {
+    const cJSON *point;
+    cJSON_ArrayForEach(
+        point, cJSON_GetObjectItemCaseSensitive(state, task->zone.first ? "zones" : "points")) {
+        const cJSON *id = cJSON_GetObjectItemCaseSensitive(point, "id");
+        if (cJSON_IsString(id) && strcmp(id->valuestring, task->id) == 0) return true;
+    }
+    return false;
+}
+
+/* ---- sweep.csv ---- */
+
+static const char *const csv_strings[] = {"id", "selector", "depths", "zone"};
+static const char *const csv_numbers[] = {
+    "depth",          "bridge",         "cfg_scale",    "picture_ms",  "picture_ms_min",
+    "picture_ms_max", "transformer_ms", "condition_ms", "sampling_ms", "quantizer_ms",
+    "decoder_ms",     "kv_peak_bytes",  "kv_end_bytes", "arena_bytes", "memory_bytes"};
+static const char *const csv_quality[] = {"frechet", "samples"};
+#define COUNT(list) (sizeof(list) / sizeof *(list))
+
+static void csv_number(vt_text *csv, const cJSON *object, const char *key) {
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
+    if (cJSON_IsNumber(item))
+        vt_text_add(csv, ",%.10g", item->valuedouble);
+    else
+        vt_text_add(csv, ",");
+}
+
+static void csv_string(vt_text *csv, const cJSON *object, const char *key) {
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
+    vt_text_add(csv, "\"");
+    for (const char *p = cJSON_IsString(item) ? item->valuestring : ""; *p; ++p)
+        vt_text_add(csv, *p == '"' ? "\"\"" : "%c", *p);
+    vt_text_add(csv, "\"");
+}
+
+static void csv_point(vt_text *csv, const cJSON *point) {
+    for (size_t i = 0; i < COUNT(csv_strings); ++i) {
+        if (i) vt_text_add(csv, ",");
+        csv_string(csv, point, csv_strings[i]);
+    }
+    for (size_t i = 0; i < COUNT(csv_numbers); ++i) csv_number(csv, point, csv_numbers[i]);
+    const cJSON *quality = cJSON_GetObjectItemCaseSensitive(point, "quality");
+    vt_text_add(csv, ",");
+    csv_string(csv, quality, "name");
+    for (size_t i = 0; i < COUNT(csv_quality); ++i) csv_number(csv, quality, csv_quality[i]);
+    vt_text_add(csv, "\n");
+}
+
+static variant_status write_csv(const cJSON *state, const char *folder, variant_error *err) {
+    vt_text csv = {0};
+    const cJSON *point;
+    char path[4096];
+    for (size_t i = 0; i < COUNT(csv_strings); ++i)
+        vt_text_add(&csv, "%s%s", i ? "," : "", csv_strings[i]);
+    for (size_t i = 0; i < COUNT(csv_numbers); ++i) vt_text_add(&csv, ",%s", csv_numbers[i]);
+    vt_text_add(&csv, ",score,frechet,samples\n");
+    cJSON_ArrayForEach(point, cJSON_GetObjectItemCaseSensitive(state, "points"))
+        csv_point(&csv, point);
+    cJSON_ArrayForEach(point, cJSON_GetObjectItemCaseSensitive(state, "zones"))
+        csv_point(&csv, point);
+    file_path(path, sizeof path, folder, "sweep.csv");
+    variant_status status = csv.failed ? vt_fail(err, VARIANT_E_MEMORY, "%s: no memory", path)
+                                       : vt_file_write(path, csv.data, csv.size, err);
+    vt_text_free(&csv);
+    return status;
+}
+
+/* ---- writing ---- */
+
+variant_status vt_sweep_state_write(const cJSON *state, const char *folder, variant_error *err) {
+    char path[4096];
+    char *text = cJSON_Print(state);
+    if (!text) return vt_fail(err, VARIANT_E_MEMORY, "%s: no memory for the results", folder);
+    file_path(path, sizeof path, folder, "sweep.json");
+    variant_status status = vt_file_write(path, text, strlen(text), err);
+    cJSON_free(text);
+    return status == VARIANT_OK ? write_csv(state, folder, err) : status;
+}
+
+void vt_sweep_state_add(cJSON *state, const vt_sweep_task *task, cJSON *point) {
+    cJSON_AddItemToArray(
+        cJSON_GetObjectItemCaseSensitive(state, task->zone.first ? "zones" : "points"), point);
+    add_date(state);
+}

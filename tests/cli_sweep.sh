@@ -1,0 +1,130 @@
+#!/usr/bin/env bash
+# `variant sweep` end to end: the shipped model, going on after kill -9, other settings refused, folders that cannot be
+# written, a full disk, synthetic weights; and the report: well formed, nothing from outside.
+#   tests/cli_sweep.sh BUILD_FOLDER
+set -uo pipefail
+variant=$(cd "$1" && pwd)/variant
+root=$(cd "$(dirname "$0")/.." && pwd)
+out=$(mktemp -d)
+trap 'rm -rf "$out"' EXIT
+cd "$out" || exit 1
+passed=0 failed=0
+ok() { passed=$((passed + 1)); }
+bad() { failed=$((failed + 1)); echo "FAIL: $*"; sed 's/^/    /' err.txt; }
+
+# expect STATUS WORDS -- ARGUMENTS: exit status, and words on stderr in one line unless the status is 0
+expect() {
+    local want=$1 words=$2
+    shift 3
+    "$variant" sweep "$@" >out.txt 2>err.txt
+    local got=$?
+    if [ $got -ne "$want" ]; then bad "exit $got, not $want: sweep $*"; return; fi
+    if [ "$want" -ne 0 ] && [ "$(wc -l <err.txt)" -ne 1 ]; then bad "not one line: sweep $*"; return; fi
+    if [ -n "$words" ] && ! grep -qF -- "$words" err.txt; then bad "no \"$words\": sweep $*"; return; fi
+    ok
+}
+check() { if [ "${@:2}" ]; then ok; else bad "$1: ${*:2}"; fi; }
+ids() { grep -oE '"id":[[:space:]]*"[^"]*"' "$1/sweep.json" | sort; }
+
+# ---- usage
+expect 0 "" -- --help
+expect 2 "either -m MODEL or --arch" -- -o a
+expect 2 "give -o FOLDER" -- -m x
+expect 2 "--depths 8,,2: not a valid value" -- -m x -o a --depths 8,,2
+expect 2 "--zones 3-1: not a valid value" -- -m x -o a --zones 3-1
+expect 2 "--selectors odd: not a valid value" -- -m x -o a --selectors odd
+expect 2 "goes without" -- -m x --report-only a
+expect 1 "nothing" -- -m nothing -o a
+expect 1 "sweep.json" -- --report-only nothing
+
+# ---- the shipped model, few runs
+m="-m $root/models/fashion -t 1"
+# shellcheck disable=SC2086
+{
+    expect 0 "" -- $m -o fashion --depths 8,2 --bridges 4 --repeat 1 --pictures 2 --zones 1-2
+    expect 1 "depth 9: expected 1 to 8" -- $m -o no --depths 9
+    check "no folder for nothing" ! -e no
+}
+check "points" "$(ids fashion | wc -l)" -eq 3
+check "lines of the table" "$(wc -l <fashion/sweep.csv)" -eq 4
+check "pictures in the report" "$(grep -o 'data:image/png;base64' fashion/report.html | wc -l)" -eq 3
+check "nothing from outside" "$(grep -ciE 'https?:|<script|<link|url\(|@import' fashion/report.html)" -eq 0
+check "quality is said to be missing" "$(grep -c 'Quality was not measured' fashion/report.html)" -eq 1
+check "quality is null" "$(grep -cE '"quality":[[:space:]]*null' fashion/sweep.json)" -ge 3
+if command -v python3 >/dev/null; then
+    python3 - fashion/report.html >parse.txt 2>err.txt <<'PYTHON' || bad "report.html is not well formed: $(cat parse.txt)"
+import sys
+from html.parser import HTMLParser
+class Check(HTMLParser):
+    open_tags = []
+    def handle_starttag(self, tag, attributes):
+        names = [name for name, _ in attributes]
+        if len(set(names)) != len(names): sys.exit("%s: an attribute twice" % tag)
+        if tag not in ("meta", "img", "br"): self.open_tags.append(tag)
+    def handle_endtag(self, tag):
+        if not self.open_tags or self.open_tags.pop() != tag:
+            sys.exit("</%s> at %s closes nothing" % (tag, self.getpos()))
+text = open(sys.argv[1], encoding="utf-8").read()
+parser = Check(convert_charrefs=True)
+parser.feed(text)
+parser.close()
+if parser.open_tags: sys.exit("left open: %s" % parser.open_tags)
+PYTHON
+    ok
+else
+    echo "SKIP: no python3 to parse the report with"
+fi
+cp fashion/report.html before.html
+expect 0 "" -- --report-only fashion
+check "made again, the same bytes" "$(cmp before.html fashion/report.html && echo same)" = same
+cp fashion/sweep.json before.json
+# shellcheck disable=SC2086
+{
+    expect 0 "" -- $m -o fashion --depths 8,2 --bridges 4 --repeat 1 --pictures 2 --zones 1-2 --json
+    check "a finished sweep is left alone" "$(cmp before.json fashion/sweep.json && echo same)" = same
+    check "json" "$(grep -c '"points":2,"zones":1' out.txt)" -eq 1
+    expect 1 "another seed (settings)" -- $m -o fashion --depths 8,2 --bridges 4 --repeat 1 --pictures 2 -s 1
+    expect 1 "another weights (settings)" -- $m -o fashion --depths 8 --bridges 4 --repeat 1 --pictures 2 --weights bf16
+}
+
+# ---- synthetic weights; killed in the middle; the rest is added
+cat >tiny.json <<'JSON'
+{"seed": "G", "depth": 5, "width": 64, "heads": 2, "V": 32, "Cvae": 8, "classes": 3, "patch_nums": [1, 2, 3],
+ "attn_l2_norm": true, "shared_aln": false, "ch": 32, "ch_mult": [1, 1], "nres": 1}
+JSON
+points=(--arch tiny.json --depths 5,3,2,1 --bridges 0,1,2 --selectors equidistant,prefix --repeat 20 -t 1)
+expect 0 "" -- "${points[@]}" -o whole
+"$variant" sweep "${points[@]}" -o killed >/dev/null 2>&1 &
+pid=$!
+for _ in $(seq 400); do # until two points are there, and not all
+    [ -s killed/sweep.csv ] && [ "$(wc -l <killed/sweep.csv)" -ge 3 ] && break
+    sleep 0.01
+done
+kill -9 $pid 2>/dev/null
+wait $pid 2>/dev/null
+check "killed after some points" "$(ids killed | wc -l)" -ge 1
+check "and before the last" "$(ids killed | wc -l)" -lt 19
+expect 0 "" -- "${points[@]}" -o killed
+check "the same points as without" "$(ids killed)" = "$(ids whole)"
+check "of 5 layers once, 3 depths, 3 bridges, 2 selectors" "$(ids whole | wc -l)" -eq 19
+check "no pictures of synthetic weights" "$(find whole -name '*.png' | wc -l)" -eq 0
+check "nothing temporary left" "$(find whole -type f | wc -l)" -eq 3
+expect 1 "another" -- --arch tiny.json --weights bf16 --depths 5 --bridges 1 -o whole -t 1 --repeat 20
+
+# ---- where nothing can be written
+expect 1 "/dev/null/x" -- --arch tiny.json --depths 5 --bridges 1 -o /dev/null/x
+echo "{" >broken.txt && mkdir broken && cp broken.txt broken/sweep.json
+expect 1 "broken/sweep.json: not the results of a sweep" -- --arch tiny.json --depths 5 --bridges 1 -o broken
+check "a broken file is not replaced" "$(cmp broken.txt broken/sweep.json && echo same)" = same
+cp -r whole full
+(
+    ulimit -f 1 # a file may have 1 kB: as good as a full disk
+    "$variant" sweep "${points[@]}" --zones 1-2 -o full >out.txt 2>err.txt
+)
+check "a full disk is a failure" $? -eq 1
+check "in one line" "$(wc -l <err.txt)" -eq 1
+check "that names the file" "$(grep -c 'full/sweep.json' err.txt)" -eq 1
+check "and the results are still those of before" "$(cmp whole/sweep.json full/sweep.json && echo same)" = same
+
+echo "$passed passed, $failed failed"
+[ $failed -eq 0 ]
