@@ -17,6 +17,7 @@ typedef struct command {
 
 static const command commands[] = {
     {"generate", cli_generate, "pictures of a class, at any depth"},
+    {"plan", cli_plan, "the deepest schedule within a budget of memory and time"},
     {"train", cli_train, "a tokenizer, a transformer, or a supernet of many depths"},
     {"bench", cli_bench, "time by stage and scale, beside what the machine could do"},
     {"inspect", cli_inspect, "what a model file holds, and what it needs"},
