@@ -51,6 +51,39 @@ bool cli_double(const char *text, double low, double high, double *out) {
     return true;
 }
 
+bool cli_bytes(const char *text, size_t *out) {
+    static const struct {
+        const char *name;
+        double bytes;
+    } units[] = {{"", 1},         {"B", 1},         {"K", 1e3},       {"KB", 1e3},
+                 {"M", 1e6},      {"MB", 1e6},      {"G", 1e9},       {"GB", 1e9},
+                 {"KiB", 1024.0}, {"MiB", 1048576}, {"GiB", 1073741824}};
+    char *end = NULL;
+    double value = strtod(text, &end);
+    if (end == text) return false;
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; ++i) {
+        if (strcmp(end, units[i].name) != 0) continue;
+        value *= units[i].bytes;
+        if (!(value >= 1.0 && value <= 1e15)) return false;
+        *out = (size_t)value;
+        return true;
+    }
+    return false;
+}
+
+bool cli_seconds(const char *text, double *out) {
+    char *end = NULL;
+    double value = strtod(text, &end);
+    if (end == text) return false;
+    if (strcmp(end, "ms") == 0)
+        value /= 1e3;
+    else if (*end != '\0' && strcmp(end, "s") != 0)
+        return false;
+    if (!(value > 0.0 && value <= 1e6)) return false;
+    *out = value;
+    return true;
+}
+
 bool cli_is_number_type(const char *text) {
     return strcmp(text, "f32") == 0 || strcmp(text, "bf16") == 0 || strcmp(text, "int8") == 0;
 }

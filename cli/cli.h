@@ -6,6 +6,7 @@
 
 /* Every command: argv[0] is its name; returns the exit status: 0 done, 1 failed, 2 wrong usage. */
 int cli_generate(int argc, char **argv);
+int cli_plan(int argc, char **argv);
 int cli_train(int argc, char **argv);
 int cli_bench(int argc, char **argv);
 int cli_sweep(int argc, char **argv);
@@ -28,6 +29,10 @@ int cli_usage(const char *command, const char *format, ...) __attribute__((forma
 bool cli_int(const char *text, long low, long high, int *out);
 bool cli_u64(const char *text, uint64_t *out);
 bool cli_double(const char *text, double low, double high, double *out);
+/* 300M, 1.5G (powers of 1000), 512MiB, 2GiB or bytes; more than 0. */
+bool cli_bytes(const char *text, size_t *out);
+/* 800ms, 2s; a number alone is seconds; more than 0. */
+bool cli_seconds(const char *text, double *out);
 /* f32, bf16 or int8: what --weights and --kv take. */
 bool cli_is_number_type(const char *text);
 

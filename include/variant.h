@@ -220,6 +220,26 @@ typedef struct variant_memory {
 variant_status variant_request_memory(const variant_engine *engine, const variant_request *request,
                                       variant_memory *memory, variant_error *error);
 
+/* ---- planning: a budget to a schedule -------------------------------------------------------- */
+
+typedef struct variant_plan {
+    bool fits;          /* false: what follows is the schedule that misses the budget least */
+    int bridge, depth;  /* to put into a request */
+    int batch;          /* pictures at a time that the costs are for */
+    size_t bytes;       /* weights, activations, keys and values; exact */
+    double seconds;     /* of a batch once the model is loaded; predicted from measured layers */
+    double kept;        /* mean over scales of the share of layers run: what is maximised */
+    int considered;     /* schedules compared */
+} variant_plan;
+
+/* The schedule that keeps most layers, every scale counting alike, within max_bytes and max_seconds
+ * a batch (0: no limit). Of a supernet only trained depths are considered. The request gives
+ * batch (0: 1), guidance and selector; its depth, bridge, depths and count are not read. Generates
+ * a batch four times to measure. */
+variant_status variant_plan_make(const variant_engine *engine, const variant_request *request,
+                                 size_t max_bytes, double max_seconds, variant_plan *plan,
+                                 variant_error *error);
+
 /* PNG with the settings as text under the key "variant". The file appears whole or not at all. */
 variant_status variant_picture_write_png(const variant_picture *picture, const char *path,
                                          variant_error *error);
