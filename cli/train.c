@@ -155,6 +155,7 @@ enum {
     O_EVAL_COUNT,
     O_RESUME,
     O_RESTART,
+    O_DIVERGENCE,
     O_QUIET,
     O_PRECISION,
     O_SIDE,
@@ -225,6 +226,8 @@ static const flag flags[] = {
     {"precision", O_PRECISION, ALL, "f32|bf16", "of products; sums and weights stay f32 (f32)"},
     {"resume", O_RESUME, ALL, NULL, "go on from the checkpoint in the run's folder"},
     {"restart", O_RESTART, ALL, NULL, "start anew though there is a checkpoint"},
+    {"on-divergence", O_DIVERGENCE, ALL, "stop|skip",
+     "at a gradient that is not finite: end, or leave the step out (stop)"},
     {"quiet", 'q', ALL, NULL, "no progress"},
     {"help", 'h', ALL, NULL, "this text"},
     {"side", O_SIDE, PICTURES, "PIXELS", "of pictures (32)"},
@@ -362,6 +365,9 @@ static bool set_common(training *run, int id, const char *value, bool *known) {
     case O_RESTART:
         common->restart = true;
         return true;
+    case O_DIVERGENCE:
+        common->skip_diverged = strcmp(value, "skip") == 0;
+        return common->skip_diverged || strcmp(value, "stop") == 0;
     case 'q':
         run->quiet = true;
         return true;

@@ -13,6 +13,7 @@
 #include "io/file.h"
 
 #define CHECKPOINT "checkpoint.safetensors"
+#define MOST_SKIPPED 10 /* diverged steps in a row: the weights themselves are lost then */
 
 void vt_train_common_init(vt_train_common *options) {
     *options = (vt_train_common){
@@ -252,8 +253,19 @@ static variant_status run_step(vt_train_loop *loop, const vt_train_job *job, var
     vt_params_zero_grad(loop->params);
     VT_TRY(job->step(job->self, loop, err));
     loop->rate = vt_lr_at(&options->lr, loop->step, loop->steps);
-    VT_TRY(vt_optimizer_step(loop->params, &options->optimizer, loop->rate, loop->step + 1,
-                             &loop->norm, err));
+    /* Fails before it changes a value when the norm is not finite. */
+    variant_status status = vt_optimizer_step(loop->params, &options->optimizer, loop->rate,
+                                              loop->step + 1, &loop->norm, err);
+    if (status != VARIANT_OK) {
+        bool diverged = !isfinite(loop->norm);
+        if (!diverged || !options->skip_diverged || ++loop->skipped == MOST_SKIPPED) return status;
+        vt_train_loop_note(loop, "step %lld left out: its gradient is not finite",
+                           (long long)loop->step + 1);
+        vt_arena_rewind(&loop->arena, mark);
+        ++loop->step;
+        return VARIANT_OK;
+    }
+    loop->skipped = 0;
     VT_TRY(job->updated(job->self, loop, err));
     vt_arena_rewind(&loop->arena, mark);
     ++loop->step;

@@ -21,6 +21,7 @@ typedef struct vt_train_loop {
     int64_t step, steps; /* done, in all */
     int64_t steps_per_epoch;
     double loss, norm, rate; /* of the step just run */
+    int skipped;             /* diverged steps in a row, left out */
     /* since the last line of the log */
     int64_t line_steps;
     double line_loss, line_norm, line_started, line_rate;

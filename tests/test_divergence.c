@@ -1,0 +1,162 @@
+/* test_divergence.c - a training step whose gradient is not finite: it ends the run, or is left out,
+ * and changes no weight and no checkpoint. The trainer is one weight with a gradient of one, but at
+ * the steps that the test breaks. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "train/loop.h"
+
+#define STEPS 20
+
+typedef struct broken {
+    int64_t from, to; /* steps whose gradient is not a number */
+    int updates, saves, notes;
+    int64_t saved; /* step of the last checkpoint */
+    vt_param *weight;
+} broken;
+
+static vt_kern *kern;
+static char folder[64];
+
+static variant_status step(void *self, vt_train_loop *loop, variant_error *err) {
+    const broken *job = self;
+    (void)err;
+    bool bad = loop->step >= job->from && loop->step < job->to;
+    float gradient = bad ? NAN : 1.0f;
+    loop->loss = (double)gradient;
+    return vt_param_upload(loop->params, job->weight, &gradient, job->weight->grad, err);
+}
+
+static variant_status updated(void *self, vt_train_loop *loop, variant_error *err) {
+    (void)loop, (void)err;
+    ++((broken *)self)->updates;
+    return VARIANT_OK;
+}
+
+static void describe(void *self, vt_train_loop *loop, cJSON *line) {
+    (void)self, (void)loop, (void)line;
+}
+
+static variant_status checkpoint(void *self, vt_train_loop *loop, const char *path,
+                                 variant_error *err) {
+    broken *job = self;
+    (void)path, (void)err;
+    ++job->saves;
+    job->saved = loop->step;
+    return VARIANT_OK;
+}
+
+static variant_status finish(void *self, vt_train_loop *loop, vt_train_result *result,
+                             variant_error *err) {
+    (void)self, (void)loop, (void)result, (void)err;
+    return VARIANT_OK;
+}
+
+static void on_note(void *user, const char *line) {
+    assert_non_null(strstr(line, "left out"));
+    ++((broken *)user)->notes;
+}
+
+/* Runs it; the weight afterwards is in *value. */
+static variant_status train(broken *job, bool skip, float *value, variant_error *err) {
+    vt_train_common options;
+    vt_train_common_init(&options);
+    options.output = folder;
+    options.steps = STEPS;
+    options.save_every = 5;
+    options.skip_diverged = skip;
+    options.note = on_note;
+    options.user = job;
+    vt_train_loop loop;
+    vt_train_result result;
+    vt_params params;
+    vt_params_init(&params, kern);
+    assert_int_equal(vt_train_loop_open(&loop, kern, &options, err), VARIANT_OK);
+    job->weight = vt_params_add(&params, 0, 1, (const int64_t[]){1}, "weight");
+    assert_int_equal(vt_params_allocate(&params, err), VARIANT_OK);
+    assert_int_equal(vt_params_train(&params, err), VARIANT_OK);
+    loop.params = &params;
+    vt_train_loop_plan(&loop, 10);
+    vt_train_job steps = {.self = job,
+                          .step = step,
+                          .updated = updated,
+                          .describe = describe,
+                          .checkpoint = checkpoint,
+                          .finish = finish};
+    variant_status status = vt_train_loop_run(&loop, &steps, &result, err);
+    variant_error local;
+    assert_int_equal(vt_param_download(&params, job->weight, job->weight->value, value, &local),
+                     VARIANT_OK);
+    vt_params_close(&params);
+    vt_train_loop_close(&loop);
+    return status;
+}
+
+static void test_stop(void **state) {
+    (void)state;
+    variant_error err;
+    broken job = {.from = 7, .to = 8};
+    float value;
+    assert_int_equal(train(&job, false, &value, &err), VARIANT_E_MISMATCH);
+    assert_non_null(strstr(err.message, "step 8"));
+    assert_int_equal(job.updates, 7);
+    assert_int_equal(job.saved, 5);
+    assert_true(isfinite(value));
+}
+
+static void test_skip(void **state) {
+    (void)state;
+    variant_error err;
+    broken job = {.from = 7, .to = 16}; /* nine in a row */
+    float value;
+    assert_int_equal(train(&job, true, &value, &err), VARIANT_OK);
+    assert_int_equal(job.updates, STEPS - 9);
+    assert_int_equal(job.notes, 9);
+    assert_int_equal(job.saved, STEPS);
+    assert_true(isfinite(value) && value != 0.0f);
+}
+
+static void test_lost(void **state) {
+    (void)state;
+    variant_error err;
+    broken job = {.from = 3, .to = STEPS};
+    float value;
+    assert_int_equal(train(&job, true, &value, &err), VARIANT_E_MISMATCH);
+    assert_int_equal(job.notes, 9);
+    assert_int_equal(job.updates, 3);
+}
+
+static int setup(void **state) {
+    (void)state;
+    snprintf(folder, sizeof folder, "/tmp/variant_divergence_XXXXXX");
+    return mkdtemp(folder) && vt_kern_open(&kern, NULL, 1, NULL) == VARIANT_OK ? 0 : -1;
+}
+
+static int teardown(void **state) {
+    (void)state;
+    char path[128];
+    snprintf(path, sizeof path, "%s/log.jsonl", folder);
+    unlink(path);
+    rmdir(folder);
+    vt_kern_close(&kern);
+    return 0;
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_stop),
+        cmocka_unit_test(test_skip),
+        cmocka_unit_test(test_lost),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
