@@ -61,7 +61,7 @@ static void check(const char *what, a_case *which, const int *sizes, double tole
 
 /* groups, h, w, channels, window, stride, pad, y_stride, average, size of numbers */
 static void pool_case(run *r, const int *s) {
-    vt_pool a = {.groups = s[0],
+    vt_pooling a = {.groups = s[0],
                  .in_h = s[1],
                  .in_w = s[2],
                  .channels = s[3],
@@ -103,7 +103,7 @@ static void test_pools_by_hand(void **unused) {
     variant_error err;
     vt_kern *ref = NULL;
     assert_int_equal(vt_kern_open(&ref, "ref", 1, &err), VARIANT_OK);
-    vt_pool a = {.x = x,
+    vt_pooling a = {.x = x,
                  .y = y,
                  .groups = 1,
                  .in_h = 2,

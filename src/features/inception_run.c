@@ -62,7 +62,7 @@ static void run_step(const batch *b, int i, float *const map[VT_INCEPTION_MAPS])
         kern->conv(kern, &conv);
         return;
     }
-    vt_pool pool = {.x = map[step->from],
+    vt_pooling pool = {.x = map[step->from],
                     .y = map[step->to] + l->channel,
                     .groups = b->n,
                     .in_h = l->in_h,

@@ -310,13 +310,13 @@ typedef struct vt_conv {
 
 /* The largest or the average of the pixels of a window that lie inside the map (each window has one):
  * y[oy, ox] over x[oy * stride - pad .. + window - 1, ox * stride - pad .. + window - 1]. */
-typedef struct vt_pool {
+typedef struct vt_pooling {
     const float *x; /* (groups, in_h, in_w, channels) */
     float *y;       /* (groups, out_h, out_w, channels), pixels y_stride floats apart (0: channels) */
     int groups, in_h, in_w, out_h, out_w, channels;
     int window, stride, pad, y_stride;
     bool average;
-} vt_pool;
+} vt_pooling;
 
 /* y = group_norm(x) gamma + beta over `channel_groups`, then SiLU when `silu`. */
 typedef struct vt_group_norm {
@@ -478,7 +478,7 @@ struct vt_kern {
     void (*upsample2)(vt_kern *kern, float *y, const float *x, int groups, int h, int w, int c);
     void (*upsample2_dx)(vt_kern *kern, float *dx, const float *dy, int groups, int h, int w,
                          int c);
-    void (*pool)(vt_kern *kern, const vt_pool *args);
+    void (*pool)(vt_kern *kern, const vt_pooling *args);
     /* (groups, in_h, in_w, c) -> (groups, out_h, out_w, c): bilinear between the two nearest pixels
      * each way, half-pixel centres, indices clamped; nothing is smoothed before shrinking. */
     void (*resize_bilinear)(vt_kern *kern, float *y, const float *x, int groups, int in_h, int in_w,

@@ -20,14 +20,14 @@ static void add(float *restrict y, const float *restrict x, size_t n) {
 }
 
 /* [*low, *high) of the window's pixels along one side that lie inside the map. */
-static void window_inside(const vt_pool *a, int out, int in, int *low, int *high) {
+static void window_inside(const vt_pooling *a, int out, int in, int *low, int *high) {
     *low = out * a->stride - a->pad;
     *high = *low + a->window < in ? *low + a->window : in;
     if (*low < 0) *low = 0;
 }
 
 /* y: one pixel's channels, over lines [y0, y1) and columns [x0, x1) of the map. */
-static void pool_pixel(const vt_pool *a, float *y, const float *picture, int y0, int y1, int x0,
+static void pool_pixel(const vt_pooling *a, float *y, const float *picture, int y0, int y1, int x0,
                        int x1) {
     size_t channels = (size_t)a->channels, line = (size_t)a->in_w * channels;
     memcpy(y, picture + (size_t)y0 * line + (size_t)x0 * channels, channels * sizeof *y);
@@ -41,7 +41,7 @@ static void pool_pixel(const vt_pool *a, float *y, const float *picture, int y0,
     for (size_t c = 0; c < channels; c++) y[c] *= share;
 }
 
-void vt_cpu_pool(vt_kern *kern, const vt_pool *a) {
+void vt_cpu_pool(vt_kern *kern, const vt_pooling *a) {
     size_t channels = (size_t)a->channels, picture = (size_t)a->in_h * (size_t)a->in_w * channels;
     size_t stride = a->y_stride ? (size_t)a->y_stride : channels;
     int64_t lines = (int64_t)a->groups * a->out_h;

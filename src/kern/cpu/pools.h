@@ -4,7 +4,7 @@
 
 #include "kern/kern.h"
 
-void vt_cpu_pool(vt_kern *kern, const vt_pool *args);
+void vt_cpu_pool(vt_kern *kern, const vt_pooling *args);
 void vt_cpu_resize_bilinear(vt_kern *kern, float *y, const float *x, int groups, int in_h, int in_w,
                             int out_h, int out_w, int c);
 

@@ -4,13 +4,13 @@
 #include "kern/ref/ref.h"
 
 /* x[group, iy, ix, c], or NULL outside the map. */
-static const float *pixel(const vt_pool *a, int group, int iy, int ix, int c) {
+static const float *pixel(const vt_pooling *a, int group, int iy, int ix, int c) {
     if (iy < 0 || iy >= a->in_h || ix < 0 || ix >= a->in_w) return NULL;
     size_t row = (size_t)group * (size_t)a->in_h + (size_t)iy;
     return a->x + (row * (size_t)a->in_w + (size_t)ix) * (size_t)a->channels + c;
 }
 
-static float pool_at(const vt_pool *a, int group, int oy, int ox, int c) {
+static float pool_at(const vt_pooling *a, int group, int oy, int ox, int c) {
     double sum = 0;
     float most = 0;
     int count = 0;
@@ -26,7 +26,7 @@ static float pool_at(const vt_pool *a, int group, int oy, int ox, int c) {
     return a->average ? (float)(sum / count) : most;
 }
 
-static void pool(vt_kern *kern, const vt_pool *a) {
+static void pool(vt_kern *kern, const vt_pooling *a) {
     (void)kern;
     float *y = a->y;
     int stride = a->y_stride ? a->y_stride : a->channels;
