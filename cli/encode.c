@@ -22,7 +22,7 @@ static const char encode_help[] =
     "\n"
     "options\n" CLI_MODEL_HELP "  -o, --output FILE      the safetensors file\n"
     "      --pad              centre small pictures on black instead of enlarging "
-    "them\n" CLI_RUN_HELP "\n"
+    "them\n" CLI_WEIGHTS_HELP CLI_RUN_HELP "\n"
     "examples\n"
     "  variant encode -m models/fashion shoe.png --pad -o shoe.safetensors\n"
     "  variant encode -m vae_ch160v4096z32.pth --sides 1,2,3,4,5,6,8,10,13,16 *.jpg -o "
@@ -35,16 +35,20 @@ static const char decode_help[] =
     "pictures are numbered:\n"
     "out.png becomes out_00.png, out_01.png, ...\n"
     "\n"
-    "options\n" CLI_MODEL_HELP "  -o, --output FILE      the PNG\n" CLI_RUN_HELP "\n"
+    "options\n" CLI_MODEL_HELP "  -o, --output FILE      the PNG\n" CLI_WEIGHTS_HELP CLI_RUN_HELP
+    "\n"
     "examples\n"
     "  variant decode -m models/fashion shoe.safetensors -o shoe_again.png\n";
 
 static const struct option encode_options[] = {{"output", required_argument, NULL, 'o'},
                                                {"pad", no_argument, NULL, CLI_PAD},
                                                CLI_MODEL_OPTIONS,
+                                               CLI_WEIGHTS_OPTION,
                                                CLI_RUN_OPTIONS};
-static const struct option decode_options[] = {
-    {"output", required_argument, NULL, 'o'}, CLI_MODEL_OPTIONS, CLI_RUN_OPTIONS};
+static const struct option decode_options[] = {{"output", required_argument, NULL, 'o'},
+                                               CLI_MODEL_OPTIONS,
+                                               CLI_WEIGHTS_OPTION,
+                                               CLI_RUN_OPTIONS};
 
 static bool accept(void *user, int id, const char *text) {
     return cli_model_option(user, id, text) == 1;

@@ -31,7 +31,7 @@ static const char help[] =
     "  -o, --output FILE      the sheet (of a dataset: its first 64 pictures)\n"
     "      --zoom N           enlarge on the sheet, whole number (default 1)\n"
     "      --pad              centre small pictures on black instead of enlarging them\n"
-    "      --json             the figures as JSON on stdout\n" CLI_RUN_HELP "\n"
+    "      --json             the figures as JSON on stdout\n" CLI_WEIGHTS_HELP CLI_RUN_HELP "\n"
     "examples\n"
     "  variant reconstruct -m models/fashion shoe.png --pad -o sheet.png\n"
     "  variant reconstruct -m models/fashion --data data/fashion --count 1000 --json\n";
@@ -47,6 +47,7 @@ static const struct option long_options[] = {
     {"pad", no_argument, NULL, CLI_PAD},
     {"json", no_argument, NULL, CLI_JSON},
     CLI_MODEL_OPTIONS,
+    CLI_WEIGHTS_OPTION,
     CLI_RUN_OPTIONS,
 };
 

@@ -17,6 +17,8 @@ variant_status cli_session_open(cli_session *out, const cli_model *options, bool
     model.heads = options->heads;
     model.need_tokenizer = need_tokenizer;
     model.need_transformer = need_transformer;
+    if (options->weights)
+        VT_TRY(vt_number_parse(&model.weights, "--weights", options->weights, err));
     VT_CHECK(vt_kern_open(&out->kern, options->backend, options->threads, err));
     VT_CHECK(vt_model_open(&out->model, out->kern, &model, err));
     out->memory_bytes = vt_physical_bytes();

@@ -38,6 +38,9 @@ enum {
     {"weights", required_argument, NULL, CLI_WEIGHTS}, {                                           \
         "kv", required_argument, NULL, CLI_KV                                                      \
     }
+/* Of commands that run the tokenizer alone. */
+#define CLI_WEIGHTS_OPTION                                                                         \
+    { "weights", required_argument, NULL, CLI_WEIGHTS }
 #define CLI_RUN_OPTIONS                                                                            \
     {"threads", required_argument, NULL, 't'}, {"backend", required_argument, NULL, CLI_BACKEND},  \
         {"help", no_argument, NULL, 'h'}, {                                                        \
@@ -49,10 +52,14 @@ enum {
     "      --tokenizer FILE   the tokenizer, when it is not in MODEL\n"                            \
     "      --sides 1,2,3      sides of the scales, where no file tells them\n"
 #define CLI_PRECISION_HELP                                                                         \
-    "      --weights TYPE     f32 (default, exact), bf16 (half the memory, fast) or int8 (a "          \
+    "      --weights TYPE     f32 (default, exact), bf16 (half the memory, fast) or int8 (a "      \
     "quarter)\n"                                                                                   \
-    "      --kv TYPE          of keys and values: f32, bf16 or int8 (default: f32 with f32 "           \
+    "      --kv TYPE          of keys and values: f32, bf16 or int8 (default: f32 with f32 "       \
     "weights, else bf16)\n"
+#define CLI_WEIGHTS_HELP                                                                           \
+    "      --weights TYPE     f32 (default, exact) or bf16 (half the memory, fast); int8 means "   \
+    "bf16 "                                                                                        \
+    "here\n"
 #define CLI_RUN_HELP                                                                               \
     "  -t, --threads N        default: one a processor\n"                                          \
     "      --backend NAME     cpu (default) or ref, the slow plain-C definition\n"                 \

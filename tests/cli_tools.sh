@@ -136,6 +136,17 @@ says '2 pictures of 8 x 8: PSNR'
 [ -s sheet.png ] || fail "reconstruct wrote no sheet"
 expect 0 reconstruct -m tiny.safetensors p_00.png --json
 says '"psnr"'
+# bf16 convolutions round: other pictures than f32's, nearly the same ones; int8 means bf16 to a tokenizer
+expect 0 decode -m tiny.safetensors tokens.safetensors -o half.png --weights bf16
+cmp -s r_00.png half_00.png && cmp -s r_01.png half_01.png && fail "decode --weights bf16 is f32"
+expect 0 decode -m tiny.safetensors tokens.safetensors -o byte.png --weights int8
+same half_00.png byte_00.png
+expect 0 encode -m tiny.safetensors p_00.png p_01.png -o half.safetensors --weights bf16
+expect 0 reconstruct -m tiny.safetensors p_00.png --json --weights bf16
+says '"psnr"'
+expect 2 reconstruct -m tiny.safetensors p_00.png --weights f64
+expect 2 decode -m tiny.safetensors tokens.safetensors -o no.png --weights half
+absent no.png
 expect 1 encode -m tiny.safetensors names.txt -o no.safetensors
 says names.txt
 absent no.safetensors

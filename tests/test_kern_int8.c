@@ -34,7 +34,7 @@ static void find_tables(void) {
     vt_isa best = vt_isa_best();
     if (best >= VT_ISA_AVX2) tables[table_count++] = &vt_tiles8_avx2;
     if (best >= VT_ISA_AVX512) tables[table_count++] = &vt_tiles8_avx512;
-    if (best >= VT_ISA_AVX512BF16) {
+    if (best >= VT_ISA_AVX512VNNI) {
         tables[table_count++] = &vt_tiles8_avx512vnni;
         tables[table_count++] = &vt_tiles8_amx_in_c;
     }

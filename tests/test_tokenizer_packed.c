@@ -1,11 +1,12 @@
 /* test_tokenizer_packed.c - pictures decoded and encoded with bf16 weights: how near they
- * come to float32's, on both backends and every instruction set; and that neither threads nor batch
- * change a bit. */
+ * come to float32's, on both backends and every instruction set; that neither threads nor batch
+ * change a bit; and that int8 is refused by convolutions of every size. */
 #include "tests/fixtures.h"
 
 #include <math.h>
 
 #include "core/cpu.h"
+#include "nn/conv.h"
 #include "tokenizer/tokenizer.h"
 
 enum { BATCH = 3 };
@@ -140,10 +141,30 @@ static void test_bits(void **state) {
     }
 }
 
+static void test_int8(void **state) {
+    (void)state;
+    for (int kernel = 1; kernel <= 3; kernel += 2) {
+        vt_kern *kern = NULL;
+        vt_params params;
+        vt_conv2d conv;
+        variant_error error = {0};
+        assert_ok(vt_kern_open(&kern, "cpu", 1, err));
+        vt_params_init(&params, kern);
+        vt_conv2d_register(&conv, &params, 32, 32, kernel, 1, "nin");
+        vt_params_set_type(&params, VT_NUMBER_INT8, false);
+        assert_int_equal(vt_params_synthesize(&params, "B", "vae", &error), VARIANT_E_UNSUPPORTED);
+        assert_non_null(strstr(error.message, "nin.weight"));
+        assert_null(conv.w->weight);
+        vt_params_close(&params);
+        vt_kern_close(&kern);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bf16),
         cmocka_unit_test(test_bits),
+        cmocka_unit_test(test_int8),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

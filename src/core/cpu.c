@@ -10,7 +10,8 @@
 #include <unistd.h>
 #endif
 
-static const char *const names[VT_ISA_COUNT] = {"baseline", "avx2", "avx512", "avx512bf16", "amx"};
+static const char *const names[VT_ISA_COUNT] = {"baseline",   "avx2",       "avx512",
+                                                "avx512vnni", "avx512bf16", "amx"};
 
 #if defined(__x86_64__)
 /* CPUID leaf 7 tells AMX; compilers of today do not name it in __builtin_cpu_supports. */
@@ -38,11 +39,12 @@ static vt_isa isa_of_processor(void) {
     bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                   __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-    bool bf16 = __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni") &&
-                __builtin_cpu_supports("avx512vbmi");
+    bool vnni = __builtin_cpu_supports("avx512vnni");
+    bool bf16 = __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vbmi");
     if (!avx2) return VT_ISA_BASELINE;
     if (!avx512) return VT_ISA_AVX2;
-    if (!bf16) return VT_ISA_AVX512;
+    if (!vnni) return VT_ISA_AVX512;
+    if (!bf16) return VT_ISA_AVX512VNNI;
     return has_amx() && tiles_granted() ? VT_ISA_AMX : VT_ISA_AVX512BF16;
 #else
     return VT_ISA_BASELINE;

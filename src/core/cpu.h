@@ -1,7 +1,7 @@
 /* cpu.h - which instruction sets this processor has, found at run time.
  *
- * VARIANT_CPU in the environment lowers the answer ("baseline", "avx2", "avx512", "avx512bf16",
- * "amx"), so that tests can run every path on one machine. */
+ * VARIANT_CPU in the environment lowers the answer ("baseline", "avx2", "avx512", "avx512vnni",
+ * "avx512bf16", "amx"), so that tests can run every path on one machine. */
 #ifndef VT_CORE_CPU_H
 #define VT_CORE_CPU_H
 
@@ -11,7 +11,8 @@ typedef enum vt_isa {
     VT_ISA_BASELINE = 0, /* whatever the compiler targets by default */
     VT_ISA_AVX2,         /* AVX2 and FMA */
     VT_ISA_AVX512,       /* AVX-512 F, BW, DQ, VL */
-    VT_ISA_AVX512BF16,   /* and BF16, VNNI, VBMI */
+    VT_ISA_AVX512VNNI,   /* and VNNI (Cascade Lake, Ice Lake, Cooper Lake) */
+    VT_ISA_AVX512BF16,   /* and BF16, VBMI (Zen 4, Sapphire Rapids) */
     VT_ISA_AMX,          /* and AMX tiles of bf16 and int8, granted by the system */
     VT_ISA_COUNT
 } vt_isa;

@@ -169,12 +169,21 @@ static vt_weight_spec weight_spec(const vt_params *params, const vt_param *param
         .values = param->value};
 }
 
+/* No kernel convolves bytes, a 1x1 kernel's neither, although its weight could be opened. */
+static variant_status open_weight(const vt_params *params, vt_param *param,
+                                  const vt_weight_spec *spec, variant_error *err) {
+    if (param->flags & VT_PARAM_CONV && spec->type == VT_NUMBER_INT8)
+        return vt_fail(err, VARIANT_E_UNSUPPORTED,
+                       "%s: a convolution's kernel is kept as f32 or bf16, not int8", param->name);
+    return params->kern->weight_open(params->kern, &param->weight, spec, err);
+}
+
 variant_status vt_params_prepare(vt_params *params, variant_error *err) {
     for (int i = 0; i < params->count; ++i) {
         vt_param *param = params->items[i];
         if (!(param->flags & VT_PARAM_PRODUCT) || param->weight || !is_value(param)) continue;
         vt_weight_spec spec = weight_spec(params, param);
-        VT_TRY(params->kern->weight_open(params->kern, &param->weight, &spec, err));
+        VT_TRY(open_weight(params, param, &spec, err));
     }
     return VARIANT_OK;
 }
@@ -384,7 +393,7 @@ static variant_status pack_weight(vt_params *params, vt_param *param, const vt_t
     if (is_permuted(param) && spec.taps > MOST_TAPS)
         return vt_fail(err, VARIANT_E_UNSUPPORTED, "%s: a kernel of %d taps cannot be packed",
                        param->name, spec.taps);
-    return params->kern->weight_open(params->kern, &param->weight, &spec, err);
+    return open_weight(params, param, &spec, err);
 }
 
 /* Can the kernels read the file's bytes where they lie? */

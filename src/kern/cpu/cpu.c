@@ -34,7 +34,7 @@ static vt_isa trusted(vt_isa isa) {
 
 /* Below AMX's tiles, and for what they do not do. */
 static vt_isa bf16_isa_for(vt_isa isa) {
-    if (isa < VT_ISA_AVX512BF16) return isa;
+    if (isa < VT_ISA_AVX512BF16) return isa < VT_ISA_AVX512 ? isa : VT_ISA_AVX512;
     bool pays = vt_isa_is_asked(VT_ISA_AVX512BF16) || vt_cpu_bf16_pays();
     return pays ? VT_ISA_AVX512BF16 : VT_ISA_AVX512;
 }
@@ -53,7 +53,7 @@ static const vt_tiles *tiles_for(vt_isa isa) {
 static const vt_tiles8 *tiles8_for(vt_isa isa) {
 #if defined(__x86_64__)
     if (isa >= VT_ISA_AMX) return &vt_tiles8_amx;
-    if (isa == VT_ISA_AVX512BF16) return &vt_tiles8_avx512vnni;
+    if (isa >= VT_ISA_AVX512VNNI) return &vt_tiles8_avx512vnni;
     if (isa == VT_ISA_AVX512) return &vt_tiles8_avx512;
     if (isa == VT_ISA_AVX2) return &vt_tiles8_avx2;
 #endif

@@ -2,9 +2,9 @@
  * (a bf16 number is the upper half of one) and are multiplied as such. Compiled once an instruction
  * set, in C that any compiler vectorises.
  *
- * A block of sums lives in registers: 6 rows by 4 panels with AVX-512, 6 rows by one with AVX2, 2 rows
- * by one elsewhere. Rows of x are widened a stretch of depth at a time beside it. Every shape of block
- * adds a number's products in the same order, by the same operations. */
+ * A block of sums lives in registers: 6 rows by one panel with AVX2, 2 rows by one elsewhere. Rows of x
+ * are widened a stretch of depth at a time beside it. Every shape of block adds a number's products in
+ * the same order, by the same operations. AVX-512 has products of its own (tiles_avx512wide.c). */
 #include "kern/cpu/isa/tiles.h"
 
 #include "kern/number.h"
@@ -21,29 +21,32 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
+enum { STRETCH = VT_TILE_DEPTH };
+
+static void nothing(void) {}
+
 #if defined(__AVX512F__)
-enum { LANES = 16, BLOCK_ROWS = 6, BLOCK_PANELS = 4, MOST_ROWS = 12 };
-#elif defined(__AVX2__)
-enum { LANES = 8, BLOCK_ROWS = 6, BLOCK_PANELS = 1, MOST_ROWS = 12 };
-#elif defined(__aarch64__)
-enum { LANES = 4, BLOCK_ROWS = 4, BLOCK_PANELS = 1, MOST_ROWS = 12 };
+enum { MOST_ROWS = 24 };
+#define PRODUCT vt_product_avx512wide
 #else
-enum { LANES = 4, BLOCK_ROWS = 2, BLOCK_PANELS = 1, MOST_ROWS = 12 };
+/* ---- products ---- */
+
+#define PRODUCT product
+#if defined(__AVX2__)
+enum { LANES = 8, BLOCK_ROWS = 6, MOST_ROWS = 12 };
+#elif defined(__aarch64__)
+enum { LANES = 4, BLOCK_ROWS = 4, MOST_ROWS = 12 };
+#else
+enum { LANES = 4, BLOCK_ROWS = 2, MOST_ROWS = 12 };
 #endif
-enum { VECTORS = VT_PANEL / LANES, STRETCH = VT_TILE_DEPTH };
+enum { VECTORS = VT_PANEL / LANES };
 
 typedef float floats __attribute__((vector_size(4 * LANES)));
 typedef uint32_t words __attribute__((vector_size(4 * LANES)));
 
-static void nothing(void) {}
-
-/* ---- products ---- */
-
 /* Spelt out, because it must be the same operation in every shape of block. */
 INLINE floats multiply_add(floats a, floats b, floats c) {
-#if defined(__AVX512F__)
-    return (floats)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
-#elif defined(__FMA__)
+#if defined(__FMA__)
     return (floats)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
 #else
     return a * b + c;
@@ -69,9 +72,9 @@ INLINE void stretch_read(stretch *to, const uint16_t *a, size_t stride, const in
             to->x[r][d] = vt_from_bf16(a[(size_t)r * stride + (size_t)d]);
 }
 
-/* rows and panels are constants after inlining. */
-INLINE void block_product(const vt_tile *t, int row, int panel, const int rows, const int panels) {
-    floats sum[BLOCK_ROWS][BLOCK_PANELS * VECTORS] = {{{0}}};
+/* rows is a constant after inlining. */
+INLINE void block_product(const vt_tile *t, int row, int panel, const int rows) {
+    floats sum[BLOCK_ROWS][VECTORS] = {{{0}}};
     stretch s;
     const uint16_t *b = t->b + (size_t)panel * t->b_stride;
     for (int tap = 0; tap < t->taps; ++tap) {
@@ -80,15 +83,14 @@ INLINE void block_product(const vt_tile *t, int row, int panel, const int rows, 
             stretch_read(&s, a, t->a_stride, rows);
             for (int d = 0; d < STRETCH; d += 2, b += 2 * VT_PANEL) {
                 for (int odd = 0; odd < 2; ++odd) {
-                    floats wide[BLOCK_PANELS * VECTORS];
-                    for (int i = 0; i < panels * VECTORS; ++i) {
-                        words pairs = pairs_load(b + (size_t)(i / VECTORS) * t->b_stride +
-                                                 (size_t)(i % VECTORS) * 2 * LANES);
+                    floats wide[VECTORS];
+                    for (int i = 0; i < VECTORS; ++i) {
+                        words pairs = pairs_load(b + i * 2 * LANES);
                         wide[i] = (floats)(odd ? pairs & 0xffff0000u : pairs << 16);
                     }
                     for (int r = 0; r < rows; ++r) {
                         const floats x = s.x[r][d + odd] - (floats){0};
-                        for (int i = 0; i < panels * VECTORS; ++i)
+                        for (int i = 0; i < VECTORS; ++i)
                             sum[r][i] = multiply_add(x, wide[i], sum[r][i]);
                     }
                 }
@@ -96,43 +98,33 @@ INLINE void block_product(const vt_tile *t, int row, int panel, const int rows, 
         }
     }
     for (int r = 0; r < rows; ++r)
-        for (int i = 0; i < panels * VECTORS; ++i)
+        for (int i = 0; i < VECTORS; ++i)
             memcpy(t->out + (row + r) * VT_TILE_COLUMNS + panel * VT_PANEL + i * LANES, &sum[r][i],
                    sizeof sum[r][i]);
 }
 
-#define BLOCK(ROWS, PANELS)                                                                        \
-    static void block_##ROWS##_##PANELS(const vt_tile *t, int row, int panel) {                    \
-        block_product(t, row, panel, ROWS, PANELS);                                                \
+#define BLOCK(ROWS)                                                                                \
+    static void block_##ROWS(const vt_tile *t, int row, int panel) {                               \
+        block_product(t, row, panel, ROWS);                                                        \
     }
-#if defined(__AVX512F__)
-#define PANEL_COUNTS(X, ROWS) X(ROWS, 1) X(ROWS, 2) X(ROWS, 3) X(ROWS, 4)
-#else
-#define PANEL_COUNTS(X, ROWS) X(ROWS, 1)
-#endif
 #if defined(__AVX2__)
-#define SHAPES(X)                                                                                  \
-    PANEL_COUNTS(X, 1)                                                                             \
-    PANEL_COUNTS(X, 2) PANEL_COUNTS(X, 3) PANEL_COUNTS(X, 4) PANEL_COUNTS(X, 5) PANEL_COUNTS(X, 6)
+#define SHAPES(X) X(1) X(2) X(3) X(4) X(5) X(6)
 #elif defined(__aarch64__)
-#define SHAPES(X) PANEL_COUNTS(X, 1) PANEL_COUNTS(X, 2) PANEL_COUNTS(X, 3) PANEL_COUNTS(X, 4)
+#define SHAPES(X) X(1) X(2) X(3) X(4)
 #else
-#define SHAPES(X) PANEL_COUNTS(X, 1) PANEL_COUNTS(X, 2)
+#define SHAPES(X) X(1) X(2)
 #endif
 SHAPES(BLOCK)
 
-void JOIN(vt_product_, VT_LOOPS_SUFFIX)(const vt_tile *t) {
-#define ENTRY(ROWS, PANELS) block_##ROWS##_##PANELS,
-    static void (*const blocks[BLOCK_ROWS * BLOCK_PANELS])(const vt_tile *, int,
-                                                           int) = {SHAPES(ENTRY)};
+static void product(const vt_tile *t) {
+#define ENTRY(ROWS) block_##ROWS,
+    static void (*const blocks[BLOCK_ROWS])(const vt_tile *, int, int) = {SHAPES(ENTRY)};
     for (int row = 0; row < t->rows; row += BLOCK_ROWS) {
         const int rows = t->rows - row < BLOCK_ROWS ? t->rows - row : BLOCK_ROWS;
-        for (int p = 0; p < t->panels; p += BLOCK_PANELS) {
-            const int panels = t->panels - p < BLOCK_PANELS ? t->panels - p : BLOCK_PANELS;
-            blocks[(rows - 1) * BLOCK_PANELS + panels - 1](t, row, p);
-        }
+        for (int p = 0; p < t->panels; ++p) blocks[rows - 1](t, row, p);
     }
 }
+#endif
 
 /* ---- packing ---- */
 
@@ -188,7 +180,7 @@ const vt_tiles JOIN(vt_tiles_, VT_LOOPS_SUFFIX) = {
     .most_rows = MOST_ROWS,
     .begin = nothing,
     .end = nothing,
-    .product = JOIN(vt_product_, VT_LOOPS_SUFFIX),
+    .product = PRODUCT,
     .finish = JOIN(vt_finish_, VT_LOOPS_SUFFIX),
     .pack = pack,
     .pack_across = pack_across,

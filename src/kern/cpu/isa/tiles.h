@@ -97,12 +97,9 @@ extern const vt_tiles vt_tiles_avx512wide;
 extern const vt_tiles vt_tiles_amx;
 #endif
 
-/* Of isa/tiles.c. */
-#define VT_PRODUCT(suffix) void vt_product_##suffix(const vt_tile *tile);
-VT_PRODUCT(baseline)
 #if defined(__x86_64__)
-VT_PRODUCT(avx2)
-VT_PRODUCT(avx512)
+/* Of isa/tiles_avx512wide.c. */
+void vt_product_avx512wide(const vt_tile *tile);
 #endif
 
 /* Of isa/finish.c, which is compiled once an instruction set; tables share them. */

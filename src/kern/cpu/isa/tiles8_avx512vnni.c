@@ -1,13 +1,13 @@
 /* tiles8_avx512vnni.c - tiles8.h by vpdpbusd, which multiplies 16 quads of bytes, unsigned by signed,
  * and adds the four products of each to 16 int32 sums.
  *
- * A kernel keeps the integer sums of one block in registers: up to 24 rows by one panel, or 6 rows by
- * four, which hides the latency of few rows. At a block's end they go, converted and scaled, to the
+ * A kernel keeps the integer sums of one block in registers: up to 24 rows by one panel, 12 by two,
+ * which reads rows half as often, or 6 by four, which hides the latency of few rows. At a block's end they go, converted and scaled, to the
  * float32 sums of the tile, which stay in the first cache: that costs one addition in 32. In every
  * shape a number of the result is the same chain of operations, so the shape does not change a bit.
  *
- * With one panel memory is read as a single stream, which the kernel fetches into the second cache
- * ahead of its use: at 8 to 48 rows the weights arrive while they are multiplied. */
+ * With one or two panels memory is read as one or two streams, which the kernel fetches into the first
+ * cache ahead of their use: at 7 to 48 rows the weights arrive while they are multiplied. */
 #include "kern/cpu/isa/rows.h"
 #include "kern/cpu/isa/tiles8.h"
 
@@ -18,8 +18,10 @@
 
 enum {
     MOST_ROWS = 24,
+    PAIR_ROWS = 12,
     QUAD_ROWS = 6,
-    AHEAD = 4096 /* bytes: half of it is late, twice of it is no better */
+    AHEAD = 4096,     /* bytes: half of it is late on Zen 4, twice of it is no better */
+    PAIR_AHEAD = 2048 /* of each of two panels */
 };
 
 #define INLINE static inline __attribute__((always_inline))
@@ -42,18 +44,26 @@ INLINE __m512i dot(__m512i sum, __m512i w, __m512i x) {
 }
 
 #define ZERO_1(r) __m512i p##r = _mm512_setzero_si512();
-#define ZERO_4(r)                                                                                  \
-    ZERO_1(r)                                                                                      \
-    __m512i q##r = _mm512_setzero_si512(), u##r = _mm512_setzero_si512(),                          \
-            v##r = _mm512_setzero_si512();
+#define ZERO_2(r) ZERO_1(r) __m512i q##r = _mm512_setzero_si512();
+#define ZERO_4(r) ZERO_2(r) __m512i u##r = _mm512_setzero_si512(), v##r = _mm512_setzero_si512();
 
 #define LOAD_AT(i) _mm512_load_si512(b + (i)*stride)
 #define LOAD_1                                                                                     \
     const __m512i b0 = LOAD_AT(0);                                                                 \
-    _mm_prefetch((const char *)b + AHEAD, _MM_HINT_T1);
+    _mm_prefetch((const char *)b + AHEAD, _MM_HINT_T0);
+#define LOAD_2                                                                                     \
+    const __m512i b0 = LOAD_AT(0), b1 = LOAD_AT(1);                                                \
+    _mm_prefetch((const char *)b + PAIR_AHEAD, _MM_HINT_T0);                                       \
+    _mm_prefetch((const char *)b + stride + PAIR_AHEAD, _MM_HINT_T0);
 #define LOAD_4 const __m512i b0 = LOAD_AT(0), b1 = LOAD_AT(1), b2 = LOAD_AT(2), b3 = LOAD_AT(3);
 
 #define ADD_1(r) p##r = dot(p##r, b0, word_at(ROW_AT(r)));
+#define ADD_2(r)                                                                                   \
+    {                                                                                              \
+        const __m512i x = word_at(ROW_AT(r));                                                      \
+        p##r = dot(p##r, b0, x);                                                                   \
+        q##r = dot(q##r, b1, x);                                                                   \
+    }
 #define ADD_4(r)                                                                                   \
     {                                                                                              \
         const __m512i x = word_at(ROW_AT(r));                                                      \
@@ -65,9 +75,9 @@ INLINE __m512i dot(__m512i sum, __m512i w, __m512i x) {
 
 #define OUT_AT(r, i) (out + (r)*VT_TILE_COLUMNS + (i)*VT_PANEL)
 #define CLEAR_1(r) _mm512_store_ps(OUT_AT(r, 0), _mm512_setzero_ps());
+#define CLEAR_2(r) CLEAR_1(r) _mm512_store_ps(OUT_AT(r, 1), _mm512_setzero_ps());
 #define CLEAR_4(r)                                                                                 \
-    CLEAR_1(r)                                                                                     \
-    _mm512_store_ps(OUT_AT(r, 1), _mm512_setzero_ps());                                            \
+    CLEAR_2(r)                                                                                     \
     _mm512_store_ps(OUT_AT(r, 2), _mm512_setzero_ps());                                            \
     _mm512_store_ps(OUT_AT(r, 3), _mm512_setzero_ps());
 
@@ -81,9 +91,9 @@ INLINE void sum_out(float *out, __m512i sum, __m512 scale, __m512i balance) {
     const __m512 scale##r = _mm512_castsi512_ps(word_at(ROW_AT(r) - 8));                           \
     const __m512i balance##r = word_at(ROW_AT(r) - 4);                                             \
     sum_out(OUT_AT(r, 0), p##r, scale##r, balance##r);
+#define OUT_2(r) OUT_1(r) sum_out(OUT_AT(r, 1), q##r, scale##r, balance##r);
 #define OUT_4(r)                                                                                   \
-    OUT_1(r)                                                                                       \
-    sum_out(OUT_AT(r, 1), q##r, scale##r, balance##r);                                             \
+    OUT_2(r)                                                                                       \
     sum_out(OUT_AT(r, 2), u##r, scale##r, balance##r);                                             \
     sum_out(OUT_AT(r, 3), v##r, scale##r, balance##r);
 
@@ -108,18 +118,22 @@ INLINE void sum_out(float *out, __m512i sum, __m512 scale, __m512i balance) {
     }
 
 EACH_TO_24(KERNEL, 1)
+EACH_TO_12(KERNEL, 2)
 EACH_TO_6(KERNEL, 4)
 
 typedef void (*kernel)(const vt_tile8 *tile, int first);
 
 #define ENTRY(ROWS, PANELS) rows_##ROWS##_##PANELS,
 static const kernel singles[MOST_ROWS] = {EACH_TO_24(ENTRY, 1)};
+static const kernel pairs[PAIR_ROWS] = {EACH_TO_12(ENTRY, 2)};
 static const kernel quads[QUAD_ROWS] = {EACH_TO_6(ENTRY, 4)};
 
 static void product(const vt_tile8 *t) {
     int p = 0;
     if (t->rows <= QUAD_ROWS)
         for (; p + 4 <= t->panels; p += 4) quads[t->rows - 1](t, p);
+    if (t->rows <= PAIR_ROWS)
+        for (; p + 2 <= t->panels; p += 2) pairs[t->rows - 1](t, p);
     for (; p < t->panels; ++p) singles[t->rows - 1](t, p);
 }
 
