@@ -8,7 +8,7 @@
 
 static void note(void *user, const char *line) {
     (void)user;
-    fprintf(stderr, "variant eval: note: %s\n", line);
+    fprintf(stderr, "variant: note: %s\n", line);
 }
 
 static variant_status open_list(eval_source *out, int side, int channels, variant_error *err) {

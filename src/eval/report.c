@@ -127,19 +127,27 @@ static void describe_settings(const vt_report *r, vt_text *out) {
     if (!r->cfg_varies && r->count) vt_text_add(out, ", guidance %g", r->points[0].cfg_scale);
 }
 
-/* "features: ..., reference: ..." : what the judge said of itself. */
+/* What was measured, in which network, beside which pictures. */
 static void describe_quality(const vt_report *r, vt_text *out) {
-    const cJSON *item, *quality = cJSON_GetObjectItemCaseSensitive(r->settings, "quality");
+    const cJSON *quality = cJSON_GetObjectItemCaseSensitive(r->settings, "quality");
+    double count = number(quality, "reference_samples");
     if (!r->has_quality) {
-        vt_text_add(out, "not measured");
+        if (r->judged)
+            vt_text_add(out, "measured at %d of %d points so far", r->judged, r->count);
+        else
+            vt_text_add(out, "not measured");
         return;
     }
-    vt_text_add(out, "%s, %.0f samples a point, classes alike", r->score, r->points[0].samples);
-    cJSON_ArrayForEach(item, quality) {
-        if (!item->string) continue;
-        if (cJSON_IsString(item)) vt_text_add(out, "; %s %s", item->string, item->valuestring);
-        if (cJSON_IsNumber(item)) vt_text_add(out, "; %s %g", item->string, item->valuedouble);
+    vt_text_add(out, "%s of %.0f pictures a point, classes one after another", r->score,
+                r->points[0].samples);
+    if (words(quality, "reference")[0]) {
+        vt_text_add(out, "; beside ");
+        if (count > 0) vt_text_add(out, "%.0f of ", count);
+        vt_text_add(out, "%s", words(quality, "reference"));
     }
+    if (words(quality, "network")[0])
+        vt_text_add(out, "; in the features of %s %s", words(quality, "network"),
+                    words(quality, "network_hash"));
 }
 
 static void add_described(vt_text *html, const char *name, const vt_report *r,
@@ -302,15 +310,53 @@ static void add_bytes_cell(vt_text *html, double value) {
     vt_text_add(html, "<td>%s</td>", text);
 }
 
-/* Numbers of a point's quality besides the distance and the samples, in the order of the first point. */
-static const cJSON *other_scores(const vt_report *r) {
-    return r->has_quality ? cJSON_GetObjectItemCaseSensitive(r->points[0].json, "quality")->child
-                          : NULL;
+/* Scores besides the distance that get a column where the first point has them. */
+static const struct {
+    const char *key, *name, *name_key; /* the name, or where a point says it */
+    double factor;
+    int decimals;
+} columns[] = {
+    {"spatial_frechet", "sFID", NULL, 1.0, 3},
+    {"inception_score", "IS", "inception_score_name", 1.0, 3},
+    {"precision", "precision", NULL, 1.0, 3},
+    {"recall", "recall", NULL, 1.0, 3},
+    {"class_share", "in their class, %", NULL, 100.0, 1},
+};
+enum { COLUMNS = sizeof columns / sizeof *columns };
+
+static const cJSON *quality_of(const vt_report_point *p) {
+    return cJSON_GetObjectItemCaseSensitive(p->json, "quality");
 }
 
-static bool is_other_score(const cJSON *item) {
-    return cJSON_IsNumber(item) && item->string && strcmp(item->string, "frechet") != 0 &&
-           strcmp(item->string, "samples") != 0;
+static bool has_column(const vt_report *r, int column) {
+    return r->has_quality && isfinite(number(quality_of(&r->points[0]), columns[column].key));
+}
+
+static void add_quality_names(vt_text *html, const vt_report *r) {
+    if (!r->has_quality) return;
+    vt_text_add(html, "<th>");
+    vt_text_add_escaped(html, r->score);
+    vt_text_add(html, "</th>");
+    for (int i = 0; i < COLUMNS; ++i) {
+        if (!has_column(r, i)) continue;
+        const char *said =
+            columns[i].name_key ? words(quality_of(&r->points[0]), columns[i].name_key) : "";
+        vt_text_add(html, "<th>");
+        vt_text_add_escaped(html, said[0] ? said : columns[i].name);
+        vt_text_add(html, "</th>");
+    }
+}
+
+static void add_quality_cells(vt_text *html, const vt_report *r, const vt_report_point *p) {
+    if (!r->has_quality) return;
+    add_cell(html, p->frechet);
+    for (int i = 0; i < COLUMNS; ++i) {
+        if (!has_column(r, i)) continue;
+        double value = number(quality_of(p), columns[i].key) * columns[i].factor;
+        char text[32] = "-";
+        if (isfinite(value)) snprintf(text, sizeof text, "%.*f", columns[i].decimals, value);
+        vt_text_add(html, "<td>%s</td>", text);
+    }
 }
 
 static void add_row(vt_text *html, const vt_report *r, const vt_report_point *p) {
@@ -321,12 +367,7 @@ static void add_row(vt_text *html, const vt_report *r, const vt_report_point *p)
     vt_text_add(html, "</td><td class=\"left\">");
     vt_text_add_escaped(html, p->depths);
     vt_text_add(html, "</td>");
-    if (r->has_quality) {
-        const cJSON *quality = cJSON_GetObjectItemCaseSensitive(p->json, "quality");
-        add_cell(html, p->frechet);
-        for (const cJSON *item = other_scores(r); item; item = item->next)
-            if (is_other_score(item)) add_cell(html, number(quality, item->string));
-    }
+    add_quality_cells(html, r, p);
     add_cell(html, p->picture_ms);
     vt_text_add(html, "<td>%.1f to %.1f</td>", p->picture_ms_min, p->picture_ms_max);
     add_cell(html, p->transformer_ms);
@@ -343,17 +384,7 @@ static void add_table(vt_text *html, const vt_report *r) {
     vt_text_add(
         html, "<section><h2>All points</h2>\n<div class=\"scroll\"><table><thead><tr><th>point</th>"
               "<th class=\"left\">layers by scale</th>");
-    if (r->has_quality) {
-        vt_text_add(html, "<th>");
-        vt_text_add_escaped(html, r->score);
-        vt_text_add(html, "</th>");
-        for (const cJSON *item = other_scores(r); item; item = item->next) {
-            if (!is_other_score(item)) continue;
-            vt_text_add(html, "<th>");
-            vt_text_add_escaped(html, item->string);
-            vt_text_add(html, "</th>");
-        }
-    }
+    add_quality_names(html, r);
     vt_text_add(html,
                 "<th>ms</th><th>of</th><th>transformer</th><th>sampling</th><th>quantizer</th>"
                 "<th>decoder</th><th>KV at most</th><th>KV at the end</th><th>memory</th>"
