@@ -214,9 +214,11 @@ variant_status vt_reference_load(vt_reference *reference, const vt_features *fea
     vt_features_info info;
     vt_features_info_get(features, &info);
     variant_status status = begin(reference, &info, path, err);
+    const char *dot = strrchr(path, '.');
     if (status == VARIANT_OK)
-        status = vt_npz_is(path) ? load_npz(reference, &info, path, err)
-                                 : load_own(reference, &info, path, err);
+        status = (dot && strcmp(dot, ".npz") == 0) || vt_npz_is(path)
+                     ? load_npz(reference, &info, path, err)
+                     : load_own(reference, &info, path, err);
     if (status != VARIANT_OK) vt_reference_close(reference);
     return status;
 }
