@@ -1,8 +1,10 @@
 /* eval_source.c - see eval_source.h. */
 #include "eval_source.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "io/file.h"
 
@@ -52,6 +54,7 @@ static variant_status open_dataset(eval_source *out, bool test_split, int side, 
 variant_status eval_source_open(eval_source *out, const char *path, bool test_split, int side,
                                 int channels, int count, variant_error *err) {
     *out = (eval_source){.path = path};
+    if (access(path, R_OK) != 0) return vt_fail(err, VARIANT_E_IO, "%s: %s", path, strerror(errno));
     variant_status status = vt_is_folder(path) && cli_pictures_in(path)
                                 ? open_list(out, side, channels, err)
                                 : open_dataset(out, test_split, side, channels, err);

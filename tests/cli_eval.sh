@@ -103,6 +103,7 @@ refuses 2 "--save-reference needs" -- eval -m "$model" --reconstruct pictures --
 refuses 1 "which network measures" -- eval --pictures pictures/test/Bag --reference pictures
 refuses 1 "absent.safetensors" -- eval --pictures pictures/test/Bag --features absent.safetensors
 refuses 1 "not a feature network" -- eval --pictures pictures/test/Bag --features "$model/fashion.safetensors"
+refuses 1 "absent: No such file" -- eval --pictures absent "${network[@]}"
 mkdir empty
 refuses 1 "no .png or .jpg" -- eval --pictures empty "${network[@]}"
 refuses 1 "give --side and --channels" -- eval --pictures pictures "${network[@]}" --side 32
