@@ -279,6 +279,9 @@ static variant_status count_finish(void *user, cJSON **quality, variant_error *e
     cJSON_AddNumberToObject(*quality, "frechet", 10.0 * c->begun);
     cJSON_AddStringToObject(*quality, "name", "FID(<counting>)");
     cJSON_AddNumberToObject(*quality, "samples", c->pictures);
+    cJSON_AddNumberToObject(*quality, "precision", 0.25);
+    cJSON_AddNumberToObject(*quality, "class_share", 0.875);
+    cJSON_AddStringToObject(*quality, "warning", "too <few>");
     return VARIANT_OK;
 }
 
@@ -339,6 +342,10 @@ static void sweep_with_quality(void **state) {
     assert_null(strstr(html, "<counting>"));
     assert_null(strstr(html, "<fashion>"));
     assert_null(strstr(html, "Quality was not measured"));
+    assert_int_equal(count_words(html, "too &lt;few&gt;"), 1);
+    assert_int_equal(count_words(html, "<th>precision</th><th>in their class, %</th>"), 1);
+    assert_int_equal(count_words(html, "<td>0.250</td><td>87.5</td>"), 4);
+    assert_null(strstr(html, "<th>recall</th>")); /* nobody said anything of it */
     assert_int_equal(count_words(html, "data:image/png;base64,iVBOR"),
                      3); /* full, depth 2, the zone */
     free(html);
