@@ -344,7 +344,7 @@ static void sweep_with_quality(void **state) {
     assert_null(strstr(html, "Quality was not measured"));
     assert_int_equal(count_words(html, "too &lt;few&gt;"), 1);
     assert_int_equal(count_words(html, "<th>precision</th><th>in their class, %</th>"), 1);
-    assert_int_equal(count_words(html, "<td>0.250</td><td>87.5</td>"), 4);
+    assert_int_equal(count_words(html, "<td>0.250</td><td>87.5</td><td>70</td>"), 4);
     assert_null(strstr(html, "<th>recall</th>")); /* nobody said anything of it */
     assert_int_equal(count_words(html, "data:image/png;base64,iVBOR"),
                      3); /* full, depth 2, the zone */
