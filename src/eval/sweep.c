@@ -377,6 +377,10 @@ variant_status vt_sweep_run(const vt_sweep_options *options, variant_error *err)
         variant_status kept = keep(&r, true, status == VARIANT_OK ? err : NULL);
         if (status == VARIANT_OK) status = kept;
     }
+    if (status == VARIANT_E_STOPPED)
+        vt_fail(err, status,
+                "stopped after %d of %d points in round %d of %d; the same command goes on",
+                r.point, r.count, r.round, options->repeat);
     bool any = cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(r.state, "points")) > 0;
     if (!any || (status != VARIANT_OK && status != VARIANT_E_STOPPED)) goto cleanup;
     variant_error report_error;
@@ -386,10 +390,6 @@ variant_status vt_sweep_run(const vt_sweep_options *options, variant_error *err)
         if (err) *err = report_error;
     }
     if (status == VARIANT_OK) tell(&r, 0.0);
-    if (status == VARIANT_E_STOPPED)
-        vt_fail(err, status,
-                "stopped after %d of %d points in round %d of %d; the same command goes on",
-                r.point, r.count, r.round, options->repeat);
 cleanup:
     cJSON_Delete(r.state);
     free(r.tasks);
