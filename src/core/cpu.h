@@ -6,6 +6,7 @@
 #define VT_CORE_CPU_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 typedef enum vt_isa {
     VT_ISA_BASELINE = 0, /* whatever the compiler targets by default */
@@ -21,6 +22,9 @@ vt_isa vt_isa_best(void);
 
 /* Does VARIANT_CPU name this level? Then it is meant to be used, whatever would be faster. */
 bool vt_isa_is_asked(vt_isa isa);
+
+/* "Intel(R) Xeon(R) ...", or "" where the system does not say. */
+void vt_processor_name(char *out, size_t size);
 
 const char *vt_isa_name(vt_isa isa); /* "baseline", "avx2", ... as in VARIANT_CPU */
 
