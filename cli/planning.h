@@ -1,5 +1,5 @@
-/* planning.h - the options that let the program choose the depth, for plan, generate and bench: budgets, quality,
- * a sweep's results, --batch auto; and what is said about the choice. */
+/* planning.h - the options that let the program choose the depth, for plan, generate and bench:
+ * budgets, quality, a sweep's results, --batch auto; and what is said about the choice. */
 #ifndef VT_CLI_PLANNING_H
 #define VT_CLI_PLANNING_H
 
@@ -50,12 +50,13 @@ bool cli_planning_batch(cli_planning *planning, variant_request *request, const 
 int cli_planning_check(const cli_planning *planning, const variant_request *request,
                        const char *command);
 
-/* Chooses and puts the choice into the request. Nothing fits: E_ARGUMENT, and the message says what the nearest takes
- * and by how much that misses. */
+/* Chooses and puts the choice into the request. Nothing fits: E_ARGUMENT, and the message says what
+ * the nearest takes and by how much that misses. */
 variant_status cli_planning_apply(const cli_planning *planning, const char *command,
                                   const variant_engine *engine, variant_request *request,
                                   variant_plan *plan, variant_error *err);
-/* "--bridge 4 --depth 4 --layers equidistant --batch 1, 15.2 MB, 12.3 ms a batch: keeps most layers ..." */
+/* "--bridge 4 --depth 4 --layers equidistant --batch 1, 15.2 MB, 12.3 ms a batch: keeps most layers
+ * ..." */
 void cli_planning_print(FILE *to, const variant_plan *plan);
 /* An object without line end. */
 void cli_planning_json(FILE *to, const cli_planning *planning, const variant_plan *plan);

@@ -225,15 +225,17 @@ variant_status variant_request_memory(const variant_engine *engine, const varian
 typedef struct variant_plan_options {
     size_t max_bytes;    /* weights, activations, keys and values; 0: no limit */
     double max_seconds;  /* of a batch once the model is loaded; 0: no limit */
-    /* "high": all layers; "balanced": half of them after the model's own bridge; "fast": a quarter. With a
-     * sweep: the best; the fastest within 5 % of the best; within 25 %. What the limits forbid gives
-     * way to the best below it. NULL: the best within the limits */
+    /* "high": all layers; "balanced": half of them after the model's own bridge; "fast": a quarter.
+     * With a sweep: the best; the fastest within 5 % of the best; within 25 %. What the limits
+     * forbid gives way to the best below it. NULL: the best within the limits */
     const char *quality;
-    const char *sweep;   /* what `variant sweep` measured of this model (its folder or sweep.json); NULL */
-    bool auto_batch;     /* as many pictures at a time as the limits allow, up to request.count and 64 */
-    /* do not ask for the time: plan.seconds is 0 and nothing is measured where the choice needs no time */
+    const char *sweep;   /* what `variant sweep` measured: its folder or sweep.json; NULL */
+    bool auto_batch;     /* as many pictures at a time as fit, up to request.count and 64 */
+    /* do not ask for the time: plan.seconds is 0, and nothing is measured where no time is needed
+     * to choose */
     bool memory_only;
-    const char *cache;   /* folder of measured times; NULL: $XDG_CACHE_HOME/variant, ~/.cache/variant; "": none */
+    /* folder of measured times; NULL: $XDG_CACHE_HOME/variant or ~/.cache/variant; "": none */
+    const char *cache;
     bool remeasure;      /* whatever the cache holds */
 } variant_plan_options;
 
@@ -257,10 +259,11 @@ typedef struct variant_plan {
     char warning[512];    /* "" or one line for the user */
 } variant_plan;
 
-/* The best schedule within the limits: of those measured by options->sweep the one of the least distance;
- * without a sweep, the one that keeps most layers, every scale counting alike (of a supernet only trained
- * depths). The request gives batch (0: 8, at most count), count, guidance and selector; its depth, bridge
- * and depths are not read. Times come from the cache, or from a few batches generated here. */
+/* The best schedule within the limits: of those measured by options->sweep the one of the least
+ * distance; without a sweep, the one that keeps most layers, every scale counting alike (of a
+ * supernet only trained depths). The request gives batch (0: 8, at most count), count, guidance and
+ * selector; its depth, bridge and depths are not read. Times come from the cache, or from a few
+ * batches generated here. */
 variant_status variant_plan_make(const variant_engine *engine, const variant_request *request,
                                  const variant_plan_options *options, variant_plan *plan,
                                  variant_error *error);

@@ -1,5 +1,6 @@
-/* Planning: choices on made-up costs; the shipped model planned on a made-up table of times, its memory against a
- * real run, batches that fill a limit, named qualities. Files that plans read are in test_plan_files.c. */
+/* Planning: choices on made-up costs; the shipped model planned on a made-up table of times, its
+ * memory against a real run, batches that fill a limit, named qualities. Files that plans read are
+ * in test_plan_files.c. */
 #include "fixtures.h"
 
 #include "engine/cost.h"

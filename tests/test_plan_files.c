@@ -1,5 +1,5 @@
-/* What plans read and keep: the table of measured times (found again, damaged, of another machine, not
- * writable) and a sweep's results (best measured quality that fits; files that are none). */
+/* What plans read and keep: the table of measured times (found again, damaged, of another machine,
+ * not writable) and a sweep's results (best measured quality that fits; files that are none). */
 #include "fixtures.h"
 
 #include <sys/stat.h>

@@ -1,9 +1,10 @@
 /* cost.h - seconds of a batch, measured once per model and machine and kept in a file.
  *
- * A table holds two runs of the model, deep and shallow: seconds of the layers at each scale, and what
- * every depth pays. With two zones a layer that runs at a scale ran at all scales before it, so it
- * attends to as many keys at any depth: between the two runs time is a line in the number of layers
- * (its ends differ per layer, because few layers stay in the processor's cache). plan.c asks for it. */
+ * A table holds two runs of the model, deep and shallow: seconds of the layers at each scale, and
+ * what every depth pays. With two zones a layer that runs at a scale ran at all scales before it,
+ * so it attends to as many keys at any depth: between the two runs time is a line in the number of
+ * layers (its ends differ per layer, because few layers stay in the processor's cache). plan.c asks
+ * for it. */
 #ifndef VT_ENGINE_COST_H
 #define VT_ENGINE_COST_H
 
@@ -20,7 +21,8 @@ typedef struct vt_costs {
     double fixed;              /* heads, condition, sampling, quantizer, decoder */
 } vt_costs;
 
-/* Seconds of a batch with the first `bridge` scales at model_depth layers and the others at depth. */
+/* Seconds of a batch with the first `bridge` scales at model_depth layers and the others at depth.
+ */
 double vt_costs_seconds(const vt_costs *costs, int model_depth, int bridge, int depth);
 
 /* Two zones, as a run measured or a plan wants them. */

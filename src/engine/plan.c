@@ -1,8 +1,8 @@
 /* plan.c - variant_plan_make: a budget of memory and time to the best schedule that keeps it.
  *
  * Candidates are the full depth and all pairs (bridge, depth), of the depths that a supernet was
- * trained for where there are any; or the points of a sweep. Memory is variant_request_memory's, exact.
- * Time is interpolated in a table measured once per model and machine (cost.h). */
+ * trained for where there are any; or the points of a sweep. Memory is variant_request_memory's,
+ * exact. Time is interpolated in a table measured once per model and machine (cost.h). */
 #include "engine/plan.h"
 
 #include <stdio.h>
@@ -269,8 +269,8 @@ static variant_status fits_at(planner *p, vt_candidate *chosen, int batch, size_
 }
 
 /* Without a limit three quarters of the machine's memory are one. Memory grows with the batch, so
- * halving the interval finds the largest; time is then asked for, and the batch halved until it keeps
- * the limit (a batch of one does: the schedule was chosen so). */
+ * halving the interval finds the largest; time is then asked for, and the batch halved until it
+ * keeps the limit (a batch of one does: the schedule was chosen so). */
 static variant_status grow_batch(planner *p, vt_candidate *chosen, variant_error *err) {
     int low = 1, high = p->at.count < MOST_AUTO ? p->at.count : MOST_AUTO;
     size_t limit = p->budget.bytes ? p->budget.bytes : vt_physical_bytes() / 4 * 3;

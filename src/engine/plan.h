@@ -1,6 +1,6 @@
-/* plan.h - the parts of planning: choosing among schedules whose cost is known (plan_choose.c, which needs
- * no model and which tests give made-up costs), schedules that a sweep measured (plan_sweep.c).
- * plan.c is variant_plan_make. */
+/* plan.h - the parts of planning: choosing among schedules whose cost is known (plan_choose.c,
+ * which needs no model and which tests give made-up costs), schedules that a sweep measured
+ * (plan_sweep.c). plan.c is variant_plan_make. */
 #ifndef VT_ENGINE_PLAN_H
 #define VT_ENGINE_PLAN_H
 
@@ -21,14 +21,15 @@ typedef struct vt_budget {
     double seconds; /* 0: no limit */
 } vt_budget;
 
-/* How far a candidate is above its budget: the larger of bytes / limit and seconds / limit; at most 1 fits. */
+/* How far a candidate is above its budget: the larger of bytes / limit and seconds / limit; at most
+ * 1 fits. */
 double vt_plan_excess(const vt_candidate *candidate, vt_budget budget);
 
 /* Least distance, then most kept, then least work, then least time. */
 bool vt_plan_is_better(const vt_candidate *a, const vt_candidate *b);
 
-/* Index of the best candidate that fits. When none fits: the one with the least excess, and *fits is
- * false. count is at least 1. */
+/* Index of the best candidate that fits. When none fits: the one with the least excess, and *fits
+ * is false. count is at least 1. */
 int vt_plan_choose(const vt_candidate *candidates, int count, vt_budget budget, bool *fits);
 /* The same, but none better than `ceiling`. */
 int vt_plan_choose_below(const vt_candidate *candidates, int count, const vt_candidate *ceiling,
@@ -47,8 +48,9 @@ typedef struct vt_sweep_points {
     bool other_numbers; /* measured with other types of weights, keys and values */
 } vt_sweep_points;
 
-/* Points of path (sweep.json or its folder) that were measured for quality at the request's guidance and
- * selector (any where it names none). E_MISMATCH: of another model. E_ARGUMENT: no such point. */
+/* Points of path (sweep.json or its folder) that were measured for quality at the request's
+ * guidance and selector (any where it names none). E_MISMATCH: of another model. E_ARGUMENT: no
+ * such point. */
 variant_status vt_sweep_points_read(vt_sweep_points *out, const char *path,
                                     const variant_info *info, const variant_request *request,
                                     variant_error *err);

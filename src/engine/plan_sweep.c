@@ -1,4 +1,5 @@
-/* plan_sweep.c - the points of a sweep as candidates of a plan; docs/SWEEP.md says what the file holds. */
+/* plan_sweep.c - the points of a sweep as candidates of a plan; docs/SWEEP.md says what the file
+ * holds. */
 #include <cjson/cJSON.h>
 #include <math.h>
 #include <stdio.h>
