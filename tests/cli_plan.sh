@@ -76,3 +76,9 @@ least=$(plan --json --sweep "$folder" --max-memory 1K | number bytes)
 expect 0 "fits: --bridge 1 --depth 2" plan --sweep "$folder" --max-memory "$least"
 sweep 0123456789abcdef
 expect 1 "a sweep of another model" plan --sweep "$folder"
+
+# Plans of random budgets against runs: exact to the byte.
+if command -v python3 >/dev/null; then
+    check=$(dirname "$0")/../tools/plan_check.py
+    expect 0 "2 of 2 memory predictions exact" python3 "$check" --variant "$variant" -m "$model" -t 1 --batch 2 --budgets 2 --repeat 1
+fi

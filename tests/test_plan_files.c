@@ -155,6 +155,44 @@ static void tables_too_shallow_are_measured_again(void **state) {
     assert_string_equal(plan.warning, "");
 }
 
+/* The largest batch within the limit of time, of 8 halved as often as needed. */
+static void batch_keeps_the_latency(void **state) {
+    (void)state;
+    static const int batches[] = {1, 2, 4, 8};
+    for (int i = 0; i < 4; ++i) { /* twice the pictures, twice the time */
+        char path[256];
+        vt_costs_key key;
+        vt_costs costs = made_up();
+        variant_request request = one();
+        request.batch = batches[i];
+        for (int k = 0; k < 7; ++k) {
+            costs.deep.seconds[k] *= batches[i];
+            costs.shallow.seconds[k] *= batches[i];
+        }
+        vt_costs_key_of(&key, engine, &request);
+        assert_true(vt_costs_path(path, sizeof path, folder, &key));
+        assert_ok(vt_costs_write(&costs, path, &key, err));
+    }
+    variant_request request = one();
+    variant_plan plan;
+    variant_plan_options options = cached();
+    options.auto_batch = true;
+    request.count = 8;
+    assert_ok(variant_plan_make(engine, &request, &options, &plan, err));
+    assert_int_equal(plan.batch, 8);
+    assert_float_equal(plan.seconds, 8 * 700.0 + 1.0, 1e-6);
+    options.max_seconds = 3000.0; /* the full depth takes 2801 for four */
+    assert_ok(variant_plan_make(engine, &request, &options, &plan, err));
+    assert_int_equal(plan.depth, 8);
+    assert_int_equal(plan.batch, 4);
+    assert_float_equal(plan.seconds, 2801.0, 1e-6);
+    options.max_seconds = 1000.0;
+    assert_ok(variant_plan_make(engine, &request, &options, &plan, err));
+    assert_int_equal(plan.batch, 1);
+    assert_float_equal(plan.seconds, 701.0, 1e-6);
+    assert_false(plan.measured);
+}
+
 /* Measured again with one line; and the file is good afterwards. */
 static void expect_measured(const char *words) {
     variant_plan_options options = cached();
@@ -358,6 +396,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tables_are_read_back),
         cmocka_unit_test(plans_use_the_table),
+        cmocka_unit_test(batch_keeps_the_latency),
         cmocka_unit_test(tables_too_shallow_are_measured_again),
         cmocka_unit_test(damaged_tables),
         cmocka_unit_test(tables_of_another_machine),
