@@ -343,9 +343,15 @@ static void best_measured_quality(void **state) {
     assert_int_equal(plan.bridge, 4);
     assert_int_equal(plan.depth, 4);
     options.quality = "fast";
-    assert_int_equal(plan_of(&options).bridge, 2);
+    plan = plan_of(&options);
+    assert_int_equal(plan.bridge, 2);
+    assert_string_equal(plan.why,
+                        "quality fast, the fastest within 25 % of the best FID(classifier)");
     options.max_seconds = 200.0; /* neither: the best that fits */
-    assert_int_equal(plan_of(&options).depth, 2);
+    plan = plan_of(&options);
+    assert_int_equal(plan.depth, 2);
+    assert_string_equal(plan.why, "quality fast does not fit; this has the best FID(classifier) of "
+                                  "those that do");
     options.max_seconds = 100.0;
     assert_false(plan_of(&options).fits);
     /* only the selector that was asked for, and the full depth, which is the same in all */

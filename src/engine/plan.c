@@ -227,11 +227,18 @@ static int choose_by_distance(planner *p) {
     variant_plan *plan = p->plan;
     int best;
     if (p->quality == BALANCED || p->quality == FAST) {
+        const char *name = quality_names[p->quality];
         double share = quality_shares[p->quality];
+        double least = vt_plan_least_distance(p->candidates, p->count);
         best = vt_plan_choose_near(p->candidates, p->count, share, p->budget, &plan->fits);
-        snprintf(plan->why, sizeof plan->why,
-                 "quality %s, the fastest within %.0f %% of the best %s, or the best that fits",
-                 quality_names[p->quality], 100.0 * share, plan->score);
+        if (p->candidates[best].distance > least * (1.0 + share))
+            snprintf(plan->why, sizeof plan->why,
+                     "quality %s does not fit; this has the best %s of those that do", name,
+                     plan->score);
+        else
+            snprintf(plan->why, sizeof plan->why,
+                     "quality %s, the fastest within %.0f %% of the best %s", name, 100.0 * share,
+                     plan->score);
         return best;
     }
     best = vt_plan_choose(p->candidates, p->count, p->budget, &plan->fits);

@@ -34,6 +34,7 @@ int vt_plan_choose(const vt_candidate *candidates, int count, vt_budget budget, 
 /* The same, but none better than `ceiling`. */
 int vt_plan_choose_below(const vt_candidate *candidates, int count, const vt_candidate *ceiling,
                          vt_budget budget, bool *fits);
+double vt_plan_least_distance(const vt_candidate *candidates, int count);
 /* The fastest that fits among those within `share` of the least distance; none of them fits: as
  * vt_plan_choose. */
 int vt_plan_choose_near(const vt_candidate *candidates, int count, double share, vt_budget budget,

@@ -45,12 +45,17 @@ int vt_plan_choose(const vt_candidate *candidates, int count, vt_budget budget, 
     return vt_plan_choose_below(candidates, count, NULL, budget, fits);
 }
 
-int vt_plan_choose_near(const vt_candidate *candidates, int count, double share, vt_budget budget,
-                        bool *fits) {
+double vt_plan_least_distance(const vt_candidate *candidates, int count) {
     double least = candidates[0].distance;
-    int fastest = -1;
     for (int i = 1; i < count; ++i)
         if (candidates[i].distance < least) least = candidates[i].distance;
+    return least;
+}
+
+int vt_plan_choose_near(const vt_candidate *candidates, int count, double share, vt_budget budget,
+                        bool *fits) {
+    double least = vt_plan_least_distance(candidates, count);
+    int fastest = -1;
     for (int i = 0; i < count; ++i) {
         if (candidates[i].distance > least * (1.0 + share)) continue;
         if (vt_plan_excess(&candidates[i], budget) > 1.0) continue;
