@@ -242,6 +242,16 @@ cleanup:
     return status;
 }
 
+/* Is there a share of pictures in their class? A note says why not, where one would expect it. */
+static bool labels_match(const work *w, const eval_source *source) {
+    if (!source->dataset || w->judge.network.inception) return false;
+    if (cli_judge_dataset_matches(&w->judge, source->dataset)) return true;
+    fprintf(stderr,
+            "variant eval: note: %s: its classes are not the network's: no share in their class\n",
+            source->path);
+    return false;
+}
+
 static variant_status eval_folder(work *w, cJSON *report, variant_error *err) {
     const settings *s = w->settings;
     eval_source source = {0};
@@ -249,8 +259,7 @@ static variant_status eval_folder(work *w, cJSON *report, variant_error *err) {
     VT_CHECK(eval_source_open(&source, s->pictures, false, s->side, s->channels, s->count, err));
     VT_CHECK(set_size(w, source.side, source.channels, err));
     if (s->reference) VT_CHECK(open_reference(w, s->reference, err));
-    bool match = source.dataset && !w->judge.network.inception &&
-                 vt_dataset_classes(source.dataset) == w->judge.network.classes;
+    bool match = labels_match(w, &source);
     VT_CHECK(open_eval(w, source.count, match, err));
     cJSON_AddStringToObject(report, "pictures", s->pictures);
     begin(w, "pictures");
@@ -301,11 +310,7 @@ static variant_status eval_tokenizer(work *w, cJSON *report, variant_error *err)
     VT_CHECK(open_reference(w, s->reference ? s->reference : s->reconstruct, err));
     VT_CHECK(
         eval_source_open(&source, s->reconstruct, !s->train, w->side, w->channels, s->count, err));
-    VT_CHECK(open_eval(w, source.count,
-                       source.dataset &&
-                           vt_dataset_classes(source.dataset) == w->judge.network.classes &&
-                           !w->judge.network.inception,
-                       err));
+    VT_CHECK(open_eval(w, source.count, labels_match(w, &source), err));
     tokens = malloc(BATCH * (size_t)vt_tokenizer_tokens(config) * sizeof *tokens);
     if (!tokens) VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "no memory for tokens"));
     size_t floats = (size_t)w->side * (size_t)w->side * (size_t)w->channels;
@@ -398,6 +403,7 @@ static variant_status evaluate(work *w, variant_error *err) {
         if (json) cJSON_AddItemToObject(report, "scores", json);
         char *text = cJSON_Print(report);
         if (text) puts(text);
+        if (!json || !text) status = vt_fail(err, VARIANT_E_MEMORY, "no memory for a report");
         cJSON_free(text);
     } else {
         print_text(w, &scores, report);
@@ -423,8 +429,8 @@ int cli_eval(int argc, char **argv) {
         return cli_usage(COMMAND, "either --pictures or --reconstruct, not both");
     if (!s.pictures && !s.asked.engine.model)
         return cli_usage(COMMAND, "what is judged? give -m MODEL or --pictures FOLDER");
-    if (s.save_reference && (!s.reference || cli_judge_is_statistics(s.reference)) &&
-        !s.reconstruct)
+    const char *real = s.reference ? s.reference : s.reconstruct;
+    if (s.save_reference && (!real || cli_judge_is_statistics(real)))
         return cli_usage(COMMAND, "--save-reference needs --reference with pictures");
     work w = {.settings = &s};
     return evaluate(&w, &err) == VARIANT_OK ? 0 : cli_fail(COMMAND, &err);

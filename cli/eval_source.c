@@ -31,10 +31,12 @@ static variant_status open_list(eval_source *out, int side, int channels, varian
 
 static variant_status open_dataset(eval_source *out, bool test_split, int side, int channels,
                                    variant_error *err) {
-    if (!side)
-        return vt_fail(err, VARIANT_E_ARGUMENT,
-                       "%s: a data set has no size of its own: give --side and --channels",
-                       out->path);
+    if (!side || !channels)
+        return vt_fail(
+            err, VARIANT_E_ARGUMENT,
+            "%s: no .png or .jpg directly in it; a data set has no size of its own: give "
+            "--side and --channels",
+            out->path);
     vt_dataset_options options = {.path = out->path,
                                   .test_split = test_split,
                                   .side = side,

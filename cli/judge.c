@@ -41,7 +41,8 @@ void cli_judge_close(cli_judge *judge) {
 
 bool cli_judge_is_statistics(const char *path) {
     const char *dot = strrchr(path, '.');
-    return !vt_is_folder(path) && ((dot && strcmp(dot, ".safetensors") == 0) || vt_npz_is(path));
+    bool named = dot && (strcmp(dot, ".safetensors") == 0 || strcmp(dot, ".npz") == 0);
+    return !vt_is_folder(path) && (named || vt_npz_is(path));
 }
 
 /* The pictures of an open source, a batch after the other. */
@@ -93,6 +94,16 @@ bool cli_judge_classes_match(const cli_judge *judge, const variant_engine *engin
     for (int i = 0; i < info.classes; ++i) {
         const char *a = vt_features_class_name(judge->features, i);
         const char *b = variant_engine_class_name(engine, i);
+        if (a && b && strcmp(a, b) != 0) return false;
+    }
+    return true;
+}
+
+bool cli_judge_dataset_matches(const cli_judge *judge, const vt_dataset *dataset) {
+    if (vt_dataset_classes(dataset) != judge->network.classes) return false;
+    for (int i = 0; i < judge->network.classes; ++i) {
+        const char *a = vt_features_class_name(judge->features, i);
+        const char *b = vt_dataset_class_name(dataset, i);
         if (a && b && strcmp(a, b) != 0) return false;
     }
     return true;

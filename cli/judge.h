@@ -5,6 +5,7 @@
 
 #include "engine/engine.h"
 #include "eval/eval.h"
+#include "io/dataset.h"
 
 /* Looked for in the model's folder when no network is named. */
 #define CLI_JUDGE_NETWORK "classifier.safetensors"
@@ -41,6 +42,8 @@ variant_status cli_judge_reference(cli_judge *judge, const char *path, int side,
                                    variant_error *err);
 /* Are the network's classes the model's? By name where both have names, else by number. */
 bool cli_judge_classes_match(const cli_judge *judge, const variant_engine *engine);
+/* Are they the data set's, all of them and by name? */
+bool cli_judge_dataset_matches(const cli_judge *judge, const vt_dataset *dataset);
 
 /* Bytes of generated pictures as the floats (count, side, side, channels) in [0, 1] that a network takes, and
  * their labels. */
