@@ -87,7 +87,9 @@ static const char help[] =
 
 enum {
     OPT_ARCH = CLI_OWN,
+    OPT_BRIDGES,
     OPT_SELECTORS,
+    OPT_CFG,
     OPT_ZONES,
     OPT_ZONE_DEPTH,
     OPT_REPEAT,
@@ -96,6 +98,7 @@ enum {
     OPT_REFERENCE_COUNT,
     OPT_SPLIT,
     OPT_FEATURES,
+    OPT_SAMPLES,
     OPT_NO_QUALITY,
     OPT_REPORT
 };
@@ -106,9 +109,9 @@ static const struct option long_options[] = {
     CLI_REQUEST_OPTIONS,
     {"arch", required_argument, NULL, OPT_ARCH},
     {"output", required_argument, NULL, 'o'},
-    {"bridges", required_argument, NULL, CLI_REQUEST_BRIDGE},
+    {"bridges", required_argument, NULL, OPT_BRIDGES},
     {"selectors", required_argument, NULL, OPT_SELECTORS},
-    {"cfg-scales", required_argument, NULL, CLI_REQUEST_CFG},
+    {"cfg-scales", required_argument, NULL, OPT_CFG},
     {"zones", required_argument, NULL, OPT_ZONES},
     {"zone-depth", required_argument, NULL, OPT_ZONE_DEPTH},
     {"repeat", required_argument, NULL, OPT_REPEAT},
@@ -117,7 +120,7 @@ static const struct option long_options[] = {
     {"reference-count", required_argument, NULL, OPT_REFERENCE_COUNT},
     {"split", required_argument, NULL, OPT_SPLIT},
     {"features", required_argument, NULL, OPT_FEATURES},
-    {"samples", required_argument, NULL, 'n'},
+    {"samples", required_argument, NULL, OPT_SAMPLES},
     {"no-quality", no_argument, NULL, OPT_NO_QUALITY},
     {"report-only", required_argument, NULL, OPT_REPORT},
     {"json", no_argument, NULL, CLI_JSON},
@@ -223,11 +226,13 @@ static bool accept(void *user, int id, const char *text) {
     case CLI_REQUEST_DEPTHS:
         return read_ints(text, 1, 1000, o->depths, &o->depth_count);
     case CLI_REQUEST_BRIDGE:
+    case OPT_BRIDGES:
         return read_ints(text, 0, 1000, o->bridges, &o->bridge_count);
     case CLI_REQUEST_LAYERS:
     case OPT_SELECTORS:
         return read_selectors(s, text);
     case CLI_REQUEST_CFG:
+    case OPT_CFG:
         return read_guidances(s, text);
     case OPT_ZONES:
         return read_zones(s, text);
@@ -249,6 +254,7 @@ static bool accept(void *user, int id, const char *text) {
         s->features = text;
         return true;
     case 'n':
+    case OPT_SAMPLES:
         return cli_int(text, 2, 10000000, &s->samples);
     case OPT_NO_QUALITY:
         s->no_quality = true;

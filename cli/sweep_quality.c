@@ -75,6 +75,8 @@ static cJSON *describe(const sweep_quality *q, int64_t count) {
     cJSON_AddStringToObject(settings, "network", q->network.network.name);
     cJSON_AddStringToObject(settings, "network_hash", q->network.network.hash);
     cJSON_AddStringToObject(settings, "reference", q->path);
+    if (!q->network.has_reference) /* pictures, to be read when they are needed */
+        cJSON_AddStringToObject(settings, "split", q->network.options.train ? "train" : "test");
     if (count) cJSON_AddNumberToObject(settings, "reference_samples", (double)count);
     return settings;
 }

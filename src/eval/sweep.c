@@ -184,7 +184,8 @@ static variant_status measure(runner *r, cJSON *point, variant_error *err) {
 
 /* ---- quality and pictures ---- */
 
-#define CHUNK 64 /* pictures in memory at a time */
+#define CHUNK 64       /* pictures in memory at a time */
+#define STRIP_SIDE 128 /* of pictures on a strip, at most */
 
 static variant_status judge(runner *r, cJSON *point, variant_error *err) {
     const vt_sweep_judge *j = r->options->judge;
@@ -208,6 +209,26 @@ static variant_status judge(runner *r, cJSON *point, variant_error *err) {
     return VARIANT_OK;
 }
 
+/* Halves the sides until they are at most STRIP_SIDE: a report holds a strip a depth. */
+static void shrink(variant_picture *p) {
+    const int channels = p->channels;
+    while (p->width > STRIP_SIDE && p->width % 2 == 0 && p->height % 2 == 0) {
+        size_t row = (size_t)p->width * (size_t)channels;
+        uint8_t *to = p->pixels;
+        for (int y = 0; y < p->height / 2; ++y)
+            for (int x = 0; x < p->width / 2; ++x)
+                for (int c = 0; c < channels; ++c) {
+                    const uint8_t *at =
+                        p->pixels + 2 * (size_t)y * row + (size_t)(2 * x * channels + c);
+                    *to++ = (uint8_t)((at[0] + at[channels] + at[row] + at[row + (size_t)channels] +
+                                       2) /
+                                      4);
+                }
+        p->width /= 2;
+        p->height /= 2;
+    }
+}
+
 /* The same seeds at every point, on one strip: FOLDER/ID.png. */
 static variant_status draw(runner *r, cJSON *point, variant_error *err) {
     const vt_sweep_options *o = r->options;
@@ -219,6 +240,7 @@ static variant_status draw(runner *r, cJSON *point, variant_error *err) {
     VT_TRY(generate(r, &request, &pictures, NULL, err));
     snprintf(name, sizeof name, "%s.png", r->task->id);
     snprintf(path, sizeof path, "%s/%s", o->folder, name);
+    for (int i = 0; i < request.count; ++i) shrink(&pictures[i]);
     variant_status status =
         variant_pictures_write_sheet(pictures, request.count, request.count, 1, path, err);
     variant_pictures_free(&pictures, request.count);
@@ -355,6 +377,10 @@ variant_status vt_sweep_run(const vt_sweep_options *options, variant_error *err)
         variant_status kept = keep(&r, true, status == VARIANT_OK ? err : NULL);
         if (status == VARIANT_OK) status = kept;
     }
+    if (status == VARIANT_E_STOPPED)
+        vt_fail(err, status,
+                "stopped after %d of %d points in round %d of %d; the same command goes on",
+                r.point, r.count, r.round, options->repeat);
     bool any = cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(r.state, "points")) > 0;
     if (!any || (status != VARIANT_OK && status != VARIANT_E_STOPPED)) goto cleanup;
     variant_error report_error;
@@ -364,10 +390,6 @@ variant_status vt_sweep_run(const vt_sweep_options *options, variant_error *err)
         if (err) *err = report_error;
     }
     if (status == VARIANT_OK) tell(&r, 0.0);
-    if (status == VARIANT_E_STOPPED)
-        vt_fail(err, status,
-                "stopped after %d of %d points in round %d of %d; the same command goes on",
-                r.point, r.count, r.round, options->repeat);
 cleanup:
     cJSON_Delete(r.state);
     free(r.tasks);

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "core/cpu.h"
 #include "eval/sweep.h"
 #include "eval/text.h"
 #include "io/file.h"
@@ -19,21 +20,6 @@ static void file_path(char *out, size_t size, const char *folder, const char *na
 }
 
 /* ---- what was asked ---- */
-
-/* "Intel(R) Xeon(R) ...", or "" where the system does not say. */
-static void processor_name(char *out, size_t size) {
-    char line[512];
-    *out = '\0';
-    FILE *file = fopen("/proc/cpuinfo", "r");
-    while (file && !*out && fgets(line, sizeof line, file)) {
-        char *value = strncmp(line, "model name", 10) == 0 ? strchr(line, ':') : NULL;
-        if (!value) continue;
-        value += 1 + strspn(value + 1, " \t");
-        value[strcspn(value, "\n")] = '\0';
-        snprintf(out, size, "%s", value);
-    }
-    if (file) fclose(file);
-}
 
 static void add_date(cJSON *state) {
     char date[32];
@@ -88,7 +74,7 @@ static void describe_settings(cJSON *settings, const vt_sweep_options *o) {
 
 static cJSON *new_state(const vt_sweep_options *o) {
     char processor[256];
-    processor_name(processor, sizeof processor);
+    vt_processor_name(processor, sizeof processor);
     const vt_kern *kern = o->engine->kern;
     cJSON *state = cJSON_CreateObject();
     cJSON_AddStringToObject(state, "variant", variant_version());
