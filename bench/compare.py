@@ -257,7 +257,7 @@ def compare_training(options, samples_path, path):
 def read_samples(path):
     with open(path, newline="") as file:
         head = file.readline().lstrip("# ").strip()
-        return head, list(csv.DictReader(file))
+        return head, list(csv.DictReader(line for line in file if not line.startswith("#")))
 
 
 def summarise(samples_path, path):
@@ -316,7 +316,7 @@ def plot(path, svg):
     axes.set_xticks(range(len(configs)), configs)
     axes.set_ylabel("seconds a picture")
     axes.set_title(head.split(", Linux")[0], fontsize=8)
-    axes.legend(fontsize=8)
+    axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0)
     figure.tight_layout()
     figure.savefig(svg, metadata={} if svg.endswith(".png") else {"Date": None})
 

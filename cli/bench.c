@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "bench.h"
+#include "core/clock.h"
 #include "core/status.h"
 
 static const char help[] =
@@ -27,9 +28,9 @@ static const char help[] =
     "yardstick\n"
     "      --bridge N         scales at full depth before them\n"
     "      --layers WHICH     equidistant (default), rounded, prefix, a list, or one list a scale\n"
-    "      --batch N          pictures at a time (default 1)\n"
+    "      --batch N|auto     pictures at a time (default 1); auto: as many as fit, at most 64\n"
     "      --repeat N         runs counted (default 5)\n" CLI_PRECISION_HELP
-    "      --json             one object on stdout\n" CLI_RUN_HELP "\n"
+    "      --json             one object on stdout\n" CLI_RUN_HELP "\n" CLI_PLANNING_HELP "\n"
     "examples\n"
     "  variant bench -m models/fashion --depth 4\n"
     "  variant bench --arch var-d16 --depth 8 --bridge 6 --repeat 3 --json\n"
@@ -49,6 +50,7 @@ static const struct option long_options[] = {
     {"json", no_argument, NULL, CLI_JSON},
     CLI_MODEL_OPTIONS,
     CLI_PRECISION_OPTIONS,
+    CLI_PLANNING_OPTIONS,
     CLI_RUN_OPTIONS,
 };
 
@@ -79,21 +81,44 @@ static bool accept(void *user, int id, const char *text) {
         s->request.layers = text;
         return true;
     case OPT_BATCH:
-        return cli_int(text, 1, 4096, &s->request.batch);
+        return cli_planning_batch(&s->planning, &s->request, text);
     case OPT_COMPARE:
         return read_depths(s, text);
     case OPT_REPEAT:
         return cli_int(text, 1, BENCH_MAX_REPEAT, &s->repeat);
     }
-    return cli_model_option(&s->model, id, text) == 1;
+    int taken = cli_planning_option(&s->planning, id, text);
+    return taken >= 0 ? taken == 1 : cli_model_option(&s->model, id, text) == 1;
+}
+
+/* Puts what the budget allows into the request, and says so. */
+static variant_status plan_request(const bench_subject *subject, bench_settings *s,
+                                   variant_plan *plan, variant_error *err) {
+    variant_engine engine =
+        vt_engine_around(subject->kern, subject->model, subject->weights, subject->kv);
+    s->request.count = s->planning.options.auto_batch ? 64 : s->request.batch;
+    VT_TRY(cli_planning_apply(&s->planning, "bench", &engine, &s->request, plan, err));
+    s->request.count = s->request.batch;
+    vt_peak_resident_reset(); /* what was taken to choose */
+    if (s->model.json) return VARIANT_OK;
+    printf("plan: ");
+    cli_planning_print(stdout, plan);
+    printf("\n");
+    return VARIANT_OK;
 }
 
 /* ---- reporting ---- */
 
 static void print_json(const bench_subject *subject, const bench_settings *s,
-                       const bench_figures *f) {
+                       const bench_figures *f, const variant_plan *plan) {
     const int *sides = vt_transformer_configuration(subject->model->transformer)->sides;
-    printf("{\"subject\": \"%s\", \"synthetic\": %s, \"weights\": \"%s\", \"kv\": \"%s\", "
+    putchar('{');
+    if (plan) {
+        printf("\"plan\": ");
+        cli_planning_json(stdout, &s->planning, plan);
+        printf(", ");
+    }
+    printf("\"subject\": \"%s\", \"synthetic\": %s, \"weights\": \"%s\", \"kv\": \"%s\", "
            "\"batch\": %d, \"repeat\": %d, \"depths\": "
            "\"%s\", \"picture_ms\": %.3f, "
            "\"transformer_ms\": %.3f, \"transformer_floor_ms\": %.3f, \"decoder_ms\": %.3f, "
@@ -156,6 +181,8 @@ int cli_bench(int argc, char **argv) {
     variant_request_init(&s.request);
     s.request.batch = 1;
     s.request.class_name = "0";
+    cli_planning_init(&s.planning);
+    s.planning.options.memory_only = true;
     cli_parser parser = {"bench", help, ":m:t:h", long_options, accept, &s};
     int done = cli_parse(&parser, argc, argv);
     if (done >= 0) return done;
@@ -164,20 +191,30 @@ int cli_bench(int argc, char **argv) {
     if (optind < argc) return cli_usage("bench", "unexpected argument %s", argv[optind]);
     if (!s.arch == !s.model.model)
         return cli_usage("bench", "what to time? give either -m MODEL or --arch NAME");
+    if (s.compare_count > 0 && s.planning.wanted)
+        return cli_usage("bench",
+                         "--compare names depths: give no budget, --quality or --batch auto");
+    done = cli_planning_check(&s.planning, &s.request, "bench");
+    if (done >= 0) return done;
     s.request.count = s.request.batch;
 
     variant_error err = {0};
     bench_subject subject = {0};
     bench_figures figures;
+    variant_plan planned, *plan = NULL;
     variant_status status = VARIANT_OK;
     VT_CHECK(bench_subject_open(&subject, &s, &err));
+    if (s.planning.wanted) {
+        plan = &planned;
+        VT_CHECK(plan_request(&subject, &s, plan, &err));
+    }
     if (s.compare_count > 0) {
         VT_CHECK(bench_depths(&subject, &s, &err));
         goto cleanup;
     }
     VT_CHECK(bench_measure(&figures, &subject, &s, &err));
     if (s.model.json)
-        print_json(&subject, &s, &figures);
+        print_json(&subject, &s, &figures, plan);
     else
         print_table(&subject, &s, &figures);
 cleanup:

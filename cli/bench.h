@@ -5,6 +5,7 @@
 
 #include "engine/engine.h"
 #include "engine/floor.h"
+#include "planning.h"
 #include "tools.h"
 
 #define BENCH_MAX_REPEAT 1000
@@ -14,6 +15,7 @@ typedef struct bench_settings {
     cli_model model;
     const char *arch;
     variant_request request;
+    cli_planning planning;
     int repeat;
     int compare_count, compare[VARIANT_MAX_DEPTHS]; /* --compare: depths */
 } bench_settings;

@@ -7,16 +7,13 @@
 #include <unistd.h>
 
 #include "core/clock.h"
-#include "eval/eval.h"
 #include "eval/picture_scores.h"
 #include "eval_source.h"
-#include "io/file.h"
-#include "io/npz.h"
+#include "judge.h"
 #include "request.h"
 #include "tools.h"
 
 #define COMMAND "eval"
-#define NETWORK_IN_FOLDER "classifier.safetensors"
 
 enum { BATCH = 64, DEFAULT_COUNT = 10000 };
 
@@ -48,7 +45,7 @@ static const char help[] =
     "      --features FILE    the network: pt_inception-2015-12-05 (then scores are FID, IS), or "
     "what\n"
     "                         `variant train classifier` made (default: "
-    "MODEL/" NETWORK_IN_FOLDER ")\n"
+    "MODEL/" CLI_JUDGE_NETWORK ")\n"
     "      --side N, --channels N  of pictures, where neither a model nor a picture tells\n"
     "\n" CLI_REQUEST_SAMPLING_HELP "\n" CLI_REQUEST_DEPTH_HELP "\n" CLI_REQUEST_RUN_HELP
     "      --json             one object on stdout\n"
@@ -134,11 +131,7 @@ static bool accept(void *user, int id, const char *text) {
 
 typedef struct work {
     const settings *settings;
-    vt_kern *kern; /* of the network; the engine has its own */
-    vt_features *features;
-    vt_features_info network;
-    vt_reference reference;
-    bool has_reference;
+    cli_judge judge;
     vt_eval *eval;
     float *pictures, *others; /* (BATCH, side, side, channels), in [0, 1] */
     int32_t labels[BATCH];
@@ -163,56 +156,30 @@ static void begin(work *w, const char *doing) {
     w->started = vt_seconds();
 }
 
-/* ---- network and reference ---- */
+static bool show_reference(void *user, int done, int total) {
+    show_progress(user, done, total);
+    return true;
+}
+
+/* ---- opening ---- */
 
 static variant_status open_network(work *w, variant_error *err) {
     const settings *s = w->settings;
-    char path[4096];
-    const char *model = s->asked.engine.model;
-    if (s->features)
-        snprintf(path, sizeof path, "%s", s->features);
-    else if (model && vt_is_folder(model))
-        snprintf(path, sizeof path, "%s/" NETWORK_IN_FOLDER, model);
-    else
-        return vt_fail(err, VARIANT_E_ARGUMENT,
-                       "which network measures? give --features FILE (an Inception file, or what "
-                       "`variant train classifier` made)");
-    VT_TRY(vt_kern_open(&w->kern, s->asked.engine.backend, s->asked.engine.threads, err));
-    VT_TRY(vt_features_open(&w->features, w->kern, path, err));
-    vt_features_info_get(w->features, &w->network);
-    return VARIANT_OK;
+    cli_judge_options options = {.features = s->features,
+                                 .model = s->asked.engine.model,
+                                 .backend = s->asked.engine.backend,
+                                 .threads = s->asked.engine.threads,
+                                 .train = s->train,
+                                 .reference_count = s->reference_count,
+                                 .save_reference = s->save_reference,
+                                 .progress = show_reference,
+                                 .user = w};
+    return cli_judge_open(&w->judge, &options, err);
 }
 
-static bool is_statistics(const char *path) {
-    const char *dot = strrchr(path, '.');
-    return !vt_is_folder(path) && ((dot && strcmp(dot, ".safetensors") == 0) || vt_npz_is(path));
-}
-
-/* Reads pictures, or what was computed of them before. */
 static variant_status open_reference(work *w, const char *path, variant_error *err) {
-    const settings *s = w->settings;
-    eval_source source = {0};
-    variant_status status = VARIANT_OK;
-    if (is_statistics(path)) {
-        VT_TRY(vt_reference_load(&w->reference, w->features, path, err));
-        w->has_reference = true;
-        return VARIANT_OK;
-    }
-    VT_TRY(
-        eval_source_open(&source, path, !s->train, w->side, w->channels, s->reference_count, err));
-    VT_CHECK(vt_reference_open(&w->reference, w->features, path, w->side, w->channels, err));
-    w->has_reference = true;
     begin(w, "reference");
-    for (int first = 0; first < source.count; first += BATCH) {
-        int n = source.count - first < BATCH ? source.count - first : BATCH;
-        VT_CHECK(eval_source_read(&source, first, n, w->pictures, NULL, err));
-        VT_CHECK(vt_reference_add(&w->reference, w->features, w->pictures, n, err));
-        show_progress(w, first + n, source.count);
-    }
-    if (s->save_reference) VT_CHECK(vt_reference_save(&w->reference, s->save_reference, err));
-cleanup:
-    eval_source_close(&source);
-    return status;
+    return cli_judge_reference(&w->judge, path, w->side, w->channels, err);
 }
 
 static variant_status set_size(work *w, int side, int channels, variant_error *err) {
@@ -227,25 +194,14 @@ static variant_status set_size(work *w, int side, int channels, variant_error *e
 }
 
 static variant_status open_eval(work *w, int expected, bool labels_match, variant_error *err) {
-    vt_eval_options options = {.features = w->features,
-                               .reference = w->has_reference ? &w->reference : NULL,
+    vt_eval_options options = {.features = w->judge.features,
+                               .reference = w->judge.has_reference ? &w->judge.reference : NULL,
                                .expected = expected,
                                .labels_match = labels_match};
     return vt_eval_open(&w->eval, &options, err);
 }
 
 /* ---- the three kinds ---- */
-
-/* Are the network's classes the model's? By name where both have names, else by number. */
-static bool classes_match(const work *w, const variant_engine *engine, int classes) {
-    if (w->network.inception || w->network.classes != classes) return false;
-    for (int i = 0; i < classes; ++i) {
-        const char *a = vt_features_class_name(w->features, i);
-        const char *b = variant_engine_class_name(engine, i);
-        if (a && b && strcmp(a, b) != 0) return false;
-    }
-    return true;
-}
 
 static variant_status eval_generated(work *w, cJSON *report, variant_error *err) {
     const settings *s = w->settings;
@@ -261,19 +217,14 @@ static variant_status eval_generated(work *w, cJSON *report, variant_error *err)
     variant_engine_info(engine, &info);
     VT_CHECK(set_size(w, info.picture_side, info.channels, err));
     if (s->reference) VT_CHECK(open_reference(w, s->reference, err));
-    VT_CHECK(open_eval(w, total, classes_match(w, engine, info.classes), err));
-    size_t floats = (size_t)w->side * (size_t)w->side * (size_t)w->channels;
+    VT_CHECK(open_eval(w, total, cli_judge_classes_match(&w->judge, engine), err));
     begin(w, "generating");
     for (int first = 0; first < total; first += held) {
         request.first_image = s->asked.request.first_image + first;
         request.count = total - first < BATCH ? total - first : BATCH;
         VT_CHECK(variant_generate(engine, &request, &pictures, &made, err));
         held = request.count;
-        for (int i = 0; i < held; ++i) {
-            w->labels[i] = pictures[i].label;
-            for (size_t j = 0; j < floats; ++j)
-                w->pictures[(size_t)i * floats + j] = (float)pictures[i].pixels[j] / 255.0f;
-        }
+        cli_judge_floats(pictures, held, w->pictures, w->labels);
         if (first == 0) {
             cJSON *made_with = cJSON_Parse(pictures[0].settings);
             if (made_with) cJSON_AddItemToObject(report, "settings", made_with);
@@ -291,6 +242,16 @@ cleanup:
     return status;
 }
 
+/* Is there a share of pictures in their class? A note says why not, where one would expect it. */
+static bool labels_match(const work *w, const eval_source *source) {
+    if (!source->dataset || w->judge.network.inception) return false;
+    if (cli_judge_dataset_matches(&w->judge, source->dataset)) return true;
+    fprintf(stderr,
+            "variant eval: note: %s: its classes are not the network's: no share in their class\n",
+            source->path);
+    return false;
+}
+
 static variant_status eval_folder(work *w, cJSON *report, variant_error *err) {
     const settings *s = w->settings;
     eval_source source = {0};
@@ -298,8 +259,7 @@ static variant_status eval_folder(work *w, cJSON *report, variant_error *err) {
     VT_CHECK(eval_source_open(&source, s->pictures, false, s->side, s->channels, s->count, err));
     VT_CHECK(set_size(w, source.side, source.channels, err));
     if (s->reference) VT_CHECK(open_reference(w, s->reference, err));
-    bool match = source.dataset && !w->network.inception &&
-                 vt_dataset_classes(source.dataset) == w->network.classes;
+    bool match = labels_match(w, &source);
     VT_CHECK(open_eval(w, source.count, match, err));
     cJSON_AddStringToObject(report, "pictures", s->pictures);
     begin(w, "pictures");
@@ -350,10 +310,7 @@ static variant_status eval_tokenizer(work *w, cJSON *report, variant_error *err)
     VT_CHECK(open_reference(w, s->reference ? s->reference : s->reconstruct, err));
     VT_CHECK(
         eval_source_open(&source, s->reconstruct, !s->train, w->side, w->channels, s->count, err));
-    VT_CHECK(open_eval(w, source.count,
-                       source.dataset && vt_dataset_classes(source.dataset) == w->network.classes &&
-                           !w->network.inception,
-                       err));
+    VT_CHECK(open_eval(w, source.count, labels_match(w, &source), err));
     tokens = malloc(BATCH * (size_t)vt_tokenizer_tokens(config) * sizeof *tokens);
     if (!tokens) VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "no memory for tokens"));
     size_t floats = (size_t)w->side * (size_t)w->side * (size_t)w->channels;
@@ -397,11 +354,11 @@ static void print_text(const work *w, const vt_eval_scores *scores, const cJSON 
     const settings *s = w->settings;
     const char *prefix = s->reconstruct ? "r" : "";
     char name[96], line[256];
-    vt_eval_name(name, sizeof name, "FID", &w->network);
+    vt_eval_name(name, sizeof name, "FID", &w->judge.network);
     print_score(name, prefix, scores->frechet, "", "");
-    vt_eval_name(name, sizeof name, "sFID", &w->network);
+    vt_eval_name(name, sizeof name, "sFID", &w->judge.network);
     print_score(name, "", scores->spatial_frechet, "", "");
-    vt_eval_name(name, sizeof name, "IS", &w->network);
+    vt_eval_name(name, sizeof name, "IS", &w->judge.network);
     snprintf(line, sizeof line, " +- %.4f", scores->inception_spread);
     print_score(name, "", scores->inception_score, "", line);
     snprintf(line, sizeof line, "   (k = %d, %d samples a side)", VT_EVAL_NEIGHBOURS,
@@ -414,11 +371,12 @@ static void print_text(const work *w, const vt_eval_scores *scores, const cJSON 
     if (psnr) print_score("PSNR", "", psnr->valuedouble, "", " dB");
     if (ssim) print_score("SSIM", "", ssim->valuedouble, "", "");
     printf("of                 %lld pictures", (long long)scores->count);
-    if (w->has_reference && w->reference.count)
-        printf(" against %lld of %s", (long long)w->reference.count, w->reference.source);
-    else if (w->has_reference)
-        printf(" against %s", w->reference.source);
-    printf("\nnetwork            %s %s\n", w->network.name, w->network.hash);
+    if (w->judge.has_reference && w->judge.reference.count)
+        printf(" against %lld of %s", (long long)w->judge.reference.count,
+               w->judge.reference.source);
+    else if (w->judge.has_reference)
+        printf(" against %s", w->judge.reference.source);
+    printf("\nnetwork            %s %s\n", w->judge.network.name, w->judge.network.hash);
     const cJSON *depths = cJSON_GetObjectItem(report, "depths");
     const variant_request *r = &s->asked.request;
     if (depths)
@@ -440,11 +398,12 @@ static variant_status evaluate(work *w, variant_error *err) {
     VT_CHECK(vt_eval_scores_get(w->eval, &scores, err));
     if (scores.warning[0]) fprintf(stderr, "variant eval: warning: %s\n", scores.warning);
     if (s->json) {
-        cJSON *json =
-            vt_eval_scores_json(&scores, &w->network, w->has_reference ? &w->reference : NULL);
+        cJSON *json = vt_eval_scores_json(&scores, &w->judge.network,
+                                          w->judge.has_reference ? &w->judge.reference : NULL);
         if (json) cJSON_AddItemToObject(report, "scores", json);
         char *text = cJSON_Print(report);
         if (text) puts(text);
+        if (!json || !text) status = vt_fail(err, VARIANT_E_MEMORY, "no memory for a report");
         cJSON_free(text);
     } else {
         print_text(w, &scores, report);
@@ -452,9 +411,7 @@ static variant_status evaluate(work *w, variant_error *err) {
 cleanup:
     cJSON_Delete(report);
     vt_eval_close(&w->eval);
-    vt_reference_close(&w->reference);
-    vt_features_close(&w->features);
-    vt_kern_close(&w->kern);
+    cli_judge_close(&w->judge);
     free(w->pictures);
     free(w->others);
     return status;
@@ -472,7 +429,8 @@ int cli_eval(int argc, char **argv) {
         return cli_usage(COMMAND, "either --pictures or --reconstruct, not both");
     if (!s.pictures && !s.asked.engine.model)
         return cli_usage(COMMAND, "what is judged? give -m MODEL or --pictures FOLDER");
-    if (s.save_reference && (!s.reference || is_statistics(s.reference)) && !s.reconstruct)
+    const char *real = s.reference ? s.reference : s.reconstruct;
+    if (s.save_reference && (!real || cli_judge_is_statistics(real)))
         return cli_usage(COMMAND, "--save-reference needs --reference with pictures");
     work w = {.settings = &s};
     return evaluate(&w, &err) == VARIANT_OK ? 0 : cli_fail(COMMAND, &err);

@@ -1,14 +1,16 @@
 /* eval_source.c - see eval_source.h. */
 #include "eval_source.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "io/file.h"
 
 static void note(void *user, const char *line) {
     (void)user;
-    fprintf(stderr, "variant eval: note: %s\n", line);
+    fprintf(stderr, "variant: note: %s\n", line);
 }
 
 static variant_status open_list(eval_source *out, int side, int channels, variant_error *err) {
@@ -31,10 +33,12 @@ static variant_status open_list(eval_source *out, int side, int channels, varian
 
 static variant_status open_dataset(eval_source *out, bool test_split, int side, int channels,
                                    variant_error *err) {
-    if (!side)
-        return vt_fail(err, VARIANT_E_ARGUMENT,
-                       "%s: a data set has no size of its own: give --side and --channels",
-                       out->path);
+    if (!side || !channels)
+        return vt_fail(
+            err, VARIANT_E_ARGUMENT,
+            "%s: no .png or .jpg directly in it; a data set has no size of its own: give "
+            "--side and --channels",
+            out->path);
     vt_dataset_options options = {.path = out->path,
                                   .test_split = test_split,
                                   .side = side,
@@ -50,6 +54,7 @@ static variant_status open_dataset(eval_source *out, bool test_split, int side, 
 variant_status eval_source_open(eval_source *out, const char *path, bool test_split, int side,
                                 int channels, int count, variant_error *err) {
     *out = (eval_source){.path = path};
+    if (access(path, R_OK) != 0) return vt_fail(err, VARIANT_E_IO, "%s: %s", path, strerror(errno));
     variant_status status = vt_is_folder(path) && cli_pictures_in(path)
                                 ? open_list(out, side, channels, err)
                                 : open_dataset(out, test_split, side, channels, err);

@@ -1,4 +1,4 @@
-/* eval_source.h - where `variant eval` takes real or finished pictures from: a data set (IDX, or a folder
+/* eval_source.h - where judges take real or finished pictures from: a data set (IDX, or a folder
  * with a sub-folder a class) or a folder of pictures. Pictures come as (side, side, channels) floats in
  * [0, 1]. */
 #ifndef VT_CLI_EVAL_SOURCE_H

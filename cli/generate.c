@@ -10,6 +10,7 @@
 #include "core/status.h"
 #include "io/file.h"
 #include "io/tensors.h"
+#include "planning.h"
 #include "request.h"
 
 static const char help[] =
@@ -30,12 +31,15 @@ static const char help[] =
     "scales, from\n"
     "                         the same seeds\n"
     "      --retain-kv        keep all keys and values to the end (default: released)\n"
+    "\n" CLI_PLANNING_HELP
+    "      --batch auto       pictures at a time: as many as fit, at most 64\n"
     "\n" CLI_REQUEST_RUN_HELP "      --json             the report as JSON on stdout\n"
     "  -v, --verbose          also which kernels compute\n"
     "\n"
     "examples\n"
     "  variant generate -m models/fashion --class Sneaker -o sneaker.png\n"
     "  variant generate -m models/fashion --class all -n 30 --grid --depth 4 -o sheet.png\n"
+    "  variant generate -m models/fashion --class all -n 30 --grid --batch auto --max-memory 40M\n"
     "  variant generate -m var_d16.pth --tokenizer vae_ch160v4096z32.pth --class \"golden "
     "retriever\"\n";
 
@@ -43,6 +47,7 @@ enum { OPT_GRID = 256, OPT_COLUMNS, OPT_ZOOM, OPT_SAVE_SCALES, OPT_TOKENS, OPT_C
 
 static const struct option long_options[] = {
     CLI_REQUEST_OPTIONS,
+    CLI_PLANNING_OPTIONS,
     {"output", required_argument, NULL, 'o'},
     {"grid", no_argument, NULL, OPT_GRID},
     {"columns", required_argument, NULL, OPT_COLUMNS},
@@ -58,6 +63,7 @@ static const struct option long_options[] = {
 
 typedef struct settings {
     cli_request asked;
+    cli_planning planning;
     const char *output, *save_scales, *tokens_out;
     bool grid, json, verbose;
     int columns, zoom;
@@ -107,8 +113,12 @@ static bool read_option(settings *s, int option, const char *text) {
     case 'v':
         s->verbose = true;
         return true;
-    default:
-        return cli_request_option(&s->asked, option, text) == 1;
+    case CLI_REQUEST_BATCH:
+        return cli_planning_batch(&s->planning, &s->asked.request, text);
+    default: {
+        int taken = cli_planning_option(&s->planning, option, text);
+        return taken >= 0 ? taken == 1 : cli_request_option(&s->asked, option, text) == 1;
+    }
     }
 }
 
@@ -122,6 +132,8 @@ static const char *option_name(int option) {
 static int read_options(settings *s, int argc, char **argv) {
     *s = (settings){.output = "out.png", .zoom = 1};
     cli_request_init(&s->asked);
+    cli_planning_init(&s->planning);
+    s->planning.options.memory_only = true; /* time is measured where the choice needs it */
     opterr = 0;
     for (int option;
          (option = getopt_long(argc, argv, ":m:n:o:s:t:vh", long_options, NULL)) != -1;) {
@@ -141,7 +153,10 @@ static int read_options(settings *s, int argc, char **argv) {
         (s->asked.request.depth || s->asked.request.depths || s->save_scales || s->tokens_out))
         return cli_usage(
             "generate", "--compare goes without --depth, --depths, --save-scales and --tokens-out");
-    return -1;
+    if (s->compare_count && s->planning.wanted)
+        return cli_usage("generate",
+                         "--compare names depths: give no budget, --quality or --batch auto");
+    return cli_planning_check(&s->planning, &s->asked.request, "generate");
 }
 
 /* ---- where pictures go ---- */
@@ -267,11 +282,16 @@ static bool show_progress(void *user, const variant_progress *at) {
 }
 
 static void print_report(const settings *s, const variant_info *info, const variant_report *r,
-                         double load_seconds) {
+                         const variant_plan *plan, double load_seconds) {
     printf("model       %s, %d layers, %d scales, %d x %d pixels, %d classes%s\n", info->hash,
            info->depth, info->scales, info->picture_side, info->picture_side, info->classes,
            info->supernet ? ", depth supernet" : "");
     if (s->verbose) printf("kernels     %s\n", info->kernels);
+    if (plan) {
+        printf("plan        ");
+        cli_planning_print(stdout, plan);
+        printf("\n");
+    }
     printf("depths      %s\n", r->depths);
     printf("time        %.3f s: load %.3f, adaln %.3f, transformer %.3f, sampling %.3f, quantizer "
            "%.3f, decoder %.3f\n",
@@ -292,16 +312,22 @@ static void print_report(const settings *s, const variant_info *info, const vari
         printf("wrote       %d pictures\n", s->asked.request.count);
 }
 
-static void print_json(const variant_info *info, const variant_report *r, double load_seconds,
-                       int count) {
+static void print_json(const settings *s, const variant_info *info, const variant_report *r,
+                       const variant_plan *plan, double load_seconds) {
+    printf("{\"model\": \"%s\", ", info->hash);
+    if (plan) {
+        printf("\"plan\": ");
+        cli_planning_json(stdout, &s->planning, plan);
+        printf(", ");
+    }
     printf(
-        "{\"model\": \"%s\", \"pictures\": %d, \"depths\": \"%s\", \"load_ms\": %.3f, "
+        "\"pictures\": %d, \"depths\": \"%s\", \"load_ms\": %.3f, "
         "\"total_ms\": %.3f, \"adaln_ms\": %.3f, "
         "\"transformer_ms\": %.3f, \"sampling_ms\": %.3f, \"quantizer_ms\": %.3f, \"decoder_ms\": "
         "%.3f, \"kv_peak_bytes\": %zu, "
         "\"kv_end_bytes\": %zu, \"arena_peak_bytes\": %zu, \"weight_bytes\": %zu, "
         "\"peak_rss_bytes\": %zu, \"weights\": \"%s\", \"kv\": \"%s\", \"scales\": [",
-        info->hash, count, r->depths, 1e3 * load_seconds, 1e3 * r->total_seconds,
+        s->asked.request.count, r->depths, 1e3 * load_seconds, 1e3 * r->total_seconds,
         1e3 * r->condition_seconds, 1e3 * r->transformer_seconds, 1e3 * r->sampling_seconds,
         1e3 * r->quantizer_seconds, 1e3 * r->decoder_seconds, r->kv_peak_bytes, r->kv_end_bytes,
         r->arena_peak_bytes, info->weight_bytes + info->mapped_bytes, r->peak_resident_bytes,
@@ -352,7 +378,7 @@ static variant_status compare_depths(const settings *s, const variant_engine *en
         free(row);
         row = NULL;
         if (s->json)
-            print_json(info, &report, load_seconds, count);
+            print_json(s, info, &report, NULL, load_seconds);
         else
             printf("depths %-24s %8.1f ms a picture, kv %8zu bytes a picture\n", report.depths,
                    1e3 * report.total_seconds / count, report.kv_peak_bytes / (size_t)batch);
@@ -371,6 +397,7 @@ int cli_generate(int argc, char **argv) {
     variant_picture *pictures = NULL;
     variant_report report;
     variant_info info;
+    variant_plan planned, *plan = NULL;
     variant_status status = VARIANT_OK;
     int exit_status = read_options(&s, argc, argv);
     if (exit_status >= 0) return exit_status;
@@ -386,13 +413,17 @@ int cli_generate(int argc, char **argv) {
         VT_CHECK(compare_depths(&s, engine, &info, load_seconds, &err));
         goto cleanup;
     }
+    if (s.planning.wanted) {
+        plan = &planned;
+        VT_CHECK(cli_planning_apply(&s.planning, "generate", engine, &s.asked.request, plan, &err));
+    }
     VT_CHECK(variant_generate(engine, &s.asked.request, &pictures, &report, &err));
     if (report.warning[0]) fprintf(stderr, "variant generate: warning: %s\n", report.warning);
     VT_CHECK(write_pictures(&s, pictures, info.classes, &err));
     if (s.json)
-        print_json(&info, &report, load_seconds, s.asked.request.count);
+        print_json(&s, &info, &report, plan, load_seconds);
     else
-        print_report(&s, &info, &report, load_seconds);
+        print_report(&s, &info, &report, plan, load_seconds);
 cleanup:
     variant_pictures_free(&pictures, s.asked.request.count);
     variant_engine_close(&engine);

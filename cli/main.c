@@ -17,7 +17,7 @@ typedef struct command {
 
 static const command commands[] = {
     {"generate", cli_generate, "pictures of a class, at any depth"},
-    {"plan", cli_plan, "the deepest schedule within a budget of memory and time"},
+    {"plan", cli_plan, "the best depth within a budget of memory and time"},
     {"train", cli_train, "a tokenizer, a transformer, a supernet of many depths, or a classifier"},
     {"eval", cli_eval, "scores of generated pictures beside real ones, or of a tokenizer"},
     {"bench", cli_bench, "time by stage and scale, beside what the machine could do"},

@@ -11,6 +11,10 @@
 #include "eval/report.h"
 #include "eval/sweep.h"
 #include "eval/text.h"
+#include "request.h"
+#include "sweep_quality.h"
+
+#define COMMAND "sweep"
 
 static const char help[] =
     "usage: variant sweep (-m MODEL | --arch NAME) -o FOLDER [options]\n"
@@ -18,15 +22,18 @@ static const char help[] =
     "\n"
     "Runs a model at every depth x bridge x selector x guidance, and with fewer layers in one zone "
     "of\n"
-    "scales alone: time by stage, keys and values, memory of each point. FOLDER gets sweep.json,\n"
-    "sweep.csv and report.html (one file, nothing from outside). Ctrl-C or a crash loses at most "
-    "the\n"
-    "point at work: the same command goes on, and more depths or zones add to what is there.\n"
-    "\n"
-    "options\n" CLI_MODEL_HELP
+    "scales alone: time by stage, keys and values, memory and quality of each point. FOLDER gets\n"
+    "sweep.json, sweep.csv and report.html (one file, nothing from outside). Ctrl-C or a crash "
+    "loses at\n"
+    "most the point at work: the same command goes on, and more depths, zones, runs or a reference "
+    "add to\n"
+    "what is there.\n"
+    "\n" CLI_REQUEST_MODEL_HELP
     "      --arch NAME        synthetic weights instead of a model: time and memory of var-d16,\n"
     "                         var-d20, var-d24, var-d30, or a configuration as `variant synth` "
     "reads it\n"
+    "\n"
+    "points\n"
     "  -o, --output FOLDER    where results go\n"
     "      --depths D,D,..    layers of the late scales (default: all, and those trained, or a "
     "half,\n"
@@ -37,70 +44,100 @@ static const char help[] =
     "      --cfg-scales T,..  classifier-free guidance (default 1.5; 0: off)\n"
     "      --zones 1-2,3-4,.. zones of scales to run with fewer layers alone (default: none)\n"
     "      --zone-depth D     layers inside a zone (default: the least of --depths)\n"
-    "      --batch N          pictures at a time (default 1)\n"
-    "      --repeat N         timed runs a point, after one that is discarded (default 5)\n"
+    "      --repeat N         timed runs a point, each after one that is discarded (default 5)\n"
     "      --pictures N       of the same seeds kept at each point for the report (default 8; 0: "
     "none)\n"
+    "\n"
+    "quality, with a reference\n"
+    "      --reference DATA   real pictures or statistics, as `variant eval` takes them\n"
+    "      --reference-count N  of its pictures (default all)\n"
+    "      --split NAME       of DATA: test (default) or train\n"
+    "      --features FILE    the network (default: MODEL/" CLI_JUDGE_NETWORK ")\n"
+    "  -n, --samples N        pictures judged at each point, all classes alike (default 2000)\n"
+    "      --no-quality       none, whatever else is given\n"
+    "\n"
+    "sampling\n"
     "  -s, --seed S           default 0\n"
     "      --class C          number, name, random (default), all, uncond: of the timed pictures\n"
     "      --top-k K          default 900; 0: off\n"
-    "      --top-p P          default 0.96; 0: off\n" CLI_PRECISION_HELP
+    "      --top-p P          default 0.96; 0: off\n"
+    "      --greedy           always the most likely token\n"
+    "      --smooth           mix codes by Gumbel softmax: smoother, less diverse\n"
+    "\n"
+    "running\n"
+    "      --batch N          pictures at a time when timed (default 1)\n"
+    "      --weights TYPE     f32 (default, exact), bf16 (half the memory, fast) or int8 (a "
+    "quarter)\n"
+    "      --kv TYPE          of keys and values: f32, bf16 or int8 (default: f32 with f32 "
+    "weights, else bf16)\n"
+    "      --retain-kv        keep what a later request might read\n"
+    "  -t, --threads N        default: one a processor\n"
+    "      --backend NAME     cpu (default) or ref\n"
     "      --report-only FOLDER  make FOLDER/report.html again from FOLDER/sweep.json\n"
-    "      --json             one object on stdout: folder, points, report\n" CLI_RUN_HELP "\n"
+    "      --json             one object on stdout: folder, points, report\n"
+    "  -h, --help             this text\n"
+    "\n"
     "examples\n"
     "  variant sweep -m models/fashion -o runs/sweep --depths 8,4,2 --bridges 2,4,6 --zones "
-    "1-2,3-4,5-7\n"
+    "1-2,3-4,5-7 \\\n"
+    "      --reference /usr/share/datasets/fashion-mnist\n"
     "  variant sweep --arch var-d30 --weights bf16 -o runs/d30 --depths 30,16,8,4,2 --bridges 6 "
     "--repeat 1\n"
     "  variant sweep --report-only runs/sweep\n";
 
 enum {
     OPT_ARCH = CLI_OWN,
-    OPT_DEPTHS,
     OPT_BRIDGES,
     OPT_SELECTORS,
     OPT_CFG,
     OPT_ZONES,
     OPT_ZONE_DEPTH,
-    OPT_BATCH,
     OPT_REPEAT,
     OPT_PICTURES,
-    OPT_CLASS,
-    OPT_TOP_K,
-    OPT_TOP_P,
+    OPT_REFERENCE,
+    OPT_REFERENCE_COUNT,
+    OPT_SPLIT,
+    OPT_FEATURES,
+    OPT_SAMPLES,
+    OPT_NO_QUALITY,
     OPT_REPORT
 };
 
+/* A request's options come first: where it takes one depth, bridge, selector or guidance, a sweep takes several
+ * under the same name (--depth is --depths here). */
 static const struct option long_options[] = {
+    CLI_REQUEST_OPTIONS,
     {"arch", required_argument, NULL, OPT_ARCH},
     {"output", required_argument, NULL, 'o'},
-    {"depths", required_argument, NULL, OPT_DEPTHS},
     {"bridges", required_argument, NULL, OPT_BRIDGES},
     {"selectors", required_argument, NULL, OPT_SELECTORS},
     {"cfg-scales", required_argument, NULL, OPT_CFG},
     {"zones", required_argument, NULL, OPT_ZONES},
     {"zone-depth", required_argument, NULL, OPT_ZONE_DEPTH},
-    {"batch", required_argument, NULL, OPT_BATCH},
     {"repeat", required_argument, NULL, OPT_REPEAT},
     {"pictures", required_argument, NULL, OPT_PICTURES},
-    {"seed", required_argument, NULL, 's'},
-    {"class", required_argument, NULL, OPT_CLASS},
-    {"top-k", required_argument, NULL, OPT_TOP_K},
-    {"top-p", required_argument, NULL, OPT_TOP_P},
+    {"reference", required_argument, NULL, OPT_REFERENCE},
+    {"reference-count", required_argument, NULL, OPT_REFERENCE_COUNT},
+    {"split", required_argument, NULL, OPT_SPLIT},
+    {"features", required_argument, NULL, OPT_FEATURES},
+    {"samples", required_argument, NULL, OPT_SAMPLES},
+    {"no-quality", no_argument, NULL, OPT_NO_QUALITY},
     {"report-only", required_argument, NULL, OPT_REPORT},
     {"json", no_argument, NULL, CLI_JSON},
-    CLI_MODEL_OPTIONS,
-    CLI_PRECISION_OPTIONS,
-    CLI_RUN_OPTIONS,
+    {"help", no_argument, NULL, 'h'},
+    {NULL, 0, NULL, 0},
 };
 
 typedef struct settings {
-    cli_model model;
-    const char *arch, *report_only;
+    cli_request asked; /* the engine and what every point's request has alike */
+    const char *arch, *output, *report_only;
+    const char *reference, *features;
+    int reference_count, samples; /* samples 0: not said */
+    bool train, no_quality, json;
     vt_sweep_options sweep;
     char words[VT_SWEEP_MAX_LIST][16]; /* selectors, as sweep.selectors points at them */
     /* progress */
-    double started, shown;
+    double started, shown, reference_started;
 } settings;
 
 /* ---- options ---- */
@@ -178,45 +215,58 @@ static bool read_zones(settings *s, const char *text) {
 static bool accept(void *user, int id, const char *text) {
     settings *s = user;
     vt_sweep_options *o = &s->sweep;
-    double number;
     switch (id) {
     case OPT_ARCH:
         s->arch = text;
         return true;
-    case OPT_DEPTHS:
+    case 'o':
+        s->output = text;
+        return true;
+    case CLI_REQUEST_DEPTH:
+    case CLI_REQUEST_DEPTHS:
         return read_ints(text, 1, 1000, o->depths, &o->depth_count);
+    case CLI_REQUEST_BRIDGE:
     case OPT_BRIDGES:
         return read_ints(text, 0, 1000, o->bridges, &o->bridge_count);
+    case CLI_REQUEST_LAYERS:
     case OPT_SELECTORS:
         return read_selectors(s, text);
+    case CLI_REQUEST_CFG:
     case OPT_CFG:
         return read_guidances(s, text);
     case OPT_ZONES:
         return read_zones(s, text);
     case OPT_ZONE_DEPTH:
         return cli_int(text, 1, 1000, &o->zone_depth);
-    case OPT_BATCH:
-        return cli_int(text, 1, 4096, &o->request.batch);
     case OPT_REPEAT:
         return cli_int(text, 1, BENCH_MAX_REPEAT, &o->repeat);
     case OPT_PICTURES:
         return cli_int(text, 0, 256, &o->pictures);
-    case 's':
-        return cli_u64(text, &o->request.seed);
-    case OPT_CLASS:
-        o->request.class_name = text;
+    case OPT_REFERENCE:
+        s->reference = text;
         return true;
-    case OPT_TOP_K:
-        return cli_int(text, 0, 1 << 24, &o->request.top_k);
-    case OPT_TOP_P:
-        if (!cli_double(text, 0, 1, &number)) return false;
-        o->request.top_p = (float)number;
+    case OPT_REFERENCE_COUNT:
+        return cli_int(text, 2, 10000000, &s->reference_count);
+    case OPT_SPLIT:
+        s->train = strcmp(text, "train") == 0;
+        return s->train || strcmp(text, "test") == 0;
+    case OPT_FEATURES:
+        s->features = text;
+        return true;
+    case 'n':
+    case OPT_SAMPLES:
+        return cli_int(text, 2, 10000000, &s->samples);
+    case OPT_NO_QUALITY:
+        s->no_quality = true;
         return true;
     case OPT_REPORT:
         s->report_only = text;
         return true;
+    case CLI_JSON:
+        s->json = true;
+        return true;
     }
-    return cli_model_option(&s->model, id, text) == 1;
+    return cli_request_option(&s->asked, id, text) == 1;
 }
 
 /* What the user left open, from the model. */
@@ -274,17 +324,30 @@ static bool show_progress(void *user, const vt_sweep_progress *at) {
     double now = vt_seconds();
     bool ended = at->id[0] == '\0';
     if (stop_wanted && !ended) return false;
-    if (s->model.json || !isatty(STDERR_FILENO) || (!ended && now - s->shown < 0.2)) return true;
+    if (s->json || !isatty(STDERR_FILENO) || (!ended && now - s->shown < 0.2)) return true;
     s->shown = now;
-    double done = at->point - at->resumed + at->within, left = at->points - at->point - at->within;
     fprintf(stderr, "\r\033[K");
     if (ended) return true;
-    fprintf(stderr, "%d of %d points, %s %.0f %%", at->point, at->points, at->id,
-            100.0 * at->within);
-    if (done > 0.02) {
-        int seconds = (int)((now - s->started) / done * left + 0.5);
+    fprintf(stderr, "%.0f %%, run %d of %d, %d of %d points, %s", 100.0 * at->share, at->round,
+            at->rounds, at->point, at->points, at->id);
+    if (at->share - at->resumed > 0.002) {
+        double spent = now - s->started, rate = (at->share - at->resumed) / spent;
+        int seconds = (int)((1.0 - at->share) / rate + 0.5);
         fprintf(stderr, ", %d:%02d:%02d left", seconds / 3600, seconds / 60 % 60, seconds % 60);
     }
+    return true;
+}
+
+static bool show_reference(void *user, int done, int total) {
+    settings *s = user;
+    double now = vt_seconds();
+    if (stop_wanted) return false;
+    if (s->reference_started <= 0.0) s->reference_started = now;
+    if (s->json || !isatty(STDERR_FILENO) || now - s->shown < 0.2) return true;
+    s->shown = now;
+    fprintf(stderr, "\r\033[Kreference: %d of %d pictures", done, total);
+    if (now - s->reference_started > 0.5)
+        fprintf(stderr, ", %.0f s left", (now - s->reference_started) / done * (total - done));
     return true;
 }
 
@@ -295,18 +358,36 @@ static double number(const cJSON *object, const char *key) {
     return cJSON_IsNumber(item) ? item->valuedouble : 0.0;
 }
 
-static void print_points(const cJSON *list) {
+/* The name of the score, where a point has one. */
+static const char *score_name(const cJSON *list) {
+    const cJSON *point;
+    cJSON_ArrayForEach(point, list) {
+        const cJSON *name = cJSON_GetObjectItemCaseSensitive(
+            cJSON_GetObjectItemCaseSensitive(point, "quality"), "name");
+        if (cJSON_IsString(name)) return name->valuestring;
+    }
+    return NULL;
+}
+
+static void print_points(const cJSON *list, bool quality) {
     const cJSON *point;
     cJSON_ArrayForEach(point, list) {
         const cJSON *depths = cJSON_GetObjectItemCaseSensitive(point, "depths");
         const cJSON *id = cJSON_GetObjectItemCaseSensitive(point, "id");
+        const cJSON *score = cJSON_GetObjectItemCaseSensitive(
+            cJSON_GetObjectItemCaseSensitive(point, "quality"), "frechet");
         char kv[32], memory[32];
         vt_text_bytes(kv, sizeof kv, number(point, "kv_peak_bytes"));
         vt_text_bytes(memory, sizeof memory, number(point, "memory_bytes"));
-        printf("%-34s %-30s %9.2f ms %9.2f ms %9.2f ms %10s %10s\n",
+        printf("%-34s %-30s %9.2f ms %9.2f ms %9.2f ms %10s %10s",
                cJSON_IsString(id) ? id->valuestring : "",
                cJSON_IsString(depths) ? depths->valuestring : "", number(point, "picture_ms"),
                number(point, "transformer_ms"), number(point, "decoder_ms"), kv, memory);
+        if (quality && cJSON_IsNumber(score))
+            printf(" %16.3f", score->valuedouble);
+        else if (quality)
+            printf(" %16s", "-");
+        printf("\n");
     }
 }
 
@@ -315,7 +396,7 @@ static variant_status print_results(const settings *s, const char *folder, varia
     VT_TRY(vt_sweep_state_read(&state, folder, err));
     const cJSON *points = cJSON_GetObjectItemCaseSensitive(state, "points");
     const cJSON *zones = cJSON_GetObjectItemCaseSensitive(state, "zones");
-    if (s->model.json) {
+    if (s->json) {
         char path[4096];
         cJSON *summary = cJSON_CreateObject();
         snprintf(path, sizeof path, "%s/report.html", folder);
@@ -328,10 +409,14 @@ static variant_status print_results(const settings *s, const char *folder, varia
         cJSON_free(text);
         cJSON_Delete(summary);
     } else {
-        printf("%-34s %-30s %12s %12s %12s %10s %10s\n", "point", "layers by scale", "picture",
+        const char *score = score_name(points);
+        if (!score) score = score_name(zones);
+        printf("%-34s %-30s %12s %12s %12s %10s %10s", "point", "layers by scale", "picture",
                "transformer", "decoder", "kv at most", "memory");
-        print_points(points);
-        print_points(zones);
+        if (score) printf(" %16s", score);
+        printf("\n");
+        print_points(points, score != NULL);
+        print_points(zones, score != NULL);
         printf("wrote %s/report.html, sweep.json, sweep.csv\n", folder);
     }
     cJSON_Delete(state);
@@ -340,52 +425,90 @@ static variant_status print_results(const settings *s, const char *folder, varia
 
 /* ---- the sweep ---- */
 
+/* Opens what judges the points, where quality is wanted. */
+static variant_status open_quality(settings *s, sweep_quality *quality,
+                                   const variant_engine *engine, variant_error *err) {
+    if (s->no_quality || !s->reference) return VARIANT_OK;
+    cli_judge_options options = {.features = s->features,
+                                 .model = s->asked.engine.model,
+                                 .backend = s->asked.engine.backend,
+                                 .threads = s->asked.engine.threads,
+                                 .train = s->train,
+                                 .reference_count = s->reference_count,
+                                 .progress = show_reference,
+                                 .user = s};
+    VT_TRY(sweep_quality_open(quality, &options, s->reference, s->samples ? s->samples : 2000,
+                              engine, err));
+    s->sweep.judge = &quality->judge;
+    return VARIANT_OK;
+}
+
 static variant_status sweep_engine(settings *s, const variant_engine *engine, variant_error *err) {
+    variant_status status = VARIANT_OK;
     variant_info info;
+    sweep_quality quality = {0};
     variant_engine_info(engine, &info);
     fill_defaults(&s->sweep, &info);
     s->sweep.engine = engine;
-    s->sweep.subject = s->arch ? s->arch : s->model.model;
+    s->sweep.subject = s->arch ? s->arch : s->asked.engine.model;
     s->sweep.synthetic = s->arch != NULL;
-    s->sweep.folder = s->model.output;
+    s->sweep.folder = s->output;
+    s->sweep.request = s->asked.request;
     s->sweep.progress = show_progress;
     s->sweep.user = s;
     s->started = vt_seconds();
     catch_signals();
-    variant_status status = vt_sweep_run(&s->sweep, err);
+    VT_CHECK(open_quality(s, &quality, engine, err));
+    VT_CHECK(vt_sweep_run(&s->sweep, err));
+    VT_CHECK(print_results(s, s->sweep.folder, err));
+cleanup:
     if (status != VARIANT_OK && s->shown > 0.0) fprintf(stderr, "\r\033[K");
-    return status == VARIANT_OK ? print_results(s, s->sweep.folder, err) : status;
+    sweep_quality_close(&quality);
+    return status;
 }
 
 static variant_status sweep_model(settings *s, variant_error *err) {
     variant_engine *engine = NULL;
-    variant_engine_options options;
-    variant_engine_options_init(&options);
-    options.model = s->model.model;
-    options.tokenizer = s->model.tokenizer;
-    options.sides = s->model.sides;
-    options.heads = s->model.heads;
-    options.backend = s->model.backend;
-    options.threads = s->model.threads;
-    options.weights = s->model.weights;
-    options.kv = s->model.kv;
-    VT_TRY(variant_engine_open(&engine, &options, err));
+    VT_TRY(variant_engine_open(&engine, &s->asked.engine, err));
     variant_status status = sweep_engine(s, engine, err);
     variant_engine_close(&engine);
     return status;
 }
 
 static variant_status sweep_arch(settings *s, variant_error *err) {
-    bench_settings bench = {.model = s->model, .arch = s->arch, .repeat = 1};
+    const variant_engine_options *engine = &s->asked.engine;
+    bench_settings bench = {.model = {.backend = engine->backend,
+                                      .threads = engine->threads,
+                                      .weights = engine->weights,
+                                      .kv = engine->kv},
+                            .arch = s->arch,
+                            .repeat = 1};
     bench_subject subject = {0};
     variant_status status = bench_subject_open(&subject, &bench, err);
     if (status == VARIANT_OK) {
-        variant_engine engine =
+        variant_engine around =
             vt_engine_around(subject.kern, subject.model, subject.weights, subject.kv);
-        status = sweep_engine(s, &engine, err);
+        status = sweep_engine(s, &around, err);
     }
     bench_subject_close(&subject);
     return status;
+}
+
+/* -1 where what was asked makes sense together, else the exit status. */
+static int check_usage(const settings *s) {
+    const char *model = s->asked.engine.model;
+    if (s->report_only && (s->arch || model || s->output))
+        return cli_usage(COMMAND, "--report-only goes without -m, --arch and -o");
+    if (s->report_only) return -1;
+    if (!s->arch == !model)
+        return cli_usage(COMMAND, "what to sweep? give either -m MODEL or --arch NAME");
+    if (!s->output) return cli_usage(COMMAND, "where do results go? give -o FOLDER");
+    if (s->no_quality) return -1;
+    if (s->arch && (s->reference || s->features || s->samples))
+        return cli_usage(COMMAND, "--arch has synthetic weights: there is no quality to measure");
+    if (!s->reference && (s->features || s->samples))
+        return cli_usage(COMMAND, "quality beside what? give --reference DATA");
+    return -1;
 }
 
 int cli_sweep(int argc, char **argv) {
@@ -395,22 +518,17 @@ int cli_sweep(int argc, char **argv) {
                             .cfg_scales = {1.5},
                             .selector_count = 1,
                             .selectors = {"equidistant"}}};
-    variant_request_init(&s.sweep.request);
-    s.sweep.request.batch = 1;
+    cli_request_init(&s.asked);
+    s.asked.request.batch = 1;
     vt_text command = {0};
     describe_command(&command, argc, argv); /* before getopt puts operands last */
-    cli_parser parser = {"sweep", help, ":m:o:s:t:h", long_options, accept, &s};
+    cli_parser parser = {COMMAND, help, ":m:n:o:s:t:h", long_options, accept, &s};
     variant_error err = {0};
     variant_status status = VARIANT_OK;
     int done = cli_parse(&parser, argc, argv);
     if (done < 0 && optind < argc)
-        done = cli_usage("sweep", "unexpected argument %s", argv[optind]);
-    if (done < 0 && s.report_only && (s.arch || s.model.model || s.model.output))
-        done = cli_usage("sweep", "--report-only goes without -m, --arch and -o");
-    if (done < 0 && !s.report_only && !s.arch == !s.model.model)
-        done = cli_usage("sweep", "what to sweep? give either -m MODEL or --arch NAME");
-    if (done < 0 && !s.report_only && !s.model.output)
-        done = cli_usage("sweep", "where do results go? give -o FOLDER");
+        done = cli_usage(COMMAND, "unexpected argument %s", argv[optind]);
+    if (done < 0) done = check_usage(&s);
     if (done >= 0) goto cleanup;
     s.sweep.command = command.data;
     if (s.report_only) {
@@ -422,5 +540,5 @@ int cli_sweep(int argc, char **argv) {
 cleanup:
     vt_text_free(&command);
     if (done >= 0) return done;
-    return status == VARIANT_OK ? 0 : cli_fail("sweep", &err);
+    return status == VARIANT_OK ? 0 : cli_fail(COMMAND, &err);
 }

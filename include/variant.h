@@ -222,23 +222,53 @@ variant_status variant_request_memory(const variant_engine *engine, const varian
 
 /* ---- planning: a budget to a schedule -------------------------------------------------------- */
 
+typedef struct variant_plan_options {
+    size_t max_bytes;    /* weights, activations, keys and values; 0: no limit */
+    double max_seconds;  /* of a batch once the model is loaded; 0: no limit */
+    /* "high": all layers; "balanced": half of them after the model's own bridge; "fast": a quarter.
+     * With a sweep: the best; the fastest within 5 % of the best; within 25 %. What the limits
+     * forbid gives way to the best below it. NULL: the best within the limits */
+    const char *quality;
+    const char *sweep;   /* what `variant sweep` measured: its folder or sweep.json; NULL */
+    bool auto_batch;     /* as many pictures at a time as fit, up to request.count and 64 */
+    /* do not ask for the time: plan.seconds is 0, and nothing is measured where no time is needed
+     * to choose */
+    bool memory_only;
+    /* folder of measured times; NULL: $XDG_CACHE_HOME/variant or ~/.cache/variant; "": none */
+    const char *cache;
+    bool remeasure;      /* whatever the cache holds */
+} variant_plan_options;
+
+/* No limit, nothing else. */
+void variant_plan_options_init(variant_plan_options *options);
+
 typedef struct variant_plan {
-    bool fits;          /* false: what follows is the schedule that misses the budget least */
-    int bridge, depth;  /* to put into a request */
-    int batch;          /* pictures at a time that the costs are for */
-    size_t bytes;       /* weights, activations, keys and values; exact */
-    double seconds;     /* of a batch once the model is loaded; predicted from measured layers */
-    double kept;        /* mean over scales of the share of layers run: what is maximised */
-    int considered;     /* schedules compared */
+    bool fits;            /* false: what follows is the schedule that misses the limits least */
+    int bridge, depth;    /* scales at full depth, layers of the others */
+    const char *layers;   /* selector: "equidistant", "rounded" or "prefix" */
+    int batch;            /* pictures at a time that the costs are for */
+    size_t bytes;         /* weights, activations, keys and values; exact */
+    double seconds;       /* of a batch once the model is loaded; predicted from measured layers */
+    double kept;          /* mean over scales of the share of layers run */
+    int considered;       /* schedules compared */
+    bool measured;        /* the times were measured by this call and not found in the cache */
+    bool has_distance;    /* from a sweep: */
+    double distance;      /* its Frechet distance, less is better ... */
+    char score[64];       /* ... and what it is called there: "FID(classifier)" */
+    char why[192];        /* what made it the one: "keeps most layers of 13 schedules" */
+    char warning[512];    /* "" or one line for the user */
 } variant_plan;
 
-/* The schedule that keeps most layers, every scale counting alike, within max_bytes and max_seconds
- * a batch (0: no limit). Of a supernet only trained depths are considered. The request gives
- * batch (0: 1), guidance and selector; its depth, bridge, depths and count are not read. Generates
- * a batch four times to measure. */
+/* The best schedule within the limits: of those measured by options->sweep the one of the least
+ * distance; without a sweep, the one that keeps most layers, every scale counting alike (of a
+ * supernet only trained depths). The request gives batch (0: 8, at most count), count, guidance and
+ * selector; its depth, bridge and depths are not read. Times come from the cache, or from a few
+ * batches generated here. */
 variant_status variant_plan_make(const variant_engine *engine, const variant_request *request,
-                                 size_t max_bytes, double max_seconds, variant_plan *plan,
+                                 const variant_plan_options *options, variant_plan *plan,
                                  variant_error *error);
+/* Puts the plan's schedule and batch into a request. */
+void variant_plan_apply(const variant_plan *plan, variant_request *request);
 
 /* PNG with the settings as text under the key "variant". The file appears whole or not at all. */
 variant_status variant_picture_write_png(const variant_picture *picture, const char *path,

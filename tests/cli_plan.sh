@@ -1,27 +1,84 @@
 #!/bin/sh
-# `variant plan`: budgets in words, exit status, and a plan that generate accepts.
+# `variant plan`, and budgets of generate and bench: in words, exit status, one line a complaint, the cache of
+# times, a sweep's results, plans that generate accepts and whose memory it takes.
 set -eu
 variant=$1/variant
 model=$(dirname "$0")/../models/fashion
-fail() { echo "cli_plan: $1" >&2; exit 1; }
-plan() { "$variant" plan -m "$model" -t 1 "$@" 2>&1; }
-
-for bad in "--max-memory 300X" "--max-memory -1M" "--max-memory 0" "--max-latency 5m" \
-    "--max-latency 0s" "--max-latency ms" "--layers 0,3" "surplus"; do
-    status=0
-    plan $bad >/dev/null || status=$?
-    [ $status = 2 ] || fail "$bad: exit status $status, expected 2"
-done
-# The sizes' units: 1 GB and 1 GiB, as the plan repeats them.
-plan --json --max-memory 1G --max-latency 900s | grep -q '"max_bytes": 1000000000, "max_seconds": 900.0' || fail "1G, 900s"
-plan --json --max-memory 1GiB --max-latency 900000ms | grep -q '"max_bytes": 1073741824, "max_seconds": 900.0' || fail "1GiB"
-status=0
-text=$(plan --max-memory 1K) || status=$?
-[ $status = 1 ] || fail "1 KB: exit status $status, expected 1"
-echo "$text" | grep -q "no schedule fits; the nearest takes .* MB of 0.0" || fail "1 KB: $text"
-words=$(plan --max-memory 1G | sed -n 's/^fits: //p')
-[ -n "$words" ] || fail "1 GB does not fit"
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-"$variant" generate -m "$model" -t 1 $words -o "$folder/a.png" >/dev/null
+export XDG_CACHE_HOME="$folder/cache"
+fail() { echo "cli_plan: $1" >&2; exit 1; }
+plan() { "$variant" plan -m "$model" -t 1 "$@" 2>&1; }
+bench() { "$variant" bench -m "$model" -t 1 --repeat 1 "$@" 2>&1; }
+generate() { "$variant" generate -m "$model" -t 1 -o "$folder/a.png" "$@" 2>&1; }
+# expect STATUS WORDS COMMAND...: exit status and words in what it says
+expect() {
+    want=$1 words=$2 got=0
+    shift 2
+    said=$("$@") || got=$?
+    [ $got = "$want" ] || fail "$*: exit status $got, expected $want: $said"
+    echo "$said" | grep -qF -e "$words" || fail "$*: no \"$words\" in: $said"
+}
+
+for bad in "--max-memory 300X" "--max-memory -1M" "--max-memory 0" "--max-latency 5m" \
+    "--max-latency 0s" "--max-latency ms" "--layers 0,3" "--quality best" "--batch none" "surplus"; do
+    expect 2 "variant plan: " plan $bad
+done
+expect 2 "give no --depth" generate --quality fast --depth 2
+expect 2 "give no --depth" generate --batch auto --bridge 2
+expect 2 "expected equidistant" generate --quality fast --layers 0,3
+expect 2 "--compare" generate --quality fast --compare 8,4
+expect 2 "give no --depth" bench --quality fast --depth 2
+
+# Times are kept: the second plan finds them, --remeasure does not look.
+expect 0 '"measured": true' plan --json
+[ "$(find "$XDG_CACHE_HOME/variant" -name 'costs-*.json' | wc -l)" = 1 ] || fail "no table of times"
+expect 0 '"measured": false' plan --json
+expect 0 '"measured": true' plan --json --remeasure
+table=$(echo "$XDG_CACHE_HOME"/variant/costs-*.json)
+echo "{" >"$table"
+expect 0 "measured again" plan
+[ "$(plan | grep -c warning)" = 0 ] || fail "a damaged table was not replaced"
+
+# The sizes' units: 1 GB and 1 GiB, as the plan repeats them.
+expect 0 '"max_bytes": 1000000000, "max_seconds": 900.0' plan --json --max-memory 1G --max-latency 900s
+expect 0 '"max_bytes": 1073741824, "max_seconds": 900.0' plan --json --max-memory 1GiB --max-latency 900000ms
+expect 1 " MB of 0.0 (" plan --max-memory 1K
+expect 1 "generate: no schedule fits; the nearest takes " generate --max-memory 1K
+[ "$(generate --max-memory 1K | wc -l)" = 1 ] || fail "not one line"
+[ ! -e "$folder/a.png" ] || fail "a picture without a plan"
+expect 1 " ms of 0.0 (" plan --max-latency 0.001ms
+
+# Generation takes the plan, and exactly its memory.
+words=$(plan --max-memory 1G | sed -n 's/^fits: //p')
+[ -n "$words" ] || fail "1 GB does not fit"
+generate $words >/dev/null
 [ -s "$folder/a.png" ] || fail "generate $words"
+number() { sed -n "s/.*\"$1\": \\([0-9]*\\).*/\\1/p"; }
+said=$(generate --json -n 5 --max-memory 25M --batch auto --quality balanced)
+sum=$(($(echo "$said" | number weight_bytes) + $(echo "$said" | number arena_peak_bytes) + $(echo "$said" | number kv_peak_bytes)))
+[ "$(echo "$said" | number bytes)" = $sum ] || fail "memory of $said is $sum"
+[ $sum -le 25000000 ] || fail "$sum bytes of 25 MB"
+[ "$(echo "$said" | number batch)" -gt 1 ] || fail "one picture at a time: $said"
+expect 0 'depths      8,8,8,8,2,2,2' generate --quality fast
+expect 0 'plan        --bridge 4 --depth 2' generate --quality fast
+expect 0 'plan: --bridge 4 --depth 4' bench --quality balanced
+
+# A sweep's results: the best measured one that fits, and files that do not serve.
+hash=$("$variant" generate -m "$model" -t 1 -o "$folder/a.png" --json | sed -n 's/.*"model": "\([0-9a-f]*\)".*/\1/p')
+point() { printf '{"id": "%s-%s", "bridge": %s, "depth": %s, "selector": "equidistant", "cfg_scale": 1.5, "quality": {"frechet": %s, "name": "FID(classifier)"}}' "$1" "$2" "$1" "$2" "$3"; }
+sweep() { printf '{"model": {"hash": "%s"}, "settings": {"weights": "f32", "kv": "f32"}, "points": [%s, %s, %s]}' "$1" "$(point 1 8 9.5)" "$(point 4 4 9.25)" "$(point 1 2 30)" >"$folder/sweep.json"; }
+sweep "$hash"
+expect 0 "fits: --bridge 4 --depth 4" plan --sweep "$folder/sweep.json"
+expect 0 "9.25     FID(classifier)" plan --sweep "$folder"
+expect 0 "FID(classifier) 9.25: the best FID(classifier) of 3 measured schedules" generate --sweep "$folder"
+least=$(plan --json --sweep "$folder" --max-memory 1K | number bytes)
+expect 0 "fits: --bridge 1 --depth 2" plan --sweep "$folder" --max-memory "$least"
+sweep 0123456789abcdef
+expect 1 "a sweep of another model" plan --sweep "$folder"
+
+# Plans of random budgets against runs: exact to the byte.
+if command -v python3 >/dev/null; then
+    check=$(dirname "$0")/../tools/plan_check.py
+    expect 0 "2 of 2 memory predictions exact" python3 "$check" --variant "$variant" -m "$model" -t 1 --batch 2 --budgets 2 --repeat 1
+fi

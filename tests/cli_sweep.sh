@@ -25,6 +25,10 @@ expect() {
 }
 check() { if [ "${@:2}" ]; then ok; else bad "$1: ${*:2}"; fi; }
 ids() { grep -oE '"id":[[:space:]]*"[^"]*"' "$1/sweep.json" | sort; }
+run_lists() { grep -oE '"picture_ms":[[:space:]]*\[[^]]*\]' "$1/sweep.json"; }
+runs() { # timed runs of all points together
+    echo $(($(run_lists "$1" | wc -l) + $(run_lists "$1" | tr -cd ',' | wc -c)))
+}
 
 # ---- usage
 expect 0 "" -- --help
@@ -33,6 +37,10 @@ expect 2 "give -o FOLDER" -- -m x
 expect 2 "--depths 8,,2: not a valid value" -- -m x -o a --depths 8,,2
 expect 2 "--zones 3-1: not a valid value" -- -m x -o a --zones 3-1
 expect 2 "--selectors odd: not a valid value" -- -m x -o a --selectors odd
+expect 2 "give --reference" -- -m x -o a --features y
+expect 2 "give --reference" -- -m x -o a --samples 10
+expect 2 "no quality to measure" -- --arch x -o a --reference y
+expect 2 "--samples 1: not a valid value" -- -m x -o a --reference y --samples 1
 expect 2 "goes without" -- -m x --report-only a
 expect 1 "nothing" -- -m nothing -o a
 expect 1 "sweep.json" -- --report-only nothing
@@ -87,6 +95,51 @@ cp fashion/sweep.json before.json
     expect 1 "another weights (settings)" -- $m -o fashion --depths 8 --bridges 4 --repeat 1 --pictures 2 --weights bf16
 }
 
+# ---- quality: added to what is there, gone on with, another one refused
+for class in Trouser Bag; do
+    mkdir -p real/train/$class
+    # shellcheck disable=SC2086
+    "$variant" generate $m --class $class -n 6 --depth 2 -s 5 -o real/train/$class/%02d.png >/dev/null 2>err.txt ||
+        bad "no pictures of $class"
+done
+cp -r real/train real/test
+cp -r real other
+"$variant" train classifier --data real -o judge --channels 1 --mult 1,1 --features 6 --crop 2 --batch 6 --lr 4e-3 \
+    --warmup 2 --steps 6 --eval-every 6 -t 1 -q >/dev/null 2>err.txt || bad "no classifier"
+points=(-o fashion --bridges 4 --repeat 1 --pictures 2 --zones 1-2)
+quality=(--features judge/classifier.safetensors --reference real -n 10)
+run_lists fashion >before.runs
+# shellcheck disable=SC2086
+{
+    expect 1 "another top_k (settings)" -- $m "${points[@]}" "${quality[@]}" --depths 8,2 --top-k 5
+    expect 0 "" -- $m "${points[@]}" "${quality[@]}" --depths 8,2
+    check "every point is judged" "$(grep -cE '"name":[[:space:]]*"FID\(classifier\)"' fashion/sweep.json)" -eq 3
+    check "and was not timed again" "$(run_lists fashion | cmp - before.runs && echo same)" = same
+    cp fashion/sweep.json judged.json
+    expect 0 "" -- $m "${points[@]}" "${quality[@]}" --depths 8,2
+    check "a judged sweep is left alone" "$(cmp judged.json fashion/sweep.json && echo same)" = same
+    expect 0 "" -- $m "${points[@]}" "${quality[@]}" --depths 8,4,2
+    check "a point more, judged alike" "$(grep -cE '"name":[[:space:]]*"FID\(classifier\)"' fashion/sweep.json)" -eq 4
+    expect 0 "" -- $m "${points[@]}" "${quality[@]}" --depths 8,4,2 --repeat 2
+    check "a run more of each" "$(runs fashion)" -eq 8
+    cp fashion/sweep.json judged.json
+    expect 1 "another reference (quality)" -- $m "${points[@]}" "${quality[@]}" --depths 8,2 --reference other
+    expect 1 "another split (quality)" -- $m "${points[@]}" "${quality[@]}" --depths 8,2 --split train
+    expect 1 "another samples (settings): 10 there, 11 asked" -- $m "${points[@]}" "${quality[@]}" --depths 8,2 -n 11
+    expect 1 "with quality, and none is asked" -- $m "${points[@]}" --depths 8,2
+    expect 1 "with quality, and none is asked" -- $m "${points[@]}" "${quality[@]}" --depths 8,2 --no-quality
+    expect 1 "absent" -- $m -o no "${quality[@]}" --depths 8 --reference absent
+    expect 1 "fashion.safetensors" -- $m -o no "${quality[@]}" --depths 8 --features "$root/models/fashion/fashion.safetensors"
+    expect 1 "which network measures" -- -m "$root/models/fashion/fashion.safetensors" -t 1 -o no --depths 8 --reference real
+}
+check "no folder for nothing" ! -e no
+check "refusals change nothing" "$(cmp judged.json fashion/sweep.json && echo same)" = same
+check "quality in the table" "$(grep -c '"FID(classifier)",[0-9]' fashion/sweep.csv)" -eq 4
+check "as many columns everywhere" "$(sed 's/"[^"]*"/x/g' fashion/sweep.csv | awk -F, '{print NF}' | sort -u | wc -l)" -eq 1
+check "quality in the report" "$(grep -c 'Quality against time' fashion/report.html)" -ge 1
+check "under eval's name" "$(grep -c '<th>IS(classifier)</th><th>precision</th><th>recall</th>' fashion/report.html)" -eq 1
+check "still nothing from outside" "$(grep -ciE 'https?:|<script|<link|url\(|@import' fashion/report.html)" -eq 0
+
 # ---- synthetic weights; killed in the middle; the rest is added
 cat >tiny.json <<'JSON'
 {"seed": "G", "depth": 5, "width": 64, "heads": 2, "V": 32, "Cvae": 8, "classes": 3, "patch_nums": [1, 2, 3],
@@ -102,10 +155,11 @@ for _ in $(seq 400); do # until two points are there, and not all
 done
 kill -9 $pid 2>/dev/null
 wait $pid 2>/dev/null
-check "killed after some points" "$(ids killed | wc -l)" -ge 1
-check "and before the last" "$(ids killed | wc -l)" -lt 19
+check "killed after some points" "$(ids killed | wc -l)" -ge 2
+check "and before the last run" "$(runs killed)" -lt 380
 expect 0 "" -- "${points[@]}" -o killed
 check "the same points as without" "$(ids killed)" = "$(ids whole)"
+check "20 runs each" "$(runs killed) $(runs whole)" = "380 380"
 check "of 5 layers once, 3 depths, 3 bridges, 2 selectors" "$(ids whole | wc -l)" -eq 19
 check "no pictures of synthetic weights" "$(find whole -name '*.png' | wc -l)" -eq 0
 check "nothing temporary left" "$(find whole -type f | wc -l)" -eq 3

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The model in models/fashion: its size, its reconstruction of the Fashion-MNIST test set (24 dB at least over the
-# 28 x 28 pixels), and pictures at each depth it was trained for, the same for 1 and 2 threads and batches of 1 and 8.
+# 28 x 28 pixels), its classifier's accuracy there (92 % at least), and pictures at each depth it was trained for, the same for 1 and 2 threads and batches of 1 and 8.
 #   tests/shipped_model.sh BUILD_FOLDER
 set -euo pipefail
 variant=$(cd "$1" && pwd)/variant
@@ -21,6 +21,9 @@ if [ -d $data ]; then
     "$variant" reconstruct -m models/fashion --data $data --count 1000 --json >"$out/psnr"
     centibels=$(grep -oE '"native_psnr":[[:space:]]*[0-9.]+' "$out/psnr" | grep -oE '[0-9.]+$' | awk '{ print int(100 * $1) }')
     check "PSNR over 28 x 28, hundredths of a dB" "$centibels" -ge 2400
+    "$variant" classify -m models/fashion --data $data --json >"$out/classes"
+    accuracy=$(grep -oE '"accuracy":[[:space:]]*[0-9.]+' "$out/classes" | grep -oE '[0-9.]+$' | awk '{ print int(10000 * $1) }')
+    check "classifier on the test set, hundredths of a percent" "$accuracy" -ge 9200
 else
     echo "SKIP: no Fashion-MNIST in $data (package dataset-fashion-mnist)"
 fi

@@ -1,21 +1,23 @@
-/* Planning: the choice on made-up costs, and the shipped model's memory against a real run. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <setjmp.h>
-#include <cmocka.h>
+/* Planning: choices on made-up costs; the shipped model planned on a made-up table of times, its
+ * memory against a real run, batches that fill a limit, named qualities. Files that plans read are
+ * in test_plan_files.c. */
+#include "fixtures.h"
 
+#include "engine/cost.h"
+#include "engine/engine.h"
 #include "engine/plan.h"
 
+/* ---- choosing ---- */
+
 static const vt_candidate table[] = {
-    {.bridge = 4, .depth = 8, .kept = 1.0, .bytes = 800, .seconds = 8.0},
-    {.bridge = 3, .depth = 4, .kept = 0.875, .bytes = 600, .seconds = 5.0},
-    {.bridge = 2, .depth = 6, .kept = 0.875, .bytes = 500, .seconds = 4.0}, /* as much, faster */
-    {.bridge = 1, .depth = 2, .kept = 0.4375, .bytes = 400, .seconds = 2.0},
+    {.bridge = 4, .depth = 8, .kept = 1.0, .work = 80, .bytes = 800, .seconds = 8.0},
+    {.bridge = 3, .depth = 4, .kept = 0.875, .work = 60, .bytes = 600, .seconds = 5.0},
+    {.bridge = 2, .depth = 6, .kept = 0.875, .work = 50, .bytes = 500, .seconds = 6.0},
+    {.bridge = 1, .depth = 2, .kept = 0.4375, .work = 20, .bytes = 400, .seconds = 2.0},
 };
 
 static int choose(size_t bytes, double seconds, bool *fits) {
-    return vt_plan_choose(table, 4, bytes, seconds, fits);
+    return vt_plan_choose(table, 4, (vt_budget){bytes, seconds}, fits);
 }
 
 static void most_kept_wins(void **state) {
@@ -24,8 +26,9 @@ static void most_kept_wins(void **state) {
     assert_int_equal(choose(0, 0.0, &fits), 0);
     assert_true(fits);
     assert_int_equal(choose(800, 8.0, &fits), 0); /* limits themselves fit */
-    assert_int_equal(choose(799, 0.0, &fits), 2);
+    assert_int_equal(choose(799, 0.0, &fits), 2); /* as much as 1 with less work */
     assert_int_equal(choose(0, 7.9, &fits), 2);
+    assert_int_equal(choose(0, 5.9, &fits), 1);
     assert_int_equal(choose(450, 9.0, &fits), 3);
     assert_int_equal(choose(900, 2.0, &fits), 3);
     assert_true(fits);
@@ -41,55 +44,226 @@ static void nothing_fits(void **state) {
     assert_false(fits);
 }
 
-static void seconds_of_two_zones(void **state) {
+static void none_above_the_ceiling(void **state) {
     (void)state;
-    vt_stage_costs costs = {.scales = 3, .layer = {1.0, 2.0, 4.0}, .fixed = 0.5};
-    assert_float_equal(vt_plan_seconds(&costs, 8, 3, 8), 56.5, 1e-9);
-    assert_float_equal(vt_plan_seconds(&costs, 8, 1, 2), 8.0 + 4.0 + 8.0 + 0.5, 1e-9);
+    bool fits;
+    vt_budget all = {0, 0.0}, little = {450, 0.0}, none = {1, 0.0};
+    assert_int_equal(vt_plan_choose_below(table, 4, &table[1], all, &fits), 1);
+    assert_true(fits);
+    assert_int_equal(vt_plan_choose_below(table, 4, &table[1], little, &fits), 3);
+    assert_true(fits);
+    assert_int_equal(vt_plan_choose_below(table, 4, &table[1], none, &fits), 3);
+    assert_false(fits);
 }
 
-static void memory_is_what_a_run_takes(void **state) {
+static void fastest_near_the_best(void **state) {
     (void)state;
-    variant_engine *engine = NULL;
+    static const vt_candidate measured[] = {
+        {.distance = 10.0, .bytes = 800, .seconds = 8.0},
+        {.distance = 10.4, .bytes = 900, .seconds = 4.0},
+        {.distance = 12.5, .bytes = 400, .seconds = 3.0},
+        {.distance = 30.0, .bytes = 300, .seconds = 1.0},
+    };
+    bool fits;
+    vt_budget all = {0, 0.0};
+    assert_int_equal(vt_plan_choose(measured, 4, all, &fits), 0);
+    assert_int_equal(vt_plan_choose_near(measured, 4, 0.05, all, &fits), 1);
+    assert_int_equal(vt_plan_choose_near(measured, 4, 0.25, all, &fits), 2); /* just within */
+    assert_int_equal(vt_plan_choose_near(measured, 4, 0.05, (vt_budget){850, 0.0}, &fits), 0);
+    /* none so near fits: the best that does */
+    assert_int_equal(vt_plan_choose_near(measured, 4, 0.05, (vt_budget){500, 0.0}, &fits), 2);
+    assert_true(fits);
+    vt_plan_choose_near(measured, 4, 0.05, (vt_budget){299, 0.0}, &fits);
+    assert_false(fits);
+}
+
+static void nearest_schedule(void **state) {
+    (void)state;
+    assert_int_equal(vt_plan_nearest(table, 4, 3, 8), 1); /* the bridge first */
+    assert_int_equal(vt_plan_nearest(table, 4, 9, 1), 0);
+    static const vt_candidate two[] = {{.bridge = 2, .depth = 2}, {.bridge = 2, .depth = 4}};
+    assert_int_equal(vt_plan_nearest(two, 2, 2, 3), 1); /* the deeper of two as near */
+}
+
+/* ---- time ---- */
+
+/* Three scales of 8 layers; 2 at the last two in the shallow run. */
+static const vt_costs costs = {.scales = 3,
+                               .deep = {.layers = {8, 8, 8}, .seconds = {8.0, 16.0, 32.0}},
+                               .shallow = {.layers = {8, 2, 2}, .seconds = {8.0, 1.0, 8.0}},
+                               .fixed = 0.5};
+
+static void seconds_between_two_runs(void **state) {
+    (void)state;
+    assert_float_equal(vt_costs_seconds(&costs, 8, 3, 8), 56.5, 1e-9);
+    assert_float_equal(vt_costs_seconds(&costs, 8, 1, 2), 8.0 + 1.0 + 8.0 + 0.5, 1e-9);
+    assert_float_equal(vt_costs_seconds(&costs, 8, 1, 5), 8.0 + 8.5 + 20.0 + 0.5, 1e-9);
+    assert_float_equal(vt_costs_seconds(&costs, 8, 2, 1), 8.0 + 16.0 + 4.0 + 0.5, 1e-9);
+    assert_float_equal(vt_costs_seconds(&costs, 8, 0, 4), 4.0 + 6.0 + 16.0 + 0.5, 1e-9);
+}
+
+/* ---- the shipped model: 8 layers, 7 scales, trained for 4 and 2 with bridge 4 ---- */
+
+static variant_engine *engine;
+static variant_info info;
+
+static int open_engine(void **state) {
+    (void)state;
     variant_engine_options options;
     variant_engine_options_init(&options);
     options.model = VARIANT_SOURCE_DIR "/models/fashion";
     options.threads = 1; /* threads that wait for each other crawl on a busy machine */
-    assert_int_equal(variant_engine_open(&engine, &options, NULL), VARIANT_OK);
-    variant_info info;
+    if (variant_engine_open(&engine, &options, NULL) != VARIANT_OK) return -1;
     variant_engine_info(engine, &info);
+    return 0;
+}
+
+static int close_engine(void **state) {
+    (void)state;
+    variant_engine_close(&engine);
+    return 0;
+}
+
+static variant_request request_of(int count, int batch) {
     variant_request request;
     variant_request_init(&request);
-    request.batch = request.count = 2;
-    variant_plan full, plan;
-    assert_int_equal(variant_plan_make(engine, &request, 0, 0.0, &full, NULL), VARIANT_OK);
+    request.count = count;
+    request.batch = batch;
+    return request;
+}
+
+static variant_plan_options without_time(size_t max_bytes) {
+    variant_plan_options options;
+    variant_plan_options_init(&options);
+    options.max_bytes = max_bytes;
+    options.memory_only = true;
+    options.cache = "";
+    return options;
+}
+
+static variant_plan plan_of(const variant_request *request, const variant_plan_options *options) {
+    variant_plan plan;
+    variant_error err = {0};
+    if (variant_plan_make(engine, request, options, &plan, &err) != VARIANT_OK)
+        fail_msg("plan: %s", err.message);
+    return plan;
+}
+
+static void memory_is_what_a_run_takes(void **state) {
+    (void)state;
+    variant_request request = request_of(5, 2); /* the last batch is smaller */
+    variant_plan_options options = without_time(0);
+    variant_plan full = plan_of(&request, &options);
     assert_true(full.fits);
     assert_int_equal(full.depth, info.depth);
-    assert_int_equal(variant_plan_make(engine, &request, full.bytes - 1, 0.0, &plan, NULL),
-                     VARIANT_OK);
+    assert_true(full.seconds == 0.0 && !full.measured);
+    options.max_bytes = full.bytes - 1;
+    variant_plan plan = plan_of(&request, &options);
     assert_true(plan.fits);
     assert_true(plan.bytes < full.bytes);
     assert_true(plan.depth < info.depth);
-    request.bridge = plan.bridge;
-    request.depth = plan.depth;
+    variant_plan_apply(&plan, &request);
     variant_picture *pictures = NULL;
     variant_report report;
     assert_int_equal(variant_generate(engine, &request, &pictures, &report, NULL), VARIANT_OK);
     assert_int_equal(plan.bytes, info.weight_bytes + info.mapped_bytes + report.arena_peak_bytes +
                                      report.kv_peak_bytes);
     variant_pictures_free(&pictures, request.count);
-    assert_int_equal(variant_plan_make(engine, &request, 1, 0.0, &plan, NULL), VARIANT_OK);
-    assert_false(plan.fits);
-    assert_int_equal(variant_plan_make(engine, &request, 0, -1.0, &plan, NULL), VARIANT_E_ARGUMENT);
-    variant_engine_close(&engine);
+    options.max_bytes = 1;
+    assert_false(plan_of(&request, &options).fits);
+}
+
+static size_t bytes_at(const variant_plan *plan, variant_request request, int batch) {
+    variant_memory m;
+    variant_plan_apply(plan, &request);
+    request.batch = batch;
+    assert_int_equal(variant_request_memory(engine, &request, &m, NULL), VARIANT_OK);
+    return m.weights + m.mapped + m.arena + m.kv;
+}
+
+static void batch_fills_the_limit(void **state) {
+    (void)state;
+    variant_request request = request_of(1000, 0);
+    variant_plan_options options = without_time(0);
+    options.auto_batch = true;
+    variant_plan plan = plan_of(&request, &options);
+    assert_int_equal(plan.batch, 64); /* nothing limits but the most */
+    assert_int_equal(plan.depth, info.depth);
+    options.max_bytes = 40000000;
+    plan = plan_of(&request, &options);
+    assert_true(plan.fits);
+    assert_int_equal(plan.depth, info.depth); /* depth before batch */
+    assert_true(plan.batch > 1 && plan.batch < 64);
+    assert_true(plan.bytes <= options.max_bytes);
+    assert_int_equal(plan.bytes, bytes_at(&plan, request, plan.batch));
+    assert_true(bytes_at(&plan, request, plan.batch + 1) > options.max_bytes);
+    request.count = 2;
+    assert_int_equal(plan_of(&request, &options).batch, 2);
+}
+
+static void qualities_by_layers(void **state) {
+    (void)state;
+    variant_request request = request_of(1, 1);
+    variant_plan_options options = without_time(0);
+    options.quality = "high";
+    variant_plan plan = plan_of(&request, &options);
+    assert_int_equal(plan.depth, 8);
+    options.quality = "balanced";
+    plan = plan_of(&request, &options);
+    assert_int_equal(plan.bridge, 4);
+    assert_int_equal(plan.depth, 4);
+    assert_non_null(strstr(plan.why, "balanced"));
+    options.quality = "fast";
+    plan = plan_of(&request, &options);
+    assert_int_equal(plan.bridge, 4);
+    assert_int_equal(plan.depth, 2);
+    /* what a limit forbids gives way to less, never to more */
+    options.quality = "balanced";
+    size_t balanced = plan_of(&request, &options).bytes;
+    options.max_bytes = balanced - 1;
+    plan = plan_of(&request, &options);
+    assert_true(plan.fits && plan.bytes < balanced);
+    assert_true(plan.kept < (4 + 3 * 0.5) / 7);
+    assert_non_null(strstr(plan.why, "does not fit"));
+}
+
+static void arguments_are_checked(void **state) {
+    (void)state;
+    variant_request request = request_of(1, 1);
+    variant_plan_options options = without_time(0);
+    variant_plan plan;
+    options.max_seconds = -1.0;
+    assert_fails(variant_plan_make(engine, &request, &options, &plan, err), VARIANT_E_ARGUMENT,
+                 "latency -1 s");
+    options = without_time(0);
+    options.quality = "best";
+    assert_fails(variant_plan_make(engine, &request, &options, &plan, err), VARIANT_E_ARGUMENT,
+                 "quality best: expected high, balanced or fast");
+    options.quality = NULL;
+    request.layers = "0,3";
+    assert_fails(variant_plan_make(engine, &request, &options, &plan, err), VARIANT_E_ARGUMENT,
+                 "layers 0,3");
+    request.layers = "prefix";
+    plan = plan_of(&request, &options);
+    assert_string_equal(plan.layers, "prefix");
+    request.layers = NULL;
+    request.count = 0;
+    assert_fails(variant_plan_make(engine, &request, &options, &plan, err), VARIANT_E_ARGUMENT,
+                 "count 0");
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(most_kept_wins),
         cmocka_unit_test(nothing_fits),
-        cmocka_unit_test(seconds_of_two_zones),
+        cmocka_unit_test(none_above_the_ceiling),
+        cmocka_unit_test(fastest_near_the_best),
+        cmocka_unit_test(nearest_schedule),
+        cmocka_unit_test(seconds_between_two_runs),
         cmocka_unit_test(memory_is_what_a_run_takes),
+        cmocka_unit_test(batch_fills_the_limit),
+        cmocka_unit_test(qualities_by_layers),
+        cmocka_unit_test(arguments_are_checked),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, open_engine, close_engine);
 }

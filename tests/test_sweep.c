@@ -279,6 +279,9 @@ static variant_status count_finish(void *user, cJSON **quality, variant_error *e
     cJSON_AddNumberToObject(*quality, "frechet", 10.0 * c->begun);
     cJSON_AddStringToObject(*quality, "name", "FID(<counting>)");
     cJSON_AddNumberToObject(*quality, "samples", c->pictures);
+    cJSON_AddNumberToObject(*quality, "precision", 0.25);
+    cJSON_AddNumberToObject(*quality, "class_share", 0.875);
+    cJSON_AddStringToObject(*quality, "warning", "too <few>");
     return VARIANT_OK;
 }
 
@@ -339,6 +342,10 @@ static void sweep_with_quality(void **state) {
     assert_null(strstr(html, "<counting>"));
     assert_null(strstr(html, "<fashion>"));
     assert_null(strstr(html, "Quality was not measured"));
+    assert_int_equal(count_words(html, "too &lt;few&gt;"), 1);
+    assert_int_equal(count_words(html, "<th>precision</th><th>in their class, %</th>"), 1);
+    assert_int_equal(count_words(html, "<td>0.250</td><td>87.5</td><td>70</td>"), 4);
+    assert_null(strstr(html, "<th>recall</th>")); /* nobody said anything of it */
     assert_int_equal(count_words(html, "data:image/png;base64,iVBOR"),
                      3); /* full, depth 2, the zone */
     free(html);
@@ -379,6 +386,77 @@ static void sweep_goes_on(void **state) {
                 before);
     assert_true(cJSON_IsNull(cJSON_GetObjectItem(cJSON_GetArrayItem(points, 0), "quality")));
     cJSON_Delete(found);
+    clean(c->folder);
+}
+
+/* What was at work, each visit of a point once: "1 full, 1 d2-n2, ..." */
+typedef struct diary {
+    char visits[2048];
+    int stop_round, stop_point;
+    double share;
+    bool backwards;
+} diary;
+
+static bool write_diary(void *user, const vt_sweep_progress *at) {
+    diary *d = user;
+    char visit[128];
+    d->backwards = d->backwards || at->share < d->share - 1e-9 || at->share > 1.0 + 1e-9;
+    d->share = at->share;
+    if (at->id[0]) {
+        snprintf(visit, sizeof visit, "%d %s, ", at->round, at->id);
+        size_t length = strlen(d->visits), last = strlen(visit);
+        if (length < last || strcmp(d->visits + length - last, visit) != 0)
+            snprintf(d->visits + length, sizeof d->visits - length, "%s", visit);
+    }
+    return !(at->round == d->stop_round && at->point == d->stop_point);
+}
+
+static const cJSON *runs_of(const cJSON *state, int i) {
+    const cJSON *point = cJSON_GetArrayItem(cJSON_GetObjectItem(state, "points"), i);
+    return cJSON_GetObjectItem(cJSON_GetObjectItem(point, "runs"), "picture_ms");
+}
+
+/* One run of every point before the next of any; stopped in the second round it goes on there. */
+static void points_are_timed_in_rounds(void **state) {
+    context *c = *state;
+    variant_error err;
+    cJSON *before, *after;
+    diary user = {.stop_round = 2, .stop_point = 1};
+    vt_sweep_options o = small_sweep(c);
+    o.repeat = 3;
+    o.progress = write_diary;
+    o.user = &user;
+    assert_int_equal(vt_sweep_run(&o, &err), VARIANT_E_STOPPED);
+    assert_non_null(strstr(err.message, "stopped after 1 of 3 points in round 2 of 3"));
+    assert_int_equal(vt_sweep_state_read(&before, c->folder, &err), VARIANT_OK);
+    for (int i = 0; i < 3; ++i)
+        assert_int_equal(cJSON_GetArraySize(runs_of(before, i)), i == 0 ? 2 : 1);
+    user.stop_round = 0;
+    assert_int_equal(vt_sweep_run(&o, &err), VARIANT_OK);
+    assert_string_equal(user.visits,
+                        "1 full-cfg1.5, 1 d2-n2-equidistant-cfg1.5, 1 d2-n4-equidistant-cfg1.5, "
+                        "2 full-cfg1.5, 2 d2-n2-equidistant-cfg1.5, 2 d2-n4-equidistant-cfg1.5, "
+                        "3 full-cfg1.5, 3 d2-n2-equidistant-cfg1.5, 3 d2-n4-equidistant-cfg1.5, ");
+    assert_false(user.backwards);
+    assert_true(fabs(user.share - 1.0) < 1e-9);
+    assert_int_equal(vt_sweep_state_read(&after, c->folder, &err), VARIANT_OK);
+    for (int i = 0; i < 3; ++i) {
+        const cJSON *runs = runs_of(after, i);
+        double a = cJSON_GetArrayItem(runs, 0)->valuedouble,
+               b = cJSON_GetArrayItem(runs, 1)->valuedouble,
+               d = cJSON_GetArrayItem(runs, 2)->valuedouble;
+        const cJSON *point = cJSON_GetArrayItem(cJSON_GetObjectItem(after, "points"), i);
+        assert_int_equal(cJSON_GetArraySize(runs), 3);
+        assert_true(a == cJSON_GetArrayItem(runs_of(before, i), 0)->valuedouble);
+        assert_true(cJSON_GetObjectItem(point, "picture_ms")->valuedouble ==
+                    fmax(fmin(a, b), fmin(fmax(a, b), d)));
+        assert_true(cJSON_GetObjectItem(point, "picture_ms_min")->valuedouble ==
+                    fmin(a, fmin(b, d)));
+        assert_true(cJSON_GetObjectItem(point, "picture_ms_max")->valuedouble ==
+                    fmax(a, fmax(b, d)));
+    }
+    cJSON_Delete(before);
+    cJSON_Delete(after);
     clean(c->folder);
 }
 
@@ -430,10 +508,15 @@ static void damaged_results(void **unused) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(numbers_for_people),  cmocka_unit_test(text_is_escaped),
-        cmocka_unit_test(ticks_are_round),     cmocka_unit_test(front_of_known_points),
-        cmocka_unit_test(labels_do_not_cover), cmocka_unit_test(plan_of_a_grid),
-        cmocka_unit_test(sweep_with_quality),  cmocka_unit_test(sweep_goes_on),
+        cmocka_unit_test(numbers_for_people),
+        cmocka_unit_test(text_is_escaped),
+        cmocka_unit_test(ticks_are_round),
+        cmocka_unit_test(front_of_known_points),
+        cmocka_unit_test(labels_do_not_cover),
+        cmocka_unit_test(plan_of_a_grid),
+        cmocka_unit_test(sweep_with_quality),
+        cmocka_unit_test(sweep_goes_on),
+        cmocka_unit_test(points_are_timed_in_rounds),
         cmocka_unit_test(damaged_results),
     };
     return cmocka_run_group_tests(tests, open_engine, close_engine);

@@ -22,3 +22,8 @@ data=/usr/share/datasets/fashion-mnist # package dataset-fashion-mnist
     --log-every 50 --save-every 300 --sample-every 750 --eval-every 750 --eval-count 300 "$@"
 
 "$variant" convert "$runs/supernet" -o models/fashion/fashion.safetensors --type f16
+
+"$variant" train classifier --data $data -o "$runs/classifier" --epochs 12 --batch 64 --lr 2e-3 --crop 2 --flip --seed 1 \
+    --log-every 200 --save-every 500 "$@"
+
+cp "$runs/classifier/classifier.safetensors" models/fashion/

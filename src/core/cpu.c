@@ -1,6 +1,7 @@
 /* cpu.c - see cpu.h. */
 #include "core/cpu.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -66,4 +67,18 @@ bool vt_isa_is_asked(vt_isa isa) {
 
 const char *vt_isa_name(vt_isa isa) {
     return names[isa];
+}
+
+void vt_processor_name(char *out, size_t size) {
+    char line[512];
+    *out = '\0';
+    FILE *file = fopen("/proc/cpuinfo", "r");
+    while (file && !*out && fgets(line, sizeof line, file)) {
+        char *value = strncmp(line, "model name", 10) == 0 ? strchr(line, ':') : NULL;
+        if (!value) continue;
+        value += 1 + strspn(value + 1, " \t");
+        value[strcspn(value, "\n")] = '\0';
+        snprintf(out, size, "%s", value);
+    }
+    if (file) fclose(file);
 }

@@ -1,4 +1,4 @@
-/* cpu.h - which instruction sets this processor has, found at run time.
+/* cpu.h - which processor this is and which instruction sets it has, found at run time.
  *
  * VARIANT_CPU in the environment lowers the answer ("baseline", "avx2", "avx512", "avx512vnni",
  * "avx512bf16", "amx"), so that tests can run every path on one machine. */
@@ -6,6 +6,7 @@
 #define VT_CORE_CPU_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 typedef enum vt_isa {
     VT_ISA_BASELINE = 0, /* whatever the compiler targets by default */
@@ -24,5 +25,8 @@ vt_isa vt_isa_best(void);
 bool vt_isa_is_asked(vt_isa isa);
 
 const char *vt_isa_name(vt_isa isa); /* "baseline", "avx2", ... as in VARIANT_CPU */
+
+/* "Intel(R) Xeon(R) ...", or "" where the system does not say. */
+void vt_processor_name(char *out, size_t size);
 
 #endif

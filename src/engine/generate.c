@@ -323,6 +323,17 @@ cleanup:
 
 /* ---- the request ---- */
 
+/* How many of the labels differ, which decides what their condition takes. seen: (classes + 1) */
+static int count_labels(const int32_t *labels, int count, uint8_t *seen, int classes) {
+    int different = 0;
+    memset(seen, 0, (size_t)classes + 1);
+    for (int i = 0; i < count; ++i) {
+        different += !seen[labels[i]];
+        seen[labels[i]] = 1;
+    }
+    return different;
+}
+
 variant_status variant_request_memory(const variant_engine *engine, const variant_request *request,
                                       variant_memory *memory, variant_error *error) {
     variant_report unwanted = {0};
@@ -333,12 +344,20 @@ variant_status variant_request_memory(const variant_engine *engine, const varian
     variant_status status = VARIANT_OK;
     vt_session_bytes most = {0};
     int32_t *labels = NULL;
+    uint8_t *seen = NULL;
     variant_info info;
     variant_engine_info(engine, &info);
     if (error) *error = (variant_error){0};
     VT_CHECK(make_plan(&p, error));
+    seen = malloc((size_t)p.config->classes + 1);
+    if (!seen) VT_CHECK(vt_fail(error, VARIANT_E_MEMORY, "no memory for labels"));
+    int measured_batch = 0, measured_labels = 0;
     for (int first = 0; first < request->count; first += p.batch) {
         int batch = request->count - first < p.batch ? request->count - first : p.batch;
+        int different = count_labels(p.labels + first, batch, seen, p.config->classes);
+        if (batch <= measured_batch && different <= measured_labels) continue; /* takes no more */
+        measured_batch = batch;
+        measured_labels = different;
         vt_session_bytes bytes;
         free(labels);
         VT_CHECK(stream_labels(&p, first, batch, &labels, error));
@@ -352,6 +371,7 @@ variant_status variant_request_memory(const variant_engine *engine, const varian
                                .arena = most.arena,
                                .kv = most.kv};
 cleanup:
+    free(seen);
     free(labels);
     free(p.labels);
     return status;

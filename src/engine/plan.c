@@ -1,168 +1,333 @@
-/* plan.c - a budget of memory and time to the best schedule that keeps it.
+/* plan.c - variant_plan_make: a budget of memory and time to the best schedule that keeps it.
  *
  * Candidates are the full depth and all pairs (bridge, depth), of the depths that a supernet was
- * trained for where there are any. Memory is variant_request_memory's, exact. Time is measured: a few
- * runs of the largest schedule that keeps the memory give the cost of a layer at every scale. */
+ * trained for where there are any; or the points of a sweep. Memory is variant_request_memory's,
+ * exact. Time is interpolated in a table measured once per model and machine (cost.h). */
 #include "engine/plan.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "core/clock.h"
+#include "engine/cost.h"
 #include "engine/engine.h"
 
-#define RUNS 3
+#define DEFAULT_BATCH 8
+#define MOST_AUTO 64
 
-/* ---- choosing ---- */
+typedef enum quality { ANY, HIGH, BALANCED, FAST } quality;
+static const char *const quality_names[] = {"", "high", "balanced", "fast"};
+static const double quality_shares[] = {0.0, 0.0, 0.05, 0.25}; /* of a sweep's least distance */
 
-double vt_plan_seconds(const vt_stage_costs *costs, int model_depth, int bridge, int depth) {
-    double seconds = costs->fixed;
-    for (int k = 0; k < costs->scales; ++k)
-        seconds += costs->layer[k] * (k < bridge ? model_depth : depth);
-    return seconds;
+/* A call of variant_plan_make. */
+typedef struct planner {
+    const variant_engine *engine;
+    const variant_plan_options *options;
+    variant_info info;
+    variant_request at; /* the request; each step sets schedule and batch */
+    vt_budget budget;
+    quality quality;
+    vt_candidate *candidates;
+    int count;
+    variant_plan *plan;
+} planner;
+
+void variant_plan_options_init(variant_plan_options *options) {
+    *options = (variant_plan_options){0};
 }
 
-double vt_plan_excess(const vt_candidate *candidate, size_t max_bytes, double max_seconds) {
-    double bytes = max_bytes ? (double)candidate->bytes / (double)max_bytes : 0.0;
-    double seconds = max_seconds > 0.0 ? candidate->seconds / max_seconds : 0.0;
-    return bytes > seconds ? bytes : seconds;
+void variant_plan_apply(const variant_plan *plan, variant_request *request) {
+    request->depths = NULL;
+    request->layers = plan->layers;
+    request->bridge = plan->bridge;
+    request->depth = plan->depth;
+    request->batch = plan->batch;
 }
 
-static bool is_better(const vt_candidate *a, const vt_candidate *b) {
-    double difference = a->kept - b->kept;
-    if (difference > 1e-9 || difference < -1e-9) return difference > 0.0;
-    return a->seconds < b->seconds;
+/* ---- what is asked ---- */
+
+static bool is_selector(const char *text) {
+    return strcmp(text, "equidistant") == 0 || strcmp(text, "rounded") == 0 ||
+           strcmp(text, "prefix") == 0;
 }
 
-int vt_plan_choose(const vt_candidate *candidates, int count, size_t max_bytes, double max_seconds,
-                   bool *fits) {
-    int best = -1, nearest = 0;
-    double least = 0.0;
-    for (int i = 0; i < count; ++i) {
-        double excess = vt_plan_excess(&candidates[i], max_bytes, max_seconds);
-        if (i == 0 || excess < least) {
-            least = excess;
-            nearest = i;
-        }
-        if (excess > 1.0) continue;
-        if (best < 0 || is_better(&candidates[i], &candidates[best])) best = i;
-    }
-    *fits = best >= 0;
-    return best >= 0 ? best : nearest;
+static variant_status read_options(planner *p, const variant_request *request, variant_error *err) {
+    const variant_plan_options *o = p->options;
+    if (!(o->max_seconds >= 0.0))
+        return vt_fail(err, VARIANT_E_ARGUMENT, "latency %g s: expected 0 (no limit) or more",
+                       o->max_seconds);
+    for (int q = HIGH; o->quality && q <= FAST; ++q)
+        if (strcmp(o->quality, quality_names[q]) == 0) p->quality = (quality)q;
+    if (o->quality && p->quality == ANY)
+        return vt_fail(err, VARIANT_E_ARGUMENT, "quality %.40s: expected high, balanced or fast",
+                       o->quality);
+    if (request->layers && !is_selector(request->layers))
+        return vt_fail(err, VARIANT_E_ARGUMENT,
+                       "layers %.60s: a plan expects equidistant, rounded or prefix",
+                       request->layers);
+    p->budget = (vt_budget){o->max_bytes, o->max_seconds};
+    p->at = *request;
+    p->at.progress = NULL;
+    p->at.keep_scales = false;
+    if (p->at.batch == 0) p->at.batch = DEFAULT_BATCH;
+    if (p->at.batch > p->at.count) p->at.batch = p->at.count;
+    if (o->auto_batch) p->at.batch = 1; /* grows once the schedule is chosen */
+    return VARIANT_OK;
 }
 
 /* ---- candidates ---- */
 
-static void set_schedule(variant_request *request, const vt_candidate *candidate) {
-    request->depths = NULL;
-    request->bridge = candidate->bridge;
-    request->depth = candidate->depth;
-}
-
-static size_t total_bytes(const variant_memory *m) {
-    return m->weights + m->mapped + m->arena + m->kv;
-}
-
-static variant_status add_candidate(vt_candidate *out, const variant_engine *engine,
-                                    const variant_info *info, variant_request *request, int bridge,
-                                    int depth, variant_error *err) {
-    variant_memory memory;
-    *out = (vt_candidate){.bridge = bridge, .depth = depth};
-    out->kept = (bridge + (double)(info->scales - bridge) * depth / info->depth) / info->scales;
-    set_schedule(request, out);
-    VT_TRY(variant_request_memory(engine, request, &memory, err));
-    out->bytes = total_bytes(&memory);
-    return VARIANT_OK;
-}
-
-static variant_status list_candidates(const variant_engine *engine, const variant_info *info,
-                                      variant_request request, vt_candidate **out, int *count,
-                                      variant_error *err) {
+static variant_status list_schedules(planner *p, variant_error *err) {
+    const variant_info *info = &p->info;
+    const char *selector = p->at.layers ? p->at.layers : "equidistant";
     bool trained = info->supernet && info->depth_count > 0;
     int depths = trained ? info->depth_count : info->depth - 1;
     size_t most = 1 + (size_t)(info->scales - 1) * (size_t)depths;
-    *count = 0;
-    *out = malloc(most * sizeof **out);
-    if (!*out) return vt_fail(err, VARIANT_E_MEMORY, "no memory for %zu schedules", most);
-    VT_TRY(
-        add_candidate(&(*out)[(*count)++], engine, info, &request, info->scales, info->depth, err));
+    p->candidates = malloc(most * sizeof *p->candidates);
+    if (!p->candidates) return vt_fail(err, VARIANT_E_MEMORY, "no memory for %zu schedules", most);
+    p->candidates[p->count++] =
+        (vt_candidate){.bridge = info->scales, .depth = info->depth, .selector = selector};
     for (int bridge = 1; bridge < info->scales; ++bridge) {
         for (int i = 0; i < depths; ++i) {
             int depth = trained ? info->depths[i] : i + 1;
             if (depth >= info->depth) continue;
-            VT_TRY(add_candidate(&(*out)[(*count)++], engine, info, &request, bridge, depth, err));
+            p->candidates[p->count++] =
+                (vt_candidate){.bridge = bridge, .depth = depth, .selector = selector};
         }
     }
+    for (int i = 0; i < p->count; ++i) vt_plan_count_layers(&p->candidates[i], info);
     return VARIANT_OK;
 }
 
-/* ---- measuring ---- */
-
-static double median(const double *values) {
-    double a = values[0], b = values[1], c = values[2];
-    double low = a < b ? a : b, high = a < b ? b : a;
-    return c < low ? low : c > high ? high : c;
+static variant_status list_measured(planner *p, variant_error *err) {
+    vt_sweep_points points;
+    VT_TRY(vt_sweep_points_read(&points, p->options->sweep, &p->info, &p->at, err));
+    p->candidates = points.points;
+    p->count = points.count;
+    p->plan->has_distance = true;
+    snprintf(p->plan->score, sizeof p->plan->score, "%s",
+             points.score[0] ? points.score : "Frechet distance");
+    if (points.other_numbers)
+        snprintf(p->plan->warning, sizeof p->plan->warning,
+                 "%.300s: quality was measured with other --weights or --kv", p->options->sweep);
+    return VARIANT_OK;
 }
 
-/* Medians of RUNS runs after one that warms up. */
-static variant_status measure(const variant_engine *engine, const variant_request *request,
-                              vt_stage_costs *costs, variant_error *err) {
-    double layer[VARIANT_MAX_SCALES][RUNS], fixed[RUNS];
-    for (int run = -1; run < RUNS; ++run) {
-        variant_picture *pictures = NULL;
-        variant_report report;
-        VT_TRY(variant_generate(engine, request, &pictures, &report, err));
-        variant_pictures_free(&pictures, request->count);
-        if (run < 0) continue;
-        costs->scales = report.scales;
-        fixed[run] = report.total_seconds;
-        for (int k = 0; k < report.scales; ++k) {
-            double layers = report.scale_seconds[k] - report.scale_head_seconds[k];
-            layer[k][run] = layers / report.scale_layers[k];
-            fixed[run] -= layers;
+static void set_schedule(variant_request *request, const vt_candidate *candidate) {
+    request->depths = NULL;
+    request->layers = candidate->selector;
+    request->bridge = candidate->bridge;
+    request->depth = candidate->depth;
+}
+
+static variant_status find_bytes(planner *p, vt_candidate *candidate, variant_error *err) {
+    variant_memory m;
+    set_schedule(&p->at, candidate);
+    VT_TRY(variant_request_memory(p->engine, &p->at, &m, err));
+    candidate->bytes = m.weights + m.mapped + m.arena + m.kv;
+    return VARIANT_OK;
+}
+
+/* ---- time ---- */
+
+static bool covers(const vt_costs *costs, const variant_info *info, vt_zones deep) {
+    if (costs->scales != info->scales) return false;
+    for (int k = 0; k < info->scales; ++k)
+        if (costs->deep.layers[k] < (k < deep.bridge ? info->depth : deep.depth)) return false;
+    return true;
+}
+
+static void warn(planner *p, const char *message, const char *consequence) {
+    snprintf(p->plan->warning, sizeof p->plan->warning, "%.440s: %s", message, consequence);
+}
+
+/* The table for p->at.batch: from the cache where it holds one that is as deep, else measured. */
+static variant_status find_costs(planner *p, vt_costs *costs, vt_zones deep, variant_error *err) {
+    char path[4096];
+    variant_error trouble = {0};
+    vt_costs_key key;
+    variant_request at = p->at;
+    at.count = at.batch;
+    vt_costs_key_of(&key, p->engine, &at);
+    bool kept = vt_costs_path(path, sizeof path, p->options->cache, &key);
+    if (kept && !p->options->remeasure) {
+        bool there;
+        if (vt_costs_read(costs, path, &key, &there, &trouble) == VARIANT_OK) {
+            if (covers(costs, &p->info, deep)) return VARIANT_OK;
+        } else if (there) {
+            warn(p, trouble.message, "measured again");
         }
     }
-    for (int k = 0; k < costs->scales; ++k) costs->layer[k] = median(layer[k]);
-    costs->fixed = median(fixed);
+    vt_zones shallow = {1, p->info.depth / 4};
+    if (shallow.depth > deep.depth / 2) shallow.depth = deep.depth / 2;
+    if (shallow.depth < 1) shallow.depth = 1;
+    VT_TRY(vt_costs_measure(costs, p->engine, &at, deep, shallow, err));
+    p->plan->measured = true;
+    if (kept && vt_costs_write(costs, path, &key, &trouble) != VARIANT_OK)
+        warn(p, trouble.message, "measured times are not kept");
     return VARIANT_OK;
+}
+
+static double seconds_of(const planner *p, const vt_costs *costs, const vt_candidate *candidate) {
+    return vt_costs_seconds(costs, p->info.depth, candidate->bridge, candidate->depth);
+}
+
+/* Seconds of every candidate, measured at the one of most work among those that fit the memory. */
+static variant_status find_seconds(planner *p, variant_error *err) {
+    vt_budget memory = {p->budget.bytes, 0.0};
+    vt_costs costs;
+    bool fits;
+    const vt_candidate *deep =
+        &p->candidates[vt_plan_choose(p->candidates, p->count, memory, &fits)];
+    for (int i = 0; fits && i < p->count; ++i)
+        if (p->candidates[i].work > deep->work && vt_plan_excess(&p->candidates[i], memory) <= 1.0)
+            deep = &p->candidates[i];
+    set_schedule(&p->at, deep);
+    VT_TRY(find_costs(p, &costs, (vt_zones){deep->bridge, deep->depth}, err));
+    for (int i = 0; i < p->count; ++i)
+        p->candidates[i].seconds = seconds_of(p, &costs, &p->candidates[i]);
+    return VARIANT_OK;
+}
+
+/* ---- choosing ---- */
+
+/* Half or a quarter of the layers after the model's own bridge, or the published proportion. */
+static int named_schedule(const planner *p) {
+    const variant_info *info = &p->info;
+    int parts = p->quality == BALANCED ? 2 : 4;
+    int bridge = info->supernet ? info->bridge : (6 * info->scales + 5) / 10;
+    if (p->quality == HIGH)
+        return vt_plan_nearest(p->candidates, p->count, info->scales, info->depth);
+    if (bridge >= info->scales) bridge = info->scales - 1;
+    return vt_plan_nearest(p->candidates, p->count, bridge, (info->depth + parts - 1) / parts);
+}
+
+static int choose_by_layers(planner *p) {
+    static const char *const kept[] = {"", "all layers", "half the layers after the bridge",
+                                       "a quarter of the layers after the bridge"};
+    variant_plan *plan = p->plan;
+    if (p->quality == ANY) {
+        int best = vt_plan_choose(p->candidates, p->count, p->budget, &plan->fits);
+        snprintf(plan->why, sizeof plan->why, "keeps most layers of %d schedules", p->count);
+        return best;
+    }
+    const char *name = quality_names[p->quality];
+    int named = named_schedule(p);
+    plan->fits = vt_plan_excess(&p->candidates[named], p->budget) <= 1.0;
+    snprintf(plan->why, sizeof plan->why, "quality %s, %s", name, kept[p->quality]);
+    if (plan->fits) return named;
+    snprintf(plan->why, sizeof plan->why,
+             "quality %s does not fit; this keeps most layers below it", name);
+    return vt_plan_choose_below(p->candidates, p->count, &p->candidates[named], p->budget,
+                                &plan->fits);
+}
+
+static int choose_by_distance(planner *p) {
+    variant_plan *plan = p->plan;
+    int best;
+    if (p->quality == BALANCED || p->quality == FAST) {
+        const char *name = quality_names[p->quality];
+        double share = quality_shares[p->quality];
+        double least = vt_plan_least_distance(p->candidates, p->count);
+        best = vt_plan_choose_near(p->candidates, p->count, share, p->budget, &plan->fits);
+        if (p->candidates[best].distance > least * (1.0 + share))
+            snprintf(plan->why, sizeof plan->why,
+                     "quality %s does not fit; this has the best %s of those that do", name,
+                     plan->score);
+        else
+            snprintf(plan->why, sizeof plan->why,
+                     "quality %s, the fastest within %.0f %% of the best %s", name, 100.0 * share,
+                     plan->score);
+        return best;
+    }
+    best = vt_plan_choose(p->candidates, p->count, p->budget, &plan->fits);
+    snprintf(plan->why, sizeof plan->why, "the best %s of %d measured schedules", plan->score,
+             p->count);
+    return best;
+}
+
+static bool needs_seconds(const planner *p) {
+    bool fastest = p->options->sweep && (p->quality == BALANCED || p->quality == FAST);
+    return p->budget.seconds > 0.0 || fastest;
+}
+
+static variant_status choose(planner *p, vt_candidate *chosen, variant_error *err) {
+    VT_TRY(p->options->sweep ? list_measured(p, err) : list_schedules(p, err));
+    for (int i = 0; i < p->count; ++i) VT_TRY(find_bytes(p, &p->candidates[i], err));
+    bool ask = !p->options->memory_only && !p->options->auto_batch;
+    if (needs_seconds(p) || ask) VT_TRY(find_seconds(p, err));
+    int best = p->options->sweep ? choose_by_distance(p) : choose_by_layers(p);
+    *chosen = p->candidates[best];
+    if (!p->plan->fits)
+        snprintf(p->plan->why, sizeof p->plan->why, "misses the limits least of %d schedules",
+                 p->count);
+    return VARIANT_OK;
+}
+
+/* ---- as many pictures at a time as fit ---- */
+
+static variant_status fits_at(planner *p, vt_candidate *chosen, int batch, size_t limit, bool *fits,
+                              variant_error *err) {
+    p->at.batch = batch;
+    VT_TRY(find_bytes(p, chosen, err));
+    *fits = limit == 0 || chosen->bytes <= limit;
+    return VARIANT_OK;
+}
+
+/* Without a limit three quarters of the machine's memory are one. Memory grows with the batch, so
+ * halving the interval finds the largest; time is then asked for, and the batch halved until it
+ * keeps the limit (a batch of one does: the schedule was chosen so). */
+static variant_status grow_batch(planner *p, vt_candidate *chosen, variant_error *err) {
+    int low = 1, high = p->at.count < MOST_AUTO ? p->at.count : MOST_AUTO;
+    size_t limit = p->budget.bytes ? p->budget.bytes : vt_physical_bytes() / 4 * 3;
+    bool fits;
+    while (low < high) {
+        int middle = (low + high + 1) / 2;
+        VT_TRY(fits_at(p, chosen, middle, limit, &fits, err));
+        if (fits)
+            low = middle;
+        else
+            high = middle - 1;
+    }
+    for (;; low /= 2) {
+        vt_costs costs;
+        VT_TRY(fits_at(p, chosen, low, limit, &fits, err));
+        if (p->options->memory_only && p->budget.seconds <= 0.0) return VARIANT_OK;
+        VT_TRY(find_costs(p, &costs, (vt_zones){chosen->bridge, chosen->depth}, err));
+        double seconds = seconds_of(p, &costs, chosen);
+        bool keeps = p->budget.seconds <= 0.0 || seconds <= p->budget.seconds;
+        if (keeps || low == 1) { /* of one: as it was when the schedule was chosen */
+            chosen->seconds = keeps ? seconds : chosen->seconds;
+            return VARIANT_OK;
+        }
+    }
 }
 
 /* ---- the plan ---- */
 
 variant_status variant_plan_make(const variant_engine *engine, const variant_request *request,
-                                 size_t max_bytes, double max_seconds, variant_plan *plan,
+                                 const variant_plan_options *options, variant_plan *plan,
                                  variant_error *error) {
     variant_status status = VARIANT_OK;
-    vt_candidate *candidates = NULL;
-    vt_stage_costs costs = {0};
-    variant_info info;
-    variant_request at = *request;
-    int count = 0;
+    planner p = {.engine = engine, .options = options, .plan = plan};
+    vt_candidate chosen = {0};
     *plan = (variant_plan){0};
     if (error) *error = (variant_error){0};
-    if (!(max_seconds >= 0.0))
-        return vt_fail(error, VARIANT_E_ARGUMENT, "latency %g s: expected 0 (no limit) or more",
-                       max_seconds);
-    variant_engine_info(engine, &info);
-    at.count = request->batch > 0 ? request->batch : 1;
-    at.batch = at.count;
-    at.progress = NULL;
-    at.keep_scales = false;
-    VT_CHECK(list_candidates(engine, &info, at, &candidates, &count, error));
-    bool fits;
-    set_schedule(&at, &candidates[vt_plan_choose(candidates, count, max_bytes, 0.0, &fits)]);
-    VT_CHECK(measure(engine, &at, &costs, error));
-    for (int i = 0; i < count; ++i)
-        candidates[i].seconds =
-            vt_plan_seconds(&costs, info.depth, candidates[i].bridge, candidates[i].depth);
-    const vt_candidate *chosen =
-        &candidates[vt_plan_choose(candidates, count, max_bytes, max_seconds, &plan->fits)];
-    plan->bridge = chosen->bridge;
-    plan->depth = chosen->depth;
-    plan->kept = chosen->kept;
-    plan->bytes = chosen->bytes;
-    plan->seconds = chosen->seconds;
-    plan->batch = at.batch;
-    plan->considered = count;
+    variant_engine_info(engine, &p.info);
+    VT_CHECK(read_options(&p, request, error));
+    VT_CHECK(choose(&p, &chosen, error));
+    if (options->auto_batch && plan->fits) VT_CHECK(grow_batch(&p, &chosen, error));
+    plan->bridge = chosen.bridge;
+    plan->depth = chosen.depth;
+    plan->layers = chosen.selector;
+    plan->kept = chosen.kept;
+    plan->bytes = chosen.bytes;
+    plan->seconds = chosen.seconds;
+    plan->distance = chosen.distance;
+    plan->batch = p.at.batch;
+    plan->considered = p.count;
 cleanup:
-    free(candidates);
+    free(p.candidates);
     return status;
 }

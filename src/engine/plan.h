@@ -1,34 +1,60 @@
-/* plan.h - choosing among schedules whose cost is known: the part of variant_plan_make that needs no
- * model. Called by plan.c; apart, so that tests can give it made-up costs. */
+/* plan.h - the parts of planning: choosing among schedules whose cost is known (plan_choose.c,
+ * which needs no model and which tests give made-up costs), schedules that a sweep measured
+ * (plan_sweep.c). plan.c is variant_plan_make. */
 #ifndef VT_ENGINE_PLAN_H
 #define VT_ENGINE_PLAN_H
 
 #include "core/status.h"
 
 typedef struct vt_candidate {
-    int bridge, depth; /* scales at full depth, layers of the others */
-    double kept;       /* mean over scales of layers run / layers of the model */
+    int bridge, depth;    /* scales at full depth, layers of the others */
+    const char *selector; /* "equidistant", "rounded", "prefix" */
+    double kept;          /* mean over scales of layers run / layers of the model */
+    double work;          /* layers x tokens: decides between candidates that keep as much */
     size_t bytes;
     double seconds;
+    double distance; /* of a sweep's candidates, less is better; 0 without a sweep */
 } vt_candidate;
 
-/* Seconds of a batch by stage, measured once: a layer costs the same at a scale whatever the
- * schedule, because in two zones a layer that runs at a scale ran at all scales before it. */
-typedef struct vt_stage_costs {
-    int scales;
-    double layer[VARIANT_MAX_SCALES]; /* one layer at the scale */
-    double fixed;                     /* heads, condition, sampling, quantizer, decoder */
-} vt_stage_costs;
+typedef struct vt_budget {
+    size_t bytes;   /* 0: no limit */
+    double seconds; /* 0: no limit */
+} vt_budget;
 
-double vt_plan_seconds(const vt_stage_costs *costs, int model_depth, int bridge, int depth);
+/* How far a candidate is above its budget: the larger of bytes / limit and seconds / limit; at most
+ * 1 fits. */
+double vt_plan_excess(const vt_candidate *candidate, vt_budget budget);
 
-/* How far a candidate is above its budget: max(bytes / max_bytes, seconds / max_seconds); at most 1
- * fits. A limit of 0 does not count. */
-double vt_plan_excess(const vt_candidate *candidate, size_t max_bytes, double max_seconds);
+/* Least distance, then most kept, then least work, then least time. */
+bool vt_plan_is_better(const vt_candidate *a, const vt_candidate *b);
 
-/* Index of the best candidate that fits: most kept, then least time. When none fits: the one with
- * the least excess, and *fits is false. count is at least 1. */
-int vt_plan_choose(const vt_candidate *candidates, int count, size_t max_bytes, double max_seconds,
-                   bool *fits);
+/* Index of the best candidate that fits. When none fits: the one with the least excess, and *fits
+ * is false. count is at least 1. */
+int vt_plan_choose(const vt_candidate *candidates, int count, vt_budget budget, bool *fits);
+/* The same, but none better than `ceiling`. */
+int vt_plan_choose_below(const vt_candidate *candidates, int count, const vt_candidate *ceiling,
+                         vt_budget budget, bool *fits);
+double vt_plan_least_distance(const vt_candidate *candidates, int count);
+/* The fastest that fits among those within `share` of the least distance; none of them fits: as
+ * vt_plan_choose. */
+int vt_plan_choose_near(const vt_candidate *candidates, int count, double share, vt_budget budget,
+                        bool *fits);
+/* The candidate whose bridge, then whose depth is nearest; deeper of two as near. */
+int vt_plan_nearest(const vt_candidate *candidates, int count, int bridge, int depth);
+
+typedef struct vt_sweep_points {
+    vt_candidate *points; /* bridge, depth, selector, kept, work and distance are set; free() */
+    int count;
+    char score[64];     /* what the distance is called: "FID(classifier)" */
+    bool other_numbers; /* measured with other types of weights, keys and values */
+} vt_sweep_points;
+
+/* Points of path (sweep.json or its folder) that were measured for quality at the request's
+ * guidance and selector (any where it names none). E_MISMATCH: of another model. E_ARGUMENT: no
+ * such point. */
+variant_status vt_sweep_points_read(vt_sweep_points *out, const char *path,
+                                    const variant_info *info, const variant_request *request,
+                                    variant_error *err);
+void vt_plan_count_layers(vt_candidate *candidate, const variant_info *info);
 
 #endif

@@ -6,8 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/rng.h"
 #include "eval/frechet.h"
 #include "eval/neighbours.h"
+
+enum { LEAST_IN_SPLIT = 10 }; /* samples */
 
 struct vt_eval {
     vt_eval_options options;
@@ -19,6 +22,7 @@ struct vt_eval {
     /* of the inception score, by split: sum of p log p, of p (classes), and of samples */
     double *entropy, *shares;
     int64_t in_split[VT_EVAL_SPLITS];
+    int splits;
 };
 
 variant_status vt_eval_open(vt_eval **out, const vt_eval_options *options, variant_error *err) {
@@ -29,6 +33,8 @@ variant_status vt_eval_open(vt_eval **out, const vt_eval_options *options, varia
     eval->options = *options;
     vt_features_info_get(options->features, &eval->info);
     const vt_reference *reference = options->reference;
+    int splits = options->expected > 0 ? options->expected / LEAST_IN_SPLIT : VT_EVAL_SPLITS;
+    eval->splits = splits < 1 ? 1 : splits > VT_EVAL_SPLITS ? VT_EVAL_SPLITS : splits;
     size_t classes = (size_t)eval->info.classes, dims = (size_t)eval->info.dims;
     eval->entropy = calloc(VT_EVAL_SPLITS, sizeof *eval->entropy);
     eval->shares = calloc(VT_EVAL_SPLITS * classes, sizeof *eval->shares);
@@ -59,11 +65,16 @@ void vt_eval_close(vt_eval **eval) {
 
 /* ---- adding ---- */
 
+/* Each run of as many samples as there are splits gives one to every split, in an order of its own: a
+ * split then holds all classes whether pictures come sorted by class or one class after another. */
+static int split_of(const vt_eval *eval) {
+    uint32_t order[VT_EVAL_SPLITS];
+    vt_permutation(order, (uint32_t)eval->splits, 0, (uint32_t)(eval->count / eval->splits));
+    return (int)order[eval->count % eval->splits];
+}
+
 static void add_probabilities(vt_eval *eval, const float *p, int label, bool labelled) {
-    int classes = eval->info.classes, best = 0;
-    int expected = eval->options.expected > 0 ? eval->options.expected : 1;
-    int64_t split = eval->count * VT_EVAL_SPLITS / expected;
-    if (split >= VT_EVAL_SPLITS) split = VT_EVAL_SPLITS - 1;
+    int classes = eval->info.classes, best = 0, split = split_of(eval);
     double *shares = eval->shares + (size_t)split * (size_t)classes;
     for (int c = 0; c < classes; ++c) {
         if (p[c] > 0) eval->entropy[split] += (double)p[c] * log((double)p[c]);
@@ -78,14 +89,10 @@ static void add_probabilities(vt_eval *eval, const float *p, int label, bool lab
 
 static variant_status add_features(vt_eval *eval, const float *pooled, const float *spatial,
                                    int count, variant_error *err) {
-    size_t dims = (size_t)eval->info.dims;
-    int room = VT_EVAL_KEPT - eval->kept_count, kept = count < room ? count : room;
+    vt_keep(eval->kept, &eval->kept_count, VT_EVAL_KEPT, eval->pooled.count, pooled, count,
+            eval->info.dims);
     VT_TRY(vt_moments_add(&eval->pooled, pooled, count, err));
-    if (spatial) VT_TRY(vt_moments_add(&eval->spatial, spatial, count, err));
-    memcpy(eval->kept + (size_t)eval->kept_count * dims, pooled,
-           (size_t)kept * dims * sizeof *pooled);
-    eval->kept_count += kept;
-    return VARIANT_OK;
+    return spatial ? vt_moments_add(&eval->spatial, spatial, count, err) : VARIANT_OK;
 }
 
 variant_status vt_eval_add(vt_eval *eval, const float *pictures, const int32_t *labels, int count,
@@ -139,7 +146,7 @@ static variant_status distance(double *out, const vt_moments *got, const vt_mome
 static void inception_score(const vt_eval *eval, vt_eval_scores *out) {
     double score[VT_EVAL_SPLITS], sum = 0, square = 0;
     int splits = 0, classes = eval->info.classes;
-    for (int s = 0; s < VT_EVAL_SPLITS; ++s) {
+    for (int s = 0; s < eval->splits; ++s) {
         double n = (double)eval->in_split[s], of_all = 0;
         if (n < 1) continue;
         const double *shares = eval->shares + (size_t)s * (size_t)classes;
@@ -177,7 +184,8 @@ variant_status vt_eval_scores_get(vt_eval *eval, vt_eval_scores *out, variant_er
         VT_TRY(distance(&out->spatial_frechet, &eval->spatial, &reference->spatial, err));
     int n = eval->kept_count < reference->kept_count ? eval->kept_count : reference->kept_count;
     if (n > VT_EVAL_NEIGHBOURS) {
-        vt_samples real = {reference->kept, n}, generated = {eval->kept, n};
+        vt_samples real = {reference->kept, reference->kept_count, n};
+        vt_samples generated = {eval->kept, eval->kept_count, n};
         out->neighbours_of = n;
         VT_TRY(vt_precision_recall(&out->precision, &out->recall, &real, &generated, dims,
                                    VT_EVAL_NEIGHBOURS, err));

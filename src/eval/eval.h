@@ -19,7 +19,7 @@
 enum {
     VT_EVAL_NEIGHBOURS = 3, /* k of precision and recall */
     VT_EVAL_KEPT = 10000,   /* samples whose features are kept for them, at most */
-    VT_EVAL_SPLITS = 10     /* of the inception score */
+    VT_EVAL_SPLITS = 10     /* of the inception score; fewer below ten samples a split */
 };
 
 /* ---- the reference ---- */
@@ -68,7 +68,7 @@ typedef struct vt_eval vt_eval;
 typedef struct vt_eval_options {
     vt_features *features;         /* borrowed, as is the reference */
     const vt_reference *reference; /* NULL: only scores that need none */
-    int expected;                  /* samples that will come: the splits are cut by it */
+    int expected;                  /* samples that will come: it decides how many splits; 0: many */
     bool labels_match;             /* the network's classes are the pictures' labels */
 } vt_eval_options;
 

@@ -5,6 +5,9 @@
 #include <cblas.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
+
+#include "core/rng.h"
 
 enum { BLOCK = 128 }; /* rows of distances at a time */
 
@@ -14,6 +17,24 @@ typedef struct cloud {
     double *square; /* (count): |x|^2 */
     double *reach;  /* (count): squared distance to the k-th neighbour */
 } cloud;
+
+/* Vitter's algorithm R: sample t takes a place among the first t + 1, and is kept if there is one. */
+void vt_keep(float *kept, int *kept_count, int most, int64_t seen, const float *samples, int count,
+             int dims) {
+    const size_t n = (size_t)dims;
+    for (int i = 0; i < count; ++i) {
+        const uint64_t t = (uint64_t)seen + (uint64_t)i;
+        const uint64_t place = t < (uint64_t)most ? t : vt_splitmix64(t) % (t + 1);
+        if (place >= (uint64_t)most) continue;
+        memcpy(kept + place * n, samples + (size_t)i * n, n * sizeof *kept);
+        if (*kept_count <= (int)place) *kept_count = (int)place + 1;
+    }
+}
+
+static const float *sample_at(const vt_samples *samples, int index, int dims) {
+    size_t row = (size_t)index * (size_t)samples->held / (size_t)samples->count;
+    return samples->features + row * (size_t)dims;
+}
 
 static void cloud_close(cloud *c) {
     free(c->x);
@@ -32,9 +53,10 @@ static variant_status cloud_open(cloud *c, const vt_samples *samples, int dims,
         return vt_fail(err, VARIANT_E_MEMORY, "no memory for %d samples of %d features",
                        samples->count, dims);
     for (size_t i = 0; i < n; ++i) {
+        const float *sample = sample_at(samples, (int)i, dims);
         c->square[i] = 0;
         for (size_t j = 0; j < d; ++j) {
-            double x = (double)samples->features[i * d + j] - centre[j];
+            double x = (double)sample[j] - centre[j];
             c->x[i * d + j] = x;
             c->square[i] += x * x;
         }
@@ -110,7 +132,7 @@ variant_status vt_precision_recall(double *precision, double *recall, const vt_s
             vt_fail(err, VARIANT_E_MEMORY, "no memory for the distances of %zu samples", most));
     for (int i = 0; i < real->count; ++i)
         for (int j = 0; j < dims; ++j)
-            centre[j] += (double)real->features[(size_t)i * (size_t)dims + (size_t)j] / real->count;
+            centre[j] += (double)sample_at(real, i, dims)[j] / real->count;
     VT_CHECK(cloud_open(&r, real, dims, centre, err));
     VT_CHECK(cloud_open(&g, generated, dims, centre, err));
     fill_reach(&r, k, room, nearest);

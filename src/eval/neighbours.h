@@ -3,16 +3,23 @@
  * A set's manifold is the union of balls around its samples, each reaching to the sample's k-th nearest
  * neighbour within the set. Precision: the share of generated samples inside the manifold of the real ones;
  * recall: the share of real samples inside the manifold of the generated ones. Needs the samples
- * themselves, so eval.c keeps a limited number. */
+ * themselves, so eval.c and reference.c keep a limited number: any of the stream with the same chance,
+ * because data sets come sorted by class. */
 #ifndef VT_EVAL_NEIGHBOURS_H
 #define VT_EVAL_NEIGHBOURS_H
 
 #include "core/status.h"
 
 typedef struct vt_samples {
-    const float *features; /* (count, dims) */
-    int count;
+    const float *features; /* (held, dims) */
+    int held;
+    int count; /* of the held, evenly spread */
 } vt_samples;
+
+/* Keeps `most` of a stream in kept (most, dims), of which kept_count are filled: takes samples (count,
+ * dims), `seen` came before them. */
+void vt_keep(float *kept, int *kept_count, int most, int64_t seen, const float *samples, int count,
+             int dims);
 
 /* E_ARGUMENT unless both sets hold more than k samples. */
 variant_status vt_precision_recall(double *precision, double *recall, const vt_samples *real,

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "eval/eval.h"
+#include "eval/neighbours.h"
 #include "io/npz.h"
 #include "io/tensors.h"
 
@@ -50,10 +51,8 @@ variant_status vt_reference_add(vt_reference *reference, vt_features *features,
     if (status == VARIANT_OK && wide)
         status = vt_moments_add(&reference->spatial, spatial, count, err);
     if (status == VARIANT_OK) {
-        int room = VT_EVAL_KEPT - reference->kept_count, kept = count < room ? count : room;
-        memcpy(reference->kept + (size_t)reference->kept_count * dims, pooled,
-               (size_t)kept * dims * sizeof *pooled);
-        reference->kept_count += kept;
+        vt_keep(reference->kept, &reference->kept_count, VT_EVAL_KEPT, reference->count, pooled,
+                count, reference->pooled.dims);
         reference->count += count;
     }
     free(pooled);
@@ -157,6 +156,8 @@ static variant_status load_own(vt_reference *reference, const vt_features_info *
                          path, network, hash, info->name, info->hash));
     snprintf(reference->hash, sizeof reference->hash, "%s", hash);
     reference->count = number_of(file, "count");
+    if (reference->count < 1)
+        VT_CHECK(vt_fail(err, VARIANT_E_FORMAT, "%s: statistics of no pictures", path));
     reference->side = (int)number_of(file, "side");
     reference->channels = (int)number_of(file, "channels");
     VT_CHECK(load_moments(&reference->pooled, file, "", info->dims, reference->count, err));
@@ -169,7 +170,7 @@ static variant_status load_own(vt_reference *reference, const vt_features_info *
         VT_CHECK(vt_fail(err, VARIANT_E_FORMAT, "%s: no features of %d numbers", path, info->dims));
     reference->kept = malloc(kept->bytes + 1);
     if (!reference->kept) VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "no memory for a reference"));
-    memcpy(reference->kept, kept->data, kept->bytes);
+    if (kept->bytes) memcpy(reference->kept, kept->data, kept->bytes);
     reference->kept_count = (int)kept->shape[0];
 cleanup:
     vt_tensor_file_close(&file);
@@ -213,9 +214,11 @@ variant_status vt_reference_load(vt_reference *reference, const vt_features *fea
     vt_features_info info;
     vt_features_info_get(features, &info);
     variant_status status = begin(reference, &info, path, err);
+    const char *dot = strrchr(path, '.');
     if (status == VARIANT_OK)
-        status = vt_npz_is(path) ? load_npz(reference, &info, path, err)
-                                 : load_own(reference, &info, path, err);
+        status = (dot && strcmp(dot, ".npz") == 0) || vt_npz_is(path)
+                     ? load_npz(reference, &info, path, err)
+                     : load_own(reference, &info, path, err);
     if (status != VARIANT_OK) vt_reference_close(reference);
     return status;
 }

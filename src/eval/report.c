@@ -65,13 +65,13 @@ static const char style[] =
     ".strips{display:grid;grid-template-columns:max-content minmax(0,1fr);gap:6px "
     "16px;align-items:center;font-size:14px}"
     ".strips "
-    "img{width:100%;max-width:880px;image-rendering:pixelated;display:block;border-radius:4px}"
+    "img{width:100%;image-rendering:pixelated;display:block;border-radius:4px}"
     ".scroll{overflow-x:auto}table{border-collapse:collapse;font-size:13px;width:100%;font-variant-"
     "numeric:tabular-nums}"
     "th,td{padding:5px 10px;text-align:right;border-bottom:1px solid "
     "var(--grid);white-space:nowrap}"
     "th{color:var(--soft);font-weight:600}th:first-child,td:first-child,.left{text-align:left}"
-    ".note{border-left:3px solid var(--c4);padding-left:12px}";
+    ".under{margin:12px 0 0}.note{border-left:3px solid var(--c4);padding-left:12px}";
 
 static const char *words(const cJSON *object, const char *key) {
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
@@ -112,11 +112,11 @@ static void describe_model(const vt_report *r, vt_text *out) {
 static void describe_settings(const vt_report *r, vt_text *out) {
     double top_k = number(r->settings, "top_k"), top_p = number(r->settings, "top_p");
     vt_text_add(out,
-                "weights %s, KV %s, %d picture%s at a time, %.0f run%s after one that is "
+                "weights %s, KV %s, %d picture%s at a time, %.0f run%s, each after one that is "
                 "discarded; class %s, seed %s",
                 words(r->settings, "weights"), words(r->settings, "kv"), r->batch,
                 r->batch == 1 ? "" : "s", number(r->settings, "repeat"),
-                number(r->settings, "repeat") > 1.0 ? "s (medians)" : "",
+                number(r->settings, "repeat") > 1.0 ? "s in rounds (medians)" : "",
                 words(r->settings, "class"), words(r->settings, "seed"));
     if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(r->settings, "greedy")))
         vt_text_add(out, ", greedy");
@@ -127,19 +127,27 @@ static void describe_settings(const vt_report *r, vt_text *out) {
     if (!r->cfg_varies && r->count) vt_text_add(out, ", guidance %g", r->points[0].cfg_scale);
 }
 
-/* "features: ..., reference: ..." : what the judge said of itself. */
+/* What was measured, in which network, beside which pictures. */
 static void describe_quality(const vt_report *r, vt_text *out) {
-    const cJSON *item, *quality = cJSON_GetObjectItemCaseSensitive(r->settings, "quality");
+    const cJSON *quality = cJSON_GetObjectItemCaseSensitive(r->settings, "quality");
+    double count = number(quality, "reference_samples");
     if (!r->has_quality) {
-        vt_text_add(out, "not measured");
+        if (r->judged)
+            vt_text_add(out, "measured at %d of %d points so far", r->judged, r->count);
+        else
+            vt_text_add(out, "not measured");
         return;
     }
-    vt_text_add(out, "%s, %.0f samples a point, classes alike", r->score, r->points[0].samples);
-    cJSON_ArrayForEach(item, quality) {
-        if (!item->string) continue;
-        if (cJSON_IsString(item)) vt_text_add(out, "; %s %s", item->string, item->valuestring);
-        if (cJSON_IsNumber(item)) vt_text_add(out, "; %s %g", item->string, item->valuedouble);
+    vt_text_add(out, "%s of %.0f pictures a point, classes one after another", r->score,
+                r->points[0].samples);
+    if (words(quality, "reference")[0]) {
+        vt_text_add(out, "; beside ");
+        if (count > 0) vt_text_add(out, "%.0f of ", count);
+        vt_text_add(out, "%s", words(quality, "reference"));
     }
+    if (words(quality, "network")[0])
+        vt_text_add(out, "; in the features of %s %s", words(quality, "network"),
+                    words(quality, "network_hash"));
 }
 
 static void add_described(vt_text *html, const char *name, const vt_report *r,
@@ -254,7 +262,11 @@ static void add_strip(vt_text *html, const vt_report *r, const vt_report_point *
     snprintf(path, sizeof path, "%s/%s", r->folder, p->pictures);
     if (plain_name(p->pictures) && vt_mapping_open(&file, path, NULL) == VARIANT_OK) {
         if (file.size && file.size <= PICTURE_MAX) {
-            vt_text_add(html, "<img alt=\"\" src=\"data:image/png;base64,");
+            double wanted = number(r->settings, "pictures"); /* side by side in the strip */
+            vt_text_add(html,
+                        "<img alt=\"\" style=\"max-width:%.0fpx%s\" src=\"data:image/png;base64,",
+                        112.0 * (wanted >= 1 && wanted <= 256 ? wanted : 8),
+                        number(r->model, "picture_side") > 64 ? ";image-rendering:auto" : "");
             vt_text_add_base64(html, file.data, file.size);
             vt_text_add(html, "\">");
         }
@@ -302,18 +314,29 @@ static void add_bytes_cell(vt_text *html, double value) {
     vt_text_add(html, "<td>%s</td>", text);
 }
 
-/* Numbers of a point's quality besides the distance and the samples, in the order of the first point. */
-static const cJSON *other_scores(const vt_report *r) {
-    return r->has_quality ? cJSON_GetObjectItemCaseSensitive(r->points[0].json, "quality")->child
-                          : NULL;
+/* Scores besides the distance that get a column where the first point has them. */
+static const struct {
+    const char *key, *name, *name_key; /* the name, or where a point says it */
+    double factor;
+    int decimals;
+} columns[] = {
+    {"spatial_frechet", "sFID", NULL, 1.0, 3},
+    {"inception_score", "IS", "inception_score_name", 1.0, 3},
+    {"precision", "precision", NULL, 1.0, 3},
+    {"recall", "recall", NULL, 1.0, 3},
+    {"class_share", "in their class, %", NULL, 100.0, 1},
+};
+enum { COLUMNS = sizeof columns / sizeof *columns };
+
+static const cJSON *quality_of(const vt_report_point *p) {
+    return cJSON_GetObjectItemCaseSensitive(p->json, "quality");
 }
 
-static bool is_other_score(const cJSON *item) {
-    return cJSON_IsNumber(item) && item->string && strcmp(item->string, "frechet") != 0 &&
-           strcmp(item->string, "samples") != 0;
+static bool has_column(const vt_report *r, int column) {
+    return r->has_quality && isfinite(number(quality_of(&r->points[0]), columns[column].key));
 }
 
-static void add_row(vt_text *html, const vt_report *r, const vt_report_point *p) {
+static void add_place(vt_text *html, const vt_report *r, const vt_report_point *p) {
     char name[96];
     vt_report_name(r, p, name, sizeof name);
     vt_text_add(html, "<tr><td>");
@@ -321,12 +344,61 @@ static void add_row(vt_text *html, const vt_report *r, const vt_report_point *p)
     vt_text_add(html, "</td><td class=\"left\">");
     vt_text_add_escaped(html, p->depths);
     vt_text_add(html, "</td>");
-    if (r->has_quality) {
-        const cJSON *quality = cJSON_GetObjectItemCaseSensitive(p->json, "quality");
-        add_cell(html, p->frechet);
-        for (const cJSON *item = other_scores(r); item; item = item->next)
-            if (is_other_score(item)) add_cell(html, number(quality, item->string));
+}
+
+static void add_score_names(vt_text *html, const vt_report *r) {
+    vt_text_add(html, "<th>");
+    vt_text_add_escaped(html, r->score);
+    vt_text_add(html, "</th>");
+    for (int i = 0; i < COLUMNS; ++i) {
+        if (!has_column(r, i)) continue;
+        const char *said =
+            columns[i].name_key ? words(quality_of(&r->points[0]), columns[i].name_key) : "";
+        vt_text_add(html, "<th>");
+        vt_text_add_escaped(html, said[0] ? said : columns[i].name);
+        vt_text_add(html, "</th>");
     }
+    vt_text_add(html, "<th>pictures</th><th>ms a picture</th><th>memory</th>");
+}
+
+static void add_scores_row(vt_text *html, const vt_report *r, const vt_report_point *p) {
+    char text[32];
+    add_place(html, r, p);
+    snprintf(text, sizeof text, isfinite(p->frechet) ? "%.3f" : "-", p->frechet);
+    vt_text_add(html, "<td>%s</td>", text);
+    for (int i = 0; i < COLUMNS; ++i) {
+        if (!has_column(r, i)) continue;
+        double value = number(quality_of(p), columns[i].key) * columns[i].factor;
+        if (isfinite(value))
+            snprintf(text, sizeof text, "%.*f", columns[i].decimals, value);
+        else
+            snprintf(text, sizeof text, "-");
+        vt_text_add(html, "<td>%s</td>", text);
+    }
+    vt_text_add(html, "<td>%.0f</td>", isfinite(p->samples) ? p->samples : 0.0);
+    add_cell(html, p->picture_ms);
+    add_bytes_cell(html, p->memory);
+    vt_text_add(html, "</tr>\n");
+}
+
+static void add_scores(vt_text *html, const vt_report *r) {
+    if (!r->has_quality) return;
+    vt_text_add(html, "<section><h2>Scores</h2>\n<div class=\"scroll\"><table><thead><tr>"
+                      "<th>point</th><th class=\"left\">layers by scale</th>");
+    add_score_names(html, r);
+    vt_text_add(html, "</tr></thead><tbody>\n");
+    for (int i = 0; i < r->count; ++i) add_scores_row(html, r, &r->points[i]);
+    for (int i = 0; i < r->zone_count; ++i) add_scores_row(html, r, &r->zones[i]);
+    vt_text_add(html, "</tbody></table></div>\n<p class=\"under\">");
+    vt_text_add_escaped(html, r->score);
+    vt_text_add(html,
+                " is a distance: lower is better, and it falls with the number of pictures. In the "
+                "other columns higher is better. Precision is the share of generated pictures near "
+                "real ones, recall the share of real ones near generated ones.</p></section>\n");
+}
+
+static void add_row(vt_text *html, const vt_report *r, const vt_report_point *p) {
+    add_place(html, r, p);
     add_cell(html, p->picture_ms);
     vt_text_add(html, "<td>%.1f to %.1f</td>", p->picture_ms_min, p->picture_ms_max);
     add_cell(html, p->transformer_ms);
@@ -340,20 +412,9 @@ static void add_row(vt_text *html, const vt_report *r, const vt_report_point *p)
 }
 
 static void add_table(vt_text *html, const vt_report *r) {
-    vt_text_add(
-        html, "<section><h2>All points</h2>\n<div class=\"scroll\"><table><thead><tr><th>point</th>"
-              "<th class=\"left\">layers by scale</th>");
-    if (r->has_quality) {
-        vt_text_add(html, "<th>");
-        vt_text_add_escaped(html, r->score);
-        vt_text_add(html, "</th>");
-        for (const cJSON *item = other_scores(r); item; item = item->next) {
-            if (!is_other_score(item)) continue;
-            vt_text_add(html, "<th>");
-            vt_text_add_escaped(html, item->string);
-            vt_text_add(html, "</th>");
-        }
-    }
+    vt_text_add(html, "<section><h2>Time and memory of every point</h2>\n<div "
+                      "class=\"scroll\"><table><thead><tr><th>point</th>"
+                      "<th class=\"left\">layers by scale</th>");
     vt_text_add(html,
                 "<th>ms</th><th>of</th><th>transformer</th><th>sampling</th><th>quantizer</th>"
                 "<th>decoder</th><th>KV at most</th><th>KV at the end</th><th>memory</th>"
@@ -362,7 +423,7 @@ static void add_table(vt_text *html, const vt_report *r) {
     for (int i = 0; i < r->zone_count; ++i) add_row(html, r, &r->zones[i]);
     vt_text_add(
         html,
-        "</tbody></table></div>\n<p style=\"margin-top:12px\">Milliseconds are a picture's share "
+        "</tbody></table></div>\n<p class=\"under\">Milliseconds are a picture's share "
         "of a "
         "batch, medians; &ldquo;of&rdquo; is the fastest and the slowest run. The transformer's "
         "time "
@@ -390,6 +451,7 @@ variant_status vt_report_write(const char *folder, variant_error *err) {
     vt_report_stages(&html, &report);
     vt_report_zones(&html, &report);
     add_pictures(&html, &report);
+    add_scores(&html, &report);
     add_table(&html, &report);
     vt_text_add(&html, "</main></body></html>\n");
     snprintf(path, sizeof path, "%s/report.html", folder);

@@ -24,6 +24,7 @@ typedef struct vt_report {
     int depth, batch; /* D; pictures at a time */
     vt_report_point *points, *zones;
     int count, zone_count;
+    int judged;        /* points with a score */
     bool has_quality;  /* every point has a score of one name ... */
     const char *score; /* ... this one */
     bool selectors_vary, cfg_varies;

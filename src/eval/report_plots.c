@@ -98,6 +98,27 @@ static void add_scatter(vt_text *html, const vt_report *r, axis x, axis y, const
     free(dots);
 }
 
+/* What a reader must know of the scores before they are looked at. */
+static void add_quality_note(vt_text *html, const vt_report *r) {
+    if (!r->has_quality) {
+        if (r->judged)
+            vt_text_add(html,
+                        "<p class=\"note\">Quality is measured at %d of %d points so far: "
+                        "drawings and columns of it come with the last.</p>\n",
+                        r->judged, r->count);
+        else
+            vt_text_add(html, "<p class=\"note\">Quality was not measured in this sweep: drawings "
+                              "and columns of it are left out, not guessed.</p>\n");
+        return;
+    }
+    const cJSON *warning = cJSON_GetObjectItemCaseSensitive(
+        cJSON_GetObjectItemCaseSensitive(r->points[0].json, "quality"), "warning");
+    if (!cJSON_IsString(warning)) return;
+    vt_text_add(html, "<p class=\"note\">");
+    vt_text_add_escaped(html, warning->valuestring);
+    vt_text_add(html, "</p>\n");
+}
+
 void vt_report_fronts(vt_text *html, const vt_report *r) {
     if (r->count == 0) return;
     int_set depths = depths_of(r);
@@ -110,11 +131,7 @@ void vt_report_fronts(vt_text *html, const vt_report *r) {
     }
     vt_text_add(html, "<section><h2>%s</h2>\n",
                 r->has_quality ? "Quality, time and memory" : "Time and memory");
-    if (!r->has_quality)
-        vt_text_add(
-            html,
-            "<p class=\"note\">Quality was not measured in this sweep: drawings and columns of "
-            "it are left out, not guessed.</p>\n");
+    add_quality_note(html, r);
     vt_text_add(
         html,
         "<p>A dot is a point of the sweep; its label is the depth of the late scales and, after N, "

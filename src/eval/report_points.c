@@ -89,6 +89,7 @@ variant_status vt_report_read(vt_report *out, const cJSON *state, const char *fo
     out->has_quality = out->count > 0;
     for (int i = 0; i < out->count; ++i) {
         const vt_report_point *p = &out->points[i], *first = &out->points[0];
+        out->judged += isfinite(p->frechet);
         out->has_quality =
             out->has_quality && isfinite(p->frechet) && strcmp(p->score, first->score) == 0;
         out->cfg_varies = out->cfg_varies || p->cfg_scale != first->cfg_scale;

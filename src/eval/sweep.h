@@ -5,6 +5,10 @@
  * written whole after each: killed at any moment, the same call goes on where it stopped. sweep.csv is the same as
  * a table, report.html (report.h) the same to look at. `variant sweep` calls this; the planner reads sweep.json.
  *
+ * Timed runs go in rounds, one run of every point after the other, so that a machine that slows down for a
+ * while slows all points and not one. The first round also judges and draws. A point keeps its single
+ * runs, so more of them can be added later.
+ *
  * Memory of a point is the exact sum weights + activations + keys and values. The resident size of the
  * process is not recorded: it is a maximum over everything the process did before. */
 #ifndef VT_EVAL_SWEEP_H
@@ -33,10 +37,10 @@ typedef struct vt_sweep_zone {
 } vt_sweep_zone;
 
 typedef struct vt_sweep_progress {
-    int point, points; /* finished, wanted */
-    int resumed;       /* of the finished: found in the folder */
-    double within;     /* share of the one at work */
-    const char *id;    /* of the one at work; "" at the end */
+    int round, rounds;     /* the one at work, from 1; as many as timed runs */
+    int point, points;     /* that have had this round; wanted */
+    double share, resumed; /* of all work that is done; that was found done in the folder */
+    const char *id;        /* of the point at work; "" at the end */
 } vt_sweep_progress;
 
 typedef struct vt_sweep_options {
@@ -55,7 +59,7 @@ typedef struct vt_sweep_options {
     int zone_count;
     vt_sweep_zone zones[VT_SWEEP_MAX_LIST];
     int zone_depth;              /* layers inside a zone */
-    int repeat;                  /* timed runs of a batch; one more before them is discarded */
+    int repeat;                  /* timed runs of a batch; one before each is discarded */
     int pictures;                /* of the same seeds, kept at each point for the report; 0: none */
     const vt_sweep_judge *judge; /* NULL: no quality */
     bool (*progress)(void *user, const vt_sweep_progress *at); /* false: stop; NULL */
@@ -84,11 +88,12 @@ variant_status vt_sweep_plan(vt_sweep_task **out, int *count, const vt_sweep_opt
 
 /* ---- sweep_state.c ---- */
 
-/* Opens FOLDER's state: a new one, or the one found there when it was made with the same settings. */
+/* Opens FOLDER's state: a new one, or the one found there when it was made with the same settings. It may have had
+ * fewer runs, and no judge yet. */
 variant_status vt_sweep_state_open(cJSON **out, const vt_sweep_options *options,
                                    variant_error *err);
-/* Has this task a point in the state? */
-bool vt_sweep_state_has(const cJSON *state, const vt_sweep_task *task);
+/* This task's point in the state, or NULL. */
+cJSON *vt_sweep_state_find(const cJSON *state, const vt_sweep_task *task);
 /* Takes over `point`. */
 void vt_sweep_state_add(cJSON *state, const vt_sweep_task *task, cJSON *point);
 /* FOLDER/sweep.json and FOLDER/sweep.csv, each whole or not at all. */

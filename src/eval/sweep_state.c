@@ -7,32 +7,19 @@
 #include <string.h>
 #include <time.h>
 
+#include "core/cpu.h"
 #include "eval/sweep.h"
 #include "eval/text.h"
 #include "io/file.h"
 
 #define STATE_MAX ((size_t)64 << 20)
+#define COUNT(list) (sizeof(list) / sizeof *(list))
 
 static void file_path(char *out, size_t size, const char *folder, const char *name) {
     snprintf(out, size, "%s/%s", folder, name);
 }
 
 /* ---- what was asked ---- */
-
-/* "Intel(R) Xeon(R) ...", or "" where the system does not say. */
-static void processor_name(char *out, size_t size) {
-    char line[512];
-    *out = '\0';
-    FILE *file = fopen("/proc/cpuinfo", "r");
-    while (file && !*out && fgets(line, sizeof line, file)) {
-        char *value = strncmp(line, "model name", 10) == 0 ? strchr(line, ':') : NULL;
-        if (!value) continue;
-        value += 1 + strspn(value + 1, " \t");
-        value[strcspn(value, "\n")] = '\0';
-        snprintf(out, size, "%s", value);
-    }
-    if (file) fclose(file);
-}
 
 static void add_date(cJSON *state) {
     char date[32];
@@ -77,6 +64,7 @@ static void describe_settings(cJSON *settings, const vt_sweep_options *o) {
     cJSON_AddNumberToObject(settings, "top_p", round(1e6 * (double)o->request.top_p) / 1e6);
     cJSON_AddBoolToObject(settings, "greedy", o->request.greedy);
     cJSON_AddBoolToObject(settings, "smooth", o->request.smooth);
+    cJSON_AddBoolToObject(settings, "retain_kv", o->request.retain_kv);
     cJSON_AddNumberToObject(settings, "pictures", o->pictures);
     cJSON_AddNumberToObject(settings, "samples", o->judge ? o->judge->samples : 0);
     cJSON_AddItemToObject(settings, "quality",
@@ -86,7 +74,7 @@ static void describe_settings(cJSON *settings, const vt_sweep_options *o) {
 
 static cJSON *new_state(const vt_sweep_options *o) {
     char processor[256];
-    processor_name(processor, sizeof processor);
+    vt_processor_name(processor, sizeof processor);
     const vt_kern *kern = o->engine->kern;
     cJSON *state = cJSON_CreateObject();
     cJSON_AddStringToObject(state, "variant", variant_version());
@@ -106,26 +94,68 @@ static cJSON *new_state(const vt_sweep_options *o) {
 
 /* ---- going on ---- */
 
-static variant_status compare_part(const cJSON *found, const cJSON *wanted, const char *part,
+static const cJSON *part_of(const cJSON *object, const char *key) {
+    return cJSON_GetObjectItemCaseSensitive(object, key);
+}
+
+static int whole(const cJSON *object, const char *key) {
+    const cJSON *item = part_of(object, key);
+    return cJSON_IsNumber(item) ? item->valueint : 0;
+}
+
+static variant_status refuse(const cJSON *mine, const cJSON *theirs, const char *part,
+                             const char *folder, variant_error *err) {
+    char *before = theirs ? cJSON_PrintUnformatted(theirs) : NULL;
+    char *now = cJSON_PrintUnformatted(mine);
+    variant_status status =
+        vt_fail(err, VARIANT_E_MISMATCH,
+                "%s holds a sweep with another %s (%s): %.120s there, %.120s asked; give another "
+                "folder with -o",
+                folder, mine->string, part, before ? before : "nothing", now ? now : "?");
+    cJSON_free(before);
+    cJSON_free(now);
+    return status;
+}
+
+/* May differ: where the same weights lie, and how many runs are wanted. */
+static bool may_differ(const char *part, const char *key) {
+    return (strcmp(part, "model") == 0 && strcmp(key, "name") == 0) ||
+           (strcmp(part, "settings") == 0 && strcmp(key, "repeat") == 0);
+}
+
+static variant_status compare_part(const cJSON *theirs, const cJSON *mine, const char *part,
                                    const char *folder, variant_error *err) {
-    const cJSON *mine, *other = cJSON_GetObjectItemCaseSensitive(found, part);
-    cJSON_ArrayForEach(mine, cJSON_GetObjectItemCaseSensitive(wanted, part)) {
-        const cJSON *theirs = cJSON_GetObjectItemCaseSensitive(other, mine->string);
-        if (theirs && cJSON_Compare(mine, theirs, true)) continue;
-        if (strcmp(mine->string, "name") == 0 && strcmp(part, "model") == 0)
-            continue; /* the same weights may have moved */
-        char *before = theirs ? cJSON_PrintUnformatted(theirs) : NULL;
-        char *now = cJSON_PrintUnformatted(mine);
-        variant_status status =
-            vt_fail(err, VARIANT_E_MISMATCH,
-                    "%s holds a sweep with another %s (%s): %.120s there, %.120s asked; give "
-                    "another folder "
-                    "with -o",
-                    folder, mine->string, part, before ? before : "nothing", now ? now : "?");
-        cJSON_free(before);
-        cJSON_free(now);
-        return status;
+    const cJSON *item;
+    cJSON_ArrayForEach(item, mine) {
+        const cJSON *other = part_of(theirs, item->string);
+        if (may_differ(part, item->string) || (other && cJSON_Compare(item, other, true))) continue;
+        if (cJSON_IsObject(item) && cJSON_IsObject(other))
+            VT_TRY(compare_part(other, item, item->string, folder, err));
+        else
+            return refuse(item, other, part, folder, err);
     }
+    return VARIANT_OK;
+}
+
+/* Brings what a sweep may add to the settings found: runs, and a judge where there was none. */
+static variant_status adopt(cJSON *found, const cJSON *wanted, const char *folder,
+                            variant_error *err) {
+    cJSON *theirs = cJSON_GetObjectItemCaseSensitive(found, "settings");
+    const cJSON *mine = part_of(wanted, "settings");
+    if (whole(theirs, "samples") > 0 && whole(mine, "samples") == 0)
+        return vt_fail(err, VARIANT_E_MISMATCH,
+                       "%s holds a sweep with quality, and none is asked: give --reference as "
+                       "before, or another folder with -o",
+                       folder);
+    if (whole(theirs, "samples") == 0) {
+        cJSON_ReplaceItemInObjectCaseSensitive(theirs, "samples",
+                                               cJSON_Duplicate(part_of(mine, "samples"), true));
+        cJSON_ReplaceItemInObjectCaseSensitive(theirs, "quality",
+                                               cJSON_Duplicate(part_of(mine, "quality"), true));
+    }
+    if (whole(theirs, "repeat") < whole(mine, "repeat"))
+        cJSON_ReplaceItemInObjectCaseSensitive(theirs, "repeat",
+                                               cJSON_Duplicate(part_of(mine, "repeat"), true));
     return VARIANT_OK;
 }
 
@@ -162,9 +192,11 @@ variant_status vt_sweep_state_open(cJSON **out, const vt_sweep_options *o, varia
     if (there) {
         fclose(there);
         VT_CHECK(vt_sweep_state_read(&found, o->folder, err));
-        VT_CHECK(compare_part(found, wanted, "settings", o->folder, err));
-        VT_CHECK(compare_part(found, wanted, "model", o->folder, err));
-        VT_CHECK(compare_part(found, wanted, "machine", o->folder, err));
+        static const char *const parts[] = {"settings", "model", "machine"};
+        VT_CHECK(adopt(found, wanted, o->folder, err));
+        for (size_t i = 0; i < COUNT(parts); ++i)
+            VT_CHECK(compare_part(part_of(found, parts[i]), part_of(wanted, parts[i]), parts[i],
+                                  o->folder, err));
         *out = found;
         found = NULL;
     } else {
@@ -177,14 +209,14 @@ cleanup:
     return status;
 }
 
-bool vt_sweep_state_has(const cJSON *state, const vt_sweep_task *task) {
-    const cJSON *point;
+cJSON *vt_sweep_state_find(const cJSON *state, const vt_sweep_task *task) {
+    cJSON *point;
     cJSON_ArrayForEach(
         point, cJSON_GetObjectItemCaseSensitive(state, task->zone.first ? "zones" : "points")) {
         const cJSON *id = cJSON_GetObjectItemCaseSensitive(point, "id");
-        if (cJSON_IsString(id) && strcmp(id->valuestring, task->id) == 0) return true;
+        if (cJSON_IsString(id) && strcmp(id->valuestring, task->id) == 0) return point;
     }
-    return false;
+    return NULL;
 }
 
 /* ---- sweep.csv ---- */
@@ -194,8 +226,9 @@ static const char *const csv_numbers[] = {
     "depth",          "bridge",         "cfg_scale",    "picture_ms",  "picture_ms_min",
     "picture_ms_max", "transformer_ms", "condition_ms", "sampling_ms", "quantizer_ms",
     "decoder_ms",     "kv_peak_bytes",  "kv_end_bytes", "arena_bytes", "memory_bytes"};
-static const char *const csv_quality[] = {"frechet", "samples"};
-#define COUNT(list) (sizeof(list) / sizeof *(list))
+static const char *const csv_quality[] = {
+    "frechet", "spatial_frechet", "inception_score", "inception_score_spread", "precision",
+    "recall",  "class_share",     "samples",         "reference_samples"};
 
 static void csv_number(vt_text *csv, const cJSON *object, const char *key) {
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
@@ -233,7 +266,9 @@ static variant_status write_csv(const cJSON *state, const char *folder, variant_
     for (size_t i = 0; i < COUNT(csv_strings); ++i)
         vt_text_add(&csv, "%s%s", i ? "," : "", csv_strings[i]);
     for (size_t i = 0; i < COUNT(csv_numbers); ++i) vt_text_add(&csv, ",%s", csv_numbers[i]);
-    vt_text_add(&csv, ",score,frechet,samples\n");
+    vt_text_add(&csv, ",score");
+    for (size_t i = 0; i < COUNT(csv_quality); ++i) vt_text_add(&csv, ",%s", csv_quality[i]);
+    vt_text_add(&csv, "\n");
     cJSON_ArrayForEach(point, cJSON_GetObjectItemCaseSensitive(state, "points"))
         csv_point(&csv, point);
     cJSON_ArrayForEach(point, cJSON_GetObjectItemCaseSensitive(state, "zones"))

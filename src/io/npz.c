@@ -116,6 +116,8 @@ variant_status vt_npz_find(const vt_npz *npz, const char *name, vt_npy *out, var
         return vt_fail(err, VARIANT_E_FORMAT, "%s: no array %s in it", npz->path, name);
     if (vt_zip_find(&npz->zip, entry, &found, &inner) != VARIANT_OK)
         return vt_fail(err, VARIANT_E_FORMAT, "%s: array %s: %s", npz->path, name, inner.message);
+    if (vt_zip_check(found, &inner) != VARIANT_OK)
+        return vt_fail(err, VARIANT_E_FORMAT, "%s: array %s: %s", npz->path, name, inner.message);
     const char *wrong = read_array(out, found);
     return wrong ? vt_fail(err, VARIANT_E_FORMAT, "%s: array %s: %s", npz->path, name, wrong)
                  : VARIANT_OK;

@@ -1,0 +1,119 @@
+/* judge.c - see judge.h. */
+#include "judge.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "eval_source.h"
+#include "io/file.h"
+#include "io/npz.h"
+
+enum { BATCH = 64 }; /* pictures in memory at a time */
+
+variant_status cli_judge_open(cli_judge *out, const cli_judge_options *options,
+                              variant_error *err) {
+    char path[4096];
+    variant_status status = VARIANT_OK;
+    *out = (cli_judge){.options = *options};
+    if (options->features)
+        snprintf(path, sizeof path, "%s", options->features);
+    else if (options->model && vt_is_folder(options->model))
+        snprintf(path, sizeof path, "%s/" CLI_JUDGE_NETWORK, options->model);
+    else
+        return vt_fail(err, VARIANT_E_ARGUMENT,
+                       "which network measures? give --features FILE (an Inception file, or what "
+                       "`variant train classifier` made)");
+    VT_CHECK(vt_kern_open(&out->kern, options->backend, options->threads, err));
+    VT_CHECK(vt_features_open(&out->features, out->kern, path, err));
+    vt_features_info_get(out->features, &out->network);
+cleanup:
+    if (status != VARIANT_OK) cli_judge_close(out);
+    return status;
+}
+
+void cli_judge_close(cli_judge *judge) {
+    vt_reference_close(&judge->reference);
+    vt_features_close(&judge->features);
+    vt_kern_close(&judge->kern);
+    *judge = (cli_judge){0};
+}
+
+bool cli_judge_is_statistics(const char *path) {
+    const char *dot = strrchr(path, '.');
+    bool named = dot && (strcmp(dot, ".safetensors") == 0 || strcmp(dot, ".npz") == 0);
+    return !vt_is_folder(path) && (named || vt_npz_is(path));
+}
+
+/* The pictures of an open source, a batch after the other. */
+static variant_status add_pictures(cli_judge *judge, const eval_source *source,
+                                   variant_error *err) {
+    const cli_judge_options *o = &judge->options;
+    variant_status status = VARIANT_OK;
+    size_t floats = (size_t)source->side * (size_t)source->side * (size_t)source->channels;
+    float *pictures = malloc(BATCH * floats * sizeof *pictures);
+    if (!pictures) return vt_fail(err, VARIANT_E_MEMORY, "no memory for %d pictures", BATCH);
+    for (int first = 0; first < source->count; first += BATCH) {
+        int n = source->count - first < BATCH ? source->count - first : BATCH;
+        VT_CHECK(eval_source_read(source, first, n, pictures, NULL, err));
+        VT_CHECK(vt_reference_add(&judge->reference, judge->features, pictures, n, err));
+        if (o->progress && !o->progress(o->user, first + n, source->count))
+            VT_CHECK(vt_fail(err, VARIANT_E_STOPPED, "%s: stopped after %d of %d pictures",
+                             source->path, first + n, source->count));
+    }
+cleanup:
+    free(pictures);
+    return status;
+}
+
+variant_status cli_judge_reference(cli_judge *judge, const char *path, int side, int channels,
+                                   variant_error *err) {
+    const cli_judge_options *o = &judge->options;
+    eval_source source = {0};
+    variant_status status = VARIANT_OK;
+    if (cli_judge_is_statistics(path)) {
+        VT_TRY(vt_reference_load(&judge->reference, judge->features, path, err));
+        judge->has_reference = true;
+        return VARIANT_OK;
+    }
+    VT_TRY(eval_source_open(&source, path, !o->train, side, channels, o->reference_count, err));
+    VT_CHECK(vt_reference_open(&judge->reference, judge->features, path, side, channels, err));
+    VT_CHECK(add_pictures(judge, &source, err));
+    if (o->save_reference) VT_CHECK(vt_reference_save(&judge->reference, o->save_reference, err));
+    judge->has_reference = true;
+cleanup:
+    if (status != VARIANT_OK) vt_reference_close(&judge->reference);
+    eval_source_close(&source);
+    return status;
+}
+
+bool cli_judge_classes_match(const cli_judge *judge, const variant_engine *engine) {
+    variant_info info;
+    variant_engine_info(engine, &info);
+    if (judge->network.inception || judge->network.classes != info.classes) return false;
+    for (int i = 0; i < info.classes; ++i) {
+        const char *a = vt_features_class_name(judge->features, i);
+        const char *b = variant_engine_class_name(engine, i);
+        if (a && b && strcmp(a, b) != 0) return false;
+    }
+    return true;
+}
+
+bool cli_judge_dataset_matches(const cli_judge *judge, const vt_dataset *dataset) {
+    if (vt_dataset_classes(dataset) != judge->network.classes) return false;
+    for (int i = 0; i < judge->network.classes; ++i) {
+        const char *a = vt_features_class_name(judge->features, i);
+        const char *b = vt_dataset_class_name(dataset, i);
+        if (a && b && strcmp(a, b) != 0) return false;
+    }
+    return true;
+}
+
+void cli_judge_floats(const variant_picture *pictures, int count, float *out, int32_t *labels) {
+    for (int i = 0; i < count; ++i) {
+        const variant_picture *p = &pictures[i];
+        size_t n = (size_t)p->width * (size_t)p->height * (size_t)p->channels;
+        labels[i] = p->label;
+        for (size_t j = 0; j < n; ++j) *out++ = (float)p->pixels[j] / 255.0f;
+    }
+}

@@ -1,0 +1,52 @@
+/* judge.h - the network that scores are measured in and the real pictures they are measured beside: opened
+ * alike by `variant eval` and `variant sweep`. */
+#ifndef VT_CLI_JUDGE_H
+#define VT_CLI_JUDGE_H
+
+#include "engine/engine.h"
+#include "eval/eval.h"
+#include "io/dataset.h"
+
+/* Looked for in the model's folder when no network is named. */
+#define CLI_JUDGE_NETWORK "classifier.safetensors"
+
+typedef struct cli_judge_options {
+    const char *features; /* a file, or NULL: the classifier in the folder `model` */
+    const char *model;    /* or NULL */
+    const char *backend;
+    int threads;
+    bool train;                 /* the training split of a reference that has two */
+    int reference_count;        /* of its pictures; 0: all */
+    const char *save_reference; /* where its statistics are kept, or NULL */
+    bool (*progress)(void *user, int done, int total); /* of them; false: stop; NULL */
+    void *user;
+} cli_judge_options;
+
+typedef struct cli_judge {
+    cli_judge_options options;
+    vt_kern *kern; /* of the network; an engine has its own */
+    vt_features *features;
+    vt_features_info network;
+    vt_reference reference;
+    bool has_reference;
+} cli_judge;
+
+/* The network alone. */
+variant_status cli_judge_open(cli_judge *out, const cli_judge_options *options, variant_error *err);
+void cli_judge_close(cli_judge *judge);
+
+/* Is this a file of statistics, not pictures? */
+bool cli_judge_is_statistics(const char *path);
+/* Reads the pictures of a data set or folder, as (side, side, channels), or what was computed of them before. */
+variant_status cli_judge_reference(cli_judge *judge, const char *path, int side, int channels,
+                                   variant_error *err);
+/* Are the network's classes the model's? By name where both have names, else by number. */
+bool cli_judge_classes_match(const cli_judge *judge, const variant_engine *engine);
+/* Are they the data set's, all of them and by name? */
+bool cli_judge_dataset_matches(const cli_judge *judge, const vt_dataset *dataset);
+
+/* Bytes of generated pictures as the floats (count, side, side, channels) in [0, 1] that a network takes, and
+ * their labels. */
+void cli_judge_floats(const variant_picture *pictures, int count, float *out, int32_t *labels);
+
+#endif

@@ -1,0 +1,116 @@
+/* sweep_quality.c - see sweep_quality.h. */
+#include "sweep_quality.h"
+
+#include <stdlib.h>
+
+#include "eval_source.h"
+
+enum { BATCH = 64 }; /* pictures as floats at a time */
+
+/* ---- the judge ---- */
+
+static variant_status begin(void *user, variant_error *err) {
+    sweep_quality *q = user;
+    variant_info info;
+    variant_engine_info(q->engine, &info);
+    if (!q->network.has_reference)
+        VT_TRY(cli_judge_reference(&q->network, q->path, info.picture_side, info.channels, err));
+    vt_eval_close(&q->eval); /* of a point that was given up */
+    vt_eval_options options = {.features = q->network.features,
+                               .reference = &q->network.reference,
+                               .expected = q->judge.samples,
+                               .labels_match = cli_judge_classes_match(&q->network, q->engine)};
+    return vt_eval_open(&q->eval, &options, err);
+}
+
+static variant_status add(void *user, const variant_picture *pictures, int count,
+                          variant_error *err) {
+    sweep_quality *q = user;
+    int32_t labels[BATCH];
+    for (int first = 0; first < count; first += BATCH) {
+        const variant_picture *p = &pictures[first];
+        int n = count - first < BATCH ? count - first : BATCH;
+        cli_judge_floats(p, n, q->pictures, labels);
+        VT_TRY(vt_eval_add(q->eval, q->pictures, labels, n, p->height, p->width, p->channels, err));
+    }
+    return VARIANT_OK;
+}
+
+static variant_status finish(void *user, cJSON **quality, variant_error *err) {
+    sweep_quality *q = user;
+    vt_eval_scores scores;
+    variant_status status = vt_eval_scores_get(q->eval, &scores, err);
+    if (status == VARIANT_OK) {
+        *quality = vt_eval_scores_json(&scores, &q->network.network, &q->network.reference);
+        if (!*quality) status = vt_fail(err, VARIANT_E_MEMORY, "no memory for scores");
+    }
+    vt_eval_close(&q->eval);
+    return status;
+}
+
+/* ---- what it judges by ---- */
+
+/* How many pictures the reference has; 0: statistics that do not say. Statistics are read at once. */
+static variant_status look(sweep_quality *q, const variant_info *info, int64_t *count,
+                           variant_error *err) {
+    const cli_judge_options *o = &q->network.options;
+    eval_source source = {0};
+    if (cli_judge_is_statistics(q->path)) {
+        VT_TRY(cli_judge_reference(&q->network, q->path, 0, 0, err));
+        *count = q->network.reference.count;
+        return VARIANT_OK;
+    }
+    VT_TRY(eval_source_open(&source, q->path, !o->train, info->picture_side, info->channels,
+                            o->reference_count, err));
+    *count = source.count;
+    eval_source_close(&source);
+    return VARIANT_OK;
+}
+
+static cJSON *describe(const sweep_quality *q, int64_t count) {
+    char name[96];
+    cJSON *settings = cJSON_CreateObject();
+    vt_eval_name(name, sizeof name, "FID", &q->network.network);
+    cJSON_AddStringToObject(settings, "score", name);
+    cJSON_AddStringToObject(settings, "network", q->network.network.name);
+    cJSON_AddStringToObject(settings, "network_hash", q->network.network.hash);
+    cJSON_AddStringToObject(settings, "reference", q->path);
+    if (!q->network.has_reference) /* pictures, to be read when they are needed */
+        cJSON_AddStringToObject(settings, "split", q->network.options.train ? "train" : "test");
+    if (count) cJSON_AddNumberToObject(settings, "reference_samples", (double)count);
+    return settings;
+}
+
+variant_status sweep_quality_open(sweep_quality *out, const cli_judge_options *options,
+                                  const char *reference, int samples, const variant_engine *engine,
+                                  variant_error *err) {
+    variant_status status = VARIANT_OK;
+    variant_info info;
+    int64_t count;
+    variant_engine_info(engine, &info);
+    *out = (sweep_quality){.engine = engine, .path = reference};
+    size_t floats = (size_t)info.picture_side * (size_t)info.picture_side * (size_t)info.channels;
+    out->pictures = malloc(BATCH * floats * sizeof *out->pictures);
+    if (!out->pictures)
+        VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "no memory for %d pictures", BATCH));
+    VT_CHECK(cli_judge_open(&out->network, options, err));
+    VT_CHECK(look(out, &info, &count, err));
+    out->settings = describe(out, count);
+    out->judge = (vt_sweep_judge){.user = out,
+                                  .begin = begin,
+                                  .add = add,
+                                  .finish = finish,
+                                  .samples = samples,
+                                  .settings = out->settings};
+cleanup:
+    if (status != VARIANT_OK) sweep_quality_close(out);
+    return status;
+}
+
+void sweep_quality_close(sweep_quality *quality) {
+    vt_eval_close(&quality->eval);
+    cli_judge_close(&quality->network);
+    cJSON_Delete(quality->settings);
+    free(quality->pictures);
+    *quality = (sweep_quality){0};
+}

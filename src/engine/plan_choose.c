@@ -1,0 +1,88 @@
+/* plan_choose.c - the best of schedules whose cost is known; see plan.h. */
+#include "engine/plan.h"
+
+#include <stdlib.h>
+
+double vt_plan_excess(const vt_candidate *candidate, vt_budget budget) {
+    double bytes = budget.bytes ? (double)candidate->bytes / (double)budget.bytes : 0.0;
+    double seconds = budget.seconds > 0.0 ? candidate->seconds / budget.seconds : 0.0;
+    return bytes > seconds ? bytes : seconds;
+}
+
+static bool differs(double a, double b) {
+    double difference = a - b;
+    return difference > 1e-9 || difference < -1e-9;
+}
+
+bool vt_plan_is_better(const vt_candidate *a, const vt_candidate *b) {
+    if (differs(a->distance, b->distance)) return a->distance < b->distance;
+    if (differs(a->kept, b->kept)) return a->kept > b->kept;
+    if (differs(a->work, b->work)) return a->work < b->work;
+    return a->seconds < b->seconds;
+}
+
+static int nearest_to_budget(const vt_candidate *candidates, int count, vt_budget budget) {
+    int nearest = 0;
+    for (int i = 1; i < count; ++i)
+        if (vt_plan_excess(&candidates[i], budget) < vt_plan_excess(&candidates[nearest], budget))
+            nearest = i;
+    return nearest;
+}
+
+int vt_plan_choose_below(const vt_candidate *candidates, int count, const vt_candidate *ceiling,
+                         vt_budget budget, bool *fits) {
+    int best = -1;
+    for (int i = 0; i < count; ++i) {
+        if (vt_plan_excess(&candidates[i], budget) > 1.0) continue;
+        if (ceiling && vt_plan_is_better(&candidates[i], ceiling)) continue;
+        if (best < 0 || vt_plan_is_better(&candidates[i], &candidates[best])) best = i;
+    }
+    *fits = best >= 0;
+    return best >= 0 ? best : nearest_to_budget(candidates, count, budget);
+}
+
+int vt_plan_choose(const vt_candidate *candidates, int count, vt_budget budget, bool *fits) {
+    return vt_plan_choose_below(candidates, count, NULL, budget, fits);
+}
+
+double vt_plan_least_distance(const vt_candidate *candidates, int count) {
+    double least = candidates[0].distance;
+    for (int i = 1; i < count; ++i)
+        if (candidates[i].distance < least) least = candidates[i].distance;
+    return least;
+}
+
+int vt_plan_choose_near(const vt_candidate *candidates, int count, double share, vt_budget budget,
+                        bool *fits) {
+    double least = vt_plan_least_distance(candidates, count);
+    int fastest = -1;
+    for (int i = 0; i < count; ++i) {
+        if (candidates[i].distance > least * (1.0 + share)) continue;
+        if (vt_plan_excess(&candidates[i], budget) > 1.0) continue;
+        if (fastest < 0 || candidates[i].seconds < candidates[fastest].seconds) fastest = i;
+    }
+    *fits = fastest >= 0;
+    return *fits ? fastest : vt_plan_choose(candidates, count, budget, fits);
+}
+
+int vt_plan_nearest(const vt_candidate *candidates, int count, int bridge, int depth) {
+    int best = 0;
+    for (int i = 1; i < count; ++i) {
+        const vt_candidate *a = &candidates[i], *b = &candidates[best];
+        int by_bridge = abs(a->bridge - bridge) - abs(b->bridge - bridge);
+        int by_depth = abs(a->depth - depth) - abs(b->depth - depth);
+        if (by_bridge < 0 || (by_bridge == 0 && by_depth < 0) ||
+            (by_bridge == 0 && by_depth == 0 && a->depth > b->depth))
+            best = i;
+    }
+    return best;
+}
+
+void vt_plan_count_layers(vt_candidate *c, const variant_info *info) {
+    c->kept = c->work = 0.0;
+    for (int k = 0; k < info->scales; ++k) {
+        int layers = k < c->bridge ? info->depth : c->depth;
+        c->kept += (double)layers / info->depth / info->scales;
+        c->work += (double)layers * info->sides[k] * info->sides[k];
+    }
+}

@@ -1,0 +1,124 @@
+#!/usr/bin/env bash
+# `variant eval`: scores of generated pictures, of folders, of a tokenizer's reconstructions; statistics kept and read again;
+# what cannot be measured in one clear line. The network is a classifier of a few steps on pictures of two classes.
+#   tests/cli_eval.sh BUILD_FOLDER
+set -uo pipefail
+variant=$(cd "$1" && pwd)/variant
+root=$(cd "$(dirname "$0")/.." && pwd)
+model=$root/models/fashion
+out=$(mktemp -d)
+trap 'rm -rf "$out"' EXIT
+cd "$out" || exit 1
+passed=0 failed=0
+ok() { passed=$((passed + 1)); }
+bad() { failed=$((failed + 1)); echo "FAIL: $*"; sed 's/^/    /' err.txt; }
+run() { "$variant" "$@" >out.txt 2>err.txt || bad "exit $?: $*"; }
+says() { grep -qE -- "$1" "${2:-out.txt}" && ok || { bad "no \"$1\""; cat "${2:-out.txt}"; }; }
+silent() { ! grep -qE -- "$1" "${2:-out.txt}" && ok || { bad "\"$1\" is said"; cat "${2:-out.txt}"; }; }
+scores() { sed -n '/"scores"/,/}/p' "${1:-out.txt}" | grep -E '"(frechet|inception_score|precision|recall|class_share|samples|network_hash)' | tr -d ',\t '; }
+number() { grep -E "\"$1\"" out.txt | head -n 1 | grep -oE '[-+0-9.e]+,?$' | tr -d ,; }
+between() { # name low high
+    awk -v x="$(number "$1")" -v a="$2" -v b="$3" 'BEGIN { exit !(x != "" && x + 0 >= a && x + 0 <= b) }' && ok ||
+        { bad "$1 is '$(number "$1")', not $2 to $3"; }
+}
+refuses() { # status words -- arguments
+    local status=$1 words=$2
+    shift 3
+    "$variant" "$@" >out.txt 2>err.txt
+    [ $? -eq "$status" ] && grep -qF -- "$words" err.txt && ok || bad "not refused with \"$words\": $*"
+    [ "$status" -eq 2 ] || [ "$(grep -c '^variant ' err.txt)" -eq 1 ] || bad "not one line: $*"
+}
+
+# ---- real pictures of two classes, and a network that knows them
+for split in train test; do
+    for class in Bag Trouser; do
+        mkdir -p pictures/$split/$class
+        run generate -m "$model" --class $class -n 12 --depth 2 -t 1 -s $([ $split = train ] && echo 1 || echo 2) \
+            -o pictures/$split/$class/%02d.png
+    done
+done
+run train classifier --data pictures -o run --channels 1 --mult 1,1 --features 8 --crop 2 --batch 8 --lr 4e-3 --warmup 2 \
+    --steps 20 -q -t 1
+network=(--features run/classifier.safetensors -t 1)
+
+# ---- generated pictures beside them; kept and read again; the same seed twice
+run eval -m "$model" "${network[@]}" --reference pictures --class Bag -n 20 --depth 2 --json --save-reference kept.safetensors
+says '"name":[[:space:]]*"FID\(classifier\)"'
+says '"inception_score_name":[[:space:]]*"IS\(classifier\)"'
+says '"depths":'
+silent '"class_share"' # the model has ten classes, the network two
+between samples 20 20
+between reference_samples 24 24
+between frechet 1e-9 1e9
+between precision 0 1
+if command -v python3 >/dev/null; then python3 -m json.tool <out.txt >/dev/null 2>err.txt && ok || bad "not JSON"; fi
+scores >first.txt
+[ "$(wc -l <first.txt)" -ge 6 ] && ok || bad "not six scores"
+run eval -m "$model" "${network[@]}" --reference kept.safetensors --class Bag -n 20 --depth 2 --json
+scores | cmp -s first.txt - && ok || bad "a kept reference gives other scores"
+run eval -m "$model" "${network[@]}" --reference kept.safetensors --class Bag -n 20 --depth 2 --json -s 9
+scores | cmp -s first.txt - && bad "another seed, the same scores" || ok
+run eval -m "$model" "${network[@]}" --class Bag -n 20 --depth 2
+says '^IS\(classifier\) +[1-2]\.'
+says '^of +20 pictures$'
+silent FID
+
+# ---- pictures of folders: with classes, flat, the reference itself
+run eval --pictures pictures "${network[@]}" --reference pictures --split train --side 32 --channels 1 --json
+between samples 24 24
+between frechet 0 1e-5
+between precision 1 1
+between recall 1 1
+between class_share 0.6 1
+run eval --pictures pictures/test/Bag "${network[@]}" --reference pictures
+says '^FID\(classifier\) +[0-9]'
+says '^precision .* 12 samples a side'
+says '^of +12 pictures against 24 of pictures$'
+silent 'in their class'
+run eval --pictures pictures/test/Bag "${network[@]}" --reference pictures -n 6
+says '^of +6 pictures'
+says 'warning: 6 samples for 8 features' err.txt
+cp -r pictures other
+for split in train test; do mv other/$split/Bag other/$split/Sack; done
+run eval --pictures other "${network[@]}" --reference pictures --side 32 --channels 1 --json
+says "classes are not the network's" err.txt
+silent '"class_share"'
+
+# ---- reconstructions
+run eval -m "$model" --reconstruct pictures "${network[@]}" --json
+between samples 24 24
+between psnr 15 60
+between ssim 0.5 1
+between class_share 0.5 1
+run eval -m "$model" --reconstruct pictures "${network[@]}" --reference kept.safetensors
+says '^rFID\(classifier\)'
+says '^PSNR .* dB$'
+
+# ---- what cannot be done
+refuses 2 "what is judged" -- eval --reference pictures
+refuses 2 "not both" -- eval -m "$model" --pictures pictures --reconstruct pictures
+refuses 2 "--split" -- eval -m "$model" --split half
+refuses 2 "--save-reference needs" -- eval -m "$model" --save-reference x
+refuses 2 "--save-reference needs" -- eval -m "$model" --reconstruct pictures --reference kept.safetensors --save-reference x
+refuses 1 "which network measures" -- eval --pictures pictures/test/Bag --reference pictures
+refuses 1 "absent.safetensors" -- eval --pictures pictures/test/Bag --features absent.safetensors
+refuses 1 "not a feature network" -- eval --pictures pictures/test/Bag --features "$model/fashion.safetensors"
+refuses 1 "absent: No such file" -- eval --pictures absent "${network[@]}"
+mkdir empty
+refuses 1 "no .png or .jpg" -- eval --pictures empty "${network[@]}"
+refuses 1 "give --side and --channels" -- eval --pictures pictures "${network[@]}" --side 32
+refuses 1 "reference of 32 x 32 pictures" -- eval --pictures pictures/test/Bag --side 24 --channels 1 "${network[@]}" \
+    --reference kept.safetensors
+refuses 1 "not reference statistics" -- eval --pictures pictures/test/Bag "${network[@]}" --reference run/classifier.safetensors
+refuses 1 "mu of 4 features, but the network has 8" -- eval --pictures pictures/test/Bag "${network[@]}" \
+    --reference "$root/tests/golden/npz/statistics.npz"
+refuses 1 "is compressed" -- eval --pictures pictures/test/Bag "${network[@]}" --reference "$root/tests/golden/npz/compressed.npz"
+head -c 600 "$root/tests/golden/npz/statistics.npz" >torn.npz
+refuses 1 "torn.npz: zip archive is damaged" -- eval --pictures pictures/test/Bag "${network[@]}" --reference torn.npz
+refuses 1 "absent.npz" -- eval --pictures pictures/test/Bag "${network[@]}" --reference absent.npz
+run train classifier --data pictures -o again --channels 1 --mult 1,1 --features 8 --batch 8 --steps 1 -q -t 1
+refuses 1 "statistics of the network classifier" -- eval --pictures pictures/test/Bag --features again/classifier.safetensors \
+    -t 1 --reference kept.safetensors
+
+echo "$passed passed, $failed failed"
+[ $failed -eq 0 ]

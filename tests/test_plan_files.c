@@ -1,0 +1,415 @@
+/* What plans read and keep: the table of measured times (found again, damaged, of another machine,
+ * not writable) and a sweep's results (best measured quality that fits; files that are none). */
+#include "fixtures.h"
+
+#include <sys/stat.h>
+
+#include "engine/cost.h"
+#include "engine/engine.h"
+#include "io/file.h"
+
+static variant_engine *engine;
+static variant_info info;
+static char folder[64];
+
+static int open_all(void **state) {
+    (void)state;
+    variant_engine_options options;
+    variant_engine_options_init(&options);
+    options.model = VARIANT_SOURCE_DIR "/models/fashion";
+    options.threads = 1;
+    if (variant_engine_open(&engine, &options, NULL) != VARIANT_OK) return -1;
+    variant_engine_info(engine, &info);
+    make_folder(folder);
+    return 0;
+}
+
+static int close_all(void **state) {
+    (void)state;
+    variant_engine_close(&engine);
+    remove_folder(folder);
+    return 0;
+}
+
+static variant_request one(void) {
+    variant_request request;
+    variant_request_init(&request);
+    request.batch = 1;
+    return request;
+}
+
+static variant_plan_options cached(void) {
+    variant_plan_options options;
+    variant_plan_options_init(&options);
+    options.cache = folder;
+    return options;
+}
+
+static variant_plan plan_of(const variant_plan_options *options) {
+    variant_request request = one();
+    variant_plan plan;
+    variant_error err = {0};
+    if (variant_plan_make(engine, &request, options, &plan, &err) != VARIANT_OK)
+        fail_msg("plan: %s", err.message);
+    return plan;
+}
+
+static void write_text(const char *path, const char *text) {
+    assert_ok(vt_file_write(path, text, strlen(text), err));
+}
+
+/* ---- the table of times ---- */
+
+static vt_costs_key key_of_one(char *path, size_t size) {
+    vt_costs_key key;
+    variant_request request = one();
+    vt_costs_key_of(&key, engine, &request);
+    assert_true(vt_costs_path(path, size, folder, &key));
+    return key;
+}
+
+/* Seconds that no machine takes: 100 at a scale for 8 layers, 10 for 2. */
+static vt_costs made_up(void) {
+    vt_costs costs = {.scales = 7, .fixed = 1.0};
+    for (int k = 0; k < 7; ++k) {
+        costs.deep.layers[k] = 8;
+        costs.deep.seconds[k] = 100.0;
+        costs.shallow.layers[k] = k ? 2 : 8;
+        costs.shallow.seconds[k] = k ? 10.0 : 100.0;
+    }
+    return costs;
+}
+
+static void tables_are_read_back(void **state) {
+    (void)state;
+    char path[256];
+    vt_costs_key key = key_of_one(path, sizeof path);
+    vt_costs written = made_up(), read;
+    bool there = true;
+    assert_fails(vt_costs_read(&read, path, &key, &there, err), VARIANT_E_IO, path);
+    assert_false(there);
+    assert_ok(vt_costs_write(&written, path, &key, err));
+    assert_ok(vt_costs_read(&read, path, &key, &there, err));
+    assert_true(there);
+    assert_int_equal(read.scales, 7);
+    assert_memory_equal(&read.deep, &written.deep, sizeof read.deep);
+    assert_memory_equal(&read.shallow, &written.shallow, sizeof read.shallow);
+    assert_float_equal(read.fixed, 1.0, 0.0);
+    variant_request other = one();
+    vt_costs_key another;
+    other.batch = 2;
+    vt_costs_key_of(&another, engine, &other);
+    assert_string_not_equal(another.name, key.name);
+    other = one();
+    other.cfg_scale = 0.0f;
+    vt_costs_key_of(&another, engine, &other);
+    assert_string_not_equal(another.name, key.name);
+}
+
+static void plans_use_the_table(void **state) {
+    (void)state;
+    char path[256];
+    vt_costs_key key = key_of_one(path, sizeof path);
+    vt_costs costs = made_up();
+    assert_ok(vt_costs_write(&costs, path, &key, err));
+    variant_plan_options options = cached();
+    variant_plan plan = plan_of(&options);
+    assert_false(plan.measured);
+    assert_int_equal(plan.depth, 8);
+    assert_float_equal(plan.seconds, 701.0, 1e-6);
+    /* 4 layers take 40: bridge 5, depth 4 takes 581; bridge 6 641; bridge 4 521 */
+    options.max_seconds = 600.0;
+    plan = plan_of(&options);
+    assert_true(plan.fits);
+    assert_int_equal(plan.bridge, 5);
+    assert_int_equal(plan.depth, 4);
+    assert_float_equal(plan.seconds, 581.0, 1e-6);
+    options.max_seconds = 100.0; /* the cheapest: 100 + 6 x 10 + 1 */
+    plan = plan_of(&options);
+    assert_false(plan.fits);
+    assert_int_equal(plan.bridge, 1);
+    assert_int_equal(plan.depth, 2);
+    assert_float_equal(plan.seconds, 161.0, 1e-6);
+    options.max_seconds = 0.0;
+    options.remeasure = true;
+    plan = plan_of(&options);
+    assert_true(plan.measured);
+    assert_true(plan.seconds > 0.0 && plan.seconds < 100.0);
+    options.remeasure = false; /* and what was measured is what is found next */
+    variant_plan again = plan_of(&options);
+    assert_false(again.measured);
+    assert_float_equal(again.seconds, plan.seconds, 1e-9);
+    assert_string_equal(again.warning, "");
+}
+
+static void tables_too_shallow_are_measured_again(void **state) {
+    (void)state;
+    char path[256];
+    vt_costs_key key = key_of_one(path, sizeof path);
+    vt_costs costs = made_up();
+    costs.deep.layers[6] = 4;
+    assert_ok(vt_costs_write(&costs, path, &key, err));
+    variant_plan_options options = cached();
+    variant_plan plan = plan_of(&options);
+    assert_true(plan.measured);
+    assert_string_equal(plan.warning, "");
+}
+
+/* The largest batch within the limit of time, of 8 halved as often as needed. */
+static void batch_keeps_the_latency(void **state) {
+    (void)state;
+    static const int batches[] = {1, 2, 4, 8};
+    for (int i = 0; i < 4; ++i) { /* twice the pictures, twice the time */
+        char path[256];
+        vt_costs_key key;
+        vt_costs costs = made_up();
+        variant_request request = one();
+        request.batch = batches[i];
+        for (int k = 0; k < 7; ++k) {
+            costs.deep.seconds[k] *= batches[i];
+            costs.shallow.seconds[k] *= batches[i];
+        }
+        vt_costs_key_of(&key, engine, &request);
+        assert_true(vt_costs_path(path, sizeof path, folder, &key));
+        assert_ok(vt_costs_write(&costs, path, &key, err));
+    }
+    variant_request request = one();
+    variant_plan plan;
+    variant_plan_options options = cached();
+    options.auto_batch = true;
+    request.count = 8;
+    assert_ok(variant_plan_make(engine, &request, &options, &plan, err));
+    assert_int_equal(plan.batch, 8);
+    assert_float_equal(plan.seconds, 8 * 700.0 + 1.0, 1e-6);
+    options.max_seconds = 3000.0; /* the full depth takes 2801 for four */
+    assert_ok(variant_plan_make(engine, &request, &options, &plan, err));
+    assert_int_equal(plan.depth, 8);
+    assert_int_equal(plan.batch, 4);
+    assert_float_equal(plan.seconds, 2801.0, 1e-6);
+    options.max_seconds = 1000.0;
+    assert_ok(variant_plan_make(engine, &request, &options, &plan, err));
+    assert_int_equal(plan.batch, 1);
+    assert_float_equal(plan.seconds, 701.0, 1e-6);
+    assert_false(plan.measured);
+}
+
+/* Measured again with one line; and the file is good afterwards. */
+static void expect_measured(const char *words) {
+    variant_plan_options options = cached();
+    variant_plan plan = plan_of(&options);
+    if (!plan.measured || !strstr(plan.warning, words))
+        fail_msg("measured %d, warning \"%s\": expected \"%s\"", plan.measured, plan.warning,
+                 words);
+    assert_null(strchr(plan.warning, '\n'));
+    assert_true(plan.seconds < 100.0);
+    assert_false(plan_of(&options).measured);
+}
+
+static void damaged_tables(void **state) {
+    (void)state;
+    char path[256], *text = NULL;
+    vt_costs_key key = key_of_one(path, sizeof path);
+    vt_costs costs = made_up();
+    assert_ok(vt_costs_write(&costs, path, &key, err));
+    assert_ok(vt_file_read_text(&text, path, 1 << 16, err));
+    text[strlen(text) / 2] = '\0';
+    write_text(path, text);
+    expect_measured("measured again");
+    static const char *const wrong[] = {
+        "",
+        "[]",
+        "{}",
+        "{\"version\": 1}",
+        "{\"version\": 1, \"deep\": {\"layers\": [0], \"seconds\": [1]}, "
+        "\"shallow\": {\"layers\": [1], \"seconds\": [1]}, \"fixed\": 0}",
+        "{\"version\": 1, \"deep\": {\"layers\": [8, 8], \"seconds\": [1]}, "
+        "\"shallow\": {\"layers\": [1], \"seconds\": [1]}, \"fixed\": 0}",
+        "{\"version\": 1, \"deep\": {\"layers\": [8], \"seconds\": [-1]}, "
+        "\"shallow\": {\"layers\": [1], \"seconds\": [1]}, \"fixed\": 0}",
+        "{\"version\": 2, \"deep\": {\"layers\": [8], \"seconds\": [1]}, "
+        "\"shallow\": {\"layers\": [1], \"seconds\": [1]}, \"fixed\": 0}"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; ++i) {
+        bool there;
+        write_text(path, wrong[i]);
+        variant_error err = {0};
+        assert_int_not_equal(vt_costs_read(&costs, path, &key, &there, &err), VARIANT_OK);
+        assert_true(there);
+    }
+    free(text);
+}
+
+static void tables_of_another_machine(void **state) {
+    (void)state;
+    char path[256];
+    vt_costs_key key = key_of_one(path, sizeof path);
+    vt_costs costs = made_up();
+    strcat(key.machine, ", a faster one");
+    assert_ok(vt_costs_write(&costs, path, &key, err));
+    expect_measured("another machine: measured again");
+}
+
+static void tables_that_cannot_be_kept(void **state) {
+    (void)state;
+    char path[256];
+    snprintf(path, sizeof path, "%s/a-file", folder);
+    write_text(path, "x");
+    variant_plan_options options = cached();
+    options.cache = path; /* a file where the folder should be */
+    variant_plan plan = plan_of(&options);
+    assert_true(plan.measured && plan.fits);
+    assert_non_null(strstr(plan.warning, "not kept"));
+    assert_null(strchr(plan.warning, '\n'));
+}
+
+static void where_tables_lie(void **state) {
+    (void)state;
+    char path[256], expected[256];
+    vt_costs_key key = {.name = "n"}, nameless = {0};
+    char *xdg = getenv("XDG_CACHE_HOME") ? strdup(getenv("XDG_CACHE_HOME")) : NULL;
+    assert_false(vt_costs_path(path, sizeof path, "", &key));
+    assert_false(vt_costs_path(path, sizeof path, "/tmp", &nameless));
+    setenv("XDG_CACHE_HOME", "/x", 1);
+    assert_true(vt_costs_path(path, sizeof path, NULL, &key));
+    assert_string_equal(path, "/x/variant/costs-n.json");
+    setenv("XDG_CACHE_HOME", "relative", 1);
+    setenv("HOME", folder, 1);
+    assert_true(vt_costs_path(path, sizeof path, NULL, &key));
+    snprintf(expected, sizeof expected, "%s/.cache/variant/costs-n.json", folder);
+    assert_string_equal(path, expected);
+    if (xdg)
+        setenv("XDG_CACHE_HOME", xdg, 1);
+    else
+        unsetenv("XDG_CACHE_HOME");
+    free(xdg);
+}
+
+/* ---- a sweep's results ---- */
+
+#define POINT(bridge, depth, selector, cfg, quality)                                               \
+    "{\"id\": \"d" #depth "-n" #bridge "\", \"bridge\": " #bridge ", \"depth\": " #depth           \
+    ", \"selector\": \"" selector "\", \"cfg_scale\": " #cfg ", \"quality\": " quality "}"
+#define SCORE(x) "{\"frechet\": " #x ", \"name\": \"FID(classifier)\", \"samples\": 9}"
+
+/* frechet 10 (8 layers), 10.4, 12 (rounded), 20; guidance 3 has one point; one without quality. */
+static const char points[] = POINT(1, 8, "equidistant", 1.5, SCORE(10)) ", " POINT(
+    4, 4, "equidistant", 1.5,
+    SCORE(
+        10.4)) ", " POINT(2, 4, "rounded", 1.5,
+                          SCORE(
+                              12)) ", " POINT(1, 2, "equidistant", 1.5,
+                                              SCORE(
+                                                  20)) ", " POINT(1, 4, "equidistant", 1.5,
+                                                                  "null") ", " POINT(4, 2,
+                                                                                     "equidistant",
+                                                                                     3, SCORE(1));
+
+static void write_sweep(char *path, size_t size, const char *hash, const char *list) {
+    char text[4096];
+    snprintf(path, size, "%s/sweep.json", folder);
+    snprintf(
+        text, sizeof text,
+        "{\"model\": {\"hash\": \"%s\"}, \"settings\": {\"weights\": \"f32\", \"kv\": \"f32\"}, "
+        "\"points\": [%s]}",
+        hash, list);
+    write_text(path, text);
+}
+
+static void best_measured_quality(void **state) {
+    (void)state;
+    char path[256], table[256];
+    vt_costs_key key = key_of_one(table, sizeof table);
+    vt_costs costs = made_up();
+    assert_ok(vt_costs_write(&costs, table, &key, err));
+    write_sweep(path, sizeof path, info.hash, points);
+    variant_plan_options options = cached();
+    options.sweep = path;
+    variant_plan plan = plan_of(&options);
+    assert_int_equal(plan.depth, 8);
+    assert_int_equal(plan.considered, 4);
+    assert_true(plan.has_distance);
+    assert_float_equal(plan.distance, 10.0, 0.0);
+    assert_string_equal(plan.score, "FID(classifier)");
+    assert_string_equal(plan.warning, "");
+    options.sweep = folder;      /* likewise */
+    options.max_seconds = 450.0; /* bridge 4, depth 4 takes 521; bridge 2, depth 4 401 */
+    plan = plan_of(&options);
+    assert_int_equal(plan.bridge, 2);
+    assert_string_equal(plan.layers, "rounded");
+    options.max_seconds = 0.0;
+    options.quality = "high";
+    assert_int_equal(plan_of(&options).depth, 8);
+    options.quality = "balanced";
+    plan = plan_of(&options);
+    assert_int_equal(plan.bridge, 4);
+    assert_int_equal(plan.depth, 4);
+    options.quality = "fast";
+    plan = plan_of(&options);
+    assert_int_equal(plan.bridge, 2);
+    assert_string_equal(plan.why,
+                        "quality fast, the fastest within 25 % of the best FID(classifier)");
+    options.max_seconds = 200.0; /* neither: the best that fits */
+    plan = plan_of(&options);
+    assert_int_equal(plan.depth, 2);
+    assert_string_equal(plan.why, "quality fast does not fit; this has the best FID(classifier) of "
+                                  "those that do");
+    options.max_seconds = 100.0;
+    assert_false(plan_of(&options).fits);
+    /* only the selector that was asked for, and the full depth, which is the same in all */
+    variant_request request = one();
+    request.layers = "rounded";
+    options.max_seconds = 0.0;
+    assert_ok(variant_plan_make(engine, &request, &options, &plan, err));
+    assert_int_equal(plan.considered, 2);
+    request = one();
+    request.cfg_scale = 3.0f;
+    options.quality = NULL;
+    options.memory_only = true;
+    assert_ok(variant_plan_make(engine, &request, &options, &plan, err));
+    assert_int_equal(plan.considered, 1);
+    assert_int_equal(plan.depth, 2);
+}
+
+static void sweeps_that_do_not_serve(void **state) {
+    (void)state;
+    char path[256];
+    variant_plan plan;
+    variant_request request = one();
+    variant_plan_options options = cached();
+    snprintf(path, sizeof path, "%s/sweep.json", folder);
+    options.sweep = path;
+    options.memory_only = true;
+#define REFUSED(code, words)                                                                       \
+    assert_fails(variant_plan_make(engine, &request, &options, &plan, err), code, words)
+    write_sweep(path, sizeof path, "0123456789abcdef", points);
+    REFUSED(VARIANT_E_MISMATCH, "another model: its hash is 0123456789abcdef");
+    write_sweep(path, sizeof path, info.hash, POINT(1, 8, "equidistant", 1.5, "null"));
+    REFUSED(VARIANT_E_ARGUMENT, "no quality was measured at guidance 1.5");
+    write_sweep(path, sizeof path, info.hash, "");
+    REFUSED(VARIANT_E_ARGUMENT, "no quality was measured");
+    write_sweep(path, sizeof path, info.hash, POINT(1, 9, "equidistant", 1.5, SCORE(1)));
+    REFUSED(VARIANT_E_FORMAT, "point d9-n1: expected depth 1 to 8");
+    write_sweep(path, sizeof path, info.hash, POINT(8, 4, "equidistant", 1.5, SCORE(1)));
+    REFUSED(VARIANT_E_FORMAT, "bridge 0 to 7");
+    write_sweep(path, sizeof path, info.hash, POINT(1, 4, "odd", 1.5, SCORE(1)));
+    REFUSED(VARIANT_E_FORMAT, "a selector");
+    write_text(path, "{\"model\": {}, ");
+    REFUSED(VARIANT_E_FORMAT, "not the results of a sweep");
+    options.sweep = "/nothing/sweep.json";
+    REFUSED(VARIANT_E_IO, "/nothing/sweep.json");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(tables_are_read_back),
+        cmocka_unit_test(plans_use_the_table),
+        cmocka_unit_test(batch_keeps_the_latency),
+        cmocka_unit_test(tables_too_shallow_are_measured_again),
+        cmocka_unit_test(damaged_tables),
+        cmocka_unit_test(tables_of_another_machine),
+        cmocka_unit_test(tables_that_cannot_be_kept),
+        cmocka_unit_test(where_tables_lie),
+        cmocka_unit_test(best_measured_quality),
+        cmocka_unit_test(sweeps_that_do_not_serve),
+    };
+    return cmocka_run_group_tests(tests, open_all, close_all);
+}
