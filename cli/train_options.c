@@ -62,6 +62,12 @@ enum {
     O_JOINT_END,
     O_TRANSITION_END,
     O_FIXED,
+    O_SANDWICH,
+    O_DRAW,
+    O_WEIGHTS,
+    O_SCHEDULES,
+    O_DISTILL,
+    O_CONFLICT,
     O_DEPTHS,
     O_BRIDGE,
     O_LAYERS
@@ -109,7 +115,7 @@ static const flag flags[] = {
     {"help", 'h', ALL, NULL, "this text"},
     {"side", O_SIDE, PICTURES, "PIXELS", "of pictures (32)"},
     {"channels", O_CHANNELS, PICTURES, "1|3", "grey or colour (1 for IDX, 3 for folders)"},
-    {"width", O_WIDTH, PICTURES | TRANSFORMER, "N",
+    {"width", O_WIDTH, PICTURES | MODELS, "N",
      "channels of the first level (32); of the transformer (128)"},
     {"mult", O_MULT, PICTURES, "A,B,..",
      "channel multipliers; every further level halves the side (1,2,2)"},
@@ -129,25 +135,38 @@ static const flag flags[] = {
      "a trained tokenizer (required, unless --model holds one)"},
     {"token-cache", O_CACHE, MODELS, "FILE",
      "the pictures as tokens (tokens.cache in the run's folder)"},
-    {"depth", O_DEPTH, TRANSFORMER, "N", "layers (8)"},
-    {"heads", O_HEADS, TRANSFORMER, "N", "attention heads (2)"},
-    {"mlp-ratio", O_RATIO, TRANSFORMER, "X", "hidden width of the MLP (4)"},
-    {"shared-adaln", O_SHARED, TRANSFORMER, NULL,
-     "one modulation for all blocks, as the 512 px model"},
-    {"no-l2-norm", O_NO_L2, TRANSFORMER, NULL,
-     "plain attention, without normalised queries and keys"},
+    {"depth", O_DEPTH, MODELS, "N", "layers of a new transformer (8)"},
+    {"heads", O_HEADS, MODELS, "N", "attention heads (2)"},
+    {"mlp-ratio", O_RATIO, MODELS, "X", "hidden width of the MLP (4)"},
+    {"shared-adaln", O_SHARED, MODELS, NULL, "one modulation for all blocks, as the 512 px model"},
+    {"no-l2-norm", O_NO_L2, MODELS, NULL, "plain attention, without normalised queries and keys"},
     {"label-drop", O_DROP, MODELS, "X", "labels dropped for guidance (0.1)"},
     {"label-smoothing", O_SMOOTHING, MODELS | CLASSIFIER, "X",
      "of the targets (0; classifier 0.05)"},
     {"model", O_MODEL, SUPERNET | CLASSIFIER, "FILE",
-     "what to start from: supernet: the trained full transformer (required);\n                     "
-     "              classifier: another one of the same shape"},
+     "what to start from: supernet: a trained full transformer, yours or a\n"
+     "                                   published .pth; without, from nothing; classifier: "
+     "another one of\n"
+     "                                   the same shape"},
     {"joint-ratio", O_JOINT_RATIO, SUPERNET, "P", "chance of the subnet at first (0.2)"},
     {"joint-end", O_JOINT_END, SUPERNET, "EPOCH", "end of the joint phase (2)"},
     {"transition-end", O_TRANSITION_END, SUPERNET, "EPOCH", "end of the transition (8)"},
     {"fixed-ratio", O_FIXED, SUPERNET, "P", "one chance for the whole run instead of phases"},
-    {"depths", O_DEPTHS, SUPERNET, "A,B,..", "of the subnets, drawn uniformly (4,2)"},
-    {"bridge", O_BRIDGE, SUPERNET, "N", "scales at full depth before the subnet's (4)"},
+    {"sandwich", O_SANDWICH, SUPERNET, NULL,
+     "both paths at every step, their gradients averaged, instead of phases"},
+    {"depths", O_DEPTHS, SUPERNET, "A,B,..", "of the subnets (4,2)"},
+    {"bridge", O_BRIDGE, SUPERNET, "N|N-M",
+     "scales at full depth before the subnet's; a range is drawn from (4)"},
+    {"train-schedules", O_SCHEDULES, SUPERNET, "A,B,..;A,B,..",
+     "subnets as layers for each scale, instead of --depths and --bridge"},
+    {"draw", O_DRAW, SUPERNET, "RULE",
+     "of a subnet: uniform, weighted or deepest-first (others join until --transition-end)"},
+    {"draw-weights", O_WEIGHTS, SUPERNET, "A,B,..",
+     "one for each of --depths; --draw weighted is implied"},
+    {"distill", O_DISTILL, SUPERNET, "X",
+     "weight of KL from the full path's predictions where layers are left out (0)"},
+    {"log-conflict", O_CONFLICT, SUPERNET, "STEPS",
+     "log the cosine between the gradients of both paths (never)"},
     {"layers", O_LAYERS, SUPERNET, "NAME", "equidistant, rounded or prefix"},
 };
 #define FLAGS (sizeof flags / sizeof *flags)
@@ -170,6 +189,36 @@ static bool interval(const char *text, int64_t *out) {
     int value = 0;
     if (!cli_int(text, 0, 1000000000, &value)) return false;
     *out = value;
+    return true;
+}
+
+/* "1,2.5" -> numbers of 0 or more; their count, or 0. */
+static int number_list(const char *text, double *out, int most) {
+    int count = 0;
+    for (const char *at = text;; ++at) {
+        char *end;
+        double value = strtod(at, &end);
+        if (end == at || !(value >= 0.0 && value <= 1e9) || count == most) return 0;
+        out[count++] = value;
+        if (!*end) return count;
+        if (*end != ',') return 0;
+        at = end;
+    }
+}
+
+/* "4" or "3-5" */
+static bool bridge_range(const char *text, int *first, int *more) {
+    char *end;
+    long low = strtol(text, &end, 10), high = low;
+    bool valid = end != text && *text != '-';
+    if (valid && *end == '-') {
+        const char *from = end + 1;
+        high = strtol(from, &end, 10);
+        valid = end != from && *from != '-';
+    }
+    if (!valid || *end || low < 0 || high < low || high > VT_SCHEDULE_SCALES) return false;
+    *first = (int)low;
+    *more = (int)(high - low);
     return true;
 }
 
@@ -360,7 +409,27 @@ static bool set_transformer(training *run, int id, const char *value, bool *know
         phases->depth_count = int_list(value, phases->depths, VT_MAX_DEPTHS);
         return phases->depth_count > 0;
     case O_BRIDGE:
-        return cli_int(value, 0, VT_SCHEDULE_SCALES, &options->bridge);
+        return bridge_range(value, &options->bridge, &phases->more_bridge);
+    case O_SANDWICH:
+        phases->sandwich = true;
+        return true;
+    case O_SCHEDULES:
+        options->schedules = value;
+        return true;
+    case O_DRAW:
+        for (vt_draw_rule rule = VT_DRAW_UNIFORM; rule <= VT_DRAW_DEEPEST_FIRST; ++rule)
+            if (strcmp(value, vt_draw_rule_name(rule)) == 0) {
+                phases->rule = rule;
+                return true;
+            }
+        return false;
+    case O_WEIGHTS:
+        run->weights = number_list(value, phases->weights, VT_MAX_DEPTHS);
+        return run->weights > 0;
+    case O_DISTILL:
+        return cli_double(value, 0, 1e6, &options->distill);
+    case O_CONFLICT:
+        return interval(value, &options->log_conflict);
     case O_LAYERS:
         for (vt_selector s = VT_EQUIDISTANT; s <= VT_PREFIX; ++s)
             if (strcmp(value, vt_selector_name(s)) == 0) {
@@ -408,7 +477,10 @@ static void print_help(int kind) {
             "Trains a full transformer on so that its late scales can run fewer layers.\n\n"
             "  variant train supernet --data fashion-mnist --model runs/var -o runs/net --epochs "
             "12 \\\n"
-            "      --depths 4,2 --bridge 4 --joint-end 2 --transition-end 8\n",
+            "      --depths 4,2 --bridge 4 --joint-end 2 --transition-end 8\n"
+            "  variant train supernet --data imagenet/train --model var_d16.pth --tokenizer "
+            "vae_ch160v4096z32.pth \\\n"
+            "      -o runs/d16 --depths 8,4,2 --bridge 6 --lr 1e-6 --precision bf16\n",
         [CLASSIFIER] =
             "Trains a classifier on your own pictures: what generated ones are judged by.\n\n"
             "  variant train classifier --data fashion-mnist -o runs/classifier --epochs 8\n"
@@ -455,6 +527,14 @@ static void training_init(training *run, int kind) {
                                        : &run->transformer.common;
 }
 
+/* A given model has its shape already: settle_supernet refuses another. */
+static void note_shape(training *run, int id) {
+    static const int shape[] = {O_DEPTH, O_WIDTH, O_HEADS, O_RATIO, O_SHARED, O_NO_L2};
+    for (size_t i = 0; i < sizeof shape / sizeof *shape; ++i)
+        for (size_t f = 0; f < FLAGS; ++f)
+            if (shape[i] == id && flags[f].id == id && !run->shape) run->shape = flags[f].name;
+}
+
 /* -1: go on; else the exit status. */
 static int parse(training *run, int argc, char **argv) {
     struct option options[FLAGS + 1] = {{0}};
@@ -474,7 +554,10 @@ static int parse(training *run, int argc, char **argv) {
         }
         if (id == '?') return cli_usage(command, "unknown option %s", argv[optind - 1]);
         if (id == ':') return cli_usage(command, "%s needs a value", argv[optind - 1]);
-        if (set_option(run, id, optarg)) continue;
+        if (set_option(run, id, optarg)) {
+            note_shape(run, id);
+            continue;
+        }
         for (size_t i = 0; i < FLAGS; ++i)
             if (flags[i].id == id && (flags[i].kinds & run->kind))
                 return cli_usage(command, "--%s %s: expected %s, %s", flags[i].name,
@@ -488,8 +571,32 @@ static int parse(training *run, int argc, char **argv) {
         return cli_usage(command, "-o is missing: the folder for the run's results");
     if (run->kind == TRANSFORMER && !run->transformer.tokenizer)
         return cli_usage(command, "--tokenizer is missing: a trained tokenizer");
-    if (run->kind == SUPERNET && !run->transformer.model)
-        return cli_usage(command, "--model is missing: the trained full transformer to start from");
+    if (run->kind == SUPERNET && !run->transformer.model && !run->transformer.tokenizer)
+        return cli_usage(command, "--model is missing: the trained full transformer to start from "
+                                  "(or --tokenizer, to start from nothing)");
+    return -1;
+}
+
+/* Choices of a supernet that exclude or need each other. */
+static int settle_supernet(training *run) {
+    vt_train_transformer_options *options = &run->transformer;
+    vt_phases *phases = &options->phases;
+    if (options->model && run->shape)
+        return cli_usage("train supernet", "--%s: the shape is that of --model", run->shape);
+    if (phases->sandwich && phases->fixed_ratio >= 0.0)
+        return cli_usage("train supernet", "--sandwich and --fixed-ratio: expected one of them");
+    if (phases->rule == VT_DRAW_UNIFORM && run->weights > 0) phases->rule = VT_DRAW_WEIGHTED;
+    if (phases->rule != VT_DRAW_WEIGHTED && run->weights > 0)
+        return cli_usage("train supernet", "--draw-weights is for --draw weighted");
+    if (phases->rule != VT_DRAW_WEIGHTED) return -1;
+    int subnets = phases->depth_count;
+    if (options->schedules) {
+        subnets = 1;
+        for (const char *at = options->schedules; *at; ++at) subnets += *at == ';';
+    }
+    if (run->weights != subnets)
+        return cli_usage("train supernet", "--draw-weights: %d given, expected %d, one a subnet",
+                         run->weights, subnets);
     return -1;
 }
 
@@ -505,6 +612,7 @@ static int settle(training *run) {
     }
     lr->end = run->lr_end >= 0.0 ? run->lr_end : lr->peak / 50.0;
     run->transformer.config.hidden = (int)(run->mlp_ratio * run->transformer.config.width + 0.5);
+    if (run->kind == SUPERNET) return settle_supernet(run);
     if (run->kind != TOKENIZER) return -1;
     int got = vt_tokenizer_side(config);
     if (got != run->side)

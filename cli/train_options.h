@@ -19,6 +19,8 @@ typedef struct training {
     double mlp_ratio;
     double lr_end; /* < 0: not given */
     const char *text_sides;
+    int weights;       /* given by --draw-weights */
+    const char *shape; /* the first flag that gives a new transformer's shape, or NULL */
 } training;
 
 /* The kind of that name; 0: none. */

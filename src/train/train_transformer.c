@@ -44,6 +44,12 @@ static variant_status check_options(const vt_train_transformer_options *options,
     if (!(options->label_smoothing >= 0.0 && options->label_smoothing < 1.0))
         return vt_fail(err, VARIANT_E_ARGUMENT, "label smoothing %g: expected 0 or more, below 1",
                        options->label_smoothing);
+    if (!(options->distill >= 0.0 && options->distill <= 1e6))
+        return vt_fail(err, VARIANT_E_ARGUMENT, "distillation weighted %g: expected 0 or more",
+                       options->distill);
+    if (options->log_conflict < 0)
+        return vt_fail(err, VARIANT_E_ARGUMENT,
+                       "an interval is negative: expected 0 (never) or steps");
     return VARIANT_OK;
 }
 
@@ -86,6 +92,54 @@ static variant_status transformer_finish(void *self, vt_train_loop *loop, vt_tra
     return vt_model_write(path, &beside, err);
 }
 
+/* "4,2" or "0.5,2" */
+static void list_numbers(const double *values, int count, char *out, size_t size) {
+    size_t used = 0;
+    out[0] = '\0';
+    for (int i = 0; i < count && used < size; ++i)
+        used += (size_t)snprintf(out + used, size - used, i ? ",%g" : "%g", values[i]);
+}
+
+/* What is at its default from before there was a choice is left out, so that older runs go on. */
+static void describe_supernet(vt_transformer_job *job) {
+    const vt_train_transformer_options *options = job->options;
+    const vt_phases *phases = &job->phases;
+    vt_settings *settings = &job->settings;
+    double depths[VT_MAX_DEPTHS];
+    char list[320];
+    if (options->schedules) {
+        vt_settings_add(settings, "train-schedules", "%s", options->schedules);
+    } else {
+        for (int i = 0; i < phases->depth_count; ++i) depths[i] = phases->depths[i];
+        list_numbers(depths, phases->depth_count, list, sizeof list);
+        vt_settings_add(settings, "depths", "%s", list);
+        if (phases->more_bridge > 0)
+            vt_settings_add(settings, "bridge", "%d-%d", job->bridge,
+                            job->bridge + phases->more_bridge);
+        else
+            vt_settings_add(settings, "bridge", "%d", job->bridge);
+    }
+    vt_settings_add(settings, "layers", "%s", vt_selector_name(options->selector));
+    bool ends = !phases->sandwich && !(phases->fixed_ratio >= 0.0);
+    if (phases->sandwich) {
+        vt_settings_add(settings, "sandwich", "on");
+    } else if (phases->fixed_ratio >= 0.0) {
+        vt_settings_add(settings, "fixed-ratio", "%g", phases->fixed_ratio);
+    } else {
+        vt_settings_add(settings, "joint-ratio", "%g", phases->joint_ratio);
+        vt_settings_add(settings, "joint-end", "%g", phases->joint_end);
+    }
+    if (ends || phases->rule == VT_DRAW_DEEPEST_FIRST)
+        vt_settings_add(settings, "transition-end", "%g", phases->transition_end);
+    if (phases->rule != VT_DRAW_UNIFORM)
+        vt_settings_add(settings, "draw", "%s", vt_draw_rule_name(phases->rule));
+    if (phases->rule == VT_DRAW_WEIGHTED) {
+        list_numbers(phases->weights, phases->depth_count, list, sizeof list);
+        vt_settings_add(settings, "draw-weights", "%s", list);
+    }
+    if (options->distill > 0.0) vt_settings_add(settings, "distill", "%g", options->distill);
+}
+
 static variant_status describe_settings(vt_transformer_job *job, const vt_train_loop *loop,
                                         variant_error *err) {
     const vt_train_transformer_options *options = job->options;
@@ -105,22 +159,7 @@ static variant_status describe_settings(vt_transformer_job *job, const vt_train_
     vt_settings_add(settings, "label-drop", "%g", options->label_drop);
     vt_settings_add(settings, "label-smoothing", "%g", options->label_smoothing);
     if (!options->supernet) return VARIANT_OK;
-    const vt_phases *phases = &options->phases;
-    char list[160] = "";
-    size_t used = 0;
-    for (int i = 0; i < phases->depth_count && used < sizeof list; ++i)
-        used +=
-            (size_t)snprintf(list + used, sizeof list - used, i ? ",%d" : "%d", phases->depths[i]);
-    vt_settings_add(settings, "depths", "%s", list);
-    vt_settings_add(settings, "bridge", "%d", options->bridge);
-    vt_settings_add(settings, "layers", "%s", vt_selector_name(options->selector));
-    if (phases->fixed_ratio >= 0.0) {
-        vt_settings_add(settings, "fixed-ratio", "%g", phases->fixed_ratio);
-    } else {
-        vt_settings_add(settings, "joint-ratio", "%g", phases->joint_ratio);
-        vt_settings_add(settings, "joint-end", "%g", phases->joint_end);
-        vt_settings_add(settings, "transition-end", "%g", phases->transition_end);
-    }
+    describe_supernet(job);
     return VARIANT_OK;
 }
 

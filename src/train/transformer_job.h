@@ -8,6 +8,9 @@
 #include "train/loop.h"
 #include "train/token_cache.h"
 
+#define VT_EVAL_BATCH 32
+#define VT_EVAL_PATHS (VT_MAX_DEPTHS + 3) /* the trained ones, D/2, D/4, 2 */
+
 /* Sums over tokens, scale by scale. */
 typedef struct vt_scale_sums {
     double loss[VT_MAX_SCALES], hits[VT_MAX_SCALES];
@@ -30,19 +33,30 @@ typedef struct vt_transformer_job {
     vt_settings settings;
     int class_count;
     char **class_names;
+    vt_phases phases; /* the options', or what their list of schedules makes of them */
+    int bridge;       /* likewise: the first scales that always run everything */
     vt_schedule full, subnets[VT_MAX_DEPTHS];
+    vt_schedule drawn; /* a subnet with a longer bridge, for the step at hand */
+    /* What an evaluation measures beside the full path. */
+    int eval_count;
+    struct vt_eval_path {
+        char name[24]; /* "depth4", "schedule0" */
+        vt_schedule schedule;
+    } evals[VT_EVAL_PATHS];
     /* host, a batch of them */
     int room;        /* pictures the buffers hold */
     int32_t *tokens; /* (B, L) */
     int32_t *labels; /* (B) */
     float *losses;   /* (B, L) */
     int32_t *hits;   /* (B, L) */
+    float *kls;      /* (B, L), NULL without distillation */
     /* since the last log line */
     vt_scale_sums sums;
     vt_phase_draw draw; /* of the last step */
-    int64_t subnet_steps;
     double path_loss[2];
     int64_t path_steps[2];
+    int64_t draws[VT_MAX_DEPTHS]; /* of each subnet */
+    double kl, kl_tokens;
 } vt_transformer_job;
 
 /* One pass over a batch whose tokens and labels are in the job's host buffers. */
@@ -51,6 +65,9 @@ typedef struct vt_transformer_job_request {
     const vt_schedule *schedule;
     float smoothing;
     bool with_gradient;
+    float weight;   /* of the gradient; 0: 1 */
+    float *teacher; /* (B, L, V) backend memory: with distill read, without filled; or NULL */
+    double distill; /* weight of kl from the teacher where the schedule leaves layers out */
 } vt_transformer_job_request;
 
 /* ---- transformer_open.c ---- */
@@ -72,9 +89,15 @@ variant_status vt_transformer_job_pass(vt_transformer_job *job, vt_train_loop *l
                                        vt_scale_sums *sums, variant_error *err);
 variant_status vt_transformer_job_step(void *self, vt_train_loop *loop, variant_error *err);
 
+/* ---- transformer_conflict.c ---- */
+
+/* Runs both paths on the batch in the job's buffers, writes how their gradients agree into the log,
+ * and leaves zero gradients. */
+variant_status vt_transformer_job_log_conflict(vt_transformer_job *job, vt_train_loop *loop,
+                                               const vt_schedule *subnet, variant_error *err);
+
 /* ---- transformer_log.c ---- */
 
-#define VT_EVAL_BATCH 32
 void vt_transformer_job_describe(void *self, vt_train_loop *loop, cJSON *line);
 variant_status vt_transformer_job_evaluate(void *self, vt_train_loop *loop, cJSON *line,
                                            variant_error *err);

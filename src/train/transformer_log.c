@@ -36,17 +36,29 @@ void vt_transformer_job_describe(void *self, vt_train_loop *loop, cJSON *line) {
         static const char *const key[2] = {"loss_full", "loss_subnet"};
         cJSON_AddStringToObject(line, "phase", job->draw.phase ? job->draw.phase : "");
         vt_log_number(line, "ratio", job->draw.ratio);
-        cJSON_AddNumberToObject(line, "path",
-                                job->draw.subnet ? job->draw.depth : job->config.depth);
+        char text[256];
+        const vt_phase_draw *draw = &job->draw;
+        vt_schedule_describe(!draw->subnet           ? &job->full
+                             : draw->more_bridge > 0 ? &job->drawn
+                                                     : &job->subnets[draw->index],
+                             text, sizeof text);
+        cJSON_AddNumberToObject(line, "path", draw->subnet ? draw->depth : job->config.depth);
+        cJSON_AddStringToObject(line, "path_schedule", text);
         double steps = (double)(job->path_steps[0] + job->path_steps[1]);
         vt_log_number(line, "subnet_share", steps > 0.0 ? (double)job->path_steps[1] / steps : 0.0);
         for (int i = 0; i < 2; ++i)
             if (job->path_steps[i])
                 vt_log_number(line, key[i], job->path_loss[i] / (double)job->path_steps[i]);
+        double draws[VT_MAX_DEPTHS];
+        for (int i = 0; i < job->phases.depth_count; ++i) draws[i] = (double)job->draws[i];
+        vt_log_numbers(line, "draws", draws, job->phases.depth_count);
+        if (job->kl_tokens > 0.0) vt_log_number(line, "distill_kl", job->kl / job->kl_tokens);
     }
     job->sums = (vt_scale_sums){0};
     memset(job->path_loss, 0, sizeof job->path_loss);
     memset(job->path_steps, 0, sizeof job->path_steps);
+    memset(job->draws, 0, sizeof job->draws);
+    job->kl = job->kl_tokens = 0.0;
 }
 
 static variant_status evaluate_schedule(vt_transformer_job *job, vt_train_loop *loop,
@@ -76,14 +88,13 @@ variant_status vt_transformer_job_evaluate(void *self, vt_train_loop *loop, cJSO
     VT_TRY(evaluate_schedule(job, loop, &job->full, &sums, err));
     vt_log_number(line, "test_loss", vt_scale_sums_mean(&sums, &job->config));
     add_scales(line, "test_", &sums, &job->config);
-    if (!job->options->supernet) return VARIANT_OK;
-    for (int i = 0; i < job->options->phases.depth_count; ++i) {
+    for (int i = 0; i < job->eval_count; ++i) {
+        const struct vt_eval_path *path = &job->evals[i];
         char key[64];
-        int depth = job->options->phases.depths[i];
-        VT_TRY(evaluate_schedule(job, loop, &job->subnets[i], &sums, err));
-        snprintf(key, sizeof key, "test_loss_depth%d", depth);
+        VT_TRY(evaluate_schedule(job, loop, &path->schedule, &sums, err));
+        snprintf(key, sizeof key, "test_loss_%s", path->name);
         vt_log_number(line, key, vt_scale_sums_mean(&sums, &job->config));
-        snprintf(key, sizeof key, "test_depth%d_", depth);
+        snprintf(key, sizeof key, "test_%s_", path->name);
         add_scales(line, key, &sums, &job->config);
     }
     return VARIANT_OK;

@@ -1,5 +1,6 @@
 /* transformer_open.c - what a transformer's training stands on: the models, the data, the schedules of
  * its paths, the pictures as tokens; see transformer_job.h. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -120,24 +121,109 @@ static variant_status open_transformer(vt_transformer_job *job, vt_train_loop *l
     return vt_params_train(loop->params, err);
 }
 
-static variant_status open_schedules(vt_transformer_job *job, variant_error *err) {
+/* ---- schedules ---- */
+
+/* One subnet a list between semicolons; phases and bridge become what the lists say. */
+static variant_status open_lists(vt_transformer_job *job, variant_error *err) {
     const vt_train_transformer_options *options = job->options;
-    const vt_phases *phases = &options->phases;
     int scales = job->config.scales, depth = job->config.depth;
-    VT_TRY(vt_schedule_full(&job->full, scales, depth, err));
-    if (!options->supernet) return VARIANT_OK;
-    VT_TRY(vt_phases_check(phases, depth, err));
-    job->info = (vt_supernet_info){.trained = true,
-                                   .bridge = options->bridge,
-                                   .depth_count = phases->depth_count,
-                                   .selector = options->selector};
-    for (int i = 0; i < phases->depth_count; ++i) {
+    vt_phases *phases = &job->phases;
+    if (phases->more_bridge > 0)
+        return vt_fail(err, VARIANT_E_ARGUMENT,
+                       "a list of schedules and a range of the bridge: expected one of them");
+    if (strlen(options->schedules) >= 512) /* as much as a checkpoint remembers */
+        return vt_fail(err, VARIANT_E_ARGUMENT, "schedules: expected at most 511 characters");
+    phases->depth_count = 0;
+    job->bridge = scales;
+    for (const char *at = options->schedules;;) {
+        char text[256];
+        size_t length = strcspn(at, ";");
+        if (phases->depth_count == VT_MAX_DEPTHS)
+            return vt_fail(err, VARIANT_E_ARGUMENT, "schedules %s: expected at most %d",
+                           options->schedules, VT_MAX_DEPTHS);
+        if (length == 0 || length >= sizeof text)
+            return vt_fail(err, VARIANT_E_ARGUMENT,
+                           "schedules %s: expected lists of %d depths with ; between them",
+                           options->schedules, scales);
+        memcpy(text, at, length);
+        text[length] = '\0';
+        vt_schedule_request words = {
+            .depths = text, .layers = vt_selector_name(options->selector), .bridge = -1};
+        vt_schedule *schedule = &job->subnets[phases->depth_count];
+        VT_TRY(vt_schedule_resolve(schedule, scales, depth, &words, err));
+        int whole = 0;
+        while (whole < scales && vt_schedule_depth_at(schedule, whole) == depth) ++whole;
+        if (whole < job->bridge) job->bridge = whole;
+        phases->depths[phases->depth_count++] = vt_schedule_depth_at(schedule, scales - 1);
+        if (!at[length]) return VARIANT_OK;
+        at += length + 1;
+    }
+}
+
+static variant_status open_zones(vt_transformer_job *job, variant_error *err) {
+    const vt_train_transformer_options *options = job->options;
+    int scales = job->config.scales, depth = job->config.depth;
+    if (job->phases.more_bridge > 0 && options->bridge + job->phases.more_bridge > scales)
+        return vt_fail(err, VARIANT_E_ARGUMENT,
+                       "the bridge's range ends at %d: this model has %d scales",
+                       options->bridge + job->phases.more_bridge, scales);
+    for (int i = 0; i < job->phases.depth_count; ++i) {
         uint8_t keep[VT_SCHEDULE_LAYERS] = {0};
-        job->info.depths[i] = phases->depths[i];
-        VT_TRY(vt_layers_select(options->selector, depth, phases->depths[i], keep, err));
+        VT_TRY(vt_layers_select(options->selector, depth, job->phases.depths[i], keep, err));
         VT_TRY(vt_schedule_zones(&job->subnets[i], scales, depth, options->bridge, keep, err));
     }
     return VARIANT_OK;
+}
+
+static bool has_depth(const int *depths, int count, int depth) {
+    for (int i = 0; i < count; ++i)
+        if (depths[i] == depth) return true;
+    return false;
+}
+
+/* The trained paths, then half the layers, a quarter, two, so that runs compare. */
+static variant_status open_evaluations(vt_transformer_job *job, variant_error *err) {
+    const vt_phases *phases = &job->phases;
+    int depth = job->config.depth, rest[3] = {depth / 2, depth / 4, 2};
+    for (int i = 0; i < phases->depth_count; ++i) {
+        struct vt_eval_path *path = &job->evals[i];
+        if (job->options->schedules)
+            snprintf(path->name, sizeof path->name, "schedule%d", i);
+        else
+            snprintf(path->name, sizeof path->name, "depth%d", phases->depths[i]);
+        path->schedule = job->subnets[i];
+    }
+    job->eval_count = phases->depth_count;
+    for (int i = 0; i < 3; ++i) {
+        uint8_t keep[VT_SCHEDULE_LAYERS] = {0};
+        bool known =
+            has_depth(rest, i, rest[i]) ||
+            (!job->options->schedules && has_depth(phases->depths, phases->depth_count, rest[i]));
+        if (known || rest[i] < 1 || rest[i] >= depth) continue;
+        struct vt_eval_path *path = &job->evals[job->eval_count++];
+        snprintf(path->name, sizeof path->name, "depth%d", rest[i]);
+        VT_TRY(vt_layers_select(job->options->selector, depth, rest[i], keep, err));
+        VT_TRY(
+            vt_schedule_zones(&path->schedule, job->config.scales, depth, job->bridge, keep, err));
+    }
+    return VARIANT_OK;
+}
+
+static variant_status open_schedules(vt_transformer_job *job, variant_error *err) {
+    const vt_train_transformer_options *options = job->options;
+    VT_TRY(vt_schedule_full(&job->full, job->config.scales, job->config.depth, err));
+    if (!options->supernet) return VARIANT_OK;
+    job->phases = options->phases;
+    job->bridge = options->bridge;
+    if (options->schedules) VT_TRY(open_lists(job, err));
+    VT_TRY(vt_phases_check(&job->phases, job->config.depth, err));
+    if (!options->schedules) VT_TRY(open_zones(job, err));
+    job->info =
+        (vt_supernet_info){.trained = true, .bridge = job->bridge, .selector = options->selector};
+    for (int i = 0; i < job->phases.depth_count; ++i)
+        if (!has_depth(job->info.depths, job->info.depth_count, job->phases.depths[i]))
+            job->info.depths[job->info.depth_count++] = job->phases.depths[i];
+    return open_evaluations(job, err);
 }
 
 variant_status vt_transformer_job_open(vt_transformer_job *job, vt_train_loop *loop,
@@ -200,6 +286,10 @@ variant_status vt_transformer_job_open_tokens(vt_transformer_job *job, vt_train_
     job->losses = malloc(total * sizeof *job->losses);
     job->hits = malloc(total * sizeof *job->hits);
     job->labels = malloc((size_t)job->room * sizeof *job->labels);
+    if (job->options->supernet && job->options->distill > 0.0) {
+        job->kls = malloc(total * sizeof *job->kls);
+        if (!job->kls) return vt_fail(err, VARIANT_E_MEMORY, "no memory for a batch of tokens");
+    }
     if (job->tokens && job->losses && job->hits && job->labels) return VARIANT_OK;
     return vt_fail(err, VARIANT_E_MEMORY, "no memory for a batch of tokens");
 }
@@ -210,6 +300,7 @@ void vt_transformer_job_close(vt_transformer_job *job) {
     free(job->tokens);
     free(job->losses);
     free(job->hits);
+    free(job->kls);
     free(job->labels);
     vt_token_cache_close(&job->cache);
     vt_token_cache_close(&job->test_cache);
