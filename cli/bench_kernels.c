@@ -239,7 +239,7 @@ static void run_gelu(bench_case *c) {
     c->kern->gelu(c->kern, c->as.run.y, c->as.run.y, c->as.run.n);
 }
 
-/* size: rows, vocabulary */
+/* size: rows, vocabulary, with a teacher */
 static void set_up_loss(bench_case *c, const bench_kernel *k) {
     size_t rows = (size_t)k->size[0], all = rows * (size_t)k->size[1];
     c->as.loss = (vt_cross_entropy){.logits = random_floats(c, all, 1.0f),
@@ -249,6 +249,11 @@ static void set_up_loss(bench_case *c, const bench_kernel *k) {
                                     .rows = k->size[0],
                                     .vocab = k->size[1],
                                     .weight = 1.0f};
+    if (!k->size[2]) return;
+    float *pull = take(c, rows * sizeof(float));
+    c->kern->fill(c->kern, pull, 1.0f, rows);
+    c->as.loss.teacher = random_floats(c, all, 1.0f);
+    c->as.loss.pull = pull;
 }
 
 static void run_loss(bench_case *c) {
@@ -306,6 +311,7 @@ static const bench_kernel kernels[] = {
     {"norm_modulate", VT_NUMBER_BF16, set_up_norm, run_norm, {512, 1024}},
     {"gelu", VT_NUMBER_F32, set_up_run, run_gelu, {1 << 20}},
     {"cross entropy", VT_NUMBER_F32, set_up_loss, run_loss, {1024, 4096}},
+    {"cross entropy, taught", VT_NUMBER_F32, set_up_loss, run_loss, {1024, 4096, 1}},
 };
 
 static bool is_conv(const bench_kernel *k) {
@@ -330,7 +336,7 @@ static void kernel_work(const bench_kernel *k, double *flops, double *bytes) {
     } else if (k->set_up == set_up_run) {
         *bytes = 8.0 * s0;
     } else if (k->set_up == set_up_loss) {
-        *bytes = 8.0 * s0 * s1;
+        *bytes = (s2 > 0.0 ? 12.0 : 8.0) * s0 * s1;
     }
 }
 

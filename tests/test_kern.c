@@ -457,7 +457,8 @@ static void case_attention_large(run *r, const int *s) {
     case_attention_sized(r, s, 60);
 }
 
-/* shape: rows, vocab, size of logits, percent of smoothing, in place */
+/* shape: rows, vocab, size of logits, percent of smoothing, in place; a teacher: 1, and 2 without a
+ * gradient. Every third row has none, and a teacher's row of NaN that must not be read. */
 static void case_cross_entropy(run *r, const int *s) {
     size_t rows = (size_t)s[0], vocab = (size_t)s[1], all = rows * vocab;
     float *logits = input(r, all, s[2]), *dlogits = s[4] ? logits : output(r, all);
@@ -471,13 +472,31 @@ static void case_cross_entropy(run *r, const int *s) {
         logits[i * vocab + (size_t)targets[i]] = (float)s[2] * 1.01f;
     if (rows > 1) logits[vocab] = logits[vocab + vocab - 1] = 2.0f * (float)s[2]; /* a tie */
     if (rows > 1) targets[1] = s[3] ? 0 : (int32_t)vocab - 1;
-    const vt_cross_entropy a = {logits, targets, dlogits,           loss, hit,
-                                s[0],   s[1],    (float)s[3] / 100, 0.37f};
+    vt_cross_entropy a = {.logits = logits,
+                          .targets = targets,
+                          .dlogits = dlogits,
+                          .loss = loss,
+                          .hit = hit,
+                          .rows = s[0],
+                          .vocab = s[1],
+                          .smoothing = (float)s[3] / 100,
+                          .weight = 0.37f};
+    if (s[5]) {
+        float *teacher = input(r, all, s[2]), *pull = input(r, rows, 1);
+        for (size_t i = 0; i < rows; ++i) pull[i] = i % 3 == 2 ? 0 : 0.5f + fabsf(pull[i]);
+        for (size_t i = 2; i < rows; i += 3)
+            for (size_t j = 0; j < vocab; ++j) teacher[i * vocab + j] = NAN;
+        a.teacher = teacher;
+        a.pull = pull;
+        a.kl = output(r, rows);
+        if (s[5] == 2) a.dlogits = NULL;
+    }
     r->kern->cross_entropy(r->kern, &a);
+    if (s[5]) keep(r, a.kl, rows);
     for (size_t i = 0; i < rows; ++i) hits[i] = (float)hit[i];
     if (rows > 1) assert_int_equal(hit[1], s[3] || vocab == 1 ? 1 : 0);
     if (rows > 0) assert_int_equal(hit[0], 1);
-    keep(r, dlogits, all);
+    if (a.dlogits) keep(r, dlogits, all);
     keep(r, loss, rows);
     keep(r, hits, rows);
     free(targets);
@@ -516,6 +535,11 @@ static void test_transformer(void **state) {
         {"cross_entropy", case_cross_entropy, {40, 1025, 80, 0}, 2e-6},
         {"cross_entropy", case_cross_entropy, {40, 1025, 80, 10, 1}, 2e-6},
         {"cross_entropy", case_cross_entropy, {0, 10, 1, 0}, 0},
+        {"cross_entropy, taught", case_cross_entropy, {1, 1, 3, 0, 0, 1}, 2e-6},
+        {"cross_entropy, taught", case_cross_entropy, {9, 77, 5, 10, 0, 1}, 4e-6},
+        {"cross_entropy, taught", case_cross_entropy, {9, 77, 5, 10, 0, 2}, 4e-6},
+        {"cross_entropy, taught", case_cross_entropy, {40, 1025, 80, 10, 1, 1}, 4e-6},
+        {"cross_entropy, taught", case_cross_entropy, {0, 10, 1, 0, 0, 1}, 0},
     };
     CHECK_CASES(cases);
 }

@@ -215,7 +215,10 @@ static double loss_value(run *r, void *args) {
     a.dlogits = NULL;
     r->kern->cross_entropy(r->kern, &a);
     double sum = 0;
-    for (int i = 0; i < a.rows; ++i) sum += (double)a.loss[i] * a.weight;
+    for (int i = 0; i < a.rows; ++i) {
+        sum += (double)a.loss[i] * a.weight;
+        if (a.teacher) sum += (double)a.pull[i] * (double)a.kl[i] * a.weight;
+    }
     return sum;
 }
 
@@ -226,10 +229,22 @@ static void test_slopes_loss(void **state) {
         run r = {.kern = ref, .state = 53};
         float *logits = input(&r, R * V, 2), *dlogits = output(&r, R * V), *loss = output(&r, R);
         const int32_t targets[R] = {0, 10, 5, 5};
-        vt_cross_entropy a = {logits, targets, dlogits, loss, NULL, R, V, 0.1f * (float)smoothing,
-                              2.5f};
+        vt_cross_entropy a = {.logits = logits,
+                              .targets = targets,
+                              .dlogits = dlogits,
+                              .loss = loss,
+                              .rows = R,
+                              .vocab = V,
+                              .smoothing = 0.1f * (float)smoothing,
+                              .weight = 2.5f};
         ref->cross_entropy(ref, &a);
         check_slope(&r, "cross_entropy", loss_value, &a, logits, dlogits, R * V);
+        const float pull[R] = {0.7f, 0, 2, 1};
+        a.teacher = input(&r, R * V, 2);
+        a.pull = pull;
+        a.kl = output(&r, R);
+        ref->cross_entropy(ref, &a);
+        check_slope(&r, "cross_entropy, taught", loss_value, &a, logits, dlogits, R * V);
         run_close(&r);
     }
 }

@@ -305,6 +305,71 @@ static void test_draw(void **state) {
         assert_true(vt_phases_draw(&progressive, 25, 7, step).subnet);
 }
 
+static void count_draws(const vt_phases *phases, double epoch, int steps, int *of) {
+    for (int i = 0; i < phases->depth_count; ++i) of[i] = 0;
+    for (uint64_t step = 0; step < (uint64_t)steps; ++step)
+        ++of[vt_phases_draw(phases, epoch, 7, step).index];
+}
+
+static void test_draw_rules(void **state) {
+    (void)state;
+    enum { STEPS = 20000 };
+    int of[VT_MAX_DEPTHS];
+    vt_phases phases = progressive;
+    phases.rule = VT_DRAW_WEIGHTED;
+    const double weights[4] = {1, 0, 2, 5};
+    memcpy(phases.weights, weights, sizeof weights);
+    count_draws(&phases, 12.5, STEPS, of);
+    for (int i = 0; i < 4; ++i) {
+        double p = weights[i] / 8;
+        assert_true(fabs(of[i] - p * STEPS) <= 6 * sqrt(p * (1 - p) * STEPS));
+    }
+    /* Deepest first, whatever the list's order: one of four a quarter of the 20 epochs. */
+    const int mixed[4] = {4, 16, 2, 8}, order[4] = {1, 3, 0, 2};
+    phases.rule = VT_DRAW_DEEPEST_FIRST;
+    memcpy(phases.depths, mixed, sizeof mixed);
+    for (int there = 1; there <= 4; ++there) {
+        count_draws(&phases, 5 * there - 0.01, STEPS, of);
+        for (int i = 0; i < 4; ++i) {
+            double p = i < there ? 1.0 / there : 0;
+            assert_true(fabs(of[order[i]] - p * STEPS) <= 6 * sqrt(p * (1 - p) * STEPS));
+        }
+    }
+    count_draws(&phases, 1000, STEPS, of);
+    for (int i = 0; i < 4; ++i) assert_true(fabs(of[i] - STEPS / 4.0) < 6 * sqrt(STEPS * 0.1875));
+    assert_string_equal(vt_draw_rule_name(VT_DRAW_DEEPEST_FIRST), "deepest-first");
+}
+
+/* The range of the bridge is drawn apart from the depth; a sandwich takes both paths. */
+static void test_draw_bridge_and_sandwich(void **state) {
+    (void)state;
+    enum { STEPS = 12000 };
+    int of[3] = {0}, both[3][4] = {{0}};
+    vt_phases phases = progressive;
+    phases.more_bridge = 2;
+    for (uint64_t step = 0; step < STEPS; ++step) {
+        vt_phase_draw draw = vt_phases_draw(&phases, 12.5, 7, step);
+        vt_phase_draw plain = vt_phases_draw(&progressive, 12.5, 7, step);
+        assert_in_range(draw.more_bridge, 0, 2);
+        assert_int_equal(plain.more_bridge, 0);
+        assert_int_equal(plain.index, draw.index);
+        assert_true(draw.full == !draw.subnet);
+        ++of[draw.more_bridge];
+        ++both[draw.more_bridge][draw.index];
+    }
+    for (int i = 0; i < 3; ++i) {
+        assert_true(fabs(of[i] - STEPS / 3.0) < 6 * sqrt(STEPS * 2 / 9.0));
+        for (int d = 0; d < 4; ++d)
+            assert_true(fabs(both[i][d] - STEPS / 12.0) < 6 * sqrt(STEPS * 11 / 144.0));
+    }
+    phases.sandwich = true;
+    for (uint64_t step = 0; step < 100; ++step) {
+        vt_phase_draw draw = vt_phases_draw(&phases, 0, 7, step);
+        assert_true(draw.full && draw.subnet && draw.depth == phases.depths[draw.index]);
+        assert_string_equal(draw.phase, "sandwich");
+    }
+}
+
 static void check_phases_refused(vt_phases phases, const char *part) {
     variant_error err = {0};
     assert_int_equal(vt_phases_check(&phases, D, &err), VARIANT_E_ARGUMENT);
@@ -333,6 +398,19 @@ static void test_phases_check(void **state) {
     check_phases_refused((vt_phases){.fixed_ratio = 0.5, .depth_count = 1, .depths = {31}},
                          "subnet depth 31");
     check_phases_refused((vt_phases){.fixed_ratio = 0.5, .depth_count = 17}, "17 subnet depths");
+    check_phases_refused((vt_phases){.sandwich = true}, "no subnet depth");
+    check_phases_refused(
+        (vt_phases){.sandwich = true, .depth_count = 1, .depths = {2}, .rule = VT_DRAW_WEIGHTED},
+        "weights of all depths are 0");
+    check_phases_refused((vt_phases){.sandwich = true,
+                                     .depth_count = 1,
+                                     .depths = {2},
+                                     .rule = VT_DRAW_WEIGHTED,
+                                     .weights = {NAN}},
+                         "of depth 2: expected 0 or more");
+    check_phases_refused(
+        (vt_phases){.sandwich = true, .depth_count = 1, .depths = {2}, .more_bridge = -1},
+        "ends before it begins");
 }
 
 int main(void) {
@@ -343,6 +421,7 @@ int main(void) {
         cmocka_unit_test(test_describe_cuts), cmocka_unit_test(test_kv_two_zones),
         cmocka_unit_test(test_kv_holes),      cmocka_unit_test(test_ratio),
         cmocka_unit_test(test_draw),          cmocka_unit_test(test_phases_check),
+        cmocka_unit_test(test_draw_rules),    cmocka_unit_test(test_draw_bridge_and_sandwich),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

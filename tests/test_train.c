@@ -451,7 +451,7 @@ static void test_logs(void **state) {
     static const char *const tokenizer[] = {
         "step",    "epoch",     "loss",       "mse",
         "vq_loss", "psnr",      "codes_used", "codes_used_by_scale",
-        "revived", "grad_norm", "lr",         "pictures_per_second",
+        "revived", "codes_perplexity", "grad_norm", "lr",         "pictures_per_second",
         NULL};
     static const char *const tokenizer_eval[] = {"step", "test_psnr", "test_mse", NULL};
     static const char *const transformer[] = {"step",

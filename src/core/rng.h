@@ -20,7 +20,7 @@ enum vt_rng_purpose {
     VT_RNG_SHUFFLE,    /* counters: epoch, element, 0 */
     VT_RNG_AUGMENT,    /* counters: step low, step high, picture */
     VT_RNG_DROP,       /* counters: step low, step high, picture */
-    VT_RNG_DEPTH,      /* counters: step low, step high, 0 */
+    VT_RNG_DEPTH,      /* counters: step low, step high, 0: path, 1: depth, 2: bridge */
     VT_RNG_REVIVE,     /* counters: step, code, 0 */
     VT_RNG_CLASS,      /* counters: image, 0, 0 */
     VT_RNG_ERASE       /* counters: step low, step high, picture */

@@ -251,7 +251,10 @@ typedef struct vt_norm_modulate_grad {
 } vt_norm_modulate_grad;
 
 /* Cross entropy of `rows` rows against integer targets, with label smoothing:
- * loss = -sum_j t_j log softmax(logits)_j, t = (1 - smoothing) onehot + smoothing / vocab. */
+ * loss = -sum_j t_j log softmax(logits)_j, t = (1 - smoothing) onehot + smoothing / vocab.
+ * With a teacher, row r is also drawn towards it: to its loss in the gradient comes pull[r] kl, with
+ * kl = sum_j p_j (log p_j - log softmax(logits)_j), p = softmax(teacher); `loss` stays the cross
+ * entropy alone. */
 typedef struct vt_cross_entropy {
     const float *logits;    /* (rows, vocab) */
     const int32_t *targets; /* (rows) */
@@ -262,6 +265,9 @@ typedef struct vt_cross_entropy {
     int32_t *hit;
     int rows, vocab;
     float smoothing, weight;
+    const float *teacher; /* (rows, vocab) logits; NULL: none */
+    const float *pull;    /* (rows), 0 or more: where it is 0 the teacher's row is not read */
+    float *kl;            /* (rows), 0 where pull is 0; NULL: not wanted */
 } vt_cross_entropy;
 
 /* y = group_norm(x) gamma + beta over `channel_groups`, then SiLU when `silu`: as part of a

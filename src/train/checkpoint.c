@@ -137,6 +137,17 @@ static variant_status compare_settings(const char *path, const vt_settings *sett
                 "%s: was made with %s %s, now it is %s; a resumed run needs the same options", path,
                 key, then, now);
     }
+    const cJSON *item;
+    cJSON_ArrayForEach(item, object) { /* an option that was given then, and is not now */
+        bool known = false;
+        for (int i = 0; i < settings->count; ++i)
+            known = known || strcmp(settings->items[i].key, item->string) == 0;
+        if (!known && cJSON_IsString(item))
+            return vt_fail(
+                err, VARIANT_E_ARGUMENT,
+                "%s: was made with %s %s, now it is not set; a resumed run needs the same options",
+                path, item->string, item->valuestring);
+    }
     return VARIANT_OK;
 }
 

@@ -15,7 +15,7 @@
 typedef struct vt_settings {
     int count;
     struct {
-        char key[32], value[160];
+        char key[32], value[512];
     } items[VT_SETTINGS_MAX];
 } vt_settings;
 

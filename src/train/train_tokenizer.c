@@ -35,7 +35,7 @@ typedef struct tokenizer_job {
     int32_t *age;           /* (V): steps since last used */
     vt_tokenizer_pass pass; /* of the step being run */
     /* since the last log line */
-    uint8_t *used; /* (K, V) */
+    uint32_t *used; /* (K, V): how often since the last line */
     double mse, vq_loss;
     int64_t steps, revived;
 } tokenizer_job;
@@ -55,9 +55,9 @@ static void count_usage(tokenizer_job *job) {
     const int32_t *token = job->tokens;
     for (int b = 0; b < job->pass.batch; ++b)
         for (int k = 0; k < config->scales; ++k) {
-            uint8_t *used = job->used + (size_t)k * (size_t)config->codes;
+            uint32_t *used = job->used + (size_t)k * (size_t)config->codes;
             for (int i = 0; i < config->sides[k] * config->sides[k]; ++i, ++token) {
-                used[*token] = 1;
+                ++used[*token];
                 job->age[*token] = 0;
             }
         }
@@ -127,24 +127,30 @@ static void tokenizer_describe(void *self, vt_train_loop *loop, cJSON *line) {
     tokenizer_job *job = self;
     size_t codes = (size_t)job->config.codes;
     double steps = job->steps ? (double)job->steps : 1.0, usage[VT_MAX_SCALES];
+    double total = 0.0, entropy = 0.0;
     int any = 0;
     for (int k = 0; k < job->config.scales; ++k) {
         int count = 0;
-        for (size_t v = 0; v < codes; ++v) count += job->used[(size_t)k * codes + v];
+        for (size_t v = 0; v < codes; ++v) count += job->used[(size_t)k * codes + v] != 0;
         usage[k] = (double)count / (double)codes;
     }
     for (size_t v = 0; v < codes; ++v) {
-        bool used = false;
-        for (int k = 0; k < job->config.scales; ++k) used |= job->used[(size_t)k * codes + v] != 0;
-        any += used;
+        double times = 0.0;
+        for (int k = 0; k < job->config.scales; ++k) times += job->used[(size_t)k * codes + v];
+        any += times > 0.0;
+        total += times;
+        if (times > 0.0) entropy -= times * log(times);
     }
+    /* exp of the entropy of p = times / total: codes that would be as good if used evenly */
+    double perplexity = total > 0.0 ? exp(entropy / total + log(total)) : 0.0;
     vt_log_number(line, "mse", job->mse / steps);
     vt_log_number(line, "vq_loss", job->vq_loss / steps);
     vt_log_number(line, "psnr", psnr(job->mse / steps));
     vt_log_number(line, "codes_used", (double)any / (double)codes);
+    vt_log_number(line, "codes_perplexity", perplexity);
     vt_log_numbers(line, "codes_used_by_scale", usage, job->config.scales);
     cJSON_AddNumberToObject(line, "revived", (double)job->revived);
-    memset(job->used, 0, (size_t)job->config.scales * codes);
+    memset(job->used, 0, (size_t)job->config.scales * codes * sizeof *job->used);
     job->mse = job->vq_loss = 0.0;
     job->steps = job->revived = 0;
 }
@@ -395,7 +401,7 @@ static variant_status open_model(tokenizer_job *job, vt_train_loop *loop, varian
     job->host = malloc(batch * picture_floats(job) * sizeof *job->host);
     job->tokens = malloc(batch * (size_t)job->tokens_a_picture * sizeof *job->tokens);
     job->age = malloc((size_t)config->codes * sizeof *job->age);
-    job->used = calloc((size_t)config->codes * (size_t)config->scales, 1);
+    job->used = calloc((size_t)config->codes * (size_t)config->scales, sizeof *job->used);
     if (!job->host || !job->tokens || !job->age || !job->used)
         return vt_fail(err, VARIANT_E_MEMORY, "no memory for a batch of %zu pictures", batch);
     int start = job->options->revive_after - FIRST_REVIVAL;

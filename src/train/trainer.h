@@ -113,8 +113,17 @@ typedef struct vt_train_transformer_options {
     bool supernet;
     const char *model; /* the full transformer to start from (file or folder); NULL: from nothing */
     vt_phases phases;
-    int bridge;
+    int bridge; /* phases.more_bridge makes it a range */
     vt_selector selector;
+    /* One list of depths a scale for each subnet, as "8,8,4,2;8,4,4,2", instead of phases.depths,
+     * bridge and its range; NULL. */
+    const char *schedules;
+    /* Weight of KL from the full path's logits (no gradient flows to them) to the subnet's, on the
+     * tokens that run fewer layers; 0: none. */
+    double distill;
+    /* Every so many steps: a line of log.jsonl with the cosine between the gradients of both paths.
+     * Costs such a step two more passes and memory for one more gradient; 0: never. */
+    int64_t log_conflict;
     variant_status (*sample)(void *user, const vt_train_sample *sample,
                              variant_error *err); /* may be NULL */
 } vt_train_transformer_options;

@@ -326,6 +326,7 @@ variant_status vt_transformer_backward(vt_transformer *transformer, vt_arena *ar
     if (with_gradient && transformer->params.train == NULL)
         return vt_fail(err, VARIANT_E_ARGUMENT, "the transformer has no memory for gradients");
     int n = pass->batch * transformer->tokens;
+    const float weight = loss->weight > 0 ? loss->weight : 1;
     kern->cross_entropy(kern, &(vt_cross_entropy){.logits = pass->logits,
                                                   .targets = loss->targets,
                                                   .dlogits = with_gradient ? pass->logits : NULL,
@@ -334,7 +335,10 @@ variant_status vt_transformer_backward(vt_transformer *transformer, vt_arena *ar
                                                   .rows = n,
                                                   .vocab = transformer->config.codes,
                                                   .smoothing = loss->smoothing,
-                                                  .weight = 1 / (float)n});
+                                                  .weight = weight / (float)n,
+                                                  .teacher = loss->teacher,
+                                                  .pull = loss->pull,
+                                                  .kl = loss->kl});
     if (!with_gradient) return VARIANT_OK;
 
     vt_arena_init(&again, pass->saved, SIZE_MAX);

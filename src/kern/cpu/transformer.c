@@ -231,6 +231,29 @@ static void qkv_split_dx(vt_kern *kern, const vt_qkv_grad *a) {
     }
 }
 
+/* kl of row r from its teacher's; with dx, the row's gradient but for the target's share. */
+static float teach_row(const vt_loops *loops, const vt_cross_entropy *a, int64_t r,
+                       const vt_loops_row *row, float *dx) {
+    const float *teacher = a->teacher + r * a->vocab;
+    const float pull = a->pull[r];
+    vt_loops_row t;
+    loops->logits(teacher, a->vocab, 0, &t);
+    const vt_loops_teach at = {
+        .dx = dx,
+        .x = a->logits + r * a->vocab,
+        .t = teacher,
+        .x_max = row->max,
+        .t_max = t.max,
+        .t_by = 1 / t.sum_exp,
+        .a = a->weight * (1 + pull) / row->sum_exp,
+        .b = (float)(-a->weight * ((double)a->smoothing / a->vocab)),
+        .c = a->weight * pull,
+    };
+    double kl =
+        (double)loops->teach(&at, a->vocab) + log((double)row->sum_exp) - log((double)t.sum_exp);
+    return kl > 0 ? (float)kl : 0.0f;
+}
+
 static void cross_entropy(vt_kern *kern, const vt_cross_entropy *a) {
     const vt_loops *loops = vt_cpu_loops(kern);
     const float rest = (float)(1 - (double)a->smoothing);
@@ -246,10 +269,15 @@ static void cross_entropy(vt_kern *kern, const vt_cross_entropy *a) {
         if (a->smoothing > 0) loss += a->smoothing * log_sum - even * row.sum_shift;
         if (a->loss) a->loss[r] = (float)loss;
         if (a->hit) a->hit[r] = row.hit;
-        if (!a->dlogits) continue;
-        float *dx = a->dlogits + r * a->vocab;
-        loops->logits_dx(dx, x, row.max, a->weight / row.sum_exp, (float)(-a->weight * even),
-                         a->vocab);
+        float *dx = a->dlogits ? a->dlogits + r * a->vocab : NULL;
+        bool taught = a->teacher && a->pull[r] > 0;
+        float kl = 0;
+        if (taught) kl = teach_row(loops, a, r, &row, dx);
+        if (a->kl) a->kl[r] = kl;
+        if (!dx) continue;
+        if (!taught)
+            loops->logits_dx(dx, x, row.max, a->weight / row.sum_exp, (float)(-a->weight * even),
+                             a->vocab);
         dx[target] -= a->weight * rest;
     }
 }

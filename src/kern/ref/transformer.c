@@ -355,6 +355,15 @@ static void attention_dx(vt_kern *kern, const vt_attention_grad *a) {
     }
 }
 
+/* Largest of a row, and the logarithm of the sum of its exponentials over it. */
+static void log_sum_exp(const float *x, int vocab, double *most, double *log_sum) {
+    double sum = 0;
+    *most = x[0];
+    for (int j = 1; j < vocab; ++j) *most = x[j] > *most ? x[j] : *most;
+    for (int j = 0; j < vocab; ++j) sum += exp(x[j] - *most);
+    *log_sum = log(sum);
+}
+
 static void cross_entropy(vt_kern *kern, const vt_cross_entropy *a) {
     (void)kern;
     for (size_t r = 0; r < (size_t)a->rows; ++r) {
@@ -372,10 +381,20 @@ static void cross_entropy(vt_kern *kern, const vt_cross_entropy *a) {
         if (a->smoothing > 0) loss += a->smoothing * log_sum - even * sum_shift;
         if (a->loss) a->loss[r] = (float)loss;
         if (a->hit) a->hit[r] = best == target;
+        const float *teacher = a->teacher ? a->teacher + r * (size_t)a->vocab : NULL;
+        double pull = teacher ? (double)a->pull[r] : 0, teacher_most = 0, teacher_sum = 0, kl = 0;
+        if (pull > 0) log_sum_exp(teacher, a->vocab, &teacher_most, &teacher_sum);
+        for (int j = 0; pull > 0 && j < a->vocab; ++j) {
+            double log_p = teacher[j] - teacher_most - teacher_sum;
+            kl += exp(log_p) * (log_p - (x[j] - most - log_sum));
+        }
+        if (a->kl) a->kl[r] = (float)kl;
         for (int j = 0; a->dlogits && j < a->vocab; ++j) {
             double expected = even + (j == target ? 1 - (double)a->smoothing : 0);
+            double q = exp(x[j] - most) / sum_exp, drawn = 0;
+            if (pull > 0) drawn = pull * (q - exp(teacher[j] - teacher_most - teacher_sum));
             a->dlogits[r * (size_t)a->vocab + (size_t)j] =
-                (float)(a->weight * (exp(x[j] - most) / sum_exp - expected));
+                (float)(a->weight * (q - expected + drawn));
         }
     }
 }

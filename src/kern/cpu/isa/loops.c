@@ -377,6 +377,26 @@ static void logits_dx(float *dx, const float *x, float most, float a, float b, i
     }
 }
 
+static float teach(const vt_loops_teach *row, int n) {
+    const vt_loops_teach w = *row;
+    float sum = 0;
+    if (!w.dx) {
+#pragma omp simd reduction(+ : sum)
+        for (int i = 0; i < n; ++i) {
+            float t = w.t[i] - w.t_max;
+            sum += exp_of(t) * w.t_by * (t - (w.x[i] - w.x_max));
+        }
+        return sum;
+    }
+#pragma omp simd reduction(+ : sum)
+    for (int i = 0; i < n; ++i) {
+        float t = w.t[i] - w.t_max, x = w.x[i] - w.x_max, p = exp_of(t) * w.t_by;
+        sum += p * (t - x);
+        w.dx[i] = FMA(w.a, exp_of(x), w.b) - w.c * p;
+    }
+    return sum;
+}
+
 /* ---- vectors as wide as the instruction set's registers ---- */
 
 #if defined(__AVX512F__)
@@ -501,4 +521,5 @@ const vt_loops PASTE(vt_loops_, VT_LOOPS_SUFFIX) = {
     .softmax_dx = softmax_dx,
     .logits = logits,
     .logits_dx = logits_dx,
+    .teach = teach,
 };

@@ -27,6 +27,14 @@ typedef struct vt_loops_row {
     bool hit;        /* the target is the first of the largest */
 } vt_loops_row;
 
+/* One row of logits x beside its teacher's t: dx = a exp(x - x_max) + b - c p with
+ * p = exp(t - t_max) t_by. */
+typedef struct vt_loops_teach {
+    float *dx; /* may be x; NULL: none */
+    const float *x, *t;
+    float x_max, t_max, t_by, a, b, c;
+} vt_loops_teach;
+
 /* Backward of one row of y = xhat (1 + scale) + shift. */
 typedef struct vt_loops_norm_dx {
     float *dx; /* += */
@@ -99,6 +107,8 @@ typedef struct vt_loops {
     void (*logits)(const float *x, int n, int target, vt_loops_row *out);
     /* dx = a exp(x - max) + b; may alias x. */
     void (*logits_dx)(float *dx, const float *x, float max, float a, float b, int n);
+    /* Returns sum p ((t - t_max) - (x - x_max)). */
+    float (*teach)(const vt_loops_teach *row, int n);
 } vt_loops;
 
 extern const vt_loops vt_loops_baseline;

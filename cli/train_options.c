@@ -1,0 +1,636 @@
+/* train_options.c - see train_options.h: the table of flags, the setters behind it, the help made from
+ * it. */
+#include "train_options.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+
+enum { MODELS = TRANSFORMER | SUPERNET, PICTURES = TOKENIZER | CLASSIFIER, ALL = 15 };
+
+enum {
+    O_DATA = 256,
+    O_EPOCHS,
+    O_STEPS,
+    O_BATCH,
+    O_LIMIT,
+    O_LR,
+    O_LR_END,
+    O_SCHEDULE,
+    O_WARMUP,
+    O_DECAY,
+    O_BETAS,
+    O_CLIP,
+    O_FLIP,
+    O_LOG,
+    O_SAVE,
+    O_SAMPLE,
+    O_EVAL,
+    O_EVAL_COUNT,
+    O_RESUME,
+    O_RESTART,
+    O_DIVERGENCE,
+    O_QUIET,
+    O_PRECISION,
+    O_SIDE,
+    O_CHANNELS,
+    O_WIDTH,
+    O_MULT,
+    O_BLOCKS,
+    O_CODES,
+    O_LATENT,
+    O_SIDES,
+    O_CROP,
+    O_VQ,
+    O_REVIVE,
+    O_FEATURES,
+    O_ERASE,
+    O_TOKENIZER,
+    O_CACHE,
+    O_DEPTH,
+    O_HEADS,
+    O_RATIO,
+    O_SHARED,
+    O_NO_L2,
+    O_DROP,
+    O_SMOOTHING,
+    O_MODEL,
+    O_JOINT_RATIO,
+    O_JOINT_END,
+    O_TRANSITION_END,
+    O_FIXED,
+    O_SANDWICH,
+    O_DRAW,
+    O_WEIGHTS,
+    O_SCHEDULES,
+    O_DISTILL,
+    O_CONFLICT,
+    O_DEPTHS,
+    O_BRIDGE,
+    O_LAYERS
+};
+
+typedef struct flag {
+    const char *name;
+    int id;
+    int kinds;
+    const char *argument; /* NULL: none */
+    const char *help;
+} flag;
+
+static const flag flags[] = {
+    {"data", O_DATA, ALL, "DIR|IDX", "a folder with a sub-folder a class, or IDX files (required)"},
+    {"output", 'o', ALL, "DIR", "the run's folder (required)"},
+    {"epochs", O_EPOCHS, ALL, "X", "times through the data, real numbers allowed"},
+    {"steps", O_STEPS, ALL, "N", "steps instead of epochs"},
+    {"batch", O_BATCH, ALL, "N", "pictures a step (32; classifier 64)"},
+    {"limit", O_LIMIT, ALL, "N", "only N pictures, spread over the data, for quick trials"},
+    {"lr", O_LR, ALL, "X", "learning rate"},
+    {"lr-end", O_LR_END, ALL, "X", "where the cosine ends (a fiftieth of --lr)"},
+    {"schedule", O_SCHEDULE, ALL, "cosine|constant", "the rate after the warm-up"},
+    {"warmup", O_WARMUP, ALL, "STEPS", "linear warm-up"},
+    {"weight-decay", O_DECAY, ALL, "X", "of matrices (tokenizer 0, others 0.05)"},
+    {"betas", O_BETAS, ALL, "X,Y", "of AdamW (0.9,0.95)"},
+    {"clip", O_CLIP, ALL, "X", "global gradient norm (2; 0: off)"},
+    {"flip", O_FLIP, ALL, NULL, "mirror pictures at random"},
+    {"log-every", O_LOG, ALL, "STEPS", "a line of log.jsonl (50)"},
+    {"save-every", O_SAVE, ALL, "STEPS", "a checkpoint (500)"},
+    {"sample-every", O_SAMPLE, TOKENIZER | MODELS, "STEPS", "a contact sheet in samples/ (never)"},
+    {"eval-every", O_EVAL, ALL, "STEPS",
+     "evaluate on the test split (at the end only;\n                                   classifier: "
+     "every epoch)"},
+    {"eval-count", O_EVAL_COUNT, ALL, "N",
+     "pictures of the test split (1000; classifier: all; 0: all)"},
+    {"seed", 's', ALL, "N", "of everything random (1)"},
+    {"threads", 't', ALL, "N", "threads (one a processor)"},
+    {"precision", O_PRECISION, ALL, "f32|bf16", "of products; sums and weights stay f32 (f32)"},
+    {"resume", O_RESUME, ALL, NULL, "go on from the checkpoint in the run's folder"},
+    {"restart", O_RESTART, ALL, NULL, "start anew though there is a checkpoint"},
+    {"on-divergence", O_DIVERGENCE, ALL, "stop|skip",
+     "at a gradient that is not finite: end, or leave the step out (stop)"},
+    {"quiet", 'q', ALL, NULL, "no progress"},
+    {"help", 'h', ALL, NULL, "this text"},
+    {"side", O_SIDE, PICTURES, "PIXELS", "of pictures (32)"},
+    {"channels", O_CHANNELS, PICTURES, "1|3", "grey or colour (1 for IDX, 3 for folders)"},
+    {"width", O_WIDTH, PICTURES | MODELS, "N",
+     "channels of the first level (32); of the transformer (128)"},
+    {"mult", O_MULT, PICTURES, "A,B,..",
+     "channel multipliers; every further level halves the side (1,2,2)"},
+    {"blocks", O_BLOCKS, PICTURES, "N", "residual blocks a level (1)"},
+    {"codes", O_CODES, TOKENIZER, "N", "codebook entries (256)"},
+    {"latent", O_LATENT, TOKENIZER, "N", "size of a code (16)"},
+    {"sides", O_SIDES, TOKENIZER, "A,B,..", "sides of the token maps (1,2,3,4,5,6,8)"},
+    {"crop", O_CROP, PICTURES, "PIXELS",
+     "read pictures this much larger and cut a random window\n                                   "
+     "(classifier 4)"},
+    {"features", O_FEATURES, CLASSIFIER, "N", "numbers that describe a picture (64)"},
+    {"erase", O_ERASE, CLASSIFIER, "P", "chance that a rectangle of a picture is covered (0)"},
+    {"vq-weight", O_VQ, TOKENIZER, "X", "weight of the quantisation loss (1)"},
+    {"revive-after", O_REVIVE, TOKENIZER, "STEPS",
+     "re-seed a code unused for so long (100; 0: never)"},
+    {"tokenizer", O_TOKENIZER, MODELS, "FILE",
+     "a trained tokenizer (required, unless --model holds one)"},
+    {"token-cache", O_CACHE, MODELS, "FILE",
+     "the pictures as tokens (tokens.cache in the run's folder)"},
+    {"depth", O_DEPTH, MODELS, "N", "layers of a new transformer (8)"},
+    {"heads", O_HEADS, MODELS, "N", "attention heads (2)"},
+    {"mlp-ratio", O_RATIO, MODELS, "X", "hidden width of the MLP (4)"},
+    {"shared-adaln", O_SHARED, MODELS, NULL, "one modulation for all blocks, as the 512 px model"},
+    {"no-l2-norm", O_NO_L2, MODELS, NULL, "plain attention, without normalised queries and keys"},
+    {"label-drop", O_DROP, MODELS, "X", "labels dropped for guidance (0.1)"},
+    {"label-smoothing", O_SMOOTHING, MODELS | CLASSIFIER, "X",
+     "of the targets (0; classifier 0.05)"},
+    {"model", O_MODEL, SUPERNET | CLASSIFIER, "FILE",
+     "what to start from: supernet: a trained full transformer, yours or a\n"
+     "                                   published .pth; without, from nothing; classifier: "
+     "another one of\n"
+     "                                   the same shape"},
+    {"joint-ratio", O_JOINT_RATIO, SUPERNET, "P", "chance of the subnet at first (0.2)"},
+    {"joint-end", O_JOINT_END, SUPERNET, "EPOCH", "end of the joint phase (2)"},
+    {"transition-end", O_TRANSITION_END, SUPERNET, "EPOCH", "end of the transition (8)"},
+    {"fixed-ratio", O_FIXED, SUPERNET, "P", "one chance for the whole run instead of phases"},
+    {"sandwich", O_SANDWICH, SUPERNET, NULL,
+     "both paths at every step, their gradients averaged, instead of phases"},
+    {"depths", O_DEPTHS, SUPERNET, "A,B,..", "of the subnets (4,2)"},
+    {"bridge", O_BRIDGE, SUPERNET, "N|N-M",
+     "scales at full depth before the subnet's; a range is drawn from (4)"},
+    {"train-schedules", O_SCHEDULES, SUPERNET, "A,B,..;A,B,..",
+     "subnets as layers for each scale, instead of --depths and --bridge"},
+    {"draw", O_DRAW, SUPERNET, "RULE",
+     "of a subnet: uniform, weighted or deepest-first (others join until --transition-end)"},
+    {"draw-weights", O_WEIGHTS, SUPERNET, "A,B,..",
+     "one for each of --depths; --draw weighted is implied"},
+    {"distill", O_DISTILL, SUPERNET, "X",
+     "weight of KL from the full path's predictions where layers are left out (0)"},
+    {"log-conflict", O_CONFLICT, SUPERNET, "STEPS",
+     "log the cosine between the gradients of both paths (never)"},
+    {"layers", O_LAYERS, SUPERNET, "NAME", "equidistant, rounded or prefix"},
+};
+#define FLAGS (sizeof flags / sizeof *flags)
+
+/* "4,2" -> numbers; their count, or 0 when text is not such a list. */
+static int int_list(const char *text, int *out, int most) {
+    int count = 0;
+    for (const char *at = text;; ++at) {
+        char *end;
+        long value = strtol(at, &end, 10);
+        if (end == at || value < 0 || value > 1000000 || count == most) return 0;
+        out[count++] = (int)value;
+        if (!*end) return count;
+        if (*end != ',') return 0;
+        at = end;
+    }
+}
+
+static bool interval(const char *text, int64_t *out) {
+    int value = 0;
+    if (!cli_int(text, 0, 1000000000, &value)) return false;
+    *out = value;
+    return true;
+}
+
+/* "1,2.5" -> numbers of 0 or more; their count, or 0. */
+static int number_list(const char *text, double *out, int most) {
+    int count = 0;
+    for (const char *at = text;; ++at) {
+        char *end;
+        double value = strtod(at, &end);
+        if (end == at || !(value >= 0.0 && value <= 1e9) || count == most) return 0;
+        out[count++] = value;
+        if (!*end) return count;
+        if (*end != ',') return 0;
+        at = end;
+    }
+}
+
+/* "4" or "3-5" */
+static bool bridge_range(const char *text, int *first, int *more) {
+    char *end;
+    long low = strtol(text, &end, 10), high = low;
+    bool valid = end != text && *text != '-';
+    if (valid && *end == '-') {
+        const char *from = end + 1;
+        high = strtol(from, &end, 10);
+        valid = end != from && *from != '-';
+    }
+    if (!valid || *end || low < 0 || high < low || high > VT_SCHEDULE_SCALES) return false;
+    *first = (int)low;
+    *more = (int)(high - low);
+    return true;
+}
+
+static bool set_betas(vt_optimizer_options *adamw, const char *text) {
+    char first[32];
+    const char *comma = strchr(text, ',');
+    if (!comma || (size_t)(comma - text) >= sizeof first) return false;
+    memcpy(first, text, (size_t)(comma - text));
+    first[comma - text] = '\0';
+    return cli_double(first, 0, 1, &adamw->beta1) && cli_double(comma + 1, 0, 1, &adamw->beta2);
+}
+
+/* Each setter: false when the value is not valid; *known false when the id is none of its own. */
+static bool set_common(training *run, int id, const char *value, bool *known) {
+    vt_train_common *common = run->common;
+    switch (id) {
+    case O_DATA:
+        common->data = value;
+        return true;
+    case 'o':
+        common->output = value;
+        return true;
+    case O_EPOCHS:
+        common->steps = 0;
+        return cli_double(value, 0, 1e6, &common->epochs);
+    case O_STEPS:
+        return interval(value, &common->steps) && common->steps > 0;
+    case O_BATCH:
+        return cli_int(value, 1, 65536, &common->batch);
+    case O_LIMIT:
+        return cli_int(value, 1, 1000000000, &common->limit);
+    case O_LR:
+        return cli_double(value, 0, 1, &common->lr.peak);
+    case O_LR_END:
+        return cli_double(value, 0, 1, &run->lr_end);
+    case O_SCHEDULE:
+        common->lr.cosine = strcmp(value, "cosine") == 0;
+        return common->lr.cosine || strcmp(value, "constant") == 0;
+    case O_WARMUP:
+        return interval(value, &common->lr.warmup);
+    case O_DECAY:
+        return cli_double(value, 0, 10, &common->optimizer.weight_decay);
+    case O_BETAS:
+        return set_betas(&common->optimizer, value);
+    case O_CLIP:
+        return cli_double(value, 0, 1e9, &common->optimizer.clip);
+    case O_FLIP:
+        common->flip = true;
+        return true;
+    case O_LOG:
+        return interval(value, &common->log_every);
+    case O_SAVE:
+        return interval(value, &common->save_every);
+    case O_SAMPLE:
+        return interval(value, &common->sample_every);
+    case O_EVAL:
+        return interval(value, &common->eval_every);
+    case O_EVAL_COUNT:
+        return cli_int(value, 0, 1000000000, &common->eval_count);
+    case 's':
+        return cli_u64(value, &common->seed);
+    case 't':
+        return cli_int(value, 1, 4096, &run->threads);
+    case O_PRECISION:
+        common->precision = strcmp(value, "bf16") == 0 ? VT_NUMBER_BF16 : VT_NUMBER_F32;
+        return strcmp(value, "f32") == 0 || strcmp(value, "bf16") == 0;
+    case O_RESUME:
+        common->resume = true;
+        return true;
+    case O_RESTART:
+        common->restart = true;
+        return true;
+    case O_DIVERGENCE:
+        common->skip_diverged = strcmp(value, "skip") == 0;
+        return common->skip_diverged || strcmp(value, "stop") == 0;
+    case 'q':
+        run->quiet = true;
+        return true;
+    }
+    *known = false;
+    return false;
+}
+
+static bool set_tokenizer(training *run, int id, const char *value, bool *known) {
+    vt_train_tokenizer_options *options = &run->tokenizer;
+    vt_tokenizer_config *config = &options->config;
+    switch (id) {
+    case O_SIDE:
+        return cli_int(value, 1, 32768, &run->side);
+    case O_CHANNELS:
+        return cli_int(value, 1, 3, &config->channels) && config->channels != 2;
+    case O_WIDTH:
+        return cli_int(value, 32, 4096, &config->base_width);
+    case O_MULT:
+        config->levels = int_list(value, config->mult, VT_MAX_LEVELS);
+        return config->levels > 0;
+    case O_BLOCKS:
+        return cli_int(value, 1, 64, &config->blocks);
+    case O_CODES:
+        return cli_int(value, 2, 1 << 20, &config->codes);
+    case O_LATENT:
+        return cli_int(value, 1, 4096, &config->latent_dim);
+    case O_SIDES:
+        run->text_sides = value;
+        return true;
+    case O_CROP:
+        return cli_int(value, 0, 1024, &options->crop);
+    case O_VQ:
+        return cli_double(value, 0, 1000, &options->vq_weight);
+    case O_REVIVE:
+        return cli_int(value, 0, 1000000, &options->revive_after);
+    }
+    *known = false;
+    return false;
+}
+
+static bool set_classifier(training *run, int id, const char *value, bool *known) {
+    vt_train_classifier_options *options = &run->classifier;
+    vt_classifier_config *config = &options->config;
+    switch (id) {
+    case O_SIDE:
+        return cli_int(value, 2, 1024, &config->side);
+    case O_CHANNELS:
+        return cli_int(value, 1, 3, &config->channels) && config->channels != 2;
+    case O_WIDTH:
+        return cli_int(value, 32, 4096, &config->width);
+    case O_MULT:
+        config->levels = int_list(value, config->mult, VT_CLASSIFIER_LEVELS);
+        return config->levels > 0;
+    case O_BLOCKS:
+        return cli_int(value, 1, 16, &config->blocks);
+    case O_FEATURES:
+        return cli_int(value, 1, 4096, &config->features);
+    case O_CROP:
+        return cli_int(value, 0, 1024, &options->crop);
+    case O_MODEL:
+        options->model = value;
+        return true;
+    case O_ERASE:
+        return cli_double(value, 0, 1, &options->erase);
+    case O_SMOOTHING:
+        return cli_double(value, 0, 0.999, &options->label_smoothing);
+    }
+    *known = false;
+    return false;
+}
+
+static bool set_transformer(training *run, int id, const char *value, bool *known) {
+    vt_train_transformer_options *options = &run->transformer;
+    vt_phases *phases = &options->phases;
+    switch (id) {
+    case O_TOKENIZER:
+        options->tokenizer = value;
+        return true;
+    case O_CACHE:
+        options->cache = value;
+        return true;
+    case O_DEPTH:
+        return cli_int(value, 1, VT_SCHEDULE_LAYERS, &options->config.depth);
+    case O_WIDTH:
+        return cli_int(value, 1, 65536, &options->config.width);
+    case O_HEADS:
+        return cli_int(value, 1, 1024, &options->config.heads);
+    case O_RATIO:
+        return cli_double(value, 0.1, 64, &run->mlp_ratio);
+    case O_SHARED:
+        options->config.shared_adaln = true;
+        return true;
+    case O_NO_L2:
+        options->config.l2_norm = false;
+        return true;
+    case O_DROP:
+        return cli_double(value, 0, 1, &options->label_drop);
+    case O_SMOOTHING:
+        return cli_double(value, 0, 1, &options->label_smoothing);
+    case O_MODEL:
+        options->model = value;
+        return true;
+    case O_JOINT_RATIO:
+        return cli_double(value, 0, 1, &phases->joint_ratio);
+    case O_JOINT_END:
+        return cli_double(value, 0, 1e6, &phases->joint_end);
+    case O_TRANSITION_END:
+        return cli_double(value, 0, 1e6, &phases->transition_end);
+    case O_FIXED:
+        return cli_double(value, 0, 1, &phases->fixed_ratio);
+    case O_DEPTHS:
+        phases->depth_count = int_list(value, phases->depths, VT_MAX_DEPTHS);
+        return phases->depth_count > 0;
+    case O_BRIDGE:
+        return bridge_range(value, &options->bridge, &phases->more_bridge);
+    case O_SANDWICH:
+        phases->sandwich = true;
+        return true;
+    case O_SCHEDULES:
+        options->schedules = value;
+        return true;
+    case O_DRAW:
+        for (vt_draw_rule rule = VT_DRAW_UNIFORM; rule <= VT_DRAW_DEEPEST_FIRST; ++rule)
+            if (strcmp(value, vt_draw_rule_name(rule)) == 0) {
+                phases->rule = rule;
+                return true;
+            }
+        return false;
+    case O_WEIGHTS:
+        run->weights = number_list(value, phases->weights, VT_MAX_DEPTHS);
+        return run->weights > 0;
+    case O_DISTILL:
+        return cli_double(value, 0, 1e6, &options->distill);
+    case O_CONFLICT:
+        return interval(value, &options->log_conflict);
+    case O_LAYERS:
+        for (vt_selector s = VT_EQUIDISTANT; s <= VT_PREFIX; ++s)
+            if (strcmp(value, vt_selector_name(s)) == 0) {
+                options->selector = s;
+                return true;
+            }
+        return false;
+    }
+    *known = false;
+    return false;
+}
+
+static bool set_option(training *run, int id, const char *value) {
+    bool known = true;
+    bool valid = set_common(run, id, value, &known);
+    if (known) return valid;
+    known = true;
+    return run->kind == TOKENIZER    ? set_tokenizer(run, id, value, &known)
+           : run->kind == CLASSIFIER ? set_classifier(run, id, value, &known)
+                                     : set_transformer(run, id, value, &known);
+}
+
+/* ---- help ---- */
+
+const char *training_kind_name(int kind) {
+    return kind == TOKENIZER     ? "tokenizer"
+           : kind == TRANSFORMER ? "transformer"
+           : kind == SUPERNET    ? "supernet"
+                                 : "classifier";
+}
+
+static void print_help(int kind) {
+    static const char *const about[] = {
+        [TOKENIZER] = "Trains a tokenizer: pictures to token maps and back.\n\n"
+                      "  variant train tokenizer --data fashion-mnist -o runs/tok --epochs 8 "
+                      "--sample-every 500\n"
+                      "  variant train tokenizer --data photos -o runs/tok --side 64 --sides "
+                      "1,2,3,4,6,8,12,16\n",
+        [TRANSFORMER] = "Trains a transformer on a trained tokenizer's token maps.\n\n"
+                        "  variant train transformer --data fashion-mnist --tokenizer runs/tok -o "
+                        "runs/var --epochs 20\n"
+                        "  variant train transformer --data fashion-mnist --tokenizer runs/tok -o "
+                        "runs/var --epochs 20 --resume\n",
+        [SUPERNET] =
+            "Trains a full transformer on so that its late scales can run fewer layers.\n\n"
+            "  variant train supernet --data fashion-mnist --model runs/var -o runs/net --epochs "
+            "12 \\\n"
+            "      --depths 4,2 --bridge 4 --joint-end 2 --transition-end 8\n"
+            "  variant train supernet --data imagenet/train --model var_d16.pth --tokenizer "
+            "vae_ch160v4096z32.pth \\\n"
+            "      -o runs/d16 --depths 8,4,2 --bridge 6 --lr 1e-6 --precision bf16\n",
+        [CLASSIFIER] =
+            "Trains a classifier on your own pictures: what generated ones are judged by.\n\n"
+            "  variant train classifier --data fashion-mnist -o runs/classifier --epochs 8\n"
+            "  variant train classifier --data photos -o runs/classifier --side 64 --mult "
+            "1,2,4,4 --flip\n",
+    };
+    printf("usage: variant train %s --data DIR|IDX -o DIR [options]\n\n%s\n",
+           training_kind_name(kind), about[kind]);
+    for (size_t i = 0; i < FLAGS; ++i) {
+        if (!(flags[i].kinds & kind)) continue;
+        char left[64];
+        const char *argument = flags[i].argument ? flags[i].argument : "";
+        if (flags[i].id < 256)
+            snprintf(left, sizeof left, "-%c, --%s %s", flags[i].id, flags[i].name, argument);
+        else
+            snprintf(left, sizeof left, "    --%s %s", flags[i].name, argument);
+        printf("  %-32s %s\n", left, flags[i].help);
+    }
+    printf("\nCtrl-C finishes the step, saves, and tells how to go on.\n");
+}
+
+void training_print_kinds(void) {
+    printf("usage: variant train tokenizer|transformer|supernet|classifier --data DIR|IDX -o DIR "
+           "[options]\n\n"
+           "  tokenizer     pictures to token maps and back: the first thing to train\n"
+           "  transformer   draws token maps for a class, scale by scale\n"
+           "  supernet      makes a trained transformer run at several depths\n"
+           "  classifier    names the class of a picture: what generated ones are judged by\n\n"
+           "variant train tokenizer --help, and so on, lists the options of each.\n");
+}
+
+/* ---- reading ---- */
+
+static void training_init(training *run, int kind) {
+    *run = (training){.kind = kind, .side = 32, .mlp_ratio = 4.0, .lr_end = -1.0};
+    vt_train_tokenizer_options_init(&run->tokenizer);
+    if (kind == SUPERNET)
+        vt_train_supernet_options_init(&run->transformer);
+    else
+        vt_train_transformer_options_init(&run->transformer);
+    vt_train_classifier_options_init(&run->classifier);
+    run->common = kind == TOKENIZER    ? &run->tokenizer.common
+                  : kind == CLASSIFIER ? &run->classifier.common
+                                       : &run->transformer.common;
+}
+
+/* A given model has its shape already: settle_supernet refuses another. */
+static void note_shape(training *run, int id) {
+    static const int shape[] = {O_DEPTH, O_WIDTH, O_HEADS, O_RATIO, O_SHARED, O_NO_L2};
+    for (size_t i = 0; i < sizeof shape / sizeof *shape; ++i)
+        for (size_t f = 0; f < FLAGS; ++f)
+            if (shape[i] == id && flags[f].id == id && !run->shape) run->shape = flags[f].name;
+}
+
+/* -1: go on; else the exit status. */
+static int parse(training *run, int argc, char **argv) {
+    struct option options[FLAGS + 1] = {{0}};
+    char command[32];
+    int count = 0;
+    snprintf(command, sizeof command, "train %s", training_kind_name(run->kind));
+    for (size_t i = 0; i < FLAGS; ++i)
+        if (flags[i].kinds & run->kind)
+            options[count++] =
+                (struct option){flags[i].name, flags[i].argument ? 1 : 0, NULL, flags[i].id};
+    optind = 1;
+    opterr = 0;
+    for (int id; (id = getopt_long(argc, argv, ":o:s:t:qh", options, NULL)) != -1;) {
+        if (id == 'h') {
+            print_help(run->kind);
+            return 0;
+        }
+        if (id == '?') return cli_usage(command, "unknown option %s", argv[optind - 1]);
+        if (id == ':') return cli_usage(command, "%s needs a value", argv[optind - 1]);
+        if (set_option(run, id, optarg)) {
+            note_shape(run, id);
+            continue;
+        }
+        for (size_t i = 0; i < FLAGS; ++i)
+            if (flags[i].id == id && (flags[i].kinds & run->kind))
+                return cli_usage(command, "--%s %s: expected %s, %s", flags[i].name,
+                                 optarg ? optarg : "",
+                                 flags[i].argument ? flags[i].argument : "nothing", flags[i].help);
+    }
+    if (optind < argc) return cli_usage(command, "unexpected argument %s", argv[optind]);
+    if (!run->common->data)
+        return cli_usage(command, "--data is missing: a folder of pictures or IDX files");
+    if (!run->common->output)
+        return cli_usage(command, "-o is missing: the folder for the run's results");
+    if (run->kind == TRANSFORMER && !run->transformer.tokenizer)
+        return cli_usage(command, "--tokenizer is missing: a trained tokenizer");
+    if (run->kind == SUPERNET && !run->transformer.model && !run->transformer.tokenizer)
+        return cli_usage(command, "--model is missing: the trained full transformer to start from "
+                                  "(or --tokenizer, to start from nothing)");
+    return -1;
+}
+
+/* Choices of a supernet that exclude or need each other. */
+static int settle_supernet(training *run) {
+    vt_train_transformer_options *options = &run->transformer;
+    vt_phases *phases = &options->phases;
+    if (options->model && run->shape)
+        return cli_usage("train supernet", "--%s: the shape is that of --model", run->shape);
+    if (phases->sandwich && phases->fixed_ratio >= 0.0)
+        return cli_usage("train supernet", "--sandwich and --fixed-ratio: expected one of them");
+    if (phases->rule == VT_DRAW_UNIFORM && run->weights > 0) phases->rule = VT_DRAW_WEIGHTED;
+    if (phases->rule != VT_DRAW_WEIGHTED && run->weights > 0)
+        return cli_usage("train supernet", "--draw-weights is for --draw weighted");
+    if (phases->rule != VT_DRAW_WEIGHTED) return -1;
+    int subnets = phases->depth_count;
+    if (options->schedules) {
+        subnets = 1;
+        for (const char *at = options->schedules; *at; ++at) subnets += *at == ';';
+    }
+    if (run->weights != subnets)
+        return cli_usage("train supernet", "--draw-weights: %d given, expected %d, one a subnet",
+                         run->weights, subnets);
+    return -1;
+}
+
+/* What depends on several options. */
+static int settle(training *run) {
+    vt_tokenizer_config *config = &run->tokenizer.config;
+    vt_lr *lr = &run->common->lr;
+    if (run->text_sides) {
+        config->scales = int_list(run->text_sides, config->sides, VT_MAX_SCALES);
+        if (config->scales == 0)
+            return cli_usage("train tokenizer", "--sides %s: expected numbers such as 1,2,4,8",
+                             run->text_sides);
+    }
+    lr->end = run->lr_end >= 0.0 ? run->lr_end : lr->peak / 50.0;
+    run->transformer.config.hidden = (int)(run->mlp_ratio * run->transformer.config.width + 0.5);
+    if (run->kind == SUPERNET) return settle_supernet(run);
+    if (run->kind != TOKENIZER) return -1;
+    int got = vt_tokenizer_side(config);
+    if (got != run->side)
+        return cli_usage(
+            "train tokenizer",
+            "--side %d: the last of --sides, %d, doubled %d times (--mult has %d levels) makes %d",
+            run->side, config->sides[config->scales - 1], config->levels - 1, config->levels, got);
+    return -1;
+}
+
+int training_kind(const char *name) {
+    for (int kind = TOKENIZER; kind <= CLASSIFIER; kind *= 2)
+        if (strcmp(name, training_kind_name(kind)) == 0) return kind;
+    return 0;
+}
+
+int training_read(training *run, int kind, int argc, char **argv) {
+    training_init(run, kind);
+    int code = parse(run, argc, argv);
+    return code < 0 ? settle(run) : code;
+}

@@ -1,0 +1,105 @@
+/* transformer_job.h - a transformer's or a supernet's training run while it runs, for the four files
+ * that share it: transformer_open.c (models, data, schedules, tokens), transformer_step.c (a step),
+ * transformer_log.c (what a line of the log and an evaluation say), train_transformer.c (options,
+ * files, the run). */
+#ifndef VT_TRAIN_TRANSFORMER_JOB_H
+#define VT_TRAIN_TRANSFORMER_JOB_H
+
+#include "train/loop.h"
+#include "train/token_cache.h"
+
+#define VT_EVAL_BATCH 32
+#define VT_EVAL_PATHS (VT_MAX_DEPTHS + 3) /* the trained ones, D/2, D/4, 2 */
+
+/* Sums over tokens, scale by scale. */
+typedef struct vt_scale_sums {
+    double loss[VT_MAX_SCALES], hits[VT_MAX_SCALES];
+    double pictures;
+} vt_scale_sums;
+
+typedef struct vt_transformer_job {
+    const vt_train_transformer_options *options;
+    vt_model *tokenizer_model,
+        *full_model; /* opened files; full_model: NULL unless one was given */
+    vt_tokenizer *tokenizer;
+    vt_transformer *transformer; /* full_model's, or `own` */
+    vt_transformer *own;
+    vt_transformer_config config;
+    vt_supernet_info info;
+    vt_dataset *train, *test;
+    vt_pictures pictures, test_pictures;
+    vt_token_cache cache, test_cache;
+    vt_batches batches;
+    vt_settings settings;
+    int class_count;
+    char **class_names;
+    vt_phases phases; /* the options', or what their list of schedules makes of them */
+    int bridge;       /* likewise: the first scales that always run everything */
+    vt_schedule full, subnets[VT_MAX_DEPTHS];
+    vt_schedule drawn; /* a subnet with a longer bridge, for the step at hand */
+    /* What an evaluation measures beside the full path. */
+    int eval_count;
+    struct vt_eval_path {
+        char name[24]; /* "depth4", "schedule0" */
+        vt_schedule schedule;
+    } evals[VT_EVAL_PATHS];
+    /* host, a batch of them */
+    int room;        /* pictures the buffers hold */
+    int32_t *tokens; /* (B, L) */
+    int32_t *labels; /* (B) */
+    float *losses;   /* (B, L) */
+    int32_t *hits;   /* (B, L) */
+    float *kls;      /* (B, L), NULL without distillation */
+    /* since the last log line */
+    vt_scale_sums sums;
+    vt_phase_draw draw; /* of the last step */
+    double path_loss[2];
+    int64_t path_steps[2];
+    int64_t draws[VT_MAX_DEPTHS]; /* of each subnet */
+    double kl, kl_tokens;
+} vt_transformer_job;
+
+/* One pass over a batch whose tokens and labels are in the job's host buffers. */
+typedef struct vt_transformer_job_request {
+    int batch;
+    const vt_schedule *schedule;
+    float smoothing;
+    bool with_gradient;
+    float weight;   /* of the gradient; 0: 1 */
+    float *teacher; /* (B, L, V) backend memory: with distill read, without filled; or NULL */
+    double distill; /* weight of kl from the teacher where the schedule leaves layers out */
+} vt_transformer_job_request;
+
+/* ---- transformer_open.c ---- */
+
+/* Models, data, transformer, schedules; then, once the step to start from is known, the tokens. */
+variant_status vt_transformer_job_open(vt_transformer_job *job, vt_train_loop *loop,
+                                       variant_error *err);
+variant_status vt_transformer_job_open_tokens(vt_transformer_job *job, vt_train_loop *loop,
+                                              variant_error *err);
+void vt_transformer_job_close(vt_transformer_job *job);
+
+/* ---- transformer_step.c ---- */
+
+/* Mean over all tokens. */
+double vt_scale_sums_mean(const vt_scale_sums *sums, const vt_transformer_config *config);
+/* Adds to the sums. */
+variant_status vt_transformer_job_pass(vt_transformer_job *job, vt_train_loop *loop,
+                                       const vt_transformer_job_request *request,
+                                       vt_scale_sums *sums, variant_error *err);
+variant_status vt_transformer_job_step(void *self, vt_train_loop *loop, variant_error *err);
+
+/* ---- transformer_conflict.c ---- */
+
+/* Runs both paths on the batch in the job's buffers, writes how their gradients agree into the log,
+ * and leaves zero gradients. */
+variant_status vt_transformer_job_log_conflict(vt_transformer_job *job, vt_train_loop *loop,
+                                               const vt_schedule *subnet, variant_error *err);
+
+/* ---- transformer_log.c ---- */
+
+void vt_transformer_job_describe(void *self, vt_train_loop *loop, cJSON *line);
+variant_status vt_transformer_job_evaluate(void *self, vt_train_loop *loop, cJSON *line,
+                                           variant_error *err);
+
+#endif

@@ -1,0 +1,315 @@
+/* transformer_open.c - what a transformer's training stands on: the models, the data, the schedules of
+ * its paths, the pictures as tokens; see transformer_job.h. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/clock.h"
+#include "train/transformer_job.h"
+
+static variant_status open_models(vt_transformer_job *job, vt_kern *kern, variant_error *err) {
+    const vt_train_transformer_options *options = job->options;
+    vt_model_options model;
+    vt_model_options_init(&model);
+    model.need_transformer = false;
+    model.model = options->tokenizer ? options->tokenizer : options->model;
+    VT_TRY(vt_model_open(&job->tokenizer_model, kern, &model, err));
+    job->tokenizer = job->tokenizer_model->tokenizer;
+    if (!options->model) return VARIANT_OK;
+    vt_model_options_init(&model);
+    model.need_tokenizer = false;
+    model.copy = true;
+    model.weights = options->common.precision;
+    model.model = options->model;
+    return vt_model_open(&job->full_model, kern, &model, err);
+}
+
+static variant_status open_data(vt_transformer_job *job, vt_train_loop *loop, variant_error *err) {
+    const vt_train_common *common = loop->options;
+    const vt_tokenizer_config *config = vt_tokenizer_configuration(job->tokenizer);
+    vt_dataset_options data = {.path = common->data,
+                               .side = vt_tokenizer_side(config),
+                               .channels = config->channels,
+                               .warn = common->note,
+                               .user = common->user};
+    VT_TRY(vt_dataset_open(&job->train, &data, err));
+    vt_train_loop_note_data(loop, job->train);
+    vt_pictures_options options = {.dataset = job->train,
+                                   .limit = common->limit,
+                                   .side = data.side,
+                                   .channels = data.channels,
+                                   .threads = loop->kern->threads,
+                                   .note = common->note,
+                                   .user = common->user};
+    VT_TRY(vt_pictures_open(&job->pictures, &options, err));
+    VT_TRY(vt_batches_open(&job->batches, job->pictures.count, common->batch, common->flip, 0,
+                           common->seed, err));
+    data.test_split = true;
+    data.warn = NULL;
+    variant_error local;
+    if (vt_dataset_open(&job->test, &data, &local) != VARIANT_OK) {
+        vt_train_loop_note(loop, "no evaluation: %s", local.message);
+        return VARIANT_OK;
+    }
+    if (vt_dataset_classes(job->test) > vt_dataset_classes(job->train)) {
+        vt_train_loop_note(loop,
+                           "no evaluation: the test split has more classes than the training data");
+        vt_dataset_close(&job->test);
+        return VARIANT_OK;
+    }
+    options.dataset = job->test;
+    options.limit = common->eval_count;
+    return vt_pictures_open(&job->test_pictures, &options, err);
+}
+
+static variant_status copy_class_names(vt_transformer_job *job, variant_error *err) {
+    int count = vt_dataset_classes(job->train);
+    job->class_names = calloc((size_t)count, sizeof *job->class_names);
+    if (!job->class_names)
+        return vt_fail(err, VARIANT_E_MEMORY, "no memory for %d class names", count);
+    job->class_count = count;
+    for (int i = 0; i < count; ++i) {
+        job->class_names[i] = strdup(vt_dataset_class_name(job->train, i));
+        if (!job->class_names[i])
+            return vt_fail(err, VARIANT_E_MEMORY, "no memory for %d class names", count);
+    }
+    return VARIANT_OK;
+}
+
+/* The given model must speak the tokenizer's tokens and have the data's classes. */
+static variant_status check_fit(const vt_transformer_job *job, variant_error *err) {
+    const vt_transformer_config *config = &job->config;
+    const vt_tokenizer_config *tokens = vt_tokenizer_configuration(job->tokenizer);
+    bool same = config->codes == tokens->codes && config->latent_dim == tokens->latent_dim &&
+                config->scales == tokens->scales;
+    for (int k = 0; same && k < config->scales; ++k) same = config->sides[k] == tokens->sides[k];
+    if (!same)
+        return vt_fail(err, VARIANT_E_MODEL,
+                       "%s: does not fit the tokenizer (%d codes of %d, %d scales; the tokenizer "
+                       "has %d of %d, %d "
+                       "scales, or other sides)",
+                       job->options->model, config->codes, config->latent_dim, config->scales,
+                       tokens->codes, tokens->latent_dim, tokens->scales);
+    if (config->classes != vt_dataset_classes(job->train))
+        return vt_fail(err, VARIANT_E_MODEL, "%s: has %d classes, the data has %d",
+                       job->options->model, config->classes, vt_dataset_classes(job->train));
+    return VARIANT_OK;
+}
+
+static variant_status open_transformer(vt_transformer_job *job, vt_train_loop *loop,
+                                       variant_error *err) {
+    const vt_train_transformer_options *options = job->options;
+    const vt_tokenizer_config *tokens = vt_tokenizer_configuration(job->tokenizer);
+    VT_TRY(copy_class_names(job, err));
+    if (job->full_model) {
+        job->transformer = job->full_model->transformer;
+        job->config = *vt_transformer_configuration(job->transformer);
+        VT_TRY(check_fit(job, err));
+    } else {
+        job->config = options->config;
+        job->config.codes = tokens->codes;
+        job->config.latent_dim = tokens->latent_dim;
+        job->config.classes = vt_dataset_classes(job->train);
+        job->config.scales = tokens->scales;
+        memcpy(job->config.sides, tokens->sides, sizeof tokens->sides);
+        VT_TRY(vt_transformer_open(&job->own, loop->kern, &job->config, err));
+        job->transformer = job->own;
+        vt_params_set_type(vt_transformer_params(job->own), options->common.precision, true);
+        VT_TRY(vt_transformer_initialise(job->own, loop->options->seed, err));
+    }
+    loop->params = vt_transformer_params(job->transformer);
+    return vt_params_train(loop->params, err);
+}
+
+/* ---- schedules ---- */
+
+/* One subnet a list between semicolons; phases and bridge become what the lists say. */
+static variant_status open_lists(vt_transformer_job *job, variant_error *err) {
+    const vt_train_transformer_options *options = job->options;
+    int scales = job->config.scales, depth = job->config.depth;
+    vt_phases *phases = &job->phases;
+    if (phases->more_bridge > 0)
+        return vt_fail(err, VARIANT_E_ARGUMENT,
+                       "a list of schedules and a range of the bridge: expected one of them");
+    if (strlen(options->schedules) >= 512) /* as much as a checkpoint remembers */
+        return vt_fail(err, VARIANT_E_ARGUMENT, "schedules: expected at most 511 characters");
+    phases->depth_count = 0;
+    job->bridge = scales;
+    for (const char *at = options->schedules;;) {
+        char text[256];
+        size_t length = strcspn(at, ";");
+        if (phases->depth_count == VT_MAX_DEPTHS)
+            return vt_fail(err, VARIANT_E_ARGUMENT, "schedules %s: expected at most %d",
+                           options->schedules, VT_MAX_DEPTHS);
+        if (length == 0 || length >= sizeof text)
+            return vt_fail(err, VARIANT_E_ARGUMENT,
+                           "schedules %s: expected lists of %d depths with ; between them",
+                           options->schedules, scales);
+        memcpy(text, at, length);
+        text[length] = '\0';
+        vt_schedule_request words = {
+            .depths = text, .layers = vt_selector_name(options->selector), .bridge = -1};
+        vt_schedule *schedule = &job->subnets[phases->depth_count];
+        VT_TRY(vt_schedule_resolve(schedule, scales, depth, &words, err));
+        int whole = 0;
+        while (whole < scales && vt_schedule_depth_at(schedule, whole) == depth) ++whole;
+        if (whole < job->bridge) job->bridge = whole;
+        phases->depths[phases->depth_count++] = vt_schedule_depth_at(schedule, scales - 1);
+        if (!at[length]) return VARIANT_OK;
+        at += length + 1;
+    }
+}
+
+static variant_status open_zones(vt_transformer_job *job, variant_error *err) {
+    const vt_train_transformer_options *options = job->options;
+    int scales = job->config.scales, depth = job->config.depth;
+    if (job->phases.more_bridge > 0 && options->bridge + job->phases.more_bridge > scales)
+        return vt_fail(err, VARIANT_E_ARGUMENT,
+                       "the bridge's range ends at %d: this model has %d scales",
+                       options->bridge + job->phases.more_bridge, scales);
+    for (int i = 0; i < job->phases.depth_count; ++i) {
+        uint8_t keep[VT_SCHEDULE_LAYERS] = {0};
+        VT_TRY(vt_layers_select(options->selector, depth, job->phases.depths[i], keep, err));
+        VT_TRY(vt_schedule_zones(&job->subnets[i], scales, depth, options->bridge, keep, err));
+    }
+    return VARIANT_OK;
+}
+
+static bool has_depth(const int *depths, int count, int depth) {
+    for (int i = 0; i < count; ++i)
+        if (depths[i] == depth) return true;
+    return false;
+}
+
+/* The trained paths, then half the layers, a quarter, two, so that runs compare. */
+static variant_status open_evaluations(vt_transformer_job *job, variant_error *err) {
+    const vt_phases *phases = &job->phases;
+    int depth = job->config.depth, rest[3] = {depth / 2, depth / 4, 2};
+    for (int i = 0; i < phases->depth_count; ++i) {
+        struct vt_eval_path *path = &job->evals[i];
+        if (job->options->schedules)
+            snprintf(path->name, sizeof path->name, "schedule%d", i);
+        else
+            snprintf(path->name, sizeof path->name, "depth%d", phases->depths[i]);
+        path->schedule = job->subnets[i];
+    }
+    job->eval_count = phases->depth_count;
+    for (int i = 0; i < 3; ++i) {
+        uint8_t keep[VT_SCHEDULE_LAYERS] = {0};
+        bool known =
+            has_depth(rest, i, rest[i]) ||
+            (!job->options->schedules && has_depth(phases->depths, phases->depth_count, rest[i]));
+        if (known || rest[i] < 1 || rest[i] >= depth) continue;
+        struct vt_eval_path *path = &job->evals[job->eval_count++];
+        snprintf(path->name, sizeof path->name, "depth%d", rest[i]);
+        VT_TRY(vt_layers_select(job->options->selector, depth, rest[i], keep, err));
+        VT_TRY(
+            vt_schedule_zones(&path->schedule, job->config.scales, depth, job->bridge, keep, err));
+    }
+    return VARIANT_OK;
+}
+
+static variant_status open_schedules(vt_transformer_job *job, variant_error *err) {
+    const vt_train_transformer_options *options = job->options;
+    VT_TRY(vt_schedule_full(&job->full, job->config.scales, job->config.depth, err));
+    if (!options->supernet) return VARIANT_OK;
+    job->phases = options->phases;
+    job->bridge = options->bridge;
+    if (options->schedules) VT_TRY(open_lists(job, err));
+    VT_TRY(vt_phases_check(&job->phases, job->config.depth, err));
+    if (!options->schedules) VT_TRY(open_zones(job, err));
+    job->info =
+        (vt_supernet_info){.trained = true, .bridge = job->bridge, .selector = options->selector};
+    for (int i = 0; i < job->phases.depth_count; ++i)
+        if (!has_depth(job->info.depths, job->info.depth_count, job->phases.depths[i]))
+            job->info.depths[job->info.depth_count++] = job->phases.depths[i];
+    return open_evaluations(job, err);
+}
+
+variant_status vt_transformer_job_open(vt_transformer_job *job, vt_train_loop *loop,
+                                       variant_error *err) {
+    VT_TRY(open_models(job, loop->kern, err));
+    VT_TRY(open_data(job, loop, err));
+    VT_TRY(open_transformer(job, loop, err));
+    return open_schedules(job, err);
+}
+
+/* ---- tokens ---- */
+
+typedef struct encoding {
+
+    const vt_train_loop *loop;
+    double started;
+} encoding;
+
+static bool report_encoding(void *user, int done, int total) {
+    const encoding *state = user;
+    const vt_train_common *common = state->loop->options;
+    double seconds = vt_seconds() - state->started;
+    if (common->progress) {
+        double speed = seconds > 0.0 ? done / seconds : 0.0;
+        vt_train_progress progress = {.step = done,
+                                      .steps = total,
+                                      .pictures_per_second = speed,
+                                      .seconds_left = speed > 0.0 ? (total - done) / speed : 0.0,
+                                      .doing = "encoding"};
+        common->progress(common->user, &progress);
+    }
+    return !vt_train_loop_stopping(state->loop);
+}
+
+variant_status vt_transformer_job_open_tokens(vt_transformer_job *job, vt_train_loop *loop,
+                                              variant_error *err) {
+    char path[4096];
+    encoding state = {.loop = loop, .started = vt_seconds()};
+    vt_train_loop_path(loop, "tokens.cache", path, sizeof path);
+    vt_token_cache_options options = {
+        .arena = &loop->arena,
+        .tokenizer = job->tokenizer,
+        .pictures = &job->pictures,
+        .flip = loop->options->flip,
+        .path = job->options->cache ? job->options->cache : path,
+        .progress = report_encoding,
+        .user = &state,
+    };
+    VT_TRY(vt_token_cache_open(&job->cache, &options, err));
+    if (job->test) {
+        options.pictures = &job->test_pictures;
+        options.flip = false;
+        options.path = NULL;
+        state.started = vt_seconds();
+        VT_TRY(vt_token_cache_open(&job->test_cache, &options, err));
+    }
+    job->room = loop->options->batch > VT_EVAL_BATCH ? loop->options->batch : VT_EVAL_BATCH;
+    size_t total = (size_t)job->room * (size_t)job->cache.tokens;
+    job->tokens = malloc(total * sizeof *job->tokens);
+    job->losses = malloc(total * sizeof *job->losses);
+    job->hits = malloc(total * sizeof *job->hits);
+    job->labels = malloc((size_t)job->room * sizeof *job->labels);
+    if (job->options->supernet && job->options->distill > 0.0) {
+        job->kls = malloc(total * sizeof *job->kls);
+        if (!job->kls) return vt_fail(err, VARIANT_E_MEMORY, "no memory for a batch of tokens");
+    }
+    if (job->tokens && job->losses && job->hits && job->labels) return VARIANT_OK;
+    return vt_fail(err, VARIANT_E_MEMORY, "no memory for a batch of tokens");
+}
+
+void vt_transformer_job_close(vt_transformer_job *job) {
+    for (int i = 0; i < job->class_count; ++i) free(job->class_names[i]);
+    free(job->class_names);
+    free(job->tokens);
+    free(job->losses);
+    free(job->hits);
+    free(job->kls);
+    free(job->labels);
+    vt_token_cache_close(&job->cache);
+    vt_token_cache_close(&job->test_cache);
+    vt_batches_close(&job->batches);
+    vt_pictures_close(&job->pictures);
+    vt_pictures_close(&job->test_pictures);
+    vt_dataset_close(&job->train);
+    vt_dataset_close(&job->test);
+    vt_transformer_close(&job->own);
+    vt_model_close(&job->full_model);
+    vt_model_close(&job->tokenizer_model);
+}

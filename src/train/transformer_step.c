@@ -1,0 +1,206 @@
+/* transformer_step.c - one step of a transformer's training: which path, which pictures, the loss and
+ * its gradient; see transformer_job.h.
+ *
+ * A step runs the full schedule, or, in a supernet's training, with a probability that the phase
+ * sets, a subnet's: bridge scales through all layers, later ones through a few; or both, their
+ * gradients averaged. Cross entropy over all scales either way; a distilled subnet is also drawn to
+ * what the full path says of the same batch. Everything drawn is keyed by (seed, step). */
+#include "core/rng.h"
+#include "train/transformer_job.h"
+
+/* ---- a pass over a batch whose tokens and labels are in the job's host buffers ---- */
+
+static void add_sums(vt_scale_sums *sums, const vt_transformer_job *job, int batch) {
+    const float *loss = job->losses;
+    const int32_t *hit = job->hits;
+    for (int b = 0; b < batch; ++b)
+        for (int k = 0; k < job->config.scales; ++k)
+            for (int i = 0; i < job->config.sides[k] * job->config.sides[k]; ++i) {
+                sums->loss[k] += (double)*loss++;
+                sums->hits[k] += *hit++;
+            }
+    sums->pictures += batch;
+}
+
+double vt_scale_sums_mean(const vt_scale_sums *sums, const vt_transformer_config *config) {
+    double sum = 0.0, tokens = 0.0;
+    for (int k = 0; k < config->scales; ++k) {
+        sum += sums->loss[k];
+        tokens += sums->pictures * config->sides[k] * config->sides[k];
+    }
+    return tokens > 0.0 ? sum / tokens : 0.0;
+}
+
+/* Teacher and pull of a distilling pass, kl with it; all in the arena. */
+static void take_teacher(vt_transformer_job *job, vt_train_loop *loop,
+                         const vt_transformer_job_request *request, vt_transformer_loss *loss) {
+    const vt_transformer_config *config = &job->config;
+    size_t length = (size_t)vt_transformer_tokens(config), total = (size_t)request->batch * length;
+    float *pull = vt_arena_floats(&loop->arena, total);
+    loss->teacher = request->teacher;
+    loss->pull = pull;
+    loss->kl = vt_arena_floats(&loop->arena, total);
+    if (!pull || !loss->kl) return; /* the caller checks the arena */
+    float *at = job->kls;
+    for (int b = 0; b < request->batch; ++b)
+        for (int k = 0; k < config->scales; ++k) {
+            bool whole = vt_schedule_depth_at(request->schedule, k) == config->depth;
+            for (int i = 0; i < config->sides[k] * config->sides[k]; ++i)
+                *at++ = whole ? 0.0f : (float)request->distill;
+        }
+    loop->kern->upload(loop->kern, pull, job->kls, total * sizeof *pull);
+}
+
+/* What was measured goes to the sums. */
+static void read_losses(vt_transformer_job *job, vt_train_loop *loop,
+                        const vt_transformer_job_request *request, const vt_transformer_loss *loss,
+                        vt_scale_sums *sums) {
+    const vt_transformer_config *config = &job->config;
+    vt_kern *kern = loop->kern;
+    size_t total = (size_t)request->batch * (size_t)vt_transformer_tokens(config);
+    kern->download(kern, job->losses, loss->loss, total * sizeof *job->losses);
+    kern->download(kern, job->hits, loss->hit, total * sizeof *job->hits);
+    add_sums(sums, job, request->batch);
+    if (!loss->kl) return;
+    kern->download(kern, job->kls, loss->kl, total * sizeof *job->kls);
+    for (size_t i = 0; i < total; ++i) job->kl += (double)job->kls[i];
+    for (int k = 0; k < config->scales; ++k)
+        if (vt_schedule_depth_at(request->schedule, k) != config->depth)
+            job->kl_tokens += (double)request->batch * config->sides[k] * config->sides[k];
+}
+
+variant_status vt_transformer_job_pass(vt_transformer_job *job, vt_train_loop *loop,
+                                       const vt_transformer_job_request *request,
+                                       vt_scale_sums *sums, variant_error *err) {
+    vt_kern *kern = loop->kern;
+    vt_arena *arena = &loop->arena;
+    const vt_transformer_config *config = &job->config;
+    size_t length = (size_t)vt_transformer_tokens(config), total = (size_t)request->batch * length;
+    size_t mark = vt_arena_mark(arena);
+    variant_status status = VARIANT_OK;
+    int32_t *tokens = vt_arena_ints(arena, total), *hits = vt_arena_ints(arena, total);
+    float *losses = vt_arena_floats(arena, total);
+    float *inputs = vt_arena_floats(arena, total * (size_t)config->latent_dim);
+    VT_CHECK(vt_arena_check(arena, "a batch of tokens", err));
+    kern->upload(kern, tokens, job->tokens, total * sizeof *tokens);
+    VT_CHECK(vt_tokenizer_inputs(job->tokenizer, arena, request->batch, tokens, inputs, NULL, err));
+    vt_transformer_pass pass = {.batch = request->batch,
+                                .labels = job->labels,
+                                .inputs = inputs,
+                                .schedule = request->schedule};
+    vt_transformer_loss loss = {.targets = tokens,
+                                .smoothing = request->smoothing,
+                                .loss = losses,
+                                .hit = hits,
+                                .weight = request->weight};
+    bool taught = request->teacher && request->distill > 0.0;
+    if (taught) take_teacher(job, loop, request, &loss);
+    VT_CHECK(vt_arena_check(arena, "a batch of tokens", err));
+    VT_CHECK(vt_transformer_forward(job->transformer, arena, &pass, err));
+    if (request->teacher && !taught)
+        kern->copy(kern, request->teacher, pass.logits, total * (size_t)config->codes);
+    VT_CHECK(vt_transformer_backward(job->transformer, arena, &pass, &loss, request->with_gradient,
+                                     err));
+    read_losses(job, loop, request, &loss, sums);
+cleanup:
+    vt_arena_rewind(arena, mark);
+    return status;
+}
+
+/* ---- a step ---- */
+
+/* The subnet drawn: from the list, or made for a bridge longer than the list's. */
+static variant_status subnet_of(vt_transformer_job *job, const vt_phase_draw *draw,
+                                const vt_schedule **out, variant_error *err) {
+    uint8_t keep[VT_SCHEDULE_LAYERS] = {0};
+    const vt_transformer_config *config = &job->config;
+    *out = &job->subnets[draw->index];
+    if (draw->more_bridge == 0) return VARIANT_OK;
+    VT_TRY(vt_layers_select(job->options->selector, config->depth, job->phases.depths[draw->index],
+                            keep, err));
+    *out = &job->drawn;
+    return vt_schedule_zones(&job->drawn, config->scales, config->depth,
+                             job->bridge + draw->more_bridge, keep, err);
+}
+
+static void choose_batch(vt_transformer_job *job, const vt_train_loop *loop) {
+    vt_batches *batches = &job->batches;
+    uint32_t low = (uint32_t)loop->step, high = (uint32_t)((uint64_t)loop->step >> 32);
+    size_t length = (size_t)job->cache.tokens;
+    vt_batches_select(batches, loop->step);
+    for (int i = 0; i < batches->batch; ++i) {
+        const vt_pick *pick = &batches->picks[i];
+        vt_token_cache_get(&job->cache, pick->position, pick->flip,
+                           job->tokens + (size_t)i * length);
+        double u = vt_uniform(loop->options->seed, VT_RNG_DROP, low, high, (uint32_t)i);
+        job->labels[i] = u < job->options->label_drop
+                             ? job->config.classes
+                             : vt_pictures_label(&job->pictures, pick->position);
+    }
+}
+
+static bool is_due(int64_t every, int64_t step) {
+    return every > 0 && step % every == 0;
+}
+
+/* One path of the step; its loss goes to the log's sums and to *loss. */
+static variant_status run_path(vt_transformer_job *job, vt_train_loop *loop,
+                               const vt_transformer_job_request *request, int path, double *loss,
+                               variant_error *err) {
+    vt_scale_sums sums = {0};
+    VT_TRY(vt_transformer_job_pass(job, loop, request, &sums, err));
+    if (!request->with_gradient) return VARIANT_OK; /* a teacher's pass alone */
+    double mean = vt_scale_sums_mean(&sums, &job->config);
+    for (int k = 0; k < job->config.scales; ++k) {
+        job->sums.loss[k] += sums.loss[k];
+        job->sums.hits[k] += sums.hits[k];
+    }
+    job->sums.pictures += sums.pictures;
+    job->path_loss[path] += mean;
+    ++job->path_steps[path];
+    *loss += mean;
+    return VARIANT_OK;
+}
+
+variant_status vt_transformer_job_step(void *self, vt_train_loop *loop, variant_error *err) {
+    vt_transformer_job *job = self;
+    const vt_train_transformer_options *options = job->options;
+    const vt_schedule *subnet = NULL;
+    float *teacher = NULL;
+    job->draw = (vt_phase_draw){.full = true};
+    if (options->supernet) {
+        double epoch = (double)loop->step / (double)loop->steps_per_epoch;
+        job->draw = vt_phases_draw(&job->phases, epoch, loop->options->seed, (uint64_t)loop->step);
+        if (job->phases.depth_count > 0) VT_TRY(subnet_of(job, &job->draw, &subnet, err));
+    }
+    const vt_phase_draw *draw = &job->draw;
+    choose_batch(job, loop);
+    if (subnet && is_due(options->log_conflict, loop->step))
+        VT_TRY(vt_transformer_job_log_conflict(job, loop, subnet, err));
+
+    vt_transformer_job_request request = {.batch = job->batches.batch,
+                                          .smoothing = (float)options->label_smoothing,
+                                          .weight = draw->full && draw->subnet ? 0.5f : 1.0f};
+    if (draw->subnet && options->distill > 0.0) {
+        teacher = vt_arena_floats(&loop->arena, (size_t)request.batch *
+                                                    (size_t)vt_transformer_tokens(&job->config) *
+                                                    (size_t)job->config.codes);
+        VT_TRY(vt_arena_check(&loop->arena, "the teacher's logits", err));
+        request.teacher = teacher;
+    }
+    loop->loss = 0.0;
+    if (draw->full || teacher) {
+        request.schedule = &job->full;
+        request.with_gradient = draw->full;
+        VT_TRY(run_path(job, loop, &request, 0, &loop->loss, err));
+    }
+    if (draw->subnet) {
+        request.schedule = subnet;
+        request.with_gradient = true;
+        request.distill = options->distill;
+        ++job->draws[draw->index];
+        VT_TRY(run_path(job, loop, &request, 1, &loop->loss, err));
+    }
+    if (draw->full && draw->subnet) loop->loss /= 2.0;
+    return VARIANT_OK;
+}
