@@ -1,10 +1,11 @@
-/* tiles.c - tiles.h for processors without instructions for bf16: numbers become float32 on the way
- * (a bf16 number is the upper half of one) and are multiplied as such. Compiled once an instruction
- * set, in C that any compiler vectorises.
+/* tiles.c - tiles.h for processors without instructions for bf16: numbers become float32 on the
+ * way (a bf16 number is the upper half of one) and are multiplied as such. Compiled once an
+ * instruction set, in C that any compiler vectorises.
  *
- * A block of sums lives in registers: 6 rows by one panel with AVX2, 2 rows by one elsewhere. Rows of x
- * are widened a stretch of depth at a time beside it. Every shape of block adds a number's products in
- * the same order, by the same operations. AVX-512 has products of its own (tiles_avx512wide.c). */
+ * A block of sums lives in registers: 6 rows by one panel with AVX2, 2 rows by one elsewhere.
+ * Rows of x are widened a stretch of depth at a time beside it. Every shape of block adds a
+ * number's products in the same order, by the same operations. AVX-512 has products of its own
+ * (tiles_avx512wide.c). */
 #include "kern/cpu/isa/tiles.h"
 
 #include "kern/number.h"

@@ -1,13 +1,14 @@
-/* tiles8_avx512vnni.c - tiles8.h by vpdpbusd, which multiplies 16 quads of bytes, unsigned by signed,
- * and adds the four products of each to 16 int32 sums.
+/* tiles8_avx512vnni.c - tiles8.h by vpdpbusd, which multiplies 16 quads of bytes, unsigned by
+ * signed, and adds the four products of each to 16 int32 sums.
  *
- * A kernel keeps the integer sums of one block in registers: up to 24 rows by one panel, 12 by two,
- * which reads rows half as often, or 6 by four, which hides the latency of few rows. At a block's end they go, converted and scaled, to the
- * float32 sums of the tile, which stay in the first cache: that costs one addition in 32. In every
- * shape a number of the result is the same chain of operations, so the shape does not change a bit.
+ * A kernel keeps the integer sums of one block in registers: up to 24 rows by one panel, 12 by
+ * two, which reads rows half as often, or 6 by four, which hides the latency of few rows. At a
+ * block's end they go, converted and scaled, to the float32 sums of the tile, which stay in the
+ * first cache: that costs one addition in 32. In every shape a number of the result is the same
+ * chain of operations, so the shape does not change a bit.
  *
- * With one or two panels memory is read as one or two streams, which the kernel fetches into the first
- * cache ahead of their use: at 7 to 48 rows the weights arrive while they are multiplied. */
+ * With one or two panels memory is read as one or two streams, which the kernel fetches into the
+ * first cache ahead of their use: at 7 to 48 rows the weights arrive while they are multiplied. */
 #include "kern/cpu/isa/rows.h"
 #include "kern/cpu/isa/tiles8.h"
 

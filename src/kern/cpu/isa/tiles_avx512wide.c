@@ -1,13 +1,14 @@
-/* tiles_avx512wide.c - bf16 products of tiles.h by float32's multiply-adds, for processors with AVX-512
- * whose own bf16 product is absent, or slower (Intel's: bf16_pays.c). Used by the tables avx512 and
- * avx512wide.
+/* tiles_avx512wide.c - bf16 products of tiles.h by float32's multiply-adds, for processors with
+ * AVX-512 whose own bf16 product is absent, or slower (Intel's: bf16_pays.c). Used by the tables
+ * avx512 and avx512wide.
  *
- * Multiply-adds and what widens numbers share two ports, so widening is what there is to save. Rows of
- * x are widened once for all panels of a tile, a stretch of depth at a time. A panel's numbers (a bf16
- * number is the upper half of a float32) are widened for as many rows as have their sums in registers:
- * 24 rows by one panel, 12 by two, 6 by four. Between stretches the sums wait in the tile, which is in
- * the first cache, while the next stretch of weights comes. In every shape a number of the result is
- * one chain of multiply-adds over taps and depth, so the shape does not change a bit. */
+ * Multiply-adds and what widens numbers share two ports, so widening is what there is to save.
+ * Rows of x are widened once for all panels of a tile, a stretch of depth at a time. A panel's
+ * numbers (a bf16 number is the upper half of a float32) are widened for as many rows as have
+ * their sums in registers: 24 rows by one panel, 12 by two, 6 by four. Between stretches the sums
+ * wait in the tile, which is in the first cache, while the next stretch of weights comes. In
+ * every shape a number of the result is one chain of multiply-adds over taps and depth, so the
+ * shape does not change a bit. */
 #include "kern/cpu/isa/rows.h"
 #include "kern/cpu/isa/tiles.h"
 
