@@ -201,7 +201,7 @@ static variant_status write_from(const char *path, vt_inception_source source, c
     variant_status status = VARIANT_OK;
     VT_CHECK(list_tensors(&tensors, &count, err));
     for (int i = 0; i < count; ++i) floats += tensors[i].count;
-    outs = calloc((size_t)count, sizeof *outs);
+    outs = count > 0 ? calloc((size_t)count, sizeof *outs) : NULL;
     values = malloc(floats * sizeof *values);
     if (!outs || !values)
         VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "%s: no memory for its tensors", path));
