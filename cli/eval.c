@@ -212,7 +212,6 @@ static variant_status eval_generated(work *w, cJSON *report, variant_error *err)
     variant_request request = s->asked.request;
     variant_status status = VARIANT_OK;
     int total = s->count ? s->count : DEFAULT_COUNT, held = 0;
-    if (!request.class_name) request.class_name = "all";
     VT_CHECK(variant_engine_open(&engine, &s->asked.engine, err));
     variant_engine_info(engine, &info);
     VT_CHECK(set_size(w, info.picture_side, info.channels, err));
@@ -422,6 +421,7 @@ int cli_eval(int argc, char **argv) {
     cli_parser parser = {COMMAND, help, ":m:n:s:t:h", long_options, accept, &s};
     variant_error err = {0};
     cli_request_init(&s.asked);
+    s.asked.request.class_name = "all"; /* every class alike, as the reference has them */
     int done = cli_parse(&parser, argc, argv);
     if (done >= 0) return done;
     if (optind < argc) return cli_usage(COMMAND, "unexpected argument %s", argv[optind]);

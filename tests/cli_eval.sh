@@ -58,6 +58,12 @@ run eval -m "$model" "${network[@]}" --reference kept.safetensors --class Bag -n
 scores | cmp -s first.txt - && ok || bad "a kept reference gives other scores"
 run eval -m "$model" "${network[@]}" --reference kept.safetensors --class Bag -n 20 --depth 2 --json -s 9
 scores | cmp -s first.txt - && bad "another seed, the same scores" || ok
+run eval -m "$model" "${network[@]}" --reference kept.safetensors -n 20 --depth 2 --json --class all
+scores >all.txt
+run eval -m "$model" "${network[@]}" --reference kept.safetensors -n 20 --depth 2 --json
+scores | cmp -s all.txt - && ok || bad "every class alike is not the default"
+run eval -m "$model" "${network[@]}" --reference kept.safetensors -n 20 --depth 2 --json --class random
+scores | cmp -s all.txt - && bad "random classes, the same scores" || ok
 run eval -m "$model" "${network[@]}" --class Bag -n 20 --depth 2
 says '^IS\(classifier\) +[1-2]\.'
 says '^of +20 pictures$'
