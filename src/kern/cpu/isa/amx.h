@@ -3,8 +3,8 @@
  * rows is part of the registers' configuration, so that nothing beyond a tile's last row is read or
  * written; it is loaded when it changes.
  *
- * These instructions have not run on a processor: what was tested is the sources with the layer below
- * replaced by plain C (tests/amx_in_c.h, named by VT_AMX_LAYER), and that the real one compiles. */
+ * Where there is no such processor, tests replace the layer below by plain C (tests/amx_in_c.h, named
+ * by VT_AMX_LAYER). */
 #ifndef VT_KERN_CPU_ISA_AMX_H
 #define VT_KERN_CPU_ISA_AMX_H
 
@@ -16,7 +16,9 @@
 #include VT_AMX_LAYER
 #else
 #include <immintrin.h>
-#define AMX_CONFIGURE(config) _tile_loadconfig(config)
+/* gcc's _tile_loadconfig tells the compiler of the first 8 of the 64 bytes alone, which lets it drop the
+ * stores of the others (a configuration of no rows: #UD in the first product). */
+#define AMX_CONFIGURE(config) __asm__ volatile("ldtilecfg %0" : : "m"(*(config)))
 #define AMX_RELEASE() _tile_release()
 #define AMX_ZERO(tile) _tile_zero(tile)
 #define AMX_LOAD(tile, base, stride) _tile_loadd(tile, base, stride)
