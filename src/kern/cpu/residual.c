@@ -74,6 +74,7 @@ void vt_cpu_fill_training(vt_kern *kern) {
         cpu->train_loops = &vt_train_loops_avx512bf16;
     else if (vt_isa_best() >= VT_ISA_AVX512BF16)
         cpu->train_loops = &vt_train_loops_avx512wide;
+    if (cpu->tiles == &vt_tiles_amx) cpu->train_loops = &vt_train_loops_amx;
 #endif
     vt_cpu_fill_product_grad(kern);
     vt_cpu_fill_residual(kern);

@@ -1,4 +1,4 @@
-/* amx.h - the tile registers of AMX as tiles_amx.c and tiles8_amx.c use them: up to 32 rows by two
+/* amx.h - the tile registers of AMX as tiles_amx.c, tiles8_amx.c and outer_amx.c use them: up to 32 rows by two
  * panels are summed at a time, in four registers of sums, two of rows, two of panels. The number of
  * rows is part of the registers' configuration, so that nothing beyond a tile's last row is read or
  * written; it is loaded when it changes.
@@ -48,11 +48,12 @@ typedef struct amx_tile_config {
     uint8_t rows[16];
 } amx_tile_config;
 
-static _Thread_local int amx_configured; /* rows that the registers are set to; 0: none */
+/* Rows that this thread's registers are set to; 0: none. Of tiles_amx.c. */
+extern _Thread_local int vt_amx_configured;
 
 static inline void amx_rows_set(int rows) {
-    if (rows == amx_configured) return;
-    amx_configured = rows;
+    if (rows == vt_amx_configured) return;
+    vt_amx_configured = rows;
     const int first = rows < AMX_HALF_ROWS ? rows : AMX_HALF_ROWS;
     const int second = rows > AMX_HALF_ROWS ? rows - AMX_HALF_ROWS : 1;
     amx_tile_config config __attribute__((aligned(64)));
@@ -68,12 +69,12 @@ static inline void amx_rows_set(int rows) {
 }
 
 static inline void amx_begin(void) {
-    amx_configured = 0;
+    vt_amx_configured = 0;
 }
 
 static inline void amx_end(void) {
-    if (amx_configured) AMX_RELEASE();
-    amx_configured = 0;
+    if (vt_amx_configured) AMX_RELEASE();
+    vt_amx_configured = 0;
 }
 
 #endif

@@ -16,6 +16,7 @@
 #include <immintrin.h>
 #endif
 #if defined(__AVX512F__) && defined(__AVX512BW__)
+#include "kern/cpu/isa/transpose.h"
 #define WIDE 1
 #else
 #define WIDE 0
@@ -389,33 +390,6 @@ static inline void fetch_ahead(const void *row, size_t stride_bytes, int rows) {
 
 #if WIDE
 
-/* Sixteen vectors of 32-bit numbers, transposed: 4 x 4 blocks inside the quarters of a vector, then
- * the quarters. */
-static inline __attribute__((always_inline)) void transpose(__m512i x[16]) {
-    __m512i y[16];
-    for (int i = 0; i < 16; i += 4) {
-        __m512i a = _mm512_unpacklo_epi32(x[i], x[i + 1]),
-                b = _mm512_unpackhi_epi32(x[i], x[i + 1]);
-        __m512i c = _mm512_unpacklo_epi32(x[i + 2], x[i + 3]);
-        __m512i d = _mm512_unpackhi_epi32(x[i + 2], x[i + 3]);
-        y[i] = _mm512_unpacklo_epi64(a, c);
-        y[i + 1] = _mm512_unpackhi_epi64(a, c);
-        y[i + 2] = _mm512_unpacklo_epi64(b, d);
-        y[i + 3] = _mm512_unpackhi_epi64(b, d);
-    }
-    /* y[4 j + i] holds columns i, 4 + i, 8 + i, 12 + i of rows 4 j .. 4 j + 3 */
-    for (int i = 0; i < 4; ++i) {
-        __m512i a = _mm512_shuffle_i32x4(y[i], y[4 + i], 0x44);
-        __m512i b = _mm512_shuffle_i32x4(y[8 + i], y[12 + i], 0x44);
-        __m512i c = _mm512_shuffle_i32x4(y[i], y[4 + i], 0xee);
-        __m512i d = _mm512_shuffle_i32x4(y[8 + i], y[12 + i], 0xee);
-        x[i] = _mm512_shuffle_i32x4(a, b, 0x88);
-        x[4 + i] = _mm512_shuffle_i32x4(a, b, 0xdd);
-        x[8 + i] = _mm512_shuffle_i32x4(c, d, 0x88);
-        x[12 + i] = _mm512_shuffle_i32x4(c, d, 0xdd);
-    }
-}
-
 static void pack(float *panel, const float *from, size_t stride, int columns, int length) {
     for (int d = 0; d < length; d += 16) {
         __m512i x[16];
@@ -428,7 +402,7 @@ static void pack(float *panel, const float *from, size_t stride, int columns, in
             x[c] = _mm512_maskz_loadu_epi32(mask, row);
             fetch_ahead(row, stride * sizeof *row, 16);
         }
-        transpose(x);
+        vt_transpose_16x16(x);
         for (int i = 0; i < 16; ++i)
             if (i < count) _mm512_storeu_si512(panel + (d + i) * PANEL, x[i]);
     }
@@ -451,7 +425,7 @@ static void pack_bf16(uint16_t *panel, const uint16_t *from, size_t stride, int 
             x[c] = _mm512_maskz_loadu_epi16(mask, row);
             fetch_ahead(row, stride * sizeof *row, 16);
         }
-        transpose(x);
+        vt_transpose_16x16(x);
         for (int i = 0; i < 16; ++i)
             if (i < pairs) _mm512_storeu_si512(panel + (d + 2 * i) * PANEL, x[i]);
     }

@@ -6,6 +6,8 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
+_Thread_local int vt_amx_configured;
+
 enum { STEP = VT_TILE_DEPTH * VT_PANEL };
 
 /* One or two panels from `first` on; `low`: no more than 16 rows. */

@@ -9,6 +9,7 @@
  * vcvtneps2bf16 and vdpbf16ps take denormals for zero; all else is rounded to nearest even. */
 #include "kern/cpu/isa/rows.h"
 #include "kern/cpu/isa/tiles.h"
+#include "kern/cpu/isa/transpose.h"
 
 #include <immintrin.h>
 #include <string.h>
@@ -117,33 +118,6 @@ INLINE __m512i load_32(const float *from, int n) {
     return (__m512i)_mm512_cvtne2ps_pbh(high, low);
 }
 
-/* A 16 x 16 matrix of 32-bit numbers on its side. */
-INLINE void transpose(__m512i x[16]) {
-    __m512i y[16];
-    for (int i = 0; i < 16; i += 2) {
-        y[i] = _mm512_unpacklo_epi32(x[i], x[i + 1]);
-        y[i + 1] = _mm512_unpackhi_epi32(x[i], x[i + 1]);
-    }
-    /* x[4 i + j], 128-bit lane l: column 4 l + j of rows 4 i .. 4 i + 3 */
-    for (int i = 0; i < 16; i += 4) {
-        x[i] = _mm512_unpacklo_epi64(y[i], y[i + 2]);
-        x[i + 1] = _mm512_unpackhi_epi64(y[i], y[i + 2]);
-        x[i + 2] = _mm512_unpacklo_epi64(y[i + 1], y[i + 3]);
-        x[i + 3] = _mm512_unpackhi_epi64(y[i + 1], y[i + 3]);
-    }
-    for (int j = 0; j < 4; ++j) {
-        __m512i a = _mm512_shuffle_i32x4(x[j], x[4 + j], 0x88);
-        __m512i b = _mm512_shuffle_i32x4(x[j], x[4 + j], 0xdd);
-        __m512i c = _mm512_shuffle_i32x4(x[8 + j], x[12 + j], 0x88);
-        __m512i d = _mm512_shuffle_i32x4(x[8 + j], x[12 + j], 0xdd);
-        y[j] = _mm512_shuffle_i32x4(a, c, 0x88);
-        y[8 + j] = _mm512_shuffle_i32x4(a, c, 0xdd);
-        y[4 + j] = _mm512_shuffle_i32x4(b, d, 0x88);
-        y[12 + j] = _mm512_shuffle_i32x4(b, d, 0xdd);
-    }
-    for (int i = 0; i < 16; ++i) x[i] = y[i];
-}
-
 void vt_pack_avx512bf16(uint16_t *panel, const float *from, size_t stride, int columns, int length,
                         int depth) {
     for (int d = 0; d < depth; d += 32, panel += 32 * VT_PANEL) {
@@ -152,7 +126,7 @@ void vt_pack_avx512bf16(uint16_t *panel, const float *from, size_t stride, int c
         for (int c = 0; c < VT_PANEL; ++c)
             x[c] = c < columns && left > 0 ? load_32(from + (size_t)c * stride + d, left)
                                            : _mm512_setzero_si512();
-        transpose(x);
+        vt_transpose_16x16(x);
         for (int c = 0; c < VT_PANEL; ++c) _mm512_storeu_si512(panel + c * 32, x[c]);
     }
 }

@@ -638,38 +638,27 @@ static void column_sums_f32(float *sums, const float *x, size_t stride, int rows
 #define TEXT_(a) #a
 #define TEXT(a) TEXT_(a)
 
-const vt_train_loops PASTE(vt_train_loops_, VT_LOOPS_SUFFIX) = {
-    .name = TEXT(VT_LOOPS_SUFFIX),
-    .finish = finish,
-    .outer = OUTER,
-    .residual = residual,
-    .residual_dx = residual_dx,
-    .head_rows = head_rows,
-    .head_rows_dx = head_rows_dx,
-    .softmax = softmax,
-    .softmax_dx = softmax_dx,
-    .scale_bf16 = scale_bf16,
-    .gelu = gelu,
-    .gelu_dx = gelu_dx,
-    .column_sums_bf16 = column_sums_bf16,
-    .column_sums_f32 = column_sums_f32,
-};
+/* A table whose outer products are `outer_product`. */
+#define TABLE(suffix, outer_product)                                                               \
+    const vt_train_loops PASTE(vt_train_loops_, suffix) = {                                        \
+        .name = TEXT(suffix),                                                                      \
+        .finish = finish,                                                                          \
+        .outer = outer_product,                                                                    \
+        .residual = residual,                                                                      \
+        .residual_dx = residual_dx,                                                                \
+        .head_rows = head_rows,                                                                    \
+        .head_rows_dx = head_rows_dx,                                                              \
+        .softmax = softmax,                                                                        \
+        .softmax_dx = softmax_dx,                                                                  \
+        .scale_bf16 = scale_bf16,                                                                  \
+        .gelu = gelu,                                                                              \
+        .gelu_dx = gelu_dx,                                                                        \
+        .column_sums_bf16 = column_sums_bf16,                                                      \
+        .column_sums_f32 = column_sums_f32,                                                        \
+    };
 
+TABLE(VT_LOOPS_SUFFIX, OUTER)
 #if defined(__AVX512BF16__)
-const vt_train_loops vt_train_loops_avx512wide = {
-    .name = "avx512wide",
-    .finish = finish,
-    .outer = outer_wide,
-    .residual = residual,
-    .residual_dx = residual_dx,
-    .head_rows = head_rows,
-    .head_rows_dx = head_rows_dx,
-    .softmax = softmax,
-    .softmax_dx = softmax_dx,
-    .scale_bf16 = scale_bf16,
-    .gelu = gelu,
-    .gelu_dx = gelu_dx,
-    .column_sums_bf16 = column_sums_bf16,
-    .column_sums_f32 = column_sums_f32,
-};
+TABLE(avx512wide, outer_wide)
+TABLE(amx, vt_outer_amx)
 #endif

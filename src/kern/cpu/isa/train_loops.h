@@ -131,6 +131,8 @@ extern const vt_train_loops vt_train_loops_avx2;
 extern const vt_train_loops vt_train_loops_avx512;
 extern const vt_train_loops vt_train_loops_avx512bf16;
 extern const vt_train_loops vt_train_loops_avx512wide; /* where bf16 pairs are slow (bf16_pays.c) */
+extern const vt_train_loops vt_train_loops_amx;
+void vt_outer_amx(const vt_outer *args); /* of outer_amx.c */
 #endif
 
 #endif

@@ -1,0 +1,124 @@
+/* The outer products of kern/cpu/isa/train_loops.h: every table that this processor can run, called
+ * directly, against the definition on random panels and sizes; nothing outside of the result is
+ * written, nothing beyond the panels read. AMX's run over tile registers in plain C (amx_in_c.h) too. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/cpu.h"
+#include "kern/cpu/isa/train_loops.h"
+#include "kern/number.h"
+
+enum { PANEL = 16 };
+
+#if defined(__x86_64__)
+void vt_outer_amx_in_c(const vt_outer *args);
+#endif
+
+typedef void (*outer)(const vt_outer *args);
+
+static int find_outers(outer *out) {
+    int count = 0;
+    out[count++] = vt_train_loops_baseline.outer;
+#if defined(__x86_64__)
+    const vt_isa best = vt_isa_best();
+    if (best >= VT_ISA_AVX2) out[count++] = vt_train_loops_avx2.outer;
+    if (best >= VT_ISA_AVX512) {
+        out[count++] = vt_train_loops_avx512.outer;
+        out[count++] = vt_outer_amx_in_c;
+    }
+    if (best >= VT_ISA_AVX512BF16) {
+        out[count++] = vt_train_loops_avx512bf16.outer;
+        out[count++] = vt_train_loops_avx512wide.outer;
+    }
+    if (best >= VT_ISA_AMX) out[count++] = vt_train_loops_amx.outer;
+#endif
+    return count;
+}
+
+static uint32_t random_bits(void) {
+    static uint64_t state = 88172645463325252u;
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    return (uint32_t)(state >> 16);
+}
+
+static int random_int(int low, int high) {
+    return low + (int)(random_bits() % (uint32_t)(high - low + 1));
+}
+
+/* Whole lines and no more, so that a sanitizer sees what is read beyond. */
+static uint16_t *random_panels(size_t count) {
+    uint16_t *out = aligned_alloc(64, count * sizeof *out);
+    assert_non_null(out);
+    for (size_t i = 0; i < count; ++i)
+        out[i] = vt_to_bf16((float)random_bits() / 2147483648.0f - 1.0f);
+    return out;
+}
+
+static double pair_number(const uint16_t *panels, size_t stride, int column, int d) {
+    const uint16_t *panel = panels + (size_t)(column / PANEL) * stride;
+    return (double)vt_from_bf16(panel[(d / 2 * PANEL + column % PANEL) * 2 + d % 2]);
+}
+
+static void check(outer run, int a_panels, int b_panels, int depth, bool accumulate) {
+    const size_t panel = (size_t)depth * PANEL;
+    const int rows = a_panels * PANEL, columns = b_panels * PANEL;
+    vt_outer o = {.out_stride = (size_t)columns + PANEL * (size_t)random_int(0, 2),
+                  .a_stride = panel + 2 * PANEL * (size_t)random_int(0, 1),
+                  .b_stride = panel,
+                  .a_panels = a_panels,
+                  .b_panels = b_panels,
+                  .depth = depth,
+                  .accumulate = accumulate};
+    const size_t numbers = (size_t)rows * o.out_stride;
+    uint16_t *a = random_panels((size_t)(a_panels - 1) * o.a_stride + panel);
+    uint16_t *b = random_panels((size_t)b_panels * panel);
+    float *out = malloc(numbers * sizeof *out), *before = malloc(numbers * sizeof *out);
+    assert_true(out && before);
+    for (size_t i = 0; i < numbers; ++i) before[i] = (float)random_int(-3, 3);
+    memcpy(out, before, numbers * sizeof *out);
+    o.a = a, o.b = b, o.out = out;
+    run(&o);
+    for (int i = 0; i < rows; ++i)
+        for (size_t j = 0; j < o.out_stride; ++j) {
+            const size_t at = (size_t)i * o.out_stride + j;
+            if (j >= (size_t)columns) {
+                assert_true(out[at] == before[at]);
+                continue;
+            }
+            double want = accumulate ? (double)before[at] : 0.0;
+            for (int d = 0; d < depth; ++d)
+                want += pair_number(a, o.a_stride, i, d) * pair_number(b, o.b_stride, (int)j, d);
+            assert_true(fabs((double)out[at] - want) < 2e-6 * (10.0 + depth));
+        }
+    free(out);
+    free(before);
+    free(a);
+    free(b);
+}
+
+static void test_outer_products(void **unused) {
+    (void)unused;
+    outer outers[8];
+    const int count = find_outers(outers);
+    for (int t = 0; t < count; ++t) {
+        for (int i = 0; i < 200; ++i)
+            check(outers[t], random_int(1, 5), random_int(1, 5), 2 * random_int(1, 90), i % 2);
+        check(outers[t], 3, 2, 512, false);
+        check(outers[t], 2, 3, 1090, true); /* deeper than any piece that is worked on at a time */
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_outer_products)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
