@@ -144,10 +144,15 @@ static int dispatch(int argc, char **argv) {
 }
 
 /* Starts the program again where OpenBLAS would otherwise run kernels far below this processor
- * (vt_kern_blas_core). Goes on as it is where that is not possible. */
+ * (vt_kern_blas_core). Goes on as it is where that is not possible. By its path, so that ps and pkill
+ * know the process by the program's name. */
 static void restart_for_blas(char **argv) {
     const char *core = vt_kern_blas_core();
-    if (core && setenv("OPENBLAS_CORETYPE", core, 1) == 0) execv("/proc/self/exe", argv);
+    char path[4096];
+    ssize_t length = core ? readlink("/proc/self/exe", path, sizeof path - 1) : -1;
+    if (length < 0 || setenv("OPENBLAS_CORETYPE", core, 1) != 0) return;
+    path[length] = '\0';
+    execv(path, argv);
 }
 
 int main(int argc, char **argv) {
