@@ -6,15 +6,21 @@
 #   DATA=...        pictures (default: Fashion-MNIST as Debian installs it)
 #   FEATURES=FILE   the classifier to judge by (default BASE/classifier.safetensors; none: no scores)
 #   VARIANT=...     the program (default build/release/variant)
-#   EPOCHS=12 BRIDGE=4 BATCH=64 SEEDS="1 2 3" EVAL=10000 PRECISION=bf16 THREADS=(all)
+#   EPOCHS=1        of the data that a supernet is trained on after the base; BASE_EPOCHS=6: what the base had
+#   LR=6e-4 LR_END=3e-5 WARMUP=50 BRIDGE=4 BATCH=64 SEEDS="1 2 3" PRECISION=bf16 THREADS=(all)
+#   EVAL=10000      pictures a score; WEIGHTS=bf16: what they are drawn with
+#
+# Two scripts may run side by side (THREADS=1 each): that is faster than one on two threads.
+#
 #   --smoke         a minute: a tiny base of its own, a few steps, a few pictures, one seed
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 VARIANT=${VARIANT:-$here/build/release/variant}
 RUNS=${RUNS:-runs}
 DATA=${DATA:-/usr/share/datasets/fashion-mnist}
-EPOCHS=${EPOCHS:-12} BRIDGE=${BRIDGE:-4} BATCH=${BATCH:-64} SEEDS=${SEEDS:-1 2 3}
-EVAL=${EVAL:-10000} PRECISION=${PRECISION:-bf16}
+EPOCHS=${EPOCHS:-1} BASE_EPOCHS=${BASE_EPOCHS:-6} BRIDGE=${BRIDGE:-4} BATCH=${BATCH:-64} SEEDS=${SEEDS:-1 2 3}
+LR=${LR:-6e-4} LR_END=${LR_END:-3e-5} WARMUP=${WARMUP:-50}
+EVAL=${EVAL:-10000} PRECISION=${PRECISION:-bf16} WEIGHTS=${WEIGHTS:-bf16} EVAL_BATCH=50
 threads=()
 if [ -n "${THREADS:-}" ]; then threads=(-t "$THREADS"); fi
 smoke=0
@@ -39,11 +45,11 @@ fail() {
 
 [ -x "$VARIANT" ] || fail "$VARIANT: no such program; build it, or set VARIANT"
 length=(--epochs "$EPOCHS" --joint-end "$(python3 -c "print($EPOCHS / 6)")" --transition-end "$(python3 -c "print($EPOCHS * 2 / 3)")")
-plain=(--epochs "$EPOCHS")
+alone=(--epochs "$(python3 -c "print($BASE_EPOCHS + $EPOCHS)")" --lr 1.5e-3 --lr-end 3e-5 --warmup 300)
 if [ $smoke = 1 ]; then
-    RUNS=$RUNS/smoke SEEDS=1 EVAL=20 BATCH=4 PRECISION=f32 threads=(-t 1)
+    RUNS=$RUNS/smoke SEEDS=1 EVAL=20 BATCH=4 PRECISION=f32 WEIGHTS=f32 EVAL_BATCH=8 threads=(-t 1)
     length=(--steps 2 --joint-end 0.05 --transition-end 0.1 --limit 16 --eval-count 4)
-    plain=(--steps 2 --limit 16 --eval-count 4)
+    alone=(--steps 2 --limit 16 --eval-count 4)
     FEATURES=${FEATURES:-$here/models/fashion/classifier.safetensors}
     BASE=$RUNS/base
     if [ ! -e "$BASE/transformer.safetensors" ]; then
@@ -79,7 +85,8 @@ train() {
     shift 3
     [ -e "$folder/done" ] && return
     mkdir -p "$folder"
-    "$VARIANT" train "$kind" --data "$DATA" -o "$folder" --batch "$BATCH" --precision "$PRECISION" "${threads[@]}" --resume "$@" >/dev/null
+    "$VARIANT" train "$kind" --data "$DATA" -o "$folder" --token-cache "$RUNS/tokens.cache" --batch "$BATCH" \
+        --precision "$PRECISION" "${threads[@]}" --resume "$@" >/dev/null
     touch "$folder/done"
 }
 
@@ -109,7 +116,8 @@ scores() {
     [ -e "$FEATURES" ] || return 0
     [ -e "$mark" ] && return
     mkdir -p "$(dirname "$mark")"
-    "$VARIANT" eval -m "$model" --reference "$DATA" --features "$FEATURES" -n "$EVAL" --seed 1 "${threads[@]}" "$@" --json >"$mark.json"
+    "$VARIANT" eval -m "$model" --reference "$DATA" --features "$FEATURES" -n "$EVAL" --seed 1 --weights "$WEIGHTS" \
+        --batch "$EVAL_BATCH" "${threads[@]}" "$@" --json >"$mark.json"
     python3 - "$mark.json" "$row" >>"$csv" <<'PY'
 import json, sys
 def walk(node, name):
@@ -144,7 +152,8 @@ supernet() {
     local experiment=$1 name=$2 seed=$3
     shift 3
     echo "$experiment/$name"
-    train "$experiment" "$name" supernet --model "$BASE" --bridge "$BRIDGE" "${length[@]}" --seed "$seed" "$@"
+    train "$experiment" "$name" supernet --model "$BASE" --bridge "$BRIDGE" "${length[@]}" \
+        --lr "$LR" --lr-end "$LR_END" --warmup "$WARMUP" --seed "$seed" "$@"
     depths "$experiment" "$name" "$seed" "$RUNS/$experiment/$name"
 }
 subnets="$HALF,$QUARTER"

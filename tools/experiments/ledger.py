@@ -14,7 +14,8 @@ ask.add_argument("--width", type=int, default=128)
 ask.add_argument("--codes", type=int, default=256)
 ask.add_argument("--sides", default="1,2,3,4,5,6,8")
 ask.add_argument("--bridge", type=int, default=4)
-ask.add_argument("--epochs", type=float, default=12)
+ask.add_argument("--epochs", type=float, default=1, help="of a supernet after the base")
+ask.add_argument("--base-epochs", type=float, default=6)
 ask.add_argument("--pictures", type=int, default=60000, help="an epoch")
 ask.add_argument("--seeds", type=int, default=3)
 a = ask.parse_args()
@@ -51,23 +52,21 @@ def mixed(p):
     return (1 - p) * full + p * subnet
 
 
-trained = step(a.layers // 2)
-rows = [("1 asymmetry", 0, 0.0)]
-rows += [("2 fixed 0.1, 0.5, 1", a.seeds, mixed(p)) for p in (0.1, 0.5, 1)]
-rows += [("2 phases", a.seeds, mixed(phases)), ("3 selectors", 3, mixed(phases)),
-         ("4 default", a.seeds, mixed(phases)), ("4 distill", 1, mixed(phases) + phases * full / 3),
-         ("4 weighted, deepest-first, bridges", 3, mixed(phases)), ("4 sandwich", 1, full + subnet),
-         ("4 sandwich, distill", 1, full + subnet)]
-rows += [(f"5 depth {d} alone", 1, step(d, d)) for d in [a.layers] + subnets]
+rows = [("base", 1, full, a.base_epochs), ("1 asymmetry", 0, 0.0, 0.0)]
+rows += [(f"2 fixed {p:g}", a.seeds, mixed(p), a.epochs) for p in (0, 0.1, 0.5, 1)]
+rows += [("2 phases", a.seeds, mixed(phases), a.epochs), ("3 rounded, prefix", 2, mixed(phases), a.epochs),
+         ("4 distill", 1, mixed(phases) + phases * full / 3, a.epochs),
+         ("4 sandwich", 1, full + subnet, a.epochs), ("4 sandwich, distill", 1, full + subnet, a.epochs),
+         ("4 weighted, deepest-first, bridges", 3, mixed(phases), a.epochs)]
+rows += [(f"5 depth {d} alone", 1, step(d, d), a.base_epochs + a.epochs) for d in subnets]
 speed = full * a.pictures_per_second
-pictures = a.epochs * a.pictures
-print(f"{a.layers} layers of width {a.width}, {sum(tokens)} tokens, subnets {subnets} after scale {a.bridge}; "
-      f"{a.epochs:g} epochs of {a.pictures} pictures;")
+print(f"{a.layers} layers of width {a.width}, {sum(tokens)} tokens, subnets {subnets} after scale {a.bridge};")
 print(f"full step {full:.3g} FLOP a picture, {a.pictures_per_second:g} pictures/s: {speed / 1e9:.0f} GFLOP/s.\n")
-print("| runs | each, FLOP a picture | hours each | hours in all |\n| --- | --- | --- | --- |")
+print("| runs | pictures each | FLOP a picture | minutes each | minutes in all |\n| --- | --- | --- | --- | --- |")
 total = 0.0
-for name, runs, flop in rows:
-    hours = pictures * flop / speed / 3600
-    total += runs * hours
-    print(f"| {name}: {runs} | {flop:.3g} | {hours:.1f} | {runs * hours:.1f} |")
-print(f"| **all: {sum(r[1] for r in rows)}** | | | **{total:.0f}** |")
+for name, runs, flop, epochs in rows:
+    pictures = epochs * a.pictures
+    minutes = pictures * flop / speed / 60
+    total += runs * minutes
+    print(f"| {name}: {runs} | {pictures:.0f} | {flop:.3g} | {minutes:.1f} | {runs * minutes:.0f} |")
+print(f"| **all: {sum(r[1] for r in rows)}** | | | | **{total:.0f}** |")
