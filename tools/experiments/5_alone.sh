@@ -9,10 +9,11 @@ SHAPE=${SHAPE:---width 128 --heads 2}
 if [ $smoke = 1 ]; then SHAPE="--width 32 --heads 1"; fi
 for depth in $(printf '%s\n' $HALF $QUARTER 2 | sort -urn); do
     name=depth$depth-seed1
+    judged 5_alone "$name" 1 full && continue
     echo "5_alone/$name"
     # shellcheck disable=SC2086
     train 5_alone "$name" transformer --tokenizer "$BASE" --depth "$depth" $SHAPE "${alone[@]}" --seed 1
-    losses_once 5_alone "$name" 1
+    losses 5_alone "$name" 1
     scores 5_alone "$name" 1 full "$RUNS/5_alone/$name" --depth "$depth"
 done
 echo "results: $csv"

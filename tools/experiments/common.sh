@@ -1,7 +1,8 @@
 # common.sh - what the five experiments share: where things are, runs that go on where they stopped, and
 # one CSV that all results are appended to. Sourced by the scripts beside it.
 #
-#   RUNS=runs       folder of all runs; a run is RUNS/EXPERIMENT/NAME and is skipped once it is done
+#   RUNS=runs       folder of all runs: RUNS/EXPERIMENT/NAME, and RUNS/results.csv; what that holds already is
+#                   skipped, so runs can be shared out to several machines or days by copying that file
 #   BASE=FOLDER     the frozen full model that all start from (transformer and tokenizer); required
 #   DATA=...        pictures (default: Fashion-MNIST as Debian installs it)
 #   FEATURES=FILE   the classifier to judge by (default BASE/classifier.safetensors; none: no scores)
@@ -79,6 +80,13 @@ sides = find(node, "sides")
 print(find(node, "depth"), len(sides))')
 HALF=$((LAYERS / 2)) QUARTER=$((LAYERS / 4))
 
+# judged EXPERIMENT NAME SEED: results.csv has all of it, from here or from elsewhere
+judged() {
+    for path in ${4:-full depth$HALF depth$QUARTER depth2}; do
+        grep -q "^$1,$2,$3,$path,frechet," "$csv" || return 1
+    done
+}
+
 # train EXPERIMENT NAME KIND ARGUMENTS..: a run in its own folder, gone on with when it was cut off
 train() {
     local folder=$RUNS/$1/$2 kind=$3
@@ -90,8 +98,9 @@ train() {
     touch "$folder/done"
 }
 
-# losses EXPERIMENT NAME SEED: the last evaluation in the log
+# losses EXPERIMENT NAME SEED: the last evaluation in the log, once
 losses() {
+    grep -q "^$1,$2,$3,full,loss," "$csv" && return
     python3 - "$RUNS/$1/$2/log.jsonl" "$1,$2,$3" >>"$csv" <<'PY'
 import json, re, sys
 last = None
@@ -114,7 +123,7 @@ scores() {
     local row=$1,$2,$3,$4 mark=$RUNS/$1/$2/scored-$4 model=$5
     shift 5
     [ -e "$FEATURES" ] || return 0
-    [ -e "$mark" ] && return
+    grep -q "^$row,frechet," "$csv" && return
     mkdir -p "$(dirname "$mark")"
     "$VARIANT" eval -m "$model" --reference "$DATA" --features "$FEATURES" -n "$EVAL" --seed 1 --weights "$WEIGHTS" \
         --batch "$EVAL_BATCH" "${threads[@]}" "$@" --json >"$mark.json"
@@ -127,12 +136,11 @@ def walk(node, name):
         for key, value in node.items(): walk(value, f"{name}.{key}" if name else key)
 walk(json.load(open(sys.argv[1])).get("scores", {}), "")
 PY
-    touch "$mark"
 }
 
 # depths EXPERIMENT NAME SEED MODEL: scores of the full path, half the layers, a quarter, two
 depths() {
-    losses_once "$1" "$2" "$3"
+    losses "$1" "$2" "$3"
     scores "$1" "$2" "$3" full "$4" --depth "$LAYERS"
     for depth in $(printf '%s\n' $HALF $QUARTER 2 | sort -urn); do
         [ "$depth" -gt 0 ] && [ "$depth" -lt "$LAYERS" ] && scores "$1" "$2" "$3" "depth$depth" "$4" --depth "$depth" --bridge "$BRIDGE"
@@ -140,17 +148,11 @@ depths() {
     return 0
 }
 
-losses_once() {
-    local mark=$RUNS/$1/$2/losses-read
-    [ -e "$mark" ] && return
-    losses "$@"
-    touch "$mark"
-}
-
 # supernet EXPERIMENT NAME SEED ARGUMENTS..: trained from the base, then judged
 supernet() {
     local experiment=$1 name=$2 seed=$3
     shift 3
+    judged "$experiment" "$name" "$seed" && return
     echo "$experiment/$name"
     train "$experiment" "$name" supernet --model "$BASE" --bridge "$BRIDGE" "${length[@]}" \
         --lr "$LR" --lr-end "$LR_END" --warmup "$WARMUP" --seed "$seed" "$@"
