@@ -64,20 +64,12 @@ csv=$RUNS/results.csv
 mkdir -p "$RUNS"
 [ -s "$csv" ] || echo "experiment,run,seed,path,metric,value" >"$csv"
 
-# layers and scales of the base, as its file says
-read -r LAYERS SCALES < <("$VARIANT" inspect "$BASE/transformer.safetensors" --json | python3 -c '
+# layers and scales of the base
+shape=$("$VARIANT" inspect "$BASE" --json | python3 -c '
 import json, sys
-def find(node, key):
-    if isinstance(node, dict):
-        if key in node and not isinstance(node[key], (dict,)): return node[key]
-        node = list(node.values())
-    if isinstance(node, list):
-        for child in node:
-            found = find(child, key)
-            if found is not None: return found
-node = json.load(sys.stdin)
-sides = find(node, "sides")
-print(find(node, "depth"), len(sides))')
+model = json.load(sys.stdin)
+print(model["transformer"]["depth"], model["tokenizer"]["scales"])')
+read -r LAYERS SCALES <<<"$shape"
 HALF=$((LAYERS / 2)) QUARTER=$((LAYERS / 4))
 
 # judged EXPERIMENT NAME SEED: results.csv has all of it, from here or from elsewhere
@@ -125,7 +117,11 @@ scores() {
     [ -e "$FEATURES" ] || return 0
     grep -q "^$row,frechet," "$csv" && return
     mkdir -p "$(dirname "$mark")"
-    "$VARIANT" eval -m "$model" --reference "$DATA" --features "$FEATURES" -n "$EVAL" --seed 1 --weights "$WEIGHTS" \
+    if [ ! -e "$RUNS/reference.safetensors" ]; then # what is measured of the real pictures, once
+        "$VARIANT" eval -m "$model" --reference "$DATA" --features "$FEATURES" -n 64 "${threads[@]}" --save-reference "$RUNS/reference.safetensors" \
+            --json >/dev/null 2>&1
+    fi
+    "$VARIANT" eval -m "$model" --reference "$RUNS/reference.safetensors" --features "$FEATURES" -n "$EVAL" --seed 1 --weights "$WEIGHTS" \
         --batch "$EVAL_BATCH" "${threads[@]}" "$@" --json >"$mark.json"
     python3 - "$mark.json" "$row" >>"$csv" <<'PY'
 import json, sys
