@@ -259,17 +259,22 @@ static variant_status match_classes(const work *w, const vt_dataset *dataset, in
 }
 
 static void print_confusion(const work *w, const int *confusion, int total, int hits) {
-    int classes = w->info.classes;
+    int classes = w->info.classes, wide = 16;
     char name[128];
+    for (int i = 0; i < classes; ++i) {
+        class_name(w, i, name, sizeof name);
+        int length = (int)strlen(name);
+        if (length > wide) wide = length;
+    }
     printf("%d of %d pictures get their class: %.2f %%\n", hits, total, 100.0 * hits / total);
-    printf("%-16s pictures  right      taken for\n", "class");
+    printf("%-*s pictures  right      taken for\n", wide, "class");
     for (int i = 0; i < classes; ++i) {
         const int *row = confusion + (size_t)i * (size_t)classes;
         int sum = 0;
         for (int j = 0; j < classes; ++j) sum += row[j];
         if (sum == 0) continue;
         class_name(w, i, name, sizeof name);
-        printf("%-16s %8d  %5.1f %%  ", name, sum, 100.0 * row[i] / sum);
+        printf("%-*s %8d  %5.1f %%  ", wide, name, sum, 100.0 * row[i] / sum);
         for (int told = 0, bound = sum + 1, last = -1; told < 3; ++told) {
             int best = -1;
             for (int j = 0; j < classes; ++j) {
