@@ -270,6 +270,34 @@ static void test_skip(void **state) {
     free(logged);
 }
 
+/* Whatever ended the run: the checkpoint is the one before, and the run goes on from it with skip. */
+static void check_goes_on(bool alternating) {
+    spiky clean = run_of(false), job = run_of(false);
+    clean.steps = 110;
+    assert_int_equal(train(&clean), VARIANT_OK);
+    text want = checkpoint_bytes();
+    job.alternating = alternating;
+    job.from = 115, job.to = 116;
+    assert_int_equal(train(&job), VARIANT_E_MISMATCH);
+    assert_non_null(strstr(err.message, alternating ? "not finite" : "running mean"));
+    text got = checkpoint_bytes();
+    assert_same(&got, &want);
+    job.skip = job.resume = true;
+    job.updates = 0;
+    assert_int_equal(train(&job), VARIANT_OK);
+    assert_int_equal(job.updates, 19);
+    assert_int_equal(job.notes, 1);
+    assert_true(isfinite(job.value));
+    free(want.bytes);
+    free(got.bytes);
+}
+
+static void test_goes_on(void **state) {
+    (void)state;
+    check_goes_on(false);
+    check_goes_on(true);
+}
+
 /* Nine, an ordinary one, nine: the run is not lost. */
 static void test_streaks(void **state) {
     (void)state;
@@ -447,6 +475,27 @@ static void test_older(void **state) {
     assert_int_equal(job.updates, 100);
 }
 
+/* Through a checkpoint's text and back, to the last bit. */
+static void test_exact(void **state) {
+    (void)state;
+    vt_spikes before = {.skipped = 3}, after;
+    for (int i = 0; i < 150; ++i) vt_spikes_feed(&before, i % 3, 1.0 / (i + 3));
+    vt_spikes_feed(&before, VT_SPIKE_PATHS - 1, 1e-300);
+    vt_spikes_feed(&before, 1, NAN); /* passed over */
+    cJSON *object = vt_spikes_json(&before);
+    char *words = cJSON_PrintUnformatted(object);
+    cJSON_Delete(object);
+    object = cJSON_Parse(words);
+    assert_int_equal(vt_spikes_parse(&after, object, "file", &err), VARIANT_OK);
+    cJSON_Delete(object);
+    cJSON_free(words);
+    assert_int_equal(after.skipped, before.skipped);
+    for (int i = 0; i < VT_SPIKE_PATHS; ++i) {
+        assert_int_equal(after.paths[i].steps, before.paths[i].steps);
+        assert_true(after.paths[i].mean == before.paths[i].mean);
+    }
+}
+
 static void test_misshapen(void **state) {
     (void)state;
     spiky job;
@@ -472,12 +521,13 @@ static int teardown(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_stop),        cmocka_unit_test(test_skip),
-        cmocka_unit_test(test_streaks),     cmocka_unit_test(test_ten),
-        cmocka_unit_test(test_ten_of_both), cmocka_unit_test(test_unnoticed),
-        cmocka_unit_test(test_noticed),     cmocka_unit_test(test_paths),
-        cmocka_unit_test(test_refused),     cmocka_unit_test(test_resume),
-        cmocka_unit_test(test_resume_ten),  cmocka_unit_test(test_older),
+        cmocka_unit_test(test_stop),      cmocka_unit_test(test_skip),
+        cmocka_unit_test(test_goes_on),   cmocka_unit_test(test_streaks),
+        cmocka_unit_test(test_ten),       cmocka_unit_test(test_ten_of_both),
+        cmocka_unit_test(test_unnoticed), cmocka_unit_test(test_noticed),
+        cmocka_unit_test(test_paths),     cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_resume),    cmocka_unit_test(test_resume_ten),
+        cmocka_unit_test(test_older),     cmocka_unit_test(test_exact),
         cmocka_unit_test(test_misshapen),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
