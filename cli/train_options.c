@@ -33,6 +33,7 @@ enum {
     O_RESUME,
     O_RESTART,
     O_DIVERGENCE,
+    O_SPIKE,
     O_QUIET,
     O_PRECISION,
     O_SIDE,
@@ -110,7 +111,9 @@ static const flag flags[] = {
     {"resume", O_RESUME, ALL, NULL, "go on from the checkpoint in the run's folder"},
     {"restart", O_RESTART, ALL, NULL, "start anew though there is a checkpoint"},
     {"on-divergence", O_DIVERGENCE, ALL, "stop|skip",
-     "at a gradient that is not finite: end, or leave the step out (stop)"},
+     "at a gradient that is not finite, or a spike: end, or leave the step out (stop)"},
+    {"spike", O_SPIKE, ALL, "FACTOR",
+     "0, or above 1: a loss above FACTOR times its running mean is a spike, 1.5 say (0: none is)"},
     {"quiet", 'q', ALL, NULL, "no progress"},
     {"help", 'h', ALL, NULL, "this text"},
     {"side", O_SIDE, PICTURES, "PIXELS", "of pictures (32)"},
@@ -294,6 +297,9 @@ static bool set_common(training *run, int id, const char *value, bool *known) {
     case O_DIVERGENCE:
         common->skip_diverged = strcmp(value, "skip") == 0;
         return common->skip_diverged || strcmp(value, "stop") == 0;
+    case O_SPIKE:
+        return cli_double(value, 0, 1e6, &common->spike) &&
+               (common->spike == 0.0 || common->spike > 1.0);
     case 'q':
         run->quiet = true;
         return true;

@@ -42,7 +42,7 @@ says "24 pictures in 2 classes; 2 broken ones skipped"
 net="--depth 3 --width 32 --heads 1 --batch 4"
 # shellcheck disable=SC2086
 run train transformer --data pictures -o transformer --tokenizer tokenizer $net --steps 300 --save-every 10
-run train supernet --data pictures -o supernet --model transformer --depths 2,1 --bridge 1 --steps 6 --batch 4 --on-divergence skip
+run train supernet --data pictures -o supernet --model transformer --depths 2,1 --bridge 1 --steps 6 --batch 4 --on-divergence skip --spike 1.5
 run generate -m supernet --class right --depth 2 -o right.png
 [ -s right.png ] && [ ! -s err.txt ] && ok || bad "no picture from the supernet, or a warning"
 run generate -m transformer --class right --depth 2 --bridge 1 -o shallow.png
@@ -59,6 +59,31 @@ wait $victim 2>/dev/null
 # shellcheck disable=SC2086
 run train transformer --data pictures -o killed --tokenizer tokenizer $net --steps 300 --save-every 10 --resume
 cmp -s killed/transformer.safetensors transformer/transformer.safetensors && ok || bad "a killed and resumed run differs"
+
+# ---- a loss far above its mean: the checkpoint is edited to remember losses near zero
+spiked="transformer --data pictures -o spiked --tokenizer tokenizer $net --schedule constant --warmup 0"
+# shellcheck disable=SC2086
+run train $spiked --steps 110
+LC_ALL=C sed -i 's/means\\":\[\\"[0-9.]\{6\}/means\\":[\\"0.0000/' spiked/checkpoint.safetensors
+cp spiked/checkpoint.safetensors good
+# shellcheck disable=SC2086
+refuses "at step 111, above 1.5 times its running mean" -- $spiked --steps 130 --resume --spike 1.5
+tail -1 spiked/log.jsonl | grep -q '"divergence":"spike","action":"stop"' && ok || bad "no line of the spike"
+# shellcheck disable=SC2086
+refuses "at step 120, above 1.5 times its running mean" -- $spiked --steps 130 --resume --spike 1.5 --on-divergence skip
+[ "$(grep -c '"action":"skip"' spiked/log.jsonl)" -eq 9 ] && cmp -s spiked/checkpoint.safetensors good && ok ||
+    bad "not nine steps left out, or another checkpoint"
+# shellcheck disable=SC2086
+run train $spiked --steps 130 --resume
+! grep -q divergence spiked/log.jsonl && ok || bad "did not go on from the checkpoint"
+for factor in 1 0.5 -2 nan much; do
+    "$variant" train tokenizer --data pictures -o x --spike $factor >out.txt 2>err.txt
+    [ $? -eq 2 ] && grep -q -- "--spike $factor: expected FACTOR, 0, or above 1" err.txt && ok || bad "took --spike $factor"
+done
+for kind in tokenizer transformer supernet classifier; do
+    run train $kind --help
+    says "--spike FACTOR"
+done
 
 # ---- what cannot be done
 mkdir -p bare/class

@@ -287,6 +287,26 @@ static void test_distill(void **state) {
         fail_msg("kl %g with a teacher, %g without", drawn, loose);
 }
 
+/* The full path and each subnet have a running mean of the loss of their own. */
+static void test_loss_means(void **state) {
+    (void)state;
+    interruption at = {0};
+    vt_train_transformer_options options = choices(&at);
+    options.common.log_every = STEPS;
+    options.phases.fixed_ratio = 0.6;
+    train(options, "means");
+    char want[64];
+    cJSON *line = last_line("means", "draws"), *draws = cJSON_GetObjectItem(line, "draws");
+    int deep = cJSON_GetArrayItem(draws, 0)->valueint, low = cJSON_GetArrayItem(draws, 1)->valueint;
+    cJSON_Delete(line);
+    assert_true(deep > 0 && low > 0 && deep + low < STEPS);
+    snprintf(want, sizeof want, "\\\"steps\\\":[%d,%d,%d]", STEPS - deep - low, deep, low);
+    vt_mapping file;
+    assert_ok(vt_mapping_open(&file, in_folder("means", "checkpoint.safetensors"), &err));
+    if (!memmem(file.data, file.size, want, strlen(want))) fail_msg("no %s", want);
+    vt_mapping_close(&file);
+}
+
 static void test_evaluation(void **state) {
     (void)state;
     static const char *const keys[] = {"test_loss", "test_loss_depth3", "test_loss_depth2",
@@ -384,6 +404,7 @@ int main(void) {
         cmocka_unit_test(test_whole_subnet), cmocka_unit_test(test_conflict),
         cmocka_unit_test(test_distill),      cmocka_unit_test(test_evaluation),
         cmocka_unit_test(test_refused),      cmocka_unit_test(test_published),
+        cmocka_unit_test(test_loss_means),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -102,6 +102,19 @@ static variant_status train(broken *job, bool skip, float *value, variant_error 
     return status;
 }
 
+/* Lines of the log that tell of a gradient, and what was done. */
+static int logged(const char *action) {
+    char path[128], words[64], line[512];
+    int count = 0;
+    snprintf(path, sizeof path, "%s/log.jsonl", folder);
+    snprintf(words, sizeof words, "\"divergence\":\"gradient\",\"action\":\"%s\"", action);
+    FILE *log = fopen(path, "rb");
+    assert_non_null(log);
+    while (fgets(line, sizeof line, log)) count += strstr(line, words) != NULL;
+    fclose(log);
+    return count;
+}
+
 static void test_stop(void **state) {
     (void)state;
     variant_error err;
@@ -112,6 +125,8 @@ static void test_stop(void **state) {
     assert_int_equal(job.updates, 7);
     assert_int_equal(job.saved, 5);
     assert_true(isfinite(value));
+    assert_int_equal(logged("stop"), 1);
+    assert_int_equal(logged("skip"), 0);
 }
 
 static void test_skip(void **state) {
@@ -124,6 +139,8 @@ static void test_skip(void **state) {
     assert_int_equal(job.notes, 9);
     assert_int_equal(job.saved, STEPS);
     assert_true(isfinite(value) && value != 0.0f);
+    assert_int_equal(logged("stop"), 0);
+    assert_int_equal(logged("skip"), 9);
 }
 
 static void test_lost(void **state) {
@@ -134,6 +151,8 @@ static void test_lost(void **state) {
     assert_int_equal(train(&job, true, &value, &err), VARIANT_E_MISMATCH);
     assert_int_equal(job.notes, 9);
     assert_int_equal(job.updates, 3);
+    assert_int_equal(logged("stop"), 1);
+    assert_int_equal(logged("skip"), 9);
 }
 
 static int setup(void **state) {

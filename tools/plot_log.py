@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt
 
 
 def series(lines, key):
-    found = [(line["epoch"], line[key]) for line in lines if key in line]
+    found = [(line["epoch"], line[key]) for line in lines if line.get(key) is not None]
     return [x for x, _ in found], [y for _, y in found]
 
 
@@ -32,7 +32,7 @@ def panel(axes, path):
         if "loss_full" in keys:
             curves = curves[1:]
         axes.set_ylabel("cross entropy a token")
-        least = min(line["loss"] for line in lines if "loss" in line)
+        least = min(line["loss"] for line in lines if line.get("loss") is not None)
         axes.set_ylim(0.97 * least, 1.5 * least)  # the first steps are far above and say little
     for key, name, style in curves:
         x, y = series(lines, key)

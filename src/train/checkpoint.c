@@ -10,6 +10,7 @@
 
 #define META_KEY "variant.checkpoint"
 #define COUNTERS "training/counters"
+#define SPIKES_KEY "loss_means"
 
 void vt_settings_add(vt_settings *settings, const char *key, const char *format, ...) {
     if (settings->count == VT_SETTINGS_MAX) return;
@@ -40,6 +41,12 @@ char *vt_settings_json(const vt_settings *settings) {
 static char *meta_text(const vt_checkpoint *checkpoint) {
     cJSON *meta = cJSON_CreateObject();
     cJSON_AddNumberToObject(meta, "step", (double)checkpoint->step);
+    cJSON *spikes = vt_spikes_json(checkpoint->spikes);
+    if (!spikes || !cJSON_AddItemToObject(meta, SPIKES_KEY, spikes)) {
+        cJSON_Delete(spikes);
+        cJSON_Delete(meta);
+        return NULL;
+    }
     cJSON_AddItemToObject(meta, "settings", settings_object(checkpoint->settings));
     char *text = cJSON_PrintUnformatted(meta);
     cJSON_Delete(meta);
@@ -164,6 +171,9 @@ static variant_status read_meta(const char *path, const vt_tensor_file *file,
     } else {
         checkpoint->step = (int64_t)step->valuedouble;
         status = compare_settings(path, checkpoint->settings, settings, err);
+        if (status == VARIANT_OK)
+            status = vt_spikes_parse(checkpoint->spikes,
+                                     cJSON_GetObjectItemCaseSensitive(meta, SPIKES_KEY), path, err);
     }
     cJSON_Delete(meta);
     return status;

@@ -1,13 +1,14 @@
 /* checkpoint.h - a run's whole state in one file, so that it can go on bit for bit.
  *
  * The file is a model file (engine/model.h) with the AdamW moments as further tensors
- * "training/m/NAME" and "training/v/NAME", counters as "training/counters", and the step and the
- * run's settings as JSON in the metadata "variant.checkpoint". Settings are what must be equal for
- * a run to be the same run. */
+ * "training/m/NAME" and "training/v/NAME", counters as "training/counters", and the step, the
+ * running means of the loss and the run's settings as JSON in the metadata "variant.checkpoint".
+ * Settings are what must be equal for a run to be the same run. */
 #ifndef VT_TRAIN_CHECKPOINT_H
 #define VT_TRAIN_CHECKPOINT_H
 
 #include "engine/model.h"
+#include "train/spike.h"
 
 #define VT_SETTINGS_MAX 64
 #define VT_SETTING_PRECISION "precision" /* runs from before there was a choice have none: f32 */
@@ -29,14 +30,16 @@ typedef struct vt_checkpoint {
     vt_params *params;   /* values, m and v */
     const vt_settings *settings;
     int64_t step;
+    vt_spikes *spikes; /* never NULL */
     int32_t *counters; /* host memory, (counter_count); NULL: none */
     int counter_count;
 } vt_checkpoint;
 
 variant_status vt_checkpoint_write(const char *path, const vt_checkpoint *checkpoint,
                                    variant_error *err);
-/* Fills values, moments, counters and step. E_ARGUMENT names the first setting that differs.
- * Prepared weights are the caller's to refresh. */
+/* Fills values, moments, counters, step and means, which a file from before there were means leaves
+ * at zero. E_ARGUMENT names the first setting that differs. Prepared weights are the caller's to
+ * refresh. */
 variant_status vt_checkpoint_read(const char *path, vt_checkpoint *checkpoint, variant_error *err);
 
 #endif

@@ -53,6 +53,9 @@ variant_status vt_train_common_check(const vt_train_common *options, variant_err
     if (options->precision != VT_NUMBER_F32 && options->precision != VT_NUMBER_BF16)
         return vt_fail(err, VARIANT_E_ARGUMENT, "precision %s: expected f32 or bf16",
                        vt_number_name(options->precision));
+    if (options->spike != 0.0 && !(options->spike > 1.0))
+        return vt_fail(err, VARIANT_E_ARGUMENT, "spike factor %g: expected 0 (off) or above 1",
+                       options->spike);
     VT_TRY(vt_lr_check(&options->lr, err));
     return vt_optimizer_check(&options->optimizer, err);
 }
@@ -247,25 +250,85 @@ static variant_status save_state(vt_train_loop *loop, const vt_train_job *job, v
     return VARIANT_OK;
 }
 
-static variant_status run_step(vt_train_loop *loop, const vt_train_job *job, variant_error *err) {
+/* ---- diverged steps ---- */
+
+typedef enum divergence { NO_DIVERGENCE, LOSS_SPIKE, GRADIENT_NOT_FINITE } divergence;
+
+static variant_status fail_spike(const vt_train_loop *loop, variant_error *err) {
+    return vt_fail(err, VARIANT_E_MISMATCH,
+                   "the loss is %g at step %lld, above %g times its running mean of %g: training "
+                   "diverged; a lower learning rate or a longer warm-up helps",
+                   loop->loss, (long long)loop->step + 1, loop->options->spike,
+                   loop->spikes.paths[loop->path].mean);
+}
+
+/* The update, or the failure that says why there is none; then no value has changed. */
+static variant_status update(vt_train_loop *loop, divergence *what, variant_error *err) {
     const vt_train_common *options = loop->options;
-    size_t mark = vt_arena_mark(&loop->arena);
-    vt_params_zero_grad(loop->params);
-    VT_TRY(job->step(job->self, loop, err));
-    loop->rate = vt_lr_at(&options->lr, loop->step, loop->steps);
-    /* Fails before it changes a value when the norm is not finite. */
+    bool warm = loop->step >= options->lr.warmup;
+    if (warm && vt_spikes_is(&loop->spikes, loop->path, options->spike, loop->loss)) {
+        *what = LOSS_SPIKE;
+        return fail_spike(loop, err);
+    }
     variant_status status = vt_optimizer_step(loop->params, &options->optimizer, loop->rate,
                                               loop->step + 1, &loop->norm, err);
-    if (status != VARIANT_OK) {
-        bool diverged = !isfinite(loop->norm);
-        if (!diverged || !options->skip_diverged || ++loop->skipped == MOST_SKIPPED) return status;
-        vt_train_loop_note(loop, "step %lld left out: its gradient is not finite",
-                           (long long)loop->step + 1);
+    *what = status == VARIANT_OK || isfinite(loop->norm) ? NO_DIVERGENCE : GRADIENT_NOT_FINITE;
+    return status;
+}
+
+/* Without a key "loss": those are of steps that were applied. */
+static variant_status log_divergence(vt_train_loop *loop, divergence what, bool stops,
+                                     variant_error *err) {
+    cJSON *line = cJSON_CreateObject();
+    if (!line) return vt_fail(err, VARIANT_E_MEMORY, "no memory for a log line");
+    cJSON_AddNumberToObject(line, "step", (double)(loop->step + 1));
+    vt_log_number(line, "epoch", epoch_now(loop));
+    cJSON_AddStringToObject(line, "divergence", what == LOSS_SPIKE ? "spike" : "gradient");
+    cJSON_AddStringToObject(line, "action", stops ? "stop" : "skip");
+    vt_log_number(line, "step_loss", loop->loss);
+    if (what == LOSS_SPIKE) {
+        vt_log_number(line, "running_mean", loop->spikes.paths[loop->path].mean);
+        vt_log_number(line, "factor", loop->options->spike);
+    }
+    variant_status status = vt_log_write(&loop->log, line, err);
+    cJSON_Delete(line);
+    return status;
+}
+
+/* Leaves the step out, or ends the run with the failure it came with. */
+static variant_status skip_or_stop(vt_train_loop *loop, divergence what, variant_status failure,
+                                   variant_error *err) {
+    variant_error local;
+    long long step = (long long)loop->step + 1;
+    bool stops = !loop->options->skip_diverged || ++loop->spikes.skipped >= MOST_SKIPPED;
+    variant_status logged = log_divergence(loop, what, stops, stops ? &local : err);
+    if (stops) return failure;
+    VT_TRY(logged);
+    if (what == LOSS_SPIKE)
+        vt_train_loop_note(loop, "step %lld left out: its loss %g is above %g times the mean, %g",
+                           step, loop->loss, loop->options->spike,
+                           loop->spikes.paths[loop->path].mean);
+    else
+        vt_train_loop_note(loop, "step %lld left out: its gradient is not finite", step);
+    return VARIANT_OK;
+}
+
+static variant_status run_step(vt_train_loop *loop, const vt_train_job *job, variant_error *err) {
+    size_t mark = vt_arena_mark(&loop->arena);
+    divergence what;
+    vt_params_zero_grad(loop->params);
+    VT_TRY(job->step(job->self, loop, err));
+    loop->rate = vt_lr_at(&loop->options->lr, loop->step, loop->steps);
+    variant_status status = update(loop, &what, err);
+    if (what != NO_DIVERGENCE) {
+        VT_TRY(skip_or_stop(loop, what, status, err));
         vt_arena_rewind(&loop->arena, mark);
         ++loop->step;
         return VARIANT_OK;
     }
-    loop->skipped = 0;
+    VT_TRY(status);
+    loop->spikes.skipped = 0;
+    vt_spikes_feed(&loop->spikes, loop->path, loop->loss);
     VT_TRY(job->updated(job->self, loop, err));
     vt_arena_rewind(&loop->arena, mark);
     ++loop->step;

@@ -21,7 +21,8 @@ typedef struct vt_train_loop {
     int64_t step, steps; /* done, in all */
     int64_t steps_per_epoch;
     double loss, norm, rate; /* of the step just run */
-    int skipped;             /* diverged steps in a row, left out */
+    int path;                /* that the step ran: which running mean the loss belongs to */
+    vt_spikes spikes;
     /* since the last line of the log */
     int64_t line_steps;
     double line_loss, line_norm, line_started, line_rate;
@@ -31,8 +32,8 @@ typedef struct vt_train_loop {
 /* self is the trainer's own state. */
 typedef struct vt_train_job {
     void *self;
-    /* Forward and backward of loop->step on zeroed gradients; sets loop->loss. What it took from
-     * the arena stays until `updated` has returned. */
+    /* Forward and backward of loop->step on zeroed gradients; sets loop->loss, and loop->path where
+     * there are several (spike.h). What it took from the arena stays until `updated` has returned. */
     variant_status (*step)(void *self, vt_train_loop *loop, variant_error *err);
     /* After the optimizer changed the values: anything else that changes them, then refresh
      * prepared weights. */

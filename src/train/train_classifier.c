@@ -174,7 +174,8 @@ static variant_status classifier_checkpoint(void *self, vt_train_loop *loop, con
     vt_checkpoint checkpoint = {.model = {.params = loop->params, .config = config},
                                 .params = loop->params,
                                 .settings = &job->settings,
-                                .step = loop->step};
+                                .step = loop->step,
+                                .spikes = &loop->spikes};
     variant_status status = vt_checkpoint_write(path, &checkpoint, err);
     free(config);
     return status;
@@ -347,7 +348,8 @@ static variant_status open_model(classifier_job *job, vt_train_loop *loop, varia
 static variant_status take_up(classifier_job *job, vt_train_loop *loop, variant_error *err) {
     char path[4096];
     if (vt_train_loop_resumes(loop, path, sizeof path)) {
-        vt_checkpoint checkpoint = {.params = loop->params, .settings = &job->settings};
+        vt_checkpoint checkpoint = {
+            .params = loop->params, .settings = &job->settings, .spikes = &loop->spikes};
         VT_TRY(vt_checkpoint_read(path, &checkpoint, err));
         loop->step = checkpoint.step;
         vt_train_loop_note(loop, "going on from step %lld of %lld", (long long)loop->step,

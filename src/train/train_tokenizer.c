@@ -275,6 +275,7 @@ static variant_status tokenizer_checkpoint(void *self, vt_train_loop *loop, cons
         .params = loop->params,
         .settings = &job->settings,
         .step = loop->step,
+        .spikes = &loop->spikes,
         .counters = job->age,
         .counter_count = job->config.codes,
     };
@@ -422,6 +423,7 @@ static variant_status take_up(tokenizer_job *job, vt_train_loop *loop, variant_e
     if (vt_train_loop_resumes(loop, path, sizeof path)) {
         vt_checkpoint checkpoint = {.params = loop->params,
                                     .settings = &job->settings,
+                                    .spikes = &loop->spikes,
                                     .counters = job->age,
                                     .counter_count = job->config.codes};
         VT_TRY(vt_checkpoint_read(path, &checkpoint, err));

@@ -71,7 +71,8 @@ static variant_status transformer_checkpoint(void *self, vt_train_loop *loop, co
     vt_checkpoint checkpoint = {.model = describe_model(job),
                                 .params = loop->params,
                                 .settings = &job->settings,
-                                .step = loop->step};
+                                .step = loop->step,
+                                .spikes = &loop->spikes};
     return vt_checkpoint_write(path, &checkpoint, err);
 }
 
@@ -191,7 +192,8 @@ static variant_status transformer_sample(void *self, vt_train_loop *loop, const 
 static variant_status take_up(vt_transformer_job *job, vt_train_loop *loop, variant_error *err) {
     char path[4096];
     if (vt_train_loop_resumes(loop, path, sizeof path)) {
-        vt_checkpoint checkpoint = {.params = loop->params, .settings = &job->settings};
+        vt_checkpoint checkpoint = {
+            .params = loop->params, .settings = &job->settings, .spikes = &loop->spikes};
         VT_TRY(vt_checkpoint_read(path, &checkpoint, err));
         loop->step = checkpoint.step;
         vt_train_loop_note(loop, "going on from step %lld of %lld", (long long)loop->step,

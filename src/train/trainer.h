@@ -51,9 +51,13 @@ typedef struct vt_train_common {
     int eval_count; /* pictures of the test split; 0: all */
     bool resume;    /* go on from the checkpoint in output; without one, start */
     bool restart;   /* a checkpoint in output may be overwritten */
-    /* A step whose gradient is not finite changes no weight. True: it is left out, and noted (ten
-     * in a row end the run); false: it ends the run. The last checkpoint stays either way. */
+    /* A diverged step, its gradient not finite or its loss a spike, changes no weight. True: it is
+     * left out, noted and logged (ten in a row end the run); false: it ends the run. The last
+     * checkpoint stays either way. */
     bool skip_diverged;
+    /* After the warm-up, a loss above so many times its running mean (spike.h) is a spike; above 1.
+     * 0: none is. Not a setting: a run may go on with another. */
+    double spike;
     const volatile sig_atomic_t
         *stop; /* becomes non-zero: finish the step, save, return; may be NULL */
     void (*progress)(void *user, const vt_train_progress *progress); /* may be NULL */

@@ -174,6 +174,7 @@ variant_status vt_transformer_job_step(void *self, vt_train_loop *loop, variant_
         if (job->phases.depth_count > 0) VT_TRY(subnet_of(job, &job->draw, &subnet, err));
     }
     const vt_phase_draw *draw = &job->draw;
+    loop->path = draw->subnet ? 1 + draw->index : 0;
     choose_batch(job, loop);
     if (subnet && is_due(options->log_conflict, loop->step))
         VT_TRY(vt_transformer_job_log_conflict(job, loop, subnet, err));
