@@ -22,7 +22,7 @@ static const vt_loops *loops_for(vt_isa isa) {
     return &vt_loops_baseline;
 }
 
-/* AMX has not been tested on a processor, so the processor is asked. */
+/* AMX is tested on few processors and under fewer hypervisors, so this one is asked. */
 static vt_isa trusted(vt_isa isa) {
 #if defined(__x86_64__)
     if (isa >= VT_ISA_AMX && !(vt_cpu_tiles_agree(&vt_tiles_amx, &vt_tiles_avx512bf16) &&
