@@ -18,6 +18,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+from matplotlib.ticker import LogLocator, MaxNLocator, StrMethodFormatter
 
 LABELS = {"fixed0": "plain, no subnet", "fixed0.1": "fixed p = 0.1", "fixed0.5": "fixed p = 0.5", "fixed1": "fixed p = 1",
           "phases": "three phases", "rounded": "layers rounded", "prefix": "first layers", "distill1": "distillation",
@@ -102,7 +103,7 @@ def asymmetry(found, folder):
     if not base:
         return None
     full = base.get(("full", "frechet"), {})
-    zones = sorted({p for p, _ in base if p.startswith("zone")})
+    zones = sorted({p for p, _ in base if p.startswith("zone")}, key=lambda p: (p.split("-")[0], -int(p.split("depth")[1])))
     rows = [["all layers everywhere", cell(full), cell(base.get(("full", "class_share"), {}), 1, 100.0)]]
     for path in zones:
         zone, few = re.fullmatch(r"zone(\d+)-depth(\d+)", path).groups()
@@ -115,9 +116,21 @@ def asymmetry(found, folder):
     axes.axhline(mean(full), color="black", lw=1, ls="--", label="all layers")
     axes.set_xticks(range(3), ["first scales", "middle scales", "last scale"])
     axes.set_ylabel("FID(classifier)")
-    axes.legend(frameon=False)
+    axes.set_ylim(top=1.25 * axes.get_ylim()[1])
+    axes.legend(frameon=False, ncol=2, fontsize=8)
     save(figure, folder / "asymmetry.png")
     return table(rows, ["", "FID(classifier)", "class share %"])
+
+
+def plain_log(axis):
+    """Logarithmic, with numbers as one reads them."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_formatter("")
+
+
+def colour_of(configuration):
+    return f"C{ORDER.index(configuration) % 10}" if configuration in ORDER else "black"
 
 
 def save(figure, path):
@@ -134,14 +147,16 @@ def front(found, folder):
     paths = [p for p in paths_of([found[k] for k in keys]) if p != "full"]
     figure, panels = plt.subplots(1, len(paths), figsize=(3.6 * len(paths), 3.3), sharex=True)
     for axes, path in zip(panels, paths):
-        for i, key in enumerate(keys):
+        for key in keys:
             x, y = found[key].get(("full", "frechet"), {}), found[key].get((path, "frechet"), {})
             seeds = sorted(set(x) & set(y))
-            axes.plot([x[s] for s in seeds], [y[s] for s in seeds], "o", color=f"C{i}", label=LABELS.get(key[1], key[1]))
+            axes.plot([x[s] for s in seeds], [y[s] for s in seeds], "o", color=colour_of(key[1]), label=LABELS.get(key[1], key[1]))
         axes.set_xlabel("FID(classifier), full path")
         axes.set_ylabel(f"FID(classifier), {name_of(path)}")
         axes.set_yscale("log")
-    panels[0].legend(frameon=False, fontsize=8)
+        plain_log(axes.yaxis)
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+    panels[-1].legend(frameon=False, fontsize=8)
     save(figure, folder / "front.png")
 
 
@@ -152,15 +167,15 @@ def choices(found, folder):
     paths = paths_of([found[k] for k in keys])
     figure, axes = plt.subplots(figsize=(7, 0.5 * len(keys) + 1.2))
     for i, path in enumerate(paths):
-        for j, key in enumerate(keys):
-            numbers = found[key].get((path, "frechet"), {})
-            if numbers:
-                axes.plot(list(numbers.values()), [-j] * len(numbers), "o", color=f"C{i}", label=name_of(path) if j == 0 else None)
+        points = [(value, -j) for j, key in enumerate(keys) for value in found[key].get((path, "frechet"), {}).values()]
+        axes.plot([x for x, _ in points], [y for _, y in points], "o", color=f"C{i}", label=name_of(path))
     axes.set_yticks([-j for j in range(len(keys))], [LABELS.get(k[1], k[1]) for k in keys])
+    axes.set_ylim(-len(keys) + 0.4, 1.1)
     axes.set_xscale("log")
+    plain_log(axes.xaxis)
     axes.set_xlabel("FID(classifier)")
     axes.grid(axis="y", alpha=0.3)
-    axes.legend(frameon=False, ncol=len(paths), loc="upper center", bbox_to_anchor=(0.5, 1.0 + 0.9 / (len(keys) + 1)))
+    axes.legend(frameon=False, ncol=len(paths), loc="upper right", fontsize=8)
     save(figure, folder / "choices.png")
 
 
@@ -201,7 +216,7 @@ def conflict(logs, folder):
         if not points:
             continue
         label = LABELS[path.stem.removesuffix("-seed1")]
-        axes.plot([p[0] for p in points], [p[1] for p in points], label=label)
+        axes.plot([p[0] for p in points], [p[1] for p in points], color=colour_of(path.stem.removesuffix("-seed1")), label=label)
         tail = points[len(points) // 2:]
         layers = [sum(p[2][l] for p in tail) / len(tail) for l in range(len(tail[0][2]))]
         rows.append([label, f"{points[0][1]:.2f}", f"{sum(p[1] for p in tail) / len(tail):.2f}"] + [f"{c:.2f}" for c in layers])
@@ -210,7 +225,7 @@ def conflict(logs, folder):
         return None
     axes.set_xlabel("epoch")
     axes.set_ylabel("cosine of the gradients")
-    axes.legend(frameon=False, fontsize=8)
+    axes.legend(frameon=False, fontsize=7, ncol=5, loc="lower center", bbox_to_anchor=(0.5, 1.0), columnspacing=0.8)
     save(figure, folder / "conflict.png")
     return table(rows, ["", "first", "second half, mean"] + [f"layer {l}" for l in range(len(rows[0]) - 3)])
 
