@@ -32,7 +32,7 @@ def panel(axes, path):
         if "loss_full" in keys:
             curves = curves[1:]
         axes.set_ylabel("cross entropy a token")
-        least = min(line["loss"] for line in lines if line.get("loss") is not None)
+        least = min(line[key] for line in lines for key, _, _ in curves if line.get(key) is not None)
         axes.set_ylim(0.97 * least, 1.5 * least)  # the first steps are far above and say little
     for key, name, style in curves:
         x, y = series(lines, key)

@@ -28,7 +28,7 @@ typedef struct vt_dot {
     double x, y;
     int series;
     char label[64];
-    char title[192]; /* shown when pointed at */
+    char title[256]; /* shown when pointed at */
 } vt_dot;
 
 typedef struct vt_scatter {
