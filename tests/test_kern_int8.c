@@ -17,6 +17,8 @@
 #include "kern/cpu/isa/tiles8.h"
 #include "kern/kern.h"
 #include "kern/number.h"
+#define RANDOM_SEED 1181783497276652981u
+#include "random.h"
 
 enum { BLOCK = 128 };
 #define COUNT(a) (int)(sizeof(a) / sizeof *(a))
@@ -40,23 +42,6 @@ static void find_tables(void) {
     }
     if (best >= VT_ISA_AMX) tables[table_count++] = &vt_tiles8_amx;
 #endif
-}
-
-static uint64_t state = 1181783497276652981u;
-
-static uint32_t random_bits(void) {
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
-    return (uint32_t)(state >> 16);
-}
-
-static int random_int(int low, int high) {
-    return low + (int)(random_bits() % (uint32_t)(high - low + 1));
-}
-
-static float random_float(void) {
-    return (float)random_bits() / 2147483648.0f - 1.0f;
 }
 
 static void *room(size_t bytes) {

@@ -15,6 +15,7 @@
 #include "core/cpu.h"
 #include "kern/cpu/isa/train_loops.h"
 #include "kern/number.h"
+#include "random.h"
 
 enum { PANEL = 16 };
 
@@ -43,24 +44,11 @@ static int find_outers(outer *out) {
     return count;
 }
 
-static uint32_t random_bits(void) {
-    static uint64_t state = 88172645463325252u;
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
-    return (uint32_t)(state >> 16);
-}
-
-static int random_int(int low, int high) {
-    return low + (int)(random_bits() % (uint32_t)(high - low + 1));
-}
-
 /* Whole lines and no more, so that a sanitizer sees what is read beyond. */
 static uint16_t *random_panels(size_t count) {
     uint16_t *out = aligned_alloc(64, count * sizeof *out);
     assert_non_null(out);
-    for (size_t i = 0; i < count; ++i)
-        out[i] = vt_to_bf16((float)random_bits() / 2147483648.0f - 1.0f);
+    for (size_t i = 0; i < count; ++i) out[i] = vt_to_bf16(random_float());
     return out;
 }
 

@@ -15,25 +15,10 @@
 
 #include "kern/kern.h"
 #include "kern/number.h"
+#define RANDOM_SEED 0x9e3779b97f4a7c15u
+#include "random.h"
 
 static vt_kern *ref, *cpu, *one; /* cpu: three threads, one: a single one */
-
-static uint64_t state = 0x9e3779b97f4a7c15u;
-
-static uint32_t random_bits(void) {
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
-    return (uint32_t)(state >> 16);
-}
-
-static int random_int(int low, int high) {
-    return low + (int)(random_bits() % (uint32_t)(high - low + 1));
-}
-
-static float random_float(void) {
-    return (float)random_bits() / 2147483648.0f - 1.0f;
-}
 
 static float *random_floats(size_t n) {
     float *out = malloc((n + 1) * sizeof *out);

@@ -16,6 +16,7 @@
 #include "core/cpu.h"
 #include "kern/cpu/isa/tiles.h"
 #include "kern/number.h"
+#include "random.h"
 
 #if defined(__x86_64__)
 extern const vt_tiles vt_tiles_amx_in_c;
@@ -37,23 +38,6 @@ static void find_tables(void) {
     }
     if (best >= VT_ISA_AMX) tables[table_count++] = &vt_tiles_amx;
 #endif
-}
-
-static uint64_t state = 88172645463325252u;
-
-static uint32_t random_bits(void) {
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
-    return (uint32_t)(state >> 16);
-}
-
-static int random_int(int low, int high) {
-    return low + (int)(random_bits() % (uint32_t)(high - low + 1));
-}
-
-static float random_float(void) {
-    return (float)random_bits() / 2147483648.0f - 1.0f;
 }
 
 static void *room(size_t bytes) {
