@@ -1,6 +1,7 @@
 /* cli.c - complaints, numbers and option parsing of every command. */
 #include <errno.h>
 #include <math.h>
+#include <omp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,6 +31,12 @@ bool cli_int(const char *text, long low, long high, int *out) {
     long value = strtol(text, &end, 10);
     if (end == text || *end != '\0' || errno != 0 || value < low || value > high) return false;
     *out = (int)value;
+    return true;
+}
+
+bool cli_threads(const char *text, int *out) {
+    if (!cli_int(text, 1, 1024, out)) return false;
+    omp_set_num_threads(*out);
     return true;
 }
 
@@ -112,7 +119,7 @@ int cli_model_option(cli_model *options, int id, const char *text) {
         options->output = text;
         return 1;
     case 't':
-        return cli_int(text, 1, 1024, &options->threads);
+        return cli_threads(text, &options->threads);
     case CLI_TOKENIZER:
         options->tokenizer = text;
         return 1;

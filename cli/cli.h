@@ -27,6 +27,9 @@ int cli_usage(const char *command, const char *format, ...) __attribute__((forma
 
 /* Numbers of options: false when text is not wholly a number within [low, high]. */
 bool cli_int(const char *text, long low, long high, int *out);
+/* --threads, 1 to 1024: OpenMP's default too, which BLAS goes by where the statistics of scores call
+ * it outside of a backend. */
+bool cli_threads(const char *text, int *out);
 bool cli_u64(const char *text, uint64_t *out);
 bool cli_double(const char *text, double low, double high, double *out);
 /* 300M, 1.5G (powers of 1000), 512MiB, 2GiB or bytes; more than 0. */

@@ -34,7 +34,7 @@ static int engine_option(variant_engine_options *engine, int id, const char *tex
     case CLI_REQUEST_HEADS:
         return cli_int(text, 1, 1024, &engine->heads);
     case 't':
-        return cli_int(text, 1, 1024, &engine->threads);
+        return cli_threads(text, &engine->threads);
     case CLI_REQUEST_BACKEND:
         return text_of(&engine->backend, text);
     case CLI_REQUEST_WEIGHTS:

@@ -284,7 +284,7 @@ static bool set_common(training *run, int id, const char *value, bool *known) {
     case 's':
         return cli_u64(value, &common->seed);
     case 't':
-        return cli_int(value, 1, 4096, &run->threads);
+        return cli_threads(value, &run->threads);
     case O_PRECISION:
         common->precision = strcmp(value, "bf16") == 0 ? VT_NUMBER_BF16 : VT_NUMBER_F32;
         return strcmp(value, "f32") == 0 || strcmp(value, "bf16") == 0;
