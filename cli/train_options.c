@@ -64,6 +64,7 @@ enum {
     O_TRANSITION_END,
     O_FIXED,
     O_SANDWICH,
+    O_PHASES,
     O_DRAW,
     O_WEIGHTS,
     O_SCHEDULES,
@@ -151,12 +152,16 @@ static const flag flags[] = {
      "                                   published .pth; without, from nothing; classifier: "
      "another one of\n"
      "                                   the same shape"},
-    {"joint-ratio", O_JOINT_RATIO, SUPERNET, "P", "chance of the subnet at first (0.2)"},
-    {"joint-end", O_JOINT_END, SUPERNET, "EPOCH", "end of the joint phase (2)"},
-    {"transition-end", O_TRANSITION_END, SUPERNET, "EPOCH", "end of the transition (8)"},
-    {"fixed-ratio", O_FIXED, SUPERNET, "P", "one chance for the whole run instead of phases"},
     {"sandwich", O_SANDWICH, SUPERNET, NULL,
-     "both paths at every step, their gradients averaged, instead of phases"},
+     "both paths at every step, their gradients averaged (the default)"},
+    {"phases", O_PHASES, SUPERNET, NULL,
+     "one path a step instead, the subnet's ever more often: joint, transition,\n"
+     "                                   subnet phase"},
+    {"joint-ratio", O_JOINT_RATIO, SUPERNET, "P", "--phases: chance of the subnet at first (0.2)"},
+    {"joint-end", O_JOINT_END, SUPERNET, "EPOCH", "--phases: end of the joint phase (2)"},
+    {"transition-end", O_TRANSITION_END, SUPERNET, "EPOCH", "--phases: end of the transition (8)"},
+    {"fixed-ratio", O_FIXED, SUPERNET, "P",
+     "one path a step, the subnet's with this chance throughout"},
     {"depths", O_DEPTHS, SUPERNET, "A,B,..", "of the subnets (4,2)"},
     {"bridge", O_BRIDGE, SUPERNET, "N|N-M",
      "scales at full depth before the subnet's; a range is drawn from (4)"},
@@ -167,7 +172,7 @@ static const flag flags[] = {
     {"draw-weights", O_WEIGHTS, SUPERNET, "A,B,..",
      "one for each of --depths; --draw weighted is implied"},
     {"distill", O_DISTILL, SUPERNET, "X",
-     "weight of KL from the full path's predictions where layers are left out (0)"},
+     "weight of KL from the full path's predictions where layers are left out (1; 0: none)"},
     {"log-conflict", O_CONFLICT, SUPERNET, "STEPS",
      "log the cosine between the gradients of both paths (never)"},
     {"layers", O_LAYERS, SUPERNET, "NAME", "equidistant, rounded or prefix"},
@@ -372,6 +377,14 @@ static bool set_classifier(training *run, int id, const char *value, bool *known
     return false;
 }
 
+/* --sandwich, --phases and --fixed-ratio exclude each other. */
+static void take_paths(training *run, const char *name) {
+    if (!run->paths)
+        run->paths = name;
+    else if (strcmp(run->paths, name) != 0)
+        run->other = name;
+}
+
 static bool set_transformer(training *run, int id, const char *value, bool *known) {
     vt_train_transformer_options *options = &run->transformer;
     vt_phases *phases = &options->phases;
@@ -403,22 +416,31 @@ static bool set_transformer(training *run, int id, const char *value, bool *know
     case O_MODEL:
         options->model = value;
         return true;
+    case O_SANDWICH:
+        take_paths(run, "sandwich");
+        return true;
+    case O_PHASES:
+        take_paths(run, "phases");
+        phases->sandwich = false;
+        return true;
+    case O_FIXED:
+        take_paths(run, "fixed-ratio");
+        phases->sandwich = false;
+        return cli_double(value, 0, 1, &phases->fixed_ratio);
     case O_JOINT_RATIO:
+        run->joint = "joint-ratio";
         return cli_double(value, 0, 1, &phases->joint_ratio);
     case O_JOINT_END:
+        run->joint = "joint-end";
         return cli_double(value, 0, 1e6, &phases->joint_end);
     case O_TRANSITION_END:
+        run->ends = "transition-end";
         return cli_double(value, 0, 1e6, &phases->transition_end);
-    case O_FIXED:
-        return cli_double(value, 0, 1, &phases->fixed_ratio);
     case O_DEPTHS:
         phases->depth_count = int_list(value, phases->depths, VT_MAX_DEPTHS);
         return phases->depth_count > 0;
     case O_BRIDGE:
         return bridge_range(value, &options->bridge, &phases->more_bridge);
-    case O_SANDWICH:
-        phases->sandwich = true;
-        return true;
     case O_SCHEDULES:
         options->schedules = value;
         return true;
@@ -483,7 +505,7 @@ static void print_help(int kind) {
             "Trains a full transformer on so that its late scales can run fewer layers.\n\n"
             "  variant train supernet --data fashion-mnist --model runs/var -o runs/net --epochs "
             "12 \\\n"
-            "      --depths 4,2 --bridge 4 --joint-end 2 --transition-end 8\n"
+            "      --depths 4,2 --bridge 4\n"
             "  variant train supernet --data imagenet/train --model var_d16.pth --tokenizer "
             "vae_ch160v4096z32.pth \\\n"
             "      -o runs/d16 --depths 8,4,2 --bridge 6 --lr 1e-6 --precision bf16\n",
@@ -589,8 +611,15 @@ static int settle_supernet(training *run) {
     vt_phases *phases = &options->phases;
     if (options->model && run->shape)
         return cli_usage("train supernet", "--%s: the shape is that of --model", run->shape);
-    if (phases->sandwich && phases->fixed_ratio >= 0.0)
-        return cli_usage("train supernet", "--sandwich and --fixed-ratio: expected one of them");
+    if (run->other)
+        return cli_usage("train supernet", "--%s and --%s: expected one of them", run->paths,
+                         run->other);
+    const bool by_phases = !phases->sandwich && phases->fixed_ratio < 0.0;
+    if (run->joint && !by_phases)
+        return cli_usage("train supernet", "--%s is for --phases", run->joint);
+    if (run->ends && !by_phases && phases->rule != VT_DRAW_DEEPEST_FIRST)
+        return cli_usage("train supernet", "--%s is for --phases or --draw deepest-first",
+                         run->ends);
     if (phases->rule == VT_DRAW_UNIFORM && run->weights > 0) phases->rule = VT_DRAW_WEIGHTED;
     if (phases->rule != VT_DRAW_WEIGHTED && run->weights > 0)
         return cli_usage("train supernet", "--draw-weights is for --draw weighted");

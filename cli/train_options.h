@@ -19,8 +19,11 @@ typedef struct training {
     double mlp_ratio;
     double lr_end; /* < 0: not given */
     const char *text_sides;
-    int weights;       /* given by --draw-weights */
-    const char *shape; /* the first flag that gives a new transformer's shape, or NULL */
+    int weights;              /* given by --draw-weights */
+    const char *shape;        /* the first flag that gives a new transformer's shape, or NULL */
+    const char *paths;        /* of --sandwich, --phases, --fixed-ratio the one given, or NULL */
+    const char *other;        /* the second one given, or NULL */
+    const char *joint, *ends; /* "joint-ratio", "joint-end"; "transition-end"; where given */
 } training;
 
 /* The kind of that name; 0: none. */

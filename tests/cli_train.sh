@@ -43,6 +43,9 @@ net="--depth 3 --width 32 --heads 1 --batch 4"
 # shellcheck disable=SC2086
 run train transformer --data pictures -o transformer --tokenizer tokenizer $net --steps 300 --save-every 10
 run train supernet --data pictures -o supernet --model transformer --depths 2,1 --bridge 1 --steps 6 --batch 4 --on-divergence skip --spike 1.5
+grep -q '"phase":"sandwich".*"distill_kl"' supernet/log.jsonl && ok || bad "the default is not both paths with distillation"
+run train supernet --data pictures -o phases --model transformer --depths 2,1 --bridge 1 --steps 6 --batch 4 --phases --joint-end 1.5 --distill 0
+grep -q '"phase":"joint"' phases/log.jsonl && ! grep -q distill_kl phases/log.jsonl && ok || bad "not the three phases"
 run generate -m supernet --class right --depth 2 -o right.png
 [ -s right.png ] && [ ! -s err.txt ] && ok || bad "no picture from the supernet, or a warning"
 run generate -m transformer --class right --depth 2 --bridge 1 -o shallow.png
@@ -80,6 +83,18 @@ for factor in 1 0.5 -2 nan much; do
     "$variant" train tokenizer --data pictures -o x --spike $factor >out.txt 2>err.txt
     [ $? -eq 2 ] && grep -q -- "--spike $factor: expected FACTOR, 0, or above 1" err.txt && ok || bad "took --spike $factor"
 done
+
+# ---- which path a step takes
+unfit() { # message, options: a contradiction among them
+    "$variant" train supernet --data pictures -o x --model transformer "${@:2}" >out.txt 2>err.txt
+    [ $? -eq 2 ] && grep -q -e "$1" err.txt && ok || bad "not refused: ${*:2}"
+}
+unfit "--phases and --fixed-ratio: expected one of them" --phases --fixed-ratio 0.5
+unfit "--sandwich and --phases: expected one of them" --sandwich --phases
+unfit "--joint-end is for --phases" --joint-end 2
+unfit "--joint-ratio is for --phases" --fixed-ratio 0.5 --joint-ratio 0.1
+unfit "--transition-end is for --phases or --draw deepest-first" --transition-end 2
+
 for kind in tokenizer transformer supernet classifier; do
     run train $kind --help
     says "--spike FACTOR"

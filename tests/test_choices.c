@@ -58,7 +58,7 @@ static char *text_of(const char *run, const char *name) {
     return text;
 }
 
-/* A tiny supernet's options; places are the tests' to change. */
+/* A tiny supernet's options, one path a step by the phases; places are the tests' to change. */
 static vt_train_transformer_options choices(interruption *at) {
     static char tokenizer[96], cache[96];
     vt_train_transformer_options options;
@@ -79,6 +79,8 @@ static vt_train_transformer_options choices(interruption *at) {
     options.config = (vt_transformer_config){
         .depth = DEPTH, .width = 32, .heads = 1, .hidden = 64, .l2_norm = true};
     options.bridge = 1;
+    options.distill = 0;
+    options.phases.sandwich = false;
     options.phases.joint_end = 0.5;
     options.phases.transition_end = 1.0; /* of 1.67 epochs */
     options.phases.depths[0] = 2, options.phases.depths[1] = 1;

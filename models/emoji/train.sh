@@ -25,7 +25,6 @@ model=${MODEL:-models/emoji}
 
 "$variant" train supernet --data "$data" --tokenizer "$runs/tokenizer" --model "$runs/transformer/transformer.safetensors" \
     -o "$runs/supernet" --token-cache "$runs/tokens.cache" --depths 4,2 --bridge 4 --layers equidistant \
-    --joint-ratio 0.2 --joint-end 1.5 --transition-end 4.5 \
     --epochs 6 --batch 16 --lr 6e-4 --lr-end 3e-5 --warmup 50 --precision bf16 --seed 2 \
     --log-every 50 --save-every 250 --sample-every 500 --eval-every 250 --eval-count 0 "$@"
 

@@ -29,6 +29,8 @@ void vt_train_transformer_options_init(vt_train_transformer_options *options) {
 void vt_train_supernet_options_init(vt_train_transformer_options *options) {
     vt_train_transformer_options_init(options);
     options->supernet = true;
+    options->phases.sandwich = true; /* docs/REPRODUCTION.md: the best of what was tried */
+    options->distill = 1.0;
     options->common.epochs = 12.0;
     options->common.lr = (vt_lr){.peak = 2e-4, .end = 4e-6, .cosine = true, .warmup = 100};
 }

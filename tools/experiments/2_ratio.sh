@@ -7,8 +7,8 @@ every=(--log-conflict 50)
 if [ $smoke = 1 ]; then every=(--log-conflict 1); fi
 for seed in $SEEDS; do
     for ratio in 0 0.1 0.5 1; do
-        supernet 2_ratio "fixed$ratio-seed$seed" "$seed" --depths "$subnets" --fixed-ratio "$ratio" "${every[@]}"
+        supernet 2_ratio "fixed$ratio-seed$seed" "$seed" --depths "$subnets" --fixed-ratio "$ratio" --distill 0 "${every[@]}"
     done
-    supernet 2_ratio "phases-seed$seed" "$seed" --depths "$subnets" "${every[@]}"
+    supernet 2_ratio "phases-seed$seed" "$seed" --depths "$subnets" "${phases[@]}" --distill 0 "${every[@]}"
 done
 echo "results: $csv"

@@ -3,6 +3,6 @@
 # shellcheck source=common.sh
 . "$(dirname "$0")/common.sh"
 for layers in rounded prefix; do
-    supernet 3_selectors "$layers-seed1" 1 --depths "$subnets" --layers $layers
+    supernet 3_selectors "$layers-seed1" 1 --depths "$subnets" --layers $layers "${phases[@]}" --distill 0
 done
 echo "results: $csv"

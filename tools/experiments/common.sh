@@ -45,11 +45,13 @@ fail() {
 }
 
 [ -x "$VARIANT" ] || fail "$VARIANT: no such program; build it, or set VARIANT"
-length=(--epochs "$EPOCHS" --joint-end "$(python3 -c "print($EPOCHS / 6)")" --transition-end "$(python3 -c "print($EPOCHS * 2 / 3)")")
+length=(--epochs "$EPOCHS")
+phases=(--phases --joint-end "$(python3 -c "print($EPOCHS / 6)")" --transition-end "$(python3 -c "print($EPOCHS * 2 / 3)")")
 alone=(--epochs "$(python3 -c "print($BASE_EPOCHS + $EPOCHS)")" --lr 1.5e-3 --lr-end 3e-5 --warmup 300)
 if [ $smoke = 1 ]; then
     RUNS=$RUNS/smoke SEEDS=1 EVAL=20 BATCH=4 PRECISION=f32 WEIGHTS=f32 EVAL_BATCH=8 threads=(-t 1)
-    length=(--steps 2 --joint-end 0.05 --transition-end 0.1 --limit 16 --eval-count 4)
+    length=(--steps 2 --limit 16 --eval-count 4)
+    phases=(--phases --joint-end 0.05 --transition-end 0.1)
     alone=(--steps 2 --limit 16 --eval-count 4)
     FEATURES=${FEATURES:-$here/models/fashion/classifier.safetensors}
     BASE=$RUNS/base
