@@ -129,11 +129,11 @@ static variant_status add_floors(const bench_subject *subject, const bench_setti
     const vt_transformer_config *config = vt_transformer_configuration(subject->model->transformer);
     const vt_supernet_info *supernet = &subject->model->supernet;
     vt_schedule schedule;
-    vt_schedule_request words = {
-        .layers = s->request.layers,
-        .depth = s->request.depth,
-        .bridge = s->request.bridge,
-        .default_bridge = supernet->trained ? supernet->bridge : (6 * config->scales + 5) / 10};
+    vt_schedule_request words = {.layers = s->request.layers,
+                                 .depth = s->request.depth,
+                                 .bridge = s->request.bridge,
+                                 .default_bridge = vt_supernet_bridge(supernet, config->scales),
+                                 .default_selector = vt_supernet_selector(supernet)};
     VT_TRY(vt_schedule_resolve(&schedule, config->scales, config->depth, &words, err));
     vt_machine_limits limits = subject->limits;
     for (int k = 0; k < config->scales; ++k) {

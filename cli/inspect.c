@@ -153,9 +153,7 @@ static cJSON *describe_depth(const vt_transformer_config *config, int bridge, in
 static cJSON *describe_depths(const vt_transformer_config *config, const vt_supernet_info *supernet,
                               int bridge) {
     cJSON *list = cJSON_CreateArray();
-    vt_selector selector = supernet->trained && supernet->selector != VT_EXPLICIT
-                               ? supernet->selector
-                               : VT_EQUIDISTANT;
+    vt_selector selector = vt_supernet_selector(supernet);
     cJSON *item = describe_depth(config, bridge, config->depth, VT_EQUIDISTANT);
     if (item) cJSON_AddItemToArray(list, item);
     int halves = 1;
@@ -196,7 +194,7 @@ static cJSON *describe_transformer(const vt_model *model, int bridge) {
                               cJSON_CreateIntArray(supernet->depths, supernet->depth_count));
         cJSON_AddStringToObject(trained, "layers", vt_selector_name(supernet->selector));
     }
-    if (bridge < 0) bridge = supernet->trained ? supernet->bridge : (6 * config->scales + 5) / 10;
+    if (bridge < 0) bridge = vt_supernet_bridge(supernet, config->scales);
     if (bridge > config->scales) bridge = config->scales;
     cJSON_AddItemToObject(item, "depths", describe_depths(config, supernet, bridge));
     return item;

@@ -73,8 +73,8 @@ enum {
     "      --depth D          layers of the late scales (default: all)\n"                          \
     "      --bridge N         scales at full depth before them (default: as trained)\n"            \
     "      --depths LIST      layers of every scale, such as 16,16,8,8\n"                          \
-    "      --layers WHICH     equidistant (default), rounded, prefix, a list 0,3,7,\n"             \
-    "                         or one list a scale: \"0-7;0-7;0,3,7\"\n"
+    "      --layers WHICH     equidistant, rounded or prefix (default: as trained), a list\n"      \
+    "                         0,3,7, or one list a scale: \"0-7;0-7;0,3,7\"\n"
 #define CLI_REQUEST_RUN_HELP                                                                       \
     "running\n"                                                                                    \
     "      --batch N          pictures at a time (default 8)\n"                                    \

@@ -40,7 +40,7 @@ static const char help[] =
     "                         a quarter and an eighth)\n"
     "      --bridges N,N,..   scales at full depth before them (default: the model's own, 2 fewer, "
     "2 more)\n"
-    "      --selectors S,S,.. of equidistant (default), rounded, prefix\n"
+    "      --selectors S,S,.. of equidistant, rounded, prefix (default: as trained)\n"
     "      --cfg-scales T,..  classifier-free guidance (default 1.5; 0: off)\n"
     "      --zones 1-2,3-4,.. zones of scales to run with fewer layers alone (default: none)\n"
     "      --zone-depth D     layers inside a zone (default: the least of --depths)\n"
@@ -78,7 +78,7 @@ static const char help[] =
     "  -h, --help             this text\n"
     "\n"
     "examples\n"
-    "  variant sweep -m models/fashion -o runs/sweep --depths 8,4,2 --bridges 2,4,6 --zones "
+    "  variant sweep -m models/fashion -o runs/sweep --depths 12,6,3,2 --bridges 2,4,6 --zones "
     "1-2,3-4,5-7 \\\n"
     "      --reference /usr/share/datasets/fashion-mnist\n"
     "  variant sweep --arch var-d30 --weights bf16 -o runs/d30 --depths 30,16,8,4,2 --bridges 6 "
@@ -277,6 +277,7 @@ static void fill_defaults(vt_sweep_options *o, const variant_info *info) {
         for (int part = 2; part <= 8 && !info->depth_count; part *= 2)
             if (info->depth / part >= 1) o->depths[o->depth_count++] = info->depth / part;
     }
+    if (!o->selector_count) o->selectors[o->selector_count++] = info->layers;
     if (!o->bridge_count) {
         int own = info->supernet ? info->bridge : (6 * info->scales + 5) / 10;
         for (int n = own - 2; n <= own + 2; n += 2)
@@ -515,9 +516,7 @@ int cli_sweep(int argc, char **argv) {
     settings s = {.sweep = {.repeat = 5,
                             .pictures = 8,
                             .cfg_count = 1,
-                            .cfg_scales = {1.5},
-                            .selector_count = 1,
-                            .selectors = {"equidistant"}}};
+                            .cfg_scales = {1.5}}};
     cli_request_init(&s.asked);
     s.asked.request.batch = 1;
     vt_text command = {0};

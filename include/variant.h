@@ -123,6 +123,7 @@ typedef struct variant_info {
     bool supernet;               /* trained for several depths (VARiant, arXiv 2511.16546) ... */
     int bridge;                  /* ... with so many scales at full depth ... */
     int depth_count, depths[VARIANT_MAX_DEPTHS]; /* ... and these depths after them */
+    const char *layers;          /* selector of a request that names none: that of the training, or "equidistant" */
     const char *hash;            /* 16 hex digits of the weights; lives as long as the engine */
     /* what computes: one line; likewise. Should it name an OpenBLAS core without AVX2 on a processor that
      * has it, set OPENBLAS_CORETYPE (SkylakeX, Haswell) in the environment before the process starts:
@@ -162,7 +163,7 @@ typedef struct variant_request {
     int depth;              /* layers of the late scales; 0: all */
     int bridge;             /* scales at full depth before them; -1: the model's own, or 0.6 K */
     const char *depths;     /* "16,16,8": layers of every scale; NULL */
-    /* "equidistant" (default), "rounded", "prefix", "0,3,7" or one list a scale "0-7;0,7"; NULL */
+    /* "equidistant", "rounded", "prefix", "0,3,7" or one list a scale "0-7;0,7"; NULL: variant_info's */
     const char *layers;
     /* keep every layer's keys and values to the end (default: released after its last scale) */
     bool retain_kv;

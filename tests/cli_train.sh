@@ -44,12 +44,18 @@ net="--depth 3 --width 32 --heads 1 --batch 4"
 run train transformer --data pictures -o transformer --tokenizer tokenizer $net --steps 300 --save-every 10
 run train supernet --data pictures -o supernet --model transformer --depths 2,1 --bridge 1 --steps 6 --batch 4 --on-divergence skip --spike 1.5
 grep -q '"phase":"sandwich".*"distill_kl"' supernet/log.jsonl && ok || bad "the default is not both paths with distillation"
-run train supernet --data pictures -o phases --model transformer --depths 2,1 --bridge 1 --steps 6 --batch 4 --phases --joint-end 1.5 --distill 0
+run train supernet --data pictures -o phases --model transformer --depths 2,1 --bridge 1 --steps 6 --batch 4 --phases --joint-end 1.5 --distill 0 --layers prefix
 grep -q '"phase":"joint"' phases/log.jsonl && ! grep -q distill_kl phases/log.jsonl && ok || bad "not the three phases"
 run generate -m supernet --class right --depth 2 -o right.png
 [ -s right.png ] && [ ! -s err.txt ] && ok || bad "no picture from the supernet, or a warning"
 run generate -m transformer --class right --depth 2 --bridge 1 -o shallow.png
 says "no supernet training"
+run generate -m phases --class right --depth 2 -o right.png
+run generate -m phases --class right --depth 2 --layers prefix -o prefix.png
+cmp -s right.png prefix.png && [ ! -s err.txt ] && ok || bad "not the layers it was trained with"
+run generate -m phases --class right --depth 2 --layers equidistant -o other.png
+cmp -s right.png other.png && bad "equidistant layers are the first ones" || ok
+says "not trained with these 2 layers but with prefix ones"
 
 # ---- killed in the middle, taken up again
 # shellcheck disable=SC2086

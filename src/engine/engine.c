@@ -69,6 +69,7 @@ void variant_engine_info(const variant_engine *engine, variant_info *out) {
         .channels = tokenizer->channels,
         .supernet = model->supernet.trained,
         .bridge = model->supernet.bridge,
+        .layers = vt_selector_name(vt_supernet_selector(&model->supernet)),
         .depth_count = model->supernet.depth_count,
         .hash = model->hash,
         .kernels = engine->kern->details,

@@ -77,12 +77,6 @@ static variant_status choose_labels(plan *p, variant_error *err) {
     return VARIANT_OK;
 }
 
-/* The bridge that a supernet was trained with, or the published proportion (6 of 10 scales). */
-static int default_bridge(const plan *p) {
-    const vt_supernet_info *supernet = &p->engine->model->supernet;
-    return supernet->trained ? supernet->bridge : (6 * p->config->scales + 5) / 10;
-}
-
 static void warn_untrained(const plan *p) {
     const vt_supernet_info *supernet = &p->engine->model->supernet;
     if (vt_schedule_is_full(&p->schedule)) return;
@@ -96,20 +90,31 @@ static void warn_untrained(const plan *p) {
     bool trained = last == p->config->depth;
     for (int i = 0; i < supernet->depth_count; ++i)
         trained = trained || supernet->depths[i] == last;
-    if (!trained)
+    if (!trained) {
         snprintf(p->report->warning, sizeof p->report->warning,
                  "this supernet was not trained at depth %d", last);
+        return;
+    }
+    const vt_selector selector = vt_supernet_selector(supernet);
+    uint8_t keep[VT_SCHEDULE_LAYERS];
+    if (vt_layers_select(selector, p->config->depth, last, keep, NULL) == VARIANT_OK &&
+        memcmp(keep, p->schedule.runs[p->config->scales - 1], (size_t)p->config->depth) != 0)
+        snprintf(p->report->warning, sizeof p->report->warning,
+                 "this supernet was not trained with these %d layers but with %s ones", last,
+                 vt_selector_name(selector));
 }
 
 static variant_status make_plan(plan *p, variant_error *err) {
     const variant_request *r = p->request;
     VT_TRY(check_request(r, err));
     VT_TRY(choose_labels(p, err));
+    const vt_supernet_info *supernet = &p->engine->model->supernet;
     vt_schedule_request words = {.depths = r->depths,
                                  .layers = r->layers,
                                  .depth = r->depth,
                                  .bridge = r->bridge,
-                                 .default_bridge = default_bridge(p)};
+                                 .default_bridge = vt_supernet_bridge(supernet, p->config->scales),
+                                 .default_selector = vt_supernet_selector(supernet)};
     VT_TRY(vt_schedule_resolve(&p->schedule, p->config->scales, p->config->depth, &words, err));
     p->sampler =
         (vt_sampler){.seed = r->seed, .top_k = r->top_k, .top_p = r->top_p, .greedy = r->greedy};

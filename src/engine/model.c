@@ -21,6 +21,15 @@ enum part { TOKENIZER, TRANSFORMER, PARTS };
 static const char *const part_names[PARTS] = {"tokenizer", "transformer"};
 static const char *const part_marks[PARTS] = {TOKENIZER_MARK, TRANSFORMER_MARK};
 
+int vt_supernet_bridge(const vt_supernet_info *supernet, int scales) {
+    return supernet->trained ? supernet->bridge : (6 * scales + 5) / 10;
+}
+
+vt_selector vt_supernet_selector(const vt_supernet_info *supernet) {
+    bool named = supernet->trained && supernet->selector != VT_EXPLICIT;
+    return named ? supernet->selector : VT_EQUIDISTANT;
+}
+
 void vt_model_options_init(vt_model_options *options) {
     *options = (vt_model_options){.need_tokenizer = true, .need_transformer = true};
 }

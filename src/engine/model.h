@@ -44,6 +44,11 @@ typedef struct vt_model {
     vt_tensor_file *files[2];    /* tokenizer's and transformer's; may be the same */
 } vt_model;
 
+/* What a request takes where it says nothing: the bridge and the selector of the model's supernet
+ * training; without such training the published proportion (6 of 10 scales), equidistant. */
+int vt_supernet_bridge(const vt_supernet_info *supernet, int scales);
+vt_selector vt_supernet_selector(const vt_supernet_info *supernet);
+
 void vt_model_options_init(vt_model_options *options);
 variant_status vt_model_open(vt_model **out, vt_kern *kern, const vt_model_options *options,
                              variant_error *err);

@@ -80,7 +80,7 @@ static variant_status read_options(planner *p, const variant_request *request, v
 
 static variant_status list_schedules(planner *p, variant_error *err) {
     const variant_info *info = &p->info;
-    const char *selector = p->at.layers ? p->at.layers : "equidistant";
+    const char *selector = p->at.layers ? p->at.layers : info->layers;
     bool trained = info->supernet && info->depth_count > 0;
     int depths = trained ? info->depth_count : info->depth - 1;
     size_t most = 1 + (size_t)(info->scales - 1) * (size_t)depths;

@@ -147,7 +147,7 @@ static bool read_selector(const char *text, vt_selector *selector) {
 variant_status vt_schedule_resolve(vt_schedule *out, int scales, int depth,
                                    const vt_schedule_request *request, variant_error *err) {
     const char *layers = request->layers, *depths = request->depths;
-    vt_selector selector = VT_EQUIDISTANT;
+    vt_selector selector = request->default_selector;
     bool listed = layers != NULL && !read_selector(layers, &selector);
 
     VT_TRY(schedule_start(out, scales, depth, err)); /* bounds, before anything is read by them */

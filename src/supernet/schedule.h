@@ -52,6 +52,7 @@ typedef struct vt_schedule_request {
     int depth;  /* 0: full */
     int bridge; /* -1: default_bridge */
     int default_bridge;
+    vt_selector default_selector; /* where layers is NULL */
 } vt_schedule_request;
 variant_status vt_schedule_resolve(vt_schedule *out, int scales, int depth,
                                    const vt_schedule_request *request, variant_error *err);
