@@ -1,4 +1,4 @@
-# common.sh - what the five experiments share: where things are, runs that go on where they stopped, and
+# common.sh - what the experiments share: where things are, runs that go on where they stopped, and
 # one CSV that all results are appended to. Sourced by the scripts beside it.
 #
 #   RUNS=runs       folder of all runs: RUNS/EXPERIMENT/NAME, and RUNS/results.csv; what that holds already is
@@ -146,15 +146,20 @@ depths() {
     return 0
 }
 
-# supernet EXPERIMENT NAME SEED ARGUMENTS..: trained from the base, then judged
-supernet() {
+# from_base EXPERIMENT NAME SEED ARGUMENTS..: the base trained on
+from_base() {
     local experiment=$1 name=$2 seed=$3
     shift 3
-    judged "$experiment" "$name" "$seed" && return
     echo "$experiment/$name"
     train "$experiment" "$name" supernet --model "$BASE" --bridge "$BRIDGE" "${length[@]}" \
         --lr "$LR" --lr-end "$LR_END" --warmup "$WARMUP" --seed "$seed" "$@"
-    depths "$experiment" "$name" "$seed" "$RUNS/$experiment/$name"
+}
+
+# supernet EXPERIMENT NAME SEED ARGUMENTS..: trained from the base, then judged
+supernet() {
+    judged "$1" "$2" "$3" && return
+    from_base "$@"
+    depths "$1" "$2" "$3" "$RUNS/$1/$2"
 }
 subnets="$HALF,$QUARTER"
 if [ "$QUARTER" -gt 2 ]; then subnets="$subnets,2"; fi

@@ -180,11 +180,11 @@ def choices(found, folder):
 
 
 def alone(found, folder):
-    """Depths trained alone beside the same depths of a supernet; all layers: the plain continuation."""
+    """Depths trained alone beside the same depths of the default's supernet; all layers: the plain continuation."""
     singles = {depth_of(key[1]): found[key] for key in found if key[0] == "5_alone"}
     if not singles:
         return None
-    plain, shared = found.get(("2_ratio", "fixed0")), found.get(("2_ratio", "phases"))
+    plain, shared = found.get(("2_ratio", "fixed0")), found.get(("4_choices", "sandwich-distill1"))
     rows, depths = [], sorted(singles, reverse=True)
     if plain and shared:
         rows.append(["all", cell(plain[("full", "frechet")]), cell(shared[("full", "frechet")]),
@@ -204,6 +204,29 @@ def alone(found, folder):
     axes.legend(frameon=False)
     save(figure, folder / "alone.png")
     return table(rows, ["layers", "FID(classifier), alone", "of the supernet", "cross entropy, alone", "of the supernet"])
+
+
+def longer(found):
+    """The default trained longer beside a plain VAR: every path, and its distance over the full path's."""
+    net, plain = found.get(("6_longer", "default")), found.get(("6_longer", "plain"))
+    if not net or not plain:
+        return None
+    full = mean(net[("full", "frechet")])
+
+    def row(name, c, path):
+        score = c[(path, "frechet")]
+        loss = c.get((path, "loss"))
+        return [name, cell(score), f"{100 * (mean(score) / full - 1):+.0f} %", cell(c[(path, "class_share")], 1, 100.0), f"{mean(loss):.3f}" if loss else ""]
+
+    def order(path):
+        depth, _, bridge = path.removeprefix("depth").partition("-bridge")
+        return int(bridge or 0), -int(depth)
+
+    rows = [row("plain VAR, all layers", plain, "full"), row("supernet, all layers", net, "full")]
+    for path in sorted({p for p, metric in net if metric == "frechet" and p != "full"}, key=order):
+        depth, _, bridge = path.removeprefix("depth").partition("-bridge")
+        rows.append(row(f"{depth} layers after {bridge or 'the trained'} scales", net, path))
+    return table(rows, ["", "FID(classifier)", "beside all layers", "class share %", "cross entropy"])
 
 
 def conflict(logs, folder):
@@ -243,7 +266,7 @@ def main():
     tables = {"asymmetry": asymmetry(found, a.output), "ratio": scores_table(found, ratio) if ratio else None,
               "losses": losses_table(found, ratio + others) if ratio + others else None,
               "choices": scores_table(found, [k for k in ratio if k[1] == "phases"] + others) if others else None,
-              "alone": alone(found, a.output), "conflict": conflict(a.logs, a.output) if a.logs else None}
+              "alone": alone(found, a.output), "longer": longer(found), "conflict": conflict(a.logs, a.output) if a.logs else None}
     front(found, a.output)
     choices(found, a.output)
     text = a.into.read_text() if a.into else None
