@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What each precision costs, on a model: agreement of greedy tokens with float32's and the PSNR between the pictures.
 
-    python3 bench/accuracy.py --model models/fashion [--depths 8,4,2] [--count 100] [--variant build/release/variant]
+    python3 bench/accuracy.py --model models/fashion [--depths 12,6,3,2] [--count 100] [--variant build/release/variant]
 
 Needs numpy and pillow. Greedy decoding makes the comparison hard: one near tie that falls the other way changes every
 later token of that picture, so a picture either agrees to the end or becomes another picture of its class. Both
@@ -57,7 +57,7 @@ def compare(reference, other):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="models/fashion")
-    parser.add_argument("--depths", default="8,4,2")
+    parser.add_argument("--depths", default="12,6,3,2")
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--variant", default="build/release/variant")
     args = parser.parse_args()

@@ -32,7 +32,7 @@ static const char help[] =
     "      --repeat N         runs counted (default 5)\n" CLI_PRECISION_HELP
     "      --json             one object on stdout\n" CLI_RUN_HELP "\n" CLI_PLANNING_HELP "\n"
     "examples\n"
-    "  variant bench -m models/fashion --depth 4\n"
+    "  variant bench -m models/fashion --depth 6\n"
     "  variant bench --arch var-d16 --depth 8 --bridge 6 --repeat 3 --json\n"
     "  variant bench --arch var-d16 --weights bf16 --compare 16,8,4,2 --repeat 1\n"
     "  variant bench kernels --repeat 20\n";

@@ -40,7 +40,7 @@ static const char help[] =
     "      --repeat N         steps counted of each kind (default 5)\n"
     "      --json             one object on stdout\n" CLI_RUN_HELP "\n"
     "example\n"
-    "  variant bench train -m models/fashion --precision bf16 --depth 4\n";
+    "  variant bench train -m models/fashion --precision bf16 --depth 6\n";
 
 static const struct option long_options[] = {
     {"arch", required_argument, NULL, OPT_ARCH},

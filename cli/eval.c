@@ -52,7 +52,7 @@ static const char help[] =
     "  -h, --help             this text\n"
     "\n"
     "examples\n"
-    "  variant eval -m models/fashion --reference /usr/share/datasets/fashion-mnist --depth 4\n"
+    "  variant eval -m models/fashion --reference /usr/share/datasets/fashion-mnist --depth 6\n"
     "  variant eval -m d16.safetensors --features pt_inception.pth -n 50000 \\\n"
     "      --reference VIRTUAL_imagenet256_labeled.npz\n"
     "  variant eval -m models/fashion --reconstruct /usr/share/datasets/fashion-mnist\n";

@@ -38,7 +38,7 @@ static const char help[] =
     "\n"
     "examples\n"
     "  variant generate -m models/fashion --class Sneaker -o sneaker.png\n"
-    "  variant generate -m models/fashion --class all -n 30 --grid --depth 4 -o sheet.png\n"
+    "  variant generate -m models/fashion --class all -n 30 --grid --depth 6 -o sheet.png\n"
     "  variant generate -m models/fashion --class all -n 30 --grid --batch auto --max-memory 40M\n"
     "  variant generate -m var_d16.pth --tokenizer vae_ch160v4096z32.pth --class \"golden "
     "retriever\"\n";

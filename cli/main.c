@@ -47,7 +47,7 @@ static void print_help(FILE *to) {
           "  variant --version [-v]    version; with -v also what computes\n"
           "\n"
           "examples\n"
-          "  variant generate -m models/fashion --class Sneaker --depth 4 -o sneaker.png\n"
+          "  variant generate -m models/fashion --class Sneaker --depth 6 -o sneaker.png\n"
           "  variant inspect models/fashion\n"
           "\n"
           "exit status: 0 done, 1 failed, 2 wrong usage\n",

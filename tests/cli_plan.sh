@@ -60,16 +60,16 @@ sum=$(($(echo "$said" | number weight_bytes) + $(echo "$said" | number arena_pea
 [ "$(echo "$said" | number bytes)" = $sum ] || fail "memory of $said is $sum"
 [ $sum -le 25000000 ] || fail "$sum bytes of 25 MB"
 [ "$(echo "$said" | number batch)" -gt 1 ] || fail "one picture at a time: $said"
-expect 0 'depths      8,8,8,8,2,2,2' generate --quality fast
-expect 0 'plan        --bridge 4 --depth 2' generate --quality fast
-expect 0 'plan: --bridge 4 --depth 4' bench --quality balanced
+expect 0 'depths      12,12,12,12,3,3,3' generate --quality fast
+expect 0 'plan        --bridge 4 --depth 3' generate --quality fast
+expect 0 'plan: --bridge 4 --depth 6' bench --quality balanced
 
 # A sweep's results: the best measured one that fits, and files that do not serve.
 hash=$("$variant" generate -m "$model" -t 1 -o "$folder/a.png" --json | sed -n 's/.*"model": "\([0-9a-f]*\)".*/\1/p')
 point() { printf '{"id": "%s-%s", "bridge": %s, "depth": %s, "selector": "equidistant", "cfg_scale": 1.5, "quality": {"frechet": %s, "name": "FID(classifier)"}}' "$1" "$2" "$1" "$2" "$3"; }
-sweep() { printf '{"model": {"hash": "%s"}, "settings": {"weights": "f32", "kv": "f32"}, "points": [%s, %s, %s]}' "$1" "$(point 1 8 9.5)" "$(point 4 4 9.25)" "$(point 1 2 30)" >"$folder/sweep.json"; }
+sweep() { printf '{"model": {"hash": "%s"}, "settings": {"weights": "f32", "kv": "f32"}, "points": [%s, %s, %s]}' "$1" "$(point 1 12 9.5)" "$(point 4 6 9.25)" "$(point 1 2 30)" >"$folder/sweep.json"; }
 sweep "$hash"
-expect 0 "fits: --bridge 4 --depth 4" plan --sweep "$folder/sweep.json"
+expect 0 "fits: --bridge 4 --depth 6" plan --sweep "$folder/sweep.json"
 expect 0 "9.25     FID(classifier)" plan --sweep "$folder"
 expect 0 "FID(classifier) 9.25: the best FID(classifier) of 3 measured schedules" generate --sweep "$folder"
 least=$(plan --json --sweep "$folder" --max-memory 1K | number bytes)

@@ -49,8 +49,8 @@ expect 1 "sweep.json" -- --report-only nothing
 m="-m $root/models/fashion -t 1"
 # shellcheck disable=SC2086
 {
-    expect 0 "" -- $m -o fashion --depths 8,2 --bridges 4 --repeat 1 --pictures 2 --zones 1-2
-    expect 1 "depth 9: expected 1 to 8" -- $m -o no --depths 9
+    expect 0 "" -- $m -o fashion --depths 12,2 --bridges 4 --repeat 1 --pictures 2 --zones 1-2
+    expect 1 "depth 13: expected 1 to 12" -- $m -o no --depths 13
     check "no folder for nothing" ! -e no
 }
 check "points" "$(ids fashion | wc -l)" -eq 3
@@ -88,11 +88,11 @@ check "made again, the same bytes" "$(cmp before.html fashion/report.html && ech
 cp fashion/sweep.json before.json
 # shellcheck disable=SC2086
 {
-    expect 0 "" -- $m -o fashion --depths 8,2 --bridges 4 --repeat 1 --pictures 2 --zones 1-2 --json
+    expect 0 "" -- $m -o fashion --depths 12,2 --bridges 4 --repeat 1 --pictures 2 --zones 1-2 --json
     check "a finished sweep is left alone" "$(cmp before.json fashion/sweep.json && echo same)" = same
     check "json" "$(grep -c '"points":2,"zones":1' out.txt)" -eq 1
-    expect 1 "another seed (settings)" -- $m -o fashion --depths 8,2 --bridges 4 --repeat 1 --pictures 2 -s 1
-    expect 1 "another weights (settings)" -- $m -o fashion --depths 8 --bridges 4 --repeat 1 --pictures 2 --weights bf16
+    expect 1 "another seed (settings)" -- $m -o fashion --depths 12,2 --bridges 4 --repeat 1 --pictures 2 -s 1
+    expect 1 "another weights (settings)" -- $m -o fashion --depths 12 --bridges 4 --repeat 1 --pictures 2 --weights bf16
 }
 
 # ---- quality: added to what is there, gone on with, another one refused
@@ -111,26 +111,26 @@ quality=(--features judge/classifier.safetensors --reference real -n 10)
 run_lists fashion >before.runs
 # shellcheck disable=SC2086
 {
-    expect 1 "another top_k (settings)" -- $m "${points[@]}" "${quality[@]}" --depths 8,2 --top-k 5
-    expect 0 "" -- $m "${points[@]}" "${quality[@]}" --depths 8,2
+    expect 1 "another top_k (settings)" -- $m "${points[@]}" "${quality[@]}" --depths 12,2 --top-k 5
+    expect 0 "" -- $m "${points[@]}" "${quality[@]}" --depths 12,2
     check "every point is judged" "$(grep -cE '"name":[[:space:]]*"FID\(classifier\)"' fashion/sweep.json)" -eq 3
     check "and was not timed again" "$(run_lists fashion | cmp - before.runs && echo same)" = same
     cp fashion/sweep.json judged.json
-    expect 0 "" -- $m "${points[@]}" "${quality[@]}" --depths 8,2
+    expect 0 "" -- $m "${points[@]}" "${quality[@]}" --depths 12,2
     check "a judged sweep is left alone" "$(cmp judged.json fashion/sweep.json && echo same)" = same
-    expect 0 "" -- $m "${points[@]}" "${quality[@]}" --depths 8,4,2
+    expect 0 "" -- $m "${points[@]}" "${quality[@]}" --depths 12,6,2
     check "a point more, judged alike" "$(grep -cE '"name":[[:space:]]*"FID\(classifier\)"' fashion/sweep.json)" -eq 4
-    expect 0 "" -- $m "${points[@]}" "${quality[@]}" --depths 8,4,2 --repeat 2
+    expect 0 "" -- $m "${points[@]}" "${quality[@]}" --depths 12,6,2 --repeat 2
     check "a run more of each" "$(runs fashion)" -eq 8
     cp fashion/sweep.json judged.json
-    expect 1 "another reference (quality)" -- $m "${points[@]}" "${quality[@]}" --depths 8,2 --reference other
-    expect 1 "another split (quality)" -- $m "${points[@]}" "${quality[@]}" --depths 8,2 --split train
-    expect 1 "another samples (settings): 10 there, 11 asked" -- $m "${points[@]}" "${quality[@]}" --depths 8,2 -n 11
-    expect 1 "with quality, and none is asked" -- $m "${points[@]}" --depths 8,2
-    expect 1 "with quality, and none is asked" -- $m "${points[@]}" "${quality[@]}" --depths 8,2 --no-quality
-    expect 1 "absent" -- $m -o no "${quality[@]}" --depths 8 --reference absent
-    expect 1 "fashion.safetensors" -- $m -o no "${quality[@]}" --depths 8 --features "$root/models/fashion/fashion.safetensors"
-    expect 1 "which network measures" -- -m "$root/models/fashion/fashion.safetensors" -t 1 -o no --depths 8 --reference real
+    expect 1 "another reference (quality)" -- $m "${points[@]}" "${quality[@]}" --depths 12,2 --reference other
+    expect 1 "another split (quality)" -- $m "${points[@]}" "${quality[@]}" --depths 12,2 --split train
+    expect 1 "another samples (settings): 10 there, 11 asked" -- $m "${points[@]}" "${quality[@]}" --depths 12,2 -n 11
+    expect 1 "with quality, and none is asked" -- $m "${points[@]}" --depths 12,2
+    expect 1 "with quality, and none is asked" -- $m "${points[@]}" "${quality[@]}" --depths 12,2 --no-quality
+    expect 1 "absent" -- $m -o no "${quality[@]}" --depths 12 --reference absent
+    expect 1 "fashion.safetensors" -- $m -o no "${quality[@]}" --depths 12 --features "$root/models/fashion/fashion.safetensors"
+    expect 1 "which network measures" -- -m "$root/models/fashion/fashion.safetensors" -t 1 -o no --depths 12 --reference real
 }
 check "no folder for nothing" ! -e no
 check "refusals change nothing" "$(cmp judged.json fashion/sweep.json && echo same)" = same

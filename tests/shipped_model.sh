@@ -14,7 +14,9 @@ check() { # name, condition as arguments of [
 
 check "at most 20 MB together" "$(du -sb models/fashion | cut -f1)" -le 20000000
 "$variant" inspect models/fashion >"$out/inspect"
-check "a supernet of three depths" "$(grep -cE 'supernet +trained for depths ([0-9]+,? ?){2,}' "$out/inspect")" -eq 1
+layers=$(grep -oE "depth [0-9]+" "$out/inspect" | head -1 | grep -oE "[0-9]+")
+check "12 layers at least" "$layers" -ge 12
+check "a supernet of three depths beside all layers" "$(grep -cE 'supernet +trained for depths ([0-9]+,? ?){3,}' "$out/inspect")" -eq 1
 
 data=/usr/share/datasets/fashion-mnist
 if [ -d $data ]; then
@@ -28,7 +30,7 @@ else
     echo "SKIP: no Fashion-MNIST in $data (package dataset-fashion-mnist)"
 fi
 
-for depth in 8 4 2; do
+for depth in 12 6 3 2; do
     for variation in "1 8" "2 8" "2 1"; do
         read -r threads batch <<<"$variation"
         "$variant" generate -m models/fashion --class all -n 8 --depth $depth -t "$threads" --batch "$batch" \
@@ -41,7 +43,7 @@ for depth in 8 4 2; do
         check "depth $depth, picture $i, batch 8 and 1" "$one" = "$(sha256sum <"$out/d${depth}_t2_b1_0$i.png")"
     done
 done
-check "depths differ" "$(sha256sum <"$out/d8_t1_b8_00.png")" != "$(sha256sum <"$out/d2_t1_b8_00.png")"
+check "depths differ" "$(sha256sum <"$out/d12_t1_b8_00.png")" != "$(sha256sum <"$out/d2_t1_b8_00.png")"
 
 echo "$passed passed, $failed failed"
 [ $failed -eq 0 ]

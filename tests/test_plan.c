@@ -102,7 +102,7 @@ static void seconds_between_two_runs(void **state) {
     assert_float_equal(vt_costs_seconds(&costs, 8, 0, 4), 4.0 + 6.0 + 16.0 + 0.5, 1e-9);
 }
 
-/* ---- the shipped model: 8 layers, 7 scales, trained for 4 and 2 with bridge 4 ---- */
+/* ---- the shipped model: 12 layers, 7 scales, trained for 6, 3 and 2 with bridge 4 ---- */
 
 static variant_engine *engine;
 static variant_info info;
@@ -207,16 +207,16 @@ static void qualities_by_layers(void **state) {
     variant_plan_options options = without_time(0);
     options.quality = "high";
     variant_plan plan = plan_of(&request, &options);
-    assert_int_equal(plan.depth, 8);
+    assert_int_equal(plan.depth, 12);
     options.quality = "balanced";
     plan = plan_of(&request, &options);
     assert_int_equal(plan.bridge, 4);
-    assert_int_equal(plan.depth, 4);
+    assert_int_equal(plan.depth, 6);
     assert_non_null(strstr(plan.why, "balanced"));
     options.quality = "fast";
     plan = plan_of(&request, &options);
     assert_int_equal(plan.bridge, 4);
-    assert_int_equal(plan.depth, 2);
+    assert_int_equal(plan.depth, 3);
     /* what a limit forbids gives way to less, never to more */
     options.quality = "balanced";
     size_t balanced = plan_of(&request, &options).bytes;

@@ -68,13 +68,13 @@ static vt_costs_key key_of_one(char *path, size_t size) {
     return key;
 }
 
-/* Seconds that no machine takes: 100 at a scale for 8 layers, 10 for 2. */
+/* Seconds that no machine takes: 100 at a scale for 12 layers, 10 for 2. */
 static vt_costs made_up(void) {
     vt_costs costs = {.scales = 7, .fixed = 1.0};
     for (int k = 0; k < 7; ++k) {
-        costs.deep.layers[k] = 8;
+        costs.deep.layers[k] = 12;
         costs.deep.seconds[k] = 100.0;
-        costs.shallow.layers[k] = k ? 2 : 8;
+        costs.shallow.layers[k] = k ? 2 : 12;
         costs.shallow.seconds[k] = k ? 10.0 : 100.0;
     }
     return costs;
@@ -115,15 +115,15 @@ static void plans_use_the_table(void **state) {
     variant_plan_options options = cached();
     variant_plan plan = plan_of(&options);
     assert_false(plan.measured);
-    assert_int_equal(plan.depth, 8);
+    assert_int_equal(plan.depth, 12);
     assert_float_equal(plan.seconds, 701.0, 1e-6);
-    /* 4 layers take 40: bridge 5, depth 4 takes 581; bridge 6 641; bridge 4 521 */
+    /* 6 layers take 46: bridge 5, depth 6 takes 593; bridge 6 647; bridge 4 539 */
     options.max_seconds = 600.0;
     plan = plan_of(&options);
     assert_true(plan.fits);
     assert_int_equal(plan.bridge, 5);
-    assert_int_equal(plan.depth, 4);
-    assert_float_equal(plan.seconds, 581.0, 1e-6);
+    assert_int_equal(plan.depth, 6);
+    assert_float_equal(plan.seconds, 593.0, 1e-6);
     options.max_seconds = 100.0; /* the cheapest: 100 + 6 x 10 + 1 */
     plan = plan_of(&options);
     assert_false(plan.fits);
@@ -183,7 +183,7 @@ static void batch_keeps_the_latency(void **state) {
     assert_float_equal(plan.seconds, 8 * 700.0 + 1.0, 1e-6);
     options.max_seconds = 3000.0; /* the full depth takes 2801 for four */
     assert_ok(variant_plan_make(engine, &request, &options, &plan, err));
-    assert_int_equal(plan.depth, 8);
+    assert_int_equal(plan.depth, 12);
     assert_int_equal(plan.batch, 4);
     assert_float_equal(plan.seconds, 2801.0, 1e-6);
     options.max_seconds = 1000.0;
@@ -290,15 +290,15 @@ static void where_tables_lie(void **state) {
     ", \"selector\": \"" selector "\", \"cfg_scale\": " #cfg ", \"quality\": " quality "}"
 #define SCORE(x) "{\"frechet\": " #x ", \"name\": \"FID(classifier)\", \"samples\": 9}"
 
-/* frechet 10 (8 layers), 10.4, 12 (rounded), 20; guidance 3 has one point; one without quality. */
-static const char points[] = POINT(1, 8, "equidistant", 1.5, SCORE(10)) ", " POINT(
-    4, 4, "equidistant", 1.5,
+/* frechet 10 (12 layers), 10.4, 12 (rounded), 20; guidance 3 has one point; one without quality. */
+static const char points[] = POINT(1, 12, "equidistant", 1.5, SCORE(10)) ", " POINT(
+    4, 6, "equidistant", 1.5,
     SCORE(
-        10.4)) ", " POINT(2, 4, "rounded", 1.5,
+        10.4)) ", " POINT(2, 6, "rounded", 1.5,
                           SCORE(
                               12)) ", " POINT(1, 2, "equidistant", 1.5,
                                               SCORE(
-                                                  20)) ", " POINT(1, 4, "equidistant", 1.5,
+                                                  20)) ", " POINT(1, 6, "equidistant", 1.5,
                                                                   "null") ", " POINT(4, 2,
                                                                                      "equidistant",
                                                                                      3, SCORE(1));
@@ -324,24 +324,24 @@ static void best_measured_quality(void **state) {
     variant_plan_options options = cached();
     options.sweep = path;
     variant_plan plan = plan_of(&options);
-    assert_int_equal(plan.depth, 8);
+    assert_int_equal(plan.depth, 12);
     assert_int_equal(plan.considered, 4);
     assert_true(plan.has_distance);
     assert_float_equal(plan.distance, 10.0, 0.0);
     assert_string_equal(plan.score, "FID(classifier)");
     assert_string_equal(plan.warning, "");
     options.sweep = folder;      /* likewise */
-    options.max_seconds = 450.0; /* bridge 4, depth 4 takes 521; bridge 2, depth 4 401 */
+    options.max_seconds = 450.0; /* bridge 4, depth 6 takes 539; bridge 2, depth 6 431 */
     plan = plan_of(&options);
     assert_int_equal(plan.bridge, 2);
     assert_string_equal(plan.layers, "rounded");
     options.max_seconds = 0.0;
     options.quality = "high";
-    assert_int_equal(plan_of(&options).depth, 8);
+    assert_int_equal(plan_of(&options).depth, 12);
     options.quality = "balanced";
     plan = plan_of(&options);
     assert_int_equal(plan.bridge, 4);
-    assert_int_equal(plan.depth, 4);
+    assert_int_equal(plan.depth, 6);
     options.quality = "fast";
     plan = plan_of(&options);
     assert_int_equal(plan.bridge, 2);
@@ -382,15 +382,15 @@ static void sweeps_that_do_not_serve(void **state) {
     assert_fails(variant_plan_make(engine, &request, &options, &plan, err), code, words)
     write_sweep(path, sizeof path, "0123456789abcdef", points);
     REFUSED(VARIANT_E_MISMATCH, "another model: its hash is 0123456789abcdef");
-    write_sweep(path, sizeof path, info.hash, POINT(1, 8, "equidistant", 1.5, "null"));
+    write_sweep(path, sizeof path, info.hash, POINT(1, 12, "equidistant", 1.5, "null"));
     REFUSED(VARIANT_E_ARGUMENT, "no quality was measured at guidance 1.5");
     write_sweep(path, sizeof path, info.hash, "");
     REFUSED(VARIANT_E_ARGUMENT, "no quality was measured");
-    write_sweep(path, sizeof path, info.hash, POINT(1, 9, "equidistant", 1.5, SCORE(1)));
-    REFUSED(VARIANT_E_FORMAT, "point d9-n1: expected depth 1 to 8");
-    write_sweep(path, sizeof path, info.hash, POINT(8, 4, "equidistant", 1.5, SCORE(1)));
+    write_sweep(path, sizeof path, info.hash, POINT(1, 13, "equidistant", 1.5, SCORE(1)));
+    REFUSED(VARIANT_E_FORMAT, "point d13-n1: expected depth 1 to 12");
+    write_sweep(path, sizeof path, info.hash, POINT(8, 6, "equidistant", 1.5, SCORE(1)));
     REFUSED(VARIANT_E_FORMAT, "bridge 0 to 7");
-    write_sweep(path, sizeof path, info.hash, POINT(1, 4, "odd", 1.5, SCORE(1)));
+    write_sweep(path, sizeof path, info.hash, POINT(1, 6, "odd", 1.5, SCORE(1)));
     REFUSED(VARIANT_E_FORMAT, "a selector");
     write_text(path, "{\"model\": {}, ");
     REFUSED(VARIANT_E_FORMAT, "not the results of a sweep");

@@ -11,15 +11,14 @@ data=/usr/share/datasets/fashion-mnist # package dataset-fashion-mnist
     --log-every 50 --save-every 500 --eval-every 1500 --eval-count 500 "$@"
 
 "$variant" train transformer --data $data --tokenizer "$runs/tokenizer" -o "$runs/transformer" \
-    --token-cache "$runs/tokens.cache" --depth 8 --width 128 --heads 2 \
-    --epochs 1.6 --batch 32 --lr 1.5e-3 --lr-end 1e-4 --warmup 150 --seed 1 \
-    --log-every 50 --save-every 300 --sample-every 750 --eval-every 1500 --eval-count 300 "$@"
+    --token-cache "$runs/tokens.cache" --depth 12 --width 128 --heads 2 --precision bf16 \
+    --epochs 6 --batch 64 --lr 1.5e-3 --lr-end 3e-5 --warmup 300 --seed 1 \
+    --save-every 250 --eval-every 1000 "$@" # kept as models/fashion-base
 
 "$variant" train supernet --data $data --tokenizer "$runs/tokenizer" --model "$runs/transformer/transformer.safetensors" \
-    -o "$runs/supernet" --token-cache "$runs/tokens.cache" --depths 4,2 --bridge 4 --layers equidistant \
-    --joint-ratio 0.2 --joint-end 0.3 --transition-end 0.9 \
-    --epochs 1.2 --batch 32 --lr 6e-4 --lr-end 3e-5 --warmup 50 --seed 2 \
-    --log-every 50 --save-every 300 --sample-every 750 --eval-every 750 --eval-count 300 "$@"
+    -o "$runs/supernet" --token-cache "$runs/tokens.cache" --depths 6,3,2 --bridge 4 --precision bf16 \
+    --epochs 4 --batch 64 --lr 1e-3 --lr-end 3e-5 --warmup 100 --seed 2 \
+    --log-every 50 --save-every 300 --eval-every 937 --eval-count 500 "$@"
 
 "$variant" convert "$runs/supernet" -o models/fashion/fashion.safetensors --type f16
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The program's default for four epochs, which is how the transformer of models/fashion was trained, beside a plain VAR
-# trained on as long; the subnets after more scales at full depth, too.
+# trained on as long; the subnets after more scales at full depth and with more guidance, too.
 EPOCHS=${EPOCHS:-4} LR=${LR:-1e-3} WARMUP=${WARMUP:-100}
 # shellcheck source=common.sh
 . "$(dirname "$0")/common.sh"
@@ -14,4 +14,5 @@ for bridge in $((BRIDGE + 1)) $((BRIDGE + 2)); do
             scores 6_longer default-seed2 2 "depth$depth-bridge$bridge" "$RUNS/6_longer/default-seed2" --depth "$depth" --bridge "$bridge"
     done
 done
+scores 6_longer default-seed2 2 "depth$HALF-cfg2" "$RUNS/6_longer/default-seed2" --depth "$HALF" --bridge "$BRIDGE" --cfg-scale 2
 echo "results: $csv"

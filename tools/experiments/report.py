@@ -206,7 +206,7 @@ def alone(found, folder):
     return table(rows, ["layers", "FID(classifier), alone", "of the supernet", "cross entropy, alone", "of the supernet"])
 
 
-def longer(found):
+def longer(found, trained_bridge):
     """The default trained longer beside a plain VAR: every path, and its distance over the full path's."""
     net, plain = found.get(("6_longer", "default")), found.get(("6_longer", "plain"))
     if not net or not plain:
@@ -218,14 +218,13 @@ def longer(found):
         loss = c.get((path, "loss"))
         return [name, cell(score), f"{100 * (mean(score) / full - 1):+.0f} %", cell(c[(path, "class_share")], 1, 100.0), f"{mean(loss):.3f}" if loss else ""]
 
-    def order(path):
-        depth, _, bridge = path.removeprefix("depth").partition("-bridge")
-        return int(bridge or 0), -int(depth)
-
     rows = [row("plain VAR, all layers", plain, "full"), row("supernet, all layers", net, "full")]
-    for path in sorted({p for p, metric in net if metric == "frechet" and p != "full"}, key=order):
-        depth, _, bridge = path.removeprefix("depth").partition("-bridge")
-        rows.append(row(f"{depth} layers after {bridge or 'the trained'} scales", net, path))
+    others = []
+    for path in {p for p, metric in net if metric == "frechet" and p != "full"}:
+        depth, bridge, guidance = re.fullmatch(r"(?:full|depth(\d+))(?:-bridge(\d+))?(?:-cfg([\d.]+))?", path).groups()
+        name = f"{depth} layers after {bridge or trained_bridge} scales" if depth else "supernet, all layers"
+        others.append((float(guidance or 0), int(bridge or 0), -int(depth or 10**6), name + (f", guidance {guidance}" if guidance else ""), path))
+    rows += [row(name, net, path) for *_, name, path in sorted(others)]
     return table(rows, ["", "FID(classifier)", "beside all layers", "class share %", "cross entropy"])
 
 
@@ -259,6 +258,7 @@ def main():
     ask.add_argument("--logs", type=pathlib.Path, help="folder of EXPERIMENT/RUN.jsonl")
     ask.add_argument("-o", "--output", type=pathlib.Path, default=pathlib.Path("."))
     ask.add_argument("--into", type=pathlib.Path)
+    ask.add_argument("--bridge", type=int, default=4, help="scales at full depth that subnets were trained with")
     a = ask.parse_args()
     found = read(a.results)
     a.output.mkdir(parents=True, exist_ok=True)
@@ -266,7 +266,7 @@ def main():
     tables = {"asymmetry": asymmetry(found, a.output), "ratio": scores_table(found, ratio) if ratio else None,
               "losses": losses_table(found, ratio + others) if ratio + others else None,
               "choices": scores_table(found, [k for k in ratio if k[1] == "phases"] + others) if others else None,
-              "alone": alone(found, a.output), "longer": longer(found), "conflict": conflict(a.logs, a.output) if a.logs else None}
+              "alone": alone(found, a.output), "longer": longer(found, a.bridge), "conflict": conflict(a.logs, a.output) if a.logs else None}
     front(found, a.output)
     choices(found, a.output)
     text = a.into.read_text() if a.into else None
