@@ -33,7 +33,8 @@ def panel(axes, path):
             curves = curves[1:]
         axes.set_ylabel("cross entropy a token")
         least = min(line[key] for line in lines for key, _, _ in curves if line.get(key) is not None)
-        axes.set_ylim(0.97 * least, 1.5 * least)  # the first steps are far above and say little
+        last = max(max((line[key] for line in lines[len(lines) // 2:] if line.get(key) is not None), default=0) for key, _, _ in curves)
+        axes.set_ylim(0.97 * least, max(1.5 * least, 1.03 * last))  # the first steps are far above and say little
     for key, name, style in curves:
         x, y = series(lines, key)
         if x:
