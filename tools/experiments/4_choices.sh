@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Distillation, how the subnet is drawn, both paths in one step, a range of bridges; what they are compared
-# with is 2_ratio's phases-seed1. Both paths with distillation, the program's default, with three seeds.
+# with is 2_ratio's phases-seed1. Both paths with distillation, the program's default, with three seeds, and in
+# smaller batches: as many pictures, more steps.
 # shellcheck source=common.sh
 . "$(dirname "$0")/common.sh"
 count=$(tr ',' '\n' <<<"$subnets" | wc -l)
@@ -12,7 +13,13 @@ supernet 4_choices sandwich-seed1 1 --depths "$subnets" --sandwich --distill 0
 supernet 4_choices weighted-seed1 1 --depths "$subnets" "${phases[@]}" --distill 0 --draw-weights "$weights"
 supernet 4_choices deepest-first-seed1 1 --depths "$subnets" "${phases[@]}" --distill 0 --draw deepest-first
 supernet 4_choices bridges-seed1 1 --depths "$subnets" "${phases[@]}" --distill 0 --bridge $((BRIDGE - 1))-$((BRIDGE + 1))
+smaller_batch() { # DIVISOR SEED
+    local batch=$((BATCH / $1 > 0 ? BATCH / $1 : 1))
+    BATCH=$batch WARMUP=$((WARMUP * $1)) supernet 4_choices "batch$batch-seed$2" "$2" --depths "$subnets"
+}
+smaller_batch 8 1
 for seed in $SEEDS; do
     if [ "$seed" != 1 ]; then default "$seed"; fi
+    smaller_batch 4 "$seed"
 done
 echo "results: $csv"
