@@ -25,6 +25,20 @@ int cli_usage(const char *command, const char *format, ...) {
     return 2;
 }
 
+static volatile sig_atomic_t stop_signal;
+
+static void on_stop(int number) {
+    stop_signal = number;
+}
+
+const volatile sig_atomic_t *cli_catch_stop(void) {
+    struct sigaction action = {.sa_handler = on_stop, .sa_flags = (int)SA_RESETHAND};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    return &stop_signal;
+}
+
 bool cli_int(const char *text, long low, long high, int *out) {
     char *end = NULL;
     errno = 0;
@@ -62,8 +76,8 @@ bool cli_bytes(const char *text, size_t *out) {
     static const struct {
         const char *name;
         double bytes;
-    } units[] = {{"", 1},         {"B", 1},         {"K", 1e3},       {"KB", 1e3},
-                 {"M", 1e6},      {"MB", 1e6},      {"G", 1e9},       {"GB", 1e9},
+    } units[] = {{"", 1},         {"B", 1},         {"K", 1e3},         {"KB", 1e3},
+                 {"M", 1e6},      {"MB", 1e6},      {"G", 1e9},         {"GB", 1e9},
                  {"KiB", 1024.0}, {"MiB", 1048576}, {"GiB", 1073741824}};
     char *end = NULL;
     double value = strtod(text, &end);

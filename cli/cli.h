@@ -2,9 +2,12 @@
 #ifndef VT_CLI_CLI_H
 #define VT_CLI_CLI_H
 
+#include <signal.h>
+
 #include "variant.h"
 
-/* Every command: argv[0] is its name; returns the exit status: 0 done, 1 failed, 2 wrong usage. */
+/* Every command: argv[0] is its name; returns the exit status: 0 done, 1 failed, 2 wrong usage,
+ * 128 + N a training stopped by signal N. */
 int cli_generate(int argc, char **argv);
 int cli_plan(int argc, char **argv);
 int cli_train(int argc, char **argv);
@@ -24,6 +27,10 @@ int cli_eval(int argc, char **argv);
 int cli_fail(const char *command, const variant_error *err);
 /* Prints "variant COMMAND: message" and where help is; returns 2. */
 int cli_usage(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* From now on Ctrl-C and SIGTERM only set what this points to, to the signal's number; the second ends
+ * the program at once. */
+const volatile sig_atomic_t *cli_catch_stop(void);
 
 /* Numbers of options: false when text is not wholly a number within [low, high]. */
 bool cli_int(const char *text, long low, long high, int *out);

@@ -50,7 +50,8 @@ static void print_help(FILE *to) {
           "  variant generate -m models/fashion --class Sneaker --depth 6 -o sneaker.png\n"
           "  variant inspect models/fashion\n"
           "\n"
-          "exit status: 0 done, 1 failed, 2 wrong usage\n",
+          "exit status: 0 done, 1 failed, 2 wrong usage; of a training stopped by Ctrl-C or "
+          "SIGTERM 130 or 143\n",
           to);
 }
 

@@ -1,5 +1,4 @@
 /* sweep.c - `variant sweep`: one model at many depths, and the report of it. */
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -306,25 +305,13 @@ static void describe_command(vt_text *out, int argc, char **argv) {
 
 /* ---- progress ---- */
 
-static volatile sig_atomic_t stop_wanted;
-
-static void on_signal(int number) {
-    (void)number;
-    stop_wanted = 1;
-}
-
-static void catch_signals(void) { /* a second one ends at once */
-    struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-}
+static const volatile sig_atomic_t *stop_wanted;
 
 static bool show_progress(void *user, const vt_sweep_progress *at) {
     settings *s = user;
     double now = vt_seconds();
     bool ended = at->id[0] == '\0';
-    if (stop_wanted && !ended) return false;
+    if (*stop_wanted && !ended) return false;
     if (s->json || !isatty(STDERR_FILENO) || (!ended && now - s->shown < 0.2)) return true;
     s->shown = now;
     fprintf(stderr, "\r\033[K");
@@ -342,7 +329,7 @@ static bool show_progress(void *user, const vt_sweep_progress *at) {
 static bool show_reference(void *user, int done, int total) {
     settings *s = user;
     double now = vt_seconds();
-    if (stop_wanted) return false;
+    if (*stop_wanted) return false;
     if (s->reference_started <= 0.0) s->reference_started = now;
     if (s->json || !isatty(STDERR_FILENO) || now - s->shown < 0.2) return true;
     s->shown = now;
@@ -458,7 +445,7 @@ static variant_status sweep_engine(settings *s, const variant_engine *engine, va
     s->sweep.progress = show_progress;
     s->sweep.user = s;
     s->started = vt_seconds();
-    catch_signals();
+    stop_wanted = cli_catch_stop();
     VT_CHECK(open_quality(s, &quality, engine, err));
     VT_CHECK(vt_sweep_run(&s->sweep, err));
     VT_CHECK(print_results(s, s->sweep.folder, err));
@@ -513,10 +500,7 @@ static int check_usage(const settings *s) {
 }
 
 int cli_sweep(int argc, char **argv) {
-    settings s = {.sweep = {.repeat = 5,
-                            .pictures = 8,
-                            .cfg_count = 1,
-                            .cfg_scales = {1.5}}};
+    settings s = {.sweep = {.repeat = 5, .pictures = 8, .cfg_count = 1, .cfg_scales = {1.5}}};
     cli_request_init(&s.asked);
     s.asked.request.batch = 1;
     vt_text command = {0};

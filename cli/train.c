@@ -1,7 +1,6 @@
 /* train.c - `variant train tokenizer|transformer|supernet|classifier`: a training run
  * and its progress to the terminal. Its options are train_options.c, the runs themselves src/train/. */
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,22 +17,7 @@
 #define SHEET_COLUMNS 8
 #define SHEET_COUNT 32
 
-/* ---- signals and progress ---- */
-
-static volatile sig_atomic_t stop_asked;
-
-static void on_signal(int number) {
-    (void)number;
-    stop_asked = 1;
-}
-
-static void catch_signals(void) {
-    /* A second Ctrl-C ends the program at once: the handler is used up by the first. */
-    struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-}
+/* ---- progress ---- */
 
 typedef struct display {
     bool terminal, quiet, open; /* open: a live line stands without its end */
@@ -147,13 +131,12 @@ int cli_train(int argc, char **argv) {
         vt_train_result result;
         display screen = {
             .terminal = isatty(STDERR_FILENO), .quiet = run.quiet, .shown = vt_seconds()};
-        run.common->stop = &stop_asked;
+        const volatile sig_atomic_t *stop = run.common->stop = cli_catch_stop();
         run.common->progress = show_progress;
         run.common->note = show_note;
         run.common->user = &screen;
         run.transformer.sample = write_samples;
         variant_status status = vt_kern_open(&kern, NULL, run.threads, &err);
-        catch_signals();
         if (status == VARIANT_OK)
             status = kind == TOKENIZER ? vt_train_tokenizer(kern, &run.tokenizer, &result, &err)
                      : kind == CLASSIFIER
@@ -161,7 +144,7 @@ int cli_train(int argc, char **argv) {
                          : vt_train_transformer(kern, &run.transformer, &result, &err);
         if (screen.open) fprintf(stderr, "\n");
         if (status == VARIANT_OK) print_end(&run, &result, argc, given);
-        code = status == VARIANT_OK ? 0 : cli_fail("train", &err);
+        code = status != VARIANT_OK ? cli_fail("train", &err) : result.stopped ? 128 + *stop : 0;
     }
     vt_kern_close(&kern);
     free(given);

@@ -69,6 +69,16 @@ wait $victim 2>/dev/null
 run train transformer --data pictures -o killed --tokenizer tokenizer $net --steps 300 --save-every 10 --resume
 cmp -s killed/transformer.safetensors transformer/transformer.safetensors && ok || bad "a killed and resumed run differs"
 
+# ---- asked to stop: it saves, says how to go on, and a script sees that it was not done
+# shellcheck disable=SC2086
+"$variant" train transformer --data pictures -o stopped --tokenizer tokenizer $net --steps 100000 --save-every 10 >out.txt 2>err.txt &
+victim=$!
+for _ in $(seq 400); do [ -e stopped/checkpoint.safetensors ] && break; sleep 0.02; done
+kill -TERM $victim
+wait $victim
+[ $? = 143 ] && [ -e stopped/checkpoint.safetensors ] && ok || bad "a stopped training does not exit with 143"
+says "go on with:"
+
 # ---- a loss far above its mean: the checkpoint is edited to remember losses near zero
 spiked="transformer --data pictures -o spiked --tokenizer tokenizer $net --schedule constant --warmup 0"
 # shellcheck disable=SC2086
