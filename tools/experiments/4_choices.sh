@@ -13,13 +13,9 @@ supernet 4_choices sandwich-seed1 1 --depths "$subnets" --sandwich --distill 0
 supernet 4_choices weighted-seed1 1 --depths "$subnets" "${phases[@]}" --distill 0 --draw-weights "$weights"
 supernet 4_choices deepest-first-seed1 1 --depths "$subnets" "${phases[@]}" --distill 0 --draw deepest-first
 supernet 4_choices bridges-seed1 1 --depths "$subnets" "${phases[@]}" --distill 0 --bridge $((BRIDGE - 1))-$((BRIDGE + 1))
-smaller_batch() { # DIVISOR SEED
-    local batch=$((BATCH / $1 > 0 ? BATCH / $1 : 1))
-    BATCH=$batch WARMUP=$((WARMUP * $1)) supernet 4_choices "batch$batch-seed$2" "$2" --depths "$subnets"
-}
-smaller_batch 8 1
+small=$((BATCH / 4 > 0 ? BATCH / 4 : 1))
 for seed in $SEEDS; do
     if [ "$seed" != 1 ]; then default "$seed"; fi
-    smaller_batch 4 "$seed"
+    BATCH=$small WARMUP=$((WARMUP * 4)) supernet 4_choices "batch$small-seed$seed" "$seed" --depths "$subnets"
 done
 echo "results: $csv"

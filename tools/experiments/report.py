@@ -22,7 +22,8 @@ from matplotlib.ticker import LogLocator, MaxNLocator, StrMethodFormatter
 
 LABELS = {"fixed0": "plain, no subnet", "fixed0.1": "fixed p = 0.1", "fixed0.5": "fixed p = 0.5", "fixed1": "fixed p = 1",
           "phases": "three phases", "rounded": "layers rounded", "prefix": "first layers", "distill1": "distillation",
-          "sandwich": "both paths a step", "sandwich-distill1": "both paths, distillation", "weighted": "weighted draw",
+          "sandwich": "both paths a step", "sandwich-distill1": "both paths, distillation", "batch16": "the same, batches of 16",
+          "weighted": "weighted draw",
           "deepest-first": "deepest first", "bridges": "bridge 3 to 5"}
 ORDER = list(LABELS)
 
