@@ -278,8 +278,7 @@ static void fill_defaults(vt_sweep_options *o, const variant_info *info) {
     }
     if (!o->selector_count) o->selectors[o->selector_count++] = info->layers;
     if (!o->bridge_count) {
-        int own = info->supernet ? info->bridge : (6 * info->scales + 5) / 10;
-        for (int n = own - 2; n <= own + 2; n += 2)
+        for (int n = info->bridge - 2; n <= info->bridge + 2; n += 2)
             if (n >= 0 && n < info->scales) o->bridges[o->bridge_count++] = n;
     }
     if (!o->zone_depth) {

@@ -121,8 +121,8 @@ typedef struct variant_info {
     int sides[VARIANT_MAX_SCALES]; /* of the token maps */
     int picture_side, channels;  /* pixels; 1 grey or 3 RGB */
     bool supernet;               /* trained for several depths (VARiant, arXiv 2511.16546) ... */
-    int bridge;                  /* ... with so many scales at full depth ... */
-    int depth_count, depths[VARIANT_MAX_DEPTHS]; /* ... and these depths after them */
+    int depth_count, depths[VARIANT_MAX_DEPTHS]; /* ... these */
+    int bridge;                  /* scales at full depth of a request that names none: those of the training, or 6 in 10 */
     const char *layers;          /* selector of a request that names none: that of the training, or "equidistant" */
     const char *hash;            /* 16 hex digits of the weights; lives as long as the engine */
     /* what computes: one line; likewise. Should it name an OpenBLAS core without AVX2 on a processor that

@@ -176,6 +176,27 @@ static void same_bytes_for_any_threads_and_batch(void **state) {
     assert_false(same_file(a, b)); /* or the comparison above says nothing */
 }
 
+/* A request that names no bridge runs what the engine says: for a model without supernet training, as
+ * these are, six scales in ten. */
+static void runs_the_bridge_it_names(void **state) {
+    (void)state;
+    variant_engine *engine = engine_of('A', 1);
+    variant_info info;
+    variant_engine_info(engine, &info);
+    assert_false(info.supernet);
+    assert_int_equal(info.bridge, (6 * info.scales + 5) / 10);
+    variant_request request;
+    variant_request_init(&request);
+    request.depth = 2;
+    variant_picture *pictures = NULL;
+    variant_report report;
+    assert_ok(variant_generate(engine, &request, &pictures, &report, err));
+    variant_pictures_free(&pictures, 1);
+    for (int k = 0; k < info.scales; ++k)
+        assert_int_equal(report.scale_layers[k], k < info.bridge ? info.depth : 2);
+    variant_engine_close(&engine);
+}
+
 /* ---- KV bytes ---- */
 
 static void kv_case(variant_engine *engine, const char *layers, int depth, int bridge, bool retain,
@@ -386,6 +407,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(equals_the_reference),
         cmocka_unit_test(same_bytes_for_any_threads_and_batch),
+        cmocka_unit_test(runs_the_bridge_it_names),
         cmocka_unit_test(kv_bytes_equal_the_formulas),
         cmocka_unit_test(floors_count_right),
         cmocka_unit_test(refuses_what_makes_no_sense),

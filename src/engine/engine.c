@@ -68,7 +68,7 @@ void variant_engine_info(const variant_engine *engine, variant_info *out) {
         .picture_side = vt_tokenizer_side(tokenizer),
         .channels = tokenizer->channels,
         .supernet = model->supernet.trained,
-        .bridge = model->supernet.bridge,
+        .bridge = vt_supernet_bridge(&model->supernet, transformer->scales),
         .layers = vt_selector_name(vt_supernet_selector(&model->supernet)),
         .depth_count = model->supernet.depth_count,
         .hash = model->hash,

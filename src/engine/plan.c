@@ -196,7 +196,7 @@ static variant_status find_seconds(planner *p, variant_error *err) {
 static int named_schedule(const planner *p) {
     const variant_info *info = &p->info;
     int parts = p->quality == BALANCED ? 2 : 4;
-    int bridge = info->supernet ? info->bridge : (6 * info->scales + 5) / 10;
+    int bridge = info->bridge;
     if (p->quality == HIGH)
         return vt_plan_nearest(p->candidates, p->count, info->scales, info->depth);
     if (bridge >= info->scales) bridge = info->scales - 1;
