@@ -591,28 +591,43 @@ INLINE void finish_fetch(const vt_train_finish *f, size_t at) {
     }
 }
 
-static void finish(const vt_train_finish *f) {
-    const float *sums = f->sums;
-    size_t at = 0;
-    for (int r = 0; r < f->rows; ++r, sums += RUN, at += f->y_stride) {
-        finish_fetch(f, at);
-        for (int c = 0; c < f->columns; c += LANES) {
-            const int left = f->columns - c;
-            vector v = load(sums + c);
-            if (f->gelu_of) {
-                vector act;
-                v *= gelu_slope(load_half_part(f->gelu_of + at + c, left), &act);
-                if (f->gelu) store_half_part(f->gelu + at + c, act, left);
-            } else {
-                if (f->bias) v += load_part(f->bias + c, left);
-                if (f->gelu) {
-                    v = rounded(v);
-                    store_half_part(f->gelu + at + c, v * gelu_gate(v), left);
-                }
-            }
-            store_half_part(f->y + at + c, v, left);
-        }
+/* What a product's sums become; known when it is compiled, and the arguments by value: a row is one loop
+ * that reloads nothing after a store. */
+typedef enum { PLAIN, GELU, GELU_SLOPE } finish_kind;
+
+INLINE void finish_vector(const vt_train_finish f, const finish_kind kind, size_t row, int c,
+                          const float *sums, const int left) {
+    const size_t at = row + (size_t)c;
+    vector v = load(sums + c);
+    if (kind == GELU_SLOPE) {
+        vector act;
+        v *= gelu_slope(load_half_part(f.gelu_of + at, left), &act);
+        if (f.gelu) store_half_part(f.gelu + at, act, left);
+    } else if (f.bias) {
+        v += load_part(f.bias + c, left);
     }
+    if (kind == GELU) {
+        v = rounded(v);
+        store_half_part(f.gelu + at, v * gelu_gate(v), left);
+    }
+    store_half_part(f.y + at, v, left);
+}
+
+INLINE void finish_rows(const vt_train_finish f, const finish_kind kind) {
+    const float *sums = f.sums;
+    size_t at = 0;
+    for (int r = 0; r < f.rows; ++r, sums += RUN, at += f.y_stride) {
+        finish_fetch(&f, at);
+        int c = 0;
+        for (; c + LANES <= f.columns; c += LANES) finish_vector(f, kind, at, c, sums, LANES);
+        if (c < f.columns) finish_vector(f, kind, at, c, sums, f.columns - c);
+    }
+}
+
+static void finish(const vt_train_finish *f) {
+    if (f->gelu_of) finish_rows(*f, GELU_SLOPE);
+    else if (f->gelu) finish_rows(*f, GELU);
+    else finish_rows(*f, PLAIN);
 }
 
 /* ---- column sums ---- */
