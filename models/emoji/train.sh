@@ -24,7 +24,7 @@ model=${MODEL:-models/emoji}
     --log-every 50 --save-every 250 --sample-every 500 --eval-every 250 --eval-count 0 "$@"
 
 "$variant" train supernet --data "$data" --tokenizer "$runs/tokenizer" --model "$runs/transformer/transformer.safetensors" \
-    -o "$runs/supernet" --token-cache "$runs/tokens.cache" --depths 4,2 --bridge 4 --layers equidistant \
+    -o "$runs/supernet" --token-cache "$runs/tokens.cache" --depths 4,2 --bridge 4 --layers equidistant --distill 1 \
     --epochs 6 --batch 16 --lr 6e-4 --lr-end 3e-5 --warmup 50 --precision bf16 --seed 2 \
     --log-every 50 --save-every 250 --sample-every 500 --eval-every 250 --eval-count 0 "$@"
 

@@ -16,7 +16,7 @@ data=/usr/share/datasets/fashion-mnist # package dataset-fashion-mnist
     --save-every 250 --eval-every 1000 "$@" # kept as models/fashion-base
 
 "$variant" train supernet --data $data --tokenizer "$runs/tokenizer" --model "$runs/transformer/transformer.safetensors" \
-    -o "$runs/supernet" --token-cache "$runs/tokens.cache" --depths 6,3,2 --bridge 4 --precision bf16 \
+    -o "$runs/supernet" --token-cache "$runs/tokens.cache" --depths 6,3,2 --bridge 4 --distill 1 --precision bf16 \
     --epochs 4 --batch 64 --lr 1e-3 --lr-end 3e-5 --warmup 100 --seed 2 \
     --log-every 50 --save-every 300 --eval-every 937 --eval-count 500 "$@"
 

@@ -29,8 +29,10 @@ void vt_train_transformer_options_init(vt_train_transformer_options *options) {
 void vt_train_supernet_options_init(vt_train_transformer_options *options) {
     vt_train_transformer_options_init(options);
     options->supernet = true;
-    options->phases.sandwich = true; /* docs/REPRODUCTION.md: the best of what was tried */
-    options->distill = 1.0;
+    /* The best of what was tried: docs/REPRODUCTION.md. */
+    options->phases.sandwich = true;
+    options->distill = 4.0;
+    options->common.batch = 16;
     options->common.epochs = 12.0;
     options->common.lr = (vt_lr){.peak = 2e-4, .end = 4e-6, .cosine = true, .warmup = 100};
 }

@@ -22,9 +22,9 @@ from matplotlib.ticker import LogLocator, MaxNLocator, StrMethodFormatter
 
 LABELS = {"fixed0": "plain, no subnet", "fixed0.1": "fixed p = 0.1", "fixed0.5": "fixed p = 0.5", "fixed1": "fixed p = 1",
           "phases": "three phases", "rounded": "layers rounded", "prefix": "first layers", "distill1": "distillation",
-          "sandwich": "both paths a step", "sandwich-distill1": "both paths, distillation", "batch16": "the same, batches of 16",
-          "weighted": "weighted draw",
-          "deepest-first": "deepest first", "bridges": "bridge 3 to 5"}
+          "sandwich": "both paths a step", "sandwich-distill1": "both paths, distillation", "batch16-distill1": "the same, batches of 16",
+          "batch16-distill4": "batches of 16, distillation x 4", "batch16-distill16": "batches of 16, distillation x 16",
+          "weighted": "weighted draw", "deepest-first": "deepest first", "bridges": "bridge 3 to 5"}
 ORDER = list(LABELS)
 
 
@@ -185,7 +185,7 @@ def alone(found, folder):
     singles = {depth_of(key[1]): found[key] for key in found if key[0] == "5_alone"}
     if not singles:
         return None
-    plain, shared = found.get(("2_ratio", "fixed0")), found.get(("4_choices", "sandwich-distill1"))
+    plain, shared = found.get(("2_ratio", "fixed0")), found.get(("4_choices", "batch16-distill4"))
     rows, depths = [], sorted(singles, reverse=True)
     if plain and shared:
         rows.append(["all", cell(plain[("full", "frechet")]), cell(shared[("full", "frechet")]),
@@ -207,9 +207,9 @@ def alone(found, folder):
     return table(rows, ["layers", "FID(classifier), alone", "of the supernet", "cross entropy, alone", "of the supernet"])
 
 
-def longer(found, trained_bridge):
-    """The default trained longer beside a plain VAR: every path, and its distance over the full path's."""
-    net, plain = found.get(("6_longer", "default")), found.get(("6_longer", "plain"))
+def longer(found, trained_bridge, batch):
+    """A supernet trained longer beside a plain VAR: every path, and its distance over the full path's."""
+    net, plain = found.get(("6_longer", f"default{batch}")), found.get(("6_longer", f"plain{batch}"))
     if not net or not plain:
         return None
     full = mean(net[("full", "frechet")])
@@ -267,7 +267,8 @@ def main():
     tables = {"asymmetry": asymmetry(found, a.output), "ratio": scores_table(found, ratio) if ratio else None,
               "losses": losses_table(found, ratio + others) if ratio + others else None,
               "choices": scores_table(found, [k for k in ratio if k[1] == "phases"] + others) if others else None,
-              "alone": alone(found, a.output), "longer": longer(found, a.bridge), "conflict": conflict(a.logs, a.output) if a.logs else None}
+              "alone": alone(found, a.output), "longer64": longer(found, a.bridge, 64), "longer16": longer(found, a.bridge, 16),
+              "conflict": conflict(a.logs, a.output) if a.logs else None}
     front(found, a.output)
     choices(found, a.output)
     text = a.into.read_text() if a.into else None
