@@ -69,6 +69,7 @@ enum {
     O_WEIGHTS,
     O_SCHEDULES,
     O_DISTILL,
+    O_DISTILL_END,
     O_CONFLICT,
     O_DEPTHS,
     O_BRIDGE,
@@ -173,6 +174,8 @@ static const flag flags[] = {
      "one for each of --depths; --draw weighted is implied"},
     {"distill", O_DISTILL, SUPERNET, "X",
      "weight of KL from the full path's predictions where layers are left out (4; 0: none)"},
+    {"distill-end", O_DISTILL_END, SUPERNET, "X",
+     "its weight at the end, moved to evenly (--distill: it stays)"},
     {"log-conflict", O_CONFLICT, SUPERNET, "STEPS",
      "log the cosine between the gradients of both paths (never)"},
     {"layers", O_LAYERS, SUPERNET, "NAME", "equidistant, rounded or prefix"},
@@ -456,6 +459,8 @@ static bool set_transformer(training *run, int id, const char *value, bool *know
         return run->weights > 0;
     case O_DISTILL:
         return cli_double(value, 0, 1e6, &options->distill);
+    case O_DISTILL_END:
+        return cli_double(value, 0, 1e6, &options->distill_end);
     case O_CONFLICT:
         return interval(value, &options->log_conflict);
     case O_LAYERS:

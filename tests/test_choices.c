@@ -289,6 +289,24 @@ static void test_distill(void **state) {
         fail_msg("kl %g with a teacher, %g without", drawn, loose);
 }
 
+/* The weight moves evenly over the training, where it has an end to move to, and is logged. */
+static void test_distill_end(void **state) {
+    (void)state;
+    interruption at = {0};
+    vt_train_transformer_options options = choices(&at);
+    options.common.steps = 5;
+    options.phases.sandwich = true;
+    options.distill = 4;
+    train(options, "steady");
+    if (!(fabs(last_number("steady", "distill") - 4) < 1e-9))
+        fail_msg("weight %g", last_number("steady", "distill"));
+    options.distill_end = 1;
+    train(options, "falling");
+    if (!(fabs(last_number("falling", "distill") - 1.6) < 1e-9)) /* 4 - 3 x 4 / 5 */
+        fail_msg("weight %g at the last of 5 steps", last_number("falling", "distill"));
+    assert_true(last_number("steady", "distill_kl") != last_number("falling", "distill_kl"));
+}
+
 /* The full path and each subnet have a running mean of the loss of their own. */
 static void test_loss_means(void **state) {
     (void)state;
@@ -344,6 +362,9 @@ static void test_refused(void **state) {
     options = choices(&at);
     options.distill = NAN;
     refuse(options, "distillation");
+    options.distill = 0;
+    options.distill_end = 1;
+    refuse(options, "one to begin with");
 }
 
 /* A published checkpoint, as it came: a trainer's .pth, with transformer and tokenizer. */
@@ -404,9 +425,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_resume),       cmocka_unit_test(test_resume_lists),
         cmocka_unit_test(test_whole_subnet), cmocka_unit_test(test_conflict),
-        cmocka_unit_test(test_distill),      cmocka_unit_test(test_evaluation),
-        cmocka_unit_test(test_refused),      cmocka_unit_test(test_published),
-        cmocka_unit_test(test_loss_means),
+        cmocka_unit_test(test_distill),      cmocka_unit_test(test_distill_end),
+        cmocka_unit_test(test_evaluation),   cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_published),    cmocka_unit_test(test_loss_means),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

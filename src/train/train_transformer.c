@@ -12,6 +12,7 @@
 void vt_train_transformer_options_init(vt_train_transformer_options *options) {
     *options = (vt_train_transformer_options){
         .label_drop = 0.1,
+        .distill_end = -1.0,
         .config = {.depth = 8, .width = 128, .heads = 2, .hidden = 512, .l2_norm = true},
         .phases = {.joint_ratio = 0.2,
                    .joint_end = 2,
@@ -51,6 +52,10 @@ static variant_status check_options(const vt_train_transformer_options *options,
     if (!(options->distill >= 0.0 && options->distill <= 1e6))
         return vt_fail(err, VARIANT_E_ARGUMENT, "distillation weighted %g: expected 0 or more",
                        options->distill);
+    if (!(options->distill_end <= 1e6) || (options->distill_end > 0.0 && options->distill == 0.0))
+        return vt_fail(err, VARIANT_E_ARGUMENT,
+                       "distillation ends at weight %g: expected 0 or more, and one to begin with",
+                       options->distill_end);
     if (options->log_conflict < 0)
         return vt_fail(err, VARIANT_E_ARGUMENT,
                        "an interval is negative: expected 0 (never) or steps");
@@ -143,6 +148,8 @@ static void describe_supernet(vt_transformer_job *job) {
         vt_settings_add(settings, "draw-weights", "%s", list);
     }
     if (options->distill > 0.0) vt_settings_add(settings, "distill", "%g", options->distill);
+    const double end = vt_transformer_distill_weight(options, 1.0);
+    if (end != options->distill) vt_settings_add(settings, "distill-end", "%g", end);
 }
 
 static variant_status describe_settings(vt_transformer_job *job, const vt_train_loop *loop,

@@ -123,8 +123,9 @@ typedef struct vt_train_transformer_options {
      * bridge and its range; NULL. */
     const char *schedules;
     /* Weight of KL from the full path's logits (no gradient flows to them) to the subnet's, on the
-     * tokens that run fewer layers; 0: none. */
-    double distill;
+     * tokens that run fewer layers; 0: none. It moves evenly from the first to the second over the
+     * training; a negative end: it stays. */
+    double distill, distill_end;
     /* Every so many steps: a line of log.jsonl with the cosine between the gradients of both paths.
      * Costs such a step two more passes and memory for one more gradient; 0: never. */
     int64_t log_conflict;

@@ -57,6 +57,7 @@ typedef struct vt_transformer_job {
     int64_t path_steps[2];
     int64_t draws[VT_MAX_DEPTHS]; /* of each subnet */
     double kl, kl_tokens;
+    double distill; /* weight at the last step that had one */
 } vt_transformer_job;
 
 /* One pass over a batch whose tokens and labels are in the job's host buffers. */
@@ -81,6 +82,8 @@ void vt_transformer_job_close(vt_transformer_job *job);
 
 /* ---- transformer_step.c ---- */
 
+/* Weight of distillation when a share, 0 to 1, of the training is done. */
+double vt_transformer_distill_weight(const vt_train_transformer_options *options, double share);
 /* Mean over all tokens. */
 double vt_scale_sums_mean(const vt_scale_sums *sums, const vt_transformer_config *config);
 /* Adds to the sums. */

@@ -52,7 +52,10 @@ void vt_transformer_job_describe(void *self, vt_train_loop *loop, cJSON *line) {
         double draws[VT_MAX_DEPTHS];
         for (int i = 0; i < job->phases.depth_count; ++i) draws[i] = (double)job->draws[i];
         vt_log_numbers(line, "draws", draws, job->phases.depth_count);
-        if (job->kl_tokens > 0.0) vt_log_number(line, "distill_kl", job->kl / job->kl_tokens);
+        if (job->kl_tokens > 0.0) {
+            vt_log_number(line, "distill", job->distill);
+            vt_log_number(line, "distill_kl", job->kl / job->kl_tokens);
+        }
     }
     job->sums = (vt_scale_sums){0};
     memset(job->path_loss, 0, sizeof job->path_loss);

@@ -109,6 +109,12 @@ cleanup:
 
 /* ---- a step ---- */
 
+double vt_transformer_distill_weight(const vt_train_transformer_options *options, double share) {
+    double begin = options->distill,
+           end = options->distill_end < 0.0 ? begin : options->distill_end;
+    return begin + (end - begin) * share;
+}
+
 /* The subnet drawn: from the list, or made for a bridge longer than the list's. */
 static variant_status subnet_of(vt_transformer_job *job, const vt_phase_draw *draw,
                                 const vt_schedule **out, variant_error *err) {
@@ -183,6 +189,8 @@ variant_status vt_transformer_job_step(void *self, vt_train_loop *loop, variant_
                                           .smoothing = (float)options->label_smoothing,
                                           .weight = draw->full && draw->subnet ? 0.5f : 1.0f};
     if (draw->subnet && options->distill > 0.0) {
+        job->distill =
+            vt_transformer_distill_weight(options, (double)loop->step / (double)loop->steps);
         teacher = vt_arena_floats(&loop->arena, (size_t)request.batch *
                                                     (size_t)vt_transformer_tokens(&job->config) *
                                                     (size_t)job->config.codes);
@@ -198,7 +206,7 @@ variant_status vt_transformer_job_step(void *self, vt_train_loop *loop, variant_
     if (draw->subnet) {
         request.schedule = subnet;
         request.with_gradient = true;
-        request.distill = options->distill;
+        request.distill = job->distill;
         ++job->draws[draw->index];
         VT_TRY(run_path(job, loop, &request, 1, &loop->loss, err));
     }

@@ -23,7 +23,8 @@ from matplotlib.ticker import LogLocator, MaxNLocator, StrMethodFormatter
 LABELS = {"fixed0": "plain, no subnet", "fixed0.1": "fixed p = 0.1", "fixed0.5": "fixed p = 0.5", "fixed1": "fixed p = 1",
           "phases": "three phases", "rounded": "layers rounded", "prefix": "first layers", "distill1": "distillation",
           "sandwich": "both paths a step", "sandwich-distill1": "both paths, distillation", "batch16-distill1": "the same, batches of 16",
-          "batch16-distill4": "batches of 16, distillation x 4", "batch16-distill16": "batches of 16, distillation x 16",
+          "batch16-distill4": "batches of 16, distillation x 4", "batch16-distill4to1": "batches of 16, distillation x 4 to 1",
+          "batch16-distill16": "batches of 16, distillation x 16",
           "weighted": "weighted draw", "deepest-first": "deepest first", "bridges": "bridge 3 to 5"}
 ORDER = list(LABELS)
 
@@ -207,9 +208,9 @@ def alone(found, folder):
     return table(rows, ["layers", "FID(classifier), alone", "of the supernet", "cross entropy, alone", "of the supernet"])
 
 
-def longer(found, trained_bridge, batch):
+def longer(found, trained_bridge, batch, weights):
     """A supernet trained longer beside a plain VAR: every path, and its distance over the full path's."""
-    net, plain = found.get(("6_longer", f"default{batch}")), found.get(("6_longer", f"plain{batch}"))
+    net, plain = found.get(("6_longer", f"{batch}-{weights}")), found.get(("6_longer", f"{batch}-plain"))
     if not net or not plain:
         return None
     full = mean(net[("full", "frechet")])
@@ -267,7 +268,9 @@ def main():
     tables = {"asymmetry": asymmetry(found, a.output), "ratio": scores_table(found, ratio) if ratio else None,
               "losses": losses_table(found, ratio + others) if ratio + others else None,
               "choices": scores_table(found, [k for k in ratio if k[1] == "phases"] + others) if others else None,
-              "alone": alone(found, a.output), "longer64": longer(found, a.bridge, 64), "longer16": longer(found, a.bridge, 16),
+              "alone": alone(found, a.output), "longer-batch64": longer(found, a.bridge, "batch64", "distill1"),
+              "longer-batch16-distill4": longer(found, a.bridge, "batch16", "distill4"),
+              "longer-batch16": longer(found, a.bridge, "batch16", "distill4to1"),
               "conflict": conflict(a.logs, a.output) if a.logs else None}
     front(found, a.output)
     choices(found, a.output)

@@ -625,9 +625,12 @@ INLINE void finish_rows(const vt_train_finish f, const finish_kind kind) {
 }
 
 static void finish(const vt_train_finish *f) {
-    if (f->gelu_of) finish_rows(*f, GELU_SLOPE);
-    else if (f->gelu) finish_rows(*f, GELU);
-    else finish_rows(*f, PLAIN);
+    if (f->gelu_of)
+        finish_rows(*f, GELU_SLOPE);
+    else if (f->gelu)
+        finish_rows(*f, GELU);
+    else
+        finish_rows(*f, PLAIN);
 }
 
 /* ---- column sums ---- */
