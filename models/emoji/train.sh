@@ -15,18 +15,18 @@ model=${MODEL:-models/emoji}
 # 16 and 480 tokens or more, three times the transformer's work. The first level is most of the tokenizer's work; the second is
 # kept as narrow.
 "$variant" train tokenizer --data "$data" -o "$runs/tokenizer" --side 64 --mult 1,1,2,4 --codes 256 --latent 16 \
-    --sides 1,2,3,4,5,6,8 --epochs 6 --batch 8 --lr 1e-3 --warmup 200 --flip --precision bf16 --seed 1 \
+    --sides 1,2,3,4,5,6,8 --epochs 10 --batch 8 --lr 1e-3 --warmup 200 --flip --precision bf16 --seed 1 \
     --log-every 50 --save-every 250 --sample-every 500 --eval-every 500 --eval-count 0 "$@"
 
 "$variant" train transformer --data "$data" --tokenizer "$runs/tokenizer" -o "$runs/transformer" \
     --token-cache "$runs/tokens.cache" --depth 8 --width 128 --heads 2 \
-    --epochs 10 --batch 16 --lr 1.5e-3 --lr-end 1e-4 --warmup 100 --precision bf16 --seed 1 \
+    --epochs 6 --batch 16 --lr 1.5e-3 --lr-end 1e-4 --warmup 100 --precision bf16 --seed 1 \
     --log-every 50 --save-every 250 --sample-every 500 --eval-every 250 --eval-count 0 "$@"
 
 "$variant" train supernet --data "$data" --tokenizer "$runs/tokenizer" --model "$runs/transformer/transformer.safetensors" \
-    -o "$runs/supernet" --token-cache "$runs/tokens.cache" --depths 4,2 --bridge 4 --layers equidistant --distill 1 \
-    --epochs 6 --batch 16 --lr 6e-4 --lr-end 3e-5 --warmup 50 --precision bf16 --seed 2 \
-    --log-every 50 --save-every 250 --sample-every 500 --eval-every 250 --eval-count 0 "$@"
+    -o "$runs/supernet" --token-cache "$runs/tokens.cache" --depths 4,2 --bridge 4 --layers equidistant --distill 4 \
+    --epochs 2 --batch 16 --lr 6e-4 --lr-end 3e-5 --warmup 50 --precision bf16 --seed 2 \
+    --log-every 50 --save-every 250 --eval-every 75 --eval-count 0 "$@"
 
 mkdir -p "$model"
 "$variant" convert "$runs/supernet" -o "$model/emoji.safetensors" --type f16

@@ -16,9 +16,9 @@ data=/usr/share/datasets/fashion-mnist # package dataset-fashion-mnist
     --save-every 250 --eval-every 1000 "$@" # kept as models/fashion-base
 
 "$variant" train supernet --data $data --tokenizer "$runs/tokenizer" --model "$runs/transformer/transformer.safetensors" \
-    -o "$runs/supernet" --token-cache "$runs/tokens.cache" --depths 6,3,2 --bridge 4 --distill 1 --precision bf16 \
-    --epochs 4 --batch 64 --lr 1e-3 --lr-end 3e-5 --warmup 100 --seed 2 \
-    --log-every 50 --save-every 300 --eval-every 937 --eval-count 500 "$@"
+    -o "$runs/supernet" --token-cache "$runs/tokens.cache" --depths 6,3,2 --bridge 4-5 --sandwich --distill 4 --distill-end 2 \
+    --precision bf16 --epochs 6 --batch 16 --lr 6e-4 --lr-end 2e-5 --warmup 400 --seed 2 \
+    --log-every 200 --save-every 1500 --eval-every 1500 "$@"
 
 "$variant" convert "$runs/supernet" -o models/fashion/fashion.safetensors --type f16
 

@@ -14,10 +14,11 @@ supernet 4_choices deepest-first-seed1 1 --depths "$subnets" "${phases[@]}" --di
 supernet 4_choices bridges-seed1 1 --depths "$subnets" "${phases[@]}" --distill 0 --bridge $((BRIDGE - 1))-$((BRIDGE + 1))
 
 BATCH=$((BATCH / 4 > 0 ? BATCH / 4 : 1)) WARMUP=$((WARMUP * 4))
-# small NAME SEED WEIGHT WEIGHT_AT_THE_END
-small() { supernet 4_choices "batch$BATCH-$1-seed$2" "$2" --depths "$subnets" --sandwich --distill "$3" --distill-end "$4"; }
+# small NAME SEED WEIGHT WEIGHT_AT_THE_END ARGUMENTS..
+small() { supernet 4_choices "batch$BATCH-$1-seed$2" "$2" --depths "$subnets" --sandwich --distill "$3" --distill-end "$4" "${@:5}"; }
 small distill1 1 1 1
 small distill16 1 16 16
 small distill4to1 1 4 1
+small distill4to2-bridges 1 4 2 --bridge "$BRIDGE-$((BRIDGE + 1))" # how models/fashion was trained, for longer
 for seed in $SEEDS; do small distill4 "$seed" 4 4; done
 echo "results: $csv"

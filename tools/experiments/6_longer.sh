@@ -1,19 +1,20 @@
 #!/usr/bin/env bash
-# Both paths with distillation for four epochs, beside a plain VAR trained on by the same: in batches of 64, distillation
-# weighted 1; and in batches of 16, weighted 4, which is the program's default, or 4 moved to 1. The subnets after more
-# scales at full depth, too. Which of these the transformer of models/fashion is, its card says.
+# Both paths with distillation trained for longer, each beside a plain VAR trained on by the same: four epochs in batches of 64,
+# distillation weighted 1; four in batches of 16, weighted 4, which is the program's default; and six in batches of 16,
+# weighted 4 moved to 2, the bridge drawn: the transformer of models/fashion. Some paths at other bridges and guidance, too.
 # shellcheck source=common.sh
 . "$(dirname "$0")/common.sh"
 
-# of_64, of_16 COMMAND..: runs it with batches of so many pictures
-of_64() { longer 64 1e-3 3e-5 100 "$@"; }
-of_16() { longer 16 6e-4 2e-5 400 "$@"; }
+# of_64, of_16, shipped COMMAND..: runs it with pictures a step, epochs and rates of the pair
+of_64() { longer batch64 64 4 1e-3 3e-5 100 "$@"; }
+of_16() { longer batch16 16 4 6e-4 2e-5 400 "$@"; }
+shipped() { longer shipped 16 6 6e-4 2e-5 400 "$@"; }
 longer() {
-    local name=batch$1
+    local name=$1
     if [ $smoke = 0 ]; then
-        local length=(--epochs 4) BATCH=$1 LR=$2 LR_END=$3 WARMUP=$4
+        local length=(--epochs "$3") BATCH=$2 LR=$4 LR_END=$5 WARMUP=$6
     fi
-    shift 4
+    shift 6
     "$@"
 }
 
@@ -24,27 +25,47 @@ plain() {
     scores 6_longer "$run" 2 full "$RUNS/6_longer/$run" --depth "$LAYERS"
 }
 
-# net WEIGHT WEIGHT_AT_THE_END NAME
+# net NAME ARGUMENTS..: both paths a step
 net() {
-    local run=$name-$3-seed2
-    supernet 6_longer "$run" 2 --depths "$subnets" --sandwich --distill "$1" --distill-end "$2"
-    for bridge in $((BRIDGE + 1)) $((BRIDGE + 2)); do
-        for depth in ${subnets//,/ }; do
-            [ "$bridge" -lt "$SCALES" ] &&
-                scores 6_longer "$run" 2 "depth$depth-bridge$bridge" "$RUNS/6_longer/$run" --depth "$depth" --bridge "$bridge"
-        done
-    done
-    return 0
+    local run=$name-$1-seed2
+    shift
+    supernet 6_longer "$run" 2 --depths "$subnets" --sandwich "$@"
 }
 
-more_guidance() {
-    scores 6_longer "$name-distill1-seed2" 2 "depth$HALF-cfg2" "$RUNS/6_longer/$name-distill1-seed2" --depth "$HALF" --bridge "$BRIDGE" --cfg-scale 2
+# later NAME FURTHER..: its subnets after so many more scales at full depth
+later() {
+    local run=$name-$1-seed2
+    shift
+    for further in "$@"; do
+        local bridge=$((BRIDGE + further))
+        [ "$bridge" -lt "$SCALES" ] || continue
+        for depth in ${subnets//,/ }; do
+            scores 6_longer "$run" 2 "depth$depth-bridge$bridge" "$RUNS/6_longer/$run" --depth "$depth" --bridge "$bridge"
+        done
+    done
+}
+
+# guided NAME SCALE BRIDGE DEPTH..: the guidance another one than the default
+guided() {
+    local run=$name-$1-seed2 scale=$2 bridge=$3 path
+    shift 3
+    for depth in "$@"; do
+        path=depth$depth-bridge$bridge
+        if [ "$bridge" = "$BRIDGE" ]; then path=depth$depth; fi
+        if [ "$depth" = "$LAYERS" ]; then path=full; fi
+        scores 6_longer "$run" 2 "$path-cfg$scale" "$RUNS/6_longer/$run" --depth "$depth" --bridge "$bridge" --cfg-scale "$scale"
+    done
 }
 
 of_64 plain
-of_64 net 1 1 distill1
-of_64 more_guidance
+of_64 net distill1 --distill 1
+of_64 later distill1 1 2
+of_64 guided distill1 2 "$BRIDGE" "$HALF"
 of_16 plain
-of_16 net 4 4 distill4
-of_16 net 4 1 distill4to1
+of_16 net distill4 --distill 4
+shipped plain
+shipped net bridges --distill 4 --distill-end 2 --bridge "$BRIDGE-$((BRIDGE + 1))"
+shipped later bridges 1
+shipped guided bridges 1.25 "$BRIDGE" "$LAYERS" ${subnets//,/ }
+shipped guided bridges 1.25 $((BRIDGE + 1)) ${subnets//,/ }
 echo "results: $csv"

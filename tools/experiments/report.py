@@ -24,7 +24,7 @@ LABELS = {"fixed0": "plain, no subnet", "fixed0.1": "fixed p = 0.1", "fixed0.5":
           "phases": "three phases", "rounded": "layers rounded", "prefix": "first layers", "distill1": "distillation",
           "sandwich": "both paths a step", "sandwich-distill1": "both paths, distillation", "batch16-distill1": "the same, batches of 16",
           "batch16-distill4": "batches of 16, distillation x 4", "batch16-distill4to1": "batches of 16, distillation x 4 to 1",
-          "batch16-distill16": "batches of 16, distillation x 16",
+          "batch16-distill4to2-bridges": "batches of 16, x 4 to 2, bridge 4 or 5", "batch16-distill16": "batches of 16, distillation x 16",
           "weighted": "weighted draw", "deepest-first": "deepest first", "bridges": "bridge 3 to 5"}
 ORDER = list(LABELS)
 
@@ -270,7 +270,7 @@ def main():
               "choices": scores_table(found, [k for k in ratio if k[1] == "phases"] + others) if others else None,
               "alone": alone(found, a.output), "longer-batch64": longer(found, a.bridge, "batch64", "distill1"),
               "longer-batch16-distill4": longer(found, a.bridge, "batch16", "distill4"),
-              "longer-batch16": longer(found, a.bridge, "batch16", "distill4to1"),
+              "longer-shipped": longer(found, a.bridge, "shipped", "bridges"),
               "conflict": conflict(a.logs, a.output) if a.logs else None}
     front(found, a.output)
     choices(found, a.output)
