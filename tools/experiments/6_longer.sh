@@ -40,20 +40,39 @@ later() {
         local bridge=$((BRIDGE + further))
         [ "$bridge" -lt "$SCALES" ] || continue
         for depth in ${subnets//,/ }; do
-            scores 6_longer "$run" 2 "depth$depth-bridge$bridge" "$RUNS/6_longer/$run" --depth "$depth" --bridge "$bridge"
+            scores 6_longer "$run" 2 "$(path "$depth" "$bridge")" "$RUNS/6_longer/$run" --depth "$depth" --bridge "$bridge"
         done
     done
 }
 
+# path DEPTH BRIDGE: its name in results.csv
+path() {
+    if [ "$1" = "$LAYERS" ]; then
+        echo full
+    elif [ "$2" = "$BRIDGE" ]; then
+        echo "depth$1"
+    else
+        echo "depth$1-bridge$2"
+    fi
+}
+
 # guided NAME SCALE BRIDGE DEPTH..: the guidance another one than the default
 guided() {
-    local run=$name-$1-seed2 scale=$2 bridge=$3 path
+    local run=$name-$1-seed2 scale=$2 bridge=$3
     shift 3
     for depth in "$@"; do
-        path=depth$depth-bridge$bridge
-        if [ "$bridge" = "$BRIDGE" ]; then path=depth$depth; fi
-        if [ "$depth" = "$LAYERS" ]; then path=full; fi
-        scores 6_longer "$run" 2 "$path-cfg$scale" "$RUNS/6_longer/$run" --depth "$depth" --bridge "$bridge" --cfg-scale "$scale"
+        scores 6_longer "$run" 2 "$(path "$depth" "$bridge")-cfg$scale" "$RUNS/6_longer/$run" --depth "$depth" --bridge "$bridge" --cfg-scale "$scale"
+    done
+}
+
+# again NAME BRIDGE DEPTH..: the same with other pictures drawn, to see how much of a score is the draw
+again() {
+    local run=$name-$1-seed2 bridge=$2
+    shift 2
+    for depth in "$@"; do
+        for seed in 2 3; do
+            scores 6_longer "$run" 2 "$(path "$depth" "$bridge")-draw$seed" "$RUNS/6_longer/$run" --depth "$depth" --bridge "$bridge" --seed "$seed"
+        done
     done
 }
 
@@ -68,4 +87,7 @@ shipped net bridges --distill 4 --distill-end 2 --bridge "$BRIDGE-$((BRIDGE + 1)
 shipped later bridges 1
 shipped guided bridges 1.25 "$BRIDGE" "$LAYERS" ${subnets//,/ }
 shipped guided bridges 1.25 $((BRIDGE + 1)) ${subnets//,/ }
+shipped again plain "$BRIDGE" "$LAYERS"
+shipped again bridges "$BRIDGE" "$LAYERS" "$HALF" "$QUARTER"
+shipped again bridges $((BRIDGE + 1)) "$HALF" "$QUARTER"
 echo "results: $csv"

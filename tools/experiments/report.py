@@ -209,20 +209,26 @@ def alone(found, folder):
 
 
 def longer(found, trained_bridge, batch, weights):
-    """A supernet trained longer beside a plain VAR: every path, and its distance over the full path's."""
+    """A supernet trained longer beside a plain VAR: every path, and its distance over the full path's; means where pictures were drawn again."""
     net, plain = found.get(("6_longer", f"{batch}-{weights}")), found.get(("6_longer", f"{batch}-plain"))
     if not net or not plain:
         return None
-    full = mean(net[("full", "frechet")])
+    def draws(c, path, metric):
+        """The scores of that path by the seed that its pictures were drawn with."""
+        again = {int(p.split("-draw")[1]): mean(c[(p, m)]) for p, m in c if m == metric and p.startswith(f"{path}-draw")}
+        return {1: mean(c[(path, metric)])} | again
+
+    full = draws(net, "full", "frechet")
 
     def row(name, c, path):
-        score = c[(path, "frechet")]
+        score = draws(c, path, "frechet")
         loss = c.get((path, "loss"))
-        return [name, cell(score), f"{100 * (mean(score) / full - 1):+.0f} %", cell(c[(path, "class_share")], 1, 100.0), f"{mean(loss):.3f}" if loss else ""]
+        beside = sum(score.values()) / sum(full[seed] for seed in score) - 1  # of the same draws
+        return [name, cell(score), f"{100 * beside:+.0f} %", f"{100 * mean(draws(c, path, 'class_share')):.1f}", f"{mean(loss):.3f}" if loss else ""]
 
     rows = [row("plain VAR, all layers", plain, "full"), row("supernet, all layers", net, "full")]
     others = []
-    for path in {p for p, metric in net if metric == "frechet" and p != "full"}:
+    for path in {p for p, metric in net if metric == "frechet" and p != "full" and "-draw" not in p}:
         depth, bridge, guidance = re.fullmatch(r"(?:full|depth(\d+))(?:-bridge(\d+))?(?:-cfg([\d.]+))?", path).groups()
         name = f"{depth} layers after {bridge or trained_bridge} scales" if depth else "supernet, all layers"
         others.append((float(guidance or 0), int(bridge or 0), -int(depth or 10**6), name + (f", guidance {guidance}" if guidance else ""), path))
