@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 # Both paths with distillation trained for longer, each beside a plain VAR trained on by the same: four epochs in batches of 64,
-# distillation weighted 1; four in batches of 16, weighted 4, which is the program's default; and six in batches of 16,
-# weighted 4 moved to 2, the bridge drawn: the transformer of models/fashion. Some paths at other bridges and guidance, too.
+# distillation weighted 1; four and six in batches of 16, weighted 4, which is the program's default; and six with the
+# weight moved from 4 to 2 and the bridge drawn. Some paths at other bridges and guidance, too; and, as the yardstick of sharing,
+# single paths trained for nothing but themselves, six epochs each.
 # shellcheck source=common.sh
 . "$(dirname "$0")/common.sh"
 
-# of_64, of_16, shipped COMMAND..: runs it with pictures a step, epochs and rates of the pair
+# of_64, of_16, six_epochs COMMAND..: runs it with pictures a step, epochs and rates of the group
 of_64() { longer batch64 64 4 1e-3 3e-5 100 "$@"; }
 of_16() { longer batch16 16 4 6e-4 2e-5 400 "$@"; }
-shipped() { longer shipped 16 6 6e-4 2e-5 400 "$@"; }
+six_epochs() { longer epochs6 16 6 6e-4 2e-5 400 "$@"; }
 longer() {
     local name=$1
     if [ $smoke = 0 ]; then
@@ -30,6 +31,17 @@ net() {
     local run=$name-$1-seed2
     shift
     supernet 6_longer "$run" 2 --depths "$subnets" --sandwich "$@"
+}
+
+# only DEPTH BRIDGE: that path trained alone, all layers at the scales of the bridge and so many after
+only() {
+    local depth=$1 BRIDGE=$2
+    local run=$name-depth$depth-bridge$BRIDGE-seed2
+    judged 6_longer "$run" 2 "depth$depth" ||
+        from_base 6_longer "$run" 2 --depths "$depth" --fixed-ratio 1 --distill 0
+    losses 6_longer "$run" 2
+    scores 6_longer "$run" 2 "depth$depth" "$RUNS/6_longer/$run" --depth "$depth" --bridge "$BRIDGE"
+    again "depth$depth-bridge$BRIDGE" "$BRIDGE" "$depth"
 }
 
 # later NAME FURTHER..: its subnets after so many more scales at full depth
@@ -82,12 +94,19 @@ of_64 later distill1 1 2
 of_64 guided distill1 2 "$BRIDGE" "$HALF"
 of_16 plain
 of_16 net distill4 --distill 4
-shipped plain
-shipped net bridges --distill 4 --distill-end 2 --bridge "$BRIDGE-$((BRIDGE + 1))"
-shipped later bridges 1
-shipped guided bridges 1.25 "$BRIDGE" "$LAYERS" ${subnets//,/ }
-shipped guided bridges 1.25 $((BRIDGE + 1)) ${subnets//,/ }
-shipped again plain "$BRIDGE" "$LAYERS"
-shipped again bridges "$BRIDGE" "$LAYERS" "$HALF" "$QUARTER"
-shipped again bridges $((BRIDGE + 1)) "$HALF" "$QUARTER"
+six_epochs plain
+six_epochs again plain "$BRIDGE" "$LAYERS"
+six_epochs net distill4 --distill 4
+six_epochs net bridges --distill 4 --distill-end 2 --bridge "$BRIDGE-$((BRIDGE + 1))"
+for recipe in distill4 bridges; do
+    six_epochs later "$recipe" 1
+    six_epochs again "$recipe" "$BRIDGE" "$LAYERS" "$HALF" "$QUARTER"
+    six_epochs again "$recipe" $((BRIDGE + 1)) "$HALF" "$QUARTER"
+done
+six_epochs guided bridges 1.25 "$BRIDGE" "$LAYERS" ${subnets//,/ }
+six_epochs guided bridges 1.25 $((BRIDGE + 1)) ${subnets//,/ }
+for bridge in "$BRIDGE" $((BRIDGE + 1)); do
+    six_epochs only "$HALF" "$bridge"
+    six_epochs only "$QUARTER" "$bridge"
+done
 echo "results: $csv"

@@ -208,23 +208,59 @@ def alone(found, folder):
     return table(rows, ["layers", "FID(classifier), alone", "of the supernet", "cross entropy, alone", "of the supernet"])
 
 
+def draws(c, path, metric):
+    """The scores of a path by the seed that its pictures were drawn with; {} where it was not scored."""
+    if (path, metric) not in c:
+        return {}
+    again = {int(p.split("-draw")[1]): mean(c[(p, m)]) for p, m in c if m == metric and p.startswith(f"{path}-draw")}
+    return {1: mean(c[(path, metric)])} | again
+
+
+def beside(scores, reference):
+    """How far the scores are from a reference's, over the draws of both."""
+    both = scores.keys() & reference.keys()
+    return f"{100 * (sum(scores[s] for s in both) / sum(reference[s] for s in both) - 1):+.0f} %" if both else ""
+
+
+def sharing(found, trained_bridge, recipes):
+    """Paths trained for nothing but themselves beside the same paths of supernets trained as long: each FID, and its distance over
+    that of all layers trained alone, a plain VAR."""
+    plain = found.get(("6_longer", "epochs6-plain"))
+    alone = {tuple(map(int, m.groups())): c for (experiment, name), c in found.items()
+             if experiment == "6_longer" and (m := re.fullmatch(r"epochs6-depth(\d+)-bridge(\d+)", name))}
+    nets = [found.get(("6_longer", f"epochs6-{recipe}"), {}) for recipe in recipes]
+    if not plain or not alone:
+        return None
+    reference = draws(plain, "full", "frechet")
+
+    def row(name, own, own_path, path):
+        cells, losses = [], []
+        for c, p in [(own, own_path)] + [(net, path) for net in nets]:
+            scores = draws(c, p, "frechet")
+            cells += [cell(scores), beside(scores, reference)]
+            losses.append(f"{mean(c[(p, 'loss')]):.3f}" if (p, "loss") in c else "")
+        return [name] + cells + losses
+
+    rows = [row("all layers", plain, "full", "full")]
+    for depth, bridge in sorted(alone, key=lambda key: (key[1], -key[0])):
+        path = f"depth{depth}" + ("" if bridge == trained_bridge else f"-bridge{bridge}")
+        rows.append(row(f"{depth} layers after {bridge} scales", alone[(depth, bridge)], f"depth{depth}", path))
+    labels = ["alone"] + list(recipes.values())
+    return table(rows, [""] + [text for label in labels for text in (f"FID(classifier), {label}", "beside a plain VAR")] +
+                 [f"cross entropy, {label}" for label in labels])
+
+
 def longer(found, trained_bridge, batch, weights):
     """A supernet trained longer beside a plain VAR: every path, and its distance over the full path's; means where pictures were drawn again."""
     net, plain = found.get(("6_longer", f"{batch}-{weights}")), found.get(("6_longer", f"{batch}-plain"))
     if not net or not plain:
         return None
-    def draws(c, path, metric):
-        """The scores of that path by the seed that its pictures were drawn with."""
-        again = {int(p.split("-draw")[1]): mean(c[(p, m)]) for p, m in c if m == metric and p.startswith(f"{path}-draw")}
-        return {1: mean(c[(path, metric)])} | again
-
     full = draws(net, "full", "frechet")
 
     def row(name, c, path):
         score = draws(c, path, "frechet")
         loss = c.get((path, "loss"))
-        beside = sum(score.values()) / sum(full[seed] for seed in score) - 1  # of the same draws
-        return [name, cell(score), f"{100 * beside:+.0f} %", f"{100 * mean(draws(c, path, 'class_share')):.1f}", f"{mean(loss):.3f}" if loss else ""]
+        return [name, cell(score), beside(score, full), f"{100 * mean(draws(c, path, 'class_share')):.1f}", f"{mean(loss):.3f}" if loss else ""]
 
     rows = [row("plain VAR, all layers", plain, "full"), row("supernet, all layers", net, "full")]
     others = []
@@ -276,7 +312,9 @@ def main():
               "choices": scores_table(found, [k for k in ratio if k[1] == "phases"] + others) if others else None,
               "alone": alone(found, a.output), "longer-batch64": longer(found, a.bridge, "batch64", "distill1"),
               "longer-batch16-distill4": longer(found, a.bridge, "batch16", "distill4"),
-              "longer-shipped": longer(found, a.bridge, "shipped", "bridges"),
+              "longer-epochs6-distill4": longer(found, a.bridge, "epochs6", "distill4"),
+              "longer-epochs6-bridges": longer(found, a.bridge, "epochs6", "bridges"),
+              "sharing": sharing(found, a.bridge, {"distill4": "default", "bridges": "4 to 2, bridge 4 or 5"}),
               "conflict": conflict(a.logs, a.output) if a.logs else None}
     front(found, a.output)
     choices(found, a.output)
