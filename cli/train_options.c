@@ -165,7 +165,8 @@ static const flag flags[] = {
      "one path a step, the subnet's with this chance throughout"},
     {"depths", O_DEPTHS, SUPERNET, "A,B,..", "of the subnets (4,2)"},
     {"bridge", O_BRIDGE, SUPERNET, "N|N-M",
-     "scales at full depth before the subnet's; a range is drawn from (4)"},
+     "scales at full depth before the subnet's; a range is drawn from (6 in 10 of all, to\n"
+     "                                   one more)"},
     {"train-schedules", O_SCHEDULES, SUPERNET, "A,B,..;A,B,..",
      "subnets as layers for each scale, instead of --depths and --bridge"},
     {"draw", O_DRAW, SUPERNET, "RULE",
@@ -175,7 +176,7 @@ static const flag flags[] = {
     {"distill", O_DISTILL, SUPERNET, "X",
      "weight of KL from the full path's predictions where layers are left out (4; 0: none)"},
     {"distill-end", O_DISTILL_END, SUPERNET, "X",
-     "its weight at the end, moved to evenly (--distill: it stays)"},
+     "its weight at the end, moved to evenly (2; where --distill is given: it stays)"},
     {"log-conflict", O_CONFLICT, SUPERNET, "STEPS",
      "log the cosine between the gradients of both paths (never)"},
     {"layers", O_LAYERS, SUPERNET, "NAME", "equidistant, rounded or prefix"},
@@ -458,8 +459,10 @@ static bool set_transformer(training *run, int id, const char *value, bool *know
         run->weights = number_list(value, phases->weights, VT_MAX_DEPTHS);
         return run->weights > 0;
     case O_DISTILL:
+        if (!run->distill_ends) options->distill_end = -1.0;
         return cli_double(value, 0, 1e6, &options->distill);
     case O_DISTILL_END:
+        run->distill_ends = true;
         return cli_double(value, 0, 1e6, &options->distill_end);
     case O_CONFLICT:
         return interval(value, &options->log_conflict);
@@ -510,10 +513,10 @@ static void print_help(int kind) {
             "Trains a full transformer on so that its late scales can run fewer layers.\n\n"
             "  variant train supernet --data fashion-mnist --model runs/var -o runs/net --epochs "
             "12 \\\n"
-            "      --depths 4,2 --bridge 4\n"
+            "      --depths 4,2\n"
             "  variant train supernet --data imagenet/train --model var_d16.pth --tokenizer "
             "vae_ch160v4096z32.pth \\\n"
-            "      -o runs/d16 --depths 8,4,2 --bridge 6 --lr 1e-6 --precision bf16\n",
+            "      -o runs/d16 --depths 8,4,2 --lr 1e-6 --precision bf16\n",
         [CLASSIFIER] =
             "Trains a classifier on your own pictures: what generated ones are judged by.\n\n"
             "  variant train classifier --data fashion-mnist -o runs/classifier --epochs 8\n"

@@ -19,6 +19,7 @@ typedef struct training {
     double mlp_ratio;
     double lr_end; /* < 0: not given */
     const char *text_sides;
+    bool distill_ends;        /* --distill-end is given */
     int weights;              /* given by --draw-weights */
     const char *shape;        /* the first flag that gives a new transformer's shape, or NULL */
     const char *paths;        /* of --sandwich, --phases, --fixed-ratio the one given, or NULL */

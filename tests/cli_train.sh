@@ -33,7 +33,7 @@ head -c 60 pictures/left/00.png >pictures/left/torn.png
 echo "no picture" >pictures/right/words.jpg
 
 # ---- tokenizer, transformer, supernet, pictures
-small="--side 8 --sides 1,2,4 --mult 1,1 --codes 16 --latent 8"
+small="--side 8 --sides 1,2,3,4 --mult 1,1 --codes 16 --latent 8"
 # shellcheck disable=SC2086
 run train tokenizer --data pictures -o tokenizer $small --steps 6 --batch 4
 says "torn.png"
@@ -43,7 +43,11 @@ net="--depth 3 --width 32 --heads 1 --batch 4"
 # shellcheck disable=SC2086
 run train transformer --data pictures -o transformer --tokenizer tokenizer $net --steps 300 --save-every 10
 run train supernet --data pictures -o supernet --model transformer --depths 2,1 --bridge 1 --steps 6 --batch 4 --on-divergence skip --spike 1.5
-grep -q '"phase":"sandwich".*"distill_kl"' supernet/log.jsonl && ok || bad "the default is not both paths with distillation"
+run train supernet --data pictures -o default --model transformer --depths 2,1 --steps 6 --batch 4 --log-every 1
+grep -q '"step":6,.*"phase":"sandwich".*"distill":2.33333,"distill_kl"' default/log.jsonl && ok || bad "the default is not both paths, distillation moved from 4 to 2"
+refuses "bridge 2-3, now it is 1" -- supernet --data pictures -o default --model transformer --depths 2,1 --bridge 1 --steps 6 --batch 4 --resume
+run train supernet --data pictures -o steady --model transformer --depths 2,1 --steps 6 --batch 4 --log-every 1 --distill 3
+grep -q '"step":6,.*"distill":3,' steady/log.jsonl && ok || bad "--distill alone does not stay"
 run train supernet --data pictures -o phases --model transformer --depths 2,1 --bridge 1 --steps 6 --batch 4 --phases --joint-end 1.5 --distill 0 --layers prefix
 grep -q '"phase":"joint"' phases/log.jsonl && ! grep -q distill_kl phases/log.jsonl && ok || bad "not the three phases"
 run generate -m supernet --class right --depth 2 -o right.png

@@ -79,7 +79,7 @@ static vt_train_transformer_options choices(interruption *at) {
     options.config = (vt_transformer_config){
         .depth = DEPTH, .width = 32, .heads = 1, .hidden = 64, .l2_norm = true};
     options.bridge = 1;
-    options.distill = 0;
+    options.distill = 0, options.distill_end = -1;
     options.phases.sandwich = false;
     options.phases.joint_end = 0.5;
     options.phases.transition_end = 1.0; /* of 1.67 epochs */
@@ -307,6 +307,20 @@ static void test_distill_end(void **state) {
     assert_true(last_number("steady", "distill_kl") != last_number("falling", "distill_kl"));
 }
 
+/* A bridge not named is 6 in 10 of the scales, and no range where one more would leave none. */
+static void test_own_bridge(void **state) {
+    (void)state;
+    interruption at = {0};
+    vt_train_transformer_options options = choices(&at);
+    options.phases.fixed_ratio = 1;
+    options.bridge = 2;
+    double named = train(options, "named");
+    options.bridge = -1;
+    assert_true(train(options, "own") == named);
+    options.bridge = 1;
+    assert_true(train(options, "other") != named);
+}
+
 /* The full path and each subnet have a running mean of the loss of their own. */
 static void test_loss_means(void **state) {
     (void)state;
@@ -426,8 +440,9 @@ int main(void) {
         cmocka_unit_test(test_resume),       cmocka_unit_test(test_resume_lists),
         cmocka_unit_test(test_whole_subnet), cmocka_unit_test(test_conflict),
         cmocka_unit_test(test_distill),      cmocka_unit_test(test_distill_end),
-        cmocka_unit_test(test_evaluation),   cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_published),    cmocka_unit_test(test_loss_means),
+        cmocka_unit_test(test_own_bridge),   cmocka_unit_test(test_evaluation),
+        cmocka_unit_test(test_refused),      cmocka_unit_test(test_published),
+        cmocka_unit_test(test_loss_means),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -137,7 +137,7 @@ static vt_train_transformer_options transformer_run(const char *output, bool sup
     options.sample = draw_nothing;
     if (!supernet) return options;
     options.model = model;
-    options.distill = 0;
+    options.distill = 0, options.distill_end = -1;
     options.phases.sandwich = false;
     options.phases.joint_end = 0.5;
     options.phases.transition_end = 1.5;

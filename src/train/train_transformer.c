@@ -20,7 +20,7 @@ void vt_train_transformer_options_init(vt_train_transformer_options *options) {
                    .fixed_ratio = -1.0,
                    .depth_count = 2,
                    .depths = {4, 2}},
-        .bridge = 4,
+        .bridge = -1,
         .selector = VT_EQUIDISTANT,
     };
     vt_train_common_init(&options->common);
@@ -33,6 +33,7 @@ void vt_train_supernet_options_init(vt_train_transformer_options *options) {
     /* The best of what was tried: docs/REPRODUCTION.md. */
     options->phases.sandwich = true;
     options->distill = 4.0;
+    options->distill_end = 2.0;
     options->common.batch = 16;
     options->common.epochs = 12.0;
     options->common.lr = (vt_lr){.peak = 2e-4, .end = 4e-6, .cosine = true, .warmup = 100};

@@ -117,7 +117,7 @@ typedef struct vt_train_transformer_options {
     bool supernet;
     const char *model; /* the full transformer to start from (file or folder); NULL: from nothing */
     vt_phases phases;
-    int bridge; /* phases.more_bridge makes it a range */
+    int bridge; /* phases.more_bridge makes it a range; -1: from 6 in 10 of the scales to one more */
     vt_selector selector;
     /* One list of depths a scale for each subnet, as "8,8,4,2;8,4,4,2", instead of phases.depths,
      * bridge and its range; NULL. */

@@ -160,17 +160,25 @@ static variant_status open_lists(vt_transformer_job *job, variant_error *err) {
     }
 }
 
+/* What a request that names no bridge runs, or one scale more: both are trained. */
+static void choose_bridges(vt_transformer_job *job) {
+    static const vt_supernet_info untrained = {0};
+    job->bridge = vt_supernet_bridge(&untrained, job->config.scales);
+    job->phases.more_bridge = job->bridge + 1 < job->config.scales ? 1 : 0;
+}
+
 static variant_status open_zones(vt_transformer_job *job, variant_error *err) {
     const vt_train_transformer_options *options = job->options;
     int scales = job->config.scales, depth = job->config.depth;
-    if (job->phases.more_bridge > 0 && options->bridge + job->phases.more_bridge > scales)
+    if (job->bridge < 0) choose_bridges(job);
+    if (job->phases.more_bridge > 0 && job->bridge + job->phases.more_bridge > scales)
         return vt_fail(err, VARIANT_E_ARGUMENT,
                        "the bridge's range ends at %d: this model has %d scales",
-                       options->bridge + job->phases.more_bridge, scales);
+                       job->bridge + job->phases.more_bridge, scales);
     for (int i = 0; i < job->phases.depth_count; ++i) {
         uint8_t keep[VT_SCHEDULE_LAYERS] = {0};
         VT_TRY(vt_layers_select(options->selector, depth, job->phases.depths[i], keep, err));
-        VT_TRY(vt_schedule_zones(&job->subnets[i], scales, depth, options->bridge, keep, err));
+        VT_TRY(vt_schedule_zones(&job->subnets[i], scales, depth, job->bridge, keep, err));
     }
     return VARIANT_OK;
 }

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Distillation, how the subnet is drawn, both paths in one step, a range of bridges; what they are compared
 # with is 2_ratio's phases-seed1. Both paths with distillation in smaller batches, too (as many pictures,
-# more steps), where its weight is varied; weight 4 is the program's default and has three seeds.
+# more steps), where its weight is varied: weight 4 throughout, and the program's default, 4 moved to 2 with a bridge drawn
+# from two, have three seeds.
 # shellcheck source=common.sh
 . "$(dirname "$0")/common.sh"
 count=$(tr ',' '\n' <<<"$subnets" | wc -l)
@@ -19,6 +20,8 @@ small() { supernet 4_choices "batch$BATCH-$1-seed$2" "$2" --depths "$subnets" --
 small distill1 1 1 1
 small distill16 1 16 16
 small distill4to1 1 4 1
-small distill4to2-bridges 1 4 2 --bridge "$BRIDGE-$((BRIDGE + 1))" # how models/fashion was trained, for longer
-for seed in $SEEDS; do small distill4 "$seed" 4 4; done
+for seed in $SEEDS; do
+    small distill4 "$seed" 4 4
+    small distill4to2-bridges "$seed" 4 2 --bridge "$BRIDGE-$((BRIDGE + 1))"
+done
 echo "results: $csv"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Both paths with distillation trained for longer, each beside a plain VAR trained on by the same: four epochs in batches of 64,
-# distillation weighted 1; four and six in batches of 16, weighted 4, which is the program's default; and six with the
-# weight moved from 4 to 2 and the bridge drawn. Some paths at other bridges and guidance, too; and, as the yardstick of sharing,
+# distillation weighted 1; four and six in batches of 16, weighted 4; and six with the weight moved from 4 to 2 and the
+# bridge drawn, which is the program's default and made the transformer of models/fashion. Some paths at other bridges and guidance, too; and, as the yardstick of sharing,
 # single paths trained for nothing but themselves, six epochs each.
 # shellcheck source=common.sh
 . "$(dirname "$0")/common.sh"

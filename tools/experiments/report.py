@@ -24,7 +24,7 @@ LABELS = {"fixed0": "plain, no subnet", "fixed0.1": "fixed p = 0.1", "fixed0.5":
           "phases": "three phases", "rounded": "layers rounded", "prefix": "first layers", "distill1": "distillation",
           "sandwich": "both paths a step", "sandwich-distill1": "both paths, distillation", "batch16-distill1": "the same, batches of 16",
           "batch16-distill4": "batches of 16, distillation x 4", "batch16-distill4to1": "batches of 16, distillation x 4 to 1",
-          "batch16-distill4to2-bridges": "batches of 16, x 4 to 2, bridge 4 or 5", "batch16-distill16": "batches of 16, distillation x 16",
+          "batch16-distill4to2-bridges": "the default: x 4 to 2, bridge 4 or 5", "batch16-distill16": "batches of 16, distillation x 16",
           "weighted": "weighted draw", "deepest-first": "deepest first", "bridges": "bridge 3 to 5"}
 ORDER = list(LABELS)
 
@@ -314,7 +314,7 @@ def main():
               "longer-batch16-distill4": longer(found, a.bridge, "batch16", "distill4"),
               "longer-epochs6-distill4": longer(found, a.bridge, "epochs6", "distill4"),
               "longer-epochs6-bridges": longer(found, a.bridge, "epochs6", "bridges"),
-              "sharing": sharing(found, a.bridge, {"distill4": "default", "bridges": "4 to 2, bridge 4 or 5"}),
+              "sharing": sharing(found, a.bridge, {"distill4": "x 4, bridge 4", "bridges": "default"}),
               "conflict": conflict(a.logs, a.output) if a.logs else None}
     front(found, a.output)
     choices(found, a.output)
