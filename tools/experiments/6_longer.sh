@@ -2,14 +2,15 @@
 # Both paths with distillation trained for longer, each beside a plain VAR trained on by the same: four epochs in batches of 64,
 # distillation weighted 1; four and six in batches of 16, weighted 4; and six with the weight moved from 4 to 2 and the
 # bridge drawn, which is the program's default and made the transformer of models/fashion. Some paths at other bridges and guidance, too; and, as the yardstick of sharing,
-# single paths trained for nothing but themselves, six epochs each.
+# single paths trained for nothing but themselves, for as many steps or for those that a supernet gives one of its three subnets.
 # shellcheck source=common.sh
 . "$(dirname "$0")/common.sh"
 
-# of_64, of_16, six_epochs COMMAND..: runs it with pictures a step, epochs and rates of the group
+# of_64, of_16, six_epochs, two_epochs COMMAND..: runs it with pictures a step, epochs and rates of the group
 of_64() { longer batch64 64 4 1e-3 3e-5 100 "$@"; }
 of_16() { longer batch16 16 4 6e-4 2e-5 400 "$@"; }
 six_epochs() { longer epochs6 16 6 6e-4 2e-5 400 "$@"; }
+two_epochs() { longer epochs2 16 2 6e-4 2e-5 400 "$@"; }
 longer() {
     local name=$1
     if [ $smoke = 0 ]; then
@@ -105,8 +106,8 @@ for recipe in distill4 bridges; do
 done
 six_epochs guided bridges 1.25 "$BRIDGE" "$LAYERS" ${subnets//,/ }
 six_epochs guided bridges 1.25 $((BRIDGE + 1)) ${subnets//,/ }
-for bridge in "$BRIDGE" $((BRIDGE + 1)); do
-    six_epochs only "$HALF" "$bridge"
-    six_epochs only "$QUARTER" "$bridge"
-done
+six_epochs only "$HALF" "$BRIDGE"
+six_epochs only "$QUARTER" "$BRIDGE"
+six_epochs only "$HALF" $((BRIDGE + 1))
+two_epochs only "$HALF" "$BRIDGE"
 echo "results: $csv"

@@ -57,8 +57,8 @@ rows += [(f"2 fixed {p:g}", a.seeds, mixed(p), a.epochs) for p in (0, 0.1, 0.5, 
 rows += [("2 phases", a.seeds, mixed(phases), a.epochs), ("3 rounded, prefix", 2, mixed(phases), a.epochs),
          ("4 distill", 1, mixed(phases) + phases * full / 3, a.epochs),
          ("4 sandwich, without and with distill", 2, full + subnet, a.epochs),
-         ("4 the same, smaller batches, other weights", 4, full + subnet, a.epochs),
-         ("4 the same, weight 4 (the default)", a.seeds, full + subnet, a.epochs),
+         ("4 the same, smaller batches, other weights", 3, full + subnet, a.epochs),
+         ("4 the same, weight 4; the default", 2 * a.seeds, full + subnet, a.epochs),
          ("4 weighted, deepest-first, bridges", 3, mixed(phases), a.epochs)]
 rows += [(f"5 depth {d} alone", 1, step(d, d), a.base_epochs + a.epochs) for d in subnets]
 speed = full * a.pictures_per_second

@@ -223,11 +223,11 @@ def beside(scores, reference):
 
 
 def sharing(found, trained_bridge, recipes):
-    """Paths trained for nothing but themselves beside the same paths of supernets trained as long: each FID, and its distance over
+    """Paths trained for nothing but themselves beside the same paths of supernets of six epochs: each FID, and its distance over
     that of all layers trained alone, a plain VAR."""
     plain = found.get(("6_longer", "epochs6-plain"))
     alone = {tuple(map(int, m.groups())): c for (experiment, name), c in found.items()
-             if experiment == "6_longer" and (m := re.fullmatch(r"epochs6-depth(\d+)-bridge(\d+)", name))}
+             if experiment == "6_longer" and (m := re.fullmatch(r"epochs(\d+)-depth(\d+)-bridge(\d+)", name))}
     nets = [found.get(("6_longer", f"epochs6-{recipe}"), {}) for recipe in recipes]
     if not plain or not alone:
         return None
@@ -242,9 +242,10 @@ def sharing(found, trained_bridge, recipes):
         return [name] + cells + losses
 
     rows = [row("all layers", plain, "full", "full")]
-    for depth, bridge in sorted(alone, key=lambda key: (key[1], -key[0])):
+    for epochs, depth, bridge in sorted(alone, key=lambda key: (key[2], -key[1], -key[0])):
         path = f"depth{depth}" + ("" if bridge == trained_bridge else f"-bridge{bridge}")
-        rows.append(row(f"{depth} layers after {bridge} scales", alone[(depth, bridge)], f"depth{depth}", path))
+        rows.append(row(f"{depth} layers after {bridge} scales" + (f"; alone for {epochs} epochs" if epochs != 6 else ""),
+                        alone[(epochs, depth, bridge)], f"depth{depth}", path))
     labels = ["alone"] + list(recipes.values())
     return table(rows, [""] + [text for label in labels for text in (f"FID(classifier), {label}", "beside a plain VAR")] +
                  [f"cross entropy, {label}" for label in labels])
