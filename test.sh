@@ -15,8 +15,8 @@ for argument in "$@"; do
     esac
 done
 
-extra=()
-[ $all -eq 1 ] && extra=(clang libomp-dev libclang-rt-dev valgrind)
+extra=(python3)
+[ $all -eq 1 ] && extra+=(clang libomp-dev libclang-rt-dev valgrind)
 tools/install-deps.sh "${extra[@]}"
 
 build() { # preset

@@ -1,0 +1,67 @@
+"""Inputs of the situations, standard library only: pictures, class folders, safetensors files taken apart and put together."""
+import json
+import os
+import random
+import struct
+import zlib
+
+
+def write_png(path, rows, channels=3):
+    """rows: a list of bytes objects, each one row of 8-bit samples; channels: 1 grey, 3 RGB, 4 RGBA."""
+    colour_type = {1: 0, 3: 2, 4: 6}[channels]
+
+    def chunk(name, body):
+        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+    header = struct.pack(">2I5B", len(rows[0]) // channels, len(rows), 8, colour_type, 0, 0, 0)
+    data = zlib.compress(b"".join(b"\0" + row for row in rows))
+    with open(path, "wb") as file:
+        file.write(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b""))
+
+
+def noisy_rows(width, height, colour, seed):
+    """Rows of one colour (a tuple of samples) with noise of +-24 that depends on the seed alone."""
+    source = random.Random(seed)
+    return [bytes(min(255, max(0, sample + source.randint(-24, 24))) for _ in range(width) for sample in colour)
+            for _ in range(height)]
+
+
+def picture(path, colour=(120, 90, 60), width=16, height=16, seed=0):
+    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    write_png(path, noisy_rows(width, height, colour, seed), len(colour))
+
+
+def classes(root, names, count, **more):
+    """root/NAME/00.png ...: `count` pictures a class, each class of its own colour."""
+    for i, name in enumerate(names):
+        colour = tuple(40 + (97 * (i + 1) * (c + 2)) % 176 for c in range(3))
+        for j in range(count):
+            picture(os.path.join(root, name, f"{j:02}.png"), colour, seed=(more.get("seed", 0), i, j).__hash__(),
+                    **{k: v for k, v in more.items() if k != "seed"})
+
+
+class Safetensors:
+    """A safetensors file as a header (a dict in file order) and its bytes of data."""
+
+    def __init__(self, path):
+        with open(path, "rb") as file:
+            content = file.read()
+        length = struct.unpack_from("<Q", content)[0]
+        self.header = json.loads(content[8:8 + length])
+        self.data = bytearray(content[8 + length:])
+
+    def names(self):
+        return [name for name in self.header if name != "__metadata__"]
+
+    def set_number(self, name, index, value):
+        """Number `index` of an F32 tensor."""
+        struct.pack_into("<f", self.data, self.header[name]["data_offsets"][0] + 4 * index, value)
+
+    def rename(self, function):
+        self.header = {name if name == "__metadata__" else function(name): entry for name, entry in self.header.items()}
+
+    def write(self, path):
+        text = json.dumps(self.header).encode()
+        text += b" " * (-len(text) % 8)
+        with open(path, "wb") as file:
+            file.write(struct.pack("<Q", len(text)) + text + self.data)
