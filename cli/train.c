@@ -9,6 +9,7 @@
 #include "cli.h"
 #include "core/clock.h"
 #include "engine/engine.h"
+#include "progress.h"
 #include "train_options.h"
 
 #define COMMAND "train"
@@ -22,34 +23,30 @@
 typedef struct display {
     bool terminal, quiet, open; /* open: a live line stands without its end */
     double shown;
+    const char *doing;
+    cli_pace pace;
 } display;
-
-static void left_text(double seconds, char *out, size_t size) {
-    long s = seconds > 0 ? (long)(seconds + 0.5) : 0;
-    if (s >= 3600)
-        snprintf(out, size, "%ldh%02ldm", s / 3600, s / 60 % 60);
-    else
-        snprintf(out, size, "%ldm%02lds", s / 60, s % 60);
-}
 
 static void show_progress(void *user, const vt_train_progress *at) {
     display *screen = user;
     double now = vt_seconds();
     bool last = at->step == at->steps;
+    if (screen->doing != at->doing) screen->pace = (cli_pace){0};
+    screen->doing = at->doing;
+    double seconds_left = cli_pace_left(&screen->pace, now, (double)at->step, (double)at->steps);
     if (screen->quiet) return;
     if (!last && now - screen->shown < (screen->terminal ? LIVE_SECONDS : PLAIN_SECONDS)) return;
     screen->shown = now;
     char left[32], line[256];
-    left_text(at->seconds_left, left, sizeof left);
+    cli_left_text(seconds_left, left, sizeof left);
     if (strcmp(at->doing, "training") == 0)
         snprintf(line, sizeof line,
-                 "step %" PRId64 "/%" PRId64
-                 "  epoch %.2f  loss %.4f  lr %.2g  %.0f pictures/s  %s left",
+                 "step %" PRId64 "/%" PRId64 "  epoch %.2f  loss %.4f  lr %.2g  %.0f pictures/s%s",
                  at->step, at->steps, at->epoch, at->loss, at->learning_rate,
                  at->pictures_per_second, left);
     else
-        snprintf(line, sizeof line, "%s %" PRId64 "/%" PRId64 "  %.0f pictures/s  %s left",
-                 at->doing, at->step, at->steps, at->pictures_per_second, left);
+        snprintf(line, sizeof line, "%s %" PRId64 "/%" PRId64 "  %.0f pictures/s%s", at->doing,
+                 at->step, at->steps, at->pictures_per_second, left);
     if (screen->terminal)
         fprintf(stderr, "\r%s\033[K%s", line, last ? "\n" : "");
     else

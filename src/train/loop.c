@@ -170,16 +170,13 @@ static double pictures_per_second(const vt_train_loop *loop) {
 
 static void report(const vt_train_loop *loop) {
     if (!loop->options->progress) return;
-    double speed = pictures_per_second(loop);
     vt_train_progress progress = {
         .step = loop->step,
         .steps = loop->steps,
         .epoch = epoch_now(loop),
         .loss = loop->loss,
         .learning_rate = loop->rate,
-        .pictures_per_second = speed,
-        .seconds_left =
-            speed > 0.0 ? (double)(loop->steps - loop->step) * loop->options->batch / speed : 0.0,
+        .pictures_per_second = pictures_per_second(loop),
         .doing = "training",
     };
     loop->options->progress(loop->options->user, &progress);

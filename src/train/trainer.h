@@ -29,7 +29,7 @@ typedef struct vt_train_progress {
     double epoch;
     double loss; /* of this step */
     double learning_rate;
-    double pictures_per_second, seconds_left;
+    double pictures_per_second;
     const char *doing; /* "training", "encoding" (step and steps count pictures then) */
 } vt_train_progress;
 

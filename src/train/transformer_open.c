@@ -255,11 +255,9 @@ static bool report_encoding(void *user, int done, int total) {
     const vt_train_common *common = state->loop->options;
     double seconds = vt_seconds() - state->started;
     if (common->progress) {
-        double speed = seconds > 0.0 ? done / seconds : 0.0;
         vt_train_progress progress = {.step = done,
                                       .steps = total,
-                                      .pictures_per_second = speed,
-                                      .seconds_left = speed > 0.0 ? (total - done) / speed : 0.0,
+                                      .pictures_per_second = seconds > 0.0 ? done / seconds : 0.0,
                                       .doing = "encoding"};
         common->progress(common->user, &progress);
     }
