@@ -666,10 +666,14 @@ static void hostile_zip(void **state) {
             free(copy.bytes);
         }
     }
-    whole.bytes[field - 6] = 8; /* deflated */
+    whole.bytes[field - 6] = 8; /* deflated, which its bytes are not */
     write_bytes(whole.bytes, whole.size);
     assert_int_equal(open_and_touch(&err), VARIANT_E_FORMAT);
-    assert_non_null(strstr(err.message, "compressed"));
+    assert_non_null(strstr(err.message, "packed bytes end or break"));
+    whole.bytes[field - 6] = 12; /* bzip2 */
+    write_bytes(whole.bytes, whole.size);
+    assert_int_equal(open_and_touch(&err), VARIANT_E_FORMAT);
+    assert_non_null(strstr(err.message, "another method than deflate"));
     free(whole.bytes);
 }
 

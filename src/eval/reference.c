@@ -191,8 +191,8 @@ static variant_status npz_moments(vt_moments *moments, const vt_npz *npz, const 
                        npz->path, mean, (long long)(m.rank ? m.shape[0] : 0), dims);
     VT_TRY(vt_moments_open(moments, dims, err));
     moments->count = 2; /* scatter / (count - 1) is then the covariance itself */
-    vt_npy_read(&m, moments->mean);
-    vt_npy_read(&c, moments->scatter);
+    VT_TRY(vt_npy_read(&m, moments->mean, err));
+    VT_TRY(vt_npy_read(&c, moments->scatter, err));
     return VARIANT_OK;
 }
 

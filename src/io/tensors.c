@@ -291,9 +291,9 @@ variant_status vt_tensor_file_open(vt_tensor_file **out, const char *path, varia
     }
     VT_CHECK(vt_mapping_open(&file->map, path, err));
 
-    /* At most the file once over in copies, plus what names and values of a large checkpoint take.
-     */
-    vt_pool_init(&file->pool, file->map.size + ((size_t)64 << 20));
+    /* The file a few times over in copies and unpacked entries, plus what names and values of a large
+     * checkpoint take. */
+    vt_pool_init(&file->pool, 4 * file->map.size + ((size_t)64 << 20));
     if (vt_torch_is_zip(&file->map))
         status = vt_torch_read_zip(file, err);
     else if (vt_torch_is_legacy(&file->map))

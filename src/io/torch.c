@@ -2,7 +2,8 @@
  * by tensors.c.
  *
  * Zip: NAME/data.pkl is the main pickle, NAME/data/KEY each storage, stored and aligned to 64
- * bytes, so that tensors point into the mapped file. Legacy: five pickles in a row (magic number,
+ * bytes, so that tensors point into the mapped file. (An archive that other tools packed again is deflated:
+ * then storages are unpacked when a tensor asks for them.) Legacy: five pickles in a row (magic number,
  * protocol, system, main, storage keys), then for each key a 64-bit element count and the elements.
  */
 #include <stdlib.h>
@@ -105,14 +106,15 @@ variant_status vt_torch_storage_get(vt_torch_reader *reader, const char *key,
     vt_torch_storage wanted = {.key = key};
     vt_torch_storage *found =
         bsearch(&wanted, reader->storages, reader->storage_count, sizeof wanted, compare_storages);
+    if (found && found->entry && found->type != VT_DTYPES) {
+        if (reader->check_sums || !found->data)
+            VT_TRY(vt_zip_bytes(found->entry, &reader->file->pool, &found->data, err));
+        found->entry = NULL;
+    }
     if (!found || !found->data)
         return vt_fail(err, VARIANT_E_FORMAT, "storage '%s' has no data in the file",
                        vt_printable(printable, key));
     if (found->type == VT_DTYPES) return fail_type(found, err);
-    if (found->entry) {
-        if (reader->check_sums) VT_TRY(vt_zip_check(found->entry, err));
-        found->entry = NULL;
-    }
     /* Once for the storage, not for each tensor: all tensors on it share one copy. */
     found->data = vt_tensor_file_align(reader->file, found->data,
                                        found->count * vt_dtype_size(found->type), STORAGE_ALIGN);
@@ -164,7 +166,7 @@ static variant_status check_byte_order(const vt_zip *zip, const char *folder, va
     if (length < 0 || (size_t)length >= sizeof path || !vt_zip_has(zip, path)) return VARIANT_OK;
     const vt_zip_entry *entry = NULL;
     VT_TRY(vt_zip_find(zip, path, &entry, err));
-    if (entry->size == 6 && memcmp(entry->data, "little", 6) == 0) return VARIANT_OK;
+    if (entry->data && entry->size == 6 && memcmp(entry->data, "little", 6) == 0) return VARIANT_OK;
     return vt_fail(err, VARIANT_E_FORMAT,
                    "written on a machine of another byte order, expected little endian");
 }
@@ -185,11 +187,12 @@ variant_status vt_torch_read_zip(vt_tensor_file *file, variant_error *err) {
     VT_CHECK(find_folder(&zip, &reader.values, &folder, err));
     VT_CHECK(check_byte_order(&zip, folder, err));
     VT_CHECK(find_within(&zip, folder, "data.pkl", &main_entry, err));
-    VT_CHECK(vt_zip_check(main_entry, err));
+    const unsigned char *main_bytes = NULL;
+    VT_CHECK(vt_zip_bytes(main_entry, &reader.values, &main_bytes, err));
 
     vt_py *root = NULL, *identifiers = NULL;
     size_t used;
-    VT_CHECK(vt_pickle_read(&root, &identifiers, &used, main_entry->data, main_entry->size,
+    VT_CHECK(vt_pickle_read(&root, &identifiers, &used, main_bytes, main_entry->size,
                             &reader.values, err));
     VT_CHECK(collect_storages(&reader, identifiers, err));
     for (size_t i = 0; i < reader.storage_count; i++) {
