@@ -54,36 +54,24 @@ static const struct option long_options[] = {
     CLI_RUN_OPTIONS,
 };
 
-static bool read_depths(bench_settings *s, const char *text) {
-    for (const char *p = text; s->compare_count < VARIANT_MAX_DEPTHS; ++p) {
-        char *end;
-        long depth = strtol(p, &end, 10);
-        if (end == p || depth < 1 || depth > 1000) return false;
-        s->compare[s->compare_count++] = (int)depth;
-        if (*end == '\0') return true;
-        if (*end != ',') return false;
-        p = end;
-    }
-    return false;
-}
-
 static bool accept(void *user, int id, const char *text) {
     bench_settings *s = user;
     switch (id) {
     case OPT_ARCH:
-        s->arch = text;
-        return true;
+        return cli_text(text, "var-d16, var-d20, var-d24, var-d30, or a configuration's file",
+                        &s->arch);
     case OPT_DEPTH:
-        return cli_int(text, 1, 1000, &s->request.depth);
+        return cli_int(text, 0, 1000, &s->request.depth);
     case OPT_BRIDGE:
         return cli_int(text, 0, 1000, &s->request.bridge);
     case OPT_LAYERS:
-        s->request.layers = text;
-        return true;
+        return cli_text(text,
+                        "equidistant, rounded, prefix, a list such as 0,3,5-7, or one a scale",
+                        &s->request.layers);
     case OPT_BATCH:
         return cli_planning_batch(&s->planning, &s->request, text);
     case OPT_COMPARE:
-        return read_depths(s, text);
+        return cli_ints(text, 1, 1000, VARIANT_MAX_DEPTHS, s->compare, &s->compare_count);
     case OPT_REPEAT:
         return cli_int(text, 1, BENCH_MAX_REPEAT, &s->repeat);
     }
@@ -183,7 +171,12 @@ int cli_bench(int argc, char **argv) {
     s.request.class_name = "0";
     cli_planning_init(&s.planning);
     s.planning.options.memory_only = true;
-    cli_parser parser = {"bench", help, ":m:t:h", long_options, accept, &s};
+    cli_parser parser = {.command = "bench",
+                         .help = help,
+                         .letters = ":m:t:h",
+                         .options = long_options,
+                         .accept = accept,
+                         .user = &s};
     int done = cli_parse(&parser, argc, argv);
     if (done >= 0) return done;
     if (optind + 1 == argc && strcmp(argv[optind], "kernels") == 0)

@@ -89,13 +89,14 @@ typedef struct train_subject {
 
 static bool accept(void *user, int id, const char *text) {
     settings *s = user;
+    int type;
     switch (id) {
     case OPT_ARCH:
-        s->arch = text;
-        return true;
+        return cli_text(text, "a configuration's file", &s->arch);
     case OPT_PRECISION:
-        s->precision = strcmp(text, "bf16") == 0 ? VT_NUMBER_BF16 : VT_NUMBER_F32;
-        return strcmp(text, "f32") == 0 || strcmp(text, "bf16") == 0;
+        type = cli_word(text, "f32|bf16");
+        s->precision = type == 1 ? VT_NUMBER_BF16 : VT_NUMBER_F32;
+        return type >= 0;
     case OPT_DEPTH:
         return cli_int(text, 1, VT_SCHEDULE_LAYERS, &s->depth);
     case OPT_BRIDGE:
@@ -327,7 +328,12 @@ static void print_table(const train_subject *subject, const settings *s, double 
 
 int cli_bench_train(int argc, char **argv) {
     settings s = {.bridge = 4, .batch = 64, .repeat = 5};
-    cli_parser parser = {"bench train", help, ":m:t:h", long_options, accept, &s};
+    cli_parser parser = {.command = "bench train",
+                         .help = help,
+                         .letters = ":m:t:h",
+                         .options = long_options,
+                         .accept = accept,
+                         .user = &s};
     int done = cli_parse(&parser, argc, argv);
     if (done >= 0) return done;
     if (optind < argc) return cli_usage("bench train", "unexpected argument %s", argv[optind]);

@@ -63,20 +63,20 @@ typedef struct settings {
 
 static bool accept(void *user, int id, const char *text) {
     settings *s = user;
+    int split;
     switch (id) {
     case OPT_TOP:
         return cli_int(text, 1, 100000, &s->top);
     case OPT_DATA:
-        s->data = text;
-        return true;
+        return cli_text(text, "IDX files or a folder", &s->data);
     case OPT_SPLIT:
-        s->train = strcmp(text, "train") == 0;
-        return s->train || strcmp(text, "test") == 0;
+        split = cli_word(text, "test|train");
+        s->train = split == 1;
+        return split >= 0;
     case OPT_COUNT:
         return cli_int(text, 1, 1 << 30, &s->count);
     case OPT_THROUGH:
-        s->through = text;
-        return true;
+        return cli_text(text, "a model's file or folder", &s->through);
     default:
         return cli_model_option(&s->model, id, text) == 1;
     }
@@ -251,9 +251,8 @@ static variant_status match_classes(const work *w, const vt_dataset *dataset, in
             if (own && strcmp(own, name) == 0) labels[i] = j;
         }
         if (labels[i] < 0)
-            return vt_fail(err, VARIANT_E_ARGUMENT,
-                           "%s: its class %s is not one of the classifier's", w->settings->data,
-                           name);
+            return vt_fail(err, VARIANT_E_MODEL, "%s: its class %s is not one of the classifier's",
+                           w->settings->data, name);
     }
     return VARIANT_OK;
 }
@@ -358,7 +357,12 @@ cleanup:
 
 int cli_classify(int argc, char **argv) {
     settings s = {.top = DEFAULT_TOP};
-    const cli_parser parser = {COMMAND, help, ":m:t:h", long_options, accept, &s};
+    const cli_parser parser = {.command = COMMAND,
+                               .help = help,
+                               .letters = ":m:t:h",
+                               .options = long_options,
+                               .accept = accept,
+                               .user = &s};
     int code = cli_parse(&parser, argc, argv);
     if (code >= 0) return code;
     if (!s.model.model) return cli_usage(COMMAND, "-m is missing: a classifier");

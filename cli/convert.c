@@ -47,8 +47,7 @@ typedef struct settings {
 static bool accept(void *user, int id, const char *text) {
     settings *s = user;
     if (id != OPT_CLASSES) return cli_model_option(&s->model, id, text) == 1;
-    s->classes = text;
-    return true;
+    return cli_text(text, "a file of names, a line each", &s->classes);
 }
 
 /* Cuts text into its lines in place; blank lines at the end do not count. names: free() it. */
@@ -59,8 +58,8 @@ static variant_status read_names(char *text, const char *path, int expected, cha
     for (size_t i = 0; i < length; ++i) count += text[i] == '\n';
     count += length > 0;
     if (count != (size_t)expected)
-        return vt_fail(err, VARIANT_E_ARGUMENT, "%s: holds %zu names, the model has %d classes",
-                       path, count, expected);
+        return vt_fail(err, VARIANT_E_MODEL, "%s: holds %zu names, the model has %d classes", path,
+                       count, expected);
     *names = calloc(count + 1, sizeof **names);
     if (!*names) return vt_fail(err, VARIANT_E_MEMORY, "no memory for the class names");
     char *line = text;
@@ -70,7 +69,7 @@ static variant_status read_names(char *text, const char *path, int expected, cha
         size_t n = strlen(line);
         if (n > 0 && line[n - 1] == '\r') line[n - 1] = '\0';
         if (line[0] == '\0')
-            return vt_fail(err, VARIANT_E_ARGUMENT, "%s:%zu: an empty class name", path, i + 1);
+            return vt_fail(err, VARIANT_E_FORMAT, "%s:%zu: an empty class name", path, i + 1);
         (*names)[i] = line;
         if (end) line = end + 1;
     }
@@ -134,7 +133,12 @@ cleanup:
 
 int cli_convert(int argc, char **argv) {
     settings s = {0};
-    cli_parser parser = {"convert", help, ":m:o:t:h", long_options, accept, &s};
+    cli_parser parser = {.command = "convert",
+                         .help = help,
+                         .letters = ":m:o:t:h",
+                         .options = long_options,
+                         .accept = accept,
+                         .user = &s};
     int done = cli_parse(&parser, argc, argv);
     if (done >= 0) return done;
     if (!s.model.model && optind < argc) s.model.model = argv[optind++];

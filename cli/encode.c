@@ -115,7 +115,12 @@ cleanup:
 
 int cli_encode(int argc, char **argv) {
     cli_model options = {0};
-    cli_parser parser = {"encode", encode_help, ":m:o:t:h", encode_options, accept, &options};
+    cli_parser parser = {.command = "encode",
+                         .help = encode_help,
+                         .letters = ":m:o:t:h",
+                         .options = encode_options,
+                         .accept = accept,
+                         .user = &options};
     int done = cli_parse(&parser, argc, argv);
     if (done >= 0) return done;
     if (!options.model) return cli_usage("encode", "which model? give -m FILE or -m FOLDER");
@@ -235,7 +240,12 @@ cleanup:
 
 int cli_decode(int argc, char **argv) {
     cli_model options = {0};
-    cli_parser parser = {"decode", decode_help, ":m:o:t:h", decode_options, accept, &options};
+    cli_parser parser = {.command = "decode",
+                         .help = decode_help,
+                         .letters = ":m:o:t:h",
+                         .options = decode_options,
+                         .accept = accept,
+                         .user = &options};
     int done = cli_parse(&parser, argc, argv);
     if (done >= 0) return done;
     if (!options.model) return cli_usage("decode", "which model? give -m FILE or -m FOLDER");

@@ -94,33 +94,30 @@ typedef struct settings {
 
 static bool accept(void *user, int id, const char *text) {
     settings *s = user;
+    int split;
     switch (id) {
     case 'n':
         return cli_int(text, 2, 10000000, &s->count);
     case OPT_PICTURES:
-        s->pictures = text;
-        return true;
+        return cli_text(text, "a folder of pictures", &s->pictures);
     case OPT_RECONSTRUCT:
-        s->reconstruct = text;
-        return true;
+        return cli_text(text, "IDX files or a folder", &s->reconstruct);
     case OPT_SPLIT:
-        s->train = strcmp(text, "train") == 0;
-        return s->train || strcmp(text, "test") == 0;
+        split = cli_word(text, "test|train");
+        s->train = split == 1;
+        return split >= 0;
     case OPT_REFERENCE:
-        s->reference = text;
-        return true;
+        return cli_text(text, "IDX files, a folder or a file of statistics", &s->reference);
     case OPT_REFERENCE_COUNT:
         return cli_int(text, 2, 10000000, &s->reference_count);
     case OPT_SAVE_REFERENCE:
-        s->save_reference = text;
-        return true;
+        return cli_text(text, "a file to write", &s->save_reference);
     case OPT_FEATURES:
-        s->features = text;
-        return true;
+        return cli_text(text, "a network's file", &s->features);
     case OPT_SIDE:
         return cli_int(text, 1, 32768, &s->side);
     case OPT_CHANNELS:
-        return cli_int(text, 1, 3, &s->channels) && s->channels != 2;
+        return cli_channels(text, &s->channels);
     case CLI_JSON:
         s->json = true;
         return true;
@@ -418,7 +415,12 @@ cleanup:
 
 int cli_eval(int argc, char **argv) {
     settings s = {0};
-    cli_parser parser = {COMMAND, help, ":m:n:s:t:h", long_options, accept, &s};
+    cli_parser parser = {.command = COMMAND,
+                         .help = help,
+                         .letters = ":m:n:s:t:h",
+                         .options = long_options,
+                         .accept = accept,
+                         .user = &s};
     variant_error err = {0};
     cli_request_init(&s.asked);
     s.asked.request.class_name = "all"; /* every class alike, as the reference has them */

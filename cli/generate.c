@@ -1,5 +1,4 @@
 /* generate.c - `variant generate`: pictures of a class at any depth. */
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +9,7 @@
 #include "core/status.h"
 #include "io/file.h"
 #include "io/tensors.h"
+#include "parse.h"
 #include "planning.h"
 #include "request.h"
 
@@ -72,26 +72,11 @@ typedef struct settings {
 
 /* ---- options ---- */
 
-static bool read_compare(settings *s, const char *text) {
-    s->grid = true;
-    for (const char *p = text; s->compare_count < VARIANT_MAX_DEPTHS;) {
-        char *end;
-        long depth = strtol(p, &end, 10);
-        if (end == p || depth < 1 || depth > 1000) return false;
-        s->compare[s->compare_count++] = (int)depth;
-        if (*end == '\0') return true;
-        if (*end != ',') return false;
-        p = end + 1;
-    }
-    return false;
-}
-
-/* One option; false when its value is not valid. */
-static bool read_option(settings *s, int option, const char *text) {
-    switch (option) {
+static bool accept(void *user, int id, const char *text) {
+    settings *s = user;
+    switch (id) {
     case 'o':
-        s->output = text;
-        return true;
+        return cli_text(text, "where to write", &s->output);
     case OPT_GRID:
         s->grid = true;
         return true;
@@ -100,13 +85,12 @@ static bool read_option(settings *s, int option, const char *text) {
     case OPT_ZOOM:
         return cli_int(text, 1, 64, &s->zoom);
     case OPT_SAVE_SCALES:
-        s->save_scales = text;
-        return true;
+        return cli_text(text, "a folder", &s->save_scales);
     case OPT_TOKENS:
-        s->tokens_out = text;
-        return true;
+        return cli_text(text, "a file to write", &s->tokens_out);
     case OPT_COMPARE:
-        return read_compare(s, text);
+        s->grid = true;
+        return cli_ints(text, 1, 1000, VARIANT_MAX_DEPTHS, s->compare, &s->compare_count);
     case OPT_JSON:
         s->json = true;
         return true;
@@ -116,16 +100,10 @@ static bool read_option(settings *s, int option, const char *text) {
     case CLI_REQUEST_BATCH:
         return cli_planning_batch(&s->planning, &s->asked.request, text);
     default: {
-        int taken = cli_planning_option(&s->planning, option, text);
-        return taken >= 0 ? taken == 1 : cli_request_option(&s->asked, option, text) == 1;
+        int taken = cli_planning_option(&s->planning, id, text);
+        return taken >= 0 ? taken == 1 : cli_request_option(&s->asked, id, text) == 1;
     }
     }
-}
-
-static const char *option_name(int option) {
-    for (const struct option *o = long_options; o->name; ++o)
-        if (o->val == option) return o->name;
-    return "?";
 }
 
 /* -1: go on; else the exit status. */
@@ -134,18 +112,14 @@ static int read_options(settings *s, int argc, char **argv) {
     cli_request_init(&s->asked);
     cli_planning_init(&s->planning);
     s->planning.options.memory_only = true; /* time is measured where the choice needs it */
-    opterr = 0;
-    for (int option;
-         (option = getopt_long(argc, argv, ":m:n:o:s:t:vh", long_options, NULL)) != -1;) {
-        if (option == 'h') {
-            fputs(help, stdout);
-            return 0;
-        }
-        if (option == '?') return cli_usage("generate", "unknown option %s", argv[optind - 1]);
-        if (option == ':') return cli_usage("generate", "%s needs a value", argv[optind - 1]);
-        if (!read_option(s, option, optarg))
-            return cli_usage("generate", "--%s %s: not a valid value", option_name(option), optarg);
-    }
+    cli_parser parser = {.command = "generate",
+                         .help = help,
+                         .letters = ":m:n:o:s:t:vh",
+                         .options = long_options,
+                         .accept = accept,
+                         .user = s};
+    int done = cli_parse(&parser, argc, argv);
+    if (done >= 0) return done;
     if (optind < argc) return cli_usage("generate", "unexpected argument %s", argv[optind]);
     if (!s->asked.engine.model)
         return cli_usage("generate", "which model? give -m FILE or -m FOLDER");

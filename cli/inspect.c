@@ -423,7 +423,12 @@ cleanup:
 
 int cli_inspect(int argc, char **argv) {
     settings s = {.bridge = -1};
-    cli_parser parser = {"inspect", help, ":m:t:h", long_options, accept, &s};
+    cli_parser parser = {.command = "inspect",
+                         .help = help,
+                         .letters = ":m:t:h",
+                         .options = long_options,
+                         .accept = accept,
+                         .user = &s};
     int done = cli_parse(&parser, argc, argv);
     if (done >= 0) return done;
     if (!s.model.model && optind < argc) s.model.model = argv[optind++];

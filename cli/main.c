@@ -70,32 +70,11 @@ static int print_version(bool details) {
     return 0;
 }
 
-/* Letters to insert, delete or replace to turn one word into the other (Levenshtein); both are
- * short. */
-static int word_distance(const char *a, const char *b) {
-    int row[32];
-    size_t n = strlen(a), m = strlen(b);
-    if (n > 30 || m > 30) return 99;
-    for (size_t j = 0; j <= m; ++j) row[j] = (int)j;
-    for (size_t i = 1; i <= n; ++i) {
-        int diagonal = row[0];
-        row[0] = (int)i;
-        for (size_t j = 1; j <= m; ++j) {
-            int best = diagonal + (a[i - 1] != b[j - 1]);
-            diagonal = row[j];
-            if (row[j] + 1 < best) best = row[j] + 1;
-            if (row[j - 1] + 1 < best) best = row[j - 1] + 1;
-            row[j] = best;
-        }
-    }
-    return row[m];
-}
-
 static int unknown_command(const char *name) {
     const command *nearest = NULL;
     int least = 4;
     for (size_t i = 0; i < COMMANDS; ++i) {
-        int distance = word_distance(name, commands[i].name);
+        int distance = cli_word_distance(name, commands[i].name);
         if (distance < least) {
             least = distance;
             nearest = &commands[i];

@@ -94,7 +94,12 @@ int cli_plan(int argc, char **argv) {
     cli_request_init(&s.asked);
     cli_planning_init(&s.planning);
     s.asked.request.count = 0;
-    cli_parser parser = {"plan", help, ":m:n:t:h", long_options, accept, &s};
+    cli_parser parser = {.command = "plan",
+                         .help = help,
+                         .letters = ":m:n:t:h",
+                         .options = long_options,
+                         .accept = accept,
+                         .user = &s};
     int status = cli_parse(&parser, argc, argv);
     if (status >= 0) return status;
     if (optind < argc) return cli_usage("plan", "unexpected argument %s", argv[optind]);
@@ -120,6 +125,7 @@ int cli_plan(int argc, char **argv) {
         print_plan(&plan);
     }
     if (plan.fits) return 0;
+    err.status = VARIANT_E_UNSUPPORTED;
     cli_planning_miss(&s.planning, &plan, err.message, sizeof err.message);
     return cli_fail("plan", &err);
 }

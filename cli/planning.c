@@ -10,10 +10,6 @@ void cli_planning_init(cli_planning *planning) {
     variant_plan_options_init(&planning->options);
 }
 
-static bool is_quality(const char *text) {
-    return strcmp(text, "high") == 0 || strcmp(text, "balanced") == 0 || strcmp(text, "fast") == 0;
-}
-
 int cli_planning_option(cli_planning *planning, int id, const char *text) {
     variant_plan_options *o = &planning->options;
     switch (id) {
@@ -26,11 +22,10 @@ int cli_planning_option(cli_planning *planning, int id, const char *text) {
     case CLI_PLANNING_QUALITY:
         planning->wanted = true;
         o->quality = text;
-        return is_quality(text);
+        return cli_word(text, "high|balanced|fast") >= 0;
     case CLI_PLANNING_SWEEP:
         planning->wanted = true;
-        o->sweep = text;
-        return 1;
+        return cli_text(text, "the folder or sweep.json of `variant sweep`", &o->sweep);
     case CLI_PLANNING_REMEASURE:
         o->remeasure = true;
         return 1;
@@ -40,7 +35,9 @@ int cli_planning_option(cli_planning *planning, int id, const char *text) {
 
 bool cli_planning_batch(cli_planning *planning, variant_request *request, const char *text) {
     planning->options.auto_batch = strcmp(text, "auto") == 0;
-    if (!planning->options.auto_batch) return cli_int(text, 1, 4096, &request->batch);
+    if (!planning->options.auto_batch)
+        return cli_int(text, 1, 4096, &request->batch) ||
+               cli_refuse("expected a whole number from 1 to 4096, or auto");
     planning->wanted = true;
     return true;
 }
@@ -132,7 +129,7 @@ variant_status cli_planning_apply(const cli_planning *planning, const char *comm
     VT_TRY(variant_plan_make(engine, request, &planning->options, plan, err));
     if (plan->warning[0]) fprintf(stderr, "variant %s: warning: %s\n", command, plan->warning);
     cli_planning_miss(planning, plan, miss, sizeof miss);
-    if (!plan->fits) return vt_fail(err, VARIANT_E_ARGUMENT, "%s", miss);
+    if (!plan->fits) return vt_fail(err, VARIANT_E_UNSUPPORTED, "%s", miss);
     variant_plan_apply(plan, request);
     return VARIANT_OK;
 }

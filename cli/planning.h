@@ -50,7 +50,7 @@ bool cli_planning_batch(cli_planning *planning, variant_request *request, const 
 int cli_planning_check(const cli_planning *planning, const variant_request *request,
                        const char *command);
 
-/* Chooses and puts the choice into the request. Nothing fits: E_ARGUMENT, and the message says what
+/* Chooses and puts the choice into the request. Nothing fits: E_UNSUPPORTED, and the message says what
  * the nearest takes and by how much that misses. */
 variant_status cli_planning_apply(const cli_planning *planning, const char *command,
                                   const variant_engine *engine, variant_request *request,

@@ -64,8 +64,7 @@ static bool accept(void *user, int id, const char *text) {
     settings *s = user;
     switch (id) {
     case OPT_DATA:
-        s->data = text;
-        return true;
+        return cli_text(text, "IDX files or a folder", &s->data);
     case OPT_COUNT:
         return cli_int(text, 1, 1 << 30, &s->count);
     case OPT_ZOOM:
@@ -272,7 +271,12 @@ cleanup:
 
 int cli_reconstruct(int argc, char **argv) {
     settings s = {0};
-    cli_parser parser = {"reconstruct", help, ":m:o:t:h", long_options, accept, &s};
+    cli_parser parser = {.command = "reconstruct",
+                         .help = help,
+                         .letters = ":m:o:t:h",
+                         .options = long_options,
+                         .accept = accept,
+                         .user = &s};
     int done = cli_parse(&parser, argc, argv);
     if (done >= 0) return done;
     s.pictures = argc - optind;

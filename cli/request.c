@@ -6,11 +6,6 @@ void cli_request_init(cli_request *request) {
     variant_request_init(&request->request);
 }
 
-static int text_of(const char **out, const char *text) {
-    *out = text;
-    return 1;
-}
-
 static int float_of(float *out, const char *text, double high) {
     double number;
     if (!cli_double(text, 0, high, &number)) return 0;
@@ -26,17 +21,18 @@ static int flag(bool *out) {
 static int engine_option(variant_engine_options *engine, int id, const char *text) {
     switch (id) {
     case 'm':
-        return text_of(&engine->model, text);
+        return cli_text(text, "a model's file or folder", &engine->model);
     case CLI_REQUEST_TOKENIZER:
-        return text_of(&engine->tokenizer, text);
+        return cli_text(text, "a tokenizer's file", &engine->tokenizer);
     case CLI_REQUEST_SIDES:
-        return text_of(&engine->sides, text);
+        return cli_sides(text, &engine->sides);
     case CLI_REQUEST_HEADS:
         return cli_int(text, 1, 1024, &engine->heads);
     case 't':
         return cli_threads(text, &engine->threads);
     case CLI_REQUEST_BACKEND:
-        return text_of(&engine->backend, text);
+        engine->backend = text;
+        return cli_word(text, "cpu|ref") >= 0;
     case CLI_REQUEST_WEIGHTS:
         engine->weights = text;
         return cli_is_number_type(text);
@@ -49,13 +45,15 @@ static int engine_option(variant_engine_options *engine, int id, const char *tex
 
 int cli_request_option(cli_request *r, int id, const char *text) {
     variant_request *request = &r->request;
+    int depths[VARIANT_MAX_SCALES], count = 0; /* only to see that they are numbers */
     switch (id) {
     case CLI_REQUEST_CLASS:
-        return text_of(&request->class_name, text);
+        return cli_text(text, "a class's number or name, random, all or uncond",
+                        &request->class_name);
     case 'n':
         return cli_int(text, 1, 1000000, &request->count);
     case 's':
-        return cli_u64(text, &request->seed);
+        return cli_seed(text, &request->seed);
     case CLI_REQUEST_CFG:
         return float_of(&request->cfg_scale, text, 100);
     case CLI_REQUEST_TOP_K:
@@ -67,13 +65,16 @@ int cli_request_option(cli_request *r, int id, const char *text) {
     case CLI_REQUEST_SMOOTH:
         return flag(&request->smooth);
     case CLI_REQUEST_DEPTH:
-        return cli_int(text, 1, 1000, &request->depth);
+        return cli_int(text, 0, 1000, &request->depth);
     case CLI_REQUEST_BRIDGE:
         return cli_int(text, 0, 1000, &request->bridge);
     case CLI_REQUEST_DEPTHS:
-        return text_of(&request->depths, text);
+        request->depths = text;
+        return cli_ints(text, 1, 1000, VARIANT_MAX_SCALES, depths, &count);
     case CLI_REQUEST_LAYERS:
-        return text_of(&request->layers, text);
+        return cli_text(text,
+                        "equidistant, rounded, prefix, a list such as 0,3,5-7, or one a scale",
+                        &request->layers);
     case CLI_REQUEST_RETAIN:
         return flag(&request->retain_kv);
     case CLI_REQUEST_BATCH:

@@ -61,8 +61,7 @@ static bool accept(void *user, int id, const char *text) {
     settings *s = user;
     switch (id) {
     case OPT_DUMP:
-        s->dump = text;
-        return true;
+        return cli_text(text, "a file to write", &s->dump);
     case OPT_PRECISION:
         s->model.weights = text;
         if (!s->model.kv) s->model.kv = text;
@@ -139,7 +138,12 @@ static void print_summary(const settings *s, vt_selftest_counts counts, double s
 
 int cli_selftest(int argc, char **argv) {
     settings s = {0};
-    cli_parser parser = {"selftest", help, ":t:qh", long_options, accept, &s};
+    cli_parser parser = {.command = "selftest",
+                         .help = help,
+                         .letters = ":t:qh",
+                         .options = long_options,
+                         .accept = accept,
+                         .user = &s};
     int done = cli_parse(&parser, argc, argv);
     if (done >= 0) return done;
     if (optind + 1 != argc)

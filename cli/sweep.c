@@ -134,105 +134,57 @@ typedef struct settings {
     int reference_count, samples; /* samples 0: not said */
     bool train, no_quality, json;
     vt_sweep_options sweep;
-    char words[VT_SWEEP_MAX_LIST][16]; /* selectors, as sweep.selectors points at them */
     /* progress */
     double started, shown, reference_started;
 } settings;
 
 /* ---- options ---- */
 
-/* "8,4,2" into out. */
-static bool read_ints(const char *text, long low, long high, int *out, int *count) {
-    *count = 0;
-    for (const char *p = text; *count < VT_SWEEP_MAX_LIST;) {
-        char *end;
-        long value = strtol(p, &end, 10);
-        if (end == p || value < low || value > high) return false;
-        out[(*count)++] = (int)value;
-        if (*end == '\0') return true;
-        if (*end != ',') return false;
-        p = end + 1;
-    }
-    return false;
-}
-
-static bool read_guidances(settings *s, const char *text) {
-    s->sweep.cfg_count = 0;
-    for (const char *p = text; s->sweep.cfg_count < VT_SWEEP_MAX_LIST;) {
-        char *end;
-        double value = strtod(p, &end);
-        if (end == p || !(value >= 0.0 && value <= 100.0)) return false;
-        s->sweep.cfg_scales[s->sweep.cfg_count++] = value;
-        if (*end == '\0') return true;
-        if (*end != ',') return false;
-        p = end + 1;
-    }
-    return false;
-}
+static const char selectors[] = "equidistant|rounded|prefix";
 
 static bool read_selectors(settings *s, const char *text) {
-    static const char *const known[] = {"equidistant", "rounded", "prefix"};
-    s->sweep.selector_count = 0;
-    for (const char *p = text; s->sweep.selector_count < VT_SWEEP_MAX_LIST; ++p) {
-        size_t length = strcspn(p, ",");
-        char *word = s->words[s->sweep.selector_count];
-        bool found = false;
-        if (length >= sizeof s->words[0]) return false;
-        memcpy(word, p, length);
-        word[length] = '\0';
-        for (size_t i = 0; i < sizeof known / sizeof *known; ++i)
-            found = found || strcmp(word, known[i]) == 0;
-        if (!found) return false;
-        s->sweep.selectors[s->sweep.selector_count++] = word;
-        p += length;
-        if (*p == '\0') return true;
-    }
-    return false;
+    int places[VT_SWEEP_MAX_LIST];
+    if (!cli_words(text, selectors, VT_SWEEP_MAX_LIST, places, &s->sweep.selector_count))
+        return false;
+    for (int i = 0; i < s->sweep.selector_count; ++i)
+        s->sweep.selectors[i] = vt_selector_name((vt_selector)places[i]);
+    return true;
 }
 
 /* "1-2,3,5-7" */
 static bool read_zones(settings *s, const char *text) {
-    s->sweep.zone_count = 0;
-    for (const char *p = text; s->sweep.zone_count < VT_SWEEP_MAX_LIST;) {
-        char *end;
-        long first = strtol(p, &end, 10), last = first;
-        if (end == p) return false;
-        if (*end == '-') {
-            p = end + 1;
-            last = strtol(p, &end, 10);
-            if (end == p) return false;
-        }
-        if (first < 1 || last < first || last > VARIANT_MAX_SCALES) return false;
-        s->sweep.zones[s->sweep.zone_count++] = (vt_sweep_zone){(int)first, (int)last};
-        if (*end == '\0') return true;
-        if (*end != ',') return false;
-        p = end + 1;
-    }
-    return false;
+    int zones[VT_SWEEP_MAX_LIST][2];
+    if (!cli_ranges(text, 1, VARIANT_MAX_SCALES, VT_SWEEP_MAX_LIST, zones, &s->sweep.zone_count))
+        return false;
+    for (int i = 0; i < s->sweep.zone_count; ++i)
+        s->sweep.zones[i] = (vt_sweep_zone){zones[i][0], zones[i][1]};
+    return true;
 }
 
 static bool accept(void *user, int id, const char *text) {
     settings *s = user;
     vt_sweep_options *o = &s->sweep;
+    int split;
     switch (id) {
     case OPT_ARCH:
-        s->arch = text;
-        return true;
+        return cli_text(text, "var-d16, var-d20, var-d24, var-d30, or a configuration's file",
+                        &s->arch);
     case 'o':
-        s->output = text;
-        return true;
+        return cli_text(text, "a folder for the results", &s->output);
     case CLI_REQUEST_DEPTH:
     case CLI_REQUEST_DEPTHS:
-        return read_ints(text, 1, 1000, o->depths, &o->depth_count);
+        return cli_ints(text, 1, 1000, VT_SWEEP_MAX_LIST, o->depths, &o->depth_count);
     case CLI_REQUEST_BRIDGE:
     case OPT_BRIDGES:
-        return read_ints(text, 0, 1000, o->bridges, &o->bridge_count);
+        return cli_ints(text, 0, 1000, VT_SWEEP_MAX_LIST, o->bridges, &o->bridge_count);
     case CLI_REQUEST_LAYERS:
     case OPT_SELECTORS:
         return read_selectors(s, text);
     case CLI_REQUEST_CFG:
     case OPT_CFG:
-        return read_guidances(s, text);
+        return cli_doubles(text, 0, 100, VT_SWEEP_MAX_LIST, o->cfg_scales, &o->cfg_count);
+    case 's': /* no random one: the same command has to go on */
+        return cli_u64(text, &s->asked.request.seed);
     case OPT_ZONES:
         return read_zones(s, text);
     case OPT_ZONE_DEPTH:
@@ -242,16 +194,15 @@ static bool accept(void *user, int id, const char *text) {
     case OPT_PICTURES:
         return cli_int(text, 0, 256, &o->pictures);
     case OPT_REFERENCE:
-        s->reference = text;
-        return true;
+        return cli_text(text, "IDX files, a folder or a file of statistics", &s->reference);
     case OPT_REFERENCE_COUNT:
         return cli_int(text, 2, 10000000, &s->reference_count);
     case OPT_SPLIT:
-        s->train = strcmp(text, "train") == 0;
-        return s->train || strcmp(text, "test") == 0;
+        split = cli_word(text, "test|train");
+        s->train = split == 1;
+        return split >= 0;
     case OPT_FEATURES:
-        s->features = text;
-        return true;
+        return cli_text(text, "a network's file", &s->features);
     case 'n':
     case OPT_SAMPLES:
         return cli_int(text, 2, 10000000, &s->samples);
@@ -259,8 +210,7 @@ static bool accept(void *user, int id, const char *text) {
         s->no_quality = true;
         return true;
     case OPT_REPORT:
-        s->report_only = text;
-        return true;
+        return cli_text(text, "the folder of a sweep", &s->report_only);
     case CLI_JSON:
         s->json = true;
         return true;
@@ -504,7 +454,12 @@ int cli_sweep(int argc, char **argv) {
     s.asked.request.batch = 1;
     vt_text command = {0};
     describe_command(&command, argc, argv); /* before getopt puts operands last */
-    cli_parser parser = {COMMAND, help, ":m:n:o:s:t:h", long_options, accept, &s};
+    cli_parser parser = {.command = COMMAND,
+                         .help = help,
+                         .letters = ":m:n:o:s:t:h",
+                         .options = long_options,
+                         .accept = accept,
+                         .user = &s};
     variant_error err = {0};
     variant_status status = VARIANT_OK;
     int done = cli_parse(&parser, argc, argv);

@@ -47,9 +47,10 @@ typedef struct settings {
 static bool accept(void *user, int id, const char *text) {
     settings *s = user;
     if (id != OPT_ONLY) return cli_model_option(&s->model, id, text) == 1;
-    s->no_transformer = strcmp(text, "tokenizer") == 0;
-    s->no_tokenizer = strcmp(text, "transformer") == 0;
-    return s->no_tokenizer != s->no_transformer;
+    int part = cli_word(text, "tokenizer|transformer");
+    s->no_transformer = part == 0;
+    s->no_tokenizer = part == 1;
+    return part >= 0;
 }
 
 static variant_status write_model(const settings *s, vt_kern *kern, const vt_golden_config *config,
@@ -77,7 +78,12 @@ cleanup:
 
 int cli_synth(int argc, char **argv) {
     settings s = {0};
-    cli_parser parser = {"synth", help, ":o:t:h", long_options, accept, &s};
+    cli_parser parser = {.command = "synth",
+                         .help = help,
+                         .letters = ":o:t:h",
+                         .options = long_options,
+                         .accept = accept,
+                         .user = &s};
     int done = cli_parse(&parser, argc, argv);
     if (done >= 0) return done;
     if (optind + 1 != argc) return cli_usage("synth", "expected one configuration, a JSON file");

@@ -5,6 +5,53 @@
 #include "core/status.h"
 #include "tools.h"
 
+/* ---- options ---- */
+
+static bool read_type(const char *text, vt_dtype *type) {
+    static const vt_dtype types[] = {VT_F32, VT_F16, VT_BF16};
+    int place = cli_word(text, "f32|f16|bf16");
+    if (place >= 0) *type = types[place];
+    return place >= 0;
+}
+
+int cli_model_option(cli_model *options, int id, const char *text) {
+    switch (id) {
+    case 'm':
+        return cli_text(text, "a model's file or folder", &options->model);
+    case 'o':
+        return cli_text(text, "where to write", &options->output);
+    case 't':
+        return cli_threads(text, &options->threads);
+    case CLI_TOKENIZER:
+        return cli_text(text, "a tokenizer's file", &options->tokenizer);
+    case CLI_SIDES:
+        return cli_sides(text, &options->sides);
+    case CLI_HEADS:
+        return cli_int(text, 1, 1024, &options->heads);
+    case CLI_BACKEND:
+        options->backend = text;
+        return cli_word(text, "cpu|ref") >= 0;
+    case CLI_TYPE:
+        return read_type(text, &options->type);
+    case CLI_JSON:
+        options->json = true;
+        return 1;
+    case CLI_WEIGHTS:
+        options->weights = text;
+        return cli_is_number_type(text);
+    case CLI_KV:
+        options->kv = text;
+        return cli_is_number_type(text);
+    case CLI_PAD:
+        options->pad = true;
+        return 1;
+    default:
+        return -1;
+    }
+}
+
+/* ---- a model at work ---- */
+
 variant_status cli_session_open(cli_session *out, const cli_model *options, bool need_tokenizer,
                                 bool need_transformer, variant_error *err) {
     *out = (cli_session){0};

@@ -1,16 +1,15 @@
 /* tools.h - what the commands around a model share: parsing options, opening a model, pictures as
  * floats.
  *
- * Included by the commands' files alone. generate and train need only cli.h. */
+ * Included by the commands' files alone. generate and train need only cli.h and parse.h. */
 #ifndef VT_CLI_TOOLS_H
 #define VT_CLI_TOOLS_H
-
-#include <getopt.h>
 
 #include "cli.h"
 #include "core/arena.h"
 #include "engine/model.h"
 #include "io/image.h"
+#include "parse.h"
 
 /* ---- options ---- */
 
@@ -77,17 +76,6 @@ typedef struct cli_model {
 
 /* One option of the table. Returns 1: taken; 0: its value is not valid; -1: not one of these. */
 int cli_model_option(cli_model *options, int id, const char *text);
-
-/* A command's parsing: every option goes to accept(user, id, text), false when text is not valid
- * for it. Operands end up behind optind. Returns -1 to go on, else the exit status (help was
- * printed, or usage complained). */
-typedef struct cli_parser {
-    const char *command, *help, *letters; /* letters as getopt wants them, beginning with ':' */
-    const struct option *options;
-    bool (*accept)(void *user, int id, const char *text);
-    void *user;
-} cli_parser;
-int cli_parse(const cli_parser *parser, int argc, char **argv);
 
 /* ---- a model at work ---- */
 

@@ -2,12 +2,10 @@
  * it. */
 #include "train_options.h"
 
-#include <getopt.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "cli.h"
+#include "parse.h"
 
 enum { MODELS = TRANSFORMER | SUPERNET, PICTURES = TOKENIZER | CLASSIFIER, ALL = 15 };
 
@@ -183,81 +181,47 @@ static const flag flags[] = {
 };
 #define FLAGS (sizeof flags / sizeof *flags)
 
-/* "4,2" -> numbers; their count, or 0 when text is not such a list. */
-static int int_list(const char *text, int *out, int most) {
-    int count = 0;
-    for (const char *at = text;; ++at) {
-        char *end;
-        long value = strtol(at, &end, 10);
-        if (end == at || value < 0 || value > 1000000 || count == most) return 0;
-        out[count++] = (int)value;
-        if (!*end) return count;
-        if (*end != ',') return 0;
-        at = end;
-    }
-}
-
-static bool interval(const char *text, int64_t *out) {
+static bool interval(const char *text, long low, int64_t *out) {
     int value = 0;
-    if (!cli_int(text, 0, 1000000000, &value)) return false;
+    if (!cli_int(text, low, 1000000000, &value)) return false;
     *out = value;
     return true;
 }
 
-/* "1,2.5" -> numbers of 0 or more; their count, or 0. */
-static int number_list(const char *text, double *out, int most) {
+static bool set_betas(vt_optimizer_options *adamw, const char *text) {
+    double betas[2];
     int count = 0;
-    for (const char *at = text;; ++at) {
-        char *end;
-        double value = strtod(at, &end);
-        if (end == at || !(value >= 0.0 && value <= 1e9) || count == most) return 0;
-        out[count++] = value;
-        if (!*end) return count;
-        if (*end != ',') return 0;
-        at = end;
-    }
-}
-
-/* "4" or "3-5" */
-static bool bridge_range(const char *text, int *first, int *more) {
-    char *end;
-    long low = strtol(text, &end, 10), high = low;
-    bool valid = end != text && *text != '-';
-    if (valid && *end == '-') {
-        const char *from = end + 1;
-        high = strtol(from, &end, 10);
-        valid = end != from && *from != '-';
-    }
-    if (!valid || *end || low < 0 || high < low || high > VT_SCHEDULE_SCALES) return false;
-    *first = (int)low;
-    *more = (int)(high - low);
+    if (!cli_doubles(text, 0, 1, 2, betas, &count) || count != 2)
+        return cli_refuse(
+            "expected two numbers from 0 to 1 with a comma between, such as 0.9,0.95");
+    adamw->beta1 = betas[0];
+    adamw->beta2 = betas[1];
     return true;
 }
 
-static bool set_betas(vt_optimizer_options *adamw, const char *text) {
-    char first[32];
-    const char *comma = strchr(text, ',');
-    if (!comma || (size_t)(comma - text) >= sizeof first) return false;
-    memcpy(first, text, (size_t)(comma - text));
-    first[comma - text] = '\0';
-    return cli_double(first, 0, 1, &adamw->beta1) && cli_double(comma + 1, 0, 1, &adamw->beta2);
+/* "3-5": the first, and how many more. */
+static bool set_bridge(vt_train_transformer_options *options, const char *text) {
+    int first = 0, last = 0;
+    if (!cli_range(text, 0, VT_SCHEDULE_SCALES, &first, &last)) return false;
+    options->bridge = first;
+    options->phases.more_bridge = last - first;
+    return true;
 }
 
 /* Each setter: false when the value is not valid; *known false when the id is none of its own. */
 static bool set_common(training *run, int id, const char *value, bool *known) {
     vt_train_common *common = run->common;
+    int word;
     switch (id) {
     case O_DATA:
-        common->data = value;
-        return true;
+        return cli_text(value, "a folder of pictures or IDX files", &common->data);
     case 'o':
-        common->output = value;
-        return true;
+        return cli_text(value, "a folder for the run's results", &common->output);
     case O_EPOCHS:
         common->steps = 0;
         return cli_double(value, 0, 1e6, &common->epochs);
     case O_STEPS:
-        return interval(value, &common->steps) && common->steps > 0;
+        return interval(value, 1, &common->steps);
     case O_BATCH:
         return cli_int(value, 1, 65536, &common->batch);
     case O_LIMIT:
@@ -267,10 +231,11 @@ static bool set_common(training *run, int id, const char *value, bool *known) {
     case O_LR_END:
         return cli_double(value, 0, 1, &run->lr_end);
     case O_SCHEDULE:
-        common->lr.cosine = strcmp(value, "cosine") == 0;
-        return common->lr.cosine || strcmp(value, "constant") == 0;
+        word = cli_word(value, "cosine|constant");
+        common->lr.cosine = word == 0;
+        return word >= 0;
     case O_WARMUP:
-        return interval(value, &common->lr.warmup);
+        return interval(value, 0, &common->lr.warmup);
     case O_DECAY:
         return cli_double(value, 0, 10, &common->optimizer.weight_decay);
     case O_BETAS:
@@ -281,13 +246,13 @@ static bool set_common(training *run, int id, const char *value, bool *known) {
         common->flip = true;
         return true;
     case O_LOG:
-        return interval(value, &common->log_every);
+        return interval(value, 0, &common->log_every);
     case O_SAVE:
-        return interval(value, &common->save_every);
+        return interval(value, 0, &common->save_every);
     case O_SAMPLE:
-        return interval(value, &common->sample_every);
+        return interval(value, 0, &common->sample_every);
     case O_EVAL:
-        return interval(value, &common->eval_every);
+        return interval(value, 0, &common->eval_every);
     case O_EVAL_COUNT:
         return cli_int(value, 0, 1000000000, &common->eval_count);
     case 's':
@@ -295,8 +260,9 @@ static bool set_common(training *run, int id, const char *value, bool *known) {
     case 't':
         return cli_threads(value, &run->threads);
     case O_PRECISION:
-        common->precision = strcmp(value, "bf16") == 0 ? VT_NUMBER_BF16 : VT_NUMBER_F32;
-        return strcmp(value, "f32") == 0 || strcmp(value, "bf16") == 0;
+        word = cli_word(value, "f32|bf16");
+        common->precision = word == 1 ? VT_NUMBER_BF16 : VT_NUMBER_F32;
+        return word >= 0;
     case O_RESUME:
         common->resume = true;
         return true;
@@ -304,11 +270,13 @@ static bool set_common(training *run, int id, const char *value, bool *known) {
         common->restart = true;
         return true;
     case O_DIVERGENCE:
-        common->skip_diverged = strcmp(value, "skip") == 0;
-        return common->skip_diverged || strcmp(value, "stop") == 0;
+        word = cli_word(value, "stop|skip");
+        common->skip_diverged = word == 1;
+        return word >= 0;
     case O_SPIKE:
-        return cli_double(value, 0, 1e6, &common->spike) &&
-               (common->spike == 0.0 || common->spike > 1.0);
+        return (cli_double(value, 0, 1e6, &common->spike) &&
+                (common->spike == 0.0 || common->spike > 1.0)) ||
+               cli_refuse("expected 0, or a number above 1, up to 1000000");
     case 'q':
         run->quiet = true;
         return true;
@@ -324,12 +292,11 @@ static bool set_tokenizer(training *run, int id, const char *value, bool *known)
     case O_SIDE:
         return cli_int(value, 1, 32768, &run->side);
     case O_CHANNELS:
-        return cli_int(value, 1, 3, &config->channels) && config->channels != 2;
+        return cli_channels(value, &config->channels);
     case O_WIDTH:
-        return cli_int(value, 32, 4096, &config->base_width);
+        return cli_multiple(value, 32, 4096, 32, &config->base_width);
     case O_MULT:
-        config->levels = int_list(value, config->mult, VT_MAX_LEVELS);
-        return config->levels > 0;
+        return cli_ints(value, 1, 1024, VT_MAX_LEVELS, config->mult, &config->levels);
     case O_BLOCKS:
         return cli_int(value, 1, 64, &config->blocks);
     case O_CODES:
@@ -337,8 +304,7 @@ static bool set_tokenizer(training *run, int id, const char *value, bool *known)
     case O_LATENT:
         return cli_int(value, 1, 4096, &config->latent_dim);
     case O_SIDES:
-        run->text_sides = value;
-        return true;
+        return cli_ints(value, 1, 1024, VT_MAX_SCALES, config->sides, &config->scales);
     case O_CROP:
         return cli_int(value, 0, 1024, &options->crop);
     case O_VQ:
@@ -357,12 +323,11 @@ static bool set_classifier(training *run, int id, const char *value, bool *known
     case O_SIDE:
         return cli_int(value, 2, 1024, &config->side);
     case O_CHANNELS:
-        return cli_int(value, 1, 3, &config->channels) && config->channels != 2;
+        return cli_channels(value, &config->channels);
     case O_WIDTH:
-        return cli_int(value, 32, 4096, &config->width);
+        return cli_multiple(value, 32, 4096, 32, &config->width);
     case O_MULT:
-        config->levels = int_list(value, config->mult, VT_CLASSIFIER_LEVELS);
-        return config->levels > 0;
+        return cli_ints(value, 1, 1024, VT_CLASSIFIER_LEVELS, config->mult, &config->levels);
     case O_BLOCKS:
         return cli_int(value, 1, 16, &config->blocks);
     case O_FEATURES:
@@ -370,8 +335,7 @@ static bool set_classifier(training *run, int id, const char *value, bool *known
     case O_CROP:
         return cli_int(value, 0, 1024, &options->crop);
     case O_MODEL:
-        options->model = value;
-        return true;
+        return cli_text(value, "a model's file or folder", &options->model);
     case O_ERASE:
         return cli_double(value, 0, 1, &options->erase);
     case O_SMOOTHING:
@@ -379,6 +343,12 @@ static bool set_classifier(training *run, int id, const char *value, bool *known
     }
     *known = false;
     return false;
+}
+
+static bool set_rule(vt_phases *phases, const char *value) {
+    int word = cli_word(value, "uniform|weighted|deepest-first");
+    if (word >= 0) phases->rule = (vt_draw_rule)word;
+    return word >= 0;
 }
 
 /* --sandwich, --phases and --fixed-ratio exclude each other. */
@@ -392,13 +362,12 @@ static void take_paths(training *run, const char *name) {
 static bool set_transformer(training *run, int id, const char *value, bool *known) {
     vt_train_transformer_options *options = &run->transformer;
     vt_phases *phases = &options->phases;
+    int word;
     switch (id) {
     case O_TOKENIZER:
-        options->tokenizer = value;
-        return true;
+        return cli_text(value, "a tokenizer's file or folder", &options->tokenizer);
     case O_CACHE:
-        options->cache = value;
-        return true;
+        return cli_text(value, "a file for the tokens", &options->cache);
     case O_DEPTH:
         return cli_int(value, 1, VT_SCHEDULE_LAYERS, &options->config.depth);
     case O_WIDTH:
@@ -418,8 +387,7 @@ static bool set_transformer(training *run, int id, const char *value, bool *know
     case O_SMOOTHING:
         return cli_double(value, 0, 1, &options->label_smoothing);
     case O_MODEL:
-        options->model = value;
-        return true;
+        return cli_text(value, "a model's file or folder", &options->model);
     case O_SANDWICH:
         take_paths(run, "sandwich");
         return true;
@@ -441,23 +409,17 @@ static bool set_transformer(training *run, int id, const char *value, bool *know
         run->ends = "transition-end";
         return cli_double(value, 0, 1e6, &phases->transition_end);
     case O_DEPTHS:
-        phases->depth_count = int_list(value, phases->depths, VT_MAX_DEPTHS);
-        return phases->depth_count > 0;
+        return cli_ints(value, 1, VT_SCHEDULE_LAYERS, VT_MAX_DEPTHS, phases->depths,
+                        &phases->depth_count);
     case O_BRIDGE:
-        return bridge_range(value, &options->bridge, &phases->more_bridge);
+        return set_bridge(options, value);
     case O_SCHEDULES:
-        options->schedules = value;
-        return true;
+        return cli_text(value, "layers of every scale such as 8,8,4,2, several between semicolons",
+                        &options->schedules);
     case O_DRAW:
-        for (vt_draw_rule rule = VT_DRAW_UNIFORM; rule <= VT_DRAW_DEEPEST_FIRST; ++rule)
-            if (strcmp(value, vt_draw_rule_name(rule)) == 0) {
-                phases->rule = rule;
-                return true;
-            }
-        return false;
+        return set_rule(phases, value);
     case O_WEIGHTS:
-        run->weights = number_list(value, phases->weights, VT_MAX_DEPTHS);
-        return run->weights > 0;
+        return cli_doubles(value, 0, 1e9, VT_MAX_DEPTHS, phases->weights, &run->weights);
     case O_DISTILL:
         if (!run->distill_ends) options->distill_end = -1.0;
         return cli_double(value, 0, 1e6, &options->distill);
@@ -465,27 +427,36 @@ static bool set_transformer(training *run, int id, const char *value, bool *know
         run->distill_ends = true;
         return cli_double(value, 0, 1e6, &options->distill_end);
     case O_CONFLICT:
-        return interval(value, &options->log_conflict);
+        return interval(value, 0, &options->log_conflict);
     case O_LAYERS:
-        for (vt_selector s = VT_EQUIDISTANT; s <= VT_PREFIX; ++s)
-            if (strcmp(value, vt_selector_name(s)) == 0) {
-                options->selector = s;
-                return true;
-            }
-        return false;
+        word = cli_word(value, "equidistant|rounded|prefix");
+        if (word >= 0) options->selector = (vt_selector)word;
+        return word >= 0;
     }
     *known = false;
     return false;
 }
 
-static bool set_option(training *run, int id, const char *value) {
+/* A given model has its shape already: settle_supernet refuses another. */
+static void note_shape(training *run, int id) {
+    static const int shape[] = {O_DEPTH, O_WIDTH, O_HEADS, O_RATIO, O_SHARED, O_NO_L2};
+    for (size_t i = 0; i < sizeof shape / sizeof *shape; ++i)
+        for (size_t f = 0; f < FLAGS; ++f)
+            if (shape[i] == id && flags[f].id == id && !run->shape) run->shape = flags[f].name;
+}
+
+static bool accept(void *user, int id, const char *value) {
+    training *run = user;
     bool known = true;
     bool valid = set_common(run, id, value, &known);
-    if (known) return valid;
-    known = true;
-    return run->kind == TOKENIZER    ? set_tokenizer(run, id, value, &known)
-           : run->kind == CLASSIFIER ? set_classifier(run, id, value, &known)
-                                     : set_transformer(run, id, value, &known);
+    if (!known) {
+        known = true;
+        valid = run->kind == TOKENIZER    ? set_tokenizer(run, id, value, &known)
+                : run->kind == CLASSIFIER ? set_classifier(run, id, value, &known)
+                                          : set_transformer(run, id, value, &known);
+    }
+    note_shape(run, id);
+    return valid;
 }
 
 /* ---- help ---- */
@@ -497,7 +468,8 @@ const char *training_kind_name(int kind) {
                                  : "classifier";
 }
 
-static void print_help(int kind) {
+static void print_help(const void *user) {
+    const int kind = ((const training *)user)->kind;
     static const char *const about[] = {
         [TOKENIZER] = "Trains a tokenizer: pictures to token maps and back.\n\n"
                       "  variant train tokenizer --data fashion-mnist -o runs/tok --epochs 8 "
@@ -563,14 +535,6 @@ static void training_init(training *run, int kind) {
                                        : &run->transformer.common;
 }
 
-/* A given model has its shape already: settle_supernet refuses another. */
-static void note_shape(training *run, int id) {
-    static const int shape[] = {O_DEPTH, O_WIDTH, O_HEADS, O_RATIO, O_SHARED, O_NO_L2};
-    for (size_t i = 0; i < sizeof shape / sizeof *shape; ++i)
-        for (size_t f = 0; f < FLAGS; ++f)
-            if (shape[i] == id && flags[f].id == id && !run->shape) run->shape = flags[f].name;
-}
-
 /* -1: go on; else the exit status. */
 static int parse(training *run, int argc, char **argv) {
     struct option options[FLAGS + 1] = {{0}};
@@ -581,25 +545,14 @@ static int parse(training *run, int argc, char **argv) {
         if (flags[i].kinds & run->kind)
             options[count++] =
                 (struct option){flags[i].name, flags[i].argument ? 1 : 0, NULL, flags[i].id};
-    optind = 1;
-    opterr = 0;
-    for (int id; (id = getopt_long(argc, argv, ":o:s:t:qh", options, NULL)) != -1;) {
-        if (id == 'h') {
-            print_help(run->kind);
-            return 0;
-        }
-        if (id == '?') return cli_usage(command, "unknown option %s", argv[optind - 1]);
-        if (id == ':') return cli_usage(command, "%s needs a value", argv[optind - 1]);
-        if (set_option(run, id, optarg)) {
-            note_shape(run, id);
-            continue;
-        }
-        for (size_t i = 0; i < FLAGS; ++i)
-            if (flags[i].id == id && (flags[i].kinds & run->kind))
-                return cli_usage(command, "--%s %s: expected %s, %s", flags[i].name,
-                                 optarg ? optarg : "",
-                                 flags[i].argument ? flags[i].argument : "nothing", flags[i].help);
-    }
+    cli_parser parser = {.command = command,
+                         .letters = ":o:s:t:qh",
+                         .options = options,
+                         .accept = accept,
+                         .user = run,
+                         .show_help = print_help};
+    int done = cli_parse(&parser, argc, argv);
+    if (done >= 0) return done;
     if (optind < argc) return cli_usage(command, "unexpected argument %s", argv[optind]);
     if (!run->common->data)
         return cli_usage(command, "--data is missing: a folder of pictures or IDX files");
@@ -647,12 +600,6 @@ static int settle_supernet(training *run) {
 static int settle(training *run) {
     vt_tokenizer_config *config = &run->tokenizer.config;
     vt_lr *lr = &run->common->lr;
-    if (run->text_sides) {
-        config->scales = int_list(run->text_sides, config->sides, VT_MAX_SCALES);
-        if (config->scales == 0)
-            return cli_usage("train tokenizer", "--sides %s: expected numbers such as 1,2,4,8",
-                             run->text_sides);
-    }
     lr->end = run->lr_end >= 0.0 ? run->lr_end : lr->peak / 50.0;
     run->transformer.config.hidden = (int)(run->mlp_ratio * run->transformer.config.width + 0.5);
     if (run->kind == SUPERNET) return settle_supernet(run);

@@ -17,8 +17,7 @@ typedef struct training {
     int threads;
     bool quiet;
     double mlp_ratio;
-    double lr_end; /* < 0: not given */
-    const char *text_sides;
+    double lr_end;            /* < 0: not given */
     bool distill_ends;        /* --distill-end is given */
     int weights;              /* given by --draw-weights */
     const char *shape;        /* the first flag that gives a new transformer's shape, or NULL */

@@ -106,13 +106,13 @@ refuses 2 "not both" -- eval -m "$model" --pictures pictures --reconstruct pictu
 refuses 2 "--split" -- eval -m "$model" --split half
 refuses 2 "--save-reference needs" -- eval -m "$model" --save-reference x
 refuses 2 "--save-reference needs" -- eval -m "$model" --reconstruct pictures --reference kept.safetensors --save-reference x
-refuses 1 "which network measures" -- eval --pictures pictures/test/Bag --reference pictures
+refuses 2 "which network measures" -- eval --pictures pictures/test/Bag --reference pictures
 refuses 1 "absent.safetensors" -- eval --pictures pictures/test/Bag --features absent.safetensors
 refuses 1 "not a feature network" -- eval --pictures pictures/test/Bag --features "$model/fashion.safetensors"
 refuses 1 "absent: No such file" -- eval --pictures absent "${network[@]}"
 mkdir empty
-refuses 1 "no .png or .jpg" -- eval --pictures empty "${network[@]}"
-refuses 1 "give --side and --channels" -- eval --pictures pictures "${network[@]}" --side 32
+refuses 2 "no .png or .jpg" -- eval --pictures empty "${network[@]}"
+refuses 2 "give --side and --channels" -- eval --pictures pictures "${network[@]}" --side 32
 refuses 1 "reference of 32 x 32 pictures" -- eval --pictures pictures/test/Bag --side 24 --channels 1 "${network[@]}" \
     --reference kept.safetensors
 refuses 1 "not reference statistics" -- eval --pictures pictures/test/Bag "${network[@]}" --reference run/classifier.safetensors

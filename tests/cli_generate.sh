@@ -69,21 +69,21 @@ m="-m tiny.safetensors"
 
     expect 2 "which model" -- -o x.png
     expect 2 "unknown option" -- $m --deph 3
-    expect 2 "not a valid value" -- $m --top-p 1.5
-    expect 2 "not a valid value" -- $m -n 0
+    expect 2 "--top-p 1.5: expected a number from 0 to 1" -- $m --top-p 1.5
+    expect 2 "--count 0: expected a whole number from 1 to 1000000" -- $m -n 0
     expect 2 "needs a value" -- $m --seed
     expect 2 "unexpected argument" -- $m cat
-    expect 1 "no class \"cat\"" -- $m --class cat -o x.png
-    expect 1 "expected 0 to 2" -- $m --class 3 -o x.png
-    expect 1 "" -- $m --depth 6 -o x.png
-    expect 1 "" -- $m --depth 2 --bridge 4 -o x.png
-    expect 1 "" -- $m --depths 5,5 -o x.png
-    expect 1 "" -- $m --layers 0,5 -o x.png
+    expect 2 "no class \"cat\"" -- $m --class cat -o x.png
+    expect 2 "expected 0 to 2" -- $m --class 3 -o x.png
+    expect 2 "" -- $m --depth 6 -o x.png
+    expect 2 "" -- $m --depth 2 --bridge 4 -o x.png
+    expect 2 "" -- $m --depths 5,5 -o x.png
+    expect 2 "" -- $m --layers 0,5 -o x.png
     expect 1 "nowhere" -- -m nowhere -o x.png
     expect 1 "no folder" -- $m -o no/such/x.png
     expect 1 "is a folder" -- $m -o scales
-    expect 1 "one number" -- $m -o x_%d_%d.png
-    expect 1 "one number" -- $m -o x_%s.png
+    expect 2 "one number" -- $m -o x_%d_%d.png
+    expect 2 "one number" -- $m -o x_%s.png
     expect 1 "/dev/full" -- $m --tokens-out /dev/full/x -o x.png
     head -c 1000 tiny.safetensors >cut.safetensors
     expect 1 "cut.safetensors" -- -m cut.safetensors -o x.png

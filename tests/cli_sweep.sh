@@ -34,13 +34,13 @@ runs() { # timed runs of all points together
 expect 0 "" -- --help
 expect 2 "either -m MODEL or --arch" -- -o a
 expect 2 "give -o FOLDER" -- -m x
-expect 2 "--depths 8,,2: not a valid value" -- -m x -o a --depths 8,,2
-expect 2 "--zones 3-1: not a valid value" -- -m x -o a --zones 3-1
-expect 2 "--selectors odd: not a valid value" -- -m x -o a --selectors odd
+expect 2 "--depths 8,,2: expected 1 to 32 whole numbers from 1 to 1000" -- -m x -o a --depths 8,,2
+expect 2 "--zones 3-1: expected 1 to 32 ranges" -- -m x -o a --zones 3-1
+expect 2 "--selectors odd: expected 1 to 32 of equidistant, rounded or prefix" -- -m x -o a --selectors odd
 expect 2 "give --reference" -- -m x -o a --features y
 expect 2 "give --reference" -- -m x -o a --samples 10
 expect 2 "no quality to measure" -- --arch x -o a --reference y
-expect 2 "--samples 1: not a valid value" -- -m x -o a --reference y --samples 1
+expect 2 "--samples 1: expected a whole number from 2 to 10000000" -- -m x -o a --reference y --samples 1
 expect 2 "goes without" -- -m x --report-only a
 expect 1 "nothing" -- -m nothing -o a
 expect 1 "sweep.json" -- --report-only nothing
@@ -50,7 +50,7 @@ m="-m $root/models/fashion -t 1"
 # shellcheck disable=SC2086
 {
     expect 0 "" -- $m -o fashion --depths 12,2 --bridges 4 --repeat 1 --pictures 2 --zones 1-2
-    expect 1 "depth 13: expected 1 to 12" -- $m -o no --depths 13
+    expect 2 "depth 13: expected 1 to 12" -- $m -o no --depths 13
     check "no folder for nothing" ! -e no
 }
 check "points" "$(ids fashion | wc -l)" -eq 3
@@ -130,7 +130,7 @@ run_lists fashion >before.runs
     expect 1 "with quality, and none is asked" -- $m "${points[@]}" "${quality[@]}" --depths 12,2 --no-quality
     expect 1 "absent" -- $m -o no "${quality[@]}" --depths 12 --reference absent
     expect 1 "fashion.safetensors" -- $m -o no "${quality[@]}" --depths 12 --features "$root/models/fashion/fashion.safetensors"
-    expect 1 "which network measures" -- -m "$root/models/fashion/fashion.safetensors" -t 1 -o no --depths 12 --reference real
+    expect 2 "which network measures" -- -m "$root/models/fashion/fashion.safetensors" -t 1 -o no --depths 12 --reference real
 }
 check "no folder for nothing" ! -e no
 check "refusals change nothing" "$(cmp judged.json fashion/sweep.json && echo same)" = same

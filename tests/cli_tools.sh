@@ -111,7 +111,7 @@ says '2048, spatial 2023'
 expect 0 inspect inception.safetensors --tensors --json
 says '"spatial_features":	2023'
 says '"Mixed_7c.branch_pool.bn.running_var"'
-expect 1 convert inception.safetensors -o no.safetensors --classes names.txt
+expect 2 convert inception.safetensors -o no.safetensors --classes names.txt
 says Inception
 absent no.safetensors
 expect 0 convert inception.safetensors -o again.safetensors --type bf16
