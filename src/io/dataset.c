@@ -98,7 +98,7 @@ static variant_status pictures_check(vt_dataset *d, const vt_dataset_options *op
         vt_image kept = {0};
         vt_picture_file file = folder->files[i];
         variant_status status = decode ? picture_check(d, file.path, &kept, &budget, &broken)
-                                       : vt_image_probe(&kept, file.path, &broken);
+                                       : vt_image_probe(&kept, file.path, NULL, &broken);
         if (status == VARIANT_E_MEMORY) {
             /* this one and what follows are still in the list: close the gap, then fail */
             memmove(folder->files + d->count, folder->files + i,

@@ -1,12 +1,11 @@
-/* image.c - pictures in memory: reading by content, conversion, fitting, padding, contact sheets.
+/* image.c - pictures in memory: fitting, padding, contact sheets.
  *
- * Samples are bytes in (height, width, channels) order, as both codecs deliver them and as files
+ * Samples are bytes in (height, width, channels) order, as the codecs deliver them and as files
  * are written. Resampling computes in float from weights that are exact ratios of integers, each
  * output sample on its own, so that a window of a scaled picture does not depend on the window.
  * Called by the datasets and the writers. */
 #include "io/image.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,76 +47,6 @@ static bool is_image(const vt_image *image) {
     return image && image->data && image->width >= 1 && image->height >= 1 &&
            image->width <= VT_IMAGE_SIDE_MAX && image->height <= VT_IMAGE_SIDE_MAX &&
            (image->channels == 1 || image->channels == 3);
-}
-
-/* ---- reading ---- */
-
-static variant_status image_decode(vt_image *out, FILE *stream, bool header_only,
-                                   variant_error *err) {
-    static const uint8_t png_magic[8] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1A, '\n'};
-    static const uint8_t jpeg_magic[3] = {0xFF, 0xD8, 0xFF};
-    uint8_t magic[8];
-    errno = 0;
-    size_t got = fread(magic, 1, sizeof magic, stream);
-    if (ferror(stream))
-        return vt_fail(err, VARIANT_E_IO, "%s", errno ? strerror(errno) : "the read failed");
-    if (fseek(stream, 0, SEEK_SET) != 0) return vt_fail(err, VARIANT_E_IO, "%s", strerror(errno));
-    if (got == sizeof magic && memcmp(magic, png_magic, sizeof png_magic) == 0) {
-        return vt_png_decode(out, stream, header_only, err);
-    }
-    if (got >= sizeof jpeg_magic && memcmp(magic, jpeg_magic, sizeof jpeg_magic) == 0) {
-        return vt_jpeg_decode(out, stream, header_only, err);
-    }
-    return vt_fail(err, VARIANT_E_FORMAT, "%s",
-                   got ? "not a PNG or JPEG picture" : "empty file, expected PNG or JPEG");
-}
-
-static variant_status image_open(vt_image *out, const char *path, bool header_only,
-                                 variant_error *err) {
-    *out = (vt_image){0};
-    FILE *stream = fopen(path, "rbe");
-    if (!stream) return vt_fail(err, VARIANT_E_IO, "%s: %s", path, strerror(errno));
-    variant_status status = image_decode(out, stream, header_only, err);
-    if (status != VARIANT_OK) vt_fail_within(err, status, "%s", path);
-    fclose(stream);
-    return status;
-}
-
-/* RGB to grey works in place; grey to RGB takes new memory. */
-static variant_status image_convert(vt_image *image, int channels, variant_error *err) {
-    if (channels == 0 || channels == image->channels) return VARIANT_OK;
-    size_t pixels = (size_t)image->width * (size_t)image->height;
-    if (channels == 1) {
-        for (size_t i = 0; i < pixels; i++) image->data[i] = vt_luma(image->data + 3 * i);
-        uint8_t *smaller = realloc(image->data, pixels);
-        if (smaller) image->data = smaller;
-    } else {
-        uint8_t *rgb = malloc(3 * pixels);
-        if (!rgb)
-            return vt_fail(err, VARIANT_E_MEMORY, "no memory for a picture of %d x %d",
-                           image->width, image->height);
-        for (size_t i = 0; i < pixels; i++) memset(rgb + 3 * i, image->data[i], 3);
-        free(image->data);
-        image->data = rgb;
-    }
-    image->channels = channels;
-    return VARIANT_OK;
-}
-
-variant_status vt_image_read(vt_image *out, const char *path, int channels, variant_error *err) {
-    *out = (vt_image){0};
-    if (!path || (channels != 0 && channels != 1 && channels != 3)) {
-        return vt_fail(err, VARIANT_E_ARGUMENT,
-                       "reading a picture needs a path and 0, 1 or 3 channels, got %d", channels);
-    }
-    VT_TRY(image_open(out, path, false, err));
-    variant_status status = image_convert(out, channels, err);
-    if (status != VARIANT_OK) vt_image_free(out);
-    return status;
-}
-
-variant_status vt_image_probe(vt_image *out, const char *path, variant_error *err) {
-    return image_open(out, path, true, err);
 }
 
 /* ---- resampling ---- */

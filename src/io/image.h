@@ -1,4 +1,4 @@
-/* image.h - pictures as 8-bit samples in memory, PNG and JPEG on disk. */
+/* image.h - pictures as 8-bit samples in memory; PNG, JPEG, WebP, GIF, BMP and TIFF on disk. */
 #ifndef VT_IO_IMAGE_H
 #define VT_IO_IMAGE_H
 
@@ -16,9 +16,16 @@ void vt_image_bytes(uint8_t *out, const float *values, size_t n);
 void vt_image_free(vt_image *image);
 variant_status vt_image_new(vt_image *out, int width, int height, int channels, variant_error *err);
 
-/* Reads a PNG (any colour type and depth; alpha over white) or a JPEG by content, converted to
- * `channels` (1 or 3; 0: the file's own). Sides up to 32768. Damaged or truncated files give
- * E_FORMAT; nothing leaks. */
+/* What becomes of a transparent picture: laid over white (the default) or black, or its hidden colours
+ * shown, as other tools do who leave alpha out. */
+typedef enum vt_alpha { VT_ALPHA_WHITE, VT_ALPHA_BLACK, VT_ALPHA_DROP } vt_alpha;
+const char *vt_alpha_name(vt_alpha alpha);
+
+/* Reads a PNG, JPEG, WebP, GIF (its first frame), BMP or TIFF (its first page) by content, whatever its
+ * name, converted to `channels` (1 or 3; 0: the file's own): 16 bits are rounded to 8, alpha is laid over
+ * white, CMYK taken as inverted (as everybody writes it), and the picture turned as its EXIF
+ * orientation says. Sides up to 32768, 2^28 pixels in all. Damaged or truncated files give E_FORMAT;
+ * nothing leaks. */
 variant_status vt_image_read(vt_image *out, const char *path, int channels, variant_error *err);
 
 typedef struct vt_image_text {

@@ -1,9 +1,7 @@
 /* jpeg.c - JPEG files by libjpeg: baseline and progressive; grey, colour and CMYK.
  *
- * Samples are taken as stored: an orientation noted in the file's EXIF block is not applied, as in
- * the usual training pipelines. Data that ends early or does not decode is an error, though libjpeg
- * itself would go on with grey. Called by image.c. */
-#include <errno.h>
+ * Data that ends early or does not decode is an error, though libjpeg itself would go on with grey.
+ * Called by picture_read.c. */
 #include <setjmp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,9 +21,9 @@ typedef struct jpeg_work {
     jmp_buf jump;
     variant_status status;
     char message[JMSG_LENGTH_MAX + 32];
-    FILE *stream;
+    vt_bytes file;
     bool header_only;
-    vt_image image;
+    vt_raw_picture picture;
     uint8_t *row; /* CMYK only: (width, 4) */
 } jpeg_work;
 
@@ -39,12 +37,6 @@ static void work_stop(jpeg_work *work, variant_status status) {
 
 static void jpeg_failed(j_common_ptr jpeg) {
     jpeg_work *work = jpeg->client_data;
-    int reason = errno;
-    if (ferror(work->stream)) {
-        snprintf(work->message, sizeof work->message, "%s",
-                 reason ? strerror(reason) : "the read failed");
-        work_stop(work, VARIANT_E_IO);
-    }
     char text[JMSG_LENGTH_MAX] = "";
     jpeg->err->format_message(jpeg, text);
     snprintf(work->message, sizeof work->message, "damaged JPEG (%s)", text);
@@ -81,38 +73,44 @@ static void jpeg_advanced(j_common_ptr jpeg) {
     work_stop(work, VARIANT_E_FORMAT);
 }
 
-/* Adobe's CMYK is stored inverted. */
-static void row_from_cmyk(uint8_t *rgb, const uint8_t *cmyk, int width, bool inverted) {
-    for (int x = 0; x < width; x++, rgb += 3, cmyk += 4) {
-        unsigned key = inverted ? cmyk[3] : 255u - cmyk[3];
-        for (int c = 0; c < 3; c++) {
-            unsigned ink = inverted ? cmyk[c] : 255u - cmyk[c];
-            rgb[c] = (uint8_t)((ink * key + 127u) / 255u);
-        }
-    }
+/* CMYK is stored inverted, paper as 255: Adobe's programs began it, and all write it so, with Adobe's
+ * marker or without. */
+static void row_from_cmyk(uint8_t *rgb, const uint8_t *cmyk, int width) {
+    for (int x = 0; x < width; x++, rgb += 3, cmyk += 4)
+        for (int c = 0; c < 3; c++) rgb[c] = (uint8_t)((cmyk[c] * cmyk[3] + 127u) / 255u);
+}
+
+static int orientation_of(const struct jpeg_decompress_struct *jpeg) {
+    int orientation = 0;
+    for (jpeg_saved_marker_ptr at = jpeg->marker_list; at && !orientation; at = at->next)
+        if (at->marker == JPEG_APP0 + 1 && at->data_length > 6 &&
+            memcmp(at->data, "Exif\0", 6) == 0)
+            orientation = vt_exif_orientation(at->data, at->data_length);
+    return orientation;
 }
 
 static void steps_decode(jpeg_work *work) {
     struct jpeg_decompress_struct *jpeg = &work->jpeg;
     jpeg_create_decompress(jpeg);
     jpeg->progress = &work->progress;
-    jpeg_stdio_src(jpeg, work->stream);
+    jpeg_mem_src(jpeg, work->file.data, (unsigned long)work->file.size);
+    jpeg_save_markers(jpeg, JPEG_APP0 + 1, 0xFFFF);
 
     /* 1. The header. */
     jpeg_read_header(jpeg, TRUE);
-    if (jpeg->image_width < 1 || jpeg->image_height < 1 || jpeg->image_width > VT_IMAGE_SIDE_MAX ||
-        jpeg->image_height > VT_IMAGE_SIDE_MAX) {
-        snprintf(work->message, sizeof work->message,
-                 "the JPEG is %u x %u, expected sides of 1 to %d", jpeg->image_width,
-                 jpeg->image_height, VT_IMAGE_SIDE_MAX);
+    variant_error refused = {0};
+    if (vt_picture_size_check("JPEG", jpeg->image_width, jpeg->image_height, &refused) !=
+        VARIANT_OK) {
+        snprintf(work->message, sizeof work->message, "%.200s", refused.message);
         work_stop(work, VARIANT_E_FORMAT);
     }
     bool cmyk = jpeg->jpeg_color_space == JCS_CMYK || jpeg->jpeg_color_space == JCS_YCCK;
     bool grey = jpeg->jpeg_color_space == JCS_GRAYSCALE;
     jpeg->out_color_space = cmyk ? JCS_CMYK : grey ? JCS_GRAYSCALE : JCS_RGB;
     jpeg->dct_method = JDCT_ISLOW;
-    vt_image *image = &work->image;
-    *image = (vt_image){(int)jpeg->image_width, (int)jpeg->image_height, grey ? 1 : 3, NULL};
+    vt_raw_picture *image = &work->picture;
+    *image = (vt_raw_picture){(int)jpeg->image_width, (int)jpeg->image_height, grey ? 1 : 3,
+                              orientation_of(jpeg), NULL};
     if (work->header_only) return;
 
     /* 2. The samples. */
@@ -129,21 +127,21 @@ static void steps_decode(jpeg_work *work) {
         uint8_t *target = image->data + jpeg->output_scanline * stride;
         JSAMPROW row = cmyk ? work->row : target;
         if (jpeg_read_scanlines(jpeg, &row, 1) != 1) break;
-        if (cmyk) row_from_cmyk(target, row, image->width, jpeg->saw_Adobe_marker);
+        if (cmyk) row_from_cmyk(target, row, image->width);
     }
     jpeg_finish_decompress(jpeg);
 }
 
 /* Turns a jump into a status. All that must outlive it lies in work, on the caller's side. */
 static variant_status work_run(jpeg_work *work, variant_error *err) {
-    errno = 0;
     if (setjmp(work->jump)) return vt_fail(err, work->status, "%s", work->message);
     steps_decode(work);
     return VARIANT_OK;
 }
 
-variant_status vt_jpeg_decode(vt_image *out, FILE *stream, bool header_only, variant_error *err) {
-    jpeg_work work = {.stream = stream, .header_only = header_only};
+variant_status vt_jpeg_decode(vt_raw_picture *out, vt_bytes file, bool header_only,
+                              variant_error *err) {
+    jpeg_work work = {.file = file, .header_only = header_only};
     work.jpeg.err = jpeg_std_error(&work.errors);
     work.jpeg.client_data = &work; /* kept by jpeg_create_decompress */
     work.errors.error_exit = jpeg_failed;
@@ -152,9 +150,9 @@ variant_status vt_jpeg_decode(vt_image *out, FILE *stream, bool header_only, var
     work.progress.progress_monitor = jpeg_advanced;
     variant_status status = work_run(&work, err);
     if (status == VARIANT_OK) {
-        *out = work.image;
+        *out = work.picture;
     } else {
-        free(work.image.data);
+        free(work.picture.data);
     }
     free(work.row);
     jpeg_destroy_decompress(&work.jpeg); /* allowed on one that was never created */

@@ -1,7 +1,8 @@
-/* picture.h - what the picture files of io/ share and nobody else needs: the two codecs behind
- * image.h, and resampling with a window, on which both vt_image_fit and the datasets stand.
+/* picture.h - what the picture files of io/ share and nobody else needs: the codecs behind image.h, and
+ * resampling with a window, on which both vt_image_fit and the datasets stand.
  *
- * A codec works on an open stream and knows no path; image.c puts the path before its messages. */
+ * A codec works on the bytes of a file and knows no path; picture_read.c puts the path before its
+ * messages. */
 #ifndef VT_IO_PICTURE_H
 #define VT_IO_PICTURE_H
 
@@ -9,16 +10,64 @@
 
 #include "io/image.h"
 
+/* A picture is refused by its header, before memory is taken for its pixels. */
 #define VT_IMAGE_SIDE_MAX 32768
+#define VT_IMAGE_PIXELS_MAX ((int64_t)1 << 28)
 
-/* Decodes the stream from its start in the file's own channels (1 or 3, alpha laid over white).
- * With header_only just width, height and channels are filled and data stays NULL. E_FORMAT:
- * damaged; E_IO: the read failed. */
-variant_status vt_png_decode(vt_image *out, FILE *stream, bool header_only, variant_error *err);
-variant_status vt_jpeg_decode(vt_image *out, FILE *stream, bool header_only, variant_error *err);
+typedef struct vt_bytes {
+    const uint8_t *data;
+    size_t size;
+} vt_bytes;
 
-/* Width, height and channels of a picture file without decoding it; out->data is NULL. */
-variant_status vt_image_probe(vt_image *out, const char *path, variant_error *err);
+/* A picture as it lies in its file. */
+typedef struct vt_raw_picture {
+    int width, height;
+    int channels;    /* 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha; alpha is straight */
+    int orientation; /* as EXIF numbers it, 1 to 8; 0: nothing is said */
+    uint8_t *data;   /* (height, width, channels), malloc; NULL with header_only */
+} vt_raw_picture;
+
+/* Each decodes one format; with header_only just the sizes are filled. E_FORMAT: damaged, or larger than
+ * the limits. Of animations the first frame, of several pages the first. */
+variant_status vt_png_decode(vt_raw_picture *out, vt_bytes file, bool header_only,
+                             variant_error *err);
+variant_status vt_jpeg_decode(vt_raw_picture *out, vt_bytes file, bool header_only,
+                              variant_error *err);
+variant_status vt_webp_decode(vt_raw_picture *out, vt_bytes file, bool header_only,
+                              variant_error *err);
+variant_status vt_gif_decode(vt_raw_picture *out, vt_bytes file, bool header_only,
+                             variant_error *err);
+variant_status vt_bmp_decode(vt_raw_picture *out, vt_bytes file, bool header_only,
+                             variant_error *err);
+variant_status vt_tiff_decode(vt_raw_picture *out, vt_bytes file, bool header_only,
+                              variant_error *err);
+
+/* E_FORMAT, with the limit, unless a picture of that size may be decoded. */
+variant_status vt_picture_size_check(const char *format, int64_t width, int64_t height,
+                                     variant_error *err);
+/* Orientation of an EXIF block, with or without its "Exif" in front; 0: it says none. */
+int vt_exif_orientation(const uint8_t *data, size_t size);
+
+/* What became known of a file while it was read. */
+typedef struct vt_picture_facts {
+    uint64_t content; /* 64 bits of its bytes, never 0; 0 after vt_image_probe */
+    uint64_t
+        stamp;   /* of size, times and inode: another one where the file was written or replaced */
+    bool turned; /* as its EXIF orientation says */
+} vt_picture_facts;
+/* vt_image_read with a choice for alpha; facts may be NULL. */
+variant_status vt_picture_read(vt_image *out, const char *path, int channels, vt_alpha alpha,
+                               vt_picture_facts *facts, variant_error *err);
+/* Width, height (turned) and channels (without alpha) of a picture file without decoding it;
+ * out->data is NULL. */
+variant_status vt_image_probe(vt_image *out, const char *path, vt_picture_facts *facts,
+                              variant_error *err);
+/* 64 bits of bytes for telling contents apart, never 0. */
+uint64_t vt_content_hash(const uint8_t *data, size_t size);
+/* The first bytes of a file tell what it is: one of the formats above? */
+bool vt_picture_starts(const uint8_t *data, size_t size);
+/* Grey to RGB or back, in place of the picture's own channels. */
+variant_status vt_image_convert(vt_image *image, int channels, variant_error *err);
 
 /* Luma of an RGB sample, Rec. 601 weights that sum to 65536. */
 static inline uint8_t vt_luma(const uint8_t *rgb) {

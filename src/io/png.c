@@ -2,7 +2,7 @@
  *
  * libpng reports by a jump. All that must outlive one lies in a png_work on the caller's side of
  * setjmp, and the steps run in a function of their own, so that no local variable is ever read
- * after a jump. Called by image.c (decoding) and by everything that writes pictures. */
+ * after a jump. Called by picture_read.c (decoding) and by everything that writes pictures. */
 #include <errno.h>
 #include <png.h>
 #include <setjmp.h>
@@ -20,14 +20,16 @@ typedef struct png_work {
     jmp_buf jump;
     variant_status status;
     char message[200];
-    FILE *stream;
+    FILE *stream;  /* to write */
+    vt_bytes left; /* to read */
     png_structp png;
     png_infop info;
     bool header_only;
     int width, height, channels; /* channels as libpng delivers them: 1 to 4 */
-    uint8_t *samples;            /* (height, width, channels) */
-    png_bytep *rows;             /* height pointers into samples */
-    const vt_image *image;       /* to write */
+    int orientation;
+    uint8_t *samples;      /* (height, width, channels) */
+    png_bytep *rows;       /* height pointers into samples */
+    const vt_image *image; /* to write */
     const vt_image_text *text;
     int text_count;
     const char *key; /* to find */
@@ -51,7 +53,7 @@ static void work_stop(png_work *work, variant_status status, const char *format,
 static void png_failed(png_structp png, png_const_charp message) {
     png_work *work = png_get_error_ptr(png);
     int reason = errno;
-    if (ferror(work->stream)) {
+    if (work->stream && ferror(work->stream)) {
         work_stop(work, VARIANT_E_IO, "%s", reason ? strerror(reason) : "the transfer failed");
     }
     work_stop(work, VARIANT_E_FORMAT, "damaged PNG (%s)", message);
@@ -84,20 +86,35 @@ static void work_free(png_work *work) {
 
 /* ---- reading ---- */
 
+static void png_take(png_structp png, png_bytep out, size_t size) {
+    png_work *work = png_get_io_ptr(png);
+    if (size > work->left.size) png_error(png, "it ends early");
+    memcpy(out, work->left.data, size);
+    work->left.data += size;
+    work->left.size -= size;
+}
+
+/* The chunk may come before or after the pixels. */
+static int orientation_of(const png_work *work) {
+    png_uint_32 size = 0;
+    png_bytep exif = NULL;
+    return png_get_eXIf_1(work->png, work->info, &size, &exif) ? vt_exif_orientation(exif, size)
+                                                               : 0;
+}
+
 static void steps_read_header(png_work *work) {
     work->png = png_create_read_struct(PNG_LIBPNG_VER_STRING, work, png_failed, png_warned);
     if (work->png) work->info = png_create_info_struct(work->png);
     if (!work->info) work_stop(work, VARIANT_E_MEMORY, "no memory for the PNG reader");
-    png_init_io(work->png, work->stream);
+    png_set_read_fn(work->png, work, png_take);
     png_set_user_limits(work->png, PNG_UINT_31_MAX, PNG_UINT_31_MAX); /* ours below says more */
     png_read_info(work->png, work->info);
 
     png_uint_32 width = png_get_image_width(work->png, work->info);
     png_uint_32 height = png_get_image_height(work->png, work->info);
-    if (width < 1 || height < 1 || width > VT_IMAGE_SIDE_MAX || height > VT_IMAGE_SIDE_MAX) {
-        work_stop(work, VARIANT_E_FORMAT, "the PNG is %lu x %lu, expected sides of 1 to %d",
-                  (unsigned long)width, (unsigned long)height, VT_IMAGE_SIDE_MAX);
-    }
+    variant_error refused = {0};
+    if (vt_picture_size_check("PNG", width, height, &refused) != VARIANT_OK)
+        work_stop(work, VARIANT_E_FORMAT, "%s", refused.message);
     work->width = (int)width;
     work->height = (int)height;
     work->channels = png_get_color_type(work->png, work->info) & PNG_COLOR_MASK_COLOR ? 3 : 1;
@@ -128,29 +145,16 @@ static void steps_read_samples(png_work *work) {
 static void steps_decode(png_work *work) {
     steps_read_header(work);
     if (!work->header_only) steps_read_samples(work);
+    work->orientation = orientation_of(work);
 }
 
-/* Samples with alpha (channels 2 or 4) laid over white in place, which leaves one channel less. */
-static void drop_alpha(uint8_t *samples, size_t pixels, int channels) {
-    const uint8_t *from = samples;
-    uint8_t *to = samples;
-    for (size_t i = 0; i < pixels; i++, from += channels) {
-        unsigned alpha = from[channels - 1];
-        for (int c = 0; c < channels - 1; c++) {
-            *to++ = (uint8_t)((from[c] * alpha + 255u * (255u - alpha) + 127u) / 255u);
-        }
-    }
-}
-
-variant_status vt_png_decode(vt_image *out, FILE *stream, bool header_only, variant_error *err) {
-    png_work work = {.stream = stream, .header_only = header_only};
+variant_status vt_png_decode(vt_raw_picture *out, vt_bytes file, bool header_only,
+                             variant_error *err) {
+    png_work work = {.left = file, .header_only = header_only};
     variant_status status = work_run(&work, steps_decode, err);
     if (status == VARIANT_OK) {
-        if (work.channels == 2 || work.channels == 4) {
-            drop_alpha(work.samples, (size_t)work.width * (size_t)work.height, work.channels);
-            work.channels--;
-        }
-        *out = (vt_image){work.width, work.height, work.channels, work.samples};
+        *out = (vt_raw_picture){work.width, work.height, work.channels, work.orientation,
+                                work.samples};
         work.samples = NULL;
     }
     work_free(&work);
@@ -204,9 +208,9 @@ variant_status vt_image_read_text(char **out, const char *path, const char *key,
     *out = NULL;
     if (!path || !key)
         return vt_fail(err, VARIANT_E_ARGUMENT, "a PNG's text needs a path and a key");
-    FILE *stream = fopen(path, "rbe");
-    if (!stream) return vt_fail(err, VARIANT_E_IO, "%s: %s", path, strerror(errno));
-    png_work work = {.stream = stream, .key = key};
+    vt_mapping map;
+    VT_TRY(vt_mapping_open(&map, path, err));
+    png_work work = {.left = {map.data, map.size}, .key = key};
     variant_status status = work_run(&work, steps_find_text, err);
     if (status == VARIANT_OK) {
         *out = work.value;
@@ -215,7 +219,7 @@ variant_status vt_image_read_text(char **out, const char *path, const char *key,
         vt_fail_within(err, status, "%s", path);
     }
     work_free(&work);
-    fclose(stream);
+    vt_mapping_close(&map);
     return status;
 }
 
