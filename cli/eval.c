@@ -392,7 +392,8 @@ static variant_status evaluate(work *w, variant_error *err) {
              : s->pictures  ? eval_folder(w, report, err)
                             : eval_generated(w, report, err));
     VT_CHECK(vt_eval_scores_get(w->eval, &scores, err));
-    if (scores.warning[0]) fprintf(stderr, "variant eval: warning: %s\n", scores.warning);
+    for (int i = 0; i < scores.warning_count; ++i)
+        fprintf(stderr, "variant eval: warning: %s\n", scores.warnings[i]);
     if (s->json) {
         cJSON *json = vt_eval_scores_json(&scores, &w->judge.network,
                                           w->judge.has_reference ? &w->judge.reference : NULL);

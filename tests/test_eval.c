@@ -64,7 +64,11 @@ static float *certain(int count, int (*of)(int)) {
 
 static vt_eval *open_eval(const vt_reference *reference, int expected, bool labels_match) {
     vt_eval *eval = NULL;
-    vt_eval_options options = {&fake, reference, expected, labels_match};
+    vt_eval_options options = {.features = &fake,
+                               .reference = reference,
+                               .expected = expected,
+                               .labels_match = labels_match,
+                               .draws = {.count = 20, .seed = 1}};
     assert_ok(vt_eval_open(&eval, &options, err));
     return eval;
 }
@@ -300,10 +304,14 @@ static void test_frechet(void **state) {
     vt_reference reference = reference_of(real, 50);
     vt_eval_scores s = score(&reference, made, 30, 30);
     assert_near(s.frechet, 0.3966692769712758, 1e-6);
+    assert_true(s.frechet_spread > 0 && s.spatial_frechet_spread > 0 && s.precision_spread > 0 &&
+                s.recall_spread >= 0 && s.draws == 20);
     assert_near(s.spatial_frechet, 0.22826761158112538, 1e-6);
     assert_int_equal(s.count, 30);
     assert_int_equal(s.reference_count, 50);
-    assert_string_equal(s.warning, "");
+    assert_int_equal(s.warning_count, 2); /* few for the distance, and for neighbours */
+    assert_non_null(strstr(s.warnings[0], "30 samples for 4 features, fewer than 10 times"));
+    assert_non_null(strstr(s.warnings[1], "30 samples a side are rough"));
     s = score(&reference, real, 50, 50);
     assert_near(s.frechet, 0, 1e-7);
     assert_true(s.precision == 1 && s.recall == 1);
@@ -326,11 +334,14 @@ static void test_warnings_and_refusals(void **state) {
     vt_eval_scores s;
     vt_reference reference = reference_of(real, 50), small = reference_of(real, DIMS);
     s = score(&reference, real, DIMS, DIMS); /* as many as features */
-    assert_non_null(strstr(s.warning, "4 samples for 4 features"));
+    assert_non_null(strstr(s.warnings[0], "4 samples for 4 features: the covariance is singular"));
     s = score(&reference, real, DIMS + 1, DIMS + 1);
-    assert_string_equal(s.warning, "");
+    assert_non_null(strstr(s.warnings[0], "5 samples for 4 features, fewer"));
+    s = score(&reference, real, 40, 40); /* ten times the features on both sides */
+    assert_int_equal(s.warning_count, 1);
+    assert_non_null(strstr(s.warnings[0], "precision and recall"));
     s = score(&small, real, 50, 50);
-    assert_non_null(strstr(s.warning, "4 samples for 4 features"));
+    assert_non_null(strstr(s.warnings[0], "4 real samples for 4 features: the covariance"));
     assert_int_equal(s.neighbours_of, 4);
     s = score(&reference, real, 3, 3); /* too few for three neighbours */
     assert_true(isnan(s.precision) && s.neighbours_of == 0);
@@ -342,8 +353,14 @@ static void test_warnings_and_refusals(void **state) {
     assert_ok(vt_eval_add(eval, real, NULL, 1, SIDE, SIDE, 1, err));
     assert_fails(vt_eval_scores_get(eval, &s, err), VARIANT_E_ARGUMENT, "at least 2");
     real[0] = NAN;
-    assert_ok(vt_eval_add(eval, real, NULL, 3, SIDE, SIDE, 1, err));
-    assert_fails(vt_eval_scores_get(eval, &s, err), VARIANT_E_FORMAT, "not finite");
+    real[0] = 0.5f;
+    real[PIXELS] = NAN;
+    assert_fails(vt_eval_add(eval, real, NULL, 3, SIDE, SIDE, 1, err), VARIANT_E_MODEL,
+                 "picture 3 of those judged: its features in fake are not finite");
+    assert_int_equal(vt_features_bad_picture(&fake), 1);
+    assert_fails(vt_reference_add(&small, &fake, real, 3, err), VARIANT_E_MODEL,
+                 "real: picture 6: its features in fake are not finite");
+    real[PIXELS] = INFINITY;
     vt_eval_close(&eval);
     vt_reference_close(&reference);
     vt_reference_close(&small);
@@ -409,12 +426,14 @@ static void test_numpy_reference(void **state) {
     assert_ok(vt_reference_load(&reference, &fake, NPZ "statistics.npz", err));
     vt_eval_scores s = score(&reference, made, 30, 30);
     assert_near(s.frechet, 0.3966692769712758, 1e-6);
+    assert_true(s.frechet_spread > 0 && s.spatial_frechet_spread > 0 && isnan(s.precision_spread));
     assert_near(s.spatial_frechet, 0.22826761158112538, 1e-6);
     assert_true(isnan(s.precision) && s.reference_count == 0);
     vt_reference_close(&reference);
     assert_ok(vt_reference_load(&reference, &fake, NPZ "pooled.npz", err)); /* float32, no mu_s */
     s = score(&reference, made, 30, 30);
     assert_near(s.frechet, 0.3966692769712758, 1e-6);
+    assert_true(s.frechet_spread > 0 && isnan(s.recall_spread));
     assert_true(isnan(s.spatial_frechet));
     vt_reference_close(&reference);
 

@@ -17,13 +17,18 @@ struct vt_eval {
     vt_features_info info;
     int64_t count, labelled, hits;
     vt_moments pooled, spatial;
-    float *kept; /* (kept_count, dims) */
+    float *kept,
+        *kept_spatial; /* (kept_count, dims), (kept_count, spatial dims): of the same samples */
     int kept_count;
     /* of the inception score, by split: sum of p log p, of p (classes), and of samples */
     double *entropy, *shares;
     int64_t in_split[VT_EVAL_SPLITS];
     int splits;
 };
+
+int vt_eval_default_draws(const vt_features_info *network) {
+    return network->dims > VT_EVAL_WIDE ? VT_EVAL_DRAWS_WIDE : VT_EVAL_DRAWS;
+}
 
 variant_status vt_eval_open(vt_eval **out, const vt_eval_options *options, variant_error *err) {
     *out = NULL;
@@ -46,6 +51,11 @@ variant_status vt_eval_open(vt_eval **out, const vt_eval_options *options, varia
         if (reference->spatial.dims)
             VT_CHECK(vt_moments_open(&eval->spatial, eval->info.spatial_dims, err));
     }
+    if (eval->spatial.dims && options->draws.count) {
+        size_t wide = (size_t)eval->info.spatial_dims;
+        eval->kept_spatial = malloc(VT_EVAL_KEPT * wide * sizeof *eval->kept_spatial);
+        if (!eval->kept_spatial) VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "no memory to evaluate"));
+    }
 cleanup:
     if (status != VARIANT_OK) vt_eval_close(&eval);
     *out = eval;
@@ -57,6 +67,7 @@ void vt_eval_close(vt_eval **eval) {
     vt_moments_close(&(*eval)->pooled);
     vt_moments_close(&(*eval)->spatial);
     free((*eval)->kept);
+    free((*eval)->kept_spatial);
     free((*eval)->entropy);
     free((*eval)->shares);
     free(*eval);
@@ -89,6 +100,10 @@ static void add_probabilities(vt_eval *eval, const float *p, int label, bool lab
 
 static variant_status add_features(vt_eval *eval, const float *pooled, const float *spatial,
                                    int count, variant_error *err) {
+    int same = eval->kept_count; /* the places depend on the counts alone */
+    if (spatial && eval->kept_spatial)
+        vt_keep(eval->kept_spatial, &same, VT_EVAL_KEPT, eval->pooled.count, spatial, count,
+                eval->info.spatial_dims);
     vt_keep(eval->kept, &eval->kept_count, VT_EVAL_KEPT, eval->pooled.count, pooled, count,
             eval->info.dims);
     VT_TRY(vt_moments_add(&eval->pooled, pooled, count, err));
@@ -115,6 +130,12 @@ variant_status vt_eval_add(vt_eval *eval, const float *pictures, const int32_t *
     float *spatial = wide ? pooled + n * dims : NULL;
     variant_status status = vt_features_run(eval->options.features, pictures, count, height, width,
                                             channels, pooled, spatial, probabilities, err);
+    if (status == VARIANT_E_MODEL && vt_features_bad_picture(eval->options.features) >= 0)
+        vt_fail(err, status,
+                "picture %lld of those judged: its features in %s are not finite: a weight or a "
+                "pixel is not a number, or overflows",
+                (long long)eval->count + vt_features_bad_picture(eval->options.features) + 1,
+                eval->info.name);
     if (status == VARIANT_OK && pooled) status = add_features(eval, pooled, spatial, count, err);
     for (size_t i = 0; status == VARIANT_OK && i < n; ++i) {
         add_probabilities(eval, probabilities + i * classes, labels ? (int)labels[i] : -1,
@@ -127,7 +148,9 @@ variant_status vt_eval_add(vt_eval *eval, const float *pictures, const int32_t *
 
 /* ---- scores ---- */
 
-static variant_status distance(double *out, const vt_moments *got, const vt_moments *want,
+/* The distance of what `got` and `kept` know of the pictures, and its spread. */
+static variant_status distance(const vt_eval *eval, const vt_moments *got, const float *kept,
+                               const vt_moments *want, double *out, double *spread,
                                variant_error *err) {
     size_t square = (size_t)got->dims * (size_t)got->dims;
     double *covariance = malloc(2 * square * sizeof *covariance);
@@ -138,6 +161,9 @@ static variant_status distance(double *out, const vt_moments *got, const vt_mome
     vt_moments_covariance(want, covariance + square);
     vt_gaussian a = {got->mean, covariance}, b = {want->mean, covariance + square};
     variant_status status = vt_frechet_distance(out, &a, &b, got->dims, err);
+    if (status == VARIANT_OK && eval->options.draws.count)
+        status = vt_frechet_spread(spread, kept, eval->kept_count, got->count, &b, got->dims,
+                                   &eval->options.draws, err);
     free(covariance);
     return status;
 }
@@ -163,41 +189,81 @@ static void inception_score(const vt_eval *eval, vt_eval_scores *out) {
     out->inception_spread = sqrt(square / splits);
 }
 
+static variant_status near_real(const vt_eval *eval, vt_eval_scores *out, variant_error *err) {
+    const vt_reference *reference = eval->options.reference;
+    int n = eval->kept_count < reference->kept_count ? eval->kept_count : reference->kept_count;
+    if (n <= VT_EVAL_NEIGHBOURS) return VARIANT_OK;
+    vt_samples real = {reference->kept, reference->kept_count, n};
+    vt_samples generated = {eval->kept, eval->kept_count, n};
+    out->neighbours_of = n;
+    VT_TRY(vt_precision_recall(&out->precision, &out->recall, &real, &generated, eval->info.dims,
+                               VT_EVAL_NEIGHBOURS, err));
+    if (!out->draws) return VARIANT_OK;
+    out->precision_spread = vt_share_spread(out->precision, n);
+    return vt_recall_spread(&out->recall_spread, &real, &generated, eval->info.dims,
+                            VT_EVAL_NEIGHBOURS, &eval->options.draws, err);
+}
+
+static char *next_warning(vt_eval_scores *out) {
+    return out->warnings[out->warning_count++];
+}
+
+/* What few samples do to scores that are measured beside a reference. */
+static void warn_of_few(const vt_eval *eval, vt_eval_scores *out) {
+    const int dims = eval->info.dims;
+    const size_t size = sizeof out->warnings[0];
+    int64_t reals = out->reference_count;
+    bool of_real = reals && reals < out->count;
+    int64_t fewest = of_real ? reals : out->count;
+    const char *which = of_real ? "real samples" : "samples";
+    if (fewest <= dims)
+        snprintf(next_warning(out), size,
+                 "%lld %s for %d features: the covariance is singular and the Frechet distance "
+                 "too high; take more than %d",
+                 (long long)fewest, which, dims, VT_EVAL_FEW * dims);
+    else if (fewest < (int64_t)VT_EVAL_FEW * dims)
+        snprintf(next_warning(out), size,
+                 "%lld %s for %d features, fewer than %d times as many: the Frechet distance is "
+                 "too high by an amount that falls with their number; compare equal numbers only",
+                 (long long)fewest, which, dims, VT_EVAL_FEW);
+    if (out->neighbours_of && out->neighbours_of < VT_EVAL_FEW_NEAR)
+        snprintf(next_warning(out), size,
+                 "precision and recall of %d samples a side are rough: among few, the third "
+                 "nearest is far, and everything is near something; take %d",
+                 out->neighbours_of, VT_EVAL_FEW_NEAR);
+}
+
 variant_status vt_eval_scores_get(vt_eval *eval, vt_eval_scores *out, variant_error *err) {
     const vt_reference *reference = eval->options.reference;
-    const int dims = eval->info.dims;
     *out = (vt_eval_scores){.count = eval->count,
                             .reference_count = reference ? reference->count : 0,
+                            .draws = eval->options.draws.count,
                             .frechet = NAN,
+                            .frechet_spread = NAN,
                             .spatial_frechet = NAN,
+                            .spatial_frechet_spread = NAN,
                             .precision = NAN,
+                            .precision_spread = NAN,
                             .recall = NAN,
-                            .class_share = NAN};
+                            .recall_spread = NAN,
+                            .class_share = NAN,
+                            .class_share_spread = NAN};
     if (eval->count < 2)
         return vt_fail(err, VARIANT_E_ARGUMENT, "%lld pictures: scores need at least 2",
                        (long long)eval->count);
     inception_score(eval, out);
-    if (eval->labelled) out->class_share = (double)eval->hits / (double)eval->labelled;
-    if (!reference) return VARIANT_OK;
-    VT_TRY(distance(&out->frechet, &eval->pooled, &reference->pooled, err));
-    if (eval->spatial.dims)
-        VT_TRY(distance(&out->spatial_frechet, &eval->spatial, &reference->spatial, err));
-    int n = eval->kept_count < reference->kept_count ? eval->kept_count : reference->kept_count;
-    if (n > VT_EVAL_NEIGHBOURS) {
-        vt_samples real = {reference->kept, reference->kept_count, n};
-        vt_samples generated = {eval->kept, eval->kept_count, n};
-        out->neighbours_of = n;
-        VT_TRY(vt_precision_recall(&out->precision, &out->recall, &real, &generated, dims,
-                                   VT_EVAL_NEIGHBOURS, err));
+    if (eval->labelled) {
+        out->class_share = (double)eval->hits / (double)eval->labelled;
+        if (out->draws) out->class_share_spread = vt_share_spread(out->class_share, eval->labelled);
     }
-    int64_t fewest =
-        reference->count && reference->count < eval->count ? reference->count : eval->count;
-    if (fewest <= dims)
-        snprintf(
-            out->warning, sizeof out->warning,
-            "%lld samples for %d features: the covariance is singular and the Frechet distance "
-            "too high; take more than %d",
-            (long long)fewest, dims, dims);
+    if (!reference) return VARIANT_OK;
+    VT_TRY(distance(eval, &eval->pooled, eval->kept, &reference->pooled, &out->frechet,
+                    &out->frechet_spread, err));
+    if (eval->spatial.dims)
+        VT_TRY(distance(eval, &eval->spatial, eval->kept_spatial, &reference->spatial,
+                        &out->spatial_frechet, &out->spatial_frechet_spread, err));
+    VT_TRY(near_real(eval, out, err));
+    warn_of_few(eval, out);
     return VARIANT_OK;
 }
 
@@ -220,18 +286,24 @@ cJSON *vt_eval_scores_json(const vt_eval_scores *scores, const vt_features_info 
     vt_eval_name(name, sizeof name, "FID", network);
     cJSON_AddStringToObject(json, "name", name);
     add_number(json, "frechet", scores->frechet);
+    add_number(json, "frechet_spread", scores->frechet_spread);
     add_number(json, "spatial_frechet", scores->spatial_frechet);
+    add_number(json, "spatial_frechet_spread", scores->spatial_frechet_spread);
     vt_eval_name(name, sizeof name, "IS", network);
     cJSON_AddStringToObject(json, "inception_score_name", name);
     add_number(json, "inception_score", scores->inception_score);
     add_number(json, "inception_score_spread", scores->inception_spread);
     add_number(json, "precision", scores->precision);
+    add_number(json, "precision_spread", scores->precision_spread);
     add_number(json, "recall", scores->recall);
+    add_number(json, "recall_spread", scores->recall_spread);
     if (scores->neighbours_of) {
         cJSON_AddNumberToObject(json, "neighbours", VT_EVAL_NEIGHBOURS);
         cJSON_AddNumberToObject(json, "neighbours_samples", scores->neighbours_of);
     }
     add_number(json, "class_share", scores->class_share);
+    add_number(json, "class_share_spread", scores->class_share_spread);
+    cJSON_AddNumberToObject(json, "draws", scores->draws);
     cJSON_AddNumberToObject(json, "samples", (double)scores->count);
     cJSON_AddStringToObject(json, "network", network->name);
     cJSON_AddStringToObject(json, "network_hash", network->hash);
@@ -240,6 +312,10 @@ cJSON *vt_eval_scores_json(const vt_eval_scores *scores, const vt_features_info 
         if (reference->count)
             cJSON_AddNumberToObject(json, "reference_samples", (double)reference->count);
     }
-    if (scores->warning[0]) cJSON_AddStringToObject(json, "warning", scores->warning);
+    for (int i = 0; i < scores->warning_count; ++i) {
+        cJSON *list =
+            i ? cJSON_GetObjectItem(json, "warnings") : cJSON_AddArrayToObject(json, "warnings");
+        cJSON_AddItemToArray(list, cJSON_CreateString(scores->warnings[i]));
+    }
     return json;
 }

@@ -14,6 +14,7 @@
 #include <cjson/cJSON.h>
 
 #include "eval/moments.h"
+#include "eval/spread.h"
 #include "features/features.h"
 
 enum {
@@ -52,15 +53,31 @@ variant_status vt_reference_save(const vt_reference *reference, const char *path
 
 /* ---- scores ---- */
 
-/* Not measured: NAN. */
+enum {
+    VT_EVAL_WARNINGS = 3,
+    VT_EVAL_FEW =
+        10, /* samples a feature, below which a warning says that the distance is too high */
+    VT_EVAL_FEW_NEAR =
+        1000, /* samples a side, below which one says that precision and recall are rough */
+    VT_EVAL_DRAWS = 100, /* of the bootstrap, where nothing else is said ... */
+    VT_EVAL_DRAWS_WIDE =
+        20, /* ... and with more features than VT_EVAL_WIDE, each draw then taking seconds */
+    VT_EVAL_WIDE = 512
+};
+
+/* Not measured: NAN. A spread (spread.h) is the standard deviation over other sets of as many pictures of the
+ * same model. */
 typedef struct vt_eval_scores {
     int64_t count, reference_count; /* samples; the reference's 0: not known */
-    double frechet, spatial_frechet;
+    int draws;                      /* that the spreads were estimated by; 0: there are none */
+    double frechet, frechet_spread, spatial_frechet, spatial_frechet_spread;
     double inception_score, inception_spread; /* mean and standard deviation over the splits */
-    double precision, recall;
-    int neighbours_of;  /* samples a side that precision and recall were measured on */
-    double class_share; /* pictures that the network puts into the class they were made for */
-    char warning[256];  /* "" or one line */
+    double precision, precision_spread, recall, recall_spread;
+    int neighbours_of; /* samples a side that precision and recall were measured on */
+    double class_share,
+        class_share_spread; /* pictures that the network puts into the class they were made for */
+    int warning_count;
+    char warnings[VT_EVAL_WARNINGS][256]; /* one line each */
 } vt_eval_scores;
 
 typedef struct vt_eval vt_eval;
@@ -70,14 +87,19 @@ typedef struct vt_eval_options {
     const vt_reference *reference; /* NULL: only scores that need none */
     int expected;                  /* samples that will come: it decides how many splits; 0: many */
     bool labels_match;             /* the network's classes are the pictures' labels */
+    vt_draws draws;                /* for the spreads; .count 0: none */
 } vt_eval_options;
+
+/* Draws where the user names none: what costs little beside the network's own time. */
+int vt_eval_default_draws(const vt_features_info *network);
 
 variant_status vt_eval_open(vt_eval **out, const vt_eval_options *options, variant_error *err);
 void vt_eval_close(vt_eval **eval);
-/* Pictures (count, height, width, channels), floats in [0, 1]; labels (count) or NULL. */
+/* Pictures (count, height, width, channels), floats in [0, 1]; labels (count) or NULL. E_MODEL: a feature is not
+ * finite; the picture is counted from 1 over all that were added. */
 variant_status vt_eval_add(vt_eval *eval, const float *pictures, const int32_t *labels, int count,
                            int height, int width, int channels, variant_error *err);
-/* Of what was added so far; E_ARGUMENT below two samples. */
+/* Of what was added so far; E_ARGUMENT below two samples, E_STOPPED when draws.progress said so. */
 variant_status vt_eval_scores_get(vt_eval *eval, vt_eval_scores *out, variant_error *err);
 
 /* "FID", "sFID", "IS" with the Inception network, "FID(classifier)" ... with another. */

@@ -14,7 +14,19 @@ typedef struct vt_gaussian {
     const double *covariance; /* (dims, dims), symmetric */
 } vt_gaussian;
 
-/* Never negative. E_ARGUMENT for dims < 1, E_FORMAT where a number is not finite, E_MEMORY. */
+/* Root R of a covariance, (dims, dims): R^T R is the covariance, eigenvalues below zero count as zero. */
+variant_status vt_frechet_root(double *root, const double *covariance, int dims,
+                               variant_error *err);
+/* The distance of `a`, whose root is known, from b. room: 2 dims^2 + dims numbers. Nothing is checked: for many
+ * distances from one Gaussian. */
+variant_status vt_frechet_from_root(double *out, const vt_gaussian *a, const double *root,
+                                    const vt_gaussian *b, double *room, int dims,
+                                    variant_error *err);
+/* The smallest and the largest eigenvalue of a symmetric matrix (dims, dims). */
+variant_status vt_eigenvalue_range(const double *matrix, int dims, double *least, double *most,
+                                   variant_error *err);
+
+/* Never negative; the same whatever the number of threads. E_ARGUMENT for dims < 1, E_FORMAT where a number is not finite, E_MEMORY. */
 variant_status vt_frechet_distance(double *out, const vt_gaussian *a, const vt_gaussian *b,
                                    int dims, variant_error *err);
 

@@ -1,9 +1,10 @@
 /* moments.c - see moments.h. */
 #include "eval/moments.h"
 
-#include <cblas.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "kern/cpu/blas.h"
 
 enum { BLOCK = 256 }; /* samples centred at a time */
 
@@ -50,9 +51,11 @@ variant_status vt_moments_add(vt_moments *moments, const float *samples, int cou
     if (count <= 0) return VARIANT_OK;
     double *room = malloc((BLOCK + 1) * n * sizeof *room);
     if (!room) return vt_fail(err, VARIANT_E_MEMORY, "no memory for %d samples", BLOCK);
+    const int threads = vt_blas_enter();
     for (int first = 0; first < count; first += BLOCK)
         add_block(moments, samples + (size_t)first * n,
                   count - first < BLOCK ? count - first : BLOCK, room, room + BLOCK * n);
+    vt_blas_leave(threads);
     free(room);
     for (size_t i = 0; i < n; ++i)
         for (size_t j = i + 1; j < n; ++j)

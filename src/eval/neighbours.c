@@ -2,12 +2,12 @@
  * float64 and about the real samples' mean, so that features far from the origin lose nothing. */
 #include "eval/neighbours.h"
 
-#include <cblas.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/rng.h"
+#include "kern/cpu/blas.h"
 
 enum { BLOCK = 128 }; /* rows of distances at a time */
 
@@ -66,14 +66,58 @@ static variant_status cloud_open(cloud *c, const vt_samples *samples, int dims,
 
 /* Squared distances of rows [first, first + rows) of a from all of b: (rows, b's count). */
 static void distances(double *out, const cloud *a, int first, int rows, const cloud *b) {
+    const int threads = vt_blas_enter();
     cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, rows, b->count, a->dims, -2.0,
                 a->x + (size_t)first * (size_t)a->dims, a->dims, b->x, b->dims, 0.0, out, b->count);
+    vt_blas_leave(threads);
     for (int i = 0; i < rows; ++i)
         for (int j = 0; j < b->count; ++j) {
             double d =
                 out[(size_t)i * (size_t)b->count + (size_t)j] + a->square[first + i] + b->square[j];
             out[(size_t)i * (size_t)b->count + (size_t)j] = d > 0 ? d : 0;
         }
+}
+
+/* What one thread works in: a block's distances, and the k nearest. */
+typedef struct rooms {
+    double *distances, *nearest;
+    size_t distance_count;
+    int k;
+} rooms;
+
+/* About the mean of `about`: into centre (dims). */
+static void find_centre(double *centre, const vt_samples *about, int dims) {
+    memset(centre, 0, (size_t)dims * sizeof *centre);
+    for (int i = 0; i < about->count; ++i)
+        for (int j = 0; j < dims; ++j)
+            centre[j] += (double)sample_at(about, i, dims)[j] / about->count;
+}
+
+variant_status vt_square_distances(float *out, const vt_samples *a, const vt_samples *b, int dims,
+                                   variant_error *err) {
+    cloud p = {0}, q = {0};
+    variant_status status = VARIANT_OK;
+    const size_t wide = (size_t)b->count;
+    double *centre = malloc((size_t)dims * sizeof *centre);
+    double *room = malloc(BLOCK * wide * sizeof *room);
+    if (!centre || !room)
+        VT_CHECK(
+            vt_fail(err, VARIANT_E_MEMORY, "no memory for the distances of %zu samples", wide));
+    find_centre(centre, b, dims);
+    VT_CHECK(cloud_open(&p, a, dims, centre, err));
+    VT_CHECK(cloud_open(&q, b, dims, centre, err));
+    for (int first = 0; first < a->count; first += BLOCK) {
+        int rows = a->count - first < BLOCK ? a->count - first : BLOCK;
+        distances(room, &p, first, rows, &q);
+        for (size_t i = 0; i < (size_t)rows * wide; ++i)
+            out[(size_t)first * wide + i] = (float)room[i];
+    }
+cleanup:
+    cloud_close(&p);
+    cloud_close(&q);
+    free(room);
+    free(centre);
+    return status;
 }
 
 /* The k-th smallest of n numbers, the one at `skip` left out. nearest: room for k. */
@@ -88,24 +132,30 @@ static double kth(const double *x, int n, int skip, int k, double *nearest) {
     return nearest[k - 1];
 }
 
-static void fill_reach(cloud *c, int k, double *room, double *nearest) {
+static void fill_reach(cloud *c, const rooms *room) {
+    const size_t count = (size_t)c->count;
+#pragma omp parallel for schedule(static)
     for (int first = 0; first < c->count; first += BLOCK) {
+        const size_t me = (size_t)omp_get_thread_num();
+        double *out = room->distances + me * room->distance_count;
         int rows = c->count - first < BLOCK ? c->count - first : BLOCK;
-        distances(room, c, first, rows, c);
+        distances(out, c, first, rows, c);
         for (int i = 0; i < rows; ++i)
-            c->reach[first + i] =
-                kth(room + (size_t)i * (size_t)c->count, c->count, first + i, k, nearest);
+            c->reach[first + i] = kth(out + (size_t)i * count, c->count, first + i, room->k,
+                                      room->nearest + me * (size_t)room->k);
     }
 }
 
 /* The share of a's samples within a ball of b. */
-static double share_inside(const cloud *a, const cloud *b, double *room) {
+static double share_inside(const cloud *a, const cloud *b, const rooms *room) {
     int inside = 0;
+#pragma omp parallel for schedule(static) reduction(+ : inside)
     for (int first = 0; first < a->count; first += BLOCK) {
+        double *out = room->distances + (size_t)omp_get_thread_num() * room->distance_count;
         int rows = a->count - first < BLOCK ? a->count - first : BLOCK;
-        distances(room, a, first, rows, b);
+        distances(out, a, first, rows, b);
         for (int i = 0; i < rows; ++i) {
-            const double *row = room + (size_t)i * (size_t)b->count;
+            const double *row = out + (size_t)i * (size_t)b->count;
             bool found = false;
             for (int j = 0; j < b->count && !found; ++j) found = row[j] <= b->reach[j];
             inside += found;
@@ -124,26 +174,26 @@ variant_status vt_precision_recall(double *precision, double *recall, const vt_s
                        "precision and recall: %d and %d samples, expected more than %d of each",
                        real->count, generated->count, k);
     size_t most = (size_t)(real->count > generated->count ? real->count : generated->count);
-    double *centre = calloc((size_t)dims, sizeof *centre),
-           *nearest = malloc((size_t)k * sizeof *nearest);
-    double *room = malloc(BLOCK * most * sizeof *room);
-    if (!centre || !nearest || !room)
+    size_t threads = (size_t)omp_get_max_threads();
+    rooms room = {.distance_count = BLOCK * most, .k = k};
+    double *centre = calloc((size_t)dims, sizeof *centre);
+    room.distances = malloc(threads * room.distance_count * sizeof *room.distances);
+    room.nearest = malloc(threads * (size_t)k * sizeof *room.nearest);
+    if (!centre || !room.nearest || !room.distances)
         VT_CHECK(
             vt_fail(err, VARIANT_E_MEMORY, "no memory for the distances of %zu samples", most));
-    for (int i = 0; i < real->count; ++i)
-        for (int j = 0; j < dims; ++j)
-            centre[j] += (double)sample_at(real, i, dims)[j] / real->count;
+    find_centre(centre, real, dims);
     VT_CHECK(cloud_open(&r, real, dims, centre, err));
     VT_CHECK(cloud_open(&g, generated, dims, centre, err));
-    fill_reach(&r, k, room, nearest);
-    fill_reach(&g, k, room, nearest);
-    *precision = share_inside(&g, &r, room);
-    *recall = share_inside(&r, &g, room);
+    fill_reach(&r, &room);
+    fill_reach(&g, &room);
+    *precision = share_inside(&g, &r, &room);
+    *recall = share_inside(&r, &g, &room);
 cleanup:
     cloud_close(&r);
     cloud_close(&g);
     free(centre);
-    free(nearest);
-    free(room);
+    free(room.nearest);
+    free(room.distances);
     return status;
 }

@@ -21,6 +21,10 @@ typedef struct vt_samples {
 void vt_keep(float *kept, int *kept_count, int most, int64_t seen, const float *samples, int count,
              int dims);
 
+/* Squared distances of all of a from all of b, as (a's count, b's count). */
+variant_status vt_square_distances(float *out, const vt_samples *a, const vt_samples *b, int dims,
+                                   variant_error *err);
+
 /* E_ARGUMENT unless both sets hold more than k samples. */
 variant_status vt_precision_recall(double *precision, double *recall, const vt_samples *real,
                                    const vt_samples *generated, int dims, int k,

@@ -1,8 +1,10 @@
 /* reference.c - what is known of a set of real pictures: made from them, saved, read again (see eval.h). */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "eval/covariance.h"
 #include "eval/eval.h"
 #include "eval/neighbours.h"
 #include "io/npz.h"
@@ -47,6 +49,13 @@ variant_status vt_reference_add(vt_reference *reference, vt_features *features,
     variant_status status =
         vt_features_run(features, pictures, count, reference->side, reference->side,
                         reference->channels, pooled, spatial, NULL, err);
+    if (status == VARIANT_E_MODEL && vt_features_bad_picture(features) >= 0)
+        vt_fail(err, status,
+                "%.300s: picture %lld: its features in %s are not finite: a weight or a pixel is "
+                "not a number, or overflows",
+                reference->source,
+                (long long)reference->count + vt_features_bad_picture(features) + 1,
+                reference->network);
     if (status == VARIANT_OK) status = vt_moments_add(&reference->pooled, pooled, count, err);
     if (status == VARIANT_OK && wide)
         status = vt_moments_add(&reference->spatial, spatial, count, err);
@@ -126,6 +135,18 @@ static variant_status take(double *out, const vt_tensor_file *file, const char *
     return VARIANT_OK;
 }
 
+/* What a file gave as mean and covariance (or scatter: its multiple). */
+static variant_status check_moments(vt_moments *moments, const char *path, const char *mean,
+                                    const char *covariance, double step, variant_error *err) {
+    char what[4200];
+    for (int i = 0; i < moments->dims; ++i)
+        if (!isfinite(moments->mean[i]))
+            return vt_fail(err, VARIANT_E_FORMAT, "%s: %s holds %g at number %d", path, mean,
+                           moments->mean[i], i);
+    snprintf(what, sizeof what, "%s: %s", path, covariance);
+    return vt_covariance_check(moments->scatter, moments->dims, step, what, err);
+}
+
 static variant_status load_moments(vt_moments *moments, const vt_tensor_file *file,
                                    const char *prefix, int dims, int64_t count,
                                    variant_error *err) {
@@ -135,7 +156,8 @@ static variant_status load_moments(vt_moments *moments, const vt_tensor_file *fi
     snprintf(name, sizeof name, "%smean", prefix);
     VT_TRY(take(moments->mean, file, name, 1, dims, err));
     snprintf(name, sizeof name, "%sscatter", prefix);
-    return take(moments->scatter, file, name, 2, dims, err);
+    VT_TRY(take(moments->scatter, file, name, 2, dims, err));
+    return check_moments(moments, vt_tensor_file_path(file), "mean", name, VT_FLOAT32_STEP, err);
 }
 
 static variant_status load_own(vt_reference *reference, const vt_features_info *info,
@@ -172,9 +194,40 @@ static variant_status load_own(vt_reference *reference, const vt_features_info *
     if (!reference->kept) VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "no memory for a reference"));
     if (kept->bytes) memcpy(reference->kept, kept->data, kept->bytes);
     reference->kept_count = (int)kept->shape[0];
+    for (size_t i = 0; i < kept->count; ++i)
+        if (!isfinite(reference->kept[i]))
+            VT_CHECK(vt_fail(err, VARIANT_E_FORMAT, "%s: features of sample %zu are not finite",
+                             path, i / (size_t)info->dims));
 cleanup:
     vt_tensor_file_close(&file);
     return status;
+}
+
+/* "64 x 64" into out. */
+static void shape_text(char *out, size_t size, const vt_npy *array) {
+    size_t used = 0;
+    snprintf(out, size, "one number");
+    for (int i = 0; i < array->rank && used < size; ++i)
+        used += (size_t)snprintf(out + used, size - used, "%s%lld", i ? " x " : "",
+                                 (long long)array->shape[i]);
+}
+
+static variant_status check_shapes(const vt_npz *npz, const char *mean, const vt_npy *m,
+                                   const char *covariance, const vt_npy *c, int dims,
+                                   variant_error *err) {
+    char shape[96];
+    shape_text(shape, sizeof shape, m);
+    if (m->rank != 1)
+        return vt_fail(err, VARIANT_E_MISMATCH, "%s: %s is %s, expected %d numbers", npz->path,
+                       mean, shape, dims);
+    if (m->shape[0] != dims)
+        return vt_fail(err, VARIANT_E_MISMATCH, "%s: %s of %lld features, but the network has %d",
+                       npz->path, mean, (long long)m->shape[0], dims);
+    shape_text(shape, sizeof shape, c);
+    if (c->rank != 2 || c->shape[0] != dims || c->shape[1] != dims)
+        return vt_fail(err, VARIANT_E_MISMATCH, "%s: %s is %s, expected %d x %d to go with %s",
+                       npz->path, covariance, shape, dims, dims, mean);
+    return VARIANT_OK;
 }
 
 /* `mean` and `covariance` of an archive; without them, false where they may be missing. */
@@ -185,15 +238,13 @@ static variant_status npz_moments(vt_moments *moments, const vt_npz *npz, const 
     if (optional && !(vt_npz_has(npz, mean) && vt_npz_has(npz, covariance))) return VARIANT_OK;
     VT_TRY(vt_npz_find(npz, mean, &m, err));
     VT_TRY(vt_npz_find(npz, covariance, &c, err));
-    if (m.rank != 1 || c.rank != 2 || m.shape[0] != dims || c.shape[0] != dims ||
-        c.shape[1] != dims)
-        return vt_fail(err, VARIANT_E_MISMATCH, "%s: %s of %lld features, but the network has %d",
-                       npz->path, mean, (long long)(m.rank ? m.shape[0] : 0), dims);
+    VT_TRY(check_shapes(npz, mean, &m, covariance, &c, dims, err));
     VT_TRY(vt_moments_open(moments, dims, err));
     moments->count = 2; /* scatter / (count - 1) is then the covariance itself */
     VT_TRY(vt_npy_read(&m, moments->mean, err));
     VT_TRY(vt_npy_read(&c, moments->scatter, err));
-    return VARIANT_OK;
+    return check_moments(moments, npz->path, mean, covariance,
+                         c.size == 2 ? VT_FLOAT16_STEP : VT_FLOAT32_STEP, err);
 }
 
 static variant_status load_npz(vt_reference *reference, const vt_features_info *info,

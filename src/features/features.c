@@ -69,10 +69,33 @@ const char *vt_features_class_name(const vt_features *features, int label) {
     return features->class_name(features, label);
 }
 
+static bool is_finite(const float *values, size_t count) {
+    for (size_t i = 0; values && i < count; ++i)
+        if (!isfinite(values[i])) return false;
+    return true;
+}
+
+/* The first picture with a number that is none. */
+static int find_bad(const vt_features_info *info, const vt_features_batch *b) {
+    size_t dims = (size_t)info->dims, wide = (size_t)info->spatial_dims;
+    size_t classes = (size_t)info->classes;
+    for (size_t i = 0; i < (size_t)b->count; ++i)
+        if (!is_finite(b->pooled ? b->pooled + i * dims : NULL, dims) ||
+            !is_finite(b->spatial ? b->spatial + i * wide : NULL, wide) ||
+            !is_finite(b->probabilities ? b->probabilities + i * classes : NULL, classes))
+            return (int)i;
+    return -1;
+}
+
+int vt_features_bad_picture(const vt_features *features) {
+    return features->bad_picture;
+}
+
 variant_status vt_features_run(vt_features *features, const float *pictures, int count, int height,
                                int width, int channels, float *pooled, float *spatial,
                                float *probabilities, variant_error *err) {
     const vt_features_info *info = &features->info;
+    features->bad_picture = -1;
     if (count < 0 || height < 1 || width < 1 || height > LARGEST_SIDE || width > LARGEST_SIDE)
         return vt_fail(err, VARIANT_E_ARGUMENT, "%d pictures of %d x %d: expected sides of 1 to %d",
                        count, height, width, LARGEST_SIDE);
@@ -91,7 +114,13 @@ variant_status vt_features_run(vt_features *features, const float *pictures, int
                                .pooled = pooled,
                                .spatial = spatial,
                                .probabilities = probabilities};
-    return features->run(features, &batch, err);
+    VT_TRY(features->run(features, &batch, err));
+    features->bad_picture = find_bad(info, &batch);
+    if (features->bad_picture < 0) return VARIANT_OK;
+    return vt_fail(err, VARIANT_E_MODEL,
+                   "%s: what it makes of picture %d of %d is not finite: a weight or a pixel is "
+                   "not a number, or overflows",
+                   info->name, features->bad_picture + 1, count);
 }
 
 void vt_features_spread(float *out, const float *pictures, size_t pixels, int from, int to) {

@@ -34,9 +34,11 @@ const char *vt_features_class_name(const vt_features *features, int label);
 /* pictures (count, height, width, channels) are floats in [0, 1], host memory; grey is repeated to three
  * channels where the network wants RGB, RGB is refused by a grey network. Any of the outputs may be NULL:
  * pooled (count, dims), spatial (count, spatial_dims), probabilities (count, classes). Runs in batches
- * inside. */
+ * inside. E_MODEL: a feature or probability that is not finite, which no score could be made of; the message
+ * counts pictures from 1 within this call, vt_features_bad_picture from 0 (-1: none). */
 variant_status vt_features_run(vt_features *features, const float *pictures, int count, int height,
                                int width, int channels, float *pooled, float *spatial,
                                float *probabilities, variant_error *err);
+int vt_features_bad_picture(const vt_features *features);
 
 #endif

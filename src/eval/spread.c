@@ -1,0 +1,259 @@
+/* spread.c - see spread.h. Draws are independent of each other: each is made by one thread, with random numbers
+ * of its own. */
+#include "eval/spread.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/rng.h"
+#include "kern/cpu/blas.h"
+
+enum {
+    BLOCK = 256,      /* samples centred at a time */
+    WIDE = 512,       /* features from which ... */
+    WIDE_THREADS = 4, /* ... so many threads are enough: each holds three covariances */
+    RECALL_SAMPLES = 2000
+};
+
+/* ---- draws on all threads ---- */
+
+/* One draw's score; `room` is the calling thread's. */
+typedef struct job {
+    variant_status (*draw)(const struct job *job, int draw, double *room, double *out,
+                           variant_error *err);
+    size_t room; /* numbers a thread needs */
+    int most_threads;
+    const void *data;
+} job;
+
+static double deviation(const double *values, int count) {
+    double mean = 0, squares = 0;
+    for (int i = 0; i < count; ++i) mean += values[i] / count;
+    for (int i = 0; i < count; ++i) squares += (values[i] - mean) * (values[i] - mean);
+    return sqrt(squares / (count - 1));
+}
+
+typedef struct team {
+    const job *job;
+    const vt_draws *draws;
+    double *values, *rooms;
+    int done;
+    variant_status status;
+    variant_error error;
+} team;
+
+/* One thread at a time. */
+static void account(team *t, variant_status status, const variant_error *error) {
+    if (t->status != VARIANT_OK) return;
+    ++t->done;
+    t->status = status;
+    if (status != VARIANT_OK)
+        t->error = *error;
+    else if (t->draws->progress && !t->draws->progress(t->draws->user, t->done, t->draws->count))
+        t->status = vt_fail(&t->error, VARIANT_E_STOPPED, "stopped after %d of %d draws", t->done,
+                            t->draws->count);
+}
+
+static void run_team(team *t, int threads) {
+#pragma omp parallel for schedule(dynamic) num_threads(threads)
+    for (int i = 0; i < t->draws->count; ++i) {
+        variant_error error = {0};
+        variant_status status;
+        double *room = t->rooms + (size_t)omp_get_thread_num() * t->job->room;
+        bool go_on;
+#pragma omp critical(vt_spread_account)
+        go_on = t->status == VARIANT_OK;
+        if (!go_on) continue;
+        status = t->job->draw(t->job, i, room, &t->values[i], &error);
+#pragma omp critical(vt_spread_account)
+        account(t, status, &error);
+    }
+}
+
+static variant_status spread_of(double *out, const job *work, const vt_draws *draws,
+                                variant_error *err) {
+    int threads = omp_get_max_threads();
+    if (threads > draws->count) threads = draws->count;
+    if (threads > work->most_threads) threads = work->most_threads;
+    team t = {.job = work, .draws = draws};
+    t.values = malloc((size_t)draws->count * sizeof *t.values);
+    t.rooms = malloc((size_t)threads * work->room * sizeof *t.rooms);
+    if (!t.values || !t.rooms)
+        t.status = vt_fail(&t.error, VARIANT_E_MEMORY, "no memory for %d draws", draws->count);
+    else
+        run_team(&t, threads);
+    if (t.status == VARIANT_OK)
+        *out = deviation(t.values, draws->count);
+    else if (err)
+        *err = t.error;
+    free(t.rooms);
+    free(t.values);
+    return t.status;
+}
+
+/* ---- Frechet distance ---- */
+
+typedef struct frechet_job {
+    const float *samples; /* (held, dims) */
+    int held, dims;
+    const vt_gaussian *real;
+    const double *root; /* of the real covariance */
+    uint64_t seed;
+} frechet_job;
+
+/* How often each sample is in a draw, its mean and covariance. Room: (dims) and (dims, dims), then a block. */
+static void moments_of_draw(const frechet_job *f, int draw, double *mean, double *covariance,
+                            double *room) {
+    const size_t n = (size_t)f->dims, held = (size_t)f->held;
+    double *times = room, *block = room + held;
+    memset(times, 0, held * sizeof *times);
+    memset(mean, 0, n * sizeof *mean);
+    memset(covariance, 0, n * n * sizeof *covariance);
+    for (size_t i = 0; i < held; ++i) {
+        double u =
+            vt_uniform(f->seed, VT_RNG_BOOTSTRAP, (uint32_t)draw, (uint32_t)i, (uint32_t)f->dims);
+        times[(size_t)(u * (double)held)] += 1;
+    }
+    for (size_t i = 0; i < held; ++i)
+        for (size_t j = 0; times[i] > 0 && j < n; ++j)
+            mean[j] += times[i] * (double)f->samples[i * n + j] / (double)held;
+    int rows = 0;
+    for (size_t i = 0; i < held; ++i) {
+        double *row = block + (size_t)rows * n, weight = sqrt(times[i]);
+        if (times[i] > 0) {
+            for (size_t j = 0; j < n; ++j)
+                row[j] = weight * ((double)f->samples[i * n + j] - mean[j]);
+            ++rows;
+        }
+        if (rows < BLOCK && i + 1 < held) continue;
+        cblas_dsyrk(CblasRowMajor, CblasUpper, CblasTrans, f->dims, rows, 1.0 / ((double)held - 1),
+                    block, f->dims, 1.0, covariance, f->dims);
+        rows = 0;
+    }
+    for (size_t i = 0; i < n; ++i)
+        for (size_t j = i + 1; j < n; ++j) covariance[j * n + i] = covariance[i * n + j];
+}
+
+static variant_status draw_frechet(const job *work, int draw, double *room, double *out,
+                                   variant_error *err) {
+    const frechet_job *f = work->data;
+    const size_t n = (size_t)f->dims;
+    double *mean = room, *covariance = mean + n, *rest = covariance + n * n;
+    const int threads = vt_blas_enter();
+    moments_of_draw(f, draw, mean, covariance, rest);
+    vt_blas_leave(threads);
+    vt_gaussian drawn = {mean, covariance};
+    return vt_frechet_from_root(out, f->real, f->root, &drawn, rest, f->dims, err);
+}
+
+variant_status vt_frechet_spread(double *out, const float *samples, int held, int64_t count,
+                                 const vt_gaussian *real, int dims, const vt_draws *draws,
+                                 variant_error *err) {
+    const size_t n = (size_t)dims;
+    size_t moments = (size_t)held + BLOCK * n, distance = 2 * n * n + n;
+    *out = NAN;
+    if (draws->count < 2 || held < 2) return VARIANT_OK;
+    double *root = malloc(n * n * sizeof *root);
+    if (!root)
+        return vt_fail(err, VARIANT_E_MEMORY, "no memory for covariances of %d features", dims);
+    frechet_job f = {samples, held, dims, real, root, draws->seed};
+    job work = {.draw = draw_frechet,
+                .room = n + n * n + (moments > distance ? moments : distance),
+                .most_threads = dims > WIDE ? WIDE_THREADS : 1 << 16,
+                .data = &f};
+    variant_status status = vt_frechet_root(root, real->covariance, dims, err);
+    if (status == VARIANT_OK) status = spread_of(out, &work, draws, err);
+    if (status == VARIANT_OK && count > held) *out *= sqrt((double)held / (double)count);
+    free(root);
+    return status;
+}
+
+/* ---- recall ---- */
+
+/* Squared distances, as float32. */
+typedef struct recall_job {
+    const float *within; /* (made, made): of generated samples from each other */
+    const float *across; /* (made, real) */
+    int made, real, k;
+    uint64_t seed;
+} recall_job;
+
+/* Distance of generated sample `row` to its k-th nearest among the half that was drawn. */
+static float reach_of(const recall_job *r, const int *half, int count, int row, float *nearest) {
+    const float *from = r->within + (size_t)row * (size_t)r->made;
+    int held = 0;
+    for (int i = 0; i < count; ++i) {
+        float x = from[half[i]];
+        if (half[i] == row || (held == r->k && x >= nearest[r->k - 1])) continue;
+        int at = held < r->k ? held++ : r->k - 1;
+        for (; at > 0 && nearest[at - 1] > x; --at) nearest[at] = nearest[at - 1];
+        nearest[at] = x;
+    }
+    return nearest[r->k - 1];
+}
+
+static variant_status draw_recall(const job *work, int draw, double *room, double *out,
+                                  variant_error *err) {
+    const recall_job *r = work->data;
+    const int count = r->made / 2;
+    int *order = (int *)(void *)room, inside = 0;
+    float *nearest = (float *)(order + r->made);
+    bool *covered = (bool *)(nearest + r->k);
+    (void)err;
+    for (int i = 0; i < r->made; ++i) order[i] = i;
+    memset(covered, 0, (size_t)r->real * sizeof *covered);
+    for (int i = 0; i < count; ++i) { /* the first half of a shuffle */
+        double u = vt_uniform(r->seed, VT_RNG_BOOTSTRAP, (uint32_t)draw, (uint32_t)i, UINT32_MAX);
+        int other = i + (int)(u * (r->made - i)), kept = order[i];
+        order[i] = order[other];
+        order[other] = kept;
+    }
+    for (int i = 0; i < count; ++i) {
+        const float *to = r->across + (size_t)order[i] * (size_t)r->real;
+        float reach = reach_of(r, order, count, order[i], nearest);
+        for (int j = 0; j < r->real; ++j) covered[j] = covered[j] || to[j] <= reach;
+    }
+    for (int j = 0; j < r->real; ++j) inside += covered[j];
+    *out = (double)inside / r->real;
+    return VARIANT_OK;
+}
+
+variant_status vt_recall_spread(double *out, const vt_samples *real, const vt_samples *generated,
+                                int dims, int k, const vt_draws *draws, variant_error *err) {
+    vt_samples a = *generated, b = *real;
+    variant_status status = VARIANT_OK;
+    *out = NAN;
+    if (a.count > RECALL_SAMPLES) a.count = RECALL_SAMPLES;
+    if (b.count > RECALL_SAMPLES) b.count = RECALL_SAMPLES;
+    if (draws->count < 2 || a.count < 2 * (k + 1) || b.count < 1) return VARIANT_OK;
+    size_t made = (size_t)a.count, reals = (size_t)b.count;
+    float *within = malloc(made * (made + reals) * sizeof *within);
+    if (!within)
+        return vt_fail(err, VARIANT_E_MEMORY, "no memory for the distances of %zu samples", made);
+    VT_CHECK(vt_square_distances(within, &a, &a, dims, err));
+    VT_CHECK(vt_square_distances(within + made * made, &a, &b, dims, err));
+    recall_job r = {within, within + made * made, a.count, b.count, k, draws->seed};
+    size_t bytes = made * sizeof(int) + (size_t)k * sizeof(float) + reals * sizeof(bool);
+    job work = {.draw = draw_recall,
+                .room = bytes / sizeof(double) + 1,
+                .most_threads = 1 << 16,
+                .data = &r};
+    VT_CHECK(spread_of(out, &work, draws, err));
+    *out *= sqrt((double)a.count / (double)generated->count);
+cleanup:
+    free(within);
+    return status;
+}
+
+/* ---- closed forms ---- */
+
+double vt_share_spread(double share, int64_t count) {
+    double n = (double)count + 2, p = (share * (double)count + 1) / n;
+    return count < 1 || !isfinite(share) ? NAN : sqrt(p * (1 - p) / n);
+}
+
+double vt_mean_spread(double sum, double squares, int64_t count) {
+    double n = (double)count, variance = (squares - sum * sum / n) / (n - 1);
+    return count < 2 ? NAN : sqrt(variance > 0 ? variance / n : 0);
+}
