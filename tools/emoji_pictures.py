@@ -15,11 +15,13 @@ skin tones, genders ("man cook", "woman cook", "cook"), hair and direction of on
 test. Skin tone variants are left out unless --tones asks for them: they would make five of six pictures of people.
 """
 import argparse
+import importlib.util
 import io
 import os
 import re
-import sys
 import unicodedata
+
+from picture_folder import at_least, clear, fail, need_packages
 
 FONT = "/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf"
 LIST = "/usr/share/unicode/emoji/emoji-test.txt"
@@ -85,19 +87,16 @@ def file_name(points, name):
     return f"{words}_{'-'.join(f'{point:x}' for point in points)}.png"
 
 
-def fail(message):
-    sys.exit(f"emoji_pictures: {message}")
+def load_libraries(options):
+    """fontTools' TTFont and Pillow's Image; ends with a line that names Debian's packages where anything is missing."""
+    def module(name):
+        return importlib.util.find_spec(name) is not None
 
-
-def load_libraries():
-    try:
-        from fontTools.ttLib import TTFont
-    except ImportError:
-        fail("no fontTools: install Debian's package python3-fonttools (and run this with /usr/bin/python3)")
-    try:
-        from PIL import Image
-    except ImportError:
-        fail("no Pillow: install Debian's package python3-pil (and run this with /usr/bin/python3)")
+    need_packages([("fontTools", "python3-fonttools", module("fontTools")), ("Pillow", "python3-pil", module("PIL")),
+                   (options.font, "fonts-noto-color-emoji", options.font != FONT or os.path.exists(FONT)),
+                   (options.list, "unicode-data", options.list != LIST or os.path.exists(LIST))])
+    from fontTools.ttLib import TTFont
+    from PIL import Image
     return TTFont, Image
 
 
@@ -160,25 +159,11 @@ def collect(emoji, bitmaps, tones):
     return pictures, pngs, without
 
 
-def clear(folder):
-    """Makes the folder, or empties one of ours; leaves every other alone."""
-    if os.path.isdir(folder) and os.listdir(folder) and not os.path.exists(os.path.join(folder, MARK)):
-        fail(f"{folder}: is not empty, and not written by this script")
-    for part in ("train", "test"):
-        for path, _, files in os.walk(os.path.join(folder, part)):
-            for file in files:
-                if file.endswith(".png"):
-                    os.remove(os.path.join(path, file))
-
-
 def write(options, pictures, pngs, Image):
     """Counts by group: {group: [train, test, mirrored]}."""
     testing, counts = split(pictures, options.test_every), {}
     try:
-        clear(options.out)
-        os.makedirs(options.out, exist_ok=True)
-        with open(os.path.join(options.out, MARK), "w", encoding="utf-8") as file:
-            file.write("Written by tools/emoji_pictures.py from Noto Color Emoji (copyright Google Inc., SIL Open Font License 1.1).\n")
+        clear(options.out, MARK, "Written by tools/emoji_pictures.py from Noto Color Emoji (copyright Google Inc., SIL Open Font License 1.1).\n")
         for index, ((group, points, name), png) in enumerate(zip(pictures, pngs)):
             test = index in testing
             count = counts.setdefault(group, [0, 0, 0])
@@ -208,14 +193,6 @@ def report(options, counts, without):
         print(f"{without} emoji of the list are not in the font")
 
 
-def at_least(least):
-    def number(text):
-        if not text.isdecimal() or int(text) < least:
-            raise argparse.ArgumentTypeError(f"{text}: expected a number of {least} or more")
-        return int(text)
-    return number
-
-
 def main():
     parser = argparse.ArgumentParser(description="the emoji of Noto Color Emoji as a folder of pictures, a class a group of Unicode's list")
     parser.add_argument("out", metavar="OUT_FOLDER", help="new, empty, or written by this script before")
@@ -228,7 +205,7 @@ def main():
     parser.add_argument("--font", default=FONT, help="default %(default)s")
     parser.add_argument("--list", default=LIST, help="default %(default)s")
     options = parser.parse_args()
-    TTFont, Image = load_libraries()
+    TTFont, Image = load_libraries(options)
     emoji = open_list(options.list)
     pictures, pngs, without = collect(emoji, Bitmaps(options.font, TTFont), options.tones)
     if not pictures:
