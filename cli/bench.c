@@ -19,6 +19,9 @@ static const char help[] =
     "measured in this process. `kernels` times each kernel by itself, beside its plain-C twin and "
     "its "
     "floor.\n"
+    "Runs that other work got in the way of are made again, at most as often; where too few were "
+    "quiet,\n"
+    "the figures are marked \"disturbed\" and say why.\n"
     "\n"
     "options\n" CLI_MODEL_HELP "      --arch NAME        synthetic weights instead of a model: "
     "var-d16, var-d20, var-d24, var-d30, or a\n"
@@ -29,15 +32,29 @@ static const char help[] =
     "      --bridge N         scales at full depth before them\n"
     "      --layers WHICH     equidistant (default), rounded, prefix, a list, or one list a scale\n"
     "      --batch N|auto     pictures at a time (default 1); auto: as many as fit, at most 64\n"
-    "      --repeat N         runs counted (default 5)\n" CLI_PRECISION_HELP
-    "      --json             one object on stdout\n" CLI_RUN_HELP "\n" CLI_PLANNING_HELP "\n"
+    "      --repeat N         runs counted (default 5, 1 to 1000); as many again while too few are "
+    "quiet\n"
+    "      --time-budget TIME of all runs, such as 30s: fewer of them, at least one of each depth\n"
+    "      --progress WHICH   on stderr: auto (default; a line where it is a terminal), lines, "
+    "none\n" CLI_PRECISION_HELP "      --json             one object on stdout\n" CLI_RUN_HELP
+    "\n" CLI_PLANNING_HELP "\n"
     "examples\n"
     "  variant bench -m models/fashion --depth 6\n"
     "  variant bench --arch var-d16 --depth 8 --bridge 6 --repeat 3 --json\n"
     "  variant bench --arch var-d16 --weights bf16 --compare 16,8,4,2 --repeat 1\n"
     "  variant bench kernels --repeat 20\n";
 
-enum { OPT_ARCH = CLI_OWN, OPT_DEPTH, OPT_BRIDGE, OPT_LAYERS, OPT_BATCH, OPT_REPEAT, OPT_COMPARE };
+enum {
+    OPT_ARCH = CLI_OWN,
+    OPT_DEPTH,
+    OPT_BRIDGE,
+    OPT_LAYERS,
+    OPT_BATCH,
+    OPT_REPEAT,
+    OPT_COMPARE,
+    OPT_BUDGET,
+    OPT_PROGRESS
+};
 
 static const struct option long_options[] = {
     {"arch", required_argument, NULL, OPT_ARCH},
@@ -47,12 +64,24 @@ static const struct option long_options[] = {
     {"batch", required_argument, NULL, OPT_BATCH},
     {"compare", required_argument, NULL, OPT_COMPARE},
     {"repeat", required_argument, NULL, OPT_REPEAT},
+    {"time-budget", required_argument, NULL, OPT_BUDGET},
+    {"progress", required_argument, NULL, OPT_PROGRESS},
     {"json", no_argument, NULL, CLI_JSON},
     CLI_MODEL_OPTIONS,
     CLI_PRECISION_OPTIONS,
     CLI_PLANNING_OPTIONS,
     CLI_RUN_OPTIONS,
 };
+
+static bool read_progress(bench_settings *s, const char *text) {
+    static const char *const names[] = {"auto", "lines", "none"};
+    for (int i = 0; i < 3; ++i) {
+        if (strcmp(text, names[i]) != 0) continue;
+        s->progress = (bench_progress_kind)i;
+        return true;
+    }
+    return false;
+}
 
 static bool accept(void *user, int id, const char *text) {
     bench_settings *s = user;
@@ -74,6 +103,10 @@ static bool accept(void *user, int id, const char *text) {
         return cli_ints(text, 1, 1000, VARIANT_MAX_DEPTHS, s->compare, &s->compare_count);
     case OPT_REPEAT:
         return cli_int(text, 1, BENCH_MAX_REPEAT, &s->repeat);
+    case OPT_BUDGET:
+        return cli_seconds(text, &s->budget);
+    case OPT_PROGRESS:
+        return read_progress(s, text);
     }
     int taken = cli_planning_option(&s->planning, id, text);
     return taken >= 0 ? taken == 1 : cli_model_option(&s->model, id, text) == 1;
@@ -120,9 +153,11 @@ static void print_json(const bench_subject *subject, const bench_settings *s,
     else
         printf("\"load_ms\": null, ");
     printf("\"first_scale_ms\": %.3f, \"kv_bytes\": %zu, \"weight_bytes\": %zu, \"arena_bytes\": "
-           "%zu, \"peak_rss_bytes\": %zu, \"kernels\": \"%s\", \"scales\": [",
+           "%zu, \"peak_rss_bytes\": %zu, \"kernels\": \"%s\", ",
            f->first_scale, f->last.kv_peak_bytes, f->weight_bytes, f->last.arena_peak_bytes,
            f->last.peak_resident_bytes, subject->kern->details);
+    bench_print_disturbance(f, false);
+    printf(", \"scales\": [");
     for (int k = 0; k < f->last.scales; ++k)
         printf("%s{\"side\": %d, \"layers\": %d, \"ms\": %.3f, \"floor_ms\": %.3f}", k ? ", " : "",
                sides[k], f->last.scale_layers[k], f->scale[k], f->scale_floor[k]);
@@ -137,10 +172,10 @@ static void print_row(const char *name, double ms, double floor_ms) {
 static void print_table(const bench_subject *subject, const bench_settings *s,
                         const bench_figures *f) {
     const int *sides = vt_transformer_configuration(subject->model->transformer)->sides;
-    printf("%s%s, weights %s, kv %s, batch %d, guidance on, %d runs\n%s\n",
+    printf("%s%s, weights %s, kv %s, batch %d, guidance on, runs: %d\n%s\n",
            s->arch ? s->arch : s->model.model, subject->synthetic ? " (synthetic weights)" : "",
-           vt_number_name(subject->weights), vt_number_name(subject->kv), s->request.batch,
-           s->repeat, subject->kern->details);
+           vt_number_name(subject->weights), vt_number_name(subject->kv), s->request.batch, f->runs,
+           subject->kern->details);
     printf("layers by scale %s\n\n  %-16s %13s %13s %7s\n", f->last.depths, "", "median", "floor",
            "ratio");
     for (int k = 0; k < f->last.scales; ++k) {
@@ -152,6 +187,8 @@ static void print_table(const bench_subject *subject, const bench_settings *s,
     print_row("decoder", f->decoder, f->decoder_floor);
     printf("\n  %.2f ms a picture, %.2f pictures/s\n", f->picture / s->request.batch,
            1e3 * s->request.batch / f->picture);
+    if (f->disturbed)
+        printf("  disturbed: %d of %d runs quiet, %s\n", f->quiet_runs, f->runs, f->why);
     if (f->load >= 0.0)
         printf("  %.1f ms to load, %.1f ms to the first scale\n", f->load, f->first_scale);
     double counted =
@@ -180,7 +217,8 @@ int cli_bench(int argc, char **argv) {
     int done = cli_parse(&parser, argc, argv);
     if (done >= 0) return done;
     if (optind + 1 == argc && strcmp(argv[optind], "kernels") == 0)
-        return cli_bench_kernels(&s.model, s.repeat);
+        return s.budget > 0.0 ? cli_usage("bench", "--time-budget is of pictures, not of kernels")
+                              : cli_bench_kernels(&s.model, s.repeat);
     if (optind < argc) return cli_usage("bench", "unexpected argument %s", argv[optind]);
     if (!s.arch == !s.model.model)
         return cli_usage("bench", "what to time? give either -m MODEL or --arch NAME");
@@ -193,9 +231,12 @@ int cli_bench(int argc, char **argv) {
 
     variant_error err = {0};
     bench_subject subject = {0};
+    bench_progress progress;
     bench_figures figures;
     variant_plan planned, *plan = NULL;
     variant_status status = VARIANT_OK;
+    bench_progress_open(&progress, &s);
+    bench_progress_say(&progress, s.arch ? "making synthetic weights" : "loading the model");
     VT_CHECK(bench_subject_open(&subject, &s, &err));
     if (s.planning.wanted) {
         plan = &planned;
@@ -205,7 +246,7 @@ int cli_bench(int argc, char **argv) {
         VT_CHECK(bench_depths(&subject, &s, &err));
         goto cleanup;
     }
-    VT_CHECK(bench_measure(&figures, &subject, &s, &err));
+    VT_CHECK(bench_measure(&figures, NULL, 1, &subject, &s, &err));
     if (s.model.json)
         print_json(&subject, &s, &figures, plan);
     else

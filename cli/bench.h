@@ -3,12 +3,19 @@
 #ifndef VT_CLI_BENCH_H
 #define VT_CLI_BENCH_H
 
+#include "core/quiet.h"
 #include "engine/engine.h"
 #include "engine/floor.h"
 #include "planning.h"
 #include "tools.h"
 
 #define BENCH_MAX_REPEAT 1000
+
+typedef enum bench_progress_kind {
+    BENCH_PROGRESS_AUTO,  /* one line, drawn again, where stderr is a terminal */
+    BENCH_PROGRESS_LINES, /* a line a run */
+    BENCH_PROGRESS_NONE
+} bench_progress_kind;
 
 /* What the command line says. */
 typedef struct bench_settings {
@@ -17,18 +24,23 @@ typedef struct bench_settings {
     variant_request request;
     cli_planning planning;
     int repeat;
+    double budget; /* --time-budget: seconds of all runs; 0: none */
     int compare_count, compare[VARIANT_MAX_DEPTHS]; /* --compare: depths */
+    bench_progress_kind progress;
 } bench_settings;
 
-/* Medians in milliseconds. */
+/* Medians in milliseconds: of the quiet runs, or of all where those are too few. */
 typedef struct bench_figures {
+    int runs, quiet_runs;
+    bool disturbed;                                          /* too few were quiet ... */
+    char why[200];                                           /* ... for this */
     double picture, transformer, decoder, first_scale, load; /* load: -1 for synthetic weights */
     double transformer_floor, decoder_floor;
     double condition; /* of transformer: what is computed once a picture */
     double scale[VARIANT_MAX_SCALES], scale_floor[VARIANT_MAX_SCALES];
     double head[VARIANT_MAX_SCALES]; /* of scale: norm and head */
     size_t weight_bytes;             /* in memory, the mapped file's included */
-    variant_report last; /* of the last run: bytes, layers */
+    variant_report last;             /* of the last run: bytes, layers */
 } bench_figures;
 
 /* What is timed: opened from files, or built from a formula. */
@@ -41,16 +53,42 @@ typedef struct bench_subject {
     vt_machine_limits limits; /* of the transformer's products; probed once */
 } bench_subject;
 
-
 /* ---- bench_measure.c ---- */
 
 variant_status bench_subject_open(bench_subject *out, const bench_settings *s, variant_error *err);
 void bench_subject_close(bench_subject *s);
-/* Runs s->repeat + 1 batches of the request, of which the first warms up, and takes medians. */
-variant_status bench_measure(bench_figures *out, bench_subject *subject, const bench_settings *s,
-                             variant_error *err);
+/* The request at each of `depths` (count; s->request.depth alone is one): a batch that warms up, then rounds
+ * of one batch a depth, until each has s->repeat, of which enough are quiet (core/quiet.h), or s->budget is
+ * used up; every depth is run at least once. Fills out (count). */
+variant_status bench_measure(bench_figures *out, const int *depths, int count,
+                             bench_subject *subject, const bench_settings *s, variant_error *err);
+/* "runs": 5, "quiet_runs": 2, "disturbed": true, "why": "..." */
+void bench_print_disturbance(const bench_figures *figures, bool contradicted);
 /* Median of n numbers, which are sorted. */
 double bench_median(double *numbers, int n);
+
+/* ---- bench_progress.c: what stderr is told while runs are made ---- */
+
+typedef struct bench_progress {
+    bench_progress_kind kind; /* settled: LINES, NONE, or AUTO on a terminal */
+    const char *what;         /* "warming up", "run 2 of 5" */
+    int depth;                /* of the run; 0: all layers */
+    double left;              /* seconds after the run; < 0: not known yet */
+    double expected;          /* of the run; < 0 likewise */
+    double started, shown;
+} bench_progress;
+
+/* json: a line drawn again is left out, as nobody looks on. */
+void bench_progress_open(bench_progress *p, const bench_settings *s);
+/* A step before the runs: "synthetic weights ...". */
+void bench_progress_say(const bench_progress *p, const char *text);
+void bench_progress_begin(bench_progress *p, const char *what, int depth, double expected,
+                          double left);
+/* For variant_request.progress; user: the bench_progress. */
+bool bench_progress_step(void *user, const variant_progress *at);
+void bench_progress_end(bench_progress *p, double seconds);
+/* Clears the line. */
+void bench_progress_close(const bench_progress *p);
 
 /* ---- the other kinds ---- */
 

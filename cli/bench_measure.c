@@ -91,8 +91,6 @@ void bench_subject_close(bench_subject *s) {
     vt_kern_close(&s->kern);
 }
 
-/* ---- measuring ---- */
-
 static int ascending(const void *a, const void *b) {
     double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
@@ -103,90 +101,231 @@ double bench_median(double *numbers, int n) {
     return 0.5 * (numbers[(n - 1) / 2] + numbers[n / 2]);
 }
 
-/* Median of one double, `offset` bytes into each report, in milliseconds. */
-static double median_ms(const variant_report *reports, int count, size_t offset) {
-    double values[BENCH_MAX_REPEAT];
-    for (int i = 0; i < count; ++i)
-        memcpy(&values[i], (const char *)&reports[i] + offset, sizeof *values);
-    return 1e3 * bench_median(values, count);
+/* ---- runs ---- */
+
+/* Of one depth. */
+typedef struct runs {
+    variant_request request;
+    variant_report first; /* the one that warmed up, or the first counted one */
+    variant_report *reports;
+    vt_quiet_span *spans;
+    int count, room;
+    bool any;       /* first is set */
+    double seconds; /* of the last run */
+} runs;
+
+/* All depths at work. */
+typedef struct rounds {
+    bench_subject *subject;
+    const bench_settings *settings;
+    variant_engine engine;
+    vt_quiet quiet;
+    bench_progress progress;
+    runs *depths;
+    int count;
+    double deadline; /* 0: none */
+} rounds;
+
+static variant_status rounds_open(rounds *r, const int *depths, int count, bench_subject *subject,
+                                  const bench_settings *s, variant_error *err) {
+    *r = (rounds){.subject = subject, .settings = s, .count = count};
+    r->engine = vt_engine_around(subject->kern, subject->model, subject->weights, subject->kv);
+    r->depths = calloc((size_t)count, sizeof *r->depths);
+    if (!r->depths) return vt_fail(err, VARIANT_E_MEMORY, "no memory for %d depths", count);
+    for (int i = 0; i < count; ++i) {
+        runs *d = &r->depths[i];
+        d->request = s->request;
+        if (depths) d->request.depth = depths[i];
+        d->request.progress = bench_progress_step;
+        d->request.user = &r->progress;
+        d->room = 2 * s->repeat;
+        d->reports = calloc((size_t)d->room, sizeof *d->reports);
+        d->spans = calloc((size_t)d->room, sizeof *d->spans);
+        if (!d->reports || !d->spans)
+            return vt_fail(err, VARIANT_E_MEMORY, "no memory for %d reports", d->room);
+    }
+    vt_quiet_open(&r->quiet, subject->kern->threads, NULL);
+    bench_progress_open(&r->progress, s);
+    r->deadline = s->budget > 0.0 ? vt_seconds() + s->budget : 0.0;
+    return VARIANT_OK;
 }
 
-/* reports (repeat + 1): the first run warms up. */
-static variant_status time_runs(const bench_subject *subject, const bench_settings *s,
-                                variant_report *reports, variant_error *err) {
-    variant_engine engine =
-        vt_engine_around(subject->kern, subject->model, subject->weights, subject->kv);
-    for (int i = 0; i <= s->repeat; ++i) {
-        variant_picture *pictures = NULL;
-        VT_TRY(variant_generate(&engine, &s->request, &pictures, &reports[i], err));
-        variant_pictures_free(&pictures, s->request.count);
+static void rounds_close(rounds *r) {
+    bench_progress_close(&r->progress);
+    for (int i = 0; r->depths && i < r->count; ++i) {
+        free(r->depths[i].reports);
+        free(r->depths[i].spans);
+    }
+    free(r->depths);
+}
+
+/* Seconds that a run of a depth will take: as its last, or as another's; < 0: not known. */
+static double expected_seconds(const rounds *r, const runs *d) {
+    if (d->any) return d->seconds;
+    for (int i = 0; i < r->count; ++i)
+        if (r->depths[i].any) return r->depths[i].seconds;
+    return -1.0;
+}
+
+/* Seconds of the runs after the one of `at`, warm-ups not counted; < 0: not known. */
+static double seconds_left(const rounds *r, const runs *at) {
+    double left = 0.0;
+    for (int i = 0; i < r->count; ++i) {
+        const runs *d = &r->depths[i];
+        int missing = r->settings->repeat - d->count - (d == at && d->any);
+        if (missing > 0) left += missing * expected_seconds(r, d);
+    }
+    if (r->deadline > 0.0 && left > r->deadline - vt_seconds()) left = r->deadline - vt_seconds();
+    return expected_seconds(r, at) < 0.0 ? -1.0 : left > 0.0 ? left : 0.0;
+}
+
+static variant_status run_once(rounds *r, runs *d, bool counts, variant_error *err) {
+    variant_picture *pictures = NULL;
+    variant_report report;
+    char what[64] = "warming up";
+    if (counts) snprintf(what, sizeof what, "run %d", d->count + 1);
+    bench_progress_begin(&r->progress, what, d->request.depth, expected_seconds(r, d),
+                         seconds_left(r, d));
+    vt_peak_resident_reset(); /* another depth's, the probe's memory */
+    vt_quiet_begin(&r->quiet);
+    VT_TRY(variant_generate(&r->engine, &d->request, &pictures, &report, err));
+    vt_quiet_span span = vt_quiet_end(&r->quiet);
+    variant_pictures_free(&pictures, d->request.count);
+    if (!d->any) d->first = report;
+    d->any = true;
+    d->seconds = report.total_seconds;
+    if (counts) {
+        d->reports[d->count] = report;
+        d->spans[d->count++] = span;
+    }
+    bench_progress_end(&r->progress, report.total_seconds);
+    return VARIANT_OK;
+}
+
+/* The weights are warm after the first depth: the others do without where time is short. */
+static variant_status warm_up(rounds *r, variant_error *err) {
+    for (int i = 0; i < r->count; ++i) {
+        double spent = 2.0 * r->count * r->depths[0].seconds;
+        if (i > 0 && r->deadline > 0.0 && spent > r->settings->budget) break;
+        VT_TRY(run_once(r, &r->depths[i], false, err));
     }
     return VARIANT_OK;
 }
 
-static variant_status add_floors(const bench_subject *subject, const bench_settings *s,
+static bool is_due(const rounds *r, const runs *d) {
+    if (!vt_quiet_wants_more(&r->quiet, d->spans, d->count, r->settings->repeat)) return false;
+    return d->count == 0 || r->deadline <= 0.0 || vt_seconds() + d->seconds <= r->deadline;
+}
+
+static variant_status run_rounds(rounds *r, variant_error *err) {
+    for (bool any = true; any;) {
+        any = false;
+        for (int i = 0; i < r->count; ++i) {
+            if (!is_due(r, &r->depths[i])) continue;
+            VT_TRY(run_once(r, &r->depths[i], true, err));
+            any = true;
+        }
+    }
+    return VARIANT_OK;
+}
+
+/* ---- figures ---- */
+
+/* The runs that medians are taken of. */
+typedef struct picked {
+    const variant_report *reports;
+    int count, index[2 * BENCH_MAX_REPEAT];
+} picked;
+
+/* Median of one double, `offset` bytes into each report, in milliseconds. */
+static double median_ms(const picked *p, size_t offset) {
+    double values[2 * BENCH_MAX_REPEAT];
+    for (int i = 0; i < p->count; ++i)
+        memcpy(&values[i], (const char *)&p->reports[p->index[i]] + offset, sizeof *values);
+    return 1e3 * bench_median(values, p->count);
+}
+
+static variant_status add_floors(const bench_subject *subject, const variant_request *request,
                                  bench_figures *f, variant_error *err) {
     const vt_transformer_config *config = vt_transformer_configuration(subject->model->transformer);
     const vt_supernet_info *supernet = &subject->model->supernet;
     vt_schedule schedule;
-    vt_schedule_request words = {.layers = s->request.layers,
-                                 .depth = s->request.depth,
-                                 .bridge = s->request.bridge,
+    vt_schedule_request words = {.layers = request->layers,
+                                 .depth = request->depth,
+                                 .bridge = request->bridge,
                                  .default_bridge = vt_supernet_bridge(supernet, config->scales),
                                  .default_selector = vt_supernet_selector(supernet)};
     VT_TRY(vt_schedule_resolve(&schedule, config->scales, config->depth, &words, err));
     vt_machine_limits limits = subject->limits;
     for (int k = 0; k < config->scales; ++k) {
-        f->scale_floor[k] =
-            1e3 * vt_floor_scale(config, &schedule, k, 2 * s->request.batch, limits);
+        f->scale_floor[k] = 1e3 * vt_floor_scale(config, &schedule, k, 2 * request->batch, limits);
         f->transformer_floor += f->scale_floor[k];
     }
     f->transformer_floor += 1e3 * vt_floor_condition(config, &schedule, 2, limits);
     f->decoder_floor = 1e3 * vt_floor_decoder(vt_tokenizer_configuration(subject->model->tokenizer),
-                                              s->request.batch, limits);
+                                              request->batch, limits);
     return VARIANT_OK;
 }
 
-static void take_figures(bench_figures *f, const bench_subject *subject,
-                         const variant_report *reports, int count) {
-    f->last = reports[count - 1];
-    f->picture = median_ms(reports, count, offsetof(variant_report, total_seconds));
-    f->condition = median_ms(reports, count, offsetof(variant_report, condition_seconds));
-    f->transformer =
-        f->condition + median_ms(reports, count, offsetof(variant_report, transformer_seconds));
-    f->decoder = median_ms(reports, count, offsetof(variant_report, decoder_seconds));
-    for (int k = 0; k < f->last.scales; ++k)
-        f->scale[k] = median_ms(
-            reports, count, offsetof(variant_report, scale_seconds) + (size_t)k * sizeof(double));
-    for (int k = 0; k < f->last.scales; ++k)
-        f->head[k] =
-            median_ms(reports, count,
-                      offsetof(variant_report, scale_head_seconds) + (size_t)k * sizeof(double));
-    f->load = subject->synthetic ? -1.0 : 1e3 * subject->load_seconds;
+static void take_medians(bench_figures *f, const picked *p) {
+    f->picture = median_ms(p, offsetof(variant_report, total_seconds));
+    f->condition = median_ms(p, offsetof(variant_report, condition_seconds));
+    f->transformer = f->condition + median_ms(p, offsetof(variant_report, transformer_seconds));
+    f->decoder = median_ms(p, offsetof(variant_report, decoder_seconds));
+    for (int k = 0; k < f->last.scales; ++k) {
+        size_t skip = (size_t)k * sizeof(double);
+        f->scale[k] = median_ms(p, offsetof(variant_report, scale_seconds) + skip);
+        f->head[k] = median_ms(p, offsetof(variant_report, scale_head_seconds) + skip);
+    }
 }
 
-variant_status bench_measure(bench_figures *out, bench_subject *subject, const bench_settings *s,
-                             variant_error *err) {
-    variant_status status = VARIANT_OK;
-    vt_kern *kern = subject->kern;
-    *out = (bench_figures){0};
-    variant_report *reports = calloc((size_t)s->repeat + 1, sizeof *reports);
-    if (!reports) return vt_fail(err, VARIANT_E_MEMORY, "no memory for %d reports", s->repeat);
-    if (subject->limits.flops > 0.0)
-        vt_peak_resident_reset(); /* the probe's memory, another depth's */
-    VT_CHECK(time_runs(subject, s, reports, err));
-    if (subject->limits.flops <= 0.0) /* after the first runs: the probe's memory is not theirs */
-        subject->limits = vt_machine_probe(kern, subject->weights, subject->kv);
-    VT_CHECK(add_floors(subject, s, out, err));
-    take_figures(out, subject, reports + 1, s->repeat);
+static variant_status take_figures(bench_figures *f, const rounds *r, const runs *d,
+                                   variant_error *err) {
+    const bench_subject *subject = r->subject;
+    picked p = {.reports = d->reports};
+    *f = (bench_figures){.runs = d->count, .last = d->reports[d->count - 1]};
+    f->quiet_runs = vt_quiet_count(&r->quiet, d->spans, d->count);
+    p.count = vt_quiet_pick(&r->quiet, d->spans, d->count,
+                            d->count < r->settings->repeat ? d->count : r->settings->repeat,
+                            p.index, &f->disturbed);
+    if (f->disturbed) vt_quiet_why(&r->quiet, d->spans, d->count, f->why, sizeof f->why);
+    take_medians(f, &p);
+    VT_TRY(add_floors(subject, &d->request, f, err));
     const vt_params *parts[] = {vt_transformer_params(subject->model->transformer),
                                 vt_tokenizer_params(subject->model->tokenizer)};
     for (int i = 0; i < 2; ++i)
-        out->weight_bytes += vt_params_bytes(parts[i]) + parts[i]->mapped_bytes;
+        f->weight_bytes += vt_params_bytes(parts[i]) + parts[i]->mapped_bytes;
+    f->load = subject->synthetic ? -1.0 : 1e3 * subject->load_seconds;
     /* a stranger's first picture is not warm */
-    out->first_scale = (subject->synthetic ? 0.0 : out->load) +
-                       1e3 * (reports->condition_seconds + reports->scale_seconds[0]);
+    f->first_scale = (subject->synthetic ? 0.0 : f->load) +
+                     1e3 * (d->first.condition_seconds + d->first.scale_seconds[0]);
+    return VARIANT_OK;
+}
+
+variant_status bench_measure(bench_figures *out, const int *depths, int count,
+                             bench_subject *subject, const bench_settings *s, variant_error *err) {
+    variant_status status = VARIANT_OK;
+    rounds r = {0};
+    VT_CHECK(rounds_open(&r, depths, count, subject, s, err));
+    VT_CHECK(warm_up(&r, err));
+    if (subject->limits.flops <= 0.0) {
+        bench_progress_say(&r.progress, "measuring what this machine could do at most");
+        subject->limits = vt_machine_probe(subject->kern, subject->weights, subject->kv);
+    }
+    VT_CHECK(run_rounds(&r, err));
+    for (int i = 0; i < count; ++i) VT_CHECK(take_figures(&out[i], &r, &r.depths[i], err));
 cleanup:
-    free(reports);
+    rounds_close(&r);
     return status;
+}
+
+void bench_print_disturbance(const bench_figures *f, bool contradicted) {
+    printf("\"runs\": %d, \"quiet_runs\": %d, \"disturbed\": %s, \"why\": ", f->runs, f->quiet_runs,
+           f->disturbed || contradicted ? "true" : "false");
+    if (f->disturbed)
+        printf("\"%s\"", f->why);
+    else if (contradicted)
+        printf("\"slower than a depth with more layers\"");
+    else
+        printf("null");
 }

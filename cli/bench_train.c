@@ -84,8 +84,19 @@ typedef struct train_subject {
     double loss;
     double floor_ms[PATHS]
                    [PARTS]; /* arithmetic of the products at the register peak; 0: not counted */
-    double seconds[PATHS][PARTS][MOST_REPEATS];
+    vt_quiet quiet;
+    int runs; /* of each path; a path's disturbed ones are made again */
+    vt_quiet_span spans[PATHS][2 * MOST_REPEATS];
+    double seconds[PATHS][PARTS][2 * MOST_REPEATS];
 } train_subject;
+
+/* Medians of a path in milliseconds. */
+typedef struct path_times {
+    double ms[PARTS], best;
+    int quiet_runs;
+    bool disturbed;
+    char why[200];
+} path_times;
 
 static bool accept(void *user, int id, const char *text) {
     settings *s = user;
@@ -240,25 +251,42 @@ cleanup:
     return status;
 }
 
+static bool wants_more(const train_subject *s, int repeat) {
+    for (enum path path = FULL; path < PATHS; ++path)
+        if (vt_quiet_wants_more(&s->quiet, s->spans[path], s->runs, repeat)) return true;
+    return false;
+}
+
 static variant_status measure(train_subject *subject, const settings *s, variant_error *err) {
-    for (int i = -1; i < s->repeat; ++i) /* the round before the first warms up */
+    double times[PARTS];
+    vt_quiet_open(&subject->quiet, subject->kern->threads, NULL);
+    for (enum path path = FULL; path < PATHS; ++path) /* warms up */
+        VT_TRY(run_step(subject, s->batch, path, times, err));
+    for (; wants_more(subject, s->repeat); ++subject->runs)
         for (enum path path = FULL; path < PATHS; ++path) {
-            double times[PARTS];
+            vt_quiet_begin(&subject->quiet);
             VT_TRY(run_step(subject, s->batch, path, times, err));
-            for (int part = 0; i >= 0 && part < PARTS; ++part)
-                subject->seconds[path][part][i] = times[part];
+            subject->spans[path][subject->runs] = vt_quiet_end(&subject->quiet);
+            for (int part = 0; part < PARTS; ++part)
+                subject->seconds[path][part][subject->runs] = times[part];
         }
     return VARIANT_OK;
 }
 
-static int ascending(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median_ms(double *seconds, int count) {
-    qsort(seconds, (size_t)count, sizeof *seconds, ascending);
-    return 500.0 * (seconds[(count - 1) / 2] + seconds[count / 2]);
+/* Of the quiet runs, or of all where those are too few. */
+static path_times summarise(const train_subject *s, enum path path, int repeat) {
+    path_times out = {0};
+    int index[2 * MOST_REPEATS];
+    double values[2 * MOST_REPEATS];
+    int count = vt_quiet_pick(&s->quiet, s->spans[path], s->runs, repeat, index, &out.disturbed);
+    for (int part = 0; part < PARTS; ++part) {
+        for (int i = 0; i < count; ++i) values[i] = 1e3 * s->seconds[path][part][index[i]];
+        out.ms[part] = bench_median(values, count);
+        if (part == WHOLE) out.best = values[0]; /* sorted by now */
+    }
+    out.quiet_runs = vt_quiet_count(&s->quiet, s->spans[path], s->runs);
+    if (out.disturbed) vt_quiet_why(&s->quiet, s->spans[path], s->runs, out.why, sizeof out.why);
+    return out;
 }
 
 /* Arithmetic of the products at this machine's register peak, weights read once a scale. Backward has two
@@ -281,8 +309,25 @@ static void count_floors(train_subject *subject, const settings *s) {
 
 /* ---- reporting ---- */
 
-static void print_json(const train_subject *subject, const settings *s, double ms[PATHS][PARTS],
-                       double best[PATHS]) {
+/* A step of fewer layers took longer. */
+static bool contradicts(const train_subject *subject, const settings *s, const path_times *t) {
+    const vt_transformer_config *config = vt_transformer_configuration(subject->transformer);
+    bool fewer = s->depth < config->depth && s->bridge < config->scales;
+    return fewer && t[SUBNET].ms[WHOLE] > t[FULL].ms[WHOLE];
+}
+
+static void print_disturbance(const train_subject *subject, const settings *s,
+                              const path_times *t) {
+    for (enum path path = FULL; path < PATHS; ++path)
+        if (t[path].disturbed)
+            printf("  disturbed: %s, %d of %d runs quiet, %s\n", path_names[path],
+                   t[path].quiet_runs, subject->runs, t[path].why);
+    if (contradicts(subject, s, t))
+        printf("  disturbed: the subnet's step was slower than the full path's, which runs more "
+               "layers\n");
+}
+
+static void print_json(const train_subject *subject, const settings *s, const path_times *t) {
     const vt_transformer_config *config = vt_transformer_configuration(subject->transformer);
     printf(
         "{\"subject\": \"%s\", \"precision\": \"%s\", \"layers\": %d, \"width\": %d, \"tokens\": "
@@ -293,19 +338,21 @@ static void print_json(const train_subject *subject, const settings *s, double m
     for (int path = 0; path < PATHS; ++path) {
         printf(", \"%s\": {", path_names[path]);
         for (int part = 0; part < PARTS; ++part) {
-            printf("\"%s_ms\": %.3f, ", part_names[part], ms[path][part]);
+            printf("\"%s_ms\": %.3f, ", part_names[part], t[path].ms[part]);
             if (subject->floor_ms[path][part] > 0.0)
-                printf("\"%s_floor_ms\": %.3f, ", part_names[part], subject->floor_ms[path][part]);
+                printf("\"%s_floor_ms\": %.3f, ", part_names[part],
+                       subject->floor_ms[path][part]);
         }
-        printf("\"best_step_ms\": %.3f, \"pictures_per_second\": %.2f}", best[path],
-               1e3 * s->batch / ms[path][WHOLE]);
+        printf("\"best_step_ms\": %.3f, \"pictures_per_second\": %.2f, \"runs\": %d, "
+               "\"quiet_runs\": %d, \"disturbed\": %s}",
+               t[path].best, 1e3 * s->batch / t[path].ms[WHOLE], subject->runs, t[path].quiet_runs,
+               t[path].disturbed || contradicts(subject, s, t) ? "true" : "false");
     }
     printf(", \"joint_pictures_per_second\": %.2f}\n",
-           1e3 * s->batch / (0.8 * ms[FULL][WHOLE] + 0.2 * ms[SUBNET][WHOLE]));
+           1e3 * s->batch / (0.8 * t[FULL].ms[WHOLE] + 0.2 * t[SUBNET].ms[WHOLE]));
 }
 
-static void print_table(const train_subject *subject, const settings *s, double ms[PATHS][PARTS],
-                        double best[PATHS]) {
+static void print_table(const train_subject *subject, const settings *s, const path_times *t) {
     const vt_transformer_config *config = vt_transformer_configuration(subject->transformer);
     printf("%s, %d layers of width %d, %d tokens, batch %d, products %s, %d runs\n%s\n\n",
            s->arch ? s->arch : s->model.model, config->depth, config->width,
@@ -315,15 +362,16 @@ static void print_table(const train_subject *subject, const settings *s, double 
     for (int part = 0; part < PARTS; ++part) {
         const double *full = &subject->floor_ms[FULL][part],
                      *sub = &subject->floor_ms[SUBNET][part];
-        printf("  %-12s %9.2f ms %9.2f ms", part_names[part], ms[FULL][part], ms[SUBNET][part]);
+        printf("  %-12s %9.2f ms %9.2f ms", part_names[part], t[FULL].ms[part], t[SUBNET].ms[part]);
         if (*full > 0.0) printf("   floor %.2f and %.2f ms", *full, *sub);
         printf("\n");
     }
-    printf("  %-12s %9.2f ms %9.2f ms\n", "best step", best[FULL], best[SUBNET]);
-    printf("  %-12s %12.2f %12.2f\n\n", "pictures/s", 1e3 * s->batch / ms[FULL][WHOLE],
-           1e3 * s->batch / ms[SUBNET][WHOLE]);
+    printf("  %-12s %9.2f ms %9.2f ms\n", "best step", t[FULL].best, t[SUBNET].best);
+    printf("  %-12s %12.2f %12.2f\n\n", "pictures/s", 1e3 * s->batch / t[FULL].ms[WHOLE],
+           1e3 * s->batch / t[SUBNET].ms[WHOLE]);
     printf("  joint phase (a fifth of the steps subnet): %.2f pictures/s\n",
-           1e3 * s->batch / (0.8 * ms[FULL][WHOLE] + 0.2 * ms[SUBNET][WHOLE]));
+           1e3 * s->batch / (0.8 * t[FULL].ms[WHOLE] + 0.2 * t[SUBNET].ms[WHOLE]));
+    print_disturbance(subject, s, t);
 }
 
 int cli_bench_train(int argc, char **argv) {
@@ -342,7 +390,7 @@ int cli_bench_train(int argc, char **argv) {
 
     variant_error err = {0};
     variant_status status = VARIANT_OK;
-    double ms[PATHS][PARTS], best[PATHS];
+    path_times times[PATHS];
     train_subject *subject = calloc(1, sizeof *subject);
     if (!subject) {
         status = vt_fail(&err, VARIANT_E_MEMORY, "no memory for the measurements");
@@ -351,15 +399,12 @@ int cli_bench_train(int argc, char **argv) {
     VT_CHECK(subject_open(subject, &s, &err));
     VT_CHECK(measure(subject, &s, &err));
     count_floors(subject, &s);
-    for (int path = 0; path < PATHS; ++path) {
-        for (int part = 0; part < PARTS; ++part)
-            ms[path][part] = median_ms(subject->seconds[path][part], s.repeat);
-        best[path] = 1e3 * subject->seconds[path][WHOLE][0]; /* sorted by now */
-    }
+    for (enum path path = FULL; path < PATHS; ++path)
+        times[path] = summarise(subject, path, s.repeat);
     if (s.model.json)
-        print_json(subject, &s, ms, best);
+        print_json(subject, &s, times);
     else
-        print_table(subject, &s, ms, best);
+        print_table(subject, &s, times);
 cleanup:
     subject_close(subject);
     free(subject);

@@ -80,8 +80,9 @@ static void print_plan(const variant_plan *plan) {
     printf("  memory  %10.1f MB  weights, activations, keys and values\n",
            (double)plan->bytes / 1e6);
     if (plan->seconds > 0.0)
-        printf("  time    %10.1f ms  a batch, %s\n", plan->seconds * 1e3,
-               plan->measured ? "measured now" : "from the cache");
+        printf("  time    %10.1f ms  a batch, %s%s\n", plan->seconds * 1e3,
+               plan->measured ? "measured now" : "from the cache",
+               plan->disturbed ? ", disturbed" : "");
     if (plan->has_distance)
         printf("  quality %10.4g     %s, less is better\n", plan->distance, plan->score);
     printf("  layers  %10.1f %%   of the full depth's, every scale counting alike\n"

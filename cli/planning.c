@@ -86,7 +86,9 @@ void cli_planning_miss(const cli_planning *planning, const variant_plan *plan, c
 void cli_planning_print(FILE *to, const variant_plan *plan) {
     fprintf(to, "--bridge %d --depth %d --layers %s --batch %d, %.1f MB", plan->bridge, plan->depth,
             plan->layers, plan->batch, (double)plan->bytes / 1e6);
-    if (plan->seconds > 0.0) fprintf(to, ", %.1f ms a batch", plan->seconds * 1e3);
+    if (plan->seconds > 0.0)
+        fprintf(to, ", %.1f ms a batch%s", plan->seconds * 1e3,
+                plan->disturbed ? " (disturbed)" : "");
     if (plan->has_distance) fprintf(to, ", %s %.4g", plan->score, plan->distance);
     fprintf(to, ": %s", plan->why);
 }
@@ -116,8 +118,10 @@ void cli_planning_json(FILE *to, const cli_planning *planning, const variant_pla
         print_text(to, plan->score);
         fputs(", ", to);
     }
-    fprintf(to, "\"kept\": %.6f, \"considered\": %d, \"measured\": %s, \"why\": ", plan->kept,
-            plan->considered, plan->measured ? "true" : "false");
+    fprintf(to,
+            "\"kept\": %.6f, \"considered\": %d, \"measured\": %s, \"disturbed\": %s, \"why\": ",
+            plan->kept, plan->considered, plan->measured ? "true" : "false",
+            plan->disturbed ? "true" : "false");
     print_text(to, plan->why);
     fputc('}', to);
 }

@@ -252,7 +252,8 @@ typedef struct variant_plan {
     double seconds;       /* of a batch once the model is loaded; predicted from measured layers */
     double kept;          /* mean over scales of the share of layers run */
     int considered;       /* schedules compared */
-    bool measured;        /* the times were measured by this call and not found in the cache */
+    bool measured;        /* the times were measured by this call and not found in the cache ... */
+    bool disturbed;       /* ... while other work got in the way: the next call measures again */
     bool has_distance;    /* from a sweep: */
     double distance;      /* its Frechet distance, less is better ... */
     char score[64];       /* ... and what it is called there: "FID(classifier)" */

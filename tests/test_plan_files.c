@@ -18,6 +18,7 @@ static int open_all(void **state) {
     variant_engine_options_init(&options);
     options.model = VARIANT_SOURCE_DIR "/models/fashion";
     options.threads = 1;
+    setenv("VARIANT_WATCH", "off", 1); /* what is kept must not depend on the tests beside this one */
     if (variant_engine_open(&engine, &options, NULL) != VARIANT_OK) return -1;
     variant_engine_info(engine, &info);
     make_folder(folder);
@@ -104,6 +105,36 @@ static void tables_are_read_back(void **state) {
     other.cfg_scale = 0.0f;
     vt_costs_key_of(&another, engine, &other);
     assert_string_not_equal(another.name, key.name);
+}
+
+/* A table of a disturbed machine is kept as such, and measured again while there is no better one. */
+static void disturbed_tables_are_measured_again(void **state) {
+    (void)state;
+    char path[256];
+    bool there;
+    vt_costs_key key = key_of_one(path, sizeof path);
+    vt_costs costs = made_up(), read;
+    costs.disturbed = true;
+    snprintf(costs.why, sizeof costs.why, "waited 40 %% of the time for a processor");
+    assert_ok(vt_costs_write(&costs, path, &key, err));
+    assert_ok(vt_costs_read(&read, path, &key, &there, err));
+    assert_true(read.disturbed);
+    assert_string_equal(read.why, costs.why);
+    variant_plan_options options = cached();
+    setenv("VARIANT_WATCH", "always", 1);
+    for (int i = 0; i < 2; ++i) { /* found disturbed, measured disturbed, and again */
+        variant_plan plan = plan_of(&options);
+        assert_true(plan.measured && plan.disturbed && plan.seconds < 100.0);
+        assert_non_null(strstr(plan.warning, "disturbed machine"));
+        assert_ok(vt_costs_read(&read, path, &key, &there, err));
+        assert_true(read.disturbed);
+    }
+    setenv("VARIANT_WATCH", "off", 1);
+    variant_plan plan = plan_of(&options);
+    assert_true(plan.measured && !plan.disturbed);
+    assert_string_equal(plan.warning, "");
+    plan = plan_of(&options);
+    assert_true(!plan.measured && !plan.disturbed);
 }
 
 static void plans_use_the_table(void **state) {
@@ -403,6 +434,7 @@ int main(void) {
         cmocka_unit_test(tables_are_read_back),
         cmocka_unit_test(plans_use_the_table),
         cmocka_unit_test(batch_keeps_the_latency),
+        cmocka_unit_test(disturbed_tables_are_measured_again),
         cmocka_unit_test(tables_too_shallow_are_measured_again),
         cmocka_unit_test(damaged_tables),
         cmocka_unit_test(tables_of_another_machine),

@@ -8,10 +8,12 @@
 #include <unistd.h>
 
 #include "core/cpu.h"
+#include "core/quiet.h"
 #include "engine/engine.h"
 #include "io/file.h"
 
 #define RUNS 3
+#define MOST_RUNS (2 * RUNS)
 #define FILE_MAX ((size_t)1 << 16)
 #define NAME "costs"
 #define VERSION 1
@@ -36,29 +38,42 @@ double vt_costs_seconds(const vt_costs *costs, int model_depth, int bridge, int 
 
 /* ---- measuring ---- */
 
-static double median(const double *values) {
-    double a = values[0], b = values[1], c = values[2];
-    double low = a < b ? a : b, high = a < b ? b : a;
-    return c < low ? low : c > high ? high : c;
+static int ascending(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
 }
 
+/* The runs of one pair of zones. */
 typedef struct samples {
-    int scales, layers[VARIANT_MAX_SCALES];
-    double seconds[VARIANT_MAX_SCALES][RUNS], fixed[RUNS];
+    int scales, layers[VARIANT_MAX_SCALES], count;
+    double seconds[VARIANT_MAX_SCALES][MOST_RUNS], fixed[MOST_RUNS];
+    vt_quiet_span spans[MOST_RUNS];
+    int picked[MOST_RUNS], pick_count; /* those that medians are taken of */
 } samples;
 
-/* One batch; run -1 warms up and counts for nothing. */
-static variant_status take_sample(samples *out, const variant_engine *engine,
-                                  const variant_request *request, vt_zones zones, int run,
+static double median(const samples *s, const double *values) {
+    double sorted[MOST_RUNS];
+    for (int i = 0; i < s->pick_count; ++i) sorted[i] = values[s->picked[i]];
+    qsort(sorted, (size_t)s->pick_count, sizeof *sorted, ascending);
+    return 0.5 * (sorted[(s->pick_count - 1) / 2] + sorted[s->pick_count / 2]);
+}
+
+/* One batch; the first, that warms up, counts for nothing. */
+static variant_status take_sample(samples *out, vt_quiet *quiet, const variant_engine *engine,
+                                  const variant_request *request, vt_zones zones, bool counts,
                                   variant_error *err) {
     variant_request at = *request;
     variant_picture *pictures = NULL;
     variant_report report;
+    int run = out->count;
     at.bridge = zones.bridge;
     at.depth = zones.depth;
+    vt_quiet_begin(quiet);
     VT_TRY(variant_generate(engine, &at, &pictures, &report, err));
+    out->spans[run] = vt_quiet_end(quiet);
     variant_pictures_free(&pictures, at.count);
-    if (run < 0) return VARIANT_OK;
+    if (!counts) return VARIANT_OK;
+    ++out->count;
     out->scales = report.scales;
     out->fixed[run] = report.total_seconds;
     for (int k = 0; k < report.scales; ++k) {
@@ -69,10 +84,32 @@ static variant_status take_sample(samples *out, const variant_engine *engine,
     return VARIANT_OK;
 }
 
+/* Chooses the runs, and says of out whether they were disturbed. */
+static void pick(samples *taken, const vt_quiet *quiet, vt_costs *out) {
+    bool disturbed;
+    taken->pick_count =
+        vt_quiet_pick(quiet, taken->spans, taken->count, RUNS, taken->picked, &disturbed);
+    if (disturbed && !out->disturbed)
+        vt_quiet_why(quiet, taken->spans, taken->count, out->why, sizeof out->why);
+    out->disturbed = out->disturbed || disturbed;
+}
+
 static void summarise(vt_cost_run *out, const samples *taken) {
     for (int k = 0; k < taken->scales; ++k) {
         out->layers[k] = taken->layers[k];
-        out->seconds[k] = median(taken->seconds[k]);
+        out->seconds[k] = median(taken, taken->seconds[k]);
+    }
+}
+
+/* Fewer layers cannot take longer; with each scale in order, so is every schedule between the two. */
+static void check_order(vt_costs *costs) {
+    for (int k = 0; k < costs->scales && !costs->disturbed; ++k) {
+        if (costs->shallow.layers[k] >= costs->deep.layers[k] ||
+            costs->shallow.seconds[k] <= costs->deep.seconds[k])
+            continue;
+        costs->disturbed = true;
+        snprintf(costs->why, sizeof costs->why, "at scale %d %d layers came out slower than %d",
+                 k + 1, costs->shallow.layers[k], costs->deep.layers[k]);
     }
 }
 
@@ -80,16 +117,25 @@ variant_status vt_costs_measure(vt_costs *out, const variant_engine *engine,
                                 const variant_request *request, vt_zones deep, vt_zones shallow,
                                 variant_error *err) {
     samples dear = {0}, cheap = {0};
+    vt_quiet quiet;
     bool two = deep.depth != shallow.depth || deep.bridge != shallow.bridge;
     *out = (vt_costs){0};
-    for (int run = -1; run < RUNS; ++run) {
-        VT_TRY(take_sample(&dear, engine, request, deep, run, err));
-        if (two) VT_TRY(take_sample(&cheap, engine, request, shallow, run, err));
+    vt_quiet_open(&quiet, engine->kern->threads, NULL);
+    for (bool counts = false;; counts = true) {
+        VT_TRY(take_sample(&dear, &quiet, engine, request, deep, counts, err));
+        if (two) VT_TRY(take_sample(&cheap, &quiet, engine, request, shallow, counts, err));
+        bool more = vt_quiet_wants_more(&quiet, dear.spans, dear.count, RUNS) ||
+                    (two && vt_quiet_wants_more(&quiet, cheap.spans, cheap.count, RUNS));
+        if (!more) break;
     }
+    pick(&dear, &quiet, out);
+    if (two) pick(&cheap, &quiet, out);
     out->scales = dear.scales;
     summarise(&out->deep, &dear);
     summarise(&out->shallow, two ? &cheap : &dear);
-    out->fixed = two ? 0.5 * (median(dear.fixed) + median(cheap.fixed)) : median(dear.fixed);
+    out->fixed = median(&dear, dear.fixed);
+    if (two) out->fixed = 0.5 * (out->fixed + median(&cheap, cheap.fixed));
+    if (!quiet.off) check_order(out);
     for (int k = 0; k < out->scales; ++k) { /* the same work twice: one figure */
         if (out->shallow.layers[k] != out->deep.layers[k]) continue;
         out->deep.seconds[k] = 0.5 * (out->deep.seconds[k] + out->shallow.seconds[k]);
@@ -159,6 +205,10 @@ static bool read_run(const cJSON *json, const char *name, vt_cost_run *out, int 
 static bool read_costs(const cJSON *json, vt_costs *out) {
     int scales;
     *out = (vt_costs){0};
+    const cJSON *why =
+        cJSON_GetObjectItemCaseSensitive(json, "disturbed"); /* quiet ones have none */
+    out->disturbed = cJSON_IsString(why);
+    if (out->disturbed) snprintf(out->why, sizeof out->why, "%s", why->valuestring);
     return read_run(json, "deep", &out->deep, &out->scales) &&
            read_run(json, "shallow", &out->shallow, &scales) && scales == out->scales &&
            read_number(cJSON_GetObjectItemCaseSensitive(json, "fixed"), 0, 1e9, &out->fixed);
@@ -207,6 +257,8 @@ variant_status vt_costs_write(const vt_costs *costs, const char *path, const vt_
                  add_run(json, "deep", &costs->deep, costs->scales) &&
                  add_run(json, "shallow", &costs->shallow, costs->scales) &&
                  cJSON_AddNumberToObject(json, "fixed", costs->fixed);
+    if (whole && costs->disturbed)
+        whole = cJSON_AddStringToObject(json, "disturbed", costs->why) != NULL;
     text = whole ? cJSON_Print(json) : NULL;
     if (!text) VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "%s: no memory", path));
     snprintf(folder, sizeof folder, "%s", path);

@@ -19,6 +19,8 @@ typedef struct vt_costs {
     int scales;
     vt_cost_run deep, shallow; /* equal where a scale ran as many layers in both */
     double fixed;              /* heads, condition, sampling, quantizer, decoder */
+    bool disturbed; /* by other work, or fewer layers came out slower: to be measured again */
+    char why[200];
 } vt_costs;
 
 /* Seconds of a batch with the first `bridge` scales at model_depth layers and the others at depth.
@@ -30,7 +32,8 @@ typedef struct vt_zones {
     int bridge, depth;
 } vt_zones;
 
-/* Generates batches of the request (count pictures at a time) deep and shallow in turn; medians. */
+/* Generates batches of the request (count pictures at a time) deep and shallow in turn; medians of the quiet
+ * ones (core/quiet.h). Where other work leaves too few, twice as many are made, and out->disturbed is set. */
 variant_status vt_costs_measure(vt_costs *out, const variant_engine *engine,
                                 const variant_request *request, vt_zones deep, vt_zones shallow,
                                 variant_error *err);

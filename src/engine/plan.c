@@ -138,8 +138,12 @@ static bool covers(const vt_costs *costs, const variant_info *info, vt_zones dee
     return true;
 }
 
+/* Behind what is said already. */
 static void warn(planner *p, const char *message, const char *consequence) {
-    snprintf(p->plan->warning, sizeof p->plan->warning, "%.440s: %s", message, consequence);
+    char *text = p->plan->warning;
+    size_t used = strlen(text), size = sizeof p->plan->warning;
+    snprintf(text + used, size - used, "%s%.*s: %s", used ? "; " : "", used ? 150 : 400, message,
+             consequence);
 }
 
 /* The table for p->at.batch: from the cache where it holds one that is as deep, else measured. */
@@ -154,7 +158,7 @@ static variant_status find_costs(planner *p, vt_costs *costs, vt_zones deep, var
     if (kept && !p->options->remeasure) {
         bool there;
         if (vt_costs_read(costs, path, &key, &there, &trouble) == VARIANT_OK) {
-            if (covers(costs, &p->info, deep)) return VARIANT_OK;
+            if (covers(costs, &p->info, deep) && !costs->disturbed) return VARIANT_OK;
         } else if (there) {
             warn(p, trouble.message, "measured again");
         }
@@ -164,6 +168,9 @@ static variant_status find_costs(planner *p, vt_costs *costs, vt_zones deep, var
     if (shallow.depth < 1) shallow.depth = 1;
     VT_TRY(vt_costs_measure(costs, p->engine, &at, deep, shallow, err));
     p->plan->measured = true;
+    if (costs->disturbed && !p->plan->disturbed)
+        warn(p, costs->why, "times are of a disturbed machine; the next plan measures again");
+    p->plan->disturbed = p->plan->disturbed || costs->disturbed;
     if (kept && vt_costs_write(costs, path, &key, &trouble) != VARIANT_OK)
         warn(p, trouble.message, "measured times are not kept");
     return VARIANT_OK;
