@@ -74,13 +74,9 @@ static const struct option long_options[] = {
 };
 
 static bool read_progress(bench_settings *s, const char *text) {
-    static const char *const names[] = {"auto", "lines", "none"};
-    for (int i = 0; i < 3; ++i) {
-        if (strcmp(text, names[i]) != 0) continue;
-        s->progress = (bench_progress_kind)i;
-        return true;
-    }
-    return false;
+    int which = cli_word(text, "auto|lines|none");
+    if (which >= 0) s->progress = (bench_progress_kind)which;
+    return which >= 0;
 }
 
 static bool accept(void *user, int id, const char *text) {
