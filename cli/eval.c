@@ -1,5 +1,6 @@
 /* eval.c - `variant eval`: how good pictures are beside real ones; generated now, found in a folder, or
  * passed through the tokenizer. */
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -428,6 +429,8 @@ int cli_eval(int argc, char **argv) {
     int done = cli_parse(&parser, argc, argv);
     if (done >= 0) return done;
     if (optind < argc) return cli_usage(COMMAND, "unexpected argument %s", argv[optind]);
+    done = cli_request_check(&s.asked, COMMAND);
+    if (done >= 0) return done;
     if (s.pictures && s.reconstruct)
         return cli_usage(COMMAND, "either --pictures or --reconstruct, not both");
     if (!s.pictures && !s.asked.engine.model)
@@ -435,6 +438,8 @@ int cli_eval(int argc, char **argv) {
     const char *real = s.reference ? s.reference : s.reconstruct;
     if (s.save_reference && (!real || cli_judge_is_statistics(real)))
         return cli_usage(COMMAND, "--save-reference needs --reference with pictures");
+    if (s.asked.drawn_seed)
+        fprintf(stderr, "variant eval: note: seed %" PRIu64 "\n", s.asked.request.seed);
     work w = {.settings = &s};
     return evaluate(&w, &err) == VARIANT_OK ? 0 : cli_fail(COMMAND, &err);
 }

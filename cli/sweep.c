@@ -465,6 +465,7 @@ int cli_sweep(int argc, char **argv) {
     int done = cli_parse(&parser, argc, argv);
     if (done < 0 && optind < argc)
         done = cli_usage(COMMAND, "unexpected argument %s", argv[optind]);
+    if (done < 0) done = cli_request_check(&s.asked, COMMAND);
     if (done < 0) done = check_usage(&s);
     if (done >= 0) goto cleanup;
     s.sweep.command = command.data;

@@ -281,22 +281,3 @@ bool cli_text(const char *text, const char *what, const char **out) {
     *out = text;
     return true;
 }
-
-int cli_word_distance(const char *a, const char *b) {
-    int row[32];
-    size_t n = strlen(a), m = strlen(b);
-    if (n > 30 || m > 30) return 99;
-    for (size_t j = 0; j <= m; ++j) row[j] = (int)j;
-    for (size_t i = 1; i <= n; ++i) {
-        int diagonal = row[0];
-        row[0] = (int)i;
-        for (size_t j = 1; j <= m; ++j) {
-            int best = diagonal + (a[i - 1] != b[j - 1]);
-            diagonal = row[j];
-            if (row[j] + 1 < best) best = row[j] + 1;
-            if (row[j - 1] + 1 < best) best = row[j - 1] + 1;
-            row[j] = best;
-        }
-    }
-    return row[m];
-}

@@ -49,8 +49,4 @@ bool cli_sides(const char *text, const char **out);
 /* A name, a path or a list that is read later: anything but nothing. `what` is expected, "a file". */
 bool cli_text(const char *text, const char *what, const char **out);
 
-/* Letters to insert, delete or replace to turn one word into the other (Levenshtein); 99 where one has more than
- * 30. */
-int cli_word_distance(const char *a, const char *b);
-
 #endif
