@@ -67,13 +67,13 @@ static bool contains(const char *text, const char *part) {
 
 /* Names that contain the text or are a few letters away, or else the first few. */
 static void suggest(const vt_model *model, const char *text, char *out, size_t size) {
-    size_t used = 0;
-    int shown = 0;
+    size_t used = 0, length = strlen(text);
+    int shown = 0, near = length < 9 ? (int)length / 3 : 2;
     out[0] = '\0';
     for (int pass = 0; pass < 2 && shown == 0; ++pass)
         for (int i = 0; i < model->class_count && shown < 10 && used < size; ++i) {
             const char *name = model->class_names[i];
-            if (pass == 0 && !contains(name, text) && vt_word_distance(name, text) > 2) continue;
+            if (pass == 0 && !contains(name, text) && vt_word_distance(name, text) > near) continue;
             used += (size_t)snprintf(out + used, size - used, "%s%s",
                                      shown++ ? ", " : "; for example ", name);
         }
