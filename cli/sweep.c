@@ -51,7 +51,11 @@ static const char help[] =
     "      --reference DATA   real pictures or statistics, as `variant eval` takes them\n"
     "      --reference-count N  of its pictures (default all)\n"
     "      --split NAME       of DATA: test (default) or train\n"
-    "      --features FILE    the network (default: MODEL/" CLI_JUDGE_NETWORK ")\n"
+    "      --features PATH    the network, a file or its folder (default: MODEL/" CLI_JUDGE_NETWORK
+    ")\n"
+    "      --resize WHICH     of pictures for the Inception: pytorch (default) or tensorflow\n"
+    "      --draws N          of the bootstrap that each score's spread comes from, 0: none\n"
+    "                         (default 100; 20 above 512 features); 2 to 10000\n"
     "  -n, --samples N        pictures judged at each point, all classes alike (default 2000)\n"
     "      --no-quality       none, whatever else is given\n"
     "\n"
@@ -97,6 +101,8 @@ enum {
     OPT_REFERENCE_COUNT,
     OPT_SPLIT,
     OPT_FEATURES,
+    OPT_RESIZE,
+    OPT_DRAWS,
     OPT_SAMPLES,
     OPT_NO_QUALITY,
     OPT_REPORT
@@ -119,6 +125,8 @@ static const struct option long_options[] = {
     {"reference-count", required_argument, NULL, OPT_REFERENCE_COUNT},
     {"split", required_argument, NULL, OPT_SPLIT},
     {"features", required_argument, NULL, OPT_FEATURES},
+    {"resize", required_argument, NULL, OPT_RESIZE},
+    {"draws", required_argument, NULL, OPT_DRAWS},
     {"samples", required_argument, NULL, OPT_SAMPLES},
     {"no-quality", no_argument, NULL, OPT_NO_QUALITY},
     {"report-only", required_argument, NULL, OPT_REPORT},
@@ -132,6 +140,7 @@ typedef struct settings {
     const char *arch, *output, *report_only;
     const char *reference, *features;
     int reference_count, samples; /* samples 0: not said */
+    int resize, draws;            /* -1: not said */
     bool train, no_quality, json;
     vt_sweep_options sweep;
     /* progress */
@@ -202,7 +211,12 @@ static bool accept(void *user, int id, const char *text) {
         s->train = split == 1;
         return split >= 0;
     case OPT_FEATURES:
-        return cli_text(text, "a network's file", &s->features);
+        return cli_text(text, "a network's file or folder", &s->features);
+    case OPT_RESIZE:
+        s->resize = cli_word(text, "pytorch|tensorflow");
+        return s->resize >= 0;
+    case OPT_DRAWS:
+        return cli_draws(text, &s->draws);
     case 'n':
     case OPT_SAMPLES:
         return cli_int(text, 2, 10000000, &s->samples);
@@ -288,6 +302,16 @@ static bool show_reference(void *user, int done, int total) {
     return true;
 }
 
+static bool show_draws(void *user, int done, int total) {
+    settings *s = user;
+    double now = vt_seconds();
+    if (*stop_wanted) return false;
+    if (s->json || !isatty(STDERR_FILENO) || now - s->shown < 0.2) return true;
+    s->shown = now;
+    fprintf(stderr, "\r\033[Kspread: %d of %d draws", done, total);
+    return true;
+}
+
 /* ---- results ---- */
 
 static double number(const cJSON *object, const char *key) {
@@ -366,7 +390,11 @@ static variant_status print_results(const settings *s, const char *folder, varia
 static variant_status open_quality(settings *s, sweep_quality *quality,
                                    const variant_engine *engine, variant_error *err) {
     if (s->no_quality || !s->reference) return VARIANT_OK;
-    cli_judge_options options = {.features = s->features,
+    vt_draws draws = {
+        .count = s->draws, .seed = s->asked.request.seed, .progress = show_draws, .user = s};
+    cli_judge_options options = {.command = COMMAND,
+                                 .features = s->features,
+                                 .resize = s->resize,
                                  .model = s->asked.engine.model,
                                  .backend = s->asked.engine.backend,
                                  .threads = s->asked.engine.threads,
@@ -375,7 +403,7 @@ static variant_status open_quality(settings *s, sweep_quality *quality,
                                  .progress = show_reference,
                                  .user = s};
     VT_TRY(sweep_quality_open(quality, &options, s->reference, s->samples ? s->samples : 2000,
-                              engine, err));
+                              &draws, engine, err));
     s->sweep.judge = &quality->judge;
     return VARIANT_OK;
 }
@@ -449,7 +477,9 @@ static int check_usage(const settings *s) {
 }
 
 int cli_sweep(int argc, char **argv) {
-    settings s = {.sweep = {.repeat = 5, .pictures = 8, .cfg_count = 1, .cfg_scales = {1.5}}};
+    settings s = {.resize = -1,
+                  .draws = -1,
+                  .sweep = {.repeat = 5, .pictures = 8, .cfg_count = 1, .cfg_scales = {1.5}}};
     cli_request_init(&s.asked);
     s.asked.request.batch = 1;
     vt_text command = {0};

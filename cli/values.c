@@ -263,6 +263,14 @@ bool cli_is_number_type(const char *text) {
     return cli_word(text, "f32|bf16|int8") >= 0;
 }
 
+bool cli_draws(const char *text, int *out) {
+    int draws = 0;
+    if (!cli_int(text, 0, 10000, &draws) || draws == 1)
+        return cli_refuse("expected 0 (no spread), or a whole number from 2 to 10000");
+    *out = draws;
+    return true;
+}
+
 bool cli_channels(const char *text, int *out) {
     int place = cli_word(text, "1|3");
     if (place < 0) return cli_refuse("expected 1 (grey) or 3 (colour)");

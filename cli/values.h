@@ -24,6 +24,8 @@ bool cli_seed(const char *text, uint64_t *out);
 /* --threads, 1 to 1024: OpenMP's default too, which BLAS goes by where the statistics of scores call
  * it outside of a backend. */
 bool cli_threads(const char *text, int *out);
+/* --draws: 0 (none), or 2 to 10000. */
+bool cli_draws(const char *text, int *out);
 /* 300M, 1.5G (powers of 1000), 512MiB, 2GiB or bytes; more than 0. */
 bool cli_bytes(const char *text, size_t *out);
 /* 800ms, 2s; a number alone is seconds; more than 0. */

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/psnr.h"
 #include "core/rng.h"
 #include "train/batches.h"
 #include "train/checkpoint.h"
@@ -119,7 +120,7 @@ static variant_status tokenizer_updated(void *self, vt_train_loop *loop, variant
 /* ---- reports ---- */
 
 static double psnr(double mse) {
-    return mse > 0.0 ? 10.0 * log10(4.0 / mse) : 99.0;
+    return vt_psnr_of_mse(mse / 4.0);
 } /* peak 2: [-1, 1] */
 
 static void tokenizer_describe(void *self, vt_train_loop *loop, cJSON *line) {
@@ -223,6 +224,11 @@ static variant_status tokenizer_evaluate(void *self, vt_train_loop *loop, cJSON 
         for (int i = 0; i < count; ++i) {
             const float *p = pictures + (size_t)i * floats, *q = got + (size_t)i * floats;
             double mse = window_mse(job, p, q, side);
+            if (!isfinite(mse))
+                VT_CHECK(vt_fail(err, VARIANT_E_MODEL,
+                                 "test picture %d: what the decoder makes of it is not finite, so "
+                                 "there is no PSNR: the training has diverged",
+                                 first + i + 1));
             squares += mse;
             whole += psnr(mse);
             if (padded) inside += psnr(window_mse(job, p, q, native));
