@@ -335,8 +335,9 @@ static void print_points(const cJSON *list, bool quality) {
     cJSON_ArrayForEach(point, list) {
         const cJSON *depths = cJSON_GetObjectItemCaseSensitive(point, "depths");
         const cJSON *id = cJSON_GetObjectItemCaseSensitive(point, "id");
-        const cJSON *score = cJSON_GetObjectItemCaseSensitive(
-            cJSON_GetObjectItemCaseSensitive(point, "quality"), "frechet");
+        const cJSON *scores = cJSON_GetObjectItemCaseSensitive(point, "quality");
+        const cJSON *score = cJSON_GetObjectItemCaseSensitive(scores, "frechet");
+        const cJSON *spread = cJSON_GetObjectItemCaseSensitive(scores, "frechet_spread");
         char kv[32], memory[32];
         vt_text_bytes(kv, sizeof kv, number(point, "kv_peak_bytes"));
         vt_text_bytes(memory, sizeof memory, number(point, "memory_bytes"));
@@ -344,9 +345,14 @@ static void print_points(const cJSON *list, bool quality) {
                cJSON_IsString(id) ? id->valuestring : "",
                cJSON_IsString(depths) ? depths->valuestring : "", number(point, "picture_ms"),
                number(point, "transformer_ms"), number(point, "decoder_ms"), kv, memory);
-        if (quality && cJSON_IsNumber(score))
-            printf(" %16.3f", score->valuedouble);
-        else if (quality)
+        char text[64];
+        if (quality && cJSON_IsNumber(score)) {
+            snprintf(text, sizeof text, "%.3f", score->valuedouble);
+            if (cJSON_IsNumber(spread))
+                vt_text_with_spread(text, sizeof text, score->valuedouble, spread->valuedouble,
+                                    "+-");
+            printf(" %16s", text);
+        } else if (quality)
             printf(" %16s", "-");
         printf("\n");
     }

@@ -268,13 +268,15 @@ typedef struct variant_plan {
     bool disturbed;       /* ... while other work got in the way: the next call measures again */
     bool has_distance;    /* from a sweep: */
     double distance;      /* its Frechet distance, less is better ... */
+    double distance_spread; /* ... the distance's standard deviation; 0: the sweep does not say ... */
     char score[64];       /* ... and what it is called there: "FID(classifier)" */
     char why[192];        /* what made it the one: "keeps most layers of 13 schedules" */
     char warning[512];    /* "" or one line for the user */
 } variant_plan;
 
 /* The best schedule within the limits: of those measured by options->sweep the one of the least
- * distance; without a sweep, the one that keeps most layers, every scale counting alike (of a
+ * distance, or, where others are as good within the spreads of both, the one of these that keeps
+ * most layers; without a sweep, the one that keeps most layers, every scale counting alike (of a
  * supernet only trained depths). The request gives batch (0: 8, at most count), count, guidance and
  * selector; its depth, bridge and depths are not read. Times come from the cache, or from a few
  * batches generated here. */
