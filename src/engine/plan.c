@@ -30,6 +30,7 @@ typedef struct planner {
     quality quality;
     vt_candidate *candidates;
     int count;
+    bool no_spread; /* some candidate's distance has none */
     variant_plan *plan;
 } planner;
 
@@ -108,12 +109,10 @@ static variant_status list_measured(planner *p, variant_error *err) {
     p->plan->has_distance = true;
     snprintf(p->plan->score, sizeof p->plan->score, "%s",
              points.score[0] ? points.score : "Frechet distance");
-    const char *apart = points.other_numbers && points.no_spread ? "; " : "";
-    if (points.other_numbers || points.no_spread)
-        snprintf(
-            p->plan->warning, sizeof p->plan->warning, "%.300s: %s%s%s", p->options->sweep,
-            points.other_numbers ? "quality was measured with other --weights or --kv" : "", apart,
-            points.no_spread ? "scores without their spread: small differences may be chance" : "");
+    p->no_spread = points.no_spread;
+    if (points.other_numbers)
+        snprintf(p->plan->warning, sizeof p->plan->warning,
+                 "%.300s: quality was measured with other --weights or --kv", p->options->sweep);
     return VARIANT_OK;
 }
 
@@ -247,6 +246,17 @@ static void warn_of_spread(planner *p, double share, double least) {
     warn(p, line, "sweep with more --samples");
 }
 
+/* Fewer layers on the word of scores that do not say how far chance moves them. */
+static void warn_of_no_spread(planner *p, int best) {
+    bool passed_over = false;
+    for (int i = 0; i < p->count; ++i)
+        passed_over = passed_over || (p->candidates[i].kept > p->candidates[best].kept + 1e-9 &&
+                                      vt_plan_excess(&p->candidates[i], p->budget) <= 1.0);
+    if (p->no_spread && passed_over && !p->plan->warning[0])
+        warn(p, p->options->sweep,
+             "its scores come without a spread: small differences may be chance");
+}
+
 static int choose_by_distance(planner *p) {
     variant_plan *plan = p->plan;
     int best;
@@ -267,6 +277,7 @@ static int choose_by_distance(planner *p) {
         return best;
     }
     best = vt_plan_choose(p->candidates, p->count, p->budget, &plan->fits);
+    warn_of_no_spread(p, best);
     int equal = vt_plan_count_equal(p->candidates, p->count, p->budget);
     if (equal > 1)
         snprintf(plan->why, sizeof plan->why,
