@@ -7,8 +7,8 @@ void vt_arena_init(vt_arena *arena, void *base, size_t capacity) {
     *arena = (vt_arena){.base = base, .capacity = capacity};
 }
 
-void vt_arena_init_again(vt_arena *arena, void *base) {
-    *arena = (vt_arena){.base = base, .capacity = SIZE_MAX, .untouched = true};
+void vt_arena_init_filled(vt_arena *arena, void *base, size_t capacity) {
+    *arena = (vt_arena){.base = base, .capacity = capacity, .untouched = true};
 }
 
 void vt_arena_init_counting(vt_arena *arena, struct vt_kern *kern) {

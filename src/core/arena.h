@@ -20,16 +20,16 @@ typedef struct vt_arena {
     size_t capacity; /* bytes reserved */
     size_t used;     /* bytes handed out */
     size_t peak;     /* largest `used` since opening */
-    bool untouched;  /* counted, or taken again for what lies there: not poisoned (see vt_arena_take) */
+    bool untouched;  /* only counted, or its contents count: not poisoned (see vt_arena_take) */
     bool exhausted;  /* a take did not fit: sticky until vt_arena_rewind(arena, 0) */
 } vt_arena;
 
 /* Takes over [base, base + capacity); does not own it. */
 void vt_arena_init(vt_arena *arena, void *base, size_t capacity);
 
-/* The arena over memory that begins at `base` and was filled through another arena: the same takes in
- * the same order find the same buffers, with what they hold. */
-void vt_arena_init_again(vt_arena *arena, void *base);
+/* The arena over memory from `base` on whose contents count: zero from the backend, or filled through
+ * another arena, whose takes in the same order find the same buffers with what they hold. */
+void vt_arena_init_filled(vt_arena *arena, void *base, size_t capacity);
 
 /* An arena without memory: what is taken from it is counted (`peak`) and must not be touched. */
 void vt_arena_init_counting(vt_arena *arena, struct vt_kern *kern);

@@ -341,7 +341,7 @@ variant_status vt_transformer_backward(vt_transformer *transformer, vt_arena *ar
                                                   .kl = loss->kl});
     if (!with_gradient) return VARIANT_OK;
 
-    vt_arena_init_again(&again, pass->saved);
+    vt_arena_init_filled(&again, pass->saved, SIZE_MAX);
     pass_layout(&saved, &again, transformer, pass);
     size_t mark = vt_arena_mark(arena), c = (size_t)transformer->config.width;
     grad_take(&g, arena, transformer, pass->batch);
