@@ -252,7 +252,7 @@ static void warn_of_no_spread(planner *p, int best) {
     for (int i = 0; i < p->count; ++i)
         passed_over = passed_over || (p->candidates[i].kept > p->candidates[best].kept + 1e-9 &&
                                       vt_plan_excess(&p->candidates[i], p->budget) <= 1.0);
-    if (p->no_spread && passed_over && !p->plan->warning[0])
+    if (p->no_spread && passed_over)
         warn(p, p->options->sweep,
              "its scores come without a spread: small differences may be chance");
 }
