@@ -455,21 +455,40 @@ static void expect_refused(const char *word) {
     if (!strstr(err.message, word)) fail_msg("'%s' is not in: %s", word, err.message);
 }
 
+/* The file is read; its one tensor says what it is when it is asked for its numbers. */
+static void expect_other(const char *type) {
+    variant_error err;
+    float numbers[8];
+    vt_tensor_file *file = NULL;
+    if (finish(&err) != VARIANT_OK) fail_msg("%s: %s", type, err.message);
+    assert_int_equal(vt_tensor_file_open(&file, path, &err), VARIANT_OK);
+    const vt_tensor *tensor = vt_tensor_file_find(file, NULL, "w");
+    assert_non_null(tensor);
+    assert_int_equal(tensor->type, VT_OTHER);
+    assert_string_equal(vt_tensor_type_name(tensor), type);
+    vt_tensor asked = *tensor;
+    asked.count = 1;
+    assert_int_equal(vt_tensor_to_f32(&asked, numbers, &err), VARIANT_E_FORMAT);
+    assert_non_null(strstr(err.message, type));
+    vt_tensor_file_close(&file);
+}
+
 static void unknown_functions(void **state) {
     (void)state;
     variant_error err;
-    /* A tensor made by a function that is not known is an error naming it. */
+    /* A tensor made by a function that is not known, or of a type that is not read, is named, and an error
+     * for whoever asks for its numbers. */
     start();
     PUT("}U\x01w");
     put_tensor("cevil\nmake_tensor\n", 0, 2, 3, 3, 1);
     PUT("s");
-    expect_refused("evil.make_tensor");
+    expect_other("evil.make_tensor");
     start();
     PUT("}U\x01wctorch._utils\n_rebuild_tensor_v2\n(");
     put_storage("QInt8Storage");
     put_int(0);
-    PUT("))tRs");
-    expect_refused("QInt8Storage");
+    PUT("K\6\x85K\1\x85tRs");
+    expect_other("QInt8Storage");
 
     /* A call to a function of the system is a record: nothing happens, and what is beside it is
      * read. */

@@ -97,9 +97,10 @@ static const char *read_type(vt_npy *out, const char *text) {
         out->size = text[2] - '0';
         return NULL;
     }
-    return text[1] == 'V' ? "its type is lost (NumPy saves bfloat16 and 8-bit floats as bare bytes); "
-                            "expected f2, f4, f8, whole numbers or bools"
-                          : "its type is not f2, f4, f8, a whole number or a bool";
+    return text[1] == 'V'
+               ? "its type is lost (NumPy saves bfloat16 and 8-bit floats as bare bytes); "
+                 "expected f2, f4, f8, whole numbers or bools"
+               : "its type is not f2, f4, f8, a whole number or a bool";
 }
 
 /* The dict, NUL-terminated. NULL: fine; else what is wrong. */
@@ -295,8 +296,8 @@ variant_status vt_npy_rows_read(vt_npy_rows *rows, int64_t first, int64_t count,
             vt_zip_stream_close(&rows->stream);
         if (!rows->stream) status = vt_zip_stream_open(&rows->stream, array->entry, err);
         if (status == VARIANT_OK)
-            status = vt_zip_stream_read(rows->stream, NULL, begin - vt_zip_stream_at(rows->stream),
-                                        err);
+            status =
+                vt_zip_stream_read(rows->stream, NULL, begin - vt_zip_stream_at(rows->stream), err);
         if (status == VARIANT_OK) status = vt_zip_stream_read(rows->stream, out, bytes, err);
     }
     turn(out, bytes / (size_t)array->size, array);

@@ -11,6 +11,7 @@
 #include "io/tensor_file.h"
 
 #define HEADER_LIMIT ((uint64_t)100 << 20) /* what other readers of the format allow */
+#define MOST_META 4096                     /* metadata that are compared with each other */
 
 /* ---- reading ---- */
 
@@ -43,24 +44,115 @@ static variant_status read_shape(vt_tensor *tensor, const cJSON *shape, variant_
     return vt_tensor_measure(tensor, err);
 }
 
+/* Types that other programs write, by bits: none is read, all are passed over when nobody asks. */
+static const struct {
+    const char *name;
+    int bits;
+} other_types[] = {
+    {"F4", 4},          {"F6_E2M3", 6},     {"F6_E3M2", 6}, {"F8_E5M2", 8}, {"F8_E4M3", 8},
+    {"F8_E4M3FNUZ", 8}, {"F8_E5M2FNUZ", 8}, {"F8_E8M0", 8}, {"I4", 4},      {"U4", 4},
+    {"U16", 16},        {"U32", 32},        {"U64", 64},    {"C64", 64},    {"C128", 128},
+};
+
+static bool is_word(const char *text) {
+    size_t length = strlen(text);
+    return length > 0 && length < 32 &&
+           strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_") ==
+               length;
+}
+
+/* *bits: of a type that is not read, 0 when not even its size is known. */
+static variant_status read_type(vt_tensor_file *file, vt_tensor *tensor, int *bits,
+                                const char *text, variant_error *err) {
+    char name[VT_PRINTABLE], spelled[VT_PRINTABLE];
+    *bits = 0;
+    for (int t = 0; t < VT_OTHER; t++)
+        if (strcmp(text, vt_dtype_name((vt_dtype)t)) == 0) tensor->type = (vt_dtype)t;
+    if (tensor->type != VT_DTYPES) return VARIANT_OK;
+    if (!is_word(text))
+        return vt_fail(err, VARIANT_E_FORMAT, "tensor '%s': dtype '%s' is none",
+                       vt_printable(name, tensor->name), vt_printable(spelled, text));
+    for (size_t i = 0; i < sizeof other_types / sizeof other_types[0]; i++)
+        if (strcmp(text, other_types[i].name) == 0) *bits = other_types[i].bits;
+    tensor->type = VT_OTHER;
+    tensor->spelled = vt_pool_text(&file->pool, text, strlen(text));
+    return tensor->spelled ? VARIANT_OK : vt_pool_fail(&file->pool, err);
+}
+
+/* Sets the bytes of a tensor whose type is not read: those its elements take, or all of its range. */
+static variant_status measure_other(vt_tensor *tensor, int bits, size_t range, variant_error *err) {
+    char name[VT_PRINTABLE];
+    size_t all;
+    if (bits == 0) {
+        tensor->bytes = range;
+        return VARIANT_OK;
+    }
+    if (__builtin_mul_overflow(tensor->count, (size_t)bits, &all) || all % 8 != 0)
+        return vt_fail(err, VARIANT_E_FORMAT, "tensor '%s': %zu elements of %s are no whole bytes",
+                       vt_printable(name, tensor->name), tensor->count, tensor->spelled);
+    tensor->bytes = all / 8;
+    return VARIANT_OK;
+}
+
+typedef struct range {
+    size_t begin, end;
+    const char *name;
+} range;
+
+typedef struct range_list {
+    range *items;
+    int capacity;
+} range_list;
+
+static int compare_ranges(const void *a, const void *b) {
+    const range *x = a, *y = b;
+    return x->begin != y->begin ? (x->begin > y->begin) - (x->begin < y->begin)
+                                : (x->end > y->end) - (x->end < y->end);
+}
+
+static variant_status note_range(range_list *ranges, int at, const char *name, size_t begin,
+                                 size_t end, variant_error *err) {
+    if (at >= ranges->capacity) {
+        int capacity = ranges->capacity ? 2 * ranges->capacity : 256;
+        range *items = reallocarray(ranges->items, (size_t)capacity, sizeof *items);
+        if (!items) return vt_fail(err, VARIANT_E_MEMORY, "no memory for %d tensors", capacity);
+        ranges->items = items;
+        ranges->capacity = capacity;
+    }
+    ranges->items[at] = (range){begin, end, name};
+    return VARIANT_OK;
+}
+
+/* The first key of an object that it has twice; NULL. Objects of an entry are small. */
+static const char *twice(const cJSON *object) {
+    for (const cJSON *a = object ? object->child : NULL; a; a = a->next)
+        for (const cJSON *b = a->next; b; b = b->next)
+            if (strcmp(a->string, b->string) == 0) return a->string;
+    return NULL;
+}
+
 static variant_status read_tensor(vt_tensor_file *file, const cJSON *entry, size_t data_start,
-                                  variant_error *err) {
+                                  range_list *ranges, variant_error *err) {
     char name[VT_PRINTABLE];
     vt_printable(name, entry->string);
     vt_tensor tensor = {.group = "", .type = VT_DTYPES};
     tensor.name = vt_pool_text(&file->pool, entry->string, strlen(entry->string));
     if (!tensor.name) return vt_pool_fail(&file->pool, err);
 
+    enum { MOST_KEYS = 16 };
+    if (!cJSON_IsObject(entry) || cJSON_GetArraySize(entry) > MOST_KEYS)
+        return vt_fail(err, VARIANT_E_FORMAT, "tensor '%s': expected dtype, shape, data_offsets",
+                       name);
+    if (twice(entry)) {
+        char key[VT_PRINTABLE];
+        return vt_fail(err, VARIANT_E_FORMAT, "tensor '%s': '%s' is there twice", name,
+                       vt_printable(key, twice(entry)));
+    }
     const cJSON *dtype = cJSON_GetObjectItemCaseSensitive(entry, "dtype");
     if (!cJSON_IsString(dtype))
         return vt_fail(err, VARIANT_E_FORMAT, "tensor '%s': no dtype", name);
-    for (int t = 0; t < VT_DTYPES; t++)
-        if (strcmp(dtype->valuestring, vt_dtype_name((vt_dtype)t)) == 0) tensor.type = (vt_dtype)t;
-    if (tensor.type == VT_DTYPES) {
-        char spelled[VT_PRINTABLE];
-        return vt_fail(err, VARIANT_E_FORMAT, "tensor '%s': dtype '%s' is not known", name,
-                       vt_printable(spelled, dtype->valuestring));
-    }
+    int bits = 0;
+    VT_TRY(read_type(file, &tensor, &bits, dtype->valuestring, err));
     VT_TRY(read_shape(&tensor, cJSON_GetObjectItemCaseSensitive(entry, "shape"), err));
 
     const cJSON *offsets = cJSON_GetObjectItemCaseSensitive(entry, "data_offsets");
@@ -75,6 +167,7 @@ static variant_status read_tensor(vt_tensor_file *file, const cJSON *entry, size
         return vt_fail(err, VARIANT_E_FORMAT,
                        "tensor '%s': data at %llu to %llu, but the file holds %zu bytes of data",
                        name, (unsigned long long)begin, (unsigned long long)end, data_size);
+    if (tensor.type == VT_OTHER) VT_TRY(measure_other(&tensor, bits, (size_t)(end - begin), err));
     if (end - begin != tensor.bytes)
         return vt_fail(err, VARIANT_E_FORMAT,
                        "tensor '%s': %llu bytes of data, its shape needs %zu", name,
@@ -84,59 +177,113 @@ static variant_status read_tensor(vt_tensor_file *file, const cJSON *entry, size
                                            vt_dtype_size(tensor.type));
         if (!tensor.data) return vt_pool_fail(&file->pool, err);
     }
+    VT_TRY(note_range(ranges, file->count, tensor.name, (size_t)begin, (size_t)end, err));
     return vt_tensor_file_add(file, &tensor, err);
+}
+
+/* Ranges lie one behind the other, from the first byte of data to the last. */
+static variant_status check_ranges(range_list *ranges, size_t count, size_t data_size,
+                                   variant_error *err) {
+    char name[VT_PRINTABLE];
+    size_t at = 0;
+    qsort(ranges->items, count, sizeof *ranges->items, compare_ranges);
+    for (size_t i = 0; i < count; i++) {
+        const range *r = &ranges->items[i];
+        if (r->begin == r->end) continue; /* nothing, wherever it lies */
+        if (r->begin != at)
+            return vt_fail(
+                err, VARIANT_E_FORMAT,
+                "tensor '%s': data from %zu on, where %zu bytes are %s: the format wants "
+                "tensors one behind the other",
+                vt_printable(name, r->name), r->begin,
+                r->begin < at ? at - r->begin : r->begin - at,
+                r->begin < at ? "another tensor's as well" : "left out before it");
+        at = r->end;
+    }
+    if (at == data_size) return VARIANT_OK;
+    return vt_fail(
+        err, VARIANT_E_FORMAT,
+        "%zu bytes follow the last tensor: the format wants none (cut off, or appended to?)",
+        data_size - at);
 }
 
 static variant_status read_metadata(vt_tensor_file *file, const cJSON *metadata,
                                     variant_error *err) {
+    char key[VT_PRINTABLE];
+    if (file->has_metadata) return vt_fail(err, VARIANT_E_FORMAT, "__metadata__ is there twice");
+    file->has_metadata = true;
+    if (cJSON_IsNull(metadata)) return VARIANT_OK; /* the format's own reader takes it for none */
     if (!cJSON_IsObject(metadata))
         return vt_fail(err, VARIANT_E_FORMAT, "__metadata__ is not an object");
     const cJSON *item;
     cJSON_ArrayForEach(item, metadata) {
-        char key[VT_PRINTABLE];
         if (!cJSON_IsString(item))
             return vt_fail(err, VARIANT_E_FORMAT, "metadata '%s' is not a string",
+                           vt_printable(key, item->string));
+        if (file->meta_count < MOST_META && vt_tensor_file_meta(file, item->string))
+            return vt_fail(err, VARIANT_E_FORMAT, "metadata '%s' is there twice",
                            vt_printable(key, item->string));
         VT_TRY(vt_tensor_file_add_meta(file, item->string, item->valuestring, err));
     }
     return VARIANT_OK;
 }
 
+static bool is_blank(char c) {
+    return c == ' ' || c == '\n' || c == '\t' || c == '\r';
+}
+
 static bool only_blanks(const char *text, const char *end) {
-    while (text < end && (*text == ' ' || *text == '\n' || *text == '\t' || *text == '\r')) text++;
+    while (text < end && is_blank(*text)) text++;
     return text == end;
 }
 
-variant_status vt_safetensors_read(vt_tensor_file *file, variant_error *err) {
-    variant_status status = VARIANT_OK;
-    cJSON *header = NULL;
-    const unsigned char *bytes = file->map.data;
-    file->format = "safetensors";
-    if (file->map.size < 10 || bytes[8] != '{')
-        return vt_fail(err, VARIANT_E_FORMAT,
-                       "neither a safetensors file nor a PyTorch checkpoint");
+static uint64_t header_length(const unsigned char *bytes) {
     uint64_t length = 0;
     for (int i = 7; i >= 0; i--) length = length << 8 | bytes[i];
-    if (length > HEADER_LIMIT || length > file->map.size - 8)
-        return vt_fail(err, VARIANT_E_FORMAT,
-                       "header of %llu bytes in a file of %zu: damaged or cut short",
-                       (unsigned long long)length, file->map.size);
+    return length;
+}
 
-    const char *text = (const char *)bytes + 8, *parsed = NULL;
-    header = cJSON_ParseWithLengthOpts(text, (size_t)length, &parsed, 0);
-    if (!cJSON_IsObject(header) || !only_blanks(parsed, text + length)) {
-        status = vt_fail(err, VARIANT_E_FORMAT, "header is not a JSON object");
-        goto cleanup;
-    }
+/* A header begins with a brace. Blanks before it are against the format, but its own reader takes them. */
+bool vt_safetensors_is(const vt_mapping *map) {
+    if (map->size < 10) return false;
+    if (map->data[8] == '{') return true;
+    if (header_length(map->data) > map->size - 8) return false;
+    size_t at = 8;
+    while (at < map->size && at < 8 + 64 && is_blank((char)map->data[at])) at++;
+    return at < map->size && map->data[at] == '{';
+}
+
+static variant_status read_header(vt_tensor_file *file, const cJSON *header, size_t data_start,
+                                  variant_error *err) {
+    variant_status status = VARIANT_OK;
+    range_list ranges = {0};
     const cJSON *entry;
     cJSON_ArrayForEach(entry, header) {
         if (strcmp(entry->string, "__metadata__") == 0)
             VT_CHECK(read_metadata(file, entry, err));
         else
-            VT_CHECK(read_tensor(file, entry, 8 + (size_t)length, err));
+            VT_CHECK(read_tensor(file, entry, data_start, &ranges, err));
     }
+    status = check_ranges(&ranges, (size_t)file->count, file->map.size - data_start, err);
 
 cleanup:
+    free(ranges.items);
+    return status;
+}
+
+variant_status vt_safetensors_read(vt_tensor_file *file, variant_error *err) {
+    file->format = "safetensors";
+    uint64_t length = header_length(file->map.data);
+    if (length > HEADER_LIMIT || length > file->map.size - 8)
+        return vt_fail(err, VARIANT_E_FORMAT,
+                       "header of %llu bytes in a file of %zu: damaged or cut short",
+                       (unsigned long long)length, file->map.size);
+
+    const char *text = (const char *)file->map.data + 8, *parsed = NULL;
+    cJSON *header = cJSON_ParseWithLengthOpts(text, (size_t)length, &parsed, 0);
+    variant_status status = cJSON_IsObject(header) && only_blanks(parsed, text + length)
+                                ? read_header(file, header, 8 + (size_t)length, err)
+                                : vt_fail(err, VARIANT_E_FORMAT, "header is not a JSON object");
     cJSON_Delete(header);
     return status;
 }
@@ -152,7 +299,7 @@ static variant_status measure_outputs(vt_tensor *measured, const vt_tensor_out *
     for (int i = 0; i < count; i++) {
         const vt_tensor_out *in = &tensors[i];
         if (!in->name || strcmp(in->name, "__metadata__") == 0 || in->rank < 0 ||
-            in->rank > VT_MAX_RANK || vt_dtype_size(in->type) == 0)
+            in->rank > VT_MAX_RANK || (unsigned)in->type >= VT_OTHER)
             return vt_fail(err, VARIANT_E_ARGUMENT,
                            "tensor %d to write has no valid name, type or rank", i);
         measured[i] = (vt_tensor){.name = in->name, .type = in->type, .rank = in->rank};

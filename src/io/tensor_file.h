@@ -1,5 +1,5 @@
-/* tensor_file.h - the inside of a vt_tensor_file, for the readers that fill it: safetensors.c and
- * torch.c.
+/* tensor_file.h - the inside of a vt_tensor_file, for the readers that fill it: safetensors.c,
+ * torch.c and shards.c.
  *
  * Error messages of readers do not name the path: vt_tensor_file_open puts it in front. Names that
  * come from a file are printed through vt_printable, so that a message stays one line. */
@@ -7,6 +7,7 @@
 #define VT_IO_TENSOR_FILE_H
 
 #include "io/file.h"
+#include "io/file_kind.h"
 #include "io/pool.h"
 #include "io/tensors.h"
 
@@ -23,10 +24,16 @@ struct vt_tensor_file {
     int count, capacity;
     vt_meta *meta;
     int meta_count, meta_capacity;
+    bool has_metadata; /* a safetensors header's, even an empty one */
     int *by_name; /* indices sorted by name, then by order: built once everything is read */
+    struct vt_tensor_file **shards; /* an index's: whose tensors these are, too */
+    int shard_count;
 };
 
 /* Readers: fill file->tensors and file->meta from file->map and set file->format. */
+bool vt_safetensors_is(const vt_mapping *map);
+bool vt_shards_is(const vt_mapping *map);
+variant_status vt_shards_read(vt_tensor_file *file, variant_error *err);
 variant_status vt_safetensors_read(vt_tensor_file *file, variant_error *err);
 bool vt_torch_is_zip(const vt_mapping *map);
 bool vt_torch_is_legacy(const vt_mapping *map);
@@ -39,6 +46,9 @@ variant_status vt_tensor_file_add(vt_tensor_file *file, const vt_tensor *tensor,
                                   variant_error *err);
 variant_status vt_tensor_file_add_meta(vt_tensor_file *file, const char *key, const char *value,
                                        variant_error *err);
+
+/* Builds by_name, anew after names or groups changed; E_FORMAT when a name comes twice in a group. */
+variant_status vt_tensor_file_index(vt_tensor_file *file, variant_error *err);
 
 /* Sets count and bytes from type, rank and shape; E_FORMAT on overflow. */
 variant_status vt_tensor_measure(vt_tensor *tensor, variant_error *err);

@@ -16,9 +16,10 @@ static const struct {
     const char *name;
     size_t size;
 } dtypes[VT_DTYPES] = {
-    [VT_F32] = {"F32", 4}, [VT_F64] = {"F64", 8},   [VT_F16] = {"F16", 2}, [VT_BF16] = {"BF16", 2},
-    [VT_I8] = {"I8", 1},   [VT_U8] = {"U8", 1},     [VT_I16] = {"I16", 2}, [VT_I32] = {"I32", 4},
-    [VT_I64] = {"I64", 8}, [VT_BOOL] = {"BOOL", 1},
+    [VT_F32] = {"F32", 4},   [VT_F64] = {"F64", 8},     [VT_F16] = {"F16", 2},
+    [VT_BF16] = {"BF16", 2}, [VT_I8] = {"I8", 1},       [VT_U8] = {"U8", 1},
+    [VT_I16] = {"I16", 2},   [VT_I32] = {"I32", 4},     [VT_I64] = {"I64", 8},
+    [VT_BOOL] = {"BOOL", 1}, [VT_OTHER] = {"other", 1},
 };
 
 size_t vt_dtype_size(vt_dtype type) {
@@ -26,6 +27,11 @@ size_t vt_dtype_size(vt_dtype type) {
 }
 const char *vt_dtype_name(vt_dtype type) {
     return (unsigned)type < VT_DTYPES ? dtypes[type].name : "?";
+}
+
+const char *vt_tensor_type_name(const vt_tensor *tensor) {
+    return tensor->type == VT_OTHER && tensor->spelled ? tensor->spelled
+                                                       : vt_dtype_name(tensor->type);
 }
 
 static inline uint32_t bits_of(float value) {
@@ -118,12 +124,15 @@ variant_status vt_tensor_to_f32(const vt_tensor *tensor, float *out, variant_err
     case VT_BOOL:
         CONVERT(uint8_t, in[i] ? 1.0f : 0.0f);
         return VARIANT_OK;
+    case VT_OTHER:
     case VT_DTYPES:
         break;
     }
-    char name[VT_PRINTABLE];
-    return vt_fail(err, VARIANT_E_FORMAT, "tensor '%s': type does not convert to F32",
-                   vt_printable(name, tensor->name));
+    char name[VT_PRINTABLE], type[VT_PRINTABLE];
+    return vt_fail(err, VARIANT_E_FORMAT,
+                   "tensor '%s' is %s, which is not read: expected F32, F16, BF16 or F64",
+                   vt_printable(name, tensor->name),
+                   vt_printable(type, vt_tensor_type_name(tensor)));
 }
 
 variant_status vt_tensor_to_i32(const vt_tensor *tensor, int32_t *out, variant_error *err) {
@@ -161,11 +170,14 @@ variant_status vt_tensor_to_i32(const vt_tensor *tensor, int32_t *out, variant_e
     case VT_F64:
     case VT_F16:
     case VT_BF16:
+    case VT_OTHER:
     case VT_DTYPES:
         break;
     }
+    char type[VT_PRINTABLE];
     return vt_fail(err, VARIANT_E_FORMAT, "tensor '%s' is %s, expected integers",
-                   vt_printable(name, tensor->name), vt_dtype_name(tensor->type));
+                   vt_printable(name, tensor->name),
+                   vt_printable(type, vt_tensor_type_name(tensor)));
 }
 
 /* ---- what readers use ---- */
@@ -263,8 +275,9 @@ static int compare_places(const void *a, const void *b, void *file) {
 
 /* Builds by_name; a name that comes twice in a group is refused, since nobody could say which is
  * meant. */
-static variant_status index_names(vt_tensor_file *file, variant_error *err) {
+variant_status vt_tensor_file_index(vt_tensor_file *file, variant_error *err) {
     size_t count = (size_t)file->count;
+    free(file->by_name);
     file->by_name = calloc(count + 1, sizeof *file->by_name);
     if (!file->by_name) return vt_fail(err, VARIANT_E_MEMORY, "no memory for %zu tensors", count);
     for (int i = 0; i < file->count; i++) file->by_name[i] = i;
@@ -277,6 +290,19 @@ static variant_status index_names(vt_tensor_file *file, variant_error *err) {
     }
     qsort_r(file->by_name, count, sizeof *file->by_name, compare_names, file);
     return VARIANT_OK;
+}
+
+/* By the content's first bytes. */
+static variant_status read_content(vt_tensor_file *file, variant_error *err) {
+    if (vt_torch_is_zip(&file->map)) return vt_torch_read_zip(file, err);
+    if (vt_torch_is_legacy(&file->map)) return vt_torch_read_legacy(file, err);
+    if (vt_safetensors_is(&file->map)) return vt_safetensors_read(file, err);
+    if (vt_shards_is(&file->map)) return vt_shards_read(file, err);
+    char what[VT_FILE_KIND];
+    return vt_fail(err, VARIANT_E_FORMAT, "%s",
+                   vt_file_kind(what, &file->map, file->path)
+                       ? what
+                       : "neither a safetensors file nor a PyTorch checkpoint");
 }
 
 variant_status vt_tensor_file_open(vt_tensor_file **out, const char *path, variant_error *err) {
@@ -294,13 +320,8 @@ variant_status vt_tensor_file_open(vt_tensor_file **out, const char *path, varia
     /* The file a few times over in copies and unpacked entries, plus what names and values of a large
      * checkpoint take. */
     vt_pool_init(&file->pool, 4 * file->map.size + ((size_t)64 << 20));
-    if (vt_torch_is_zip(&file->map))
-        status = vt_torch_read_zip(file, err);
-    else if (vt_torch_is_legacy(&file->map))
-        status = vt_torch_read_legacy(file, err);
-    else
-        status = vt_safetensors_read(file, err);
-    if (status == VARIANT_OK) status = index_names(file, err);
+    status = read_content(file, err);
+    if (status == VARIANT_OK) status = vt_tensor_file_index(file, err);
     if (status != VARIANT_OK) status = vt_fail_within(err, status, "%s", path);
 
 cleanup:
@@ -313,10 +334,20 @@ cleanup:
 
 void vt_tensor_file_release(const vt_tensor_file *file, const vt_tensor *tensor) {
     vt_mapping_release(&file->map, tensor->data, tensor->bytes);
+    for (int i = 0; i < file->shard_count; i++)
+        vt_mapping_release(&file->shards[i]->map, tensor->data, tensor->bytes);
+}
+
+size_t vt_tensor_file_bytes(const vt_tensor_file *file) {
+    size_t bytes = file->shard_count ? 0 : file->map.size;
+    for (int i = 0; i < file->shard_count; i++) bytes += file->shards[i]->map.size;
+    return bytes;
 }
 
 void vt_tensor_file_close(vt_tensor_file **file) {
     if (!file || !*file) return;
+    for (int i = 0; i < (*file)->shard_count; i++) vt_tensor_file_close(&(*file)->shards[i]);
+    free((*file)->shards);
     vt_mapping_close(&(*file)->map);
     vt_pool_free(&(*file)->pool);
     free((*file)->path);
@@ -354,7 +385,7 @@ const vt_tensor *vt_tensor_file_find(const vt_tensor_file *file, const char *gro
     for (; low < file->count; low++) {
         const vt_tensor *tensor = &file->tensors[file->by_name[low]];
         if (strcmp(tensor->name, name) != 0) return NULL;
-        if (!group || !*group || strcmp(tensor->group, group) == 0) return tensor;
+        if (!group || strcmp(tensor->group, group) == 0) return tensor;
     }
     return NULL;
 }

@@ -1,7 +1,7 @@
 /* tensors.h - named tensors of a file, whatever the file's format.
  *
- * A vt_tensor_file is what a model is loaded from: a safetensors file or a PyTorch checkpoint
- * (zip or legacy pickle). Tensor data is mapped, not copied, wherever the file stores it
+ * A vt_tensor_file is what a model is loaded from: a safetensors file, a PyTorch checkpoint
+ * (zip or legacy pickle), or the index of several such files (shards). Tensor data is mapped, not copied, wherever the file stores it
  * contiguously and aligned. Read by nn/params.c, the converters and the tests. */
 #ifndef VT_IO_TENSORS_H
 #define VT_IO_TENSORS_H
@@ -14,6 +14,7 @@
 
 typedef enum vt_dtype {
     VT_F32, VT_F64, VT_F16, VT_BF16, VT_I8, VT_U8, VT_I16, VT_I32, VT_I64, VT_BOOL,
+    VT_OTHER, /* one that files have and this program does not read: tensor->spelled says which */
     VT_DTYPES
 } vt_dtype;
 
@@ -24,30 +25,45 @@ typedef struct vt_tensor {
     const char *name;  /* unique in its file */
     const char *group; /* "" or the state dict it came from, e.g. "trainer/var_wo_ddp" */
     vt_dtype type;
+    const char *spelled; /* VT_OTHER: the file's own word for the type; else NULL */
     int rank;
     int64_t shape[VT_MAX_RANK];
     size_t count; /* elements */
-    size_t bytes;
+    size_t bytes; /* of VT_OTHER: what the file keeps of it, maybe 0 */
     /* row-major, contiguous, aligned for its type; valid until the file is closed */
     const void *data;
 } vt_tensor;
 
+/* Its type for a person: "F32", "F8_E4M3", "torchao Int8Tensor". */
+const char *vt_tensor_type_name(const vt_tensor *tensor);
+
 typedef struct vt_tensor_file vt_tensor_file;
 
-/* Opens by content, not by name: safetensors, PyTorch zip, PyTorch legacy. Every offset, size
- * and shape is checked against the file before anything is used; hostile or truncated input
- * gives E_FORMAT with one line that names the path. */
+/* Opens by content, not by name: safetensors, PyTorch zip, PyTorch legacy, the JSON index of shards.
+ * Every offset, size and shape is checked against the file before anything is used; hostile or
+ * truncated input gives E_FORMAT with one line that names the path and, where it is something else
+ * that people have (a Git LFS pointer, a web page, another program's model), what it is. */
 variant_status vt_tensor_file_open(vt_tensor_file **out, const char *path, variant_error *err);
 void vt_tensor_file_close(vt_tensor_file **file);
 
 const char *vt_tensor_file_path(const vt_tensor_file *file);
-/* "safetensors", "pytorch zip", "pytorch legacy" */
+/* "safetensors", "pytorch zip", "pytorch legacy"; ", N shards" after it */
 const char *vt_tensor_file_format(const vt_tensor_file *file);
+size_t vt_tensor_file_bytes(const vt_tensor_file *file); /* of the file, of all shards together */
 int vt_tensor_file_count(const vt_tensor_file *file);
 const vt_tensor *vt_tensor_file_at(const vt_tensor_file *file, int index); /* in the file's order */
-/* By name within group ("" or NULL: any group, first found). NULL when there is none. */
+/* By name within group ("": bare names; NULL: any group, first found). NULL when there is none. */
 const vt_tensor *vt_tensor_file_find(const vt_tensor_file *file, const char *group,
                                      const char *name);
+/* Wrappers put words before a model's own names ("module.", "_orig_mod.", "ema.", "var."), and between
+ * them. Wherever a tensor's name ends in one of `marks`, what stands before the mark becomes a group of
+ * its own (below the group it was in), and names behind the same words move into it without them:
+ * "module.ema.head.bias" becomes "head.bias" of group "module.ema". Names in groups called training or
+ * optimizer stay as they are. */
+variant_status vt_tensor_file_unwrap(vt_tensor_file *file, const char *const *marks, int count,
+                                     variant_error *err);
+/* Does the path of a group say that it holds what an optimizer keeps of weights, not weights? */
+bool vt_tensor_group_is_training(const char *group);
 /* Metadata string by key: safetensors __metadata__, or scalar / tuple values of a PyTorch file's
  * dicts rendered as JSON text under slash-separated keys ("trainer/config/patch_nums" ->
  * "[1,2]"). NULL when there is none. */
@@ -64,6 +80,20 @@ void vt_tensor_file_release(const vt_tensor_file *file, const vt_tensor *tensor)
  * fit). E_FORMAT when the type does not convert. */
 variant_status vt_tensor_to_f32(const vt_tensor *tensor, float *out, variant_error *err);
 variant_status vt_tensor_to_i32(const vt_tensor *tensor, int32_t *out, variant_error *err);
+
+/* How many of the tensor's numbers are no number (NaN) or infinite in float32; 0 of types without such.
+ * Reads all of its data once. */
+size_t vt_tensor_not_finite(const vt_tensor *tensor);
+
+/* What numbers lose as F16 or BF16. error: the norm of what is lost, of numbers that fit, over the norm of
+ * them (of ordinary weights 3e-4 and 2e-3). */
+typedef struct vt_half_loss {
+    size_t overflow; /* finite numbers beyond the type's largest */
+    size_t vanished, nonzero;
+    float largest;
+    double error;
+} vt_half_loss;
+vt_half_loss vt_half_loss_of(const float *values, size_t count, vt_dtype type);
 
 /* float <-> half precisions, round to nearest even. */
 float vt_f32_from_f16(uint16_t half);

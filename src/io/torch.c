@@ -20,21 +20,41 @@
 static const struct {
     const char *name;
     vt_dtype type;
+    size_t size; /* bytes of an element, by which legacy files are walked; 0: not known */
 } storage_types[] = {
-    {"FloatStorage", VT_F32},     {"DoubleStorage", VT_F64}, {"HalfStorage", VT_F16},
-    {"BFloat16Storage", VT_BF16}, {"CharStorage", VT_I8},    {"ByteStorage", VT_U8},
-    {"ShortStorage", VT_I16},     {"IntStorage", VT_I32},    {"LongStorage", VT_I64},
-    {"BoolStorage", VT_BOOL},
+    {"FloatStorage", VT_F32, 4},
+    {"DoubleStorage", VT_F64, 8},
+    {"HalfStorage", VT_F16, 2},
+    {"BFloat16Storage", VT_BF16, 2},
+    {"CharStorage", VT_I8, 1},
+    {"ByteStorage", VT_U8, 1},
+    {"ShortStorage", VT_I16, 2},
+    {"IntStorage", VT_I32, 4},
+    {"LongStorage", VT_I64, 8},
+    {"BoolStorage", VT_BOOL, 1},
+    {"ComplexFloatStorage", VT_OTHER, 8},
+    {"ComplexDoubleStorage", VT_OTHER, 16},
+    {"QInt8Storage", VT_OTHER, 1},
+    {"QUInt8Storage", VT_OTHER, 1},
+    {"QInt32Storage", VT_OTHER, 4},
+    {"QUInt4x2Storage", VT_OTHER, 1},
+    {"QUInt2x4Storage", VT_OTHER, 1},
+    {"storage.UntypedStorage", VT_OTHER, 1},
+    {"UntypedStorage", VT_OTHER, 1},
 };
 
-static vt_dtype storage_type(const char *name) {
+static vt_dtype storage_type(const char *name, size_t *size) {
     if (strncmp(name, "torch.cuda.", 11) == 0)
         name += 11;
     else if (strncmp(name, "torch.", 6) == 0)
         name += 6;
-    for (size_t i = 0; i < sizeof storage_types / sizeof storage_types[0]; i++)
-        if (strcmp(storage_types[i].name, name) == 0) return storage_types[i].type;
-    return VT_DTYPES;
+    *size = 0;
+    for (size_t i = 0; i < sizeof storage_types / sizeof storage_types[0]; i++) {
+        if (strcmp(storage_types[i].name, name) != 0) continue;
+        *size = storage_types[i].size;
+        return storage_types[i].type;
+    }
+    return VT_OTHER;
 }
 
 /* ("storage", type, key, location, count) and, in legacy files, None or (view key, first element,
@@ -49,7 +69,8 @@ variant_status vt_torch_storage_parse(vt_torch_storage *out, size_t *view, const
         id->items[4]->integer < 0)
         return vt_fail(err, VARIANT_E_FORMAT, "a persistent id that names no storage");
     *out = (vt_torch_storage){.key = id->items[2]->text, .type_name = id->items[1]->text};
-    out->type = storage_type(out->type_name);
+    size_t size;
+    out->type = storage_type(out->type_name, &size);
     out->count = (size_t)id->items[4]->integer;
     if (out->count > (size_t)PTRDIFF_MAX / 8)
         return vt_fail(err, VARIANT_E_FORMAT, "a storage of %zu elements", out->count);
@@ -61,12 +82,6 @@ variant_status vt_torch_storage_parse(vt_torch_storage *out, size_t *view, const
         *view = (size_t)metadata->items[1]->integer;
     }
     return VARIANT_OK;
-}
-
-static variant_status fail_type(const vt_torch_storage *storage, variant_error *err) {
-    char key[VT_PRINTABLE], type[VT_PRINTABLE];
-    return vt_fail(err, VARIANT_E_FORMAT, "storage '%s' is a '%s', which is not known",
-                   vt_printable(key, storage->key), vt_printable(type, storage->type_name));
 }
 
 static int compare_storages(const void *a, const void *b) {
@@ -106,7 +121,11 @@ variant_status vt_torch_storage_get(vt_torch_reader *reader, const char *key,
     vt_torch_storage wanted = {.key = key};
     vt_torch_storage *found =
         bsearch(&wanted, reader->storages, reader->storage_count, sizeof wanted, compare_storages);
-    if (found && found->entry && found->type != VT_DTYPES) {
+    if (found && found->type == VT_OTHER) {
+        *out = found;
+        return VARIANT_OK;
+    }
+    if (found && found->entry) {
         if (reader->check_sums || !found->data)
             VT_TRY(vt_zip_bytes(found->entry, &reader->file->pool, &found->data, err));
         found->entry = NULL;
@@ -114,7 +133,6 @@ variant_status vt_torch_storage_get(vt_torch_reader *reader, const char *key,
     if (!found || !found->data)
         return vt_fail(err, VARIANT_E_FORMAT, "storage '%s' has no data in the file",
                        vt_printable(printable, key));
-    if (found->type == VT_DTYPES) return fail_type(found, err);
     /* Once for the storage, not for each tensor: all tensors on it share one copy. */
     found->data = vt_tensor_file_align(reader->file, found->data,
                                        found->count * vt_dtype_size(found->type), STORAGE_ALIGN);
@@ -160,13 +178,16 @@ static variant_status find_folder(const vt_zip *zip, vt_pool *pool, const char *
     return VARIANT_OK;
 }
 
-static variant_status check_byte_order(const vt_zip *zip, const char *folder, variant_error *err) {
+static variant_status check_byte_order(const vt_zip *zip, const char *folder, vt_pool *pool,
+                                       variant_error *err) {
     char path[1024];
     int length = snprintf(path, sizeof path, "%s/byteorder", folder);
     if (length < 0 || (size_t)length >= sizeof path || !vt_zip_has(zip, path)) return VARIANT_OK;
     const vt_zip_entry *entry = NULL;
     VT_TRY(vt_zip_find(zip, path, &entry, err));
-    if (entry->data && entry->size == 6 && memcmp(entry->data, "little", 6) == 0) return VARIANT_OK;
+    const unsigned char *order = NULL;
+    VT_TRY(vt_zip_bytes(entry, pool, &order, err));
+    if (entry->size == 6 && memcmp(order, "little", 6) == 0) return VARIANT_OK;
     return vt_fail(err, VARIANT_E_FORMAT,
                    "written on a machine of another byte order, expected little endian");
 }
@@ -185,7 +206,7 @@ variant_status vt_torch_read_zip(vt_tensor_file *file, variant_error *err) {
     const vt_zip_entry *main_entry = NULL;
     VT_CHECK(vt_zip_open(&zip, file->map.data, file->map.size, &reader.values, err));
     VT_CHECK(find_folder(&zip, &reader.values, &folder, err));
-    VT_CHECK(check_byte_order(&zip, folder, err));
+    VT_CHECK(check_byte_order(&zip, folder, &reader.values, err));
     VT_CHECK(find_within(&zip, folder, "data.pkl", &main_entry, err));
     const unsigned char *main_bytes = NULL;
     VT_CHECK(vt_zip_bytes(main_entry, &reader.values, &main_bytes, err));
@@ -203,9 +224,9 @@ variant_status vt_torch_read_zip(vt_tensor_file *file, variant_error *err) {
             status = vt_fail(err, VARIANT_E_FORMAT, "a storage's key is too long");
             goto cleanup;
         }
+        if (storage->type == VT_OTHER) continue;
         VT_CHECK(find_within(&zip, folder, rest, &storage->entry, err));
-        if (storage->type != VT_DTYPES &&
-            storage->entry->size / vt_dtype_size(storage->type) < storage->count) {
+        if (storage->entry->size / vt_dtype_size(storage->type) < storage->count) {
             status = vt_fail(err, VARIANT_E_FORMAT,
                              "storage '%s' holds %zu bytes, its %zu elements need more", rest,
                              storage->entry->size, storage->count);
@@ -222,14 +243,24 @@ cleanup:
 
 /* ---- legacy ---- */
 
-/* LONG1 of ten bytes and STOP, after the protocol; the bytes are 0x1950a86a20f9469cfc6c. */
+/* LONG1 of ten bytes and STOP, after the protocol (from 4 on also a frame's length); the bytes are
+ * 0x1950a86a20f9469cfc6c. */
 static const unsigned char legacy_magic[] = {0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9,
                                              0x20, 0x6a, 0xa8, 0x50, 0x19, '.'};
-enum { LEGACY_START = 2 + sizeof legacy_magic, LEGACY_PROTOCOL = 1001 };
+enum { LEGACY_PROTOCOL = 1001, FRAME = 0x95, FRAME_SIZE = 9 };
+
+/* Where the second pickle begins; 0: not a legacy file. */
+static size_t legacy_start(const vt_mapping *map) {
+    size_t at = map->size > 2 && map->data[0] == 0x80 ? 2 : 0;
+    if (at && map->data[at] == FRAME) at += FRAME_SIZE;
+    return at && map->size > at + sizeof legacy_magic &&
+                   memcmp(map->data + at, legacy_magic, sizeof legacy_magic) == 0
+               ? at + sizeof legacy_magic
+               : 0;
+}
 
 bool vt_torch_is_legacy(const vt_mapping *map) {
-    return map->size > LEGACY_START && map->data[0] == 0x80 &&
-           memcmp(map->data + 2, legacy_magic, sizeof legacy_magic) == 0;
+    return legacy_start(map) > 0;
 }
 
 static variant_status next_pickle(vt_torch_reader *reader, size_t *at, vt_py **out,
@@ -269,7 +300,10 @@ static variant_status place_storages(vt_torch_reader *reader, const vt_py *keys,
         if (!storage)
             return vt_fail(err, VARIANT_E_FORMAT,
                            "storage '%s' is in the file but no tensor says its type", key);
-        if (storage->type == VT_DTYPES) return fail_type(storage, err);
+        size_t size;
+        storage_type(storage->type_name, &size);
+        if (size == 0)
+            return VARIANT_OK; /* where the next ones lie cannot be told: they have no data */
         if (map->size - at < 8)
             return vt_fail(err, VARIANT_E_FORMAT, "cut short before storage '%s'", key);
         uint64_t count = 0;
@@ -278,7 +312,6 @@ static variant_status place_storages(vt_torch_reader *reader, const vt_py *keys,
         if (count != storage->count)
             return vt_fail(err, VARIANT_E_FORMAT, "storage '%s' holds %llu elements, expected %zu",
                            key, (unsigned long long)count, storage->count);
-        size_t size = vt_dtype_size(storage->type);
         if ((map->size - at) / size < count)
             return vt_fail(err, VARIANT_E_FORMAT, "cut short within storage '%s' of %zu elements",
                            key, storage->count);
@@ -294,7 +327,7 @@ variant_status vt_torch_read_legacy(vt_tensor_file *file, variant_error *err) {
     reader_init(&reader, file);
     file->format = "pytorch legacy";
 
-    size_t at = LEGACY_START;
+    size_t at = legacy_start(&file->map);
     vt_py *protocol = NULL, *system = NULL, *root = NULL, *keys = NULL, *identifiers = NULL;
     VT_CHECK(next_pickle(&reader, &at, &protocol, NULL, err));
     if (protocol->kind != VT_PY_INT || protocol->integer != LEGACY_PROTOCOL) {

@@ -13,9 +13,9 @@
 typedef struct vt_torch_storage {
     const char *key;
     const char *type_name;     /* as in the file: "torch.FloatStorage" */
-    vt_dtype type;             /* VT_DTYPES: not known */
+    vt_dtype type;             /* VT_OTHER: none that is read */
     size_t count;              /* elements */
-    const unsigned char *data; /* NULL: the file has none */
+    const unsigned char *data; /* NULL: the file has none, or its place cannot be told */
     const vt_zip_entry
         *entry; /* to be checked and placed on first use; NULL once done, and in legacy files */
 } vt_torch_storage;
@@ -32,7 +32,7 @@ typedef struct vt_torch_reader {
 /* What identifies a storage; view is the element its view begins with (legacy files; else 0). */
 variant_status vt_torch_storage_parse(vt_torch_storage *out, size_t *view, const vt_py *persistent,
                                       variant_error *err);
-/* The storage of that key, with data aligned for its type. */
+/* The storage of that key, with data aligned for its type; one of VT_OTHER as it is. */
 variant_status vt_torch_storage_get(vt_torch_reader *reader, const char *key,
                                     vt_torch_storage **out, variant_error *err);
 

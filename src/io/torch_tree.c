@@ -36,7 +36,24 @@ static bool is_call_of(const vt_py *value, const char *name) {
 
 static bool is_tensor(const vt_py *value) {
     return is_call_of(value, "torch._utils._rebuild_tensor_v2") ||
+           is_call_of(value, "torch._utils._rebuild_tensor_v3") ||
            is_call_of(value, "torch._utils._rebuild_tensor");
+}
+
+/* _rebuild_from_type_v2(function, class, arguments, state) of a plain tensor or parameter that carries
+ * attributes: the tensor's call is put together again in *made. */
+static bool is_plain_subclass(const vt_py *value, vt_py *made) {
+    if (!is_call_of(value, "torch._tensor._rebuild_from_type_v2") || value->arguments->count < 3)
+        return false;
+    const vt_py *function = value->arguments->items[0], *class = value->arguments->items[1];
+    if (!vt_py_is_global(class, "torch.Tensor") &&
+        !vt_py_is_global(class, "torch._tensor.Tensor") &&
+        !vt_py_is_global(class, "torch.nn.parameter.Parameter"))
+        return false;
+    *made = (vt_py){.kind = VT_PY_CALL};
+    made->callable = (vt_py *)(uintptr_t)function;
+    made->arguments = value->arguments->items[2];
+    return made->arguments->kind == VT_PY_TUPLE && is_tensor(made);
 }
 
 /* A parameter is its tensor; a size is its tuple. */
@@ -99,7 +116,55 @@ static void gather(unsigned char *out, const unsigned char *from, const vt_tenso
     }
 }
 
-/* _rebuild_tensor_v2(storage, offset, shape, strides, ...) */
+/* A tensor that is named and not read: of a type this program has no use for, or of a class of its own. */
+static variant_status set_other(vt_torch_reader *reader, vt_tensor *tensor, const char *spelled,
+                                variant_error *err) {
+    const char *last = strncmp(spelled, "torch.", 6) == 0 ? spelled + 6 : spelled;
+    tensor->type = VT_OTHER;
+    tensor->spelled = vt_pool_text(&reader->file->pool, last, strlen(last));
+    if (!tensor->spelled) return vt_pool_fail(&reader->file->pool, err);
+    VT_TRY(vt_tensor_measure(tensor, err));
+    tensor->bytes = 0;
+    return VARIANT_OK;
+}
+
+/* Is the bit `name` set in the metadata of _rebuild_tensor_v2, its argument 7? */
+static bool has_bit(const vt_py *arguments, const char *name) {
+    const vt_py *bits = arguments->count > 6 ? arguments->items[6] : NULL;
+    for (size_t i = 0; bits && bits->kind == VT_PY_DICT && i + 1 < bits->count; i += 2) {
+        const vt_py *key = bits->items[i], *value = bits->items[i + 1];
+        if (key->kind == VT_PY_STRING && strcmp(key->text, name) == 0)
+            return value->kind == VT_PY_BOOL && value->integer;
+    }
+    return false;
+}
+
+/* Bytes of a sign, at the top of each little-endian float, turned in place. */
+static void negate(unsigned char *bytes, const vt_tensor *tensor) {
+    size_t size = vt_dtype_size(tensor->type);
+    for (size_t i = 0; i < tensor->count; i++) bytes[(i + 1) * size - 1] ^= 0x80;
+}
+
+static bool is_float(vt_dtype type) {
+    return type == VT_F32 || type == VT_F64 || type == VT_F16 || type == VT_BF16;
+}
+
+/* Sets data: in place where the view is contiguous and means what is stored, else a copy. */
+static variant_status take_data(vt_torch_reader *reader, vt_tensor *tensor,
+                                const unsigned char *start, const int64_t *strides, bool negative,
+                                variant_error *err) {
+    tensor->data = start;
+    if (is_contiguous(tensor, strides) && !negative) return VARIANT_OK;
+    unsigned char *copy = vt_pool_take(&reader->file->pool, tensor->bytes);
+    if (!copy) return vt_pool_fail(&reader->file->pool, err);
+    gather(copy, start, tensor, strides);
+    if (negative) negate(copy, tensor);
+    tensor->data = copy;
+    return VARIANT_OK;
+}
+
+/* _rebuild_tensor_v2(storage, offset, shape, strides, requires_grad, hooks, bits); _v3 has the type where the
+ * bits are, and counts in bytes */
 static variant_status read_tensor(vt_torch_reader *reader, const vt_py *value, vt_tensor *tensor,
                                   variant_error *err) {
     const vt_py *arguments = value->arguments;
@@ -112,12 +177,23 @@ static variant_status read_tensor(vt_torch_reader *reader, const vt_py *value, v
         !read_sides(strides, &stride_rank, arguments->items[3]) || shape_rank != stride_rank)
         return vt_fail(err, VARIANT_E_FORMAT,
                        "shape and strides are not up to %d whole numbers each", VT_MAX_RANK);
+    tensor->rank = (int)shape_rank;
+    if (vt_py_is_global(value->callable, "torch._utils._rebuild_tensor_v3")) {
+        const vt_py *type = arguments->count > 6 ? arguments->items[6] : NULL;
+        return set_other(reader, tensor,
+                         type && type->kind == VT_PY_GLOBAL ? type->text : "a type of its own",
+                         err);
+    }
 
     vt_torch_storage named, *storage = NULL;
     VT_TRY(vt_torch_storage_parse(&named, &view, arguments->items[0], err));
     VT_TRY(vt_torch_storage_get(reader, named.key, &storage, err));
+    bool negative = has_bit(arguments, "neg");
+    if (storage->type == VT_OTHER || (negative && !is_float(storage->type)))
+        return set_other(
+            reader, tensor,
+            storage->type == VT_OTHER ? storage->type_name : "whole numbers to be negated", err);
     tensor->type = storage->type;
-    tensor->rank = (int)shape_rank;
     VT_TRY(vt_tensor_measure(tensor, err));
     if (tensor->count == 0) return VARIANT_OK;
 
@@ -125,15 +201,8 @@ static variant_status read_tensor(vt_torch_reader *reader, const vt_py *value, v
         !reach_of(tensor, strides, offset, &reach) || reach > storage->count)
         return vt_fail(err, VARIANT_E_FORMAT, "reaches past its storage of %zu elements",
                        storage->count);
-    const unsigned char *start = storage->data + offset * vt_dtype_size(tensor->type);
-    tensor->data = start;
-    if (!is_contiguous(tensor, strides)) {
-        unsigned char *copy = vt_pool_take(&reader->file->pool, tensor->bytes);
-        if (!copy) return vt_pool_fail(&reader->file->pool, err);
-        gather(copy, start, tensor, strides);
-        tensor->data = copy;
-    }
-    return VARIANT_OK;
+    return take_data(reader, tensor, storage->data + offset * vt_dtype_size(tensor->type), strides,
+                     negative, err);
 }
 
 static variant_status add_tensor(vt_torch_reader *reader, const vt_py *value, const char *group,
@@ -145,6 +214,23 @@ static variant_status add_tensor(vt_torch_reader *reader, const vt_py *value, co
     variant_status status = read_tensor(reader, value, &tensor, err);
     if (status != VARIANT_OK)
         return vt_fail_within(err, status, "tensor '%s'", vt_printable(printable, name));
+    return vt_tensor_file_add(reader->file, &tensor, err);
+}
+
+/* A tensor of a class this reader does not know: a subclass of several storages, a sparse one. It is named
+ * after its class, or after the function that rebuilds it. */
+static variant_status add_object(vt_torch_reader *reader, const vt_py *object, const char *group,
+                                 const char *name, variant_error *err) {
+    const vt_py *arguments = object->arguments, *callable = object->callable;
+    bool typed = is_call_of(object, "torch._tensor._rebuild_from_type_v2") &&
+                 arguments->count > 1 && arguments->items[1]->kind == VT_PY_GLOBAL;
+    const char *what = typed                            ? arguments->items[1]->text
+                       : callable->kind == VT_PY_GLOBAL ? callable->text
+                                                        : "an object";
+    vt_tensor tensor = {.group = group};
+    tensor.name = vt_pool_text(&reader->file->pool, name, strlen(name));
+    if (!tensor.name) return vt_pool_fail(&reader->file->pool, err);
+    VT_TRY(set_other(reader, &tensor, what, err));
     return vt_tensor_file_add(reader->file, &tensor, err);
 }
 
@@ -291,13 +377,9 @@ static variant_status visit_items(vt_torch_reader *reader, const vt_py *containe
 /* An object of a class this reader does not know. */
 static variant_status visit_object(vt_torch_reader *reader, const vt_py *object, const char *group,
                                    const char *name, int depth, variant_error *err) {
-    char key[VT_PRINTABLE], function[VT_PRINTABLE];
-    if (holds_storage(reader, object->arguments, 0))
-        return vt_fail(
-            err, VARIANT_E_FORMAT, "'%s' is a tensor rebuilt by '%s', which is not known",
-            vt_printable(key, name),
-            vt_printable(function,
-                         object->callable->kind == VT_PY_GLOBAL ? object->callable->text : "?"));
+    if (holds_storage(reader, object->arguments, 0) ||
+        is_call_of(object, "torch._tensor._rebuild_from_type_v2"))
+        return add_object(reader, object, group, name, err);
     if (object->state && object->state->kind == VT_PY_DICT)
         return visit_items(reader, object->state, group, name, depth, err);
     return VARIANT_OK;
@@ -306,7 +388,9 @@ static variant_status visit_object(vt_torch_reader *reader, const vt_py *object,
 static variant_status visit(vt_torch_reader *reader, const vt_py *value, const char *group,
                             const char *name, int depth, variant_error *err) {
     VT_TRY(spend(reader, depth, err));
+    vt_py made;
     value = unwrap(value);
+    if (is_plain_subclass(value, &made)) value = &made;
     if (is_tensor(value)) return add_tensor(reader, value, group, name, err);
     if (value->kind == VT_PY_DICT) return visit_items(reader, value, group, name, depth, err);
     if (value->kind == VT_PY_CALL) return visit_object(reader, value, group, name, depth, err);
