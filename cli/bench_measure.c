@@ -79,6 +79,8 @@ variant_status bench_subject_open(bench_subject *out, const bench_settings *s, v
     options.tokenizer = s->model.tokenizer;
     options.sides = s->model.sides;
     options.heads = s->model.heads;
+    options.part = s->model.part;
+    options.warn = cli_warn;
     options.weights = out->weights;
     options.skip_encoder = true;
     VT_TRY(vt_model_open(&out->model, out->kern, &options, err));

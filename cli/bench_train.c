@@ -147,6 +147,8 @@ static variant_status open_files(train_subject *out, const settings *s, variant_
     options.tokenizer = s->model.tokenizer;
     options.sides = s->model.sides;
     options.heads = s->model.heads;
+    options.part = s->model.part;
+    options.warn = cli_warn;
     options.weights = s->precision;
     options.copy = true;
     VT_TRY(vt_model_open(&out->model, out->kern, &options, err));

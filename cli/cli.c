@@ -4,6 +4,17 @@
 
 #include "cli.h"
 
+static const char *current_command = "";
+
+void cli_name_command(const char *command) {
+    current_command = command;
+}
+
+void cli_warn(void *user, const char *line) {
+    (void)user;
+    fprintf(stderr, "variant %s: warning: %s\n", current_command, line);
+}
+
 int cli_fail(const char *command, const variant_error *err) {
     const char *message = err->message[0] ? err->message : variant_status_sentence(err->status);
     fprintf(stderr, "variant %s: %s\n", command, message);

@@ -24,6 +24,15 @@ int cli_synth(int argc, char **argv);
 int cli_selftest(int argc, char **argv);
 int cli_eval(int argc, char **argv);
 
+/* Of every command that opens a model. */
+#define CLI_PART_HELP                                                                              \
+    "      --part NAME        which of several models in a file, such as ema or model (default: "  \
+    "averaged\n"                                                                                   \
+    "                         weights before others, said on stderr)\n"
+
+/* Prints "variant COMMAND: warning: line" to stderr, COMMAND being the one last named. user: unused. */
+void cli_name_command(const char *command);
+void cli_warn(void *user, const char *line);
 /* Prints "variant COMMAND: message" to stderr. Returns 1; 2 of VARIANT_E_ARGUMENT, a value that is wrong for this model
  * or these data being wrong usage as well. */
 int cli_fail(const char *command, const variant_error *err);

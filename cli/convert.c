@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/status.h"
+#include "features/features.h"
 #include "features/inception.h"
 #include "io/file.h"
 #include "tools.h"
@@ -21,20 +22,24 @@ static const char help[] =
     "  -o, --output FILE      the safetensors file\n"
     "      --tokenizer FILE   the tokenizer, when it is not in IN\n"
     "      --type T           of weights: f32 (default), f16, bf16; vectors stay f32\n"
+    "      --force            write f16 or bf16 though a tensor's numbers overflow (they become "
+    "the type's\n"
+    "                         largest) or vanish (more than 1 % of its norm is lost)\n"
     "      --sides 1,2,3      sides of the scales, where no file tells them\n"
-    "      --heads N          attention heads, where no file tells them\n"
+    "      --heads N          attention heads, where no file tells them\n" CLI_PART_HELP
     "      --classes FILE     names of the classes, a line each\n" CLI_RUN_HELP "\n"
     "examples\n"
     "  variant convert var_d16.pth --tokenizer vae_ch160v4096z32.pth -o d16.safetensors --type "
     "f16\n"
     "  variant convert models/fashion -o fashion.safetensors --classes names.txt\n";
 
-enum { OPT_CLASSES = CLI_OWN };
+enum { OPT_CLASSES = CLI_OWN, OPT_FORCE };
 
 static const struct option long_options[] = {
     {"output", required_argument, NULL, 'o'},
     {"type", required_argument, NULL, CLI_TYPE},
     {"classes", required_argument, NULL, OPT_CLASSES},
+    {"force", no_argument, NULL, OPT_FORCE},
     CLI_MODEL_OPTIONS,
     CLI_RUN_OPTIONS,
 };
@@ -42,10 +47,12 @@ static const struct option long_options[] = {
 typedef struct settings {
     cli_model model;
     const char *classes;
+    bool force;
 } settings;
 
 static bool accept(void *user, int id, const char *text) {
     settings *s = user;
+    if (id == OPT_FORCE) return s->force = true;
     if (id != OPT_CLASSES) return cli_model_option(&s->model, id, text) == 1;
     return cli_text(text, "a file of names, a line each", &s->classes);
 }
@@ -83,6 +90,7 @@ static variant_status convert_inception(const settings *s, bool *done, variant_e
     *done = false;
     if (vt_is_folder(s->model.model)) return VARIANT_OK;
     VT_CHECK(vt_tensor_file_open(&file, s->model.model, err));
+    VT_CHECK(vt_features_unwrap(file, err));
     *done = vt_inception_is(file);
     if (*done && (s->classes || s->model.tokenizer))
         VT_CHECK(vt_fail(err, VARIANT_E_ARGUMENT,
@@ -109,7 +117,9 @@ static variant_status convert(const settings *s, variant_error *err) {
                           .class_names = model->class_names,
                           .supernet = model->supernet.trained ? &model->supernet : NULL,
                           .training = model->training,
-                          .type = s->model.type};
+                          .type = s->model.type,
+                          .force = s->force,
+                          .warn = cli_warn};
     if (s->classes) {
         if (!model->transformer) {
             status = vt_fail(err, VARIANT_E_ARGUMENT,

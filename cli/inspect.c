@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "core/status.h"
 #include "features/features.h"
@@ -21,7 +20,7 @@ static const char help[] =
     "options\n"
     "      --tokenizer FILE   the tokenizer, when it is not in MODEL\n"
     "      --sides 1,2,3      sides of the scales, where no file tells them\n"
-    "      --heads N          attention heads, where no file tells them\n"
+    "      --heads N          attention heads, where no file tells them\n" CLI_PART_HELP
     "      --bridge N         scales at full depth, for the table of depths (default: as trained)\n"
     "      --tensors          also every tensor\n"
     "      --json             as JSON on stdout\n" CLI_RUN_HELP "\n"
@@ -80,14 +79,53 @@ static void add_scales(cJSON *to, const int *sides, int scales) {
     add_number(to, "tokens", tokens);
 }
 
+/* The state dicts that hold a tokenizer or a transformer, and which are taken. */
+static void add_parts(cJSON *to, const vt_model *model, const vt_tensor_file *file) {
+    static const char *const names[] = {"tokenizer", "transformer"};
+    cJSON *list = cJSON_AddArrayToObject(to, "parts");
+    for (int part = 0; part < 2; ++part) {
+        const char *groups[64];
+        int count = vt_model_groups(file, part, groups, 64);
+        for (int i = 0; i < count; ++i) {
+            cJSON *item = cJSON_CreateObject();
+            cJSON_AddStringToObject(item, "part", names[part]);
+            cJSON_AddStringToObject(item, "in", groups[i]);
+            cJSON_AddBoolToObject(item, "taken",
+                                  model->files[part] == file &&
+                                      strcmp(model->groups[part], groups[i]) == 0);
+            cJSON_AddItemToArray(list, item);
+        }
+    }
+}
+
+/* Tensors of the model that hold NaN or infinities: buffers, which nobody reads, may. */
+static void add_not_finite(cJSON *list, const vt_model *model) {
+    const vt_params *params[] = {model->tokenizer ? vt_tokenizer_params(model->tokenizer) : NULL,
+                                 model->transformer ? vt_transformer_params(model->transformer)
+                                                    : NULL};
+    for (int part = 0; part < 2; ++part) {
+        for (int i = 0; params[part] && i < params[part]->count; ++i) {
+            const vt_param *param = params[part]->items[i];
+            const vt_tensor *tensor =
+                vt_tensor_file_find(model->files[part], model->groups[part], param->name);
+            size_t found =
+                tensor && !(param->flags & VT_PARAM_BUFFER) ? vt_tensor_not_finite(tensor) : 0;
+            if (!found) continue;
+            cJSON *item = cJSON_CreateObject();
+            cJSON_AddStringToObject(item, "tensor", param->name);
+            add_number(item, "not_finite", (double)found);
+            add_number(item, "of", (double)tensor->count);
+            cJSON_AddItemToArray(list, item);
+        }
+    }
+}
+
 static cJSON *describe_file(const vt_tensor_file *file) {
     cJSON *item = cJSON_CreateObject();
-    struct stat info;
     cJSON_AddStringToObject(item, "path", vt_tensor_file_path(file));
     cJSON_AddStringToObject(item, "format", vt_tensor_file_format(file));
     add_number(item, "tensors", vt_tensor_file_count(file));
-    if (stat(vt_tensor_file_path(file), &info) == 0)
-        add_number(item, "bytes", (double)info.st_size);
+    add_number(item, "bytes", (double)vt_tensor_file_bytes(file));
     return item;
 }
 
@@ -96,7 +134,9 @@ static cJSON *describe_files(const vt_model *model) {
     for (int i = 0; i < 2; ++i) {
         const vt_tensor_file *file = model->files[i];
         if (!file || (i == 1 && file == model->files[0])) continue;
-        cJSON_AddItemToArray(list, describe_file(file));
+        cJSON *item = describe_file(file);
+        add_parts(item, model, file);
+        cJSON_AddItemToArray(list, item);
     }
     return list;
 }
@@ -206,7 +246,9 @@ static void add_tensors(cJSON *list, const vt_tensor_file *file) {
         cJSON *item = cJSON_CreateObject(), *shape = cJSON_AddArrayToObject(item, "shape");
         cJSON_AddStringToObject(item, "name", tensor->name);
         if (tensor->group[0]) cJSON_AddStringToObject(item, "group", tensor->group);
-        cJSON_AddStringToObject(item, "type", vt_dtype_name(tensor->type));
+        cJSON_AddStringToObject(item, "type", vt_tensor_type_name(tensor));
+        size_t bad = vt_tensor_not_finite(tensor);
+        if (bad) add_number(item, "not_finite", (double)bad);
         for (int d = 0; d < tensor->rank; ++d)
             cJSON_AddItemToArray(shape, cJSON_CreateNumber((double)tensor->shape[d]));
         cJSON_AddItemToArray(list, item);
@@ -342,13 +384,32 @@ static void print_features(const cJSON *half) {
     printf("\n  classes        %.0f\n", number(half, "classes"));
 }
 
+/* Only where it is not plain: several of a part, or words before its names. */
+static void print_parts(const cJSON *file) {
+    const cJSON *item, *parts = cJSON_GetObjectItemCaseSensitive(file, "parts");
+    bool plain = true;
+    cJSON_ArrayForEach(item, parts) plain = plain && !text_of(item, "in")[0];
+    if (plain) return;
+    printf("  holds         ");
+    cJSON_ArrayForEach(item, parts)
+        printf("%s %s in %s%s", item == parts->child ? "" : ",", text_of(item, "part"),
+               text_of(item, "in")[0] ? text_of(item, "in") : "bare names",
+               truth(item, "taken") ? "" : " (not taken)");
+    printf("\n");
+}
+
 static void print_text(const cJSON *facts) {
     const cJSON *item;
     cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(facts, "files")) {
         char bytes[32];
         printf("%s\n  %s, %.0f tensors, %s\n", text_of(item, "path"), text_of(item, "format"),
                number(item, "tensors"), bytes_text(number(item, "bytes"), bytes, sizeof bytes));
+        print_parts(item);
     }
+    cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(facts, "not_finite"))
+        printf("NOT A NUMBER     %s: %.0f of %.0f numbers are NaN or infinite; no command but this "
+               "takes the model\n",
+               text_of(item, "tensor"), number(item, "not_finite"), number(item, "of"));
     printf("hash             %s\n", text_of(facts, "hash"));
     const cJSON *half = cJSON_GetObjectItemCaseSensitive(facts, "tokenizer");
     if (half) print_tokenizer(half);
@@ -360,8 +421,11 @@ static void print_text(const cJSON *facts) {
     cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(facts, "tensors")) {
         printf("  %-5s (", text_of(item, "type"));
         print_list(item, "shape");
-        printf(")  %s%s%s\n", text_of(item, "group"), text_of(item, "group")[0] ? "/" : "",
+        printf(")  %s%s%s", text_of(item, "group"), text_of(item, "group")[0] ? "/" : "",
                text_of(item, "name"));
+        if (number(item, "not_finite") > 0)
+            printf("  %.0f NaN or infinite", number(item, "not_finite"));
+        printf("\n");
     }
 }
 
@@ -384,6 +448,7 @@ static variant_status inspect_model(const settings *s, variant_error *err) {
     cJSON *facts = cJSON_CreateObject();
     cJSON_AddItemToObject(facts, "files", describe_files(model));
     cJSON_AddStringToObject(facts, "hash", model->hash);
+    add_not_finite(cJSON_AddArrayToObject(facts, "not_finite"), model);
     if (model->tokenizer)
         cJSON_AddItemToObject(facts, "tokenizer", describe_tokenizer(model->tokenizer));
     if (model->transformer)
@@ -422,7 +487,7 @@ cleanup:
 }
 
 int cli_inspect(int argc, char **argv) {
-    settings s = {.bridge = -1};
+    settings s = {.bridge = -1, .model.any_numbers = true};
     cli_parser parser = {.command = "inspect",
                          .help = help,
                          .letters = ":m:t:h",

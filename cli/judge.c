@@ -7,22 +7,25 @@
 
 #include "eval_source.h"
 #include "io/file.h"
+#include "io/npz.h"
 
 enum { BATCH = 64 }; /* pictures in memory at a time */
 
 variant_status cli_judge_open(cli_judge *out, const cli_judge_options *options,
                               variant_error *err) {
+    char path[4096];
     variant_status status = VARIANT_OK;
     *out = (cli_judge){.options = *options};
-    const char *network = options->features ? options->features : options->model;
-    if (!options->features && !(options->model && vt_is_folder(options->model)))
+    if (options->features)
+        snprintf(path, sizeof path, "%s", options->features);
+    else if (options->model && vt_is_folder(options->model))
+        snprintf(path, sizeof path, "%s/" CLI_JUDGE_NETWORK, options->model);
+    else
         return vt_fail(err, VARIANT_E_ARGUMENT,
                        "which network measures? give --features FILE (an Inception file, or what "
                        "`variant train classifier` made)");
     VT_CHECK(vt_kern_open(&out->kern, options->backend, options->threads, err));
-    VT_CHECK(vt_features_open(&out->features, out->kern, network, err));
-    if (options->resize >= 0)
-        VT_CHECK(vt_features_set_resize(out->features, (vt_features_resize)options->resize, err));
+    VT_CHECK(vt_features_open(&out->features, out->kern, path, err));
     vt_features_info_get(out->features, &out->network);
 cleanup:
     if (status != VARIANT_OK) cli_judge_close(out);
@@ -39,7 +42,7 @@ void cli_judge_close(cli_judge *judge) {
 bool cli_judge_is_statistics(const char *path) {
     const char *dot = strrchr(path, '.');
     bool named = dot && (strcmp(dot, ".safetensors") == 0 || strcmp(dot, ".npz") == 0);
-    return !vt_is_folder(path) && (named || vt_reference_is(path));
+    return !vt_is_folder(path) && (named || vt_npz_is(path));
 }
 
 /* The pictures of an open source, a batch after the other. */
@@ -71,12 +74,6 @@ variant_status cli_judge_reference(cli_judge *judge, const char *path, int side,
     if (cli_judge_is_statistics(path)) {
         VT_TRY(vt_reference_load(&judge->reference, judge->features, path, err));
         judge->has_reference = true;
-        if (judge->reference.guided && o->resize < 0)
-            fprintf(stderr,
-                    "variant %s: note: %s: statistics as guided-diffusion publishes them are of "
-                    "pictures resized by TensorFlow: --resize tensorflow compares like with "
-                    "like\n",
-                    o->command, path);
         return VARIANT_OK;
     }
     VT_TRY(eval_source_open(&source, path, !o->train, side, channels, o->reference_count, err));

@@ -8,13 +8,11 @@
 #include "io/dataset.h"
 
 /* Looked for in the model's folder when no network is named. */
-#define CLI_JUDGE_NETWORK VT_FEATURES_FILE
+#define CLI_JUDGE_NETWORK "classifier.safetensors"
 
 typedef struct cli_judge_options {
-    const char *command;  /* notes begin with it */
-    const char *features; /* a file or folder, or NULL: the classifier in the folder `model` */
+    const char *features; /* a file, or NULL: the classifier in the folder `model` */
     const char *model;    /* or NULL */
-    int resize;           /* vt_features_resize, or -1: PyTorch's where there is one */
     const char *backend;
     int threads;
     bool train;                 /* the training split of a reference that has two */
@@ -37,8 +35,7 @@ typedef struct cli_judge {
 variant_status cli_judge_open(cli_judge *out, const cli_judge_options *options, variant_error *err);
 void cli_judge_close(cli_judge *judge);
 
-/* Is this a file of statistics, not pictures? By content; a name that promises some counts too, so that a
- * damaged file is called so. */
+/* Is this a file of statistics, not pictures? */
 bool cli_judge_is_statistics(const char *path);
 /* Reads the pictures of a data set or folder, as (side, side, channels), or what was computed of them before. */
 variant_status cli_judge_reference(cli_judge *judge, const char *path, int side, int channels,

@@ -2,7 +2,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/word.h"
 #include "parse.h"
 
 static const char *option_name(const struct option *options, int id) {
@@ -26,7 +25,7 @@ static int unknown_option(const cli_parser *parser, const char *word) {
     if (length >= sizeof name) return cli_usage(parser->command, "unknown option %s", word);
     memcpy(name, word + 2, length);
     for (const struct option *o = parser->options; o->name; ++o) {
-        int distance = vt_word_distance(name, o->name);
+        int distance = cli_word_distance(name, o->name);
         if (distance < least) {
             least = distance;
             nearest = o->name;
@@ -68,6 +67,7 @@ static int take_option(const cli_parser *parser, int id, const char *last_word) 
 }
 
 int cli_parse(const cli_parser *parser, int argc, char **argv) {
+    cli_name_command(parser->command);
     opterr = 0;
     optind = 1;
     for (int id; (id = getopt_long(argc, argv, parser->letters, parser->options, NULL)) != -1;) {

@@ -43,6 +43,7 @@ static const struct option long_options[] = {
     {"tokenizer", required_argument, NULL, CLI_REQUEST_TOKENIZER},
     {"sides", required_argument, NULL, CLI_REQUEST_SIDES},
     {"heads", required_argument, NULL, CLI_REQUEST_HEADS},
+    {"part", required_argument, NULL, CLI_REQUEST_PART},
     {"count", required_argument, NULL, 'n'},
     {"cfg-scale", required_argument, NULL, CLI_REQUEST_CFG},
     {"layers", required_argument, NULL, CLI_REQUEST_LAYERS},
@@ -83,12 +84,8 @@ static void print_plan(const variant_plan *plan) {
         printf("  time    %10.1f ms  a batch, %s%s\n", plan->seconds * 1e3,
                plan->measured ? "measured now" : "from the cache",
                plan->disturbed ? ", disturbed" : "");
-    if (plan->has_distance) {
-        char spread[32] = "    ";
-        if (plan->distance_spread > 0.0)
-            snprintf(spread, sizeof spread, " +- %.2g", plan->distance_spread);
-        printf("  quality %10.4g%s %s, less is better\n", plan->distance, spread, plan->score);
-    }
+    if (plan->has_distance)
+        printf("  quality %10.4g     %s, less is better\n", plan->distance, plan->score);
     printf("  layers  %10.1f %%   of the full depth's, every scale counting alike\n"
            "  why     %s\n",
            plan->kept * 100.0, plan->why);

@@ -51,11 +51,7 @@ static const char help[] =
     "      --reference DATA   real pictures or statistics, as `variant eval` takes them\n"
     "      --reference-count N  of its pictures (default all)\n"
     "      --split NAME       of DATA: test (default) or train\n"
-    "      --features PATH    the network, a file or its folder (default: MODEL/" CLI_JUDGE_NETWORK
-    ")\n"
-    "      --resize WHICH     of pictures for the Inception: pytorch (default) or tensorflow\n"
-    "      --draws N          of the bootstrap that each score's spread comes from, 0: none\n"
-    "                         (default 100; 20 above 512 features); 2 to 10000\n"
+    "      --features FILE    the network (default: MODEL/" CLI_JUDGE_NETWORK ")\n"
     "  -n, --samples N        pictures judged at each point, all classes alike (default 2000)\n"
     "      --no-quality       none, whatever else is given\n"
     "\n"
@@ -101,8 +97,6 @@ enum {
     OPT_REFERENCE_COUNT,
     OPT_SPLIT,
     OPT_FEATURES,
-    OPT_RESIZE,
-    OPT_DRAWS,
     OPT_SAMPLES,
     OPT_NO_QUALITY,
     OPT_REPORT
@@ -125,8 +119,6 @@ static const struct option long_options[] = {
     {"reference-count", required_argument, NULL, OPT_REFERENCE_COUNT},
     {"split", required_argument, NULL, OPT_SPLIT},
     {"features", required_argument, NULL, OPT_FEATURES},
-    {"resize", required_argument, NULL, OPT_RESIZE},
-    {"draws", required_argument, NULL, OPT_DRAWS},
     {"samples", required_argument, NULL, OPT_SAMPLES},
     {"no-quality", no_argument, NULL, OPT_NO_QUALITY},
     {"report-only", required_argument, NULL, OPT_REPORT},
@@ -140,7 +132,6 @@ typedef struct settings {
     const char *arch, *output, *report_only;
     const char *reference, *features;
     int reference_count, samples; /* samples 0: not said */
-    int resize, draws;            /* -1: not said */
     bool train, no_quality, json;
     vt_sweep_options sweep;
     /* progress */
@@ -211,12 +202,7 @@ static bool accept(void *user, int id, const char *text) {
         s->train = split == 1;
         return split >= 0;
     case OPT_FEATURES:
-        return cli_text(text, "a network's file or folder", &s->features);
-    case OPT_RESIZE:
-        s->resize = cli_word(text, "pytorch|tensorflow");
-        return s->resize >= 0;
-    case OPT_DRAWS:
-        return cli_draws(text, &s->draws);
+        return cli_text(text, "a network's file", &s->features);
     case 'n':
     case OPT_SAMPLES:
         return cli_int(text, 2, 10000000, &s->samples);
@@ -302,16 +288,6 @@ static bool show_reference(void *user, int done, int total) {
     return true;
 }
 
-static bool show_draws(void *user, int done, int total) {
-    settings *s = user;
-    double now = vt_seconds();
-    if (*stop_wanted) return false;
-    if (s->json || !isatty(STDERR_FILENO) || now - s->shown < 0.2) return true;
-    s->shown = now;
-    fprintf(stderr, "\r\033[Kspread: %d of %d draws", done, total);
-    return true;
-}
-
 /* ---- results ---- */
 
 static double number(const cJSON *object, const char *key) {
@@ -335,9 +311,8 @@ static void print_points(const cJSON *list, bool quality) {
     cJSON_ArrayForEach(point, list) {
         const cJSON *depths = cJSON_GetObjectItemCaseSensitive(point, "depths");
         const cJSON *id = cJSON_GetObjectItemCaseSensitive(point, "id");
-        const cJSON *scores = cJSON_GetObjectItemCaseSensitive(point, "quality");
-        const cJSON *score = cJSON_GetObjectItemCaseSensitive(scores, "frechet");
-        const cJSON *spread = cJSON_GetObjectItemCaseSensitive(scores, "frechet_spread");
+        const cJSON *score = cJSON_GetObjectItemCaseSensitive(
+            cJSON_GetObjectItemCaseSensitive(point, "quality"), "frechet");
         char kv[32], memory[32];
         vt_text_bytes(kv, sizeof kv, number(point, "kv_peak_bytes"));
         vt_text_bytes(memory, sizeof memory, number(point, "memory_bytes"));
@@ -345,14 +320,9 @@ static void print_points(const cJSON *list, bool quality) {
                cJSON_IsString(id) ? id->valuestring : "",
                cJSON_IsString(depths) ? depths->valuestring : "", number(point, "picture_ms"),
                number(point, "transformer_ms"), number(point, "decoder_ms"), kv, memory);
-        char text[64];
-        if (quality && cJSON_IsNumber(score)) {
-            snprintf(text, sizeof text, "%.3f", score->valuedouble);
-            if (cJSON_IsNumber(spread))
-                vt_text_with_spread(text, sizeof text, score->valuedouble, spread->valuedouble,
-                                    "+-");
-            printf(" %16s", text);
-        } else if (quality)
+        if (quality && cJSON_IsNumber(score))
+            printf(" %16.3f", score->valuedouble);
+        else if (quality)
             printf(" %16s", "-");
         printf("\n");
     }
@@ -396,11 +366,7 @@ static variant_status print_results(const settings *s, const char *folder, varia
 static variant_status open_quality(settings *s, sweep_quality *quality,
                                    const variant_engine *engine, variant_error *err) {
     if (s->no_quality || !s->reference) return VARIANT_OK;
-    vt_draws draws = {
-        .count = s->draws, .seed = s->asked.request.seed, .progress = show_draws, .user = s};
-    cli_judge_options options = {.command = COMMAND,
-                                 .features = s->features,
-                                 .resize = s->resize,
+    cli_judge_options options = {.features = s->features,
                                  .model = s->asked.engine.model,
                                  .backend = s->asked.engine.backend,
                                  .threads = s->asked.engine.threads,
@@ -409,7 +375,7 @@ static variant_status open_quality(settings *s, sweep_quality *quality,
                                  .progress = show_reference,
                                  .user = s};
     VT_TRY(sweep_quality_open(quality, &options, s->reference, s->samples ? s->samples : 2000,
-                              &draws, engine, err));
+                              engine, err));
     s->sweep.judge = &quality->judge;
     return VARIANT_OK;
 }
@@ -483,9 +449,7 @@ static int check_usage(const settings *s) {
 }
 
 int cli_sweep(int argc, char **argv) {
-    settings s = {.resize = -1,
-                  .draws = -1,
-                  .sweep = {.repeat = 5, .pictures = 8, .cfg_count = 1, .cfg_scales = {1.5}}};
+    settings s = {.sweep = {.repeat = 5, .pictures = 8, .cfg_count = 1, .cfg_scales = {1.5}}};
     cli_request_init(&s.asked);
     s.asked.request.batch = 1;
     vt_text command = {0};
@@ -501,7 +465,6 @@ int cli_sweep(int argc, char **argv) {
     int done = cli_parse(&parser, argc, argv);
     if (done < 0 && optind < argc)
         done = cli_usage(COMMAND, "unexpected argument %s", argv[optind]);
-    if (done < 0) done = cli_request_check(&s.asked, COMMAND);
     if (done < 0) done = check_usage(&s);
     if (done >= 0) goto cleanup;
     s.sweep.command = command.data;

@@ -26,6 +26,8 @@ int cli_model_option(cli_model *options, int id, const char *text) {
         return cli_text(text, "a tokenizer's file", &options->tokenizer);
     case CLI_SIDES:
         return cli_sides(text, &options->sides);
+    case CLI_PART:
+        return cli_text(text, "the name of a state dict, such as ema or model", &options->part);
     case CLI_HEADS:
         return cli_int(text, 1, 1024, &options->heads);
     case CLI_BACKEND:
@@ -62,6 +64,9 @@ variant_status cli_session_open(cli_session *out, const cli_model *options, bool
     model.tokenizer = options->tokenizer;
     model.sides = options->sides;
     model.heads = options->heads;
+    model.part = options->part;
+    model.warn = cli_warn;
+    model.any_numbers = options->any_numbers;
     model.need_tokenizer = need_tokenizer;
     model.need_transformer = need_transformer;
     if (options->weights)

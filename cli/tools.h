@@ -24,13 +24,15 @@ enum {
     CLI_PAD,
     CLI_WEIGHTS,
     CLI_KV,
+    CLI_PART,
     CLI_OWN = 300
 };
 
 #define CLI_MODEL_OPTIONS                                                                          \
     {"model", required_argument, NULL, 'm'},                                                       \
         {"tokenizer", required_argument, NULL, CLI_TOKENIZER},                                     \
-        {"sides", required_argument, NULL, CLI_SIDES}, {                                           \
+        {"sides", required_argument, NULL, CLI_SIDES},                                             \
+        {"part", required_argument, NULL, CLI_PART}, {                                             \
         "heads", required_argument, NULL, CLI_HEADS                                                \
     }
 #define CLI_PRECISION_OPTIONS                                                                      \
@@ -49,7 +51,7 @@ enum {
 #define CLI_MODEL_HELP                                                                             \
     "  -m, --model PATH       a file, or a folder that holds tokenizer and transformer\n"          \
     "      --tokenizer FILE   the tokenizer, when it is not in MODEL\n"                            \
-    "      --sides 1,2,3      sides of the scales, where no file tells them\n"
+    "      --sides 1,2,3      sides of the scales, where no file tells them\n" CLI_PART_HELP
 #define CLI_PRECISION_HELP                                                                         \
     "      --weights TYPE     f32 (default, exact), bf16 (half the memory, fast) or int8 (a "      \
     "quarter)\n"                                                                                   \
@@ -67,10 +69,11 @@ enum {
 /* What these options say. */
 typedef struct cli_model {
     const char *model, *tokenizer, *sides, *backend;
-    const char *weights, *kv;
+    const char *weights, *kv, *part;
     int heads, threads;
     const char *output; /* -o */
     bool json, pad;
+    bool any_numbers; /* NaN among weights is no error: inspect looks at such models */
     vt_dtype type; /* --type, VT_F32 */
 } cli_model;
 

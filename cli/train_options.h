@@ -13,9 +13,11 @@ typedef struct training {
     vt_train_transformer_options transformer;
     vt_train_classifier_options classifier;
     vt_train_common *common; /* the one of the kind */
+    int side;                /* of pictures */
     int threads;
     bool quiet;
-    bool extend;              /* --extend is given */
+    double mlp_ratio;
+    double lr_end;            /* < 0: not given */
     bool distill_ends;        /* --distill-end is given */
     int weights;              /* given by --draw-weights */
     const char *shape;        /* the first flag that gives a new transformer's shape, or NULL */

@@ -96,6 +96,12 @@ typedef struct variant_engine_options {
     const char *tokenizer; /* the tokenizer's file when it is not in model; NULL */
     const char *sides;     /* "1,2,3,4": sides of the scales, where no file tells them; NULL */
     int heads;             /* attention heads, where no file tells them; 0 */
+    /* which of several models in a file, by its key or prefix ("ema", "model"); NULL: averaged weights
+     * (EMA) before others, which warn then tells */
+    const char *part;
+    /* one line on what was chosen or passed over while the model was opened; NULL */
+    void (*warn)(void *user, const char *line);
+    void *user;
     const char *backend;   /* "cpu" (default) or "ref", the slow plain-C definition */
     int threads;           /* 0: one a processor */
     /* how weights are stored: "f32" (default: exact, mapped from the file where it can be), "bf16"
@@ -137,11 +143,6 @@ typedef struct variant_info {
 void variant_engine_info(const variant_engine *engine, variant_info *out);
 /* Name of a class, or NULL where none is known. */
 const char *variant_engine_class_name(const variant_engine *engine, int label);
-/* The labels that a class_name of a request means, but for random and all: *count of them, into labels, which
- * has room for `capacity` (NULL: only count). E_ARGUMENT: no such class, or several of that name. */
-variant_status variant_engine_labels(const variant_engine *engine, const char *text,
-                                     int32_t *labels, int capacity, int *count,
-                                     variant_error *error);
 
 /* ---- generation ----------------------------------------------------------------------------- */
 
@@ -151,15 +152,8 @@ typedef struct variant_progress {
 } variant_progress;
 
 typedef struct variant_request {
-    /* "random" (drawn per picture), "all" (one after another), "uncond", a number or a name, or several of
-     * these three between commas, one after another and again from the first. A name as it is written comes
-     * first, even one with commas; a number is a label unless a class is called so; other case is taken where
-     * no second class is meant. */
+    /* a number, a name, "random" (drawn per picture), "all" (one after another) or "uncond" */
     const char *class_name;
-    /* instead of class_name: picture i is of labels[(first_image + i) % label_count], label_count of them,
-     * variant_info.classes meaning uncond. Borrowed for the length of the call; NULL */
-    const int32_t *labels;
-    int label_count;
     int count;              /* pictures */
     int batch;              /* pictures at a time; 0: 8. Results do not depend on it. */
     uint64_t seed;          /* picture i depends on (seed, first_image + i) alone */
@@ -169,7 +163,7 @@ typedef struct variant_request {
     float cfg_scale;
     int top_k;              /* 0: off */
     float top_p;            /* 0 or 1: off */
-    bool greedy;            /* arg max instead of sampling; not with smooth */
+    bool greedy;            /* arg max instead of sampling */
     /* Gumbel-softmax mixture of codes instead of one code (the original's more_smooth) */
     bool smooth;
     int depth;              /* layers of the late scales; 0: all */
@@ -268,15 +262,13 @@ typedef struct variant_plan {
     bool disturbed;       /* ... while other work got in the way: the next call measures again */
     bool has_distance;    /* from a sweep: */
     double distance;      /* its Frechet distance, less is better ... */
-    double distance_spread; /* ... the distance's standard deviation; 0: the sweep does not say ... */
     char score[64];       /* ... and what it is called there: "FID(classifier)" */
     char why[192];        /* what made it the one: "keeps most layers of 13 schedules" */
     char warning[512];    /* "" or one line for the user */
 } variant_plan;
 
 /* The best schedule within the limits: of those measured by options->sweep the one of the least
- * distance, or, where others are as good within the spreads of both, the one of these that keeps
- * most layers; without a sweep, the one that keeps most layers, every scale counting alike (of a
+ * distance; without a sweep, the one that keeps most layers, every scale counting alike (of a
  * supernet only trained depths). The request gives batch (0: 8, at most count), count, guidance and
  * selector; its depth, bridge and depths are not read. Times come from the cache, or from a few
  * batches generated here. */

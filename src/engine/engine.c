@@ -21,6 +21,9 @@ variant_status variant_engine_open(variant_engine **out, const variant_engine_op
     model.tokenizer = options->tokenizer;
     model.sides = options->sides;
     model.heads = options->heads;
+    model.part = options->part;
+    model.warn = options->warn;
+    model.user = options->user;
     if (options->weights)
         VT_CHECK(vt_number_parse(&engine->weights, "weights", options->weights, error));
     engine->kv = vt_kv_default(engine->weights);

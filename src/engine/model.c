@@ -3,7 +3,6 @@
 #include "engine/model.h"
 
 #include <ctype.h>
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,15 +10,8 @@
 
 #include "core/rng.h"
 #include "engine/model_config.h"
+#include "engine/model_files.h"
 #include "io/file.h"
-
-#define TOKENIZER_MARK "quantize.embedding.weight"
-#define TRANSFORMER_MARK "blocks.0.attn.mat_qkv.weight"
-#define MAX_FOLDER_FILES 64
-
-enum part { TOKENIZER, TRANSFORMER, PARTS };
-static const char *const part_names[PARTS] = {"tokenizer", "transformer"};
-static const char *const part_marks[PARTS] = {TOKENIZER_MARK, TRANSFORMER_MARK};
 
 int vt_supernet_bridge(const vt_supernet_info *supernet, int scales) {
     return supernet->trained ? supernet->bridge : (6 * scales + 5) / 10;
@@ -53,124 +45,6 @@ variant_status vt_sides_parse(const char *text, int *sides, int *count, variant_
     return VARIANT_OK;
 }
 
-/* ---- finding the parts ---- */
-
-/* Which state dict of the file holds the part: the trainer's own name first, else the first that
- * has the mark. */
-static const char *group_of(const vt_tensor_file *file, enum part part) {
-    static const char *const preferred[PARTS] = {"trainer/vae_local", "trainer/var_wo_ddp"};
-    if (vt_tensor_file_find(file, preferred[part], part_marks[part])) return preferred[part];
-    const vt_tensor *found = vt_tensor_file_find(file, NULL, part_marks[part]);
-    return found ? found->group : NULL;
-}
-
-static bool is_model_name(const char *name) {
-    if (strcmp(name, "checkpoint.safetensors") == 0) return false;
-    static const char *const endings[] = {".safetensors", ".pth", ".pt", ".bin"};
-    size_t length = strlen(name);
-    for (size_t i = 0; i < sizeof endings / sizeof *endings; ++i) {
-        size_t ending = strlen(endings[i]);
-        if (length > ending && strcmp(name + length - ending, endings[i]) == 0)
-            return name[0] != '.';
-    }
-    return false;
-}
-
-static int by_name(const void *a, const void *b) {
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-static variant_status list_folder(const char *path, char **names, int *count, variant_error *err) {
-    DIR *folder = opendir(path);
-    if (!folder) return vt_fail(err, VARIANT_E_IO, "%s: cannot be listed", path);
-    *count = 0;
-    for (struct dirent *entry; (entry = readdir(folder)) && *count < MAX_FOLDER_FILES;) {
-        if (!is_model_name(entry->d_name)) continue;
-        if (asprintf(&names[*count], "%s/%s", path, entry->d_name) < 0) break;
-        ++*count;
-    }
-    closedir(folder);
-    qsort(names, (size_t)*count, sizeof *names, by_name);
-    return VARIANT_OK;
-}
-
-/* Keeps the file for the parts it alone holds; two candidates for a part are an error that names
- * both. A tokenizer that
- * was named by its own option is not looked for. */
-static variant_status take_parts(vt_model *model, vt_tensor_file *file, bool tokenizer_named,
-                                 bool *taken, variant_error *err) {
-    *taken = false;
-    for (int part = tokenizer_named ? TRANSFORMER : TOKENIZER; part < PARTS; ++part) {
-        if (!group_of(file, (enum part)part)) continue;
-        if (model->files[part] && model->files[part] != file)
-            return vt_fail(err, VARIANT_E_MODEL, "two files hold a %s: %s and %s; name one",
-                           part_names[part], vt_tensor_file_path(model->files[part]),
-                           vt_tensor_file_path(file));
-        model->files[part] = file;
-        *taken = true;
-    }
-    return VARIANT_OK;
-}
-
-static variant_status find_in_folder(vt_model *model, const char *path, bool tokenizer_named,
-                                     variant_error *err) {
-    char *names[MAX_FOLDER_FILES];
-    int count = 0;
-    VT_TRY(list_folder(path, names, &count, err));
-    variant_status status = VARIANT_OK;
-    for (int i = 0; status == VARIANT_OK && i < count; ++i) {
-        vt_tensor_file *file = NULL;
-        bool taken = false;
-        status = vt_tensor_file_open(&file, names[i], err);
-        if (status == VARIANT_OK) status = take_parts(model, file, tokenizer_named, &taken, err);
-        if (!taken) vt_tensor_file_close(&file);
-    }
-    if (status == VARIANT_OK && count == 0)
-        status = vt_fail(err, VARIANT_E_MODEL,
-                         "%s: no .safetensors, .pth, .pt or .bin file in this folder", path);
-    for (int i = 0; i < count; ++i) free(names[i]);
-    return status;
-}
-
-static variant_status find_parts(vt_model *model, const vt_model_options *options,
-                                 variant_error *err) {
-    bool taken = false;
-    if (!options->model)
-        return vt_fail(err, VARIANT_E_ARGUMENT, "no model given: expected a file or a folder (-m)");
-    if (options->tokenizer) {
-        vt_tensor_file *file = NULL;
-        VT_TRY(vt_tensor_file_open(&file, options->tokenizer, err));
-        if (!group_of(file, TOKENIZER)) {
-            vt_fail(err, VARIANT_E_MODEL, "%s: holds no tokenizer (no tensor %s)",
-                    options->tokenizer, TOKENIZER_MARK);
-            vt_tensor_file_close(&file);
-            return VARIANT_E_MODEL;
-        }
-        model->files[TOKENIZER] = file;
-    }
-    if (vt_is_folder(options->model))
-        return find_in_folder(model, options->model, options->tokenizer, err);
-    vt_tensor_file *file = NULL;
-    VT_TRY(vt_tensor_file_open(&file, options->model, err));
-    variant_status status = take_parts(model, file, options->tokenizer, &taken, err);
-    if (status == VARIANT_OK && !taken)
-        status = vt_fail(err, VARIANT_E_MODEL, "%s: no %stransformer (%s) in it", options->model,
-                         options->tokenizer ? "" : "tokenizer (" TOKENIZER_MARK ") or ",
-                         TRANSFORMER_MARK);
-    if (!taken) vt_tensor_file_close(&file);
-    return status;
-}
-
-static variant_status check_found(const vt_model *model, const vt_model_options *options,
-                                  variant_error *err) {
-    if (options->need_tokenizer && !model->files[TOKENIZER])
-        return vt_fail(err, VARIANT_E_MODEL,
-                       "%s: no tokenizer in it; give its file with --tokenizer", options->model);
-    if (options->need_transformer && !model->files[TRANSFORMER])
-        return vt_fail(err, VARIANT_E_MODEL, "%s: no transformer in it", options->model);
-    return VARIANT_OK;
-}
-
 /* ---- loading ---- */
 
 static void apply_sides(int *scales, int *sides, const int *from, int count) {
@@ -188,12 +62,13 @@ static variant_status load_transformer(vt_model *model, const vt_model_options *
     } else {
         apply_sides(&config.scales, config.sides, own->transformer_sides, own->transformer_scales);
     }
-    const vt_tensor_file *file = model->files[TRANSFORMER];
-    const char *group = group_of(file, TRANSFORMER);
+    const vt_tensor_file *file = model->files[VT_TRANSFORMER_PART];
+    const char *group = model->groups[VT_TRANSFORMER_PART];
     VT_TRY(vt_transformer_config_infer(&config, file, group, err));
     VT_TRY(vt_transformer_open(&model->transformer, model->kern, &config, err));
     vt_params *params = vt_transformer_params(model->transformer);
     vt_params_set_type(params, options->weights, options->copy);
+    params->any_numbers = options->any_numbers;
     VT_TRY(vt_params_load(params, file, group, options->copy, err));
     return vt_transformer_prepare(model->transformer, err);
 }
@@ -205,9 +80,9 @@ static variant_status tokenizer_sides(const vt_model *model, const vt_model_opti
                                       const vt_file_config *own, vt_tokenizer_config *config,
                                       variant_error *err) {
     static const int published[] = {1, 2, 3, 4, 5, 6, 8, 10, 13, 16};
-    const vt_tensor_file *file = model->files[TOKENIZER];
+    const vt_tensor_file *file = model->files[VT_TOKENIZER_PART];
     const vt_tensor *hits =
-        vt_tensor_file_find(file, group_of(file, TOKENIZER), "quantize.ema_vocab_hit_SV");
+        vt_tensor_file_find(file, model->groups[VT_TOKENIZER_PART], "quantize.ema_vocab_hit_SV");
     if (options->sides) return vt_sides_parse(options->sides, config->sides, &config->scales, err);
     if (own->tokenizer_scales > 0) {
         apply_sides(&config->scales, config->sides, own->tokenizer_sides, own->tokenizer_scales);
@@ -228,14 +103,15 @@ static variant_status tokenizer_sides(const vt_model *model, const vt_model_opti
 static variant_status load_tokenizer(vt_model *model, const vt_model_options *options,
                                      const vt_file_config *own, variant_error *err) {
     vt_tokenizer_config config = {0};
-    const vt_tensor_file *file = model->files[TOKENIZER];
-    const char *group = group_of(file, TOKENIZER);
+    const vt_tensor_file *file = model->files[VT_TOKENIZER_PART];
+    const char *group = model->groups[VT_TOKENIZER_PART];
     VT_TRY(tokenizer_sides(model, options, own, &config, err));
     VT_TRY(vt_tokenizer_config_infer(&config, file, group, err));
     VT_TRY(vt_tokenizer_open(&model->tokenizer, model->kern, &config, err));
     vt_params *params = vt_tokenizer_params(model->tokenizer);
     vt_params_set_type(params, options->weights == VT_NUMBER_F32 ? VT_NUMBER_F32 : VT_NUMBER_BF16,
                        options->copy);
+    params->any_numbers = options->any_numbers;
     if (options->skip_encoder) {
         vt_params_skip(params, "encoder.");
         vt_params_skip(params, "quant_conv.");
@@ -261,10 +137,19 @@ static variant_status check_fit(const vt_model *model, variant_error *err) {
         a->scales, a->sides[a->scales - 1], b->scales, b->sides[b->scales - 1]);
 }
 
-/* Every tensor of the groups that were read must belong to one of the parts. */
-static variant_status check_surplus(const vt_model *model, enum part part, variant_error *err) {
+/* Can a tensor of this type be a weight? Counters and quantizers' tables cannot. */
+static bool may_be_weight(const vt_tensor *tensor) {
+    return tensor->type == VT_F32 || tensor->type == VT_F64 || tensor->type == VT_F16 ||
+           tensor->type == VT_BF16;
+}
+
+/* Every weight of the groups that were read must belong to one of the parts; others are passed over, said. */
+static variant_status check_surplus(const vt_model *model, const vt_model_options *options,
+                                    int part, variant_error *err) {
     const vt_tensor_file *file = model->files[part];
-    const char *group = group_of(file, part);
+    const char *group = model->groups[part];
+    const vt_tensor *first = NULL;
+    int passed = 0;
     for (int i = 0; i < vt_tensor_file_count(file); ++i) {
         const vt_tensor *tensor = vt_tensor_file_at(file, i);
         if (strcmp(tensor->group, group) != 0 || strncmp(tensor->name, "training/", 9) == 0)
@@ -274,10 +159,16 @@ static variant_status check_surplus(const vt_model *model, enum part part, varia
             known = vt_params_find(vt_tokenizer_params(model->tokenizer), tensor->name);
         if (!known && model->transformer)
             known = vt_params_find(vt_transformer_params(model->transformer), tensor->name);
-        if (!known)
+        if (known) continue;
+        if (may_be_weight(tensor))
             return vt_fail(err, VARIANT_E_MODEL, "%s: tensor %s belongs to no part of this model",
                            vt_tensor_file_path(file), tensor->name);
+        if (passed++ == 0) first = tensor;
     }
+    if (passed > 0)
+        vt_model_warn(options, "%s: passed over %d tensor%s that no weight is: %s (%s)%s",
+                      vt_tensor_file_path(file), passed, passed == 1 ? "" : "s", first->name,
+                      vt_tensor_type_name(first), passed == 1 ? "" : ", ...");
     return VARIANT_OK;
 }
 
@@ -309,9 +200,13 @@ static uint64_t hash_file(uint64_t hash, const vt_tensor_file *file) {
 
 static void set_hash(vt_model *model) {
     uint64_t hash = vt_fnv1a64("variant", 7);
-    if (model->files[TOKENIZER]) hash = hash_file(hash, model->files[TOKENIZER]);
-    if (model->files[TRANSFORMER] && model->files[TRANSFORMER] != model->files[TOKENIZER])
-        hash = hash_file(hash, model->files[TRANSFORMER]);
+    for (int part = 0; part < VT_MODEL_PARTS; ++part)
+        if (model->chosen[part])
+            hash = vt_fnv1a64_more(hash, model->groups[part], strlen(model->groups[part]));
+    if (model->files[VT_TOKENIZER_PART]) hash = hash_file(hash, model->files[VT_TOKENIZER_PART]);
+    if (model->files[VT_TRANSFORMER_PART] &&
+        model->files[VT_TRANSFORMER_PART] != model->files[VT_TOKENIZER_PART])
+        hash = hash_file(hash, model->files[VT_TRANSFORMER_PART]);
     snprintf(model->hash, sizeof model->hash, "%016llx", (unsigned long long)hash);
 }
 
@@ -336,31 +231,33 @@ static variant_status set_names(vt_model *model, vt_file_config *own, variant_er
 variant_status vt_model_open(vt_model **out, vt_kern *kern, const vt_model_options *options,
                              variant_error *err) {
     *out = NULL;
-    vt_file_config own[PARTS] = {0};
+    vt_file_config own[VT_MODEL_PARTS] = {0};
     variant_status status = VARIANT_OK;
     vt_model *model = calloc(1, sizeof *model);
     if (!model) return vt_fail(err, VARIANT_E_MEMORY, "no memory for a model");
     model->kern = kern;
-    VT_CHECK(find_parts(model, options, err));
-    VT_CHECK(check_found(model, options, err));
-    for (int part = 0; part < PARTS; ++part)
+    VT_CHECK(vt_model_find(model, options, err));
+    for (int part = 0; part < VT_MODEL_PARTS; ++part)
         if (model->files[part]) VT_CHECK(vt_file_config_read(&own[part], model->files[part], err));
-    if (model->files[TRANSFORMER])
-        VT_CHECK(load_transformer(model, options, &own[TRANSFORMER], err));
-    if (model->files[TOKENIZER]) VT_CHECK(load_tokenizer(model, options, &own[TOKENIZER], err));
+    if (model->files[VT_TRANSFORMER_PART])
+        VT_CHECK(load_transformer(model, options, &own[VT_TRANSFORMER_PART], err));
+    if (model->files[VT_TOKENIZER_PART])
+        VT_CHECK(load_tokenizer(model, options, &own[VT_TOKENIZER_PART], err));
     VT_CHECK(check_fit(model, err));
-    for (int part = 0; part < PARTS; ++part)
-        if (model->files[part]) VT_CHECK(check_surplus(model, (enum part)part, err));
-    VT_CHECK(
-        set_names(model, own[TRANSFORMER].class_count ? &own[TRANSFORMER] : &own[TOKENIZER], err));
-    model->supernet = own[TRANSFORMER].supernet;
-    enum part trained = model->files[TRANSFORMER] ? TRANSFORMER : TOKENIZER;
+    for (int part = 0; part < VT_MODEL_PARTS; ++part)
+        if (model->files[part]) VT_CHECK(check_surplus(model, options, part, err));
+    VT_CHECK(set_names(model,
+                       own[VT_TRANSFORMER_PART].class_count ? &own[VT_TRANSFORMER_PART]
+                                                            : &own[VT_TOKENIZER_PART],
+                       err));
+    model->supernet = own[VT_TRANSFORMER_PART].supernet;
+    int trained = model->files[VT_TRANSFORMER_PART] ? VT_TRANSFORMER_PART : VT_TOKENIZER_PART;
     const char *training = vt_tensor_file_meta(model->files[trained], VT_TRAINING_KEY);
     if (training && !(model->training = strdup(training)))
         VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "no memory for metadata"));
     set_hash(model);
 cleanup:
-    for (int part = 0; part < PARTS; ++part) vt_file_config_free(&own[part]);
+    for (int part = 0; part < VT_MODEL_PARTS; ++part) vt_file_config_free(&own[part]);
     if (status != VARIANT_OK)
         vt_model_close(&model);
     else
@@ -381,4 +278,65 @@ void vt_model_close(vt_model **model) {
     free(m->training);
     free(m);
     *model = NULL;
+}
+
+/* ---- classes ---- */
+
+static int class_limit(const vt_model *model) {
+    return model->transformer ? vt_transformer_configuration(model->transformer)->classes
+                              : model->class_count;
+}
+
+static bool contains(const char *text, const char *part) {
+    size_t length = strlen(part);
+    for (; *text; ++text)
+        if (strncasecmp(text, part, length) == 0) return true;
+    return false;
+}
+
+/* Names that contain the text, or the first few of all. */
+static void suggest(const vt_model *model, const char *text, char *out, size_t size) {
+    size_t used = 0;
+    int shown = 0;
+    out[0] = '\0';
+    for (int pass = 0; pass < 2 && shown == 0; ++pass)
+        for (int i = 0; i < model->class_count && shown < 10 && used < size; ++i) {
+            if (pass == 0 && !contains(model->class_names[i], text)) continue;
+            used += (size_t)snprintf(out + used, size - used, "%s%s",
+                                     shown++ ? ", " : "; for example ", model->class_names[i]);
+        }
+}
+
+variant_status vt_model_class(const vt_model *model, const char *text, int *label,
+                              variant_error *err) {
+    int limit = class_limit(model);
+    if (strcasecmp(text, "uncond") == 0) {
+        *label = limit;
+        return VARIANT_OK;
+    }
+    for (int i = 0; i < model->class_count; ++i)
+        if (strcasecmp(text, model->class_names[i]) == 0) {
+            *label = i;
+            return VARIANT_OK;
+        }
+    char *end;
+    long number = strtol(text, &end, 10);
+    if (*text && *end == '\0' && number >= 0 && number < limit) {
+        *label = (int)number;
+        return VARIANT_OK;
+    }
+    char names[256];
+    suggest(model, text, names, sizeof names);
+    return vt_fail(err, VARIANT_E_ARGUMENT,
+                   "no class \"%s\": expected 0 to %d, random, all, uncond%s%s", text, limit - 1,
+                   model->class_count ? ", or a name" : "", names);
+}
+
+void vt_model_class_name(const vt_model *model, int label, char *out, size_t size) {
+    if (label == class_limit(model))
+        snprintf(out, size, "uncond");
+    else if (label < model->class_count)
+        snprintf(out, size, "%s", model->class_names[label]);
+    else
+        snprintf(out, size, "%d", label);
 }

@@ -16,9 +16,15 @@ typedef struct vt_model_options {
     const char *tokenizer; /* a file for the tokenizer; NULL: found in model */
     const char *sides;     /* "1,2,3": overrides or supplies the scales; NULL */
     int heads;             /* supplies the heads where nothing tells; 0 */
+    /* which of several models in a file ("ema", "model"); NULL: averaged weights before others, said
+     * through warn */
+    const char *part;
+    void (*warn)(void *user, const char *line); /* what was chosen, passed over; NULL: nobody hears */
+    void *user;
     bool need_tokenizer, need_transformer; /* E_MODEL when one that is needed is not found */
     vt_number weights;     /* how products store theirs; the tokenizer's are never below bf16 */
     bool skip_encoder;     /* the tokenizer will only decode */
+    bool any_numbers;      /* NaN and infinite weights are no error: only to look at a model */
     bool copy;             /* values copied to memory (training changes them), not mapped */
 } vt_model_options;
 
@@ -42,6 +48,8 @@ typedef struct vt_model {
     /* 64 bits of the files' contents in hex: names, shapes and samples of every tensor's bytes */
     char hash[17];
     vt_tensor_file *files[2];    /* tokenizer's and transformer's; may be the same */
+    const char *groups[2];       /* in which group of its file each lies; the files' memory */
+    bool chosen[2];              /* its file holds several, of which this one was taken */
 } vt_model;
 
 /* What a request takes where it says nothing: the bridge and the selector of the model's supernet
@@ -54,16 +62,11 @@ variant_status vt_model_open(vt_model **out, vt_kern *kern, const vt_model_optio
                              variant_error *err);
 void vt_model_close(vt_model **model);
 
-/* Label of a class given as a name, a number ("7", unless a class is called so), a name in other letters
- * where no second one is meant, or "uncond" (= number of classes). E_ARGUMENT lists what would do, or the
- * nearest names. "random" and "all" are the caller's. */
+/* Label of a class given as a number ("7"), a name (any case), or "uncond" (= number of
+ * classes). E_ARGUMENT lists what would do, or the nearest names. "random" is the caller's. */
 variant_status vt_model_class(const vt_model *model, const char *text, int *label,
                               variant_error *err);
 /* The name of a label, or its number; "uncond". Into out. */
-/* Likewise of one or several between commas or line ends; names with commas in them are found, too. *labels
- * (*count): free() it. */
-variant_status vt_model_classes(const vt_model *model, const char *text, int32_t **labels,
-                                int *count, variant_error *err);
 void vt_model_class_name(const vt_model *model, int label, char *out, size_t size);
 
 /* Writing. Any of the parts may be NULL; extra tensors and metadata (JSON texts) come along;
@@ -84,8 +87,17 @@ typedef struct vt_model_save {
     const vt_tensor_out *extra;
     int extra_count;
     const char *extra_key, *extra_value; /* one more metadata pair, or NULL */
+    /* F16 and BF16: a tensor whose numbers overflow, or lose more than 1 % of its norm, is E_MODEL; with
+     * force it is written, what overflows as the type's largest. Each is told through warn. */
+    bool force;
+    void (*warn)(void *user, const char *line); /* NULL: nobody hears */
+    void *user;
 } vt_model_save;
 variant_status vt_model_write(const char *path, const vt_model_save *save, variant_error *err);
+
+/* The state dicts of a file opened for a model that hold its tokenizer (part 0) or transformer (part 1):
+ * their groups, at most `most`; returns how many. */
+int vt_model_groups(const vt_tensor_file *file, int part, const char **groups, int most);
 
 /* "1,2,3" -> sides; E_ARGUMENT names the option. Used by the commands too. */
 variant_status vt_sides_parse(const char *text, int *sides, int *count, variant_error *err);

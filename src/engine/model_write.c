@@ -5,16 +5,52 @@
 
 #include "engine/model_config.h"
 
-/* Converts count floats to a 16-bit type in place of a new buffer. */
+/* What the tensors of a file lose by being written as halves. */
+typedef struct losses {
+    const vt_model_save *save;
+    int refused;    /* tensors that overflow or lose too much */
+    char first[96]; /* the first of them */
+} losses;
+
+#define MOST_LOST                                                                                  \
+    0.01 /* of a tensor's norm: thirty times what rounding to F16 loses, six times BF16's */
+#define MOST_TOLD 10      /* tensors that are told one by one */
+#define MUCH_VANISHED 100 /* told where one number in so many, or more, becomes zero */
+
+static void tell_loss(losses *all, const vt_param *param, const vt_half_loss *loss) {
+    const vt_model_save *save = all->save;
+    const char *type = vt_dtype_name(save->type);
+    char line[320];
+    bool refused = loss->overflow || loss->error > MOST_LOST;
+    if (!refused && loss->vanished * MUCH_VANISHED <= loss->nonzero) return;
+    if (refused && all->refused++ == 0)
+        snprintf(all->first, sizeof all->first, "%.90s", param->name);
+    if (!save->warn || all->refused > MOST_TOLD) return;
+    if (loss->overflow)
+        snprintf(line, sizeof line, "%s: %zu of %zu numbers overflow %s's range of %s (largest %g)",
+                 param->name, loss->overflow, param->count, type,
+                 save->type == VT_F16 ? "65504" : "3.39e38", (double)loss->largest);
+    else
+        snprintf(line, sizeof line,
+                 "%s: %zu of %zu numbers vanish as %s, and %.2g %% of its norm is lost",
+                 param->name, loss->vanished, param->count, type, 100 * loss->error);
+    save->warn(save->user, line);
+}
+
+/* Converts count floats to a 16-bit type; what overflows becomes the type's largest. */
 static uint16_t *halves(const float *values, size_t count, vt_dtype type) {
     uint16_t *out = malloc(count ? count * sizeof *out : 1);
-    for (size_t i = 0; out && i < count; ++i)
+    uint16_t infinity = type == VT_F16 ? 0x7c00 : 0x7f80;
+    for (size_t i = 0; out && i < count; ++i) {
         out[i] = type == VT_F16 ? vt_f16_from_f32(values[i]) : vt_bf16_from_f32(values[i]);
+        if ((out[i] & 0x7fff) == infinity) --out[i];
+    }
     return out;
 }
 
-static variant_status export_param(const vt_params *params, const vt_param *param, vt_dtype type,
+static variant_status export_param(const vt_params *params, const vt_param *param, losses *all,
                                    vt_tensor_out *out, variant_error *err) {
+    vt_dtype type = all->save->type;
     float *values = malloc(param->count ? param->count * sizeof *values : 1);
     if (!values) return vt_fail(err, VARIANT_E_MEMORY, "no memory to write %s", param->name);
     variant_status status = vt_param_download(params, param, param->value, values, err);
@@ -26,6 +62,8 @@ static variant_status export_param(const vt_params *params, const vt_param *para
         (vt_tensor_out){.name = param->name, .type = VT_F32, .rank = param->rank, .data = values};
     memcpy(out->shape, param->shape, (size_t)param->rank * sizeof *out->shape);
     if (type == VT_F32 || param->rank < 2) return VARIANT_OK;
+    vt_half_loss loss = vt_half_loss_of(values, param->count, type);
+    tell_loss(all, param, &loss);
     uint16_t *converted = halves(values, param->count, type);
     free(values);
     out->data = converted;
@@ -34,11 +72,23 @@ static variant_status export_param(const vt_params *params, const vt_param *para
                      : vt_fail(err, VARIANT_E_MEMORY, "no memory to write %s", param->name);
 }
 
-static variant_status export_params(const vt_params *params, vt_dtype type, vt_tensor_out *list,
+static variant_status check_losses(const losses *all, const char *path, variant_error *err) {
+    if (all->refused == 0 || all->save->force) return VARIANT_OK;
+    bool f16 = all->save->type == VT_F16;
+    return vt_fail(
+        err, VARIANT_E_MODEL,
+        "%s is not written: %d tensor%s of weights overflow%s or vanish%s as %s, %s first: "
+        "%s, or --force",
+        path, all->refused, all->refused == 1 ? "" : "s", all->refused == 1 ? "s" : "",
+        all->refused == 1 ? "es" : "", vt_dtype_name(all->save->type), all->first,
+        f16 ? "--type bf16 has float32's range" : "--type f32 loses nothing");
+}
+
+static variant_status export_params(const vt_params *params, losses *all, vt_tensor_out *list,
                                     int *count, variant_error *err) {
     for (int i = 0; i < params->count; ++i) {
         if (params->items[i]->flags & VT_PARAM_BUFFER) continue;
-        VT_TRY(export_param(params, params->items[i], type, &list[*count], err));
+        VT_TRY(export_param(params, params->items[i], all, &list[*count], err));
         ++*count;
     }
     return VARIANT_OK;
@@ -53,14 +103,16 @@ variant_status vt_model_write(const char *path, const vt_model_save *save, varia
     variant_status status = VARIANT_OK;
     int own = 0, count, meta = 0;
     const char *keys[3], *values[3];
+    losses all = {.save = save};
     char *config = save->config ? strdup(save->config) : vt_model_config_text(save);
     vt_tensor_out *list = calloc(capacity + 1, sizeof *list);
     if (!list || !config)
         VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "%s: no memory to write it", path));
 
-    if (tokenizer) VT_CHECK(export_params(tokenizer, save->type, list, &own, err));
-    if (transformer) VT_CHECK(export_params(transformer, save->type, list, &own, err));
-    if (save->params) VT_CHECK(export_params(save->params, save->type, list, &own, err));
+    if (tokenizer) VT_CHECK(export_params(tokenizer, &all, list, &own, err));
+    if (transformer) VT_CHECK(export_params(transformer, &all, list, &own, err));
+    if (save->params) VT_CHECK(export_params(save->params, &all, list, &own, err));
+    VT_CHECK(check_losses(&all, path, err));
     count = own;
     for (int i = 0; i < save->extra_count; ++i) list[count++] = save->extra[i];
 

@@ -125,7 +125,9 @@ static variant_status read_names(vt_classifier *classifier, const cJSON *names, 
 static variant_status check_surplus(const vt_classifier *classifier, const vt_tensor_file *file,
                                     variant_error *err) {
     for (int i = 0; i < vt_tensor_file_count(file); ++i) {
-        const char *name = vt_tensor_file_at(file, i)->name;
+        const vt_tensor *tensor = vt_tensor_file_at(file, i);
+        const char *name = tensor->name;
+        if (tensor->type == VT_OTHER) continue; /* no weight is of a type that is not read */
         if (strncmp(name, "training/", 9) != 0 && !vt_params_find(&classifier->params, name))
             return vt_fail(err, VARIANT_E_MODEL, "%s: tensor %s is not one of a classifier's",
                            vt_tensor_file_path(file), name);

@@ -7,6 +7,7 @@
 
 #include "features/inception_parts.h"
 #include "io/synth.h"
+#include "nn/params.h"
 
 /* ---- names and shapes ---- */
 
@@ -108,9 +109,11 @@ static variant_status check_file(const vt_tensor_file *file, const vt_inception_
     for (int i = 0; i < count; ++i) {
         const vt_tensor *tensor;
         VT_TRY(find(&tensor, file, &tensors[i], err));
+        VT_TRY(vt_params_check_numbers(file, tensor, 1, err));
     }
     for (int i = 0; i < vt_tensor_file_count(file); ++i) {
         const char *name = vt_tensor_file_at(file, i)->name;
+        if (vt_tensor_file_at(file, i)->type == VT_OTHER) continue;
         int at = 0;
         while (at < count && strcmp(tensors[at].name, name) != 0) ++at;
         if (at == count && !is_counter(name))
@@ -210,6 +213,10 @@ static variant_status write_from(const char *path, vt_inception_source source, c
         float *to = values + floats;
         VT_CHECK(source(user, &tensors[i], to, err));
         vt_dtype own = tensors[i].rank > 1 ? type : VT_F32;
+        if (own != VT_F32 && vt_half_loss_of(to, tensors[i].count, own).overflow)
+            VT_CHECK(vt_fail(err, VARIANT_E_MODEL,
+                             "%s is not written: numbers of %s overflow %s's range: --type f32",
+                             path, tensors[i].name, vt_dtype_name(own)));
         if (own != VT_F32) shorten(to, tensors[i].count, own);
         outs[i] = (vt_tensor_out){
             .name = tensors[i].name, .type = own, .rank = tensors[i].rank, .data = to};

@@ -140,7 +140,7 @@ variant_status vt_params_train(vt_params *params, variant_error *err) {
     if (params->train) return VARIANT_OK;
     VT_TRY(reserve_for(params, 3, &params->train, &params->train_bytes, err));
     vt_arena arena;
-    vt_arena_init_filled(&arena, params->train, params->train_bytes);
+    vt_arena_init(&arena, params->train, params->train_bytes);
     for (int i = 0; i < params->count; ++i) {
         vt_param *param = params->items[i];
         if (!is_value(param)) continue;
@@ -414,14 +414,50 @@ static variant_status load_converted(vt_params *params, vt_param *param, const v
     return status;
 }
 
+/* Pieces of tensors that a thread looks at in one go: large enough for memory to stream. */
+#define FINITE_PIECE ((size_t)1 << 20)
+
+static size_t count_not_finite(const vt_tensor *tensor, int threads) {
+    size_t pieces = (tensor->count + FINITE_PIECE - 1) / FINITE_PIECE, found = 0;
+    size_t size = vt_dtype_size(tensor->type);
+#pragma omp parallel for num_threads(threads) reduction(+ : found) if (pieces > 1)
+    for (size_t i = 0; i < pieces; ++i) {
+        vt_tensor piece = *tensor;
+        size_t left = tensor->count - i * FINITE_PIECE;
+        piece.count = left < FINITE_PIECE ? left : FINITE_PIECE;
+        piece.data = (const char *)tensor->data + i * FINITE_PIECE * size;
+        found += vt_tensor_not_finite(&piece);
+    }
+    return found;
+}
+
+variant_status vt_params_check_numbers(const vt_tensor_file *file, const vt_tensor *tensor,
+                                       int threads, variant_error *err) {
+    size_t found = count_not_finite(tensor, threads);
+    if (found == 0) return VARIANT_OK;
+    return vt_fail(err, VARIANT_E_MODEL,
+                   "%s: tensor %s: %zu of its %zu numbers are NaN or infinite: its training broke "
+                   "down, or the file was damaged",
+                   vt_tensor_file_path(file), tensor->name, found, tensor->count);
+}
+
+/* A weight that is read must be of a float type (whole numbers are converted, too). */
+static variant_status check_type(const vt_tensor *tensor, const char *path, variant_error *err) {
+    if (tensor->type != VT_OTHER) return VARIANT_OK;
+    return vt_fail(err, VARIANT_E_MODEL,
+                   "%s: tensor %s is %s, which is not read: expected F32, F16, BF16 or F64", path,
+                   tensor->name, vt_tensor_type_name(tensor));
+}
+
 variant_status vt_params_load(vt_params *params, const vt_tensor_file *file, const char *group,
                               bool copy, variant_error *err) {
     const char *path = vt_tensor_file_path(file);
     for (int i = 0; i < params->count; ++i) { /* every complaint before any memory */
         const vt_param *param = params->items[i];
         const vt_tensor *tensor = vt_tensor_file_find(file, group, param->name);
+        if (tensor && is_value(param)) VT_TRY(check_type(tensor, path, err));
         if (tensor)
-            VT_TRY(check_shape(param, tensor, path, err));
+            VT_TRY(tensor->type == VT_OTHER ? VARIANT_OK : check_shape(param, tensor, path, err));
         else if (is_value(param))
             return vt_fail(err, VARIANT_E_MODEL, "%s: tensor %s is missing", path, param->name);
     }
@@ -430,6 +466,8 @@ variant_status vt_params_load(vt_params *params, const vt_tensor_file *file, con
         vt_param *param = params->items[i];
         if (!is_value(param)) continue;
         const vt_tensor *tensor = vt_tensor_file_find(file, group, param->name);
+        if (!params->any_numbers)
+            VT_TRY(vt_params_check_numbers(file, tensor, params->kern->threads, err));
         if (!has_floats(params, param)) {
             VT_TRY(pack_weight(params, param, tensor, err));
             vt_tensor_file_release(file, tensor);

@@ -43,6 +43,7 @@ typedef struct vt_params {
     int count, capacity;
     vt_number product_type; /* of the weights of products; F32 unless vt_params_set_type */
     bool keeps_values;      /* float32 values beside packed weights, for training */
+    bool any_numbers;       /* loading takes NaN and infinities too: only to look at a file */
     size_t value_count; /* floats of all values, buffers left out */
     void *values, *train; /* owned memory of the backend, or NULL */
     size_t values_bytes, train_bytes;
@@ -74,10 +75,14 @@ size_t vt_params_bytes(const vt_params *params);
 /* Memory for all values, zero. */
 variant_status vt_params_allocate(vt_params *params, variant_error *err);
 /* Values from `file`, packed weights included, names looked up in `group` (NULL: any). A missing or misshapen tensor is
- * E_MODEL and named with the shape expected. The file must stay open as long as the parameters.
+ * E_MODEL and named with the shape expected; so is one with a number that is NaN or infinite, named with how many. The file must stay open as long as the parameters.
  * With copy, nothing stays mapped. */
 variant_status vt_params_load(vt_params *params, const vt_tensor_file *file, const char *group,
                               bool copy, variant_error *err);
+/* E_MODEL names file, tensor and how many of its numbers are NaN or infinite. For those who read tensors
+ * themselves. */
+variant_status vt_params_check_numbers(const vt_tensor_file *file, const vt_tensor *tensor,
+                                       int threads, variant_error *err);
 /* Values by the synthetic rule (io/synth.h), packed weights included; model is "vae" or "var".
  * Allocates if needed. */
 variant_status vt_params_synthesize(vt_params *params, const char *seed, const char *model,
