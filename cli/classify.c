@@ -7,6 +7,7 @@
 
 #include "core/status.h"
 #include "features/features.h"
+#include "data_options.h"
 #include "io/dataset.h"
 #include "io/file.h"
 #include "pictures.h"
@@ -21,7 +22,7 @@ static const char help[] =
     "usage: variant classify -m CLASSIFIER PICTURE|FOLDER... [options]\n"
     "       variant classify -m CLASSIFIER --data IDX|DIR [options]\n"
     "\n"
-    "Names the likeliest classes of pictures (PNG, JPEG, or all in a folder); or, of a data set, "
+    "Names the likeliest classes of pictures (files, or all in a folder); or, of a data set, "
     "how "
     "many pictures\n"
     "get their class, and which classes are taken for which.\n"
@@ -31,8 +32,9 @@ static const char help[] =
     "                         " FILE_IN_FOLDER " (required)\n"
     "      --top N            classes a picture (default 3)\n"
     "      --pad              centre small pictures on black instead of enlarging them\n"
-    "      --data PATH        a data set: IDX files, or a folder with a sub-folder a class\n"
-    "      --split NAME       test (default) or train\n"
+    "      --data PATH        a data set: IDX files, or a folder with a sub-folder a class; "
+    "several "
+    "are joined\n" CLI_DATA_HELP
     "      --count N          N of its pictures, evenly spread (default: all)\n"
     "      --through MODEL    pictures pass this model's tokenizer and back first\n"
     "      --json             the result as JSON on stdout\n" CLI_RUN_HELP "\n"
@@ -40,13 +42,13 @@ static const char help[] =
     "  variant classify -m models/fashion sneaker.png\n"
     "  variant classify -m models/fashion --data data/fashion --json\n";
 
-enum { OPT_TOP = CLI_OWN, OPT_DATA, OPT_SPLIT, OPT_COUNT, OPT_THROUGH };
+enum { OPT_TOP = CLI_OWN, OPT_COUNT, OPT_THROUGH };
 
 static const struct option long_options[] = {
     {"model", required_argument, NULL, 'm'},
     {"top", required_argument, NULL, OPT_TOP},
-    {"data", required_argument, NULL, OPT_DATA},
-    {"split", required_argument, NULL, OPT_SPLIT},
+    {"data", required_argument, NULL, CLI_DATA},
+    CLI_DATA_OPTIONS,
     {"count", required_argument, NULL, OPT_COUNT},
     {"through", required_argument, NULL, OPT_THROUGH},
     {"pad", no_argument, NULL, CLI_PAD},
@@ -56,29 +58,24 @@ static const struct option long_options[] = {
 
 typedef struct settings {
     cli_model model;
-    const char *data, *through;
-    bool train;
+    const char *through;
+    cli_data data;
     int top, count;
 } settings;
 
 static bool accept(void *user, int id, const char *text) {
     settings *s = user;
-    int split;
+    int taken;
     switch (id) {
     case OPT_TOP:
         return cli_int(text, 1, 100000, &s->top);
-    case OPT_DATA:
-        return cli_text(text, "IDX files or a folder", &s->data);
-    case OPT_SPLIT:
-        split = cli_word(text, "test|train");
-        s->train = split == 1;
-        return split >= 0;
     case OPT_COUNT:
         return cli_int(text, 1, 1 << 30, &s->count);
     case OPT_THROUGH:
         return cli_text(text, "a model's file or folder", &s->through);
     default:
-        return cli_model_option(&s->model, id, text) == 1;
+        taken = cli_data_option(&s->data, id, text);
+        return (taken >= 0 ? taken : cli_model_option(&s->model, id, text)) == 1;
     }
 }
 
@@ -87,6 +84,7 @@ typedef struct work {
     vt_kern *kern;
     vt_features *features;
     vt_features_info info;
+    vt_data taken;        /* how pictures are taken: as chosen, or as the classifier's were */
     cli_session through;  /* with --through */
     size_t floats;        /* of a picture */
     float *pictures;      /* (BATCH, side, side, channels) */
@@ -118,6 +116,8 @@ static variant_status work_open(work *w, variant_error *err) {
     VT_TRY(vt_kern_open(&w->kern, s->model.backend, s->model.threads, err));
     VT_TRY(vt_features_open(&w->features, w->kern, path, err));
     vt_features_info_get(w->features, &w->info);
+    w->taken = s->data.data;
+    cli_data_follow_file(&w->taken, path);
     if (w->info.inception)
         return vt_fail(err, VARIANT_E_MODEL, "%s: %s, expected a classifier of your own classes",
                        path, w->info.name);
@@ -171,21 +171,6 @@ static void class_name(const work *w, int label, char *out, size_t size) {
 
 /* ---- pictures ---- */
 
-static variant_status read_picture(const work *w, const char *path, float *out,
-                                   variant_error *err) {
-    vt_image read = {0}, square = {0};
-    int side = w->info.side;
-    VT_TRY(vt_image_read(&read, path, w->info.channels, err));
-    bool pad = w->settings->model.pad && read.width <= side && read.height <= side;
-    variant_status status = pad ? vt_image_pad(&square, &read, side, 0, err)
-                                : vt_image_fit(&square, &read, side, 0.5, 0.5, false, err);
-    for (size_t i = 0; status == VARIANT_OK && i < w->floats; ++i)
-        out[i] = (float)square.data[i] / 127.5f - 1.0f;
-    vt_image_free(&read);
-    vt_image_free(&square);
-    return status;
-}
-
 /* The largest probabilities first, found one after another (top is small). */
 static void tell(const work *w, const char *path, const float *probabilities, cJSON *pictures) {
     int top = w->settings->top < w->info.classes ? w->settings->top : w->info.classes;
@@ -222,12 +207,13 @@ static variant_status classify_pictures(work *w, int operands, char **paths, var
     cli_pictures all = {0};
     variant_status status = VARIANT_OK;
     cJSON *pictures = cJSON_AddArrayToObject(w->json, "pictures");
-    for (int i = 0; i < operands; ++i) VT_CHECK(cli_pictures_add(&all, paths[i], err));
+    for (int i = 0; i < operands; ++i) VT_CHECK(cli_pictures_add(&all, paths[i], COMMAND, err));
     for (int first = 0; first < all.count; first += BATCH) {
         int n = all.count - first < BATCH ? all.count - first : BATCH;
         for (int i = 0; i < n; ++i)
-            VT_CHECK(
-                read_picture(w, all.paths[first + i], w->pictures + (size_t)i * w->floats, err));
+            VT_CHECK(cli_picture_square(w->pictures + (size_t)i * w->floats, all.paths[first + i],
+                                        w->info.side, w->info.channels, &w->taken,
+                                        w->settings->model.pad, err));
         VT_CHECK(judge(w, n, err));
         for (int i = 0; i < n; ++i)
             tell(w, all.paths[first + i], w->probabilities + (size_t)i * (size_t)w->info.classes,
@@ -252,7 +238,7 @@ static variant_status match_classes(const work *w, const vt_dataset *dataset, in
         }
         if (labels[i] < 0)
             return vt_fail(err, VARIANT_E_MODEL, "%s: its class %s is not one of the classifier's",
-                           w->settings->data, name);
+                           w->taken.paths[0], name);
     }
     return VARIANT_OK;
 }
@@ -292,8 +278,10 @@ static void print_confusion(const work *w, const int *confusion, int total, int 
 
 static void add_confusion(const work *w, const int *confusion, int total, int hits) {
     int classes = w->info.classes;
-    cJSON_AddStringToObject(w->json, "data", w->settings->data);
-    cJSON_AddStringToObject(w->json, "split", w->settings->train ? "train" : "test");
+    char data[256];
+    vt_data_name(&w->taken, data, sizeof data);
+    cJSON_AddStringToObject(w->json, "data", data);
+    cJSON_AddStringToObject(w->json, "split", cli_data_split_name(&w->taken));
     if (w->settings->through) cJSON_AddStringToObject(w->json, "through", w->settings->through);
     cJSON_AddNumberToObject(w->json, "pictures", total);
     cJSON_AddNumberToObject(w->json, "accuracy", (double)hits / total);
@@ -312,10 +300,11 @@ static variant_status classify_data(work *w, variant_error *err) {
     const settings *s = w->settings;
     const vt_crop centre = {0.5, 0.5, false};
     size_t classes = (size_t)w->info.classes;
-    vt_dataset_options options = {.path = s->data,
-                                  .test_split = !s->train,
+    vt_dataset_options options = {.data = w->taken,
                                   .side = w->info.side,
-                                  .channels = w->info.channels};
+                                  .channels = w->info.channels,
+                                  .warn = cli_data_note,
+                                  .user = (void *)(uintptr_t)COMMAND};
     vt_dataset *dataset = NULL;
     int *confusion = calloc(classes * classes, sizeof *confusion), *labels = NULL;
     variant_status status = VARIANT_OK;
@@ -356,7 +345,7 @@ cleanup:
 }
 
 int cli_classify(int argc, char **argv) {
-    settings s = {.top = DEFAULT_TOP};
+    settings s = {.top = DEFAULT_TOP, .data = cli_data_defaults(COMMAND)};
     const cli_parser parser = {.command = COMMAND,
                                .help = help,
                                .letters = ":m:t:h",
@@ -366,17 +355,17 @@ int cli_classify(int argc, char **argv) {
     int code = cli_parse(&parser, argc, argv);
     if (code >= 0) return code;
     if (!s.model.model) return cli_usage(COMMAND, "-m is missing: a classifier");
-    if (!s.data && optind == argc)
+    if (!s.data.data.count && optind == argc)
         return cli_usage(COMMAND, "nothing to classify: give pictures, folders or --data");
-    if (s.data && optind < argc)
+    if (s.data.data.count && optind < argc)
         return cli_usage(COMMAND, "either pictures or --data, not both: %s", argv[optind]);
 
     variant_error err = {0};
     work w = {.settings = &s};
     variant_status status = work_open(&w, &err);
     if (status == VARIANT_OK)
-        status = s.data ? classify_data(&w, &err)
-                        : classify_pictures(&w, argc - optind, argv + optind, &err);
+        status = s.data.data.count ? classify_data(&w, &err)
+                                   : classify_pictures(&w, argc - optind, argv + optind, &err);
     if (status == VARIANT_OK && s.model.json) {
         char *text = cJSON_Print(w.json);
         if (text) puts(text);

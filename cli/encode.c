@@ -9,20 +9,22 @@
 #include <string.h>
 
 #include "core/status.h"
+#include "data_options.h"
 #include "io/file.h"
+#include "pictures.h"
 #include "tools.h"
 
 #define TOKENS_KEY "variant.tokens"
 #define MAX_PICTURES (1 << 20)
 
 static const char encode_help[] =
-    "usage: variant encode -m MODEL PICTURE... -o TOKENS.safetensors [options]\n"
+    "usage: variant encode -m MODEL PICTURE|FOLDER... -o TOKENS.safetensors [options]\n"
     "\n"
-    "Writes the token maps of PNG or JPEG pictures: tensor \"tokens\", int32 (pictures, tokens).\n"
+    "Writes the token maps of pictures: tensor \"tokens\", int32 (pictures, tokens).\n"
     "\n"
     "options\n" CLI_MODEL_HELP "  -o, --output FILE      the safetensors file\n"
     "      --pad              centre small pictures on black instead of enlarging "
-    "them\n" CLI_WEIGHTS_HELP CLI_RUN_HELP "\n"
+    "them\n" CLI_TAKE_HELP CLI_WEIGHTS_HELP CLI_RUN_HELP "\n"
     "examples\n"
     "  variant encode -m models/fashion shoe.png --pad -o shoe.safetensors\n"
     "  variant encode -m vae_ch160v4096z32.pth --sides 1,2,3,4,5,6,8,10,13,16 *.jpg -o "
@@ -42,6 +44,7 @@ static const char decode_help[] =
 
 static const struct option encode_options[] = {{"output", required_argument, NULL, 'o'},
                                                {"pad", no_argument, NULL, CLI_PAD},
+                                               CLI_TAKE_OPTIONS,
                                                CLI_MODEL_OPTIONS,
                                                CLI_WEIGHTS_OPTION,
                                                CLI_RUN_OPTIONS};
@@ -50,8 +53,19 @@ static const struct option decode_options[] = {{"output", required_argument, NUL
                                                CLI_WEIGHTS_OPTION,
                                                CLI_RUN_OPTIONS};
 
+typedef struct encoding {
+    cli_model model;
+    cli_data taken;
+} encoding;
+
 static bool accept(void *user, int id, const char *text) {
     return cli_model_option(user, id, text) == 1;
+}
+
+static bool accept_encode(void *user, int id, const char *text) {
+    encoding *e = user;
+    int taken = cli_data_option(&e->taken, id, text);
+    return (taken >= 0 ? taken : cli_model_option(&e->model, id, text)) == 1;
 }
 
 /* ---- encode ---- */
@@ -69,14 +83,17 @@ static char *describe_tokens(const vt_model *model, int count, char *const *name
     return text;
 }
 
-static variant_status encode(const cli_model *options, int count, char *const *paths,
+static variant_status encode(const encoding *asked, int count, char *const *paths,
                              variant_error *err) {
+    const cli_model *options = &asked->model;
+    vt_data taken = asked->taken.data;
     cli_session session;
     VT_TRY(cli_session_open(&session, options, true, false, err));
     const vt_tokenizer_config *config = vt_tokenizer_configuration(session.model->tokenizer);
     size_t side = (size_t)vt_tokenizer_side(config), length = (size_t)vt_tokenizer_tokens(config);
     size_t floats = side * side * (size_t)config->channels;
     int batch = cli_picture_batch(config);
+    vt_data_follow(&taken, session.model->training);
     char *text = NULL;
     variant_status status = VARIANT_OK;
     float *pictures = malloc((size_t)batch * floats * sizeof *pictures);
@@ -88,8 +105,8 @@ static variant_status encode(const cli_model *options, int count, char *const *p
     for (int first = 0; first < count; first += batch) {
         int n = count - first < batch ? count - first : batch;
         for (int i = 0; i < n; ++i)
-            VT_CHECK(cli_picture_read(pictures + (size_t)i * floats, paths[first + i], config,
-                                      options->pad, err));
+            VT_CHECK(cli_picture_square(pictures + (size_t)i * floats, paths[first + i], (int)side,
+                                        config->channels, &taken, options->pad, err));
         VT_CHECK(cli_encode_pictures(&session, n, pictures, tokens + (size_t)first * length, err));
     }
     text = describe_tokens(session.model, count, paths);
@@ -114,23 +131,29 @@ cleanup:
 }
 
 int cli_encode(int argc, char **argv) {
-    cli_model options = {0};
+    encoding asked = {.taken = cli_data_defaults("encode")};
     cli_parser parser = {.command = "encode",
                          .help = encode_help,
                          .letters = ":m:o:t:h",
                          .options = encode_options,
-                         .accept = accept,
-                         .user = &options};
+                         .accept = accept_encode,
+                         .user = &asked};
     int done = cli_parse(&parser, argc, argv);
     if (done >= 0) return done;
-    if (!options.model) return cli_usage("encode", "which model? give -m FILE or -m FOLDER");
-    if (!options.output) return cli_usage("encode", "-o is missing: the file for the tokens");
-    if (optind >= argc || argc - optind > MAX_PICTURES)
-        return cli_usage("encode", "which pictures? give PNG or JPEG files");
+    if (!asked.model.model) return cli_usage("encode", "which model? give -m FILE or -m FOLDER");
+    if (!asked.model.output) return cli_usage("encode", "-o is missing: the file for the tokens");
+    if (optind >= argc) return cli_usage("encode", "which pictures? give files or folders");
     variant_error err = {0};
-    return encode(&options, argc - optind, argv + optind, &err) == VARIANT_OK
-               ? 0
-               : cli_fail("encode", &err);
+    variant_status status = VARIANT_OK;
+    cli_pictures all = {0};
+    for (int i = optind; i < argc; ++i) VT_CHECK(cli_pictures_add(&all, argv[i], "encode", &err));
+    if (all.count > MAX_PICTURES)
+        VT_CHECK(vt_fail(&err, VARIANT_E_ARGUMENT, "%d pictures: expected at most %d", all.count,
+                         MAX_PICTURES));
+    VT_CHECK(encode(&asked, all.count, all.paths, &err));
+cleanup:
+    cli_pictures_close(&all);
+    return status == VARIANT_OK ? 0 : cli_fail("encode", &err);
 }
 
 /* ---- decode ---- */

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "core/clock.h"
+#include "data_options.h"
 #include "eval/picture_scores.h"
 #include "eval_source.h"
 #include "judge.h"
@@ -34,12 +35,12 @@ static const char help[] =
     "a class,\n"
     "                         their share in their class is measured too\n"
     "      --reconstruct DATA real pictures through the tokenizer and back\n"
-    "      --split NAME       of DATA: test (default) or train\n"
     "\n"
     "by what\n"
     "      --reference DATA   real pictures: IDX files, a folder (with or without a sub-folder a "
-    "class); or\n"
-    "                         statistics: a file of --save-reference, an .npz with mu and sigma\n"
+    "class), an\n"
+    "                         .npz with arr_0; several are joined; or statistics: a file of\n"
+    "                         --save-reference, an .npz with mu and sigma\n"
     "      --reference-count N  of them (default all)\n"
     "      --save-reference FILE  keep what was computed of them\n"
     "      --features FILE    the network: pt_inception-2015-12-05 (then scores are FID, IS), or "
@@ -47,6 +48,9 @@ static const char help[] =
     "                         `variant train classifier` made (default: "
     "MODEL/" CLI_JUDGE_NETWORK ")\n"
     "      --side N, --channels N  of pictures, where neither a model nor a picture tells\n"
+    "\n"
+    "which of DATA, and how\n" CLI_DATA_HELP "                         (a folder without classes "
+    "as --reference: all, unless --split says)\n"
     "\n" CLI_REQUEST_SAMPLING_HELP "\n" CLI_REQUEST_DEPTH_HELP "\n" CLI_REQUEST_RUN_HELP
     "      --json             one object on stdout\n"
     "  -h, --help             this text\n"
@@ -60,7 +64,6 @@ static const char help[] =
 enum {
     OPT_PICTURES = CLI_OWN,
     OPT_RECONSTRUCT,
-    OPT_SPLIT,
     OPT_REFERENCE,
     OPT_REFERENCE_COUNT,
     OPT_SAVE_REFERENCE,
@@ -73,13 +76,13 @@ static const struct option long_options[] = {
     CLI_REQUEST_OPTIONS,
     {"pictures", required_argument, NULL, OPT_PICTURES},
     {"reconstruct", required_argument, NULL, OPT_RECONSTRUCT},
-    {"split", required_argument, NULL, OPT_SPLIT},
     {"reference", required_argument, NULL, OPT_REFERENCE},
     {"reference-count", required_argument, NULL, OPT_REFERENCE_COUNT},
     {"save-reference", required_argument, NULL, OPT_SAVE_REFERENCE},
     {"features", required_argument, NULL, OPT_FEATURES},
     {"side", required_argument, NULL, OPT_SIDE},
     {"channels", required_argument, NULL, OPT_CHANNELS},
+    CLI_DATA_OPTIONS,
     {"json", no_argument, NULL, CLI_JSON},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
@@ -87,27 +90,25 @@ static const struct option long_options[] = {
 
 typedef struct settings {
     cli_request asked;
-    const char *pictures, *reconstruct, *reference, *save_reference, *features;
+    const char *save_reference, *features;
+    vt_data pictures, reconstruct, reference; /* their paths */
+    cli_data taken;                           /* which of them, and how */
     int count, reference_count, side, channels;
-    bool train, json;
+    bool json;
 } settings;
 
 static bool accept(void *user, int id, const char *text) {
     settings *s = user;
-    int split;
+    int taken;
     switch (id) {
     case 'n':
         return cli_int(text, 2, 10000000, &s->count);
     case OPT_PICTURES:
-        return cli_text(text, "a folder of pictures", &s->pictures);
+        return cli_data_add(&s->pictures, text);
     case OPT_RECONSTRUCT:
-        return cli_text(text, "IDX files or a folder", &s->reconstruct);
-    case OPT_SPLIT:
-        split = cli_word(text, "test|train");
-        s->train = split == 1;
-        return split >= 0;
+        return cli_data_add(&s->reconstruct, text);
     case OPT_REFERENCE:
-        return cli_text(text, "IDX files, a folder or a file of statistics", &s->reference);
+        return cli_data_add(&s->reference, text);
     case OPT_REFERENCE_COUNT:
         return cli_int(text, 2, 10000000, &s->reference_count);
     case OPT_SAVE_REFERENCE:
@@ -122,7 +123,8 @@ static bool accept(void *user, int id, const char *text) {
         s->json = true;
         return true;
     default:
-        return cli_request_option(&s->asked, id, text) == 1;
+        taken = cli_data_option(&s->taken, id, text);
+        return (taken >= 0 ? taken : cli_request_option(&s->asked, id, text)) == 1;
     }
 }
 
@@ -133,6 +135,7 @@ typedef struct work {
     float *pictures, *others; /* (BATCH, side, side, channels), in [0, 1] */
     int32_t labels[BATCH];
     int side, channels;
+    char pictures_name[256]; /* of what is judged, unless it is generated */
     double started;
     const char *doing;
 } work;
@@ -166,7 +169,7 @@ static variant_status open_network(work *w, variant_error *err) {
                                  .model = s->asked.engine.model,
                                  .backend = s->asked.engine.backend,
                                  .threads = s->asked.engine.threads,
-                                 .train = s->train,
+                                 .command = COMMAND,
                                  .reference_count = s->reference_count,
                                  .save_reference = s->save_reference,
                                  .progress = show_reference,
@@ -174,9 +177,32 @@ static variant_status open_network(work *w, variant_error *err) {
     return cli_judge_open(&w->judge, &options, err);
 }
 
-static variant_status open_reference(work *w, const char *path, variant_error *err) {
+/* The pictures of these paths, taken as the model's or the network's training took its own. */
+static vt_data data_of(const work *w, const vt_data *paths, const char *training) {
+    vt_data data = w->settings->taken.data;
+    memcpy(data.paths, paths->paths, sizeof data.paths);
+    data.count = paths->count;
+    if (training)
+        vt_data_follow(&data, training);
+    else
+        cli_judge_follow(&w->judge, &data);
+    return data;
+}
+
+static void add_data(cJSON *report, const char *key, const vt_data *data) {
+    cJSON *object = cJSON_AddObjectToObject(report, key);
+    cJSON_AddStringToObject(object, "split", cli_data_split_name(data));
+    cJSON_AddNumberToObject(object, "holdout", data->holdout);
+    cJSON_AddStringToObject(object, "fit", vt_fit_name(data->fit));
+    cJSON_AddStringToObject(object, "alpha", vt_alpha_name(data->alpha));
+}
+
+static variant_status open_reference(work *w, const vt_data *data, cJSON *report,
+                                     variant_error *err) {
     begin(w, "reference");
-    return cli_judge_reference(&w->judge, path, w->side, w->channels, err);
+    VT_TRY(cli_judge_reference(&w->judge, data, w->side, w->channels, err));
+    if (!cli_judge_is_statistics(data->paths[0])) add_data(report, "reference_data", data);
+    return VARIANT_OK;
 }
 
 static variant_status set_size(work *w, int side, int channels, variant_error *err) {
@@ -212,7 +238,8 @@ static variant_status eval_generated(work *w, cJSON *report, variant_error *err)
     VT_CHECK(variant_engine_open(&engine, &s->asked.engine, err));
     variant_engine_info(engine, &info);
     VT_CHECK(set_size(w, info.picture_side, info.channels, err));
-    if (s->reference) VT_CHECK(open_reference(w, s->reference, err));
+    const vt_data reference = data_of(w, &s->reference, engine->model->training);
+    if (s->reference.count) VT_CHECK(open_reference(w, &reference, report, err));
     VT_CHECK(open_eval(w, total, cli_judge_classes_match(&w->judge, engine), err));
     begin(w, "generating");
     for (int first = 0; first < total; first += held) {
@@ -240,11 +267,11 @@ cleanup:
 
 /* Is there a share of pictures in their class? A note says why not, where one would expect it. */
 static bool labels_match(const work *w, const eval_source *source) {
-    if (!source->dataset || w->judge.network.inception) return false;
+    if (!source->labelled || w->judge.network.inception) return false;
     if (cli_judge_dataset_matches(&w->judge, source->dataset)) return true;
     fprintf(stderr,
             "variant eval: note: %s: its classes are not the network's: no share in their class\n",
-            source->path);
+            w->pictures_name);
     return false;
 }
 
@@ -252,12 +279,20 @@ static variant_status eval_folder(work *w, cJSON *report, variant_error *err) {
     const settings *s = w->settings;
     eval_source source = {0};
     variant_status status = VARIANT_OK;
-    VT_CHECK(eval_source_open(&source, s->pictures, false, s->side, s->channels, s->count, err));
+    vt_data data = data_of(w, &s->pictures, NULL);
+    /* finished pictures: no share of them is held out */
+    bool train = s->taken.split_chosen && data.split == VT_SPLIT_TRAIN;
+    data.split = train ? VT_SPLIT_TRAIN : VT_SPLIT_ALL;
+    data.holdout = 0;
+    data.flat_whole = true;
+    vt_data_name(&data, w->pictures_name, sizeof w->pictures_name);
+    VT_CHECK(eval_source_open(&source, &data, s->side, s->channels, s->count, COMMAND, err));
     VT_CHECK(set_size(w, source.side, source.channels, err));
-    if (s->reference) VT_CHECK(open_reference(w, s->reference, err));
+    const vt_data reference = data_of(w, &s->reference, NULL);
+    if (s->reference.count) VT_CHECK(open_reference(w, &reference, report, err));
     bool match = labels_match(w, &source);
     VT_CHECK(open_eval(w, source.count, match, err));
-    cJSON_AddStringToObject(report, "pictures", s->pictures);
+    cJSON_AddStringToObject(report, "pictures", w->pictures_name);
     begin(w, "pictures");
     for (int first = 0; first < source.count; first += BATCH) {
         int n = source.count - first < BATCH ? source.count - first : BATCH;
@@ -304,9 +339,15 @@ static variant_status eval_tokenizer(work *w, cJSON *report, variant_error *err)
     VT_CHECK(cli_session_open(&session, &options, true, false, err));
     const vt_tokenizer_config *config = vt_tokenizer_configuration(session.model->tokenizer);
     VT_CHECK(set_size(w, vt_tokenizer_side(config), config->channels, err));
-    VT_CHECK(open_reference(w, s->reference ? s->reference : s->reconstruct, err));
-    VT_CHECK(
-        eval_source_open(&source, s->reconstruct, !s->train, w->side, w->channels, s->count, err));
+    vt_data data = data_of(w, &s->reconstruct, session.model->training);
+    const vt_data reference = data_of(w, &s->reference, session.model->training);
+    bool other = s->reference.count > 0;
+    data.flat_whole = false; /* a tokenizer is judged by what it was not trained on */
+    VT_CHECK(open_reference(w, other ? &reference : &data, report, err));
+    vt_data_name(&data, w->pictures_name, sizeof w->pictures_name);
+    add_data(report, "reconstructed_data", &data);
+    VT_CHECK(eval_source_open(&source, &data, w->side, w->channels, s->count,
+                              other ? COMMAND : NULL, err));
     VT_CHECK(open_eval(w, source.count, labels_match(w, &source), err));
     tokens = malloc(BATCH * (size_t)vt_tokenizer_tokens(config) * sizeof *tokens);
     if (!tokens) VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "no memory for tokens"));
@@ -321,11 +362,11 @@ static variant_status eval_tokenizer(work *w, cJSON *report, variant_error *err)
             psnr += vt_psnr(a, b, floats) / source.count;
             ssim += vt_ssim(a, b, w->side, w->side, w->channels) / source.count;
         }
-        VT_CHECK(vt_eval_add(w->eval, w->others, source.dataset ? w->labels : NULL, n, w->side,
+        VT_CHECK(vt_eval_add(w->eval, w->others, source.labelled ? w->labels : NULL, n, w->side,
                              w->side, w->channels, err));
         show_progress(w, first + n, source.count);
     }
-    cJSON_AddStringToObject(report, "reconstructed", s->reconstruct);
+    cJSON_AddStringToObject(report, "reconstructed", w->pictures_name);
     cJSON_AddNumberToObject(report, "psnr", psnr);
     if (isfinite(ssim)) cJSON_AddNumberToObject(report, "ssim", ssim);
 cleanup:
@@ -349,7 +390,7 @@ static void print_score(const char *name, const char *prefix, double value, cons
 
 static void print_text(const work *w, const vt_eval_scores *scores, const cJSON *report) {
     const settings *s = w->settings;
-    const char *prefix = s->reconstruct ? "r" : "";
+    const char *prefix = s->reconstruct.count ? "r" : "";
     char name[96], line[256];
     vt_eval_name(name, sizeof name, "FID", &w->judge.network);
     print_score(name, prefix, scores->frechet, "", "");
@@ -389,9 +430,9 @@ static variant_status evaluate(work *w, variant_error *err) {
     cJSON *report = cJSON_CreateObject();
     if (!report) return vt_fail(err, VARIANT_E_MEMORY, "no memory for a report");
     VT_CHECK(open_network(w, err));
-    VT_CHECK(s->reconstruct ? eval_tokenizer(w, report, err)
-             : s->pictures  ? eval_folder(w, report, err)
-                            : eval_generated(w, report, err));
+    VT_CHECK(s->reconstruct.count ? eval_tokenizer(w, report, err)
+             : s->pictures.count  ? eval_folder(w, report, err)
+                                  : eval_generated(w, report, err));
     VT_CHECK(vt_eval_scores_get(w->eval, &scores, err));
     for (int i = 0; i < scores.warning_count; ++i)
         fprintf(stderr, "variant eval: warning: %s\n", scores.warnings[i]);
@@ -416,7 +457,8 @@ cleanup:
 }
 
 int cli_eval(int argc, char **argv) {
-    settings s = {0};
+    settings s = {.taken = cli_data_defaults(COMMAND)};
+    s.taken.data.flat_whole = true; /* as a reference */
     cli_parser parser = {.command = COMMAND,
                          .help = help,
                          .letters = ":m:n:s:t:h",
@@ -429,11 +471,11 @@ int cli_eval(int argc, char **argv) {
     int done = cli_parse(&parser, argc, argv);
     if (done >= 0) return done;
     if (optind < argc) return cli_usage(COMMAND, "unexpected argument %s", argv[optind]);
-    if (s.pictures && s.reconstruct)
+    if (s.pictures.count && s.reconstruct.count)
         return cli_usage(COMMAND, "either --pictures or --reconstruct, not both");
-    if (!s.pictures && !s.asked.engine.model)
+    if (!s.pictures.count && !s.asked.engine.model)
         return cli_usage(COMMAND, "what is judged? give -m MODEL or --pictures FOLDER");
-    const char *real = s.reference ? s.reference : s.reconstruct;
+    const char *real = s.reference.count ? s.reference.paths[0] : s.reconstruct.paths[0];
     if (s.save_reference && (!real || cli_judge_is_statistics(real)))
         return cli_usage(COMMAND, "--save-reference needs --reference with pictures");
     work w = {.settings = &s};

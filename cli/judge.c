@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "data_options.h"
 #include "eval_source.h"
 #include "io/file.h"
 #include "io/npz.h"
@@ -13,19 +14,18 @@ enum { BATCH = 64 }; /* pictures in memory at a time */
 
 variant_status cli_judge_open(cli_judge *out, const cli_judge_options *options,
                               variant_error *err) {
-    char path[4096];
     variant_status status = VARIANT_OK;
     *out = (cli_judge){.options = *options};
     if (options->features)
-        snprintf(path, sizeof path, "%s", options->features);
+        snprintf(out->path, sizeof out->path, "%s", options->features);
     else if (options->model && vt_is_folder(options->model))
-        snprintf(path, sizeof path, "%s/" CLI_JUDGE_NETWORK, options->model);
+        snprintf(out->path, sizeof out->path, "%s/" CLI_JUDGE_NETWORK, options->model);
     else
         return vt_fail(err, VARIANT_E_ARGUMENT,
                        "which network measures? give --features FILE (an Inception file, or what "
                        "`variant train classifier` made)");
     VT_CHECK(vt_kern_open(&out->kern, options->backend, options->threads, err));
-    VT_CHECK(vt_features_open(&out->features, out->kern, path, err));
+    VT_CHECK(vt_features_open(&out->features, out->kern, out->path, err));
     vt_features_info_get(out->features, &out->network);
 cleanup:
     if (status != VARIANT_OK) cli_judge_close(out);
@@ -41,8 +41,14 @@ void cli_judge_close(cli_judge *judge) {
 
 bool cli_judge_is_statistics(const char *path) {
     const char *dot = strrchr(path, '.');
-    bool named = dot && (strcmp(dot, ".safetensors") == 0 || strcmp(dot, ".npz") == 0);
-    return !vt_is_folder(path) && (named || vt_npz_is(path));
+    vt_npz npz;
+    if (vt_is_folder(path)) return false;
+    if (dot && strcmp(dot, ".safetensors") == 0) return true;
+    if (!vt_npz_is(path)) return dot && strcmp(dot, ".npz") == 0;
+    if (vt_npz_open(&npz, path, NULL) != VARIANT_OK) return true; /* which says what is wrong */
+    bool pictures = vt_npz_has(&npz, "arr_0") && !vt_npz_has(&npz, "mu");
+    vt_npz_close(&npz);
+    return !pictures;
 }
 
 /* The pictures of an open source, a batch after the other. */
@@ -59,25 +65,34 @@ static variant_status add_pictures(cli_judge *judge, const eval_source *source,
         VT_CHECK(vt_reference_add(&judge->reference, judge->features, pictures, n, err));
         if (o->progress && !o->progress(o->user, first + n, source->count))
             VT_CHECK(vt_fail(err, VARIANT_E_STOPPED, "%s: stopped after %d of %d pictures",
-                             source->path, first + n, source->count));
+                             judge->reference.source, first + n, source->count));
     }
 cleanup:
     free(pictures);
     return status;
 }
 
-variant_status cli_judge_reference(cli_judge *judge, const char *path, int side, int channels,
+void cli_judge_follow(const cli_judge *judge, vt_data *data) {
+    cli_data_follow_file(data, judge->path);
+}
+
+variant_status cli_judge_reference(cli_judge *judge, const vt_data *data, int side, int channels,
                                    variant_error *err) {
     const cli_judge_options *o = &judge->options;
     eval_source source = {0};
     variant_status status = VARIANT_OK;
-    if (cli_judge_is_statistics(path)) {
-        VT_TRY(vt_reference_load(&judge->reference, judge->features, path, err));
+    char name[256];
+    if (cli_judge_is_statistics(data->paths[0])) {
+        if (data->count > 1)
+            return vt_fail(err, VARIANT_E_ARGUMENT,
+                           "%s: statistics cannot be joined with other pictures", data->paths[0]);
+        VT_TRY(vt_reference_load(&judge->reference, judge->features, data->paths[0], err));
         judge->has_reference = true;
         return VARIANT_OK;
     }
-    VT_TRY(eval_source_open(&source, path, !o->train, side, channels, o->reference_count, err));
-    VT_CHECK(vt_reference_open(&judge->reference, judge->features, path, side, channels, err));
+    VT_TRY(eval_source_open(&source, data, side, channels, o->reference_count, o->command, err));
+    vt_data_name(data, name, sizeof name);
+    VT_CHECK(vt_reference_open(&judge->reference, judge->features, name, side, channels, err));
     VT_CHECK(add_pictures(judge, &source, err));
     if (o->save_reference) VT_CHECK(vt_reference_save(&judge->reference, o->save_reference, err));
     judge->has_reference = true;

@@ -15,16 +15,17 @@ typedef struct cli_judge_options {
     const char *model;    /* or NULL */
     const char *backend;
     int threads;
-    bool train;                 /* the training split of a reference that has two */
-    int reference_count;        /* of its pictures; 0: all */
-    const char *save_reference; /* where its statistics are kept, or NULL */
+    const char *command;                               /* for notes */
+    int reference_count;                               /* of its pictures; 0: all */
+    const char *save_reference;                        /* where its statistics are kept, or NULL */
     bool (*progress)(void *user, int done, int total); /* of them; false: stop; NULL */
     void *user;
 } cli_judge_options;
 
 typedef struct cli_judge {
     cli_judge_options options;
-    vt_kern *kern; /* of the network; an engine has its own */
+    char path[4096]; /* of the network */
+    vt_kern *kern;   /* of the network; an engine has its own */
     vt_features *features;
     vt_features_info network;
     vt_reference reference;
@@ -38,8 +39,10 @@ void cli_judge_close(cli_judge *judge);
 /* Is this a file of statistics, not pictures? */
 bool cli_judge_is_statistics(const char *path);
 /* Reads the pictures of a data set or folder, as (side, side, channels), or what was computed of them before. */
-variant_status cli_judge_reference(cli_judge *judge, const char *path, int side, int channels,
+variant_status cli_judge_reference(cli_judge *judge, const vt_data *data, int side, int channels,
                                    variant_error *err);
+/* What a data set's pictures were taken as by whoever trained the network, unless it was chosen. */
+void cli_judge_follow(const cli_judge *judge, vt_data *data);
 /* Are the network's classes the model's? By name where both have names, else by number. */
 bool cli_judge_classes_match(const cli_judge *judge, const variant_engine *engine);
 /* Are they the data set's, all of them and by name? */

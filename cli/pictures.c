@@ -1,69 +1,43 @@
 /* pictures.c - see pictures.h. */
 #include "pictures.h"
 
-#include <dirent.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
+#include "data_options.h"
 #include "io/file.h"
 
-static bool add(cli_pictures *to, const char *folder, const char *name) {
+static variant_status add(cli_pictures *to, const char *path, variant_error *err) {
     if (to->count == to->capacity) {
         int capacity = to->capacity ? 2 * to->capacity : 64;
         char **grown = realloc(to->paths, (size_t)capacity * sizeof *grown);
-        if (!grown) return false;
+        if (!grown) return vt_fail(err, VARIANT_E_MEMORY, "no memory for a list of pictures");
         to->paths = grown;
         to->capacity = capacity;
     }
-    char *path = NULL;
-    if (asprintf(&path, "%s%s%s", folder, *folder ? "/" : "", name) < 0) return false;
-    to->paths[to->count++] = path;
-    return true;
+    to->paths[to->count] = strdup(path);
+    return to->paths[to->count++] ? VARIANT_OK
+                                  : vt_fail(err, VARIANT_E_MEMORY, "no memory for a path");
 }
 
-static int is_picture(const struct dirent *entry) {
-    const char *dot = strrchr(entry->d_name, '.');
-    return dot && (strcasecmp(dot, ".png") == 0 || strcasecmp(dot, ".jpg") == 0 ||
-                   strcasecmp(dot, ".jpeg") == 0);
-}
-
-static int by_name(const struct dirent **a, const struct dirent **b) {
-    return strcmp((*a)->d_name, (*b)->d_name);
-}
-
-variant_status cli_pictures_add(cli_pictures *pictures, const char *path, variant_error *err) {
-    bool whole = true;
-    if (!vt_is_folder(path)) {
-        whole = add(pictures, "", path);
-    } else {
-        struct dirent **entries = NULL;
-        int count = scandir(path, &entries, is_picture, by_name);
-        if (count == 0) free(entries);
-        if (count <= 0)
-            return vt_fail(err, VARIANT_E_IO, "%s: no .png, .jpg or .jpeg file in this folder",
-                           path);
-        for (int i = 0; i < count; ++i) {
-            whole = whole && add(pictures, path, entries[i]->d_name);
-            free(entries[i]);
-        }
-        free(entries);
-    }
-    return whole ? VARIANT_OK : vt_fail(err, VARIANT_E_MEMORY, "no memory for a list of pictures");
+variant_status cli_pictures_add(cli_pictures *pictures, const char *path, const char *command,
+                                variant_error *err) {
+    if (!vt_is_folder(path)) return add(pictures, path, err);
+    vt_picture_folder folder;
+    const vt_picture_folder_options options = {
+        .path = path, .note = cli_data_note, .user = (void *)(uintptr_t)command};
+    VT_TRY(vt_picture_folder_list(&folder, &options, err));
+    variant_status status = folder.file_count
+                                ? VARIANT_OK
+                                : vt_fail(err, VARIANT_E_IO, "%s: no picture in this folder", path);
+    for (int i = 0; status == VARIANT_OK && i < folder.file_count; ++i)
+        status = add(pictures, folder.files[i].path, err);
+    vt_picture_folder_free(&folder);
+    return status;
 }
 
 void cli_pictures_close(cli_pictures *pictures) {
     for (int i = 0; i < pictures->count; ++i) free(pictures->paths[i]);
     free(pictures->paths);
     *pictures = (cli_pictures){0};
-}
-
-bool cli_pictures_in(const char *folder) {
-    DIR *open = opendir(folder);
-    bool found = false;
-    for (struct dirent *entry; open && !found && (entry = readdir(open));)
-        found = is_picture(entry) != 0;
-    if (open) closedir(open);
-    return found;
 }

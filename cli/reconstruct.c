@@ -10,24 +10,29 @@
 #include <string.h>
 
 #include "core/status.h"
+#include "data_options.h"
 #include "io/dataset.h"
+#include "pictures.h"
 #include "tools.h"
+
+#define COMMAND "reconstruct"
 
 #define SHEET_PICTURES 64  /* of a dataset, unless --count is smaller */
 #define SMALLEST_MSE 1e-10 /* an exact copy counts as 100 dB */
 
 static const char help[] =
-    "usage: variant reconstruct -m MODEL PICTURE... [-o sheet.png] [options]\n"
+    "usage: variant reconstruct -m MODEL PICTURE|FOLDER... [-o sheet.png] [options]\n"
     "       variant reconstruct -m MODEL --data IDX|DIR [--count N] [-o sheet.png] [options]\n"
     "\n"
     "Encodes pictures to tokens, decodes them, and prints the PSNR. The sheet shows each original "
     "with its\n"
     "reconstruction to its right.\n"
     "\n"
-    "options\n" CLI_MODEL_HELP "      --data PATH        the test split of a dataset: IDX files, "
-    "or a folder with test/ or val/\n"
-    "      --count N          its first N pictures (default: all)\n"
-    "      --train            its training split instead\n"
+    "options\n" CLI_MODEL_HELP
+    "      --data PATH        the test pictures of a data set: IDX files, "
+    "a folder, an .npz; several are joined\n"
+    "      --count N          its first N pictures (default: all)\n" CLI_DATA_HELP
+    "      --train            as --split train\n"
     "  -o, --output FILE      the sheet (of a dataset: its first 64 pictures)\n"
     "      --zoom N           enlarge on the sheet, whole number (default 1)\n"
     "      --pad              centre small pictures on black instead of enlarging them\n"
@@ -36,10 +41,11 @@ static const char help[] =
     "  variant reconstruct -m models/fashion shoe.png --pad -o sheet.png\n"
     "  variant reconstruct -m models/fashion --data data/fashion --count 1000 --json\n";
 
-enum { OPT_DATA = CLI_OWN, OPT_COUNT, OPT_TRAIN, OPT_ZOOM };
+enum { OPT_COUNT = CLI_OWN, OPT_TRAIN, OPT_ZOOM };
 
 static const struct option long_options[] = {
-    {"data", required_argument, NULL, OPT_DATA},
+    {"data", required_argument, NULL, CLI_DATA},
+    CLI_DATA_OPTIONS,
     {"count", required_argument, NULL, OPT_COUNT},
     {"train", no_argument, NULL, OPT_TRAIN},
     {"output", required_argument, NULL, 'o'},
@@ -53,27 +59,25 @@ static const struct option long_options[] = {
 
 typedef struct settings {
     cli_model model;
-    const char *data;
+    cli_data data;
     int count, zoom;
-    bool train;
-    int pictures; /* operands */
-    char **paths;
+    cli_pictures pictures; /* operands */
 } settings;
 
 static bool accept(void *user, int id, const char *text) {
     settings *s = user;
+    int taken;
     switch (id) {
-    case OPT_DATA:
-        return cli_text(text, "IDX files or a folder", &s->data);
     case OPT_COUNT:
         return cli_int(text, 1, 1 << 30, &s->count);
     case OPT_ZOOM:
         return cli_int(text, 1, 64, &s->zoom);
     case OPT_TRAIN:
-        s->train = true;
+        s->data.data.split = VT_SPLIT_TRAIN;
         return true;
     default:
-        return cli_model_option(&s->model, id, text) == 1;
+        taken = cli_data_option(&s->data, id, text);
+        return (taken >= 0 ? taken : cli_model_option(&s->model, id, text)) == 1;
     }
 }
 
@@ -88,6 +92,7 @@ typedef struct work {
     cli_session session;
     const vt_tokenizer_config *config;
     vt_dataset *dataset; /* or NULL */
+    vt_data taken;       /* how pictures are taken: as chosen, or as the model's were */
     int side, native;    /* native side, 0: none */
     size_t floats;       /* of a picture */
     totals totals;
@@ -150,7 +155,8 @@ static variant_status take_picture(work *w, const char *name, const float *origi
 static variant_status read_picture(const work *w, int index, float *out, variant_error *err) {
     const vt_crop none = {0.5, 0.5, false};
     if (w->dataset) return vt_dataset_read(w->dataset, index, none, out, err);
-    return cli_picture_read(out, w->settings->paths[index], w->config, w->settings->model.pad, err);
+    return cli_picture_square(out, w->settings->pictures.paths[index], w->side, w->config->channels,
+                              &w->taken, w->settings->model.pad, err);
 }
 
 static variant_status run_pictures(work *w, int count, variant_error *err) {
@@ -171,7 +177,7 @@ static variant_status run_pictures(work *w, int count, variant_error *err) {
         VT_CHECK(cli_encode_pictures(&w->session, n, originals, tokens, err));
         VT_CHECK(cli_decode_tokens(&w->session, n, tokens, decoded, err));
         for (int i = 0; i < n; ++i)
-            VT_CHECK(take_picture(w, w->dataset ? NULL : w->settings->paths[first + i],
+            VT_CHECK(take_picture(w, w->dataset ? NULL : w->settings->pictures.paths[first + i],
                                   originals + (size_t)i * w->floats,
                                   decoded + (size_t)i * w->floats, err));
     }
@@ -223,11 +229,6 @@ static variant_status write_sheet(const work *w, variant_error *err) {
     return status;
 }
 
-static void warn_picture(void *user, const char *line) {
-    (void)user;
-    fprintf(stderr, "variant reconstruct: note: %s\n", line);
-}
-
 static variant_status reconstruct(const settings *s, variant_error *err) {
     work w = {.settings = s};
     variant_status status = VARIANT_OK;
@@ -235,13 +236,15 @@ static variant_status reconstruct(const settings *s, variant_error *err) {
     w.config = vt_tokenizer_configuration(w.session.model->tokenizer);
     w.side = vt_tokenizer_side(w.config);
     w.floats = (size_t)w.side * (size_t)w.side * (size_t)w.config->channels;
-    int count = s->pictures;
-    if (s->data) {
-        vt_dataset_options options = {.path = s->data,
-                                      .test_split = !s->train,
+    int count = s->pictures.count;
+    w.taken = s->data.data;
+    vt_data_follow(&w.taken, w.session.model->training);
+    if (w.taken.count) {
+        vt_dataset_options options = {.data = w.taken,
                                       .side = w.side,
                                       .channels = w.config->channels,
-                                      .warn = warn_picture};
+                                      .warn = cli_data_note,
+                                      .user = (void *)(uintptr_t)COMMAND};
         VT_CHECK(vt_dataset_open(&w.dataset, &options, err));
         count = vt_dataset_count(w.dataset);
         if (s->count > 0 && s->count < count) count = s->count;
@@ -250,7 +253,7 @@ static variant_status reconstruct(const settings *s, variant_error *err) {
     }
     if (s->model.json) w.list = cJSON_CreateArray();
     if (s->model.output) {
-        w.sheet_limit = 2 * (s->data && count > SHEET_PICTURES ? SHEET_PICTURES : count);
+        w.sheet_limit = 2 * (w.taken.count && count > SHEET_PICTURES ? SHEET_PICTURES : count);
         w.sheet = calloc((size_t)w.sheet_limit, sizeof *w.sheet);
         if (!w.sheet) {
             status = vt_fail(err, VARIANT_E_MEMORY, "no memory for the sheet");
@@ -270,8 +273,8 @@ cleanup:
 }
 
 int cli_reconstruct(int argc, char **argv) {
-    settings s = {0};
-    cli_parser parser = {.command = "reconstruct",
+    settings s = {.data = cli_data_defaults(COMMAND)};
+    cli_parser parser = {.command = COMMAND,
                          .help = help,
                          .letters = ":m:o:t:h",
                          .options = long_options,
@@ -279,13 +282,17 @@ int cli_reconstruct(int argc, char **argv) {
                          .user = &s};
     int done = cli_parse(&parser, argc, argv);
     if (done >= 0) return done;
-    s.pictures = argc - optind;
-    s.paths = argv + optind;
-    if (!s.model.model) return cli_usage("reconstruct", "which model? give -m FILE or -m FOLDER");
-    if (s.data && s.pictures > 0)
-        return cli_usage("reconstruct", "either pictures or --data, not both");
-    if (!s.data && s.pictures == 0)
-        return cli_usage("reconstruct", "which pictures? give files, or --data");
+    if (!s.model.model) return cli_usage(COMMAND, "which model? give -m FILE or -m FOLDER");
+    if (s.data.data.count && optind < argc)
+        return cli_usage(COMMAND, "either pictures or --data, not both");
+    if (!s.data.data.count && optind == argc)
+        return cli_usage(COMMAND, "which pictures? give files, folders or --data");
     variant_error err = {0};
-    return reconstruct(&s, &err) == VARIANT_OK ? 0 : cli_fail("reconstruct", &err);
+    variant_status status = VARIANT_OK;
+    for (int i = optind; i < argc; ++i)
+        VT_CHECK(cli_pictures_add(&s.pictures, argv[i], COMMAND, &err));
+    VT_CHECK(reconstruct(&s, &err));
+cleanup:
+    cli_pictures_close(&s.pictures);
+    return status == VARIANT_OK ? 0 : cli_fail(COMMAND, &err);
 }

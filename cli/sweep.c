@@ -7,6 +7,7 @@
 #include "bench.h"
 #include "core/clock.h"
 #include "core/status.h"
+#include "data_options.h"
 #include "eval/report.h"
 #include "eval/sweep.h"
 #include "eval/text.h"
@@ -49,8 +50,7 @@ static const char help[] =
     "\n"
     "quality, with a reference\n"
     "      --reference DATA   real pictures or statistics, as `variant eval` takes them\n"
-    "      --reference-count N  of its pictures (default all)\n"
-    "      --split NAME       of DATA: test (default) or train\n"
+    "      --reference-count N  of its pictures (default all)\n" CLI_DATA_HELP
     "      --features FILE    the network (default: MODEL/" CLI_JUDGE_NETWORK ")\n"
     "  -n, --samples N        pictures judged at each point, all classes alike (default 2000)\n"
     "      --no-quality       none, whatever else is given\n"
@@ -95,7 +95,6 @@ enum {
     OPT_PICTURES,
     OPT_REFERENCE,
     OPT_REFERENCE_COUNT,
-    OPT_SPLIT,
     OPT_FEATURES,
     OPT_SAMPLES,
     OPT_NO_QUALITY,
@@ -117,7 +116,7 @@ static const struct option long_options[] = {
     {"pictures", required_argument, NULL, OPT_PICTURES},
     {"reference", required_argument, NULL, OPT_REFERENCE},
     {"reference-count", required_argument, NULL, OPT_REFERENCE_COUNT},
-    {"split", required_argument, NULL, OPT_SPLIT},
+    CLI_DATA_OPTIONS,
     {"features", required_argument, NULL, OPT_FEATURES},
     {"samples", required_argument, NULL, OPT_SAMPLES},
     {"no-quality", no_argument, NULL, OPT_NO_QUALITY},
@@ -130,9 +129,10 @@ static const struct option long_options[] = {
 typedef struct settings {
     cli_request asked; /* the engine and what every point's request has alike */
     const char *arch, *output, *report_only;
-    const char *reference, *features;
+    const char *features;
+    cli_data reference;
     int reference_count, samples; /* samples 0: not said */
-    bool train, no_quality, json;
+    bool no_quality, json;
     vt_sweep_options sweep;
     /* progress */
     double started, shown, reference_started;
@@ -164,7 +164,6 @@ static bool read_zones(settings *s, const char *text) {
 static bool accept(void *user, int id, const char *text) {
     settings *s = user;
     vt_sweep_options *o = &s->sweep;
-    int split;
     switch (id) {
     case OPT_ARCH:
         return cli_text(text, "var-d16, var-d20, var-d24, var-d30, or a configuration's file",
@@ -194,13 +193,9 @@ static bool accept(void *user, int id, const char *text) {
     case OPT_PICTURES:
         return cli_int(text, 0, 256, &o->pictures);
     case OPT_REFERENCE:
-        return cli_text(text, "IDX files, a folder or a file of statistics", &s->reference);
+        return cli_data_add(&s->reference.data, text);
     case OPT_REFERENCE_COUNT:
         return cli_int(text, 2, 10000000, &s->reference_count);
-    case OPT_SPLIT:
-        split = cli_word(text, "test|train");
-        s->train = split == 1;
-        return split >= 0;
     case OPT_FEATURES:
         return cli_text(text, "a network's file", &s->features);
     case 'n':
@@ -215,7 +210,8 @@ static bool accept(void *user, int id, const char *text) {
         s->json = true;
         return true;
     }
-    return cli_request_option(&s->asked, id, text) == 1;
+    int taken = cli_data_option(&s->reference, id, text);
+    return taken >= 0 ? taken == 1 : cli_request_option(&s->asked, id, text) == 1;
 }
 
 /* What the user left open, from the model. */
@@ -365,16 +361,16 @@ static variant_status print_results(const settings *s, const char *folder, varia
 /* Opens what judges the points, where quality is wanted. */
 static variant_status open_quality(settings *s, sweep_quality *quality,
                                    const variant_engine *engine, variant_error *err) {
-    if (s->no_quality || !s->reference) return VARIANT_OK;
+    if (s->no_quality || !s->reference.data.count) return VARIANT_OK;
     cli_judge_options options = {.features = s->features,
                                  .model = s->asked.engine.model,
                                  .backend = s->asked.engine.backend,
                                  .threads = s->asked.engine.threads,
-                                 .train = s->train,
+                                 .command = COMMAND,
                                  .reference_count = s->reference_count,
                                  .progress = show_reference,
                                  .user = s};
-    VT_TRY(sweep_quality_open(quality, &options, s->reference, s->samples ? s->samples : 2000,
+    VT_TRY(sweep_quality_open(quality, &options, &s->reference.data, s->samples ? s->samples : 2000,
                               engine, err));
     s->sweep.judge = &quality->judge;
     return VARIANT_OK;
@@ -441,9 +437,9 @@ static int check_usage(const settings *s) {
         return cli_usage(COMMAND, "what to sweep? give either -m MODEL or --arch NAME");
     if (!s->output) return cli_usage(COMMAND, "where do results go? give -o FOLDER");
     if (s->no_quality) return -1;
-    if (s->arch && (s->reference || s->features || s->samples))
+    if (s->arch && (s->reference.data.count || s->features || s->samples))
         return cli_usage(COMMAND, "--arch has synthetic weights: there is no quality to measure");
-    if (!s->reference && (s->features || s->samples))
+    if (!s->reference.data.count && (s->features || s->samples))
         return cli_usage(COMMAND, "quality beside what? give --reference DATA");
     return -1;
 }
@@ -451,6 +447,8 @@ static int check_usage(const settings *s) {
 int cli_sweep(int argc, char **argv) {
     settings s = {.sweep = {.repeat = 5, .pictures = 8, .cfg_count = 1, .cfg_scales = {1.5}}};
     cli_request_init(&s.asked);
+    s.reference = cli_data_defaults(COMMAND);
+    s.reference.data.flat_whole = true;
     s.asked.request.batch = 1;
     vt_text command = {0};
     describe_command(&command, argc, argv); /* before getopt puts operands last */

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "data_options.h"
 #include "eval_source.h"
 
 enum { BATCH = 64 }; /* pictures as floats at a time */
@@ -14,7 +15,7 @@ static variant_status begin(void *user, variant_error *err) {
     variant_info info;
     variant_engine_info(q->engine, &info);
     if (!q->network.has_reference)
-        VT_TRY(cli_judge_reference(&q->network, q->path, info.picture_side, info.channels, err));
+        VT_TRY(cli_judge_reference(&q->network, &q->data, info.picture_side, info.channels, err));
     vt_eval_close(&q->eval); /* of a point that was given up */
     vt_eval_options options = {.features = q->network.features,
                                .reference = &q->network.reference,
@@ -55,15 +56,16 @@ static variant_status look(sweep_quality *q, const variant_info *info, int64_t *
                            variant_error *err) {
     const cli_judge_options *o = &q->network.options;
     eval_source source = {0};
-    if (cli_judge_is_statistics(q->path)) {
-        VT_TRY(cli_judge_reference(&q->network, q->path, 0, 0, err));
+    if (cli_judge_is_statistics(q->data.paths[0])) {
+        VT_TRY(cli_judge_reference(&q->network, &q->data, 0, 0, err));
         *count = q->network.reference.count;
         return VARIANT_OK;
     }
-    VT_TRY(eval_source_open(&source, q->path, !o->train, info->picture_side, info->channels,
-                            o->reference_count, err));
+    VT_TRY(eval_source_open(&source, &q->data, info->picture_side, info->channels,
+                            o->reference_count, o->command, err));
     *count = source.count;
     eval_source_close(&source);
+    q->network.options.command = NULL; /* its notes are told */
     return VARIANT_OK;
 }
 
@@ -74,21 +76,29 @@ static cJSON *describe(const sweep_quality *q, int64_t count) {
     cJSON_AddStringToObject(settings, "score", name);
     cJSON_AddStringToObject(settings, "network", q->network.network.name);
     cJSON_AddStringToObject(settings, "network_hash", q->network.network.hash);
-    cJSON_AddStringToObject(settings, "reference", q->path);
-    if (!q->network.has_reference) /* pictures, to be read when they are needed */
-        cJSON_AddStringToObject(settings, "split", q->network.options.train ? "train" : "test");
+    char reference[256];
+    vt_data_name(&q->data, reference, sizeof reference);
+    cJSON_AddStringToObject(settings, "reference", reference);
+    if (!q->network.has_reference) { /* pictures, to be read when they are needed */
+        cJSON_AddStringToObject(settings, "split", cli_data_split_name(&q->data));
+        if (q->data.fit != VT_FIT_CROP)
+            cJSON_AddStringToObject(settings, "fit", vt_fit_name(q->data.fit));
+        if (q->data.alpha != VT_ALPHA_WHITE)
+            cJSON_AddStringToObject(settings, "alpha", vt_alpha_name(q->data.alpha));
+    }
     if (count) cJSON_AddNumberToObject(settings, "reference_samples", (double)count);
     return settings;
 }
 
 variant_status sweep_quality_open(sweep_quality *out, const cli_judge_options *options,
-                                  const char *reference, int samples, const variant_engine *engine,
-                                  variant_error *err) {
+                                  const vt_data *reference, int samples,
+                                  const variant_engine *engine, variant_error *err) {
     variant_status status = VARIANT_OK;
     variant_info info;
     int64_t count;
     variant_engine_info(engine, &info);
-    *out = (sweep_quality){.engine = engine, .path = reference};
+    *out = (sweep_quality){.engine = engine, .data = *reference};
+    vt_data_follow(&out->data, engine->model->training);
     size_t floats = (size_t)info.picture_side * (size_t)info.picture_side * (size_t)info.channels;
     out->pictures = malloc(BATCH * floats * sizeof *out->pictures);
     if (!out->pictures)

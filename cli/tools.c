@@ -102,23 +102,6 @@ static size_t picture_floats(const vt_tokenizer_config *config) {
     return side * side * (size_t)config->channels;
 }
 
-variant_status cli_picture_read(float *out, const char *path, const vt_tokenizer_config *config,
-                                bool pad, variant_error *err) {
-    vt_image read = {0}, square = {0};
-    int side = vt_tokenizer_side(config);
-    VT_TRY(vt_image_read(&read, path, config->channels, err));
-    bool small = read.width <= side && read.height <= side;
-    variant_status status = pad && small ? vt_image_pad(&square, &read, side, 0, err)
-                                         : vt_image_fit(&square, &read, side, 0.5, 0.5, false, err);
-    if (status == VARIANT_OK) {
-        for (size_t i = 0; i < picture_floats(config); ++i)
-            out[i] = (float)square.data[i] / 127.5f - 1.0f;
-    }
-    vt_image_free(&read);
-    vt_image_free(&square);
-    return status;
-}
-
 variant_status cli_picture_image(vt_image *out, const float *values,
                                  const vt_tokenizer_config *config, variant_error *err) {
     int side = vt_tokenizer_side(config);

@@ -99,10 +99,6 @@ int cli_picture_batch(const vt_tokenizer_config *config);
 
 /* ---- pictures ---- */
 
-/* Reads a picture and brings it to (side, side, channels) in [-1, 1]: covering the square, or, with
- * pad, black around one that is not larger. */
-variant_status cli_picture_read(float *out, const char *path, const vt_tokenizer_config *config,
-                                bool pad, variant_error *err);
 /* Bytes of floats (side, side, channels), clamped. */
 variant_status cli_picture_image(vt_image *out, const float *values,
                                  const vt_tokenizer_config *config, variant_error *err);

@@ -10,8 +10,7 @@
 enum { MODELS = TRANSFORMER | SUPERNET, PICTURES = TOKENIZER | CLASSIFIER, ALL = 15 };
 
 enum {
-    O_DATA = 256,
-    O_EPOCHS,
+    O_EPOCHS = 256,
     O_STEPS,
     O_BATCH,
     O_LIMIT,
@@ -50,6 +49,7 @@ enum {
     O_TOKENIZER,
     O_PART,
     O_CACHE,
+    O_VERIFY,
     O_DEPTH,
     O_HEADS,
     O_RATIO,
@@ -84,7 +84,12 @@ typedef struct flag {
 } flag;
 
 static const flag flags[] = {
-    {"data", O_DATA, ALL, "DIR|IDX", "a folder with a sub-folder a class, or IDX files (required)"},
+    {"data", CLI_DATA, ALL, "DIR|IDX",
+     "a folder with a sub-folder a class, IDX files or an .npz (required); several are\n"
+     "                                   joined by the names of their classes"},
+    {"holdout", CLI_HOLDOUT, ALL, "X", CLI_HOLDOUT_TEXT},
+    {"fit", CLI_FIT, ALL, CLI_FIT_WORDS, CLI_FIT_TEXT},
+    {"alpha", CLI_ALPHA, ALL, CLI_ALPHA_WORDS, CLI_ALPHA_TEXT},
     {"output", 'o', ALL, "DIR", "the run's folder (required)"},
     {"epochs", O_EPOCHS, ALL, "X", "times through the data, real numbers allowed"},
     {"steps", O_STEPS, ALL, "N", "steps instead of epochs"},
@@ -141,6 +146,9 @@ static const flag flags[] = {
      "which of several models in a file, such as ema or model (averaged ones first)"},
     {"token-cache", O_CACHE, MODELS, "FILE",
      "the pictures as tokens (tokens.cache in the run's folder)"},
+    {"verify-data", O_VERIFY, MODELS, NULL,
+     "read every picture again to see whether its tokens still hold (sets up to 20000 always do;\n"
+     "                                   larger ones only files whose times or inode changed)"},
     {"depth", O_DEPTH, MODELS, "N", "layers of a new transformer (8)"},
     {"heads", O_HEADS, MODELS, "N", "attention heads (2)"},
     {"mlp-ratio", O_RATIO, MODELS, "X", "hidden width of the MLP (4)"},
@@ -216,8 +224,6 @@ static bool set_common(training *run, int id, const char *value, bool *known) {
     vt_train_common *common = run->common;
     int word;
     switch (id) {
-    case O_DATA:
-        return cli_text(value, "a folder of pictures or IDX files", &common->data);
     case 'o':
         return cli_text(value, "a folder for the run's results", &common->output);
     case O_EPOCHS:
@@ -371,6 +377,9 @@ static bool set_transformer(training *run, int id, const char *value, bool *know
         return cli_text(value, "a tokenizer's file or folder", &options->tokenizer);
     case O_PART:
         return cli_text(value, "the name of a state dict, such as ema or model", &options->part);
+    case O_VERIFY:
+        options->common.verify_data = true;
+        return true;
     case O_CACHE:
         return cli_text(value, "a file for the tokens", &options->cache);
     case O_DEPTH:
@@ -453,6 +462,8 @@ static void note_shape(training *run, int id) {
 static bool accept(void *user, int id, const char *value) {
     training *run = user;
     bool known = true;
+    int data = cli_data_option(&run->data, id, value);
+    if (data >= 0) return data == 1;
     bool valid = set_common(run, id, value, &known);
     if (!known) {
         known = true;
@@ -529,6 +540,7 @@ void training_print_kinds(void) {
 
 static void training_init(training *run, int kind) {
     *run = (training){.kind = kind, .side = 32, .mlp_ratio = 4.0, .lr_end = -1.0};
+    run->data = cli_data_defaults("train");
     vt_train_tokenizer_options_init(&run->tokenizer);
     if (kind == SUPERNET)
         vt_train_supernet_options_init(&run->transformer);
@@ -559,7 +571,8 @@ static int parse(training *run, int argc, char **argv) {
     int done = cli_parse(&parser, argc, argv);
     if (done >= 0) return done;
     if (optind < argc) return cli_usage(command, "unexpected argument %s", argv[optind]);
-    if (!run->common->data)
+    run->common->data = run->data.data;
+    if (!run->common->data.count)
         return cli_usage(command, "--data is missing: a folder of pictures or IDX files");
     if (!run->common->output)
         return cli_usage(command, "-o is missing: the folder for the run's results");

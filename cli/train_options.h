@@ -3,6 +3,7 @@
 #ifndef CLI_TRAIN_OPTIONS_H
 #define CLI_TRAIN_OPTIONS_H
 
+#include "data_options.h"
 #include "train/trainer.h"
 
 enum { TOKENIZER = 1, TRANSFORMER = 2, SUPERNET = 4, CLASSIFIER = 8 };
@@ -13,6 +14,7 @@ typedef struct training {
     vt_train_transformer_options transformer;
     vt_train_classifier_options classifier;
     vt_train_common *common; /* the one of the kind */
+    cli_data data;
     int side;                /* of pictures */
     int threads;
     bool quiet;

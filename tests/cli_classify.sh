@@ -37,6 +37,8 @@ run classify -m run --data pictures
 says "^1[56] of 16 pictures get their class: "
 run classify -m run --data pictures --json
 says '"accuracy":[[:space:]]*(1|0.93)'
+run classify -m run pictures # all below it
+[ "$(grep -c "^pictures/t.*png: " out.txt)" -eq 32 ] && ok || bad "not all pictures below a folder"
 run classify -m run/classifier.safetensors pictures/test/Bag --top 1
 [ "$(grep -cE '^pictures/test/Bag/[0-9]+.png: Bag (0\.[5-9]|1\.0)' out.txt)" -ge 7 ] && ok || bad "bags are no bags"
 run classify -m run pictures/test/Trouser/00.png --json
@@ -62,7 +64,8 @@ refuses 2 "nothing to classify" -- classify -m run
 refuses 2 "not both" -- classify -m run --data pictures x.png
 refuses 2 "--split" -- classify -m run --data pictures --split half
 refuses 1 "absent.png" -- classify -m run absent.png
-refuses 1 "no .png, .jpg or .jpeg" -- classify -m run pictures
+mkdir empty
+refuses 1 "empty: no picture" -- classify -m run empty
 refuses 1 "not a feature network" -- classify -m "$models/fashion/fashion.safetensors" x.png
 head -c 5000 run/classifier.safetensors >torn.safetensors
 refuses 1 "torn.safetensors" -- classify -m torn.safetensors x.png

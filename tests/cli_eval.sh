@@ -109,10 +109,11 @@ refuses 2 "--save-reference needs" -- eval -m "$model" --reconstruct pictures --
 refuses 2 "which network measures" -- eval --pictures pictures/test/Bag --reference pictures
 refuses 1 "absent.safetensors" -- eval --pictures pictures/test/Bag --features absent.safetensors
 refuses 1 "not a feature network" -- eval --pictures pictures/test/Bag --features "$model/fashion.safetensors"
-refuses 1 "absent: No such file" -- eval --pictures absent "${network[@]}"
+refuses 1 "absent: no such folder" -- eval --pictures absent "${network[@]}"
 mkdir empty
-refuses 2 "no .png or .jpg" -- eval --pictures empty "${network[@]}"
-refuses 2 "give --side and --channels" -- eval --pictures pictures "${network[@]}" --side 32
+refuses 1 "empty: no pictures" -- eval --pictures empty "${network[@]}"
+run eval --pictures pictures "${network[@]}" --side 32 # channels as the first picture has them
+says '^of +48 pictures'
 refuses 1 "reference of 32 x 32 pictures" -- eval --pictures pictures/test/Bag --side 24 --channels 1 "${network[@]}" \
     --reference kept.safetensors
 refuses 1 "not reference statistics" -- eval --pictures pictures/test/Bag "${network[@]}" --reference run/classifier.safetensors

@@ -123,7 +123,7 @@ run_lists fashion >before.runs
     expect 0 "" -- $m "${points[@]}" "${quality[@]}" --depths 12,6,2 --repeat 2
     check "a run more of each" "$(runs fashion)" -eq 8
     cp fashion/sweep.json judged.json
-    expect 1 "another reference (quality)" -- $m "${points[@]}" "${quality[@]}" --depths 12,2 --reference other
+    expect 1 "another reference (quality)" -- $m "${points[@]}" "${quality[@]/#real/other}" --depths 12,2
     expect 1 "another split (quality)" -- $m "${points[@]}" "${quality[@]}" --depths 12,2 --split train
     expect 1 "another samples (settings): 10 there, 11 asked" -- $m "${points[@]}" "${quality[@]}" --depths 12,2 -n 11
     expect 1 "with quality, and none is asked" -- $m "${points[@]}" --depths 12,2

@@ -65,7 +65,7 @@ static vt_train_transformer_options choices(interruption *at) {
     vt_train_supernet_options_init(&options);
     snprintf(tokenizer, sizeof tokenizer, "%s/tok", folder);
     snprintf(cache, sizeof cache, "%s/tokens", folder);
-    options.common.data = data;
+    options.common.data = vt_data_of(data);
     options.common.steps = STEPS;
     options.common.batch = 8;
     options.common.log_every = 1;
@@ -413,7 +413,7 @@ static int setup(void **state) {
     vt_train_tokenizer_options options;
     vt_train_result result;
     vt_train_tokenizer_options_init(&options);
-    options.common.data = data;
+    options.common.data = vt_data_of(data);
     options.common.output = output;
     options.common.steps = 4;
     options.common.batch = 4;

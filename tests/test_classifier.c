@@ -219,7 +219,7 @@ static vt_train_classifier_options run_options(const char *output, watch *at) {
     vt_train_classifier_options options;
     vt_train_classifier_options_init(&options);
     snprintf(data, sizeof data, "%s/data", folder);
-    options.common.data = data;
+    options.common.data = vt_data_of(data);
     options.common.output = in_folder(output);
     options.common.steps = STEPS;
     options.common.batch = 16;
@@ -324,7 +324,7 @@ static void test_bad_options(void **state) {
     options.config.side = 30;
     assert_fails(vt_train_classifier(kern, &options, &result, &err), VARIANT_E_ARGUMENT, "30");
     options = run_options("none", &at);
-    options.common.data = in_folder("nowhere");
+    options.common.data = vt_data_of(in_folder("nowhere"));
     assert_int_not_equal(vt_train_classifier(kern, &options, &result, &err), VARIANT_OK);
     assert_non_null(strstr(err.message, "nowhere"));
 }

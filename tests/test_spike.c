@@ -396,7 +396,8 @@ static void test_refused(void **state) {
     vt_train_common options;
     vt_train_common_init(&options);
     assert_true(options.spike == 0);
-    options.data = options.output = folder;
+    options.output = folder;
+    options.data = vt_data_of(folder);
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; ++i) {
         options.spike = wrong[i];
         assert_int_equal(vt_train_common_check(&options, &err), VARIANT_E_ARGUMENT);

@@ -79,7 +79,7 @@ static void common_of(vt_train_common *common, const char *output, interruption 
     char *out = place[next++ % 4];
     snprintf(data, sizeof data, "%s/data", folder);
     snprintf(out, sizeof place[0], "%s/%s", folder, output);
-    common->data = data;
+    common->data = vt_data_of(data);
     common->output = out;
     common->steps = STEPS;
     common->batch = 8;
@@ -444,7 +444,7 @@ static void test_token_cache(void **state) {
     model_options.model = in_folder("tok");
     assert_ok(vt_model_open(&model, kern, &model_options, &err));
     vt_dataset *dataset = NULL;
-    vt_dataset_options data = {.path = in_folder("data"), .side = 8, .channels = 1};
+    vt_dataset_options data = {.data = vt_data_of(in_folder("data")), .side = 8, .channels = 1};
     assert_ok(vt_dataset_open(&dataset, &data, &err));
     vt_pictures pictures;
     vt_pictures_options picture_options = {
@@ -559,7 +559,7 @@ static void test_bad_input(void **state) {
     assert_ok(vt_folder_make(in_folder("empty/a"), &err));
 
     vt_train_tokenizer_options options = tokenizer_run("bad", &at);
-    options.common.data = in_folder("empty");
+    options.common.data = vt_data_of(in_folder("empty"));
     assert_fails(vt_train_tokenizer(kern, &options, &result, &err), VARIANT_E_FORMAT,
                  "no pictures");
 

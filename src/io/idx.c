@@ -167,6 +167,7 @@ static char *labels_find(const char *pictures) {
 static variant_status pair_find(char **pictures, const char *path, bool test_split,
                                 variant_error *err) {
     const char *wanted = test_split ? "t10k" : "train", *other = test_split ? "train" : "t10k";
+    const char *again = test_split ? "test" : wanted; /* as some call it */
     *pictures = NULL;
     if (is_file(path)) {
         const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
@@ -185,6 +186,7 @@ static variant_status pair_find(char **pictures, const char *path, bool test_spl
     }
     variant_status status = VARIANT_OK;
     *pictures = pictures_find(prefix, wanted);
+    if (!*pictures) *pictures = pictures_find(prefix, again);
     if (!*pictures) {
         char *rest = pictures_find(prefix, other);
         if (rest)
@@ -196,8 +198,8 @@ static variant_status pair_find(char **pictures, const char *path, bool test_spl
     return status;
 }
 
-static bool is_fashion(const vt_idx *idx, const char *path) {
-    if (idx->width != 28 || idx->height != 28 || idx->classes != 10) return false;
+static bool is_fashion(const vt_idx *idx, int highest, const char *path) {
+    if (idx->width != 28 || idx->height != 28 || highest != 9) return false;
     uint64_t hash = vt_fnv1a64(idx->labels, (size_t)idx->count);
     if (hash == FASHION_TRAIN_LABELS || hash == FASHION_TEST_LABELS) return true;
     char *real = realpath(path, NULL);
@@ -206,11 +208,44 @@ static bool is_fashion(const vt_idx *idx, const char *path) {
     return named;
 }
 
+/* Labels that occur become the classes, without gaps: in the training pictures' labels where those are found. */
+static variant_status classes_number(vt_idx *out, const char *path, const char *labels,
+                                     variant_error *err) {
+    int places[256];
+    uint32_t dims[3] = {(uint32_t)out->count};
+    uint8_t *train = NULL;
+    char *pictures = NULL, *beside = NULL;
+    if (pair_find(&pictures, path, false, NULL) == VARIANT_OK && pictures)
+        beside = labels_find(pictures);
+    if (beside && strcmp(beside, labels) != 0) idx_read(beside, 1, dims, &train, NULL);
+    free(pictures);
+    free(beside);
+    const uint8_t *known = train ? train : out->labels;
+    uint32_t count = train ? dims[0] : (uint32_t)out->count;
+    for (int i = 0; i < 256; i++) places[i] = -1;
+    for (uint32_t i = 0; i < count; i++) places[known[i]] = 0;
+    free(train);
+    for (int i = 0; i < 256; i++) {
+        if (places[i] < 0) continue;
+        places[i] = out->classes;
+        out->numbers[out->classes++] = i;
+    }
+    for (int i = 0; i < out->count; i++) {
+        if (places[out->labels[i]] < 0)
+            return vt_fail(err, VARIANT_E_FORMAT,
+                           "%s: label %d, which the training pictures do not have", labels,
+                           out->labels[i]);
+        out->labels[i] = (uint8_t)places[out->labels[i]];
+    }
+    return VARIANT_OK;
+}
+
 variant_status vt_idx_open(vt_idx *out, const char *path, bool test_split, bool *found,
                            variant_error *err) {
     *out = (vt_idx){0};
     char *pictures = NULL, *labels = NULL;
     uint32_t dims[3] = {0}, label_dims[3] = {0};
+    int highest = 0;
     variant_status status = VARIANT_OK;
 
     *found = false;
@@ -233,16 +268,24 @@ variant_status vt_idx_open(vt_idx *out, const char *path, bool test_split, bool 
     out->count = (int)dims[0];
     out->height = (int)dims[1];
     out->width = (int)dims[2];
-    for (int i = 0; i < out->count; i++) {
-        if (out->labels[i] >= out->classes) out->classes = out->labels[i] + 1;
-    }
-    out->fashion = is_fashion(out, pictures);
+    for (int i = 0; i < out->count; i++)
+        if (out->labels[i] > highest) highest = out->labels[i];
+    out->fashion = is_fashion(out, highest, pictures);
+    VT_CHECK(classes_number(out, path, labels, err));
 
 cleanup:
     free(pictures);
     free(labels);
     if (status != VARIANT_OK) vt_idx_free(out);
     return status;
+}
+
+bool vt_idx_has_test(const char *path) {
+    char *pictures = NULL;
+    bool there =
+        pair_find(&pictures, path, true, NULL) == VARIANT_OK && pictures && is_file(pictures);
+    free(pictures);
+    return there;
 }
 
 void vt_idx_free(vt_idx *idx) {

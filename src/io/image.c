@@ -182,7 +182,38 @@ void vt_scaled_size(int width, int height, int side, int *scaled_width, int *sca
     *scaled_height = (int)((2 * (int64_t)height * side + shorter) / (2 * shorter));
 }
 
+const char *vt_fit_name(vt_fit fit) {
+    static const char *const names[] = {"crop", "pad", "stretch"};
+    return names[fit];
+}
+
+void vt_fit_size(vt_fit fit, int width, int height, int side, int *to_width, int *to_height) {
+    *to_width = *to_height = side;
+    if (fit == VT_FIT_CROP) vt_scaled_size(width, height, side, to_width, to_height);
+    if (fit != VT_FIT_PAD) return;
+    int64_t longer = width > height ? width : height;
+    *to_width = (int)((2 * (int64_t)width * side + longer) / (2 * longer));
+    *to_height = (int)((2 * (int64_t)height * side + longer) / (2 * longer));
+    if (*to_width < 1) *to_width = 1;
+    if (*to_height < 1) *to_height = 1;
+}
+
 /* ---- what image.h offers on top ---- */
+
+variant_status vt_image_square(vt_image *out, const vt_image *image, int side, vt_fit fit,
+                               variant_error *err) {
+    vt_window window = {0};
+    vt_image scaled = {0};
+    if (fit == VT_FIT_CROP) return vt_image_fit(out, image, side, 0.5, 0.5, false, err);
+    *out = (vt_image){0};
+    vt_fit_size(fit, image->width, image->height, side, &window.width, &window.height);
+    window.columns = window.width;
+    window.rows = window.height;
+    VT_TRY(vt_image_resample(&scaled, image, &window, err));
+    variant_status status = vt_image_pad(out, &scaled, side, 0, err);
+    vt_image_free(&scaled);
+    return status;
+}
 
 variant_status vt_image_fit(vt_image *out, const vt_image *image, int side, double fx, double fy,
                             bool flip, variant_error *err) {

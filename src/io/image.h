@@ -45,6 +45,16 @@ variant_status vt_image_read_text(char **out, const char *path, const char *key,
  * mirrored left-right when flip. */
 variant_status vt_image_fit(vt_image *out, const vt_image *image, int side, double fx, double fy,
                             bool flip, variant_error *err);
+/* How a picture that is no square becomes one: its middle (or a crop), all of it with black beside it, or
+ * squeezed. */
+typedef enum vt_fit { VT_FIT_CROP, VT_FIT_PAD, VT_FIT_STRETCH } vt_fit;
+const char *vt_fit_name(vt_fit fit);
+/* Size to which a picture is scaled for a square of `side`: crop: the shorter side is that; pad: the longer;
+ * stretch: both. */
+void vt_fit_size(vt_fit fit, int width, int height, int side, int *to_width, int *to_height);
+/* side x side, as `fit` says; of a crop the middle. */
+variant_status vt_image_square(vt_image *out, const vt_image *image, int side, vt_fit fit,
+                               variant_error *err);
 /* Pads to side x side with `value`, picture in the centre (28 -> 32: two pixels each side). */
 variant_status vt_image_pad(vt_image *out, const vt_image *image, int side, uint8_t value,
                             variant_error *err);

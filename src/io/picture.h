@@ -53,7 +53,8 @@ typedef struct vt_picture_facts {
     uint64_t content; /* 64 bits of its bytes, never 0; 0 after vt_image_probe */
     uint64_t
         stamp;   /* of size, times and inode: another one where the file was written or replaced */
-    bool turned; /* as its EXIF orientation says */
+    int64_t size;     /* bytes */
+    bool turned;      /* as its EXIF orientation says */
 } vt_picture_facts;
 /* vt_image_read with a choice for alpha; facts may be NULL. */
 variant_status vt_picture_read(vt_image *out, const char *path, int channels, vt_alpha alpha,
@@ -62,6 +63,8 @@ variant_status vt_picture_read(vt_image *out, const char *path, int channels, vt
  * out->data is NULL. */
 variant_status vt_image_probe(vt_image *out, const char *path, vt_picture_facts *facts,
                               variant_error *err);
+/* What a file holds, without decoding it. */
+variant_status vt_picture_content(const char *path, vt_picture_facts *facts, variant_error *err);
 /* 64 bits of bytes for telling contents apart, never 0. */
 uint64_t vt_content_hash(const uint8_t *data, size_t size);
 /* The first bytes of a file tell what it is: one of the formats above? */

@@ -248,6 +248,7 @@ variant_status vt_picture_read(vt_image *out, const char *path, int channels, vt
     variant_status status = file_bytes(path, &bytes, &size, facts, err);
     if (status == VARIANT_OK) {
         facts->content = vt_content_hash(bytes, size);
+        facts->size = (int64_t)size;
         status = raw_decode(&raw, (vt_bytes){bytes, size}, false, err);
     }
     free(bytes);
@@ -285,7 +286,21 @@ variant_status vt_image_probe(vt_image *out, const char *path, vt_picture_facts 
     if (status == VARIANT_OK) status = raw_turn(&raw, err);
     vt_mapping_close(&map);
     if (status != VARIANT_OK) return vt_fail_within(err, status, "%s", path);
-    if (facts) *facts = (vt_picture_facts){.stamp = stamp_of(&info), .turned = raw.orientation > 1};
+    if (facts)
+        *facts = (vt_picture_facts){
+            .stamp = stamp_of(&info), .size = info.st_size, .turned = raw.orientation > 1};
     *out = (vt_image){raw.width, raw.height, raw.channels > 2 ? 3 : 1, NULL};
+    return VARIANT_OK;
+}
+
+variant_status vt_picture_content(const char *path, vt_picture_facts *facts, variant_error *err) {
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    *facts = (vt_picture_facts){0};
+    variant_status status = file_bytes(path, &bytes, &size, facts, err);
+    if (status != VARIANT_OK) return vt_fail_within(err, status, "%s", path);
+    facts->content = vt_content_hash(bytes, size);
+    facts->size = (int64_t)size;
+    free(bytes);
     return VARIANT_OK;
 }

@@ -1,7 +1,6 @@
 /* loop.c - see loop.h. */
 #include "train/loop.h"
 
-#include <dirent.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdarg.h>
@@ -17,6 +16,7 @@
 
 void vt_train_common_init(vt_train_common *options) {
     *options = (vt_train_common){
+        .data = {.holdout = VT_HOLDOUT},
         .epochs = 10.0,
         .batch = 32,
         .seed = 1,
@@ -31,7 +31,7 @@ void vt_train_common_init(vt_train_common *options) {
 }
 
 variant_status vt_train_common_check(const vt_train_common *options, variant_error *err) {
-    if (!options->data || !*options->data)
+    if (options->data.count < 1 || !options->data.paths[0] || !*options->data.paths[0])
         return vt_fail(err, VARIANT_E_ARGUMENT,
                        "no data given: expected a folder of pictures or IDX files");
     if (!options->output || !*options->output)
@@ -79,7 +79,7 @@ void vt_train_loop_note(const vt_train_loop *loop, const char *format, ...) {
     loop->options->note(loop->options->user, line);
 }
 
-void vt_train_loop_note_data(const vt_train_loop *loop, const vt_dataset *dataset) {
+static void note_data(const vt_train_loop *loop, const vt_dataset *dataset) {
     int skipped = vt_dataset_skipped(dataset);
     char broken[64] = "";
     if (skipped > 0)
@@ -87,6 +87,30 @@ void vt_train_loop_note_data(const vt_train_loop *loop, const vt_dataset *datase
                  skipped == 1 ? "" : "s");
     vt_train_loop_note(loop, "%d pictures in %d classes%s", vt_dataset_count(dataset),
                        vt_dataset_classes(dataset), broken);
+}
+
+variant_status vt_train_loop_open_data(vt_train_loop *loop, const vt_data *data, int side, int crop,
+                                       int channels, vt_dataset **train, vt_dataset **test,
+                                       variant_error *err) {
+    vt_dataset_options options = {.data = *data,
+                                  .side = side + crop,
+                                  .channels = channels,
+                                  .warn = loop->options->note,
+                                  .user = loop->options->user};
+    variant_error local;
+    options.data.split = VT_SPLIT_TRAIN;
+    options.data.flat_whole = false;
+    loop->data = *data;
+    VT_TRY(vt_dataset_open(train, &options, err));
+    note_data(loop, *train);
+    options.side = side;
+    options.channels = vt_dataset_channels(*train);
+    options.data.split = VT_SPLIT_TEST;
+    options.like = *train;
+    options.warn = NULL;
+    if (vt_dataset_open(test, &options, &local) != VARIANT_OK)
+        vt_train_loop_note(loop, "no evaluation: %s", local.message);
+    return VARIANT_OK;
 }
 
 bool vt_train_loop_stopping(const vt_train_loop *loop) {
@@ -144,17 +168,12 @@ void vt_train_settings_common(vt_settings *settings, const vt_train_loop *loop,
     vt_settings_add(settings, "weight-decay", "%g", adamw->weight_decay);
     vt_settings_add(settings, "betas", "%g,%g", adamw->beta1, adamw->beta2);
     vt_settings_add(settings, "clip", "%g", adamw->clip);
+    /* the defaults are not written, so that runs of before can go on */
+    if (loop->data.fit != VT_FIT_CROP)
+        vt_settings_add(settings, "fit", "%s", vt_fit_name(loop->data.fit));
+    if (loop->data.alpha != VT_ALPHA_WHITE)
+        vt_settings_add(settings, "alpha", "%s", vt_alpha_name(loop->data.alpha));
     vt_settings_add(settings, VT_SETTING_PRECISION, "%s", vt_number_name(options->precision));
-}
-
-bool vt_train_data_is_folder(const char *path) {
-    DIR *folder = opendir(path);
-    if (!folder) return false;
-    bool idx = false;
-    for (struct dirent *entry; !idx && (entry = readdir(folder));)
-        idx = strstr(entry->d_name, "idx3-ubyte") != NULL;
-    closedir(folder);
-    return !idx;
 }
 
 /* ---- what happens every so many steps ---- */

@@ -11,6 +11,7 @@
 #include "train/trainer.h"
 
 typedef struct vt_train_loop {
+    vt_data data; /* as opened */
     vt_kern *kern;
     const vt_train_common *options;
     vt_params *params;
@@ -62,16 +63,18 @@ void vt_train_loop_close(vt_train_loop *loop);
 void vt_train_loop_plan(vt_train_loop *loop, int64_t steps_per_epoch);
 /* The settings that every training has; after the plan. */
 void vt_train_settings_common(vt_settings *settings, const vt_train_loop *loop, uint64_t data_hash);
-/* Is the data a folder of pictures rather than IDX files? */
-bool vt_train_data_is_folder(const char *path);
 /* "FOLDER/name" into out. */
 void vt_train_loop_path(const vt_train_loop *loop, const char *name, char *out, size_t size);
 /* Is there a checkpoint to go on from? Then its path is in out. */
 bool vt_train_loop_resumes(const vt_train_loop *loop, char *out, size_t size);
 void vt_train_loop_note(const vt_train_loop *loop, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-/* How many pictures and classes there are, and how many pictures were broken. */
-void vt_train_loop_note_data(const vt_train_loop *loop, const vt_dataset *dataset);
+/* Opens the training pictures, `crop` pixels larger than side, and the test pictures, with the same classes;
+ * *test stays NULL, with a note, where there are none. What the data are is noted. `data` is kept: its choices
+ * belong to the settings. channels 0: what the data have. */
+variant_status vt_train_loop_open_data(vt_train_loop *loop, const vt_data *data, int side, int crop,
+                                       int channels, vt_dataset **train, vt_dataset **test,
+                                       variant_error *err);
 bool vt_train_loop_stopping(const vt_train_loop *loop);
 
 variant_status vt_train_loop_run(vt_train_loop *loop, const vt_train_job *job,

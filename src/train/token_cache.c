@@ -2,6 +2,7 @@
 #include "train/token_cache.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,9 @@
 
 #define BATCH 64
 #define META_KEY "variant.tokens"
+#define CONTENTS "contents"
+#define STAMPS "stamps"
+#define NAMED 3 /* of changed pictures */
 #define NARROW_CODES 32768
 
 variant_status vt_params_hash(const vt_params *params, uint64_t *out, variant_error *err) {
@@ -34,29 +38,99 @@ variant_status vt_params_hash(const vt_params *params, uint64_t *out, variant_er
     return VARIANT_OK;
 }
 
-/* What the tokens depend on, as text. */
+/* What the tokens depend on besides the pictures themselves, as text. */
 static variant_status describe(const vt_token_cache_options *options, char *out, size_t size,
                                variant_error *err) {
     const vt_tokenizer_config *config = vt_tokenizer_configuration(options->tokenizer);
+    const vt_data *taken = vt_dataset_data(options->pictures->dataset);
     uint64_t model = 0;
     VT_TRY(vt_params_hash(vt_tokenizer_params(options->tokenizer), &model, err));
     model = vt_fnv1a64_more(model, config->sides, (size_t)config->scales * sizeof *config->sides);
     snprintf(out, size,
-             "{\"data\":\"%016" PRIx64 "\",\"tokenizer\":\"%016" PRIx64
-             "\",\"pictures\":%d,\"views\":%d}",
-             vt_dataset_hash(options->pictures->dataset), model, options->pictures->count,
-             options->flip ? 2 : 1);
+             "{\"tokenizer\":\"%016" PRIx64
+             "\",\"views\":%d,\"side\":%d,\"channels\":%d,\"fit\":\"%s\",\"alpha\":\"%s\"}",
+             model, options->flip ? 2 : 1, options->pictures->side, options->pictures->channels,
+             vt_fit_name(taken->fit), vt_alpha_name(taken->alpha));
     return VARIANT_OK;
 }
 
+/* ---- whether a file still holds ---- */
+
+static void note(const vt_token_cache_options *options, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static void note(const vt_token_cache_options *options, const char *format, ...) {
+    char line[700];
+    if (!options->note) return;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    options->note(options->user_note, line);
+}
+
+static const vt_tensor *column(const vt_token_cache *cache, const char *name) {
+    const vt_tensor *tensor = vt_tensor_file_find(cache->file, NULL, name);
+    return tensor && tensor->type == VT_I64 && tensor->count == (size_t)cache->count ? tensor
+                                                                                     : NULL;
+}
+
+static uint64_t value_at(const vt_tensor *tensor, int index) {
+    uint64_t value;
+    memcpy(&value, (const char *)tensor->data + sizeof value * (size_t)index, sizeof value);
+    return value;
+}
+
+/* Is the picture at a position what it was? A file that nobody has touched since is, unless it is to be looked at. */
+static bool is_unchanged(const vt_token_cache_options *options, const vt_tensor *contents,
+                         const vt_tensor *stamps, int position) {
+    const vt_pictures *pictures = options->pictures;
+    int index = vt_pictures_index(pictures, position);
+    uint64_t stamp = vt_dataset_stamp(pictures->dataset, index), content = 0;
+    if (stamps && stamp && !options->verify && value_at(stamps, position) == stamp) return true;
+    return vt_dataset_content(pictures->dataset, index, &content, NULL) == VARIANT_OK &&
+           content == value_at(contents, position);
+}
+
+/* The pictures are those of the file; else a note names some that are not. */
+static bool pictures_match(const vt_token_cache *cache, const vt_token_cache_options *options) {
+    const vt_tensor *contents = column(cache, CONTENTS), *stamps = column(cache, STAMPS);
+    char names[300] = "";
+    size_t used = 0;
+    int changed = 0;
+    if (!contents) {
+        note(options, "tokens of other pictures, or of an older program: made again");
+        return false;
+    }
+    for (int i = 0; i < cache->count; ++i) {
+        if (is_unchanged(options, contents, stamps, i)) continue;
+        if (changed++ >= NAMED || used >= sizeof names) continue;
+        char *name = vt_dataset_picture_name(options->pictures->dataset,
+                                             vt_pictures_index(options->pictures, i));
+        used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "",
+                                 name ? name : "?");
+        free(name);
+    }
+    if (changed)
+        note(options, "%d of %d pictures changed since their tokens were made: made again (%s%s)",
+             changed, cache->count, names, changed > NAMED ? ", ..." : "");
+    return changed == 0;
+}
+
 /* Attaches the file if it holds what is wanted; a file that does not is no error. */
-static bool attach(vt_token_cache *cache, const char *path, const char *key, int codes) {
-    if (!path || access(path, F_OK) != 0) return false;
-    if (vt_tensor_file_open(&cache->file, path, NULL) != VARIANT_OK) return false;
+static bool attach(vt_token_cache *cache, const vt_token_cache_options *options, const char *key,
+                   int codes) {
+    if (!options->path || access(options->path, F_OK) != 0) return false;
+    if (vt_tensor_file_open(&cache->file, options->path, NULL) != VARIANT_OK) return false;
     const char *found = vt_tensor_file_meta(cache->file, META_KEY);
     const vt_tensor *tensor = vt_tensor_file_find(cache->file, NULL, "tokens");
     size_t total = (size_t)cache->count * (size_t)cache->views * (size_t)cache->tokens;
-    bool fits = found && strcmp(found, key) == 0 && tensor && tensor->count == total;
+    bool fits = found && strcmp(found, key) == 0 && tensor;
+    if (!fits) note(options, "tokens of another tokenizer or of other choices: made again");
+    if (fits && tensor->count != total) {
+        note(options, "tokens of another number of pictures: made again");
+        fits = false;
+    }
     if (fits && tensor->type == VT_I16)
         cache->narrow = tensor->data;
     else if (fits && tensor->type == VT_I32)
@@ -67,7 +141,7 @@ static bool attach(vt_token_cache *cache, const char *path, const char *key, int
         int32_t token = cache->narrow ? cache->narrow[i] : cache->wide[i];
         fits = token >= 0 && token < codes;
     }
-    if (fits) return true;
+    if (fits && pictures_match(cache, options)) return true;
     cache->narrow = NULL;
     cache->wide = NULL;
     vt_tensor_file_close(&cache->file);
@@ -132,8 +206,50 @@ cleanup:
     return status;
 }
 
-static variant_status write_file(const vt_token_cache *cache, const char *path, const char *key,
-                                 int codes, int32_t *tokens, variant_error *err) {
+/* Content and stamp of every picture. */
+static variant_status columns_fill(const vt_token_cache *cache,
+                                   const vt_token_cache_options *options, int64_t *contents,
+                                   int64_t *stamps, bool *any_stamp, variant_error *err) {
+    const vt_pictures *pictures = options->pictures;
+    *any_stamp = false;
+    for (int i = 0; i < cache->count; ++i) {
+        int index = vt_pictures_index(pictures, i);
+        uint64_t content = 0;
+        VT_TRY(vt_dataset_content(pictures->dataset, index, &content, err));
+        contents[i] = (int64_t)content;
+        stamps[i] = (int64_t)vt_dataset_stamp(pictures->dataset, index);
+        *any_stamp = *any_stamp || stamps[i] != 0;
+    }
+    return VARIANT_OK;
+}
+
+static variant_status write_columns(const vt_token_cache *cache,
+                                    const vt_token_cache_options *options, const char *key,
+                                    const vt_tensor_out *tokens, variant_error *err) {
+    const char *const meta_key = META_KEY;
+    size_t bytes = (size_t)cache->count * sizeof(int64_t);
+    int64_t *contents = malloc(bytes), *stamps = malloc(bytes);
+    bool stamped = false;
+    variant_status status = VARIANT_OK;
+    vt_tensor_out out[3] = {*tokens};
+    if (!contents || !stamps)
+        VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "no memory for the token cache"));
+    VT_CHECK(columns_fill(cache, options, contents, stamps, &stamped, err));
+    out[1] = (vt_tensor_out){
+        .name = CONTENTS, .type = VT_I64, .rank = 1, .shape = {cache->count}, .data = contents};
+    out[2] = (vt_tensor_out){
+        .name = STAMPS, .type = VT_I64, .rank = 1, .shape = {cache->count}, .data = stamps};
+    /* where opening reads every picture anyway, stamps would only make equal caches differ */
+    stamped = stamped && !vt_dataset_decodes(options->pictures->dataset);
+    VT_CHECK(vt_safetensors_write(options->path, out, stamped ? 3 : 2, &meta_key, &key, 1, err));
+cleanup:
+    free(contents);
+    free(stamps);
+    return status;
+}
+
+static variant_status write_file(const vt_token_cache *cache, const vt_token_cache_options *options,
+                                 const char *key, int codes, int32_t *tokens, variant_error *err) {
     size_t total = (size_t)cache->count * (size_t)cache->views * (size_t)cache->tokens;
     vt_tensor_out tensor = {.name = "tokens",
                             .type = VT_I32,
@@ -148,8 +264,7 @@ static variant_status write_file(const vt_token_cache *cache, const char *path, 
         tensor.type = VT_I16;
         tensor.data = narrow;
     }
-    const char *const meta_key = META_KEY;
-    variant_status status = vt_safetensors_write(path, &tensor, 1, &meta_key, &key, 1, err);
+    variant_status status = write_columns(cache, options, key, &tensor, err);
     free(narrow);
     return status;
 }
@@ -157,14 +272,14 @@ static variant_status write_file(const vt_token_cache *cache, const char *path, 
 variant_status vt_token_cache_open(vt_token_cache *out, const vt_token_cache_options *options,
                                    variant_error *err) {
     const vt_tokenizer_config *config = vt_tokenizer_configuration(options->tokenizer);
-    char key[200];
+    char key[300];
     variant_status status = VARIANT_OK;
     *out = (vt_token_cache){.count = options->pictures->count,
                             .views = options->flip ? 2 : 1,
                             .tokens = vt_tokenizer_tokens(config)};
     if (options->path) {
         VT_TRY(describe(options, key, sizeof key, err));
-        if (attach(out, options->path, key, config->codes)) return VARIANT_OK;
+        if (attach(out, options, key, config->codes)) return VARIANT_OK;
     }
     size_t total = (size_t)out->count * (size_t)out->views * (size_t)out->tokens;
     out->owned = malloc(total * sizeof *out->owned);
@@ -173,8 +288,11 @@ variant_status vt_token_cache_open(vt_token_cache *out, const vt_token_cache_opt
                        out->count);
     VT_CHECK(encode_all(out, options, out->owned, err));
     if (options->path) {
-        VT_CHECK(write_file(out, options->path, key, config->codes, out->owned, err));
-        if (attach(out, options->path, key, config->codes)) {
+        VT_CHECK(write_file(out, options, key, config->codes, out->owned, err));
+        vt_token_cache_options again = *options;
+        again.note = NULL;
+        again.verify = false;
+        if (attach(out, &again, key, config->codes)) {
             free(out->owned);
             out->owned = NULL;
             return VARIANT_OK;

@@ -1,8 +1,10 @@
 /* token_cache.h - the training pictures as tokens of a frozen tokenizer, encoded once.
  *
  * The file is safetensors: "tokens" (N, views, L) as I16 (I32 for more than 32768 codes); view 1 is
- * the mirrored picture. Its metadata tells which data and which tokenizer it was made from; a file
- * that does not match is made anew. It is mapped, so that a large data set costs no memory. */
+ * the mirrored picture; "contents" (N), 64 bits of every picture's file; of data sets too large to be
+ * decoded at opening also "stamps" (N), by which a file that nobody has touched is known without
+ * reading it. Its metadata tells the tokenizer and how pictures were taken. A file that does not match is
+ * made anew, with a note that says why. It is mapped, so that a large data set costs no memory. */
 #ifndef VT_TRAIN_TOKEN_CACHE_H
 #define VT_TRAIN_TOKEN_CACHE_H
 
@@ -23,6 +25,9 @@ typedef struct vt_token_cache_options {
     const vt_pictures *pictures;
     bool flip;        /* two views */
     const char *path; /* NULL: memory only */
+    bool verify; /* look at every picture's content, though its stamp says that it is as it was */
+    void (*note)(void *user, const char *line); /* why a file is made anew; may be NULL */
+    void *user_note;
     /* After every batch; false: stop with E_STOPPED. May be NULL. */
     bool (*progress)(void *user, int done, int total);
     void *user;

@@ -263,44 +263,17 @@ static variant_status take_names(classifier_job *job, variant_error *err) {
     return vt_fail(err, VARIANT_E_MEMORY, "no memory for class names");
 }
 
-/* The test split, where there is one with the same classes. */
-static variant_status open_test(classifier_job *job, vt_train_loop *loop, vt_dataset_options data,
-                                vt_pictures_options options, variant_error *err) {
-    variant_error local;
-    data.side = job->config.side;
-    data.test_split = true;
-    data.warn = NULL;
-    if (vt_dataset_open(&job->test, &data, &local) != VARIANT_OK) {
-        vt_train_loop_note(loop, "no evaluation: %s", local.message);
-        return VARIANT_OK;
-    }
-    if (vt_dataset_classes(job->test) > job->config.classes)
-        return vt_fail(err, VARIANT_E_FORMAT, "%s: %d classes in the test split, %d in training",
-                       data.path, vt_dataset_classes(job->test), job->config.classes);
-    options.dataset = job->test;
-    options.limit = loop->options->eval_count;
-    options.crop = 0;
-    return vt_pictures_open(&job->test_pictures, &options, err);
-}
-
 static variant_status open_data(classifier_job *job, vt_train_loop *loop, variant_error *err) {
     const vt_train_common *common = loop->options;
     vt_classifier_config *config = &job->config;
     int crop = job->options.crop;
-    vt_dataset_options data = {.path = common->data,
-                               .side = config->side + crop,
-                               .warn = common->note,
-                               .user = common->user};
-    data.channels = config->channels                        ? config->channels
-                    : vt_train_data_is_folder(common->data) ? 3
-                                                            : 1;
-    config->channels = data.channels;
-    VT_TRY(vt_dataset_open(&job->train, &data, err));
-    vt_train_loop_note_data(loop, job->train);
+    VT_TRY(vt_train_loop_open_data(loop, &common->data, config->side, crop, config->channels,
+                                   &job->train, &job->test, err));
+    config->channels = vt_dataset_channels(job->train);
     config->classes = vt_dataset_classes(job->train);
     if (config->classes < 2)
         return vt_fail(err, VARIANT_E_FORMAT, "%s: %d class, expected at least 2 to tell apart",
-                       common->data, config->classes);
+                       common->data.paths[0], config->classes);
     VT_TRY(take_names(job, err));
     vt_pictures_options options = {.dataset = job->train,
                                    .limit = common->limit,
@@ -313,7 +286,11 @@ static variant_status open_data(classifier_job *job, vt_train_loop *loop, varian
     VT_TRY(vt_pictures_open(&job->pictures, &options, err));
     VT_TRY(vt_batches_open(&job->batches, job->pictures.count, common->batch, common->flip, crop,
                            common->seed, err));
-    return open_test(job, loop, data, options, err);
+    if (!job->test) return VARIANT_OK;
+    options.dataset = job->test;
+    options.limit = common->eval_count;
+    options.crop = 0;
+    return vt_pictures_open(&job->test_pictures, &options, err);
 }
 
 /* Values of another run's classifier; the loader names what does not fit. */

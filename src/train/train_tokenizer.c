@@ -362,14 +362,9 @@ static variant_status open_data(tokenizer_job *job, vt_train_loop *loop, variant
     const vt_train_common *common = loop->options;
     vt_tokenizer_config *config = &job->config;
     int side = vt_tokenizer_side(config), crop = job->options->crop;
-    vt_dataset_options data = {
-        .path = common->data, .side = side + crop, .warn = common->note, .user = common->user};
-    data.channels = config->channels                        ? config->channels
-                    : vt_train_data_is_folder(common->data) ? 3
-                                                            : 1;
-    config->channels = data.channels;
-    VT_TRY(vt_dataset_open(&job->train, &data, err));
-    vt_train_loop_note_data(loop, job->train);
+    VT_TRY(vt_train_loop_open_data(loop, &common->data, side, crop, config->channels, &job->train,
+                                   &job->test, err));
+    config->channels = vt_dataset_channels(job->train);
     vt_pictures_options options = {.dataset = job->train,
                                    .limit = common->limit,
                                    .side = side,
@@ -381,14 +376,7 @@ static variant_status open_data(tokenizer_job *job, vt_train_loop *loop, variant
     VT_TRY(vt_pictures_open(&job->pictures, &options, err));
     VT_TRY(vt_batches_open(&job->batches, job->pictures.count, common->batch, common->flip, crop,
                            common->seed, err));
-    data.side = side;
-    data.test_split = true;
-    data.warn = NULL;
-    variant_error local;
-    if (vt_dataset_open(&job->test, &data, &local) != VARIANT_OK) {
-        vt_train_loop_note(loop, "no evaluation: %s", local.message);
-        return VARIANT_OK;
-    }
+    if (!job->test) return VARIANT_OK;
     options.dataset = job->test;
     options.limit = common->eval_count;
     options.crop = 0;

@@ -20,6 +20,7 @@
 
 #include "engine/model.h"
 #include "features/classifier.h"
+#include "io/data.h"
 #include "train/lr.h"
 #include "train/optimizer.h"
 
@@ -34,7 +35,7 @@ typedef struct vt_train_progress {
 } vt_train_progress;
 
 typedef struct vt_train_common {
-    const char *data;   /* a folder with a sub-folder a class, or IDX */
+    vt_data data;       /* its split does not matter: training pictures, and the test split for evaluations */
     const char *output; /* the run's folder */
     double epochs;      /* real numbers allowed; used when steps is 0 */
     int64_t steps;
@@ -50,6 +51,7 @@ typedef struct vt_train_common {
         eval_every; /* steps; 0: never (the end always saves) */
     int eval_count; /* pictures of the test split; 0: all */
     bool resume;    /* go on from the checkpoint in output; without one, start */
+    bool verify_data; /* transformers: token_cache.h's verify */
     bool restart;   /* a checkpoint in output may be overwritten */
     /* A diverged step, its gradient not finite or its loss a spike, changes no weight. True: it is
      * left out, noted and logged (ten in a row end the run); false: it ends the run. The last

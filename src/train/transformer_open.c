@@ -33,36 +33,21 @@ static variant_status open_models(vt_transformer_job *job, vt_kern *kern, varian
 static variant_status open_data(vt_transformer_job *job, vt_train_loop *loop, variant_error *err) {
     const vt_train_common *common = loop->options;
     const vt_tokenizer_config *config = vt_tokenizer_configuration(job->tokenizer);
-    vt_dataset_options data = {.path = common->data,
-                               .side = vt_tokenizer_side(config),
-                               .channels = config->channels,
-                               .warn = common->note,
-                               .user = common->user};
-    VT_TRY(vt_dataset_open(&job->train, &data, err));
-    vt_train_loop_note_data(loop, job->train);
+    vt_data data = common->data;
+    vt_data_follow(&data, job->tokenizer_model->training); /* its pictures are the tokenizer's */
+    VT_TRY(vt_train_loop_open_data(loop, &data, vt_tokenizer_side(config), 0, config->channels,
+                                   &job->train, &job->test, err));
     vt_pictures_options options = {.dataset = job->train,
                                    .limit = common->limit,
-                                   .side = data.side,
-                                   .channels = data.channels,
+                                   .side = vt_tokenizer_side(config),
+                                   .channels = config->channels,
                                    .threads = loop->kern->threads,
                                    .note = common->note,
                                    .user = common->user};
     VT_TRY(vt_pictures_open(&job->pictures, &options, err));
     VT_TRY(vt_batches_open(&job->batches, job->pictures.count, common->batch, common->flip, 0,
                            common->seed, err));
-    data.test_split = true;
-    data.warn = NULL;
-    variant_error local;
-    if (vt_dataset_open(&job->test, &data, &local) != VARIANT_OK) {
-        vt_train_loop_note(loop, "no evaluation: %s", local.message);
-        return VARIANT_OK;
-    }
-    if (vt_dataset_classes(job->test) > vt_dataset_classes(job->train)) {
-        vt_train_loop_note(loop,
-                           "no evaluation: the test split has more classes than the training data");
-        vt_dataset_close(&job->test);
-        return VARIANT_OK;
-    }
+    if (!job->test) return VARIANT_OK;
     options.dataset = job->test;
     options.limit = common->eval_count;
     return vt_pictures_open(&job->test_pictures, &options, err);
@@ -280,6 +265,9 @@ variant_status vt_transformer_job_open_tokens(vt_transformer_job *job, vt_train_
         .tokenizer = job->tokenizer,
         .pictures = &job->pictures,
         .flip = loop->options->flip,
+        .verify = loop->options->verify_data,
+        .note = loop->options->note,
+        .user_note = loop->options->user,
         .path = job->options->cache ? job->options->cache : path,
         .progress = report_encoding,
         .user = &state,

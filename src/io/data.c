@@ -1,0 +1,29 @@
+/* data.c - see data.h. */
+#include "io/data.h"
+
+#include <cjson/cJSON.h>
+#include <stdio.h>
+#include <string.h>
+
+vt_data vt_data_of(const char *path) {
+    return (vt_data){.paths = {path}, .count = 1, .holdout = VT_HOLDOUT};
+}
+
+void vt_data_follow(vt_data *data, const char *training) {
+    cJSON *record = training ? cJSON_Parse(training) : NULL;
+    const char *fit = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(record, "fit"));
+    const char *alpha = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(record, "alpha"));
+    for (vt_fit each = VT_FIT_CROP; each <= VT_FIT_STRETCH; each++)
+        if (fit && !data->fit_chosen && strcmp(fit, vt_fit_name(each)) == 0) data->fit = each;
+    for (vt_alpha each = VT_ALPHA_WHITE; each <= VT_ALPHA_DROP; each++)
+        if (alpha && !data->alpha_chosen && strcmp(alpha, vt_alpha_name(each)) == 0)
+            data->alpha = each;
+    cJSON_Delete(record);
+}
+
+void vt_data_name(const vt_data *data, char *out, size_t size) {
+    size_t used = 0;
+    out[0] = '\0';
+    for (int i = 0; i < data->count && used < size; i++)
+        used += (size_t)snprintf(out + used, size - used, "%s%s", i ? ", " : "", data->paths[i]);
+}
