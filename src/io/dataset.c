@@ -35,7 +35,7 @@ struct vt_dataset {
     int part_count;
     item *items; /* (count), by label where one part holds them so */
     int count, skipped, turned;
-    bool decoded; /* all of them, at opening */
+    bool decoded;   /* all of them, at opening */
     int **labels;   /* (part_count): a part's class to ours; -1: not one of ours */
     char **classes; /* (class_count), owned */
     int class_count;

@@ -112,6 +112,7 @@ static variant_status folder_open(vt_part *part, const vt_picture_folder_options
 static variant_status open_one(vt_part *part, bool test_pictures,
                                const vt_picture_folder_options *options, variant_error *err) {
     bool found = false;
+    if (!vt_is_folder(part->path) && vt_npz_is(part->path)) return array_open(part, options, err);
     VT_TRY(idx_open(part, test_pictures, &found, options, err));
     if (found) return VARIANT_OK;
     if (vt_is_folder(part->path)) {
@@ -125,7 +126,6 @@ static variant_status open_one(vt_part *part, bool test_pictures,
         part->classes = NULL;
         return idx_open(part, test_pictures, &found, options, err);
     }
-    if (vt_npz_is(part->path)) return array_open(part, options, err);
     return vt_fail(err, VARIANT_E_IO,
                    "%s: no such folder, IDX file, prefix of IDX files or .npz of pictures",
                    part->path);

@@ -85,8 +85,9 @@ static void note_data(const vt_train_loop *loop, const vt_dataset *dataset) {
     if (skipped > 0)
         snprintf(broken, sizeof broken, "; %d broken one%s skipped", skipped,
                  skipped == 1 ? "" : "s");
-    vt_train_loop_note(loop, "%d pictures in %d classes%s", vt_dataset_count(dataset),
-                       vt_dataset_classes(dataset), broken);
+    vt_train_loop_note(loop, "%d pictures in %d class%s%s", vt_dataset_count(dataset),
+                       vt_dataset_classes(dataset), vt_dataset_classes(dataset) == 1 ? "" : "es",
+                       broken);
 }
 
 variant_status vt_train_loop_open_data(vt_train_loop *loop, const vt_data *data, int side, int crop,
