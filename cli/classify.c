@@ -16,7 +16,6 @@
 #define COMMAND "classify"
 #define DEFAULT_TOP 3
 #define BATCH 64
-#define FILE_IN_FOLDER "classifier.safetensors"
 
 static const char help[] =
     "usage: variant classify -m CLASSIFIER PICTURE|FOLDER... [options]\n"
@@ -29,7 +28,7 @@ static const char help[] =
     "\n"
     "options\n"
     "  -m, --model FILE       what `variant train classifier` made, or a folder with a\n"
-    "                         " FILE_IN_FOLDER " (required)\n"
+    "                         " VT_FEATURES_FILE " (required)\n"
     "      --top N            classes a picture (default 3)\n"
     "      --pad              centre small pictures on black instead of enlarging them\n"
     "      --data PATH        a data set: IDX files, or a folder with a sub-folder a class; "
@@ -110,17 +109,17 @@ static variant_status open_through(work *w, variant_error *err) {
 
 static variant_status work_open(work *w, variant_error *err) {
     const settings *s = w->settings;
-    char path[4096];
-    bool folder = vt_is_folder(s->model.model);
-    snprintf(path, sizeof path, folder ? "%s/" FILE_IN_FOLDER : "%s", s->model.model);
     VT_TRY(vt_kern_open(&w->kern, s->model.backend, s->model.threads, err));
-    VT_TRY(vt_features_open(&w->features, w->kern, path, err));
+    VT_TRY(vt_features_open(&w->features, w->kern, s->model.model, err));
     vt_features_info_get(w->features, &w->info);
     w->taken = s->data.data;
+    char path[4096];
+    snprintf(path, sizeof path, "%s%s", s->model.model,
+             vt_is_folder(s->model.model) ? "/" VT_FEATURES_FILE : "");
     cli_data_follow_file(&w->taken, path);
     if (w->info.inception)
         return vt_fail(err, VARIANT_E_MODEL, "%s: %s, expected a classifier of your own classes",
-                       path, w->info.name);
+                       s->model.model, w->info.name);
     w->floats = (size_t)w->info.side * (size_t)w->info.side * (size_t)w->info.channels;
     w->pictures = malloc(BATCH * w->floats * sizeof *w->pictures);
     w->probabilities = malloc(BATCH * (size_t)w->info.classes * sizeof *w->probabilities);

@@ -1,5 +1,6 @@
 /* eval.c - `variant eval`: how good pictures are beside real ones; generated now, found in a folder, or
  * passed through the tokenizer. */
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,11 +8,13 @@
 #include <unistd.h>
 
 #include "core/clock.h"
+#include "core/psnr.h"
 #include "data_options.h"
 #include "eval/picture_scores.h"
 #include "eval_source.h"
 #include "judge.h"
 #include "request.h"
+#include "score_report.h"
 #include "tools.h"
 
 #define COMMAND "eval"
@@ -43,10 +46,14 @@ static const char help[] =
     "                         --save-reference, an .npz with mu and sigma\n"
     "      --reference-count N  of them (default all)\n"
     "      --save-reference FILE  keep what was computed of them\n"
-    "      --features FILE    the network: pt_inception-2015-12-05 (then scores are FID, IS), or "
+    "      --features PATH    the network: pt_inception-2015-12-05 (then scores are FID, IS), or "
     "what\n"
-    "                         `variant train classifier` made (default: "
-    "MODEL/" CLI_JUDGE_NETWORK ")\n"
+    "                         `variant train classifier` made, a file or its folder\n"
+    "                         (default: MODEL/" CLI_JUDGE_NETWORK ")\n"
+    "      --resize WHICH     of pictures for the Inception: pytorch (default, as pytorch-fid) or\n"
+    "                         tensorflow (as guided-diffusion's statistics and torch-fidelity)\n"
+    "      --draws N          of the bootstrap that each score's spread (+-) comes from, 0: none\n"
+    "                         (default 100; 20 above 512 features); 2 to 10000\n"
     "      --side N, --channels N  of pictures, where neither a model nor a picture tells\n"
     "\n"
     "which of DATA, and how\n" CLI_DATA_HELP "                         (a folder without classes "
@@ -68,6 +75,8 @@ enum {
     OPT_REFERENCE_COUNT,
     OPT_SAVE_REFERENCE,
     OPT_FEATURES,
+    OPT_RESIZE,
+    OPT_DRAWS,
     OPT_SIDE,
     OPT_CHANNELS
 };
@@ -80,6 +89,8 @@ static const struct option long_options[] = {
     {"reference-count", required_argument, NULL, OPT_REFERENCE_COUNT},
     {"save-reference", required_argument, NULL, OPT_SAVE_REFERENCE},
     {"features", required_argument, NULL, OPT_FEATURES},
+    {"resize", required_argument, NULL, OPT_RESIZE},
+    {"draws", required_argument, NULL, OPT_DRAWS},
     {"side", required_argument, NULL, OPT_SIDE},
     {"channels", required_argument, NULL, OPT_CHANNELS},
     CLI_DATA_OPTIONS,
@@ -94,6 +105,7 @@ typedef struct settings {
     vt_data pictures, reconstruct, reference; /* their paths */
     cli_data taken;                           /* which of them, and how */
     int count, reference_count, side, channels;
+    int resize, draws; /* -1: not said */
     bool json;
 } settings;
 
@@ -114,7 +126,12 @@ static bool accept(void *user, int id, const char *text) {
     case OPT_SAVE_REFERENCE:
         return cli_text(text, "a file to write", &s->save_reference);
     case OPT_FEATURES:
-        return cli_text(text, "a network's file", &s->features);
+        return cli_text(text, "a network's file or folder", &s->features);
+    case OPT_RESIZE:
+        s->resize = cli_word(text, "pytorch|tensorflow");
+        return s->resize >= 0;
+    case OPT_DRAWS:
+        return cli_draws(text, &s->draws);
     case OPT_SIDE:
         return cli_int(text, 1, 32768, &s->side);
     case OPT_CHANNELS:
@@ -134,10 +151,12 @@ typedef struct work {
     vt_eval *eval;
     float *pictures, *others; /* (BATCH, side, side, channels), in [0, 1] */
     int32_t labels[BATCH];
-    int side, channels;
+    int side, channels, draws;
     char pictures_name[256]; /* of what is judged, unless it is generated */
     double started;
     const char *doing;
+    cJSON *made_with; /* the report's settings; the report owns it */
+    double psnr_spread, ssim_spread;
 } work;
 
 /* ---- progress ---- */
@@ -146,8 +165,7 @@ static void show_progress(const work *w, int done, int total) {
     if (w->settings->json || !isatty(STDERR_FILENO)) return;
     double seconds = vt_seconds() - w->started;
     int left = done > 0 ? (int)(seconds / done * (total - done) + 0.5) : 0;
-    fprintf(stderr, "\r%s: %d of %d pictures, %d:%02d left   ", w->doing, done, total, left / 60,
-            left % 60);
+    fprintf(stderr, "\r%s: %d of %d, %d:%02d left   ", w->doing, done, total, left / 60, left % 60);
     if (done == total) fprintf(stderr, "\r\033[K");
 }
 
@@ -161,20 +179,30 @@ static bool show_reference(void *user, int done, int total) {
     return true;
 }
 
+static bool show_draws(void *user, int done, int total) {
+    work *w = user;
+    if (done == 1) begin(w, "spread, draws");
+    show_progress(w, done, total);
+    return true;
+}
+
 /* ---- opening ---- */
 
 static variant_status open_network(work *w, variant_error *err) {
     const settings *s = w->settings;
-    cli_judge_options options = {.features = s->features,
+    cli_judge_options options = {.command = COMMAND,
+                                 .features = s->features,
+                                 .resize = s->resize,
                                  .model = s->asked.engine.model,
                                  .backend = s->asked.engine.backend,
                                  .threads = s->asked.engine.threads,
-                                 .command = COMMAND,
                                  .reference_count = s->reference_count,
                                  .save_reference = s->save_reference,
                                  .progress = show_reference,
                                  .user = w};
-    return cli_judge_open(&w->judge, &options, err);
+    VT_TRY(cli_judge_open(&w->judge, &options, err));
+    w->draws = s->draws >= 0 ? s->draws : vt_eval_default_draws(&w->judge.network);
+    return VARIANT_OK;
 }
 
 /* The pictures of these paths, taken as the model's or the network's training took its own. */
@@ -220,7 +248,11 @@ static variant_status open_eval(work *w, int expected, bool labels_match, varian
     vt_eval_options options = {.features = w->judge.features,
                                .reference = w->judge.has_reference ? &w->judge.reference : NULL,
                                .expected = expected,
-                               .labels_match = labels_match};
+                               .labels_match = labels_match,
+                               .draws = {.count = w->draws,
+                                         .seed = w->settings->asked.request.seed,
+                                         .progress = show_draws,
+                                         .user = w}};
     return vt_eval_open(&w->eval, &options, err);
 }
 
@@ -248,10 +280,7 @@ static variant_status eval_generated(work *w, cJSON *report, variant_error *err)
         VT_CHECK(variant_generate(engine, &request, &pictures, &made, err));
         held = request.count;
         cli_judge_floats(pictures, held, w->pictures, w->labels);
-        if (first == 0) {
-            cJSON *made_with = cJSON_Parse(pictures[0].settings);
-            if (made_with) cJSON_AddItemToObject(report, "settings", made_with);
-        }
+        if (first == 0) score_report_request(w->made_with, &s->asked, &pictures[0], total);
         variant_pictures_free(&pictures, held);
         VT_CHECK(
             vt_eval_add(w->eval, w->pictures, w->labels, held, w->side, w->side, w->channels, err));
@@ -293,6 +322,9 @@ static variant_status eval_folder(work *w, cJSON *report, variant_error *err) {
     bool match = labels_match(w, &source);
     VT_CHECK(open_eval(w, source.count, match, err));
     cJSON_AddStringToObject(report, "pictures", w->pictures_name);
+    cJSON_AddNumberToObject(w->made_with, "count", source.count);
+    cJSON_AddNumberToObject(w->made_with, "side", source.side);
+    cJSON_AddNumberToObject(w->made_with, "channels", source.channels);
     begin(w, "pictures");
     for (int first = 0; first < source.count; first += BATCH) {
         int n = source.count - first < BATCH ? source.count - first : BATCH;
@@ -307,17 +339,52 @@ cleanup:
 }
 
 /* Pictures in [0, 1] to what the tokenizer makes of them, in bytes' steps as every picture that leaves. */
-static variant_status reconstruct(work *w, cli_session *session, int n, int32_t *tokens,
+static variant_status reconstruct(work *w, cli_session *session, int first, int n, int32_t *tokens,
                                   variant_error *err) {
     size_t floats = (size_t)n * (size_t)w->side * (size_t)w->side * (size_t)w->channels;
     for (size_t i = 0; i < floats; ++i) w->others[i] = 2.0f * w->pictures[i] - 1.0f;
     VT_TRY(cli_encode_pictures(session, n, w->others, tokens, err));
     VT_TRY(cli_decode_tokens(session, n, tokens, w->others, err));
+    size_t bad = vt_first_not_finite(w->others, floats);
+    if (bad < floats)
+        return vt_fail(err, VARIANT_E_MODEL,
+                       "%s: picture %zu: what the decoder makes of it is not finite: a weight of "
+                       "the tokenizer is not a number, or overflows",
+                       w->settings->reconstruct.paths[0], (size_t)first + bad / (floats / (size_t)n) + 1);
     for (size_t i = 0; i < floats; ++i) {
         float x = 0.5f * (w->others[i] + 1.0f);
         w->others[i] = roundf((x < 0.0f ? 0.0f : x > 1.0f ? 1.0f : x) * 255.0f) / 255.0f;
     }
     return VARIANT_OK;
+}
+
+/* Of one number a picture. */
+typedef struct tally {
+    double sum, squares;
+    int64_t count;
+} tally;
+
+static void tally_add(tally *t, double x) {
+    t->sum += x;
+    t->squares += x * x;
+    ++t->count;
+}
+
+static void tally_report(const tally *t, cJSON *report, const char *mean, const char *spread,
+                         double *out) {
+    *out = vt_mean_spread(t->sum, t->squares, t->count);
+    if (!isfinite(t->sum)) return; /* smaller than the windows of SSIM */
+    cJSON_AddNumberToObject(report, mean, t->sum / (double)t->count);
+    if (isfinite(*out)) cJSON_AddNumberToObject(report, spread, *out);
+}
+
+static void describe_tokenizer(const work *w, int count) {
+    const variant_engine_options *engine = &w->settings->asked.engine;
+    cJSON_AddStringToObject(w->made_with, "model_path", engine->model);
+    if (engine->tokenizer) cJSON_AddStringToObject(w->made_with, "tokenizer", engine->tokenizer);
+    if (engine->sides) cJSON_AddStringToObject(w->made_with, "sides", engine->sides);
+    cJSON_AddStringToObject(w->made_with, "weights", engine->weights ? engine->weights : "f32");
+    cJSON_AddNumberToObject(w->made_with, "count", count);
 }
 
 static variant_status eval_tokenizer(work *w, cJSON *report, variant_error *err) {
@@ -334,7 +401,7 @@ static variant_status eval_tokenizer(work *w, cJSON *report, variant_error *err)
     cli_session session = {0};
     eval_source source = {0};
     int32_t *tokens = NULL;
-    double psnr = 0, ssim = 0;
+    tally psnr = {0}, ssim = {0};
     variant_status status = VARIANT_OK;
     VT_CHECK(cli_session_open(&session, &options, true, false, err));
     const vt_tokenizer_config *config = vt_tokenizer_configuration(session.model->tokenizer);
@@ -356,19 +423,20 @@ static variant_status eval_tokenizer(work *w, cJSON *report, variant_error *err)
     for (int first = 0; first < source.count; first += BATCH) {
         int n = source.count - first < BATCH ? source.count - first : BATCH;
         VT_CHECK(eval_source_read(&source, first, n, w->pictures, w->labels, err));
-        VT_CHECK(reconstruct(w, &session, n, tokens, err));
+        VT_CHECK(reconstruct(w, &session, first, n, tokens, err));
         for (int i = 0; i < n; ++i) {
             const float *a = w->pictures + (size_t)i * floats, *b = w->others + (size_t)i * floats;
-            psnr += vt_psnr(a, b, floats) / source.count;
-            ssim += vt_ssim(a, b, w->side, w->side, w->channels) / source.count;
+            tally_add(&psnr, vt_psnr(a, b, floats));
+            tally_add(&ssim, vt_ssim(a, b, w->side, w->side, w->channels));
         }
         VT_CHECK(vt_eval_add(w->eval, w->others, source.labelled ? w->labels : NULL, n, w->side,
                              w->side, w->channels, err));
         show_progress(w, first + n, source.count);
     }
     cJSON_AddStringToObject(report, "reconstructed", w->pictures_name);
-    cJSON_AddNumberToObject(report, "psnr", psnr);
-    if (isfinite(ssim)) cJSON_AddNumberToObject(report, "ssim", ssim);
+    tally_report(&psnr, report, "psnr", "psnr_spread", &w->psnr_spread);
+    tally_report(&ssim, report, "ssim", "ssim_spread", &w->ssim_spread);
+    describe_tokenizer(w, source.count);
 cleanup:
     free(tokens);
     eval_source_close(&source);
@@ -378,49 +446,37 @@ cleanup:
 
 /* ---- the report ---- */
 
-static void print_score(const char *name, const char *prefix, double value, const char *form,
-                        const char *unit) {
-    char label[128];
-    snprintf(label, sizeof label, "%s%s", prefix, name);
-    if (!isfinite(value)) return;
-    printf("%-18s ", label);
-    printf(strcmp(form, "%") == 0 ? "%.2f" : "%.4f", value);
-    printf("%s\n", unit);
+static void print_scores(const work *w, const vt_eval_scores *scores) {
+    char name[96], label[128], line[64];
+    vt_eval_name(name, sizeof name, "FID", &w->judge.network);
+    snprintf(label, sizeof label, "%s%s", w->settings->reconstruct.count ? "r" : "", name);
+    score_report_line(label, scores->frechet, scores->frechet_spread, "");
+    vt_eval_name(name, sizeof name, "sFID", &w->judge.network);
+    score_report_line(name, scores->spatial_frechet, scores->spatial_frechet_spread, "");
+    vt_eval_name(name, sizeof name, "IS", &w->judge.network);
+    score_report_line(name, scores->inception_score, scores->inception_spread, "");
+    snprintf(line, sizeof line, "   (k = %d, %d samples a side)", VT_EVAL_NEIGHBOURS,
+             scores->neighbours_of);
+    score_report_line("precision", scores->precision, scores->precision_spread, line);
+    score_report_line("recall", scores->recall, scores->recall_spread, "");
+    score_report_line("in their class", 100 * scores->class_share, 100 * scores->class_share_spread,
+                      " %");
 }
 
 static void print_text(const work *w, const vt_eval_scores *scores, const cJSON *report) {
-    const settings *s = w->settings;
-    const char *prefix = s->reconstruct.count ? "r" : "";
-    char name[96], line[256];
-    vt_eval_name(name, sizeof name, "FID", &w->judge.network);
-    print_score(name, prefix, scores->frechet, "", "");
-    vt_eval_name(name, sizeof name, "sFID", &w->judge.network);
-    print_score(name, "", scores->spatial_frechet, "", "");
-    vt_eval_name(name, sizeof name, "IS", &w->judge.network);
-    snprintf(line, sizeof line, " +- %.4f", scores->inception_spread);
-    print_score(name, "", scores->inception_score, "", line);
-    snprintf(line, sizeof line, "   (k = %d, %d samples a side)", VT_EVAL_NEIGHBOURS,
-             scores->neighbours_of);
-    print_score("precision", "", scores->precision, "", line);
-    print_score("recall", "", scores->recall, "", "");
-    print_score("in their class", "", 100 * scores->class_share, "%", " %");
     const cJSON *psnr = cJSON_GetObjectItem(report, "psnr");
     const cJSON *ssim = cJSON_GetObjectItem(report, "ssim");
-    if (psnr) print_score("PSNR", "", psnr->valuedouble, "", " dB");
-    if (ssim) print_score("SSIM", "", ssim->valuedouble, "", "");
-    printf("of                 %lld pictures", (long long)scores->count);
+    print_scores(w, scores);
+    if (psnr) score_report_line("PSNR", psnr->valuedouble, w->psnr_spread, " dB");
+    if (ssim) score_report_line("SSIM", ssim->valuedouble, w->ssim_spread, "");
+    printf("%-18s %lld pictures", "of", (long long)scores->count);
     if (w->judge.has_reference && w->judge.reference.count)
         printf(" against %lld of %s", (long long)w->judge.reference.count,
                w->judge.reference.source);
     else if (w->judge.has_reference)
         printf(" against %s", w->judge.reference.source);
-    printf("\nnetwork            %s %s\n", w->judge.network.name, w->judge.network.hash);
-    const cJSON *depths = cJSON_GetObjectItem(report, "depths");
-    const variant_request *r = &s->asked.request;
-    if (depths)
-        printf("settings           layers %s, seed %llu, cfg-scale %g, top-k %d, top-p %g%s\n",
-               depths->valuestring, (unsigned long long)r->seed, (double)r->cfg_scale, r->top_k,
-               (double)r->top_p, r->greedy ? ", greedy" : "");
+    printf("\n%-18s %s %s\n", "network", w->judge.network.name, w->judge.network.hash);
+    score_report_print(w->made_with);
 }
 
 static variant_status evaluate(work *w, variant_error *err) {
@@ -428,11 +484,13 @@ static variant_status evaluate(work *w, variant_error *err) {
     vt_eval_scores scores;
     variant_status status = VARIANT_OK;
     cJSON *report = cJSON_CreateObject();
-    if (!report) return vt_fail(err, VARIANT_E_MEMORY, "no memory for a report");
+    w->made_with = cJSON_AddObjectToObject(report, "settings");
+    if (!w->made_with) VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "no memory for a report"));
     VT_CHECK(open_network(w, err));
     VT_CHECK(s->reconstruct.count ? eval_tokenizer(w, report, err)
              : s->pictures.count  ? eval_folder(w, report, err)
                                   : eval_generated(w, report, err));
+    score_report_judge(w->made_with, &w->judge, w->draws);
     VT_CHECK(vt_eval_scores_get(w->eval, &scores, err));
     for (int i = 0; i < scores.warning_count; ++i)
         fprintf(stderr, "variant eval: warning: %s\n", scores.warnings[i]);
@@ -457,7 +515,7 @@ cleanup:
 }
 
 int cli_eval(int argc, char **argv) {
-    settings s = {.taken = cli_data_defaults(COMMAND)};
+    settings s = {.taken = cli_data_defaults(COMMAND), .resize = -1, .draws = -1};
     s.taken.data.flat_whole = true; /* as a reference */
     cli_parser parser = {.command = COMMAND,
                          .help = help,
@@ -471,6 +529,8 @@ int cli_eval(int argc, char **argv) {
     int done = cli_parse(&parser, argc, argv);
     if (done >= 0) return done;
     if (optind < argc) return cli_usage(COMMAND, "unexpected argument %s", argv[optind]);
+    done = cli_request_check(&s.asked, COMMAND);
+    if (done >= 0) return done;
     if (s.pictures.count && s.reconstruct.count)
         return cli_usage(COMMAND, "either --pictures or --reconstruct, not both");
     if (!s.pictures.count && !s.asked.engine.model)
@@ -478,6 +538,8 @@ int cli_eval(int argc, char **argv) {
     const char *real = s.reference.count ? s.reference.paths[0] : s.reconstruct.paths[0];
     if (s.save_reference && (!real || cli_judge_is_statistics(real)))
         return cli_usage(COMMAND, "--save-reference needs --reference with pictures");
+    if (s.asked.drawn_seed)
+        fprintf(stderr, "variant eval: note: seed %" PRIu64 "\n", s.asked.request.seed);
     work w = {.settings = &s};
     return evaluate(&w, &err) == VARIANT_OK ? 0 : cli_fail(COMMAND, &err);
 }

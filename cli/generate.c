@@ -1,4 +1,5 @@
 /* generate.c - `variant generate`: pictures of a class at any depth. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,13 +18,20 @@ static const char help[] =
     "usage: variant generate -m MODEL [--class C] [-n COUNT] [-o out.png] [options]\n"
     "\n" CLI_REQUEST_MODEL_HELP "\n"
     "pictures\n"
-    "      --class C          number, name, random (default), all (one after another), uncond\n"
-    "  -n, --count N          pictures (default 1)\n"
+    "      --class C          name or number, several as 3,7,Sneaker (one after another), all, "
+    "random\n"
+    "                         (default) or uncond; given twice, a list as well\n"
+    "  -n, --count N          pictures, 1 to 1000000 (default 1)\n"
+    "      --first N          begin with picture N of the seed, from 0 (default): the same bytes "
+    "as in "
+    "one go\n"
     "  -o, --output PATH      default out.png; out_%02d.png for several\n"
     "      --grid             one contact sheet instead of several files\n"
-    "      --columns N        of the sheet (default: the number of classes with --class all, else "
-    "8)\n"
-    "      --zoom N           enlarge on the sheet, whole number (default 1)\n"
+    "      --columns N        of the sheet, 1 to 1000 (default: the number of classes with --class "
+    "all "
+    "or a\n"
+    "                         list, else 8)\n"
+    "      --zoom N           enlarge on the sheet, 1 to 64 (default 1)\n"
     "      --save-scales DIR  also the picture after each scale\n"
     "      --tokens-out FILE  also the token maps, as safetensors\n"
     "\n" CLI_REQUEST_SAMPLING_HELP "\n" CLI_REQUEST_DEPTH_HELP
@@ -43,12 +51,22 @@ static const char help[] =
     "  variant generate -m var_d16.pth --tokenizer vae_ch160v4096z32.pth --class \"golden "
     "retriever\"\n";
 
-enum { OPT_GRID = 256, OPT_COLUMNS, OPT_ZOOM, OPT_SAVE_SCALES, OPT_TOKENS, OPT_COMPARE, OPT_JSON };
+enum {
+    OPT_FIRST = 256,
+    OPT_GRID,
+    OPT_COLUMNS,
+    OPT_ZOOM,
+    OPT_SAVE_SCALES,
+    OPT_TOKENS,
+    OPT_COMPARE,
+    OPT_JSON
+};
 
 static const struct option long_options[] = {
     CLI_REQUEST_OPTIONS,
     CLI_PLANNING_OPTIONS,
     {"output", required_argument, NULL, 'o'},
+    {"first", required_argument, NULL, OPT_FIRST},
     {"grid", no_argument, NULL, OPT_GRID},
     {"columns", required_argument, NULL, OPT_COLUMNS},
     {"zoom", required_argument, NULL, OPT_ZOOM},
@@ -77,6 +95,8 @@ static bool accept(void *user, int id, const char *text) {
     switch (id) {
     case 'o':
         return cli_text(text, "where to write", &s->output);
+    case OPT_FIRST:
+        return cli_int(text, 0, 1000000000, &s->asked.request.first_image);
     case OPT_GRID:
         s->grid = true;
         return true;
@@ -108,7 +128,7 @@ static bool accept(void *user, int id, const char *text) {
 
 /* -1: go on; else the exit status. */
 static int read_options(settings *s, int argc, char **argv) {
-    *s = (settings){.output = "out.png", .zoom = 1};
+    *s = (settings){.output = "out.png"};
     cli_request_init(&s->asked);
     cli_planning_init(&s->planning);
     s->planning.options.memory_only = true; /* time is measured where the choice needs it */
@@ -123,6 +143,12 @@ static int read_options(settings *s, int argc, char **argv) {
     if (optind < argc) return cli_usage("generate", "unexpected argument %s", argv[optind]);
     if (!s->asked.engine.model)
         return cli_usage("generate", "which model? give -m FILE or -m FOLDER");
+    done = cli_request_check(&s->asked, "generate");
+    if (done >= 0) return done;
+    if (!s->grid && (s->zoom || s->columns))
+        return cli_usage("generate", "--%s is for a sheet: give --grid or --compare",
+                         s->zoom ? "zoom" : "columns");
+    if (!s->zoom) s->zoom = 1;
     if (s->compare_count &&
         (s->asked.request.depth || s->asked.request.depths || s->save_scales || s->tokens_out))
         return cli_usage(
@@ -221,24 +247,34 @@ static variant_status write_scales(const settings *s, const variant_picture *pic
     char path[4096];
     for (int i = 0; i < s->asked.request.count; ++i)
         for (int k = 0; k < pictures[i].scale_count; ++k) {
-            snprintf(path, sizeof path, "%s/%02d_scale_%02d.png", s->save_scales, i, k + 1);
+            snprintf(path, sizeof path, "%s/%02d_scale_%02d.png", s->save_scales,
+                     s->asked.request.first_image + i, k + 1);
             VT_TRY(variant_picture_write_scale_png(&pictures[i], k, path, err));
         }
     return VARIANT_OK;
 }
 
+/* A column a class, where they come one after another and are not many. */
+static int sheet_columns(const settings *s, const variant_engine *engine,
+                         const variant_info *info) {
+    const char *name = s->asked.request.class_name;
+    int columns = s->columns, count = s->asked.request.count;
+    if (!columns && strcmp(name, "all") == 0) columns = info->classes;
+    if (!columns && strcmp(name, "random") != 0)
+        (void)variant_engine_labels(engine, name, NULL, 0, &columns, NULL);
+    if (!s->columns && (columns <= 1 || columns > 20)) columns = 8;
+    return columns < count ? columns : count;
+}
+
 static variant_status write_pictures(const settings *s, const variant_picture *pictures,
-                                     int classes, variant_error *err) {
+                                     int columns, variant_error *err) {
     char path[4096];
     if (s->grid) {
-        bool all = s->asked.request.class_name && strcmp(s->asked.request.class_name, "all") == 0;
-        int columns = s->columns ? s->columns : all && classes <= 20 ? classes : 8;
-        if (columns > s->asked.request.count) columns = s->asked.request.count;
         VT_TRY(variant_pictures_write_sheet(pictures, s->asked.request.count, columns, s->zoom,
                                             s->output, err));
     }
     for (int i = 0; !s->grid && i < s->asked.request.count; ++i) {
-        output_path(s, i, path, sizeof path);
+        output_path(s, s->asked.request.first_image + i, path, sizeof path);
         VT_TRY(variant_picture_write_png(&pictures[i], path, err));
     }
     if (s->tokens_out) VT_TRY(write_tokens(s, pictures, err));
@@ -266,6 +302,7 @@ static void print_report(const settings *s, const variant_info *info, const vari
         cli_planning_print(stdout, plan);
         printf("\n");
     }
+    printf("seed        %" PRIu64 "\n", s->asked.request.seed);
     printf("depths      %s\n", r->depths);
     printf("time        %.3f s: load %.3f, adaln %.3f, transformer %.3f, sampling %.3f, quantizer "
            "%.3f, decoder %.3f\n",
@@ -295,17 +332,18 @@ static void print_json(const settings *s, const variant_info *info, const varian
         printf(", ");
     }
     printf(
-        "\"pictures\": %d, \"depths\": \"%s\", \"load_ms\": %.3f, "
+        "\"pictures\": %d, \"seed\": \"%" PRIu64 "\", \"first\": %d, \"depths\": \"%s\", "
+        "\"load_ms\": %.3f, "
         "\"total_ms\": %.3f, \"adaln_ms\": %.3f, "
         "\"transformer_ms\": %.3f, \"sampling_ms\": %.3f, \"quantizer_ms\": %.3f, \"decoder_ms\": "
         "%.3f, \"kv_peak_bytes\": %zu, "
         "\"kv_end_bytes\": %zu, \"arena_peak_bytes\": %zu, \"weight_bytes\": %zu, "
         "\"peak_rss_bytes\": %zu, \"weights\": \"%s\", \"kv\": \"%s\", \"scales\": [",
-        s->asked.request.count, r->depths, 1e3 * load_seconds, 1e3 * r->total_seconds,
-        1e3 * r->condition_seconds, 1e3 * r->transformer_seconds, 1e3 * r->sampling_seconds,
-        1e3 * r->quantizer_seconds, 1e3 * r->decoder_seconds, r->kv_peak_bytes, r->kv_end_bytes,
-        r->arena_peak_bytes, info->weight_bytes + info->mapped_bytes, r->peak_resident_bytes,
-        info->weights, info->kv);
+        s->asked.request.count, s->asked.request.seed, s->asked.request.first_image, r->depths,
+        1e3 * load_seconds, 1e3 * r->total_seconds, 1e3 * r->condition_seconds,
+        1e3 * r->transformer_seconds, 1e3 * r->sampling_seconds, 1e3 * r->quantizer_seconds,
+        1e3 * r->decoder_seconds, r->kv_peak_bytes, r->kv_end_bytes, r->arena_peak_bytes,
+        info->weight_bytes + info->mapped_bytes, r->peak_resident_bytes, info->weights, info->kv);
     for (int k = 0; k < r->scales; ++k)
         printf("%s{\"side\": %d, \"layers\": %d, \"ms\": %.3f, \"kv_bytes\": %zu}", k ? ", " : "",
                info->sides[k], r->scale_layers[k], 1e3 * r->scale_seconds[k], r->scale_kv_bytes[k]);
@@ -322,7 +360,7 @@ static variant_status check_outputs(const settings *s, variant_error *err) {
     if (s->grid)
         snprintf(path, sizeof path, "%s", s->output);
     else
-        output_path(s, 0, path, sizeof path);
+        output_path(s, s->asked.request.first_image, path, sizeof path);
     VT_TRY(check_writable(path, err));
     if (s->tokens_out) VT_TRY(check_writable(s->tokens_out, err));
     return s->save_scales ? vt_folder_make(s->save_scales, err) : VARIANT_OK;
@@ -358,7 +396,9 @@ static variant_status compare_depths(const settings *s, const variant_engine *en
                    1e3 * report.total_seconds / count, report.kv_peak_bytes / (size_t)batch);
     }
     VT_CHECK(variant_pictures_write_sheet(all, total, count, s->zoom, s->output, err));
-    if (!s->json) printf("wrote %s: a row a depth, a column a seed\n", s->output);
+    if (!s->json)
+        printf("wrote %s: a row a depth, a column a picture of seed %" PRIu64 "\n", s->output,
+               s->asked.request.seed);
 cleanup:
     variant_pictures_free(&all, total);
     return status;
@@ -393,7 +433,7 @@ int cli_generate(int argc, char **argv) {
     }
     VT_CHECK(variant_generate(engine, &s.asked.request, &pictures, &report, &err));
     if (report.warning[0]) fprintf(stderr, "variant generate: warning: %s\n", report.warning);
-    VT_CHECK(write_pictures(&s, pictures, info.classes, &err));
+    VT_CHECK(write_pictures(&s, pictures, sheet_columns(&s, engine, &info), &err));
     if (s.json)
         print_json(&s, &info, &report, plan, load_seconds);
     else

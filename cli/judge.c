@@ -16,16 +16,17 @@ variant_status cli_judge_open(cli_judge *out, const cli_judge_options *options,
                               variant_error *err) {
     variant_status status = VARIANT_OK;
     *out = (cli_judge){.options = *options};
-    if (options->features)
-        snprintf(out->path, sizeof out->path, "%s", options->features);
-    else if (options->model && vt_is_folder(options->model))
-        snprintf(out->path, sizeof out->path, "%s/" CLI_JUDGE_NETWORK, options->model);
-    else
+    const char *network = options->features ? options->features : options->model;
+    if (!options->features && !(options->model && vt_is_folder(options->model)))
         return vt_fail(err, VARIANT_E_ARGUMENT,
                        "which network measures? give --features FILE (an Inception file, or what "
                        "`variant train classifier` made)");
     VT_CHECK(vt_kern_open(&out->kern, options->backend, options->threads, err));
-    VT_CHECK(vt_features_open(&out->features, out->kern, out->path, err));
+    snprintf(out->path, sizeof out->path, "%s%s", network,
+             vt_is_folder(network) ? "/" CLI_JUDGE_NETWORK : "");
+    VT_CHECK(vt_features_open(&out->features, out->kern, network, err));
+    if (options->resize >= 0)
+        VT_CHECK(vt_features_set_resize(out->features, (vt_features_resize)options->resize, err));
     vt_features_info_get(out->features, &out->network);
 cleanup:
     if (status != VARIANT_OK) cli_judge_close(out);
@@ -41,10 +42,10 @@ void cli_judge_close(cli_judge *judge) {
 
 bool cli_judge_is_statistics(const char *path) {
     const char *dot = strrchr(path, '.');
+    bool named = dot && (strcmp(dot, ".safetensors") == 0 || strcmp(dot, ".npz") == 0);
     vt_npz npz;
     if (vt_is_folder(path)) return false;
-    if (dot && strcmp(dot, ".safetensors") == 0) return true;
-    if (!vt_npz_is(path)) return dot && strcmp(dot, ".npz") == 0;
+    if (!vt_npz_is(path)) return named || vt_reference_is(path);
     if (vt_npz_open(&npz, path, NULL) != VARIANT_OK) return true; /* which says what is wrong */
     bool pictures = vt_npz_has(&npz, "arr_0") && !vt_npz_has(&npz, "mu");
     vt_npz_close(&npz);
@@ -88,6 +89,12 @@ variant_status cli_judge_reference(cli_judge *judge, const vt_data *data, int si
                            "%s: statistics cannot be joined with other pictures", data->paths[0]);
         VT_TRY(vt_reference_load(&judge->reference, judge->features, data->paths[0], err));
         judge->has_reference = true;
+        if (judge->reference.guided && o->resize < 0)
+            fprintf(stderr,
+                    "variant %s: note: %s: statistics as guided-diffusion publishes them are of "
+                    "pictures resized by TensorFlow: --resize tensorflow compares like with "
+                    "like\n",
+                    o->command, data->paths[0]);
         return VARIANT_OK;
     }
     VT_TRY(eval_source_open(&source, data, side, channels, o->reference_count, o->command, err));
@@ -96,6 +103,9 @@ variant_status cli_judge_reference(cli_judge *judge, const vt_data *data, int si
     VT_CHECK(add_pictures(judge, &source, err));
     if (o->save_reference) VT_CHECK(vt_reference_save(&judge->reference, o->save_reference, err));
     judge->has_reference = true;
+    judge->split = cli_data_split_name(data);
+    judge->fit = vt_fit_name(data->fit);
+    judge->alpha = vt_alpha_name(data->alpha);
 cleanup:
     if (status != VARIANT_OK) vt_reference_close(&judge->reference);
     eval_source_close(&source);

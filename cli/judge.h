@@ -8,14 +8,15 @@
 #include "io/dataset.h"
 
 /* Looked for in the model's folder when no network is named. */
-#define CLI_JUDGE_NETWORK "classifier.safetensors"
+#define CLI_JUDGE_NETWORK VT_FEATURES_FILE
 
 typedef struct cli_judge_options {
-    const char *features; /* a file, or NULL: the classifier in the folder `model` */
+    const char *command;  /* notes begin with it */
+    const char *features; /* a file or folder, or NULL: the classifier in the folder `model` */
     const char *model;    /* or NULL */
+    int resize;           /* vt_features_resize, or -1: PyTorch's where there is one */
     const char *backend;
     int threads;
-    const char *command;                               /* for notes */
     int reference_count;                               /* of its pictures; 0: all */
     const char *save_reference;                        /* where its statistics are kept, or NULL */
     bool (*progress)(void *user, int done, int total); /* of them; false: stop; NULL */
@@ -30,13 +31,15 @@ typedef struct cli_judge {
     vt_features_info network;
     vt_reference reference;
     bool has_reference;
+    const char *split, *fit, *alpha; /* of the reference, where pictures were read; else NULL */
 } cli_judge;
 
 /* The network alone. */
 variant_status cli_judge_open(cli_judge *out, const cli_judge_options *options, variant_error *err);
 void cli_judge_close(cli_judge *judge);
 
-/* Is this a file of statistics, not pictures? */
+/* Is this a file of statistics, not pictures? By content; a name that promises some counts too, so that a
+ * damaged file is called so. */
 bool cli_judge_is_statistics(const char *path);
 /* Reads the pictures of a data set or folder, as (side, side, channels), or what was computed of them before. */
 variant_status cli_judge_reference(cli_judge *judge, const vt_data *data, int side, int channels,

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "cli.h"
+#include "core/word.h"
 #include "kern/kern.h"
 
 typedef struct command {
@@ -74,7 +75,7 @@ static int unknown_command(const char *name) {
     const command *nearest = NULL;
     int least = 4;
     for (size_t i = 0; i < COMMANDS; ++i) {
-        int distance = cli_word_distance(name, commands[i].name);
+        int distance = vt_word_distance(name, commands[i].name);
         if (distance < least) {
             least = distance;
             nearest = &commands[i];

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/word.h"
 #include "parse.h"
 
 static const char *option_name(const struct option *options, int id) {
@@ -25,7 +26,7 @@ static int unknown_option(const cli_parser *parser, const char *word) {
     if (length >= sizeof name) return cli_usage(parser->command, "unknown option %s", word);
     memcpy(name, word + 2, length);
     for (const struct option *o = parser->options; o->name; ++o) {
-        int distance = cli_word_distance(name, o->name);
+        int distance = vt_word_distance(name, o->name);
         if (distance < least) {
             least = distance;
             nearest = o->name;

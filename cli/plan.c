@@ -84,8 +84,12 @@ static void print_plan(const variant_plan *plan) {
         printf("  time    %10.1f ms  a batch, %s%s\n", plan->seconds * 1e3,
                plan->measured ? "measured now" : "from the cache",
                plan->disturbed ? ", disturbed" : "");
-    if (plan->has_distance)
-        printf("  quality %10.4g     %s, less is better\n", plan->distance, plan->score);
+    if (plan->has_distance) {
+        char spread[32] = "    ";
+        if (plan->distance_spread > 0.0)
+            snprintf(spread, sizeof spread, " +- %.2g", plan->distance_spread);
+        printf("  quality %10.4g%s %s, less is better\n", plan->distance, spread, plan->score);
+    }
     printf("  layers  %10.1f %%   of the full depth's, every scale counting alike\n"
            "  why     %s\n",
            plan->kept * 100.0, plan->why);

@@ -90,6 +90,7 @@ void cli_planning_print(FILE *to, const variant_plan *plan) {
         fprintf(to, ", %.1f ms a batch%s", plan->seconds * 1e3,
                 plan->disturbed ? " (disturbed)" : "");
     if (plan->has_distance) fprintf(to, ", %s %.4g", plan->score, plan->distance);
+    if (plan->distance_spread > 0.0) fprintf(to, " +- %.2g", plan->distance_spread);
     fprintf(to, ": %s", plan->why);
 }
 
@@ -114,7 +115,10 @@ void cli_planning_json(FILE *to, const cli_planning *planning, const variant_pla
     else
         fputs("\"seconds\": null, ", to);
     if (plan->has_distance) {
-        fprintf(to, "\"distance\": %.9g, \"score\": ", plan->distance);
+        fprintf(to, "\"distance\": %.9g, ", plan->distance);
+        if (plan->distance_spread > 0.0)
+            fprintf(to, "\"distance_spread\": %.9g, ", plan->distance_spread);
+        fputs("\"score\": ", to);
         print_text(to, plan->score);
         fputs(", ", to);
     }

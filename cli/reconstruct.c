@@ -2,13 +2,14 @@
  * lost.
  *
  * PSNR of a picture is 10 log10(1 / mse) over its samples in [0, 1], clamped; of many, the mean of
- * theirs. The PSNR of the mean mse is given beside it, since papers use either. */
+ * theirs (core/psnr.h: an exact copy counts as 100 dB). The PSNR of the mean mse is given beside it, since papers use either. */
 #include <cjson/cJSON.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/psnr.h"
 #include "core/status.h"
 #include "data_options.h"
 #include "io/dataset.h"
@@ -17,8 +18,7 @@
 
 #define COMMAND "reconstruct"
 
-#define SHEET_PICTURES 64  /* of a dataset, unless --count is smaller */
-#define SMALLEST_MSE 1e-10 /* an exact copy counts as 100 dB */
+#define SHEET_PICTURES 64 /* of a dataset, unless --count is smaller */
 
 static const char help[] =
     "usage: variant reconstruct -m MODEL PICTURE|FOLDER... [-o sheet.png] [options]\n"
@@ -101,10 +101,6 @@ typedef struct work {
     cJSON *list; /* per picture, with --json and operands */
 } work;
 
-static double psnr_of(double mse) {
-    return -10.0 * log10(mse > SMALLEST_MSE ? mse : SMALLEST_MSE);
-}
-
 static double unit(float x) {
     double y = ((double)x + 1.0) / 2.0;
     return y < 0 ? 0 : y > 1 ? 1 : y;
@@ -124,25 +120,40 @@ static double window_mse(const work *w, const float *a, const float *b, int marg
     return sum / ((double)size * (double)row);
 }
 
+/* A picture that is none has no score. `name` NULL: it is the data set's `index`-th. */
+static variant_status check_finite(const work *w, const char *name, int index,
+                                   const float *reconstruction, variant_error *err) {
+    char of_set[4200];
+    size_t bad = vt_first_not_finite(reconstruction, w->floats);
+    if (bad == w->floats) return VARIANT_OK;
+    snprintf(of_set, sizeof of_set, "%s: picture %d", w->settings->data.data.count ? w->settings->data.data.paths[0] : "",
+             index + 1);
+    return vt_fail(err, VARIANT_E_MODEL,
+                   "%.300s: what the decoder makes of it is not finite (%g): a weight of the "
+                   "tokenizer is not a number, or overflows",
+                   name ? name : of_set, (double)reconstruction[bad]);
+}
+
 static variant_status take_picture(work *w, const char *name, const float *original,
                                    const float *reconstruction, variant_error *err) {
+    VT_TRY(check_finite(w, name, w->totals.pictures, reconstruction, err));
     double mse = window_mse(w, original, reconstruction, 0, w->side);
     ++w->totals.pictures;
     w->totals.mse += mse;
-    w->totals.psnr += psnr_of(mse);
+    w->totals.psnr += vt_psnr_of_mse(mse);
     if (w->native > 0) {
         double native =
             window_mse(w, original, reconstruction, (w->side - w->native) / 2, w->native);
         w->totals.native_mse += native;
-        w->totals.native_psnr += psnr_of(native);
+        w->totals.native_psnr += vt_psnr_of_mse(native);
     }
     if (name && w->list) {
         cJSON *item = cJSON_CreateObject();
         cJSON_AddStringToObject(item, "picture", name);
-        cJSON_AddNumberToObject(item, "psnr", psnr_of(mse));
+        cJSON_AddNumberToObject(item, "psnr", vt_psnr_of_mse(mse));
         cJSON_AddItemToArray(w->list, item);
     } else if (name) {
-        printf("%s: %.3f dB\n", name, psnr_of(mse));
+        printf("%s: %.3f dB\n", name, vt_psnr_of_mse(mse));
     }
     if (w->sheet_count + 2 > w->sheet_limit) return VARIANT_OK;
     VT_TRY(cli_picture_image(&w->sheet[w->sheet_count], original, w->config, err));
@@ -190,9 +201,9 @@ cleanup:
 
 static void print_totals(const work *w) {
     double n = w->totals.pictures;
-    double mean = w->totals.psnr / n, pooled = psnr_of(w->totals.mse / n);
+    double mean = w->totals.psnr / n, pooled = vt_psnr_of_mse(w->totals.mse / n);
     double native_mean = w->totals.native_psnr / n,
-           native_pooled = psnr_of(w->totals.native_mse / n);
+           native_pooled = vt_psnr_of_mse(w->totals.native_mse / n);
     if (!w->settings->model.json) {
         printf("%d pictures of %d x %d: PSNR %.3f dB (of the mean mse: %.3f dB)\n",
                w->totals.pictures, w->side, w->side, mean, pooled);

@@ -1,10 +1,27 @@
 /* request.c - see request.h. */
 #include "request.h"
 
+#include <stdio.h>
+#include <string.h>
+
 void cli_request_init(cli_request *request) {
+    request->classes[0] = '\0';
+    request->drawn_seed = false;
     variant_engine_options_init(&request->engine);
     request->engine.warn = cli_warn;
     variant_request_init(&request->request);
+}
+
+/* Several are a list: a line each, as names may have commas. */
+static bool add_class(cli_request *r, const char *text) {
+    size_t used = strlen(r->classes), size = sizeof r->classes - used;
+    if (!*text)
+        return cli_refuse(
+            "expected a class's number or name, several between commas, random, all or uncond");
+    if ((size_t)snprintf(r->classes + used, size, "%s%s", used ? "\n" : "", text) >= size)
+        return cli_refuse("expected at most %zu letters in all classes", sizeof r->classes - 1);
+    r->request.class_name = r->classes;
+    return true;
 }
 
 static int float_of(float *out, const char *text, double high) {
@@ -51,11 +68,11 @@ int cli_request_option(cli_request *r, int id, const char *text) {
     int depths[VARIANT_MAX_SCALES], count = 0; /* only to see that they are numbers */
     switch (id) {
     case CLI_REQUEST_CLASS:
-        return cli_text(text, "a class's number or name, random, all or uncond",
-                        &request->class_name);
+        return add_class(r, text);
     case 'n':
         return cli_int(text, 1, 1000000, &request->count);
     case 's':
+        r->drawn_seed = *text < '0' || *text > '9';
         return cli_seed(text, &request->seed);
     case CLI_REQUEST_CFG:
         return float_of(&request->cfg_scale, text, 100);
@@ -84,4 +101,16 @@ int cli_request_option(cli_request *r, int id, const char *text) {
         return cli_int(text, 1, 4096, &request->batch);
     }
     return engine_option(&r->engine, id, text);
+}
+
+int cli_request_check(const cli_request *r, const char *command) {
+    const variant_request *request = &r->request;
+    if (request->greedy && request->smooth)
+        return cli_usage(command,
+                         "--greedy takes the most likely code, --smooth mixes several: give "
+                         "one of them");
+    if (request->depths && (request->depth || request->bridge >= 0))
+        return cli_usage(command, "--depths says every scale's depth: give no --depth or --bridge "
+                                  "with it");
+    return -1;
 }

@@ -64,37 +64,42 @@ enum {
     "      --heads N          attention heads, where no file tells them\n" CLI_PART_HELP
 #define CLI_REQUEST_SAMPLING_HELP                                                                  \
     "sampling\n"                                                                                   \
-    "  -s, --seed S           default 0; same seed, same bytes, whatever --threads and --batch\n"  \
-    "      --cfg-scale T      classifier-free guidance (default 1.5; 0: off)\n"                    \
-    "      --top-k K          default 900; 0: off\n"                                               \
-    "      --top-p P          default 0.96; 0: off\n"                                              \
-    "      --greedy           always the most likely token\n"                                      \
+    "  -s, --seed S           0 to 2^64 - 1 (default 0), or -1: a random one, which is printed.\n" \
+    "                         Same seed, same bytes, whatever --threads and --batch\n"             \
+    "      --cfg-scale T      classifier-free guidance, 0 (off) to 100 (default 1.5)\n"            \
+    "      --top-k K          0 (off) or more (default 900)\n"                                     \
+    "      --top-p P          0 (off) to 1 (default 0.96)\n"                                       \
+    "      --greedy           always the most likely token; not with --smooth\n"                   \
     "      --smooth           mix codes by Gumbel softmax: smoother, less diverse\n"
 #define CLI_REQUEST_DEPTH_HELP                                                                     \
     "depth\n"                                                                                      \
-    "      --depth D          layers of the late scales (default: all)\n"                          \
+    "      --depth D          layers of the late scales, 1 to the model's; 0 (default): all\n"     \
     "      --bridge N         scales at full depth before them (default: as trained)\n"            \
     "      --depths LIST      layers of every scale, such as 16,16,8,8\n"                          \
     "      --layers WHICH     equidistant, rounded or prefix (default: as trained), a list\n"      \
     "                         0,3,7, or one list a scale: \"0-7;0-7;0,3,7\"\n"
 #define CLI_REQUEST_RUN_HELP                                                                       \
     "running\n"                                                                                    \
-    "      --batch N          pictures at a time (default 8)\n"                                    \
+    "      --batch N          pictures at a time, 1 to 4096 (default 8)\n"                         \
     "      --weights TYPE     f32 (default, exact), bf16 (half the memory, fast) or int8 (a "      \
     "quarter)\n"                                                                                   \
     "      --kv TYPE          of keys and values: f32, bf16 or int8 (default: f32 with f32 "       \
     "weights, else bf16)\n"                                                                        \
-    "  -t, --threads N        default: one a processor\n"                                          \
+    "  -t, --threads N        1 to 1024 (default: one a processor)\n"                              \
     "      --backend NAME     cpu (default) or ref\n"
 
 typedef struct cli_request {
     variant_engine_options engine;
     variant_request request;
+    bool drawn_seed;    /* -s -1 */
+    char classes[4096]; /* of several --class, a line each; request.class_name points at them */
 } cli_request;
 
 /* Defaults of both. */
 void cli_request_init(cli_request *request);
 /* One option of the table. Returns 1: taken; 0: its value is not valid; -1: not one of these. */
 int cli_request_option(cli_request *request, int id, const char *text);
+/* -1 where its options go together, else the exit status, after a complaint. */
+int cli_request_check(const cli_request *request, const char *command);
 
 #endif

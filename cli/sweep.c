@@ -51,7 +51,11 @@ static const char help[] =
     "quality, with a reference\n"
     "      --reference DATA   real pictures or statistics, as `variant eval` takes them\n"
     "      --reference-count N  of its pictures (default all)\n" CLI_DATA_HELP
-    "      --features FILE    the network (default: MODEL/" CLI_JUDGE_NETWORK ")\n"
+    "      --features PATH    the network, a file or its folder (default: MODEL/" CLI_JUDGE_NETWORK
+    ")\n"
+    "      --resize WHICH     of pictures for the Inception: pytorch (default) or tensorflow\n"
+    "      --draws N          of the bootstrap that each score's spread comes from, 0: none\n"
+    "                         (default 100; 20 above 512 features); 2 to 10000\n"
     "  -n, --samples N        pictures judged at each point, all classes alike (default 2000)\n"
     "      --no-quality       none, whatever else is given\n"
     "\n"
@@ -96,6 +100,8 @@ enum {
     OPT_REFERENCE,
     OPT_REFERENCE_COUNT,
     OPT_FEATURES,
+    OPT_RESIZE,
+    OPT_DRAWS,
     OPT_SAMPLES,
     OPT_NO_QUALITY,
     OPT_REPORT
@@ -118,6 +124,8 @@ static const struct option long_options[] = {
     {"reference-count", required_argument, NULL, OPT_REFERENCE_COUNT},
     CLI_DATA_OPTIONS,
     {"features", required_argument, NULL, OPT_FEATURES},
+    {"resize", required_argument, NULL, OPT_RESIZE},
+    {"draws", required_argument, NULL, OPT_DRAWS},
     {"samples", required_argument, NULL, OPT_SAMPLES},
     {"no-quality", no_argument, NULL, OPT_NO_QUALITY},
     {"report-only", required_argument, NULL, OPT_REPORT},
@@ -132,6 +140,7 @@ typedef struct settings {
     const char *features;
     cli_data reference;
     int reference_count, samples; /* samples 0: not said */
+    int resize, draws;            /* -1: not said */
     bool no_quality, json;
     vt_sweep_options sweep;
     /* progress */
@@ -197,7 +206,12 @@ static bool accept(void *user, int id, const char *text) {
     case OPT_REFERENCE_COUNT:
         return cli_int(text, 2, 10000000, &s->reference_count);
     case OPT_FEATURES:
-        return cli_text(text, "a network's file", &s->features);
+        return cli_text(text, "a network's file or folder", &s->features);
+    case OPT_RESIZE:
+        s->resize = cli_word(text, "pytorch|tensorflow");
+        return s->resize >= 0;
+    case OPT_DRAWS:
+        return cli_draws(text, &s->draws);
     case 'n':
     case OPT_SAMPLES:
         return cli_int(text, 2, 10000000, &s->samples);
@@ -284,6 +298,16 @@ static bool show_reference(void *user, int done, int total) {
     return true;
 }
 
+static bool show_draws(void *user, int done, int total) {
+    settings *s = user;
+    double now = vt_seconds();
+    if (*stop_wanted) return false;
+    if (s->json || !isatty(STDERR_FILENO) || now - s->shown < 0.2) return true;
+    s->shown = now;
+    fprintf(stderr, "\r\033[Kspread: %d of %d draws", done, total);
+    return true;
+}
+
 /* ---- results ---- */
 
 static double number(const cJSON *object, const char *key) {
@@ -307,8 +331,9 @@ static void print_points(const cJSON *list, bool quality) {
     cJSON_ArrayForEach(point, list) {
         const cJSON *depths = cJSON_GetObjectItemCaseSensitive(point, "depths");
         const cJSON *id = cJSON_GetObjectItemCaseSensitive(point, "id");
-        const cJSON *score = cJSON_GetObjectItemCaseSensitive(
-            cJSON_GetObjectItemCaseSensitive(point, "quality"), "frechet");
+        const cJSON *scores = cJSON_GetObjectItemCaseSensitive(point, "quality");
+        const cJSON *score = cJSON_GetObjectItemCaseSensitive(scores, "frechet");
+        const cJSON *spread = cJSON_GetObjectItemCaseSensitive(scores, "frechet_spread");
         char kv[32], memory[32];
         vt_text_bytes(kv, sizeof kv, number(point, "kv_peak_bytes"));
         vt_text_bytes(memory, sizeof memory, number(point, "memory_bytes"));
@@ -316,9 +341,14 @@ static void print_points(const cJSON *list, bool quality) {
                cJSON_IsString(id) ? id->valuestring : "",
                cJSON_IsString(depths) ? depths->valuestring : "", number(point, "picture_ms"),
                number(point, "transformer_ms"), number(point, "decoder_ms"), kv, memory);
-        if (quality && cJSON_IsNumber(score))
-            printf(" %16.3f", score->valuedouble);
-        else if (quality)
+        char text[64];
+        if (quality && cJSON_IsNumber(score)) {
+            snprintf(text, sizeof text, "%.3f", score->valuedouble);
+            if (cJSON_IsNumber(spread))
+                vt_text_with_spread(text, sizeof text, score->valuedouble, spread->valuedouble,
+                                    "+-");
+            printf(" %16s", text);
+        } else if (quality)
             printf(" %16s", "-");
         printf("\n");
     }
@@ -362,16 +392,19 @@ static variant_status print_results(const settings *s, const char *folder, varia
 static variant_status open_quality(settings *s, sweep_quality *quality,
                                    const variant_engine *engine, variant_error *err) {
     if (s->no_quality || !s->reference.data.count) return VARIANT_OK;
-    cli_judge_options options = {.features = s->features,
+    vt_draws draws = {
+        .count = s->draws, .seed = s->asked.request.seed, .progress = show_draws, .user = s};
+    cli_judge_options options = {.command = COMMAND,
+                                 .features = s->features,
+                                 .resize = s->resize,
                                  .model = s->asked.engine.model,
                                  .backend = s->asked.engine.backend,
                                  .threads = s->asked.engine.threads,
-                                 .command = COMMAND,
                                  .reference_count = s->reference_count,
                                  .progress = show_reference,
                                  .user = s};
     VT_TRY(sweep_quality_open(quality, &options, &s->reference.data, s->samples ? s->samples : 2000,
-                              engine, err));
+                              &draws, engine, err));
     s->sweep.judge = &quality->judge;
     return VARIANT_OK;
 }
@@ -445,7 +478,9 @@ static int check_usage(const settings *s) {
 }
 
 int cli_sweep(int argc, char **argv) {
-    settings s = {.sweep = {.repeat = 5, .pictures = 8, .cfg_count = 1, .cfg_scales = {1.5}}};
+    settings s = {.resize = -1,
+                  .draws = -1,
+                  .sweep = {.repeat = 5, .pictures = 8, .cfg_count = 1, .cfg_scales = {1.5}}};
     cli_request_init(&s.asked);
     s.reference = cli_data_defaults(COMMAND);
     s.reference.data.flat_whole = true;
@@ -463,6 +498,7 @@ int cli_sweep(int argc, char **argv) {
     int done = cli_parse(&parser, argc, argv);
     if (done < 0 && optind < argc)
         done = cli_usage(COMMAND, "unexpected argument %s", argv[optind]);
+    if (done < 0) done = cli_request_check(&s.asked, COMMAND);
     if (done < 0) done = check_usage(&s);
     if (done >= 0) goto cleanup;
     s.sweep.command = command.data;

@@ -20,7 +20,8 @@ static variant_status begin(void *user, variant_error *err) {
     vt_eval_options options = {.features = q->network.features,
                                .reference = &q->network.reference,
                                .expected = q->judge.samples,
-                               .labels_match = cli_judge_classes_match(&q->network, q->engine)};
+                               .labels_match = cli_judge_classes_match(&q->network, q->engine),
+                               .draws = q->draws};
     return vt_eval_open(&q->eval, &options, err);
 }
 
@@ -77,6 +78,10 @@ static cJSON *describe(const sweep_quality *q, int64_t count) {
     cJSON_AddStringToObject(settings, "network", q->network.network.name);
     cJSON_AddStringToObject(settings, "network_hash", q->network.network.hash);
     char reference[256];
+    if (q->network.network.resizes)
+        cJSON_AddStringToObject(settings, "resize",
+                                vt_features_resize_name(q->network.network.resize));
+    cJSON_AddNumberToObject(settings, "draws", q->draws.count);
     vt_data_name(&q->data, reference, sizeof reference);
     cJSON_AddStringToObject(settings, "reference", reference);
     if (!q->network.has_reference) { /* pictures, to be read when they are needed */
@@ -91,19 +96,20 @@ static cJSON *describe(const sweep_quality *q, int64_t count) {
 }
 
 variant_status sweep_quality_open(sweep_quality *out, const cli_judge_options *options,
-                                  const vt_data *reference, int samples,
+                                  const vt_data *reference, int samples, const vt_draws *draws,
                                   const variant_engine *engine, variant_error *err) {
     variant_status status = VARIANT_OK;
     variant_info info;
     int64_t count;
     variant_engine_info(engine, &info);
-    *out = (sweep_quality){.engine = engine, .data = *reference};
+    *out = (sweep_quality){.engine = engine, .data = *reference, .draws = *draws};
     vt_data_follow(&out->data, engine->model->training);
     size_t floats = (size_t)info.picture_side * (size_t)info.picture_side * (size_t)info.channels;
     out->pictures = malloc(BATCH * floats * sizeof *out->pictures);
     if (!out->pictures)
         VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "no memory for %d pictures", BATCH));
     VT_CHECK(cli_judge_open(&out->network, options, err));
+    if (draws->count < 0) out->draws.count = vt_eval_default_draws(&out->network.network);
     VT_CHECK(look(out, &info, &count, err));
     out->settings = describe(out, count);
     out->judge = (vt_sweep_judge){.user = out,

@@ -28,6 +28,7 @@ enum {
     O_EVAL,
     O_EVAL_COUNT,
     O_RESUME,
+    O_EXTEND,
     O_RESTART,
     O_DIVERGENCE,
     O_SPIKE,
@@ -91,30 +92,47 @@ static const flag flags[] = {
     {"fit", CLI_FIT, ALL, CLI_FIT_WORDS, CLI_FIT_TEXT},
     {"alpha", CLI_ALPHA, ALL, CLI_ALPHA_WORDS, CLI_ALPHA_TEXT},
     {"output", 'o', ALL, "DIR", "the run's folder (required)"},
-    {"epochs", O_EPOCHS, ALL, "X", "times through the data, real numbers allowed"},
-    {"steps", O_STEPS, ALL, "N", "steps instead of epochs"},
-    {"batch", O_BATCH, ALL, "N", "pictures a step (32; supernet 16, classifier 64)"},
-    {"limit", O_LIMIT, ALL, "N", "only N pictures, spread over the data, for quick trials"},
-    {"lr", O_LR, ALL, "X", "learning rate"},
+    {"epochs", O_EPOCHS, ALL, "X",
+     "times through the data, above 0, real numbers allowed (from the data)"},
+    {"steps", O_STEPS, ALL, "N", "steps instead of --epochs"},
+    {"batch", O_BATCH, TOKENIZER | TRANSFORMER, "N", "pictures a step (from the data, up to 32)"},
+    {"batch", O_BATCH, SUPERNET, "N", "pictures a step (from the data, up to 16)"},
+    {"batch", O_BATCH, CLASSIFIER, "N", "pictures a step (from the data, up to 64)"},
+    {"limit", O_LIMIT, ALL, "N", "only N pictures, spread over the data, for quick trials (all)"},
+    {"lr", O_LR, TOKENIZER, "X", "highest learning rate, above 0 to 1 (0.001)"},
+    {"lr", O_LR, TRANSFORMER, "X",
+     "highest learning rate, above 0 to 1 (from the width: 0.001 at 128)"},
+    {"lr", O_LR, SUPERNET, "X",
+     "highest learning rate, above 0 to 1 (from the width: at 128 0.0002, without --model 0.001)"},
+    {"lr", O_LR, CLASSIFIER, "X", "highest learning rate, above 0 to 1 (0.002)"},
     {"lr-end", O_LR_END, ALL, "X", "where the cosine ends (a fiftieth of --lr)"},
-    {"schedule", O_SCHEDULE, ALL, "cosine|constant", "the rate after the warm-up"},
-    {"warmup", O_WARMUP, ALL, "STEPS", "linear warm-up"},
-    {"weight-decay", O_DECAY, ALL, "X", "of matrices (tokenizer 0, others 0.05)"},
+    {"schedule", O_SCHEDULE, ALL, "cosine|constant", "the rate after the warm-up (cosine)"},
+    {"warmup", O_WARMUP, TOKENIZER | SUPERNET | CLASSIFIER, "STEPS",
+     "linear warm-up (100, of short trainings a tenth)"},
+    {"warmup", O_WARMUP, TRANSFORMER, "STEPS", "linear warm-up (200, of short trainings a tenth)"},
+    {"weight-decay", O_DECAY, TOKENIZER, "X", "of matrices (0)"},
+    {"weight-decay", O_DECAY, MODELS | CLASSIFIER, "X", "of matrices (0.05)"},
     {"betas", O_BETAS, ALL, "X,Y", "of AdamW (0.9,0.95)"},
     {"clip", O_CLIP, ALL, "X", "global gradient norm (2; 0: off)"},
-    {"flip", O_FLIP, ALL, NULL, "mirror pictures at random"},
+    {"flip", O_FLIP, ALL, NULL, "mirror pictures at random (off)"},
     {"log-every", O_LOG, ALL, "STEPS", "a line of log.jsonl (50)"},
     {"save-every", O_SAVE, ALL, "STEPS", "a checkpoint (500)"},
     {"sample-every", O_SAMPLE, TOKENIZER | MODELS, "STEPS", "a contact sheet in samples/ (never)"},
-    {"eval-every", O_EVAL, ALL, "STEPS",
-     "evaluate on the test split (at the end only;\n                                   classifier: "
-     "every epoch)"},
-    {"eval-count", O_EVAL_COUNT, ALL, "N",
-     "pictures of the test split (1000; classifier: all; 0: all)"},
+    {"eval-every", O_EVAL, TOKENIZER | MODELS, "STEPS",
+     "evaluate on the test split (at the end only)"},
+    {"eval-every", O_EVAL, CLASSIFIER, "STEPS",
+     "evaluate on the test split (every epoch, of many epochs twenty times)"},
+    {"eval-count", O_EVAL_COUNT, TOKENIZER | MODELS, "N",
+     "pictures of the test split (1000; 0: all)"},
+    {"eval-count", O_EVAL_COUNT, CLASSIFIER, "N", "pictures of the test split (0: all)"},
     {"seed", 's', ALL, "N", "of everything random (1)"},
     {"threads", 't', ALL, "N", "threads (one a processor)"},
     {"precision", O_PRECISION, ALL, "f32|bf16", "of products; sums and weights stay f32 (f32)"},
-    {"resume", O_RESUME, ALL, NULL, "go on from the checkpoint in the run's folder"},
+    {"resume", O_RESUME, ALL, NULL,
+     "go on from the checkpoint in the run's folder; what followed from the data is as it was"},
+    {"extend", O_EXTEND, ALL, "cosine|constant",
+     "--resume with other --steps or --epochs: the rate goes over to the cosine of the "
+     "new length, or stays as it is (cosine)"},
     {"restart", O_RESTART, ALL, NULL, "start anew though there is a checkpoint"},
     {"on-divergence", O_DIVERGENCE, ALL, "stop|skip",
      "at a gradient that is not finite, or a spike: end, or leave the step out (stop)"},
@@ -122,19 +140,28 @@ static const flag flags[] = {
      "0, or above 1: a loss above FACTOR times its running mean is a spike, 1.5 say (0: none is)"},
     {"quiet", 'q', ALL, NULL, "no progress"},
     {"help", 'h', ALL, NULL, "this text"},
-    {"side", O_SIDE, PICTURES, "PIXELS", "of pictures (32)"},
+    {"side", O_SIDE, PICTURES, "PIXELS", "of pictures; made one that the levels can halve (32)"},
     {"channels", O_CHANNELS, PICTURES, "1|3", "grey or colour (1 for IDX, 3 for folders)"},
-    {"width", O_WIDTH, PICTURES | MODELS, "N",
-     "channels of the first level (32); of the transformer (128)"},
-    {"mult", O_MULT, PICTURES, "A,B,..",
-     "channel multipliers; every further level halves the side (1,2,2)"},
+    {"width", O_WIDTH, TOKENIZER, "N",
+     "channels of the first level, a multiple of 32 (32; 64 for many large pictures)"},
+    {"width", O_WIDTH, CLASSIFIER, "N", "channels of the first level, a multiple of 32 (32)"},
+    {"width", O_WIDTH, MODELS, "N", "channels of a new transformer (from the data, 64 to 384)"},
+    {"mult", O_MULT, TOKENIZER, "A,B,..",
+     "channel multipliers, one a level; every level but the first halves the side (from --side; "
+     "1,2,2 "
+     "at 32 pixels)"},
+    {"mult", O_MULT, CLASSIFIER, "A,B,..",
+     "channel multipliers, one a level; every level halves the side (from --side; 1,2,2 at 32 "
+     "pixels)"},
     {"blocks", O_BLOCKS, PICTURES, "N", "residual blocks a level (1)"},
-    {"codes", O_CODES, TOKENIZER, "N", "codebook entries (256)"},
-    {"latent", O_LATENT, TOKENIZER, "N", "size of a code (16)"},
-    {"sides", O_SIDES, TOKENIZER, "A,B,..", "sides of the token maps (1,2,3,4,5,6,8)"},
-    {"crop", O_CROP, PICTURES, "PIXELS",
-     "read pictures this much larger and cut a random window\n                                   "
-     "(classifier 4)"},
+    {"codes", O_CODES, TOKENIZER, "N", "codebook entries (from the data, 64 to 4096)"},
+    {"latent", O_LATENT, TOKENIZER, "N", "size of a code (16; above 1024 codes 32)"},
+    {"sides", O_SIDES, TOKENIZER, "A,B,..",
+     "sides of the token maps (from --side: 1,2,3,4,5,6,8 at 32 and 64 pixels)"},
+    {"crop", O_CROP, TOKENIZER, "PIXELS",
+     "read pictures this much larger and cut a random window (0)"},
+    {"crop", O_CROP, CLASSIFIER, "PIXELS",
+     "read pictures this much larger and cut a random window (4, an eighth of sides below 32)"},
     {"features", O_FEATURES, CLASSIFIER, "N", "numbers that describe a picture (64)"},
     {"erase", O_ERASE, CLASSIFIER, "P", "chance that a rectangle of a picture is covered (0)"},
     {"vq-weight", O_VQ, TOKENIZER, "X", "weight of the quantisation loss (1)"},
@@ -149,37 +176,41 @@ static const flag flags[] = {
     {"verify-data", O_VERIFY, MODELS, NULL,
      "read every picture again to see whether its tokens still hold (sets up to 20000 always do;\n"
      "                                   larger ones only files whose times or inode changed)"},
-    {"depth", O_DEPTH, MODELS, "N", "layers of a new transformer (8)"},
-    {"heads", O_HEADS, MODELS, "N", "attention heads (2)"},
+    {"depth", O_DEPTH, MODELS, "N", "layers of a new transformer (from the data, 4 to 16)"},
+    {"heads", O_HEADS, MODELS, "N", "attention heads (one for 64 of --width)"},
     {"mlp-ratio", O_RATIO, MODELS, "X", "hidden width of the MLP (4)"},
-    {"shared-adaln", O_SHARED, MODELS, NULL, "one modulation for all blocks, as the 512 px model"},
-    {"no-l2-norm", O_NO_L2, MODELS, NULL, "plain attention, without normalised queries and keys"},
+    {"shared-adaln", O_SHARED, MODELS, NULL,
+     "one modulation for all blocks, as the 512 px model (off)"},
+    {"no-l2-norm", O_NO_L2, MODELS, NULL,
+     "plain attention, without normalised queries and keys (off)"},
     {"label-drop", O_DROP, MODELS, "X", "labels dropped for guidance (0.1)"},
-    {"label-smoothing", O_SMOOTHING, MODELS | CLASSIFIER, "X",
-     "of the targets (0; classifier 0.05)"},
-    {"model", O_MODEL, SUPERNET | CLASSIFIER, "FILE",
-     "what to start from: supernet: a trained full transformer, yours or a\n"
-     "                                   published .pth; without, from nothing; classifier: "
-     "another one of\n"
-     "                                   the same shape"},
+    {"label-smoothing", O_SMOOTHING, MODELS, "X", "of the targets, 0 to 1 (0)"},
+    {"label-smoothing", O_SMOOTHING, CLASSIFIER, "X", "of the targets, 0 to 0.999 (0.05)"},
+    {"model", O_MODEL, SUPERNET, "FILE",
+     "what to start from: a trained full transformer, yours or a published .pth (nothing)"},
+    {"model", O_MODEL, CLASSIFIER, "FILE",
+     "what to start from: another classifier of the same shape (nothing)"},
     {"sandwich", O_SANDWICH, SUPERNET, NULL,
      "both paths at every step, their gradients averaged (the default)"},
     {"phases", O_PHASES, SUPERNET, NULL,
-     "one path a step instead, the subnet's ever more often: joint, transition,\n"
-     "                                   subnet phase"},
+     "one path a step instead, the subnet's ever more often: joint, transition, "
+     "subnet phase"},
     {"joint-ratio", O_JOINT_RATIO, SUPERNET, "P", "--phases: chance of the subnet at first (0.2)"},
-    {"joint-end", O_JOINT_END, SUPERNET, "EPOCH", "--phases: end of the joint phase (2)"},
-    {"transition-end", O_TRANSITION_END, SUPERNET, "EPOCH", "--phases: end of the transition (8)"},
+    {"joint-end", O_JOINT_END, SUPERNET, "EPOCH",
+     "--phases: end of the joint phase (a sixth of the epochs)"},
+    {"transition-end", O_TRANSITION_END, SUPERNET, "EPOCH",
+     "--phases: end of the transition (two thirds of the epochs)"},
     {"fixed-ratio", O_FIXED, SUPERNET, "P",
      "one path a step, the subnet's with this chance throughout"},
-    {"depths", O_DEPTHS, SUPERNET, "A,B,..", "of the subnets (4,2)"},
+    {"depths", O_DEPTHS, SUPERNET, "A,B,..", "of the subnets (half of the layers and a quarter)"},
     {"bridge", O_BRIDGE, SUPERNET, "N|N-M",
-     "scales at full depth before the subnet's; a range is drawn from (6 in 10 of all, to\n"
-     "                                   one more)"},
+     "scales at full depth before the subnet's; a range is drawn from (6 in 10 of all, to "
+     "one more)"},
     {"train-schedules", O_SCHEDULES, SUPERNET, "A,B,..;A,B,..",
-     "subnets as layers for each scale, instead of --depths and --bridge"},
+     "subnets as layers for each scale, instead of --depths and --bridge (none)"},
     {"draw", O_DRAW, SUPERNET, "RULE",
-     "of a subnet: uniform, weighted or deepest-first (others join until --transition-end)"},
+     "of a subnet: uniform, weighted or deepest-first (others join until --transition-end) "
+     "(uniform)"},
     {"draw-weights", O_WEIGHTS, SUPERNET, "A,B,..",
      "one for each of --depths; --draw weighted is implied"},
     {"distill", O_DISTILL, SUPERNET, "X",
@@ -188,13 +219,21 @@ static const flag flags[] = {
      "its weight at the end, moved to evenly (2; where --distill is given: it stays)"},
     {"log-conflict", O_CONFLICT, SUPERNET, "STEPS",
      "log the cosine between the gradients of both paths (never)"},
-    {"layers", O_LAYERS, SUPERNET, "NAME", "equidistant, rounded or prefix"},
+    {"layers", O_LAYERS, SUPERNET, "NAME", "equidistant, rounded or prefix (equidistant)"},
 };
 #define FLAGS (sizeof flags / sizeof *flags)
 
 static bool interval(const char *text, long low, int64_t *out) {
     int value = 0;
     if (!cli_int(text, low, 1000000000, &value)) return false;
+    *out = value;
+    return true;
+}
+
+static bool above_zero(const char *text, double high, double *out) {
+    double value = 0.0;
+    if (!cli_double(text, 0, high, &value) || value == 0.0)
+        return cli_refuse("expected a number above 0, up to %g", high);
     *out = value;
     return true;
 }
@@ -228,7 +267,7 @@ static bool set_common(training *run, int id, const char *value, bool *known) {
         return cli_text(value, "a folder for the run's results", &common->output);
     case O_EPOCHS:
         common->steps = 0;
-        return cli_double(value, 0, 1e6, &common->epochs);
+        return above_zero(value, 1e6, &common->epochs);
     case O_STEPS:
         return interval(value, 1, &common->steps);
     case O_BATCH:
@@ -236,9 +275,9 @@ static bool set_common(training *run, int id, const char *value, bool *known) {
     case O_LIMIT:
         return cli_int(value, 1, 1000000000, &common->limit);
     case O_LR:
-        return cli_double(value, 0, 1, &common->lr.peak);
+        return above_zero(value, 1, &common->lr.peak);
     case O_LR_END:
-        return cli_double(value, 0, 1, &run->lr_end);
+        return cli_double(value, 0, 1, &common->lr.end);
     case O_SCHEDULE:
         word = cli_word(value, "cosine|constant");
         common->lr.cosine = word == 0;
@@ -275,6 +314,11 @@ static bool set_common(training *run, int id, const char *value, bool *known) {
     case O_RESUME:
         common->resume = true;
         return true;
+    case O_EXTEND:
+        word = cli_word(value, "cosine|constant");
+        common->hold_rate = word == 1;
+        run->extend = true;
+        return word >= 0;
     case O_RESTART:
         common->restart = true;
         return true;
@@ -299,7 +343,7 @@ static bool set_tokenizer(training *run, int id, const char *value, bool *known)
     vt_tokenizer_config *config = &options->config;
     switch (id) {
     case O_SIDE:
-        return cli_int(value, 1, 32768, &run->side);
+        return cli_int(value, 1, 4096, &options->side);
     case O_CHANNELS:
         return cli_channels(value, &config->channels);
     case O_WIDTH:
@@ -307,13 +351,13 @@ static bool set_tokenizer(training *run, int id, const char *value, bool *known)
     case O_MULT:
         return cli_ints(value, 1, 1024, VT_MAX_LEVELS, config->mult, &config->levels);
     case O_BLOCKS:
-        return cli_int(value, 1, 64, &config->blocks);
+        return cli_int(value, 1, 16, &config->blocks);
     case O_CODES:
         return cli_int(value, 2, 1 << 20, &config->codes);
     case O_LATENT:
         return cli_int(value, 1, 4096, &config->latent_dim);
     case O_SIDES:
-        return cli_ints(value, 1, 1024, VT_MAX_SCALES, config->sides, &config->scales);
+        return cli_ints(value, 1, 128, VT_MAX_SCALES, config->sides, &config->scales);
     case O_CROP:
         return cli_int(value, 0, 1024, &options->crop);
     case O_VQ:
@@ -389,7 +433,7 @@ static bool set_transformer(training *run, int id, const char *value, bool *know
     case O_HEADS:
         return cli_int(value, 1, 1024, &options->config.heads);
     case O_RATIO:
-        return cli_double(value, 0.1, 64, &run->mlp_ratio);
+        return cli_double(value, 0.1, 64, &options->mlp_ratio);
     case O_SHARED:
         options->config.shared_adaln = true;
         return true;
@@ -484,14 +528,37 @@ const char *training_kind_name(int kind) {
                                  : "classifier";
 }
 
+#define HELP_COLUMN 35
+#define HELP_WIDTH 64
+
+/* The option, and what it does in lines of HELP_WIDTH. */
+static void print_flag(const flag *row) {
+    char left[64];
+    const char *argument = row->argument ? row->argument : "", *at = row->help;
+    if (row->id < 256)
+        snprintf(left, sizeof left, "-%c, --%s %s", row->id, row->name, argument);
+    else
+        snprintf(left, sizeof left, "    --%s %s", row->name, argument);
+    printf("  %-*s", HELP_COLUMN - 3, left);
+    for (;;) {
+        size_t length = strlen(at);
+        if (length > HELP_WIDTH)
+            for (length = HELP_WIDTH; length > 0 && at[length] != ' ';) --length;
+        printf(" %.*s\n", (int)length, at);
+        at += length;
+        if (!*at) return;
+        ++at;
+        printf("%*s", HELP_COLUMN - 1, "");
+    }
+}
+
 static void print_help(const void *user) {
     const int kind = ((const training *)user)->kind;
     static const char *const about[] = {
         [TOKENIZER] = "Trains a tokenizer: pictures to token maps and back.\n\n"
                       "  variant train tokenizer --data fashion-mnist -o runs/tok --epochs 8 "
                       "--sample-every 500\n"
-                      "  variant train tokenizer --data photos -o runs/tok --side 64 --sides "
-                      "1,2,3,4,6,8,12,16\n",
+                      "  variant train tokenizer --data photos -o runs/tok --side 64\n",
         [TRANSFORMER] = "Trains a transformer on a trained tokenizer's token maps.\n\n"
                         "  variant train transformer --data fashion-mnist --tokenizer runs/tok -o "
                         "runs/var --epochs 20\n"
@@ -508,22 +575,15 @@ static void print_help(const void *user) {
         [CLASSIFIER] =
             "Trains a classifier on your own pictures: what generated ones are judged by.\n\n"
             "  variant train classifier --data fashion-mnist -o runs/classifier --epochs 8\n"
-            "  variant train classifier --data photos -o runs/classifier --side 64 --mult "
-            "1,2,4,4 --flip\n",
+            "  variant train classifier --data photos -o runs/classifier --side 64 --flip\n",
     };
     printf("usage: variant train %s --data DIR|IDX -o DIR [options]\n\n%s\n",
            training_kind_name(kind), about[kind]);
-    for (size_t i = 0; i < FLAGS; ++i) {
-        if (!(flags[i].kinds & kind)) continue;
-        char left[64];
-        const char *argument = flags[i].argument ? flags[i].argument : "";
-        if (flags[i].id < 256)
-            snprintf(left, sizeof left, "-%c, --%s %s", flags[i].id, flags[i].name, argument);
-        else
-            snprintf(left, sizeof left, "    --%s %s", flags[i].name, argument);
-        printf("  %-32s %s\n", left, flags[i].help);
-    }
-    printf("\nCtrl-C finishes the step, saves, and tells how to go on.\n");
+    for (size_t i = 0; i < FLAGS; ++i)
+        if (flags[i].kinds & kind) print_flag(&flags[i]);
+    printf("\nDefaults are in brackets; what follows from the data is printed as it would be given "
+           "(chosen: ..).\n"
+           "Ctrl-C finishes the step, saves, and tells how to go on.\n");
 }
 
 void training_print_kinds(void) {
@@ -539,7 +599,7 @@ void training_print_kinds(void) {
 /* ---- reading ---- */
 
 static void training_init(training *run, int kind) {
-    *run = (training){.kind = kind, .side = 32, .mlp_ratio = 4.0, .lr_end = -1.0};
+    *run = (training){.kind = kind};
     run->data = cli_data_defaults("train");
     vt_train_tokenizer_options_init(&run->tokenizer);
     if (kind == SUPERNET)
@@ -608,7 +668,8 @@ static int settle_supernet(training *run) {
         subnets = 1;
         for (const char *at = options->schedules; *at; ++at) subnets += *at == ';';
     }
-    if (run->weights != subnets)
+    options->weight_count = run->weights;
+    if (subnets > 0 && run->weights != subnets) /* 0: the depths follow from the model */
         return cli_usage("train supernet", "--draw-weights: %d given, expected %d, one a subnet",
                          run->weights, subnets);
     return -1;
@@ -616,19 +677,13 @@ static int settle_supernet(training *run) {
 
 /* What depends on several options. */
 static int settle(training *run) {
-    vt_tokenizer_config *config = &run->tokenizer.config;
-    vt_lr *lr = &run->common->lr;
-    lr->end = run->lr_end >= 0.0 ? run->lr_end : lr->peak / 50.0;
-    run->transformer.config.hidden = (int)(run->mlp_ratio * run->transformer.config.width + 0.5);
-    if (run->kind == SUPERNET) return settle_supernet(run);
-    if (run->kind != TOKENIZER) return -1;
-    int got = vt_tokenizer_side(config);
-    if (got != run->side)
-        return cli_usage(
-            "train tokenizer",
-            "--side %d: the last of --sides, %d, doubled %d times (--mult has %d levels) makes %d",
-            run->side, config->sides[config->scales - 1], config->levels - 1, config->levels, got);
-    return -1;
+    const vt_train_common *common = run->common;
+    char command[32];
+    snprintf(command, sizeof command, "train %s", training_kind_name(run->kind));
+    if (common->resume && common->restart)
+        return cli_usage(command, "--resume and --restart: expected one of them");
+    if (run->extend && !common->resume) return cli_usage(command, "--extend is for --resume");
+    return run->kind == SUPERNET ? settle_supernet(run) : -1;
 }
 
 int training_kind(const char *name) {

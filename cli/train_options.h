@@ -15,11 +15,9 @@ typedef struct training {
     vt_train_classifier_options classifier;
     vt_train_common *common; /* the one of the kind */
     cli_data data;
-    int side;                /* of pictures */
     int threads;
     bool quiet;
-    double mlp_ratio;
-    double lr_end;            /* < 0: not given */
+    bool extend;              /* --extend is given */
     bool distill_ends;        /* --distill-end is given */
     int weights;              /* given by --draw-weights */
     const char *shape;        /* the first flag that gives a new transformer's shape, or NULL */

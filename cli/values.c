@@ -263,6 +263,14 @@ bool cli_is_number_type(const char *text) {
     return cli_word(text, "f32|bf16|int8") >= 0;
 }
 
+bool cli_draws(const char *text, int *out) {
+    int draws = 0;
+    if (!cli_int(text, 0, 10000, &draws) || draws == 1)
+        return cli_refuse("expected 0 (no spread), or a whole number from 2 to 10000");
+    *out = draws;
+    return true;
+}
+
 bool cli_channels(const char *text, int *out) {
     int place = cli_word(text, "1|3");
     if (place < 0) return cli_refuse("expected 1 (grey) or 3 (colour)");
@@ -280,23 +288,4 @@ bool cli_text(const char *text, const char *what, const char **out) {
     if (!*text) return cli_refuse("expected %s", what);
     *out = text;
     return true;
-}
-
-int cli_word_distance(const char *a, const char *b) {
-    int row[32];
-    size_t n = strlen(a), m = strlen(b);
-    if (n > 30 || m > 30) return 99;
-    for (size_t j = 0; j <= m; ++j) row[j] = (int)j;
-    for (size_t i = 1; i <= n; ++i) {
-        int diagonal = row[0];
-        row[0] = (int)i;
-        for (size_t j = 1; j <= m; ++j) {
-            int best = diagonal + (a[i - 1] != b[j - 1]);
-            diagonal = row[j];
-            if (row[j] + 1 < best) best = row[j] + 1;
-            if (row[j - 1] + 1 < best) best = row[j - 1] + 1;
-            row[j] = best;
-        }
-    }
-    return row[m];
 }

@@ -24,6 +24,8 @@ bool cli_seed(const char *text, uint64_t *out);
 /* --threads, 1 to 1024: OpenMP's default too, which BLAS goes by where the statistics of scores call
  * it outside of a backend. */
 bool cli_threads(const char *text, int *out);
+/* --draws: 0 (none), or 2 to 10000. */
+bool cli_draws(const char *text, int *out);
 /* 300M, 1.5G (powers of 1000), 512MiB, 2GiB or bytes; more than 0. */
 bool cli_bytes(const char *text, size_t *out);
 /* 800ms, 2s; a number alone is seconds; more than 0. */
@@ -48,9 +50,5 @@ bool cli_channels(const char *text, int *out);
 bool cli_sides(const char *text, const char **out);
 /* A name, a path or a list that is read later: anything but nothing. `what` is expected, "a file". */
 bool cli_text(const char *text, const char *what, const char **out);
-
-/* Letters to insert, delete or replace to turn one word into the other (Levenshtein); 99 where one has more than
- * 30. */
-int cli_word_distance(const char *a, const char *b);
 
 #endif

@@ -143,6 +143,11 @@ typedef struct variant_info {
 void variant_engine_info(const variant_engine *engine, variant_info *out);
 /* Name of a class, or NULL where none is known. */
 const char *variant_engine_class_name(const variant_engine *engine, int label);
+/* The labels that a class_name of a request means, but for random and all: *count of them, into labels, which
+ * has room for `capacity` (NULL: only count). E_ARGUMENT: no such class, or several of that name. */
+variant_status variant_engine_labels(const variant_engine *engine, const char *text,
+                                     int32_t *labels, int capacity, int *count,
+                                     variant_error *error);
 
 /* ---- generation ----------------------------------------------------------------------------- */
 
@@ -152,8 +157,15 @@ typedef struct variant_progress {
 } variant_progress;
 
 typedef struct variant_request {
-    /* a number, a name, "random" (drawn per picture), "all" (one after another) or "uncond" */
+    /* "random" (drawn per picture), "all" (one after another), "uncond", a number or a name, or several of
+     * these three between commas, one after another and again from the first. A name as it is written comes
+     * first, even one with commas; a number is a label unless a class is called so; other case is taken where
+     * no second class is meant. */
     const char *class_name;
+    /* instead of class_name: picture i is of labels[(first_image + i) % label_count], label_count of them,
+     * variant_info.classes meaning uncond. Borrowed for the length of the call; NULL */
+    const int32_t *labels;
+    int label_count;
     int count;              /* pictures */
     int batch;              /* pictures at a time; 0: 8. Results do not depend on it. */
     uint64_t seed;          /* picture i depends on (seed, first_image + i) alone */
@@ -163,7 +175,7 @@ typedef struct variant_request {
     float cfg_scale;
     int top_k;              /* 0: off */
     float top_p;            /* 0 or 1: off */
-    bool greedy;            /* arg max instead of sampling */
+    bool greedy;            /* arg max instead of sampling; not with smooth */
     /* Gumbel-softmax mixture of codes instead of one code (the original's more_smooth) */
     bool smooth;
     int depth;              /* layers of the late scales; 0: all */
@@ -262,13 +274,15 @@ typedef struct variant_plan {
     bool disturbed;       /* ... while other work got in the way: the next call measures again */
     bool has_distance;    /* from a sweep: */
     double distance;      /* its Frechet distance, less is better ... */
+    double distance_spread; /* ... the distance's standard deviation; 0: the sweep does not say ... */
     char score[64];       /* ... and what it is called there: "FID(classifier)" */
     char why[192];        /* what made it the one: "keeps most layers of 13 schedules" */
     char warning[512];    /* "" or one line for the user */
 } variant_plan;
 
 /* The best schedule within the limits: of those measured by options->sweep the one of the least
- * distance; without a sweep, the one that keeps most layers, every scale counting alike (of a
+ * distance, or, where others are as good within the spreads of both, the one of these that keeps
+ * most layers; without a sweep, the one that keeps most layers, every scale counting alike (of a
  * supernet only trained depths). The request gives batch (0: 8, at most count), count, guidance and
  * selector; its depth, bridge and depths are not read. Times come from the cache, or from a few
  * batches generated here. */

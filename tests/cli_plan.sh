@@ -73,6 +73,17 @@ sweep "$hash"
 expect 0 "fits: --bridge 4 --depth 6" plan --sweep "$folder/sweep.json"
 expect 0 "9.25     FID(classifier)" plan --sweep "$folder"
 expect 0 "FID(classifier) 9.25: the best FID(classifier) of 3 measured schedules" generate --sweep "$folder"
+expect 0 "its scores come without a spread" plan --sweep "$folder"
+spread() { sed "s/\"name\"/\"frechet_spread\": $1, \"name\"/g" "$folder/sweep.json" >"$folder/spread.json"; }
+spread 0.05
+expect 0 "9.25 +- 0.05 FID(classifier)" plan --sweep "$folder/spread.json"
+spread 0.3
+expect 0 "fits: --bridge 7 --depth 12" plan --sweep "$folder/spread.json"
+expect 0 "keeps most layers of 2 whose FID(classifier) is the best within its spread, of 3 measured" plan --sweep "$folder/spread.json"
+spread 0.6
+expect 0 "which are within 5 % of it cannot be told" plan --sweep "$folder/spread.json" --quality balanced
+sed 's/{"model"/{"format": 3, "model"/' "$folder/sweep.json" >"$folder/newer.json"
+expect 1 "format 3, by a newer version" plan --sweep "$folder/newer.json"
 least=$(plan --json --sweep "$folder" --max-memory 1K | number bytes)
 expect 0 "fits: --bridge 1 --depth 2" plan --sweep "$folder" --max-memory "$least"
 sweep 0123456789abcdef

@@ -83,6 +83,7 @@ static vt_train_transformer_options choices(interruption *at) {
     options.phases.sandwich = false;
     options.phases.joint_end = 0.5;
     options.phases.transition_end = 1.0; /* of 1.67 epochs */
+    options.phases.depth_count = 2;
     options.phases.depths[0] = 2, options.phases.depths[1] = 1;
     return options;
 }
@@ -417,6 +418,7 @@ static int setup(void **state) {
     options.common.output = output;
     options.common.steps = 4;
     options.common.batch = 4;
+    options.common.lr.warmup = 100;
     options.common.stop = &at.stop;
     options.config.levels = 2;
     options.config.mult[0] = options.config.mult[1] = 1;

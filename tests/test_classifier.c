@@ -321,8 +321,8 @@ static void test_bad_options(void **state) {
     options.erase = 1.5;
     assert_fails(vt_train_classifier(kern, &options, &result, &err), VARIANT_E_ARGUMENT, "1.5");
     options = run_options("none", &at);
-    options.config.side = 30;
-    assert_fails(vt_train_classifier(kern, &options, &result, &err), VARIANT_E_ARGUMENT, "30");
+    options.config.width = 33;
+    assert_fails(vt_train_classifier(kern, &options, &result, &err), VARIANT_E_ARGUMENT, "33");
     options = run_options("none", &at);
     options.common.data = vt_data_of(in_folder("nowhere"));
     assert_int_not_equal(vt_train_classifier(kern, &options, &result, &err), VARIANT_OK);

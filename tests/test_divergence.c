@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "train/loop.h"
+#include "train/plan.h"
 
 #define STEPS 20
 
@@ -81,12 +82,14 @@ static variant_status train(broken *job, bool skip, float *value, variant_error 
     vt_train_result result;
     vt_params params;
     vt_params_init(&params, kern);
-    assert_int_equal(vt_train_loop_open(&loop, kern, &options, err), VARIANT_OK);
+    assert_int_equal(vt_train_loop_begin(&loop, kern, &options, err), VARIANT_OK);
+    assert_int_equal(vt_train_loop_open(&loop, err), VARIANT_OK);
     job->weight = vt_params_add(&params, 0, 1, (const int64_t[]){1}, "weight");
     assert_int_equal(vt_params_allocate(&params, err), VARIANT_OK);
     assert_int_equal(vt_params_train(&params, err), VARIANT_OK);
     loop.params = &params;
-    vt_train_loop_plan(&loop, 10);
+    vt_plan plan = {.kind = VT_TRAIN_TRANSFORMER, .pictures = 10, .steps_per_epoch = 10};
+    assert_int_equal(vt_plan_length(&loop, &options, &plan, err), VARIANT_OK);
     vt_train_job steps = {.self = job,
                           .step = step,
                           .updated = updated,

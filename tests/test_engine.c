@@ -358,6 +358,12 @@ static void refuses_what_makes_no_sense(void **state) {
     REFUSED(top_p, 1.5f, "top p");
     REFUSED(cfg_scale, -1.0f, "cfg");
     bad = good;
+    bad.greedy = bad.smooth = true;
+    assert_fails(generate_with(engine, bad, NULL, err), VARIANT_E_ARGUMENT, "greedy");
+    bad = good;
+    bad.first_image = INT32_MAX;
+    assert_fails(generate_with(engine, bad, NULL, err), VARIANT_E_ARGUMENT, "first image");
+    bad = good;
     bad.depth = 2;
     bad.bridge = 5;
     assert_fails(generate_with(engine, bad, NULL, err), VARIANT_E_ARGUMENT, "5");
@@ -369,6 +375,43 @@ static void refuses_what_makes_no_sense(void **state) {
     bad.bridge = 2;
     assert_ok(generate_with(engine, bad, &report, err));
     assert_non_null(strstr(report.warning, "no supernet training"));
+    variant_engine_close(&engine);
+}
+
+static void labels_come_one_after_another(void **state) {
+    (void)state;
+    variant_engine *engine = engine_of('A', 1);
+    variant_request request;
+    variant_request_init(&request);
+    const int32_t list[3] = {4, 10, 2}, wrong[2] = {4, 11};
+    const int expected[4] = {10, 2, 4, 10};
+    variant_picture *pictures = NULL;
+    request.count = 4;
+    request.first_image = 1;
+    request.labels = list;
+    request.label_count = 3;
+    assert_ok(variant_generate(engine, &request, &pictures, NULL, err));
+    for (int i = 0; i < 4; ++i) assert_int_equal(pictures[i].label, expected[i]);
+    variant_pictures_free(&pictures, 4);
+    request.labels = wrong;
+    request.label_count = 2;
+    assert_fails(generate_with(engine, request, NULL, err), VARIANT_E_ARGUMENT, "label 11");
+    request.label_count = 0;
+    assert_fails(generate_with(engine, request, NULL, err), VARIANT_E_ARGUMENT, "0 labels");
+    request.labels = NULL;
+    request.class_name = "4,uncond,2";
+    assert_ok(variant_generate(engine, &request, &pictures, NULL, err));
+    for (int i = 0; i < 4; ++i) assert_int_equal(pictures[i].label, expected[i]);
+    variant_pictures_free(&pictures, 4);
+    int32_t labels[3];
+    int count = 0;
+    assert_ok(variant_engine_labels(engine, "4,uncond,2", labels, 3, &count, err));
+    assert_int_equal(count, 3);
+    assert_memory_equal(labels, list, sizeof list);
+    assert_fails(variant_engine_labels(engine, "1,2,3,4", labels, 3, &count, err),
+                 VARIANT_E_ARGUMENT, "room for 3");
+    assert_ok(variant_engine_labels(engine, "1,2,3,4", NULL, 0, &count, err));
+    assert_int_equal(count, 4);
     variant_engine_close(&engine);
 }
 
@@ -411,6 +454,7 @@ int main(void) {
         cmocka_unit_test(kv_bytes_equal_the_formulas),
         cmocka_unit_test(floors_count_right),
         cmocka_unit_test(refuses_what_makes_no_sense),
+        cmocka_unit_test(labels_come_one_after_another),
         cmocka_unit_test(pictures_tell_how_they_were_made),
     };
     return cmocka_run_group_tests(tests, write_models, remove_models);

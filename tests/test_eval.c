@@ -418,6 +418,32 @@ static void test_saved_reference(void **state) {
     free(made);
 }
 
+/* Of pictures resized one way, and asked for another; files of versions that knew one way. */
+static void test_resized_reference(void **state) {
+    (void)state;
+    char folder[64], path[96];
+    float *real = numbers(50 * PIXELS, 5, 1, 0);
+    vt_features resizing = fake;
+    resizing.info.resizes = true;
+    resizing.info.resize = VT_RESIZE_TENSORFLOW;
+    vt_reference reference, again;
+    make_folder(folder);
+    snprintf(path, sizeof path, "%s/real.safetensors", folder);
+    assert_ok(vt_reference_open(&reference, &resizing, "real", SIDE, 1, err));
+    assert_ok(vt_reference_add(&reference, &resizing, real, 50, err));
+    assert_ok(vt_reference_save(&reference, path, err));
+    assert_true(vt_reference_is(path) && vt_reference_is(NPZ "statistics.npz"));
+    assert_false(vt_reference_is(folder) || vt_reference_is(NPZ "others.npz"));
+    assert_ok(vt_reference_load(&again, &resizing, path, err));
+    vt_reference_close(&again);
+    resizing.info.resize = VT_RESIZE_PYTORCH;
+    assert_fails(vt_reference_load(&again, &resizing, path, err), VARIANT_E_MISMATCH,
+                 "resized as tensorflow does, but --resize is pytorch");
+    vt_reference_close(&reference);
+    remove_folder(folder);
+    free(real);
+}
+
 /* Statistics that NumPy wrote of the same samples. */
 static void test_numpy_reference(void **state) {
     (void)state;
@@ -518,6 +544,7 @@ int main(void) {
         cmocka_unit_test(test_frechet),
         cmocka_unit_test(test_warnings_and_refusals),
         cmocka_unit_test(test_saved_reference),
+        cmocka_unit_test(test_resized_reference),
         cmocka_unit_test(test_numpy_reference),
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_picture_scores),

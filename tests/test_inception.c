@@ -99,6 +99,84 @@ static void test_pictures(void **unused) {
     vt_features_close(&features);
 }
 
+/* ---- resizing ---- */
+
+/* What is seen at (y, x) of 299 x 299, by the formulas in double: PyTorch's half-pixel centres and 2 v / 255 - 1,
+ * TensorFlow 1's corners and (v - 128) / 128, where v is in bytes' range. */
+static double seen_at(const float *picture, int height, int width, int y, int x, bool tensorflow) {
+    double at[2] = {y * height / 299.0, x * width / 299.0}, near[2];
+    int low[2], high[2];
+    for (int i = 0; i < 2; ++i) {
+        int size = i ? width : height;
+        if (!tensorflow) at[i] = fmax(at[i] + 0.5 * size / 299.0 - 0.5, 0.0);
+        low[i] = (int)floor(at[i]);
+        high[i] = low[i] + 1 < size ? low[i] + 1 : low[i];
+        near[i] = at[i] - low[i];
+    }
+    double top = (1 - near[1]) * (double)picture[low[0] * width + low[1]] +
+                 near[1] * (double)picture[low[0] * width + high[1]];
+    double bottom = (1 - near[1]) * (double)picture[high[0] * width + low[1]] +
+                    near[1] * (double)picture[high[0] * width + high[1]];
+    double v = 255.0 * ((1 - near[0]) * top + near[0] * bottom);
+    return tensorflow ? (v - 128.0) / 128.0 : 2.0 * v / 255.0 - 1.0;
+}
+
+static void check_resize(vt_inception *net, int height, int width) {
+    float *picture = malloc((size_t)(height * width) * sizeof *picture);
+    float *input = malloc(299 * 299 * 3 * sizeof *input);
+    assert_true(picture && input);
+    vt_synth_symmetric(picture, (size_t)(height * width), "resize");
+    for (int i = 0; i < height * width; ++i) picture[i] = 0.5f + picture[i] / 2;
+    for (int way = 0; way < 2; ++way) {
+        double worst = 0;
+        vt_inception_pass pass = {.pictures = picture,
+                                  .count = 1,
+                                  .height = height,
+                                  .width = width,
+                                  .channels = 1,
+                                  .tensorflow = way == 1,
+                                  .input = input};
+        assert_int_equal(vt_inception_run(net, &pass, &err), VARIANT_OK);
+        for (int i = 0; i < 299 * 299; ++i) {
+            double want = seen_at(picture, height, width, i / 299, i % 299, way == 1);
+            for (int c = 0; c < 3; ++c) worst = fmax(worst, fabs((double)input[3 * i + c] - want));
+        }
+        /* float32: a place near 500 is known to 3e-5 of a pixel, across which a picture may jump by 2 */
+        if (worst > 3e-4) fail_msg("%d x %d, way %d: off by %g", height, width, way, worst);
+    }
+    free(picture);
+    free(input);
+}
+
+static void test_resize(void **unused) {
+    (void)unused;
+    vt_tensor_file *file = NULL;
+    vt_inception *net = NULL;
+    assert_int_equal(vt_tensor_file_open(&file, whole, &err), VARIANT_OK);
+    assert_int_equal(vt_inception_load(&net, kern, file, &err), VARIANT_OK);
+    check_resize(net, 1, 1);
+    check_resize(net, 28, 32);
+    check_resize(net, 299, 299);
+    check_resize(net, 512, 300);
+    vt_inception_close(&net);
+    vt_tensor_file_close(&file);
+
+    static float picture[32 * 32], one[2048], other[2048];
+    vt_features *features = open_features(whole);
+    vt_features_info info;
+    vt_features_info_get(features, &info);
+    assert_true(info.resizes && info.resize == VT_RESIZE_PYTORCH);
+    vt_synth_symmetric(picture, 32 * 32, "resize");
+    for (int i = 0; i < 32 * 32; ++i) picture[i] = 0.5f + picture[i] / 2;
+    assert_int_equal(vt_features_run(features, picture, 1, 32, 32, 1, one, NULL, NULL, &err),
+                     VARIANT_OK);
+    assert_int_equal(vt_features_set_resize(features, VT_RESIZE_TENSORFLOW, &err), VARIANT_OK);
+    assert_int_equal(vt_features_run(features, picture, 1, 32, 32, 1, other, NULL, NULL, &err),
+                     VARIANT_OK);
+    assert_memory_not_equal(one, other, sizeof one);
+    vt_features_close(&features);
+}
+
 /* ---- files that are not what they should be ---- */
 
 /* The whole file again; what(tensor, values) may change a float32 tensor; extra: one more tensor. */
@@ -212,6 +290,7 @@ static void test_broken_files(void **unused) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pictures),
+        cmocka_unit_test(test_resize),
         cmocka_unit_test(test_spatial),
         cmocka_unit_test(test_broken_files),
     };

@@ -212,6 +212,8 @@ static void classes_by_number_and_name(void **state) {
     assert_ok(vt_model_class(model, "uncond", &label, err));
     assert_int_equal(label, 10);
     assert_fails(vt_model_class(model, "shirts", &label, err), VARIANT_E_ARGUMENT,
+                 "for example Shirt");
+    assert_fails(vt_model_class(model, "nothing", &label, err), VARIANT_E_ARGUMENT,
                  "for example T-shirt/top");
     assert_fails(vt_model_class(model, "boot", &label, err), VARIANT_E_ARGUMENT,
                  "for example Ankle boot");

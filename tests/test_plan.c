@@ -77,6 +77,31 @@ static void fastest_near_the_best(void **state) {
     assert_false(fits);
 }
 
+static void equal_within_the_spread(void **state) {
+    (void)state;
+    bool fits;
+    vt_budget all = {0, 0.0}, tight = {500, 0.0};
+    /* a lucky draw of few pictures: depth 2 measures best */
+    vt_candidate measured[] = {
+        {.distance = 10.0, .spread = 1.0, .kept = 1.0, .work = 80, .bytes = 800},
+        {.distance = 9.8, .spread = 1.0, .kept = 0.8, .work = 60, .bytes = 500},
+        {.distance = 9.0, .spread = 1.0, .kept = 0.5, .work = 40, .bytes = 300},
+        {.distance = 13.0, .spread = 1.0, .kept = 0.9, .work = 70, .bytes = 400},
+    };
+    assert_int_equal(vt_plan_choose(measured, 4, all, &fits), 0);
+    assert_int_equal(vt_plan_count_equal(measured, 4, all), 3); /* 13 is too far from 9 */
+    assert_int_equal(vt_plan_choose(measured, 4, tight, &fits), 1);
+    assert_int_equal(vt_plan_count_equal(measured, 4, tight), 2);
+    /* many pictures: the same distances are told apart */
+    for (int i = 0; i < 4; ++i) measured[i].spread = 0.1;
+    assert_int_equal(vt_plan_choose(measured, 4, all, &fits), 2);
+    assert_int_equal(vt_plan_count_equal(measured, 4, all), 1);
+    /* files that do not say: as measured */
+    for (int i = 0; i < 4; ++i) measured[i].spread = 0.0;
+    assert_int_equal(vt_plan_choose(measured, 4, all, &fits), 2);
+    assert_true(vt_plan_margin(3, 4) == 10 && vt_plan_margin(0, 0) == 0);
+}
+
 static void nearest_schedule(void **state) {
     (void)state;
     assert_int_equal(vt_plan_nearest(table, 4, 3, 8), 1); /* the bridge first */
@@ -254,15 +279,11 @@ static void arguments_are_checked(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(most_kept_wins),
-        cmocka_unit_test(nothing_fits),
-        cmocka_unit_test(none_above_the_ceiling),
-        cmocka_unit_test(fastest_near_the_best),
-        cmocka_unit_test(nearest_schedule),
-        cmocka_unit_test(seconds_between_two_runs),
-        cmocka_unit_test(memory_is_what_a_run_takes),
-        cmocka_unit_test(batch_fills_the_limit),
-        cmocka_unit_test(qualities_by_layers),
+        cmocka_unit_test(most_kept_wins),           cmocka_unit_test(nothing_fits),
+        cmocka_unit_test(none_above_the_ceiling),   cmocka_unit_test(fastest_near_the_best),
+        cmocka_unit_test(nearest_schedule),         cmocka_unit_test(equal_within_the_spread),
+        cmocka_unit_test(seconds_between_two_runs), cmocka_unit_test(memory_is_what_a_run_takes),
+        cmocka_unit_test(batch_fills_the_limit),    cmocka_unit_test(qualities_by_layers),
         cmocka_unit_test(arguments_are_checked),
     };
     return cmocka_run_group_tests(tests, open_engine, close_engine);

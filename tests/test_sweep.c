@@ -98,6 +98,13 @@ static void front_of_known_points(void **unused) {
     vt_pareto(x, y, 1, front);
     assert_true(front[0]);
     vt_pareto(x, y, 0, front);
+    /* within the spread of a cheaper one: near the front; far above it: not */
+    const double cost[] = {1, 2, 3, 4}, score[] = {10, 10.5, 9, 14}, wide[] = {1, 1, 1, 1},
+                 none[] = {0, 0, 0, 0};
+    vt_near_pareto(cost, score, wide, 4, front);
+    assert_true(front[0] && front[1] && front[2] && !front[3]);
+    vt_near_pareto(cost, score, none, 4, front);
+    assert_true(front[0] && !front[1] && front[2] && !front[3]);
 }
 
 static int count_words(const char *text, const char *word) {

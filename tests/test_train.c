@@ -141,6 +141,7 @@ static vt_train_transformer_options transformer_run(const char *output, bool sup
     options.phases.sandwich = false;
     options.phases.joint_end = 0.5;
     options.phases.transition_end = 1.5;
+    options.phases.depth_count = 2;
     options.phases.depths[0] = 2;
     options.phases.depths[1] = 1;
     options.bridge = 1;

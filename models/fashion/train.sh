@@ -6,23 +6,34 @@ variant=${VARIANT:-build/release/variant}
 runs=${RUNS:-/tmp/fashion-runs}
 data=/usr/share/datasets/fashion-mnist # package dataset-fashion-mnist
 
-"$variant" train tokenizer --data $data -o "$runs/tokenizer" --mult 1,2,2 --codes 256 --latent 16 \
-    --sides 1,2,3,4,5,6,8 --epochs 2 --batch 16 --lr 1e-3 --warmup 200 --seed 1 \
-    --log-every 50 --save-every 500 --eval-every 1500 --eval-count 500 "$@"
+# train KIND FOLDER OPTIONS..: of the script's own words, --resume is for trainings that have begun
+words=("$@")
+train() {
+    local kind=$1 folder=$2 word given=()
+    shift 2
+    for word in ${words[@]+"${words[@]}"}; do
+        if [ "$word" != --resume ] || [ -e "$folder/checkpoint.safetensors" ]; then given+=("$word"); fi
+    done
+    "$variant" train "$kind" --data "$data" -o "$folder" "$@" ${given[@]+"${given[@]}"}
+}
 
-"$variant" train transformer --data $data --tokenizer "$runs/tokenizer" -o "$runs/transformer" \
+train tokenizer "$runs/tokenizer" --mult 1,2,2 --codes 256 --latent 16 \
+    --sides 1,2,3,4,5,6,8 --epochs 2 --batch 16 --lr 1e-3 --warmup 200 --seed 1 \
+    --log-every 50 --save-every 500 --eval-every 1500 --eval-count 500
+
+train transformer "$runs/transformer" --tokenizer "$runs/tokenizer" \
     --token-cache "$runs/tokens.cache" --depth 12 --width 128 --heads 2 --precision bf16 \
     --epochs 6 --batch 64 --lr 1.5e-3 --lr-end 3e-5 --warmup 300 --seed 1 \
-    --save-every 250 --eval-every 1000 "$@" # kept as models/fashion-base
+    --save-every 250 --eval-every 1000 # kept as models/fashion-base
 
-"$variant" train supernet --data $data --tokenizer "$runs/tokenizer" --model "$runs/transformer/transformer.safetensors" \
-    -o "$runs/supernet" --token-cache "$runs/tokens.cache" --depths 6,3,2 --bridge 4-5 --sandwich --distill 4 --distill-end 2 \
+train supernet "$runs/supernet" --tokenizer "$runs/tokenizer" --model "$runs/transformer/transformer.safetensors" \
+    --token-cache "$runs/tokens.cache" --depths 6,3,2 --bridge 4-5 --sandwich --distill 4 --distill-end 2 \
     --precision bf16 --epochs 6 --batch 16 --lr 6e-4 --lr-end 2e-5 --warmup 400 --seed 2 \
-    --log-every 200 --save-every 1500 --eval-every 1500 "$@"
+    --log-every 200 --save-every 1500 --eval-every 1500
 
 "$variant" convert "$runs/supernet" -o models/fashion/fashion.safetensors --type f16
 
-"$variant" train classifier --data $data -o "$runs/classifier" --epochs 12 --batch 64 --lr 2e-3 --crop 2 --flip --seed 1 \
-    --log-every 200 --save-every 500 "$@"
+train classifier "$runs/classifier" --epochs 12 --batch 64 --lr 2e-3 --crop 2 --flip --seed 1 \
+    --log-every 200 --save-every 500
 
 cp "$runs/classifier/classifier.safetensors" models/fashion/

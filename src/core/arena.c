@@ -1,13 +1,20 @@
 /* arena.c - see arena.h. */
 #include "core/arena.h"
 
+#include <string.h>
+
 void vt_arena_init(vt_arena *arena, void *base, size_t capacity) {
     *arena = (vt_arena){.base = base, .capacity = capacity};
 }
 
+void vt_arena_init_filled(vt_arena *arena, void *base, size_t capacity) {
+    *arena = (vt_arena){.base = base, .capacity = capacity, .untouched = true};
+}
+
 void vt_arena_init_counting(vt_arena *arena, struct vt_kern *kern) {
     const uintptr_t nowhere = VT_ALIGN; /* not NULL, which says that a take failed */
-    *arena = (vt_arena){.kern = kern, .base = (char *)nowhere, .capacity = SIZE_MAX / 2};
+    *arena = (vt_arena){
+        .kern = kern, .base = (char *)nowhere, .capacity = SIZE_MAX / 2, .untouched = true};
 }
 
 size_t vt_arena_size(size_t bytes) {
@@ -23,6 +30,9 @@ void *vt_arena_take(vt_arena *arena, size_t bytes) {
     void *taken = arena->base + arena->used;
     arena->used += size;
     if (arena->used > arena->peak) arena->peak = arena->used;
+#ifdef VT_ARENA_POISON
+    if (!arena->untouched) memset(taken, 0xff, size);
+#endif
     return taken;
 }
 

@@ -20,11 +20,16 @@ typedef struct vt_arena {
     size_t capacity; /* bytes reserved */
     size_t used;     /* bytes handed out */
     size_t peak;     /* largest `used` since opening */
+    bool untouched;  /* only counted, or its contents count: not poisoned (see vt_arena_take) */
     bool exhausted;  /* a take did not fit: sticky until vt_arena_rewind(arena, 0) */
 } vt_arena;
 
 /* Takes over [base, base + capacity); does not own it. */
 void vt_arena_init(vt_arena *arena, void *base, size_t capacity);
+
+/* The arena over memory from `base` on whose contents count: zero from the backend, or filled through
+ * another arena, whose takes in the same order find the same buffers with what they hold. */
+void vt_arena_init_filled(vt_arena *arena, void *base, size_t capacity);
 
 /* An arena without memory: what is taken from it is counted (`peak`) and must not be touched. */
 void vt_arena_init_counting(vt_arena *arena, struct vt_kern *kern);
@@ -37,7 +42,9 @@ static inline struct vt_kern *vt_arena_kern(const vt_arena *arena, struct vt_ker
 size_t vt_arena_size(size_t bytes);
 
 /* bytes of memory, not zeroed (contents after a rewind are stale); NULL and `exhausted` when it
- * does not fit. Zero bytes give a valid pointer. */
+ * does not fit. Zero bytes give a valid pointer. A build with VARIANT_POISON fills what it hands out with
+ * bytes that are NaN as floats and bf16 numbers and far out of range as indices, so that whoever reads
+ * before writing shows in the tests (host memory alone). */
 void *vt_arena_take(vt_arena *arena, size_t bytes);
 
 /* count floats, int32s, bf16 numbers; the product is checked for overflow. */

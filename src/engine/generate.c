@@ -48,9 +48,13 @@ static variant_status check_request(const variant_request *r, variant_error *err
                        r->count);
     if (r->batch < 0 || r->batch > 4096)
         return vt_fail(err, VARIANT_E_ARGUMENT, "batch %d: expected 0 to 4096", r->batch);
-    if (r->first_image < 0)
-        return vt_fail(err, VARIANT_E_ARGUMENT, "first image %d: expected 0 or more",
-                       r->first_image);
+    if (r->first_image < 0 || r->first_image > INT32_MAX - r->count)
+        return vt_fail(err, VARIANT_E_ARGUMENT, "first image %d: expected 0 to %d", r->first_image,
+                       INT32_MAX - r->count);
+    if (r->greedy && r->smooth)
+        return vt_fail(err, VARIANT_E_ARGUMENT,
+                       "greedy takes the most likely code, smooth mixes several drawn at random: "
+                       "give one of them");
     if (!(r->cfg_scale >= 0.0f && r->cfg_scale <= 100.0f))
         return vt_fail(err, VARIANT_E_ARGUMENT, "cfg scale %g: expected 0 to 100",
                        (double)r->cfg_scale);
@@ -61,20 +65,47 @@ static variant_status check_request(const variant_request *r, variant_error *err
     return VARIANT_OK;
 }
 
+static bool is_all(const variant_request *r) {
+    return !r->labels && r->class_name && strcmp(r->class_name, "all") == 0;
+}
+
+/* The classes that the request names, one after another; none for random and all. free() *out. */
+static variant_status named_labels(const plan *p, int32_t **out, int *count, variant_error *err) {
+    const variant_request *r = p->request;
+    const char *text = r->class_name;
+    if (!r->labels) {
+        if (!text || is_all(r) || strcmp(text, "random") == 0) return VARIANT_OK;
+        return vt_model_classes(p->engine->model, text, out, count, err);
+    }
+    if (r->label_count < 1)
+        return vt_fail(err, VARIANT_E_ARGUMENT, "%d labels: expected 1 or more", r->label_count);
+    for (int i = 0; i < r->label_count; ++i)
+        if (r->labels[i] < 0 || r->labels[i] > p->config->classes)
+            return vt_fail(err, VARIANT_E_ARGUMENT, "label %d: expected 0 to %d, or %d for none",
+                           r->labels[i], p->config->classes - 1, p->config->classes);
+    *out = malloc((size_t)r->label_count * sizeof **out);
+    if (!*out) return vt_fail(err, VARIANT_E_MEMORY, "no memory for %d labels", r->label_count);
+    memcpy(*out, r->labels, (size_t)r->label_count * sizeof **out);
+    *count = r->label_count;
+    return VARIANT_OK;
+}
+
 static variant_status choose_labels(plan *p, variant_error *err) {
     const variant_request *r = p->request;
-    bool random = !r->class_name || strcmp(r->class_name, "random") == 0;
-    bool all = r->class_name && strcmp(r->class_name, "all") == 0;
-    int label = 0;
-    if (!random && !all) VT_TRY(vt_model_class(p->engine->model, r->class_name, &label, err));
+    int32_t *named = NULL;
+    int count = 0;
+    VT_TRY(named_labels(p, &named, &count, err));
     p->labels = malloc((size_t)r->count * sizeof *p->labels);
-    if (!p->labels) return vt_fail(err, VARIANT_E_MEMORY, "no memory for %d labels", r->count);
-    for (int i = 0; i < r->count; ++i) {
-        uint32_t image = (uint32_t)(r->first_image + i);
-        int drawn = (int)(vt_uniform(r->seed, VT_RNG_CLASS, image, 0, 0) * p->config->classes);
-        p->labels[i] = random ? drawn : all ? (r->first_image + i) % p->config->classes : label;
+    for (int i = 0; p->labels && i < r->count; ++i) {
+        int image = r->first_image + i;
+        double drawn = vt_uniform(r->seed, VT_RNG_CLASS, (uint32_t)image, 0, 0);
+        p->labels[i] = count       ? named[image % count]
+                       : is_all(r) ? image % p->config->classes
+                                   : (int)(drawn * p->config->classes);
     }
-    return VARIANT_OK;
+    free(named);
+    return p->labels ? VARIANT_OK
+                     : vt_fail(err, VARIANT_E_MEMORY, "no memory for %d labels", r->count);
 }
 
 static void warn_untrained(const plan *p) {

@@ -62,11 +62,16 @@ variant_status vt_model_open(vt_model **out, vt_kern *kern, const vt_model_optio
                              variant_error *err);
 void vt_model_close(vt_model **model);
 
-/* Label of a class given as a number ("7"), a name (any case), or "uncond" (= number of
- * classes). E_ARGUMENT lists what would do, or the nearest names. "random" is the caller's. */
+/* Label of a class given as a name, a number ("7", unless a class is called so), a name in other letters
+ * where no second one is meant, or "uncond" (= number of classes). E_ARGUMENT lists what would do, or the
+ * nearest names. "random" and "all" are the caller's. */
 variant_status vt_model_class(const vt_model *model, const char *text, int *label,
                               variant_error *err);
 /* The name of a label, or its number; "uncond". Into out. */
+/* Likewise of one or several between commas or line ends; names with commas in them are found, too. *labels
+ * (*count): free() it. */
+variant_status vt_model_classes(const vt_model *model, const char *text, int32_t **labels,
+                                int *count, variant_error *err);
 void vt_model_class_name(const vt_model *model, int label, char *out, size_t size);
 
 /* Writing. Any of the parts may be NULL; extra tensors and metadata (JSON texts) come along;

@@ -30,6 +30,7 @@ typedef struct planner {
     quality quality;
     vt_candidate *candidates;
     int count;
+    bool no_spread; /* some candidate's distance has none */
     variant_plan *plan;
 } planner;
 
@@ -108,6 +109,7 @@ static variant_status list_measured(planner *p, variant_error *err) {
     p->plan->has_distance = true;
     snprintf(p->plan->score, sizeof p->plan->score, "%s",
              points.score[0] ? points.score : "Frechet distance");
+    p->no_spread = points.no_spread;
     if (points.other_numbers)
         snprintf(p->plan->warning, sizeof p->plan->warning,
                  "%.300s: quality was measured with other --weights or --kv", p->options->sweep);
@@ -230,6 +232,31 @@ static int choose_by_layers(planner *p) {
                                 &plan->fits);
 }
 
+/* Within a share of the least cannot be told where scores are spread wider than that. */
+static void warn_of_spread(planner *p, double share, double least) {
+    double spread = 0.0;
+    char line[160];
+    for (int i = 0; i < p->count; ++i)
+        if (p->candidates[i].distance <= least) spread = p->candidates[i].spread;
+    if (spread <= share * least) return;
+    snprintf(
+        line, sizeof line,
+        "the best %.60s is known to +- %.3g only: which are within %.0f %% of it cannot be told",
+        p->plan->score, spread, 100.0 * share);
+    warn(p, line, "sweep with more --samples");
+}
+
+/* Fewer layers on the word of scores that do not say how far chance moves them. */
+static void warn_of_no_spread(planner *p, int best) {
+    bool passed_over = false;
+    for (int i = 0; i < p->count; ++i)
+        passed_over = passed_over || (p->candidates[i].kept > p->candidates[best].kept + 1e-9 &&
+                                      vt_plan_excess(&p->candidates[i], p->budget) <= 1.0);
+    if (p->no_spread && passed_over)
+        warn(p, p->options->sweep,
+             "its scores come without a spread: small differences may be chance");
+}
+
 static int choose_by_distance(planner *p) {
     variant_plan *plan = p->plan;
     int best;
@@ -238,6 +265,7 @@ static int choose_by_distance(planner *p) {
         double share = quality_shares[p->quality];
         double least = vt_plan_least_distance(p->candidates, p->count);
         best = vt_plan_choose_near(p->candidates, p->count, share, p->budget, &plan->fits);
+        warn_of_spread(p, share, least);
         if (p->candidates[best].distance > least * (1.0 + share))
             snprintf(plan->why, sizeof plan->why,
                      "quality %s does not fit; this has the best %s of those that do", name,
@@ -249,8 +277,16 @@ static int choose_by_distance(planner *p) {
         return best;
     }
     best = vt_plan_choose(p->candidates, p->count, p->budget, &plan->fits);
-    snprintf(plan->why, sizeof plan->why, "the best %s of %d measured schedules", plan->score,
-             p->count);
+    warn_of_no_spread(p, best);
+    int equal = vt_plan_count_equal(p->candidates, p->count, p->budget);
+    if (equal > 1)
+        snprintf(plan->why, sizeof plan->why,
+                 "keeps most layers of %d whose %s is the best within its spread, of %d measured "
+                 "schedules",
+                 equal, plan->score, p->count);
+    else
+        snprintf(plan->why, sizeof plan->why, "the best %s of %d measured schedules", plan->score,
+                 p->count);
     return best;
 }
 
@@ -332,6 +368,7 @@ variant_status variant_plan_make(const variant_engine *engine, const variant_req
     plan->bytes = chosen.bytes;
     plan->seconds = chosen.seconds;
     plan->distance = chosen.distance;
+    plan->distance_spread = chosen.spread;
     plan->batch = p.at.batch;
     plan->considered = p.count;
 cleanup:

@@ -14,6 +14,7 @@ typedef struct vt_candidate {
     size_t bytes;
     double seconds;
     double distance; /* of a sweep's candidates, less is better; 0 without a sweep */
+    double spread;   /* of the distance: its standard deviation; 0: not known */
 } vt_candidate;
 
 typedef struct vt_budget {
@@ -25,16 +26,24 @@ typedef struct vt_budget {
  * 1 fits. */
 double vt_plan_excess(const vt_candidate *candidate, vt_budget budget);
 
+/* Distances that differ by no more are taken for equal: twice the standard deviation of a difference whose sides
+ * have these spreads. Of two schedules that are truly alike one pair in twenty differs by more. */
+double vt_plan_margin(double spread_a, double spread_b);
+
 /* Least distance, then most kept, then least work, then least time. */
 bool vt_plan_is_better(const vt_candidate *a, const vt_candidate *b);
 
-/* Index of the best candidate that fits. When none fits: the one with the least excess, and *fits
+/* Index of the best candidate that fits: of those whose distance equals the least by vt_plan_margin the one that
+ * keeps most layers, then least work, then least time. So a shallow schedule wins only where the measurement
+ * says more than chance would. When none fits: the one with the least excess, and *fits
  * is false. count is at least 1. */
 int vt_plan_choose(const vt_candidate *candidates, int count, vt_budget budget, bool *fits);
 /* The same, but none better than `ceiling`. */
 int vt_plan_choose_below(const vt_candidate *candidates, int count, const vt_candidate *ceiling,
                          vt_budget budget, bool *fits);
 double vt_plan_least_distance(const vt_candidate *candidates, int count);
+/* How many that fit equal the least distance among them; 1: the least stands out. */
+int vt_plan_count_equal(const vt_candidate *candidates, int count, vt_budget budget);
 /* The fastest that fits among those within `share` of the least distance; none of them fits: as
  * vt_plan_choose. */
 int vt_plan_choose_near(const vt_candidate *candidates, int count, double share, vt_budget budget,
@@ -47,6 +56,7 @@ typedef struct vt_sweep_points {
     int count;
     char score[64];     /* what the distance is called: "FID(classifier)" */
     bool other_numbers; /* measured with other types of weights, keys and values */
+    bool no_spread;     /* some point has none: an older version's file, or --draws 0 */
 } vt_sweep_points;
 
 /* Points of path (sweep.json or its folder) that were measured for quality at the request's

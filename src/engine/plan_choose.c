@@ -1,6 +1,7 @@
 /* plan_choose.c - the best of schedules whose cost is known; see plan.h. */
 #include "engine/plan.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 double vt_plan_excess(const vt_candidate *candidate, vt_budget budget) {
@@ -14,11 +15,21 @@ static bool differs(double a, double b) {
     return difference > 1e-9 || difference < -1e-9;
 }
 
-bool vt_plan_is_better(const vt_candidate *a, const vt_candidate *b) {
-    if (differs(a->distance, b->distance)) return a->distance < b->distance;
+double vt_plan_margin(double spread_a, double spread_b) {
+    double a = spread_a > 0.0 ? spread_a : 0.0, b = spread_b > 0.0 ? spread_b : 0.0; /* NAN: none */
+    return 2.0 * sqrt(a * a + b * b);
+}
+
+/* Of two whose distances are equal. */
+static bool keeps_more(const vt_candidate *a, const vt_candidate *b) {
     if (differs(a->kept, b->kept)) return a->kept > b->kept;
     if (differs(a->work, b->work)) return a->work < b->work;
     return a->seconds < b->seconds;
+}
+
+bool vt_plan_is_better(const vt_candidate *a, const vt_candidate *b) {
+    if (differs(a->distance, b->distance)) return a->distance < b->distance;
+    return keeps_more(a, b);
 }
 
 static int nearest_to_budget(const vt_candidate *candidates, int count, vt_budget budget) {
@@ -29,13 +40,39 @@ static int nearest_to_budget(const vt_candidate *candidates, int count, vt_budge
     return nearest;
 }
 
+static bool may_be_chosen(const vt_candidate *c, const vt_candidate *ceiling, vt_budget budget) {
+    return vt_plan_excess(c, budget) <= 1.0 && !(ceiling && vt_plan_is_better(c, ceiling));
+}
+
+static bool equals(const vt_candidate *c, const vt_candidate *least) {
+    return c->distance - least->distance <= vt_plan_margin(c->spread, least->spread) + 1e-9;
+}
+
+static int find_least(const vt_candidate *candidates, int count, const vt_candidate *ceiling,
+                      vt_budget budget) {
+    int least = -1;
+    for (int i = 0; i < count; ++i)
+        if (may_be_chosen(&candidates[i], ceiling, budget) &&
+            (least < 0 || candidates[i].distance < candidates[least].distance))
+            least = i;
+    return least;
+}
+
+int vt_plan_count_equal(const vt_candidate *candidates, int count, vt_budget budget) {
+    int least = find_least(candidates, count, NULL, budget), equal = 0;
+    for (int i = 0; least >= 0 && i < count; ++i)
+        equal += may_be_chosen(&candidates[i], NULL, budget) &&
+                 equals(&candidates[i], &candidates[least]);
+    return equal;
+}
+
 int vt_plan_choose_below(const vt_candidate *candidates, int count, const vt_candidate *ceiling,
                          vt_budget budget, bool *fits) {
-    int best = -1;
-    for (int i = 0; i < count; ++i) {
-        if (vt_plan_excess(&candidates[i], budget) > 1.0) continue;
-        if (ceiling && vt_plan_is_better(&candidates[i], ceiling)) continue;
-        if (best < 0 || vt_plan_is_better(&candidates[i], &candidates[best])) best = i;
+    int least = find_least(candidates, count, ceiling, budget), best = -1;
+    for (int i = 0; least >= 0 && i < count; ++i) {
+        const vt_candidate *c = &candidates[i];
+        if (!may_be_chosen(c, ceiling, budget) || !equals(c, &candidates[least])) continue;
+        if (best < 0 || keeps_more(c, &candidates[best])) best = i;
     }
     *fits = best >= 0;
     return best >= 0 ? best : nearest_to_budget(candidates, count, budget);

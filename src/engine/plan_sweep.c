@@ -11,6 +11,7 @@
 #include "supernet/schedule.h"
 
 #define SWEEP_MAX ((size_t)64 << 20)
+#define FORMAT 2 /* the newest that is read; 1, of files that do not say, has no spreads */
 
 static const cJSON *item(const cJSON *object, const char *name) {
     return cJSON_GetObjectItemCaseSensitive(object, name);
@@ -40,7 +41,7 @@ static bool whole_number(const cJSON *object, const char *name, int low, int hig
 static int read_point(vt_candidate *out, const cJSON *point, const variant_info *info,
                       const variant_request *request, char *score, size_t score_size) {
     const cJSON *cfg = item(point, "cfg_scale"), *quality = item(point, "quality");
-    const cJSON *distance = item(quality, "frechet");
+    const cJSON *distance = item(quality, "frechet"), *spread = item(quality, "frechet_spread");
     *out = (vt_candidate){.selector = selector_of(text_of(point, "selector"))};
     if (!whole_number(point, "depth", 1, info->depth, &out->depth) ||
         !whole_number(point, "bridge", 0, info->scales, &out->bridge) || !out->selector ||
@@ -50,7 +51,9 @@ static int read_point(vt_candidate *out, const cJSON *point, const variant_info 
     if (full) out->bridge = info->scales;
     if (fabs(cfg->valuedouble - (double)request->cfg_scale) > 1e-4) return 0;
     if (request->layers && !full && strcmp(request->layers, out->selector) != 0) return 0;
-    if (!cJSON_IsNumber(distance)) return 0;
+    if (!cJSON_IsNumber(distance) || !isfinite(distance->valuedouble)) return 0;
+    if (cJSON_IsNumber(spread) && spread->valuedouble > 0.0 && isfinite(spread->valuedouble))
+        out->spread = spread->valuedouble;
     out->distance = fmax(distance->valuedouble, 0.0); /* rounding may leave one below 0 */
     snprintf(score, score_size, "%s", text_of(quality, "name"));
     vt_plan_count_layers(out, info);
@@ -73,6 +76,7 @@ static variant_status read_points(vt_sweep_points *out, const cJSON *points, con
                 "%s: point %.60s: expected depth 1 to %d, bridge 0 to %d, a selector and "
                 "cfg_scale",
                 path, text_of(point, "id"), info->depth, info->scales);
+        if (taken > 0 && !(out->points[out->count].spread > 0.0)) out->no_spread = true;
         out->count += taken;
     }
     if (out->count == 0)
@@ -98,6 +102,11 @@ variant_status vt_sweep_points_read(vt_sweep_points *out, const char *path,
         VT_CHECK(vt_fail(err, VARIANT_E_FORMAT,
                          "%s: not the results of a sweep: expected an object with model and points",
                          file));
+    const cJSON *format = item(json, "format");
+    if (cJSON_IsNumber(format) && format->valuedouble > FORMAT)
+        VT_CHECK(vt_fail(err, VARIANT_E_FORMAT,
+                         "%s: format %g, by a newer version: this one reads up to %d", file,
+                         format->valuedouble, FORMAT));
     const char *hash = text_of(item(json, "model"), "hash");
     if (!info->hash || strcmp(hash, info->hash) != 0)
         VT_CHECK(vt_fail(err, VARIANT_E_MISMATCH,

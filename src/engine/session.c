@@ -144,6 +144,11 @@ variant_status vt_session_open(vt_session *out, const variant_engine *engine,
     vt_arena_init(&out->arena, out->memory, out->memory_bytes);
     VT_CHECK(open_cache(out, engine, options->schedule, err));
     VT_CHECK(take_buffers(out, engine, options->smooth, err));
+    /* scales are added to it */
+    const vt_tokenizer_config *config = vt_tokenizer_configuration(engine->model->tokenizer);
+    const size_t latent = (size_t)config->sides[config->scales - 1];
+    out->kern->fill(out->kern, out->f_hat, 0.0f,
+                    (size_t)out->batch * latent * latent * (size_t)config->latent_dim);
     VT_CHECK(take_host_buffers(out, engine, err));
 cleanup:
     if (status != VARIANT_OK) vt_session_close(out);

@@ -28,11 +28,13 @@ enum {
 typedef struct vt_reference {
     char *source;               /* what the user named */
     char network[64], hash[17]; /* of the feature network; hash "" in files of other programs */
-    int64_t count;              /* samples; 0: the file does not say */
-    int side, channels;         /* of its pictures; 0: the file does not say */
-    vt_moments pooled;          /* dims 0: none */
-    vt_moments spatial;         /* dims 0: none */
-    float *kept;                /* (kept_count, dims), for precision and recall */
+    vt_features_resize resize; /* of its pictures, where the network resizes and the file says so */
+    bool guided;   /* an .npz with spatial statistics: guided-diffusion's, resized by TensorFlow */
+    int64_t count; /* samples; 0: the file does not say */
+    int side, channels; /* of its pictures; 0: the file does not say */
+    vt_moments pooled;  /* dims 0: none */
+    vt_moments spatial; /* dims 0: none */
+    float *kept;        /* (kept_count, dims), for precision and recall */
     int kept_count;
 } vt_reference;
 
@@ -44,8 +46,11 @@ variant_status vt_reference_add(vt_reference *reference, vt_features *features,
                                 const float *pictures, int count, variant_error *err);
 void vt_reference_close(vt_reference *reference);
 
+/* Is this a file of statistics, by what is in it? false where it cannot be opened. */
+bool vt_reference_is(const char *path);
 /* A file of vt_reference_save, or .npz with `mu` and `sigma` (and `mu_s`, `sigma_s`) as guided-diffusion
- * publishes them. E_MISMATCH: made with another network than `features`. */
+ * publishes them; told apart by content. E_MISMATCH: made with another network than `features`, or with
+ * pictures resized otherwise. E_FORMAT also: not finite, or no covariance (covariance.h). */
 variant_status vt_reference_load(vt_reference *reference, const vt_features *features,
                                  const char *path, variant_error *err);
 variant_status vt_reference_save(const vt_reference *reference, const char *path,

@@ -3,7 +3,7 @@
 
 #include <math.h>
 
-#define SMALLEST_MSE 1e-10
+#include "core/psnr.h"
 
 enum { WINDOW = 11 };
 
@@ -13,8 +13,7 @@ double vt_psnr(const float *a, const float *b, size_t n) {
         double d = (double)a[i] - (double)b[i];
         sum += d * d;
     }
-    double mse = n ? sum / (double)n : 0;
-    return -10 * log10(mse > SMALLEST_MSE ? mse : SMALLEST_MSE);
+    return vt_psnr_of_mse(n ? sum / (double)n : 0);
 }
 
 static void gaussian(double weight[WINDOW]) {

@@ -4,7 +4,7 @@
 
 #include "core/status.h"
 
-/* 10 log10 (1 / mean squared difference) of n samples in [0, 1], dB; at most 100. */
+/* 10 log10 (1 / mean squared difference) of n samples in [0, 1], dB, by the convention of core/psnr.h. */
 double vt_psnr(const float *a, const float *b, size_t n);
 
 /* Structural similarity (Wang et al. 2004): windows of 11 x 11 with Gaussian weights of sigma 1.5, K1 =

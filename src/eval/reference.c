@@ -28,6 +28,7 @@ variant_status vt_reference_open(vt_reference *reference, const vt_features *fea
     vt_features_info_get(features, &info);
     VT_CHECK(begin(reference, &info, source, err));
     snprintf(reference->hash, sizeof reference->hash, "%s", info.hash);
+    reference->resize = info.resize;
     reference->side = side;
     reference->channels = channels;
     VT_CHECK(vt_moments_open(&reference->pooled, info.dims, err));
@@ -112,10 +113,17 @@ variant_status vt_reference_save(const vt_reference *reference, const char *path
     snprintf(count, sizeof count, "%lld", (long long)reference->count);
     snprintf(side, sizeof side, "%d", reference->side);
     snprintf(channels, sizeof channels, "%d", reference->channels);
-    const char *const keys[] = {"kind", "network", "hash", "source", "count", "side", "channels"};
-    const char *const values[] = {
-        KIND, reference->network, reference->hash, reference->source, count, side, channels};
-    return vt_safetensors_write(path, list, wide ? 5 : 3, keys, values, 7, err);
+    const char *const keys[] = {"kind",  "network", "hash",     "source",
+                                "count", "side",    "channels", "resize"};
+    const char *const values[] = {KIND,
+                                  reference->network,
+                                  reference->hash,
+                                  reference->source,
+                                  count,
+                                  side,
+                                  channels,
+                                  vt_features_resize_name(reference->resize)};
+    return vt_safetensors_write(path, list, wide ? 5 : 3, keys, values, 8, err);
 }
 
 static long long number_of(const vt_tensor_file *file, const char *key) {
@@ -160,6 +168,20 @@ static variant_status load_moments(vt_moments *moments, const vt_tensor_file *fi
     return check_moments(moments, vt_tensor_file_path(file), "mean", name, VT_FLOAT32_STEP, err);
 }
 
+/* Files of versions that knew one way do not say which. */
+static variant_status check_resize(vt_reference *reference, const vt_tensor_file *file,
+                                   const vt_features_info *info, variant_error *err) {
+    const char *asked = vt_features_resize_name(info->resize);
+    const char *kept = vt_tensor_file_meta(file, "resize");
+    if (!kept) kept = vt_features_resize_name(VT_RESIZE_PYTORCH);
+    if (info->resizes && strcmp(kept, asked) != 0)
+        return vt_fail(err, VARIANT_E_MISMATCH,
+                       "%s: statistics of pictures resized as %s does, but --resize is %s",
+                       vt_tensor_file_path(file), kept, asked);
+    reference->resize = info->resize;
+    return VARIANT_OK;
+}
+
 static variant_status load_own(vt_reference *reference, const vt_features_info *info,
                                const char *path, variant_error *err) {
     vt_tensor_file *file = NULL;
@@ -176,6 +198,7 @@ static variant_status load_own(vt_reference *reference, const vt_features_info *
         VT_CHECK(vt_fail(err, VARIANT_E_MISMATCH,
                          "%s: statistics of the network %s (%s), but the features are %s (%s)",
                          path, network, hash, info->name, info->hash));
+    VT_CHECK(check_resize(reference, file, info, err));
     snprintf(reference->hash, sizeof reference->hash, "%s", hash);
     reference->count = number_of(file, "count");
     if (reference->count < 1)
@@ -256,8 +279,32 @@ static variant_status load_npz(vt_reference *reference, const vt_features_info *
     if (status == VARIANT_OK && info->spatial_dims)
         status = npz_moments(&reference->spatial, &npz, "mu_s", "sigma_s", info->spatial_dims, true,
                              err);
+    reference->guided = reference->spatial.dims > 0;
     vt_npz_close(&npz);
     return status;
+}
+
+static bool is_own(const char *path) {
+    vt_tensor_file *file = NULL;
+    variant_error err;
+    if (vt_tensor_file_open(&file, path, &err) != VARIANT_OK) return false;
+    const char *kind = vt_tensor_file_meta(file, "kind");
+    bool is = kind && strcmp(kind, KIND) == 0;
+    vt_tensor_file_close(&file);
+    return is;
+}
+
+static bool is_npz(const char *path) {
+    vt_npz npz;
+    variant_error err;
+    if (!vt_npz_is(path) || vt_npz_open(&npz, path, &err) != VARIANT_OK) return false;
+    bool is = vt_npz_has(&npz, "mu") || vt_npz_has(&npz, "sigma");
+    vt_npz_close(&npz);
+    return is;
+}
+
+bool vt_reference_is(const char *path) {
+    return !vt_is_folder(path) && (is_npz(path) || is_own(path));
 }
 
 variant_status vt_reference_load(vt_reference *reference, const vt_features *features,
@@ -266,10 +313,10 @@ variant_status vt_reference_load(vt_reference *reference, const vt_features *fea
     vt_features_info_get(features, &info);
     variant_status status = begin(reference, &info, path, err);
     const char *dot = strrchr(path, '.');
+    bool zipped = (dot && strcmp(dot, ".npz") == 0) || vt_npz_is(path);
     if (status == VARIANT_OK)
-        status = (dot && strcmp(dot, ".npz") == 0) || vt_npz_is(path)
-                     ? load_npz(reference, &info, path, err)
-                     : load_own(reference, &info, path, err);
+        status = zipped && !is_own(path) ? load_npz(reference, &info, path, err)
+                                         : load_own(reference, &info, path, err);
     if (status != VARIANT_OK) vt_reference_close(reference);
     return status;
 }

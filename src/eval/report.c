@@ -54,6 +54,7 @@ static const char style[] =
     ".mid{text-anchor:middle}.end{text-anchor:end}.over{fill:#fff!important}"
     ".grid{stroke:var(--grid)}.front{fill:none;stroke:var(--ink);stroke-width:1.4;stroke-dasharray:"
     "5 4;opacity:.55}"
+    ".spread{stroke:var(--soft);stroke-width:1.2}"
     ".reference{stroke:var(--ink);stroke-width:1.4;stroke-dasharray:5 4;opacity:.7}"
     ".s0{background:var(--c0)}.f0{fill:var(--c0)}.s1{background:var(--c1)}.f1{fill:var(--c1)}.s2{"
     "background:var(--c2)}.f2{fill:var(--c2)}.s3{background:var(--c3)}.f3{fill:var(--c3)}"
@@ -145,9 +146,14 @@ static void describe_quality(const vt_report *r, vt_text *out) {
         if (count > 0) vt_text_add(out, "%.0f of ", count);
         vt_text_add(out, "%s", words(quality, "reference"));
     }
+    if (words(quality, "split")[0]) vt_text_add(out, ", %s split", words(quality, "split"));
     if (words(quality, "network")[0])
         vt_text_add(out, "; in the features of %s %s", words(quality, "network"),
                     words(quality, "network_hash"));
+    if (words(quality, "resize")[0])
+        vt_text_add(out, ", pictures resized as %s does", words(quality, "resize"));
+    if (number(quality, "draws") > 0)
+        vt_text_add(out, "; spreads by %.0f draws", number(quality, "draws"));
 }
 
 static void add_described(vt_text *html, const char *name, const vt_report *r,
@@ -198,14 +204,24 @@ static void add_tile(vt_text *html, const char *figure, const char *what, const 
     vt_text_add(html, "</span></div>\n");
 }
 
+static void score_text(char *out, size_t size, double value, double spread) {
+    if (!isfinite(value))
+        snprintf(out, size, "-");
+    else if (isfinite(spread))
+        vt_text_with_spread(out, size, value, spread, "\xc2\xb1");
+    else
+        snprintf(out, size, "%.3f", value);
+}
+
 static void add_tiles(vt_text *html, const vt_report *r) {
-    const vt_report_point *full = vt_report_full(r), *fast = NULL, *small = NULL, *best = NULL;
+    int equal;
+    const vt_report_point *full = vt_report_full(r), *fast = NULL, *small = NULL;
+    const vt_report_point *best = vt_report_best(r, &equal);
     char figure[64], which[160], a[64], b[96];
     for (int i = 0; i < r->count; ++i) {
         const vt_report_point *p = &r->points[i];
         if (!fast || p->picture_ms < fast->picture_ms) fast = p;
         if (!small || p->kv_peak < small->kv_peak) small = p;
-        if (r->has_quality && (!best || p->frechet < best->frechet)) best = p;
     }
     if (!fast) return;
     vt_text_add(html, "<div class=\"tiles\">\n");
@@ -235,11 +251,14 @@ static void add_tiles(vt_text *html, const vt_report *r) {
         snprintf(which, sizeof which, "%.90s", b);
     add_tile(html, figure, "least KV at most", which);
     if (best) {
-        vt_text_number(a, sizeof a, best->frechet);
-        snprintf(figure, sizeof figure, "%.32s", a);
+        score_text(figure, sizeof figure, best->frechet, best->frechet_spread);
         vt_report_name(r, best, b, sizeof b);
-        snprintf(which, sizeof which, "best %.60s", r->score);
-        add_tile(html, figure, which, b);
+        snprintf(a, sizeof a, "best %.50s", r->score);
+        snprintf(which, sizeof which, "%.90s", b);
+        if (equal > 1)
+            snprintf(which, sizeof which, "%.90s; %d points equal it within the spread", b,
+                     equal - 1);
+        add_tile(html, figure, a, which);
     }
     vt_text_add(html, "</div>\n");
 }
@@ -316,15 +335,15 @@ static void add_bytes_cell(vt_text *html, double value) {
 
 /* Scores besides the distance that get a column where the first point has them. */
 static const struct {
-    const char *key, *name, *name_key; /* the name, or where a point says it */
+    const char *key, *spread, *name, *name_key; /* the name, or where a point says it */
     double factor;
     int decimals;
 } columns[] = {
-    {"spatial_frechet", "sFID", NULL, 1.0, 3},
-    {"inception_score", "IS", "inception_score_name", 1.0, 3},
-    {"precision", "precision", NULL, 1.0, 3},
-    {"recall", "recall", NULL, 1.0, 3},
-    {"class_share", "in their class, %", NULL, 100.0, 1},
+    {"spatial_frechet", "spatial_frechet_spread", "sFID", NULL, 1.0, 3},
+    {"inception_score", "inception_score_spread", "IS", "inception_score_name", 1.0, 3},
+    {"precision", "precision_spread", "precision", NULL, 1.0, 3},
+    {"recall", "recall_spread", "recall", NULL, 1.0, 3},
+    {"class_share", "class_share_spread", "in their class, %", NULL, 100.0, 1},
 };
 enum { COLUMNS = sizeof columns / sizeof *columns };
 
@@ -362,14 +381,17 @@ static void add_score_names(vt_text *html, const vt_report *r) {
 }
 
 static void add_scores_row(vt_text *html, const vt_report *r, const vt_report_point *p) {
-    char text[32];
+    char text[64];
     add_place(html, r, p);
-    snprintf(text, sizeof text, isfinite(p->frechet) ? "%.3f" : "-", p->frechet);
+    score_text(text, sizeof text, p->frechet, p->frechet_spread);
     vt_text_add(html, "<td>%s</td>", text);
     for (int i = 0; i < COLUMNS; ++i) {
         if (!has_column(r, i)) continue;
         double value = number(quality_of(p), columns[i].key) * columns[i].factor;
-        if (isfinite(value))
+        double spread = number(quality_of(p), columns[i].spread) * columns[i].factor;
+        if (isfinite(value) && isfinite(spread))
+            score_text(text, sizeof text, value, spread);
+        else if (isfinite(value))
             snprintf(text, sizeof text, "%.*f", columns[i].decimals, value);
         else
             snprintf(text, sizeof text, "-");
@@ -393,7 +415,9 @@ static void add_scores(vt_text *html, const vt_report *r) {
     vt_text_add_escaped(html, r->score);
     vt_text_add(html,
                 " is a distance: lower is better, and it falls with the number of pictures. In the "
-                "other columns higher is better. Precision is the share of generated pictures near "
+                "other columns higher is better. What follows &plusmn; is a standard deviation: of "
+                "other pictures of the same model, of IS over the ten parts it is measured on. "
+                "Precision is the share of generated pictures near "
                 "real ones, recall the share of real ones near generated ones.</p></section>\n");
 }
 

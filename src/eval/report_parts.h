@@ -14,7 +14,7 @@ typedef struct vt_report_point {
     bool full; /* every layer at every scale */
     double cfg_scale, picture_ms, picture_ms_min, picture_ms_max;
     double condition_ms, transformer_ms, sampling_ms, quantizer_ms, decoder_ms;
-    double kv_peak, kv_end, memory, frechet, samples;
+    double kv_peak, kv_end, memory, frechet, frechet_spread, samples;
     const cJSON *json;
 } vt_report_point;
 
@@ -38,6 +38,9 @@ void vt_report_free(vt_report *report);
 /* The selector that goes without saying: the first point's. "" without points below full depth. */
 const char *vt_report_selector(const vt_report *report);
 const vt_report_point *vt_report_full(const vt_report *report); /* or NULL */
+/* The point of the least distance or, where others equal it within the spreads (vt_plan_margin), the one of those
+ * that runs most layers; NULL without quality. *equal: how many there are. */
+const vt_report_point *vt_report_best(const vt_report *report, int *equal);
 /* "depth 4, bridge 2" and what else varies; the full depth: "all 8 layers". */
 void vt_report_name(const vt_report *report, const vt_report_point *point, char *out, size_t size);
 /* One point a depth, deepest first, at one bridge: the one the model was trained with, or the one in the

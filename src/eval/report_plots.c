@@ -39,14 +39,17 @@ static int_set depths_of(const vt_report *r) {
 /* ---- fronts ---- */
 
 static void describe_dot(const vt_report *r, const vt_report_point *p, vt_dot *dot) {
-    char name[96], ms[32], memory[32], kv[32], quality[64] = "", selector[24] = "", cfg[24] = "";
+    char name[96], ms[32], memory[32], kv[32], quality[80] = "", selector[24] = "", cfg[24] = "";
     vt_report_name(r, p, name, sizeof name);
     vt_text_number(ms, sizeof ms, p->picture_ms);
     vt_text_bytes(memory, sizeof memory, p->memory);
     vt_text_bytes(kv, sizeof kv, p->kv_peak);
     if (r->has_quality) {
-        char score[32];
-        vt_text_number(score, sizeof score, p->frechet);
+        char score[40];
+        if (isfinite(p->frechet_spread))
+            vt_text_with_spread(score, sizeof score, p->frechet, p->frechet_spread, "\xc2\xb1");
+        else
+            vt_text_number(score, sizeof score, p->frechet);
         snprintf(quality, sizeof quality, ", %.24s %s", r->score, score);
     }
     snprintf(dot->title, sizeof dot->title, "%.60s: %s ms, %s, KV %s%s", name, ms, memory, kv,
@@ -82,6 +85,7 @@ static void add_scatter(vt_text *html, const vt_report *r, axis x, axis y, const
     for (int i = 0; i < r->count; ++i) {
         dots[i].x = axis_value(&r->points[i], x);
         dots[i].y = axis_value(&r->points[i], y);
+        dots[i].spread = y == AXIS_QUALITY ? r->points[i].frechet_spread : 0.0;
         dots[i].series = find(&depths, r->points[i].depth);
         describe_dot(r, &r->points[i], &dots[i]);
     }
@@ -98,6 +102,13 @@ static void add_scatter(vt_text *html, const vt_report *r, axis x, axis y, const
     free(dots);
 }
 
+static void add_note(vt_text *html, const cJSON *line) {
+    if (!cJSON_IsString(line)) return;
+    vt_text_add(html, "<p class=\"note\">");
+    vt_text_add_escaped(html, line->valuestring);
+    vt_text_add(html, "</p>\n");
+}
+
 /* What a reader must know of the scores before they are looked at. */
 static void add_quality_note(vt_text *html, const vt_report *r) {
     if (!r->has_quality) {
@@ -111,12 +122,16 @@ static void add_quality_note(vt_text *html, const vt_report *r) {
                               "and columns of it are left out, not guessed.</p>\n");
         return;
     }
-    const cJSON *warning = cJSON_GetObjectItemCaseSensitive(
-        cJSON_GetObjectItemCaseSensitive(r->points[0].json, "quality"), "warning");
-    if (!cJSON_IsString(warning)) return;
-    vt_text_add(html, "<p class=\"note\">");
-    vt_text_add_escaped(html, warning->valuestring);
-    vt_text_add(html, "</p>\n");
+    const cJSON *quality = cJSON_GetObjectItemCaseSensitive(r->points[0].json, "quality");
+    const cJSON *line, *lines = cJSON_GetObjectItemCaseSensitive(quality, "warnings");
+    add_note(html, cJSON_GetObjectItemCaseSensitive(quality, "warning")); /* of format 1 */
+    cJSON_ArrayForEach(line, lines) add_note(html, line);
+}
+
+static bool spread_known(const vt_report *r) {
+    for (int i = 0; r->has_quality && i < r->count; ++i)
+        if (r->points[i].frechet_spread > 0.0) return true;
+    return false;
 }
 
 void vt_report_fronts(vt_text *html, const vt_report *r) {
@@ -136,7 +151,12 @@ void vt_report_fronts(vt_text *html, const vt_report *r) {
         html,
         "<p>A dot is a point of the sweep; its label is the depth of the late scales and, after N, "
         "the scales before them that run all layers. The line is the Pareto front: no point is "
-        "better in both directions than one on it.</p>\n");
+        "better in both directions than one on it.%s</p>\n",
+        spread_known(r) ? " The lines up and down are the spread of the score, one standard "
+                          "deviation each way; every point that no cheaper one beats by more than "
+                          "twice the spread of their difference is drawn as large as the front's: "
+                          "which of them is better is not known."
+                        : "");
     vt_svg_legend(html, list, depths.count);
     vt_text_add(html, "<div class=\"pair\">\n");
     if (r->has_quality) {

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/plan.h"
 #include "eval/report_parts.h"
 
 static double number(const cJSON *object, const char *key) {
@@ -45,6 +46,7 @@ static vt_report_point read_point(const cJSON *json, int full_depth) {
                          .kv_end = number(json, "kv_end_bytes"),
                          .memory = number(json, "memory_bytes"),
                          .frechet = number(quality, "frechet"),
+                         .frechet_spread = number(quality, "frechet_spread"),
                          .samples = number(quality, "samples"),
                          .json = json};
     p.full = p.zone[0] == '\0' && p.depth == full_depth;
@@ -119,6 +121,33 @@ const vt_report_point *vt_report_full(const vt_report *report) {
     for (int i = 0; i < report->count; ++i)
         if (report->points[i].full) return &report->points[i];
     return NULL;
+}
+
+/* Of all scales together; "12,12,6". */
+static int layers_of(const vt_report_point *p) {
+    int sum = 0;
+    for (const char *at = p->depths; *at;) {
+        char *end;
+        sum += (int)strtol(at, &end, 10);
+        if (end == at) break;
+        at = *end ? end + 1 : end;
+    }
+    return sum;
+}
+
+const vt_report_point *vt_report_best(const vt_report *r, int *equal) {
+    const vt_report_point *least = NULL, *best = NULL;
+    *equal = 0;
+    for (int i = 0; r->has_quality && i < r->count; ++i)
+        if (!least || r->points[i].frechet < least->frechet) least = &r->points[i];
+    for (int i = 0; least && i < r->count; ++i) {
+        const vt_report_point *p = &r->points[i];
+        if (p->frechet - least->frechet > vt_plan_margin(p->frechet_spread, least->frechet_spread))
+            continue;
+        ++*equal;
+        if (!best || layers_of(p) > layers_of(best)) best = p;
+    }
+    return best;
 }
 
 void vt_report_name(const vt_report *r, const vt_report_point *p, char *out, size_t size) {

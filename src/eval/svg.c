@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/plan.h"
+
 #define LETTER 6.6
 
 static double text_width(const char *text) {
@@ -87,6 +89,16 @@ void vt_svg_legend(vt_text *out, const char *const *names, int count) {
     vt_text_add(out, "</div>\n");
 }
 
+void vt_near_pareto(const double *x, const double *y, const double *spread, int count, bool *near) {
+    vt_pareto(x, y, count, near);
+    for (int i = 0; i < count; ++i) {
+        if (near[i] || !(spread[i] > 0.0)) continue;
+        near[i] = true;
+        for (int j = 0; j < count && near[i]; ++j)
+            near[i] = !(x[j] <= x[i] && y[i] - y[j] > vt_plan_margin(spread[i], spread[j]));
+    }
+}
+
 /* ---- dots ---- */
 
 typedef struct box {
@@ -103,8 +115,8 @@ typedef struct dots_work {
     const vt_scatter *s;
     box plot;
     vt_ticks x, y;
-    bool *front;
-    box *taken; /* the front's lines, then dots, then labels */
+    bool *front, *near; /* near: what is not beaten beyond chance is marked as well */
+    box *taken;         /* the front's lines, then dots, then labels */
     int line_count, taken_count;
 } dots_work;
 
@@ -206,9 +218,12 @@ static void draw_dots(dots_work *w) {
         const vt_dot *dot = &w->s->dots[i];
         double x = place_x(w, dot->x), y = place_y(w, dot->y);
         w->taken[w->taken_count++] = (box){x - 5, y - 5, x + 5, y + 5};
+        if (dot->spread > 0.0)
+            add_line(w->out, x, place_y(w, dot->y - dot->spread), x,
+                     place_y(w, dot->y + dot->spread), "spread");
         vt_text_add(w->out, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"%s\" class=\"f%d%s\"><title>", x,
-                    y, w->front[i] ? "5.5" : "4.5", dot->series % VT_SVG_SERIES,
-                    w->front[i] ? " best" : " other");
+                    y, w->near[i] ? "5.5" : "4.5", dot->series % VT_SVG_SERIES,
+                    w->near[i] ? " best" : " other");
         vt_text_add_escaped(w->out, dot->title);
         vt_text_add(w->out, "</title></circle>\n");
     }
@@ -220,8 +235,8 @@ static void draw_dots(dots_work *w) {
 void vt_svg_scatter(vt_text *out, const vt_scatter *s) {
     if (s->count == 0) return;
     size_t n = (size_t)s->count;
-    double *x = malloc(2 * n * sizeof *x), *y = x ? x + n : NULL;
-    bool *front = malloc(n * sizeof *front);
+    double *x = malloc(3 * n * sizeof *x), *y = x ? x + n : NULL, *spread = x ? y + n : NULL;
+    bool *front = malloc(2 * n * sizeof *front), *near = front ? front + n : NULL;
     box *taken = malloc(4 * n * sizeof *taken); /* two lines, a dot and a label each */
     if (!x || !front || !taken) {
         out->failed = true;
@@ -233,10 +248,12 @@ void vt_svg_scatter(vt_text *out, const vt_scatter *s) {
         y[i] = s->dots[i].y;
         low_x = fmin(low_x, x[i]);
         high_x = fmax(high_x, x[i]);
-        low_y = fmin(low_y, y[i]);
-        high_y = fmax(high_y, y[i]);
+        spread[i] = s->dots[i].spread > 0.0 ? s->dots[i].spread : 0.0;
+        low_y = fmin(low_y, y[i] - spread[i]);
+        high_y = fmax(high_y, y[i] + spread[i]);
     }
     vt_pareto(x, y, s->count, front);
+    vt_near_pareto(x, y, spread, s->count, near);
     double room_x = 0.04 * (high_x - low_x), room_y = 0.06 * (high_y - low_y);
     dots_work w = {.out = out,
                    .s = s,
@@ -246,6 +263,7 @@ void vt_svg_scatter(vt_text *out, const vt_scatter *s) {
                    .y = vt_ticks_choose(fmax(low_y - room_y, low_y < 0 ? low_y - room_y : 0),
                                         high_y + room_y, 6),
                    .front = front,
+                   .near = near,
                    .taken = taken};
     open_svg(out, 632, 376, s->name);
     draw_axes(&w);

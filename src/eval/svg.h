@@ -21,11 +21,15 @@ void vt_ticks_label(const vt_ticks *ticks, int i, char *out, size_t size);
 
 /* front[i]: no other point is as good in both and better in one (smaller is better). */
 void vt_pareto(const double *x, const double *y, int count, bool *front);
+/* near[i]: on that front, or not beaten beyond chance: no point that costs no more in x is better in y by more than
+ * vt_plan_margin of both spreads. */
+void vt_near_pareto(const double *x, const double *y, const double *spread, int count, bool *near);
 
 /* ---- drawings ---- */
 
 typedef struct vt_dot {
     double x, y;
+    double spread; /* of y: a line up and down; 0: none */
     int series;
     char label[64];
     char title[256]; /* shown when pointed at */

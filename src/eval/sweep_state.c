@@ -13,6 +13,7 @@
 #include "io/file.h"
 
 #define STATE_MAX ((size_t)64 << 20)
+#define FORMAT 2 /* 1, of files that do not say: scores without spreads */
 #define COUNT(list) (sizeof(list) / sizeof *(list))
 
 static void file_path(char *out, size_t size, const char *folder, const char *name) {
@@ -77,6 +78,7 @@ static cJSON *new_state(const vt_sweep_options *o) {
     vt_processor_name(processor, sizeof processor);
     const vt_kern *kern = o->engine->kern;
     cJSON *state = cJSON_CreateObject();
+    cJSON_AddNumberToObject(state, "format", FORMAT);
     cJSON_AddStringToObject(state, "variant", variant_version());
     cJSON_AddStringToObject(state, "command", o->command ? o->command : "");
     describe_model(cJSON_AddObjectToObject(state, "model"), o);
@@ -117,10 +119,17 @@ static variant_status refuse(const cJSON *mine, const cJSON *theirs, const char 
     return status;
 }
 
-/* May differ: where the same weights lie, and how many runs are wanted. */
+/* May differ: where the same weights lie, how many runs are wanted, and how many draws spreads come from. */
 static bool may_differ(const char *part, const char *key) {
     return (strcmp(part, "model") == 0 && strcmp(key, "name") == 0) ||
-           (strcmp(part, "settings") == 0 && strcmp(key, "repeat") == 0);
+           (strcmp(part, "settings") == 0 && strcmp(key, "repeat") == 0) ||
+           (strcmp(part, "quality") == 0 && strcmp(key, "draws") == 0);
+}
+
+/* Settings that older files lack, and what held then. */
+static bool held_before(const cJSON *item) {
+    return strcmp(item->string, "resize") == 0 && cJSON_IsString(item) &&
+           strcmp(item->valuestring, "pytorch") == 0;
 }
 
 static variant_status compare_part(const cJSON *theirs, const cJSON *mine, const char *part,
@@ -129,6 +138,7 @@ static variant_status compare_part(const cJSON *theirs, const cJSON *mine, const
     cJSON_ArrayForEach(item, mine) {
         const cJSON *other = part_of(theirs, item->string);
         if (may_differ(part, item->string) || (other && cJSON_Compare(item, other, true))) continue;
+        if (!other && held_before(item)) continue;
         if (cJSON_IsObject(item) && cJSON_IsObject(other))
             VT_TRY(compare_part(other, item, item->string, folder, err));
         else
@@ -156,6 +166,8 @@ static variant_status adopt(cJSON *found, const cJSON *wanted, const char *folde
     if (whole(theirs, "repeat") < whole(mine, "repeat"))
         cJSON_ReplaceItemInObjectCaseSensitive(theirs, "repeat",
                                                cJSON_Duplicate(part_of(mine, "repeat"), true));
+    cJSON_DeleteItemFromObjectCaseSensitive(found, "format");
+    cJSON_AddNumberToObject(found, "format", FORMAT);
     return VARIANT_OK;
 }
 
@@ -177,6 +189,13 @@ variant_status vt_sweep_state_read(cJSON **out, const char *folder, variant_erro
                        "%s: not the results of a sweep: expected an object with model, machine, "
                        "settings, points and zones",
                        path);
+    }
+    if (whole(state, "format") > FORMAT) {
+        int format = whole(state, "format");
+        cJSON_Delete(state);
+        return vt_fail(err, VARIANT_E_FORMAT,
+                       "%s: format %d, by a newer version: this one reads up to %d", path, format,
+                       FORMAT);
     }
     *out = state;
     return VARIANT_OK;
@@ -226,9 +245,20 @@ static const char *const csv_numbers[] = {
     "depth",          "bridge",         "cfg_scale",    "picture_ms",  "picture_ms_min",
     "picture_ms_max", "transformer_ms", "condition_ms", "sampling_ms", "quantizer_ms",
     "decoder_ms",     "kv_peak_bytes",  "kv_end_bytes", "arena_bytes", "memory_bytes"};
-static const char *const csv_quality[] = {
-    "frechet", "spatial_frechet", "inception_score", "inception_score_spread", "precision",
-    "recall",  "class_share",     "samples",         "reference_samples"};
+static const char *const csv_quality[] = {"frechet",
+                                          "spatial_frechet",
+                                          "inception_score",
+                                          "inception_score_spread",
+                                          "precision",
+                                          "recall",
+                                          "class_share",
+                                          "samples",
+                                          "reference_samples",
+                                          "frechet_spread",
+                                          "spatial_frechet_spread",
+                                          "precision_spread",
+                                          "recall_spread",
+                                          "class_share_spread"};
 
 static void csv_number(vt_text *csv, const cJSON *object, const char *key) {
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);

@@ -97,6 +97,17 @@ void vt_text_number(char *out, size_t size, double value) {
     snprintf(out, size, "%.*f", value == 0.0 ? 0 : decimals, value);
 }
 
+void vt_text_with_spread(char *out, size_t size, double value, double spread, const char *sign) {
+    if (!isfinite(spread)) {
+        snprintf(out, size, "%.4f", value);
+        return;
+    }
+    int decimals = spread > 0.0 ? 1 - (int)floor(log10(spread)) : 4;
+    if (decimals < 0) decimals = 0;
+    if (decimals > 4) decimals = 4;
+    snprintf(out, size, "%.*f %s %.*f", decimals, value, sign, decimals, spread);
+}
+
 void vt_text_bytes(char *out, size_t size, double bytes) {
     static const char *const units[] = {"B", "kB", "MB", "GB", "TB"};
     int unit = 0;

@@ -2,12 +2,17 @@
  * features.h). */
 #include "features/features.h"
 
+#include <dirent.h>
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/rng.h"
 #include "features/network.h"
+#include "io/file.h"
 
 #define LARGEST_SIDE 32768
 
@@ -47,9 +52,8 @@ bool vt_features_is(const char *path) {
     return is;
 }
 
-variant_status vt_features_open(vt_features **out, vt_kern *kern, const char *path,
+static variant_status open_file(vt_features **out, vt_kern *kern, const char *path,
                                 variant_error *err) {
-    *out = NULL;
     vt_tensor_file *file = NULL;
     VT_TRY(open_unwrapped(&file, path, err));
     for (size_t i = 0; i < KINDS; ++i) {
@@ -66,12 +70,78 @@ variant_status vt_features_open(vt_features **out, vt_kern *kern, const char *pa
         path);
 }
 
+static bool may_hold_tensors(const char *name) {
+    static const char *const endings[] = {".safetensors", ".pth", ".pt"};
+    size_t length = strlen(name);
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; ++i) {
+        size_t ending = strlen(endings[i]);
+        if (length > ending && strcmp(name + length - ending, endings[i]) == 0) return true;
+    }
+    return false;
+}
+
+/* The network's file in a folder into out. */
+static variant_status find_in_folder(char *out, size_t size, const char *folder,
+                                     variant_error *err) {
+    char found[256] = "", path[4096];
+    struct dirent **entries = NULL;
+    variant_status status = VARIANT_OK;
+    snprintf(out, size, "%s/" VT_FEATURES_FILE, folder);
+    if (access(out, F_OK) == 0) return VARIANT_OK;
+    int count = scandir(folder, &entries, NULL, alphasort);
+    if (count < 0) return vt_fail(err, VARIANT_E_IO, "%s: %s", folder, strerror(errno));
+    for (int i = 0; i < count; ++i) {
+        const char *name = entries[i]->d_name;
+        snprintf(path, sizeof path, "%s/%s", folder, name);
+        if (name[0] == '.' || !may_hold_tensors(name) || !vt_features_is(path)) continue;
+        if (found[0] && status == VARIANT_OK)
+            status = vt_fail(err, VARIANT_E_MODEL,
+                             "%s: holds several feature networks, %s and %s: name the file", folder,
+                             found, name);
+        snprintf(found, sizeof found, "%s", name);
+    }
+    for (int i = 0; i < count; ++i) free(entries[i]);
+    free(entries);
+    if (!found[0])
+        return vt_fail(err, VARIANT_E_MODEL,
+                       "%s: holds no feature network: expected " VT_FEATURES_FILE
+                       " of `variant train classifier`, or the Inception of FID",
+                       folder);
+    snprintf(out, size, "%s/%s", folder, found);
+    return status;
+}
+
+variant_status vt_features_open(vt_features **out, vt_kern *kern, const char *path,
+                                variant_error *err) {
+    char file[4096];
+    *out = NULL;
+    if (!vt_is_folder(path)) return open_file(out, kern, path, err);
+    VT_TRY(find_in_folder(file, sizeof file, path, err));
+    return open_file(out, kern, file, err);
+}
+
 void vt_features_close(vt_features **features) {
     if (!features || !*features) return;
     vt_tensor_file *file = (*features)->file;
     (*features)->close(*features);
     vt_tensor_file_close(&file);
     *features = NULL;
+}
+
+variant_status vt_features_set_resize(vt_features *features, vt_features_resize resize,
+                                      variant_error *err) {
+    if (!features->info.resizes)
+        return vt_fail(err, VARIANT_E_UNSUPPORTED,
+                       "how pictures are resized can be chosen for the Inception of FID, not for "
+                       "%s: it takes pictures of its own size",
+                       features->info.name);
+    features->info.resize = resize;
+    return VARIANT_OK;
+}
+
+const char *vt_features_resize_name(vt_features_resize resize) {
+    static const char *const names[] = {"pytorch", "tensorflow"};
+    return names[resize];
 }
 
 void vt_features_info_get(const vt_features *features, vt_features_info *out) {

@@ -12,6 +12,14 @@
 
 typedef struct vt_features vt_features;
 
+/* How the Inception's pictures come to 299 x 299 and to its range. The network was made in TensorFlow, whose
+ * first bilinear resize put the corner of a pixel where its centre belongs; published statistics (ADM's) were made
+ * so, and torch-fidelity does it too. PyTorch's port (pytorch-fid) takes half-pixel centres. The scores differ. */
+typedef enum vt_features_resize {
+    VT_RESIZE_PYTORCH,   /* half-pixel centres, then 2 x / 255 - 1 */
+    VT_RESIZE_TENSORFLOW /* place y * height / 299 from the top left corner, then (x - 128) / 128 */
+} vt_features_resize;
+
 typedef struct vt_features_info {
     char name[64];      /* "inception-2015-12-05", "classifier" */
     bool inception;     /* scores may then be called FID, sFID, IS; else "FID(classifier)" ... */
@@ -20,16 +28,26 @@ typedef struct vt_features_info {
     int spatial_dims;   /* of the spatial features that sFID is measured in; 0: none */
     int classes;        /* probabilities */
     char hash[17];      /* 16 hex digits of its weights */
+    bool resizes;       /* resize can be chosen */
+    vt_features_resize resize;
 } vt_features_info;
 
 /* Does the file hold (or was meant to hold) one of the networks? false where it cannot be opened. */
 bool vt_features_is(const char *path);
 /* Takes off what wrappers put before the networks' names ("module.", "_orig_mod."): vt_tensor_file_unwrap. */
 variant_status vt_features_unwrap(vt_tensor_file *file, variant_error *err);
-/* E_FORMAT or E_MODEL when the file is none of the networks known. */
+/* Opens a file, or what lies in a folder: its VT_FEATURES_FILE, as trainings and models have it, else the one
+ * network there is. E_FORMAT or E_MODEL when the file is none of the networks known, or the folder holds none
+ * or several. */
+#define VT_FEATURES_FILE "classifier.safetensors"
 variant_status vt_features_open(vt_features **out, vt_kern *kern, const char *path,
                                 variant_error *err);
 void vt_features_close(vt_features **features);
+/* E_UNSUPPORTED for a network that does not resize. */
+variant_status vt_features_set_resize(vt_features *features, vt_features_resize resize,
+                                      variant_error *err);
+/* "pytorch", "tensorflow" */
+const char *vt_features_resize_name(vt_features_resize resize);
 void vt_features_info_get(const vt_features *features, vt_features_info *out);
 /* Name of a class, or NULL where none is known. */
 const char *vt_features_class_name(const vt_features *features, int label);

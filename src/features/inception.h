@@ -36,12 +36,13 @@ variant_status vt_inception_write(const char *path, const char *seed, vt_dtype t
 variant_status vt_inception_convert(const char *path, const vt_tensor_file *file, vt_dtype type,
                                     variant_error *err);
 
-/* Pictures of any size are resized to 299 x 299 (bilinear, half-pixel centres, no smoothing), then
- * mapped from [0, 1] to [-1, 1]. All is host memory. Results do not depend on a picture's neighbours.
+/* Pictures of any size are resized to 299 x 299 (bilinear, no smoothing) and brought to the network's range, either
+ * way of vt_features_resize. All is host memory. Results do not depend on a picture's neighbours.
  * Outputs may be NULL. */
 typedef struct vt_inception_pass {
     const float *pictures; /* (count, height, width, channels) in [0, 1]; channels 1 or 3 */
     int count, height, width, channels;
+    bool tensorflow; /* resized as TensorFlow does, else as PyTorch */
     float *pooled;  /* (count, 2048) */
     float *spatial; /* (count, 17, 17, 7): the first channels of Mixed_6d.branch1x1 */
     float *logits;  /* (count, 1008) */

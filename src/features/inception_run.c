@@ -3,6 +3,7 @@
  *
  * The table of layers is the program: each step is one convolution or pool over maps that lie in
  * backend memory; what is asked for is fetched where it comes up. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,15 +12,62 @@
 
 /* ---- a batch ---- */
 
-/* Pictures [first, first + n) of a pass; host: a spread picture, then (n, classes) logits. */
+/* Pictures [first, first + n) of a pass; host: a spread or resized picture, then (n, classes) logits. */
 typedef struct batch {
     vt_inception *net;
     const vt_inception_pass *pass;
     size_t first;
     int n;
-    float *host;    /* a picture with three channels, or a batch's logits */
+    float *
+        host; /* a picture with three channels, or one as the network sees it, or a batch's logits */
     float *picture; /* backend memory: the same picture */
 } batch;
+
+/* The two pixels of a line of `from` between which place i of 299 lies, and how near it is to the second. */
+static float place(int i, int from, size_t *first, size_t *second) {
+    float at = (float)i * ((float)from / (float)VT_INCEPTION_SIDE), floor = floorf(at);
+    *first = (size_t)floor;
+    *second = *first + 1 < (size_t)from ? *first + 1 : *first;
+    return at - floor;
+}
+
+/* TensorFlow 1's bilinear resize in bytes' range, then (x - 128) / 128: float32 throughout, as there. */
+static void resize_as_tensorflow(float *out, const float *picture, int height, int width,
+                                 int channels) {
+    const size_t step = (size_t)channels, row = (size_t)width * step;
+    for (int y = 0; y < VT_INCEPTION_SIDE; ++y) {
+        size_t top, bottom, left, right;
+        float down = place(y, height, &top, &bottom);
+        for (int x = 0; x < VT_INCEPTION_SIDE; ++x) {
+            float along = place(x, width, &left, &right);
+            for (size_t c = 0; c < 3; ++c) {
+                size_t k = channels == 3 ? c : 0;
+                float a = 255.0f * picture[top * row + left * step + k];
+                float b = 255.0f * picture[top * row + right * step + k];
+                float d = 255.0f * picture[bottom * row + left * step + k];
+                float e = 255.0f * picture[bottom * row + right * step + k];
+                float above = a + (b - a) * along, below = d + (e - d) * along;
+                *out++ = (above + (below - above) * down - 128.0f) / 128.0f;
+            }
+        }
+    }
+}
+
+static void upload_picture(const batch *b, const float *picture, float *to) {
+    const vt_inception_pass *pass = b->pass;
+    vt_kern *kern = b->net->kern;
+    size_t pixels = (size_t)pass->height * (size_t)pass->width;
+    if (pass->tensorflow) {
+        resize_as_tensorflow(b->host, picture, pass->height, pass->width, pass->channels);
+        kern->upload(kern, to, b->host,
+                     (size_t)VT_INCEPTION_SIDE * VT_INCEPTION_SIDE * 3 * sizeof *to);
+        return;
+    }
+    vt_features_spread(b->host, picture, pixels, pass->channels, 3);
+    kern->upload(kern, b->picture, b->host, pixels * 3 * sizeof *b->host);
+    kern->resize_bilinear(kern, to, b->picture, 1, pass->height, pass->width, VT_INCEPTION_SIDE,
+                          VT_INCEPTION_SIDE, 3);
+}
 
 static void upload_pictures(const batch *b) {
     const vt_inception_pass *pass = b->pass;
@@ -27,14 +75,9 @@ static void upload_pictures(const batch *b) {
     const size_t seen = (size_t)VT_INCEPTION_SIDE * VT_INCEPTION_SIDE * 3;
     size_t pixels = (size_t)pass->height * (size_t)pass->width;
     float *map = b->net->map[VT_MAP_IN];
-    for (size_t i = 0; i < (size_t)b->n; ++i) {
-        vt_features_spread(b->host,
-                           pass->pictures + (b->first + i) * pixels * (size_t)pass->channels,
-                           pixels, pass->channels, 3);
-        kern->upload(kern, b->picture, b->host, pixels * 3 * sizeof *b->host);
-        kern->resize_bilinear(kern, map + i * seen, b->picture, 1, pass->height, pass->width,
-                              VT_INCEPTION_SIDE, VT_INCEPTION_SIDE, 3);
-    }
+    for (size_t i = 0; i < (size_t)b->n; ++i)
+        upload_picture(b, pass->pictures + (b->first + i) * pixels * (size_t)pass->channels,
+                       map + i * seen);
     if (pass->input)
         kern->download(kern, pass->input + b->first * seen, map, (size_t)b->n * seen * sizeof *map);
 }
@@ -63,18 +106,18 @@ static void run_step(const batch *b, int i, float *const map[VT_INCEPTION_MAPS])
         return;
     }
     vt_pooling pool = {.x = map[step->from],
-                    .y = map[step->to] + l->channel,
-                    .groups = b->n,
-                    .in_h = l->in_h,
-                    .in_w = l->in_w,
-                    .out_h = l->out_h,
-                    .out_w = l->out_w,
-                    .channels = l->in_c,
-                    .window = step->rows,
-                    .stride = step->stride,
-                    .pad = step->pad_rows,
-                    .y_stride = l->stride,
-                    .average = step->op == VT_INCEPTION_AVERAGE};
+                       .y = map[step->to] + l->channel,
+                       .groups = b->n,
+                       .in_h = l->in_h,
+                       .in_w = l->in_w,
+                       .out_h = l->out_h,
+                       .out_w = l->out_w,
+                       .channels = l->in_c,
+                       .window = step->rows,
+                       .stride = step->stride,
+                       .pad = step->pad_rows,
+                       .y_stride = l->stride,
+                       .average = step->op == VT_INCEPTION_AVERAGE};
     kern->pool(kern, &pool);
 }
 
@@ -121,11 +164,12 @@ variant_status vt_inception_run(vt_inception *net, const vt_inception_pass *pass
     vt_kern *kern = net->kern;
     size_t picture = (size_t)pass->height * (size_t)pass->width * 3;
     size_t logits = (size_t)VT_INCEPTION_BATCH * VT_INCEPTION_CLASSES;
-    size_t bytes = picture * sizeof(float);
+    size_t seen = (size_t)VT_INCEPTION_SIDE * VT_INCEPTION_SIDE * 3;
+    size_t bytes = picture * sizeof(float), host = picture > logits ? picture : logits;
     variant_status status = VARIANT_OK;
     void *memory = NULL;
     batch b = {.net = net, .pass = pass};
-    b.host = malloc((picture > logits ? picture : logits) * sizeof *b.host);
+    b.host = malloc((host > seen ? host : seen) * sizeof *b.host);
     if (!b.host)
         VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "no memory for pictures of %d x %d", pass->width,
                          pass->height));
@@ -157,6 +201,7 @@ static variant_status run(vt_features *features, const vt_features_batch *all, v
                               .height = all->height,
                               .width = all->width,
                               .channels = all->channels,
+                              .tensorflow = features->info.resize == VT_RESIZE_TENSORFLOW,
                               .pooled = all->pooled,
                               .spatial = all->spatial,
                               .probabilities = all->probabilities};
@@ -185,7 +230,8 @@ variant_status vt_inception_features_open(vt_features **out, vt_kern *kern, vt_t
                                         .channels = 3,
                                         .dims = VT_INCEPTION_DIMS,
                                         .spatial_dims = VT_INCEPTION_SPATIAL,
-                                        .classes = VT_INCEPTION_CLASSES},
+                                        .classes = VT_INCEPTION_CLASSES,
+                                        .resizes = true},
                                .run = run,
                                .close = close_features,
                                .file = file};

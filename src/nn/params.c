@@ -140,7 +140,7 @@ variant_status vt_params_train(vt_params *params, variant_error *err) {
     if (params->train) return VARIANT_OK;
     VT_TRY(reserve_for(params, 3, &params->train, &params->train_bytes, err));
     vt_arena arena;
-    vt_arena_init(&arena, params->train, params->train_bytes);
+    vt_arena_init_filled(&arena, params->train, params->train_bytes);
     for (int i = 0; i < params->count; ++i) {
         vt_param *param = params->items[i];
         if (!is_value(param)) continue;

@@ -9,6 +9,7 @@
 #include "core/arena.h"
 
 #define META_KEY "variant.checkpoint"
+#define DATA "data"
 #define COUNTERS "training/counters"
 #define SPIKES_KEY "loss_means"
 
@@ -38,9 +39,21 @@ char *vt_settings_json(const vt_settings *settings) {
 
 /* ---- writing ---- */
 
+/* As text: cJSON's numbers lose digits. */
+static void add_exactly(cJSON *meta, const char *key, double value) {
+    char text[40];
+    snprintf(text, sizeof text, "%.17g", value);
+    cJSON_AddStringToObject(meta, key, text);
+}
+
 static char *meta_text(const vt_checkpoint *checkpoint) {
     cJSON *meta = cJSON_CreateObject();
     cJSON_AddNumberToObject(meta, "step", (double)checkpoint->step);
+    cJSON_AddNumberToObject(meta, "steps", (double)checkpoint->steps);
+    if (checkpoint->lr) {
+        add_exactly(meta, "rate", checkpoint->lr->peak);
+        add_exactly(meta, "rate_end", checkpoint->lr->end);
+    }
     cJSON *spikes = vt_spikes_json(checkpoint->spikes);
     if (!spikes || !cJSON_AddItemToObject(meta, SPIKES_KEY, spikes)) {
         cJSON_Delete(spikes);
@@ -131,10 +144,15 @@ cleanup:
 
 /* ---- reading ---- */
 
+static bool is_length(const char *key) {
+    return strcmp(key, VT_SETTING_STEPS) == 0 || strcmp(key, VT_SETTING_REPLANNED) == 0;
+}
+
 static variant_status compare_settings(const char *path, const vt_settings *settings,
                                        const cJSON *object, variant_error *err) {
     for (int i = 0; i < settings->count; ++i) {
         const char *key = settings->items[i].key, *now = settings->items[i].value;
+        if (is_length(key) || strcmp(key, DATA) == 0) continue;
         const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
         const char *none = strcmp(key, VT_SETTING_PRECISION) == 0 ? "f32" : "not set";
         const char *then = cJSON_IsString(item) ? item->valuestring : none;
@@ -149,32 +167,85 @@ static variant_status compare_settings(const char *path, const vt_settings *sett
         bool known = false;
         for (int i = 0; i < settings->count; ++i)
             known = known || strcmp(settings->items[i].key, item->string) == 0;
-        if (!known && cJSON_IsString(item))
+        if (!known && !is_length(item->string) && cJSON_IsString(item))
             return vt_fail(
                 err, VARIANT_E_ARGUMENT,
                 "%s: was made with %s %s, now it is not set; a resumed run needs the same options",
                 path, item->string, item->valuestring);
     }
+    /* last: the data's key has the side and channels in it, which are told better above */
+    for (int i = 0; i < settings->count; ++i) {
+        if (strcmp(settings->items[i].key, DATA) != 0) continue;
+        item = cJSON_GetObjectItemCaseSensitive(object, DATA);
+        if (!cJSON_IsString(item) || strcmp(item->valuestring, settings->items[i].value) != 0)
+            return vt_fail(err, VARIANT_E_ARGUMENT,
+                           "%s: was made with other pictures; a resumed run needs the same data",
+                           path);
+    }
     return VARIANT_OK;
+}
+
+/* The metadata with its step and settings; the caller deletes it. */
+static variant_status parse_meta(const char *path, const vt_tensor_file *file, cJSON **out,
+                                 variant_error *err) {
+    const char *text = vt_tensor_file_meta(file, META_KEY);
+    cJSON *meta = *out = text ? cJSON_Parse(text) : NULL;
+    const cJSON *step = cJSON_GetObjectItemCaseSensitive(meta, "step");
+    if (cJSON_IsNumber(step) && step->valuedouble >= 0.0 && step->valuedouble < 9e15 &&
+        cJSON_IsObject(cJSON_GetObjectItemCaseSensitive(meta, "settings")))
+        return VARIANT_OK;
+    return vt_fail(err, VARIANT_E_FORMAT, "%s: is not a checkpoint of a training run", path);
+}
+
+static double number_of(const cJSON *meta, const char *key) {
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(meta, key);
+    double value = cJSON_IsString(item)   ? strtod(item->valuestring, NULL)
+                   : cJSON_IsNumber(item) ? item->valuedouble
+                                          : 0.0;
+    return value > 0.0 && value < 9e15 ? value : 0.0;
+}
+
+variant_status vt_past_read(const char *path, vt_past *past, variant_error *err) {
+    vt_tensor_file *file = NULL;
+    cJSON *meta = NULL;
+    const cJSON *item;
+    variant_status status = VARIANT_OK;
+    *past = (vt_past){0};
+    VT_CHECK(vt_tensor_file_open(&file, path, err));
+    VT_CHECK(parse_meta(path, file, &meta, err));
+    cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(meta, "settings")) {
+        if (cJSON_IsString(item))
+            vt_settings_add(&past->settings, item->string, "%s", item->valuestring);
+    }
+    const char *steps = vt_past_setting(past, VT_SETTING_STEPS);
+    past->step = (int64_t)number_of(meta, "step");
+    past->steps = steps ? strtoll(steps, NULL, 10) : (int64_t)number_of(meta, "steps");
+    past->rate = number_of(meta, "rate");
+    past->rate_end = number_of(meta, "rate_end");
+cleanup:
+    cJSON_Delete(meta);
+    vt_tensor_file_close(&file);
+    return status;
+}
+
+const char *vt_past_setting(const vt_past *past, const char *key) {
+    for (int i = 0; i < past->settings.count; ++i)
+        if (strcmp(past->settings.items[i].key, key) == 0) return past->settings.items[i].value;
+    return NULL;
 }
 
 static variant_status read_meta(const char *path, const vt_tensor_file *file,
                                 vt_checkpoint *checkpoint, variant_error *err) {
-    const char *text = vt_tensor_file_meta(file, META_KEY);
-    cJSON *meta = text ? cJSON_Parse(text) : NULL;
-    const cJSON *step = cJSON_GetObjectItemCaseSensitive(meta, "step");
-    const cJSON *settings = cJSON_GetObjectItemCaseSensitive(meta, "settings");
-    variant_status status;
-    if (!cJSON_IsNumber(step) || !(step->valuedouble >= 0.0 && step->valuedouble < 9e15) ||
-        !cJSON_IsObject(settings)) {
-        status = vt_fail(err, VARIANT_E_FORMAT, "%s: is not a checkpoint of a training run", path);
-    } else {
-        checkpoint->step = (int64_t)step->valuedouble;
-        status = compare_settings(path, checkpoint->settings, settings, err);
-        if (status == VARIANT_OK)
-            status = vt_spikes_parse(checkpoint->spikes,
-                                     cJSON_GetObjectItemCaseSensitive(meta, SPIKES_KEY), path, err);
+    cJSON *meta = NULL;
+    variant_status status = parse_meta(path, file, &meta, err);
+    if (status == VARIANT_OK) {
+        checkpoint->step = (int64_t)number_of(meta, "step");
+        status = compare_settings(path, checkpoint->settings,
+                                  cJSON_GetObjectItemCaseSensitive(meta, "settings"), err);
     }
+    if (status == VARIANT_OK)
+        status = vt_spikes_parse(checkpoint->spikes,
+                                 cJSON_GetObjectItemCaseSensitive(meta, SPIKES_KEY), path, err);
     cJSON_Delete(meta);
     return status;
 }

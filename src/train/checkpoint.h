@@ -8,9 +8,13 @@
 #define VT_TRAIN_CHECKPOINT_H
 
 #include "engine/model.h"
+#include "train/lr.h"
 #include "train/spike.h"
 
 #define VT_SETTINGS_MAX 64
+/* Another length is no other run (plan.c). */
+#define VT_SETTING_STEPS "steps"
+#define VT_SETTING_REPLANNED "replanned"
 #define VT_SETTING_PRECISION "precision" /* runs from before there was a choice have none: f32 */
 
 typedef struct vt_settings {
@@ -29,14 +33,25 @@ typedef struct vt_checkpoint {
     vt_model_save model; /* what to write; unused in reading */
     vt_params *params;   /* values, m and v */
     const vt_settings *settings;
-    int64_t step;
-    vt_spikes *spikes; /* never NULL */
-    int32_t *counters; /* host memory, (counter_count); NULL: none */
+    int64_t step, steps; /* done; in all (written only) */
+    const vt_lr *lr;     /* written only */
+    vt_spikes *spikes;   /* never NULL */
+    int32_t *counters;   /* host memory, (counter_count); NULL: none */
     int counter_count;
 } vt_checkpoint;
 
 variant_status vt_checkpoint_write(const char *path, const vt_checkpoint *checkpoint,
                                    variant_error *err);
+/* What is known of a run before anything of it is built. */
+typedef struct vt_past {
+    vt_settings settings;
+    int64_t step, steps;   /* steps 0: a checkpoint from before they were written */
+    double rate, rate_end; /* of lr, exactly; 0: likewise */
+} vt_past;
+variant_status vt_past_read(const char *path, vt_past *past, variant_error *err);
+/* The value of a setting, or NULL. */
+const char *vt_past_setting(const vt_past *past, const char *key);
+
 /* Fills values, moments, counters, step and means, which a file from before there were means leaves
  * at zero. E_ARGUMENT names the first setting that differs. Prepared weights are the caller's to
  * refresh. */

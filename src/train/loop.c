@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -17,10 +18,8 @@
 void vt_train_common_init(vt_train_common *options) {
     *options = (vt_train_common){
         .data = {.holdout = VT_HOLDOUT},
-        .epochs = 10.0,
-        .batch = 32,
         .seed = 1,
-        .lr = {.peak = 4e-4, .end = 1e-5, .cosine = true, .warmup = 100},
+        .lr = {.end = -1.0, .cosine = true, .warmup = -1},
         .log_every = 50,
         .save_every = 500,
         .sample_every = 0,
@@ -39,9 +38,10 @@ variant_status vt_train_common_check(const vt_train_common *options, variant_err
     if (options->steps < 0 || options->steps > 1000000000)
         return vt_fail(err, VARIANT_E_ARGUMENT, "%lld steps: expected 1 to 1000000000",
                        (long long)options->steps);
-    if (options->steps == 0 && !(options->epochs > 0.0 && options->epochs <= 1e6))
-        return vt_fail(err, VARIANT_E_ARGUMENT, "%g epochs: expected above 0", options->epochs);
-    if (options->batch < 1 || options->batch > 65536)
+    if (!(options->epochs >= 0.0 && options->epochs <= 1e6))
+        return vt_fail(err, VARIANT_E_ARGUMENT, "%g epochs: expected above 0, up to 1000000",
+                       options->epochs);
+    if (options->batch < 0 || options->batch > 65536)
         return vt_fail(err, VARIANT_E_ARGUMENT, "batch of %d: expected 1 to 65536", options->batch);
     if (options->limit < 0)
         return vt_fail(err, VARIANT_E_ARGUMENT, "limit of %d pictures: expected 0 or more",
@@ -56,7 +56,7 @@ variant_status vt_train_common_check(const vt_train_common *options, variant_err
     if (options->spike != 0.0 && !(options->spike > 1.0))
         return vt_fail(err, VARIANT_E_ARGUMENT, "spike factor %g: expected 0 (off) or above 1",
                        options->spike);
-    VT_TRY(vt_lr_check(&options->lr, err));
+    if (options->lr.peak < 0.0) VT_TRY(vt_lr_check(&options->lr, err)); /* else once it is chosen */
     return vt_optimizer_check(&options->optimizer, err);
 }
 
@@ -64,9 +64,20 @@ void vt_train_loop_path(const vt_train_loop *loop, const char *name, char *out, 
     snprintf(out, size, "%s/%s", loop->folder, name);
 }
 
-bool vt_train_loop_resumes(const vt_train_loop *loop, char *out, size_t size) {
-    vt_train_loop_path(loop, CHECKPOINT, out, size);
-    return loop->options->resume && access(out, F_OK) == 0;
+variant_status vt_train_loop_take_up(vt_train_loop *loop, vt_checkpoint *checkpoint,
+                                     variant_error *err) {
+    char path[4096];
+    if (!loop->past) return VARIANT_OK;
+    vt_train_loop_path(loop, CHECKPOINT, path, sizeof path);
+    VT_TRY(vt_checkpoint_read(path, checkpoint, err));
+    loop->step = checkpoint->step;
+    if (loop->step < loop->steps)
+        vt_train_loop_note(loop, "going on from step %lld of %lld", (long long)loop->step,
+                           (long long)loop->steps);
+    else
+        vt_train_loop_note(loop, "complete at step %lld; more --steps or --epochs go on",
+                           (long long)loop->step);
+    return VARIANT_OK;
 }
 
 void vt_train_loop_note(const vt_train_loop *loop, const char *format, ...) {
@@ -118,22 +129,37 @@ bool vt_train_loop_stopping(const vt_train_loop *loop) {
     return loop->options->stop && *loop->options->stop;
 }
 
-variant_status vt_train_loop_open(vt_train_loop *loop, vt_kern *kern,
-                                  const vt_train_common *options, variant_error *err) {
+static variant_status look_up_past(vt_train_loop *loop, const char *path, variant_error *err) {
+    if (access(path, F_OK) != 0)
+        return vt_fail(err, VARIANT_E_ARGUMENT,
+                       "%s: no run to go on with, it has no " CHECKPOINT
+                       "; without --resume one begins",
+                       loop->folder);
+    loop->past = malloc(sizeof *loop->past);
+    if (!loop->past) return vt_fail(err, VARIANT_E_MEMORY, "no memory for a training run");
+    return vt_past_read(path, loop->past, err);
+}
+
+variant_status vt_train_loop_begin(vt_train_loop *loop, vt_kern *kern,
+                                   const vt_train_common *options, variant_error *err) {
     *loop = (vt_train_loop){.kern = kern, .options = options};
     if (strlen(options->output) >= sizeof loop->folder)
         return vt_fail(err, VARIANT_E_ARGUMENT, "the output folder's name is too long");
     snprintf(loop->folder, sizeof loop->folder, "%s", options->output);
-    VT_TRY(vt_folder_make(loop->folder, err));
     char path[4096];
     vt_train_loop_path(loop, CHECKPOINT, path, sizeof path);
-    if (!options->resume && !options->restart && access(path, F_OK) == 0)
-        return vt_fail(
-            err, VARIANT_E_ARGUMENT,
-            "%s: there already; --resume goes on with that run, --restart throws it away", path);
+    if (options->resume) return look_up_past(loop, path, err);
+    if (options->restart || access(path, F_OK) != 0) return VARIANT_OK;
+    return vt_fail(err, VARIANT_E_ARGUMENT,
+                   "%s: there already; --resume goes on with that run, --restart throws it away",
+                   path);
+}
+
+variant_status vt_train_loop_open(vt_train_loop *loop, variant_error *err) {
+    VT_TRY(vt_folder_make(loop->folder, err));
     size_t physical = vt_physical_bytes();
     loop->memory_bytes = physical ? physical : (size_t)16 << 30;
-    VT_TRY(kern->memory_reserve(kern, loop->memory_bytes, &loop->memory, err));
+    VT_TRY(loop->kern->memory_reserve(loop->kern, loop->memory_bytes, &loop->memory, err));
     vt_arena_init(&loop->arena, loop->memory, loop->memory_bytes);
     return VARIANT_OK;
 }
@@ -141,14 +167,8 @@ variant_status vt_train_loop_open(vt_train_loop *loop, vt_kern *kern,
 void vt_train_loop_close(vt_train_loop *loop) {
     if (loop->memory) loop->kern->memory_release(loop->kern, loop->memory, loop->memory_bytes);
     vt_log_close(&loop->log);
+    free(loop->past);
     *loop = (vt_train_loop){0};
-}
-
-void vt_train_loop_plan(vt_train_loop *loop, int64_t steps_per_epoch) {
-    loop->steps_per_epoch = steps_per_epoch;
-    loop->steps = loop->options->steps;
-    if (loop->steps == 0) loop->steps = llround(loop->options->epochs * (double)steps_per_epoch);
-    if (loop->steps < 1) loop->steps = 1;
 }
 
 void vt_train_settings_common(vt_settings *settings, const vt_train_loop *loop,
@@ -161,8 +181,11 @@ void vt_train_settings_common(vt_settings *settings, const vt_train_loop *loop,
     vt_settings_add(settings, "seed", "%" PRIu64, options->seed);
     vt_settings_add(settings, "flip", "%s", options->flip ? "on" : "off");
     vt_settings_add(settings, "schedule", "%s", options->lr.cosine ? "cosine" : "constant");
-    /* a constant rate may go on for longer; a cosine would have taken another course */
-    if (options->lr.cosine) vt_settings_add(settings, "steps", "%" PRId64, loop->steps);
+    if (options->lr.cosine) vt_settings_add(settings, VT_SETTING_STEPS, "%" PRId64, loop->steps);
+    if (options->lr.cosine && options->lr.replanned > 0)
+        vt_settings_add(settings, VT_SETTING_REPLANNED, "%" PRId64 ":%.17g:%s",
+                        options->lr.replanned, options->lr.rate_then,
+                        options->lr.hold ? "constant" : "cosine");
     vt_settings_add(settings, "lr", "%g", options->lr.peak);
     if (options->lr.cosine) vt_settings_add(settings, "lr-end", "%g", options->lr.end);
     vt_settings_add(settings, "warmup", "%" PRId64, options->lr.warmup);

@@ -28,6 +28,8 @@ typedef struct vt_train_loop {
     int64_t line_steps;
     double line_loss, line_norm, line_started, line_rate;
     char folder[4000];
+    vt_past *past;     /* the run that this one goes on with; NULL: none */
+    char chosen[1000]; /* options that follow from the data, as they would be given */
 } vt_train_loop;
 
 /* self is the trainer's own state. */
@@ -55,18 +57,20 @@ typedef struct vt_train_job {
 variant_status vt_train_common_check(const vt_train_common *options, variant_error *err);
 void vt_train_common_init(vt_train_common *options);
 
-/* Makes the output folder, refuses to overwrite a checkpoint, reserves the arena. */
-variant_status vt_train_loop_open(vt_train_loop *loop, vt_kern *kern,
-                                  const vt_train_common *options, variant_error *err);
+/* Looks up the run to go on with, refuses to overwrite one; touches nothing. */
+variant_status vt_train_loop_begin(vt_train_loop *loop, vt_kern *kern,
+                                   const vt_train_common *options, variant_error *err);
+/* Makes the output folder and reserves the arena. */
+variant_status vt_train_loop_open(vt_train_loop *loop, variant_error *err);
 void vt_train_loop_close(vt_train_loop *loop);
-/* Sets steps from the number of batches in an epoch. */
-void vt_train_loop_plan(vt_train_loop *loop, int64_t steps_per_epoch);
 /* The settings that every training has; after the plan. */
 void vt_train_settings_common(vt_settings *settings, const vt_train_loop *loop, uint64_t data_hash);
 /* "FOLDER/name" into out. */
 void vt_train_loop_path(const vt_train_loop *loop, const char *name, char *out, size_t size);
-/* Is there a checkpoint to go on from? Then its path is in out. */
-bool vt_train_loop_resumes(const vt_train_loop *loop, char *out, size_t size);
+/* Fills the checkpoint from the run that this one goes on with, and the loop's step; does nothing for
+ * a new run. */
+variant_status vt_train_loop_take_up(vt_train_loop *loop, vt_checkpoint *checkpoint,
+                                     variant_error *err);
 void vt_train_loop_note(const vt_train_loop *loop, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 /* Opens the training pictures, `crop` pixels larger than side, and the test pictures, with the same classes;

@@ -15,14 +15,16 @@
 #include "train/batches.h"
 #include "train/checkpoint.h"
 #include "train/loop.h"
+#include "train/plan.h"
 #include "train/token_cache.h"
 
 #define EVAL_BATCH 64
+#define MOST_EVALUATIONS 20 /* where no interval is given */
 #define SMALLEST_COVER 0.02 /* of a picture's area */
 #define LARGEST_COVER 0.2
 
 typedef struct classifier_job {
-    vt_train_classifier_options options; /* our own: eval_every may be settled later */
+    vt_train_classifier_options options; /* our own: what is open is settled */
     vt_classifier_config config;
     vt_classifier *classifier;
     vt_dataset *train, *test; /* test NULL: none */
@@ -176,6 +178,8 @@ static variant_status classifier_checkpoint(void *self, vt_train_loop *loop, con
                                 .params = loop->params,
                                 .settings = &job->settings,
                                 .step = loop->step,
+                                .steps = loop->steps,
+                                .lr = &loop->options->lr,
                                 .spikes = &loop->spikes};
     variant_status status = vt_checkpoint_write(path, &checkpoint, err);
     free(config);
@@ -224,22 +228,19 @@ static void describe_settings(classifier_job *job, const vt_train_loop *loop) {
 
 void vt_train_classifier_options_init(vt_train_classifier_options *options) {
     *options = (vt_train_classifier_options){
-        .config =
-            {.side = 32, .width = 32, .levels = 3, .mult = {1, 2, 2}, .blocks = 1, .features = 64},
-        .crop = 4,
+        .config = {.width = 32, .blocks = 1, .features = 64},
+        .crop = -1,
         .label_smoothing = 0.05,
     };
     vt_train_common_init(&options->common);
-    options->common.batch = 64;
     options->common.eval_count = 0;
     options->common.optimizer.weight_decay = 0.05;
-    options->common.lr = (vt_lr){.peak = 2e-3, .end = 4e-5, .cosine = true, .warmup = 100};
 }
 
 static variant_status check_options(const vt_train_classifier_options *options,
                                     variant_error *err) {
     VT_TRY(vt_train_common_check(&options->common, err));
-    if (options->crop < 0 || options->crop > 1024)
+    if (options->crop < -1 || options->crop > 1024)
         return vt_fail(err, VARIANT_E_ARGUMENT, "crop of %d pixels: expected 0 to 1024",
                        options->crop);
     if (!(options->erase >= 0.0 && options->erase <= 1.0))
@@ -248,10 +249,45 @@ static variant_status check_options(const vt_train_classifier_options *options,
     if (!(options->label_smoothing >= 0.0 && options->label_smoothing < 1.0))
         return vt_fail(err, VARIANT_E_ARGUMENT, "label smoothing %g: expected 0 to below 1",
                        options->label_smoothing);
-    vt_classifier_config config = options->config;
+    return VARIANT_OK;
+}
+
+static variant_status check_config(vt_classifier_config config, variant_error *err) {
     if (config.channels == 0) config.channels = 1;
     config.classes = 2; /* the data's, later */
     return vt_classifier_config_check(&config, VARIANT_E_ARGUMENT, err);
+}
+
+/* The shape of the run that is gone on with, unless another side was given, which is then told. */
+static void recall_shape(const vt_train_loop *loop, vt_classifier_config *config) {
+    vt_classifier_config was = *config;
+    was.side = 0;
+    vt_plan_recall_list(loop, "mult", VT_CLASSIFIER_LEVELS, was.mult, &was.levels);
+    vt_plan_recall_int(loop, "side", &was.side);
+    if (was.levels < 1 || was.levels > VT_CLASSIFIER_LEVELS) return;
+    if (config->side && vt_choose_multiple(config->side, 1 << was.levels) != was.side) return;
+    *config = was;
+}
+
+static variant_status choose_shape(classifier_job *job, vt_train_loop *loop, variant_error *err) {
+    vt_classifier_config *config = &job->config;
+    const vt_classifier_config given = *config;
+    int crop = -1 - job->options.crop; /* -1, open: 0 */
+    if (loop->past) recall_shape(loop, config);
+    vt_choose_classifier_shape(config);
+    VT_TRY(check_config(*config, err));
+    if (given.side && given.side != config->side)
+        vt_train_loop_note(loop, "side %d: %d is the nearest that %d levels can halve (--mult)",
+                           given.side, config->side, config->levels);
+    if (job->options.crop < 0) {
+        double was = -1.0;
+        vt_plan_recall_double(loop, "crop", &was);
+        job->options.crop = was >= 0.0 ? (int)was : config->side / 8 < 4 ? config->side / 8 : 4;
+    }
+    vt_plan_chose(loop, given.side, "side", "%d", config->side);
+    vt_plan_chose_list(loop, given.levels, "mult", config->mult, config->levels);
+    vt_plan_chose(loop, crop, "crop", "%d", job->options.crop);
+    return VARIANT_OK;
 }
 
 static variant_status take_names(classifier_job *job, variant_error *err) {
@@ -284,6 +320,8 @@ static variant_status open_data(classifier_job *job, vt_train_loop *loop, varian
                                    .note = common->note,
                                    .user = common->user};
     VT_TRY(vt_pictures_open(&job->pictures, &options, err));
+    vt_plan_batch(loop, &job->options.common, VT_TRAIN_CLASSIFIER, job->pictures.count,
+                  config->side);
     VT_TRY(vt_batches_open(&job->batches, job->pictures.count, common->batch, common->flip, crop,
                            common->seed, err));
     if (!job->test) return VARIANT_OK;
@@ -325,16 +363,25 @@ static variant_status open_model(classifier_job *job, vt_train_loop *loop, varia
 }
 
 static variant_status take_up(classifier_job *job, vt_train_loop *loop, variant_error *err) {
-    char path[4096];
-    if (vt_train_loop_resumes(loop, path, sizeof path)) {
-        vt_checkpoint checkpoint = {
-            .params = loop->params, .settings = &job->settings, .spikes = &loop->spikes};
-        VT_TRY(vt_checkpoint_read(path, &checkpoint, err));
-        loop->step = checkpoint.step;
-        vt_train_loop_note(loop, "going on from step %lld of %lld", (long long)loop->step,
-                           (long long)loop->steps);
-    }
+    vt_checkpoint checkpoint = {
+        .params = loop->params, .settings = &job->settings, .spikes = &loop->spikes};
+    VT_TRY(vt_train_loop_take_up(loop, &checkpoint, err));
     return vt_params_prepare(loop->params, err);
+}
+
+/* Length and rates; then all that followed from the data is told. */
+static variant_status plan(classifier_job *job, vt_train_loop *loop, variant_error *err) {
+    vt_train_common *common = &job->options.common;
+    vt_plan plan = {.kind = VT_TRAIN_CLASSIFIER,
+                    .pictures = job->pictures.count,
+                    .steps_per_epoch = vt_batches_per_epoch(&job->batches)};
+    VT_TRY(vt_plan_length(loop, common, &plan, err));
+    vt_plan_note(loop);
+    if (common->eval_every == 0) { /* every epoch, of many as many as make twenty evaluations */
+        int64_t epochs = llround(ceil(vt_plan_epochs(loop) / MOST_EVALUATIONS));
+        common->eval_every = loop->steps_per_epoch * (epochs > 1 ? epochs : 1);
+    }
+    return VARIANT_OK;
 }
 
 static void job_close(classifier_job *job) {
@@ -356,11 +403,12 @@ variant_status vt_train_classifier(vt_kern *kern, const vt_train_classifier_opti
     classifier_job job = {.options = *options, .config = options->config};
     variant_status status = VARIANT_OK;
     VT_CHECK(check_options(options, err));
-    VT_CHECK(vt_train_loop_open(&loop, kern, &job.options.common, err));
+    VT_CHECK(vt_train_loop_begin(&loop, kern, &job.options.common, err));
+    VT_CHECK(choose_shape(&job, &loop, err));
+    VT_CHECK(vt_train_loop_open(&loop, err));
     VT_CHECK(open_data(&job, &loop, err));
+    VT_CHECK(plan(&job, &loop, err));
     VT_CHECK(open_model(&job, &loop, err));
-    vt_train_loop_plan(&loop, vt_batches_per_epoch(&job.batches));
-    if (job.options.common.eval_every == 0) job.options.common.eval_every = loop.steps_per_epoch;
     describe_settings(&job, &loop);
     VT_CHECK(take_up(&job, &loop, err));
 

@@ -10,10 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/psnr.h"
 #include "core/rng.h"
 #include "train/batches.h"
 #include "train/checkpoint.h"
 #include "train/loop.h"
+#include "train/plan.h"
 
 #define FIRST_REVIVAL 10 /* steps: most of a random codebook is dead from the start */
 #define EVAL_BATCH 32
@@ -21,7 +23,7 @@
 #define CODEBOOK "quantize.embedding.weight"
 
 typedef struct tokenizer_job {
-    const vt_train_tokenizer_options *options;
+    vt_train_tokenizer_options options; /* our own: what is open is settled */
     vt_tokenizer_config config;
     vt_tokenizer *tokenizer;
     vt_param *codebook;       /* (V, Cvae) */
@@ -76,12 +78,12 @@ static variant_status tokenizer_step(void *self, vt_train_loop *loop, variant_er
     vt_tokenizer_pass *pass = &job->pass;
     *pass = (vt_tokenizer_pass){.batch = batch, .pictures = pictures};
     VT_TRY(vt_tokenizer_forward(job->tokenizer, &loop->arena, pass, err));
-    VT_TRY(vt_tokenizer_backward(job->tokenizer, &loop->arena, pass, (float)job->options->vq_weight,
+    VT_TRY(vt_tokenizer_backward(job->tokenizer, &loop->arena, pass, (float)job->options.vq_weight,
                                  err));
     kern->download(kern, job->tokens, pass->tokens,
                    (size_t)batch * (size_t)job->tokens_a_picture * sizeof(int32_t));
     count_usage(job);
-    loop->loss = pass->mse + job->options->vq_weight * pass->vq_loss;
+    loop->loss = pass->mse + job->options.vq_weight * pass->vq_loss;
     job->mse += pass->mse;
     job->vq_loss += pass->vq_loss;
     ++job->steps;
@@ -90,7 +92,7 @@ static variant_status tokenizer_step(void *self, vt_train_loop *loop, variant_er
 
 /* Re-seeds codes that were not used for long from the vectors this batch asked for. */
 static void revive(tokenizer_job *job, vt_train_loop *loop) {
-    int limit = job->options->revive_after;
+    int limit = job->options.revive_after;
     if (limit <= 0) return;
     vt_kern *kern = loop->kern;
     vt_param *codebook = job->codebook;
@@ -119,7 +121,7 @@ static variant_status tokenizer_updated(void *self, vt_train_loop *loop, variant
 /* ---- reports ---- */
 
 static double psnr(double mse) {
-    return mse > 0.0 ? 10.0 * log10(4.0 / mse) : 99.0;
+    return vt_psnr_of_mse(mse / 4.0);
 } /* peak 2: [-1, 1] */
 
 static void tokenizer_describe(void *self, vt_train_loop *loop, cJSON *line) {
@@ -223,6 +225,11 @@ static variant_status tokenizer_evaluate(void *self, vt_train_loop *loop, cJSON 
         for (int i = 0; i < count; ++i) {
             const float *p = pictures + (size_t)i * floats, *q = got + (size_t)i * floats;
             double mse = window_mse(job, p, q, side);
+            if (!isfinite(mse))
+                VT_CHECK(vt_fail(err, VARIANT_E_MODEL,
+                                 "test picture %d: what the decoder makes of it is not finite, so "
+                                 "there is no PSNR: the training has diverged",
+                                 first + i + 1));
             squares += mse;
             whole += psnr(mse);
             if (padded) inside += psnr(window_mse(job, p, q, native));
@@ -275,6 +282,8 @@ static variant_status tokenizer_checkpoint(void *self, vt_train_loop *loop, cons
         .params = loop->params,
         .settings = &job->settings,
         .step = loop->step,
+        .steps = loop->steps,
+        .lr = &loop->options->lr,
         .spikes = &loop->spikes,
         .counters = job->age,
         .counter_count = job->config.codes,
@@ -294,7 +303,7 @@ static variant_status tokenizer_finish(void *self, vt_train_loop *loop, vt_train
 }
 
 static void describe_settings(tokenizer_job *job, const vt_train_loop *loop) {
-    const vt_train_tokenizer_options *options = job->options;
+    const vt_train_tokenizer_options *options = &job->options;
     const vt_tokenizer_config *config = &job->config;
     vt_settings *settings = &job->settings;
     char list[160] = "";
@@ -325,21 +334,12 @@ static void describe_settings(tokenizer_job *job, const vt_train_loop *loop) {
 
 void vt_train_tokenizer_options_init(vt_train_tokenizer_options *options) {
     *options = (vt_train_tokenizer_options){
-        .config = {.channels = 0,
-                   .base_width = 32,
-                   .levels = 3,
-                   .mult = {1, 2, 2},
-                   .blocks = 1,
-                   .codes = 256,
-                   .latent_dim = 16,
-                   .scales = 7,
-                   .sides = {1, 2, 3, 4, 5, 6, 8}},
+        .config = {.blocks = 1},
         .vq_weight = 1.0,
         .revive_after = 100,
     };
     vt_train_common_init(&options->common);
     options->common.optimizer.weight_decay = 0.0;
-    options->common.lr = (vt_lr){.peak = 1e-3, .end = 2e-5, .cosine = true, .warmup = 100};
 }
 
 static variant_status check_options(const vt_train_tokenizer_options *options, variant_error *err) {
@@ -353,15 +353,62 @@ static variant_status check_options(const vt_train_tokenizer_options *options, v
     if (options->revive_after < 0)
         return vt_fail(err, VARIANT_E_ARGUMENT, "revive after %d steps: expected 0 (never) or more",
                        options->revive_after);
-    vt_tokenizer_config config = options->config;
+    return VARIANT_OK;
+}
+
+/* As far as it is known before the data is. */
+static variant_status check_config(vt_tokenizer_config config, variant_error *err) {
     if (config.channels == 0) config.channels = 1;
+    vt_choose_tokenizer_sizes(&config, 1);
     return vt_tokenizer_config_check(&config, err);
+}
+
+/* The shape of the run that is gone on with, unless another side was given, which is then told. */
+static void recall_shape(const vt_train_loop *loop, vt_tokenizer_config *config, int *side) {
+    vt_tokenizer_config was = *config;
+    vt_plan_recall_list(loop, "mult", VT_MAX_LEVELS, was.mult, &was.levels);
+    vt_plan_recall_list(loop, "sides", VT_MAX_SCALES, was.sides, &was.scales);
+    if (was.levels < 1 || was.levels > VT_MAX_LEVELS || was.scales < 1) return;
+    const int made = vt_tokenizer_side(&was);
+    if (*side && vt_choose_multiple(*side, 1 << (was.levels - 1)) != made) return;
+    *config = was;
+    *side = made;
+}
+
+static variant_status choose_shape(tokenizer_job *job, vt_train_loop *loop, variant_error *err) {
+    vt_tokenizer_config *config = &job->config;
+    const vt_tokenizer_config given = *config;
+    int side = job->options.side;
+    if (loop->past) recall_shape(loop, config, &side);
+    VT_TRY(vt_choose_tokenizer_shape(config, &side, err));
+    VT_TRY(check_config(*config, err));
+    if (job->options.side && side != job->options.side)
+        vt_train_loop_note(loop, "side %d: %d is the nearest that %d levels can halve (--mult)",
+                           job->options.side, side, config->levels);
+    vt_plan_chose(loop, job->options.side || given.scales, "side", "%d", side);
+    vt_plan_chose_list(loop, given.levels, "mult", config->mult, config->levels);
+    vt_plan_chose_list(loop, given.scales, "sides", config->sides, config->scales);
+    return VARIANT_OK;
+}
+
+static void choose_sizes(tokenizer_job *job, vt_train_loop *loop) {
+    vt_tokenizer_config *config = &job->config;
+    const vt_tokenizer_config given = *config;
+    vt_plan_recall_int(loop, "width", &config->base_width);
+    vt_plan_recall_int(loop, "codes", &config->codes);
+    vt_plan_recall_int(loop, "latent", &config->latent_dim);
+    vt_choose_tokenizer_sizes(config, job->pictures.count);
+    vt_plan_chose(loop, given.base_width, "width", "%d", config->base_width);
+    vt_plan_chose(loop, given.codes, "codes", "%d", config->codes);
+    vt_plan_chose(loop, given.latent_dim, "latent", "%d", config->latent_dim);
+    vt_plan_batch(loop, &job->options.common, VT_TRAIN_TOKENIZER, job->pictures.count,
+                  vt_tokenizer_side(config));
 }
 
 static variant_status open_data(tokenizer_job *job, vt_train_loop *loop, variant_error *err) {
     const vt_train_common *common = loop->options;
     vt_tokenizer_config *config = &job->config;
-    int side = vt_tokenizer_side(config), crop = job->options->crop;
+    int side = vt_tokenizer_side(config), crop = job->options.crop;
     VT_TRY(vt_train_loop_open_data(loop, &common->data, side, crop, config->channels, &job->train,
                                    &job->test, err));
     config->channels = vt_dataset_channels(job->train);
@@ -374,6 +421,7 @@ static variant_status open_data(tokenizer_job *job, vt_train_loop *loop, variant
                                    .note = common->note,
                                    .user = common->user};
     VT_TRY(vt_pictures_open(&job->pictures, &options, err));
+    choose_sizes(job, loop);
     VT_TRY(vt_batches_open(&job->batches, job->pictures.count, common->batch, common->flip, crop,
                            common->seed, err));
     if (!job->test) return VARIANT_OK;
@@ -393,7 +441,7 @@ static variant_status open_model(tokenizer_job *job, vt_train_loop *loop, varian
     job->used = calloc((size_t)config->codes * (size_t)config->scales, sizeof *job->used);
     if (!job->host || !job->tokens || !job->age || !job->used)
         return vt_fail(err, VARIANT_E_MEMORY, "no memory for a batch of %zu pictures", batch);
-    int start = job->options->revive_after - FIRST_REVIVAL;
+    int start = job->options.revive_after - FIRST_REVIVAL;
     for (int v = 0; v < config->codes; ++v) job->age[v] = start > 0 ? start : 0;
 
     VT_TRY(vt_tokenizer_open(&job->tokenizer, loop->kern, config, err));
@@ -407,19 +455,23 @@ static variant_status open_model(tokenizer_job *job, vt_train_loop *loop, varian
 }
 
 static variant_status take_up(tokenizer_job *job, vt_train_loop *loop, variant_error *err) {
-    char path[4096];
-    if (vt_train_loop_resumes(loop, path, sizeof path)) {
-        vt_checkpoint checkpoint = {.params = loop->params,
-                                    .settings = &job->settings,
-                                    .spikes = &loop->spikes,
-                                    .counters = job->age,
-                                    .counter_count = job->config.codes};
-        VT_TRY(vt_checkpoint_read(path, &checkpoint, err));
-        loop->step = checkpoint.step;
-        vt_train_loop_note(loop, "going on from step %lld of %lld", (long long)loop->step,
-                           (long long)loop->steps);
-    }
+    vt_checkpoint checkpoint = {.params = loop->params,
+                                .settings = &job->settings,
+                                .spikes = &loop->spikes,
+                                .counters = job->age,
+                                .counter_count = job->config.codes};
+    VT_TRY(vt_train_loop_take_up(loop, &checkpoint, err));
     return vt_params_prepare(loop->params, err);
+}
+
+/* Length and rates; then all that followed from the data is told. */
+static variant_status plan(tokenizer_job *job, vt_train_loop *loop, variant_error *err) {
+    vt_plan plan = {.kind = VT_TRAIN_TOKENIZER,
+                    .pictures = job->pictures.count,
+                    .steps_per_epoch = vt_batches_per_epoch(&job->batches)};
+    VT_TRY(vt_plan_length(loop, &job->options.common, &plan, err));
+    vt_plan_note(loop);
+    return VARIANT_OK;
 }
 
 static void job_close(tokenizer_job *job) {
@@ -438,13 +490,15 @@ static void job_close(tokenizer_job *job) {
 variant_status vt_train_tokenizer(vt_kern *kern, const vt_train_tokenizer_options *options,
                                   vt_train_result *result, variant_error *err) {
     vt_train_loop loop = {0};
-    tokenizer_job job = {.options = options, .config = options->config};
+    tokenizer_job job = {.options = *options, .config = options->config};
     variant_status status = VARIANT_OK;
     VT_CHECK(check_options(options, err));
-    VT_CHECK(vt_train_loop_open(&loop, kern, &options->common, err));
+    VT_CHECK(vt_train_loop_begin(&loop, kern, &job.options.common, err));
+    VT_CHECK(choose_shape(&job, &loop, err));
+    VT_CHECK(vt_train_loop_open(&loop, err));
     VT_CHECK(open_data(&job, &loop, err));
+    VT_CHECK(plan(&job, &loop, err));
     VT_CHECK(open_model(&job, &loop, err));
-    vt_train_loop_plan(&loop, vt_batches_per_epoch(&job.batches));
     describe_settings(&job, &loop);
     VT_CHECK(take_up(&job, &loop, err));
 

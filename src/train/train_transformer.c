@@ -13,18 +13,16 @@ void vt_train_transformer_options_init(vt_train_transformer_options *options) {
     *options = (vt_train_transformer_options){
         .label_drop = 0.1,
         .distill_end = -1.0,
-        .config = {.depth = 8, .width = 128, .heads = 2, .hidden = 512, .l2_norm = true},
+        .config = {.l2_norm = true},
+        .mlp_ratio = 4.0,
         .phases = {.joint_ratio = 0.2,
-                   .joint_end = 2,
-                   .transition_end = 8,
-                   .fixed_ratio = -1.0,
-                   .depth_count = 2,
-                   .depths = {4, 2}},
+                   .joint_end = -1.0,
+                   .transition_end = -1.0,
+                   .fixed_ratio = -1.0},
         .bridge = -1,
         .selector = VT_EQUIDISTANT,
     };
     vt_train_common_init(&options->common);
-    options->common.lr = (vt_lr){.peak = 1e-3, .end = 2e-5, .cosine = true, .warmup = 200};
 }
 
 void vt_train_supernet_options_init(vt_train_transformer_options *options) {
@@ -34,9 +32,6 @@ void vt_train_supernet_options_init(vt_train_transformer_options *options) {
     options->phases.sandwich = true;
     options->distill = 4.0;
     options->distill_end = 2.0;
-    options->common.batch = 16;
-    options->common.epochs = 12.0;
-    options->common.lr = (vt_lr){.peak = 2e-4, .end = 4e-6, .cosine = true, .warmup = 100};
 }
 
 static variant_status check_options(const vt_train_transformer_options *options,
@@ -82,6 +77,8 @@ static variant_status transformer_checkpoint(void *self, vt_train_loop *loop, co
                                 .params = loop->params,
                                 .settings = &job->settings,
                                 .step = loop->step,
+                                .steps = loop->steps,
+                                .lr = &loop->options->lr,
                                 .spikes = &loop->spikes};
     return vt_checkpoint_write(path, &checkpoint, err);
 }
@@ -202,15 +199,9 @@ static variant_status transformer_sample(void *self, vt_train_loop *loop, const 
 }
 
 static variant_status take_up(vt_transformer_job *job, vt_train_loop *loop, variant_error *err) {
-    char path[4096];
-    if (vt_train_loop_resumes(loop, path, sizeof path)) {
-        vt_checkpoint checkpoint = {
-            .params = loop->params, .settings = &job->settings, .spikes = &loop->spikes};
-        VT_TRY(vt_checkpoint_read(path, &checkpoint, err));
-        loop->step = checkpoint.step;
-        vt_train_loop_note(loop, "going on from step %lld of %lld", (long long)loop->step,
-                           (long long)loop->steps);
-    }
+    vt_checkpoint checkpoint = {
+        .params = loop->params, .settings = &job->settings, .spikes = &loop->spikes};
+    VT_TRY(vt_train_loop_take_up(loop, &checkpoint, err));
     return vt_transformer_prepare(job->transformer, err);
 }
 
@@ -220,11 +211,12 @@ variant_status vt_train_transformer(vt_kern *kern, const vt_train_transformer_op
     vt_transformer_job *job = calloc(1, sizeof *job); /* the schedules are large */
     variant_status status = VARIANT_OK;
     if (!job) return vt_fail(err, VARIANT_E_MEMORY, "no memory for a training run");
-    job->options = options;
+    job->settled = *options;
+    job->options = &job->settled;
     VT_CHECK(check_options(options, err));
-    VT_CHECK(vt_train_loop_open(&loop, kern, &options->common, err));
+    VT_CHECK(vt_train_loop_begin(&loop, kern, &job->settled.common, err));
+    VT_CHECK(vt_train_loop_open(&loop, err));
     VT_CHECK(vt_transformer_job_open(job, &loop, err));
-    vt_train_loop_plan(&loop, vt_batches_per_epoch(&job->batches));
     VT_CHECK(describe_settings(job, &loop, err));
     VT_CHECK(take_up(job, &loop, err));
     VT_CHECK(vt_transformer_job_open_tokens(job, &loop, err));

@@ -37,12 +37,15 @@ typedef struct vt_train_progress {
 typedef struct vt_train_common {
     vt_data data;       /* its split does not matter: training pictures, and the test split for evaluations */
     const char *output; /* the run's folder */
-    double epochs;      /* real numbers allowed; used when steps is 0 */
+    /* Open until the data is known: what is 0 here, or negative in lr, is what a resumed run has, or
+     * follows from the number of pictures (choose.h), and a note says what it is. */
+    double epochs; /* real numbers allowed; used when steps is 0 */
     int64_t steps;
     int batch;
     int limit; /* this many pictures, spread evenly over the data; 0: all */
     uint64_t seed;
-    vt_lr lr;
+    vt_lr lr;       /* peak 0, end and warmup -1: open; the end is a fiftieth of the peak then */
+    bool hold_rate; /* a resumed run of another length: its rate stays, instead of a new cosine */
     vt_optimizer_options optimizer;
     vt_number
         precision; /* of products: F32 or BF16; master weights and sums are float32 either way */
@@ -50,7 +53,7 @@ typedef struct vt_train_common {
     int64_t log_every, save_every, sample_every,
         eval_every; /* steps; 0: never (the end always saves) */
     int eval_count; /* pictures of the test split; 0: all */
-    bool resume;    /* go on from the checkpoint in output; without one, start */
+    bool resume;    /* go on from the checkpoint in output, which must be there */
     bool verify_data; /* transformers: token_cache.h's verify */
     bool restart;   /* a checkpoint in output may be overwritten */
     /* A diverged step, its gradient not finite or its loss a spike, changes no weight. True: it is
@@ -77,7 +80,9 @@ typedef struct vt_train_result {
 
 typedef struct vt_train_tokenizer_options {
     vt_train_common common;
-    vt_tokenizer_config config; /* channels 0: 1 for IDX, 3 for folders */
+    /* channels 0: 1 for IDX, 3 for folders; all else that is 0 is open */
+    vt_tokenizer_config config;
+    int side; /* of pictures, made one that the levels can halve; 0: what the scales make, or 32 */
     int crop; /* pictures come this much larger, and a random window is cut; 0: none */
     double vq_weight;
     int revive_after; /* a code unused for this many steps is re-seeded; 0: never */
@@ -85,10 +90,11 @@ typedef struct vt_train_tokenizer_options {
 
 typedef struct vt_train_classifier_options {
     vt_train_common common; /* eval_every 0: every epoch */
-    /* classes from the data; channels 0: 1 for IDX, 3 for folders */
+    /* classes from the data; channels 0: 1 for IDX, 3 for folders; side, width, levels, blocks and
+     * features that are 0 are open */
     vt_classifier_config config;
     const char *model; /* a classifier of the same shape to start from; NULL: from nothing */
-    int crop;          /* pictures come this much larger, and a random window is cut; 0: none */
+    int crop;          /* pictures come this much larger, and a random window is cut; -1: open */
     double erase;      /* chance that a rectangle of a picture is covered */
     double label_smoothing;
 } vt_train_classifier_options;
@@ -113,13 +119,15 @@ typedef struct vt_train_transformer_options {
     const char *part;      /* which of several models in a file (engine/model.h); NULL */
     const char *cache;     /* token cache; NULL: OUTPUT/tokens.cache */
     double label_drop, label_smoothing;
-    /* A new transformer; codes, latent_dim, classes and sides come from the tokenizer and the data.
-     */
+    /* A new transformer; codes, latent_dim, classes and sides come from the tokenizer and the data,
+     * depth, width and heads that are 0 are open, hidden 0 is mlp_ratio times the width. */
     vt_transformer_config config;
+    double mlp_ratio;
     /* A supernet: model, phases and the schedule's two zones. */
     bool supernet;
     const char *model; /* the full transformer to start from (file or folder); NULL: from nothing */
-    vt_phases phases;
+    vt_phases phases;  /* depth_count 0, joint_end and transition_end -1: open */
+    int weight_count;  /* of phases.weights, as many as subnets; 0: not told */
     int bridge; /* phases.more_bridge makes it a range; -1: from 6 in 10 of the scales to one more */
     vt_selector selector;
     /* One list of depths a scale for each subnet, as "8,8,4,2;8,4,4,2", instead of phases.depths,
@@ -136,7 +144,7 @@ typedef struct vt_train_transformer_options {
                              variant_error *err); /* may be NULL */
 } vt_train_transformer_options;
 
-/* Defaults for 32 x 32 data. */
+/* What is open is left open. */
 void vt_train_tokenizer_options_init(vt_train_tokenizer_options *options);
 void vt_train_transformer_options_init(vt_train_transformer_options *options);
 void vt_train_supernet_options_init(vt_train_transformer_options *options);

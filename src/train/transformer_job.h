@@ -18,7 +18,8 @@ typedef struct vt_scale_sums {
 } vt_scale_sums;
 
 typedef struct vt_transformer_job {
-    const vt_train_transformer_options *options;
+    const vt_train_transformer_options *options; /* the settled ones */
+    vt_train_transformer_options settled; /* the caller's; what was open in them is filled in */
     vt_model *tokenizer_model,
         *full_model; /* opened files; full_model: NULL unless one was given */
     vt_tokenizer *tokenizer;

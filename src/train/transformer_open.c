@@ -1,10 +1,12 @@
 /* transformer_open.c - what a transformer's training stands on: the models, the data, the schedules of
  * its paths, the pictures as tokens; see transformer_job.h. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/clock.h"
+#include "train/plan.h"
 #include "train/transformer_job.h"
 
 static variant_status open_models(vt_transformer_job *job, vt_kern *kern, variant_error *err) {
@@ -45,6 +47,9 @@ static variant_status open_data(vt_transformer_job *job, vt_train_loop *loop, va
                                    .note = common->note,
                                    .user = common->user};
     VT_TRY(vt_pictures_open(&job->pictures, &options, err));
+    vt_plan_batch(loop, &job->settled.common,
+                  job->options->supernet ? VT_TRAIN_SUPERNET : VT_TRAIN_TRANSFORMER,
+                  job->pictures.count, 0);
     VT_TRY(vt_batches_open(&job->batches, job->pictures.count, common->batch, common->flip, 0,
                            common->seed, err));
     if (!job->test) return VARIANT_OK;
@@ -87,6 +92,60 @@ static variant_status check_fit(const vt_transformer_job *job, variant_error *er
     return VARIANT_OK;
 }
 
+/* Of a new transformer. */
+static void choose_shape(vt_transformer_job *job, vt_train_loop *loop) {
+    vt_transformer_config *config = &job->config;
+    const vt_transformer_config given = *config;
+    const int tokens = vt_tokenizer_tokens(vt_tokenizer_configuration(job->tokenizer));
+    vt_plan_recall_int(loop, "depth", &config->depth);
+    vt_plan_recall_int(loop, "width", &config->width);
+    vt_plan_recall_int(loop, "heads", &config->heads);
+    vt_choose_transformer_shape(config, (int64_t)job->pictures.count * tokens);
+    if (config->hidden == 0) config->hidden = (int)(job->options->mlp_ratio * config->width + 0.5);
+    vt_plan_chose(loop, given.depth, "depth", "%d", config->depth);
+    vt_plan_chose(loop, given.width, "width", "%d", config->width);
+    vt_plan_chose(loop, given.heads, "heads", "%d", config->heads);
+}
+
+/* Length and rates; the phases' ends where they are open, in proportion to the length. */
+static variant_status plan(vt_transformer_job *job, vt_train_loop *loop, variant_error *err) {
+    const vt_train_transformer_options *options = &job->settled;
+    vt_phases *phases = &job->phases;
+    vt_plan plan = {.kind = options->supernet ? VT_TRAIN_SUPERNET : VT_TRAIN_TRANSFORMER,
+                    .pictures = job->pictures.count,
+                    .width = job->config.width,
+                    .trained_on = options->model != NULL,
+                    .steps_per_epoch = vt_batches_per_epoch(&job->batches)};
+    VT_TRY(vt_plan_length(loop, &job->settled.common, &plan, err));
+    bool by_phases = !phases->sandwich && phases->fixed_ratio < 0.0;
+    bool joint = phases->joint_end >= 0.0, transition = phases->transition_end >= 0.0;
+    vt_plan_recall_double(loop, "joint-end", &phases->joint_end);
+    vt_plan_recall_double(loop, "transition-end", &phases->transition_end);
+    if (phases->joint_end < 0.0) phases->joint_end = vt_choose_round(vt_plan_epochs(loop) / 6.0, 3);
+    if (phases->transition_end < 0.0)
+        phases->transition_end =
+            fmax(phases->joint_end, vt_choose_round(vt_plan_epochs(loop) / 1.5, 3));
+    if (options->supernet && by_phases)
+        vt_plan_chose(loop, joint, "joint-end", "%g", phases->joint_end);
+    if (options->supernet && (by_phases || phases->rule == VT_DRAW_DEEPEST_FIRST))
+        vt_plan_chose(loop, transition, "transition-end", "%g", phases->transition_end);
+    return VARIANT_OK;
+}
+
+/* Of the subnets; a model of one layer has none. */
+static variant_status choose_depths(vt_transformer_job *job, vt_train_loop *loop,
+                                    variant_error *err) {
+    vt_phases *phases = &job->phases;
+    const int given = phases->depth_count;
+    vt_plan_recall_list(loop, "depths", VT_MAX_DEPTHS, phases->depths, &phases->depth_count);
+    vt_choose_depths(phases, job->config.depth);
+    if (phases->depth_count == 0)
+        return vt_fail(err, VARIANT_E_MODEL,
+                       "a transformer of one layer: expected at least 2 to make a supernet of it");
+    vt_plan_chose_list(loop, given, "depths", phases->depths, phases->depth_count);
+    return VARIANT_OK;
+}
+
 static variant_status open_transformer(vt_transformer_job *job, vt_train_loop *loop,
                                        variant_error *err) {
     const vt_train_transformer_options *options = job->options;
@@ -98,6 +157,7 @@ static variant_status open_transformer(vt_transformer_job *job, vt_train_loop *l
         VT_TRY(check_fit(job, err));
     } else {
         job->config = options->config;
+        choose_shape(job, loop);
         job->config.codes = tokens->codes;
         job->config.latent_dim = tokens->latent_dim;
         job->config.classes = vt_dataset_classes(job->train);
@@ -208,13 +268,19 @@ static variant_status open_evaluations(vt_transformer_job *job, variant_error *e
     return VARIANT_OK;
 }
 
-static variant_status open_schedules(vt_transformer_job *job, variant_error *err) {
+static variant_status open_schedules(vt_transformer_job *job, vt_train_loop *loop,
+                                     variant_error *err) {
     const vt_train_transformer_options *options = job->options;
     VT_TRY(vt_schedule_full(&job->full, job->config.scales, job->config.depth, err));
     if (!options->supernet) return VARIANT_OK;
-    job->phases = options->phases;
     job->bridge = options->bridge;
-    if (options->schedules) VT_TRY(open_lists(job, err));
+    if (options->schedules)
+        VT_TRY(open_lists(job, err));
+    else
+        VT_TRY(choose_depths(job, loop, err));
+    if (options->weight_count > 0 && options->weight_count != job->phases.depth_count)
+        return vt_fail(err, VARIANT_E_ARGUMENT, "%d weights of the draw, expected %d, one a subnet",
+                       options->weight_count, job->phases.depth_count);
     VT_TRY(vt_phases_check(&job->phases, job->config.depth, err));
     if (!options->schedules) VT_TRY(open_zones(job, err));
     job->info =
@@ -230,7 +296,11 @@ variant_status vt_transformer_job_open(vt_transformer_job *job, vt_train_loop *l
     VT_TRY(open_models(job, loop->kern, err));
     VT_TRY(open_data(job, loop, err));
     VT_TRY(open_transformer(job, loop, err));
-    return open_schedules(job, err);
+    job->phases = job->options->phases;
+    VT_TRY(plan(job, loop, err));
+    VT_TRY(open_schedules(job, loop, err));
+    vt_plan_note(loop); /* all that followed from the data */
+    return VARIANT_OK;
 }
 
 /* ---- tokens ---- */

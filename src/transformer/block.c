@@ -11,7 +11,7 @@ void vt_block_take(vt_block_activations *out, vt_arena *arena, const vt_transfor
     }
     size_t r = (size_t)groups * (size_t)rows, c = (size_t)config->width,
            hidden = (size_t)config->hidden;
-    *out = (vt_block_activations){0};
+    *out = (vt_block_activations){.products = VT_NUMBER_F32};
     out->qkv = vt_arena_floats(arena, r * 3 * c);
     out->q = vt_arena_floats(arena, r * c);
     out->fc1 = vt_arena_floats(arena, r * hidden);
@@ -196,7 +196,7 @@ cleanup:
 
 variant_status vt_block_forward(const vt_block_run *run, const vt_block_activations *a,
                                 vt_arena *arena, variant_error *err) {
-    if (a->half.log_sum != NULL) return vt_block_forward_bf16(run, a, arena, err);
+    if (a->products == VT_NUMBER_BF16) return vt_block_forward_bf16(run, a, arena, err);
     vt_kern *kern = run->kern;
     const vt_block *b = run->block;
     size_t mark = vt_arena_mark(arena), mod_stride = VT_MODULATIONS * (size_t)run->config->width;
@@ -337,7 +337,7 @@ static variant_status attention_backward(const vt_block_run *run, const vt_block
 
 variant_status vt_block_backward(const vt_block_run *run, const vt_block_activations *kept,
                                  float *dx, float *dmod, vt_arena *arena, variant_error *err) {
-    if (kept->half.log_sum != NULL) return vt_block_backward_bf16(run, kept, dx, dmod, arena, err);
+    if (kept->products == VT_NUMBER_BF16) return vt_block_backward_bf16(run, kept, dx, dmod, arena, err);
     size_t mark = vt_arena_mark(arena), c = (size_t)run->config->width,
            hidden = (size_t)run->config->hidden;
     size_t n = (size_t)run->groups * (size_t)run->rows;

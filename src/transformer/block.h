@@ -38,6 +38,7 @@ typedef struct vt_block {
 
 /* What training keeps of a block; R = groups * rows. */
 typedef struct vt_block_activations {
+    vt_number products;                   /* F32: all but `half`; BF16: the first line and `half` */
     float *x_in, *x_mid;                  /* (R, C) the stream before each half */
     float *mean1, *rstd1, *mean2, *rstd2; /* (R) */
     float *qkv;                           /* (R, 3C) */
@@ -45,14 +46,14 @@ typedef struct vt_block_activations {
     float *attended;                      /* (R, C) */
     float *h1, *h2;                       /* (R, C) what each half adds, before its gamma */
     float *fc1, *act;                     /* (R, hidden) */
-    /* With bf16 products: these instead of qkv .. act above. */
+    /* BF16: these instead of qkv .. act above. */
     struct vt_block_halves {
         uint16_t *normed1, *normed2; /* (R, C) what qkv and fc1 read */
         uint16_t *qkv;               /* (R, 3C) */
         uint16_t *attended;          /* (R, C) */
         uint16_t *h1, *h2;           /* (R, C) */
         uint16_t *fc1;               /* (R, hidden) before gelu */
-        float *log_sum;              /* (groups, H, rows), see vt_attend; NULL: float32 products */
+        float *log_sum;              /* (groups, H, rows), see vt_attend */
     } half;
 } vt_block_activations;
 

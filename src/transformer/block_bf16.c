@@ -12,7 +12,7 @@
 void vt_block_take_bf16(vt_block_activations *out, vt_arena *arena,
                         const vt_transformer_config *config, int groups, int rows) {
     size_t r = (size_t)groups * (size_t)rows, c = (size_t)config->width;
-    *out = (vt_block_activations){0};
+    *out = (vt_block_activations){.products = VT_NUMBER_BF16};
     out->x_in = vt_arena_floats(arena, r * c);
     out->x_mid = vt_arena_floats(arena, r * c);
     out->mean1 = vt_arena_floats(arena, r);

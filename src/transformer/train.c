@@ -191,7 +191,7 @@ variant_status vt_transformer_forward(vt_transformer *transformer, vt_arena *are
 
     pass->logits = NULL;
     VT_TRY(pass_check(transformer, pass, err));
-    pass->saved = (struct vt_transformer_saved *)(void *)(arena->base + arena->used);
+    pass->saved = arena->base + arena->used;
     pass_layout(&saved, arena, transformer, pass);
     size_t mark = vt_arena_mark(arena), n = (size_t)pass->batch * (size_t)transformer->tokens;
     float *scratch = vt_arena_floats(arena, n * (size_t)transformer->config.width);
@@ -341,7 +341,7 @@ variant_status vt_transformer_backward(vt_transformer *transformer, vt_arena *ar
                                                   .kl = loss->kl});
     if (!with_gradient) return VARIANT_OK;
 
-    vt_arena_init(&again, pass->saved, SIZE_MAX);
+    vt_arena_init_filled(&again, pass->saved, SIZE_MAX);
     pass_layout(&saved, &again, transformer, pass);
     size_t mark = vt_arena_mark(arena), c = (size_t)transformer->config.width;
     grad_take(&g, arena, transformer, pass->batch);

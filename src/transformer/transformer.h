@@ -87,7 +87,7 @@ typedef struct vt_transformer_pass {
     const float *inputs;        /* (B, L-1, Cvae): vt_tokenizer_inputs */
     const vt_schedule *schedule;
     float *logits;              /* (B, L, V), in the arena; overwritten by backward */
-    struct vt_transformer_saved *saved;
+    void *saved; /* backend memory: where forward's buffers begin, which backward takes again */
 } vt_transformer_pass;
 /* Keeps activations in the arena (caller marks before, rewinds after). Layers that skip scales
  * see only the tokens of the scales they run. */

@@ -19,6 +19,27 @@ def write_png(path, rows, channels=3):
         file.write(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b""))
 
 
+def png_chunks(path):
+    """(name, body) of each chunk of a PNG; its sums are checked."""
+    with open(path, "rb") as file:
+        content = file.read()
+    assert content[:8] == b"\x89PNG\r\n\x1a\n", f"{path} is no PNG"
+    at, chunks = 8, []
+    while at < len(content):
+        length, name = struct.unpack_from(">I4s", content, at)
+        body = content[at + 8:at + 8 + length]
+        assert struct.unpack_from(">I", content, at + 8 + length)[0] == zlib.crc32(name + body), f"{path}: sum of {name}"
+        chunks.append((name, body))
+        at += 12 + length
+    assert chunks[-1][0] == b"IEND", f"{path} ends early"
+    return chunks
+
+
+def png_pixels(path):
+    """The filtered samples of a PNG, which are equal where pictures are."""
+    return zlib.decompress(b"".join(body for name, body in png_chunks(path) if name == b"IDAT"))
+
+
 def noisy_rows(width, height, colour, seed):
     """Rows of one colour (a tuple of samples) with noise of +-24 that depends on the seed alone."""
     source = random.Random(seed)

@@ -86,9 +86,11 @@ train() {
     local folder=$RUNS/$1/$2 kind=$3
     shift 3
     [ -e "$folder/done" ] && return
+    local resume=()
+    if [ -e "$folder/checkpoint.safetensors" ]; then resume=(--resume); fi
     mkdir -p "$folder"
     "$VARIANT" train "$kind" --data "$DATA" -o "$folder" --token-cache "$RUNS/tokens.cache" --batch "$BATCH" \
-        --precision "$PRECISION" "${threads[@]}" --resume "$@" >/dev/null
+        --precision "$PRECISION" "${threads[@]}" "${resume[@]}" "$@" >/dev/null
     touch "$folder/done"
 }
 

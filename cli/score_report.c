@@ -1,0 +1,75 @@
+/* score_report.c - see score_report.h. */
+#include "score_report.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "eval/text.h"
+
+/* Of one picture, or of nothing that changes pixels. */
+static const char *const own[] = {"version", "class", "label", "image"};
+
+static bool is_own(const char *key) {
+    for (size_t i = 0; i < sizeof own / sizeof *own; ++i)
+        if (strcmp(key, own[i]) == 0) return true;
+    return false;
+}
+
+static void add_text(cJSON *settings, const char *key, const char *text) {
+    if (text) cJSON_AddStringToObject(settings, key, text);
+}
+
+void score_report_request(cJSON *settings, const cli_request *asked, const variant_picture *first,
+                          int count) {
+    const variant_engine_options *engine = &asked->engine;
+    cJSON *made = cJSON_Parse(first->settings), *item;
+    add_text(settings, "model_path", engine->model);
+    add_text(settings, "tokenizer", engine->tokenizer);
+    add_text(settings, "sides", engine->sides);
+    if (engine->heads) cJSON_AddNumberToObject(settings, "heads", engine->heads);
+    add_text(settings, "class", asked->request.class_name);
+    cJSON_AddNumberToObject(settings, "count", count);
+    if (asked->request.first_image)
+        cJSON_AddNumberToObject(settings, "first_image", asked->request.first_image);
+    cJSON_ArrayForEach(item, made) if (!is_own(item->string))
+        cJSON_AddItemToObject(settings, item->string, cJSON_Duplicate(item, true));
+    cJSON_Delete(made);
+}
+
+void score_report_judge(cJSON *settings, const cli_judge *judge, int draws) {
+    const cli_judge_options *o = &judge->options;
+    if (judge->network.resizes)
+        add_text(settings, "resize", vt_features_resize_name(judge->network.resize));
+    add_text(settings, "split", judge->split);
+    add_text(settings, "fit", judge->fit);
+    add_text(settings, "alpha", judge->alpha);
+    if (o->reference_count)
+        cJSON_AddNumberToObject(settings, "reference_count", o->reference_count);
+    cJSON_AddNumberToObject(settings, "draws", draws);
+}
+
+void score_report_print(const cJSON *settings) {
+    const cJSON *item;
+    const char *between = "";
+    printf("%-18s ", "settings");
+    cJSON_ArrayForEach(item, settings) {
+        char key[64];
+        if (cJSON_IsFalse(item)) continue;
+        snprintf(key, sizeof key, "%s", item->string);
+        for (char *c = key; *c; ++c)
+            if (*c == '_') *c = '-';
+        printf("%s%s", between, key);
+        if (cJSON_IsString(item)) printf(" %s", item->valuestring);
+        if (cJSON_IsNumber(item)) printf(" %.10g", item->valuedouble);
+        between = ", ";
+    }
+    printf("\n");
+}
+
+void score_report_line(const char *label, double value, double spread, const char *unit) {
+    char text[64];
+    if (!isfinite(value)) return;
+    vt_text_with_spread(text, sizeof text, value, spread, "+-");
+    printf("%-18s %s%s\n", label, text, unit);
+}

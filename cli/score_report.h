@@ -1,0 +1,23 @@
+/* score_report.h - how scores are said: each with its spread, in digits that the spread leaves, and beside them
+ * everything that a score depends on. Used by eval. */
+#ifndef VT_CLI_SCORE_REPORT_H
+#define VT_CLI_SCORE_REPORT_H
+
+#include <cjson/cJSON.h>
+
+#include "judge.h"
+#include "request.h"
+
+/* What the pictures were generated with: all that the first of them says of itself (engine/picture.c describes
+ * every field of a request), less what is that picture's own, and how the model was named. */
+void score_report_request(cJSON *settings, const cli_request *asked, const variant_picture *first,
+                          int count);
+/* What they were judged by. */
+void score_report_judge(cJSON *settings, const cli_judge *judge, int draws);
+/* "settings   class all, count 640, ..." in one line: whatever the object holds, but false. */
+void score_report_print(const cJSON *settings);
+
+/* "FID(classifier)    0.347 +- 0.012"; nothing where value is not finite. */
+void score_report_line(const char *label, double value, double spread, const char *unit);
+
+#endif
