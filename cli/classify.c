@@ -109,13 +109,12 @@ static variant_status open_through(work *w, variant_error *err) {
 
 static variant_status work_open(work *w, variant_error *err) {
     const settings *s = w->settings;
+    char path[4096];
     VT_TRY(vt_kern_open(&w->kern, s->model.backend, s->model.threads, err));
-    VT_TRY(vt_features_open(&w->features, w->kern, s->model.model, err));
+    VT_TRY(vt_features_find(s->model.model, path, sizeof path, err));
+    VT_TRY(vt_features_open(&w->features, w->kern, path, err));
     vt_features_info_get(w->features, &w->info);
     w->taken = s->data.data;
-    char path[4096];
-    snprintf(path, sizeof path, "%s%s", s->model.model,
-             vt_is_folder(s->model.model) ? "/" VT_FEATURES_FILE : "");
     cli_data_follow_file(&w->taken, path);
     if (w->info.inception)
         return vt_fail(err, VARIANT_E_MODEL, "%s: %s, expected a classifier of your own classes",

@@ -217,20 +217,9 @@ static vt_data data_of(const work *w, const vt_data *paths, const char *training
     return data;
 }
 
-static void add_data(cJSON *report, const char *key, const vt_data *data) {
-    cJSON *object = cJSON_AddObjectToObject(report, key);
-    cJSON_AddStringToObject(object, "split", cli_data_split_name(data));
-    cJSON_AddNumberToObject(object, "holdout", data->holdout);
-    cJSON_AddStringToObject(object, "fit", vt_fit_name(data->fit));
-    cJSON_AddStringToObject(object, "alpha", vt_alpha_name(data->alpha));
-}
-
-static variant_status open_reference(work *w, const vt_data *data, cJSON *report,
-                                     variant_error *err) {
+static variant_status open_reference(work *w, const vt_data *data, variant_error *err) {
     begin(w, "reference");
-    VT_TRY(cli_judge_reference(&w->judge, data, w->side, w->channels, err));
-    if (!cli_judge_is_statistics(data->paths[0])) add_data(report, "reference_data", data);
-    return VARIANT_OK;
+    return cli_judge_reference(&w->judge, data, w->side, w->channels, err);
 }
 
 static variant_status set_size(work *w, int side, int channels, variant_error *err) {
@@ -271,7 +260,7 @@ static variant_status eval_generated(work *w, cJSON *report, variant_error *err)
     variant_engine_info(engine, &info);
     VT_CHECK(set_size(w, info.picture_side, info.channels, err));
     const vt_data reference = data_of(w, &s->reference, engine->model->training);
-    if (s->reference.count) VT_CHECK(open_reference(w, &reference, report, err));
+    if (s->reference.count) VT_CHECK(open_reference(w, &reference, err));
     VT_CHECK(open_eval(w, total, cli_judge_classes_match(&w->judge, engine), err));
     begin(w, "generating");
     for (int first = 0; first < total; first += held) {
@@ -318,7 +307,7 @@ static variant_status eval_folder(work *w, cJSON *report, variant_error *err) {
     VT_CHECK(eval_source_open(&source, &data, s->side, s->channels, s->count, COMMAND, err));
     VT_CHECK(set_size(w, source.side, source.channels, err));
     const vt_data reference = data_of(w, &s->reference, NULL);
-    if (s->reference.count) VT_CHECK(open_reference(w, &reference, report, err));
+    if (s->reference.count) VT_CHECK(open_reference(w, &reference, err));
     bool match = labels_match(w, &source);
     VT_CHECK(open_eval(w, source.count, match, err));
     cJSON_AddStringToObject(report, "pictures", w->pictures_name);
@@ -350,7 +339,7 @@ static variant_status reconstruct(work *w, cli_session *session, int first, int 
         return vt_fail(err, VARIANT_E_MODEL,
                        "%s: picture %zu: what the decoder makes of it is not finite: a weight of "
                        "the tokenizer is not a number, or overflows",
-                       w->settings->reconstruct.paths[0], (size_t)first + bad / (floats / (size_t)n) + 1);
+                       w->pictures_name, (size_t)first + bad / (floats / (size_t)n) + 1);
     for (size_t i = 0; i < floats; ++i) {
         float x = 0.5f * (w->others[i] + 1.0f);
         w->others[i] = roundf((x < 0.0f ? 0.0f : x > 1.0f ? 1.0f : x) * 255.0f) / 255.0f;
@@ -378,13 +367,15 @@ static void tally_report(const tally *t, cJSON *report, const char *mean, const 
     if (isfinite(*out)) cJSON_AddNumberToObject(report, spread, *out);
 }
 
-static void describe_tokenizer(const work *w, int count) {
+static void describe_tokenizer(const work *w, const vt_data *data, int count) {
     const variant_engine_options *engine = &w->settings->asked.engine;
     cJSON_AddStringToObject(w->made_with, "model_path", engine->model);
+    if (engine->part) cJSON_AddStringToObject(w->made_with, "part", engine->part);
     if (engine->tokenizer) cJSON_AddStringToObject(w->made_with, "tokenizer", engine->tokenizer);
     if (engine->sides) cJSON_AddStringToObject(w->made_with, "sides", engine->sides);
     cJSON_AddStringToObject(w->made_with, "weights", engine->weights ? engine->weights : "f32");
     cJSON_AddNumberToObject(w->made_with, "count", count);
+    score_report_data(w->made_with, data);
 }
 
 static variant_status eval_tokenizer(work *w, cJSON *report, variant_error *err) {
@@ -410,9 +401,8 @@ static variant_status eval_tokenizer(work *w, cJSON *report, variant_error *err)
     const vt_data reference = data_of(w, &s->reference, session.model->training);
     bool other = s->reference.count > 0;
     data.flat_whole = false; /* a tokenizer is judged by what it was not trained on */
-    VT_CHECK(open_reference(w, other ? &reference : &data, report, err));
+    VT_CHECK(open_reference(w, other ? &reference : &data, err));
     vt_data_name(&data, w->pictures_name, sizeof w->pictures_name);
-    add_data(report, "reconstructed_data", &data);
     VT_CHECK(eval_source_open(&source, &data, w->side, w->channels, s->count,
                               other ? COMMAND : NULL, err));
     VT_CHECK(open_eval(w, source.count, labels_match(w, &source), err));
@@ -436,7 +426,7 @@ static variant_status eval_tokenizer(work *w, cJSON *report, variant_error *err)
     cJSON_AddStringToObject(report, "reconstructed", w->pictures_name);
     tally_report(&psnr, report, "psnr", "psnr_spread", &w->psnr_spread);
     tally_report(&ssim, report, "ssim", "ssim_spread", &w->ssim_spread);
-    describe_tokenizer(w, source.count);
+    describe_tokenizer(w, &data, source.count);
 cleanup:
     free(tokens);
     eval_source_close(&source);

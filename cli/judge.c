@@ -22,9 +22,8 @@ variant_status cli_judge_open(cli_judge *out, const cli_judge_options *options,
                        "which network measures? give --features FILE (an Inception file, or what "
                        "`variant train classifier` made)");
     VT_CHECK(vt_kern_open(&out->kern, options->backend, options->threads, err));
-    snprintf(out->path, sizeof out->path, "%s%s", network,
-             vt_is_folder(network) ? "/" CLI_JUDGE_NETWORK : "");
-    VT_CHECK(vt_features_open(&out->features, out->kern, network, err));
+    VT_CHECK(vt_features_find(network, out->path, sizeof out->path, err));
+    VT_CHECK(vt_features_open(&out->features, out->kern, out->path, err));
     if (options->resize >= 0)
         VT_CHECK(vt_features_set_resize(out->features, (vt_features_resize)options->resize, err));
     vt_features_info_get(out->features, &out->network);
@@ -42,10 +41,10 @@ void cli_judge_close(cli_judge *judge) {
 
 bool cli_judge_is_statistics(const char *path) {
     const char *dot = strrchr(path, '.');
-    bool named = dot && (strcmp(dot, ".safetensors") == 0 || strcmp(dot, ".npz") == 0);
     vt_npz npz;
     if (vt_is_folder(path)) return false;
-    if (!vt_npz_is(path)) return named || vt_reference_is(path);
+    if ((dot && strcmp(dot, ".safetensors") == 0) || vt_reference_is(path)) return true;
+    if (!vt_npz_is(path)) return dot && strcmp(dot, ".npz") == 0;
     if (vt_npz_open(&npz, path, NULL) != VARIANT_OK) return true; /* which says what is wrong */
     bool pictures = vt_npz_has(&npz, "arr_0") && !vt_npz_has(&npz, "mu");
     vt_npz_close(&npz);
@@ -102,10 +101,8 @@ variant_status cli_judge_reference(cli_judge *judge, const vt_data *data, int si
     VT_CHECK(vt_reference_open(&judge->reference, judge->features, name, side, channels, err));
     VT_CHECK(add_pictures(judge, &source, err));
     if (o->save_reference) VT_CHECK(vt_reference_save(&judge->reference, o->save_reference, err));
-    judge->has_reference = true;
-    judge->split = cli_data_split_name(data);
-    judge->fit = vt_fit_name(data->fit);
-    judge->alpha = vt_alpha_name(data->alpha);
+    judge->has_reference = judge->has_data = true;
+    judge->data = *data;
 cleanup:
     if (status != VARIANT_OK) vt_reference_close(&judge->reference);
     eval_source_close(&source);

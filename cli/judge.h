@@ -30,8 +30,8 @@ typedef struct cli_judge {
     vt_features *features;
     vt_features_info network;
     vt_reference reference;
-    bool has_reference;
-    const char *split, *fit, *alpha; /* of the reference, where pictures were read; else NULL */
+    bool has_reference, has_data;
+    vt_data data; /* has_data: what the reference's pictures are, and how they were taken */
 } cli_judge;
 
 /* The network alone. */

@@ -123,11 +123,11 @@ static double window_mse(const work *w, const float *a, const float *b, int marg
 /* A picture that is none has no score. `name` NULL: it is the data set's `index`-th. */
 static variant_status check_finite(const work *w, const char *name, int index,
                                    const float *reconstruction, variant_error *err) {
-    char of_set[4200];
+    char of_set[4200], data[256] = "";
     size_t bad = vt_first_not_finite(reconstruction, w->floats);
     if (bad == w->floats) return VARIANT_OK;
-    snprintf(of_set, sizeof of_set, "%s: picture %d", w->settings->data.data.count ? w->settings->data.data.paths[0] : "",
-             index + 1);
+    if (w->dataset) vt_data_name(&w->taken, data, sizeof data);
+    snprintf(of_set, sizeof of_set, "%s: picture %d", data, index + 1);
     return vt_fail(err, VARIANT_E_MODEL,
                    "%.300s: what the decoder makes of it is not finite (%g): a weight of the "
                    "tokenizer is not a number, or overflows",

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "data_options.h"
 #include "eval/text.h"
 
 /* Of one picture, or of nothing that changes pixels. */
@@ -25,6 +26,7 @@ void score_report_request(cJSON *settings, const cli_request *asked, const varia
     const variant_engine_options *engine = &asked->engine;
     cJSON *made = cJSON_Parse(first->settings), *item;
     add_text(settings, "model_path", engine->model);
+    add_text(settings, "part", engine->part);
     add_text(settings, "tokenizer", engine->tokenizer);
     add_text(settings, "sides", engine->sides);
     if (engine->heads) cJSON_AddNumberToObject(settings, "heads", engine->heads);
@@ -37,13 +39,19 @@ void score_report_request(cJSON *settings, const cli_request *asked, const varia
     cJSON_Delete(made);
 }
 
+void score_report_data(cJSON *settings, const vt_data *data) {
+    if (cJSON_GetObjectItem(settings, "split")) return;
+    add_text(settings, "split", cli_data_split_name(data));
+    cJSON_AddNumberToObject(settings, "holdout", data->holdout);
+    add_text(settings, "fit", vt_fit_name(data->fit));
+    add_text(settings, "alpha", vt_alpha_name(data->alpha));
+}
+
 void score_report_judge(cJSON *settings, const cli_judge *judge, int draws) {
     const cli_judge_options *o = &judge->options;
     if (judge->network.resizes)
         add_text(settings, "resize", vt_features_resize_name(judge->network.resize));
-    add_text(settings, "split", judge->split);
-    add_text(settings, "fit", judge->fit);
-    add_text(settings, "alpha", judge->alpha);
+    if (judge->has_data) score_report_data(settings, &judge->data);
     if (o->reference_count)
         cJSON_AddNumberToObject(settings, "reference_count", o->reference_count);
     cJSON_AddNumberToObject(settings, "draws", draws);

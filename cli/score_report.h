@@ -12,6 +12,8 @@
  * every field of a request), less what is that picture's own, and how the model was named. */
 void score_report_request(cJSON *settings, const cli_request *asked, const variant_picture *first,
                           int count);
+/* Which pictures of a data set were taken, and how. What is said already stays. */
+void score_report_data(cJSON *settings, const vt_data *data);
 /* What they were judged by. */
 void score_report_judge(cJSON *settings, const cli_judge *judge, int draws);
 /* "settings   class all, count 640, ..." in one line: whatever the object holds, but false. */

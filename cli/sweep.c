@@ -394,12 +394,12 @@ static variant_status open_quality(settings *s, sweep_quality *quality,
     if (s->no_quality || !s->reference.data.count) return VARIANT_OK;
     vt_draws draws = {
         .count = s->draws, .seed = s->asked.request.seed, .progress = show_draws, .user = s};
-    cli_judge_options options = {.command = COMMAND,
-                                 .features = s->features,
+    cli_judge_options options = {.features = s->features,
                                  .resize = s->resize,
                                  .model = s->asked.engine.model,
                                  .backend = s->asked.engine.backend,
                                  .threads = s->asked.engine.threads,
+                                 .command = COMMAND,
                                  .reference_count = s->reference_count,
                                  .progress = show_reference,
                                  .user = s};

@@ -77,11 +77,11 @@ static cJSON *describe(const sweep_quality *q, int64_t count) {
     cJSON_AddStringToObject(settings, "score", name);
     cJSON_AddStringToObject(settings, "network", q->network.network.name);
     cJSON_AddStringToObject(settings, "network_hash", q->network.network.hash);
-    char reference[256];
     if (q->network.network.resizes)
         cJSON_AddStringToObject(settings, "resize",
                                 vt_features_resize_name(q->network.network.resize));
     cJSON_AddNumberToObject(settings, "draws", q->draws.count);
+    char reference[256];
     vt_data_name(&q->data, reference, sizeof reference);
     cJSON_AddStringToObject(settings, "reference", reference);
     if (!q->network.has_reference) { /* pictures, to be read when they are needed */

@@ -599,8 +599,7 @@ void training_print_kinds(void) {
 /* ---- reading ---- */
 
 static void training_init(training *run, int kind) {
-    *run = (training){.kind = kind};
-    run->data = cli_data_defaults("train");
+    *run = (training){.kind = kind, .data = cli_data_defaults("train")};
     vt_train_tokenizer_options_init(&run->tokenizer);
     if (kind == SUPERNET)
         vt_train_supernet_options_init(&run->transformer);

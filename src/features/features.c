@@ -111,12 +111,18 @@ static variant_status find_in_folder(char *out, size_t size, const char *folder,
     return status;
 }
 
+variant_status vt_features_find(const char *path, char *out, size_t size, variant_error *err) {
+    if (vt_is_folder(path)) return find_in_folder(out, size, path, err);
+    if ((size_t)snprintf(out, size, "%s", path) >= size)
+        return vt_fail(err, VARIANT_E_ARGUMENT, "%.100s...: a path of over %zu letters", path, size);
+    return VARIANT_OK;
+}
+
 variant_status vt_features_open(vt_features **out, vt_kern *kern, const char *path,
                                 variant_error *err) {
     char file[4096];
     *out = NULL;
-    if (!vt_is_folder(path)) return open_file(out, kern, path, err);
-    VT_TRY(find_in_folder(file, sizeof file, path, err));
+    VT_TRY(vt_features_find(path, file, sizeof file, err));
     return open_file(out, kern, file, err);
 }
 

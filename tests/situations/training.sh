@@ -193,8 +193,8 @@ situation short-line "--resume without the options that followed from the data; 
 
 longer_epochs() {
     folder 20
-    succeeds train classifier --data pictures -o run --side 8 --batch 5 --epochs 2 --holdout 0 -t 1
-    succeeds train classifier --data pictures -o run --side 8 --batch 5 --epochs 3.5 --holdout 0 -t 1 --resume
+    succeeds train classifier --data pictures -o run --side 8 --holdout 0 --batch 5 --epochs 2 -t 1
+    succeeds train classifier --data pictures -o run --side 8 --holdout 0 --batch 5 --epochs 3.5 -t 1 --resume
     says "14 steps instead of 8"
 }
 situation longer-epochs "two epochs, then three and a half" longer_epochs
