@@ -2,7 +2,6 @@
 #include "values.h"
 
 #include <errno.h>
-#include <omp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -103,9 +102,7 @@ bool cli_seed(const char *text, uint64_t *out) {
 }
 
 bool cli_threads(const char *text, int *out) {
-    if (!cli_int(text, 1, 1024, out)) return false;
-    omp_set_num_threads(*out);
-    return true;
+    return cli_int(text, 1, 1024, out);
 }
 
 bool cli_bytes(const char *text, size_t *out) {

@@ -21,8 +21,7 @@ bool cli_double(const char *text, double low, double high, double *out);
 bool cli_u64(const char *text, uint64_t *out);
 /* A seed: as cli_u64, or -1 or random, which draws one that is short to type again. */
 bool cli_seed(const char *text, uint64_t *out);
-/* --threads, 1 to 1024: OpenMP's default too, which BLAS goes by where the statistics of scores call
- * it outside of a backend. */
+/* --threads, 1 to 1024. */
 bool cli_threads(const char *text, int *out);
 /* --draws: 0 (none), or 2 to 10000. */
 bool cli_draws(const char *text, int *out);

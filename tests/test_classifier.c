@@ -480,14 +480,7 @@ static int teardown(void **state) {
     return system(command);
 }
 
-int main(int argc, char **argv) {
-    (void)argc;
-    /* Threads that wait by spinning starve each other where tests run beside other programs; read
-     * at start only. */
-    if (setenv("OMP_WAIT_POLICY", "passive", 0) == 0 && !getenv("VARIANT_TEST_AGAIN")) {
-        setenv("VARIANT_TEST_AGAIN", "1", 1);
-        execv("/proc/self/exe", argv);
-    }
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gradients),      cmocka_unit_test(test_inference),
         cmocka_unit_test(test_configurations), cmocka_unit_test(test_learns), /* leaves straight/ */

@@ -216,7 +216,7 @@ static void test_class_share(void **state) {
 static void precision_recall(double *p, double *r, const float *real, int reals, const float *made,
                              int mades, int dims, int k) {
     vt_samples a = {real, reals, reals}, b = {made, mades, mades};
-    assert_ok(vt_precision_recall(p, r, &a, &b, dims, k, err));
+    assert_ok(vt_precision_recall(p, r, &a, &b, dims, k, NULL, err));
 }
 
 static void test_precision_recall(void **state) {
@@ -247,9 +247,9 @@ static void test_precision_recall(void **state) {
     assert_near(p, 0.8, 0.03);
     assert_near(r, 0.68333333333333335, 0.03);
     vt_samples few = {real, 3, 3}, enough = {made, 4, 4};
-    assert_fails(vt_precision_recall(&p, &r, &few, &enough, 4, 3, err), VARIANT_E_ARGUMENT,
+    assert_fails(vt_precision_recall(&p, &r, &few, &enough, 4, 3, NULL, err), VARIANT_E_ARGUMENT,
                  "more than 3");
-    assert_fails(vt_precision_recall(&p, &r, &enough, &few, 4, 3, err), VARIANT_E_ARGUMENT,
+    assert_fails(vt_precision_recall(&p, &r, &enough, &few, 4, 3, NULL, err), VARIANT_E_ARGUMENT,
                  "more than 3");
     free(real);
     free(made);

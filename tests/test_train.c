@@ -449,7 +449,7 @@ static void test_token_cache(void **state) {
     assert_ok(vt_dataset_open(&dataset, &data, &err));
     vt_pictures pictures;
     vt_pictures_options picture_options = {
-        .dataset = dataset, .limit = 10, .side = 8, .channels = 1, .threads = 2};
+        .dataset = dataset, .limit = 10, .side = 8, .channels = 1, .team = kern->team};
     assert_ok(vt_pictures_open(&pictures, &picture_options, &err));
     vt_arena arena;
     void *memory = NULL;
@@ -661,12 +661,6 @@ static int teardown(void **state) {
 }
 
 int main(int argc, char **argv) {
-    /* Threads that wait by spinning starve each other where tests run beside other programs; read
-     * at start only. */
-    if (setenv("OMP_WAIT_POLICY", "passive", 0) == 0 && !getenv("VARIANT_TEST_AGAIN")) {
-        setenv("VARIANT_TEST_AGAIN", "1", 1);
-        execv("/proc/self/exe", argv);
-    }
     if (argc == 4 && strcmp(argv[1], "--child") == 0) return child(argv[2], argv[3]);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_learning_rate),

@@ -1,6 +1,7 @@
 /* cpu.c - see cpu.h. */
 #include "core/cpu.h"
 
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,6 +68,12 @@ bool vt_isa_is_asked(vt_isa isa) {
 
 const char *vt_isa_name(vt_isa isa) {
     return names[isa];
+}
+
+int vt_processors_usable(void) {
+    cpu_set_t set;
+    const int count = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+    return count > 1 ? count : 1;
 }
 
 void vt_processor_name(char *out, size_t size) {

@@ -26,6 +26,9 @@ bool vt_isa_is_asked(vt_isa isa);
 
 const char *vt_isa_name(vt_isa isa); /* "baseline", "avx2", ... as in VARIANT_CPU */
 
+/* Processors that this process may run on; at least 1. */
+int vt_processors_usable(void);
+
 /* "Intel(R) Xeon(R) ...", or "" where the system does not say. */
 void vt_processor_name(char *out, size_t size);
 

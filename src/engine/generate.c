@@ -13,6 +13,7 @@
 
 #include "core/clock.h"
 #include "core/rng.h"
+#include "core/threads.h"
 #include "engine/picture.h"
 #include "engine/sample.h"
 #include "engine/session.h"
@@ -175,6 +176,36 @@ static void guide(const plan *p, vt_session *s, int k, size_t at, size_t count) 
     s->kern->axpby(s->kern, s->logits + at, -t, s->logits + all + at, 1.0f + t, count);
 }
 
+typedef struct sample_loop {
+    const plan *plan;
+    vt_session *session;
+    int k, first, rows; /* scale; picture of the request; tokens of a picture */
+    bool in_place;
+    _Atomic bool *failed;
+} sample_loop;
+
+static void sample_part(const void *args, vt_span span) {
+    const sample_loop *l = args;
+    const plan *p = l->plan;
+    vt_session *s = l->session;
+    const size_t vocab = (size_t)p->config->codes;
+    float *scratch = malloc(vocab * sizeof *scratch);
+    if (!scratch) *l->failed = true;
+    for (int i = (int)span.begin; scratch && i < span.end; ++i) {
+        float *logits = s->host_logits + (size_t)i * vocab;
+        uint32_t image = (uint32_t)(p->request->first_image + l->first + i / l->rows);
+        uint32_t k = (uint32_t)l->k, position = (uint32_t)(i % l->rows);
+        if (l->in_place) guide(p, s, l->k, (size_t)i * vocab, vocab);
+        s->host_tokens[i] =
+            vt_sample_token(&p->sampler, logits, (int)vocab, image, k, position, scratch);
+        if (!s->weights) continue;
+        vt_gumbel_weights(&p->sampler, logits, (int)vocab, ramp(p, l->k), image, k, position,
+                          scratch);
+        memcpy(logits, scratch, vocab * sizeof *scratch);
+    }
+    free(scratch);
+}
+
 /* Draws every token of scale k; with smoothing also each token's mixture of codes. The first `first`
  * pictures of the request came in earlier batches. Logits in host memory are guided row by row, right
  * before they are drawn from. */
@@ -182,35 +213,15 @@ static variant_status sample_scale(const plan *p, vt_session *s, int k, int firs
                                    variant_error *err) {
     int rows = p->config->sides[k] * p->config->sides[k], vocab = p->config->codes,
         total = s->batch * rows;
-    bool failed = false, in_place = s->host_logits == s->logits;
+    bool in_place = s->host_logits == s->logits;
+    _Atomic bool failed = false;
     if (!in_place) {
         size_t count = (size_t)total * (size_t)vocab;
         guide(p, s, k, 0, count);
         s->kern->download(s->kern, s->host_logits, s->logits, count * sizeof(float));
     }
-#pragma omp parallel num_threads(s->kern->threads)
-    {
-        float *scratch = malloc((size_t)vocab * sizeof *scratch);
-#pragma omp for schedule(static)
-        for (int i = 0; i < total; ++i) {
-            if (!scratch) {
-#pragma omp atomic write
-                failed = true;
-                continue;
-            }
-            float *logits = s->host_logits + (size_t)i * (size_t)vocab;
-            uint32_t image = (uint32_t)(p->request->first_image + first + i / rows);
-            uint32_t position = (uint32_t)(i % rows);
-            if (in_place) guide(p, s, k, (size_t)i * (size_t)vocab, (size_t)vocab);
-            s->host_tokens[i] =
-                vt_sample_token(&p->sampler, logits, vocab, image, (uint32_t)k, position, scratch);
-            if (!s->weights) continue;
-            vt_gumbel_weights(&p->sampler, logits, vocab, ramp(p, k), image, (uint32_t)k, position,
-                              scratch);
-            memcpy(logits, scratch, (size_t)vocab * sizeof *scratch);
-        }
-        free(scratch);
-    }
+    vt_team_split(s->kern->team, total, sample_part,
+                  &(sample_loop){p, s, k, first, rows, in_place, &failed});
     if (failed) return vt_fail(err, VARIANT_E_MEMORY, "no memory to sample tokens");
     s->kern->upload(s->kern, s->tokens, s->host_tokens, (size_t)total * sizeof(int32_t));
     if (!s->weights) return VARIANT_OK;

@@ -36,6 +36,8 @@ variant_status vt_eval_open(vt_eval **out, const vt_eval_options *options, varia
     if (!eval) return vt_fail(err, VARIANT_E_MEMORY, "no memory to evaluate");
     variant_status status = VARIANT_OK;
     eval->options = *options;
+    if (!eval->options.draws.team)
+        eval->options.draws.team = vt_features_team(options->features);
     vt_features_info_get(options->features, &eval->info);
     const vt_reference *reference = options->reference;
     int splits = options->expected > 0 ? options->expected / LEAST_IN_SPLIT : VT_EVAL_SPLITS;
@@ -197,7 +199,7 @@ static variant_status near_real(const vt_eval *eval, vt_eval_scores *out, varian
     vt_samples generated = {eval->kept, eval->kept_count, n};
     out->neighbours_of = n;
     VT_TRY(vt_precision_recall(&out->precision, &out->recall, &real, &generated, eval->info.dims,
-                               VT_EVAL_NEIGHBOURS, err));
+                               VT_EVAL_NEIGHBOURS, eval->options.draws.team, err));
     if (!out->draws) return VARIANT_OK;
     out->precision_spread = vt_share_spread(out->precision, n);
     return vt_recall_spread(&out->recall_spread, &real, &generated, eval->info.dims,

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kern/cpu/blas.h"
+#include "kern/blas.h"
 
 /* LAPACK, which OpenBLAS holds; the hidden lengths of the two letters come last. */
 void dsyevd_(const char *job, const char *half, const int *n, double *a, const int *lda,

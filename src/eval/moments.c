@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kern/cpu/blas.h"
+#include "kern/blas.h"
 
 enum { BLOCK = 256 }; /* samples centred at a time */
 

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "core/rng.h"
-#include "kern/cpu/blas.h"
+#include "kern/blas.h"
 
 enum { BLOCK = 128 }; /* rows of distances at a time */
 
@@ -132,41 +132,63 @@ static double kth(const double *x, int n, int skip, int k, double *nearest) {
     return nearest[k - 1];
 }
 
-static void fill_reach(cloud *c, const rooms *room) {
-    const size_t count = (size_t)c->count;
-#pragma omp parallel for schedule(static)
-    for (int first = 0; first < c->count; first += BLOCK) {
-        const size_t me = (size_t)omp_get_thread_num();
-        double *out = room->distances + me * room->distance_count;
-        int rows = c->count - first < BLOCK ? c->count - first : BLOCK;
-        distances(out, c, first, rows, c);
+/* Blocks of rows of a against b. */
+typedef struct block_loop {
+    cloud *a;
+    const cloud *b;
+    const rooms *room;
+    _Atomic int *inside;
+} block_loop;
+
+static int block_rows(const cloud *a, int first) {
+    return a->count - first < BLOCK ? a->count - first : BLOCK;
+}
+
+static void reach_part(const void *args, vt_span span) {
+    const block_loop *l = args;
+    const size_t me = (size_t)span.thread, count = (size_t)l->a->count;
+    double *out = l->room->distances + me * l->room->distance_count;
+    double *nearest = l->room->nearest + me * (size_t)l->room->k;
+    for (int first = (int)span.begin * BLOCK; first < span.end * BLOCK; first += BLOCK) {
+        int rows = block_rows(l->a, first);
+        distances(out, l->a, first, rows, l->a);
         for (int i = 0; i < rows; ++i)
-            c->reach[first + i] = kth(out + (size_t)i * count, c->count, first + i, room->k,
-                                      room->nearest + me * (size_t)room->k);
+            l->a->reach[first + i] =
+                kth(out + (size_t)i * count, l->a->count, first + i, l->room->k, nearest);
+    }
+}
+
+static void fill_reach(vt_team *team, cloud *c, const rooms *room) {
+    vt_team_deal(team, (c->count + BLOCK - 1) / BLOCK, reach_part,
+                 &(block_loop){.a = c, .room = room});
+}
+
+static void inside_part(const void *args, vt_span span) {
+    const block_loop *l = args;
+    double *out = l->room->distances + (size_t)span.thread * l->room->distance_count;
+    for (int first = (int)span.begin * BLOCK; first < span.end * BLOCK; first += BLOCK) {
+        int rows = block_rows(l->a, first);
+        distances(out, l->a, first, rows, l->b);
+        for (int i = 0; i < rows; ++i) {
+            const double *row = out + (size_t)i * (size_t)l->b->count;
+            bool found = false;
+            for (int j = 0; j < l->b->count && !found; ++j) found = row[j] <= l->b->reach[j];
+            *l->inside += found;
+        }
     }
 }
 
 /* The share of a's samples within a ball of b. */
-static double share_inside(const cloud *a, const cloud *b, const rooms *room) {
-    int inside = 0;
-#pragma omp parallel for schedule(static) reduction(+ : inside)
-    for (int first = 0; first < a->count; first += BLOCK) {
-        double *out = room->distances + (size_t)omp_get_thread_num() * room->distance_count;
-        int rows = a->count - first < BLOCK ? a->count - first : BLOCK;
-        distances(out, a, first, rows, b);
-        for (int i = 0; i < rows; ++i) {
-            const double *row = out + (size_t)i * (size_t)b->count;
-            bool found = false;
-            for (int j = 0; j < b->count && !found; ++j) found = row[j] <= b->reach[j];
-            inside += found;
-        }
-    }
+static double share_inside(vt_team *team, cloud *a, const cloud *b, const rooms *room) {
+    _Atomic int inside = 0;
+    vt_team_deal(team, (a->count + BLOCK - 1) / BLOCK, inside_part,
+                 &(block_loop){a, b, room, &inside});
     return (double)inside / a->count;
 }
 
 variant_status vt_precision_recall(double *precision, double *recall, const vt_samples *real,
                                    const vt_samples *generated, int dims, int k,
-                                   variant_error *err) {
+                                   vt_team *team, variant_error *err) {
     cloud r = {0}, g = {0};
     variant_status status = VARIANT_OK;
     if (k < 1 || real->count <= k || generated->count <= k)
@@ -174,7 +196,7 @@ variant_status vt_precision_recall(double *precision, double *recall, const vt_s
                        "precision and recall: %d and %d samples, expected more than %d of each",
                        real->count, generated->count, k);
     size_t most = (size_t)(real->count > generated->count ? real->count : generated->count);
-    size_t threads = (size_t)omp_get_max_threads();
+    size_t threads = (size_t)vt_team_size(team);
     rooms room = {.distance_count = BLOCK * most, .k = k};
     double *centre = calloc((size_t)dims, sizeof *centre);
     room.distances = malloc(threads * room.distance_count * sizeof *room.distances);
@@ -185,10 +207,10 @@ variant_status vt_precision_recall(double *precision, double *recall, const vt_s
     find_centre(centre, real, dims);
     VT_CHECK(cloud_open(&r, real, dims, centre, err));
     VT_CHECK(cloud_open(&g, generated, dims, centre, err));
-    fill_reach(&r, &room);
-    fill_reach(&g, &room);
-    *precision = share_inside(&g, &r, &room);
-    *recall = share_inside(&r, &g, &room);
+    fill_reach(team, &r, &room);
+    fill_reach(team, &g, &room);
+    *precision = share_inside(team, &g, &r, &room);
+    *recall = share_inside(team, &r, &g, &room);
 cleanup:
     cloud_close(&r);
     cloud_close(&g);

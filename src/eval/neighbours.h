@@ -8,7 +8,7 @@
 #ifndef VT_EVAL_NEIGHBOURS_H
 #define VT_EVAL_NEIGHBOURS_H
 
-#include "core/status.h"
+#include "core/threads.h"
 
 typedef struct vt_samples {
     const float *features; /* (held, dims) */
@@ -25,9 +25,9 @@ void vt_keep(float *kept, int *kept_count, int most, int64_t seen, const float *
 variant_status vt_square_distances(float *out, const vt_samples *a, const vt_samples *b, int dims,
                                    variant_error *err);
 
-/* E_ARGUMENT unless both sets hold more than k samples. */
+/* On the threads of `team` (NULL: one). E_ARGUMENT unless both sets hold more than k samples. */
 variant_status vt_precision_recall(double *precision, double *recall, const vt_samples *real,
                                    const vt_samples *generated, int dims, int k,
-                                   variant_error *err);
+                                   vt_team *team, variant_error *err);
 
 #endif

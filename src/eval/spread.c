@@ -3,11 +3,12 @@
 #include "eval/spread.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/rng.h"
-#include "kern/cpu/blas.h"
+#include "kern/blas.h"
 
 enum {
     BLOCK = 256,      /* samples centred at a time */
@@ -38,7 +39,9 @@ typedef struct team {
     const job *job;
     const vt_draws *draws;
     double *values, *rooms;
+    _Atomic int next; /* draw */
     int done;
+    pthread_mutex_t lock;
     variant_status status;
     variant_error error;
 } team;
@@ -55,34 +58,37 @@ static void account(team *t, variant_status status, const variant_error *error) 
                             t->draws->count);
 }
 
-static void run_team(team *t, int threads) {
-#pragma omp parallel for schedule(dynamic) num_threads(threads)
-    for (int i = 0; i < t->draws->count; ++i) {
-        variant_error error = {0};
-        variant_status status;
-        double *room = t->rooms + (size_t)omp_get_thread_num() * t->job->room;
-        bool go_on;
-#pragma omp critical(vt_spread_account)
-        go_on = t->status == VARIANT_OK;
-        if (!go_on) continue;
-        status = t->job->draw(t->job, i, room, &t->values[i], &error);
-#pragma omp critical(vt_spread_account)
-        account(t, status, &error);
+/* A task is a lane: it has a room, and takes draws until there are none. */
+static void lane_part(const void *args, vt_span span) {
+    team *t = (team *)args;
+    for (int64_t lane = span.begin; lane < span.end; ++lane) {
+        double *room = t->rooms + (size_t)lane * t->job->room;
+        for (int i; (i = t->next++) < t->draws->count;) {
+            variant_error error = {0};
+            pthread_mutex_lock(&t->lock);
+            const bool go_on = t->status == VARIANT_OK;
+            pthread_mutex_unlock(&t->lock);
+            if (!go_on) return;
+            variant_status status = t->job->draw(t->job, i, room, &t->values[i], &error);
+            pthread_mutex_lock(&t->lock);
+            account(t, status, &error);
+            pthread_mutex_unlock(&t->lock);
+        }
     }
 }
 
 static variant_status spread_of(double *out, const job *work, const vt_draws *draws,
                                 variant_error *err) {
-    int threads = omp_get_max_threads();
+    int threads = vt_team_size(draws->team);
     if (threads > draws->count) threads = draws->count;
     if (threads > work->most_threads) threads = work->most_threads;
-    team t = {.job = work, .draws = draws};
+    team t = {.job = work, .draws = draws, .lock = PTHREAD_MUTEX_INITIALIZER};
     t.values = malloc((size_t)draws->count * sizeof *t.values);
     t.rooms = malloc((size_t)threads * work->room * sizeof *t.rooms);
     if (!t.values || !t.rooms)
         t.status = vt_fail(&t.error, VARIANT_E_MEMORY, "no memory for %d draws", draws->count);
     else
-        run_team(&t, threads);
+        vt_team_deal(draws->team, threads, lane_part, &t);
     if (t.status == VARIANT_OK)
         *out = deviation(t.values, draws->count);
     else if (err)

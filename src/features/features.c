@@ -59,7 +59,10 @@ static variant_status open_file(vt_features **out, vt_kern *kern, const char *pa
     for (size_t i = 0; i < KINDS; ++i) {
         if (!kinds[i].is(file)) continue;
         variant_status status = kinds[i].open(out, kern, file, err);
-        if (status != VARIANT_OK) vt_tensor_file_close(&file);
+        if (status != VARIANT_OK)
+            vt_tensor_file_close(&file);
+        else
+            (*out)->team = kern->team;
         return status;
     }
     vt_tensor_file_close(&file);
@@ -116,6 +119,10 @@ variant_status vt_features_find(const char *path, char *out, size_t size, varian
     if ((size_t)snprintf(out, size, "%s", path) >= size)
         return vt_fail(err, VARIANT_E_ARGUMENT, "%.100s...: a path of over %zu letters", path, size);
     return VARIANT_OK;
+}
+
+vt_team *vt_features_team(const vt_features *features) {
+    return features->team;
 }
 
 variant_status vt_features_open(vt_features **out, vt_kern *kern, const char *path,

@@ -7,6 +7,7 @@
 #ifndef VT_FEATURES_FEATURES_H
 #define VT_FEATURES_FEATURES_H
 
+#include "core/threads.h"
 #include "io/tensors.h"
 #include "kern/kern.h"
 
@@ -31,6 +32,9 @@ typedef struct vt_features_info {
     bool resizes;       /* resize can be chosen */
     vt_features_resize resize;
 } vt_features_info;
+
+/* The threads of the backend that the network runs on; NULL: one. */
+vt_team *vt_features_team(const vt_features *features);
 
 /* Does the file hold (or was meant to hold) one of the networks? false where it cannot be opened. */
 bool vt_features_is(const char *path);

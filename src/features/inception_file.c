@@ -109,7 +109,7 @@ static variant_status check_file(const vt_tensor_file *file, const vt_inception_
     for (int i = 0; i < count; ++i) {
         const vt_tensor *tensor;
         VT_TRY(find(&tensor, file, &tensors[i], err));
-        VT_TRY(vt_params_check_numbers(file, tensor, 1, err));
+        VT_TRY(vt_params_check_numbers(file, tensor, NULL, err));
     }
     for (int i = 0; i < vt_tensor_file_count(file); ++i) {
         const char *name = vt_tensor_file_at(file, i)->name;

@@ -22,6 +22,7 @@ struct vt_features {
                           variant_error *err);
     void (*close)(vt_features *features); /* frees everything, the struct too; not the file */
     vt_tensor_file *file;                 /* open as long as the network: weights may be mapped */
+    vt_team *team;                        /* of the backend it was opened on */
     int bad_picture;                      /* of the last run: vt_features_bad_picture */
 };
 

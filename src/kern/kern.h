@@ -5,7 +5,7 @@
  * memory_reserve. Data crosses by upload and download alone (tokens, logits, pictures, weights).
  *
  * A backend fills a whole table: `ref` (kern/ref, plain C, the definition of correct) and `cpu`
- * (kern/cpu, BLAS, OpenMP and vectorised loops; starts from ref's table and overrides). Operations
+ * (kern/cpu, BLAS, threads and vectorised loops; starts from ref's table and overrides). Operations
  * cannot fail: sizes are the caller's duty, and scratch is asked for with the _workspace functions
  * and handed in.
  *
@@ -359,6 +359,8 @@ struct vt_kern {
     const char *details; /* one line for a person: BLAS core, instruction set, threads */
     bool unified;     /* buffers are host memory: a mapped file may serve as weights in place */
     int threads;
+    /* of those threads, for work that is the host's own (sampling, reading pictures); NULL: one thread */
+    struct vt_team *team;
 
     /* ---- life and memory ---- */
     void (*close)(vt_kern *kern);

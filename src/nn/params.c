@@ -417,23 +417,32 @@ static variant_status load_converted(vt_params *params, vt_param *param, const v
 /* Pieces of tensors that a thread looks at in one go: large enough for memory to stream. */
 #define FINITE_PIECE ((size_t)1 << 20)
 
-static size_t count_not_finite(const vt_tensor *tensor, int threads) {
-    size_t pieces = (tensor->count + FINITE_PIECE - 1) / FINITE_PIECE, found = 0;
-    size_t size = vt_dtype_size(tensor->type);
-#pragma omp parallel for num_threads(threads) reduction(+ : found) if (pieces > 1)
-    for (size_t i = 0; i < pieces; ++i) {
-        vt_tensor piece = *tensor;
-        size_t left = tensor->count - i * FINITE_PIECE;
+typedef struct finite_loop {
+    const vt_tensor *tensor;
+    _Atomic size_t *found;
+} finite_loop;
+
+static void finite_part(const void *args, vt_span span) {
+    const finite_loop *l = args;
+    for (size_t i = (size_t)span.begin; i < (size_t)span.end; ++i) {
+        vt_tensor piece = *l->tensor;
+        size_t at = i * FINITE_PIECE, left = piece.count - at;
         piece.count = left < FINITE_PIECE ? left : FINITE_PIECE;
-        piece.data = (const char *)tensor->data + i * FINITE_PIECE * size;
-        found += vt_tensor_not_finite(&piece);
+        piece.data = (const char *)piece.data + at * vt_dtype_size(piece.type);
+        *l->found += vt_tensor_not_finite(&piece);
     }
+}
+
+static size_t count_not_finite(const vt_tensor *tensor, vt_team *team) {
+    const size_t pieces = (tensor->count + FINITE_PIECE - 1) / FINITE_PIECE;
+    _Atomic size_t found = 0;
+    vt_team_deal(team, (int64_t)pieces, finite_part, &(finite_loop){tensor, &found});
     return found;
 }
 
 variant_status vt_params_check_numbers(const vt_tensor_file *file, const vt_tensor *tensor,
-                                       int threads, variant_error *err) {
-    size_t found = count_not_finite(tensor, threads);
+                                       vt_team *team, variant_error *err) {
+    size_t found = count_not_finite(tensor, team);
     if (found == 0) return VARIANT_OK;
     return vt_fail(err, VARIANT_E_MODEL,
                    "%s: tensor %s: %zu of its %zu numbers are NaN or infinite: its training broke "
@@ -467,7 +476,7 @@ variant_status vt_params_load(vt_params *params, const vt_tensor_file *file, con
         if (!is_value(param)) continue;
         const vt_tensor *tensor = vt_tensor_file_find(file, group, param->name);
         if (!params->any_numbers)
-            VT_TRY(vt_params_check_numbers(file, tensor, params->kern->threads, err));
+            VT_TRY(vt_params_check_numbers(file, tensor, params->kern->team, err));
         if (!has_floats(params, param)) {
             VT_TRY(pack_weight(params, param, tensor, err));
             vt_tensor_file_release(file, tensor);

@@ -8,6 +8,7 @@
 #ifndef VT_NN_PARAMS_H
 #define VT_NN_PARAMS_H
 
+#include "core/threads.h"
 #include "io/tensors.h"
 #include "kern/kern.h"
 
@@ -82,7 +83,7 @@ variant_status vt_params_load(vt_params *params, const vt_tensor_file *file, con
 /* E_MODEL names file, tensor and how many of its numbers are NaN or infinite. For those who read tensors
  * themselves. */
 variant_status vt_params_check_numbers(const vt_tensor_file *file, const vt_tensor *tensor,
-                                       int threads, variant_error *err);
+                                       vt_team *team, variant_error *err);
 /* Values by the synthetic rule (io/synth.h), packed weights included; model is "vae" or "var".
  * Allocates if needed. */
 variant_status vt_params_synthesize(vt_params *params, const char *seed, const char *model,

@@ -1,6 +1,7 @@
 /* batches.c - see batches.h. */
 #include "train/batches.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +19,7 @@ variant_status vt_pictures_open(vt_pictures *out, const vt_pictures_options *opt
         .side = options->side,
         .channels = options->channels,
         .crop = options->crop,
-        .threads = options->threads > 0 ? options->threads : 1,
+        .team = options->team,
         .note = options->note,
         .user = options->user,
     };
@@ -40,12 +41,14 @@ int vt_pictures_label(const vt_pictures *pictures, int position) {
     return vt_dataset_label(pictures->dataset, vt_pictures_index(pictures, position));
 }
 
+/* Held while a thread notes something of a picture. */
+static pthread_mutex_t noting = PTHREAD_MUTEX_INITIALIZER;
+
 static void note_broken(const vt_pictures *pictures, int index, const char *line) {
-#pragma omp critical(vt_pictures_note)
-    {
-        if (!pictures->broken[index] && pictures->note) pictures->note(pictures->user, line);
-        pictures->broken[index] = 1;
-    }
+    pthread_mutex_lock(&noting);
+    if (!pictures->broken[index] && pictures->note) pictures->note(pictures->user, line);
+    pictures->broken[index] = 1;
+    pthread_mutex_unlock(&noting);
 }
 
 /* The picture at index, or, where that is broken, the next of its class that is not. */
@@ -85,21 +88,39 @@ static variant_status read_pick(const vt_pictures *pictures, const vt_pick *pick
     return status;
 }
 
+typedef struct read_loop {
+    const vt_pictures *pictures;
+    const vt_pick *picks;
+    float *out;
+    int *failed; /* the first pick that could not be read; count: none */
+    variant_status *status;
+    variant_error *err;
+} read_loop;
+
+static void read_part(const void *args, vt_span span) {
+    const read_loop *l = args;
+    const vt_pictures *p = l->pictures;
+    size_t size = (size_t)p->side * (size_t)p->side * (size_t)p->channels;
+    for (int i = (int)span.begin; i < span.end; ++i) {
+        variant_error local;
+        variant_status one = read_pick(p, &l->picks[i], l->out + (size_t)i * size, &local);
+        if (one == VARIANT_OK) continue;
+        pthread_mutex_lock(&noting);
+        if (i < *l->failed) {
+            *l->failed = i;
+            *l->status = one;
+            if (l->err) *l->err = local;
+        }
+        pthread_mutex_unlock(&noting);
+    }
+}
+
 variant_status vt_pictures_read(const vt_pictures *pictures, const vt_pick *picks, int count,
                                 float *out, variant_error *err) {
-    size_t size = (size_t)pictures->side * (size_t)pictures->side * (size_t)pictures->channels;
     variant_status status = VARIANT_OK;
-#pragma omp parallel for schedule(dynamic) num_threads(pictures->threads)
-    for (int i = 0; i < count; ++i) {
-        variant_error local;
-        variant_status one = read_pick(pictures, &picks[i], out + (size_t)i * size, &local);
-        if (one == VARIANT_OK) continue;
-#pragma omp critical(vt_pictures_fail)
-        {
-            status = one;
-            if (err) *err = local;
-        }
-    }
+    int failed = count;
+    vt_team_deal(pictures->team, count, read_part,
+                 &(read_loop){pictures, picks, out, &failed, &status, err});
     return status;
 }
 

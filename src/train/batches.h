@@ -7,6 +7,7 @@
 #ifndef VT_TRAIN_BATCHES_H
 #define VT_TRAIN_BATCHES_H
 
+#include "core/threads.h"
 #include "io/dataset.h"
 
 /* Some pictures of a dataset: `count` of them, evenly spread, or all. Broken pictures are noted
@@ -15,7 +16,7 @@ typedef struct vt_pictures {
     const vt_dataset *dataset; /* borrowed; pictures of side + crop pixels */
     int count;
     int side, channels, crop;
-    int threads;
+    vt_team *team;   /* reads them; borrowed */
     uint8_t *broken; /* (dataset count): noted already */
     void (*note)(void *user, const char *line);
     void *user;
@@ -24,7 +25,8 @@ typedef struct vt_pictures {
 typedef struct vt_pictures_options {
     const vt_dataset *dataset;
     int limit; /* 0: all */
-    int side, channels, crop, threads;
+    int side, channels, crop;
+    vt_team *team;                              /* reads in parallel; NULL: one thread */
     void (*note)(void *user, const char *line); /* may be NULL */
     void *user;
 } vt_pictures_options;

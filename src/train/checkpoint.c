@@ -261,7 +261,7 @@ static variant_status read_moment(const vt_tensor_file *file, const vt_params *p
     if (!tensor || tensor->type != VT_F32 || tensor->count != param->count)
         return vt_fail(err, VARIANT_E_FORMAT, "%s: the %s moment of %s is missing or misshapen",
                        vt_tensor_file_path(file), moment, param->name);
-    VT_TRY(vt_params_check_numbers(file, tensor, params->kern->threads, err));
+    VT_TRY(vt_params_check_numbers(file, tensor, params->kern->team, err));
     return vt_param_upload(params, param, tensor->data, buffer, err);
 }
 

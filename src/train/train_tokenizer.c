@@ -417,7 +417,7 @@ static variant_status open_data(tokenizer_job *job, vt_train_loop *loop, variant
                                    .side = side,
                                    .channels = config->channels,
                                    .crop = crop,
-                                   .threads = loop->kern->threads,
+                                   .team = loop->kern->team,
                                    .note = common->note,
                                    .user = common->user};
     VT_TRY(vt_pictures_open(&job->pictures, &options, err));

@@ -43,7 +43,7 @@ static variant_status open_data(vt_transformer_job *job, vt_train_loop *loop, va
                                    .limit = common->limit,
                                    .side = vt_tokenizer_side(config),
                                    .channels = config->channels,
-                                   .threads = loop->kern->threads,
+                                   .team = loop->kern->team,
                                    .note = common->note,
                                    .user = common->user};
     VT_TRY(vt_pictures_open(&job->pictures, &options, err));

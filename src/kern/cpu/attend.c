@@ -11,7 +11,6 @@
 #include "kern/cpu/training.h"
 
 #include <math.h>
-#include <omp.h>
 #include <string.h>
 
 enum { RUN = VT_TILE_COLUMNS }; /* scores a tile */
@@ -100,10 +99,10 @@ typedef struct attend_task {
 #define NUMBERS(t, at) ((uint16_t *)(void *)((t)->room + (t)->plan->at))
 #define FLOATS(t, at) ((float *)(void *)((t)->room + (t)->plan->at))
 
-static attend_task task_make(const attend_plan *p, char *workspace, int64_t i) {
+static attend_task task_make(const attend_plan *p, char *workspace, int64_t i, int thread) {
     const vt_attend *a = p->args;
     attend_task t = {.plan = p,
-                     .room = workspace + (size_t)omp_get_thread_num() * p->bytes,
+                     .room = workspace + (size_t)thread * p->bytes,
                      .group = (int)(i / a->heads),
                      .head = (int)(i % a->heads),
                      .unit = a->scale_mul != NULL,
@@ -238,8 +237,8 @@ static void block_forward(const attend_task *t, row_block b) {
         }
 }
 
-static void task_forward(const attend_plan *p, char *workspace, int64_t i) {
-    const attend_task t = task_make(p, workspace, i);
+static void task_forward(const attend_plan *p, char *workspace, int64_t i, int thread) {
+    const attend_task t = task_make(p, workspace, i, thread);
     task_pack(&t);
     p->packing->pack_across_bf16(NUMBERS(&t, v_panels), (size_t)p->keys * VT_PANEL,
                                  t.qkv + 2 * p->width, 3 * p->width, p->rows, p->dim, p->keys);
@@ -254,14 +253,27 @@ static size_t attend_workspace(const vt_kern *kern, const vt_attend *a) {
     return VT_CPU_LINE + (size_t)kern->threads * p.bytes;
 }
 
+typedef struct attend_loop {
+    const attend_plan *plan;
+    const vt_attend_grad *grad; /* backward alone, and its shared sums */
+    char *workspace;
+    float *shared;
+} attend_loop;
+
+static void forward_part(const vt_kern *kern, const void *args, vt_span span) {
+    const attend_loop *l = args;
+    (void)kern;
+    for (int64_t i = span.begin; i < span.end; ++i)
+        task_forward(l->plan, l->workspace, i, span.thread);
+}
+
 static void attend(vt_kern *kern, const vt_attend *a) {
     const int64_t tasks = (int64_t)a->groups * a->heads;
     attend_plan p;
     if (a->rows <= 0) return;
     plan_make(&p, kern, a, false);
-    char *workspace = vt_cpu_line_of(a->workspace);
-#pragma omp parallel for schedule(dynamic, 1) num_threads(kern->threads) if (tasks > 1)
-    for (int64_t i = 0; i < tasks; ++i) task_forward(&p, workspace, i);
+    const attend_loop loop = {.plan = &p, .workspace = vt_cpu_line_of(a->workspace)};
+    vt_cpu_deal(kern, tasks > 1, tasks, forward_part, &loop);
 }
 
 /* ---- backward ---- */
@@ -391,8 +403,8 @@ static void keys_backward(const attend_task *t, int panel, int first, uint16_t *
 }
 
 static void task_backward(const attend_plan *p, const vt_attend_grad *a, char *workspace,
-                          float *shared, int64_t i) {
-    const attend_task t = task_make(p, workspace, i);
+                          float *shared, int64_t i, int thread) {
+    const attend_task t = task_make(p, workspace, i, thread);
     const size_t at = (size_t)t.head * (size_t)p->dim, row = (size_t)t.group * (size_t)p->rows;
     const uint16_t *dout = (const uint16_t *)a->dout + row * p->width + at;
     uint16_t *dqkv = (uint16_t *)a->dqkv + row * 3 * p->width + at;
@@ -435,6 +447,13 @@ static size_t attend_grad_workspace(const vt_kern *kern, const vt_attend *a) {
            (size_t)(a->groups > 0 ? a->groups : 0) * shared_floats(&p) * sizeof(float);
 }
 
+static void backward_part(const vt_kern *kern, const void *args, vt_span span) {
+    const attend_loop *l = args;
+    (void)kern;
+    for (int64_t i = span.begin; i < span.end; ++i)
+        task_backward(l->plan, l->grad, l->workspace, l->shared, i, span.thread);
+}
+
 static void attend_dx(vt_kern *kern, const vt_attend_grad *a) {
     const int64_t tasks = (int64_t)a->forward.groups * a->forward.heads;
     attend_plan p;
@@ -442,8 +461,7 @@ static void attend_dx(vt_kern *kern, const vt_attend_grad *a) {
     plan_make(&p, kern, &a->forward, true);
     char *workspace = vt_cpu_line_of(a->forward.workspace);
     float *shared = (float *)(void *)(workspace + (size_t)kern->threads * p.bytes);
-#pragma omp parallel for schedule(dynamic, 1) num_threads(kern->threads) if (tasks > 1)
-    for (int64_t i = 0; i < tasks; ++i) task_backward(&p, a, workspace, shared, i);
+    vt_cpu_deal(kern, tasks > 1, tasks, backward_part, &(attend_loop){&p, a, workspace, shared});
     add_shared(&p, a, shared);
 }
 

@@ -13,7 +13,6 @@
  * values are exact in bf16; their scales multiply scores and probabilities. */
 #include "kern/cpu/attention.h"
 
-#include <omp.h>
 #include <string.h>
 
 #include "kern/number.h"
@@ -317,34 +316,48 @@ static void attend_head(head *h, int first, int last) {
     h->tiles->end();
 }
 
-static void attention(vt_kern *kern, const vt_attention *a) {
-    int rows = a->segments > 0 ? a->q_end[a->segments - 1] : 0;
-    if (rows <= 0) return;
-    const slot_plan plan = plan_of(kern, a);
-    int64_t heads = (int64_t)a->groups * a->heads;
-    int64_t rows_of_task = ROWS_OF_TASK;
-    while (rows_of_task > LEAST_ROWS_OF_TASK && heads * ROWS_OF_TASK / rows_of_task < ENOUGH_TASKS)
-        rows_of_task /= 2;
-    int64_t pieces = vt_cpu_pieces(rows, rows_of_task);
-    int64_t tasks = heads * pieces, work = heads * rows * plan.keys * a->head_dim;
-    float *workspace = vt_attention_align(a->workspace);
-#pragma omp parallel for schedule(dynamic, 1)                                                      \
-    num_threads(kern->threads) if (tasks > 1 && work > VT_CPU_PARALLEL_MIN * 8)
-    for (int64_t i = 0; i < tasks; ++i) {
-        size_t g = (size_t)(i / pieces / a->heads), at = (size_t)(i / pieces % a->heads);
+typedef struct attention_loop {
+    const vt_attention *args;
+    slot_plan plan;
+    int rows;
+    int64_t pieces; /* of the rows of a head */
+    float *workspace;
+} attention_loop;
+
+static void attention_part(const vt_kern *kern, const void *args, vt_span span) {
+    const attention_loop *l = args;
+    const vt_attention *a = l->args;
+    for (int64_t i = span.begin; i < span.end; ++i) {
+        int64_t piece = i % l->pieces;
+        size_t g = (size_t)(i / l->pieces / a->heads), at = (size_t)(i / l->pieces % a->heads);
         size_t from = at * (size_t)a->head_dim;
         head h = {.a = a,
-                  .plan = &plan,
+                  .plan = &l->plan,
                   .loops = vt_cpu_attention_loops(kern),
                   .tiles = vt_cpu_tiles(kern),
-                  .slot = workspace + (size_t)omp_get_thread_num() * plan.total,
+                  .slot = l->workspace + (size_t)span.thread * l->plan.total,
                   .q = g * a->q_group_stride + from,
                   .kv = g * a->kv_group_stride + from,
                   .scale = g * a->scale_group_stride + at,
                   .out = g * a->out_group_stride + from};
-        attend_head(&h, (int)vt_cpu_piece_begin(rows, pieces, 1, i % pieces),
-                    (int)vt_cpu_piece_begin(rows, pieces, 1, i % pieces + 1));
+        attend_head(&h, (int)vt_cpu_piece_begin(l->rows, l->pieces, 1, piece),
+                    (int)vt_cpu_piece_begin(l->rows, l->pieces, 1, piece + 1));
     }
+}
+
+static void attention(vt_kern *kern, const vt_attention *a) {
+    attention_loop loop = {.args = a, .rows = a->segments > 0 ? a->q_end[a->segments - 1] : 0};
+    const int rows = loop.rows;
+    if (rows <= 0) return;
+    loop.plan = plan_of(kern, a);
+    loop.workspace = vt_attention_align(a->workspace);
+    int64_t heads = (int64_t)a->groups * a->heads;
+    int64_t rows_of_task = ROWS_OF_TASK;
+    while (rows_of_task > LEAST_ROWS_OF_TASK && heads * ROWS_OF_TASK / rows_of_task < ENOUGH_TASKS)
+        rows_of_task /= 2;
+    loop.pieces = vt_cpu_pieces(rows, rows_of_task);
+    int64_t tasks = heads * loop.pieces, work = heads * rows * loop.plan.keys * a->head_dim;
+    vt_cpu_deal(kern, tasks > 1 && work > VT_CPU_PARALLEL_MIN * 8, tasks, attention_part, &loop);
 }
 
 void vt_cpu_fill_attention(vt_kern *kern) {

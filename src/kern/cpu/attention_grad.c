@@ -9,7 +9,6 @@
 #include "kern/cpu/attention.h"
 
 #include <math.h>
-#include <omp.h>
 #include <string.h>
 
 enum {
@@ -233,24 +232,34 @@ static void head_dx(const head *h) {
     copy_rows(h, h->a->dv + h->kv, f->kv_stride, h->plan->dv, keys);
 }
 
-static void attention_dx(vt_kern *kern, const vt_attention_grad *a) {
-    const vt_attention *f = &a->forward;
-    const slot_plan plan = plan_of(f);
-    int64_t tasks = (int64_t)f->groups * f->heads;
-    float *workspace = vt_attention_align(f->workspace);
-#pragma omp parallel for schedule(dynamic, 1) num_threads(kern->threads) if (tasks > 1)
-    for (int64_t i = 0; i < tasks; ++i) {
+typedef struct attention_loop {
+    const vt_attention_grad *args;
+    slot_plan plan;
+    float *workspace;
+} attention_loop;
+
+static void attention_part(const vt_kern *kern, const void *args, vt_span span) {
+    const attention_loop *l = args;
+    const vt_attention *f = &l->args->forward;
+    for (int64_t i = span.begin; i < span.end; ++i) {
         size_t g = (size_t)(i / f->heads), at = (size_t)(i % f->heads) * (size_t)f->head_dim;
-        const head h = {.a = a,
-                        .plan = &plan,
+        const head h = {.a = l->args,
+                        .plan = &l->plan,
                         .loops = vt_cpu_loops(kern),
                         .own = vt_cpu_attention_loops(kern),
-                        .slot = workspace + (size_t)omp_get_thread_num() * plan.total,
+                        .slot = l->workspace + (size_t)span.thread * l->plan.total,
                         .q = g * f->q_group_stride + at,
                         .kv = g * f->kv_group_stride + at,
                         .out = g * f->out_group_stride + at};
         head_dx(&h);
     }
+}
+
+static void attention_dx(vt_kern *kern, const vt_attention_grad *a) {
+    const vt_attention *f = &a->forward;
+    const attention_loop loop = {a, plan_of(f), vt_attention_align(f->workspace)};
+    const int64_t tasks = (int64_t)f->groups * f->heads;
+    vt_cpu_deal(kern, tasks > 1, tasks, attention_part, &loop);
 }
 
 void vt_cpu_fill_attention_grad(vt_kern *kern) {

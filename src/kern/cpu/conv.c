@@ -14,13 +14,12 @@
  * pictures), so a picture's result depends neither on its batch nor on the thread count. */
 #include "kern/cpu/conv.h"
 
-#include "kern/cpu/blas.h"
+#include "kern/blas.h"
 #include "kern/cpu/conv_norm.h"
 #include "kern/cpu/cpu.h"
 #include "kern/cpu/isa/map_loops.h"
 #include "kern/weight.h"
 
-#include <omp.h>
 #include <string.h>
 
 enum {
@@ -148,23 +147,39 @@ static void map_row(const vt_kern *kern, const vt_conv *a, const vt_norm_plan *n
     memcpy(to + width * c, to, width * c * sizeof *to);
 }
 
+typedef struct maps_loop {
+    const vt_conv *args;
+    const vt_norm_plan *norm;
+    size_t first; /* picture */
+    float *maps;
+} maps_loop;
+
+/* Lines of x, before it is enlarged. */
+static size_t source_rows(const vt_conv *a) {
+    return (size_t)a->in_h / (a->upsample ? 2 : 1);
+}
+
+static void maps_part(const vt_kern *kern, const void *args, vt_span span) {
+    const maps_loop *l = args;
+    const vt_conv *a = l->args;
+    size_t step = a->upsample ? 2 : 1, rows = source_rows(a);
+    size_t row_floats = (size_t)a->in_w / step * (size_t)a->in_c, line = step * row_floats;
+    for (size_t row = (size_t)span.begin; row < (size_t)span.end; row++) {
+        size_t at = row / rows;
+        map_row(kern, a, l->norm, at, a->x + (l->first * rows + row) * row_floats,
+                l->maps + at * map_floats(a) + row % rows * step * line);
+    }
+}
+
 /* Pictures [first, first + count) of x into maps. */
 static void make_maps(const vt_kern *kern, const vt_conv *a, size_t first, size_t count,
                       float *maps, char *norm_place) {
     vt_norm_plan norm;
-    size_t step = a->upsample ? 2 : 1, rows = (size_t)a->in_h / step;
-    size_t row_floats = (size_t)a->in_w / step * (size_t)a->in_c, line = step * row_floats;
+    const size_t rows = count * source_rows(a), line = (size_t)a->in_w * (size_t)a->in_c;
+    const bool worth = rows * line > VT_CPU_PARALLEL_MIN;
     vt_norm_plan_place(&norm, kern, a, round_pictures(a), norm_place);
-#pragma omp parallel num_threads(kern->threads) if (count * rows * line > VT_CPU_PARALLEL_MIN)
-    {
-        vt_norm_plan_run(&norm, kern, a, first, count);
-#pragma omp for schedule(static)
-        for (size_t row = 0; row < count * rows; row++) {
-            size_t at = row / rows;
-            map_row(kern, a, &norm, at, a->x + (first * rows + row) * row_floats,
-                    maps + at * map_floats(a) + row % rows * step * line);
-        }
-    }
+    vt_norm_plan_run(&norm, kern, a, first, count, worth);
+    vt_cpu_split(kern, worth, (int64_t)rows, maps_part, &(maps_loop){a, &norm, first, maps});
 }
 
 /* ---- patches ---- */
@@ -255,15 +270,26 @@ static void cut_rows(const patch_product *p, size_t at, size_t count, size_t wid
     }
 }
 
-static void multiply_patches(const vt_kern *kern, const patch_product *p) {
+/* How the product of a picture is cut: blocks of pixels, tiles of channels. */
+static size_t patch_pixels(const patch_map *m) {
+    return (size_t)m->out_h * (size_t)m->out_w;
+}
+
+static int64_t patch_blocks(const patch_product *p) {
+    return vt_cpu_pieces((int64_t)patch_pixels(&p->map), p->n < WIDE ? BLOCK : BLOCK / 2);
+}
+
+static int64_t patch_tiles(const patch_product *p) {
+    return patch_blocks(p) <= 4 ? vt_cpu_pieces(p->n, WIDE_TILE) : 1;
+}
+
+static void patches_part(const vt_kern *kern, const void *args, vt_span span) {
+    const patch_product *p = args;
     const patch_map *m = &p->map;
-    size_t pixels = (size_t)m->out_h * (size_t)m->out_w;
-    size_t k = (size_t)m->kernel * (size_t)m->columns * m->in_c;
-    int64_t blocks = vt_cpu_pieces((int64_t)pixels, p->n < WIDE ? BLOCK : BLOCK / 2);
-    int64_t tiles = blocks <= 4 ? vt_cpu_pieces(p->n, WIDE_TILE) : 1;
-    int64_t tasks = p->groups * blocks * tiles;
-#pragma omp parallel for num_threads(kern->threads) schedule(dynamic) if (tasks > 1)
-    for (int64_t task = 0; task < tasks; task++) {
+    size_t pixels = patch_pixels(m), k = (size_t)m->kernel * (size_t)m->columns * m->in_c;
+    int64_t blocks = patch_blocks(p), tiles = patch_tiles(p);
+    (void)kern;
+    for (int64_t task = span.begin; task < span.end; task++) {
         int64_t tile = task % tiles, block = task / tiles % blocks;
         size_t begin = (size_t)vt_cpu_piece_begin((int64_t)pixels, blocks, 1, block);
         size_t end = (size_t)vt_cpu_piece_begin((int64_t)pixels, blocks, 1, block + 1);
@@ -273,7 +299,7 @@ static void multiply_patches(const vt_kern *kern, const patch_product *p) {
         size_t at = first * p->stride + channel;
         const float *from = m->x + first * k;
         if (p->slots) {
-            float *patches = p->slots + (size_t)omp_get_thread_num() * p->slot;
+            float *patches = p->slots + (size_t)span.thread * p->slot;
             copy_patches(m, patches, first, count);
             from = patches;
         }
@@ -282,6 +308,11 @@ static void multiply_patches(const vt_kern *kern, const patch_product *p) {
                      p->w + channel * k, (int)k, added ? 1 : 0, p->y + at, (int)p->stride);
         if (p->relu) cut_rows(p, at, count, channels);
     }
+}
+
+static void multiply_patches(const vt_kern *kern, const patch_product *p) {
+    const int64_t tasks = p->groups * patch_blocks(p) * patch_tiles(p);
+    vt_cpu_deal(kern, tasks > 1, tasks, patches_part, p);
 }
 
 void vt_cpu_conv(vt_kern *kern, const vt_conv *a) {
@@ -313,15 +344,27 @@ void vt_cpu_conv(vt_kern *kern, const vt_conv *a) {
     }
 }
 
-/* The kernel (O, kh, kw, I) turned by 180 degrees with its channels exchanged: (I, kh, kw, O). */
-static void flip_kernel(const vt_kern *kern, const vt_conv *a, float *flipped) {
+typedef struct flip_loop {
+    const vt_conv *args;
+    float *flipped;
+} flip_loop;
+
+static void flip_part(const vt_kern *kern, const void *args, vt_span span) {
+    const flip_loop *l = args;
+    const vt_conv *a = l->args;
     size_t n = (size_t)a->out_c, in_c = (size_t)a->in_c, count = taps(a);
     const float *w = a->w->w;
-#pragma omp parallel for num_threads(kern->threads) if (kernel_floats(a) > VT_CPU_PARALLEL_MIN)
-    for (size_t i = 0; i < in_c; i++)
+    (void)kern;
+    for (size_t i = (size_t)span.begin; i < (size_t)span.end; i++)
         for (size_t t = 0; t < count; t++)
             for (size_t o = 0; o < n; o++)
-                flipped[(i * count + count - 1 - t) * n + o] = w[(o * count + t) * in_c + i];
+                l->flipped[(i * count + count - 1 - t) * n + o] = w[(o * count + t) * in_c + i];
+}
+
+/* The kernel (O, kh, kw, I) turned by 180 degrees with its channels exchanged: (I, kh, kw, O). */
+static void flip_kernel(const vt_kern *kern, const vt_conv *a, float *flipped) {
+    vt_cpu_split(kern, kernel_floats(a) > VT_CPU_PARALLEL_MIN, a->in_c, flip_part,
+                 &(flip_loop){a, flipped});
 }
 
 /* Stride 1: dx is a convolution of dy with the flipped kernel. */
@@ -373,25 +416,40 @@ static void add_patches(const vt_conv *a, float *picture, const float *from, siz
     }
 }
 
+typedef struct scatter_loop {
+    const vt_conv *args;
+    const float *dy;
+    float *dx;
+    bool accumulate;
+} scatter_loop;
+
+/* A task is a picture. */
+static void scatter_part(const vt_kern *kern, const void *args, vt_span span) {
+    const scatter_loop *l = args;
+    const vt_conv *a = l->args;
+    size_t pixels = out_pixels(a), slot = slot_floats(a), picture = in_pixels(a) * (size_t)a->in_c;
+    int k = (int)(taps(a) * (size_t)a->in_c), n = a->out_c;
+    (void)kern;
+    for (int64_t g = span.begin; g < span.end; g++) {
+        float *to = l->dx + (size_t)g * picture,
+              *patches = a->workspace + (size_t)span.thread * slot;
+        if (!l->accumulate) memset(to, 0, picture * sizeof *to);
+        for (size_t first = 0; first < pixels; first += BLOCK) {
+            size_t count = smaller(BLOCK, pixels - first);
+            vt_cpu_sgemm(CblasNoTrans, CblasNoTrans, (int)count, k, n, 1,
+                         l->dy + ((size_t)g * pixels + first) * (size_t)n, n, a->w->w, k, 0,
+                         patches, k);
+            add_patches(a, to, patches, first, count);
+        }
+    }
+}
+
 /* Any stride: the gradients of the patches, dy W, added up picture by picture, since patches
  * overlap. */
 static void conv_dx_scattered(vt_kern *kern, const vt_conv *a, const float *dy, float *dx,
                               bool accumulate) {
-    size_t pixels = out_pixels(a), slot = slot_floats(a), picture = in_pixels(a) * (size_t)a->in_c;
-    int k = (int)(taps(a) * (size_t)a->in_c), n = a->out_c;
-#pragma omp parallel for num_threads(kern->threads) schedule(dynamic) if (a->groups > 1)
-    for (int g = 0; g < a->groups; g++) {
-        float *to = dx + (size_t)g * picture,
-              *patches = a->workspace + (size_t)omp_get_thread_num() * slot;
-        if (!accumulate) memset(to, 0, picture * sizeof *to);
-        for (size_t first = 0; first < pixels; first += BLOCK) {
-            size_t count = smaller(BLOCK, pixels - first);
-            vt_cpu_sgemm(CblasNoTrans, CblasNoTrans, (int)count, k, n, 1,
-                         dy + ((size_t)g * pixels + first) * (size_t)n, n, a->w->w, k, 0, patches,
-                         k);
-            add_patches(a, to, patches, first, count);
-        }
-    }
+    vt_cpu_deal(kern, a->groups > 1, a->groups, scatter_part,
+                &(scatter_loop){a, dy, dx, accumulate});
 }
 
 void vt_cpu_conv_dx(vt_kern *kern, const vt_conv *a, const float *dy, float *dx, bool accumulate) {
@@ -436,40 +494,64 @@ static void sum_kernel_gradient(const vt_kern *kern, const vt_conv *a, const flo
     }
 }
 
+/* The gradient of a float32 kernel: sums over runs of pictures, then the runs in order. */
+typedef struct dw_loop {
+    const vt_conv *args;
+    const float *dy;
+    float *dw, *partials;
+    int64_t chunks, tiles, pieces; /* runs of pictures; of channels; of the numbers of dw */
+} dw_loop;
+
+static void dw_sums_part(const vt_kern *kern, const void *args, vt_span span) {
+    const dw_loop *l = args;
+    const vt_conv *a = l->args;
+    size_t slot = slot_floats(a), floats = kernel_floats(a), partial = partial_floats(a);
+    size_t pixels = out_pixels(a), k = taps(a) * (size_t)a->in_c;
+    for (int64_t task = span.begin; task < span.end; task++) {
+        int64_t chunk = task / l->tiles, tile = task % l->tiles;
+        size_t first = (size_t)vt_cpu_piece_begin(a->groups, l->chunks, 1, chunk) * pixels;
+        size_t end = (size_t)vt_cpu_piece_begin(a->groups, l->chunks, 1, chunk + 1) * pixels;
+        size_t channel = (size_t)vt_cpu_piece_begin(a->out_c, l->tiles, 1, tile);
+        size_t width = (size_t)vt_cpu_piece_begin(a->out_c, l->tiles, 1, tile + 1) - channel;
+        float *sum = l->partials + (size_t)chunk * partial;
+        float *patches = is_pointwise(a) ? NULL : a->workspace + (size_t)span.thread * slot;
+        sum_kernel_gradient(kern, a, l->dy + channel, sum + channel * k,
+                            sum + whole_lines(floats) + channel, first, end, width, patches);
+    }
+}
+
+static void dw_add_part(const vt_kern *kern, const void *args, vt_span span) {
+    const dw_loop *l = args;
+    const int64_t floats = (int64_t)kernel_floats(l->args);
+    (void)kern;
+    for (int64_t piece = span.begin; piece < span.end; piece++) {
+        size_t begin = (size_t)vt_cpu_piece_begin(floats, l->pieces, 16, piece);
+        size_t end = (size_t)vt_cpu_piece_begin(floats, l->pieces, 16, piece + 1);
+        for (int64_t c = 0; c < l->chunks; c++)
+            add_run(l->dw + begin, l->partials + (size_t)c * partial_floats(l->args) + begin,
+                    end - begin);
+    }
+}
+
 void vt_cpu_conv_dw(vt_kern *kern, const vt_conv *a, const float *dy, float *dw, float *db) {
     if (a->groups <= 0) return;
     if (a->w && a->w->spec.type != VT_NUMBER_F32) {
         vt_cpu_conv_packed_dw(kern, a, dy, dw, db);
         return;
     }
-    size_t slot = slot_floats(a), floats = kernel_floats(a), partial = partial_floats(a);
-    size_t pixels = out_pixels(a), k = taps(a) * (size_t)a->in_c, out_c = (size_t)a->out_c;
-    int64_t chunks = (int64_t)partial_count(a);
-    int64_t tiles = chunks < CHUNKS ? vt_cpu_pieces(a->out_c, CHANNEL_TILE) : 1;
-    float *partials = a->workspace + (size_t)kern->threads * slot;
-
-#pragma omp parallel for num_threads(kern->threads) schedule(dynamic) if (chunks * tiles > 1)
-    for (int64_t task = 0; task < chunks * tiles; task++) {
-        int64_t chunk = task / tiles, tile = task % tiles;
-        size_t first = (size_t)vt_cpu_piece_begin(a->groups, chunks, 1, chunk) * pixels;
-        size_t end = (size_t)vt_cpu_piece_begin(a->groups, chunks, 1, chunk + 1) * pixels;
-        size_t channel = (size_t)vt_cpu_piece_begin(a->out_c, tiles, 1, tile);
-        size_t width = (size_t)vt_cpu_piece_begin(a->out_c, tiles, 1, tile + 1) - channel;
-        float *sum = partials + (size_t)chunk * partial;
-        float *patches =
-            is_pointwise(a) ? NULL : a->workspace + (size_t)omp_get_thread_num() * slot;
-        sum_kernel_gradient(kern, a, dy + channel, sum + channel * k,
-                            sum + whole_lines(floats) + channel, first, end, width, patches);
-    }
-
-    int64_t pieces = vt_cpu_pieces((int64_t)floats, VT_CPU_PARALLEL_MIN);
-#pragma omp parallel for num_threads(kern->threads) if (pieces > 1)
-    for (int64_t piece = 0; piece < pieces; piece++) {
-        size_t begin = (size_t)vt_cpu_piece_begin((int64_t)floats, pieces, 16, piece);
-        size_t end = (size_t)vt_cpu_piece_begin((int64_t)floats, pieces, 16, piece + 1);
-        for (int64_t c = 0; c < chunks; c++)
-            add_run(dw + begin, partials + (size_t)c * partial + begin, end - begin);
-    }
-    for (int64_t c = 0; db && c < chunks; c++)
-        add_run(db, partials + (size_t)c * partial + whole_lines(floats), out_c);
+    const size_t floats = kernel_floats(a);
+    dw_loop loop = {.args = a,
+                    .dy = dy,
+                    .dw = dw,
+                    .partials = a->workspace + (size_t)kern->threads * slot_floats(a),
+                    .chunks = (int64_t)partial_count(a),
+                    .tiles = 1,
+                    .pieces = vt_cpu_pieces((int64_t)floats, VT_CPU_PARALLEL_MIN)};
+    if (loop.chunks < CHUNKS) loop.tiles = vt_cpu_pieces(a->out_c, CHANNEL_TILE);
+    const int64_t tasks = loop.chunks * loop.tiles;
+    vt_cpu_deal(kern, tasks > 1, tasks, dw_sums_part, &loop);
+    vt_cpu_split(kern, loop.pieces > 1, loop.pieces, dw_add_part, &loop);
+    for (int64_t c = 0; db && c < loop.chunks; c++)
+        add_run(db, loop.partials + (size_t)c * partial_floats(a) + whole_lines(floats),
+                (size_t)a->out_c);
 }

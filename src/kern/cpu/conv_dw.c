@@ -19,7 +19,6 @@
 #include "kern/cpu/training.h"
 #include "kern/weight.h"
 
-#include <omp.h>
 #include <string.h>
 
 enum {
@@ -130,8 +129,8 @@ static void plan_place(dw_plan *p, char *workspace) {
     p->room = (uint16_t *)(void *)(workspace + vt_cpu_whole_lines(sums_of(p) * sizeof(float)));
 }
 
-static dw_room room_of_thread(const dw_plan *p) {
-    uint16_t *at = p->room + (size_t)omp_get_thread_num() * p->room_numbers;
+static dw_room room_of_thread(const dw_plan *p, int thread) {
+    uint16_t *at = p->room + (size_t)thread * p->room_numbers;
     dw_room room = {.line = at};
     at += p->line_numbers;
     for (int i = 0; i < 2; ++i, at += (size_t)p->block_o * p->dy_panel) room.dy[i] = at;
@@ -265,7 +264,7 @@ static void add_bias(const vt_kern *kern, const dw_plan *p, const dw_block *b, f
     }
 }
 
-static void dw_task(const vt_kern *kern, const dw_plan *p, int64_t task) {
+static void dw_task(const vt_kern *kern, const dw_plan *p, int64_t task, int thread) {
     const vt_conv *a = p->args;
     const int64_t blocks = p->o_blocks * p->i_blocks, lane = task / blocks, at = task % blocks;
     const int o = (int)(at / p->i_blocks) * p->block_o, i = (int)(at % p->i_blocks) * p->block_i;
@@ -276,7 +275,7 @@ static void dw_task(const vt_kern *kern, const dw_plan *p, int64_t task) {
                   .sums = p->sums + (size_t)task * p->sums_floats};
     b.o_columns = least(a->out_c - b.o, b.o_panels * VT_PANEL);
     b.i_columns = least(a->in_c - b.i, b.i_panels * VT_PANEL);
-    const dw_room room = room_of_thread(p);
+    const dw_room room = room_of_thread(p, thread);
     const int64_t begin = vt_cpu_piece_begin(p->rows, p->lanes, 1, lane);
     const int64_t end = vt_cpu_piece_begin(p->rows, p->lanes, 1, lane + 1);
     float *bias = p->db && i == 0 ? p->bias + (size_t)lane * p->bias_floats + b.o : NULL;
@@ -310,6 +309,14 @@ static void dw_reduce(const vt_kern *kern, const dw_plan *p, int64_t o) {
         p->db[o] += p->bias[(size_t)lane * p->bias_floats + (size_t)o];
 }
 
+static void dw_part(const vt_kern *kern, const void *args, vt_span span) {
+    for (int64_t task = span.begin; task < span.end; ++task) dw_task(kern, args, task, span.thread);
+}
+
+static void dw_reduce_part(const vt_kern *kern, const void *args, vt_span span) {
+    for (int64_t o = span.begin; o < span.end; ++o) dw_reduce(kern, args, o);
+}
+
 void vt_cpu_conv_packed_dw(vt_kern *kern, const vt_conv *a, const float *dy, float *dw, float *db) {
     if (a->groups <= 0) return;
     dw_plan plan;
@@ -318,14 +325,8 @@ void vt_cpu_conv_packed_dw(vt_kern *kern, const vt_conv *a, const float *dy, flo
     plan.dw = dw;
     plan.db = db;
     plan_place(&plan, vt_cpu_line_of(a->workspace));
-    const dw_plan *p = &plan;
-    const int64_t tasks = p->lanes * p->o_blocks * p->i_blocks;
-    const double work = (double)p->rows * p->row * a->out_c * (double)p->taps * a->in_c;
-#pragma omp parallel num_threads(kern->threads) if (work > VT_CPU_PARALLEL_MIN)
-    {
-#pragma omp for schedule(dynamic, 1)
-        for (int64_t task = 0; task < tasks; ++task) dw_task(kern, p, task);
-#pragma omp for schedule(static)
-        for (int64_t o = 0; o < a->out_c; ++o) dw_reduce(kern, p, o);
-    }
+    const int64_t tasks = plan.lanes * plan.o_blocks * plan.i_blocks;
+    const double work = (double)plan.rows * plan.row * a->out_c * (double)plan.taps * a->in_c;
+    vt_cpu_deal(kern, work > VT_CPU_PARALLEL_MIN, tasks, dw_part, &plan);
+    vt_cpu_split(kern, work > VT_CPU_PARALLEL_MIN, a->out_c, dw_reduce_part, &plan);
 }

@@ -2,6 +2,7 @@
 #include "kern/cpu/conv_map.h"
 
 #include "kern/cpu/conv.h"
+#include "kern/cpu/cpu.h"
 
 #include <string.h>
 
@@ -69,15 +70,25 @@ static void map_row(const vt_conv_map *m, size_t at, const float *x, int x_h, in
     memset(to + filled, 0, (line - filled) * sizeof *to);
 }
 
-void vt_conv_map_run(const vt_conv_map *m, const vt_kern *kern, size_t first, size_t count) {
-    const vt_conv *a = m->args;
+typedef struct map_loop {
+    const vt_conv_map *map;
+    size_t first; /* picture */
+} map_loop;
+
+static void map_part(const vt_kern *kern, const void *args, vt_span span) {
+    const map_loop *l = args;
+    const vt_conv *a = l->map->args;
     int scale = a->upsample ? 2 : 1, x_h = a->in_h / scale, x_w = a->in_w / scale;
     size_t picture = (size_t)x_h * (size_t)x_w * (size_t)a->in_c;
-    int64_t rows = (int64_t)count * m->h;
-    vt_norm_plan_run(&m->norm, kern, a, first, count);
-#pragma omp for schedule(static)
-    for (int64_t row = 0; row < rows; row++) {
-        size_t at = (size_t)(row / m->h);
-        map_row(m, at, a->x + (first + at) * picture, x_h, x_w, (int)(row % m->h));
+    (void)kern;
+    for (int64_t row = span.begin; row < span.end; row++) {
+        size_t at = (size_t)(row / l->map->h);
+        map_row(l->map, at, a->x + (l->first + at) * picture, x_h, x_w, (int)(row % l->map->h));
     }
+}
+
+void vt_conv_map_run(const vt_conv_map *m, const vt_kern *kern, size_t first, size_t count,
+                     bool worth) {
+    vt_norm_plan_run(&m->norm, kern, m->args, first, count, worth);
+    vt_cpu_split(kern, worth, (int64_t)count * m->h, map_part, &(map_loop){m, first});
 }

@@ -2,8 +2,7 @@
  * normalised on the way where the convolution asks for it, channels padded to whole depth and the
  * padding around a picture written out as zeros.
  *
- * Made by conv_packed.c and conv_winograd.c, from inside a parallel region: every thread of the
- * team calls vt_conv_map_run. */
+ * Made by conv_packed.c and conv_winograd.c. */
 #ifndef VT_KERN_CPU_CONV_MAP_H
 #define VT_KERN_CPU_CONV_MAP_H
 
@@ -34,7 +33,8 @@ static inline size_t vt_conv_map_picture(const vt_conv_map *map) {
 /* Sets `round` and tells the bytes that the places take; `args` to `enlarged` are filled. */
 size_t vt_conv_map_size(vt_conv_map *map, const vt_kern *kern);
 void vt_conv_map_place(vt_conv_map *map, const vt_kern *kern, char *workspace);
-/* Pictures [first, first + count) of x, count <= round. */
-void vt_conv_map_run(const vt_conv_map *map, const vt_kern *kern, size_t first, size_t count);
+/* Pictures [first, first + count) of x, count <= round; on one thread unless `worth` more. */
+void vt_conv_map_run(const vt_conv_map *map, const vt_kern *kern, size_t first, size_t count,
+                     bool worth);
 
 #endif

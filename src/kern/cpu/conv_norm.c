@@ -6,7 +6,6 @@
 #include "kern/cpu/isa/picture_loops.h"
 
 #include <math.h>
-#include <omp.h>
 
 enum { CHUNK_FLOATS = 16384 }; /* 64 KB: two threads' worth stays in any second-level cache */
 
@@ -108,22 +107,42 @@ static void picture_finish(const vt_norm_plan *p, const vt_norm_part *parts, flo
     }
 }
 
-void vt_norm_plan_run(const vt_norm_plan *p, const vt_kern *kern, const vt_conv *a, size_t first,
-                      size_t count) {
-    const vt_picture_loops *loops = ((const vt_cpu *)kern)->picture_loops;
-    if (!p->norm) return;
-    size_t picture_parts = (size_t)p->chunks * p->channel_groups;
-#pragma omp for schedule(static)
-    for (int64_t task = 0; task < (int64_t)count * p->chunks; task++) {
+/* A round of pictures. */
+typedef struct norm_round {
+    const vt_norm_plan *plan;
+    const float *x; /* its first picture */
+} norm_round;
+
+static vt_norm_part *parts_of(const vt_norm_plan *p, int64_t picture) {
+    return p->parts + (size_t)picture * (size_t)p->chunks * p->channel_groups;
+}
+
+static void chunks_part(const vt_kern *kern, const void *args, vt_span span) {
+    const norm_round *round = args;
+    const vt_norm_plan *p = round->plan;
+    for (int64_t task = span.begin; task < span.end; task++) {
         int64_t picture = task / p->chunks, chunk = task % p->chunks;
         size_t begin = (size_t)vt_cpu_piece_begin((int64_t)p->pixels, p->chunks, 1, chunk);
         size_t end = (size_t)vt_cpu_piece_begin((int64_t)p->pixels, p->chunks, 1, chunk + 1);
-        const float *x = a->x + ((first + (size_t)picture) * p->pixels + begin) * p->channels;
-        chunk_sums(p, loops, x, end - begin, p->sums + (size_t)omp_get_thread_num() * p->channels,
-                   p->parts + (size_t)picture * picture_parts + (size_t)chunk * p->channel_groups);
+        const float *x = round->x + ((size_t)picture * p->pixels + begin) * p->channels;
+        chunk_sums(p, ((const vt_cpu *)kern)->picture_loops, x, end - begin,
+                   p->sums + (size_t)span.thread * p->channels,
+                   parts_of(p, picture) + (size_t)chunk * p->channel_groups);
     }
-#pragma omp for schedule(static)
-    for (int64_t i = 0; i < (int64_t)count; i++)
-        picture_finish(p, p->parts + (size_t)i * picture_parts, p->center + (size_t)i * p->channels,
+}
+
+static void finish_part(const vt_kern *kern, const void *args, vt_span span) {
+    const vt_norm_plan *p = ((const norm_round *)args)->plan;
+    (void)kern;
+    for (int64_t i = span.begin; i < span.end; i++)
+        picture_finish(p, parts_of(p, i), p->center + (size_t)i * p->channels,
                        p->factor + (size_t)i * p->channels);
+}
+
+void vt_norm_plan_run(const vt_norm_plan *p, const vt_kern *kern, const vt_conv *a, size_t first,
+                      size_t count, bool worth) {
+    const norm_round round = {p, a->x + first * p->pixels * p->channels};
+    if (!p->norm) return;
+    vt_cpu_split(kern, worth, (int64_t)count * p->chunks, chunks_part, &round);
+    vt_cpu_split(kern, worth, (int64_t)count, finish_part, &round);
 }

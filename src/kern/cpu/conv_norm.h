@@ -1,8 +1,7 @@
 /* conv_norm.h - the group norm that a convolution applies to what it reads: its statistics, and
  * what they make of each channel (x - center) factor + beta.
  *
- * Used by conv_map.c and conv.c from inside a parallel region: every thread of the team calls
- * the functions that say so. A picture is read once: its pixels are cut into chunks that stay in a
+ * Used by conv_map.c and conv.c. A picture is read once: its pixels are cut into chunks that stay in a
  * cache while their sums and then their squares are taken; the chunks' results are put together in
  * double and in order. */
 #ifndef VT_KERN_CPU_CONV_NORM_H
@@ -29,9 +28,9 @@ typedef struct vt_norm_plan {
 size_t vt_norm_plan_bytes(const vt_kern *kern, const vt_conv *args, size_t pictures);
 void vt_norm_plan_place(vt_norm_plan *plan, const vt_kern *kern, const vt_conv *args,
                         size_t pictures, char *workspace);
-/* Fills center and factor for pictures [first, first + count) of args->x; called by every thread.
- * */
+/* Fills center and factor for pictures [first, first + count) of args->x; on one thread unless `worth`
+ * more. */
 void vt_norm_plan_run(const vt_norm_plan *plan, const vt_kern *kern, const vt_conv *args,
-                      size_t first, size_t count);
+                      size_t first, size_t count, bool worth);
 
 #endif

@@ -22,7 +22,6 @@
 #include "kern/cpu/cpu.h"
 #include "kern/weight.h"
 
-#include <omp.h>
 #include <string.h>
 
 enum {
@@ -296,13 +295,18 @@ static void conv_task(const conv_plan *p, size_t first_picture, int64_t task) {
     if (p->stream) p->loops->end();
 }
 
-static void conv_round(const conv_plan *p, const vt_kern *kern, size_t first, size_t count) {
-    int64_t tasks = (int64_t)count * p->blocks * p->phases * p->bands;
-    vt_conv_map_run(&p->map, kern, first, count);
-    p->tiles->begin();
-#pragma omp for schedule(dynamic)
-    for (int64_t task = 0; task < tasks; task++) conv_task(p, first, task);
-    p->tiles->end();
+typedef struct conv_round {
+    const conv_plan *plan;
+    size_t first; /* picture */
+} conv_round;
+
+static void conv_part(const vt_kern *kern, const void *args, vt_span span) {
+    const conv_round *round = args;
+    (void)kern;
+    round->plan->tiles->begin();
+    for (int64_t task = span.begin; task < span.end; task++)
+        conv_task(round->plan, round->first, task);
+    round->plan->tiles->end();
 }
 
 static void plan_run(conv_plan *p, const vt_kern *kern) {
@@ -311,12 +315,12 @@ static void plan_run(conv_plan *p, const vt_kern *kern) {
     p->stream = vt_conv_streams(a);
     double work = (double)a->groups * (double)out_floats * (double)p->taps *
                   (double)p->map.channels / p->phases;
-#pragma omp parallel num_threads(kern->threads) if (work > PARALLEL_WORK)
-    {
-        for (size_t first = 0; first < (size_t)a->groups; first += p->map.round) {
-            size_t left = (size_t)a->groups - first;
-            conv_round(p, kern, first, left < p->map.round ? left : p->map.round);
-        }
+    const bool worth = work > PARALLEL_WORK;
+    for (size_t first = 0; first < (size_t)a->groups; first += p->map.round) {
+        size_t left = (size_t)a->groups - first, count = left < p->map.round ? left : p->map.round;
+        vt_conv_map_run(&p->map, kern, first, count, worth);
+        vt_cpu_deal(kern, worth, (int64_t)count * p->blocks * p->phases * p->bands, conv_part,
+                    &(conv_round){p, first});
     }
 }
 

@@ -16,8 +16,6 @@
 #include "kern/cpu/cpu.h"
 #include "kern/weight.h"
 
-#include <omp.h>
-
 enum {
     POSITIONS = 16,
     SLOT_BYTES = 480 << 10, /* of a block's squares, unless one tile of them is larger */
@@ -152,7 +150,7 @@ residual_ahead(const winograd_plan *p, size_t picture, int64_t square, int rows,
     }
 }
 
-static void winograd_task(const winograd_plan *p, size_t first_picture, int64_t task) {
+static void winograd_task(const winograd_plan *p, size_t first_picture, int64_t task, int thread) {
     enum { BLOCK = VT_TILE_MOST_ROWS * VT_TILE_COLUMNS };
     const vt_conv *a = p->args;
     _Alignas(64) float sums[4 * BLOCK]; /* four positions side by side in a row of a tile */
@@ -162,7 +160,7 @@ static void winograd_task(const winograd_plan *p, size_t first_picture, int64_t 
     int64_t end = vt_cpu_piece_begin(p->squares, p->blocks, 1, block + 1);
     int64_t groups = vt_cpu_pieces(end - first, p->tiles->most_rows);
     int panel_end = (int)vt_cpu_piece_begin(p->panels, p->cuts, 1, cut + 1);
-    uint16_t *slot = p->slots + (size_t)omp_get_thread_num() * slot_numbers(p);
+    uint16_t *slot = p->slots + (size_t)thread * slot_numbers(p);
     vt_tile tile = {.a_stride = p->map.channels,
                     .b_stride = p->panel,
                     .taps = 1,
@@ -188,6 +186,20 @@ static void winograd_task(const winograd_plan *p, size_t first_picture, int64_t 
     if (p->stream) p->loops->end();
 }
 
+typedef struct winograd_round {
+    const winograd_plan *plan;
+    size_t first; /* picture */
+} winograd_round;
+
+static void winograd_part(const vt_kern *kern, const void *args, vt_span span) {
+    const winograd_round *round = args;
+    (void)kern;
+    round->plan->tiles->begin();
+    for (int64_t task = span.begin; task < span.end; task++)
+        winograd_task(round->plan, round->first, task, span.thread);
+    round->plan->tiles->end();
+}
+
 void vt_cpu_conv_winograd(vt_kern *kern, const vt_conv *a) {
     if (a->groups <= 0) return;
     winograd_plan plan;
@@ -195,17 +207,11 @@ void vt_cpu_conv_winograd(vt_kern *kern, const vt_conv *a) {
     plan.stream = vt_conv_streams(a);
     const winograd_plan *p = &plan;
     double work = (double)a->groups * (double)p->squares * (double)p->panels * (double)p->panel;
-#pragma omp parallel num_threads(kern->threads) if (work > PARALLEL_WORK)
-    {
-        for (size_t first = 0; first < (size_t)a->groups; first += p->map.round) {
-            size_t left = (size_t)a->groups - first;
-            size_t count = left < p->map.round ? left : p->map.round;
-            vt_conv_map_run(&p->map, kern, first, count);
-            p->tiles->begin();
-#pragma omp for schedule(dynamic)
-            for (int64_t task = 0; task < (int64_t)count * p->blocks * p->cuts; task++)
-                winograd_task(p, first, task);
-            p->tiles->end();
-        }
+    const bool worth = work > PARALLEL_WORK;
+    for (size_t first = 0; first < (size_t)a->groups; first += p->map.round) {
+        size_t left = (size_t)a->groups - first, count = left < p->map.round ? left : p->map.round;
+        vt_conv_map_run(&p->map, kern, first, count, worth);
+        vt_cpu_deal(kern, worth, (int64_t)count * p->blocks * p->cuts, winograd_part,
+                    &(winograd_round){p, first});
     }
 }

@@ -2,16 +2,42 @@
 #include "kern/cpu/cpu.h"
 
 #include "core/cpu.h"
+#include "kern/blas.h"
 
-#include <cblas.h>
-#include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 static void cpu_close(vt_kern *kern) {
+    vt_team_close(&kern->team);
+    vt_blas_release();
     free((vt_cpu *)kern);
 }
+
+/* ---- loops ---- */
+
+typedef struct shared_loop {
+    const vt_kern *kern;
+    vt_cpu_part *part;
+    const void *args;
+} shared_loop;
+
+static void run_part(const void *args, vt_span span) {
+    const shared_loop *loop = args;
+    loop->part(loop->kern, loop->args, span);
+}
+
+void vt_cpu_split(const vt_kern *kern, bool worth, int64_t tasks, vt_cpu_part *part,
+                  const void *args) {
+    vt_team_split(worth ? kern->team : NULL, tasks, run_part, &(shared_loop){kern, part, args});
+}
+
+void vt_cpu_deal(const vt_kern *kern, bool worth, int64_t tasks, vt_cpu_part *part,
+                 const void *args) {
+    vt_team_deal(worth ? kern->team : NULL, tasks, run_part, &(shared_loop){kern, part, args});
+}
+
+/* ---- instruction sets ---- */
 
 static const vt_loops *loops_for(vt_isa isa) {
 #if defined(__x86_64__)
@@ -78,13 +104,18 @@ static void describe(vt_cpu *cpu) {
 
 variant_status vt_cpu_open(vt_kern **out, int threads, variant_error *err) {
     *out = NULL;
-    const int default_threads = omp_get_max_threads();
+    vt_team *team = NULL;
+    VT_TRY(vt_team_open(&team, threads > 0 ? threads : vt_processors_usable(), err));
     vt_cpu *cpu = calloc(1, sizeof *cpu);
-    if (!cpu) return vt_fail(err, VARIANT_E_MEMORY, "kern: out of memory for the cpu backend");
+    if (!cpu) {
+        vt_team_close(&team);
+        return vt_fail(err, VARIANT_E_MEMORY, "kern: out of memory for the cpu backend");
+    }
     vt_kern *kern = &cpu->kern;
     vt_kern_ref_fill(kern);
     kern->name = "cpu";
-    kern->threads = threads > 0 ? threads : default_threads;
+    kern->team = team;
+    kern->threads = vt_team_size(team);
     kern->close = cpu_close;
     const vt_isa isa = trusted(vt_isa_best());
     cpu->loops = loops_for(isa);
@@ -94,10 +125,7 @@ variant_status vt_cpu_open(vt_kern **out, int threads, variant_error *err) {
     if (isa == VT_ISA_AVX512BF16 && cpu->bf16_isa != isa) cpu->tiles = &vt_tiles_avx512wide;
 #endif
     cpu->tiles8 = tiles8_for(isa);
-    /* Threads are ours: BLAS is called from inside parallel regions, a tile at a time. Its OpenMP
-     * flavour also lowers OpenMP's own default, which belongs to the program: put it back. */
-    openblas_set_num_threads(1);
-    omp_set_num_threads(default_threads);
+    vt_blas_hold();
     vt_cpu_fill_weights(kern);
     vt_cpu_fill_products(kern);
     vt_cpu_fill_elementwise(kern);

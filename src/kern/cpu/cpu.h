@@ -1,5 +1,5 @@
 /* cpu.h - the cpu backend's own state and parts: float32 products by single-threaded BLAS calls on
- * fixed tiles of the output, vectorised loops chosen by instruction set, OpenMP across tiles.
+ * fixed tiles of the output, vectorised loops chosen by instruction set, a team of threads across tiles.
  *
  * The rule every part keeps: work is cut by sizes alone, never by the thread count, and each piece
  * is computed by one thread in a fixed order. So 1 thread and 64 threads give the same bits. */
@@ -7,6 +7,7 @@
 #define VT_KERN_CPU_CPU_H
 
 #include "core/cpu.h"
+#include "core/threads.h"
 #include "kern/cpu/isa/loops.h"
 #include "kern/cpu/isa/tiles.h"
 #include "kern/cpu/isa/tiles8.h"
@@ -53,8 +54,18 @@ static inline int64_t vt_cpu_piece_begin(int64_t total, int64_t pieces, int64_t 
     return at < total ? at : total;
 }
 
-/* Below this many floats touched a parallel region costs more than it gives. */
+/* Below this many floats touched sharing a loop out costs more than it gives. */
 #define VT_CPU_PARALLEL_MIN 32768
+
+/* Tasks [span.begin, span.end) of a loop; rooms kept one a thread are span.thread's. */
+typedef void vt_cpu_part(const vt_kern *kern, const void *args, vt_span span);
+
+/* Tasks [0, tasks) over the backend's threads where that is `worth` it, else here: as vt_team_split (many cheap tasks,
+ * neighbours together) and vt_team_deal (few dear ones, one by one). */
+void vt_cpu_split(const vt_kern *kern, bool worth, int64_t tasks, vt_cpu_part *part,
+                  const void *args);
+void vt_cpu_deal(const vt_kern *kern, bool worth, int64_t tasks, vt_cpu_part *part,
+                 const void *args);
 
 /* Does one table give the other's numbers? tiles_agree.c */
 bool vt_cpu_tiles_agree(const vt_tiles *one, const vt_tiles *other);

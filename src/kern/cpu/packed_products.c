@@ -12,7 +12,6 @@
 #include "kern/weight.h"
 
 #include <math.h>
-#include <omp.h>
 #include <string.h>
 
 enum {
@@ -297,28 +296,34 @@ static void task_fetch(const packed_plan *p, int64_t task) {
     for (int i = 0; i < FETCH_BYTES; i += LINE) __builtin_prefetch(at + i, 0, 2);
 }
 
+static int64_t task_count(const packed_plan *p) {
+    return p->part_blocks * p->parts * p->pieces;
+}
+
+/* Brings rows of x to their form. A task is a thread's share of the rows: it asks for that thread's first weights first. */
+static void convert_part(const vt_kern *kern, const void *args, vt_span span) {
+    const packed_plan *p = args;
+    const int64_t tasks = task_count(p), threads = kern->threads;
+    for (int64_t t = span.begin; t < span.end; ++t) {
+        const int64_t begin = tasks * t / threads, end = tasks * (t + 1) / threads;
+        if (p->stream && begin < end) task_fetch(p, begin);
+        for (int64_t r = p->rows * t / threads; r < p->rows * (t + 1) / threads; ++r)
+            row_convert(p, r);
+    }
+}
+
+static void product_part(const vt_kern *kern, const void *args, vt_span span) {
+    (void)kern;
+    for (int64_t i = span.begin; i < span.end; ++i) task_run(args, i);
+}
+
 void vt_cpu_packed_product(vt_kern *kern, const vt_product *a) {
     packed_plan p;
     plan_make(&p, kern, a);
     plan_place(&p, a->workspace);
-    const int64_t tasks = p.part_blocks * p.parts * p.pieces;
     const bool wide = (int64_t)a->w->n * a->w->k * p.rows > VT_CPU_PARALLEL_MIN;
-#pragma omp parallel num_threads(kern->threads) if (wide)
-    {
-        const int64_t thread = omp_get_thread_num(), threads = omp_get_num_threads();
-        const int64_t begin = tasks * thread / threads, end = tasks * (thread + 1) / threads;
-        if (p.stream && begin < end) task_fetch(&p, begin);
-        if (p.convert) {
-#pragma omp for schedule(static)
-            for (int64_t r = 0; r < p.rows; ++r) row_convert(&p, r);
-        }
-        if (p.stream) {
-            for (int64_t i = begin; i < end; ++i) task_run(&p, i);
-        } else {
-#pragma omp for schedule(dynamic, 1)
-            for (int64_t i = 0; i < tasks; ++i) task_run(&p, i);
-        }
-    }
+    if (p.convert) vt_cpu_split(kern, wide, kern->threads, convert_part, &p);
+    (p.stream ? vt_cpu_split : vt_cpu_deal)(kern, wide, task_count(&p), product_part, &p);
     if (!p.split) return;
     vt_qkv split = *a->qkv;
     split.qkv = p.y;

@@ -5,7 +5,7 @@
  * groups), by sizes alone: a picture's result depends neither on its batch nor on the thread count.
  */
 #include "core/cpu.h"
-#include "kern/cpu/blas.h"
+#include "kern/blas.h"
 #include "kern/cpu/conv.h"
 #include "kern/cpu/cpu.h"
 #include "kern/cpu/isa/map_loops.h"
@@ -15,7 +15,6 @@
 #include "kern/weight.h"
 
 #include <math.h>
-#include <omp.h>
 #include <string.h>
 
 enum {
@@ -112,13 +111,16 @@ static void group_norm_slice(const vt_kern *kern, const vt_group_norm *a, const 
     }
 }
 
+static void group_norm_part(const vt_kern *kern, const void *args, vt_span span) {
+    for (int64_t task = span.begin; task < span.end; task++) {
+        norm_slice slice = slice_of(args, task);
+        group_norm_slice(kern, args, &slice);
+    }
+}
+
 static void group_norm(vt_kern *kern, const vt_group_norm *a) {
     int64_t tasks = a->groups * slice_count(a);
-#pragma omp parallel for num_threads(kern->threads) schedule(dynamic) if (tasks > 1)
-    for (int64_t task = 0; task < tasks; task++) {
-        norm_slice slice = slice_of(a, task);
-        group_norm_slice(kern, a, &slice);
-    }
+    vt_cpu_deal(kern, tasks > 1, tasks, group_norm_part, a);
 }
 
 static void strip_move_gradient(vt_norm_strip *strip, const vt_group_norm_grad *a,
@@ -129,6 +131,59 @@ static void strip_move_gradient(vt_norm_strip *strip, const vt_group_norm_grad *
     strip->out = a->dx + slice->at + from;
 }
 
+typedef struct norm_dx_loop {
+    const vt_group_norm_grad *args;
+    vt_turns *turns;
+} norm_dx_loop;
+
+/* In turns: the pictures' shares of dgamma and dbeta are added in the order of pictures, by whichever
+ * thread. */
+static void add_in_turn(const norm_dx_loop *l, int64_t task, const norm_slice *slice,
+                        const double *dbeta, const double *dgamma) {
+    vt_turn_begin(l->turns, task);
+    for (size_t c = 0; c < slice->width; c++) {
+        l->args->dbeta[slice->first + c] += (float)dbeta[c];
+        l->args->dgamma[slice->first + c] += (float)dgamma[c];
+    }
+    vt_turn_end(l->turns);
+}
+
+static void norm_dx_slice(const vt_kern *kern, const norm_dx_loop *l, int64_t task) {
+    const vt_picture_loops *loops = loops_of(kern);
+    const vt_group_norm_grad *a = l->args;
+    const vt_group_norm *f = &a->forward;
+    norm_slice slice = slice_of(f, task);
+    vt_norm_strip strip = {.stride = (size_t)f->channels,
+                           .rows = (size_t)f->pixels,
+                           .silu = f->silu,
+                           .accumulate = a->accumulate};
+    double dbeta[SLICE_MOST], dgamma[SLICE_MOST], mean_d[SLICE] = {0}, mean_dn[SLICE] = {0};
+    double count = (double)f->pixels * (double)slice.group_width;
+    for (size_t from = 0; from < slice.width; from += VT_PICTURE_STRIP) {
+        strip_move_gradient(&strip, a, &slice, from);
+        loops->gradient_sums(&strip, dbeta + from, dgamma + from);
+        for (size_t c = 0; c < strip.width; c++) {
+            mean_d[(from + c) / slice.group_width] +=
+                (double)strip.gamma[c] * dbeta[from + c] / count;
+            mean_dn[(from + c) / slice.group_width] +=
+                (double)strip.gamma[c] * dgamma[from + c] / count;
+        }
+    }
+    add_in_turn(l, task, &slice, dbeta, dgamma);
+    for (size_t from = 0; from < slice.width; from += VT_PICTURE_STRIP) {
+        strip_move_gradient(&strip, a, &slice, from);
+        for (size_t c = 0; c < strip.width; c++) {
+            strip.mean_d[c] = (float)mean_d[(from + c) / slice.group_width];
+            strip.mean_dn[c] = (float)mean_dn[(from + c) / slice.group_width];
+        }
+        loops->gradient(&strip);
+    }
+}
+
+static void norm_dx_part(const vt_kern *kern, const void *args, vt_span span) {
+    for (int64_t task = span.begin; task < span.end; task++) norm_dx_slice(kern, args, task);
+}
+
 static void group_norm_dx(vt_kern *kern, const vt_group_norm_grad *a) {
     const vt_group_norm *f = &a->forward;
     if (f->channels / f->channel_groups > SLICE_MOST) { /* no model's; ref holds any width */
@@ -137,43 +192,9 @@ static void group_norm_dx(vt_kern *kern, const vt_group_norm_grad *a) {
         ref.group_norm_dx(kern, a);
         return;
     }
-    const vt_picture_loops *loops = loops_of(kern);
     int64_t tasks = f->groups * slice_count(f);
-    /* Ordered: the pictures' shares of dgamma and dbeta are added in the order of pictures, by
-     * whichever thread. */
-#pragma omp parallel for ordered num_threads(kern->threads) schedule(dynamic, 1) if (tasks > 1)
-    for (int64_t task = 0; task < tasks; task++) {
-        norm_slice slice = slice_of(f, task);
-        vt_norm_strip strip = {.stride = (size_t)f->channels,
-                               .rows = (size_t)f->pixels,
-                               .silu = f->silu,
-                               .accumulate = a->accumulate};
-        double dbeta[SLICE_MOST], dgamma[SLICE_MOST], mean_d[SLICE] = {0}, mean_dn[SLICE] = {0};
-        double count = (double)f->pixels * (double)slice.group_width;
-        for (size_t from = 0; from < slice.width; from += VT_PICTURE_STRIP) {
-            strip_move_gradient(&strip, a, &slice, from);
-            loops->gradient_sums(&strip, dbeta + from, dgamma + from);
-            for (size_t c = 0; c < strip.width; c++) {
-                mean_d[(from + c) / slice.group_width] +=
-                    (double)strip.gamma[c] * dbeta[from + c] / count;
-                mean_dn[(from + c) / slice.group_width] +=
-                    (double)strip.gamma[c] * dgamma[from + c] / count;
-            }
-        }
-#pragma omp ordered
-        for (size_t c = 0; c < slice.width; c++) {
-            a->dbeta[slice.first + c] += (float)dbeta[c];
-            a->dgamma[slice.first + c] += (float)dgamma[c];
-        }
-        for (size_t from = 0; from < slice.width; from += VT_PICTURE_STRIP) {
-            strip_move_gradient(&strip, a, &slice, from);
-            for (size_t c = 0; c < strip.width; c++) {
-                strip.mean_d[c] = (float)mean_d[(from + c) / slice.group_width];
-                strip.mean_dn[c] = (float)mean_dn[(from + c) / slice.group_width];
-            }
-            loops->gradient(&strip);
-        }
-    }
+    vt_turns turns = {0};
+    vt_cpu_deal(kern, tasks > 1, tasks, norm_dx_part, &(norm_dx_loop){a, &turns});
 }
 
 /* ---- resizing ---- */
@@ -182,12 +203,21 @@ static bool worth_threads(size_t rows, size_t floats) {
     return rows > 1 && rows * floats > VT_CPU_PARALLEL_MIN;
 }
 
-static void upsample2(vt_kern *kern, float *y, const float *x, int groups, int h, int w, int c) {
-    size_t rows = (size_t)groups * (size_t)h, width = (size_t)w, pixel = (size_t)c;
-#pragma omp parallel for num_threads(kern->threads) if (worth_threads(rows, 4 * width * pixel))
-    for (size_t row = 0; row < rows; row++) {
-        const float *from = x + row * width * pixel;
-        float *to = y + row * 4 * width * pixel;
+/* Maps brought to another size, or their gradients. */
+typedef struct resize_loop {
+    float *to;
+    const float *x;
+    int from_side, to_side;
+    size_t width, pixel; /* pixels of a line of the smaller map, where it is doubled; channels */
+} resize_loop;
+
+static void upsample2_part(const vt_kern *kern, const void *args, vt_span span) {
+    const resize_loop *l = args;
+    const size_t width = l->width, pixel = l->pixel;
+    (void)kern;
+    for (size_t row = (size_t)span.begin; row < (size_t)span.end; row++) {
+        const float *from = l->x + row * width * pixel;
+        float *to = l->to + row * 4 * width * pixel;
         for (size_t col = 0; col < width; col++) {
             memcpy(to + 2 * col * pixel, from + col * pixel, pixel * sizeof *to);
             memcpy(to + (2 * col + 1) * pixel, from + col * pixel, pixel * sizeof *to);
@@ -196,13 +226,20 @@ static void upsample2(vt_kern *kern, float *y, const float *x, int groups, int h
     }
 }
 
-static void upsample2_dx(vt_kern *kern, float *dx, const float *dy, int groups, int h, int w,
-                         int c) {
-    size_t rows = (size_t)groups * (size_t)h, width = (size_t)w, pixel = (size_t)c;
-#pragma omp parallel for num_threads(kern->threads) if (worth_threads(rows, 4 * width * pixel))
-    for (size_t row = 0; row < rows; row++) {
-        float *restrict to = dx + row * width * pixel;
-        const float *upper = dy + row * 4 * width * pixel, *lower = upper + 2 * width * pixel;
+static void upsample2(vt_kern *kern, float *y, const float *x, int groups, int h, int w, int c) {
+    const resize_loop loop = {.to = y, .x = x, .width = (size_t)w, .pixel = (size_t)c};
+    const size_t rows = (size_t)groups * (size_t)h;
+    vt_cpu_split(kern, worth_threads(rows, 4 * loop.width * loop.pixel), (int64_t)rows,
+                 upsample2_part, &loop);
+}
+
+static void upsample2_dx_part(const vt_kern *kern, const void *args, vt_span span) {
+    const resize_loop *l = args;
+    const size_t width = l->width, pixel = l->pixel;
+    (void)kern;
+    for (size_t row = (size_t)span.begin; row < (size_t)span.end; row++) {
+        float *restrict to = l->to + row * width * pixel;
+        const float *upper = l->x + row * 4 * width * pixel, *lower = upper + 2 * width * pixel;
         for (size_t col = 0; col < width;
              col++, to += pixel, upper += 2 * pixel, lower += 2 * pixel) {
 #pragma omp simd
@@ -212,21 +249,28 @@ static void upsample2_dx(vt_kern *kern, float *dx, const float *dy, int groups, 
     }
 }
 
+static void upsample2_dx(vt_kern *kern, float *dx, const float *dy, int groups, int h, int w,
+                         int c) {
+    const resize_loop loop = {.to = dx, .x = dy, .width = (size_t)w, .pixel = (size_t)c};
+    const size_t rows = (size_t)groups * (size_t)h;
+    vt_cpu_split(kern, worth_threads(rows, 4 * loop.width * loop.pixel), (int64_t)rows,
+                 upsample2_dx_part, &loop);
+}
+
 /* The inputs that output i of an adaptive average reads: [*first, *end). */
 static void area_span(int i, int from, int to, int *first, int *end) {
     *first = (int)((int64_t)i * from / to);
     *end = (int)(((int64_t)(i + 1) * from + to - 1) / to);
 }
 
-static void resize_area(vt_kern *kern, float *y, const float *x, int groups, int from, int to,
-                        int c) {
+static void resize_area_part(const vt_kern *kern, const void *args, vt_span span) {
     const vt_picture_loops *loops = loops_of(kern);
-    size_t width = (size_t)c, line = (size_t)from * width, floats = (size_t)to * width;
-    int64_t rows = (int64_t)groups * to;
-#pragma omp parallel for num_threads(kern->threads) if (worth_threads((size_t)rows, floats + line))
-    for (int64_t row = 0; row < rows; row++) {
-        const float *picture = x + (size_t)(row / to) * (size_t)from * line;
-        float *out = y + (size_t)row * floats;
+    const resize_loop *l = args;
+    const int from = l->from_side, to = l->to_side;
+    size_t width = l->pixel, line = (size_t)from * width, floats = (size_t)to * width;
+    for (int64_t row = span.begin; row < span.end; row++) {
+        const float *picture = l->x + (size_t)(row / to) * (size_t)from * line;
+        float *out = l->to + (size_t)row * floats;
         int top, bottom, left, right;
         area_span((int)(row % to), from, to, &top, &bottom);
         memset(out, 0, floats * sizeof *out);
@@ -239,6 +283,14 @@ static void resize_area(vt_kern *kern, float *y, const float *x, int groups, int
                                       width);
         }
     }
+}
+
+static void resize_area(vt_kern *kern, float *y, const float *x, int groups, int from, int to,
+                        int c) {
+    const resize_loop loop = {y, x, from, to, .pixel = (size_t)c};
+    const int64_t rows = (int64_t)groups * to;
+    vt_cpu_split(kern, worth_threads((size_t)rows, (size_t)(from + to) * loop.pixel), rows,
+                 resize_area_part, &loop);
 }
 
 /* The four inputs of one output along an axis, and their weights (they sum to 1). */
@@ -266,15 +318,14 @@ static cubic_taps cubic_taps_of(int i, int from, int to) {
     return taps;
 }
 
-static void resize_bicubic(vt_kern *kern, float *y, const float *x, int groups, int from, int to,
-                           int c) {
+static void resize_bicubic_part(const vt_kern *kern, const void *args, vt_span span) {
     const vt_picture_loops *loops = loops_of(kern);
-    size_t width = (size_t)c, line = (size_t)from * width, floats = (size_t)to * width;
-    int64_t rows = (int64_t)groups * to;
-#pragma omp parallel for num_threads(kern->threads) if (worth_threads((size_t)rows, 16 * floats))
-    for (int64_t row = 0; row < rows; row++) {
-        const float *picture = x + (size_t)(row / to) * (size_t)from * line;
-        float *out = y + (size_t)row * floats;
+    const resize_loop *l = args;
+    const int from = l->from_side, to = l->to_side;
+    size_t width = l->pixel, line = (size_t)from * width, floats = (size_t)to * width;
+    for (int64_t row = span.begin; row < span.end; row++) {
+        const float *picture = l->x + (size_t)(row / to) * (size_t)from * line;
+        float *out = l->to + (size_t)row * floats;
         cubic_taps down = cubic_taps_of((int)(row % to), from, to);
         memset(out, 0, floats * sizeof *out);
         for (int ox = 0; ox < to; ox++, out += width) {
@@ -287,14 +338,22 @@ static void resize_bicubic(vt_kern *kern, float *y, const float *x, int groups, 
     }
 }
 
-static void resize_bicubic_dx(vt_kern *kern, float *dx, const float *dy, int groups, int from,
-                              int to, int c) {
+static void resize_bicubic(vt_kern *kern, float *y, const float *x, int groups, int from, int to,
+                           int c) {
+    const resize_loop loop = {y, x, from, to, .pixel = (size_t)c};
+    const int64_t rows = (int64_t)groups * to;
+    vt_cpu_split(kern, worth_threads((size_t)rows, 16 * (size_t)to * loop.pixel), rows,
+                 resize_bicubic_part, &loop);
+}
+
+static void resize_bicubic_dx_part(const vt_kern *kern, const void *args, vt_span span) {
     const vt_picture_loops *loops = loops_of(kern);
-    size_t width = (size_t)c, line = (size_t)from * width, floats = (size_t)to * (size_t)to * width;
-#pragma omp parallel for num_threads(kern->threads) if (worth_threads((size_t)groups, 16 * floats))
-    for (int g = 0; g < groups; g++) { /* outputs share inputs: one thread a picture */
-        float *picture = dx + (size_t)g * (size_t)from * line;
-        const float *d = dy + (size_t)g * floats;
+    const resize_loop *l = args;
+    const int from = l->from_side, to = l->to_side;
+    size_t width = l->pixel, line = (size_t)from * width, floats = (size_t)(to * to) * width;
+    for (int64_t g = span.begin; g < span.end; g++) { /* outputs share inputs: a task a picture */
+        float *picture = l->to + (size_t)g * (size_t)from * line;
+        const float *d = l->x + (size_t)g * floats;
         memset(picture, 0, (size_t)from * line * sizeof *picture);
         for (int oy = 0; oy < to; oy++) {
             cubic_taps down = cubic_taps_of(oy, from, to);
@@ -309,37 +368,73 @@ static void resize_bicubic_dx(vt_kern *kern, float *dx, const float *dy, int gro
     }
 }
 
+static void resize_bicubic_dx(vt_kern *kern, float *dx, const float *dy, int groups, int from,
+                              int to, int c) {
+    const resize_loop loop = {dx, dy, from, to, .pixel = (size_t)c};
+    const size_t floats = (size_t)to * (size_t)to * loop.pixel;
+    vt_cpu_split(kern, worth_threads((size_t)groups, 16 * floats), groups, resize_bicubic_dx_part,
+                 &loop);
+}
+
 /* ---- codes ---- */
+
+typedef struct nearest_loop {
+    int32_t *index;
+    const float *x;
+    const vt_weight *codebook;
+    float *norms, *slots; /* (codes); a slot a thread */
+    int rows;             /* of a group */
+    int64_t blocks;       /* of a group */
+} nearest_loop;
+
+/* Floats of a slot: the products of a block of rows with all codes. */
+static size_t nearest_slot(int rows, int codes) {
+    return smaller(NEAREST_ROWS, (size_t)rows) * (size_t)codes;
+}
+
+static void norms_part(const vt_kern *kern, const void *args, vt_span span) {
+    const nearest_loop *l = args;
+    const size_t width = (size_t)l->codebook->k;
+    for (size_t n = (size_t)span.begin; n < (size_t)span.end; n++)
+        l->norms[n] = (float)vt_cpu_loops(kern)->sum_squares(l->codebook->w + n * width, width);
+}
+
+static void nearest_part(const vt_kern *kern, const void *args, vt_span span) {
+    const nearest_loop *l = args;
+    const vt_weight *codebook = l->codebook;
+    const size_t codes = (size_t)codebook->n, width = (size_t)codebook->k, rows = (size_t)l->rows;
+    float *dots = l->slots + (size_t)span.thread * nearest_slot(l->rows, codebook->n);
+    for (int64_t task = span.begin; task < span.end; task++) {
+        size_t begin = (size_t)(task % l->blocks) * NEAREST_ROWS,
+               count = smaller(NEAREST_ROWS, rows - begin);
+        size_t first = (size_t)(task / l->blocks) * rows + begin;
+        vt_cpu_sgemm(CblasNoTrans, CblasTrans, (int)count, codebook->n, codebook->k, 1,
+                     l->x + first * width, codebook->k, codebook->w, codebook->k, 0, dots,
+                     codebook->n);
+        for (size_t r = 0; r < count; r++)
+            l->index[first + r] = loops_of(kern)->nearest(l->norms, dots + r * codes, codes);
+    }
+}
 
 static size_t nearest_code_workspace(const vt_kern *kern, int groups, int rows, int codes) {
     (void)groups;
-    size_t block = smaller(NEAREST_ROWS, (size_t)rows);
-    return (size_t)codes + (size_t)kern->threads * block * (size_t)codes;
+    return (size_t)codes + (size_t)kern->threads * nearest_slot(rows, codes);
 }
 
 /* |x - e|^2 without |x|^2, which no comparison needs: |e|^2 - 2 x.e. */
 static void nearest_code(vt_kern *kern, int32_t *index, const float *x, const vt_weight *codebook,
                          int groups, int rows, float *workspace) {
-    const vt_picture_loops *loops = loops_of(kern);
-    size_t codes = (size_t)codebook->n, width = (size_t)codebook->k;
-    size_t slot = smaller(NEAREST_ROWS, (size_t)rows) * codes;
-    float *norms = workspace, *slots = workspace + codes;
-    int64_t blocks = vt_cpu_pieces(rows, NEAREST_ROWS), tasks = groups * blocks;
-#pragma omp parallel for num_threads(kern->threads) if (worth_threads(codes, width))
-    for (size_t n = 0; n < codes; n++)
-        norms[n] = (float)vt_cpu_loops(kern)->sum_squares(codebook->w + n * width, width);
-#pragma omp parallel for num_threads(kern->threads) schedule(dynamic) if (tasks > 1)
-    for (int64_t task = 0; task < tasks; task++) {
-        size_t begin = (size_t)(task % blocks) * NEAREST_ROWS,
-               count = smaller(NEAREST_ROWS, (size_t)rows - begin);
-        size_t first = (size_t)(task / blocks) * (size_t)rows + begin;
-        float *dots = slots + (size_t)omp_get_thread_num() * slot;
-        vt_cpu_sgemm(CblasNoTrans, CblasTrans, (int)count, codebook->n, codebook->k, 1,
-                     x + first * width, codebook->k, codebook->w, codebook->k, 0, dots,
-                     codebook->n);
-        for (size_t r = 0; r < count; r++)
-            index[first + r] = loops->nearest(norms, dots + r * codes, codes);
-    }
+    const size_t codes = (size_t)codebook->n;
+    const nearest_loop loop = {.index = index,
+                               .x = x,
+                               .codebook = codebook,
+                               .norms = workspace,
+                               .slots = workspace + codes,
+                               .rows = rows,
+                               .blocks = vt_cpu_pieces(rows, NEAREST_ROWS)};
+    const int64_t tasks = groups * loop.blocks;
+    vt_cpu_split(kern, worth_threads(codes, (size_t)codebook->k), codebook->n, norms_part, &loop);
+    vt_cpu_deal(kern, tasks > 1, tasks, nearest_part, &loop);
 }
 
 void vt_cpu_fill_pictures(vt_kern *kern) {

@@ -41,13 +41,16 @@ static void pool_pixel(const vt_pooling *a, float *y, const float *picture, int 
     for (size_t c = 0; c < channels; c++) y[c] *= share;
 }
 
-void vt_cpu_pool(vt_kern *kern, const vt_pooling *a) {
-    size_t channels = (size_t)a->channels, picture = (size_t)a->in_h * (size_t)a->in_w * channels;
+static size_t picture_floats(const vt_pooling *a) {
+    return (size_t)a->in_h * (size_t)a->in_w * (size_t)a->channels;
+}
+
+static void pool_part(const vt_kern *kern, const void *args, vt_span span) {
+    const vt_pooling *a = args;
+    size_t channels = (size_t)a->channels, picture = picture_floats(a);
     size_t stride = a->y_stride ? (size_t)a->y_stride : channels;
-    int64_t lines = (int64_t)a->groups * a->out_h;
-#pragma omp parallel for num_threads(kern->threads)                                                \
-    schedule(static) if ((size_t)a->groups * picture > VT_CPU_PARALLEL_MIN)
-    for (int64_t line = 0; line < lines; line++) {
+    (void)kern;
+    for (int64_t line = span.begin; line < span.end; line++) {
         int y0, y1, x0, x1;
         const float *x = a->x + (size_t)(line / a->out_h) * picture;
         float *y = a->y + (size_t)line * (size_t)a->out_w * stride;
@@ -57,6 +60,11 @@ void vt_cpu_pool(vt_kern *kern, const vt_pooling *a) {
             pool_pixel(a, y, x, y0, y1, x0, x1);
         }
     }
+}
+
+void vt_cpu_pool(vt_kern *kern, const vt_pooling *a) {
+    vt_cpu_split(kern, (size_t)a->groups * picture_floats(a) > VT_CPU_PARALLEL_MIN,
+                 (int64_t)a->groups * a->out_h, pool_part, a);
 }
 
 /* Where output i lies between the inputs first and second: the share of the second. */
@@ -69,25 +77,36 @@ static float between(int i, int in, int out, size_t *first, size_t *second) {
     return (float)(at - left);
 }
 
-void vt_cpu_resize_bilinear(vt_kern *kern, float *y, const float *x, int groups, int in_h, int in_w,
-                            int out_h, int out_w, int c) {
-    size_t channels = (size_t)c, line = (size_t)in_w * channels,
-           out_line = (size_t)out_w * channels;
-    int64_t lines = (int64_t)groups * out_h;
-#pragma omp parallel for num_threads(kern->threads)                                                \
-    schedule(static) if ((size_t)lines * out_line > VT_CPU_PARALLEL_MIN)
-    for (int64_t row = 0; row < lines; row++) {
+typedef struct resize_loop {
+    float *y;
+    const float *x;
+    int in_h, in_w, out_h, out_w, channels;
+} resize_loop;
+
+static void resize_part(const vt_kern *kern, const void *args, vt_span span) {
+    const resize_loop *l = args;
+    size_t channels = (size_t)l->channels, line = (size_t)l->in_w * channels,
+           out_line = (size_t)l->out_w * channels;
+    (void)kern;
+    for (int64_t row = span.begin; row < span.end; row++) {
         size_t y0, y1, x0, x1;
-        float v = between((int)(row % out_h), in_h, out_h, &y0, &y1);
-        const float *picture = x + (size_t)(row / out_h) * (size_t)in_h * line;
+        float v = between((int)(row % l->out_h), l->in_h, l->out_h, &y0, &y1);
+        const float *picture = l->x + (size_t)(row / l->out_h) * (size_t)l->in_h * line;
         const float *up = picture + y0 * line, *low = picture + y1 * line;
-        float *to = y + (size_t)row * out_line;
-        for (int ox = 0; ox < out_w; ox++, to += channels) {
-            float u = between(ox, in_w, out_w, &x0, &x1);
+        float *to = l->y + (size_t)row * out_line;
+        for (int ox = 0; ox < l->out_w; ox++, to += channels) {
+            float u = between(ox, l->in_w, l->out_w, &x0, &x1);
             const float *p = up + x0 * channels, *q = up + x1 * channels;
             const float *r = low + x0 * channels, *s = low + x1 * channels;
             for (size_t k = 0; k < channels; k++)
                 to[k] = (1 - v) * ((1 - u) * p[k] + u * q[k]) + v * ((1 - u) * r[k] + u * s[k]);
         }
     }
+}
+
+void vt_cpu_resize_bilinear(vt_kern *kern, float *y, const float *x, int groups, int in_h, int in_w,
+                            int out_h, int out_w, int c) {
+    const resize_loop loop = {y, x, in_h, in_w, out_h, out_w, c};
+    const int64_t lines = (int64_t)groups * out_h;
+    vt_cpu_split(kern, lines * out_w * c > VT_CPU_PARALLEL_MIN, lines, resize_part, &loop);
 }

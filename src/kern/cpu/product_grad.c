@@ -11,7 +11,6 @@
 #include "kern/cpu/attention.h"
 #include "kern/weight.h"
 
-#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -91,21 +90,36 @@ static void refresh_panel(const vt_tiles *tiles, vt_weight *w, int64_t i) {
                     left < VT_PANEL ? left : VT_PANEL, length, w->depth);
 }
 
+typedef struct refresh_loop {
+    vt_weight *const *weights;
+    int count;
+} refresh_loop;
+
+/* A task is a panel; the panels of all weights are counted one after another. */
+static void refresh_part(const vt_kern *kern, const void *args, vt_span span) {
+    const refresh_loop *l = args;
+    int64_t first = 0;
+    for (int i = 0; i < l->count && first < span.end; ++i) {
+        const int64_t tasks = refresh_tasks(l->weights[i]), past = first + tasks;
+        const int64_t end = past < span.end ? past : span.end;
+        for (int64_t p = first > span.begin ? first : span.begin; p < end; ++p)
+            refresh_panel(vt_cpu_tiles(kern), l->weights[i], p - first);
+        first = past;
+    }
+}
+
 static void weights_refresh(vt_kern *kern, vt_weight *const *weights, int count) {
-    const vt_tiles *tiles = vt_cpu_tiles(kern);
-    int64_t numbers = 0;
+    int64_t numbers = 0, panels = 0;
     for (int i = 0; i < count; ++i) {
-        if (refresh_tasks(weights[i]) > 0)
+        const int64_t tasks = refresh_tasks(weights[i]);
+        panels += tasks;
+        if (tasks > 0)
             numbers += (int64_t)weights[i]->n * weights[i]->k;
         else if (weights[i])
             kern->weight_refresh(kern, weights[i]);
     }
-#pragma omp parallel num_threads(kern->threads) if (numbers > VT_CPU_PARALLEL_MIN)
-    for (int i = 0; i < count; ++i) {
-        const int64_t tasks = refresh_tasks(weights[i]);
-#pragma omp for schedule(static) nowait
-        for (int64_t p = 0; p < tasks; ++p) refresh_panel(tiles, weights[i], p);
-    }
+    vt_cpu_split(kern, numbers > VT_CPU_PARALLEL_MIN, panels, refresh_part,
+                 &(refresh_loop){weights, count});
 }
 
 /* ---- dx ---- */
@@ -128,6 +142,23 @@ static size_t ones_bytes(const vt_product_grad *a) {
     return a->accumulate ? vt_cpu_whole_lines((size_t)a->w->k * sizeof(float)) : 0;
 }
 
+enum { CHUNK = 8192 }; /* numbers a task of gelu's gradient */
+
+static int64_t dx_numbers(const vt_product_grad *a) {
+    return (int64_t)a->groups * a->rows * a->w->k;
+}
+
+static void gelu_dx_part(const vt_kern *kern, const void *args, vt_span span) {
+    const vt_product_grad *a = args;
+    for (int64_t at = span.begin * CHUNK; at < span.end * CHUNK; at += CHUNK) {
+        const int64_t left = dx_numbers(a) - at;
+        vt_cpu_train_loops(kern)->gelu_dx(
+            (uint16_t *)a->dx + at, a->gelu ? (uint16_t *)a->gelu + at : NULL,
+            (const uint16_t *)a->dx + at, (const uint16_t *)a->gelu_of + at,
+            (size_t)(left < CHUNK ? left : CHUNK));
+    }
+}
+
 static void product_dx(vt_kern *kern, const vt_product_grad *a) {
     if (a->groups <= 0 || a->rows <= 0) return;
     if (!a->w->turned) {
@@ -144,16 +175,8 @@ static void product_dx(vt_kern *kern, const vt_product_grad *a) {
     vt_product product = dx_product(a, ones, workspace + ones_bytes(a));
     vt_cpu_packed_product(kern, &product);
     if (!a->gelu_of) return;
-    enum { CHUNK = 8192 };
-    const vt_train_loops *loops = vt_cpu_train_loops(kern);
-    const int64_t n = (int64_t)a->groups * a->rows * a->w->k, chunks = vt_cpu_pieces(n, CHUNK);
-#pragma omp parallel for schedule(static) num_threads(kern->threads) if (chunks > 1)
-    for (int64_t i = 0; i < chunks; ++i) {
-        int64_t at = i * CHUNK;
-        loops->gelu_dx((uint16_t *)a->dx + at, a->gelu ? (uint16_t *)a->gelu + at : NULL,
-                       (const uint16_t *)a->dx + at, (const uint16_t *)a->gelu_of + at,
-                       (size_t)(n - at < CHUNK ? n - at : CHUNK));
-    }
+    const int64_t chunks = vt_cpu_pieces(dx_numbers(a), CHUNK);
+    vt_cpu_split(kern, chunks > 1, chunks, gelu_dx_part, a);
 }
 
 /* ---- dw ---- */
@@ -246,7 +269,7 @@ static void add_bias(const vt_kern *kern, const vt_product_grad *a, float *bias,
 }
 
 /* The sums of one block over the rows of one lane. */
-static void dw_task(const vt_kern *kern, const dw_plan *p, int64_t task) {
+static void dw_task(const vt_kern *kern, const dw_plan *p, int64_t task, int thread) {
     const vt_product_grad *a = p->args;
     const int64_t blocks = p->n_blocks * p->k_blocks, lane = task / blocks, block = task % blocks;
     const int n_first = (int)(block / p->k_blocks) * p->block_n;
@@ -255,7 +278,7 @@ static void dw_task(const vt_kern *kern, const dw_plan *p, int64_t task) {
     const int k_panels = least(p->k_panels - k_first, p->block_k);
     const int64_t begin = vt_cpu_piece_begin(p->rows, p->lanes, 2, lane);
     const int64_t end = vt_cpu_piece_begin(p->rows, p->lanes, 2, lane + 1);
-    uint16_t *dy = (uint16_t *)(void *)(p->panels + (size_t)omp_get_thread_num() * p->panels_bytes);
+    uint16_t *dy = (uint16_t *)(void *)(p->panels + (size_t)thread * p->panels_bytes);
     uint16_t *x = dy + (size_t)p->block_n * STRETCH * VT_PANEL;
     float *bias = a->db && k_first == 0
                       ? p->bias + (size_t)lane * p->bias_floats + (size_t)n_first * VT_PANEL
@@ -301,6 +324,14 @@ static void dw_reduce(const vt_kern *kern, const dw_plan *p, int64_t j) {
         a->db[j] += p->bias[(size_t)lane * p->bias_floats + (size_t)j];
 }
 
+static void dw_part(const vt_kern *kern, const void *args, vt_span span) {
+    for (int64_t i = span.begin; i < span.end; ++i) dw_task(kern, args, i, span.thread);
+}
+
+static void dw_reduce_part(const vt_kern *kern, const void *args, vt_span span) {
+    for (int64_t j = span.begin; j < span.end; ++j) dw_reduce(kern, args, j);
+}
+
 static void product_dw(vt_kern *kern, const vt_product_grad *a) {
     if (a->groups <= 0 || a->rows <= 0) return;
     if (a->w->spec.type == VT_NUMBER_F32) {
@@ -312,13 +343,8 @@ static void product_dw(vt_kern *kern, const vt_product_grad *a) {
     dw_plan_place(&p, vt_cpu_line_of(a->workspace));
     const int64_t tasks = p.lanes * p.n_blocks * p.k_blocks;
     const bool wide = (int64_t)a->w->n * a->w->k * p.rows > VT_CPU_PARALLEL_MIN;
-#pragma omp parallel num_threads(kern->threads) if (wide)
-    {
-#pragma omp for schedule(dynamic, 1)
-        for (int64_t i = 0; i < tasks; ++i) dw_task(kern, &p, i);
-#pragma omp for schedule(static)
-        for (int64_t j = 0; j < a->w->n; ++j) dw_reduce(kern, &p, j);
-    }
+    vt_cpu_deal(kern, wide, tasks, dw_part, &p);
+    vt_cpu_split(kern, wide, a->w->n, dw_reduce_part, &p);
 }
 
 static size_t product_grad_workspace(const vt_kern *kern, const vt_product_grad *a) {
@@ -336,16 +362,24 @@ static size_t product_grad_workspace(const vt_kern *kern, const vt_product_grad 
 
 /* ---- gelu ---- */
 
+enum { GELU_CHUNK = 16384 }; /* numbers a task */
+
+typedef struct gelu_loop {
+    uint16_t *act;
+    const uint16_t *pre;
+    int64_t n;
+} gelu_loop;
+
+static void gelu_part(const vt_kern *kern, const void *args, vt_span span) {
+    const gelu_loop *l = args;
+    for (int64_t at = span.begin * GELU_CHUNK; at < span.end * GELU_CHUNK; at += GELU_CHUNK)
+        vt_cpu_train_loops(kern)->gelu(l->act + at, l->pre + at,
+                                       (size_t)(l->n - at < GELU_CHUNK ? l->n - at : GELU_CHUNK));
+}
+
 static void gelu_bf16(vt_kern *kern, void *act, const void *pre, size_t n) {
-    enum { CHUNK = 16384 };
-    const vt_train_loops *loops = vt_cpu_train_loops(kern);
-    const int64_t total = (int64_t)n, chunks = vt_cpu_pieces(total, CHUNK);
-#pragma omp parallel for schedule(static) num_threads(kern->threads) if (chunks > 1)
-    for (int64_t i = 0; i < chunks; ++i) {
-        int64_t at = i * CHUNK;
-        loops->gelu((uint16_t *)act + at, (const uint16_t *)pre + at,
-                    (size_t)(total - at < CHUNK ? total - at : CHUNK));
-    }
+    const int64_t chunks = vt_cpu_pieces((int64_t)n, GELU_CHUNK);
+    vt_cpu_split(kern, chunks > 1, chunks, gelu_part, &(gelu_loop){act, pre, (int64_t)n});
 }
 
 void vt_cpu_fill_product_grad(vt_kern *kern) {

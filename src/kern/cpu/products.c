@@ -1,10 +1,10 @@
 /* products.c - float32 products: single-threaded BLAS calls on tiles of the output, tiles shared
- * out by OpenMP.
+ * out to the threads.
  *
  * How an output is cut depends on the sizes of one group alone, and every tile is one BLAS call (or
  * a fixed sequence of them), so neither the thread count nor the number of groups can change a bit
  * of the result. */
-#include "kern/cpu/blas.h"
+#include "kern/blas.h"
 #include "kern/cpu/cpu.h"
 #include "kern/weight.h"
 
@@ -47,101 +47,158 @@ static tile tile_at(const tiling *t, int64_t i) {
 #define LEAST_DEPTH 1024
 #define STRIP_COLUMNS 16
 
-static void linear_few(vt_kern *kern, float *y, const float *x, const vt_weight *w,
-                       const float *bias, int64_t rows) {
-    const vt_loops *loops = vt_cpu_loops(kern);
-    int64_t n = w->n, k = w->k, strips = (n + STRIP_COLUMNS - 1) / STRIP_COLUMNS;
-#pragma omp parallel for schedule(static)                                                          \
-    num_threads(kern->threads) if (n * k * rows > VT_CPU_PARALLEL_MIN)
-    for (int64_t i = 0; i < strips; ++i) {
+/* A product or one of its gradients: `out` from `in` and the weight, or from two inputs. */
+typedef struct product_loop {
+    float *out;
+    const float *in, *other, *w, *bias;
+    int64_t n, k, rows, groups; /* rows of a group */
+    tiling tiles;
+    int64_t per_group; /* tiles */
+    bool accumulate;
+} product_loop;
+
+static void linear_few_part(const vt_kern *kern, const void *args, vt_span span) {
+    const product_loop *p = args;
+    for (int64_t i = span.begin; i < span.end; ++i) {
         int64_t begin = i * STRIP_COLUMNS;
-        int64_t columns = n - begin < STRIP_COLUMNS ? n - begin : STRIP_COLUMNS;
-        loops->dots(&(vt_loops_dots){.y = y + begin,
-                                     .y_stride = (size_t)n,
-                                     .x = x,
-                                     .w = w->w + begin * k,
-                                     .bias = bias ? bias + begin : NULL,
-                                     .rows = rows,
-                                     .columns = columns,
-                                     .k = k});
+        int64_t columns = p->n - begin < STRIP_COLUMNS ? p->n - begin : STRIP_COLUMNS;
+        vt_cpu_loops(kern)->dots(&(vt_loops_dots){.y = p->out + begin,
+                                                  .y_stride = (size_t)p->n,
+                                                  .x = p->in,
+                                                  .w = p->w + begin * p->k,
+                                                  .bias = p->bias ? p->bias + begin : NULL,
+                                                  .rows = p->rows,
+                                                  .columns = columns,
+                                                  .k = p->k});
     }
+}
+
+/* All groups' rows as one group. */
+static void linear_few(vt_kern *kern, const product_loop *p) {
+    vt_cpu_split(kern, p->n * p->k * p->rows > VT_CPU_PARALLEL_MIN,
+                 vt_cpu_pieces(p->n, STRIP_COLUMNS), linear_few_part, p);
+}
+
+static void linear_part(const vt_kern *kern, const void *args, vt_span span) {
+    const product_loop *p = args;
+    const int64_t n = p->n, k = p->k;
+    (void)kern;
+    for (int64_t i = span.begin; i < span.end; ++i) {
+        const tile at = tile_at(&p->tiles, i % p->per_group);
+        if (at.rows == 0 || at.columns == 0) continue;
+        int64_t first = i / p->per_group * p->rows + at.row;
+        float *to = p->out + first * n + at.column;
+        for (int64_t r = 0; p->bias && r < at.rows; ++r)
+            memcpy(to + r * n, p->bias + at.column, (size_t)at.columns * sizeof *to);
+        vt_cpu_sgemm(CblasNoTrans, CblasTrans, (int)at.rows, (int)at.columns, (int)k, 1.0f,
+                     p->in + first * k, (int)k, p->w + at.column * k, (int)k, p->bias ? 1.0f : 0.0f,
+                     to, (int)n);
+    }
+}
+
+/* The tiles of every group, cut by `tiles`. */
+static void run_tiles(vt_kern *kern, product_loop *p, tiling tiles, vt_cpu_part *part) {
+    p->tiles = tiles;
+    p->per_group = tiles.row_tiles * tiles.column_tiles;
+    const int64_t tasks = p->per_group * p->groups;
+    vt_cpu_deal(kern, tasks > 1, tasks, part, p);
 }
 
 void vt_cpu_linear_f32(vt_kern *kern, float *y, const float *x, const vt_weight *w,
                        const float *bias, int groups, int rows) {
     if (groups <= 0 || rows <= 0) return;
+    product_loop p = {.out = y,
+                      .in = x,
+                      .w = w->w,
+                      .bias = bias,
+                      .n = w->n,
+                      .k = w->k,
+                      .rows = rows,
+                      .groups = groups};
     if (rows == 1 || (rows <= FEW_ROWS && w->k >= LEAST_DEPTH)) {
-        linear_few(kern, y, x, w, bias, (int64_t)groups * rows);
+        p.rows = (int64_t)groups * rows;
+        linear_few(kern, &p);
         return;
     }
-    int64_t n = w->n, k = w->k;
-    const tiling t = tiling_of(rows, n);
-    int64_t per_group = t.row_tiles * t.column_tiles, tasks = per_group * groups;
-#pragma omp parallel for schedule(dynamic, 1) num_threads(kern->threads) if (tasks > 1)
-    for (int64_t i = 0; i < tasks; ++i) {
-        const tile at = tile_at(&t, i % per_group);
-        if (at.rows == 0 || at.columns == 0) continue;
-        int64_t first = i / per_group * rows + at.row;
-        float *to = y + first * n + at.column;
-        for (int64_t r = 0; bias && r < at.rows; ++r)
-            memcpy(to + r * n, bias + at.column, (size_t)at.columns * sizeof *to);
-        vt_cpu_sgemm(CblasNoTrans, CblasTrans, (int)at.rows, (int)at.columns, (int)k, 1.0f,
-                     x + first * k, (int)k, w->w + at.column * k, (int)k, bias ? 1.0f : 0.0f, to,
-                     (int)n);
+    run_tiles(kern, &p, tiling_of(rows, p.n), linear_part);
+}
+
+static int64_t single_pieces(const product_loop *p) {
+    return vt_cpu_pieces(p->k, 128);
+}
+
+/* A task is a strip of columns of dx, one row a group. */
+static void linear_dx_single_part(const vt_kern *kern, const void *args, vt_span span) {
+    const product_loop *p = args;
+    (void)kern;
+    for (int64_t i = span.begin; i < span.end; ++i) {
+        int64_t begin = vt_cpu_piece_begin(p->k, single_pieces(p), 32, i);
+        int64_t end = vt_cpu_piece_begin(p->k, single_pieces(p), 32, i + 1);
+        if (end == begin) continue;
+        for (int64_t g = 0; g < p->groups; ++g) {
+            float *to = p->out + g * p->k + begin;
+            if (!p->accumulate) memset(to, 0, (size_t)(end - begin) * sizeof *to);
+            vt_cpu_sgemv_add(CblasTrans, (int)p->n, (int)(end - begin), p->w + begin, (int)p->k,
+                             p->in + g * p->n, to);
+        }
     }
 }
 
-static void linear_dx_single(vt_kern *kern, float *dx, const float *dy, const vt_weight *w,
-                             int groups, bool accumulate) {
-    int64_t n = w->n, k = w->k, pieces = vt_cpu_pieces(k, 128);
-#pragma omp parallel for schedule(static)                                                          \
-    num_threads(kern->threads) if (n * k * groups > VT_CPU_PARALLEL_MIN)
-    for (int64_t i = 0; i < pieces; ++i) {
-        int64_t begin = vt_cpu_piece_begin(k, pieces, 32, i);
-        int64_t end = vt_cpu_piece_begin(k, pieces, 32, i + 1);
-        if (end == begin) continue;
-        for (int64_t g = 0; g < groups; ++g) {
-            float *to = dx + g * k + begin;
-            if (!accumulate) memset(to, 0, (size_t)(end - begin) * sizeof *to);
-            vt_cpu_sgemv_add(CblasTrans, (int)n, (int)(end - begin), w->w + begin, (int)k,
-                             dy + g * n, to);
-        }
+static void linear_dx_part(const vt_kern *kern, const void *args, vt_span span) {
+    const product_loop *p = args;
+    (void)kern;
+    for (int64_t i = span.begin; i < span.end; ++i) {
+        const tile at = tile_at(&p->tiles, i % p->per_group);
+        if (at.rows == 0 || at.columns == 0) continue;
+        int64_t first = i / p->per_group * p->rows + at.row;
+        vt_cpu_sgemm(CblasNoTrans, CblasNoTrans, (int)at.rows, (int)at.columns, (int)p->n, 1.0f,
+                     p->in + first * p->n, (int)p->n, p->w + at.column, (int)p->k,
+                     p->accumulate ? 1.0f : 0.0f, p->out + first * p->k + at.column, (int)p->k);
     }
 }
 
 static void linear_dx(vt_kern *kern, float *dx, const float *dy, const vt_weight *w, int groups,
                       int rows, bool accumulate) {
     if (groups <= 0 || rows <= 0) return;
+    product_loop p = {.out = dx,
+                      .in = dy,
+                      .w = w->w,
+                      .n = w->n,
+                      .k = w->k,
+                      .rows = rows,
+                      .groups = groups,
+                      .accumulate = accumulate};
     if (rows == 1) {
-        linear_dx_single(kern, dx, dy, w, groups, accumulate);
+        vt_cpu_split(kern, p.n * p.k * groups > VT_CPU_PARALLEL_MIN, single_pieces(&p),
+                     linear_dx_single_part, &p);
         return;
     }
-    int64_t n = w->n, k = w->k;
-    const tiling t = tiling_of(rows, k);
-    int64_t per_group = t.row_tiles * t.column_tiles, tasks = per_group * groups;
-#pragma omp parallel for schedule(dynamic, 1) num_threads(kern->threads) if (tasks > 1)
-    for (int64_t i = 0; i < tasks; ++i) {
-        const tile at = tile_at(&t, i % per_group);
-        if (at.rows == 0 || at.columns == 0) continue;
-        int64_t first = i / per_group * rows + at.row;
-        vt_cpu_sgemm(CblasNoTrans, CblasNoTrans, (int)at.rows, (int)at.columns, (int)n, 1.0f,
-                     dy + first * n, (int)n, w->w + at.column, (int)k, accumulate ? 1.0f : 0.0f,
-                     dx + first * k + at.column, (int)k);
+    run_tiles(kern, &p, tiling_of(rows, p.k), linear_dx_part);
+}
+
+enum { STRIP = 64 }; /* columns a task of the gradient of a bias */
+
+static void bias_dx_part(const vt_kern *kern, const void *args, vt_span span) {
+    const product_loop *p = args;
+    for (int64_t i = span.begin; i < span.end; ++i) {
+        int64_t begin = i * STRIP;
+        int width = (int)(p->n - begin < STRIP ? p->n - begin : STRIP);
+        double sums[STRIP] = {0};
+        vt_cpu_loops(kern)->column_sums(sums, p->in + begin, (size_t)p->n, (int)p->rows, width);
+        for (int c = 0; c < width; ++c) p->out[begin + c] += (float)sums[c];
     }
 }
 
-static void bias_dx(vt_kern *kern, float *db, const float *dy, int rows, int64_t n) {
-    enum { STRIP = 64 };
-    const vt_loops *loops = vt_cpu_loops(kern);
-    int64_t strips = vt_cpu_pieces(n, STRIP);
-#pragma omp parallel for schedule(static)                                                          \
-    num_threads(kern->threads) if (n * rows > VT_CPU_PARALLEL_MIN)
-    for (int64_t i = 0; i < strips; ++i) {
-        int64_t begin = i * STRIP;
-        int width = (int)(n - begin < STRIP ? n - begin : STRIP);
-        double sums[STRIP] = {0};
-        loops->column_sums(sums, dy + begin, (size_t)n, rows, width);
-        for (int c = 0; c < width; ++c) db[begin + c] += (float)sums[c];
+static void linear_dw_part(const vt_kern *kern, const void *args, vt_span span) {
+    const product_loop *p = args;
+    const int n = (int)p->n, k = (int)p->k;
+    (void)kern;
+    for (int64_t i = span.begin; i < span.end; ++i) {
+        const tile at = tile_at(&p->tiles, i);
+        if (at.rows == 0 || at.columns == 0) continue;
+        vt_cpu_sgemm(CblasTrans, CblasNoTrans, (int)at.rows, (int)at.columns, (int)p->rows, 1.0f,
+                     p->in + at.row, n, p->other + at.column, k, 1.0f,
+                     p->out + at.row * k + at.column, k);
     }
 }
 
@@ -157,19 +214,16 @@ static void linear_dw(vt_kern *kern, float *dw, float *db, const float *dy, cons
         else
             high /= 2;
     }
-    tiling t = {.rows = n,
-                .columns = k,
-                .row_tiles = vt_cpu_pieces(n, high),
-                .column_tiles = vt_cpu_pieces(k, wide)};
-    int64_t tasks = t.row_tiles * t.column_tiles;
-#pragma omp parallel for schedule(dynamic, 1) num_threads(kern->threads) if (tasks > 1)
-    for (int64_t i = 0; i < tasks; ++i) {
-        const tile at = tile_at(&t, i);
-        if (at.rows == 0 || at.columns == 0) continue;
-        vt_cpu_sgemm(CblasTrans, CblasNoTrans, (int)at.rows, (int)at.columns, rows, 1.0f,
-                     dy + at.row, n, x + at.column, k, 1.0f, dw + at.row * k + at.column, k);
-    }
-    if (db) bias_dx(kern, db, dy, rows, n);
+    const tiling tiles = {.rows = n,
+                          .columns = k,
+                          .row_tiles = vt_cpu_pieces(n, high),
+                          .column_tiles = vt_cpu_pieces(k, wide)};
+    product_loop p = {.out = dw, .in = dy, .other = x, .n = n, .k = k, .rows = rows, .groups = 1};
+    run_tiles(kern, &p, tiles, linear_dw_part);
+    p.out = db;
+    if (db)
+        vt_cpu_split(kern, p.n * rows > VT_CPU_PARALLEL_MIN, vt_cpu_pieces(n, STRIP), bias_dx_part,
+                     &p);
 }
 
 void vt_cpu_fill_products(vt_kern *kern) {

@@ -5,14 +5,14 @@
  * staying in the first cache. */
 #include "kern/cpu/training.h"
 
+static bool worth_threads(int64_t numbers) {
+    return numbers > VT_CPU_PARALLEL_MIN / 4;
+}
 
-static void residual(vt_kern *kern, const vt_residual *a) {
-    const vt_train_loops *loops = vt_cpu_train_loops(kern);
-    const int64_t all = (int64_t)a->groups * a->rows;
+static void residual_part(const vt_kern *kern, const void *args, vt_span span) {
+    const vt_residual *a = args;
     const size_t width = (size_t)a->width;
-#pragma omp parallel for schedule(static)                                                          \
-    num_threads(kern->threads) if (all * a->width > VT_CPU_PARALLEL_MIN / 4)
-    for (int64_t r = 0; r < all; ++r) {
+    for (int64_t r = span.begin; r < span.end; ++r) {
         const size_t at = (size_t)r * width, mod = (size_t)(r / a->rows) * a->mod_stride;
         vt_residual_row row = {.x = a->x + at,
                                .h = a->h ? (const uint16_t *)a->h + at : NULL,
@@ -22,19 +22,22 @@ static void residual(vt_kern *kern, const vt_residual *a) {
                                .scale = a->y ? a->scale + mod : NULL,
                                .shift = a->y ? a->shift + mod : NULL,
                                .eps = a->eps};
-        loops->residual(&row, a->width);
+        vt_cpu_train_loops(kern)->residual(&row, a->width);
         if (!a->y) continue;
         a->mean[r] = row.mean;
         a->rstd[r] = row.rstd;
     }
 }
 
-static void residual_dx(vt_kern *kern, const vt_residual_grad *a) {
-    const vt_train_loops *loops = vt_cpu_train_loops(kern);
+static void residual(vt_kern *kern, const vt_residual *a) {
+    const int64_t all = (int64_t)a->groups * a->rows;
+    vt_cpu_split(kern, worth_threads(all * a->width), all, residual_part, a);
+}
+
+static void residual_dx_part(const vt_kern *kern, const void *args, vt_span span) {
+    const vt_residual_grad *a = args;
     const size_t width = (size_t)a->width, rows = (size_t)a->rows;
-#pragma omp parallel for schedule(dynamic, 1) num_threads(                                         \
-    kern->threads) if ((int64_t)a->groups * a->rows * a->width > VT_CPU_PARALLEL_MIN / 4)
-    for (int g = 0; g < a->groups; ++g) {
+    for (int64_t g = span.begin; g < span.end; ++g) {
         const size_t mod = (size_t)g * a->mod_stride;
         for (size_t r = (size_t)g * rows; r < ((size_t)g + 1) * rows; ++r) {
             const size_t at = r * width;
@@ -54,9 +57,14 @@ static void residual_dx(vt_kern *kern, const vt_residual_grad *a) {
                 row.dh = (uint16_t *)a->dh + at;
                 row.dgamma = a->dgamma + mod;
             }
-            loops->residual_dx(&row, a->width);
+            vt_cpu_train_loops(kern)->residual_dx(&row, a->width);
         }
     }
+}
+
+static void residual_dx(vt_kern *kern, const vt_residual_grad *a) {
+    vt_cpu_deal(kern, worth_threads((int64_t)a->groups * a->rows * a->width), a->groups,
+                residual_dx_part, a);
 }
 
 void vt_cpu_fill_residual(vt_kern *kern) {

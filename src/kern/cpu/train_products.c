@@ -72,15 +72,18 @@ static void stretch_run(const vt_tiles *tiles, const vt_train_loops *loops, cons
     tiles->end();
 }
 
-static void rows_product_run(vt_kern *kern, const rows_product *p) {
-    const vt_tiles *tiles = vt_cpu_tiles(kern);
-    const vt_train_loops *loops = vt_cpu_train_loops(kern);
-    const int64_t stretches = vt_cpu_pieces(p->rows, STRETCH);
-#pragma omp parallel for schedule(dynamic, 1) num_threads(kern->threads) if (stretches > 1)
-    for (int64_t i = 0; i < stretches; ++i) {
+static void rows_product_part(const vt_kern *kern, const void *args, vt_span span) {
+    const rows_product *p = args;
+    for (int64_t i = span.begin; i < span.end; ++i) {
         int64_t end = (i + 1) * STRETCH;
-        stretch_run(tiles, loops, p, i * STRETCH, end < p->rows ? end : p->rows);
+        stretch_run(vt_cpu_tiles(kern), vt_cpu_train_loops(kern), p, i * STRETCH,
+                    end < p->rows ? end : p->rows);
     }
+}
+
+static void rows_product_run(vt_kern *kern, const rows_product *p) {
+    const int64_t stretches = vt_cpu_pieces(p->rows, STRETCH);
+    vt_cpu_deal(kern, stretches > 1, stretches, rows_product_part, p);
 }
 
 void vt_cpu_rows_product(vt_kern *kern, const vt_product *a) {

@@ -12,11 +12,10 @@ static bool large(int64_t rows, int64_t width) {
     return rows * width > VT_CPU_PARALLEL_MIN / 4;
 }
 
-static void norm_modulate(vt_kern *kern, const vt_norm_modulate *a) {
-    const vt_loops *loops = vt_cpu_loops(kern);
-    int64_t all = (int64_t)a->groups * a->rows, width = a->width;
-#pragma omp parallel for schedule(static) num_threads(kern->threads) if (large(all, width))
-    for (int64_t r = 0; r < all; ++r) {
+static void norm_modulate_part(const vt_kern *kern, const void *args, vt_span span) {
+    const vt_norm_modulate *a = args;
+    const int64_t width = a->width;
+    for (int64_t r = span.begin; r < span.end; ++r) {
         size_t mod = (size_t)(r / a->rows) * a->mod_stride;
         const float *x = a->x + r * width, *scale = a->scale + mod, *shift = a->shift + mod;
         float mean, rstd;
@@ -24,11 +23,16 @@ static void norm_modulate(vt_kern *kern, const vt_norm_modulate *a) {
             vt_cpu_attention_loops(kern)->norm_modulate_bf16((uint16_t *)a->y + r * width, x, scale,
                                                              shift, a->width, a->eps, &mean, &rstd);
         else
-            loops->norm_modulate((float *)a->y + r * width, x, scale, shift, a->width, a->eps,
-                                 &mean, &rstd);
+            vt_cpu_loops(kern)->norm_modulate((float *)a->y + r * width, x, scale, shift, a->width,
+                                              a->eps, &mean, &rstd);
         if (a->mean) a->mean[r] = mean;
         if (a->rstd) a->rstd[r] = rstd;
     }
+}
+
+static void norm_modulate(vt_kern *kern, const vt_norm_modulate *a) {
+    const int64_t all = (int64_t)a->groups * a->rows;
+    vt_cpu_split(kern, large(all, a->width), all, norm_modulate_part, a);
 }
 
 /* Tasks of a gradient (groups, width) that rows are summed into. Groups are tasks of their own
@@ -45,68 +49,114 @@ static strips strips_of(int groups, int width, size_t mod_stride) {
     return s;
 }
 
-static void norm_modulate_dx(vt_kern *kern, const vt_norm_modulate_grad *a) {
-    const vt_loops *loops = vt_cpu_loops(kern);
+static void norm_modulate_dx_row(const vt_loops *loops, const vt_norm_modulate_grad *a, int64_t r) {
     const vt_norm_modulate *f = &a->forward;
-    int64_t all = (int64_t)f->groups * f->rows, width = f->width;
-    const strips s = strips_of(f->groups, f->width, f->mod_stride);
-#pragma omp parallel num_threads(kern->threads) if (large(all, width))
-    {
-#pragma omp for schedule(static) nowait
-        for (int64_t r = 0; r < all; ++r) {
-            const vt_loops_norm_dx row = {.dx = a->dx + r * width,
-                                          .x = f->x + r * width,
-                                          .dy = a->dy + r * width,
-                                          .scale = f->scale + (size_t)(r / f->rows) * f->mod_stride,
-                                          .mean = f->mean[r],
-                                          .rstd = f->rstd[r]};
-            loops->norm_modulate_dx(&row, f->width);
-        }
-#pragma omp for schedule(static)
-        for (int64_t i = 0; i < s.tasks; ++i) {
-            int64_t begin = i % s.per_group * STRIP, first = i / s.per_group * s.groups_per_task;
-            int count = (int)(width - begin < STRIP ? width - begin : STRIP);
-            for (int64_t g = first; g < first + s.groups_per_task; ++g) {
-                float dscale[STRIP] = {0}, dshift[STRIP] = {0};
-                int64_t row = g * f->rows, at = row * width + begin;
-                loops->norm_columns(dscale, dshift, f->x + at, a->dy + at, (size_t)width,
-                                    f->mean + row, f->rstd + row, f->rows, count);
-                size_t mod = (size_t)g * f->mod_stride + (size_t)begin;
-                loops->add(a->dscale + mod, dscale, (size_t)count);
-                loops->add(a->dshift + mod, dshift, (size_t)count);
-            }
-        }
+    const int64_t at = r * f->width;
+    const vt_loops_norm_dx row = {.dx = a->dx + at,
+                                  .x = f->x + at,
+                                  .dy = a->dy + at,
+                                  .scale = f->scale + (size_t)(r / f->rows) * f->mod_stride,
+                                  .mean = f->mean[r],
+                                  .rstd = f->rstd[r]};
+    loops->norm_modulate_dx(&row, f->width);
+}
+
+/* A strip of dscale and dshift. */
+static void norm_modulate_dx_strip(const vt_loops *loops, const vt_norm_modulate_grad *a,
+                                   const strips *s, int64_t i) {
+    const vt_norm_modulate *f = &a->forward;
+    const int64_t width = f->width;
+    int64_t begin = i % s->per_group * STRIP, first = i / s->per_group * s->groups_per_task;
+    int count = (int)(width - begin < STRIP ? width - begin : STRIP);
+    for (int64_t g = first; g < first + s->groups_per_task; ++g) {
+        float dscale[STRIP] = {0}, dshift[STRIP] = {0};
+        int64_t row = g * f->rows, at = row * width + begin;
+        loops->norm_columns(dscale, dshift, f->x + at, a->dy + at, (size_t)width, f->mean + row,
+                            f->rstd + row, f->rows, count);
+        size_t mod = (size_t)g * f->mod_stride + (size_t)begin;
+        loops->add(a->dscale + mod, dscale, (size_t)count);
+        loops->add(a->dshift + mod, dshift, (size_t)count);
     }
+}
+
+/* dx over rows and the modulation's gradient over strips, which do not wait for one another: a task is a thread's share
+ * of both. */
+static void norm_modulate_dx_part(const vt_kern *kern, const void *args, vt_span span) {
+    const vt_loops *loops = vt_cpu_loops(kern);
+    const vt_norm_modulate_grad *a = args;
+    const vt_norm_modulate *f = &a->forward;
+    const strips s = strips_of(f->groups, f->width, f->mod_stride);
+    const int64_t all = (int64_t)f->groups * f->rows, shares = kern->threads;
+    for (int64_t t = span.begin; t < span.end; ++t) {
+        for (int64_t r = all * t / shares; r < all * (t + 1) / shares; ++r)
+            norm_modulate_dx_row(loops, a, r);
+        for (int64_t i = s.tasks * t / shares; i < s.tasks * (t + 1) / shares; ++i)
+            norm_modulate_dx_strip(loops, a, &s, i);
+    }
+}
+
+static void norm_modulate_dx(vt_kern *kern, const vt_norm_modulate_grad *a) {
+    const vt_norm_modulate *f = &a->forward;
+    vt_cpu_split(kern, large((int64_t)f->groups * f->rows, f->width), kern->threads,
+                 norm_modulate_dx_part, a);
+}
+
+typedef struct gate_loop {
+    float *x; /* or dh */
+    float *dgamma;
+    const float *h, *gamma, *dx;
+    size_t mod_stride;
+    int64_t rows, width; /* rows of a group */
+    strips strips;
+} gate_loop;
+
+static void gate_add_part(const vt_kern *kern, const void *args, vt_span span) {
+    const gate_loop *l = args;
+    for (int64_t r = span.begin; r < span.end; ++r)
+        vt_cpu_loops(kern)->add_scaled(l->x + r * l->width, l->h + r * l->width,
+                                       l->gamma + (size_t)(r / l->rows) * l->mod_stride,
+                                       (size_t)l->width);
 }
 
 static void gate_add(vt_kern *kern, float *x, const float *h, const float *gamma, size_t mod_stride,
                      int groups, int rows, int width) {
+    const gate_loop loop = {
+        .x = x, .h = h, .gamma = gamma, .mod_stride = mod_stride, .rows = rows, .width = width};
+    const int64_t all = (int64_t)groups * rows;
+    vt_cpu_split(kern, large(all, width), all, gate_add_part, &loop);
+}
+
+static void gate_add_dx_part(const vt_kern *kern, const void *args, vt_span span) {
     const vt_loops *loops = vt_cpu_loops(kern);
-    int64_t all = (int64_t)groups * rows;
-#pragma omp parallel for schedule(static) num_threads(kern->threads) if (large(all, width))
-    for (int64_t r = 0; r < all; ++r)
-        loops->add_scaled(x + r * width, h + r * width, gamma + (size_t)(r / rows) * mod_stride,
-                          (size_t)width);
+    const gate_loop *l = args;
+    const strips *s = &l->strips;
+    for (int64_t i = span.begin; i < span.end; ++i) {
+        int64_t begin = i % s->per_group * STRIP, first = i / s->per_group * s->groups_per_task;
+        int count = (int)(l->width - begin < STRIP ? l->width - begin : STRIP);
+        for (int64_t g = first; g < first + s->groups_per_task; ++g) {
+            float sums[STRIP] = {0};
+            int64_t at = g * l->rows * l->width + begin;
+            size_t mod = (size_t)g * l->mod_stride + (size_t)begin;
+            loops->gate_columns(l->x + at, sums, l->dx + at, l->h + at, l->gamma + mod,
+                                (size_t)l->width, (int)l->rows, count);
+            loops->add(l->dgamma + mod, sums, (size_t)count);
+        }
+    }
 }
 
 static void gate_add_dx(vt_kern *kern, float *dh, float *dgamma, const float *dx, const float *h,
                         const float *gamma, size_t mod_stride, int groups, int rows, int width) {
-    const vt_loops *loops = vt_cpu_loops(kern);
-    const strips s = strips_of(groups, width, mod_stride);
-#pragma omp parallel for schedule(static)                                                          \
-    num_threads(kern->threads) if (large((int64_t)groups * rows, width))
-    for (int64_t i = 0; i < s.tasks; ++i) {
-        int64_t begin = i % s.per_group * STRIP, first = i / s.per_group * s.groups_per_task;
-        int count = (int)(width - begin < STRIP ? width - begin : STRIP);
-        for (int64_t g = first; g < first + s.groups_per_task; ++g) {
-            float sums[STRIP] = {0};
-            int64_t at = g * rows * width + begin;
-            size_t mod = (size_t)g * mod_stride + (size_t)begin;
-            loops->gate_columns(dh + at, sums, dx + at, h + at, gamma + mod, (size_t)width, rows,
-                                count);
-            loops->add(dgamma + mod, sums, (size_t)count);
-        }
-    }
+    const gate_loop loop = {.x = dh,
+                            .dgamma = dgamma,
+                            .h = h,
+                            .gamma = gamma,
+                            .dx = dx,
+                            .mod_stride = mod_stride,
+                            .rows = rows,
+                            .width = width,
+                            .strips = strips_of(groups, width, mod_stride)};
+    vt_cpu_split(kern, large((int64_t)groups * rows, width), loop.strips.tasks, gate_add_dx_part,
+                 &loop);
 }
 
 static const float qk_least_norm = 1e-12f;
@@ -177,13 +227,22 @@ static void qkv_row(const vt_kern *kern, const vt_qkv *a, const head_scales *sca
     }
 }
 
+typedef struct qkv_loop {
+    const vt_qkv *args;
+    head_scales scales;
+} qkv_loop;
+
+static void qkv_part(const vt_kern *kern, const void *args, vt_span span) {
+    const qkv_loop *l = args;
+    for (int64_t r = span.begin; r < span.end; ++r) qkv_row(kern, l->args, &l->scales, (size_t)r);
+}
+
 static void qkv_split(vt_kern *kern, const vt_qkv *a) {
     int64_t width = (int64_t)a->heads * a->head_dim, all = (int64_t)a->groups * a->rows;
-    head_scales scales;
+    qkv_loop loop = {.args = a};
     for (int h = 0; a->scale_mul && h < a->heads && h < MOST_HEADS; ++h)
-        scales.of[h] = qk_scale(a->scale_mul, h);
-#pragma omp parallel for schedule(static) num_threads(kern->threads) if (large(all, width))
-    for (int64_t r = 0; r < all; ++r) qkv_row(kern, a, &scales, (size_t)r);
+        loop.scales.of[h] = qk_scale(a->scale_mul, h);
+    vt_cpu_split(kern, large(all, width), all, qkv_part, &loop);
 }
 
 /* One third (0 q, 1 k, 2 v) of one head, all rows in order. */
@@ -209,26 +268,37 @@ static void qkv_part_dx(const vt_loops *loops, const vt_qkv_grad *a, int part, i
         a->dscale_mul[head] += (float)(s * dscale);
 }
 
-static void qkv_split_dx(vt_kern *kern, const vt_qkv_grad *a) {
-    const vt_loops *loops = vt_cpu_loops(kern);
+/* A task is a third of a head. */
+static void qkv_dx_part(const vt_kern *kern, const void *args, vt_span span) {
+    const vt_qkv_grad *a = args;
+    const int heads = a->forward.heads;
+    for (int i = (int)span.begin; i < span.end; ++i)
+        qkv_part_dx(vt_cpu_loops(kern), a, i / heads, i % heads);
+}
+
+/* A task is a strip of the bias of q, then of v. */
+static void qkv_bias_part(const vt_kern *kern, const void *args, vt_span span) {
+    const vt_qkv_grad *a = args;
     const vt_qkv *f = &a->forward;
-    int64_t width = (int64_t)f->heads * f->head_dim, all = (int64_t)f->groups * f->rows;
-    int64_t per_part = vt_cpu_pieces(width, STRIP);
-#pragma omp parallel num_threads(kern->threads) if (large(all, width))
-    {
-#pragma omp for schedule(static)
-        for (int i = 0; i < 3 * f->heads; ++i) qkv_part_dx(loops, a, i / f->heads, i % f->heads);
-#pragma omp for schedule(static)
-        for (int64_t i = 0; i < 2 * per_part; ++i) {
-            int64_t begin = i % per_part * STRIP;
-            int count = (int)(width - begin < STRIP ? width - begin : STRIP);
-            const float *from = a->dqkv + begin + (i < per_part ? 0 : 2 * width);
-            float *to = (i < per_part ? a->dq_bias : a->dv_bias) + begin;
-            double sums[STRIP] = {0};
-            loops->column_sums(sums, from, (size_t)(3 * width), (int)all, count);
-            for (int c = 0; c < count; ++c) to[c] += (float)sums[c];
-        }
+    const int64_t width = (int64_t)f->heads * f->head_dim, all = (int64_t)f->groups * f->rows;
+    const int64_t per_part = vt_cpu_pieces(width, STRIP);
+    for (int64_t i = span.begin; i < span.end; ++i) {
+        int64_t begin = i % per_part * STRIP;
+        int count = (int)(width - begin < STRIP ? width - begin : STRIP);
+        const float *from = a->dqkv + begin + (i < per_part ? 0 : 2 * width);
+        float *to = (i < per_part ? a->dq_bias : a->dv_bias) + begin;
+        double sums[STRIP] = {0};
+        vt_cpu_loops(kern)->column_sums(sums, from, (size_t)(3 * width), (int)all, count);
+        for (int c = 0; c < count; ++c) to[c] += (float)sums[c];
     }
+}
+
+static void qkv_split_dx(vt_kern *kern, const vt_qkv_grad *a) {
+    const vt_qkv *f = &a->forward;
+    const int64_t width = (int64_t)f->heads * f->head_dim;
+    const bool worth = large((int64_t)f->groups * f->rows, width);
+    vt_cpu_split(kern, worth, 3 * (int64_t)f->heads, qkv_dx_part, a);
+    vt_cpu_split(kern, worth, 2 * vt_cpu_pieces(width, STRIP), qkv_bias_part, a);
 }
 
 /* kl of row r from its teacher's; with dx, the row's gradient but for the target's share. */
@@ -254,12 +324,12 @@ static float teach_row(const vt_loops *loops, const vt_cross_entropy *a, int64_t
     return kl > 0 ? (float)kl : 0.0f;
 }
 
-static void cross_entropy(vt_kern *kern, const vt_cross_entropy *a) {
+static void cross_entropy_part(const vt_kern *kern, const void *args, vt_span span) {
+    const vt_cross_entropy *a = args;
     const vt_loops *loops = vt_cpu_loops(kern);
     const float rest = (float)(1 - (double)a->smoothing);
     const double even = (double)a->smoothing / a->vocab;
-#pragma omp parallel for schedule(static) num_threads(kern->threads) if (large(a->rows, a->vocab))
-    for (int64_t r = 0; r < a->rows; ++r) {
+    for (int64_t r = span.begin; r < span.end; ++r) {
         const float *x = a->logits + r * a->vocab;
         int target = a->targets[r];
         vt_loops_row row;
@@ -280,6 +350,10 @@ static void cross_entropy(vt_kern *kern, const vt_cross_entropy *a) {
                              a->vocab);
         dx[target] -= a->weight * rest;
     }
+}
+
+static void cross_entropy(vt_kern *kern, const vt_cross_entropy *a) {
+    vt_cpu_split(kern, large(a->rows, a->vocab), a->rows, cross_entropy_part, a);
 }
 
 void vt_cpu_fill_transformer(vt_kern *kern) {

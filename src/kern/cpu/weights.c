@@ -10,7 +10,6 @@
 #include "kern/cpu/training.h"
 #include "kern/weight.h"
 
-#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 #if defined(__linux__)
@@ -70,8 +69,18 @@ static void panel_pack(const vt_kern *kern, vt_weight *w, float *room, int64_t p
                                  rows + (size_t)tap * length, k, columns, (int)length, w->depth);
 }
 
+typedef struct pack_loop {
+    vt_weight *w;
+    float *room; /* a piece a thread */
+} pack_loop;
+
+static void pack_part(const vt_kern *kern, const void *args, vt_span span) {
+    const pack_loop *l = args;
+    for (int64_t p = span.begin; p < span.end; ++p)
+        panel_pack(kern, l->w, l->room + (size_t)span.thread * room_floats(l->w), p);
+}
+
 static variant_status weight_pack(vt_kern *kern, vt_weight *w, variant_error *err) {
-    const int64_t panels = panel_count(w);
     const int threads = (int64_t)w->n * w->k > VT_CPU_PARALLEL_MIN ? kern->threads : 1;
     size_t bytes;
     if (__builtin_mul_overflow(room_floats(w) * sizeof(float), (size_t)threads, &bytes))
@@ -80,12 +89,7 @@ static variant_status weight_pack(vt_kern *kern, vt_weight *w, variant_error *er
     if (!room)
         return vt_fail(err, VARIANT_E_MEMORY, "weight: no memory to pack %d x %d numbers", w->n,
                        w->k);
-#pragma omp parallel num_threads(threads) if (threads > 1)
-    {
-        float *own = room + (size_t)omp_get_thread_num() * room_floats(w);
-#pragma omp for schedule(dynamic, 4)
-        for (int64_t p = 0; p < panels; ++p) panel_pack(kern, w, own, p);
-    }
+    vt_cpu_deal(kern, threads > 1, panel_count(w), pack_part, &(pack_loop){w, room});
     free(room);
     return VARIANT_OK;
 }

@@ -1,15 +1,36 @@
-/* blas_core.c - does OpenBLAS use what this processor has?
+/* blas.c - the process's OpenBLAS: its threads, and whether it uses what this processor has.
  *
- * Called by main before anything else, and through cpu.c's description by whoever wonders about speed.
  * A release of OpenBLAS knows the processors of its day by their model numbers. On one that came later it
  * falls back to kernels without AVX, whatever the processor's flags say; its own variable
- * OPENBLAS_CORETYPE is the way to tell it, and is read once, while the library is loaded. */
-#include <cblas.h>
+ * OPENBLAS_CORETYPE is the way to tell it, and is read once, while the library is loaded. So main asks before anything else. */
+#include "kern/blas.h"
+
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/cpu.h"
 #include "kern/kern.h"
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static int holders, threads_before;
+
+void vt_blas_hold(void) {
+    if (openblas_get_parallel() != OPENBLAS_THREAD) return;
+    pthread_mutex_lock(&lock);
+    if (holders++ == 0) {
+        threads_before = openblas_get_num_threads();
+        openblas_set_num_threads(1);
+    }
+    pthread_mutex_unlock(&lock);
+}
+
+void vt_blas_release(void) {
+    if (openblas_get_parallel() != OPENBLAS_THREAD) return;
+    pthread_mutex_lock(&lock);
+    if (--holders == 0) openblas_set_num_threads(threads_before);
+    pthread_mutex_unlock(&lock);
+}
 
 const char *vt_kern_blas_core(void) {
     /* those of OpenBLAS's kernels for x86-64 that use AVX2 or more */
