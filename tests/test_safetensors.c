@@ -227,6 +227,101 @@ static void conversions(void **state) {
     assert_int_equal(vt_tensor_to_i32(&tensor, n, &err), VARIANT_E_FORMAT);
 }
 
+/* Numbers that are none, at every place of a few lengths, in every type that has them. */
+static void not_finite(void **state) {
+    (void)state;
+    static float f[9000];
+    static double d[100];
+    static uint16_t h[9000];
+    for (size_t n = 1; n < 9000; n += 1777) {
+        vt_tensor tensor = {.name = "x", .type = VT_F32, .count = n, .data = f};
+        for (size_t i = 0; i < n; i++) f[i] = (float)i * 1e33f; /* up to 9e36 */
+        assert_int_equal(vt_tensor_not_finite(&tensor), 0);
+        for (size_t at = 0; at < n; at += 97) {
+            float was = f[at];
+            f[at] = at % 2 ? NAN : -INFINITY;
+            assert_int_equal(vt_tensor_not_finite(&tensor), 1);
+            f[at] = was;
+        }
+        for (size_t i = 0; i < n; i++) f[i] = NAN;
+        assert_int_equal(vt_tensor_not_finite(&tensor), n);
+        tensor.data = h;
+        for (int half = 0; half < 2; half++) {
+            tensor.type = half ? VT_BF16 : VT_F16;
+            for (size_t i = 0; i < n; i++) h[i] = half ? 0x7f7f : 0xfbff; /* the largest */
+            assert_int_equal(vt_tensor_not_finite(&tensor), 0);
+            for (size_t i = 0; i < n; i++) h[i] = half ? 0xff80 : 0x7c01; /* -infinity, NaN */
+            assert_int_equal(vt_tensor_not_finite(&tensor), n);
+        }
+    }
+    d[3] = 1e39; /* finite, but not as float32 */
+    d[4] = 3e38;
+    d[7] = -(double)NAN;
+    vt_tensor wide = {.name = "x", .type = VT_F64, .count = 100, .data = d};
+    assert_int_equal(vt_tensor_not_finite(&wide), 2);
+    vt_tensor whole = {.name = "x", .type = VT_I32, .count = 100, .data = f};
+    assert_int_equal(vt_tensor_not_finite(&whole), 0);
+}
+
+static void half_losses(void **state) {
+    (void)state;
+    float values[1000];
+    for (int i = 0; i < 1000; i++) values[i] = 0.02f * (float)(i - 500);
+    vt_half_loss loss = vt_half_loss_of(values, 1000, VT_F16);
+    assert_true(loss.overflow == 0 && loss.vanished == 0 && loss.nonzero == 999 && loss.error < 5e-4);
+    loss = vt_half_loss_of(values, 1000, VT_BF16);
+    assert_true(loss.overflow == 0 && loss.error > 1e-4 && loss.error < 4e-3);
+    values[1] = -65519; /* still 65504 */
+    values[2] = 65520;
+    values[3] = 3.39e38f;
+    loss = vt_half_loss_of(values, 1000, VT_F16);
+    assert_true(loss.overflow == 2 && loss.largest == 3.39e38f);
+    values[3] = 3.4e38f;
+    assert_true(vt_half_loss_of(values, 1000, VT_BF16).overflow == 1);
+    for (int i = 0; i < 1000; i++) values[i] = i % 10 ? 0.0f : 2e-8f;
+    loss = vt_half_loss_of(values, 1000, VT_F16);
+    assert_true(loss.vanished == 100 && loss.nonzero == 100 && loss.error == 1);
+    assert_true(vt_half_loss_of(values, 1000, VT_BF16).vanished == 0);
+}
+
+/* Which name and group the tensor of these values ends up with. */
+static void expect_place(const vt_tensor_file *file, int index, const char *group, const char *name) {
+    const vt_tensor *tensor = vt_tensor_file_at(file, index);
+    if (strcmp(tensor->group, group) != 0 || strcmp(tensor->name, name) != 0)
+        fail_msg("tensor %d is '%s' in '%s', expected '%s' in '%s'", index, tensor->name, tensor->group,
+                 name, group);
+    assert_ptr_equal(vt_tensor_file_find(file, group, name), tensor);
+}
+
+static void unwrapping(void **state) {
+    (void)state;
+    static const char *const names[] = {
+        "a.0.w",          "a.0.b",        "module.ema.a.0.w",          "module.ema.a._orig_mod.0.b",
+        "module.x",       "optimizer.m.a.0.w", "_orig_mod.a.0._orig_mod.w", "_orig_mod.rest",
+        "xa.0.w",
+    };
+    enum { COUNT = sizeof names / sizeof *names };
+    static const char *const marks[] = {"a.0.w", "q.w"};
+    vt_tensor_out out[COUNT];
+    variant_error err = {0};
+    vt_tensor_file *file = NULL;
+    for (int i = 0; i < COUNT; i++)
+        out[i] = (vt_tensor_out){.name = names[i], .type = VT_U8, .rank = 1, .shape = {1}, .data = "x"};
+    assert_int_equal(vt_safetensors_write(path, out, COUNT, NULL, NULL, 0, &err), VARIANT_OK);
+    assert_int_equal(vt_tensor_file_open(&file, path, &err), VARIANT_OK);
+    if (vt_tensor_file_unwrap(file, marks, 2, &err) != VARIANT_OK) fail_msg("%s", err.message);
+    expect_place(file, 0, "", "a.0.w");
+    expect_place(file, 1, "", "a.0.b");
+    expect_place(file, 2, "module.ema", "a.0.w");
+    expect_place(file, 3, "module.ema", "a.0.b");
+    expect_place(file, 4, "", "module.x");
+    expect_place(file, 5, "", "optimizer.m.a.0.w");
+    expect_place(file, 6, "_orig_mod", "a.0.w");
+    expect_place(file, 7, "_orig_mod", "rest");
+    expect_place(file, 8, "", "xa.0.w");
+    vt_tensor_file_close(&file);
+}
+
 static void malformed_headers(void **state) {
     (void)state;
     static const struct {
@@ -472,7 +567,8 @@ static void synthetic_tensors(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(round_trip),       cmocka_unit_test(writing_refuses),
+        cmocka_unit_test(not_finite),       cmocka_unit_test(half_losses),
+        cmocka_unit_test(unwrapping),       cmocka_unit_test(round_trip),       cmocka_unit_test(writing_refuses),
         cmocka_unit_test(conversions),      cmocka_unit_test(malformed_headers),
         cmocka_unit_test(damaged_files),    cmocka_unit_test(replacing_keeps_the_old),
         cmocka_unit_test(text_and_folders), cmocka_unit_test(synthetic_tensors),

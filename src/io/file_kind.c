@@ -123,6 +123,12 @@ bool vt_file_kind(char out[VT_FILE_KIND], const vt_mapping *map, const char *pat
         snprintf(out, VT_FILE_KIND, "is empty (0 bytes): a download that failed, or a full disk?");
         return true;
     }
+    if (ends(path, ".distcp")) {
+        snprintf(out, VT_FILE_KIND,
+                 "is a part of a torch.distributed.checkpoint: make one file of its folder with "
+                 "dcp_to_torch_save of torch.distributed.checkpoint.format_utils");
+        return true;
+    }
     for (size_t i = 0; i < sizeof signatures / sizeof *signatures; i++) {
         const signature *s = &signatures[i];
         if (!has(map, s->at, s->bytes, s->length)) continue;

@@ -111,12 +111,64 @@ static const wrap *wrap_of(const wrap_list *list, const vt_tensor *tensor) {
     return best;
 }
 
+/* A module that was pickled whole, or as TorchScript, keeps its tensors by attributes: the names it would have
+ * in a state dict are the paths to them. */
+static const char *flat_name(vt_tensor_file *file, const vt_tensor *tensor) {
+    static const char *const kept_in[] = {"_modules/", "_parameters/", "_buffers/"};
+    size_t group = strlen(tensor->group), name = strlen(tensor->name), used = 0;
+    char *out = vt_pool_take(&file->pool, group + name + 2);
+    if (!out) return NULL;
+    memcpy(out, tensor->group, group);
+    if (group) out[group++] = '/';
+    memcpy(out + group, tensor->name, name);
+    for (const char *at = out; *at;) {
+        size_t skip = 0;
+        for (size_t i = 0; (at == out || at[-1] == '/') && i < 3; i++)
+            if (strncmp(at, kept_in[i], strlen(kept_in[i])) == 0) skip = strlen(kept_in[i]);
+        at += skip;
+        if (!skip) out[used++] = *at++;
+    }
+    out[used] = '\0';
+    for (char *c = out; *c; c++)
+        if (*c == '/') *c = '.';
+    return out;
+}
+
+static bool has_mark(vt_tensor_file *file, const char *name, const char *const *marks, int count) {
+    bool has = false;
+    for (int m = 0; m < count; m++) has = has || prefix_of(file, name, marks[m]) != SIZE_MAX;
+    return has;
+}
+
+/* Names all tensors by their paths where no name is known and a path is. */
+static variant_status flatten(vt_tensor_file *file, const char *const *marks, int count,
+                              variant_error *err) {
+    bool known = false;
+    for (int i = 0; i < file->count; i++) {
+        const vt_tensor *tensor = &file->tensors[i];
+        if (has_mark(file, tensor->name, marks, count)) return VARIANT_OK;
+        if (known || !tensor->group[0]) continue;
+        const char *flat = flat_name(file, tensor);
+        if (!flat) return vt_pool_fail(&file->pool, err);
+        known = has_mark(file, flat, marks, count);
+    }
+    for (int i = 0; known && i < file->count; i++) {
+        vt_tensor *tensor = &file->tensors[i];
+        if (vt_tensor_group_is_training(tensor->group)) continue;
+        tensor->name = flat_name(file, tensor);
+        if (!tensor->name) return vt_pool_fail(&file->pool, err);
+        tensor->group = "";
+    }
+    return known ? vt_tensor_file_index(file, err) : VARIANT_OK;
+}
+
 variant_status vt_tensor_file_unwrap(vt_tensor_file *file, const char *const *marks, int count,
                                      variant_error *err) {
     variant_status status = VARIANT_OK;
     wrap_list list = {.items = calloc(MOST_WRAPS + 1, sizeof *list.items)};
     bool changed = false;
     if (!list.items) return vt_fail(err, VARIANT_E_MEMORY, "%s: no memory to read it", file->path);
+    VT_CHECK(flatten(file, marks, count, err));
     for (int i = 0; i < file->count; i++) {
         for (int m = 0; m < count; m++) {
             size_t length = prefix_of(file, file->tensors[i].name, marks[m]);

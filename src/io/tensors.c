@@ -294,7 +294,9 @@ variant_status vt_tensor_file_index(vt_tensor_file *file, variant_error *err) {
 
 /* By the content's first bytes. */
 static variant_status read_content(vt_tensor_file *file, variant_error *err) {
-    if (vt_torch_is_zip(&file->map)) return vt_torch_read_zip(file, err);
+    const char *ending = strrchr(file->path, '.');
+    bool part = ending && strcmp(ending, ".distcp") == 0; /* zips in a row */
+    if (!part && vt_torch_is_zip(&file->map)) return vt_torch_read_zip(file, err);
     if (vt_torch_is_legacy(&file->map)) return vt_torch_read_legacy(file, err);
     if (vt_safetensors_is(&file->map)) return vt_safetensors_read(file, err);
     if (vt_shards_is(&file->map)) return vt_shards_read(file, err);

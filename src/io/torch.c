@@ -172,10 +172,21 @@ static variant_status find_folder(const vt_zip *zip, vt_pool *pool, const char *
         *out = vt_pool_text(pool, name, (size_t)(slash - name));
         if (!*out) return vt_pool_fail(pool, err);
     }
-    if (!*out)
-        return vt_fail(err, VARIANT_E_FORMAT,
-                       "zip archive holds no data.pkl: not a PyTorch checkpoint");
-    return VARIANT_OK;
+    if (*out) return VARIANT_OK;
+    for (size_t i = 0; i < zip->count; i++) {
+        const char *ending = strrchr(zip->entries[i].name, '.');
+        if (ending && strcmp(ending, ".npy") == 0)
+            return vt_fail(
+                err, VARIANT_E_FORMAT,
+                "is a NumPy archive (.npz: statistics, pictures or tokens), expected a model");
+    }
+    if (zip->count)
+        return vt_fail(
+            err, VARIANT_E_FORMAT,
+            "zip archive holds no data.pkl, so it is no PyTorch checkpoint: its first entry "
+            "is '%.80s'; if the model is in it, unpack it",
+            zip->entries[0].name);
+    return vt_fail(err, VARIANT_E_FORMAT, "zip archive that is empty");
 }
 
 static variant_status check_byte_order(const vt_zip *zip, const char *folder, vt_pool *pool,

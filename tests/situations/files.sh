@@ -430,7 +430,10 @@ with zipfile.ZipFile('s.npz', 'w') as file: file.writestr('mu.npy', b'x')"
     refuses 1 generate -m half.pth -o x.png
     says "nearest to VAR's transformer"
     refuses 1 inspect s.npz
-    says "npz|no data.pkl"
+    says "s.npz: is a NumPy archive"
+    cp llama.pth part.distcp
+    refuses 1 inspect part.distcp
+    says "torch.distributed.checkpoint"
 }
 situation another-model "a UNet, a language model, half a transformer: first names and the nearest known layout" another_model
 
@@ -462,6 +465,33 @@ put('blanks', b'  ' + header)"
     takes blanks.safetensors
 }
 situation broken-ranges "two tensors of the same bytes, a hole, bytes at the end, keys twice: refused; nothing and blanks: taken" broken_ranges
+
+module_pickled_whole() {
+    tiny_model m.safetensors
+    python "
+def module(names):
+    children, own = OrderedDict(), OrderedDict()
+    for name, value in names.items():
+        first, _, rest = name.partition('.')
+        (children.setdefault(first, OrderedDict()) if rest else own)[rest or first] = value
+    return Object({'training': False, '_parameters': OrderedDict((k, parameter(v)) for k, v in own.items()), '_buffers': {},
+                   '_modules': OrderedDict((k, module(v)) for k, v in children.items())})
+def script(names):
+    tree = {}
+    for name, value in names.items():
+        at, parts = tree, name.split('.')
+        for part in parts[:-1]: at = at.setdefault(part, {})
+        at[parts[-1]] = value
+    return tree
+t = state('m.safetensors')
+save('whole.pth', module(t)); save('script.pt', script(t))"
+    takes whole.pth "${shape[@]}"
+    takes script.pt "${shape[@]}"
+    succeeds convert whole.pth "${shape[@]}" -o a.safetensors
+    succeeds convert script.pt "${shape[@]}" -o b.safetensors
+    same_bytes a.safetensors b.safetensors
+}
+situation module-pickled-whole "torch.save(model) instead of its state dict, and TorchScript: names are the paths to tensors" module_pickled_whole
 
 # ---- conversion
 

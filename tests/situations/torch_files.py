@@ -11,6 +11,7 @@ import zipfile
 
 from inputs import Safetensors
 
+OrderedDict = collections.OrderedDict
 SIZES = {"FloatStorage": 4, "HalfStorage": 2, "BFloat16Storage": 2, "DoubleStorage": 8, "LongStorage": 8, "IntStorage": 4,
          "ComplexFloatStorage": 8, "UntypedStorage": 1}
 KINDS = {"F32": "FloatStorage", "F16": "HalfStorage", "BF16": "BFloat16Storage", "F64": "DoubleStorage", "I64": "LongStorage",
@@ -49,6 +50,16 @@ class Call:
 
     def __reduce__(self):
         return self.function, self.arguments
+
+
+class Object:
+    """An instance of a class of somebody's own, with a dictionary of attributes."""
+
+    def __init__(self, attributes):
+        self.attributes = attributes
+
+    def __reduce__(self):
+        return _named("somebody.Module"), (), self.attributes
 
 
 def strides(shape):
