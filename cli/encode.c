@@ -11,6 +11,7 @@
 #include "core/status.h"
 #include "data_options.h"
 #include "io/file.h"
+#include "output.h"
 #include "pictures.h"
 #include "tools.h"
 
@@ -37,8 +38,9 @@ static const char decode_help[] =
     "pictures are numbered:\n"
     "out.png becomes out_00.png, out_01.png, ...\n"
     "\n"
-    "options\n" CLI_MODEL_HELP "  -o, --output FILE      the PNG\n" CLI_WEIGHTS_HELP CLI_RUN_HELP
-    "\n"
+    "options\n" CLI_MODEL_HELP
+    "  -o, --output FILE      the picture; x_%02d.png for several\n" CLI_OUTPUT_HELP
+        CLI_WEIGHTS_HELP CLI_RUN_HELP "\n"
     "examples\n"
     "  variant decode -m models/fashion shoe.safetensors -o shoe_again.png\n";
 
@@ -49,6 +51,7 @@ static const struct option encode_options[] = {{"output", required_argument, NUL
                                                CLI_WEIGHTS_OPTION,
                                                CLI_RUN_OPTIONS};
 static const struct option decode_options[] = {{"output", required_argument, NULL, 'o'},
+                                               CLI_FILE_QUALITY_OPTION,
                                                CLI_MODEL_OPTIONS,
                                                CLI_WEIGHTS_OPTION,
                                                CLI_RUN_OPTIONS};
@@ -199,23 +202,11 @@ static void warn_other_model(const vt_tensor_file *file, const vt_model *model) 
     cJSON_Delete(json);
 }
 
-/* out.png -> out_07.png when there are several. */
-static bool numbered_path(char *out, size_t size, const char *path, int index, int count) {
-    if (count == 1) return (size_t)snprintf(out, size, "%s", path) < size;
-    const char *slash = strrchr(path, '/'), *dot = strrchr(path, '.');
-    int stem =
-        dot && dot != path && (!slash || dot > slash + 1) ? (int)(dot - path) : (int)strlen(path);
-    int digits = 2;
-    for (int n = count - 1; n >= 100; n /= 10) ++digits;
-    return (size_t)snprintf(out, size, "%.*s_%0*d%s", stem, path, digits, index, path + stem) <
-           size;
-}
-
 static variant_status write_picture(const float *values, const vt_tokenizer_config *config,
-                                    const char *path, variant_error *err) {
+                                    const char *path, int quality, variant_error *err) {
     vt_image image = {0};
     variant_status status = cli_picture_image(&image, values, config, err);
-    if (status == VARIANT_OK) status = vt_image_write_png(&image, path, NULL, 0, err);
+    if (status == VARIANT_OK) status = vt_image_write(&image, path, quality, NULL, err);
     vt_image_free(&image);
     return status;
 }
@@ -227,9 +218,12 @@ static variant_status decode(const cli_model *options, const char *path, variant
     float *pictures = NULL;
     int count = 0;
     variant_status status = VARIANT_OK;
+    const cli_output output = {options->output, options->file_quality};
+    VT_CHECK(cli_output_check(&output, false, err));
     VT_CHECK(vt_tensor_file_open(&file, path, err));
     VT_CHECK(cli_session_open(&session, options, true, false, err));
     VT_CHECK(read_tokens(file, session.model, &tokens, &count, err));
+    VT_CHECK(cli_output_check(&output, count > 1, err));
     warn_other_model(file, session.model);
     const vt_tokenizer_config *config = vt_tokenizer_configuration(session.model->tokenizer);
     size_t side = (size_t)vt_tokenizer_side(config), length = (size_t)vt_tokenizer_tokens(config);
@@ -245,12 +239,9 @@ static variant_status decode(const cli_model *options, const char *path, variant
         VT_CHECK(cli_decode_tokens(&session, n, tokens + (size_t)first * length, pictures, err));
         for (int i = 0; i < n; ++i) {
             char name[4096];
-            if (!numbered_path(name, sizeof name, options->output, first + i, count)) {
-                status =
-                    vt_fail(err, VARIANT_E_ARGUMENT, "%s: the path is too long", options->output);
-                goto cleanup;
-            }
-            VT_CHECK(write_picture(pictures + (size_t)i * floats, config, name, err));
+            VT_CHECK(cli_output_path(&output, first + i, count > 1, name, sizeof name, err));
+            VT_CHECK(
+                write_picture(pictures + (size_t)i * floats, config, name, output.quality, err));
         }
     }
 cleanup:
@@ -272,7 +263,7 @@ int cli_decode(int argc, char **argv) {
     int done = cli_parse(&parser, argc, argv);
     if (done >= 0) return done;
     if (!options.model) return cli_usage("decode", "which model? give -m FILE or -m FOLDER");
-    if (!options.output) return cli_usage("decode", "-o is missing: the PNG to write");
+    if (!options.output) return cli_usage("decode", "-o is missing: the picture to write");
     if (optind + 1 != argc) return cli_usage("decode", "expected one file of tokens");
     variant_error err = {0};
     return decode(&options, argv[optind], &err) == VARIANT_OK ? 0 : cli_fail("decode", &err);

@@ -1,4 +1,5 @@
-/* generate.c - `variant generate`: pictures of a class at any depth. */
+/* generate.c - `variant generate`: pictures of a class at any depth. They are made a batch at a time, and each is
+ * in its file before the next batch begins: what stops a run takes no finished picture away. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,10 +10,15 @@
 #include "core/clock.h"
 #include "core/status.h"
 #include "io/file.h"
+#include "generate_report.h"
 #include "io/tensors.h"
+#include "output.h"
 #include "parse.h"
 #include "planning.h"
+#include "progress.h"
 #include "request.h"
+
+#define PLAIN_SECONDS 5.0 /* between lines of --progress where stderr is no terminal */
 
 static const char help[] =
     "usage: variant generate -m MODEL [--class C] [-n COUNT] [-o out.png] [options]\n"
@@ -25,7 +31,8 @@ static const char help[] =
     "      --first N          begin with picture N of the seed, from 0 (default): the same bytes "
     "as in "
     "one go\n"
-    "  -o, --output PATH      default out.png; out_%02d.png for several\n"
+    "  -o, --output PATH      default out.png; out_%02d.png for several, numbered from "
+    "--first:\n" CLI_OUTPUT_HELP
     "      --grid             one contact sheet instead of several files\n"
     "      --columns N        of the sheet, 1 to 1000 (default: the number of classes with --class "
     "all "
@@ -41,7 +48,9 @@ static const char help[] =
     "      --retain-kv        keep all keys and values to the end (default: released)\n"
     "\n" CLI_PLANNING_HELP
     "      --batch auto       pictures at a time: as many as fit, at most 64\n"
-    "\n" CLI_REQUEST_RUN_HELP "      --json             the report as JSON on stdout\n"
+    "\n" CLI_REQUEST_RUN_HELP
+    "      --json             the report as JSON (on stdout; on stderr with -o -)\n"
+    "      --progress         lines of progress on stderr though it is no terminal\n"
     "  -v, --verbose          also which kernels compute\n"
     "\n"
     "examples\n"
@@ -59,6 +68,8 @@ enum {
     OPT_SAVE_SCALES,
     OPT_TOKENS,
     OPT_COMPARE,
+    OPT_QUALITY,
+    OPT_PROGRESS,
     OPT_JSON
 };
 
@@ -73,6 +84,8 @@ static const struct option long_options[] = {
     {"save-scales", required_argument, NULL, OPT_SAVE_SCALES},
     {"tokens-out", required_argument, NULL, OPT_TOKENS},
     {"compare", required_argument, NULL, OPT_COMPARE},
+    {"file-quality", required_argument, NULL, OPT_QUALITY},
+    {"progress", no_argument, NULL, OPT_PROGRESS},
     {"json", no_argument, NULL, OPT_JSON},
     {"verbose", no_argument, NULL, 'v'},
     {"help", no_argument, NULL, 'h'},
@@ -82,11 +95,30 @@ static const struct option long_options[] = {
 typedef struct settings {
     cli_request asked;
     cli_planning planning;
-    const char *output, *save_scales, *tokens_out;
-    bool grid, json, verbose;
+    cli_output output;
+    const char *save_scales, *tokens_out;
+    bool grid, json, verbose, progress;
     int columns, zoom;
     int compare_count, compare[VARIANT_MAX_DEPTHS]; /* depths, a row each */
 } settings;
+
+/* A run of the command. */
+typedef struct job {
+    settings *settings;
+    variant_engine *engine;
+    variant_info info;
+    variant_plan plan;
+    bool planned;
+    double load_seconds;
+    int total, at_once;    /* pictures; a batch */
+    int before, written;   /* finished by earlier batches; in their files */
+    variant_picture *kept; /* (kept_count): for a sheet or the tokens; NULL: none is kept */
+    int kept_count;
+    const volatile sig_atomic_t *stop;
+    bool terminal, shows;
+    cli_pace pace;
+    double shown;
+} job;
 
 /* ---- options ---- */
 
@@ -94,7 +126,7 @@ static bool accept(void *user, int id, const char *text) {
     settings *s = user;
     switch (id) {
     case 'o':
-        return cli_text(text, "where to write", &s->output);
+        return cli_text(text, "where to write", &s->output.path);
     case OPT_FIRST:
         return cli_int(text, 0, 1000000000, &s->asked.request.first_image);
     case OPT_GRID:
@@ -111,6 +143,11 @@ static bool accept(void *user, int id, const char *text) {
     case OPT_COMPARE:
         s->grid = true;
         return cli_ints(text, 1, 1000, VARIANT_MAX_DEPTHS, s->compare, &s->compare_count);
+    case OPT_QUALITY:
+        return cli_int(text, 1, 100, &s->output.quality);
+    case OPT_PROGRESS:
+        s->progress = true;
+        return true;
     case OPT_JSON:
         s->json = true;
         return true;
@@ -128,7 +165,7 @@ static bool accept(void *user, int id, const char *text) {
 
 /* -1: go on; else the exit status. */
 static int read_options(settings *s, int argc, char **argv) {
-    *s = (settings){.output = "out.png"};
+    *s = (settings){.output = {.path = "out.png"}};
     cli_request_init(&s->asked);
     cli_planning_init(&s->planning);
     s->planning.options.memory_only = true; /* time is measured where the choice needs it */
@@ -159,287 +196,285 @@ static int read_options(settings *s, int argc, char **argv) {
     return cli_planning_check(&s->planning, &s->asked.request, "generate");
 }
 
-/* ---- where pictures go ---- */
+/* ---- what is written ---- */
 
-/* Is the one conversion of the pattern %d, %2d or %02d? No conversion: 0; one such: 1; anything
- * else: -1. */
-static int count_conversions(const char *pattern) {
-    int count = 0;
-    for (const char *p = pattern; *p; ++p) {
-        if (*p != '%') continue;
-        if (p[1] == '%') {
-            ++p;
-            continue;
-        }
-        size_t digits = strspn(p + 1, "0123456789");
-        if (digits > 2 || p[1 + digits] != 'd') return -1;
-        ++count;
-    }
-    return count > 1 ? -1 : count;
-}
-
-/* The path of picture i: from the pattern, or with _00 before the ending when there are several. */
-static void output_path(const settings *s, int i, char *out, size_t size) {
-    if (count_conversions(s->output) == 1) {
-        char digits[16], width[4] = "";
-        const char *at = strchr(s->output, '%');
-        while (at[1] == '%') at = strchr(at + 2, '%');
-        size_t length = strspn(at + 1, "0123456789");
-        memcpy(width, at + 1, length);
-        snprintf(digits, sizeof digits, width[0] == '0' ? "%0*d" : "%*d", atoi(width), i);
-        snprintf(out, size, "%.*s%s%s", (int)(at - s->output), s->output, digits, at + length + 2);
-    } else if (s->asked.request.count == 1) {
-        snprintf(out, size, "%s", s->output);
-    } else {
-        const char *slash = strrchr(s->output, '/'), *dot = strrchr(s->output, '.');
-        if (!dot || (slash && dot < slash)) dot = s->output + strlen(s->output);
-        snprintf(out, size, "%.*s_%02d%s", (int)(dot - s->output), s->output, i, dot);
-    }
-}
-
-/* Complains about an output that cannot be written before any time is spent on it. */
-static variant_status check_writable(const char *path, variant_error *err) {
-    char folder[4096];
-    snprintf(folder, sizeof folder, "%s", path);
-    char *slash = strrchr(folder, '/');
-    if (slash == folder)
-        slash[1] = '\0';
-    else if (slash)
-        *slash = '\0';
-    else
-        strcpy(folder, ".");
-    if (vt_is_folder(path))
-        return vt_fail(err, VARIANT_E_IO, "%s is a folder: expected a file to write", path);
-    if (!vt_is_folder(folder))
-        return vt_fail(err, VARIANT_E_IO, "%s: there is no folder %s", path, folder);
-    if (access(folder, W_OK) != 0)
-        return vt_fail(err, VARIANT_E_IO, "%s: folder %s is not writable", path, folder);
-    return VARIANT_OK;
-}
-
-static variant_status write_tokens(const settings *s, const variant_picture *pictures,
-                                   variant_error *err) {
-    int count = s->asked.request.count, length = pictures[0].token_count;
+/* The token maps and labels of all kept pictures. */
+static variant_status write_tokens(const job *j, variant_error *err) {
+    int count = j->kept_count, length = j->kept[0].token_count;
     int32_t *tokens = malloc((size_t)count * (size_t)length * sizeof *tokens),
             *labels = malloc((size_t)count * sizeof *labels);
     variant_status status = VARIANT_OK;
     if (!tokens || !labels)
         VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "no memory for the tokens of %d pictures", count));
     for (int i = 0; i < count; ++i) {
-        memcpy(tokens + (size_t)i * (size_t)length, pictures[i].tokens,
+        memcpy(tokens + (size_t)i * (size_t)length, j->kept[i].tokens,
                (size_t)length * sizeof *tokens);
-        labels[i] = pictures[i].label;
+        labels[i] = j->kept[i].label;
     }
     vt_tensor_out list[] = {
         {.name = "tokens", .type = VT_I32, .rank = 2, .shape = {count, length}, .data = tokens},
         {.name = "labels", .type = VT_I32, .rank = 1, .shape = {count}, .data = labels},
     };
-    const char *key = "variant.settings", *value = pictures[0].settings;
-    VT_CHECK(vt_safetensors_write(s->tokens_out, list, 2, &key, &value, 1, err));
+    const char *key = "variant.settings", *value = j->kept[0].settings;
+    VT_CHECK(vt_safetensors_write(j->settings->tokens_out, list, 2, &key, &value, 1, err));
 cleanup:
     free(tokens);
     free(labels);
     return status;
 }
 
-static variant_status write_scales(const settings *s, const variant_picture *pictures,
+static variant_status write_scales(const settings *s, const variant_picture *picture, int index,
                                    variant_error *err) {
     char path[4096];
-    for (int i = 0; i < s->asked.request.count; ++i)
-        for (int k = 0; k < pictures[i].scale_count; ++k) {
-            snprintf(path, sizeof path, "%s/%02d_scale_%02d.png", s->save_scales,
-                     s->asked.request.first_image + i, k + 1);
-            VT_TRY(variant_picture_write_scale_png(&pictures[i], k, path, err));
-        }
+    for (int k = 0; k < picture->scale_count; ++k) {
+        snprintf(path, sizeof path, "%s/%02d_scale_%02d.png", s->save_scales, index, k + 1);
+        VT_TRY(variant_picture_write_scale_png(picture, k, path, err));
+    }
+    return VARIANT_OK;
+}
+
+/* Finished pictures, of which the first is picture `index` of the seed, to their files. */
+static variant_status write_pictures(job *j, const variant_picture *pictures, int count, int index,
+                                     variant_error *err) {
+    const settings *s = j->settings;
+    for (int i = 0; i < count; ++i) {
+        char path[4096];
+        VT_TRY(cli_output_path(&s->output, index + i, j->total > 1, path, sizeof path, err));
+        if (!s->grid) VT_TRY(variant_picture_write(&pictures[i], path, s->output.quality, err));
+        if (s->save_scales) VT_TRY(write_scales(s, &pictures[i], index + i, err));
+        ++j->written;
+    }
     return VARIANT_OK;
 }
 
 /* A column a class, where they come one after another and are not many. */
-static int sheet_columns(const settings *s, const variant_engine *engine,
-                         const variant_info *info) {
+static int sheet_columns(const job *j) {
+    const settings *s = j->settings;
     const char *name = s->asked.request.class_name;
     int columns = s->columns, count = s->asked.request.count;
-    if (!columns && strcmp(name, "all") == 0) columns = info->classes;
+    if (!columns && strcmp(name, "all") == 0) columns = j->info.classes;
     if (!columns && strcmp(name, "random") != 0)
-        (void)variant_engine_labels(engine, name, NULL, 0, &columns, NULL);
+        (void)variant_engine_labels(j->engine, name, NULL, 0, &columns, NULL);
     if (!s->columns && (columns <= 1 || columns > 20)) columns = 8;
     return columns < count ? columns : count;
 }
 
-static variant_status write_pictures(const settings *s, const variant_picture *pictures,
-                                     int columns, variant_error *err) {
-    char path[4096];
-    if (s->grid) {
-        VT_TRY(variant_pictures_write_sheet(pictures, s->asked.request.count, columns, s->zoom,
-                                            s->output, err));
+/* ---- progress ---- */
+
+/* How much of a batch's pictures is done after `scale` scales, by their tokens. */
+static double share_done(const job *j, int scale) {
+    int done = 0, all = 0;
+    for (int k = 0; k < j->info.scales; ++k) {
+        all += j->info.sides[k] * j->info.sides[k];
+        if (k < scale) done = all;
     }
-    for (int i = 0; !s->grid && i < s->asked.request.count; ++i) {
-        output_path(s, s->asked.request.first_image + i, path, sizeof path);
-        VT_TRY(variant_picture_write_png(&pictures[i], path, err));
-    }
-    if (s->tokens_out) VT_TRY(write_tokens(s, pictures, err));
-    return s->save_scales ? write_scales(s, pictures, err) : VARIANT_OK;
+    return (double)done / all;
 }
 
-/* ---- what a person sees ---- */
-
 static bool show_progress(void *user, const variant_progress *at) {
-    (void)user;
-    fprintf(stderr, "\r%d of %d pictures, scale %d of %d ", at->pictures_done, at->pictures,
-            at->scale, at->scales);
-    if (at->pictures_done == at->pictures) fputs("\r\033[K", stderr);
+    job *j = user;
+    if (*j->stop) return false;
+    double now = vt_seconds(), finished = j->before + at->pictures_done;
+    double part = at->scale ? share_done(j, at->scale) *
+                                  (j->at_once < at->pictures ? j->at_once : at->pictures)
+                            : 0.0;
+    double left = cli_pace_left(&j->pace, now, finished + part, j->total);
+    if (!j->shows || now - j->shown < (j->terminal ? 0.1 : PLAIN_SECONDS)) return true;
+    char line[64];
+    cli_left_text(left, line, sizeof line);
+    fprintf(stderr, "%s%d of %d pictures, scale %d of %d%s%s", j->terminal ? "\r\033[K" : "",
+            (int)finished, j->total, at->scale, at->scales, line, j->terminal ? "" : "\n");
+    fflush(stderr);
+    j->shown = now;
     return true;
 }
 
-static void print_report(const settings *s, const variant_info *info, const variant_report *r,
-                         const variant_plan *plan, double load_seconds) {
-    printf("model       %s, %d layers, %d scales, %d x %d pixels, %d classes%s\n", info->hash,
-           info->depth, info->scales, info->picture_side, info->picture_side, info->classes,
-           info->supernet ? ", depth supernet" : "");
-    if (s->verbose) printf("kernels     %s\n", info->kernels);
-    if (plan) {
-        printf("plan        ");
-        cli_planning_print(stdout, plan);
-        printf("\n");
-    }
-    printf("seed        %" PRIu64 "\n", s->asked.request.seed);
-    printf("depths      %s\n", r->depths);
-    printf("time        %.3f s: load %.3f, adaln %.3f, transformer %.3f, sampling %.3f, quantizer "
-           "%.3f, decoder %.3f\n",
-           r->total_seconds + load_seconds, load_seconds, r->condition_seconds,
-           r->transformer_seconds, r->sampling_seconds, r->quantizer_seconds, r->decoder_seconds);
-    printf("by scale   ");
-    for (int k = 0; k < r->scales; ++k)
-        printf(" %d:%.1fms", info->sides[k], 1e3 * r->scale_seconds[k]);
-    printf("\nkv cache    %zu bytes at most, %zu at the end\n", r->kv_peak_bytes, r->kv_end_bytes);
-    printf("memory      %.1f MB resident at most: weights %.1f (%s), keys and values %.1f (%s), "
-           "activations %.1f\n",
-           (double)r->peak_resident_bytes / 1e6,
-           (double)(info->weight_bytes + info->mapped_bytes) / 1e6, info->weights,
-           (double)r->kv_peak_bytes / 1e6, info->kv, (double)r->arena_peak_bytes / 1e6);
-    if (s->grid || s->asked.request.count == 1)
-        printf("wrote       %s\n", s->output);
-    else
-        printf("wrote       %d pictures\n", s->asked.request.count);
+static void clear_progress(const job *j) {
+    if (j->terminal && j->shown > 0.0) fputs("\r\033[K", stderr);
 }
 
-static void print_json(const settings *s, const variant_info *info, const variant_report *r,
-                       const variant_plan *plan, double load_seconds) {
-    printf("{\"model\": \"%s\", ", info->hash);
-    if (plan) {
-        printf("\"plan\": ");
-        cli_planning_json(stdout, &s->planning, plan);
-        printf(", ");
+/* ---- pictures, a batch at a time ---- */
+
+static void add_report(variant_report *sum, const variant_report *part) {
+    sum->condition_seconds += part->condition_seconds;
+    sum->transformer_seconds += part->transformer_seconds;
+    sum->sampling_seconds += part->sampling_seconds;
+    sum->quantizer_seconds += part->quantizer_seconds;
+    sum->decoder_seconds += part->decoder_seconds;
+    sum->total_seconds += part->total_seconds;
+    for (int k = 0; k < part->scales; ++k) {
+        sum->scale_seconds[k] += part->scale_seconds[k];
+        sum->scale_head_seconds[k] += part->scale_head_seconds[k];
+        if (part->scale_kv_bytes[k] > sum->scale_kv_bytes[k])
+            sum->scale_kv_bytes[k] = part->scale_kv_bytes[k];
     }
-    printf(
-        "\"pictures\": %d, \"seed\": \"%" PRIu64 "\", \"first\": %d, \"depths\": \"%s\", "
-        "\"load_ms\": %.3f, "
-        "\"total_ms\": %.3f, \"adaln_ms\": %.3f, "
-        "\"transformer_ms\": %.3f, \"sampling_ms\": %.3f, \"quantizer_ms\": %.3f, \"decoder_ms\": "
-        "%.3f, \"kv_peak_bytes\": %zu, "
-        "\"kv_end_bytes\": %zu, \"arena_peak_bytes\": %zu, \"weight_bytes\": %zu, "
-        "\"peak_rss_bytes\": %zu, \"weights\": \"%s\", \"kv\": \"%s\", \"scales\": [",
-        s->asked.request.count, s->asked.request.seed, s->asked.request.first_image, r->depths,
-        1e3 * load_seconds, 1e3 * r->total_seconds, 1e3 * r->condition_seconds,
-        1e3 * r->transformer_seconds, 1e3 * r->sampling_seconds, 1e3 * r->quantizer_seconds,
-        1e3 * r->decoder_seconds, r->kv_peak_bytes, r->kv_end_bytes, r->arena_peak_bytes,
-        info->weight_bytes + info->mapped_bytes, r->peak_resident_bytes, info->weights, info->kv);
-    for (int k = 0; k < r->scales; ++k)
-        printf("%s{\"side\": %d, \"layers\": %d, \"ms\": %.3f, \"kv_bytes\": %zu}", k ? ", " : "",
-               info->sides[k], r->scale_layers[k], 1e3 * r->scale_seconds[k], r->scale_kv_bytes[k]);
-    printf("]}\n");
+    if (part->kv_peak_bytes > sum->kv_peak_bytes) sum->kv_peak_bytes = part->kv_peak_bytes;
+    if (part->kv_end_bytes > sum->kv_end_bytes) sum->kv_end_bytes = part->kv_end_bytes;
+    if (part->arena_peak_bytes > sum->arena_peak_bytes)
+        sum->arena_peak_bytes = part->arena_peak_bytes;
+    if (part->peak_resident_bytes > sum->peak_resident_bytes)
+        sum->peak_resident_bytes = part->peak_resident_bytes;
+}
+
+/* Keeps the array's pictures for a sheet or the tokens, which frees the array alone; else frees all. */
+static void keep_pictures(job *j, variant_picture **pictures, int count) {
+    if (!j->kept) {
+        variant_pictures_free(pictures, count);
+        return;
+    }
+    memcpy(j->kept + j->kept_count, *pictures, (size_t)count * sizeof **pictures);
+    j->kept_count += count;
+    free(*pictures);
+    *pictures = NULL;
+}
+
+/* `count` pictures of the seed from `first` on, each batch written as it is finished. */
+static variant_status make_pictures(job *j, const variant_request *asked, variant_report *report,
+                                    variant_error *err) {
+    variant_request request = *asked;
+    for (int done = 0; done < asked->count; done += request.count) {
+        variant_report part;
+        variant_picture *pictures = NULL;
+        request.first_image = asked->first_image + done;
+        request.count = asked->count - done < j->at_once ? asked->count - done : j->at_once;
+        VT_TRY(variant_generate(j->engine, &request, &pictures, &part, err));
+        if (done == 0)
+            *report = part;
+        else
+            add_report(report, &part);
+        variant_status status =
+            write_pictures(j, pictures, request.count, request.first_image, err);
+        keep_pictures(j, &pictures, request.count);
+        if (status != VARIANT_OK) return status;
+        j->before += request.count;
+        if (*j->stop && j->before < j->total)
+            return vt_fail(err, VARIANT_E_STOPPED, "stopped by a signal");
+    }
+    return VARIANT_OK;
 }
 
 /* ---- the command ---- */
 
 static variant_status check_outputs(const settings *s, variant_error *err) {
-    char path[4096];
-    if (!s->grid && count_conversions(s->output) < 0)
-        return vt_fail(err, VARIANT_E_ARGUMENT, "-o %s: expected at most one number such as %%02d",
-                       s->output);
-    if (s->grid)
-        snprintf(path, sizeof path, "%s", s->output);
-    else
-        output_path(s, s->asked.request.first_image, path, sizeof path);
-    VT_TRY(check_writable(path, err));
-    if (s->tokens_out) VT_TRY(check_writable(s->tokens_out, err));
+    VT_TRY(cli_output_check(&s->output, !s->grid && s->asked.request.count > 1, err));
+    if (s->tokens_out) VT_TRY(cli_writable_check(s->tokens_out, err));
     return s->save_scales ? vt_folder_make(s->save_scales, err) : VARIANT_OK;
 }
 
-/* The same seeds at each depth, a row a depth. The rows' pictures move into one array; each
- * row's report is printed. */
-static variant_status compare_depths(const settings *s, const variant_engine *engine,
-                                     const variant_info *info, double load_seconds,
-                                     variant_error *err) {
-    int count = s->asked.request.count, total = 0,
-        batch = s->asked.request.batch ? s->asked.request.batch : 8;
-    variant_picture *all = calloc((size_t)(count * s->compare_count), sizeof *all), *row = NULL;
-    variant_status status = VARIANT_OK;
-    if (!all)
-        return vt_fail(err, VARIANT_E_MEMORY, "no memory for %d pictures",
-                       count * s->compare_count);
-    if (batch > count) batch = count;
+static variant_status open_job(job *j, variant_error *err) {
+    settings *s = j->settings;
+    double start = vt_seconds();
+    VT_TRY(variant_engine_open(&j->engine, &s->asked.engine, err));
+    j->load_seconds = vt_seconds() - start;
+    variant_engine_info(j->engine, &j->info);
+    if (s->planning.wanted) {
+        VT_TRY(cli_planning_apply(&s->planning, "generate", j->engine, &s->asked.request, &j->plan,
+                                  err));
+        j->planned = true;
+    }
+    const variant_request *request = &s->asked.request;
+    j->total = request->count * (s->compare_count ? s->compare_count : 1);
+    j->at_once = request->batch ? request->batch : 8;
+    if (j->at_once > request->count) j->at_once = request->count;
+    if (s->grid || s->tokens_out) {
+        j->kept = calloc((size_t)j->total, sizeof *j->kept);
+        if (!j->kept) return vt_fail(err, VARIANT_E_MEMORY, "no memory for %d pictures", j->total);
+    }
+    j->terminal = isatty(STDERR_FILENO);
+    j->shows = s->progress || (j->terminal && !s->json);
+    j->stop = cli_catch_stop();
+    s->asked.request.progress = show_progress;
+    s->asked.request.user = j;
+    return VARIANT_OK;
+}
+
+static generated result_of(const job *j, const variant_report *report) {
+    const settings *s = j->settings;
+    return (generated){.request = &s->asked.request,
+                       .info = &j->info,
+                       .report = report,
+                       .planning = j->planned ? &s->planning : NULL,
+                       .plan = &j->plan,
+                       .output = &s->output,
+                       .load_seconds = j->load_seconds,
+                       .sheet = s->grid,
+                       .verbose = s->verbose};
+}
+
+/* The same seeds at each depth, a row a depth; each row's report is printed. */
+static variant_status compare_depths(job *j, variant_error *err) {
+    const settings *s = j->settings;
+    FILE *to = cli_report_stream(&s->output);
+    int count = s->asked.request.count;
     for (int i = 0; i < s->compare_count; ++i) {
         variant_request request = s->asked.request;
         variant_report report;
         request.depth = s->compare[i];
-        VT_CHECK(variant_generate(engine, &request, &row, &report, err));
-        memcpy(all + total, row,
-               (size_t)count * sizeof *row); /* the row's memory now belongs to all */
-        total += count;
-        free(row);
-        row = NULL;
+        VT_TRY(make_pictures(j, &request, &report, err));
+        clear_progress(j);
+        const generated made = result_of(j, &report);
         if (s->json)
-            print_json(s, info, &report, NULL, load_seconds);
+            generated_json(to, &made);
         else
-            printf("depths %-24s %8.1f ms a picture, kv %8zu bytes a picture\n", report.depths,
-                   1e3 * report.total_seconds / count, report.kv_peak_bytes / (size_t)batch);
+            fprintf(to, "depths %-24s %8.1f ms a picture, kv %8zu bytes a picture\n", report.depths,
+                    1e3 * report.total_seconds / count, report.kv_peak_bytes / (size_t)j->at_once);
     }
-    VT_CHECK(variant_pictures_write_sheet(all, total, count, s->zoom, s->output, err));
+    VT_TRY(variant_pictures_write_sheet(j->kept, j->kept_count, count, s->zoom, s->output.path,
+                                        s->output.quality, err));
     if (!s->json)
-        printf("wrote %s: a row a depth, a column a picture of seed %" PRIu64 "\n", s->output,
-               s->asked.request.seed);
-cleanup:
-    variant_pictures_free(&all, total);
-    return status;
+        fprintf(to, "wrote %s: a row a depth, a column a picture of seed %" PRIu64 "\n",
+                s->output.path, s->asked.request.seed);
+    return VARIANT_OK;
+}
+
+static variant_status run_job(job *j, variant_error *err) {
+    const settings *s = j->settings;
+    variant_report report;
+    VT_TRY(check_outputs(s, err));
+    VT_TRY(open_job(j, err));
+    if (s->compare_count) return compare_depths(j, err);
+    VT_TRY(make_pictures(j, &s->asked.request, &report, err));
+    clear_progress(j);
+    if (report.warning[0]) fprintf(stderr, "variant generate: warning: %s\n", report.warning);
+    if (s->grid)
+        VT_TRY(variant_pictures_write_sheet(j->kept, j->kept_count, sheet_columns(j), s->zoom,
+                                            s->output.path, s->output.quality, err));
+    if (s->tokens_out) VT_TRY(write_tokens(j, err));
+    const generated made = result_of(j, &report);
+    FILE *to = cli_report_stream(&s->output);
+    s->json ? generated_json(to, &made) : generated_print(to, &made);
+    return VARIANT_OK;
+}
+
+/* What a signal left; its exit status. */
+static int tell_stop(const job *j) {
+    const settings *s = j->settings;
+    if (s->grid)
+        fprintf(stderr, "variant generate: stopped at %d of %d pictures: no sheet was written\n",
+                j->before, j->total);
+    else
+        fprintf(
+            stderr,
+            "variant generate: stopped, %d of %d pictures are written; the others: --first %d -n "
+            "%d%s\n",
+            j->written, j->total, s->asked.request.first_image + j->written, j->total - j->written,
+            s->asked.drawn_seed ? " -s with the seed of these" : "");
+    return 128 + (int)*j->stop;
 }
 
 int cli_generate(int argc, char **argv) {
     settings s;
     variant_error err = {0};
-    variant_engine *engine = NULL;
-    variant_picture *pictures = NULL;
-    variant_report report;
-    variant_info info;
-    variant_plan planned, *plan = NULL;
-    variant_status status = VARIANT_OK;
-    int exit_status = read_options(&s, argc, argv);
-    if (exit_status >= 0) return exit_status;
-
+    int done = read_options(&s, argc, argv);
+    if (done >= 0) return done;
+    job j = {.settings = &s};
     s.asked.request.keep_scales = s.save_scales != NULL;
-    if (isatty(STDERR_FILENO) && !s.json) s.asked.request.progress = show_progress;
-    VT_CHECK(check_outputs(&s, &err));
-    double start = vt_seconds();
-    VT_CHECK(variant_engine_open(&engine, &s.asked.engine, &err));
-    double load_seconds = vt_seconds() - start;
-    variant_engine_info(engine, &info);
-    if (s.compare_count) {
-        VT_CHECK(compare_depths(&s, engine, &info, load_seconds, &err));
-        goto cleanup;
-    }
-    if (s.planning.wanted) {
-        plan = &planned;
-        VT_CHECK(cli_planning_apply(&s.planning, "generate", engine, &s.asked.request, plan, &err));
-    }
-    VT_CHECK(variant_generate(engine, &s.asked.request, &pictures, &report, &err));
-    if (report.warning[0]) fprintf(stderr, "variant generate: warning: %s\n", report.warning);
-    VT_CHECK(write_pictures(&s, pictures, sheet_columns(&s, engine, &info), &err));
-    if (s.json)
-        print_json(&s, &info, &report, plan, load_seconds);
-    else
-        print_report(&s, &info, &report, plan, load_seconds);
-cleanup:
-    variant_pictures_free(&pictures, s.asked.request.count);
-    variant_engine_close(&engine);
-    return status == VARIANT_OK ? 0 : cli_fail("generate", &err);
+    variant_status status = run_job(&j, &err);
+    if (status != VARIANT_OK) clear_progress(&j);
+    int code = status == VARIANT_OK          ? 0
+               : status == VARIANT_E_STOPPED ? tell_stop(&j)
+                                             : cli_fail("generate", &err);
+    variant_pictures_free(&j.kept, j.kept_count);
+    variant_engine_close(&j.engine);
+    return code;
 }

@@ -13,6 +13,7 @@
 #include "core/status.h"
 #include "data_options.h"
 #include "io/dataset.h"
+#include "output.h"
 #include "pictures.h"
 #include "tools.h"
 
@@ -33,7 +34,7 @@ static const char help[] =
     "a folder, an .npz; several are joined\n"
     "      --count N          its first N pictures (default: all)\n" CLI_DATA_HELP
     "      --train            as --split train\n"
-    "  -o, --output FILE      the sheet (of a dataset: its first 64 pictures)\n"
+    "  -o, --output FILE      the sheet (of a dataset: its first 64 pictures)\n" CLI_OUTPUT_HELP
     "      --zoom N           enlarge on the sheet, whole number (default 1)\n"
     "      --pad              centre small pictures on black instead of enlarging them\n"
     "      --json             the figures as JSON on stdout\n" CLI_WEIGHTS_HELP CLI_RUN_HELP "\n"
@@ -50,6 +51,7 @@ static const struct option long_options[] = {
     {"train", no_argument, NULL, OPT_TRAIN},
     {"output", required_argument, NULL, 'o'},
     {"zoom", required_argument, NULL, OPT_ZOOM},
+    CLI_FILE_QUALITY_OPTION,
     {"pad", no_argument, NULL, CLI_PAD},
     {"json", no_argument, NULL, CLI_JSON},
     CLI_MODEL_OPTIONS,
@@ -99,6 +101,7 @@ typedef struct work {
     vt_image *sheet; /* original, reconstruction, ... */
     int sheet_count, sheet_limit;
     cJSON *list; /* per picture, with --json and operands */
+    FILE *report;
 } work;
 
 static double unit(float x) {
@@ -153,7 +156,7 @@ static variant_status take_picture(work *w, const char *name, const float *origi
         cJSON_AddNumberToObject(item, "psnr", vt_psnr_of_mse(mse));
         cJSON_AddItemToArray(w->list, item);
     } else if (name) {
-        printf("%s: %.3f dB\n", name, vt_psnr_of_mse(mse));
+        fprintf(w->report, "%s: %.3f dB\n", name, vt_psnr_of_mse(mse));
     }
     if (w->sheet_count + 2 > w->sheet_limit) return VARIANT_OK;
     VT_TRY(cli_picture_image(&w->sheet[w->sheet_count], original, w->config, err));
@@ -205,11 +208,12 @@ static void print_totals(const work *w) {
     double native_mean = w->totals.native_psnr / n,
            native_pooled = vt_psnr_of_mse(w->totals.native_mse / n);
     if (!w->settings->model.json) {
-        printf("%d pictures of %d x %d: PSNR %.3f dB (of the mean mse: %.3f dB)\n",
-               w->totals.pictures, w->side, w->side, mean, pooled);
+        fprintf(w->report, "%d pictures of %d x %d: PSNR %.3f dB (of the mean mse: %.3f dB)\n",
+                w->totals.pictures, w->side, w->side, mean, pooled);
         if (w->native > 0)
-            printf("over the native %d x %d window: PSNR %.3f dB (of the mean mse: %.3f dB)\n",
-                   w->native, w->native, native_mean, native_pooled);
+            fprintf(w->report,
+                    "over the native %d x %d window: PSNR %.3f dB (of the mean mse: %.3f dB)\n",
+                    w->native, w->native, native_mean, native_pooled);
         return;
     }
     cJSON *report = cJSON_CreateObject();
@@ -224,7 +228,7 @@ static void print_totals(const work *w) {
     }
     if (cJSON_GetArraySize(w->list) > 0) cJSON_AddItemReferenceToObject(report, "results", w->list);
     char *text = cJSON_Print(report);
-    if (text) puts(text);
+    if (text) fprintf(w->report, "%s\n", text);
     cJSON_free(text);
     cJSON_Delete(report);
 }
@@ -235,7 +239,8 @@ static variant_status write_sheet(const work *w, variant_error *err) {
     variant_status status = vt_image_sheet(&sheet, w->sheet, w->sheet_count, columns, 2,
                                            w->settings->zoom ? w->settings->zoom : 1, err);
     if (status == VARIANT_OK)
-        status = vt_image_write_png(&sheet, w->settings->model.output, NULL, 0, err);
+        status = vt_image_write(&sheet, w->settings->model.output, w->settings->model.file_quality,
+                                NULL, err);
     vt_image_free(&sheet);
     return status;
 }
@@ -243,6 +248,9 @@ static variant_status write_sheet(const work *w, variant_error *err) {
 static variant_status reconstruct(const settings *s, variant_error *err) {
     work w = {.settings = s};
     variant_status status = VARIANT_OK;
+    const cli_output output = {s->model.output, s->model.file_quality};
+    if (s->model.output) VT_TRY(cli_output_check(&output, false, err));
+    w.report = cli_report_stream(&output);
     VT_CHECK(cli_session_open(&w.session, &s->model, true, false, err));
     w.config = vt_tokenizer_configuration(w.session.model->tokenizer);
     w.side = vt_tokenizer_side(w.config);

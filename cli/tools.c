@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "core/clock.h"
+#include "core/finite.h"
 #include "core/status.h"
 #include "tools.h"
 
@@ -44,6 +45,8 @@ int cli_model_option(cli_model *options, int id, const char *text) {
     case CLI_KV:
         options->kv = text;
         return cli_is_number_type(text);
+    case CLI_FILE_QUALITY:
+        return cli_int(text, 1, 100, &options->file_quality);
     case CLI_PAD:
         options->pad = true;
         return 1;
@@ -106,8 +109,9 @@ variant_status cli_picture_image(vt_image *out, const float *values,
                                  const vt_tokenizer_config *config, variant_error *err) {
     int side = vt_tokenizer_side(config);
     VT_TRY(vt_image_new(out, side, side, config->channels, err));
-    vt_image_bytes(out->data, values, picture_floats(config));
-    return VARIANT_OK;
+    if (vt_image_bytes(out->data, values, picture_floats(config))) return VARIANT_OK;
+    vt_image_free(out);
+    return vt_fail(err, VARIANT_E_MODEL, "a picture is not finite (NaN or infinity)");
 }
 
 variant_status cli_encode_pictures(cli_session *session, int n, const float *pictures,
@@ -126,6 +130,10 @@ variant_status cli_encode_pictures(cli_session *session, int n, const float *pic
     VT_CHECK(vt_arena_check(arena, "pictures", err));
     kern->upload(kern, input, pictures, count * sizeof *input);
     VT_CHECK(vt_tokenizer_encode(tokenizer, arena, n, input, latent, err));
+    if (!vt_kern_finite(kern, latent, VT_NUMBER_F32,
+                        (size_t)n * s * s * (size_t)config->latent_dim))
+        VT_CHECK(vt_fail(err, VARIANT_E_MODEL,
+                         "what the encoder made of a picture is not finite (NaN or infinity)"));
     VT_CHECK(vt_tokenizer_quantize(tokenizer, arena, n, latent, found, NULL, err));
     kern->download(kern, tokens, found, ids * sizeof *tokens);
 cleanup:
@@ -153,6 +161,12 @@ variant_status cli_decode_tokens(cli_session *session, int n, const int32_t *tok
     VT_CHECK(vt_tokenizer_inputs(tokenizer, arena, n, ids, inputs, f_hat, err));
     VT_CHECK(vt_tokenizer_decode(tokenizer, arena, n, f_hat, output, err));
     kern->download(kern, pictures, output, count * sizeof *pictures);
+    if (!vt_all_finite(pictures, count))
+        VT_CHECK(vt_fail(err, VARIANT_E_MODEL,
+                         "the picture is not finite (NaN or infinity); the first that is not: %s",
+                         vt_kern_finite(kern, f_hat, VT_NUMBER_F32, (size_t)n * s * s * width)
+                             ? "what the decoder made"
+                             : "the tokenizer's map"));
 cleanup:
     vt_arena_rewind(arena, mark);
     return status;

@@ -25,6 +25,7 @@ enum {
     CLI_WEIGHTS,
     CLI_KV,
     CLI_PART,
+    CLI_FILE_QUALITY,
     CLI_OWN = 300
 };
 
@@ -39,6 +40,8 @@ enum {
     {"weights", required_argument, NULL, CLI_WEIGHTS}, {                                           \
         "kv", required_argument, NULL, CLI_KV                                                      \
     }
+#define CLI_FILE_QUALITY_OPTION                                                                    \
+    { "file-quality", required_argument, NULL, CLI_FILE_QUALITY }
 /* Of commands that run the tokenizer alone. */
 #define CLI_WEIGHTS_OPTION                                                                         \
     { "weights", required_argument, NULL, CLI_WEIGHTS }
@@ -72,6 +75,7 @@ typedef struct cli_model {
     const char *weights, *kv, *part;
     int heads, threads;
     const char *output; /* -o */
+    int file_quality;   /* of pictures */
     bool json, pad;
     bool any_numbers; /* NaN among weights is no error: inspect looks at such models */
     vt_dtype type; /* --type, VT_F32 */

@@ -83,7 +83,7 @@ static variant_status write_samples(void *user, const vt_train_sample *sample, v
     VT_TRY(variant_generate(&engine, &request, &pictures, NULL, err));
     int zoom = pictures[0].width < 128 ? 3 : 1;
     variant_status status =
-        variant_pictures_write_sheet(pictures, request.count, columns, zoom, sample->path, err);
+        variant_pictures_write_sheet(pictures, request.count, columns, zoom, sample->path, 0, err);
     variant_pictures_free(&pictures, request.count);
     return status;
 }

@@ -292,15 +292,24 @@ variant_status variant_plan_make(const variant_engine *engine, const variant_req
 /* Puts the plan's schedule and batch into a request. */
 void variant_plan_apply(const variant_plan *plan, variant_request *request);
 
-/* PNG with the settings as text under the key "variant". The file appears whole or not at all. */
+/* As the name ends, .png, .jpg, .jpeg or .webp, with the settings inside: text under the key "variant" of a PNG,
+ * EXIF's UserComment of the others. "-": a PNG to the standard output. quality: 1 to 100 of JPEG and lossy WebP;
+ * 0: JPEG 95, WebP lossless. The file appears whole or not at all. Other endings: E_ARGUMENT, which the second
+ * tells before there is a picture. */
+variant_status variant_picture_write(const variant_picture *picture, const char *path, int quality,
+                                     variant_error *error);
+variant_status variant_picture_path_check(const char *path, variant_error *error);
+/* A PNG whatever the name. */
 variant_status variant_picture_write_png(const variant_picture *picture, const char *path,
                                          variant_error *error);
 /* The same of the picture after a scale (request.keep_scales). */
 variant_status variant_picture_write_scale_png(const variant_picture *picture, int scale,
                                                const char *path, variant_error *error);
-/* All pictures on one sheet of `columns` columns; the settings of the first as text. */
+/* All pictures on one sheet of `columns` columns, with the settings of the first; path and quality as
+ * variant_picture_write has them. */
 variant_status variant_pictures_write_sheet(const variant_picture *pictures, int count, int columns,
-                                            int zoom, const char *path, variant_error *error);
+                                            int zoom, const char *path, int quality,
+                                            variant_error *error);
 
 #ifdef __cplusplus
 }

@@ -12,8 +12,10 @@
 #include <string.h>
 
 #include "core/clock.h"
+#include "core/finite.h"
 #include "core/rng.h"
 #include "core/threads.h"
+#include "engine/blame.h"
 #include "engine/picture.h"
 #include "engine/sample.h"
 #include "engine/session.h"
@@ -181,7 +183,7 @@ typedef struct sample_loop {
     vt_session *session;
     int k, first, rows; /* scale; picture of the request; tokens of a picture */
     bool in_place;
-    _Atomic bool *failed;
+    _Atomic bool *failed, *broken; /* no memory; logits that are not finite */
 } sample_loop;
 
 static void sample_part(const void *args, vt_span span) {
@@ -196,6 +198,10 @@ static void sample_part(const void *args, vt_span span) {
         uint32_t image = (uint32_t)(p->request->first_image + l->first + i / l->rows);
         uint32_t k = (uint32_t)l->k, position = (uint32_t)(i % l->rows);
         if (l->in_place) guide(p, s, l->k, (size_t)i * vocab, vocab);
+        if (!vt_all_finite(logits, vocab)) {
+            *l->broken = true;
+            break;
+        }
         s->host_tokens[i] =
             vt_sample_token(&p->sampler, logits, (int)vocab, image, k, position, scratch);
         if (!s->weights) continue;
@@ -209,20 +215,21 @@ static void sample_part(const void *args, vt_span span) {
 /* Draws every token of scale k; with smoothing also each token's mixture of codes. The first `first`
  * pictures of the request came in earlier batches. Logits in host memory are guided row by row, right
  * before they are drawn from. */
-static variant_status sample_scale(const plan *p, vt_session *s, int k, int first,
-                                   variant_error *err) {
+static variant_status sample_scale(const plan *p, vt_session *s, const vt_condition *condition,
+                                   int k, int first, variant_error *err) {
     int rows = p->config->sides[k] * p->config->sides[k], vocab = p->config->codes,
         total = s->batch * rows;
     bool in_place = s->host_logits == s->logits;
-    _Atomic bool failed = false;
+    _Atomic bool failed = false, broken = false;
     if (!in_place) {
         size_t count = (size_t)total * (size_t)vocab;
         guide(p, s, k, 0, count);
         s->kern->download(s->kern, s->host_logits, s->logits, count * sizeof(float));
     }
     vt_team_split(s->kern->team, total, sample_part,
-                  &(sample_loop){p, s, k, first, rows, in_place, &failed});
+                  &(sample_loop){p, s, k, first, rows, in_place, &failed, &broken});
     if (failed) return vt_fail(err, VARIANT_E_MEMORY, "no memory to sample tokens");
+    if (broken) return vt_blame_logits(s, p->config, &p->schedule, condition, k, err);
     s->kern->upload(s->kern, s->tokens, s->host_tokens, (size_t)total * sizeof(int32_t));
     if (!s->weights) return VARIANT_OK;
     const vt_param *codebook = vt_params_find(vt_tokenizer_params(p->engine->model->tokenizer),
@@ -261,7 +268,11 @@ static variant_status decode_batch(const plan *p, vt_session *s, variant_picture
                                    int scale, variant_error *err) {
     double start = vt_seconds();
     VT_TRY(vt_session_decode(s, p->engine->model->tokenizer, err));
-    VT_TRY(vt_pictures_take(pictures, s->batch, scale, s->kern, s->picture, err));
+    bool finite;
+    VT_TRY(vt_pictures_take(pictures, s->batch, scale, s->kern, s->picture, &finite, err));
+    if (!finite)
+        return vt_blame_picture(s, vt_tokenizer_configuration(p->engine->model->tokenizer),
+                                scale < 0 ? p->config->scales - 1 : scale, err);
     p->report->decoder_seconds += vt_seconds() - start;
     return VARIANT_OK;
 }
@@ -296,7 +307,7 @@ static variant_status run_scale(const plan *p, vt_session *s, const vt_condition
     double t0 = vt_seconds();
     VT_TRY(vt_transformer_run_step(p->engine->model->transformer, &s->arena, &step, err));
     double t1 = vt_seconds();
-    VT_TRY(sample_scale(p, s, k, first, err));
+    VT_TRY(sample_scale(p, s, condition, k, first, err));
     double t2 = vt_seconds();
     VT_TRY(advance(p, s, k, err));
     report->transformer_seconds += t1 - t0;

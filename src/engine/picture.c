@@ -8,8 +8,6 @@
 
 #include "io/image.h"
 
-#define TEXT_KEY "variant"
-
 static size_t pixel_bytes(const variant_picture *picture) {
     return (size_t)picture->width * (size_t)picture->height * (size_t)picture->channels;
 }
@@ -60,14 +58,15 @@ void variant_pictures_free(variant_picture **pictures, int count) {
 }
 
 variant_status vt_pictures_take(variant_picture *pictures, int batch, int scale, vt_kern *kern,
-                                const float *values, variant_error *err) {
+                                const float *values, bool *finite, variant_error *err) {
     size_t samples = pixel_bytes(&pictures[0]);
     float *host = malloc(samples * sizeof *host);
     if (!host) return vt_fail(err, VARIANT_E_MEMORY, "no memory for a picture");
+    *finite = true;
     for (int i = 0; i < batch; ++i) {
         uint8_t *to = scale < 0 ? pictures[i].pixels : pictures[i].scale_pixels[scale];
         kern->download(kern, host, values + (size_t)i * samples, samples * sizeof *host);
-        vt_image_bytes(to, host, samples);
+        *finite = vt_image_bytes(to, host, samples) && *finite;
     }
     free(host);
     return VARIANT_OK;
@@ -107,12 +106,6 @@ variant_status vt_picture_describe(variant_picture *picture, const variant_engin
 
 /* ---- writing ---- */
 
-static variant_status write_image(const vt_image *image, const char *settings, const char *path,
-                                  variant_error *err) {
-    vt_image_text text[] = {{"Software", "variant"}, {TEXT_KEY, settings}};
-    return vt_image_write_png(image, path, text, settings ? 2 : 1, err);
-}
-
 /* The picture as an image that borrows its pixels. */
 static vt_image view_of(const variant_picture *picture, uint8_t *pixels) {
     return (vt_image){.width = picture->width,
@@ -124,7 +117,19 @@ static vt_image view_of(const variant_picture *picture, uint8_t *pixels) {
 variant_status variant_picture_write_png(const variant_picture *picture, const char *path,
                                          variant_error *error) {
     vt_image image = view_of(picture, picture->pixels);
-    return write_image(&image, picture->settings, path, error);
+    vt_image_text text[] = {{"Software", "variant"}, {VT_IMAGE_SETTINGS, picture->settings}};
+    return vt_image_write_png(&image, path, text, picture->settings ? 2 : 1, error);
+}
+
+variant_status variant_picture_write(const variant_picture *picture, const char *path, int quality,
+                                     variant_error *error) {
+    vt_image image = view_of(picture, picture->pixels);
+    return vt_image_write(&image, path, quality, picture->settings, error);
+}
+
+variant_status variant_picture_path_check(const char *path, variant_error *error) {
+    if (error) *error = (variant_error){0};
+    return vt_image_path_check(path, error);
 }
 
 variant_status variant_picture_write_scale_png(const variant_picture *picture, int scale,
@@ -133,11 +138,13 @@ variant_status variant_picture_write_scale_png(const variant_picture *picture, i
         return vt_fail(error, VARIANT_E_ARGUMENT, "scale %d: this picture keeps %d", scale,
                        picture->scale_count);
     vt_image image = view_of(picture, picture->scale_pixels[scale]);
-    return write_image(&image, picture->settings, path, error);
+    vt_image_text text[] = {{"Software", "variant"}, {VT_IMAGE_SETTINGS, picture->settings}};
+    return vt_image_write_png(&image, path, text, picture->settings ? 2 : 1, error);
 }
 
 variant_status variant_pictures_write_sheet(const variant_picture *pictures, int count, int columns,
-                                            int zoom, const char *path, variant_error *error) {
+                                            int zoom, const char *path, int quality,
+                                            variant_error *error) {
     if (count < 1 || columns < 1 || zoom < 1)
         return vt_fail(error, VARIANT_E_ARGUMENT,
                        "a sheet needs pictures, columns and a zoom of at least 1");
@@ -145,7 +152,8 @@ variant_status variant_pictures_write_sheet(const variant_picture *pictures, int
     if (!images) return vt_fail(error, VARIANT_E_MEMORY, "no memory for a sheet of %d", count);
     for (int i = 0; i < count; ++i) images[i] = view_of(&pictures[i], pictures[i].pixels);
     variant_status status = vt_image_sheet(&sheet, images, count, columns, 2 * zoom, zoom, error);
-    if (status == VARIANT_OK) status = write_image(&sheet, pictures[0].settings, path, error);
+    if (status == VARIANT_OK)
+        status = vt_image_write(&sheet, path, quality, pictures[0].settings, error);
     vt_image_free(&sheet);
     free(images);
     return status;

@@ -242,7 +242,7 @@ static variant_status draw(runner *r, cJSON *point, variant_error *err) {
     snprintf(path, sizeof path, "%s/%s", o->folder, name);
     for (int i = 0; i < request.count; ++i) shrink(&pictures[i]);
     variant_status status =
-        variant_pictures_write_sheet(pictures, request.count, request.count, 1, path, err);
+        variant_pictures_write_sheet(pictures, request.count, request.count, 1, path, 0, err);
     variant_pictures_free(&pictures, request.count);
     if (status == VARIANT_OK) cJSON_AddStringToObject(point, "pictures", name);
     return status;

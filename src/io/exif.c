@@ -1,4 +1,4 @@
-/* exif.c - how a camera was held, out of an EXIF block by libexif. Called by the codecs. */
+/* exif.c - EXIF blocks by libexif: how a camera was held, and what made a picture. Called by the codecs. */
 #include <libexif/exif-data.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,4 +37,49 @@ int vt_exif_orientation(const uint8_t *data, size_t size) {
     if (exif) exif_data_unref(exif);
     free(block);
     return orientation;
+}
+
+/* ---- writing ---- */
+
+/* An entry of these bytes in one of the block's directories. */
+static bool add_entry(ExifData *exif, ExifIfd directory, ExifTag tag, ExifFormat format,
+                      const char *prefix, size_t prefix_size, const char *text, size_t size) {
+    ExifMem *memory = exif_mem_new_default();
+    ExifEntry *entry = memory ? exif_entry_new_mem(memory) : NULL;
+    size_t total = prefix_size + size;
+    if (entry) entry->data = exif_mem_alloc(memory, (ExifLong)total);
+    bool made = entry && entry->data;
+    if (made) {
+        memcpy(entry->data, prefix, prefix_size);
+        memcpy(entry->data + prefix_size, text, size);
+        entry->size = (unsigned)total;
+        entry->components = total;
+        entry->tag = tag;
+        entry->format = format;
+        exif_content_add_entry(exif->ifd[directory], entry);
+    }
+    if (entry) exif_entry_unref(entry);
+    if (memory) exif_mem_unref(memory);
+    return made;
+}
+
+variant_status vt_exif_build(vt_bytes *out, const char *comment, variant_error *err) {
+    static const char software[] = "variant", ascii[8] = {'A', 'S', 'C', 'I', 'I', 0, 0, 0};
+    size_t length = strlen(comment);
+    unsigned char *block = NULL;
+    unsigned size = 0;
+    if (length > 60000) /* a JPEG's segment ends at 65533 */
+        return vt_fail(err, VARIANT_E_ARGUMENT, "settings of %zu bytes: EXIF takes 60000", length);
+    ExifData *exif = exif_data_new();
+    if (!exif) return vt_fail(err, VARIANT_E_MEMORY, "no memory for a picture's settings");
+    exif_data_set_byte_order(exif, EXIF_BYTE_ORDER_INTEL);
+    if (add_entry(exif, EXIF_IFD_0, EXIF_TAG_SOFTWARE, EXIF_FORMAT_ASCII, "", 0, software,
+                  sizeof software) &&
+        add_entry(exif, EXIF_IFD_EXIF, EXIF_TAG_USER_COMMENT, EXIF_FORMAT_UNDEFINED, ascii,
+                  sizeof ascii, comment, length))
+        exif_data_save_data(exif, &block, &size);
+    exif_data_unref(exif);
+    if (!block) return vt_fail(err, VARIANT_E_MEMORY, "no memory for a picture's settings");
+    *out = (vt_bytes){block, size}; /* free() is how libexif wants it released */
+    return VARIANT_OK;
 }

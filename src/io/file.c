@@ -129,23 +129,58 @@ static int open_beside(const char *path, const struct stat *old, char **temporar
     return -1;
 }
 
+/* The standard output itself, however it was redirected: a file that grows there must not be replaced. */
+static variant_status open_standard_output(vt_replace *out, variant_error *err) {
+    int fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0);
+    FILE *stream = fd >= 0 ? fdopen(fd, "wb") : NULL;
+    char *name = strdup("standard output");
+    if (stream && name) {
+        *out = (vt_replace){.stream = stream, .path = name};
+        return VARIANT_OK;
+    }
+    variant_status status = fail_system(err, "standard output", "write");
+    if (stream)
+        fclose(stream);
+    else if (fd >= 0)
+        close(fd);
+    free(name);
+    return status;
+}
+
+bool vt_is_standard_output(const char *path) {
+    return strcmp(path, "-") == 0 || strcmp(path, "/dev/stdout") == 0 ||
+           strcmp(path, "/dev/fd/1") == 0 || strcmp(path, "/proc/self/fd/1") == 0;
+}
+
+/* The file behind a link, which stays one; free() it. Of what the system keeps for its processes the link
+ * itself, which is opened and not replaced. */
+static char *followed(const char *path, bool *direct) {
+    struct stat info;
+    *direct = strncmp(path, "/dev/", 5) == 0 || strncmp(path, "/proc/", 6) == 0;
+    char *target = NULL;
+    if (!*direct && lstat(path, &info) == 0 && S_ISLNK(info.st_mode)) target = realpath(path, NULL);
+    return target ? target : strdup(path);
+}
+
 variant_status vt_replace_open(vt_replace *out, const char *path, variant_error *err) {
     *out = (vt_replace){0};
     struct stat info;
+    if (vt_is_standard_output(path)) return open_standard_output(out, err);
     bool exists = stat(path, &info) == 0;
     if (exists && S_ISDIR(info.st_mode))
         return vt_fail(err, VARIANT_E_IO, "%s: is a folder, expected a file to write", path);
-    char *copy = strdup(path);
+    bool direct;
+    char *copy = followed(path, &direct);
     if (!copy) return vt_fail(err, VARIANT_E_MEMORY, "%s: no memory to write it", path);
 
     /* A device or a pipe is written to, never replaced: a rename onto /dev/null would be a fine
      * mess. */
     int fd;
     char *temporary = NULL;
-    if (exists && !S_ISREG(info.st_mode))
+    if (exists && (direct || !S_ISREG(info.st_mode)))
         fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
     else
-        fd = open_beside(path, exists ? &info : NULL, &temporary);
+        fd = open_beside(copy, exists ? &info : NULL, &temporary);
     FILE *stream = fd >= 0 ? fdopen(fd, "wb") : NULL;
     if (!stream) {
         variant_status status = fail_system(err, path, "write");

@@ -20,7 +20,8 @@ void vt_mapping_release(const vt_mapping *mapping, const void *data, size_t byte
 
 /* Writing a file that appears whole or not at all: open gives a stream on a temporary file
  * beside path; commit flushes, fsyncs and renames it onto path (and fsyncs the folder); abandon
- * deletes it. A full disk or an unwritable folder is E_IO with the path and the system's reason. */
+ * deletes it. A link stays one: the file behind it is replaced. "-" and /dev/stdout are the standard
+ * output, which is written to as it comes, as are devices and pipes. A full disk or an unwritable folder is E_IO with the path and the system's reason. */
 typedef struct vt_replace {
     FILE *stream;
     char *path, *temporary;
@@ -39,5 +40,7 @@ variant_status vt_file_write(const char *path, const void *bytes, size_t size, v
 /* mkdir -p. */
 variant_status vt_folder_make(const char *path, variant_error *err);
 bool vt_is_folder(const char *path);
+/* "-", /dev/stdout and its like. */
+bool vt_is_standard_output(const char *path);
 
 #endif

@@ -10,15 +10,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/finite.h"
 #include "io/picture.h"
 
 /* ---- memory ---- */
 
-void vt_image_bytes(uint8_t *out, const float *values, size_t n) {
+bool vt_image_bytes(uint8_t *out, const float *values, size_t n) {
     for (size_t i = 0; i < n; ++i) {
         float scaled = 127.5f * (values[i] + 1.0f);
         out[i] = !(scaled > 0.0f) ? 0 : scaled >= 255.0f ? 255 : (uint8_t)lrintf(scaled);
     }
+    return vt_all_finite(values, n);
 }
 
 void vt_image_free(vt_image *image) {

@@ -10,8 +10,8 @@ typedef struct vt_image {
 } vt_image;
 
 /* n samples in [-1, 1] to bytes, clamped, to nearest: what every picture passes on its way out. NaN
- * gives 0. */
-void vt_image_bytes(uint8_t *out, const float *values, size_t n);
+ * gives 0. False where a value is not finite. */
+bool vt_image_bytes(uint8_t *out, const float *values, size_t n);
 
 void vt_image_free(vt_image *image);
 variant_status vt_image_new(vt_image *out, int width, int height, int channels, variant_error *err);
@@ -32,6 +32,14 @@ typedef struct vt_image_text {
     const char *key, *value;
 } vt_image_text; /* a PNG tEXt / iTXt pair */
 
+#define VT_IMAGE_SETTINGS "variant" /* a PNG's key of what made the picture */
+/* Writes a picture as its name ends: .png, .jpg, .jpeg or .webp, whole or not at all; a PNG to "-", the
+ * standard output, and to devices and pipes. quality: 1 to 100 of JPEG and lossy WebP; 0: JPEG 95, WebP lossless.
+ * settings (or NULL): JSON, as PNG's text VT_IMAGE_SETTINGS, else as EXIF's UserComment. Other names: E_ARGUMENT. */
+variant_status vt_image_write(const vt_image *image, const char *path, int quality,
+                              const char *settings, variant_error *err);
+/* E_ARGUMENT, with the endings, where vt_image_write would refuse the name. */
+variant_status vt_image_path_check(const char *path, variant_error *err);
 /* Writes PNG through vt_replace, with the text pairs (UTF-8 values go to iTXt). Deterministic
  * bytes. */
 variant_status vt_image_write_png(const vt_image *image, const char *path,

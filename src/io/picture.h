@@ -42,6 +42,16 @@ variant_status vt_bmp_decode(vt_raw_picture *out, vt_bytes file, bool header_onl
 variant_status vt_tiff_decode(vt_raw_picture *out, vt_bytes file, bool header_only,
                               variant_error *err);
 
+/* An EXIF block, "Exif" in front, with an ASCII comment (at most 60000 bytes) and the program's name.
+ * free() out->data. */
+variant_status vt_exif_build(vt_bytes *out, const char *comment, variant_error *err);
+/* Each makes a file of a picture, with the block (size 0: none) inside; quality 1 to 100, of WebP also 0:
+ * lossless. free() out->data. */
+variant_status vt_jpeg_encode(vt_bytes *out, const vt_image *image, int quality, vt_bytes exif,
+                              variant_error *err);
+variant_status vt_webp_encode(vt_bytes *out, const vt_image *image, int quality, vt_bytes exif,
+                              variant_error *err);
+
 /* E_FORMAT, with the limit, unless a picture of that size may be decoded. */
 variant_status vt_picture_size_check(const char *format, int64_t width, int64_t height,
                                      variant_error *err);

@@ -1,7 +1,9 @@
 /* kern.c - opens a backend by name. The only file that knows which backends exist. */
 #include "kern/kern.h"
 
+#include "core/finite.h"
 #include "kern/cpu/cpu.h"
+#include "kern/number.h"
 #include "kern/ref/ref.h"
 
 #include <string.h>
@@ -22,4 +24,22 @@ void vt_kern_close(vt_kern **kern) {
     if (!kern || !*kern) return;
     (*kern)->close(*kern);
     *kern = NULL;
+}
+
+bool vt_kern_finite(vt_kern *kern, const void *numbers, vt_number type, size_t count) {
+    enum { PART = 1024 };
+    uint16_t halves[PART];
+    float part[PART];
+    bool half = type == VT_NUMBER_BF16, finite = true;
+    for (size_t first = 0; finite && first < count; first += PART) {
+        size_t n = count - first < PART ? count - first : PART;
+        if (half) {
+            kern->download(kern, halves, (const uint16_t *)numbers + first, n * sizeof *halves);
+            for (size_t i = 0; i < n; ++i) part[i] = vt_from_bf16(halves[i]);
+        } else {
+            kern->download(kern, part, (const float *)numbers + first, n * sizeof *part);
+        }
+        finite = vt_all_finite(part, n);
+    }
+    return finite;
 }

@@ -513,6 +513,8 @@ struct vt_kern {
  * processor). */
 variant_status vt_kern_open(vt_kern **out, const char *backend, int threads, variant_error *err);
 void vt_kern_close(vt_kern **kern);
+/* Are `count` numbers of a buffer, F32 or BF16, all finite? Looks at them on the host: not for hot loops. */
+bool vt_kern_finite(vt_kern *kern, const void *numbers, vt_number type, size_t count);
 
 /* OpenBLAS chooses its kernels while it is loaded, and takes those of 2004 on a processor newer than
  * itself: float32 products are then three times slower. What OPENBLAS_CORETYPE should have been in the

@@ -162,14 +162,17 @@ static variant_status encode_view(const vt_token_cache_options *options, const v
     size_t floats = n * side * side * (size_t)config->channels;
     size_t token_count = n * (size_t)vt_tokenizer_tokens(config);
     float *pictures = vt_arena_floats(arena, floats);
-    float *latent =
-        vt_arena_floats(arena, n * latent_side * latent_side * (size_t)config->latent_dim);
+    size_t numbers = n * latent_side * latent_side * (size_t)config->latent_dim;
+    float *latent = vt_arena_floats(arena, numbers);
     int32_t *chosen = vt_arena_ints(arena, token_count);
     variant_status status = VARIANT_OK;
     VT_CHECK(vt_arena_check(arena, "pictures to encode", err));
     VT_CHECK(vt_pictures_read(options->pictures, picks, count, host, err));
     kern->upload(kern, pictures, host, floats * sizeof *host);
     VT_CHECK(vt_tokenizer_encode(tokenizer, arena, count, pictures, latent, err));
+    if (!vt_kern_finite(kern, latent, VT_NUMBER_F32, numbers))
+        VT_CHECK(vt_fail(err, VARIANT_E_MODEL,
+                         "what the encoder made of a picture is not finite (NaN or infinity)"));
     VT_CHECK(vt_tokenizer_quantize(tokenizer, arena, count, latent, chosen, NULL, err));
     kern->download(kern, tokens, chosen, token_count * sizeof *tokens);
 cleanup:

@@ -139,4 +139,224 @@ contradictions() {
 }
 situation contradictions "options that say two things are refused; of one option given twice the last counts" contradictions
 
+# is KIND FILE...: by content, whatever the name.
+is() {
+    local kind=$1
+    shift
+    for file in "$@"; do
+        [ "$(python3 -c "import inputs; print(inputs.kind('$file'))")" = "$kind" ] || fault "$file is no $kind"
+    done
+}
+no_leftovers() {
+    local left
+    left=$(ls ./*.tmp 2>/dev/null)
+    [ -z "$left" ] || fault "left behind: $left"
+}
+
+ending_decides() {
+    named_model m.safetensors Katze Hünd
+    for name in x.png x.jpg y.JPEG z.webp; do succeeds generate -m m.safetensors -t 1 -s 3 --class hünd -o $name; done
+    is PNG x.png
+    is JPEG x.jpg y.JPEG
+    is WEBP z.webp
+    python3 - <<'PY' || fault "settings or frame of x.jpg or z.webp"
+import json
+import inputs
+told = json.loads(dict(inputs.png_chunks("x.png"))[b"iTXt"].split(b"\0", 5)[-1].decode())
+assert told["class"] == "Hünd" and told["seed"] == "3"
+for name in ("x.jpg", "z.webp"):
+    assert json.loads(inputs.exif_comment(name)) == told, name
+assert inputs.jpeg_size("x.jpg") == (8, 8, 3, 0x11)
+PY
+    succeeds generate -m m.safetensors -t 1 -n 3 -o several_%03d.jpg
+    is JPEG several_000.jpg several_002.jpg
+    succeeds generate -m m.safetensors -t 1 -n 3 --grid -o sheet.webp
+    is WEBP sheet.webp
+    succeeds generate -m m.safetensors -t 1 --file-quality 20 -o low.jpg
+    succeeds generate -m m.safetensors -t 1 -o high.jpg
+    [ "$(stat -c %s low.jpg)" -lt "$(stat -c %s high.jpg)" ] || fault "quality 20 is not smaller"
+    refuses 2 generate -m m.safetensors --file-quality 101
+    no_leftovers
+}
+situation ending-decides "out.jpg is a JPEG and out.webp a WebP, with all colours' samples and the settings inside" ending_decides
+
+lossless_webp() {
+    tiny_model m.safetensors
+    succeeds generate -m m.safetensors -t 1 -n 1 --class 1 -o a.webp --tokens-out t.safetensors
+    succeeds generate -m m.safetensors -t 1 -n 1 --class 1 -o a.png
+    succeeds encode -m m.safetensors a.webp -t 1 -o of_webp.safetensors
+    succeeds encode -m m.safetensors a.png -t 1 -o of_png.safetensors
+    python3 -c "
+import sys, inputs
+sys.exit(inputs.Safetensors('of_webp.safetensors').data != inputs.Safetensors('of_png.safetensors').data)" || fault "another picture"
+}
+situation lossless-webp "a WebP without more words loses nothing: it reads back as the PNG does" lossless_webp
+
+other_endings() {
+    tiny_model m.safetensors
+    succeeds encode -m m.safetensors -o t.safetensors "$(python3 -c "import inputs; inputs.picture('p.png'); print('p.png')")"
+    for name in x.gif x.tiff x.jpg.bak x .png x.jpgg; do
+        refuses 2 generate -m m.safetensors -o $name
+        says "expected a picture's name that ends in .png, .jpg, .jpeg or .webp"
+        refuses 2 generate -m m.safetensors -n 2 --grid -o $name
+        refuses 2 decode -m m.safetensors t.safetensors -o $name
+        refuses 2 reconstruct -m m.safetensors p.png -o $name
+        [ ! -e $name ] || fault "$name was written"
+    done
+    succeeds decode -m m.safetensors t.safetensors -o d.jpg
+    succeeds reconstruct -m m.safetensors p.png -o r.webp
+    is JPEG d.jpg
+    is WEBP r.webp
+}
+situation other-endings "names that end otherwise are refused before anything is computed, with the list, in every command that writes pictures" other_endings
+
+to_the_pipe() {
+    tiny_model m.safetensors
+    succeeds generate -m m.safetensors -t 1 -s 4 -o a.png
+    "$variant" generate -m m.safetensors -t 1 -s 4 -o - >piped.png 2>report.txt || fault "status $?"
+    same_bytes a.png piped.png
+    grep -q '^depths' report.txt || fault "the report is not on stderr"
+    "$variant" generate -m m.safetensors -t 1 -s 4 -o - --json 2>report.txt | cat >piped.png
+    same_bytes a.png piped.png
+    python3 -c "import json; json.load(open('report.txt'))" || fault "no JSON on stderr"
+    "$variant" generate -m m.safetensors -t 1 -s 4 -o /dev/stdout >piped.png 2>report.txt
+    same_bytes a.png piped.png
+    refuses 2 generate -m m.safetensors -n 2 -o -
+    says "takes one picture"
+    succeeds generate -m m.safetensors -t 1 -n 2 -o - --grid
+    is PNG out.txt
+    "$variant" reconstruct -m m.safetensors a.png -t 1 -o - >sheet.png 2>report.txt || fault "reconstruct: status $?"
+    is PNG sheet.png
+    grep -q 'dB' report.txt || fault "no report of reconstruct on stderr"
+    [ -L /dev/stdout ] || fault "/dev/stdout was replaced"
+}
+situation to-the-pipe "-o - is the standard output: nothing but the picture there, the report on stderr" to_the_pipe
+
+behind_a_link() {
+    tiny_model m.safetensors
+    mkdir real
+    : >real/x.png
+    ln -s real/x.png x.png
+    succeeds generate -m m.safetensors -t 1 -o x.png
+    [ -L x.png ] || fault "the link became a file"
+    is PNG real/x.png
+}
+situation behind-a-link "a name that is a link: the file behind it is written, the link stays" behind_a_link
+
+full_disk() {
+    tiny_model m.safetensors
+    for name in x.png x.jpg x.webp; do
+        code=0
+        told=$( (ulimit -f 0; "$variant" generate -m m.safetensors -t 1 -o $name) 2>&1) || code=$?
+        echo "$told" >err.txt
+        [ $code -eq 1 ] || fault "$name: status $code"
+        says "$name: .*(write|large)"
+        [ ! -e $name ] || fault "half of $name was left"
+    done
+    no_leftovers
+    refuses 1 generate -m m.safetensors -t 1 -o /dev/full
+    says "No space left"
+}
+situation full-disk "no room for the picture: a line with its name, and no half of it" full_disk
+
+# slow_model FILE: one that draws for seconds: 32x32 tokens through 8 layers.
+slow_model() {
+    echo '{"seed": "S", "depth": 8, "width": 256, "heads": 4, "V": 64, "Cvae": 8, "classes": 3, "patch_nums": [1, 2, 4, 8, 16],
+        "attn_l2_norm": true, "shared_aln": false, "ch": 32, "ch_mult": [1, 1], "nres": 1}' >slow.json
+    "$variant" synth slow.json -o "$1" >/dev/null || fault "no synthetic model"
+}
+
+stopped_half_way() {
+    slow_model m.safetensors
+    "$variant" generate -m m.safetensors -t 1 -n 400 --batch 1 -s 6 --class all -o s_%03d.png >out.txt 2>err.txt &
+    local pid=$! tries=0
+    until [ -e s_002.png ]; do
+        sleep 0.05
+        tries=$((tries + 1))
+        [ $tries -lt 2000 ] || fault "no third picture within 100 s"
+    done
+    kill -INT $pid
+    code=0
+    wait $pid || code=$?
+    [ $code -eq 130 ] || fault "status $code"
+    written=$(ls s_*.png | wc -l)
+    says "stopped, $written of 400 pictures are written; the others: --first $written -n $((400 - written))"
+    [ "$written" -lt 400 ] || fault "it was too fast to be stopped"
+    python3 -c "
+import glob, inputs
+for name in glob.glob('s_*.png'): inputs.png_chunks(name)" || fault "a picture is broken"
+    no_leftovers
+    succeeds generate -m m.safetensors -t 1 -n 1 --first "$written" -s 6 --class all -o s_%03d.png
+    succeeds generate -m m.safetensors -t 1 -n 3 -s 6 --class all -o again_%03d.png
+    same_bytes s_002.png again_002.png
+}
+situation stopped-half-way "Ctrl-C after some pictures: those stay whole, status 130, and the line says how the rest is made" stopped_half_way
+
+stopped_sheet() {
+    slow_model m.safetensors
+    "$variant" generate -m m.safetensors -t 1 -n 400 --grid --batch 2 --progress -o sheet.png >out.txt 2>err.txt &
+    local pid=$! tries=0
+    until grep -q "of 400 pictures" err.txt; do
+        sleep 0.05
+        tries=$((tries + 1))
+        [ $tries -lt 2000 ] || fault "no progress within 100 s"
+    done
+    kill -TERM $pid
+    code=0
+    wait $pid || code=$?
+    [ $code -eq 143 ] || fault "status $code"
+    says "of 400 pictures: no sheet was written"
+    [ ! -e sheet.png ] || fault "a sheet was written"
+    no_leftovers
+}
+situation stopped-sheet "SIGTERM while a sheet is drawn: status 143 and no half sheet; --progress tells on stderr without a terminal" stopped_sheet
+
+# overflowing FILE TENSOR FROM COUNT: m.safetensors with finite numbers in the tensor whose products are none.
+overflowing() {
+    python3 -c "
+import inputs
+model = inputs.Safetensors('m.safetensors')
+for i in range($3, $3 + $4): model.set_number('$2', i, 3e38)
+model.write('$1')" || fault "no $2"
+}
+numbers_that_overflow() {
+    local weights
+    tiny_model m.safetensors
+    overflowing layer.safetensors blocks.1.attn.mat_qkv.weight 8192 4096
+    overflowing decoder.safetensors decoder.conv_in.weight 0 64
+    overflowing map.safetensors quantize.quant_resi.qresi_ls.0.weight 0 64
+    overflowing encoder.safetensors encoder.conv_in.weight 0 64
+    overflowing head.safetensors head.weight 0 256
+    python3 -c "import inputs; inputs.picture('p.png')"
+    for weights in f32 bf16 int8; do
+        refuses 1 generate -m layer.safetensors -t 1 -n 2 --weights $weights -o x.png
+        says "scale 1 of 3: the logits are not finite.*layer 1"
+        refuses 1 generate -m head.safetensors -t 1 -n 2 --weights $weights -o x.png
+        says "the logits are not finite.*head"
+        refuses 1 generate -m layer.safetensors -t 1 --greedy --weights $weights -o x.png
+        refuses 1 generate -m layer.safetensors -t 1 --smooth --weights $weights -o x.png
+        refuses 1 generate -m decoder.safetensors -t 1 -n 2 --weights $weights -o x.png
+        says "the picture is not finite.*decoder"
+        refuses 1 reconstruct -m decoder.safetensors p.png -t 1 --weights $weights -o r.png
+        says "not finite.*decoder"
+        is_silent_on "dB"
+    done
+    refuses 1 generate -m map.safetensors -t 1 -o x.png
+    says "not finite.*map after scale"
+    refuses 1 generate -m layer.safetensors -t 1 --kv int8 -o x.png
+    says "layer 1"
+    refuses 1 generate -m layer.safetensors -t 1 --backend ref -o x.png
+    says "layer 1"
+    refuses 1 encode -m encoder.safetensors p.png -t 1 -o t.safetensors
+    says "encoder.*not finite"
+    [ ! -e t.safetensors ] || fault "tokens were written"
+    succeeds encode -m m.safetensors p.png -t 1 -o t.safetensors
+    refuses 1 decode -m decoder.safetensors t.safetensors -t 1 -o x.png
+    says "not finite"
+    refuses 1 sweep -m layer.safetensors -t 1 -o s --repeat 1 --depths 3 --bridges 1
+    says "not finite"
+    [ ! -e x.png ] && [ ! -e r.png ] || fault "a picture was written"
+}
+situation numbers-that-overflow "weights that are numbers, products that are none: an error with the stage, never a blank picture" numbers_that_overflow
+
 situations_end

@@ -35,6 +35,51 @@ def png_chunks(path):
     return chunks
 
 
+def kind(path):
+    """What a file is by its first bytes: "PNG", "JPEG", "WEBP" or ""."""
+    with open(path, "rb") as file:
+        start = file.read(12)
+    if start[:8] == b"\x89PNG\r\n\x1a\n":
+        return "PNG"
+    if start[:3] == b"\xff\xd8\xff":
+        return "JPEG"
+    return "WEBP" if start[:4] == b"RIFF" and start[8:12] == b"WEBP" else ""
+
+
+def exif_comment(path):
+    """EXIF's UserComment of a JPEG or WebP, "" without, read by the tables of the TIFF inside."""
+    with open(path, "rb") as file:
+        content = file.read()
+    at = content.find(b"Exif\0\0") + 6 if kind(path) == "JPEG" else content.find(b"EXIF") + 8
+    block = content[at:]
+    order = {b"II": "<", b"MM": ">"}[block[:2]]
+
+    def entries(start):
+        count = struct.unpack_from(order + "H", block, start)[0]
+        for i in range(count):
+            tag, kind_, length, value = struct.unpack_from(order + "HHII", block, start + 2 + 12 * i)
+            yield tag, length, value
+
+    for tag, _, value in entries(struct.unpack_from(order + "I", block, 4)[0]):
+        if tag == 0x8769:
+            for inner, length, place in entries(value):
+                if inner == 0x9286:
+                    assert block[place:place + 8] == b"ASCII\0\0\0"
+                    return block[place + 8:place + length].decode("ascii")
+    return ""
+
+
+def jpeg_size(path):
+    """(width, height, channels, sampling of the first component) from a JPEG's frame header."""
+    with open(path, "rb") as file:
+        content = file.read()
+    at = 2
+    while content[at + 1] not in (0xC0, 0xC2):
+        at += 2 + struct.unpack_from(">H", content, at + 2)[0]
+    height, width, channels = struct.unpack_from(">HHB", content, at + 5)
+    return width, height, channels, content[at + 11]
+
+
 def png_pixels(path):
     """The filtered samples of a PNG, which are equal where pictures are."""
     return zlib.decompress(b"".join(body for name, body in png_chunks(path) if name == b"IDAT"))

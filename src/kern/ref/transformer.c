@@ -131,14 +131,18 @@ static void put_head(const vt_qkv *a, void *to, float *scales, size_t scale_at, 
                      const float *x, const float *bias, double by) {
     size_t head_dim = (size_t)a->head_dim;
     float most = 0;
-    for (size_t d = 0; d < head_dim; ++d)
-        most = fmaxf(most, fabsf((float)(((double)x[d] + (bias ? bias[d] : 0.0f)) * by)));
-    float scale = most / 127.0f;
+    bool finite = true;
+    for (size_t d = 0; d < head_dim; ++d) {
+        float size = fabsf((float)(((double)x[d] + (bias ? bias[d] : 0.0f)) * by));
+        finite = finite && isfinite(size);
+        most = fmaxf(most, size);
+    }
+    float scale = finite ? most / 127.0f : NAN;
     if (a->kv_type == VT_NUMBER_INT8) scales[scale_at] = scale;
     for (size_t d = 0; d < head_dim; ++d) {
         float value = (float)(((double)x[d] + (bias ? bias[d] : 0.0f)) * by);
         if (a->kv_type == VT_NUMBER_INT8)
-            ((int8_t *)to)[at + d] = (int8_t)(most > 0 ? rintf(value / scale) : 0.0f);
+            ((int8_t *)to)[at + d] = (int8_t)(most > 0 && finite ? rintf(value / scale) : 0.0f);
         else
             number_put(to, a->kv_type, at + d, value);
     }

@@ -1,0 +1,80 @@
+/* generate_report.c - see generate_report.h. */
+#include "generate_report.h"
+
+#include <inttypes.h>
+
+static void print_files(FILE *to, const generated *made) {
+    const variant_request *request = made->request;
+    char first[4096], last[4096];
+    if (made->sheet || request->count == 1 ||
+        cli_output_path(made->output, request->first_image, true, first, sizeof first, NULL) !=
+            VARIANT_OK ||
+        cli_output_path(made->output, request->first_image + request->count - 1, true, last,
+                        sizeof last, NULL) != VARIANT_OK)
+        fprintf(to, "wrote       %s\n", made->output->path);
+    else
+        fprintf(to, "wrote       %d pictures, %s to %s\n", request->count, first, last);
+}
+
+void generated_print(FILE *to, const generated *made) {
+    const variant_info *info = made->info;
+    const variant_report *r = made->report;
+    fprintf(to, "model       %s, %d layers, %d scales, %d x %d pixels, %d classes%s\n", info->hash,
+            info->depth, info->scales, info->picture_side, info->picture_side, info->classes,
+            info->supernet ? ", depth supernet" : "");
+    if (made->verbose) fprintf(to, "kernels     %s\n", info->kernels);
+    if (made->planning) {
+        fprintf(to, "plan        ");
+        cli_planning_print(to, made->plan);
+        fprintf(to, "\n");
+    }
+    fprintf(to, "seed        %" PRIu64 "\n", made->request->seed);
+    fprintf(to, "depths      %s\n", r->depths);
+    fprintf(to,
+            "time        %.3f s: load %.3f, adaln %.3f, transformer %.3f, sampling %.3f, quantizer "
+            "%.3f, decoder %.3f\n",
+            r->total_seconds + made->load_seconds, made->load_seconds, r->condition_seconds,
+            r->transformer_seconds, r->sampling_seconds, r->quantizer_seconds, r->decoder_seconds);
+    fprintf(to, "by scale   ");
+    for (int k = 0; k < r->scales; ++k)
+        fprintf(to, " %d:%.1fms", info->sides[k], 1e3 * r->scale_seconds[k]);
+    fprintf(to, "\nkv cache    %zu bytes at most, %zu at the end\n", r->kv_peak_bytes,
+            r->kv_end_bytes);
+    fprintf(to,
+            "memory      %.1f MB resident at most: weights %.1f (%s), keys and values %.1f (%s), "
+            "activations %.1f\n",
+            (double)r->peak_resident_bytes / 1e6,
+            (double)(info->weight_bytes + info->mapped_bytes) / 1e6, info->weights,
+            (double)r->kv_peak_bytes / 1e6, info->kv, (double)r->arena_peak_bytes / 1e6);
+    print_files(to, made);
+}
+
+void generated_json(FILE *to, const generated *made) {
+    const variant_info *info = made->info;
+    const variant_report *r = made->report;
+    fprintf(to, "{\"model\": \"%s\", ", info->hash);
+    if (made->planning) {
+        fprintf(to, "\"plan\": ");
+        cli_planning_json(to, made->planning, made->plan);
+        fprintf(to, ", ");
+    }
+    fprintf(to,
+            "\"pictures\": %d, \"seed\": \"%" PRIu64 "\", \"first\": %d, \"depths\": \"%s\", "
+            "\"load_ms\": %.3f, "
+            "\"total_ms\": %.3f, \"adaln_ms\": %.3f, "
+            "\"transformer_ms\": %.3f, \"sampling_ms\": %.3f, \"quantizer_ms\": %.3f, "
+            "\"decoder_ms\": %.3f, \"kv_peak_bytes\": %zu, "
+            "\"kv_end_bytes\": %zu, \"arena_peak_bytes\": %zu, \"weight_bytes\": %zu, "
+            "\"peak_rss_bytes\": %zu, \"weights\": \"%s\", \"kv\": \"%s\", \"scales\": [",
+            made->request->count, made->request->seed, made->request->first_image, r->depths,
+            1e3 * made->load_seconds, 1e3 * r->total_seconds, 1e3 * r->condition_seconds,
+            1e3 * r->transformer_seconds, 1e3 * r->sampling_seconds, 1e3 * r->quantizer_seconds,
+            1e3 * r->decoder_seconds, r->kv_peak_bytes, r->kv_end_bytes, r->arena_peak_bytes,
+            info->weight_bytes + info->mapped_bytes, r->peak_resident_bytes, info->weights,
+            info->kv);
+    for (int k = 0; k < r->scales; ++k)
+        fprintf(to, "%s{\"side\": %d, \"layers\": %d, \"ms\": %.3f, \"kv_bytes\": %zu}",
+                k ? ", " : "", info->sides[k], r->scale_layers[k], 1e3 * r->scale_seconds[k],
+                r->scale_kv_bytes[k]);
+    fprintf(to, "]}\n");
+}

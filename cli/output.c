@@ -1,0 +1,90 @@
+/* output.c - see output.h. */
+#include "output.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "io/file.h"
+#include "io/image.h"
+
+/* Is the one conversion of the pattern %d, %2d or %02d? No conversion: 0; one such: 1; anything
+ * else: -1. */
+static int count_conversions(const char *pattern) {
+    int count = 0;
+    for (const char *p = pattern; *p; ++p) {
+        if (*p != '%') continue;
+        if (p[1] == '%') {
+            ++p;
+            continue;
+        }
+        size_t digits = strspn(p + 1, "0123456789");
+        if (digits > 2 || p[1 + digits] != 'd') return -1;
+        ++count;
+    }
+    return count > 1 ? -1 : count;
+}
+
+variant_status cli_output_path(const cli_output *output, int i, bool several, char *out,
+                               size_t size, variant_error *err) {
+    const char *path = output->path;
+    int length;
+    if (count_conversions(path) == 1) {
+        char digits[128], width[4] = "";
+        const char *at = strchr(path, '%');
+        while (at[1] == '%') at = strchr(at + 2, '%');
+        size_t wide = strspn(at + 1, "0123456789");
+        memcpy(width, at + 1, wide);
+        snprintf(digits, sizeof digits, width[0] == '0' ? "%0*d" : "%*d", atoi(width), i);
+        length = snprintf(out, size, "%.*s%s%s", (int)(at - path), path, digits, at + wide + 2);
+    } else if (!several || vt_is_standard_output(path)) {
+        length = snprintf(out, size, "%s", path);
+    } else {
+        const char *slash = strrchr(path, '/'), *dot = strrchr(path, '.');
+        if (!dot || (slash && dot < slash)) dot = path + strlen(path);
+        length = snprintf(out, size, "%.*s_%02d%s", (int)(dot - path), path, i, dot);
+    }
+    if (length > 0 && (size_t)length < size) return VARIANT_OK;
+    return vt_fail(err, VARIANT_E_ARGUMENT, "-o %.80s...: the path is too long", path);
+}
+
+variant_status cli_writable_check(const char *path, variant_error *err) {
+    char folder[4096];
+    if (vt_is_standard_output(path)) return VARIANT_OK;
+    snprintf(folder, sizeof folder, "%s", path);
+    char *slash = strrchr(folder, '/');
+    if (slash == folder)
+        slash[1] = '\0';
+    else if (slash)
+        *slash = '\0';
+    else
+        strcpy(folder, ".");
+    if (vt_is_folder(path))
+        return vt_fail(err, VARIANT_E_IO, "%s is a folder: expected a file to write", path);
+    if (!vt_is_folder(folder))
+        return vt_fail(err, VARIANT_E_IO, "%s: there is no folder %s", path, folder);
+    if (access(folder, W_OK) != 0)
+        return vt_fail(err, VARIANT_E_IO, "%s: folder %s is not writable", path, folder);
+    return VARIANT_OK;
+}
+
+variant_status cli_output_check(const cli_output *output, bool several, variant_error *err) {
+    char path[4096];
+    if (count_conversions(output->path) < 0)
+        return vt_fail(err, VARIANT_E_ARGUMENT, "-o %s: expected at most one number such as %%02d",
+                       output->path);
+    if (vt_is_standard_output(output->path) && several)
+        return vt_fail(err, VARIANT_E_ARGUMENT,
+                       "-o %s: the standard output takes one picture: ask for one, or for a sheet",
+                       output->path);
+    if (vt_is_standard_output(output->path) && isatty(STDOUT_FILENO))
+        return vt_fail(err, VARIANT_E_ARGUMENT,
+                       "-o %s: a PNG is nothing to print on a terminal: redirect it", output->path);
+    VT_TRY(cli_output_path(output, 0, several, path, sizeof path, err));
+    VT_TRY(vt_image_path_check(path, err));
+    return cli_writable_check(path, err);
+}
+
+FILE *cli_report_stream(const cli_output *output) {
+    return output->path && vt_is_standard_output(output->path) ? stderr : stdout;
+}
