@@ -36,7 +36,7 @@ static const char help[] =
     "      --precision TYPE   of products: f32 (default) or bf16\n"
     "      --depth D          layers of the subnet's late scales (default: half)\n"
     "      --bridge N         scales at full depth before them (default 4)\n"
-    "      --batch N          pictures a step (default 64)\n"
+    "      --batch N          pictures a step, 1 to 65536 (default 64)\n"
     "      --repeat N         steps counted of each kind (default 5)\n"
     "      --json             one object on stdout\n" CLI_RUN_HELP "\n"
     "example\n"

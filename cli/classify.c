@@ -29,7 +29,7 @@ static const char help[] =
     "options\n"
     "  -m, --model FILE       what `variant train classifier` made, or a folder with a\n"
     "                         " VT_FEATURES_FILE " (required)\n"
-    "      --top N            classes a picture (default 3)\n"
+    "      --top N            classes a picture, 1 or more (default 3)\n"
     "      --pad              centre small pictures on black instead of enlarging them\n"
     "      --data PATH        a data set: IDX files, or a folder with a sub-folder a class; "
     "several "

@@ -50,7 +50,9 @@ static const char help[] =
     "      --batch auto       pictures at a time: as many as fit, at most 64\n"
     "\n" CLI_REQUEST_RUN_HELP
     "      --json             the report as JSON (on stdout; on stderr with -o -)\n"
-    "      --progress         lines of progress on stderr though it is no terminal\n"
+    "      --progress[=WHICH] on stderr: auto (default; a line where it is a terminal), lines (as "
+    "--progress\n"
+    "                         alone), none\n"
     "  -v, --verbose          also which kernels compute\n"
     "\n"
     "examples\n"
@@ -85,19 +87,22 @@ static const struct option long_options[] = {
     {"tokens-out", required_argument, NULL, OPT_TOKENS},
     {"compare", required_argument, NULL, OPT_COMPARE},
     {"file-quality", required_argument, NULL, OPT_QUALITY},
-    {"progress", no_argument, NULL, OPT_PROGRESS},
+    {"progress", optional_argument, NULL, OPT_PROGRESS},
     {"json", no_argument, NULL, OPT_JSON},
     {"verbose", no_argument, NULL, 'v'},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
 };
 
+enum { AUTO, LINES, NONE }; /* --progress */
+
 typedef struct settings {
     cli_request asked;
     cli_planning planning;
     cli_output output;
     const char *save_scales, *tokens_out;
-    bool grid, json, verbose, progress;
+    bool grid, json, verbose;
+    int progress; /* of these */
     int columns, zoom;
     int compare_count, compare[VARIANT_MAX_DEPTHS]; /* depths, a row each */
 } settings;
@@ -146,8 +151,8 @@ static bool accept(void *user, int id, const char *text) {
     case OPT_QUALITY:
         return cli_int(text, 1, 100, &s->output.quality);
     case OPT_PROGRESS:
-        s->progress = true;
-        return true;
+        s->progress = text ? cli_word(text, "auto|lines|none") : LINES;
+        return s->progress >= 0;
     case OPT_JSON:
         s->json = true;
         return true;
@@ -381,7 +386,8 @@ static variant_status open_job(job *j, variant_error *err) {
         if (!j->kept) return vt_fail(err, VARIANT_E_MEMORY, "no memory for %d pictures", j->total);
     }
     j->terminal = isatty(STDERR_FILENO);
-    j->shows = s->progress || (j->terminal && !s->json);
+    j->shows = s->progress == LINES || (s->progress == AUTO && j->terminal && !s->json);
+    j->terminal = j->terminal && s->progress == AUTO;
     j->stop = cli_catch_stop();
     s->asked.request.progress = show_progress;
     s->asked.request.user = j;

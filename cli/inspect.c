@@ -20,7 +20,7 @@ static const char help[] =
     "options\n"
     "      --tokenizer FILE   the tokenizer, when it is not in MODEL\n"
     "      --sides 1,2,3      sides of the scales, where no file tells them\n"
-    "      --heads N          attention heads, where no file tells them\n" CLI_PART_HELP
+    "      --heads N          attention heads, 1 to 1024, where no file tells them\n" CLI_PART_HELP
     "      --bridge N         scales at full depth, for the table of depths (default: as trained)\n"
     "      --tensors          also every tensor\n"
     "      --json             as JSON on stdout\n" CLI_RUN_HELP "\n"

@@ -81,8 +81,8 @@ variant_status cli_output_check(const cli_output *output, bool several, variant_
         return vt_fail(err, VARIANT_E_ARGUMENT,
                        "-o %s: a PNG is nothing to print on a terminal: redirect it", output->path);
     VT_TRY(cli_output_path(output, 0, several, path, sizeof path, err));
-    VT_TRY(vt_image_path_check(path, err));
-    return cli_writable_check(path, err);
+    VT_TRY(cli_writable_check(path, err));
+    return vt_image_path_check(path, err);
 }
 
 FILE *cli_report_stream(const cli_output *output) {

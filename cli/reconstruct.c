@@ -35,7 +35,7 @@ static const char help[] =
     "      --count N          its first N pictures (default: all)\n" CLI_DATA_HELP
     "      --train            as --split train\n"
     "  -o, --output FILE      the sheet (of a dataset: its first 64 pictures)\n" CLI_OUTPUT_HELP
-    "      --zoom N           enlarge on the sheet, whole number (default 1)\n"
+    "      --zoom N           enlarge on the sheet, 1 to 64 (default 1)\n"
     "      --pad              centre small pictures on black instead of enlarging them\n"
     "      --json             the figures as JSON on stdout\n" CLI_WEIGHTS_HELP CLI_RUN_HELP "\n"
     "examples\n"

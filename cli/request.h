@@ -61,7 +61,7 @@ enum {
     "  -m, --model PATH       a file, or a folder that holds tokenizer and transformer\n"          \
     "      --tokenizer FILE   the tokenizer, when it is not in MODEL\n"                            \
     "      --sides 1,2,3      sides of the scales, where no file tells them\n"                     \
-    "      --heads N          attention heads, where no file tells them\n" CLI_PART_HELP
+    "      --heads N          attention heads, 1 to 1024, where no file tells\n" CLI_PART_HELP
 #define CLI_REQUEST_SAMPLING_HELP                                                                  \
     "sampling\n"                                                                                   \
     "  -s, --seed S           0 to 2^64 - 1 (default 0), or -1: a random one, which is printed.\n" \
@@ -74,7 +74,7 @@ enum {
 #define CLI_REQUEST_DEPTH_HELP                                                                     \
     "depth\n"                                                                                      \
     "      --depth D          layers of the late scales, 1 to the model's; 0 (default): all\n"     \
-    "      --bridge N         scales at full depth before them (default: as trained)\n"            \
+    "      --bridge N         scales at full depth before them, 0 to all (default: as trained)\n"  \
     "      --depths LIST      layers of every scale, such as 16,16,8,8\n"                          \
     "      --layers WHICH     equidistant, rounded or prefix (default: as trained), a list\n"      \
     "                         0,3,7, or one list a scale: \"0-7;0-7;0,3,7\"\n"

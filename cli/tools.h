@@ -65,7 +65,7 @@ enum {
     "bf16 "                                                                                        \
     "here\n"
 #define CLI_RUN_HELP                                                                               \
-    "  -t, --threads N        default: one a processor\n"                                          \
+    "  -t, --threads N        1 to 1024 (default: one a processor)\n"                              \
     "      --backend NAME     cpu (default) or ref, the slow plain-C definition\n"                 \
     "  -h, --help             this text\n"
 
