@@ -78,7 +78,6 @@ typedef struct bench_progress {
     double started, shown;
 } bench_progress;
 
-/* json: a line drawn again is left out, as nobody looks on. */
 void bench_progress_open(bench_progress *p, const bench_settings *s);
 /* A step before the runs: "synthetic weights ...". */
 void bench_progress_say(const bench_progress *p, const char *text);

@@ -350,8 +350,21 @@ static void print_points(const cJSON *list, bool quality) {
             printf(" %16s", text);
         } else if (quality)
             printf(" %16s", "-");
-        printf("\n");
+        char doubt[200];
+        vt_sweep_doubt(point, doubt, sizeof doubt);
+        printf("%s%s\n", doubt[0] ? "  " : "", doubt);
     }
+}
+
+static int count_doubts(const cJSON *list) {
+    const cJSON *point;
+    char doubt[200];
+    int count = 0;
+    cJSON_ArrayForEach(point, list) {
+        vt_sweep_doubt(point, doubt, sizeof doubt);
+        count += doubt[0] != '\0';
+    }
+    return count;
 }
 
 static variant_status print_results(const settings *s, const char *folder, variant_error *err) {
@@ -366,6 +379,7 @@ static variant_status print_results(const settings *s, const char *folder, varia
         cJSON_AddStringToObject(summary, "folder", folder);
         cJSON_AddNumberToObject(summary, "points", cJSON_GetArraySize(points));
         cJSON_AddNumberToObject(summary, "zones", cJSON_GetArraySize(zones));
+        cJSON_AddNumberToObject(summary, "disturbed", count_doubts(points) + count_doubts(zones));
         cJSON_AddStringToObject(summary, "report", path);
         char *text = cJSON_PrintUnformatted(summary);
         printf("%s\n", text ? text : "{}");
@@ -380,6 +394,11 @@ static variant_status print_results(const settings *s, const char *folder, varia
         printf("\n");
         print_points(points, score != NULL);
         print_points(zones, score != NULL);
+        int doubts = count_doubts(points) + count_doubts(zones);
+        if (doubts)
+            printf("times of %d points are disturbed; on a quieter machine a larger --repeat adds "
+                   "runs to them\n",
+                   doubts);
         printf("wrote %s/report.html, sweep.json, sweep.csv\n", folder);
     }
     cJSON_Delete(state);

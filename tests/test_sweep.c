@@ -423,6 +423,86 @@ static const cJSON *runs_of(const cJSON *state, int i) {
     return cJSON_GetObjectItem(cJSON_GetObjectItem(point, "runs"), "picture_ms");
 }
 
+static const cJSON *point_of(const cJSON *state, int i) {
+    return cJSON_GetArrayItem(cJSON_GetObjectItem(state, "points"), i);
+}
+
+/* Times that were disturbed are kept as such, shown as such everywhere, and give way to quiet ones. */
+static void disturbed_runs_are_marked(void **state) {
+    context *c = *state;
+    variant_error err;
+    cJSON *found;
+    char path[4096], *text = NULL;
+    vt_sweep_options o = small_sweep(c);
+    setenv("VARIANT_WATCH", "always", 1);
+    o.repeat = 2;
+    assert_int_equal(vt_sweep_run(&o, &err), VARIANT_OK);
+    assert_int_equal(vt_sweep_state_read(&found, c->folder, &err), VARIANT_OK);
+    for (int i = 0; i < 3; ++i) {
+        const cJSON *point = point_of(found, i);
+        const cJSON *why = cJSON_GetObjectItem(cJSON_GetObjectItem(point, "runs"), "disturbed");
+        assert_true(cJSON_IsTrue(cJSON_GetObjectItem(point, "disturbed")));
+        assert_int_equal(cJSON_GetObjectItem(point, "disturbed_runs")->valueint, 2);
+        assert_int_equal(cJSON_GetArraySize(why), 2);
+        assert_string_equal(cJSON_GetArrayItem(why, 1)->valuestring, "VARIANT_WATCH=always");
+    }
+    cJSON_Delete(found);
+    snprintf(path, sizeof path, "%s/report.html", c->folder);
+    assert_int_equal(vt_file_read_text(&text, path, (size_t)1 << 26, &err), VARIANT_OK);
+    assert_non_null(strstr(text, "Disturbed: the times of 3 of 3 points"));
+    assert_non_null(strstr(text, "disturbed: 2 of 2 runs"));
+    free(text);
+    setenv("VARIANT_WATCH", "off", 1); /* three quiet runs more */
+    o.repeat = 5;
+    assert_int_equal(vt_sweep_run(&o, &err), VARIANT_OK);
+    assert_int_equal(vt_sweep_state_read(&found, c->folder, &err), VARIANT_OK);
+    for (int i = 0; i < 3; ++i) {
+        const cJSON *point = point_of(found, i);
+        assert_true(cJSON_IsFalse(cJSON_GetObjectItem(point, "disturbed")));
+        assert_int_equal(cJSON_GetObjectItem(point, "disturbed_runs")->valueint, 2);
+        double a[3], ms = cJSON_GetObjectItem(point, "picture_ms")->valuedouble;
+        for (int j = 0; j < 3; ++j)
+            a[j] = cJSON_GetArrayItem(runs_of(found, i), 2 + j)->valuedouble;
+        assert_true(ms == fmax(fmin(a[0], a[1]), fmin(fmax(a[0], a[1]), a[2])));
+    }
+    cJSON_Delete(found);
+    clean(c->folder);
+}
+
+/* Made-up times: fewer layers slower than more. Other guidance is another matter. */
+static void contradictions_are_marked(void **unused) {
+    (void)unused;
+    static const char made_up[] =
+        "{\"model\": {\"sides\": [1, 2, 4]}, \"points\": ["
+        "{\"id\": \"full\", \"cfg_scale\": 1.5, \"picture_ms\": 9, \"transformer_ms\": 7, "
+        "\"scale_layers\": [4, 4, 4]},"
+        "{\"id\": \"half\", \"cfg_scale\": 1.5, \"picture_ms\": 9.5, \"transformer_ms\": 5, "
+        "\"scale_layers\": [4, 2, 2]},"
+        "{\"id\": \"one\", \"cfg_scale\": 1.5, \"picture_ms\": 6, \"transformer_ms\": 5.5, "
+        "\"scale_layers\": [4, 1, 1]},"
+        "{\"id\": \"plain\", \"cfg_scale\": 0, \"picture_ms\": 4, \"transformer_ms\": 3, "
+        "\"scale_layers\": [4, 4, 4]}],"
+        " \"zones\": [{\"id\": \"zone\", \"cfg_scale\": 1.5, \"picture_ms\": 8, "
+        "\"transformer_ms\": 6,"
+        " \"scale_layers\": [1, 4, 4], \"contradicts\": \"of an earlier run\"}]}";
+    static const char *const expected[] = {
+        "", "disturbed: slower than zone, which runs more layers",
+        "disturbed: slower than half, which runs more layers", ""};
+    char doubt[200];
+    cJSON *state = cJSON_Parse(made_up);
+    assert_non_null(state);
+    vt_sweep_state_check_order(state);
+    for (int i = 0; i < 4; ++i) {
+        vt_sweep_doubt(point_of(state, i), doubt, sizeof doubt);
+        assert_string_equal(doubt, expected[i]);
+    }
+    vt_sweep_doubt(cJSON_GetArrayItem(cJSON_GetObjectItem(state, "zones"), 0), doubt, sizeof doubt);
+    assert_string_equal(doubt, "");
+    vt_sweep_doubt(point_of(state, 1), doubt, 12); /* room for less */
+    assert_string_equal(doubt, "disturbed: ");
+    cJSON_Delete(state);
+}
+
 /* One run of every point before the next of any; stopped in the second round it goes on there. */
 static void points_are_timed_in_rounds(void **state) {
     context *c = *state;
@@ -514,6 +594,7 @@ static void damaged_results(void **unused) {
 }
 
 int main(void) {
+    setenv("VARIANT_WATCH", "off", 1); /* medians must not depend on the tests beside this one */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(numbers_for_people),
         cmocka_unit_test(text_is_escaped),
@@ -524,6 +605,8 @@ int main(void) {
         cmocka_unit_test(sweep_with_quality),
         cmocka_unit_test(sweep_goes_on),
         cmocka_unit_test(points_are_timed_in_rounds),
+        cmocka_unit_test(disturbed_runs_are_marked),
+        cmocka_unit_test(contradictions_are_marked),
         cmocka_unit_test(damaged_results),
     };
     return cmocka_run_group_tests(tests, open_engine, close_engine);

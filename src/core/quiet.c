@@ -189,8 +189,8 @@ void vt_quiet_why(const vt_quiet *quiet, const vt_quiet_span *spans, int count, 
         if (s->switches > worst.switches) worst.switches = s->switches;
         if (s->canary > worst.canary) worst.canary = s->canary;
     }
-    if (quiet->off) return;
-    if (quiet->always) add_reason(out, size, "VARIANT_WATCH=always", 0.0);
+    if (quiet->always) snprintf(out, size, "VARIANT_WATCH=always");
+    if (quiet->always || quiet->off) return;
     if (worst.waited > MOST_WAITED)
         add_reason(out, size, "waited %.0f %% of the time for a processor", 100.0 * worst.waited);
     if (worst.switches > MOST_SWITCHES)

@@ -192,6 +192,31 @@ static void add_head(vt_text *html, const vt_report *r) {
     vt_text_add(html, "</dl>\n");
 }
 
+/* ---- times that are in doubt ---- */
+
+static int count_doubts(const vt_report_point *points, int count) {
+    char doubt[200];
+    int doubts = 0;
+    for (int i = 0; i < count; ++i) {
+        vt_sweep_doubt(points[i].json, doubt, sizeof doubt);
+        doubts += doubt[0] != '\0';
+    }
+    return doubts;
+}
+
+/* Said before any figure. */
+static void add_doubts(vt_text *html, const vt_report *r) {
+    int doubts = count_doubts(r->points, r->count) + count_doubts(r->zones, r->zone_count);
+    if (doubts == 0) return;
+    vt_text_add(
+        html,
+        "<p class=\"note\">Disturbed: the times of %d of %d points. Other work got in the way of "
+        "too "
+        "many of their runs, or they took longer than a point with more layers; the table at the "
+        "end says which. Memory and quality are not touched by this.</p>\n",
+        doubts, r->count + r->zone_count);
+}
+
 /* ---- figures ---- */
 
 static void add_tile(vt_text *html, const char *figure, const char *what, const char *which) {
@@ -422,6 +447,7 @@ static void add_scores(vt_text *html, const vt_report *r) {
 }
 
 static void add_row(vt_text *html, const vt_report *r, const vt_report_point *p) {
+    char doubt[200];
     add_place(html, r, p);
     add_cell(html, p->picture_ms);
     vt_text_add(html, "<td>%.1f to %.1f</td>", p->picture_ms_min, p->picture_ms_max);
@@ -432,7 +458,10 @@ static void add_row(vt_text *html, const vt_report *r, const vt_report_point *p)
     add_bytes_cell(html, p->kv_peak);
     add_bytes_cell(html, p->kv_end);
     add_bytes_cell(html, p->memory);
-    vt_text_add(html, "</tr>\n");
+    vt_sweep_doubt(p->json, doubt, sizeof doubt);
+    vt_text_add(html, "<td class=\"left\">");
+    vt_text_add_escaped(html, doubt);
+    vt_text_add(html, "</td></tr>\n");
 }
 
 static void add_table(vt_text *html, const vt_report *r) {
@@ -442,7 +471,7 @@ static void add_table(vt_text *html, const vt_report *r) {
     vt_text_add(html,
                 "<th>ms</th><th>of</th><th>transformer</th><th>sampling</th><th>quantizer</th>"
                 "<th>decoder</th><th>KV at most</th><th>KV at the end</th><th>memory</th>"
-                "</tr></thead><tbody>\n");
+                "<th></th></tr></thead><tbody>\n");
     for (int i = 0; i < r->count; ++i) add_row(html, r, &r->points[i]);
     for (int i = 0; i < r->zone_count; ++i) add_row(html, r, &r->zones[i]);
     vt_text_add(
@@ -469,6 +498,7 @@ variant_status vt_report_write(const char *folder, variant_error *err) {
     VT_CHECK(vt_sweep_state_read(&state, folder, err));
     VT_CHECK(vt_report_read(&report, state, folder, err));
     add_head(&html, &report);
+    add_doubts(&html, &report);
     add_tiles(&html, &report);
     vt_report_fronts(&html, &report);
     vt_report_heats(&html, &report);

@@ -7,7 +7,7 @@
  *
  * Timed runs go in rounds, one run of every point after the other, so that a machine that slows down for a
  * while slows all points and not one. The first round also judges and draws. A point keeps its single
- * runs, so more of them can be added later.
+ * runs, so more of them can be added later, and of each whether it was disturbed (core/quiet.h).
  *
  * Memory of a point is the exact sum weights + activations + keys and values. The resident size of the
  * process is not recorded: it is a maximum over everything the process did before. */
@@ -96,6 +96,10 @@ variant_status vt_sweep_state_open(cJSON **out, const vt_sweep_options *options,
 cJSON *vt_sweep_state_find(const cJSON *state, const vt_sweep_task *task);
 /* Takes over `point`. */
 void vt_sweep_state_add(cJSON *state, const vt_sweep_task *task, cJSON *point);
+/* Gives each point that took longer than one with more layers at the same guidance "contradicts": that one's id. */
+void vt_sweep_state_check_order(cJSON *state);
+/* In few words why a point's times are not to be trusted: disturbed runs, a contradiction; "" where nothing is. */
+void vt_sweep_doubt(const cJSON *point, char *out, size_t size);
 /* FOLDER/sweep.json and FOLDER/sweep.csv, each whole or not at all. */
 variant_status vt_sweep_state_write(const cJSON *state, const char *folder, variant_error *err);
 /* FOLDER/sweep.json, checked as far as "this is a sweep". */

@@ -11,6 +11,7 @@
 #include "eval/sweep.h"
 #include "eval/text.h"
 #include "io/file.h"
+#include "supernet/order.h"
 
 #define STATE_MAX ((size_t)64 << 20)
 #define FORMAT 2 /* 1, of files that do not say: scores without spreads */
@@ -238,6 +239,94 @@ cJSON *vt_sweep_state_find(const cJSON *state, const vt_sweep_task *task) {
     return NULL;
 }
 
+/* ---- times that are in doubt ---- */
+
+/* Points and zones of one guidance that have layers and times. */
+typedef struct timed_points {
+    cJSON **points;
+    int *layers; /* (count, scales) */
+    vt_timed *times;
+    int count, scales, sides[VARIANT_MAX_SCALES];
+} timed_points;
+
+static int read_list(const cJSON *array, int *out, int most) {
+    const cJSON *item;
+    int n = 0;
+    cJSON_ArrayForEach(item, array) if (n < most) out[n++] = item->valueint;
+    return n;
+}
+
+static void add_timed(timed_points *t, cJSON *list, const char *key) {
+    cJSON *point;
+    cJSON_ArrayForEach(point, list) {
+        const cJSON *time = part_of(point, key);
+        int *layers = &t->layers[(size_t)t->count * (size_t)t->scales];
+        if (!cJSON_IsNumber(time) ||
+            read_list(part_of(point, "scale_layers"), layers, t->scales) != t->scales)
+            continue;
+        t->points[t->count] = point;
+        t->times[t->count++] = (vt_timed){layers, time->valuedouble};
+    }
+}
+
+/* Among those of its own guidance. */
+static int find_contradiction(const timed_points *t, vt_timed *room, int i) {
+    const cJSON *guidance = part_of(t->points[i], "cfg_scale");
+    for (int j = 0; j < t->count; ++j) {
+        room[j] = t->times[j];
+        if (!cJSON_Compare(part_of(t->points[j], "cfg_scale"), guidance, true))
+            room[j].seconds = 0.0;
+    }
+    return vt_order_contradiction(t->scales, t->sides, room, t->count, i);
+}
+
+static void mark(const timed_points *t, vt_timed *room) {
+    for (int i = 0; i < t->count; ++i) {
+        int other = find_contradiction(t, room, i);
+        const cJSON *id = other < 0 ? NULL : part_of(t->points[other], "id");
+        if (!cJSON_IsString(id) || part_of(t->points[i], "contradicts")) continue;
+        cJSON_AddStringToObject(t->points[i], "contradicts", id->valuestring);
+    }
+}
+
+void vt_sweep_state_check_order(cJSON *state) {
+    static const char *const keys[] = {"picture_ms", "transformer_ms"};
+    cJSON *lists[] = {cJSON_GetObjectItemCaseSensitive(state, "points"),
+                      cJSON_GetObjectItemCaseSensitive(state, "zones")};
+    size_t most = (size_t)(cJSON_GetArraySize(lists[0]) + cJSON_GetArraySize(lists[1]));
+    timed_points t = {0};
+    t.scales = read_list(part_of(part_of(state, "model"), "sides"), t.sides, VARIANT_MAX_SCALES);
+    t.points = calloc(most + 1, sizeof(cJSON *));
+    t.layers = calloc((most + 1) * (size_t)(t.scales + 1), sizeof *t.layers);
+    t.times = calloc(2 * (most + 1), sizeof *t.times);
+    for (size_t i = 0; i < COUNT(lists); ++i) {
+        cJSON *point;
+        cJSON_ArrayForEach(point, lists[i])
+            cJSON_DeleteItemFromObjectCaseSensitive(point, "contradicts");
+    }
+    for (size_t k = 0; t.points && t.layers && t.times && k < COUNT(keys); ++k) {
+        t.count = 0;
+        for (size_t i = 0; i < COUNT(lists); ++i) add_timed(&t, lists[i], keys[k]);
+        mark(&t, t.times + most);
+    }
+    free(t.points);
+    free(t.layers);
+    free(t.times);
+}
+
+void vt_sweep_doubt(const cJSON *point, char *out, size_t size) {
+    const cJSON *other = part_of(point, "contradicts");
+    int all = cJSON_GetArraySize(part_of(part_of(point, "runs"), "picture_ms"));
+    bool disturbed = cJSON_IsTrue(part_of(point, "disturbed"));
+    out[0] = '\0';
+    if (disturbed)
+        snprintf(out, size, "disturbed: %d of %d runs", whole(point, "disturbed_runs"), all);
+    size_t used = strlen(out);
+    if (cJSON_IsString(other))
+        snprintf(out + used, size - used, "%s slower than %s, which runs more layers",
+                 disturbed ? ";" : "disturbed:", other->valuestring);
+}
+
 /* ---- sweep.csv ---- */
 
 static const char *const csv_strings[] = {"id", "selector", "depths", "zone"};
@@ -282,6 +371,9 @@ static void csv_point(vt_text *csv, const cJSON *point) {
         csv_string(csv, point, csv_strings[i]);
     }
     for (size_t i = 0; i < COUNT(csv_numbers); ++i) csv_number(csv, point, csv_numbers[i]);
+    char doubt[200];
+    vt_sweep_doubt(point, doubt, sizeof doubt);
+    vt_text_add(csv, ",%d", doubt[0] != '\0');
     const cJSON *quality = cJSON_GetObjectItemCaseSensitive(point, "quality");
     vt_text_add(csv, ",");
     csv_string(csv, quality, "name");
@@ -296,7 +388,7 @@ static variant_status write_csv(const cJSON *state, const char *folder, variant_
     for (size_t i = 0; i < COUNT(csv_strings); ++i)
         vt_text_add(&csv, "%s%s", i ? "," : "", csv_strings[i]);
     for (size_t i = 0; i < COUNT(csv_numbers); ++i) vt_text_add(&csv, ",%s", csv_numbers[i]);
-    vt_text_add(&csv, ",score");
+    vt_text_add(&csv, ",disturbed,score");
     for (size_t i = 0; i < COUNT(csv_quality); ++i) vt_text_add(&csv, ",%s", csv_quality[i]);
     vt_text_add(&csv, "\n");
     cJSON_ArrayForEach(point, cJSON_GetObjectItemCaseSensitive(state, "points"))
