@@ -196,21 +196,22 @@ static variant_status run_once(rounds *r, runs *d, bool counts, variant_error *e
     if (!d->any) d->first = report;
     d->any = true;
     d->seconds = report.total_seconds;
-    if (counts) {
-        d->reports[d->count] = report;
-        d->spans[d->count++] = span;
-    }
+    d->reports[d->count] = report;
+    d->spans[d->count] = span;
+    d->count += counts;
     bench_progress_end(&r->progress, report.total_seconds);
     return VARIANT_OK;
 }
 
-/* The weights are warm after the first depth: the others do without where time is short. */
+/* Where time is short, the first depth's warm-up counts as its run, and the others, whose weights are warm by
+ * then, do without. */
 static variant_status warm_up(rounds *r, variant_error *err) {
-    for (int i = 0; i < r->count; ++i) {
-        double spent = 2.0 * r->count * r->depths[0].seconds;
-        if (i > 0 && r->deadline > 0.0 && spent > r->settings->budget) break;
+    VT_TRY(run_once(r, &r->depths[0], false, err));
+    double round = r->count * r->depths[0].seconds, left = r->deadline - vt_seconds();
+    bool limited = r->deadline > 0.0;
+    if (limited && round > left) ++r->depths[0].count;
+    for (int i = 1; i < r->count && !(limited && 2.0 * round > left); ++i)
         VT_TRY(run_once(r, &r->depths[i], false, err));
-    }
     return VARIANT_OK;
 }
 
