@@ -145,13 +145,14 @@ def make_inputs(folder, variant):
     make_torch(folder, variant, "d30.json", "transformer", "var_d30.pth")
     make_torch(folder, variant, "d16.json", "tokenizer", "vae_ch160v4096z32.pth")
     for root, count in (("pictures", 12), ("imagenet/train", 4), ("emoji/train", 8), ("emoji/test", 4)):
-        inputs.classes(os.path.join(folder, root), ["cat", "cats", "dog"], count)
+        inputs.classes(os.path.join(folder, root), ["cat", "cats", "dog"], count, width=32, height=32)
+    run([variant, "synth", "d16.json", "--only", "tokenizer", "-o", "vae.safetensors"], folder)
     os.makedirs(os.path.join(folder, "mnist"))
     write_idx(os.path.join(folder, "mnist"), 24, "train")
     write_idx(os.path.join(folder, "mnist"), 12, "t10k")
     os.makedirs(os.path.join(folder, "models/emoji"))
     shutil.copy(os.path.join(folder, "d16.safetensors"), os.path.join(folder, "models/emoji/emoji.safetensors"))
-    run([variant, "train", "classifier", "--data", "pictures", "-o", "run", "--side", "8", "--crop", "0", "--mult", "1,2", "--steps", "2",
+    run([variant, "train", "classifier", "--data", "pictures", "-o", "run", "--side", "32", "--width", "8", "--steps", "2",
          "--batch", "4", "-q"], folder)
     shutil.copy(os.path.join(folder, "run/classifier.safetensors"), os.path.join(folder, "models/emoji"))
     shutil.rmtree(os.path.join(folder, "run"))
