@@ -7,6 +7,7 @@ cd "$(dirname "$0")"
 
 build=${VARIANT_BUILD:-build/release} # a finished build, where VARIANT_BUILD names one: nothing is installed and built then
 out=${DEMO_OUT:-out}
+seconds=${DEMO_SECONDS:-60} # of timing the real size, at most; a shipped model has less than half of it
 log=build/demo.log
 # NAME:DEPTHS, shown in this order; one whose files are not there is passed over.
 models=(fashion:12,6,3,2)
@@ -46,7 +47,7 @@ show() {
     compgen -G "models/$name/*.safetensors" >/dev/null || return 0
     echo
     echo "models/$name, ten pictures at a time, at each depth of the late scales:"
-    json=$("$build/variant" bench -m "models/$name" --batch 10 --compare "$depths" --repeat 5 --time-budget 25s --json --progress none)
+    json=$("$build/variant" bench -m "models/$name" --batch 10 --compare "$depths" --repeat 5 --time-budget $((seconds * 2 / 5))s --json --progress none)
     table "$json" 10
     [ "$(slowest "$json")" -le 40 ] || count=20 # fewer where a hundred would take long
     [ "$(slowest "$json")" -le 250 ] || count=10
@@ -70,7 +71,7 @@ echo
 echo "A real size, VAR-d16 at 256x256 (310 M parameters), on SYNTHETIC weights: time and memory are real, pictures would be noise."
 progress=lines
 [ ! -t 2 ] || progress=auto
-json=$("$build/variant" bench --arch "${DEMO_ARCH:-var-d16}" --weights bf16 --bridge 6 --compare 16,8,4,2 --repeat 3 --time-budget 60s --json --progress "$progress")
+json=$("$build/variant" bench --arch "${DEMO_ARCH:-var-d16}" --weights bf16 --bridge 6 --compare 16,8,4,2 --repeat 3 --time-budget "${seconds}s" --json --progress "$progress")
 table "$json" 1
 if grep -q '"disturbed": true' <<<"$json"; then
     echo "  disturbed: other work was in the way; on a quiet machine the times are shorter and in order"

@@ -73,6 +73,7 @@ def read_table():
         return [Row(line, i + 1) for i, line in enumerate(file) if line.strip() and not line.startswith("#")]
 
 
+LIMIT = 800 if "--slow" in sys.argv else 120
 STOPS = ("skip", "wrong") if "--slow" in sys.argv else ("skip", "slow", "wrong")
 
 
@@ -152,7 +153,7 @@ def make_inputs(folder, variant):
     write_idx(os.path.join(folder, "mnist"), 12, "t10k")
     os.makedirs(os.path.join(folder, "models/emoji"))
     shutil.copy(os.path.join(folder, "d16.safetensors"), os.path.join(folder, "models/emoji/emoji.safetensors"))
-    run([variant, "train", "classifier", "--data", "pictures", "-o", "run", "--side", "32", "--width", "8", "--steps", "2",
+    run([variant, "train", "classifier", "--data", "pictures", "-o", "run", "--side", "32", "--steps", "2",
          "--batch", "4", "-q"], folder)
     shutil.copy(os.path.join(folder, "run/classifier.safetensors"), os.path.join(folder, "models/emoji"))
     shutil.rmtree(os.path.join(folder, "run"))
@@ -197,11 +198,11 @@ class Tally:
 
 def run_command(command, room, environment):
     try:
-        done = subprocess.run(["bash", "-c", command], cwd=room, env=environment, capture_output=True, text=True, timeout=120,
+        done = subprocess.run(["bash", "-c", command], cwd=room, env=environment, capture_output=True, text=True, timeout=LIMIT,
                               errors="replace", stdin=subprocess.DEVNULL)
         return done.returncode, done.stderr or done.stdout
     except subprocess.TimeoutExpired:
-        return 124, "no end within two minutes"
+        return 124, f"no end within {LIMIT} seconds"
 
 
 def run_document(document, commands, room, table, environment):

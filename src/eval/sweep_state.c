@@ -198,6 +198,7 @@ variant_status vt_sweep_state_read(cJSON **out, const char *folder, variant_erro
                        "%s: format %d, by a newer version: this one reads up to %d", path, format,
                        FORMAT);
     }
+    vt_sweep_state_check_order(state); /* an older version's has not been */
     *out = state;
     return VARIANT_OK;
 }
