@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include "cli.h"
+#include "core/cpu.h"
+#include "core/limits.h"
 #include "core/word.h"
 #include "kern/kern.h"
 
@@ -59,6 +61,13 @@ static void print_help(FILE *to) {
 static int print_version(bool details) {
     printf("variant %s\n", variant_version());
     if (!details) return 0;
+    vt_limits limits;
+    char line[256];
+    vt_limits_read(&limits, "");
+    vt_limits_describe(&limits, line, sizeof line);
+    printf("machine: %s\n", line);
+    vt_isa_refused(line, sizeof line);
+    if (line[0]) printf("%s\n", line);
     static const char *const backends[] = {"cpu", "ref"};
     for (size_t i = 0; i < sizeof backends / sizeof backends[0]; ++i) {
         vt_kern *kern = NULL;

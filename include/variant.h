@@ -103,7 +103,7 @@ typedef struct variant_engine_options {
     void (*warn)(void *user, const char *line);
     void *user;
     const char *backend;   /* "cpu" (default) or "ref", the slow plain-C definition */
-    int threads;           /* 0: one a processor */
+    int threads;           /* 0: one a processor that the process may use (affinity, quota of its control group) */
     /* how weights are stored: "f32" (default: exact, mapped from the file where it can be), "bf16"
      * (half the memory, products in bf16) or "int8" (a quarter; a scale a channel; the tokenizer's
      * stay bf16) */

@@ -1,7 +1,7 @@
 /* cpu.c - see cpu.h. */
 #include "core/cpu.h"
 
-#include <sched.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,16 +24,31 @@ static bool has_amx(void) {
     return (d & (bf16 | tile | int8)) == (bf16 | tile | int8);
 }
 
-/* The kernel grants a process the tile registers on request (Linux 5.16); threads inherit it. */
-static bool tiles_granted(void) {
+/* The kernel grants a process the tile registers on request (Linux 5.16); threads inherit it. 0, or
+ * the number of the error. */
+static int tiles_refusal(void) {
 #if defined(__linux__)
     const long request_permission = 0x1023, tile_data = 18; /* ARCH_REQ_XCOMP_PERM, XTILEDATA */
-    return syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
+    return syscall(SYS_arch_prctl, request_permission, tile_data) == 0 ? 0 : errno;
 #else
-    return false;
+    return ENOSYS;
 #endif
 }
 #endif
+
+void vt_isa_refused(char *out, size_t size) {
+    *out = '\0';
+#if defined(__x86_64__)
+    const int refusal = has_amx() ? tiles_refusal() : 0;
+    if (refusal == 0) return;
+    snprintf(out, size, "AMX: not granted by the system (%s%s)", strerror(refusal),
+             refusal == ENOSPC   ? ": an alternate signal stack is too small for its registers"
+             : refusal == EINVAL ? ": a kernel before 5.16, or one that masks it"
+                                 : "");
+#else
+    (void)size;
+#endif
+}
 
 static vt_isa isa_of_processor(void) {
 #if defined(__x86_64__)
@@ -47,7 +62,7 @@ static vt_isa isa_of_processor(void) {
     if (!avx512) return VT_ISA_AVX2;
     if (!vnni) return VT_ISA_AVX512;
     if (!bf16) return VT_ISA_AVX512VNNI;
-    return has_amx() && tiles_granted() ? VT_ISA_AMX : VT_ISA_AVX512BF16;
+    return has_amx() && tiles_refusal() == 0 ? VT_ISA_AMX : VT_ISA_AVX512BF16;
 #else
     return VT_ISA_BASELINE;
 #endif
@@ -68,12 +83,6 @@ bool vt_isa_is_asked(vt_isa isa) {
 
 const char *vt_isa_name(vt_isa isa) {
     return names[isa];
-}
-
-int vt_processors_usable(void) {
-    cpu_set_t set;
-    const int count = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
-    return count > 1 ? count : 1;
 }
 
 void vt_processor_name(char *out, size_t size) {

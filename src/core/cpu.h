@@ -24,10 +24,11 @@ vt_isa vt_isa_best(void);
 /* Does VARIANT_CPU name this level? Then it is meant to be used, whatever would be faster. */
 bool vt_isa_is_asked(vt_isa isa);
 
-const char *vt_isa_name(vt_isa isa); /* "baseline", "avx2", ... as in VARIANT_CPU */
+/* Why a level that the processor has is not had: "AMX: not granted by the system (No space left on device: ...)"; "" where
+ * nothing was refused. */
+void vt_isa_refused(char *out, size_t size);
 
-/* Processors that this process may run on; at least 1. */
-int vt_processors_usable(void);
+const char *vt_isa_name(vt_isa isa); /* "baseline", "avx2", ... as in VARIANT_CPU */
 
 /* "Intel(R) Xeon(R) ...", or "" where the system does not say. */
 void vt_processor_name(char *out, size_t size);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "core/cpu.h"
+#include "core/limits.h"
 #include "core/quiet.h"
 #include "engine/engine.h"
 #include "io/file.h"
@@ -158,7 +159,10 @@ void vt_costs_key_of(vt_costs_key *out, const variant_engine *engine,
                  info.weights, info.kv, request->cfg_scale > 0.0f ? "guided" : "plain",
                  request->smooth ? "-smooth" : "", request->batch, engine->kern->threads,
                  engine->kern->name);
-    snprintf(out->machine, sizeof out->machine, "%s; %s", processor, info.kernels);
+    vt_limits limits;
+    vt_limits_read(&limits, "");
+    snprintf(out->machine, sizeof out->machine, "%s; %s; %d processors, affinity %d, quota %.3g", processor,
+             info.kernels, limits.processors, limits.affinity, limits.quota);
 }
 
 bool vt_costs_path(char *out, size_t size, const char *cache, const vt_costs_key *key) {

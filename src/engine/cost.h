@@ -41,7 +41,7 @@ variant_status vt_costs_measure(vt_costs *out, const variant_engine *engine,
 /* What a table is for: the first line names its file, the second is checked inside. */
 typedef struct vt_costs_key {
     char name[160];    /* model's hash, number types, guidance, batch, threads */
-    char machine[512]; /* processor and kernels */
+    char machine[512]; /* processor, kernels, and what of it the process may use */
 } vt_costs_key;
 void vt_costs_key_of(vt_costs_key *out, const variant_engine *engine,
                      const variant_request *request);

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "core/limits.h"
 #include "kern/dry.h"
 
 static variant_status open_cache(vt_session *session, const variant_engine *engine,
@@ -136,10 +137,13 @@ cleanup:
 variant_status vt_session_open(vt_session *out, const variant_engine *engine,
                                const vt_session_options *options, variant_error *err) {
     vt_session_bytes bytes;
+    vt_limits limits;
     *out = session_of(engine, options);
     variant_status status = VARIANT_OK;
     VT_CHECK(vt_session_measure(&bytes, engine, options, err));
     out->memory_bytes = bytes.arena;
+    vt_limits_read(&limits, "");
+    VT_CHECK(vt_limits_memory(&limits, bytes.arena + bytes.kv, "this request", err));
     VT_CHECK(out->kern->memory_reserve(out->kern, out->memory_bytes, &out->memory, err));
     vt_arena_init(&out->arena, out->memory, out->memory_bytes);
     VT_CHECK(open_cache(out, engine, options->schedule, err));

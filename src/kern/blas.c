@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "core/cpu.h"
+#include "core/limits.h"
 #include "kern/kern.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -30,6 +31,21 @@ void vt_blas_release(void) {
     pthread_mutex_lock(&lock);
     if (--holders == 0) openblas_set_num_threads(threads_before);
     pthread_mutex_unlock(&lock);
+}
+
+variant_status vt_blas_fit(int *threads, variant_error *err) {
+    enum { SIDE = 128 };
+    const size_t buffer = (size_t)132 << 20, left = vt_limits_address_space_left();
+    if (left == SIZE_MAX) return VARIANT_OK;
+    VT_TRY(vt_limits_address_space(buffer, "OpenBLAS", err));
+    const size_t fit = left / 2 / buffer;
+    if ((size_t)*threads > fit) *threads = fit > 1 ? (int)fit : 1;
+    float *x = calloc(3 * SIDE * SIDE, sizeof *x);
+    if (!x) return vt_fail(err, VARIANT_E_MEMORY, "kern: out of memory for the cpu backend");
+    vt_cpu_sgemm(CblasNoTrans, CblasTrans, SIDE, SIDE, SIDE, 1.0f, x, SIDE, x + SIDE * SIDE, SIDE,
+                 0.0f, x + 2 * SIDE * SIDE, SIDE);
+    free(x);
+    return VARIANT_OK;
 }
 
 const char *vt_kern_blas_core(void) {

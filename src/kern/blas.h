@@ -11,6 +11,8 @@
 
 #include <cblas.h>
 
+#include "core/status.h"
+
 int omp_get_max_threads(void) __attribute__((weak));
 void omp_set_num_threads(int threads) __attribute__((weak));
 
@@ -29,6 +31,10 @@ static inline void vt_blas_leave(int threads) {
 /* The process's number of the pthread flavour: one from the first hold to the last release, then what it was. */
 void vt_blas_hold(void);
 void vt_blas_release(void);
+
+/* OpenBLAS takes 128 MB of address space for each call that runs at one time, and tries forever where it gets none. Under a limit of
+ * address space: lowers *threads to what half of the rest holds, and takes the first 128 MB now. E_MEMORY where there are none. */
+variant_status vt_blas_fit(int *threads, variant_error *err);
 
 /* cblas_sgemm, row-major. */
 static inline void vt_cpu_sgemm(CBLAS_TRANSPOSE trans_a, CBLAS_TRANSPOSE trans_b, int m, int n,

@@ -509,8 +509,8 @@ struct vt_kern {
                          int groups, int rows, float *workspace);
 };
 
-/* Opens the backend named "ref" or "cpu" (NULL: "cpu") with `threads` threads (0: one a
- * processor). */
+/* Opens the backend named "ref" or "cpu" (NULL: "cpu") with `threads` threads (0: as many as
+ * core/limits.h says). */
 variant_status vt_kern_open(vt_kern **out, const char *backend, int threads, variant_error *err);
 void vt_kern_close(vt_kern **kern);
 /* Are `count` numbers of a buffer, F32 or BF16, all finite? Looks at them on the host: not for hot loops. */

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "core/clock.h"
+#include "core/limits.h"
 #include "io/file.h"
 
 #define CHECKPOINT "checkpoint.safetensors"
@@ -157,8 +158,7 @@ variant_status vt_train_loop_begin(vt_train_loop *loop, vt_kern *kern,
 
 variant_status vt_train_loop_open(vt_train_loop *loop, variant_error *err) {
     VT_TRY(vt_folder_make(loop->folder, err));
-    size_t physical = vt_physical_bytes();
-    loop->memory_bytes = physical ? physical : (size_t)16 << 30;
+    loop->memory_bytes = vt_limits_room();
     VT_TRY(loop->kern->memory_reserve(loop->kern, loop->memory_bytes, &loop->memory, err));
     vt_arena_init(&loop->arena, loop->memory, loop->memory_bytes);
     return VARIANT_OK;

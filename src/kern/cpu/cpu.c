@@ -2,6 +2,7 @@
 #include "kern/cpu/cpu.h"
 
 #include "core/cpu.h"
+#include "core/limits.h"
 #include "kern/blas.h"
 
 #include <stdio.h>
@@ -105,7 +106,11 @@ static void describe(vt_cpu *cpu) {
 variant_status vt_cpu_open(vt_kern **out, int threads, variant_error *err) {
     *out = NULL;
     vt_team *team = NULL;
-    VT_TRY(vt_team_open(&team, threads > 0 ? threads : vt_processors_usable(), err));
+    vt_limits limits;
+    if (threads <= 0) vt_limits_read(&limits, "");
+    if (threads <= 0) threads = limits.threads;
+    VT_TRY(vt_blas_fit(&threads, err));
+    VT_TRY(vt_team_open(&team, threads, err));
     vt_cpu *cpu = calloc(1, sizeof *cpu);
     if (!cpu) {
         vt_team_close(&team);

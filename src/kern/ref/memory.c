@@ -2,6 +2,8 @@
  * nothing until it is touched and can be handed back page by page. */
 #include "kern/ref/ref.h"
 
+#include "core/limits.h"
+
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -16,9 +18,11 @@ static variant_status memory_reserve(vt_kern *kern, size_t bytes, void **out, va
     *out = NULL;
     void *memory = mmap(NULL, bytes ? bytes : 1, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (memory == MAP_FAILED)
+    if (memory == MAP_FAILED) {
+        VT_TRY(vt_limits_address_space(bytes, "this", err));
         return vt_fail(err, VARIANT_E_MEMORY, "memory: cannot reserve %zu bytes of address space",
                        bytes);
+    }
     *out = memory;
     return VARIANT_OK;
 }
