@@ -108,9 +108,9 @@ static void unified_elsewhere(void **state) {
     assert_true(read_here().quota == 1.0);
 }
 
-#define OLD                                                                         \
-    "40 31 0:30 / /sys/fs/cgroup/cpuacct rw - cgroup cgroup rw,cpuacct\n"            \
-    "41 31 0:31 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n"                    \
+#define OLD                                                                                        \
+    "40 31 0:30 / /sys/fs/cgroup/cpuacct rw - cgroup cgroup rw,cpuacct\n"                          \
+    "41 31 0:31 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n"                                  \
     "42 31 0:32 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n"
 
 static void old_hierarchies(void **state) {
@@ -123,7 +123,8 @@ static void old_hierarchies(void **state) {
     put("/sys/fs/cgroup/cpu/jobs/cpu.cfs_period_us", "50000\n");
     put("/sys/fs/cgroup/memory/jobs/7/memory.limit_in_bytes", "2000000\n");
     put("/sys/fs/cgroup/memory/jobs/7/memory.usage_in_bytes", "1500000\n");
-    put("/sys/fs/cgroup/memory/jobs/7/memory.stat", "inactive_file 5\ntotal_inactive_file 100000\n");
+    put("/sys/fs/cgroup/memory/jobs/7/memory.stat",
+        "inactive_file 5\ntotal_inactive_file 100000\n");
     put("/sys/fs/cgroup/memory/jobs/memory.limit_in_bytes", "9223372036854771712\n");
     vt_limits limits = read_here();
     assert_true(limits.quota == 0.5);
@@ -245,9 +246,9 @@ static void address_space(void **state) {
 int main(void) {
 #define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, begin, end)
     const struct CMUnitTest tests[] = {
-        IN_FOLDER(nothing_there),     IN_FOLDER(unified_path),    IN_FOLDER(unified_container),
-        IN_FOLDER(unified_elsewhere), IN_FOLDER(old_hierarchies), IN_FOLDER(old_container),
-        IN_FOLDER(damaged_files),     IN_FOLDER(thread_counts),   IN_FOLDER(affinity),
+        IN_FOLDER(nothing_there),     IN_FOLDER(unified_path),         IN_FOLDER(unified_container),
+        IN_FOLDER(unified_elsewhere), IN_FOLDER(old_hierarchies),      IN_FOLDER(old_container),
+        IN_FOLDER(damaged_files),     IN_FOLDER(thread_counts),        IN_FOLDER(affinity),
         cmocka_unit_test(words),      cmocka_unit_test(address_space),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

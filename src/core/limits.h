@@ -17,7 +17,8 @@ typedef struct vt_limits {
     int threads;
     size_t memory_limit; /* bytes, the tightest of its control groups; 0: no limit */
     size_t memory_left;  /* of that one: limit - use, without cached files; 0 without a limit */
-    size_t available;    /* bytes of memory and swap that the system says are to be had; 0: it does not say */
+    size_t
+        available; /* bytes of memory and swap that the system says are to be had; 0: it does not say */
 } vt_limits;
 
 /* `root` stands before every path that is read: "" for this machine, a folder for a test. */
