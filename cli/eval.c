@@ -233,11 +233,14 @@ static variant_status set_size(work *w, int side, int channels, variant_error *e
                : vt_fail(err, VARIANT_E_MEMORY, "no memory for %d pictures", BATCH);
 }
 
-static variant_status open_eval(work *w, int expected, bool labels_match, variant_error *err) {
+/* classes_set: as many pictures of each class as was asked for. */
+static variant_status open_eval(work *w, int expected, bool labels_match, bool classes_set,
+                                variant_error *err) {
     vt_eval_options options = {.features = w->judge.features,
                                .reference = w->judge.has_reference ? &w->judge.reference : NULL,
                                .expected = expected,
                                .labels_match = labels_match,
+                               .classes_set = classes_set,
                                .draws = {.count = w->draws,
                                          .seed = w->settings->asked.request.seed,
                                          .progress = show_draws,
@@ -256,12 +259,13 @@ static variant_status eval_generated(work *w, cJSON *report, variant_error *err)
     variant_request request = s->asked.request;
     variant_status status = VARIANT_OK;
     int total = s->count ? s->count : DEFAULT_COUNT, held = 0;
+    bool classes_set = !request.class_name || strcmp(request.class_name, "random") != 0;
     VT_CHECK(variant_engine_open(&engine, &s->asked.engine, err));
     variant_engine_info(engine, &info);
     VT_CHECK(set_size(w, info.picture_side, info.channels, err));
     const vt_data reference = data_of(w, &s->reference, engine->model->training);
     if (s->reference.count) VT_CHECK(open_reference(w, &reference, err));
-    VT_CHECK(open_eval(w, total, cli_judge_classes_match(&w->judge, engine), err));
+    VT_CHECK(open_eval(w, total, cli_judge_classes_match(&w->judge, engine), classes_set, err));
     begin(w, "generating");
     for (int first = 0; first < total; first += held) {
         request.first_image = s->asked.request.first_image + first;
@@ -309,7 +313,7 @@ static variant_status eval_folder(work *w, cJSON *report, variant_error *err) {
     const vt_data reference = data_of(w, &s->reference, NULL);
     if (s->reference.count) VT_CHECK(open_reference(w, &reference, err));
     bool match = labels_match(w, &source);
-    VT_CHECK(open_eval(w, source.count, match, err));
+    VT_CHECK(open_eval(w, source.count, match, false, err));
     cJSON_AddStringToObject(report, "pictures", w->pictures_name);
     cJSON_AddNumberToObject(w->made_with, "count", source.count);
     cJSON_AddNumberToObject(w->made_with, "side", source.side);
@@ -405,7 +409,7 @@ static variant_status eval_tokenizer(work *w, cJSON *report, variant_error *err)
     vt_data_name(&data, w->pictures_name, sizeof w->pictures_name);
     VT_CHECK(eval_source_open(&source, &data, w->side, w->channels, s->count,
                               other ? COMMAND : NULL, err));
-    VT_CHECK(open_eval(w, source.count, labels_match(w, &source), err));
+    VT_CHECK(open_eval(w, source.count, labels_match(w, &source), false, err));
     tokens = malloc(BATCH * (size_t)vt_tokenizer_tokens(config) * sizeof *tokens);
     if (!tokens) VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "no memory for tokens"));
     size_t floats = (size_t)w->side * (size_t)w->side * (size_t)w->channels;

@@ -21,7 +21,8 @@ static variant_status begin(void *user, variant_error *err) {
                                .reference = &q->network.reference,
                                .expected = q->judge.samples,
                                .labels_match = cli_judge_classes_match(&q->network, q->engine),
-                               .draws = q->draws};
+                               .draws = q->draws,
+                               .classes_set = true}; /* one after another */
     return vt_eval_open(&q->eval, &options, err);
 }
 

@@ -59,7 +59,8 @@ static void check_frechet(int count, int dims, double shift, double low, double 
         values[i] = distance_of(set, count, dims, &real);
         if (i < TRIED) {
             double spread = -1;
-            assert_ok(vt_frechet_spread(&spread, set, count, count, &real, dims, &draws, err));
+            assert_ok(vt_frechet_spread(&spread, set, NULL, count, count, &real, dims, &draws,
+                                        err));
             mean += spread / TRIED;
         }
         free(set);
@@ -88,13 +89,47 @@ static void test_frechet_spread_closed(void **state) {
     vt_gaussian real = {&zero, &one};
     vt_draws draws = {.count = 400, .seed = 3};
     double want = sqrt((4 * m * m * s * s + 2 * (s - 1) * (s - 1) * s * s) / N);
-    assert_ok(vt_frechet_spread(&spread, set, N, N, &real, 1, &draws, err));
+    assert_ok(vt_frechet_spread(&spread, set, NULL, N, N, &real, 1, &draws, err));
     assert_true(spread > 0.88 * want && spread < 1.12 * want);
     /* four times as many pictures, of which these are kept: half the spread */
     double half = -1;
-    assert_ok(vt_frechet_spread(&half, set, N, 4 * N, &real, 1, &draws, err));
+    assert_ok(vt_frechet_spread(&half, set, NULL, N, 4 * N, &real, 1, &draws, err));
     assert_true(fabs(half - spread / 2) < 1e-12);
     free(set);
+}
+
+/* Classes far apart, as many of each in every set: another set does not move the shares, and neither may a draw. */
+static void test_spread_of_classes(void **state) {
+    (void)state;
+    enum { N = 200, CLASSES = 10, SETS = 300, TRIED = 10 };
+    double values[SETS], within = 0, over = 0, covariance[DIMS * DIMS], zero[DIMS] = {0};
+    int32_t classes[N], alone[N];
+    vt_draws draws = {.count = 60, .seed = 1};
+    identity(covariance, DIMS);
+    vt_gaussian real = {zero, covariance};
+    for (int i = 0; i < N; ++i) {
+        classes[i] = 7 - i % CLASSES;
+        alone[i] = i;
+    }
+    for (int i = 0; i < SETS; ++i) {
+        float *set = draw_set(N, DIMS, 0.5, (uint32_t)i);
+        for (int j = 0; j < N * DIMS; ++j)
+            set[j] += 3.0f * (float)((j / DIMS % CLASSES + j % DIMS) % CLASSES);
+        values[i] = distance_of(set, N, DIMS, &real);
+        if (i < TRIED) {
+            double spread = -1, plain = -1, same = -2;
+            assert_ok(vt_frechet_spread(&spread, set, classes, N, N, &real, DIMS, &draws, err));
+            assert_ok(vt_frechet_spread(&plain, set, NULL, N, N, &real, DIMS, &draws, err));
+            assert_ok(vt_frechet_spread(&same, set, alone, N, N, &real, DIMS, &draws, err));
+            assert_true(same == plain); /* one of each class: nothing to draw from */
+            within += spread / TRIED;
+            over += plain / TRIED;
+        }
+        free(set);
+    }
+    double truth = deviation(values, SETS);
+    if (!(within > 0.8 * truth && within < 1.25 * truth && over > 2 * truth))
+        fail_msg("true %g, within classes %g, over all %g", truth, within, over);
 }
 
 static void test_same_on_any_threads(void **state) {
@@ -110,7 +145,7 @@ static void test_same_on_any_threads(void **state) {
     for (int i = 0; i < 4; ++i) {
         double got[2];
         assert_ok(vt_team_open(&draws.team, teams[i], err));
-        assert_ok(vt_frechet_spread(&got[0], set, N, N, &real, DIMS, &draws, err));
+        assert_ok(vt_frechet_spread(&got[0], set, NULL, N, N, &real, DIMS, &draws, err));
         assert_ok(vt_recall_spread(&got[1], &b, &a, DIMS, 3, &draws, err));
         if (i == 0) memcpy(first, got, sizeof first);
         assert_memory_equal(first, got, sizeof first);
@@ -118,7 +153,7 @@ static void test_same_on_any_threads(void **state) {
     }
     draws.seed = 5;
     double other_seed;
-    assert_ok(vt_frechet_spread(&other_seed, set, N, N, &real, DIMS, &draws, err));
+    assert_ok(vt_frechet_spread(&other_seed, set, NULL, N, N, &real, DIMS, &draws, err));
     assert_true(other_seed != first[0]);
     free(set);
     free(other);
@@ -180,11 +215,11 @@ static void test_stopped(void **state) {
     float *set = draw_set(N, 1, 0, 5);
     vt_gaussian real = {&zero, &one};
     vt_draws draws = {.count = 50, .progress = stop_at_three, .user = &done};
-    assert_fails(vt_frechet_spread(&spread, set, N, N, &real, 1, &draws, err), VARIANT_E_STOPPED,
-                 "stopped after 3 of 50 draws");
+    assert_fails(vt_frechet_spread(&spread, set, NULL, N, N, &real, 1, &draws, err),
+                 VARIANT_E_STOPPED, "stopped after 3 of 50 draws");
     assert_int_equal(done, 3);
     draws.count = 0;
-    assert_ok(vt_frechet_spread(&spread, set, N, N, &real, 1, &draws, err));
+    assert_ok(vt_frechet_spread(&spread, set, NULL, N, N, &real, 1, &draws, err));
     assert_true(isnan(spread));
     free(set);
 }
@@ -248,10 +283,10 @@ static void test_covariances(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_frechet_spread),      cmocka_unit_test(test_frechet_spread_closed),
-        cmocka_unit_test(test_same_on_any_threads), cmocka_unit_test(test_recall_spread),
-        cmocka_unit_test(test_closed_forms),        cmocka_unit_test(test_stopped),
-        cmocka_unit_test(test_covariances),
+        cmocka_unit_test(test_frechet_spread),    cmocka_unit_test(test_frechet_spread_closed),
+        cmocka_unit_test(test_spread_of_classes), cmocka_unit_test(test_same_on_any_threads),
+        cmocka_unit_test(test_recall_spread),     cmocka_unit_test(test_closed_forms),
+        cmocka_unit_test(test_stopped),           cmocka_unit_test(test_covariances),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

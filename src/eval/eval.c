@@ -18,7 +18,8 @@ struct vt_eval {
     int64_t count, labelled, hits;
     vt_moments pooled, spatial;
     float *kept,
-        *kept_spatial; /* (kept_count, dims), (kept_count, spatial dims): of the same samples */
+        *kept_spatial;  /* (kept_count, dims), (kept_count, spatial dims): of the same samples */
+    float *kept_labels; /* (kept_count): likewise; NULL unless options.classes_set */
     int kept_count;
     /* of the inception score, by split: sum of p log p, of p (classes), and of samples */
     double *entropy, *shares;
@@ -53,6 +54,10 @@ variant_status vt_eval_open(vt_eval **out, const vt_eval_options *options, varia
         if (reference->spatial.dims)
             VT_CHECK(vt_moments_open(&eval->spatial, eval->info.spatial_dims, err));
     }
+    if (reference && options->draws.count && options->classes_set) {
+        eval->kept_labels = malloc(VT_EVAL_KEPT * sizeof *eval->kept_labels);
+        if (!eval->kept_labels) VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "no memory to evaluate"));
+    }
     if (eval->spatial.dims && options->draws.count) {
         size_t wide = (size_t)eval->info.spatial_dims;
         eval->kept_spatial = malloc(VT_EVAL_KEPT * wide * sizeof *eval->kept_spatial);
@@ -70,6 +75,7 @@ void vt_eval_close(vt_eval **eval) {
     vt_moments_close(&(*eval)->spatial);
     free((*eval)->kept);
     free((*eval)->kept_spatial);
+    free((*eval)->kept_labels);
     free((*eval)->entropy);
     free((*eval)->shares);
     free(*eval);
@@ -101,7 +107,12 @@ static void add_probabilities(vt_eval *eval, const float *p, int label, bool lab
 }
 
 static variant_status add_features(vt_eval *eval, const float *pooled, const float *spatial,
-                                   int count, variant_error *err) {
+                                   const int32_t *labels, int count, variant_error *err) {
+    int64_t seen = eval->pooled.count;
+    for (int i = 0, held = eval->kept_count; eval->kept_labels && i < count; ++i) {
+        float label = labels ? (float)labels[i] : 0.0f;
+        vt_keep(eval->kept_labels, &held, VT_EVAL_KEPT, seen + i, &label, 1, 1);
+    }
     int same = eval->kept_count; /* the places depend on the counts alone */
     if (spatial && eval->kept_spatial)
         vt_keep(eval->kept_spatial, &same, VT_EVAL_KEPT, eval->pooled.count, spatial, count,
@@ -138,7 +149,8 @@ variant_status vt_eval_add(vt_eval *eval, const float *pictures, const int32_t *
                 "pixel is not a number, or overflows",
                 (long long)eval->count + vt_features_bad_picture(eval->options.features) + 1,
                 eval->info.name);
-    if (status == VARIANT_OK && pooled) status = add_features(eval, pooled, spatial, count, err);
+    if (status == VARIANT_OK && pooled)
+        status = add_features(eval, pooled, spatial, labels, count, err);
     for (size_t i = 0; status == VARIANT_OK && i < n; ++i) {
         add_probabilities(eval, probabilities + i * classes, labels ? (int)labels[i] : -1,
                           labels != NULL);
@@ -149,6 +161,16 @@ variant_status vt_eval_add(vt_eval *eval, const float *pictures, const int32_t *
 }
 
 /* ---- scores ---- */
+
+/* Labels of the kept samples, to be freed; NULL where they are not told. */
+static variant_status kept_classes(const vt_eval *eval, int32_t **out, variant_error *err) {
+    *out = NULL;
+    if (!eval->kept_labels) return VARIANT_OK;
+    *out = malloc((size_t)eval->kept_count * sizeof **out);
+    if (!*out) return vt_fail(err, VARIANT_E_MEMORY, "no memory for %d samples", eval->kept_count);
+    for (int i = 0; i < eval->kept_count; ++i) (*out)[i] = (int32_t)eval->kept_labels[i];
+    return VARIANT_OK;
+}
 
 /* The distance of what `got` and `kept` know of the pictures, and its spread. */
 static variant_status distance(const vt_eval *eval, const vt_moments *got, const float *kept,
@@ -163,9 +185,14 @@ static variant_status distance(const vt_eval *eval, const vt_moments *got, const
     vt_moments_covariance(want, covariance + square);
     vt_gaussian a = {got->mean, covariance}, b = {want->mean, covariance + square};
     variant_status status = vt_frechet_distance(out, &a, &b, got->dims, err);
-    if (status == VARIANT_OK && eval->options.draws.count)
-        status = vt_frechet_spread(spread, kept, eval->kept_count, got->count, &b, got->dims,
-                                   &eval->options.draws, err);
+    if (status == VARIANT_OK && eval->options.draws.count && eval->kept_count) {
+        int32_t *classes = NULL;
+        status = kept_classes(eval, &classes, err);
+        if (status == VARIANT_OK)
+            status = vt_frechet_spread(spread, kept, classes, eval->kept_count, got->count, &b,
+                                       got->dims, &eval->options.draws, err);
+        free(classes);
+    }
     free(covariance);
     return status;
 }

@@ -93,6 +93,7 @@ typedef struct vt_eval_options {
     int expected;                  /* samples that will come: it decides how many splits; 0: many */
     bool labels_match;             /* the network's classes are the pictures' labels */
     vt_draws draws;                /* for the spreads; .count 0: none */
+    bool classes_set;              /* how many pictures each label has is not chance */
 } vt_eval_options;
 
 /* Draws where the user names none: what costs little beside the network's own time. */

@@ -14,7 +14,8 @@ enum {
     BLOCK = 256,      /* samples centred at a time */
     WIDE = 512,       /* features from which ... */
     WIDE_THREADS = 4, /* ... so many threads are enough: each holds three covariances */
-    RECALL_SAMPLES = 2000
+    RECALL_SAMPLES = 2000,
+    LEAST_IN_CLASS = 5 /* on average, for draws within classes */
 };
 
 /* ---- draws on all threads ---- */
@@ -100,27 +101,81 @@ static variant_status spread_of(double *out, const job *work, const vt_draws *dr
 
 /* ---- Frechet distance ---- */
 
+/* Samples by class: those of a class stand together in `members`, the i-th class's from starts[i] on. */
+typedef struct strata {
+    int *members; /* (held) */
+    int *starts;  /* (count + 1) */
+    int count;
+} strata;
+
 typedef struct frechet_job {
     const float *samples; /* (held, dims) */
+    const strata *strata;
     int held, dims;
     const vt_gaussian *real;
     const double *root; /* of the real covariance */
     uint64_t seed;
 } frechet_job;
 
+typedef struct labelled {
+    int32_t label;
+    int index;
+} labelled;
+
+static int by_label(const void *a, const void *b) {
+    const labelled *p = a, *q = b;
+    if (p->label != q->label) return (p->label > q->label) - (p->label < q->label);
+    return (p->index > q->index) - (p->index < q->index);
+}
+
+static void strata_close(strata *s) {
+    free(s->members);
+    free(s->starts);
+}
+
+/* One class where there are none, or fewer than LEAST_IN_CLASS in each on average. */
+static variant_status strata_open(strata *s, const int32_t *classes, int held, variant_error *err) {
+    const size_t n = (size_t)held;
+    labelled *order = malloc(n * sizeof *order);
+    *s = (strata){.members = malloc(n * sizeof(int)), .starts = malloc((n + 1) * sizeof(int))};
+    if (!order || !s->members || !s->starts) {
+        free(order);
+        return vt_fail(err, VARIANT_E_MEMORY, "no memory for %d samples", held);
+    }
+    for (int i = 0; i < held; ++i) order[i] = (labelled){classes ? classes[i] : 0, i};
+    qsort(order, n, sizeof *order, by_label);
+    for (int i = 0; i < held; ++i) {
+        if (i == 0 || order[i].label != order[i - 1].label) s->starts[s->count++] = i;
+        s->members[i] = order[i].index;
+    }
+    if (held < LEAST_IN_CLASS * s->count) s->count = 1;
+    s->starts[s->count] = held;
+    free(order);
+    return VARIANT_OK;
+}
+
+/* times (held): how often each sample is in a draw. Of each class as many as there are. */
+static void draw_times(const frechet_job *f, int draw, double *times) {
+    const strata *s = f->strata;
+    memset(times, 0, (size_t)f->held * sizeof *times);
+    for (int c = 0; c < s->count; ++c) {
+        int size = s->starts[c + 1] - s->starts[c];
+        for (int i = s->starts[c]; i < s->starts[c + 1]; ++i) {
+            double u = vt_uniform(f->seed, VT_RNG_BOOTSTRAP, (uint32_t)draw, (uint32_t)i,
+                                  (uint32_t)f->dims);
+            times[s->members[s->starts[c] + (int)(u * size)]] += 1;
+        }
+    }
+}
+
 /* How often each sample is in a draw, its mean and covariance. Room: (dims) and (dims, dims), then a block. */
 static void moments_of_draw(const frechet_job *f, int draw, double *mean, double *covariance,
                             double *room) {
     const size_t n = (size_t)f->dims, held = (size_t)f->held;
     double *times = room, *block = room + held;
-    memset(times, 0, held * sizeof *times);
+    draw_times(f, draw, times);
     memset(mean, 0, n * sizeof *mean);
     memset(covariance, 0, n * n * sizeof *covariance);
-    for (size_t i = 0; i < held; ++i) {
-        double u =
-            vt_uniform(f->seed, VT_RNG_BOOTSTRAP, (uint32_t)draw, (uint32_t)i, (uint32_t)f->dims);
-        times[(size_t)(u * (double)held)] += 1;
-    }
     for (size_t i = 0; i < held; ++i)
         for (size_t j = 0; times[i] > 0 && j < n; ++j)
             mean[j] += times[i] * (double)f->samples[i * n + j] / (double)held;
@@ -153,9 +208,9 @@ static variant_status draw_frechet(const job *work, int draw, double *room, doub
     return vt_frechet_from_root(out, f->real, f->root, &drawn, rest, f->dims, err);
 }
 
-variant_status vt_frechet_spread(double *out, const float *samples, int held, int64_t count,
-                                 const vt_gaussian *real, int dims, const vt_draws *draws,
-                                 variant_error *err) {
+variant_status vt_frechet_spread(double *out, const float *samples, const int32_t *classes,
+                                 int held, int64_t count, const vt_gaussian *real, int dims,
+                                 const vt_draws *draws, variant_error *err) {
     const size_t n = (size_t)dims;
     size_t moments = (size_t)held + BLOCK * n, distance = 2 * n * n + n;
     *out = NAN;
@@ -163,14 +218,19 @@ variant_status vt_frechet_spread(double *out, const float *samples, int held, in
     double *root = malloc(n * n * sizeof *root);
     if (!root)
         return vt_fail(err, VARIANT_E_MEMORY, "no memory for covariances of %d features", dims);
-    frechet_job f = {samples, held, dims, real, root, draws->seed};
+    strata parts;
+    frechet_job f = {samples, &parts, held, dims, real, root, draws->seed};
     job work = {.draw = draw_frechet,
                 .room = n + n * n + (moments > distance ? moments : distance),
                 .most_threads = dims > WIDE ? WIDE_THREADS : 1 << 16,
                 .data = &f};
-    variant_status status = vt_frechet_root(root, real->covariance, dims, err);
+    variant_status status = strata_open(&parts, classes, held, err);
+    if (status == VARIANT_OK) status = vt_frechet_root(root, real->covariance, dims, err);
     if (status == VARIANT_OK) status = spread_of(out, &work, draws, err);
+    /* drawn from a class of m its variance is (m - 1) / m of what it should be */
+    if (status == VARIANT_OK) *out *= sqrt((double)held / (double)(held - parts.count));
     if (status == VARIANT_OK && count > held) *out *= sqrt((double)held / (double)count);
+    strata_close(&parts);
     free(root);
     return status;
 }
