@@ -11,6 +11,7 @@
 static const char help[] =
     "usage: variant bench (-m MODEL | --arch NAME) [options]\n"
     "       variant bench kernels [--repeat N] [--threads N] [--json]\n"
+    "       variant bench train (-m MODEL | --arch CONFIG.json) [options]\n"
     "\n"
     "Times generation, one batch of pictures at a time with guidance, after a warm-up; prints "
     "medians. Beside each\n"

@@ -20,6 +20,7 @@ static const char help[] =
     "\n"
     "options\n"
     "  -o, --output FILE      the safetensors file\n"
+    "  -m, --model PATH       IN, given as an option\n"
     "      --tokenizer FILE   the tokenizer, when it is not in IN\n"
     "      --type T           of weights: f32 (default), f16, bf16; vectors stay f32\n"
     "      --force            write f16 or bf16 though a tensor's numbers overflow (they become "

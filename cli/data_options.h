@@ -25,15 +25,15 @@ enum { CLI_DATA = 2000, CLI_SPLIT, CLI_HOLDOUT, CLI_FIT, CLI_ALPHA };
         "alpha", required_argument, NULL, CLI_ALPHA                                                \
     }
 #define CLI_TAKE_HELP                                                                              \
-    "      --fit HOW          " CLI_FIT_TEXT "\n"                                                  \
-    "      --alpha HOW        " CLI_ALPHA_TEXT "\n"                                                \
+    "      --fit " CLI_FIT_WORDS "  " CLI_FIT_TEXT "\n"                                            \
+    "      --alpha " CLI_ALPHA_WORDS "  " CLI_ALPHA_TEXT "\n"                                      \
     "                         (both, where not given: as the model was trained)\n"
 /* Of commands that read one part of a data set. */
 #define CLI_DATA_OPTIONS                                                                           \
     {"split", required_argument, NULL, CLI_SPLIT},                                                 \
         {"holdout", required_argument, NULL, CLI_HOLDOUT}, CLI_TAKE_OPTIONS
 #define CLI_DATA_HELP                                                                              \
-    "      --split NAME       its test pictures (default), train or all\n"                         \
+    "      --split test|train|all  which of its pictures (default test)\n"                         \
     "      --holdout X        " CLI_HOLDOUT_TEXT "\n" CLI_TAKE_HELP
 
 typedef struct cli_data {

@@ -59,6 +59,7 @@ static const char help[] =
     "which of DATA, and how\n" CLI_DATA_HELP "                         (a folder without classes "
     "as --reference: all, unless --split says)\n"
     "\n" CLI_REQUEST_SAMPLING_HELP "\n" CLI_REQUEST_DEPTH_HELP "\n" CLI_REQUEST_RUN_HELP
+    "      --retain-kv        keep all keys and values to the end (default: released)\n"
     "      --json             one object on stdout\n"
     "  -h, --help             this text\n"
     "\n"

@@ -54,6 +54,7 @@ static const char help[] =
     "--progress\n"
     "                         alone), none\n"
     "  -v, --verbose          also which kernels compute\n"
+    "  -h, --help             this text\n"
     "\n"
     "examples\n"
     "  variant generate -m models/fashion --class Sneaker -o sneaker.png\n"

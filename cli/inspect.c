@@ -18,6 +18,7 @@ static const char help[] =
     "features. A damaged file gives one line that says what is wrong.\n"
     "\n"
     "options\n"
+    "  -m, --model PATH       MODEL, given as an option\n"
     "      --tokenizer FILE   the tokenizer, when it is not in MODEL\n"
     "      --sides 1,2,3      sides of the scales, where no file tells them\n"
     "      --heads N          attention heads, 1 to 1024, where no file tells them\n" CLI_PART_HELP

@@ -54,7 +54,8 @@ enum {
 #define CLI_MODEL_HELP                                                                             \
     "  -m, --model PATH       a file, or a folder that holds tokenizer and transformer\n"          \
     "      --tokenizer FILE   the tokenizer, when it is not in MODEL\n"                            \
-    "      --sides 1,2,3      sides of the scales, where no file tells them\n" CLI_PART_HELP
+    "      --sides 1,2,3      sides of the scales, where no file tells them\n"                        \
+    "      --heads N          attention heads, where no file tells them\n" CLI_PART_HELP
 #define CLI_PRECISION_HELP                                                                         \
     "      --weights TYPE     f32 (default, exact), bf16 (half the memory, fast) or int8 (a "      \
     "quarter)\n"                                                                                   \

@@ -16,7 +16,7 @@ flags=$(sed -n 's/^VARIANT_SANITIZE:STRING=\(..*\)$/-fsanitize=\1/p' "$build/CMa
 compiler=$(sed -nE 's/^CMAKE_C_COMPILER:[A-Z]+=(.*)$/\1/p' "$build/CMakeCache.txt") # its OpenMP is the archive's
 # shellcheck disable=SC2046
 "$compiler" -std=c17 -Wall -Wextra -Werror $flags "$root/program.c" -o "$root/program" \
-    $(pkg-config --define-variable=prefix="$root/usr" --cflags --libs variant)
+    $(pkg-config --cflags --libs variant)
 models=$(pwd)/models
 (cd "$root" && ln -s "$models" models && ./program)
 [ "$(head -c 8 "$root/sneaker.png" | od -An -tx1 | tr -d ' ')" = 89504e470d0a1a0a ]

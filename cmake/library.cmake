@@ -1,0 +1,56 @@
+# libvariant, as programs link it: the parts behind include/variant.h in one object whose only global names are variant_*, and
+# what finds it: the target variant::variant here (add_subdirectory, FetchContent), installed a CMake package and a pkg-config file.
+
+# What the archive needs besides what pkg-config knows (VARIANT_PC_REQUIRES).
+set(VARIANT_LIBS -pthread -lm)
+
+# A part's functions call each other across files, so a static archive of them would show every vt_ name to whoever links it.
+set(parts core io kern nn supernet tokenizer transformer engine)
+set(whole ${CMAKE_CURRENT_BINARY_DIR}/libvariant.o)
+list(TRANSFORM parts REPLACE "(.+)" "$<TARGET_FILE:vt_\\1>" OUTPUT_VARIABLE archives)
+list(TRANSFORM parts PREPEND vt_ OUTPUT_VARIABLE targets)
+add_custom_command(OUTPUT ${whole}
+  COMMAND ${CMAKE_C_COMPILER} -r -nostdlib -o ${whole}.all -Wl,--whole-archive ${archives} -Wl,--no-whole-archive
+  COMMAND ${CMAKE_OBJCOPY} --wildcard "--keep-global-symbol=variant_*" ${whole}.all ${whole}
+  COMMAND ${CMAKE_COMMAND} -E rm ${whole}.all
+  DEPENDS ${targets} COMMENT "Merging libvariant, its own names hidden" VERBATIM)
+add_library(libvariant STATIC ${whole})
+add_library(variant::variant ALIAS libvariant)
+set_source_files_properties(${whole} PROPERTIES EXTERNAL_OBJECT ON GENERATED ON)
+set_target_properties(libvariant PROPERTIES OUTPUT_NAME variant LINKER_LANGUAGE C)
+target_include_directories(libvariant INTERFACE ${PROJECT_SOURCE_DIR}/include)
+# By path rather than by imported target: those of this folder are not seen in the one that adds it.
+target_link_libraries(libvariant INTERFACE ${VARIANT_NEEDED_LIBRARIES} ${GIF_LIBRARIES} ${VARIANT_LIBS})
+if(VARIANT_SANITIZE)
+  target_link_options(libvariant INTERFACE -fsanitize=${VARIANT_SANITIZE})
+endif()
+
+if(NOT VARIANT_INSTALL)
+  return()
+endif()
+include(GNUInstallDirs)
+include(CMakePackageConfigHelpers)
+install(TARGETS libvariant ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(FILES ${PROJECT_SOURCE_DIR}/include/variant.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+
+# Folders below the prefix are told relative to it; one that was given whole stays where it is.
+file(RELATIVE_PATH VARIANT_PC_TO_PREFIX ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
+foreach(kind LIBDIR INCLUDEDIR)
+  set(VARIANT_PC_${kind} "\${prefix}/${CMAKE_INSTALL_${kind}}")
+  if(IS_ABSOLUTE "${CMAKE_INSTALL_${kind}}")
+    set(VARIANT_PC_${kind} "${CMAKE_INSTALL_${kind}}")
+  endif()
+endforeach()
+string(REPLACE ";" " " VARIANT_PC_LIBS "-lgif;${VARIANT_LIBS}")
+list(TRANSFORM VARIANT_PC_REQUIRES REPLACE "([<>]=?)" " \\1 ") # as the file's Requires wants it
+string(REPLACE ";" ", " VARIANT_PC_REQUIRES_LINE "${VARIANT_PC_REQUIRES}")
+list(TRANSFORM VARIANT_PC_REQUIRES REPLACE " ([<>]=?) " "\\1" OUTPUT_VARIABLE VARIANT_PACKAGE_REQUIRES)
+string(REPLACE ";" " " VARIANT_PACKAGE_REQUIRES "${VARIANT_PACKAGE_REQUIRES}")
+configure_file(${PROJECT_SOURCE_DIR}/cmake/variant.pc.in ${PROJECT_BINARY_DIR}/variant.pc @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/variant.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+
+set(package ${CMAKE_INSTALL_LIBDIR}/cmake/variant)
+configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/variantConfig.cmake.in ${PROJECT_BINARY_DIR}/variantConfig.cmake
+  INSTALL_DESTINATION ${package} PATH_VARS CMAKE_INSTALL_LIBDIR CMAKE_INSTALL_INCLUDEDIR)
+write_basic_package_version_file(${PROJECT_BINARY_DIR}/variantConfigVersion.cmake COMPATIBILITY SameMinorVersion)
+install(FILES ${PROJECT_BINARY_DIR}/variantConfig.cmake ${PROJECT_BINARY_DIR}/variantConfigVersion.cmake DESTINATION ${package})

@@ -1,0 +1,16 @@
+# Manual pages and bash's completion, made of what the program itself says of its options (--help).
+if(CMAKE_CROSSCOMPILING)
+  return() # the program does not run here
+endif()
+include(GNUInstallDirs)
+set(manuals ${PROJECT_BINARY_DIR}/manuals)
+add_custom_command(OUTPUT ${manuals}/variant.bash
+  COMMAND sh ${PROJECT_SOURCE_DIR}/tools/manuals.sh $<TARGET_FILE:variant> ${PROJECT_VERSION} ${manuals}
+  DEPENDS variant ${PROJECT_SOURCE_DIR}/tools/manuals.sh ${PROJECT_SOURCE_DIR}/tools/manual.awk
+    ${PROJECT_SOURCE_DIR}/tools/completion.awk ${PROJECT_SOURCE_DIR}/tools/completion.bash
+  COMMENT "Writing manual pages and completion" VERBATIM)
+add_custom_target(variant_manuals ALL DEPENDS ${manuals}/variant.bash)
+if(VARIANT_INSTALL)
+  install(DIRECTORY ${manuals}/man1 DESTINATION ${CMAKE_INSTALL_MANDIR})
+  install(FILES ${manuals}/variant.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions RENAME variant)
+endif()

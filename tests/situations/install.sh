@@ -1,0 +1,264 @@
+#!/usr/bin/env bash
+# Situations of installing: programs that are built with the library, from a folder that was moved, by CMake or without it; the
+# manual pages and the completion, which say what the program's own help says.
+#   tests/situations/install.sh BUILD_FOLDER [NAME...]
+. "$(dirname "$0")/lib.sh"
+build=$(dirname "$variant") source=$(cd "$here/../.." && pwd)
+sanitize=$(sed -nE 's/^VARIANT_SANITIZE:STRING=(..*)$/\1/p' "$build/CMakeCache.txt")
+compiler=$(sed -nE 's/^CMAKE_C_COMPILER:[A-Z]+=(.*)$/\1/p' "$build/CMakeCache.txt")
+flags=${sanitize:+-fsanitize=$sanitize}
+unset PKG_CONFIG_PATH PKG_CONFIG_LIBDIR
+
+# installed PREFIX: what `cmake --install` leaves
+installed() { cmake --install "$build" --prefix "$PWD/$1" >install.txt 2>&1 || fault "no installation: $(tail -1 install.txt)"; }
+# program: a small one, which draws a picture with the shipped model; the C++ one is the same with C++'s words
+program() {
+    cat >use.c <<'C'
+#include <stdio.h>
+#include "variant.h"
+int main(int argc, char **argv) {
+    variant_error err;
+    variant_engine *engine = NULL;
+    variant_engine_options options;
+    variant_engine_options_init(&options);
+    options.model = argc > 1 ? argv[1] : "";
+    if (variant_engine_open(&engine, &options, &err) != VARIANT_OK) {
+        printf("%s: %s\n", variant_version(), err.message);
+        return 3;
+    }
+    variant_engine_close(&engine);
+    puts(variant_version());
+    return 0;
+}
+C
+}
+# works PROGRAM: opens a model, and says what is wrong with one that is none
+works() {
+    "$1" "$source/models/fashion" >said.txt 2>&1 || fault "$1 does not open the shipped model: $(head -1 said.txt)"
+    "$1" nowhere >said.txt 2>&1 && fault "$1 opened nothing"
+    grep -q nowhere said.txt || fault "$1: $(head -1 said.txt)"
+}
+compiles() { "$compiler" $flags "$@" >compile.txt 2>&1 || fault "does not compile: $(grep -m1 -E 'error|undefined|cannot' compile.txt)"; }
+# configured SOURCE OPTIONS..: a build of a project of somebody else in the folder b
+configured() {
+    cmake -G Ninja -S "$1" -B b -DCMAKE_C_COMPILER="$compiler" -DCMAKE_C_FLAGS="$flags" -DCMAKE_CXX_FLAGS="$flags" "${@:2}" >cmake.txt 2>&1 ||
+        fault "not configured: $(grep -A2 -m1 'CMake Error' cmake.txt | tr '\n' ' ')"
+}
+built() { cmake --build b >build.txt 2>&1 || fault "not built: $(grep -m1 -E 'error|undefined|cannot|FAILED' build.txt)"; }
+
+pkg_config() {
+    installed usr
+    program
+    export PKG_CONFIG_PATH=$PWD/usr/lib/pkgconfig
+    compiles use.c -o use $(pkg-config --cflags --libs variant)
+    works ./use
+    compiles use.c -o use_private $(pkg-config --static --cflags --libs variant)
+    works ./use_private
+    pkg-config --validate variant || fault "pkg-config does not like the file"
+}
+situation pkg-config "a C program by pkg-config, plain and --static" pkg_config
+
+moved_tree() {
+    installed first
+    mkdir deep
+    mv first "deep/a new place"
+    program
+    export PKG_CONFIG_PATH="$PWD/deep/a new place/lib/pkgconfig"
+    ! grep -rF "$PWD/first" "deep/a new place/lib/pkgconfig" "deep/a new place/lib/cmake" >kept.txt || fault "names the old place: $(head -1 kept.txt)"
+    eval "compiles use.c -o use $(pkg-config --cflags --libs variant)"
+    works ./use
+    mkdir p
+    cp use.c p/
+    cat >p/CMakeLists.txt <<'CM'
+cmake_minimum_required(VERSION 3.22)
+project(somebody C)
+find_package(variant 0.1 REQUIRED)
+add_executable(use use.c)
+target_link_libraries(use variant::variant)
+CM
+    unset PKG_CONFIG_PATH
+    configured p -DCMAKE_PREFIX_PATH="$PWD/deep/a new place"
+    built
+    works b/use
+}
+situation moved-tree "the installed tree moved to a folder with blanks in its name: pkg-config and CMake find all there" moved_tree
+
+find_in_cxx() {
+    installed usr
+    program
+    mkdir p
+    mv use.c p/use.cc
+    cat >p/CMakeLists.txt <<'CM'
+cmake_minimum_required(VERSION 3.22)
+project(somebody CXX)
+find_package(variant CONFIG REQUIRED)
+find_package(variant CONFIG REQUIRED) # twice does no harm
+add_library(middle STATIC use.cc)
+target_link_libraries(middle PRIVATE variant::variant)
+file(WRITE ${CMAKE_CURRENT_BINARY_DIR}/none.cc "")
+add_executable(use none.cc)
+target_link_libraries(use middle)
+CM
+    configured p -DCMAKE_PREFIX_PATH="$PWD/usr" -DCMAKE_CXX_COMPILER="$(command -v "${compiler/%cc/++}" || command -v c++)"
+    built
+    works b/use
+    sed -i 's/variant CONFIG/variant 9.0 CONFIG/' p/CMakeLists.txt
+    rm -rf b
+    ! cmake -S p -B b -DCMAKE_PREFIX_PATH="$PWD/usr" >cmake.txt 2>&1 || fault "version 9.0 was found"
+}
+situation find-in-cxx "a C++ project without C, the library behind another: find_package; a version that is not there is not found" find_in_cxx
+
+as_subdirectory() {
+    program
+    mkdir p
+    cp use.c p/
+    cat >p/CMakeLists.txt <<'CM'
+cmake_minimum_required(VERSION 3.22)
+project(somebody C)
+set(CMAKE_UNITY_BUILD ON)
+add_subdirectory(${VARIANT_SOURCE} variant)
+add_executable(use use.c)
+set_target_properties(use PROPERTIES UNITY_BUILD OFF)
+target_link_libraries(use variant::variant)
+install(TARGETS use)
+get_directory_property(options COMPILE_OPTIONS)
+get_directory_property(definitions COMPILE_DEFINITIONS)
+if(options OR definitions OR CMAKE_C_VISIBILITY_PRESET OR CMAKE_C_STANDARD)
+  message(FATAL_ERROR "settings of variant in the project around it: ${options} ${definitions}")
+endif()
+if(TARGET variant OR TARGET test_core)
+  message(FATAL_ERROR "program and tests were not asked for")
+endif()
+CM
+    configured p -DVARIANT_SOURCE="$source" -DCMAKE_BUILD_TYPE=Release ${sanitize:+-DVARIANT_SANITIZE=$sanitize}
+    built
+    works b/use
+    ninja -C b -t commands use | grep -E ' -c .*/use\.c' >flags.txt || fault "no command compiles use.c"
+    ! grep -qE 'ffp-contract|fvisibility|_GNU_SOURCE|Wconversion|Wall' flags.txt || fault "flags of variant reach the program: $(cut -c1-250 flags.txt)"
+    cmake --install b --prefix "$PWD/out" >install.txt 2>&1 || fault "no installation"
+    [ "$(find out -type f | wc -l)" -eq 1 ] || fault "installs more than the project's own: $(find out -type f | tr '\n' ' ')"
+}
+situation as-subdirectory "add_subdirectory in a project of one's own: the library alone, no flag, no test, nothing installed" as_subdirectory
+
+own_names() {
+    installed usr
+    nm -g --defined-only usr/lib/libvariant.a | awk 'NF == 3 { print $3 }' >names.txt
+    [ "$(grep -c '^variant_' names.txt)" -ge 15 ] || fault "the library's functions are missing"
+    ! grep -qv '^variant_' names.txt || fault "other names are seen: $(grep -v '^variant_' names.txt | head -3 | tr '\n' ' ')"
+    # all of the header's functions, and a program with names of its own like ours
+    grep -oE '\bvariant_[a-z_]+\(' "$source/include/variant.h" | tr -d '(' | sort -u >declared.txt
+    while read -r name; do grep -qx "$name" names.txt || fault "$name is declared and not there"; done <declared.txt
+    program
+    cat >>use.c <<'C'
+int vt_fail(void);
+int vt_kern_open(void);
+int vt_fail(void) { return 1; }
+int vt_kern_open(void) { return vt_fail(); }
+C
+    PKG_CONFIG_PATH=$PWD/usr/lib/pkgconfig compiles use.c -o use $(PKG_CONFIG_PATH=$PWD/usr/lib/pkgconfig pkg-config --cflags --libs variant)
+    works ./use
+}
+situation own-names "only variant_ names are global in the archive: a program may have a vt_fail of its own" own_names
+
+# ---- manuals and completion
+
+commands=(generate plan "train tokenizer" "train transformer" "train supernet" "train classifier" eval bench "bench train" sweep inspect
+    convert encode decode reconstruct classify synth selftest)
+
+every_option() {
+    [ -z "$sanitize" ] || skip "the sanitizer has to be loaded first"
+    "$compiler" -shared -fPIC "$here/../getopt_names.c" -o names.so || fault "no names.so"
+    . "$build/manuals/variant.bash" || fault "the completion cannot be read"
+    local walked=0
+    for command in "${commands[@]}"; do
+        # shellcheck disable=SC2086
+        LD_PRELOAD=$PWD/names.so "$variant" $command -x >taken.txt
+        # shellcheck disable=SC2086
+        "$variant" $command --help >help.txt
+        page=$build/manuals/man1/variant-${command// /-}.1
+        [ -s "$page" ] || fault "no manual page of $command"
+        grep '^\.B ' "$page" | tr -d '\\' >page.txt
+        [ "$(wc -l <taken.txt)" -gt 5 ] || fault "$command: options were not read"
+        while read -r option; do
+            walked=$((walked + 1))
+            name=${option%=}
+            grep -qE -- "(^|[ ,])$name([ ,]|$)" help.txt || fault "$command takes $name, its help does not say so"
+            grep -qE -- "[ ,]$name([ ,]|$)" page.txt || fault "$command takes $name, its manual page does not say so"
+            [[ " ${_variant_options[$command]} " == *" $name "* ]] || fault "$command takes $name, completion does not offer it"
+            if [[ $option == *= ]]; then
+                [ -n "${_variant_takes["$command $name"]-}" ] || fault "$command $name takes a value, completion does not know"
+            elif [[ $option == --* ]]; then
+                [ -z "${_variant_takes["$command $name"]-}" ] || fault "$command $name takes no value, completion waits for one"
+            fi
+        done <taken.txt
+        for name in ${_variant_options[$command]}; do
+            grep -qxE -- "$name=?" taken.txt || fault "completion offers $name, $command does not take it"
+        done
+    done
+    [ $walked -gt 300 ] || fault "only $walked options"
+}
+situation every-option "each option that a command takes: in its help, on its manual page and in completion, and none besides" every_option
+
+pages_are_clean() {
+    installed usr
+    local pages
+    pages=$(find usr/share/man/man1 -name 'variant*.1' | wc -l)
+    [ "$pages" -ge 19 ] || fault "$pages pages"
+    for command in generate train-supernet bench-train; do [ -s usr/share/man/man1/variant-$command.1 ] || fault "no page of $command"; done
+    command -v mandoc >/dev/null || command -v man >/dev/null || skip "neither mandoc nor man"
+    for page in usr/share/man/man1/*.1; do
+        if command -v mandoc >/dev/null; then
+            mandoc -T lint -W warning "$page" >lint.txt 2>&1 || fault "$(head -1 lint.txt)"
+        fi
+        if command -v man >/dev/null && man --warnings -l "$page" >shown.txt 2>lint.txt; then
+            [ ! -s lint.txt ] || fault "$page: $(head -1 lint.txt)"
+            grep -q "SEE ALSO" shown.txt || fault "$page ends early"
+        fi
+    done
+}
+situation pages-are-clean "manual pages of the program and each command, without a warning" pages_are_clean
+
+# completes WORDS.. -- EXPECTED..: what is offered when the last word was typed so far
+completes() {
+    local words=() word
+    while [ "$1" != -- ]; do words+=("$1"); shift; done
+    shift
+    COMP_WORDS=("${words[@]}") COMP_CWORD=$((${#words[@]} - 1)) COMPREPLY=()
+    _variant 2>/dev/null
+    for word in "$@"; do
+        [[ " ${COMPREPLY[*]} " == *" $word "* ]] || fault "${words[*]}: not $word, but ${COMPREPLY[*]}"
+    done
+    [ $# -gt 0 ] || [ ${#COMPREPLY[@]} -eq 0 ] || fault "${words[*]}: offers ${COMPREPLY[*]}"
+}
+typing() {
+    installed usr
+    bash -n usr/share/bash-completion/completions/variant || fault "not a script"
+    . usr/share/bash-completion/completions/variant
+    mkdir pictures
+    : >model.safetensors
+    completes variant gen -- generate
+    completes variant --v -- --version
+    completes variant help sw -- sweep
+    completes variant train t -- tokenizer transformer
+    completes variant train tokenizer --wa -- --warmup
+    completes variant train tokenizer --depth --
+    completes variant train supernet --draw "" -- uniform weighted deepest-first
+    completes variant train tokenizer --schedule c -- cosine constant
+    completes variant train tokenizer --extend "" -- cosine constant
+    completes variant generate --weights "" -- f32 bf16 int8
+    completes variant generate --layers p -- prefix
+    completes variant generate --quality b -- balanced
+    completes variant convert --type b -- bf16
+    completes variant eval --split "" -- test train
+    completes variant generate -m mod -- model.safetensors
+    completes variant train tokenizer --data pic -- pictures
+    completes variant train tokenizer -o pic -- pictures
+    completes variant bench train --precision "" -- f32 bf16
+    completes variant generate -n "" --
+    completes "$variant" generate -m "$source/models/fashion" --class Sn -- Sneaker
+    completes "$variant" generate -m "$source/models/fashion" --class al -- all
+    completes "$variant" generate -m nowhere --class ra -- random
+}
+situation typing "what bash offers: commands, kinds, options, words of options, files, folders, and the classes of the model that was named" typing
+
+situations_end

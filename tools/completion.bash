@@ -1,0 +1,56 @@
+
+# Lines of words that begin with what is typed, each quoted as the shell needs it.
+_variant_offer() {
+    local word IFS=$'\n'
+    COMPREPLY=()
+    for word in $1; do
+        [[ $word == "$2"* ]] && COMPREPLY+=("$(printf %q "$word")")
+    done
+}
+# The classes of the model that -m or --model named, and the words that are always a class.
+_variant_classes() {
+    local i model=
+    for ((i = 1; i < COMP_CWORD; ++i)); do
+        [[ ${COMP_WORDS[i]} == -m || ${COMP_WORDS[i]} == --model ]] && model=${COMP_WORDS[i + 1]}
+    done
+    printf '%s\n' all random uncond
+    [ -z "$model" ] || "${COMP_WORDS[0]}" inspect "${model/#\~/$HOME}" --json 2>/dev/null |
+        sed -nE 's/^[[:space:]]*"class_names":[[:space:]]*\["(.*)"\],?$/\1/;T;s/", *"/\n/g;p'
+}
+_variant() {
+    local typed=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} command takes
+    COMPREPLY=()
+    if [ "$COMP_CWORD" -eq 1 ]; then
+        _variant_offer "${_variant_commands// /$'\n'}"$'\n'"${_variant_options[variant]// /$'\n'}" "$typed"
+        return
+    fi
+    command=${COMP_WORDS[1]}
+    if [ "$command" = help ]; then
+        [ "$COMP_CWORD" -eq 2 ] && _variant_offer "${_variant_commands// /$'\n'}" "$typed"
+        return
+    fi
+    if [ "$COMP_CWORD" -eq 2 ] && [ -n "${_variant_kinds[$command]-}" ] && [[ $typed != -* ]]; then
+        _variant_offer "${_variant_kinds[$command]// /$'\n'}" "$typed"
+        return
+    fi
+    [ -n "${_variant_options["$command ${COMP_WORDS[2]}"]-}" ] && command+=" ${COMP_WORDS[2]}"
+    takes=${_variant_takes["$command $before"]-}
+    case $takes in
+    =*) takes=${takes#=} && _variant_offer "${takes// /$'\n'}" "$typed" ;;
+    class) _variant_offer "$(_variant_classes)" "${typed#[\"\']}" ;;
+    folders)
+        compopt -o filenames 2>/dev/null
+        mapfile -t COMPREPLY < <(compgen -d -- "$typed")
+        ;;
+    -) ;;
+    *)
+        if [ -z "$takes" ] && [[ $typed == -* ]]; then
+            _variant_offer "${_variant_options[$command]// /$'\n'}" "$typed"
+        else
+            compopt -o filenames 2>/dev/null
+            mapfile -t COMPREPLY < <(compgen -f -- "$typed")
+        fi
+        ;;
+    esac
+}
+complete -F _variant variant
