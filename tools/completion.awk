@@ -73,7 +73,7 @@ words == "variant" && /^  [a-z]+  +[^ ]/ { commands = commands " " $1 }
     sub(/^ +/, "", row)
     at = match(row, /  +/)
     if (!at) {
-        match(row, /^(-[a-zA-Z], )?[^ ]+ [^ ]+ /)
+        if (!match(row, /^(-[a-zA-Z], )?[^ ]+\[=[^ ]+ /)) match(row, /^(-[a-zA-Z], )?[^ ]+ [^ ]+ /)
         at = RLENGTH
     }
     left = substr(row, 1, at - 1)
@@ -81,6 +81,7 @@ words == "variant" && /^  [a-z]+  +[^ ]/ { commands = commands " " $1 }
     sub(/^ +/, "", text)
     count = split(left, parts, /, | /)
     for (i = 1; i <= count; ++i) {
+        sub(/\[=.*/, "", parts[i]) # a value only behind =, which is not waited for
         if (parts[i] ~ /^-/) option_names = option_names " " parts[i]
         else if (parts[i] != "") argument = parts[i]
         if (parts[i] ~ /^--/) option = parts[i]

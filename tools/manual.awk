@@ -28,12 +28,13 @@ function open_verbatim() {
     if (!verbatim) print ".PP\n.RS 4\n.EX"
     verbatim = 1
 }
-# Where an option's row has its text: behind two blanks, else behind the option and its one argument.
+# Where an option's row has its text: behind two blanks, else behind the option and its one argument (--name ARGUMENT,
+# or --name[=ARGUMENT]).
 function split_row(row,    at) {
     sub(/^ +/, "", row)
     at = match(row, /  +/)
     if (!at) {
-        match(row, /^(-[a-zA-Z], )?[^ ]+ [^ ]+ /)
+        if (!match(row, /^(-[a-zA-Z], )?[^ ]+\[=[^ ]+ /)) match(row, /^(-[a-zA-Z], )?[^ ]+ [^ ]+ /)
         at = RLENGTH
     }
     left = substr(row, 1, at - 1)

@@ -182,8 +182,8 @@ every_option() {
         while read -r option; do
             walked=$((walked + 1))
             name=${option%=}
-            grep -qE -- "(^|[ ,])$name([ ,]|$)" help.txt || fault "$command takes $name, its help does not say so"
-            grep -qE -- "[ ,]$name([ ,]|$)" page.txt || fault "$command takes $name, its manual page does not say so"
+            grep -qE -- "(^|[ ,])$name([[ ,]|$)" help.txt || fault "$command takes $name, its help does not say so"
+            grep -qE -- "[ ,]$name([[ ,]|$)" page.txt || fault "$command takes $name, its manual page does not say so"
             [[ " ${_variant_options[$command]} " == *" $name "* ]] || fault "$command takes $name, completion does not offer it"
             if [[ $option == *= ]]; then
                 [ -n "${_variant_takes["$command $name"]-}" ] || fault "$command $name takes a value, completion does not know"
