@@ -186,7 +186,7 @@ static variant_status check_ranges(range_list *ranges, size_t count, size_t data
                                    variant_error *err) {
     char name[VT_PRINTABLE];
     size_t at = 0;
-    qsort(ranges->items, count, sizeof *ranges->items, compare_ranges);
+    if (count > 0) qsort(ranges->items, count, sizeof *ranges->items, compare_ranges);
     for (size_t i = 0; i < count; i++) {
         const range *r = &ranges->items[i];
         if (r->begin == r->end) continue; /* nothing, wherever it lies */
