@@ -30,7 +30,7 @@ static double read_canary(void *user) {
 
 static vt_quiet watch(machine *m, int threads, int processors) {
     vt_quiet quiet;
-    vt_quiet_source source = {read_machine, read_canary, m, processors};
+    vt_quiet_source source = {read_machine, read_canary, m, processors, processors};
     *m = (machine){
         .now = {.clock = 1000.0, .stolen = 50.0, .waited = 7.0, .slices = 1e4, .switches = 900.0},
         .canary = 1e-3};
@@ -95,6 +95,8 @@ static void little_is_no_disturbance(void **state) {
            "");
     expect(&q, pass(&q, &m, (vt_quiet_reading){.clock = 0.5, .waited = 0.04, .slices = 20}, 1e-3),
            "waited 4 % of the time for a processor");
+    expect(&q, pass(&q, &m, (vt_quiet_reading){.clock = 1.0, .waited = 2.6}, 1e-3),
+           "waited 100 % of the time for a processor"); /* a third thread's too */
 }
 
 /* Steal is counted in steps of 10 ms: short runs are judged by the half second around them. */
@@ -208,7 +210,7 @@ static void the_system_answers(void **state) {
     char why[24];
     vt_quiet_open(&q, 1, NULL);
     assert_true(q.canary_best > 1e-6 && q.canary_best < 1.0);
-    assert_true(q.source.processors >= 1);
+    assert_true(q.source.usable >= 1 && q.source.machine >= q.source.usable);
     vt_quiet_begin(&q);
     vt_quiet_span span = vt_quiet_end(&q);
     assert_true(span.seconds >= 0.0 && span.seconds < 10.0);

@@ -2,7 +2,6 @@
 #include "core/quiet.h"
 
 #include <dirent.h>
-#include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +10,7 @@
 #include <unistd.h>
 
 #include "core/clock.h"
+#include "core/limits.h"
 
 /* Beyond these a span is disturbed. Two quiet cores of a virtual machine stay below a third of each. */
 #define MOST_STOLEN 0.02
@@ -80,11 +80,13 @@ static double run_canary(void *user) {
     return vt_seconds() - start;
 }
 
-static int usable_processors(void) {
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
-    long online = sysconf(_SC_NPROCESSORS_ONLN);
-    return online > 0 ? (int)online : 1;
+static vt_quiet_source the_system(void) {
+    vt_limits limits;
+    vt_limits_read(&limits, "");
+    return (vt_quiet_source){.read = read_system,
+                             .canary = run_canary,
+                             .machine = limits.processors,
+                             .usable = limits.threads};
 }
 
 /* ---- spans ---- */
@@ -94,10 +96,10 @@ void vt_quiet_open(vt_quiet *quiet, int threads, const vt_quiet_source *source) 
     *quiet = (vt_quiet){.threads = threads > 0 ? threads : 1,
                         .off = asked && strcmp(asked, "off") == 0,
                         .always = asked && strcmp(asked, "always") == 0};
-    quiet->source = source ? *source
-                           : (vt_quiet_source){.read = read_system,
-                                               .canary = run_canary,
-                                               .processors = usable_processors()};
+    if (source)
+        quiet->source = *source;
+    else
+        quiet->source = the_system();
     for (int i = 0; i < CALIBRATIONS && !quiet->off; ++i) {
         double seconds = quiet->source.canary(quiet->source.user);
         if (i == 0 || seconds < quiet->canary_best) quiet->canary_best = seconds;
@@ -126,14 +128,14 @@ vt_quiet_span vt_quiet_end(vt_quiet *quiet) {
     double waking = WAKING * (end.slices - quiet->begun.slices);
     double waited = end.waited - quiet->begun.waited - waking;
     double switches = end.switches - quiet->begun.switches;
-    bool crowded =
-        quiet->threads > quiet->source.processors; /* our own threads, in each other's way */
+    bool crowded = quiet->threads > quiet->source.usable; /* our own threads, in each other's way */
     vt_quiet_span span = {.seconds = seconds,
                           .canary = after > quiet->canary_before ? after : quiet->canary_before};
     if (stolen > LEAST_STOLEN && window > 0.0)
-        span.stolen = stolen / (window * quiet->source.processors);
+        span.stolen = stolen / (window * quiet->source.machine);
     if (crowded || seconds <= 0.0) return span;
     if (waited > 0.0) span.waited = waited / (seconds * quiet->threads);
+    if (span.waited > 1.0) span.waited = 1.0; /* threads besides those that compute */
     if (switches >= FEWEST_SWITCHES) span.switches = switches / (seconds * quiet->threads);
     return span;
 }

@@ -29,7 +29,8 @@ typedef struct vt_quiet_source {
     vt_quiet_reading (*read)(void *user);
     double (*canary)(void *user); /* seconds of the loop, now */
     void *user;
-    int processors; /* that this process may use */
+    int machine,
+        usable; /* processors: all, whose stolen time is counted; that this process may use */
 } vt_quiet_source;
 
 typedef struct vt_quiet {
