@@ -13,6 +13,7 @@
 #include "eval/picture_scores.h"
 #include "eval_source.h"
 #include "judge.h"
+#include "progress.h"
 #include "request.h"
 #include "score_report.h"
 #include "tools.h"
@@ -154,7 +155,7 @@ typedef struct work {
     int32_t labels[BATCH];
     int side, channels, draws;
     char pictures_name[256]; /* of what is judged, unless it is generated */
-    double started;
+    cli_pace pace;
     const char *doing;
     cJSON *made_with; /* the report's settings; the report owns it */
     double psnr_spread, ssim_spread;
@@ -162,17 +163,17 @@ typedef struct work {
 
 /* ---- progress ---- */
 
-static void show_progress(const work *w, int done, int total) {
+static void show_progress(work *w, int done, int total) {
     if (w->settings->json || !isatty(STDERR_FILENO)) return;
-    double seconds = vt_seconds() - w->started;
-    int left = done > 0 ? (int)(seconds / done * (total - done) + 0.5) : 0;
-    fprintf(stderr, "\r%s: %d of %d, %d:%02d left   ", w->doing, done, total, left / 60, left % 60);
+    char left[64];
+    cli_left_text(cli_pace_left(&w->pace, vt_seconds(), done, total), left, sizeof left);
+    fprintf(stderr, "\r\033[K%s: %d of %d%s", w->doing, done, total, left);
     if (done == total) fprintf(stderr, "\r\033[K");
 }
 
 static void begin(work *w, const char *doing) {
     w->doing = doing;
-    w->started = vt_seconds();
+    w->pace = (cli_pace){0};
 }
 
 static bool show_reference(void *user, int done, int total) {

@@ -11,6 +11,7 @@
 #include "eval/report.h"
 #include "eval/sweep.h"
 #include "eval/text.h"
+#include "progress.h"
 #include "request.h"
 #include "sweep_quality.h"
 
@@ -144,7 +145,8 @@ typedef struct settings {
     bool no_quality, json;
     vt_sweep_options sweep;
     /* progress */
-    double started, shown, reference_started;
+    double shown;
+    cli_pace pace, reference_pace;
 } settings;
 
 /* ---- options ---- */
@@ -275,13 +277,10 @@ static bool show_progress(void *user, const vt_sweep_progress *at) {
     s->shown = now;
     fprintf(stderr, "\r\033[K");
     if (ended) return true;
-    fprintf(stderr, "%.0f %%, run %d of %d, %d of %d points, %s", 100.0 * at->share, at->round,
-            at->rounds, at->point, at->points, at->id);
-    if (at->share - at->resumed > 0.002) {
-        double spent = now - s->started, rate = (at->share - at->resumed) / spent;
-        int seconds = (int)((1.0 - at->share) / rate + 0.5);
-        fprintf(stderr, ", %d:%02d:%02d left", seconds / 3600, seconds / 60 % 60, seconds % 60);
-    }
+    char left[64];
+    cli_left_text(cli_pace_left(&s->pace, now, 1e3 * at->share, 1e3), left, sizeof left);
+    fprintf(stderr, "%.0f %%, run %d of %d, %d of %d points, %s%s", 100.0 * at->share, at->round,
+            at->rounds, at->point, at->points, at->id, left);
     return true;
 }
 
@@ -289,12 +288,12 @@ static bool show_reference(void *user, int done, int total) {
     settings *s = user;
     double now = vt_seconds();
     if (*stop_wanted) return false;
-    if (s->reference_started <= 0.0) s->reference_started = now;
+    double seconds = cli_pace_left(&s->reference_pace, now, done, total);
     if (s->json || !isatty(STDERR_FILENO) || now - s->shown < 0.2) return true;
     s->shown = now;
-    fprintf(stderr, "\r\033[Kreference: %d of %d pictures", done, total);
-    if (now - s->reference_started > 0.5)
-        fprintf(stderr, ", %.0f s left", (now - s->reference_started) / done * (total - done));
+    char left[64];
+    cli_left_text(seconds, left, sizeof left);
+    fprintf(stderr, "\r\033[Kreference: %d of %d pictures%s", done, total, left);
     return true;
 }
 
@@ -441,7 +440,6 @@ static variant_status sweep_engine(settings *s, const variant_engine *engine, va
     s->sweep.request = s->asked.request;
     s->sweep.progress = show_progress;
     s->sweep.user = s;
-    s->started = vt_seconds();
     stop_wanted = cli_catch_stop();
     VT_CHECK(open_quality(s, &quality, engine, err));
     VT_CHECK(vt_sweep_run(&s->sweep, err));

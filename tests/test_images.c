@@ -9,6 +9,7 @@
 
 #include <dirent.h>
 #include <jpeglib.h>
+#include <math.h>
 #include <png.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -600,14 +601,84 @@ static void sheet_cases(void **state) {
     assert_int_equal(vt_image_sheet(&out, pictures, 1, 2, 1, 32768, &err), VARIANT_E_ARGUMENT);
 }
 
+static void the_ending_decides_the_format(void **state) {
+    (void)state;
+    vt_image image = {0}, read = {0};
+    assert_ok(vt_image_new(&image, 24, 16, 3, &err));
+    for (int i = 0; i < 24 * 16 * 3; ++i)
+        image.data[i] = (uint8_t)(40 + i / 3 % 24 * 5 + i / 72 * 3 + i % 3 * 10);
+    static const char *const lossless[] = {"a.png", "a.webp", "A.PNG", "b.WebP"};
+    for (size_t i = 0; i < 4; ++i) {
+        assert_ok(vt_image_write(&image, in_folder(lossless[i]), 0, "{\"a\":\"\303\244\"}", &err));
+        assert_ok(vt_image_read(&read, in_folder(lossless[i]), 0, &err));
+        assert_int_equal(read.width, 24);
+        assert_int_equal(read.channels, 3);
+        assert_memory_equal(read.data, image.data, (size_t)(24 * 16 * 3));
+        vt_image_free(&read);
+    }
+    static const char *const lossy[] = {"a.jpg", "a.jpeg", "c.webp"};
+    for (size_t i = 0; i < 3; ++i) {
+        assert_ok(vt_image_write(&image, in_folder(lossy[i]), 90, NULL, &err));
+        assert_ok(vt_image_read(&read, in_folder(lossy[i]), 3, &err));
+        for (int j = 0; j < 24 * 16 * 3; ++j) assert_true(abs(read.data[j] - image.data[j]) < 12);
+        vt_image_free(&read);
+    }
+    vt_image_free(&image);
+    assert_ok(vt_image_new(&image, 8, 8, 1, &err));
+    static const char *const grey[] = {"g.png", "g.webp", "g.jpg"};
+    for (size_t i = 0; i < 3; ++i) {
+        assert_ok(vt_image_write(&image, in_folder(grey[i]), 0, "{}", &err));
+        assert_ok(vt_image_read(&read, in_folder(grey[i]), 1, &err));
+        assert_int_equal(read.data[63], 0);
+        vt_image_free(&read);
+    }
+    static const char *const refused[] = {"a.gif", "a", "a.jpg.txt", ".png", "a.pn", "a."};
+    for (size_t i = 0; i < 6; ++i) {
+        assert_int_equal(vt_image_write(&image, in_folder(refused[i]), 0, NULL, &err),
+                         VARIANT_E_ARGUMENT);
+        assert_int_equal(vt_image_path_check(in_folder(refused[i]), &err), VARIANT_E_ARGUMENT);
+    }
+    assert_int_equal(vt_image_write(&image, in_folder("a.jpg"), 101, NULL, &err),
+                     VARIANT_E_ARGUMENT);
+    assert_int_equal(vt_image_write(&image, in_folder("no/a.jpg"), 0, NULL, &err), VARIANT_E_IO);
+    vt_image_free(&image);
+    assert_ok(vt_image_new(&image, 16384, 1, 1, &err));
+    assert_int_equal(vt_image_write(&image, in_folder("wide.webp"), 0, NULL, &err),
+                     VARIANT_E_ARGUMENT);
+    assert_non_null(strstr(err.message, "16383"));
+    vt_image_free(&image);
+}
+
+static void bytes_tell_what_is_not_finite(void **state) {
+    (void)state;
+    float values[37];
+    uint8_t bytes[37];
+    const float odd[3] = {NAN, INFINITY, -INFINITY};
+    for (int at = 0; at < 37; ++at)
+        for (int kind = 0; kind < 3; ++kind) {
+            for (int i = 0; i < 37; ++i) values[i] = i % 2 ? 3e38f : -3e38f;
+            assert_true(vt_image_bytes(bytes, values, 37));
+            values[at] = odd[kind];
+            assert_false(vt_image_bytes(bytes, values, 37));
+            assert_int_equal(bytes[at], kind == 1 ? 255 : 0);
+        }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(png_round_trip),      cmocka_unit_test(png_text_and_bytes),
-        cmocka_unit_test(png_kinds),           cmocka_unit_test(jpeg_kinds),
-        cmocka_unit_test(truncated_is_format), cmocka_unit_test(flipped_never_crashes),
-        cmocka_unit_test(not_a_picture),       cmocka_unit_test(failed_write_leaves_nothing),
-        cmocka_unit_test(fit_cases),           cmocka_unit_test(pad_cases),
+        cmocka_unit_test(png_round_trip),
+        cmocka_unit_test(png_text_and_bytes),
+        cmocka_unit_test(png_kinds),
+        cmocka_unit_test(jpeg_kinds),
+        cmocka_unit_test(truncated_is_format),
+        cmocka_unit_test(flipped_never_crashes),
+        cmocka_unit_test(not_a_picture),
+        cmocka_unit_test(failed_write_leaves_nothing),
+        cmocka_unit_test(fit_cases),
+        cmocka_unit_test(pad_cases),
         cmocka_unit_test(sheet_cases),
+        cmocka_unit_test(the_ending_decides_the_format),
+        cmocka_unit_test(bytes_tell_what_is_not_finite),
     };
     return cmocka_run_group_tests(tests, folder_setup, folder_teardown);
 }

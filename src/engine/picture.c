@@ -72,6 +72,26 @@ variant_status vt_pictures_take(variant_picture *pictures, int batch, int scale,
     return VARIANT_OK;
 }
 
+/* Bytes that are no UTF-8, as names of folders may be, become question marks: JSON and PNG take no others. */
+static void clean_utf8(char *text) {
+    for (unsigned char *s = (unsigned char *)text; *s;) {
+        size_t length = *s < 0x80   ? 1
+                        : *s < 0xC2 ? 0
+                        : *s < 0xE0 ? 2
+                        : *s < 0xF0 ? 3
+                        : *s < 0xF5 ? 4
+                                    : 0;
+        bool valid = length > 0;
+        for (size_t i = 1; valid && i < length; ++i) valid = (s[i] & 0xC0) == 0x80;
+        /* overlong forms, surrogates, and beyond the last code point */
+        if (valid && length > 2)
+            valid = !((*s == 0xE0 && s[1] < 0xA0) || (*s == 0xED && s[1] > 0x9F) ||
+                      (*s == 0xF0 && s[1] < 0x90) || (*s == 0xF4 && s[1] > 0x8F));
+        if (!valid) *s = '?';
+        s += valid ? length : 1;
+    }
+}
+
 variant_status vt_picture_describe(variant_picture *picture, const variant_engine *engine,
                                    const variant_request *request, const vt_schedule *schedule,
                                    int index, variant_error *err) {
@@ -80,6 +100,7 @@ variant_status vt_picture_describe(variant_picture *picture, const variant_engin
     cJSON_AddStringToObject(json, "version", variant_version());
     cJSON_AddStringToObject(json, "model", engine->model->hash);
     vt_model_class_name(engine->model, picture->label, text, sizeof text);
+    clean_utf8(text);
     cJSON_AddStringToObject(json, "class", text);
     cJSON_AddNumberToObject(json, "label", picture->label);
     snprintf(text, sizeof text, "%llu",

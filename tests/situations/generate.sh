@@ -192,6 +192,21 @@ sys.exit(inputs.Safetensors('of_webp.safetensors').data != inputs.Safetensors('o
 }
 situation lossless-webp "a WebP without more words loses nothing: it reads back as the PNG does" lossless_webp
 
+names_of_other_days() {
+    named_model bare.safetensors eins zwei
+    printf 'eins\nH\374nd\n\303\244\n' >latin1.txt
+    tiny_model three.safetensors 3
+    succeeds convert three.safetensors --classes latin1.txt -o m.safetensors
+    for name in x.png x.jpg x.webp; do succeeds generate -m m.safetensors -t 1 --class 1 -o $name; done
+    python3 - <<'PY' || fault "the settings are not readable"
+import json
+import inputs
+assert json.loads(inputs.exif_comment("x.jpg"))["class"] == "H?nd"
+assert json.loads(inputs.exif_comment("x.webp"))["class"] == "H?nd"
+PY
+}
+situation names-of-other-days "a class whose name is no UTF-8: its pictures are written, with readable settings" names_of_other_days
+
 other_endings() {
     tiny_model m.safetensors
     succeeds encode -m m.safetensors -o t.safetensors "$(python3 -c "import inputs; inputs.picture('p.png'); print('p.png')")"
