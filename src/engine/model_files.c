@@ -324,6 +324,7 @@ static variant_status find_in_folder(search *s, const char *path, int first, int
     if (!f) return vt_fail(err, VARIANT_E_MEMORY, "no memory to list %s", path);
     variant_error why = {0};
     int unread = 0;
+    char looks[320] = ""; /* of the first file that is no model */
     variant_status status = list_folder(f, path, err);
     for (int i = 0; status == VARIANT_OK && i < f->count; ++i) {
         vt_tensor_file *file = NULL;
@@ -334,6 +335,7 @@ static variant_status find_in_folder(search *s, const char *path, int first, int
             vt_model_warn(s->options, "passed over %s", inner.message);
             continue;
         }
+        if (!looks[0]) vt_model_layout_text(looks, sizeof looks, file);
         status = take_file(s, file, first, last, &taken, err);
     }
     bool found = false;
@@ -342,6 +344,10 @@ static variant_status find_in_folder(search *s, const char *path, int first, int
         status = unread ? vt_fail(err, VARIANT_E_MODEL, "%s: no model in this folder: %.300s", path,
                                   why.message)
                         : fail_empty(f, path, err);
+    else if (status == VARIANT_OK && !found && first < last)
+        status = vt_fail(err, VARIANT_E_MODEL,
+                         "%s: no file in this folder holds a tokenizer or a transformer: %s", path,
+                         looks);
     for (int i = 0; i < f->count; ++i) free(f->paths[i]);
     free(f);
     return status;

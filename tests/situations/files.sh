@@ -289,6 +289,18 @@ json.dump({'model_type': 'var'}, open('f/config.json', 'w'))"
 }
 situation split-model "a model in three files and their index: by folder and by index; a part missing; no index" split_model
 
+judge_for_a_model() {
+    python3 -c "import inputs; inputs.classes('d/train', ['a', 'b'], 4); inputs.classes('d/test', ['a', 'b'], 4, seed=1)"
+    tiny_classifier run d
+    for command in "inspect run" "convert run -o x.safetensors" "convert run/classifier.safetensors -o x.safetensors" "generate -m run"; do
+        # shellcheck disable=SC2086
+        refuses 1 $command
+        says "classifier|tokenizer"
+    done
+    [ ! -e x.safetensors ] || fault "something was written"
+}
+situation judge-for-a-model "the folder of a classifier where a model is expected: what it holds instead is said" judge_for_a_model
+
 distributed_checkpoint() {
     mkdir f
     touch f/.metadata f/__0_0.distcp
