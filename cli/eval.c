@@ -534,6 +534,11 @@ int cli_eval(int argc, char **argv) {
     const char *real = s.reference.count ? s.reference.paths[0] : s.reconstruct.paths[0];
     if (s.save_reference && (!real || cli_judge_is_statistics(real)))
         return cli_usage(COMMAND, "--save-reference needs --reference with pictures");
+    if (real && !s.reconstruct.count && cli_judge_is_statistics(real) &&
+        (s.taken.split_chosen || s.reference_count > 0))
+        cli_data_note((void *)(uintptr_t)COMMAND,
+                      "--reference is statistics, of the pictures that they were made of: "
+                      "--split and --reference-count change nothing");
     if (s.asked.drawn_seed)
         fprintf(stderr, "variant eval: note: seed %" PRIu64 "\n", s.asked.request.seed);
     work w = {.settings = &s};

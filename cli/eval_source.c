@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "core/rng.h"
 #include "data_options.h"
 
 /* What nobody said is as the first picture has it. */
@@ -44,12 +45,27 @@ void eval_source_close(eval_source *source) {
     vt_dataset_close(&source->dataset);
 }
 
+/* Of `count` pictures that are spread over all there are, the place of number i. */
+static int place_of(const eval_source *source, int i) {
+    return (int)((int64_t)i * source->available / source->count);
+}
+
+variant_status eval_source_hash(const eval_source *source, uint64_t *out, variant_error *err) {
+    *out = vt_fnv1a64("", 0);
+    for (int i = 0; i < source->count; ++i) {
+        uint64_t content = 0;
+        VT_TRY(vt_dataset_content(source->dataset, place_of(source, i), &content, err));
+        *out = vt_fnv1a64_more(*out, &content, sizeof content);
+    }
+    return VARIANT_OK;
+}
+
 variant_status eval_source_read(const eval_source *source, int first, int count, float *pictures,
                                 int32_t *labels, variant_error *err) {
     const vt_crop centre = {0.5, 0.5, false};
     size_t n = (size_t)source->side * (size_t)source->side * (size_t)source->channels;
     for (int i = 0; i < count; ++i) {
-        int index = (int)((int64_t)(first + i) * source->available / source->count);
+        int index = place_of(source, first + i);
         float *out = pictures + (size_t)i * n;
         if (labels) labels[i] = source->labelled ? vt_dataset_label(source->dataset, index) : -1;
         VT_TRY(vt_dataset_read(source->dataset, index, centre, out, err));

@@ -17,6 +17,8 @@ typedef struct eval_source {
  * Notes go to stderr in the command's name; NULL: none. */
 variant_status eval_source_open(eval_source *out, const vt_data *data, int side, int channels,
                                 int count, const char *command, variant_error *err);
+/* What tells these pictures from others of the same number. */
+variant_status eval_source_hash(const eval_source *source, uint64_t *out, variant_error *err);
 void eval_source_close(eval_source *source);
 /* Pictures [first, first + count) of those to be read; labels may be NULL, and are -1 without classes. */
 variant_status eval_source_read(const eval_source *source, int first, int count, float *pictures,

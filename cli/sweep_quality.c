@@ -1,8 +1,11 @@
 /* sweep_quality.c - see sweep_quality.h. */
 #include "sweep_quality.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
+#include "core/rng.h"
 #include "data_options.h"
 #include "eval_source.h"
 
@@ -53,25 +56,35 @@ static variant_status finish(void *user, cJSON **quality, variant_error *err) {
 
 /* ---- what it judges by ---- */
 
-/* How many pictures the reference has; 0: statistics that do not say. Statistics are read at once. */
+static uint64_t statistics_hash(const vt_reference *reference) {
+    size_t dims = (size_t)reference->pooled.dims;
+    uint64_t hash = vt_fnv1a64((const char *)reference->pooled.mean, dims * sizeof(double));
+    return vt_fnv1a64_more(hash, reference->pooled.scatter, dims * dims * sizeof(double));
+}
+
+/* How many pictures the reference has; 0: statistics that do not say. Statistics are read at once. And a hash of
+ * what they are: points judged by others under the same name are not to stand beside these. */
 static variant_status look(sweep_quality *q, const variant_info *info, int64_t *count,
-                           variant_error *err) {
+                           uint64_t *hash, variant_error *err) {
     const cli_judge_options *o = &q->network.options;
     eval_source source = {0};
     if (cli_judge_is_statistics(q->data.paths[0])) {
         VT_TRY(cli_judge_reference(&q->network, &q->data, 0, 0, err));
         *count = q->network.reference.count;
+        *hash = statistics_hash(&q->network.reference);
         return VARIANT_OK;
     }
     VT_TRY(eval_source_open(&source, &q->data, info->picture_side, info->channels,
                             o->reference_count, o->command, err));
     *count = source.count;
+    variant_status status = eval_source_hash(&source, hash, err);
     eval_source_close(&source);
     q->network.options.command = NULL; /* its notes are told */
-    return VARIANT_OK;
+    return status;
 }
 
-static cJSON *describe(const sweep_quality *q, int64_t count) {
+static cJSON *describe(const sweep_quality *q, int64_t count, uint64_t hash) {
+    char digits[20];
     char name[96];
     cJSON *settings = cJSON_CreateObject();
     vt_eval_name(name, sizeof name, "FID", &q->network.network);
@@ -93,6 +106,8 @@ static cJSON *describe(const sweep_quality *q, int64_t count) {
             cJSON_AddStringToObject(settings, "alpha", vt_alpha_name(q->data.alpha));
     }
     if (count) cJSON_AddNumberToObject(settings, "reference_samples", (double)count);
+    snprintf(digits, sizeof digits, "%016" PRIx64, hash);
+    cJSON_AddStringToObject(settings, "reference_hash", digits);
     return settings;
 }
 
@@ -102,6 +117,7 @@ variant_status sweep_quality_open(sweep_quality *out, const cli_judge_options *o
     variant_status status = VARIANT_OK;
     variant_info info;
     int64_t count;
+    uint64_t hash;
     variant_engine_info(engine, &info);
     *out = (sweep_quality){.engine = engine, .data = *reference, .draws = *draws};
     vt_data_follow(&out->data, engine->model->training);
@@ -111,8 +127,8 @@ variant_status sweep_quality_open(sweep_quality *out, const cli_judge_options *o
         VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "no memory for %d pictures", BATCH));
     VT_CHECK(cli_judge_open(&out->network, options, err));
     if (draws->count < 0) out->draws.count = vt_eval_default_draws(&out->network.network);
-    VT_CHECK(look(out, &info, &count, err));
-    out->settings = describe(out, count);
+    VT_CHECK(look(out, &info, &count, &hash, err));
+    out->settings = describe(out, count, hash);
     out->judge = (vt_sweep_judge){.user = out,
                                   .begin = begin,
                                   .add = add,

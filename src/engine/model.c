@@ -137,10 +137,17 @@ static variant_status check_fit(const vt_model *model, variant_error *err) {
         a->scales, a->sides[a->scales - 1], b->scales, b->sides[b->scales - 1]);
 }
 
-/* Can a tensor of this type be a weight? Counters and quantizers' tables cannot. */
-static bool may_be_weight(const vt_tensor *tensor) {
-    return tensor->type == VT_F32 || tensor->type == VT_F64 || tensor->type == VT_F16 ||
-           tensor->type == VT_BF16;
+/* What trainers keep beside the weights in one state dict: losses with networks of their own, averages whose
+ * names lost their dots, and single numbers such as a step. */
+static bool is_of_training(const vt_tensor *tensor) {
+    static const char *const words[] = {
+        "loss",           "losses", "criterion",       "disc",      "discriminator",
+        "discriminators", "lpips",  "perceptual_loss", "model_ema", "logvar"};
+    size_t first = strcspn(tensor->name, ".");
+    if (tensor->rank == 0 && tensor->name[first] == '\0') return true;
+    for (size_t i = 0; i < sizeof words / sizeof *words; ++i)
+        if (strlen(words[i]) == first && strncmp(tensor->name, words[i], first) == 0) return true;
+    return false;
 }
 
 /* Every weight of the groups that were read must belong to one of the parts; others are passed over, said. */
@@ -160,15 +167,16 @@ static variant_status check_surplus(const vt_model *model, const vt_model_option
         if (!known && model->transformer)
             known = vt_params_find(vt_transformer_params(model->transformer), tensor->name);
         if (known) continue;
-        if (may_be_weight(tensor))
+        if (vt_tensor_is_float(tensor) && !is_of_training(tensor))
             return vt_fail(err, VARIANT_E_MODEL, "%s: tensor %s belongs to no part of this model",
                            vt_tensor_file_path(file), tensor->name);
         if (passed++ == 0) first = tensor;
     }
     if (passed > 0)
-        vt_model_warn(options, "%s: passed over %d tensor%s that no weight is: %s (%s)%s",
-                      vt_tensor_file_path(file), passed, passed == 1 ? "" : "s", first->name,
-                      vt_tensor_type_name(first), passed == 1 ? "" : ", ...");
+        vt_model_warn(
+            options, "%s: passed over %d tensor%s that %s no weight of this model: %s (%s)%s",
+            vt_tensor_file_path(file), passed, passed == 1 ? "" : "s", passed == 1 ? "is" : "are",
+            first->name, vt_tensor_type_name(first), passed == 1 ? "" : ", ...");
     return VARIANT_OK;
 }
 
@@ -244,8 +252,11 @@ variant_status vt_model_open(vt_model **out, vt_kern *kern, const vt_model_optio
     if (model->files[VT_TOKENIZER_PART])
         VT_CHECK(load_tokenizer(model, options, &own[VT_TOKENIZER_PART], err));
     VT_CHECK(check_fit(model, err));
-    for (int part = 0; part < VT_MODEL_PARTS; ++part)
-        if (model->files[part]) VT_CHECK(check_surplus(model, options, part, err));
+    for (int part = 0; part < VT_MODEL_PARTS; ++part) {
+        bool seen = part > 0 && model->files[part] == model->files[0] &&
+                    strcmp(model->groups[part], model->groups[0]) == 0;
+        if (model->files[part] && !seen) VT_CHECK(check_surplus(model, options, part, err));
+    }
     VT_CHECK(set_names(model,
                        own[VT_TRANSFORMER_PART].class_count ? &own[VT_TRANSFORMER_PART]
                                                             : &own[VT_TOKENIZER_PART],

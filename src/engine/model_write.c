@@ -32,7 +32,7 @@ static void tell_loss(losses *all, const vt_param *param, const vt_half_loss *lo
                  save->type == VT_F16 ? "65504" : "3.39e38", (double)loss->largest);
     else
         snprintf(line, sizeof line,
-                 "%s: %zu of %zu numbers vanish as %s, and %.2g %% of its norm is lost",
+                 "%s: %zu of %zu numbers vanish as %s, and %.3g %% of its norm is lost",
                  param->name, loss->vanished, param->count, type, 100 * loss->error);
     save->warn(save->user, line);
 }

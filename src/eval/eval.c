@@ -41,6 +41,11 @@ variant_status vt_eval_open(vt_eval **out, const vt_eval_options *options, varia
         eval->options.draws.team = vt_features_team(options->features);
     vt_features_info_get(options->features, &eval->info);
     const vt_reference *reference = options->reference;
+    if (reference && reference->count == 1)
+        VT_CHECK(vt_fail(err, VARIANT_E_ARGUMENT,
+                         "%s: a reference of 1 picture: scores need at least 2, and many more to "
+                         "mean something (--split all takes training pictures too)",
+                         reference->source));
     int splits = options->expected > 0 ? options->expected / LEAST_IN_SPLIT : VT_EVAL_SPLITS;
     eval->splits = splits < 1 ? 1 : splits > VT_EVAL_SPLITS ? VT_EVAL_SPLITS : splits;
     size_t classes = (size_t)eval->info.classes, dims = (size_t)eval->info.dims;

@@ -127,8 +127,9 @@ static bool may_differ(const char *part, const char *key) {
            (strcmp(part, "quality") == 0 && strcmp(key, "draws") == 0);
 }
 
-/* Settings that older files lack, and what held then. */
+/* Settings that older files lack: what held then, or what nobody kept. */
 static bool held_before(const cJSON *item) {
+    if (strcmp(item->string, "reference_hash") == 0) return true;
     return strcmp(item->string, "resize") == 0 && cJSON_IsString(item) &&
            strcmp(item->valuestring, "pytorch") == 0;
 }

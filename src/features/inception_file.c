@@ -109,6 +109,10 @@ static variant_status check_file(const vt_tensor_file *file, const vt_inception_
     for (int i = 0; i < count; ++i) {
         const vt_tensor *tensor;
         VT_TRY(find(&tensor, file, &tensors[i], err));
+        if (!vt_tensor_is_float(tensor))
+            return vt_fail(err, VARIANT_E_MODEL,
+                           "%s: tensor %s is %s, which is not read: expected F32, F16, BF16 or F64",
+                           vt_tensor_file_path(file), tensor->name, vt_tensor_type_name(tensor));
         VT_TRY(vt_params_check_numbers(file, tensor, NULL, err));
     }
     for (int i = 0; i < vt_tensor_file_count(file); ++i) {

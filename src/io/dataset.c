@@ -35,6 +35,7 @@ struct vt_dataset {
     int part_count;
     item *items; /* (count), by label where one part holds them so */
     int count, skipped, turned;
+    int listed;     /* before broken ones were left out */
     bool decoded;   /* all of them, at opening */
     int **labels;   /* (part_count): a part's class to ours; -1: not one of ours */
     char **classes; /* (class_count), owned */
@@ -211,7 +212,7 @@ static variant_status picture_check(vt_dataset *d, item *one, bool decode, vt_im
 static variant_status pictures_check(vt_dataset *d, variant_error *err) {
     bool decode = d->decoded = d->count <= DECODED_PICTURES_MAX;
     uint64_t budget = KEPT_BYTES_MAX;
-    int all = d->count;
+    int all = d->listed = d->count;
     d->count = 0;
     for (int i = 0; i < all; i++) {
         variant_error broken = {0};
@@ -251,7 +252,8 @@ static variant_status classes_settle(vt_dataset *d, variant_error *err) {
                 d->parts[0].kind == VT_PART_FOLDER;
     for (int i = 0; i < d->class_count; i++) {
         if (drop && d->class_sizes[i] == 0) {
-            warn(d, "class %s left out: none of its pictures can be read", d->classes[i]);
+            if (d->listed)
+                warn(d, "class %s left out: none of its pictures can be read", d->classes[i]);
             free(d->classes[i]);
             continue;
         }
@@ -340,6 +342,11 @@ static variant_status options_check(const vt_dataset_options *options, variant_e
 
 static variant_status nothing_found(const vt_dataset *d, variant_error *err) {
     const vt_part *part = &d->parts[0];
+    if (d->listed == 0 && part->class_count > 0 && d->options.data.split == VT_SPLIT_TRAIN)
+        return vt_fail(err, VARIANT_E_FORMAT,
+                       "%s: no training pictures: expected train/ beside test/ or val/ (name that "
+                       "folder itself to train on it)",
+                       part->path);
     return vt_fail(err, VARIANT_E_FORMAT,
                    "%s: no pictures that can be read: expected PNG, JPEG, WebP, GIF, BMP or TIFF "
                    "files in one sub-folder a class, or train-images-idx3-ubyte.gz",

@@ -255,7 +255,9 @@ variant_status vt_idx_open(vt_idx *out, const char *path, bool test_split, bool 
     labels = labels_find(pictures);
     if (!labels) {
         status = vt_fail(err, VARIANT_E_ARGUMENT,
-                         "%s: expected a file name with \"images\" in it, or a folder", pictures);
+                         "%s: no data set: expected a folder of pictures, IDX files (with "
+                         "\"images\" in the name) or an .npz",
+                         pictures);
         goto cleanup;
     }
     VT_CHECK(idx_read(pictures, 3, dims, &out->pixels, err));

@@ -394,6 +394,15 @@ static variant_status no_test(const vt_picture_folder_options *options, const ch
                    options->path, why);
 }
 
+/* Does the folder's own name say test pictures (data/test)? */
+static bool is_named_test(const char *path) {
+    char *real = realpath(path, NULL);
+    const char *slash = real ? strrchr(real, '/') : NULL;
+    int split = slash ? split_named(slash + 1) : SPLITS;
+    free(real);
+    return split == TEST || split == VAL;
+}
+
 /* Keeps the half that is asked for. */
 static variant_status hold_out(vt_picture_folder *out, const vt_picture_folder_options *options,
                                variant_error *err) {
@@ -402,6 +411,11 @@ static variant_status hold_out(vt_picture_folder *out, const vt_picture_folder_o
     if (options->split == VT_SPLIT_ALL || out->file_count == 0 ||
         (out->flat && options->flat_whole))
         return VARIANT_OK;
+    if (test && is_named_test(options->path)) {
+        note(options, "%s: named as test pictures: all %d are taken", options->path,
+             out->file_count);
+        return VARIANT_OK;
+    }
     if (options->holdout <= 0)
         return test ? no_test(options, "nothing is held out (--holdout 0)", err) : VARIANT_OK;
     uint8_t *held = calloc((size_t)out->file_count, 1);

@@ -34,6 +34,11 @@ const char *vt_tensor_type_name(const vt_tensor *tensor) {
                                                        : vt_dtype_name(tensor->type);
 }
 
+bool vt_tensor_is_float(const vt_tensor *tensor) {
+    return tensor->type == VT_F32 || tensor->type == VT_F64 || tensor->type == VT_F16 ||
+           tensor->type == VT_BF16;
+}
+
 static inline uint32_t bits_of(float value) {
     uint32_t bits;
     memcpy(&bits, &value, sizeof bits);

@@ -64,6 +64,8 @@ variant_status vt_tensor_file_unwrap(vt_tensor_file *file, const char *const *ma
                                      variant_error *err);
 /* Does the path of a group say that it holds what an optimizer keeps of weights, not weights? */
 bool vt_tensor_group_is_training(const char *group);
+/* Is it of a type that weights have? Whole numbers are counters, tables, or what quantizers made of weights. */
+bool vt_tensor_is_float(const vt_tensor *tensor);
 /* Metadata string by key: safetensors __metadata__, or scalar / tuple values of a PyTorch file's
  * dicts rendered as JSON text under slash-separated keys ("trainer/config/patch_nums" ->
  * "[1,2]"). NULL when there is none. */

@@ -284,4 +284,44 @@ PY
 }
 situation announced-bomb "a small file that announces 900 million pixels: left out before memory is taken" announced_bomb
 
+classifier=(train classifier --side 8 --crop 0 --mult 1,2 --steps 1 --batch 4 -t 1 -q -o run)
+
+only_test_pictures() {
+    make "classes('d/test', ['a', 'b'], 4)"
+    refuses 1 "${classifier[@]}" --data d
+    says "d: no training pictures: expected train/ beside test/"
+    is_silent_on "can be read"
+    reads 8 --data d
+}
+situation only-test-pictures "a test/ folder alone: evaluations read it, a training says what is missing" only_test_pictures
+
+the_test_folder_itself() {
+    make "classes('d/train', ['a', 'b'], 9); classes('d/test', ['a', 'b'], 30, seed=1); shutil.copytree('d/test', 'e/Validation'); shutil.copytree('d/test', 'contest')"
+    reads 60 --data d/test
+    says "d/test: named as test pictures: all 60 are taken"
+    reads 60 --data d/test/
+    reads 60 --data e/Validation
+    (cd d/test && "$variant" reconstruct -m ../../m.safetensors --data . -t 1 >../../out.txt 2>../../err.txt) || fault "$(cat err.txt)"
+    says "^60 pictures of"
+    succeeds reconstruct -m m.safetensors --data contest -t 1
+    says "contest: no test/ folder: [0-9] of 60 pictures held out by name"
+}
+situation the-test-folder-itself "data/test named instead of data: all of it is test, nothing is held out of it" the_test_folder_itself
+
+names_of_another_encoding() {
+    make "classes('d', ['a'], 6)"
+    python3 -c "import shutil; shutil.copytree(b'd/a', b'd/caf\xe9'); shutil.copytree('d/a', 'd/caf\u00e9')"
+    succeeds "${classifier[@]}" --data d
+    says "a class's name is no UTF-8: it is called caf%E9"
+    python3 - <<'PY' || fault "the header is no UTF-8"
+import json, struct
+content = open("run/classifier.safetensors", "rb").read()
+header = json.loads(content[8:8 + struct.unpack("<Q", content[:8])[0]].decode("utf-8"))
+assert json.loads(header["__metadata__"]["variant.config"])["classes"] == ["a", "caf\u00e9", "caf%E9"]
+PY
+    succeeds classify -m run --data d -t 1 --split all
+    says "caf%E9 +6"
+}
+situation names-of-another-encoding "a class folder unpacked with a Latin-1 name: a name that every reader of model files can read" names_of_another_encoding
+
 situations_end

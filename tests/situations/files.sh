@@ -350,6 +350,51 @@ file = Safetensors('m.safetensors'); entry = file.header['head.bias']; entry['dt
 }
 situation types-asked-for "the same as a weight: an error that names tensor and type" types_asked_for
 
+whole_numbers_for_weights() {
+    tiny_model m.safetensors
+    python "
+def written(name, dtype, size):
+    file = Safetensors('m.safetensors'); entry = file.header['head.weight']; begin, end = entry['data_offsets']
+    body = bytes(size * ((end - begin) // 4)); gap = (end - begin) - len(body)
+    file.data[begin:end] = body; entry['dtype'] = dtype
+    for other in file.names():
+        offsets = file.header[other]['data_offsets']
+        if offsets[0] > begin: offsets[0] -= gap
+        if offsets[1] > begin: offsets[1] -= gap
+    file.write(name)
+for name, dtype, size in (('i8', 'I8', 1), ('u8', 'U8', 1), ('i64', 'I64', 8), ('bool', 'BOOL', 1)): written(name + '.safetensors', dtype, size)"
+    for kind in i8 u8 i64 bool; do
+        refuses 1 generate -m $kind.safetensors -t 1 -o x.png
+        says "head.weight is $kind, which is not read: expected F32, F16, BF16 or F64"
+        refuses 1 convert $kind.safetensors -o y.safetensors
+        [ ! -e x.png ] && [ ! -e y.safetensors ] || fault "written from whole numbers"
+    done
+}
+situation whole-numbers-for-weights "a quantized file without anything that tells its scales: no weights, whatever they would draw" whole_numbers_for_weights
+
+things_beside_weights() {
+    tiny_model m.safetensors
+    python "
+t = state('m.safetensors')
+more = dict(t); more['loss.logvar'] = floats([0.0]); more['loss.discriminator.main.0.weight'] = floats([1.0, 2.0])
+more['step'] = tensor(struct.pack('<f', 7.0), ()); save('a.pth', {'state_dict': more})
+dotless = dict(t); dotless.update(('model_ema.' + k.replace('.', ''), v) for k, v in t.items()); save('b.pth', {'state_dict': dotless})
+own = dict(t); own['blocks.0.attn.gate'] = floats([1.0]); save('c.pth', own)
+own = dict(t); own['temperature'] = floats([1.0]); save('d.pth', own)"
+    succeeds generate -m m.safetensors -t 1 -s 1 -o m.png
+    for file in a b; do
+        succeeds generate -m $file.pth "${shape[@]}" -t 1 -s 1 -o $file.png
+        says "passed over [0-9]+ tensors that are no weight of this model: (loss.logvar|model_ema.)"
+        [ "$(grep -c 'passed over' err.txt)" -eq 1 ] || fault "said more than once"
+        python "import inputs; assert inputs.png_pixels('m.png') == inputs.png_pixels('$file.png')"
+    done
+    refuses 1 inspect c.pth "${shape[@]}"
+    says "blocks.0.attn.gate belongs to no part of this model"
+    refuses 1 inspect d.pth "${shape[@]}"
+    says "temperature belongs to no part of this model"
+}
+situation things-beside-weights "a discriminator, a step and averages without dots in one state dict: passed over, once; an unknown weight is not" things_beside_weights
+
 negated_view() {
     tiny_model m.safetensors
     python "

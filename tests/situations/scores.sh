@@ -308,4 +308,40 @@ P
 }
 situation older-sweep "a folder of an older sweep goes on and is drawn again; one of a newer version is refused" older_sweep
 
+one_real_picture() {
+    prepare
+    python3 -c 'import inputs; inputs.classes("few", ["bag"], 12, width=8, height=8)'
+    refuses 2 "${judged[@]}" --reference few
+    says "few: a reference of 1 picture: scores need at least 2"
+    is_silent_on "^FID"
+    succeeds "${judged[@]}" --reference few --split all
+    refuses 2 eval --pictures data/test/bag/00.png --features run --reference data -t 1
+    says "00.png: no data set: expected a folder"
+}
+situation one-real-picture "a reference of which a single picture is held out: no distance from one picture; a picture where a folder is meant" one_real_picture
+
+other_real_pictures() {
+    prepare
+    mkdir model
+    tiny_model model/model.safetensors 2
+    cp run/classifier.safetensors model/
+    command=(sweep -m model --bridges 1 --repeat 1 --pictures 0 --samples 6 -t 1)
+    succeeds "${command[@]}" -o out --depths 3 --reference data
+    succeeds "${command[@]}" -o out --depths 3,2 --reference data
+    cp -p data/test/bag/00.png data/test/shoe/00.png
+    refuses 1 "${command[@]}" -o out --depths 3,2,1 --reference data
+    says "another reference_hash"
+    python3 -c 'import json
+sweep = json.load(open("out/sweep.json")); del sweep["settings"]["quality"]["reference_hash"]; json.dump(sweep, open("out/sweep.json", "w"))'
+    succeeds "${command[@]}" -o out --depths 3,2,1 --reference data
+    succeeds "${judged[@]}" --reference data --save-reference kept
+    succeeds "${command[@]}" -o kept-out --depths 3 --reference kept
+    succeeds "${judged[@]}" --reference data --save-reference kept --split train
+    refuses 1 "${command[@]}" -o kept-out --depths 3,1 --reference kept
+    says "another reference_hash"
+    succeeds "${judged[@]}" --reference kept --split train
+    says "note: --reference is statistics.*--split and --reference-count change nothing"
+}
+situation other-real-pictures "pictures or statistics overwritten under their name: a sweep does not put scores beside other references together" other_real_pictures
+
 situations_end
