@@ -317,7 +317,7 @@ static void dataset_hash(vt_dataset *d) {
                                                      : array_hash(d, part);
         d->hash = p == 0 ? hash : vt_fnv1a64_more(d->hash, &hash, sizeof hash);
     }
-    int choices[] = {data->fit, data->alpha};
+    int choices[] = {(int)data->fit, (int)data->alpha};
     if (data->fit != VT_FIT_CROP || data->alpha != VT_ALPHA_WHITE)
         d->hash = hash_ints(d->hash, choices, 2);
 }
