@@ -102,6 +102,10 @@ variant_status vt_frechet_from_root(double *out, const vt_gaussian *a, const dou
         distance += apart * apart + a->covariance[i * n + i] + b->covariance[i * n + i];
         if (values[i] > 0.0) distance -= 2.0 * sqrt(values[i]);
     }
+    if (!isfinite(distance))
+        return vt_fail(
+            err, VARIANT_E_FORMAT,
+            "the Frechet distance is not finite: the means or covariances are too large");
     *out = distance > 0.0 ? distance : 0.0;
     return VARIANT_OK;
 }

@@ -21,7 +21,8 @@ static variant_status fail_system(variant_error *err, const char *path, const ch
 
 variant_status vt_mapping_open(vt_mapping *out, const char *path, variant_error *err) {
     *out = (vt_mapping){0};
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    /* a pipe that nobody writes to is not waited for: it is no file either way */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (fd < 0) return fail_system(err, path, "open");
     variant_status status = VARIANT_OK;
     struct stat info;

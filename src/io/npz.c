@@ -13,11 +13,11 @@
 #define NAME_LIMIT 256
 
 bool vt_npz_is(const char *path) {
-    unsigned char head[4] = {0};
-    FILE *file = fopen(path, "rb");
-    size_t got = file ? fread(head, 1, sizeof head, file) : 0;
-    if (file) fclose(file);
-    return got == sizeof head && memcmp(head, "PK\3\4", 4) == 0;
+    vt_mapping map;
+    if (vt_mapping_open(&map, path, NULL) != VARIANT_OK) return false;
+    bool is = map.size >= 4 && memcmp(map.data, "PK\3\4", 4) == 0;
+    vt_mapping_close(&map);
+    return is;
 }
 
 variant_status vt_npz_open(vt_npz *out, const char *path, variant_error *err) {
@@ -87,7 +87,7 @@ static bool read_shape(vt_npy *out, const char *text) {
         if (end == text || size < 0 || out->rank == 4) return false;
         if (__builtin_mul_overflow(out->count, (size_t)size, &out->count)) return false;
         out->shape[out->rank++] = size;
-        text = end;
+        text = end + (*end == 'L'); /* a long of Python 2 */
     }
 }
 
@@ -269,6 +269,8 @@ variant_status vt_npy_rows_open(vt_npy_rows **out, const vt_npy *array, variant_
                                               : "in Fortran order, where rows do not lie together; "
                                                 "save it through np.ascontiguousarray"),
                       err);
+    /* rows of packed entries are checked while they are unpacked, up to the last; stored ones are not */
+    if (array->entry->data) VT_TRY(within(array, vt_zip_check(array->entry, err), err));
     vt_npy_rows *rows = *out = calloc(1, sizeof *rows);
     if (!rows) return vt_fail(err, VARIANT_E_MEMORY, "no memory to read %s", array->npz->path);
     rows->array = *array;

@@ -2,6 +2,7 @@
 #include "io/picture_array.h"
 
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,15 +11,26 @@
 #define NAME "arr_0"
 #define KEPT_BYTES_MAX ((size_t)1 << 30)
 
+static variant_status fail_shape(const vt_npy *a, const char *path, const char *why,
+                                 variant_error *err) {
+    char shape[120] = "";
+    for (int d = 0, used = 0; d < a->rank; d++)
+        used += snprintf(shape + used, sizeof shape - (size_t)used, "%s%lld", d ? ", " : "",
+                         (long long)a->shape[d]);
+    return vt_fail(err, VARIANT_E_FORMAT,
+                   "%s: array " NAME " is (%s) of %c%d%s: expected pictures, (N, H, W, 3) or "
+                   "(N, H, W) of unsigned bytes (u1)",
+                   path, shape, a->kind, a->size, why);
+}
+
 static variant_status shape_read(vt_picture_array *out, const char *path, variant_error *err) {
     const vt_npy *a = &out->npy;
     bool grey = a->rank == 3, bytes = a->kind == 'u' && a->size == 1;
     if (!bytes || (!grey && a->rank != 4) || (!grey && a->shape[3] != 3 && a->shape[3] != 1) ||
         a->shape[0] < 1 || a->shape[0] > INT_MAX)
-        return vt_fail(err, VARIANT_E_FORMAT,
-                       "%s: array " NAME ": expected pictures, (N, H, W, 3) or (N, H, W) of "
-                       "unsigned bytes",
-                       path);
+        return fail_shape(a, path, "", err);
+    if (grey && a->shape[2] <= 4) /* colours, not columns */
+        return fail_shape(a, path, ", one picture without the axis N", err);
     VT_TRY(vt_picture_size_check("array " NAME, a->shape[2], a->shape[1], err));
     out->count = (int)a->shape[0];
     out->height = (int)a->shape[1];

@@ -324,4 +324,30 @@ PY
 }
 situation names-of-another-encoding "a class folder unpacked with a Latin-1 name: a name that every reader of model files can read" names_of_another_encoding
 
+arrays_of_other_shapes() {
+    make "
+import struct, zipfile
+def save(name, shape, text=None, kind='|u1', spoil=False):
+    count = 1
+    for side in shape: count *= side
+    header = \"{'descr': '%s', 'fortran_order': False, 'shape': %s, }\" % (kind, text or shape)
+    header = header.ljust(117) + '\\n'
+    body = b'\\x93NUMPY\\1\\0' + struct.pack('<H', len(header)) + header.encode() + bytes(i * 37 % 256 for i in range(count * int(kind[2])))
+    with zipfile.ZipFile(name, 'w') as archive: archive.writestr('arr_0.npy', body)
+    if spoil:
+        content = bytearray(open(name, 'rb').read()); content[400] ^= 1; open(name, 'wb').write(content)
+save('one.npz', (8, 8, 3)); save('first.npz', (6, 3, 8, 8)); save('floats.npz', (6, 8, 8, 3), kind='<f4')
+save('python2.npz', (6, 8, 8, 3), text='(6L, 8L, 8L, 3L)'); save('spoilt.npz', (6, 8, 8, 3), spoil=True)"
+    reads 6 --data python2.npz --split all
+    refuses 1 reconstruct -m m.safetensors --data one.npz --split all
+    says "arr_0 is \(8, 8, 3\) of u1, one picture without the axis N"
+    refuses 1 reconstruct -m m.safetensors --data first.npz --split all
+    says "arr_0 is \(6, 3, 8, 8\) of u1: expected pictures, \(N, H, W, 3\)"
+    refuses 1 reconstruct -m m.safetensors --data floats.npz --split all
+    says "of f4: expected"
+    refuses 1 reconstruct -m m.safetensors --data spoilt.npz --split all
+    says "does not match its checksum"
+}
+situation arrays-of-other-shapes "one picture alone, channels first, floats, Python 2's sizes, a flipped bit: read right or called what it is" arrays_of_other_shapes
+
 situations_end

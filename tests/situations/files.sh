@@ -395,6 +395,17 @@ own = dict(t); own['temperature'] = floats([1.0]); save('d.pth', own)"
 }
 situation things-beside-weights "a discriminator, a step and averages without dots in one state dict: passed over, once; an unknown weight is not" things_beside_weights
 
+a_pipe_for_a_model() {
+    mkfifo pipe.pth
+    refuses 1 inspect pipe.pth
+    says "not a regular file"
+    mkdir f
+    tiny_model f/m.safetensors
+    mv pipe.pth f/
+    takes f
+}
+situation a-pipe-for-a-model "a named pipe, alone and beside a model: not waited for" a_pipe_for_a_model
+
 negated_view() {
     tiny_model m.safetensors
     python "

@@ -344,4 +344,14 @@ sweep = json.load(open("out/sweep.json")); del sweep["settings"]["quality"]["ref
 }
 situation other-real-pictures "pictures or statistics overwritten under their name: a sweep does not put scores beside other references together" other_real_pictures
 
+huge_statistics() {
+    prepare
+    statistics huge.npz "
+mu = [1e200] * n
+sigma = [[1e300 * (i == j) for j in range(n)] for i in range(n)]"
+    refuses 1 "${judged[@]}" --reference huge.npz
+    says "Frechet distance is not finite"
+}
+situation huge-statistics "means whose square is infinite: an error, not a report without its distance" huge_statistics
+
 situations_end
