@@ -10,7 +10,7 @@ out=${DEMO_OUT:-out}
 seconds=${DEMO_SECONDS:-60} # of timing the real size, at most; a shipped model has less than half of it
 log=build/demo.log
 # NAME:DEPTHS, shown in this order; one whose files are not there is passed over.
-models=(fashion:12,6,3,2)
+models=(cartoon:8,4,2 fashion:12,6,3,2)
 
 build_program() {
     mkdir -p build
