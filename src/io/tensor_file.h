@@ -33,6 +33,9 @@ struct vt_tensor_file {
 /* Readers: fill file->tensors and file->meta from file->map and set file->format. */
 bool vt_safetensors_is(const vt_mapping *map);
 bool vt_shards_is(const vt_mapping *map);
+/* As vt_tensor_file_open, but an index is refused: it could name itself. */
+variant_status vt_tensor_file_open_shard(vt_tensor_file **out, const char *path,
+                                         variant_error *err);
 variant_status vt_shards_read(vt_tensor_file *file, variant_error *err);
 variant_status vt_safetensors_read(vt_tensor_file *file, variant_error *err);
 bool vt_torch_is_zip(const vt_mapping *map);

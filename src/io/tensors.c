@@ -298,13 +298,15 @@ variant_status vt_tensor_file_index(vt_tensor_file *file, variant_error *err) {
 }
 
 /* By the content's first bytes. */
-static variant_status read_content(vt_tensor_file *file, variant_error *err) {
+static variant_status read_content(vt_tensor_file *file, bool shard, variant_error *err) {
     const char *ending = strrchr(file->path, '.');
     bool part = ending && strcmp(ending, ".distcp") == 0; /* zips in a row */
     if (!part && vt_torch_is_zip(&file->map)) return vt_torch_read_zip(file, err);
     if (vt_torch_is_legacy(&file->map)) return vt_torch_read_legacy(file, err);
     if (vt_safetensors_is(&file->map)) return vt_safetensors_read(file, err);
-    if (vt_shards_is(&file->map)) return vt_shards_read(file, err);
+    if (vt_shards_is(&file->map))
+        return shard ? vt_fail(err, VARIANT_E_FORMAT, "is an index itself, expected tensors")
+                     : vt_shards_read(file, err);
     char what[VT_FILE_KIND];
     return vt_fail(err, VARIANT_E_FORMAT, "%s",
                    vt_file_kind(what, &file->map, file->path)
@@ -312,7 +314,8 @@ static variant_status read_content(vt_tensor_file *file, variant_error *err) {
                        : "neither a safetensors file nor a PyTorch checkpoint");
 }
 
-variant_status vt_tensor_file_open(vt_tensor_file **out, const char *path, variant_error *err) {
+static variant_status open_file(vt_tensor_file **out, const char *path, bool shard,
+                                variant_error *err) {
     variant_status status = VARIANT_OK;
     *out = NULL;
     vt_tensor_file *file = calloc(1, sizeof *file);
@@ -327,7 +330,7 @@ variant_status vt_tensor_file_open(vt_tensor_file **out, const char *path, varia
     /* The file a few times over in copies and unpacked entries, plus what names and values of a large
      * checkpoint take. */
     vt_pool_init(&file->pool, 4 * file->map.size + ((size_t)64 << 20));
-    status = read_content(file, err);
+    status = read_content(file, shard, err);
     if (status == VARIANT_OK) status = vt_tensor_file_index(file, err);
     if (status != VARIANT_OK) status = vt_fail_within(err, status, "%s", path);
 
@@ -337,6 +340,15 @@ cleanup:
     else
         *out = file;
     return status;
+}
+
+variant_status vt_tensor_file_open(vt_tensor_file **out, const char *path, variant_error *err) {
+    return open_file(out, path, false, err);
+}
+
+variant_status vt_tensor_file_open_shard(vt_tensor_file **out, const char *path,
+                                         variant_error *err) {
+    return open_file(out, path, true, err);
 }
 
 void vt_tensor_file_release(const vt_tensor_file *file, const vt_tensor *tensor) {

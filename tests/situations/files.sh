@@ -395,6 +395,19 @@ own = dict(t); own['temperature'] = floats([1.0]); save('d.pth', own)"
 }
 situation things-beside-weights "a discriminator, a step and averages without dots in one state dict: passed over, once; an unknown weight is not" things_beside_weights
 
+index_of_indices() {
+    mkdir f
+    printf '{"weight_map": {"blocks.0.attn.mat_qkv.weight": "model.safetensors.index.json"}}' >f/model.safetensors.index.json
+    refuses 1 inspect f/model.safetensors.index.json
+    says "index itself, expected tensors"
+    printf '{"weight_map": {"head.bias": "b.index.json"}}' >f/a.index.json
+    printf '{"weight_map": {"head.bias": "a.index.json"}}' >f/b.index.json
+    refuses 1 generate -m f/a.index.json -t 1 -o x.png
+    says "b.index.json: is an index itself"
+    refuses 1 inspect f
+}
+situation index-of-indices "an index of shards that names itself, and two that name each other: refused, not followed for ever" index_of_indices
+
 a_pipe_for_a_model() {
     mkfifo pipe.pth
     refuses 1 inspect pipe.pth
