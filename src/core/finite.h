@@ -9,14 +9,14 @@
 
 /* None of them is NaN or infinite. */
 static inline bool vt_all_finite(const float *numbers, size_t count) {
-    uint32_t most = 0; /* sizes order as their bits do, infinity and NaN last */
+    int32_t most = 0; /* sizes order as their bits do, infinity and NaN last */
     for (size_t i = 0; i < count; ++i) {
-        uint32_t bits;
+        int32_t bits;
         memcpy(&bits, numbers + i, sizeof bits);
-        bits &= 0x7fffffffu;
+        bits &= 0x7fffffff;
         most = bits > most ? bits : most;
     }
-    return most < 0x7f800000u;
+    return most < 0x7f800000;
 }
 
 #endif
