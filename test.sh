@@ -15,7 +15,7 @@ for argument in "$@"; do
     esac
 done
 
-extra=(python3)
+extra=(python3 libopenblas0-serial) # the latter: the tests run with every OpenBLAS there is
 [ $all -eq 1 ] && extra+=(clang libomp-dev libclang-rt-dev valgrind)
 tools/install-deps.sh "${extra[@]}"
 

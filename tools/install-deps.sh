@@ -5,7 +5,7 @@ set -euo pipefail
 
 packages=(
     gcc g++ cmake ninja-build pkg-config git ca-certificates
-    libopenblas-serial-dev libpng-dev libjpeg62-turbo-dev zlib1g-dev
+    libopenblas-openmp-dev libpng-dev libjpeg62-turbo-dev zlib1g-dev
     libwebp-dev libtiff-dev libgif-dev libexif-dev
     libcjson-dev libcmocka-dev
     dataset-fashion-mnist

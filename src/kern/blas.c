@@ -13,8 +13,16 @@
 #include "core/limits.h"
 #include "kern/kern.h"
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER, turn = PTHREAD_MUTEX_INITIALIZER;
 static int holders, threads_before;
+
+void vt_blas_wait_turn(void) {
+    pthread_mutex_lock(&turn);
+}
+
+void vt_blas_end_turn(void) {
+    pthread_mutex_unlock(&turn);
+}
 
 void vt_blas_hold(void) {
     if (openblas_get_parallel() != OPENBLAS_THREAD) return;

@@ -2,7 +2,8 @@
  * its sums.
  *
  * Which OpenBLAS is loaded is the system's choice (Debian has three, by its alternatives), so each is held in its own
- * way. The serial one has no threads. The pthread one has one number for the whole process: held at one
+ * way. The serial one has no threads, and as Debian builds it no locks either: calls at one time share its buffers and give wrong
+ * numbers, so they take turns here. The pthread one has one number for the whole process: held at one
  * while anything here is open. The OpenMP one takes as many threads as the calling thread's OpenMP default says, whatever
  * openblas_set_num_threads said: that default is one during each call. OpenMP's two functions are weak references, there when that
  * OpenBLAS has brought its runtime along; nothing else here needs OpenMP. */
@@ -16,8 +17,16 @@
 int omp_get_max_threads(void) __attribute__((weak));
 void omp_set_num_threads(int threads) __attribute__((weak));
 
-/* Around calls of BLAS: OpenMP's default to restore after them; 0 where none needs to be. */
+/* The serial flavour's turns. */
+void vt_blas_wait_turn(void);
+void vt_blas_end_turn(void);
+
+/* Around calls of BLAS: what vt_blas_leave undoes, OpenMP's default to restore, -1 for a turn, or 0. Not to be nested. */
 static inline int vt_blas_enter(void) {
+    if (openblas_get_parallel() == OPENBLAS_SEQUENTIAL) {
+        vt_blas_wait_turn();
+        return -1;
+    }
     int threads = omp_get_max_threads && omp_set_num_threads ? omp_get_max_threads() : 0;
     if (threads <= 1) return 0;
     omp_set_num_threads(1);
@@ -25,7 +34,10 @@ static inline int vt_blas_enter(void) {
 }
 
 static inline void vt_blas_leave(int threads) {
-    if (threads) omp_set_num_threads(threads);
+    if (threads < 0)
+        vt_blas_end_turn();
+    else if (threads)
+        omp_set_num_threads(threads);
 }
 
 /* The process's number of the pthread flavour: one from the first hold to the last release, then what it was. */
