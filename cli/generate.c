@@ -361,9 +361,22 @@ static variant_status make_pictures(job *j, const variant_request *asked, varian
 
 /* ---- the command ---- */
 
+/* Tokens would take the place of the picture, or of the model they come from. */
+static variant_status check_tokens_out(const settings *s, variant_error *err) {
+    const char *others[] = {s->output.path, s->asked.engine.model, s->asked.engine.tokenizer};
+    VT_TRY(cli_writable_check(s->tokens_out, err));
+    for (size_t i = 0; i < sizeof others / sizeof *others; ++i)
+        if (others[i] && !vt_is_standard_output(others[i]) &&
+            cli_same_file(s->tokens_out, others[i]))
+            return vt_fail(err, VARIANT_E_ARGUMENT,
+                           "--tokens-out %s: that is the %s: expected a file of its own",
+                           s->tokens_out, i == 0 ? "picture's file" : i == 1 ? "model" : "tokenizer");
+    return VARIANT_OK;
+}
+
 static variant_status check_outputs(const settings *s, variant_error *err) {
     VT_TRY(cli_output_check(&s->output, !s->grid && s->asked.request.count > 1, err));
-    if (s->tokens_out) VT_TRY(cli_writable_check(s->tokens_out, err));
+    if (s->tokens_out) VT_TRY(check_tokens_out(s, err));
     return s->save_scales ? vt_folder_make(s->save_scales, err) : VARIANT_OK;
 }
 

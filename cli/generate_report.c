@@ -6,12 +6,15 @@
 static void print_files(FILE *to, const generated *made) {
     const variant_request *request = made->request;
     char first[4096], last[4096];
-    if (made->sheet || request->count == 1 ||
-        cli_output_path(made->output, request->first_image, true, first, sizeof first, NULL) !=
+    bool several = request->count > 1;
+    if (made->sheet ||
+        cli_output_path(made->output, request->first_image, several, first, sizeof first, NULL) !=
             VARIANT_OK ||
-        cli_output_path(made->output, request->first_image + request->count - 1, true, last,
+        cli_output_path(made->output, request->first_image + request->count - 1, several, last,
                         sizeof last, NULL) != VARIANT_OK)
         fprintf(to, "wrote       %s\n", made->output->path);
+    else if (!several)
+        fprintf(to, "wrote       %s\n", first);
     else
         fprintf(to, "wrote       %d pictures, %s to %s\n", request->count, first, last);
 }

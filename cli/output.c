@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "io/file.h"
@@ -66,6 +67,13 @@ variant_status cli_writable_check(const char *path, variant_error *err) {
     if (access(folder, W_OK) != 0)
         return vt_fail(err, VARIANT_E_IO, "%s: folder %s is not writable", path, folder);
     return VARIANT_OK;
+}
+
+bool cli_same_file(const char *a, const char *b) {
+    struct stat first, second;
+    if (strcmp(a, b) == 0) return true;
+    return stat(a, &first) == 0 && stat(b, &second) == 0 && first.st_dev == second.st_dev &&
+           first.st_ino == second.st_ino;
 }
 
 variant_status cli_output_check(const cli_output *output, bool several, variant_error *err) {

@@ -22,6 +22,8 @@ typedef struct cli_output {
 variant_status cli_output_check(const cli_output *output, bool several, variant_error *err);
 /* E_IO for a file that is a folder, or in one that is missing or not to be written to. */
 variant_status cli_writable_check(const char *path, variant_error *err);
+/* The same name, or names of one file that is there. */
+bool cli_same_file(const char *a, const char *b);
 /* The path of picture i: by the number in the name (%d, %2d, %02d), or, of several, with _00 before the ending. */
 variant_status cli_output_path(const cli_output *output, int i, bool several, char *out,
                                size_t size, variant_error *err);

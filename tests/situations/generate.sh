@@ -274,6 +274,30 @@ full_disk() {
 }
 situation full-disk "no room for the picture: a line with its name, and no half of it" full_disk
 
+one_numbered() {
+    tiny_model m.safetensors
+    succeeds generate -m m.safetensors -t 1 --first 7 -o one_%03d.png
+    says "wrote +one_007.png"
+    [ -e one_007.png ] || fault "no one_007.png"
+}
+situation one-numbered "one picture to a name with a number in it: the report names the file that was written" one_numbered
+
+tokens_over_others() {
+    tiny_model m.safetensors
+    cp m.safetensors kept
+    ln -s m.safetensors link.safetensors
+    for name in m.safetensors ./m.safetensors link.safetensors; do
+        refuses 2 generate -m m.safetensors -t 1 --tokens-out $name -o x.png
+        says "$name: that is the model"
+    done
+    same_bytes m.safetensors kept
+    refuses 2 generate -m m.safetensors -t 1 --tokens-out x.png -o x.png
+    says "that is the picture"
+    [ ! -e x.png ] || fault "x.png was written"
+    succeeds generate -m m.safetensors -t 1 --tokens-out t.safetensors -o x.png
+}
+situation tokens-over-others "--tokens-out with the name of the model, or of the picture: refused before anything is drawn" tokens_over_others
+
 # slow_model FILE: one that draws for seconds: 32x32 tokens through 8 layers.
 slow_model() {
     echo '{"seed": "S", "depth": 8, "width": 256, "heads": 4, "V": 64, "Cvae": 8, "classes": 3, "patch_nums": [1, 2, 4, 8, 16],
