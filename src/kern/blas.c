@@ -41,6 +41,21 @@ void vt_blas_release(void) {
     pthread_mutex_unlock(&lock);
 }
 
+/* Where OpenBLAS has its buffers from; not in its header, so a build without them still links. */
+extern void *blas_memory_alloc(int position) __attribute__((weak));
+extern void blas_memory_free(void *buffer) __attribute__((weak));
+
+/* Has OpenBLAS take the buffers of `threads` calls at one time, which it then keeps: a call that finds no room for
+ * its own later, after others took what was left, would try forever. */
+static void take_buffers(int threads) {
+    enum { MOST = 64 };
+    void *buffers[MOST];
+    if (!blas_memory_alloc || !blas_memory_free) return;
+    if (threads > MOST) threads = MOST;
+    for (int i = 0; i < threads; ++i) buffers[i] = blas_memory_alloc(0);
+    for (int i = 0; i < threads; ++i) blas_memory_free(buffers[i]);
+}
+
 variant_status vt_blas_fit(int *threads, variant_error *err) {
     enum { SIDE = 128 };
     const size_t buffer = (size_t)132 << 20, left = vt_limits_address_space_left();
@@ -48,6 +63,7 @@ variant_status vt_blas_fit(int *threads, variant_error *err) {
     VT_TRY(vt_limits_address_space(buffer, "OpenBLAS", err));
     const size_t fit = left / 2 / buffer;
     if ((size_t)*threads > fit) *threads = fit > 1 ? (int)fit : 1;
+    take_buffers(*threads);
     float *x = calloc(3 * SIDE * SIDE, sizeof *x);
     if (!x) return vt_fail(err, VARIANT_E_MEMORY, "kern: out of memory for the cpu backend");
     vt_cpu_sgemm(CblasNoTrans, CblasTrans, SIDE, SIDE, SIDE, 1.0f, x, SIDE, x + SIDE * SIDE, SIDE,

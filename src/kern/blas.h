@@ -45,7 +45,7 @@ void vt_blas_hold(void);
 void vt_blas_release(void);
 
 /* OpenBLAS takes 128 MB of address space for each call that runs at one time, and tries forever where it gets none. Under a limit of
- * address space: lowers *threads to what half of the rest holds, and takes the first 128 MB now. E_MEMORY where there are none. */
+ * address space: lowers *threads to what half of the rest holds, and takes theirs now, before others do. E_MEMORY where there are none. */
 variant_status vt_blas_fit(int *threads, variant_error *err);
 
 /* cblas_sgemm, row-major. */

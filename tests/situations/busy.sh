@@ -88,9 +88,14 @@ situation little-address-space "ulimit -v: pictures, or one line that names the 
 train_little_address_space() {
     sanitized && skip "a sanitizer takes more address space than any limit"
     python3 -c 'import inputs; inputs.classes("pictures", ["a", "b"], 8)' 2>/dev/null || skip "no pictures"
-    (ulimit -v 2000000; timeout 60 "$variant" train classifier --data pictures -o run --side 8 --steps 2 --batch 4 >out.txt 2>err.txt)
-    code=$?
-    [ $code -eq 0 ] || says "ulimit -v"
+    for kind in classifier tokenizer; do
+        for megabytes in 800 1000 1200 2000; do
+            (ulimit -v $((megabytes * 1000)); timeout -k 2 60 "$variant" train $kind --data pictures -o run --side 8 --steps 2 --batch 4 --restart >out.txt 2>err.txt)
+            code=$?
+            [ $code -eq 0 ] || [ $code -eq 1 ] || fault "$kind: exit $code under ulimit -v of $megabytes MB"
+            [ $code -eq 0 ] || says "ulimit -v|no memory|reserved|needs more"
+        done
+    done
 }
 situation train-little-address-space "training under ulimit -v: it reserves what the limit leaves, not what the machine has" train_little_address_space
 
