@@ -276,7 +276,11 @@ variant_status vt_folder_make(const char *path, variant_error *err) {
         end[1] = '\0';
         /* Made by someone else meanwhile is as good; anything else that is in the way is not. */
         if (mkdir(partial, 0777) != 0 && !vt_is_folder(partial))
-            status = fail_system(err, path, "make the folder");
+            status = errno == EEXIST || errno == ENOTDIR
+                         ? vt_fail(err, VARIANT_E_IO,
+                                   "%s: cannot make the folder: %s is a file, expected a folder",
+                                   path, partial)
+                         : fail_system(err, path, "make the folder");
         end[1] = kept;
     }
     if (status == VARIANT_OK && !vt_is_folder(path))

@@ -92,6 +92,16 @@ one_picture() {
 }
 situation one-picture "one picture, or four: a batch that there is" one_picture
 
+file_in_the_way() {
+    folder 8
+    : >file
+    for run in file file/deeper; do
+        refuses 1 train tokenizer --data pictures -o $run --side 8 --steps 1
+        says "file is a file, expected a folder"
+    done
+}
+situation file-in-the-way "-o names a file, or a folder below one: it says which one is no folder" file_in_the_way
+
 no_run() {
     folder 8
     for kind in tokenizer classifier; do
