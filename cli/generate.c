@@ -49,7 +49,7 @@ static const char help[] =
     "\n" CLI_PLANNING_HELP
     "      --batch auto       pictures at a time: as many as fit, at most 64\n"
     "\n" CLI_REQUEST_RUN_HELP
-    "      --json             the report as JSON (on stdout; on stderr with -o -)\n"
+    "      --json             the report as JSON (on stdout; on stderr with -o -); of --compare a list\n"
     "      --progress[=WHICH] on stderr: auto (default; a line where it is a terminal), lines (as "
     "--progress\n"
     "                         alone), none\n"
@@ -433,15 +433,18 @@ static variant_status compare_depths(job *j, variant_error *err) {
         VT_TRY(make_pictures(j, &request, &report, err));
         clear_progress(j);
         const generated made = result_of(j, &report);
-        if (s->json)
+        if (s->json) {
+            fputs(i == 0 ? "[" : ", ", to);
             generated_json(to, &made);
-        else
+        } else
             fprintf(to, "depths %-24s %8.1f ms a picture, kv %8zu bytes a picture\n", report.depths,
                     1e3 * report.total_seconds / count, report.kv_peak_bytes / (size_t)j->at_once);
     }
     VT_TRY(variant_pictures_write_sheet(j->kept, j->kept_count, count, s->zoom, s->output.path,
                                         s->output.quality, err));
-    if (!s->json)
+    if (s->json)
+        fputs("]\n", to);
+    else
         fprintf(to, "wrote %s: a row a depth, a column a picture of seed %" PRIu64 "\n",
                 s->output.path, s->asked.request.seed);
     return VARIANT_OK;

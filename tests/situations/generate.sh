@@ -282,6 +282,15 @@ one_numbered() {
 }
 situation one-numbered "one picture to a name with a number in it: the report names the file that was written" one_numbered
 
+compared_json() {
+    tiny_model m.safetensors
+    succeeds generate -m m.safetensors -t 1 --compare 3,2,1 -n 2 --json -o c.png
+    python3 -c 'import json
+rows = json.load(open("out.txt"))
+assert [row["depths"] for row in rows] == ["3,3,3", "3,3,2", "3,3,1"], rows' || fault "not one list of three reports"
+}
+situation compared-json "--compare with --json: one JSON list, a report a depth" compared_json
+
 tokens_over_others() {
     tiny_model m.safetensors
     cp m.safetensors kept
