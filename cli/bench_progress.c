@@ -10,8 +10,7 @@
 
 void bench_progress_open(bench_progress *p, const bench_settings *s) {
     *p = (bench_progress){.kind = s->progress};
-    if (p->kind == BENCH_PROGRESS_AUTO && !isatty(STDERR_FILENO))
-        p->kind = BENCH_PROGRESS_NONE;
+    if (p->kind == BENCH_PROGRESS_AUTO && !isatty(STDERR_FILENO)) p->kind = BENCH_PROGRESS_NONE;
 }
 
 void bench_progress_say(const bench_progress *p, const char *text) {

@@ -342,8 +342,7 @@ static void print_json(const train_subject *subject, const settings *s, const pa
         for (int part = 0; part < PARTS; ++part) {
             printf("\"%s_ms\": %.3f, ", part_names[part], t[path].ms[part]);
             if (subject->floor_ms[path][part] > 0.0)
-                printf("\"%s_floor_ms\": %.3f, ", part_names[part],
-                       subject->floor_ms[path][part]);
+                printf("\"%s_floor_ms\": %.3f, ", part_names[part], subject->floor_ms[path][part]);
         }
         printf("\"best_step_ms\": %.3f, \"pictures_per_second\": %.2f, \"runs\": %d, "
                "\"quiet_runs\": %d, \"disturbed\": %s}",

@@ -48,8 +48,8 @@ static const char help[] =
     "      --retain-kv        keep all keys and values to the end (default: released)\n"
     "\n" CLI_PLANNING_HELP
     "      --batch auto       pictures at a time: as many as fit, at most 64\n"
-    "\n" CLI_REQUEST_RUN_HELP
-    "      --json             the report as JSON (on stdout; on stderr with -o -); of --compare a list\n"
+    "\n" CLI_REQUEST_RUN_HELP "      --json             the report as JSON (on stdout; on stderr "
+                              "with -o -); of --compare a list\n"
     "      --progress[=WHICH] on stderr: auto (default; a line where it is a terminal), lines (as "
     "--progress\n"
     "                         alone), none\n"
@@ -370,7 +370,10 @@ static variant_status check_tokens_out(const settings *s, variant_error *err) {
             cli_same_file(s->tokens_out, others[i]))
             return vt_fail(err, VARIANT_E_ARGUMENT,
                            "--tokens-out %s: that is the %s: expected a file of its own",
-                           s->tokens_out, i == 0 ? "picture's file" : i == 1 ? "model" : "tokenizer");
+                           s->tokens_out,
+                           i == 0   ? "picture's file"
+                           : i == 1 ? "model"
+                                    : "tokenizer");
     return VARIANT_OK;
 }
 

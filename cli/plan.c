@@ -14,7 +14,7 @@ static const char help[] =
     "nearest schedule is told. Times are measured once per machine, model and batch, and kept in\n"
     "$XDG_CACHE_HOME/variant or ~/.cache/variant.\n"
     "\n" CLI_PLANNING_HELP "      --batch N|auto     pictures at a time, 1 to 4096 (default 1); "
-                           "auto: as many as fit, up to --count, "
+    "auto: as many as fit, up to --count, "
     "at most 64\n"
     "\n"
     "request\n"

@@ -54,7 +54,7 @@ enum {
 #define CLI_MODEL_HELP                                                                             \
     "  -m, --model PATH       a file, or a folder that holds tokenizer and transformer\n"          \
     "      --tokenizer FILE   the tokenizer, when it is not in MODEL\n"                            \
-    "      --sides 1,2,3      sides of the scales, where no file tells them\n"                        \
+    "      --sides 1,2,3      sides of the scales, where no file tells them\n"                     \
     "      --heads N          attention heads, where no file tells them\n" CLI_PART_HELP
 #define CLI_PRECISION_HELP                                                                         \
     "      --weights TYPE     f32 (default, exact), bf16 (half the memory, fast) or int8 (a "      \
@@ -79,7 +79,7 @@ typedef struct cli_model {
     int file_quality;   /* of pictures */
     bool json, pad;
     bool any_numbers; /* NaN among weights is no error: inspect looks at such models */
-    vt_dtype type; /* --type, VT_F32 */
+    vt_dtype type;    /* --type, VT_F32 */
 } cli_model;
 
 /* One option of the table. Returns 1: taken; 0: its value is not valid; -1: not one of these. */

@@ -55,15 +55,15 @@ extern "C" {
 /* ---- status --------------------------------------------------------------------------------- */
 
 /* X(code, number, sentence) */
-#define VARIANT_STATUS_TABLE(X)                                              \
-    X(OK, 0, "success")                                                      \
-    X(E_ARGUMENT, 1, "an argument or option is not valid")                   \
-    X(E_MEMORY, 2, "memory could not be obtained")                           \
-    X(E_IO, 3, "a file could not be opened, read or written")                \
-    X(E_FORMAT, 4, "a file is damaged or not of the format expected")        \
-    X(E_MODEL, 5, "a model's tensors or configuration do not fit")           \
-    X(E_UNSUPPORTED, 6, "not supported by this build or machine")            \
-    X(E_STOPPED, 7, "stopped by the caller")                                 \
+#define VARIANT_STATUS_TABLE(X)                                                                    \
+    X(OK, 0, "success")                                                                            \
+    X(E_ARGUMENT, 1, "an argument or option is not valid")                                         \
+    X(E_MEMORY, 2, "memory could not be obtained")                                                 \
+    X(E_IO, 3, "a file could not be opened, read or written")                                      \
+    X(E_FORMAT, 4, "a file is damaged or not of the format expected")                              \
+    X(E_MODEL, 5, "a model's tensors or configuration do not fit")                                 \
+    X(E_UNSUPPORTED, 6, "not supported by this build or machine")                                  \
+    X(E_STOPPED, 7, "stopped by the caller")                                                       \
     X(E_MISMATCH, 8, "a result differs from its reference")
 
 typedef enum variant_status {
@@ -102,13 +102,13 @@ typedef struct variant_engine_options {
     /* one line on what was chosen or passed over while the model was opened; NULL */
     void (*warn)(void *user, const char *line);
     void *user;
-    const char *backend;   /* "cpu" (default) or "ref", the slow plain-C definition */
-    int threads;           /* 0: one a processor that the process may use (affinity, quota of its control group) */
+    const char *backend; /* "cpu" (default) or "ref", the slow plain-C definition */
+    int threads; /* 0: one a processor that the process may use (affinity, quota of its control group) */
     /* how weights are stored: "f32" (default: exact, mapped from the file where it can be), "bf16"
      * (half the memory, products in bf16) or "int8" (a quarter; a scale a channel; the tokenizer's
      * stay bf16) */
     const char *weights;
-    const char *kv;        /* likewise keys and values; NULL: f32 with f32 weights, else bf16 */
+    const char *kv; /* likewise keys and values; NULL: f32 with f32 weights, else bf16 */
 } variant_engine_options;
 
 void variant_engine_options_init(variant_engine_options *options);
@@ -120,24 +120,25 @@ variant_status variant_engine_open(variant_engine **out, const variant_engine_op
 void variant_engine_close(variant_engine **engine);
 
 typedef struct variant_info {
-    int depth, width, heads;     /* of the transformer: layers, C, attention heads */
-    int codes, latent_dim;       /* codebook: entries and their size */
-    int classes;                 /* labels 0 .. classes - 1 */
-    int scales;                  /* K */
+    int depth, width, heads;       /* of the transformer: layers, C, attention heads */
+    int codes, latent_dim;         /* codebook: entries and their size */
+    int classes;                   /* labels 0 .. classes - 1 */
+    int scales;                    /* K */
     int sides[VARIANT_MAX_SCALES]; /* of the token maps */
-    int picture_side, channels;  /* pixels; 1 grey or 3 RGB */
-    bool supernet;               /* trained for several depths (VARiant, arXiv 2511.16546) ... */
+    int picture_side, channels;    /* pixels; 1 grey or 3 RGB */
+    bool supernet;                 /* trained for several depths (VARiant, arXiv 2511.16546) ... */
     int depth_count, depths[VARIANT_MAX_DEPTHS]; /* ... these */
-    int bridge;                  /* scales at full depth of a request that names none: those of the training, or 6 in 10 */
-    const char *layers;          /* selector of a request that names none: that of the training, or "equidistant" */
-    const char *hash;            /* 16 hex digits of the weights; lives as long as the engine */
+    int bridge; /* scales at full depth of a request that names none: those of the training, or 6 in 10 */
+    const char
+        *layers; /* selector of a request that names none: that of the training, or "equidistant" */
+    const char *hash; /* 16 hex digits of the weights; lives as long as the engine */
     /* what computes: one line; likewise. Should it name an OpenBLAS core without AVX2 on a processor that
      * has it, set OPENBLAS_CORETYPE (SkylakeX, Haswell) in the environment before the process starts:
      * OpenBLAS does not know the processor. `variant` does so itself. */
     const char *kernels;
-    const char *weights, *kv;    /* "f32", "bf16" or "int8" */
-    size_t weight_bytes;         /* held in memory ... */
-    size_t mapped_bytes;         /* ... and used in place in the mapped file */
+    const char *weights, *kv; /* "f32", "bf16" or "int8" */
+    size_t weight_bytes;      /* held in memory ... */
+    size_t mapped_bytes;      /* ... and used in place in the mapped file */
 } variant_info;
 
 void variant_engine_info(const variant_engine *engine, variant_info *out);
@@ -166,26 +167,26 @@ typedef struct variant_request {
      * variant_info.classes meaning uncond. Borrowed for the length of the call; NULL */
     const int32_t *labels;
     int label_count;
-    int count;              /* pictures */
-    int batch;              /* pictures at a time; 0: 8. Results do not depend on it. */
-    uint64_t seed;          /* picture i depends on (seed, first_image + i) alone */
+    int count;     /* pictures */
+    int batch;     /* pictures at a time; 0: 8. Results do not depend on it. */
+    uint64_t seed; /* picture i depends on (seed, first_image + i) alone */
     int first_image;
     /* classifier-free guidance t: logits = (1 + t_k) cond - t_k uncond, t_k = t k / (K-1); 0:
      * off */
     float cfg_scale;
-    int top_k;              /* 0: off */
-    float top_p;            /* 0 or 1: off */
-    bool greedy;            /* arg max instead of sampling; not with smooth */
+    int top_k;   /* 0: off */
+    float top_p; /* 0 or 1: off */
+    bool greedy; /* arg max instead of sampling; not with smooth */
     /* Gumbel-softmax mixture of codes instead of one code (the original's more_smooth) */
     bool smooth;
-    int depth;              /* layers of the late scales; 0: all */
-    int bridge;             /* scales at full depth before them; -1: the model's own, or 0.6 K */
-    const char *depths;     /* "16,16,8": layers of every scale; NULL */
+    int depth;          /* layers of the late scales; 0: all */
+    int bridge;         /* scales at full depth before them; -1: the model's own, or 0.6 K */
+    const char *depths; /* "16,16,8": layers of every scale; NULL */
     /* "equidistant", "rounded", "prefix", "0,3,7" or one list a scale "0-7;0,7"; NULL: variant_info's */
     const char *layers;
     /* keep every layer's keys and values to the end (default: released after its last scale) */
     bool retain_kv;
-    bool keep_scales;       /* also return the picture after each scale */
+    bool keep_scales; /* also return the picture after each scale */
     /* after each scale; false stops with E_STOPPED; NULL */
     bool (*progress)(void *user, const variant_progress *at);
     void *user;
@@ -212,14 +213,14 @@ typedef struct variant_report {
     int scales;
     double scale_seconds[VARIANT_MAX_SCALES];      /* transformer, summed over batches ... */
     double scale_head_seconds[VARIANT_MAX_SCALES]; /* ... and what of it the head took */
-    int scale_layers[VARIANT_MAX_SCALES];     /* layers run */
+    int scale_layers[VARIANT_MAX_SCALES];          /* layers run */
     /* held at the end of the scale, for the largest batch */
     size_t scale_kv_bytes[VARIANT_MAX_SCALES];
-    size_t kv_peak_bytes, kv_end_bytes;       /* for the largest batch */
-    size_t arena_peak_bytes;                  /* activations */
-    size_t peak_resident_bytes;               /* of the whole process so far */
-    char depths[VARIANT_MAX_SCALES * 4];      /* "8,8,8,4,4,4" */
-    char warning[256];                        /* "" or one line for the user */
+    size_t kv_peak_bytes, kv_end_bytes;  /* for the largest batch */
+    size_t arena_peak_bytes;             /* activations */
+    size_t peak_resident_bytes;          /* of the whole process so far */
+    char depths[VARIANT_MAX_SCALES * 4]; /* "8,8,8,4,4,4" */
+    char warning[256];                   /* "" or one line for the user */
 } variant_report;
 
 /* Makes request->count pictures; *pictures is an array to free with variant_pictures_free.
@@ -242,42 +243,43 @@ variant_status variant_request_memory(const variant_engine *engine, const varian
 /* ---- planning: a budget to a schedule -------------------------------------------------------- */
 
 typedef struct variant_plan_options {
-    size_t max_bytes;    /* weights, activations, keys and values; 0: no limit */
-    double max_seconds;  /* of a batch once the model is loaded; 0: no limit */
+    size_t max_bytes;   /* weights, activations, keys and values; 0: no limit */
+    double max_seconds; /* of a batch once the model is loaded; 0: no limit */
     /* "high": all layers; "balanced": half of them after the model's own bridge; "fast": a quarter.
      * With a sweep: the best; the fastest within 5 % of the best; within 25 %. What the limits
      * forbid gives way to the best below it. NULL: the best within the limits */
     const char *quality;
-    const char *sweep;   /* what `variant sweep` measured: its folder or sweep.json; NULL */
-    bool auto_batch;     /* as many pictures at a time as fit, up to request.count and 64 */
+    const char *sweep; /* what `variant sweep` measured: its folder or sweep.json; NULL */
+    bool auto_batch;   /* as many pictures at a time as fit, up to request.count and 64 */
     /* do not ask for the time: plan.seconds is 0, and nothing is measured where no time is needed
      * to choose */
     bool memory_only;
     /* folder of measured times; NULL: $XDG_CACHE_HOME/variant or ~/.cache/variant; "": none */
     const char *cache;
-    bool remeasure;      /* whatever the cache holds */
+    bool remeasure; /* whatever the cache holds */
 } variant_plan_options;
 
 /* No limit, nothing else. */
 void variant_plan_options_init(variant_plan_options *options);
 
 typedef struct variant_plan {
-    bool fits;            /* false: what follows is the schedule that misses the limits least */
-    int bridge, depth;    /* scales at full depth, layers of the others */
-    const char *layers;   /* selector: "equidistant", "rounded" or "prefix" */
-    int batch;            /* pictures at a time that the costs are for */
-    size_t bytes;         /* weights, activations, keys and values; exact */
-    double seconds;       /* of a batch once the model is loaded; predicted from measured layers */
-    double kept;          /* mean over scales of the share of layers run */
-    int considered;       /* schedules compared */
-    bool measured;        /* the times were measured by this call and not found in the cache ... */
-    bool disturbed;       /* ... while other work got in the way: the next call measures again */
-    bool has_distance;    /* from a sweep: */
-    double distance;      /* its Frechet distance, less is better ... */
-    double distance_spread; /* ... the distance's standard deviation; 0: the sweep does not say ... */
-    char score[64];       /* ... and what it is called there: "FID(classifier)" */
-    char why[192];        /* what made it the one: "keeps most layers of 13 schedules" */
-    char warning[512];    /* "" or one line for the user */
+    bool fits;          /* false: what follows is the schedule that misses the limits least */
+    int bridge, depth;  /* scales at full depth, layers of the others */
+    const char *layers; /* selector: "equidistant", "rounded" or "prefix" */
+    int batch;          /* pictures at a time that the costs are for */
+    size_t bytes;       /* weights, activations, keys and values; exact */
+    double seconds;     /* of a batch once the model is loaded; predicted from measured layers */
+    double kept;        /* mean over scales of the share of layers run */
+    int considered;     /* schedules compared */
+    bool measured;      /* the times were measured by this call and not found in the cache ... */
+    bool disturbed;     /* ... while other work got in the way: the next call measures again */
+    bool has_distance;  /* from a sweep: */
+    double distance;    /* its Frechet distance, less is better ... */
+    double
+        distance_spread; /* ... the distance's standard deviation; 0: the sweep does not say ... */
+    char score[64];      /* ... and what it is called there: "FID(classifier)" */
+    char why[192];       /* what made it the one: "keeps most layers of 13 schedules" */
+    char warning[512];   /* "" or one line for the user */
 } variant_plan;
 
 /* The best schedule within the limits: of those measured by options->sweep the one of the least

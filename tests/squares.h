@@ -15,8 +15,7 @@ static inline void put_u32(gzFile file, uint32_t value) {
     assert_int_equal(gzwrite(file, bytes, 4), 4);
 }
 
-static inline void write_squares(const char *folder, const char *split, int count,
-                                 uint64_t seed) {
+static inline void write_squares(const char *folder, const char *split, int count, uint64_t seed) {
     char path[256];
     snprintf(path, sizeof path, "%s/data/%s-images-idx3-ubyte.gz", folder, split);
     gzFile images = gzopen(path, "wb1");

@@ -22,10 +22,10 @@ static variant_error err;
 static char warned[1024];
 static int warnings;
 
-#define assert_ok(call)                                     \
-    do {                                                    \
-        variant_status ok_ = (call);                        \
-        if (ok_ != VARIANT_OK) fail_msg("%s", err.message); \
+#define assert_ok(call)                                                                            \
+    do {                                                                                           \
+        variant_status ok_ = (call);                                                               \
+        if (ok_ != VARIANT_OK) fail_msg("%s", err.message);                                        \
     } while (0)
 
 static const char *in_folder(const char *name) {
@@ -60,11 +60,8 @@ static void warn(void *user, const char *line) {
 static vt_dataset_options options_of(const char *path, bool test_split, int side, int channels) {
     vt_data data = {.paths = {path}, .count = 1};
     data.split = test_split ? VT_SPLIT_TEST : VT_SPLIT_TRAIN;
-    return (vt_dataset_options){.data = data,
-                                .side = side,
-                                .channels = channels,
-                                .warn = warn,
-                                .user = folder};
+    return (vt_dataset_options){
+        .data = data, .side = side, .channels = channels, .warn = warn, .user = folder};
 }
 
 static variant_status open_at(vt_dataset **out, const char *path, bool test_split, int side,

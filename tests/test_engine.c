@@ -31,7 +31,8 @@ static int remove_models(void **state) {
     return 0;
 }
 
-static variant_engine *engine_of_type(char which, int threads, const char *weights, const char *kv) {
+static variant_engine *engine_of_type(char which, int threads, const char *weights,
+                                      const char *kv) {
     variant_engine *engine = NULL;
     variant_engine_options options;
     variant_engine_options_init(&options);
@@ -296,14 +297,9 @@ static void floors_count_right(void **state) {
         double speedup;
     } ideal[] = {{6, 16, 1.68}, {6, 8, 2.74},  {6, 4, 4.00},
                  {6, 2, 5.20},  {7, 16, 1.56}, {7, 2, 3.58}};
-    const vt_machine_limits arithmetic = {.flops = 1e9,
-                                          .attention_flops = 1e9,
-                                          .decoder_flops = 1e9,
-                                          .bytes = 1e30},
-                            memory = {.flops = 1e30,
-                                    .attention_flops = 1e30,
-                                    .decoder_flops = 1e30,
-                                    .bytes = 1e9};
+    const vt_machine_limits
+        arithmetic = {.flops = 1e9, .attention_flops = 1e9, .decoder_flops = 1e9, .bytes = 1e30},
+        memory = {.flops = 1e30, .attention_flops = 1e30, .decoder_flops = 1e30, .bytes = 1e9};
     double full = floor_of(&d30, 10, 30, arithmetic);
     for (size_t i = 0; i < sizeof ideal / sizeof *ideal; ++i)
         assert_float_equal(full / floor_of(&d30, ideal[i].bridge, ideal[i].depth, arithmetic),

@@ -86,7 +86,9 @@ static void check_cases(const test_case *cases, size_t count) {
 static vt_weight *weight_of(run *r, const float *w, int n, int k) {
     vt_weight *weight = NULL;
     variant_error err;
-    assert_int_equal(r->kern->weight_open(r->kern, &weight, &(vt_weight_spec){.values = w, .n = n, .k = k}, &err), VARIANT_OK);
+    assert_int_equal(r->kern->weight_open(r->kern, &weight,
+                                          &(vt_weight_spec){.values = w, .n = n, .k = k}, &err),
+                     VARIANT_OK);
     return weight;
 }
 
@@ -94,8 +96,8 @@ static vt_weight *weight_of(run *r, const float *w, int n, int k) {
 /* float32 in and out, nothing after the product. */
 static void linear(vt_kern *kern, float *y, const float *x, const vt_weight *w, const float *bias,
                    int groups, int rows) {
-    kern->product(kern, &(vt_product){
-                            .x = x, .w = w, .bias = bias, .y = y, .groups = groups, .rows = rows});
+    kern->product(
+        kern, &(vt_product){.x = x, .w = w, .bias = bias, .y = y, .groups = groups, .rows = rows});
 }
 
 static void case_linear(run *r, const int *s) {
@@ -703,7 +705,9 @@ static void test_open(void **state) {
     print_message("%s\n", kern->details);
     vt_weight *w = NULL;
     const float number = 1;
-    assert_int_equal(kern->weight_open(kern, &w, &(vt_weight_spec){.values = &number, .n = 0, .k = 3}, &err), VARIANT_E_ARGUMENT);
+    assert_int_equal(
+        kern->weight_open(kern, &w, &(vt_weight_spec){.values = &number, .n = 0, .k = 3}, &err),
+        VARIANT_E_ARGUMENT);
     assert_null(w);
     kern->weight_close(kern, &w);
     vt_kern_close(&kern);
@@ -765,14 +769,10 @@ static int close_all(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_open),
-        cmocka_unit_test(test_agreement),
-        cmocka_unit_test(test_memory),
-        cmocka_unit_test(test_products),
-        cmocka_unit_test(test_elementwise),
-        cmocka_unit_test(test_activation_accuracy),
-        cmocka_unit_test(test_rows),
-        cmocka_unit_test(test_transformer),
+        cmocka_unit_test(test_open),        cmocka_unit_test(test_agreement),
+        cmocka_unit_test(test_memory),      cmocka_unit_test(test_products),
+        cmocka_unit_test(test_elementwise), cmocka_unit_test(test_activation_accuracy),
+        cmocka_unit_test(test_rows),        cmocka_unit_test(test_transformer),
         cmocka_unit_test(test_groups),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);

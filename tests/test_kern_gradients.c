@@ -71,9 +71,9 @@ static void case_product_dx(run *r, const sizes *s) {
     a.dy_type = s->d ? VT_NUMBER_F32 : VT_NUMBER_BF16;
     a.dy = s->d ? (void *)input(r, rows * n, 1) : (void *)input_half(r, rows * n, 1);
     a.dx_type = s->c || s->d ? VT_NUMBER_F32 : VT_NUMBER_BF16;
-    a.dx = s->c ? (void *)input(r, rows * k, 1)
-                : a.dx_type == VT_NUMBER_F32 ? (void *)output(r, rows * k)
-                                             : (void *)output_half(r, rows * k);
+    a.dx = s->c                         ? (void *)input(r, rows * k, 1)
+           : a.dx_type == VT_NUMBER_F32 ? (void *)output(r, rows * k)
+                                        : (void *)output_half(r, rows * k);
     a.workspace = room(r, r->kern->product_grad_workspace(r->kern, &a));
     r->kern->product_dx(r->kern, &a);
     if (a.dx_type == VT_NUMBER_F32)
@@ -105,7 +105,8 @@ static void case_product_dw(run *r, const sizes *s) {
     vt_weight *w = weight_of(r, input(r, n * k, 1), s->a, s->b);
     vt_product_grad a = {.w = w, .groups = s->groups, .rows = s->rows};
     a.dy_type = a.x_type = s->d ? VT_NUMBER_F32 : VT_NUMBER_BF16;
-    a.dy = s->d ? (void *)input(r, rows * n, size_of(s)) : (void *)input_half(r, rows * n, size_of(s));
+    a.dy =
+        s->d ? (void *)input(r, rows * n, size_of(s)) : (void *)input_half(r, rows * n, size_of(s));
     a.x = s->d ? (void *)input(r, rows * k, 1) : (void *)input_half(r, rows * k, 1);
     a.dw = input(r, n * k, 1);
     a.db = s->c ? NULL : input(r, n, 1);

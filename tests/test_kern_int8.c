@@ -95,7 +95,8 @@ static void fill_row(float *x, size_t n, int kind) {
         if (kind == 1) x[i] = 0;
         if (kind == 2) x[i] *= 0x1p-110f;
         if (kind == 3) x[i] = i % 2 ? -3.4e38f : 3.4e38f;
-        if (kind == 4) x[i] = (float)random_int(-254, 254) * 0.5f; /* ties, where 127 is the largest */
+        if (kind == 4)
+            x[i] = (float)random_int(-254, 254) * 0.5f; /* ties, where 127 is the largest */
         if (kind == 5) x[i] *= 0x1p-99f;
     }
     if (n == 0) return;
@@ -296,7 +297,8 @@ static const int all_rows[] = {0, 1, 2, 7, 12, 33, 100};
 static const int all_n[] = {1, 16, 65, 131}, all_k[] = {1, 63, 128, 129, 320, 1000};
 
 static void product_check(int rows, int n, int k, int kind) {
-    float *x = malloc(((size_t)rows * (size_t)k + 1) * sizeof *x), *w = malloc((size_t)n * (size_t)k * sizeof *w);
+    float *x = malloc(((size_t)rows * (size_t)k + 1) * sizeof *x),
+          *w = malloc((size_t)n * (size_t)k * sizeof *w);
     float *bias = malloc((size_t)n * sizeof *bias);
     for (int r = 0; r < rows; ++r)
         for (int i = 0; i < k; i += BLOCK)
@@ -427,10 +429,10 @@ int main(void) {
         vt_kern_open(&one, "cpu", 1, &err) != VARIANT_OK)
         return 1;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_quantise), cmocka_unit_test(test_pack),
-        cmocka_unit_test(test_tiles),    cmocka_unit_test(test_products),
+        cmocka_unit_test(test_quantise),   cmocka_unit_test(test_pack),
+        cmocka_unit_test(test_tiles),      cmocka_unit_test(test_products),
         cmocka_unit_test(test_not_finite), cmocka_unit_test(test_bits),
-        cmocka_unit_test(test_weights),  cmocka_unit_test(test_peak),
+        cmocka_unit_test(test_weights),    cmocka_unit_test(test_peak),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     vt_kern_close(&ref);

@@ -159,11 +159,10 @@ static void conv_open(conv_data *d, const conv_case *c) {
     d->dy = randoms(d->ny);
     variant_error err;
     assert_int_equal(
-        ref->weight_open(ref, &d->weight,
-                         &(vt_weight_spec){.values = d->w,
-                                           .n = c->out_c,
-                                           .k = c->kernel * c->kernel * c->in_c},
-                         &err),
+        ref->weight_open(
+            ref, &d->weight,
+            &(vt_weight_spec){.values = d->w, .n = c->out_c, .k = c->kernel * c->kernel * c->in_c},
+            &err),
         VARIANT_OK);
     d->args.x = d->x;
     d->args.w = d->weight;
@@ -270,7 +269,9 @@ static void test_conv_by_hand(void **unused) {
     w[((0 * 3 + 0) * 3 + 2) * 2 + 1] = 1; /* y0 = x1 of the pixel above, right */
     w[((1 * 3 + 2) * 3 + 1) * 2 + 0] = 2; /* y1 = 2 x0 of the pixel below */
     vt_weight *weight;
-    assert_int_equal(ref->weight_open(ref, &weight, &(vt_weight_spec){.values = w, .n = 2, .k = 18}, NULL), VARIANT_OK);
+    assert_int_equal(
+        ref->weight_open(ref, &weight, &(vt_weight_spec){.values = w, .n = 2, .k = 18}, NULL),
+        VARIANT_OK);
     vt_conv a = {.x = x,
                  .w = weight,
                  .bias = bias,
@@ -711,7 +712,10 @@ static void test_nearest_code_against_ref(void **unused) {
         memcpy(x, book + (codes - 1) * width,
                (size_t)width * sizeof *x); /* row 0 is the last code */
         vt_weight *weight;
-        assert_int_equal(ref->weight_open(ref, &weight, &(vt_weight_spec){.values = book, .n = codes, .k = width}, NULL), VARIANT_OK);
+        assert_int_equal(ref->weight_open(ref, &weight,
+                                          &(vt_weight_spec){.values = book, .n = codes, .k = width},
+                                          NULL),
+                         VARIANT_OK);
         int32_t want[MOST], one[MOST], more[MOST];
         nearest_run(ref, want, x, weight, GROUPS, rows, codes);
         assert_int_equal(want[0], codes - 1);
@@ -746,7 +750,9 @@ static void test_nearest_code_ties(void **unused) {
         book[2 * n + 1] = (float)(n % 7 == 3 ? 1 : n);
     }
     vt_weight *weight;
-    assert_int_equal(ref->weight_open(ref, &weight, &(vt_weight_spec){.values = book, .n = 70, .k = 2}, NULL), VARIANT_OK);
+    assert_int_equal(
+        ref->weight_open(ref, &weight, &(vt_weight_spec){.values = book, .n = 70, .k = 2}, NULL),
+        VARIANT_OK);
     for (int k = -1; k < ISAS; k++) {
         int32_t index[3];
         nearest_run(k < 0 ? ref : single[k], index, x, weight, 1, 3, 70);

@@ -62,14 +62,14 @@ static void check(const char *what, a_case *which, const int *sizes, double tole
 /* groups, h, w, channels, window, stride, pad, y_stride, average, size of numbers */
 static void pool_case(run *r, const int *s) {
     vt_pooling a = {.groups = s[0],
-                 .in_h = s[1],
-                 .in_w = s[2],
-                 .channels = s[3],
-                 .window = s[4],
-                 .stride = s[5],
-                 .pad = s[6],
-                 .y_stride = s[7],
-                 .average = s[8] != 0};
+                    .in_h = s[1],
+                    .in_w = s[2],
+                    .channels = s[3],
+                    .window = s[4],
+                    .stride = s[5],
+                    .pad = s[6],
+                    .y_stride = s[7],
+                    .average = s[8] != 0};
     a.out_h = (a.in_h + 2 * a.pad - a.window) / a.stride + 1;
     a.out_w = (a.in_w + 2 * a.pad - a.window) / a.stride + 1;
     size_t stride = (size_t)(a.y_stride ? a.y_stride : a.channels);
@@ -104,16 +104,16 @@ static void test_pools_by_hand(void **unused) {
     vt_kern *ref = NULL;
     assert_int_equal(vt_kern_open(&ref, "ref", 1, &err), VARIANT_OK);
     vt_pooling a = {.x = x,
-                 .y = y,
-                 .groups = 1,
-                 .in_h = 2,
-                 .in_w = 3,
-                 .out_h = 2,
-                 .out_w = 3,
-                 .channels = 1,
-                 .window = 3,
-                 .stride = 1,
-                 .pad = 1};
+                    .y = y,
+                    .groups = 1,
+                    .in_h = 2,
+                    .in_w = 3,
+                    .out_h = 2,
+                    .out_w = 3,
+                    .channels = 1,
+                    .window = 3,
+                    .stride = 1,
+                    .pad = 1};
     ref->pool(ref, &a);
     assert_memory_equal(y, most, sizeof y);
     a.average = true; /* padding does not count */

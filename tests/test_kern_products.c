@@ -283,7 +283,8 @@ static void test_sizes(void **unused) {
                                .bias = random_bits() % 2,
                                .by_rows = random_bits() % 2};
                     s.rows = all_rows[r] / s.groups;
-                    if (s.k % 4 == 0 && random_bits() % 4 == 0 && s.weight == VT_NUMBER_BF16) s.taps = 4;
+                    if (s.k % 4 == 0 && random_bits() % 4 == 0 && s.weight == VT_NUMBER_BF16)
+                        s.taps = 4;
                     if (epilogue == VT_EPILOGUE_GATE_ADD) s.y_type = VT_NUMBER_F32;
                     check(&s);
                 }

@@ -281,9 +281,8 @@ static void test_peak(void **unused) {
 int main(void) {
     find_tables();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_conversions),  cmocka_unit_test(test_pack),
-        cmocka_unit_test(test_product),
-        cmocka_unit_test(test_product_bits),
+        cmocka_unit_test(test_conversions),     cmocka_unit_test(test_pack),
+        cmocka_unit_test(test_product),         cmocka_unit_test(test_product_bits),
         cmocka_unit_test(test_product_special), cmocka_unit_test(test_peak),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -54,13 +54,15 @@ static void test_kinds(void **state) {
     (void)state;
     static const char *const files[] = {NPZ "kinds.npz", NPZ "kinds_stored.npz"};
     const double count[] = {0, 1, 2, 3, 4, 5}, signs[] = {-2, -1, 0, 1, 2, 3};
-    const double halves[] = {-1.5, 0.25, 65504}, cube[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11,
-                                                         12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23};
+    const double halves[] = {-1.5, 0.25, 65504},
+                 cube[] = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11,
+                           12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23};
     const double bools[] = {1, 0, 1};
     for (size_t i = 0; i < 2; ++i) {
         vt_npz npz = open_npz(files[i]);
         const char *const whole[] = {"u1", "u2", "u4", "u8", "u2_big", "u8_big"};
-        const char *const signed_ones[] = {"i1", "i2", "i4", "i8", "i4_big", "f4_big", "f8_big", "f4", "f8"};
+        const char *const signed_ones[] = {"i1",     "i2",     "i4", "i8", "i4_big",
+                                           "f4_big", "f8_big", "f4", "f8"};
         for (size_t k = 0; k < 6; ++k) expect_numbers(&npz, whole[k], 6, count);
         for (size_t k = 0; k < 9; ++k) expect_numbers(&npz, signed_ones[k], 6, signs);
         expect_numbers(&npz, "f2", 3, halves);
@@ -70,7 +72,8 @@ static void test_kinds(void **state) {
         expect_numbers(&npz, "cube_fortran", 24, cube);
         vt_npy array;
         assert_fails(vt_npz_find(&npz, "bytes", &array, err), VARIANT_E_FORMAT, "bfloat16");
-        assert_fails(vt_npz_find(&npz, "complex", &array, err), VARIANT_E_FORMAT, "its type is not");
+        assert_fails(vt_npz_find(&npz, "complex", &array, err), VARIANT_E_FORMAT,
+                     "its type is not");
         size_t names = 0;
         while (vt_npz_name(&npz, names)) ++names;
         assert_int_equal(names, 23);
@@ -188,11 +191,8 @@ static void test_damage(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_reads),
-        cmocka_unit_test(test_kinds),
-        cmocka_unit_test(test_rows),
-        cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_reads),    cmocka_unit_test(test_kinds),  cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_refusals), cmocka_unit_test(test_damage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -54,7 +54,7 @@ static const struct {
     {"few_8.bmp", "few.png", 0, false},          {"few_palette.tif", "few.png", 0, false},
     {"grey_8.bmp", "grey.png", 0, false},        {"grey_packbits.tif", "grey.png", 0, false},
     {"grey_16.png", "grey.png", 0, false},       {"clear_exact.webp", "clear.png", 0, false},
-    {"rgb_32.bmp", "rgb.png", 0, false},     {"clear_lzw.tif", "clear.png", 1, false},
+    {"rgb_32.bmp", "rgb.png", 0, false},         {"clear_lzw.tif", "clear.png", 1, false},
     {"rgb_turned2.png", "rgb.png", 0, true},     {"rgb_turned3.tif", "rgb.png", 0, true},
     {"rgb_turned4.webp", "rgb.png", 0, true},    {"rgb_turned5.png", "rgb.png", 0, true},
     {"rgb_turned6.webp", "rgb.png", 0, true},    {"rgb_turned6.jpg", "rgb.png", 12, true},

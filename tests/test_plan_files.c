@@ -18,7 +18,8 @@ static int open_all(void **state) {
     variant_engine_options_init(&options);
     options.model = VARIANT_SOURCE_DIR "/models/fashion";
     options.threads = 1;
-    setenv("VARIANT_WATCH", "off", 1); /* what is kept must not depend on the tests beside this one */
+    setenv("VARIANT_WATCH", "off",
+           1); /* what is kept must not depend on the tests beside this one */
     if (variant_engine_open(&engine, &options, NULL) != VARIANT_OK) return -1;
     variant_engine_info(engine, &info);
     make_folder(folder);

@@ -268,7 +268,8 @@ static void half_losses(void **state) {
     float values[1000];
     for (int i = 0; i < 1000; i++) values[i] = 0.02f * (float)(i - 500);
     vt_half_loss loss = vt_half_loss_of(values, 1000, VT_F16);
-    assert_true(loss.overflow == 0 && loss.vanished == 0 && loss.nonzero == 999 && loss.error < 5e-4);
+    assert_true(loss.overflow == 0 && loss.vanished == 0 && loss.nonzero == 999 &&
+                loss.error < 5e-4);
     loss = vt_half_loss_of(values, 1000, VT_BF16);
     assert_true(loss.overflow == 0 && loss.error > 1e-4 && loss.error < 4e-3);
     values[1] = -65519; /* still 65504 */
@@ -285,19 +286,26 @@ static void half_losses(void **state) {
 }
 
 /* Which name and group the tensor of these values ends up with. */
-static void expect_place(const vt_tensor_file *file, int index, const char *group, const char *name) {
+static void expect_place(const vt_tensor_file *file, int index, const char *group,
+                         const char *name) {
     const vt_tensor *tensor = vt_tensor_file_at(file, index);
     if (strcmp(tensor->group, group) != 0 || strcmp(tensor->name, name) != 0)
-        fail_msg("tensor %d is '%s' in '%s', expected '%s' in '%s'", index, tensor->name, tensor->group,
-                 name, group);
+        fail_msg("tensor %d is '%s' in '%s', expected '%s' in '%s'", index, tensor->name,
+                 tensor->group, name, group);
     assert_ptr_equal(vt_tensor_file_find(file, group, name), tensor);
 }
 
 static void unwrapping(void **state) {
     (void)state;
     static const char *const names[] = {
-        "a.0.w",          "a.0.b",        "module.ema.a.0.w",          "module.ema.a._orig_mod.0.b",
-        "module.x",       "optimizer.m.a.0.w", "_orig_mod.a.0._orig_mod.w", "_orig_mod.rest",
+        "a.0.w",
+        "a.0.b",
+        "module.ema.a.0.w",
+        "module.ema.a._orig_mod.0.b",
+        "module.x",
+        "optimizer.m.a.0.w",
+        "_orig_mod.a.0._orig_mod.w",
+        "_orig_mod.rest",
         "xa.0.w",
     };
     enum { COUNT = sizeof names / sizeof *names };
@@ -306,7 +314,8 @@ static void unwrapping(void **state) {
     variant_error err = {0};
     vt_tensor_file *file = NULL;
     for (int i = 0; i < COUNT; i++)
-        out[i] = (vt_tensor_out){.name = names[i], .type = VT_U8, .rank = 1, .shape = {1}, .data = "x"};
+        out[i] =
+            (vt_tensor_out){.name = names[i], .type = VT_U8, .rank = 1, .shape = {1}, .data = "x"};
     assert_int_equal(vt_safetensors_write(path, out, COUNT, NULL, NULL, 0, &err), VARIANT_OK);
     assert_int_equal(vt_tensor_file_open(&file, path, &err), VARIANT_OK);
     if (vt_tensor_file_unwrap(file, marks, 2, &err) != VARIANT_OK) fail_msg("%s", err.message);
@@ -567,11 +576,17 @@ static void synthetic_tensors(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(not_finite),       cmocka_unit_test(half_losses),
-        cmocka_unit_test(unwrapping),       cmocka_unit_test(round_trip),       cmocka_unit_test(writing_refuses),
-        cmocka_unit_test(conversions),      cmocka_unit_test(malformed_headers),
-        cmocka_unit_test(damaged_files),    cmocka_unit_test(replacing_keeps_the_old),
-        cmocka_unit_test(text_and_folders), cmocka_unit_test(synthetic_tensors),
+        cmocka_unit_test(not_finite),
+        cmocka_unit_test(half_losses),
+        cmocka_unit_test(unwrapping),
+        cmocka_unit_test(round_trip),
+        cmocka_unit_test(writing_refuses),
+        cmocka_unit_test(conversions),
+        cmocka_unit_test(malformed_headers),
+        cmocka_unit_test(damaged_files),
+        cmocka_unit_test(replacing_keeps_the_old),
+        cmocka_unit_test(text_and_folders),
+        cmocka_unit_test(synthetic_tensors),
     };
     return cmocka_run_group_tests(tests, make_folder, drop_folder);
 }

@@ -59,8 +59,8 @@ static void check_frechet(int count, int dims, double shift, double low, double 
         values[i] = distance_of(set, count, dims, &real);
         if (i < TRIED) {
             double spread = -1;
-            assert_ok(vt_frechet_spread(&spread, set, NULL, count, count, &real, dims, &draws,
-                                        err));
+            assert_ok(
+                vt_frechet_spread(&spread, set, NULL, count, count, &real, dims, &draws, err));
             mean += spread / TRIED;
         }
         free(set);

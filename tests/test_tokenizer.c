@@ -335,7 +335,8 @@ static size_t chain_gradients(const char *model, const char *backend, vt_number 
     vt_synth_symmetric(given, latents, "chain");
     need(vt_picture_chain_forward(&b.tokenizer->encoder, &run, picture, latent, &error), &error);
     need(vt_picture_chain_forward(&b.tokenizer->decoder, &run, given, drawn, &error), &error);
-    float *dpicture = vt_arena_floats(&b.arena, pixels), *dlatent = vt_arena_floats(&b.arena, latents);
+    float *dpicture = vt_arena_floats(&b.arena, pixels),
+          *dlatent = vt_arena_floats(&b.arena, latents);
     vt_synth_symmetric(dpicture, pixels, "dpicture");
     vt_synth_symmetric(dlatent, latents, "dlatent");
     need(vt_picture_chain_backward(&b.tokenizer->decoder, &run, dpicture, dgiven, &error), &error);
@@ -663,12 +664,17 @@ static void test_phi_index(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_phi_index),    cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_golden_a_ref), cmocka_unit_test(test_golden_a_cpu),
-        cmocka_unit_test(test_golden_b_ref), cmocka_unit_test(test_golden_b_cpu),
+        cmocka_unit_test(test_phi_index),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_golden_a_ref),
+        cmocka_unit_test(test_golden_a_cpu),
+        cmocka_unit_test(test_golden_b_ref),
+        cmocka_unit_test(test_golden_b_cpu),
         cmocka_unit_test(test_bf16),
-        cmocka_unit_test(test_batch),        cmocka_unit_test(test_finite_differences),
-        cmocka_unit_test(test_weight),       cmocka_unit_test(test_infer),
+        cmocka_unit_test(test_batch),
+        cmocka_unit_test(test_finite_differences),
+        cmocka_unit_test(test_weight),
+        cmocka_unit_test(test_infer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

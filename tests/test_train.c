@@ -149,13 +149,13 @@ static vt_train_transformer_options transformer_run(const char *output, bool sup
 }
 
 enum { /* float32, then bf16 products, in one order */
-    KIND_TOKENIZER,
-    KIND_TRANSFORMER,
-    KIND_SUPERNET,
-    KIND_TOKENIZER_BF16,
-    KIND_TRANSFORMER_BF16,
-    KIND_SUPERNET_BF16,
-    KINDS_APART = KIND_TOKENIZER_BF16
+       KIND_TOKENIZER,
+       KIND_TRANSFORMER,
+       KIND_SUPERNET,
+       KIND_TOKENIZER_BF16,
+       KIND_TRANSFORMER_BF16,
+       KIND_SUPERNET_BF16,
+       KINDS_APART = KIND_TOKENIZER_BF16
 };
 
 static variant_status run(int kind, const char *output, bool resume, interruption *at,
@@ -337,11 +337,20 @@ static void read_log(const char *name, const char *const *keys, const char *cons
 static void test_logs(void **state) {
     (void)state;
     static const char *const common_eval[] = {"step", "epoch", "pictures", NULL};
-    static const char *const tokenizer[] = {
-        "step",    "epoch",     "loss",       "mse",
-        "vq_loss", "psnr",      "codes_used", "codes_used_by_scale",
-        "revived", "codes_perplexity", "grad_norm", "lr",         "pictures_per_second",
-        NULL};
+    static const char *const tokenizer[] = {"step",
+                                            "epoch",
+                                            "loss",
+                                            "mse",
+                                            "vq_loss",
+                                            "psnr",
+                                            "codes_used",
+                                            "codes_used_by_scale",
+                                            "revived",
+                                            "codes_perplexity",
+                                            "grad_norm",
+                                            "lr",
+                                            "pictures_per_second",
+                                            NULL};
     static const char *const tokenizer_eval[] = {"step", "test_psnr", "test_mse", NULL};
     static const char *const transformer[] = {"step",
                                               "epoch",
@@ -625,7 +634,8 @@ static void test_bf16(void **state) {
             for (int i = 0; i < (choices ? 1 : LINES); ++i) {
                 double allowed = (norm ? 0.05 : 0.01) * (choices ? 5 : 1);
                 if (!(fabs(half[i] / whole[i] - 1) < allowed))
-                    fail_msg("%s, line %d: %g in bf16, %g in float32", log[1], i, half[i], whole[i]);
+                    fail_msg("%s, line %d: %g in bf16, %g in float32", log[1], i, half[i],
+                             whole[i]);
                 same &= half[i] == whole[i];
             }
             if (choices && !norm) assert_true(half[LINES - 1] < half[0]);

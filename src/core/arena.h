@@ -53,7 +53,9 @@ int32_t *vt_arena_ints(vt_arena *arena, size_t count);
 uint16_t *vt_arena_halves(vt_arena *arena, size_t count); /* bf16 numbers */
 
 /* Gives back everything taken after mark (a former value of `used`). */
-static inline size_t vt_arena_mark(const vt_arena *arena) { return arena->used; }
+static inline size_t vt_arena_mark(const vt_arena *arena) {
+    return arena->used;
+}
 void vt_arena_rewind(vt_arena *arena, size_t mark);
 
 /* VARIANT_OK, or E_MEMORY with a line naming `what` when a take failed. */

@@ -18,17 +18,17 @@ variant_status vt_fail_within(variant_error *err, variant_status code, const cha
 
 /* Returns from the calling function when expression is not VARIANT_OK. Only where nothing needs
  * cleanup. */
-#define VT_TRY(expression)                                    \
-    do {                                                      \
-        variant_status vt_try_ = (expression);                \
-        if (vt_try_ != VARIANT_OK) return vt_try_;            \
+#define VT_TRY(expression)                                                                         \
+    do {                                                                                           \
+        variant_status vt_try_ = (expression);                                                     \
+        if (vt_try_ != VARIANT_OK) return vt_try_;                                                 \
     } while (0)
 
 /* Goes to the `cleanup:` label with the local `status` set when expression is not VARIANT_OK. */
-#define VT_CHECK(expression)                                  \
-    do {                                                      \
-        status = (expression);                                \
-        if (status != VARIANT_OK) goto cleanup;               \
+#define VT_CHECK(expression)                                                                       \
+    do {                                                                                           \
+        status = (expression);                                                                     \
+        if (status != VARIANT_OK) goto cleanup;                                                    \
     } while (0)
 
 #endif

@@ -161,8 +161,8 @@ void vt_costs_key_of(vt_costs_key *out, const variant_engine *engine,
                  engine->kern->name);
     vt_limits limits;
     vt_limits_read(&limits, "");
-    snprintf(out->machine, sizeof out->machine, "%s; %s; %d processors, affinity %d, quota %.3g", processor,
-             info.kernels, limits.processors, limits.affinity, limits.quota);
+    snprintf(out->machine, sizeof out->machine, "%s; %s; %d processors, affinity %d, quota %.3g",
+             processor, info.kernels, limits.processors, limits.affinity, limits.quota);
 }
 
 bool vt_costs_path(char *out, size_t size, const char *cache, const vt_costs_key *key) {

@@ -19,13 +19,14 @@ typedef struct vt_model_options {
     /* which of several models in a file ("ema", "model"); NULL: averaged weights before others, said
      * through warn */
     const char *part;
-    void (*warn)(void *user, const char *line); /* what was chosen, passed over; NULL: nobody hears */
+    void (*warn)(void *user,
+                 const char *line); /* what was chosen, passed over; NULL: nobody hears */
     void *user;
     bool need_tokenizer, need_transformer; /* E_MODEL when one that is needed is not found */
-    vt_number weights;     /* how products store theirs; the tokenizer's are never below bf16 */
-    bool skip_encoder;     /* the tokenizer will only decode */
-    bool any_numbers;      /* NaN and infinite weights are no error: only to look at a model */
-    bool copy;             /* values copied to memory (training changes them), not mapped */
+    vt_number weights; /* how products store theirs; the tokenizer's are never below bf16 */
+    bool skip_encoder; /* the tokenizer will only decode */
+    bool any_numbers;  /* NaN and infinite weights are no error: only to look at a model */
+    bool copy;         /* values copied to memory (training changes them), not mapped */
 } vt_model_options;
 
 /* What training as a supernet left in the metadata. */
@@ -37,7 +38,7 @@ typedef struct vt_supernet_info {
 } vt_supernet_info;
 
 typedef struct vt_model {
-    vt_kern *kern; /* borrowed */
+    vt_kern *kern;               /* borrowed */
     vt_tokenizer *tokenizer;     /* NULL when absent */
     vt_transformer *transformer; /* NULL when absent */
     int class_count;             /* names; 0: none known */
@@ -47,9 +48,9 @@ typedef struct vt_model {
     char *training;
     /* 64 bits of the files' contents in hex: names, shapes and samples of every tensor's bytes */
     char hash[17];
-    vt_tensor_file *files[2];    /* tokenizer's and transformer's; may be the same */
-    const char *groups[2];       /* in which group of its file each lies; the files' memory */
-    bool chosen[2];              /* its file holds several, of which this one was taken */
+    vt_tensor_file *files[2]; /* tokenizer's and transformer's; may be the same */
+    const char *groups[2];    /* in which group of its file each lies; the files' memory */
+    bool chosen[2];           /* its file holds several, of which this one was taken */
 } vt_model;
 
 /* What a request takes where it says nothing: the bridge and the selector of the model's supernet

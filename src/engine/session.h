@@ -12,15 +12,15 @@ typedef struct vt_session {
     void *memory; /* the arena's address space */
     size_t memory_bytes;
     vt_kv_cache *cache;
-    int batch, streams;  /* pictures; picture x guidance branch: conditional ones first */
-    int32_t *tokens;     /* (B, n_k^2) of the scale at hand, backend memory */
-    float *embeddings;   /* (B, n_k^2, Cvae), mixtures of codes for smoothing; NULL without */
-    float *weights;      /* (B, n_k^2, V), likewise */
-    float *logits;       /* (streams, n_K^2, V) */
-    float *input;        /* (streams, n_{k+1}^2, Cvae) */
-    float *f_hat;        /* (B, s, s, Cvae) */
-    float *picture;      /* (B, side, side, channels) */
-    float *host_logits;  /* (B, n_K^2, V), host memory; `logits` itself where that is host memory */
+    int batch, streams; /* pictures; picture x guidance branch: conditional ones first */
+    int32_t *tokens;    /* (B, n_k^2) of the scale at hand, backend memory */
+    float *embeddings;  /* (B, n_k^2, Cvae), mixtures of codes for smoothing; NULL without */
+    float *weights;     /* (B, n_k^2, V), likewise */
+    float *logits;      /* (streams, n_K^2, V) */
+    float *input;       /* (streams, n_{k+1}^2, Cvae) */
+    float *f_hat;       /* (B, s, s, Cvae) */
+    float *picture;     /* (B, side, side, channels) */
+    float *host_logits; /* (B, n_K^2, V), host memory; `logits` itself where that is host memory */
     int32_t *host_tokens; /* (B, n_K^2), host memory */
 } vt_session;
 

@@ -37,8 +37,7 @@ variant_status vt_eval_open(vt_eval **out, const vt_eval_options *options, varia
     if (!eval) return vt_fail(err, VARIANT_E_MEMORY, "no memory to evaluate");
     variant_status status = VARIANT_OK;
     eval->options = *options;
-    if (!eval->options.draws.team)
-        eval->options.draws.team = vt_features_team(options->features);
+    if (!eval->options.draws.team) eval->options.draws.team = vt_features_team(options->features);
     vt_features_info_get(options->features, &eval->info);
     const vt_reference *reference = options->reference;
     if (reference && reference->count == 1)

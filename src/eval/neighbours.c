@@ -187,8 +187,8 @@ static double share_inside(vt_team *team, cloud *a, const cloud *b, const rooms 
 }
 
 variant_status vt_precision_recall(double *precision, double *recall, const vt_samples *real,
-                                   const vt_samples *generated, int dims, int k,
-                                   vt_team *team, variant_error *err) {
+                                   const vt_samples *generated, int dims, int k, vt_team *team,
+                                   variant_error *err) {
     cloud r = {0}, g = {0};
     variant_status status = VARIANT_OK;
     if (k < 1 || real->count <= k || generated->count <= k)

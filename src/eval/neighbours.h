@@ -27,7 +27,7 @@ variant_status vt_square_distances(float *out, const vt_samples *a, const vt_sam
 
 /* On the threads of `team` (NULL: one). E_ARGUMENT unless both sets hold more than k samples. */
 variant_status vt_precision_recall(double *precision, double *recall, const vt_samples *real,
-                                   const vt_samples *generated, int dims, int k,
-                                   vt_team *team, variant_error *err);
+                                   const vt_samples *generated, int dims, int k, vt_team *team,
+                                   variant_error *err);
 
 #endif

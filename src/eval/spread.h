@@ -17,7 +17,7 @@
 typedef struct vt_draws {
     int count; /* at least 2, else no spread is estimated */
     uint64_t seed;
-    vt_team *team; /* makes them; NULL: one thread */
+    vt_team *team;                                     /* makes them; NULL: one thread */
     bool (*progress)(void *user, int done, int total); /* false: stop; NULL; one call at a time */
     void *user;
 } vt_draws;

@@ -117,7 +117,8 @@ static variant_status find_in_folder(char *out, size_t size, const char *folder,
 variant_status vt_features_find(const char *path, char *out, size_t size, variant_error *err) {
     if (vt_is_folder(path)) return find_in_folder(out, size, path, err);
     if ((size_t)snprintf(out, size, "%s", path) >= size)
-        return vt_fail(err, VARIANT_E_ARGUMENT, "%.100s...: a path of over %zu letters", path, size);
+        return vt_fail(err, VARIANT_E_ARGUMENT, "%.100s...: a path of over %zu letters", path,
+                       size);
     return VARIANT_OK;
 }
 

@@ -43,9 +43,9 @@ typedef struct vt_inception_pass {
     const float *pictures; /* (count, height, width, channels) in [0, 1]; channels 1 or 3 */
     int count, height, width, channels;
     bool tensorflow; /* resized as TensorFlow does, else as PyTorch */
-    float *pooled;  /* (count, 2048) */
-    float *spatial; /* (count, 17, 17, 7): the first channels of Mixed_6d.branch1x1 */
-    float *logits;  /* (count, 1008) */
+    float *pooled;   /* (count, 2048) */
+    float *spatial;  /* (count, 17, 17, 7): the first channels of Mixed_6d.branch1x1 */
+    float *logits;   /* (count, 1008) */
     /* (count, 1008): softmax of the logits without fc.bias, as Inception Scores are published */
     float *probabilities;
     float *input; /* (count, 299, 299, 3): what the network saw */

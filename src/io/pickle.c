@@ -384,8 +384,8 @@ static variant_status step_literal(machine *m, unsigned char opcode) {
         return push_text(m, VT_PY_BYTES, 4); /* BINBYTES */
     case 'C':
         return push_text(m, VT_PY_BYTES, 1); /* SHORT_BINBYTES */
-    case 0x8e: /* BINBYTES8 */
-    case 0x96: /* BYTEARRAY8 */
+    case 0x8e:                               /* BINBYTES8 */
+    case 0x96:                               /* BYTEARRAY8 */
         return push_text(m, VT_PY_BYTES, 8);
     case 'q':
         VT_TRY(number(m, 1, &n));

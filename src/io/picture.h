@@ -62,9 +62,9 @@ int vt_exif_orientation(const uint8_t *data, size_t size);
 typedef struct vt_picture_facts {
     uint64_t content; /* 64 bits of its bytes, never 0; 0 after vt_image_probe */
     uint64_t
-        stamp;   /* of size, times and inode: another one where the file was written or replaced */
-    int64_t size;     /* bytes */
-    bool turned;      /* as its EXIF orientation says */
+        stamp;    /* of size, times and inode: another one where the file was written or replaced */
+    int64_t size; /* bytes */
+    bool turned;  /* as its EXIF orientation says */
 } vt_picture_facts;
 /* vt_image_read with a choice for alpha; facts may be NULL. */
 variant_status vt_picture_read(vt_image *out, const char *path, int channels, vt_alpha alpha,

@@ -25,7 +25,7 @@ struct vt_tensor_file {
     vt_meta *meta;
     int meta_count, meta_capacity;
     bool has_metadata; /* a safetensors header's, even an empty one */
-    int *by_name; /* indices sorted by name, then by order: built once everything is read */
+    int *by_name;      /* indices sorted by name, then by order: built once everything is read */
     struct vt_tensor_file **shards; /* an index's: whose tensors these are, too */
     int shard_count;
 };

@@ -13,7 +13,16 @@
 #define VT_MAX_RANK 6
 
 typedef enum vt_dtype {
-    VT_F32, VT_F64, VT_F16, VT_BF16, VT_I8, VT_U8, VT_I16, VT_I32, VT_I64, VT_BOOL,
+    VT_F32,
+    VT_F64,
+    VT_F16,
+    VT_BF16,
+    VT_I8,
+    VT_U8,
+    VT_I16,
+    VT_I32,
+    VT_I64,
+    VT_BOOL,
     VT_OTHER, /* one that files have and this program does not read: tensor->spelled says which */
     VT_DTYPES
 } vt_dtype;

@@ -7,7 +7,7 @@
 #include "kern/kern.h"
 
 typedef struct vt_dry_kern {
-    vt_kern kern; /* first */
+    vt_kern kern;  /* first */
     vt_kern *real; /* borrowed */
 } vt_dry_kern;
 

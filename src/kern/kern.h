@@ -28,7 +28,7 @@ typedef struct vt_kern vt_kern;
 typedef enum vt_number {
     VT_NUMBER_F32 = 0,
     VT_NUMBER_BF16, /* rounded to nearest even */
-    VT_NUMBER_INT8  /* -127..127 times a float32 scale of its output channel, or of its row and head */
+    VT_NUMBER_INT8 /* -127..127 times a float32 scale of its output channel, or of its row and head */
 } vt_number;
 
 const char *vt_number_name(vt_number number); /* "f32", "bf16", "int8" */
@@ -78,9 +78,9 @@ typedef enum vt_epilogue {
  * k_end[0] = cached rows is a generation step; many are a teacher-forced pass. Head h occupies
  * floats [h * head_dim, (h+1) * head_dim) of every row. */
 typedef struct vt_attention {
-    const float *q;       /* rows of heads * head_dim numbers, at the strides below */
-    const void *k, *v;    /* likewise, of kv_type; BF16 and INT8: products round q and p to bf16 */
-    void *out;            /* same shape as q, of out_type: F32 or BF16 */
+    const float *q;    /* rows of heads * head_dim numbers, at the strides below */
+    const void *k, *v; /* likewise, of kv_type; BF16 and INT8: products round q and p to bf16 */
+    void *out;         /* same shape as q, of out_type: F32 or BF16 */
     vt_number kv_type, out_type;
     /* INT8: row r of sample g has its heads' scales at g * scale_group_stride + r * heads */
     const float *k_scale, *v_scale;
@@ -99,7 +99,7 @@ typedef struct vt_attention {
 typedef struct vt_attention_grad {
     /* as it was; `out` holds its result; workspace: attention_grad_workspace floats */
     vt_attention forward;
-    const float *dout;    /* strides of out */
+    const float *dout; /* strides of out */
     float *dq, *dk, *dv;
 } vt_attention_grad;
 
@@ -127,14 +127,14 @@ typedef struct vt_qkv {
 typedef struct vt_qkv_grad {
     vt_qkv forward; /* qkv, biases, scale_mul, sizes as they were; q, k, v are not read */
     const float *dq, *dk, *dv;
-    float *dqkv;                          /* (groups, rows, 3C), overwritten */
+    float *dqkv;                           /* (groups, rows, 3C), overwritten */
     float *dq_bias, *dv_bias, *dscale_mul; /* += ; dscale_mul NULL when scale_mul is */
 } vt_qkv_grad;
 
 /* y = LN(x) (1 + scale) + shift without affine; sample g's scale and shift start at g *
  * mod_stride. */
 typedef struct vt_norm_modulate {
-    const float *x;            /* (groups, rows, width) */
+    const float *x;             /* (groups, rows, width) */
     const float *scale, *shift; /* (groups, width) at mod_stride */
     size_t mod_stride;
     void *y;            /* (groups, rows, width); F32 may alias x when mean and rstd are NULL */
@@ -146,7 +146,7 @@ typedef struct vt_norm_modulate {
 
 /* y = epilogue(x W^T + bias), over groups * rows rows. A row's result depends on that row alone. */
 typedef struct vt_product {
-    const void *x;    /* (groups * rows, k), of x_type: F32, or BF16 with a BF16 or INT8 weight */
+    const void *x; /* (groups * rows, k), of x_type: F32, or BF16 with a BF16 or INT8 weight */
     vt_number x_type;
     const vt_weight *w;
     const float *bias; /* (n), or NULL */
@@ -160,7 +160,7 @@ typedef struct vt_product {
     /* GELU with x, y and weight BF16: (groups * rows, n) bf16, receives what y is gelu of, for backward;
      * y is gelu of the rounded numbers then. NULL: not wanted */
     void *pre;
-    void *workspace;   /* product_workspace bytes */
+    void *workspace; /* product_workspace bytes */
 } vt_product;
 
 /* Backward of y = x W^T + bias. With a BF16 weight the operands of both products (dy, W; dy, x) are
@@ -189,14 +189,14 @@ typedef struct vt_product_grad {
 /* The residual stream and the norm that follows it: sum = x + gamma h, y = LN(sum) (1 + scale) +
  * shift. Training with bf16 products. */
 typedef struct vt_residual {
-    const float *x;              /* (groups, rows, width) */
-    const void *h;               /* (groups, rows, width) bf16, or NULL: sum = x */
-    const float *gamma;          /* (groups, width) at mod_stride */
-    float *sum;                  /* (groups, rows, width); may be x; NULL without h: not stored */
-    void *y;                     /* (groups, rows, width) bf16, or NULL: no norm */
-    const float *scale, *shift;  /* (groups, width) at mod_stride */
+    const float *x;             /* (groups, rows, width) */
+    const void *h;              /* (groups, rows, width) bf16, or NULL: sum = x */
+    const float *gamma;         /* (groups, width) at mod_stride */
+    float *sum;                 /* (groups, rows, width); may be x; NULL without h: not stored */
+    void *y;                    /* (groups, rows, width) bf16, or NULL: no norm */
+    const float *scale, *shift; /* (groups, width) at mod_stride */
     size_t mod_stride;
-    float *mean, *rstd;          /* (groups, rows) */
+    float *mean, *rstd; /* (groups, rows) */
     int groups, rows, width;
     float eps;
 } vt_residual;
@@ -205,17 +205,17 @@ typedef struct vt_residual {
  * (where h is); dx goes on to be the gradient of x. Note that h and gamma are those of the addition
  * BEFORE which the norm stood in forward: a norm's gradient and the next gate's go together. */
 typedef struct vt_residual_grad {
-    float *dx;                    /* (groups, rows, width) */
-    const float *x;               /* what the norm read */
-    const void *dy;               /* (groups, rows, width) bf16, or NULL */
+    float *dx;      /* (groups, rows, width) */
+    const float *x; /* what the norm read */
+    const void *dy; /* (groups, rows, width) bf16, or NULL */
     const float *scale;
     const float *mean, *rstd;
-    float *dscale, *dshift;       /* += , (groups, width) at mod_stride */
-    const void *h;                /* (groups, rows, width) bf16, or NULL */
+    float *dscale, *dshift; /* += , (groups, width) at mod_stride */
+    const void *h;          /* (groups, rows, width) bf16, or NULL */
     const float *gamma;
-    void *dh;                     /* (groups, rows, width) bf16 */
-    float *dgamma;                /* += , (groups, width) at mod_stride */
-    size_t mod_stride;            /* at least width */
+    void *dh;          /* (groups, rows, width) bf16 */
+    float *dgamma;     /* += , (groups, width) at mod_stride */
+    size_t mod_stride; /* at least width */
     int groups, rows, width;
 } vt_residual_grad;
 
@@ -223,17 +223,17 @@ typedef struct vt_residual_grad {
  * and vt_attention's softmax in one. q, k and v are rounded to bf16 after biases and norms. Rows
  * [ends[s-1], ends[s]) of a sample see its rows [0, ends[s]); rows = ends[segments - 1]. */
 typedef struct vt_attend {
-    const void *qkv;               /* (groups, rows, 3C) bf16 */
-    const float *q_bias, *v_bias;  /* (C) */
-    const float *scale_mul;        /* (heads), or NULL */
-    void *out;                     /* (groups, rows, C) bf16 */
-    float *log_sum;                /* (groups, heads, rows), kept for backward: log2 of the sum over
+    const void *qkv;              /* (groups, rows, 3C) bf16 */
+    const float *q_bias, *v_bias; /* (C) */
+    const float *scale_mul;       /* (heads), or NULL */
+    void *out;                    /* (groups, rows, C) bf16 */
+    float *log_sum;               /* (groups, heads, rows), kept for backward: log2 of the sum over
                                     * keys of e^(scale q k) */
     int groups, rows, heads, head_dim;
     int segments;
-    const int *ends;               /* host memory, (segments) */
-    float scale;                   /* multiplies q k^T */
-    void *workspace;               /* attend_workspace bytes */
+    const int *ends; /* host memory, (segments) */
+    float scale;     /* multiplies q k^T */
+    void *workspace; /* attend_workspace bytes */
 } vt_attend;
 
 typedef struct vt_attend_grad {
@@ -260,7 +260,7 @@ typedef struct vt_cross_entropy {
     const int32_t *targets; /* (rows) */
     /* (rows, vocab) = weight * dloss/dlogits, overwritten; may alias logits; NULL: none */
     float *dlogits;
-    float *loss;            /* (rows), unweighted; NULL: not wanted */
+    float *loss; /* (rows), unweighted; NULL: not wanted */
     /* (rows), 1 where the largest logit (first of ties) is the target; NULL: not wanted */
     int32_t *hit;
     int rows, vocab;
@@ -297,10 +297,11 @@ typedef struct vt_conv_norm {
  * g the kernel and G = (1 0 0, .5 .5 .5, .5 -.5 .5, 0 0 1). x is rounded to bf16, and so is what the
  * squares V = B^T d B of 4x4 pixels make of it, which U multiplies. */
 typedef struct vt_conv {
-    const float *x;      /* (groups, in_h, in_w, in_c) */
-    const vt_weight *w;  /* F32 or BF16; n = out_c, k = kernel * kernel * in_c, laid out (O, kh, kw, I) */
-    const float *bias;   /* (out_c), or NULL */
-    float *y;            /* (groups, out_h, out_w, out_c) */
+    const float *x; /* (groups, in_h, in_w, in_c) */
+    const vt_weight
+        *w; /* F32 or BF16; n = out_c, k = kernel * kernel * in_c, laid out (O, kh, kw, I) */
+    const float *bias; /* (out_c), or NULL */
+    float *y;          /* (groups, out_h, out_w, out_c) */
     int groups, in_h, in_w, in_c, out_h, out_w, out_c;
     int kernel, stride, pad_top, pad_left;
     const vt_conv_norm *norm; /* or NULL */
@@ -311,14 +312,14 @@ typedef struct vt_conv {
      * read by conv_dx and conv_dw. */
     int kernel_w, y_stride;
     bool relu;
-    float *workspace;         /* conv_workspace floats */
+    float *workspace; /* conv_workspace floats */
 } vt_conv;
 
 /* The largest or the average of the pixels of a window that lie inside the map (each window has one):
  * y[oy, ox] over x[oy * stride - pad .. + window - 1, ox * stride - pad .. + window - 1]. */
 typedef struct vt_pooling {
     const float *x; /* (groups, in_h, in_w, channels) */
-    float *y;       /* (groups, out_h, out_w, channels), pixels y_stride floats apart (0: channels) */
+    float *y; /* (groups, out_h, out_w, channels), pixels y_stride floats apart (0: channels) */
     int groups, in_h, in_w, out_h, out_w, channels;
     int window, stride, pad, y_stride;
     bool average;
@@ -326,10 +327,10 @@ typedef struct vt_pooling {
 
 /* y = group_norm(x) gamma + beta over `channel_groups`, then SiLU when `silu`. */
 typedef struct vt_group_norm {
-    const float *x;           /* (groups, pixels, channels) */
+    const float *x;            /* (groups, pixels, channels) */
     const float *gamma, *beta; /* (channels) */
-    float *y;                 /* may alias x when mean and rstd are NULL */
-    float *mean, *rstd;       /* (groups, channel_groups), saved for backward; NULL in inference */
+    float *y;                  /* may alias x when mean and rstd are NULL */
+    float *mean, *rstd;        /* (groups, channel_groups), saved for backward; NULL in inference */
     int groups, pixels, channels, channel_groups;
     float eps;
     bool silu;
@@ -338,7 +339,7 @@ typedef struct vt_group_norm {
 typedef struct vt_group_norm_grad {
     vt_group_norm forward; /* x, gamma, beta, mean, rstd as they were; y is not read */
     const float *dy;
-    float *dx;             /* overwritten, or += when accumulate */
+    float *dx; /* overwritten, or += when accumulate */
     bool accumulate;
     float *dgamma, *dbeta; /* += */
 } vt_group_norm_grad;
@@ -349,15 +350,15 @@ typedef struct vt_adamw {
     size_t count;
     /* decoupled: value *= 1 - lr * weight_decay, first */
     float lr, beta1, beta2, eps, weight_decay;
-    float grad_scale;                          /* multiplies grad (clipping) */
+    float grad_scale; /* multiplies grad (clipping) */
     /* 1, 2, ... for bias correction; both corrections in double */
     int step;
 } vt_adamw;
 
 struct vt_kern {
-    const char *name; /* "ref", "cpu" */
+    const char *name;    /* "ref", "cpu" */
     const char *details; /* one line for a person: BLAS core, instruction set, threads */
-    bool unified;     /* buffers are host memory: a mapped file may serve as weights in place */
+    bool unified;        /* buffers are host memory: a mapped file may serve as weights in place */
     int threads;
     /* of those threads, for work that is the host's own (sampling, reading pictures); NULL: one thread */
     struct vt_team *team;

@@ -14,9 +14,9 @@ struct vt_weight {
     int n, k;
     /* owned, of types other than F32 */
     void *numbers;
-    float *scale; /* INT8: (n, rounded up to whole panels), else NULL */
-    size_t bytes; /* of the two */
-    int depth;    /* cpu: k / taps rounded up to VT_TILE_DEPTH (INT8: VT_TILE8_DEPTH) */
+    float *scale;             /* INT8: (n, rounded up to whole panels), else NULL */
+    size_t bytes;             /* of the two */
+    int depth;                /* cpu: k / taps rounded up to VT_TILE_DEPTH (INT8: VT_TILE8_DEPTH) */
     struct vt_weight *turned; /* cpu, owned: (k, n), for product_dx; NULL unless spec.gradients */
 };
 

@@ -28,12 +28,12 @@ variant_status vt_kv_cache_open(vt_kv_cache **out, vt_kern *kern, int layers, in
 void vt_kv_cache_close(vt_kv_cache **cache);
 
 typedef struct vt_kv_view {
-    void *k, *v;         /* row 0 of stream 0; rows of width numbers, contiguous */
+    void *k, *v; /* row 0 of stream 0; rows of width numbers, contiguous */
     vt_number type;
-    size_t group_stride; /* numbers from a stream to the next */
+    size_t group_stride;      /* numbers from a stream to the next */
     float *k_scale, *v_scale; /* int8: row 0 of stream 0, heads a row; else NULL */
     size_t scale_group_stride;
-    int rows;            /* cached so far */
+    int rows; /* cached so far */
 } vt_kv_view;
 
 vt_kv_view vt_kv_cache_view(const vt_kv_cache *cache, int layer);

@@ -13,9 +13,9 @@
 #include "kern/kern.h"
 
 enum vt_param_flags {
-    VT_PARAM_PRODUCT = 1, /* a matrix (shape[0], rest) of products: gets a vt_weight */
-    VT_PARAM_CONV = 2,    /* rank 4 (O, I, kh, kw) in files, (O, kh, kw, I) in memory */
-    VT_PARAM_BUFFER = 4,  /* published files carry it but no computation reads it: may be absent */
+    VT_PARAM_PRODUCT = 1,  /* a matrix (shape[0], rest) of products: gets a vt_weight */
+    VT_PARAM_CONV = 2,     /* rank 4 (O, I, kh, kw) in files, (O, kh, kw, I) in memory */
+    VT_PARAM_BUFFER = 4,   /* published files carry it but no computation reads it: may be absent */
     VT_PARAM_NO_DECAY = 8, /* weight decay never applies (the others decay when rank >= 2) */
     VT_PARAM_EXACT = 16,   /* stays float32 whatever type products are asked for */
     VT_PARAM_SKIPPED = 32, /* not loaded: what it serves will not run */
@@ -45,8 +45,8 @@ typedef struct vt_params {
     vt_number product_type; /* of the weights of products; F32 unless vt_params_set_type */
     bool keeps_values;      /* float32 values beside packed weights, for training */
     bool any_numbers;       /* loading takes NaN and infinities too: only to look at a file */
-    size_t value_count; /* floats of all values, buffers left out */
-    void *values, *train; /* owned memory of the backend, or NULL */
+    size_t value_count;     /* floats of all values, buffers left out */
+    void *values, *train;   /* owned memory of the backend, or NULL */
     size_t values_bytes, train_bytes;
     size_t mapped_bytes; /* of values that stay in the mapped file */
 } vt_params;
@@ -57,8 +57,7 @@ void vt_params_close(vt_params *params);
 /* Registers one parameter named by a printf format; NULL when memory is short (then
  * vt_params_check says so). */
 vt_param *vt_params_add(vt_params *params, int flags, int rank, const int64_t *shape,
-                        const char *format, ...)
-    __attribute__((format(printf, 5, 6)));
+                        const char *format, ...) __attribute__((format(printf, 5, 6)));
 /* Looks a parameter up by name; NULL when there is none. */
 vt_param *vt_params_find(const vt_params *params, const char *name);
 /* Does this parameter decay under AdamW? (rank >= 2, not a bias, not an embedding table named in

@@ -33,10 +33,10 @@ typedef struct vt_selftest_line {
 } vt_selftest_line;
 
 typedef struct vt_selftest_options {
-    const char *backend; /* "cpu", "ref" */
-    int threads;         /* 0: one a processor */
+    const char *backend;   /* "cpu", "ref" */
+    int threads;           /* 0: one a processor */
     vt_number weights, kv; /* other than F32: forward results alone, within 2e-2 */
-    bool keep;           /* hold what was computed for vt_selftest_dump */
+    bool keep;             /* hold what was computed for vt_selftest_dump */
     void (*line)(void *user, const vt_selftest_line *line); /* may be NULL */
     void *user;
 } vt_selftest_options;

@@ -19,15 +19,15 @@
 #define VT_MAX_LEVELS 8
 
 typedef struct vt_tokenizer_config {
-    int channels;                  /* of pictures: 1 (grey) or 3 (RGB) */
+    int channels; /* of pictures: 1 (grey) or 3 (RGB) */
     /* ch: channels after conv_in; a multiple of 32 (GroupNorm has 32 groups) */
     int base_width;
     /* channel multiplier of each level; sides halve from level to level */
     int levels, mult[VT_MAX_LEVELS];
     /* residual blocks a level in the encoder; the decoder has one more */
     int blocks;
-    int codes;                     /* V, codebook entries */
-    int latent_dim;                /* Cvae */
+    int codes;                        /* V, codebook entries */
+    int latent_dim;                   /* Cvae */
     int scales, sides[VT_MAX_SCALES]; /* increasing; sides[scales-1] is the latent's side */
 } vt_tokenizer_config;
 
@@ -96,8 +96,8 @@ typedef struct vt_tokenizer_pass {
     int32_t *tokens;       /* (B, L) */
     /* (B, L, Cvae): the resized rest that each token was chosen for (for codebook revival) */
     float *rests;
-    double mse;            /* mean((reconstruction - pictures)^2) */
-    double vq_loss;        /* mean over scales of 0.25 mse(sg f_hat, f) + mse(f_hat, sg f) */
+    double mse;     /* mean((reconstruction - pictures)^2) */
+    double vq_loss; /* mean over scales of 0.25 mse(sg f_hat, f) + mse(f_hat, sg f) */
     struct vt_tokenizer_saved *saved; /* activations for backward */
 } vt_tokenizer_pass;
 /* Forward keeps activations in the arena (caller marks before, rewinds after backward). */

@@ -35,7 +35,8 @@ typedef struct vt_train_progress {
 } vt_train_progress;
 
 typedef struct vt_train_common {
-    vt_data data;       /* its split does not matter: training pictures, and the test split for evaluations */
+    vt_data
+        data; /* its split does not matter: training pictures, and the test split for evaluations */
     const char *output; /* the run's folder */
     /* Open until the data is known: what is 0 here, or negative in lr, is what a resumed run has, or
      * follows from the number of pictures (choose.h), and a note says what it is. */
@@ -51,11 +52,11 @@ typedef struct vt_train_common {
         precision; /* of products: F32 or BF16; master weights and sums are float32 either way */
     bool flip;     /* mirror every other picture */
     int64_t log_every, save_every, sample_every,
-        eval_every; /* steps; 0: never (the end always saves) */
-    int eval_count; /* pictures of the test split; 0: all */
-    bool resume;    /* go on from the checkpoint in output, which must be there */
+        eval_every;   /* steps; 0: never (the end always saves) */
+    int eval_count;   /* pictures of the test split; 0: all */
+    bool resume;      /* go on from the checkpoint in output, which must be there */
     bool verify_data; /* transformers: token_cache.h's verify */
-    bool restart;   /* a checkpoint in output may be overwritten */
+    bool restart;     /* a checkpoint in output may be overwritten */
     /* A diverged step, its gradient not finite or its loss a spike, changes no weight. True: it is
      * left out, noted and logged (ten in a row end the run); false: it ends the run. The last
      * checkpoint stays either way. */

@@ -337,7 +337,8 @@ static variant_status attention_backward(const vt_block_run *run, const vt_block
 
 variant_status vt_block_backward(const vt_block_run *run, const vt_block_activations *kept,
                                  float *dx, float *dmod, vt_arena *arena, variant_error *err) {
-    if (kept->products == VT_NUMBER_BF16) return vt_block_backward_bf16(run, kept, dx, dmod, arena, err);
+    if (kept->products == VT_NUMBER_BF16)
+        return vt_block_backward_bf16(run, kept, dx, dmod, arena, err);
     size_t mark = vt_arena_mark(arena), c = (size_t)run->config->width,
            hidden = (size_t)run->config->hidden;
     size_t n = (size_t)run->groups * (size_t)run->rows;

@@ -69,7 +69,7 @@ typedef struct vt_block_run {
     const float *mod; /* (groups, 6C) */
     float *x;         /* (groups, rows, C) */
     vt_kv_view kv;    /* the run's own rows follow kv.rows cached ones */
-    int segments; /* see vt_attention; ends count from row 0 of q and of k */
+    int segments;     /* see vt_attention; ends count from row 0 of q and of k */
     const int *q_end, *k_end;
 } vt_block_run;
 

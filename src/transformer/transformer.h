@@ -69,13 +69,13 @@ variant_status vt_transformer_condition(vt_transformer *transformer, vt_arena *a
                                         vt_condition *out, variant_error *err);
 
 typedef struct vt_transformer_step {
-    int k;                      /* scale */
+    int k; /* scale */
     const vt_condition *condition;
     const vt_schedule *schedule;
-    vt_kv_cache *cache;         /* streams = condition->streams; appended to, never released here */
-    const float *input;         /* (streams, n_k^2, Cvae); NULL at scale 0 */
-    float *logits;              /* (streams, n_k^2, V) */
-    double *head_seconds;       /* += what norm and head took; or NULL */
+    vt_kv_cache *cache;   /* streams = condition->streams; appended to, never released here */
+    const float *input;   /* (streams, n_k^2, Cvae); NULL at scale 0 */
+    float *logits;        /* (streams, n_k^2, V) */
+    double *head_seconds; /* += what norm and head took; or NULL */
 } vt_transformer_step;
 variant_status vt_transformer_run_step(vt_transformer *transformer, vt_arena *arena,
                                        const vt_transformer_step *step, variant_error *err);
@@ -83,11 +83,11 @@ variant_status vt_transformer_run_step(vt_transformer *transformer, vt_arena *ar
 /* ---- training: teacher-forced, any schedule ---- */
 typedef struct vt_transformer_pass {
     int batch;
-    const int32_t *labels;      /* (B), host memory; `classes` where the label was dropped */
-    const float *inputs;        /* (B, L-1, Cvae): vt_tokenizer_inputs */
+    const int32_t *labels; /* (B), host memory; `classes` where the label was dropped */
+    const float *inputs;   /* (B, L-1, Cvae): vt_tokenizer_inputs */
     const vt_schedule *schedule;
-    float *logits;              /* (B, L, V), in the arena; overwritten by backward */
-    void *saved; /* backend memory: where forward's buffers begin, which backward takes again */
+    float *logits; /* (B, L, V), in the arena; overwritten by backward */
+    void *saved;   /* backend memory: where forward's buffers begin, which backward takes again */
 } vt_transformer_pass;
 /* Keeps activations in the arena (caller marks before, rewinds after). Layers that skip scales
  * see only the tokens of the scales they run. */
@@ -97,9 +97,9 @@ variant_status vt_transformer_forward(vt_transformer *transformer, vt_arena *are
 typedef struct vt_transformer_loss {
     const int32_t *targets; /* (B, L) backend memory */
     float smoothing;
-    float *loss;            /* (B, L) backend memory: cross entropy of each token */
-    int32_t *hit;           /* (B, L) backend memory, or NULL */
-    float weight;           /* of the gradient; 0: 1 */
+    float *loss;  /* (B, L) backend memory: cross entropy of each token */
+    int32_t *hit; /* (B, L) backend memory, or NULL */
+    float weight; /* of the gradient; 0: 1 */
     /* A teacher's logits (B, L, V), how much each token is drawn to them (B, L), and kl (B, L), as
      * vt_cross_entropy has them; backend memory, or NULL. */
     const float *teacher, *pull;

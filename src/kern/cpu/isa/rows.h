@@ -36,8 +36,9 @@
     X(7, PANELS) X(8, PANELS) X(9, PANELS) X(10, PANELS) X(11, PANELS) X(12, PANELS)
 #define EACH_TO_24(X, PANELS)                                                                      \
     EACH_TO_12(X, PANELS)                                                                          \
-    X(13, PANELS) X(14, PANELS) X(15, PANELS) X(16, PANELS) X(17, PANELS) X(18, PANELS)            \
-    X(19, PANELS) X(20, PANELS) X(21, PANELS) X(22, PANELS) X(23, PANELS) X(24, PANELS)
+    X(13, PANELS)                                                                                  \
+    X(14, PANELS) X(15, PANELS) X(16, PANELS) X(17, PANELS) X(18, PANELS) X(19, PANELS)            \
+        X(20, PANELS) X(21, PANELS) X(22, PANELS) X(23, PANELS) X(24, PANELS)
 
 /* Row r, s from the next, where three rows share one of the pointers a0 .. a7: the strides 1 and 2 are
  * address modes. */
@@ -55,8 +56,9 @@
 /* All eight a step on. Where a pointer came from is hidden, lest clang keep one for each row, or
  * compute each from the one before. */
 #define ROWS_STEP(step)                                                                            \
-    POINTER_STEP(a0, step) POINTER_STEP(a1, step) POINTER_STEP(a2, step) POINTER_STEP(a3, step)    \
-    POINTER_STEP(a4, step) POINTER_STEP(a5, step) POINTER_STEP(a6, step) POINTER_STEP(a7, step)
+    POINTER_STEP(a0, step)                                                                         \
+    POINTER_STEP(a1, step) POINTER_STEP(a2, step) POINTER_STEP(a3, step) POINTER_STEP(a4, step)    \
+        POINTER_STEP(a5, step) POINTER_STEP(a6, step) POINTER_STEP(a7, step)
 #define POINTER_STEP(pointer, step)                                                                \
     pointer += (step);                                                                             \
     __asm__("" : "+r"(pointer));

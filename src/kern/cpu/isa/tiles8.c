@@ -141,7 +141,8 @@ INLINE void block_sums(int32_t sums[][VT_PANEL], const pairs *x, const uint8_t *
         block_sums(sums, x, b, quads, n);                                                          \
     }
 ROWS(1)
-ROWS(2) ROWS(3) ROWS(4) ROWS(5) ROWS(6)
+ROWS(2)
+ROWS(3) ROWS(4) ROWS(5) ROWS(6)
 
     typedef void (*block_kernel)(int32_t sums[][VT_PANEL], const pairs *x, const uint8_t *b,
                                  int quads);

@@ -28,8 +28,8 @@ enum { VT_TILE8_DEPTH = 64 }; /* depth comes in multiples of this */
 /* 136 bytes: rows of 1024 numbers do not fall on the same sets of a cache. */
 typedef struct vt_block8 {
     int8_t number[VT_INT8_BLOCK]; /* -127 .. 127 */
-    float scale;              /* NaN, with zeros, where x had a number that is not finite */
-    int32_t balance;          /* -128 times the sum of the numbers */
+    float scale;                  /* NaN, with zeros, where x had a number that is not finite */
+    int32_t balance;              /* -128 times the sum of the numbers */
 } vt_block8;
 
 /* out (rows, 16 * panels) = a b^T, without the scales of b's columns. */

@@ -27,10 +27,10 @@ typedef struct vt_outer {
 /* sum = x + gamma h; y = LN(sum) (1 + scale) + shift. */
 typedef struct vt_residual_row {
     const float *x;
-    const uint16_t *h;  /* NULL: sum = x */
+    const uint16_t *h; /* NULL: sum = x */
     const float *gamma;
-    float *sum;         /* may be x; NULL without h: not stored */
-    uint16_t *y;        /* NULL: no norm */
+    float *sum;  /* may be x; NULL without h: not stored */
+    uint16_t *y; /* NULL: no norm */
     const float *scale, *shift;
     float eps, mean, rstd; /* the last two are results */
 } vt_residual_row;
@@ -39,8 +39,8 @@ typedef struct vt_residual_row {
  * rows before it. */
 typedef struct vt_residual_row_dx {
     float *dx;
-    const float *x;      /* what was normalised */
-    const uint16_t *dy;  /* NULL: no norm */
+    const float *x;     /* what was normalised */
+    const uint16_t *dy; /* NULL: no norm */
     const float *scale;
     float mean, rstd;
     float *dscale, *dshift; /* += */
@@ -80,7 +80,7 @@ typedef struct vt_head_rows_dx {
  * `count` count, the others up to `padded` (a multiple of 16) become zero. */
 typedef struct vt_score_row {
     float *scores;
-    const float *dp;  /* gradient of p, laid out like scores */
+    const float *dp; /* gradient of p, laid out like scores */
     size_t run;
     int count, padded;
     float by;         /* the scores' factor times log2 e */
