@@ -39,10 +39,8 @@ static variant_status build_synthetic(bench_subject *out, const char *arch, vari
     vt_golden_config config = {0};
     variant_status status = VARIANT_OK;
     out->synthetic = true;
-    out->model = calloc(1, sizeof *out->model);
-    if (!out->model) return vt_fail(err, VARIANT_E_MEMORY, "no memory for a model");
+    VT_TRY(vt_model_new(&out->model, out->kern, err));
     vt_model *model = out->model;
-    model->kern = out->kern;
     VT_CHECK(read_arch(arch, &config, err));
     VT_CHECK(vt_tokenizer_open(&model->tokenizer, out->kern, &config.tokenizer, err));
     vt_params *vae = vt_tokenizer_params(model->tokenizer);

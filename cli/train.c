@@ -8,15 +8,12 @@
 
 #include "cli.h"
 #include "core/clock.h"
-#include "engine/engine.h"
 #include "progress.h"
 #include "train_options.h"
 
 #define COMMAND "train"
 #define PLAIN_SECONDS 30.0 /* between progress lines where stderr is no terminal */
 #define LIVE_SECONDS 0.2
-#define SHEET_COLUMNS 8
-#define SHEET_COUNT 32
 
 /* ---- progress ---- */
 
@@ -59,33 +56,6 @@ static void show_note(void *user, const char *line) {
     display *screen = user;
     fprintf(stderr, "%s%s\n", screen->open ? "\n" : "", line);
     screen->open = false;
-}
-
-/* ---- samples of a transformer in training ---- */
-
-static variant_status write_samples(void *user, const vt_train_sample *sample, variant_error *err) {
-    (void)user;
-    vt_model model = {.kern = sample->kern,
-                      .tokenizer = sample->tokenizer,
-                      .transformer = sample->transformer,
-                      .class_count = sample->class_count,
-                      .class_names = (char **)(uintptr_t)sample->class_names};
-    if (sample->supernet) model.supernet = *sample->supernet;
-    variant_engine engine =
-        vt_engine_around(sample->kern, &model, sample->precision, vt_kv_default(sample->precision));
-    int classes = vt_transformer_configuration(sample->transformer)->classes;
-    int columns = classes < SHEET_COLUMNS ? SHEET_COLUMNS : classes > 20 ? SHEET_COLUMNS : classes;
-    variant_request request;
-    variant_request_init(&request);
-    request.count = columns * (SHEET_COUNT / columns);
-    request.class_name = columns == classes ? "all" : "random"; /* a column a class */
-    variant_picture *pictures = NULL;
-    VT_TRY(variant_generate(&engine, &request, &pictures, NULL, err));
-    int zoom = pictures[0].width < 128 ? 3 : 1;
-    variant_status status =
-        variant_pictures_write_sheet(pictures, request.count, columns, zoom, sample->path, 0, err);
-    variant_pictures_free(&pictures, request.count);
-    return status;
 }
 
 /* ---- the command ---- */
@@ -132,7 +102,6 @@ int cli_train(int argc, char **argv) {
         run.common->progress = show_progress;
         run.common->note = show_note;
         run.common->user = &screen;
-        run.transformer.sample = write_samples;
         variant_status status = vt_kern_open(&kern, NULL, run.threads, &err);
         if (status == VARIANT_OK)
             status = kind == TOKENIZER ? vt_train_tokenizer(kern, &run.tokenizer, &result, &err)

@@ -19,6 +19,7 @@
 
 #include "core/rng.h"
 #include "io/file.h"
+#include "io/picture.h"
 #include "train/log.h"
 #include "train/token_cache.h"
 #include "train/trainer.h"
@@ -111,12 +112,6 @@ static vt_train_tokenizer_options tokenizer_run(const char *output, interruption
     return options;
 }
 
-static variant_status draw_nothing(void *user, const vt_train_sample *sample,
-                                   variant_error *error) {
-    (void)user;
-    return vt_file_write(sample->path, "sample", 6, error);
-}
-
 static vt_train_transformer_options transformer_run(const char *output, bool supernet,
                                                     interruption *at) {
     static char tokenizer[256], model[256];
@@ -134,7 +129,6 @@ static vt_train_transformer_options transformer_run(const char *output, bool sup
     options.config.hidden = 64;
     options.common.sample_every = 7;
     options.common.lr.peak = 1e-2;
-    options.sample = draw_nothing;
     if (!supernet) return options;
     options.model = model;
     options.distill = 0, options.distill_end = -1;
@@ -334,6 +328,18 @@ static void read_log(const char *name, const char *const *keys, const char *cons
     assert_int_equal(evaluations, 2);
 }
 
+/* Thirty-two pictures of 8 x 8, three times as large, eight in a row; not all of one grey. */
+static void assert_sheet(const char *path) {
+    vt_image sheet;
+    assert_ok(vt_picture_read(&sheet, path, 1, VT_ALPHA_WHITE, NULL, &err));
+    assert_true(sheet.width >= 8 * 24 && sheet.height >= 4 * 24 && sheet.height < sheet.width);
+    bool flat = true;
+    for (int i = 1; i < sheet.width * sheet.height; ++i)
+        flat = flat && sheet.data[i] == sheet.data[0];
+    assert_false(flat);
+    vt_image_free(&sheet);
+}
+
 static void test_logs(void **state) {
     (void)state;
     static const char *const common_eval[] = {"step", "epoch", "pictures", NULL};
@@ -373,7 +379,8 @@ static void test_logs(void **state) {
     if (!(last < 0.95 * first)) fail_msg("transformer: loss %g after %g", last, first);
     read_log("net/log.jsonl", supernet, supernet_eval, &first, &last);
     assert_int_equal(access(in_folder("tok/samples/00000007.png"), F_OK), 0);
-    assert_int_equal(access(in_folder("var/samples/00000014.png"), F_OK), 0);
+    assert_sheet(in_folder("var/samples/00000014.png"));
+    assert_sheet(in_folder("net/samples/00000007.png"));
 }
 
 /* A supernet's model says what it was trained for, and its folder is a whole model. */

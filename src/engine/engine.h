@@ -11,7 +11,8 @@ struct variant_engine {
     vt_number weights, kv;
 };
 
-/* An engine around a model that someone else owns; for pictures of a model in training. */
+/* An engine around a model that someone else owns; for pictures of a model in training, or of one
+ * made from a formula. */
 variant_engine vt_engine_around(vt_kern *kern, vt_model *model, vt_number weights, vt_number kv);
 
 /* How keys and values are stored where nobody says. */

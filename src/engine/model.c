@@ -218,6 +218,23 @@ static void set_hash(vt_model *model) {
     snprintf(model->hash, sizeof model->hash, "%016llx", (unsigned long long)hash);
 }
 
+static void free_class_names(vt_model *model) {
+    for (int i = 0; i < model->class_count; ++i) free(model->class_names[i]);
+    free(model->class_names);
+    model->class_names = NULL;
+    model->class_count = 0;
+}
+
+variant_status vt_model_set_class_names(vt_model *model, const char *const *names, int count,
+                                        variant_error *err) {
+    free_class_names(model);
+    model->class_names = calloc((size_t)count, sizeof *model->class_names);
+    for (int i = 0; model->class_names && i < count; ++i, ++model->class_count)
+        if (!(model->class_names[i] = strdup(names[i]))) break;
+    if (model->class_count == count) return VARIANT_OK;
+    return vt_fail(err, VARIANT_E_MEMORY, "no memory for %d class names", count);
+}
+
 static variant_status set_names(vt_model *model, vt_file_config *own, variant_error *err) {
     int classes =
         model->transformer ? vt_transformer_configuration(model->transformer)->classes : 0;
@@ -229,11 +246,14 @@ static variant_status set_names(vt_model *model, vt_file_config *own, variant_er
         return VARIANT_OK;
     }
     if (classes != 1000) return VARIANT_OK;
-    model->class_names = calloc(1000, sizeof *model->class_names);
-    for (int i = 0; model->class_names && i < 1000; ++i, ++model->class_count)
-        if (!(model->class_names[i] = strdup(vt_imagenet_names[i]))) break;
-    if (model->class_count == 1000) return VARIANT_OK;
-    return vt_fail(err, VARIANT_E_MEMORY, "no memory for class names");
+    return vt_model_set_class_names(model, vt_imagenet_names, 1000, err);
+}
+
+variant_status vt_model_new(vt_model **out, vt_kern *kern, variant_error *err) {
+    *out = calloc(1, sizeof **out);
+    if (!*out) return vt_fail(err, VARIANT_E_MEMORY, "no memory for a model");
+    (*out)->kern = kern;
+    return VARIANT_OK;
 }
 
 variant_status vt_model_open(vt_model **out, vt_kern *kern, const vt_model_options *options,
@@ -241,9 +261,8 @@ variant_status vt_model_open(vt_model **out, vt_kern *kern, const vt_model_optio
     *out = NULL;
     vt_file_config own[VT_MODEL_PARTS] = {0};
     variant_status status = VARIANT_OK;
-    vt_model *model = calloc(1, sizeof *model);
-    if (!model) return vt_fail(err, VARIANT_E_MEMORY, "no memory for a model");
-    model->kern = kern;
+    vt_model *model;
+    VT_TRY(vt_model_new(&model, kern, err));
     VT_CHECK(vt_model_find(model, options, err));
     for (int part = 0; part < VT_MODEL_PARTS; ++part)
         if (model->files[part]) VT_CHECK(vt_file_config_read(&own[part], model->files[part], err));
@@ -284,8 +303,7 @@ void vt_model_close(vt_model **model) {
     if (m->files[0] == m->files[1]) m->files[1] = NULL;
     vt_tensor_file_close(&m->files[0]);
     vt_tensor_file_close(&m->files[1]);
-    for (int i = 0; i < m->class_count; ++i) free(m->class_names[i]);
-    free(m->class_names);
+    free_class_names(m);
     free(m->training);
     free(m);
     *model = NULL;

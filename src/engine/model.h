@@ -61,7 +61,12 @@ vt_selector vt_supernet_selector(const vt_supernet_info *supernet);
 void vt_model_options_init(vt_model_options *options);
 variant_status vt_model_open(vt_model **out, vt_kern *kern, const vt_model_options *options,
                              variant_error *err);
+/* Without any part yet: what the caller puts into it is the model's, and is closed with it. */
+variant_status vt_model_new(vt_model **out, vt_kern *kern, variant_error *err);
 void vt_model_close(vt_model **model);
+/* Copies of `names` (count) in the place of those it had. */
+variant_status vt_model_set_class_names(vt_model *model, const char *const *names, int count,
+                                        variant_error *err);
 
 /* Label of a class given as a name, a number ("7", unless a class is called so), a name in other letters
  * where no second one is meant, or "uncond" (= number of classes). E_ARGUMENT lists what would do, or the

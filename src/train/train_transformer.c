@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "train/sheet.h"
 #include "train/transformer_job.h"
 
 /* ---- options ---- */
@@ -63,9 +64,9 @@ static variant_status check_options(const vt_train_transformer_options *options,
 static vt_model_save describe_model(vt_transformer_job *job) {
     return (vt_model_save){
         .transformer = job->transformer,
-        .class_count = job->class_count,
-        .class_names = job->class_names,
-        .supernet = job->options->supernet ? &job->info : NULL,
+        .class_count = job->model->class_count,
+        .class_names = job->model->class_names,
+        .supernet = job->options->supernet ? &job->model->supernet : NULL,
         .type = VT_F32,
     };
 }
@@ -184,18 +185,7 @@ static variant_status transformer_updated(void *self, vt_train_loop *loop, varia
 static variant_status transformer_sample(void *self, vt_train_loop *loop, const char *path,
                                          variant_error *err) {
     vt_transformer_job *job = self;
-    vt_train_sample sample = {
-        .kern = loop->kern,
-        .tokenizer = job->tokenizer,
-        .transformer = job->transformer,
-        .class_count = job->class_count,
-        .class_names = job->class_names,
-        .supernet = job->options->supernet ? &job->info : NULL,
-        .precision = loop->options->precision,
-        .step = loop->step,
-        .path = path,
-    };
-    return job->options->sample(loop->options->user, &sample, err);
+    return vt_train_draw_sheet(job->model, loop->options->precision, path, err);
 }
 
 static variant_status take_up(vt_transformer_job *job, vt_train_loop *loop, variant_error *err) {
@@ -227,7 +217,7 @@ variant_status vt_train_transformer(vt_kern *kern, const vt_train_transformer_op
         .updated = transformer_updated,
         .describe = vt_transformer_job_describe,
         .evaluate = job->test ? vt_transformer_job_evaluate : NULL,
-        .sample = options->sample ? transformer_sample : NULL,
+        .sample = transformer_sample,
         .checkpoint = transformer_checkpoint,
         .finish = transformer_finish,
     };

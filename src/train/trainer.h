@@ -100,20 +100,6 @@ typedef struct vt_train_classifier_options {
     double label_smoothing;
 } vt_train_classifier_options;
 
-/* A picture sheet of the model as it is now, written to `path` (PNG). For the caller to fill:
- * generation lies above training. A failure becomes a note, not the end of the run. */
-typedef struct vt_train_sample {
-    vt_kern *kern;
-    vt_tokenizer *tokenizer;
-    vt_transformer *transformer;
-    int class_count;
-    char *const *class_names;
-    const vt_supernet_info *supernet; /* NULL: none */
-    vt_number precision;              /* of the transformer's products */
-    int64_t step;
-    const char *path;
-} vt_train_sample;
-
 typedef struct vt_train_transformer_options {
     vt_train_common common;
     const char *tokenizer; /* file or folder */
@@ -141,8 +127,6 @@ typedef struct vt_train_transformer_options {
     /* Every so many steps: a line of log.jsonl with the cosine between the gradients of both paths.
      * Costs such a step two more passes and memory for one more gradient; 0: never. */
     int64_t log_conflict;
-    variant_status (*sample)(void *user, const vt_train_sample *sample,
-                             variant_error *err); /* may be NULL */
 } vt_train_transformer_options;
 
 /* What is open is left open. */

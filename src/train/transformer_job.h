@@ -20,20 +20,16 @@ typedef struct vt_scale_sums {
 typedef struct vt_transformer_job {
     const vt_train_transformer_options *options; /* the settled ones */
     vt_train_transformer_options settled; /* the caller's; what was open in them is filled in */
-    vt_model *tokenizer_model,
-        *full_model; /* opened files; full_model: NULL unless one was given */
-    vt_tokenizer *tokenizer;
-    vt_transformer *transformer; /* full_model's, or `own` */
-    vt_transformer *own;
+    vt_model *frozen; /* the tokenizer's file; its tokenizer became the model's */
+    vt_model *model;  /* what is trained, whole: tokenizer, transformer, the data's classes */
+    vt_tokenizer *tokenizer;     /* the model's ... */
+    vt_transformer *transformer; /* ... as this */
     vt_transformer_config config;
-    vt_supernet_info info;
     vt_dataset *train, *test;
     vt_pictures pictures, test_pictures;
     vt_token_cache cache, test_cache;
     vt_batches batches;
     vt_settings settings;
-    int class_count;
-    char **class_names;
     vt_phases phases; /* the options', or what their list of schedules makes of them */
     int bridge;       /* likewise: the first scales that always run everything */
     vt_schedule full, subnets[VT_MAX_DEPTHS];

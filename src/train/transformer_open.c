@@ -18,9 +18,8 @@ static variant_status open_models(vt_transformer_job *job, vt_kern *kern, varian
     model.warn = options->common.note;
     model.user = options->common.user;
     model.model = options->tokenizer ? options->tokenizer : options->model;
-    VT_TRY(vt_model_open(&job->tokenizer_model, kern, &model, err));
-    job->tokenizer = job->tokenizer_model->tokenizer;
-    if (!options->model) return VARIANT_OK;
+    VT_TRY(vt_model_open(&job->frozen, kern, &model, err));
+    if (!options->model) return vt_model_new(&job->model, kern, err);
     vt_model_options_init(&model);
     model.need_tokenizer = false;
     model.part = options->part;
@@ -29,14 +28,24 @@ static variant_status open_models(vt_transformer_job *job, vt_kern *kern, varian
     model.copy = true;
     model.weights = options->common.precision;
     model.model = options->model;
-    return vt_model_open(&job->full_model, kern, &model, err);
+    return vt_model_open(&job->model, kern, &model, err);
+}
+
+/* The tokenizer goes from its file's model to the one in training, which is then whole: it is saved, and drawn
+ * from, as any other. Weights in training are no file's, so no hash names them. */
+static void take_tokenizer(vt_transformer_job *job) {
+    vt_tokenizer_close(&job->model->tokenizer); /* one that lay in the same file */
+    job->tokenizer = job->model->tokenizer = job->frozen->tokenizer;
+    job->frozen->tokenizer = NULL;
+    job->model->supernet = (vt_supernet_info){0};
+    job->model->hash[0] = '\0';
 }
 
 static variant_status open_data(vt_transformer_job *job, vt_train_loop *loop, variant_error *err) {
     const vt_train_common *common = loop->options;
     const vt_tokenizer_config *config = vt_tokenizer_configuration(job->tokenizer);
     vt_data data = common->data;
-    vt_data_follow(&data, job->tokenizer_model->training); /* its pictures are the tokenizer's */
+    vt_data_follow(&data, job->frozen->training); /* its pictures are the tokenizer's */
     VT_TRY(vt_train_loop_open_data(loop, &data, vt_tokenizer_side(config), 0, config->channels,
                                    &job->train, &job->test, err));
     vt_pictures_options options = {.dataset = job->train,
@@ -59,17 +68,13 @@ static variant_status open_data(vt_transformer_job *job, vt_train_loop *loop, va
 }
 
 static variant_status copy_class_names(vt_transformer_job *job, variant_error *err) {
-    int count = vt_dataset_classes(job->train);
-    job->class_names = calloc((size_t)count, sizeof *job->class_names);
-    if (!job->class_names)
-        return vt_fail(err, VARIANT_E_MEMORY, "no memory for %d class names", count);
-    job->class_count = count;
-    for (int i = 0; i < count; ++i) {
-        job->class_names[i] = strdup(vt_dataset_class_name(job->train, i));
-        if (!job->class_names[i])
-            return vt_fail(err, VARIANT_E_MEMORY, "no memory for %d class names", count);
-    }
-    return VARIANT_OK;
+    const int count = vt_dataset_classes(job->train);
+    const char **names = calloc((size_t)count, sizeof *names);
+    if (!names) return vt_fail(err, VARIANT_E_MEMORY, "no memory for %d class names", count);
+    for (int i = 0; i < count; ++i) names[i] = vt_dataset_class_name(job->train, i);
+    variant_status status = vt_model_set_class_names(job->model, names, count, err);
+    free(names);
+    return status;
 }
 
 /* The given model must speak the tokenizer's tokens and have the data's classes. */
@@ -151,8 +156,8 @@ static variant_status open_transformer(vt_transformer_job *job, vt_train_loop *l
     const vt_train_transformer_options *options = job->options;
     const vt_tokenizer_config *tokens = vt_tokenizer_configuration(job->tokenizer);
     VT_TRY(copy_class_names(job, err));
-    if (job->full_model) {
-        job->transformer = job->full_model->transformer;
+    if (options->model) {
+        job->transformer = job->model->transformer;
         job->config = *vt_transformer_configuration(job->transformer);
         VT_TRY(check_fit(job, err));
     } else {
@@ -163,10 +168,11 @@ static variant_status open_transformer(vt_transformer_job *job, vt_train_loop *l
         job->config.classes = vt_dataset_classes(job->train);
         job->config.scales = tokens->scales;
         memcpy(job->config.sides, tokens->sides, sizeof tokens->sides);
-        VT_TRY(vt_transformer_open(&job->own, loop->kern, &job->config, err));
-        job->transformer = job->own;
-        vt_params_set_type(vt_transformer_params(job->own), options->common.precision, true);
-        VT_TRY(vt_transformer_initialise(job->own, loop->options->seed, err));
+        VT_TRY(vt_transformer_open(&job->model->transformer, loop->kern, &job->config, err));
+        job->transformer = job->model->transformer;
+        vt_params_set_type(vt_transformer_params(job->transformer), options->common.precision,
+                           true);
+        VT_TRY(vt_transformer_initialise(job->transformer, loop->options->seed, err));
     }
     loop->params = vt_transformer_params(job->transformer);
     return vt_params_train(loop->params, err);
@@ -283,17 +289,19 @@ static variant_status open_schedules(vt_transformer_job *job, vt_train_loop *loo
                        options->weight_count, job->phases.depth_count);
     VT_TRY(vt_phases_check(&job->phases, job->config.depth, err));
     if (!options->schedules) VT_TRY(open_zones(job, err));
-    job->info =
+    vt_supernet_info *info = &job->model->supernet;
+    *info =
         (vt_supernet_info){.trained = true, .bridge = job->bridge, .selector = options->selector};
     for (int i = 0; i < job->phases.depth_count; ++i)
-        if (!has_depth(job->info.depths, job->info.depth_count, job->phases.depths[i]))
-            job->info.depths[job->info.depth_count++] = job->phases.depths[i];
+        if (!has_depth(info->depths, info->depth_count, job->phases.depths[i]))
+            info->depths[info->depth_count++] = job->phases.depths[i];
     return open_evaluations(job, err);
 }
 
 variant_status vt_transformer_job_open(vt_transformer_job *job, vt_train_loop *loop,
                                        variant_error *err) {
     VT_TRY(open_models(job, loop->kern, err));
+    take_tokenizer(job);
     VT_TRY(open_data(job, loop, err));
     VT_TRY(open_transformer(job, loop, err));
     job->phases = job->options->phases;
@@ -365,8 +373,6 @@ variant_status vt_transformer_job_open_tokens(vt_transformer_job *job, vt_train_
 }
 
 void vt_transformer_job_close(vt_transformer_job *job) {
-    for (int i = 0; i < job->class_count; ++i) free(job->class_names[i]);
-    free(job->class_names);
     free(job->tokens);
     free(job->losses);
     free(job->hits);
@@ -379,7 +385,6 @@ void vt_transformer_job_close(vt_transformer_job *job) {
     vt_pictures_close(&job->test_pictures);
     vt_dataset_close(&job->train);
     vt_dataset_close(&job->test);
-    vt_transformer_close(&job->own);
-    vt_model_close(&job->full_model);
-    vt_model_close(&job->tokenizer_model);
+    vt_model_close(&job->model); /* before the file that its tokenizer is mapped from */
+    vt_model_close(&job->frozen);
 }
