@@ -5,7 +5,7 @@
 
 #include "core/quiet.h"
 #include "engine/engine.h"
-#include "engine/floor.h"
+#include "planning/floor.h"
 #include "planning.h"
 #include "tools.h"
 

@@ -7,7 +7,7 @@
 
 #include <stdio.h>
 
-#include "supernet/order.h"
+#include "planning/order.h"
 
 /* The transformer at the first line's speed. */
 static double expected_ms(const bench_figures *first, const bench_figures *f) {

@@ -13,7 +13,7 @@
 
 #include "core/clock.h"
 #include "core/status.h"
-#include "engine/floor.h"
+#include "planning/floor.h"
 #include "io/file.h"
 #include "selftest/golden_config.h"
 #include "tools.h"

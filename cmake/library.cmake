@@ -5,7 +5,7 @@
 set(VARIANT_LIBS -pthread -lm)
 
 # A part's functions call each other across files, so a static archive of them would show every vt_ name to whoever links it.
-set(parts core io kern nn supernet tokenizer transformer engine)
+set(parts core io kern nn supernet tokenizer transformer engine planning)
 set(whole ${CMAKE_CURRENT_BINARY_DIR}/libvariant.o)
 list(TRANSFORM parts REPLACE "(.+)" "$<TARGET_FILE:vt_\\1>" OUTPUT_VARIABLE archives)
 list(TRANSFORM parts PREPEND vt_ OUTPUT_VARIABLE targets)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Fails when a file of src/ includes a folder that lies above it. The arrows, lowest first:
 #   core <- io, kern, supernet;  io, kern <- nn <- tokenizer, transformer <- engine <- train <- selftest <- cli
-#   io, kern, nn <- features <- train, eval; engine <- eval <- cli.
+#   io, kern, nn <- features <- train, eval; engine <- planning <- eval <- cli.
 #   supernet <- transformer, engine, train. tokenizer and transformer never include each other.
 # Also: intrinsics only in kern/cpu, and every header compiles alone.
 set -euo pipefail
@@ -16,8 +16,9 @@ declare -A may=(
     [tokenizer]="core io kern nn tokenizer"
     [transformer]="core io kern nn supernet transformer"
     [engine]="core io kern nn supernet tokenizer transformer engine"
+    [planning]="core io kern nn supernet tokenizer transformer engine planning"
     [features]="core io kern nn features"
-    [eval]="core io kern nn features supernet tokenizer transformer engine eval"
+    [eval]="core io kern nn features supernet tokenizer transformer engine planning eval"
     [train]="core io kern nn features supernet tokenizer transformer engine train"
     [selftest]="core io kern nn supernet tokenizer transformer engine features train selftest"
 )

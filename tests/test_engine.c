@@ -3,7 +3,7 @@
  * threads and any batch, KV bytes equal to the formulas, requests that make no sense refused. */
 #include "tests/fixtures.h"
 
-#include "engine/floor.h"
+#include "planning/floor.h"
 #include "io/file.h"
 #include "io/image.h"
 #include "supernet/schedule.h"

@@ -3,9 +3,9 @@
  * in test_plan_files.c. */
 #include "fixtures.h"
 
-#include "engine/cost.h"
+#include "planning/cost.h"
 #include "engine/engine.h"
-#include "engine/plan.h"
+#include "planning/plan.h"
 
 /* ---- choosing ---- */
 

@@ -4,7 +4,7 @@
 
 #include <sys/stat.h>
 
-#include "engine/cost.h"
+#include "planning/cost.h"
 #include "engine/engine.h"
 #include "io/file.h"
 

@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "core/quiet.h"
-#include "supernet/order.h"
+#include "planning/order.h"
 
 /* ---- a machine whose counters are written by hand ---- */
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/plan.h"
+#include "planning/plan.h"
 #include "eval/report_parts.h"
 
 static double number(const cJSON *object, const char *key) {

@@ -11,7 +11,7 @@
 #include "eval/sweep.h"
 #include "eval/text.h"
 #include "io/file.h"
-#include "supernet/order.h"
+#include "planning/order.h"
 
 #define STATE_MAX ((size_t)64 << 20)
 #define FORMAT 2 /* 1, of files that do not say: scores without spreads */

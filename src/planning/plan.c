@@ -3,14 +3,14 @@
  * Candidates are the full depth and all pairs (bridge, depth), of the depths that a supernet was
  * trained for where there are any; or the points of a sweep. Memory is variant_request_memory's,
  * exact. Time is interpolated in a table measured once per model and machine (cost.h). */
-#include "engine/plan.h"
+#include "planning/plan.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/clock.h"
-#include "engine/cost.h"
+#include "planning/cost.h"
 #include "engine/engine.h"
 
 #define DEFAULT_BATCH 8

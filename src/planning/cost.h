@@ -5,8 +5,8 @@
  * so it attends to as many keys at any depth: between the two runs time is a line in the number of
  * layers (its ends differ per layer, because few layers stay in the processor's cache). plan.c asks
  * for it. */
-#ifndef VT_ENGINE_COST_H
-#define VT_ENGINE_COST_H
+#ifndef VT_PLANNING_COST_H
+#define VT_PLANNING_COST_H
 
 #include "core/status.h"
 

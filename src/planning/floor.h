@@ -4,8 +4,8 @@
  * floor is the sum. `variant bench` prints it beside what was measured. Counted: matrix products,
  * attention, convolutions; weights read once a scale, keys and values once a scale. Norms and other
  * passes over activations are not. */
-#ifndef VT_ENGINE_FLOOR_H
-#define VT_ENGINE_FLOOR_H
+#ifndef VT_PLANNING_FLOOR_H
+#define VT_PLANNING_FLOOR_H
 
 #include "tokenizer/tokenizer.h"
 #include "transformer/transformer.h"

@@ -1,5 +1,5 @@
 /* cost.c - see cost.h. */
-#include "engine/cost.h"
+#include "planning/cost.h"
 
 #include <cjson/cJSON.h>
 #include <stdio.h>

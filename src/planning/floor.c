@@ -1,5 +1,5 @@
 /* floor.c - see floor.h. */
-#include "engine/floor.h"
+#include "planning/floor.h"
 
 static vt_number tokenizer_type(vt_number weights) {
     return weights == VT_NUMBER_F32 ? VT_NUMBER_F32 : VT_NUMBER_BF16;

@@ -1,5 +1,5 @@
 /* order.c - see order.h. */
-#include "supernet/order.h"
+#include "planning/order.h"
 
 #define CLEARLY_LESS 0.75
 

@@ -1,5 +1,5 @@
 /* plan_choose.c - the best of schedules whose cost is known; see plan.h. */
-#include "engine/plan.h"
+#include "planning/plan.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/plan.h"
+#include "planning/plan.h"
 #include "io/file.h"
 #include "supernet/schedule.h"
 

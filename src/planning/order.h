@@ -4,8 +4,8 @@
  * more layers at any scale, and fewer at one, is less work whatever a layer costs where. Where each has
  * more at some scale, three quarters of the row-layers are taken for less work: early scales' layers cost more
  * than their rows say (weights are read for few rows), and measured tables differ by up to a tenth. */
-#ifndef VT_SUPERNET_ORDER_H
-#define VT_SUPERNET_ORDER_H
+#ifndef VT_PLANNING_ORDER_H
+#define VT_PLANNING_ORDER_H
 
 #include <stdbool.h>
 

@@ -1,8 +1,8 @@
 /* plan.h - the parts of planning: choosing among schedules whose cost is known (plan_choose.c,
  * which needs no model and which tests give made-up costs), schedules that a sweep measured
  * (plan_sweep.c). plan.c is variant_plan_make. */
-#ifndef VT_ENGINE_PLAN_H
-#define VT_ENGINE_PLAN_H
+#ifndef VT_PLANNING_PLAN_H
+#define VT_PLANNING_PLAN_H
 
 #include "core/status.h"
 
