@@ -30,7 +30,7 @@ static int open_kern(void **state) {
     vt_tokenizer *other = NULL;
     narrow.codes = 32;
     assert_ok(vt_tokenizer_open(&other, a.kern, &narrow, err));
-    assert_ok(vt_params_allocate(vt_tokenizer_params(other), err));
+    assert_ok(vt_params_synthesize(vt_tokenizer_params(other), "N", "vae", err));
     save.tokenizer = other;
     assert_ok(vt_model_write(path_of("narrow.safetensors"), &save, err));
     vt_tokenizer_close(&other);

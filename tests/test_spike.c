@@ -141,6 +141,9 @@ static variant_status train(spiky *job) {
     job->weight = vt_params_add(&params, 0, 1, (const int64_t[]){1}, "weight");
     assert_int_equal(vt_params_allocate(&params, &err), VARIANT_OK);
     assert_int_equal(vt_params_train(&params, &err), VARIANT_OK);
+    assert_int_equal(
+        vt_param_upload(&params, job->weight, &(float){0.0f}, job->weight->value, &err),
+        VARIANT_OK);
     loop.params = &params;
     vt_plan plan = {.kind = VT_TRAIN_TRANSFORMER, .pictures = 10, .steps_per_epoch = 10};
     assert_int_equal(vt_plan_length(&loop, &options, &plan, &err), VARIANT_OK);
