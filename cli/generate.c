@@ -49,7 +49,7 @@ static const char help[] =
     "\n" CLI_PLANNING_HELP
     "      --batch auto       pictures at a time: as many as fit, at most 64\n"
     "\n" CLI_REQUEST_RUN_HELP "      --json             the report as JSON (on stdout; on stderr "
-                              "with -o -); of --compare a list\n"
+    "with -o -); of --compare a list\n"
     "      --progress[=WHICH] on stderr: auto (default; a line where it is a terminal), lines (as "
     "--progress\n"
     "                         alone), none\n"

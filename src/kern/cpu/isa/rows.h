@@ -4,6 +4,7 @@
 #ifndef VT_KERN_CPU_ISA_ROWS_H
 #define VT_KERN_CPU_ISA_ROWS_H
 
+/* clang-format off */
 #define ROWS_1(X) X(0)
 #define ROWS_2(X) ROWS_1(X) X(1)
 #define ROWS_3(X) ROWS_2(X) X(2)
@@ -29,38 +30,27 @@
 #define ROWS_23(X) ROWS_22(X) X(22)
 #define ROWS_24(X) ROWS_23(X) X(23)
 
-#define EACH_TO_6(X, PANELS)                                                                       \
-    X(1, PANELS) X(2, PANELS) X(3, PANELS) X(4, PANELS) X(5, PANELS) X(6, PANELS)
-#define EACH_TO_12(X, PANELS)                                                                      \
-    EACH_TO_6(X, PANELS)                                                                           \
+#define EACH_TO_6(X, PANELS) X(1, PANELS) X(2, PANELS) X(3, PANELS) X(4, PANELS) X(5, PANELS) X(6, PANELS)
+#define EACH_TO_12(X, PANELS) EACH_TO_6(X, PANELS)                                                   \
     X(7, PANELS) X(8, PANELS) X(9, PANELS) X(10, PANELS) X(11, PANELS) X(12, PANELS)
-#define EACH_TO_24(X, PANELS)                                                                      \
-    EACH_TO_12(X, PANELS)                                                                          \
-    X(13, PANELS)                                                                                  \
-    X(14, PANELS) X(15, PANELS) X(16, PANELS) X(17, PANELS) X(18, PANELS) X(19, PANELS)            \
-        X(20, PANELS) X(21, PANELS) X(22, PANELS) X(23, PANELS) X(24, PANELS)
+#define EACH_TO_24(X, PANELS) EACH_TO_12(X, PANELS)                                                  \
+    X(13, PANELS) X(14, PANELS) X(15, PANELS) X(16, PANELS) X(17, PANELS) X(18, PANELS)              \
+    X(19, PANELS) X(20, PANELS) X(21, PANELS) X(22, PANELS) X(23, PANELS) X(24, PANELS)
 
 /* Row r, s from the next, where three rows share one of the pointers a0 .. a7: the strides 1 and 2 are
- * address modes. */
-#define ROW_AT(r)                                                                                  \
-    ((r) / 3 == 0   ? a0                                                                           \
-     : (r) / 3 == 1 ? a1                                                                           \
-     : (r) / 3 == 2 ? a2                                                                           \
-     : (r) / 3 == 3 ? a3                                                                           \
-     : (r) / 3 == 4 ? a4                                                                           \
-     : (r) / 3 == 5 ? a5                                                                           \
-     : (r) / 3 == 6 ? a6                                                                           \
-                    : a7) +                                                                        \
-        (r) % 3 * s
+ * address modes (base + s and base + 2 s), so that 24 rows take 8 of the 16 registers there are. */
+#define ROW_AT(r)                                                                                    \
+    ((r) / 3 == 0 ? a0 : (r) / 3 == 1 ? a1 : (r) / 3 == 2 ? a2 : (r) / 3 == 3 ? a3                   \
+     : (r) / 3 == 4 ? a4 : (r) / 3 == 5 ? a5 : (r) / 3 == 6 ? a6 : a7) + (r) % 3 * s
 
 /* All eight a step on. Where a pointer came from is hidden, lest clang keep one for each row, or
  * compute each from the one before. */
-#define ROWS_STEP(step)                                                                            \
-    POINTER_STEP(a0, step)                                                                         \
-    POINTER_STEP(a1, step) POINTER_STEP(a2, step) POINTER_STEP(a3, step) POINTER_STEP(a4, step)    \
-        POINTER_STEP(a5, step) POINTER_STEP(a6, step) POINTER_STEP(a7, step)
-#define POINTER_STEP(pointer, step)                                                                \
-    pointer += (step);                                                                             \
+#define ROWS_STEP(step)                                                                              \
+    POINTER_STEP(a0, step) POINTER_STEP(a1, step) POINTER_STEP(a2, step) POINTER_STEP(a3, step)      \
+    POINTER_STEP(a4, step) POINTER_STEP(a5, step) POINTER_STEP(a6, step) POINTER_STEP(a7, step)
+#define POINTER_STEP(pointer, step)                                                                  \
+    pointer += (step);                                                                               \
     __asm__("" : "+r"(pointer));
+/* clang-format on */
 
 #endif

@@ -140,12 +140,10 @@ INLINE void block_sums(int32_t sums[][VT_PANEL], const pairs *x, const uint8_t *
                                int quads) {                                                        \
         block_sums(sums, x, b, quads, n);                                                          \
     }
-ROWS(1)
-ROWS(2)
-ROWS(3) ROWS(4) ROWS(5) ROWS(6)
+#define SHAPES(X) X(1) X(2) X(3) X(4) X(5) X(6)
+SHAPES(ROWS)
 
-    typedef void (*block_kernel)(int32_t sums[][VT_PANEL], const pairs *x, const uint8_t *b,
-                                 int quads);
+typedef void (*block_kernel)(int32_t sums[][VT_PANEL], const pairs *x, const uint8_t *b, int quads);
 static const block_kernel block_kernels[MOST_ROWS] = {block_sums_1, block_sums_2, block_sums_3,
                                                       block_sums_4, block_sums_5, block_sums_6};
 
