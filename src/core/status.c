@@ -35,6 +35,9 @@ const char *variant_status_sentence(variant_status status) {
     return "unknown status";
 }
 
+#undef vt_fail
+#undef vt_fail_within
+
 variant_status vt_fail(variant_error *err, variant_status code, const char *format, ...) {
     if (!err) return code;
     err->status = code;

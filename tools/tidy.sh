@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# clang-tidy with .clang-tidy over src/ and cli/, as many files at a time as there are processors.
+#   tools/tidy.sh BUILD_FOLDER [FILE...]     BUILD_FOLDER: a configured build of clang (build/clang); files: only these
+set -euo pipefail
+cd "$(dirname "$0")/.."
+build=${1:?usage: $0 BUILD_FOLDER [FILE...]}
+shift
+[ -f "$build/compile_commands.json" ] || { echo "$0: $build has no compile_commands.json: cmake --preset clang" >&2; exit 2; }
+program=$(command -v clang-tidy-14) || { echo "$0: no clang-tidy-14 (apt install clang-tidy-14)" >&2; exit 1; }
+
+files=("$@")
+[ $# -gt 0 ] || mapfile -t files < <(find src cli -name '*.c' | sort)
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+failed=0
+printf '%s\0' "${files[@]}" | xargs -0 -n 1 -P "$(nproc)" "$program" -p "$build" --quiet >"$log" 2>/dev/null || failed=1
+if [ $failed -ne 0 ]; then
+    if [ $# -gt 0 ]; then cat "$log"; else grep -A 1 -E '(warning|error): .*\[[a-z]' "$log"; fi # with names of files also the ways there
+    echo "$0: $(grep -cE '(warning|error): .*\[[a-z]' "$log") warnings" >&2
+    exit 1
+fi
+echo "clang-tidy: ${#files[@]} files, no warning"
