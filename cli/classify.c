@@ -115,7 +115,7 @@ static variant_status work_open(work *w, variant_error *err) {
     VT_TRY(vt_features_open(&w->features, w->kern, path, err));
     vt_features_info_get(w->features, &w->info);
     w->taken = s->data.data;
-    cli_data_follow_file(&w->taken, path);
+    vt_data_follow_file(&w->taken, path);
     if (w->info.inception)
         return vt_fail(err, VARIANT_E_MODEL, "%s: %s, expected a classifier of your own classes",
                        s->model.model, w->info.name);
@@ -279,7 +279,7 @@ static void add_confusion(const work *w, const int *confusion, int total, int hi
     char data[256];
     vt_data_name(&w->taken, data, sizeof data);
     cJSON_AddStringToObject(w->json, "data", data);
-    cJSON_AddStringToObject(w->json, "split", cli_data_split_name(&w->taken));
+    cJSON_AddStringToObject(w->json, "split", vt_split_name(w->taken.split));
     if (w->settings->through) cJSON_AddStringToObject(w->json, "through", w->settings->through);
     cJSON_AddNumberToObject(w->json, "pictures", total);
     cJSON_AddNumberToObject(w->json, "accuracy", (double)hits / total);

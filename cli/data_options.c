@@ -4,11 +4,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "io/tensors.h"
 #include "io/picture.h"
 #include "values.h"
-
-#define TRAINING_KEY "variant.training"
 
 cli_data cli_data_defaults(const char *command) {
     return (cli_data){.command = command, .data = {.split = VT_SPLIT_TEST, .holdout = VT_HOLDOUT}};
@@ -53,20 +50,8 @@ int cli_data_option(cli_data *data, int id, const char *text) {
     }
 }
 
-const char *cli_data_split_name(const vt_data *data) {
-    static const char *const names[] = {"train", "test", "all"};
-    return names[data->split];
-}
-
 void cli_data_note(void *user, const char *line) {
     fprintf(stderr, "variant %s: note: %s\n", (const char *)user, line);
-}
-
-void cli_data_follow_file(vt_data *data, const char *path) {
-    vt_tensor_file *file = NULL;
-    if (vt_tensor_file_open(&file, path, NULL) == VARIANT_OK)
-        vt_data_follow(data, vt_tensor_file_meta(file, TRAINING_KEY));
-    vt_tensor_file_close(&file);
 }
 
 variant_status cli_picture_square(float *out, const char *path, int side, int channels,

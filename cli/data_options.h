@@ -49,12 +49,8 @@ cli_data cli_data_defaults(const char *command);
 int cli_data_option(cli_data *data, int id, const char *text);
 /* One more path; false when there is no more room, or text is empty. */
 bool cli_data_add(vt_data *data, const char *text);
-/* "train", "test" or "all". */
-const char *cli_data_split_name(const vt_data *data);
 /* Prints "variant COMMAND: note: LINE"; user: the command's name. */
 void cli_data_note(void *user, const char *line);
-/* Takes what was not chosen from the training record in a file (a classifier's, say); without one nothing. */
-void cli_data_follow_file(vt_data *data, const char *path);
 
 /* Reads one picture file as (side, side, channels) in [-1, 1]; small: centred on black when it is not larger. */
 variant_status cli_picture_square(float *out, const char *path, int side, int channels,

@@ -10,9 +10,9 @@
 #include "core/clock.h"
 #include "core/psnr.h"
 #include "data_options.h"
+#include "eval/judge.h"
 #include "eval/picture_scores.h"
-#include "eval_source.h"
-#include "judge.h"
+#include "eval/source.h"
 #include "progress.h"
 #include "request.h"
 #include "score_report.h"
@@ -50,7 +50,7 @@ static const char help[] =
     "      --features PATH    the network: pt_inception-2015-12-05 (then scores are FID, IS), or "
     "what\n"
     "                         `variant train classifier` made, a file or its folder\n"
-    "                         (default: MODEL/" CLI_JUDGE_NETWORK ")\n"
+    "                         (default: MODEL/" VT_FEATURES_FILE ")\n"
     "      --resize WHICH     of pictures for the Inception: pytorch (default, as pytorch-fid) or\n"
     "                         tensorflow (as guided-diffusion's statistics and torch-fidelity)\n"
     "      --draws N          of the bootstrap that each score's spread (+-) comes from, 0: none\n"
@@ -149,7 +149,7 @@ static bool accept(void *user, int id, const char *text) {
 
 typedef struct work {
     const settings *settings;
-    cli_judge judge;
+    vt_judge judge;
     vt_eval *eval;
     float *pictures, *others; /* (BATCH, side, side, channels), in [0, 1] */
     int32_t labels[BATCH];
@@ -188,21 +188,26 @@ static bool show_draws(void *user, int done, int total) {
     return true;
 }
 
+static void say_note(void *user, const char *line) {
+    (void)user;
+    fprintf(stderr, "variant eval: note: %s\n", line);
+}
+
 /* ---- opening ---- */
 
 static variant_status open_network(work *w, variant_error *err) {
     const settings *s = w->settings;
-    cli_judge_options options = {.command = COMMAND,
-                                 .features = s->features,
-                                 .resize = s->resize,
-                                 .model = s->asked.engine.model,
-                                 .backend = s->asked.engine.backend,
-                                 .threads = s->asked.engine.threads,
-                                 .reference_count = s->reference_count,
-                                 .save_reference = s->save_reference,
-                                 .progress = show_reference,
-                                 .user = w};
-    VT_TRY(cli_judge_open(&w->judge, &options, err));
+    vt_judge_options options = {.features = s->features,
+                                .resize = s->resize,
+                                .model = s->asked.engine.model,
+                                .backend = s->asked.engine.backend,
+                                .threads = s->asked.engine.threads,
+                                .reference_count = s->reference_count,
+                                .save_reference = s->save_reference,
+                                .progress = show_reference,
+                                .note = say_note,
+                                .user = w};
+    VT_TRY(vt_judge_open(&w->judge, &options, err));
     w->draws = s->draws >= 0 ? s->draws : vt_eval_default_draws(&w->judge.network);
     return VARIANT_OK;
 }
@@ -215,13 +220,13 @@ static vt_data data_of(const work *w, const vt_data *paths, const char *training
     if (training)
         vt_data_follow(&data, training);
     else
-        cli_judge_follow(&w->judge, &data);
+        vt_judge_follow(&w->judge, &data);
     return data;
 }
 
 static variant_status open_reference(work *w, const vt_data *data, variant_error *err) {
     begin(w, "reference");
-    return cli_judge_reference(&w->judge, data, w->side, w->channels, err);
+    return vt_judge_reference(&w->judge, data, w->side, w->channels, err);
 }
 
 static variant_status set_size(work *w, int side, int channels, variant_error *err) {
@@ -267,14 +272,14 @@ static variant_status eval_generated(work *w, cJSON *report, variant_error *err)
     VT_CHECK(set_size(w, info.picture_side, info.channels, err));
     const vt_data reference = data_of(w, &s->reference, engine->model->training);
     if (s->reference.count) VT_CHECK(open_reference(w, &reference, err));
-    VT_CHECK(open_eval(w, total, cli_judge_classes_match(&w->judge, engine), classes_set, err));
+    VT_CHECK(open_eval(w, total, vt_judge_classes_match(&w->judge, engine), classes_set, err));
     begin(w, "generating");
     for (int first = 0; first < total; first += held) {
         request.first_image = s->asked.request.first_image + first;
         request.count = total - first < BATCH ? total - first : BATCH;
         VT_CHECK(variant_generate(engine, &request, &pictures, &made, err));
         held = request.count;
-        cli_judge_floats(pictures, held, w->pictures, w->labels);
+        vt_judge_floats(pictures, held, w->pictures, w->labels);
         if (first == 0) score_report_request(w->made_with, &s->asked, &pictures[0], total);
         variant_pictures_free(&pictures, held);
         VT_CHECK(
@@ -290,9 +295,9 @@ cleanup:
 }
 
 /* Is there a share of pictures in their class? A note says why not, where one would expect it. */
-static bool labels_match(const work *w, const eval_source *source) {
+static bool labels_match(const work *w, const vt_source *source) {
     if (!source->labelled || w->judge.network.inception) return false;
-    if (cli_judge_dataset_matches(&w->judge, source->dataset)) return true;
+    if (vt_judge_dataset_matches(&w->judge, source->dataset)) return true;
     fprintf(stderr,
             "variant eval: note: %s: its classes are not the network's: no share in their class\n",
             w->pictures_name);
@@ -301,7 +306,7 @@ static bool labels_match(const work *w, const eval_source *source) {
 
 static variant_status eval_folder(work *w, cJSON *report, variant_error *err) {
     const settings *s = w->settings;
-    eval_source source = {0};
+    vt_source source = {0};
     variant_status status = VARIANT_OK;
     vt_data data = data_of(w, &s->pictures, NULL);
     /* finished pictures: no share of them is held out */
@@ -310,7 +315,7 @@ static variant_status eval_folder(work *w, cJSON *report, variant_error *err) {
     data.holdout = 0;
     data.flat_whole = true;
     vt_data_name(&data, w->pictures_name, sizeof w->pictures_name);
-    VT_CHECK(eval_source_open(&source, &data, s->side, s->channels, s->count, COMMAND, err));
+    VT_CHECK(vt_source_open(&source, &data, s->side, s->channels, s->count, say_note, w, err));
     VT_CHECK(set_size(w, source.side, source.channels, err));
     const vt_data reference = data_of(w, &s->reference, NULL);
     if (s->reference.count) VT_CHECK(open_reference(w, &reference, err));
@@ -323,13 +328,13 @@ static variant_status eval_folder(work *w, cJSON *report, variant_error *err) {
     begin(w, "pictures");
     for (int first = 0; first < source.count; first += BATCH) {
         int n = source.count - first < BATCH ? source.count - first : BATCH;
-        VT_CHECK(eval_source_read(&source, first, n, w->pictures, w->labels, err));
+        VT_CHECK(vt_source_read(&source, first, n, w->pictures, w->labels, err));
         VT_CHECK(vt_eval_add(w->eval, w->pictures, match ? w->labels : NULL, n, w->side, w->side,
                              w->channels, err));
         show_progress(w, first + n, source.count);
     }
 cleanup:
-    eval_source_close(&source);
+    vt_source_close(&source);
     return status;
 }
 
@@ -396,7 +401,7 @@ static variant_status eval_tokenizer(work *w, cJSON *report, variant_error *err)
                          .part = engine->part,
                          .weights = engine->weights};
     cli_session session = {0};
-    eval_source source = {0};
+    vt_source source = {0};
     int32_t *tokens = NULL;
     tally psnr = {0}, ssim = {0};
     variant_status status = VARIANT_OK;
@@ -409,8 +414,8 @@ static variant_status eval_tokenizer(work *w, cJSON *report, variant_error *err)
     data.flat_whole = false; /* a tokenizer is judged by what it was not trained on */
     VT_CHECK(open_reference(w, other ? &reference : &data, err));
     vt_data_name(&data, w->pictures_name, sizeof w->pictures_name);
-    VT_CHECK(eval_source_open(&source, &data, w->side, w->channels, s->count,
-                              other ? COMMAND : NULL, err));
+    VT_CHECK(vt_source_open(&source, &data, w->side, w->channels, s->count, other ? say_note : NULL,
+                            w, err));
     VT_CHECK(open_eval(w, source.count, labels_match(w, &source), false, err));
     tokens = malloc(BATCH * (size_t)vt_tokenizer_tokens(config) * sizeof *tokens);
     if (!tokens) VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "no memory for tokens"));
@@ -418,7 +423,7 @@ static variant_status eval_tokenizer(work *w, cJSON *report, variant_error *err)
     begin(w, "reconstructing");
     for (int first = 0; first < source.count; first += BATCH) {
         int n = source.count - first < BATCH ? source.count - first : BATCH;
-        VT_CHECK(eval_source_read(&source, first, n, w->pictures, w->labels, err));
+        VT_CHECK(vt_source_read(&source, first, n, w->pictures, w->labels, err));
         VT_CHECK(reconstruct(w, &session, first, n, tokens, err));
         for (int i = 0; i < n; ++i) {
             const float *a = w->pictures + (size_t)i * floats, *b = w->others + (size_t)i * floats;
@@ -435,7 +440,7 @@ static variant_status eval_tokenizer(work *w, cJSON *report, variant_error *err)
     describe_tokenizer(w, &data, source.count);
 cleanup:
     free(tokens);
-    eval_source_close(&source);
+    vt_source_close(&source);
     cli_session_close(&session);
     return status;
 }
@@ -504,7 +509,7 @@ static variant_status evaluate(work *w, variant_error *err) {
 cleanup:
     cJSON_Delete(report);
     vt_eval_close(&w->eval);
-    cli_judge_close(&w->judge);
+    vt_judge_close(&w->judge);
     free(w->pictures);
     free(w->others);
     return status;
@@ -532,9 +537,9 @@ int cli_eval(int argc, char **argv) {
     if (!s.pictures.count && !s.asked.engine.model)
         return cli_usage(COMMAND, "what is judged? give -m MODEL or --pictures FOLDER");
     const char *real = s.reference.count ? s.reference.paths[0] : s.reconstruct.paths[0];
-    if (s.save_reference && (!real || cli_judge_is_statistics(real)))
+    if (s.save_reference && (!real || vt_judge_is_statistics(real)))
         return cli_usage(COMMAND, "--save-reference needs --reference with pictures");
-    if (real && !s.reconstruct.count && cli_judge_is_statistics(real) &&
+    if (real && !s.reconstruct.count && vt_judge_is_statistics(real) &&
         (s.taken.split_chosen || s.reference_count > 0))
         cli_data_note((void *)(uintptr_t)COMMAND,
                       "--reference is statistics, of the pictures that they were made of: "

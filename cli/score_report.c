@@ -41,14 +41,14 @@ void score_report_request(cJSON *settings, const cli_request *asked, const varia
 
 void score_report_data(cJSON *settings, const vt_data *data) {
     if (cJSON_GetObjectItem(settings, "split")) return;
-    add_text(settings, "split", cli_data_split_name(data));
+    add_text(settings, "split", vt_split_name(data->split));
     cJSON_AddNumberToObject(settings, "holdout", data->holdout);
     add_text(settings, "fit", vt_fit_name(data->fit));
     add_text(settings, "alpha", vt_alpha_name(data->alpha));
 }
 
-void score_report_judge(cJSON *settings, const cli_judge *judge, int draws) {
-    const cli_judge_options *o = &judge->options;
+void score_report_judge(cJSON *settings, const vt_judge *judge, int draws) {
+    const vt_judge_options *o = &judge->options;
     if (judge->network.resizes)
         add_text(settings, "resize", vt_features_resize_name(judge->network.resize));
     if (judge->has_data) score_report_data(settings, &judge->data);

@@ -5,7 +5,7 @@
 
 #include <cjson/cJSON.h>
 
-#include "judge.h"
+#include "eval/judge.h"
 #include "request.h"
 
 /* What the pictures were generated with: all that the first of them says of itself (engine/picture.c describes
@@ -15,7 +15,7 @@ void score_report_request(cJSON *settings, const cli_request *asked, const varia
 /* Which pictures of a data set were taken, and how. What is said already stays. */
 void score_report_data(cJSON *settings, const vt_data *data);
 /* What they were judged by. */
-void score_report_judge(cJSON *settings, const cli_judge *judge, int draws);
+void score_report_judge(cJSON *settings, const vt_judge *judge, int draws);
 /* "settings   class all, count 640, ..." in one line: whatever the object holds, but false. */
 void score_report_print(const cJSON *settings);
 

@@ -13,7 +13,7 @@
 #include "eval/text.h"
 #include "progress.h"
 #include "request.h"
-#include "sweep_quality.h"
+#include "eval/sweep_quality.h"
 
 #define COMMAND "sweep"
 
@@ -55,7 +55,7 @@ static const char help[] =
     "quality, with a reference\n"
     "      --reference DATA   real pictures or statistics, as `variant eval` takes them\n"
     "      --reference-count N  of its pictures (default all)\n" CLI_DATA_HELP
-    "      --features PATH    the network, a file or its folder (default: MODEL/" CLI_JUDGE_NETWORK
+    "      --features PATH    the network, a file or its folder (default: MODEL/" VT_FEATURES_FILE
     ")\n"
     "      --resize WHICH     of pictures for the Inception: pytorch (default) or tensorflow\n"
     "      --draws N          of the bootstrap that each score's spread comes from, 0: none\n"
@@ -310,6 +310,11 @@ static bool show_draws(void *user, int done, int total) {
     return true;
 }
 
+static void say_note(void *user, const char *line) {
+    (void)user;
+    fprintf(stderr, "variant sweep: note: %s\n", line);
+}
+
 /* ---- results ---- */
 
 static double number(const cJSON *object, const char *key) {
@@ -410,22 +415,22 @@ static variant_status print_results(const settings *s, const char *folder, varia
 /* ---- the sweep ---- */
 
 /* Opens what judges the points, where quality is wanted. */
-static variant_status open_quality(settings *s, sweep_quality *quality,
+static variant_status open_quality(settings *s, vt_sweep_quality *quality,
                                    const variant_engine *engine, variant_error *err) {
     if (s->no_quality || !s->reference.data.count) return VARIANT_OK;
     vt_draws draws = {
         .count = s->draws, .seed = s->asked.request.seed, .progress = show_draws, .user = s};
-    cli_judge_options options = {.features = s->features,
-                                 .resize = s->resize,
-                                 .model = s->asked.engine.model,
-                                 .backend = s->asked.engine.backend,
-                                 .threads = s->asked.engine.threads,
-                                 .command = COMMAND,
-                                 .reference_count = s->reference_count,
-                                 .progress = show_reference,
-                                 .user = s};
-    VT_TRY(sweep_quality_open(quality, &options, &s->reference.data, s->samples ? s->samples : 2000,
-                              &draws, engine, err));
+    vt_judge_options options = {.features = s->features,
+                                .resize = s->resize,
+                                .model = s->asked.engine.model,
+                                .backend = s->asked.engine.backend,
+                                .threads = s->asked.engine.threads,
+                                .reference_count = s->reference_count,
+                                .progress = show_reference,
+                                .note = say_note,
+                                .user = s};
+    VT_TRY(vt_sweep_quality_open(quality, &options, &s->reference.data,
+                                 s->samples ? s->samples : 2000, &draws, engine, err));
     s->sweep.judge = &quality->judge;
     return VARIANT_OK;
 }
@@ -433,7 +438,7 @@ static variant_status open_quality(settings *s, sweep_quality *quality,
 static variant_status sweep_engine(settings *s, const variant_engine *engine, variant_error *err) {
     variant_status status = VARIANT_OK;
     variant_info info;
-    sweep_quality quality = {0};
+    vt_sweep_quality quality = {0};
     variant_engine_info(engine, &info);
     fill_defaults(&s->sweep, &info);
     s->sweep.engine = engine;
@@ -449,7 +454,7 @@ static variant_status sweep_engine(settings *s, const variant_engine *engine, va
     VT_CHECK(print_results(s, s->sweep.folder, err));
 cleanup:
     if (status != VARIANT_OK && s->shown > 0.0) fprintf(stderr, "\r\033[K");
-    sweep_quality_close(&quality);
+    vt_sweep_quality_close(&quality);
     return status;
 }
 

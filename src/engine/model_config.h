@@ -10,9 +10,9 @@
 #define VT_ENGINE_MODEL_CONFIG_H
 
 #include "engine/model.h"
+#include "io/data.h" /* VT_TRAINING_KEY */
 
 #define VT_CONFIG_KEY "variant.config"
-#define VT_TRAINING_KEY "variant.training"
 
 /* What a file's own configuration says; zero scales: nothing. */
 typedef struct vt_file_config {

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "io/tensors.h"
+
 vt_data vt_data_of(const char *path) {
     return (vt_data){.paths = {path}, .count = 1, .holdout = VT_HOLDOUT};
 }
@@ -19,6 +21,18 @@ void vt_data_follow(vt_data *data, const char *training) {
         if (alpha && !data->alpha_chosen && strcmp(alpha, vt_alpha_name(each)) == 0)
             data->alpha = each;
     cJSON_Delete(record);
+}
+
+void vt_data_follow_file(vt_data *data, const char *path) {
+    vt_tensor_file *file = NULL;
+    if (vt_tensor_file_open(&file, path, NULL) == VARIANT_OK)
+        vt_data_follow(data, vt_tensor_file_meta(file, VT_TRAINING_KEY));
+    vt_tensor_file_close(&file);
+}
+
+const char *vt_split_name(vt_split split) {
+    static const char *const names[] = {"train", "test", "all"};
+    return names[split];
 }
 
 void vt_data_name(const vt_data *data, char *out, size_t size) {

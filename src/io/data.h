@@ -7,7 +7,8 @@
 #include "io/picture_folder.h"
 
 #define VT_DATA_PATHS 16
-#define VT_HOLDOUT 0.05 /* what is held out unless told otherwise */
+#define VT_TRAINING_KEY "variant.training" /* of a file's metadata: its training record */
+#define VT_HOLDOUT 0.05                    /* what is held out unless told otherwise */
 
 typedef struct vt_data {
     const char *paths[VT_DATA_PATHS];
@@ -24,6 +25,10 @@ typedef struct vt_data {
 vt_data vt_data_of(const char *path);
 /* Takes from a training record (JSON text, or NULL) what was not chosen. */
 void vt_data_follow(vt_data *data, const char *training);
+/* Likewise from the record in a model's or a network's file; without one nothing. */
+void vt_data_follow_file(vt_data *data, const char *path);
+/* "train", "test" or "all". */
+const char *vt_split_name(vt_split split);
 /* "a, b" of the paths, for messages; as much as fits. */
 void vt_data_name(const vt_data *data, char *out, size_t size);
 

@@ -1,11 +1,9 @@
-/* eval_source.c - see eval_source.h. */
-#include "eval_source.h"
+/* source.c - see source.h. */
+#include "eval/source.h"
 
 #include <stdint.h>
-#include <stdio.h>
 
 #include "core/rng.h"
-#include "data_options.h"
 
 /* What nobody said is as the first picture has it. */
 static variant_status settle_size(vt_dataset_options *options, variant_error *err) {
@@ -23,14 +21,12 @@ static variant_status settle_size(vt_dataset_options *options, variant_error *er
     return VARIANT_OK;
 }
 
-variant_status eval_source_open(eval_source *out, const vt_data *data, int side, int channels,
-                                int count, const char *command, variant_error *err) {
-    *out = (eval_source){0};
-    vt_dataset_options options = {.data = *data,
-                                  .side = side,
-                                  .channels = channels,
-                                  .warn = command ? cli_data_note : NULL,
-                                  .user = (void *)(uintptr_t)command};
+variant_status vt_source_open(vt_source *out, const vt_data *data, int side, int channels,
+                              int count, void (*note)(void *user, const char *line), void *user,
+                              variant_error *err) {
+    *out = (vt_source){0};
+    vt_dataset_options options = {
+        .data = *data, .side = side, .channels = channels, .warn = note, .user = user};
     VT_TRY(settle_size(&options, err));
     VT_TRY(vt_dataset_open(&out->dataset, &options, err));
     out->labelled = !vt_dataset_flat(out->dataset);
@@ -41,16 +37,16 @@ variant_status eval_source_open(eval_source *out, const vt_data *data, int side,
     return VARIANT_OK;
 }
 
-void eval_source_close(eval_source *source) {
+void vt_source_close(vt_source *source) {
     vt_dataset_close(&source->dataset);
 }
 
 /* Of `count` pictures that are spread over all there are, the place of number i. */
-static int place_of(const eval_source *source, int i) {
+static int place_of(const vt_source *source, int i) {
     return (int)((int64_t)i * source->available / source->count);
 }
 
-variant_status eval_source_hash(const eval_source *source, uint64_t *out, variant_error *err) {
+variant_status vt_source_hash(const vt_source *source, uint64_t *out, variant_error *err) {
     *out = vt_fnv1a64("", 0);
     for (int i = 0; i < source->count; ++i) {
         uint64_t content = 0;
@@ -60,8 +56,8 @@ variant_status eval_source_hash(const eval_source *source, uint64_t *out, varian
     return VARIANT_OK;
 }
 
-variant_status eval_source_read(const eval_source *source, int first, int count, float *pictures,
-                                int32_t *labels, variant_error *err) {
+variant_status vt_source_read(const vt_source *source, int first, int count, float *pictures,
+                              int32_t *labels, variant_error *err) {
     const vt_crop centre = {0.5, 0.5, false};
     size_t n = (size_t)source->side * (size_t)source->side * (size_t)source->channels;
     for (int i = 0; i < count; ++i) {

@@ -1,29 +1,28 @@
 /* sweep_quality.c - see sweep_quality.h. */
-#include "sweep_quality.h"
+#include "eval/sweep_quality.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "core/rng.h"
-#include "data_options.h"
-#include "eval_source.h"
+#include "eval/source.h"
 
 enum { BATCH = 64 }; /* pictures as floats at a time */
 
 /* ---- the judge ---- */
 
 static variant_status begin(void *user, variant_error *err) {
-    sweep_quality *q = user;
+    vt_sweep_quality *q = user;
     variant_info info;
     variant_engine_info(q->engine, &info);
     if (!q->network.has_reference)
-        VT_TRY(cli_judge_reference(&q->network, &q->data, info.picture_side, info.channels, err));
+        VT_TRY(vt_judge_reference(&q->network, &q->data, info.picture_side, info.channels, err));
     vt_eval_close(&q->eval); /* of a point that was given up */
     vt_eval_options options = {.features = q->network.features,
                                .reference = &q->network.reference,
                                .expected = q->judge.samples,
-                               .labels_match = cli_judge_classes_match(&q->network, q->engine),
+                               .labels_match = vt_judge_classes_match(&q->network, q->engine),
                                .draws = q->draws,
                                .classes_set = true}; /* one after another */
     return vt_eval_open(&q->eval, &options, err);
@@ -31,19 +30,19 @@ static variant_status begin(void *user, variant_error *err) {
 
 static variant_status add(void *user, const variant_picture *pictures, int count,
                           variant_error *err) {
-    sweep_quality *q = user;
+    vt_sweep_quality *q = user;
     int32_t labels[BATCH];
     for (int first = 0; first < count; first += BATCH) {
         const variant_picture *p = &pictures[first];
         int n = count - first < BATCH ? count - first : BATCH;
-        cli_judge_floats(p, n, q->pictures, labels);
+        vt_judge_floats(p, n, q->pictures, labels);
         VT_TRY(vt_eval_add(q->eval, q->pictures, labels, n, p->height, p->width, p->channels, err));
     }
     return VARIANT_OK;
 }
 
 static variant_status finish(void *user, cJSON **quality, variant_error *err) {
-    sweep_quality *q = user;
+    vt_sweep_quality *q = user;
     vt_eval_scores scores;
     variant_status status = vt_eval_scores_get(q->eval, &scores, err);
     if (status == VARIANT_OK) {
@@ -64,26 +63,26 @@ static uint64_t statistics_hash(const vt_reference *reference) {
 
 /* How many pictures the reference has; 0: statistics that do not say. Statistics are read at once. And a hash of
  * what they are: points judged by others under the same name are not to stand beside these. */
-static variant_status look(sweep_quality *q, const variant_info *info, int64_t *count,
+static variant_status look(vt_sweep_quality *q, const variant_info *info, int64_t *count,
                            uint64_t *hash, variant_error *err) {
-    const cli_judge_options *o = &q->network.options;
-    eval_source source = {0};
-    if (cli_judge_is_statistics(q->data.paths[0])) {
-        VT_TRY(cli_judge_reference(&q->network, &q->data, 0, 0, err));
+    const vt_judge_options *o = &q->network.options;
+    vt_source source = {0};
+    if (vt_judge_is_statistics(q->data.paths[0])) {
+        VT_TRY(vt_judge_reference(&q->network, &q->data, 0, 0, err));
         *count = q->network.reference.count;
         *hash = statistics_hash(&q->network.reference);
         return VARIANT_OK;
     }
-    VT_TRY(eval_source_open(&source, &q->data, info->picture_side, info->channels,
-                            o->reference_count, o->command, err));
+    VT_TRY(vt_source_open(&source, &q->data, info->picture_side, info->channels, o->reference_count,
+                          o->note, o->user, err));
     *count = source.count;
-    variant_status status = eval_source_hash(&source, hash, err);
-    eval_source_close(&source);
-    q->network.options.command = NULL; /* its notes are told */
+    variant_status status = vt_source_hash(&source, hash, err);
+    vt_source_close(&source);
+    q->network.options.note = NULL; /* its notes are told */
     return status;
 }
 
-static cJSON *describe(const sweep_quality *q, int64_t count, uint64_t hash) {
+static cJSON *describe(const vt_sweep_quality *q, int64_t count, uint64_t hash) {
     char digits[20];
     char name[96];
     cJSON *settings = cJSON_CreateObject();
@@ -99,7 +98,7 @@ static cJSON *describe(const sweep_quality *q, int64_t count, uint64_t hash) {
     vt_data_name(&q->data, reference, sizeof reference);
     cJSON_AddStringToObject(settings, "reference", reference);
     if (!q->network.has_reference) { /* pictures, to be read when they are needed */
-        cJSON_AddStringToObject(settings, "split", cli_data_split_name(&q->data));
+        cJSON_AddStringToObject(settings, "split", vt_split_name(q->data.split));
         if (q->data.fit != VT_FIT_CROP)
             cJSON_AddStringToObject(settings, "fit", vt_fit_name(q->data.fit));
         if (q->data.alpha != VT_ALPHA_WHITE)
@@ -111,21 +110,21 @@ static cJSON *describe(const sweep_quality *q, int64_t count, uint64_t hash) {
     return settings;
 }
 
-variant_status sweep_quality_open(sweep_quality *out, const cli_judge_options *options,
-                                  const vt_data *reference, int samples, const vt_draws *draws,
-                                  const variant_engine *engine, variant_error *err) {
+variant_status vt_sweep_quality_open(vt_sweep_quality *out, const vt_judge_options *options,
+                                     const vt_data *reference, int samples, const vt_draws *draws,
+                                     const variant_engine *engine, variant_error *err) {
     variant_status status = VARIANT_OK;
     variant_info info;
     int64_t count;
     uint64_t hash;
     variant_engine_info(engine, &info);
-    *out = (sweep_quality){.engine = engine, .data = *reference, .draws = *draws};
+    *out = (vt_sweep_quality){.engine = engine, .data = *reference, .draws = *draws};
     vt_data_follow(&out->data, engine->model->training);
     size_t floats = (size_t)info.picture_side * (size_t)info.picture_side * (size_t)info.channels;
     out->pictures = malloc(BATCH * floats * sizeof *out->pictures);
     if (!out->pictures)
         VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "no memory for %d pictures", BATCH));
-    VT_CHECK(cli_judge_open(&out->network, options, err));
+    VT_CHECK(vt_judge_open(&out->network, options, err));
     if (draws->count < 0) out->draws.count = vt_eval_default_draws(&out->network.network);
     VT_CHECK(look(out, &info, &count, &hash, err));
     out->settings = describe(out, count, hash);
@@ -136,14 +135,14 @@ variant_status sweep_quality_open(sweep_quality *out, const cli_judge_options *o
                                   .samples = samples,
                                   .settings = out->settings};
 cleanup:
-    if (status != VARIANT_OK) sweep_quality_close(out);
+    if (status != VARIANT_OK) vt_sweep_quality_close(out);
     return status;
 }
 
-void sweep_quality_close(sweep_quality *quality) {
+void vt_sweep_quality_close(vt_sweep_quality *quality) {
     vt_eval_close(&quality->eval);
-    cli_judge_close(&quality->network);
+    vt_judge_close(&quality->network);
     cJSON_Delete(quality->settings);
     free(quality->pictures);
-    *quality = (sweep_quality){0};
+    *quality = (vt_sweep_quality){0};
 }

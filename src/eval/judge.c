@@ -1,21 +1,19 @@
 /* judge.c - see judge.h. */
-#include "judge.h"
+#include "eval/judge.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "data_options.h"
-#include "eval_source.h"
+#include "eval/source.h"
 #include "io/file.h"
 #include "io/npz.h"
 
 enum { BATCH = 64 }; /* pictures in memory at a time */
 
-variant_status cli_judge_open(cli_judge *out, const cli_judge_options *options,
-                              variant_error *err) {
+variant_status vt_judge_open(vt_judge *out, const vt_judge_options *options, variant_error *err) {
     variant_status status = VARIANT_OK;
-    *out = (cli_judge){.options = *options};
+    *out = (vt_judge){.options = *options};
     const char *network = options->features ? options->features : options->model;
     if (!options->features && !(options->model && vt_is_folder(options->model)))
         return vt_fail(err, VARIANT_E_ARGUMENT,
@@ -28,18 +26,18 @@ variant_status cli_judge_open(cli_judge *out, const cli_judge_options *options,
         VT_CHECK(vt_features_set_resize(out->features, (vt_features_resize)options->resize, err));
     vt_features_info_get(out->features, &out->network);
 cleanup:
-    if (status != VARIANT_OK) cli_judge_close(out);
+    if (status != VARIANT_OK) vt_judge_close(out);
     return status;
 }
 
-void cli_judge_close(cli_judge *judge) {
+void vt_judge_close(vt_judge *judge) {
     vt_reference_close(&judge->reference);
     vt_features_close(&judge->features);
     vt_kern_close(&judge->kern);
-    *judge = (cli_judge){0};
+    *judge = (vt_judge){0};
 }
 
-bool cli_judge_is_statistics(const char *path) {
+bool vt_judge_is_statistics(const char *path) {
     const char *dot = strrchr(path, '.');
     vt_npz npz;
     if (vt_is_folder(path)) return false;
@@ -52,16 +50,15 @@ bool cli_judge_is_statistics(const char *path) {
 }
 
 /* The pictures of an open source, a batch after the other. */
-static variant_status add_pictures(cli_judge *judge, const eval_source *source,
-                                   variant_error *err) {
-    const cli_judge_options *o = &judge->options;
+static variant_status add_pictures(vt_judge *judge, const vt_source *source, variant_error *err) {
+    const vt_judge_options *o = &judge->options;
     variant_status status = VARIANT_OK;
     size_t floats = (size_t)source->side * (size_t)source->side * (size_t)source->channels;
     float *pictures = malloc(BATCH * floats * sizeof *pictures);
     if (!pictures) return vt_fail(err, VARIANT_E_MEMORY, "no memory for %d pictures", BATCH);
     for (int first = 0; first < source->count; first += BATCH) {
         int n = source->count - first < BATCH ? source->count - first : BATCH;
-        VT_CHECK(eval_source_read(source, first, n, pictures, NULL, err));
+        VT_CHECK(vt_source_read(source, first, n, pictures, NULL, err));
         VT_CHECK(vt_reference_add(&judge->reference, judge->features, pictures, n, err));
         if (o->progress && !o->progress(o->user, first + n, source->count))
             VT_CHECK(vt_fail(err, VARIANT_E_STOPPED, "%s: stopped after %d of %d pictures",
@@ -72,31 +69,37 @@ cleanup:
     return status;
 }
 
-void cli_judge_follow(const cli_judge *judge, vt_data *data) {
-    cli_data_follow_file(data, judge->path);
+void vt_judge_follow(const vt_judge *judge, vt_data *data) {
+    vt_data_follow_file(data, judge->path);
 }
 
-variant_status cli_judge_reference(cli_judge *judge, const vt_data *data, int side, int channels,
-                                   variant_error *err) {
-    const cli_judge_options *o = &judge->options;
-    eval_source source = {0};
+static void note_resize(const vt_judge_options *options, const char *path) {
+    char line[1024];
+    if (!options->note) return;
+    snprintf(line, sizeof line,
+             "%.600s: statistics as guided-diffusion publishes them are of pictures resized by "
+             "TensorFlow: --resize tensorflow compares like with like",
+             path);
+    options->note(options->user, line);
+}
+
+variant_status vt_judge_reference(vt_judge *judge, const vt_data *data, int side, int channels,
+                                  variant_error *err) {
+    const vt_judge_options *o = &judge->options;
+    vt_source source = {0};
     variant_status status = VARIANT_OK;
     char name[256];
-    if (cli_judge_is_statistics(data->paths[0])) {
+    if (vt_judge_is_statistics(data->paths[0])) {
         if (data->count > 1)
             return vt_fail(err, VARIANT_E_ARGUMENT,
                            "%s: statistics cannot be joined with other pictures", data->paths[0]);
         VT_TRY(vt_reference_load(&judge->reference, judge->features, data->paths[0], err));
         judge->has_reference = true;
-        if (judge->reference.guided && o->resize < 0)
-            fprintf(stderr,
-                    "variant %s: note: %s: statistics as guided-diffusion publishes them are of "
-                    "pictures resized by TensorFlow: --resize tensorflow compares like with "
-                    "like\n",
-                    o->command, data->paths[0]);
+        if (judge->reference.guided && o->resize < 0) note_resize(o, data->paths[0]);
         return VARIANT_OK;
     }
-    VT_TRY(eval_source_open(&source, data, side, channels, o->reference_count, o->command, err));
+    VT_TRY(
+        vt_source_open(&source, data, side, channels, o->reference_count, o->note, o->user, err));
     vt_data_name(data, name, sizeof name);
     VT_CHECK(vt_reference_open(&judge->reference, judge->features, name, side, channels, err));
     VT_CHECK(add_pictures(judge, &source, err));
@@ -105,11 +108,11 @@ variant_status cli_judge_reference(cli_judge *judge, const vt_data *data, int si
     judge->data = *data;
 cleanup:
     if (status != VARIANT_OK) vt_reference_close(&judge->reference);
-    eval_source_close(&source);
+    vt_source_close(&source);
     return status;
 }
 
-bool cli_judge_classes_match(const cli_judge *judge, const variant_engine *engine) {
+bool vt_judge_classes_match(const vt_judge *judge, const variant_engine *engine) {
     variant_info info;
     variant_engine_info(engine, &info);
     if (judge->network.inception || judge->network.classes != info.classes) return false;
@@ -121,7 +124,7 @@ bool cli_judge_classes_match(const cli_judge *judge, const variant_engine *engin
     return true;
 }
 
-bool cli_judge_dataset_matches(const cli_judge *judge, const vt_dataset *dataset) {
+bool vt_judge_dataset_matches(const vt_judge *judge, const vt_dataset *dataset) {
     if (vt_dataset_classes(dataset) != judge->network.classes) return false;
     for (int i = 0; i < judge->network.classes; ++i) {
         const char *a = vt_features_class_name(judge->features, i);
@@ -131,7 +134,7 @@ bool cli_judge_dataset_matches(const cli_judge *judge, const vt_dataset *dataset
     return true;
 }
 
-void cli_judge_floats(const variant_picture *pictures, int count, float *out, int32_t *labels) {
+void vt_judge_floats(const variant_picture *pictures, int count, float *out, int32_t *labels) {
     for (int i = 0; i < count; ++i) {
         const variant_picture *p = &pictures[i];
         size_t n = (size_t)p->width * (size_t)p->height * (size_t)p->channels;
