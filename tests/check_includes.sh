@@ -27,7 +27,7 @@ failed=0 checked=0
 while IFS=: read -r file _ line; do
     from=${file#src/}
     from=${from%%/*}
-    to=$(sed -E 's/.*"([^"/]+)\/.*/\1/' <<<"$line")
+    to=$(sed -E 's/^#include "([^"/]+)\/.*/\1/' <<<"$line")
     checked=$((checked + 1))
     if [ -z "${may[$from]:-}" ]; then
         echo "$file: folder src/$from has no rule in tests/check_includes.sh"
