@@ -31,7 +31,11 @@ typedef struct bench_case {
             size_t n;
         } run;
         vt_cross_entropy loss;
+        vt_sample sample;
     } as;
+    void (*ready)(struct bench_case *c); /* before every call, not timed; NULL: nothing */
+    vt_sample_part part;                 /* of sample */
+    const float *logits;                 /* which it overwrites */
     vt_conv_norm conv_norm;
     float *gradient; /* of a convolution's kernel */
     int ends[2];
@@ -260,6 +264,32 @@ static void run_loss(bench_case *c) {
     c->kern->cross_entropy(c->kern, &c->as.loss);
 }
 
+static void ready_sample(bench_case *c) {
+    const size_t rows = (size_t)c->part.rows, vocab = (size_t)c->as.sample.vocab;
+    c->kern->copy(c->kern, c->part.cond, c->logits, rows * vocab);
+}
+
+/* size: rows, vocabulary; guided, with the filters' usual bounds */
+static void set_up_sample(bench_case *c, const bench_kernel *k) {
+    const size_t rows = (size_t)k->size[0], all = rows * (size_t)k->size[1];
+    c->ready = ready_sample;
+    c->logits = random_floats(c, all, 3.0f);
+    c->part = (vt_sample_part){.cond = take(c, all * sizeof(float)),
+                               .uncond = random_floats(c, all, 3.0f),
+                               .guide = 0.75f,
+                               .rows = k->size[0],
+                               .seed = 1,
+                               .top_k = 900,
+                               .top_p = 0.96f,
+                               .tokens = take(c, rows * sizeof(int32_t))};
+    c->as.sample = (vt_sample){.parts = &c->part, .count = 1, .vocab = k->size[1]};
+    c->as.sample.workspace = take(c, c->kern->sample_workspace(c->kern, &c->as.sample));
+}
+
+static void run_sample(bench_case *c) {
+    c->kern->sample(c->kern, &c->as.sample);
+}
+
 #define PRODUCT(number, rows, n, k)                                                                \
     {                                                                                              \
         "product", number, set_up_product, run_product, {                                          \
@@ -312,6 +342,7 @@ static const bench_kernel kernels[] = {
     {"gelu", VT_NUMBER_F32, set_up_run, run_gelu, {1 << 20}},
     {"cross entropy", VT_NUMBER_F32, set_up_loss, run_loss, {1024, 4096}},
     {"cross entropy, taught", VT_NUMBER_F32, set_up_loss, run_loss, {1024, 4096, 1}},
+    {"sample", VT_NUMBER_F32, set_up_sample, run_sample, {256, 4096}},
 };
 
 static bool is_conv(const bench_kernel *k) {
@@ -337,6 +368,8 @@ static void kernel_work(const bench_kernel *k, double *flops, double *bytes) {
         *bytes = 8.0 * s0;
     } else if (k->set_up == set_up_loss) {
         *bytes = (s2 > 0.0 ? 12.0 : 8.0) * s0 * s1;
+    } else if (k->set_up == set_up_sample) {
+        *bytes = 12.0 * s0 * s1;
     }
 }
 
@@ -364,6 +397,7 @@ typedef struct kernel_time {
 static double median_call(bench_case *c, const bench_kernel *k, int repeat) {
     static double ms[BENCH_MAX_REPEAT];
     for (int i = 0; i < repeat; ++i) {
+        if (c->ready) c->ready(c);
         double start = vt_seconds();
         k->run(c);
         ms[i] = 1e3 * (vt_seconds() - start);
@@ -377,7 +411,10 @@ static kernel_time time_kernel(vt_kern *kern, const bench_kernel *k, int repeat,
     bench_case c = {.kern = kern};
     kernel_time result = {.ms = -1.0};
     k->set_up(&c, k);
-    if (!c.failed && repeat > 1) k->run(&c);
+    if (!c.failed && repeat > 1) {
+        if (c.ready) c.ready(&c);
+        k->run(&c);
+    }
     for (int i = 0; i < tries && !c.failed && (i == 0 || result.disturbed); ++i) {
         vt_quiet_begin(quiet);
         double ms = median_call(&c, k, repeat);

@@ -1,5 +1,7 @@
-/* test_sample.c - sampling against a twin that sorts the vocabulary, over vocabularies of all
- * sizes, with ties, infinities and NaN; and the very tokens that seeds gave before. */
+/* test_sample.c - the sample operation, plain and fast, against a twin that sorts the vocabulary, over
+ * vocabularies of all sizes, with ties and extremes; plain against fast with guidance and mixtures on every
+ * instruction set; rows that are not finite; and the very tokens that seeds gave before. */
+#include <float.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,13 +13,17 @@
 
 #include <cmocka.h>
 
+#include "core/cpu.h"
 #include "core/rng.h"
-#include "engine/sample.h"
+#include "kern/kern.h"
 
 enum { LARGEST = 16384, GUARD = 16 };
 
 /* Sums in another order differ in their last digits: so near to a bound either side is right. */
 #define MARGIN 1e-11
+
+static vt_kern *ref, *cpu;
+static vt_kern *cpus[VT_ISA_COUNT][2]; /* by instruction set; 1 and 3 threads */
 
 static uint64_t draws;
 
@@ -30,6 +36,29 @@ static float spread_evenly(double width) {
     double sum = 0.0;
     for (int i = 0; i < 4; ++i) sum += uniform();
     return (float)((sum - 2.0) * width);
+}
+
+/* Runs parts in a workspace that ends in guards. */
+static void run_parts(vt_kern *kern, const vt_sample_part *parts, int count, int vocab) {
+    vt_sample args = {.parts = parts, .count = count, .vocab = vocab};
+    size_t bytes = kern->sample_workspace(kern, &args);
+    unsigned char *workspace = aligned_alloc(64, (bytes + GUARD + 63) / 64 * 64);
+    assert_non_null(workspace);
+    memset(workspace, 0xa5, bytes + GUARD);
+    args.workspace = workspace;
+    kern->sample(kern, &args);
+    for (int i = 0; i < GUARD; ++i) assert_int_equal(workspace[bytes + (size_t)i], 0xa5);
+    free(workspace);
+}
+
+/* One row; logits (vocab) become what the filters leave. `how` says which. */
+static int32_t run_row(vt_kern *kern, vt_sample_part how, float *logits, int vocab) {
+    int32_t token = -2;
+    how.cond = how.filtered = logits;
+    how.rows = 1;
+    how.tokens = &token;
+    run_parts(kern, &how, 1, vocab);
+    return token;
 }
 
 /* ---- the twin ---- */
@@ -58,8 +87,6 @@ static int sort_logits(const float *logits, int vocab, float *sorted) {
 
 static void filter_sorted(twin *t, int vocab, int top_k, float top_p) {
     static float sorted[LARGEST];
-    for (int i = 0; i < vocab; ++i)
-        if (isnan(t->logits[i])) t->logits[i] = -INFINITY;
     int count = sort_logits(t->logits, vocab, sorted);
     if (top_k > 0 && top_k < count) {
         float threshold = sorted[top_k - 1];
@@ -110,42 +137,41 @@ typedef struct tally {
     int cases, close;
 } tally;
 
-static void check_case(const float *source, int vocab, int top_k, float top_p, tally *tally) {
-    static twin want;
+static void check_backend(vt_kern *kern, const twin *want, const twin *drawn, int32_t expected,
+                          const float *source, int vocab, vt_sample_part how) {
+    static float filtered[LARGEST];
     size_t bytes = (size_t)vocab * sizeof(float);
-    float *logits = malloc(bytes), *filtered = malloc(bytes);
-    unsigned char *scratch = malloc(bytes + GUARD);
-    assert_true(logits && filtered && scratch);
-    memset(scratch, 0xa5, bytes + GUARD);
-    memcpy(want.logits, source, bytes);
     memcpy(filtered, source, bytes);
-    memcpy(logits, source, bytes);
-    vt_sampler sampler = {.seed = 11, .top_k = top_k, .top_p = top_p};
-    uint32_t at = (uint32_t)tally->cases++;
+    int32_t token = run_row(kern, how, filtered, vocab);
+    assert_in_range(token, 0, vocab - 1);
+    if (!want->close && memcmp(want->logits, filtered, bytes) != 0) {
+        int i = 0;
+        while (memcmp(&want->logits[i], &filtered[i], sizeof(float)) == 0) ++i;
+        fail_msg("%s, case %u: vocabulary %d, top k %d, top p %g: logit %d (%g) is %g, expected %g",
+                 kern->name, how.image, vocab, how.top_k, (double)how.top_p, i, (double)source[i],
+                 (double)filtered[i], (double)want->logits[i]);
+    }
+    if (!drawn->close && token != expected)
+        fail_msg("%s, case %u: vocabulary %d, top k %d, top p %g: token %d, expected %d",
+                 kern->name, how.image, vocab, how.top_k, (double)how.top_p, token, expected);
+}
 
+static void check_case(const float *source, int vocab, int top_k, float top_p, tally *tally) {
+    static twin want, drawn;
+    vt_sample_part how = {.seed = 11,
+                          .image = (uint32_t)tally->cases++,
+                          .scale = 3,
+                          .position = 7,
+                          .top_k = top_k,
+                          .top_p = top_p};
+    memcpy(want.logits, source, (size_t)vocab * sizeof(float));
     want.close = false;
     filter_sorted(&want, vocab, top_k, top_p);
-    vt_filter_top(filtered, vocab, top_k, top_p, scratch);
-    bool close = want.close;
-    if (!close && memcmp(want.logits, filtered, bytes) != 0) {
-        int i = 0;
-        while (memcmp(&want.logits[i], &filtered[i], sizeof(float)) == 0) ++i;
-        fail_msg("case %u: vocabulary %d, top k %d, top p %g: logit %d (%g) is %g, expected %g", at,
-                 vocab, top_k, (double)top_p, i, (double)source[i], (double)filtered[i],
-                 (double)want.logits[i]);
-    }
-    int32_t token = vt_sample_token(&sampler, logits, vocab, at, 3, 7, scratch);
-    int32_t expected = draw_sorted(&want, vocab, vt_uniform(11, VT_RNG_SAMPLE, at, 3, 7));
-    assert_in_range(token, 0, vocab - 1);
-    assert_memory_equal(logits, filtered, bytes);
-    if (!want.close && token != expected)
-        fail_msg("case %u: vocabulary %d, top k %d, top p %g: token %d, expected %d", at, vocab,
-                 top_k, (double)top_p, token, expected);
-    for (int i = 0; i < GUARD; ++i) assert_int_equal(scratch[bytes + (size_t)i], 0xa5);
-    tally->close += want.close;
-    free(logits);
-    free(filtered);
-    free(scratch);
+    drawn = want;
+    int32_t expected = draw_sorted(&drawn, vocab, vt_uniform(11, VT_RNG_SAMPLE, how.image, 3, 7));
+    check_backend(ref, &want, &drawn, expected, source, vocab, how);
+    check_backend(cpu, &want, &drawn, expected, source, vocab, how);
+    tally->close += drawn.close;
 }
 
 static void check_filters(const float *logits, int vocab, tally *tally) {
@@ -165,12 +191,11 @@ static void assert_decided(const tally *tally) {
     assert_true(tally->close * 50 <= tally->cases);
 }
 
-static void run_kind(float (*make)(int i), void (*place)(float *logits, int vocab)) {
+static void run_kind(float (*make)(int i)) {
     static float logits[LARGEST];
     tally tally = {0};
     for (int s = 0; s < SIZES; ++s) {
         for (int i = 0; i < sizes[s]; ++i) logits[i] = make(i);
-        if (place) place(logits, sizes[s]);
         check_filters(logits, sizes[s], &tally);
     }
     assert_decided(&tally);
@@ -184,7 +209,7 @@ static float make_peaked(int i) {
     return i % 97 == 5 ? spread_evenly(20.0) : spread_evenly(2.0);
 }
 static float make_far(int i) { /* most weights underflow */
-    return i % 2 ? spread_evenly(3000.0) : spread_evenly(3e38);
+    return i % 2 ? spread_evenly(3000.0) : spread_evenly(1.5e38);
 }
 static float make_tiny(int i) { /* subnormals and both zeros */
     return i % 3 ? (float)((uniform() - 0.5) * 1e-42) : i % 2 ? 0.0f : -0.0f;
@@ -197,7 +222,10 @@ static float make_crowded(int i) { /* floats next to each other */
     return 7.0f + (float)(int)(uniform() * 300) * 0x1p-21f;
 }
 static float make_masked(int i) {
-    return i % 5 == 4 ? -INFINITY : i % 7 == 1 ? -0x1.fffffep127f : spread_evenly(4.0);
+    return i % 5 == 4 ? -FLT_MAX : spread_evenly(4.0);
+}
+static float make_largest(int i) { /* as far apart as floats can be */
+    return i % 3 == 1 ? FLT_MAX : i % 3 == 2 ? -FLT_MAX : spread_evenly(4.0);
 }
 /* Ties of weights that are exact sums, in some cases exactly at the budget: 0 and far below. */
 static float make_two(int i) {
@@ -211,79 +239,200 @@ static float make_equal(int i) {
     (void)i;
     return -3.25f;
 }
-static float make_nothing(int i) {
-    (void)i;
-    return -INFINITY;
-}
-
-static void place_infinity(float *logits, int vocab) {
-    logits[vocab / 2] = INFINITY;
-    logits[vocab - 1] = INFINITY;
-}
-static void place_nan(float *logits, int vocab) {
-    for (int i = 0; i < vocab; i += 3) logits[i] = NAN;
-}
-static void place_all(float *logits, int vocab) {
-    place_infinity(logits, vocab);
-    place_nan(logits, vocab);
-}
-
 static void test_spreads(void **state) {
     (void)state;
     for (int round = 0; round < 2; ++round) {
-        run_kind(make_plain, NULL);
-        run_kind(make_peaked, NULL);
-        run_kind(make_far, NULL);
-        run_kind(make_powers, NULL);
+        run_kind(make_plain);
+        run_kind(make_peaked);
+        run_kind(make_far);
+        run_kind(make_powers);
     }
-    run_kind(make_crowded, NULL);
+    run_kind(make_crowded);
 }
 
 static void test_ties(void **state) {
     (void)state;
-    run_kind(make_equal, NULL);
-    run_kind(make_two, NULL);
-    run_kind(make_ties, NULL);
-    run_kind(make_tiny, NULL);
+    run_kind(make_equal);
+    run_kind(make_two);
+    run_kind(make_ties);
+    run_kind(make_tiny);
 }
 
-static void test_not_finite(void **state) {
+static void test_extremes(void **state) {
     (void)state;
-    run_kind(make_masked, NULL);
-    run_kind(make_nothing, NULL);
-    run_kind(make_nothing, place_nan);
-    run_kind(make_nothing, place_infinity);
-    run_kind(make_plain, place_infinity);
-    run_kind(make_plain, place_nan);
-    run_kind(make_ties, place_all);
-    run_kind(make_far, place_all);
+    run_kind(make_masked);
+    run_kind(make_largest);
 }
 
 /* Equal logits: exactly top_p of them stay, the highest indices. */
 static void test_equal_share(void **state) {
     (void)state;
     enum { N = 64 };
-    float logits[N];
-    void *scratch = malloc(sizeof logits);
-    for (int i = 0; i < N; ++i) logits[i] = 1.5f;
-    vt_filter_top(logits, N, 0, 0.25f, scratch);
-    for (int i = 0; i < N; ++i)
-        assert_true(i < N - N / 4 ? logits[i] == -INFINITY : logits[i] == 1.5f);
-    free(scratch);
+    vt_kern *both[] = {ref, cpu};
+    for (int b = 0; b < 2; ++b) {
+        float logits[N];
+        for (int i = 0; i < N; ++i) logits[i] = 1.5f;
+        run_row(both[b], (vt_sample_part){.top_p = 0.25f}, logits, N);
+        for (int i = 0; i < N; ++i)
+            assert_true(i < N - N / 4 ? logits[i] == -INFINITY : logits[i] == 1.5f);
+    }
 }
 
 static void test_greedy(void **state) {
     (void)state;
-    vt_sampler greedy = {.greedy = true, .top_k = 2};
-    float some[20] = {0};
-    some[3] = some[17] = 2.0f;
-    some[5] = NAN;
-    some[0] = NAN;
-    assert_int_equal(vt_sample_token(&greedy, some, 20, 0, 0, 0, NULL), 3);
-    some[19] = INFINITY;
-    assert_int_equal(vt_sample_token(&greedy, some, 20, 0, 0, 0, NULL), 19);
-    for (int i = 0; i < 20; ++i) some[i] = i % 2 ? NAN : -INFINITY;
-    assert_int_equal(vt_sample_token(&greedy, some, 20, 0, 0, 0, NULL), 0);
+    vt_kern *both[] = {ref, cpu};
+    for (int b = 0; b < 2; ++b) {
+        float some[20] = {0}, before[20];
+        some[3] = some[17] = 2.0f;
+        memcpy(before, some, sizeof some);
+        assert_int_equal(run_row(both[b], (vt_sample_part){.greedy = true, .top_k = 2}, some, 20),
+                         3);
+        assert_memory_equal(some, before, sizeof some); /* no filters */
+        some[19] = FLT_MAX;
+        assert_int_equal(run_row(both[b], (vt_sample_part){.greedy = true}, some, 20), 19);
+        some[0] = -FLT_MAX;
+        assert_int_equal(run_row(both[b], (vt_sample_part){.greedy = true}, some, 1), 0);
+    }
+}
+
+/* Rows with a NaN or an infinity, and rows that guidance makes so, are -1 and their mixture 0; the others of the
+ * part are as without them. */
+static void check_not_finite(vt_kern *kern, bool greedy) {
+    enum { N = 100, ROWS = 7 };
+    static const float bad[] = {NAN, INFINITY, -INFINITY, FLT_MAX};
+    float cond[ROWS * N], uncond[ROWS * N], weights[ROWS * N], alone[N], other[N];
+    int32_t tokens[ROWS];
+    draws = 77;
+    for (int i = 0; i < ROWS * N; ++i) cond[i] = spread_evenly(3.0), uncond[i] = 0.0f;
+    for (int i = 0; i < 3; ++i) cond[(2 * i + 1) * N + 31 * i] = bad[i];
+    cond[6 * N + 99] = bad[3]; /* three times that */
+    vt_sample_part part = {.cond = cond,
+                           .uncond = uncond,
+                           .guide = 2.0f,
+                           .rows = ROWS,
+                           .seed = 4,
+                           .greedy = greedy,
+                           .top_k = 40,
+                           .tokens = tokens,
+                           .weights = weights,
+                           .ramp = 0.5};
+    memcpy(alone, cond + 2 * N, sizeof alone);
+    memcpy(other, uncond, sizeof other);
+    run_parts(kern, &part, 1, N);
+    for (int r = 0; r < ROWS; ++r) {
+        const bool broken = r % 2 || r == 6;
+        double sum = 0.0;
+        assert_int_equal(tokens[r] == -1, broken);
+        for (int i = 0; i < N; ++i) sum += (double)weights[r * N + i];
+        assert_true(fabs(sum - !broken) < 1e-5);
+    }
+    int32_t token = -2;
+    vt_sample_part one = part;
+    one.cond = alone, one.uncond = other, one.rows = 1, one.position = 2, one.tokens = &token;
+    one.weights = NULL;
+    run_parts(kern, &one, 1, N);
+    assert_int_equal(token, tokens[2]);
+}
+
+static void test_not_finite(void **state) {
+    (void)state;
+    for (int greedy = 0; greedy < 2; ++greedy) {
+        check_not_finite(ref, greedy);
+        check_not_finite(cpu, greedy);
+    }
+}
+
+/* ---- plain against fast: parts of all kinds ---- */
+
+enum { PARTS = 6, MOST_ROWS = 9, VOCAB = 700 };
+
+typedef struct many {
+    vt_sample_part parts[PARTS];
+    float cond[PARTS][MOST_ROWS * VOCAB], uncond[PARTS][MOST_ROWS * VOCAB],
+        filtered[PARTS][MOST_ROWS * VOCAB], weights[PARTS][MOST_ROWS * VOCAB];
+    int32_t tokens[PARTS][MOST_ROWS];
+} many;
+
+static float sixteenths(double width) {
+    return floorf(spread_evenly(width) * 16.0f) / 16.0f;
+}
+
+/* Logits and guidance are such that every product and sum of guidance is exact. */
+static void many_fill(many *m, int round) {
+    *m = (many){0};
+    draws = 5000000 + (uint64_t)round * 1000000;
+    for (int p = 0; p < PARTS; ++p) {
+        vt_sample_part *part = &m->parts[p];
+        *part = (vt_sample_part){.cond = m->cond[p],
+                                 .uncond = p % 3 ? m->uncond[p] : NULL,
+                                 .guide = 0.25f * (float)(int)(uniform() * 9.0),
+                                 .rows = (int)(uniform() * (MOST_ROWS + 1)),
+                                 .seed = (uint64_t)(uniform() * 1e15),
+                                 .image = (uint32_t)(uniform() * 100),
+                                 .scale = (uint32_t)(uniform() * 10),
+                                 .position = (uint32_t)(uniform() * 100),
+                                 .top_k = (int)(uniform() * 2.0) * (int)(uniform() * VOCAB),
+                                 .top_p = uniform() < 0.5 ? 0.0f : (float)uniform(),
+                                 .greedy = uniform() < 0.2,
+                                 .tokens = m->tokens[p],
+                                 .weights = uniform() < 0.5 ? m->weights[p] : NULL,
+                                 .ramp = uniform(),
+                                 .filtered = p % 2 ? m->filtered[p] : m->cond[p]};
+        for (int i = 0; i < part->rows * VOCAB; ++i) {
+            m->cond[p][i] = sixteenths(6.0);
+            m->uncond[p][i] = sixteenths(6.0);
+        }
+    }
+}
+
+static void assert_many_equal(const many *got, const many *want, const char *name, int round) {
+    for (int p = 0; p < PARTS; ++p) {
+        const vt_sample_part *part = &want->parts[p];
+        const size_t numbers = (size_t)part->rows * VOCAB * sizeof(float);
+        const bool apart = part->filtered != part->cond;
+        if (memcmp(got->tokens[p], want->tokens[p], sizeof got->tokens[p]) != 0)
+            fail_msg("%s, round %d, part %d: other tokens", name, round, p);
+        if (memcmp(apart ? got->filtered[p] : got->cond[p],
+                   apart ? want->filtered[p] : want->cond[p], numbers) != 0)
+            fail_msg("%s, round %d, part %d: other tokens stay", name, round, p);
+        if (memcmp(got->weights[p], want->weights[p], sizeof got->weights[p]) != 0)
+            fail_msg("%s, round %d, part %d: another mixture", name, round, p);
+    }
+}
+
+static void test_twins(void **state) {
+    (void)state;
+    static many want, got;
+    for (int round = 0; round < 40; ++round) {
+        many_fill(&want, round);
+        run_parts(ref, want.parts, PARTS, VOCAB);
+        for (int isa = 0; isa < VT_ISA_COUNT; ++isa) {
+            for (int threads = 0; threads < 2 && cpus[isa][0]; ++threads) {
+                many_fill(&got, round);
+                run_parts(cpus[isa][threads], got.parts, PARTS, VOCAB);
+                assert_many_equal(&got, &want, vt_isa_name((vt_isa)isa), round);
+            }
+        }
+        many_fill(&got, round); /* each part alone */
+        for (int p = 0; p < PARTS; ++p) run_parts(cpu, &got.parts[p], 1, VOCAB);
+        assert_many_equal(&got, &want, "parts alone", round);
+    }
+}
+
+/* Guidance is the formula, whatever the numbers. */
+static void test_guidance(void **state) {
+    (void)state;
+    enum { N = 1000 };
+    vt_kern *both[] = {ref, cpu};
+    for (int b = 0; b < 2; ++b) {
+        float cond[N], uncond[N], exact[N];
+        for (int i = 0; i < N; ++i) {
+            cond[i] = spread_evenly(5.0), uncond[i] = spread_evenly(5.0);
+            exact[i] = (float)(2.37 * (double)cond[i] - 1.37 * (double)uncond[i]);
+        }
+        run_row(both[b], (vt_sample_part){.uncond = uncond, .guide = 1.37f}, cond, N);
+        for (int i = 0; i < N; ++i) assert_true(fabsf(cond[i] - exact[i]) < 1e-5f);
+    }
 }
 
 /* Two tokens whose weights are 1 and e^x, x to both sides of where the draw turns from one to the
@@ -291,9 +440,7 @@ static void test_greedy(void **state) {
  * missing, so that their difference is finer than a float. */
 static void test_weights_exact(void **state) {
     (void)state;
-    vt_sampler sampler = {.seed = 8};
     float logits[2];
-    void *scratch = malloc(sizeof logits);
     int tried = 0;
     for (uint32_t d = 0; d < 4000; ++d) {
         double u = vt_uniform(8, VT_RNG_SAMPLE, d, 0, 0), turn = log(1.0 / u - 1.0);
@@ -303,12 +450,12 @@ static void test_weights_exact(void **state) {
             logits[1] = nextafterf((float)x, 0.0f);
             logits[0] = (float)((double)logits[1] - x);
             assert_true(logits[0] >= 0.0f && logits[0] < 1e-5f);
-            assert_int_equal(vt_sample_token(&sampler, logits, 2, d, 0, 0, scratch), side);
+            assert_int_equal(run_row(cpu, (vt_sample_part){.seed = 8, .image = d}, logits, 2),
+                             side);
             ++tried;
         }
     }
     assert_true(tried > 1000);
-    free(scratch);
 }
 
 /* Each token is drawn as often as its probability says, within five deviations. */
@@ -317,22 +464,19 @@ static void test_frequencies(void **state) {
     enum { N = 300, DRAWS = 40000 };
     float source[N], logits[N];
     int counts[N] = {0};
-    void *scratch = malloc(sizeof logits);
     double total = 0.0;
     for (int i = 0; i < N; ++i) {
-        source[i] = i % 11 == 0 ? -INFINITY : spread_evenly(3.0);
+        source[i] = i % 11 == 0 ? -FLT_MAX : spread_evenly(3.0);
         total += exp((double)source[i]);
     }
-    vt_sampler sampler = {.seed = 3};
     for (uint32_t d = 0; d < DRAWS; ++d) {
         memcpy(logits, source, sizeof logits);
-        ++counts[vt_sample_token(&sampler, logits, N, d, 0, 0, scratch)];
+        ++counts[run_row(cpu, (vt_sample_part){.seed = 3, .image = d}, logits, N)];
     }
     for (int i = 0; i < N; ++i) {
         double p = exp((double)source[i]) / total;
         assert_true(fabs(counts[i] - DRAWS * p) <= 5.0 * sqrt(DRAWS * p * (1.0 - p)) + (p > 0.0));
     }
-    free(scratch);
 }
 
 /* The tokens of a seed: pictures already made must come out again. */
@@ -348,64 +492,89 @@ static void test_tokens_stay(void **state) {
                 {900, 0.0f, 0x7923668150e3c5ec},
                 {0, 0.0f, 0x405d612d651afa02}};
     static float logits[N];
-    void *scratch = malloc(sizeof logits);
     for (size_t r = 0; r < sizeof runs / sizeof *runs; ++r) {
-        vt_sampler sampler = {.seed = 42, .top_k = runs[r].top_k, .top_p = runs[r].top_p};
+        vt_sample_part how = {.seed = 42, .top_k = runs[r].top_k, .top_p = runs[r].top_p};
         int32_t tokens[TOKENS];
         draws = 1000000;
         for (uint32_t t = 0; t < TOKENS; ++t) {
             for (int i = 0; i < N; ++i) logits[i] = spread_evenly(3.0);
-            tokens[t] = vt_sample_token(&sampler, logits, N, t / 16, t % 4, t % 16, scratch);
+            how.image = t / 16, how.scale = t % 4, how.position = t % 16;
+            tokens[t] = run_row(cpu, how, logits, N);
         }
         uint64_t hash = vt_fnv1a64(tokens, sizeof tokens);
         if (hash != runs[r].hash)
             fail_msg("run %zu: tokens %d %d %d ... hash 0x%016llx", r, tokens[0], tokens[1],
                      tokens[2], (unsigned long long)hash);
     }
-    free(scratch);
 }
 
+/* The mixture is the formula, over what top k left. */
 static void test_gumbel(void **state) {
     (void)state;
-    enum { N = 500 };
-    static float logits[N], weights[N], alone[N];
-    vt_sampler sampler = {.seed = 9};
-    for (int i = 0; i < N; ++i) logits[i] = i % 4 ? spread_evenly(2.0) : -INFINITY;
-    logits[6] = NAN;
-    vt_gumbel_weights(&sampler, logits, N, 0.4, 1, 2, 3, weights);
-    double tau = 0.27 * (1.0 - 0.95 * 0.4), total = 0.0;
-    uint64_t key = vt_splitmix64(9 ^ (uint64_t)1 << 32 ^ 2);
-    double exact[N], sum = 0.0, peak = -INFINITY;
-    for (int i = 0; i < N; ++i) {
-        double u = vt_uniform(key, VT_RNG_GUMBEL, 3, (uint32_t)i, 0);
-        exact[i] = logits[i] > -INFINITY
-                       ? ((double)logits[i] * 1.4 - log(-log(u + 0x1p-54) + 0x1p-60)) / tau
-                       : -INFINITY;
-        peak = fmax(peak, exact[i]);
+    enum { N = 500, KEPT = 375 };
+    vt_kern *both[] = {ref, cpu};
+    for (int b = 0; b < 2; ++b) {
+        static float logits[N], weights[N];
+        double tau = 0.27 * (1.0 - 0.95 * 0.4), total = 0.0;
+        uint64_t key = vt_splitmix64(9 ^ (uint64_t)1 << 32 ^ 2);
+        double exact[N], sum = 0.0, peak = -INFINITY;
+        for (int i = 0; i < N; ++i) logits[i] = i % 4 ? spread_evenly(2.0) : -50.0f;
+        for (int i = 0; i < N; ++i) {
+            double u = vt_uniform(key, VT_RNG_GUMBEL, 3, (uint32_t)i, 0);
+            exact[i] = i % 4 ? ((double)logits[i] * 1.4 - log(-log(u + 0x1p-54) + 0x1p-60)) / tau
+                             : -INFINITY;
+            peak = fmax(peak, exact[i]);
+        }
+        for (int i = 0; i < N; ++i) sum += exp(exact[i] - peak);
+        vt_sample_part how = {.seed = 9,
+                              .image = 1,
+                              .scale = 2,
+                              .position = 3,
+                              .top_k = KEPT,
+                              .ramp = 0.4,
+                              .weights = weights};
+        run_row(both[b], how, logits, N);
+        for (int i = 0; i < N; ++i) {
+            assert_true(fabs((double)weights[i] - exp(exact[i] - peak) / sum) < 1e-5);
+            if (i % 4 == 0) assert_true(weights[i] == 0.0f);
+            total += (double)weights[i];
+        }
+        assert_true(fabs(total - 1.0) < 1e-5);
     }
-    for (int i = 0; i < N; ++i) sum += exp(exact[i] - peak);
-    for (int i = 0; i < N; ++i) {
-        assert_true(fabs((double)weights[i] - exp(exact[i] - peak) / sum) < 1e-5);
-        if (!(logits[i] > -INFINITY)) assert_true(weights[i] == 0.0f);
-        total += (double)weights[i];
-    }
-    assert_true(fabs(total - 1.0) < 1e-5);
+}
 
-    for (int i = 0; i < N; ++i) logits[i] = i % 2 ? NAN : -INFINITY;
-    vt_gumbel_weights(&sampler, logits, N, 0.4, 1, 2, 3, alone);
-    for (int i = 0; i < N; ++i) assert_true(alone[i] == (i == 0 ? 1.0f : 0.0f));
-    logits[7] = logits[9] = INFINITY;
-    vt_gumbel_weights(&sampler, logits, N, 0.4, 1, 2, 3, alone);
-    for (int i = 0; i < N; ++i) assert_true(alone[i] == (i == 7 || i == 9 ? 0.5f : 0.0f));
+static int open_all(void **state) {
+    (void)state;
+    if (vt_kern_open(&ref, "ref", 0, NULL) != VARIANT_OK) return -1;
+    if (vt_kern_open(&cpu, "cpu", 3, NULL) != VARIANT_OK) return -1;
+    unsetenv("VARIANT_CPU");
+    for (int isa = 0; isa <= (int)vt_isa_best(); ++isa) {
+        setenv("VARIANT_CPU", vt_isa_name((vt_isa)isa), 1);
+        for (int threads = 0; threads < 2; ++threads)
+            if (vt_kern_open(&cpus[isa][threads], "cpu", 1 + 2 * threads, NULL) != VARIANT_OK)
+                return -1;
+        unsetenv("VARIANT_CPU");
+    }
+    return 0;
+}
+
+static int close_all(void **state) {
+    (void)state;
+    for (int isa = 0; isa < VT_ISA_COUNT; ++isa)
+        for (int threads = 0; threads < 2; ++threads) vt_kern_close(&cpus[isa][threads]);
+    vt_kern_close(&cpu);
+    vt_kern_close(&ref);
+    return 0;
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_spreads),     cmocka_unit_test(test_ties),
-        cmocka_unit_test(test_not_finite),  cmocka_unit_test(test_equal_share),
-        cmocka_unit_test(test_greedy),      cmocka_unit_test(test_weights_exact),
-        cmocka_unit_test(test_frequencies), cmocka_unit_test(test_tokens_stay),
-        cmocka_unit_test(test_gumbel),
+        cmocka_unit_test(test_spreads),       cmocka_unit_test(test_ties),
+        cmocka_unit_test(test_extremes),      cmocka_unit_test(test_equal_share),
+        cmocka_unit_test(test_greedy),        cmocka_unit_test(test_not_finite),
+        cmocka_unit_test(test_twins),         cmocka_unit_test(test_guidance),
+        cmocka_unit_test(test_weights_exact), cmocka_unit_test(test_frequencies),
+        cmocka_unit_test(test_tokens_stay),   cmocka_unit_test(test_gumbel),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, open_all, close_all);
 }

@@ -12,12 +12,9 @@
 #include <string.h>
 
 #include "core/clock.h"
-#include "core/finite.h"
 #include "core/rng.h"
-#include "core/threads.h"
 #include "engine/blame.h"
 #include "engine/picture.h"
-#include "engine/sample.h"
 #include "engine/session.h"
 
 #define DEFAULT_BATCH 8
@@ -28,7 +25,6 @@ typedef struct plan {
     const variant_request *request;
     const vt_transformer_config *config;
     vt_schedule schedule;
-    vt_sampler sampler;
     int32_t *labels; /* (count) */
     int batch;
     variant_report *report;
@@ -150,8 +146,6 @@ static variant_status make_plan(plan *p, variant_error *err) {
                                  .default_bridge = vt_supernet_bridge(supernet, p->config->scales),
                                  .default_selector = vt_supernet_selector(supernet)};
     VT_TRY(vt_schedule_resolve(&p->schedule, p->config->scales, p->config->depth, &words, err));
-    p->sampler =
-        (vt_sampler){.seed = r->seed, .top_k = r->top_k, .top_p = r->top_p, .greedy = r->greedy};
     p->batch = r->batch ? r->batch : DEFAULT_BATCH;
     if (p->batch > r->count) p->batch = r->count;
     p->report->scales = p->config->scales;
@@ -168,74 +162,44 @@ static double ramp(const plan *p, int k) {
     return p->config->scales > 1 ? (double)k / (p->config->scales - 1) : 0.0;
 }
 
-/* `count` logits from `at` on of the conditional streams = (1 + t) cond - t uncond, t rising from 0 to
- * cfg_scale over the scales. */
-static void guide(const plan *p, vt_session *s, int k, size_t at, size_t count) {
-    if (s->streams == s->batch) return;
-    float t = (float)(p->request->cfg_scale * ramp(p, k));
-    size_t side = (size_t)p->config->sides[k];
-    size_t all = (size_t)s->batch * side * side * (size_t)p->config->codes;
-    s->kern->axpby(s->kern, s->logits + at, -t, s->logits + all + at, 1.0f + t, count);
-}
-
-typedef struct sample_loop {
-    const plan *plan;
-    vt_session *session;
-    int k, first, rows; /* scale; picture of the request; tokens of a picture */
-    bool in_place;
-    _Atomic bool *failed, *broken; /* no memory; logits that are not finite */
-} sample_loop;
-
-static void sample_part(const void *args, vt_span span) {
-    const sample_loop *l = args;
-    const plan *p = l->plan;
-    vt_session *s = l->session;
-    const size_t vocab = (size_t)p->config->codes;
-    float *scratch = malloc(vocab * sizeof *scratch);
-    if (!scratch) *l->failed = true;
-    for (int i = (int)span.begin; scratch && i < span.end; ++i) {
-        float *logits = s->host_logits + (size_t)i * vocab;
-        uint32_t image = (uint32_t)(p->request->first_image + l->first + i / l->rows);
-        uint32_t k = (uint32_t)l->k, position = (uint32_t)(i % l->rows);
-        if (l->in_place) guide(p, s, l->k, (size_t)i * vocab, vocab);
-        if (!vt_all_finite(logits, vocab)) {
-            *l->broken = true;
-            break;
-        }
-        s->host_tokens[i] =
-            vt_sample_token(&p->sampler, logits, (int)vocab, image, k, position, scratch);
-        if (!s->weights) continue;
-        vt_gumbel_weights(&p->sampler, logits, (int)vocab, ramp(p, l->k), image, k, position,
-                          scratch);
-        memcpy(logits, scratch, vocab * sizeof *scratch);
-    }
-    free(scratch);
+/* Where the logits of picture i (image `image`) stand at scale k, and how they are drawn from: guided by
+ * (1 + t) cond - t uncond, t rising from 0 to cfg_scale over the scales. */
+static vt_sample_part picture_part(const plan *p, const vt_session *s, int k, int i, int image) {
+    const variant_request *r = p->request;
+    const size_t rows = (size_t)(p->config->sides[k] * p->config->sides[k]), picture = (size_t)i;
+    const size_t numbers = rows * (size_t)p->config->codes;
+    float *cond = s->logits + picture * numbers;
+    return (vt_sample_part){.cond = cond,
+                            .uncond =
+                                s->streams > s->batch ? cond + (size_t)s->batch * numbers : NULL,
+                            .guide = (float)(r->cfg_scale * ramp(p, k)),
+                            .rows = (int)rows,
+                            .seed = r->seed,
+                            .image = (uint32_t)image,
+                            .scale = (uint32_t)k,
+                            .top_k = r->top_k,
+                            .top_p = r->top_p,
+                            .greedy = r->greedy,
+                            .tokens = s->tokens + picture * rows,
+                            .weights = s->weights ? s->weights + picture * numbers : NULL,
+                            .ramp = ramp(p, k)};
 }
 
 /* Draws every token of scale k; with smoothing also each token's mixture of codes. The first `first`
- * pictures of the request came in earlier batches. Logits in host memory are guided row by row, right
- * before they are drawn from. */
+ * pictures of the request came in earlier batches. */
 static variant_status sample_scale(const plan *p, vt_session *s, const vt_condition *condition,
                                    int k, int first, variant_error *err) {
-    int rows = p->config->sides[k] * p->config->sides[k], vocab = p->config->codes,
-        total = s->batch * rows;
-    bool in_place = s->host_logits == s->logits;
-    _Atomic bool failed = false, broken = false;
-    if (!in_place) {
-        size_t count = (size_t)total * (size_t)vocab;
-        guide(p, s, k, 0, count);
-        s->kern->download(s->kern, s->host_logits, s->logits, count * sizeof(float));
-    }
-    vt_team_split(s->kern->team, total, sample_part,
-                  &(sample_loop){p, s, k, first, rows, in_place, &failed, &broken});
-    if (failed) return vt_fail(err, VARIANT_E_MEMORY, "no memory to sample tokens");
-    if (broken) return vt_blame_logits(s, p->config, &p->schedule, condition, k, err);
-    s->kern->upload(s->kern, s->tokens, s->host_tokens, (size_t)total * sizeof(int32_t));
+    int rows = p->config->sides[k] * p->config->sides[k], total = s->batch * rows;
+    for (int i = 0; i < s->batch; ++i)
+        s->parts[i] = picture_part(p, s, k, i, p->request->first_image + first + i);
+    VT_TRY(vt_session_sample(s, p->config->codes, err));
+    s->kern->download(s->kern, s->host_tokens, s->tokens, (size_t)total * sizeof(int32_t));
+    for (int i = 0; i < total; ++i)
+        if (s->host_tokens[i] < 0)
+            return vt_blame_logits(s, p->config, &p->schedule, condition, k, err);
     if (!s->weights) return VARIANT_OK;
     const vt_param *codebook = vt_params_find(vt_tokenizer_params(p->engine->model->tokenizer),
                                               "quantize.embedding.weight");
-    s->kern->upload(s->kern, s->weights, s->host_logits,
-                    (size_t)total * (size_t)vocab * sizeof(float));
     s->kern->linear_dx(s->kern, s->embeddings, s->weights, codebook->weight, s->batch, rows, false);
     return VARIANT_OK;
 }

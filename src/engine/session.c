@@ -43,12 +43,11 @@ static variant_status take_host_buffers(vt_session *session, const variant_engin
                                         variant_error *err) {
     const vt_tokenizer_config *config = vt_tokenizer_configuration(engine->model->tokenizer);
     size_t latent = (size_t)config->sides[config->scales - 1];
-    size_t tokens = (size_t)session->batch * latent * latent, codes = (size_t)config->codes;
-    session->host_logits =
-        session->kern->unified ? session->logits : malloc(tokens * codes * sizeof(float));
-    session->host_tokens = malloc(tokens * sizeof(int32_t));
-    if (!session->host_logits || !session->host_tokens)
-        return vt_fail(err, VARIANT_E_MEMORY, "no memory for the logits of %d pictures",
+    session->host_tokens =
+        malloc((size_t)session->batch * latent * latent * sizeof *session->host_tokens);
+    session->parts = malloc((size_t)session->batch * sizeof *session->parts);
+    if (!session->host_tokens || !session->parts)
+        return vt_fail(err, VARIANT_E_MEMORY, "no memory for the tokens of %d pictures",
                        session->batch);
     return VARIANT_OK;
 }
@@ -57,6 +56,17 @@ static vt_session session_of(const variant_engine *engine, const vt_session_opti
     return (vt_session){.kern = engine->kern,
                         .batch = options->batch,
                         .streams = options->guided ? 2 * options->batch : options->batch};
+}
+
+variant_status vt_session_sample(vt_session *session, int vocab, variant_error *err) {
+    size_t mark = vt_arena_mark(&session->arena);
+    vt_kern *kern = vt_arena_kern(&session->arena, session->kern);
+    vt_sample args = {.parts = session->parts, .count = session->batch, .vocab = vocab};
+    args.workspace = vt_arena_take(&session->arena, kern->sample_workspace(kern, &args));
+    VT_TRY(vt_arena_check(&session->arena, "sampling", err));
+    kern->sample(kern, &args);
+    vt_arena_rewind(&session->arena, mark);
+    return VARIANT_OK;
 }
 
 #define ROUND_PIXELS (1 << 17)
@@ -103,6 +113,7 @@ static variant_status dry_run(vt_session *s, const variant_engine *engine,
                                     .input = s->input,
                                     .logits = s->logits};
         VT_TRY(vt_transformer_run_step(engine->model->transformer, &s->arena, &step, err));
+        VT_TRY(vt_session_sample(s, config->codes, err));
         vt_scale_step add = {.k = k,
                              .batch = s->batch,
                              .tokens = options->smooth ? NULL : s->tokens,
@@ -161,9 +172,9 @@ cleanup:
 
 void vt_session_close(vt_session *session) {
     vt_kv_cache_close(&session->cache);
-    if (session->host_logits != session->logits) free(session->host_logits);
     if (session->memory)
         session->kern->memory_release(session->kern, session->memory, session->memory_bytes);
     free(session->host_tokens);
+    free(session->parts);
     *session = (vt_session){0};
 }

@@ -12,16 +12,16 @@ typedef struct vt_session {
     void *memory; /* the arena's address space */
     size_t memory_bytes;
     vt_kv_cache *cache;
-    int batch, streams; /* pictures; picture x guidance branch: conditional ones first */
-    int32_t *tokens;    /* (B, n_k^2) of the scale at hand, backend memory */
-    float *embeddings;  /* (B, n_k^2, Cvae), mixtures of codes for smoothing; NULL without */
-    float *weights;     /* (B, n_k^2, V), likewise */
-    float *logits;      /* (streams, n_K^2, V) */
-    float *input;       /* (streams, n_{k+1}^2, Cvae) */
-    float *f_hat;       /* (B, s, s, Cvae) */
-    float *picture;     /* (B, side, side, channels) */
-    float *host_logits; /* (B, n_K^2, V), host memory; `logits` itself where that is host memory */
-    int32_t *host_tokens; /* (B, n_K^2), host memory */
+    int batch, streams;    /* pictures; picture x guidance branch: conditional ones first */
+    int32_t *tokens;       /* (B, n_k^2) of the scale at hand, backend memory */
+    float *embeddings;     /* (B, n_k^2, Cvae), mixtures of codes for smoothing; NULL without */
+    float *weights;        /* (B, n_k^2, V), likewise */
+    float *logits;         /* (streams, n_K^2, V) */
+    float *input;          /* (streams, n_{k+1}^2, Cvae) */
+    float *f_hat;          /* (B, s, s, Cvae) */
+    float *picture;        /* (B, side, side, channels) */
+    int32_t *host_tokens;  /* (B, n_K^2), host memory */
+    vt_sample_part *parts; /* (B), host memory: the logits of each picture, and its tokens */
 } vt_session;
 
 typedef struct vt_session_options {
@@ -43,6 +43,9 @@ variant_status vt_session_measure(vt_session_bytes *out, const variant_engine *e
 variant_status vt_session_open(vt_session *out, const variant_engine *engine,
                                const vt_session_options *options, variant_error *err);
 void vt_session_close(vt_session *session);
+
+/* Draws the tokens of `parts`. */
+variant_status vt_session_sample(vt_session *session, int vocab, variant_error *err);
 
 /* f_hat to `picture`, some pictures at a time: their maps are what takes most memory. */
 variant_status vt_session_decode(vt_session *session, vt_tokenizer *tokenizer, variant_error *err);

@@ -22,6 +22,10 @@ static size_t conv_workspace(const vt_kern *kern, const vt_conv *args) {
     return real_of(kern)->conv_workspace(real_of(kern), args);
 }
 
+static size_t sample_workspace(const vt_kern *kern, const vt_sample *args) {
+    return real_of(kern)->sample_workspace(real_of(kern), args);
+}
+
 /* ---- nothing ---- */
 
 static void nothing_kppz(vt_kern *a, void *b, const void *c, size_t d) {
@@ -145,6 +149,11 @@ static void nothing_kp_attention(vt_kern *a, const vt_attention *b) {
     (void)b;
 }
 
+static void nothing_kp_sample(vt_kern *a, const vt_sample *b) {
+    (void)a;
+    (void)b;
+}
+
 static void nothing_kp_conv(vt_kern *a, const vt_conv *b) {
     (void)a;
     (void)b;
@@ -175,6 +184,7 @@ void vt_dry_kern_init(vt_dry_kern *dry, vt_kern *real) {
     kern->product_workspace = product_workspace;
     kern->attention_workspace = attention_workspace;
     kern->conv_workspace = conv_workspace;
+    kern->sample_workspace = sample_workspace;
     kern->upload = nothing_kppz;
     kern->download = nothing_kppz;
     kern->copy = nothing_kppz_copy;
@@ -194,6 +204,7 @@ void vt_dry_kern_init(vt_dry_kern *dry, vt_kern *real) {
     kern->gate_add = nothing_kpppziii;
     kern->qkv_split = nothing_kp_qkv_split;
     kern->attention = nothing_kp_attention;
+    kern->sample = nothing_kp_sample;
     kern->conv = nothing_kp_conv;
     kern->group_norm = nothing_kp_group_norm;
     kern->upsample2 = nothing_kppiiii;

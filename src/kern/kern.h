@@ -315,6 +315,43 @@ typedef struct vt_conv {
     float *workspace; /* conv_workspace floats */
 } vt_conv;
 
+/* From logits to tokens: guidance, the filters top k and top p, one draw a row. Tokens alone need come back to
+ * the host. Random numbers are keyed by (seed, image, scale, position of the row): a token depends neither on
+ * the other parts nor on the other rows.
+ *
+ * Logits are (1 + guide) cond - guide uncond. Top k keeps the k largest, with those equal to the k-th. Of what
+ * that leaves, top p drops from the least likely up, of equal ones the lowest index first, while the
+ * probability of what is dropped is <= 1 - top_p; the most likely always stays. Probabilities are summed in double,
+ * in an order that is the backend's: where a sum meets its bound to within rounding, either side may come out, always
+ * the same for the same logits. */
+typedef struct vt_sample_part {
+    float *cond;         /* (rows, vocab); scratch afterwards */
+    const float *uncond; /* (rows, vocab); NULL: not guided, the logits are cond */
+    float guide;         /* t of the formula above */
+    int rows;
+    uint64_t seed;
+    uint32_t image, scale;
+    uint32_t position; /* of the first row; those after it count up */
+    int top_k;         /* 0 or >= vocab: off */
+    float top_p;       /* 0 or >= 1: off */
+    bool greedy;       /* the largest logit, first of ties; no filters */
+    /* (rows); -1 where the guided logits of a row are not all finite */
+    int32_t *tokens;
+    /* (rows, vocab): mixtures of tokens for smoothing, softmax((logits * (1 + ramp) + gumbel) / tau) with tau =
+     * max(0.27 (1 - 0.95 ramp), 0.005), of what the filters left; NULL: not wanted. Rows of token -1 are 0. */
+    float *weights;
+    double ramp; /* place among the scales: 0 at the first, 1 at the last */
+    /* (rows, vocab): the guided logits, -INFINITY where the filters dropped one; may be cond; NULL: not wanted.
+     * Rows of token -1 hold anything. */
+    float *filtered;
+} vt_sample_part;
+
+typedef struct vt_sample {
+    const vt_sample_part *parts; /* (count), host memory */
+    int count, vocab;
+    void *workspace; /* sample_workspace bytes */
+} vt_sample;
+
 /* The largest or the average of the pixels of a window that lie inside the map (each window has one):
  * y[oy, ox] over x[oy * stride - pad .. + window - 1, ox * stride - pad .. + window - 1]. */
 typedef struct vt_pooling {
@@ -468,6 +505,9 @@ struct vt_kern {
     void (*attention)(vt_kern *kern, const vt_attention *args);
     void (*attention_dx)(vt_kern *kern, const vt_attention_grad *args);
     void (*cross_entropy)(vt_kern *kern, const vt_cross_entropy *args);
+    size_t (*sample_workspace)(const vt_kern *kern,
+                               const vt_sample *args); /* bytes; of any parts */
+    void (*sample)(vt_kern *kern, const vt_sample *args);
 
     /* ---- pictures and latents (NHWC) ---- */
     /* floats, enough for conv, conv_dx and conv_dw */

@@ -137,6 +137,7 @@ variant_status vt_cpu_open(vt_kern **out, int threads, variant_error *err) {
     vt_cpu_fill_rows(kern);
     vt_cpu_fill_transformer(kern);
     vt_cpu_fill_attention(kern);
+    vt_cpu_fill_sample(kern);
     vt_cpu_fill_pictures(kern);
     vt_cpu_fill_probe(kern);
     vt_cpu_fill_training(kern);

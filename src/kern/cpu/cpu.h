@@ -86,6 +86,7 @@ void vt_cpu_fill_elementwise(vt_kern *kern);
 void vt_cpu_fill_rows(vt_kern *kern);
 void vt_cpu_fill_transformer(vt_kern *kern);
 void vt_cpu_fill_attention(vt_kern *kern);
+void vt_cpu_fill_sample(vt_kern *kern);
 void vt_cpu_fill_pictures(vt_kern *kern);
 void vt_cpu_fill_probe(vt_kern *kern);
 void vt_cpu_fill_training(vt_kern *kern);

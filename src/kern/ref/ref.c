@@ -19,6 +19,7 @@ void vt_kern_ref_fill(vt_kern *kern) {
     vt_ref_fill_elementwise(kern);
     vt_ref_fill_rows(kern);
     vt_ref_fill_transformer(kern);
+    vt_ref_fill_sample(kern);
     vt_ref_fill_pictures(kern);
     vt_ref_fill_training(kern);
 }

@@ -1,19 +1,20 @@
-/* sample.c - see sample.h. Called by engine/generate.c for every token of a scale, by many threads
- * at once, and by the self-test's filters.
+/* sample.c - from logits to tokens, a row to a task.
  *
  * The vocabulary is never sorted. Top k: passes that only count close in on the k-th largest logit
  * until few lie between the bounds. Top p: the weights of those that stay are summed into bins of
  * equal logit width, and only the bin in which the nucleus ends is taken apart. Those that stay are
- * held as indices, ascending, which is the order of the draw. Scratch has room for the indices of
+ * held as indices, ascending, which is the order of the draw. A thread's room holds the indices of
  * a whole vocabulary; what they leave of it holds the weights, and where that is too little (more
  * than a third of the vocabulary stays) weights are made again, block by block, when needed. All
  * weights and sums are double, in an order that depends on the logits alone. */
-#include "engine/sample.h"
+#include "kern/cpu/cpu.h"
 
 #include <math.h>
 #include <string.h>
 
+#include "core/finite.h"
 #include "core/rng.h"
+#include "kern/ref/ref.h"
 
 enum {
     LANES = 16,  /* of a scan for the largest */
@@ -28,7 +29,7 @@ enum {
 
 /* What the filters leave of a vocabulary. */
 typedef struct kept_set {
-    float peak;   /* largest logit; -INFINITY: there is none */
+    float peak;   /* largest logit */
     float least;  /* smallest logit that stays */
     int cut_ties; /* so many of the logits equal to `least` go nevertheless, lowest index first */
     int count;
@@ -38,27 +39,22 @@ typedef struct kept_set {
     bool weighed;    /* weights are filled in */
 } kept_set;
 
-/* ---- passes over all logits ---- */
+/* ---- passes over all logits; they are finite ---- */
 
-/* The smallest above -INFINITY and the largest; NaN is passed over. */
 static void find_extremes(const float *logits, int vocab, float *least, float *peak) {
     float low[LANES], high[LANES];
-    for (int lane = 0; lane < LANES; ++lane) {
-        low[lane] = INFINITY;
-        high[lane] = -INFINITY;
-    }
+    for (int lane = 0; lane < LANES; ++lane) low[lane] = high[lane] = logits[0];
     int whole = vocab - vocab % LANES;
     for (int i = 0; i < whole; i += LANES) {
         for (int lane = 0; lane < LANES; ++lane) {
-            float x = logits[i + lane], real = x > -INFINITY ? x : INFINITY;
+            float x = logits[i + lane];
             high[lane] = x > high[lane] ? x : high[lane];
-            low[lane] = real < low[lane] ? real : low[lane];
+            low[lane] = x < low[lane] ? x : low[lane];
         }
     }
     for (int i = whole; i < vocab; ++i) {
-        float x = logits[i];
-        if (x > high[0]) high[0] = x;
-        if (x > -INFINITY && x < low[0]) low[0] = x;
+        if (logits[i] > high[0]) high[0] = logits[i];
+        if (logits[i] < low[0]) low[0] = logits[i];
     }
     for (int lane = 1; lane < LANES; ++lane) {
         if (low[lane] < low[0]) low[0] = low[lane];
@@ -149,7 +145,7 @@ static void narrow_bracket(bracket *b, const float *logits, int vocab, int k) {
         double guess = low + width * (over / (over + under));
         float middle = between(b->low, b->high);
         if (middle <= b->low) return;
-        /* infinities and rounding can lead a guess astray */
+        /* a low bound of -INFINITY and rounding can lead a guess astray */
         if (step < GUESSES && (float)guess > b->low && (float)guess < b->high)
             middle = (float)guess;
         int above = count_above(logits, vocab, middle), moved = above < k;
@@ -218,19 +214,13 @@ static void exp_each(double *x, int count) {
     }
 }
 
-/* The exponent of x's weight. Two infinities are equal, though their difference is NaN. */
-static double below_peak(double x, double peak) {
-    double difference = x - peak;
-    return difference < 0.0 ? difference : 0.0;
-}
-
 /* Weights of (count) kept from `first` on, at most BLOCK; in `block` where set has no room. */
 static const double *weigh(const kept_set *set, const float *logits, int first, int count,
                            double block[BLOCK]) {
     double *out = set->weights ? set->weights + first : block;
     if (set->weights && set->weighed) return out;
     for (int i = 0; i < count; ++i)
-        out[i] = below_peak((double)logits[set->kept[first + i]], (double)set->peak);
+        out[i] = (double)logits[set->kept[first + i]] - (double)set->peak;
     exp_each(out, count);
     return out;
 }
@@ -332,8 +322,7 @@ static void keep_top_p(kept_set *set, const float *logits, float top_p) {
     if (equal) range.few[0] = range.low;
     int distinct = equal ? 1 : range.members, cut = 0;
     sort_few(range.few, distinct);
-    for (int i = 0; i < distinct; ++i)
-        weights[i] = below_peak((double)range.few[i], (double)set->peak);
+    for (int i = 0; i < distinct; ++i) weights[i] = (double)range.few[i] - (double)set->peak;
     exp_each(weights, distinct);
     for (; cut < range.members - 1; ++cut) {
         double weight = weights[equal ? 0 : cut];
@@ -346,83 +335,114 @@ static void keep_top_p(kept_set *set, const float *logits, float top_p) {
     set->total -= range.dropped;
 }
 
-/* ---- what others call ---- */
+/* ---- a row ---- */
 
-static kept_set filter_top(float *logits, int vocab, int top_k, float top_p, void *scratch) {
-    kept_set set = {.kept = scratch};
+/* room: vocab * 4 bytes, aligned for doubles */
+static kept_set filter_top(float *logits, int vocab, int top_k, float top_p, void *room) {
+    kept_set set = {.kept = room};
     find_extremes(logits, vocab, &set.least, &set.peak);
-    if (set.peak > -INFINITY) {
-        if (top_k > 0 && top_k < vocab)
-            keep_top_k(&set, logits, vocab, top_k);
-        else
-            set.count = gather_above(logits, vocab, -INFINITY, set.kept);
-        size_t indices = ((size_t)set.count + 1) / 2 * 2 * sizeof *set.kept;
-        if (indices + (size_t)set.count * sizeof(double) <= (size_t)vocab * sizeof *logits)
-            set.weights = (double *)((char *)scratch + indices);
-        if (top_p > 0.0f && top_p < 1.0f) keep_top_p(&set, logits, top_p);
-    }
+    if (top_k > 0 && top_k < vocab)
+        keep_top_k(&set, logits, vocab, top_k);
+    else
+        set.count = gather_above(logits, vocab, -INFINITY, set.kept);
+    size_t indices = ((size_t)set.count + 1) / 2 * 2 * sizeof *set.kept;
+    if (indices + (size_t)set.count * sizeof(double) <= (size_t)vocab * sizeof *logits)
+        set.weights = (double *)((char *)room + indices);
+    if (top_p > 0.0f && top_p < 1.0f) keep_top_p(&set, logits, top_p);
     drop_others(&set, logits, vocab);
     gather_kept(&set, logits);
     return set;
 }
 
-void vt_filter_top(float *logits, int vocab, int top_k, float top_p, void *scratch) {
-    filter_top(logits, vocab, top_k, top_p, scratch);
-}
-
 static int32_t arg_max(const float *logits, int vocab) {
     float least, peak;
     find_extremes(logits, vocab, &least, &peak);
-    for (int32_t i = 0; i < vocab; ++i)
-        if (logits[i] == peak) return i;
-    return 0;
+    int32_t i = 0;
+    while (i < vocab - 1 && logits[i] != peak) ++i;
+    return i;
 }
 
-int32_t vt_sample_token(const vt_sampler *sampler, float *logits, int vocab, uint32_t image,
-                        uint32_t scale, uint32_t position, void *scratch) {
-    if (sampler->greedy) return arg_max(logits, vocab);
-    kept_set set = filter_top(logits, vocab, sampler->top_k, sampler->top_p, scratch);
+/* The token at which the cumulated weight passes share u, in [0, 1), of all that stays. */
+static int32_t draw_kept(kept_set *set, const float *logits, double u) {
     double block[BLOCK];
-    if (set.total <= 0.0) {
-        for (int first = 0; first < set.count; first += BLOCK) {
-            int count = count_block(&set, first);
-            const double *weights = weigh(&set, logits, first, count, block);
-            for (int i = 0; i < count; ++i) set.total += weights[i];
+    if (set->total <= 0.0) {
+        for (int first = 0; first < set->count; first += BLOCK) {
+            int count = count_block(set, first);
+            const double *weights = weigh(set, logits, first, count, block);
+            for (int i = 0; i < count; ++i) set->total += weights[i];
         }
-        set.weighed = true;
+        set->weighed = true;
     }
-    double point = set.total * vt_uniform(sampler->seed, VT_RNG_SAMPLE, image, scale, position);
-    for (int first = 0; first < set.count; first += BLOCK) {
-        int count = count_block(&set, first);
-        const double *weights = weigh(&set, logits, first, count, block);
+    double point = set->total * u;
+    for (int first = 0; first < set->count; first += BLOCK) {
+        int count = count_block(set, first);
+        const double *weights = weigh(set, logits, first, count, block);
         for (int i = 0; i < count; ++i) {
             point -= weights[i];
-            if (point < 0.0) return set.kept[first + i];
+            if (point < 0.0) return set->kept[first + i];
         }
     }
     /* rounding may leave point at 0: the last token with probability */
-    for (int i = set.count - 1; i > 0; --i)
-        if (weigh(&set, logits, i, 1, block)[0] > 0.0) return set.kept[i];
-    return set.count > 0 ? set.kept[0] : 0;
+    for (int i = set->count - 1; i > 0; --i)
+        if (weigh(set, logits, i, 1, block)[0] > 0.0) return set->kept[i];
+    return set->kept[0];
 }
 
-void vt_gumbel_weights(const vt_sampler *sampler, const float *logits, int vocab, double ratio,
-                       uint32_t image, uint32_t scale, uint32_t position, float *weights) {
-    double tau = fmax(0.27 * (1.0 - 0.95 * ratio), 0.005), peak = -INFINITY, total = 0.0;
-    uint64_t key = vt_splitmix64(sampler->seed ^ (uint64_t)image << 32 ^ scale);
-    for (int i = 0; i < vocab; ++i) {
-        weights[i] = -INFINITY;
-        if (!(logits[i] > -INFINITY)) continue;
-        double u = vt_uniform(key, VT_RNG_GUMBEL, position, (uint32_t)i, 0);
-        double gumbel = -log(-log(u + 0x1p-54) + 0x1p-60);
-        weights[i] = (float)((logits[i] * (1.0 + ratio) + gumbel) / tau);
-        if (weights[i] > peak) peak = weights[i];
+static void sample_row(const vt_kern *kern, int vocab, const vt_sample_part *part, int r,
+                       void *room) {
+    const size_t numbers = (size_t)vocab, at = (size_t)r * numbers;
+    const uint32_t position = part->position + (uint32_t)r;
+    float *logits = part->cond + at;
+    if (part->uncond)
+        vt_cpu_loops(kern)->axpby(logits, -part->guide, part->uncond + at, 1.0f + part->guide,
+                                  numbers);
+    if (!vt_all_finite(logits, numbers)) {
+        part->tokens[r] = -1;
+        if (part->weights) memset(part->weights + at, 0, numbers * sizeof *part->weights);
+        return;
     }
-    if (peak > -INFINITY) {
-        for (int i = 0; i < vocab; ++i) total += exp(below_peak(weights[i], peak));
-        for (int i = 0; i < vocab; ++i)
-            weights[i] = (float)(exp(below_peak(weights[i], peak)) / total);
-    } else { /* as vt_sample_token: the first */
-        for (int i = 0; i < vocab; ++i) weights[i] = i == 0 ? 1.0f : 0.0f;
+    if (part->greedy) {
+        part->tokens[r] = arg_max(logits, vocab);
+    } else {
+        kept_set set = filter_top(logits, vocab, part->top_k, part->top_p, room);
+        double u = vt_uniform(part->seed, VT_RNG_SAMPLE, part->image, part->scale, position);
+        part->tokens[r] = draw_kept(&set, logits, u);
     }
+    if (part->weights) vt_ref_mix(part->weights + at, logits, vocab, part, position);
+    if (part->filtered && part->filtered != part->cond)
+        memcpy(part->filtered + at, logits, numbers * sizeof *logits);
+}
+
+/* ---- all rows of all parts ---- */
+
+/* Bytes of a thread's room. */
+static size_t room_bytes(int vocab) {
+    return ((size_t)vocab * sizeof(float) + 63) / 64 * 64;
+}
+
+/* Tasks are rows, counted through the parts. */
+static void sample_rows(const vt_kern *kern, const void *args, vt_span span) {
+    const vt_sample *a = args;
+    void *room = (char *)a->workspace + (size_t)span.thread * room_bytes(a->vocab);
+    int64_t begin = 0; /* of the part */
+    for (const vt_sample_part *part = a->parts; begin < span.end; begin += part++->rows) {
+        const int64_t first = span.begin > begin ? span.begin - begin : 0;
+        const int64_t end = span.end - begin < part->rows ? span.end - begin : part->rows;
+        for (int64_t r = first; r < end; ++r) sample_row(kern, a->vocab, part, (int)r, room);
+    }
+}
+
+static void sample(vt_kern *kern, const vt_sample *a) {
+    int64_t rows = 0;
+    for (int i = 0; i < a->count; ++i) rows += a->parts[i].rows;
+    vt_cpu_split(kern, rows > 1, rows, sample_rows, a);
+}
+
+static size_t sample_workspace(const vt_kern *kern, const vt_sample *a) {
+    return (size_t)kern->threads * room_bytes(a->vocab);
+}
+
+void vt_cpu_fill_sample(vt_kern *kern) {
+    kern->sample_workspace = sample_workspace;
+    kern->sample = sample;
 }
