@@ -4,13 +4,29 @@
  * needs no copy: the rows of a tile are neighbouring output pixels, a pixel's stride apart, and
  * each tap of the kernel is an offset that is the same for all of them (isa/tiles.h).
  *
+ *     the map, C numbers a pixel, 3x3, padding 1 (dots are zeros)
+ *
+ *     . . . . . . .      the tile's first row:    0 1 2      taps 0, C, 2 C
+ *     . a b c d e .                               3 4 5      line + 0, C, 2 C
+ *     . f g h i j .                               6 7 8      2 line + 0, C, 2 C
+ *     . k l m n o .      its second row: all of that one pixel (stride C) to the right
+ *
  * A tile is taken through all panels of weights at hand while its pixels are in the first cache.
  * Weights of more than WEIGHT_BYTES are cut into blocks of panels that fill about half of a second
- * cache, and the picture into bands of rows that leave room beside them.
+ * cache, and the picture into bands of rows that leave room beside them:
+ *
+ *     weights   | block 0: 384 KB     | block 1 | ...     each block, all bands: threads share the block
+ *     picture   | band 0: 256 KB | band 1 | band 2 | ...
  *
  * A 3x3 convolution of an enlarged map (`upsample`) reads each small pixel in up to four taps. With
  * a weight of four taps it is done as four 2x2 convolutions of the small map, one for each place
  * (phase) in a 2x2 square of output pixels, whose kernels are sums of the taps: 4/9 of the work.
+ * Along one axis, k0 k1 k2 being the taps:
+ *
+ *     rows of the enlarged map    2i-1   2i     2i+1   2i+2
+ *     are rows of the small one   i-1    i      i      i+1
+ *     output row 2i reads         k0     k1     k2              i-1 by k0, i by k1 + k2
+ *     output row 2i+1 reads              k0     k1     k2       i by k0 + k1, i+1 by k2
  *
  * The gradient of a convolution's input is a convolution of dy with the kernel turned by 180 degrees
  * (conv_turned.h). With a stride, only every stride-th tap meets a given input pixel: the pixels are
@@ -28,8 +44,10 @@ enum {
     WEIGHT_BYTES = 512 << 10, /* weights that stay in a core's second cache */
     BLOCK_BYTES = 384 << 10,  /* of a block of larger weights */
     BAND_BYTES = 256 << 10,   /* of the map's rows beside a block */
-    BANDS = 32,               /* a picture is cut into so many, where its weights stay */
-    PARALLEL_WORK = 1 << 20   /* multiplications worth a parallel region */
+    /* A picture is cut into so many, where its weights stay: more than threads, so that the last one to
+     * finish is not waited for long; whole rows, so that a tile's pixels are neighbours. */
+    BANDS = 32,
+    PARALLEL_WORK = 1 << 20 /* multiplications worth a parallel region */
 };
 
 /* Output pixels that share their taps: every `apart`-th from (y, x) on. */

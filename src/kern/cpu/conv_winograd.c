@@ -5,11 +5,28 @@
  * 16 matrices of the weight U = G g G^T multiply them, position by position; the 16 sums M become
  * four pixels A^T M A. B and A hold 0, 1 and -1 alone, so the transforms are a few additions.
  *
+ *     map, 4x4 pixels           V, 16 positions                     M, 16 sums          y, 2x2 pixels
+ *     d00 d01 d02 d03           v0  v1  v2  v3    times U0 .. U15   m0  m1  m2  m3
+ *     d10 d11 d12 d13   B^T d B v4  v5  v6  v7    (each channels    m4  m5  m6  m7   A^T M A   y00 y01
+ *     d20 d21 d22 d23    --->   v8  v9  v10 v11    in by out)       m8  m9  m10 m11   --->     y10 y11
+ *     d30 d31 d32 d33           v12 v13 v14 v15       --->          m12 m13 m14 m15
+ *
+ * 16 products a channel for four pixels, where the kernel itself needs 4 x 9. The next square begins two
+ * pixels on: squares overlap by half each way, so V is four times the map.
+ *
  * A task takes a block of squares through a block of panels. It transforms them into its thread's
  * slot, which stays in the second cache: position after position, the squares of each one under
  * another, so that tiles (isa/tiles.h) read them as rows. Then, panel by panel, tiles of squares
  * are multiplied at all 16 positions into a buffer in the first cache and transformed back from
- * there. */
+ * there.
+ *
+ *     slot    position 0   square 0: channels | square 1: channels | ...   rows of tiles with U0
+ *             position 1   square 0: channels | ...                        rows of tiles with U1
+ *              ...
+ *             position 15
+ *
+ *     buffer  rows are squares of one tile; 16 columns of positions 0 1 2 3 side by side, and four
+ *             such tiles for 0 .. 15: 32 KB, of which 24 rows use 24 */
 #include "kern/cpu/conv.h"
 
 #include "kern/cpu/conv_map.h"
@@ -18,10 +35,13 @@
 
 enum {
     POSITIONS = 16,
-    SLOT_BYTES = 480 << 10, /* of a block's squares, unless one tile of them is larger */
-    TASKS = 16,             /* a picture of few blocks is cut by panels too, to feed threads, */
-    MOST_CUTS = 4,          /* but each cut transforms its squares again */
-    SKEW = 32,              /* numbers between positions, lest they fall on the same cache sets */
+    /* Of a block's squares, unless one tile of them is larger: half of a second cache of 1 MB. A panel's
+     * weights pass beside it (16 positions x channels x 32 bytes: 80 KB at 160 channels), all of the
+     * block's tiles going through a panel before the next one comes. */
+    SLOT_BYTES = 480 << 10,
+    TASKS = 16,    /* a picture of few blocks is cut by panels too, to feed threads, */
+    MOST_CUTS = 4, /* but each cut transforms its squares again */
+    SKEW = 32,     /* numbers (a line) between positions, lest they fall on the same cache sets */
     PARALLEL_WORK = 1 << 20 /* multiplications worth a parallel region */
 };
 

@@ -182,8 +182,16 @@ static void product_dx(vt_kern *kern, const vt_product_grad *a) {
 /* ---- dw ---- */
 
 enum {
-    BLOCK_PANELS = 256, /* 16 x 16 sums of one block, at most: a quarter of a megabyte */
-    STRETCH = 256,      /* rows interleaved at a time */
+    /* 16 x 16 sums of one block, at most: a quarter of a megabyte. Beside them lie a stretch of
+     * interleaved rows, 8 KB a panel: 256 KB with 16 panels a side, so both stay in a second cache.
+     *
+     *     dw block, 16 x 16 panels         a stretch: 256 rows of the batch
+     *     +--+--+- ... -+                  dy: | panel | panel | ...   16 columns, pairs of rows
+     *     |  |  |       | 16 panels of n   x:  | panel | panel | ...
+     *     +--+--+- ... -+
+     *       16 panels of k                 block += dy^T x, stretch after stretch */
+    BLOCK_PANELS = 256,
+    STRETCH = 256, /* rows interleaved at a time */
     MOST_LANES = 8,
     ENOUGH_TASKS = 64,
     LANE_ROWS = 256 /* a lane has at least so many rows, if there are */

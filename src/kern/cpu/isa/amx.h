@@ -3,6 +3,15 @@
  * rows is part of the registers' configuration, so that nothing beyond a tile's last row is read or
  * written; it is loaded when it changes.
  *
+ *                      PANEL_0      PANEL_1       32 of depth (64 of bytes) by 16 columns each
+ *     ROWS_0  16 rows  SUMS_00      SUMS_01
+ *     ROWS_1  16 rows  SUMS_10      SUMS_11       16 rows by 16 sums each
+ *
+ * Eight registers of 16 lines of 64 bytes are all there are. Two by two is the largest square that they
+ * hold with what feeds it: four loads for four products a step of depth, where one by one would need two
+ * for each. A register of rows has a row of x in each line; one of a panel has its lines as they lie in
+ * memory (tiles.h).
+ *
  * Where there is no such processor, tests replace the layer below by plain C (tests/amx_in_c.h, named
  * by VT_AMX_LAYER). */
 #ifndef VT_KERN_CPU_ISA_AMX_H

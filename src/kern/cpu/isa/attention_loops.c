@@ -37,7 +37,14 @@ static inline int least(int a, int b) {
 /* ---- product ---- */
 
 /* A micro tile of ROWS x PANELS sums lives in registers: 24 of 32 with AVX-512, 12 of 16 with AVX2,
- * 8 of 16 without. */
+ * 8 of 16 without. AVX-512's six rows by four panels, 16 floats a register:
+ *
+ *            b0   b1   b2   b3      a line of each panel
+ *     x0     s00  s01  s02  s03
+ *      ...                          24 sums, 4 of panels, 1 of x: 29; 10 loads for 24 products
+ *     x5     s50  s51  s52  s53
+ *
+ * A panel's row is two registers of AVX2 and four of SSE, so those hold one panel at a time. */
 #if WIDE
 #define LANES 16
 #define MICRO_ROWS 6

@@ -3,7 +3,15 @@
  *
  * Called by packed_products.c for each tile while its sums are in the first cache. A row is always
  * computed for all columns of a tile, those beyond `columns` from zero factors and not stored, so that
- * each number's result does not depend on where it stands. */
+ * each number's result does not depend on where it stands.
+ *
+ *     sums of a row        | 16 | 16 | 16 | 16 |     four panels
+ *     STORE, GELU, GATE_ADD  one panel at a time: scale and bias, the function, rounding, out
+ *     QKV, head_dim 64     |      one head     |     a head must be whole: its length divides its numbers,
+ *               32         |  head   |  head   |     and for int8 its largest number is its scale
+ *               16         | h  | h  | h  | h  |
+ *
+ * A head stays in registers from its sums to its bytes: 4 registers of AVX-512 at 64. */
 #include "kern/cpu/isa/tiles.h"
 
 #include <math.h>

@@ -418,7 +418,19 @@ static inline vector load(const float *from) {
     return v;
 }
 
-/* ---- few rows times a matrix ---- */
+/* ---- few rows times a matrix ----
+ *
+ * Both x and W are rows along k, so a product is LANES of k of one row of each, and its sum a register that
+ * is added up at the end. AVX-512:
+ *
+ *            w0   w1   w2   w3       LANES of k of four rows of W (columns of the result)
+ *     x0     s00  s01  s02  s03
+ *      ...                           16 sums, 4 of W, 1 of x: 21 of 32 registers
+ *     x3     s30  s31  s32  s33
+ *
+ * W is read once, as it lies: nothing is packed for so few rows. Adding up the lanes is paid for each number
+ * of the result, whatever k is: it pays from k = 1024 on, or for single rows (docs/PERFORMANCE.md,
+ * "Attempts"; products.c decides). */
 
 /* One (rows, columns) tile; both are constants after inlining, so that the sums live in registers. A number is the
  * lanes' sums added from the first lane on, then the tail of k. */

@@ -35,7 +35,15 @@ typedef struct vt_map_tile {
 
 /* Neighbouring squares of 4x4 pixels, two pixels apart, into Winograd's domain: V = B^T d B,
  * position (i, j) of square s at to + (4 i + j) * position + s * pixel. Rows are transformed before
- * columns, in float, each number rounded to bf16 once. */
+ * columns, in float, each number rounded to bf16 once.
+ *
+ *     map      p p p p p p ...          B^T d:  row 0 - row 2      (d B: the same on columns)
+ *              p p p p p p                      row 1 + row 2
+ *              p p p p p p                      row 2 - row 1
+ *              p p p p p p                      row 1 - row 3
+ *     square 0 |-----|
+ *     square 1     |-----|              two columns in common, whose transformed rows are made once
+ */
 typedef struct vt_map_squares {
     const uint16_t *map;
     size_t line, pixel; /* numbers from a row and from a pixel to the next; pixel = channels */
@@ -44,7 +52,10 @@ typedef struct vt_map_squares {
     int count;
 } vt_map_squares;
 
-/* One square's sums out of it: the four pixels Y = A^T M A of up to 16 columns, as vt_map_tile. */
+/* One square's sums out of it: the four pixels Y = A^T M A of up to 16 columns, as vt_map_tile.
+ *
+ *     A^T M:  row 0 + row 1 + row 2     upper pixels       (M A: the same on columns, left and right)
+ *             row 1 - row 2 - row 3     lower pixels */
 typedef struct vt_map_square {
     const float *sums; /* position (i, j) at sums + i * block + j * 16; 64-byte aligned */
     size_t block;

@@ -1,6 +1,15 @@
 /* outer_amx.c - the outer products of train_loops.h by tdpbf16ps. b's panels lie as the instruction
  * takes its second operand; its first wants the depth of a column side by side, so pieces of a's
- * panels are turned around, 16 columns by 32 numbers of depth at a time, and serve all of b. */
+ * panels are turned around, 16 columns by 32 numbers of depth at a time, and serve all of b.
+ *
+ *     a's panel, 16 lines of pairs            turned: a register of rows
+ *     d 0 1    | c0 | c1 | ... | c15          c0    | d 0 1 | d 2 3 | ... | d 30 31
+ *     d 2 3    | c0 | c1 | ... | c15          c1    | d 0 1 | ...
+ *      ...                                     ...
+ *     d 30 31  | c0 | c1 | ... | c15          c15   | d 0 1 | ...
+ *
+ * Two panels of a are turned for up to 16 such pieces (32 KB), then meet b's panels two at a time: the
+ * square of amx.h, of which out holds the sums between stretches of depth. */
 #include "kern/cpu/isa/amx.h"
 #include "kern/cpu/isa/train_loops.h"
 #include "kern/cpu/isa/transpose.h"
@@ -14,7 +23,9 @@ enum {
     MOST_STEPS = 16       /* turned at a time: 16 KB a panel */
 };
 
-/* Up to two panels by two, over `steps` registers of depth. */
+/* Up to two panels by two, over `steps` registers of depth. A last register of b that is not whole is a
+ * copy with zeros, because the instruction always takes 32 of depth and beyond a panel its neighbour
+ * begins. */
 typedef struct block {
     float *out;
     size_t out_stride;

@@ -3,6 +3,14 @@
  * instruction set, in C that any compiler vectorises.
  *
  * A block of sums lives in registers: 6 rows by one panel with AVX2, 2 rows by one elsewhere.
+ *
+ *     AVX2, 16 registers of 8 floats          SSE, 16 registers of 4 floats
+ *           w[0]  w[1]       the panel              w[0]  w[1]  w[2]  w[3]
+ *     x0    s00   s01                         x0    s00   s01   s02   s03
+ *     x1    s10   s11                         x1    s10   s11   s12   s13
+ *     ...
+ *     x5    s50   s51        12 + 2 + 1       8 + 4 + 1: a third row would not fit
+ *
  * Rows of x are widened a stretch of depth at a time beside it. Every shape of block adds a
  * number's products in the same order, by the same operations. AVX-512 has products of its own
  * (tiles_avx512wide.c). */
@@ -54,7 +62,13 @@ INLINE floats multiply_add(floats a, floats b, floats c) {
 #endif
 }
 
-/* Pairs of depth of LANES columns: the first number of each, the second of each. */
+/* Pairs of depth of LANES columns, a pair in 32 bits:
+ *
+ *     bits 31 .. 16   15 .. 0
+ *          odd d      even d
+ *
+ * A bf16 number is the upper half of a float32, so the odd one is there when the lower bits are cleared,
+ * and the even one after a shift by 16. */
 INLINE words pairs_load(const uint16_t *from) {
     words pairs;
     memcpy(&pairs, from, sizeof pairs);

@@ -6,8 +6,34 @@
  *
  *     panel[d / 2][column][d % 2],   d = 0 .. depth - 1, depth a multiple of VT_TILE_DEPTH
  *
+ *                  column 0    column 1         column 15
+ *     d =  0,  1   w0,0 w0,1 | w1,0 w1,1 | ... | w15,0 w15,1     a line of 64 bytes, one AVX-512 register
+ *     d =  2,  3   w0,2 w0,3 | w1,2 w1,3 | ... | w15,2 w15,3
+ *        ...
+ *     d = 30, 31   ...                                           16 lines: one register of AMX, 1 KB
+ *     d = 32, 33   ... and so on to the whole depth; then the next panel
+ *
+ * So a product walks a panel line by line, and a weight panel by panel: memory is one stream from its
+ * first byte to its last. A line against a pair of x in all lanes (vdpbf16ps) is 16 columns and two of
+ * depth at once. 16 lines are 32 of depth, which is why depth is padded to that: the one tdpbf16ps wants,
+ * and no other loop has a remainder.
+ *
  * What a matrix lacks to whole panels or whole depth is zero. A convolution's panel is its taps one
  * after another, each padded to whole depth.
+ *
+ * A tile is a few rows against up to four panels:
+ *
+ *                      panel 0    panel 1    panel 2    panel 3     b, each `depth` long
+ *                    +----------+----------+----------+----------+
+ *     a   row 0      | 16 sums  | 16 sums  | 16 sums  | 16 sums  |  a row of out: 64 floats
+ *         row 1      |          |          |          |          |
+ *         ...        |          |          |          |          |
+ *         most_rows  |          |          |          |          |
+ *                    +----------+----------+----------+----------+
+ *
+ * 64 columns hold a whole head of 16, 32 or 64 numbers, so that q and k are normalised while they are
+ * here (vt_finish), and 24 rows of them are 6 KB, which are in the first cache when finish reads them.
+ * How rows and panels share the registers is each instruction set's own affair (tiles*.c).
  *
  * Products are single-threaded and know no shapes beyond one tile: packed_products.c, conv_packed.c
  * and attention.c cut their work into tiles. A number of the result is summed over taps and depth in
@@ -33,7 +59,9 @@ enum {
 typedef struct vt_tile {
     float *out;        /* row r at out + r * VT_TILE_COLUMNS; 64-byte aligned; overwritten */
     const uint16_t *a; /* bf16; row r at a + r * a_stride, then tap[t] on: depth numbers */
-    size_t a_stride;   /* elements, even; multiples of 1024 cost speed: rows share cache sets */
+    /* elements, even; multiples of 1024 cost speed: 2 KB apart, all rows lie on two sets of a first
+     * cache of 64 sets of lines */
+    size_t a_stride;
     const uint16_t *b; /* panel p at b + p * b_stride; 64-byte aligned */
     size_t b_stride;   /* elements */
     const size_t *tap; /* (taps) offsets into a row of a; NULL: one tap at 0 */

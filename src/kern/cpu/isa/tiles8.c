@@ -3,7 +3,14 @@
  *
  * The products multiply pairs of 16-bit numbers (pmaddwd, which every x86-64 has in some width): the
  * even and the odd bytes of a quad of weights are two such pairs. A block of rows of x is spread into
- * pairs once and goes against all panels of the tile. Other processors take plain C. */
+ * pairs once and goes against all panels of the tile. Other processors take plain C.
+ *
+ *     a quad of weights, 32 bits:   w3 w2 w1 w0        of x:  x3 x2 x1 x0
+ *       low bytes of its halves:     w2    w0                  x2    x0      w0 x0 + w2 x2
+ *       high bytes, shifted:         w3    w1                  x3    x1      w1 x1 + w3 x3
+ *
+ * The instructions that multiply bytes themselves (pmaddubsw) saturate at 16 bits, and 255 * 127 twice
+ * does not fit; these two are exact. */
 #include "kern/cpu/isa/tiles8.h"
 
 #include "kern/number.h"

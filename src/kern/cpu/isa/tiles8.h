@@ -7,6 +7,17 @@
  *
  *     panel[d / 4][column][d % 4],   d = 0 .. depth - 1, depth a multiple of VT_TILE8_DEPTH
  *
+ *                    column 0             column 1                column 15
+ *     d = 0 ..  3    w0,0 .. w0,3 (4 bytes) | w1,0 .. w1,3 | ... | w15,0 .. w15,3     a line, 64 bytes
+ *     d = 4 ..  7    ...
+ *        ...
+ *     d = 60 .. 63   ...                                         16 lines: one register of AMX
+ *
+ * A row of x, blocks of 128 numbers, which are 32 lines of a panel:
+ *
+ *     | 128 x int8 | scale | balance |  128 x int8 | scale | balance | ...
+ *       128 bytes    4       4
+ *
  * The instructions multiply unsigned by signed bytes. The weights are the unsigned ones, as w + 128,
  * and a block of x knows -128 times the sum of its integers, which takes the 128 out again: the sums
  * are then exact, and memory holds nothing beside the panels. What a matrix lacks to whole panels or
@@ -25,7 +36,9 @@
 
 enum { VT_TILE8_DEPTH = 64 }; /* depth comes in multiples of this */
 
-/* 136 bytes: rows of 1024 numbers do not fall on the same sets of a cache. */
+/* 136 bytes: rows of 1024 numbers do not fall on the same sets of a cache. A block of 128 makes its scale
+ * one addition in 32 (the quads of a block), and keeps an outlier's coarse scale to itself; for the
+ * shipped model's loss blocks of 64, 128 and whole rows made no difference (docs/PERFORMANCE.md). */
 typedef struct vt_block8 {
     int8_t number[VT_INT8_BLOCK]; /* -127 .. 127 */
     float scale;                  /* NaN, with zeros, where x had a number that is not finite */

@@ -2,7 +2,9 @@
  * signed, and adds the four products of each to 16 int32 sums.
  *
  * A kernel keeps the integer sums of one block in registers: up to 24 rows by one panel, 12 by
- * two, which reads rows half as often, or 6 by four, which hides the latency of few rows. At a
+ * two, which reads rows half as often, or 6 by four, which hides the latency of few rows (the shapes are
+ * drawn in tiles_avx512bf16.c; two panels for 7 to 12 rows and weights fetched to the first cache took 8
+ * rows from 401 to 470 Gop/s, docs/PERFORMANCE.md). At a
  * block's end they go, converted and scaled, to the float32 sums of the tile, which stay in the
  * first cache: that costs one addition in 32. In every shape a number of the result is the same
  * chain of operations, so the shape does not change a bit.
@@ -82,6 +84,10 @@ INLINE __m512i dot(__m512i sum, __m512i w, __m512i x) {
     _mm512_store_ps(OUT_AT(r, 2), _mm512_setzero_ps());                                            \
     _mm512_store_ps(OUT_AT(r, 3), _mm512_setzero_ps());
 
+/* The end of a block, for one row and 16 columns. The weights were w + 128, so the integer sum is 128
+ * times the block's sum of x too large: balance takes that out.
+ *
+ *     sum of (w + 128) x  +  (-128 sum of x)  =  sum of w x,   times the block's scale to the tile */
 INLINE void sum_out(float *out, __m512i sum, __m512 scale, __m512i balance) {
     const __m512 x = _mm512_cvtepi32_ps(_mm512_add_epi32(sum, balance));
     _mm512_store_ps(out, _mm512_fmadd_ps(x, scale, _mm512_load_ps(out)));

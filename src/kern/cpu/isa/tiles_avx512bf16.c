@@ -6,6 +6,18 @@
  * every shape a number of the result is one chain of vdpbf16ps over taps and depth, so the shape does
  * not change a bit.
  *
+ *     24 rows x 1           12 rows x 2            6 rows x 4
+ *           b0                    b0   b1                b0   b1   b2   b3
+ *     x0    p0              x0    p0   q0          x0    p0   q0   u0   v0
+ *     x1    p1              x1    p1   q1          x1    p1   q1   u1   v1
+ *     ...                   ...                    ...
+ *     x23   p23             x11   p11  q11         x5    p5   q5   u5   v5
+ *
+ * Each has 24 sums, beside them its panels' lines and one pair of x: 26, 27 or 29 of the 32 registers.
+ * 24 chains of sums do not wait for each other, so the time an addition takes is hidden. For 24
+ * products the loads are 25, 14 or 10: few rows take many panels, for they have chains to fill; many
+ * rows take one panel, since for them it must come from memory but once.
+ *
  * vcvtneps2bf16 and vdpbf16ps take denormals for zero; all else is rounded to nearest even. */
 #include "kern/cpu/isa/rows.h"
 #include "kern/cpu/isa/tiles.h"
@@ -35,7 +47,7 @@ INLINE __m512bh pair_at(const uint16_t *at) {
 #define ZERO_4(r) ZERO_2(r) __m512 u##r = _mm512_setzero_ps(), v##r = _mm512_setzero_ps();
 
 /* A panel that comes from memory passes too slowly for the processor to run far enough ahead of
- * 13 rows and more. Beyond a panel's end its neighbour begins. */
+ * 13 rows and more. Beyond a panel's end its neighbour begins. 4 KB are 64 lines, 128 of depth. */
 #define AHEAD 4096 /* bytes */
 #define LOAD_AT(i) (__m512bh) _mm512_load_si512(b + (i)*stride)
 #define LOAD_0 const __m512bh b0 = LOAD_AT(0);
@@ -118,6 +130,10 @@ INLINE __m512i load_32(const float *from, int n) {
     return (__m512i)_mm512_cvtne2ps_pbh(high, low);
 }
 
+/* 32 of depth of 16 columns are 16 registers of 16 pairs; turned around they are 16 lines of the panel:
+ *
+ *     x[c]: column c, pairs of d = 0 1 | 2 3 | ... | 30 31
+ *     turned, x[i]: pair i of column 0 | of column 1 | ... | of column 15 */
 void vt_pack_avx512bf16(uint16_t *panel, const float *from, size_t stride, int columns, int length,
                         int depth) {
     for (int d = 0; d < depth; d += 32, panel += 32 * VT_PANEL) {
@@ -131,6 +147,10 @@ void vt_pack_avx512bf16(uint16_t *panel, const float *from, size_t stride, int c
     }
 }
 
+/* Here a row of `from` is one d of all columns, and nothing is turned: two rows are interleaved.
+ *
+ *     even row:  e0 e1 e2 ...          e0 o0 | e1 o1 | e2 o2 | ...   a line of the panel
+ *     odd row:   o0 o1 o2 ... */
 void vt_pack_across_avx512bf16(uint16_t *panel, const float *from, size_t stride, int columns,
                                int length, int depth) {
     const __mmask16 some = first_of(columns);

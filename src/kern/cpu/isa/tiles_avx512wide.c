@@ -5,10 +5,18 @@
  * Multiply-adds and what widens numbers share two ports, so widening is what there is to save.
  * Rows of x are widened once for all panels of a tile, a stretch of depth at a time. A panel's
  * numbers (a bf16 number is the upper half of a float32) are widened for as many rows as have
- * their sums in registers: 24 rows by one panel, 12 by two, 6 by four. Between stretches the sums
- * wait in the tile, which is in the first cache, while the next stretch of weights comes. In
- * every shape a number of the result is one chain of multiply-adds over taps and depth, so the
- * shape does not change a bit. */
+ * their sums in registers: 24 rows by one panel, 12 by two, 6 by four (drawn in
+ * tiles_avx512bf16.c). Between stretches the sums wait in the tile, which is in the first cache,
+ * while the next stretch of weights comes. In every shape a number of the result is one chain of
+ * multiply-adds over taps and depth, so the shape does not change a bit.
+ *
+ *     a line of a panel, pairs:    even0 odd0 | even1 odd1 | ... | even15 odd15
+ *       shifted up by 16 bits:     even0      | even1      | ... | even15        times x[d]
+ *       lower bits cleared:        odd0       | odd1       | ... | odd15         times x[d + 1]
+ *
+ * Two instructions widen a line, and 24 rows share them: one in 25 of what the ports do. With 6 rows
+ * by four panels it is one in 7; but few rows want many chains, and wait for memory anyway. All of this in
+ * place of blocks of 6 by four alone took 18 rows from 135 to 155 GFLOP/s (docs/PERFORMANCE.md). */
 #include "kern/cpu/isa/rows.h"
 #include "kern/cpu/isa/tiles.h"
 
@@ -18,8 +26,11 @@ enum {
     MOST_ROWS = 24,
     PAIR_ROWS = 12,
     QUAD_ROWS = 6,
-    STRETCH = 64, /* of depth: one of x and of four panels lie in the first cache, twice */
-    X_STRIDE = STRETCH + 16 /* rows of x stand at different sets of the first cache */
+    /* of depth. 24 rows of x are 7.5 KB as float32, four panels 8 KB: one stretch of both, and the next
+     * one that is on its way, lie in a first cache of 32 KB. */
+    STRETCH = 64,
+    /* five lines instead of four: rows of x stand at different sets of the first cache */
+    X_STRIDE = STRETCH + 16
 };
 
 #define INLINE static inline __attribute__((always_inline))

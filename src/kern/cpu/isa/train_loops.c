@@ -210,7 +210,9 @@ INLINE vector inverse(vector v) {
 #define ROWS(X)                                                                                    \
     X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15)
 
-enum { WIDE = 256 }; /* depth of a panel that is widened at a time: 16 KB */
+/* Depth of a panel of a that is widened at a time: 256 x 16 floats are 16 KB, half of a first cache of
+ * 32 KB; the rest is for the stretches of b that pass by. */
+enum { WIDE = 256 };
 
 INLINE __m512i pairs_at(const uint16_t *at) {
     return _mm512_loadu_si512(at);
@@ -269,7 +271,9 @@ INLINE __m512bh pair_at(const uint16_t *at) {
     return (__m512bh)wide;
 }
 
-/* Sixteen by sixteen sums in registers; named, since compilers keep an array of them in memory. */
+/* Sixteen by sixteen sums in registers (drawn in train_loops.h); named, since compilers keep an array of
+ * them in memory. One line of b and one pair of a at a time: 18 of the 32 registers, 17 loads for 16
+ * products. */
 static void outer_panels(float *out, size_t stride, const uint16_t *a, const uint16_t *b, int depth,
                          bool accumulate) {
 #define START(r) __m512 s##r = accumulate ? _mm512_loadu_ps(out + r * stride) : _mm512_setzero_ps();
@@ -283,7 +287,8 @@ static void outer_panels(float *out, size_t stride, const uint16_t *a, const uin
     ROWS(KEEP)
 }
 #elif !defined(__AVX512F__)
-/* Four rows at a time: their sums and what feeds them fit sixteen registers of 32 bytes. */
+/* Four rows at a time: their sums and what feeds them fit sixteen registers of 32 bytes (a vector here is
+ * two of them: 8 of sums, 4 of b's even and odd numbers, one of a's). */
 static void outer_panels(float *out, size_t stride, const uint16_t *a, const uint16_t *b, int depth,
                          bool accumulate) {
     for (int r = 0; r < PANEL; r += 4) {

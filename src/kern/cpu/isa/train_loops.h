@@ -13,7 +13,17 @@
 
 /* out (16 a_panels, 16 b_panels) = or += a^T b. Both hold 16 columns a panel and pairs of depth, as
  * tiles.h's: panel[d / 2][column][d % 2]. So neither is turned around: pairs of rows are interleaved
- * and that is all. A number of the result is one sum over depth in order. */
+ * and that is all. A number of the result is one sum over depth in order.
+ *
+ *     a line of a, columns i          a line of b, columns j, the same two of depth
+ *     | a0 a0' | a1 a1' | ...         | b0 b0' | b1 b1' | ... | b15 b15' |
+ *
+ *     a0 a0' in all lanes   x   the line of b   ->   sums[0][0 .. 15]      out's row 0
+ *     a1 a1'                x   the same        ->   sums[1][0 .. 15]      out's row 1
+ *      ...                                            16 registers of sums
+ *
+ * In dw = dy^T x the depth is rows of a batch, so a and b are stretches of dy and x (product_grad.c), or
+ * pixels (conv_dw.c). */
 typedef struct vt_outer {
     float *out;
     size_t out_stride;
@@ -77,7 +87,11 @@ typedef struct vt_head_rows_dx {
 } vt_head_rows_dx;
 
 /* A row of scores, in runs of 64 at `run` floats from each other: p = 2^(by score - log). The first
- * `count` count, the others up to `padded` (a multiple of 16) become zero. */
+ * `count` count, the others up to `padded` (a multiple of 16) become zero.
+ *
+ *     key      0 .. 63     64 .. 127    128 ..
+ *     tile     rows x 64 | rows x 64  | rows x 64      tiles of scores as products leave them, `run` apart:
+ *     row r    64 floats   64 floats    ...            one row of all keys is a piece of each */
 typedef struct vt_score_row {
     float *scores;
     const float *dp; /* gradient of p, laid out like scores */

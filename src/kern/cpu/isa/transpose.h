@@ -6,7 +6,13 @@
 #include <immintrin.h>
 
 /* Sixteen vectors of 32-bit numbers, transposed: 4 x 4 blocks inside the quarters of a vector, then
- * the quarters. */
+ * the quarters. For a matrix in blocks of four by four,
+ *
+ *     A B C D          A' E' I' M'       the first half turns each block where it stands (unpack stays
+ *     E F G H    to    B' F' J' N'       inside 128 bits), the second half exchanges blocks (shuffles of
+ *     I J K L          C' G' K' O'       128 bits): 64 instructions for 256 numbers, none through memory.
+ *     M N O P          D' H' L' P'
+ */
 static inline __attribute__((always_inline)) void vt_transpose_16x16(__m512i x[16]) {
     __m512i y[16];
     for (int i = 0; i < 16; i += 4) {
