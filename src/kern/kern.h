@@ -73,6 +73,26 @@ typedef enum vt_epilogue {
     VT_EPILOGUE_QKV       /* split into q, k and v, normalised, written where `qkv` says */
 } vt_epilogue;
 
+/* The rows of one generation step: streams (guidance branches of pictures) of any number of rows each, which stand
+ * anywhere. Operations that take one work on all its rows at once, as one group of begin[groups] rows; what a
+ * stream has of its own they find here. A row's result is the one it has alone. Everything is host memory but what k,
+ * v, their scales and mod point to. */
+typedef struct vt_stream_rows {
+    void *k,
+        *v; /* the stream's keys and values of a layer: row 0, rows of heads * head_dim contiguous numbers */
+    float *k_scale, *v_scale; /* INT8: row 0, `heads` a row; else NULL */
+    int held;                 /* rows there before this step, whose own follow */
+} vt_stream_rows;
+
+typedef struct vt_ragged {
+    int groups;
+    const int *begin; /* (groups + 1): first row of each, begin[0] = 0; each has one or more */
+    const int
+        *at; /* (groups): first row of each in the residual stream, where others may lie between */
+    const float *const *mod;  /* (groups): the vectors that its class gives the layer */
+    const vt_stream_rows *kv; /* (groups); NULL where no keys are meant */
+} vt_ragged;
+
 /* One block-causal attention over `groups` samples. Query rows [q_end[s-1], q_end[s]) of a
  * sample see its key rows [0, k_end[s]), s = 0..segments-1 (q_end[-1] = 0). One segment with
  * k_end[0] = cached rows is a generation step; many are a teacher-forced pass. Head h occupies
@@ -92,6 +112,10 @@ typedef struct vt_attention {
     const int *q_end, *k_end; /* host memory, (segments) */
     float scale;              /* multiplies q k^T */
     float *workspace;         /* attention_workspace floats */
+    /* Generation: group g's q and out are rows [begin[g], begin[g + 1]) at their strides, and see all its keys and
+     * values, held ones and its own; groups, k, v, their scales and strides between samples and the segments are not
+     * read. NULL: as above */
+    const vt_ragged *ragged;
 } vt_attention;
 
 /* Backward of vt_attention (float32 k, v, out): recomputes the probabilities. dq, dk, dv share the strides of q, k,
@@ -121,6 +145,8 @@ typedef struct vt_qkv {
     float *k_scale, *v_scale;
     size_t scale_group_stride;
     int groups, rows, heads, head_dim;
+    const vt_ragged *
+        ragged; /* k, v and their scales go there, after what is held; groups = 1. NULL: as above */
 } vt_qkv;
 
 /* Backward of vt_qkv; dq, dk, dv are (groups, rows, C) contiguous. */
@@ -142,6 +168,10 @@ typedef struct vt_norm_modulate {
     float *mean, *rstd; /* (groups, rows), saved for backward; NULL in inference */
     int groups, rows, width;
     float eps;
+    /* Group g reads x from row at[g] on and writes y from begin[g] on; its scale and shift are at mod[g] + scale_at and
+     * shift_at; groups = 1. NULL: as above */
+    const vt_ragged *ragged;
+    size_t scale_at, shift_at;
 } vt_norm_modulate;
 
 /* y = epilogue(x W^T + bias), over groups * rows rows. A row's result depends on that row alone. */
@@ -161,6 +191,10 @@ typedef struct vt_product {
      * y is gelu of the rounded numbers then. NULL: not wanted */
     void *pre;
     void *workspace; /* product_workspace bytes */
+    /* Group g's x is rows [begin[g], begin[g + 1]), and so is y, but for GATE_ADD, which adds to y from row at[g] on by
+     * mod[g] + gamma_at. qkv has the same; groups = 1. NULL: as above */
+    const vt_ragged *ragged;
+    size_t gamma_at;
 } vt_product;
 
 /* Backward of y = x W^T + bias. With a BF16 weight the operands of both products (dy, W; dy, x) are

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "kern/number.h"
+#include "kern/ragged.h"
 
 enum {
     KEYS = VT_ATTENTION_KEYS,
@@ -39,7 +40,7 @@ typedef struct slot_plan {
 static slot_plan plan_of(const vt_kern *kern, const vt_attention *a) {
     slot_plan s = {.half = a->kv_type != VT_NUMBER_F32,
                    .channels = vt_round_up(a->head_dim, PANEL)};
-    s.keys = vt_round_up(vt_attention_keys(a), KEYS);
+    s.keys = vt_round_up(a->ragged ? vt_ragged_keys(a->ragged) : vt_attention_keys(a), KEYS);
     s.depth = s.half ? vt_round_up(a->head_dim, VT_TILE_DEPTH) : a->head_dim;
     s.tile = s.half ? vt_cpu_tiles(kern)->most_rows : F32_TILE;
     s.block = MOST_BLOCK / s.tile * s.tile;
@@ -316,48 +317,104 @@ static void attend_head(head *h, int first, int last) {
     h->tiles->end();
 }
 
+/* Samples of equally many query rows, each head of which is cut alike. */
+typedef struct attention_run {
+    int first, rows;
+    int64_t pieces;     /* of the rows of a head */
+    int64_t first_task; /* of the loop's; a sample has heads * pieces */
+} attention_run;
+
+enum { MOST_RUNS = 64 }; /* dealt out at a time; a step has about as many as scales */
+
 typedef struct attention_loop {
     const vt_attention *args;
     slot_plan plan;
-    int rows;
-    int64_t pieces; /* of the rows of a head */
+    attention_run runs[MOST_RUNS];
+    int count;
+    int64_t tasks;
     float *workspace;
 } attention_loop;
+
+/* Head `at` of a sample whose numbers begin where `a` says, plus `group` strides. */
+static head head_of(const vt_kern *kern, const attention_loop *l, const vt_attention *a,
+                    size_t group, size_t at, int thread) {
+    const size_t from = at * (size_t)a->head_dim;
+    return (head){.a = a,
+                  .plan = &l->plan,
+                  .loops = vt_cpu_attention_loops(kern),
+                  .tiles = vt_cpu_tiles(kern),
+                  .slot = l->workspace + (size_t)thread * l->plan.total,
+                  .q = group * a->q_group_stride + from,
+                  .kv = group * a->kv_group_stride + from,
+                  .scale = group * a->scale_group_stride + at,
+                  .out = group * a->out_group_stride + from};
+}
 
 static void attention_part(const vt_kern *kern, const void *args, vt_span span) {
     const attention_loop *l = args;
     const vt_attention *a = l->args;
-    for (int64_t i = span.begin; i < span.end; ++i) {
-        int64_t piece = i % l->pieces;
-        size_t g = (size_t)(i / l->pieces / a->heads), at = (size_t)(i / l->pieces % a->heads);
-        size_t from = at * (size_t)a->head_dim;
-        head h = {.a = a,
-                  .plan = &l->plan,
-                  .loops = vt_cpu_attention_loops(kern),
-                  .tiles = vt_cpu_tiles(kern),
-                  .slot = l->workspace + (size_t)span.thread * l->plan.total,
-                  .q = g * a->q_group_stride + from,
-                  .kv = g * a->kv_group_stride + from,
-                  .scale = g * a->scale_group_stride + at,
-                  .out = g * a->out_group_stride + from};
-        attend_head(&h, (int)vt_cpu_piece_begin(l->rows, l->pieces, 1, piece),
-                    (int)vt_cpu_piece_begin(l->rows, l->pieces, 1, piece + 1));
+    const attention_run *run = l->runs;
+    for (int64_t task = span.begin; task < span.end; ++task) {
+        while (run + 1 < l->runs + l->count && task >= run[1].first_task) ++run;
+        const int64_t i = task - run->first_task, piece = i % run->pieces;
+        const int g = run->first + (int)(i / run->pieces / a->heads);
+        const size_t at = (size_t)(i / run->pieces % a->heads);
+        int q_end, k_end;
+        const vt_attention own =
+            a->ragged ? vt_ragged_attention(a, g, &q_end, &k_end) : (vt_attention){0};
+        head h = a->ragged ? head_of(kern, l, &own, 0, at, span.thread)
+                           : head_of(kern, l, a, (size_t)g, at, span.thread);
+        attend_head(&h, (int)vt_cpu_piece_begin(run->rows, run->pieces, 1, piece),
+                    (int)vt_cpu_piece_begin(run->rows, run->pieces, 1, piece + 1));
+    }
+}
+
+/* Heads of long samples are cut, into more pieces where there are few. */
+static void run_add(attention_loop *l, int first, int groups, int rows, int64_t heads) {
+    int64_t rows_of_task = ROWS_OF_TASK;
+    while (rows_of_task > LEAST_ROWS_OF_TASK && heads * ROWS_OF_TASK / rows_of_task < ENOUGH_TASKS)
+        rows_of_task /= 2;
+    attention_run *run = &l->runs[l->count++];
+    *run = (attention_run){.first = first,
+                           .rows = rows,
+                           .pieces = vt_cpu_pieces(rows, rows_of_task),
+                           .first_task = l->tasks};
+    l->tasks += (int64_t)groups * l->args->heads * run->pieces;
+}
+
+static void attention_deal(vt_kern *kern, attention_loop *l, int64_t rows) {
+    const int64_t work = rows * l->args->heads * l->plan.keys * l->args->head_dim;
+    vt_cpu_deal(kern, l->tasks > 1 && work > VT_CPU_PARALLEL_MIN * 8, l->tasks, attention_part, l);
+    l->count = 0;
+    l->tasks = 0;
+}
+
+static void attention_ragged(vt_kern *kern, attention_loop *l) {
+    const vt_ragged *ragged = l->args->ragged;
+    const int64_t heads = (int64_t)ragged->groups * l->args->heads;
+    int64_t rows = 0;
+    for (int g = 0; g < ragged->groups;) {
+        const vt_ragged_run run = vt_ragged_run_at(ragged, g);
+        run_add(l, g, run.groups, run.rows, heads);
+        g += run.groups;
+        rows += (int64_t)run.groups * run.rows;
+        if (l->count < MOST_RUNS && g < ragged->groups) continue;
+        attention_deal(kern, l, rows);
+        rows = 0;
     }
 }
 
 static void attention(vt_kern *kern, const vt_attention *a) {
-    attention_loop loop = {.args = a, .rows = a->segments > 0 ? a->q_end[a->segments - 1] : 0};
-    const int rows = loop.rows;
-    if (rows <= 0) return;
-    loop.plan = plan_of(kern, a);
+    attention_loop loop = {.args = a, .plan = plan_of(kern, a)};
     loop.workspace = vt_attention_align(a->workspace);
-    int64_t heads = (int64_t)a->groups * a->heads;
-    int64_t rows_of_task = ROWS_OF_TASK;
-    while (rows_of_task > LEAST_ROWS_OF_TASK && heads * ROWS_OF_TASK / rows_of_task < ENOUGH_TASKS)
-        rows_of_task /= 2;
-    loop.pieces = vt_cpu_pieces(rows, rows_of_task);
-    int64_t tasks = heads * loop.pieces, work = heads * rows * loop.plan.keys * a->head_dim;
-    vt_cpu_deal(kern, tasks > 1 && work > VT_CPU_PARALLEL_MIN * 8, tasks, attention_part, &loop);
+    if (a->ragged) {
+        attention_ragged(kern, &loop);
+        return;
+    }
+    const int rows = a->segments > 0 ? a->q_end[a->segments - 1] : 0;
+    if (rows <= 0) return;
+    run_add(&loop, 0, a->groups, rows, (int64_t)a->groups * a->heads);
+    attention_deal(kern, &loop, (int64_t)a->groups * rows);
 }
 
 void vt_cpu_fill_attention(vt_kern *kern) {

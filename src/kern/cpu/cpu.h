@@ -82,6 +82,11 @@ void vt_cpu_fill_weights(vt_kern *kern);
 /* y (groups * rows, n) = x W^T + bias in float32, W of type F32; each group a product of its own. */
 void vt_cpu_linear_f32(vt_kern *kern, float *y, const float *x, const vt_weight *w,
                        const float *bias, int groups, int rows);
+/* The same where rows are ragged: x (ragged rows, k). */
+void vt_cpu_linear_ragged(vt_kern *kern, float *y, const float *x, const vt_weight *w,
+                          const float *bias, const vt_ragged *ragged);
+/* GATE_ADD's second half of a ragged product: a->y += gamma h, h (ragged rows, n). */
+void vt_cpu_gate_add_ragged(vt_kern *kern, const vt_product *a, const float *h);
 void vt_cpu_fill_elementwise(vt_kern *kern);
 void vt_cpu_fill_rows(vt_kern *kern);
 void vt_cpu_fill_transformer(vt_kern *kern);

@@ -9,6 +9,7 @@
 #include "kern/cpu/packed_products.h"
 
 #include "kern/cpu/cpu.h"
+#include "kern/ragged.h"
 #include "kern/weight.h"
 
 #include <math.h>
@@ -170,6 +171,11 @@ static void block_heads(const packed_plan *p, block *b) {
     f->y_type = b->part == 0 ? VT_NUMBER_F32 : q->kv_type;
     f->y_stride = b->part == 0 ? (size_t)p->part_columns : q->kv_stride;
     f->y = b->part == 0 ? q->q : b->part == 1 ? q->k : q->v;
+    if (b->part > 0 && q->ragged) { /* each stream's own, see ragged_finish */
+        f->y_stride = (size_t)p->part_columns;
+        f->scales_stride = (size_t)q->heads;
+        return;
+    }
     f->y = (char *)f->y + (size_t)column * vt_number_size(f->y_type);
     if (f->y_type == VT_NUMBER_INT8) {
         f->scales = (b->part == 1 ? q->k_scale : q->v_scale) + first;
@@ -203,7 +209,7 @@ static void block_make(const packed_plan *p, int64_t i, block *b) {
         f->y = (char *)a->y + (size_t)b->column * vt_number_size(a->y_type);
 }
 
-/* Rows [first, first + count) of one group, whose sums begin at `sums`. */
+/* Rows [first, first + count), of one group where the epilogue asks for that, whose sums begin at `sums`. */
 static void rows_finish(const packed_plan *p, const block *b, int64_t first, int count,
                         const float *sums) {
     const vt_product *a = p->args;
@@ -222,22 +228,63 @@ static void rows_finish(const packed_plan *p, const block *b, int64_t first, int
     p->tiles->finish(&f);
 }
 
+/* The same where rows are ragged. */
+static void ragged_finish(const packed_plan *p, const block *b, int64_t first, int count, int group,
+                          const float *sums) {
+    const vt_product *a = p->args;
+    const vt_ragged *ragged = a->ragged;
+    const int64_t row = first - ragged->begin[group];
+    vt_finish f = b->finish;
+    f.sums = sums;
+    f.rows = count;
+    int64_t at = first;
+    if (f.epilogue == VT_EPILOGUE_GATE_ADD) {
+        f.gamma = ragged->mod[group] + a->gamma_at + b->column;
+        at = ragged->at[group] + row;
+    } else if (b->part > 0) { /* f.y is the place of row 0, column 0 of a stream's keys or values */
+        const vt_stream_rows *kv = &ragged->kv[group];
+        const size_t column = (size_t)(b->column - b->part * p->part_columns);
+        const float *scales = b->part == 1 ? kv->k_scale : kv->v_scale;
+        at = kv->held + row;
+        f.y = (char *)(b->part == 1 ? kv->k : kv->v) + column * vt_number_size(f.y_type);
+        if (scales)
+            f.scales = (float *)(uintptr_t)scales + column / (size_t)f.head_dim +
+                       (size_t)at * f.scales_stride;
+    }
+    f.y = (char *)f.y + (size_t)at * f.y_stride * vt_number_size(f.y_type);
+    p->tiles->finish(&f);
+}
+
 static void tile_finish(const packed_plan *p, const block *b, int64_t first, int rows,
                         const float *sums) {
+    const vt_product *a = p->args;
     const bool by_group = b->finish.epilogue >= VT_EPILOGUE_GATE_ADD;
+    int group = by_group && a->ragged ? vt_ragged_find(a->ragged, first) : 0;
     for (int r = 0; r < rows;) {
-        int64_t group_left = p->args->rows - (first + r) % p->args->rows;
-        int count = by_group && group_left < rows - r ? (int)group_left : rows - r;
-        rows_finish(p, b, first + r, count, sums + r * VT_TILE_COLUMNS);
+        const int64_t row = first + r;
+        int64_t end = !by_group   ? first + rows
+                      : a->ragged ? a->ragged->begin[group + 1]
+                                  : (row / a->rows + 1) * a->rows;
+        int count = end < first + rows ? (int)(end - row) : rows - r;
+        if (by_group && a->ragged)
+            ragged_finish(p, b, row, count, group++, sums + r * VT_TILE_COLUMNS);
+        else
+            rows_finish(p, b, row, count, sums + r * VT_TILE_COLUMNS);
         r += count;
     }
 }
 
 /* Asks for the lines of y that a tile will end in, which come while it is multiplied. */
-static void lines_ask(const block *b, int64_t first, int rows) {
+static void lines_ask(const packed_plan *p, const block *b, int64_t first, int rows) {
     const vt_finish *f = &b->finish;
+    const vt_ragged *ragged = p->args->ragged;
     if (f->epilogue == VT_EPILOGUE_QKV && b->part > 0) return; /* rows of a cache, group by group */
     const size_t number = vt_number_size(f->y_type), bytes = (size_t)b->columns * number;
+    if (f->epilogue == VT_EPILOGUE_GATE_ADD &&
+        ragged) { /* mostly of one group, or of groups side by side */
+        int group = vt_ragged_find(ragged, first);
+        first += ragged->at[group] - ragged->begin[group];
+    }
     const char *y = (const char *)f->y + (size_t)first * f->y_stride * number;
     for (int r = 0; r < rows; ++r, y += f->y_stride * number)
         for (size_t at = 0; at < bytes; at += LINE) __builtin_prefetch(y + at, 1);
@@ -281,7 +328,7 @@ static void task_run(const packed_plan *p, int64_t task) {
     (p->int8 ? p->tiles8->begin : p->tiles->begin)();
     for (int64_t r = begin; r < end; r += p->tile_rows) {
         const int rows = end - r < p->tile_rows ? (int)(end - r) : p->tile_rows;
-        lines_ask(&b, r, rows);
+        lines_ask(p, &b, r, rows);
         tile_product(p, &b, r, rows, sums);
         tile_finish(p, &b, r, rows, sums);
     }

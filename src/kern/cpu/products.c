@@ -6,6 +6,7 @@
  * of the result. */
 #include "kern/blas.h"
 #include "kern/cpu/cpu.h"
+#include "kern/ragged.h"
 #include "kern/weight.h"
 
 #include <string.h>
@@ -56,6 +57,10 @@ typedef struct product_loop {
     int64_t per_group; /* tiles */
     bool accumulate;
 } product_loop;
+
+static bool few_rows(int64_t rows, int64_t k) {
+    return rows == 1 || (rows <= FEW_ROWS && k >= LEAST_DEPTH);
+}
 
 static void linear_few_part(const vt_kern *kern, const void *args, vt_span span) {
     const product_loop *p = args;
@@ -115,12 +120,72 @@ void vt_cpu_linear_f32(vt_kern *kern, float *y, const float *x, const vt_weight 
                       .k = w->k,
                       .rows = rows,
                       .groups = groups};
-    if (rows == 1 || (rows <= FEW_ROWS && w->k >= LEAST_DEPTH)) {
+    if (few_rows(rows, w->k)) {
         p.rows = (int64_t)groups * rows;
         linear_few(kern, &p);
         return;
     }
     run_tiles(kern, &p, tiling_of(rows, p.n), linear_part);
+}
+
+/* ---- groups of different sizes ---- */
+
+enum { MOST_RUNS = 64 }; /* dealt out at a time; a step has about as many as scales */
+
+/* Runs of equal groups, each cut as it would be alone; their tasks in one row. */
+typedef struct ragged_loop {
+    product_loop of[MOST_RUNS];
+    int64_t first_task[MOST_RUNS + 1];
+    int count;
+} ragged_loop;
+
+static void ragged_part(const vt_kern *kern, const void *args, vt_span span) {
+    const ragged_loop *l = args;
+    int run = 0;
+    for (int64_t task = span.begin; task < span.end; ++task) {
+        while (task >= l->first_task[run + 1]) ++run;
+        const int64_t at = task - l->first_task[run];
+        linear_part(kern, &l->of[run],
+                    (vt_span){.begin = at, .end = at + 1, .thread = span.thread});
+    }
+}
+
+static void ragged_deal(vt_kern *kern, ragged_loop *l) {
+    const int64_t tasks = l->first_task[l->count];
+    if (tasks > 0) vt_cpu_deal(kern, tasks > 1, tasks, ragged_part, l);
+    l->count = 0;
+}
+
+void vt_cpu_linear_ragged(vt_kern *kern, float *y, const float *x, const vt_weight *w,
+                          const float *bias, const vt_ragged *ragged) {
+    ragged_loop loop;
+    loop.count = 0;
+    loop.first_task[0] = 0;
+    for (int g = 0; g < ragged->groups;) {
+        vt_ragged_run run = vt_ragged_run_at(ragged, g);
+        product_loop p = {.out = y + (int64_t)run.row * w->n,
+                          .in = x + (int64_t)run.row * w->k,
+                          .w = w->w,
+                          .bias = bias,
+                          .n = w->n,
+                          .k = w->k,
+                          .rows = run.rows,
+                          .groups = run.groups};
+        g += run.groups;
+        if (few_rows(run.rows, w->k)) {
+            /* all that follow and have few rows too: one walk over the weight */
+            while (g < ragged->groups && few_rows(vt_ragged_rows(ragged, g), w->k)) ++g;
+            p.rows = ragged->begin[g] - run.row;
+            linear_few(kern, &p);
+            continue;
+        }
+        p.tiles = tiling_of(p.rows, p.n);
+        p.per_group = p.tiles.row_tiles * p.tiles.column_tiles;
+        loop.of[loop.count] = p;
+        loop.first_task[loop.count + 1] = loop.first_task[loop.count] + p.per_group * p.groups;
+        if (++loop.count == MOST_RUNS) ragged_deal(kern, &loop);
+    }
+    ragged_deal(kern, &loop);
 }
 
 static int64_t single_pieces(const product_loop *p) {

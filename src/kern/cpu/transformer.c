@@ -2,6 +2,8 @@
  * parallel; gradients of things shared by rows (modulation, biases, scales) over strips of columns,
  * rows in order inside a strip. */
 #include "kern/cpu/attention.h"
+#include "kern/ragged.h"
+#include "kern/weight.h"
 
 #include <math.h>
 #include <string.h>
@@ -12,27 +14,45 @@ static bool large(int64_t rows, int64_t width) {
     return rows * width > VT_CPU_PARALLEL_MIN / 4;
 }
 
+/* Row `from` of x to row `to` of y. */
+static void norm_row(const vt_kern *kern, const vt_norm_modulate *a, int64_t from, int64_t to,
+                     const float *scale, const float *shift) {
+    const float *x = a->x + from * a->width;
+    float mean, rstd;
+    if (a->y_type == VT_NUMBER_BF16)
+        vt_cpu_attention_loops(kern)->norm_modulate_bf16((uint16_t *)a->y + to * a->width, x, scale,
+                                                         shift, a->width, a->eps, &mean, &rstd);
+    else
+        vt_cpu_loops(kern)->norm_modulate((float *)a->y + to * a->width, x, scale, shift, a->width,
+                                          a->eps, &mean, &rstd);
+    if (a->mean) a->mean[to] = mean;
+    if (a->rstd) a->rstd[to] = rstd;
+}
+
 static void norm_modulate_part(const vt_kern *kern, const void *args, vt_span span) {
     const vt_norm_modulate *a = args;
-    const int64_t width = a->width;
     for (int64_t r = span.begin; r < span.end; ++r) {
         size_t mod = (size_t)(r / a->rows) * a->mod_stride;
-        const float *x = a->x + r * width, *scale = a->scale + mod, *shift = a->shift + mod;
-        float mean, rstd;
-        if (a->y_type == VT_NUMBER_BF16)
-            vt_cpu_attention_loops(kern)->norm_modulate_bf16((uint16_t *)a->y + r * width, x, scale,
-                                                             shift, a->width, a->eps, &mean, &rstd);
-        else
-            vt_cpu_loops(kern)->norm_modulate((float *)a->y + r * width, x, scale, shift, a->width,
-                                              a->eps, &mean, &rstd);
-        if (a->mean) a->mean[r] = mean;
-        if (a->rstd) a->rstd[r] = rstd;
+        norm_row(kern, a, r, r, a->scale + mod, a->shift + mod);
+    }
+}
+
+static void norm_ragged_part(const vt_kern *kern, const void *args, vt_span span) {
+    const vt_norm_modulate *a = args;
+    const vt_ragged *ragged = a->ragged;
+    int g = vt_ragged_find(ragged, span.begin);
+    for (int64_t r = span.begin; r < span.end; ++r) {
+        if (r == ragged->begin[g + 1]) ++g;
+        const float *mod = ragged->mod[g];
+        norm_row(kern, a, ragged->at[g] + r - ragged->begin[g], r, mod + a->scale_at,
+                 mod + a->shift_at);
     }
 }
 
 static void norm_modulate(vt_kern *kern, const vt_norm_modulate *a) {
     const int64_t all = (int64_t)a->groups * a->rows;
-    vt_cpu_split(kern, large(all, a->width), all, norm_modulate_part, a);
+    vt_cpu_split(kern, large(all, a->width), all, a->ragged ? norm_ragged_part : norm_modulate_part,
+                 a);
 }
 
 /* Tasks of a gradient (groups, width) that rows are summed into. Groups are tasks of their own
@@ -124,6 +144,30 @@ static void gate_add(vt_kern *kern, float *x, const float *h, const float *gamma
         .x = x, .h = h, .gamma = gamma, .mod_stride = mod_stride, .rows = rows, .width = width};
     const int64_t all = (int64_t)groups * rows;
     vt_cpu_split(kern, large(all, width), all, gate_add_part, &loop);
+}
+
+typedef struct ragged_gate {
+    const vt_product *args;
+    const float *h;
+} ragged_gate;
+
+static void ragged_gate_part(const vt_kern *kern, const void *args, vt_span span) {
+    const ragged_gate *l = args;
+    const vt_product *a = l->args;
+    const vt_ragged *ragged = a->ragged;
+    const int64_t width = a->w->n;
+    int g = vt_ragged_find(ragged, span.begin);
+    for (int64_t r = span.begin; r < span.end; ++r) {
+        if (r == ragged->begin[g + 1]) ++g;
+        vt_cpu_loops(kern)->add_scaled(
+            (float *)a->y + (ragged->at[g] + r - ragged->begin[g]) * width, l->h + r * width,
+            ragged->mod[g] + a->gamma_at, (size_t)width);
+    }
+}
+
+void vt_cpu_gate_add_ragged(vt_kern *kern, const vt_product *a, const float *h) {
+    vt_cpu_split(kern, large(a->rows, a->w->n), a->rows, ragged_gate_part,
+                 &(ragged_gate){.args = a, .h = h});
 }
 
 static void gate_add_dx_part(const vt_kern *kern, const void *args, vt_span span) {
@@ -237,12 +281,23 @@ static void qkv_part(const vt_kern *kern, const void *args, vt_span span) {
     for (int64_t r = span.begin; r < span.end; ++r) qkv_row(kern, l->args, &l->scales, (size_t)r);
 }
 
+static void qkv_ragged_part(const vt_kern *kern, const void *args, vt_span span) {
+    const qkv_loop *l = args;
+    const vt_ragged *ragged = l->args->ragged;
+    for (int64_t r = span.begin; r < span.end;) {
+        const int g = vt_ragged_find(ragged, r);
+        const vt_qkv one = vt_ragged_qkv(l->args, g);
+        for (; r < span.end && r < ragged->begin[g + 1]; ++r)
+            qkv_row(kern, &one, &l->scales, (size_t)(r - ragged->begin[g]));
+    }
+}
+
 static void qkv_split(vt_kern *kern, const vt_qkv *a) {
     int64_t width = (int64_t)a->heads * a->head_dim, all = (int64_t)a->groups * a->rows;
     qkv_loop loop = {.args = a};
     for (int h = 0; a->scale_mul && h < a->heads && h < MOST_HEADS; ++h)
         loop.scales.of[h] = qk_scale(a->scale_mul, h);
-    vt_cpu_split(kern, large(all, width), all, qkv_part, &loop);
+    vt_cpu_split(kern, large(all, width), all, a->ragged ? qkv_ragged_part : qkv_part, &loop);
 }
 
 /* One third (0 q, 1 k, 2 v) of one head, all rows in order. */

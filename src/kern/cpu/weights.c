@@ -179,11 +179,18 @@ static size_t product_workspace(const vt_kern *kern, const vt_product *a) {
 static void product_f32(vt_kern *kern, const vt_product *a) {
     float *y = aside(a) ? a->workspace : a->y;
     const size_t numbers = (size_t)a->groups * (size_t)a->rows * (size_t)a->w->n;
-    vt_cpu_linear_f32(kern, y, a->x, a->w, a->bias, a->groups, a->rows);
+    if (a->ragged)
+        vt_cpu_linear_ragged(kern, y, a->x, a->w, a->bias, a->ragged);
+    else
+        vt_cpu_linear_f32(kern, y, a->x, a->w, a->bias, a->groups, a->rows);
     if (a->epilogue == VT_EPILOGUE_QKV) {
         vt_qkv split = *a->qkv;
         split.qkv = y;
         kern->qkv_split(kern, &split);
+        return;
+    }
+    if (a->epilogue == VT_EPILOGUE_GATE_ADD && a->ragged) {
+        vt_cpu_gate_add_ragged(kern, a, y);
         return;
     }
     if (a->epilogue == VT_EPILOGUE_GATE_ADD) {

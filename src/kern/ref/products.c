@@ -9,6 +9,7 @@
  *
  * A block that holds a number that is not finite, and such a row of W, have NaN for a scale. */
 #include "kern/number.h"
+#include "kern/ragged.h"
 #include "kern/ref/ref.h"
 #include "kern/weight.h"
 
@@ -135,22 +136,33 @@ static double gelu(double x) {
     return 0.5 * x * (1 + tanh(0.7978845608028654 * (x + 0.044715 * x * x * x)));
 }
 
+/* Where row r of GATE_ADD goes in y, and its gamma. */
+static size_t gated_row(const vt_product *a, size_t r, const float **gamma) {
+    if (!a->ragged) {
+        *gamma = a->gamma + r / (size_t)a->rows * a->gamma_stride;
+        return r;
+    }
+    int g = vt_ragged_find(a->ragged, (int64_t)r);
+    *gamma = a->ragged->mod[g] + a->gamma_at;
+    return (size_t)a->ragged->at[g] + r - (size_t)a->ragged->begin[g];
+}
+
 static void product(vt_kern *kern, const vt_product *a) {
     const size_t n = (size_t)a->w->n, all = (size_t)a->groups * (size_t)a->rows;
     float *y = a->epilogue == VT_EPILOGUE_QKV ? a->workspace : a->y;
     for (size_t r = 0; r < all; ++r) {
-        const float *x = x_row(a, r, (float *)a->workspace + split_floats(a));
+        const float *x = x_row(a, r, (float *)a->workspace + split_floats(a)), *gamma = NULL;
+        const size_t to = a->epilogue == VT_EPILOGUE_GATE_ADD ? gated_row(a, r, &gamma) : r;
         for (size_t j = 0; j < n; ++j) {
             double value = product_at(a, x, j);
             if (a->pre) value = vt_round_bf16((float)value);
             if (a->pre) ((vt_bf16 *)a->pre)[r * n + j] = vt_to_bf16((float)value);
             if (a->epilogue == VT_EPILOGUE_GELU) value = gelu(value);
-            if (a->epilogue == VT_EPILOGUE_GATE_ADD)
-                value = y[r * n + j] + value * a->gamma[r / (size_t)a->rows * a->gamma_stride + j];
+            if (gamma) value = y[to * n + j] + value * gamma[j];
             if (a->y_type == VT_NUMBER_BF16)
                 ((vt_bf16 *)a->y)[r * n + j] = vt_to_bf16((float)value);
             else
-                y[r * n + j] = (float)value;
+                y[to * n + j] = (float)value;
         }
     }
     if (a->epilogue != VT_EPILOGUE_QKV) return;

@@ -1,6 +1,7 @@
 /* transformer.c - norm with modulation, gates, the q/k/v split, block-causal attention and the
  * loss, each with its backward right after it. */
 #include "kern/number.h"
+#include "kern/ragged.h"
 #include "kern/ref/ref.h"
 
 #include <math.h>
@@ -19,26 +20,34 @@ static void number_put(void *numbers, vt_number type, size_t i, double value) {
         ((float *)numbers)[i] = (float)value;
 }
 
+/* Row `from` of x, normalised, to row `to` of y. */
+static void norm_row(const vt_norm_modulate *a, size_t from, size_t to, const float *scale,
+                     const float *shift) {
+    size_t width = (size_t)a->width;
+    const float *x = a->x + from * width;
+    double mean = 0, square = 0;
+    for (size_t c = 0; c < width; ++c) mean += x[c];
+    mean /= a->width;
+    for (size_t c = 0; c < width; ++c) square += (x[c] - mean) * (x[c] - mean);
+    double rstd = 1 / sqrt(square / a->width + a->eps);
+    for (size_t c = 0; c < width; ++c)
+        number_put(a->y, a->y_type, to * width + c,
+                   (x[c] - mean) * rstd * (1.0 + scale[c]) + shift[c]);
+    if (a->mean) a->mean[to] = (float)mean;
+    if (a->rstd) a->rstd[to] = (float)rstd;
+}
+
 static void norm_modulate(vt_kern *kern, const vt_norm_modulate *a) {
     (void)kern;
-    size_t width = (size_t)a->width;
-    for (int g = 0; g < a->groups; ++g) {
-        const float *scale = a->scale + (size_t)g * a->mod_stride;
-        const float *shift = a->shift + (size_t)g * a->mod_stride;
-        for (int i = 0; i < a->rows; ++i) {
-            size_t r = (size_t)g * (size_t)a->rows + (size_t)i;
-            const float *x = a->x + r * width;
-            double mean = 0, square = 0;
-            for (size_t c = 0; c < width; ++c) mean += x[c];
-            mean /= a->width;
-            for (size_t c = 0; c < width; ++c) square += (x[c] - mean) * (x[c] - mean);
-            double rstd = 1 / sqrt(square / a->width + a->eps);
-            for (size_t c = 0; c < width; ++c)
-                number_put(a->y, a->y_type, r * width + c,
-                           (x[c] - mean) * rstd * (1.0 + scale[c]) + shift[c]);
-            if (a->mean) a->mean[r] = (float)mean;
-            if (a->rstd) a->rstd[r] = (float)rstd;
-        }
+    for (int r = 0; a->ragged && r < a->rows; ++r) {
+        int g = vt_ragged_find(a->ragged, r);
+        const float *mod = a->ragged->mod[g];
+        norm_row(a, (size_t)(a->ragged->at[g] + r - a->ragged->begin[g]), (size_t)r,
+                 mod + a->scale_at, mod + a->shift_at);
+    }
+    for (int r = 0; !a->ragged && r < a->groups * a->rows; ++r) {
+        size_t mod = (size_t)(r / a->rows) * a->mod_stride;
+        norm_row(a, (size_t)r, (size_t)r, a->scale + mod, a->shift + mod);
     }
 }
 
@@ -149,7 +158,11 @@ static void put_head(const vt_qkv *a, void *to, float *scales, size_t scale_at, 
 }
 
 static void qkv_split(vt_kern *kern, const vt_qkv *a) {
-    (void)kern;
+    for (int g = 0; a->ragged && g < a->ragged->groups; ++g) {
+        const vt_qkv one = vt_ragged_qkv(a, g);
+        qkv_split(kern, &one);
+    }
+    if (a->ragged) return;
     size_t head_dim = (size_t)a->head_dim, width = (size_t)a->heads * head_dim;
     for (int g = 0; g < a->groups; ++g) {
         for (int i = 0; i < a->rows; ++i) {
@@ -226,6 +239,7 @@ static void qkv_split_dx(vt_kern *kern, const vt_qkv_grad *a) {
 }
 
 static size_t most_keys(const vt_attention *a) {
+    if (a->ragged) return (size_t)vt_ragged_keys(a->ragged);
     int most = 0;
     for (int s = 0; s < a->segments; ++s) most = a->k_end[s] > most ? a->k_end[s] : most;
     return (size_t)most;
@@ -302,7 +316,12 @@ static void attention_row(const vt_attention *a, size_t g, size_t h, size_t i, i
 }
 
 static void attention(vt_kern *kern, const vt_attention *a) {
-    (void)kern;
+    for (int g = 0; a->ragged && g < a->ragged->groups; ++g) {
+        int q_end, k_end;
+        const vt_attention one = vt_ragged_attention(a, g, &q_end, &k_end);
+        attention(kern, &one);
+    }
+    if (a->ragged) return;
     for (int task = 0; task < a->groups * a->heads; ++task) {
         size_t g = (size_t)(task / a->heads), h = (size_t)(task % a->heads);
         for (int s = 0, i = 0; s < a->segments; ++s)
