@@ -157,6 +157,14 @@ typedef struct variant_progress {
     int scale, scales;           /* finished in this batch, K */
 } variant_progress;
 
+/* A picture after a scale: `scale` of `scales` are done. */
+typedef struct variant_preview {
+    int picture, pictures; /* of the request, from 0 */
+    int scale, scales;
+    int width, height, channels;
+    const uint8_t *pixels; /* (height, width, channels), for the length of the call */
+} variant_preview;
+
 typedef struct variant_request {
     /* "random" (drawn per picture), "all" (one after another), "uncond", a number or a name, or several of
      * these three between commas, one after another and again from the first. A name as it is written comes
@@ -184,12 +192,19 @@ typedef struct variant_request {
     const char *depths; /* "16,16,8": layers of every scale; NULL */
     /* "equidistant", "rounded", "prefix", "0,3,7" or one list a scale "0-7;0,7"; NULL: variant_info's */
     const char *layers;
+    /* the layers of guidance's unconditional branch, likewise (the bridge is the same); 0 and NULL: those above */
+    int uncond_depth;
+    const char *uncond_depths, *uncond_layers;
     /* keep every layer's keys and values to the end (default: released after its last scale) */
     bool retain_kv;
     bool keep_scales; /* also return the picture after each scale */
     /* after each scale; false stops with E_STOPPED; NULL */
     bool (*progress)(void *user, const variant_progress *at);
+    /* receives each picture after each scale, for the decoder's time each; NULL */
+    void (*preview)(void *user, const variant_preview *at);
     void *user;
+    /* stops with E_STOPPED before the next scale once it is not 0; another thread may set it, atomically; NULL */
+    const int *cancel;
 } variant_request;
 
 /* class "random", count 1, seed 0, cfg_scale 1.5, top_k 900, top_p 0.96, full depth. */
@@ -229,6 +244,37 @@ variant_status variant_generate(const variant_engine *engine, const variant_requ
                                 variant_picture **pictures, variant_report *report,
                                 variant_error *error);
 void variant_pictures_free(variant_picture **pictures, int count);
+
+/* ---- requests that share steps ---- */
+
+/* Any requests, of any depths, added at any time: each step takes every picture in the making one scale on, and reads the
+ * weights once for all. What a request makes is what variant_generate makes of it, to the byte. One thread at a time may
+ * use a loop and its jobs, but for variant_job_cancel; several loops of one engine may run at once. */
+typedef struct variant_loop variant_loop;
+typedef struct variant_job variant_job; /* a request in a loop */
+
+variant_status variant_loop_open(variant_loop **out, const variant_engine *engine,
+                                 variant_error *error);
+/* Ends the jobs that were not taken as well. */
+void variant_loop_close(variant_loop **loop);
+/* The request's callbacks and cancel flag must live until the job is done, what else it points to for this call. An error
+ * is this request's alone. */
+variant_status variant_loop_add(variant_loop *loop, const variant_request *request,
+                                variant_job **job, variant_error *error);
+/* One scale of every picture in the making; *running (or NULL): jobs that are not done yet, 0 when there is nothing left
+ * to do. A request that cannot go on (no memory for its pictures, cancelled, a model that makes no numbers) ends with its
+ * own error and the others go on; an error of the step itself ends all and is returned. */
+variant_status variant_loop_step(variant_loop *loop, int *running, variant_error *error);
+bool variant_job_done(const variant_job *job);
+/* Ends the job before the next step, whatever it is at; from any thread. */
+void variant_job_cancel(variant_job *job);
+/* Ends the job and takes what it made: as variant_generate gives it, *pictures to be freed alike; report and error may be
+ * NULL. Its seconds are those of the steps that carried it, others' rows included. A job that is not done: E_STOPPED. */
+variant_status variant_job_take(variant_job **job, variant_picture **pictures,
+                                variant_report *report, variant_error *error);
+
+/* Memory that ended requests left to the next ones goes back to the system. */
+void variant_engine_trim(const variant_engine *engine);
 
 /* What a request takes, to the byte and without computing it: weights, activations of its largest
  * batch, and keys and values at their most. The pictures themselves come on top. */

@@ -257,75 +257,112 @@ static void test_golden_b_cpu(void **state) {
 
 /* ---- generation steps ---- */
 
+enum { MOST_STREAMS = 8 };
+
 typedef struct generation {
     vt_transformer *transformer;
     vt_kern *kern;
     vt_arena *arena;
     const vt_schedule *schedule;
+    const vt_schedule *const *schedules; /* (streams), one each; NULL: schedule */
     int streams;
     const int32_t *labels;
     const float *inputs; /* (streams, L - 1, Cvae), kernel memory */
     bool release;
+    int stagger; /* steps by which each stream begins after the one before it */
 } generation;
 
-/* Every scale over a KV cache; logits (streams, L, V) to the host. Checks the bytes held against
- * the formula. */
+static const vt_schedule *schedule_of(const generation *g, int stream) {
+    return g->schedules != NULL ? g->schedules[stream] : g->schedule;
+}
+
+/* Opens the streams with a class of the condition each, where labels may be there more than once. */
+static void streams_open(const generation *g, vt_stream *streams, vt_condition *condition) {
+    const vt_transformer_config *config = vt_transformer_configuration(g->transformer);
+    int32_t classes[MOST_STREAMS];
+    int count = 0;
+    assert_true(g->streams <= MOST_STREAMS);
+    for (int s = 0; s < g->streams; ++s) {
+        int capacity[VT_SCHEDULE_LAYERS], at = 0;
+        for (int l = 0; l < config->depth; ++l)
+            capacity[l] =
+                vt_schedule_layer_tokens(schedule_of(g, s), config->sides, l, config->scales - 1);
+        while (at < count && classes[at] != g->labels[s]) ++at;
+        if (at == count) classes[count++] = g->labels[s];
+        streams[s] =
+            (vt_stream){.schedule = schedule_of(g, s), .condition = condition, .class_index = at};
+        vt_kv_format format = {.width = config->width, .heads = config->heads};
+        OK(vt_kv_cache_open(&streams[s].cache, g->kern, config->depth, &format, capacity, &err));
+    }
+    OK(vt_transformer_condition(g->transformer, g->arena, g->arena, classes, count, NULL, condition,
+                                &err));
+}
+
+/* Bytes held are the formula's; then what has had its last scale goes. */
+static void check_held(const generation *g, vt_stream *stream) {
+    const vt_transformer_config *config = vt_transformer_configuration(g->transformer);
+    const size_t element = 2 * (size_t)config->width * sizeof(float);
+    assert_int_equal(vt_kv_cache_bytes(stream->cache),
+                     element * (size_t)vt_schedule_kv_tokens(stream->schedule, config->sides,
+                                                             stream->k, g->release));
+    for (int l = 0; g->release && l < config->depth; ++l)
+        if (vt_schedule_last_scale(stream->schedule, l) == stream->k)
+            vt_kv_cache_release(stream->cache, l);
+    if (stream->k + 1 < config->scales) return;
+    assert_int_equal(
+        vt_kv_cache_peak_bytes(stream->cache),
+        element * (size_t)vt_schedule_kv_peak_tokens(stream->schedule, config->sides, g->release));
+    if (g->release) assert_int_equal(vt_kv_cache_bytes(stream->cache), 0);
+}
+
+/* Every scale of every stream over its KV cache; logits (streams, L, V) to the host. */
 static float *generate(const generation *g) {
     const vt_transformer_config *config = vt_transformer_configuration(g->transformer);
     size_t mark = vt_arena_mark(g->arena), v = (size_t)config->codes,
            latent = (size_t)config->latent_dim;
-    size_t streams = (size_t)g->streams,
-           element = 2 * (size_t)config->width * sizeof(float) * streams;
-    int tokens = vt_transformer_tokens(config), capacity[VT_SCHEDULE_LAYERS], start = 0;
-    uint8_t used[VT_SCHEDULE_LAYERS];
-    vt_kv_cache *cache = NULL;
+    int tokens = vt_transformer_tokens(config), start[VT_SCHEDULE_SCALES + 1] = {0};
+    vt_stream streams[MOST_STREAMS];
     vt_condition condition;
-    float *out = malloc(streams * (size_t)tokens * v * sizeof *out);
-
-    for (int l = 0; l < config->depth; ++l) {
-        capacity[l] = vt_schedule_layer_tokens(g->schedule, config->sides, l, config->scales - 1);
-        used[l] = capacity[l] > 0;
-    }
-    vt_kv_format format = {.width = config->width, .heads = config->heads};
-    OK(vt_kv_cache_open(&cache, g->kern, config->depth, g->streams, &format, capacity, &err));
-    OK(vt_transformer_condition(g->transformer, g->arena, g->streams, g->labels, used, &condition,
-                                &err));
+    float *out = malloc((size_t)g->streams * (size_t)tokens * v * sizeof *out);
+    for (int k = 0; k < config->scales; ++k)
+        start[k + 1] = start[k] + config->sides[k] * config->sides[k];
+    streams_open(g, streams, &condition);
     size_t held = vt_arena_mark(g->arena);
-    for (int k = 0; k < config->scales; ++k) {
-        int n = config->sides[k] * config->sides[k];
-        float *input = NULL;
-        if (k > 0) {
-            input = vt_arena_floats(g->arena, streams * (size_t)n * latent);
-            g->kern->copy_rows(g->kern, input, (size_t)n * latent,
-                               g->inputs + (size_t)(start - 1) * latent,
-                               (size_t)(tokens - 1) * latent, g->streams, (size_t)n * latent);
+    for (int step = 0; step < config->scales + g->stagger * (g->streams - 1); ++step) {
+        vt_stream *running[MOST_STREAMS];
+        int count = 0, rows = 0;
+        for (int s = 0; s < g->streams; ++s) {
+            int k = step - g->stagger * s;
+            if (k < 0 || k >= config->scales) continue;
+            streams[s].k = k;
+            if (k > 0)
+                streams[s].input =
+                    g->inputs +
+                    ((size_t)s * (size_t)(tokens - 1) + (size_t)(start[k] - 1)) * latent;
+            rows += start[k + 1] - start[k];
+            running[count++] = &streams[s];
         }
-        vt_transformer_step step = {.k = k,
-                                    .condition = &condition,
-                                    .schedule = g->schedule,
-                                    .cache = cache,
-                                    .input = input,
-                                    .logits = vt_arena_floats(g->arena, streams * (size_t)n * v)};
-        size_t before = vt_arena_mark(g->arena);
-        OK(vt_transformer_run_step(g->transformer, g->arena, &step, &err));
+        if (count == 0) continue;
+        vt_transformer_step run = {.streams = running,
+                                   .count = count,
+                                   .logits = vt_arena_floats(g->arena, (size_t)rows * v)};
+        size_t before = vt_arena_mark(g->arena), row = 0;
+        OK(vt_transformer_run_step(g->transformer, g->arena, &run, &err));
         assert_int_equal(vt_arena_mark(g->arena), before);
-        assert_int_equal(
-            vt_kv_cache_bytes(cache),
-            element * (size_t)vt_schedule_kv_tokens(g->schedule, config->sides, k, g->release));
-        for (int l = 0; g->release && l < config->depth; ++l)
-            if (vt_schedule_last_scale(g->schedule, l) == k) vt_kv_cache_release(cache, l);
-        for (size_t s = 0; s < streams; ++s)
-            g->kern->download(g->kern, out + (s * (size_t)tokens + (size_t)start) * v,
-                              step.logits + s * (size_t)n * v, (size_t)n * v * sizeof *out);
+        for (int i = 0; i < count; ++i) {
+            size_t s = (size_t)(running[i] - streams), first = (size_t)start[running[i]->k];
+            size_t n = (size_t)start[running[i]->k + 1] - first;
+            check_held(g, running[i]);
+            g->kern->download(g->kern, out + (s * (size_t)tokens + first) * v, run.logits + row * v,
+                              n * v * sizeof *out);
+            row += n;
+        }
         vt_arena_rewind(g->arena, held);
-        start += n;
     }
-    assert_int_equal(
-        vt_kv_cache_peak_bytes(cache),
-        element * (size_t)vt_schedule_kv_peak_tokens(g->schedule, config->sides, g->release));
-    if (g->release) assert_int_equal(vt_kv_cache_bytes(cache), 0);
-    vt_kv_cache_close(&cache);
-    assert_null(cache);
+    for (int s = 0; s < g->streams; ++s) {
+        vt_kv_cache_close(&streams[s].cache);
+        assert_null(streams[s].cache);
+    }
     vt_arena_rewind(g->arena, mark);
     return out;
 }
@@ -371,13 +408,19 @@ static void test_steps_cpu(void **state) {
     check_steps("B", "cpu", runs_b);
 }
 
-/* A stream's logits do not depend on its neighbours, nor on the number of threads. */
+/* A stream's logits depend neither on its neighbours, whatever layers they run and wherever they stand, nor on the number of
+ * threads. */
 static void check_neighbours(const char *backend, int threads) {
     fixture f;
-    vt_schedule schedule;
     enum { STREAMS = 4 };
+    static const char *const runs[STREAMS] = {"list1", "full", "N2d3", "list1"};
+    vt_schedule schedules[STREAMS];
+    const vt_schedule *each[STREAMS];
     fixture_open(&f, "A", backend, threads);
-    OK(vt_golden_schedule(&f.golden, "list1", &schedule, &err));
+    for (int s = 0; s < STREAMS; ++s) {
+        OK(vt_golden_schedule(&f.golden, runs[s], &schedules[s], &err));
+        each[s] = &schedules[s];
+    }
     size_t one = (size_t)(f.tokens - 1) * (size_t)f.golden.transformer.latent_dim;
     size_t logits = (size_t)f.tokens * (size_t)f.codes * sizeof(float);
     float *host = malloc(STREAMS * one * sizeof *host),
@@ -386,25 +429,29 @@ static void check_neighbours(const char *backend, int threads) {
     f.kern->upload(f.kern, inputs, host, STREAMS * one * sizeof *host);
     free(host);
     const int32_t labels[STREAMS] = {3, f.golden.transformer.classes, 3, 0};
-    generation all = {.transformer = f.transformer,
-                      .kern = f.kern,
-                      .arena = &f.arena,
-                      .schedule = &schedule,
-                      .streams = STREAMS,
-                      .labels = labels,
-                      .inputs = inputs,
-                      .release = true};
-    float *together = generate(&all);
-    for (int s = 0; s < STREAMS; ++s) {
-        generation alone = all;
-        alone.streams = 1;
-        alone.labels = &labels[s];
-        alone.inputs = inputs + (size_t)s * one;
-        float *apart = generate(&alone);
-        assert_memory_equal(apart, (char *)together + (size_t)s * logits, logits);
-        free(apart);
+    for (int stagger = 0; stagger < 3; ++stagger) {
+        generation all = {.transformer = f.transformer,
+                          .kern = f.kern,
+                          .arena = &f.arena,
+                          .schedules = each,
+                          .streams = STREAMS,
+                          .labels = labels,
+                          .inputs = inputs,
+                          .release = true,
+                          .stagger = stagger};
+        float *together = generate(&all);
+        for (int s = 0; s < STREAMS; ++s) {
+            generation alone = all;
+            alone.streams = 1;
+            alone.schedules = &each[s];
+            alone.labels = &labels[s];
+            alone.inputs = inputs + (size_t)s * one;
+            float *apart = generate(&alone);
+            assert_memory_equal(apart, (char *)together + (size_t)s * logits, logits);
+            free(apart);
+        }
+        free(together);
     }
-    free(together);
     fixture_close(&f);
 }
 
@@ -651,9 +698,9 @@ static void test_refusals(void **state) {
     f.labels[1] = 4;
     assert_int_equal(vt_transformer_forward(f.transformer, &f.arena, &pass, &error),
                      VARIANT_E_ARGUMENT);
-    assert_int_equal(
-        vt_transformer_condition(f.transformer, &f.arena, 2, f.labels, NULL, &condition, &error),
-        VARIANT_E_ARGUMENT);
+    assert_int_equal(vt_transformer_condition(f.transformer, &f.arena, &f.arena, f.labels, 2, NULL,
+                                              &condition, &error),
+                     VARIANT_E_ARGUMENT);
     assert_non_null(strstr(error.message, "label 4"));
     f.labels[1] = 3;
 
@@ -666,8 +713,8 @@ static void test_refusals(void **state) {
         assert_true(status == VARIANT_OK || status == VARIANT_E_MEMORY);
         refused[0] += status != VARIANT_OK;
         vt_arena_init(&small, f.arena.base + f.arena.used, size);
-        status =
-            vt_transformer_condition(f.transformer, &small, 2, f.labels, NULL, &condition, &error);
+        status = vt_transformer_condition(f.transformer, &small, &small, f.labels, 2, NULL,
+                                          &condition, &error);
         assert_true(status == VARIANT_OK || status == VARIANT_E_MEMORY);
         refused[1] += status != VARIANT_OK;
     }
@@ -680,23 +727,23 @@ static void test_refusals(void **state) {
     assert_non_null(strstr(error.message, "gradients"));
 
     /* steps: no input, no such scale, a cache already full */
-    OK(vt_transformer_condition(f.transformer, &f.arena, 2, f.labels, NULL, &condition, &err));
+    OK(vt_transformer_condition(f.transformer, &f.arena, &f.arena, f.labels, 2, NULL, &condition,
+                                &err));
     vt_kv_cache *cache = NULL;
-    OK(vt_kv_cache_open(&cache, f.kern, 2, 2, &(vt_kv_format){.width = 12, .heads = 2},
-                        (int[]){5, 5}, &err));
-    vt_transformer_step step = {.k = 1,
-                                .condition = &condition,
-                                .schedule = &schedule,
-                                .cache = cache,
+    OK(vt_kv_cache_open(&cache, f.kern, 2, &(vt_kv_format){.width = 12, .heads = 2}, (int[]){5, 5},
+                        &err));
+    vt_stream stream = {.k = 1, .schedule = &schedule, .condition = &condition, .cache = cache};
+    vt_transformer_step step = {.streams = (vt_stream *[]){&stream},
+                                .count = 1,
                                 .logits = vt_arena_floats(&f.arena, 8 * 7)};
     assert_int_equal(vt_transformer_run_step(f.transformer, &f.arena, &step, &error),
                      VARIANT_E_ARGUMENT);
-    step.input = f.inputs;
+    stream.input = f.inputs;
     OK(vt_transformer_run_step(f.transformer, &f.arena, &step, &err));
     assert_int_equal(vt_transformer_run_step(f.transformer, &f.arena, &step, &error),
                      VARIANT_E_ARGUMENT);
     assert_non_null(strstr(error.message, "capacity"));
-    step.k = 2;
+    stream.k = 2;
     assert_int_equal(vt_transformer_run_step(f.transformer, &f.arena, &step, &error),
                      VARIANT_E_ARGUMENT);
     vt_kv_cache_close(&cache);

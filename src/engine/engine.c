@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kern/memory_pool.h"
+
 void variant_engine_options_init(variant_engine_options *options) {
     *options = (variant_engine_options){.backend = "cpu"};
 }
@@ -46,6 +48,10 @@ void variant_engine_close(variant_engine **engine) {
     vt_kern_close(&(*engine)->kern);
     free(*engine);
     *engine = NULL;
+}
+
+void variant_engine_trim(const variant_engine *engine) {
+    vt_memory_trim(engine->kern);
 }
 
 vt_number vt_kv_default(vt_number weights) {

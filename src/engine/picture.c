@@ -57,17 +57,13 @@ void variant_pictures_free(variant_picture **pictures, int count) {
     *pictures = NULL;
 }
 
-variant_status vt_pictures_take(variant_picture *pictures, int batch, int scale, vt_kern *kern,
-                                const float *values, bool *finite, variant_error *err) {
-    size_t samples = pixel_bytes(&pictures[0]);
+variant_status vt_picture_take(const variant_picture *picture, uint8_t *pixels, vt_kern *kern,
+                               const float *values, bool *finite, variant_error *err) {
+    size_t samples = pixel_bytes(picture);
     float *host = malloc(samples * sizeof *host);
     if (!host) return vt_fail(err, VARIANT_E_MEMORY, "no memory for a picture");
-    *finite = true;
-    for (int i = 0; i < batch; ++i) {
-        uint8_t *to = scale < 0 ? pictures[i].pixels : pictures[i].scale_pixels[scale];
-        kern->download(kern, host, values + (size_t)i * samples, samples * sizeof *host);
-        *finite = vt_image_bytes(to, host, samples) && *finite;
-    }
+    kern->download(kern, host, values, samples * sizeof *host);
+    *finite = vt_image_bytes(pixels, host, samples);
     free(host);
     return VARIANT_OK;
 }
@@ -92,9 +88,11 @@ static void clean_utf8(char *text) {
     }
 }
 
-variant_status vt_picture_describe(variant_picture *picture, const variant_engine *engine,
-                                   const variant_request *request, const vt_schedule *schedule,
-                                   int index, variant_error *err) {
+variant_status vt_picture_describe(variant_picture *picture, const vt_choices *choices, int index,
+                                   variant_error *err) {
+    const variant_engine *engine = choices->engine;
+    const variant_request *request = &choices->request;
+    const vt_schedule *schedule = &choices->schedule, *uncond = &choices->uncond_schedule;
     char text[4096];
     cJSON *json = cJSON_CreateObject();
     cJSON_AddStringToObject(json, "version", variant_version());
@@ -116,6 +114,12 @@ variant_status vt_picture_describe(variant_picture *picture, const variant_engin
     cJSON_AddStringToObject(json, "depths", text);
     vt_schedule_describe_layers(schedule, text, sizeof text);
     cJSON_AddStringToObject(json, "layers", text);
+    if (choices->guided && memcmp(schedule, uncond, sizeof *uncond) != 0) {
+        vt_schedule_describe(uncond, text, sizeof text);
+        cJSON_AddStringToObject(json, "uncond_depths", text);
+        vt_schedule_describe_layers(uncond, text, sizeof text);
+        cJSON_AddStringToObject(json, "uncond_layers", text);
+    }
     cJSON_AddStringToObject(json, "weights", vt_number_name(engine->weights));
     cJSON_AddStringToObject(json, "kv", vt_number_name(engine->kv));
     cJSON_AddStringToObject(json, "kernels", engine->kern->name);

@@ -3,21 +3,19 @@
 #ifndef VT_ENGINE_PICTURE_H
 #define VT_ENGINE_PICTURE_H
 
-#include "engine/engine.h"
+#include "engine/request.h"
 
 /* `count` empty pictures with room for pixels and tokens, and for the picture after each scale
  * when keep_scales. */
 variant_status vt_pictures_new(variant_picture **out, const variant_engine *engine,
                                const int32_t *labels, int count, bool keep_scales,
                                variant_error *err);
-/* Downloads values (batch, side, side, channels) in [-1, 1] into the pixels of `batch` pictures:
- * the final ones (scale -1) or those after a scale. round(255 (clamp(x) + 1) / 2). *finite: all
- * values are. */
-variant_status vt_pictures_take(variant_picture *pictures, int batch, int scale, vt_kern *kern,
-                                const float *values, bool *finite, variant_error *err);
+/* Downloads values (side, side, channels) in [-1, 1] into pixels of the picture's size: round(255 (clamp(x) + 1) / 2).
+ * *finite: all values are. */
+variant_status vt_picture_take(const variant_picture *picture, uint8_t *pixels, vt_kern *kern,
+                               const float *values, bool *finite, variant_error *err);
 /* Fills picture->settings: JSON of everything that made picture `index` of the request. */
-variant_status vt_picture_describe(variant_picture *picture, const variant_engine *engine,
-                                   const variant_request *request, const vt_schedule *schedule,
-                                   int index, variant_error *err);
+variant_status vt_picture_describe(variant_picture *picture, const vt_choices *choices, int index,
+                                   variant_error *err);
 
 #endif

@@ -26,7 +26,28 @@ static size_t sample_workspace(const vt_kern *kern, const vt_sample *args) {
     return real_of(kern)->sample_workspace(real_of(kern), args);
 }
 
+/* Nobody touches it: any address but NULL will do. */
+static variant_status memory_reserve(vt_kern *kern, size_t bytes, void **out, variant_error *err) {
+    (void)kern;
+    (void)bytes;
+    (void)err;
+    *out = (void *)(uintptr_t)4096;
+    return VARIANT_OK;
+}
+
+static void memory_release(vt_kern *kern, void *memory, size_t bytes) {
+    (void)kern;
+    (void)memory;
+    (void)bytes;
+}
+
 /* ---- nothing ---- */
+
+static void nothing_discard(vt_kern *a, void *b, size_t c) {
+    (void)a;
+    (void)b;
+    (void)c;
+}
 
 static void nothing_kppz(vt_kern *a, void *b, const void *c, size_t d) {
     (void)a;
@@ -181,6 +202,9 @@ void vt_dry_kern_init(vt_dry_kern *dry, vt_kern *real) {
     kern->unified = real->unified;
     kern->threads = real->threads;
     kern->weight_type = real->weight_type;
+    kern->memory_reserve = memory_reserve;
+    kern->memory_release = memory_release;
+    kern->memory_discard = nothing_discard;
     kern->product_workspace = product_workspace;
     kern->attention_workspace = attention_workspace;
     kern->conv_workspace = conv_workspace;

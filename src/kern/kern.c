@@ -4,12 +4,13 @@
 #include "core/finite.h"
 #include "kern/cpu/cpu.h"
 #include "kern/number.h"
+#include "kern/memory_pool.h"
 #include "kern/ref/ref.h"
 
 #include <string.h>
 
-variant_status vt_kern_open(vt_kern **out, const char *backend, int threads, variant_error *err) {
-    *out = NULL;
+static variant_status open_backend(vt_kern **out, const char *backend, int threads,
+                                   variant_error *err) {
     if (threads < 0 || threads > 4096) {
         return vt_fail(err, VARIANT_E_ARGUMENT, "kern: %d threads asked for, expected 0 to 4096",
                        threads);
@@ -20,8 +21,16 @@ variant_status vt_kern_open(vt_kern **out, const char *backend, int threads, var
                    "kern: unknown backend \"%s\", expected \"cpu\" or \"ref\"", backend);
 }
 
+variant_status vt_kern_open(vt_kern **out, const char *backend, int threads, variant_error *err) {
+    *out = NULL;
+    VT_TRY(open_backend(out, backend, threads, err));
+    (*out)->memory_pool = vt_memory_pool_open();
+    return VARIANT_OK;
+}
+
 void vt_kern_close(vt_kern **kern) {
     if (!kern || !*kern) return;
+    vt_memory_pool_close(*kern);
     (*kern)->close(*kern);
     *kern = NULL;
 }

@@ -433,6 +433,7 @@ struct vt_kern {
     int threads;
     /* of those threads, for work that is the host's own (sampling, reading pictures); NULL: one thread */
     struct vt_team *team;
+    struct vt_memory_pool *memory_pool; /* what memory_pool.h keeps; NULL: nothing */
 
     /* ---- life and memory ---- */
     void (*close)(vt_kern *kern);

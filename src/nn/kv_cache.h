@@ -1,11 +1,10 @@
-/* kv_cache.h - keys and values of the scales generated so far.
+/* kv_cache.h - keys and values of one stream: of the scales generated so far, in the layers that ran there.
  *
- * Address space for every layer is reserved when the cache opens, (streams, 2, capacity[l], width)
- * numbers a layer, page-aligned; memory is touched as scales are appended and given back to the
- * system when a layer is released after its last scale. A stream is one guidance branch of one
- * picture. Bytes held are counted as rows appended and not released, times vt_kv_row_bytes: the
- * formulas of supernet/schedule.h. int8 rows carry a float32 scale a head for k and for v, which lie
- * after the layer's numbers. */
+ * A stream is one guidance branch of one picture. Its room is known before it starts, (2, capacity[l], width) numbers for
+ * layer l, each layer's on pages of its own; pages are touched as scales are appended, and those of a layer that has no
+ * scale left go back to the system. What is left when the stream ends goes to the backend's pool, whole, for the next
+ * stream. Bytes held are counted as rows appended and not released, times vt_kv_row_bytes: the formulas of
+ * supernet/schedule.h. int8 rows carry a float32 scale a head for k and for v, which lie after the layer's numbers. */
 #ifndef VT_NN_KV_CACHE_H
 #define VT_NN_KV_CACHE_H
 
@@ -22,25 +21,17 @@ typedef struct vt_kv_format {
 size_t vt_kv_row_bytes(const vt_kv_format *format);
 
 /* capacity[l] rows for layer l (0: never runs). */
-variant_status vt_kv_cache_open(vt_kv_cache **out, vt_kern *kern, int layers, int streams,
+variant_status vt_kv_cache_open(vt_kv_cache **out, vt_kern *kern, int layers,
                                 const vt_kv_format *format, const int *capacity,
                                 variant_error *err);
 void vt_kv_cache_close(vt_kv_cache **cache);
 
-typedef struct vt_kv_view {
-    void *k, *v; /* row 0 of stream 0; rows of width numbers, contiguous */
-    vt_number type;
-    size_t group_stride;      /* numbers from a stream to the next */
-    float *k_scale, *v_scale; /* int8: row 0 of stream 0, heads a row; else NULL */
-    size_t scale_group_stride;
-    int rows; /* cached so far */
-} vt_kv_view;
-
-vt_kv_view vt_kv_cache_view(const vt_kv_cache *cache, int layer);
-/* Makes room for `rows` more rows of every stream; returns the view as it was before (new rows
- * start at view.rows). The caller writes them. Rows past the capacity are a caller's error:
- * E_ARGUMENT. */
-variant_status vt_kv_cache_append(vt_kv_cache *cache, int layer, int rows, vt_kv_view *before,
+/* Where a layer's rows are: k, v and scales from row 0 on, and how many it holds. */
+vt_stream_rows vt_kv_cache_rows(const vt_kv_cache *cache, int layer);
+vt_number vt_kv_cache_type(const vt_kv_cache *cache);
+/* Makes room for `rows` more rows; *before is as it was (new rows start at row before->held). The caller writes them. Rows
+ * past the capacity are a caller's error: E_ARGUMENT. */
+variant_status vt_kv_cache_append(vt_kv_cache *cache, int layer, int rows, vt_stream_rows *before,
                                   variant_error *err);
 void vt_kv_cache_release(vt_kv_cache *cache, int layer);
 size_t vt_kv_cache_bytes(const vt_kv_cache *cache);      /* held now */

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/loop.h"
 #include "io/synth.h"
 #include "selftest/parts.h"
 
@@ -20,7 +21,7 @@ typedef struct run_state {
     vt_selftest_model *model;
     vt_schedule schedule;
     int batch;
-    int32_t *labels;       /* (2 B), host: conditional, then unconditional streams */
+    int32_t *labels;       /* (B), host */
     const int32_t *forced; /* (B, L), host: fed back instead of the choices; NULL: free */
     /* results, host memory */
     int32_t *tokens; /* (B, L): arg max */
@@ -31,135 +32,88 @@ typedef struct run_state {
     float *picture; /* (B, side, side, channels) */
 } run_state;
 
-/* Buffers of the loop over scales, sized for the largest scale. */
-typedef struct loop_buffers {
-    vt_condition condition;
-    vt_kv_cache *cache;
-    float *logits;   /* (2 B, n^2, V) */
-    float *input;    /* (2 B, n^2, Cvae) */
-    int32_t *tokens; /* (B, n^2) */
-    float *host;     /* (2 B, n^2, V) */
-    int32_t *chosen; /* (B, n^2), host */
-} loop_buffers;
-
-static void loop_close(loop_buffers *loop) {
-    vt_kv_cache_close(&loop->cache);
-    free(loop->host);
-    free(loop->chosen);
-}
-
-static variant_status loop_open(loop_buffers *out, run_state *run, variant_error *err) {
-    *out = (loop_buffers){0};
-    const vt_transformer_config *config = &run->model->config.transformer;
-    vt_arena *arena = &run->model->arena;
-    int streams = 2 * run->batch, K = config->scales, capacity[VT_SCHEDULE_LAYERS];
-    uint8_t used[VT_SCHEDULE_LAYERS];
-    size_t rows = 0;
-    for (int k = 0; k < K; ++k) {
-        size_t n = (size_t)config->sides[k] * (size_t)config->sides[k];
-        if (n > rows) rows = n;
-    }
-    for (int l = 0; l < config->depth; ++l) {
-        capacity[l] = vt_schedule_layer_tokens(&run->schedule, config->sides, l, K - 1);
-        used[l] = vt_schedule_last_scale(&run->schedule, l) >= 0;
-    }
-    size_t logits = (size_t)streams * rows * (size_t)config->codes;
-    out->logits = vt_arena_floats(arena, logits);
-    out->input = vt_arena_floats(arena, (size_t)streams * rows * (size_t)config->latent_dim);
-    out->tokens = vt_arena_ints(arena, (size_t)run->batch * rows);
-    out->host = malloc(logits * sizeof *out->host);
-    out->chosen = malloc((size_t)run->batch * rows * sizeof *out->chosen);
-    if (!out->host || !out->chosen)
-        return vt_fail(err, VARIANT_E_MEMORY, "no memory for a run's logits");
-    VT_TRY(vt_arena_check(arena, "a run's logits", err));
-    VT_TRY(vt_transformer_condition(run->model->transformer, arena, streams, run->labels, used,
-                                    &out->condition, err));
-    vt_kv_format format = {
-        .type = run->test->options.kv, .width = config->width, .heads = config->heads};
-    return vt_kv_cache_open(&out->cache, run->test->kern, config->depth, streams, &format, capacity,
-                            err);
-}
-
-/* Guidance and arg max (first of ties) of every token of scale k, whose tokens begin at `start` of
- * L. */
-static void choose_tokens(run_state *run, loop_buffers *loop, int k, size_t start) {
+/* Guidance and arg max (first of ties) of one token; cond, uncond (V). */
+static void choose_token(run_state *run, size_t at, int k, const float *cond, const float *uncond) {
     const vt_golden_config *config = &run->model->config;
-    int K = config->transformer.scales, side = config->transformer.sides[k];
-    size_t rows = (size_t)side * (size_t)side, vocab = (size_t)config->transformer.codes;
-    size_t length = (size_t)run->model->length;
+    const int K = config->transformer.scales;
+    const size_t vocab = (size_t)config->transformer.codes;
     double t = K > 1 ? config->cfg * (double)k / (double)(K - 1) : 0.0;
-    float more = (float)(1.0 + t), less = (float)t;
-    for (size_t i = 0; i < (size_t)run->batch * rows; ++i) {
-        size_t at = i / rows * length + start + i % rows;
-        const float *cond = loop->host + i * vocab;
-        const float *uncond = loop->host + ((size_t)run->batch * rows + i) * vocab;
-        float *guided = run->logits + at * vocab;
-        float best = -INFINITY, second = -INFINITY;
-        size_t winner = 0;
-        for (size_t v = 0; v < vocab; ++v) {
-            float x = more * cond[v] - less * uncond[v];
-            guided[v] = x;
-            if (x > best) {
-                second = best;
-                best = x;
-                winner = v;
-            } else if (x > second) {
-                second = x;
-            }
+    float more = (float)(1.0 + t), less = (float)t, best = -INFINITY, second = -INFINITY;
+    float *guided = run->logits + at * vocab;
+    size_t winner = 0;
+    for (size_t v = 0; v < vocab; ++v) {
+        float x = more * cond[v] - less * uncond[v];
+        guided[v] = x;
+        if (x > best) {
+            second = best;
+            best = x;
+            winner = v;
+        } else if (x > second) {
+            second = x;
         }
-        run->tokens[at] = (int32_t)winner;
-        run->margin[at] = best - second;
-        loop->chosen[i] = run->forced ? run->forced[at] : (int32_t)winner;
     }
+    run->tokens[at] = (int32_t)winner;
+    run->margin[at] = best - second;
 }
 
-static variant_status run_scale(run_state *run, loop_buffers *loop, int k, size_t start,
-                                variant_error *err) {
-    const vt_transformer_config *config = &run->model->config.transformer;
+/* vt_choose: the most likely tokens, or the reference's. */
+static variant_status choose(void *user, vt_step *step, variant_error *err) {
+    run_state *run = user;
     vt_kern *kern = run->test->kern;
-    vt_arena *arena = &run->model->arena;
-    size_t rows = (size_t)config->sides[k] * (size_t)config->sides[k], batch = (size_t)run->batch;
-    vt_transformer_step step = {.k = k,
-                                .condition = &loop->condition,
-                                .schedule = &run->schedule,
-                                .cache = loop->cache,
-                                .input = k > 0 ? loop->input : NULL,
-                                .logits = loop->logits};
-    VT_TRY(vt_transformer_run_step(run->model->transformer, arena, &step, err));
-    kern->download(kern, loop->host, loop->logits,
-                   2 * batch * rows * (size_t)config->codes * sizeof(float));
-    choose_tokens(run, loop, k, start);
-    kern->upload(kern, loop->tokens, loop->chosen, batch * rows * sizeof(int32_t));
-    vt_scale_step next = {.k = k,
-                          .batch = run->batch,
-                          .tokens = loop->tokens,
-                          .f_hat = run->f_hat,
-                          .next = k + 1 < config->scales ? loop->input : NULL};
-    VT_TRY(vt_tokenizer_step(run->model->tokenizer, arena, &next, err));
-    if (next.next) { /* both branches see the same picture so far */
-        size_t more = (size_t)config->sides[k + 1] * (size_t)config->sides[k + 1];
-        size_t floats = batch * more * (size_t)config->latent_dim;
-        kern->copy(kern, loop->input + floats, loop->input, floats);
+    const vt_transformer_config *config = &run->model->config.transformer;
+    const size_t vocab = (size_t)step->vocab, count = (size_t)step->rows,
+                 length = (size_t)run->model->length;
+    const size_t floats = 2 * count * vocab; /* every picture is guided */
+    float *host = malloc(floats * sizeof *host);
+    int32_t *chosen = malloc(count * sizeof *chosen);
+    if (!host || !chosen) {
+        free(host);
+        free(chosen);
+        return vt_fail(err, VARIANT_E_MEMORY, "no memory for a run's logits");
     }
+    kern->download(kern, host, step->logits, floats * sizeof *host);
+    for (int i = 0; i < step->count; ++i) {
+        const vt_drawing *d = step->drawings[i];
+        const size_t rows = (size_t)(config->sides[d->k] * config->sides[d->k]);
+        for (size_t r = 0; r < rows; ++r) {
+            const size_t at = (size_t)d->index * length + (size_t)d->offset + r;
+            choose_token(run, at, d->k, host + ((size_t)d->row + r) * vocab,
+                         host + ((size_t)d->uncond_row + r) * vocab);
+            chosen[(size_t)d->token_row + r] = run->forced ? run->forced[at] : run->tokens[at];
+        }
+    }
+    kern->upload(kern, step->tokens, chosen, count * sizeof *chosen);
+    free(host);
+    free(chosen);
     return VARIANT_OK;
 }
 
 static variant_status run_scales(run_state *run, variant_error *err) {
     const vt_golden_config *config = &run->model->config;
-    vt_arena *arena = &run->model->arena;
-    size_t mark = vt_arena_mark(arena), start = 0;
-    int K = config->transformer.scales, s = config->tokenizer.sides[K - 1];
-    size_t latent =
+    const int K = config->transformer.scales, s = config->tokenizer.sides[K - 1];
+    const size_t latent =
         (size_t)run->batch * (size_t)s * (size_t)s * (size_t)config->tokenizer.latent_dim;
-    run->test->kern->fill(run->test->kern, run->f_hat, 0.0f, latent);
-    loop_buffers loop;
-    variant_status status = loop_open(&loop, run, err);
-    for (int k = 0; k < K && status == VARIANT_OK; ++k) {
-        status = run_scale(run, &loop, k, start, err);
-        start += (size_t)config->transformer.sides[k] * (size_t)config->transformer.sides[k];
-    }
-    loop_close(&loop);
-    vt_arena_rewind(arena, mark);
+    const vt_loop_parts parts = {.kern = run->test->kern,
+                                 .transformer = run->model->transformer,
+                                 .tokenizer = run->model->tokenizer,
+                                 .kv = run->test->options.kv};
+    variant_status status = VARIANT_OK;
+    vt_loop loop;
+    vt_loop_open(&loop, &parts);
+    vt_join *joins = malloc((size_t)run->batch * sizeof *joins);
+    if (!joins) VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "no memory for a run's pictures"));
+    for (int i = 0; i < run->batch; ++i)
+        joins[i] = (vt_join){.label = run->labels[i],
+                             .schedule = &run->schedule,
+                             .uncond = &run->schedule,
+                             .index = i};
+    VT_CHECK(vt_loop_join(&loop, joins, run->batch, NULL, err));
+    for (int k = 0; k < K; ++k) VT_CHECK(vt_loop_step(&loop, choose, run, err));
+    /* those who joined together have their maps side by side */
+    parts.kern->copy(parts.kern, run->f_hat, loop.drawings[0]->f_hat, latent);
+cleanup:
+    free(joins);
+    vt_loop_close(&loop);
     return status;
 }
 
@@ -350,14 +304,13 @@ static variant_status run_open(run_state *out, vt_selftest *test, vt_selftest_mo
     const vt_tokenizer_config *config = &model->config.tokenizer;
     size_t s = (size_t)config->sides[config->scales - 1], side = (size_t)vt_tokenizer_side(config);
     size_t count = (size_t)batch * (size_t)model->length, n = (size_t)batch;
-    out->labels = malloc(2 * n * sizeof *out->labels);
+    out->labels = malloc(n * sizeof *out->labels);
     out->tokens = malloc(count * sizeof *out->tokens);
     out->margin = malloc(count * sizeof *out->margin);
     out->logits = malloc(count * (size_t)config->codes * sizeof *out->logits);
     if (!out->labels || !out->tokens || !out->margin || !out->logits)
         return vt_fail(err, VARIANT_E_MEMORY, "no memory for a run's results");
     VT_TRY(vt_golden_labels(&model->config, batch, out->labels, err));
-    for (size_t b = 0; b < n; ++b) out->labels[n + b] = model->config.transformer.classes;
     out->f_hat = vt_arena_floats(&model->arena, n * s * s * (size_t)config->latent_dim);
     out->picture = vt_arena_floats(&model->arena, n * side * side * (size_t)config->channels);
     return vt_arena_check(&model->arena, "a run's results", err);

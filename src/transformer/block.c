@@ -1,4 +1,4 @@
-/* block.c - see block.h. Backward mirrors forward step by step, last to first. */
+/* block.c - a block in training: see block.h. Backward mirrors forward step by step, last to first. */
 #include "transformer/block.h"
 
 #include <math.h>
@@ -47,149 +47,47 @@ static vt_norm_modulate norm_args(const vt_block_run *run, const float *x, enum 
                               .eps = VT_NORM_EPS};
 }
 
-/* The rows of this run are written after the cached ones. */
 static vt_qkv qkv_args(const vt_block_run *run, const float *qkv, float *q) {
     const vt_block *b = run->block;
-    const vt_kv_view *kv = &run->kv;
-    size_t c = (size_t)run->config->width, heads = (size_t)run->config->heads;
-    size_t at = (size_t)kv->rows * c * vt_number_size(kv->type), scales = (size_t)kv->rows * heads;
     return (vt_qkv){.qkv = qkv,
                     .q_bias = b->q_bias->value,
                     .v_bias = b->v_bias->value,
                     .scale_mul = b->scale_mul == NULL ? NULL : b->scale_mul->value,
                     .q = q,
-                    .k = (char *)kv->k + at,
-                    .v = (char *)kv->v + at,
-                    .kv_type = kv->type,
-                    .kv_stride = c,
-                    .kv_group_stride = kv->group_stride,
-                    .k_scale = kv->k_scale == NULL ? NULL : kv->k_scale + scales,
-                    .v_scale = kv->v_scale == NULL ? NULL : kv->v_scale + scales,
-                    .scale_group_stride = kv->scale_group_stride,
+                    .k = run->k,
+                    .v = run->v,
+                    .kv_stride = (size_t)run->config->width,
+                    .kv_group_stride = (size_t)run->rows * (size_t)run->config->width,
                     .groups = run->groups,
                     .rows = run->rows,
                     .heads = run->config->heads,
                     .head_dim = run->config->width / run->config->heads};
 }
 
-static vt_attention attention_args(const vt_block_run *run, const float *q, void *out,
-                                   vt_number out_type) {
+float vt_block_attention_scale(const vt_transformer_config *config) {
+    /* normalised q carries its own learned scale */
+    return config->l2_norm ? 1.0f : 0.25f / sqrtf((float)(config->width / config->heads));
+}
+
+static vt_attention attention_args(const vt_block_run *run, const float *q, float *out) {
     size_t c = (size_t)run->config->width, group = (size_t)run->rows * c;
-    int head_dim = run->config->width / run->config->heads;
     return (vt_attention){.q = q,
-                          .k = run->kv.k,
-                          .v = run->kv.v,
+                          .k = run->k,
+                          .v = run->v,
                           .out = out,
-                          .kv_type = run->kv.type,
-                          .out_type = out_type,
-                          .k_scale = run->kv.k_scale,
-                          .v_scale = run->kv.v_scale,
-                          .scale_group_stride = run->kv.scale_group_stride,
                           .q_stride = c,
                           .kv_stride = c,
                           .out_stride = c,
                           .q_group_stride = group,
-                          .kv_group_stride = run->kv.group_stride,
+                          .kv_group_stride = group,
                           .out_group_stride = group,
                           .groups = run->groups,
                           .heads = run->config->heads,
-                          .head_dim = head_dim,
+                          .head_dim = run->config->width / run->config->heads,
                           .segments = run->segments,
                           .q_end = run->q_end,
                           .k_end = run->k_end,
-                          /* normalised q carries its own learned scale */
-                          .scale = run->config->l2_norm ? 1.0f : 0.25f / sqrtf((float)head_dim)};
-}
-
-/* ---- generation ---- */
-
-typedef struct generation_buffers {
-    vt_number type; /* of all but q: what the products read */
-    void *normed;   /* (R, C) */
-    void *attended; /* (R, C) */
-    void *act;      /* (R, hidden) */
-    float *q;       /* (R, C) */
-} generation_buffers;
-
-static void *numbers_take(vt_arena *arena, vt_number type, size_t count) {
-    return type == VT_NUMBER_F32 ? (void *)vt_arena_floats(arena, count)
-                                 : (void *)vt_arena_halves(arena, count);
-}
-
-/* x += gamma * (from W^T + b) */
-static variant_status add_gated(const vt_block_run *run, const vt_linear *linear, const void *from,
-                                vt_number type, enum vt_modulation gamma, vt_arena *arena,
-                                variant_error *err) {
-    return vt_linear_run(run->kern, linear, arena,
-                         &(vt_product){.x = from,
-                                       .x_type = type,
-                                       .y = run->x,
-                                       .groups = run->groups,
-                                       .rows = run->rows,
-                                       .epilogue = VT_EPILOGUE_GATE_ADD,
-                                       .gamma = modulation(run, gamma),
-                                       .gamma_stride = VT_MODULATIONS * (size_t)run->config->width},
-                         err);
-}
-
-static variant_status generation_attention(const vt_block_run *run, const generation_buffers *g,
-                                           vt_arena *arena, variant_error *err) {
-    vt_kern *kern = run->kern;
-    vt_norm_modulate norm = norm_args(run, run->x, VT_SCALE1, VT_SHIFT1);
-    norm.y = g->normed;
-    norm.y_type = g->type;
-    kern->norm_modulate(kern, &norm);
-    vt_qkv split = qkv_args(run, NULL, g->q);
-    VT_TRY(vt_linear_run(kern, &run->block->qkv, arena,
-                         &(vt_product){.x = g->normed,
-                                       .x_type = g->type,
-                                       .groups = run->groups,
-                                       .rows = run->rows,
-                                       .epilogue = VT_EPILOGUE_QKV,
-                                       .qkv = &split},
-                         err));
-    size_t mark = vt_arena_mark(arena);
-    vt_attention attention = attention_args(run, g->q, g->attended, g->type);
-    attention.workspace = vt_arena_floats(arena, kern->attention_workspace(kern, &attention));
-    VT_TRY(vt_arena_check(arena, "attention", err));
-    kern->attention(kern, &attention);
-    vt_arena_rewind(arena, mark);
-    return add_gated(run, &run->block->proj, g->attended, g->type, VT_GAMMA1, arena, err);
-}
-
-static variant_status generation_mlp(const vt_block_run *run, const generation_buffers *g,
-                                     vt_arena *arena, variant_error *err) {
-    vt_norm_modulate norm = norm_args(run, run->x, VT_SCALE2, VT_SHIFT2);
-    norm.y = g->normed;
-    norm.y_type = g->type;
-    run->kern->norm_modulate(run->kern, &norm);
-    VT_TRY(vt_linear_run(run->kern, &run->block->fc1, arena,
-                         &(vt_product){.x = g->normed,
-                                       .x_type = g->type,
-                                       .y = g->act,
-                                       .y_type = g->type,
-                                       .groups = run->groups,
-                                       .rows = run->rows,
-                                       .epilogue = VT_EPILOGUE_GELU},
-                         err));
-    return add_gated(run, &run->block->fc2, g->act, g->type, VT_GAMMA2, arena, err);
-}
-
-variant_status vt_block_generate(const vt_block_run *run, vt_arena *arena, variant_error *err) {
-    size_t mark = vt_arena_mark(arena), c = (size_t)run->config->width;
-    size_t n = (size_t)run->groups * (size_t)run->rows;
-    variant_status status = VARIANT_OK;
-    generation_buffers g = {.type = vt_linear_input(run->kern, &run->block->qkv)};
-    g.normed = numbers_take(arena, g.type, n * c);
-    g.attended = g.normed; /* normed is dead once q, k and v exist */
-    g.q = vt_arena_floats(arena, n * c);
-    g.act = numbers_take(arena, g.type, n * (size_t)run->config->hidden);
-    VT_CHECK(vt_arena_check(arena, "a transformer block", err));
-    VT_CHECK(generation_attention(run, &g, arena, err));
-    VT_CHECK(generation_mlp(run, &g, arena, err));
-cleanup:
-    vt_arena_rewind(arena, mark);
-    return status;
+                          .scale = vt_block_attention_scale(run->config)};
 }
 
 /* ---- training ---- */
@@ -204,7 +102,7 @@ variant_status vt_block_forward(const vt_block_run *run, const vt_block_activati
     size_t n = (size_t)rows, c = (size_t)width;
     variant_status status = VARIANT_OK;
     float *normed = vt_arena_floats(arena, n * c); /* backward computes it again */
-    vt_attention attention = attention_args(run, a->q, a->attended, VT_NUMBER_F32);
+    vt_attention attention = attention_args(run, a->q, a->attended);
     attention.workspace = vt_arena_floats(arena, kern->attention_workspace(kern, &attention));
     VT_CHECK(vt_arena_check(arena, "a transformer block", err));
 
@@ -306,7 +204,7 @@ static variant_status attention_backward(const vt_block_run *run, const vt_block
     vt_kern *kern = run->kern;
     const vt_block *b = run->block;
     size_t c = (size_t)run->config->width;
-    vt_attention_grad attention = {.forward = attention_args(run, a->q, a->attended, VT_NUMBER_F32),
+    vt_attention_grad attention = {.forward = attention_args(run, a->q, a->attended),
                                    .dout = s->dattended,
                                    .dq = s->dq,
                                    .dk = s->dk,

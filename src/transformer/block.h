@@ -3,9 +3,9 @@
  *     x += gamma1 * proj(attention(LN(x) (1 + scale1) + shift1))
  *     x += gamma2 * fc2(gelu(fc1(LN(x) (1 + scale2) + shift2)))
  *
- * The residual stream x is updated in place. Generation fuses each product with what follows it and
- * keeps nothing; training keeps what backward reads. Training with bf16 products has its own way
- * through a block (block_bf16.c), since its activations are other ones. Called by step.c and train.c. */
+ * The residual stream x is updated in place. Generation (block_step.c) fuses each product with what follows it and
+ * keeps nothing; training (block.c) keeps what backward reads, with bf16 products in a way of its own (block_bf16.c),
+ * since its activations are other ones. Called by step.c and train.c. */
 #ifndef VT_TRANSFORMER_BLOCK_H
 #define VT_TRANSFORMER_BLOCK_H
 
@@ -61,6 +61,24 @@ typedef struct vt_block_activations {
 void vt_block_take(vt_block_activations *out, vt_arena *arena, const vt_transformer_config *config,
                    vt_number products, int groups, int rows);
 
+/* ---- generation: the streams of a step that run this layer ---- */
+
+typedef struct vt_block_step {
+    vt_kern *kern;
+    const vt_transformer_config *config;
+    const vt_block *block;
+    const vt_ragged *rows; /* mod: (6C) of each stream; kv: of this layer */
+    vt_number kv_type;
+    float *x; /* (all rows of the step, C): rows->at says which are run */
+} vt_block_step;
+/* Nothing is kept but keys and values. */
+variant_status vt_block_run_step(const vt_block_step *step, vt_arena *arena, variant_error *err);
+
+/* What multiplies q k^T. */
+float vt_block_attention_scale(const vt_transformer_config *config);
+
+/* ---- training: samples of as many rows each ---- */
+
 typedef struct vt_block_run {
     vt_kern *kern;
     const vt_transformer_config *config;
@@ -68,14 +86,12 @@ typedef struct vt_block_run {
     int groups, rows;
     const float *mod; /* (groups, 6C) */
     float *x;         /* (groups, rows, C) */
-    vt_kv_view kv;    /* the run's own rows follow kv.rows cached ones */
+    float *k, *v;     /* (groups, rows, C) */
     int segments;     /* see vt_attention; ends count from row 0 of q and of k */
     const int *q_end, *k_end;
 } vt_block_run;
 
-/* Generation: nothing is kept but keys and values. */
-variant_status vt_block_generate(const vt_block_run *run, vt_arena *arena, variant_error *err);
-/* Training: kept activations filled. */
+/* Kept activations filled. */
 variant_status vt_block_forward(const vt_block_run *run, const vt_block_activations *kept,
                                 vt_arena *arena, variant_error *err);
 /* dx (groups, rows, C): gradient of the block's output, becomes that of its input. dmod (groups,

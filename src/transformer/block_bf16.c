@@ -55,7 +55,7 @@ static vt_attend attend_args(const vt_block_run *run, const vt_block_activations
                        .segments = run->segments,
                        .ends = run->k_end,
                        /* normalised q carries its own learned scale */
-                       .scale = run->config->l2_norm ? 1.0f : 0.25f / sqrtf((float)head_dim)};
+                       .scale = vt_block_attention_scale(run->config)};
 }
 
 /* ---- forward ---- */

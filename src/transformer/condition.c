@@ -4,12 +4,9 @@
  *     blocks[l] = ada_lin[l](SiLU(embedding)), or shared_ada_lin(SiLU(embedding)) + ada_gss[l]
  *     head      = head_nm.ada_lin(SiLU(embedding))
  *
- * Computed once a request. Streams of one class have one result: it is computed once and copied to
- * them, which halves the work of guided generation (every unconditional branch is the same class)
- * and more. */
+ * In generation computed once for streams that begin together, a class once: every unconditional branch is the same
+ * class. */
 #include "transformer/model.h"
-
-#include <stdlib.h>
 
 variant_status vt_labels_check(const vt_transformer *transformer, const int32_t *labels, int count,
                                variant_error *err) {
@@ -119,78 +116,36 @@ variant_status vt_condition_backward(vt_transformer *transformer, const vt_condi
     return VARIANT_OK;
 }
 
-/* ---- once a request ---- */
+/* ---- once for streams that begin together ---- */
 
-/* distinct[0..return) = the labels in order of first appearance; of[i] = which of them stream i
- * has. */
-static int distinct_labels(const int32_t *labels, int streams, int classes, int32_t *distinct,
-                           int32_t *of, int32_t *seen) {
-    int count = 0;
-    for (int i = 0; i <= classes; ++i) seen[i] = -1;
-    for (int i = 0; i < streams; ++i) {
-        if (seen[labels[i]] < 0) {
-            seen[labels[i]] = count;
-            distinct[count++] = labels[i];
-        }
-        of[i] = seen[labels[i]];
-    }
-    return count;
-}
-
-/* Takes the buffers of `streams` streams, without labels. */
-static void condition_take(vt_condition_buffers *out, vt_arena *arena,
-                           const vt_transformer_config *config, int streams) {
-    size_t n = (size_t)streams, width = (size_t)config->width;
-    out->streams = streams;
-    out->embedding = vt_arena_floats(arena, n * width);
-    out->blocks = vt_arena_floats(arena, (size_t)config->depth * n * VT_MODULATIONS * width);
-    out->head = vt_arena_floats(arena, n * 2 * width);
-}
-
-variant_status vt_transformer_condition(vt_transformer *transformer, vt_arena *arena, int streams,
-                                        const int32_t *labels, const uint8_t *layers,
-                                        vt_condition *out, variant_error *err) {
-    vt_kern *kern = vt_arena_kern(arena, transformer->kern);
+variant_status vt_transformer_condition(vt_transformer *transformer, vt_arena *keep,
+                                        vt_arena *scratch, const int32_t *labels, int classes,
+                                        const uint8_t *layers, vt_condition *out,
+                                        variant_error *err) {
+    vt_kern *kern = vt_arena_kern(keep, transformer->kern);
     const vt_transformer_config *config = &transformer->config;
-    variant_status status = VARIANT_OK;
-    size_t n = (size_t)(streams > 0 ? streams : 0), width = (size_t)config->width,
-           mods = VT_MODULATIONS * width;
-    vt_condition_buffers all = {0}, some = {.layers = layers};
-    int32_t *host = NULL;
-
     *out = (vt_condition){0};
-    if (streams < 1 || streams > 1 << 20)
-        return vt_fail(err, VARIANT_E_ARGUMENT, "%d streams: expected 1 to %d", streams, 1 << 20);
-    VT_TRY(vt_labels_check(transformer, labels, streams, err));
-    host = malloc((2 * n + (size_t)config->classes + 1) * sizeof *host);
-    if (host == NULL)
-        return vt_fail(err, VARIANT_E_MEMORY, "no memory for the labels of %d streams", streams);
-    condition_take(&all, arena, config, streams);
-    size_t mark = vt_arena_mark(arena);
+    if (classes < 1 || classes > 1 << 20)
+        return vt_fail(err, VARIANT_E_ARGUMENT, "%d classes: expected 1 to %d", classes, 1 << 20);
+    VT_TRY(vt_labels_check(transformer, labels, classes, err));
+    const size_t n = (size_t)classes, width = (size_t)config->width;
+    vt_condition_buffers all = {.streams = classes, .layers = layers};
+    all.embedding = vt_arena_floats(keep, n * width);
+    all.blocks = vt_arena_floats(keep, (size_t)config->depth * n * VT_MODULATIONS * width);
+    all.head = vt_arena_floats(keep, n * 2 * width);
+    VT_TRY(vt_arena_check(keep, "the class condition", err));
 
-    /* 1. compute every class that occurs */
-    int count = distinct_labels(labels, streams, config->classes, host, host + n, host + 2 * n);
-    int32_t *index = vt_arena_ints(arena, n), *classes = vt_arena_ints(arena, (size_t)count);
-    condition_take(&some, arena, config, count);
-    some.silu = vt_arena_floats(arena, (size_t)count * width);
-    some.labels = classes;
-    VT_CHECK(vt_arena_check(arena, "the class condition", err));
-    kern->upload(kern, classes, host, (size_t)count * sizeof *host);
-    kern->upload(kern, index, host + n, n * sizeof *host);
-    VT_CHECK(vt_condition_compute(transformer, arena, &some, err));
-
-    /* 2. give it to the streams */
-    kern->gather_rows(kern, all.embedding, some.embedding, index, streams, config->width);
-    for (int l = 0; l < config->depth; ++l)
-        if (layers == NULL || layers[l])
-            kern->gather_rows(kern, all.blocks + (size_t)l * n * mods,
-                              some.blocks + (size_t)l * (size_t)count * mods, index, streams,
-                              (int)mods);
-    kern->gather_rows(kern, all.head, some.head, index, streams, 2 * config->width);
+    const size_t mark = vt_arena_mark(scratch);
+    int32_t *index = vt_arena_ints(scratch, n);
+    all.labels = index;
+    all.silu = vt_arena_floats(scratch, n * width);
+    variant_status status = vt_arena_check(scratch, "the class condition", err);
+    if (status == VARIANT_OK) {
+        kern->upload(kern, index, labels, n * sizeof *labels);
+        status = vt_condition_compute(transformer, scratch, &all, err);
+    }
+    vt_arena_rewind(scratch, mark);
     *out = (vt_condition){
-        .streams = streams, .embedding = all.embedding, .blocks = all.blocks, .head = all.head};
-cleanup:
-    vt_arena_rewind(arena, mark);
-    free(host);
+        .classes = classes, .embedding = all.embedding, .blocks = all.blocks, .head = all.head};
     return status;
 }

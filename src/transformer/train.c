@@ -100,18 +100,19 @@ static vt_block_run layer_run(vt_transformer *t, const saved_pass *saved,
                               const layer_tokens *tokens, int layer, int batch, float *x) {
     size_t c = (size_t)t->config.width;
     const vt_block_activations *kept = &saved->layers[layer];
-    return (vt_block_run){
-        .kern = t->kern,
-        .config = &t->config,
-        .block = &t->blocks[layer],
-        .groups = batch,
-        .rows = tokens->rows,
-        .mod = saved->condition.blocks + (size_t)layer * (size_t)batch * VT_MODULATIONS * c,
-        .x = x,
-        .kv = {.k = kept->k, .v = kept->v, .group_stride = (size_t)tokens->rows * c},
-        .segments = tokens->segments,
-        .q_end = tokens->end,
-        .k_end = tokens->end};
+    return (vt_block_run){.kern = t->kern,
+                          .config = &t->config,
+                          .block = &t->blocks[layer],
+                          .groups = batch,
+                          .rows = tokens->rows,
+                          .mod = saved->condition.blocks +
+                                 (size_t)layer * (size_t)batch * VT_MODULATIONS * c,
+                          .x = x,
+                          .k = kept->k,
+                          .v = kept->v,
+                          .segments = tokens->segments,
+                          .q_end = tokens->end,
+                          .k_end = tokens->end};
 }
 
 static vt_norm_modulate head_norm(const vt_transformer *t, const saved_pass *saved, int batch) {

@@ -54,27 +54,37 @@ variant_status vt_transformer_prepare(vt_transformer *transformer, variant_error
 
 /* ---- generation ---- */
 
-/* What depends on the class alone, computed once a request, for every stream (picture x guidance
- * branch). */
+/* What depends on the class alone, of some classes. */
 typedef struct vt_condition {
-    int streams;
-    float *embedding; /* (streams, C) class embeddings */
-    float *blocks;    /* (D, streams, 6 C): gamma1, gamma2, scale1, scale2, shift1, shift2 */
-    float *head;      /* (streams, 2 C): scale, shift */
+    int classes;
+    float *embedding; /* (classes, C) class embeddings */
+    float *blocks;    /* (D, classes, 6 C): gamma1, gamma2, scale1, scale2, shift1, shift2 */
+    float *head;      /* (classes, 2 C): scale, shift */
 } vt_condition;
-/* labels: host memory, (streams), 0..classes. layers: D flags, which layers will run at all
- * (others are left uncomputed); NULL: all. The result stays in the arena. */
-variant_status vt_transformer_condition(vt_transformer *transformer, vt_arena *arena, int streams,
-                                        const int32_t *labels, const uint8_t *layers,
-                                        vt_condition *out, variant_error *err);
+/* labels: host memory, (classes), each 0..config.classes and there once. layers: D flags, which layers will run at all
+ * (others are left uncomputed); NULL: all. The result stays in `keep`; `scratch` may be the same arena. */
+variant_status vt_transformer_condition(vt_transformer *transformer, vt_arena *keep,
+                                        vt_arena *scratch, const int32_t *labels, int classes,
+                                        const uint8_t *layers, vt_condition *out,
+                                        variant_error *err);
 
-typedef struct vt_transformer_step {
-    int k; /* scale */
-    const vt_condition *condition;
+/* One guidance branch of one picture, which stands at a scale of its own, in layers of its own. */
+typedef struct vt_stream {
+    int k; /* the scale it stands at */
     const vt_schedule *schedule;
-    vt_kv_cache *cache;   /* streams = condition->streams; appended to, never released here */
-    const float *input;   /* (streams, n_k^2, Cvae); NULL at scale 0 */
-    float *logits;        /* (streams, n_k^2, V) */
+    const vt_condition *condition;
+    int class_index;    /* its class among the condition's */
+    vt_kv_cache *cache; /* its keys and values; appended to, never released here */
+    const float *input; /* (n_k^2, Cvae), backend memory; not read at scale 0 */
+} vt_stream;
+
+/* One step of any streams: each goes through the layers that its schedule runs at its scale, and every layer sees the
+ * rows of all streams that run it now, so that weights are read once a step. What a stream gets depends on no other. */
+typedef struct vt_transformer_step {
+    vt_stream *const
+        *streams; /* (count); best sorted by scale: neighbours of one scale are computed as one */
+    int count;
+    float *logits;        /* (rows of all, V), stream after stream */
     double *head_seconds; /* += what norm and head took; or NULL */
 } vt_transformer_step;
 variant_status vt_transformer_run_step(vt_transformer *transformer, vt_arena *arena,

@@ -1,0 +1,246 @@
+/* request.c - see request.h. */
+#include "engine/request.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/rng.h"
+
+#define DEFAULT_BATCH 8
+
+void variant_request_init(variant_request *request) {
+    *request = (variant_request){.class_name = "random",
+                                 .count = 1,
+                                 .cfg_scale = 1.5f,
+                                 .top_k = 900,
+                                 .top_p = 0.96f,
+                                 .bridge = -1};
+}
+
+static variant_status check_request(const variant_request *r, variant_error *err) {
+    if (r->count < 1 || r->count > 1000000)
+        return vt_fail(err, VARIANT_E_ARGUMENT, "count %d: expected 1 to 1000000 pictures",
+                       r->count);
+    if (r->batch < 0 || r->batch > 4096)
+        return vt_fail(err, VARIANT_E_ARGUMENT, "batch %d: expected 0 to 4096", r->batch);
+    if (r->first_image < 0 || r->first_image > INT32_MAX - r->count)
+        return vt_fail(err, VARIANT_E_ARGUMENT, "first image %d: expected 0 to %d", r->first_image,
+                       INT32_MAX - r->count);
+    if (r->greedy && r->smooth)
+        return vt_fail(err, VARIANT_E_ARGUMENT,
+                       "greedy takes the most likely code, smooth mixes several drawn at random: "
+                       "give one of them");
+    if (!(r->cfg_scale >= 0.0f && r->cfg_scale <= 100.0f))
+        return vt_fail(err, VARIANT_E_ARGUMENT, "cfg scale %g: expected 0 to 100",
+                       (double)r->cfg_scale);
+    if (r->top_k < 0)
+        return vt_fail(err, VARIANT_E_ARGUMENT, "top k %d: expected 0 (off) or more", r->top_k);
+    if (!(r->top_p >= 0.0f && r->top_p <= 1.0f))
+        return vt_fail(err, VARIANT_E_ARGUMENT, "top p %g: expected 0 to 1", (double)r->top_p);
+    return VARIANT_OK;
+}
+
+static bool is_all(const variant_request *r) {
+    return !r->labels && r->class_name && strcmp(r->class_name, "all") == 0;
+}
+
+/* The classes that the request names, one after another; none for random and all. free() *out. */
+static variant_status named_labels(const vt_choices *c, int32_t **out, int *count,
+                                   variant_error *err) {
+    const variant_request *r = &c->request;
+    const char *text = r->class_name;
+    if (!r->labels) {
+        if (!text || is_all(r) || strcmp(text, "random") == 0) return VARIANT_OK;
+        return vt_model_classes(c->engine->model, text, out, count, err);
+    }
+    if (r->label_count < 1)
+        return vt_fail(err, VARIANT_E_ARGUMENT, "%d labels: expected 1 or more", r->label_count);
+    for (int i = 0; i < r->label_count; ++i)
+        if (r->labels[i] < 0 || r->labels[i] > c->config->classes)
+            return vt_fail(err, VARIANT_E_ARGUMENT, "label %d: expected 0 to %d, or %d for none",
+                           r->labels[i], c->config->classes - 1, c->config->classes);
+    *out = malloc((size_t)r->label_count * sizeof **out);
+    if (!*out) return vt_fail(err, VARIANT_E_MEMORY, "no memory for %d labels", r->label_count);
+    memcpy(*out, r->labels, (size_t)r->label_count * sizeof **out);
+    *count = r->label_count;
+    return VARIANT_OK;
+}
+
+static variant_status choose_labels(vt_choices *c, variant_error *err) {
+    const variant_request *r = &c->request;
+    int32_t *named = NULL;
+    int count = 0;
+    VT_TRY(named_labels(c, &named, &count, err));
+    c->labels = malloc((size_t)r->count * sizeof *c->labels);
+    for (int i = 0; c->labels && i < r->count; ++i) {
+        int image = r->first_image + i;
+        double drawn = vt_uniform(r->seed, VT_RNG_CLASS, (uint32_t)image, 0, 0);
+        c->labels[i] = count       ? named[image % count]
+                       : is_all(r) ? image % c->config->classes
+                                   : (int)(drawn * c->config->classes);
+    }
+    free(named);
+    return c->labels ? VARIANT_OK
+                     : vt_fail(err, VARIANT_E_MEMORY, "no memory for %d labels", r->count);
+}
+
+/* What is to be said of a schedule that is not the full one; "" for nothing. */
+static void warn_untrained(const vt_choices *c, const vt_schedule *schedule, const char *whose,
+                           char *warning, size_t size) {
+    const vt_supernet_info *supernet = &c->engine->model->supernet;
+    const int depth = c->config->depth;
+    if (vt_schedule_is_full(schedule)) return;
+    if (!supernet->trained) {
+        snprintf(warning, size,
+                 "this model's metadata shows no supernet training: fewer layers%s will cost "
+                 "quality at once",
+                 whose);
+        return;
+    }
+    int last = vt_schedule_depth_at(schedule, c->config->scales - 1);
+    bool trained = last == depth;
+    for (int i = 0; i < supernet->depth_count; ++i)
+        trained = trained || supernet->depths[i] == last;
+    if (!trained) {
+        snprintf(warning, size, "this supernet was not trained at depth %d%s", last, whose);
+        return;
+    }
+    const vt_selector selector = vt_supernet_selector(supernet);
+    uint8_t keep[VT_SCHEDULE_LAYERS];
+    if (vt_layers_select(selector, depth, last, keep, NULL) == VARIANT_OK &&
+        memcmp(keep, schedule->runs[c->config->scales - 1], (size_t)depth) != 0)
+        snprintf(warning, size,
+                 "this supernet was not trained with these %d layers%s but with %s ones", last,
+                 whose, vt_selector_name(selector));
+}
+
+static variant_status choose_schedules(vt_choices *c, variant_error *err) {
+    const variant_request *r = &c->request;
+    const vt_supernet_info *supernet = &c->engine->model->supernet;
+    vt_schedule_request words = {.depths = r->depths,
+                                 .layers = r->layers,
+                                 .depth = r->depth,
+                                 .bridge = r->bridge,
+                                 .default_bridge = vt_supernet_bridge(supernet, c->config->scales),
+                                 .default_selector = vt_supernet_selector(supernet)};
+    VT_TRY(vt_schedule_resolve(&c->schedule, c->config->scales, c->config->depth, &words, err));
+    c->uncond_schedule = c->schedule;
+    if (!r->uncond_depth && !r->uncond_depths && !r->uncond_layers) return VARIANT_OK;
+    words.depths = r->uncond_depths;
+    words.layers = r->uncond_layers;
+    words.depth = r->uncond_depth;
+    return vt_schedule_resolve(&c->uncond_schedule, c->config->scales, c->config->depth, &words,
+                               err);
+}
+
+variant_status vt_choices_make(vt_choices *c, const variant_engine *engine,
+                               const variant_request *request, variant_error *err) {
+    *c = (vt_choices){.engine = engine,
+                      .request = *request,
+                      .config = vt_transformer_configuration(engine->model->transformer)};
+    VT_TRY(check_request(request, err));
+    VT_TRY(choose_schedules(c, err));
+    VT_TRY(choose_labels(c, err));
+    c->guided = request->cfg_scale > 0.0f;
+    c->batch = request->batch ? request->batch : DEFAULT_BATCH;
+    if (c->batch > request->count) c->batch = request->count;
+    warn_untrained(c, &c->schedule, "", c->warning, sizeof c->warning);
+    if (c->guided && !c->warning[0])
+        warn_untrained(c, &c->uncond_schedule, " of the unconditional branch", c->warning,
+                       sizeof c->warning);
+    /* nothing that the request points to is asked for again, but its callbacks and its cancel flag */
+    c->request.class_name = c->request.depths = c->request.layers = NULL;
+    c->request.uncond_depths = c->request.uncond_layers = NULL;
+    c->request.labels = NULL;
+    return VARIANT_OK;
+}
+
+void vt_choices_free(vt_choices *c) {
+    free(c->labels);
+    c->labels = NULL;
+}
+
+void vt_choices_report(const vt_choices *c, variant_report *report) {
+    *report = (variant_report){.scales = c->config->scales};
+    for (int k = 0; k < c->config->scales; ++k)
+        report->scale_layers[k] = vt_schedule_depth_at(&c->schedule, k);
+    vt_schedule_describe(&c->schedule, report->depths, sizeof report->depths);
+    snprintf(report->warning, sizeof report->warning, "%s", c->warning);
+}
+
+vt_join vt_choices_join(const vt_choices *c, int index) {
+    return (vt_join){.label = c->labels[index],
+                     .schedule = &c->schedule,
+                     .uncond = c->guided ? &c->uncond_schedule : NULL,
+                     .smooth = c->request.smooth,
+                     .retain_kv = c->request.retain_kv,
+                     .index = index};
+}
+
+vt_loop_parts vt_engine_parts(const variant_engine *engine) {
+    return (vt_loop_parts){.kern = engine->kern,
+                           .transformer = engine->model->transformer,
+                           .tokenizer = engine->model->tokenizer,
+                           .kv = engine->kv};
+}
+
+/* ---- what a request takes ---- */
+
+/* How many of the labels differ, which decides what their condition takes. seen: (classes + 1) */
+static int count_labels(const int32_t *labels, int count, uint8_t *seen, int classes) {
+    int different = 0;
+    memset(seen, 0, (size_t)classes + 1);
+    for (int i = 0; i < count; ++i) {
+        different += !seen[labels[i]];
+        seen[labels[i]] = 1;
+    }
+    return different;
+}
+
+/* The most that any batch takes: each larger one, and each with more different classes, is measured. */
+static variant_status measure_batches(const vt_choices *c, uint8_t *seen, vt_join *joins,
+                                      vt_loop_bytes *most, variant_error *err) {
+    const vt_loop_parts parts = vt_engine_parts(c->engine);
+    int largest = 0, labels = 0;
+    for (int first = 0; first < c->request.count; first += c->batch) {
+        int batch = c->request.count - first < c->batch ? c->request.count - first : c->batch;
+        int different = count_labels(c->labels + first, batch, seen, c->config->classes);
+        vt_loop_bytes bytes;
+        if (batch <= largest && different <= labels) continue;
+        largest = batch > largest ? batch : largest;
+        labels = different > labels ? different : labels;
+        for (int i = 0; i < batch; ++i) joins[i] = vt_choices_join(c, first + i);
+        VT_TRY(vt_loop_measure(&bytes, &parts, joins, batch, err));
+        if (bytes.step > most->step) most->step = bytes.step;
+        if (bytes.held > most->held) most->held = bytes.held;
+        if (bytes.kv > most->kv) most->kv = bytes.kv;
+    }
+    return VARIANT_OK;
+}
+
+variant_status variant_request_memory(const variant_engine *engine, const variant_request *request,
+                                      variant_memory *memory, variant_error *error) {
+    vt_choices c;
+    variant_status status = VARIANT_OK;
+    vt_loop_bytes most = {0};
+    uint8_t *seen = NULL;
+    vt_join *joins = NULL;
+    variant_info info;
+    variant_engine_info(engine, &info);
+    if (error) *error = (variant_error){0};
+    VT_CHECK(vt_choices_make(&c, engine, request, error));
+    seen = malloc((size_t)c.config->classes + 1);
+    joins = malloc((size_t)c.batch * sizeof *joins);
+    if (!seen || !joins) VT_CHECK(vt_fail(error, VARIANT_E_MEMORY, "no memory for labels"));
+    VT_CHECK(measure_batches(&c, seen, joins, &most, error));
+    *memory = (variant_memory){.weights = info.weight_bytes,
+                               .mapped = info.mapped_bytes,
+                               .arena = most.step + most.held,
+                               .kv = most.kv};
+cleanup:
+    free(seen);
+    free(joins);
+    vt_choices_free(&c);
+    return status;
+}

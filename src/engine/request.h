@@ -1,0 +1,31 @@
+/* request.h - a request with every choice made: labels, layers of each branch, sizes. Private to engine/. */
+#ifndef VT_ENGINE_REQUEST_H
+#define VT_ENGINE_REQUEST_H
+
+#include "engine/engine.h"
+#include "engine/loop.h"
+
+typedef struct vt_choices {
+    const variant_engine *engine;
+    variant_request
+        request; /* its numbers, callbacks and cancel flag: what it points to otherwise is read already */
+    const vt_transformer_config *config;
+    vt_schedule schedule, uncond_schedule;
+    bool guided;
+    int32_t *labels; /* (count), owned */
+    int batch;       /* pictures at a time */
+    char warning[256];
+} vt_choices;
+
+/* E_ARGUMENT with one line where the request is not valid for this model; free in any case. */
+variant_status vt_choices_make(vt_choices *out, const variant_engine *engine,
+                               const variant_request *request, variant_error *err);
+void vt_choices_free(vt_choices *choices);
+/* A report in which nothing has happened yet. */
+void vt_choices_report(const vt_choices *choices, variant_report *report);
+/* Picture `index` of the request as it joins a loop; the choices must outlive it. */
+vt_join vt_choices_join(const vt_choices *choices, int index);
+
+vt_loop_parts vt_engine_parts(const variant_engine *engine);
+
+#endif
