@@ -3,8 +3,8 @@
     documented_commands.py VARIANT [DOCUMENT...]     --list prints the commands as they would run, and runs nothing; --times
                                                      says what each took; --slow runs slow ones too
 
-A command is a line of an indented or fenced block that begins with variant, build/release/variant, tools/..., ./demo.sh or ./test.sh
-(a line that ends in a backslash goes on), without the comment behind it. Each document has a folder of its own, in which
+A command is a line of an indented or fenced block that begins with variant, build/release/variant, tools/..., ./demo.sh or ./test.sh,
+or with variables before these (a line that ends in a backslash goes on), without the comment behind it. Each document has a folder of its own, in which
 its commands run one after another, so that one may use what another made; documents run beside each other, each on one processor.
 """
 import concurrent.futures
@@ -20,7 +20,7 @@ import zipfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
-BEGINS = re.compile(r"(variant|build/release/variant|tools/\S+|\./demo\.sh|\./test\.sh|python3)(\s|$)")
+BEGINS = re.compile(r"(?:[A-Z_]+=\S+ )*(variant|build/release/variant|tools/\S+|\./demo\.sh|\./test\.sh|python3)(\s|$)")
 sys.path.insert(0, os.path.join(HERE, "situations"))
 import inputs  # noqa: E402
 import torch_files  # noqa: E402
@@ -167,6 +167,9 @@ def furnish(room, base, text, variant):
             os.makedirs(os.path.join(room, "models", model))
             for file in glob.glob(os.path.join(ROOT, "models", model, "*.safetensors")):
                 shutil.copy(file, os.path.join(room, "models", model))
+    if "tests/golden" in text:
+        os.makedirs(os.path.join(room, "tests"))
+        os.symlink(os.path.join(HERE, "golden"), os.path.join(room, "tests/golden"))
     if "pt_inception" in text:
         run([variant, "synth", "inception", "-o", "inception.safetensors"], room)
         write_statistics(os.path.join(room, "real.npz"), 2048)
@@ -249,7 +252,7 @@ def main():
     variant, documents, table = os.path.abspath(arguments[0]), arguments[1:], read_table()
     whole = not documents
     if whole:
-        documents = [os.path.relpath(path, ROOT) for pattern in ("README.md", "docs/*.md", "bench/README.md", "models/*/README.md")
+        documents = [os.path.relpath(path, ROOT) for pattern in ("README.md", "CONTRIBUTING.md", "docs/*.md", "bench/README.md", "models/*/README.md")
                      for path in sorted(glob.glob(os.path.join(ROOT, pattern)))]
     found = {document: commands_of(os.path.join(ROOT, document)) for document in documents}
     if "--list" in sys.argv:
