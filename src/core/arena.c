@@ -56,8 +56,8 @@ void vt_arena_rewind(vt_arena *arena, size_t mark) {
     if (mark == 0) arena->exhausted = false;
 }
 
-variant_status vt_arena_check(const vt_arena *arena, const char *what, variant_error *err) {
+variant_status vt_arena_check(const vt_arena *arena, const char *purpose, variant_error *err) {
     if (!arena->exhausted) return VARIANT_OK;
-    return vt_fail(err, VARIANT_E_MEMORY, "%s needs more than the %zu MiB reserved for it", what,
+    return vt_fail(err, VARIANT_E_MEMORY, "%s needs more than the %zu MiB reserved for it", purpose,
                    arena->capacity >> 20);
 }

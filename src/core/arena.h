@@ -58,7 +58,7 @@ static inline size_t vt_arena_mark(const vt_arena *arena) {
 }
 void vt_arena_rewind(vt_arena *arena, size_t mark);
 
-/* VARIANT_OK, or E_MEMORY with a line naming `what` when a take failed. */
-variant_status vt_arena_check(const vt_arena *arena, const char *what, variant_error *err);
+/* VARIANT_OK, or E_MEMORY with a line naming `purpose` when a take failed. */
+variant_status vt_arena_check(const vt_arena *arena, const char *purpose, variant_error *err);
 
 #endif

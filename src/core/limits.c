@@ -239,26 +239,26 @@ size_t vt_limits_address_space_left(void) {
     return used < limit.rlim_cur ? (size_t)(limit.rlim_cur - used) : 0;
 }
 
-variant_status vt_limits_address_space(size_t bytes, const char *what, variant_error *err) {
+variant_status vt_limits_address_space(size_t bytes, const char *purpose, variant_error *err) {
     const size_t left = vt_limits_address_space_left();
     if (left >= bytes) return VARIANT_OK;
     return vt_fail(err, VARIANT_E_MEMORY,
-                   "%s needs %.1f MB, the limit of address space (ulimit -v) leaves %.1f MB", what,
-                   megabytes(bytes), megabytes(left));
+                   "%s needs %.1f MB, the limit of address space (ulimit -v) leaves %.1f MB",
+                   purpose, megabytes(bytes), megabytes(left));
 }
 
-variant_status vt_limits_memory(const vt_limits *limits, size_t bytes, const char *what,
+variant_status vt_limits_memory(const vt_limits *limits, size_t bytes, const char *purpose,
                                 variant_error *err) {
     if (limits->memory_limit > 0 && bytes > limits->memory_left)
         return vt_fail(err, VARIANT_E_MEMORY,
                        "%s needs %.1f MB, the memory limit of its control group (%.1f MB) leaves "
                        "%.1f MB",
-                       what, megabytes(bytes), megabytes(limits->memory_limit),
+                       purpose, megabytes(bytes), megabytes(limits->memory_limit),
                        megabytes(limits->memory_left));
     if (limits->available > 0 && bytes > limits->available)
-        return vt_fail(err, VARIANT_E_MEMORY, "%s needs %.1f MB, the system has %.1f MB left", what,
-                       megabytes(bytes), megabytes(limits->available));
-    return vt_limits_address_space(bytes, what, err);
+        return vt_fail(err, VARIANT_E_MEMORY, "%s needs %.1f MB, the system has %.1f MB left",
+                       purpose, megabytes(bytes), megabytes(limits->available));
+    return vt_limits_address_space(bytes, purpose, err);
 }
 
 size_t vt_limits_room(void) {

@@ -29,7 +29,7 @@ void vt_limits_describe(const vt_limits *limits, char *out, size_t size);
 
 /* Will `bytes` more of memory be had? E_MEMORY with a line that says what needs them, and which limit leaves how much: the
  * control group's, the system's, or the address space's (ulimit -v). */
-variant_status vt_limits_memory(const vt_limits *limits, size_t bytes, const char *what,
+variant_status vt_limits_memory(const vt_limits *limits, size_t bytes, const char *purpose,
                                 variant_error *err);
 
 /* Address space to reserve for a need that is not known yet: the machine's memory, or what limits leave of it, three
@@ -40,6 +40,6 @@ size_t vt_limits_room(void);
 size_t vt_limits_address_space_left(void);
 
 /* Likewise of address space alone: for the message after a reservation failed. */
-variant_status vt_limits_address_space(size_t bytes, const char *what, variant_error *err);
+variant_status vt_limits_address_space(size_t bytes, const char *purpose, variant_error *err);
 
 #endif

@@ -26,8 +26,8 @@ static uint32_t word(const uint8_t *at, int size) {
     return value;
 }
 
-static variant_status damaged(const char *what, variant_error *err) {
-    return vt_fail(err, VARIANT_E_FORMAT, "damaged BMP (%s)", what);
+static variant_status damaged(const char *reason, variant_error *err) {
+    return vt_fail(err, VARIANT_E_FORMAT, "damaged BMP (%s)", reason);
 }
 
 static variant_status sizes_read(bmp *b, uint32_t *compression, variant_error *err) {

@@ -7,11 +7,11 @@
 
 typedef struct signature {
     size_t at, length;
-    const char *bytes, *what;
+    const char *bytes, *kind;
 } signature;
 
-#define AT(at, bytes, what)                                                                        \
-    { at, sizeof bytes - 1, bytes, what }
+#define AT(at, bytes, kind)                                                                        \
+    { at, sizeof bytes - 1, bytes, kind }
 
 static const signature signatures[] = {
     AT(0, "\x1f\x8b", "is compressed by gzip: unpack it (gunzip; tar xzf where it is a .tar.gz)"),
@@ -132,7 +132,7 @@ bool vt_file_kind(char out[VT_FILE_KIND], const vt_mapping *map, const char *pat
     for (size_t i = 0; i < sizeof signatures / sizeof *signatures; i++) {
         const signature *s = &signatures[i];
         if (!has(map, s->at, s->bytes, s->length)) continue;
-        snprintf(out, VT_FILE_KIND, "%s", s->what);
+        snprintf(out, VT_FILE_KIND, "%s", s->kind);
         return true;
     }
     beginning(text, sizeof text, map);

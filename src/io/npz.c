@@ -27,10 +27,10 @@ variant_status vt_npz_open(vt_npz *out, const char *path, variant_error *err) {
     variant_status status = vt_mapping_open(&out->map, path, err);
     if (status == VARIANT_OK) {
         variant_error inner = {0};
-        char what[VT_FILE_KIND];
+        char kind[VT_FILE_KIND];
         bool other = out->map.size < 4 || memcmp(out->map.data, "PK", 2) != 0;
-        if (other && vt_file_kind(what, &out->map, path))
-            status = vt_fail(&inner, VARIANT_E_FORMAT, "%s", what);
+        if (other && vt_file_kind(kind, &out->map, path))
+            status = vt_fail(&inner, VARIANT_E_FORMAT, "%s", kind);
         else
             status = vt_zip_open(&out->zip, out->map.data, out->map.size, &out->pool, &inner);
         if (status != VARIANT_OK) vt_fail(err, status, "%s: %s", path, inner.message);

@@ -38,8 +38,8 @@ bool vt_py_is_global(const vt_py *value, const char *name) {
     return value && value->kind == VT_PY_GLOBAL && strcmp(value->text, name) == 0;
 }
 
-static variant_status fail(machine *m, const char *what) {
-    return vt_fail(m->err, VARIANT_E_FORMAT, "pickle: %s at byte %zu", what,
+static variant_status fail(machine *m, const char *reason) {
+    return vt_fail(m->err, VARIANT_E_FORMAT, "pickle: %s at byte %zu", reason,
                    (size_t)(m->at - m->start));
 }
 

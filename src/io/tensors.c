@@ -307,10 +307,10 @@ static variant_status read_content(vt_tensor_file *file, bool shard, variant_err
     if (vt_shards_is(&file->map))
         return shard ? vt_fail(err, VARIANT_E_FORMAT, "is an index itself, expected tensors")
                      : vt_shards_read(file, err);
-    char what[VT_FILE_KIND];
+    char kind[VT_FILE_KIND];
     return vt_fail(err, VARIANT_E_FORMAT, "%s",
-                   vt_file_kind(what, &file->map, file->path)
-                       ? what
+                   vt_file_kind(kind, &file->map, file->path)
+                       ? kind
                        : "neither a safetensors file nor a PyTorch checkpoint");
 }
 

@@ -224,13 +224,13 @@ static variant_status add_object(vt_torch_reader *reader, const vt_py *object, c
     const vt_py *arguments = object->arguments, *callable = object->callable;
     bool typed = is_call_of(object, "torch._tensor._rebuild_from_type_v2") &&
                  arguments->count > 1 && arguments->items[1]->kind == VT_PY_GLOBAL;
-    const char *what = typed                            ? arguments->items[1]->text
+    const char *kind = typed                            ? arguments->items[1]->text
                        : callable->kind == VT_PY_GLOBAL ? callable->text
                                                         : "an object";
     vt_tensor tensor = {.group = group};
     tensor.name = vt_pool_text(&reader->file->pool, name, strlen(name));
     if (!tensor.name) return vt_pool_fail(&reader->file->pool, err);
-    VT_TRY(set_other(reader, &tensor, what, err));
+    VT_TRY(set_other(reader, &tensor, kind, err));
     return vt_tensor_file_add(reader->file, &tensor, err);
 }
 

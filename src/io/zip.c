@@ -24,8 +24,8 @@ static uint64_t little(const unsigned char *at, int bytes) {
     return value;
 }
 
-static variant_status damaged(variant_error *err, const char *what) {
-    return vt_fail(err, VARIANT_E_FORMAT, "zip archive is damaged or cut short: %s", what);
+static variant_status damaged(variant_error *err, const char *reason) {
+    return vt_fail(err, VARIANT_E_FORMAT, "zip archive is damaged or cut short: %s", reason);
 }
 
 typedef struct directory {

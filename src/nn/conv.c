@@ -15,11 +15,11 @@ void vt_conv2d_register(vt_conv2d *conv, vt_params *params, int in_c, int out_c,
     conv->b = vt_params_add(params, 0, 1, shape, "%s.bias", name);
 }
 
-/* Fills in what belongs to the convolution and the run; `what` holds the rest. */
+/* Fills in what belongs to the convolution and the run; `request` holds the rest. */
 static vt_conv conv_arguments(const vt_conv2d *conv, const vt_picture_run *run, int side,
-                              const vt_conv *what) {
-    vt_conv args = *what;
-    int in_side = what->upsample ? 2 * side : side;
+                              const vt_conv *request) {
+    vt_conv args = *request;
+    int in_side = request->upsample ? 2 * side : side;
     int pad = conv->stride == 1 ? conv->kernel / 2 : 0; /* stride 2 pads right and bottom only */
     args.w = conv->w->weight;
     args.bias = conv->b->value;
@@ -35,10 +35,10 @@ static vt_conv conv_arguments(const vt_conv2d *conv, const vt_picture_run *run, 
 }
 
 variant_status vt_conv2d_run(const vt_conv2d *conv, const vt_picture_run *run, int side,
-                             const vt_conv *what, variant_error *err) {
+                             const vt_conv *request, variant_error *err) {
     vt_kern *kern = run->kern;
     size_t mark = vt_arena_mark(run->arena);
-    vt_conv args = conv_arguments(conv, run, side, what);
+    vt_conv args = conv_arguments(conv, run, side, request);
     args.workspace = vt_arena_floats(run->arena, kern->conv_workspace(kern, &args));
     variant_status status = vt_arena_check(run->arena, "a convolution", err);
     if (status == VARIANT_OK) kern->conv(kern, &args);

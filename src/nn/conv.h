@@ -37,10 +37,10 @@ static inline size_t vt_picture_floats(const vt_picture_run *run, int side, int 
 void vt_conv2d_register(vt_conv2d *conv, vt_params *params, int in_c, int out_c, int kernel,
                         int stride, const char *name);
 
-/* What kern's convolution can do besides: `what` holds x (batch, side, side, I), y, and of the rest
+/* What kern's convolution can do besides: `request` holds x (batch, side, side, I), y, and of the rest
  * norm, upsample (then y has twice the sides) and residual. Inference alone. */
 variant_status vt_conv2d_run(const vt_conv2d *conv, const vt_picture_run *run, int side,
-                             const vt_conv *what, variant_error *err);
+                             const vt_conv *request, variant_error *err);
 /* y (batch, side / stride, side / stride, O) from x (batch, side, side, I). */
 variant_status vt_conv2d_forward(const vt_conv2d *conv, const vt_picture_run *run, int side,
                                  const float *x, float *y, variant_error *err);

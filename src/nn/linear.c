@@ -16,9 +16,9 @@ vt_number vt_linear_input(vt_kern *kern, const vt_linear *linear) {
 }
 
 variant_status vt_linear_run(vt_kern *kern, const vt_linear *linear, vt_arena *arena,
-                             const vt_product *what, variant_error *err) {
+                             const vt_product *request, variant_error *err) {
     size_t mark = vt_arena_mark(arena);
-    vt_product args = *what;
+    vt_product args = *request;
     args.w = linear->weight->weight;
     args.bias = linear->bias == NULL ? NULL : linear->bias->value;
     args.workspace = vt_arena_take(arena, kern->product_workspace(kern, &args));
@@ -35,9 +35,9 @@ variant_status vt_linear_forward(vt_kern *kern, const vt_linear *linear, vt_aren
 }
 
 variant_status vt_linear_backward(vt_kern *kern, const vt_linear *linear, vt_arena *arena,
-                                  const vt_product_grad *what, variant_error *err) {
+                                  const vt_product_grad *request, variant_error *err) {
     size_t mark = vt_arena_mark(arena);
-    vt_product_grad args = *what;
+    vt_product_grad args = *request;
     args.w = linear->weight->weight;
     args.dw = linear->weight->grad;
     args.db = linear->bias == NULL ? NULL : linear->bias->grad;

@@ -19,17 +19,17 @@ bool vt_linear_add(vt_linear *out, vt_params *params, const char *prefix, int ou
 
 /* The type that a producer of x had best write: bf16 where the weight is packed, else float32. */
 vt_number vt_linear_input(vt_kern *kern, const vt_linear *linear);
-/* y = epilogue(x W^T + b), as `what` says; W, b and a workspace (the arena's, given back) are filled
- * in. */
+/* y = epilogue(x W^T + b), as `request` says; W, b and a workspace (the arena's, given back) are
+ * filled in. */
 variant_status vt_linear_run(vt_kern *kern, const vt_linear *linear, vt_arena *arena,
-                             const vt_product *what, variant_error *err);
+                             const vt_product *request, variant_error *err);
 /* float32 y (groups * rows, out) = x (groups * rows, in) W^T + b; each group is a product of its
  * own. */
 variant_status vt_linear_forward(vt_kern *kern, const vt_linear *linear, vt_arena *arena, float *y,
                                  const float *x, int groups, int rows, variant_error *err);
-/* Gradients of W and b += ; dx where `what` asks for one, before them (so what->gelu may be what->x).
- * W, the gradients and a workspace (the arena's, given back) are filled in. */
+/* Gradients of W and b += ; dx where `request` asks for one, before them (so request->gelu may be
+ * request->x). W, the gradients and a workspace (the arena's, given back) are filled in. */
 variant_status vt_linear_backward(vt_kern *kern, const vt_linear *linear, vt_arena *arena,
-                                  const vt_product_grad *what, variant_error *err);
+                                  const vt_product_grad *request, variant_error *err);
 
 #endif

@@ -13,10 +13,10 @@
 #define LARGEST_CODEBOOK (1 << 20)
 #define LARGEST_LATENT 4096
 
-static variant_status check_range(const char *what, int64_t value, int64_t low, int64_t high,
+static variant_status check_range(const char *name, int64_t value, int64_t low, int64_t high,
                                   variant_status code, variant_error *err) {
     if (value >= low && value <= high) return VARIANT_OK;
-    return vt_fail(err, code, "tokenizer: %s is %lld, expected %lld to %lld", what,
+    return vt_fail(err, code, "tokenizer: %s is %lld, expected %lld to %lld", name,
                    (long long)value, (long long)low, (long long)high);
 }
 
@@ -31,10 +31,10 @@ variant_status vt_tokenizer_check_shape(const vt_tokenizer_config *config, varia
                        config->base_width, VT_NORM_GROUPS);
     VT_TRY(check_range("number of levels", config->levels, 1, VT_MAX_LEVELS, code, err));
     for (int i = 0; i < config->levels; ++i) {
-        char what[48];
-        snprintf(what, sizeof what, "width multiplier of level %d", i);
+        char name[48];
+        snprintf(name, sizeof name, "width multiplier of level %d", i);
         VT_TRY(
-            check_range(what, config->mult[i], 1, LARGEST_WIDTH / config->base_width, code, err));
+            check_range(name, config->mult[i], 1, LARGEST_WIDTH / config->base_width, code, err));
     }
     VT_TRY(check_range("number of blocks a level", config->blocks, 1, LARGEST_BLOCKS, code, err));
     VT_TRY(check_range("number of codes", config->codes, 1, LARGEST_CODEBOOK, code, err));
@@ -46,9 +46,9 @@ variant_status vt_tokenizer_config_check(const vt_tokenizer_config *config, vari
     VT_TRY(vt_tokenizer_check_shape(config, code, err));
     VT_TRY(check_range("number of scales", config->scales, 1, VT_MAX_SCALES, code, err));
     for (int k = 0; k < config->scales; ++k) {
-        char what[48];
-        snprintf(what, sizeof what, "side of scale %d", k);
-        VT_TRY(check_range(what, config->sides[k], 1, LARGEST_SIDE, code, err));
+        char name[48];
+        snprintf(name, sizeof name, "side of scale %d", k);
+        VT_TRY(check_range(name, config->sides[k], 1, LARGEST_SIDE, code, err));
         if (k > 0 && config->sides[k] <= config->sides[k - 1])
             return vt_fail(err, code,
                            "tokenizer: scale %d has side %d after %d, expected increasing sides", k,

@@ -234,7 +234,7 @@ static inline __attribute__((always_inline)) void step_most(const vt_attention_s
 }
 
 static inline __attribute__((always_inline)) void
-step_powers(const vt_attention_step *s, const int panels, const bool half, const bool scaled) {
+step_powers(const vt_attention_step *s, const int panels, const bool to_bf16, const bool scaled) {
     for (int r = 0; r < s->rows; ++r) {
         const __m512 most = _mm512_set1_ps(s->most[r]);
         __m512 sum = _mm512_setzero_ps();
@@ -245,11 +245,11 @@ step_powers(const vt_attention_step *s, const int panels, const bool half, const
             if (i < panels) {
                 __mmask16 wanted = columns_of(s, i, panels);
                 __m512 x = _mm512_sub_ps(score_at(s, r, i, scaled), most);
-                p = half ? exp2_wide(x, wanted, coarse, 4) : exp2_wide(x, wanted, fine, 6);
+                p = to_bf16 ? exp2_wide(x, wanted, coarse, 4) : exp2_wide(x, wanted, fine, 6);
                 sum = _mm512_add_ps(sum, p);
                 if (scaled) p = _mm512_mul_ps(p, _mm512_loadu_ps(s->v_scale + i * PANEL));
             }
-            if (half)
+            if (to_bf16)
                 store_bf16(s->p16 + r * KEYS + i * PANEL, p);
             else
                 _mm512_storeu_ps(s->p + r * KEYS + i * PANEL, p);

@@ -55,14 +55,14 @@ INLINE __attribute__((unused)) uint32_t to_bf16(float x) {
 }
 
 /* to = from, rounded, for one panel. */
-INLINE void halves(uint16_t *to, const float *from) {
+INLINE void round_bf16(uint16_t *to, const float *from) {
 #if defined(__AVX512BF16__)
-    const __m256bh half = _mm512_cvtneps_pbh(_mm512_loadu_ps(from));
-    memcpy(to, &half, sizeof half);
+    const __m256bh rounded = _mm512_cvtneps_pbh(_mm512_loadu_ps(from));
+    memcpy(to, &rounded, sizeof rounded);
 #else
-    uint16_t half[VT_PANEL];
-    EACH half[c] = (uint16_t)to_bf16(from[c]);
-    memcpy(to, half, sizeof half);
+    uint16_t rounded[VT_PANEL];
+    EACH rounded[c] = (uint16_t)to_bf16(from[c]);
+    memcpy(to, rounded, sizeof rounded);
 #endif
 }
 
@@ -115,25 +115,25 @@ static void factors_read(factors *to, const vt_finish *f) {
     if (f->gamma) memcpy(to->gamma, f->gamma, bytes);
 }
 
-/* A whole row, to y or to room for one. `epilogue` and `half` are constants after inlining; `old` is
+/* A whole row, to y or to room for one. `epilogue` and `bf16` are constants after inlining; `old` is
  * what GATE_ADD adds to. */
 INLINE void row_make(void *y, const float *sums, const factors *k, const float *old,
-                     const vt_epilogue epilogue, const bool half) {
+                     const vt_epilogue epilogue, const bool bf16) {
     for (int i = 0; i < COLUMNS; i += VT_PANEL) {
         float x[VT_PANEL];
         EACH x[c] = FMA(sums[i + c], k->scale[i + c], k->bias[i + c]);
         if (epilogue == VT_EPILOGUE_GELU) gelu(x);
         if (epilogue == VT_EPILOGUE_GATE_ADD) EACH x[c] = FMA(k->gamma[i + c], x[c], old[i + c]);
-        if (half)
-            halves((uint16_t *)y + i, x);
+        if (bf16)
+            round_bf16((uint16_t *)y + i, x);
         else
             memcpy((float *)y + i, x, sizeof x);
     }
 }
 
 INLINE void rows_make(const vt_finish *f, const factors *k, const vt_epilogue epilogue,
-                      const bool half) {
-    const size_t number = half ? sizeof(uint16_t) : sizeof(float), stride = f->y_stride * number;
+                      const bool bf16) {
+    const size_t number = bf16 ? sizeof(uint16_t) : sizeof(float), stride = f->y_stride * number;
     const size_t bytes = (size_t)f->columns * number;
     const int rows = f->rows;
     const bool whole = f->columns == COLUMNS;
@@ -141,12 +141,12 @@ INLINE void rows_make(const vt_finish *f, const factors *k, const vt_epilogue ep
     char *y = f->y;
     for (int r = 0; r < rows; ++r, sums += COLUMNS, y += stride) {
         if (whole) {
-            row_make(y, sums, k, (const float *)(const void *)y, epilogue, half);
+            row_make(y, sums, k, (const float *)(const void *)y, epilogue, bf16);
             continue;
         }
         float room[COLUMNS], old[COLUMNS] = {0};
         if (epilogue == VT_EPILOGUE_GATE_ADD) memcpy(old, y, bytes);
-        row_make(room, sums, k, old, epilogue, half);
+        row_make(room, sums, k, old, epilogue, bf16);
         memcpy(y, room, bytes);
     }
 }
@@ -249,7 +249,7 @@ INLINE void head_finish(const vt_finish *f, const factors *k, int row, int first
     memcpy(numbers, x, (size_t)count * sizeof *x);
     for (int c = 0; c < count * LANES; c += VT_PANEL) {
         if (f->y_type == VT_NUMBER_BF16)
-            halves((uint16_t *)f->y + at + c, numbers + c);
+            round_bf16((uint16_t *)f->y + at + c, numbers + c);
         else
             memcpy((float *)f->y + at + c, numbers + c, VT_PANEL * sizeof *numbers);
     }
@@ -267,11 +267,11 @@ HEADS(64)
 void NAMED(vt_finish_)(const vt_finish *f) {
     factors k;
     factors_read(&k, f);
-    const bool half = f->y_type == VT_NUMBER_BF16;
+    const bool bf16 = f->y_type == VT_NUMBER_BF16;
     if (f->epilogue == VT_EPILOGUE_STORE)
-        (half ? store_rows_bf16 : store_rows)(f, &k);
+        (bf16 ? store_rows_bf16 : store_rows)(f, &k);
     else if (f->epilogue == VT_EPILOGUE_GELU)
-        (half ? gelu_rows_bf16 : gelu_rows)(f, &k);
+        (bf16 ? gelu_rows_bf16 : gelu_rows)(f, &k);
     else if (f->epilogue == VT_EPILOGUE_GATE_ADD)
         gate_rows(f, &k);
     else

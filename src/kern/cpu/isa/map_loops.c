@@ -75,8 +75,8 @@ static inline __m256i bf16_16(__m512 value) {
 }
 
 static inline __m512 float_16(const uint16_t *from) {
-    __m256i half = _mm256_loadu_si256((const __m256i *)(const void *)from);
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
+    __m256i bf16 = _mm256_loadu_si256((const __m256i *)(const void *)from);
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bf16), 16));
 }
 
 /* SiLU to well below bf16's precision: 2^t is a polynomial of t less its nearest integer, the
@@ -200,8 +200,8 @@ static inline uint16_t bf16_of(float value) {
     return (uint16_t)((bits & 0x7fffffffu) > 0x7f800000u ? nan : rounded);
 }
 
-static inline float float_of(uint16_t half) {
-    uint32_t bits = (uint32_t)half << 16;
+static inline float float_of(uint16_t bf16) {
+    uint32_t bits = (uint32_t)bf16 << 16;
     float value;
     memcpy(&value, &bits, sizeof value);
     return value;

@@ -276,9 +276,9 @@ void NAMED(vt_quantise8_)(vt_block8 *to, const void *from, vt_number type, size_
         if (type == VT_NUMBER_F32) {
             memcpy(x, (const float *)from + i, count * sizeof *x);
         } else {
-            const uint16_t *half = (const uint16_t *)from + i;
+            const uint16_t *bf16 = (const uint16_t *)from + i;
 #pragma omp simd
-            for (size_t j = 0; j < count; ++j) x[j] = vt_from_bf16(half[j]);
+            for (size_t j = 0; j < count; ++j) x[j] = vt_from_bf16(bf16[j]);
         }
         block_quantise(to, x);
     }

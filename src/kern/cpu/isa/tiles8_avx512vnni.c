@@ -151,24 +151,24 @@ static void nothing(void) {}
 enum { LANES = 16, PARTS = VT_INT8_BLOCK / LANES };
 
 /* Part `part` of a block of which `count` numbers are there, as floats; zeros beyond. */
-INLINE __m512 part_load(const void *from, const bool half, int part, int count) {
+INLINE __m512 part_load(const void *from, const bool bf16, int part, int count) {
     const int left = count - part * LANES;
     const unsigned lanes = left >= LANES ? 0xffffu : left > 0 ? (1u << left) - 1u : 0u;
     const __mmask16 some = (__mmask16)lanes;
-    if (!half) return _mm512_maskz_loadu_ps(some, (const float *)from + part * LANES);
+    if (!bf16) return _mm512_maskz_loadu_ps(some, (const float *)from + part * LANES);
     const __m256i x = _mm256_maskz_loadu_epi16(some, (const uint16_t *)from + part * LANES);
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(x), 16));
 }
 
-/* `half` and a whole block's count are constants after inlining. A block stays in registers from the
+/* `bf16` and a whole block's count are constants after inlining. A block stays in registers from the
  * search for its largest size to the rounding. */
-INLINE void block_quantise(vt_block8 *to, const void *from, const bool half, const int count) {
+INLINE void block_quantise(vt_block8 *to, const void *from, const bool bf16, const int count) {
     const int infinite = 0x7f800000;
     __m512 x[PARTS];
     __m512i most = _mm512_setzero_si512(), sum = _mm512_setzero_si512();
 #pragma GCC unroll 8
     for (int i = 0; i < PARTS; ++i) {
-        x[i] = part_load(from, half, i, count);
+        x[i] = part_load(from, bf16, i, count);
         const __m512 size = _mm512_abs_ps(x[i]); /* sizes order as their bits do, NaN last */
         most = _mm512_max_epi32(most, _mm512_castps_si512(size));
     }

@@ -43,8 +43,8 @@ typedef struct stretch {
 INLINE void stretch_read(stretch *to, const uint16_t *a, size_t a_stride, int rows, int length) {
     for (int r = 0; r < rows; ++r, a += a_stride)
         for (int d = 0; d < length; d += 16) {
-            const __m256i half = _mm256_loadu_si256((const __m256i *)(const void *)(a + d));
-            const __m512i x = _mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16);
+            const __m256i bf16 = _mm256_loadu_si256((const __m256i *)(const void *)(a + d));
+            const __m512i x = _mm512_slli_epi32(_mm512_cvtepu16_epi32(bf16), 16);
             _mm512_store_si512(to->x + r * X_STRIDE + d, x);
         }
 }

@@ -18,7 +18,7 @@ enum { LANES = 16, PANEL = 16, RUN = 64 };
 typedef float vector __attribute__((vector_size(64)));
 typedef int32_t ints __attribute__((vector_size(64)));
 typedef uint32_t words __attribute__((vector_size(64)));
-typedef uint16_t halves __attribute__((vector_size(32)));
+typedef uint16_t shorts __attribute__((vector_size(32)));
 
 /* ---- sixteen numbers at a time ---- */
 
@@ -32,12 +32,12 @@ INLINE void store(float *to, vector v) {
     memcpy(to, &v, sizeof v);
 }
 
-INLINE vector load_half(const uint16_t *from) {
+INLINE vector load_bf16(const uint16_t *from) {
 #if defined(__AVX512F__)
     __m256i narrow = _mm256_loadu_si256((const __m256i *)(const void *)from);
     return (vector)_mm512_slli_epi32(_mm512_cvtepu16_epi32(narrow), 16);
 #else
-    halves h;
+    shorts h;
     memcpy(&h, from, sizeof h);
     return (vector)(__builtin_convertvector(h, words) << 16);
 #endif
@@ -60,14 +60,14 @@ INLINE vector fma_of(vector a, vector b, vector c) {
 #endif
 }
 
-INLINE void store_half(uint16_t *to, vector v) {
+INLINE void store_bf16(uint16_t *to, vector v) {
 #if defined(__AVX512BF16__)
     _mm256_storeu_si256((__m256i *)(void *)to, (__m256i)_mm512_cvtneps_pbh((__m512)v));
 #else
     words bits = (words)v;
     words rounded = (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
     words nan = (words)((bits & 0x7fffffffu) > 0x7f800000u);
-    halves h = __builtin_convertvector((rounded & ~nan) | ((bits >> 16 | 0x40u) & nan), halves);
+    shorts h = __builtin_convertvector((rounded & ~nan) | ((bits >> 16 | 0x40u) & nan), shorts);
     memcpy(to, &h, sizeof h);
 #endif
 }
@@ -98,20 +98,20 @@ INLINE void store_part(float *to, vector v, int n) {
 #endif
 }
 
-INLINE vector load_half_part(const uint16_t *from, int n) {
-    if (n >= LANES) return load_half(from);
+INLINE vector load_bf16_part(const uint16_t *from, int n) {
+    if (n >= LANES) return load_bf16(from);
     uint16_t part[LANES] = {0};
     memcpy(part, from, (size_t)n * sizeof *from);
-    return load_half(part);
+    return load_bf16(part);
 }
 
-INLINE void store_half_part(uint16_t *to, vector v, int n) {
+INLINE void store_bf16_part(uint16_t *to, vector v, int n) {
     if (n >= LANES) {
-        store_half(to, v);
+        store_bf16(to, v);
         return;
     }
     uint16_t part[LANES];
-    store_half(part, v);
+    store_bf16(part, v);
     memcpy(to, part, (size_t)n * sizeof *to);
 }
 
@@ -335,7 +335,7 @@ static void residual(vt_residual_row *row, int width) {
     if (row->h) {
         for (int c = 0; c < width; c += LANES) {
             int n = width - c;
-            vector s = fma_of(load_part(row->gamma + c, n), load_half_part(row->h + c, n),
+            vector s = fma_of(load_part(row->gamma + c, n), load_bf16_part(row->h + c, n),
                               load_part(row->x + c, n));
             store_part(row->sum + c, s, n);
             total += s;
@@ -360,7 +360,7 @@ static void residual(vt_residual_row *row, int width) {
         int n = width - c;
         vector hat = (load_part(from + c, n) - mean) * rstd;
         vector y = fma_of(hat, 1.0f + load_part(row->scale + c, n), load_part(row->shift + c, n));
-        store_half_part(row->y + c, y, n);
+        store_bf16_part(row->y + c, y, n);
     }
     row->mean = mean;
     row->rstd = rstd;
@@ -372,7 +372,7 @@ INLINE void norm_dx(const vt_residual_row_dx *row, int width) {
     for (int c = 0; c < width; c += LANES) {
         int n = width - c;
         vector hat = (load_part(row->x + c, n) - row->mean) * row->rstd;
-        vector dy = load_half_part(row->dy + c, n);
+        vector dy = load_bf16_part(row->dy + c, n);
         vector grad = dy * (1.0f + load_part(row->scale + c, n)); /* zero beyond the row */
         total += grad;
         along = fma_of(grad, hat, along);
@@ -383,7 +383,7 @@ INLINE void norm_dx(const vt_residual_row_dx *row, int width) {
     for (int c = 0; c < width; c += LANES) {
         int n = width - c;
         vector hat = (load_part(row->x + c, n) - row->mean) * row->rstd;
-        vector grad = load_half_part(row->dy + c, n) * (1.0f + load_part(row->scale + c, n));
+        vector grad = load_bf16_part(row->dy + c, n) * (1.0f + load_part(row->scale + c, n));
         vector part = fma_of(hat, all(-slope), grad - mean);
         store_part(row->dx + c, fma_of(part, all(row->rstd), load_part(row->dx + c, n)), n);
     }
@@ -393,8 +393,8 @@ static void residual_dx(const vt_residual_row_dx *row, int width) {
     if (row->dy) norm_dx(row, width);
     for (int c = 0; row->h && c < width; c += LANES) {
         int n = width - c;
-        vector dx = load_part(row->dx + c, n), h = load_half_part(row->h + c, n);
-        store_half_part(row->dh + c, dx * load_part(row->gamma + c, n), n);
+        vector dx = load_part(row->dx + c, n), h = load_bf16_part(row->h + c, n);
+        store_bf16_part(row->dh + c, dx * load_part(row->gamma + c, n), n);
         store_part(row->dgamma + c, fma_of(dx, h, load_part(row->dgamma + c, n)), n);
     }
 }
@@ -404,7 +404,7 @@ static void residual_dx(const vt_residual_row_dx *row, int width) {
 static const float least_length = 1e-12f;
 
 INLINE vector head_at(const uint16_t *from, const float *bias, int c, int n) {
-    vector u = load_half_part(from + c, n - c);
+    vector u = load_bf16_part(from + c, n - c);
     return bias ? u + load_part(bias + c, n - c) : u;
 }
 
@@ -433,7 +433,7 @@ static void head_rows(const vt_head_rows *a) {
             by /= length > least_length ? length : least_length;
         }
         for (int c = 0; c < a->n; c += LANES)
-            store_half_part(to + c, head_at(from, a->bias, c, a->n) * by, a->n - c);
+            store_bf16_part(to + c, head_at(from, a->bias, c, a->n) * by, a->n - c);
         if (a->depth > a->n) memset(to + a->n, 0, (size_t)(a->depth - a->n) * sizeof *to);
     }
 }
@@ -466,7 +466,7 @@ static float head_rows_dx(const vt_head_rows_dx *a) {
             vector d = load_part(dout + c, n - c);
             if (a->unit) d -= head_at(from, a->bias, c, n) * back;
             d *= by;
-            store_half_part(to + c, d, n - c);
+            store_bf16_part(to + c, d, n - c);
             if (a->dbias) store_part(a->dbias + c, load_part(a->dbias + c, n - c) + d, n - c);
         }
     }
@@ -494,7 +494,7 @@ static float softmax(vt_score_row *row) {
             if (row->count - c < LANES) p = first_part(p, row->count - c, (vector){0});
         }
         total += p;
-        store_half(row->p + c, p);
+        store_bf16(row->p + c, p);
     }
     const float sum = sum_of(total);
     row->log = top + log2f(sum);
@@ -512,7 +512,7 @@ static void softmax_dx(const vt_score_row *row) {
             mean = fma_of(p, load(score_at((float *)(uintptr_t)row->dp, row->run, c)), mean);
             store(at, p);
         }
-        store_half(row->p + c, p);
+        store_bf16(row->p + c, p);
     }
     const float along = sum_of(mean);
     for (int c = 0; c < row->padded; c += LANES) {
@@ -520,7 +520,7 @@ static void softmax_dx(const vt_score_row *row) {
         if (c < row->count)
             ds = load(score_at(row->scores, row->run, c)) *
                  (load(score_at((float *)(uintptr_t)row->dp, row->run, c)) - along) * row->scale;
-        store_half(row->ds + c, ds);
+        store_bf16(row->ds + c, ds);
     }
 }
 
@@ -528,7 +528,7 @@ static void scale_bf16(uint16_t *out, const float *from, float by, const float *
     for (int c = 0; c < n; c += LANES) {
         vector v = load_part(from + c, n - c) * by;
         if (bias) v += load_part(bias + c, n - c);
-        store_half_part(out + c, v, n - c);
+        store_bf16_part(out + c, v, n - c);
     }
 }
 
@@ -545,8 +545,8 @@ INLINE vector gelu_gate(vector x) {
 static void gelu(uint16_t *act, const uint16_t *pre, size_t n) {
     for (size_t i = 0; i < n; i += LANES) {
         int left = n - i < LANES ? (int)(n - i) : LANES;
-        vector x = load_half_part(pre + i, left);
-        store_half_part(act + i, x * gelu_gate(x), left);
+        vector x = load_bf16_part(pre + i, left);
+        store_bf16_part(act + i, x * gelu_gate(x), left);
     }
 }
 
@@ -566,10 +566,10 @@ static void gelu_dx(uint16_t *dpre, uint16_t *act, const uint16_t *dact, const u
                     size_t n) {
     for (size_t i = 0; i < n; i += LANES) {
         int left = n - i < LANES ? (int)(n - i) : LANES;
-        vector y, dy = load_half_part(dact + i, left);
-        vector slope = gelu_slope(load_half_part(pre + i, left), &y);
-        if (act) store_half_part(act + i, y, left);
-        store_half_part(dpre + i, dy * slope, left);
+        vector y, dy = load_bf16_part(dact + i, left);
+        vector slope = gelu_slope(load_bf16_part(pre + i, left), &y);
+        if (act) store_bf16_part(act + i, y, left);
+        store_bf16_part(dpre + i, dy * slope, left);
     }
 }
 
@@ -581,8 +581,8 @@ INLINE vector rounded(vector v) {
     return (vector)_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16);
 #else
     uint16_t half[LANES];
-    store_half(half, v);
-    return load_half(half);
+    store_bf16(half, v);
+    return load_bf16(half);
 #endif
 }
 
@@ -606,16 +606,16 @@ INLINE void finish_vector(const vt_train_finish f, const finish_kind kind, size_
     vector v = load(sums + c);
     if (kind == GELU_SLOPE) {
         vector act;
-        v *= gelu_slope(load_half_part(f.gelu_of + at, left), &act);
-        if (f.gelu) store_half_part(f.gelu + at, act, left);
+        v *= gelu_slope(load_bf16_part(f.gelu_of + at, left), &act);
+        if (f.gelu) store_bf16_part(f.gelu + at, act, left);
     } else if (f.bias) {
         v += load_part(f.bias + c, left);
     }
     if (kind == GELU) {
         v = rounded(v);
-        store_half_part(f.gelu + at, v * gelu_gate(v), left);
+        store_bf16_part(f.gelu + at, v * gelu_gate(v), left);
     }
-    store_half_part(f.y + at, v, left);
+    store_bf16_part(f.y + at, v, left);
 }
 
 INLINE void finish_rows(const vt_train_finish f, const finish_kind kind) {
@@ -643,7 +643,7 @@ static void finish(const vt_train_finish *f) {
 static void column_sums_bf16(float *sums, const uint16_t *x, size_t stride, int rows, int width) {
     for (int c = 0; c < width; c += LANES) {
         vector s = load_part(sums + c, width - c);
-        for (int r = 0; r < rows; ++r) s += load_half_part(x + (size_t)r * stride + c, width - c);
+        for (int r = 0; r < rows; ++r) s += load_bf16_part(x + (size_t)r * stride + c, width - c);
         store_part(sums + c, s, width - c);
     }
 }
