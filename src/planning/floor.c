@@ -30,21 +30,34 @@ static double product(double rows, double n, double k, vt_machine_limits limits)
 
 /* ---- transformer ---- */
 
-double vt_floor_scale(const vt_transformer_config *config, const vt_schedule *schedule, int k,
-                      int streams, vt_machine_limits limits) {
-    double width = config->width, hidden = config->hidden, seconds = 0.0;
-    double tokens = (double)config->sides[k] * config->sides[k], rows = tokens * streams;
+double vt_floor_step(const vt_transformer_config *config, const vt_floor_stream *members, int count,
+                     vt_machine_limits limits) {
+    double width = config->width, hidden = config->hidden, seconds = 0.0, all = 0.0, beyond = 0.0;
     vt_kv_format kv = {.type = limits.kv, .width = config->width, .heads = config->heads};
     for (int layer = 0; layer < config->depth; ++layer) {
-        if (!schedule->runs[k][layer]) continue;
-        double cached = vt_schedule_layer_tokens(schedule, config->sides, layer, k);
+        double rows = 0.0;
+        for (int i = 0; i < count; ++i) {
+            const vt_floor_stream *m = &members[i];
+            double own = (double)config->sides[m->k] * config->sides[m->k] * m->streams;
+            if (layer == 0) all += own;
+            if (layer == 0 && m->k > 0) beyond += own;
+            if (!m->schedule->runs[m->k][layer]) continue;
+            double cached = vt_schedule_layer_tokens(m->schedule, config->sides, layer, m->k);
+            rows += own;
+            seconds += larger(4.0 * own * cached * width / limits.attention_flops,
+                              m->streams * cached * (double)vt_kv_row_bytes(&kv) / limits.bytes);
+        }
+        if (rows == 0.0) continue;
         seconds += product(rows, 3.0 * width, width, limits) + product(rows, width, width, limits);
         seconds += product(rows, hidden, width, limits) + product(rows, width, hidden, limits);
-        seconds += larger(4.0 * rows * cached * width / limits.attention_flops,
-                          streams * cached * (double)vt_kv_row_bytes(&kv) / limits.bytes);
     }
-    if (k > 0) seconds += product(rows, width, config->latent_dim, limits);
-    return seconds + product(rows, config->codes, width, limits);
+    if (beyond > 0.0) seconds += product(beyond, width, config->latent_dim, limits);
+    return seconds + product(all, config->codes, width, limits);
+}
+
+double vt_floor_scale(const vt_transformer_config *config, const vt_schedule *schedule, int k,
+                      int streams, vt_machine_limits limits) {
+    return vt_floor_step(config, &(vt_floor_stream){schedule, k, streams}, 1, limits);
 }
 
 double vt_floor_condition(const vt_transformer_config *config, const vt_schedule *schedule,

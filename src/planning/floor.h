@@ -21,7 +21,15 @@ typedef struct vt_machine_limits {
 /* What this machine can do with numbers of these types, measured now (a second or two). */
 vt_machine_limits vt_machine_probe(vt_kern *kern, vt_number weights, vt_number kv);
 
-/* Seconds of the transformer at scale k for `streams` streams. */
+/* Streams that stand at one scale in a step, in the layers of one schedule. */
+typedef struct vt_floor_stream {
+    const vt_schedule *schedule;
+    int k, streams;
+} vt_floor_stream;
+/* Seconds of the transformer for a step of all members (count), which read the weights once. */
+double vt_floor_step(const vt_transformer_config *config, const vt_floor_stream *members, int count,
+                     vt_machine_limits limits);
+/* Likewise at scale k for `streams` streams. */
 double vt_floor_scale(const vt_transformer_config *config, const vt_schedule *schedule, int k,
                       int streams, vt_machine_limits limits);
 /* Seconds of the AdaLN vectors of `labels` distinct labels, for the layers that run at all. */
