@@ -1,4 +1,5 @@
 /* sweep.c - `variant sweep`: one model at many depths, and the report of it. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -317,99 +318,117 @@ static void say_note(void *user, const char *line) {
 
 /* ---- results ---- */
 
-static double number(const cJSON *object, const char *key) {
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
-    return cJSON_IsNumber(item) ? item->valuedouble : 0.0;
+/* What is in the folder. */
+typedef struct found {
+    cJSON *state;
+    vt_sweep_point *points, *zones;
+    int point_count, zone_count;
+} found;
+
+static variant_status found_open(found *out, const char *folder, variant_error *err) {
+    vt_sweep_file file;
+    *out = (found){0};
+    VT_TRY(vt_sweep_state_read(&out->state, folder, err));
+    vt_sweep_file_view(&file, out->state);
+    VT_TRY(
+        vt_sweep_points_view(&out->points, &out->point_count, file.points, file.model.depth, err));
+    return vt_sweep_points_view(&out->zones, &out->zone_count, file.zones, file.model.depth, err);
+}
+
+static void found_close(found *f) {
+    free(f->points);
+    free(f->zones);
+    cJSON_Delete(f->state);
 }
 
 /* The name of the score, where a point has one. */
-static const char *score_name(const cJSON *list) {
-    const cJSON *point;
-    cJSON_ArrayForEach(point, list) {
-        const cJSON *name = cJSON_GetObjectItemCaseSensitive(
-            cJSON_GetObjectItemCaseSensitive(point, "quality"), "name");
-        if (cJSON_IsString(name)) return name->valuestring;
-    }
+static const char *score_name(const vt_sweep_point *points, int count) {
+    for (int i = 0; i < count; ++i)
+        if (points[i].quality.name[0]) return points[i].quality.name;
     return NULL;
 }
 
-static void print_points(const cJSON *list, bool quality) {
-    const cJSON *point;
-    cJSON_ArrayForEach(point, list) {
-        const cJSON *depths = cJSON_GetObjectItemCaseSensitive(point, "depths");
-        const cJSON *id = cJSON_GetObjectItemCaseSensitive(point, "id");
-        const cJSON *scores = cJSON_GetObjectItemCaseSensitive(point, "quality");
-        const cJSON *score = cJSON_GetObjectItemCaseSensitive(scores, "frechet");
-        const cJSON *spread = cJSON_GetObjectItemCaseSensitive(scores, "frechet_spread");
-        char kv[32], memory[32];
-        vt_text_bytes(kv, sizeof kv, number(point, "kv_peak_bytes"));
-        vt_text_bytes(memory, sizeof memory, number(point, "memory_bytes"));
-        printf("%-34s %-30s %9.2f ms %9.2f ms %9.2f ms %10s %10s",
-               cJSON_IsString(id) ? id->valuestring : "",
-               cJSON_IsString(depths) ? depths->valuestring : "", number(point, "picture_ms"),
-               number(point, "transformer_ms"), number(point, "decoder_ms"), kv, memory);
-        char text[64];
-        if (quality && cJSON_IsNumber(score)) {
-            snprintf(text, sizeof text, "%.3f", score->valuedouble);
-            if (cJSON_IsNumber(spread))
-                vt_text_with_spread(text, sizeof text, score->valuedouble, spread->valuedouble,
-                                    "+-");
-            printf(" %16s", text);
-        } else if (quality)
-            printf(" %16s", "-");
-        char doubt[200];
-        vt_sweep_doubt(point, doubt, sizeof doubt);
+static double or_zero(double value) {
+    return isfinite(value) ? value : 0.0;
+}
+
+static void print_score(const vt_sweep_scores *scores) {
+    char text[64] = "-";
+    if (isfinite(scores->frechet)) snprintf(text, sizeof text, "%.3f", scores->frechet);
+    if (isfinite(scores->frechet) && isfinite(scores->frechet_spread))
+        vt_text_with_spread(text, sizeof text, scores->frechet, scores->frechet_spread, "+-");
+    printf(" %16s", text);
+}
+
+static void print_points(const vt_sweep_point *points, int count, bool quality) {
+    for (int i = 0; i < count; ++i) {
+        const vt_sweep_point *p = &points[i];
+        char kv[32], memory[32], doubt[200];
+        vt_text_bytes(kv, sizeof kv, or_zero(p->kv_peak_bytes));
+        vt_text_bytes(memory, sizeof memory, or_zero(p->memory_bytes));
+        printf("%-34s %-30s %9.2f ms %9.2f ms %9.2f ms %10s %10s", p->id, p->depths,
+               or_zero(p->times.picture_ms), or_zero(p->times.transformer_ms),
+               or_zero(p->times.decoder_ms), kv, memory);
+        if (quality) print_score(&p->quality);
+        vt_sweep_doubt(p->json, doubt, sizeof doubt);
         printf("%s%s\n", doubt[0] ? "  " : "", doubt);
     }
 }
 
-static int count_doubts(const cJSON *list) {
-    const cJSON *point;
+static int count_doubts(const vt_sweep_point *points, int count) {
     char doubt[200];
-    int count = 0;
-    cJSON_ArrayForEach(point, list) {
-        vt_sweep_doubt(point, doubt, sizeof doubt);
-        count += doubt[0] != '\0';
+    int doubts = 0;
+    for (int i = 0; i < count; ++i) {
+        vt_sweep_doubt(points[i].json, doubt, sizeof doubt);
+        doubts += doubt[0] != '\0';
     }
-    return count;
+    return doubts;
+}
+
+static void print_json(const found *f, const char *folder, int doubts) {
+    char path[4096];
+    cJSON *summary = cJSON_CreateObject();
+    snprintf(path, sizeof path, "%s/report.html", folder);
+    cJSON_AddStringToObject(summary, "folder", folder);
+    cJSON_AddNumberToObject(summary, "points", f->point_count);
+    cJSON_AddNumberToObject(summary, "zones", f->zone_count);
+    cJSON_AddNumberToObject(summary, "disturbed", doubts);
+    cJSON_AddStringToObject(summary, "report", path);
+    char *text = cJSON_PrintUnformatted(summary);
+    printf("%s\n", text ? text : "{}");
+    cJSON_free(text);
+    cJSON_Delete(summary);
+}
+
+static void print_table(const found *f, const char *folder, int doubts) {
+    const char *score = score_name(f->points, f->point_count);
+    if (!score) score = score_name(f->zones, f->zone_count);
+    printf("%-34s %-30s %12s %12s %12s %10s %10s", "point", "layers by scale", "picture",
+           "transformer", "decoder", "kv at most", "memory");
+    if (score) printf(" %16s", score);
+    printf("\n");
+    print_points(f->points, f->point_count, score != NULL);
+    print_points(f->zones, f->zone_count, score != NULL);
+    if (doubts)
+        printf("times of %d points are disturbed; on a quieter machine a larger --repeat adds "
+               "runs to them\n",
+               doubts);
+    printf("wrote %s/report.html, sweep.json, sweep.csv\n", folder);
 }
 
 static variant_status print_results(const settings *s, const char *folder, variant_error *err) {
-    cJSON *state = NULL;
-    VT_TRY(vt_sweep_state_read(&state, folder, err));
-    const cJSON *points = cJSON_GetObjectItemCaseSensitive(state, "points");
-    const cJSON *zones = cJSON_GetObjectItemCaseSensitive(state, "zones");
-    if (s->json) {
-        char path[4096];
-        cJSON *summary = cJSON_CreateObject();
-        snprintf(path, sizeof path, "%s/report.html", folder);
-        cJSON_AddStringToObject(summary, "folder", folder);
-        cJSON_AddNumberToObject(summary, "points", cJSON_GetArraySize(points));
-        cJSON_AddNumberToObject(summary, "zones", cJSON_GetArraySize(zones));
-        cJSON_AddNumberToObject(summary, "disturbed", count_doubts(points) + count_doubts(zones));
-        cJSON_AddStringToObject(summary, "report", path);
-        char *text = cJSON_PrintUnformatted(summary);
-        printf("%s\n", text ? text : "{}");
-        cJSON_free(text);
-        cJSON_Delete(summary);
-    } else {
-        const char *score = score_name(points);
-        if (!score) score = score_name(zones);
-        printf("%-34s %-30s %12s %12s %12s %10s %10s", "point", "layers by scale", "picture",
-               "transformer", "decoder", "kv at most", "memory");
-        if (score) printf(" %16s", score);
-        printf("\n");
-        print_points(points, score != NULL);
-        print_points(zones, score != NULL);
-        int doubts = count_doubts(points) + count_doubts(zones);
-        if (doubts)
-            printf("times of %d points are disturbed; on a quieter machine a larger --repeat adds "
-                   "runs to them\n",
-                   doubts);
-        printf("wrote %s/report.html, sweep.json, sweep.csv\n", folder);
+    found f;
+    variant_status status = found_open(&f, folder, err);
+    if (status == VARIANT_OK) {
+        const int doubts =
+            count_doubts(f.points, f.point_count) + count_doubts(f.zones, f.zone_count);
+        if (s->json)
+            print_json(&f, folder, doubts);
+        else
+            print_table(&f, folder, doubts);
     }
-    cJSON_Delete(state);
-    return VARIANT_OK;
+    found_close(&f);
+    return status;
 }
 
 /* ---- the sweep ---- */

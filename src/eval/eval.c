@@ -9,6 +9,7 @@
 #include "core/rng.h"
 #include "eval/frechet.h"
 #include "eval/neighbours.h"
+#include "planning/sweep_file.h"
 
 enum { LEAST_IN_SPLIT = 10 }; /* samples */
 
@@ -307,48 +308,50 @@ void vt_eval_name(char *out, size_t size, const char *score, const vt_features_i
         snprintf(out, size, "%s(%s)", score, network->name);
 }
 
-static void add_number(cJSON *json, const char *key, double value) {
-    if (isfinite(value)) cJSON_AddNumberToObject(json, key, value);
+static cJSON *warnings_of(const vt_eval_scores *scores) {
+    cJSON *list = scores->warning_count ? cJSON_CreateArray() : NULL;
+    for (int i = 0; i < scores->warning_count; ++i)
+        cJSON_AddItemToArray(list, cJSON_CreateString(scores->warnings[i]));
+    return list;
 }
 
 cJSON *vt_eval_scores_json(const vt_eval_scores *scores, const vt_features_info *network,
                            const vt_reference *reference) {
-    cJSON *json = cJSON_CreateObject();
-    char name[96];
-    if (!json) return NULL;
+    cJSON *json = cJSON_CreateObject(), *warnings = warnings_of(scores);
+    char name[96], inception_score_name[96];
+    vt_sweep_scores out;
+    vt_sweep_scores_view(&out, NULL);
     vt_eval_name(name, sizeof name, "FID", network);
-    cJSON_AddStringToObject(json, "name", name);
-    add_number(json, "frechet", scores->frechet);
-    add_number(json, "frechet_spread", scores->frechet_spread);
-    add_number(json, "spatial_frechet", scores->spatial_frechet);
-    add_number(json, "spatial_frechet_spread", scores->spatial_frechet_spread);
-    vt_eval_name(name, sizeof name, "IS", network);
-    cJSON_AddStringToObject(json, "inception_score_name", name);
-    add_number(json, "inception_score", scores->inception_score);
-    add_number(json, "inception_score_spread", scores->inception_spread);
-    add_number(json, "precision", scores->precision);
-    add_number(json, "precision_spread", scores->precision_spread);
-    add_number(json, "recall", scores->recall);
-    add_number(json, "recall_spread", scores->recall_spread);
+    vt_eval_name(inception_score_name, sizeof inception_score_name, "IS", network);
+    out.name = name;
+    out.frechet = scores->frechet;
+    out.frechet_spread = scores->frechet_spread;
+    out.spatial_frechet = scores->spatial_frechet;
+    out.spatial_frechet_spread = scores->spatial_frechet_spread;
+    out.inception_score_name = inception_score_name;
+    out.inception_score = scores->inception_score;
+    out.inception_score_spread = scores->inception_spread;
+    out.precision = scores->precision;
+    out.precision_spread = scores->precision_spread;
+    out.recall = scores->recall;
+    out.recall_spread = scores->recall_spread;
     if (scores->neighbours_of) {
-        cJSON_AddNumberToObject(json, "neighbours", VT_EVAL_NEIGHBOURS);
-        cJSON_AddNumberToObject(json, "neighbours_samples", scores->neighbours_of);
+        out.neighbours = VT_EVAL_NEIGHBOURS;
+        out.neighbours_samples = scores->neighbours_of;
     }
-    add_number(json, "class_share", scores->class_share);
-    add_number(json, "class_share_spread", scores->class_share_spread);
-    cJSON_AddNumberToObject(json, "draws", scores->draws);
-    cJSON_AddNumberToObject(json, "samples", (double)scores->count);
-    cJSON_AddStringToObject(json, "network", network->name);
-    cJSON_AddStringToObject(json, "network_hash", network->hash);
-    if (reference) {
-        cJSON_AddStringToObject(json, "reference", reference->source);
-        if (reference->count)
-            cJSON_AddNumberToObject(json, "reference_samples", (double)reference->count);
+    out.class_share = scores->class_share;
+    out.class_share_spread = scores->class_share_spread;
+    out.draws = scores->draws;
+    out.samples = (double)scores->count;
+    out.network = network->name;
+    out.network_hash = network->hash;
+    if (reference) out.reference = reference->source;
+    if (reference && reference->count) out.reference_samples = (double)reference->count;
+    out.warnings = warnings;
+    if (!json || vt_sweep_scores_put(json, &out, NULL) != VARIANT_OK) {
+        cJSON_Delete(json);
+        json = NULL;
     }
-    for (int i = 0; i < scores->warning_count; ++i) {
-        cJSON *list =
-            i ? cJSON_GetObjectItem(json, "warnings") : cJSON_AddArrayToObject(json, "warnings");
-        cJSON_AddItemToArray(list, cJSON_CreateString(scores->warnings[i]));
-    }
+    cJSON_Delete(warnings);
     return json;
 }

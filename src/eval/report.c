@@ -74,16 +74,6 @@ static const char style[] =
     "th{color:var(--soft);font-weight:600}th:first-child,td:first-child,.left{text-align:left}"
     ".under{margin:12px 0 0}.note{border-left:3px solid var(--c4);padding-left:12px}";
 
-static const char *words(const cJSON *object, const char *key) {
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
-    return cJSON_IsString(item) ? item->valuestring : "";
-}
-
-static double number(const cJSON *object, const char *key) {
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
-    return cJSON_IsNumber(item) ? item->valuedouble : NAN;
-}
-
 /* ---- head ---- */
 
 static void add_fact(vt_text *html, const char *name, const char *value, bool code) {
@@ -94,44 +84,37 @@ static void add_fact(vt_text *html, const char *name, const char *value, bool co
 }
 
 static void describe_model(const vt_report *r, vt_text *out) {
-    const cJSON *side, *sides = cJSON_GetObjectItemCaseSensitive(r->model, "sides");
-    const char *hash = words(r->model, "hash");
+    const vt_sweep_model *model = &r->file.model;
     char bytes[32];
-    vt_text_bytes(bytes, sizeof bytes, number(r->model, "weight_bytes"));
-    vt_text_add(out, "%s", words(r->model, "name"));
-    if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(r->model, "synthetic")))
-        vt_text_add(out, ", synthetic weights");
-    if (hash[0]) vt_text_add(out, ", weights %s", hash);
-    vt_text_add(out, "; %d layers of width %.0f, scales ", r->depth, number(r->model, "width"));
-    cJSON_ArrayForEach(side, sides)
-        vt_text_add(out, "%s%d", side == sides->child ? "" : ",", side->valueint);
+    vt_text_bytes(bytes, sizeof bytes, model->weight_bytes);
+    vt_text_add(out, "%s", model->name);
+    if (model->synthetic) vt_text_add(out, ", synthetic weights");
+    if (model->hash[0]) vt_text_add(out, ", weights %s", model->hash);
+    vt_text_add(out, "; %d layers of width %d, scales ", model->depth, model->width);
+    for (int k = 0; k < model->sides.count; ++k)
+        vt_text_add(out, "%s%.0f", k ? "," : "", model->sides.at[k]);
     vt_text_add(out, ", %s in memory", bytes);
-    if (!cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(r->model, "supernet")))
-        vt_text_add(out, "; not trained as a supernet");
+    if (!model->supernet) vt_text_add(out, "; not trained as a supernet");
 }
 
 static void describe_settings(const vt_report *r, vt_text *out) {
-    double top_k = number(r->settings, "top_k"), top_p = number(r->settings, "top_p");
+    const vt_sweep_settings *s = &r->file.settings;
     vt_text_add(out,
-                "weights %s, KV %s, %d picture%s at a time, %.0f run%s, each after one that is "
+                "weights %s, KV %s, %d picture%s at a time, %d run%s, each after one that is "
                 "discarded; class %s, seed %s",
-                words(r->settings, "weights"), words(r->settings, "kv"), r->batch,
-                r->batch == 1 ? "" : "s", number(r->settings, "repeat"),
-                number(r->settings, "repeat") > 1.0 ? "s in rounds (medians)" : "",
-                words(r->settings, "class"), words(r->settings, "seed"));
-    if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(r->settings, "greedy")))
+                s->weights, s->kv, s->batch, s->batch == 1 ? "" : "s", s->repeat,
+                s->repeat > 1 ? "s in rounds (medians)" : "", s->class, s->seed);
+    if (s->greedy)
         vt_text_add(out, ", greedy");
     else
-        vt_text_add(out, ", top-k %.0f, top-p %g", top_k, top_p);
-    if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(r->settings, "smooth")))
-        vt_text_add(out, ", smooth");
+        vt_text_add(out, ", top-k %d, top-p %g", s->top_k, s->top_p);
+    if (s->smooth) vt_text_add(out, ", smooth");
     if (!r->cfg_varies && r->count) vt_text_add(out, ", guidance %g", r->points[0].cfg_scale);
 }
 
 /* What was measured, in which network, beside which pictures. */
 static void describe_quality(const vt_report *r, vt_text *out) {
-    const cJSON *quality = cJSON_GetObjectItemCaseSensitive(r->settings, "quality");
-    double count = number(quality, "reference_samples");
+    const vt_sweep_judged_by *by = &r->file.settings.quality;
     if (!r->has_quality) {
         if (r->judged)
             vt_text_add(out, "measured at %d of %d points so far", r->judged, r->count);
@@ -140,20 +123,17 @@ static void describe_quality(const vt_report *r, vt_text *out) {
         return;
     }
     vt_text_add(out, "%s of %.0f pictures a point, classes one after another", r->score,
-                r->points[0].samples);
-    if (words(quality, "reference")[0]) {
+                r->points[0].quality.samples);
+    if (by->reference[0]) {
         vt_text_add(out, "; beside ");
-        if (count > 0) vt_text_add(out, "%.0f of ", count);
-        vt_text_add(out, "%s", words(quality, "reference"));
+        if (by->reference_samples > 0) vt_text_add(out, "%.0f of ", by->reference_samples);
+        vt_text_add(out, "%s", by->reference);
     }
-    if (words(quality, "split")[0]) vt_text_add(out, ", %s split", words(quality, "split"));
-    if (words(quality, "network")[0])
-        vt_text_add(out, "; in the features of %s %s", words(quality, "network"),
-                    words(quality, "network_hash"));
-    if (words(quality, "resize")[0])
-        vt_text_add(out, ", pictures resized as %s does", words(quality, "resize"));
-    if (number(quality, "draws") > 0)
-        vt_text_add(out, "; spreads by %.0f draws", number(quality, "draws"));
+    if (by->split[0]) vt_text_add(out, ", %s split", by->split);
+    if (by->network[0])
+        vt_text_add(out, "; in the features of %s %s", by->network, by->network_hash);
+    if (by->resize[0]) vt_text_add(out, ", pictures resized as %s does", by->resize);
+    if (by->draws > 0) vt_text_add(out, "; spreads by %d draws", by->draws);
 }
 
 static void add_described(vt_text *html, const char *name, const vt_report *r,
@@ -167,7 +147,8 @@ static void add_described(vt_text *html, const char *name, const vt_report *r,
 
 static void add_head(vt_text *html, const vt_report *r) {
     char machine[512];
-    const char *name = words(r->model, "name");
+    const char *name = r->file.model.name;
+    const vt_sweep_machine *on = &r->file.machine;
     vt_text_add(
         html, "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
               "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>");
@@ -180,21 +161,20 @@ static void add_head(vt_text *html, const vt_report *r) {
         "some scales, nothing retrained.</p>\n<dl>\n",
         r->count + r->zone_count, r->zone_count ? ", zones of scales among them" : "");
     add_described(html, "model", r, describe_model);
-    snprintf(machine, sizeof machine, "%.200s%s%.0f threads; %.200s",
-             words(r->machine, "processor"), words(r->machine, "processor")[0] ? ", " : "",
-             number(r->machine, "threads"), words(r->machine, "kernels"));
+    snprintf(machine, sizeof machine, "%.200s%s%d threads; %.200s", on->processor,
+             on->processor[0] ? ", " : "", on->threads, on->kernels);
     add_fact(html, "machine", machine, false);
     add_described(html, "settings", r, describe_settings);
     add_described(html, "quality", r, describe_quality);
-    add_fact(html, "date", words(r->state, "date"), false);
-    add_fact(html, "variant", words(r->state, "variant"), false);
-    add_fact(html, "again with", words(r->state, "command"), true);
+    add_fact(html, "date", r->file.date, false);
+    add_fact(html, "variant", r->file.variant, false);
+    add_fact(html, "again with", r->file.command, true);
     vt_text_add(html, "</dl>\n");
 }
 
 /* ---- times that are in doubt ---- */
 
-static int count_doubts(const vt_report_point *points, int count) {
+static int count_doubts(const vt_sweep_point *points, int count) {
     char doubt[200];
     int doubts = 0;
     for (int i = 0; i < count; ++i) {
@@ -240,43 +220,43 @@ static void score_text(char *out, size_t size, double value, double spread) {
 
 static void add_tiles(vt_text *html, const vt_report *r) {
     int equal;
-    const vt_report_point *full = vt_report_full(r), *fast = NULL, *small = NULL;
-    const vt_report_point *best = vt_report_best(r, &equal);
+    const vt_sweep_point *full = vt_report_full(r), *fast = NULL, *small = NULL;
+    const vt_sweep_point *best = vt_report_best(r, &equal);
     char figure[64], which[160], a[64], b[96];
     for (int i = 0; i < r->count; ++i) {
-        const vt_report_point *p = &r->points[i];
-        if (!fast || p->picture_ms < fast->picture_ms) fast = p;
-        if (!small || p->kv_peak < small->kv_peak) small = p;
+        const vt_sweep_point *p = &r->points[i];
+        if (!fast || p->times.picture_ms < fast->times.picture_ms) fast = p;
+        if (!small || p->kv_peak_bytes < small->kv_peak_bytes) small = p;
     }
     if (!fast) return;
     vt_text_add(html, "<div class=\"tiles\">\n");
     if (full) {
-        vt_text_number(a, sizeof a, full->picture_ms);
+        vt_text_number(a, sizeof a, full->times.picture_ms);
         snprintf(figure, sizeof figure, "%.32s ms a picture", a);
-        vt_text_bytes(a, sizeof a, full->kv_peak);
+        vt_text_bytes(a, sizeof a, full->kv_peak_bytes);
         snprintf(which, sizeof which, "KV at most %.32s, %d at a time", a, r->batch);
         snprintf(b, sizeof b, "all %d layers", r->depth);
         add_tile(html, figure, b, which);
     }
-    vt_text_number(a, sizeof a, fast->picture_ms);
+    vt_text_number(a, sizeof a, fast->times.picture_ms);
     snprintf(figure, sizeof figure, "%.32s ms a picture", a);
     vt_report_name(r, fast, b, sizeof b);
     if (full && fast != full)
         snprintf(which, sizeof which, "%.90s: %.2f times faster", b,
-                 full->picture_ms / fast->picture_ms);
+                 full->times.picture_ms / fast->times.picture_ms);
     else
         snprintf(which, sizeof which, "%.90s", b);
     add_tile(html, figure, "fastest", which);
-    vt_text_bytes(figure, sizeof figure, small->kv_peak);
+    vt_text_bytes(figure, sizeof figure, small->kv_peak_bytes);
     vt_report_name(r, small, b, sizeof b);
-    if (full && small != full && full->kv_peak > 0)
+    if (full && small != full && full->kv_peak_bytes > 0)
         snprintf(which, sizeof which, "%.90s: %.0f %% less", b,
-                 100.0 * (1.0 - small->kv_peak / full->kv_peak));
+                 100.0 * (1.0 - small->kv_peak_bytes / full->kv_peak_bytes));
     else
         snprintf(which, sizeof which, "%.90s", b);
     add_tile(html, figure, "least KV at most", which);
     if (best) {
-        score_text(figure, sizeof figure, best->frechet, best->frechet_spread);
+        score_text(figure, sizeof figure, best->quality.frechet, best->quality.frechet_spread);
         vt_report_name(r, best, b, sizeof b);
         snprintf(a, sizeof a, "best %.50s", r->score);
         snprintf(which, sizeof which, "%.90s", b);
@@ -296,7 +276,7 @@ static bool plain_name(const char *name) {
 }
 
 /* One strip; a file that is not there is said to be missing, not an error. */
-static void add_strip(vt_text *html, const vt_report *r, const vt_report_point *p) {
+static void add_strip(vt_text *html, const vt_report *r, const vt_sweep_point *p) {
     char path[4096], name[96];
     vt_mapping file;
     vt_report_name(r, p, name, sizeof name);
@@ -306,11 +286,11 @@ static void add_strip(vt_text *html, const vt_report *r, const vt_report_point *
     snprintf(path, sizeof path, "%s/%s", r->folder, p->pictures);
     if (plain_name(p->pictures) && vt_mapping_open(&file, path, NULL) == VARIANT_OK) {
         if (file.size && file.size <= PICTURE_MAX) {
-            double wanted = number(r->settings, "pictures"); /* side by side in the strip */
+            const int wanted = r->file.settings.pictures; /* side by side in the strip */
             vt_text_add(html,
                         "<img alt=\"\" style=\"max-width:%.0fpx%s\" src=\"data:image/png;base64,",
                         112.0 * (wanted >= 1 && wanted <= 256 ? wanted : 8),
-                        number(r->model, "picture_side") > 64 ? ";image-rendering:auto" : "");
+                        r->file.model.picture_side > 64 ? ";image-rendering:auto" : "");
             vt_text_add_base64(html, file.data, file.size);
             vt_text_add(html, "\">");
         }
@@ -322,7 +302,7 @@ static void add_strip(vt_text *html, const vt_report *r, const vt_report_point *
 }
 
 static void add_pictures(vt_text *html, const vt_report *r) {
-    const vt_report_point **list = calloc((size_t)(r->count + r->zone_count) + 1, sizeof *list);
+    const vt_sweep_point **list = calloc((size_t)(r->count + r->zone_count) + 1, sizeof *list);
     int bridge, count, shown = 0;
     if (!list) {
         html->failed = true;
@@ -360,27 +340,37 @@ static void add_bytes_cell(vt_text *html, double value) {
 
 /* Scores besides the distance that get a column where the first point has them. */
 static const struct {
-    const char *key, *spread, *name, *name_key; /* the name, or where a point says it */
+    size_t value, spread; /* in vt_sweep_scores */
+    const char *name;
     double factor;
     int decimals;
 } columns[] = {
-    {"spatial_frechet", "spatial_frechet_spread", "sFID", NULL, 1.0, 3},
-    {"inception_score", "inception_score_spread", "IS", "inception_score_name", 1.0, 3},
-    {"precision", "precision_spread", "precision", NULL, 1.0, 3},
-    {"recall", "recall_spread", "recall", NULL, 1.0, 3},
-    {"class_share", "class_share_spread", "in their class, %", NULL, 100.0, 1},
+#define SCORE(member) offsetof(vt_sweep_scores, member), offsetof(vt_sweep_scores, member##_spread)
+    {SCORE(spatial_frechet), "sFID", 1.0, 3},
+    {SCORE(inception_score), "IS", 1.0, 3},
+    {SCORE(precision), "precision", 1.0, 3},
+    {SCORE(recall), "recall", 1.0, 3},
+    {SCORE(class_share), "in their class, %", 100.0, 1},
+#undef SCORE
 };
 enum { COLUMNS = sizeof columns / sizeof *columns };
 
-static const cJSON *quality_of(const vt_report_point *p) {
-    return cJSON_GetObjectItemCaseSensitive(p->json, "quality");
+static double score_at(const vt_sweep_point *p, size_t offset) {
+    return *(const double *)((const char *)&p->quality + offset);
 }
 
 static bool has_column(const vt_report *r, int column) {
-    return r->has_quality && isfinite(number(quality_of(&r->points[0]), columns[column].key));
+    return r->has_quality && isfinite(score_at(&r->points[0], columns[column].value));
 }
 
-static void add_place(vt_text *html, const vt_report *r, const vt_report_point *p) {
+/* A sweep says itself what its inception score is called. */
+static const char *column_name(const vt_report *r, int column) {
+    const char *said = r->points[0].quality.inception_score_name;
+    bool inception = columns[column].value == offsetof(vt_sweep_scores, inception_score);
+    return inception && said[0] ? said : columns[column].name;
+}
+
+static void add_place(vt_text *html, const vt_report *r, const vt_sweep_point *p) {
     char name[96];
     vt_report_name(r, p, name, sizeof name);
     vt_text_add(html, "<tr><td>");
@@ -396,24 +386,22 @@ static void add_score_names(vt_text *html, const vt_report *r) {
     vt_text_add(html, "</th>");
     for (int i = 0; i < COLUMNS; ++i) {
         if (!has_column(r, i)) continue;
-        const char *said =
-            columns[i].name_key ? words(quality_of(&r->points[0]), columns[i].name_key) : "";
         vt_text_add(html, "<th>");
-        vt_text_add_escaped(html, said[0] ? said : columns[i].name);
+        vt_text_add_escaped(html, column_name(r, i));
         vt_text_add(html, "</th>");
     }
     vt_text_add(html, "<th>pictures</th><th>ms a picture</th><th>memory</th>");
 }
 
-static void add_scores_row(vt_text *html, const vt_report *r, const vt_report_point *p) {
+static void add_scores_row(vt_text *html, const vt_report *r, const vt_sweep_point *p) {
     char text[64];
     add_place(html, r, p);
-    score_text(text, sizeof text, p->frechet, p->frechet_spread);
+    score_text(text, sizeof text, p->quality.frechet, p->quality.frechet_spread);
     vt_text_add(html, "<td>%s</td>", text);
     for (int i = 0; i < COLUMNS; ++i) {
         if (!has_column(r, i)) continue;
-        double value = number(quality_of(p), columns[i].key) * columns[i].factor;
-        double spread = number(quality_of(p), columns[i].spread) * columns[i].factor;
+        double value = score_at(p, columns[i].value) * columns[i].factor;
+        double spread = score_at(p, columns[i].spread) * columns[i].factor;
         if (isfinite(value) && isfinite(spread))
             score_text(text, sizeof text, value, spread);
         else if (isfinite(value))
@@ -422,9 +410,9 @@ static void add_scores_row(vt_text *html, const vt_report *r, const vt_report_po
             snprintf(text, sizeof text, "-");
         vt_text_add(html, "<td>%s</td>", text);
     }
-    vt_text_add(html, "<td>%.0f</td>", isfinite(p->samples) ? p->samples : 0.0);
-    add_cell(html, p->picture_ms);
-    add_bytes_cell(html, p->memory);
+    vt_text_add(html, "<td>%.0f</td>", isfinite(p->quality.samples) ? p->quality.samples : 0.0);
+    add_cell(html, p->times.picture_ms);
+    add_bytes_cell(html, p->memory_bytes);
     vt_text_add(html, "</tr>\n");
 }
 
@@ -446,18 +434,18 @@ static void add_scores(vt_text *html, const vt_report *r) {
                 "real ones, recall the share of real ones near generated ones.</p></section>\n");
 }
 
-static void add_row(vt_text *html, const vt_report *r, const vt_report_point *p) {
+static void add_row(vt_text *html, const vt_report *r, const vt_sweep_point *p) {
     char doubt[200];
     add_place(html, r, p);
-    add_cell(html, p->picture_ms);
+    add_cell(html, p->times.picture_ms);
     vt_text_add(html, "<td>%.1f to %.1f</td>", p->picture_ms_min, p->picture_ms_max);
-    add_cell(html, p->transformer_ms);
-    add_cell(html, p->sampling_ms);
-    add_cell(html, p->quantizer_ms);
-    add_cell(html, p->decoder_ms);
-    add_bytes_cell(html, p->kv_peak);
-    add_bytes_cell(html, p->kv_end);
-    add_bytes_cell(html, p->memory);
+    add_cell(html, p->times.transformer_ms);
+    add_cell(html, p->times.sampling_ms);
+    add_cell(html, p->times.quantizer_ms);
+    add_cell(html, p->times.decoder_ms);
+    add_bytes_cell(html, p->kv_peak_bytes);
+    add_bytes_cell(html, p->kv_end_bytes);
+    add_bytes_cell(html, p->memory_bytes);
     vt_sweep_doubt(p->json, doubt, sizeof doubt);
     vt_text_add(html, "<td class=\"left\">");
     vt_text_add_escaped(html, doubt);

@@ -1,28 +1,16 @@
-/* report_parts.h - what the files of the report share: points as read from sweep.json, and the sections that
+/* report_parts.h - what the files of the report share: sweep.json as it was read, and the sections that
  * report.c puts one after another. Private to report*.c. */
 #ifndef VT_EVAL_REPORT_PARTS_H
 #define VT_EVAL_REPORT_PARTS_H
 
-#include <cjson/cJSON.h>
-
 #include "eval/text.h"
-
-/* Borrowed from the JSON; numbers that are not there are NAN, words "". */
-typedef struct vt_report_point {
-    const char *id, *selector, *depths, *zone, *pictures, *score;
-    int depth, bridge;
-    bool full; /* every layer at every scale */
-    double cfg_scale, picture_ms, picture_ms_min, picture_ms_max;
-    double condition_ms, transformer_ms, sampling_ms, quantizer_ms, decoder_ms;
-    double kv_peak, kv_end, memory, frechet, frechet_spread, samples;
-    const cJSON *json;
-} vt_report_point;
+#include "planning/sweep_file.h"
 
 typedef struct vt_report {
-    const cJSON *state, *model, *machine, *settings;
+    vt_sweep_file file; /* borrowed from the JSON, as the points are */
     const char *folder;
     int depth, batch; /* D; pictures at a time */
-    vt_report_point *points, *zones;
+    vt_sweep_point *points, *zones;
     int count, zone_count;
     int judged;        /* points with a score */
     bool has_quality;  /* every point has a score of one name ... */
@@ -37,15 +25,15 @@ variant_status vt_report_read(vt_report *out, const cJSON *state, const char *fo
 void vt_report_free(vt_report *report);
 /* The selector that goes without saying: the first point's. "" without points below full depth. */
 const char *vt_report_selector(const vt_report *report);
-const vt_report_point *vt_report_full(const vt_report *report); /* or NULL */
+const vt_sweep_point *vt_report_full(const vt_report *report); /* or NULL */
 /* The point of the least distance or, where others equal it within the spreads (vt_plan_margin), the one of those
  * that runs most layers; NULL without quality. *equal: how many there are. */
-const vt_report_point *vt_report_best(const vt_report *report, int *equal);
+const vt_sweep_point *vt_report_best(const vt_report *report, int *equal);
 /* "depth 4, bridge 2" and what else varies; the full depth: "all 8 layers". */
-void vt_report_name(const vt_report *report, const vt_report_point *point, char *out, size_t size);
+void vt_report_name(const vt_report *report, const vt_sweep_point *point, char *out, size_t size);
 /* One point a depth, deepest first, at one bridge: the one the model was trained with, or the one in the
  * middle. The first selector and guidance. `out` has room for report->count; returns how many. */
-int vt_report_ladder(const vt_report *report, const vt_report_point **out, int *bridge);
+int vt_report_ladder(const vt_report *report, const vt_sweep_point **out, int *bridge);
 
 /* ---- report_plots.c: sections; each adds nothing when it has nothing to show ---- */
 

@@ -38,18 +38,19 @@ static int_set depths_of(const vt_report *r) {
 
 /* ---- fronts ---- */
 
-static void describe_dot(const vt_report *r, const vt_report_point *p, vt_dot *dot) {
+static void describe_dot(const vt_report *r, const vt_sweep_point *p, vt_dot *dot) {
     char name[96], ms[32], memory[32], kv[32], quality[80] = "", selector[24] = "", cfg[24] = "";
     vt_report_name(r, p, name, sizeof name);
-    vt_text_number(ms, sizeof ms, p->picture_ms);
-    vt_text_bytes(memory, sizeof memory, p->memory);
-    vt_text_bytes(kv, sizeof kv, p->kv_peak);
+    vt_text_number(ms, sizeof ms, p->times.picture_ms);
+    vt_text_bytes(memory, sizeof memory, p->memory_bytes);
+    vt_text_bytes(kv, sizeof kv, p->kv_peak_bytes);
     if (r->has_quality) {
         char score[40];
-        if (isfinite(p->frechet_spread))
-            vt_text_with_spread(score, sizeof score, p->frechet, p->frechet_spread, "\xc2\xb1");
+        if (isfinite(p->quality.frechet_spread))
+            vt_text_with_spread(score, sizeof score, p->quality.frechet, p->quality.frechet_spread,
+                                "\xc2\xb1");
         else
-            vt_text_number(score, sizeof score, p->frechet);
+            vt_text_number(score, sizeof score, p->quality.frechet);
         snprintf(quality, sizeof quality, ", %.24s %s", r->score, score);
     }
     snprintf(dot->title, sizeof dot->title, "%.60s: %s ms, %s, KV %s%s", name, ms, memory, kv,
@@ -66,8 +67,9 @@ static void describe_dot(const vt_report *r, const vt_report_point *p, vt_dot *d
 
 typedef enum axis { AXIS_MS, AXIS_MEMORY, AXIS_KV, AXIS_QUALITY } axis;
 
-static double axis_value(const vt_report_point *p, axis which) {
-    const double values[] = {p->picture_ms, p->memory / 1e6, p->kv_peak / 1e6, p->frechet};
+static double axis_value(const vt_sweep_point *p, axis which) {
+    const double values[] = {p->times.picture_ms, p->memory_bytes / 1e6, p->kv_peak_bytes / 1e6,
+                             p->quality.frechet};
     return values[which];
 }
 
@@ -85,7 +87,7 @@ static void add_scatter(vt_text *html, const vt_report *r, axis x, axis y, const
     for (int i = 0; i < r->count; ++i) {
         dots[i].x = axis_value(&r->points[i], x);
         dots[i].y = axis_value(&r->points[i], y);
-        dots[i].spread = y == AXIS_QUALITY ? r->points[i].frechet_spread : 0.0;
+        dots[i].spread = y == AXIS_QUALITY ? r->points[i].quality.frechet_spread : 0.0;
         dots[i].series = find(&depths, r->points[i].depth);
         describe_dot(r, &r->points[i], &dots[i]);
     }
@@ -102,10 +104,10 @@ static void add_scatter(vt_text *html, const vt_report *r, axis x, axis y, const
     free(dots);
 }
 
-static void add_note(vt_text *html, const cJSON *line) {
-    if (!cJSON_IsString(line)) return;
+static void add_note(vt_text *html, const char *line) {
+    if (!line || !line[0]) return;
     vt_text_add(html, "<p class=\"note\">");
-    vt_text_add_escaped(html, line->valuestring);
+    vt_text_add_escaped(html, line);
     vt_text_add(html, "</p>\n");
 }
 
@@ -122,15 +124,15 @@ static void add_quality_note(vt_text *html, const vt_report *r) {
                               "and columns of it are left out, not guessed.</p>\n");
         return;
     }
-    const cJSON *quality = cJSON_GetObjectItemCaseSensitive(r->points[0].json, "quality");
-    const cJSON *line, *lines = cJSON_GetObjectItemCaseSensitive(quality, "warnings");
-    add_note(html, cJSON_GetObjectItemCaseSensitive(quality, "warning")); /* of format 1 */
-    cJSON_ArrayForEach(line, lines) add_note(html, line);
+    const vt_sweep_scores *scores = &r->points[0].quality;
+    const cJSON *line;
+    add_note(html, scores->warning);
+    cJSON_ArrayForEach(line, scores->warnings) add_note(html, cJSON_GetStringValue(line));
 }
 
 static bool spread_known(const vt_report *r) {
     for (int i = 0; r->has_quality && i < r->count; ++i)
-        if (r->points[i].frechet_spread > 0.0) return true;
+        if (r->points[i].quality.frechet_spread > 0.0) return true;
     return false;
 }
 
@@ -173,8 +175,10 @@ void vt_report_fronts(vt_text *html, const vt_report *r) {
 
 typedef enum heat_value { HEAT_QUALITY, HEAT_MS, HEAT_KV } heat_value;
 
-static double heat_number(const vt_report_point *p, heat_value which) {
-    return which == HEAT_QUALITY ? p->frechet : which == HEAT_MS ? p->picture_ms : p->kv_peak / 1e6;
+static double heat_number(const vt_sweep_point *p, heat_value which) {
+    return which == HEAT_QUALITY ? p->quality.frechet
+           : which == HEAT_MS    ? p->times.picture_ms
+                                 : p->kv_peak_bytes / 1e6;
 }
 
 /* Of the first guidance and one selector; the full depth is one wide cell. */
@@ -197,7 +201,7 @@ static void add_heat(vt_text *html, const vt_report *r, const int_set *depths,
     for (int i = 0; i < bridges->count; ++i)
         snprintf(columns[i], sizeof columns[i], "%d", bridges->values[i]);
     for (int i = 0; i < r->count; ++i) {
-        const vt_report_point *p = &r->points[i];
+        const vt_sweep_point *p = &r->points[i];
         if (p->cfg_scale != r->points[0].cfg_scale) continue;
         if (!p->full && strcmp(p->selector, selector) != 0) continue;
         int row = find(depths, p->depth), column = p->full ? 0 : find(bridges, p->bridge);
@@ -225,7 +229,7 @@ void vt_report_heats(vt_text *html, const vt_report *r) {
     const char *selectors[16];
     int selector_count = 0;
     for (int i = 0; i < r->count; ++i) {
-        const vt_report_point *p = &r->points[i];
+        const vt_sweep_point *p = &r->points[i];
         if (p->full || p->bridge < 0) continue;
         include(&bridges, p->bridge);
         bool known = selector_count == 16;
@@ -261,7 +265,7 @@ void vt_report_heats(vt_text *html, const vt_report *r) {
 
 /* ---- where time goes ---- */
 
-static void add_stage_bars(vt_text *html, const vt_report *r, const vt_report_point *const *ladder,
+static void add_stage_bars(vt_text *html, const vt_report *r, const vt_sweep_point *const *ladder,
                            int count) {
     static const char *const stages[] = {"AdaLN vectors", "transformer", "sampling", "quantizer",
                                          "decoder"};
@@ -272,9 +276,9 @@ static void add_stage_bars(vt_text *html, const vt_report *r, const vt_report_po
         goto cleanup;
     }
     for (int i = 0; i < count; ++i) {
-        const vt_report_point *p = ladder[i];
-        double list[] = {p->condition_ms, p->transformer_ms - p->condition_ms, p->sampling_ms,
-                         p->quantizer_ms, p->decoder_ms};
+        const vt_sweep_point *p = ladder[i];
+        double list[] = {p->times.condition_ms, p->times.transformer_ms - p->times.condition_ms,
+                         p->times.sampling_ms, p->times.quantizer_ms, p->times.decoder_ms};
         vt_report_name(r, p, rows[i], sizeof rows[i]);
         for (int s = 0; s < 5; ++s)
             values[5 * i + s] = isfinite(list[s]) ? fmax(0.0, list[s]) : 0.0;
@@ -296,32 +300,29 @@ cleanup:
     free(values);
 }
 
-static void add_scale_bars(vt_text *html, const vt_report *r, const vt_report_point *const *ladder,
+static void add_scale_bars(vt_text *html, const vt_report *r, const vt_sweep_point *const *ladder,
                            int count) {
-    const cJSON *sides = cJSON_GetObjectItemCaseSensitive(r->model, "sides");
-    int scales = cJSON_GetArraySize(sides);
+    const vt_sweep_list *sides = &r->file.model.sides;
+    const int scales = sides->count > 0 ? sides->count : 1;
     char names[VARIANT_MAX_SCALES][24];
     const char *list[VARIANT_MAX_SCALES];
     char(*rows)[64] = calloc((size_t)count, sizeof *rows);
-    if (scales < 1 || scales > VARIANT_MAX_SCALES) scales = 1;
     double *values = calloc((size_t)(count * scales), sizeof *values);
     if (!rows || !values) {
         html->failed = true;
         goto cleanup;
     }
     for (int k = 0; k < scales; ++k) {
-        const cJSON *side = cJSON_GetArrayItem(sides, k);
-        int n = cJSON_IsNumber(side) ? side->valueint : 0;
+        int n = k < sides->count && isfinite(sides->at[k]) ? (int)sides->at[k] : 0;
         snprintf(names[k], sizeof names[k], "%d\xc3\x97%d", n, n);
         list[k] = names[k];
     }
     for (int i = 0; i < count; ++i) {
-        const cJSON *ms = cJSON_GetObjectItemCaseSensitive(ladder[i]->json, "scale_ms");
+        const vt_sweep_list *ms = &ladder[i]->times.scale_ms;
         vt_report_name(r, ladder[i], rows[i], sizeof rows[i]);
-        for (int k = 0; k < scales; ++k) {
-            const cJSON *one = cJSON_GetArrayItem(ms, k);
-            values[i * scales + k] = cJSON_IsNumber(one) ? fmax(0.0, one->valuedouble) : 0.0;
-        }
+        for (int k = 0; k < scales; ++k)
+            values[i * scales + k] =
+                k < ms->count && isfinite(ms->at[k]) ? fmax(0.0, ms->at[k]) : 0.0;
     }
     vt_text_add(html, "<figure><figcaption>The transformer by scale</figcaption>\n");
     vt_svg_legend(html, list, scales);
@@ -341,7 +342,7 @@ cleanup:
 }
 
 void vt_report_stages(vt_text *html, const vt_report *r) {
-    const vt_report_point **ladder = calloc((size_t)r->count + 1, sizeof *ladder);
+    const vt_sweep_point **ladder = calloc((size_t)r->count + 1, sizeof *ladder);
     int bridge, count;
     if (!ladder) {
         html->failed = true;
@@ -373,8 +374,9 @@ static void add_zone_bars(vt_text *html, const vt_report *r, zone_value which, d
         goto cleanup;
     }
     for (int i = 0; i < r->zone_count; ++i) {
-        const vt_report_point *z = &r->zones[i];
-        double value = which == ZONE_QUALITY ? z->frechet : fmax(0.0, full - z->picture_ms);
+        const vt_sweep_point *z = &r->zones[i];
+        double value =
+            which == ZONE_QUALITY ? z->quality.frechet : fmax(0.0, full - z->times.picture_ms);
         if (z->cfg_scale != r->zones[0].cfg_scale || !isfinite(value)) continue;
         vt_report_name(r, z, rows[count], sizeof rows[count]);
         values[count++] = value;
@@ -398,7 +400,7 @@ cleanup:
 }
 
 void vt_report_zones(vt_text *html, const vt_report *r) {
-    const vt_report_point *full = NULL;
+    const vt_sweep_point *full = NULL;
     if (r->zone_count == 0) return;
     for (int i = 0; i < r->count && !full; ++i)
         if (r->points[i].full && r->points[i].cfg_scale == r->zones[0].cfg_scale)
@@ -411,9 +413,9 @@ void vt_report_zones(vt_text *html, const vt_report *r) {
     if (r->has_quality) {
         char axis_title[128];
         snprintf(axis_title, sizeof axis_title, "%.90s, lower is better", r->score);
-        add_zone_bars(html, r, ZONE_QUALITY, full->frechet, "Quality", axis_title);
+        add_zone_bars(html, r, ZONE_QUALITY, full->quality.frechet, "Quality", axis_title);
     }
-    add_zone_bars(html, r, ZONE_MS, full->picture_ms, "Time saved against the full depth",
+    add_zone_bars(html, r, ZONE_MS, full->times.picture_ms, "Time saved against the full depth",
                   "ms a picture saved");
     vt_text_add(html, "</div></section>\n");
 }

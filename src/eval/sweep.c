@@ -77,127 +77,104 @@ static double median(const double *sorted, int count) {
     return 0.5 * (sorted[(count - 1) / 2] + sorted[count / 2]);
 }
 
-static cJSON *array_of(cJSON *object, const char *key) {
-    cJSON *array = cJSON_GetObjectItemCaseSensitive(object, key);
-    return array ? array : cJSON_AddArrayToObject(object, key);
-}
-
-static void set_number(cJSON *object, const char *key, double value) {
-    cJSON_DeleteItemFromObjectCaseSensitive(object, key);
-    cJSON_AddNumberToObject(object, key, value);
-}
-
-static const char *const stages[] = {"picture_ms",  "transformer_ms", "condition_ms",
-                                     "sampling_ms", "quantizer_ms",   "decoder_ms"};
-enum { STAGES = sizeof stages / sizeof *stages };
-
 /* Of a picture, to a tenth of a microsecond. */
 static double milliseconds(double batch_seconds, int batch) {
     return round(1e7 * batch_seconds / batch) / 1e4;
 }
 
-/* Why a run was disturbed, behind those of the runs before; "" where it was not, kept as null. Runs by a version
- * that did not watch count as quiet. */
-static void add_reason(cJSON *runs, const char *why) {
-    int before = cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(runs, "picture_ms")) - 1;
-    cJSON *reasons = array_of(runs, "disturbed");
-    while (cJSON_GetArraySize(reasons) < before) cJSON_AddItemToArray(reasons, cJSON_CreateNull());
-    cJSON_AddItemToArray(reasons, why[0] ? cJSON_CreateString(why) : cJSON_CreateNull());
-}
-
-/* One run's milliseconds a picture, behind those of the runs before. */
-static void add_run(cJSON *point, const variant_report *report, const char *why, int batch) {
-    const double seconds[STAGES] = {
-        report->total_seconds,     report->condition_seconds + report->transformer_seconds,
-        report->condition_seconds, report->sampling_seconds,
-        report->quantizer_seconds, report->decoder_seconds};
-    double scales[VARIANT_MAX_SCALES];
-    cJSON *runs = cJSON_GetObjectItemCaseSensitive(point, "runs");
-    if (!runs) runs = cJSON_AddObjectToObject(point, "runs");
-    for (int i = 0; i < STAGES; ++i)
-        cJSON_AddItemToArray(array_of(runs, stages[i]),
-                             cJSON_CreateNumber(milliseconds(seconds[i], batch)));
+static vt_sweep_times times_of(const variant_report *report, int batch) {
+    vt_sweep_times t = {.picture_ms = milliseconds(report->total_seconds, batch),
+                        .transformer_ms = milliseconds(
+                            report->condition_seconds + report->transformer_seconds, batch),
+                        .condition_ms = milliseconds(report->condition_seconds, batch),
+                        .sampling_ms = milliseconds(report->sampling_seconds, batch),
+                        .quantizer_ms = milliseconds(report->quantizer_seconds, batch),
+                        .decoder_ms = milliseconds(report->decoder_seconds, batch),
+                        .scale_ms = {.count = report->scales}};
     for (int k = 0; k < report->scales; ++k)
-        scales[k] = milliseconds(report->scale_seconds[k], batch);
-    cJSON_AddItemToArray(array_of(runs, "scale_ms"),
-                         cJSON_CreateDoubleArray(scales, report->scales));
-    add_reason(runs, why);
+        t.scale_ms.at[k] = milliseconds(report->scale_seconds[k], batch);
+    return t;
 }
 
-/* Of a run by its place. */
-static bool was_disturbed(const cJSON *runs, int i) {
-    const cJSON *reasons = cJSON_GetObjectItemCaseSensitive(runs, "disturbed");
-    return cJSON_IsString(cJSON_GetArrayItem(reasons, i));
-}
+/* The runs of a point while medians are taken of them. */
+typedef struct sample {
+    vt_sweep_timing *runs;
+    int count;
+    bool all;       /* too few are quiet: disturbed ones count too */
+    double *sorted; /* room for count */
+} sample;
 
-/* How many of `count` runs were; enough quiet ones: *all false, medians are of those. */
-static int count_disturbed(const cJSON *runs, int count, bool *all) {
-    int disturbed = 0;
-    for (int i = 0; i < count; ++i) disturbed += was_disturbed(runs, i);
-    *all = count - disturbed < vt_quiet_enough(count);
-    return disturbed;
-}
-
-/* Numbers of an array of the runs, those of disturbed runs only with `all`, sorted: at most `room`; an item that
- * is an array gives its k-th. */
-static int collect(const cJSON *runs, const cJSON *array, int k, bool all, double *sorted,
-                   int room) {
-    const cJSON *item;
-    int n = 0, i = 0;
-    cJSON_ArrayForEach(item, array) {
-        const cJSON *one = cJSON_IsArray(item) ? cJSON_GetArrayItem(item, k) : item;
-        if (!all && was_disturbed(runs, i++)) continue;
-        if (n < room && cJSON_IsNumber(one)) sorted[n++] = one->valuedouble;
+/* The number at `offset` of every run that counts, sorted into s->sorted; returns how many. Runs by a version
+ * that did not watch count as quiet. */
+static int collect(const sample *s, size_t offset) {
+    int n = 0;
+    for (int i = 0; i < s->count; ++i) {
+        const double value = *(const double *)((const char *)&s->runs[i].times + offset);
+        if ((s->all || !s->runs[i].disturbed[0]) && isfinite(value)) s->sorted[n++] = value;
     }
-    qsort(sorted, (size_t)n, sizeof *sorted, ascending);
+    qsort(s->sorted, (size_t)n, sizeof *s->sorted, ascending);
     return n;
 }
 
-/* The medians of a point, from its runs. */
-static variant_status summarise(cJSON *point, int scales, variant_error *err) {
-    const cJSON *runs = cJSON_GetObjectItemCaseSensitive(point, "runs");
-    const cJSON *by_scale = cJSON_GetObjectItemCaseSensitive(runs, "scale_ms");
-    int room = cJSON_GetArraySize(by_scale);
-    double *sorted = calloc((size_t)room + 1, sizeof *sorted);
-    if (!sorted) return vt_fail(err, VARIANT_E_MEMORY, "no memory for %d runs", room);
-    bool all;
-    set_number(point, "disturbed_runs", count_disturbed(runs, room, &all));
-    cJSON_DeleteItemFromObjectCaseSensitive(point, "disturbed");
-    cJSON_AddBoolToObject(point, "disturbed", all);
-    for (int i = 0; i < STAGES; ++i) {
-        int n =
-            collect(runs, cJSON_GetObjectItemCaseSensitive(runs, stages[i]), 0, all, sorted, room);
-        if (n == 0) continue;
-        set_number(point, stages[i], median(sorted, n));
-        if (i > 0) continue;
-        set_number(point, "picture_ms_min", sorted[0]);
-        set_number(point, "picture_ms_max", sorted[n - 1]);
-    }
-    cJSON_DeleteItemFromObjectCaseSensitive(point, "scale_ms");
-    cJSON *list = cJSON_AddArrayToObject(point, "scale_ms");
-    for (int k = 0; k < scales; ++k) {
-        int n = collect(runs, by_scale, k, all, sorted, room);
-        cJSON_AddItemToArray(list, cJSON_CreateNumber(n ? median(sorted, n) : 0.0));
-    }
-    free(sorted);
-    return VARIANT_OK;
+static void set_median(const sample *s, size_t offset, double *out) {
+    const int n = collect(s, offset);
+    if (n > 0) *out = median(s->sorted, n);
 }
 
-static void add_memory(cJSON *point, const variant_engine *engine, const variant_report *report) {
+static void set_medians(const sample *s, vt_sweep_point *point, int scales) {
+    static const size_t stages[] = {
+        offsetof(vt_sweep_times, transformer_ms), offsetof(vt_sweep_times, condition_ms),
+        offsetof(vt_sweep_times, sampling_ms), offsetof(vt_sweep_times, quantizer_ms),
+        offsetof(vt_sweep_times, decoder_ms)};
+    for (size_t i = 0; i < sizeof stages / sizeof *stages; ++i)
+        set_median(s, stages[i], (double *)((char *)&point->times + stages[i]));
+    point->times.scale_ms = (vt_sweep_list){.count = scales};
+    for (int k = 0; k < scales; ++k)
+        set_median(s, offsetof(vt_sweep_times, scale_ms.at) + (size_t)k * sizeof(double),
+                   &point->times.scale_ms.at[k]);
+    const int n = collect(s, offsetof(vt_sweep_times, picture_ms));
+    if (n == 0) return;
+    point->times.picture_ms = median(s->sorted, n);
+    point->picture_ms_min = s->sorted[0];
+    point->picture_ms_max = s->sorted[n - 1];
+}
+
+/* The medians of a point, from the runs in its JSON. */
+static variant_status summarise(vt_sweep_point *point, const cJSON *json, int scales,
+                                variant_error *err) {
+    sample s = {.count = vt_sweep_timing_count(json)};
+    s.runs = calloc((size_t)s.count + 1, sizeof *s.runs);
+    s.sorted = calloc((size_t)s.count + 1, sizeof *s.sorted);
+    variant_status status = VARIANT_OK;
+    if (!s.runs || !s.sorted)
+        VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "no memory for %d runs", s.count));
+    point->disturbed_runs = 0;
+    for (int i = 0; i < s.count; ++i) {
+        vt_sweep_timing_view(&s.runs[i], json, i);
+        point->disturbed_runs += s.runs[i].disturbed[0] != '\0';
+    }
+    s.all = point->disturbed = s.count - point->disturbed_runs < vt_quiet_enough(s.count);
+    set_medians(&s, point, scales);
+cleanup:
+    free(s.runs);
+    free(s.sorted);
+    return status;
+}
+
+static void set_memory(vt_sweep_point *point, const variant_engine *engine,
+                       const variant_report *report) {
     variant_info info;
     variant_engine_info(engine, &info);
-    cJSON_AddNumberToObject(point, "kv_peak_bytes", (double)report->kv_peak_bytes);
-    cJSON_AddNumberToObject(point, "kv_end_bytes", (double)report->kv_end_bytes);
-    cJSON_AddNumberToObject(point, "arena_bytes", (double)report->arena_peak_bytes);
-    cJSON_AddNumberToObject(point, "memory_bytes",
-                            (double)(info.weight_bytes + info.mapped_bytes + report->kv_peak_bytes +
-                                     report->arena_peak_bytes));
-    double scale_kv[VARIANT_MAX_SCALES];
-    for (int k = 0; k < report->scales; ++k) scale_kv[k] = (double)report->scale_kv_bytes[k];
-    cJSON_AddItemToObject(point, "scale_kv_bytes",
-                          cJSON_CreateDoubleArray(scale_kv, report->scales));
-    cJSON_AddItemToObject(point, "scale_layers",
-                          cJSON_CreateIntArray(report->scale_layers, report->scales));
+    point->kv_peak_bytes = (double)report->kv_peak_bytes;
+    point->kv_end_bytes = (double)report->kv_end_bytes;
+    point->arena_bytes = (double)report->arena_peak_bytes;
+    point->memory_bytes = (double)(info.weight_bytes + info.mapped_bytes + report->kv_peak_bytes +
+                                   report->arena_peak_bytes);
+    point->scale_kv_bytes.count = point->scale_layers.count = report->scales;
+    for (int k = 0; k < report->scales; ++k) {
+        point->scale_kv_bytes.at[k] = (double)report->scale_kv_bytes[k];
+        point->scale_layers.at[k] = report->scale_layers[k];
+    }
 }
 
 static variant_status run_once(runner *r, const variant_request *request, variant_report *report,
@@ -212,7 +189,7 @@ static variant_status run_once(runner *r, const variant_request *request, varian
 
 /* One run to warm up, one that counts. A disturbed one is made once more: the quiet one counts, of two disturbed
  * ones the faster. */
-static variant_status measure(runner *r, cJSON *point, variant_error *err) {
+static variant_status measure(runner *r, cJSON *json, variant_error *err) {
     variant_report report, again;
     vt_quiet_span span, span_again;
     char why[200];
@@ -232,12 +209,16 @@ static variant_status measure(runner *r, cJSON *point, variant_error *err) {
         }
     }
     vt_quiet_why(&r->quiet, &span, 1, why, sizeof why);
-    add_run(point, &report, why, request.batch);
-    if (!cJSON_GetObjectItemCaseSensitive(point, "memory_bytes")) {
-        add_memory(point, r->options->engine, &report);
-        if (report.warning[0]) cJSON_AddStringToObject(point, "warning", report.warning);
+    const vt_sweep_timing timing = {.times = times_of(&report, request.batch), .disturbed = why};
+    VT_TRY(vt_sweep_timing_add(json, &timing, err));
+    vt_sweep_point point;
+    vt_sweep_point_view(&point, json, 0);
+    if (!isfinite(point.memory_bytes)) {
+        set_memory(&point, r->options->engine, &report);
+        point.warning = report.warning;
     }
-    return summarise(point, report.scales, err);
+    VT_TRY(summarise(&point, json, report.scales, err));
+    return vt_sweep_point_put(json, &point, err);
 }
 
 /* ---- quality and pictures ---- */
@@ -262,8 +243,9 @@ static variant_status judge(runner *r, cJSON *point, variant_error *err) {
         if (status != VARIANT_OK) return status;
     }
     VT_TRY(j->finish(j->user, &quality, err));
-    cJSON_DeleteItemFromObjectCaseSensitive(point, "quality");
-    cJSON_AddItemToObject(point, "quality", quality ? quality : cJSON_CreateNull());
+    const char *key = VT_SWEEP_KEY(vt_sweep_point, quality);
+    cJSON_DeleteItemFromObjectCaseSensitive(point, key);
+    cJSON_AddItemToObject(point, key, quality ? quality : cJSON_CreateNull());
     return VARIANT_OK;
 }
 
@@ -302,25 +284,30 @@ static variant_status draw(runner *r, cJSON *point, variant_error *err) {
     variant_status status =
         variant_pictures_write_sheet(pictures, request.count, request.count, 1, path, 0, err);
     variant_pictures_free(&pictures, request.count);
-    if (status == VARIANT_OK) cJSON_AddStringToObject(point, "pictures", name);
-    return status;
+    if (status != VARIANT_OK) return status;
+    vt_sweep_point drawn;
+    vt_sweep_point_view(&drawn, point, 0);
+    drawn.pictures = name;
+    return vt_sweep_point_put(point, &drawn, err);
 }
 
 /* ---- a point, all points ---- */
 
-static void describe(cJSON *point, const vt_sweep_task *task) {
-    cJSON_AddStringToObject(point, "id", task->id);
-    cJSON_AddNumberToObject(point, "depth", task->depth);
-    if (task->zone.first) {
-        char zone[32];
-        snprintf(zone, sizeof zone, "%d-%d", task->zone.first, task->zone.last);
-        cJSON_AddStringToObject(point, "zone", zone);
-    } else {
-        cJSON_AddNumberToObject(point, "bridge", task->bridge);
-    }
-    cJSON_AddStringToObject(point, "selector", task->selector);
-    cJSON_AddNumberToObject(point, "cfg_scale", task->cfg_scale);
-    cJSON_AddStringToObject(point, "depths", task->depths);
+static variant_status describe(cJSON *json, const vt_sweep_task *task, variant_error *err) {
+    char zone[32];
+    vt_sweep_point point;
+    vt_sweep_point_view(&point, NULL, 0);
+    point.id = task->id;
+    point.depth = task->depth;
+    point.selector = task->selector;
+    point.cfg_scale = task->cfg_scale;
+    point.depths = task->depths;
+    snprintf(zone, sizeof zone, "%d-%d", task->zone.first, task->zone.last);
+    if (task->zone.first)
+        point.zone = zone;
+    else
+        point.bridge = task->bridge;
+    return vt_sweep_point_put(json, &point, err);
 }
 
 /* What a point still lacks; point NULL: everything. */
@@ -331,11 +318,11 @@ typedef struct lack {
 
 static lack find_lack(const runner *r, const cJSON *point) {
     const vt_sweep_options *o = r->options;
-    const cJSON *runs = cJSON_GetObjectItemCaseSensitive(point, "runs");
-    int have = cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(runs, "picture_ms"));
-    if (point && !runs) have = o->repeat; /* by a version that did not keep them */
+    int have = vt_sweep_timing_count(point);
+    if (have < 0) have = point ? o->repeat : 0; /* by a version that did not keep them */
     return (lack){
-        .quality = o->judge && !cJSON_IsObject(cJSON_GetObjectItemCaseSensitive(point, "quality")),
+        .quality = o->judge && !cJSON_IsObject(cJSON_GetObjectItemCaseSensitive(
+                                   point, VT_SWEEP_KEY(vt_sweep_point, quality))),
         .pictures = !point && o->pictures && !o->synthetic,
         .runs = have < o->repeat ? o->repeat - have : 0,
     };
@@ -369,15 +356,17 @@ static variant_status visit(runner *r, variant_error *err) {
     if (!found) {
         made = cJSON_CreateObject();
         if (!made) VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "no memory for a point"));
-        describe(made, r->task);
-        cJSON_AddNullToObject(made, "quality");
+        VT_CHECK(describe(made, r->task, err));
     }
     cJSON *point = found ? found : made;
     if (what.runs > r->options->repeat - r->round) VT_CHECK(measure(r, point, err));
     if (what.quality) VT_CHECK(judge(r, point, err));
     if (what.pictures) VT_CHECK(draw(r, point, err));
-    if (made) vt_sweep_state_add(r->state, r->task, made);
-    made = NULL;
+    if (made) {
+        cJSON *point_of_task = made;
+        made = NULL;
+        VT_CHECK(vt_sweep_state_add(r->state, r->task, point_of_task, err));
+    }
     VT_CHECK(keep(r, !found || what.quality, err));
 cleanup:
     cJSON_Delete(made);
@@ -405,14 +394,15 @@ static variant_status run_rounds(runner *r, variant_error *err) {
 }
 
 /* A command that asks for everything that is there is the one to repeat. */
-static void keep_command(runner *r) {
+static variant_status keep_command(runner *r, variant_error *err) {
     int found = 0;
     for (int i = 0; i < r->count; ++i) found += vt_sweep_state_find(r->state, &r->tasks[i]) != NULL;
-    int there = cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(r->state, "points")) +
-                cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(r->state, "zones"));
-    if (found < there || !r->options->command) return;
-    cJSON_DeleteItemFromObjectCaseSensitive(r->state, "command");
-    cJSON_AddStringToObject(r->state, "command", r->options->command);
+    vt_sweep_file file;
+    vt_sweep_file_view(&file, r->state);
+    int there = cJSON_GetArraySize(file.points) + cJSON_GetArraySize(file.zones);
+    if (found < there || !r->options->command) return VARIANT_OK;
+    file.command = r->options->command;
+    return vt_sweep_file_put(r->state, &file, err);
 }
 
 variant_status vt_sweep_run(const vt_sweep_options *options, variant_error *err) {
@@ -428,7 +418,7 @@ variant_status vt_sweep_run(const vt_sweep_options *options, variant_error *err)
     }
     r.worked = r.resumed = r.work - missing;
     if (missing > 0.0) { /* a folder that cannot be written is noticed before time is spent */
-        keep_command(&r);
+        VT_CHECK(keep_command(&r, err));
         VT_CHECK(keep(&r, true, err));
     }
     status = run_rounds(&r, err);
@@ -441,7 +431,8 @@ variant_status vt_sweep_run(const vt_sweep_options *options, variant_error *err)
         vt_fail(err, status,
                 "stopped after %d of %d points in round %d of %d; the same command goes on",
                 r.point, r.count, r.round, options->repeat);
-    bool any = cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(r.state, "points")) > 0;
+    bool any = cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(
+                   r.state, VT_SWEEP_KEY(vt_sweep_file, points))) > 0;
     if (!any || (status != VARIANT_OK && status != VARIANT_E_STOPPED)) goto cleanup;
     variant_error report_error;
     variant_status report = vt_report_write(options->folder, &report_error);

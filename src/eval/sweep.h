@@ -17,6 +17,7 @@
 #include <cjson/cJSON.h>
 
 #include "engine/engine.h"
+#include "planning/sweep_file.h"
 
 #define VT_SWEEP_MAX_LIST 32
 
@@ -95,7 +96,8 @@ variant_status vt_sweep_state_open(cJSON **out, const vt_sweep_options *options,
 /* This task's point in the state, or NULL. */
 cJSON *vt_sweep_state_find(const cJSON *state, const vt_sweep_task *task);
 /* Takes over `point`. */
-void vt_sweep_state_add(cJSON *state, const vt_sweep_task *task, cJSON *point);
+variant_status vt_sweep_state_add(cJSON *state, const vt_sweep_task *task, cJSON *point,
+                                  variant_error *err);
 /* Gives each point that took longer than one with more layers at the same guidance "contradicts": that one's id. */
 void vt_sweep_state_check_order(cJSON *state);
 /* In few words why a point's times are not to be trusted: disturbed runs, a contradiction; "" where nothing is. */

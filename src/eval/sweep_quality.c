@@ -82,32 +82,31 @@ static variant_status look(vt_sweep_quality *q, const variant_info *info, int64_
     return status;
 }
 
-static cJSON *describe(const vt_sweep_quality *q, int64_t count, uint64_t hash) {
-    char digits[20];
-    char name[96];
-    cJSON *settings = cJSON_CreateObject();
-    vt_eval_name(name, sizeof name, "FID", &q->network.network);
-    cJSON_AddStringToObject(settings, "score", name);
-    cJSON_AddStringToObject(settings, "network", q->network.network.name);
-    cJSON_AddStringToObject(settings, "network_hash", q->network.network.hash);
-    if (q->network.network.resizes)
-        cJSON_AddStringToObject(settings, "resize",
-                                vt_features_resize_name(q->network.network.resize));
-    cJSON_AddNumberToObject(settings, "draws", q->draws.count);
-    char reference[256];
+static variant_status describe(vt_sweep_quality *q, int64_t count, uint64_t hash,
+                               variant_error *err) {
+    char digits[20], name[96], reference[256];
+    const vt_features_info *network = &q->network.network;
+    vt_sweep_judged_by out;
+    vt_sweep_judged_by_view(&out, NULL);
+    vt_eval_name(name, sizeof name, "FID", network);
     vt_data_name(&q->data, reference, sizeof reference);
-    cJSON_AddStringToObject(settings, "reference", reference);
-    if (!q->network.has_reference) { /* pictures, to be read when they are needed */
-        cJSON_AddStringToObject(settings, "split", vt_split_name(q->data.split));
-        if (q->data.fit != VT_FIT_CROP)
-            cJSON_AddStringToObject(settings, "fit", vt_fit_name(q->data.fit));
-        if (q->data.alpha != VT_ALPHA_WHITE)
-            cJSON_AddStringToObject(settings, "alpha", vt_alpha_name(q->data.alpha));
-    }
-    if (count) cJSON_AddNumberToObject(settings, "reference_samples", (double)count);
     snprintf(digits, sizeof digits, "%016" PRIx64, hash);
-    cJSON_AddStringToObject(settings, "reference_hash", digits);
-    return settings;
+    out.score = name;
+    out.network = network->name;
+    out.network_hash = network->hash;
+    if (network->resizes) out.resize = vt_features_resize_name(network->resize);
+    out.draws = q->draws.count;
+    out.reference = reference;
+    if (!q->network.has_reference) { /* pictures, to be read when they are needed */
+        out.split = vt_split_name(q->data.split);
+        if (q->data.fit != VT_FIT_CROP) out.fit = vt_fit_name(q->data.fit);
+        if (q->data.alpha != VT_ALPHA_WHITE) out.alpha = vt_alpha_name(q->data.alpha);
+    }
+    if (count) out.reference_samples = (double)count;
+    out.reference_hash = digits;
+    q->settings = cJSON_CreateObject();
+    if (!q->settings) return vt_fail(err, VARIANT_E_MEMORY, "no memory for settings");
+    return vt_sweep_judged_by_put(q->settings, &out, err);
 }
 
 variant_status vt_sweep_quality_open(vt_sweep_quality *out, const vt_judge_options *options,
@@ -127,7 +126,7 @@ variant_status vt_sweep_quality_open(vt_sweep_quality *out, const vt_judge_optio
     VT_CHECK(vt_judge_open(&out->network, options, err));
     if (draws->count < 0) out->draws.count = vt_eval_default_draws(&out->network.network);
     VT_CHECK(look(out, &info, &count, &hash, err));
-    out->settings = describe(out, count, hash);
+    VT_CHECK(describe(out, count, hash, err));
     out->judge = (vt_sweep_judge){.user = out,
                                   .begin = begin,
                                   .add = add,

@@ -12,99 +12,116 @@
 #include "eval/text.h"
 #include "io/file.h"
 #include "planning/order.h"
+#include "planning/sweep_file.h"
 
-#define STATE_MAX ((size_t)64 << 20)
-#define FORMAT 2 /* 1, of files that do not say: scores without spreads */
 #define COUNT(list) (sizeof(list) / sizeof *(list))
 
 static void file_path(char *out, size_t size, const char *folder, const char *name) {
     snprintf(out, size, "%s/%s", folder, name);
 }
 
-/* ---- what was asked ---- */
-
-static void add_date(cJSON *state) {
-    char date[32];
-    time_t now = time(NULL);
-    struct tm utc;
-    strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
-    cJSON_DeleteItemFromObjectCaseSensitive(state, "date");
-    cJSON_AddStringToObject(state, "date", date);
+static cJSON *child_of(cJSON *object, const char *key) {
+    return cJSON_GetObjectItemCaseSensitive(object, key);
 }
-
-static void describe_model(cJSON *model, const vt_sweep_options *o) {
-    variant_info info;
-    variant_engine_info(o->engine, &info);
-    cJSON_AddStringToObject(model, "name", o->subject);
-    cJSON_AddStringToObject(model, "hash", info.hash ? info.hash : "");
-    cJSON_AddBoolToObject(model, "synthetic", o->synthetic);
-    cJSON_AddNumberToObject(model, "depth", info.depth);
-    cJSON_AddNumberToObject(model, "width", info.width);
-    cJSON_AddNumberToObject(model, "classes", info.classes);
-    cJSON_AddItemToObject(model, "sides", cJSON_CreateIntArray(info.sides, info.scales));
-    cJSON_AddNumberToObject(model, "picture_side", info.picture_side);
-    cJSON_AddNumberToObject(model, "channels", info.channels);
-    cJSON_AddBoolToObject(model, "supernet", info.supernet);
-    cJSON_AddNumberToObject(model, "bridge", info.supernet ? info.bridge : -1);
-    cJSON_AddItemToObject(model, "depths", cJSON_CreateIntArray(info.depths, info.depth_count));
-    cJSON_AddNumberToObject(model, "weight_bytes", (double)(info.weight_bytes + info.mapped_bytes));
-}
-
-static void describe_settings(cJSON *settings, const vt_sweep_options *o) {
-    variant_info info;
-    char seed[24];
-    variant_engine_info(o->engine, &info);
-    snprintf(seed, sizeof seed, "%llu", (unsigned long long)o->request.seed);
-    cJSON_AddStringToObject(settings, "weights", info.weights);
-    cJSON_AddStringToObject(settings, "kv", info.kv);
-    cJSON_AddNumberToObject(settings, "batch", o->request.batch);
-    cJSON_AddNumberToObject(settings, "repeat", o->repeat);
-    cJSON_AddStringToObject(settings, "seed", seed);
-    cJSON_AddStringToObject(settings, "class",
-                            o->request.class_name ? o->request.class_name : "random");
-    cJSON_AddNumberToObject(settings, "top_k", o->request.top_k);
-    cJSON_AddNumberToObject(settings, "top_p", round(1e6 * (double)o->request.top_p) / 1e6);
-    cJSON_AddBoolToObject(settings, "greedy", o->request.greedy);
-    cJSON_AddBoolToObject(settings, "smooth", o->request.smooth);
-    cJSON_AddBoolToObject(settings, "retain_kv", o->request.retain_kv);
-    cJSON_AddNumberToObject(settings, "pictures", o->pictures);
-    cJSON_AddNumberToObject(settings, "samples", o->judge ? o->judge->samples : 0);
-    cJSON_AddItemToObject(settings, "quality",
-                          o->judge && o->judge->settings ? cJSON_Duplicate(o->judge->settings, true)
-                                                         : cJSON_CreateNull());
-}
-
-static cJSON *new_state(const vt_sweep_options *o) {
-    char processor[256];
-    vt_processor_name(processor, sizeof processor);
-    const vt_kern *kern = o->engine->kern;
-    cJSON *state = cJSON_CreateObject();
-    cJSON_AddNumberToObject(state, "format", FORMAT);
-    cJSON_AddStringToObject(state, "variant", variant_version());
-    cJSON_AddStringToObject(state, "command", o->command ? o->command : "");
-    describe_model(cJSON_AddObjectToObject(state, "model"), o);
-    cJSON *machine = cJSON_AddObjectToObject(state, "machine");
-    cJSON_AddStringToObject(machine, "processor", processor);
-    cJSON_AddStringToObject(machine, "backend", kern->name);
-    cJSON_AddStringToObject(machine, "kernels", kern->details ? kern->details : "");
-    cJSON_AddNumberToObject(machine, "threads", kern->threads);
-    describe_settings(cJSON_AddObjectToObject(state, "settings"), o);
-    cJSON_AddArrayToObject(state, "points");
-    cJSON_AddArrayToObject(state, "zones");
-    add_date(state);
-    return state;
-}
-
-/* ---- going on ---- */
 
 static const cJSON *part_of(const cJSON *object, const char *key) {
     return cJSON_GetObjectItemCaseSensitive(object, key);
 }
 
-static int whole(const cJSON *object, const char *key) {
-    const cJSON *item = part_of(object, key);
-    return cJSON_IsNumber(item) ? item->valueint : 0;
+/* The list that this task's point stands in. */
+static cJSON *list_for(const cJSON *state, const vt_sweep_task *task) {
+    return cJSON_GetObjectItemCaseSensitive(state, task->zone.first
+                                                       ? VT_SWEEP_KEY(vt_sweep_file, zones)
+                                                       : VT_SWEEP_KEY(vt_sweep_file, points));
 }
+
+/* ---- what was asked ---- */
+
+#define DATE_ROOM 32
+
+static void write_date(char out[DATE_ROOM]) {
+    time_t now = time(NULL);
+    struct tm utc;
+    strftime(out, DATE_ROOM, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
+}
+
+static vt_sweep_list list_of(const int *values, int count) {
+    vt_sweep_list list = {.count = count};
+    for (int i = 0; i < count; ++i) list.at[i] = values[i];
+    return list;
+}
+
+static vt_sweep_model describe_model(const vt_sweep_options *o, const variant_info *info) {
+    return (vt_sweep_model){.name = o->subject,
+                            .hash = info->hash,
+                            .synthetic = o->synthetic,
+                            .depth = info->depth,
+                            .width = info->width,
+                            .classes = info->classes,
+                            .sides = list_of(info->sides, info->scales),
+                            .picture_side = info->picture_side,
+                            .channels = info->channels,
+                            .supernet = info->supernet,
+                            .bridge = info->supernet ? info->bridge : -1,
+                            .depths = list_of(info->depths, info->depth_count),
+                            .weight_bytes = (double)(info->weight_bytes + info->mapped_bytes)};
+}
+
+/* But quality, which the judge says. */
+static void describe_settings(vt_sweep_settings *settings, const vt_sweep_options *o,
+                              const variant_info *info, const char *seed) {
+    settings->weights = info->weights;
+    settings->kv = info->kv;
+    settings->batch = o->request.batch;
+    settings->repeat = o->repeat;
+    settings->seed = seed;
+    settings->class = o->request.class_name ? o->request.class_name : "random";
+    settings->top_k = o->request.top_k;
+    settings->top_p = round(1e6 * (double)o->request.top_p) / 1e6;
+    settings->greedy = o->request.greedy;
+    settings->smooth = o->request.smooth;
+    settings->retain_kv = o->request.retain_kv;
+    settings->pictures = o->pictures;
+    settings->samples = o->judge ? o->judge->samples : 0;
+}
+
+static variant_status describe(cJSON *state, const vt_sweep_options *o, variant_error *err) {
+    char processor[256], seed[24], date[DATE_ROOM];
+    const vt_kern *kern = o->engine->kern;
+    variant_info info;
+    vt_sweep_file file;
+    variant_engine_info(o->engine, &info);
+    vt_processor_name(processor, sizeof processor);
+    snprintf(seed, sizeof seed, "%llu", (unsigned long long)o->request.seed);
+    write_date(date);
+    vt_sweep_file_view(&file, NULL);
+    file.format = VT_SWEEP_FORMAT;
+    file.variant = variant_version();
+    file.command = o->command;
+    file.date = date;
+    file.model = describe_model(o, &info);
+    file.machine = (vt_sweep_machine){.processor = processor,
+                                      .backend = kern->name,
+                                      .kernels = kern->details,
+                                      .threads = kern->threads};
+    describe_settings(&file.settings, o, &info, seed);
+    return vt_sweep_file_put(state, &file, err);
+}
+
+static variant_status new_state(cJSON **out, const vt_sweep_options *o, variant_error *err) {
+    cJSON *state = *out = cJSON_CreateObject();
+    if (!state) return vt_fail(err, VARIANT_E_MEMORY, "no memory for a sweep");
+    VT_TRY(describe(state, o, err));
+    cJSON *settings = child_of(state, VT_SWEEP_KEY(vt_sweep_file, settings));
+    if (o->judge && o->judge->settings)
+        cJSON_ReplaceItemInObjectCaseSensitive(settings, VT_SWEEP_KEY(vt_sweep_settings, quality),
+                                               cJSON_Duplicate(o->judge->settings, true));
+    cJSON_AddArrayToObject(state, VT_SWEEP_KEY(vt_sweep_file, points));
+    cJSON_AddArrayToObject(state, VT_SWEEP_KEY(vt_sweep_file, zones));
+    return VARIANT_OK;
+}
+
+/* ---- going on ---- */
 
 static variant_status refuse(const cJSON *mine, const cJSON *theirs, const char *part,
                              const char *folder, variant_error *err) {
@@ -122,16 +139,22 @@ static variant_status refuse(const cJSON *mine, const cJSON *theirs, const char 
 
 /* May differ: where the same weights lie, how many runs are wanted, and how many draws spreads come from. */
 static bool may_differ(const char *part, const char *key) {
-    return (strcmp(part, "model") == 0 && strcmp(key, "name") == 0) ||
-           (strcmp(part, "settings") == 0 && strcmp(key, "repeat") == 0) ||
-           (strcmp(part, "quality") == 0 && strcmp(key, "draws") == 0);
+    const struct {
+        const char *part, *key;
+    } free_ones[] = {
+        {VT_SWEEP_KEY(vt_sweep_file, model), VT_SWEEP_KEY(vt_sweep_model, name)},
+        {VT_SWEEP_KEY(vt_sweep_file, settings), VT_SWEEP_KEY(vt_sweep_settings, repeat)},
+        {VT_SWEEP_KEY(vt_sweep_settings, quality), VT_SWEEP_KEY(vt_sweep_judged_by, draws)}};
+    for (size_t i = 0; i < COUNT(free_ones); ++i)
+        if (strcmp(part, free_ones[i].part) == 0 && strcmp(key, free_ones[i].key) == 0) return true;
+    return false;
 }
 
 /* Settings that older files lack: what held then, or what nobody kept. */
 static bool held_before(const cJSON *item) {
-    if (strcmp(item->string, "reference_hash") == 0) return true;
-    return strcmp(item->string, "resize") == 0 && cJSON_IsString(item) &&
-           strcmp(item->valuestring, "pytorch") == 0;
+    if (strcmp(item->string, VT_SWEEP_KEY(vt_sweep_judged_by, reference_hash)) == 0) return true;
+    return strcmp(item->string, VT_SWEEP_KEY(vt_sweep_judged_by, resize)) == 0 &&
+           cJSON_IsString(item) && strcmp(item->valuestring, "pytorch") == 0;
 }
 
 static variant_status compare_part(const cJSON *theirs, const cJSON *mine, const char *part,
@@ -152,52 +175,46 @@ static variant_status compare_part(const cJSON *theirs, const cJSON *mine, const
 /* Brings what a sweep may add to the settings found: runs, and a judge where there was none. */
 static variant_status adopt(cJSON *found, const cJSON *wanted, const char *folder,
                             variant_error *err) {
-    cJSON *theirs = cJSON_GetObjectItemCaseSensitive(found, "settings");
-    const cJSON *mine = part_of(wanted, "settings");
-    if (whole(theirs, "samples") > 0 && whole(mine, "samples") == 0)
+    const char *settings = VT_SWEEP_KEY(vt_sweep_file, settings);
+    const char *quality = VT_SWEEP_KEY(vt_sweep_settings, quality);
+    vt_sweep_file theirs, mine;
+    vt_sweep_file_view(&theirs, found);
+    vt_sweep_file_view(&mine, wanted);
+    if (theirs.settings.samples > 0 && mine.settings.samples <= 0)
         return vt_fail(err, VARIANT_E_MISMATCH,
                        "%s holds a sweep with quality, and none is asked: give --reference as "
                        "before, or another folder with -o",
                        folder);
-    if (whole(theirs, "samples") == 0) {
-        cJSON_ReplaceItemInObjectCaseSensitive(theirs, "samples",
-                                               cJSON_Duplicate(part_of(mine, "samples"), true));
-        cJSON_ReplaceItemInObjectCaseSensitive(theirs, "quality",
-                                               cJSON_Duplicate(part_of(mine, "quality"), true));
+    if (theirs.settings.samples <= 0) {
+        theirs.settings.samples = mine.settings.samples;
+        cJSON_ReplaceItemInObjectCaseSensitive(
+            child_of(found, settings), quality,
+            cJSON_Duplicate(part_of(part_of(wanted, settings), quality), true));
+        vt_sweep_judged_by_view(&theirs.settings.quality,
+                                part_of(part_of(found, settings), quality));
     }
-    if (whole(theirs, "repeat") < whole(mine, "repeat"))
-        cJSON_ReplaceItemInObjectCaseSensitive(theirs, "repeat",
-                                               cJSON_Duplicate(part_of(mine, "repeat"), true));
-    cJSON_DeleteItemFromObjectCaseSensitive(found, "format");
-    cJSON_AddNumberToObject(found, "format", FORMAT);
-    return VARIANT_OK;
+    if (theirs.settings.repeat < mine.settings.repeat)
+        theirs.settings.repeat = mine.settings.repeat;
+    theirs.format = VT_SWEEP_FORMAT;
+    return vt_sweep_file_put(found, &theirs, err);
 }
 
 variant_status vt_sweep_state_read(cJSON **out, const char *folder, variant_error *err) {
-    char path[4096], *text = NULL;
-    file_path(path, sizeof path, folder, "sweep.json");
-    VT_TRY(vt_file_read_text(&text, path, STATE_MAX, err));
-    cJSON *state = cJSON_Parse(text);
-    free(text);
-    bool good = cJSON_IsObject(state) &&
-                cJSON_IsObject(cJSON_GetObjectItemCaseSensitive(state, "model")) &&
-                cJSON_IsObject(cJSON_GetObjectItemCaseSensitive(state, "machine")) &&
-                cJSON_IsObject(cJSON_GetObjectItemCaseSensitive(state, "settings")) &&
-                cJSON_IsArray(cJSON_GetObjectItemCaseSensitive(state, "points")) &&
-                cJSON_IsArray(cJSON_GetObjectItemCaseSensitive(state, "zones"));
+    static const char *const wanted[] = {VT_SWEEP_KEY(vt_sweep_file, machine),
+                                         VT_SWEEP_KEY(vt_sweep_file, settings)};
+    char path[4096];
+    cJSON *state = NULL;
+    file_path(path, sizeof path, folder, VT_SWEEP_FILE);
+    VT_TRY(vt_sweep_file_read(&state, path, err));
+    bool good = cJSON_IsArray(part_of(state, VT_SWEEP_KEY(vt_sweep_file, zones)));
+    for (size_t i = 0; i < COUNT(wanted); ++i)
+        good = good && cJSON_IsObject(part_of(state, wanted[i]));
     if (!good) {
         cJSON_Delete(state);
         return vt_fail(err, VARIANT_E_FORMAT,
                        "%s: not the results of a sweep: expected an object with model, machine, "
                        "settings, points and zones",
                        path);
-    }
-    if (whole(state, "format") > FORMAT) {
-        int format = whole(state, "format");
-        cJSON_Delete(state);
-        return vt_fail(err, VARIANT_E_FORMAT,
-                       "%s: format %d, by a newer version: this one reads up to %d", path, format,
-                       FORMAT);
     }
     vt_sweep_state_check_order(state); /* an older version's has not been */
     *out = state;
@@ -207,14 +224,17 @@ variant_status vt_sweep_state_read(cJSON **out, const char *folder, variant_erro
 variant_status vt_sweep_state_open(cJSON **out, const vt_sweep_options *o, variant_error *err) {
     char path[4096];
     variant_status status = VARIANT_OK;
-    cJSON *wanted = new_state(o), *found = NULL;
+    cJSON *wanted = NULL, *found = NULL;
+    VT_CHECK(new_state(&wanted, o, err));
     VT_CHECK(vt_folder_make(o->folder, err));
-    file_path(path, sizeof path, o->folder, "sweep.json");
+    file_path(path, sizeof path, o->folder, VT_SWEEP_FILE);
     FILE *there = fopen(path, "rb");
     if (there) {
         fclose(there);
         VT_CHECK(vt_sweep_state_read(&found, o->folder, err));
-        static const char *const parts[] = {"settings", "model", "machine"};
+        static const char *const parts[] = {VT_SWEEP_KEY(vt_sweep_file, settings),
+                                            VT_SWEEP_KEY(vt_sweep_file, model),
+                                            VT_SWEEP_KEY(vt_sweep_file, machine)};
         VT_CHECK(adopt(found, wanted, o->folder, err));
         for (size_t i = 0; i < COUNT(parts); ++i)
             VT_CHECK(compare_part(part_of(found, parts[i]), part_of(wanted, parts[i]), parts[i],
@@ -233,9 +253,8 @@ cleanup:
 
 cJSON *vt_sweep_state_find(const cJSON *state, const vt_sweep_task *task) {
     cJSON *point;
-    cJSON_ArrayForEach(
-        point, cJSON_GetObjectItemCaseSensitive(state, task->zone.first ? "zones" : "points")) {
-        const cJSON *id = cJSON_GetObjectItemCaseSensitive(point, "id");
+    cJSON_ArrayForEach(point, list_for(state, task)) {
+        const cJSON *id = part_of(point, VT_SWEEP_KEY(vt_sweep_point, id));
         if (cJSON_IsString(id) && strcmp(id->valuestring, task->id) == 0) return point;
     }
     return NULL;
@@ -243,160 +262,203 @@ cJSON *vt_sweep_state_find(const cJSON *state, const vt_sweep_task *task) {
 
 /* ---- times that are in doubt ---- */
 
-/* Points and zones of one guidance that have layers and times. */
+/* Points and zones that have layers and times. */
 typedef struct timed_points {
-    cJSON **points;
-    int *layers; /* (count, scales) */
-    vt_timed *times;
+    vt_sweep_point *points; /* of all lists */
+    cJSON **json;           /* theirs */
+    int *layers;            /* (count, scales) */
+    vt_timed *times;        /* seconds 0: none */
     int count, scales, sides[VARIANT_MAX_SCALES];
 } timed_points;
 
-static int read_list(const cJSON *array, int *out, int most) {
-    const cJSON *item;
-    int n = 0;
-    cJSON_ArrayForEach(item, array) if (n < most) out[n++] = item->valueint;
-    return n;
+static void timed_points_free(timed_points *t) {
+    free(t->points);
+    free(t->json);
+    free(t->layers);
+    free(t->times);
 }
 
-static void add_timed(timed_points *t, cJSON *list, const char *key) {
-    cJSON *point;
-    cJSON_ArrayForEach(point, list) {
-        const cJSON *time = part_of(point, key);
+static void add_timed(timed_points *t, cJSON *list) {
+    cJSON *json;
+    cJSON_ArrayForEach(json, list) {
+        vt_sweep_point *p = &t->points[t->count];
         int *layers = &t->layers[(size_t)t->count * (size_t)t->scales];
-        if (!cJSON_IsNumber(time) ||
-            read_list(part_of(point, "scale_layers"), layers, t->scales) != t->scales)
-            continue;
-        t->points[t->count] = point;
-        t->times[t->count++] = (vt_timed){layers, time->valuedouble};
+        cJSON_DeleteItemFromObjectCaseSensitive(json, VT_SWEEP_KEY(vt_sweep_point, contradicts));
+        vt_sweep_point_view(p, json, 0);
+        if (p->scale_layers.count != t->scales) continue;
+        for (int k = 0; k < t->scales; ++k) layers[k] = (int)p->scale_layers.at[k];
+        t->json[t->count++] = json;
     }
 }
 
-/* Among those of its own guidance. */
-static int find_contradiction(const timed_points *t, vt_timed *room, int i) {
-    const cJSON *guidance = part_of(t->points[i], "cfg_scale");
+/* Among those of its own guidance, by the time at `offset` of a point's times. */
+static int find_contradiction(timed_points *t, int i, size_t offset) {
     for (int j = 0; j < t->count; ++j) {
-        room[j] = t->times[j];
-        if (!cJSON_Compare(part_of(t->points[j], "cfg_scale"), guidance, true))
-            room[j].seconds = 0.0;
+        const double time = *(const double *)((const char *)&t->points[j].times + offset);
+        bool counts = isfinite(time) && t->points[j].cfg_scale == t->points[i].cfg_scale;
+        t->times[j] = (vt_timed){&t->layers[(size_t)j * (size_t)t->scales], counts ? time : 0.0};
     }
-    return vt_order_contradiction(t->scales, t->sides, room, t->count, i);
+    return vt_order_contradiction(t->scales, t->sides, t->times, t->count, i);
 }
 
-static void mark(const timed_points *t, vt_timed *room) {
+static void mark(timed_points *t, size_t offset) {
     for (int i = 0; i < t->count; ++i) {
-        int other = find_contradiction(t, room, i);
-        const cJSON *id = other < 0 ? NULL : part_of(t->points[other], "id");
-        if (!cJSON_IsString(id) || part_of(t->points[i], "contradicts")) continue;
-        cJSON_AddStringToObject(t->points[i], "contradicts", id->valuestring);
+        if (t->points[i].contradicts[0]) continue;
+        int other = find_contradiction(t, i, offset);
+        if (other < 0 || !t->points[other].id[0]) continue;
+        t->points[i].contradicts = t->points[other].id;
+        cJSON_AddStringToObject(t->json[i], VT_SWEEP_KEY(vt_sweep_point, contradicts),
+                                t->points[other].id);
     }
 }
 
 void vt_sweep_state_check_order(cJSON *state) {
-    static const char *const keys[] = {"picture_ms", "transformer_ms"};
-    cJSON *lists[] = {cJSON_GetObjectItemCaseSensitive(state, "points"),
-                      cJSON_GetObjectItemCaseSensitive(state, "zones")};
-    size_t most = (size_t)(cJSON_GetArraySize(lists[0]) + cJSON_GetArraySize(lists[1]));
-    timed_points t = {0};
-    t.scales = read_list(part_of(part_of(state, "model"), "sides"), t.sides, VARIANT_MAX_SCALES);
-    t.points = calloc(most + 1, sizeof(cJSON *));
-    t.layers = calloc((most + 1) * (size_t)(t.scales + 1), sizeof *t.layers);
-    t.times = calloc(2 * (most + 1), sizeof *t.times);
-    for (size_t i = 0; i < COUNT(lists); ++i) {
-        cJSON *point;
-        cJSON_ArrayForEach(point, lists[i])
-            cJSON_DeleteItemFromObjectCaseSensitive(point, "contradicts");
+    cJSON *lists[] = {child_of(state, VT_SWEEP_KEY(vt_sweep_file, points)),
+                      child_of(state, VT_SWEEP_KEY(vt_sweep_file, zones))};
+    size_t most = 1 + (size_t)(cJSON_GetArraySize(lists[0]) + cJSON_GetArraySize(lists[1]));
+    vt_sweep_file file;
+    vt_sweep_file_view(&file, state);
+    timed_points t = {.scales = file.model.sides.count};
+    for (int k = 0; k < t.scales; ++k) t.sides[k] = (int)file.model.sides.at[k];
+    t.points = calloc(most, sizeof *t.points);
+    t.json = calloc(most, sizeof(cJSON *));
+    t.layers = calloc(most * (size_t)(t.scales + 1), sizeof *t.layers);
+    t.times = calloc(most, sizeof *t.times);
+    if (t.points && t.json && t.layers && t.times) {
+        for (size_t i = 0; i < COUNT(lists); ++i) add_timed(&t, lists[i]);
+        mark(&t, offsetof(vt_sweep_times, picture_ms));
+        mark(&t, offsetof(vt_sweep_times, transformer_ms));
     }
-    for (size_t k = 0; t.points && t.layers && t.times && k < COUNT(keys); ++k) {
-        t.count = 0;
-        for (size_t i = 0; i < COUNT(lists); ++i) add_timed(&t, lists[i], keys[k]);
-        mark(&t, t.times + most);
-    }
-    free(t.points);
-    free(t.layers);
-    free(t.times);
+    timed_points_free(&t);
 }
 
-void vt_sweep_doubt(const cJSON *point, char *out, size_t size) {
-    const cJSON *other = part_of(point, "contradicts");
-    int all = cJSON_GetArraySize(part_of(part_of(point, "runs"), "picture_ms"));
-    bool disturbed = cJSON_IsTrue(part_of(point, "disturbed"));
+void vt_sweep_doubt(const cJSON *json, char *out, size_t size) {
+    vt_sweep_point point;
+    vt_sweep_point_view(&point, json, 0);
     out[0] = '\0';
-    if (disturbed)
-        snprintf(out, size, "disturbed: %d of %d runs", whole(point, "disturbed_runs"), all);
+    if (point.disturbed)
+        snprintf(out, size, "disturbed: %d of %d runs", point.disturbed_runs,
+                 vt_sweep_timing_count(json));
     size_t used = strlen(out);
-    if (cJSON_IsString(other))
+    if (point.contradicts[0])
         snprintf(out + used, size - used, "%s slower than %s, which runs more layers",
-                 disturbed ? ";" : "disturbed:", other->valuestring);
+                 point.disturbed ? ";" : "disturbed:", point.contradicts);
 }
 
 /* ---- sweep.csv ---- */
 
-static const char *const csv_strings[] = {"id", "selector", "depths", "zone"};
-static const char *const csv_numbers[] = {
-    "depth",          "bridge",         "cfg_scale",    "picture_ms",  "picture_ms_min",
-    "picture_ms_max", "transformer_ms", "condition_ms", "sampling_ms", "quantizer_ms",
-    "decoder_ms",     "kv_peak_bytes",  "kv_end_bytes", "arena_bytes", "memory_bytes"};
-static const char *const csv_quality[] = {"frechet",
-                                          "spatial_frechet",
-                                          "inception_score",
-                                          "inception_score_spread",
-                                          "precision",
-                                          "recall",
-                                          "class_share",
-                                          "samples",
-                                          "reference_samples",
-                                          "frechet_spread",
-                                          "spatial_frechet_spread",
-                                          "precision_spread",
-                                          "recall_spread",
-                                          "class_share_spread"};
+typedef struct column {
+    const char *key;
+    size_t at; /* in vt_sweep_point */
+    bool text, whole;
+} column;
 
-static void csv_number(vt_text *csv, const cJSON *object, const char *key) {
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
-    if (cJSON_IsNumber(item))
-        vt_text_add(csv, ",%.10g", item->valuedouble);
-    else
-        vt_text_add(csv, ",");
-}
-
-static void csv_string(vt_text *csv, const cJSON *object, const char *key) {
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
-    vt_text_add(csv, "\"");
-    for (const char *p = cJSON_IsString(item) ? item->valuestring : ""; *p; ++p)
-        vt_text_add(csv, *p == '"' ? "\"\"" : "%c", *p);
-    vt_text_add(csv, "\"");
-}
-
-static void csv_point(vt_text *csv, const cJSON *point) {
-    for (size_t i = 0; i < COUNT(csv_strings); ++i) {
-        if (i) vt_text_add(csv, ",");
-        csv_string(csv, point, csv_strings[i]);
+#define TEXT(member)                                                                               \
+    { VT_SWEEP_KEY(vt_sweep_point, member), offsetof(vt_sweep_point, member), true, false }
+#define WHOLE(member)                                                                              \
+    { VT_SWEEP_KEY(vt_sweep_point, member), offsetof(vt_sweep_point, member), false, true }
+#define NUMBER(member)                                                                             \
+    { VT_SWEEP_KEY(vt_sweep_point, member), offsetof(vt_sweep_point, member), false, false }
+#define TIME(member)                                                                               \
+    { VT_SWEEP_KEY(vt_sweep_times, member), offsetof(vt_sweep_point, times.member), false, false }
+#define SCORE(member)                                                                              \
+    {                                                                                              \
+        VT_SWEEP_KEY(vt_sweep_scores, member), offsetof(vt_sweep_point, quality.member), false,    \
+            false                                                                                  \
     }
-    for (size_t i = 0; i < COUNT(csv_numbers); ++i) csv_number(csv, point, csv_numbers[i]);
+
+/* Before "disturbed" and "score", and behind them. */
+static const column first_columns[] = {TEXT(id),
+                                       TEXT(selector),
+                                       TEXT(depths),
+                                       TEXT(zone),
+                                       WHOLE(depth),
+                                       WHOLE(bridge),
+                                       NUMBER(cfg_scale),
+                                       TIME(picture_ms),
+                                       NUMBER(picture_ms_min),
+                                       NUMBER(picture_ms_max),
+                                       TIME(transformer_ms),
+                                       TIME(condition_ms),
+                                       TIME(sampling_ms),
+                                       TIME(quantizer_ms),
+                                       TIME(decoder_ms),
+                                       NUMBER(kv_peak_bytes),
+                                       NUMBER(kv_end_bytes),
+                                       NUMBER(arena_bytes),
+                                       NUMBER(memory_bytes)};
+static const column score_columns[] = {SCORE(frechet),
+                                       SCORE(spatial_frechet),
+                                       SCORE(inception_score),
+                                       SCORE(inception_score_spread),
+                                       SCORE(precision),
+                                       SCORE(recall),
+                                       SCORE(class_share),
+                                       SCORE(samples),
+                                       SCORE(reference_samples),
+                                       SCORE(frechet_spread),
+                                       SCORE(spatial_frechet_spread),
+                                       SCORE(precision_spread),
+                                       SCORE(recall_spread),
+                                       SCORE(class_share_spread)};
+
+static void csv_string(vt_text *csv, const char *text) {
+    vt_text_add(csv, "\"");
+    for (; *text; ++text) vt_text_add(csv, *text == '"' ? "\"\"" : "%c", *text);
+    vt_text_add(csv, "\"");
+}
+
+/* Empty where there is no number. */
+static void csv_value(vt_text *csv, const vt_sweep_point *point, const column *c) {
+    const void *at = (const char *)point + c->at;
+    if (c->text) {
+        csv_string(csv, *(const char *const *)at);
+        return;
+    }
+    const int whole = c->whole ? *(const int *)at : 0;
+    const double number = !c->whole ? *(const double *)at : whole < 0 ? NAN : (double)whole;
+    if (isfinite(number)) vt_text_add(csv, "%.10g", number);
+}
+
+static void csv_point(vt_text *csv, const vt_sweep_point *point) {
     char doubt[200];
-    vt_sweep_doubt(point, doubt, sizeof doubt);
-    vt_text_add(csv, ",%d", doubt[0] != '\0');
-    const cJSON *quality = cJSON_GetObjectItemCaseSensitive(point, "quality");
-    vt_text_add(csv, ",");
-    csv_string(csv, quality, "name");
-    for (size_t i = 0; i < COUNT(csv_quality); ++i) csv_number(csv, quality, csv_quality[i]);
+    for (size_t i = 0; i < COUNT(first_columns); ++i) {
+        if (i) vt_text_add(csv, ",");
+        csv_value(csv, point, &first_columns[i]);
+    }
+    vt_sweep_doubt(point->json, doubt, sizeof doubt);
+    vt_text_add(csv, ",%d,", doubt[0] != '\0');
+    csv_string(csv, point->quality.name);
+    for (size_t i = 0; i < COUNT(score_columns); ++i) {
+        vt_text_add(csv, ",");
+        csv_value(csv, point, &score_columns[i]);
+    }
     vt_text_add(csv, "\n");
+}
+
+static void csv_points(vt_text *csv, const cJSON *list) {
+    const cJSON *json;
+    cJSON_ArrayForEach(json, list) {
+        vt_sweep_point point;
+        vt_sweep_point_view(&point, json, 0);
+        csv_point(csv, &point);
+    }
 }
 
 static variant_status write_csv(const cJSON *state, const char *folder, variant_error *err) {
     vt_text csv = {0};
-    const cJSON *point;
     char path[4096];
-    for (size_t i = 0; i < COUNT(csv_strings); ++i)
-        vt_text_add(&csv, "%s%s", i ? "," : "", csv_strings[i]);
-    for (size_t i = 0; i < COUNT(csv_numbers); ++i) vt_text_add(&csv, ",%s", csv_numbers[i]);
-    vt_text_add(&csv, ",disturbed,score");
-    for (size_t i = 0; i < COUNT(csv_quality); ++i) vt_text_add(&csv, ",%s", csv_quality[i]);
+    vt_sweep_file file;
+    vt_sweep_file_view(&file, state);
+    for (size_t i = 0; i < COUNT(first_columns); ++i)
+        vt_text_add(&csv, "%s%s", i ? "," : "", first_columns[i].key);
+    vt_text_add(&csv, ",%s,%s", VT_SWEEP_KEY(vt_sweep_point, disturbed),
+                VT_SWEEP_KEY(vt_sweep_judged_by, score));
+    for (size_t i = 0; i < COUNT(score_columns); ++i)
+        vt_text_add(&csv, ",%s", score_columns[i].key);
     vt_text_add(&csv, "\n");
-    cJSON_ArrayForEach(point, cJSON_GetObjectItemCaseSensitive(state, "points"))
-        csv_point(&csv, point);
-    cJSON_ArrayForEach(point, cJSON_GetObjectItemCaseSensitive(state, "zones"))
-        csv_point(&csv, point);
+    csv_points(&csv, file.points);
+    csv_points(&csv, file.zones);
     file_path(path, sizeof path, folder, "sweep.csv");
     variant_status status = csv.failed ? vt_fail(err, VARIANT_E_MEMORY, "%s: no memory", path)
                                        : vt_file_write(path, csv.data, csv.size, err);
@@ -410,14 +472,19 @@ variant_status vt_sweep_state_write(const cJSON *state, const char *folder, vari
     char path[4096];
     char *text = cJSON_Print(state);
     if (!text) return vt_fail(err, VARIANT_E_MEMORY, "%s: no memory for the results", folder);
-    file_path(path, sizeof path, folder, "sweep.json");
+    file_path(path, sizeof path, folder, VT_SWEEP_FILE);
     variant_status status = vt_file_write(path, text, strlen(text), err);
     cJSON_free(text);
     return status == VARIANT_OK ? write_csv(state, folder, err) : status;
 }
 
-void vt_sweep_state_add(cJSON *state, const vt_sweep_task *task, cJSON *point) {
-    cJSON_AddItemToArray(
-        cJSON_GetObjectItemCaseSensitive(state, task->zone.first ? "zones" : "points"), point);
-    add_date(state);
+variant_status vt_sweep_state_add(cJSON *state, const vt_sweep_task *task, cJSON *point,
+                                  variant_error *err) {
+    char date[DATE_ROOM];
+    vt_sweep_file file;
+    cJSON_AddItemToArray(list_for(state, task), point);
+    write_date(date);
+    vt_sweep_file_view(&file, state);
+    file.date = date;
+    return vt_sweep_file_put(state, &file, err);
 }

@@ -1,26 +1,14 @@
 /* plan_sweep.c - the points of a sweep as candidates of a plan; docs/SWEEP.md says what the file
  * holds. */
-#include <cjson/cJSON.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "planning/plan.h"
 #include "io/file.h"
+#include "planning/plan.h"
+#include "planning/sweep_file.h"
 #include "supernet/schedule.h"
-
-#define SWEEP_MAX ((size_t)64 << 20)
-#define FORMAT 2 /* the newest that is read; 1, of files that do not say, has no spreads */
-
-static const cJSON *item(const cJSON *object, const char *name) {
-    return cJSON_GetObjectItemCaseSensitive(object, name);
-}
-
-static const char *text_of(const cJSON *object, const char *name) {
-    const cJSON *found = item(object, name);
-    return cJSON_IsString(found) ? found->valuestring : "";
-}
 
 /* The selector's name as a string that outlives the file; NULL: not one of the three. */
 static const char *selector_of(const char *text) {
@@ -29,55 +17,46 @@ static const char *selector_of(const char *text) {
     return NULL;
 }
 
-static bool whole_number(const cJSON *object, const char *name, int low, int high, int *out) {
-    const cJSON *found = item(object, name);
-    if (!cJSON_IsNumber(found) || !(found->valuedouble >= low && found->valuedouble <= high))
-        return false;
-    *out = (int)found->valuedouble;
-    return true;
-}
-
 /* 1: taken; 0: not one of those asked for; -1: not a point. */
-static int read_point(vt_candidate *out, const cJSON *point, const variant_info *info,
-                      const variant_request *request, char *score, size_t score_size) {
-    const cJSON *cfg = item(point, "cfg_scale"), *quality = item(point, "quality");
-    const cJSON *distance = item(quality, "frechet"), *spread = item(quality, "frechet_spread");
-    *out = (vt_candidate){.selector = selector_of(text_of(point, "selector"))};
-    if (!whole_number(point, "depth", 1, info->depth, &out->depth) ||
-        !whole_number(point, "bridge", 0, info->scales, &out->bridge) || !out->selector ||
-        !cJSON_IsNumber(cfg))
+static int read_point(vt_candidate *out, const vt_sweep_point *p, const variant_info *info,
+                      const variant_request *request) {
+    const vt_sweep_scores *quality = &p->quality;
+    *out = (vt_candidate){
+        .depth = p->depth, .bridge = p->bridge, .selector = selector_of(p->selector)};
+    if (p->depth < 1 || p->depth > info->depth || p->bridge < 0 || p->bridge > info->scales ||
+        !out->selector || !isfinite(p->cfg_scale))
         return -1;
-    bool full = out->depth == info->depth; /* of which all selectors take the same layers */
-    if (full) out->bridge = info->scales;
-    if (fabs(cfg->valuedouble - (double)request->cfg_scale) > 1e-4) return 0;
-    if (request->layers && !full && strcmp(request->layers, out->selector) != 0) return 0;
-    if (!cJSON_IsNumber(distance) || !isfinite(distance->valuedouble)) return 0;
-    if (cJSON_IsNumber(spread) && spread->valuedouble > 0.0 && isfinite(spread->valuedouble))
-        out->spread = spread->valuedouble;
-    out->distance = fmax(distance->valuedouble, 0.0); /* rounding may leave one below 0 */
-    snprintf(score, score_size, "%s", text_of(quality, "name"));
+    if (p->full) out->bridge = info->scales; /* of which all selectors take the same layers */
+    if (fabs(p->cfg_scale - (double)request->cfg_scale) > 1e-4) return 0;
+    if (request->layers && !p->full && strcmp(request->layers, out->selector) != 0) return 0;
+    if (!isfinite(quality->frechet)) return 0;
+    if (quality->frechet_spread > 0.0 && isfinite(quality->frechet_spread))
+        out->spread = quality->frechet_spread;
+    out->distance = fmax(quality->frechet, 0.0); /* rounding may leave one below 0 */
     vt_plan_count_layers(out, info);
     return 1;
 }
 
-static variant_status read_points(vt_sweep_points *out, const cJSON *points, const char *path,
+static variant_status read_points(vt_sweep_points *out, const cJSON *list, const char *path,
                                   const variant_info *info, const variant_request *request,
                                   variant_error *err) {
-    const cJSON *point;
-    int count = cJSON_GetArraySize(points);
-    out->points = malloc((size_t)(count > 0 ? count : 1) * sizeof *out->points);
-    if (!out->points) return vt_fail(err, VARIANT_E_MEMORY, "no memory for %d points", count);
-    cJSON_ArrayForEach(point, points) {
-        int taken = read_point(&out->points[out->count], point, info, request, out->score,
-                               sizeof out->score);
+    const cJSON *json;
+    const int most = cJSON_GetArraySize(list);
+    out->points = malloc((size_t)(most > 0 ? most : 1) * sizeof *out->points);
+    if (!out->points) return vt_fail(err, VARIANT_E_MEMORY, "no memory for %d points", most);
+    cJSON_ArrayForEach(json, list) {
+        vt_sweep_point point;
+        vt_sweep_point_view(&point, json, info->depth);
+        int taken = read_point(&out->points[out->count], &point, info, request);
         if (taken < 0)
             return vt_fail(
                 err, VARIANT_E_FORMAT,
                 "%s: point %.60s: expected depth 1 to %d, bridge 0 to %d, a selector and "
                 "cfg_scale",
-                path, text_of(point, "id"), info->depth, info->scales);
-        if (taken > 0 && !(out->points[out->count].spread > 0.0)) out->no_spread = true;
-        out->count += taken;
+                path, point.id, info->depth, info->scales);
+        if (taken == 0) continue;
+        snprintf(out->score, sizeof out->score, "%s", point.quality.name);
+        if (!(out->points[out->count++].spread > 0.0)) out->no_spread = true;
     }
     if (out->count == 0)
         return vt_fail(err, VARIANT_E_ARGUMENT,
@@ -90,38 +69,27 @@ static variant_status read_points(vt_sweep_points *out, const cJSON *points, con
 variant_status vt_sweep_points_read(vt_sweep_points *out, const char *path,
                                     const variant_info *info, const variant_request *request,
                                     variant_error *err) {
-    char file[4096], *text = NULL;
+    char place[4096];
     cJSON *json = NULL;
+    vt_sweep_file file;
     variant_status status = VARIANT_OK;
     *out = (vt_sweep_points){0};
-    snprintf(file, sizeof file, "%s%s", path, vt_is_folder(path) ? "/sweep.json" : "");
-    VT_CHECK(vt_file_read_text(&text, file, SWEEP_MAX, err));
-    json = cJSON_Parse(text);
-    const cJSON *points = item(json, "points");
-    if (!cJSON_IsObject(item(json, "model")) || !cJSON_IsArray(points))
-        VT_CHECK(vt_fail(err, VARIANT_E_FORMAT,
-                         "%s: not the results of a sweep: expected an object with model and points",
-                         file));
-    const cJSON *format = item(json, "format");
-    if (cJSON_IsNumber(format) && format->valuedouble > FORMAT)
-        VT_CHECK(vt_fail(err, VARIANT_E_FORMAT,
-                         "%s: format %g, by a newer version: this one reads up to %d", file,
-                         format->valuedouble, FORMAT));
-    const char *hash = text_of(item(json, "model"), "hash");
+    snprintf(place, sizeof place, "%s%s", path, vt_is_folder(path) ? "/" VT_SWEEP_FILE : "");
+    VT_TRY(vt_sweep_file_read(&json, place, err));
+    vt_sweep_file_view(&file, json);
+    const char *hash = file.model.hash;
     if (!info->hash || strcmp(hash, info->hash) != 0)
         VT_CHECK(vt_fail(err, VARIANT_E_MISMATCH,
-                         "%s: a sweep of another model: its hash is %.16s, this model's %s", file,
+                         "%s: a sweep of another model: its hash is %.16s, this model's %s", place,
                          hash, info->hash ? info->hash : "unknown"));
-    const cJSON *settings = item(json, "settings");
-    out->other_numbers = strcmp(text_of(settings, "weights"), info->weights) != 0 ||
-                         strcmp(text_of(settings, "kv"), info->kv) != 0;
-    VT_CHECK(read_points(out, points, file, info, request, err));
+    out->other_numbers = strcmp(file.settings.weights, info->weights) != 0 ||
+                         strcmp(file.settings.kv, info->kv) != 0;
+    VT_CHECK(read_points(out, file.points, place, info, request, err));
 cleanup:
     if (status != VARIANT_OK) {
         free(out->points);
         *out = (vt_sweep_points){0};
     }
     cJSON_Delete(json);
-    free(text);
     return status;
 }
