@@ -21,7 +21,7 @@
 
 typedef struct broken {
     int64_t from, to; /* steps whose gradient is not a number */
-    int updates, saves, notes;
+    int updates, notes;
     int64_t saved; /* step of the last checkpoint */
     vt_param *weight;
 } broken;
@@ -48,19 +48,10 @@ static void describe(void *self, vt_train_loop *loop, cJSON *line) {
     (void)self, (void)loop, (void)line;
 }
 
-static variant_status checkpoint(void *self, vt_train_loop *loop, const char *path,
-                                 variant_error *err) {
+static vt_model_save model(void *self, vt_train_loop *loop) {
     broken *job = self;
-    (void)path, (void)err;
-    ++job->saves;
     job->saved = loop->step;
-    return VARIANT_OK;
-}
-
-static variant_status finish(void *self, vt_train_loop *loop, vt_train_result *result,
-                             variant_error *err) {
-    (void)self, (void)loop, (void)result, (void)err;
-    return VARIANT_OK;
+    return (vt_model_save){.params = loop->params, .config = "{}"};
 }
 
 static void on_note(void *user, const char *line) {
@@ -75,6 +66,7 @@ static variant_status train(broken *job, bool skip, float *value, variant_error 
     options.output = folder;
     options.steps = STEPS;
     options.save_every = 5;
+    options.restart = true;
     options.skip_diverged = skip;
     options.note = on_note;
     options.user = job;
@@ -83,7 +75,7 @@ static variant_status train(broken *job, bool skip, float *value, variant_error 
     vt_params params;
     vt_params_init(&params, kern);
     assert_int_equal(vt_train_loop_begin(&loop, kern, &options, err), VARIANT_OK);
-    assert_int_equal(vt_train_loop_open(&loop, err), VARIANT_OK);
+    assert_int_equal(vt_train_loop_open(&loop, 1, err), VARIANT_OK);
     job->weight = vt_params_add(&params, 0, 1, (const int64_t[]){1}, "weight");
     assert_int_equal(vt_params_allocate(&params, err), VARIANT_OK);
     assert_int_equal(vt_params_train(&params, err), VARIANT_OK);
@@ -92,12 +84,12 @@ static variant_status train(broken *job, bool skip, float *value, variant_error 
     loop.params = &params;
     vt_plan plan = {.kind = VT_TRAIN_TRANSFORMER, .pictures = 10, .steps_per_epoch = 10};
     assert_int_equal(vt_plan_length(&loop, &options, &plan, err), VARIANT_OK);
-    vt_train_job steps = {.self = job,
-                          .step = step,
-                          .updated = updated,
-                          .describe = describe,
-                          .checkpoint = checkpoint,
-                          .finish = finish};
+    vt_trainer steps = {.self = job,
+                        .step = step,
+                        .updated = updated,
+                        .describe = describe,
+                        .file = "model.safetensors",
+                        .model = model};
     variant_status status = vt_train_loop_run(&loop, &steps, &result, err);
     variant_error local;
     assert_int_equal(vt_param_download(&params, job->weight, job->weight->value, value, &local),
@@ -168,9 +160,12 @@ static int setup(void **state) {
 
 static int teardown(void **state) {
     (void)state;
+    static const char *const names[] = {"log.jsonl", "checkpoint.safetensors", "model.safetensors"};
     char path[128];
-    snprintf(path, sizeof path, "%s/log.jsonl", folder);
-    unlink(path);
+    for (int i = 0; i < 3; ++i) {
+        snprintf(path, sizeof path, "%s/%s", folder, names[i]);
+        unlink(path);
+    }
     rmdir(folder);
     vt_kern_close(&kern);
     return 0;

@@ -37,7 +37,6 @@ typedef struct spiky {
     double value; /* of the weight afterwards */
     volatile sig_atomic_t stop;
     vt_param *weight;
-    vt_settings settings;
 } spiky;
 
 static vt_kern *kern;
@@ -77,25 +76,13 @@ static void describe(void *self, vt_train_loop *loop, cJSON *line) {
     (void)self, (void)loop, (void)line;
 }
 
-static variant_status checkpoint(void *self, vt_train_loop *loop, const char *path,
-                                 variant_error *error) {
-    spiky *job = self;
-    vt_checkpoint state = {.model = {.params = loop->params, .config = "{}"},
-                           .params = loop->params,
-                           .settings = &job->settings,
-                           .step = loop->step,
-                           .spikes = &loop->spikes};
-    return vt_checkpoint_write(path, &state, error);
-}
-
-static variant_status finish(void *self, vt_train_loop *loop, vt_train_result *result,
-                             variant_error *error) {
-    (void)self, (void)loop, (void)result, (void)error;
-    return VARIANT_OK;
+static vt_model_save model(void *self, vt_train_loop *loop) {
+    (void)self;
+    return (vt_model_save){.params = loop->params, .config = "{}"};
 }
 
 static void on_note(void *user, const char *line) {
-    if (strstr(line, "going on from")) return;
+    if (strstr(line, "going on from") || strstr(line, "steps instead of")) return;
     assert_non_null(strstr(line, "left out"));
     ++((spiky *)user)->notes;
 }
@@ -108,12 +95,6 @@ static void on_progress(void *user, const vt_train_progress *progress) {
 static spiky run_of(bool skip) {
     return (spiky){
         .skip = skip, .factor = FACTOR, .steps = STEPS, .from = STEPS, .to = STEPS, .stop_at = -1};
-}
-
-static variant_status take_up(spiky *job, vt_train_loop *loop) {
-    vt_checkpoint state = {
-        .params = loop->params, .settings = &job->settings, .spikes = &loop->spikes};
-    return vt_train_loop_take_up(loop, &state, &err);
 }
 
 static variant_status train(spiky *job) {
@@ -137,7 +118,7 @@ static variant_status train(spiky *job) {
     vt_params params;
     vt_params_init(&params, kern);
     assert_int_equal(vt_train_loop_begin(&loop, kern, &options, &err), VARIANT_OK);
-    assert_int_equal(vt_train_loop_open(&loop, &err), VARIANT_OK);
+    assert_int_equal(vt_train_loop_open(&loop, 1, &err), VARIANT_OK);
     job->weight = vt_params_add(&params, 0, 1, (const int64_t[]){1}, "weight");
     assert_int_equal(vt_params_allocate(&params, &err), VARIANT_OK);
     assert_int_equal(vt_params_train(&params, &err), VARIANT_OK);
@@ -147,13 +128,13 @@ static variant_status train(spiky *job) {
     loop.params = &params;
     vt_plan plan = {.kind = VT_TRAIN_TRANSFORMER, .pictures = 10, .steps_per_epoch = 10};
     assert_int_equal(vt_plan_length(&loop, &options, &plan, &err), VARIANT_OK);
-    vt_train_job steps = {.self = job,
-                          .step = step,
-                          .updated = updated,
-                          .describe = describe,
-                          .checkpoint = checkpoint,
-                          .finish = finish};
-    variant_status status = take_up(job, &loop);
+    vt_trainer steps = {.self = job,
+                        .step = step,
+                        .updated = updated,
+                        .describe = describe,
+                        .file = "model.safetensors",
+                        .model = model};
+    variant_status status = vt_train_loop_restore(&loop, &err);
     if (status == VARIANT_OK) status = vt_train_loop_run(&loop, &steps, &result, &err);
     job->reached = loop.step;
     float value;
@@ -183,8 +164,17 @@ static text checkpoint_bytes(void) {
     return copy;
 }
 
+/* Runs of this file are compared by where they are, whatever their planned lengths. */
+static void forget_length(const text *checkpoint) {
+    char *at = memmem(checkpoint->bytes, checkpoint->size, "steps\\\":", 8);
+    assert_non_null(at);
+    for (at += 8; *at >= '0' && *at <= '9'; ++at) *at = '0';
+}
+
 static void assert_same(const text *a, const text *b) {
     assert_int_equal(a->size, b->size);
+    forget_length(a);
+    forget_length(b);
     assert_memory_equal(a->bytes, b->bytes, a->size);
 }
 
@@ -519,6 +509,7 @@ static int teardown(void **state) {
     (void)state;
     unlink(in_folder("log.jsonl"));
     unlink(in_folder("checkpoint.safetensors"));
+    unlink(in_folder("model.safetensors"));
     vt_kern_close(&kern);
     return rmdir(folder);
 }

@@ -108,11 +108,12 @@ variant_status vt_classifier_initialise(vt_classifier *classifier, uint64_t seed
     vt_params *params = &classifier->params;
     variant_status status = VARIANT_OK;
     size_t largest = 1;
+    if (!params->values) VT_TRY(vt_params_allocate(params, err));
+    if (params->kern->dry) return VARIANT_OK;
     for (int i = 0; i < params->count; ++i)
         if (params->items[i]->count > largest) largest = params->items[i]->count;
     float *values = malloc(largest * sizeof *values);
     if (!values) return vt_fail(err, VARIANT_E_MEMORY, "no memory for initial values");
-    if (!params->values) VT_CHECK(vt_params_allocate(params, err));
     for (int i = 0; i < params->count; ++i) {
         vt_param *param = params->items[i];
         initial_values(params, i, seed, values);

@@ -470,6 +470,27 @@ int vt_dataset_skipped(const vt_dataset *dataset) {
 int vt_dataset_classes(const vt_dataset *dataset) {
     return dataset->class_count;
 }
+static size_t image_bytes(const vt_image *image) {
+    return image->data ? (size_t)image->width * (size_t)image->height * (size_t)image->channels : 0;
+}
+
+static size_t part_bytes(const vt_part *part) {
+    const vt_picture_array *array = part->array;
+    size_t bytes = part->indices ? (size_t)part->count * sizeof *part->indices : 0;
+    if (part->kind == VT_PART_IDX)
+        bytes += (size_t)part->idx.count *
+                 ((size_t)part->idx.width * (size_t)part->idx.height + 1); /* and a label */
+    if (part->kind == VT_PART_ARRAY && array->pixels) bytes += array->npy.count;
+    return bytes;
+}
+
+size_t vt_dataset_bytes(const vt_dataset *d) {
+    size_t bytes = (size_t)d->listed * (sizeof *d->items + sizeof *d->kept);
+    for (int i = 0; i < d->count; i++) bytes += image_bytes(&d->kept[i]);
+    for (int p = 0; p < d->part_count; p++) bytes += part_bytes(&d->parts[p]);
+    return bytes;
+}
+
 uint64_t vt_dataset_hash(const vt_dataset *dataset) {
     return dataset->hash;
 }

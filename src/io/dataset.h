@@ -65,6 +65,8 @@ uint64_t vt_dataset_hash(const vt_dataset *dataset);
 variant_status vt_dataset_content(const vt_dataset *dataset, int index, uint64_t *out,
                                   variant_error *err);
 uint64_t vt_dataset_stamp(const vt_dataset *dataset, int index);
+/* Of host memory: the pictures that are kept, and their lists. */
+size_t vt_dataset_bytes(const vt_dataset *dataset);
 /* Were all picture files decoded at opening, so that their content is known? */
 bool vt_dataset_decodes(const vt_dataset *dataset);
 /* As it was opened. */

@@ -1,237 +1,226 @@
-/* dry.c - see dry.h. The operations that generation calls; nothing else is there.
+/* dry.c - see dry.h. Every operation of kern.h is here, since whatever lies above may call any of them.
  *
- * One empty function serves every operation of the same parameters, named by them: k kern, p pointer,
- * z size_t, i int, f float, b bool. */
+ * An operation that computes is an empty function; those of the same parameters share one, named by
+ * the first of them. */
 #include "kern/dry.h"
+
+#include "core/arena.h"
+
+#include <string.h>
+
+/* ---- sizes are the real backend's ---- */
 
 static vt_kern *real_of(const vt_kern *kern) {
     return ((const vt_dry_kern *)kern)->real;
 }
 
-/* ---- sizes are the real backend's ---- */
+#define SAME_SIZE(name, arguments)                                                                 \
+    static size_t name(const vt_kern *kern, const arguments *args) {                               \
+        return real_of(kern)->name(real_of(kern), args);                                           \
+    }
+SAME_SIZE(product_workspace, vt_product)
+SAME_SIZE(product_grad_workspace, vt_product_grad)
+SAME_SIZE(attend_workspace, vt_attend)
+SAME_SIZE(attend_grad_workspace, vt_attend)
+SAME_SIZE(attention_workspace, vt_attention)
+SAME_SIZE(attention_grad_workspace, vt_attention)
+SAME_SIZE(sample_workspace, vt_sample)
+SAME_SIZE(conv_workspace, vt_conv)
 
-static size_t product_workspace(const vt_kern *kern, const vt_product *args) {
-    return real_of(kern)->product_workspace(real_of(kern), args);
+static size_t nearest_code_workspace(const vt_kern *kern, int groups, int rows, int codes) {
+    return real_of(kern)->nearest_code_workspace(real_of(kern), groups, rows, codes);
 }
 
-static size_t attention_workspace(const vt_kern *kern, const vt_attention *args) {
-    return real_of(kern)->attention_workspace(real_of(kern), args);
-}
+/* ---- memory is counted ---- */
 
-static size_t conv_workspace(const vt_kern *kern, const vt_conv *args) {
-    return real_of(kern)->conv_workspace(real_of(kern), args);
-}
-
-static size_t sample_workspace(const vt_kern *kern, const vt_sample *args) {
-    return real_of(kern)->sample_workspace(real_of(kern), args);
-}
-
-/* Nobody touches it: any address but NULL will do. */
+/* A place of its own for every reservation, so that two buffers are never one; nobody goes there. */
 static variant_status memory_reserve(vt_kern *kern, size_t bytes, void **out, variant_error *err) {
-    (void)kern;
-    (void)bytes;
-    (void)err;
-    *out = (void *)(uintptr_t)4096;
+    vt_dry_kern *dry = (vt_dry_kern *)kern;
+    *out = NULL;
+    if (bytes > SIZE_MAX / 4 - dry->reserved)
+        return vt_fail(err, VARIANT_E_MEMORY, "memory: %zu bytes are more than can be counted",
+                       bytes);
+    *out = (void *)dry->next;
+    dry->next += (bytes + VT_ALIGN) / VT_ALIGN * VT_ALIGN;
+    dry->reserved += bytes;
     return VARIANT_OK;
 }
 
 static void memory_release(vt_kern *kern, void *memory, size_t bytes) {
+    if (memory) ((vt_dry_kern *)kern)->reserved -= bytes;
+}
+
+/* Zero is a token, a label and a loss: what the host makes of results goes on. */
+static void download(vt_kern *kern, void *to_host, const void *from, size_t bytes) {
     (void)kern;
-    (void)memory;
-    (void)bytes;
+    (void)from;
+    if (bytes) memset(to_host, 0, bytes);
+}
+
+static variant_status weight_open(vt_kern *kern, vt_weight **out, const vt_weight_spec *spec,
+                                  variant_error *err) {
+    vt_dry_kern *dry = (vt_dry_kern *)kern;
+    vt_weight_spec sizes = *spec;
+    sizes.sizes_only = true;
+    VT_TRY(dry->real->weight_open(dry->real, out, &sizes, err));
+    dry->packed += dry->real->weight_bytes(*out);
+    return VARIANT_OK;
+}
+
+static void weight_close(vt_kern *kern, vt_weight **weight) {
+    vt_dry_kern *dry = (vt_dry_kern *)kern;
+    if (!weight || !*weight) return;
+    dry->packed -= dry->real->weight_bytes(*weight);
+    dry->real->weight_close(dry->real, weight);
 }
 
 /* ---- nothing ---- */
 
-static void nothing_discard(vt_kern *a, void *b, size_t c) {
-    (void)a;
-    (void)b;
-    (void)c;
+#pragma GCC diagnostic ignored "-Wunused-parameter"
+static void no_close(vt_kern *kern) {}
+static void no_memory_discard(vt_kern *kern, void *memory, size_t bytes) {}
+static void no_upload(vt_kern *kern, void *to, const void *from_host, size_t bytes) {}
+static void no_copy(vt_kern *kern, float *to, const float *from, size_t n) {}
+static void no_fill(vt_kern *kern, float *x, float value, size_t n) {}
+static void no_copy_rows(vt_kern *kern, float *to, size_t to_stride, const float *from,
+                         size_t from_stride, int rows, size_t width) {}
+static void no_weight_refresh(vt_kern *kern, vt_weight *weight) {}
+static void no_product(vt_kern *kern, const vt_product *args) {}
+static void no_linear_dx(vt_kern *kern, float *dx, const float *dy, const vt_weight *w, int groups,
+                         int rows, bool accumulate) {}
+static void no_linear_dw(vt_kern *kern, float *dw, float *db, const float *dy, const float *x,
+                         int rows, int n, int k) {}
+static void no_weights_refresh(vt_kern *kern, vt_weight *const *weights, int count) {}
+static void no_product_dx(vt_kern *kern, const vt_product_grad *args) {}
+static void no_residual(vt_kern *kern, const vt_residual *args) {}
+static void no_residual_dx(vt_kern *kern, const vt_residual_grad *args) {}
+static void no_attend(vt_kern *kern, const vt_attend *args) {}
+static void no_attend_dx(vt_kern *kern, const vt_attend_grad *args) {}
+static void no_gelu_dx(vt_kern *kern, float *dx, const float *dy, const float *x, size_t n) {}
+static void no_axpby(vt_kern *kern, float *y, float a, const float *x, float b, size_t n) {}
+static void no_scaled_difference(vt_kern *kern, float *y, float a, const float *p, const float *q,
+                                 size_t n) {}
+static void no_clamp(vt_kern *kern, float *y, const float *x, float low, float high, size_t n) {}
+static double no_sum_squares(vt_kern *kern, const float *x, size_t n) {
+    return 0;
 }
+static double no_sum_squared_difference(vt_kern *kern, const float *p, const float *q, size_t n) {
+    return 0;
+}
+static void no_adamw(vt_kern *kern, const vt_adamw *step) {}
+static void no_add_rows(vt_kern *kern, float *y, const float *x, int groups, int rows, int width) {}
+static void no_gather_rows(vt_kern *kern, float *y, const float *table, const int32_t *index,
+                           int rows, int width) {}
+static void no_scatter_rows(vt_kern *kern, float *dtable, const int32_t *index, const float *dy,
+                            int rows, int width) {}
+static void no_norm_modulate(vt_kern *kern, const vt_norm_modulate *args) {}
+static void no_norm_modulate_dx(vt_kern *kern, const vt_norm_modulate_grad *args) {}
+static void no_gate_add(vt_kern *kern, float *x, const float *h, const float *gamma,
+                        size_t mod_stride, int groups, int rows, int width) {}
+static void no_gate_add_dx(vt_kern *kern, float *dh, float *dgamma, const float *dx, const float *h,
+                           const float *gamma, size_t mod_stride, int groups, int rows, int width) {
+}
+static void no_qkv_split(vt_kern *kern, const vt_qkv *args) {}
+static void no_qkv_split_dx(vt_kern *kern, const vt_qkv_grad *args) {}
+static void no_attention(vt_kern *kern, const vt_attention *args) {}
+static void no_attention_dx(vt_kern *kern, const vt_attention_grad *args) {}
+static void no_cross_entropy(vt_kern *kern, const vt_cross_entropy *args) {}
+static void no_sample(vt_kern *kern, const vt_sample *args) {}
+static void no_conv(vt_kern *kern, const vt_conv *args) {}
+static void no_conv_dx(vt_kern *kern, const vt_conv *args, const float *dy, float *dx,
+                       bool accumulate) {}
+static void no_conv_dw(vt_kern *kern, const vt_conv *args, const float *dy, float *dw, float *db) {}
+static void no_group_norm(vt_kern *kern, const vt_group_norm *args) {}
+static void no_group_norm_dx(vt_kern *kern, const vt_group_norm_grad *args) {}
+static void no_upsample2(vt_kern *kern, float *y, const float *x, int groups, int h, int w, int c) {
+}
+static void no_pool(vt_kern *kern, const vt_pooling *args) {}
+static void no_resize_bilinear(vt_kern *kern, float *y, const float *x, int groups, int in_h,
+                               int in_w, int out_h, int out_w, int c) {}
+static void no_nearest_code(vt_kern *kern, int32_t *index, const float *x,
+                            const vt_weight *codebook, int groups, int rows, float *workspace) {}
 
-static void nothing_kppz(vt_kern *a, void *b, const void *c, size_t d) {
-    (void)a;
-    (void)b;
-    (void)c;
-    (void)d;
-}
-
-static void nothing_kppz_copy(vt_kern *a, float *b, const float *c, size_t d) {
-    (void)a;
-    (void)b;
-    (void)c;
-    (void)d;
-}
-
-static void nothing_kpfz(vt_kern *a, float *b, float c, size_t d) {
-    (void)a;
-    (void)b;
-    (void)c;
-    (void)d;
-}
-
-static void nothing_kpzpziz(vt_kern *a, float *b, size_t c, const float *d, size_t e, int f,
-                            size_t g) {
-    (void)a;
-    (void)b;
-    (void)c;
-    (void)d;
-    (void)e;
-    (void)f;
-    (void)g;
-}
-
-static void nothing_kp(vt_kern *a, const vt_product *b) {
-    (void)a;
-    (void)b;
-}
-
-static void nothing_kpppiib(vt_kern *a, float *b, const float *c, const vt_weight *d, int e, int f,
-                            bool g) {
-    (void)a;
-    (void)b;
-    (void)c;
-    (void)d;
-    (void)e;
-    (void)f;
-    (void)g;
-}
-
-static void nothing_kpfpfz(vt_kern *a, float *b, float c, const float *d, float e, size_t f) {
-    (void)a;
-    (void)b;
-    (void)c;
-    (void)d;
-    (void)e;
-    (void)f;
-}
-
-static void nothing_kpfppz(vt_kern *a, float *b, float c, const float *d, const float *e,
-                           size_t f) {
-    (void)a;
-    (void)b;
-    (void)c;
-    (void)d;
-    (void)e;
-    (void)f;
-}
-
-static void nothing_kppffz(vt_kern *a, float *b, const float *c, float d, float e, size_t f) {
-    (void)a;
-    (void)b;
-    (void)c;
-    (void)d;
-    (void)e;
-    (void)f;
-}
-
-static void nothing_kppiii(vt_kern *a, float *b, const float *c, int d, int e, int f) {
-    (void)a;
-    (void)b;
-    (void)c;
-    (void)d;
-    (void)e;
-    (void)f;
-}
-
-static void nothing_kpppii(vt_kern *a, float *b, const float *c, const int32_t *d, int e, int f) {
-    (void)a;
-    (void)b;
-    (void)c;
-    (void)d;
-    (void)e;
-    (void)f;
-}
-
-static void nothing_kp_norm_modulate(vt_kern *a, const vt_norm_modulate *b) {
-    (void)a;
-    (void)b;
-}
-
-static void nothing_kpppziii(vt_kern *a, float *b, const float *c, const float *d, size_t e, int f,
-                             int g, int h) {
-    (void)a;
-    (void)b;
-    (void)c;
-    (void)d;
-    (void)e;
-    (void)f;
-    (void)g;
-    (void)h;
-}
-
-static void nothing_kp_qkv_split(vt_kern *a, const vt_qkv *b) {
-    (void)a;
-    (void)b;
-}
-
-static void nothing_kp_attention(vt_kern *a, const vt_attention *b) {
-    (void)a;
-    (void)b;
-}
-
-static void nothing_kp_sample(vt_kern *a, const vt_sample *b) {
-    (void)a;
-    (void)b;
-}
-
-static void nothing_kp_conv(vt_kern *a, const vt_conv *b) {
-    (void)a;
-    (void)b;
-}
-
-static void nothing_kp_group_norm(vt_kern *a, const vt_group_norm *b) {
-    (void)a;
-    (void)b;
-}
-
-static void nothing_kppiiii(vt_kern *a, float *b, const float *c, int d, int e, int f, int g) {
-    (void)a;
-    (void)b;
-    (void)c;
-    (void)d;
-    (void)e;
-    (void)f;
-    (void)g;
-}
+static const vt_kern operations = {
+    .name = "dry",
+    .dry = true,
+    .close = no_close,
+    .memory_reserve = memory_reserve,
+    .memory_release = memory_release,
+    .memory_discard = no_memory_discard,
+    .download = download,
+    .weight_open = weight_open,
+    .weight_close = weight_close,
+    .upload = no_upload,
+    .copy = no_copy,
+    .fill = no_fill,
+    .copy_rows = no_copy_rows,
+    .add_copy_rows = no_copy_rows,
+    .weight_refresh = no_weight_refresh,
+    .product_workspace = product_workspace,
+    .product = no_product,
+    .linear_dx = no_linear_dx,
+    .linear_dw = no_linear_dw,
+    .weights_refresh = no_weights_refresh,
+    .product_grad_workspace = product_grad_workspace,
+    .product_dx = no_product_dx,
+    .product_dw = no_product_dx,
+    .gelu_bf16 = no_upload,
+    .residual = no_residual,
+    .residual_dx = no_residual_dx,
+    .attend_workspace = attend_workspace,
+    .attend_grad_workspace = attend_grad_workspace,
+    .attend = no_attend,
+    .attend_dx = no_attend_dx,
+    .gelu = no_copy,
+    .gelu_dx = no_gelu_dx,
+    .silu = no_copy,
+    .silu_dx = no_gelu_dx,
+    .axpby = no_axpby,
+    .scaled_difference = no_scaled_difference,
+    .clamp = no_clamp,
+    .sum_squares = no_sum_squares,
+    .sum_squared_difference = no_sum_squared_difference,
+    .adamw = no_adamw,
+    .add_rows = no_add_rows,
+    .add_rows_dx = no_add_rows,
+    .gather_rows = no_gather_rows,
+    .scatter_rows = no_scatter_rows,
+    .norm_modulate = no_norm_modulate,
+    .norm_modulate_dx = no_norm_modulate_dx,
+    .gate_add = no_gate_add,
+    .gate_add_dx = no_gate_add_dx,
+    .qkv_split = no_qkv_split,
+    .qkv_split_dx = no_qkv_split_dx,
+    .attention_workspace = attention_workspace,
+    .attention_grad_workspace = attention_grad_workspace,
+    .attention = no_attention,
+    .attention_dx = no_attention_dx,
+    .cross_entropy = no_cross_entropy,
+    .sample_workspace = sample_workspace,
+    .sample = no_sample,
+    .conv_workspace = conv_workspace,
+    .conv = no_conv,
+    .conv_dx = no_conv_dx,
+    .conv_dw = no_conv_dw,
+    .group_norm = no_group_norm,
+    .group_norm_dx = no_group_norm_dx,
+    .upsample2 = no_upsample2,
+    .upsample2_dx = no_upsample2,
+    .pool = no_pool,
+    .resize_bilinear = no_resize_bilinear,
+    .resize_area = no_upsample2,
+    .resize_bicubic = no_upsample2,
+    .resize_bicubic_dx = no_upsample2,
+    .nearest_code_workspace = nearest_code_workspace,
+    .nearest_code = no_nearest_code,
+};
 
 void vt_dry_kern_init(vt_dry_kern *dry, vt_kern *real) {
-    *dry = (vt_dry_kern){.real = real};
-    vt_kern *kern = &dry->kern;
-    kern->name = "dry";
-    kern->unified = real->unified;
-    kern->threads = real->threads;
-    kern->weight_type = real->weight_type;
-    kern->memory_reserve = memory_reserve;
-    kern->memory_release = memory_release;
-    kern->memory_discard = nothing_discard;
-    kern->product_workspace = product_workspace;
-    kern->attention_workspace = attention_workspace;
-    kern->conv_workspace = conv_workspace;
-    kern->sample_workspace = sample_workspace;
-    kern->upload = nothing_kppz;
-    kern->download = nothing_kppz;
-    kern->copy = nothing_kppz_copy;
-    kern->fill = nothing_kpfz;
-    kern->copy_rows = nothing_kpzpziz;
-    kern->add_copy_rows = nothing_kpzpziz;
-    kern->product = nothing_kp;
-    kern->linear_dx = nothing_kpppiib;
-    kern->gelu = nothing_kppz_copy;
-    kern->silu = nothing_kppz_copy;
-    kern->axpby = nothing_kpfpfz;
-    kern->scaled_difference = nothing_kpfppz;
-    kern->clamp = nothing_kppffz;
-    kern->add_rows = nothing_kppiii;
-    kern->gather_rows = nothing_kpppii;
-    kern->norm_modulate = nothing_kp_norm_modulate;
-    kern->gate_add = nothing_kpppziii;
-    kern->qkv_split = nothing_kp_qkv_split;
-    kern->attention = nothing_kp_attention;
-    kern->sample = nothing_kp_sample;
-    kern->conv = nothing_kp_conv;
-    kern->group_norm = nothing_kp_group_norm;
-    kern->upsample2 = nothing_kppiiii;
-    kern->resize_area = nothing_kppiiii;
-    kern->resize_bicubic = nothing_kppiiii;
+    *dry = (vt_dry_kern){.kern = operations, .real = real, .next = VT_ALIGN}; /* NULL says none */
+    dry->kern.details = real->details;
+    dry->kern.unified = real->unified;
+    dry->kern.threads = real->threads;
+    dry->kern.team = real->team;
+    dry->kern.weight_type = real->weight_type;
+    dry->kern.weight_bytes = real->weight_bytes;
 }

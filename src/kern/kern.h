@@ -58,6 +58,8 @@ typedef struct vt_weight_spec {
     /* the other way round as well, for product_dx or conv_dx: BF16 with values alone */
     bool gradients;
     int stride; /* with gradients of several taps, a square kernel: the convolution's, 1 or 2; 0: 1 */
+    bool
+        sizes_only; /* reads and keeps no numbers: to be asked its type, bytes and workspaces (dry.h) */
     /* (n, k), borrowed, must outlive the weight: F32 products read it in place, refresh reads it
      * again. May be NULL when rows is given and type is not F32. */
     const float *values;
@@ -430,6 +432,7 @@ struct vt_kern {
     const char *name;    /* "ref", "cpu" */
     const char *details; /* one line for a person: BLAS core, instruction set, threads */
     bool unified;        /* buffers are host memory: a mapped file may serve as weights in place */
+    bool dry;            /* holds and computes nothing (dry.h): values need not be made for it */
     int threads;
     /* of those threads, for work that is the host's own (sampling, reading pictures); NULL: one thread */
     struct vt_team *team;

@@ -27,7 +27,7 @@ variant_status vt_weight_check(const vt_weight_spec *spec, variant_error *err) {
     if (spec->n <= 0 || spec->k <= 0)
         return vt_fail(err, VARIANT_E_ARGUMENT, "weight: %d x %d numbers, expected a matrix",
                        spec->n, spec->k);
-    if (!spec->values && (!spec->rows || spec->type == VT_NUMBER_F32))
+    if (!spec->sizes_only && !spec->values && (!spec->rows || spec->type == VT_NUMBER_F32))
         return vt_fail(err, VARIANT_E_ARGUMENT, "weight: %d x %d numbers without values", spec->n,
                        spec->k);
     if (spec->taps < 0 || (spec->taps > 0 && spec->k % spec->taps != 0))

@@ -103,14 +103,20 @@ static bool has_floats(const vt_params *params, const vt_param *param) {
            weight_type(params, param) == VT_NUMBER_F32;
 }
 
+size_t vt_params_packed_bytes(const vt_params *params) {
+    size_t bytes = 0;
+    for (int i = 0; i < params->count; ++i)
+        if (params->items[i]->weight) bytes += params->kern->weight_bytes(params->items[i]->weight);
+    return bytes;
+}
+
 size_t vt_params_bytes(const vt_params *params) {
     size_t bytes = 0;
     for (int i = 0; i < params->count; ++i) {
         const vt_param *param = params->items[i];
         if (has_floats(params, param)) bytes += param->count * sizeof(float);
-        if (param->weight) bytes += params->kern->weight_bytes(param->weight);
     }
-    return bytes - params->mapped_bytes;
+    return bytes + vt_params_packed_bytes(params) - params->mapped_bytes;
 }
 
 /* One reservation, every parameter in it on a 64-byte boundary. */
@@ -129,7 +135,10 @@ variant_status vt_params_allocate(vt_params *params, variant_error *err) {
     if (params->values) return VARIANT_OK;
     VT_TRY(reserve_for(params, 1, &params->values, &params->values_bytes, err));
     vt_arena arena;
-    vt_arena_init(&arena, params->values, params->values_bytes);
+    if (params->kern->dry) /* there is nothing to fill */
+        vt_arena_init_filled(&arena, params->values, params->values_bytes);
+    else
+        vt_arena_init(&arena, params->values, params->values_bytes);
     for (int i = 0; i < params->count; ++i)
         if (has_floats(params, params->items[i]))
             params->items[i]->value = vt_arena_floats(&arena, params->items[i]->count);
@@ -475,11 +484,11 @@ variant_status vt_params_load(vt_params *params, const vt_tensor_file *file, con
         vt_param *param = params->items[i];
         if (!is_value(param)) continue;
         const vt_tensor *tensor = vt_tensor_file_find(file, group, param->name);
-        if (!params->any_numbers)
+        if (!params->any_numbers && !params->kern->dry)
             VT_TRY(vt_params_check_numbers(file, tensor, params->kern->team, err));
         if (!has_floats(params, param)) {
             VT_TRY(pack_weight(params, param, tensor, err));
-            vt_tensor_file_release(file, tensor);
+            if (!params->kern->dry) vt_tensor_file_release(file, tensor);
             continue;
         }
         if (!copy && maps_in_place(params, param, tensor)) {
@@ -488,6 +497,7 @@ variant_status vt_params_load(vt_params *params, const vt_tensor_file *file, con
             params->mapped_bytes += param->count * sizeof(float);
             continue;
         }
+        if (params->kern->dry) continue;
         VT_TRY(load_converted(params, param, tensor, err));
         vt_tensor_file_release(file, tensor);
     }
@@ -501,13 +511,14 @@ variant_status vt_params_synthesize(vt_params *params, const char *seed, const c
     for (int i = 0; i < params->count; ++i)
         if (is_value(params->items[i]) && params->items[i]->count > largest)
             largest = params->items[i]->count;
-    float *host = malloc(largest ? largest * sizeof(float) : 1);
+    float *host = calloc(largest ? largest : 1, sizeof(float)); /* nothing of it for a dry run */
     if (!host) return vt_fail(err, VARIANT_E_MEMORY, "no memory for a synthetic tensor");
     variant_status status = VARIANT_OK;
     for (int i = 0; status == VARIANT_OK && i < params->count; ++i) {
         vt_param *param = params->items[i];
-        if (!is_value(param)) continue;
-        vt_synth_tensor(host, seed, model, param->name, param->rank, param->shape);
+        if (!is_value(param) || (params->kern->dry && has_floats(params, param))) continue;
+        if (!params->kern->dry)
+            vt_synth_tensor(host, seed, model, param->name, param->rank, param->shape);
         if (has_floats(params, param)) {
             status = vt_param_upload(params, param, host, param->value, err);
             continue;

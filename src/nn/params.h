@@ -71,6 +71,11 @@ void vt_params_set_type(vt_params *params, vt_number type, bool keep_values);
 void vt_params_skip(vt_params *params, const char *beginning);
 /* Bytes of values and packed weights, files' mapped pages not counted. */
 size_t vt_params_bytes(const vt_params *params);
+/* Of the packed weights alone. */
+size_t vt_params_packed_bytes(const vt_params *params);
+
+/* Over a backend that holds nothing (kern/dry.h) the four below find out sizes alone: of a file its header is
+ * read, of the synthetic rule nothing. */
 
 /* Memory for all values, zero. */
 variant_status vt_params_allocate(vt_params *params, variant_error *err);

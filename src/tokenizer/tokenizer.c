@@ -92,12 +92,13 @@ variant_status vt_tokenizer_initialise(vt_tokenizer *tokenizer, uint64_t seed, v
     vt_params *params = &tokenizer->params;
     variant_status status = VARIANT_OK;
     size_t largest = 0;
+    if (!params->values) VT_TRY(vt_params_allocate(params, err));
+    if (params->kern->dry) return VARIANT_OK;
     for (int i = 0; i < params->count; ++i)
         if (params->items[i]->count > largest) largest = params->items[i]->count;
     float *values = malloc(largest * sizeof *values);
     if (!values)
         return vt_fail(err, VARIANT_E_MEMORY, "no memory for a tokenizer's initial values");
-    if (!params->values) VT_CHECK(vt_params_allocate(params, err));
     for (int i = 0; i < params->count; ++i) {
         vt_param *param = params->items[i];
         if (param->flags & VT_PARAM_BUFFER) continue;

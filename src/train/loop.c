@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "core/clock.h"
-#include "core/limits.h"
 #include "io/file.h"
 
 #define CHECKPOINT "checkpoint.safetensors"
@@ -34,7 +33,7 @@ variant_status vt_train_common_check(const vt_train_common *options, variant_err
     if (options->data.count < 1 || !options->data.paths[0] || !*options->data.paths[0])
         return vt_fail(err, VARIANT_E_ARGUMENT,
                        "no data given: expected a folder of pictures or IDX files");
-    if (!options->output || !*options->output)
+    if (!options->dry_run && (!options->output || !*options->output))
         return vt_fail(err, VARIANT_E_ARGUMENT, "no folder given for the run's results");
     if (options->steps < 0 || options->steps > 1000000000)
         return vt_fail(err, VARIANT_E_ARGUMENT, "%lld steps: expected 1 to 1000000000",
@@ -65,22 +64,6 @@ void vt_train_loop_path(const vt_train_loop *loop, const char *name, char *out, 
     snprintf(out, size, "%s/%s", loop->folder, name);
 }
 
-variant_status vt_train_loop_take_up(vt_train_loop *loop, vt_checkpoint *checkpoint,
-                                     variant_error *err) {
-    char path[4096];
-    if (!loop->past) return VARIANT_OK;
-    vt_train_loop_path(loop, CHECKPOINT, path, sizeof path);
-    VT_TRY(vt_checkpoint_read(path, checkpoint, err));
-    loop->step = checkpoint->step;
-    if (loop->step < loop->steps)
-        vt_train_loop_note(loop, "going on from step %lld of %lld", (long long)loop->step,
-                           (long long)loop->steps);
-    else
-        vt_train_loop_note(loop, "complete at step %lld; more --steps or --epochs go on",
-                           (long long)loop->step);
-    return VARIANT_OK;
-}
-
 void vt_train_loop_note(const vt_train_loop *loop, const char *format, ...) {
     if (!loop->options->note) return;
     char line[600];
@@ -89,41 +72,6 @@ void vt_train_loop_note(const vt_train_loop *loop, const char *format, ...) {
     vsnprintf(line, sizeof line, format, args);
     va_end(args);
     loop->options->note(loop->options->user, line);
-}
-
-static void note_data(const vt_train_loop *loop, const vt_dataset *dataset) {
-    int skipped = vt_dataset_skipped(dataset);
-    char broken[64] = "";
-    if (skipped > 0)
-        snprintf(broken, sizeof broken, "; %d broken one%s skipped", skipped,
-                 skipped == 1 ? "" : "s");
-    vt_train_loop_note(loop, "%d pictures in %d class%s%s", vt_dataset_count(dataset),
-                       vt_dataset_classes(dataset), vt_dataset_classes(dataset) == 1 ? "" : "es",
-                       broken);
-}
-
-variant_status vt_train_loop_open_data(vt_train_loop *loop, const vt_data *data, int side, int crop,
-                                       int channels, vt_dataset **train, vt_dataset **test,
-                                       variant_error *err) {
-    vt_dataset_options options = {.data = *data,
-                                  .side = side + crop,
-                                  .channels = channels,
-                                  .warn = loop->options->note,
-                                  .user = loop->options->user};
-    variant_error local;
-    options.data.split = VT_SPLIT_TRAIN;
-    options.data.flat_whole = false;
-    loop->data = *data;
-    VT_TRY(vt_dataset_open(train, &options, err));
-    note_data(loop, *train);
-    options.side = side;
-    options.channels = vt_dataset_channels(*train);
-    options.data.split = VT_SPLIT_TEST;
-    options.like = *train;
-    options.warn = NULL;
-    if (vt_dataset_open(test, &options, &local) != VARIANT_OK)
-        vt_train_loop_note(loop, "no evaluation: %s", local.message);
-    return VARIANT_OK;
 }
 
 bool vt_train_loop_stopping(const vt_train_loop *loop) {
@@ -144,24 +92,31 @@ static variant_status look_up_past(vt_train_loop *loop, const char *path, varian
 variant_status vt_train_loop_begin(vt_train_loop *loop, vt_kern *kern,
                                    const vt_train_common *options, variant_error *err) {
     *loop = (vt_train_loop){.kern = kern, .options = options};
-    if (strlen(options->output) >= sizeof loop->folder)
+    const char *output = options->output ? options->output : "";
+    if (strlen(output) >= sizeof loop->folder)
         return vt_fail(err, VARIANT_E_ARGUMENT, "the output folder's name is too long");
-    snprintf(loop->folder, sizeof loop->folder, "%s", options->output);
+    snprintf(loop->folder, sizeof loop->folder, "%s", output);
+    if (!*output) return VARIANT_OK; /* a dry run */
     char path[4096];
     vt_train_loop_path(loop, CHECKPOINT, path, sizeof path);
     if (options->resume) return look_up_past(loop, path, err);
-    if (options->restart || access(path, F_OK) != 0) return VARIANT_OK;
+    if (options->restart || options->dry_run || access(path, F_OK) != 0) return VARIANT_OK;
     return vt_fail(err, VARIANT_E_ARGUMENT,
                    "%s: there already; --resume goes on with that run, --restart throws it away",
                    path);
 }
 
-variant_status vt_train_loop_open(vt_train_loop *loop, variant_error *err) {
-    VT_TRY(vt_folder_make(loop->folder, err));
-    loop->memory_bytes = vt_limits_room();
-    VT_TRY(loop->kern->memory_reserve(loop->kern, loop->memory_bytes, &loop->memory, err));
-    vt_arena_init(&loop->arena, loop->memory, loop->memory_bytes);
+variant_status vt_train_loop_open(vt_train_loop *loop, size_t bytes, variant_error *err) {
+    loop->memory_bytes = bytes;
+    VT_TRY(loop->kern->memory_reserve(loop->kern, bytes, &loop->memory, err));
+    vt_arena_init(&loop->arena, loop->memory, bytes);
     return VARIANT_OK;
+}
+
+void *vt_train_host(vt_train_loop *loop, size_t count, size_t size) {
+    void *out = calloc(count, size);
+    if (out) loop->host_bytes += count * size;
+    return out;
 }
 
 void vt_train_loop_close(vt_train_loop *loop) {
@@ -171,10 +126,11 @@ void vt_train_loop_close(vt_train_loop *loop) {
     *loop = (vt_train_loop){0};
 }
 
-void vt_train_settings_common(vt_settings *settings, const vt_train_loop *loop,
-                              uint64_t data_hash) {
+void vt_train_settings_common(vt_train_loop *loop, const char *training, uint64_t data_hash) {
+    vt_settings *settings = &loop->settings;
     const vt_train_common *options = loop->options;
     const vt_optimizer_options *adamw = &options->optimizer;
+    vt_settings_add(settings, "training", "%s", training);
     vt_settings_add(settings, "data", "%016" PRIx64, data_hash);
     vt_settings_add(settings, "limit", "%d", options->limit);
     vt_settings_add(settings, "batch", "%d", options->batch);
@@ -193,11 +149,40 @@ void vt_train_settings_common(vt_settings *settings, const vt_train_loop *loop,
     vt_settings_add(settings, "betas", "%g,%g", adamw->beta1, adamw->beta2);
     vt_settings_add(settings, "clip", "%g", adamw->clip);
     /* the defaults are not written, so that runs of before can go on */
-    if (loop->data.fit != VT_FIT_CROP)
-        vt_settings_add(settings, "fit", "%s", vt_fit_name(loop->data.fit));
-    if (loop->data.alpha != VT_ALPHA_WHITE)
-        vt_settings_add(settings, "alpha", "%s", vt_alpha_name(loop->data.alpha));
+    if (loop->data.source.fit != VT_FIT_CROP)
+        vt_settings_add(settings, "fit", "%s", vt_fit_name(loop->data.source.fit));
+    if (loop->data.source.alpha != VT_ALPHA_WHITE)
+        vt_settings_add(settings, "alpha", "%s", vt_alpha_name(loop->data.source.alpha));
     vt_settings_add(settings, VT_SETTING_PRECISION, "%s", vt_number_name(options->precision));
+}
+
+/* ---- the state to go on from ---- */
+
+static vt_checkpoint checkpoint_of(vt_train_loop *loop) {
+    return (vt_checkpoint){.params = loop->params,
+                           .settings = &loop->settings,
+                           .step = loop->step,
+                           .steps = loop->steps,
+                           .lr = &loop->options->lr,
+                           .spikes = &loop->spikes,
+                           .counters = loop->counters,
+                           .counter_count = loop->counter_count};
+}
+
+variant_status vt_train_loop_restore(vt_train_loop *loop, variant_error *err) {
+    char path[4096];
+    if (!loop->past) return VARIANT_OK;
+    vt_train_loop_path(loop, CHECKPOINT, path, sizeof path);
+    vt_checkpoint checkpoint = checkpoint_of(loop);
+    VT_TRY(vt_checkpoint_read(path, &checkpoint, err));
+    loop->step = checkpoint.step;
+    if (loop->step < loop->steps)
+        vt_train_loop_note(loop, "going on from step %lld of %lld", (long long)loop->step,
+                           (long long)loop->steps);
+    else
+        vt_train_loop_note(loop, "complete at step %lld; more --steps or --epochs go on",
+                           (long long)loop->step);
+    return VARIANT_OK;
 }
 
 /* ---- what happens every so many steps ---- */
@@ -225,7 +210,8 @@ static void report(const vt_train_loop *loop) {
     loop->options->progress(loop->options->user, &progress);
 }
 
-static variant_status write_line(vt_train_loop *loop, const vt_train_job *job, variant_error *err) {
+static variant_status write_line(vt_train_loop *loop, const vt_trainer *trainer,
+                                 variant_error *err) {
     cJSON *line = cJSON_CreateObject();
     if (!line) return vt_fail(err, VARIANT_E_MEMORY, "no memory for a log line");
     double steps = (double)loop->line_steps;
@@ -233,7 +219,7 @@ static variant_status write_line(vt_train_loop *loop, const vt_train_job *job, v
     vt_log_number(line, "epoch", epoch_now(loop));
     vt_log_number(line, "loss", loop->line_loss / steps);
     cJSON_AddStringToObject(line, VT_SETTING_PRECISION, vt_number_name(loop->options->precision));
-    job->describe(job->self, loop, line);
+    trainer->describe(trainer->self, loop, line);
     vt_log_number(line, "grad_norm", loop->line_norm / steps);
     vt_log_number(line, "lr", loop->rate);
     vt_log_number(line, "pictures_per_second", pictures_per_second(loop));
@@ -245,14 +231,14 @@ static variant_status write_line(vt_train_loop *loop, const vt_train_job *job, v
     return status;
 }
 
-static variant_status evaluate(vt_train_loop *loop, const vt_train_job *job, variant_error *err) {
+static variant_status evaluate(vt_train_loop *loop, const vt_trainer *trainer, variant_error *err) {
     cJSON *line = cJSON_CreateObject();
     if (!line) return vt_fail(err, VARIANT_E_MEMORY, "no memory for a log line");
     double started = vt_seconds();
     cJSON_AddNumberToObject(line, "step", (double)loop->step);
     vt_log_number(line, "epoch", epoch_now(loop));
     cJSON_AddTrueToObject(line, "evaluation");
-    variant_status status = job->evaluate(job->self, loop, line, err);
+    variant_status status = trainer->evaluate(trainer->self, loop, line, err);
     if (status == VARIANT_OK) status = vt_log_write(&loop->log, line, err);
     cJSON_Delete(line);
     loop->line_started += vt_seconds() - started;
@@ -260,7 +246,7 @@ static variant_status evaluate(vt_train_loop *loop, const vt_train_job *job, var
 }
 
 /* A picture that could not be made is no reason to lose a run. */
-static void sample(vt_train_loop *loop, const vt_train_job *job) {
+static void sample(vt_train_loop *loop, const vt_trainer *trainer) {
     double started = vt_seconds();
     char path[4096], name[64];
     variant_error local = {0};
@@ -269,7 +255,7 @@ static void sample(vt_train_loop *loop, const vt_train_job *job) {
     if (status == VARIANT_OK) {
         snprintf(name, sizeof name, "samples/%08lld.png", (long long)loop->step);
         vt_train_loop_path(loop, name, path, sizeof path);
-        status = job->sample(job->self, loop, path, &local);
+        status = trainer->sample(trainer->self, loop, path, &local);
     }
     if (status != VARIANT_OK)
         vt_train_loop_note(loop, "no sample at step %lld: %s", (long long)loop->step,
@@ -281,13 +267,30 @@ static bool is_due(int64_t every, int64_t step) {
     return every > 0 && step % every == 0;
 }
 
-static variant_status save_state(vt_train_loop *loop, const vt_train_job *job, variant_error *err) {
+static variant_status save_state(vt_train_loop *loop, const vt_trainer *trainer,
+                                 variant_error *err) {
     char path[4096];
     double started = vt_seconds();
     vt_train_loop_path(loop, CHECKPOINT, path, sizeof path);
-    VT_TRY(job->checkpoint(job->self, loop, path, err));
+    vt_checkpoint checkpoint = checkpoint_of(loop);
+    checkpoint.model = trainer->model(trainer->self, loop);
+    VT_TRY(vt_checkpoint_write(path, &checkpoint, err));
     loop->line_started += vt_seconds() - started;
     return VARIANT_OK;
+}
+
+/* The model alone, for use, and what goes beside it. */
+static variant_status save_model(vt_train_loop *loop, const vt_trainer *trainer,
+                                 vt_train_result *result, variant_error *err) {
+    vt_train_loop_path(loop, trainer->file, result->model, sizeof result->model);
+    char *training = vt_settings_json(&loop->settings);
+    if (!training) return vt_fail(err, VARIANT_E_MEMORY, "no memory to write a model");
+    vt_model_save save = trainer->model(trainer->self, loop);
+    save.training = training;
+    variant_status status = vt_model_write(result->model, &save, err);
+    cJSON_free(training);
+    if (status != VARIANT_OK || !trainer->finish) return status;
+    return trainer->finish(trainer->self, loop, err);
 }
 
 /* ---- diverged steps ---- */
@@ -303,30 +306,30 @@ static variant_status fail_spike(const vt_train_loop *loop, variant_error *err) 
 }
 
 /* The update, or the failure that says why there is none; then no value has changed. */
-static variant_status update(vt_train_loop *loop, divergence *what, variant_error *err) {
+static variant_status update(vt_train_loop *loop, divergence *kind, variant_error *err) {
     const vt_train_common *options = loop->options;
     bool warm = loop->step >= options->lr.warmup;
     if (warm && vt_spikes_is(&loop->spikes, loop->path, options->spike, loop->loss)) {
-        *what = LOSS_SPIKE;
+        *kind = LOSS_SPIKE;
         return fail_spike(loop, err);
     }
     variant_status status = vt_optimizer_step(loop->params, &options->optimizer, loop->rate,
                                               loop->step + 1, &loop->norm, err);
-    *what = status == VARIANT_OK || isfinite(loop->norm) ? NO_DIVERGENCE : GRADIENT_NOT_FINITE;
+    *kind = status == VARIANT_OK || isfinite(loop->norm) ? NO_DIVERGENCE : GRADIENT_NOT_FINITE;
     return status;
 }
 
 /* Without a key "loss": those are of steps that were applied. */
-static variant_status log_divergence(vt_train_loop *loop, divergence what, bool stops,
+static variant_status log_divergence(vt_train_loop *loop, divergence kind, bool stops,
                                      variant_error *err) {
     cJSON *line = cJSON_CreateObject();
     if (!line) return vt_fail(err, VARIANT_E_MEMORY, "no memory for a log line");
     cJSON_AddNumberToObject(line, "step", (double)(loop->step + 1));
     vt_log_number(line, "epoch", epoch_now(loop));
-    cJSON_AddStringToObject(line, "divergence", what == LOSS_SPIKE ? "spike" : "gradient");
+    cJSON_AddStringToObject(line, "divergence", kind == LOSS_SPIKE ? "spike" : "gradient");
     cJSON_AddStringToObject(line, "action", stops ? "stop" : "skip");
     vt_log_number(line, "step_loss", loop->loss);
-    if (what == LOSS_SPIKE) {
+    if (kind == LOSS_SPIKE) {
         vt_log_number(line, "running_mean", loop->spikes.paths[loop->path].mean);
         vt_log_number(line, "factor", loop->options->spike);
     }
@@ -336,15 +339,15 @@ static variant_status log_divergence(vt_train_loop *loop, divergence what, bool 
 }
 
 /* Leaves the step out, or ends the run with the failure it came with. */
-static variant_status skip_or_stop(vt_train_loop *loop, divergence what, variant_status failure,
+static variant_status skip_or_stop(vt_train_loop *loop, divergence kind, variant_status failure,
                                    variant_error *err) {
     variant_error local;
     long long step = (long long)loop->step + 1;
     bool stops = !loop->options->skip_diverged || ++loop->spikes.skipped >= MOST_SKIPPED;
-    variant_status logged = log_divergence(loop, what, stops, stops ? &local : err);
+    variant_status logged = log_divergence(loop, kind, stops, stops ? &local : err);
     if (stops) return failure;
     VT_TRY(logged);
-    if (what == LOSS_SPIKE)
+    if (kind == LOSS_SPIKE)
         vt_train_loop_note(loop, "step %lld left out: its loss %g is above %g times the mean, %g",
                            step, loop->loss, loop->options->spike,
                            loop->spikes.paths[loop->path].mean);
@@ -353,15 +356,15 @@ static variant_status skip_or_stop(vt_train_loop *loop, divergence what, variant
     return VARIANT_OK;
 }
 
-static variant_status run_step(vt_train_loop *loop, const vt_train_job *job, variant_error *err) {
+static variant_status run_step(vt_train_loop *loop, const vt_trainer *trainer, variant_error *err) {
     size_t mark = vt_arena_mark(&loop->arena);
-    divergence what;
+    divergence kind;
     vt_params_zero_grad(loop->params);
-    VT_TRY(job->step(job->self, loop, err));
+    VT_TRY(trainer->step(trainer->self, loop, err));
     loop->rate = vt_lr_at(&loop->options->lr, loop->step, loop->steps);
-    variant_status status = update(loop, &what, err);
-    if (what != NO_DIVERGENCE) {
-        VT_TRY(skip_or_stop(loop, what, status, err));
+    variant_status status = update(loop, &kind, err);
+    if (kind != NO_DIVERGENCE) {
+        VT_TRY(skip_or_stop(loop, kind, status, err));
         vt_arena_rewind(&loop->arena, mark);
         ++loop->step;
         return VARIANT_OK;
@@ -369,7 +372,7 @@ static variant_status run_step(vt_train_loop *loop, const vt_train_job *job, var
     VT_TRY(status);
     loop->spikes.skipped = 0;
     vt_spikes_feed(&loop->spikes, loop->path, loop->loss);
-    VT_TRY(job->updated(job->self, loop, err));
+    VT_TRY(trainer->updated(trainer->self, loop, err));
     vt_arena_rewind(&loop->arena, mark);
     ++loop->step;
     ++loop->line_steps;
@@ -378,7 +381,7 @@ static variant_status run_step(vt_train_loop *loop, const vt_train_job *job, var
     return VARIANT_OK;
 }
 
-variant_status vt_train_loop_run(vt_train_loop *loop, const vt_train_job *job,
+variant_status vt_train_loop_run(vt_train_loop *loop, const vt_trainer *trainer,
                                  vt_train_result *result, variant_error *err) {
     const vt_train_common *options = loop->options;
     char path[4096];
@@ -387,25 +390,26 @@ variant_status vt_train_loop_run(vt_train_loop *loop, const vt_train_job *job,
     loop->line_started = vt_seconds();
     int64_t saved = -1;
     while (loop->step < loop->steps && !vt_train_loop_stopping(loop)) {
-        VT_TRY(run_step(loop, job, err));
+        VT_TRY(run_step(loop, trainer, err));
         bool last = loop->step == loop->steps;
         report(loop);
         if (is_due(options->log_every, loop->step) || (last && options->log_every > 0))
-            VT_TRY(write_line(loop, job, err));
-        if (job->evaluate && (is_due(options->eval_every, loop->step) || last))
-            VT_TRY(evaluate(loop, job, err));
-        if (job->sample &&
+            VT_TRY(write_line(loop, trainer, err));
+        if (trainer->evaluate && loop->data.test &&
+            (is_due(options->eval_every, loop->step) || last))
+            VT_TRY(evaluate(loop, trainer, err));
+        if (trainer->sample &&
             (is_due(options->sample_every, loop->step) || (last && options->sample_every > 0)))
-            sample(loop, job);
+            sample(loop, trainer);
         if (is_due(options->save_every, loop->step) || last) {
-            VT_TRY(save_state(loop, job, err));
+            VT_TRY(save_state(loop, trainer, err));
             saved = loop->step;
         }
     }
-    if (saved != loop->step) VT_TRY(save_state(loop, job, err));
+    if (saved != loop->step) VT_TRY(save_state(loop, trainer, err));
     *result = (vt_train_result){.stopped = loop->step < loop->steps,
                                 .step = loop->step,
                                 .steps = loop->steps,
                                 .loss = loop->loss};
-    return job->finish(job->self, loop, result, err);
+    return save_model(loop, trainer, result, err);
 }

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "core/rng.h"
+#include "kern/dry.h"
 
 #define BATCH 64
 #define META_KEY "variant.tokens"
@@ -150,34 +151,69 @@ static bool attach(vt_token_cache *cache, const vt_token_cache_options *options,
 
 /* ---- encoding ---- */
 
-/* Both views of up to BATCH pictures into host tokens (views, count, L). */
+/* A batch on its way; arena memory. */
+typedef struct encoding {
+    float *pictures; /* (n, side, side, channels) */
+    float *latent;   /* (n, s, s, Cvae) */
+    int32_t *chosen; /* (n, L) */
+    size_t floats, numbers, tokens;
+} encoding;
+
+static encoding encoding_take(const vt_token_cache_options *options, vt_arena *arena, int count) {
+    const vt_tokenizer_config *config = vt_tokenizer_configuration(options->tokenizer);
+    size_t n = (size_t)count, side = (size_t)vt_tokenizer_side(config);
+    size_t last = (size_t)config->sides[config->scales - 1];
+    encoding out = {.floats = n * side * side * (size_t)config->channels,
+                    .numbers = n * last * last * (size_t)config->latent_dim,
+                    .tokens = n * (size_t)vt_tokenizer_tokens(config)};
+    out.pictures = vt_arena_floats(arena, out.floats);
+    out.latent = vt_arena_floats(arena, out.numbers);
+    out.chosen = vt_arena_ints(arena, out.tokens);
+    return out;
+}
+
+/* One view of up to BATCH pictures into host tokens (count, L). */
 static variant_status encode_view(const vt_token_cache_options *options, const vt_pick *picks,
                                   int count, float *host, int32_t *tokens, variant_error *err) {
     vt_tokenizer *tokenizer = options->tokenizer;
-    const vt_tokenizer_config *config = vt_tokenizer_configuration(tokenizer);
     vt_kern *kern = vt_tokenizer_params(tokenizer)->kern;
     vt_arena *arena = options->arena;
-    size_t mark = vt_arena_mark(arena), side = (size_t)vt_tokenizer_side(config);
-    size_t latent_side = (size_t)config->sides[config->scales - 1], n = (size_t)count;
-    size_t floats = n * side * side * (size_t)config->channels;
-    size_t token_count = n * (size_t)vt_tokenizer_tokens(config);
-    float *pictures = vt_arena_floats(arena, floats);
-    size_t numbers = n * latent_side * latent_side * (size_t)config->latent_dim;
-    float *latent = vt_arena_floats(arena, numbers);
-    int32_t *chosen = vt_arena_ints(arena, token_count);
+    size_t mark = vt_arena_mark(arena);
+    encoding e = encoding_take(options, arena, count);
     variant_status status = VARIANT_OK;
     VT_CHECK(vt_arena_check(arena, "pictures to encode", err));
     VT_CHECK(vt_pictures_read(options->pictures, picks, count, host, err));
-    kern->upload(kern, pictures, host, floats * sizeof *host);
-    VT_CHECK(vt_tokenizer_encode(tokenizer, arena, count, pictures, latent, err));
-    if (!vt_kern_finite(kern, latent, VT_NUMBER_F32, numbers))
+    kern->upload(kern, e.pictures, host, e.floats * sizeof *host);
+    VT_CHECK(vt_tokenizer_encode(tokenizer, arena, count, e.pictures, e.latent, err));
+    if (!vt_kern_finite(kern, e.latent, VT_NUMBER_F32, e.numbers))
         VT_CHECK(vt_fail(err, VARIANT_E_MODEL,
                          "what the encoder made of a picture is not finite (NaN or infinity)"));
-    VT_CHECK(vt_tokenizer_quantize(tokenizer, arena, count, latent, chosen, NULL, err));
-    kern->download(kern, tokens, chosen, token_count * sizeof *tokens);
+    VT_CHECK(vt_tokenizer_quantize(tokenizer, arena, count, e.latent, e.chosen, NULL, err));
+    kern->download(kern, tokens, e.chosen, e.tokens * sizeof *tokens);
 cleanup:
     vt_arena_rewind(arena, mark);
     return status;
+}
+
+variant_status vt_token_cache_measure(vt_token_cache_bytes *out,
+                                      const vt_token_cache_options *options, variant_error *err) {
+    vt_tokenizer *tokenizer = options->tokenizer;
+    const int all = options->pictures->count, count = all < BATCH ? all : BATCH;
+    vt_dry_kern dry;
+    vt_arena arena;
+    vt_dry_kern_init(&dry, vt_tokenizer_params(tokenizer)->kern);
+    vt_arena_init_counting(&arena, &dry.kern);
+    encoding e = encoding_take(options, &arena, count);
+    VT_TRY(vt_tokenizer_encode(tokenizer, &arena, count, e.pictures, e.latent, err));
+    VT_TRY(vt_tokenizer_quantize(tokenizer, &arena, count, e.latent, e.chosen, NULL, err));
+    const size_t views = options->flip ? 2 : 1, length = e.tokens / (size_t)count;
+    const size_t wide = (size_t)all * views * length * sizeof(int32_t);
+    const size_t columns = 2 * (size_t)all * sizeof(int64_t); /* contents and stamps */
+    *out = (vt_token_cache_bytes){.arena = arena.peak,
+                                  .host = e.floats * sizeof(float) + e.tokens * sizeof(int32_t),
+                                  .tokens = wide,
+                                  .file = options->path ? columns + wide / 2 : 0};
+    return VARIANT_OK;
 }
 
 static variant_status encode_all(const vt_token_cache *cache, const vt_token_cache_options *options,

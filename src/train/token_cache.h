@@ -20,7 +20,7 @@ typedef struct vt_token_cache {
 } vt_token_cache;
 
 typedef struct vt_token_cache_options {
-    vt_arena *arena;
+    vt_arena *arena; /* at least vt_token_cache_bytes.arena */
     vt_tokenizer *tokenizer;
     const vt_pictures *pictures;
     bool flip;        /* two views */
@@ -32,6 +32,16 @@ typedef struct vt_token_cache_options {
     bool (*progress)(void *user, int done, int total);
     void *user;
 } vt_token_cache_options;
+
+/* What making the tokens takes, at most: where a file holds them already, none of it. */
+typedef struct vt_token_cache_bytes {
+    size_t arena;  /* of a batch */
+    size_t host;   /* of a batch */
+    size_t tokens; /* of all pictures; they stay where there is no path */
+    size_t file;   /* while the file is written */
+} vt_token_cache_bytes;
+variant_status vt_token_cache_measure(vt_token_cache_bytes *out,
+                                      const vt_token_cache_options *options, variant_error *err);
 
 variant_status vt_token_cache_open(vt_token_cache *out, const vt_token_cache_options *options,
                                    variant_error *err);

@@ -12,10 +12,8 @@
 #include "core/rng.h"
 #include "features/classifier.h"
 #include "features/features.h"
-#include "train/batches.h"
-#include "train/checkpoint.h"
-#include "train/loop.h"
 #include "train/plan.h"
+#include "train/run.h"
 #include "train/token_cache.h"
 
 #define EVAL_BATCH 64
@@ -27,13 +25,9 @@ typedef struct classifier_job {
     vt_train_classifier_options options; /* our own: what is open is settled */
     vt_classifier_config config;
     vt_classifier *classifier;
-    vt_dataset *train, *test; /* test NULL: none */
-    vt_pictures pictures, test_pictures;
-    vt_batches batches;
-    vt_settings settings;
-    char **class_names;    /* (classes) */
-    float *host;           /* (B, side, side, channels): a batch of pictures */
-    int32_t *labels;       /* (B) */
+    char *text;      /* the configuration, for files */
+    float *host;     /* (B, side, side, channels): a batch of pictures, and what is made of them */
+    int32_t *labels; /* (B) */
     uint64_t started_from; /* of the values that options.model gave */
     /* since the last log line */
     int64_t seen, hits;
@@ -63,19 +57,26 @@ static void cover(const classifier_job *job, uint32_t low, uint32_t high, int pl
             out[y * side * channels + i] = shade;
 }
 
-static variant_status classifier_step(void *self, vt_train_loop *loop, variant_error *err) {
-    classifier_job *job = self;
-    vt_kern *kern = loop->kern;
-    int batch = job->batches.batch;
-    size_t floats = (size_t)batch * picture_floats(job);
+/* The batch of this step in the host's buffers. */
+static variant_status read_batch(classifier_job *job, vt_train_loop *loop, variant_error *err) {
+    vt_train_data *data = &loop->data;
     uint32_t low = (uint32_t)loop->step, high = (uint32_t)((uint64_t)loop->step >> 32);
-    vt_batches_select(&job->batches, loop->step);
-    VT_TRY(vt_pictures_read(&job->pictures, job->batches.picks, batch, job->host, err));
-    for (int i = 0; i < batch; ++i) {
-        job->labels[i] = vt_pictures_label(&job->pictures, job->batches.picks[i].position);
+    vt_batches_select(&data->batches, loop->step);
+    VT_TRY(vt_pictures_read(&data->pictures, data->batches.picks, data->batches.batch, job->host,
+                            err));
+    for (int i = 0; i < data->batches.batch; ++i) {
+        job->labels[i] = vt_pictures_label(&data->pictures, data->batches.picks[i].position);
         if (job->options.erase > 0.0)
             cover(job, low, high, i, job->host + (size_t)i * picture_floats(job));
     }
+    return VARIANT_OK;
+}
+
+/* Forward and backward of what is in the host's buffers. */
+static variant_status run_batch(classifier_job *job, vt_train_loop *loop, variant_error *err) {
+    vt_kern *kern = loop->kern;
+    int batch = loop->data.batches.batch;
+    size_t floats = (size_t)batch * picture_floats(job);
     float *pictures = vt_arena_floats(&loop->arena, floats);
     int32_t *targets = vt_arena_ints(&loop->arena, (size_t)batch);
     VT_TRY(vt_arena_check(&loop->arena, "a batch of pictures", err));
@@ -91,6 +92,11 @@ static variant_status classifier_step(void *self, vt_train_loop *loop, variant_e
     job->seen += batch;
     job->hits += pass.hits;
     return VARIANT_OK;
+}
+
+static variant_status classifier_step(void *self, vt_train_loop *loop, variant_error *err) {
+    VT_TRY(read_batch(self, loop, err));
+    return run_batch(self, loop, err);
 }
 
 static variant_status classifier_updated(void *self, vt_train_loop *loop, variant_error *err) {
@@ -109,29 +115,40 @@ static void classifier_describe(void *self, vt_train_loop *loop, cJSON *line) {
     job->seen = job->hits = 0;
 }
 
-/* Of pictures [first, first + count) of the test split: how many get their class, and the sum of their
- * cross entropies. */
-static variant_status judge(classifier_job *job, vt_train_loop *loop, int first, int count,
-                            float *host, double *loss, int *hits, variant_error *err) {
+/* `count` pictures on the host become their logits (count, classes) there. */
+static variant_status classify(classifier_job *job, vt_train_loop *loop, int count,
+                               variant_error *err) {
     const vt_classifier_config *config = &job->config;
     vt_kern *kern = loop->kern;
     vt_arena *arena = &loop->arena;
     size_t mark = vt_arena_mark(arena), floats = (size_t)count * picture_floats(job);
-    size_t classes = (size_t)config->classes;
-    vt_pick picks[EVAL_BATCH];
+    size_t numbers = (size_t)count * (size_t)config->classes;
     variant_status status = VARIANT_OK;
     float *pictures = vt_arena_floats(arena, floats);
     float *pooled = vt_arena_floats(arena, (size_t)count * (size_t)config->features);
-    float *logits = vt_arena_floats(arena, (size_t)count * classes);
-    for (int i = 0; i < count; ++i) picks[i] = (vt_pick){.position = first + i};
+    float *logits = vt_arena_floats(arena, numbers);
     VT_CHECK(vt_arena_check(arena, "pictures to evaluate", err));
-    VT_CHECK(vt_pictures_read(&job->test_pictures, picks, count, host, err));
-    kern->upload(kern, pictures, host, floats * sizeof(float));
+    kern->upload(kern, pictures, job->host, floats * sizeof(float));
     VT_CHECK(vt_classifier_run(job->classifier, arena, count, pictures, pooled, logits, err));
-    kern->download(kern, host, logits, (size_t)count * classes * sizeof *host);
+    kern->download(kern, job->host, logits, numbers * sizeof *job->host);
+cleanup:
+    vt_arena_rewind(arena, mark);
+    return status;
+}
+
+/* Of pictures [first, first + count) of the test split: how many get their class, and the sum of their
+ * cross entropies. */
+static variant_status judge(classifier_job *job, vt_train_loop *loop, int first, int count,
+                            double *loss, int *hits, variant_error *err) {
+    const vt_pictures *test = &loop->data.test_pictures;
+    size_t classes = (size_t)job->config.classes;
+    vt_pick picks[EVAL_BATCH];
+    for (int i = 0; i < count; ++i) picks[i] = (vt_pick){.position = first + i};
+    VT_TRY(vt_pictures_read(test, picks, count, job->host, err));
+    VT_TRY(classify(job, loop, count, err));
     for (int i = 0; i < count; ++i) {
-        const float *row = host + (size_t)i * classes;
-        size_t label = (size_t)vt_pictures_label(&job->test_pictures, first + i), best = 0;
+        const float *row = job->host + (size_t)i * classes;
+        size_t label = (size_t)vt_pictures_label(test, first + i), best = 0;
         double sum = 0.0;
         for (size_t j = 1; j < classes; ++j)
             if (row[j] > row[best]) best = j;
@@ -139,26 +156,17 @@ static variant_status judge(classifier_job *job, vt_train_loop *loop, int first,
         *loss += log(sum) - ((double)row[label] - (double)row[best]);
         *hits += best == label;
     }
-cleanup:
-    vt_arena_rewind(arena, mark);
-    return status;
+    return VARIANT_OK;
 }
 
 static variant_status classifier_evaluate(void *self, vt_train_loop *loop, cJSON *line,
                                           variant_error *err) {
-    classifier_job *job = self;
-    size_t wide = picture_floats(job), classes = (size_t)job->config.classes;
-    float *host = malloc(EVAL_BATCH * (wide > classes ? wide : classes) * sizeof *host);
-    if (!host) return vt_fail(err, VARIANT_E_MEMORY, "no memory to evaluate");
-    int total = job->test_pictures.count, hits = 0;
+    int total = loop->data.test_pictures.count, hits = 0;
     double loss = 0.0;
-    variant_status status = VARIANT_OK;
-    for (int first = 0; first < total && status == VARIANT_OK; first += EVAL_BATCH) {
+    for (int first = 0; first < total; first += EVAL_BATCH) {
         int count = total - first < EVAL_BATCH ? total - first : EVAL_BATCH;
-        status = judge(job, loop, first, count, host, &loss, &hits, err);
+        VT_TRY(judge(self, loop, first, count, &loss, &hits, err));
     }
-    free(host);
-    if (status != VARIANT_OK) return status;
     cJSON_AddNumberToObject(line, "pictures", total);
     vt_log_number(line, "test_loss", loss / total);
     vt_log_number(line, "test_accuracy", (double)hits / total);
@@ -169,49 +177,22 @@ static variant_status classifier_evaluate(void *self, vt_train_loop *loop, cJSON
 
 /* ---- files ---- */
 
-static variant_status classifier_checkpoint(void *self, vt_train_loop *loop, const char *path,
-                                            variant_error *err) {
-    classifier_job *job = self;
-    char *config = vt_classifier_config_text(&job->config, job->class_names);
-    if (!config) return vt_fail(err, VARIANT_E_MEMORY, "no memory for a checkpoint");
-    vt_checkpoint checkpoint = {.model = {.params = loop->params, .config = config},
-                                .params = loop->params,
-                                .settings = &job->settings,
-                                .step = loop->step,
-                                .steps = loop->steps,
-                                .lr = &loop->options->lr,
-                                .spikes = &loop->spikes};
-    variant_status status = vt_checkpoint_write(path, &checkpoint, err);
-    free(config);
-    return status;
+static vt_model_save classifier_model(void *self, vt_train_loop *loop) {
+    const classifier_job *job = self;
+    return (vt_model_save){.params = loop->params, .config = job->text, .type = VT_F32};
 }
 
-static variant_status classifier_finish(void *self, vt_train_loop *loop, vt_train_result *result,
-                                        variant_error *err) {
-    classifier_job *job = self;
-    vt_train_loop_path(loop, "classifier.safetensors", result->model, sizeof result->model);
-    char *config = vt_classifier_config_text(&job->config, job->class_names);
-    char *training = vt_settings_json(&job->settings);
-    vt_model_save save = {
-        .params = loop->params, .config = config, .training = training, .type = VT_F32};
-    variant_status status = config && training
-                                ? vt_model_write(result->model, &save, err)
-                                : vt_fail(err, VARIANT_E_MEMORY, "no memory to write a classifier");
-    free(config);
-    cJSON_free(training);
-    return status;
-}
-
-static void describe_settings(classifier_job *job, const vt_train_loop *loop) {
+static variant_status classifier_settings(void *self, vt_train_loop *loop, variant_error *err) {
+    const classifier_job *job = self;
     const vt_classifier_config *config = &job->config;
-    vt_settings *settings = &job->settings;
+    vt_settings *settings = &loop->settings;
+    (void)err;
     char list[16 * VT_CLASSIFIER_LEVELS] = "";
     size_t used = 0;
     for (int i = 0; i < config->levels; ++i)
         used +=
             (size_t)snprintf(list + used, sizeof list - used, i ? ",%d" : "%d", config->mult[i]);
-    vt_settings_add(settings, "training", "classifier");
-    vt_train_settings_common(settings, loop, vt_dataset_hash(job->train));
+    vt_train_settings_common(loop, "classifier", vt_dataset_hash(loop->data.train));
     vt_settings_add(settings, "side", "%d", config->side);
     vt_settings_add(settings, "channels", "%d", config->channels);
     vt_settings_add(settings, "width", "%d", config->width);
@@ -222,6 +203,7 @@ static void describe_settings(classifier_job *job, const vt_train_loop *loop) {
     vt_settings_add(settings, "erase", "%g", job->options.erase);
     vt_settings_add(settings, "label-smoothing", "%g", job->options.label_smoothing);
     if (job->options.model) vt_settings_add(settings, "model", "%016" PRIx64, job->started_from);
+    return VARIANT_OK;
 }
 
 /* ---- a run ---- */
@@ -269,7 +251,9 @@ static void recall_shape(const vt_train_loop *loop, vt_classifier_config *config
     *config = was;
 }
 
-static variant_status choose_shape(classifier_job *job, vt_train_loop *loop, variant_error *err) {
+static variant_status classifier_shape(void *self, vt_train_loop *loop, vt_train_wanted *wanted,
+                                       variant_error *err) {
+    classifier_job *job = self;
     vt_classifier_config *config = &job->config;
     const vt_classifier_config given = *config;
     int crop = -1 - job->options.crop; /* -1, open: 0 */
@@ -287,48 +271,32 @@ static variant_status choose_shape(classifier_job *job, vt_train_loop *loop, var
     vt_plan_chose(loop, given.side, "side", "%d", config->side);
     vt_plan_chose_list(loop, given.levels, "mult", config->mult, config->levels);
     vt_plan_chose(loop, crop, "crop", "%d", job->options.crop);
+    wanted->side = config->side;
+    wanted->channels = config->channels;
+    wanted->crop = job->options.crop;
     return VARIANT_OK;
 }
 
-static variant_status take_names(classifier_job *job, variant_error *err) {
-    int classes = job->config.classes;
-    job->class_names = calloc((size_t)classes, sizeof *job->class_names);
-    for (int i = 0; job->class_names && i < classes; ++i)
-        if (!(job->class_names[i] = strdup(vt_dataset_class_name(job->train, i)))) break;
-    if (job->class_names && job->class_names[classes - 1]) return VARIANT_OK;
-    return vt_fail(err, VARIANT_E_MEMORY, "no memory for class names");
+static variant_status classifier_size(void *self, vt_train_loop *loop, int *width,
+                                      variant_error *err) {
+    classifier_job *job = self;
+    vt_classifier_config *config = &job->config;
+    (void)width;
+    config->channels = vt_dataset_channels(loop->data.train);
+    config->classes = loop->data.class_count;
+    if (config->classes >= 2) return VARIANT_OK;
+    return vt_fail(err, VARIANT_E_FORMAT, "%s: %d class, expected at least 2 to tell apart",
+                   loop->options->data.paths[0], config->classes);
 }
 
-static variant_status open_data(classifier_job *job, vt_train_loop *loop, variant_error *err) {
-    const vt_train_common *common = loop->options;
-    vt_classifier_config *config = &job->config;
-    int crop = job->options.crop;
-    VT_TRY(vt_train_loop_open_data(loop, &common->data, config->side, crop, config->channels,
-                                   &job->train, &job->test, err));
-    config->channels = vt_dataset_channels(job->train);
-    config->classes = vt_dataset_classes(job->train);
-    if (config->classes < 2)
-        return vt_fail(err, VARIANT_E_FORMAT, "%s: %d class, expected at least 2 to tell apart",
-                       common->data.paths[0], config->classes);
-    VT_TRY(take_names(job, err));
-    vt_pictures_options options = {.dataset = job->train,
-                                   .limit = common->limit,
-                                   .side = config->side,
-                                   .channels = config->channels,
-                                   .crop = crop,
-                                   .team = loop->kern->team,
-                                   .note = common->note,
-                                   .user = common->user};
-    VT_TRY(vt_pictures_open(&job->pictures, &options, err));
-    vt_plan_batch(loop, &job->options.common, VT_TRAIN_CLASSIFIER, job->pictures.count,
-                  config->side);
-    VT_TRY(vt_batches_open(&job->batches, job->pictures.count, common->batch, common->flip, crop,
-                           common->seed, err));
-    if (!job->test) return VARIANT_OK;
-    options.dataset = job->test;
-    options.limit = common->eval_count;
-    options.crop = 0;
-    return vt_pictures_open(&job->test_pictures, &options, err);
+/* Evaluates every epoch, of many as many as make twenty evaluations. */
+static variant_status classifier_settle(void *self, vt_train_loop *loop, variant_error *err) {
+    classifier_job *job = self;
+    (void)err;
+    if (job->options.common.eval_every != 0) return VARIANT_OK;
+    int64_t epochs = llround(ceil(vt_plan_epochs(loop) / MOST_EVALUATIONS));
+    job->options.common.eval_every = loop->steps_per_epoch * (epochs > 1 ? epochs : 1);
+    return VARIANT_OK;
 }
 
 /* Values of another run's classifier; the loader names what does not fit. */
@@ -342,17 +310,28 @@ static variant_status start_from(classifier_job *job, vt_train_loop *loop, varia
         VT_CHECK(vt_fail(err, VARIANT_E_MODEL,
                          "%s: not a classifier: expected one of `variant train classifier`", path));
     VT_CHECK(vt_params_load(loop->params, file, NULL, true, err));
-    VT_CHECK(vt_params_hash(loop->params, &job->started_from, err));
+    if (!loop->kern->dry) VT_CHECK(vt_params_hash(loop->params, &job->started_from, err));
 cleanup:
     vt_tensor_file_close(&file);
     return status;
 }
 
-static variant_status open_model(classifier_job *job, vt_train_loop *loop, variant_error *err) {
+/* The most pictures at a time, or what evaluation makes of them. */
+static size_t host_floats(const classifier_job *job, const vt_train_loop *loop) {
+    size_t wide = picture_floats(job), classes = (size_t)job->config.classes;
     size_t batch = (size_t)loop->options->batch;
-    job->host = malloc(batch * picture_floats(job) * sizeof *job->host);
-    job->labels = malloc(batch * sizeof *job->labels);
-    if (!job->host || !job->labels)
+    if (!loop->data.test) return batch * wide;
+    size_t evaluated = EVAL_BATCH * (wide > classes ? wide : classes);
+    return batch * wide > evaluated ? batch * wide : evaluated;
+}
+
+static variant_status classifier_open(void *self, vt_train_loop *loop, variant_error *err) {
+    classifier_job *job = self;
+    size_t batch = (size_t)loop->options->batch;
+    job->text = vt_classifier_config_text(&job->config, loop->data.class_names);
+    job->host = vt_train_host(loop, host_floats(job, loop), sizeof *job->host);
+    job->labels = vt_train_host(loop, batch, sizeof *job->labels);
+    if (!job->text || !job->host || !job->labels)
         return vt_fail(err, VARIANT_E_MEMORY, "no memory for a batch of %zu pictures", batch);
     VT_TRY(vt_classifier_open(&job->classifier, loop->kern, &job->config, err));
     loop->params = vt_classifier_params(job->classifier);
@@ -362,68 +341,55 @@ static variant_status open_model(classifier_job *job, vt_train_loop *loop, varia
     return vt_params_train(loop->params, err);
 }
 
-static variant_status take_up(classifier_job *job, vt_train_loop *loop, variant_error *err) {
-    vt_checkpoint checkpoint = {
-        .params = loop->params, .settings = &job->settings, .spikes = &loop->spikes};
-    VT_TRY(vt_train_loop_take_up(loop, &checkpoint, err));
+static variant_status classifier_prepare(void *self, vt_train_loop *loop, variant_error *err) {
+    (void)self;
     return vt_params_prepare(loop->params, err);
 }
 
-/* Length and rates; then all that followed from the data is told. */
-static variant_status plan(classifier_job *job, vt_train_loop *loop, variant_error *err) {
-    vt_train_common *common = &job->options.common;
-    vt_plan plan = {.kind = VT_TRAIN_CLASSIFIER,
-                    .pictures = job->pictures.count,
-                    .steps_per_epoch = vt_batches_per_epoch(&job->batches)};
-    VT_TRY(vt_plan_length(loop, common, &plan, err));
-    vt_plan_note(loop);
-    if (common->eval_every == 0) { /* every epoch, of many as many as make twenty evaluations */
-        int64_t epochs = llround(ceil(vt_plan_epochs(loop) / MOST_EVALUATIONS));
-        common->eval_every = loop->steps_per_epoch * (epochs > 1 ? epochs : 1);
-    }
-    return VARIANT_OK;
+static variant_status classifier_rehearse(void *self, vt_train_loop *loop, vt_train_memory *memory,
+                                          variant_error *err) {
+    const int tests = loop->data.test ? loop->data.test_pictures.count : 0;
+    (void)memory;
+    VT_TRY(run_batch(self, loop, err));
+    vt_arena_rewind(&loop->arena, 0);
+    if (tests == 0) return VARIANT_OK;
+    return classify(self, loop, tests < EVAL_BATCH ? tests : EVAL_BATCH, err);
 }
 
-static void job_close(classifier_job *job) {
-    vt_batches_close(&job->batches);
-    vt_pictures_close(&job->pictures);
-    vt_pictures_close(&job->test_pictures);
-    vt_dataset_close(&job->train);
-    vt_dataset_close(&job->test);
+static void classifier_close(void *self) {
+    classifier_job *job = self;
     vt_classifier_close(&job->classifier);
-    for (int i = 0; job->class_names && i < job->config.classes; ++i) free(job->class_names[i]);
-    free(job->class_names);
+    free(job->text);
     free(job->host);
     free(job->labels);
+    job->text = NULL;
+    job->host = NULL;
+    job->labels = NULL;
+    job->seen = job->hits = 0;
 }
 
 variant_status vt_train_classifier(vt_kern *kern, const vt_train_classifier_options *options,
                                    vt_train_result *result, variant_error *err) {
-    vt_train_loop loop = {0};
     classifier_job job = {.options = *options, .config = options->config};
-    variant_status status = VARIANT_OK;
-    VT_CHECK(check_options(options, err));
-    VT_CHECK(vt_train_loop_begin(&loop, kern, &job.options.common, err));
-    VT_CHECK(choose_shape(&job, &loop, err));
-    VT_CHECK(vt_train_loop_open(&loop, err));
-    VT_CHECK(open_data(&job, &loop, err));
-    VT_CHECK(plan(&job, &loop, err));
-    VT_CHECK(open_model(&job, &loop, err));
-    describe_settings(&job, &loop);
-    VT_CHECK(take_up(&job, &loop, err));
-
-    vt_train_job steps = {
+    const vt_trainer trainer = {
+        .kind = VT_TRAIN_CLASSIFIER,
         .self = &job,
+        .common = &job.options.common,
+        .shape = classifier_shape,
+        .size = classifier_size,
+        .settle = classifier_settle,
+        .open = classifier_open,
+        .prepare = classifier_prepare,
+        .rehearse = classifier_rehearse,
+        .close = classifier_close,
+        .describe_settings = classifier_settings,
         .step = classifier_step,
         .updated = classifier_updated,
         .describe = classifier_describe,
-        .evaluate = job.test ? classifier_evaluate : NULL,
-        .checkpoint = classifier_checkpoint,
-        .finish = classifier_finish,
+        .evaluate = classifier_evaluate,
+        .file = VT_FEATURES_FILE,
+        .model = classifier_model,
     };
-    VT_CHECK(vt_train_loop_run(&loop, &steps, result, err));
-cleanup:
-    job_close(&job);
-    vt_train_loop_close(&loop);
-    return status;
+    VT_TRY(check_options(options, err));
+    return vt_train_run(kern, &trainer, result, err);
 }

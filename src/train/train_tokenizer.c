@@ -12,10 +12,8 @@
 
 #include "core/psnr.h"
 #include "core/rng.h"
-#include "train/batches.h"
-#include "train/checkpoint.h"
-#include "train/loop.h"
 #include "train/plan.h"
+#include "train/run.h"
 
 #define FIRST_REVIVAL 10 /* steps: most of a random codebook is dead from the start */
 #define EVAL_BATCH 32
@@ -26,12 +24,9 @@ typedef struct tokenizer_job {
     vt_train_tokenizer_options options; /* our own: what is open is settled */
     vt_tokenizer_config config;
     vt_tokenizer *tokenizer;
-    vt_param *codebook;       /* (V, Cvae) */
-    vt_dataset *train, *test; /* test NULL: none */
-    vt_pictures pictures, test_pictures;
-    vt_batches batches;
-    vt_settings settings;
+    vt_param *codebook;     /* (V, Cvae) */
     float *host;            /* (B, side, side, channels): a batch of pictures */
+    float *sheet;           /* (2 sheet_room, ..): pictures, and what becomes of them behind */
     int tokens_a_picture;   /* L */
     int32_t *tokens;        /* (B, L), host */
     int32_t *age;           /* (V): steps since last used */
@@ -65,13 +60,11 @@ static void count_usage(tokenizer_job *job) {
         }
 }
 
-static variant_status tokenizer_step(void *self, vt_train_loop *loop, variant_error *err) {
-    tokenizer_job *job = self;
+/* Forward and backward of the batch in the host's buffer. */
+static variant_status run_batch(tokenizer_job *job, vt_train_loop *loop, variant_error *err) {
     vt_kern *kern = loop->kern;
-    int batch = job->batches.batch;
+    int batch = loop->data.batches.batch;
     size_t floats = (size_t)batch * picture_floats(job);
-    vt_batches_select(&job->batches, loop->step);
-    VT_TRY(vt_pictures_read(&job->pictures, job->batches.picks, batch, job->host, err));
     float *pictures = vt_arena_floats(&loop->arena, floats);
     VT_TRY(vt_arena_check(&loop->arena, "a batch of pictures", err));
     kern->upload(kern, pictures, job->host, floats * sizeof(float));
@@ -82,7 +75,17 @@ static variant_status tokenizer_step(void *self, vt_train_loop *loop, variant_er
                                  err));
     kern->download(kern, job->tokens, pass->tokens,
                    (size_t)batch * (size_t)job->tokens_a_picture * sizeof(int32_t));
+    return VARIANT_OK;
+}
+
+static variant_status tokenizer_step(void *self, vt_train_loop *loop, variant_error *err) {
+    tokenizer_job *job = self;
+    vt_batches *batches = &loop->data.batches;
+    vt_batches_select(batches, loop->step);
+    VT_TRY(vt_pictures_read(&loop->data.pictures, batches->picks, batches->batch, job->host, err));
+    VT_TRY(run_batch(job, loop, err));
     count_usage(job);
+    const vt_tokenizer_pass *pass = &job->pass;
     loop->loss = pass->mse + job->options.vq_weight * pass->vq_loss;
     job->mse += pass->mse;
     job->vq_loss += pass->vq_loss;
@@ -199,6 +202,18 @@ static double window_mse(const tokenizer_job *job, const float *p, const float *
     return sum / ((double)window * (double)row);
 }
 
+static const vt_pictures *sheet_pictures(const vt_train_loop *loop) {
+    return loop->data.test ? &loop->data.test_pictures : &loop->data.pictures;
+}
+
+/* Pictures that are reconstructed at a time, by an evaluation or for a sheet. */
+static int sheet_room(const vt_train_loop *loop) {
+    int most = loop->options->sample_every > 0 ? SHEET_PICTURES : 0,
+        all = sheet_pictures(loop)->count;
+    if (loop->data.test) most = EVAL_BATCH;
+    return all < most ? all : most;
+}
+
 static variant_status read_first(const vt_pictures *pictures, int first, int count, float *out,
                                  variant_error *err) {
     vt_pick picks[EVAL_BATCH];
@@ -210,26 +225,23 @@ static variant_status tokenizer_evaluate(void *self, vt_train_loop *loop, cJSON 
                                          variant_error *err) {
     tokenizer_job *job = self;
     size_t floats = picture_floats(job);
-    int side = vt_tokenizer_side(&job->config), native = vt_dataset_native_side(job->test);
+    int side = vt_tokenizer_side(&job->config), native = vt_dataset_native_side(loop->data.test);
     bool padded = native > 0 && native < side;
     double whole = 0.0, inside = 0.0, squares = 0.0;
-    variant_status status = VARIANT_OK;
-    float *pictures = malloc(2 * EVAL_BATCH * floats * sizeof *pictures);
-    if (!pictures) return vt_fail(err, VARIANT_E_MEMORY, "no memory to evaluate");
-    float *got = pictures + EVAL_BATCH * floats;
-    int total = job->test_pictures.count;
-    for (int first = 0; first < total; first += EVAL_BATCH) {
-        int count = total - first < EVAL_BATCH ? total - first : EVAL_BATCH;
-        VT_CHECK(read_first(&job->test_pictures, first, count, pictures, err));
-        VT_CHECK(reconstruct(job, loop, count, pictures, got, err));
+    int total = loop->data.test_pictures.count, room = sheet_room(loop);
+    float *pictures = job->sheet, *got = pictures + (size_t)room * floats;
+    for (int first = 0; first < total; first += room) {
+        int count = total - first < room ? total - first : room;
+        VT_TRY(read_first(&loop->data.test_pictures, first, count, pictures, err));
+        VT_TRY(reconstruct(job, loop, count, pictures, got, err));
         for (int i = 0; i < count; ++i) {
             const float *p = pictures + (size_t)i * floats, *q = got + (size_t)i * floats;
             double mse = window_mse(job, p, q, side);
             if (!isfinite(mse))
-                VT_CHECK(vt_fail(err, VARIANT_E_MODEL,
-                                 "test picture %d: what the decoder makes of it is not finite, so "
-                                 "there is no PSNR: the training has diverged",
-                                 first + i + 1));
+                return vt_fail(err, VARIANT_E_MODEL,
+                               "test picture %d: what the decoder makes of it is not finite, so "
+                               "there is no PSNR: the training has diverged",
+                               first + i + 1);
             squares += mse;
             whole += psnr(mse);
             if (padded) inside += psnr(window_mse(job, p, q, native));
@@ -239,77 +251,54 @@ static variant_status tokenizer_evaluate(void *self, vt_train_loop *loop, cJSON 
     vt_log_number(line, "test_mse", squares / total);
     vt_log_number(line, "test_psnr", whole / total);
     if (padded) vt_log_number(line, "test_psnr_native", inside / total);
-cleanup:
-    free(pictures);
-    return status;
+    return VARIANT_OK;
+}
+
+static int sheet_zoom(const tokenizer_job *job) {
+    return vt_tokenizer_side(&job->config) < 128 ? 3 : 1;
 }
 
 /* Pictures in the first row of every two, what became of them in the second. */
 static variant_status tokenizer_sample(void *self, vt_train_loop *loop, const char *path,
                                        variant_error *err) {
     tokenizer_job *job = self;
-    const vt_pictures *from = job->test ? &job->test_pictures : &job->pictures;
+    const vt_pictures *from = sheet_pictures(loop);
     int side = vt_tokenizer_side(&job->config);
     int count = from->count < SHEET_PICTURES ? from->count : SHEET_PICTURES;
     size_t floats = picture_floats(job);
     vt_image images[2 * SHEET_PICTURES] = {{0}}, sheet = {0};
     variant_status status = VARIANT_OK;
-    float *pictures = malloc(2 * SHEET_PICTURES * floats * sizeof *pictures);
-    if (!pictures) return vt_fail(err, VARIANT_E_MEMORY, "no memory for samples");
-    float *got = pictures + (size_t)count * floats;
+    float *pictures = job->sheet, *got = pictures + (size_t)count * floats;
     VT_CHECK(read_first(from, 0, count, pictures, err));
     VT_CHECK(reconstruct(job, loop, count, pictures, got, err));
     for (int i = 0; i < 2 * count; ++i) {
         VT_CHECK(vt_image_new(&images[i], side, side, job->config.channels, err));
         vt_image_bytes(images[i].data, pictures + (size_t)i * floats, floats);
     }
-    VT_CHECK(vt_image_sheet(&sheet, images, 2 * count, count, 2, side < 128 ? 3 : 1, err));
+    VT_CHECK(vt_image_sheet(&sheet, images, 2 * count, count, 2, sheet_zoom(job), err));
     VT_CHECK(vt_image_write_png(&sheet, path, NULL, 0, err));
 cleanup:
     for (int i = 0; i < 2 * SHEET_PICTURES; ++i) vt_image_free(&images[i]);
     vt_image_free(&sheet);
-    free(pictures);
     return status;
 }
 
 /* ---- files ---- */
 
-static variant_status tokenizer_checkpoint(void *self, vt_train_loop *loop, const char *path,
-                                           variant_error *err) {
-    tokenizer_job *job = self;
-    vt_checkpoint checkpoint = {
-        .model = {.tokenizer = job->tokenizer},
-        .params = loop->params,
-        .settings = &job->settings,
-        .step = loop->step,
-        .steps = loop->steps,
-        .lr = &loop->options->lr,
-        .spikes = &loop->spikes,
-        .counters = job->age,
-        .counter_count = job->config.codes,
-    };
-    return vt_checkpoint_write(path, &checkpoint, err);
+static vt_model_save tokenizer_model(void *self, vt_train_loop *loop) {
+    (void)loop;
+    return (vt_model_save){.tokenizer = ((tokenizer_job *)self)->tokenizer, .type = VT_F32};
 }
 
-static variant_status tokenizer_finish(void *self, vt_train_loop *loop, vt_train_result *result,
-                                       variant_error *err) {
-    tokenizer_job *job = self;
-    vt_train_loop_path(loop, "tokenizer.safetensors", result->model, sizeof result->model);
-    char *training = vt_settings_json(&job->settings);
-    vt_model_save save = {.tokenizer = job->tokenizer, .training = training, .type = VT_F32};
-    variant_status status = vt_model_write(result->model, &save, err);
-    cJSON_free(training);
-    return status;
-}
-
-static void describe_settings(tokenizer_job *job, const vt_train_loop *loop) {
+static variant_status tokenizer_settings(void *self, vt_train_loop *loop, variant_error *err) {
+    const tokenizer_job *job = self;
     const vt_train_tokenizer_options *options = &job->options;
     const vt_tokenizer_config *config = &job->config;
-    vt_settings *settings = &job->settings;
+    vt_settings *settings = &loop->settings;
     char list[160] = "";
     size_t used = 0;
-    vt_settings_add(settings, "training", "tokenizer");
-    vt_train_settings_common(settings, loop, vt_dataset_hash(job->train));
+    (void)err;
+    vt_train_settings_common(loop, "tokenizer", vt_dataset_hash(loop->data.train));
     vt_settings_add(settings, "side", "%d", vt_tokenizer_side(config));
     vt_settings_add(settings, "channels", "%d", config->channels);
     vt_settings_add(settings, "width", "%d", config->base_width);
@@ -328,6 +317,7 @@ static void describe_settings(tokenizer_job *job, const vt_train_loop *loop) {
     vt_settings_add(settings, "crop", "%d", options->crop);
     vt_settings_add(settings, "vq-weight", "%g", options->vq_weight);
     vt_settings_add(settings, "revive-after", "%d", options->revive_after);
+    return VARIANT_OK;
 }
 
 /* ---- a run ---- */
@@ -375,7 +365,9 @@ static void recall_shape(const vt_train_loop *loop, vt_tokenizer_config *config,
     *side = made;
 }
 
-static variant_status choose_shape(tokenizer_job *job, vt_train_loop *loop, variant_error *err) {
+static variant_status tokenizer_shape(void *self, vt_train_loop *loop, vt_train_wanted *wanted,
+                                      variant_error *err) {
+    tokenizer_job *job = self;
     vt_tokenizer_config *config = &job->config;
     const vt_tokenizer_config given = *config;
     int side = job->options.side;
@@ -388,63 +380,52 @@ static variant_status choose_shape(tokenizer_job *job, vt_train_loop *loop, vari
     vt_plan_chose(loop, job->options.side || given.scales, "side", "%d", side);
     vt_plan_chose_list(loop, given.levels, "mult", config->mult, config->levels);
     vt_plan_chose_list(loop, given.scales, "sides", config->sides, config->scales);
+    wanted->side = vt_tokenizer_side(config);
+    wanted->channels = config->channels;
+    wanted->crop = job->options.crop;
     return VARIANT_OK;
 }
 
-static void choose_sizes(tokenizer_job *job, vt_train_loop *loop) {
-    vt_tokenizer_config *config = &job->config;
+static variant_status tokenizer_size(void *self, vt_train_loop *loop, int *width,
+                                     variant_error *err) {
+    vt_tokenizer_config *config = &((tokenizer_job *)self)->config;
     const vt_tokenizer_config given = *config;
+    (void)width;
+    (void)err;
+    config->channels = vt_dataset_channels(loop->data.train);
     vt_plan_recall_int(loop, "width", &config->base_width);
     vt_plan_recall_int(loop, "codes", &config->codes);
     vt_plan_recall_int(loop, "latent", &config->latent_dim);
-    vt_choose_tokenizer_sizes(config, job->pictures.count);
+    vt_choose_tokenizer_sizes(config, loop->data.pictures.count);
     vt_plan_chose(loop, given.base_width, "width", "%d", config->base_width);
     vt_plan_chose(loop, given.codes, "codes", "%d", config->codes);
     vt_plan_chose(loop, given.latent_dim, "latent", "%d", config->latent_dim);
-    vt_plan_batch(loop, &job->options.common, VT_TRAIN_TOKENIZER, job->pictures.count,
-                  vt_tokenizer_side(config));
+    return VARIANT_OK;
 }
 
-static variant_status open_data(tokenizer_job *job, vt_train_loop *loop, variant_error *err) {
-    const vt_train_common *common = loop->options;
-    vt_tokenizer_config *config = &job->config;
-    int side = vt_tokenizer_side(config), crop = job->options.crop;
-    VT_TRY(vt_train_loop_open_data(loop, &common->data, side, crop, config->channels, &job->train,
-                                   &job->test, err));
-    config->channels = vt_dataset_channels(job->train);
-    vt_pictures_options options = {.dataset = job->train,
-                                   .limit = common->limit,
-                                   .side = side,
-                                   .channels = config->channels,
-                                   .crop = crop,
-                                   .team = loop->kern->team,
-                                   .note = common->note,
-                                   .user = common->user};
-    VT_TRY(vt_pictures_open(&job->pictures, &options, err));
-    choose_sizes(job, loop);
-    VT_TRY(vt_batches_open(&job->batches, job->pictures.count, common->batch, common->flip, crop,
-                           common->seed, err));
-    if (!job->test) return VARIANT_OK;
-    options.dataset = job->test;
-    options.limit = common->eval_count;
-    options.crop = 0;
-    return vt_pictures_open(&job->test_pictures, &options, err);
-}
-
-static variant_status open_model(tokenizer_job *job, vt_train_loop *loop, variant_error *err) {
+static variant_status open_host(tokenizer_job *job, vt_train_loop *loop, variant_error *err) {
     const vt_tokenizer_config *config = &job->config;
-    size_t batch = (size_t)loop->options->batch;
+    size_t batch = (size_t)loop->options->batch, codes = (size_t)config->codes;
     job->tokens_a_picture = vt_tokenizer_tokens(config);
-    job->host = malloc(batch * picture_floats(job) * sizeof *job->host);
-    job->tokens = malloc(batch * (size_t)job->tokens_a_picture * sizeof *job->tokens);
-    job->age = malloc((size_t)config->codes * sizeof *job->age);
-    job->used = calloc((size_t)config->codes * (size_t)config->scales, sizeof *job->used);
-    if (!job->host || !job->tokens || !job->age || !job->used)
+    job->host = vt_train_host(loop, batch * picture_floats(job), sizeof *job->host);
+    job->sheet =
+        vt_train_host(loop, 2 * (size_t)sheet_room(loop) * picture_floats(job), sizeof *job->sheet);
+    job->tokens = vt_train_host(loop, batch * (size_t)job->tokens_a_picture, sizeof *job->tokens);
+    job->age = vt_train_host(loop, codes, sizeof *job->age);
+    job->used = vt_train_host(loop, codes * (size_t)config->scales, sizeof *job->used);
+    if (!job->host || !job->sheet || !job->tokens || !job->age || !job->used)
         return vt_fail(err, VARIANT_E_MEMORY, "no memory for a batch of %zu pictures", batch);
     int start = job->options.revive_after - FIRST_REVIVAL;
     for (int v = 0; v < config->codes; ++v) job->age[v] = start > 0 ? start : 0;
+    loop->counters = job->age;
+    loop->counter_count = config->codes;
+    return VARIANT_OK;
+}
 
-    VT_TRY(vt_tokenizer_open(&job->tokenizer, loop->kern, config, err));
+static variant_status tokenizer_open(void *self, vt_train_loop *loop, variant_error *err) {
+    tokenizer_job *job = self;
+    VT_TRY(open_host(job, loop, err));
+    VT_TRY(vt_tokenizer_open(&job->tokenizer, loop->kern, &job->config, err));
     loop->params = vt_tokenizer_params(job->tokenizer);
     vt_params_set_type(loop->params, loop->options->precision, true);
     job->codebook = vt_params_find(loop->params, CODEBOOK);
@@ -454,67 +435,57 @@ static variant_status open_model(tokenizer_job *job, vt_train_loop *loop, varian
     return vt_params_train(loop->params, err);
 }
 
-static variant_status take_up(tokenizer_job *job, vt_train_loop *loop, variant_error *err) {
-    vt_checkpoint checkpoint = {.params = loop->params,
-                                .settings = &job->settings,
-                                .spikes = &loop->spikes,
-                                .counters = job->age,
-                                .counter_count = job->config.codes};
-    VT_TRY(vt_train_loop_take_up(loop, &checkpoint, err));
+static variant_status tokenizer_prepare(void *self, vt_train_loop *loop, variant_error *err) {
+    (void)self;
     return vt_params_prepare(loop->params, err);
 }
 
-/* Length and rates; then all that followed from the data is told. */
-static variant_status plan(tokenizer_job *job, vt_train_loop *loop, variant_error *err) {
-    vt_plan plan = {.kind = VT_TRAIN_TOKENIZER,
-                    .pictures = job->pictures.count,
-                    .steps_per_epoch = vt_batches_per_epoch(&job->batches)};
-    VT_TRY(vt_plan_length(loop, &job->options.common, &plan, err));
-    vt_plan_note(loop);
-    return VARIANT_OK;
+static variant_status tokenizer_rehearse(void *self, vt_train_loop *loop, vt_train_memory *memory,
+                                         variant_error *err) {
+    tokenizer_job *job = self;
+    const int room = sheet_room(loop), zoom = sheet_zoom(job);
+    if (loop->options->sample_every > 0) /* bytes of the pictures, and of them on the sheet */
+        memory->samples = 2 * SHEET_PICTURES * (1 + (size_t)(zoom * zoom)) * picture_floats(job);
+    VT_TRY(run_batch(job, loop, err));
+    vt_arena_rewind(&loop->arena, 0);
+    return room ? reconstruct(job, loop, room, job->sheet, job->sheet, err) : VARIANT_OK;
 }
 
-static void job_close(tokenizer_job *job) {
-    vt_batches_close(&job->batches);
-    vt_pictures_close(&job->pictures);
-    vt_pictures_close(&job->test_pictures);
-    vt_dataset_close(&job->train);
-    vt_dataset_close(&job->test);
+static void tokenizer_close(void *self) {
+    tokenizer_job *job = self;
     vt_tokenizer_close(&job->tokenizer);
     free(job->host);
+    free(job->sheet);
     free(job->tokens);
     free(job->age);
     free(job->used);
+    job->host = job->sheet = NULL;
+    job->tokens = job->age = NULL;
+    job->used = NULL;
 }
 
 variant_status vt_train_tokenizer(vt_kern *kern, const vt_train_tokenizer_options *options,
                                   vt_train_result *result, variant_error *err) {
-    vt_train_loop loop = {0};
     tokenizer_job job = {.options = *options, .config = options->config};
-    variant_status status = VARIANT_OK;
-    VT_CHECK(check_options(options, err));
-    VT_CHECK(vt_train_loop_begin(&loop, kern, &job.options.common, err));
-    VT_CHECK(choose_shape(&job, &loop, err));
-    VT_CHECK(vt_train_loop_open(&loop, err));
-    VT_CHECK(open_data(&job, &loop, err));
-    VT_CHECK(plan(&job, &loop, err));
-    VT_CHECK(open_model(&job, &loop, err));
-    describe_settings(&job, &loop);
-    VT_CHECK(take_up(&job, &loop, err));
-
-    vt_train_job steps = {
+    const vt_trainer trainer = {
+        .kind = VT_TRAIN_TOKENIZER,
         .self = &job,
+        .common = &job.options.common,
+        .shape = tokenizer_shape,
+        .size = tokenizer_size,
+        .open = tokenizer_open,
+        .prepare = tokenizer_prepare,
+        .rehearse = tokenizer_rehearse,
+        .close = tokenizer_close,
+        .describe_settings = tokenizer_settings,
         .step = tokenizer_step,
         .updated = tokenizer_updated,
         .describe = tokenizer_describe,
-        .evaluate = job.test ? tokenizer_evaluate : NULL,
+        .evaluate = tokenizer_evaluate,
         .sample = tokenizer_sample,
-        .checkpoint = tokenizer_checkpoint,
-        .finish = tokenizer_finish,
+        .file = "tokenizer.safetensors",
+        .model = tokenizer_model,
     };
-    VT_CHECK(vt_train_loop_run(&loop, &steps, result, err));
-cleanup:
-    job_close(&job);
-    vt_train_loop_close(&loop);
-    return status;
+    VT_TRY(check_options(options, err));
+    return vt_train_run(kern, &trainer, result, err);
 }

@@ -61,7 +61,9 @@ static variant_status check_options(const vt_train_transformer_options *options,
 
 /* ---- files ---- */
 
-static vt_model_save describe_model(vt_transformer_job *job) {
+static vt_model_save transformer_model(void *self, vt_train_loop *loop) {
+    const vt_transformer_job *job = self;
+    (void)loop;
     return (vt_model_save){
         .transformer = job->transformer,
         .class_count = job->model->class_count,
@@ -71,31 +73,10 @@ static vt_model_save describe_model(vt_transformer_job *job) {
     };
 }
 
-static variant_status transformer_checkpoint(void *self, vt_train_loop *loop, const char *path,
-                                             variant_error *err) {
-    vt_transformer_job *job = self;
-    vt_checkpoint checkpoint = {.model = describe_model(job),
-                                .params = loop->params,
-                                .settings = &job->settings,
-                                .step = loop->step,
-                                .steps = loop->steps,
-                                .lr = &loop->options->lr,
-                                .spikes = &loop->spikes};
-    return vt_checkpoint_write(path, &checkpoint, err);
-}
-
 /* The tokenizer goes beside it, so that the folder is a whole model. */
-static variant_status transformer_finish(void *self, vt_train_loop *loop, vt_train_result *result,
-                                         variant_error *err) {
-    vt_transformer_job *job = self;
+static variant_status transformer_finish(void *self, vt_train_loop *loop, variant_error *err) {
+    const vt_transformer_job *job = self;
     char path[4096];
-    vt_train_loop_path(loop, "transformer.safetensors", result->model, sizeof result->model);
-    char *training = vt_settings_json(&job->settings);
-    vt_model_save save = describe_model(job);
-    save.training = training;
-    variant_status status = vt_model_write(result->model, &save, err);
-    cJSON_free(training);
-    if (status != VARIANT_OK) return status;
     vt_train_loop_path(loop, "tokenizer.safetensors", path, sizeof path);
     vt_model_save beside = {.tokenizer = job->tokenizer, .type = VT_F32};
     return vt_model_write(path, &beside, err);
@@ -110,10 +91,9 @@ static void list_numbers(const double *values, int count, char *out, size_t size
 }
 
 /* What is at its default from before there was a choice is left out, so that older runs go on. */
-static void describe_supernet(vt_transformer_job *job) {
+static void describe_supernet(const vt_transformer_job *job, vt_settings *settings) {
     const vt_train_transformer_options *options = job->options;
     const vt_phases *phases = &job->phases;
-    vt_settings *settings = &job->settings;
     double depths[VT_MAX_DEPTHS];
     char list[320];
     if (options->schedules) {
@@ -151,15 +131,15 @@ static void describe_supernet(vt_transformer_job *job) {
     if (end != options->distill) vt_settings_add(settings, "distill-end", "%g", end);
 }
 
-static variant_status describe_settings(vt_transformer_job *job, const vt_train_loop *loop,
-                                        variant_error *err) {
+static variant_status transformer_settings(void *self, vt_train_loop *loop, variant_error *err) {
+    const vt_transformer_job *job = self;
     const vt_train_transformer_options *options = job->options;
     const vt_transformer_config *config = &job->config;
-    vt_settings *settings = &job->settings;
+    vt_settings *settings = &loop->settings;
     uint64_t tokenizer = 0;
     VT_TRY(vt_params_hash(vt_tokenizer_params(job->tokenizer), &tokenizer, err));
-    vt_settings_add(settings, "training", "%s", options->supernet ? "supernet" : "transformer");
-    vt_train_settings_common(settings, loop, vt_dataset_hash(job->train));
+    vt_train_settings_common(loop, options->supernet ? "supernet" : "transformer",
+                             vt_dataset_hash(loop->data.train));
     vt_settings_add(settings, "tokenizer", "%016llx", (unsigned long long)tokenizer);
     vt_settings_add(settings, "depth", "%d", config->depth);
     vt_settings_add(settings, "width", "%d", config->width);
@@ -170,7 +150,7 @@ static variant_status describe_settings(vt_transformer_job *job, const vt_train_
     vt_settings_add(settings, "label-drop", "%g", options->label_drop);
     vt_settings_add(settings, "label-smoothing", "%g", options->label_smoothing);
     if (!options->supernet) return VARIANT_OK;
-    describe_supernet(job);
+    describe_supernet(job, settings);
     return VARIANT_OK;
 }
 
@@ -188,43 +168,41 @@ static variant_status transformer_sample(void *self, vt_train_loop *loop, const 
     return vt_train_draw_sheet(job->model, loop->options->precision, path, err);
 }
 
-static variant_status take_up(vt_transformer_job *job, vt_train_loop *loop, variant_error *err) {
-    vt_checkpoint checkpoint = {
-        .params = loop->params, .settings = &job->settings, .spikes = &loop->spikes};
-    VT_TRY(vt_train_loop_take_up(loop, &checkpoint, err));
-    return vt_transformer_prepare(job->transformer, err);
+static variant_status transformer_prepare(void *self, vt_train_loop *loop, variant_error *err) {
+    (void)loop;
+    return vt_transformer_prepare(((vt_transformer_job *)self)->transformer, err);
 }
 
 variant_status vt_train_transformer(vt_kern *kern, const vt_train_transformer_options *options,
                                     vt_train_result *result, variant_error *err) {
-    vt_train_loop loop = {0};
+    VT_TRY(check_options(options, err));
     vt_transformer_job *job = calloc(1, sizeof *job); /* the schedules are large */
-    variant_status status = VARIANT_OK;
     if (!job) return vt_fail(err, VARIANT_E_MEMORY, "no memory for a training run");
     job->settled = *options;
     job->options = &job->settled;
-    VT_CHECK(check_options(options, err));
-    VT_CHECK(vt_train_loop_begin(&loop, kern, &job->settled.common, err));
-    VT_CHECK(vt_train_loop_open(&loop, err));
-    VT_CHECK(vt_transformer_job_open(job, &loop, err));
-    VT_CHECK(describe_settings(job, &loop, err));
-    VT_CHECK(take_up(job, &loop, err));
-    VT_CHECK(vt_transformer_job_open_tokens(job, &loop, err));
-
-    vt_train_job steps = {
+    const vt_trainer trainer = {
+        .kind = options->supernet ? VT_TRAIN_SUPERNET : VT_TRAIN_TRANSFORMER,
         .self = job,
+        .common = &job->settled.common,
+        .shape = vt_transformer_job_shape,
+        .size = vt_transformer_job_size,
+        .settle = vt_transformer_job_settle,
+        .open = vt_transformer_job_open,
+        .prepare = transformer_prepare,
+        .rehearse = vt_transformer_job_rehearse,
+        .close = vt_transformer_job_close,
+        .describe_settings = transformer_settings,
+        .begin = vt_transformer_job_open_tokens,
         .step = vt_transformer_job_step,
         .updated = transformer_updated,
         .describe = vt_transformer_job_describe,
-        .evaluate = job->test ? vt_transformer_job_evaluate : NULL,
+        .evaluate = vt_transformer_job_evaluate,
         .sample = transformer_sample,
-        .checkpoint = transformer_checkpoint,
+        .file = "transformer.safetensors",
+        .model = transformer_model,
         .finish = transformer_finish,
     };
-    VT_CHECK(vt_train_loop_run(&loop, &steps, result, err));
-cleanup:
-    vt_transformer_job_close(job);
+    variant_status status = vt_train_run(kern, &trainer, result, err);
     free(job);
-    vt_train_loop_close(&loop);
     return status;
 }

@@ -57,6 +57,7 @@ typedef struct vt_train_common {
     bool resume;      /* go on from the checkpoint in output, which must be there */
     bool verify_data; /* transformers: token_cache.h's verify */
     bool restart;     /* a checkpoint in output may be overwritten */
+    bool dry_run;     /* measures the memory and ends; output may be NULL, nothing is written */
     /* A diverged step, its gradient not finite or its loss a spike, changes no weight. True: it is
      * left out, noted and logged (ten in a row end the run); false: it ends the run. The last
      * checkpoint stays either way. */
@@ -71,12 +72,30 @@ typedef struct vt_train_common {
     void *user;
 } vt_train_common;
 
+/* Bytes of a run, part by part, found before any of them is taken by running its own code over a backend
+ * that computes nothing (kern/dry.h). Not in it: pages of mapped files, the program itself, and what
+ * decoding a picture takes for a moment. */
+typedef struct vt_train_memory {
+    size_t weights;            /* float32, of the model in training */
+    size_t packed;             /* the same once more, as bf16 products read them; 0 in f32 */
+    size_t gradients, moments; /* float32: one and two numbers a weight */
+    size_t activations; /* the arena: of all kinds of step and evaluation the one that takes most */
+    size_t tokenizer;   /* the frozen one; 0 where none is */
+    size_t data;        /* pictures and tokens held, batches on the host */
+    size_t encoding;    /* while pictures become tokens, before the first step */
+    size_t saving;      /* a tensor at a time, while a file is written */
+    size_t samples;     /* while a contact sheet is drawn */
+    size_t total;       /* at most at a time: encoding, saving and samples are never together */
+} vt_train_memory;
+
 /* How a run ended. */
 typedef struct vt_train_result {
     bool stopped; /* before its last step */
     int64_t step, steps;
-    double loss;      /* of the last step */
-    char model[4096]; /* the file written */
+    double loss;             /* of the last step */
+    char model[4096];        /* the file written */
+    vt_train_memory memory;  /* as measured before the run */
+    size_t activations_peak; /* what its steps then took of memory.activations */
 } vt_train_result;
 
 typedef struct vt_train_tokenizer_options {
@@ -135,7 +154,8 @@ void vt_train_transformer_options_init(vt_train_transformer_options *options);
 void vt_train_supernet_options_init(vt_train_transformer_options *options);
 void vt_train_classifier_options_init(vt_train_classifier_options *options);
 
-/* Runs to the end, or until stopped (result->stopped, VARIANT_OK). */
+/* Runs to the end, or until stopped (result->stopped, VARIANT_OK). E_MEMORY, before the first byte of it is
+ * taken, when a limit of this process or the machine (core/limits.h) leaves less than result->memory. */
 variant_status vt_train_tokenizer(vt_kern *kern, const vt_train_tokenizer_options *options,
                                   vt_train_result *result, variant_error *err);
 variant_status vt_train_transformer(vt_kern *kern, const vt_train_transformer_options *options,

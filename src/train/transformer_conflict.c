@@ -59,7 +59,7 @@ variant_status vt_transformer_job_log_conflict(vt_transformer_job *job, vt_train
     vt_scale_sums unused = {0};
     variant_status status = VARIANT_OK;
     size_t mark = vt_arena_mark(&loop->arena), at = 0;
-    vt_transformer_job_request request = {.batch = job->batches.batch,
+    vt_transformer_job_request request = {.batch = loop->data.batches.batch,
                                           .smoothing = (float)job->options->label_smoothing,
                                           .with_gradient = true,
                                           .schedule = &job->full};
@@ -89,7 +89,7 @@ variant_status vt_transformer_job_log_conflict(vt_transformer_job *job, vt_train
         add(&all, &sum);
     }
     vt_params_zero_grad(loop->params);
-    VT_CHECK(write_line(job, loop, subnet, &all, layers, err));
+    if (!kern->dry) VT_CHECK(write_line(job, loop, subnet, &all, layers, err));
 cleanup:
     vt_arena_rewind(&loop->arena, mark);
     return status;

@@ -1,11 +1,11 @@
-/* transformer_job.h - a transformer's or a supernet's training run while it runs, for the four files
- * that share it: transformer_open.c (models, data, schedules, tokens), transformer_step.c (a step),
- * transformer_log.c (what a line of the log and an evaluation say), train_transformer.c (options,
- * files, the run). */
+/* transformer_job.h - a transformer's or a supernet's training run while it runs, for the files
+ * that share it: transformer_open.c (models, shape, schedules), transformer_tokens.c (the pictures as
+ * tokens), transformer_step.c (a step), transformer_log.c (what a line of the log and an evaluation
+ * say), transformer_conflict.c (do both paths pull the same way), train_transformer.c (options, files). */
 #ifndef VT_TRAIN_TRANSFORMER_JOB_H
 #define VT_TRAIN_TRANSFORMER_JOB_H
 
-#include "train/loop.h"
+#include "train/run.h"
 #include "train/token_cache.h"
 
 #define VT_EVAL_BATCH 32
@@ -25,11 +25,9 @@ typedef struct vt_transformer_job {
     vt_tokenizer *tokenizer;     /* the model's ... */
     vt_transformer *transformer; /* ... as this */
     vt_transformer_config config;
-    vt_dataset *train, *test;
-    vt_pictures pictures, test_pictures;
+    vt_supernet_info info; /* for the model; not trained: a plain transformer */
     vt_token_cache cache, test_cache;
-    vt_batches batches;
-    vt_settings settings;
+    size_t encoding;  /* bytes of the arena in which pictures become tokens */
     vt_phases phases; /* the options', or what their list of schedules makes of them */
     int bridge;       /* likewise: the first scales that always run everything */
     vt_schedule full, subnets[VT_MAX_DEPTHS];
@@ -68,15 +66,22 @@ typedef struct vt_transformer_job_request {
     double distill; /* weight of kl from the teacher where the schedule leaves layers out */
 } vt_transformer_job_request;
 
-/* ---- transformer_open.c ---- */
+/* ---- transformer_open.c: the first hooks of a vt_trainer (loop.h) ---- */
 
-/* Models, data, transformer, schedules; then, once the step to start from is known, the tokens. */
-variant_status vt_transformer_job_open(vt_transformer_job *job, vt_train_loop *loop,
+variant_status vt_transformer_job_shape(void *self, vt_train_loop *loop, vt_train_wanted *wanted,
+                                        variant_error *err);
+variant_status vt_transformer_job_size(void *self, vt_train_loop *loop, int *width,
                                        variant_error *err);
-variant_status vt_transformer_job_open_tokens(vt_transformer_job *job, vt_train_loop *loop,
-                                              variant_error *err);
-void vt_transformer_job_close(vt_transformer_job *job);
+variant_status vt_transformer_job_settle(void *self, vt_train_loop *loop, variant_error *err);
+variant_status vt_transformer_job_open(void *self, vt_train_loop *loop, variant_error *err);
+void vt_transformer_job_close(void *self);
 
+/* ---- transformer_tokens.c: the pictures as tokens ---- */
+
+/* Bytes that making and holding them takes: memory->encoding and memory->data. */
+variant_status vt_transformer_job_measure_tokens(vt_transformer_job *job, const vt_train_loop *loop,
+                                                 vt_train_memory *memory, variant_error *err);
+variant_status vt_transformer_job_open_tokens(void *self, vt_train_loop *loop, variant_error *err);
 /* ---- transformer_step.c ---- */
 
 /* Weight of distillation when a share, 0 to 1, of the training is done. */
@@ -88,18 +93,25 @@ variant_status vt_transformer_job_pass(vt_transformer_job *job, vt_train_loop *l
                                        const vt_transformer_job_request *request,
                                        vt_scale_sums *sums, variant_error *err);
 variant_status vt_transformer_job_step(void *self, vt_train_loop *loop, variant_error *err);
+variant_status vt_transformer_job_rehearse(void *self, vt_train_loop *loop, vt_train_memory *memory,
+                                           variant_error *err);
 
 /* ---- transformer_conflict.c ---- */
 
-/* Runs both paths on the batch in the job's buffers, writes how their gradients agree into the log,
- * and leaves zero gradients. */
+/* Runs both paths on the batch in the job's buffers, writes how their gradients agree into the log (not
+ * in a rehearsal), and leaves zero gradients. */
 variant_status vt_transformer_job_log_conflict(vt_transformer_job *job, vt_train_loop *loop,
                                                const vt_schedule *subnet, variant_error *err);
 
 /* ---- transformer_log.c ---- */
 
 void vt_transformer_job_describe(void *self, vt_train_loop *loop, cJSON *line);
+/* What was summed for the next line of the log is zero again. */
+void vt_transformer_job_forget(vt_transformer_job *job);
 variant_status vt_transformer_job_evaluate(void *self, vt_train_loop *loop, cJSON *line,
                                            variant_error *err);
+/* The passes that it makes, on any tokens. */
+variant_status vt_transformer_job_rehearse_evaluation(vt_transformer_job *job, vt_train_loop *loop,
+                                                      variant_error *err);
 
 #endif

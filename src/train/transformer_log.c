@@ -28,6 +28,14 @@ static void add_scales(cJSON *line, const char *prefix, const vt_scale_sums *sum
     vt_log_numbers(line, key, accuracy, config->scales);
 }
 
+void vt_transformer_job_forget(vt_transformer_job *job) {
+    job->sums = (vt_scale_sums){0};
+    memset(job->path_loss, 0, sizeof job->path_loss);
+    memset(job->path_steps, 0, sizeof job->path_steps);
+    memset(job->draws, 0, sizeof job->draws);
+    job->kl = job->kl_tokens = 0.0;
+}
+
 void vt_transformer_job_describe(void *self, vt_train_loop *loop, cJSON *line) {
     (void)loop;
     vt_transformer_job *job = self;
@@ -57,18 +65,34 @@ void vt_transformer_job_describe(void *self, vt_train_loop *loop, cJSON *line) {
             vt_log_number(line, "distill_kl", job->kl / job->kl_tokens);
         }
     }
-    job->sums = (vt_scale_sums){0};
-    memset(job->path_loss, 0, sizeof job->path_loss);
-    memset(job->path_steps, 0, sizeof job->path_steps);
-    memset(job->draws, 0, sizeof job->draws);
-    job->kl = job->kl_tokens = 0.0;
+    vt_transformer_job_forget(job);
+}
+
+/* Pictures of an evaluation at a time. */
+static int evaluated_together(const vt_transformer_job *job, const vt_train_loop *loop) {
+    int all = loop->data.test_pictures.count;
+    int most = job->room < VT_EVAL_BATCH ? job->room : VT_EVAL_BATCH;
+    return all < most ? all : most;
+}
+
+variant_status vt_transformer_job_rehearse_evaluation(vt_transformer_job *job, vt_train_loop *loop,
+                                                      variant_error *err) {
+    vt_scale_sums unused = {0};
+    vt_transformer_job_request request = {.batch = evaluated_together(job, loop),
+                                          .schedule = &job->full};
+    VT_TRY(vt_transformer_job_pass(job, loop, &request, &unused, err));
+    for (int i = 0; i < job->eval_count; ++i) {
+        request.schedule = &job->evals[i].schedule;
+        VT_TRY(vt_transformer_job_pass(job, loop, &request, &unused, err));
+    }
+    return VARIANT_OK;
 }
 
 static variant_status evaluate_schedule(vt_transformer_job *job, vt_train_loop *loop,
                                         const vt_schedule *schedule, vt_scale_sums *sums,
                                         variant_error *err) {
     size_t length = (size_t)job->test_cache.tokens;
-    int total = job->test_cache.count, most = job->room < VT_EVAL_BATCH ? job->room : VT_EVAL_BATCH;
+    int total = job->test_cache.count, most = evaluated_together(job, loop);
     *sums = (vt_scale_sums){0};
     for (int first = 0; first < total; first += most) {
         vt_transformer_job_request request = {.batch = total - first < most ? total - first : most,
@@ -76,7 +100,7 @@ static variant_status evaluate_schedule(vt_transformer_job *job, vt_train_loop *
         for (int i = 0; i < request.batch; ++i) {
             vt_token_cache_get(&job->test_cache, first + i, false,
                                job->tokens + (size_t)i * length);
-            job->labels[i] = vt_pictures_label(&job->test_pictures, first + i);
+            job->labels[i] = vt_pictures_label(&loop->data.test_pictures, first + i);
         }
         VT_TRY(vt_transformer_job_pass(job, loop, &request, sums, err));
     }

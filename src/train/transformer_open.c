@@ -1,21 +1,21 @@
-/* transformer_open.c - what a transformer's training stands on: the models, the data, the schedules of
- * its paths, the pictures as tokens; see transformer_job.h. */
+/* transformer_open.c - what a transformer's training stands on: the models, the data, the shape, the
+ * schedules of its paths; see transformer_job.h. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/clock.h"
 #include "train/plan.h"
 #include "train/transformer_job.h"
 
+/* Over a backend that holds nothing the files' headers are read, and what is odd of them is told. */
 static variant_status open_models(vt_transformer_job *job, vt_kern *kern, variant_error *err) {
     const vt_train_transformer_options *options = job->options;
     vt_model_options model;
     vt_model_options_init(&model);
     model.need_transformer = false;
     model.part = options->part;
-    model.warn = options->common.note;
+    model.warn = kern->dry ? options->common.note : NULL;
     model.user = options->common.user;
     model.model = options->tokenizer ? options->tokenizer : options->model;
     VT_TRY(vt_model_open(&job->frozen, kern, &model, err));
@@ -23,7 +23,7 @@ static variant_status open_models(vt_transformer_job *job, vt_kern *kern, varian
     vt_model_options_init(&model);
     model.need_tokenizer = false;
     model.part = options->part;
-    model.warn = options->common.note;
+    model.warn = kern->dry ? options->common.note : NULL;
     model.user = options->common.user;
     model.copy = true;
     model.weights = options->common.precision;
@@ -41,44 +41,21 @@ static void take_tokenizer(vt_transformer_job *job) {
     job->model->hash[0] = '\0';
 }
 
-static variant_status open_data(vt_transformer_job *job, vt_train_loop *loop, variant_error *err) {
-    const vt_train_common *common = loop->options;
+variant_status vt_transformer_job_shape(void *self, vt_train_loop *loop, vt_train_wanted *wanted,
+                                        variant_error *err) {
+    vt_transformer_job *job = self;
+    VT_TRY(open_models(job, loop->kern, err));
+    take_tokenizer(job);
     const vt_tokenizer_config *config = vt_tokenizer_configuration(job->tokenizer);
-    vt_data data = common->data;
-    vt_data_follow(&data, job->frozen->training); /* its pictures are the tokenizer's */
-    VT_TRY(vt_train_loop_open_data(loop, &data, vt_tokenizer_side(config), 0, config->channels,
-                                   &job->train, &job->test, err));
-    vt_pictures_options options = {.dataset = job->train,
-                                   .limit = common->limit,
-                                   .side = vt_tokenizer_side(config),
-                                   .channels = config->channels,
-                                   .team = loop->kern->team,
-                                   .note = common->note,
-                                   .user = common->user};
-    VT_TRY(vt_pictures_open(&job->pictures, &options, err));
-    vt_plan_batch(loop, &job->settled.common,
-                  job->options->supernet ? VT_TRAIN_SUPERNET : VT_TRAIN_TRANSFORMER,
-                  job->pictures.count, 0);
-    VT_TRY(vt_batches_open(&job->batches, job->pictures.count, common->batch, common->flip, 0,
-                           common->seed, err));
-    if (!job->test) return VARIANT_OK;
-    options.dataset = job->test;
-    options.limit = common->eval_count;
-    return vt_pictures_open(&job->test_pictures, &options, err);
-}
-
-static variant_status copy_class_names(vt_transformer_job *job, variant_error *err) {
-    const int count = vt_dataset_classes(job->train);
-    const char **names = calloc((size_t)count, sizeof *names);
-    if (!names) return vt_fail(err, VARIANT_E_MEMORY, "no memory for %d class names", count);
-    for (int i = 0; i < count; ++i) names[i] = vt_dataset_class_name(job->train, i);
-    variant_status status = vt_model_set_class_names(job->model, names, count, err);
-    free(names);
-    return status;
+    vt_data_follow(&wanted->source, job->frozen->training); /* its pictures are the tokenizer's */
+    wanted->side = vt_tokenizer_side(config);
+    wanted->channels = config->channels;
+    wanted->trained_on = job->options->model != NULL;
+    return VARIANT_OK;
 }
 
 /* The given model must speak the tokenizer's tokens and have the data's classes. */
-static variant_status check_fit(const vt_transformer_job *job, variant_error *err) {
+static variant_status check_fit(const vt_transformer_job *job, int classes, variant_error *err) {
     const vt_transformer_config *config = &job->config;
     const vt_tokenizer_config *tokens = vt_tokenizer_configuration(job->tokenizer);
     bool same = config->codes == tokens->codes && config->latent_dim == tokens->latent_dim &&
@@ -91,9 +68,9 @@ static variant_status check_fit(const vt_transformer_job *job, variant_error *er
                        "scales, or other sides)",
                        job->options->model, config->codes, config->latent_dim, config->scales,
                        tokens->codes, tokens->latent_dim, tokens->scales);
-    if (config->classes != vt_dataset_classes(job->train))
+    if (config->classes != classes)
         return vt_fail(err, VARIANT_E_MODEL, "%s: has %d classes, the data has %d",
-                       job->options->model, config->classes, vt_dataset_classes(job->train));
+                       job->options->model, config->classes, classes);
     return VARIANT_OK;
 }
 
@@ -105,23 +82,38 @@ static void choose_shape(vt_transformer_job *job, vt_train_loop *loop) {
     vt_plan_recall_int(loop, "depth", &config->depth);
     vt_plan_recall_int(loop, "width", &config->width);
     vt_plan_recall_int(loop, "heads", &config->heads);
-    vt_choose_transformer_shape(config, (int64_t)job->pictures.count * tokens);
+    vt_choose_transformer_shape(config, (int64_t)loop->data.pictures.count * tokens);
     if (config->hidden == 0) config->hidden = (int)(job->options->mlp_ratio * config->width + 0.5);
     vt_plan_chose(loop, given.depth, "depth", "%d", config->depth);
     vt_plan_chose(loop, given.width, "width", "%d", config->width);
     vt_plan_chose(loop, given.heads, "heads", "%d", config->heads);
 }
 
-/* Length and rates; the phases' ends where they are open, in proportion to the length. */
-static variant_status plan(vt_transformer_job *job, vt_train_loop *loop, variant_error *err) {
-    const vt_train_transformer_options *options = &job->settled;
+variant_status vt_transformer_job_size(void *self, vt_train_loop *loop, int *width,
+                                       variant_error *err) {
+    vt_transformer_job *job = self;
+    const vt_tokenizer_config *tokens = vt_tokenizer_configuration(job->tokenizer);
+    if (job->options->model) {
+        job->config = *vt_transformer_configuration(job->model->transformer);
+        VT_TRY(check_fit(job, loop->data.class_count, err));
+    } else {
+        job->config = job->options->config;
+        choose_shape(job, loop);
+        job->config.codes = tokens->codes;
+        job->config.latent_dim = tokens->latent_dim;
+        job->config.classes = loop->data.class_count;
+        job->config.scales = tokens->scales;
+        memcpy(job->config.sides, tokens->sides, sizeof tokens->sides);
+        VT_TRY(vt_transformer_config_check(&job->config, err));
+    }
+    *width = job->config.width;
+    return VARIANT_OK;
+}
+
+/* The phases' ends where they are open, in proportion to the length. */
+static void choose_phases(vt_transformer_job *job, vt_train_loop *loop) {
+    const vt_train_transformer_options *options = job->options;
     vt_phases *phases = &job->phases;
-    vt_plan plan = {.kind = options->supernet ? VT_TRAIN_SUPERNET : VT_TRAIN_TRANSFORMER,
-                    .pictures = job->pictures.count,
-                    .width = job->config.width,
-                    .trained_on = options->model != NULL,
-                    .steps_per_epoch = vt_batches_per_epoch(&job->batches)};
-    VT_TRY(vt_plan_length(loop, &job->settled.common, &plan, err));
     bool by_phases = !phases->sandwich && phases->fixed_ratio < 0.0;
     bool joint = phases->joint_end >= 0.0, transition = phases->transition_end >= 0.0;
     vt_plan_recall_double(loop, "joint-end", &phases->joint_end);
@@ -134,7 +126,6 @@ static variant_status plan(vt_transformer_job *job, vt_train_loop *loop, variant
         vt_plan_chose(loop, joint, "joint-end", "%g", phases->joint_end);
     if (options->supernet && (by_phases || phases->rule == VT_DRAW_DEEPEST_FIRST))
         vt_plan_chose(loop, transition, "transition-end", "%g", phases->transition_end);
-    return VARIANT_OK;
 }
 
 /* Of the subnets; a model of one layer has none. */
@@ -149,33 +140,6 @@ static variant_status choose_depths(vt_transformer_job *job, vt_train_loop *loop
                        "a transformer of one layer: expected at least 2 to make a supernet of it");
     vt_plan_chose_list(loop, given, "depths", phases->depths, phases->depth_count);
     return VARIANT_OK;
-}
-
-static variant_status open_transformer(vt_transformer_job *job, vt_train_loop *loop,
-                                       variant_error *err) {
-    const vt_train_transformer_options *options = job->options;
-    const vt_tokenizer_config *tokens = vt_tokenizer_configuration(job->tokenizer);
-    VT_TRY(copy_class_names(job, err));
-    if (options->model) {
-        job->transformer = job->model->transformer;
-        job->config = *vt_transformer_configuration(job->transformer);
-        VT_TRY(check_fit(job, err));
-    } else {
-        job->config = options->config;
-        choose_shape(job, loop);
-        job->config.codes = tokens->codes;
-        job->config.latent_dim = tokens->latent_dim;
-        job->config.classes = vt_dataset_classes(job->train);
-        job->config.scales = tokens->scales;
-        memcpy(job->config.sides, tokens->sides, sizeof tokens->sides);
-        VT_TRY(vt_transformer_open(&job->model->transformer, loop->kern, &job->config, err));
-        job->transformer = job->model->transformer;
-        vt_params_set_type(vt_transformer_params(job->transformer), options->common.precision,
-                           true);
-        VT_TRY(vt_transformer_initialise(job->transformer, loop->options->seed, err));
-    }
-    loop->params = vt_transformer_params(job->transformer);
-    return vt_params_train(loop->params, err);
 }
 
 /* ---- schedules ---- */
@@ -289,102 +253,81 @@ static variant_status open_schedules(vt_transformer_job *job, vt_train_loop *loo
                        options->weight_count, job->phases.depth_count);
     VT_TRY(vt_phases_check(&job->phases, job->config.depth, err));
     if (!options->schedules) VT_TRY(open_zones(job, err));
-    vt_supernet_info *info = &job->model->supernet;
-    *info =
+    job->info =
         (vt_supernet_info){.trained = true, .bridge = job->bridge, .selector = options->selector};
     for (int i = 0; i < job->phases.depth_count; ++i)
-        if (!has_depth(info->depths, info->depth_count, job->phases.depths[i]))
-            info->depths[info->depth_count++] = job->phases.depths[i];
+        if (!has_depth(job->info.depths, job->info.depth_count, job->phases.depths[i]))
+            job->info.depths[job->info.depth_count++] = job->phases.depths[i];
     return open_evaluations(job, err);
 }
 
-variant_status vt_transformer_job_open(vt_transformer_job *job, vt_train_loop *loop,
-                                       variant_error *err) {
-    VT_TRY(open_models(job, loop->kern, err));
-    take_tokenizer(job);
-    VT_TRY(open_data(job, loop, err));
-    VT_TRY(open_transformer(job, loop, err));
+variant_status vt_transformer_job_settle(void *self, vt_train_loop *loop, variant_error *err) {
+    vt_transformer_job *job = self;
     job->phases = job->options->phases;
-    VT_TRY(plan(job, loop, err));
-    VT_TRY(open_schedules(job, loop, err));
-    vt_plan_note(loop); /* all that followed from the data */
-    return VARIANT_OK;
+    choose_phases(job, loop);
+    return open_schedules(job, loop, err);
 }
 
-/* ---- tokens ---- */
+/* ---- the model in training ---- */
 
-typedef struct encoding {
-
-    const vt_train_loop *loop;
-    double started;
-} encoding;
-
-static bool report_encoding(void *user, int done, int total) {
-    const encoding *state = user;
-    const vt_train_common *common = state->loop->options;
-    double seconds = vt_seconds() - state->started;
-    if (common->progress) {
-        vt_train_progress progress = {.step = done,
-                                      .steps = total,
-                                      .pictures_per_second = seconds > 0.0 ? done / seconds : 0.0,
-                                      .doing = "encoding"};
-        common->progress(common->user, &progress);
-    }
-    return !vt_train_loop_stopping(state->loop);
-}
-
-variant_status vt_transformer_job_open_tokens(vt_transformer_job *job, vt_train_loop *loop,
-                                              variant_error *err) {
-    char path[4096];
-    encoding state = {.loop = loop, .started = vt_seconds()};
-    vt_train_loop_path(loop, "tokens.cache", path, sizeof path);
-    vt_token_cache_options options = {
-        .arena = &loop->arena,
-        .tokenizer = job->tokenizer,
-        .pictures = &job->pictures,
-        .flip = loop->options->flip,
-        .verify = loop->options->verify_data,
-        .note = loop->options->note,
-        .user_note = loop->options->user,
-        .path = job->options->cache ? job->options->cache : path,
-        .progress = report_encoding,
-        .user = &state,
-    };
-    VT_TRY(vt_token_cache_open(&job->cache, &options, err));
-    if (job->test) {
-        options.pictures = &job->test_pictures;
-        options.flip = false;
-        options.path = NULL;
-        state.started = vt_seconds();
-        VT_TRY(vt_token_cache_open(&job->test_cache, &options, err));
-    }
-    job->room = loop->options->batch > VT_EVAL_BATCH ? loop->options->batch : VT_EVAL_BATCH;
-    size_t total = (size_t)job->room * (size_t)job->cache.tokens;
-    job->tokens = malloc(total * sizeof *job->tokens);
-    job->losses = malloc(total * sizeof *job->losses);
-    job->hits = malloc(total * sizeof *job->hits);
-    job->labels = malloc((size_t)job->room * sizeof *job->labels);
-    if (job->options->supernet && job->options->distill > 0.0) {
-        job->kls = malloc(total * sizeof *job->kls);
-        if (!job->kls) return vt_fail(err, VARIANT_E_MEMORY, "no memory for a batch of tokens");
-    }
-    if (job->tokens && job->losses && job->hits && job->labels) return VARIANT_OK;
+/* Buffers of a batch on the host. */
+static variant_status open_host(vt_transformer_job *job, vt_train_loop *loop, variant_error *err) {
+    const int batch = loop->options->batch;
+    job->room = loop->data.test && batch < VT_EVAL_BATCH ? VT_EVAL_BATCH : batch;
+    size_t pictures = (size_t)job->room;
+    size_t total = pictures * (size_t)vt_transformer_tokens(&job->config);
+    bool distills = job->options->supernet && job->options->distill > 0.0;
+    job->tokens = vt_train_host(loop, total, sizeof *job->tokens);
+    job->losses = vt_train_host(loop, total, sizeof *job->losses);
+    job->hits = vt_train_host(loop, total, sizeof *job->hits);
+    job->labels = vt_train_host(loop, pictures, sizeof *job->labels);
+    if (distills) job->kls = vt_train_host(loop, total, sizeof *job->kls);
+    if (job->tokens && job->losses && job->hits && job->labels && (job->kls || !distills))
+        return VARIANT_OK;
     return vt_fail(err, VARIANT_E_MEMORY, "no memory for a batch of tokens");
 }
 
-void vt_transformer_job_close(vt_transformer_job *job) {
+static variant_status open_model(vt_transformer_job *job, vt_train_loop *loop, variant_error *err) {
+    const vt_train_data *data = &loop->data;
+    if (!job->model) { /* the first time it is there, for its shape */
+        VT_TRY(open_models(job, loop->kern, err));
+        take_tokenizer(job);
+    }
+    job->model->supernet = job->info;
+    VT_TRY(vt_model_set_class_names(job->model, (const char *const *)data->class_names,
+                                    data->class_count, err));
+    if (!job->options->model) {
+        VT_TRY(vt_transformer_open(&job->model->transformer, loop->kern, &job->config, err));
+        vt_params *params = vt_transformer_params(job->model->transformer);
+        vt_params_set_type(params, loop->options->precision, true);
+        VT_TRY(vt_transformer_initialise(job->model->transformer, loop->options->seed, err));
+    }
+    job->transformer = job->model->transformer;
+    return VARIANT_OK;
+}
+
+variant_status vt_transformer_job_open(void *self, vt_train_loop *loop, variant_error *err) {
+    vt_transformer_job *job = self;
+    VT_TRY(open_model(job, loop, err));
+    VT_TRY(open_host(job, loop, err));
+    loop->frozen = vt_tokenizer_params(job->tokenizer);
+    loop->params = vt_transformer_params(job->transformer);
+    return vt_params_train(loop->params, err);
+}
+
+void vt_transformer_job_close(void *self) {
+    vt_transformer_job *job = self;
     free(job->tokens);
     free(job->losses);
     free(job->hits);
     free(job->kls);
     free(job->labels);
+    job->tokens = job->labels = job->hits = NULL;
+    job->losses = job->kls = NULL;
     vt_token_cache_close(&job->cache);
     vt_token_cache_close(&job->test_cache);
-    vt_batches_close(&job->batches);
-    vt_pictures_close(&job->pictures);
-    vt_pictures_close(&job->test_pictures);
-    vt_dataset_close(&job->train);
-    vt_dataset_close(&job->test);
     vt_model_close(&job->model); /* before the file that its tokenizer is mapped from */
     vt_model_close(&job->frozen);
+    job->tokenizer = NULL;
+    job->transformer = NULL;
 }

@@ -129,8 +129,8 @@ static variant_status subnet_of(vt_transformer_job *job, const vt_phase_draw *dr
                              job->bridge + draw->more_bridge, keep, err);
 }
 
-static void choose_batch(vt_transformer_job *job, const vt_train_loop *loop) {
-    vt_batches *batches = &job->batches;
+static void choose_batch(vt_transformer_job *job, vt_train_loop *loop) {
+    vt_batches *batches = &loop->data.batches;
     uint32_t low = (uint32_t)loop->step, high = (uint32_t)((uint64_t)loop->step >> 32);
     size_t length = (size_t)job->cache.tokens;
     vt_batches_select(batches, loop->step);
@@ -141,7 +141,7 @@ static void choose_batch(vt_transformer_job *job, const vt_train_loop *loop) {
         double u = vt_uniform(loop->options->seed, VT_RNG_DROP, low, high, (uint32_t)i);
         job->labels[i] = u < job->options->label_drop
                              ? job->config.classes
-                             : vt_pictures_label(&job->pictures, pick->position);
+                             : vt_pictures_label(&loop->data.pictures, pick->position);
     }
 }
 
@@ -168,37 +168,23 @@ static variant_status run_path(vt_transformer_job *job, vt_train_loop *loop,
     return VARIANT_OK;
 }
 
-variant_status vt_transformer_job_step(void *self, vt_train_loop *loop, variant_error *err) {
-    vt_transformer_job *job = self;
+/* The paths of job->draw on the batch in the job's buffers, distilled with weight job->distill. */
+static variant_status run_paths(vt_transformer_job *job, vt_train_loop *loop,
+                                const vt_schedule *subnet, variant_error *err) {
     const vt_train_transformer_options *options = job->options;
-    const vt_schedule *subnet = NULL;
-    float *teacher = NULL;
-    job->draw = (vt_phase_draw){.full = true};
-    if (options->supernet) {
-        double epoch = (double)loop->step / (double)loop->steps_per_epoch;
-        job->draw = vt_phases_draw(&job->phases, epoch, loop->options->seed, (uint64_t)loop->step);
-        if (job->phases.depth_count > 0) VT_TRY(subnet_of(job, &job->draw, &subnet, err));
-    }
     const vt_phase_draw *draw = &job->draw;
-    loop->path = draw->subnet ? 1 + draw->index : 0;
-    choose_batch(job, loop);
-    if (subnet && is_due(options->log_conflict, loop->step))
-        VT_TRY(vt_transformer_job_log_conflict(job, loop, subnet, err));
-
-    vt_transformer_job_request request = {.batch = job->batches.batch,
+    vt_transformer_job_request request = {.batch = loop->data.batches.batch,
                                           .smoothing = (float)options->label_smoothing,
                                           .weight = draw->full && draw->subnet ? 0.5f : 1.0f};
-    if (draw->subnet && options->distill > 0.0) {
-        job->distill =
-            vt_transformer_distill_weight(options, (double)loop->step / (double)loop->steps);
-        teacher = vt_arena_floats(&loop->arena, (size_t)request.batch *
-                                                    (size_t)vt_transformer_tokens(&job->config) *
-                                                    (size_t)job->config.codes);
+    const bool taught = draw->subnet && options->distill > 0.0;
+    if (taught) {
+        request.teacher = vt_arena_floats(
+            &loop->arena, (size_t)request.batch * (size_t)vt_transformer_tokens(&job->config) *
+                              (size_t)job->config.codes);
         VT_TRY(vt_arena_check(&loop->arena, "the teacher's logits", err));
-        request.teacher = teacher;
     }
     loop->loss = 0.0;
-    if (draw->full || teacher) {
+    if (draw->full || taught) {
         request.schedule = &job->full;
         request.with_gradient = draw->full;
         VT_TRY(run_path(job, loop, &request, 0, &loop->loss, err));
@@ -211,5 +197,68 @@ variant_status vt_transformer_job_step(void *self, vt_train_loop *loop, variant_
         VT_TRY(run_path(job, loop, &request, 1, &loop->loss, err));
     }
     if (draw->full && draw->subnet) loop->loss /= 2.0;
+    return VARIANT_OK;
+}
+
+variant_status vt_transformer_job_step(void *self, vt_train_loop *loop, variant_error *err) {
+    vt_transformer_job *job = self;
+    const vt_train_transformer_options *options = job->options;
+    const vt_schedule *subnet = NULL;
+    job->draw = (vt_phase_draw){.full = true};
+    if (options->supernet) {
+        double epoch = (double)loop->step / (double)loop->steps_per_epoch;
+        job->draw = vt_phases_draw(&job->phases, epoch, loop->options->seed, (uint64_t)loop->step);
+        if (job->phases.depth_count > 0) VT_TRY(subnet_of(job, &job->draw, &subnet, err));
+    }
+    loop->path = job->draw.subnet ? 1 + job->draw.index : 0;
+    choose_batch(job, loop);
+    if (subnet && is_due(options->log_conflict, loop->step))
+        VT_TRY(vt_transformer_job_log_conflict(job, loop, subnet, err));
+    if (job->draw.subnet && options->distill > 0.0)
+        job->distill =
+            vt_transformer_distill_weight(options, (double)loop->step / (double)loop->steps);
+    return run_paths(job, loop, subnet, err);
+}
+
+/* ---- a rehearsal of all kinds of step ---- */
+
+static variant_status rehearse_paths(vt_transformer_job *job, vt_train_loop *loop,
+                                     const vt_phase_draw *draw, variant_error *err) {
+    const vt_schedule *subnet = NULL;
+    job->draw = *draw;
+    if (draw->subnet) VT_TRY(subnet_of(job, draw, &subnet, err));
+    if (subnet && job->options->log_conflict > 0)
+        VT_TRY(vt_transformer_job_log_conflict(job, loop, subnet, err));
+    VT_TRY(run_paths(job, loop, subnet, err));
+    vt_arena_rewind(&loop->arena, 0);
+    return VARIANT_OK;
+}
+
+/* Every subnet at every bridge, with the full path (a sandwich) or each alone. */
+static variant_status rehearse_supernet(vt_transformer_job *job, vt_train_loop *loop,
+                                        variant_error *err) {
+    const vt_phases *phases = &job->phases;
+    vt_phase_draw draw = {.full = true};
+    if (!phases->sandwich) VT_TRY(rehearse_paths(job, loop, &draw, err));
+    draw = (vt_phase_draw){.full = phases->sandwich, .subnet = true};
+    for (draw.index = 0; draw.index < phases->depth_count; ++draw.index)
+        for (draw.more_bridge = 0; draw.more_bridge <= phases->more_bridge; ++draw.more_bridge)
+            VT_TRY(rehearse_paths(job, loop, &draw, err));
+    return VARIANT_OK;
+}
+
+variant_status vt_transformer_job_rehearse(void *self, vt_train_loop *loop, vt_train_memory *memory,
+                                           variant_error *err) {
+    vt_transformer_job *job = self;
+    job->distill = job->options->distill; /* without weight nothing would be distilled */
+    VT_TRY(vt_transformer_job_measure_tokens(job, loop, memory, err));
+    if (job->options->supernet)
+        VT_TRY(rehearse_supernet(job, loop, err));
+    else
+        VT_TRY(rehearse_paths(job, loop, &(vt_phase_draw){.full = true}, err));
+    if (loop->data.test) VT_TRY(vt_transformer_job_rehearse_evaluation(job, loop, err));
+    vt_transformer_job_forget(job);
+    job->draw = (vt_phase_draw){0};
+    job->distill = 0.0;
     return VARIANT_OK;
 }

@@ -185,6 +185,7 @@ variant_status vt_transformer_initialise(vt_transformer *transformer, uint64_t s
     size_t most = 0;
 
     if (params->values == NULL) VT_TRY(vt_params_allocate(params, err));
+    if (params->kern->dry) return VARIANT_OK;
     for (int i = 0; i < params->count; ++i)
         if (!(params->items[i]->flags & VT_PARAM_BUFFER) && params->items[i]->count > most)
             most = params->items[i]->count;

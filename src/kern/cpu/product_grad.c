@@ -30,7 +30,7 @@ static void turned_panel(const vt_tiles *tiles, const vt_weight *weight, int64_t
 
 void vt_cpu_turned_close(vt_weight *weight) {
     if (!weight->turned) return;
-    free(weight->turned->numbers);
+    if (!weight->spec.sizes_only) free(weight->turned->numbers);
     free(weight->turned);
     weight->turned = NULL;
 }
@@ -41,7 +41,7 @@ void vt_cpu_turned_refresh(vt_kern *kern, vt_weight *weight) {
 
 variant_status vt_cpu_turned_open(vt_kern *kern, vt_weight *weight, variant_error *err) {
     const vt_weight_spec *spec = &weight->spec;
-    if (spec->type != VT_NUMBER_BF16 || !spec->values)
+    if (spec->type != VT_NUMBER_BF16 || (!spec->values && !spec->sizes_only))
         return vt_fail(err, VARIANT_E_ARGUMENT,
                        "weight: gradients of %d x %d numbers need bf16 and values", weight->n,
                        weight->k);
@@ -56,7 +56,8 @@ variant_status vt_cpu_turned_open(vt_kern *kern, vt_weight *weight, variant_erro
     size_t panels = (size_t)vt_cpu_pieces(t->n, VT_PANEL), bytes = 0;
     size_t depth = (size_t)t->depth * (size_t)spec->taps;
     bool fits = !__builtin_mul_overflow(panels * VT_PANEL * sizeof(uint16_t), depth, &bytes);
-    if (!fits || posix_memalign(&t->numbers, VT_CPU_LINE, bytes) != 0) {
+    if (spec->sizes_only) t->numbers = VT_NO_NUMBERS;
+    if (!fits || (!t->numbers && posix_memalign(&t->numbers, VT_CPU_LINE, bytes) != 0)) {
         t->numbers = NULL;
         vt_cpu_turned_close(weight);
         return vt_fail(err, VARIANT_E_MEMORY, "weight: no memory for %d x %d numbers", weight->k,
@@ -64,7 +65,7 @@ variant_status vt_cpu_turned_open(vt_kern *kern, vt_weight *weight, variant_erro
     }
     t->bytes = bytes;
     weight->bytes += bytes;
-    vt_cpu_turned_refresh(kern, weight);
+    if (!spec->sizes_only) vt_cpu_turned_refresh(kern, weight);
     return VARIANT_OK;
 }
 

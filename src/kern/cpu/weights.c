@@ -103,12 +103,14 @@ static variant_status weight_reserve(vt_weight *w, variant_error *err) {
     bool fits = tap <= INT32_MAX && !__builtin_mul_overflow(tap * VT_PANEL, panels, &numbers) &&
                 !__builtin_mul_overflow(numbers, (size_t)w->spec.taps * unit, &numbers);
     w->depth = fits ? (int)tap : 0;
-    w->numbers = fits ? lines_alloc(numbers) : NULL;
     w->bytes = numbers;
-    if (w->spec.type == VT_NUMBER_INT8) {
-        w->scale = calloc(panels * VT_PANEL, sizeof(float));
-        w->bytes += panels * VT_PANEL * sizeof(float);
+    if (w->spec.type == VT_NUMBER_INT8) w->bytes += panels * VT_PANEL * sizeof(float);
+    if (w->spec.sizes_only && fits) {
+        w->numbers = VT_NO_NUMBERS;
+        return VARIANT_OK;
     }
+    w->numbers = fits ? lines_alloc(numbers) : NULL;
+    if (w->spec.type == VT_NUMBER_INT8) w->scale = calloc(panels * VT_PANEL, sizeof(float));
     if (w->numbers && (w->scale || w->spec.type != VT_NUMBER_INT8)) return VARIANT_OK;
     return vt_fail(err, VARIANT_E_MEMORY, "weight: no memory for %d x %d numbers", w->n, w->k);
 }
@@ -117,7 +119,7 @@ static void weight_close(vt_kern *kern, vt_weight **weight) {
     (void)kern;
     if (!weight || !*weight) return;
     vt_cpu_turned_close(*weight);
-    free((*weight)->numbers);
+    if (!(*weight)->spec.sizes_only) free((*weight)->numbers);
     free((*weight)->scale);
     free(*weight);
     *weight = NULL;
@@ -137,7 +139,7 @@ static variant_status weight_open(vt_kern *kern, vt_weight **out, const vt_weigh
         weight->w = spec->values;
     } else {
         status = weight_reserve(weight, err);
-        if (status == VARIANT_OK) status = weight_pack(kern, weight, err);
+        if (status == VARIANT_OK && !spec->sizes_only) status = weight_pack(kern, weight, err);
         if (status == VARIANT_OK && spec->gradients) status = vt_cpu_turned_open(kern, weight, err);
     }
     weight->spec.rows = NULL; /* its source is promised for the length of this call */

@@ -52,6 +52,10 @@ static variant_status weight_open(vt_kern *kern, vt_weight **out, const vt_weigh
     *out = weight;
     if (spec->type == VT_NUMBER_F32) return VARIANT_OK;
     weight->bytes = (size_t)spec->n * (size_t)spec->k * sizeof(float);
+    if (spec->sizes_only) {
+        weight->numbers = VT_NO_NUMBERS;
+        return VARIANT_OK;
+    }
     weight->numbers = malloc(weight->bytes);
     if (spec->type == VT_NUMBER_INT8) weight->scale = calloc((size_t)spec->n, sizeof(float));
     if (!weight->numbers || (spec->type == VT_NUMBER_INT8 && !weight->scale)) {
@@ -73,7 +77,7 @@ static void weight_refresh(vt_kern *kern, vt_weight *weight) {
 static void weight_close(vt_kern *kern, vt_weight **weight) {
     (void)kern;
     if (!weight || !*weight) return;
-    free((*weight)->numbers);
+    if (!(*weight)->spec.sizes_only) free((*weight)->numbers);
     free((*weight)->scale);
     free(*weight);
     *weight = NULL;

@@ -1,0 +1,226 @@
+/* run.c - see run.h.
+ *
+ * Everything up to the model's shape is known from headers, options and the list of pictures. Then the
+ * model is opened over a backend that holds nothing and every kind of step is run once over an arena
+ * that only counts: what the run will take is known to the byte, and limits are asked, before any of it
+ * is taken. */
+#include "train/run.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/limits.h"
+#include "io/file.h"
+#include "kern/dry.h"
+#include "train/plan.h"
+
+/* ---- data ---- */
+
+static void note_pictures(const vt_train_loop *loop, const vt_dataset *dataset) {
+    int skipped = vt_dataset_skipped(dataset);
+    char broken[64] = "";
+    if (skipped > 0)
+        snprintf(broken, sizeof broken, "; %d broken one%s skipped", skipped,
+                 skipped == 1 ? "" : "s");
+    vt_train_loop_note(loop, "%d pictures in %d class%s%s", vt_dataset_count(dataset),
+                       vt_dataset_classes(dataset), vt_dataset_classes(dataset) == 1 ? "" : "es",
+                       broken);
+}
+
+/* The training pictures, `crop` pixels larger than side, and the test pictures, with the same classes;
+ * without them there is a note and no evaluation. */
+static variant_status open_datasets(vt_train_loop *loop, const vt_train_wanted *wanted,
+                                    variant_error *err) {
+    vt_train_data *data = &loop->data;
+    vt_dataset_options options = {.data = wanted->source,
+                                  .side = wanted->side + wanted->crop,
+                                  .channels = wanted->channels,
+                                  .warn = loop->options->note,
+                                  .user = loop->options->user};
+    variant_error local;
+    options.data.split = VT_SPLIT_TRAIN;
+    options.data.flat_whole = false;
+    data->source = wanted->source;
+    VT_TRY(vt_dataset_open(&data->train, &options, err));
+    note_pictures(loop, data->train);
+    options.side = wanted->side;
+    options.channels = vt_dataset_channels(data->train);
+    options.data.split = VT_SPLIT_TEST;
+    options.like = data->train;
+    options.warn = NULL;
+    if (vt_dataset_open(&data->test, &options, &local) != VARIANT_OK)
+        vt_train_loop_note(loop, "no evaluation: %s", local.message);
+    return VARIANT_OK;
+}
+
+static variant_status copy_class_names(vt_train_data *data, variant_error *err) {
+    int count = vt_dataset_classes(data->train);
+    data->class_names = calloc((size_t)count, sizeof *data->class_names);
+    for (int i = 0; data->class_names && i < count; ++i, ++data->class_count)
+        if (!(data->class_names[i] = strdup(vt_dataset_class_name(data->train, i)))) break;
+    if (data->class_count == count) return VARIANT_OK;
+    return vt_fail(err, VARIANT_E_MEMORY, "no memory for %d class names", count);
+}
+
+/* Those of the pictures that the run shows, and those that it is evaluated on. */
+static variant_status open_pictures(vt_train_loop *loop, const vt_train_wanted *wanted,
+                                    variant_error *err) {
+    const vt_train_common *common = loop->options;
+    vt_train_data *data = &loop->data;
+    vt_pictures_options options = {.dataset = data->train,
+                                   .limit = common->limit,
+                                   .side = wanted->side,
+                                   .channels = vt_dataset_channels(data->train),
+                                   .crop = wanted->crop,
+                                   .team = loop->kern->team,
+                                   .note = common->note,
+                                   .user = common->user};
+    VT_TRY(vt_pictures_open(&data->pictures, &options, err));
+    if (!data->test) return VARIANT_OK;
+    options.dataset = data->test;
+    options.limit = common->eval_count;
+    options.crop = 0;
+    return vt_pictures_open(&data->test_pictures, &options, err);
+}
+
+static variant_status open_data(vt_train_loop *loop, const vt_train_wanted *wanted,
+                                variant_error *err) {
+    VT_TRY(open_datasets(loop, wanted, err));
+    VT_TRY(copy_class_names(&loop->data, err));
+    return open_pictures(loop, wanted, err);
+}
+
+static void close_data(vt_train_data *data) {
+    vt_batches_close(&data->batches);
+    vt_pictures_close(&data->pictures);
+    vt_pictures_close(&data->test_pictures);
+    vt_dataset_close(&data->train);
+    vt_dataset_close(&data->test);
+    for (int i = 0; i < data->class_count; ++i) free(data->class_names[i]);
+    free(data->class_names);
+    *data = (vt_train_data){0};
+}
+
+/* ---- what follows from the data ---- */
+
+/* Batch, shape, length and rates; then all that was chosen is told. */
+static variant_status plan(vt_train_loop *loop, const vt_trainer *trainer,
+                           const vt_train_wanted *wanted, variant_error *err) {
+    vt_train_common *common = trainer->common;
+    vt_train_data *data = &loop->data;
+    const bool maps = trainer->kind == VT_TRAIN_TOKENIZER || trainer->kind == VT_TRAIN_CLASSIFIER;
+    vt_plan plan = {
+        .kind = trainer->kind, .pictures = data->pictures.count, .trained_on = wanted->trained_on};
+    vt_plan_batch(loop, common, plan.kind, plan.pictures, maps ? wanted->side : 0);
+    VT_TRY(vt_batches_open(&data->batches, plan.pictures, common->batch, common->flip, wanted->crop,
+                           common->seed, err));
+    VT_TRY(trainer->size(trainer->self, loop, &plan.width, err));
+    plan.steps_per_epoch = vt_batches_per_epoch(&data->batches);
+    VT_TRY(vt_plan_length(loop, common, &plan, err));
+    if (trainer->settle) VT_TRY(trainer->settle(trainer->self, loop, err));
+    vt_plan_note(loop);
+    return VARIANT_OK;
+}
+
+/* ---- memory ---- */
+
+/* Bytes of the scratch that a tensor goes through on its way to a file: the largest one's, twice where its
+ * order in files is another. */
+static size_t saving_bytes(const vt_params *params) {
+    size_t most = 0;
+    for (int i = 0; i < params->count; ++i) {
+        const vt_param *param = params->items[i];
+        size_t bytes = param->count * sizeof(float) * (param->flags & VT_PARAM_CONV ? 2 : 1);
+        if (bytes > most) most = bytes;
+    }
+    return most;
+}
+
+static size_t largest_of(size_t a, size_t b) {
+    return a > b ? a : b;
+}
+
+/* Over the opened model: what was reserved for it, and what rehearsing it takes. */
+static variant_status measure_model(vt_train_loop *loop, const vt_trainer *trainer,
+                                    const vt_dry_kern *dry, vt_train_memory *out,
+                                    variant_error *err) {
+    const vt_params *params = loop->params, *frozen = loop->frozen;
+    VT_TRY(trainer->prepare(trainer->self, loop, err));
+    VT_TRY(trainer->rehearse(trainer->self, loop, out, err));
+    out->gradients = params->train_bytes / 3;
+    out->moments = params->train_bytes - out->gradients;
+    out->packed = vt_params_packed_bytes(params);
+    out->weights = dry->reserved - params->train_bytes - (frozen ? frozen->values_bytes : 0);
+    if (frozen)
+        out->tokenizer =
+            frozen->values_bytes - frozen->mapped_bytes + vt_params_packed_bytes(frozen);
+    out->activations = loop->arena.peak;
+    out->saving = saving_bytes(params);
+    out->data += loop->host_bytes + vt_dataset_bytes(loop->data.train);
+    if (loop->data.test) out->data += vt_dataset_bytes(loop->data.test);
+    out->total =
+        out->weights + out->packed + out->gradients + out->moments + out->tokenizer + out->data +
+        largest_of(out->encoding, out->activations + largest_of(out->saving, out->samples));
+    return VARIANT_OK;
+}
+
+/* The data are there already; all else is asked for. */
+static variant_status ask_limits(const vt_train_memory *memory, variant_error *err) {
+    vt_limits limits;
+    vt_limits_read(&limits, "");
+    return vt_limits_memory(&limits, memory->total - memory->data, "this training", err);
+}
+
+static variant_status measure(vt_train_loop *loop, const vt_trainer *trainer,
+                              const vt_dry_kern *dry, vt_train_memory *out, variant_error *err) {
+    vt_arena_init_counting(&loop->arena, loop->kern);
+    variant_status status = trainer->open(trainer->self, loop, err);
+    if (status == VARIANT_OK) status = measure_model(loop, trainer, dry, out, err);
+    trainer->close(trainer->self);
+    loop->params = loop->frozen = NULL;
+    loop->host_bytes = 0;
+    return status;
+}
+
+/* ---- the run ---- */
+
+static variant_status open_run(vt_train_loop *loop, const vt_trainer *trainer,
+                               const vt_train_memory *memory, variant_error *err) {
+    VT_TRY(vt_train_loop_open(loop, memory->activations, err));
+    VT_TRY(trainer->open(trainer->self, loop, err));
+    VT_TRY(trainer->describe_settings(trainer->self, loop, err));
+    VT_TRY(vt_train_loop_restore(loop, err));
+    VT_TRY(trainer->prepare(trainer->self, loop, err));
+    return trainer->begin ? trainer->begin(trainer->self, loop, err) : VARIANT_OK;
+}
+
+variant_status vt_train_run(vt_kern *kern, const vt_trainer *trainer, vt_train_result *result,
+                            variant_error *err) {
+    vt_train_loop loop = {0};
+    vt_train_wanted wanted = {.source = trainer->common->data};
+    vt_train_memory memory = {0};
+    vt_dry_kern dry;
+    variant_status status = VARIANT_OK;
+    vt_dry_kern_init(&dry, kern);
+    *result = (vt_train_result){0};
+    VT_CHECK(vt_train_loop_begin(&loop, &dry.kern, trainer->common, err));
+    VT_CHECK(trainer->shape(trainer->self, &loop, &wanted, err));
+    if (!trainer->common->dry_run) VT_CHECK(vt_folder_make(loop.folder, err));
+    VT_CHECK(open_data(&loop, &wanted, err));
+    VT_CHECK(plan(&loop, trainer, &wanted, err));
+    VT_CHECK(measure(&loop, trainer, &dry, &memory, err));
+    result->memory = memory;
+    result->steps = loop.steps;
+    if (trainer->common->dry_run) goto cleanup;
+    VT_CHECK(ask_limits(&memory, err));
+    loop.kern = kern;
+    VT_CHECK(open_run(&loop, trainer, &memory, err));
+    VT_CHECK(vt_train_loop_run(&loop, trainer, result, err));
+    result->memory = memory;
+    result->activations_peak = loop.arena.peak;
+cleanup:
+    trainer->close(trainer->self);
+    close_data(&loop.data);
+    vt_train_loop_close(&loop);
+    return status;
+}
