@@ -6,27 +6,22 @@
 #include "core/quiet.h"
 #include "engine/engine.h"
 #include "planning/floor.h"
+#include "output.h"
 #include "planning.h"
 #include "tools.h"
 
 #define BENCH_MAX_REPEAT 1000
 
-typedef enum bench_progress_kind {
-    BENCH_PROGRESS_AUTO,  /* one line, drawn again, where stderr is a terminal */
-    BENCH_PROGRESS_LINES, /* a line a run */
-    BENCH_PROGRESS_NONE
-} bench_progress_kind;
-
 /* What the command line says. */
 typedef struct bench_settings {
-    cli_model model;
+    cli_request asked;
     const char *arch;
-    variant_request request;
     cli_planning planning;
     int repeat;
     double budget; /* --time-budget: seconds of all runs; 0: none */
     int compare_count, compare[VARIANT_MAX_DEPTHS]; /* --compare: depths */
-    bench_progress_kind progress;
+    cli_progress_kind progress;
+    bool json;
 } bench_settings;
 
 /* Medians in milliseconds: of the quiet runs, or of all where those are too few. */
@@ -57,7 +52,7 @@ typedef struct bench_subject {
 
 variant_status bench_subject_open(bench_subject *out, const bench_settings *s, variant_error *err);
 void bench_subject_close(bench_subject *s);
-/* The request at each of `depths` (count; s->request.depth alone is one): a batch that warms up, then rounds
+/* The request at each of `depths` (count; s->asked.request.depth alone is one): a batch that warms up, then rounds
  * of one batch a depth, until each has s->repeat, of which enough are quiet (core/quiet.h), or s->budget is
  * used up; every depth is run at least once. Fills out (count). */
 variant_status bench_measure(bench_figures *out, const int *depths, int count,
@@ -70,11 +65,11 @@ double bench_median(double *numbers, int n);
 /* ---- bench_progress.c: what stderr is told while runs are made ---- */
 
 typedef struct bench_progress {
-    bench_progress_kind kind; /* settled: LINES, NONE, or AUTO on a terminal */
-    const char *what;         /* "warming up", "run 2 of 5" */
-    int depth;                /* of the run; 0: all layers */
-    double left;              /* seconds after the run; < 0: not known yet */
-    double expected;          /* of the run; < 0 likewise */
+    cli_progress_kind kind; /* settled: LINES, NONE, or AUTO on a terminal */
+    const char *what;       /* "warming up", "run 2 of 5" */
+    int depth;              /* of the run; 0: all layers */
+    double left;            /* seconds after the run; < 0: not known yet */
+    double expected;        /* of the run; < 0 likewise */
     double started, shown;
 } bench_progress;
 
@@ -93,9 +88,9 @@ void bench_progress_close(const bench_progress *p);
 
 /* Measures every depth of s->compare and prints them beside each other. */
 variant_status bench_depths(bench_subject *subject, const bench_settings *s, variant_error *err);
-/* Times every kernel `repeat` times and prints; the exit status. */
-int cli_bench_kernels(const cli_model *options, int repeat);
-/* `variant bench train`: steps of training; argv[0] is "train". */
-int cli_bench_train(int argc, char **argv);
+/* Times every kernel s->repeat times and prints; the exit status. */
+int bench_kernels(const bench_settings *s);
+/* `variant bench train`: steps of training. */
+extern const cli_command bench_train;
 
 #endif

@@ -60,7 +60,7 @@ static void print_table(const bench_subject *subject, const bench_settings *s,
     for (int i = 0; i < count; ++i) {
         const bench_figures *f = &all[i];
         int other = contradicted_by(subject, all, count, i);
-        print_line(&all[0], f, s->compare[i], s->request.batch);
+        print_line(&all[0], f, s->compare[i], s->asked.request.batch);
         if (f->disturbed || other >= 0) printf("  disturbed:");
         if (f->disturbed) printf(" %d of %d runs quiet, %s", f->quiet_runs, f->runs, f->why);
         if (other >= 0)
@@ -77,7 +77,7 @@ static void print_array(const bench_subject *subject, const bench_settings *s,
     for (int i = 0; i < s->compare_count; ++i) {
         int other = contradicted_by(subject, all, s->compare_count, i);
         printf("%s", i ? ", " : "[");
-        print_object(&all[0], &all[i], s->compare[i], s->request.batch);
+        print_object(&all[0], &all[i], s->compare[i], s->asked.request.batch);
         bench_print_disturbance(&all[i], other >= 0);
         if (other >= 0)
             printf(", \"contradicts\": %d}", s->compare[other]);
@@ -89,19 +89,20 @@ static void print_array(const bench_subject *subject, const bench_settings *s,
 
 variant_status bench_depths(bench_subject *subject, const bench_settings *s, variant_error *err) {
     bench_figures all[VARIANT_MAX_DEPTHS];
-    if (!s->model.json) {
+    if (!s->json) {
         printf("%s%s, weights %s, kv %s, batch %d, guidance on, %d run%s each\n%s\n\n  %-6s %-30s "
                "%12s "
                "%11s %6s %7s %7s %8s %12s %12s %14s %12s\n",
-               s->arch ? s->arch : s->model.model, subject->synthetic ? " (synthetic weights)" : "",
-               vt_number_name(subject->weights), vt_number_name(subject->kv), s->request.batch,
-               s->repeat, s->repeat == 1 ? "" : "s", subject->kern->details, "depth",
-               "layers by scale", "transformer", "floor", "ratio", "faster", "(ideal)", "/layers",
-               "decoder", "picture", "kv at most", "resident");
+               s->arch ? s->arch : s->asked.engine.model,
+               subject->synthetic ? " (synthetic weights)" : "", vt_number_name(subject->weights),
+               vt_number_name(subject->kv), s->asked.request.batch, s->repeat,
+               s->repeat == 1 ? "" : "s", subject->kern->details, "depth", "layers by scale",
+               "transformer", "floor", "ratio", "faster", "(ideal)", "/layers", "decoder",
+               "picture", "kv at most", "resident");
         fflush(stdout);
     }
     VT_TRY(bench_measure(all, s->compare, s->compare_count, subject, s, err));
-    if (s->model.json)
+    if (s->json)
         print_array(subject, s, all);
     else
         print_table(subject, s, all);

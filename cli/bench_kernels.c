@@ -441,11 +441,11 @@ static void describe(const bench_kernel *k, char *out, size_t size) {
         snprintf(out, size, "%d x %d", s[0], s[1]);
 }
 
-int cli_bench_kernels(const cli_model *options, int repeat) {
+int bench_kernels(const bench_settings *s) {
     vt_kern *kern = NULL, *ref = NULL;
     variant_error err = {0};
     variant_status status = VARIANT_OK;
-    VT_CHECK(vt_kern_open(&kern, "cpu", options->threads, &err));
+    VT_CHECK(vt_kern_open(&kern, "cpu", s->asked.engine.threads, &err));
     VT_CHECK(vt_kern_open(&ref, "ref", 1, &err));
     const double peak[3] = {kern->peak_flops(kern, VT_NUMBER_F32),
                             kern->peak_flops(kern, VT_NUMBER_BF16),
@@ -453,7 +453,7 @@ int cli_bench_kernels(const cli_model *options, int repeat) {
     const double stream = kern->stream_bytes(kern);
     vt_quiet quiet;
     vt_quiet_open(&quiet, kern->threads, NULL);
-    if (options->json)
+    if (s->json)
         printf("{\"kernels\": \"%s\", \"peak_f32\": %.4g, \"peak_bf16\": %.4g, \"stream_bytes\": "
                "%.4g, \"cases\": [",
                kern->details, peak[0], peak[1], stream);
@@ -467,12 +467,12 @@ int cli_bench_kernels(const cli_model *options, int repeat) {
         const bench_kernel *k = &kernels[i];
         char size[64];
         describe(k, size, sizeof size);
-        kernel_time fast = time_kernel(kern, k, repeat, TRIES, &quiet);
+        kernel_time fast = time_kernel(kern, k, s->repeat, TRIES, &quiet);
         double ms = fast.ms, twin = time_kernel(ref, k, 1, 1, &quiet).ms;
         if (ms < 0.0 || twin < 0.0)
             VT_CHECK(vt_fail(&err, VARIANT_E_MEMORY, "no memory for %s, %s", k->name, size));
         double least = floor_ms(k, kern, peak, stream);
-        if (options->json)
+        if (s->json)
             printf("%s{\"name\": \"%s\", \"type\": \"%s\", \"size\": \"%s\", \"ms\": %.5f, "
                    "\"floor_ms\": %.5f, \"plain_ms\": %.3f, \"disturbed\": %s}",
                    i ? ", " : "", k->name, vt_number_name(k->number), size, ms, least, twin,
@@ -483,7 +483,7 @@ int cli_bench_kernels(const cli_model *options, int repeat) {
                    fast.disturbed ? "  disturbed: " : "", fast.disturbed ? fast.why : "");
         fflush(stdout);
     }
-    if (options->json) printf("]}\n");
+    if (s->json) printf("]}\n");
 cleanup:
     vt_kern_close(&kern);
     vt_kern_close(&ref);

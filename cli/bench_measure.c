@@ -62,23 +62,15 @@ cleanup:
 variant_status bench_subject_open(bench_subject *out, const bench_settings *s, variant_error *err) {
     *out = (bench_subject){0};
     double start = vt_seconds();
-    if (s->model.weights)
-        VT_TRY(vt_number_parse(&out->weights, "--weights", s->model.weights, err));
+    VT_TRY(vt_number_parse(&out->weights, "--weights", s->asked.engine.weights, err));
     out->kv = vt_kv_default(out->weights);
-    if (s->model.kv) VT_TRY(vt_number_parse(&out->kv, "--kv", s->model.kv, err));
-    VT_TRY(vt_kern_open(&out->kern, s->model.backend, s->model.threads, err));
+    if (s->asked.engine.kv) VT_TRY(vt_number_parse(&out->kv, "--kv", s->asked.engine.kv, err));
+    VT_TRY(vt_kern_open(&out->kern, s->asked.engine.backend, s->asked.engine.threads, err));
     if (!out->kern->peak_flops)
         return vt_fail(err, VARIANT_E_UNSUPPORTED, "backend %s has no probes to measure against",
                        out->kern->name);
     if (s->arch) return build_synthetic(out, s->arch, err);
-    vt_model_options options;
-    vt_model_options_init(&options);
-    options.model = s->model.model;
-    options.tokenizer = s->model.tokenizer;
-    options.sides = s->model.sides;
-    options.heads = s->model.heads;
-    options.part = s->model.part;
-    options.warn = cli_warn;
+    vt_model_options options = cli_model_options(&s->asked.engine);
     options.weights = out->weights;
     options.skip_encoder = true;
     VT_TRY(vt_model_open(&out->model, out->kern, &options, err));
@@ -134,7 +126,7 @@ static variant_status rounds_open(rounds *r, const int *depths, int count, bench
     if (!r->depths) return vt_fail(err, VARIANT_E_MEMORY, "no memory for %d depths", count);
     for (int i = 0; i < count; ++i) {
         runs *d = &r->depths[i];
-        d->request = s->request;
+        d->request = s->asked.request;
         if (depths) d->request.depth = depths[i];
         d->request.progress = bench_progress_step;
         d->request.user = &r->progress;

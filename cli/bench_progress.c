@@ -10,12 +10,12 @@
 
 void bench_progress_open(bench_progress *p, const bench_settings *s) {
     *p = (bench_progress){.kind = s->progress};
-    if (p->kind == BENCH_PROGRESS_AUTO && !isatty(STDERR_FILENO)) p->kind = BENCH_PROGRESS_NONE;
+    if (p->kind == CLI_PROGRESS_AUTO && !isatty(STDERR_FILENO)) p->kind = CLI_PROGRESS_NONE;
 }
 
 void bench_progress_say(const bench_progress *p, const char *text) {
-    if (p->kind == BENCH_PROGRESS_LINES) fprintf(stderr, "  %s\n", text);
-    if (p->kind == BENCH_PROGRESS_AUTO) fprintf(stderr, "\r\033[K%s", text);
+    if (p->kind == CLI_PROGRESS_LINES) fprintf(stderr, "  %s\n", text);
+    if (p->kind == CLI_PROGRESS_AUTO) fprintf(stderr, "\r\033[K%s", text);
 }
 
 static void print_run(const bench_progress *p) {
@@ -39,14 +39,14 @@ void bench_progress_begin(bench_progress *p, const char *what, int depth, double
     p->expected = expected;
     p->left = left;
     p->started = vt_seconds();
-    if (p->kind != BENCH_PROGRESS_AUTO || p->started - p->shown < 0.2) return;
+    if (p->kind != CLI_PROGRESS_AUTO || p->started - p->shown < 0.2) return;
     bench_progress_step(p, &(variant_progress){.scale = 0, .scales = 1, .pictures = 1});
 }
 
 bool bench_progress_step(void *user, const variant_progress *at) {
     bench_progress *p = user;
     double now = vt_seconds();
-    if (p->kind != BENCH_PROGRESS_AUTO || now - p->shown < 0.2) return true;
+    if (p->kind != CLI_PROGRESS_AUTO || now - p->shown < 0.2) return true;
     p->shown = now;
     fprintf(stderr, "\r\033[K");
     print_run(p);
@@ -57,7 +57,7 @@ bool bench_progress_step(void *user, const variant_progress *at) {
 }
 
 void bench_progress_end(bench_progress *p, double seconds) {
-    if (p->kind != BENCH_PROGRESS_LINES || vt_seconds() - p->shown < 0.5) return;
+    if (p->kind != CLI_PROGRESS_LINES || vt_seconds() - p->shown < 0.5) return;
     p->shown = vt_seconds();
     fprintf(stderr, "  ");
     print_run(p);
@@ -67,5 +67,5 @@ void bench_progress_end(bench_progress *p, double seconds) {
 }
 
 void bench_progress_close(const bench_progress *p) {
-    if (p->kind == BENCH_PROGRESS_AUTO) fprintf(stderr, "\r\033[K");
+    if (p->kind == CLI_PROGRESS_AUTO) fprintf(stderr, "\r\033[K");
 }

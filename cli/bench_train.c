@@ -6,7 +6,6 @@
  * both. */
 #include "bench.h"
 
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,39 +19,6 @@
 #include "train/optimizer.h"
 
 enum { MOST_REPEATS = 1000 };
-enum { OPT_ARCH = CLI_OWN, OPT_DEPTH, OPT_BRIDGE, OPT_BATCH, OPT_REPEAT, OPT_PRECISION };
-
-static const char help[] =
-    "usage: variant bench train (-m MODEL | --arch CONFIG.json) [options]\n"
-    "\n"
-    "Times steps of supernet training on tokens of a formula, full and subnet by turns; prints "
-    "medians. What the\n"
-    "weights become is thrown away. Beside forward and backward stands their floor: the products' "
-    "arithmetic\n"
-    "at the register peak, probed in the same process.\n"
-    "\n"
-    "options\n" CLI_MODEL_HELP
-    "      --arch CONFIG      synthetic weights: a configuration as `variant synth` reads it\n"
-    "      --precision TYPE   of products: f32 (default) or bf16\n"
-    "      --depth D          layers of the subnet's late scales (default: half)\n"
-    "      --bridge N         scales at full depth before them (default 4)\n"
-    "      --batch N          pictures a step, 1 to 65536 (default 64)\n"
-    "      --repeat N         steps counted of each kind (default 5)\n"
-    "      --json             one object on stdout\n" CLI_RUN_HELP "\n"
-    "example\n"
-    "  variant bench train -m models/fashion --precision bf16 --depth 6\n";
-
-static const struct option long_options[] = {
-    {"arch", required_argument, NULL, OPT_ARCH},
-    {"precision", required_argument, NULL, OPT_PRECISION},
-    {"depth", required_argument, NULL, OPT_DEPTH},
-    {"bridge", required_argument, NULL, OPT_BRIDGE},
-    {"batch", required_argument, NULL, OPT_BATCH},
-    {"repeat", required_argument, NULL, OPT_REPEAT},
-    {"json", no_argument, NULL, CLI_JSON},
-    CLI_MODEL_OPTIONS,
-    CLI_RUN_OPTIONS,
-};
 
 /* The parts of a step. */
 enum part { INPUTS, FORWARD, BACKWARD, OPTIMIZER, REFRESH, WHOLE, PARTS };
@@ -62,7 +28,8 @@ enum path { FULL, SUBNET, PATHS };
 static const char *const path_names[PATHS] = {"full", "subnet"};
 
 typedef struct settings {
-    cli_model model;
+    variant_engine_options engine;
+    bool json;
     const char *arch;
     vt_number precision;
     int depth, bridge, batch, repeat;
@@ -98,28 +65,6 @@ typedef struct path_times {
     char why[200];
 } path_times;
 
-static bool accept(void *user, int id, const char *text) {
-    settings *s = user;
-    int type;
-    switch (id) {
-    case OPT_ARCH:
-        return cli_text(text, "a configuration's file", &s->arch);
-    case OPT_PRECISION:
-        type = cli_word(text, "f32|bf16");
-        s->precision = type == 1 ? VT_NUMBER_BF16 : VT_NUMBER_F32;
-        return type >= 0;
-    case OPT_DEPTH:
-        return cli_int(text, 1, VT_SCHEDULE_LAYERS, &s->depth);
-    case OPT_BRIDGE:
-        return cli_int(text, 0, VT_SCHEDULE_SCALES, &s->bridge);
-    case OPT_BATCH:
-        return cli_int(text, 1, 65536, &s->batch);
-    case OPT_REPEAT:
-        return cli_int(text, 1, MOST_REPEATS, &s->repeat);
-    }
-    return cli_model_option(&s->model, id, text) == 1;
-}
-
 /* ---- the subject ---- */
 
 static variant_status build_synthetic(train_subject *out, const settings *s, variant_error *err) {
@@ -141,14 +86,7 @@ static variant_status build_synthetic(train_subject *out, const settings *s, var
 }
 
 static variant_status open_files(train_subject *out, const settings *s, variant_error *err) {
-    vt_model_options options;
-    vt_model_options_init(&options);
-    options.model = s->model.model;
-    options.tokenizer = s->model.tokenizer;
-    options.sides = s->model.sides;
-    options.heads = s->model.heads;
-    options.part = s->model.part;
-    options.warn = cli_warn;
+    vt_model_options options = cli_model_options(&s->engine);
     options.weights = s->precision;
     options.copy = true;
     VT_TRY(vt_model_open(&out->model, out->kern, &options, err));
@@ -185,7 +123,7 @@ static variant_status make_batch(train_subject *out, const settings *s, variant_
 }
 
 static variant_status subject_open(train_subject *out, settings *s, variant_error *err) {
-    VT_TRY(vt_kern_open(&out->kern, s->model.backend, s->model.threads, err));
+    VT_TRY(vt_kern_open(&out->kern, s->engine.backend, s->engine.threads, err));
     VT_TRY(s->arch ? build_synthetic(out, s, err) : open_files(out, s, err));
     VT_TRY(vt_params_train(vt_transformer_params(out->transformer), err));
     VT_TRY(open_schedules(out, s, err));
@@ -334,7 +272,7 @@ static void print_json(const train_subject *subject, const settings *s, const pa
     printf(
         "{\"subject\": \"%s\", \"precision\": \"%s\", \"layers\": %d, \"width\": %d, \"tokens\": "
         "%d, \"batch\": %d, \"depth\": %d, \"bridge\": %d, \"repeat\": %d, \"kernels\": \"%s\"",
-        s->arch ? s->arch : s->model.model, vt_number_name(s->precision), config->depth,
+        s->arch ? s->arch : s->engine.model, vt_number_name(s->precision), config->depth,
         config->width, vt_transformer_tokens(config), s->batch, s->depth, s->bridge, s->repeat,
         subject->kern->details);
     for (int path = 0; path < PATHS; ++path) {
@@ -356,7 +294,7 @@ static void print_json(const train_subject *subject, const settings *s, const pa
 static void print_table(const train_subject *subject, const settings *s, const path_times *t) {
     const vt_transformer_config *config = vt_transformer_configuration(subject->transformer);
     printf("%s, %d layers of width %d, %d tokens, batch %d, products %s, %d runs\n%s\n\n",
-           s->arch ? s->arch : s->model.model, config->depth, config->width,
+           s->arch ? s->arch : s->engine.model, config->depth, config->width,
            vt_transformer_tokens(config), s->batch, vt_number_name(s->precision), s->repeat,
            subject->kern->details);
     printf("  %-12s %12s   subnet: %d layers after scale %d\n", "", "full", s->depth, s->bridge);
@@ -375,18 +313,36 @@ static void print_table(const train_subject *subject, const settings *s, const p
     print_disturbance(subject, s, t);
 }
 
-int cli_bench_train(int argc, char **argv) {
-    settings s = {.bridge = 4, .batch = 64, .repeat = 5};
-    cli_parser parser = {.command = "bench train",
-                         .help = help,
-                         .letters = ":m:t:h",
-                         .options = long_options,
-                         .accept = accept,
-                         .user = &s};
-    int done = cli_parse(&parser, argc, argv);
-    if (done >= 0) return done;
-    if (optind < argc) return cli_usage("bench train", "unexpected argument %s", argv[optind]);
-    if (!s.arch == !s.model.model)
+/* ---- the command ---- */
+
+static void init(void *user) {
+    settings *s = user;
+    *s = (settings){.bridge = 4, .batch = 64, .repeat = 5};
+    cli_engine_init(&s->engine);
+}
+
+static const cli_option options[] = {
+    CLI_ROWS(cli_engine_options, variant_engine_options, settings, engine, CLI_MODEL),
+    {"arch", 0, "CONFIG", "synthetic weights: a configuration as `variant synth` reads it",
+     CLI_TEXT(settings, arch, "a configuration's file"), .own = true},
+    {"precision", 0, "TYPE", "of products: {words}",
+     CLI_WORD(vt_number, settings, precision, "f32|bf16"), .own = true},
+    {"depth", 0, "D", "layers of the subnet's late scales",
+     CLI_INT(settings, depth, 1, VT_SCHEDULE_LAYERS), .unset = "half", .own = true},
+    {"bridge", 0, "N", "scales at full depth before them",
+     CLI_INT(settings, bridge, 0, VT_SCHEDULE_SCALES), .own = true},
+    {"batch", 0, "N", "pictures a step, {range}", CLI_INT(settings, batch, 1, 65536), .own = true},
+    {"repeat", 0, "N", "steps counted of each kind, {range}",
+     CLI_INT(settings, repeat, 1, MOST_REPEATS), .own = true},
+    CLI_ROWS(cli_json_option, bool, settings, json, NULL),
+    CLI_ROWS(cli_engine_options, variant_engine_options, settings, engine, CLI_RUN),
+    {0},
+};
+
+static int run(void *user, const cli_line *line) {
+    (void)line;
+    settings *s = user;
+    if (!s->arch == !s->engine.model)
         return cli_usage("bench train", "what to time? give either -m MODEL or --arch CONFIG");
 
     variant_error err = {0};
@@ -397,17 +353,33 @@ int cli_bench_train(int argc, char **argv) {
         status = vt_fail(&err, VARIANT_E_MEMORY, "no memory for the measurements");
         return cli_fail("bench train", &err);
     }
-    VT_CHECK(subject_open(subject, &s, &err));
-    VT_CHECK(measure(subject, &s, &err));
-    count_floors(subject, &s);
+    VT_CHECK(subject_open(subject, s, &err));
+    VT_CHECK(measure(subject, s, &err));
+    count_floors(subject, s);
     for (enum path path = FULL; path < PATHS; ++path)
-        times[path] = summarise(subject, path, s.repeat);
-    if (s.model.json)
-        print_json(subject, &s, times);
+        times[path] = summarise(subject, path, s->repeat);
+    if (s->json)
+        print_json(subject, s, times);
     else
-        print_table(subject, &s, times);
+        print_table(subject, s, times);
 cleanup:
     subject_close(subject);
     free(subject);
     return status == VARIANT_OK ? 0 : cli_fail("bench train", &err);
 }
+
+const cli_command bench_train = {
+    .name = "bench train",
+    .purpose = "time of a step of supernet training",
+    .usage = "(-m MODEL | --arch CONFIG.json) [options]",
+    .about = "Times steps of supernet training on tokens of a formula, full and subnet by turns; "
+             "prints medians. "
+             "What the weights become is thrown away. Beside forward and backward stands their "
+             "floor: the "
+             "products' arithmetic at the register peak, probed in the same process.",
+    .examples = "variant bench train -m models/fashion --precision bf16 --depth 6",
+    .options = options,
+    .size = sizeof(settings),
+    .init = init,
+    .run = run,
+};

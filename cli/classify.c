@@ -1,6 +1,7 @@
 /* classify.c - `variant classify`: the likeliest classes of pictures, or how often a classifier is right on
  * a data set, and what it takes for what. */
 #include <cjson/cJSON.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,66 +18,13 @@
 #define DEFAULT_TOP 3
 #define BATCH 64
 
-static const char help[] =
-    "usage: variant classify -m CLASSIFIER PICTURE|FOLDER... [options]\n"
-    "       variant classify -m CLASSIFIER --data IDX|DIR [options]\n"
-    "\n"
-    "Names the likeliest classes of pictures (files, or all in a folder); or, of a data set, "
-    "how "
-    "many pictures\n"
-    "get their class, and which classes are taken for which.\n"
-    "\n"
-    "options\n"
-    "  -m, --model FILE       what `variant train classifier` made, or a folder with a\n"
-    "                         " VT_FEATURES_FILE " (required)\n"
-    "      --top N            classes a picture, 1 or more (default 3)\n"
-    "      --pad              centre small pictures on black instead of enlarging them\n"
-    "      --data PATH        a data set: IDX files, or a folder with a sub-folder a class; "
-    "several "
-    "are joined\n" CLI_DATA_HELP
-    "      --count N          N of its pictures, evenly spread (default: all)\n"
-    "      --through MODEL    pictures pass this model's tokenizer and back first\n"
-    "      --json             the result as JSON on stdout\n" CLI_RUN_HELP "\n"
-    "examples\n"
-    "  variant classify -m models/fashion sneaker.png\n"
-    "  variant classify -m models/fashion --data data/fashion --json\n";
-
-enum { OPT_TOP = CLI_OWN, OPT_COUNT, OPT_THROUGH };
-
-static const struct option long_options[] = {
-    {"model", required_argument, NULL, 'm'},
-    {"top", required_argument, NULL, OPT_TOP},
-    {"data", required_argument, NULL, CLI_DATA},
-    CLI_DATA_OPTIONS,
-    {"count", required_argument, NULL, OPT_COUNT},
-    {"through", required_argument, NULL, OPT_THROUGH},
-    {"pad", no_argument, NULL, CLI_PAD},
-    {"json", no_argument, NULL, CLI_JSON},
-    CLI_RUN_OPTIONS,
-};
-
 typedef struct settings {
-    cli_model model;
+    variant_engine_options engine; /* model: the classifier */
     const char *through;
     cli_data data;
     int top, count;
+    bool pad, json;
 } settings;
-
-static bool accept(void *user, int id, const char *text) {
-    settings *s = user;
-    int taken;
-    switch (id) {
-    case OPT_TOP:
-        return cli_int(text, 1, 100000, &s->top);
-    case OPT_COUNT:
-        return cli_int(text, 1, 1 << 30, &s->count);
-    case OPT_THROUGH:
-        return cli_text(text, "a model's file or folder", &s->through);
-    default:
-        taken = cli_data_option(&s->data, id, text);
-        return (taken >= 0 ? taken : cli_model_option(&s->model, id, text)) == 1;
-    }
-}
 
 typedef struct work {
     const settings *settings;
@@ -94,7 +42,7 @@ typedef struct work {
 /* ---- the network ---- */
 
 static variant_status open_through(work *w, variant_error *err) {
-    cli_model options = w->settings->model;
+    variant_engine_options options = w->settings->engine;
     options.model = w->settings->through;
     VT_TRY(cli_session_open(&w->through, &options, true, false, err));
     const vt_tokenizer_config *config = vt_tokenizer_configuration(w->through.model->tokenizer);
@@ -110,15 +58,15 @@ static variant_status open_through(work *w, variant_error *err) {
 static variant_status work_open(work *w, variant_error *err) {
     const settings *s = w->settings;
     char path[4096];
-    VT_TRY(vt_kern_open(&w->kern, s->model.backend, s->model.threads, err));
-    VT_TRY(vt_features_find(s->model.model, path, sizeof path, err));
+    VT_TRY(vt_kern_open(&w->kern, s->engine.backend, s->engine.threads, err));
+    VT_TRY(vt_features_find(s->engine.model, path, sizeof path, err));
     VT_TRY(vt_features_open(&w->features, w->kern, path, err));
     vt_features_info_get(w->features, &w->info);
     w->taken = s->data.data;
     vt_data_follow_file(&w->taken, path);
     if (w->info.inception)
         return vt_fail(err, VARIANT_E_MODEL, "%s: %s, expected a classifier of your own classes",
-                       s->model.model, w->info.name);
+                       s->engine.model, w->info.name);
     w->floats = (size_t)w->info.side * (size_t)w->info.side * (size_t)w->info.channels;
     w->pictures = malloc(BATCH * w->floats * sizeof *w->pictures);
     w->probabilities = malloc(BATCH * (size_t)w->info.classes * sizeof *w->probabilities);
@@ -175,7 +123,7 @@ static void tell(const work *w, const char *path, const float *probabilities, cJ
     cJSON *item = cJSON_CreateObject(), *classes = cJSON_CreateArray();
     float bound = 2.0f;
     int last = -1;
-    if (!w->settings->model.json) printf("%s:", path);
+    if (!w->settings->json) printf("%s:", path);
     for (int i = 0; i < top; ++i) {
         int best = -1; /* the largest below the one told last; equal ones by label */
         for (int j = 0; j < w->info.classes; ++j) {
@@ -188,14 +136,14 @@ static void tell(const work *w, const char *path, const float *probabilities, cJ
         last = best;
         char name[128];
         class_name(w, best, name, sizeof name);
-        if (!w->settings->model.json) printf("%s %s %.3f", i ? "," : "", name, (double)bound);
+        if (!w->settings->json) printf("%s %s %.3f", i ? "," : "", name, (double)bound);
         cJSON *one = cJSON_CreateObject();
         cJSON_AddNumberToObject(one, "label", best);
         cJSON_AddStringToObject(one, "class", name);
         cJSON_AddNumberToObject(one, "probability", (double)bound);
         cJSON_AddItemToArray(classes, one);
     }
-    if (!w->settings->model.json) printf("\n");
+    if (!w->settings->json) printf("\n");
     cJSON_AddStringToObject(item, "picture", path);
     cJSON_AddItemToObject(item, "classes", classes);
     cJSON_AddItemToArray(pictures, item);
@@ -210,8 +158,8 @@ static variant_status classify_pictures(work *w, int operands, char **paths, var
         int n = all.count - first < BATCH ? all.count - first : BATCH;
         for (int i = 0; i < n; ++i)
             VT_CHECK(cli_picture_square(w->pictures + (size_t)i * w->floats, all.paths[first + i],
-                                        w->info.side, w->info.channels, &w->taken,
-                                        w->settings->model.pad, err));
+                                        w->info.side, w->info.channels, &w->taken, w->settings->pad,
+                                        err));
         VT_CHECK(judge(w, n, err));
         for (int i = 0; i < n; ++i)
             tell(w, all.paths[first + i], w->probabilities + (size_t)i * (size_t)w->info.classes,
@@ -331,7 +279,7 @@ static variant_status classify_data(work *w, variant_error *err) {
             hits += (int)best == label;
         }
     }
-    if (s->model.json)
+    if (s->json)
         add_confusion(w, confusion, total, hits);
     else
         print_confusion(w, confusion, total, hits);
@@ -342,29 +290,28 @@ cleanup:
     return status;
 }
 
-int cli_classify(int argc, char **argv) {
-    settings s = {.top = DEFAULT_TOP, .data = cli_data_defaults(COMMAND)};
-    const cli_parser parser = {.command = COMMAND,
-                               .help = help,
-                               .letters = ":m:t:h",
-                               .options = long_options,
-                               .accept = accept,
-                               .user = &s};
-    int code = cli_parse(&parser, argc, argv);
-    if (code >= 0) return code;
-    if (!s.model.model) return cli_usage(COMMAND, "-m is missing: a classifier");
-    if (!s.data.data.count && optind == argc)
+static void init(void *user) {
+    settings *s = user;
+    *s = (settings){.top = DEFAULT_TOP, .data = cli_data_defaults(COMMAND)};
+    cli_engine_init(&s->engine);
+}
+
+static int run(void *user, const cli_line *line) {
+    const settings *s = user;
+    const bool data = s->data.data.count > 0;
+    if (!s->engine.model) return cli_usage(COMMAND, "-m is missing: a classifier");
+    if (!data && !line->operand_count)
         return cli_usage(COMMAND, "nothing to classify: give pictures, folders or --data");
-    if (s.data.data.count && optind < argc)
-        return cli_usage(COMMAND, "either pictures or --data, not both: %s", argv[optind]);
+    if (data && line->operand_count)
+        return cli_usage(COMMAND, "either pictures or --data, not both: %s", line->operands[0]);
 
     variant_error err = {0};
-    work w = {.settings = &s};
+    work w = {.settings = s};
     variant_status status = work_open(&w, &err);
     if (status == VARIANT_OK)
-        status = s.data.data.count ? classify_data(&w, &err)
-                                   : classify_pictures(&w, argc - optind, argv + optind, &err);
-    if (status == VARIANT_OK && s.model.json) {
+        status = data ? classify_data(&w, &err)
+                      : classify_pictures(&w, line->operand_count, line->operands, &err);
+    if (status == VARIANT_OK && s->json) {
         char *text = cJSON_Print(w.json);
         if (text) puts(text);
         cJSON_free(text);
@@ -372,3 +319,36 @@ int cli_classify(int argc, char **argv) {
     work_close(&w);
     return status == VARIANT_OK ? 0 : cli_fail(COMMAND, &err);
 }
+
+static const cli_option options[] = {
+    {"model", 'm', "FILE",
+     "what `variant train classifier` made, or a folder with a " VT_FEATURES_FILE " (required)",
+     CLI_TEXT(settings, engine.model, "a model's file or folder"), .own = true},
+    {"top", 0, "N", "classes a picture, {range}", CLI_INT(settings, top, 1, 100000)},
+    CLI_ROWS(cli_pad_option, bool, settings, pad, NULL),
+    CLI_ROWS(cli_data_options, cli_data, settings, data, NULL),
+    {"count", 0, "N", "N of its pictures, evenly spread", CLI_INT(settings, count, 1, 1 << 30),
+     .unset = "all", .own = true},
+    {"through", 0, "MODEL", "pictures pass this model's tokenizer and back first",
+     CLI_TEXT(settings, through, "a model's file or folder")},
+    CLI_ROWS(cli_json_option, bool, settings, json, NULL),
+    CLI_ROWS(cli_engine_options, variant_engine_options, settings, engine, CLI_RUN),
+    {0},
+};
+
+const cli_command cli_classify = {
+    .name = COMMAND,
+    .purpose = "the classes of pictures, or how often a classifier is right",
+    .usage = "-m CLASSIFIER PICTURE|FOLDER... [options]\n"
+             "-m CLASSIFIER --data IDX|DIR [options]",
+    .about = "Names the likeliest classes of pictures (files, or all in a folder); or, of a data "
+             "set, how many "
+             "pictures get their class, and which classes are taken for which.",
+    .examples = "variant classify -m models/fashion sneaker.png\n"
+                "variant classify -m models/fashion --data data/fashion --json",
+    .options = options,
+    .size = sizeof(settings),
+    .operands = INT_MAX,
+    .init = init,
+    .run = run,
+};

@@ -10,6 +10,10 @@ void cli_name_command(const char *command) {
     current_command = command;
 }
 
+const char *cli_command_name(void) {
+    return current_command;
+}
+
 void cli_warn(void *user, const char *line) {
     (void)user;
     fprintf(stderr, "variant %s: warning: %s\n", current_command, line);

@@ -4,34 +4,17 @@
 
 #include <signal.h>
 
-#include "values.h"
+#include "options.h"
 #include "variant.h"
 
-/* Every command: argv[0] is its name; returns the exit status: 0 done, 1 failed, 2 wrong usage,
- * 128 + N a training stopped by signal N. */
-int cli_generate(int argc, char **argv);
-int cli_plan(int argc, char **argv);
-int cli_train(int argc, char **argv);
-int cli_bench(int argc, char **argv);
-int cli_sweep(int argc, char **argv);
-int cli_encode(int argc, char **argv);
-int cli_decode(int argc, char **argv);
-int cli_reconstruct(int argc, char **argv);
-int cli_inspect(int argc, char **argv);
-int cli_classify(int argc, char **argv);
-int cli_convert(int argc, char **argv);
-int cli_synth(int argc, char **argv);
-int cli_selftest(int argc, char **argv);
-int cli_eval(int argc, char **argv);
-
-/* Of every command that opens a model. */
-#define CLI_PART_HELP                                                                              \
-    "      --part NAME        which of several models in a file, such as ema or model (default: "  \
-    "averaged\n"                                                                                   \
-    "                         weights before others, said on stderr)\n"
+/* What main.c dispatches to, a command a file. */
+extern const cli_command cli_generate, cli_plan, cli_train, cli_eval, cli_bench, cli_sweep,
+    cli_inspect, cli_convert, cli_encode, cli_decode, cli_reconstruct, cli_classify, cli_synth,
+    cli_selftest;
 
 /* Prints "variant COMMAND: warning: line" to stderr, COMMAND being the one last named. user: unused. */
 void cli_name_command(const char *command);
+const char *cli_command_name(void);
 void cli_warn(void *user, const char *line);
 /* Prints "variant COMMAND: message" to stderr. Returns 1; 2 of VARIANT_E_ARGUMENT, a value that is wrong for this model
  * or these data being wrong usage as well. */

@@ -21,34 +21,45 @@ bool cli_data_add(vt_data *data, const char *text) {
     return true;
 }
 
-int cli_data_option(cli_data *data, int id, const char *text) {
-    vt_data *d = &data->data;
-    int word;
-    switch (id) {
-    case CLI_DATA:
-        return cli_data_add(d, text);
-    case CLI_SPLIT:
-        word = cli_word(text, CLI_SPLIT_WORDS);
-        if (word >= 0) d->split = (vt_split)word;
-        d->flat_whole = false; /* now it was asked for */
-        data->split_chosen = true;
-        return word >= 0;
-    case CLI_HOLDOUT:
-        return cli_double(text, 0, 0.9, &d->holdout);
-    case CLI_FIT:
-        word = cli_word(text, CLI_FIT_WORDS);
-        if (word >= 0) d->fit = (vt_fit)word;
-        d->fit_chosen = true;
-        return word >= 0;
-    case CLI_ALPHA:
-        word = cli_word(text, CLI_ALPHA_WORDS);
-        if (word >= 0) d->alpha = (vt_alpha)word;
-        d->alpha_chosen = true;
-        return word >= 0;
-    default:
-        return -1;
-    }
+static bool add_data(void *owner, const char *text) {
+    return cli_data_add(&((cli_data *)owner)->data, text);
 }
+
+static bool read_channels(void *owner, const char *text) {
+    return cli_channels(text, owner);
+}
+
+#define DATA(member) cli_data, data.member
+const cli_option cli_data_options[] = {
+    {"data", 0, "PATH",
+     "a folder with a sub-folder a class, IDX files or an .npz; several are joined by the names of "
+     "their classes",
+     .read = add_data},
+    {"split", 0, "WHICH", "which of its pictures: {words}",
+     CLI_WORD(vt_split, DATA(split), "train|test|all"), CLI_MARK(cli_data, split_chosen)},
+    {"holdout", 0, "X",
+     "share of the pictures that is test where there is no test/, {range}; 0: none",
+     CLI_REAL(DATA(holdout), 0, 0.9)},
+    {"fit", 0, "WHICH", "pictures that are no square: {words}",
+     CLI_WORD(vt_fit, DATA(fit), "crop|pad|stretch"), CLI_MARK(DATA(fit_chosen)),
+     .notes = "|black beside|", .unset = "as the model was trained, else crop"},
+    {"alpha", 0, "WHICH", "see-through pictures over {words}",
+     CLI_WORD(vt_alpha, DATA(alpha), "white|black|drop"), CLI_MARK(DATA(alpha_chosen)),
+     .notes = "||hidden colours", .unset = "as the model was trained, else white"},
+    {0},
+};
+
+const cli_option cli_pad_option[] = {
+    {"pad", 0, NULL, "centre small pictures on black instead of enlarging them",
+     .kind = CLI_KIND_FLAG},
+    {0},
+};
+
+const cli_option cli_channels_option[] = {
+    {"channels", 0, "1|3", "of pictures: grey or colour", .read = read_channels,
+     .unset = "as the pictures have it; of a folder to train on colour"},
+    {0},
+};
 
 void cli_data_note(void *user, const char *line) {
     fprintf(stderr, "variant %s: note: %s\n", (const char *)user, line);

@@ -4,6 +4,7 @@
  * The file holds "tokens", int32 (N, L), a picture's scales one after another, and as metadata
  * "variant.tokens" the sides, the codebook's size, the model's hash and the pictures' names. */
 #include <cjson/cJSON.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,58 +19,17 @@
 #define TOKENS_KEY "variant.tokens"
 #define MAX_PICTURES (1 << 20)
 
-static const char encode_help[] =
-    "usage: variant encode -m MODEL PICTURE|FOLDER... -o TOKENS.safetensors [options]\n"
-    "\n"
-    "Writes the token maps of pictures: tensor \"tokens\", int32 (pictures, tokens).\n"
-    "\n"
-    "options\n" CLI_MODEL_HELP "  -o, --output FILE      the safetensors file\n"
-    "      --pad              centre small pictures on black instead of enlarging "
-    "them\n" CLI_TAKE_HELP CLI_WEIGHTS_HELP CLI_RUN_HELP "\n"
-    "examples\n"
-    "  variant encode -m models/fashion shoe.png --pad -o shoe.safetensors\n"
-    "  variant encode -m vae_ch160v4096z32.pth --sides 1,2,3,4,5,6,8,10,13,16 *.jpg -o "
-    "tokens.safetensors\n";
-
-static const char decode_help[] =
-    "usage: variant decode -m MODEL TOKENS.safetensors -o out.png [options]\n"
-    "\n"
-    "Makes pictures of token maps, as encode and generate --tokens-out write them. Several "
-    "pictures are numbered:\n"
-    "out.png becomes out_00.png, out_01.png, ...\n"
-    "\n"
-    "options\n" CLI_MODEL_HELP
-    "  -o, --output FILE      the picture; x_%02d.png for several\n" CLI_OUTPUT_HELP
-        CLI_WEIGHTS_HELP CLI_RUN_HELP "\n"
-    "examples\n"
-    "  variant decode -m models/fashion shoe.safetensors -o shoe_again.png\n";
-
-static const struct option encode_options[] = {{"output", required_argument, NULL, 'o'},
-                                               {"pad", no_argument, NULL, CLI_PAD},
-                                               CLI_TAKE_OPTIONS,
-                                               CLI_MODEL_OPTIONS,
-                                               CLI_WEIGHTS_OPTION,
-                                               CLI_RUN_OPTIONS};
-static const struct option decode_options[] = {{"output", required_argument, NULL, 'o'},
-                                               CLI_FILE_QUALITY_OPTION,
-                                               CLI_MODEL_OPTIONS,
-                                               CLI_WEIGHTS_OPTION,
-                                               CLI_RUN_OPTIONS};
-
 typedef struct encoding {
-    cli_model model;
+    variant_engine_options engine;
     cli_data taken;
+    cli_tensors_out output;
+    bool pad;
 } encoding;
 
-static bool accept(void *user, int id, const char *text) {
-    return cli_model_option(user, id, text) == 1;
-}
-
-static bool accept_encode(void *user, int id, const char *text) {
-    encoding *e = user;
-    int taken = cli_data_option(&e->taken, id, text);
-    return (taken >= 0 ? taken : cli_model_option(&e->model, id, text)) == 1;
-}
+typedef struct decoding {
+    variant_engine_options engine;
+    cli_output output;
+} decoding;
 
 /* ---- encode ---- */
 
@@ -88,10 +48,9 @@ static char *describe_tokens(const vt_model *model, int count, char *const *name
 
 static variant_status encode(const encoding *asked, int count, char *const *paths,
                              variant_error *err) {
-    const cli_model *options = &asked->model;
     vt_data taken = asked->taken.data;
     cli_session session;
-    VT_TRY(cli_session_open(&session, options, true, false, err));
+    VT_TRY(cli_session_open(&session, &asked->engine, true, false, err));
     const vt_tokenizer_config *config = vt_tokenizer_configuration(session.model->tokenizer);
     size_t side = (size_t)vt_tokenizer_side(config), length = (size_t)vt_tokenizer_tokens(config);
     size_t floats = side * side * (size_t)config->channels;
@@ -109,7 +68,7 @@ static variant_status encode(const encoding *asked, int count, char *const *path
         int n = count - first < batch ? count - first : batch;
         for (int i = 0; i < n; ++i)
             VT_CHECK(cli_picture_square(pictures + (size_t)i * floats, paths[first + i], (int)side,
-                                        config->channels, &taken, options->pad, err));
+                                        config->channels, &taken, asked->pad, err));
         VT_CHECK(cli_encode_pictures(&session, n, pictures, tokens + (size_t)first * length, err));
     }
     text = describe_tokens(session.model, count, paths);
@@ -124,7 +83,7 @@ static variant_status encode(const encoding *asked, int count, char *const *path
                          .shape = {count, (int64_t)length},
                          .data = tokens};
     const char *key = TOKENS_KEY, *value = text;
-    VT_CHECK(vt_safetensors_write(options->output, &out, 1, &key, &value, 1, err));
+    VT_CHECK(vt_safetensors_write(asked->output.path, &out, 1, &key, &value, 1, err));
 cleanup:
     cJSON_free(text);
     free(pictures);
@@ -133,31 +92,54 @@ cleanup:
     return status;
 }
 
-int cli_encode(int argc, char **argv) {
-    encoding asked = {.taken = cli_data_defaults("encode")};
-    cli_parser parser = {.command = "encode",
-                         .help = encode_help,
-                         .letters = ":m:o:t:h",
-                         .options = encode_options,
-                         .accept = accept_encode,
-                         .user = &asked};
-    int done = cli_parse(&parser, argc, argv);
-    if (done >= 0) return done;
-    if (!asked.model.model) return cli_usage("encode", "which model? give -m FILE or -m FOLDER");
-    if (!asked.model.output) return cli_usage("encode", "-o is missing: the file for the tokens");
-    if (optind >= argc) return cli_usage("encode", "which pictures? give files or folders");
+static void encode_init(void *settings) {
+    encoding *asked = settings;
+    cli_engine_init(&asked->engine);
+    asked->taken = cli_data_defaults("encode");
+}
+
+static int encode_run(void *settings, const cli_line *line) {
+    const encoding *asked = settings;
+    if (!asked->engine.model) return cli_usage("encode", "which model? give -m FILE or -m FOLDER");
+    if (!asked->output.path) return cli_usage("encode", "-o is missing: the file for the tokens");
+    if (!line->operand_count) return cli_usage("encode", "which pictures? give files or folders");
     variant_error err = {0};
     variant_status status = VARIANT_OK;
     cli_pictures all = {0};
-    for (int i = optind; i < argc; ++i) VT_CHECK(cli_pictures_add(&all, argv[i], "encode", &err));
+    for (int i = 0; i < line->operand_count; ++i)
+        VT_CHECK(cli_pictures_add(&all, line->operands[i], "encode", &err));
     if (all.count > MAX_PICTURES)
         VT_CHECK(vt_fail(&err, VARIANT_E_ARGUMENT, "%d pictures: expected at most %d", all.count,
                          MAX_PICTURES));
-    VT_CHECK(encode(&asked, all.count, all.paths, &err));
+    VT_CHECK(encode(asked, all.count, all.paths, &err));
 cleanup:
     cli_pictures_close(&all);
     return status == VARIANT_OK ? 0 : cli_fail("encode", &err);
 }
+
+static const cli_option encode_options[] = {
+    CLI_ROWS(cli_engine_options, variant_engine_options, encoding, engine, CLI_MODEL),
+    CLI_ROWS(cli_tensors_out_options, cli_tensors_out, encoding, output, "output"),
+    CLI_ROWS(cli_pad_option, bool, encoding, pad, NULL),
+    CLI_ROWS(cli_data_options, cli_data, encoding, taken, CLI_TAKE),
+    CLI_ROWS(cli_engine_options, variant_engine_options, encoding, engine, "weights " CLI_RUN),
+    {0},
+};
+
+const cli_command cli_encode = {
+    .name = "encode",
+    .purpose = "pictures to token maps",
+    .usage = "-m MODEL PICTURE|FOLDER... -o TOKENS.safetensors [options]",
+    .about = "Writes the token maps of pictures: tensor \"tokens\", int32 (pictures, tokens).",
+    .examples = "variant encode -m models/fashion shoe.png --pad -o shoe.safetensors\n"
+                "variant encode -m vae_ch160v4096z32.pth --sides 1,2,3,4,5,6,8,10,13,16 *.jpg -o "
+                "tokens.safetensors",
+    .options = encode_options,
+    .size = sizeof(encoding),
+    .operands = INT_MAX,
+    .init = encode_init,
+    .run = encode_run,
+};
 
 /* ---- decode ---- */
 
@@ -211,17 +193,17 @@ static variant_status write_picture(const float *values, const vt_tokenizer_conf
     return status;
 }
 
-static variant_status decode(const cli_model *options, const char *path, variant_error *err) {
+static variant_status decode(const decoding *asked, const char *path, variant_error *err) {
     cli_session session = {0};
     vt_tensor_file *file = NULL;
     int32_t *tokens = NULL;
     float *pictures = NULL;
     int count = 0;
     variant_status status = VARIANT_OK;
-    const cli_output output = {options->output, options->file_quality};
+    const cli_output output = asked->output;
     VT_CHECK(cli_output_check(&output, false, err));
     VT_CHECK(vt_tensor_file_open(&file, path, err));
-    VT_CHECK(cli_session_open(&session, options, true, false, err));
+    VT_CHECK(cli_session_open(&session, &asked->engine, true, false, err));
     VT_CHECK(read_tokens(file, session.model, &tokens, &count, err));
     VT_CHECK(cli_output_check(&output, count > 1, err));
     warn_other_model(file, session.model);
@@ -252,19 +234,35 @@ cleanup:
     return status;
 }
 
-int cli_decode(int argc, char **argv) {
-    cli_model options = {0};
-    cli_parser parser = {.command = "decode",
-                         .help = decode_help,
-                         .letters = ":m:o:t:h",
-                         .options = decode_options,
-                         .accept = accept,
-                         .user = &options};
-    int done = cli_parse(&parser, argc, argv);
-    if (done >= 0) return done;
-    if (!options.model) return cli_usage("decode", "which model? give -m FILE or -m FOLDER");
-    if (!options.output) return cli_usage("decode", "-o is missing: the picture to write");
-    if (optind + 1 != argc) return cli_usage("decode", "expected one file of tokens");
-    variant_error err = {0};
-    return decode(&options, argv[optind], &err) == VARIANT_OK ? 0 : cli_fail("decode", &err);
+static void decode_init(void *settings) {
+    cli_engine_init(&((decoding *)settings)->engine);
 }
+
+static int decode_run(void *settings, const cli_line *line) {
+    const decoding *asked = settings;
+    if (!asked->engine.model) return cli_usage("decode", "which model? give -m FILE or -m FOLDER");
+    if (!asked->output.path) return cli_usage("decode", "-o is missing: the picture to write");
+    if (!line->operand_count) return cli_usage("decode", "expected one file of tokens");
+    variant_error err = {0};
+    return decode(asked, line->operands[0], &err) == VARIANT_OK ? 0 : cli_fail("decode", &err);
+}
+
+static const cli_option decode_options[] = {
+    CLI_ROWS(cli_engine_options, variant_engine_options, decoding, engine, CLI_MODEL),
+    CLI_ROWS(cli_output_options, cli_output, decoding, output, NULL),
+    CLI_ROWS(cli_engine_options, variant_engine_options, decoding, engine, "weights " CLI_RUN),
+    {0},
+};
+
+const cli_command cli_decode = {
+    .name = "decode",
+    .purpose = "token maps to pictures",
+    .usage = "-m MODEL TOKENS.safetensors -o out.png [options]",
+    .about = "Makes pictures of token maps, as encode and generate --tokens-out write them.",
+    .examples = "variant decode -m models/fashion shoe.safetensors -o shoe_again.png",
+    .options = decode_options,
+    .size = sizeof(decoding),
+    .operands = 1,
+    .init = decode_init,
+    .run = decode_run,
+};

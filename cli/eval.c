@@ -16,136 +16,22 @@
 #include "progress.h"
 #include "request.h"
 #include "score_report.h"
+#include "scoring.h"
 #include "tools.h"
 
 #define COMMAND "eval"
 
-enum { BATCH = 64, DEFAULT_COUNT = 10000 };
-
-static const char help[] =
-    "usage: variant eval -m MODEL --reference DATA [-n COUNT] [options]\n"
-    "       variant eval --pictures FOLDER --reference DATA --features FILE [options]\n"
-    "       variant eval -m MODEL --reconstruct DATA [options]\n"
-    "\n"
-    "Scores generated pictures beside real ones: Frechet distance, inception score, precision and "
-    "recall,\n"
-    "share of pictures in their class; or a tokenizer's reconstructions: rFID, PSNR, SSIM.\n"
-    "\n" CLI_REQUEST_MODEL_HELP "\n"
-    "what is judged\n"
-    "  -n, --count N          pictures (default 10000, or all there are)\n"
-    "      --class C          of generated pictures: all (default, one after another), a class, "
-    "random\n"
-    "      --pictures DIR     pictures in this folder instead of generated ones; with a sub-folder "
-    "a class,\n"
-    "                         their share in their class is measured too\n"
-    "      --reconstruct DATA real pictures through the tokenizer and back\n"
-    "\n"
-    "by what\n"
-    "      --reference DATA   real pictures: IDX files, a folder (with or without a sub-folder a "
-    "class), an\n"
-    "                         .npz with arr_0; several are joined; or statistics: a file of\n"
-    "                         --save-reference, an .npz with mu and sigma\n"
-    "      --reference-count N  of them (default all)\n"
-    "      --save-reference FILE  keep what was computed of them\n"
-    "      --features PATH    the network: pt_inception-2015-12-05 (then scores are FID, IS), or "
-    "what\n"
-    "                         `variant train classifier` made, a file or its folder\n"
-    "                         (default: MODEL/" VT_FEATURES_FILE ")\n"
-    "      --resize WHICH     of pictures for the Inception: pytorch (default, as pytorch-fid) or\n"
-    "                         tensorflow (as guided-diffusion's statistics and torch-fidelity)\n"
-    "      --draws N          of the bootstrap that each score's spread (+-) comes from, 0: none\n"
-    "                         (default 100; 20 above 512 features); 2 to 10000\n"
-    "      --side N, --channels N  of pictures, where neither a model nor a picture tells\n"
-    "\n"
-    "which of DATA, and how\n" CLI_DATA_HELP "                         (a folder without classes "
-    "as --reference: all, unless --split says)\n"
-    "\n" CLI_REQUEST_SAMPLING_HELP "\n" CLI_REQUEST_DEPTH_HELP "\n" CLI_REQUEST_RUN_HELP
-    "      --retain-kv        keep all keys and values to the end (default: released)\n"
-    "      --json             one object on stdout\n"
-    "  -h, --help             this text\n"
-    "\n"
-    "examples\n"
-    "  variant eval -m models/fashion --reference /usr/share/datasets/fashion-mnist --depth 6\n"
-    "  variant eval -m d16.safetensors --features pt_inception.pth -n 50000 \\\n"
-    "      --reference VIRTUAL_imagenet256_labeled.npz\n"
-    "  variant eval -m models/fashion --reconstruct /usr/share/datasets/fashion-mnist\n";
-
-enum {
-    OPT_PICTURES = CLI_OWN,
-    OPT_RECONSTRUCT,
-    OPT_REFERENCE,
-    OPT_REFERENCE_COUNT,
-    OPT_SAVE_REFERENCE,
-    OPT_FEATURES,
-    OPT_RESIZE,
-    OPT_DRAWS,
-    OPT_SIDE,
-    OPT_CHANNELS
-};
-
-static const struct option long_options[] = {
-    CLI_REQUEST_OPTIONS,
-    {"pictures", required_argument, NULL, OPT_PICTURES},
-    {"reconstruct", required_argument, NULL, OPT_RECONSTRUCT},
-    {"reference", required_argument, NULL, OPT_REFERENCE},
-    {"reference-count", required_argument, NULL, OPT_REFERENCE_COUNT},
-    {"save-reference", required_argument, NULL, OPT_SAVE_REFERENCE},
-    {"features", required_argument, NULL, OPT_FEATURES},
-    {"resize", required_argument, NULL, OPT_RESIZE},
-    {"draws", required_argument, NULL, OPT_DRAWS},
-    {"side", required_argument, NULL, OPT_SIDE},
-    {"channels", required_argument, NULL, OPT_CHANNELS},
-    CLI_DATA_OPTIONS,
-    {"json", no_argument, NULL, CLI_JSON},
-    {"help", no_argument, NULL, 'h'},
-    {NULL, 0, NULL, 0},
-};
+enum { BATCH = 64 };
 
 typedef struct settings {
     cli_request asked;
-    const char *save_reference, *features;
-    vt_data pictures, reconstruct, reference; /* their paths */
-    cli_data taken;                           /* which of them, and how */
-    int count, reference_count, side, channels;
-    int resize, draws; /* -1: not said */
+    cli_scoring by;
+    const char *save_reference;
+    vt_data pictures, reconstruct; /* their paths */
+    cli_data taken;                /* which of them, and how */
+    int count, side, channels;
     bool json;
 } settings;
-
-static bool accept(void *user, int id, const char *text) {
-    settings *s = user;
-    int taken;
-    switch (id) {
-    case 'n':
-        return cli_int(text, 2, 10000000, &s->count);
-    case OPT_PICTURES:
-        return cli_data_add(&s->pictures, text);
-    case OPT_RECONSTRUCT:
-        return cli_data_add(&s->reconstruct, text);
-    case OPT_REFERENCE:
-        return cli_data_add(&s->reference, text);
-    case OPT_REFERENCE_COUNT:
-        return cli_int(text, 2, 10000000, &s->reference_count);
-    case OPT_SAVE_REFERENCE:
-        return cli_text(text, "a file to write", &s->save_reference);
-    case OPT_FEATURES:
-        return cli_text(text, "a network's file or folder", &s->features);
-    case OPT_RESIZE:
-        s->resize = cli_word(text, "pytorch|tensorflow");
-        return s->resize >= 0;
-    case OPT_DRAWS:
-        return cli_draws(text, &s->draws);
-    case OPT_SIDE:
-        return cli_int(text, 1, 32768, &s->side);
-    case OPT_CHANNELS:
-        return cli_channels(text, &s->channels);
-    case CLI_JSON:
-        s->json = true;
-        return true;
-    default:
-        taken = cli_data_option(&s->taken, id, text);
-        return (taken >= 0 ? taken : cli_request_option(&s->asked, id, text)) == 1;
-    }
-}
 
 typedef struct work {
     const settings *settings;
@@ -197,18 +83,18 @@ static void say_note(void *user, const char *line) {
 
 static variant_status open_network(work *w, variant_error *err) {
     const settings *s = w->settings;
-    vt_judge_options options = {.features = s->features,
-                                .resize = s->resize,
+    vt_judge_options options = {.features = s->by.features,
+                                .resize = s->by.resize,
                                 .model = s->asked.engine.model,
                                 .backend = s->asked.engine.backend,
                                 .threads = s->asked.engine.threads,
-                                .reference_count = s->reference_count,
+                                .reference_count = s->by.reference_count,
                                 .save_reference = s->save_reference,
                                 .progress = show_reference,
                                 .note = say_note,
                                 .user = w};
     VT_TRY(vt_judge_open(&w->judge, &options, err));
-    w->draws = s->draws >= 0 ? s->draws : vt_eval_default_draws(&w->judge.network);
+    w->draws = s->by.draws >= 0 ? s->by.draws : vt_eval_default_draws(&w->judge.network);
     return VARIANT_OK;
 }
 
@@ -265,13 +151,13 @@ static variant_status eval_generated(work *w, cJSON *report, variant_error *err)
     variant_info info;
     variant_request request = s->asked.request;
     variant_status status = VARIANT_OK;
-    int total = s->count ? s->count : DEFAULT_COUNT, held = 0;
+    int total = s->count, held = 0;
     bool classes_set = !request.class_name || strcmp(request.class_name, "random") != 0;
     VT_CHECK(variant_engine_open(&engine, &s->asked.engine, err));
     variant_engine_info(engine, &info);
     VT_CHECK(set_size(w, info.picture_side, info.channels, err));
-    const vt_data reference = data_of(w, &s->reference, engine->model->training);
-    if (s->reference.count) VT_CHECK(open_reference(w, &reference, err));
+    const vt_data reference = data_of(w, &s->by.reference, engine->model->training);
+    if (s->by.reference.count) VT_CHECK(open_reference(w, &reference, err));
     VT_CHECK(open_eval(w, total, vt_judge_classes_match(&w->judge, engine), classes_set, err));
     begin(w, "generating");
     for (int first = 0; first < total; first += held) {
@@ -317,8 +203,8 @@ static variant_status eval_folder(work *w, cJSON *report, variant_error *err) {
     vt_data_name(&data, w->pictures_name, sizeof w->pictures_name);
     VT_CHECK(vt_source_open(&source, &data, s->side, s->channels, s->count, say_note, w, err));
     VT_CHECK(set_size(w, source.side, source.channels, err));
-    const vt_data reference = data_of(w, &s->reference, NULL);
-    if (s->reference.count) VT_CHECK(open_reference(w, &reference, err));
+    const vt_data reference = data_of(w, &s->by.reference, NULL);
+    if (s->by.reference.count) VT_CHECK(open_reference(w, &reference, err));
     bool match = labels_match(w, &source);
     VT_CHECK(open_eval(w, source.count, match, false, err));
     cJSON_AddStringToObject(report, "pictures", w->pictures_name);
@@ -384,33 +270,24 @@ static void describe_tokenizer(const work *w, const vt_data *data, int count) {
     if (engine->part) cJSON_AddStringToObject(w->made_with, "part", engine->part);
     if (engine->tokenizer) cJSON_AddStringToObject(w->made_with, "tokenizer", engine->tokenizer);
     if (engine->sides) cJSON_AddStringToObject(w->made_with, "sides", engine->sides);
-    cJSON_AddStringToObject(w->made_with, "weights", engine->weights ? engine->weights : "f32");
+    cJSON_AddStringToObject(w->made_with, "weights", engine->weights);
     cJSON_AddNumberToObject(w->made_with, "count", count);
     score_report_data(w->made_with, data);
 }
 
 static variant_status eval_tokenizer(work *w, cJSON *report, variant_error *err) {
     const settings *s = w->settings;
-    const variant_engine_options *engine = &s->asked.engine;
-    cli_model options = {.model = engine->model,
-                         .tokenizer = engine->tokenizer,
-                         .sides = engine->sides,
-                         .backend = engine->backend,
-                         .threads = engine->threads,
-                         .heads = engine->heads,
-                         .part = engine->part,
-                         .weights = engine->weights};
     cli_session session = {0};
     vt_source source = {0};
     int32_t *tokens = NULL;
     tally psnr = {0}, ssim = {0};
     variant_status status = VARIANT_OK;
-    VT_CHECK(cli_session_open(&session, &options, true, false, err));
+    VT_CHECK(cli_session_open(&session, &s->asked.engine, true, false, err));
     const vt_tokenizer_config *config = vt_tokenizer_configuration(session.model->tokenizer);
     VT_CHECK(set_size(w, vt_tokenizer_side(config), config->channels, err));
     vt_data data = data_of(w, &s->reconstruct, session.model->training);
-    const vt_data reference = data_of(w, &s->reference, session.model->training);
-    bool other = s->reference.count > 0;
+    const vt_data reference = data_of(w, &s->by.reference, session.model->training);
+    bool other = s->by.reference.count > 0;
     data.flat_whole = false; /* a tokenizer is judged by what it was not trained on */
     VT_CHECK(open_reference(w, other ? &reference : &data, err));
     vt_data_name(&data, w->pictures_name, sizeof w->pictures_name);
@@ -515,37 +392,109 @@ cleanup:
     return status;
 }
 
-int cli_eval(int argc, char **argv) {
-    settings s = {.taken = cli_data_defaults(COMMAND), .resize = -1, .draws = -1};
-    s.taken.data.flat_whole = true; /* as a reference */
-    cli_parser parser = {.command = COMMAND,
-                         .help = help,
-                         .letters = ":m:n:s:t:h",
-                         .options = long_options,
-                         .accept = accept,
-                         .user = &s};
-    variant_error err = {0};
-    cli_request_init(&s.asked);
-    s.asked.request.class_name = "all"; /* every class alike, as the reference has them */
-    int done = cli_parse(&parser, argc, argv);
+/* ---- options ---- */
+
+static bool add_pictures(void *user, const char *text) {
+    return cli_data_add(&((settings *)user)->pictures, text);
+}
+
+static bool add_reconstruct(void *user, const char *text) {
+    return cli_data_add(&((settings *)user)->reconstruct, text);
+}
+
+static void init(void *user) {
+    settings *s = user;
+    *s = (settings){
+        .taken = cli_data_defaults(COMMAND), .by = cli_scoring_defaults(), .count = 10000};
+    cli_request_init(&s->asked);
+    s->asked.request.class_name = "all"; /* every class alike, as the reference has them */
+}
+
+static const cli_option options[] = {
+    CLI_HEADING("model"),
+    CLI_ROWS(cli_engine_options, variant_engine_options, settings, asked.engine, CLI_MODEL),
+    CLI_HEADING("what is judged"),
+    {"count", 'n', "N", "pictures, {range}; of --pictures and --reconstruct, unless given, all",
+     CLI_INT(settings, count, 2, 10000000), .own = true},
+    CLI_ROWS(cli_request_options, cli_request, settings, asked, "class"),
+    {"pictures", 0, "DIR",
+     "pictures in this folder instead of generated ones; with a sub-folder a class, their share in "
+     "their class is measured too",
+     .read = add_pictures, .own = true},
+    {"reconstruct", 0, "DATA", "real pictures through the tokenizer and back",
+     .read = add_reconstruct},
+    CLI_HEADING("by what"),
+    CLI_ROWS(cli_scoring_options, cli_scoring, settings, by, NULL),
+    {"save-reference", 0, "FILE", "keep what was computed of the reference",
+     CLI_TEXT(settings, save_reference, "a file to write")},
+    {"side", 0, "N", "of pictures, where neither a model nor a picture tells",
+     CLI_INT(settings, side, 1, 32768), .unset = "", .own = true},
+    CLI_ROWS(cli_channels_option, int, settings, channels, NULL),
+    CLI_HEADING(
+        "which of DATA, and how (a folder without classes as --reference: all, unless --split "
+        "says)"),
+    CLI_ROWS(cli_data_options, cli_data, settings, taken, CLI_PART_OF_DATA),
+    CLI_HEADING("sampling"),
+    CLI_ROWS(cli_request_options, cli_request, settings, asked, CLI_SAMPLING),
+    CLI_HEADING("depth"),
+    CLI_ROWS(cli_request_options, cli_request, settings, asked, CLI_DEPTH " retain-kv"),
+    CLI_HEADING("running"),
+    CLI_ROWS(cli_request_options, cli_request, settings, asked, "batch"),
+    CLI_ROWS(cli_engine_options, variant_engine_options, settings, asked.engine,
+             CLI_PRECISION " " CLI_RUN),
+    CLI_ROWS(cli_json_option, bool, settings, json, NULL),
+    {0},
+};
+
+/* -1: go on; else the exit status. */
+static int check_options(settings *s, const cli_line *line) {
+    int done = cli_request_check(&s->asked, line);
     if (done >= 0) return done;
-    if (optind < argc) return cli_usage(COMMAND, "unexpected argument %s", argv[optind]);
-    done = cli_request_check(&s.asked, COMMAND);
-    if (done >= 0) return done;
-    if (s.pictures.count && s.reconstruct.count)
+    if (s->pictures.count && s->reconstruct.count)
         return cli_usage(COMMAND, "either --pictures or --reconstruct, not both");
-    if (!s.pictures.count && !s.asked.engine.model)
+    if (!s->pictures.count && !s->asked.engine.model)
         return cli_usage(COMMAND, "what is judged? give -m MODEL or --pictures FOLDER");
-    const char *real = s.reference.count ? s.reference.paths[0] : s.reconstruct.paths[0];
-    if (s.save_reference && (!real || vt_judge_is_statistics(real)))
+    const char *real = s->by.reference.count ? s->by.reference.paths[0] : s->reconstruct.paths[0];
+    if (s->save_reference && (!real || vt_judge_is_statistics(real)))
         return cli_usage(COMMAND, "--save-reference needs --reference with pictures");
-    if (real && !s.reconstruct.count && vt_judge_is_statistics(real) &&
-        (s.taken.split_chosen || s.reference_count > 0))
+    if (real && !s->reconstruct.count && vt_judge_is_statistics(real) &&
+        (s->taken.split_chosen || s->by.reference_count > 0))
         cli_data_note((void *)(uintptr_t)COMMAND,
                       "--reference is statistics, of the pictures that they were made of: "
                       "--split and --reference-count change nothing");
-    if (s.asked.drawn_seed)
-        fprintf(stderr, "variant eval: note: seed %" PRIu64 "\n", s.asked.request.seed);
-    work w = {.settings = &s};
+    s->taken.data.flat_whole = !s->taken.split_chosen; /* as a reference */
+    if (!cli_given(line, "count") && (s->pictures.count || s->reconstruct.count)) s->count = 0;
+    return -1;
+}
+
+static int run(void *user, const cli_line *line) {
+    settings *s = user;
+    variant_error err = {0};
+    int done = check_options(s, line);
+    if (done >= 0) return done;
+    if (s->asked.drawn_seed)
+        fprintf(stderr, "variant eval: note: seed %" PRIu64 "\n", s->asked.request.seed);
+    work w = {.settings = s};
     return evaluate(&w, &err) == VARIANT_OK ? 0 : cli_fail(COMMAND, &err);
 }
+
+const cli_command cli_eval = {
+    .name = COMMAND,
+    .purpose = "scores of generated pictures beside real ones, or of a tokenizer",
+    .usage = "-m MODEL --reference DATA [-n COUNT] [options]\n"
+             "--pictures FOLDER --reference DATA --features FILE [options]\n"
+             "-m MODEL --reconstruct DATA [options]",
+    .about = "Scores generated pictures beside real ones: Frechet distance, inception score, "
+             "precision and "
+             "recall, share of pictures in their class; or a tokenizer's reconstructions: rFID, "
+             "PSNR, SSIM.",
+    .examples =
+        "variant eval -m models/fashion --reference /usr/share/datasets/fashion-mnist --depth 6\n"
+        "variant eval -m d16.safetensors --features pt_inception.pth -n 50000 \\\n"
+        "    --reference VIRTUAL_imagenet256_labeled.npz\n"
+        "variant eval -m models/fashion --reconstruct /usr/share/datasets/fashion-mnist",
+    .options = options,
+    .size = sizeof(settings),
+    .init = init,
+    .run = run,
+};

@@ -13,89 +13,11 @@
 #include "generate_report.h"
 #include "io/tensors.h"
 #include "output.h"
-#include "parse.h"
 #include "planning.h"
 #include "progress.h"
 #include "request.h"
 
 #define PLAIN_SECONDS 5.0 /* between lines of --progress where stderr is no terminal */
-
-static const char help[] =
-    "usage: variant generate -m MODEL [--class C] [-n COUNT] [-o out.png] [options]\n"
-    "\n" CLI_REQUEST_MODEL_HELP "\n"
-    "pictures\n"
-    "      --class C          name or number, several as 3,7,Sneaker (one after another), all, "
-    "random\n"
-    "                         (default) or uncond; given twice, a list as well\n"
-    "  -n, --count N          pictures, 1 to 1000000 (default 1)\n"
-    "      --first N          begin with picture N of the seed, from 0 (default): the same bytes "
-    "as in "
-    "one go\n"
-    "  -o, --output PATH      default out.png; out_%02d.png for several, numbered from "
-    "--first:\n" CLI_OUTPUT_HELP
-    "      --grid             one contact sheet instead of several files\n"
-    "      --columns N        of the sheet, 1 to 1000 (default: the number of classes with --class "
-    "all "
-    "or a\n"
-    "                         list, else 8)\n"
-    "      --zoom N           enlarge on the sheet, 1 to 64 (default 1)\n"
-    "      --save-scales DIR  also the picture after each scale\n"
-    "      --tokens-out FILE  also the token maps, as safetensors\n"
-    "\n" CLI_REQUEST_SAMPLING_HELP "\n" CLI_REQUEST_DEPTH_HELP
-    "      --compare D,D,..   one contact sheet, a row for each of these depths of the late "
-    "scales, from\n"
-    "                         the same seeds\n"
-    "      --retain-kv        keep all keys and values to the end (default: released)\n"
-    "\n" CLI_PLANNING_HELP
-    "      --batch auto       pictures at a time: as many as fit, at most 64\n"
-    "\n" CLI_REQUEST_RUN_HELP "      --json             the report as JSON (on stdout; on stderr "
-    "with -o -); of --compare a list\n"
-    "      --progress[=WHICH] on stderr: auto (default; a line where it is a terminal), lines (as "
-    "--progress\n"
-    "                         alone), none\n"
-    "  -v, --verbose          also which kernels compute\n"
-    "  -h, --help             this text\n"
-    "\n"
-    "examples\n"
-    "  variant generate -m models/fashion --class Sneaker -o sneaker.png\n"
-    "  variant generate -m models/fashion --class all -n 30 --grid --depth 6 -o sheet.png\n"
-    "  variant generate -m models/fashion --class all -n 30 --grid --batch auto --max-memory 40M\n"
-    "  variant generate -m var_d16.pth --tokenizer vae_ch160v4096z32.pth --class \"golden "
-    "retriever\"\n";
-
-enum {
-    OPT_FIRST = 256,
-    OPT_GRID,
-    OPT_COLUMNS,
-    OPT_ZOOM,
-    OPT_SAVE_SCALES,
-    OPT_TOKENS,
-    OPT_COMPARE,
-    OPT_QUALITY,
-    OPT_PROGRESS,
-    OPT_JSON
-};
-
-static const struct option long_options[] = {
-    CLI_REQUEST_OPTIONS,
-    CLI_PLANNING_OPTIONS,
-    {"output", required_argument, NULL, 'o'},
-    {"first", required_argument, NULL, OPT_FIRST},
-    {"grid", no_argument, NULL, OPT_GRID},
-    {"columns", required_argument, NULL, OPT_COLUMNS},
-    {"zoom", required_argument, NULL, OPT_ZOOM},
-    {"save-scales", required_argument, NULL, OPT_SAVE_SCALES},
-    {"tokens-out", required_argument, NULL, OPT_TOKENS},
-    {"compare", required_argument, NULL, OPT_COMPARE},
-    {"file-quality", required_argument, NULL, OPT_QUALITY},
-    {"progress", optional_argument, NULL, OPT_PROGRESS},
-    {"json", no_argument, NULL, OPT_JSON},
-    {"verbose", no_argument, NULL, 'v'},
-    {"help", no_argument, NULL, 'h'},
-    {NULL, 0, NULL, 0},
-};
-
-enum { AUTO, LINES, NONE }; /* --progress */
 
 typedef struct settings {
     cli_request asked;
@@ -103,7 +25,7 @@ typedef struct settings {
     cli_output output;
     const char *save_scales, *tokens_out;
     bool grid, json, verbose;
-    int progress; /* of these */
+    cli_progress_kind progress;
     int columns, zoom;
     int compare_count, compare[VARIANT_MAX_DEPTHS]; /* depths, a row each */
 } settings;
@@ -128,78 +50,64 @@ typedef struct job {
 
 /* ---- options ---- */
 
-static bool accept(void *user, int id, const char *text) {
+static void init(void *user) {
     settings *s = user;
-    switch (id) {
-    case 'o':
-        return cli_text(text, "where to write", &s->output.path);
-    case OPT_FIRST:
-        return cli_int(text, 0, 1000000000, &s->asked.request.first_image);
-    case OPT_GRID:
-        s->grid = true;
-        return true;
-    case OPT_COLUMNS:
-        return cli_int(text, 1, 1000, &s->columns);
-    case OPT_ZOOM:
-        return cli_int(text, 1, 64, &s->zoom);
-    case OPT_SAVE_SCALES:
-        return cli_text(text, "a folder", &s->save_scales);
-    case OPT_TOKENS:
-        return cli_text(text, "a file to write", &s->tokens_out);
-    case OPT_COMPARE:
-        s->grid = true;
-        return cli_ints(text, 1, 1000, VARIANT_MAX_DEPTHS, s->compare, &s->compare_count);
-    case OPT_QUALITY:
-        return cli_int(text, 1, 100, &s->output.quality);
-    case OPT_PROGRESS:
-        s->progress = text ? cli_word(text, "auto|lines|none") : LINES;
-        return s->progress >= 0;
-    case OPT_JSON:
-        s->json = true;
-        return true;
-    case 'v':
-        s->verbose = true;
-        return true;
-    case CLI_REQUEST_BATCH:
-        return cli_planning_batch(&s->planning, &s->asked.request, text);
-    default: {
-        int taken = cli_planning_option(&s->planning, id, text);
-        return taken >= 0 ? taken == 1 : cli_request_option(&s->asked, id, text) == 1;
-    }
-    }
+    *s = (settings){.output = {.path = "out.png"}, .zoom = 1};
+    cli_request_init(&s->asked);
+    cli_planning_init(&s->planning, s->asked.request.batch);
+    s->planning.options.memory_only = true; /* time is measured where the choice needs it */
 }
 
+static const cli_option options[] = {
+    CLI_HEADING("model"),
+    CLI_ROWS(cli_engine_options, variant_engine_options, settings, asked.engine, CLI_MODEL),
+    CLI_HEADING("pictures"),
+    CLI_ROWS(cli_request_options, cli_request, settings, asked, "class count first"),
+    CLI_ROWS(cli_output_options, cli_output, settings, output, NULL),
+    {"grid", 0, NULL, "one contact sheet instead of several files", CLI_FLAG(settings, grid)},
+    {"columns", 0, "N", "of the sheet, {range}", CLI_INT(settings, columns, 1, 1000),
+     .unset = "the number of classes with --class all or a list, else 8"},
+    {"zoom", 0, "N", "enlarge on the sheet, {range}", CLI_INT(settings, zoom, 1, 64)},
+    {"save-scales", 0, "DIR", "also the picture after each scale",
+     CLI_TEXT(settings, save_scales, "a folder")},
+    {"tokens-out", 0, "FILE", "also the token maps, as safetensors",
+     CLI_TEXT(settings, tokens_out, "a file to write")},
+    CLI_HEADING("sampling"),
+    CLI_ROWS(cli_request_options, cli_request, settings, asked, CLI_SAMPLING),
+    CLI_HEADING("depth"),
+    CLI_ROWS(cli_request_options, cli_request, settings, asked, CLI_DEPTH),
+    {"compare", 0, "D,D,..",
+     "one contact sheet, a row for each of these depths of the late scales, from the same seeds",
+     CLI_INTS(settings, compare, compare_count, 1, 1000), .own = true},
+    CLI_ROWS(cli_request_options, cli_request, settings, asked, "retain-kv"),
+    CLI_ROWS(cli_planning_options, cli_planning, settings, planning, NULL),
+    CLI_HEADING("running"),
+    CLI_ROWS(cli_engine_options, variant_engine_options, settings, asked.engine,
+             CLI_PRECISION " " CLI_RUN),
+    {"json", 0, NULL, "the report as JSON (on stdout; on stderr with -o -); of --compare a list",
+     CLI_FLAG(settings, json), .own = true},
+    CLI_ROWS(cli_progress_option, cli_progress_kind, settings, progress, NULL),
+    {"verbose", 'v', NULL, "also which kernels compute", CLI_FLAG(settings, verbose)},
+    {0},
+};
+
 /* -1: go on; else the exit status. */
-static int read_options(settings *s, int argc, char **argv) {
-    *s = (settings){.output = {.path = "out.png"}};
-    cli_request_init(&s->asked);
-    cli_planning_init(&s->planning);
-    s->planning.options.memory_only = true; /* time is measured where the choice needs it */
-    cli_parser parser = {.command = "generate",
-                         .help = help,
-                         .letters = ":m:n:o:s:t:vh",
-                         .options = long_options,
-                         .accept = accept,
-                         .user = s};
-    int done = cli_parse(&parser, argc, argv);
-    if (done >= 0) return done;
-    if (optind < argc) return cli_usage("generate", "unexpected argument %s", argv[optind]);
+static int check_options(settings *s, const cli_line *line) {
+    int done = cli_request_check(&s->asked, line);
     if (!s->asked.engine.model)
         return cli_usage("generate", "which model? give -m FILE or -m FOLDER");
-    done = cli_request_check(&s->asked, "generate");
     if (done >= 0) return done;
-    if (!s->grid && (s->zoom || s->columns))
-        return cli_usage("generate", "--%s is for a sheet: give --grid or --compare",
-                         s->zoom ? "zoom" : "columns");
-    if (!s->zoom) s->zoom = 1;
-    if (s->compare_count &&
-        (s->asked.request.depth || s->asked.request.depths || s->save_scales || s->tokens_out))
+    s->grid = s->grid || s->compare_count;
+    const char *sheet = cli_first_given(line, "zoom|columns");
+    if (!s->grid && sheet)
+        return cli_usage("generate", "--%s is for a sheet: give --grid or --compare", sheet);
+    if (s->compare_count && cli_first_given(line, "depth|depths|save-scales|tokens-out"))
         return cli_usage(
             "generate", "--compare goes without --depth, --depths, --save-scales and --tokens-out");
     if (s->compare_count && s->planning.wanted)
         return cli_usage("generate",
                          "--compare names depths: give no budget, --quality or --batch auto");
-    return cli_planning_check(&s->planning, &s->asked.request, "generate");
+    return cli_planning_check(&s->planning, &s->asked.request);
 }
 
 /* ---- what is written ---- */
@@ -396,15 +304,16 @@ static variant_status open_job(job *j, variant_error *err) {
     }
     const variant_request *request = &s->asked.request;
     j->total = request->count * (s->compare_count ? s->compare_count : 1);
-    j->at_once = request->batch ? request->batch : 8;
+    j->at_once = request->batch;
     if (j->at_once > request->count) j->at_once = request->count;
     if (s->grid || s->tokens_out) {
         j->kept = calloc((size_t)j->total, sizeof *j->kept);
         if (!j->kept) return vt_fail(err, VARIANT_E_MEMORY, "no memory for %d pictures", j->total);
     }
     j->terminal = isatty(STDERR_FILENO);
-    j->shows = s->progress == LINES || (s->progress == AUTO && j->terminal && !s->json);
-    j->terminal = j->terminal && s->progress == AUTO;
+    j->shows = s->progress == CLI_PROGRESS_LINES ||
+               (s->progress == CLI_PROGRESS_AUTO && j->terminal && !s->json);
+    j->terminal = j->terminal && s->progress == CLI_PROGRESS_AUTO;
     j->stop = cli_catch_stop();
     s->asked.request.progress = show_progress;
     s->asked.request.user = j;
@@ -488,13 +397,13 @@ static int tell_stop(const job *j) {
     return 128 + (int)*j->stop;
 }
 
-int cli_generate(int argc, char **argv) {
-    settings s;
+static int run(void *user, const cli_line *line) {
+    settings *s = user;
     variant_error err = {0};
-    int done = read_options(&s, argc, argv);
+    int done = check_options(s, line);
     if (done >= 0) return done;
-    job j = {.settings = &s};
-    s.asked.request.keep_scales = s.save_scales != NULL;
+    job j = {.settings = s};
+    s->asked.request.keep_scales = s->save_scales != NULL;
     variant_status status = run_job(&j, &err);
     if (status != VARIANT_OK) clear_progress(&j);
     int code = status == VARIANT_OK          ? 0
@@ -504,3 +413,20 @@ int cli_generate(int argc, char **argv) {
     variant_engine_close(&j.engine);
     return code;
 }
+
+const cli_command cli_generate = {
+    .name = "generate",
+    .purpose = "pictures of a class, at any depth",
+    .usage = "-m MODEL [--class C] [-n COUNT] [-o out.png] [options]",
+    .examples =
+        "variant generate -m models/fashion --class Sneaker -o sneaker.png\n"
+        "variant generate -m models/fashion --class all -n 30 --grid --depth 6 -o sheet.png\n"
+        "variant generate -m models/fashion --class all -n 30 --grid --batch auto --max-memory "
+        "40M\n"
+        "variant generate -m var_d16.pth --tokenizer vae_ch160v4096z32.pth --class \"golden "
+        "retriever\"",
+    .options = options,
+    .size = sizeof(settings),
+    .init = init,
+    .run = run,
+};

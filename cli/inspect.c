@@ -9,54 +9,11 @@
 #include "io/file.h"
 #include "tools.h"
 
-static const char help[] =
-    "usage: variant inspect MODEL [options]\n"
-    "\n"
-    "Prints format, configuration, sizes, classes, what supernet training left, and the memory of "
-    "keys and values\n"
-    "at each depth; of a network that scores are measured in (FID's Inception, a classifier) its "
-    "features. A damaged file gives one line that says what is wrong.\n"
-    "\n"
-    "options\n"
-    "  -m, --model PATH       MODEL, given as an option\n"
-    "      --tokenizer FILE   the tokenizer, when it is not in MODEL\n"
-    "      --sides 1,2,3      sides of the scales, where no file tells them\n"
-    "      --heads N          attention heads, 1 to 1024, where no file tells them\n" CLI_PART_HELP
-    "      --bridge N         scales at full depth, for the table of depths (default: as trained)\n"
-    "      --tensors          also every tensor\n"
-    "      --json             as JSON on stdout\n" CLI_RUN_HELP "\n"
-    "examples\n"
-    "  variant inspect models/fashion\n"
-    "  variant inspect var_d30.pth --tokenizer vae_ch160v4096z32.pth --bridge 7 --json\n";
-
-enum { OPT_BRIDGE = CLI_OWN, OPT_TENSORS };
-
-static const struct option long_options[] = {
-    {"bridge", required_argument, NULL, OPT_BRIDGE},
-    {"tensors", no_argument, NULL, OPT_TENSORS},
-    {"json", no_argument, NULL, CLI_JSON},
-    CLI_MODEL_OPTIONS,
-    CLI_RUN_OPTIONS,
-};
-
 typedef struct settings {
-    cli_model model;
+    variant_engine_options engine;
     int bridge; /* -1: not given */
-    bool tensors;
+    bool tensors, json;
 } settings;
-
-static bool accept(void *user, int id, const char *text) {
-    settings *s = user;
-    switch (id) {
-    case OPT_BRIDGE:
-        return cli_int(text, 0, VT_SCHEDULE_SCALES, &s->bridge);
-    case OPT_TENSORS:
-        s->tensors = true;
-        return true;
-    default:
-        return cli_model_option(&s->model, id, text) == 1;
-    }
-}
 
 /* ---- facts as JSON, from which the text is printed too ---- */
 
@@ -301,39 +258,39 @@ static const char *bytes_text(double bytes, char *out, size_t size) {
     return out;
 }
 
-static void print_parameters(const cJSON *half) {
+static void print_parameters(const cJSON *part) {
     char mapped[32];
-    printf("  parameters     %.0f", number(half, "parameters"));
-    if (number(half, "mapped_bytes") > 0)
+    printf("  parameters     %.0f", number(part, "parameters"));
+    if (number(part, "mapped_bytes") > 0)
         printf(" (%s stay in the mapped file)",
-               bytes_text(number(half, "mapped_bytes"), mapped, sizeof mapped));
+               bytes_text(number(part, "mapped_bytes"), mapped, sizeof mapped));
     printf("\n");
 }
 
-static void print_scales(const cJSON *half) {
-    printf("  scales         %.0f: sides ", number(half, "scales"));
-    print_list(half, "sides");
-    printf(", %.0f tokens\n", number(half, "tokens"));
+static void print_scales(const cJSON *part) {
+    printf("  scales         %.0f: sides ", number(part, "scales"));
+    print_list(part, "sides");
+    printf(", %.0f tokens\n", number(part, "tokens"));
 }
 
-static void print_tokenizer(const cJSON *half) {
+static void print_tokenizer(const cJSON *part) {
     printf("tokenizer\n");
-    print_parameters(half);
-    printf("  pictures       %.0f x %.0f, %s\n", number(half, "picture_side"),
-           number(half, "picture_side"), number(half, "channels") == 1 ? "grey" : "RGB");
-    print_scales(half);
-    printf("  codebook       %.0f codes of %.0f\n", number(half, "codes"),
-           number(half, "latent_dim"));
-    printf("  widths         %.0f times ", number(half, "base_width"));
-    print_list(half, "mult");
-    printf(", %.0f blocks a level\n", number(half, "blocks"));
+    print_parameters(part);
+    printf("  pictures       %.0f x %.0f, %s\n", number(part, "picture_side"),
+           number(part, "picture_side"), number(part, "channels") == 1 ? "grey" : "RGB");
+    print_scales(part);
+    printf("  codebook       %.0f codes of %.0f\n", number(part, "codes"),
+           number(part, "latent_dim"));
+    printf("  widths         %.0f times ", number(part, "base_width"));
+    print_list(part, "mult");
+    printf(", %.0f blocks a level\n", number(part, "blocks"));
 }
 
-static void print_depths(const cJSON *half) {
+static void print_depths(const cJSON *part) {
     printf("  keys and values of one picture with guidance, float32\n");
     printf("    depth  bridge        peak       saved      at the end   all retained  saved\n");
     const cJSON *item;
-    cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(half, "depths")) {
+    cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(part, "depths")) {
         char peak[32], end[32], retained[32];
         printf("    %5.0f  %6.0f  %12s  %7.1f %%  %12s  %12s  %4.1f %%\n", number(item, "depth"),
                number(item, "bridge"), bytes_text(number(item, "kv_peak_bytes"), peak, sizeof peak),
@@ -344,23 +301,23 @@ static void print_depths(const cJSON *half) {
     }
 }
 
-static void print_transformer(const cJSON *half) {
+static void print_transformer(const cJSON *part) {
     printf("transformer\n");
-    print_parameters(half);
+    print_parameters(part);
     printf("  shape          depth %.0f, width %.0f, heads %.0f of %.0f, MLP %.0f\n",
-           number(half, "depth"), number(half, "width"), number(half, "heads"),
-           number(half, "width") / number(half, "heads"), number(half, "hidden"));
+           number(part, "depth"), number(part, "width"), number(part, "heads"),
+           number(part, "width") / number(part, "heads"), number(part, "hidden"));
     printf("  attention      %s; AdaLN %s\n",
-           truth(half, "l2_norm") ? "normalised q and k" : "plain",
-           truth(half, "shared_adaln") ? "shared by the layers" : "of each layer its own");
-    print_scales(half);
-    const cJSON *names = cJSON_GetObjectItemCaseSensitive(half, "class_names");
+           truth(part, "l2_norm") ? "normalised q and k" : "plain",
+           truth(part, "shared_adaln") ? "shared by the layers" : "of each layer its own");
+    print_scales(part);
+    const cJSON *names = cJSON_GetObjectItemCaseSensitive(part, "class_names");
     int named = cJSON_GetArraySize(names);
-    printf("  classes        %.0f", number(half, "classes"));
+    printf("  classes        %.0f", number(part, "classes"));
     for (int i = 0; i < named && i < 20; ++i)
         printf("%s%s", i ? ", " : ": ", cJSON_GetArrayItem(names, i)->valuestring);
     printf("%s\n", named > 20 ? ", ..." : "");
-    const cJSON *supernet = cJSON_GetObjectItemCaseSensitive(half, "supernet");
+    const cJSON *supernet = cJSON_GetObjectItemCaseSensitive(part, "supernet");
     if (truth(supernet, "trained")) {
         printf("  supernet       trained for depths ");
         print_list(supernet, "depths");
@@ -368,21 +325,21 @@ static void print_transformer(const cJSON *half) {
                text_of(supernet, "layers"));
     } else {
         printf("  supernet       no training recorded: depths below %.0f will cost quality\n",
-               number(half, "depth"));
+               number(part, "depth"));
     }
-    print_depths(half);
+    print_depths(part);
 }
 
-static void print_features(const cJSON *half) {
-    double spatial = number(half, "spatial_features");
+static void print_features(const cJSON *part) {
+    double spatial = number(part, "spatial_features");
     printf("feature network\n");
-    printf("  name           %s%s\n", text_of(half, "network"),
-           truth(half, "inception") ? ": scores are FID, sFID and IS" : ": scores carry its name");
-    printf("  pictures       %.0f x %.0f, %s\n", number(half, "picture_side"),
-           number(half, "picture_side"), number(half, "channels") == 1 ? "grey" : "RGB");
-    printf("  features       %.0f", number(half, "features"));
+    printf("  name           %s%s\n", text_of(part, "network"),
+           truth(part, "inception") ? ": scores are FID, sFID and IS" : ": scores carry its name");
+    printf("  pictures       %.0f x %.0f, %s\n", number(part, "picture_side"),
+           number(part, "picture_side"), number(part, "channels") == 1 ? "grey" : "RGB");
+    printf("  features       %.0f", number(part, "features"));
     if (spatial > 0) printf(", spatial %.0f", spatial);
-    printf("\n  classes        %.0f\n", number(half, "classes"));
+    printf("\n  classes        %.0f\n", number(part, "classes"));
 }
 
 /* Only where it is not plain: several of a part, or words before its names. */
@@ -412,12 +369,12 @@ static void print_text(const cJSON *facts) {
                "takes the model\n",
                text_of(item, "tensor"), number(item, "not_finite"), number(item, "of"));
     printf("hash             %s\n", text_of(facts, "hash"));
-    const cJSON *half = cJSON_GetObjectItemCaseSensitive(facts, "tokenizer");
-    if (half) print_tokenizer(half);
-    half = cJSON_GetObjectItemCaseSensitive(facts, "transformer");
-    if (half) print_transformer(half);
-    half = cJSON_GetObjectItemCaseSensitive(facts, "feature_network");
-    if (half) print_features(half);
+    const cJSON *part = cJSON_GetObjectItemCaseSensitive(facts, "tokenizer");
+    if (part) print_tokenizer(part);
+    part = cJSON_GetObjectItemCaseSensitive(facts, "transformer");
+    if (part) print_transformer(part);
+    part = cJSON_GetObjectItemCaseSensitive(facts, "feature_network");
+    if (part) print_features(part);
     if (cJSON_GetObjectItemCaseSensitive(facts, "tensors")) printf("tensors\n");
     cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(facts, "tensors")) {
         printf("  %-5s (", text_of(item, "type"));
@@ -432,7 +389,7 @@ static void print_text(const cJSON *facts) {
 
 /* Prints facts and frees them. */
 static void report(const settings *s, cJSON *facts) {
-    if (s->model.json) {
+    if (s->json) {
         char *text = cJSON_Print(facts);
         if (text) puts(text);
         cJSON_free(text);
@@ -444,7 +401,7 @@ static void report(const settings *s, cJSON *facts) {
 
 static variant_status inspect_model(const settings *s, variant_error *err) {
     cli_session session;
-    VT_TRY(cli_session_open(&session, &s->model, s->model.tokenizer != NULL, false, err));
+    VT_TRY(cli_session_open(&session, &s->engine, s->engine.tokenizer != NULL, true, err));
     const vt_model *model = session.model;
     cJSON *facts = cJSON_CreateObject();
     cJSON_AddItemToObject(facts, "files", describe_files(model));
@@ -470,9 +427,9 @@ static variant_status inspect_features(const settings *s, variant_error *err) {
     vt_tensor_file *file = NULL;
     vt_features_info info;
     variant_status status = VARIANT_OK;
-    VT_CHECK(vt_kern_open(&kern, s->model.backend, s->model.threads, err));
-    VT_CHECK(vt_features_open(&features, kern, s->model.model, err));
-    VT_CHECK(vt_tensor_file_open(&file, s->model.model, err));
+    VT_CHECK(vt_kern_open(&kern, s->engine.backend, s->engine.threads, err));
+    VT_CHECK(vt_features_open(&features, kern, s->engine.model, err));
+    VT_CHECK(vt_tensor_file_open(&file, s->engine.model, err));
     vt_features_info_get(features, &info);
     cJSON *facts = cJSON_CreateObject();
     cJSON_AddItemToArray(cJSON_AddArrayToObject(facts, "files"), describe_file(file));
@@ -487,21 +444,48 @@ cleanup:
     return status;
 }
 
-int cli_inspect(int argc, char **argv) {
-    settings s = {.bridge = -1, .model.any_numbers = true};
-    cli_parser parser = {.command = "inspect",
-                         .help = help,
-                         .letters = ":m:t:h",
-                         .options = long_options,
-                         .accept = accept,
-                         .user = &s};
-    int done = cli_parse(&parser, argc, argv);
-    if (done >= 0) return done;
-    if (!s.model.model && optind < argc) s.model.model = argv[optind++];
-    if (optind < argc) return cli_usage("inspect", "unexpected argument %s", argv[optind]);
-    if (!s.model.model) return cli_usage("inspect", "which model? give a file or a folder");
+static void init(void *user) {
+    settings *s = user;
+    cli_engine_init(&s->engine);
+    s->bridge = -1;
+}
+
+static int run(void *user, const cli_line *line) {
+    settings *s = user;
+    if (s->engine.model && line->operand_count)
+        return cli_usage("inspect", "unexpected argument %s", line->operands[0]);
+    if (line->operand_count) s->engine.model = line->operands[0];
+    if (!s->engine.model) return cli_usage("inspect", "which model? give a file or a folder");
     variant_error err = {0};
-    bool features = !vt_is_folder(s.model.model) && vt_features_is(s.model.model);
-    variant_status status = (features ? inspect_features : inspect_model)(&s, &err);
+    bool features = !vt_is_folder(s->engine.model) && vt_features_is(s->engine.model);
+    variant_status status = (features ? inspect_features : inspect_model)(s, &err);
     return status == VARIANT_OK ? 0 : cli_fail("inspect", &err);
 }
+
+static const cli_option options[] = {
+    CLI_ROWS(cli_engine_options, variant_engine_options, settings, engine, CLI_MODEL),
+    {"bridge", 0, "N", "scales at full depth, for the table of depths",
+     CLI_INT(settings, bridge, 0, VT_SCHEDULE_SCALES), .unset = "as trained", .own = true},
+    {"tensors", 0, NULL, "also every tensor", CLI_FLAG(settings, tensors)},
+    CLI_ROWS(cli_json_option, bool, settings, json, NULL),
+    CLI_ROWS(cli_engine_options, variant_engine_options, settings, engine, CLI_RUN),
+    {0},
+};
+
+const cli_command cli_inspect = {
+    .name = "inspect",
+    .purpose = "what a model file holds, and what it needs",
+    .usage = "MODEL [options]",
+    .about = "Prints format, configuration, sizes, classes, what supernet training left, and the "
+             "memory of "
+             "keys and values at each depth; of a network that scores are measured in (FID's "
+             "Inception, a "
+             "classifier) its features. A damaged file gives one line that says what is wrong.",
+    .examples = "variant inspect models/fashion\n"
+                "variant inspect var_d30.pth --tokenizer vae_ch160v4096z32.pth --bridge 7 --json",
+    .options = options,
+    .size = sizeof(settings),
+    .operands = 1,
+    .init = init,
+    .run = run,
+};

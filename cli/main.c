@@ -10,53 +10,28 @@
 #include "core/cpu.h"
 #include "core/limits.h"
 #include "core/word.h"
+#include "help.h"
 #include "kern/kern.h"
 
-typedef struct command {
-    const char *name;
-    int (*run)(int argc, char **argv);
-    const char *purpose;
-} command;
+static const cli_command *const commands[] = {
+    &cli_generate,    &cli_plan,     &cli_train,   &cli_eval,     &cli_bench,
+    &cli_sweep,       &cli_inspect,  &cli_convert, &cli_encode,   &cli_decode,
+    &cli_reconstruct, &cli_classify, &cli_synth,   &cli_selftest, NULL};
 
-static const command commands[] = {
-    {"generate", cli_generate, "pictures of a class, at any depth"},
-    {"plan", cli_plan, "the best depth within a budget of memory and time"},
-    {"train", cli_train, "a tokenizer, a transformer, a supernet of many depths, or a classifier"},
-    {"eval", cli_eval, "scores of generated pictures beside real ones, or of a tokenizer"},
-    {"bench", cli_bench, "time by stage and scale, beside what the machine could do"},
-    {"sweep", cli_sweep, "one model at many depths: time, memory, and a report"},
-    {"inspect", cli_inspect, "what a model file holds, and what it needs"},
-    {"convert", cli_convert, "any readable model to one safetensors file"},
-    {"encode", cli_encode, "pictures to token maps"},
-    {"decode", cli_decode, "token maps to pictures"},
-    {"reconstruct", cli_reconstruct, "pictures through the tokenizer and back, with PSNR"},
-    {"classify", cli_classify, "the classes of pictures, or how often a classifier is right"},
-    {"synth", cli_synth, "a synthetic model from a configuration"},
-    {"selftest", cli_selftest, "this build's results against reference files"},
+static const cli_command program = {
+    .name = "",
+    .purpose = "visual autoregressive image generation whose depth is chosen per request",
+    .usage = "COMMAND [options]",
+    .about = "Visual autoregressive image generation whose depth is chosen per request.",
+    .kinds = commands,
+    .notes = "variant COMMAND --help: options and examples of a command\n"
+             "variant --version [-v]: version; with -v also what computes\n"
+             "\n"
+             "exit status: 0 done, 1 failed, 2 wrong usage; of a training stopped by Ctrl-C or "
+             "SIGTERM 130 or 143",
+    .examples = "variant generate -m models/fashion --class Sneaker --depth 6 -o sneaker.png\n"
+                "variant inspect models/fashion",
 };
-#define COMMANDS (sizeof commands / sizeof commands[0])
-
-static void print_help(FILE *to) {
-    fputs("usage: variant COMMAND [options]\n"
-          "\n"
-          "Visual autoregressive image generation whose depth is chosen per request.\n"
-          "\n"
-          "commands\n",
-          to);
-    for (size_t i = 0; i < COMMANDS; ++i)
-        fprintf(to, "  %-12s %s\n", commands[i].name, commands[i].purpose);
-    fputs("\n"
-          "  variant COMMAND --help    options and examples of a command\n"
-          "  variant --version [-v]    version; with -v also what computes\n"
-          "\n"
-          "examples\n"
-          "  variant generate -m models/fashion --class Sneaker --depth 6 -o sneaker.png\n"
-          "  variant inspect models/fashion\n"
-          "\n"
-          "exit status: 0 done, 1 failed, 2 wrong usage; of a training stopped by Ctrl-C or "
-          "SIGTERM 130 or 143\n",
-          to);
-}
 
 static int print_version(bool details) {
     printf("variant %s\n", variant_version());
@@ -81,13 +56,13 @@ static int print_version(bool details) {
 }
 
 static int unknown_command(const char *name) {
-    const command *nearest = NULL;
+    const cli_command *nearest = NULL;
     int least = 4;
-    for (size_t i = 0; i < COMMANDS; ++i) {
-        int distance = vt_word_distance(name, commands[i].name);
+    for (int i = 0; commands[i]; ++i) {
+        int distance = vt_word_distance(name, commands[i]->name);
         if (distance < least) {
             least = distance;
-            nearest = &commands[i];
+            nearest = commands[i];
         }
     }
     fprintf(stderr, "variant: unknown command \"%s\"", name);
@@ -96,41 +71,37 @@ static int unknown_command(const char *name) {
     return 2;
 }
 
-static const command *find_command(const char *name) {
-    for (size_t i = 0; i < COMMANDS; ++i) {
-        if (strcmp(name, commands[i].name) == 0) return &commands[i];
-    }
-    return NULL;
+static bool is_one_of(const char *word, const char *names) {
+    return cli_is_among(word, strlen(word), names, '|');
 }
 
-static bool is_one_of(const char *text, const char *a, const char *b, const char *c) {
-    return strcmp(text, a) == 0 || strcmp(text, b) == 0 || (c && strcmp(text, c) == 0);
+/* `variant help [--format FORMAT] [COMMAND]` */
+static int help(int count, char **words) {
+    if (count > 1 && strcmp(words[0], "--format") == 0)
+        return cli_help_format(&program, words[1], count - 2, words + 2);
+    const cli_command *found = &program;
+    for (int i = 0; i < count && (i == 0 || found->kinds); ++i) {
+        found = cli_find_kind(found, words[i]);
+        if (!found) return unknown_command(words[i]);
+    }
+    cli_help(found, stdout);
+    return 0;
 }
 
 static int dispatch(int argc, char **argv) {
     if (argc < 2) {
-        print_help(stderr);
+        cli_help(&program, stderr);
         return 2;
     }
-    if (is_one_of(argv[1], "--version", "-V", "version")) {
-        bool details = argc > 2 && is_one_of(argv[2], "-v", "--verbose", NULL);
+    if (is_one_of(argv[1], "--version|-V|version")) {
+        bool details = argc > 2 && is_one_of(argv[2], "-v|--verbose");
         return argc > (details ? 3 : 2)
                    ? cli_usage("--version", "unexpected argument %s", argv[argc - 1])
                    : print_version(details);
     }
-    bool asks_help = is_one_of(argv[1], "--help", "-h", "help");
-    if (asks_help && argc == 2) {
-        print_help(stdout);
-        return 0;
-    }
-    const char *name = asks_help ? argv[2] : argv[1];
-    const command *found = find_command(name);
-    if (!found) return unknown_command(name);
-    if (asks_help) {
-        char option[] = "--help", *words[] = {argv[2], option, NULL};
-        return found->run(2, words);
-    }
-    return found->run(argc - 1, argv + 1);
+    if (is_one_of(argv[1], "--help|-h|help")) return help(argc - 2, argv + 2);
+    const cli_command *found = cli_find_kind(&program, argv[1]);
+    return found ? cli_run(found, argc - 1, argv + 1) : unknown_command(argv[1]);
 }
 
 /* Starts the program again where OpenBLAS would otherwise run kernels far below this processor

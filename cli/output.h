@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "core/status.h"
+#include "options.h"
 
 /* -o of a command that writes pictures. */
 typedef struct cli_output {
@@ -13,9 +14,17 @@ typedef struct cli_output {
     int quality;      /* --file-quality; 0: JPEG 95, WebP lossless */
 } cli_output;
 
-#define CLI_OUTPUT_HELP                                                                            \
-    "                         .png, .jpg (.jpeg) or .webp; - is the standard output, a PNG\n"      \
-    "      --file-quality Q   of a .jpg, 1 to 100 (default 95), or a .webp (default: lossless)\n"
+/* Of cli_output: --output and --file-quality. */
+extern const cli_option cli_output_options[];
+
+/* --progress, of commands that run long. */
+typedef enum cli_progress_kind {
+    CLI_PROGRESS_AUTO,
+    CLI_PROGRESS_LINES,
+    CLI_PROGRESS_NONE
+} cli_progress_kind;
+/* Of one cli_progress_kind. */
+extern const cli_option cli_progress_option[];
 
 /* Complains about pictures that cannot be written before any time is spent on them: E_ARGUMENT for a name that no
  * format has or several pictures for one standard output, E_IO for folders. `several`: each gets a file of its own. */

@@ -4,47 +4,44 @@
 #include <string.h>
 
 #include "core/status.h"
+#include "values.h"
 
-void cli_planning_init(cli_planning *planning) {
-    *planning = (cli_planning){0};
+void cli_planning_init(cli_planning *planning, int batch) {
+    *planning = (cli_planning){.batch = batch};
     variant_plan_options_init(&planning->options);
 }
 
-int cli_planning_option(cli_planning *planning, int id, const char *text) {
-    variant_plan_options *o = &planning->options;
-    switch (id) {
-    case CLI_PLANNING_MEMORY:
-        planning->wanted = true;
-        return cli_bytes(text, &o->max_bytes);
-    case CLI_PLANNING_LATENCY:
-        planning->wanted = true;
-        return cli_seconds(text, &o->max_seconds);
-    case CLI_PLANNING_QUALITY:
-        planning->wanted = true;
-        o->quality = text;
-        return cli_word(text, "high|balanced|fast") >= 0;
-    case CLI_PLANNING_SWEEP:
-        planning->wanted = true;
-        return cli_text(text, "the folder or sweep.json of `variant sweep`", &o->sweep);
-    case CLI_PLANNING_REMEASURE:
-        o->remeasure = true;
-        return 1;
-    }
-    return -1;
+static bool read_batch(void *owner, const char *text) {
+    cli_planning *planning = owner;
+    bool automatic = planning->options.auto_batch = strcmp(text, "auto") == 0;
+    if (automatic) planning->wanted = true;
+    return automatic || cli_int(text, 1, 4096, &planning->batch) ||
+           cli_refuse("expected a whole number from 1 to 4096, or auto");
 }
 
-bool cli_planning_batch(cli_planning *planning, variant_request *request, const char *text) {
-    planning->options.auto_batch = strcmp(text, "auto") == 0;
-    if (!planning->options.auto_batch)
-        return cli_int(text, 1, 4096, &request->batch) ||
-               cli_refuse("expected a whole number from 1 to 4096, or auto");
-    planning->wanted = true;
-    return true;
-}
+#define PLAN(member) cli_planning, options.member
+#define WANTED CLI_MARK(cli_planning, wanted)
+const cli_option cli_planning_options[] = {
+    CLI_HEADING("depth by a budget (instead of --depth and --bridge; docs/PLANNING.md)"),
+    {"max-memory", 0, "SIZE", "weights, activations, keys and values: 300M, 1.5G, 512MiB, 2GiB",
+     CLI_BYTES(PLAN(max_bytes)), WANTED, .unset = "no limit"},
+    {"max-latency", 0, "TIME", "of a batch, once the model is loaded: 800ms, 2s",
+     CLI_SECONDS(PLAN(max_seconds)), WANTED, .unset = "no limit"},
+    {"quality", 0, "WHICH", "{words}; with --sweep the best, the fastest within 5 %, within 25 %",
+     CLI_NAME(PLAN(quality), "high|balanced|fast"), WANTED,
+     .notes = "all layers|half of the late scales'|a quarter"},
+    {"sweep", 0, "FILE", "results of `variant sweep` with quality: the best measured one that fits",
+     CLI_TEXT(PLAN(sweep), "the folder or sweep.json of `variant sweep`"), WANTED},
+    {"remeasure", 0, NULL, "time again, whatever the cache holds", CLI_FLAG(PLAN(remeasure))},
+    {"batch", 0, "N|auto", "pictures at a time, {range}; auto: as many as fit, at most 64",
+     CLI_INT(cli_planning, batch, 1, 4096), .read = read_batch, .words = "auto", .own = true},
+    {0},
+};
 
-int cli_planning_check(const cli_planning *planning, const variant_request *request,
-                       const char *command) {
+int cli_planning_check(const cli_planning *planning, variant_request *request) {
     const char *layers = request->layers;
+    const char *command = cli_command_name();
+    request->batch = planning->batch;
     if (!planning->wanted) return -1;
     if (request->depth || request->depths || request->bridge >= 0)
         return cli_usage(command, "a budget, --quality, --sweep and --batch auto choose the depth: "

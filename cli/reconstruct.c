@@ -4,6 +4,7 @@
  * PSNR of a picture is 10 log10(1 / mse) over its samples in [0, 1], clamped; of many, the mean of
  * theirs (core/psnr.h: an exact copy counts as 100 dB). The PSNR of the mean mse is given beside it, since papers use either. */
 #include <cjson/cJSON.h>
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,67 +22,14 @@
 
 #define SHEET_PICTURES 64 /* of a dataset, unless --count is smaller */
 
-static const char help[] =
-    "usage: variant reconstruct -m MODEL PICTURE|FOLDER... [-o sheet.png] [options]\n"
-    "       variant reconstruct -m MODEL --data IDX|DIR [--count N] [-o sheet.png] [options]\n"
-    "\n"
-    "Encodes pictures to tokens, decodes them, and prints the PSNR. The sheet shows each original "
-    "with its\n"
-    "reconstruction to its right.\n"
-    "\n"
-    "options\n" CLI_MODEL_HELP
-    "      --data PATH        the test pictures of a data set: IDX files, "
-    "a folder, an .npz; several are joined\n"
-    "      --count N          its first N pictures (default: all)\n" CLI_DATA_HELP
-    "      --train            as --split train\n"
-    "  -o, --output FILE      the sheet (of a dataset: its first 64 pictures)\n" CLI_OUTPUT_HELP
-    "      --zoom N           enlarge on the sheet, 1 to 64 (default 1)\n"
-    "      --pad              centre small pictures on black instead of enlarging them\n"
-    "      --json             the figures as JSON on stdout\n" CLI_WEIGHTS_HELP CLI_RUN_HELP "\n"
-    "examples\n"
-    "  variant reconstruct -m models/fashion shoe.png --pad -o sheet.png\n"
-    "  variant reconstruct -m models/fashion --data data/fashion --count 1000 --json\n";
-
-enum { OPT_COUNT = CLI_OWN, OPT_TRAIN, OPT_ZOOM };
-
-static const struct option long_options[] = {
-    {"data", required_argument, NULL, CLI_DATA},
-    CLI_DATA_OPTIONS,
-    {"count", required_argument, NULL, OPT_COUNT},
-    {"train", no_argument, NULL, OPT_TRAIN},
-    {"output", required_argument, NULL, 'o'},
-    {"zoom", required_argument, NULL, OPT_ZOOM},
-    CLI_FILE_QUALITY_OPTION,
-    {"pad", no_argument, NULL, CLI_PAD},
-    {"json", no_argument, NULL, CLI_JSON},
-    CLI_MODEL_OPTIONS,
-    CLI_WEIGHTS_OPTION,
-    CLI_RUN_OPTIONS,
-};
-
 typedef struct settings {
-    cli_model model;
+    variant_engine_options engine;
+    cli_output output; /* the sheet */
     cli_data data;
     int count, zoom;
+    bool train, pad, json;
     cli_pictures pictures; /* operands */
 } settings;
-
-static bool accept(void *user, int id, const char *text) {
-    settings *s = user;
-    int taken;
-    switch (id) {
-    case OPT_COUNT:
-        return cli_int(text, 1, 1 << 30, &s->count);
-    case OPT_ZOOM:
-        return cli_int(text, 1, 64, &s->zoom);
-    case OPT_TRAIN:
-        s->data.data.split = VT_SPLIT_TRAIN;
-        return true;
-    default:
-        taken = cli_data_option(&s->data, id, text);
-        return (taken >= 0 ? taken : cli_model_option(&s->model, id, text)) == 1;
-    }
-}
 
 /* Sums over pictures. native: over the window that a padded picture really fills. */
 typedef struct totals {
@@ -170,7 +118,7 @@ static variant_status read_picture(const work *w, int index, float *out, variant
     const vt_crop none = {0.5, 0.5, false};
     if (w->dataset) return vt_dataset_read(w->dataset, index, none, out, err);
     return cli_picture_square(out, w->settings->pictures.paths[index], w->side, w->config->channels,
-                              &w->taken, w->settings->model.pad, err);
+                              &w->taken, w->settings->pad, err);
 }
 
 static variant_status run_pictures(work *w, int count, variant_error *err) {
@@ -207,7 +155,7 @@ static void print_totals(const work *w) {
     double mean = w->totals.psnr / n, pooled = vt_psnr_of_mse(w->totals.mse / n);
     double native_mean = w->totals.native_psnr / n,
            native_pooled = vt_psnr_of_mse(w->totals.native_mse / n);
-    if (!w->settings->model.json) {
+    if (!w->settings->json) {
         fprintf(w->report, "%d pictures of %d x %d: PSNR %.3f dB (of the mean mse: %.3f dB)\n",
                 w->totals.pictures, w->side, w->side, mean, pooled);
         if (w->native > 0)
@@ -236,11 +184,11 @@ static void print_totals(const work *w) {
 static variant_status write_sheet(const work *w, variant_error *err) {
     vt_image sheet = {0};
     int pairs = w->sheet_count / 2, columns = pairs < 8 ? 2 : 8;
-    variant_status status = vt_image_sheet(&sheet, w->sheet, w->sheet_count, columns, 2,
-                                           w->settings->zoom ? w->settings->zoom : 1, err);
+    variant_status status =
+        vt_image_sheet(&sheet, w->sheet, w->sheet_count, columns, 2, w->settings->zoom, err);
     if (status == VARIANT_OK)
-        status = vt_image_write(&sheet, w->settings->model.output, w->settings->model.file_quality,
-                                NULL, err);
+        status = vt_image_write(&sheet, w->settings->output.path, w->settings->output.quality, NULL,
+                                err);
     vt_image_free(&sheet);
     return status;
 }
@@ -248,10 +196,10 @@ static variant_status write_sheet(const work *w, variant_error *err) {
 static variant_status reconstruct(const settings *s, variant_error *err) {
     work w = {.settings = s};
     variant_status status = VARIANT_OK;
-    const cli_output output = {s->model.output, s->model.file_quality};
-    if (s->model.output) VT_TRY(cli_output_check(&output, false, err));
+    const cli_output output = s->output;
+    if (s->output.path) VT_TRY(cli_output_check(&output, false, err));
     w.report = cli_report_stream(&output);
-    VT_CHECK(cli_session_open(&w.session, &s->model, true, false, err));
+    VT_CHECK(cli_session_open(&w.session, &s->engine, true, false, err));
     w.config = vt_tokenizer_configuration(w.session.model->tokenizer);
     w.side = vt_tokenizer_side(w.config);
     w.floats = (size_t)w.side * (size_t)w.side * (size_t)w.config->channels;
@@ -270,8 +218,8 @@ static variant_status reconstruct(const settings *s, variant_error *err) {
         int native = vt_dataset_native_side(w.dataset);
         w.native = native < w.side ? native : 0;
     }
-    if (s->model.json) w.list = cJSON_CreateArray();
-    if (s->model.output) {
+    if (s->json) w.list = cJSON_CreateArray();
+    if (s->output.path) {
         w.sheet_limit = 2 * (w.taken.count && count > SHEET_PICTURES ? SHEET_PICTURES : count);
         w.sheet = calloc((size_t)w.sheet_limit, sizeof *w.sheet);
         if (!w.sheet) {
@@ -280,7 +228,7 @@ static variant_status reconstruct(const settings *s, variant_error *err) {
         }
     }
     VT_CHECK(run_pictures(&w, count, err));
-    if (s->model.output) VT_CHECK(write_sheet(&w, err));
+    if (s->output.path) VT_CHECK(write_sheet(&w, err));
     print_totals(&w);
 cleanup:
     for (int i = 0; w.sheet && i < w.sheet_limit; ++i) vt_image_free(&w.sheet[i]);
@@ -291,27 +239,61 @@ cleanup:
     return status;
 }
 
-int cli_reconstruct(int argc, char **argv) {
-    settings s = {.data = cli_data_defaults(COMMAND)};
-    cli_parser parser = {.command = COMMAND,
-                         .help = help,
-                         .letters = ":m:o:t:h",
-                         .options = long_options,
-                         .accept = accept,
-                         .user = &s};
-    int done = cli_parse(&parser, argc, argv);
-    if (done >= 0) return done;
-    if (!s.model.model) return cli_usage(COMMAND, "which model? give -m FILE or -m FOLDER");
-    if (s.data.data.count && optind < argc)
+static void init(void *user) {
+    settings *s = user;
+    *s = (settings){.data = cli_data_defaults(COMMAND), .zoom = 1};
+    cli_engine_init(&s->engine);
+}
+
+static int run(void *user, const cli_line *line) {
+    settings *s = user;
+    if (!s->engine.model) return cli_usage(COMMAND, "which model? give -m FILE or -m FOLDER");
+    if (s->data.data.count && line->operand_count)
         return cli_usage(COMMAND, "either pictures or --data, not both");
-    if (!s.data.data.count && optind == argc)
+    if (!s->data.data.count && !line->operand_count)
         return cli_usage(COMMAND, "which pictures? give files, folders or --data");
+    if (s->train) s->data.data.split = VT_SPLIT_TRAIN;
     variant_error err = {0};
     variant_status status = VARIANT_OK;
-    for (int i = optind; i < argc; ++i)
-        VT_CHECK(cli_pictures_add(&s.pictures, argv[i], COMMAND, &err));
-    VT_CHECK(reconstruct(&s, &err));
+    for (int i = 0; i < line->operand_count; ++i)
+        VT_CHECK(cli_pictures_add(&s->pictures, line->operands[i], COMMAND, &err));
+    VT_CHECK(reconstruct(s, &err));
 cleanup:
-    cli_pictures_close(&s.pictures);
+    cli_pictures_close(&s->pictures);
     return status == VARIANT_OK ? 0 : cli_fail(COMMAND, &err);
 }
+
+static const cli_option options[] = {
+    CLI_ROWS(cli_engine_options, variant_engine_options, settings, engine, CLI_MODEL),
+    CLI_ROWS(cli_data_options, cli_data, settings, data, NULL),
+    {"count", 0, "N", "its first N pictures", CLI_INT(settings, count, 1, 1 << 30), .unset = "all",
+     .own = true},
+    {"train", 0, NULL, "as --split train", CLI_FLAG(settings, train)},
+    {"output", 'o', "FILE",
+     "the sheet, a .png, .jpg (.jpeg) or .webp (of a data set: its first 64 pictures); - is the "
+     "standard output, a PNG",
+     CLI_TEXT(settings, output.path, "where to write"), .own = true},
+    CLI_ROWS(cli_output_options, cli_output, settings, output, "file-quality"),
+    {"zoom", 0, "N", "enlarge on the sheet, {range}", CLI_INT(settings, zoom, 1, 64)},
+    CLI_ROWS(cli_pad_option, bool, settings, pad, NULL),
+    CLI_ROWS(cli_json_option, bool, settings, json, NULL),
+    CLI_ROWS(cli_engine_options, variant_engine_options, settings, engine, "weights " CLI_RUN),
+    {0},
+};
+
+const cli_command cli_reconstruct = {
+    .name = COMMAND,
+    .purpose = "pictures through the tokenizer and back, with PSNR",
+    .usage = "-m MODEL PICTURE|FOLDER... [-o sheet.png] [options]\n"
+             "-m MODEL --data IDX|DIR [--count N] [-o sheet.png] [options]",
+    .about = "Encodes pictures to tokens, decodes them, and prints the PSNR. The sheet shows each "
+             "original "
+             "with its reconstruction to its right.",
+    .examples = "variant reconstruct -m models/fashion shoe.png --pad -o sheet.png\n"
+                "variant reconstruct -m models/fashion --data data/fashion --count 1000 --json",
+    .options = options,
+    .size = sizeof(settings),
+    .operands = INT_MAX,
+    .init = init,
+    .run = run,
+};

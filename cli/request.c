@@ -4,16 +4,25 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "values.h"
+
+enum { DEFAULT_BATCH = 8 };
+
+void cli_engine_init(variant_engine_options *engine) {
+    variant_engine_options_init(engine);
+    engine->weights = "f32";
+    engine->warn = cli_warn;
+}
+
 void cli_request_init(cli_request *request) {
-    request->classes[0] = '\0';
-    request->drawn_seed = false;
-    variant_engine_options_init(&request->engine);
-    request->engine.warn = cli_warn;
+    cli_engine_init(&request->engine);
     variant_request_init(&request->request);
+    request->request.batch = DEFAULT_BATCH;
 }
 
 /* Several are a list: a line each, as names may have commas. */
-static bool add_class(cli_request *r, const char *text) {
+static bool add_class(void *owner, const char *text) {
+    cli_request *r = owner;
     size_t used = strlen(r->classes), size = sizeof r->classes - used;
     if (!*text)
         return cli_refuse(
@@ -24,93 +33,94 @@ static bool add_class(cli_request *r, const char *text) {
     return true;
 }
 
-static int float_of(float *out, const char *text, double high) {
-    double number;
-    if (!cli_double(text, 0, high, &number)) return 0;
-    *out = (float)number;
-    return 1;
+static bool read_seed(void *owner, const char *text) {
+    cli_request *r = owner;
+    r->drawn_seed = *text < '0' || *text > '9';
+    return cli_seed(text, &r->request.seed);
 }
 
-static int flag(bool *out) {
-    *out = true;
-    return 1;
-}
+#define ENGINE(member) variant_engine_options, member
+const cli_option cli_engine_options[] = {
+    {"model", 'm', "PATH", "a file, or a folder that holds tokenizer and transformer",
+     CLI_TEXT(ENGINE(model), "a model's file or folder")},
+    {"tokenizer", 0, "FILE", "the tokenizer, when it is not in MODEL",
+     CLI_TEXT(ENGINE(tokenizer), "a tokenizer's file")},
+    {"sides", 0, "1,2,3", "sides of the scales, where no file tells them",
+     CLI_LIST(ENGINE(sides), 1, 1024, VARIANT_MAX_SCALES)},
+    {"heads", 0, "N", "attention heads, {range}, where no file tells them",
+     CLI_INT(ENGINE(heads), 1, 1024), .unset = ""},
+    {"part", 0, "NAME", "which of several models in a file, such as ema or model",
+     CLI_TEXT(ENGINE(part), "the name of a state dict, such as ema or model"),
+     .unset = "averaged weights before others, said on stderr"},
+    {"weights", 0, "TYPE", "{words}", CLI_NAME(ENGINE(weights), "f32|bf16|int8"),
+     .notes = "exact|half the memory, fast|a quarter; a tokenizer's are bf16"},
+    {"kv", 0, "TYPE", "of keys and values: {words}", CLI_NAME(ENGINE(kv), "f32|bf16|int8"),
+     .unset = "f32 with f32 weights, else bf16"},
+    {"threads", 't', "N", "{range}", CLI_INT(ENGINE(threads), 1, 1024), .unset = "one a processor"},
+    {"backend", 0, "NAME", "{words}", CLI_NAME(ENGINE(backend), "cpu|ref"),
+     .notes = "|the slow plain-C definition"},
+    {0},
+};
 
-static int engine_option(variant_engine_options *engine, int id, const char *text) {
-    switch (id) {
-    case 'm':
-        return cli_text(text, "a model's file or folder", &engine->model);
-    case CLI_REQUEST_TOKENIZER:
-        return cli_text(text, "a tokenizer's file", &engine->tokenizer);
-    case CLI_REQUEST_SIDES:
-        return cli_sides(text, &engine->sides);
-    case CLI_REQUEST_HEADS:
-        return cli_int(text, 1, 1024, &engine->heads);
-    case CLI_REQUEST_PART:
-        return cli_text(text, "the name of a state dict, such as ema or model", &engine->part);
-    case 't':
-        return cli_threads(text, &engine->threads);
-    case CLI_REQUEST_BACKEND:
-        engine->backend = text;
-        return cli_word(text, "cpu|ref") >= 0;
-    case CLI_REQUEST_WEIGHTS:
-        engine->weights = text;
-        return cli_is_number_type(text);
-    case CLI_REQUEST_KV:
-        engine->kv = text;
-        return cli_is_number_type(text);
-    }
-    return -1;
-}
+#define REQUEST(member) cli_request, request.member
+const cli_option cli_request_options[] = {
+    {"class", 0, "C",
+     "name or number, several as 3,7,Sneaker (one after another), all, random or uncond; given "
+     "twice, a list as well",
+     CLI_TEXT(REQUEST(class_name), NULL), .read = add_class},
+    {"count", 'n', "N", "pictures, {range}", CLI_INT(REQUEST(count), 1, 1000000)},
+    {"first", 0, "N", "begin with picture N of the seed: the same bytes as in one go",
+     CLI_INT(REQUEST(first_image), 0, 1000000000)},
+    {"seed", 's', "S",
+     "0 to 2^64 - 1, or -1: a random one, which is printed. Same seed, same bytes, whatever "
+     "--threads and --batch",
+     CLI_U64(REQUEST(seed)), .read = read_seed},
+    {"cfg-scale", 0, "T", "classifier-free guidance, {range}; 0: off, which halves the work",
+     CLI_FLOAT(REQUEST(cfg_scale), 0, 100)},
+    {"top-k", 0, "K", "0 (off) or more", CLI_INT(REQUEST(top_k), 0, 1 << 24)},
+    {"top-p", 0, "P", "0 (off) to 1", CLI_FLOAT(REQUEST(top_p), 0, 1)},
+    {"greedy", 0, NULL, "always the most likely token; not with --smooth",
+     CLI_FLAG(REQUEST(greedy))},
+    {"smooth", 0, NULL, "mix codes by Gumbel softmax: smoother, less diverse",
+     CLI_FLAG(REQUEST(smooth))},
+    {"depth", 0, "D", "layers of the late scales, 1 to the model's; 0: all",
+     CLI_INT(REQUEST(depth), 0, 1000)},
+    {"bridge", 0, "N", "scales at full depth before them, 0 to all",
+     CLI_INT(REQUEST(bridge), 0, 1000), .unset = "as trained"},
+    {"depths", 0, "LIST", "layers of every scale, such as 16,16,8,8",
+     CLI_LIST(REQUEST(depths), 1, 1000, VARIANT_MAX_SCALES)},
+    {"layers", 0, "WHICH",
+     "equidistant, rounded or prefix, a list 0,3,7, or one list a scale: \"0-7;0-7;0,3,7\"",
+     CLI_TEXT(REQUEST(layers),
+              "equidistant, rounded, prefix, a list such as 0,3,5-7, or one a scale"),
+     .words = "equidistant|rounded|prefix", .unset = "as trained"},
+    {"retain-kv", 0, NULL, "keep all keys and values to the end", CLI_FLAG(REQUEST(retain_kv))},
+    {"batch", 0, "N", "pictures at a time, {range}", CLI_INT(REQUEST(batch), 1, 4096)},
+    {0},
+};
 
-int cli_request_option(cli_request *r, int id, const char *text) {
-    variant_request *request = &r->request;
-    int depths[VARIANT_MAX_SCALES], count = 0; /* only to see that they are numbers */
-    switch (id) {
-    case CLI_REQUEST_CLASS:
-        return add_class(r, text);
-    case 'n':
-        return cli_int(text, 1, 1000000, &request->count);
-    case 's':
-        r->drawn_seed = *text < '0' || *text > '9';
-        return cli_seed(text, &request->seed);
-    case CLI_REQUEST_CFG:
-        return float_of(&request->cfg_scale, text, 100);
-    case CLI_REQUEST_TOP_K:
-        return cli_int(text, 0, 1 << 24, &request->top_k);
-    case CLI_REQUEST_TOP_P:
-        return float_of(&request->top_p, text, 1);
-    case CLI_REQUEST_GREEDY:
-        return flag(&request->greedy);
-    case CLI_REQUEST_SMOOTH:
-        return flag(&request->smooth);
-    case CLI_REQUEST_DEPTH:
-        return cli_int(text, 0, 1000, &request->depth);
-    case CLI_REQUEST_BRIDGE:
-        return cli_int(text, 0, 1000, &request->bridge);
-    case CLI_REQUEST_DEPTHS:
-        request->depths = text;
-        return cli_ints(text, 1, 1000, VARIANT_MAX_SCALES, depths, &count);
-    case CLI_REQUEST_LAYERS:
-        return cli_text(text,
-                        "equidistant, rounded, prefix, a list such as 0,3,5-7, or one a scale",
-                        &request->layers);
-    case CLI_REQUEST_RETAIN:
-        return flag(&request->retain_kv);
-    case CLI_REQUEST_BATCH:
-        return cli_int(text, 1, 4096, &request->batch);
-    }
-    return engine_option(&r->engine, id, text);
-}
+const cli_option cli_json_option[] = {
+    {"json", 0, NULL, "the result as JSON, on stdout", .kind = CLI_KIND_FLAG},
+    {0},
+};
 
-int cli_request_check(const cli_request *r, const char *command) {
+const cli_option cli_arch_option[] = {
+    {"arch", 0, "NAME",
+     "synthetic weights instead of a model: time and memory of var-d16, var-d20, var-d24, var-d30, "
+     "or a configuration as `variant synth` reads it",
+     .kind = CLI_KIND_TEXT,
+     .expects = "var-d16, var-d20, var-d24, var-d30, or a configuration's file"},
+    {0},
+};
+
+int cli_request_check(const cli_request *r, const cli_line *line) {
     const variant_request *request = &r->request;
     if (request->greedy && request->smooth)
-        return cli_usage(command,
+        return cli_usage(cli_command_name(),
                          "--greedy takes the most likely code, --smooth mixes several: give "
                          "one of them");
-    if (request->depths && (request->depth || request->bridge >= 0))
-        return cli_usage(command, "--depths says every scale's depth: give no --depth or --bridge "
-                                  "with it");
+    if (request->depths && (request->depth || cli_given(line, "bridge")))
+        return cli_usage(cli_command_name(),
+                         "--depths says every scale's depth: give no --depth or --bridge with it");
     return -1;
 }

@@ -9,143 +9,23 @@
 #include "core/clock.h"
 #include "core/status.h"
 #include "data_options.h"
+#include "eval/sweep_quality.h"
 #include "eval/report.h"
 #include "eval/sweep.h"
 #include "eval/text.h"
 #include "progress.h"
 #include "request.h"
-#include "eval/sweep_quality.h"
+#include "scoring.h"
+#include "values.h"
 
 #define COMMAND "sweep"
-
-static const char help[] =
-    "usage: variant sweep (-m MODEL | --arch NAME) -o FOLDER [options]\n"
-    "       variant sweep --report-only FOLDER\n"
-    "\n"
-    "Runs a model at every depth x bridge x selector x guidance, and with fewer layers in one zone "
-    "of\n"
-    "scales alone: time by stage, keys and values, memory and quality of each point. FOLDER gets\n"
-    "sweep.json, sweep.csv and report.html (one file, nothing from outside). Ctrl-C or a crash "
-    "loses at\n"
-    "most the point at work: the same command goes on, and more depths, zones, runs or a reference "
-    "add to\n"
-    "what is there.\n"
-    "\n" CLI_REQUEST_MODEL_HELP
-    "      --arch NAME        synthetic weights instead of a model: time and memory of var-d16,\n"
-    "                         var-d20, var-d24, var-d30, or a configuration as `variant synth` "
-    "reads it\n"
-    "\n"
-    "points\n"
-    "  -o, --output FOLDER    where results go\n"
-    "      --depths, --depth D,D,..  layers of the late scales (default: all, and those trained, "
-    "or a "
-    "half,\n"
-    "                         a quarter and an eighth)\n"
-    "      --bridges, --bridge N,N,..  scales at full depth before them (default: the model's own, "
-    "2 fewer, "
-    "2 more)\n"
-    "      --selectors, --layers S,S,..  of equidistant, rounded, prefix (default: as trained)\n"
-    "      --cfg-scales, --cfg-scale T,..  classifier-free guidance, each 0 (off) to 100 (default "
-    "1.5)\n"
-    "      --zones 1-2,3-4,.. zones of scales to run with fewer layers alone (default: none)\n"
-    "      --zone-depth D     layers inside a zone (default: the least of --depths)\n"
-    "      --repeat N         timed runs a point, each after one that is discarded (default 5)\n"
-    "      --pictures N       of the same seeds kept at each point for the report (default 8; 0: "
-    "none)\n"
-    "\n"
-    "quality, with a reference\n"
-    "      --reference DATA   real pictures or statistics, as `variant eval` takes them\n"
-    "      --reference-count N  of its pictures (default all)\n" CLI_DATA_HELP
-    "      --features PATH    the network, a file or its folder (default: MODEL/" VT_FEATURES_FILE
-    ")\n"
-    "      --resize WHICH     of pictures for the Inception: pytorch (default) or tensorflow\n"
-    "      --draws N          of the bootstrap that each score's spread comes from, 0: none\n"
-    "                         (default 100; 20 above 512 features); 2 to 10000\n"
-    "  -n, --samples, --count N  pictures judged at each point, all classes alike (default 2000)\n"
-    "      --no-quality       none, whatever else is given\n"
-    "\n"
-    "sampling\n"
-    "  -s, --seed S           0 to 2^64 - 1 (default 0)\n"
-    "      --class C          number, name, random (default), all, uncond: of the timed pictures\n"
-    "      --top-k K          0 (off) or more (default 900)\n"
-    "      --top-p P          0 (off) to 1 (default 0.96)\n"
-    "      --greedy           always the most likely token; not with --smooth\n"
-    "      --smooth           mix codes by Gumbel softmax: smoother, less diverse\n"
-    "\n"
-    "running\n"
-    "      --batch N          pictures at a time when timed, 1 to 4096 (default 1)\n"
-    "      --weights TYPE     f32 (default, exact), bf16 (half the memory, fast) or int8 (a "
-    "quarter)\n"
-    "      --kv TYPE          of keys and values: f32, bf16 or int8 (default: f32 with f32 "
-    "weights, else bf16)\n"
-    "      --retain-kv        keep what a later request might read\n"
-    "  -t, --threads N        1 to 1024 (default: one a processor)\n"
-    "      --backend NAME     cpu (default) or ref\n"
-    "      --report-only FOLDER  make FOLDER/report.html again from FOLDER/sweep.json\n"
-    "      --json             one object on stdout: folder, points, report\n"
-    "  -h, --help             this text\n"
-    "\n"
-    "examples\n"
-    "  variant sweep -m models/fashion -o runs/sweep --depths 12,6,3,2 --bridges 2,4,6 --zones "
-    "1-2,3-4,5-7 \\\n"
-    "      --reference /usr/share/datasets/fashion-mnist\n"
-    "  variant sweep --arch var-d30 --weights bf16 -o runs/d30 --depths 30,16,8,4,2 --bridges 6 "
-    "--repeat 1\n"
-    "  variant sweep --report-only runs/sweep\n";
-
-enum {
-    OPT_ARCH = CLI_OWN,
-    OPT_BRIDGES,
-    OPT_SELECTORS,
-    OPT_CFG,
-    OPT_ZONES,
-    OPT_ZONE_DEPTH,
-    OPT_REPEAT,
-    OPT_PICTURES,
-    OPT_REFERENCE,
-    OPT_REFERENCE_COUNT,
-    OPT_FEATURES,
-    OPT_RESIZE,
-    OPT_DRAWS,
-    OPT_SAMPLES,
-    OPT_NO_QUALITY,
-    OPT_REPORT
-};
-
-/* A request's options come first: where it takes one depth, bridge, selector or guidance, a sweep takes several
- * under the same name (--depth is --depths here). */
-static const struct option long_options[] = {
-    CLI_REQUEST_OPTIONS,
-    {"arch", required_argument, NULL, OPT_ARCH},
-    {"output", required_argument, NULL, 'o'},
-    {"bridges", required_argument, NULL, OPT_BRIDGES},
-    {"selectors", required_argument, NULL, OPT_SELECTORS},
-    {"cfg-scales", required_argument, NULL, OPT_CFG},
-    {"zones", required_argument, NULL, OPT_ZONES},
-    {"zone-depth", required_argument, NULL, OPT_ZONE_DEPTH},
-    {"repeat", required_argument, NULL, OPT_REPEAT},
-    {"pictures", required_argument, NULL, OPT_PICTURES},
-    {"reference", required_argument, NULL, OPT_REFERENCE},
-    {"reference-count", required_argument, NULL, OPT_REFERENCE_COUNT},
-    CLI_DATA_OPTIONS,
-    {"features", required_argument, NULL, OPT_FEATURES},
-    {"resize", required_argument, NULL, OPT_RESIZE},
-    {"draws", required_argument, NULL, OPT_DRAWS},
-    {"samples", required_argument, NULL, OPT_SAMPLES},
-    {"no-quality", no_argument, NULL, OPT_NO_QUALITY},
-    {"report-only", required_argument, NULL, OPT_REPORT},
-    {"json", no_argument, NULL, CLI_JSON},
-    {"help", no_argument, NULL, 'h'},
-    {NULL, 0, NULL, 0},
-};
 
 typedef struct settings {
     cli_request asked; /* the engine and what every point's request has alike */
     const char *arch, *output, *report_only;
-    const char *features;
-    cli_data reference;
-    int reference_count, samples; /* samples 0: not said */
-    int resize, draws;            /* -1: not said */
+    cli_scoring by;
+    cli_data taken; /* which pictures of the reference, and how */
+    int samples;    /* judged at each point */
     bool no_quality, json;
     vt_sweep_options sweep;
     /* progress */
@@ -153,86 +33,7 @@ typedef struct settings {
     cli_pace pace, reference_pace;
 } settings;
 
-/* ---- options ---- */
-
-static const char selectors[] = "equidistant|rounded|prefix";
-
-static bool read_selectors(settings *s, const char *text) {
-    int places[VT_SWEEP_MAX_LIST];
-    if (!cli_words(text, selectors, VT_SWEEP_MAX_LIST, places, &s->sweep.selector_count))
-        return false;
-    for (int i = 0; i < s->sweep.selector_count; ++i)
-        s->sweep.selectors[i] = vt_selector_name((vt_selector)places[i]);
-    return true;
-}
-
-/* "1-2,3,5-7" */
-static bool read_zones(settings *s, const char *text) {
-    int zones[VT_SWEEP_MAX_LIST][2];
-    if (!cli_ranges(text, 1, VARIANT_MAX_SCALES, VT_SWEEP_MAX_LIST, zones, &s->sweep.zone_count))
-        return false;
-    for (int i = 0; i < s->sweep.zone_count; ++i)
-        s->sweep.zones[i] = (vt_sweep_zone){zones[i][0], zones[i][1]};
-    return true;
-}
-
-static bool accept(void *user, int id, const char *text) {
-    settings *s = user;
-    vt_sweep_options *o = &s->sweep;
-    switch (id) {
-    case OPT_ARCH:
-        return cli_text(text, "var-d16, var-d20, var-d24, var-d30, or a configuration's file",
-                        &s->arch);
-    case 'o':
-        return cli_text(text, "a folder for the results", &s->output);
-    case CLI_REQUEST_DEPTH:
-    case CLI_REQUEST_DEPTHS:
-        return cli_ints(text, 1, 1000, VT_SWEEP_MAX_LIST, o->depths, &o->depth_count);
-    case CLI_REQUEST_BRIDGE:
-    case OPT_BRIDGES:
-        return cli_ints(text, 0, 1000, VT_SWEEP_MAX_LIST, o->bridges, &o->bridge_count);
-    case CLI_REQUEST_LAYERS:
-    case OPT_SELECTORS:
-        return read_selectors(s, text);
-    case CLI_REQUEST_CFG:
-    case OPT_CFG:
-        return cli_doubles(text, 0, 100, VT_SWEEP_MAX_LIST, o->cfg_scales, &o->cfg_count);
-    case 's': /* no random one: the same command has to go on */
-        return cli_u64(text, &s->asked.request.seed);
-    case OPT_ZONES:
-        return read_zones(s, text);
-    case OPT_ZONE_DEPTH:
-        return cli_int(text, 1, 1000, &o->zone_depth);
-    case OPT_REPEAT:
-        return cli_int(text, 1, BENCH_MAX_REPEAT, &o->repeat);
-    case OPT_PICTURES:
-        return cli_int(text, 0, 256, &o->pictures);
-    case OPT_REFERENCE:
-        return cli_data_add(&s->reference.data, text);
-    case OPT_REFERENCE_COUNT:
-        return cli_int(text, 2, 10000000, &s->reference_count);
-    case OPT_FEATURES:
-        return cli_text(text, "a network's file or folder", &s->features);
-    case OPT_RESIZE:
-        s->resize = cli_word(text, "pytorch|tensorflow");
-        return s->resize >= 0;
-    case OPT_DRAWS:
-        return cli_draws(text, &s->draws);
-    case 'n':
-    case OPT_SAMPLES:
-        return cli_int(text, 2, 10000000, &s->samples);
-    case OPT_NO_QUALITY:
-        s->no_quality = true;
-        return true;
-    case OPT_REPORT:
-        return cli_text(text, "the folder of a sweep", &s->report_only);
-    case CLI_JSON:
-        s->json = true;
-        return true;
-    }
-    int taken = cli_data_option(&s->reference, id, text);
-    return taken >= 0 ? taken == 1 : cli_request_option(&s->asked, id, text) == 1;
-}
+/* ---- the sweep's lists ---- */
 
 /* What the user left open, from the model. */
 static void fill_defaults(vt_sweep_options *o, const variant_info *info) {
@@ -256,10 +57,10 @@ static void fill_defaults(vt_sweep_options *o, const variant_info *info) {
 
 /* ---- the command as it can be typed again ---- */
 
-static void describe_command(vt_text *out, int argc, char **argv) {
-    vt_text_add(out, "variant");
-    for (int i = 0; i < argc; ++i) {
-        const char *word = argv[i];
+static void describe_command(vt_text *out, const cli_line *line) {
+    vt_text_add(out, "variant sweep");
+    for (int i = 0; i < line->count; ++i) {
+        const char *word = line->words[i];
         bool plain = word[0] && strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
                                              "0123456789-_./,=+:@%") == strlen(word);
         vt_text_add(out, plain ? " " : " '");
@@ -436,20 +237,23 @@ static variant_status print_results(const settings *s, const char *folder, varia
 /* Opens what judges the points, where quality is wanted. */
 static variant_status open_quality(settings *s, vt_sweep_quality *quality,
                                    const variant_engine *engine, variant_error *err) {
-    if (s->no_quality || !s->reference.data.count) return VARIANT_OK;
+    if (s->no_quality || !s->by.reference.count) return VARIANT_OK;
+    vt_data reference = s->taken.data;
+    memcpy(reference.paths, s->by.reference.paths, sizeof reference.paths);
+    reference.count = s->by.reference.count;
+    reference.flat_whole = !s->taken.split_chosen;
     vt_draws draws = {
-        .count = s->draws, .seed = s->asked.request.seed, .progress = show_draws, .user = s};
-    vt_judge_options options = {.features = s->features,
-                                .resize = s->resize,
+        .count = s->by.draws, .seed = s->asked.request.seed, .progress = show_draws, .user = s};
+    vt_judge_options options = {.features = s->by.features,
+                                .resize = s->by.resize,
                                 .model = s->asked.engine.model,
                                 .backend = s->asked.engine.backend,
                                 .threads = s->asked.engine.threads,
-                                .reference_count = s->reference_count,
+                                .reference_count = s->by.reference_count,
                                 .progress = show_reference,
                                 .note = say_note,
                                 .user = s};
-    VT_TRY(vt_sweep_quality_open(quality, &options, &s->reference.data,
-                                 s->samples ? s->samples : 2000, &draws, engine, err));
+    VT_TRY(vt_sweep_quality_open(quality, &options, &reference, s->samples, &draws, engine, err));
     s->sweep.judge = &quality->judge;
     return VARIANT_OK;
 }
@@ -487,12 +291,7 @@ static variant_status sweep_model(settings *s, variant_error *err) {
 
 static variant_status sweep_arch(settings *s, variant_error *err) {
     const variant_engine_options *engine = &s->asked.engine;
-    bench_settings bench = {.model = {.backend = engine->backend,
-                                      .threads = engine->threads,
-                                      .weights = engine->weights,
-                                      .kv = engine->kv},
-                            .arch = s->arch,
-                            .repeat = 1};
+    bench_settings bench = {.asked.engine = *engine, .arch = s->arch, .repeat = 1};
     bench_subject subject = {0};
     variant_status status = bench_subject_open(&subject, &bench, err);
     if (status == VARIANT_OK) {
@@ -504,8 +303,89 @@ static variant_status sweep_arch(settings *s, variant_error *err) {
     return status;
 }
 
+/* ---- options ---- */
+
+static bool read_selectors(void *user, const char *text) {
+    settings *s = user;
+    int places[VT_SWEEP_MAX_LIST];
+    if (!cli_words(text, "equidistant|rounded|prefix", VT_SWEEP_MAX_LIST, places,
+                   &s->sweep.selector_count))
+        return false;
+    for (int i = 0; i < s->sweep.selector_count; ++i)
+        s->sweep.selectors[i] = vt_selector_name((vt_selector)places[i]);
+    return true;
+}
+
+/* "1-2,3,5-7" */
+static bool read_zones(void *user, const char *text) {
+    settings *s = user;
+    int zones[VT_SWEEP_MAX_LIST][2];
+    if (!cli_ranges(text, 1, VARIANT_MAX_SCALES, VT_SWEEP_MAX_LIST, zones, &s->sweep.zone_count))
+        return false;
+    for (int i = 0; i < s->sweep.zone_count; ++i)
+        s->sweep.zones[i] = (vt_sweep_zone){zones[i][0], zones[i][1]};
+    return true;
+}
+
+static void init(void *user) {
+    settings *s = user;
+    *s = (settings){.taken = cli_data_defaults(COMMAND),
+                    .by = cli_scoring_defaults(),
+                    .samples = 2000,
+                    .sweep = {.repeat = 5, .pictures = 8, .cfg_count = 1, .cfg_scales = {1.5}}};
+    cli_request_init(&s->asked);
+    s->asked.request.batch = 1;
+}
+
+/* Where a request takes one depth, bridge, selector or guidance, a sweep takes several, under the request's name too. */
+static const cli_option options[] = {
+    CLI_HEADING("model"),
+    CLI_ROWS(cli_engine_options, variant_engine_options, settings, asked.engine, CLI_MODEL),
+    CLI_ROWS(cli_arch_option, const char *, settings, arch, NULL),
+    CLI_HEADING("points"),
+    {"output", 'o', "FOLDER", "where results go",
+     CLI_TEXT(settings, output, "a folder for the results"), .own = true},
+    {"depths", 0, "D,D,..", "layers of the late scales",
+     CLI_INTS(settings, sweep.depths, sweep.depth_count, 1, 1000), .also = "depth", .own = true,
+     .unset = "all, and those trained, or a half, a quarter and an eighth"},
+    {"bridges", 0, "N,N,..", "scales at full depth before them",
+     CLI_INTS(settings, sweep.bridges, sweep.bridge_count, 0, 1000), .also = "bridge", .own = true,
+     .unset = "the model's own, 2 fewer, 2 more"},
+    {"selectors", 0, "S,S,..", "of equidistant, rounded, prefix", .read = read_selectors,
+     .also = "layers", .own = true, .words = "equidistant|rounded|prefix", .unset = "as trained"},
+    {"cfg-scales", 0, "T,..", "classifier-free guidance, each {range}; 0: off",
+     CLI_REALS(settings, sweep.cfg_scales, sweep.cfg_count, 0, 100), .also = "cfg-scale",
+     .own = true},
+    {"zones", 0, "1-2,3-4,..", "zones of scales to run with fewer layers alone", .read = read_zones,
+     .unset = "none"},
+    {"zone-depth", 0, "D", "layers inside a zone", CLI_INT(settings, sweep.zone_depth, 1, 1000),
+     .unset = "the least of --depths"},
+    {"repeat", 0, "N", "timed runs a point, {range}, each after one that is discarded",
+     CLI_INT(settings, sweep.repeat, 1, BENCH_MAX_REPEAT), .own = true},
+    {"pictures", 0, "N", "of the same seeds kept at each point for the report, {range}",
+     CLI_INT(settings, sweep.pictures, 0, 256), .own = true},
+    CLI_HEADING("quality, with a reference"),
+    CLI_ROWS(cli_scoring_options, cli_scoring, settings, by, NULL),
+    CLI_ROWS(cli_data_options, cli_data, settings, taken, CLI_PART_OF_DATA),
+    {"count", 'n', "N", "pictures judged at each point, all classes alike",
+     CLI_INT(settings, samples, 2, 10000000), .also = "samples", .own = true},
+    {"no-quality", 0, NULL, "none, whatever else is given", CLI_FLAG(settings, no_quality)},
+    CLI_HEADING("sampling"),
+    /* no random one: the same command has to go on */
+    {"seed", 's', "S", "0 to 2^64 - 1", CLI_U64(settings, asked.request.seed), .own = true},
+    CLI_ROWS(cli_request_options, cli_request, settings, asked, "class top-k top-p greedy smooth"),
+    CLI_HEADING("running"),
+    CLI_ROWS(cli_request_options, cli_request, settings, asked, "retain-kv batch"),
+    CLI_ROWS(cli_engine_options, variant_engine_options, settings, asked.engine,
+             CLI_PRECISION " " CLI_RUN),
+    {"report-only", 0, "FOLDER", "make FOLDER/report.html again from FOLDER/sweep.json",
+     CLI_TEXT(settings, report_only, "the folder of a sweep")},
+    CLI_ROWS(cli_json_option, bool, settings, json, NULL),
+    {0},
+};
+
 /* -1 where what was asked makes sense together, else the exit status. */
-static int check_usage(const settings *s) {
+static int check_usage(const settings *s, const cli_line *line) {
     const char *model = s->asked.engine.model;
     if (s->report_only && (s->arch || model || s->output))
         return cli_usage(COMMAND, "--report-only goes without -m, --arch and -o");
@@ -514,46 +394,58 @@ static int check_usage(const settings *s) {
         return cli_usage(COMMAND, "what to sweep? give either -m MODEL or --arch NAME");
     if (!s->output) return cli_usage(COMMAND, "where do results go? give -o FOLDER");
     if (s->no_quality) return -1;
-    if (s->arch && (s->reference.data.count || s->features || s->samples))
+    const char *quality = cli_first_given(line, "features|count");
+    if (s->arch && (s->by.reference.count || quality))
         return cli_usage(COMMAND, "--arch has synthetic weights: there is no quality to measure");
-    if (!s->reference.data.count && (s->features || s->samples))
+    if (!s->by.reference.count && quality)
         return cli_usage(COMMAND, "quality beside what? give --reference DATA");
     return -1;
 }
 
-int cli_sweep(int argc, char **argv) {
-    settings s = {.resize = -1,
-                  .draws = -1,
-                  .sweep = {.repeat = 5, .pictures = 8, .cfg_count = 1, .cfg_scales = {1.5}}};
-    cli_request_init(&s.asked);
-    s.reference = cli_data_defaults(COMMAND);
-    s.reference.data.flat_whole = true;
-    s.asked.request.batch = 1;
+static int run(void *user, const cli_line *line) {
+    settings *s = user;
+    int done = cli_request_check(&s->asked, line);
+    if (done < 0) done = check_usage(s, line);
+    if (done >= 0) return done;
     vt_text command = {0};
-    describe_command(&command, argc, argv); /* before getopt puts operands last */
-    cli_parser parser = {.command = COMMAND,
-                         .help = help,
-                         .letters = ":m:n:o:s:t:h",
-                         .options = long_options,
-                         .accept = accept,
-                         .user = &s};
     variant_error err = {0};
     variant_status status = VARIANT_OK;
-    int done = cli_parse(&parser, argc, argv);
-    if (done < 0 && optind < argc)
-        done = cli_usage(COMMAND, "unexpected argument %s", argv[optind]);
-    if (done < 0) done = cli_request_check(&s.asked, COMMAND);
-    if (done < 0) done = check_usage(&s);
-    if (done >= 0) goto cleanup;
-    s.sweep.command = command.data;
-    if (s.report_only) {
-        VT_CHECK(vt_report_write(s.report_only, &err));
-        VT_CHECK(print_results(&s, s.report_only, &err));
+    describe_command(&command, line);
+    s->sweep.command = command.data;
+    if (s->report_only) {
+        VT_CHECK(vt_report_write(s->report_only, &err));
+        VT_CHECK(print_results(s, s->report_only, &err));
     } else {
-        VT_CHECK(s.arch ? sweep_arch(&s, &err) : sweep_model(&s, &err));
+        VT_CHECK(s->arch ? sweep_arch(s, &err) : sweep_model(s, &err));
     }
 cleanup:
     vt_text_free(&command);
-    if (done >= 0) return done;
     return status == VARIANT_OK ? 0 : cli_fail(COMMAND, &err);
 }
+
+const cli_command cli_sweep = {
+    .name = COMMAND,
+    .purpose = "one model at many depths: time, memory, and a report",
+    .usage = "(-m MODEL | --arch NAME) -o FOLDER [options]\n"
+             "--report-only FOLDER",
+    .about =
+        "Runs a model at every depth x bridge x selector x guidance, and with fewer layers in one "
+        "zone of "
+        "scales alone: time by stage, keys and values, memory and quality of each point. FOLDER "
+        "gets "
+        "sweep.json, sweep.csv and report.html (one file, nothing from outside). Ctrl-C or a crash "
+        "loses "
+        "at most the point at work: the same command goes on, and more depths, zones, runs or a "
+        "reference add to what is there.",
+    .examples =
+        "variant sweep -m models/fashion -o runs/sweep --depths 12,6,3,2 --bridges 2,4,6 "
+        "--zones 1-2,3-4,5-7 \\\n"
+        "    --reference /usr/share/datasets/fashion-mnist\n"
+        "variant sweep --arch var-d30 --weights bf16 -o runs/d30 --depths 30,16,8,4,2 --bridges "
+        "6 --repeat 1\n"
+        "variant sweep --report-only runs/sweep",
+    .options = options,
+    .size = sizeof(settings),
+    .init = init,
+    .run = run,
+};

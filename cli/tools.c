@@ -5,75 +5,48 @@
 #include "core/finite.h"
 #include "core/status.h"
 #include "tools.h"
+#include "values.h"
 
 /* ---- options ---- */
 
-static bool read_type(const char *text, vt_dtype *type) {
+static bool read_type(void *owner, const char *text) {
     static const vt_dtype types[] = {VT_F32, VT_F16, VT_BF16};
     int place = cli_word(text, "f32|f16|bf16");
-    if (place >= 0) *type = types[place];
+    if (place >= 0) ((cli_tensors_out *)owner)->type = types[place];
     return place >= 0;
 }
 
-int cli_model_option(cli_model *options, int id, const char *text) {
-    switch (id) {
-    case 'm':
-        return cli_text(text, "a model's file or folder", &options->model);
-    case 'o':
-        return cli_text(text, "where to write", &options->output);
-    case 't':
-        return cli_threads(text, &options->threads);
-    case CLI_TOKENIZER:
-        return cli_text(text, "a tokenizer's file", &options->tokenizer);
-    case CLI_SIDES:
-        return cli_sides(text, &options->sides);
-    case CLI_PART:
-        return cli_text(text, "the name of a state dict, such as ema or model", &options->part);
-    case CLI_HEADS:
-        return cli_int(text, 1, 1024, &options->heads);
-    case CLI_BACKEND:
-        options->backend = text;
-        return cli_word(text, "cpu|ref") >= 0;
-    case CLI_TYPE:
-        return read_type(text, &options->type);
-    case CLI_JSON:
-        options->json = true;
-        return 1;
-    case CLI_WEIGHTS:
-        options->weights = text;
-        return cli_is_number_type(text);
-    case CLI_KV:
-        options->kv = text;
-        return cli_is_number_type(text);
-    case CLI_FILE_QUALITY:
-        return cli_int(text, 1, 100, &options->file_quality);
-    case CLI_PAD:
-        options->pad = true;
-        return 1;
-    default:
-        return -1;
-    }
-}
+const cli_option cli_tensors_out_options[] = {
+    {"output", 'o', "FILE", "the safetensors file",
+     CLI_TEXT(cli_tensors_out, path, "where to write"), .own = true},
+    {"type", 0, "T", "of weights: {words}; vectors stay f32", .words = "f32|f16|bf16",
+     .read = read_type, .unset = "f32"},
+    {0},
+};
 
 /* ---- a model at work ---- */
 
-variant_status cli_session_open(cli_session *out, const cli_model *options, bool need_tokenizer,
-                                bool need_transformer, variant_error *err) {
-    *out = (cli_session){0};
-    variant_status status = VARIANT_OK;
+vt_model_options cli_model_options(const variant_engine_options *engine) {
     vt_model_options model;
     vt_model_options_init(&model);
-    model.model = options->model;
-    model.tokenizer = options->tokenizer;
-    model.sides = options->sides;
-    model.heads = options->heads;
-    model.part = options->part;
+    model.model = engine->model;
+    model.tokenizer = engine->tokenizer;
+    model.sides = engine->sides;
+    model.heads = engine->heads;
+    model.part = engine->part;
     model.warn = cli_warn;
-    model.any_numbers = options->any_numbers;
+    return model;
+}
+
+variant_status cli_session_open(cli_session *out, const variant_engine_options *options,
+                                bool need_tokenizer, bool any_numbers, variant_error *err) {
+    *out = (cli_session){0};
+    variant_status status = VARIANT_OK;
+    vt_model_options model = cli_model_options(options);
+    model.any_numbers = any_numbers;
     model.need_tokenizer = need_tokenizer;
-    model.need_transformer = need_transformer;
-    if (options->weights)
-        VT_TRY(vt_number_parse(&model.weights, "--weights", options->weights, err));
+    model.need_transformer = false;
+    VT_TRY(vt_number_parse(&model.weights, "--weights", options->weights, err));
     VT_CHECK(vt_kern_open(&out->kern, options->backend, options->threads, err));
     VT_CHECK(vt_model_open(&out->model, out->kern, &model, err));
     out->memory_bytes = vt_physical_bytes();

@@ -60,59 +60,42 @@ static void show_note(void *user, const char *line) {
 
 /* ---- the command ---- */
 
-static void print_end(const training *run, const vt_train_result *result, int argc, char **argv) {
+static void print_end(const vt_train_result *result, const cli_line *line) {
     if (!result->stopped) {
         printf("%s\n", result->model);
         return;
     }
-    fprintf(stderr, "stopped after step %" PRId64 " of %" PRId64 "; go on with:\n  variant train",
-            result->step, result->steps);
-    fprintf(stderr, " %s", training_kind_name(run->kind));
-    for (int i = 1; i < argc; ++i)
-        if (strcmp(argv[i], "--resume") != 0 && strcmp(argv[i], "--restart") != 0)
-            fprintf(stderr, strpbrk(argv[i], " \t'\"$*?&;()") ? " '%s'" : " %s", argv[i]);
+    fprintf(stderr, "stopped after step %" PRId64 " of %" PRId64 "; go on with:\n  variant %s",
+            result->step, result->steps, cli_command_name());
+    for (int i = 0; i < line->count; ++i) {
+        const char *word = line->words[i];
+        if (strcmp(word, "--resume") != 0 && strcmp(word, "--restart") != 0)
+            fprintf(stderr, strpbrk(word, " \t'\"$*?&;()") ? " '%s'" : " %s", word);
+    }
     fprintf(stderr, " --resume\n");
 }
 
-int cli_train(int argc, char **argv) {
-    const char *name = argc > 1 ? argv[1] : "";
-    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
-        training_print_kinds();
-        return 0;
-    }
-    int kind = training_kind(name);
-    if (!kind)
-        return cli_usage(COMMAND, "what to train? expected tokenizer, transformer, supernet or "
-                                  "classifier");
-    --argc;
-    ++argv;
-    training run;
-    char **given = malloc((size_t)(argc + 1) * sizeof *given); /* getopt reorders argv */
-    if (!given) return 1;
-    memcpy(given, argv, (size_t)(argc + 1) * sizeof *given);
-    int code = training_read(&run, kind, argc, argv);
-
+int training_run(void *settings, const cli_line *line) {
+    training *run = settings;
+    int code = training_settle(run, line);
+    if (code >= 0) return code;
     vt_kern *kern = NULL;
-    if (code < 0) {
-        variant_error err = {0};
-        vt_train_result result;
-        display screen = {
-            .terminal = isatty(STDERR_FILENO), .quiet = run.quiet, .shown = vt_seconds()};
-        const volatile sig_atomic_t *stop = run.common->stop = cli_catch_stop();
-        run.common->progress = show_progress;
-        run.common->note = show_note;
-        run.common->user = &screen;
-        variant_status status = vt_kern_open(&kern, NULL, run.threads, &err);
-        if (status == VARIANT_OK)
-            status = kind == TOKENIZER ? vt_train_tokenizer(kern, &run.tokenizer, &result, &err)
-                     : kind == CLASSIFIER
-                         ? vt_train_classifier(kern, &run.classifier, &result, &err)
-                         : vt_train_transformer(kern, &run.transformer, &result, &err);
-        if (screen.open) fprintf(stderr, "\n");
-        if (status == VARIANT_OK) print_end(&run, &result, argc, given);
-        code = status != VARIANT_OK ? cli_fail("train", &err) : result.stopped ? 128 + *stop : 0;
-    }
+    variant_error err = {0};
+    vt_train_result result;
+    display screen = {
+        .terminal = isatty(STDERR_FILENO), .quiet = run->quiet, .shown = vt_seconds()};
+    const volatile sig_atomic_t *stop = run->common->stop = cli_catch_stop();
+    run->common->progress = show_progress;
+    run->common->note = show_note;
+    run->common->user = &screen;
+    variant_status status = vt_kern_open(&kern, NULL, run->threads, &err);
+    if (status == VARIANT_OK)
+        status = run->kind == TOKENIZER ? vt_train_tokenizer(kern, &run->tokenizer, &result, &err)
+                 : run->kind == CLASSIFIER
+                     ? vt_train_classifier(kern, &run->classifier, &result, &err)
+                     : vt_train_transformer(kern, &run->transformer, &result, &err);
+    if (screen.open) fprintf(stderr, "\n");
+    if (status == VARIANT_OK) print_end(&result, line);
     vt_kern_close(&kern);
-    free(given);
-    return code;
+    return status != VARIANT_OK ? cli_fail("train", &err) : result.stopped ? 128 + *stop : 0;
 }

@@ -9,6 +9,8 @@
 #include <sys/random.h>
 #include <time.h>
 
+#include "core/list.h"
+
 /* Options are read by one thread, before anything else runs. */
 static char expected[320];
 
@@ -30,29 +32,9 @@ void cli_expected_clear(void) {
 
 /* ---- numbers ---- */
 
-/* A whole number within bounds at *at, which moves behind it. */
-static bool take_int(const char **at, long low, long high, int *out) {
-    char *end = NULL;
-    errno = 0;
-    long value = strtol(*at, &end, 10);
-    if (end == *at || errno != 0 || value < low || value > high) return false;
-    *at = end;
-    *out = (int)value;
-    return true;
-}
-
-static bool take_double(const char **at, double low, double high, double *out) {
-    char *end = NULL;
-    double value = strtod(*at, &end);
-    if (end == *at || !(value >= low && value <= high)) return false;
-    *at = end;
-    *out = value;
-    return true;
-}
-
 bool cli_int(const char *text, long low, long high, int *out) {
     int value = 0;
-    if (!take_int(&text, low, high, &value) || *text)
+    if (!vt_text_int(&text, low, high, &value) || *text)
         return cli_refuse("expected a whole number from %ld to %ld", low, high);
     *out = value;
     return true;
@@ -60,7 +42,7 @@ bool cli_int(const char *text, long low, long high, int *out) {
 
 bool cli_multiple(const char *text, long low, long high, int step, int *out) {
     int value = 0;
-    if (!take_int(&text, low, high, &value) || *text || value % step != 0)
+    if (!vt_text_int(&text, low, high, &value) || *text || value % step != 0)
         return cli_refuse("expected a multiple of %d from %ld to %ld", step, low, high);
     *out = value;
     return true;
@@ -68,7 +50,7 @@ bool cli_multiple(const char *text, long low, long high, int step, int *out) {
 
 bool cli_double(const char *text, double low, double high, double *out) {
     double value = 0.0;
-    if (!take_double(&text, low, high, &value) || *text)
+    if (!vt_text_real(&text, low, high, &value) || *text)
         return cli_refuse("expected a number from %g to %g", low, high);
     *out = value;
     return true;
@@ -101,10 +83,6 @@ bool cli_seed(const char *text, uint64_t *out) {
     return true;
 }
 
-bool cli_threads(const char *text, int *out) {
-    return cli_int(text, 1, 1024, out);
-}
-
 bool cli_bytes(const char *text, size_t *out) {
     static const struct {
         const char *name;
@@ -113,7 +91,7 @@ bool cli_bytes(const char *text, size_t *out) {
                  {"M", 1e6},      {"MB", 1e6},      {"G", 1e9},         {"GB", 1e9},
                  {"KiB", 1024.0}, {"MiB", 1048576}, {"GiB", 1073741824}};
     double value = 0.0;
-    bool valid = take_double(&text, 0.0, 1e15, &value);
+    bool valid = vt_text_real(&text, 0.0, 1e15, &value);
     for (size_t i = 0; valid && i < sizeof units / sizeof units[0]; ++i) {
         if (strcmp(text, units[i].name) != 0) continue;
         value *= units[i].bytes;
@@ -127,7 +105,7 @@ bool cli_bytes(const char *text, size_t *out) {
 
 bool cli_seconds(const char *text, double *out) {
     double value = 0.0;
-    bool valid = take_double(&text, 0.0, 1e9, &value);
+    bool valid = vt_text_real(&text, 0.0, 1e9, &value);
     if (valid && strcmp(text, "ms") == 0)
         value /= 1e3;
     else if (valid && *text && strcmp(text, "s") != 0)
@@ -141,44 +119,20 @@ bool cli_seconds(const char *text, double *out) {
 /* ---- lists ---- */
 
 bool cli_ints(const char *text, long low, long high, int most, int *out, int *count) {
-    int held = 0;
-    for (const char *at = text; held < most && take_int(&at, low, high, &out[held]); ++at) {
-        ++held;
-        if (*at == '\0') {
-            *count = held;
-            return true;
-        }
-        if (*at != ',') break;
-    }
-    return cli_refuse("expected 1 to %d whole numbers from %ld to %ld between commas", most, low,
-                      high);
+    *count = vt_list_ints(text, low, high, most, out);
+    return *count > 0 || cli_refuse("expected 1 to %d whole numbers from %ld to %ld between commas",
+                                    most, low, high);
 }
 
 bool cli_doubles(const char *text, double low, double high, int most, double *out, int *count) {
-    int held = 0;
-    for (const char *at = text; held < most && take_double(&at, low, high, &out[held]); ++at) {
-        ++held;
-        if (*at == '\0') {
-            *count = held;
-            return true;
-        }
-        if (*at != ',') break;
-    }
-    return cli_refuse("expected 1 to %d numbers from %g to %g between commas", most, low, high);
-}
-
-/* "4" or "3-5" at *at, which moves behind it. */
-static bool take_range(const char **at, long low, long high, int *first, int *last) {
-    if (!take_int(at, low, high, first)) return false;
-    *last = *first;
-    if (**at != '-') return true;
-    ++*at;
-    return take_int(at, *first, high, last);
+    *count = vt_list_reals(text, low, high, most, out);
+    return *count > 0 ||
+           cli_refuse("expected 1 to %d numbers from %g to %g between commas", most, low, high);
 }
 
 bool cli_range(const char *text, long low, long high, int *first, int *last) {
     int from = 0, to = 0;
-    if (!take_range(&text, low, high, &from, &to) || *text)
+    if (!vt_text_range(&text, low, high, &from, &to) || *text)
         return cli_refuse(
             "expected a whole number from %ld to %ld, or a range of them such as %ld-%ld", low,
             high, low, high);
@@ -187,18 +141,21 @@ bool cli_range(const char *text, long low, long high, int *first, int *last) {
     return true;
 }
 
+typedef struct range_list {
+    long low, high;
+    int (*out)[2];
+} range_list;
+
+static bool take_range(void *user, int index, const char **at) {
+    const range_list *list = user;
+    return vt_text_range(at, list->low, list->high, &list->out[index][0], &list->out[index][1]);
+}
+
 bool cli_ranges(const char *text, long low, long high, int most, int (*out)[2], int *count) {
-    int held = 0;
-    for (const char *at = text;
-         held < most && take_range(&at, low, high, &out[held][0], &out[held][1]); ++at) {
-        ++held;
-        if (*at == '\0') {
-            *count = held;
-            return true;
-        }
-        if (*at != ',') break;
-    }
-    return cli_refuse("expected 1 to %d ranges such as %ld-%ld within %ld to %ld between commas",
+    range_list list = {low, high, out};
+    *count = vt_list_read(&text, "", most, take_range, &list);
+    return *count > 0 ||
+           cli_refuse("expected 1 to %d ranges such as %ld-%ld within %ld to %ld between commas",
                       most, low, low + 1, low, high);
 }
 
@@ -215,8 +172,7 @@ static int find_word(const char *text, size_t length, const char *words) {
     }
 }
 
-/* "a|b|c" as "a, b or c". */
-static void list_words(char *out, size_t size, const char *words) {
+void cli_word_list(const char *words, char *out, size_t size) {
     size_t at = 0;
     const char *last = strrchr(words, '|');
     out[0] = '\0';
@@ -229,35 +185,40 @@ static void list_words(char *out, size_t size, const char *words) {
     }
 }
 
+void cli_word_at(const char *words, int place, char *out, size_t size) {
+    for (; place > 0; --place) words = strchr(words, '|') + 1;
+    snprintf(out, size, "%.*s", (int)strcspn(words, "|"), words);
+}
+
 int cli_word(const char *text, const char *words) {
     int place = find_word(text, strlen(text), words);
     if (place < 0) {
         char list[240];
-        list_words(list, sizeof list, words);
+        cli_word_list(words, list, sizeof list);
         cli_refuse("expected %s", list);
     }
     return place;
 }
 
-bool cli_words(const char *text, const char *words, int most, int *out, int *count) {
-    int held = 0;
-    for (const char *at = text; held < most; ++at) {
-        size_t length = strcspn(at, ",");
-        int place = find_word(at, length, words);
-        if (place < 0) break;
-        out[held++] = place;
-        at += length;
-        if (*at) continue;
-        *count = held;
-        return true;
-    }
-    char list[240];
-    list_words(list, sizeof list, words);
-    return cli_refuse("expected 1 to %d of %s between commas", most, list);
+typedef struct word_list {
+    const char *words;
+    int *out;
+} word_list;
+
+static bool take_word(void *user, int index, const char **at) {
+    const word_list *list = user;
+    size_t length = strcspn(*at, ",");
+    list->out[index] = find_word(*at, length, list->words);
+    *at += length;
+    return list->out[index] >= 0;
 }
 
-bool cli_is_number_type(const char *text) {
-    return cli_word(text, "f32|bf16|int8") >= 0;
+bool cli_words(const char *text, const char *words, int most, int *out, int *count) {
+    word_list list = {words, out};
+    char named[240];
+    *count = vt_list_read(&text, "", most, take_word, &list);
+    cli_word_list(words, named, sizeof named);
+    return *count > 0 || cli_refuse("expected 1 to %d of %s between commas", most, named);
 }
 
 bool cli_draws(const char *text, int *out) {
@@ -273,12 +234,6 @@ bool cli_channels(const char *text, int *out) {
     if (place < 0) return cli_refuse("expected 1 (grey) or 3 (colour)");
     *out = place ? 3 : 1;
     return true;
-}
-
-bool cli_sides(const char *text, const char **out) {
-    int sides[32], count = 0;
-    *out = text;
-    return cli_ints(text, 1, 1024, 32, sides, &count);
 }
 
 bool cli_text(const char *text, const char *what, const char **out) {

@@ -1,5 +1,5 @@
 /* values.h - the values of options: numbers, sizes, times, words, lists. A reader takes the text wholly or not at
- * all; one that does not take it keeps what it would have taken, and cli_parse says so in the one line of the error:
+ * all; one that does not take it keeps what it would have taken, and the parser says so in the one line of the error:
  * "--top-p 1.5: expected a number from 0 to 1". */
 #ifndef VT_CLI_VALUES_H
 #define VT_CLI_VALUES_H
@@ -21,8 +21,6 @@ bool cli_double(const char *text, double low, double high, double *out);
 bool cli_u64(const char *text, uint64_t *out);
 /* A seed: as cli_u64, or -1 or random, which draws one that is short to type again. */
 bool cli_seed(const char *text, uint64_t *out);
-/* --threads, 1 to 1024. */
-bool cli_threads(const char *text, int *out);
 /* --draws: 0 (none), or 2 to 10000. */
 bool cli_draws(const char *text, int *out);
 /* 300M, 1.5G (powers of 1000), 512MiB, 2GiB or bytes; more than 0. */
@@ -39,14 +37,13 @@ bool cli_ranges(const char *text, long low, long high, int most, int (*out)[2], 
 
 /* Words between bars, "test|train": the place of text among them, or -1. */
 int cli_word(const char *text, const char *words);
+/* "a|b|c" as "a, b or c"; and the one at a place. */
+void cli_word_list(const char *words, char *out, size_t size);
+void cli_word_at(const char *words, int place, char *out, size_t size);
 /* Likewise of a list between commas, 1 to `most`. */
 bool cli_words(const char *text, const char *words, int most, int *out, int *count);
-/* f32, bf16 or int8: what --weights and --kv take. */
-bool cli_is_number_type(const char *text);
 /* 1 or 3. */
 bool cli_channels(const char *text, int *out);
-/* --sides: a list of numbers, kept as text. */
-bool cli_sides(const char *text, const char **out);
 /* A name, a path or a list that is read later: anything but nothing. `what` is expected, "a file". */
 bool cli_text(const char *text, const char *what, const char **out);
 

@@ -1,4 +1,3 @@
-
 # Lines of words that begin with what is typed, each quoted as the shell needs it.
 _variant_offer() {
     local word IFS=$'\n'

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "core/list.h"
 #include "core/rng.h"
 #include "engine/model_config.h"
 #include "engine/model_files.h"
@@ -27,22 +28,11 @@ void vt_model_options_init(vt_model_options *options) {
 }
 
 variant_status vt_sides_parse(const char *text, int *sides, int *count, variant_error *err) {
-    *count = 0;
-    for (const char *p = text; *p;) {
-        char *end;
-        long side = strtol(p, &end, 10);
-        bool last = *end == '\0';
-        if (end == p || side < 1 || side > 1024 || *count == VT_MAX_SCALES ||
-            (!last && *end != ','))
-            return vt_fail(err, VARIANT_E_ARGUMENT,
-                           "--sides %s: expected up to %d sides such as 1,2,3,4", text,
-                           VT_MAX_SCALES);
-        sides[(*count)++] = (int)side;
-        p = last ? end : end + 1;
-    }
-    if (*count == 0)
-        return vt_fail(err, VARIANT_E_ARGUMENT, "--sides is empty: expected sides such as 1,2,3,4");
-    return VARIANT_OK;
+    *count = vt_list_ints(text, 1, 1024, VT_MAX_SCALES, sides);
+    if (*count > 0) return VARIANT_OK;
+    return vt_fail(err, VARIANT_E_ARGUMENT,
+                   "--sides \"%.64s\": expected up to %d sides such as 1,2,3,4", text,
+                   VT_MAX_SCALES);
 }
 
 /* ---- loading ---- */

@@ -1,9 +1,11 @@
 /* report_points.c - points of sweep.json as numbers, and which of them stand for a depth. */
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/list.h"
 #include "eval/report_parts.h"
 #include "planning/plan.h"
 
@@ -72,13 +74,9 @@ const vt_sweep_point *vt_report_full(const vt_report *report) {
 
 /* Of all scales together; "12,12,6". */
 static int layers_of(const vt_sweep_point *p) {
-    int sum = 0;
-    for (const char *at = p->depths; *at;) {
-        char *end;
-        sum += (int)strtol(at, &end, 10);
-        if (end == at) break;
-        at = *end ? end + 1 : end;
-    }
+    int layers[VARIANT_MAX_SCALES], sum = 0;
+    int scales = vt_list_ints(p->depths, 0, INT_MAX, VARIANT_MAX_SCALES, layers);
+    for (int k = 0; k < scales; ++k) sum += layers[k];
     return sum;
 }
 

@@ -2,10 +2,12 @@
  * see schedule.h. */
 #include "supernet/schedule.h"
 
-#include <ctype.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "core/list.h"
 
 /* ---- building ---- */
 
@@ -61,64 +63,59 @@ variant_status vt_schedule_depths(vt_schedule *out, int scales, int depth, const
 
 /* ---- words ---- */
 
-static const char *skip_space(const char *at) {
-    while (isspace((unsigned char)*at)) ++at;
-    return at;
-}
-
-/* A decimal number of at most six digits; false when there is none at *at. */
-static bool read_number(const char **at, int *out) {
-    const char *c = skip_space(*at);
-    int digits = 0, value = 0;
-    for (; isdigit((unsigned char)*c) && digits < 6; ++c, ++digits) value = value * 10 + (*c - '0');
-    if (digits == 0 || isdigit((unsigned char)*c)) return false;
-    *out = value;
-    *at = skip_space(c);
-    return true;
-}
+enum { MOST_NUMBER = 999999 };
 
 static variant_status read_depths(const char *text, int *depths, int *count, variant_error *err) {
-    const char *at = text;
-    for (*count = 0;; ++at) {
-        if (*count == VT_SCHEDULE_SCALES)
-            return vt_fail(err, VARIANT_E_ARGUMENT, "depths \"%.64s\": more than %d numbers", text,
-                           VT_SCHEDULE_SCALES);
-        if (!read_number(&at, &depths[*count]) || (*at != ',' && *at != '\0'))
-            return vt_fail(err, VARIANT_E_ARGUMENT,
-                           "depths \"%.64s\": expected numbers between commas, one a scale", text);
-        ++*count;
-        if (*at == '\0') return VARIANT_OK;
+    *count = vt_list_ints(text, 0, MOST_NUMBER, VT_SCHEDULE_SCALES, depths);
+    if (*count > 0) return VARIANT_OK;
+    if (*count < 0)
+        return vt_fail(err, VARIANT_E_ARGUMENT, "depths \"%.64s\": more than %d numbers", text,
+                       VT_SCHEDULE_SCALES);
+    return vt_fail(err, VARIANT_E_ARGUMENT,
+                   "depths \"%.64s\": expected numbers between commas, one a scale", text);
+}
+
+typedef struct layer_list {
+    int depth;
+    uint8_t *keep;   /* (depth) */
+    int first, last; /* of the range at hand */
+} layer_list;
+
+static bool take_layers(void *user, int index, const char **at) {
+    layer_list *list = user;
+    int first = 0, last = 0;
+    (void)index;
+    list->first = list->last = 0;
+    if (!vt_text_int(at, 0, MOST_NUMBER, &first)) return false;
+    const char *behind = *at + strspn(*at, " \t");
+    last = first;
+    if (*behind == '-') {
+        *at = behind + 1;
+        if (!vt_text_int(at, 0, MOST_NUMBER, &last)) return false;
     }
+    list->first = first;
+    list->last = last;
+    for (int l = first; l <= last && last < list->depth; ++l) list->keep[l] = 1;
+    return first <= last && last < list->depth;
 }
 
 /* "0,3,5-7" up to ';' or the end; *at is left there. */
 static variant_status read_layers(const char **at, int depth, uint8_t *keep, const char *text,
                                   variant_error *err) {
+    layer_list list = {.depth = depth, .keep = keep};
     memset(keep, 0, (size_t)depth);
-    for (;; ++*at) {
-        int first = 0, last = 0;
-        bool ok = read_number(at, &first);
-        last = first;
-        if (ok && **at == '-') {
-            ++*at;
-            ok = read_number(at, &last);
-        }
-        if (!ok || (**at != ',' && **at != ';' && **at != '\0'))
-            return vt_fail(err, VARIANT_E_ARGUMENT,
-                           "layers \"%.64s\": expected equidistant, rounded, prefix, a list "
-                           "such as 0,3,5-7, or one list a scale between semicolons",
-                           text);
-        if (last < first)
-            return vt_fail(err, VARIANT_E_ARGUMENT,
-                           "layers \"%.64s\": the range %d-%d runs backwards", text, first, last);
-        if (last >= depth)
-            return vt_fail(err, VARIANT_E_ARGUMENT,
-                           "layers \"%.64s\": there is no layer %d, this model has layers 0 "
-                           "to %d",
-                           text, last, depth - 1);
-        for (int l = first; l <= last; ++l) keep[l] = 1;
-        if (**at != ',') return VARIANT_OK;
-    }
+    if (vt_list_read(at, ";", INT_MAX, take_layers, &list) > 0) return VARIANT_OK;
+    if (list.last < list.first)
+        return vt_fail(err, VARIANT_E_ARGUMENT, "layers \"%.64s\": the range %d-%d runs backwards",
+                       text, list.first, list.last);
+    if (list.last >= depth)
+        return vt_fail(err, VARIANT_E_ARGUMENT,
+                       "layers \"%.64s\": there is no layer %d, this model has layers 0 to %d",
+                       text, list.last, depth - 1);
+    return vt_fail(err, VARIANT_E_ARGUMENT,
+                   "layers \"%.64s\": expected equidistant, rounded, prefix, a list "
+                   "such as 0,3,5-7, or one list a scale between semicolons",
+                   text);
 }
 
 static variant_status resolve_lists(vt_schedule *out, int scales, int depth, const char *text,

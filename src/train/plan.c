@@ -2,11 +2,14 @@
 #include "train/plan.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "core/list.h"
 
 #define LINE_LENGTH 90
 
@@ -28,12 +31,9 @@ void vt_plan_recall_double(const vt_train_loop *loop, const char *key, double *v
 
 void vt_plan_recall_list(const vt_train_loop *loop, const char *key, int most, int *list,
                          int *count) {
-    const char *at = recalled(loop, key);
-    if (!at || *count > 0) return;
-    for (char *end; *count < most; at = end + 1) {
-        list[(*count)++] = (int)strtol(at, &end, 10);
-        if (*end != ',') return;
-    }
+    const char *text = recalled(loop, key);
+    int held = text && *count == 0 ? vt_list_ints(text, INT_MIN, INT_MAX, most, list) : 0;
+    if (held > 0) *count = held;
 }
 
 /* ---- what is said of it ---- */

@@ -1,0 +1,277 @@
+/* manual.c - a command's table as a manual page (man macros), as the tables of bash's completion, and as lines that a
+ * test reads: `variant help --format ...`, which the build calls (tools/manuals.sh). */
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "cli.h"
+#include "help.h"
+
+/* ---- manual pages ---- */
+
+/* Text as roff wants it. */
+static void put(const char *text, size_t length) {
+    bool begins = true;
+    for (size_t i = 0; i < length; ++i) {
+        if (begins && (text[i] == '.' || text[i] == '\'')) fputs("\\&", stdout);
+        begins = text[i] == '\n';
+        if (text[i] == '\\')
+            fputs("\\e", stdout);
+        else if (text[i] == '-')
+            fputs("\\-", stdout);
+        else
+            putchar(text[i]);
+    }
+}
+
+static void put_line(const char *before, const char *text) {
+    fputs(before, stdout);
+    put(text, strlen(text));
+    putchar('\n');
+}
+
+/* "variant-train-tokenizer" */
+static void page_name(const cli_command *command, char *out, size_t size) {
+    snprintf(out, size, "variant%s%s", command->name[0] ? "-" : "", command->name);
+    for (char *c = out; *c; ++c)
+        if (*c == ' ') *c = '-';
+}
+
+static void put_title(const cli_command *command) {
+    char name[64], date[16] = "";
+    const char *epoch =
+        getenv("SOURCE_DATE_EPOCH"); /* of the sources, so that a build can be repeated */
+    time_t seconds = epoch ? (time_t)strtoll(epoch, NULL, 10) : time(NULL);
+    struct tm day;
+    if (gmtime_r(&seconds, &day)) strftime(date, sizeof date, "%Y-%m-%d", &day);
+    page_name(command, name, sizeof name);
+    printf(".TH \"");
+    for (const char *c = name; *c; ++c)
+        if (*c == '-')
+            fputs("\\-", stdout);
+        else
+            putchar(*c >= 'a' && *c <= 'z' ? *c - 'a' + 'A' : *c);
+    printf("\" 1 \"%s\" \"variant %s\" \"User Commands\"\n.nh\n.ad l\n.SH NAME\n", date,
+           variant_version());
+    put(name, strlen(name));
+    put_line(" \\- ", command->purpose);
+}
+
+static void put_usage(const cli_command *command) {
+    puts(".SH SYNOPSIS");
+    for (const char *at = command->usage; *at;) {
+        size_t length = strcspn(at, "\n");
+        printf("%s.B variant %s\n", at == command->usage ? "" : ".br\n", command->name);
+        put(at, length);
+        putchar('\n');
+        at += length + (at[length] == '\n');
+    }
+}
+
+/* Paragraphs between empty lines, or lines that are paragraphs. */
+static void put_paragraphs(const char *text) {
+    for (const char *at = text; *at;) {
+        size_t length = strcspn(at, "\n");
+        if (at != text && length > 0) puts(".PP");
+        put(at, length);
+        if (length > 0) putchar('\n');
+        at += length + (at[length] == '\n');
+    }
+}
+
+static void put_options(const cli_command *command, void *settings) {
+    cli_row rows[CLI_MOST_ROWS];
+    int count = cli_rows(command, settings, rows);
+    puts(".SH OPTIONS");
+    for (int i = 0; i < count; ++i) {
+        char left[100], text[800];
+        if (!rows[i].option->name) {
+            char heading[100];
+            snprintf(heading, sizeof heading, "%s", rows[i].option->help);
+            if (heading[0] >= 'a' && heading[0] <= 'z') heading[0] = (char)(heading[0] - 'a' + 'A');
+            put_line(".SS ", heading);
+            continue;
+        }
+        cli_option_text(rows[i].option, left, sizeof left);
+        cli_row_text(&rows[i], text, sizeof text);
+        put_line(".TP\n.B ", left);
+        put_line("", text);
+    }
+}
+
+static void put_kinds(const cli_command *command) {
+    puts(".SH COMMANDS");
+    for (int i = 0; command->kinds[i]; ++i) {
+        put_line(".TP\n.B ", cli_kind_name(command->kinds[i]));
+        put_line("", command->kinds[i]->purpose);
+    }
+}
+
+/* Pages of commands above and below. */
+static void put_others(const cli_command *program, const cli_command *command) {
+    const char *before = command == program ? "" : ".BR variant (1)";
+    puts(".SH \"SEE ALSO\"");
+    fputs(before, stdout);
+    for (int i = 0; program->kinds[i]; ++i) {
+        const cli_command *other = program->kinds[i];
+        size_t length = strlen(other->name);
+        bool family = strncmp(other->name, command->name, length) == 0 &&
+                      (command->name[length] == ' ' || !command->name[length]);
+        if (command != program && !family) continue;
+        char name[64];
+        if (other != command) {
+            page_name(other, name, sizeof name);
+            printf("%s.BR ", *before ? ",\n" : "");
+            put(name, strlen(name));
+            fputs(" (1)", stdout);
+            before = ",";
+        }
+        for (int j = 0; command != program && other->kinds && other->kinds[j]; ++j) {
+            if (other->kinds[j] == command) continue;
+            page_name(other->kinds[j], name, sizeof name);
+            fputs(",\n.BR ", stdout);
+            put(name, strlen(name));
+            fputs(" (1)", stdout);
+        }
+    }
+    putchar('\n');
+}
+
+static void put_page(const cli_command *program, const cli_command *command) {
+    void *settings = cli_settings(command);
+    puts(".\\\" Made of the program's own table of options.");
+    put_title(command);
+    put_usage(command);
+    if (command->about) {
+        puts(".SH DESCRIPTION");
+        put_paragraphs(command->about);
+    }
+    if (command->kinds) put_kinds(command);
+    if (command->options && settings) put_options(command, settings);
+    if (command->notes) {
+        puts(".SH NOTES");
+        put_paragraphs(command->notes);
+    }
+    if (command->examples) {
+        puts(".SH EXAMPLES\n.PP\n.RS 4\n.EX");
+        put(command->examples, strlen(command->examples));
+        puts("\n.EE\n.RE");
+    }
+    put_others(program, command);
+    free(settings);
+}
+
+/* ---- completion ---- */
+
+/* What may follow an option: "-" (nothing is known), "files", "folders", "class", "=a b c"; NULL: no value, or one that
+ * is not waited for. */
+static const char *taken_by(const cli_option *o, char *words, size_t size) {
+    static const char *const files[] = {"FILE", "PATH", "MODEL", "DATA", "IDX", "CONFIG"};
+    if (!o->argument || o->argument[0] == '[') return NULL;
+    if (strcmp(o->name, "class") == 0) return "class";
+    if (o->words) {
+        snprintf(words, size, "=%s", o->words);
+        for (char *c = words; *c; ++c)
+            if (*c == '|') *c = ' ';
+        return words;
+    }
+    if (strcmp(o->argument, "DIR") == 0 || strcmp(o->argument, "FOLDER") == 0) return "folders";
+    for (size_t i = 0; i < sizeof files / sizeof *files; ++i)
+        if (strstr(o->argument, files[i])) return "files";
+    return "-";
+}
+
+static void put_taken(const char *command, const cli_option *o) {
+    char words[200];
+    const char *taken = taken_by(o, words, sizeof words);
+    if (!taken) return;
+    printf("_variant_takes['%s --%s']='%s'\n", command, o->name, taken);
+    if (o->also) printf("_variant_takes['%s --%s']='%s'\n", command, o->also, taken);
+    if (o->letter) printf("_variant_takes['%s -%c']='%s'\n", command, o->letter, taken);
+}
+
+static void put_command(const cli_command *command) {
+    cli_row rows[CLI_MOST_ROWS];
+    void *settings = cli_settings(command);
+    int count = settings && command->options ? cli_rows(command, settings, rows) : 0;
+    printf("_variant_options['%s']='", command->name);
+    for (int i = 0; i < count; ++i) {
+        const cli_option *o = rows[i].option;
+        if (!o->name) continue;
+        if (o->letter) printf("-%c ", o->letter);
+        if (o->also) printf("--%s ", o->also);
+        printf("--%s%s", o->name, i + 1 < count ? " " : "");
+    }
+    puts("'");
+    for (int i = 0; i < count; ++i)
+        if (rows[i].option->name) put_taken(command->name, rows[i].option);
+    free(settings);
+    if (!command->kinds) return;
+    printf("_variant_kinds['%s']='", command->name);
+    for (int i = 0; command->kinds[i]; ++i)
+        printf("%s%s", i ? " " : "", cli_kind_name(command->kinds[i]));
+    puts("'");
+}
+
+/* ---- lines for a test ---- */
+
+/* command, names with argument, "own" or "", what the settings hold, what holds where they
+ * hold nothing ("-": nothing to say), what it does: between tabs. */
+static void put_table(const cli_command *command) {
+    cli_row rows[CLI_MOST_ROWS];
+    void *settings = cli_settings(command);
+    int count = settings && command->options ? cli_rows(command, settings, rows) : 0;
+    for (int i = 0; i < count; ++i) {
+        const cli_option *o = rows[i].option;
+        char names[100], held[200], text[800];
+        if (!o->name) continue;
+        cli_option_text(o, names, sizeof names);
+        cli_held_text(&rows[i], held, sizeof held);
+        cli_does_text(o, text, sizeof text);
+        printf("%s\t%s\t%s\t%s\t%s\t%s\n", command->name, names, o->own ? "own" : "", held,
+               !o->unset     ? ""
+               : o->unset[0] ? o->unset
+                             : "-",
+               text);
+    }
+    free(settings);
+}
+
+/* ---- the formats ---- */
+
+static void put_name(const cli_command *command) {
+    char name[64];
+    page_name(command, name, sizeof name);
+    printf("%s %s\n", name, command->name);
+}
+
+static void for_each(const cli_command *command, void (*put_one)(const cli_command *)) {
+    put_one(command);
+    for (int i = 0; command->kinds && command->kinds[i]; ++i) for_each(command->kinds[i], put_one);
+}
+
+static void put_completion(const cli_command *program) {
+    puts("# bash completion of variant: made of the program's own tables of options.");
+    puts("declare -A _variant_options _variant_takes _variant_kinds");
+    for (int i = 0; program->kinds[i]; ++i) for_each(program->kinds[i], put_command);
+    printf("_variant_options['variant']='--help --version'\n_variant_commands='");
+    for (int i = 0; program->kinds[i]; ++i) printf("%s ", program->kinds[i]->name);
+    puts("help version'");
+}
+
+int cli_help_format(const cli_command *program, const char *format, int count, char **words) {
+    const cli_command *command = program;
+    for (int i = 0; i < count && command; ++i) command = cli_find_kind(command, words[i]);
+    if (!command) return cli_usage("help", "no such command");
+    if (strcmp(format, "names") == 0)
+        for_each(command, put_name);
+    else if (strcmp(format, "man") == 0)
+        put_page(program, command);
+    else if (strcmp(format, "completion") == 0)
+        put_completion(program);
+    else if (strcmp(format, "table") == 0)
+        for_each(command, put_table);
+    else
+        return cli_usage("help", "--format %s: expected names, man, completion or table", format);
+    return 0;
+}

@@ -1,0 +1,346 @@
+/* options.c - the parser: a command's table, the words that were typed, and what is said of those that are wrong. */
+#include "options.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+#include "core/word.h"
+#include "help.h"
+#include "values.h"
+
+/* ---- the table ---- */
+
+bool cli_is_among(const char *word, size_t length, const char *names, char between) {
+    for (const char *at = names; at; at = strchr(at, between), at += at != NULL) {
+        const char *end = strchr(at, between);
+        if ((end ? (size_t)(end - at) : strlen(at)) == length && strncmp(at, word, length) == 0)
+            return true;
+    }
+    return false;
+}
+
+static int add_rows(cli_row *rows, int count, const cli_option *table, char *owner,
+                    const char *only) {
+    for (const cli_option *o = table; o->name || o->help || o->rows; ++o) {
+        if (o->rows)
+            count = add_rows(rows, count, o->rows, owner + o->at, o->words);
+        else if (count < CLI_MOST_ROWS - 1 &&
+                 (!only || (o->name && cli_is_among(o->name, strlen(o->name), only, ' '))))
+            rows[count++] = (cli_row){o, owner};
+    }
+    return count;
+}
+
+int cli_rows(const cli_command *command, void *settings, cli_row rows[CLI_MOST_ROWS]) {
+    static const cli_option help = {
+        .name = "help", .letter = 'h', .help = "this text", .kind = CLI_KIND_FLAG};
+    static const cli_option none = {0};
+    int count = add_rows(rows, 0, command->options ? command->options : &none, settings, NULL);
+    rows[count++] = (cli_row){&help, settings};
+    return count;
+}
+
+void *cli_settings(const cli_command *command) {
+    void *settings = calloc(1, command->size ? command->size : 1);
+    if (settings && command->init) command->init(settings);
+    return settings;
+}
+
+const char *cli_kind_name(const cli_command *command) {
+    const char *blank = strrchr(command->name, ' ');
+    return blank ? blank + 1 : command->name;
+}
+
+const cli_command *cli_find_kind(const cli_command *command, const char *word) {
+    for (int i = 0; command->kinds && command->kinds[i]; ++i)
+        if (strcmp(cli_kind_name(command->kinds[i]), word) == 0) return command->kinds[i];
+    return NULL;
+}
+
+/* ---- values ---- */
+
+static bool read_word(const cli_option *o, void *at, const char *text) {
+    int place = cli_word(text, o->words);
+    if (place < 0) return false;
+    if (o->kind == CLI_KIND_EITHER)
+        *(bool *)at = place == (int)o->low;
+    else
+        memcpy(at, &place, sizeof place); /* an int or an enum */
+    return true;
+}
+
+static bool read_int(const cli_option *o, void *at, const char *text) {
+    int value = 0;
+    bool valid = o->step ? cli_multiple(text, (long)o->low, (long)o->high, o->step, &value)
+                         : cli_int(text, (long)o->low, (long)o->high, &value);
+    if (valid && o->kind == CLI_KIND_INT64)
+        *(int64_t *)at = value;
+    else if (valid)
+        *(int *)at = value;
+    return valid;
+}
+
+static bool read_real(const cli_option *o, void *at, const char *text) {
+    double value = 0.0;
+    bool above = o->kind == CLI_KIND_ABOVE;
+    if (!cli_double(text, o->low, o->high, &value) || (above && value == o->low))
+        return above && cli_refuse("expected a number above %g, up to %g", o->low, o->high);
+    if (o->kind == CLI_KIND_FLOAT)
+        *(float *)at = (float)value;
+    else
+        *(double *)at = value;
+    return true;
+}
+
+static bool read_list(const cli_option *o, void *at, int *count, const char *text) {
+    long low = (long)o->low, high = (long)o->high;
+    if (o->kind == CLI_KIND_INTS) return cli_ints(text, low, high, o->most, at, count);
+    if (o->kind == CLI_KIND_REALS) return cli_doubles(text, o->low, o->high, o->most, at, count);
+    *(const char **)at = text;
+    int numbers[CLI_MOST_ROWS], held = 0; /* only to see that they are numbers */
+    return cli_ints(text, low, high, o->most, numbers, &held);
+}
+
+static bool read_value(const cli_row *row, const char *text) {
+    const cli_option *o = row->option;
+    void *at = row->owner + o->at;
+    if (o->read) return o->read(row->owner, text);
+    switch (o->kind) {
+    case CLI_KIND_FLAG:
+    case CLI_KIND_OFF:
+        *(bool *)at = o->kind == CLI_KIND_FLAG;
+        return true;
+    case CLI_KIND_INT:
+    case CLI_KIND_INT64:
+        return read_int(o, at, text);
+    case CLI_KIND_U64:
+        return cli_u64(text, at);
+    case CLI_KIND_REAL:
+    case CLI_KIND_ABOVE:
+    case CLI_KIND_FLOAT:
+        return read_real(o, at, text);
+    case CLI_KIND_BYTES:
+        return cli_bytes(text, at);
+    case CLI_KIND_SECONDS:
+        return cli_seconds(text, at);
+    case CLI_KIND_WORD:
+    case CLI_KIND_EITHER:
+        return read_word(o, at, text);
+    case CLI_KIND_NAME:
+        *(const char **)at = text;
+        return cli_word(text, o->words) >= 0;
+    case CLI_KIND_TEXT:
+        return cli_text(text, o->expects, at);
+    case CLI_KIND_LIST:
+    case CLI_KIND_INTS:
+    case CLI_KIND_REALS:
+        return read_list(o, at, (int *)(void *)(row->owner + o->count), text);
+    case CLI_KIND_NONE:
+        break;
+    }
+    return false;
+}
+
+/* ---- what is wrong ---- */
+
+/* getopt's view of a command: every name with its row, and the letters. An option's id is 256 and its row. */
+typedef struct parser {
+    const cli_command *command;
+    cli_line *line;
+    struct option names[2 * CLI_MOST_ROWS + 1];
+    char letters[2 * CLI_MOST_ROWS + 2];
+} parser;
+
+static void parser_open(parser *p, const cli_command *command, cli_line *line) {
+    int count = 0;
+    size_t at = 0;
+    *p = (parser){.command = command, .line = line};
+    p->letters[at++] = ':';
+    for (int i = 0; i < line->row_count; ++i) {
+        const cli_option *o = line->rows[i].option;
+        if (!o->name) continue;
+        int takes = !o->argument            ? no_argument
+                    : o->argument[0] == '[' ? optional_argument
+                                            : required_argument;
+        p->names[count++] = (struct option){o->name, takes, NULL, 256 + i};
+        if (o->also) p->names[count++] = (struct option){o->also, takes, NULL, 256 + i};
+        if (!o->letter) continue;
+        p->letters[at++] = o->letter;
+        if (takes == required_argument) p->letters[at++] = ':';
+    }
+}
+
+/* The row of what getopt returned: an id, or a letter. */
+static int row_of(const parser *p, int id) {
+    for (int i = 0; id < 256 && i < p->line->row_count; ++i)
+        if (p->line->rows[i].option->letter == id) return i;
+    return id - 256;
+}
+
+static bool is_option(const parser *p, const char *word) {
+    for (const struct option *o = p->names; o->name && strncmp(word, "--", 2) == 0; ++o)
+        if (strcmp(word + 2, o->name) == 0) return true;
+    return false;
+}
+
+/* A word such as --tpo-p: what it may have been meant for. */
+static int unknown_option(const parser *p, const char *word) {
+    char name[64] = "", begun[160] = "";
+    const char *nearest = NULL;
+    int least = 3, count = 0;
+    size_t length = strcspn(word + 2, "="), at = 0;
+    if (length >= sizeof name) return cli_usage(p->command->name, "unknown option %s", word);
+    memcpy(name, word + 2, length);
+    for (const struct option *o = p->names; o->name; ++o) {
+        int distance = vt_word_distance(name, o->name);
+        if (distance < least) {
+            least = distance;
+            nearest = o->name;
+        }
+        if (strncmp(o->name, name, length) != 0 || at + 40 > sizeof begun) continue;
+        at +=
+            (size_t)snprintf(begun + at, sizeof begun - at, "%s--%s", count++ ? ", " : "", o->name);
+    }
+    if (count > 1) return cli_usage(p->command->name, "option %s could be %s", word, begun);
+    if (nearest)
+        return cli_usage(p->command->name, "unknown option %s; did you mean --%s?", word, nearest);
+    return cli_usage(p->command->name, "unknown option %s", word);
+}
+
+/* getopt's '?': a letter or a word that is no option, or a value where none is taken. */
+static int refuse_option(const parser *p, const char *word) {
+    const char *command = p->command->name;
+    if (strncmp(word, "--", 2) != 0)
+        return optopt > 0 && optopt < 256 ? cli_usage(command, "unknown option -%c", optopt)
+                                          : cli_usage(command, "unknown option %s", word);
+    if (optopt) /* the id of an option that it knows */
+        return cli_usage(command, "--%s takes no value",
+                         p->line->rows[row_of(p, optopt)].option->name);
+    return unknown_option(p, word);
+}
+
+/* ---- reading ---- */
+
+/* The value of an option whose value may be left out: the next word, where it is one. */
+static const char *value_behind(const cli_option *o, int argc, char **argv) {
+    bool is = optind < argc && cli_is_among(argv[optind], strlen(argv[optind]), o->words, '|');
+    return is ? argv[optind++] : o->alone;
+}
+
+/* Takes one option, `name` as it was typed: -1 to go on, else the exit status. */
+static int take_option(parser *p, int row, const char *name, int argc, char **argv) {
+    const cli_row *taken = &p->line->rows[row];
+    const cli_option *o = taken->option;
+    const char *text = optarg, *expected;
+    if (text && text == argv[optind - 1] && is_option(p, text))
+        return cli_usage(p->command->name, "--%s needs a value, but %s follows", name, text);
+    if (!text && o->argument) text = value_behind(o, argc, argv);
+    cli_expected_clear();
+    if (read_value(taken, text)) {
+        p->line->given[row] = true;
+        if (o->mark) *(bool *)(taken->owner + o->mark) = true;
+        return -1;
+    }
+    expected = cli_expected();
+    return cli_usage(p->command->name, "--%s%s%s: %s", name, text ? " " : "",
+                     !text   ? ""
+                     : *text ? text
+                             : "\"\"",
+                     *expected ? expected : "not a valid value");
+}
+
+/* -1 to go on, else the exit status: 0 when help was printed, 2 when usage complained. */
+static int read_options(parser *p, int argc, char **argv) {
+    opterr = 0;
+    optind = 1;
+    for (int id, found = -1; (id = getopt_long(argc, argv, p->letters, p->names, &found)) != -1;
+         found = -1) {
+        int status;
+        if (id == '?')
+            status = refuse_option(p, argv[optind - 1]);
+        else if (id == ':')
+            status = cli_usage(p->command->name, "%s needs a value", argv[optind - 1]);
+        else {
+            const cli_option *option = p->line->rows[row_of(p, id)].option;
+            const char *name = found >= 0 ? p->names[found].name : option->name;
+            if (option->letter == 'h') {
+                cli_help(p->command, stdout);
+                return 0;
+            }
+            status = take_option(p, row_of(p, id), name, argc, argv);
+        }
+        if (status >= 0) return status;
+    }
+    p->line->operands = argv + optind;
+    p->line->operand_count = argc - optind;
+    if (p->line->operand_count > p->command->operands)
+        return cli_usage(p->command->name, "unexpected argument %s",
+                         argv[optind + p->command->operands]);
+    return -1;
+}
+
+/* A command whose kinds are what can be run: its help, or a question. */
+static int ask_kind(const cli_command *command, const char *word) {
+    if (cli_is_among(word, strlen(word), "--help|-h|help", '|')) {
+        cli_help(command, stdout);
+        return 0;
+    }
+    char kinds[240];
+    cli_kind_list(command, kinds, sizeof kinds);
+    return cli_usage(command->name, "what to %s? expected %s", command->name, kinds);
+}
+
+int cli_run(const cli_command *command, int argc, char **argv) {
+    const char *word = argc > 1 ? argv[1] : "";
+    const cli_command *kind = cli_find_kind(command, word);
+    if (kind) return cli_run(kind, argc - 1, argv + 1);
+    if (!command->run) return ask_kind(command, word);
+    cli_row rows[CLI_MOST_ROWS];
+    char **typed = malloc((size_t)argc * sizeof *typed); /* getopt puts operands last */
+    void *settings = cli_settings(command);
+    int status = 1;
+    cli_name_command(command->name);
+    if (typed && settings) {
+        memcpy(typed, argv + 1, (size_t)(argc - 1) * sizeof *typed);
+        cli_line line = {.count = argc - 1, .words = typed, .rows = rows};
+        line.row_count = cli_rows(command, settings, rows);
+        parser p;
+        parser_open(&p, command, &line);
+        status = read_options(&p, argc, argv);
+        if (status < 0) status = command->run(settings, &line);
+    }
+    free(settings);
+    free(typed);
+    return status;
+}
+
+/* ---- what was given ---- */
+
+bool cli_given(const cli_line *line, const char *name) {
+    for (int i = 0; i < line->row_count; ++i) {
+        const char *own = line->rows[i].option->name;
+        if (own && strcmp(own, name) == 0) return line->given[i];
+    }
+    return false;
+}
+
+const char *cli_first_given(const cli_line *line, const char *names) {
+    for (int i = 0; i < line->row_count; ++i) {
+        const char *own = line->rows[i].option->name;
+        if (line->given[i] && cli_is_among(own, strlen(own), names, '|')) return own;
+    }
+    return NULL;
+}
+
+int cli_one_of(const cli_line *line, const char *names) {
+    const char *first = cli_first_given(line, names);
+    for (int i = 0; first && i < line->row_count; ++i) {
+        const char *own = line->rows[i].option->name;
+        if (line->given[i] && own != first && cli_is_among(own, strlen(own), names, '|'))
+            return cli_usage(cli_command_name(), "--%s and --%s: expected one of them", first, own);
+    }
+    return -1;
+}
