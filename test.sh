@@ -2,7 +2,7 @@
 # Installs what is missing, builds, and runs the tests.
 #   ./test.sh               the fast groups
 #   ./test.sh NAME...       the test of that name, or else those whose names contain it: test_kern, cli_, tests/situations/data.sh
-#   ./test.sh --ci          what CI runs (.ci/run): the fast groups, clang, sanitizers, clang-tidy
+#   ./test.sh --ci          what CI runs (.ci/run): the fast groups, clang, sanitizers, poisoned arenas, clang-tidy
 #   ./test.sh --all         everything: also the slow groups, all fast ones under sanitizers and over poisoned arenas, valgrind
 #   ./test.sh --setup-only  installs and builds, runs nothing
 #   --preset PRESET         another build than ci, of CMakePresets.json: debug, clang, asan, tsan, poison
@@ -107,7 +107,6 @@ if [ ${#names[@]} -gt 0 ]; then
     exit $status
 fi
 
-threaded='^(test_concurrent|test_threads)$'
 build "$preset"
 case $mode in
     setup-only)
@@ -122,10 +121,13 @@ case $mode in
         passed=$((passed + 1))
         step "thread sanitizer: concurrent generation"
         build tsan test_concurrent test_threads
-        run build/tsan -R "$threaded"
+        run build/tsan -R '^(test_concurrent|test_threads)$'
         step "address and undefined behaviour sanitizers"
         build asan
         run build/asan -L sanitized
+        step "poisoned arenas"
+        build poison
+        run build/poison -L poisoned
         step "clang-tidy"
         check tools/tidy.sh build/clang
         echo "$passed passed, 0 failed" ;;
@@ -134,8 +136,8 @@ case $mode in
         build clang
         passed=$((passed + 1))
         step "thread sanitizer"
-        build tsan test_concurrent test_threads
-        run build/tsan -R "$threaded"
+        build tsan test_concurrent test_streams test_threads
+        run build/tsan -R '^(test_concurrent|test_streams|test_threads)$'
         step "address and undefined behaviour sanitizers"
         build asan
         run build/asan -L fast

@@ -350,7 +350,7 @@ static int run(void *user, const cli_line *line) {
     path_times times[PATHS];
     train_subject *subject = calloc(1, sizeof *subject);
     if (!subject) {
-        status = vt_fail(&err, VARIANT_E_MEMORY, "no memory for the measurements");
+        vt_fail(&err, VARIANT_E_MEMORY, "no memory for the measurements");
         return cli_fail("bench train", &err);
     }
     VT_CHECK(subject_open(subject, s, &err));

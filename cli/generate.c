@@ -340,7 +340,7 @@ static variant_status compare_depths(job *j, variant_error *err) {
     int count = s->asked.request.count;
     for (int i = 0; i < s->compare_count; ++i) {
         variant_request request = s->asked.request;
-        variant_report report;
+        variant_report report = {0};
         request.depth = s->compare[i];
         VT_TRY(make_pictures(j, &request, &report, err));
         clear_progress(j);
@@ -364,7 +364,7 @@ static variant_status compare_depths(job *j, variant_error *err) {
 
 static variant_status run_job(job *j, variant_error *err) {
     const settings *s = j->settings;
-    variant_report report;
+    variant_report report = {0};
     VT_TRY(check_outputs(s, err));
     VT_TRY(open_job(j, err));
     if (s->compare_count) return compare_depths(j, err);

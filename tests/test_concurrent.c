@@ -1,5 +1,6 @@
-/* test_concurrent.c - several threads generate with one engine at the same time: each gets the bytes that it gets alone, whatever
- * the others do, ask wrongly or stop; engines come and go beside them. Also built with the thread sanitizer (preset tsan). */
+/* test_concurrent.c - several threads generate with one engine at the same time, by calls and by loops: each gets the bytes that it
+ * gets alone, whatever the others do, ask wrongly, stop or cancel; engines come and go beside them. Also built with the thread
+ * sanitizer (preset tsan). test_streams.c has what one thread does with a loop. */
 #include "tests/fixtures.h"
 
 #include <pthread.h>
@@ -76,6 +77,7 @@ typedef struct user {
     const variant_engine *engine;
     const struct wish *wish;
     const variant_picture *alone; /* (wish->count) */
+    variant_picture **all;        /* (WISHES): everybody's */
     size_t kv_alone;
     _Atomic int *waiting; /* so that all begin together */
     int faults;
@@ -102,6 +104,77 @@ static void *generate_again(void *argument) {
         for (int i = 0; i < request.count; ++i)
             u->faults += !same_picture(&pictures[i], &u->alone[i]);
         variant_pictures_free(&pictures, request.count);
+    }
+    return NULL;
+}
+
+/* All wishes in a loop of this thread's own, each some steps after the one before. */
+static void *share_steps(void *argument) {
+    user *u = argument;
+    begin_together(u->waiting);
+    for (int round = 0; round < ROUNDS / 2; ++round) {
+        variant_error error;
+        variant_loop *loop = NULL;
+        variant_job *jobs[WISHES] = {NULL};
+        int running = 1;
+        u->faults += variant_loop_open(&loop, u->engine, &error) != VARIANT_OK;
+        for (int i = 0; i < WISHES && !u->faults; ++i) {
+            const variant_request request = request_of(&wishes[i]);
+            u->faults += variant_loop_add(loop, &request, &jobs[i], &error) != VARIANT_OK ||
+                         variant_loop_step(loop, NULL, &error) != VARIANT_OK;
+        }
+        while (running > 0 && !u->faults)
+            u->faults += variant_loop_step(loop, &running, &error) != VARIANT_OK;
+        for (int i = 0; i < WISHES && !u->faults; ++i) {
+            variant_picture *pictures = NULL;
+            u->faults += variant_job_take(&jobs[i], &pictures, NULL, &error) != VARIANT_OK;
+            for (int k = 0; pictures && k < wishes[i].count; ++k)
+                u->faults += !same_picture(&pictures[k], &u->all[i][k]);
+            variant_pictures_free(&pictures, wishes[i].count);
+        }
+        variant_loop_close(&loop);
+    }
+    return NULL;
+}
+
+static void *cancel_job(void *job) {
+    variant_job_cancel(job);
+    return NULL;
+}
+
+static void *set_flag(void *flag) {
+    __atomic_store_n((int *)flag, 1, __ATOMIC_SEQ_CST);
+    return NULL;
+}
+
+/* Requests without end, a job and a call, that other threads end. */
+static void *be_cancelled(void *argument) {
+    user *u = argument;
+    begin_together(u->waiting);
+    for (int round = 0; round < ROUNDS / 2; ++round) {
+        variant_error error;
+        variant_loop *loop = NULL;
+        variant_job *job = NULL;
+        variant_picture *pictures = NULL;
+        variant_request request = request_of(u->wish);
+        int running = 1, flag = 0;
+        pthread_t other;
+        request.count = 3000;
+        u->faults += variant_loop_open(&loop, u->engine, &error) != VARIANT_OK ||
+                     variant_loop_add(loop, &request, &job, &error) != VARIANT_OK ||
+                     variant_loop_step(loop, NULL, &error) != VARIANT_OK;
+        if (u->faults || pthread_create(&other, NULL, cancel_job, job) != 0) break;
+        while (running > 0) u->faults += variant_loop_step(loop, &running, &error) != VARIANT_OK;
+        pthread_join(other, NULL);
+        u->faults +=
+            variant_job_take(&job, &pictures, NULL, &error) != VARIANT_E_STOPPED || pictures;
+        variant_loop_close(&loop);
+        request.cancel = &flag;
+        if (pthread_create(&other, NULL, set_flag, &flag) != 0) break;
+        u->faults +=
+            variant_generate(u->engine, &request, &pictures, NULL, &error) != VARIANT_E_STOPPED ||
+            pictures;
+        pthread_join(other, NULL);
     }
     return NULL;
 }
@@ -165,6 +238,7 @@ static void generate_alone(user *users, const variant_engine *engine, variant_pi
         users[i] = (user){.engine = engine,
                           .wish = &wishes[i],
                           .alone = alone[i],
+                          .all = alone,
                           .kv_alone = report.kv_peak_bytes};
     }
 }
@@ -179,19 +253,17 @@ static void at_the_same_time(const char *weights, const char *kv, int threads) {
     options.threads = threads;
     assert_ok(variant_engine_open(&engine, &options, err));
 
-    enum { USERS = WISHES + 2 };
+    static void *(*const others[])(void *) = {share_steps, be_cancelled, disturb, come_and_go};
+    enum { OTHERS = sizeof others / sizeof others[0], USERS = WISHES + OTHERS };
     variant_picture *alone[WISHES] = {NULL};
     user users[USERS];
     pthread_t ids[USERS];
     _Atomic int waiting = USERS;
     generate_alone(users, engine, alone);
-    users[WISHES] = users[0];
-    users[WISHES + 1] = users[0];
+    for (int i = WISHES; i < USERS; ++i) users[i] = users[0];
     for (int i = 0; i < USERS; ++i) {
         users[i].waiting = &waiting;
-        void *(*const life)(void *) = i < WISHES    ? generate_again
-                                      : i == WISHES ? disturb
-                                                    : come_and_go;
+        void *(*const life)(void *) = i < WISHES ? generate_again : others[i - WISHES];
         assert_int_equal(pthread_create(&ids[i], NULL, life, &users[i]), 0);
     }
     for (int i = 0; i < USERS; ++i) pthread_join(ids[i], NULL);

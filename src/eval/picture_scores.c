@@ -19,7 +19,7 @@ double vt_psnr(const float *a, const float *b, size_t n) {
 static void gaussian(double weight[WINDOW]) {
     double sum = 0;
     for (int i = 0; i < WINDOW; ++i) {
-        double x = i - WINDOW / 2;
+        const double x = (double)(i - WINDOW / 2);
         sum += weight[i] = exp(-x * x / (2 * 1.5 * 1.5));
     }
     for (int i = 0; i < WINDOW; ++i) weight[i] /= sum;

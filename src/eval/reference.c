@@ -213,7 +213,7 @@ static variant_status load_own(vt_reference *reference, const vt_features_info *
     if (!kept || kept->type != VT_F32 || kept->rank != 2 || kept->shape[1] != info->dims ||
         kept->shape[0] > VT_EVAL_KEPT)
         VT_CHECK(vt_fail(err, VARIANT_E_FORMAT, "%s: no features of %d numbers", path, info->dims));
-    reference->kept = malloc(kept->bytes + 1);
+    reference->kept = calloc(kept->bytes + 1, 1);
     if (!reference->kept) VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "no memory for a reference"));
     if (kept->bytes) memcpy(reference->kept, kept->data, kept->bytes);
     reference->kept_count = (int)kept->shape[0];

@@ -4,6 +4,7 @@
  * The table of layers is the program: each step is one convolution or pool over maps that lie in
  * backend memory; what is asked for is fetched where it comes up. */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -235,7 +236,8 @@ variant_status vt_inception_features_open(vt_features **out, vt_kern *kern, vt_t
                                .run = run,
                                .close = close_features,
                                .file = file};
-    strcpy(self->base.info.name, synthetic ? "inception-synthetic" : "inception-2015-12-05");
+    snprintf(self->base.info.name, sizeof self->base.info.name, "%s",
+             synthetic ? "inception-synthetic" : "inception-2015-12-05");
     vt_features_hash(self->base.info.hash, file);
     *out = &self->base;
     return VARIANT_OK;

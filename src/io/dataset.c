@@ -424,21 +424,23 @@ void vt_dataset_close(vt_dataset **dataset) {
 variant_status vt_dataset_first(const vt_dataset_options *options, int *width, int *height,
                                 int *channels, variant_error *err) {
     variant_status status = VARIANT_OK;
-    vt_dataset d = {.options = *options}, *closing = NULL;
+    vt_dataset *d = calloc(1, sizeof *d);
     bool found = false;
-    d.options.side = 1;
-    d.options.channels = 1;
-    d.options.warn = NULL;
-    VT_TRY(options_check(&d.options, err));
-    VT_CHECK(dataset_list(&d, err));
-    for (int i = 0; i < d.count && !found; i++) {
-        const vt_part *part = &d.parts[d.items[i].part];
+    if (!d) return no_memory(err);
+    d->options = *options;
+    d->options.side = 1;
+    d->options.channels = 1;
+    d->options.warn = NULL;
+    VT_CHECK(options_check(&d->options, err));
+    VT_CHECK(dataset_list(d, err));
+    for (int i = 0; i < d->count && !found; i++) {
+        const vt_part *part = &d->parts[d->items[i].part];
         vt_image head = {0};
         if (part->kind == VT_PART_IDX)
             head = (vt_image){part->idx.width, part->idx.height, 1, NULL};
         else if (part->kind == VT_PART_ARRAY)
             head = (vt_image){part->array->width, part->array->height, part->array->channels, NULL};
-        else if (vt_image_probe(&head, part->folder.files[d.items[i].index].path, NULL, NULL) !=
+        else if (vt_image_probe(&head, part->folder.files[d->items[i].index].path, NULL, NULL) !=
                  VARIANT_OK)
             continue;
         *width = head.width;
@@ -446,13 +448,9 @@ variant_status vt_dataset_first(const vt_dataset_options *options, int *width, i
         *channels = head.channels;
         found = true;
     }
-    if (!found) VT_CHECK(nothing_found(&d, err));
+    if (!found) VT_CHECK(nothing_found(d, err));
 cleanup:
-    closing = malloc(sizeof *closing);
-    if (!closing) return no_memory(err);
-    *closing = d;
-    closing->count = 0;
-    vt_dataset_close(&closing);
+    vt_dataset_close(&d);
     return status;
 }
 

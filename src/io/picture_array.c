@@ -42,7 +42,7 @@ static variant_status shape_read(vt_picture_array *out, const char *path, varian
 static variant_status pixels_read(vt_picture_array *out, variant_error *err) {
     VT_TRY(vt_npy_rows_open(&out->rows, &out->npy, err));
     if (out->npy.count > KEPT_BYTES_MAX) {
-        out->lock = malloc(sizeof *out->lock);
+        out->lock = malloc(sizeof(pthread_mutex_t));
         if (!out->lock) return vt_fail(err, VARIANT_E_MEMORY, "no memory for a lock");
         pthread_mutex_init(out->lock, NULL);
         return VARIANT_OK;

@@ -285,6 +285,7 @@ variant_status vt_image_probe(vt_image *out, const char *path, vt_picture_facts 
     variant_status status = raw_decode(&raw, (vt_bytes){map.data, map.size}, true, err);
     if (status == VARIANT_OK) status = raw_turn(&raw, err);
     vt_mapping_close(&map);
+    free(raw.data);
     if (status != VARIANT_OK) return vt_fail_within(err, status, "%s", path);
     if (facts)
         *facts = (vt_picture_facts){

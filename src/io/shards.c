@@ -12,7 +12,8 @@
 enum { MOST_SHARDS = 1024 };
 
 static cJSON *parse(const vt_mapping *map) {
-    if (map->size < 2 || map->size > INDEX_LIMIT || !memchr("{ \n\r\t", map->data[0], 5))
+    if (map->size < 2 || map->size > INDEX_LIMIT || !map->data[0] ||
+        !strchr("{ \n\r\t", map->data[0]))
         return NULL;
     return cJSON_ParseWithLength((const char *)map->data, map->size);
 }
@@ -75,7 +76,7 @@ static variant_status add_named(vt_tensor_file *file, char **names, const cJSON 
 static variant_status add_shard_meta(vt_tensor_file *file, variant_error *err) {
     for (int i = 0; i < file->shard_count; i++) {
         const vt_tensor_file *shard = file->shards[i];
-        for (int j = 0; j < shard->meta_count; j++)
+        for (int j = 0; shard && j < shard->meta_count; j++)
             if (!vt_tensor_file_meta(file, shard->meta[j].key))
                 VT_TRY(
                     vt_tensor_file_add_meta(file, shard->meta[j].key, shard->meta[j].value, err));
@@ -87,15 +88,15 @@ static variant_status read_map(vt_tensor_file *file, const cJSON *json, char **n
                                variant_error *err) {
     const cJSON *map = cJSON_GetObjectItemCaseSensitive(json, "weight_map"), *item;
     cJSON_ArrayForEach(item, map) VT_TRY(add_named(file, names, item, err));
-    if (file->count == 0) return vt_fail(err, VARIANT_E_FORMAT, "an index that names no tensors");
+    const vt_tensor_file *first = file->shards[0];
+    if (!first) return vt_fail(err, VARIANT_E_FORMAT, "an index that names no tensors");
     cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(json, "metadata")) {
         if (cJSON_IsString(item))
             VT_TRY(vt_tensor_file_add_meta(file, item->string, item->valuestring, err));
     }
     VT_TRY(add_shard_meta(file, err));
     char text[64];
-    int length =
-        snprintf(text, sizeof text, "%s, %d shards", file->shards[0]->format, file->shard_count);
+    int length = snprintf(text, sizeof text, "%s, %d shards", first->format, file->shard_count);
     file->format = vt_pool_text(&file->pool, text, length > 0 ? (size_t)length : 0);
     return file->format ? VARIANT_OK : vt_pool_fail(&file->pool, err);
 }
