@@ -182,6 +182,10 @@ typedef struct variant_request {
     /* classifier-free guidance t: logits = (1 + t_k) cond - t_k uncond, t_k = t k / (K-1); 0:
      * off */
     float cfg_scale;
+    /* t of every scale instead, variant_info.scales of them; borrowed for the length of the call; NULL. Behind the last
+     * that is not 0 the unconditional branch is not computed any more, and what it held is given up. */
+    const float *cfg_scales;
+    int cfg_scale_count;
     int top_k;   /* 0: off */
     float top_p; /* 0 or 1: off */
     bool greedy; /* arg max instead of sampling; not with smooth */

@@ -243,6 +243,58 @@ static void kv_case(variant_engine *engine, const char *layers, int depth, int b
     assert_int_equal(report.kv_peak_bytes, unit * want);
 }
 
+/* The unconditional branch in layers of its own, and in the first scales alone. */
+static void check_branches(const variant_engine *engine, int uncond_depth, const float *scales,
+                           bool retain) {
+    variant_info info;
+    variant_engine_info(engine, &info);
+    variant_request request;
+    variant_request_init(&request);
+    request.count = request.batch = 3;
+    request.depth = 4;
+    request.bridge = 1;
+    request.uncond_depth = uncond_depth;
+    request.cfg_scales = scales;
+    request.cfg_scale_count = info.scales;
+    request.retain_kv = retain;
+    vt_schedule cond, uncond;
+    vt_schedule_request words = {.depth = 4, .bridge = 1};
+    assert_ok(vt_schedule_resolve(&cond, info.scales, info.depth, &words, err));
+    words.depth = uncond_depth;
+    assert_ok(vt_schedule_resolve(&uncond, info.scales, info.depth, &words, err));
+    int guided = info.scales;
+    while (guided > 0 && scales[guided - 1] == 0.0f) --guided;
+    variant_picture *pictures = NULL;
+    variant_report report;
+    variant_memory memory;
+    assert_ok(variant_request_memory(engine, &request, &memory, err));
+    assert_ok(variant_generate(engine, &request, &pictures, &report, err));
+    variant_pictures_free(&pictures, request.count);
+    const int64_t unit = 2 * (int64_t)info.width * 4 * request.count;
+    int64_t most = 0;
+    for (int k = 0; k < info.scales; ++k) {
+        int64_t want =
+            unit * vt_schedule_branches_kv_tokens(&cond, &uncond, guided, info.sides, k, !retain);
+        assert_int_equal(report.scale_kv_bytes[k], want);
+        most = want > most ? want : most;
+    }
+    assert_int_equal(report.kv_peak_bytes, most);
+    assert_int_equal(memory.kv, most);
+    assert_int_equal(report.arena_peak_bytes, memory.arena);
+}
+
+static void branches_hold_what_the_formula_says(void **state) {
+    (void)state;
+    static const float scales[][4] = {
+        {0, 0.5f, 1, 1.5f}, {0, 0.5f, 1, 0}, {1, 0, 0, 0}, {0, 0, 0, 0}, {0, 0, 2, 0}};
+    variant_engine *engine = engine_of('A', 2);
+    for (size_t i = 0; i < sizeof scales / sizeof *scales; ++i)
+        for (int uncond = 1; uncond <= 6; uncond += 2)
+            for (int retain = 0; retain < 2; ++retain)
+                check_branches(engine, uncond, scales[i], retain);
+    variant_engine_close(&engine);
+}
+
 static void kv_bytes_equal_the_formulas(void **state) {
     (void)state;
     static const char *const kv[] = {"bf16", "int8"};
@@ -448,6 +500,7 @@ int main(void) {
         cmocka_unit_test(same_bytes_for_any_threads_and_batch),
         cmocka_unit_test(runs_the_bridge_it_names),
         cmocka_unit_test(kv_bytes_equal_the_formulas),
+        cmocka_unit_test(branches_hold_what_the_formula_says),
         cmocka_unit_test(floors_count_right),
         cmocka_unit_test(refuses_what_makes_no_sense),
         cmocka_unit_test(labels_come_one_after_another),

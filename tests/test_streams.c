@@ -52,13 +52,16 @@ static const struct wish {
     int uncond_depth;
     float cfg_scale;
     bool smooth, greedy, retain_kv, keep_scales;
+    const float *cfg_scales; /* (4); NULL: cfg_scale */
 } wishes[] = {
-    {"3", 1, 1, 0, -1, NULL, 0, 1.5f, false, false, false, false},
-    {"all", 5, 3, 2, 2, NULL, 0, 0.0f, false, false, true, false},
-    {"random", 3, 2, 3, 1, "prefix", 0, 2.0f, true, false, false, false},
-    {"uncond", 2, 2, 0, -1, "0,5;0-5;1,4;0-4", 0, 1.0f, false, true, false, true},
-    {"1,3,uncond,1", 6, 6, 0, 0, NULL, 2, 3.0f, false, false, false, false},
-    {"0", 1, 1, 1, 0, NULL, 1, 1.5f, false, false, false, false},
+    {"3", 1, 1, 0, -1, NULL, 0, 1.5f, false, false, false, false, NULL},
+    {"all", 5, 3, 2, 2, NULL, 0, 0.0f, false, false, true, false, NULL},
+    {"random", 3, 2, 3, 1, "prefix", 0, 2.0f, true, false, false, false, NULL},
+    {"uncond", 2, 2, 0, -1, "0,5;0-5;1,4;0-4", 0, 1.0f, false, true, false, true, NULL},
+    {"1,3,uncond,1", 6, 6, 0, 0, NULL, 2, 3.0f, false, false, false, false, NULL},
+    {"0", 1, 1, 1, 0, NULL, 1, 1.5f, false, false, false, false, NULL},
+    {"all", 3, 2, 3, 1, NULL, 1, 0.0f, false, false, false, false, (const float[]){1, 2, 0, 0}},
+    {"2,2", 2, 2, 2, 2, NULL, 0, 1.0f, true, false, true, true, (const float[]){0, 0.5f, 2, 0}},
 };
 enum { WISHES = sizeof wishes / sizeof wishes[0] };
 
@@ -74,6 +77,8 @@ static variant_request request_of(int wish) {
     request.layers = w->layers;
     request.uncond_depth = w->uncond_depth;
     request.cfg_scale = w->cfg_scale;
+    request.cfg_scales = w->cfg_scales;
+    request.cfg_scale_count = w->cfg_scales ? 4 : 0;
     request.smooth = w->smooth;
     request.greedy = w->greedy;
     request.retain_kv = w->retain_kv;

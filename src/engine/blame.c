@@ -49,7 +49,8 @@ variant_status vt_blame_logits(const vt_loop *loop, const vt_drawing *d, variant
     if (d->k > 0 && !vt_kern_finite(loop->kern, d->cond.input, VT_NUMBER_F32,
                                     rows * (size_t)config->latent_dim))
         snprintf(culprit, sizeof culprit, "the tokenizer's map after scale %d", d->k);
-    else if (!stream_culprit(loop->kern, config, &d->cond, culprit, sizeof culprit) && d->guided)
+    else if (!stream_culprit(loop->kern, config, &d->cond, culprit, sizeof culprit) &&
+             vt_drawing_is_guided(d))
         (void)stream_culprit(loop->kern, config, &d->uncond, culprit, sizeof culprit);
     return vt_fail(
         err, VARIANT_E_MODEL,

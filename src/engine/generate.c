@@ -17,16 +17,15 @@ static double ramp(const vt_choices *c, int k) {
     return c->config->scales > 1 ? (double)k / (c->config->scales - 1) : 0.0;
 }
 
-/* How a drawing's tokens are drawn from its logits: guided by (1 + t) cond - t uncond, t rising from 0 to cfg_scale over the
- * scales. */
+/* How a drawing's tokens are drawn from its logits: guided by (1 + t) cond - t uncond. */
 static vt_sample_part part_of(const vt_step *step, const vt_drawing *d) {
     const vt_choices *c = &((const variant_job *)d->owner)->choices;
     const variant_request *r = &c->request;
     const size_t vocab = (size_t)step->vocab;
     return (vt_sample_part){
         .cond = step->logits + (size_t)d->row * vocab,
-        .uncond = d->guided ? step->logits + (size_t)d->uncond_row * vocab : NULL,
-        .guide = (float)(r->cfg_scale * ramp(c, d->k)),
+        .uncond = vt_drawing_is_guided(d) ? step->logits + (size_t)d->uncond_row * vocab : NULL,
+        .guide = c->guide[d->k],
         .rows = c->config->sides[d->k] * c->config->sides[d->k],
         .seed = r->seed,
         .image = (uint32_t)(r->first_image + d->index),

@@ -203,18 +203,15 @@ static void account(variant_job *job, const vt_loop_seconds *before) {
     const vt_loop_seconds *now = &loop->seconds;
     variant_report *report = &job->report;
     const int k = job->scale;
-    size_t held = 0, peak = 0;
+    size_t held = 0;
     report->transformer_seconds += now->transformer - before->transformer;
     report->scale_seconds[k] += now->transformer - before->transformer;
     report->scale_head_seconds[k] += now->head - before->head;
     report->sampling_seconds += now->choose - before->choose;
     report->quantizer_seconds += now->quantizer - before->quantizer;
-    for (int i = 0; i < job->live; ++i) {
-        held += vt_drawing_kv_bytes(job->drawings[i]);
-        peak += vt_drawing_kv_peak_bytes(job->drawings[i]);
-    }
+    for (int i = 0; i < job->live; ++i) held += vt_drawing_kv_bytes(job->drawings[i]);
     if (held > report->scale_kv_bytes[k]) report->scale_kv_bytes[k] = held;
-    if (peak > report->kv_peak_bytes) report->kv_peak_bytes = peak;
+    if (held > report->kv_peak_bytes) report->kv_peak_bytes = held;
 }
 
 static variant_status advance(variant_job *job, const vt_loop_seconds *before, variant_error *err) {

@@ -49,8 +49,10 @@ void vt_loop_close(vt_loop *loop) {
 
 /* ---- joining ---- */
 
+/* scales: that it will run. */
 static variant_status stream_open(vt_loop *loop, vt_stream *out, const vt_schedule *schedule,
-                                  const vt_party *party, int class_index, variant_error *err) {
+                                  int scales, const vt_party *party, int class_index,
+                                  variant_error *err) {
     const vt_transformer_config *config = transformer_of(loop);
     int capacity[VT_SCHEDULE_LAYERS];
     if (schedule->depth != config->depth || schedule->scales != config->scales)
@@ -58,7 +60,7 @@ static variant_status stream_open(vt_loop *loop, vt_stream *out, const vt_schedu
                        "a schedule of %d scales of %d layers: this model has %d of %d",
                        schedule->scales, schedule->depth, config->scales, config->depth);
     for (int l = 0; l < config->depth; ++l)
-        capacity[l] = vt_schedule_layer_tokens(schedule, config->sides, l, config->scales - 1);
+        capacity[l] = vt_schedule_layer_tokens(schedule, config->sides, l, scales - 1);
     *out = (vt_stream){
         .schedule = schedule, .condition = &party->condition, .class_index = class_index};
     const vt_kv_format format = {
@@ -135,7 +137,7 @@ static variant_status party_fill(vt_loop *loop, vt_party *party, const vt_join *
     const int unconditional = class_of_unconditional(party, who, of, config->classes);
     for (int i = 0; i < party->count; ++i) {
         vt_drawing *d = &party->drawings[i];
-        *d = (vt_drawing){.guided = who[i].uncond,
+        *d = (vt_drawing){.uncond_scales = who[i].uncond ? who[i].uncond_scales : 0,
                           .smooth = who[i].smooth,
                           .retain_kv = who[i].retain_kv,
                           .owner = who[i].owner,
@@ -145,9 +147,10 @@ static variant_status party_fill(vt_loop *loop, vt_party *party, const vt_join *
                           .tokens = who[i].tokens,
                           .party = party,
                           .place = i};
-        VT_TRY(stream_open(loop, &d->cond, who[i].schedule, party, of[i], err));
-        if (d->guided)
-            VT_TRY(stream_open(loop, &d->uncond, who[i].uncond, party, unconditional, err));
+        VT_TRY(stream_open(loop, &d->cond, who[i].schedule, config->scales, party, of[i], err));
+        if (d->uncond_scales > 0)
+            VT_TRY(stream_open(loop, &d->uncond, who[i].uncond, d->uncond_scales, party,
+                               unconditional, err));
     }
     return VARIANT_OK;
 }
@@ -232,12 +235,15 @@ variant_status vt_loop_measure(vt_loop_bytes *out, const vt_loop_parts *parts, c
     loop.kern = &dry.kern;
     vt_arena_init_counting(&loop.arena, &dry.kern);
     VT_CHECK(admit(&loop, who, count, 0, NULL, err));
-    for (int k = 0; k < transformer_of(&loop)->scales; ++k)
+    for (int k = 0; k < transformer_of(&loop)->scales; ++k) {
+        size_t held = 0;
         VT_CHECK(vt_loop_step(&loop, choose_nothing, NULL, err));
+        for (int i = 0; i < loop.count; ++i) held += vt_drawing_kv_bytes(loop.drawings[i]);
+        if (held > out->kv) out->kv = held;
+    }
     VT_CHECK(vt_loop_decode(&loop, loop.drawings, loop.count, NULL, NULL, err));
     out->step = loop.arena.peak;
     out->held = loop.drawings[0]->party->arena.peak;
-    for (int i = 0; i < loop.count; ++i) out->kv += vt_drawing_kv_peak_bytes(loop.drawings[i]);
 cleanup:
     vt_loop_close(&loop);
     return status;
@@ -280,7 +286,8 @@ static vt_join *everybody(const vt_loop *loop, const vt_join *who, int count) {
         const vt_drawing *d = loop->drawings[i];
         all[i] = (vt_join){.label = d->label,
                            .schedule = d->cond.schedule,
-                           .uncond = d->guided ? d->uncond.schedule : NULL,
+                           .uncond = d->uncond.schedule,
+                           .uncond_scales = d->uncond_scales,
                            .smooth = d->smooth,
                            .retain_kv = d->retain_kv};
     }
@@ -389,7 +396,7 @@ static int line_up(vt_step *step, vt_stream **streams, const vt_transformer_conf
         d->row = *rows;
         streams[count++] = &d->cond;
         *rows += n;
-        if (!d->guided) continue;
+        if (!vt_drawing_is_guided(d)) continue;
         d->uncond_row = *rows;
         streams[count++] = &d->uncond;
         *rows += n;
@@ -471,9 +478,11 @@ static void release(vt_stream *stream, int k) {
         if (vt_schedule_last_scale(stream->schedule, l) == k) vt_kv_cache_release(stream->cache, l);
 }
 
-/* Of the scale that a drawing has left behind, right before the next: until then what it held can be asked for. */
+/* Of the scale that a drawing has left behind, right before the next: until then what it held can be asked for. A stream
+ * without scales goes whole. */
 static void release_finished(vt_drawing *drawing) {
     if (drawing->retain_kv || drawing->k < 1) return;
+    if (drawing->k == drawing->uncond_scales) vt_kv_cache_close(&drawing->uncond.cache);
     release(&drawing->cond, drawing->k - 1);
     release(&drawing->uncond, drawing->k - 1);
 }
@@ -552,12 +561,8 @@ cleanup:
 /* ---- what a drawing holds ---- */
 
 size_t vt_drawing_kv_bytes(const vt_drawing *d) {
-    return vt_kv_cache_bytes(d->cond.cache) + (d->guided ? vt_kv_cache_bytes(d->uncond.cache) : 0);
-}
-
-size_t vt_drawing_kv_peak_bytes(const vt_drawing *d) {
-    return vt_kv_cache_peak_bytes(d->cond.cache) +
-           (d->guided ? vt_kv_cache_peak_bytes(d->uncond.cache) : 0);
+    return vt_kv_cache_bytes(d->cond.cache) +
+           (d->uncond.cache ? vt_kv_cache_bytes(d->uncond.cache) : 0);
 }
 
 size_t vt_drawing_party_bytes(const vt_drawing *d) {

@@ -27,8 +27,8 @@ typedef struct vt_loop_parts {
 typedef struct vt_drawing {
     int k; /* the scale its streams stand at; K: done */
     vt_stream cond, uncond;
-    bool guided; /* uncond runs as well */
-    bool smooth; /* mixtures of codes instead of codes */
+    int uncond_scales; /* uncond runs as well, in so many scales */
+    bool smooth;       /* mixtures of codes instead of codes */
     bool retain_kv;
     bool
         broken; /* set by whoever chooses: its numbers are none; its tokens are not looked at again */
@@ -49,6 +49,7 @@ typedef struct vt_join {
     int32_t label;
     const vt_schedule *schedule;
     const vt_schedule *uncond; /* layers of the unconditional stream; NULL: no guidance */
+    int uncond_scales;         /* scales that it runs, from the first on: 1 to K */
     bool smooth, retain_kv;
     void *owner;
     int index;
@@ -119,9 +120,13 @@ typedef variant_status vt_take_picture(void *user, vt_drawing *drawing, const fl
 variant_status vt_loop_decode(vt_loop *loop, vt_drawing *const *drawings, int count,
                               vt_take_picture *take, void *user, variant_error *err);
 
-/* Bytes of keys and values that a drawing holds, and the most it ever held. */
+/* Does its unconditional stream run at the scale at hand? */
+static inline bool vt_drawing_is_guided(const vt_drawing *drawing) {
+    return drawing->k < drawing->uncond_scales;
+}
+
+/* Bytes of keys and values that a drawing holds; the most is after a step, since layers give theirs up right before one. */
 size_t vt_drawing_kv_bytes(const vt_drawing *drawing);
-size_t vt_drawing_kv_peak_bytes(const vt_drawing *drawing);
 /* Bytes of what those who joined with it hold beside keys and values. */
 size_t vt_drawing_party_bytes(const vt_drawing *drawing);
 

@@ -114,7 +114,13 @@ variant_status vt_picture_describe(variant_picture *picture, const vt_choices *c
     cJSON_AddStringToObject(json, "depths", text);
     vt_schedule_describe_layers(schedule, text, sizeof text);
     cJSON_AddStringToObject(json, "layers", text);
-    if (choices->guided && memcmp(schedule, uncond, sizeof *uncond) != 0) {
+    if (request->cfg_scales) {
+        cJSON *scales = cJSON_AddArrayToObject(json, "cfg_scales");
+        for (int k = 0; k < choices->config->scales; ++k)
+            cJSON_AddItemToArray(scales,
+                                 cJSON_CreateNumber(round(1e6 * (double)choices->guide[k]) / 1e6));
+    }
+    if (choices->guided_scales > 0 && memcmp(schedule, uncond, sizeof *uncond) != 0) {
         vt_schedule_describe(uncond, text, sizeof text);
         cJSON_AddStringToObject(json, "uncond_depths", text);
         vt_schedule_describe_layers(uncond, text, sizeof text);

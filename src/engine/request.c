@@ -31,7 +31,7 @@ static variant_status check_request(const variant_request *r, variant_error *err
         return vt_fail(err, VARIANT_E_ARGUMENT,
                        "greedy takes the most likely code, smooth mixes several drawn at random: "
                        "give one of them");
-    if (!(r->cfg_scale >= 0.0f && r->cfg_scale <= 100.0f))
+    if (!r->cfg_scales && !(r->cfg_scale >= 0.0f && r->cfg_scale <= 100.0f))
         return vt_fail(err, VARIANT_E_ARGUMENT, "cfg scale %g: expected 0 to 100",
                        (double)r->cfg_scale);
     if (r->top_k < 0)
@@ -83,6 +83,24 @@ static variant_status choose_labels(vt_choices *c, variant_error *err) {
     free(named);
     return c->labels ? VARIANT_OK
                      : vt_fail(err, VARIANT_E_MEMORY, "no memory for %d labels", r->count);
+}
+
+/* t rises from 0 to cfg_scale over the scales, unless the request tells each. */
+static variant_status choose_guidance(vt_choices *c, variant_error *err) {
+    const variant_request *r = &c->request;
+    const int scales = c->config->scales;
+    if (r->cfg_scales && r->cfg_scale_count != scales)
+        return vt_fail(err, VARIANT_E_ARGUMENT, "%d cfg scales: this model has %d scales",
+                       r->cfg_scale_count, scales);
+    for (int k = 0; k < scales; ++k) {
+        double place = scales > 1 ? (double)k / (scales - 1) : 0.0;
+        c->guide[k] = r->cfg_scales ? r->cfg_scales[k] : (float)(r->cfg_scale * place);
+        if (!(c->guide[k] >= 0.0f && c->guide[k] <= 100.0f))
+            return vt_fail(err, VARIANT_E_ARGUMENT, "cfg scale %g of scale %d: expected 0 to 100",
+                           (double)c->guide[k], k + 1);
+        if (c->guide[k] > 0.0f) c->guided_scales = k + 1;
+    }
+    return VARIANT_OK;
 }
 
 /* What is to be said of a schedule that is not the full one; "" for nothing. */
@@ -142,17 +160,18 @@ variant_status vt_choices_make(vt_choices *c, const variant_engine *engine,
     VT_TRY(check_request(request, err));
     VT_TRY(choose_schedules(c, err));
     VT_TRY(choose_labels(c, err));
-    c->guided = request->cfg_scale > 0.0f;
+    VT_TRY(choose_guidance(c, err));
     c->batch = request->batch ? request->batch : DEFAULT_BATCH;
     if (c->batch > request->count) c->batch = request->count;
     warn_untrained(c, &c->schedule, "", c->warning, sizeof c->warning);
-    if (c->guided && !c->warning[0])
+    if (c->guided_scales > 0 && !c->warning[0])
         warn_untrained(c, &c->uncond_schedule, " of the unconditional branch", c->warning,
                        sizeof c->warning);
     /* nothing that the request points to is asked for again, but its callbacks and its cancel flag */
     c->request.class_name = c->request.depths = c->request.layers = NULL;
     c->request.uncond_depths = c->request.uncond_layers = NULL;
     c->request.labels = NULL;
+    if (c->request.cfg_scales) c->request.cfg_scales = c->guide;
     return VARIANT_OK;
 }
 
@@ -172,7 +191,8 @@ void vt_choices_report(const vt_choices *c, variant_report *report) {
 vt_join vt_choices_join(const vt_choices *c, int index) {
     return (vt_join){.label = c->labels[index],
                      .schedule = &c->schedule,
-                     .uncond = c->guided ? &c->uncond_schedule : NULL,
+                     .uncond = c->guided_scales > 0 ? &c->uncond_schedule : NULL,
+                     .uncond_scales = c->guided_scales,
                      .smooth = c->request.smooth,
                      .retain_kv = c->request.retain_kv,
                      .index = index};

@@ -11,9 +11,10 @@ typedef struct vt_choices {
         request; /* its numbers, callbacks and cancel flag: what it points to otherwise is read already */
     const vt_transformer_config *config;
     vt_schedule schedule, uncond_schedule;
-    bool guided;
-    int32_t *labels; /* (count), owned */
-    int batch;       /* pictures at a time */
+    float guide[VT_SCHEDULE_SCALES]; /* t of every scale: logits = (1 + t) cond - t uncond */
+    int guided_scales; /* up to the last whose t is not 0: what the unconditional stream runs */
+    int32_t *labels;   /* (count), owned */
+    int batch;         /* pictures at a time */
     char warning[256];
 } vt_choices;
 

@@ -106,6 +106,7 @@ static variant_status run_scales(run_state *run, variant_error *err) {
         joins[i] = (vt_join){.label = run->labels[i],
                              .schedule = &run->schedule,
                              .uncond = &run->schedule,
+                             .uncond_scales = K,
                              .index = i};
     VT_CHECK(vt_loop_join(&loop, joins, run->batch, NULL, err));
     for (int k = 0; k < K; ++k) VT_CHECK(vt_loop_step(&loop, choose, run, err));

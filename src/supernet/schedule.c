@@ -268,6 +268,15 @@ int64_t vt_schedule_kv_tokens(const vt_schedule *schedule, const int *sides, int
     return tokens;
 }
 
+int64_t vt_schedule_branches_kv_tokens(const vt_schedule *cond, const vt_schedule *uncond,
+                                       int uncond_scales, const int *sides, int scale,
+                                       bool released) {
+    int64_t tokens = vt_schedule_kv_tokens(cond, sides, scale, released);
+    if (uncond_scales < 1 || (released && scale >= uncond_scales)) return tokens;
+    const int last = scale < uncond_scales ? scale : uncond_scales - 1;
+    return tokens + vt_schedule_kv_tokens(uncond, sides, last, released);
+}
+
 int64_t vt_schedule_kv_peak_tokens(const vt_schedule *schedule, const int *sides, bool released) {
     int64_t peak = 0;
     for (int k = 0; k < schedule->scales; ++k) {

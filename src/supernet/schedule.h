@@ -71,6 +71,11 @@ int64_t vt_schedule_kv_tokens(const vt_schedule *schedule, const int *sides, int
 /* The largest of these over all scales: max(D L_N, d L) released, d L + (D - d) L_N retained,
  * for two zones. */
 int64_t vt_schedule_kv_peak_tokens(const vt_schedule *schedule, const int *sides, bool released);
+/* Tokens that both branches of a guided picture hold at the end of scale k: the conditional by `cond`, the unconditional by
+ * `uncond` for its first uncond_scales scales, after which, released, it holds nothing. */
+int64_t vt_schedule_branches_kv_tokens(const vt_schedule *cond, const vt_schedule *uncond,
+                                       int uncond_scales, const int *sides, int scale,
+                                       bool released);
 /* "16,16,8,8" */
 void vt_schedule_describe(const vt_schedule *schedule, char *out, size_t size);
 /* "0-7;0-7;0,3,7" - what vt_schedule_resolve reads back as `layers`. */
