@@ -177,13 +177,14 @@ static int run(void *user, const cli_line *line) {
     return time_pictures(s, &err) == VARIANT_OK ? 0 : cli_fail("bench", &err);
 }
 
-static const cli_command *const kinds[] = {&bench_train, NULL};
+static const cli_command *const kinds[] = {&bench_streams, &bench_train, NULL};
 
 const cli_command cli_bench = {
     .name = "bench",
     .purpose = "time by stage and scale, beside what the machine could do",
     .usage = "(-m MODEL | --arch NAME) [options]\n"
              "kernels [--repeat N] [--threads N] [--json]\n"
+             "streams (-m MODEL | --arch NAME) [options]\n"
              "train (-m MODEL | --arch CONFIG.json) [options]",
     .about = "Times generation, one batch of pictures at a time with guidance, after a warm-up; "
              "prints medians. "

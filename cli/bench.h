@@ -92,5 +92,7 @@ variant_status bench_depths(bench_subject *subject, const bench_settings *s, var
 int bench_kernels(const bench_settings *s);
 /* `variant bench train`: steps of training. */
 extern const cli_command bench_train;
+/* `variant bench streams`: requests that share steps. */
+extern const cli_command bench_streams;
 
 #endif
