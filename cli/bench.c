@@ -110,7 +110,8 @@ static void init(void *user) {
 static const cli_option options[] = {
     CLI_ROWS(cli_engine_options, variant_engine_options, bench_settings, asked.engine, CLI_MODEL),
     CLI_ROWS(cli_arch_option, const char *, bench_settings, arch, NULL),
-    CLI_ROWS(cli_request_options, cli_request, bench_settings, asked, "depth bridge layers"),
+    CLI_ROWS(cli_request_options, cli_request, bench_settings, asked,
+             CLI_GUIDANCE " depth bridge layers"),
     {"compare", 0, "D,D,...",
      "several depths in one run, one line each, the first as the yardstick",
      CLI_INTS(bench_settings, compare, compare_count, 1, 1000), .own = true},

@@ -363,7 +363,7 @@ static const cli_option options[] = {
      CLI_INT(streams_settings, every, 1, VARIANT_MAX_SCALES),
      .unset = "half a picture for two requests, else 1"},
     CLI_ROWS(cli_request_options, cli_request, streams_settings, bench.asked,
-             "depth bridge layers cfg-scale"),
+             CLI_GUIDANCE " depth bridge layers"),
     {"mix", 0, "D,D,...",
      "depths of the requests in turn, also beside the same requests sorted by depth; 0: all layers",
      CLI_INTS(streams_settings, mix, mix_count, 0, 1000)},

@@ -435,7 +435,7 @@ static const cli_option options[] = {
         "says)"),
     CLI_ROWS(cli_data_options, cli_data, settings, taken, CLI_PART_OF_DATA),
     CLI_HEADING("sampling"),
-    CLI_ROWS(cli_request_options, cli_request, settings, asked, CLI_SAMPLING),
+    CLI_ROWS(cli_request_options, cli_request, settings, asked, CLI_GUIDANCE " " CLI_SAMPLING),
     CLI_HEADING("depth"),
     CLI_ROWS(cli_request_options, cli_request, settings, asked, CLI_DEPTH " retain-kv"),
     CLI_HEADING("running"),

@@ -73,7 +73,7 @@ static const cli_option options[] = {
     {"tokens-out", 0, "FILE", "also the token maps, as safetensors",
      CLI_TEXT(settings, tokens_out, "a file to write")},
     CLI_HEADING("sampling"),
-    CLI_ROWS(cli_request_options, cli_request, settings, asked, CLI_SAMPLING),
+    CLI_ROWS(cli_request_options, cli_request, settings, asked, CLI_GUIDANCE " " CLI_SAMPLING),
     CLI_HEADING("depth"),
     CLI_ROWS(cli_request_options, cli_request, settings, asked, CLI_DEPTH),
     {"compare", 0, "D,D,..",

@@ -39,6 +39,16 @@ static bool read_seed(void *owner, const char *text) {
     return cli_seed(text, &r->request.seed);
 }
 
+static bool read_cfg_scales(void *owner, const char *text) {
+    cli_request *r = owner;
+    double scales[VARIANT_MAX_SCALES];
+    if (!cli_doubles(text, 0, 100, VARIANT_MAX_SCALES, scales, &r->request.cfg_scale_count))
+        return false;
+    for (int k = 0; k < r->request.cfg_scale_count; ++k) r->cfg_scales[k] = (float)scales[k];
+    r->request.cfg_scales = r->cfg_scales;
+    return true;
+}
+
 #define ENGINE(member) variant_engine_options, member
 const cli_option cli_engine_options[] = {
     {"model", 'm', "PATH", "a file, or a folder that holds tokenizer and transformer",
@@ -77,6 +87,18 @@ const cli_option cli_request_options[] = {
      CLI_U64(REQUEST(seed)), .read = read_seed},
     {"cfg-scale", 0, "T", "classifier-free guidance, {range}; 0: off, which halves the work",
      CLI_FLOAT(REQUEST(cfg_scale), 0, 100)},
+    {"cfg-scales", 0, "T,T,...",
+     "guidance of every scale instead, each 0 to 100; behind the last that is not 0 its branch is "
+     "not computed",
+     .read = read_cfg_scales, .unset = "from 0 up to --cfg-scale", .own = true},
+    {"uncond-depth", 0, "U", "layers of guidance's unconditional branch in the late scales",
+     CLI_INT(REQUEST(uncond_depth), 0, 1000), .unset = "as --depth"},
+    {"uncond-depths", 0, "LIST", "its layers of every scale, such as 16,16,2,2",
+     CLI_LIST(REQUEST(uncond_depths), 1, 1000, VARIANT_MAX_SCALES), .unset = "as --depths"},
+    {"uncond-layers", 0, "WHICH", "which they are, as --layers",
+     CLI_TEXT(REQUEST(uncond_layers),
+              "equidistant, rounded, prefix, a list such as 0,3,5-7, or one a scale"),
+     .words = "equidistant|rounded|prefix", .unset = "as --layers"},
     {"top-k", 0, "K", "0 (off) or more", CLI_INT(REQUEST(top_k), 0, 1 << 24)},
     {"top-p", 0, "P", "0 (off) to 1", CLI_FLOAT(REQUEST(top_p), 0, 1)},
     {"greedy", 0, NULL, "always the most likely token; not with --smooth",
@@ -122,5 +144,12 @@ int cli_request_check(const cli_request *r, const cli_line *line) {
     if (request->depths && (request->depth || cli_given(line, "bridge")))
         return cli_usage(cli_command_name(),
                          "--depths says every scale's depth: give no --depth or --bridge with it");
+    if (request->cfg_scales && cli_given(line, "cfg-scale"))
+        return cli_usage(cli_command_name(),
+                         "--cfg-scales says every scale's guidance: give no --cfg-scale with it");
+    if (request->uncond_depths && request->uncond_depth)
+        return cli_usage(
+            cli_command_name(),
+            "--uncond-depths says every scale's depth: give no --uncond-depth with it");
     return -1;
 }

@@ -14,13 +14,15 @@ extern const cli_option cli_engine_options[];
 typedef struct cli_request {
     variant_engine_options engine;
     variant_request request;
-    bool drawn_seed;    /* -s -1 */
+    bool drawn_seed;                      /* -s -1 */
+    float cfg_scales[VARIANT_MAX_SCALES]; /* request.cfg_scales points at them */
     char classes[4096]; /* of several --class, a line each; request.class_name points at them */
 } cli_request;
 
 /* Of cli_request, but for its engine. */
 extern const cli_option cli_request_options[];
-#define CLI_SAMPLING "seed cfg-scale top-k top-p greedy smooth"
+#define CLI_GUIDANCE "cfg-scale cfg-scales uncond-depth uncond-depths uncond-layers"
+#define CLI_SAMPLING "seed top-k top-p greedy smooth"
 #define CLI_DEPTH "depth bridge depths layers"
 
 /* Of one bool: --json. */

@@ -105,7 +105,7 @@ depth_zero() {
     succeeds generate -m m.safetensors -t 1 -o b.png
     same_bytes a.png b.png
     succeeds generate --help
-    says "0 \(default\): all"
+    says "0: all \(default 0\)"
 }
 situation depth-zero "--depth 0 is all layers, as the help says" depth_zero
 
