@@ -66,7 +66,7 @@ double bench_median(double *numbers, int n);
 
 typedef struct bench_progress {
     cli_progress_kind kind; /* settled: LINES, NONE, or AUTO on a terminal */
-    const char *what;       /* "warming up", "run 2 of 5" */
+    const char *doing;      /* "warming up", "run 2 of 5" */
     int depth;              /* of the run; 0: all layers */
     double left;            /* seconds after the run; < 0: not known yet */
     double expected;        /* of the run; < 0 likewise */
@@ -76,7 +76,7 @@ typedef struct bench_progress {
 void bench_progress_open(bench_progress *p, const bench_settings *s);
 /* A step before the runs: "synthetic weights ...". */
 void bench_progress_say(const bench_progress *p, const char *text);
-void bench_progress_begin(bench_progress *p, const char *what, int depth, double expected,
+void bench_progress_begin(bench_progress *p, const char *doing, int depth, double expected,
                           double left);
 /* For variant_request.progress; user: the bench_progress. */
 bool bench_progress_step(void *user, const variant_progress *at);

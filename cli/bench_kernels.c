@@ -441,46 +441,63 @@ static void describe(const bench_kernel *k, char *out, size_t size) {
         snprintf(out, size, "%d x %d", s[0], s[1]);
 }
 
-int bench_kernels(const bench_settings *s) {
-    vt_kern *kern = NULL, *ref = NULL;
-    variant_error err = {0};
-    variant_status status = VARIANT_OK;
-    VT_CHECK(vt_kern_open(&kern, "cpu", s->asked.engine.threads, &err));
-    VT_CHECK(vt_kern_open(&ref, "ref", 1, &err));
-    const double peak[3] = {kern->peak_flops(kern, VT_NUMBER_F32),
-                            kern->peak_flops(kern, VT_NUMBER_BF16),
-                            kern->peak_flops(kern, VT_NUMBER_INT8)};
-    const double stream = kern->stream_bytes(kern);
-    vt_quiet quiet;
-    vt_quiet_open(&quiet, kern->threads, NULL);
-    if (s->json)
+/* What the machine could do at most. */
+typedef struct peaks {
+    double flops[3]; /* by vt_number */
+    double stream;   /* bytes a second */
+} peaks;
+
+static void print_head(bool json, const vt_kern *kern, const peaks *most) {
+    if (json)
         printf("{\"kernels\": \"%s\", \"peak_f32\": %.4g, \"peak_bf16\": %.4g, \"stream_bytes\": "
                "%.4g, \"cases\": [",
-               kern->details, peak[0], peak[1], stream);
+               kern->details, most->flops[0], most->flops[1], most->stream);
     else
         printf(
             "%s\nregister peak %.0f GFLOP/s float32, %.0f bf16; memory %.1f GB/s\n\n  %-15s %-5s "
             "%-40s %10s %10s %7s %9s\n",
-            kern->details, peak[0] * 1e-9, peak[1] * 1e-9, stream * 1e-9, "kernel", "type", "size",
-            "median", "floor", "ratio", "plain C");
-    for (size_t i = 0; i < sizeof kernels / sizeof *kernels; ++i) {
-        const bench_kernel *k = &kernels[i];
+            kern->details, most->flops[0] * 1e-9, most->flops[1] * 1e-9, most->stream * 1e-9,
+            "kernel", "type", "size", "median", "floor", "ratio", "plain C");
+}
+
+/* One kernel: its time, the least it could take, and its plain-C twin's, in milliseconds. */
+static void print_case(const bench_kernel *k, const char *size, const kernel_time *fast,
+                       double least, double twin) {
+    printf("  %-15s %-5s %-40s %7.3f ms %7.3f ms %7.2f %8.0fx%s%s\n", k->name,
+           vt_number_name(k->number), size, fast->ms, least, fast->ms / least, twin / fast->ms,
+           fast->disturbed ? "  disturbed: " : "", fast->disturbed ? fast->why : "");
+}
+
+static void print_case_json(const bench_kernel *k, const char *size, const kernel_time *fast,
+                            double least, double twin) {
+    printf("%s{\"name\": \"%s\", \"type\": \"%s\", \"size\": \"%s\", \"ms\": %.5f, "
+           "\"floor_ms\": %.5f, \"plain_ms\": %.3f, \"disturbed\": %s}",
+           k == kernels ? "" : ", ", k->name, vt_number_name(k->number), size, fast->ms, least,
+           twin, fast->disturbed ? "true" : "false");
+}
+
+int bench_kernels(const bench_settings *s) {
+    vt_kern *kern = NULL, *ref = NULL;
+    variant_error err = {0};
+    variant_status status = VARIANT_OK;
+    vt_quiet quiet;
+    VT_CHECK(vt_kern_open(&kern, "cpu", s->asked.engine.threads, &err));
+    VT_CHECK(vt_kern_open(&ref, "ref", 1, &err));
+    const peaks most = {{kern->peak_flops(kern, VT_NUMBER_F32),
+                         kern->peak_flops(kern, VT_NUMBER_BF16),
+                         kern->peak_flops(kern, VT_NUMBER_INT8)},
+                        kern->stream_bytes(kern)};
+    vt_quiet_open(&quiet, kern->threads, NULL);
+    print_head(s->json, kern, &most);
+    for (const bench_kernel *k = kernels; k < kernels + sizeof kernels / sizeof *kernels; ++k) {
         char size[64];
         describe(k, size, sizeof size);
         kernel_time fast = time_kernel(kern, k, s->repeat, TRIES, &quiet);
-        double ms = fast.ms, twin = time_kernel(ref, k, 1, 1, &quiet).ms;
-        if (ms < 0.0 || twin < 0.0)
+        double twin = time_kernel(ref, k, 1, 1, &quiet).ms;
+        if (fast.ms < 0.0 || twin < 0.0)
             VT_CHECK(vt_fail(&err, VARIANT_E_MEMORY, "no memory for %s, %s", k->name, size));
-        double least = floor_ms(k, kern, peak, stream);
-        if (s->json)
-            printf("%s{\"name\": \"%s\", \"type\": \"%s\", \"size\": \"%s\", \"ms\": %.5f, "
-                   "\"floor_ms\": %.5f, \"plain_ms\": %.3f, \"disturbed\": %s}",
-                   i ? ", " : "", k->name, vt_number_name(k->number), size, ms, least, twin,
-                   fast.disturbed ? "true" : "false");
-        else
-            printf("  %-15s %-5s %-40s %7.3f ms %7.3f ms %7.2f %8.0fx%s%s\n", k->name,
-                   vt_number_name(k->number), size, ms, least, ms / least, twin / ms,
-                   fast.disturbed ? "  disturbed: " : "", fast.disturbed ? fast.why : "");
+        (s->json ? print_case_json : print_case)(k, size, &fast,
+                                                 floor_ms(k, kern, most.flops, most.stream), twin);
         fflush(stdout);
     }
     if (s->json) printf("]}\n");

@@ -174,9 +174,9 @@ static double seconds_left(const rounds *r, const runs *at) {
 static variant_status run_once(rounds *r, runs *d, bool counts, variant_error *err) {
     variant_picture *pictures = NULL;
     variant_report report;
-    char what[64] = "warming up";
-    if (counts) snprintf(what, sizeof what, "run %d", d->count + 1);
-    bench_progress_begin(&r->progress, what, d->request.depth, expected_seconds(r, d),
+    char doing[64] = "warming up";
+    if (counts) snprintf(doing, sizeof doing, "run %d", d->count + 1);
+    bench_progress_begin(&r->progress, doing, d->request.depth, expected_seconds(r, d),
                          seconds_left(r, d));
     vt_peak_resident_reset(); /* another depth's, the probe's memory */
     vt_quiet_begin(&r->quiet);

@@ -20,9 +20,9 @@ void bench_progress_say(const bench_progress *p, const char *text) {
 
 static void print_run(const bench_progress *p) {
     if (p->depth)
-        fprintf(stderr, "depth %d: %s", p->depth, p->what);
+        fprintf(stderr, "depth %d: %s", p->depth, p->doing);
     else
-        fprintf(stderr, "%s", p->what);
+        fprintf(stderr, "%s", p->doing);
 }
 
 static void print_left(double seconds) {
@@ -32,9 +32,9 @@ static void print_left(double seconds) {
     fprintf(stderr, ", about %s left", time);
 }
 
-void bench_progress_begin(bench_progress *p, const char *what, int depth, double expected,
+void bench_progress_begin(bench_progress *p, const char *doing, int depth, double expected,
                           double left) {
-    p->what = what;
+    p->doing = doing;
     p->depth = depth;
     p->expected = expected;
     p->left = left;

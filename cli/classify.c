@@ -242,9 +242,39 @@ static void add_confusion(const work *w, const int *confusion, int total, int hi
     }
 }
 
+/* The likeliest of the classes. */
+static int likeliest(const float *probabilities, int classes) {
+    int best = 0;
+    for (int j = 1; j < classes; ++j)
+        if (probabilities[j] > probabilities[best]) best = j;
+    return best;
+}
+
+/* `total` pictures, evenly spread, counted in confusion (classes, classes); labels: of the data set's classes. */
+static variant_status count_confusion(work *w, vt_dataset *dataset, int total, const int *labels,
+                                      int *confusion, variant_error *err) {
+    const vt_crop centre = {0.5, 0.5, false};
+    const int64_t all = vt_dataset_count(dataset);
+    const int classes = w->info.classes;
+    for (int first = 0; first < total; first += BATCH) {
+        int n = total - first < BATCH ? total - first : BATCH, indices[BATCH];
+        for (int i = 0; i < n; ++i) {
+            indices[i] = (int)((first + i) * all / total);
+            VT_TRY(vt_dataset_read(dataset, indices[i], centre, w->pictures + (size_t)i * w->floats,
+                                   err));
+        }
+        VT_TRY(judge(w, n, err));
+        for (int i = 0; i < n; ++i) {
+            int label = labels[vt_dataset_label(dataset, indices[i])];
+            int best = likeliest(w->probabilities + (size_t)i * (size_t)classes, classes);
+            ++confusion[(size_t)label * (size_t)classes + (size_t)best];
+        }
+    }
+    return VARIANT_OK;
+}
+
 static variant_status classify_data(work *w, variant_error *err) {
     const settings *s = w->settings;
-    const vt_crop centre = {0.5, 0.5, false};
     size_t classes = (size_t)w->info.classes;
     vt_dataset_options options = {.data = w->taken,
                                   .side = w->info.side,
@@ -254,35 +284,17 @@ static variant_status classify_data(work *w, variant_error *err) {
     vt_dataset *dataset = NULL;
     int *confusion = calloc(classes * classes, sizeof *confusion), *labels = NULL;
     variant_status status = VARIANT_OK;
-    int all, total, hits = 0;
+    int total, hits = 0;
     VT_CHECK(vt_dataset_open(&dataset, &options, err));
     labels = calloc((size_t)vt_dataset_classes(dataset) + 1, sizeof *labels);
     if (!confusion || !labels)
         VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "no memory for %zu classes", classes));
     VT_CHECK(match_classes(w, dataset, labels, err));
-    all = vt_dataset_count(dataset);
-    total = s->count > 0 && s->count < all ? s->count : all;
-    for (int first = 0; first < total; first += BATCH) {
-        int n = total - first < BATCH ? total - first : BATCH;
-        for (int i = 0; i < n; ++i)
-            VT_CHECK(vt_dataset_read(dataset, (int)((int64_t)(first + i) * all / total), centre,
-                                     w->pictures + (size_t)i * w->floats, err));
-        VT_CHECK(judge(w, n, err));
-        for (int i = 0; i < n; ++i) {
-            const float *p = w->probabilities + (size_t)i * classes;
-            int label =
-                labels[vt_dataset_label(dataset, (int)((int64_t)(first + i) * all / total))];
-            size_t best = 0;
-            for (size_t j = 1; j < classes; ++j)
-                if (p[j] > p[best]) best = j;
-            ++confusion[(size_t)label * classes + best];
-            hits += (int)best == label;
-        }
-    }
-    if (s->json)
-        add_confusion(w, confusion, total, hits);
-    else
-        print_confusion(w, confusion, total, hits);
+    total = vt_dataset_count(dataset);
+    if (s->count > 0 && s->count < total) total = s->count;
+    VT_CHECK(count_confusion(w, dataset, total, labels, confusion, err));
+    for (size_t i = 0; i < classes; ++i) hits += confusion[i * classes + i];
+    (s->json ? add_confusion : print_confusion)(w, confusion, total, hits);
 cleanup:
     vt_dataset_close(&dataset);
     free(confusion);

@@ -107,10 +107,8 @@ static void init(void *user) {
 
 static int run(void *user, const cli_line *line) {
     settings *s = user;
-    if (s->engine.model && line->operand_count)
-        return cli_usage("convert", "unexpected argument %s", line->operands[0]);
-    if (line->operand_count) s->engine.model = line->operands[0];
-    if (!s->engine.model) return cli_usage("convert", "which model? give a file or a folder");
+    int done = cli_model_operand(&s->engine, line);
+    if (done >= 0) return done;
     if (!s->output.path) return cli_usage("convert", "-o is missing: the file to write");
     variant_error err = {0};
     return convert(s, &err) == VARIANT_OK ? 0 : cli_fail("convert", &err);

@@ -32,8 +32,8 @@ static bool read_channels(void *owner, const char *text) {
 #define DATA(member) cli_data, data.member
 const cli_option cli_data_options[] = {
     {"data", 0, "PATH",
-     "a folder with a sub-folder a class, IDX files or an .npz; several are joined by the names of "
-     "their classes",
+     "a folder with a sub-folder a class, IDX files or an .npz (required to train); several are "
+     "joined by the names of their classes",
      .read = add_data},
     {"split", 0, "WHICH", "which of its pictures: {words}",
      CLI_WORD(vt_split, DATA(split), "train|test|all"), CLI_MARK(cli_data, split_chosen)},

@@ -46,47 +46,48 @@ static char *describe_tokens(const vt_model *model, int count, char *const *name
     return text;
 }
 
-static variant_status encode(const encoding *asked, int count, char *const *paths,
-                             variant_error *err) {
+/* The tokens (count, L) of all pictures, a batch at a time. */
+static variant_status encode_all(const encoding *asked, cli_session *session, int count,
+                                 char *const *paths, int32_t *tokens, variant_error *err) {
+    const vt_tokenizer_config *config = vt_tokenizer_configuration(session->model->tokenizer);
+    int side = vt_tokenizer_side(config), batch = cli_picture_batch(config);
+    size_t floats = (size_t)side * (size_t)side * (size_t)config->channels;
     vt_data taken = asked->taken.data;
-    cli_session session;
-    VT_TRY(cli_session_open(&session, &asked->engine, true, false, err));
-    const vt_tokenizer_config *config = vt_tokenizer_configuration(session.model->tokenizer);
-    size_t side = (size_t)vt_tokenizer_side(config), length = (size_t)vt_tokenizer_tokens(config);
-    size_t floats = side * side * (size_t)config->channels;
-    int batch = cli_picture_batch(config);
-    vt_data_follow(&taken, session.model->training);
-    char *text = NULL;
+    vt_data_follow(&taken, session->model->training);
     variant_status status = VARIANT_OK;
     float *pictures = malloc((size_t)batch * floats * sizeof *pictures);
-    int32_t *tokens = malloc((size_t)count * length * sizeof *tokens);
-    if (!pictures || !tokens) {
-        status = vt_fail(err, VARIANT_E_MEMORY, "no memory for %d pictures", count);
-        goto cleanup;
-    }
+    if (!pictures) return vt_fail(err, VARIANT_E_MEMORY, "no memory for %d pictures", batch);
     for (int first = 0; first < count; first += batch) {
         int n = count - first < batch ? count - first : batch;
         for (int i = 0; i < n; ++i)
-            VT_CHECK(cli_picture_square(pictures + (size_t)i * floats, paths[first + i], (int)side,
+            VT_CHECK(cli_picture_square(pictures + (size_t)i * floats, paths[first + i], side,
                                         config->channels, &taken, asked->pad, err));
-        VT_CHECK(cli_encode_pictures(&session, n, pictures, tokens + (size_t)first * length, err));
+        VT_CHECK(cli_encode_pictures(session, n, pictures,
+                                     tokens + (size_t)first * (size_t)vt_tokenizer_tokens(config),
+                                     err));
     }
-    text = describe_tokens(session.model, count, paths);
-    if (!text) {
-        status =
-            vt_fail(err, VARIANT_E_MEMORY, "no memory for the description of %d pictures", count);
-        goto cleanup;
-    }
-    vt_tensor_out out = {.name = "tokens",
-                         .type = VT_I32,
-                         .rank = 2,
-                         .shape = {count, (int64_t)length},
-                         .data = tokens};
+cleanup:
+    free(pictures);
+    return status;
+}
+
+static variant_status encode(const encoding *asked, int count, char *const *paths,
+                             variant_error *err) {
+    cli_session session;
+    VT_TRY(cli_session_open(&session, &asked->engine, true, false, err));
+    int length = vt_tokenizer_tokens(vt_tokenizer_configuration(session.model->tokenizer));
+    variant_status status = VARIANT_OK;
+    char *text = describe_tokens(session.model, count, paths);
+    int32_t *tokens = malloc((size_t)count * (size_t)length * sizeof *tokens);
+    if (!text || !tokens)
+        VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "no memory for the tokens of %d pictures", count));
+    VT_CHECK(encode_all(asked, &session, count, paths, tokens, err));
+    vt_tensor_out out = {
+        .name = "tokens", .type = VT_I32, .rank = 2, .shape = {count, length}, .data = tokens};
     const char *key = TOKENS_KEY, *value = text;
     VT_CHECK(vt_safetensors_write(asked->output.path, &out, 1, &key, &value, 1, err));
 cleanup:
     cJSON_free(text);
-    free(pictures);
     free(tokens);
     cli_session_close(&session);
     return status;
@@ -100,7 +101,8 @@ static void encode_init(void *settings) {
 
 static int encode_run(void *settings, const cli_line *line) {
     const encoding *asked = settings;
-    if (!asked->engine.model) return cli_usage("encode", "which model? give -m FILE or -m FOLDER");
+    int done = cli_model_check(&asked->engine);
+    if (done >= 0) return done;
     if (!asked->output.path) return cli_usage("encode", "-o is missing: the file for the tokens");
     if (!line->operand_count) return cli_usage("encode", "which pictures? give files or folders");
     variant_error err = {0};
@@ -193,41 +195,45 @@ static variant_status write_picture(const float *values, const vt_tokenizer_conf
     return status;
 }
 
-static variant_status decode(const decoding *asked, const char *path, variant_error *err) {
-    cli_session session = {0};
-    vt_tensor_file *file = NULL;
-    int32_t *tokens = NULL;
-    float *pictures = NULL;
-    int count = 0;
-    variant_status status = VARIANT_OK;
-    const cli_output output = asked->output;
-    VT_CHECK(cli_output_check(&output, false, err));
-    VT_CHECK(vt_tensor_file_open(&file, path, err));
-    VT_CHECK(cli_session_open(&session, &asked->engine, true, false, err));
-    VT_CHECK(read_tokens(file, session.model, &tokens, &count, err));
-    VT_CHECK(cli_output_check(&output, count > 1, err));
-    warn_other_model(file, session.model);
-    const vt_tokenizer_config *config = vt_tokenizer_configuration(session.model->tokenizer);
+/* Writes the pictures of tokens (count, L), a batch at a time. */
+static variant_status decode_all(const decoding *asked, cli_session *session, int count,
+                                 const int32_t *tokens, variant_error *err) {
+    const vt_tokenizer_config *config = vt_tokenizer_configuration(session->model->tokenizer);
     size_t side = (size_t)vt_tokenizer_side(config), length = (size_t)vt_tokenizer_tokens(config);
     size_t floats = side * side * (size_t)config->channels;
     int batch = cli_picture_batch(config);
-    pictures = malloc((size_t)batch * floats * sizeof *pictures);
-    if (!pictures) {
-        status = vt_fail(err, VARIANT_E_MEMORY, "no memory for %d pictures", batch);
-        goto cleanup;
-    }
+    variant_status status = VARIANT_OK;
+    float *pictures = malloc((size_t)batch * floats * sizeof *pictures);
+    if (!pictures) return vt_fail(err, VARIANT_E_MEMORY, "no memory for %d pictures", batch);
     for (int first = 0; first < count; first += batch) {
         int n = count - first < batch ? count - first : batch;
-        VT_CHECK(cli_decode_tokens(&session, n, tokens + (size_t)first * length, pictures, err));
+        VT_CHECK(cli_decode_tokens(session, n, tokens + (size_t)first * length, pictures, err));
         for (int i = 0; i < n; ++i) {
             char name[4096];
-            VT_CHECK(cli_output_path(&output, first + i, count > 1, name, sizeof name, err));
-            VT_CHECK(
-                write_picture(pictures + (size_t)i * floats, config, name, output.quality, err));
+            VT_CHECK(cli_output_path(&asked->output, first + i, count > 1, name, sizeof name, err));
+            VT_CHECK(write_picture(pictures + (size_t)i * floats, config, name,
+                                   asked->output.quality, err));
         }
     }
 cleanup:
     free(pictures);
+    return status;
+}
+
+static variant_status decode(const decoding *asked, const char *path, variant_error *err) {
+    cli_session session = {0};
+    vt_tensor_file *file = NULL;
+    int32_t *tokens = NULL;
+    int count = 0;
+    variant_status status = VARIANT_OK;
+    VT_CHECK(cli_output_check(&asked->output, false, err));
+    VT_CHECK(vt_tensor_file_open(&file, path, err));
+    VT_CHECK(cli_session_open(&session, &asked->engine, true, false, err));
+    VT_CHECK(read_tokens(file, session.model, &tokens, &count, err));
+    VT_CHECK(cli_output_check(&asked->output, count > 1, err));
+    warn_other_model(file, session.model);
+    VT_CHECK(decode_all(asked, &session, count, tokens, err));
+cleanup:
     free(tokens);
     vt_tensor_file_close(&file);
     cli_session_close(&session);
@@ -240,7 +246,8 @@ static void decode_init(void *settings) {
 
 static int decode_run(void *settings, const cli_line *line) {
     const decoding *asked = settings;
-    if (!asked->engine.model) return cli_usage("decode", "which model? give -m FILE or -m FOLDER");
+    int done = cli_model_check(&asked->engine);
+    if (done >= 0) return done;
     if (!asked->output.path) return cli_usage("decode", "-o is missing: the picture to write");
     if (!line->operand_count) return cli_usage("decode", "expected one file of tokens");
     variant_error err = {0};

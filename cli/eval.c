@@ -275,6 +275,28 @@ static void describe_tokenizer(const work *w, const vt_data *data, int count) {
     score_report_data(w->made_with, data);
 }
 
+/* Every picture of the source, what the tokenizer makes of it, and how far they are apart. tokens: (BATCH, L). */
+static variant_status reconstruct_all(work *w, cli_session *session, vt_source *source,
+                                      int32_t *tokens, tally *psnr, tally *ssim,
+                                      variant_error *err) {
+    size_t floats = (size_t)w->side * (size_t)w->side * (size_t)w->channels;
+    begin(w, "reconstructing");
+    for (int first = 0; first < source->count; first += BATCH) {
+        int n = source->count - first < BATCH ? source->count - first : BATCH;
+        VT_TRY(vt_source_read(source, first, n, w->pictures, w->labels, err));
+        VT_TRY(reconstruct(w, session, first, n, tokens, err));
+        for (int i = 0; i < n; ++i) {
+            const float *a = w->pictures + (size_t)i * floats, *b = w->others + (size_t)i * floats;
+            tally_add(psnr, vt_psnr(a, b, floats));
+            tally_add(ssim, vt_ssim(a, b, w->side, w->side, w->channels));
+        }
+        VT_TRY(vt_eval_add(w->eval, w->others, source->labelled ? w->labels : NULL, n, w->side,
+                           w->side, w->channels, err));
+        show_progress(w, first + n, source->count);
+    }
+    return VARIANT_OK;
+}
+
 static variant_status eval_tokenizer(work *w, cJSON *report, variant_error *err) {
     const settings *s = w->settings;
     cli_session session = {0};
@@ -296,21 +318,7 @@ static variant_status eval_tokenizer(work *w, cJSON *report, variant_error *err)
     VT_CHECK(open_eval(w, source.count, labels_match(w, &source), false, err));
     tokens = malloc(BATCH * (size_t)vt_tokenizer_tokens(config) * sizeof *tokens);
     if (!tokens) VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "no memory for tokens"));
-    size_t floats = (size_t)w->side * (size_t)w->side * (size_t)w->channels;
-    begin(w, "reconstructing");
-    for (int first = 0; first < source.count; first += BATCH) {
-        int n = source.count - first < BATCH ? source.count - first : BATCH;
-        VT_CHECK(vt_source_read(&source, first, n, w->pictures, w->labels, err));
-        VT_CHECK(reconstruct(w, &session, first, n, tokens, err));
-        for (int i = 0; i < n; ++i) {
-            const float *a = w->pictures + (size_t)i * floats, *b = w->others + (size_t)i * floats;
-            tally_add(&psnr, vt_psnr(a, b, floats));
-            tally_add(&ssim, vt_ssim(a, b, w->side, w->side, w->channels));
-        }
-        VT_CHECK(vt_eval_add(w->eval, w->others, source.labelled ? w->labels : NULL, n, w->side,
-                             w->side, w->channels, err));
-        show_progress(w, first + n, source.count);
-    }
+    VT_CHECK(reconstruct_all(w, &session, &source, tokens, &psnr, &ssim, err));
     cJSON_AddStringToObject(report, "reconstructed", w->pictures_name);
     tally_report(&psnr, report, "psnr", "psnr_spread", &w->psnr_spread);
     tally_report(&ssim, report, "ssim", "ssim_spread", &w->ssim_spread);

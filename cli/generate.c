@@ -93,9 +93,8 @@ static const cli_option options[] = {
 
 /* -1: go on; else the exit status. */
 static int check_options(settings *s, const cli_line *line) {
-    int done = cli_request_check(&s->asked, line);
-    if (!s->asked.engine.model)
-        return cli_usage("generate", "which model? give -m FILE or -m FOLDER");
+    int done = cli_model_check(&s->asked.engine);
+    if (done < 0) done = cli_request_check(&s->asked, line);
     if (done >= 0) return done;
     s->grid = s->grid || s->compare_count;
     const char *sheet = cli_first_given(line, "zoom|columns");

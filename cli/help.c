@@ -31,59 +31,48 @@ static void list_text(const cli_row *row, char *out, size_t size) {
                                                         : ((const double *)numbers)[i]);
 }
 
-void cli_held_text(const cli_row *row, char *out, size_t size) {
-    const cli_option *o = row->option;
-    const void *at = row->owner + o->at;
-    const char *text;
-    int place = 0;
-    out[0] = '\0';
-    if (o->show) {
-        o->show(row->owner, out, size);
-        return;
-    }
-    switch (o->kind) {
+/* A number as it would be typed; false: the kind is none. */
+static bool number_text(cli_kind kind, const void *at, char *out, size_t size) {
+    switch (kind) {
     case CLI_KIND_INT:
-        snprintf(out, size, "%d", *(const int *)at);
-        break;
+        return snprintf(out, size, "%d", *(const int *)at) > 0;
     case CLI_KIND_INT64:
-        snprintf(out, size, "%" PRId64, *(const int64_t *)at);
-        break;
+        return snprintf(out, size, "%" PRId64, *(const int64_t *)at) > 0;
     case CLI_KIND_U64:
-        snprintf(out, size, "%" PRIu64, *(const uint64_t *)at);
-        break;
+        return snprintf(out, size, "%" PRIu64, *(const uint64_t *)at) > 0;
     case CLI_KIND_BYTES:
-        snprintf(out, size, "%zu", *(const size_t *)at);
-        break;
+        return snprintf(out, size, "%zu", *(const size_t *)at) > 0;
     case CLI_KIND_REAL:
     case CLI_KIND_ABOVE:
     case CLI_KIND_SECONDS:
-        snprintf(out, size, "%.10g", *(const double *)at);
-        break;
+        return snprintf(out, size, "%.10g", *(const double *)at) > 0;
     case CLI_KIND_FLOAT:
-        snprintf(out, size, "%g", (double)*(const float *)at);
-        break;
-    case CLI_KIND_EITHER:
-        cli_word_at(o->words, *(const bool *)at ? (int)o->low : !o->low, out, size);
-        break;
-    case CLI_KIND_WORD:
-        memcpy(&place, at, sizeof place);
-        if (place >= 0) cli_word_at(o->words, place, out, size);
-        break;
-    case CLI_KIND_NAME:
-    case CLI_KIND_TEXT:
-    case CLI_KIND_LIST:
-        text = *(const char *const *)at;
-        snprintf(out, size, "%s", text ? text : "");
-        break;
-    case CLI_KIND_INTS:
-    case CLI_KIND_REALS:
-        list_text(row, out, size);
-        break;
-    case CLI_KIND_NONE:
-    case CLI_KIND_FLAG:
-    case CLI_KIND_OFF:
-        break;
+        return snprintf(out, size, "%g", (double)*(const float *)at) > 0;
+    default:
+        return false;
     }
+}
+
+void cli_held_text(const cli_row *row, char *out, size_t size) {
+    const cli_option *o = row->option;
+    const void *at = row->owner + o->at;
+    const char *text = NULL;
+    int place = -1;
+    out[0] = '\0';
+    if (o->show)
+        o->show(row->owner, out, size);
+    else if (o->kind == CLI_KIND_INTS || o->kind == CLI_KIND_REALS)
+        list_text(row, out, size);
+    else if (o->kind == CLI_KIND_EITHER)
+        place = *(const bool *)at == (o->low == 1.0);
+    else if (o->kind == CLI_KIND_WORD)
+        memcpy(&place, at, sizeof place);
+    else if (o->kind == CLI_KIND_NAME || o->kind == CLI_KIND_TEXT || o->kind == CLI_KIND_LIST)
+        text = *(const char *const *)at;
+    else
+        number_text(o->kind, at, out, size);
+    if (text) snprintf(out, size, "%s", text);
+    if (place >= 0) cli_word_at(o->words, place, out, size);
 }
 
 static void range_text(const cli_option *o, char *out, size_t size) {

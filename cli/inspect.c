@@ -452,10 +452,8 @@ static void init(void *user) {
 
 static int run(void *user, const cli_line *line) {
     settings *s = user;
-    if (s->engine.model && line->operand_count)
-        return cli_usage("inspect", "unexpected argument %s", line->operands[0]);
-    if (line->operand_count) s->engine.model = line->operands[0];
-    if (!s->engine.model) return cli_usage("inspect", "which model? give a file or a folder");
+    int done = cli_model_operand(&s->engine, line);
+    if (done >= 0) return done;
     variant_error err = {0};
     bool features = !vt_is_folder(s->engine.model) && vt_features_is(s->engine.model);
     variant_status status = (features ? inspect_features : inspect_model)(s, &err);

@@ -104,6 +104,13 @@ static bool read_list(const cli_option *o, void *at, int *count, const char *tex
     return cli_ints(text, low, high, o->most, numbers, &held);
 }
 
+static bool read_text(const cli_option *o, const char **at, const char *text) {
+    bool word = o->words && cli_is_among(text, strlen(text), o->words, '|');
+    if (o->letters && !word && text[strspn(text, o->letters)])
+        return cli_refuse("expected %s", o->expects);
+    return cli_text(text, o->expects, at);
+}
+
 static bool read_value(const cli_row *row, const char *text) {
     const cli_option *o = row->option;
     void *at = row->owner + o->at;
@@ -133,7 +140,7 @@ static bool read_value(const cli_row *row, const char *text) {
         *(const char **)at = text;
         return cli_word(text, o->words) >= 0;
     case CLI_KIND_TEXT:
-        return cli_text(text, o->expects, at);
+        return read_text(o, at, text);
     case CLI_KIND_LIST:
     case CLI_KIND_INTS:
     case CLI_KIND_REALS:

@@ -47,6 +47,7 @@ typedef struct cli_option {
     int most;            /* of a list */
     const char *words;   /* "cpu|ref": what it takes; of other kinds: what completion offers */
     const char *notes;   /* one on each of words, between bars too: "|slow"; or NULL */
+    const char *letters; /* text: what it is made of, unless it is one of words; NULL: anything */
     const char *expects; /* text: what it is, for the line that refuses none */
     const char
         *unset; /* what holds while nothing is given, where the settings hold 0, -1 or NULL then */

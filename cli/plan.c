@@ -56,10 +56,10 @@ static int run(void *user, const cli_line *line) {
     (void)line;
     settings *s = user;
     variant_request *request = &s->asked.request;
-    if (!s->asked.engine.model) return cli_usage("plan", "-m MODEL is needed");
     s->planning.wanted = true;
-    int status = cli_planning_check(&s->planning, request);
-    if (status >= 0) return status;
+    int done = cli_model_check(&s->asked.engine);
+    if (done < 0) done = cli_planning_check(&s->planning, request);
+    if (done >= 0) return done;
     if (!request->count) request->count = s->planning.options.auto_batch ? 64 : request->batch;
     variant_engine *engine = NULL;
     variant_plan plan;

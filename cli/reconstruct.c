@@ -247,7 +247,8 @@ static void init(void *user) {
 
 static int run(void *user, const cli_line *line) {
     settings *s = user;
-    if (!s->engine.model) return cli_usage(COMMAND, "which model? give -m FILE or -m FOLDER");
+    int done = cli_model_check(&s->engine);
+    if (done >= 0) return done;
     if (s->data.data.count && line->operand_count)
         return cli_usage(COMMAND, "either pictures or --data, not both");
     if (!s->data.data.count && !line->operand_count)

@@ -98,7 +98,7 @@ const cli_option cli_request_options[] = {
     {"uncond-layers", 0, "WHICH", "which they are, as --layers",
      CLI_TEXT(REQUEST(uncond_layers),
               "equidistant, rounded, prefix, a list such as 0,3,5-7, or one a scale"),
-     .words = "equidistant|rounded|prefix", .unset = "as --layers"},
+     .words = "equidistant|rounded|prefix", .letters = "0123456789,;- ", .unset = "as --layers"},
     {"top-k", 0, "K", "0 (off) or more", CLI_INT(REQUEST(top_k), 0, 1 << 24)},
     {"top-p", 0, "P", "0 (off) to 1", CLI_FLOAT(REQUEST(top_p), 0, 1)},
     {"greedy", 0, NULL, "always the most likely token; not with --smooth",
@@ -115,7 +115,7 @@ const cli_option cli_request_options[] = {
      "equidistant, rounded or prefix, a list 0,3,7, or one list a scale: \"0-7;0-7;0,3,7\"",
      CLI_TEXT(REQUEST(layers),
               "equidistant, rounded, prefix, a list such as 0,3,5-7, or one a scale"),
-     .words = "equidistant|rounded|prefix", .unset = "as trained"},
+     .words = "equidistant|rounded|prefix", .letters = "0123456789,;- ", .unset = "as trained"},
     {"retain-kv", 0, NULL, "keep all keys and values to the end", CLI_FLAG(REQUEST(retain_kv))},
     {"batch", 0, "N", "pictures at a time, {range}", CLI_INT(REQUEST(batch), 1, 4096)},
     {0},
@@ -134,6 +134,19 @@ const cli_option cli_arch_option[] = {
      .expects = "var-d16, var-d20, var-d24, var-d30, or a configuration's file"},
     {0},
 };
+
+int cli_model_check(const variant_engine_options *engine) {
+    if (engine->model) return -1;
+    return cli_usage(cli_command_name(), "which model? give -m FILE or -m FOLDER");
+}
+
+int cli_model_operand(variant_engine_options *engine, const cli_line *line) {
+    if (engine->model && line->operand_count)
+        return cli_usage(cli_command_name(), "unexpected argument %s", line->operands[0]);
+    if (line->operand_count) engine->model = line->operands[0];
+    return engine->model ? -1
+                         : cli_usage(cli_command_name(), "which model? give a file or a folder");
+}
 
 int cli_request_check(const cli_request *r, const cli_line *line) {
     const variant_request *request = &r->request;

@@ -33,6 +33,10 @@ extern const cli_option cli_arch_option[];
 /* Defaults. */
 void cli_engine_init(variant_engine_options *engine);
 void cli_request_init(cli_request *request);
+/* -1 where a model is named, else the exit status, after a complaint. */
+int cli_model_check(const variant_engine_options *engine);
+/* Likewise of a command whose operand may be the model. */
+int cli_model_operand(variant_engine_options *engine, const cli_line *line);
 /* -1 where its options go together, else the exit status, after a complaint. */
 int cli_request_check(const cli_request *request, const cli_line *line);
 

@@ -274,7 +274,8 @@ static const cli_option supernet_options[] = {
     {"train-schedules", 0, "A,B,..;A,B,..",
      "subnets as layers for each scale, instead of --depths and --bridge",
      CLI_TEXT(SUPERNET_(schedules),
-              "layers of every scale such as 8,8,4,2, several between semicolons")},
+              "layers of every scale such as 8,8,4,2, several between semicolons"),
+     .letters = "0123456789,; ", .unset = "none"},
     {"sandwich", 0, NULL,
      "both paths at every step, their gradients averaged: what is done unless "
      "another way is chosen",

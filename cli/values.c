@@ -236,8 +236,8 @@ bool cli_channels(const char *text, int *out) {
     return true;
 }
 
-bool cli_text(const char *text, const char *what, const char **out) {
-    if (!*text) return cli_refuse("expected %s", what);
+bool cli_text(const char *text, const char *expects, const char **out) {
+    if (!*text) return cli_refuse("expected %s", expects);
     *out = text;
     return true;
 }

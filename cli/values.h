@@ -44,7 +44,7 @@ void cli_word_at(const char *words, int place, char *out, size_t size);
 bool cli_words(const char *text, const char *words, int most, int *out, int *count);
 /* 1 or 3. */
 bool cli_channels(const char *text, int *out);
-/* A name, a path or a list that is read later: anything but nothing. `what` is expected, "a file". */
-bool cli_text(const char *text, const char *what, const char **out);
+/* A name, a path or a list that is read later: anything but nothing. expects: "a file". */
+bool cli_text(const char *text, const char *expects, const char **out);
 
 #endif

@@ -52,7 +52,10 @@ with open(build + "/manuals/variant.bash") as file:
     completion = file.read()
 for command in commands:
     own = [row for row in table if row.command == command]
-    help_text = flat(run(*command.split(), "--help")[1])
+    help_text = run(*command.split(), "--help")[1]
+    wide = [line for line in help_text.split("examples")[0].splitlines() if len(line) > 100]
+    check(not wide or wide[0].startswith(("usage", "      ")), f"{command} --help: a line too wide: {wide}")
+    help_text = flat(help_text)
     with open(f"{build}/manuals/man1/variant-{command.replace(' ', '-')}.1") as file:
         page = flat(file.read().replace("\\-", "-").replace("\\e", "\\").replace("\n.B ", "\n"))
     offered = re.search(rf"_variant_options\['{command}'\]='([^']*)'", completion).group(1).split()
