@@ -14,7 +14,7 @@ static variant_status plan_request(const bench_subject *subject, bench_settings 
     variant_engine engine =
         vt_engine_around(subject->kern, subject->model, subject->weights, subject->kv);
     s->asked.request.count = s->planning.options.auto_batch ? 64 : s->asked.request.batch;
-    VT_TRY(cli_planning_apply(&s->planning, "bench", &engine, &s->asked.request, plan, err));
+    VT_TRY(cli_planning_apply(&s->planning, &engine, &s->asked.request, plan, err));
     s->asked.request.count = s->asked.request.batch;
     vt_peak_resident_reset(); /* what was taken to choose */
     if (s->json) return VARIANT_OK;
@@ -131,10 +131,9 @@ static const cli_option options[] = {
 /* -1: go on; else the exit status. */
 static int check_options(bench_settings *s) {
     if (!s->arch == !s->asked.engine.model)
-        return cli_usage("bench", "what to time? give either -m MODEL or --arch NAME");
+        return cli_misuse("what to time? give either -m MODEL or --arch NAME");
     if (s->compare_count > 0 && s->planning.wanted)
-        return cli_usage("bench",
-                         "--compare names depths: give no budget, --quality or --batch auto");
+        return cli_misuse("--compare names depths: give no budget, --quality or --batch auto");
     return cli_planning_check(&s->planning, &s->asked.request);
 }
 
@@ -164,21 +163,15 @@ cleanup:
 
 static int run(void *user, const cli_line *line) {
     bench_settings *s = user;
-    if (line->operand_count && strcmp(line->operands[0], "kernels") == 0) {
-        const char *other = cli_first_given(
-            line, "model|arch|depth|bridge|layers|batch|compare|time-budget|progress");
-        return other ? cli_usage("bench", "--%s is of pictures, not of kernels", other)
-                     : bench_kernels(s);
-    }
-    if (line->operand_count) return cli_usage("bench", "unexpected argument %s", line->operands[0]);
+    (void)line;
     int done = check_options(s);
     if (done >= 0) return done;
     s->asked.request.count = s->asked.request.batch;
     variant_error err = {0};
-    return time_pictures(s, &err) == VARIANT_OK ? 0 : cli_fail("bench", &err);
+    return cli_end(time_pictures(s, &err), &err);
 }
 
-static const cli_command *const kinds[] = {&bench_streams, &bench_train, NULL};
+static const cli_command *const kinds[] = {&bench_kernels, &bench_streams, &bench_train, NULL};
 
 const cli_command cli_bench = {
     .name = "bench",
@@ -188,14 +181,10 @@ const cli_command cli_bench = {
              "streams (-m MODEL | --arch NAME) [options]\n"
              "train (-m MODEL | --arch CONFIG.json) [options]",
     .about = "Times generation, one batch of pictures at a time with guidance, after a warm-up; "
-             "prints medians. "
-             "Beside each time stands its floor: the larger of arithmetic at the register peak and "
-             "bytes at the "
-             "memory bandwidth, both measured in this process. `kernels` times each kernel by "
-             "itself, beside its "
-             "plain-C twin and its floor. Runs that other work got in the way of are made again, "
-             "at most as often; "
-             "where too few were quiet, the figures are marked \"disturbed\" and say why.",
+             "prints medians. Beside each time stands its floor: the larger of arithmetic at the "
+             "register peak and bytes at the memory bandwidth, both measured in this process. "
+             "Runs that other work got in the way of are made again, at most as often; where too "
+             "few were quiet, the figures are marked \"disturbed\" and say why.",
     .examples = "variant bench -m models/fashion --depth 6\n"
                 "variant bench --arch var-d16 --depth 8 --bridge 6 --repeat 3 --json\n"
                 "variant bench --arch var-d16 --weights bf16 --compare 16,8,4,2 --repeat 1\n"
@@ -203,7 +192,6 @@ const cli_command cli_bench = {
     .options = options,
     .kinds = kinds,
     .size = sizeof(bench_settings),
-    .operands = 1,
     .init = init,
     .run = run,
 };

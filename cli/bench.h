@@ -88,11 +88,7 @@ void bench_progress_close(const bench_progress *p);
 
 /* Measures every depth of s->compare and prints them beside each other. */
 variant_status bench_depths(bench_subject *subject, const bench_settings *s, variant_error *err);
-/* Times every kernel s->repeat times and prints; the exit status. */
-int bench_kernels(const bench_settings *s);
-/* `variant bench train`: steps of training. */
-extern const cli_command bench_train;
-/* `variant bench streams`: requests that share steps. */
-extern const cli_command bench_streams;
+/* `variant bench kernels`, each by itself; `streams`, requests that share steps; `train`, steps of training. */
+extern const cli_command bench_kernels, bench_streams, bench_train;
 
 #endif

@@ -476,12 +476,20 @@ static void print_case_json(const bench_kernel *k, const char *size, const kerne
            twin, fast->disturbed ? "true" : "false");
 }
 
-int bench_kernels(const bench_settings *s) {
+typedef struct settings {
+    variant_engine_options engine;
+    int repeat;
+    bool json;
+} settings;
+
+static int run(void *user, const cli_line *line) {
+    (void)line;
+    const settings *s = user;
     vt_kern *kern = NULL, *ref = NULL;
     variant_error err = {0};
     variant_status status = VARIANT_OK;
     vt_quiet quiet;
-    VT_CHECK(vt_kern_open(&kern, "cpu", s->asked.engine.threads, &err));
+    VT_CHECK(vt_kern_open(&kern, "cpu", s->engine.threads, &err));
     VT_CHECK(vt_kern_open(&ref, "ref", 1, &err));
     const peaks most = {{kern->peak_flops(kern, VT_NUMBER_F32),
                          kern->peak_flops(kern, VT_NUMBER_BF16),
@@ -504,5 +512,32 @@ int bench_kernels(const bench_settings *s) {
 cleanup:
     vt_kern_close(&kern);
     vt_kern_close(&ref);
-    return status == VARIANT_OK ? 0 : cli_fail("bench", &err);
+    return cli_end(status, &err);
 }
+
+static void init(void *user) {
+    settings *s = user;
+    *s = (settings){.repeat = 5};
+    cli_engine_init(&s->engine);
+}
+
+static const cli_option options[] = {
+    {"repeat", 0, "N", "calls counted, {range}; as many again while too few are quiet",
+     CLI_INT(settings, repeat, 1, BENCH_MAX_REPEAT), .own = true},
+    CLI_ROWS(cli_json_option, bool, settings, json, NULL),
+    CLI_ROWS(cli_engine_options, variant_engine_options, settings, engine, "threads"),
+    {0},
+};
+
+const cli_command bench_kernels = {
+    .name = "bench kernels",
+    .purpose = "time of each kernel beside its plain-C twin and its floor",
+    .usage = "[--repeat N] [--threads N] [--json]",
+    .about = "Times each kernel by itself at sizes of VAR-d16, beside its plain-C twin and the "
+             "least time that this machine could take.",
+    .examples = "variant bench kernels --repeat 20",
+    .options = options,
+    .size = sizeof(settings),
+    .init = init,
+    .run = run,
+};

@@ -379,11 +379,11 @@ static const cli_option options[] = {
 static int run(void *user, const cli_line *line) {
     streams_settings *s = user;
     if (!s->bench.arch == !s->bench.asked.engine.model)
-        return cli_usage("bench streams", "what to time? give either -m MODEL or --arch NAME");
+        return cli_misuse("what to time? give either -m MODEL or --arch NAME");
     if (s->mix_count > 0 && cli_given(line, "depth"))
-        return cli_usage("bench streams", "--mix says the requests' depths: give no --depth");
+        return cli_misuse("--mix says the requests' depths: give no --depth");
     variant_error err = {0};
-    return time_streams(s, &err) == VARIANT_OK ? 0 : cli_fail("bench streams", &err);
+    return cli_end(time_streams(s, &err), &err);
 }
 
 const cli_command bench_streams = {
@@ -391,13 +391,10 @@ const cli_command bench_streams = {
     .purpose = "requests that share steps, beside one after another",
     .usage = "(-m MODEL | --arch NAME) [options]",
     .about = "Times requests that begin some steps apart and share the steps they have in common, "
-             "and the "
-             "same requests one after another, by turns; prints medians. Beside what sharing saved "
-             "stands "
-             "what it could: weights read once instead of once each where reading them is what a "
-             "product "
-             "waits for, both limits measured in this process, and what a step costs beside them "
-             "paid once.",
+             "and the same requests one after another, by turns; prints medians. Beside what "
+             "sharing saved stands what it could: weights read once instead of once each where "
+             "reading them is what a product waits for, both limits measured in this process, and "
+             "what a step costs beside them paid once.",
     .examples = "variant bench streams -m models/fashion --requests 10\n"
                 "variant bench streams --arch var-d16 --weights bf16\n"
                 "variant bench streams -m models/fashion --requests 16 --mix 12,3,6,2",

@@ -343,7 +343,7 @@ static int run(void *user, const cli_line *line) {
     (void)line;
     settings *s = user;
     if (!s->arch == !s->engine.model)
-        return cli_usage("bench train", "what to time? give either -m MODEL or --arch CONFIG");
+        return cli_misuse("what to time? give either -m MODEL or --arch CONFIG");
 
     variant_error err = {0};
     variant_status status = VARIANT_OK;
@@ -351,7 +351,7 @@ static int run(void *user, const cli_line *line) {
     train_subject *subject = calloc(1, sizeof *subject);
     if (!subject) {
         vt_fail(&err, VARIANT_E_MEMORY, "no memory for the measurements");
-        return cli_fail("bench train", &err);
+        return cli_fail(&err);
     }
     VT_CHECK(subject_open(subject, s, &err));
     VT_CHECK(measure(subject, s, &err));
@@ -365,7 +365,7 @@ static int run(void *user, const cli_line *line) {
 cleanup:
     subject_close(subject);
     free(subject);
-    return status == VARIANT_OK ? 0 : cli_fail("bench train", &err);
+    return cli_end(status, &err);
 }
 
 const cli_command bench_train = {
@@ -373,10 +373,9 @@ const cli_command bench_train = {
     .purpose = "time of a step of supernet training",
     .usage = "(-m MODEL | --arch CONFIG.json) [options]",
     .about = "Times steps of supernet training on tokens of a formula, full and subnet by turns; "
-             "prints medians. "
-             "What the weights become is thrown away. Beside forward and backward stands their "
-             "floor: the "
-             "products' arithmetic at the register peak, probed in the same process.",
+             "prints medians. What the weights become is thrown away. Beside forward and backward "
+             "stands their floor: the products' arithmetic at the register peak, probed in the "
+             "same process.",
     .examples = "variant bench train -m models/fashion --precision bf16 --depth 6",
     .options = options,
     .size = sizeof(settings),

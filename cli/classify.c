@@ -153,7 +153,7 @@ static variant_status classify_pictures(work *w, int operands, char **paths, var
     cli_pictures all = {0};
     variant_status status = VARIANT_OK;
     cJSON *pictures = cJSON_AddArrayToObject(w->json, "pictures");
-    for (int i = 0; i < operands; ++i) VT_CHECK(cli_pictures_add(&all, paths[i], COMMAND, err));
+    for (int i = 0; i < operands; ++i) VT_CHECK(cli_pictures_add(&all, paths[i], err));
     for (int first = 0; first < all.count; first += BATCH) {
         int n = all.count - first < BATCH ? all.count - first : BATCH;
         for (int i = 0; i < n; ++i)
@@ -276,11 +276,8 @@ static variant_status count_confusion(work *w, vt_dataset *dataset, int total, c
 static variant_status classify_data(work *w, variant_error *err) {
     const settings *s = w->settings;
     size_t classes = (size_t)w->info.classes;
-    vt_dataset_options options = {.data = w->taken,
-                                  .side = w->info.side,
-                                  .channels = w->info.channels,
-                                  .warn = cli_data_note,
-                                  .user = (void *)(uintptr_t)COMMAND};
+    vt_dataset_options options = {
+        .data = w->taken, .side = w->info.side, .channels = w->info.channels, .warn = cli_note};
     vt_dataset *dataset = NULL;
     int *confusion = calloc(classes * classes, sizeof *confusion), *labels = NULL;
     variant_status status = VARIANT_OK;
@@ -304,18 +301,18 @@ cleanup:
 
 static void init(void *user) {
     settings *s = user;
-    *s = (settings){.top = DEFAULT_TOP, .data = cli_data_defaults(COMMAND)};
+    *s = (settings){.top = DEFAULT_TOP, .data = cli_data_defaults()};
     cli_engine_init(&s->engine);
 }
 
 static int run(void *user, const cli_line *line) {
     const settings *s = user;
     const bool data = s->data.data.count > 0;
-    if (!s->engine.model) return cli_usage(COMMAND, "-m is missing: a classifier");
+    if (!s->engine.model) return cli_misuse("-m is missing: a classifier");
     if (!data && !line->operand_count)
-        return cli_usage(COMMAND, "nothing to classify: give pictures, folders or --data");
+        return cli_misuse("nothing to classify: give pictures, folders or --data");
     if (data && line->operand_count)
-        return cli_usage(COMMAND, "either pictures or --data, not both: %s", line->operands[0]);
+        return cli_misuse("either pictures or --data, not both: %s", line->operands[0]);
 
     variant_error err = {0};
     work w = {.settings = s};
@@ -329,7 +326,7 @@ static int run(void *user, const cli_line *line) {
         cJSON_free(text);
     }
     work_close(&w);
-    return status == VARIANT_OK ? 0 : cli_fail(COMMAND, &err);
+    return cli_end(status, &err);
 }
 
 static const cli_option options[] = {
@@ -354,8 +351,7 @@ const cli_command cli_classify = {
     .usage = "-m CLASSIFIER PICTURE|FOLDER... [options]\n"
              "-m CLASSIFIER --data IDX|DIR [options]",
     .about = "Names the likeliest classes of pictures (files, or all in a folder); or, of a data "
-             "set, how many "
-             "pictures get their class, and which classes are taken for which.",
+             "set, how many pictures get their class, and which classes are taken for which.",
     .examples = "variant classify -m models/fashion sneaker.png\n"
                 "variant classify -m models/fashion --data data/fashion --json",
     .options = options,

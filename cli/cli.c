@@ -19,19 +19,28 @@ void cli_warn(void *user, const char *line) {
     fprintf(stderr, "variant %s: warning: %s\n", current_command, line);
 }
 
-int cli_fail(const char *command, const variant_error *err) {
+void cli_note(void *user, const char *line) {
+    (void)user;
+    fprintf(stderr, "variant %s: note: %s\n", current_command, line);
+}
+
+int cli_fail(const variant_error *err) {
     const char *message = err->message[0] ? err->message : variant_status_sentence(err->status);
-    fprintf(stderr, "variant %s: %s\n", command, message);
+    fprintf(stderr, "variant %s: %s\n", current_command, message);
     return err->status == VARIANT_E_ARGUMENT ? 2 : 1;
 }
 
-int cli_usage(const char *command, const char *format, ...) {
-    fprintf(stderr, "variant %s: ", command);
+int cli_end(variant_status status, const variant_error *err) {
+    return status == VARIANT_OK ? 0 : cli_fail(err);
+}
+
+int cli_misuse(const char *format, ...) {
+    fprintf(stderr, "variant %s: ", current_command);
     va_list args;
     va_start(args, format);
     vfprintf(stderr, format, args);
     va_end(args);
-    fprintf(stderr, " (variant %s --help shows the options)\n", command);
+    fprintf(stderr, " (variant %s --help shows the options)\n", current_command);
     return 2;
 }
 

@@ -12,15 +12,19 @@ extern const cli_command cli_generate, cli_plan, cli_train, cli_eval, cli_bench,
     cli_inspect, cli_convert, cli_encode, cli_decode, cli_reconstruct, cli_classify, cli_synth,
     cli_selftest;
 
-/* Prints "variant COMMAND: warning: line" to stderr, COMMAND being the one last named. user: unused. */
+/* What is said in a command's name, the one last named here. */
 void cli_name_command(const char *command);
 const char *cli_command_name(void);
+/* Prints "variant COMMAND: warning: line", or note, to stderr. user: unused. */
 void cli_warn(void *user, const char *line);
+void cli_note(void *user, const char *line);
 /* Prints "variant COMMAND: message" to stderr. Returns 1; 2 of VARIANT_E_ARGUMENT, a value that is wrong for this model
  * or these data being wrong usage as well. */
-int cli_fail(const char *command, const variant_error *err);
-/* Prints "variant COMMAND: message" and where help is; returns 2. */
-int cli_usage(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
+int cli_fail(const variant_error *err);
+/* 0, or as cli_fail. */
+int cli_end(variant_status status, const variant_error *err);
+/* Wrong usage: prints "variant COMMAND: message" and where help is; returns 2. */
+int cli_misuse(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* From now on Ctrl-C and SIGTERM only set what this points to, to the signal's number; the second ends
  * the program at once. */

@@ -109,9 +109,9 @@ static int run(void *user, const cli_line *line) {
     settings *s = user;
     int done = cli_model_operand(&s->engine, line);
     if (done >= 0) return done;
-    if (!s->output.path) return cli_usage("convert", "-o is missing: the file to write");
+    if (!s->output.path) return cli_misuse("-o is missing: the file to write");
     variant_error err = {0};
-    return convert(s, &err) == VARIANT_OK ? 0 : cli_fail("convert", &err);
+    return cli_end(convert(s, &err), &err);
 }
 
 static const cli_option options[] = {
@@ -132,9 +132,8 @@ const cli_command cli_convert = {
     .purpose = "any readable model to one safetensors file",
     .usage = "MODEL -o OUT.safetensors [options]",
     .about = "Reads safetensors or PyTorch checkpoints (a tokenizer, a transformer or both) and "
-             "writes one "
-             "safetensors file with the configuration and the class names inside. FID's Inception "
-             "(pt_inception-2015-12-05) is converted as well.",
+             "writes one safetensors file with the configuration and the class names inside. "
+             "FID's Inception (pt_inception-2015-12-05) is converted as well.",
     .examples = "variant convert var_d16.pth --tokenizer vae_ch160v4096z32.pth -o d16.safetensors "
                 "--type f16\n"
                 "variant convert models/fashion -o fashion.safetensors --classes names.txt",

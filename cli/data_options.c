@@ -7,8 +7,8 @@
 #include "io/picture.h"
 #include "values.h"
 
-cli_data cli_data_defaults(const char *command) {
-    return (cli_data){.command = command, .data = {.split = VT_SPLIT_TEST, .holdout = VT_HOLDOUT}};
+cli_data cli_data_defaults(void) {
+    return (cli_data){.data = {.split = VT_SPLIT_TEST, .holdout = VT_HOLDOUT}};
 }
 
 bool cli_data_add(vt_data *data, const char *text) {
@@ -60,10 +60,6 @@ const cli_option cli_channels_option[] = {
      .unset = "as the pictures have it; of a folder to train on colour"},
     {0},
 };
-
-void cli_data_note(void *user, const char *line) {
-    fprintf(stderr, "variant %s: note: %s\n", (const char *)user, line);
-}
 
 variant_status cli_picture_square(float *out, const char *path, int side, int channels,
                                   const vt_data *data, bool small, variant_error *err) {

@@ -9,7 +9,6 @@
 typedef struct cli_data {
     vt_data data;
     bool split_chosen;
-    const char *command; /* for notes */
 } cli_data;
 
 /* Of cli_data. */
@@ -23,11 +22,9 @@ extern const cli_option cli_pad_option[];
 extern const cli_option cli_channels_option[];
 
 /* The test pictures of nothing yet. */
-cli_data cli_data_defaults(const char *command);
+cli_data cli_data_defaults(void);
 /* One more path; false when there is no more room, or text is empty. */
 bool cli_data_add(vt_data *data, const char *text);
-/* Prints "variant COMMAND: note: LINE"; user: the command's name. */
-void cli_data_note(void *user, const char *line);
 
 /* Reads one picture file as (side, side, channels) in [-1, 1]; small: centred on black when it is not larger. */
 variant_status cli_picture_square(float *out, const char *path, int side, int channels,

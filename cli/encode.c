@@ -96,27 +96,27 @@ cleanup:
 static void encode_init(void *settings) {
     encoding *asked = settings;
     cli_engine_init(&asked->engine);
-    asked->taken = cli_data_defaults("encode");
+    asked->taken = cli_data_defaults();
 }
 
 static int encode_run(void *settings, const cli_line *line) {
     const encoding *asked = settings;
     int done = cli_model_check(&asked->engine);
     if (done >= 0) return done;
-    if (!asked->output.path) return cli_usage("encode", "-o is missing: the file for the tokens");
-    if (!line->operand_count) return cli_usage("encode", "which pictures? give files or folders");
+    if (!asked->output.path) return cli_misuse("-o is missing: the file for the tokens");
+    if (!line->operand_count) return cli_misuse("which pictures? give files or folders");
     variant_error err = {0};
     variant_status status = VARIANT_OK;
     cli_pictures all = {0};
     for (int i = 0; i < line->operand_count; ++i)
-        VT_CHECK(cli_pictures_add(&all, line->operands[i], "encode", &err));
+        VT_CHECK(cli_pictures_add(&all, line->operands[i], &err));
     if (all.count > MAX_PICTURES)
         VT_CHECK(vt_fail(&err, VARIANT_E_ARGUMENT, "%d pictures: expected at most %d", all.count,
                          MAX_PICTURES));
     VT_CHECK(encode(asked, all.count, all.paths, &err));
 cleanup:
     cli_pictures_close(&all);
-    return status == VARIANT_OK ? 0 : cli_fail("encode", &err);
+    return cli_end(status, &err);
 }
 
 static const cli_option encode_options[] = {
@@ -248,10 +248,10 @@ static int decode_run(void *settings, const cli_line *line) {
     const decoding *asked = settings;
     int done = cli_model_check(&asked->engine);
     if (done >= 0) return done;
-    if (!asked->output.path) return cli_usage("decode", "-o is missing: the picture to write");
-    if (!line->operand_count) return cli_usage("decode", "expected one file of tokens");
+    if (!asked->output.path) return cli_misuse("-o is missing: the picture to write");
+    if (!line->operand_count) return cli_misuse("expected one file of tokens");
     variant_error err = {0};
-    return decode(asked, line->operands[0], &err) == VARIANT_OK ? 0 : cli_fail("decode", &err);
+    return cli_end(decode(asked, line->operands[0], &err), &err);
 }
 
 static const cli_option decode_options[] = {

@@ -74,11 +74,6 @@ static bool show_draws(void *user, int done, int total) {
     return true;
 }
 
-static void say_note(void *user, const char *line) {
-    (void)user;
-    fprintf(stderr, "variant eval: note: %s\n", line);
-}
-
 /* ---- opening ---- */
 
 static variant_status open_network(work *w, variant_error *err) {
@@ -91,7 +86,7 @@ static variant_status open_network(work *w, variant_error *err) {
                                 .reference_count = s->by.reference_count,
                                 .save_reference = s->save_reference,
                                 .progress = show_reference,
-                                .note = say_note,
+                                .note = cli_note,
                                 .user = w};
     VT_TRY(vt_judge_open(&w->judge, &options, err));
     w->draws = s->by.draws >= 0 ? s->by.draws : vt_eval_default_draws(&w->judge.network);
@@ -172,7 +167,7 @@ static variant_status eval_generated(work *w, cJSON *report, variant_error *err)
             vt_eval_add(w->eval, w->pictures, w->labels, held, w->side, w->side, w->channels, err));
         show_progress(w, first + held, total);
     }
-    if (made.warning[0]) fprintf(stderr, "variant eval: warning: %s\n", made.warning);
+    if (made.warning[0]) cli_warn(NULL, made.warning);
     cJSON_AddStringToObject(report, "depths", made.depths);
 cleanup:
     variant_pictures_free(&pictures, held);
@@ -201,7 +196,7 @@ static variant_status eval_folder(work *w, cJSON *report, variant_error *err) {
     data.holdout = 0;
     data.flat_whole = true;
     vt_data_name(&data, w->pictures_name, sizeof w->pictures_name);
-    VT_CHECK(vt_source_open(&source, &data, s->side, s->channels, s->count, say_note, w, err));
+    VT_CHECK(vt_source_open(&source, &data, s->side, s->channels, s->count, cli_note, w, err));
     VT_CHECK(set_size(w, source.side, source.channels, err));
     const vt_data reference = data_of(w, &s->by.reference, NULL);
     if (s->by.reference.count) VT_CHECK(open_reference(w, &reference, err));
@@ -313,7 +308,7 @@ static variant_status eval_tokenizer(work *w, cJSON *report, variant_error *err)
     data.flat_whole = false; /* a tokenizer is judged by what it was not trained on */
     VT_CHECK(open_reference(w, other ? &reference : &data, err));
     vt_data_name(&data, w->pictures_name, sizeof w->pictures_name);
-    VT_CHECK(vt_source_open(&source, &data, w->side, w->channels, s->count, other ? say_note : NULL,
+    VT_CHECK(vt_source_open(&source, &data, w->side, w->channels, s->count, other ? cli_note : NULL,
                             w, err));
     VT_CHECK(open_eval(w, source.count, labels_match(w, &source), false, err));
     tokens = malloc(BATCH * (size_t)vt_tokenizer_tokens(config) * sizeof *tokens);
@@ -378,8 +373,7 @@ static variant_status evaluate(work *w, variant_error *err) {
                                   : eval_generated(w, report, err));
     score_report_judge(w->made_with, &w->judge, w->draws);
     VT_CHECK(vt_eval_scores_get(w->eval, &scores, err));
-    for (int i = 0; i < scores.warning_count; ++i)
-        fprintf(stderr, "variant eval: warning: %s\n", scores.warnings[i]);
+    for (int i = 0; i < scores.warning_count; ++i) cli_warn(NULL, scores.warnings[i]);
     if (s->json) {
         cJSON *json = vt_eval_scores_json(&scores, &w->judge.network,
                                           w->judge.has_reference ? &w->judge.reference : NULL);
@@ -412,8 +406,7 @@ static bool add_reconstruct(void *user, const char *text) {
 
 static void init(void *user) {
     settings *s = user;
-    *s = (settings){
-        .taken = cli_data_defaults(COMMAND), .by = cli_scoring_defaults(), .count = 10000};
+    *s = (settings){.taken = cli_data_defaults(), .by = cli_scoring_defaults(), .count = 10000};
     cli_request_init(&s->asked);
     s->asked.request.class_name = "all"; /* every class alike, as the reference has them */
 }
@@ -459,17 +452,16 @@ static int check_options(settings *s, const cli_line *line) {
     int done = cli_request_check(&s->asked, line);
     if (done >= 0) return done;
     if (s->pictures.count && s->reconstruct.count)
-        return cli_usage(COMMAND, "either --pictures or --reconstruct, not both");
+        return cli_misuse("either --pictures or --reconstruct, not both");
     if (!s->pictures.count && !s->asked.engine.model)
-        return cli_usage(COMMAND, "what is judged? give -m MODEL or --pictures FOLDER");
+        return cli_misuse("what is judged? give -m MODEL or --pictures FOLDER");
     const char *real = s->by.reference.count ? s->by.reference.paths[0] : s->reconstruct.paths[0];
     if (s->save_reference && (!real || vt_judge_is_statistics(real)))
-        return cli_usage(COMMAND, "--save-reference needs --reference with pictures");
+        return cli_misuse("--save-reference needs --reference with pictures");
     if (real && !s->reconstruct.count && vt_judge_is_statistics(real) &&
         (s->taken.split_chosen || s->by.reference_count > 0))
-        cli_data_note((void *)(uintptr_t)COMMAND,
-                      "--reference is statistics, of the pictures that they were made of: "
-                      "--split and --reference-count change nothing");
+        cli_note(NULL, "--reference is statistics, of the pictures that they were made of: "
+                       "--split and --reference-count change nothing");
     s->taken.data.flat_whole = !s->taken.split_chosen; /* as a reference */
     if (!cli_given(line, "count") && (s->pictures.count || s->reconstruct.count)) s->count = 0;
     return -1;
@@ -481,9 +473,10 @@ static int run(void *user, const cli_line *line) {
     int done = check_options(s, line);
     if (done >= 0) return done;
     if (s->asked.drawn_seed)
-        fprintf(stderr, "variant eval: note: seed %" PRIu64 "\n", s->asked.request.seed);
+        fprintf(stderr, "variant %s: note: seed %" PRIu64 "\n", cli_command_name(),
+                s->asked.request.seed);
     work w = {.settings = s};
-    return evaluate(&w, &err) == VARIANT_OK ? 0 : cli_fail(COMMAND, &err);
+    return cli_end(evaluate(&w, &err), &err);
 }
 
 const cli_command cli_eval = {
@@ -493,9 +486,8 @@ const cli_command cli_eval = {
              "--pictures FOLDER --reference DATA --features FILE [options]\n"
              "-m MODEL --reconstruct DATA [options]",
     .about = "Scores generated pictures beside real ones: Frechet distance, inception score, "
-             "precision and "
-             "recall, share of pictures in their class; or a tokenizer's reconstructions: rFID, "
-             "PSNR, SSIM.",
+             "precision and recall, share of pictures in their class; or a tokenizer's "
+             "reconstructions: rFID, PSNR, SSIM.",
     .examples =
         "variant eval -m models/fashion --reference /usr/share/datasets/fashion-mnist --depth 6\n"
         "variant eval -m d16.safetensors --features pt_inception.pth -n 50000 \\\n"

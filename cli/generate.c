@@ -99,13 +99,12 @@ static int check_options(settings *s, const cli_line *line) {
     s->grid = s->grid || s->compare_count;
     const char *sheet = cli_first_given(line, "zoom|columns");
     if (!s->grid && sheet)
-        return cli_usage("generate", "--%s is for a sheet: give --grid or --compare", sheet);
+        return cli_misuse("--%s is for a sheet: give --grid or --compare", sheet);
     if (s->compare_count && cli_first_given(line, "depth|depths|save-scales|tokens-out"))
-        return cli_usage(
-            "generate", "--compare goes without --depth, --depths, --save-scales and --tokens-out");
+        return cli_misuse(
+            "--compare goes without --depth, --depths, --save-scales and --tokens-out");
     if (s->compare_count && s->planning.wanted)
-        return cli_usage("generate",
-                         "--compare names depths: give no budget, --quality or --batch auto");
+        return cli_misuse("--compare names depths: give no budget, --quality or --batch auto");
     return cli_planning_check(&s->planning, &s->asked.request);
 }
 
@@ -297,8 +296,7 @@ static variant_status open_job(job *j, variant_error *err) {
     j->load_seconds = vt_seconds() - start;
     variant_engine_info(j->engine, &j->info);
     if (s->planning.wanted) {
-        VT_TRY(cli_planning_apply(&s->planning, "generate", j->engine, &s->asked.request, &j->plan,
-                                  err));
+        VT_TRY(cli_planning_apply(&s->planning, j->engine, &s->asked.request, &j->plan, err));
         j->planned = true;
     }
     const variant_request *request = &s->asked.request;
@@ -369,7 +367,7 @@ static variant_status run_job(job *j, variant_error *err) {
     if (s->compare_count) return compare_depths(j, err);
     VT_TRY(make_pictures(j, &s->asked.request, &report, err));
     clear_progress(j);
-    if (report.warning[0]) fprintf(stderr, "variant generate: warning: %s\n", report.warning);
+    if (report.warning[0]) cli_warn(NULL, report.warning);
     if (s->grid)
         VT_TRY(variant_pictures_write_sheet(j->kept, j->kept_count, sheet_columns(j), s->zoom,
                                             s->output.path, s->output.quality, err));
@@ -407,7 +405,7 @@ static int run(void *user, const cli_line *line) {
     if (status != VARIANT_OK) clear_progress(&j);
     int code = status == VARIANT_OK          ? 0
                : status == VARIANT_E_STOPPED ? tell_stop(&j)
-                                             : cli_fail("generate", &err);
+                                             : cli_fail(&err);
     variant_pictures_free(&j.kept, j.kept_count);
     variant_engine_close(&j.engine);
     return code;

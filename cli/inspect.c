@@ -457,7 +457,7 @@ static int run(void *user, const cli_line *line) {
     variant_error err = {0};
     bool features = !vt_is_folder(s->engine.model) && vt_features_is(s->engine.model);
     variant_status status = (features ? inspect_features : inspect_model)(s, &err);
-    return status == VARIANT_OK ? 0 : cli_fail("inspect", &err);
+    return cli_end(status, &err);
 }
 
 static const cli_option options[] = {
@@ -475,10 +475,9 @@ const cli_command cli_inspect = {
     .purpose = "what a model file holds, and what it needs",
     .usage = "MODEL [options]",
     .about = "Prints format, configuration, sizes, classes, what supernet training left, and the "
-             "memory of "
-             "keys and values at each depth; of a network that scores are measured in (FID's "
-             "Inception, a "
-             "classifier) its features. A damaged file gives one line that says what is wrong.",
+             "memory of keys and values at each depth; of a network that scores are measured in "
+             "(FID's Inception, a classifier) its features. A damaged file gives one line that "
+             "says what is wrong.",
     .examples = "variant inspect models/fashion\n"
                 "variant inspect var_d30.pth --tokenizer vae_ch160v4096z32.pth --bridge 7 --json",
     .options = options,

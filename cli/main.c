@@ -47,8 +47,7 @@ static int print_version(bool details) {
     for (size_t i = 0; i < sizeof backends / sizeof backends[0]; ++i) {
         vt_kern *kern = NULL;
         variant_error err;
-        if (vt_kern_open(&kern, backends[i], 0, &err) != VARIANT_OK)
-            return cli_fail("--version", &err);
+        if (vt_kern_open(&kern, backends[i], 0, &err) != VARIANT_OK) return cli_fail(&err);
         printf("%s: %s\n", kern->name, kern->details ? kern->details : "");
         vt_kern_close(&kern);
     }
@@ -77,6 +76,7 @@ static bool is_one_of(const char *word, const char *names) {
 
 /* `variant help [--format FORMAT] [COMMAND]` */
 static int help(int count, char **words) {
+    cli_name_command("help");
     if (count > 1 && strcmp(words[0], "--format") == 0)
         return cli_help_format(&program, words[1], count - 2, words + 2);
     const cli_command *found = &program;
@@ -94,10 +94,10 @@ static int dispatch(int argc, char **argv) {
         return 2;
     }
     if (is_one_of(argv[1], "--version|-V|version")) {
+        cli_name_command("--version");
         bool details = argc > 2 && is_one_of(argv[2], "-v|--verbose");
-        return argc > (details ? 3 : 2)
-                   ? cli_usage("--version", "unexpected argument %s", argv[argc - 1])
-                   : print_version(details);
+        return argc > (details ? 3 : 2) ? cli_misuse("unexpected argument %s", argv[argc - 1])
+                                        : print_version(details);
     }
     if (is_one_of(argv[1], "--help|-h|help")) return help(argc - 2, argv + 2);
     const cli_command *found = cli_find_kind(&program, argv[1]);

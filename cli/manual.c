@@ -262,7 +262,7 @@ static void put_completion(const cli_command *program) {
 int cli_help_format(const cli_command *program, const char *format, int count, char **words) {
     const cli_command *command = program;
     for (int i = 0; i < count && command; ++i) command = cli_find_kind(command, words[i]);
-    if (!command) return cli_usage("help", "no such command");
+    if (!command) return cli_misuse("no such command");
     if (strcmp(format, "names") == 0)
         for_each(command, put_name);
     else if (strcmp(format, "man") == 0)
@@ -272,6 +272,6 @@ int cli_help_format(const cli_command *program, const char *format, int count, c
     else if (strcmp(format, "table") == 0)
         for_each(command, put_table);
     else
-        return cli_usage("help", "--format %s: expected names, man, completion or table", format);
+        return cli_misuse("--format %s: expected names, man, completion or table", format);
     return 0;
 }

@@ -199,7 +199,7 @@ static int unknown_option(const parser *p, const char *word) {
     const char *nearest = NULL;
     int least = 3, count = 0;
     size_t length = strcspn(word + 2, "="), at = 0;
-    if (length >= sizeof name) return cli_usage(p->command->name, "unknown option %s", word);
+    if (length >= sizeof name) return cli_misuse("unknown option %s", word);
     memcpy(name, word + 2, length);
     for (const struct option *o = p->names; o->name; ++o) {
         int distance = vt_word_distance(name, o->name);
@@ -211,29 +211,26 @@ static int unknown_option(const parser *p, const char *word) {
         at +=
             (size_t)snprintf(begun + at, sizeof begun - at, "%s--%s", count++ ? ", " : "", o->name);
     }
-    if (count > 1) return cli_usage(p->command->name, "option %s could be %s", word, begun);
-    if (nearest)
-        return cli_usage(p->command->name, "unknown option %s; did you mean --%s?", word, nearest);
-    return cli_usage(p->command->name, "unknown option %s", word);
+    if (count > 1) return cli_misuse("option %s could be %s", word, begun);
+    if (nearest) return cli_misuse("unknown option %s; did you mean --%s?", word, nearest);
+    return cli_misuse("unknown option %s", word);
 }
 
 /* getopt's '?': a letter or a word that is no option, or a value where none is taken. */
 static int refuse_option(const parser *p, const char *word) {
-    const char *command = p->command->name;
     if (strncmp(word, "--", 2) != 0)
-        return optopt > 0 && optopt < 256 ? cli_usage(command, "unknown option -%c", optopt)
-                                          : cli_usage(command, "unknown option %s", word);
+        return optopt > 0 && optopt < 256 ? cli_misuse("unknown option -%c", optopt)
+                                          : cli_misuse("unknown option %s", word);
     if (optopt) /* the id of an option that it knows */
-        return cli_usage(command, "--%s takes no value",
-                         p->line->rows[row_of(p, optopt)].option->name);
+        return cli_misuse("--%s takes no value", p->line->rows[row_of(p, optopt)].option->name);
     return unknown_option(p, word);
 }
 
 /* ---- reading ---- */
 
-/* The value of an option whose value may be left out: the next word, where it is one. */
-static const char *value_behind(const cli_option *o, int argc, char **argv) {
-    bool is = optind < argc && cli_is_among(argv[optind], strlen(argv[optind]), o->words, '|');
+/* The value of an option whose value may be left out: the next word, where it can be no operand. */
+static const char *value_behind(const parser *p, const cli_option *o, int argc, char **argv) {
+    bool is = optind < argc && p->command->operands == 0 && argv[optind][0] != '-';
     return is ? argv[optind++] : o->alone;
 }
 
@@ -243,8 +240,8 @@ static int take_option(parser *p, int row, const char *name, int argc, char **ar
     const cli_option *o = taken->option;
     const char *text = optarg, *expected;
     if (text && text == argv[optind - 1] && is_option(p, text))
-        return cli_usage(p->command->name, "--%s needs a value, but %s follows", name, text);
-    if (!text && o->argument) text = value_behind(o, argc, argv);
+        return cli_misuse("--%s needs a value, but %s follows", name, text);
+    if (!text && o->argument) text = value_behind(p, o, argc, argv);
     cli_expected_clear();
     if (read_value(taken, text)) {
         p->line->given[row] = true;
@@ -252,11 +249,11 @@ static int take_option(parser *p, int row, const char *name, int argc, char **ar
         return -1;
     }
     expected = cli_expected();
-    return cli_usage(p->command->name, "--%s%s%s: %s", name, text ? " " : "",
-                     !text   ? ""
-                     : *text ? text
-                             : "\"\"",
-                     *expected ? expected : "not a valid value");
+    return cli_misuse("--%s%s%s: %s", name, text ? " " : "",
+                      !text   ? ""
+                      : *text ? text
+                              : "\"\"",
+                      *expected ? expected : "not a valid value");
 }
 
 /* -1 to go on, else the exit status: 0 when help was printed, 2 when usage complained. */
@@ -269,7 +266,7 @@ static int read_options(parser *p, int argc, char **argv) {
         if (id == '?')
             status = refuse_option(p, argv[optind - 1]);
         else if (id == ':')
-            status = cli_usage(p->command->name, "%s needs a value", argv[optind - 1]);
+            status = cli_misuse("%s needs a value", argv[optind - 1]);
         else {
             const cli_option *option = p->line->rows[row_of(p, id)].option;
             const char *name = found >= 0 ? p->names[found].name : option->name;
@@ -284,8 +281,7 @@ static int read_options(parser *p, int argc, char **argv) {
     p->line->operands = argv + optind;
     p->line->operand_count = argc - optind;
     if (p->line->operand_count > p->command->operands)
-        return cli_usage(p->command->name, "unexpected argument %s",
-                         argv[optind + p->command->operands]);
+        return cli_misuse("unexpected argument %s", argv[optind + p->command->operands]);
     return -1;
 }
 
@@ -297,7 +293,8 @@ static int ask_kind(const cli_command *command, const char *word) {
     }
     char kinds[240];
     cli_kind_list(command, kinds, sizeof kinds);
-    return cli_usage(command->name, "what to %s? expected %s", command->name, kinds);
+    cli_name_command(command->name);
+    return cli_misuse("what to %s? expected %s", command->name, kinds);
 }
 
 int cli_run(const cli_command *command, int argc, char **argv) {
@@ -347,7 +344,7 @@ int cli_one_of(const cli_line *line, const char *names) {
     for (int i = 0; first && i < line->row_count; ++i) {
         const char *own = line->rows[i].option->name;
         if (line->given[i] && own != first && cli_is_among(own, strlen(own), names, '|'))
-            return cli_usage(cli_command_name(), "--%s and --%s: expected one of them", first, own);
+            return cli_misuse("--%s and --%s: expected one of them", first, own);
     }
     return -1;
 }

@@ -4,7 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "data_options.h"
+#include "cli.h"
+#include "io/picture_folder.h"
 #include "io/file.h"
 
 static variant_status add(cli_pictures *to, const char *path, variant_error *err) {
@@ -20,12 +21,10 @@ static variant_status add(cli_pictures *to, const char *path, variant_error *err
                                   : vt_fail(err, VARIANT_E_MEMORY, "no memory for a path");
 }
 
-variant_status cli_pictures_add(cli_pictures *pictures, const char *path, const char *command,
-                                variant_error *err) {
+variant_status cli_pictures_add(cli_pictures *pictures, const char *path, variant_error *err) {
     if (!vt_is_folder(path)) return add(pictures, path, err);
     vt_picture_folder folder;
-    const vt_picture_folder_options options = {
-        .path = path, .note = cli_data_note, .user = (void *)(uintptr_t)command};
+    const vt_picture_folder_options options = {.path = path, .note = cli_note};
     VT_TRY(vt_picture_folder_list(&folder, &options, err));
     variant_status status = folder.file_count
                                 ? VARIANT_OK

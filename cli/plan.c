@@ -68,8 +68,8 @@ static int run(void *user, const cli_line *line) {
         variant_engine_open(&engine, &s->asked.engine, &err) != VARIANT_OK ||
         variant_plan_make(engine, request, &s->planning.options, &plan, &err) != VARIANT_OK;
     variant_engine_close(&engine);
-    if (failed) return cli_fail("plan", &err);
-    if (plan.warning[0]) fprintf(stderr, "variant plan: warning: %s\n", plan.warning);
+    if (failed) return cli_fail(&err);
+    if (plan.warning[0]) cli_warn(NULL, plan.warning);
     if (s->json) {
         cli_planning_json(stdout, &s->planning, &plan);
         putchar('\n');
@@ -79,7 +79,7 @@ static int run(void *user, const cli_line *line) {
     if (plan.fits) return 0;
     err.status = VARIANT_E_UNSUPPORTED;
     cli_planning_miss(&s->planning, &plan, err.message, sizeof err.message);
-    return cli_fail("plan", &err);
+    return cli_fail(&err);
 }
 
 const cli_command cli_plan = {
@@ -87,10 +87,8 @@ const cli_command cli_plan = {
     .purpose = "the best depth within a budget of memory and time",
     .usage = "-m MODEL [--max-memory SIZE] [--max-latency TIME] [options]",
     .about = "Chooses bridge and depth for generate, which takes the same options. Exit status 1 "
-             "when nothing "
-             "fits; the nearest schedule is told. Times are measured once per machine, model and "
-             "batch, and "
-             "kept in $XDG_CACHE_HOME/variant or ~/.cache/variant.",
+             "when nothing fits; the nearest schedule is told. Times are measured once per "
+             "machine, model and batch, and kept in $XDG_CACHE_HOME/variant or ~/.cache/variant.",
     .examples = "variant plan -m models/fashion --max-memory 60M --max-latency 20ms\n"
                 "variant plan -m models/fashion --batch auto --max-memory 100M",
     .options = options,

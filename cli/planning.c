@@ -40,18 +40,16 @@ const cli_option cli_planning_options[] = {
 
 int cli_planning_check(const cli_planning *planning, variant_request *request) {
     const char *layers = request->layers;
-    const char *command = cli_command_name();
     request->batch = planning->batch;
     if (!planning->wanted) return -1;
     if (request->depth || request->depths || request->bridge >= 0)
-        return cli_usage(command, "a budget, --quality, --sweep and --batch auto choose the depth: "
-                                  "give no --depth, --depths or --bridge");
+        return cli_misuse("a budget, --quality, --sweep and --batch auto choose the depth: "
+                          "give no --depth, --depths or --bridge");
     if (layers && strcmp(layers, "equidistant") != 0 && strcmp(layers, "rounded") != 0 &&
         strcmp(layers, "prefix") != 0)
-        return cli_usage(command,
-                         "--layers %s: where the depth is chosen, expected equidistant, "
-                         "rounded or prefix",
-                         layers);
+        return cli_misuse("--layers %s: where the depth is chosen, expected equidistant, "
+                          "rounded or prefix",
+                          layers);
     return -1;
 }
 
@@ -127,12 +125,12 @@ void cli_planning_json(FILE *to, const cli_planning *planning, const variant_pla
     fputc('}', to);
 }
 
-variant_status cli_planning_apply(const cli_planning *planning, const char *command,
-                                  const variant_engine *engine, variant_request *request,
-                                  variant_plan *plan, variant_error *err) {
+variant_status cli_planning_apply(const cli_planning *planning, const variant_engine *engine,
+                                  variant_request *request, variant_plan *plan,
+                                  variant_error *err) {
     char miss[400];
     VT_TRY(variant_plan_make(engine, request, &planning->options, plan, err));
-    if (plan->warning[0]) fprintf(stderr, "variant %s: warning: %s\n", command, plan->warning);
+    if (plan->warning[0]) cli_warn(NULL, plan->warning);
     cli_planning_miss(planning, plan, miss, sizeof miss);
     if (!plan->fits) return vt_fail(err, VARIANT_E_UNSUPPORTED, "%s", miss);
     variant_plan_apply(plan, request);

@@ -22,9 +22,8 @@ int cli_planning_check(const cli_planning *planning, variant_request *request);
 
 /* Chooses and puts the choice into the request. Nothing fits: E_UNSUPPORTED, and the message says what
  * the nearest takes and by how much that misses. */
-variant_status cli_planning_apply(const cli_planning *planning, const char *command,
-                                  const variant_engine *engine, variant_request *request,
-                                  variant_plan *plan, variant_error *err);
+variant_status cli_planning_apply(const cli_planning *planning, const variant_engine *engine,
+                                  variant_request *request, variant_plan *plan, variant_error *err);
 /* "--bridge 4 --depth 4 --layers equidistant --batch 1, 15.2 MB, 12.3 ms a batch: keeps most layers
  * ..." */
 void cli_planning_print(FILE *to, const variant_plan *plan);

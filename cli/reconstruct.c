@@ -207,11 +207,8 @@ static variant_status reconstruct(const settings *s, variant_error *err) {
     w.taken = s->data.data;
     vt_data_follow(&w.taken, w.session.model->training);
     if (w.taken.count) {
-        vt_dataset_options options = {.data = w.taken,
-                                      .side = w.side,
-                                      .channels = w.config->channels,
-                                      .warn = cli_data_note,
-                                      .user = (void *)(uintptr_t)COMMAND};
+        vt_dataset_options options = {
+            .data = w.taken, .side = w.side, .channels = w.config->channels, .warn = cli_note};
         VT_CHECK(vt_dataset_open(&w.dataset, &options, err));
         count = vt_dataset_count(w.dataset);
         if (s->count > 0 && s->count < count) count = s->count;
@@ -241,7 +238,7 @@ cleanup:
 
 static void init(void *user) {
     settings *s = user;
-    *s = (settings){.data = cli_data_defaults(COMMAND), .zoom = 1};
+    *s = (settings){.data = cli_data_defaults(), .zoom = 1};
     cli_engine_init(&s->engine);
 }
 
@@ -250,18 +247,18 @@ static int run(void *user, const cli_line *line) {
     int done = cli_model_check(&s->engine);
     if (done >= 0) return done;
     if (s->data.data.count && line->operand_count)
-        return cli_usage(COMMAND, "either pictures or --data, not both");
+        return cli_misuse("either pictures or --data, not both");
     if (!s->data.data.count && !line->operand_count)
-        return cli_usage(COMMAND, "which pictures? give files, folders or --data");
+        return cli_misuse("which pictures? give files, folders or --data");
     if (s->train) s->data.data.split = VT_SPLIT_TRAIN;
     variant_error err = {0};
     variant_status status = VARIANT_OK;
     for (int i = 0; i < line->operand_count; ++i)
-        VT_CHECK(cli_pictures_add(&s->pictures, line->operands[i], COMMAND, &err));
+        VT_CHECK(cli_pictures_add(&s->pictures, line->operands[i], &err));
     VT_CHECK(reconstruct(s, &err));
 cleanup:
     cli_pictures_close(&s->pictures);
-    return status == VARIANT_OK ? 0 : cli_fail(COMMAND, &err);
+    return cli_end(status, &err);
 }
 
 static const cli_option options[] = {
@@ -288,8 +285,7 @@ const cli_command cli_reconstruct = {
     .usage = "-m MODEL PICTURE|FOLDER... [-o sheet.png] [options]\n"
              "-m MODEL --data IDX|DIR [--count N] [-o sheet.png] [options]",
     .about = "Encodes pictures to tokens, decodes them, and prints the PSNR. The sheet shows each "
-             "original "
-             "with its reconstruction to its right.",
+             "original with its reconstruction to its right.",
     .examples = "variant reconstruct -m models/fashion shoe.png --pad -o sheet.png\n"
                 "variant reconstruct -m models/fashion --data data/fashion --count 1000 --json",
     .options = options,

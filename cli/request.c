@@ -137,32 +137,27 @@ const cli_option cli_arch_option[] = {
 
 int cli_model_check(const variant_engine_options *engine) {
     if (engine->model) return -1;
-    return cli_usage(cli_command_name(), "which model? give -m FILE or -m FOLDER");
+    return cli_misuse("which model? give -m FILE or -m FOLDER");
 }
 
 int cli_model_operand(variant_engine_options *engine, const cli_line *line) {
     if (engine->model && line->operand_count)
-        return cli_usage(cli_command_name(), "unexpected argument %s", line->operands[0]);
+        return cli_misuse("unexpected argument %s", line->operands[0]);
     if (line->operand_count) engine->model = line->operands[0];
-    return engine->model ? -1
-                         : cli_usage(cli_command_name(), "which model? give a file or a folder");
+    return engine->model ? -1 : cli_misuse("which model? give a file or a folder");
 }
 
 int cli_request_check(const cli_request *r, const cli_line *line) {
     const variant_request *request = &r->request;
     if (request->greedy && request->smooth)
-        return cli_usage(cli_command_name(),
-                         "--greedy takes the most likely code, --smooth mixes several: give "
-                         "one of them");
+        return cli_misuse("--greedy takes the most likely code, --smooth mixes several: give "
+                          "one of them");
     if (request->depths && (request->depth || cli_given(line, "bridge")))
-        return cli_usage(cli_command_name(),
-                         "--depths says every scale's depth: give no --depth or --bridge with it");
+        return cli_misuse("--depths says every scale's depth: give no --depth or --bridge with it");
     if (request->cfg_scales && cli_given(line, "cfg-scale"))
-        return cli_usage(cli_command_name(),
-                         "--cfg-scales says every scale's guidance: give no --cfg-scale with it");
+        return cli_misuse("--cfg-scales says every scale's guidance: give no --cfg-scale with it");
     if (request->uncond_depths && request->uncond_depth)
-        return cli_usage(
-            cli_command_name(),
+        return cli_misuse(
             "--uncond-depths says every scale's depth: give no --uncond-depth with it");
     return -1;
 }

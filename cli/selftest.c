@@ -86,7 +86,7 @@ static void init(void *user) {
 
 static int run(void *user, const cli_line *line) {
     settings *s = user;
-    if (!line->operand_count) return cli_usage("selftest", "which reference files? give a folder");
+    if (!line->operand_count) return cli_misuse("which reference files? give a folder");
     const char *path = line->operands[0];
     variant_error err = {0};
     vt_selftest *test = NULL;
@@ -116,7 +116,7 @@ static int run(void *user, const cli_line *line) {
 cleanup:
     vt_selftest_close(&test);
     cJSON_Delete(s->lines);
-    return status == VARIANT_OK ? 0 : cli_fail("selftest", &err);
+    return cli_end(status, &err);
 }
 
 static const cli_option options[] = {
@@ -142,14 +142,10 @@ const cli_command cli_selftest = {
     .purpose = "this build's results against reference files",
     .usage = "DIR|FILE [options]",
     .about = "Computes every tensor of the reference files in DIR and its sub-folders on the "
-             "synthetic models "
-             "that the files describe, and compares: |got - want| <= tolerance |want| + 1e-6 in "
-             "L2, tolerance "
-             "1e-5 for forward results and 1e-4 for gradients, norms and optimizer steps; integers "
-             "must be "
-             "identical, 8-bit pictures within 1. Exit status 1 when a tensor fails, a file is "
-             "broken, or "
-             "nothing was compared.",
+             "synthetic models that the files describe, and compares: |got - want| <= tolerance "
+             "|want| + 1e-6 in L2, tolerance 1e-5 for forward results and 1e-4 for gradients, "
+             "norms and optimizer steps; integers must be identical, 8-bit pictures within 1. "
+             "Exit status 1 when a tensor fails, a file is broken, or nothing was compared.",
     .examples = "variant selftest tests/golden/A\n"
                 "variant selftest tests/golden --backend ref --quiet\n"
                 "variant selftest tests/golden/A --dump computed.safetensors --json > report.json",

@@ -112,11 +112,6 @@ static bool show_draws(void *user, int done, int total) {
     return true;
 }
 
-static void say_note(void *user, const char *line) {
-    (void)user;
-    fprintf(stderr, "variant sweep: note: %s\n", line);
-}
-
 /* ---- results ---- */
 
 /* What is in the folder. */
@@ -251,7 +246,7 @@ static variant_status open_quality(settings *s, vt_sweep_quality *quality,
                                 .threads = s->asked.engine.threads,
                                 .reference_count = s->by.reference_count,
                                 .progress = show_reference,
-                                .note = say_note,
+                                .note = cli_note,
                                 .user = s};
     VT_TRY(vt_sweep_quality_open(quality, &options, &reference, s->samples, &draws, engine, err));
     s->sweep.judge = &quality->judge;
@@ -329,7 +324,7 @@ static bool read_zones(void *user, const char *text) {
 
 static void init(void *user) {
     settings *s = user;
-    *s = (settings){.taken = cli_data_defaults(COMMAND),
+    *s = (settings){.taken = cli_data_defaults(),
                     .by = cli_scoring_defaults(),
                     .samples = 2000,
                     .sweep = {.repeat = 5, .pictures = 8, .cfg_count = 1, .cfg_scales = {1.5}}};
@@ -388,17 +383,16 @@ static const cli_option options[] = {
 static int check_usage(const settings *s, const cli_line *line) {
     const char *model = s->asked.engine.model;
     if (s->report_only && (s->arch || model || s->output))
-        return cli_usage(COMMAND, "--report-only goes without -m, --arch and -o");
+        return cli_misuse("--report-only goes without -m, --arch and -o");
     if (s->report_only) return -1;
-    if (!s->arch == !model)
-        return cli_usage(COMMAND, "what to sweep? give either -m MODEL or --arch NAME");
-    if (!s->output) return cli_usage(COMMAND, "where do results go? give -o FOLDER");
+    if (!s->arch == !model) return cli_misuse("what to sweep? give either -m MODEL or --arch NAME");
+    if (!s->output) return cli_misuse("where do results go? give -o FOLDER");
     if (s->no_quality) return -1;
     const char *quality = cli_first_given(line, "features|count");
     if (s->arch && (s->by.reference.count || quality))
-        return cli_usage(COMMAND, "--arch has synthetic weights: there is no quality to measure");
+        return cli_misuse("--arch has synthetic weights: there is no quality to measure");
     if (!s->by.reference.count && quality)
-        return cli_usage(COMMAND, "quality beside what? give --reference DATA");
+        return cli_misuse("quality beside what? give --reference DATA");
     return -1;
 }
 
@@ -420,7 +414,7 @@ static int run(void *user, const cli_line *line) {
     }
 cleanup:
     vt_text_free(&command);
-    return status == VARIANT_OK ? 0 : cli_fail(COMMAND, &err);
+    return cli_end(status, &err);
 }
 
 const cli_command cli_sweep = {
@@ -428,15 +422,11 @@ const cli_command cli_sweep = {
     .purpose = "one model at many depths: time, memory, and a report",
     .usage = "(-m MODEL | --arch NAME) -o FOLDER [options]\n"
              "--report-only FOLDER",
-    .about =
-        "Runs a model at every depth x bridge x selector x guidance, and with fewer layers in one "
-        "zone of "
-        "scales alone: time by stage, keys and values, memory and quality of each point. FOLDER "
-        "gets "
-        "sweep.json, sweep.csv and report.html (one file, nothing from outside). Ctrl-C or a crash "
-        "loses "
-        "at most the point at work: the same command goes on, and more depths, zones, runs or a "
-        "reference add to what is there.",
+    .about = "Runs a model at every depth x bridge x selector x guidance, and with fewer layers "
+             "in one zone of scales alone: time by stage, keys and values, memory and quality of "
+             "each point. FOLDER gets sweep.json, sweep.csv and report.html (one file, nothing "
+             "from outside). Ctrl-C or a crash loses at most the point at work: the same command "
+             "goes on, and more depths, zones, runs or a reference add to what is there.",
     .examples =
         "variant sweep -m models/fashion -o runs/sweep --depths 12,6,3,2 --bridges 2,4,6 "
         "--zones 1-2,3-4,5-7 \\\n"

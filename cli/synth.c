@@ -45,14 +45,14 @@ static void init(void *user) {
 
 static int run(void *user, const cli_line *line) {
     const settings *s = user;
-    if (!line->operand_count) return cli_usage("synth", "expected one configuration, a JSON file");
-    if (!s->output.path) return cli_usage("synth", "-o is missing: the file to write");
+    if (!line->operand_count) return cli_misuse("expected one configuration, a JSON file");
+    if (!s->output.path) return cli_misuse("-o is missing: the file to write");
     const char *path = line->operands[0];
     variant_error err = {0};
     if (strcmp(path, "inception") == 0) {
-        if (s->only) return cli_usage("synth", "--only is for a model: inception has one part");
+        if (s->only) return cli_misuse("--only is for a model: inception has one part");
         if (vt_inception_write(s->output.path, "I1", s->output.type, &err) == VARIANT_OK) return 0;
-        return cli_fail("synth", &err);
+        return cli_fail(&err);
     }
     char *text = NULL;
     vt_golden_config config = {0};
@@ -66,7 +66,7 @@ cleanup:
     vt_kern_close(&kern);
     vt_golden_config_free(&config);
     free(text);
-    return status == VARIANT_OK ? 0 : cli_fail("synth", &err);
+    return cli_end(status, &err);
 }
 
 static const cli_option options[] = {
@@ -81,14 +81,11 @@ const cli_command cli_synth = {
     .name = "synth",
     .purpose = "a synthetic model from a configuration",
     .usage = "CONFIG.json|inception -o OUT.safetensors [options]",
-    .about =
-        "Writes the synthetic model that CONFIG describes: weights by formula, the same on every "
-        "machine. CONFIG is JSON: seed, depth, width, heads, V, Cvae, classes, patch_nums, "
-        "attn_l2_norm, shared_aln, ch, ch_mult, nres; and, if wanted, channels (3) and mlp_ratio "
-        "(4). "
-        "The word inception means FID's network instead (96 MB), to try what needs its file: what "
-        "it "
-        "measures says nothing about quality.",
+    .about = "Writes the synthetic model that CONFIG describes: weights by formula, the same on "
+             "every machine. CONFIG is JSON: seed, depth, width, heads, V, Cvae, classes, "
+             "patch_nums, attn_l2_norm, shared_aln, ch, ch_mult, nres; and, if wanted, channels "
+             "(3) and mlp_ratio (4). The word inception means FID's network instead (96 MB), to "
+             "try what needs its file: what it measures says nothing about quality.",
     .examples = "variant synth tiny.json -o tiny.safetensors\n"
                 "variant synth inception -o inception.safetensors\n"
                 "variant synth var_d16.json --only transformer --type f16 -o d16.safetensors",

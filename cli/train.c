@@ -97,5 +97,5 @@ int training_run(void *settings, const cli_line *line) {
     if (screen.open) fprintf(stderr, "\n");
     if (status == VARIANT_OK) print_end(&result, line);
     vt_kern_close(&kern);
-    return status != VARIANT_OK ? cli_fail("train", &err) : result.stopped ? 128 + *stop : 0;
+    return status != VARIANT_OK ? cli_fail(&err) : result.stopped ? 128 + *stop : 0;
 }

@@ -313,21 +313,20 @@ static const cli_option supernet_options[] = {
 static int settle_supernet(training *run, const cli_line *line) {
     vt_train_transformer_options *options = &run->transformer;
     vt_phases *phases = &options->phases;
-    const char *command = cli_command_name(), *shape = cli_first_given(line, SHAPE);
+    const char *shape = cli_first_given(line, SHAPE);
     int one = cli_one_of(line, PATHS);
     if (cli_given(line, "fixed-ratio")) phases->sandwich = false;
     if (cli_given(line, "distill") && !cli_given(line, "distill-end")) options->distill_end = -1.0;
-    if (options->model && shape)
-        return cli_usage(command, "--%s: the shape is that of --model", shape);
+    if (options->model && shape) return cli_misuse("--%s: the shape is that of --model", shape);
     if (one >= 0) return one;
     const bool by_phases = cli_given(line, "phases");
     const char *joint = cli_first_given(line, "joint-ratio|joint-end");
-    if (joint && !by_phases) return cli_usage(command, "--%s is for --phases", joint);
+    if (joint && !by_phases) return cli_misuse("--%s is for --phases", joint);
     if (cli_given(line, "transition-end") && !by_phases && phases->rule != VT_DRAW_DEEPEST_FIRST)
-        return cli_usage(command, "--transition-end is for --phases or --draw deepest-first");
+        return cli_misuse("--transition-end is for --phases or --draw deepest-first");
     if (phases->rule == VT_DRAW_UNIFORM && run->weights > 0) phases->rule = VT_DRAW_WEIGHTED;
     if (phases->rule != VT_DRAW_WEIGHTED && run->weights > 0)
-        return cli_usage(command, "--draw-weights is for --draw weighted");
+        return cli_misuse("--draw-weights is for --draw weighted");
     if (phases->rule != VT_DRAW_WEIGHTED) return -1;
     int subnets = phases->depth_count;
     if (options->schedules) {
@@ -336,28 +335,26 @@ static int settle_supernet(training *run, const cli_line *line) {
     }
     options->weight_count = run->weights;
     if (subnets > 0 && run->weights != subnets) /* 0: the depths follow from the model */
-        return cli_usage(command, "--draw-weights: %d given, expected %d, one a subnet",
-                         run->weights, subnets);
+        return cli_misuse("--draw-weights: %d given, expected %d, one a subnet", run->weights,
+                          subnets);
     return -1;
 }
 
 int training_settle(training *run, const cli_line *line) {
     const vt_train_transformer_options *options = &run->transformer;
-    const char *command = cli_command_name();
     int one = cli_one_of(line, "resume|restart");
     run->common->data = run->data.data;
     if (!run->common->data.count)
-        return cli_usage(command, "--data is missing: a folder of pictures or IDX files");
-    if (!run->common->output)
-        return cli_usage(command, "-o is missing: the folder for the run's results");
+        return cli_misuse("--data is missing: a folder of pictures or IDX files");
+    if (!run->common->output) return cli_misuse("-o is missing: the folder for the run's results");
     if (run->kind == TRANSFORMER && !options->tokenizer)
-        return cli_usage(command, "--tokenizer is missing: a trained tokenizer");
+        return cli_misuse("--tokenizer is missing: a trained tokenizer");
     if (run->kind == SUPERNET && !options->model && !options->tokenizer)
-        return cli_usage(command, "--model is missing: the trained full transformer to start from "
-                                  "(or --tokenizer, to start from nothing)");
+        return cli_misuse("--model is missing: the trained full transformer to start from "
+                          "(or --tokenizer, to start from nothing)");
     if (one >= 0) return one;
     if (cli_given(line, "extend") && !run->common->resume)
-        return cli_usage(command, "--extend is for --resume");
+        return cli_misuse("--extend is for --resume");
     return run->kind == SUPERNET ? settle_supernet(run, line) : -1;
 }
 
@@ -366,15 +363,14 @@ int training_settle(training *run, const cli_line *line) {
 static void init_tokenizer(void *settings) {
     training *run = settings;
     *run = (training){
-        .kind = TOKENIZER, .data = cli_data_defaults("train"), .common = &run->tokenizer.common};
+        .kind = TOKENIZER, .data = cli_data_defaults(), .common = &run->tokenizer.common};
     vt_train_tokenizer_options_init(&run->tokenizer);
 }
 
 static void init_transformer(void *settings) {
     training *run = settings;
-    *run = (training){.kind = TRANSFORMER,
-                      .data = cli_data_defaults("train"),
-                      .common = &run->transformer.common};
+    *run = (training){
+        .kind = TRANSFORMER, .data = cli_data_defaults(), .common = &run->transformer.common};
     vt_train_transformer_options_init(&run->transformer);
 }
 
@@ -388,7 +384,7 @@ static void init_supernet(void *settings) {
 static void init_classifier(void *settings) {
     training *run = settings;
     *run = (training){
-        .kind = CLASSIFIER, .data = cli_data_defaults("train"), .common = &run->classifier.common};
+        .kind = CLASSIFIER, .data = cli_data_defaults(), .common = &run->classifier.common};
     vt_train_classifier_options_init(&run->classifier);
 }
 
@@ -441,8 +437,8 @@ const cli_command cli_train = {
     .name = "train",
     .purpose = "a tokenizer, a transformer, a supernet of many depths, or a classifier",
     .usage = "tokenizer|transformer|supernet|classifier --data DIR|IDX -o DIR [options]",
-    .about = "Trains a model on your own pictures: a tokenizer first, on it a transformer, of that "
-             "a supernet.",
+    .about = "Trains a model on your own pictures: a tokenizer first, on it a transformer, of "
+             "that a supernet.",
     .notes = "variant train tokenizer --help, and so on, lists the options of each.",
     .kinds = kinds,
 };

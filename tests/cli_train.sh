@@ -16,7 +16,7 @@ refuses() { # words -- arguments: the last line on stderr is the error, notes on
     local words=$1
     shift 2
     "$variant" train "$@" >out.txt 2>err.txt && bad "did not refuse: $*"
-    [ "$(grep -c '^variant train: ' err.txt)" -eq 1 ] && tail -1 err.txt | grep -qF -- "$words" && ok ||
+    [ "$(grep -cE '^variant train( [a-z]+)?: ' err.txt)" -eq 1 ] && tail -1 err.txt | grep -qF -- "$words" && ok ||
         bad "not one line with \"$words\": $*"
 }
 
