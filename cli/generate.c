@@ -391,7 +391,7 @@ static int tell_stop(const job *j) {
             "%d%s\n",
             j->written, j->total, s->asked.request.first_image + j->written, j->total - j->written,
             s->asked.drawn_seed ? " -s with the seed of these" : "");
-    return 128 + (int)*j->stop;
+    return 128 + (j->stop ? (int)*j->stop : 0);
 }
 
 static int run(void *user, const cli_line *line) {

@@ -112,7 +112,7 @@ static void put_others(const cli_command *program, const cli_command *command) {
     const char *before = command == program ? "" : ".BR variant (1)";
     puts(".SH \"SEE ALSO\"");
     fputs(before, stdout);
-    for (int i = 0; program->kinds[i]; ++i) {
+    for (int i = 0; program->kinds && program->kinds[i]; ++i) {
         const cli_command *other = program->kinds[i];
         size_t length = strlen(other->name);
         bool family = strncmp(other->name, command->name, length) == 0 &&

@@ -6,7 +6,18 @@
  * values. Backward finds the probabilities again from the kept sums, block by block; they and the
  * gradients of the scores are kept in bf16 for the sums over queries (dk, dv), which are outer
  * products (isa/train_loops.h). Rows of a block see as many keys as its last one, its own being
- * counted row by row. Gradients that all samples share are added up by sample, then in order. */
+ * counted row by row. Gradients that all samples share are added up by sample, then in order.
+ *
+ *     a head's scores, L x L               forward, a block of rows at a time
+ *     keys ->  scale 1  2   3               scores = q k^T -> p, and the log of its sum
+ *     rows     [x]                          out = p v
+ *     scale 2  [x  x ]                      backward, the same blocks
+ *       ..     [x  x ]                      scores = q k^T -> p again, dp = dout v^T -> ds
+ *     scale 3  [x  x  x ] <- block          dq = ds k
+ *       ..     [x  x  x ]                   then all rows at once: dk = ds^T q, dv = p^T dout
+ *
+ * dk and dv sum over queries, which is the depth of an outer product; hence p and ds of all rows are kept,
+ * in bf16, and q and dout are interleaved by pairs of rows (the names that end in `across`). */
 #include "kern/cpu/attention.h"
 #include "kern/cpu/training.h"
 

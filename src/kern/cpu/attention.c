@@ -28,7 +28,18 @@ enum {
     ENOUGH_TASKS = 32
 };
 
-/* One slot of the workspace, in floats from its beginning; every part starts on a cache line. */
+/* One slot of the workspace, in floats from its beginning; every part starts on a cache line.
+ *
+ *     packed once a task (panels: isa/attention_loops.h)     a block of query rows at a time
+ *       k   keys x depth                                       q              block x depth
+ *       v   keys x channels                                    sums           block x channels
+ *       k_scale, v_scale   of int8: a factor a key             scores, p      tile x 64 keys
+ *       rows   of int8: 64 keys as bf16, on the way            part           bf16: a tile of p v
+ *                                                              parts_of_sum   block x 16
+ *
+ *     block:   36 rows at most, whole tiles: 3 of 12 rows in float32 and AVX2, one of 24 or 32 with
+ *              AVX-512 and AMX. 64 keys and their values are loaded for it and serve all its tiles.
+ *     task:    256 rows of one head, packed for once; fewer where all samples' heads are less than 32. */
 typedef struct slot_plan {
     bool half;           /* bf16 products */
     int depth, channels; /* head_dim, padded to what products take as depth and as panels */

@@ -10,6 +10,12 @@
  * product. NHWC makes that copy cheap: the taps of one kernel row are neighbours in memory. A 1x1
  * convolution multiplies the picture in place.
  *
+ *     slot: a row a pixel                         kernel (O, kh kw I)
+ *     pixel 0   | row above | row | row below |   times its transpose:  y (256 pixels, O)
+ *     pixel 1   |  3 x I    | 3 I |   3 x I   |
+ *      ...        each a memcpy of kw I floats
+ *     pixel 255
+ *
  * Blocks are cut by sizes alone and never span two pictures (except in conv_dw, which sums over
  * pictures), so a picture's result depends neither on its batch nor on the thread count. */
 #include "kern/cpu/conv.h"

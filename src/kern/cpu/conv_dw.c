@@ -6,6 +6,15 @@
  * same row length for both: a tap is then an offset on x's line. dy's line has zeros where x's rows
  * overlap the padding, so that what lies beside them does not count.
  *
+ *     a picture of 3 x 3, kernel 3 x 3, padding 1: a row of the lines has 3 pixels and the 2 that a tap can be
+ *     off, made even; a picture 3 rows and 2
+ *
+ *     dy   a b c 0 0 0  d e f 0 0 0  g h i 0 0 0  0 0 0 0 0 0  0 0 0 0 0 0    next picture
+ *     x    . . . . . .  . A B C . .  . D E F . .  . G H I . .  . . . . . .
+ *
+ *     tap (ky, kx):  dy's pixel p meets x's pixel p + 6 ky + kx, all along the line; so dw of the tap is
+ *     one outer product of dy with x from there on
+ *
  * Depth comes in pairs of neighbouring pixels. Row lengths are even; for taps at an odd offset there is a
  * second copy of dy, a pixel later. With a stride, x is first taken apart into one line for each
  * residue (row and column modulo the stride), on which taps are neighbours again.

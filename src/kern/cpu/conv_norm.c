@@ -55,6 +55,14 @@ static void strip_set(vt_norm_strip *strip, const vt_norm_plan *p, const float *
     strip->width = p->channels - from < VT_PICTURE_STRIP ? p->channels - from : VT_PICTURE_STRIP;
 }
 
+/* Sums of a chunk: down its pixels, a strip of channels at a time, then over the channels of each group.
+ * First the sums, then the squares around the chunk's own mean, which loses no digits; picture_finish
+ * puts chunks together.
+ *
+ *     pixels   | strip | strip | ... |      channels of group g are neighbours: a strip may have parts of
+ *      of the  |   |   |   |   |     |      several groups, or a part of one
+ *      chunk   v       v             v
+ *              sums (channels)  ->  parts[g] */
 static void chunk_sums(const vt_norm_plan *p, const vt_picture_loops *loops, const float *x,
                        size_t rows, double *sums, vt_norm_part *parts) {
     size_t group_width = p->channels / p->channel_groups;

@@ -5,7 +5,18 @@
  * with a scale each where the weight is int8. Then the columns are cut into blocks of up to 64 that
  * stay in a core's second cache: a block is read from memory once, and every tile of rows goes through
  * it. A tile's sums are finished (isa/finish.c) while they are in the first cache. Rows are cut as well
- * where there are too few blocks to feed many threads; all cuts follow from the sizes alone. */
+ * where there are too few blocks to feed many threads; all cuts follow from the sizes alone.
+ *
+ *     W, panels one after another      | block 0: 64 columns | block 1 | ... | last |    a block is a task,
+ *                                                                                        or with few blocks
+ *     x   tile 0  rows 0 .. 23            t0                    t0                       a piece of its rows
+ *         tile 1  rows 24 .. 47           t1                    t1
+ *         ...                             ...                   ...
+ *         last                            a tile's sums -> epilogue -> y, keys, values
+ *
+ * A block of 64 columns is what a tile holds (isa/tiles.h). At a depth of 1920 it is 240 KB of bf16; only
+ * beyond 6144 would it leave BLOCK_BYTES, and is halved. x is the smaller side and passes again for each
+ * block, from the second cache or the third; the weights, which do not fit there, pass once. */
 #include "kern/cpu/packed_products.h"
 
 #include "kern/cpu/cpu.h"
@@ -17,12 +28,15 @@
 
 enum {
     LINE = 64,
-    BLOCK_BYTES = 768 << 10, /* of bf16 panels, in a second cache of 1 MB or more */
+    /* Of bf16 panels, in a second cache of 1 MB or more; the rest is for a tile's rows of x and y. */
+    BLOCK_BYTES = 768 << 10,
     ENOUGH_TASKS = 64,
     FETCH_BYTES = 8192, /* of a thread's first weights, asked for before x is rounded */
     PIECE_ROWS = 96,    /* a task has at least so many rows, if there are */
-    FEW_ROWS = 6,
-    LOW_ROWS = 12
+    /* Strides of x on which the first cache has room for few rows (64 sets of 8 or 12 lines): 2 KB apart
+     * all rows lie on two sets, 4 KB apart on one. */
+    FEW_ROWS = 6, /* few enough for one set */
+    LOW_ROWS = 12 /* for two */
 };
 
 typedef struct packed_plan {

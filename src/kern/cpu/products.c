@@ -3,7 +3,17 @@
  *
  * How an output is cut depends on the sizes of one group alone, and every tile is one BLAS call (or
  * a fixed sequence of them), so neither the thread count nor the number of groups can change a bit
- * of the result. */
+ * of the result.
+ *
+ *     rows of a group      columns: pieces of at most 512 (256 of 64 rows or fewer)
+ *                        +--------+--------+--------+
+ *     at most 192 rows   |   0    |   2    |   4    |    in this order: neighbours in time read the same
+ *                        +--------+--------+--------+    columns of W
+ *                        |   1    |   3    |   5    |
+ *                        +--------+--------+--------+
+ *
+ * A BLAS call of one thread packs what it multiplies; tiles of some 64 to 256 rows lose nothing by that
+ * (docs/PERFORMANCE.md, "The floor: one BLAS call a thread"). */
 #include "kern/blas.h"
 #include "kern/cpu/cpu.h"
 #include "kern/ragged.h"
@@ -40,7 +50,9 @@ static tile tile_at(const tiling *t, int64_t i) {
     return at;
 }
 
-/* Up to this many rows a group, the rows of all groups go against each strip of W while it is in the
+/* A strip is 16 rows of W, 64 KB at a depth of 1024: read once, all rows against it.
+ *
+ * Up to this many rows a group, the rows of all groups go against each strip of W while it is in the
  * cache: W is read once. BLAS would pack W for every group, which costs more than the product; where
  * k is short, adding up the lanes of each number costs more than that. The choice depends on k and
  * the rows of one group alone. */

@@ -4,7 +4,15 @@
  * the epilogue as a pass of its own. bf16 and int8 weights are packed here, once, into the panels of
  * isa/tiles.h and isa/tiles8.h: panel p of 16 rows begins at number p * taps * depth * 16, so a run of
  * panels is one stretch of memory in the order in which products read it. Theirs are in
- * packed_products.c. */
+ * packed_products.c.
+ *
+ *     W (n, k), rows in the file            packed
+ *     rows  0 .. 15   -> panel 0            | panel 0: tap 0, tap 1, .. | panel 1: ... | ...
+ *     rows 16 .. 31   -> panel 1              each tap of depth lines   (a matrix: one tap)
+ *     last, incomplete -> the rest zero
+ *
+ * A panel is packed from 16 rows that one thread reads as floats into its room, so loading a model needs
+ * no float32 copy of it. */
 #include "kern/cpu/cpu.h"
 #include "kern/cpu/packed_products.h"
 #include "kern/cpu/training.h"
