@@ -17,9 +17,10 @@ double vt_psnr(const float *a, const float *b, size_t n) {
 }
 
 static void gaussian(double weight[WINDOW]) {
+    const int middle = WINDOW / 2;
     double sum = 0;
     for (int i = 0; i < WINDOW; ++i) {
-        const double x = (double)(i - WINDOW / 2);
+        const double x = (double)(i - middle);
         sum += weight[i] = exp(-x * x / (2 * 1.5 * 1.5));
     }
     for (int i = 0; i < WINDOW; ++i) weight[i] /= sum;
