@@ -438,7 +438,7 @@ variant_status vt_dataset_first(const vt_dataset_options *options, int *width, i
         vt_image head = {0};
         if (part->kind == VT_PART_IDX)
             head = (vt_image){part->idx.width, part->idx.height, 1, NULL};
-        else if (part->kind == VT_PART_ARRAY)
+        else if (part->kind == VT_PART_ARRAY && part->array)
             head = (vt_image){part->array->width, part->array->height, part->array->channels, NULL};
         else if (vt_image_probe(&head, part->folder.files[d->items[i].index].path, NULL, NULL) !=
                  VARIANT_OK)
