@@ -536,8 +536,5 @@ const cli_command bench_kernels = {
     .about = "Times each kernel by itself at sizes of VAR-d16, beside its plain-C twin and the "
              "least time that this machine could take.",
     .examples = "variant bench kernels --repeat 20",
-    .options = options,
-    .size = sizeof(settings),
-    .init = init,
-    .run = run,
+    CLI_OF_THIS_FILE,
 };

@@ -377,8 +377,5 @@ const cli_command bench_train = {
              "stands their floor: the products' arithmetic at the register peak, probed in the "
              "same process.",
     .examples = "variant bench train -m models/fashion --precision bf16 --depth 6",
-    .options = options,
-    .size = sizeof(settings),
-    .init = init,
-    .run = run,
+    CLI_OF_THIS_FILE,
 };

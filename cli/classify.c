@@ -354,9 +354,6 @@ const cli_command cli_classify = {
              "set, how many pictures get their class, and which classes are taken for which.",
     .examples = "variant classify -m models/fashion sneaker.png\n"
                 "variant classify -m models/fashion --data data/fashion --json",
-    .options = options,
-    .size = sizeof(settings),
     .operands = INT_MAX,
-    .init = init,
-    .run = run,
+    CLI_OF_THIS_FILE,
 };

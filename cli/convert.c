@@ -137,9 +137,6 @@ const cli_command cli_convert = {
     .examples = "variant convert var_d16.pth --tokenizer vae_ch160v4096z32.pth -o d16.safetensors "
                 "--type f16\n"
                 "variant convert models/fashion -o fashion.safetensors --classes names.txt",
-    .options = options,
-    .size = sizeof(settings),
     .operands = 1,
-    .init = init,
-    .run = run,
+    CLI_OF_THIS_FILE,
 };

@@ -431,9 +431,8 @@ static const cli_option options[] = {
     {"side", 0, "N", "of pictures, where neither a model nor a picture tells",
      CLI_INT(settings, side, 1, 32768), .unset = "", .own = true},
     CLI_ROWS(cli_channels_option, int, settings, channels, NULL),
-    CLI_HEADING(
-        "which of DATA, and how (a folder without classes as --reference: all, unless --split "
-        "says)"),
+    CLI_HEADING("which of DATA, and how (a folder without classes as --reference: all, unless "
+                "--split says)"),
     CLI_ROWS(cli_data_options, cli_data, settings, taken, CLI_PART_OF_DATA),
     CLI_HEADING("sampling"),
     CLI_ROWS(cli_request_options, cli_request, settings, asked, CLI_GUIDANCE " " CLI_SAMPLING),
@@ -493,8 +492,5 @@ const cli_command cli_eval = {
         "variant eval -m d16.safetensors --features pt_inception.pth -n 50000 \\\n"
         "    --reference VIRTUAL_imagenet256_labeled.npz\n"
         "variant eval -m models/fashion --reconstruct /usr/share/datasets/fashion-mnist",
-    .options = options,
-    .size = sizeof(settings),
-    .init = init,
-    .run = run,
+    CLI_OF_THIS_FILE,
 };

@@ -422,8 +422,5 @@ const cli_command cli_generate = {
         "40M\n"
         "variant generate -m var_d16.pth --tokenizer vae_ch160v4096z32.pth --class \"golden "
         "retriever\"",
-    .options = options,
-    .size = sizeof(settings),
-    .init = init,
-    .run = run,
+    CLI_OF_THIS_FILE,
 };

@@ -480,9 +480,6 @@ const cli_command cli_inspect = {
              "says what is wrong.",
     .examples = "variant inspect models/fashion\n"
                 "variant inspect var_d30.pth --tokenizer vae_ch160v4096z32.pth --bridge 7 --json",
-    .options = options,
-    .size = sizeof(settings),
     .operands = 1,
-    .init = init,
-    .run = run,
+    CLI_OF_THIS_FILE,
 };

@@ -107,32 +107,28 @@ static void put_kinds(const cli_command *command) {
     }
 }
 
-/* Pages of commands above and below. */
-static void put_others(const cli_command *program, const cli_command *command) {
-    const char *before = command == program ? "" : ".BR variant (1)";
+static void put_other(const cli_command *other, const cli_command *page, int *count) {
+    char name[64];
+    if (other == page) return;
+    page_name(other, name, sizeof name);
+    fputs((*count)++ ? ",\n.BR " : ".BR ", stdout);
+    put(name, strlen(name));
+    fputs(" (1)", stdout);
+}
+
+/* The program's page, and those of the same command; on the program's all commands. */
+static void put_others(const cli_command *program, const cli_command *page) {
+    size_t length = strcspn(page->name, " ");
+    int count = 0;
     puts(".SH \"SEE ALSO\"");
-    fputs(before, stdout);
-    for (int i = 0; program->kinds && program->kinds[i]; ++i) {
+    put_other(program, page, &count);
+    for (int i = 0; program->kinds[i]; ++i) {
         const cli_command *other = program->kinds[i];
-        size_t length = strlen(other->name);
-        bool family = strncmp(other->name, command->name, length) == 0 &&
-                      (command->name[length] == ' ' || !command->name[length]);
-        if (command != program && !family) continue;
-        char name[64];
-        if (other != command) {
-            page_name(other, name, sizeof name);
-            printf("%s.BR ", *before ? ",\n" : "");
-            put(name, strlen(name));
-            fputs(" (1)", stdout);
-            before = ",";
-        }
-        for (int j = 0; command != program && other->kinds && other->kinds[j]; ++j) {
-            if (other->kinds[j] == command) continue;
-            page_name(other->kinds[j], name, sizeof name);
-            fputs(",\n.BR ", stdout);
-            put(name, strlen(name));
-            fputs(" (1)", stdout);
-        }
+        bool family = strncmp(other->name, page->name, length) == 0 && !other->name[length];
+        if (length && !family) continue;
+        put_other(other, page, &count);
+        for (int j = 0; length && other->kinds && other->kinds[j]; ++j)
+            put_other(other->kinds[j], page, &count);
     }
     putchar('\n');
 }

@@ -22,15 +22,27 @@ bool cli_is_among(const char *word, size_t length, const char *names, char betwe
     return false;
 }
 
+/* A mistake of whoever wrote a table, which shows at the first run. */
+static void insist(bool right, const char *table) {
+    if (right) return;
+    fprintf(stderr, "variant: a table of options is wrong: %s\n", table);
+    abort();
+}
+
 static int add_rows(cli_row *rows, int count, const cli_option *table, char *owner,
                     const char *only) {
+    int names = 0;
+    for (const char *c = only; c; c = strchr(c, ' '), c += c != NULL) ++names;
     for (const cli_option *o = table; o->name || o->help || o->rows; ++o) {
         if (o->rows)
             count = add_rows(rows, count, o->rows, owner + o->at, o->words);
-        else if (count < CLI_MOST_ROWS - 1 &&
-                 (!only || (o->name && cli_is_among(o->name, strlen(o->name), only, ' '))))
+        else if (!only || (o->name && cli_is_among(o->name, strlen(o->name), only, ' '))) {
+            insist(count < CLI_MOST_ROWS - 1, "too many rows");
             rows[count++] = (cli_row){o, owner};
+            names -= only != NULL;
+        }
     }
+    insist(names == 0, only); /* each of the names is a row of this table */
     return count;
 }
 

@@ -154,6 +154,9 @@ typedef struct cli_command {
     int (*run)(void *settings, const cli_line *line);
 } cli_command;
 
+/* Of a file with one command: what it calls settings, options, init and run. */
+#define CLI_OF_THIS_FILE .options = options, .size = sizeof(settings), .init = init, .run = run
+
 /* Reads the words behind the command's name (argv[0]) and runs it, or prints its help; the exit status. Of an option
  * that is given again the last counts, but where its row makes a list of them. */
 int cli_run(const cli_command *command, int argc, char **argv);

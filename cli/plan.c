@@ -91,8 +91,5 @@ const cli_command cli_plan = {
              "machine, model and batch, and kept in $XDG_CACHE_HOME/variant or ~/.cache/variant.",
     .examples = "variant plan -m models/fashion --max-memory 60M --max-latency 20ms\n"
                 "variant plan -m models/fashion --batch auto --max-memory 100M",
-    .options = options,
-    .size = sizeof(settings),
-    .init = init,
-    .run = run,
+    CLI_OF_THIS_FILE,
 };

@@ -288,9 +288,6 @@ const cli_command cli_reconstruct = {
              "original with its reconstruction to its right.",
     .examples = "variant reconstruct -m models/fashion shoe.png --pad -o sheet.png\n"
                 "variant reconstruct -m models/fashion --data data/fashion --count 1000 --json",
-    .options = options,
-    .size = sizeof(settings),
     .operands = INT_MAX,
-    .init = init,
-    .run = run,
+    CLI_OF_THIS_FILE,
 };

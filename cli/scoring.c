@@ -20,9 +20,8 @@ static bool read_draws(void *owner, const char *text) {
 const cli_option cli_scoring_options[] = {
     {"reference", 0, "DATA",
      "real pictures: IDX files, a folder (with or without a sub-folder a class), an .npz with "
-     "arr_0; "
-     "several are joined; or statistics: a file of eval's --save-reference, an .npz with mu and "
-     "sigma",
+     "arr_0; several are joined; or statistics: a file of eval's --save-reference, an .npz with mu "
+     "and sigma",
      .read = add_reference},
     {"reference-count", 0, "N", "of its pictures, {range}",
      CLI_INT(cli_scoring, reference_count, 2, 10000000), .unset = "all"},

@@ -149,9 +149,6 @@ const cli_command cli_selftest = {
     .examples = "variant selftest tests/golden/A\n"
                 "variant selftest tests/golden --backend ref --quiet\n"
                 "variant selftest tests/golden/A --dump computed.safetensors --json > report.json",
-    .options = options,
-    .size = sizeof(settings),
     .operands = 1,
-    .init = init,
-    .run = run,
+    CLI_OF_THIS_FILE,
 };

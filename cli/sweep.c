@@ -73,17 +73,22 @@ static void describe_command(vt_text *out, const cli_line *line) {
 
 static const volatile sig_atomic_t *stop_wanted;
 
-static bool show_progress(void *user, const vt_sweep_progress *at) {
-    settings *s = user;
+/* Begins the live line anew, where there is one; not too often, unless it is the last time. */
+static bool begin_line(settings *s, bool last) {
     double now = vt_seconds();
-    bool ended = at->id[0] == '\0';
-    if (*stop_wanted && !ended) return false;
-    if (s->json || !isatty(STDERR_FILENO) || (!ended && now - s->shown < 0.2)) return true;
+    if (s->json || !isatty(STDERR_FILENO) || (!last && now - s->shown < 0.2)) return false;
     s->shown = now;
     fprintf(stderr, "\r\033[K");
-    if (ended) return true;
+    return true;
+}
+
+static bool show_progress(void *user, const vt_sweep_progress *at) {
+    settings *s = user;
+    bool ended = at->id[0] == '\0';
+    if (*stop_wanted && !ended) return false;
+    if (!begin_line(s, ended) || ended) return true;
     char left[64];
-    cli_left_text(cli_pace_left(&s->pace, now, 1e3 * at->share, 1e3), left, sizeof left);
+    cli_left_text(cli_pace_left(&s->pace, s->shown, 1e3 * at->share, 1e3), left, sizeof left);
     fprintf(stderr, "%.0f %%, run %d of %d, %d of %d points, %s%s", 100.0 * at->share, at->round,
             at->rounds, at->point, at->points, at->id, left);
     return true;
@@ -91,24 +96,18 @@ static bool show_progress(void *user, const vt_sweep_progress *at) {
 
 static bool show_reference(void *user, int done, int total) {
     settings *s = user;
-    double now = vt_seconds();
+    double seconds = cli_pace_left(&s->reference_pace, vt_seconds(), done, total);
     if (*stop_wanted) return false;
-    double seconds = cli_pace_left(&s->reference_pace, now, done, total);
-    if (s->json || !isatty(STDERR_FILENO) || now - s->shown < 0.2) return true;
-    s->shown = now;
+    if (!begin_line(s, false)) return true;
     char left[64];
     cli_left_text(seconds, left, sizeof left);
-    fprintf(stderr, "\r\033[Kreference: %d of %d pictures%s", done, total, left);
+    fprintf(stderr, "reference: %d of %d pictures%s", done, total, left);
     return true;
 }
 
 static bool show_draws(void *user, int done, int total) {
-    settings *s = user;
-    double now = vt_seconds();
     if (*stop_wanted) return false;
-    if (s->json || !isatty(STDERR_FILENO) || now - s->shown < 0.2) return true;
-    s->shown = now;
-    fprintf(stderr, "\r\033[Kspread: %d of %d draws", done, total);
+    if (begin_line(user, false)) fprintf(stderr, "spread: %d of %d draws", done, total);
     return true;
 }
 
@@ -434,8 +433,5 @@ const cli_command cli_sweep = {
         "variant sweep --arch var-d30 --weights bf16 -o runs/d30 --depths 30,16,8,4,2 --bridges "
         "6 --repeat 1\n"
         "variant sweep --report-only runs/sweep",
-    .options = options,
-    .size = sizeof(settings),
-    .init = init,
-    .run = run,
+    CLI_OF_THIS_FILE,
 };

@@ -89,9 +89,6 @@ const cli_command cli_synth = {
     .examples = "variant synth tiny.json -o tiny.safetensors\n"
                 "variant synth inception -o inception.safetensors\n"
                 "variant synth var_d16.json --only transformer --type f16 -o d16.safetensors",
-    .options = options,
-    .size = sizeof(settings),
     .operands = 1,
-    .init = init,
-    .run = run,
+    CLI_OF_THIS_FILE,
 };

@@ -277,8 +277,8 @@ static const cli_option supernet_options[] = {
               "layers of every scale such as 8,8,4,2, several between semicolons"),
      .letters = "0123456789,; ", .unset = "none"},
     {"sandwich", 0, NULL,
-     "both paths at every step, their gradients averaged: what is done unless "
-     "another way is chosen",
+     "both paths at every step, their gradients averaged: what is done unless another way is "
+     "chosen",
      CLI_FLAG(SUPERNET_(phases.sandwich))},
     {"phases", 0, NULL,
      "one path a step instead, the subnet's ever more often: joint, transition, subnet phase",
