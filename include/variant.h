@@ -175,8 +175,13 @@ typedef struct variant_request {
      * variant_info.classes meaning uncond. Borrowed for the length of the call; NULL */
     const int32_t *labels;
     int label_count;
-    int count;     /* pictures */
-    int batch;     /* pictures at a time; 0: 8. Results do not depend on it. */
+    int count; /* pictures */
+    int batch; /* pictures at a time; 0: 8. Results do not depend on it. */
+    /* token maps to begin with instead of drawing them: given_count of variant_picture.token_count each, of which the first
+     * given_scales scales count; picture i has number i % given_count of them. Borrowed for the length of the call; NULL */
+    const int32_t *given_tokens;
+    int given_count, given_scales;
+    int scales; /* draw so many alone and decode what is there; 0: all. Tokens of the others are 0 */
     uint64_t seed; /* picture i depends on (seed, first_image + i) alone */
     int first_image;
     /* classifier-free guidance t: logits = (1 + t_k) cond - t_k uncond, t_k = t k / (K-1); 0:

@@ -338,7 +338,7 @@ static void bad_requests_harm_nobody(void **unused) {
     /* a schedule of another model, past the words of a request */
     vt_schedule other;
     assert_ok(vt_schedule_full(&other, 3, 2, err));
-    const vt_join join = {.label = 0, .schedule = &other};
+    const vt_join join = {.label = 0, .schedule = &other, .scales = 3};
     assert_int_equal(vt_loop_join(&loop->loop, &join, 1, NULL, &error), VARIANT_E_ARGUMENT);
     assert_non_null(strstr(error.message, "3 scales of 2 layers"));
     assert_int_equal(loop->loop.count, wishes[3].batch);
@@ -429,6 +429,93 @@ static void a_broken_class_breaks_its_request(void **unused) {
     embedding->value = (float *)(uintptr_t)whole;
     free(broken);
     alone_free(&want);
+    variant_engine_close(&engine);
+}
+
+/* ---- beginning with given tokens, ending early ---- */
+
+/* The same settings after given scales make the same picture; another class, depth or seed keeps the given scales and changes
+ * the rest; all scales given make the picture whatever else is asked for. */
+static void given_scales_are_kept(void **unused) {
+    (void)unused;
+    variant_engine *engine = engine_of(2, "bf16", "bf16");
+    variant_info info;
+    variant_engine_info(engine, &info);
+    variant_request request = request_of(4);
+    variant_picture *first, *again;
+    assert_ok(variant_generate(engine, &request, &first, NULL, err));
+    const size_t bytes = (size_t)first->width * (size_t)first->height * (size_t)first->channels;
+    const int length = first->token_count;
+    int32_t *tokens = malloc((size_t)(request.count * length) * sizeof *tokens);
+    assert_non_null(tokens);
+    for (int i = 0; i < request.count; ++i)
+        memcpy(tokens + i * length, first[i].tokens, (size_t)length * sizeof *tokens);
+    int rows = 0;
+    for (int given = 0; given <= info.scales; ++given) {
+        for (int other = 0; other < 2; ++other) {
+            variant_request r = request_of(4);
+            r.given_tokens = tokens;
+            r.given_count = r.count;
+            r.given_scales = given;
+            r.batch = 2;
+            if (other) {
+                r.class_name = "0";
+                r.seed += 1;
+                r.depth = 2;
+                r.smooth = true;
+            }
+            assert_ok(variant_generate(engine, &r, &again, NULL, err));
+            for (int i = 0; i < r.count; ++i) {
+                bool same = memcmp(again[i].pixels, first[i].pixels, bytes) == 0;
+                assert_memory_equal(again[i].tokens, first[i].tokens,
+                                    (size_t)rows * sizeof *tokens);
+                assert_int_equal(same, !other || given == info.scales);
+            }
+            variant_pictures_free(&again, r.count);
+        }
+        if (given < info.scales) rows += info.sides[given] * info.sides[given];
+    }
+    tokens[length] = info.codes;
+    variant_error error;
+    variant_request r = request_of(4);
+    r.given_tokens = tokens;
+    r.given_count = r.count;
+    r.given_scales = 1;
+    assert_int_equal(variant_generate(engine, &r, &again, NULL, &error), VARIANT_E_ARGUMENT);
+    assert_non_null(strstr(error.message, "token 0 of picture 1"));
+    r.given_scales = info.scales + 1;
+    assert_int_equal(variant_generate(engine, &r, &again, NULL, &error), VARIANT_E_ARGUMENT);
+    free(tokens);
+    variant_pictures_free(&first, request.count);
+    variant_engine_close(&engine);
+}
+
+/* A picture of the first scales is the one that keep_scales shows, takes what the formula says, and no more. */
+static void scales_may_be_left_out(void **unused) {
+    (void)unused;
+    variant_engine *engine = engine_of(1, "f32", "f32");
+    variant_info info;
+    variant_engine_info(engine, &info);
+    variant_request request = request_of(4);
+    variant_picture *whole, *part;
+    variant_report report;
+    variant_memory memory;
+    request.keep_scales = true;
+    assert_ok(variant_generate(engine, &request, &whole, NULL, err));
+    const size_t bytes = (size_t)whole->width * (size_t)whole->height * (size_t)whole->channels;
+    for (int scales = 1; scales < info.scales; ++scales) {
+        variant_request r = request_of(4);
+        r.scales = scales;
+        assert_ok(variant_request_memory(engine, &r, &memory, err));
+        assert_ok(variant_generate(engine, &r, &part, &report, err));
+        for (int i = 0; i < r.count; ++i)
+            assert_memory_equal(part[i].pixels, whole[i].scale_pixels[scales - 1], bytes);
+        assert_int_equal(report.kv_peak_bytes, memory.kv);
+        assert_int_equal(report.arena_peak_bytes, memory.arena);
+        assert_int_equal(report.scale_kv_bytes[scales], 0);
+        variant_pictures_free(&part, r.count);
+    }
+    variant_pictures_free(&whole, request.count);
     variant_engine_close(&engine);
 }
 
@@ -539,6 +626,8 @@ int main(void) {
         cmocka_unit_test(bad_requests_harm_nobody),
         cmocka_unit_test(too_many_harm_nobody),
         cmocka_unit_test(a_broken_class_breaks_its_request),
+        cmocka_unit_test(given_scales_are_kept),
+        cmocka_unit_test(scales_may_be_left_out),
         cmocka_unit_test(each_scale_can_be_seen),
         cmocka_unit_test(a_flag_cancels),
         cmocka_unit_test(a_thread_cancels),

@@ -54,12 +54,22 @@ static variant_status make_room(variant_loop *loop, const vt_step *step, variant
                : vt_fail(err, VARIANT_E_MEMORY, "no memory for %d tokens", step->rows);
 }
 
-/* Keeps a drawing's tokens. Where one is none its logits were not finite: its job ends after the step, and until then it
- * goes on with any token. Returns whether it is whole. */
+/* Of the scale at hand where its tokens are given, else NULL. */
+static const int32_t *given_tokens(const vt_drawing *d) {
+    const vt_choices *c = &((const variant_job *)d->owner)->choices;
+    const size_t length = (size_t)vt_transformer_tokens(c->config);
+    if (!c->given || d->k >= c->request.given_scales) return NULL;
+    return c->given + (size_t)(d->index % c->request.given_count) * length + d->offset;
+}
+
+/* Keeps a drawing's tokens, given or drawn. Where one is none its logits were not finite: its job ends after the step, and
+ * until then it goes on with any token. Returns whether they are what was drawn. */
 static bool keep_tokens(const vt_step *step, vt_drawing *d, int32_t *tokens) {
     variant_job *job = d->owner;
     const int rows = job->choices.config->sides[d->k] * job->choices.config->sides[d->k];
+    const int32_t *given = given_tokens(d);
     for (int i = 0; i < rows; ++i) {
+        if (given) tokens[i] = given[i];
         d->tokens[d->offset + i] = tokens[i];
         if (tokens[i] >= 0) continue;
         if (!d->broken && job->error.status == VARIANT_OK)
@@ -67,7 +77,7 @@ static bool keep_tokens(const vt_step *step, vt_drawing *d, int32_t *tokens) {
         d->broken = true;
         tokens[i] = 0;
     }
-    return !d->broken;
+    return !d->broken && !given;
 }
 
 /* Draws the tokens of every drawing; only they come back to the host. */
@@ -75,19 +85,22 @@ static variant_status sample(void *user, vt_step *step, variant_error *err) {
     variant_loop *loop = user;
     vt_kern *kern = step->loop->kern;
     const size_t bytes = (size_t)step->rows * sizeof(int32_t);
-    bool whole = true;
+    bool drawn = true;
+    int parts = 0;
     VT_TRY(make_room(loop, step, err));
-    for (int i = 0; i < step->count; ++i) loop->parts[i] = part_of(step, step->drawings[i]);
+    for (int i = 0; i < step->count; ++i)
+        if (!given_tokens(step->drawings[i]))
+            loop->parts[parts++] = part_of(step, step->drawings[i]);
     kern->sample(kern, &(vt_sample){.parts = loop->parts,
-                                    .count = step->count,
+                                    .count = parts,
                                     .vocab = step->vocab,
                                     .workspace = step->workspace});
     kern->download(kern, loop->tokens, step->tokens, bytes);
     for (int i = 0; i < step->count; ++i) {
         vt_drawing *d = step->drawings[i];
-        whole = keep_tokens(step, d, loop->tokens + d->token_row) && whole;
+        drawn = keep_tokens(step, d, loop->tokens + d->token_row) && drawn;
     }
-    if (!whole) kern->upload(kern, step->tokens, loop->tokens, bytes);
+    if (!drawn) kern->upload(kern, step->tokens, loop->tokens, bytes);
     return VARIANT_OK;
 }
 

@@ -111,6 +111,13 @@ static variant_status join_batch(variant_job *job, variant_error *err) {
     return VARIANT_OK;
 }
 
+/* Given scales are of codes, drawn ones of mixtures where those are asked for. */
+static void set_smooth(variant_job *job) {
+    const vt_choices *c = &job->choices;
+    const bool given = c->given && job->scale < c->request.given_scales;
+    for (int i = 0; i < job->live; ++i) job->drawings[i]->smooth = c->request.smooth && !given;
+}
+
 int vt_jobs_begin(variant_loop *loop) {
     int live = 0;
     for (variant_job *job = loop->jobs; job; job = job->next) {
@@ -124,6 +131,7 @@ int vt_jobs_begin(variant_loop *loop) {
             variant_status status = join_batch(job, &job->error);
             if (status != VARIANT_OK) end(job, status);
         }
+        set_smooth(job);
         live += job->live;
     }
     return live;
@@ -155,7 +163,7 @@ static variant_status take_picture(void *user, vt_drawing *drawing, const float 
     const variant_preview preview = {.picture = drawing->index,
                                      .pictures = r->count,
                                      .scale = t->scale + 1,
-                                     .scales = t->job->choices.config->scales,
+                                     .scales = t->job->choices.scales,
                                      .width = picture->width,
                                      .height = picture->height,
                                      .channels = picture->channels,
@@ -181,7 +189,7 @@ static bool report_progress(const variant_job *job, int pictures_done, int scale
     variant_progress at = {.pictures_done = pictures_done,
                            .pictures = r->count,
                            .scale = scales_done,
-                           .scales = job->choices.config->scales};
+                           .scales = job->choices.scales};
     return r->progress(r->user, &at);
 }
 
@@ -215,7 +223,7 @@ static void account(variant_job *job, const vt_loop_seconds *before) {
 }
 
 static variant_status advance(variant_job *job, const vt_loop_seconds *before, variant_error *err) {
-    const int scales = job->choices.config->scales;
+    const int scales = job->choices.scales;
     account(job, before);
     ++job->scale;
     for (int i = 0; i < job->live; ++i)

@@ -44,6 +44,7 @@ void vt_loop_close(vt_loop *loop) {
     while (loop->count > 0) vt_loop_leave(loop, loop->drawings[loop->count - 1]);
     if (loop->memory) vt_memory_give(loop->kern, loop->memory, loop->memory_bytes);
     free(loop->drawings);
+    free(loop->running);
     *loop = (vt_loop){0};
 }
 
@@ -137,7 +138,8 @@ static variant_status party_fill(vt_loop *loop, vt_party *party, const vt_join *
     const int unconditional = class_of_unconditional(party, who, of, config->classes);
     for (int i = 0; i < party->count; ++i) {
         vt_drawing *d = &party->drawings[i];
-        *d = (vt_drawing){.uncond_scales = who[i].uncond ? who[i].uncond_scales : 0,
+        *d = (vt_drawing){.scales = who[i].scales,
+                          .uncond_scales = who[i].uncond ? who[i].uncond_scales : 0,
                           .smooth = who[i].smooth,
                           .retain_kv = who[i].retain_kv,
                           .owner = who[i].owner,
@@ -147,7 +149,7 @@ static variant_status party_fill(vt_loop *loop, vt_party *party, const vt_join *
                           .tokens = who[i].tokens,
                           .party = party,
                           .place = i};
-        VT_TRY(stream_open(loop, &d->cond, who[i].schedule, config->scales, party, of[i], err));
+        VT_TRY(stream_open(loop, &d->cond, who[i].schedule, d->scales, party, of[i], err));
         if (d->uncond_scales > 0)
             VT_TRY(stream_open(loop, &d->uncond, who[i].uncond, d->uncond_scales, party,
                                unconditional, err));
@@ -195,9 +197,11 @@ static variant_status make_room(vt_loop *loop, int count, variant_error *err) {
     int capacity =
         loop->count + count > 2 * loop->capacity ? loop->count + count : 2 * loop->capacity;
     vt_drawing **grown = realloc(loop->drawings, (size_t)capacity * sizeof *grown);
-    if (!grown)
+    if (grown) loop->drawings = grown;
+    vt_drawing **running = realloc(loop->running, (size_t)capacity * sizeof *running);
+    if (running) loop->running = running;
+    if (!grown || !running)
         return vt_fail(err, VARIANT_E_MEMORY, "no memory for %d pictures at a time", capacity);
-    loop->drawings = grown;
     loop->capacity = capacity;
     return VARIANT_OK;
 }
@@ -286,6 +290,7 @@ static vt_join *everybody(const vt_loop *loop, const vt_join *who, int count) {
         const vt_drawing *d = loop->drawings[i];
         all[i] = (vt_join){.label = d->label,
                            .schedule = d->cond.schedule,
+                           .scales = d->scales,
                            .uncond = d->uncond.schedule,
                            .uncond_scales = d->uncond_scales,
                            .smooth = d->smooth,
@@ -494,13 +499,19 @@ static variant_status take_sample_room(vt_loop *loop, vt_step *step, variant_err
     return vt_arena_check(&loop->arena, "sampling", err);
 }
 
+/* Those that are not done, in their order. */
+static vt_step step_of(vt_loop *loop) {
+    vt_step step = {.loop = loop, .drawings = loop->running};
+    for (int i = 0; i < loop->count; ++i)
+        if (loop->drawings[i]->k < loop->drawings[i]->scales)
+            loop->running[step.count++] = loop->drawings[i];
+    return step;
+}
+
 variant_status vt_loop_step(vt_loop *loop, vt_choose *choose, void *user, variant_error *err) {
     variant_status status = VARIANT_OK;
-    const int scales = transformer_of(loop)->scales;
     const size_t mark = vt_arena_mark(&loop->arena);
-    int done = 0; /* they stand first */
-    while (done < loop->count && loop->drawings[done]->k == scales) ++done;
-    vt_step step = {.loop = loop, .drawings = loop->drawings + done, .count = loop->count - done};
+    vt_step step = step_of(loop);
     if (step.count == 0) return VARIANT_OK;
     for (int i = 0; i < step.count; ++i) release_finished(step.drawings[i]);
     double t0 = vt_seconds();

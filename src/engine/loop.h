@@ -25,7 +25,8 @@ typedef struct vt_loop_parts {
 } vt_loop_parts;
 
 typedef struct vt_drawing {
-    int k; /* the scale its streams stand at; K: done */
+    int k;      /* the scale its streams stand at */
+    int scales; /* at which it is done */
     vt_stream cond, uncond;
     int uncond_scales; /* uncond runs as well, in so many scales */
     bool smooth;       /* mixtures of codes instead of codes */
@@ -48,8 +49,9 @@ typedef struct vt_drawing {
 typedef struct vt_join {
     int32_t label;
     const vt_schedule *schedule;
+    int scales;                /* that it runs: 1 to K */
     const vt_schedule *uncond; /* layers of the unconditional stream; NULL: no guidance */
-    int uncond_scales;         /* scales that it runs, from the first on: 1 to K */
+    int uncond_scales;         /* scales that it runs, from the first on: 1 to `scales` */
     bool smooth, retain_kv;
     void *owner;
     int index;
@@ -68,6 +70,7 @@ typedef struct vt_loop {
     void *memory;
     size_t memory_bytes;
     vt_drawing **drawings; /* (count), those farthest on first */
+    vt_drawing **running;  /* (capacity): of them, those that are not done */
     int count, capacity;
     struct vt_loop_needs {
         int drawings, streams, smooth, classes, keys;

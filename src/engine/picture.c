@@ -88,6 +88,19 @@ static void clean_utf8(char *text) {
     }
 }
 
+/* The tokens that it began with. */
+static void add_given(cJSON *json, const vt_choices *choices, int index) {
+    const vt_transformer_config *config = choices->config;
+    const int length = vt_transformer_tokens(config);
+    const int32_t *from =
+        choices->given + (size_t)(index % choices->request.given_count) * (size_t)length;
+    int count = 0;
+    for (int k = 0; k < choices->request.given_scales; ++k)
+        count += config->sides[k] * config->sides[k];
+    cJSON_AddNumberToObject(json, "given_scales", choices->request.given_scales);
+    cJSON_AddItemToObject(json, "given_tokens", cJSON_CreateIntArray(from, count));
+}
+
 variant_status vt_picture_describe(variant_picture *picture, const vt_choices *choices, int index,
                                    variant_error *err) {
     const variant_engine *engine = choices->engine;
@@ -126,6 +139,9 @@ variant_status vt_picture_describe(variant_picture *picture, const vt_choices *c
         vt_schedule_describe_layers(uncond, text, sizeof text);
         cJSON_AddStringToObject(json, "uncond_layers", text);
     }
+    if (choices->scales < choices->config->scales)
+        cJSON_AddNumberToObject(json, "scales", choices->scales);
+    if (choices->given) add_given(json, choices, index);
     cJSON_AddStringToObject(json, "weights", vt_number_name(engine->weights));
     cJSON_AddStringToObject(json, "kv", vt_number_name(engine->kv));
     cJSON_AddStringToObject(json, "kernels", engine->kern->name);

@@ -103,6 +103,34 @@ static variant_status choose_guidance(vt_choices *c, variant_error *err) {
     return VARIANT_OK;
 }
 
+static variant_status choose_given(vt_choices *c, variant_error *err) {
+    const variant_request *r = &c->request;
+    const int scales = c->config->scales, length = vt_transformer_tokens(c->config);
+    c->scales = r->scales ? r->scales : scales;
+    if (r->scales < 0 || r->scales > scales)
+        return vt_fail(err, VARIANT_E_ARGUMENT, "%d scales: this model has 1 to %d", r->scales,
+                       scales);
+    if (!r->given_tokens) return VARIANT_OK;
+    if (r->given_count < 1 || r->given_scales < 0 || r->given_scales > scales)
+        return vt_fail(err, VARIANT_E_ARGUMENT,
+                       "%d scales given of %d pictures: expected 0 to %d of 1 or more",
+                       r->given_scales, r->given_count, scales);
+    const size_t count = (size_t)r->given_count * (size_t)length;
+    int rows = 0;
+    for (int k = 0; k < r->given_scales; ++k) rows += c->config->sides[k] * c->config->sides[k];
+    for (size_t i = 0; i < count; ++i) {
+        int32_t token = r->given_tokens[i];
+        if ((int)(i % (size_t)length) < rows && (token < 0 || token >= c->config->codes))
+            return vt_fail(
+                err, VARIANT_E_ARGUMENT, "given token %d of picture %d: %d, expected 0 to %d",
+                (int)(i % (size_t)length), (int)(i / (size_t)length), token, c->config->codes - 1);
+    }
+    c->given = malloc(count * sizeof *c->given);
+    if (!c->given) return vt_fail(err, VARIANT_E_MEMORY, "no memory for %zu tokens", count);
+    memcpy(c->given, r->given_tokens, count * sizeof *c->given);
+    return VARIANT_OK;
+}
+
 /* What is to be said of a schedule that is not the full one; "" for nothing. */
 static void warn_untrained(const vt_choices *c, const vt_schedule *schedule, const char *whose,
                            char *warning, size_t size) {
@@ -161,6 +189,8 @@ variant_status vt_choices_make(vt_choices *c, const variant_engine *engine,
     VT_TRY(choose_schedules(c, err));
     VT_TRY(choose_labels(c, err));
     VT_TRY(choose_guidance(c, err));
+    VT_TRY(choose_given(c, err));
+    if (c->guided_scales > c->scales) c->guided_scales = c->scales;
     c->batch = request->batch ? request->batch : DEFAULT_BATCH;
     if (c->batch > request->count) c->batch = request->count;
     warn_untrained(c, &c->schedule, "", c->warning, sizeof c->warning);
@@ -171,13 +201,15 @@ variant_status vt_choices_make(vt_choices *c, const variant_engine *engine,
     c->request.class_name = c->request.depths = c->request.layers = NULL;
     c->request.uncond_depths = c->request.uncond_layers = NULL;
     c->request.labels = NULL;
+    c->request.given_tokens = NULL;
     if (c->request.cfg_scales) c->request.cfg_scales = c->guide;
     return VARIANT_OK;
 }
 
 void vt_choices_free(vt_choices *c) {
     free(c->labels);
-    c->labels = NULL;
+    free(c->given);
+    c->labels = c->given = NULL;
 }
 
 void vt_choices_report(const vt_choices *c, variant_report *report) {
@@ -191,6 +223,7 @@ void vt_choices_report(const vt_choices *c, variant_report *report) {
 vt_join vt_choices_join(const vt_choices *c, int index) {
     return (vt_join){.label = c->labels[index],
                      .schedule = &c->schedule,
+                     .scales = c->scales,
                      .uncond = c->guided_scales > 0 ? &c->uncond_schedule : NULL,
                      .uncond_scales = c->guided_scales,
                      .smooth = c->request.smooth,

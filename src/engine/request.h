@@ -14,6 +14,8 @@ typedef struct vt_choices {
     float guide[VT_SCHEDULE_SCALES]; /* t of every scale: logits = (1 + t) cond - t uncond */
     int guided_scales; /* up to the last whose t is not 0: what the unconditional stream runs */
     int32_t *labels;   /* (count), owned */
+    int32_t *given;    /* (request.given_count, L), owned; NULL */
+    int scales;        /* that are drawn */
     int batch;         /* pictures at a time */
     char warning[256];
 } vt_choices;

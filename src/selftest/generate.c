@@ -105,6 +105,7 @@ static variant_status run_scales(run_state *run, variant_error *err) {
     for (int i = 0; i < run->batch; ++i)
         joins[i] = (vt_join){.label = run->labels[i],
                              .schedule = &run->schedule,
+                             .scales = K,
                              .uncond = &run->schedule,
                              .uncond_scales = K,
                              .index = i};
