@@ -14,10 +14,10 @@
 #include "io/file.h"
 #include "output.h"
 #include "pictures.h"
+#include "tokens.h"
 #include "tools.h"
 
-#define TOKENS_KEY "variant.tokens"
-#define MAX_PICTURES (1 << 20)
+enum { MAX_PICTURES = 1 << 20 };
 
 typedef struct encoding {
     variant_engine_options engine;
@@ -84,7 +84,7 @@ static variant_status encode(const encoding *asked, int count, char *const *path
     VT_CHECK(encode_all(asked, &session, count, paths, tokens, err));
     vt_tensor_out out = {
         .name = "tokens", .type = VT_I32, .rank = 2, .shape = {count, length}, .data = tokens};
-    const char *key = TOKENS_KEY, *value = text;
+    const char *key = CLI_TOKENS_KEY, *value = text;
     VT_CHECK(vt_safetensors_write(asked->output.path, &out, 1, &key, &value, 1, err));
 cleanup:
     cJSON_free(text);
@@ -145,47 +145,6 @@ const cli_command cli_encode = {
 
 /* ---- decode ---- */
 
-/* The tensor "tokens" (N, L) of the file, checked against the tokenizer; *out: free() it. */
-static variant_status read_tokens(const vt_tensor_file *file, const vt_model *model, int32_t **out,
-                                  int *count, variant_error *err) {
-    const vt_tokenizer_config *config = vt_tokenizer_configuration(model->tokenizer);
-    const char *path = vt_tensor_file_path(file);
-    const vt_tensor *tensor = vt_tensor_file_find(file, NULL, "tokens");
-    int length = vt_tokenizer_tokens(config);
-    if (!tensor || tensor->rank != 2 || tensor->shape[0] < 1 || tensor->shape[0] > MAX_PICTURES)
-        return vt_fail(err, VARIANT_E_FORMAT,
-                       "%s: has no tensor \"tokens\" of shape (pictures, tokens)", path);
-    if (tensor->shape[1] != length)
-        return vt_fail(err, VARIANT_E_MODEL,
-                       "%s: pictures of %lld tokens, this tokenizer's have %d", path,
-                       (long long)tensor->shape[1], length);
-    *out = malloc(tensor->count * sizeof **out);
-    if (!*out) return vt_fail(err, VARIANT_E_MEMORY, "no memory for %zu tokens", tensor->count);
-    if (vt_tensor_to_i32(tensor, *out, err) != VARIANT_OK)
-        return vt_fail_within(err, VARIANT_E_FORMAT, "%s", path);
-    for (size_t i = 0; i < tensor->count; ++i) {
-        if ((*out)[i] < 0 || (*out)[i] >= config->codes)
-            return vt_fail(err, VARIANT_E_MODEL,
-                           "%s: token %zu of picture %zu is %d, expected 0 to %d", path,
-                           i % (size_t)length, i / (size_t)length, (*out)[i], config->codes - 1);
-    }
-    *count = (int)tensor->shape[0];
-    return VARIANT_OK;
-}
-
-/* A file from another tokenizer decodes to noise: worth a word, no failure (a converted model has
- * another hash). */
-static void warn_other_model(const vt_tensor_file *file, const vt_model *model) {
-    const char *text = vt_tensor_file_meta(file, TOKENS_KEY);
-    cJSON *json = text ? cJSON_Parse(text) : NULL;
-    const char *hash = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, "model"));
-    if (hash && strcmp(hash, model->hash) != 0)
-        fprintf(stderr,
-                "variant decode: note: %s was made with another model file (%s, this is %s)\n",
-                vt_tensor_file_path(file), hash, model->hash);
-    cJSON_Delete(json);
-}
-
 static variant_status write_picture(const float *values, const vt_tokenizer_config *config,
                                     const char *path, int quality, variant_error *err) {
     vt_image image = {0};
@@ -229,9 +188,11 @@ static variant_status decode(const decoding *asked, const char *path, variant_er
     VT_CHECK(cli_output_check(&asked->output, false, err));
     VT_CHECK(vt_tensor_file_open(&file, path, err));
     VT_CHECK(cli_session_open(&session, &asked->engine, true, false, err));
-    VT_CHECK(read_tokens(file, session.model, &tokens, &count, err));
+    const vt_tokenizer_config *config = vt_tokenizer_configuration(session.model->tokenizer);
+    VT_CHECK(
+        cli_tokens_read(file, vt_tokenizer_tokens(config), config->codes, &tokens, &count, err));
     VT_CHECK(cli_output_check(&asked->output, count > 1, err));
-    warn_other_model(file, session.model);
+    cli_tokens_note_model(file, session.model->hash);
     VT_CHECK(decode_all(asked, &session, count, tokens, err));
 cleanup:
     free(tokens);

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "beginning.h"
 #include "cli.h"
 #include "core/clock.h"
 #include "core/status.h"
@@ -16,12 +17,14 @@
 #include "planning.h"
 #include "progress.h"
 #include "request.h"
+#include "tokens.h"
 
 #define PLAIN_SECONDS 5.0 /* between lines of --progress where stderr is no terminal */
 
 typedef struct settings {
     cli_request asked;
     cli_planning planning;
+    cli_beginning beginning;
     cli_output output;
     const char *save_scales, *tokens_out;
     bool grid, json, verbose;
@@ -33,6 +36,7 @@ typedef struct settings {
 /* A run of the command. */
 typedef struct job {
     settings *settings;
+    const cli_line *line;
     variant_engine *engine;
     variant_info info;
     variant_plan plan;
@@ -72,6 +76,9 @@ static const cli_option options[] = {
      CLI_TEXT(settings, save_scales, "a folder")},
     {"tokens-out", 0, "FILE", "also the token maps, as safetensors",
      CLI_TEXT(settings, tokens_out, "a file to write")},
+    CLI_HEADING("from what there is"),
+    CLI_ROWS(cli_beginning_options, cli_beginning, settings, beginning, NULL),
+    CLI_ROWS(cli_request_options, cli_request, settings, asked, "scales"),
     CLI_HEADING("sampling"),
     CLI_ROWS(cli_request_options, cli_request, settings, asked, CLI_GUIDANCE " " CLI_SAMPLING),
     CLI_HEADING("depth"),
@@ -95,6 +102,7 @@ static const cli_option options[] = {
 static int check_options(settings *s, const cli_line *line) {
     int done = cli_model_check(&s->asked.engine);
     if (done < 0) done = cli_request_check(&s->asked, line);
+    if (done < 0) done = cli_beginning_check(&s->beginning, line);
     if (done >= 0) return done;
     s->grid = s->grid || s->compare_count;
     const char *sheet = cli_first_given(line, "zoom|columns");
@@ -127,7 +135,7 @@ static variant_status write_tokens(const job *j, variant_error *err) {
         {.name = "tokens", .type = VT_I32, .rank = 2, .shape = {count, length}, .data = tokens},
         {.name = "labels", .type = VT_I32, .rank = 1, .shape = {count}, .data = labels},
     };
-    const char *key = "variant.settings", *value = j->kept[0].settings;
+    const char *key = CLI_SETTINGS_KEY, *value = j->kept[0].settings;
     VT_CHECK(vt_safetensors_write(j->settings->tokens_out, list, 2, &key, &value, 1, err));
 cleanup:
     free(tokens);
@@ -292,9 +300,11 @@ static variant_status check_outputs(const settings *s, variant_error *err) {
 static variant_status open_job(job *j, variant_error *err) {
     settings *s = j->settings;
     double start = vt_seconds();
+    VT_TRY(cli_beginning_read(&s->beginning, j->line, &s->asked, err));
     VT_TRY(variant_engine_open(&j->engine, &s->asked.engine, err));
     j->load_seconds = vt_seconds() - start;
     variant_engine_info(j->engine, &j->info);
+    VT_TRY(cli_beginning_apply(&s->beginning, j->line, j->engine, &s->asked, err));
     if (s->planning.wanted) {
         VT_TRY(cli_planning_apply(&s->planning, j->engine, &s->asked.request, &j->plan, err));
         j->planned = true;
@@ -399,7 +409,7 @@ static int run(void *user, const cli_line *line) {
     variant_error err = {0};
     int done = check_options(s, line);
     if (done >= 0) return done;
-    job j = {.settings = s};
+    job j = {.settings = s, .line = line};
     s->asked.request.keep_scales = s->save_scales != NULL;
     variant_status status = run_job(&j, &err);
     if (status != VARIANT_OK) clear_progress(&j);
@@ -408,6 +418,7 @@ static int run(void *user, const cli_line *line) {
                                              : cli_fail(&err);
     variant_pictures_free(&j.kept, j.kept_count);
     variant_engine_close(&j.engine);
+    cli_beginning_close(&s->beginning);
     return code;
 }
 
@@ -421,6 +432,9 @@ const cli_command cli_generate = {
         "variant generate -m models/fashion --class all -n 30 --grid --batch auto --max-memory "
         "40M\n"
         "variant generate -m var_d16.pth --tokenizer vae_ch160v4096z32.pth --class \"golden "
-        "retriever\"",
+        "retriever\"\n"
+        "variant generate -m models/fashion --from sneaker.png --keep-scales 4 --class Sandal -o "
+        "sandal.png\n"
+        "variant generate -m models/fashion --vary sneaker.png -n 8 --grid -o sneakers.png",
     CLI_OF_THIS_FILE,
 };

@@ -81,6 +81,8 @@ const cli_option cli_request_options[] = {
     {"count", 'n', "N", "pictures, {range}", CLI_INT(REQUEST(count), 1, 1000000)},
     {"first", 0, "N", "begin with picture N of the seed: the same bytes as in one go",
      CLI_INT(REQUEST(first_image), 0, 1000000000)},
+    {"scales", 0, "K", "draw the first K scales alone and decode what is there",
+     CLI_INT(REQUEST(scales), 1, VARIANT_MAX_SCALES), .unset = "all"},
     {"seed", 's', "S",
      "0 to 2^64 - 1, or -1: a random one, which is printed. Same seed, same bytes, whatever "
      "--threads and --batch",

@@ -178,7 +178,7 @@ typedef struct variant_request {
     int count; /* pictures */
     int batch; /* pictures at a time; 0: 8. Results do not depend on it. */
     /* token maps to begin with instead of drawing them: given_count of variant_picture.token_count each, of which the first
-     * given_scales scales count; picture i has number i % given_count of them. Borrowed for the length of the call; NULL */
+     * given_scales scales count; picture i has number (first_image + i) % given_count of them. Borrowed for the length of the call; NULL */
     const int32_t *given_tokens;
     int given_count, given_scales;
     int scales; /* draw so many alone and decode what is there; 0: all. Tokens of the others are 0 */
@@ -294,6 +294,22 @@ typedef struct variant_memory {
 
 variant_status variant_request_memory(const variant_engine *engine, const variant_request *request,
                                       variant_memory *memory, variant_error *error);
+
+/* ---- what made a picture --------------------------------------------------------------------- */
+
+/* The settings inside a picture that variant_picture_write wrote: PNG, JPEG or WebP. */
+typedef struct variant_settings variant_settings;
+variant_status variant_settings_read(variant_settings **out, const char *path,
+                                     variant_error *error);
+void variant_settings_free(variant_settings **settings);
+/* The engine they ask for: types of weights and of keys and values; "" where they do not say. Live as long as they do. */
+const char *variant_settings_weights(const variant_settings *settings);
+const char *variant_settings_kv(const variant_settings *settings);
+/* A request that makes the picture again, to the byte on an engine of the same model, types and kernels. It points into the
+ * settings, which must live as long as it is used. E_MODEL: they are another model's. */
+variant_status variant_settings_request(const variant_settings *settings,
+                                        const variant_engine *engine, variant_request *request,
+                                        variant_error *error);
 
 /* ---- planning: a budget to a schedule -------------------------------------------------------- */
 

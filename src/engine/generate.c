@@ -59,7 +59,9 @@ static const int32_t *given_tokens(const vt_drawing *d) {
     const vt_choices *c = &((const variant_job *)d->owner)->choices;
     const size_t length = (size_t)vt_transformer_tokens(c->config);
     if (!c->given || d->k >= c->request.given_scales) return NULL;
-    return c->given + (size_t)(d->index % c->request.given_count) * length + d->offset;
+    return c->given +
+           (size_t)((c->request.first_image + d->index) % c->request.given_count) * length +
+           d->offset;
 }
 
 /* Keeps a drawing's tokens, given or drawn. Where one is none its logits were not finite: its job ends after the step, and

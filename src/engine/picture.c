@@ -92,8 +92,9 @@ static void clean_utf8(char *text) {
 static void add_given(cJSON *json, const vt_choices *choices, int index) {
     const vt_transformer_config *config = choices->config;
     const int length = vt_transformer_tokens(config);
-    const int32_t *from =
-        choices->given + (size_t)(index % choices->request.given_count) * (size_t)length;
+    const int32_t *from = choices->given + (size_t)((choices->request.first_image + index) %
+                                                    choices->request.given_count) *
+                                               (size_t)length;
     int count = 0;
     for (int k = 0; k < choices->request.given_scales; ++k)
         count += config->sides[k] * config->sides[k];

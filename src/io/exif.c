@@ -21,22 +21,39 @@ static int orientation_of(ExifData *exif) {
     return value >= 1 && value <= 8 ? (int)value : 0;
 }
 
-int vt_exif_orientation(const uint8_t *data, size_t size) {
-    if (!data || size < 8 || size > EXIF_MOST) return 0;
+/* The block, with or without its first word; exif_data_unref it. NULL: none. */
+static ExifData *block_open(const uint8_t *data, size_t size) {
+    if (!data || size < 8 || size > EXIF_MOST) return NULL;
     bool whole = memcmp(data, EXIF_START, EXIF_START_SIZE) == 0;
     uint8_t *block = malloc(size + EXIF_START_SIZE);
     ExifData *exif = exif_data_new();
-    int orientation = 0;
     if (block && exif) {
         memcpy(block, EXIF_START, EXIF_START_SIZE);
         memcpy(block + (whole ? 0 : EXIF_START_SIZE), data, size);
         exif_data_unset_option(exif, EXIF_DATA_OPTION_FOLLOW_SPECIFICATION);
         exif_data_load_data(exif, block, (unsigned)(size + (whole ? 0 : EXIF_START_SIZE)));
-        orientation = orientation_of(exif);
     }
-    if (exif) exif_data_unref(exif);
     free(block);
+    return exif;
+}
+
+int vt_exif_orientation(const uint8_t *data, size_t size) {
+    ExifData *exif = block_open(data, size);
+    int orientation = exif ? orientation_of(exif) : 0;
+    if (exif) exif_data_unref(exif);
     return orientation;
+}
+
+char *vt_exif_comment(const uint8_t *data, size_t size) {
+    enum { CODE = 8 }; /* bytes that name the comment's alphabet */
+    ExifData *exif = block_open(data, size);
+    ExifEntry *entry =
+        exif ? exif_content_get_entry(exif->ifd[EXIF_IFD_EXIF], EXIF_TAG_USER_COMMENT) : NULL;
+    char *comment = NULL;
+    if (entry && entry->data && entry->size > CODE && memcmp(entry->data, "ASCII", 6) == 0)
+        comment = strndup((const char *)entry->data + CODE, entry->size - CODE);
+    if (exif) exif_data_unref(exif);
+    return comment;
 }
 
 /* ---- writing ---- */

@@ -48,6 +48,9 @@ variant_status vt_image_write_png(const vt_image *image, const char *path,
 variant_status vt_image_read_text(char **out, const char *path, const char *key,
                                   variant_error *err);
 
+/* What vt_image_write put in as settings, of a PNG, JPEG or WebP: free() it; E_FORMAT where there is nothing. */
+variant_status vt_image_read_settings(char **out, const char *path, variant_error *err);
+
 /* Covers side x side: scales the shorter side to `side` (area-weighted down, bilinear up), then
  * crops the square whose position is (fx, fy) in [0, 1] of the slack (0.5, 0.5: the centre),
  * mirrored left-right when flip. */

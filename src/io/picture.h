@@ -57,6 +57,8 @@ variant_status vt_picture_size_check(const char *format, int64_t width, int64_t 
                                      variant_error *err);
 /* Orientation of an EXIF block, with or without its "Exif" in front; 0: it says none. */
 int vt_exif_orientation(const uint8_t *data, size_t size);
+/* The UserComment of such a block, where it is ASCII: free() it; NULL: there is none. */
+char *vt_exif_comment(const uint8_t *data, size_t size);
 
 /* What became known of a file while it was read. */
 typedef struct vt_picture_facts {

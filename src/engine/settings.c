@@ -1,0 +1,188 @@
+/* settings.c - the settings inside a picture, read back: the other direction of vt_picture_describe. See variant.h. */
+#include <cjson/cJSON.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/engine.h"
+#include "io/image.h"
+
+struct variant_settings {
+    char *path;  /* where they were read, for messages */
+    cJSON *json; /* an object */
+    int32_t label;
+    float cfg_scales[VARIANT_MAX_SCALES];
+    int32_t *given; /* (L) */
+};
+
+static const cJSON *member(const variant_settings *s, const char *name) {
+    return cJSON_GetObjectItemCaseSensitive(s->json, name);
+}
+
+static const char *text_of(const variant_settings *s, const char *name) {
+    const char *text = cJSON_GetStringValue(member(s, name));
+    return text ? text : "";
+}
+
+static variant_status misfit(const variant_settings *s, const char *name, variant_error *err) {
+    return vt_fail(err, VARIANT_E_FORMAT, "%s: its settings' \"%s\" is not what was written there",
+                   s->path, name);
+}
+
+/* A number within [low, high]; what is not there leaves *out as it is. */
+static variant_status number(const variant_settings *s, const char *name, double low, double high,
+                             double *out, variant_error *err) {
+    const cJSON *item = member(s, name);
+    if (!item) return VARIANT_OK;
+    if (!cJSON_IsNumber(item) || !(item->valuedouble >= low && item->valuedouble <= high))
+        return misfit(s, name, err);
+    *out = item->valuedouble;
+    return VARIANT_OK;
+}
+
+static variant_status whole(const variant_settings *s, const char *name, int low, int high,
+                            int *out, variant_error *err) {
+    double value = *out;
+    VT_TRY(number(s, name, low, high, &value, err));
+    if (value != floor(value)) return misfit(s, name, err);
+    *out = (int)value;
+    return VARIANT_OK;
+}
+
+static variant_status flag(const variant_settings *s, const char *name, bool *out,
+                           variant_error *err) {
+    const cJSON *item = member(s, name);
+    if (item && !cJSON_IsBool(item)) return misfit(s, name, err);
+    if (item) *out = cJSON_IsTrue(item);
+    return VARIANT_OK;
+}
+
+variant_status variant_settings_read(variant_settings **out, const char *path,
+                                     variant_error *error) {
+    variant_status status = VARIANT_OK;
+    char *text = NULL;
+    if (error) *error = (variant_error){0};
+    *out = NULL;
+    variant_settings *s = calloc(1, sizeof *s);
+    if (!s) return vt_fail(error, VARIANT_E_MEMORY, "no memory for settings");
+    s->path = strdup(path);
+    if (!s->path) VT_CHECK(vt_fail(error, VARIANT_E_MEMORY, "no memory for settings"));
+    VT_CHECK(vt_image_read_settings(&text, path, error));
+    s->json = cJSON_Parse(text);
+    if (!cJSON_IsObject(s->json) || !*text_of(s, "model") || !*text_of(s, "layers"))
+        VT_CHECK(vt_fail(error, VARIANT_E_FORMAT,
+                         "%s: its settings are not those of variant generate", path));
+    *out = s;
+    s = NULL;
+cleanup:
+    free(text);
+    variant_settings_free(&s);
+    return status;
+}
+
+void variant_settings_free(variant_settings **settings) {
+    variant_settings *s = *settings;
+    if (!s) return;
+    cJSON_Delete(s->json);
+    free(s->path);
+    free(s->given);
+    free(s);
+    *settings = NULL;
+}
+
+const char *variant_settings_weights(const variant_settings *settings) {
+    return text_of(settings, "weights");
+}
+
+const char *variant_settings_kv(const variant_settings *settings) {
+    return text_of(settings, "kv");
+}
+
+/* ---- the parts of a request ---- */
+
+static variant_status read_seed(const variant_settings *s, uint64_t *out, variant_error *err) {
+    const char *text = text_of(s, "seed");
+    char *end = NULL;
+    *out = strtoull(text, &end, 10);
+    return *text >= '0' && *text <= '9' && !*end ? VARIANT_OK : misfit(s, "seed", err);
+}
+
+static variant_status read_sampling(const variant_settings *s, variant_request *r,
+                                    variant_error *err) {
+    double cfg = r->cfg_scale, top_p = r->top_p;
+    VT_TRY(read_seed(s, &r->seed, err));
+    VT_TRY(whole(s, "image", 0, INT32_MAX - 1, &r->first_image, err));
+    VT_TRY(number(s, "cfg_scale", 0, 100, &cfg, err));
+    VT_TRY(whole(s, "top_k", 0, INT32_MAX, &r->top_k, err));
+    VT_TRY(number(s, "top_p", 0, 1, &top_p, err));
+    VT_TRY(flag(s, "greedy", &r->greedy, err));
+    VT_TRY(flag(s, "smooth", &r->smooth, err));
+    r->cfg_scale = (float)cfg;
+    r->top_p = (float)top_p;
+    return VARIANT_OK;
+}
+
+static variant_status read_guidance(variant_settings *s, int scales, variant_request *r,
+                                    variant_error *err) {
+    const cJSON *list = member(s, "cfg_scales");
+    if (!list) return VARIANT_OK;
+    if (!cJSON_IsArray(list) || cJSON_GetArraySize(list) != scales)
+        return misfit(s, "cfg_scales", err);
+    for (int k = 0; k < scales; ++k) {
+        const cJSON *item = cJSON_GetArrayItem(list, k);
+        if (!cJSON_IsNumber(item)) return misfit(s, "cfg_scales", err);
+        s->cfg_scales[k] = (float)item->valuedouble;
+    }
+    r->cfg_scales = s->cfg_scales;
+    r->cfg_scale_count = scales;
+    return VARIANT_OK;
+}
+
+static variant_status read_given(variant_settings *s, const variant_info *info, variant_request *r,
+                                 variant_error *err) {
+    const cJSON *list = member(s, "given_tokens"), *item;
+    int length = 0, rows = 0, i = 0;
+    VT_TRY(whole(s, "given_scales", 0, info->scales, &r->given_scales, err));
+    if (!list) return VARIANT_OK;
+    for (int k = 0; k < info->scales; ++k) {
+        length += info->sides[k] * info->sides[k];
+        if (k < r->given_scales) rows = length;
+    }
+    if (!cJSON_IsArray(list) || cJSON_GetArraySize(list) != rows)
+        return misfit(s, "given_tokens", err);
+    free(s->given);
+    s->given = calloc((size_t)length, sizeof *s->given);
+    if (!s->given) return vt_fail(err, VARIANT_E_MEMORY, "no memory for %d tokens", length);
+    cJSON_ArrayForEach(item, list) {
+        if (!cJSON_IsNumber(item) || !(item->valuedouble >= 0 && item->valuedouble < info->codes))
+            return misfit(s, "given_tokens", err);
+        s->given[i++] = (int32_t)item->valuedouble;
+    }
+    r->given_tokens = s->given;
+    r->given_count = 1;
+    return VARIANT_OK;
+}
+
+variant_status variant_settings_request(const variant_settings *settings,
+                                        const variant_engine *engine, variant_request *request,
+                                        variant_error *error) {
+    variant_settings *s = (variant_settings *)(uintptr_t)settings; /* its rooms for lists */
+    variant_info info;
+    int label = 0;
+    if (error) *error = (variant_error){0};
+    variant_engine_info(engine, &info);
+    if (strcmp(text_of(s, "model"), info.hash) != 0)
+        return vt_fail(error, VARIANT_E_MODEL, "%s was made by the model %s, this is %s", s->path,
+                       text_of(s, "model"), info.hash);
+    variant_request_init(request);
+    VT_TRY(whole(s, "label", 0, info.classes, &label, error));
+    s->label = label;
+    request->labels = &s->label;
+    request->label_count = 1;
+    request->layers = text_of(s, "layers");
+    if (*text_of(s, "uncond_layers")) request->uncond_layers = text_of(s, "uncond_layers");
+    VT_TRY(whole(s, "scales", 1, info.scales, &request->scales, error));
+    VT_TRY(read_sampling(s, request, error));
+    VT_TRY(read_guidance(s, info.scales, request, error));
+    return read_given(s, &info, request, error);
+}
