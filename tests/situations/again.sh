@@ -1,0 +1,181 @@
+#!/usr/bin/env bash
+# Situations of pictures made from what there is: again by their own settings, refined, varied, edited by another class, from tokens, and
+# guidance that is told a scale or a depth of its own.
+#   tests/situations/again.sh BUILD_FOLDER [NAME...]
+. "$(dirname "$0")/lib.sh"
+
+# pixels FILE: a hash of a PNG's picture, without its text.
+pixels() {
+    python3 - "$1" <<'PY'
+import hashlib, struct, sys, zlib
+data, at, picture = open(sys.argv[1], "rb").read(), 8, b""
+while at < len(data):
+    length, = struct.unpack(">I", data[at:at + 4])
+    if data[at + 4:at + 8] == b"IDAT":
+        picture += data[at + 8:at + 8 + length]
+    at += 12 + length
+print(hashlib.sha256(zlib.decompress(picture)).hexdigest())
+PY
+}
+same_picture() { [ "$(pixels "$1")" = "$(pixels "$2")" ] || fault "$1 and $2 show different pictures"; }
+other_picture() { [ "$(pixels "$1")" != "$(pixels "$2")" ] || fault "$1 and $2 show the same picture"; }
+
+every_setting() {
+    tiny_model m.safetensors 4
+    local n=0
+    while read -r options; do
+        succeeds generate -m m.safetensors -t 1 $options -o a.png
+        succeeds generate -m m.safetensors -t 1 --from a.png -o b.png
+        same_bytes a.png b.png
+        n=$((n + 1))
+    done <<'LIST'
+--class 2 -s 18446744073709551615
+--first 1000 --depth 2 --bridge 1 --greedy
+--depths 3,2,1 --smooth --cfg-scale 2.7
+--layers 0-2;0,2;1 --uncond-layers 0-2;0;0 --top-k 7 --top-p 0.5
+--cfg-scales 0.25,1.75,0 --weights bf16 --kv int8
+--class uncond --cfg-scale 0 --weights int8
+--uncond-depth 1 --depth 2 --scales 2 --weights bf16
+LIST
+    [ $n -eq 7 ] || fault "$n runs"
+}
+situation every-setting "a picture's own settings make it again, to the byte, whatever they are" every_setting
+
+other_formats() {
+    tiny_model m.safetensors
+    succeeds generate -m m.safetensors -t 1 -s 3 --depth 2 -o a.png
+    for ending in jpg webp; do
+        succeeds generate -m m.safetensors -t 1 -s 3 --depth 2 -o a.$ending
+        succeeds generate -m m.safetensors -t 1 --from a.$ending -o b.png
+        same_bytes a.png b.png
+    done
+    mv a.png noending
+    succeeds generate -m m.safetensors -t 1 --from noending -o c.png
+    same_bytes noending c.png
+}
+situation other-formats "settings inside JPEG and WebP, and a file whose name says nothing" other_formats
+
+refined() {
+    tiny_model m.safetensors
+    succeeds generate -m m.safetensors -t 1 -s 3 --depth 1 --bridge 1 -o a.png --tokens-out a.safetensors
+    succeeds generate -m m.safetensors -t 1 --refine a.png --depth 3 --keep-scales 2 -o b.png --tokens-out b.safetensors
+    other_picture a.png b.png
+    succeeds generate -m m.safetensors -t 1 --refine a.png --keep-scales 3 --depth 3 -o c.png
+    same_picture a.png c.png # all scales kept: nothing is left to refine
+    succeeds generate -m m.safetensors -t 1 --from b.png -o d.png
+    same_bytes b.png d.png # the refined picture says what it began with
+    succeeds decode -m m.safetensors a.safetensors -o e.png
+}
+situation refined "late scales again at more depth; what comes can itself be made again" refined
+
+another_class() {
+    tiny_model m.safetensors 4
+    succeeds generate -m m.safetensors -t 1 -s 9 --class 1 -o a.png
+    succeeds generate -m m.safetensors -t 1 --from a.png --class 3 --keep-scales 1 -o b.png
+    succeeds generate -m m.safetensors -t 1 --from a.png --class 3 --keep-scales 2 -o c.png
+    succeeds generate -m m.safetensors -t 1 --from a.png --class 3 -o d.png
+    other_picture b.png d.png
+    other_picture b.png c.png
+    grep -a -q '"label":3,' b.png || fault "b.png is not of class 3"
+}
+situation another-class "the same seed, another class from a scale on: an edit of a picture" another_class
+
+varied() {
+    tiny_model m.safetensors
+    succeeds generate -m m.safetensors -t 1 -s 9 --first 4 -o a.png
+    succeeds generate -m m.safetensors -t 1 --vary a.png -n 3 --keep-scales 1 --batch 2 -o v.png
+    [ -e v_05.png ] && [ -e v_07.png ] && [ ! -e v_04.png ] || fault "names: $(ls)"
+    other_picture v_05.png v_06.png
+    succeeds generate -m m.safetensors -t 1 --vary a.png --keep-scales 1 -s 77 -n 2 -o w.png
+    succeeds generate -m m.safetensors -t 1 --from w_05.png -o x.png
+    same_bytes w_05.png x.png
+}
+situation varied "variations of a picture: new numbers for its late scales" varied
+
+from_tokens() {
+    tiny_model m.safetensors
+    succeeds generate -m m.safetensors -t 1 -s 2 -n 3 -o a.png --tokens-out a.safetensors
+    succeeds generate -m m.safetensors -t 1 --tokens-in a.safetensors --keep-scales 3 --batch 2 -o b.png
+    for i in 00 01 02; do same_picture a_$i.png b_$i.png; done
+    succeeds generate -m m.safetensors -t 1 --tokens-in a.safetensors --keep-scales 3 --first 1 -n 1 -o c.png
+    same_picture a_01.png c.png
+    succeeds generate -m m.safetensors -t 1 --tokens-in a.safetensors --keep-scales 1 --class 0 -n 5 -o d.png
+    [ -e d_04.png ] || fault "not five pictures"
+    refuses 1 generate -m m.safetensors --tokens-in m.safetensors -o e.png
+    says 'has no tensor "tokens"'
+    [ ! -e e.png ] || fault "a picture was written"
+}
+situation from-tokens "the first scales are given in a file, the rest is drawn" from_tokens
+
+not_ours() {
+    tiny_model m.safetensors
+    succeeds generate -m m.safetensors -t 1 -o a.png
+    succeeds generate -m m.safetensors -t 1 -o t.png --tokens-out t.safetensors
+    succeeds decode -m m.safetensors t.safetensors -o plain.png
+    refuses 1 generate -m m.safetensors --refine plain.png -o b.png
+    says "plain.png.*does not say what made it"
+    refuses 1 generate -m m.safetensors --from m.safetensors -o b.png
+    says "expected a PNG, JPEG or WebP"
+    refuses 1 generate -m m.safetensors --vary missing.png -o b.png
+    says "missing.png"
+    cat >tiny.json <<'JSON'
+{"seed": "other", "depth": 3, "width": 64, "heads": 1, "V": 32, "Cvae": 8, "classes": 3, "patch_nums": [1, 2, 4],
+ "attn_l2_norm": true, "shared_aln": false, "ch": 32, "ch_mult": [1, 1], "nres": 1}
+JSON
+    succeeds synth tiny.json -o other.safetensors
+    refuses 1 generate -m other.safetensors --from a.png -o b.png
+    says "was made by the model"
+    [ ! -e b.png ] || fault "a picture was written"
+}
+situation not-ours "pictures without settings, of another model, and files that are none: one line, nothing written" not_ours
+
+what_goes_together() {
+    tiny_model m.safetensors
+    succeeds generate -m m.safetensors -t 1 -o a.png
+    refuses 2 generate -m m.safetensors --from a.png --vary a.png
+    refuses 2 generate -m m.safetensors --keep-scales 2
+    refuses 2 generate -m m.safetensors --refine a.png -n 2
+    says "--count is for --vary"
+    refuses 2 generate -m m.safetensors --from a.png --keep-scales 4
+    says "this model has 3 scales"
+    refuses 2 generate -m m.safetensors --scales 4
+    refuses 2 generate -m m.safetensors --scales 0
+    refuses 2 generate -m m.safetensors --cfg-scales 1,2,3 --cfg-scale 1
+    refuses 2 generate -m m.safetensors --cfg-scales 1,2
+    says "this model has 3 scales"
+    refuses 2 generate -m m.safetensors --cfg-scales 1,-2,3
+    refuses 2 generate -m m.safetensors --uncond-depth 1 --uncond-depths 1,1,1
+    refuses 2 generate -m m.safetensors --uncond-depth 4 -o b.png
+    [ ! -e b.png ] || fault "a picture was written"
+}
+situation what-goes-together "options that contradict each other, and numbers of another model" what_goes_together
+
+early_scales() {
+    tiny_model m.safetensors
+    succeeds generate -m m.safetensors -t 1 -s 4 --save-scales scales -o a.png
+    for k in 1 2; do
+        succeeds generate -m m.safetensors -t 1 -s 4 --scales $k -o b.png
+        same_picture b.png scales/00_scale_0$k.png
+    done
+    succeeds generate -m m.safetensors -t 1 -s 4 --scales 3 -o c.png
+    same_bytes a.png c.png
+}
+situation early-scales "a rough picture of the first scales alone" early_scales
+
+guidance_by_scale() {
+    tiny_model m.safetensors
+    succeeds generate -m m.safetensors -t 1 -s 4 --cfg-scale 2 -o a.png
+    succeeds generate -m m.safetensors -t 1 -s 4 --cfg-scales 0,1,2 -o b.png
+    same_picture a.png b.png # the ramp, written out
+    succeeds generate -m m.safetensors -t 1 -s 4 --cfg-scales 0,0,0 -o c.png
+    succeeds generate -m m.safetensors -t 1 -s 4 --cfg-scale 0 -o d.png
+    same_picture c.png d.png
+    succeeds generate -m m.safetensors -t 1 -s 4 --cfg-scale 2 --uncond-depth 3 -o e.png
+    same_picture a.png e.png # as deep as the other branch
+    succeeds generate -m m.safetensors -t 1 -s 4 --cfg-scale 2 --uncond-depth 1 --bridge 1 -o f.png
+    other_picture a.png f.png
+    says "unconditional branch"
+}
+situation guidance-by-scale "guidance told for each scale, and a shallow unconditional branch, with a warning where nobody trained it" guidance_by_scale
+
+situations_end
