@@ -35,10 +35,9 @@ int cli_beginning_check(const cli_beginning *b, const cli_line *line) {
     int done = cli_one_of(line, "from|refine|vary|tokens-in");
     if (done >= 0) return done;
     if (b->keep_scales && !picture_of(b) && !b->tokens_in)
-        return cli_usage(cli_command_name(),
-                         "--keep-scales of what? give --from, --refine, --vary or --tokens-in");
+        return cli_misuse("--keep-scales of what? give --from, --refine, --vary or --tokens-in");
     if (picture_of(b) && !b->vary && cli_given(line, "count"))
-        return cli_usage(cli_command_name(), "one picture is made again: --count is for --vary");
+        return cli_misuse("one picture is made again: --count is for --vary");
     return -1;
 }
 

@@ -36,16 +36,20 @@ variant_status cli_tokens_read(const vt_tensor_file *file, int length, int codes
     return VARIANT_OK;
 }
 
+static void note_other(const char *path, const char *made, const char *hash) {
+    char line[512];
+    snprintf(line, sizeof line, "%s was made with another model file (%s, this is %s)", path, made,
+             hash);
+    cli_note(NULL, line);
+}
+
 void cli_tokens_note_model(const vt_tensor_file *file, const char *hash) {
     static const char *const keys[] = {CLI_TOKENS_KEY, CLI_SETTINGS_KEY};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; ++i) {
         const char *text = vt_tensor_file_meta(file, keys[i]);
         cJSON *json = text ? cJSON_Parse(text) : NULL;
         const char *made = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, "model"));
-        if (made && strcmp(made, hash) != 0)
-            fprintf(stderr,
-                    "variant %s: note: %s was made with another model file (%s, this is %s)\n",
-                    cli_command_name(), vt_tensor_file_path(file), made, hash);
+        if (made && strcmp(made, hash) != 0) note_other(vt_tensor_file_path(file), made, hash);
         cJSON_Delete(json);
     }
 }
