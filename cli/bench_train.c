@@ -11,9 +11,11 @@
 #include <string.h>
 
 #include "core/clock.h"
+#include "core/limits.h"
 #include "core/status.h"
 #include "planning/floor.h"
 #include "io/file.h"
+#include "kern/dry.h"
 #include "selftest/golden_config.h"
 #include "tools.h"
 #include "train/optimizer.h"
@@ -87,6 +89,7 @@ static variant_status build_synthetic(train_subject *out, const settings *s, var
 
 static variant_status open_files(train_subject *out, const settings *s, variant_error *err) {
     vt_model_options options = cli_model_options(&s->engine);
+    options.warn = out->kern->dry ? cli_warn : NULL; /* once */
     options.weights = s->precision;
     options.copy = true;
     VT_TRY(vt_model_open(&out->model, out->kern, &options, err));
@@ -122,21 +125,17 @@ static variant_status make_batch(train_subject *out, const settings *s, variant_
     return VARIANT_OK;
 }
 
-static variant_status subject_open(train_subject *out, settings *s, variant_error *err) {
-    VT_TRY(vt_kern_open(&out->kern, s->engine.backend, s->engine.threads, err));
+/* Over out->kern: models with gradients and moments, schedules, a batch. */
+static variant_status subject_build(train_subject *out, settings *s, variant_error *err) {
     VT_TRY(s->arch ? build_synthetic(out, s, err) : open_files(out, s, err));
     VT_TRY(vt_params_train(vt_transformer_params(out->transformer), err));
     VT_TRY(open_schedules(out, s, err));
-    VT_TRY(make_batch(out, s, err));
-    out->memory_bytes = vt_physical_bytes();
-    if (out->memory_bytes == 0) out->memory_bytes = (size_t)1 << 34;
-    VT_TRY(out->kern->memory_reserve(out->kern, out->memory_bytes, &out->memory, err));
-    vt_arena_init(&out->arena, out->memory, out->memory_bytes);
-    return VARIANT_OK;
+    return make_batch(out, s, err);
 }
 
 static void subject_close(train_subject *s) {
     if (s->memory) s->kern->memory_release(s->kern, s->memory, s->memory_bytes);
+    s->memory = NULL;
     if (s->synthetic) {
         vt_transformer_close(&s->transformer);
         vt_tokenizer_close(&s->tokenizer);
@@ -189,6 +188,42 @@ static variant_status run_step(train_subject *s, int batch, enum path path, doub
 cleanup:
     vt_arena_rewind(arena, mark);
     return status;
+}
+
+/* Builds the subject over a backend that holds nothing and takes a step on each path: all bytes, and those of the
+ * arena. */
+static variant_status measure_memory(vt_kern *kern, settings *s, size_t *all, size_t *arena,
+                                     variant_error *err) {
+    double times[PARTS];
+    variant_status status = VARIANT_OK;
+    vt_dry_kern dry;
+    train_subject *counted = calloc(1, sizeof *counted);
+    if (!counted) return vt_fail(err, VARIANT_E_MEMORY, "no memory for the measurements");
+    vt_dry_kern_init(&dry, kern);
+    counted->kern = &dry.kern;
+    vt_arena_init_counting(&counted->arena, &dry.kern);
+    VT_CHECK(subject_build(counted, s, err));
+    for (enum path path = FULL; path < PATHS; ++path)
+        VT_CHECK(run_step(counted, s->batch, path, times, err));
+    *arena = counted->arena.peak;
+    *all = *arena + dry.reserved + dry.packed;
+cleanup:
+    subject_close(counted);
+    free(counted);
+    return status;
+}
+
+static variant_status subject_open(train_subject *out, settings *s, variant_error *err) {
+    size_t all = 0;
+    vt_limits limits;
+    VT_TRY(vt_kern_open(&out->kern, s->engine.backend, s->engine.threads, err));
+    VT_TRY(measure_memory(out->kern, s, &all, &out->memory_bytes, err));
+    vt_limits_read(&limits, "");
+    VT_TRY(vt_limits_memory(&limits, all, "this training", err));
+    VT_TRY(subject_build(out, s, err));
+    VT_TRY(out->kern->memory_reserve(out->kern, out->memory_bytes, &out->memory, err));
+    vt_arena_init(&out->arena, out->memory, out->memory_bytes);
+    return VARIANT_OK;
 }
 
 static bool wants_more(const train_subject *s, int repeat) {

@@ -3,6 +3,7 @@
 
 #include "planning.h"
 #include "request.h"
+#include "train_options.h"
 
 typedef struct settings {
     cli_request asked;
@@ -82,13 +83,18 @@ static int run(void *user, const cli_line *line) {
     return cli_fail(&err);
 }
 
+static const cli_command *const kinds[] = {&cli_plan_train, NULL};
+
 const cli_command cli_plan = {
     .name = "plan",
+    .kinds = kinds,
     .purpose = "the best depth within a budget of memory and time",
-    .usage = "-m MODEL [--max-memory SIZE] [--max-latency TIME] [options]",
+    .usage = "-m MODEL [--max-memory SIZE] [--max-latency TIME] [options]\n"
+             "train KIND --data DIR|IDX [options]",
     .about = "Chooses bridge and depth for generate, which takes the same options. Exit status 1 "
              "when nothing fits; the nearest schedule is told. Times are measured once per "
-             "machine, model and batch, and kept in $XDG_CACHE_HOME/variant or ~/.cache/variant.",
+             "machine, model and batch, and kept in $XDG_CACHE_HOME/variant or ~/.cache/variant. "
+             "`plan train KIND` tells the memory of a training.",
     .examples = "variant plan -m models/fashion --max-memory 60M --max-latency 20ms\n"
                 "variant plan -m models/fashion --batch auto --max-memory 100M",
     CLI_OF_THIS_FILE,

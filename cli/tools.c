@@ -3,7 +3,9 @@
 
 #include "core/clock.h"
 #include "core/finite.h"
+#include "core/limits.h"
 #include "core/status.h"
+#include "kern/dry.h"
 #include "tools.h"
 #include "values.h"
 
@@ -49,10 +51,6 @@ variant_status cli_session_open(cli_session *out, const variant_engine_options *
     VT_TRY(vt_number_parse(&model.weights, "--weights", options->weights, err));
     VT_CHECK(vt_kern_open(&out->kern, options->backend, options->threads, err));
     VT_CHECK(vt_model_open(&out->model, out->kern, &model, err));
-    out->memory_bytes = vt_physical_bytes();
-    if (out->memory_bytes == 0) out->memory_bytes = (size_t)1 << 34;
-    VT_CHECK(out->kern->memory_reserve(out->kern, out->memory_bytes, &out->memory, err));
-    vt_arena_init(&out->arena, out->memory, out->memory_bytes);
 cleanup:
     if (status != VARIANT_OK) cli_session_close(out);
     return status;
@@ -87,8 +85,9 @@ variant_status cli_picture_image(vt_image *out, const float *values,
     return vt_fail(err, VARIANT_E_MODEL, "a picture is not finite (NaN or infinity)");
 }
 
-variant_status cli_encode_pictures(cli_session *session, int n, const float *pictures,
-                                   int32_t *tokens, variant_error *err) {
+/* At most cli_picture_batch of them; likewise below. */
+static variant_status encode_some(cli_session *session, int n, const float *pictures,
+                                  int32_t *tokens, variant_error *err) {
     vt_kern *kern = session->kern;
     vt_arena *arena = &session->arena;
     vt_tokenizer *tokenizer = session->model->tokenizer;
@@ -114,8 +113,8 @@ cleanup:
     return status;
 }
 
-variant_status cli_decode_tokens(cli_session *session, int n, const int32_t *tokens,
-                                 float *pictures, variant_error *err) {
+static variant_status decode_some(cli_session *session, int n, const int32_t *tokens,
+                                  float *pictures, variant_error *err) {
     vt_kern *kern = session->kern;
     vt_arena *arena = &session->arena;
     vt_tokenizer *tokenizer = session->model->tokenizer;
@@ -143,4 +142,63 @@ variant_status cli_decode_tokens(cli_session *session, int n, const int32_t *tok
 cleanup:
     vt_arena_rewind(arena, mark);
     return status;
+}
+
+/* What the two take of an arena, found by running them over a backend that computes nothing. */
+static variant_status measure(const cli_session *session, size_t *bytes, variant_error *err) {
+    const vt_tokenizer_config *config = vt_tokenizer_configuration(session->model->tokenizer);
+    const int n = cli_picture_batch(config);
+    vt_dry_kern dry;
+    vt_dry_kern_init(&dry, session->kern);
+    cli_session counted = {.kern = &dry.kern, .model = session->model};
+    vt_arena_init_counting(&counted.arena, &dry.kern);
+    float *pictures = calloc((size_t)n * picture_floats(config), sizeof *pictures);
+    int32_t *tokens = calloc((size_t)n * (size_t)vt_tokenizer_tokens(config), sizeof *tokens);
+    variant_status status = VARIANT_OK;
+    if (!pictures || !tokens) VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "no memory for pictures"));
+    VT_CHECK(encode_some(&counted, n, pictures, tokens, err));
+    VT_CHECK(decode_some(&counted, n, tokens, pictures, err));
+    *bytes = counted.arena.peak;
+cleanup:
+    free(pictures);
+    free(tokens);
+    return status;
+}
+
+/* The arena, when pictures come for the first time. */
+static variant_status reserve(cli_session *session, variant_error *err) {
+    size_t bytes = 0;
+    vt_limits limits;
+    if (session->memory) return VARIANT_OK;
+    VT_TRY(measure(session, &bytes, err));
+    vt_limits_read(&limits, "");
+    VT_TRY(vt_limits_memory(&limits, bytes, "the tokenizer", err));
+    VT_TRY(session->kern->memory_reserve(session->kern, bytes, &session->memory, err));
+    session->memory_bytes = bytes;
+    vt_arena_init(&session->arena, session->memory, bytes);
+    return VARIANT_OK;
+}
+
+variant_status cli_encode_pictures(cli_session *session, int n, const float *pictures,
+                                   int32_t *tokens, variant_error *err) {
+    const vt_tokenizer_config *config = vt_tokenizer_configuration(session->model->tokenizer);
+    const int most = cli_picture_batch(config), length = vt_tokenizer_tokens(config);
+    VT_TRY(reserve(session, err));
+    for (int first = 0; first < n; first += most)
+        VT_TRY(encode_some(session, n - first < most ? n - first : most,
+                           pictures + (size_t)first * picture_floats(config),
+                           tokens + (size_t)first * (size_t)length, err));
+    return VARIANT_OK;
+}
+
+variant_status cli_decode_tokens(cli_session *session, int n, const int32_t *tokens,
+                                 float *pictures, variant_error *err) {
+    const vt_tokenizer_config *config = vt_tokenizer_configuration(session->model->tokenizer);
+    const int most = cli_picture_batch(config), length = vt_tokenizer_tokens(config);
+    VT_TRY(reserve(session, err));
+    for (int first = 0; first < n; first += most)
+        VT_TRY(decode_some(session, n - first < most ? n - first : most,
+                           tokens + (size_t)first * (size_t)length,
+                           pictures + (size_t)first * picture_floats(config), err));
+    return VARIANT_OK;
 }

@@ -24,7 +24,7 @@ extern const cli_option cli_tensors_out_options[];
 typedef struct cli_session {
     vt_kern *kern;
     vt_model *model;
-    vt_arena arena;
+    vt_arena arena; /* of some pictures; reserved when the first come */
     void *memory;
     size_t memory_bytes;
 } cli_session;

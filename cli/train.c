@@ -9,6 +9,7 @@
 #include "cli.h"
 #include "core/clock.h"
 #include "progress.h"
+#include "train_memory.h"
 #include "train_options.h"
 
 #define COMMAND "train"
@@ -95,7 +96,10 @@ int training_run(void *settings, const cli_line *line) {
                      ? vt_train_classifier(kern, &run->classifier, &result, &err)
                      : vt_train_transformer(kern, &run->transformer, &result, &err);
     if (screen.open) fprintf(stderr, "\n");
-    if (status == VARIANT_OK) print_end(&result, line);
+    if (status == VARIANT_OK && run->common->dry_run)
+        cli_train_memory_print(&result.memory, run->json);
+    else if (status == VARIANT_OK)
+        print_end(&result, line);
     vt_kern_close(&kern);
     return status != VARIANT_OK ? cli_fail(&err) : result.stopped ? 128 + *stop : 0;
 }

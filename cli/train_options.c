@@ -98,6 +98,9 @@ static const cli_option run_rows[] = {
      CLI_EITHER(COMMON(hold_rate), "cosine|constant", 1),
      .notes = "the rate goes over to the cosine of the new length|it stays as it is"},
     {"restart", 0, NULL, "start anew though there is a checkpoint", CLI_FLAG(COMMON(restart))},
+    {"dry-run", 0, NULL,
+     "tell the memory that it would take, part by part, and end; -o may be left out",
+     CLI_FLAG(COMMON(dry_run))},
     {"on-divergence", 0, "WHAT", "at a gradient that is not finite, or a spike: {words}",
      CLI_EITHER(COMMON(skip_diverged), "stop|skip", 1), .notes = "|the step is left out"},
     {"spike", 0, "FACTOR",
@@ -110,6 +113,7 @@ static const cli_option no_rows[] = {{0}};
 static const cli_option own_run_rows[] = {
     {"threads", 't', "N", "{range}", CLI_INT(training, threads, 1, 1024),
      .unset = "one a processor"},
+    {"json", 0, NULL, "--dry-run: one object on stdout", CLI_FLAG(training, json)},
     {"quiet", 'q', NULL, "no progress", CLI_FLAG(training, quiet)},
     {0},
 };
@@ -346,13 +350,17 @@ int training_settle(training *run, const cli_line *line) {
     run->common->data = run->data.data;
     if (!run->common->data.count)
         return cli_misuse("--data is missing: a folder of pictures or IDX files");
-    if (!run->common->output) return cli_misuse("-o is missing: the folder for the run's results");
+    if (!run->common->output && !run->common->dry_run)
+        return cli_misuse("-o is missing: the folder for the run's results");
     if (run->kind == TRANSFORMER && !options->tokenizer)
         return cli_misuse("--tokenizer is missing: a trained tokenizer");
     if (run->kind == SUPERNET && !options->model && !options->tokenizer)
         return cli_misuse("--model is missing: the trained full transformer to start from "
                           "(or --tokenizer, to start from nothing)");
     if (one >= 0) return one;
+    if (run->json && !run->common->dry_run) return cli_misuse("--json is for --dry-run");
+    if (run->common->resume && !run->common->output)
+        return cli_misuse("--resume needs -o, the folder of the run that it goes on with");
     if (cli_given(line, "extend") && !run->common->resume)
         return cli_misuse("--extend is for --resume");
     return run->kind == SUPERNET ? settle_supernet(run, line) : -1;
@@ -441,4 +449,40 @@ const cli_command cli_train = {
              "that a supernet.",
     .notes = "variant train tokenizer --help, and so on, lists the options of each.",
     .kinds = kinds,
+};
+
+/* ---- the same, planned: no more than the memory they would take ---- */
+
+#define PLANNED(kind)                                                                              \
+    static void init_planned_##kind(void *settings) {                                              \
+        training *run = settings;                                                                  \
+        init_##kind(run);                                                                          \
+        run->common->dry_run = true;                                                               \
+    }                                                                                              \
+    static const cli_command planned_##kind = {                                                    \
+        .name = "plan train " #kind,                                                               \
+        .purpose = "the memory of `variant train " #kind "` with these options",                   \
+        .options = kind##_options,                                                                 \
+        .init = init_planned_##kind,                                                               \
+        .run = training_run,                                                                       \
+        .size = sizeof(training),                                                                  \
+        .usage = "--data DIR|IDX [options]",                                                       \
+        .about = "Tells, part by part, the bytes that the training would take; takes none of "     \
+                 "them.",                                                                          \
+    }
+
+PLANNED(tokenizer);
+PLANNED(transformer);
+PLANNED(supernet);
+PLANNED(classifier);
+
+static const cli_command *const planned[] = {&planned_tokenizer, &planned_transformer,
+                                             &planned_supernet, &planned_classifier, NULL};
+
+const cli_command cli_plan_train = {
+    .name = "plan train",
+    .purpose = "the memory that a training would take",
+    .usage = "tokenizer|transformer|supernet|classifier --data DIR|IDX [options]",
+    .about = "Tells the memory of a training before it begins: `variant train KIND --dry-run`.",
+    .kinds = planned,
 };

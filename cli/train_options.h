@@ -18,7 +18,11 @@ typedef struct training {
     int threads;
     int weights; /* how many --draw-weights gave */
     bool quiet;
+    bool json; /* of a dry run */
 } training;
+
+/* `variant plan train KIND`, below plan. */
+extern const cli_command cli_plan_train;
 
 /* What depends on several options. -1: go on; else the exit status, after a complaint. */
 int training_settle(training *run, const cli_line *line);

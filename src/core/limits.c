@@ -260,12 +260,3 @@ variant_status vt_limits_memory(const vt_limits *limits, size_t bytes, const cha
                        purpose, megabytes(bytes), megabytes(limits->available));
     return vt_limits_address_space(bytes, purpose, err);
 }
-
-size_t vt_limits_room(void) {
-    vt_limits limits;
-    vt_limits_read(&limits, "");
-    const size_t physical = vt_physical_bytes(), space = vt_limits_address_space_left();
-    size_t room = physical ? physical : (size_t)16 << 30;
-    if (limits.memory_limit > 0 && limits.memory_left < room) room = limits.memory_left;
-    return space / 4 * 3 < room ? space / 4 * 3 : room;
-}

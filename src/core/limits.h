@@ -32,10 +32,6 @@ void vt_limits_describe(const vt_limits *limits, char *out, size_t size);
 variant_status vt_limits_memory(const vt_limits *limits, size_t bytes, const char *purpose,
                                 variant_error *err);
 
-/* Address space to reserve for a need that is not known yet: the machine's memory, or what limits leave of it, three
- * quarters of what `ulimit -v` does. What is then not touched costs nothing. */
-size_t vt_limits_room(void);
-
 /* What `ulimit -v` leaves; SIZE_MAX without that limit. */
 size_t vt_limits_address_space_left(void);
 

@@ -48,20 +48,20 @@ static uint16_t *halves(const float *values, size_t count, vt_dtype type) {
     return out;
 }
 
-static variant_status export_param(const vt_params *params, const vt_param *param, losses *all,
-                                   vt_tensor_out *out, variant_error *err) {
+/* float32 is read when it is written; halves are made here, since what they lose decides whether the file is. */
+static variant_status export_param(const vt_param_source *source, losses *all, vt_tensor_out *out,
+                                   variant_error *err) {
+    const vt_param *param = source->param;
     vt_dtype type = all->save->type;
+    *out = vt_param_tensor(param->name, source);
+    if (type == VT_F32 || param->rank < 2) return VARIANT_OK;
     float *values = malloc(param->count ? param->count * sizeof *values : 1);
     if (!values) return vt_fail(err, VARIANT_E_MEMORY, "no memory to write %s", param->name);
-    variant_status status = vt_param_download(params, param, param->value, values, err);
+    variant_status status = vt_param_read(out, values, err);
     if (status != VARIANT_OK) {
         free(values);
         return status;
     }
-    *out =
-        (vt_tensor_out){.name = param->name, .type = VT_F32, .rank = param->rank, .data = values};
-    memcpy(out->shape, param->shape, (size_t)param->rank * sizeof *out->shape);
-    if (type == VT_F32 || param->rank < 2) return VARIANT_OK;
     vt_half_loss loss = vt_half_loss_of(values, param->count, type);
     tell_loss(all, param, &loss);
     uint16_t *converted = halves(values, param->count, type);
@@ -85,10 +85,12 @@ static variant_status check_losses(const losses *all, const char *path, variant_
 }
 
 static variant_status export_params(const vt_params *params, losses *all, vt_tensor_out *list,
-                                    int *count, variant_error *err) {
+                                    vt_param_source *sources, int *count, variant_error *err) {
     for (int i = 0; i < params->count; ++i) {
-        if (params->items[i]->flags & VT_PARAM_BUFFER) continue;
-        VT_TRY(export_param(params, params->items[i], all, &list[*count], err));
+        const vt_param *param = params->items[i];
+        if (param->flags & VT_PARAM_BUFFER) continue;
+        sources[*count] = (vt_param_source){params, param, param->value};
+        VT_TRY(export_param(&sources[*count], all, &list[*count], err));
         ++*count;
     }
     return VARIANT_OK;
@@ -106,12 +108,13 @@ variant_status vt_model_write(const char *path, const vt_model_save *save, varia
     losses all = {.save = save};
     char *config = save->config ? strdup(save->config) : vt_model_config_text(save);
     vt_tensor_out *list = calloc(capacity + 1, sizeof *list);
-    if (!list || !config)
+    vt_param_source *sources = calloc(capacity + 1, sizeof *sources);
+    if (!list || !sources || !config)
         VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "%s: no memory to write it", path));
 
-    if (tokenizer) VT_CHECK(export_params(tokenizer, &all, list, &own, err));
-    if (transformer) VT_CHECK(export_params(transformer, &all, list, &own, err));
-    if (save->params) VT_CHECK(export_params(save->params, &all, list, &own, err));
+    if (tokenizer) VT_CHECK(export_params(tokenizer, &all, list, sources, &own, err));
+    if (transformer) VT_CHECK(export_params(transformer, &all, list, sources, &own, err));
+    if (save->params) VT_CHECK(export_params(save->params, &all, list, sources, &own, err));
     VT_CHECK(check_losses(&all, path, err));
     count = own;
     for (int i = 0; i < save->extra_count; ++i) list[count++] = save->extra[i];
@@ -130,6 +133,7 @@ variant_status vt_model_write(const char *path, const vt_model_save *save, varia
 cleanup:
     for (int i = 0; i < own; ++i) free((void *)(uintptr_t)list[i].data);
     free(list);
+    free(sources);
     free(config);
     return status;
 }

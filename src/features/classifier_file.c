@@ -5,9 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/clock.h"
+#include "core/limits.h"
 #include "features/classifier_parts.h"
 #include "features/network.h"
+#include "kern/dry.h"
 
 #define CONFIG_KEY "variant.config"
 #define KIND "classifier"
@@ -178,30 +179,53 @@ static const char *class_name(const vt_features *features, int label) {
     return vt_classifier_class_name(self->classifier, label);
 }
 
+/* Pictures at a time: few of large ones. */
+static int most_together(const vt_classifier_config *config) {
+    int most = (1 << 17) / (config->side * config->side);
+    return most < 1 ? 1 : most > 64 ? 64 : most;
+}
+
+/* A batch of n; arena memory. */
+typedef struct batch_buffers {
+    size_t pixels, floats;
+    float *input;  /* (n, side, side, channels) */
+    float *pooled; /* (n, D) */
+    float *logits; /* (n, classes) */
+} batch_buffers;
+
+static batch_buffers batch_take(const vt_classifier_config *config, vt_arena *arena, int n) {
+    size_t count = (size_t)n, side = (size_t)config->side;
+    batch_buffers out = {.pixels = count * side * side};
+    out.floats = out.pixels * (size_t)config->channels;
+    out.input = vt_arena_floats(arena, out.floats);
+    out.pooled = vt_arena_floats(arena, count * (size_t)config->features);
+    out.logits = vt_arena_floats(arena, count * (size_t)config->classes);
+    return out;
+}
+
 /* One batch: outputs from picture `first` on. host: (n, side, side, channels) and (n, classes) floats. */
 static variant_status run_some(classifier_features *self, const vt_features_batch *all, int first,
                                int n, float *host, variant_error *err) {
     const vt_classifier_config *config = vt_classifier_configuration(self->classifier);
     vt_kern *kern = self->kern;
     vt_arena *arena = &self->arena;
-    size_t pixels = (size_t)n * (size_t)config->side * (size_t)config->side;
-    size_t floats = pixels * (size_t)config->channels, mark = vt_arena_mark(arena);
-    size_t dims = (size_t)config->features, classes = (size_t)config->classes, at = (size_t)first;
+    size_t mark = vt_arena_mark(arena), at = (size_t)first;
+    size_t dims = (size_t)config->features, classes = (size_t)config->classes;
     variant_status status = VARIANT_OK;
-    float *input = vt_arena_floats(arena, floats);
-    float *pooled = vt_arena_floats(arena, (size_t)n * dims);
-    float *logits = vt_arena_floats(arena, (size_t)n * classes), *host_logits = host + floats;
+    batch_buffers b = batch_take(config, arena, n);
+    float *host_logits = host + b.floats;
     VT_CHECK(vt_arena_check(arena, "pictures to classify", err));
     vt_features_spread(host,
                        all->pictures +
                            at * (size_t)config->side * (size_t)config->side * (size_t)all->channels,
-                       pixels, all->channels, config->channels);
-    kern->upload(kern, input, host, floats * sizeof *host);
-    VT_CHECK(vt_classifier_run(self->classifier, arena, n, input, pooled, logits, err));
+                       b.pixels, all->channels, config->channels);
+    kern->upload(kern, b.input, host, b.floats * sizeof *host);
+    VT_CHECK(vt_classifier_run(self->classifier, arena, n, b.input, b.pooled, b.logits, err));
     if (all->pooled)
-        kern->download(kern, all->pooled + at * dims, pooled, (size_t)n * dims * sizeof *pooled);
+        kern->download(kern, all->pooled + at * dims, b.pooled,
+                       (size_t)n * dims * sizeof *b.pooled);
     if (all->probabilities) {
-        kern->download(kern, host_logits, logits, (size_t)n * classes * sizeof *logits);
+        kern->download(kern, host_logits, b.logits, (size_t)n * classes * sizeof *b.logits);
         for (size_t i = 0; i < (size_t)n; ++i)
             vt_features_softmax(host_logits + i * classes, config->classes,
                                 all->probabilities + (at + i) * classes);
@@ -211,12 +235,30 @@ cleanup:
     return status;
 }
 
+/* An arena of what the largest batch takes, found by running it over a backend that computes nothing. */
+static variant_status reserve(classifier_features *self, variant_error *err) {
+    const vt_classifier_config *config = vt_classifier_configuration(self->classifier);
+    const int n = most_together(config);
+    vt_dry_kern dry;
+    vt_arena counted;
+    vt_limits limits;
+    vt_dry_kern_init(&dry, self->kern);
+    vt_arena_init_counting(&counted, &dry.kern);
+    batch_buffers b = batch_take(config, &counted, n);
+    VT_TRY(vt_classifier_run(self->classifier, &counted, n, b.input, b.pooled, b.logits, err));
+    vt_limits_read(&limits, "");
+    VT_TRY(vt_limits_memory(&limits, counted.peak, "this classifier", err));
+    VT_TRY(self->kern->memory_reserve(self->kern, counted.peak, &self->memory, err));
+    self->memory_bytes = counted.peak;
+    vt_arena_init(&self->arena, self->memory, self->memory_bytes);
+    return VARIANT_OK;
+}
+
 static variant_status run(vt_features *features, const vt_features_batch *batch,
                           variant_error *err) {
     classifier_features *self = (classifier_features *)(void *)features;
     const vt_classifier_config *config = vt_classifier_configuration(self->classifier);
-    int side = config->side, most = (1 << 17) / (side * side);
-    most = most < 1 ? 1 : most > 64 ? 64 : most;
+    int side = config->side, most = most_together(config);
     if (batch->height != side || batch->width != side)
         return vt_fail(err, VARIANT_E_ARGUMENT,
                        "pictures of %d x %d for a classifier that was made for %d x %d",
@@ -248,10 +290,7 @@ variant_status vt_classifier_features_open(vt_features **out, vt_kern *kern, vt_
     if (!self) return vt_fail(err, VARIANT_E_MEMORY, "no memory for a classifier");
     self->kern = kern;
     VT_CHECK(vt_classifier_load(&self->classifier, kern, file, err));
-    self->memory_bytes = vt_physical_bytes();
-    if (self->memory_bytes == 0) self->memory_bytes = (size_t)1 << 34;
-    VT_CHECK(kern->memory_reserve(kern, self->memory_bytes, &self->memory, err));
-    vt_arena_init(&self->arena, self->memory, self->memory_bytes);
+    VT_CHECK(reserve(self, err));
     const vt_classifier_config *config = vt_classifier_configuration(self->classifier);
     self->base = (vt_features){.info = {.name = KIND,
                                         .side = config->side,

@@ -366,9 +366,12 @@ static variant_status make_header(char **out, const vt_tensor *tensors, int coun
     return status;
 }
 
-/* Length, header, blanks up to 64 bytes, data; false when a write failed. */
-static bool write_all(FILE *stream, const char *header, const vt_tensor *tensors,
-                      const vt_tensor_out *in, int count) {
+static variant_status fail_write(variant_error *err) {
+    return vt_fail(err, VARIANT_E_IO, "cannot write: %m");
+}
+
+/* Length, header, blanks up to 64 bytes. */
+static variant_status write_header(FILE *stream, const char *header, variant_error *err) {
     static const char blanks[64] =
         "                                                               ";
     size_t used = strlen(header), padding = (64 - (8 + used) % 64) % 64;
@@ -376,11 +379,29 @@ static bool write_all(FILE *stream, const char *header, const vt_tensor *tensors
     for (int i = 0; i < 8; i++) length[i] = (unsigned char)((uint64_t)(used + padding) >> (8 * i));
     if (fwrite(length, 1, 8, stream) != 8 || fwrite(header, 1, used, stream) != used ||
         fwrite(blanks, 1, padding, stream) != padding)
-        return false;
+        return fail_write(err);
+    return VARIANT_OK;
+}
+
+/* The tensors' bytes, one after another; those that are read now pass through one piece of memory. */
+static variant_status write_data(FILE *stream, const vt_tensor *tensors, const vt_tensor_out *in,
+                                 int count, variant_error *err) {
+    variant_status status = VARIANT_OK;
+    size_t most = 0;
     for (int i = 0; i < count; i++)
-        if (tensors[i].bytes && fwrite(in[i].data, 1, tensors[i].bytes, stream) != tensors[i].bytes)
-            return false;
-    return true;
+        if (!in[i].data && tensors[i].bytes > most) most = tensors[i].bytes;
+    void *scratch = most ? malloc(most) : NULL;
+    if (most && !scratch) return vt_fail(err, VARIANT_E_MEMORY, "no memory for a tensor");
+    for (int i = 0; i < count; i++) {
+        const void *data = in[i].data ? in[i].data : scratch;
+        if (tensors[i].bytes == 0) continue;
+        if (!in[i].data) VT_CHECK(in[i].read(&in[i], scratch, err));
+        if (fwrite(data, 1, tensors[i].bytes, stream) != tensors[i].bytes)
+            VT_CHECK(fail_write(err));
+    }
+cleanup:
+    free(scratch);
+    return status;
 }
 
 variant_status vt_safetensors_write(const char *path, const vt_tensor_out *tensors, int count,
@@ -407,8 +428,10 @@ variant_status vt_safetensors_write(const char *path, const vt_tensor_out *tenso
     VT_CHECK(vt_replace_open(&replace, path, err));
     /* After a failed write, commit finds the stream's error and reports it; the system's reason is
      * fresher here. */
-    if (!write_all(replace.stream, header, measured, tensors, count)) {
-        status = vt_fail(err, VARIANT_E_IO, "%s: cannot write: %m", path);
+    status = write_header(replace.stream, header, err);
+    if (status == VARIANT_OK) status = write_data(replace.stream, measured, tensors, count, err);
+    if (status != VARIANT_OK) {
+        status = vt_fail_within(err, status, "%s", path);
         goto cleanup;
     }
     status = vt_replace_commit(&replace, err);

@@ -113,13 +113,18 @@ float vt_f32_from_bf16(uint16_t half);
 uint16_t vt_bf16_from_f32(float value);
 
 /* One tensor to write; data is host memory of `type`. */
-typedef struct vt_tensor_out {
+typedef struct vt_tensor_out vt_tensor_out;
+struct vt_tensor_out {
     const char *name;
     vt_dtype type;
     int rank;
     int64_t shape[VT_MAX_RANK];
     const void *data;
-} vt_tensor_out;
+    /* Where data is NULL: gives all the tensor's bytes when their turn has come, so that a file is written with
+     * memory for one tensor. `source` is its own. */
+    variant_status (*read)(const vt_tensor_out *tensor, void *out, variant_error *err);
+    const void *source;
+};
 
 /* Writes a safetensors file: header (metadata keys and values are strings), padded to 64 bytes
  * so that data can be mapped, then the data in order. Written to a temporary file beside path,

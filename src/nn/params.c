@@ -250,6 +250,19 @@ variant_status vt_param_download(const vt_params *params, const vt_param *param,
     return VARIANT_OK;
 }
 
+variant_status vt_param_read(const vt_tensor_out *tensor, void *out, variant_error *err) {
+    const vt_param_source *from = tensor->source;
+    return vt_param_download(from->params, from->param, from->buffer, out, err);
+}
+
+vt_tensor_out vt_param_tensor(const char *name, const vt_param_source *source) {
+    const vt_param *param = source->param;
+    vt_tensor_out out = {
+        .name = name, .type = VT_F32, .rank = param->rank, .read = vt_param_read, .source = source};
+    memcpy(out.shape, param->shape, (size_t)param->rank * sizeof *out.shape);
+    return out;
+}
+
 /* ---- values from a file ---- */
 
 static void shape_text(char *out, size_t size, int rank, const int64_t *shape) {

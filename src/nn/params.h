@@ -107,4 +107,15 @@ variant_status vt_param_download(const vt_params *params, const vt_param *param,
 variant_status vt_param_upload(const vt_params *params, const vt_param *param, const float *in,
                                float *buffer, variant_error *err);
 
+/* A parameter's numbers on their way to a file: a vt_tensor_out whose `read` is vt_param_read and whose `source` is
+ * this. */
+typedef struct vt_param_source {
+    const vt_params *params;
+    const vt_param *param;
+    const float *buffer; /* value, m or v */
+} vt_param_source;
+variant_status vt_param_read(const vt_tensor_out *tensor, void *out, variant_error *err);
+/* The tensor of that name, of the parameter's shape; source must outlive it. */
+vt_tensor_out vt_param_tensor(const char *name, const vt_param_source *source);
+
 #endif

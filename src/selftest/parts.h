@@ -28,6 +28,9 @@ struct vt_selftest {
     const vt_tensor_file *file;
     char prefix[512]; /* of its names in the dump */
     uint8_t *done;    /* (tensors) already compared */
+    size_t
+        arena_bytes; /* that its computation takes: the first time it runs, nothing is computed and this
+                         * is found out (kern->dry; then nothing is compared) */
 };
 
 /* The synthetic model of the file under test, with an arena for all it computes. */

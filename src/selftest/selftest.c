@@ -13,8 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/clock.h"
 #include "io/file.h"
+#include "kern/dry.h"
 #include "selftest/parts.h"
 
 #define FOLDER_DEPTH 8
@@ -48,10 +48,13 @@ variant_status vt_selftest_model_open(vt_selftest_model *out, vt_selftest *test,
         if (train) VT_CHECK(vt_params_train(var, err));
     }
 
-    out->memory_bytes = vt_physical_bytes();
-    if (out->memory_bytes == 0) out->memory_bytes = (size_t)1 << 34;
-    VT_CHECK(test->kern->memory_reserve(test->kern, out->memory_bytes, &out->memory, err));
-    vt_arena_init(&out->arena, out->memory, out->memory_bytes);
+    if (test->kern->dry) {
+        vt_arena_init_counting(&out->arena, test->kern);
+    } else {
+        VT_CHECK(test->kern->memory_reserve(test->kern, test->arena_bytes, &out->memory, err));
+        out->memory_bytes = test->arena_bytes;
+        vt_arena_init(&out->arena, out->memory, out->memory_bytes);
+    }
 cleanup:
     if (status != VARIANT_OK) vt_selftest_model_close(out, test);
     return status;
@@ -62,6 +65,7 @@ void vt_selftest_model_close(vt_selftest_model *model, vt_selftest *test) {
     vt_tokenizer_close(&model->tokenizer);
     if (model->memory) test->kern->memory_release(test->kern, model->memory, model->memory_bytes);
     vt_golden_config_free(&model->config);
+    if (model->arena.peak > test->arena_bytes) test->arena_bytes = model->arena.peak;
     *model = (vt_selftest_model){0};
 }
 
@@ -143,6 +147,20 @@ static computation tell_kind(const vt_selftest *test) {
     return NULL;
 }
 
+/* Those with a model run twice: over a backend that computes nothing, to find out what its arena takes, and in earnest. */
+static variant_status compute_measured(vt_selftest *test, computation compute, variant_error *err) {
+    vt_kern *kern = test->kern;
+    vt_dry_kern dry;
+    if (compute == vt_selftest_sampling || compute == vt_selftest_inception)
+        return compute(test, err);
+    vt_dry_kern_init(&dry, kern);
+    test->kern = &dry.kern;
+    test->arena_bytes = 0;
+    variant_status status = compute(test, err);
+    test->kern = kern;
+    return status == VARIANT_OK ? compute(test, err) : status;
+}
+
 static variant_status check_file(vt_selftest *test, const char *path, const char *prefix) {
     variant_error err = {0};
     vt_tensor_file *file = NULL;
@@ -162,7 +180,7 @@ static variant_status check_file(vt_selftest *test, const char *path, const char
         report(test, path, "", VT_SELFTEST_SKIP, "holds nothing that the self-test computes");
     } else {
         ++test->counts.files;
-        if (compute(test, &err) != VARIANT_OK) {
+        if (compute_measured(test, compute, &err) != VARIANT_OK) {
             report(test, path, "", VT_SELFTEST_FAIL, err.message);
         } else {
             /* packed weights have no gradients */

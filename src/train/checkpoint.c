@@ -66,33 +66,32 @@ static char *meta_text(const vt_checkpoint *checkpoint) {
     return text;
 }
 
-/* The moments' names and downloaded numbers, for the length of a write. */
+/* The moments as tensors, for the length of a write. */
 typedef struct extras {
     vt_tensor_out *tensors;
+    vt_param_source *sources;
     char **names;
     int count;
-    float *numbers;
 } extras;
 
 static void extras_free(extras *list) {
-    for (int i = 0; i < list->count; ++i) free(list->names[i]);
+    for (int i = 0; list->names && i < list->count; ++i) free(list->names[i]);
     free(list->names);
     free(list->tensors);
-    free(list->numbers);
+    free(list->sources);
     *list = (extras){0};
 }
 
 static variant_status add_moment(extras *list, const vt_params *params, const vt_param *param,
-                                 const float *buffer, const char *moment, float *numbers,
-                                 variant_error *err) {
+                                 const float *buffer, const char *moment, variant_error *err) {
     char *name = NULL;
     if (asprintf(&name, "training/%s/%s", moment, param->name) < 0)
         return vt_fail(err, VARIANT_E_MEMORY, "no memory for a checkpoint");
-    list->names[list->count] = name;
-    vt_tensor_out *tensor = &list->tensors[list->count++];
-    *tensor = (vt_tensor_out){.name = name, .type = VT_F32, .rank = param->rank, .data = numbers};
-    for (int d = 0; d < param->rank; ++d) tensor->shape[d] = param->shape[d];
-    return vt_param_download(params, param, buffer, numbers, err);
+    int i = list->count++;
+    list->names[i] = name;
+    list->sources[i] = (vt_param_source){params, param, buffer};
+    list->tensors[i] = vt_param_tensor(name, &list->sources[i]);
+    return VARIANT_OK;
 }
 
 static variant_status gather(extras *list, const vt_checkpoint *checkpoint, variant_error *err) {
@@ -100,18 +99,15 @@ static variant_status gather(extras *list, const vt_checkpoint *checkpoint, vari
     size_t most = 2 * (size_t)params->count + 1;
     *list = (extras){0};
     list->tensors = calloc(most, sizeof *list->tensors);
+    list->sources = calloc(most, sizeof *list->sources);
     list->names = calloc(most, sizeof *list->names);
-    list->numbers = malloc((2 * params->value_count + 1) * sizeof *list->numbers);
-    if (!list->tensors || !list->names || !list->numbers)
+    if (!list->tensors || !list->sources || !list->names)
         return vt_fail(err, VARIANT_E_MEMORY, "no memory for a checkpoint");
-    float *numbers = list->numbers;
     for (int i = 0; i < params->count; ++i) {
         const vt_param *param = params->items[i];
         if (!param->grad) continue;
-        VT_TRY(add_moment(list, params, param, param->m, "m", numbers, err));
-        numbers += param->count;
-        VT_TRY(add_moment(list, params, param, param->v, "v", numbers, err));
-        numbers += param->count;
+        VT_TRY(add_moment(list, params, param, param->m, "m", err));
+        VT_TRY(add_moment(list, params, param, param->v, "v", err));
     }
     if (checkpoint->counters)
         list->tensors[list->count++] = (vt_tensor_out){.name = COUNTERS,

@@ -128,16 +128,13 @@ static variant_status plan(vt_train_loop *loop, const vt_trainer *trainer,
  * order in files is another. */
 static size_t saving_bytes(const vt_params *params) {
     size_t most = 0;
+    if (!params) return 0;
     for (int i = 0; i < params->count; ++i) {
         const vt_param *param = params->items[i];
         size_t bytes = param->count * sizeof(float) * (param->flags & VT_PARAM_CONV ? 2 : 1);
         if (bytes > most) most = bytes;
     }
     return most;
-}
-
-static size_t largest_of(size_t a, size_t b) {
-    return a > b ? a : b;
 }
 
 /* Over the opened model: what was reserved for it, and what rehearsing it takes. */
@@ -155,12 +152,14 @@ static variant_status measure_model(vt_train_loop *loop, const vt_trainer *train
         out->tokenizer =
             frozen->values_bytes - frozen->mapped_bytes + vt_params_packed_bytes(frozen);
     out->activations = loop->arena.peak;
-    out->saving = saving_bytes(params);
+    const size_t own = saving_bytes(params), other = saving_bytes(frozen);
+    out->saving = own > other ? own : other;
     out->data += loop->host_bytes + vt_dataset_bytes(loop->data.train);
     if (loop->data.test) out->data += vt_dataset_bytes(loop->data.test);
-    out->total =
-        out->weights + out->packed + out->gradients + out->moments + out->tokenizer + out->data +
-        largest_of(out->encoding, out->activations + largest_of(out->saving, out->samples));
+    const size_t kept =
+        out->weights + out->packed + out->gradients + out->moments + out->tokenizer + out->data;
+    const size_t steps = out->activations + out->samples + out->saving;
+    out->total = kept + (out->encoding > steps ? out->encoding : steps);
     return VARIANT_OK;
 }
 
@@ -169,6 +168,12 @@ static variant_status ask_limits(const vt_train_memory *memory, variant_error *e
     vt_limits limits;
     vt_limits_read(&limits, "");
     return vt_limits_memory(&limits, memory->total - memory->data, "this training", err);
+}
+
+static void note_misfit(const vt_train_loop *loop, const vt_train_memory *memory) {
+    variant_error local;
+    if (ask_limits(memory, &local) != VARIANT_OK)
+        vt_train_loop_note(loop, "does not fit here: %s", local.message);
 }
 
 static variant_status measure(vt_train_loop *loop, const vt_trainer *trainer,
@@ -211,7 +216,10 @@ variant_status vt_train_run(vt_kern *kern, const vt_trainer *trainer, vt_train_r
     VT_CHECK(measure(&loop, trainer, &dry, &memory, err));
     result->memory = memory;
     result->steps = loop.steps;
-    if (trainer->common->dry_run) goto cleanup;
+    if (trainer->common->dry_run) {
+        note_misfit(&loop, &memory);
+        goto cleanup;
+    }
     VT_CHECK(ask_limits(&memory, err));
     loop.kern = kern;
     VT_CHECK(open_run(&loop, trainer, &memory, err));

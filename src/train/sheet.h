@@ -12,4 +12,8 @@
 variant_status vt_train_draw_sheet(vt_model *model, vt_number precision, const char *path,
                                    variant_error *err);
 
+/* Bytes that this takes at most, weights left out; of a model over a backend that holds nothing, too. */
+variant_status vt_train_measure_sheet(vt_model *model, vt_number precision, size_t *bytes,
+                                      variant_error *err);
+
 #endif

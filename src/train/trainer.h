@@ -85,7 +85,7 @@ typedef struct vt_train_memory {
     size_t encoding;    /* while pictures become tokens, before the first step */
     size_t saving;      /* a tensor at a time, while a file is written */
     size_t samples;     /* while a contact sheet is drawn */
-    size_t total;       /* at most at a time: encoding, saving and samples are never together */
+    size_t total;       /* at most at a time: encoding ends before activations are taken */
 } vt_train_memory;
 
 /* How a run ended. */

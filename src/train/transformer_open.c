@@ -34,7 +34,9 @@ static variant_status open_models(vt_transformer_job *job, vt_kern *kern, varian
 /* The tokenizer goes from its file's model to the one in training, which is then whole: it is saved, and drawn
  * from, as any other. Weights in training are no file's, so no hash names them. */
 static void take_tokenizer(vt_transformer_job *job) {
-    vt_tokenizer_close(&job->model->tokenizer); /* one that lay in the same file */
+    vt_tokenizer_close(
+        &job->model->tokenizer); /* of two in one file or folder each, one is too many */
+    vt_transformer_close(&job->frozen->transformer);
     job->tokenizer = job->model->tokenizer = job->frozen->tokenizer;
     job->frozen->tokenizer = NULL;
     job->model->supernet = (vt_supernet_info){0};

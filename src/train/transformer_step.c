@@ -6,6 +6,7 @@
  * gradients averaged. Cross entropy over all scales either way; a distilled subnet is also drawn to
  * what the full path says of the same batch. Everything drawn is keyed by (seed, step). */
 #include "core/rng.h"
+#include "train/sheet.h"
 #include "train/transformer_job.h"
 
 /* ---- a pass over a batch whose tokens and labels are in the job's host buffers ---- */
@@ -257,6 +258,8 @@ variant_status vt_transformer_job_rehearse(void *self, vt_train_loop *loop, vt_t
     else
         VT_TRY(rehearse_paths(job, loop, &(vt_phase_draw){.full = true}, err));
     if (loop->data.test) VT_TRY(vt_transformer_job_rehearse_evaluation(job, loop, err));
+    if (loop->options->sample_every > 0)
+        VT_TRY(vt_train_measure_sheet(job->model, loop->options->precision, &memory->samples, err));
     vt_transformer_job_forget(job);
     job->draw = (vt_phase_draw){0};
     job->distill = 0.0;

@@ -156,29 +156,29 @@ static variant_status linear_backward(const vt_block_run *run, const vt_linear *
         err);
 }
 
-typedef struct half {
+typedef struct sublayer {
     const vt_linear *linear; /* of which s->dwide is the gradient */
     vt_norm_modulate norm;   /* before it */
     enum vt_modulation scale, shift;
-} half;
+} sublayer;
 
 /* dx += gradient through LN(x)(1 + scale) + shift; s->normed recomputed for the weight's gradient
  * first. */
-static variant_status half_backward(const vt_block_run *run, const backward_scratch *s,
-                                    const half *h, float *dx, float *dmod, vt_arena *arena,
-                                    variant_error *err) {
+static variant_status sublayer_backward(const vt_block_run *run, const backward_scratch *s,
+                                        const sublayer *of, float *dx, float *dmod, vt_arena *arena,
+                                        variant_error *err) {
     vt_kern *kern = run->kern;
     size_t c = (size_t)run->config->width;
-    vt_norm_modulate again = h->norm;
+    vt_norm_modulate again = of->norm;
     again.y = s->normed;
     again.mean = again.rstd = NULL;
     kern->norm_modulate(kern, &again);
-    VT_TRY(linear_backward(run, h->linear, s->dwide, s->normed, s->dh, arena, err));
-    kern->norm_modulate_dx(kern, &(vt_norm_modulate_grad){.forward = h->norm,
+    VT_TRY(linear_backward(run, of->linear, s->dwide, s->normed, s->dh, arena, err));
+    kern->norm_modulate_dx(kern, &(vt_norm_modulate_grad){.forward = of->norm,
                                                           .dy = s->dh,
                                                           .dx = dx,
-                                                          .dscale = dmod + (size_t)h->scale * c,
-                                                          .dshift = dmod + (size_t)h->shift * c});
+                                                          .dscale = dmod + (size_t)of->scale * c,
+                                                          .dshift = dmod + (size_t)of->shift * c});
     return VARIANT_OK;
 }
 
@@ -194,8 +194,8 @@ static variant_status mlp_backward(const vt_block_run *run, const vt_block_activ
     vt_norm_modulate norm = norm_args(run, a->x_mid, VT_SCALE2, VT_SHIFT2);
     norm.mean = a->mean2;
     norm.rstd = a->rstd2;
-    return half_backward(run, s, &(half){&run->block->fc1, norm, VT_SCALE2, VT_SHIFT2}, dx, dmod,
-                         arena, err);
+    return sublayer_backward(run, s, &(sublayer){&run->block->fc1, norm, VT_SCALE2, VT_SHIFT2}, dx,
+                             dmod, arena, err);
 }
 
 static variant_status attention_backward(const vt_block_run *run, const vt_block_activations *a,
@@ -229,8 +229,8 @@ static variant_status attention_backward(const vt_block_run *run, const vt_block
     vt_norm_modulate norm = norm_args(run, a->x_in, VT_SCALE1, VT_SHIFT1);
     norm.mean = a->mean1;
     norm.rstd = a->rstd1;
-    return half_backward(run, s, &(half){&b->qkv, norm, VT_SCALE1, VT_SHIFT1}, dx, dmod, arena,
-                         err);
+    return sublayer_backward(run, s, &(sublayer){&b->qkv, norm, VT_SCALE1, VT_SHIFT1}, dx, dmod,
+                             arena, err);
 }
 
 variant_status vt_block_backward(const vt_block_run *run, const vt_block_activations *kept,

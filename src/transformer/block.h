@@ -38,23 +38,23 @@ typedef struct vt_block {
 
 /* What training keeps of a block; R = groups * rows. */
 typedef struct vt_block_activations {
-    vt_number products;                   /* F32: all but `half`; BF16: the first line and `half` */
-    float *x_in, *x_mid;                  /* (R, C) the stream before each half */
+    vt_number products;                   /* F32: all but `bf16`; BF16: the first line and `bf16` */
+    float *x_in, *x_mid;                  /* (R, C) the stream before each sublayer */
     float *mean1, *rstd1, *mean2, *rstd2; /* (R) */
     float *qkv;                           /* (R, 3C) */
     float *q, *k, *v;                     /* (R, C) */
     float *attended;                      /* (R, C) */
-    float *h1, *h2;                       /* (R, C) what each half adds, before its gamma */
+    float *h1, *h2;                       /* (R, C) what each sublayer adds, before its gamma */
     float *fc1, *act;                     /* (R, hidden) */
     /* BF16: these instead of qkv .. act above. */
-    struct vt_block_halves {
+    struct vt_block_bf16 {
         uint16_t *normed1, *normed2; /* (R, C) what qkv and fc1 read */
         uint16_t *qkv;               /* (R, 3C) */
         uint16_t *attended;          /* (R, C) */
         uint16_t *h1, *h2;           /* (R, C) */
         uint16_t *fc1;               /* (R, hidden) before gelu */
         float *log_sum;              /* (groups, H, rows), see vt_attend */
-    } half;
+    } bf16;
 } vt_block_activations;
 
 /* Takes the buffers of one block from the arena, for products of this type. */

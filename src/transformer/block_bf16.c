@@ -19,14 +19,14 @@ void vt_block_take_bf16(vt_block_activations *out, vt_arena *arena,
     out->rstd1 = vt_arena_floats(arena, r);
     out->mean2 = vt_arena_floats(arena, r);
     out->rstd2 = vt_arena_floats(arena, r);
-    out->half.normed1 = vt_arena_halves(arena, r * c);
-    out->half.normed2 = vt_arena_halves(arena, r * c);
-    out->half.qkv = vt_arena_halves(arena, r * 3 * c);
-    out->half.attended = vt_arena_halves(arena, r * c);
-    out->half.h1 = vt_arena_halves(arena, r * c);
-    out->half.h2 = vt_arena_halves(arena, r * c);
-    out->half.fc1 = vt_arena_halves(arena, r * (size_t)config->hidden);
-    out->half.log_sum = vt_arena_floats(arena, r * (size_t)config->heads);
+    out->bf16.normed1 = vt_arena_halves(arena, r * c);
+    out->bf16.normed2 = vt_arena_halves(arena, r * c);
+    out->bf16.qkv = vt_arena_halves(arena, r * 3 * c);
+    out->bf16.attended = vt_arena_halves(arena, r * c);
+    out->bf16.h1 = vt_arena_halves(arena, r * c);
+    out->bf16.h2 = vt_arena_halves(arena, r * c);
+    out->bf16.fc1 = vt_arena_halves(arena, r * (size_t)config->hidden);
+    out->bf16.log_sum = vt_arena_floats(arena, r * (size_t)config->heads);
 }
 
 /* ---- arguments that forward and backward share ---- */
@@ -42,12 +42,12 @@ static const float *modulation(const vt_block_run *run, enum vt_modulation which
 static vt_attend attend_args(const vt_block_run *run, const vt_block_activations *a, void *out) {
     const vt_block *b = run->block;
     int head_dim = run->config->width / run->config->heads;
-    return (vt_attend){.qkv = a->half.qkv,
+    return (vt_attend){.qkv = a->bf16.qkv,
                        .q_bias = b->q_bias->value,
                        .v_bias = b->v_bias->value,
                        .scale_mul = b->scale_mul == NULL ? NULL : b->scale_mul->value,
                        .out = out,
-                       .log_sum = a->half.log_sum,
+                       .log_sum = a->bf16.log_sum,
                        .groups = run->groups,
                        .rows = run->rows,
                        .heads = run->config->heads,
@@ -88,7 +88,7 @@ static vt_residual residual_args(const vt_block_run *run, const float *x, float 
 static variant_status attend_forward(const vt_block_run *run, const vt_block_activations *a,
                                      vt_arena *arena, variant_error *err) {
     size_t mark = vt_arena_mark(arena);
-    vt_attend attend = attend_args(run, a, a->half.attended);
+    vt_attend attend = attend_args(run, a, a->bf16.attended);
     attend.workspace = vt_arena_take(arena, run->kern->attend_workspace(run->kern, &attend));
     variant_status status = vt_arena_check(arena, "attention", err);
     if (status == VARIANT_OK) run->kern->attend(run->kern, &attend);
@@ -108,30 +108,30 @@ variant_status vt_block_forward_bf16(const vt_block_run *run, const vt_block_act
 
     /* 1. attention */
     vt_residual residual = residual_args(run, run->x, a->x_in);
-    residual.y = a->half.normed1;
+    residual.y = a->bf16.normed1;
     residual.scale = modulation(run, VT_SCALE1);
     residual.shift = modulation(run, VT_SHIFT1);
     residual.mean = a->mean1;
     residual.rstd = a->rstd1;
     kern->residual(kern, &residual);
-    VT_CHECK(linear(run, &b->qkv, a->half.normed1, a->half.qkv, NULL, arena, err));
+    VT_CHECK(linear(run, &b->qkv, a->bf16.normed1, a->bf16.qkv, NULL, arena, err));
     VT_CHECK(attend_forward(run, a, arena, err));
-    VT_CHECK(linear(run, &b->proj, a->half.attended, a->half.h1, NULL, arena, err));
+    VT_CHECK(linear(run, &b->proj, a->bf16.attended, a->bf16.h1, NULL, arena, err));
 
     /* 2. MLP */
     residual = residual_args(run, a->x_in, a->x_mid);
-    residual.h = a->half.h1;
+    residual.h = a->bf16.h1;
     residual.gamma = modulation(run, VT_GAMMA1);
-    residual.y = a->half.normed2;
+    residual.y = a->bf16.normed2;
     residual.scale = modulation(run, VT_SCALE2);
     residual.shift = modulation(run, VT_SHIFT2);
     residual.mean = a->mean2;
     residual.rstd = a->rstd2;
     kern->residual(kern, &residual);
-    VT_CHECK(linear(run, &b->fc1, a->half.normed2, act, a->half.fc1, arena, err));
-    VT_CHECK(linear(run, &b->fc2, act, a->half.h2, NULL, arena, err));
+    VT_CHECK(linear(run, &b->fc1, a->bf16.normed2, act, a->bf16.fc1, arena, err));
+    VT_CHECK(linear(run, &b->fc2, act, a->bf16.h2, NULL, arena, err));
     residual = residual_args(run, a->x_mid, run->x);
-    residual.h = a->half.h2;
+    residual.h = a->bf16.h2;
     residual.gamma = modulation(run, VT_GAMMA2);
     kern->residual(kern, &residual);
 cleanup:
@@ -149,9 +149,9 @@ typedef struct backward_scratch {
 } backward_scratch;
 
 static variant_status linear_backward(const vt_block_run *run, const vt_linear *linear,
-                                      const vt_product_grad *what, vt_arena *arena,
+                                      const vt_product_grad *gradient, vt_arena *arena,
                                       variant_error *err) {
-    vt_product_grad args = *what;
+    vt_product_grad args = *gradient;
     args.dy_type = args.x_type = args.dx_type = VT_NUMBER_BF16;
     args.groups = 1;
     args.rows = run->groups * run->rows;
@@ -185,16 +185,16 @@ static variant_status mlp_backward(const vt_block_run *run, const vt_block_activ
                                    const backward_scratch *s, float *dx, float *dmod,
                                    vt_arena *arena, variant_error *err) {
     vt_residual_grad gate = residual_grad_args(run, dx);
-    add_gate(run, &gate, VT_GAMMA2, a->half.h2, s->dh, dmod);
+    add_gate(run, &gate, VT_GAMMA2, a->bf16.h2, s->dh, dmod);
     run->kern->residual_dx(run->kern, &gate);
     VT_TRY(linear_backward(
         run, &run->block->fc2,
         &(vt_product_grad){
-            .dy = s->dh, .x = s->act, .dx = s->dwide, .gelu_of = a->half.fc1, .gelu = s->act},
+            .dy = s->dh, .x = s->act, .dx = s->dwide, .gelu_of = a->bf16.fc1, .gelu = s->act},
         arena, err));
     return linear_backward(
         run, &run->block->fc1,
-        &(vt_product_grad){.dy = s->dwide, .x = a->half.normed2, .dx = s->dnarrow}, arena, err);
+        &(vt_product_grad){.dy = s->dwide, .x = a->bf16.normed2, .dx = s->dnarrow}, arena, err);
 }
 
 static variant_status attention_backward(const vt_block_run *run, const vt_block_activations *a,
@@ -204,9 +204,9 @@ static variant_status attention_backward(const vt_block_run *run, const vt_block
     const vt_block *b = run->block;
     size_t mark = vt_arena_mark(arena);
     VT_TRY(linear_backward(run, &b->proj,
-                           &(vt_product_grad){.dy = s->dh, .x = a->half.attended, .dx = s->dnarrow},
+                           &(vt_product_grad){.dy = s->dh, .x = a->bf16.attended, .dx = s->dnarrow},
                            arena, err));
-    vt_attend_grad grad = {.forward = attend_args(run, a, a->half.attended),
+    vt_attend_grad grad = {.forward = attend_args(run, a, a->bf16.attended),
                            .dout = s->dnarrow,
                            .dqkv = s->dwide,
                            .dq_bias = b->q_bias->grad,
@@ -217,7 +217,7 @@ static variant_status attention_backward(const vt_block_run *run, const vt_block
     kern->attend_dx(kern, &grad);
     vt_arena_rewind(arena, mark);
     return linear_backward(
-        run, &b->qkv, &(vt_product_grad){.dy = s->dwide, .x = a->half.normed1, .dx = s->dnarrow},
+        run, &b->qkv, &(vt_product_grad){.dy = s->dwide, .x = a->bf16.normed1, .dx = s->dnarrow},
         arena, err);
 }
 
@@ -242,7 +242,7 @@ variant_status vt_block_backward_bf16(const vt_block_run *run, const vt_block_ac
     middle.mean = a->mean2;
     middle.rstd = a->rstd2;
     add_norm(run, &middle, VT_SCALE2, VT_SHIFT2, dmod);
-    add_gate(run, &middle, VT_GAMMA1, a->half.h1, s.dh, dmod);
+    add_gate(run, &middle, VT_GAMMA1, a->bf16.h1, s.dh, dmod);
     run->kern->residual_dx(run->kern, &middle);
 
     /* 1. attention */

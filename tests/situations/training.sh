@@ -246,4 +246,37 @@ bad_numbers() {
 }
 situation bad-numbers "zero epochs, no rate, a batch of none: refused with the range" bad_numbers
 
+dry_run() {
+    folder 24
+    succeeds train tokenizer --data pictures -o tok --side 16 --steps 1
+    for kind in "tokenizer --side 16" "classifier --side 16" "transformer --tokenizer tok" "supernet --tokenizer tok --depth 4"; do
+        # shellcheck disable=SC2086
+        succeeds train $kind --data pictures --dry-run
+        says "weights +[0-9]+ bytes"
+        says "at most +[0-9]+ bytes"
+        most=$(sed -nE 's/^ *at most +([0-9]+).*/\1/p' out.txt)
+        # shellcheck disable=SC2086
+        succeeds plan train $kind --data pictures --json
+        python3 -c "
+import json, sys
+told = json.load(open('out.txt'))
+kept = sum(told[k + '_bytes'] for k in ('weights', 'packed', 'gradients', 'moments', 'tokenizer', 'data'))
+steps = sum(told[k + '_bytes'] for k in ('activations', 'saving', 'samples'))
+assert told['total_bytes'] == $most == kept + max(steps, told['encoding_bytes']), told
+assert told['moments_bytes'] == 2 * told['gradients_bytes'] > 0" || fault "$kind: the parts do not add up"
+    done
+    [ "$(find . -mindepth 1 -maxdepth 1 -type d | sort | xargs)" = "./pictures ./tok" ] || fault "a dry run left something"
+    refuses 2 train tokenizer --data pictures -o run --json
+    refuses 2 train tokenizer --data pictures --dry-run --resume
+    # a batch that no machine holds: told by the dry run, refused by the run, at once
+    succeeds train tokenizer --data pictures --side 256 --batch 20 --dry-run
+    (
+        ulimit -v 1500000
+        "$variant" train tokenizer --data pictures --side 256 --batch 20 -o large >out.txt 2>err.txt
+    ) && fault "fits into 1.5 GB"
+    says "this training needs [0-9.]+ MB, .*leaves [0-9.]+ MB"
+    [ ! -e large/log.jsonl ] || fault "it began"
+}
+situation dry-run "--dry-run: the bytes of every training by part, as a table and as JSON, and nothing else; what does not fit ends at once" dry_run
+
 situations_end
