@@ -8,11 +8,9 @@
 #include <unistd.h>
 
 #include "core/clock.h"
-#include "core/psnr.h"
 #include "data_options.h"
 #include "eval/judge.h"
-#include "eval/picture_scores.h"
-#include "eval/source.h"
+#include "eval/score.h"
 #include "progress.h"
 #include "request.h"
 #include "score_report.h"
@@ -20,8 +18,6 @@
 #include "tools.h"
 
 #define COMMAND "eval"
-
-enum { BATCH = 64 };
 
 typedef struct settings {
     cli_request asked;
@@ -36,15 +32,12 @@ typedef struct settings {
 typedef struct work {
     const settings *settings;
     vt_judge judge;
-    vt_eval *eval;
-    float *pictures, *others; /* (BATCH, side, side, channels), in [0, 1] */
-    int32_t labels[BATCH];
-    int side, channels, draws;
-    char pictures_name[256]; /* of what is judged, unless it is generated */
+    vt_eval_scores scores;
+    vt_score_fidelity fidelity; /* of a tokenizer; else NAN */
+    char pictures_name[256];    /* of what is judged, unless it is generated */
     cli_pace pace;
     const char *doing;
-    cJSON *made_with; /* the report's settings; the report owns it */
-    double psnr_spread, ssim_spread;
+    cJSON *report, *made_with; /* the second, its settings, is the first's */
 } work;
 
 /* ---- progress ---- */
@@ -62,7 +55,7 @@ static void begin(work *w, const char *doing) {
     w->pace = (cli_pace){0};
 }
 
-static bool show_reference(void *user, int done, int total) {
+static bool show_pictures(void *user, int done, int total) {
     show_progress(user, done, total);
     return true;
 }
@@ -85,12 +78,25 @@ static variant_status open_network(work *w, variant_error *err) {
                                 .threads = s->asked.engine.threads,
                                 .reference_count = s->by.reference_count,
                                 .save_reference = s->save_reference,
-                                .progress = show_reference,
+                                .progress = show_pictures,
                                 .note = cli_note,
                                 .user = w};
-    VT_TRY(vt_judge_open(&w->judge, &options, err));
-    w->draws = s->by.draws >= 0 ? s->by.draws : vt_eval_default_draws(&w->judge.network);
-    return VARIANT_OK;
+    return vt_judge_open(&w->judge, &options, err);
+}
+
+static int draws_of(const work *w) {
+    const int said = w->settings->by.draws;
+    return said >= 0 ? said : vt_eval_default_draws(&w->judge.network);
+}
+
+static vt_score_by score_by(work *w) {
+    return (vt_score_by){.judge = &w->judge,
+                         .draws = {.count = draws_of(w),
+                                   .seed = w->settings->asked.request.seed,
+                                   .progress = show_draws,
+                                   .user = w},
+                         .progress = show_pictures,
+                         .user = w};
 }
 
 /* The pictures of these paths, taken as the model's or the network's training took its own. */
@@ -105,72 +111,35 @@ static vt_data data_of(const work *w, const vt_data *paths, const char *training
     return data;
 }
 
-static variant_status open_reference(work *w, const vt_data *data, variant_error *err) {
+static variant_status open_reference(work *w, const vt_data *data, int side, int channels,
+                                     variant_error *err) {
     begin(w, "reference");
-    return vt_judge_reference(&w->judge, data, w->side, w->channels, err);
-}
-
-static variant_status set_size(work *w, int side, int channels, variant_error *err) {
-    w->side = side;
-    w->channels = channels;
-    size_t floats = BATCH * (size_t)side * (size_t)side * (size_t)channels;
-    w->pictures = malloc(floats * sizeof *w->pictures);
-    w->others = malloc(floats * sizeof *w->others);
-    return w->pictures && w->others
-               ? VARIANT_OK
-               : vt_fail(err, VARIANT_E_MEMORY, "no memory for %d pictures", BATCH);
-}
-
-/* classes_set: as many pictures of each class as was asked for. */
-static variant_status open_eval(work *w, int expected, bool labels_match, bool classes_set,
-                                variant_error *err) {
-    vt_eval_options options = {.features = w->judge.features,
-                               .reference = w->judge.has_reference ? &w->judge.reference : NULL,
-                               .expected = expected,
-                               .labels_match = labels_match,
-                               .classes_set = classes_set,
-                               .draws = {.count = w->draws,
-                                         .seed = w->settings->asked.request.seed,
-                                         .progress = show_draws,
-                                         .user = w}};
-    return vt_eval_open(&w->eval, &options, err);
+    return vt_judge_reference(&w->judge, data, side, channels, err);
 }
 
 /* ---- the three kinds ---- */
 
-static variant_status eval_generated(work *w, cJSON *report, variant_error *err) {
+static variant_status eval_generated(work *w, variant_error *err) {
     const settings *s = w->settings;
     variant_engine *engine = NULL;
-    variant_picture *pictures = NULL;
-    variant_report made = {0};
+    vt_score_made made = {0};
     variant_info info;
     variant_request request = s->asked.request;
+    const vt_score_by by = score_by(w);
     variant_status status = VARIANT_OK;
-    int total = s->count, held = 0;
-    bool classes_set = !request.class_name || strcmp(request.class_name, "random") != 0;
+    request.count = s->count;
     VT_CHECK(variant_engine_open(&engine, &s->asked.engine, err));
     variant_engine_info(engine, &info);
-    VT_CHECK(set_size(w, info.picture_side, info.channels, err));
     const vt_data reference = data_of(w, &s->by.reference, engine->model->training);
-    if (s->by.reference.count) VT_CHECK(open_reference(w, &reference, err));
-    VT_CHECK(open_eval(w, total, vt_judge_classes_match(&w->judge, engine), classes_set, err));
+    if (s->by.reference.count)
+        VT_CHECK(open_reference(w, &reference, info.picture_side, info.channels, err));
     begin(w, "generating");
-    for (int first = 0; first < total; first += held) {
-        request.first_image = s->asked.request.first_image + first;
-        request.count = total - first < BATCH ? total - first : BATCH;
-        VT_CHECK(variant_generate(engine, &request, &pictures, &made, err));
-        held = request.count;
-        vt_judge_floats(pictures, held, w->pictures, w->labels);
-        if (first == 0) score_report_request(w->made_with, &s->asked, &pictures[0], total);
-        variant_pictures_free(&pictures, held);
-        VT_CHECK(
-            vt_eval_add(w->eval, w->pictures, w->labels, held, w->side, w->side, w->channels, err));
-        show_progress(w, first + held, total);
-    }
-    if (made.warning[0]) cli_warn(NULL, made.warning);
-    cJSON_AddStringToObject(report, "depths", made.depths);
+    VT_CHECK(vt_score_generated(&w->scores, &by, engine, &request, &made, err));
+    score_report_request(w->made_with, &s->asked, made.settings, s->count);
+    if (made.report.warning[0]) cli_warn(NULL, made.report.warning);
+    cJSON_AddStringToObject(w->report, "depths", made.report.depths);
 cleanup:
-    variant_pictures_free(&pictures, held);
+    free(made.settings);
     variant_engine_close(&engine);
     return status;
 }
@@ -185,9 +154,10 @@ static bool labels_match(const work *w, const vt_source *source) {
     return false;
 }
 
-static variant_status eval_folder(work *w, cJSON *report, variant_error *err) {
+static variant_status eval_folder(work *w, variant_error *err) {
     const settings *s = w->settings;
     vt_source source = {0};
+    const vt_score_by by = score_by(w);
     variant_status status = VARIANT_OK;
     vt_data data = data_of(w, &s->pictures, NULL);
     /* finished pictures: no share of them is held out */
@@ -197,70 +167,57 @@ static variant_status eval_folder(work *w, cJSON *report, variant_error *err) {
     data.flat_whole = true;
     vt_data_name(&data, w->pictures_name, sizeof w->pictures_name);
     VT_CHECK(vt_source_open(&source, &data, s->side, s->channels, s->count, cli_note, w, err));
-    VT_CHECK(set_size(w, source.side, source.channels, err));
     const vt_data reference = data_of(w, &s->by.reference, NULL);
-    if (s->by.reference.count) VT_CHECK(open_reference(w, &reference, err));
-    bool match = labels_match(w, &source);
-    VT_CHECK(open_eval(w, source.count, match, false, err));
-    cJSON_AddStringToObject(report, "pictures", w->pictures_name);
+    if (s->by.reference.count)
+        VT_CHECK(open_reference(w, &reference, source.side, source.channels, err));
+    cJSON_AddStringToObject(w->report, "pictures", w->pictures_name);
     cJSON_AddNumberToObject(w->made_with, "count", source.count);
     cJSON_AddNumberToObject(w->made_with, "side", source.side);
     cJSON_AddNumberToObject(w->made_with, "channels", source.channels);
     begin(w, "pictures");
-    for (int first = 0; first < source.count; first += BATCH) {
-        int n = source.count - first < BATCH ? source.count - first : BATCH;
-        VT_CHECK(vt_source_read(&source, first, n, w->pictures, w->labels, err));
-        VT_CHECK(vt_eval_add(w->eval, w->pictures, match ? w->labels : NULL, n, w->side, w->side,
-                             w->channels, err));
-        show_progress(w, first + n, source.count);
-    }
+    VT_CHECK(vt_score_finished(&w->scores, &by, &source, labels_match(w, &source), err));
 cleanup:
     vt_source_close(&source);
     return status;
 }
 
-/* Pictures in [0, 1] to what the tokenizer makes of them, in bytes' steps as every picture that leaves. */
-static variant_status reconstruct(work *w, cli_session *session, int first, int n, int32_t *tokens,
-                                  variant_error *err) {
-    size_t floats = (size_t)n * (size_t)w->side * (size_t)w->side * (size_t)w->channels;
-    for (size_t i = 0; i < floats; ++i) w->others[i] = 2.0f * w->pictures[i] - 1.0f;
-    VT_TRY(cli_encode_pictures(session, n, w->others, tokens, err));
-    VT_TRY(cli_decode_tokens(session, n, tokens, w->others, err));
-    size_t bad = vt_first_not_finite(w->others, floats);
-    if (bad < floats)
-        return vt_fail(err, VARIANT_E_MODEL,
-                       "%s: picture %zu: what the decoder makes of it is not finite: a weight of "
-                       "the tokenizer is not a number, or overflows",
-                       w->pictures_name, (size_t)first + bad / (floats / (size_t)n) + 1);
-    for (size_t i = 0; i < floats; ++i) {
-        float x = 0.5f * (w->others[i] + 1.0f);
-        w->others[i] = roundf((x < 0.0f ? 0.0f : x > 1.0f ? 1.0f : x) * 255.0f) / 255.0f;
-    }
-    return VARIANT_OK;
+/* A tokenizer at work, and room for a batch of its tokens. */
+typedef struct codec {
+    cli_session session;
+    int32_t *tokens;
+} codec;
+
+static variant_status there_and_back(void *user, int n, float *pictures, variant_error *err) {
+    codec *c = user;
+    VT_TRY(cli_encode_pictures(&c->session, n, pictures, c->tokens, err));
+    return cli_decode_tokens(&c->session, n, c->tokens, pictures, err);
 }
 
-/* Of one number a picture. */
-typedef struct tally {
-    double sum, squares;
-    int64_t count;
-} tally;
-
-static void tally_add(tally *t, double x) {
-    t->sum += x;
-    t->squares += x * x;
-    ++t->count;
+static variant_status codec_open(codec *c, const settings *s, variant_error *err) {
+    VT_TRY(cli_session_open(&c->session, &s->asked.engine, true, false, err));
+    const vt_tokenizer_config *config = vt_tokenizer_configuration(c->session.model->tokenizer);
+    c->tokens = malloc(VT_SCORE_BATCH * (size_t)vt_tokenizer_tokens(config) * sizeof *c->tokens);
+    return c->tokens ? VARIANT_OK : vt_fail(err, VARIANT_E_MEMORY, "no memory for tokens");
 }
 
-static void tally_report(const tally *t, cJSON *report, const char *mean, const char *spread,
-                         double *out) {
-    *out = vt_mean_spread(t->sum, t->squares, t->count);
-    if (!isfinite(t->sum)) return; /* smaller than the windows of SSIM */
-    cJSON_AddNumberToObject(report, mean, t->sum / (double)t->count);
-    if (isfinite(*out)) cJSON_AddNumberToObject(report, spread, *out);
+static void codec_close(codec *c) {
+    free(c->tokens);
+    cli_session_close(&c->session);
+}
+
+static void add_fidelity(cJSON *report, const char *mean_key, double mean, const char *spread_key,
+                         double spread) {
+    if (!isfinite(mean)) return;
+    cJSON_AddNumberToObject(report, mean_key, mean);
+    if (isfinite(spread)) cJSON_AddNumberToObject(report, spread_key, spread);
 }
 
 static void describe_tokenizer(const work *w, const vt_data *data, int count) {
     const variant_engine_options *engine = &w->settings->asked.engine;
+    const vt_score_fidelity *f = &w->fidelity;
+    cJSON_AddStringToObject(w->report, "reconstructed", w->pictures_name);
+    add_fidelity(w->report, "psnr", f->psnr, "psnr_spread", f->psnr_spread);
+    add_fidelity(w->report, "ssim", f->ssim, "ssim_spread", f->ssim_spread);
     cJSON_AddStringToObject(w->made_with, "model_path", engine->model);
     if (engine->part) cJSON_AddStringToObject(w->made_with, "part", engine->part);
     if (engine->tokenizer) cJSON_AddStringToObject(w->made_with, "tokenizer", engine->tokenizer);
@@ -270,58 +227,32 @@ static void describe_tokenizer(const work *w, const vt_data *data, int count) {
     score_report_data(w->made_with, data);
 }
 
-/* Every picture of the source, what the tokenizer makes of it, and how far they are apart. tokens: (BATCH, L). */
-static variant_status reconstruct_all(work *w, cli_session *session, vt_source *source,
-                                      int32_t *tokens, tally *psnr, tally *ssim,
-                                      variant_error *err) {
-    size_t floats = (size_t)w->side * (size_t)w->side * (size_t)w->channels;
-    begin(w, "reconstructing");
-    for (int first = 0; first < source->count; first += BATCH) {
-        int n = source->count - first < BATCH ? source->count - first : BATCH;
-        VT_TRY(vt_source_read(source, first, n, w->pictures, w->labels, err));
-        VT_TRY(reconstruct(w, session, first, n, tokens, err));
-        for (int i = 0; i < n; ++i) {
-            const float *a = w->pictures + (size_t)i * floats, *b = w->others + (size_t)i * floats;
-            tally_add(psnr, vt_psnr(a, b, floats));
-            tally_add(ssim, vt_ssim(a, b, w->side, w->side, w->channels));
-        }
-        VT_TRY(vt_eval_add(w->eval, w->others, source->labelled ? w->labels : NULL, n, w->side,
-                           w->side, w->channels, err));
-        show_progress(w, first + n, source->count);
-    }
-    return VARIANT_OK;
-}
-
-static variant_status eval_tokenizer(work *w, cJSON *report, variant_error *err) {
+static variant_status eval_tokenizer(work *w, variant_error *err) {
     const settings *s = w->settings;
-    cli_session session = {0};
+    codec through = {0};
     vt_source source = {0};
-    int32_t *tokens = NULL;
-    tally psnr = {0}, ssim = {0};
+    const vt_score_by by = score_by(w);
+    const bool other = s->by.reference.count > 0;
     variant_status status = VARIANT_OK;
-    VT_CHECK(cli_session_open(&session, &s->asked.engine, true, false, err));
-    const vt_tokenizer_config *config = vt_tokenizer_configuration(session.model->tokenizer);
-    VT_CHECK(set_size(w, vt_tokenizer_side(config), config->channels, err));
-    vt_data data = data_of(w, &s->reconstruct, session.model->training);
-    const vt_data reference = data_of(w, &s->by.reference, session.model->training);
-    bool other = s->by.reference.count > 0;
+    VT_CHECK(codec_open(&through, s, err));
+    const vt_model *model = through.session.model;
+    const vt_tokenizer_config *config = vt_tokenizer_configuration(model->tokenizer);
+    const int side = vt_tokenizer_side(config);
+    vt_data data = data_of(w, &s->reconstruct, model->training);
+    const vt_data reference = data_of(w, &s->by.reference, model->training);
     data.flat_whole = false; /* a tokenizer is judged by what it was not trained on */
-    VT_CHECK(open_reference(w, other ? &reference : &data, err));
+    VT_CHECK(open_reference(w, other ? &reference : &data, side, config->channels, err));
     vt_data_name(&data, w->pictures_name, sizeof w->pictures_name);
-    VT_CHECK(vt_source_open(&source, &data, w->side, w->channels, s->count, other ? cli_note : NULL,
-                            w, err));
-    VT_CHECK(open_eval(w, source.count, labels_match(w, &source), false, err));
-    tokens = malloc(BATCH * (size_t)vt_tokenizer_tokens(config) * sizeof *tokens);
-    if (!tokens) VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "no memory for tokens"));
-    VT_CHECK(reconstruct_all(w, &session, &source, tokens, &psnr, &ssim, err));
-    cJSON_AddStringToObject(report, "reconstructed", w->pictures_name);
-    tally_report(&psnr, report, "psnr", "psnr_spread", &w->psnr_spread);
-    tally_report(&ssim, report, "ssim", "ssim_spread", &w->ssim_spread);
+    VT_CHECK(vt_source_open(&source, &data, side, config->channels, s->count,
+                            other ? cli_note : NULL, w, err));
+    begin(w, "reconstructing");
+    VT_CHECK(vt_score_reconstructed(&w->scores, &w->fidelity, &by, &source,
+                                    labels_match(w, &source), w->pictures_name, there_and_back,
+                                    &through, err));
     describe_tokenizer(w, &data, source.count);
 cleanup:
-    free(tokens);
     vt_source_close(&source);
-    cli_session_close(&session);
+    codec_close(&through);
     return status;
 }
 
@@ -344,12 +275,12 @@ static void print_scores(const work *w, const vt_eval_scores *scores) {
                       " %");
 }
 
-static void print_text(const work *w, const vt_eval_scores *scores, const cJSON *report) {
-    const cJSON *psnr = cJSON_GetObjectItem(report, "psnr");
-    const cJSON *ssim = cJSON_GetObjectItem(report, "ssim");
+static void print_text(const work *w) {
+    const vt_eval_scores *scores = &w->scores;
+    const vt_score_fidelity *f = &w->fidelity;
     print_scores(w, scores);
-    if (psnr) score_report_line("PSNR", psnr->valuedouble, w->psnr_spread, " dB");
-    if (ssim) score_report_line("SSIM", ssim->valuedouble, w->ssim_spread, "");
+    score_report_line("PSNR", f->psnr, f->psnr_spread, " dB");
+    score_report_line("SSIM", f->ssim, f->ssim_spread, "");
     printf("%-18s %lld pictures", "of", (long long)scores->count);
     if (w->judge.has_reference && w->judge.reference.count)
         printf(" against %lld of %s", (long long)w->judge.reference.count,
@@ -360,37 +291,36 @@ static void print_text(const work *w, const vt_eval_scores *scores, const cJSON 
     score_report_print(w->made_with);
 }
 
+static variant_status print_json(const work *w, variant_error *err) {
+    cJSON *scores = vt_eval_scores_json(&w->scores, &w->judge.network,
+                                        w->judge.has_reference ? &w->judge.reference : NULL);
+    if (scores) cJSON_AddItemToObject(w->report, "scores", scores);
+    char *text = cJSON_Print(w->report);
+    const bool whole = scores && text;
+    if (text) puts(text);
+    cJSON_free(text);
+    return whole ? VARIANT_OK : vt_fail(err, VARIANT_E_MEMORY, "no memory for a report");
+}
+
 static variant_status evaluate(work *w, variant_error *err) {
     const settings *s = w->settings;
-    vt_eval_scores scores;
     variant_status status = VARIANT_OK;
-    cJSON *report = cJSON_CreateObject();
-    w->made_with = cJSON_AddObjectToObject(report, "settings");
+    w->report = cJSON_CreateObject();
+    w->made_with = cJSON_AddObjectToObject(w->report, "settings");
     if (!w->made_with) VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "no memory for a report"));
     VT_CHECK(open_network(w, err));
-    VT_CHECK(s->reconstruct.count ? eval_tokenizer(w, report, err)
-             : s->pictures.count  ? eval_folder(w, report, err)
-                                  : eval_generated(w, report, err));
-    score_report_judge(w->made_with, &w->judge, w->draws);
-    VT_CHECK(vt_eval_scores_get(w->eval, &scores, err));
-    for (int i = 0; i < scores.warning_count; ++i) cli_warn(NULL, scores.warnings[i]);
-    if (s->json) {
-        cJSON *json = vt_eval_scores_json(&scores, &w->judge.network,
-                                          w->judge.has_reference ? &w->judge.reference : NULL);
-        if (json) cJSON_AddItemToObject(report, "scores", json);
-        char *text = cJSON_Print(report);
-        if (text) puts(text);
-        if (!json || !text) status = vt_fail(err, VARIANT_E_MEMORY, "no memory for a report");
-        cJSON_free(text);
-    } else {
-        print_text(w, &scores, report);
-    }
+    VT_CHECK(s->reconstruct.count ? eval_tokenizer(w, err)
+             : s->pictures.count  ? eval_folder(w, err)
+                                  : eval_generated(w, err));
+    score_report_judge(w->made_with, &w->judge, draws_of(w));
+    for (int i = 0; i < w->scores.warning_count; ++i) cli_warn(NULL, w->scores.warnings[i]);
+    if (s->json)
+        VT_CHECK(print_json(w, err));
+    else
+        print_text(w);
 cleanup:
-    cJSON_Delete(report);
-    vt_eval_close(&w->eval);
+    cJSON_Delete(w->report);
     vt_judge_close(&w->judge);
-    free(w->pictures);
-    free(w->others);
     return status;
 }
 
@@ -474,7 +404,7 @@ static int run(void *user, const cli_line *line) {
     if (s->asked.drawn_seed)
         fprintf(stderr, "variant %s: note: seed %" PRIu64 "\n", cli_command_name(),
                 s->asked.request.seed);
-    work w = {.settings = s};
+    work w = {.settings = s, .fidelity = {NAN, NAN, NAN, NAN}};
     return cli_end(evaluate(&w, &err), &err);
 }
 

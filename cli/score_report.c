@@ -21,10 +21,9 @@ static void add_text(cJSON *settings, const char *key, const char *text) {
     if (text) cJSON_AddStringToObject(settings, key, text);
 }
 
-void score_report_request(cJSON *settings, const cli_request *asked, const variant_picture *first,
-                          int count) {
+void score_report_request(cJSON *settings, const cli_request *asked, const char *first, int count) {
     const variant_engine_options *engine = &asked->engine;
-    cJSON *made = cJSON_Parse(first->settings), *item;
+    cJSON *made = cJSON_Parse(first), *item;
     add_text(settings, "model_path", engine->model);
     add_text(settings, "part", engine->part);
     add_text(settings, "tokenizer", engine->tokenizer);

@@ -8,10 +8,9 @@
 #include "eval/judge.h"
 #include "request.h"
 
-/* What the pictures were generated with: all that the first of them says of itself (engine/picture.c describes
- * every field of a request), less what is that picture's own, and how the model was named. */
-void score_report_request(cJSON *settings, const cli_request *asked, const variant_picture *first,
-                          int count);
+/* What the pictures were generated with: all that the first of them says of itself (its settings: engine/picture.c
+ * describes every field of a request), less what is that picture's own, and how the model was named. */
+void score_report_request(cJSON *settings, const cli_request *asked, const char *first, int count);
 /* Which pictures of a data set were taken, and how. What is said already stays. */
 void score_report_data(cJSON *settings, const vt_data *data);
 /* What they were judged by. */
