@@ -255,7 +255,7 @@ static void set_up_loss(bench_case *c, const bench_kernel *k) {
                                     .weight = 1.0f};
     if (!k->size[2]) return;
     float *pull = take(c, rows * sizeof(float));
-    c->kern->fill(c->kern, pull, 1.0f, rows);
+    vt_kern_fill(c->kern, pull, 1.0f, rows);
     c->as.loss.teacher = random_floats(c, all, 1.0f);
     c->as.loss.pull = pull;
 }
@@ -400,6 +400,7 @@ static double median_call(bench_case *c, const bench_kernel *k, int repeat) {
         if (c->ready) c->ready(c);
         double start = vt_seconds();
         k->run(c);
+        c->kern->sync(c->kern);
         ms[i] = 1e3 * (vt_seconds() - start);
     }
     return bench_median(ms, repeat);

@@ -149,6 +149,12 @@ static void subject_close(train_subject *s) {
 
 /* ---- measuring ---- */
 
+/* Once all that was asked for is done. */
+static double time_now(vt_kern *kern) {
+    kern->sync(kern);
+    return vt_seconds();
+}
+
 /* One step on a path; its parts' seconds to `times` (PARTS). */
 static variant_status run_step(train_subject *s, int batch, enum path path, double *times,
                                variant_error *err) {
@@ -162,9 +168,10 @@ static variant_status run_step(train_subject *s, int batch, enum path path, doub
     variant_status status = VARIANT_OK;
     double norm = 0.0, at[PARTS];
 
-    at[INPUTS] = vt_seconds();
+    at[INPUTS] = time_now(s->kern);
     int32_t *tokens = vt_arena_ints(arena, total);
     float *losses = vt_arena_floats(arena, total);
+    double *sum = vt_arena_take(arena, sizeof *sum);
     float *inputs = vt_arena_floats(arena, total * (size_t)config->latent_dim);
     VT_CHECK(vt_arena_check(arena, "a batch of tokens", err));
     s->kern->upload(s->kern, tokens, s->tokens, total * sizeof *tokens);
@@ -172,19 +179,21 @@ static variant_status run_step(train_subject *s, int batch, enum path path, doub
     vt_transformer_pass pass = {
         .batch = batch, .labels = s->labels, .inputs = inputs, .schedule = &s->schedules[path]};
     vt_transformer_loss loss = {.targets = tokens, .loss = losses};
-    at[FORWARD] = vt_seconds();
+    at[FORWARD] = time_now(s->kern);
     VT_CHECK(vt_transformer_forward(s->transformer, arena, &pass, err));
-    at[BACKWARD] = vt_seconds();
+    at[BACKWARD] = time_now(s->kern);
     vt_params_zero_grad(params);
     VT_CHECK(vt_transformer_backward(s->transformer, arena, &pass, &loss, true, err));
-    at[OPTIMIZER] = vt_seconds();
+    at[OPTIMIZER] = time_now(s->kern);
     VT_CHECK(vt_optimizer_step(params, &adamw, 1e-5, ++s->step, &norm, err));
-    at[REFRESH] = vt_seconds();
+    at[REFRESH] = time_now(s->kern);
     VT_CHECK(vt_transformer_prepare(s->transformer, err));
-    at[WHOLE] = vt_seconds();
+    at[WHOLE] = time_now(s->kern);
     for (int i = 0; i < WHOLE; ++i) times[i] = at[i + 1] - at[i];
     times[WHOLE] = at[WHOLE] - at[INPUTS];
-    s->loss = s->kern->sum_squares(s->kern, losses, total) / (double)total;
+    s->kern->sum_squares(s->kern, sum, &(vt_floats){losses, total}, 1);
+    VT_CHECK(vt_kern_download(s->kern, &s->loss, sum, sizeof s->loss, err));
+    s->loss /= (double)total;
 cleanup:
     vt_arena_rewind(arena, mark);
     return status;

@@ -107,7 +107,7 @@ static variant_status encode_some(cli_session *session, int n, const float *pict
         VT_CHECK(vt_fail(err, VARIANT_E_MODEL,
                          "what the encoder made of a picture is not finite (NaN or infinity)"));
     VT_CHECK(vt_tokenizer_quantize(tokenizer, arena, n, latent, found, NULL, err));
-    kern->download(kern, tokens, found, ids * sizeof *tokens);
+    VT_CHECK(vt_kern_download(kern, tokens, found, ids * sizeof *tokens, err));
 cleanup:
     vt_arena_rewind(arena, mark);
     return status;
@@ -132,7 +132,7 @@ static variant_status decode_some(cli_session *session, int n, const int32_t *to
     kern->upload(kern, ids, tokens, (size_t)n * length * sizeof *ids);
     VT_CHECK(vt_tokenizer_inputs(tokenizer, arena, n, ids, inputs, f_hat, err));
     VT_CHECK(vt_tokenizer_decode(tokenizer, arena, n, f_hat, output, err));
-    kern->download(kern, pictures, output, count * sizeof *pictures);
+    VT_CHECK(vt_kern_download(kern, pictures, output, count * sizeof *pictures, err));
     if (!vt_all_finite(pictures, count))
         VT_CHECK(vt_fail(err, VARIANT_E_MODEL,
                          "the picture is not finite (NaN or infinity); the first that is not: %s",

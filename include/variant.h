@@ -64,7 +64,8 @@ extern "C" {
     X(E_MODEL, 5, "a model's tensors or configuration do not fit")                                 \
     X(E_UNSUPPORTED, 6, "not supported by this build or machine")                                  \
     X(E_STOPPED, 7, "stopped by the caller")                                                       \
-    X(E_MISMATCH, 8, "a result differs from its reference")
+    X(E_MISMATCH, 8, "a result differs from its reference")                                        \
+    X(E_DEVICE, 9, "the device that computes has failed")
 
 typedef enum variant_status {
 #define X(code, number, sentence) VARIANT_##code = number,

@@ -191,7 +191,7 @@ static void case_elementwise(run *r, const int *s) {
     keep(r, y, n);
     kern->clamp(kern, y, x, -1.5f, 2.5f, n);
     keep(r, y, n);
-    kern->fill(kern, y, NAN, n);
+    vt_kern_fill(kern, y, NAN, n);
     kern->axpby(kern, y, 0.3f, q, 0.0f, n);
     keep(r, y, n);
     kern->axpby(kern, acc, 0.3f, q, -1.7f, n);
@@ -200,10 +200,12 @@ static void case_elementwise(run *r, const int *s) {
     kern->copy(kern, y, acc, n);
     kern->gelu(kern, y, y, n); /* in place */
     keep(r, y, n);
-    float sums[2] = {(float)kern->sum_squares(kern, q, n),
-                     (float)kern->sum_squared_difference(kern, q, dy, n)};
-    keep(r, sums, 2);
-    kern->fill(kern, y, 0.75f, n);
+    double sums[2];
+    kern->sum_squares(kern, &sums[0], &(vt_floats){(float *)q, n}, 1);
+    kern->sum_squared_difference(kern, &sums[1], &(vt_floats){(float *)q, n},
+                                 &(vt_floats){(float *)dy, n}, 1);
+    keep(r, (float[]){(float)sums[0], (float)sums[1]}, 2);
+    vt_kern_fill(kern, y, 0.75f, n);
     keep(r, y, n);
 }
 
@@ -213,11 +215,73 @@ static void case_adamw(run *r, const int *s) {
     float *value = input(r, n, 1), *m = input(r, n, 0.1), *v = input(r, n, 0.01);
     for (size_t i = 0; i < n; ++i) v[i] = fabsf(v[i]);
     const float *grad = input(r, n, 1);
-    const vt_adamw step = {value, m, v, grad, n, 1e-2f, 0.9f, 0.95f, 1e-8f, 0.05f, 0.5f, s[1]};
+    const float decay = 0.05f;
+    const vt_adamw step = {.value = &(vt_floats){value, n},
+                           .m = &(vt_floats){m, n},
+                           .v = &(vt_floats){v, n},
+                           .grad = &(vt_floats){(float *)grad, n},
+                           .weight_decay = &decay,
+                           .count = 1,
+                           .lr = 1e-2f,
+                           .beta1 = 0.9f,
+                           .beta2 = 0.95f,
+                           .eps = 1e-8f,
+                           .grad_scale = 0.5f,
+                           .step = s[1]};
     r->kern->adamw(r->kern, &step);
     keep(r, value, n);
     keep(r, m, n);
     keep(r, v, n);
+}
+
+/* Lists give what their runs give one by one, in every bit. shape: lengths of the runs, 0 among them */
+static void case_lists(run *r, const int *s) {
+    enum { RUNS = 6 };
+    vt_kern *kern = r->kern;
+    vt_floats list[5][RUNS], alone[5][RUNS]; /* value, m, v, gradient, filled */
+    float decay[RUNS];
+    double sums[2 * RUNS], one[2];
+    for (int i = 0; i < RUNS; ++i) {
+        const size_t n = (size_t)s[i];
+        decay[i] = 0.01f * (float)i;
+        for (int kind = 0; kind < 5; ++kind) {
+            list[kind][i] = (vt_floats){input(r, n, 1), n};
+            alone[kind][i] = (vt_floats){output(r, n), n};
+            for (size_t j = 0; kind == 2 && j < n; ++j)
+                list[kind][i].x[j] = fabsf(list[kind][i].x[j]);
+            memcpy(alone[kind][i].x, list[kind][i].x, n * sizeof(float));
+        }
+    }
+    vt_adamw step = {.value = list[0],
+                     .m = list[1],
+                     .v = list[2],
+                     .grad = list[3],
+                     .weight_decay = decay,
+                     .count = RUNS,
+                     .lr = 0.02f,
+                     .beta1 = 0.9f,
+                     .beta2 = 0.95f,
+                     .eps = 1e-8f,
+                     .grad_scale = 0.7f,
+                     .step = 3};
+    kern->sum_squares(kern, sums, list[0], RUNS);
+    kern->sum_squared_difference(kern, sums + RUNS, list[0], list[3], RUNS);
+    kern->adamw(kern, &step);
+    kern->fill(kern, 2.5f, list[4], RUNS);
+    for (int i = 0; i < RUNS; ++i) {
+        kern->sum_squares(kern, &one[0], &alone[0][i], 1);
+        kern->sum_squared_difference(kern, &one[1], &alone[0][i], &alone[3][i], 1);
+        assert_true(one[0] == sums[i] && one[1] == sums[RUNS + i]);
+        step.value = &alone[0][i], step.m = &alone[1][i], step.v = &alone[2][i];
+        step.grad = &alone[3][i], step.weight_decay = &decay[i], step.count = 1;
+        kern->adamw(kern, &step);
+        vt_kern_fill(kern, alone[4][i].x, 2.5f, alone[4][i].n);
+        for (int kind = 0; kind < 5; ++kind)
+            assert_memory_equal(list[kind][i].x, alone[kind][i].x,
+                                alone[kind][i].n * sizeof(float));
+        keep(r, list[0][i].x, list[0][i].n);
+        keep(r, (float[]){(float)one[0], (float)one[1]}, 2);
+    }
 }
 
 static void test_elementwise(void **state) {
@@ -230,6 +294,8 @@ static void test_elementwise(void **state) {
         {"adamw", case_adamw, {0, 1}, 0},
         {"adamw", case_adamw, {37, 1}, 1e-6},
         {"adamw", case_adamw, {33001, 1000}, 1e-6},
+        {"lists", case_lists, {1, 0, 5, 16384, 40000, 16385}, 1e-6},
+        {"lists", case_lists, {0, 0, 70000, 3, 0, 0}, 1e-6},
     };
     CHECK_CASES(cases);
 }
@@ -301,7 +367,7 @@ static void case_rows(run *r, const int *s) {
     keep(r, table, table_size);
     size_t stride = (size_t)s[2] + 3;
     float *wide = output(r, (size_t)s[1] * stride);
-    kern->fill(kern, wide, 5, (size_t)s[1] * stride);
+    vt_kern_fill(kern, wide, 5, (size_t)s[1] * stride);
     kern->copy_rows(kern, wide, stride, dy, (size_t)s[2], s[1], (size_t)s[2]);
     keep(r, wide, (size_t)s[1] * stride);
     kern->add_copy_rows(kern, wide, stride, dy, (size_t)s[2], s[1], (size_t)s[2]);
@@ -376,8 +442,8 @@ static void case_qkv(run *r, const int *s) {
     const float *q_bias = input(r, width, s[4] == 2 ? 0 : 0.5), *v_bias = input(r, width, 0.5);
     float *q = output(r, all), *k = output(r, (size_t)s[0] * cache),
           *v = output(r, (size_t)s[0] * cache);
-    kern->fill(kern, k, 3, (size_t)s[0] * cache);
-    kern->fill(kern, v, 4, (size_t)s[0] * cache);
+    vt_kern_fill(kern, k, 3, (size_t)s[0] * cache);
+    vt_kern_fill(kern, v, 4, (size_t)s[0] * cache);
     const vt_qkv f = {.qkv = qkv,
                       .q_bias = q_bias,
                       .v_bias = v_bias,
@@ -441,9 +507,9 @@ static void case_attention_sized(run *r, const int *s, int size) {
     keep(r, a.out, outs);
     vt_attention_grad g = {.forward = a, .dout = input(r, outs, 1)};
     g.dq = output(r, qs), g.dk = output(r, kvs), g.dv = output(r, kvs);
-    kern->fill(kern, g.dq, 7, qs); /* the gaps between rows stay as they are */
-    kern->fill(kern, g.dk, 7, kvs);
-    kern->fill(kern, g.dv, 7, kvs);
+    vt_kern_fill(kern, g.dq, 7, qs); /* the gaps between rows stay as they are */
+    vt_kern_fill(kern, g.dk, 7, kvs);
+    vt_kern_fill(kern, g.dv, 7, kvs);
     g.forward.workspace = output(r, kern->attention_grad_workspace(kern, &a));
     kern->attention_dx(kern, &g);
     for (size_t i = 0; i < qs; ++i) assert_true((i % a.q_stride < a.out_stride) || g.dq[i] == 7);
@@ -725,7 +791,7 @@ static void test_memory(void **state) {
     assert_int_equal(ref->memory_reserve(ref, bytes, &memory, &err), VARIANT_OK);
     float *x = memory;
     assert_true(x[0] == 0 && x[bytes / sizeof *x - 1] == 0);
-    ref->fill(ref, x, 2, 4 * page / sizeof *x);
+    vt_kern_fill(ref, x, 2, 4 * page / sizeof *x);
     ref->memory_discard(ref, (char *)memory + 100, 3 * page); /* wholly inside: pages 1 and 2 */
     size_t floats = page / sizeof *x;
     assert_true(x[floats - 1] == 2 && x[floats] == 0 && x[3 * floats - 1] == 0 &&

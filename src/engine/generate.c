@@ -97,7 +97,7 @@ static variant_status sample(void *user, vt_step *step, variant_error *err) {
                                     .count = parts,
                                     .vocab = step->vocab,
                                     .workspace = step->workspace});
-    kern->download(kern, loop->tokens, step->tokens, bytes);
+    VT_TRY(vt_kern_download(kern, loop->tokens, step->tokens, bytes, err));
     for (int i = 0; i < step->count; ++i) {
         vt_drawing *d = step->drawings[i];
         drawn = keep_tokens(step, d, loop->tokens + d->token_row) && drawn;

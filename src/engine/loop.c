@@ -133,7 +133,7 @@ static variant_status party_fill(vt_loop *loop, vt_party *party, const vt_join *
     party->f_hats = vt_arena_floats(&party->arena, n * map);
     party->inputs = vt_arena_floats(&party->arena, n * map);
     VT_TRY(vt_arena_check(&party->arena, "generation", err));
-    loop->kern->fill(loop->kern, party->f_hats, 0.0f, n * map);
+    vt_kern_fill(loop->kern, party->f_hats, 0.0f, n * map);
     VT_TRY(condition_party(loop, party, who, of, err));
     const int unconditional = class_of_unconditional(party, who, of, config->classes);
     for (int i = 0; i < party->count; ++i) {
@@ -508,6 +508,12 @@ static vt_step step_of(vt_loop *loop) {
     return step;
 }
 
+/* Operations may still be under way when their calls have returned. */
+static double seconds_when_done(vt_kern *kern) {
+    kern->sync(kern);
+    return vt_seconds();
+}
+
 variant_status vt_loop_step(vt_loop *loop, vt_choose *choose, void *user, variant_error *err) {
     variant_status status = VARIANT_OK;
     const size_t mark = vt_arena_mark(&loop->arena);
@@ -516,7 +522,7 @@ variant_status vt_loop_step(vt_loop *loop, vt_choose *choose, void *user, varian
     for (int i = 0; i < step.count; ++i) release_finished(step.drawings[i]);
     double t0 = vt_seconds();
     VT_CHECK(run_transformer(loop, &step, err));
-    double t1 = vt_seconds();
+    double t1 = seconds_when_done(loop->kern);
     VT_CHECK(take_sample_room(loop, &step, err));
     VT_CHECK(choose(user, &step, err));
     double t2 = vt_seconds();
@@ -526,7 +532,7 @@ variant_status vt_loop_step(vt_loop *loop, vt_choose *choose, void *user, varian
     }
     loop->seconds.transformer += t1 - t0;
     loop->seconds.choose += t2 - t1;
-    loop->seconds.quantizer += vt_seconds() - t2;
+    loop->seconds.quantizer += seconds_when_done(loop->kern) - t2;
 cleanup:
     vt_arena_rewind(&loop->arena, mark);
     return status;

@@ -62,10 +62,10 @@ variant_status vt_picture_take(const variant_picture *picture, uint8_t *pixels, 
     size_t samples = pixel_bytes(picture);
     float *host = malloc(samples * sizeof *host);
     if (!host) return vt_fail(err, VARIANT_E_MEMORY, "no memory for a picture");
-    kern->download(kern, host, values, samples * sizeof *host);
+    const variant_status status = vt_kern_download(kern, host, values, samples * sizeof *host, err);
     *finite = vt_image_bytes(pixels, host, samples);
     free(host);
-    return VARIANT_OK;
+    return status;
 }
 
 /* Bytes that are no UTF-8, as names of folders may be, become question marks: JSON and PNG take no others. */

@@ -186,7 +186,7 @@ static variant_status judge(vt_kern *kern, vt_arena *arena, const vt_classifier_
                              .weight = 1.0f / (float)pass->batch};
     kern->cross_entropy(kern, &loss);
     kern->download(kern, host, losses, count * sizeof *host);
-    kern->download(kern, host_hits, hits, count * sizeof *host_hits);
+    variant_status status = vt_kern_download(kern, host_hits, hits, count * sizeof *host_hits, err);
     pass->loss = 0.0;
     pass->hits = 0;
     for (size_t i = 0; i < count; ++i) {
@@ -195,7 +195,7 @@ static variant_status judge(vt_kern *kern, vt_arena *arena, const vt_classifier_
     }
     free(host);
     vt_arena_rewind(arena, mark);
-    return VARIANT_OK;
+    return status;
 }
 
 variant_status vt_classifier_forward(vt_classifier *classifier, vt_arena *arena,
@@ -222,8 +222,8 @@ static void unpool(const vt_picture_run *run, float *dmap, float *ones, const fl
                    int pixels, int features) {
     vt_kern *kern = run->kern;
     size_t count = (size_t)run->batch * (size_t)pixels * (size_t)features;
-    kern->fill(kern, dmap, 0.0f, count);
-    kern->fill(kern, ones, 1.0f / (float)pixels, count);
+    vt_kern_fill(kern, dmap, 0.0f, count);
+    vt_kern_fill(kern, ones, 1.0f / (float)pixels, count);
     kern->gate_add(kern, dmap, ones, dpooled, (size_t)features, run->batch, pixels, features);
 }
 

@@ -222,10 +222,11 @@ static variant_status run_some(classifier_features *self, const vt_features_batc
     kern->upload(kern, b.input, host, b.floats * sizeof *host);
     VT_CHECK(vt_classifier_run(self->classifier, arena, n, b.input, b.pooled, b.logits, err));
     if (all->pooled)
-        kern->download(kern, all->pooled + at * dims, b.pooled,
-                       (size_t)n * dims * sizeof *b.pooled);
+        VT_CHECK(vt_kern_download(kern, all->pooled + at * dims, b.pooled,
+                                  (size_t)n * dims * sizeof *b.pooled, err));
     if (all->probabilities) {
-        kern->download(kern, host_logits, b.logits, (size_t)n * classes * sizeof *b.logits);
+        VT_CHECK(vt_kern_download(kern, host_logits, b.logits,
+                                  (size_t)n * classes * sizeof *b.logits, err));
         for (size_t i = 0; i < (size_t)n; ++i)
             vt_features_softmax(host_logits + i * classes, config->classes,
                                 all->probabilities + (at + i) * classes);

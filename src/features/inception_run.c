@@ -181,6 +181,7 @@ variant_status vt_inception_run(vt_inception *net, const vt_inception_pass *pass
         b.first = (size_t)first;
         b.n = left < VT_INCEPTION_BATCH ? left : VT_INCEPTION_BATCH;
         run_batch(&b);
+        VT_CHECK(kern->status(kern, err));
     }
 cleanup:
     if (memory) kern->memory_release(kern, memory, bytes);

@@ -81,7 +81,11 @@ static void no_close(vt_kern *kern) {}
 static void no_memory_discard(vt_kern *kern, void *memory, size_t bytes) {}
 static void no_upload(vt_kern *kern, void *to, const void *from_host, size_t bytes) {}
 static void no_copy(vt_kern *kern, float *to, const float *from, size_t n) {}
-static void no_fill(vt_kern *kern, float *x, float value, size_t n) {}
+static void no_sync(vt_kern *kern) {}
+static variant_status no_failure(vt_kern *kern, variant_error *err) {
+    return VARIANT_OK;
+}
+static void no_fill(vt_kern *kern, float value, const vt_floats *runs, int count) {}
 static void no_copy_rows(vt_kern *kern, float *to, size_t to_stride, const float *from,
                          size_t from_stride, int rows, size_t width) {}
 static void no_weight_refresh(vt_kern *kern, vt_weight *weight) {}
@@ -101,12 +105,9 @@ static void no_axpby(vt_kern *kern, float *y, float a, const float *x, float b, 
 static void no_scaled_difference(vt_kern *kern, float *y, float a, const float *p, const float *q,
                                  size_t n) {}
 static void no_clamp(vt_kern *kern, float *y, const float *x, float low, float high, size_t n) {}
-static double no_sum_squares(vt_kern *kern, const float *x, size_t n) {
-    return 0;
-}
-static double no_sum_squared_difference(vt_kern *kern, const float *p, const float *q, size_t n) {
-    return 0;
-}
+static void no_sum_squares(vt_kern *kern, double *sums, const vt_floats *x, int count) {}
+static void no_sum_squared_difference(vt_kern *kern, double *sums, const vt_floats *p,
+                                      const vt_floats *q, int count) {}
 static void no_adamw(vt_kern *kern, const vt_adamw *step) {}
 static void no_add_rows(vt_kern *kern, float *y, const float *x, int groups, int rows, int width) {}
 static void no_gather_rows(vt_kern *kern, float *y, const float *table, const int32_t *index,
@@ -144,6 +145,8 @@ static const vt_kern operations = {
     .name = "dry",
     .dry = true,
     .close = no_close,
+    .sync = no_sync,
+    .status = no_failure,
     .memory_reserve = memory_reserve,
     .memory_release = memory_release,
     .memory_discard = no_memory_discard,

@@ -35,6 +35,16 @@ void vt_kern_close(vt_kern **kern) {
     *kern = NULL;
 }
 
+variant_status vt_kern_download(vt_kern *kern, void *to_host, const void *from, size_t bytes,
+                                variant_error *err) {
+    kern->download(kern, to_host, from, bytes);
+    return kern->status(kern, err);
+}
+
+void vt_kern_fill(vt_kern *kern, float *x, float value, size_t n) {
+    kern->fill(kern, value, &(vt_floats){x, n}, 1);
+}
+
 bool vt_kern_finite(vt_kern *kern, const void *numbers, vt_number type, size_t count) {
     enum { PART = 1024 };
     uint16_t halves[PART];

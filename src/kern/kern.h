@@ -2,12 +2,15 @@
  *
  * Everything above this header computes by calling these operations; nothing above it looks into a
  * buffer. A buffer is memory of the backend, carved from an arena whose base came from
- * memory_reserve. Data crosses by upload and download alone (tokens, logits, pictures, weights).
+ * memory_reserve. Data crosses by upload and download alone (tokens, pictures, weights, sums): no
+ * operation hands a number back through its call.
  *
  * A backend fills a whole table: `ref` (kern/ref, plain C, the definition of correct) and `cpu`
  * (kern/cpu, BLAS, threads and vectorised loops; starts from ref's table and overrides). Operations
  * cannot fail: sizes are the caller's duty, and scratch is asked for with the _workspace functions
- * and handed in.
+ * and handed in. They are done in the order in which they were asked for, and may still be under way when
+ * the call returns; what a call reads of host memory (its struct, lists, segment ends, uploads) it
+ * has read by then, and download returns what is done. A device can fail: see status.
  *
  * Conventions. Real numbers are float32 unless a field of type vt_number says otherwise, all
  * matrices row-major and contiguous unless a stride is given (strides count elements). Pictures and latents are NHWC. A convolution's kernel
@@ -30,6 +33,13 @@ typedef enum vt_number {
     VT_NUMBER_BF16, /* rounded to nearest even */
     VT_NUMBER_INT8 /* -127..127 times a float32 scale of its output channel, or of its row and head */
 } vt_number;
+
+/* n float32 numbers. An operation takes a list of such runs, which is in host memory, where a model's tensors are
+ * meant: one call a step, not one a tensor. */
+typedef struct vt_floats {
+    float *x;
+    size_t n;
+} vt_floats;
 
 const char *vt_number_name(vt_number number); /* "f32", "bf16", "int8" */
 size_t vt_number_size(vt_number number);      /* bytes of one, scales left out */
@@ -417,12 +427,13 @@ typedef struct vt_group_norm_grad {
     float *dgamma, *dbeta; /* += */
 } vt_group_norm_grad;
 
+/* AdamW over a list of tensors. */
 typedef struct vt_adamw {
-    float *value, *m, *v;
-    const float *grad;
-    size_t count;
-    /* decoupled: value *= 1 - lr * weight_decay, first */
-    float lr, beta1, beta2, eps, weight_decay;
+    const vt_floats *value, *m, *v, *grad; /* (count) runs each, of the same lengths */
+    /* (count): decoupled: value *= 1 - lr * weight_decay, first */
+    const float *weight_decay;
+    int count;
+    float lr, beta1, beta2, eps;
     float grad_scale; /* multiplies grad (clipping) */
     /* 1, 2, ... for bias correction; both corrections in double */
     int step;
@@ -440,6 +451,12 @@ struct vt_kern {
 
     /* ---- life and memory ---- */
     void (*close)(vt_kern *kern);
+    /* Waits until everything that was asked for is done. */
+    void (*sync)(vt_kern *kern);
+    /* What became of all that was asked for and is done: OK, or how the device first failed, which stays so. After a
+     * failure operations return as ever and their results are worth nothing; it is asked where results leave, after
+     * sync or download (vt_kern_download asks). A backend on the host does not fail. */
+    variant_status (*status)(vt_kern *kern, variant_error *err);
     /* Address space, zero when first touched, not counted as resident until then. */
     variant_status (*memory_reserve)(vt_kern *kern, size_t bytes, void **out, variant_error *err);
     void (*memory_release)(vt_kern *kern, void *memory, size_t bytes);
@@ -449,7 +466,7 @@ struct vt_kern {
     void (*upload)(vt_kern *kern, void *to, const void *from_host, size_t bytes);
     void (*download)(vt_kern *kern, void *to_host, const void *from, size_t bytes);
     void (*copy)(vt_kern *kern, float *to, const float *from, size_t n);
-    void (*fill)(vt_kern *kern, float *x, float value, size_t n);
+    void (*fill)(vt_kern *kern, float value, const vt_floats *runs, int count);
     /* rows rows of width floats; strides in floats. copy: to = from; add: to += from. */
     void (*copy_rows)(vt_kern *kern, float *to, size_t to_stride, const float *from,
                       size_t from_stride, int rows, size_t width);
@@ -509,9 +526,11 @@ struct vt_kern {
     void (*scaled_difference)(vt_kern *kern, float *y, float a, const float *p, const float *q,
                               size_t n);
     void (*clamp)(vt_kern *kern, float *y, const float *x, float low, float high, size_t n);
-    /* Sums in double, in an order that depends on n alone; the result comes to the host. */
-    double (*sum_squares)(vt_kern *kern, const float *x, size_t n);
-    double (*sum_squared_difference)(vt_kern *kern, const float *p, const float *q, size_t n);
+    /* sums[i], backend memory: the sum over run i of x^2, of (p - q)^2, made in double, in an order that depends on
+     * the run's length alone. p and q: runs of the same lengths. */
+    void (*sum_squares)(vt_kern *kern, double *sums, const vt_floats *x, int count);
+    void (*sum_squared_difference)(vt_kern *kern, double *sums, const vt_floats *p,
+                                   const vt_floats *q, int count);
     void (*adamw)(vt_kern *kern, const vt_adamw *step);
 
     /* ---- rows ---- */
@@ -592,6 +611,11 @@ struct vt_kern {
  * core/limits.h says). */
 variant_status vt_kern_open(vt_kern **out, const char *backend, int threads, variant_error *err);
 void vt_kern_close(vt_kern **kern);
+/* Downloads, and tells how the device is: where results leave. */
+variant_status vt_kern_download(vt_kern *kern, void *to_host, const void *from, size_t bytes,
+                                variant_error *err);
+/* n floats, each `value`. */
+void vt_kern_fill(vt_kern *kern, float *x, float value, size_t n);
 /* Are `count` numbers of a buffer, F32 or BF16, all finite? Looks at them on the host: not for hot loops. */
 bool vt_kern_finite(vt_kern *kern, const void *numbers, vt_number type, size_t count);
 

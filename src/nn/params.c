@@ -21,6 +21,7 @@ void vt_params_close(vt_params *params) {
         free(param);
     }
     free(params->items);
+    free(params->lists.value);
     if (params->values)
         params->kern->memory_release(params->kern, params->values, params->values_bytes);
     if (params->train)
@@ -119,10 +120,10 @@ size_t vt_params_bytes(const vt_params *params) {
     return bytes + vt_params_packed_bytes(params) - params->mapped_bytes;
 }
 
-/* One reservation, every parameter in it on a 64-byte boundary. */
-static variant_status reserve_for(vt_params *params, int copies, void **memory, size_t *bytes,
-                                  variant_error *err) {
-    size_t total = 0;
+/* One reservation, every parameter in it on a 64-byte boundary; and so many bytes more. */
+static variant_status reserve_for(vt_params *params, int copies, size_t more, void **memory,
+                                  size_t *bytes, variant_error *err) {
+    size_t total = more;
     for (int i = 0; i < params->count; ++i)
         if (has_floats(params, params->items[i]))
             total += (size_t)copies * vt_arena_size(params->items[i]->count * sizeof(float));
@@ -133,7 +134,7 @@ static variant_status reserve_for(vt_params *params, int copies, void **memory, 
 
 variant_status vt_params_allocate(vt_params *params, variant_error *err) {
     if (params->values) return VARIANT_OK;
-    VT_TRY(reserve_for(params, 1, &params->values, &params->values_bytes, err));
+    VT_TRY(reserve_for(params, 1, 0, &params->values, &params->values_bytes, err));
     vt_arena arena;
     if (params->kern->dry) /* there is nothing to fill */
         vt_arena_init_filled(&arena, params->values, params->values_bytes);
@@ -147,23 +148,34 @@ variant_status vt_params_allocate(vt_params *params, variant_error *err) {
 
 variant_status vt_params_train(vt_params *params, variant_error *err) {
     if (params->train) return VARIANT_OK;
-    VT_TRY(reserve_for(params, 3, &params->train, &params->train_bytes, err));
+    vt_training_lists *lists = &params->lists;
+    const size_t most = (size_t)params->count + 1, sums = vt_arena_size(most * sizeof(double));
+    if (!lists->value) lists->value = malloc(4 * most * sizeof *lists->value);
+    if (!lists->value) return vt_fail(err, VARIANT_E_MEMORY, "no memory for a model's lists");
+    lists->grad = lists->value + most;
+    lists->m = lists->grad + most;
+    lists->v = lists->m + most;
+    VT_TRY(reserve_for(params, 3, sums, &params->train, &params->train_bytes, err));
     vt_arena arena;
     vt_arena_init_filled(&arena, params->train, params->train_bytes);
+    lists->sums = vt_arena_take(&arena, sums);
     for (int i = 0; i < params->count; ++i) {
         vt_param *param = params->items[i];
         if (!is_value(param)) continue;
         param->grad = vt_arena_floats(&arena, param->count);
         param->m = vt_arena_floats(&arena, param->count);
         param->v = vt_arena_floats(&arena, param->count);
+        const int at = lists->count++;
+        lists->value[at] = (vt_floats){param->value, param->count};
+        lists->grad[at] = (vt_floats){param->grad, param->count};
+        lists->m[at] = (vt_floats){param->m, param->count};
+        lists->v[at] = (vt_floats){param->v, param->count};
     }
     return VARIANT_OK;
 }
 
 void vt_params_zero_grad(vt_params *params) {
-    for (int i = 0; i < params->count; ++i)
-        if (params->items[i]->grad)
-            params->kern->fill(params->kern, params->items[i]->grad, 0.0f, params->items[i]->count);
+    params->kern->fill(params->kern, 0.0f, params->lists.grad, params->lists.count);
 }
 
 /* The shape of a parameter as a matrix of products. */
@@ -238,16 +250,15 @@ variant_status vt_param_download(const vt_params *params, const vt_param *param,
                                  const float *buffer, float *out, variant_error *err) {
     size_t bytes = param->count * sizeof(float);
     if (!is_permuted(param)) {
-        params->kern->download(params->kern, out, buffer, bytes);
-        return VARIANT_OK;
+        return vt_kern_download(params->kern, out, buffer, bytes, err);
     }
     float *permuted = malloc(bytes);
     if (!permuted) return vt_fail(err, VARIANT_E_MEMORY, "no memory to permute %s", param->name);
-    params->kern->download(params->kern, permuted, buffer, bytes);
+    const variant_status status = vt_kern_download(params->kern, permuted, buffer, bytes, err);
     swap_inner(out, permuted, (size_t)param->shape[0], (size_t)(param->shape[2] * param->shape[3]),
                (size_t)param->shape[1]);
     free(permuted);
-    return VARIANT_OK;
+    return status;
 }
 
 variant_status vt_param_read(const vt_tensor_out *tensor, void *out, variant_error *err) {

@@ -38,6 +38,13 @@ typedef struct vt_param {
     vt_weight *weight; /* VT_PARAM_PRODUCT, after vt_params_prepare */
 } vt_param;
 
+/* What is trained, as the lists that kern's operations take: (count) each, in the parameters' order. */
+typedef struct vt_training_lists {
+    vt_floats *value, *grad, *m, *v;
+    double *sums; /* backend memory, a number each */
+    int count;
+} vt_training_lists;
+
 typedef struct vt_params {
     vt_kern *kern;
     vt_param **items;
@@ -48,7 +55,8 @@ typedef struct vt_params {
     size_t value_count;     /* floats of all values, buffers left out */
     void *values, *train;   /* owned memory of the backend, or NULL */
     size_t values_bytes, train_bytes;
-    size_t mapped_bytes; /* of values that stay in the mapped file */
+    size_t mapped_bytes;     /* of values that stay in the mapped file */
+    vt_training_lists lists; /* empty unless vt_params_train */
 } vt_params;
 
 void vt_params_init(vt_params *params, vt_kern *kern);
@@ -96,7 +104,7 @@ variant_status vt_params_synthesize(vt_params *params, const char *seed, const c
 variant_status vt_params_prepare(vt_params *params, variant_error *err);
 /* After values changed in place (an optimizer step). */
 void vt_params_refresh(vt_params *params);
-/* Allocates grad, m and v, zero. */
+/* Once values exist: allocates grad, m and v, zero, and makes the lists of them. */
 variant_status vt_params_train(vt_params *params, variant_error *err);
 void vt_params_zero_grad(vt_params *params);
 

@@ -259,7 +259,7 @@ variant_status vt_selftest_check_maps(vt_selftest *test, const vt_selftest_maps 
         status = vt_fail(err, VARIANT_E_MEMORY, "no memory to compare \"%s\"", maps->name);
         goto cleanup;
     }
-    test->kern->download(test->kern, nhwc, maps->buffer, count * sizeof *nhwc);
+    VT_CHECK(vt_kern_download(test->kern, nhwc, maps->buffer, count * sizeof *nhwc, err));
     for (size_t b = 0; b < (size_t)maps->batch; ++b) {
         for (size_t p = 0; p < pixels; ++p) {
             for (size_t c = 0; c < channels; ++c)

@@ -71,7 +71,8 @@ static variant_status choose(void *user, vt_step *step, variant_error *err) {
         free(chosen);
         return vt_fail(err, VARIANT_E_MEMORY, "no memory for a run's logits");
     }
-    kern->download(kern, host, step->logits, floats * sizeof *host);
+    const variant_status status =
+        vt_kern_download(kern, host, step->logits, floats * sizeof *host, err);
     for (int i = 0; i < step->count; ++i) {
         const vt_drawing *d = step->drawings[i];
         const size_t rows = (size_t)(config->sides[d->k] * config->sides[d->k]);
@@ -85,7 +86,7 @@ static variant_status choose(void *user, vt_step *step, variant_error *err) {
     kern->upload(kern, step->tokens, chosen, count * sizeof *chosen);
     free(host);
     free(chosen);
-    return VARIANT_OK;
+    return status;
 }
 
 static variant_status run_scales(run_state *run, variant_error *err) {

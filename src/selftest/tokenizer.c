@@ -50,13 +50,13 @@ static variant_status check_inputs(vt_selftest *test, vt_selftest_model *model, 
     VT_TRY(vt_tokenizer_inputs(model->tokenizer, &model->arena, batch, tokens, inputs, NULL, err));
     float *host = malloc((count ? count : 1) * sizeof *host);
     if (!host) return vt_fail(err, VARIANT_E_MEMORY, "no memory for the transformer's inputs");
-    test->kern->download(test->kern, host, inputs, count * sizeof *host);
+    variant_status status = vt_kern_download(test->kern, host, inputs, count * sizeof *host, err);
     vt_tensor_out got = {.name = name,
                          .type = VT_F32,
                          .rank = 3,
                          .shape = {batch, model->length - 1, width},
                          .data = host};
-    variant_status status = vt_selftest_check(test, &got, VT_FORWARD_TOLERANCE, err);
+    if (status == VARIANT_OK) status = vt_selftest_check(test, &got, VT_FORWARD_TOLERANCE, err);
     free(host);
     return status;
 }
@@ -97,7 +97,7 @@ variant_status vt_selftest_encode(vt_selftest *test, vt_selftest_model *model, c
     VT_CHECK(check_named_maps(test, prefix, "latent", maps, err));
     char name[96];
     snprintf(name, sizeof name, "%stokens", prefix);
-    test->kern->download(test->kern, host, tokens, token_count * sizeof *host);
+    VT_CHECK(vt_kern_download(test->kern, host, tokens, token_count * sizeof *host, err));
     vt_tensor_out got = {
         .name = name, .type = VT_I32, .rank = 2, .shape = {batch, model->length}, .data = host};
     VT_CHECK(vt_selftest_check(test, &got, 0, err));

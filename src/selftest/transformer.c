@@ -77,12 +77,12 @@ static variant_status teach(const teacher *t, teacher_lesson *lesson, variant_er
 
     float *host = malloc(count * sizeof *host);
     if (!host) return vt_fail(err, VARIANT_E_MEMORY, "no memory for the loss");
-    kern->download(kern, host, t->loss, count * sizeof *host);
+    const variant_status status = vt_kern_download(kern, host, t->loss, count * sizeof *host, err);
     double sum = 0;
     for (size_t i = 0; i < count; ++i) sum += host[i];
     lesson->loss = sum / (double)count;
     free(host);
-    return VARIANT_OK;
+    return status;
 }
 
 /* ---- transformer files ---- */
@@ -262,9 +262,9 @@ static variant_status filter_rows(vt_kern *kern, float *logits, size_t rows, siz
     part.tokens = (int32_t *)(memory + vt_arena_size(bytes) + vt_arena_size(room));
     kern->upload(kern, part.cond, logits, bytes);
     kern->sample(kern, &args);
-    kern->download(kern, logits, part.filtered, bytes);
+    const variant_status status = vt_kern_download(kern, logits, part.filtered, bytes, err);
     kern->memory_release(kern, memory, all);
-    return VARIANT_OK;
+    return status;
 }
 
 /* probs/k{K}p{P}: softmax of the filtered logits (rows, vocab). */

@@ -58,7 +58,7 @@ typedef struct vt_quantizing {
     float *f_hats;             /* (K, B, s, s, Cvae) */
     float *f_hat;              /* (B, s, s, Cvae), after the last scale */
     vt_quantizer_saved *saved; /* then its buffers are taken from the arena and stay */
-    double *loss;              /* needs saved */
+    double *squares; /* (K) backend memory: sums of squares of what is left after a scale */
 } vt_quantizing;
 variant_status vt_quantizer_encode(const vt_quantizer *quantizer, const vt_picture_run *run,
                                    const vt_quantizing *args, variant_error *err);

@@ -145,7 +145,6 @@ variant_status vt_quantizer_encode(const vt_quantizer *quantizer, const vt_pictu
     VT_TRY(vt_arena_check(run->arena, "the quantizer", err));
 
     const float *rest = args->latent;
-    double squares = 0.0;
     for (int k = 0; k < scales; ++k) {
         if (args->saved) {
             index = args->saved->index[k];
@@ -163,11 +162,9 @@ variant_status vt_quantizer_encode(const vt_quantizer *quantizer, const vt_pictu
         float *spare = left;
         rest = left = contribution;
         contribution = spare;
-        if (args->loss) squares += kern->sum_squares(kern, rest, count);
+        if (args->squares)
+            kern->sum_squares(kern, args->squares + k, &(vt_floats){(float *)rest, count}, 1);
     }
-    /* f_hat_k - f is minus the rest after scale k, so both terms of a scale are mean squares of it
-     */
-    if (args->loss) *args->loss = 1.25 * squares / ((double)count * scales);
     vt_arena_rewind(run->arena, mark);
     return VARIANT_OK;
 }
@@ -251,7 +248,7 @@ variant_status vt_quantizer_inputs(const vt_quantizer *quantizer, const vt_pictu
     float *next = vt_arena_floats(run->arena, count);
     VT_TRY(vt_arena_check(run->arena, "the quantizer", err));
 
-    kern->fill(kern, sum, 0.0f, count);
+    vt_kern_fill(kern, sum, 0.0f, count);
     for (int k = 0; k < config->scales; ++k) {
         bool last = k == config->scales - 1;
         if (last && !f_hat) break;

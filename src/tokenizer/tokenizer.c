@@ -199,6 +199,20 @@ variant_status vt_tokenizer_inputs(vt_tokenizer *tokenizer, vt_arena *arena, int
 
 /* ---- training ---- */
 
+/* sums (K + 1): of squares of what each scale left, whose means are both terms of its loss, since f_hat_k - f
+ * is minus that; and of the reconstruction's differences. */
+static variant_status read_losses(const vt_picture_run *run, const vt_tokenizer_config *config,
+                                  vt_tokenizer_pass *pass, const double *sums, size_t latents,
+                                  size_t pixels, variant_error *err) {
+    double host[VT_MAX_SCALES + 1], squares = 0.0;
+    const int scales = config->scales;
+    VT_TRY(vt_kern_download(run->kern, host, sums, ((size_t)scales + 1) * sizeof *host, err));
+    for (int k = 0; k < scales; ++k) squares += host[k];
+    pass->vq_loss = 1.25 * squares / ((double)latents * scales);
+    pass->mse = host[scales] / (double)pixels;
+    return VARIANT_OK;
+}
+
 variant_status vt_tokenizer_forward(vt_tokenizer *tokenizer, vt_arena *arena,
                                     vt_tokenizer_pass *pass, variant_error *err) {
     const vt_tokenizer_config *config = &tokenizer->config;
@@ -215,6 +229,7 @@ variant_status vt_tokenizer_forward(vt_tokenizer *tokenizer, vt_arena *arena,
     pass->rests = vt_arena_floats(arena, tokens * (size_t)config->latent_dim);
     float *latent = vt_arena_floats(arena, latents);
     float *f_hat = vt_arena_floats(arena, latents);
+    double *sums = vt_arena_take(arena, ((size_t)config->scales + 1) * sizeof *sums);
     VT_TRY(vt_arena_check(arena, "a tokenizer's training pass", err));
 
     VT_TRY(vt_picture_chain_forward(&tokenizer->encoder, &run, pass->pictures, latent, err));
@@ -223,12 +238,13 @@ variant_status vt_tokenizer_forward(vt_tokenizer *tokenizer, vt_arena *arena,
                           .rests = pass->rests,
                           .f_hat = f_hat,
                           .saved = &tokenizer->saved.quantizer,
-                          .loss = &pass->vq_loss};
+                          .squares = sums};
     VT_TRY(vt_quantizer_encode(&tokenizer->quantizer, &run, &args, err));
     VT_TRY(vt_picture_chain_forward(&tokenizer->decoder, &run, f_hat, pass->reconstruction, err));
-    double squares =
-        run.kern->sum_squared_difference(run.kern, pass->reconstruction, pass->pictures, pixels);
-    pass->mse = squares / (double)pixels;
+    run.kern->sum_squared_difference(run.kern, sums + config->scales,
+                                     &(vt_floats){pass->reconstruction, pixels},
+                                     &(vt_floats){(float *)pass->pictures, pixels}, 1);
+    VT_TRY(read_losses(&run, config, pass, sums, latents, pixels, err));
     tokenizer->saved.filled = true;
     return VARIANT_OK;
 }
@@ -251,7 +267,7 @@ variant_status vt_tokenizer_backward(vt_tokenizer *tokenizer, vt_arena *arena,
         arena, vt_picture_floats(&run, config->sides[config->scales - 1], config->latent_dim));
     VT_TRY(vt_arena_check(arena, "a tokenizer's backward pass", err));
 
-    kern->fill(kern, dpictures, 0.0f, pixels);
+    vt_kern_fill(kern, dpictures, 0.0f, pixels);
     kern->scaled_difference(kern, dpictures, (float)(2.0 / (double)pixels), pass->reconstruction,
                             pass->pictures, pixels);
     VT_TRY(vt_picture_chain_backward(&tokenizer->decoder, &run, dpictures, dlatent, err));

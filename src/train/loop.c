@@ -315,7 +315,7 @@ static variant_status update(vt_train_loop *loop, divergence *kind, variant_erro
     }
     variant_status status = vt_optimizer_step(loop->params, &options->optimizer, loop->rate,
                                               loop->step + 1, &loop->norm, err);
-    *kind = status == VARIANT_OK || isfinite(loop->norm) ? NO_DIVERGENCE : GRADIENT_NOT_FINITE;
+    *kind = status == VARIANT_E_MISMATCH ? GRADIENT_NOT_FINITE : NO_DIVERGENCE;
     return status;
 }
 

@@ -17,7 +17,7 @@ void vt_optimizer_options_init(vt_optimizer_options *options);
 variant_status vt_optimizer_check(const vt_optimizer_options *options, variant_error *err);
 
 /* L2 norm of all gradients together, summed in the parameters' order. */
-double vt_gradient_norm(const vt_params *params);
+variant_status vt_gradient_norm(const vt_params *params, double *norm, variant_error *err);
 
 /* Updates every parameter from its gradient; step counts from 1. *norm: before clipping. A norm
  * that is not finite leaves everything as it was and is E_MISMATCH: training has diverged. Prepared

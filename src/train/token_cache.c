@@ -26,17 +26,19 @@ variant_status vt_params_hash(const vt_params *params, uint64_t *out, variant_er
     float *host = malloc(largest * sizeof *host);
     if (!host) return vt_fail(err, VARIANT_E_MEMORY, "no memory to hash a model");
     uint64_t hash = vt_fnv1a64("", 0);
-    for (int i = 0; i < params->count; ++i) {
+    variant_status status = VARIANT_OK;
+    for (int i = 0; i < params->count && status == VARIANT_OK; ++i) {
         const vt_param *param = params->items[i];
         if (!param->value) continue;
         hash = vt_fnv1a64_more(hash, param->name, strlen(param->name) + 1);
         hash = vt_fnv1a64_more(hash, param->shape, (size_t)param->rank * sizeof *param->shape);
-        params->kern->download(params->kern, host, param->value, param->count * sizeof *host);
+        status =
+            vt_kern_download(params->kern, host, param->value, param->count * sizeof *host, err);
         hash = vt_fnv1a64_more(hash, host, param->count * sizeof *host);
     }
     free(host);
     *out = hash;
-    return VARIANT_OK;
+    return status;
 }
 
 /* What the tokens depend on besides the pictures themselves, as text. */
@@ -189,7 +191,7 @@ static variant_status encode_view(const vt_token_cache_options *options, const v
         VT_CHECK(vt_fail(err, VARIANT_E_MODEL,
                          "what the encoder made of a picture is not finite (NaN or infinity)"));
     VT_CHECK(vt_tokenizer_quantize(tokenizer, arena, count, e.latent, e.chosen, NULL, err));
-    kern->download(kern, tokens, e.chosen, e.tokens * sizeof *tokens);
+    VT_CHECK(vt_kern_download(kern, tokens, e.chosen, e.tokens * sizeof *tokens, err));
 cleanup:
     vt_arena_rewind(arena, mark);
     return status;

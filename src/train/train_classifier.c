@@ -130,7 +130,7 @@ static variant_status classify(classifier_job *job, vt_train_loop *loop, int cou
     VT_CHECK(vt_arena_check(arena, "pictures to evaluate", err));
     kern->upload(kern, pictures, job->host, floats * sizeof(float));
     VT_CHECK(vt_classifier_run(job->classifier, arena, count, pictures, pooled, logits, err));
-    kern->download(kern, job->host, logits, numbers * sizeof *job->host);
+    VT_CHECK(vt_kern_download(kern, job->host, logits, numbers * sizeof *job->host, err));
 cleanup:
     vt_arena_rewind(arena, mark);
     return status;

@@ -73,9 +73,8 @@ static variant_status run_batch(tokenizer_job *job, vt_train_loop *loop, variant
     VT_TRY(vt_tokenizer_forward(job->tokenizer, &loop->arena, pass, err));
     VT_TRY(vt_tokenizer_backward(job->tokenizer, &loop->arena, pass, (float)job->options.vq_weight,
                                  err));
-    kern->download(kern, job->tokens, pass->tokens,
-                   (size_t)batch * (size_t)job->tokens_a_picture * sizeof(int32_t));
-    return VARIANT_OK;
+    return vt_kern_download(kern, job->tokens, pass->tokens,
+                            (size_t)batch * (size_t)job->tokens_a_picture * sizeof(int32_t), err);
 }
 
 static variant_status tokenizer_step(void *self, vt_train_loop *loop, variant_error *err) {
@@ -107,8 +106,8 @@ static void revive(tokenizer_job *job, vt_train_loop *loop) {
             vt_uniform(loop->options->seed, VT_RNG_REVIVE, (uint32_t)loop->step, (uint32_t)v, 0);
         size_t row = (size_t)(u * rows), at = (size_t)v * width;
         kern->copy(kern, codebook->value + at, job->pass.rests + row * width, width);
-        kern->fill(kern, codebook->m + at, 0.0f, width);
-        kern->fill(kern, codebook->v + at, 0.0f, width);
+        const vt_floats moments[] = {{codebook->m + at, width}, {codebook->v + at, width}};
+        kern->fill(kern, 0.0f, moments, 2);
         job->age[v] = 0;
         ++job->revived;
     }
@@ -181,7 +180,7 @@ static variant_status reconstruct(tokenizer_job *job, vt_train_loop *loop, int c
     VT_CHECK(vt_tokenizer_inputs(job->tokenizer, arena, count, chosen, inputs, latent, err));
     VT_CHECK(vt_tokenizer_decode(job->tokenizer, arena, count, latent, pictures, err));
     kern->clamp(kern, pictures, pictures, -1.0f, 1.0f, floats);
-    kern->download(kern, out, pictures, floats * sizeof(float));
+    VT_CHECK(vt_kern_download(kern, out, pictures, floats * sizeof(float), err));
 cleanup:
     vt_arena_rewind(arena, mark);
     return status;

@@ -4,6 +4,7 @@
  * A measurement changes nothing of the training: it runs before the step, on passes of its own. */
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "train/transformer_job.h"
 
@@ -27,6 +28,16 @@ static void add(agreement *to, const agreement *from) {
 static int layer_of(const vt_param *param) {
     int layer = -1;
     return sscanf(param->name, "blocks.%d.", &layer) == 1 ? layer : -1;
+}
+
+/* Runs as long as the gradients', one after another in `numbers`; free() them. */
+static vt_floats *take_runs(const vt_training_lists *lists, float *numbers) {
+    vt_floats *runs = malloc(((size_t)lists->count + 1) * sizeof *runs);
+    for (int i = 0; runs && numbers && i < lists->count; ++i) {
+        runs[i] = (vt_floats){numbers, lists->grad[i].n};
+        numbers += runs[i].n;
+    }
+    return runs;
 }
 
 static variant_status write_line(vt_transformer_job *job, vt_train_loop *loop,
@@ -58,39 +69,43 @@ variant_status vt_transformer_job_log_conflict(vt_transformer_job *job, vt_train
     agreement all = {0}, layers[VT_SCHEDULE_LAYERS] = {{0}};
     vt_scale_sums unused = {0};
     variant_status status = VARIANT_OK;
-    size_t mark = vt_arena_mark(&loop->arena), at = 0;
+    const vt_training_lists *lists = &params->lists;
+    const size_t mark = vt_arena_mark(&loop->arena), count = (size_t)lists->count;
     vt_transformer_job_request request = {.batch = loop->data.batches.batch,
                                           .smoothing = (float)job->options->label_smoothing,
                                           .with_gradient = true,
                                           .schedule = &job->full};
-    float *full = vt_arena_floats(&loop->arena, params->value_count);
+    float *numbers = vt_arena_floats(&loop->arena, params->value_count);
+    double *sums = vt_arena_take(&loop->arena, 3 * count * sizeof *sums), *host = NULL;
+    vt_floats *full = take_runs(lists, numbers);
     VT_CHECK(vt_arena_check(&loop->arena, "a second gradient", err));
+    host = malloc((3 * count + 1) * sizeof *host);
+    if (!full || !host) VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "no memory for two gradients"));
     VT_CHECK(vt_transformer_job_pass(job, loop, &request, &unused, err));
-    for (int i = 0; i < params->count; ++i) {
-        const vt_param *param = params->items[i];
-        if (!param->grad) continue;
-        kern->copy(kern, full + at, param->grad, param->count);
-        at += param->count;
-    }
+    for (size_t i = 0; i < count; ++i) kern->copy(kern, full[i].x, lists->grad[i].x, full[i].n);
     vt_params_zero_grad(loop->params);
     request.schedule = subnet;
     VT_CHECK(vt_transformer_job_pass(job, loop, &request, &unused, err));
-    at = 0;
-    for (int i = 0; i < params->count; ++i) {
-        const vt_param *param = params->items[i];
-        if (!param->grad) continue;
-        agreement sum = {.full = kern->sum_squares(kern, full + at, param->count),
-                         .subnet = kern->sum_squares(kern, param->grad, param->count)};
-        kern->axpby(kern, full + at, 1.0f, param->grad, 1.0f, param->count);
-        sum.both = kern->sum_squares(kern, full + at, param->count);
-        at += param->count;
-        int layer = layer_of(param);
+    kern->sum_squares(kern, sums, full, lists->count);
+    kern->sum_squares(kern, sums + count, lists->grad, lists->count);
+    for (size_t i = 0; i < count; ++i)
+        kern->axpby(kern, full[i].x, 1.0f, lists->grad[i].x, 1.0f, full[i].n);
+    kern->sum_squares(kern, sums + 2 * count, full, lists->count);
+    VT_CHECK(vt_kern_download(kern, host, sums, 3 * count * sizeof *sums, err));
+    for (size_t i = 0, at = 0; i < (size_t)params->count; ++i) {
+        if (!params->items[i]->grad) continue;
+        const agreement sum = {
+            .full = host[at], .subnet = host[count + at], .both = host[2 * count + at]};
+        const int layer = layer_of(params->items[i]);
         if (layer >= 0 && layer < job->config.depth) add(&layers[layer], &sum);
         add(&all, &sum);
+        ++at;
     }
     vt_params_zero_grad(loop->params);
     if (!kern->dry) VT_CHECK(write_line(job, loop, subnet, &all, layers, err));
 cleanup:
+    free(full);
+    free(host);
     vt_arena_rewind(&loop->arena, mark);
     return status;
 }

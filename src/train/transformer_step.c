@@ -53,21 +53,23 @@ static void take_teacher(vt_transformer_job *job, vt_train_loop *loop,
 }
 
 /* What was measured goes to the sums. */
-static void read_losses(vt_transformer_job *job, vt_train_loop *loop,
-                        const vt_transformer_job_request *request, const vt_transformer_loss *loss,
-                        vt_scale_sums *sums) {
+static variant_status read_losses(vt_transformer_job *job, vt_train_loop *loop,
+                                  const vt_transformer_job_request *request,
+                                  const vt_transformer_loss *loss, vt_scale_sums *sums,
+                                  variant_error *err) {
     const vt_transformer_config *config = &job->config;
     vt_kern *kern = loop->kern;
     size_t total = (size_t)request->batch * (size_t)vt_transformer_tokens(config);
     kern->download(kern, job->losses, loss->loss, total * sizeof *job->losses);
-    kern->download(kern, job->hits, loss->hit, total * sizeof *job->hits);
+    VT_TRY(vt_kern_download(kern, job->hits, loss->hit, total * sizeof *job->hits, err));
     add_sums(sums, job, request->batch);
-    if (!loss->kl) return;
-    kern->download(kern, job->kls, loss->kl, total * sizeof *job->kls);
+    if (!loss->kl) return VARIANT_OK;
+    VT_TRY(vt_kern_download(kern, job->kls, loss->kl, total * sizeof *job->kls, err));
     for (size_t i = 0; i < total; ++i) job->kl += (double)job->kls[i];
     for (int k = 0; k < config->scales; ++k)
         if (vt_schedule_depth_at(request->schedule, k) != config->depth)
             job->kl_tokens += (double)request->batch * config->sides[k] * config->sides[k];
+    return VARIANT_OK;
 }
 
 variant_status vt_transformer_job_pass(vt_transformer_job *job, vt_train_loop *loop,
@@ -102,7 +104,7 @@ variant_status vt_transformer_job_pass(vt_transformer_job *job, vt_train_loop *l
         kern->copy(kern, request->teacher, pass.logits, total * (size_t)config->codes);
     VT_CHECK(vt_transformer_backward(job->transformer, arena, &pass, &loss, request->with_gradient,
                                      err));
-    read_losses(job, loop, request, &loss, sums);
+    VT_CHECK(read_losses(job, loop, request, &loss, sums, err));
 cleanup:
     vt_arena_rewind(arena, mark);
     return status;

@@ -93,7 +93,7 @@ variant_status vt_condition_backward(vt_transformer *transformer, const vt_condi
 
     VT_TRY(modulation_backward(transformer, &transformer->head_ada, grad, grad->dhead, arena, false,
                                err));
-    if (config->shared_adaln) kern->fill(kern, grad->dshared, 0, block);
+    if (config->shared_adaln) vt_kern_fill(kern, grad->dshared, 0, block);
     for (int l = 0; l < config->depth; ++l) {
         const float *dout = grad->dblocks + (size_t)l * block;
         if (c->layers != NULL && !c->layers[l]) continue;

@@ -107,7 +107,7 @@ static float *gather_inputs(vt_transformer *t, const step_tables *tables, vt_ker
             kern->copy(kern, inputs + (size_t)tables->begin[i] * width, tables->streams[i]->input,
                        rows * width);
         else /* no input: its product is not looked at */
-            kern->fill(kern, inputs + (size_t)tables->begin[i] * width, 0.0f, rows * width);
+            vt_kern_fill(kern, inputs + (size_t)tables->begin[i] * width, 0.0f, rows * width);
     }
     return inputs;
 }
@@ -208,9 +208,13 @@ variant_status vt_transformer_run_step(vt_transformer *transformer, vt_arena *ar
     }
 
     /* 3. head */
+    if (step->head_seconds != NULL) kern->sync(kern);
     double head_start = vt_seconds();
     VT_CHECK(run_head(transformer, &tables, kern, arena, x, step->logits, err));
-    if (step->head_seconds != NULL) *step->head_seconds += vt_seconds() - head_start;
+    if (step->head_seconds != NULL) {
+        kern->sync(kern);
+        *step->head_seconds += vt_seconds() - head_start;
+    }
 cleanup:
     free(tables.memory);
     vt_arena_rewind(arena, mark);

@@ -260,8 +260,8 @@ static variant_status head_backward(vt_transformer *t, const saved_pass *saved,
         &(vt_product_grad){
             .dy = pass->logits, .x = normed, .dx = g->scratch, .groups = 1, .rows = (int)n},
         err));
-    kern->fill(kern, g->dx, 0, n * c);
-    kern->fill(kern, g->dhead, 0, (size_t)pass->batch * 2 * c);
+    vt_kern_fill(kern, g->dx, 0, n * c);
+    vt_kern_fill(kern, g->dhead, 0, (size_t)pass->batch * 2 * c);
     kern->norm_modulate_dx(kern, &(vt_norm_modulate_grad){.forward = norm,
                                                           .dy = g->scratch,
                                                           .dx = g->dx,
@@ -292,7 +292,7 @@ static variant_status embed_backward(vt_transformer *t, const vt_transformer_pas
     vt_kern *kern = t->kern;
     int rest = t->tokens - 1, width = t->config.width;
     size_t c = (size_t)width, all = (size_t)t->tokens * c;
-    kern->fill(kern, g->dtable, 0, all);
+    vt_kern_fill(kern, g->dtable, 0, all);
     kern->add_rows_dx(kern, g->dtable, g->dx, pass->batch, t->tokens, width);
     kern->axpby(kern, t->pos_1lc->grad, 1, g->dtable, 1, all);
     for (int k = 0; k < t->config.scales; ++k)
@@ -347,8 +347,8 @@ variant_status vt_transformer_backward(vt_transformer *transformer, vt_arena *ar
     size_t mark = vt_arena_mark(arena), c = (size_t)transformer->config.width;
     grad_take(&g, arena, transformer, pass->batch);
     VT_CHECK(vt_arena_check(arena, "backward of a training pass", err));
-    kern->fill(kern, g.dblocks, 0,
-               (size_t)transformer->config.depth * (size_t)pass->batch * VT_MODULATIONS * c);
+    vt_kern_fill(kern, g.dblocks, 0,
+                 (size_t)transformer->config.depth * (size_t)pass->batch * VT_MODULATIONS * c);
 
     size_t inner = vt_arena_mark(arena);
     float *normed = vt_arena_floats(arena, (size_t)n * c);

@@ -11,8 +11,6 @@ typedef struct operands {
     float *y;
     const float *x, *q;
     float a, b;
-    const vt_adamw *step;
-    const vt_loops_adamw *constants;
 } operands;
 
 /* NAME_part: `call`, one of vt_loops, on every chunk [at, at + count) of the operands o. */
@@ -32,9 +30,6 @@ PART(silu_dx, silu_dx(o->y + at, o->q + at, o->x + at, count))
 PART(axpby, axpby(o->y + at, o->a, o->x + at, o->b, count))
 PART(scaled_difference, scaled_difference(o->y + at, o->a, o->x + at, o->q + at, count))
 PART(clamp, clamp(o->y + at, o->x + at, o->a, o->b, count))
-PART(fill, fill(o->y + at, o->a, count))
-PART(adamw, adamw(o->step->value + at, o->step->m + at, o->step->v + at, o->step->grad + at, count,
-                  o->constants))
 #undef PART
 
 static void run(const vt_kern *kern, vt_cpu_part *part, const operands *o) {
@@ -71,65 +66,146 @@ static void clamp(vt_kern *kern, float *y, const float *x, float low, float high
     run(kern, clamp_part, &(operands){.n = n, .y = y, .x = x, .a = low, .b = high});
 }
 
-static void fill(vt_kern *kern, float *x, float value, size_t n) {
-    run(kern, fill_part, &(operands){.n = n, .y = x, .a = value});
+/* ---- lists of runs: the chunks of all of them are numbered through ---- */
+
+/* Numbers [at, at + count) of a run. */
+typedef struct chunk {
+    int run;
+    size_t at, count;
+} chunk;
+
+static chunk chunk_of(const vt_floats *runs, int run, size_t at) {
+    const size_t left = runs[run].n - at;
+    return (chunk){run, at, left < CHUNK ? left : CHUNK};
 }
+
+static chunk chunk_number(const vt_floats *runs, int64_t i) {
+    int run = 0;
+    for (int64_t chunks; i >= (chunks = vt_cpu_pieces((int64_t)runs[run].n, CHUNK)); ++run)
+        i -= chunks;
+    return chunk_of(runs, run, (size_t)i * CHUNK);
+}
+
+/* There must be one. */
+static chunk chunk_after(const vt_floats *runs, chunk c) {
+    if (c.at + c.count < runs[c.run].n) return chunk_of(runs, c.run, c.at + CHUNK);
+    do ++c.run;
+    while (runs[c.run].n == 0);
+    return chunk_of(runs, c.run, 0);
+}
+
+static int64_t count_chunks(const vt_floats *runs, int count) {
+    int64_t chunks = 0;
+    for (int r = 0; r < count; ++r) chunks += vt_cpu_pieces((int64_t)runs[r].n, CHUNK);
+    return chunks;
+}
+
+/* ---- fill ---- */
+
+typedef struct fill_list {
+    const vt_floats *runs;
+    float value;
+} fill_list;
+
+static void fill_part(const vt_kern *kern, const void *args, vt_span span) {
+    const fill_list *l = args;
+    chunk c = {0};
+    for (int64_t i = span.begin; i < span.end; ++i) {
+        c = i == span.begin ? chunk_number(l->runs, i) : chunk_after(l->runs, c);
+        vt_cpu_loops(kern)->fill(l->runs[c.run].x + c.at, l->value, c.count);
+    }
+}
+
+static void fill(vt_kern *kern, float value, const vt_floats *runs, int count) {
+    const int64_t chunks = count_chunks(runs, count);
+    vt_cpu_split(kern, chunks > 1, chunks, fill_part, &(fill_list){runs, value});
+}
+
+/* ---- sums ---- */
 
 /* A batch of chunks, each into a place of its own. */
 typedef struct chunk_sums {
-    const float *x, *y;
-    int64_t first, total; /* chunks before it; numbers of all */
+    const vt_floats *x, *y; /* y NULL: of squares */
+    int64_t first;          /* chunks before the batch */
     double *part;
 } chunk_sums;
 
 static void chunk_sums_part(const vt_kern *kern, const void *args, vt_span span) {
     const vt_loops *loops = vt_cpu_loops(kern);
     const chunk_sums *s = args;
+    chunk c = {0};
     for (int64_t i = span.begin; i < span.end; ++i) {
-        int64_t at = (s->first + i) * CHUNK;
-        size_t count = (size_t)(s->total - at < CHUNK ? s->total - at : CHUNK);
-        s->part[i] = s->y ? loops->sum_squared_difference(s->x + at, s->y + at, count)
-                          : loops->sum_squares(s->x + at, count);
+        c = i == span.begin ? chunk_number(s->x, s->first + i) : chunk_after(s->x, c);
+        const float *x = s->x[c.run].x + c.at;
+        s->part[i] = s->y ? loops->sum_squared_difference(x, s->y[c.run].x + c.at, c.count)
+                          : loops->sum_squares(x, c.count);
     }
 }
 
-/* Sum over chunks of x[i]^2, or (x[i] - y[i])^2 when y is given: a batch of chunks in parallel, then
+/* sums[r] = sum over chunks of x[r]^2, or (x[r] - y[r])^2 when y is given: a batch of chunks in parallel, then
  * their places in order. */
-static double sum_chunks(vt_kern *kern, const float *x, const float *y, size_t n) {
-    enum { BATCH = 256 };
-    int64_t total = (int64_t)n, chunks = vt_cpu_pieces(total, CHUNK);
-    double sum = 0;
+static void sum_chunks(vt_kern *kern, double *sums, const vt_floats *x, const vt_floats *y,
+                       int count) {
+    enum { BATCH = 1024 };
+    double part[BATCH];
+    const int64_t chunks = count_chunks(x, count);
+    for (int r = 0; r < count; ++r) sums[r] = 0;
+    chunk c = {0};
     for (int64_t first = 0; first < chunks; first += BATCH) {
-        int64_t batch = chunks - first < BATCH ? chunks - first : BATCH;
-        double part[BATCH];
-        const chunk_sums sums = {x, y, first, total, part};
-        vt_cpu_split(kern, batch > 1, batch, chunk_sums_part, &sums);
-        for (int64_t i = 0; i < batch; ++i) sum += part[i];
+        const int64_t batch = chunks - first < BATCH ? chunks - first : BATCH;
+        const chunk_sums shared = {x, y, first, part};
+        vt_cpu_split(kern, batch > 1, batch, chunk_sums_part, &shared);
+        for (int64_t i = 0; i < batch; ++i) {
+            c = first + i == 0 ? chunk_number(x, 0) : chunk_after(x, c);
+            sums[c.run] += part[i];
+        }
     }
-    return sum;
 }
 
-static double sum_squares(vt_kern *kern, const float *x, size_t n) {
-    return sum_chunks(kern, x, NULL, n);
+static void sum_squares(vt_kern *kern, double *sums, const vt_floats *x, int count) {
+    sum_chunks(kern, sums, x, NULL, count);
 }
 
-static double sum_squared_difference(vt_kern *kern, const float *p, const float *q, size_t n) {
-    return n ? sum_chunks(kern, p, q, n) : 0;
+static void sum_squared_difference(vt_kern *kern, double *sums, const vt_floats *p,
+                                   const vt_floats *q, int count) {
+    sum_chunks(kern, sums, p, q, count);
+}
+
+/* ---- AdamW ---- */
+
+typedef struct adamw_list {
+    const vt_adamw *step;
+    vt_loops_adamw constants; /* but for `keep`, which is a tensor's */
+} adamw_list;
+
+static void adamw_part(const vt_kern *kern, const void *args, vt_span span) {
+    const adamw_list *l = args;
+    const vt_adamw *s = l->step;
+    vt_loops_adamw constants = l->constants;
+    chunk c = {0};
+    for (int64_t i = span.begin; i < span.end; ++i) {
+        c = i == span.begin ? chunk_number(s->value, i) : chunk_after(s->value, c);
+        const int t = c.run;
+        constants.keep = (float)(1 - (double)s->lr * s->weight_decay[t]);
+        vt_cpu_loops(kern)->adamw(s->value[t].x + c.at, s->m[t].x + c.at, s->v[t].x + c.at,
+                                  s->grad[t].x + c.at, c.count, &constants);
+    }
 }
 
 static void adamw(vt_kern *kern, const vt_adamw *s) {
-    const vt_loops_adamw c = {
-        .keep = (float)(1 - (double)s->lr * s->weight_decay),
-        .grad_scale = s->grad_scale,
-        .beta1 = s->beta1,
-        .beta2 = s->beta2,
-        .rest1 = (float)(1 - (double)s->beta1),
-        .rest2 = (float)(1 - (double)s->beta2),
-        .step_size = (float)(s->lr / (1 - pow(s->beta1, s->step))),
-        .root_scale = (float)(1 / sqrt(1 - pow(s->beta2, s->step))),
-        .eps = s->eps,
-    };
-    run(kern, adamw_part, &(operands){.n = s->count, .step = s, .constants = &c});
+    const adamw_list list = {.step = s,
+                             .constants = {
+                                 .grad_scale = s->grad_scale,
+                                 .beta1 = s->beta1,
+                                 .beta2 = s->beta2,
+                                 .rest1 = (float)(1 - (double)s->beta1),
+                                 .rest2 = (float)(1 - (double)s->beta2),
+                                 .step_size = (float)(s->lr / (1 - pow(s->beta1, s->step))),
+                                 .root_scale = (float)(1 / sqrt(1 - pow(s->beta2, s->step))),
+                                 .eps = s->eps,
+                             }};
+    const int64_t chunks = count_chunks(s->value, s->count);
+    vt_cpu_split(kern, chunks > 1, chunks, adamw_part, &list);
 }
 
 void vt_cpu_fill_elementwise(vt_kern *kern) {

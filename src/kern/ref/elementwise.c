@@ -59,35 +59,46 @@ static void clamp(vt_kern *kern, float *y, const float *x, float low, float high
     for (size_t i = 0; i < n; ++i) y[i] = x[i] < low ? low : x[i] > high ? high : x[i];
 }
 
-static double sum_squares(vt_kern *kern, const float *x, size_t n) {
+static void sum_squares(vt_kern *kern, double *sums, const vt_floats *x, int count) {
     (void)kern;
-    double sum = 0;
-    for (size_t i = 0; i < n; ++i) sum += (double)x[i] * x[i];
-    return sum;
+    for (int r = 0; r < count; ++r) {
+        double sum = 0;
+        for (size_t i = 0; i < x[r].n; ++i) sum += (double)x[r].x[i] * x[r].x[i];
+        sums[r] = sum;
+    }
 }
 
-static double sum_squared_difference(vt_kern *kern, const float *p, const float *q, size_t n) {
+static void sum_squared_difference(vt_kern *kern, double *sums, const vt_floats *p,
+                                   const vt_floats *q, int count) {
     (void)kern;
-    double sum = 0;
-    for (size_t i = 0; i < n; ++i) {
-        double d = (double)p[i] - q[i];
-        sum += d * d;
+    for (int r = 0; r < count; ++r) {
+        double sum = 0;
+        for (size_t i = 0; i < p[r].n; ++i) {
+            double d = (double)p[r].x[i] - q[r].x[i];
+            sum += d * d;
+        }
+        sums[r] = sum;
     }
-    return sum;
+}
+
+/* Tensor t of the list. */
+static void adamw_tensor(const vt_adamw *s, int t) {
+    float *value = s->value[t].x, *first = s->m[t].x, *second = s->v[t].x;
+    double correct1 = 1 - pow(s->beta1, s->step), correct2 = 1 - pow(s->beta2, s->step);
+    for (size_t i = 0; i < s->value[t].n; ++i) {
+        double g = (double)s->grad[t].x[i] * s->grad_scale;
+        double m = (double)s->beta1 * first[i] + (1 - (double)s->beta1) * g;
+        double v = (double)s->beta2 * second[i] + (1 - (double)s->beta2) * g * g;
+        double kept = value[i] * (1 - (double)s->lr * s->weight_decay[t]);
+        first[i] = (float)m;
+        second[i] = (float)v;
+        value[i] = (float)(kept - s->lr * (m / correct1) / (sqrt(v / correct2) + s->eps));
+    }
 }
 
 static void adamw(vt_kern *kern, const vt_adamw *s) {
     (void)kern;
-    double correct1 = 1 - pow(s->beta1, s->step), correct2 = 1 - pow(s->beta2, s->step);
-    for (size_t i = 0; i < s->count; ++i) {
-        double g = (double)s->grad[i] * s->grad_scale;
-        double m = (double)s->beta1 * s->m[i] + (1 - (double)s->beta1) * g;
-        double v = (double)s->beta2 * s->v[i] + (1 - (double)s->beta2) * g * g;
-        double kept = s->value[i] * (1 - (double)s->lr * s->weight_decay);
-        s->m[i] = (float)m;
-        s->v[i] = (float)v;
-        s->value[i] = (float)(kept - s->lr * (m / correct1) / (sqrt(v / correct2) + s->eps));
-    }
+    for (int t = 0; t < s->count; ++t) adamw_tensor(s, t);
 }
 
 void vt_ref_fill_elementwise(vt_kern *kern) {

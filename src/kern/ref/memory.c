@@ -1,4 +1,4 @@
-/* memory.c - memory of host backends: pages straight from the system, so that a reservation costs
+/* memory.c - memory of host backends, where nothing is left to wait for: pages straight from the system, so that a reservation costs
  * nothing until it is touched and can be handed back page by page. */
 #include "kern/ref/ref.h"
 
@@ -41,6 +41,17 @@ static void memory_discard(vt_kern *kern, void *memory, size_t bytes) {
         madvise((char *)memory + (begin - (uintptr_t)memory), end - begin, MADV_DONTNEED);
 }
 
+/* Operations are done when they return, and cannot fail. */
+static void nothing_left(vt_kern *kern) {
+    (void)kern;
+}
+
+static variant_status no_failure(vt_kern *kern, variant_error *err) {
+    (void)kern;
+    (void)err;
+    return VARIANT_OK;
+}
+
 static void upload(vt_kern *kern, void *to, const void *from_host, size_t bytes) {
     (void)kern;
     if (bytes) memcpy(to, from_host, bytes);
@@ -56,9 +67,10 @@ static void copy(vt_kern *kern, float *to, const float *from, size_t n) {
     if (n) memcpy(to, from, n * sizeof *to);
 }
 
-static void fill(vt_kern *kern, float *x, float value, size_t n) {
+static void fill(vt_kern *kern, float value, const vt_floats *runs, int count) {
     (void)kern;
-    for (size_t i = 0; i < n; ++i) x[i] = value;
+    for (const vt_floats *run = runs; run < runs + count; ++run)
+        for (size_t i = 0; i < run->n; ++i) run->x[i] = value;
 }
 
 static void copy_rows(vt_kern *kern, float *to, size_t to_stride, const float *from,
@@ -80,6 +92,8 @@ void vt_ref_fill_memory(vt_kern *kern) {
     kern->memory_reserve = memory_reserve;
     kern->memory_release = memory_release;
     kern->memory_discard = memory_discard;
+    kern->sync = nothing_left;
+    kern->status = no_failure;
     kern->upload = upload;
     kern->download = download;
     kern->copy = copy;
