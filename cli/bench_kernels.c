@@ -156,7 +156,7 @@ static void set_up_attention(bench_case *c, const bench_kernel *k) {
         a.v_scale = random_floats(c, all * (size_t)heads, 0.01f);
         a.scale_group_stride = keys * (size_t)heads;
     }
-    a.workspace = take(c, c->kern->attention_workspace(c->kern, &a) * sizeof(float));
+    a.workspace = take(c, c->kern->attention_workspace(c->kern, &a));
     c->as.attention = a;
 }
 
@@ -193,7 +193,7 @@ static void set_up_conv(bench_case *c, const bench_kernel *k) {
                                   .eps = 1e-6f,
                                   .silu = true};
     if (k->size[3] == 1) a.norm = &c->conv_norm;
-    a.workspace = take(c, c->kern->conv_workspace(c->kern, &a) * sizeof(float));
+    a.workspace = take(c, c->kern->conv_workspace(c->kern, &a));
     c->as.conv = a;
 }
 

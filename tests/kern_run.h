@@ -43,6 +43,11 @@ static inline float *output(run *r, size_t n) {
     return x;
 }
 
+/* Floats that hold so many bytes. */
+static inline size_t floats_in(size_t bytes) {
+    return (bytes + sizeof(float) - 1) / sizeof(float);
+}
+
 /* n floats in [-1, 1), times `size`. */
 static inline float *input(run *r, size_t n, double size) {
     float *x = output(r, n);

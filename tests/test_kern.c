@@ -494,7 +494,7 @@ static vt_attention attention_of(run *r, const int *s, int size) {
     a.k = input(r, (size_t)s[0] * a.kv_group_stride, 1);
     a.v = input(r, (size_t)s[0] * a.kv_group_stride, 1);
     a.out = output(r, (size_t)s[0] * a.out_group_stride);
-    a.workspace = output(r, r->kern->attention_workspace(r->kern, &a));
+    a.workspace = output(r, floats_of(r->kern->attention_workspace(r->kern, &a)));
     return a;
 }
 
@@ -510,7 +510,7 @@ static void case_attention_sized(run *r, const int *s, int size) {
     vt_kern_fill(kern, g.dq, 7, qs); /* the gaps between rows stay as they are */
     vt_kern_fill(kern, g.dk, 7, kvs);
     vt_kern_fill(kern, g.dv, 7, kvs);
-    g.forward.workspace = output(r, kern->attention_grad_workspace(kern, &a));
+    g.forward.workspace = output(r, floats_of(kern->attention_grad_workspace(kern, &a)));
     kern->attention_dx(kern, &g);
     for (size_t i = 0; i < qs; ++i) assert_true((i % a.q_stride < a.out_stride) || g.dq[i] == 7);
     keep(r, g.dq, qs);
@@ -693,7 +693,7 @@ static void groups_rows(run *r, int rows) {
                       .q_end = &rows,
                       .k_end = &rows,
                       .scale = 0.2f};
-    a.workspace = output(r, kern->attention_workspace(kern, &a));
+    a.workspace = output(r, floats_of(kern->attention_workspace(kern, &a)));
     kern->attention(kern, &a);
     for (size_t g = 0; g < GROUPS; ++g) {
         vt_norm_modulate n = norm;

@@ -146,7 +146,7 @@ static void problem_close(problem *p) {
 static void *attend(const problem *p, vt_kern *kern) {
     vt_attention a = p->args;
     size_t bytes = p->out_count * vt_number_size(a.out_type);
-    size_t workspace = kern->attention_workspace(kern, &a) * 4;
+    size_t workspace = kern->attention_workspace(kern, &a);
     void *out = buffer(bytes);
     a.out = out;
     a.workspace = buffer(workspace);
@@ -390,7 +390,7 @@ typedef struct slopes {
 static slopes attend_dx(const problem *p, vt_kern *kern, float *out, const float *dout) {
     slopes s = {buffer(p->q_count * 4), buffer(p->kv_count * 4), buffer(p->kv_count * 4)};
     vt_attention_grad g = {.forward = p->args, .dout = dout, .dq = s.dq, .dk = s.dk, .dv = s.dv};
-    size_t workspace = kern->attention_grad_workspace(kern, &g.forward) * 4;
+    size_t workspace = kern->attention_grad_workspace(kern, &g.forward);
     g.forward.out = out;
     g.forward.workspace = buffer(workspace);
     kern->attention_dx(kern, &g);

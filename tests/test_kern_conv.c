@@ -35,6 +35,10 @@ static float uniform(void) { /* [-1, 1) */
     return (float)(state >> 8) / 8388608.0f - 1.0f;
 }
 
+static size_t floats_of(size_t bytes) {
+    return (bytes + sizeof(float) - 1) / sizeof(float);
+}
+
 /* n floats of NaN between canaries. */
 static float *poisoned(size_t n) {
     float *base = NULL;
@@ -222,7 +226,7 @@ static float *conv_run(vt_kern *kern, const conv_data *d, vt_weight *weight, int
     a.groups = groups;
     a.x += at * nx;
     if (a.residual) a.residual += at * ny;
-    size_t floats = kern->conv_workspace(kern, &a);
+    size_t floats = floats_of(kern->conv_workspace(kern, &a));
     float *workspace = poisoned(floats), *y = poisoned((size_t)groups * ny);
     a.workspace = workspace;
     a.y = y;
@@ -446,7 +450,7 @@ static void assert_in_place(vt_kern *kern, const conv_data *d, vt_weight *weight
         a.residual = y;
     else
         a.x = y;
-    size_t floats = kern->conv_workspace(kern, &a);
+    size_t floats = floats_of(kern->conv_workspace(kern, &a));
     a.workspace = workspace = poisoned(floats);
     kern->conv(kern, &a);
     assert_same("in place", y, want, d->ny);

@@ -87,7 +87,7 @@ static void go(run *r, const conv_case *c, int first, int count) {
                  .stride = c->stride,
                  .pad_top = c->pad_top,
                  .pad_left = c->pad_left};
-    a.workspace = output(r, r->kern->conv_workspace(r->kern, &a));
+    a.workspace = output(r, floats_in(r->kern->conv_workspace(r->kern, &a)));
     float *dx = output(r, n * nx);
     float *dw = input(r, nw, 1), *db = input(r, (size_t)c->out_c, 1), *dw_alone = output(r, nw);
     memcpy(dw_alone, dw, nw * sizeof *dw);

@@ -31,6 +31,10 @@ static float uniform(void) { /* [-1, 1) */
     return (float)(state >> 8) / 8388608.0f - 1.0f;
 }
 
+static size_t floats_of(size_t bytes) {
+    return (bytes + sizeof(float) - 1) / sizeof(float);
+}
+
 /* n floats of NaN between canaries. */
 static float *poisoned(size_t n) {
     float *base = NULL;
@@ -185,7 +189,7 @@ typedef struct conv_result {
 
 static conv_result conv_run(vt_kern *kern, const conv_data *d) {
     vt_conv a = d->args;
-    size_t floats = kern->conv_workspace(kern, &a);
+    size_t floats = floats_of(kern->conv_workspace(kern, &a));
     a.workspace = poisoned(floats);
     conv_result r = {poisoned(d->ny), poisoned(d->nx), copied(d->x, d->nx), copied(d->w, d->nw),
                      copied(d->bias, d->out_c)};
@@ -220,7 +224,7 @@ static void conv_assert_groups(vt_kern *kern, const conv_data *d, const conv_res
         vt_conv a = d->args;
         a.groups = 1;
         a.x = d->x + g * nx;
-        size_t floats = kern->conv_workspace(kern, &a);
+        size_t floats = floats_of(kern->conv_workspace(kern, &a));
         float *y = poisoned(ny), *dx = poisoned(nx), *workspace = poisoned(floats);
         a.y = y;
         a.workspace = workspace;
@@ -694,7 +698,7 @@ static double distance(const float *a, const float *b, int width) {
 
 static void nearest_run(vt_kern *kern, int32_t *index, const float *x, const vt_weight *book,
                         int groups, int rows, int codes) {
-    size_t floats = kern->nearest_code_workspace(kern, groups, rows, codes);
+    size_t floats = floats_of(kern->nearest_code_workspace(kern, groups, rows, codes));
     float *workspace = poisoned(floats);
     memset(index, 0xff, (size_t)(groups * rows) * sizeof *index);
     kern->nearest_code(kern, index, x, book, groups, rows, workspace);

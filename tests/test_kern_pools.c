@@ -175,7 +175,7 @@ static void conv_case(run *r, const int *s) {
     a.w = w;
     if (s[12]) a.bias = input(r, (size_t)a.out_c, 1);
     a.y = output(r, n);
-    a.workspace = output(r, r->kern->conv_workspace(r->kern, &a));
+    a.workspace = output(r, floats_in(r->kern->conv_workspace(r->kern, &a)));
     r->kern->conv(r->kern, &a);
     keep(r, a.y, n); /* what lies between is still NaN */
     r->kern->weight_close(r->kern, &w);

@@ -212,7 +212,7 @@ static void multiply(run *r, vt_product *p) {
 }
 
 static void attend(run *r, vt_attention *a) {
-    size_t bytes = r->kern->attention_workspace(r->kern, a) * 4;
+    size_t bytes = r->kern->attention_workspace(r->kern, a);
     a->workspace = buffer(bytes);
     r->kern->attention(r->kern, a);
     buffer_close(a->workspace, bytes);

@@ -114,7 +114,7 @@ static void take_maps(vt_inception *net, vt_arena *arena) {
     largest[VT_MAP_OUT] = largest[VT_MAP_IN];
     for (int m = 0; m < MAPS; ++m)
         net->map[m] = vt_arena_floats(arena, VT_INCEPTION_BATCH * largest[m]);
-    net->workspace = vt_arena_floats(arena, workspace);
+    net->workspace = vt_arena_take(arena, workspace);
 }
 
 static variant_status reserve(vt_inception *net, vt_inception_memory *memory, taking *take,

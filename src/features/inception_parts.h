@@ -39,7 +39,8 @@ struct vt_inception {
     vt_weight **weights;        /* NULL where it is not a convolution */
     float **values, **biases;   /* backend memory, normalisation folded in */
     float *fc_bias;             /* (classes), host memory: Inception Scores go without */
-    float *map[VT_INCEPTION_MAPS], *workspace;
+    float *map[VT_INCEPTION_MAPS];
+    void *workspace;
     vt_inception_memory weight_memory, map_memory;
 };
 

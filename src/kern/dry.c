@@ -139,7 +139,7 @@ static void no_pool(vt_kern *kern, const vt_pooling *args) {}
 static void no_resize_bilinear(vt_kern *kern, float *y, const float *x, int groups, int in_h,
                                int in_w, int out_h, int out_w, int c) {}
 static void no_nearest_code(vt_kern *kern, int32_t *index, const float *x,
-                            const vt_weight *codebook, int groups, int rows, float *workspace) {}
+                            const vt_weight *codebook, int groups, int rows, void *workspace) {}
 
 static const vt_kern operations = {
     .name = "dry",

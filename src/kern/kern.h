@@ -123,7 +123,7 @@ typedef struct vt_attention {
     int segments;
     const int *q_end, *k_end; /* host memory, (segments) */
     float scale;              /* multiplies q k^T */
-    float *workspace;         /* attention_workspace floats */
+    void *workspace;          /* attention_workspace bytes */
     /* Generation: group g's q and out are rows [begin[g], begin[g + 1]) at their strides, and see all its keys and
      * values, held ones and its own; groups, k, v, their scales and strides between samples and the segments are not
      * read. NULL: as above */
@@ -133,7 +133,7 @@ typedef struct vt_attention {
 /* Backward of vt_attention (float32 k, v, out): recomputes the probabilities. dq, dk, dv share the strides of q, k,
  * v and are overwritten (rows past the last segment's k_end are not touched). */
 typedef struct vt_attention_grad {
-    /* as it was; `out` holds its result; workspace: attention_grad_workspace floats */
+    /* as it was; `out` holds its result; workspace: attention_grad_workspace bytes */
     vt_attention forward;
     const float *dout; /* strides of out */
     float *dq, *dk, *dv;
@@ -358,7 +358,7 @@ typedef struct vt_conv {
      * read by conv_dx and conv_dw. */
     int kernel_w, y_stride;
     bool relu;
-    float *workspace; /* conv_workspace floats */
+    void *workspace; /* conv_workspace bytes */
 } vt_conv;
 
 /* From logits to tokens: guidance, the filters top k and top p, one draw a row. Tokens alone need come back to
@@ -557,8 +557,8 @@ struct vt_kern {
                         const float *gamma, size_t mod_stride, int groups, int rows, int width);
     void (*qkv_split)(vt_kern *kern, const vt_qkv *args);
     void (*qkv_split_dx)(vt_kern *kern, const vt_qkv_grad *args);
-    size_t (*attention_workspace)(const vt_kern *kern, const vt_attention *args);      /* floats */
-    size_t (*attention_grad_workspace)(const vt_kern *kern, const vt_attention *args); /* floats */
+    size_t (*attention_workspace)(const vt_kern *kern, const vt_attention *args);      /* bytes */
+    size_t (*attention_grad_workspace)(const vt_kern *kern, const vt_attention *args); /* bytes */
     void (*attention)(vt_kern *kern, const vt_attention *args);
     void (*attention_dx)(vt_kern *kern, const vt_attention_grad *args);
     void (*cross_entropy)(vt_kern *kern, const vt_cross_entropy *args);
@@ -567,7 +567,7 @@ struct vt_kern {
     void (*sample)(vt_kern *kern, const vt_sample *args);
 
     /* ---- pictures and latents (NHWC) ---- */
-    /* floats, enough for conv, conv_dx and conv_dw */
+    /* bytes, enough for conv, conv_dx and conv_dw */
     size_t (*conv_workspace)(const vt_kern *kern, const vt_conv *args);
     void (*conv)(vt_kern *kern, const vt_conv *args);
     /* dx (shape of x) from dy (shape of y); overwritten, += when accumulate. Reads args' w and
@@ -601,10 +601,10 @@ struct vt_kern {
                               int to, int c);
     /* index[r] = the code with the smallest squared distance to x[r] (first of ties). x (rows,
      * width), codebook (codes, width). */
-    /* floats */
+    /* bytes */
     size_t (*nearest_code_workspace)(const vt_kern *kern, int groups, int rows, int codes);
     void (*nearest_code)(vt_kern *kern, int32_t *index, const float *x, const vt_weight *codebook,
-                         int groups, int rows, float *workspace);
+                         int groups, int rows, void *workspace);
 };
 
 /* Opens the backend named "ref" or "cpu" (NULL: "cpu") with `threads` threads (0: as many as

@@ -39,7 +39,7 @@ variant_status vt_conv2d_run(const vt_conv2d *conv, const vt_picture_run *run, i
     vt_kern *kern = run->kern;
     size_t mark = vt_arena_mark(run->arena);
     vt_conv args = conv_arguments(conv, run, side, request);
-    args.workspace = vt_arena_floats(run->arena, kern->conv_workspace(kern, &args));
+    args.workspace = vt_arena_take(run->arena, kern->conv_workspace(kern, &args));
     variant_status status = vt_arena_check(run->arena, "a convolution", err);
     if (status == VARIANT_OK) kern->conv(kern, &args);
     vt_arena_rewind(run->arena, mark);
@@ -97,7 +97,7 @@ variant_status vt_conv2d_backward(const vt_conv2d *conv, const vt_picture_run *r
     if (conv->kernel == 1) return joined_product_grad(conv, run, side, x, dy, dx, err);
     size_t mark = vt_arena_mark(run->arena);
     vt_conv args = conv_arguments(conv, run, side, &(vt_conv){.x = x});
-    args.workspace = vt_arena_floats(run->arena, kern->conv_workspace(kern, &args));
+    args.workspace = vt_arena_take(run->arena, kern->conv_workspace(kern, &args));
     VT_TRY(vt_arena_check(run->arena, "a convolution's gradient", err));
     kern->conv_dw(kern, &args, dy, conv->w->grad, conv->b->grad);
     if (dx) kern->conv_dx(kern, &args, dy, dx, false);

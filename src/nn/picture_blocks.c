@@ -229,7 +229,7 @@ static variant_status attention_block_infer(const vt_attention_block *block,
     VT_TRY(vt_arena_check(run->arena, "an attention block", err));
     VT_TRY(vt_conv2d_run(&block->qkv, run, side, &(vt_conv){.x = x, .y = qkv, .norm = &norm}, err));
     vt_attention args = attention_arguments(run, &pixels, channels, qkv, attended);
-    args.workspace = vt_arena_floats(run->arena, kern->attention_workspace(kern, &args));
+    args.workspace = vt_arena_take(run->arena, kern->attention_workspace(kern, &args));
     VT_TRY(vt_arena_check(run->arena, "an attention block", err));
     kern->attention(kern, &args);
     vt_arena_rewind(run->arena, after);
@@ -253,7 +253,7 @@ variant_status vt_attention_block_forward(const vt_attention_block *block,
     float *attended = saved->hidden[2] = vt_arena_floats(run->arena, count);
     size_t mark = vt_arena_mark(run->arena);
     vt_attention args = attention_arguments(run, &pixels, channels, qkv, attended);
-    args.workspace = vt_arena_floats(run->arena, kern->attention_workspace(kern, &args));
+    args.workspace = vt_arena_take(run->arena, kern->attention_workspace(kern, &args));
     VT_TRY(vt_arena_check(run->arena, "an attention block", err));
 
     norm_forward(&block->norm, run, side, x, normed, false, saved, 0);
@@ -280,7 +280,7 @@ variant_status vt_attention_block_backward(const vt_attention_block *block,
         .dout = dhidden,
         .dq = dqkv};
     args.forward.workspace =
-        vt_arena_floats(run->arena, kern->attention_grad_workspace(kern, &args.forward));
+        vt_arena_take(run->arena, kern->attention_grad_workspace(kern, &args.forward));
     VT_TRY(vt_arena_check(run->arena, "an attention block's gradient", err));
     args.dk = dqkv + channels;
     args.dv = dqkv + 2 * channels;

@@ -100,7 +100,7 @@ static variant_status choose_codes(const vt_quantizer *quantizer, const vt_pictu
     float *resized =
         side == full ? NULL : vt_arena_floats(run->arena, vt_picture_floats(run, side, width));
     size_t scratch = kern->nearest_code_workspace(kern, groups, rows, quantizer->config->codes);
-    float *workspace = vt_arena_floats(run->arena, scratch);
+    void *workspace = vt_arena_take(run->arena, scratch);
     VT_TRY(vt_arena_check(run->arena, "the quantizer", err));
     if (resized) {
         kern->resize_area(kern, resized, rest, run->batch, full, side, width);

@@ -103,7 +103,7 @@ variant_status vt_block_forward(const vt_block_run *run, const vt_block_activati
     variant_status status = VARIANT_OK;
     float *normed = vt_arena_floats(arena, n * c); /* backward computes it again */
     vt_attention attention = attention_args(run, a->q, a->attended);
-    attention.workspace = vt_arena_floats(arena, kern->attention_workspace(kern, &attention));
+    attention.workspace = vt_arena_take(arena, kern->attention_workspace(kern, &attention));
     VT_CHECK(vt_arena_check(arena, "a transformer block", err));
 
     /* 1. attention */
@@ -210,7 +210,7 @@ static variant_status attention_backward(const vt_block_run *run, const vt_block
                                    .dk = s->dk,
                                    .dv = s->dv};
     attention.forward.workspace =
-        vt_arena_floats(arena, kern->attention_grad_workspace(kern, &attention.forward));
+        vt_arena_take(arena, kern->attention_grad_workspace(kern, &attention.forward));
     VT_TRY(vt_arena_check(arena, "backward of attention", err));
 
     kern->gate_add_dx(kern, s->dh, dmod + VT_GAMMA1 * c, dx, a->h1, modulation(run, VT_GAMMA1),

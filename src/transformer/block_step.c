@@ -97,7 +97,7 @@ static variant_status attend(const vt_block_step *step, const step_buffers *b, v
                               .scale = vt_block_attention_scale(step->config),
                               .ragged = step->rows};
     attention.workspace =
-        vt_arena_floats(arena, step->kern->attention_workspace(step->kern, &attention));
+        vt_arena_take(arena, step->kern->attention_workspace(step->kern, &attention));
     VT_TRY(vt_arena_check(arena, "attention", err));
     step->kern->attention(step->kern, &attention);
     vt_arena_rewind(arena, mark);

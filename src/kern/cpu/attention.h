@@ -12,12 +12,12 @@ static inline const vt_attention_loops *vt_cpu_attention_loops(const vt_kern *ke
     return ((const vt_cpu *)kern)->attention_loops;
 }
 
-/* Workspaces are handed in as floats; ours begin on a cache line. */
+/* Workspaces may begin anywhere; ours begin on a cache line. */
 #define VT_ATTENTION_ALIGN 16 /* floats */
 
-static inline float *vt_attention_align(float *workspace) {
+static inline float *vt_attention_align(void *workspace) {
     uintptr_t line = VT_ATTENTION_ALIGN * sizeof(float), past = (uintptr_t)workspace % line;
-    return workspace + (past ? (line - past) / sizeof(float) : 0);
+    return (float *)(void *)((char *)workspace + (past ? line - past : 0));
 }
 
 /* A slot's next part begins here; parts are whole cache lines. */

@@ -56,7 +56,7 @@ static slot_plan plan_of(const vt_attention *a) {
 }
 
 static size_t attention_grad_workspace(const vt_kern *kern, const vt_attention *a) {
-    return (size_t)kern->threads * plan_of(a).total + VT_ATTENTION_ALIGN;
+    return ((size_t)kern->threads * plan_of(a).total + VT_ATTENTION_ALIGN) * sizeof(float);
 }
 
 /* One head of one sample. */

@@ -127,8 +127,8 @@ size_t vt_cpu_conv_workspace(const vt_kern *kern, const vt_conv *a) {
     if (is_winograd(a)) return vt_cpu_conv_winograd_workspace(kern, a);
     if (a->w && a->w->spec.type != VT_NUMBER_F32) return vt_cpu_conv_packed_workspace(kern, a);
     size_t round = round_pictures(a);
-    return gradient_floats(kern, a) + whole_lines(round * map_floats(a)) +
-           vt_norm_plan_bytes(kern, a, round) / sizeof(float);
+    return (gradient_floats(kern, a) + whole_lines(round * map_floats(a))) * sizeof(float) +
+           vt_norm_plan_bytes(kern, a, round);
 }
 
 /* Row `row` of x into the map at `to`, which is `at` of the round: once, or enlarged. */
@@ -328,7 +328,7 @@ void vt_cpu_conv(vt_kern *kern, const vt_conv *a) {
     }
     size_t round = round_pictures(a), groups = (size_t)a->groups;
     size_t out_floats = out_pixels(a) * vt_conv_stride(a);
-    float *maps = a->workspace + gradient_floats(kern, a);
+    float *maps = (float *)a->workspace + gradient_floats(kern, a);
     char *norm_place = (char *)(maps + whole_lines(round * map_floats(a)));
     patch_product p = {.map = forward_map(a),
                        .n = a->out_c,
@@ -376,7 +376,7 @@ static void flip_kernel(const vt_kern *kern, const vt_conv *a, float *flipped) {
 /* Stride 1: dx is a convolution of dy with the flipped kernel. */
 static void conv_dx_flipped(vt_kern *kern, const vt_conv *a, const float *dy, float *dx,
                             bool accumulate) {
-    float *flipped = a->workspace + (size_t)kern->threads * slot_floats(a);
+    float *flipped = (float *)a->workspace + (size_t)kern->threads * slot_floats(a);
     patch_product p = {.map = {.x = dy,
                                .in_h = a->out_h,
                                .in_w = a->out_w,
@@ -438,7 +438,7 @@ static void scatter_part(const vt_kern *kern, const void *args, vt_span span) {
     (void)kern;
     for (int64_t g = span.begin; g < span.end; g++) {
         float *to = l->dx + (size_t)g * picture,
-              *patches = a->workspace + (size_t)span.thread * slot;
+              *patches = (float *)a->workspace + (size_t)span.thread * slot;
         if (!l->accumulate) memset(to, 0, picture * sizeof *to);
         for (size_t first = 0; first < pixels; first += BLOCK) {
             size_t count = smaller(BLOCK, pixels - first);
@@ -520,7 +520,8 @@ static void dw_sums_part(const vt_kern *kern, const void *args, vt_span span) {
         size_t channel = (size_t)vt_cpu_piece_begin(a->out_c, l->tiles, 1, tile);
         size_t width = (size_t)vt_cpu_piece_begin(a->out_c, l->tiles, 1, tile + 1) - channel;
         float *sum = l->partials + (size_t)chunk * partial;
-        float *patches = is_pointwise(a) ? NULL : a->workspace + (size_t)span.thread * slot;
+        float *patches =
+            is_pointwise(a) ? NULL : (float *)a->workspace + (size_t)span.thread * slot;
         sum_kernel_gradient(kern, a, l->dy + channel, sum + channel * k,
                             sum + whole_lines(floats) + channel, first, end, width, patches);
     }
@@ -549,7 +550,7 @@ void vt_cpu_conv_dw(vt_kern *kern, const vt_conv *a, const float *dy, float *dw,
     dw_loop loop = {.args = a,
                     .dy = dy,
                     .dw = dw,
-                    .partials = a->workspace + (size_t)kern->threads * slot_floats(a),
+                    .partials = (float *)a->workspace + (size_t)kern->threads * slot_floats(a),
                     .chunks = (int64_t)partial_count(a),
                     .tiles = 1,
                     .pieces = vt_cpu_pieces((int64_t)floats, VT_CPU_PARALLEL_MIN)};

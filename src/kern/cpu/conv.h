@@ -13,13 +13,13 @@ void vt_cpu_conv_dx(vt_kern *kern, const vt_conv *args, const float *dy, float *
                     bool accumulate);
 void vt_cpu_conv_dw(vt_kern *kern, const vt_conv *args, const float *dy, float *dw, float *db);
 
-/* With packed weights; workspace in floats too. Winograd's are 3x3 ones of 16 taps. */
+/* With packed weights. Winograd's are 3x3 ones of 16 taps. */
 size_t vt_cpu_conv_packed_workspace(const vt_kern *kern, const vt_conv *args);
 void vt_cpu_conv_packed(vt_kern *kern, const vt_conv *args);
 /* Backward with packed weights opened with `gradients`; vt_cpu_conv_packed_workspace is enough. */
 void vt_cpu_conv_packed_dx(vt_kern *kern, const vt_conv *args, const float *dy, float *dx,
                            bool accumulate);
-size_t vt_cpu_conv_dw_workspace(const vt_kern *kern, const vt_conv *args); /* floats */
+size_t vt_cpu_conv_dw_workspace(const vt_kern *kern, const vt_conv *args);
 void vt_cpu_conv_packed_dw(vt_kern *kern, const vt_conv *args, const float *dy, float *dw,
                            float *db);
 size_t vt_cpu_conv_winograd_workspace(const vt_kern *kern, const vt_conv *args);

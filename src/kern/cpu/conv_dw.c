@@ -127,9 +127,8 @@ size_t vt_cpu_conv_dw_workspace(const vt_kern *kern, const vt_conv *a) {
     if (a->groups <= 0) return 0;
     dw_plan p;
     plan_make(&p, a);
-    size_t bytes = sums_of(&p) * sizeof(float) +
-                   (size_t)kern->threads * p.room_numbers * sizeof(uint16_t) + 2 * VT_CPU_LINE;
-    return (bytes + sizeof(float) - 1) / sizeof(float);
+    return sums_of(&p) * sizeof(float) + (size_t)kern->threads * p.room_numbers * sizeof(uint16_t) +
+           2 * VT_CPU_LINE;
 }
 
 static void plan_place(dw_plan *p, char *workspace) {

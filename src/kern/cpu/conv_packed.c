@@ -205,18 +205,18 @@ static vt_conv turned_conv(const vt_conv *of, const float *dy, float *dx, bool a
 }
 
 /* One line more than the plan: the workspace may begin inside one. */
-static size_t plan_floats(size_t bytes) {
-    return (bytes + 64 + sizeof(float) - 1) / sizeof(float);
+static size_t plan_room(size_t bytes) {
+    return bytes + 64;
 }
 
 size_t vt_cpu_conv_packed_workspace(const vt_kern *kern, const vt_conv *a) {
     conv_plan plan;
     size_t bytes = plan_make(&plan, kern, a, NULL, NULL);
-    if (!a->w->turned) return plan_floats(bytes);
+    if (!a->w->turned) return plan_room(bytes);
     vt_conv turned = turned_conv(a, NULL, NULL, false);
     size_t dx = plan_make(&plan, kern, &turned, a, NULL);
-    size_t floats = plan_floats(bytes > dx ? bytes : dx), dw = vt_cpu_conv_dw_workspace(kern, a);
-    return floats > dw ? floats : dw;
+    size_t room = plan_room(bytes > dx ? bytes : dx), dw = vt_cpu_conv_dw_workspace(kern, a);
+    return room > dw ? room : dw;
 }
 
 static void set_taps(const conv_plan *p) {

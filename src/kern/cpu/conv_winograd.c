@@ -110,7 +110,7 @@ static size_t plan_make(winograd_plan *p, const vt_kern *kern, const vt_conv *a,
 size_t vt_cpu_conv_winograd_workspace(const vt_kern *kern, const vt_conv *a) {
     winograd_plan plan;
     /* one line more: the workspace may begin inside one */
-    return (plan_make(&plan, kern, a, NULL) + 64 + sizeof(float) - 1) / sizeof(float);
+    return plan_make(&plan, kern, a, NULL) + 64;
 }
 
 /* Squares [first, end) of a picture into a slot. */

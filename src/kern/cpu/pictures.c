@@ -418,18 +418,18 @@ static void nearest_part(const vt_kern *kern, const void *args, vt_span span) {
 
 static size_t nearest_code_workspace(const vt_kern *kern, int groups, int rows, int codes) {
     (void)groups;
-    return (size_t)codes + (size_t)kern->threads * nearest_slot(rows, codes);
+    return ((size_t)codes + (size_t)kern->threads * nearest_slot(rows, codes)) * sizeof(float);
 }
 
 /* |x - e|^2 without |x|^2, which no comparison needs: |e|^2 - 2 x.e. */
 static void nearest_code(vt_kern *kern, int32_t *index, const float *x, const vt_weight *codebook,
-                         int groups, int rows, float *workspace) {
+                         int groups, int rows, void *workspace) {
     const size_t codes = (size_t)codebook->n;
     const nearest_loop loop = {.index = index,
                                .x = x,
                                .codebook = codebook,
                                .norms = workspace,
-                               .slots = workspace + codes,
+                               .slots = (float *)workspace + codes,
                                .rows = rows,
                                .blocks = vt_cpu_pieces(rows, NEAREST_ROWS)};
     const int64_t tasks = groups * loop.blocks;

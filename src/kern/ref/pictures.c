@@ -26,7 +26,8 @@ static size_t conv_input(const vt_conv *a) {
 /* Room for x normalised, and for a square in Winograd's domain. */
 static size_t conv_workspace(const vt_kern *kern, const vt_conv *a) {
     (void)kern;
-    return (a->norm ? conv_input(a) : 0) + (is_winograd(a) ? 16 * (size_t)a->in_c : 0);
+    size_t floats = (a->norm ? conv_input(a) : 0) + (is_winograd(a) ? 16 * (size_t)a->in_c : 0);
+    return floats * sizeof(float);
 }
 
 /* x[group, iy, ix, :], or NULL where the padding is. iy and ix count in the enlarged map, if it is
@@ -147,7 +148,7 @@ static void conv(vt_kern *kern, const vt_conv *args) {
     bool phases = a.upsample && a.kernel == 3 && a.w->spec.taps == 4;
     if (a.norm) conv_normalise(kern, &a);
     if (is_winograd(&a)) {
-        conv_winograd(&a, a.workspace + (a.norm ? conv_input(&a) : 0));
+        conv_winograd(&a, (float *)a.workspace + (a.norm ? conv_input(&a) : 0));
         return;
     }
     for (int g = 0; g < a.groups; g++)
@@ -432,7 +433,7 @@ static size_t nearest_code_workspace(const vt_kern *kern, int groups, int rows, 
 }
 
 static void nearest_code(vt_kern *kern, int32_t *index, const float *x, const vt_weight *codebook,
-                         int groups, int rows, float *workspace) {
+                         int groups, int rows, void *workspace) {
     (void)kern;
     (void)workspace;
     size_t width = (size_t)codebook->k, all = (size_t)groups * (size_t)rows;

@@ -247,12 +247,12 @@ static size_t most_keys(const vt_attention *a) {
 
 static size_t attention_workspace(const vt_kern *kern, const vt_attention *a) {
     (void)kern;
-    return most_keys(a);
+    return most_keys(a) * sizeof(float);
 }
 
 static size_t attention_grad_workspace(const vt_kern *kern, const vt_attention *a) {
     (void)kern;
-    return most_keys(a);
+    return most_keys(a) * sizeof(float);
 }
 
 /* p[0..keys) = softmax(scale q . k). */
