@@ -24,7 +24,7 @@
 #include "kern/cpu/conv_norm.h"
 #include "kern/cpu/cpu.h"
 #include "kern/cpu/isa/map_loops.h"
-#include "kern/weight.h"
+#include "kern/cpu/weight.h"
 
 #include <string.h>
 

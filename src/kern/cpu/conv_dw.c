@@ -26,7 +26,7 @@
 #include "kern/cpu/conv.h"
 #include "kern/cpu/conv_turned.h"
 #include "kern/cpu/training.h"
-#include "kern/weight.h"
+#include "kern/cpu/weight.h"
 
 #include <string.h>
 

@@ -36,7 +36,7 @@
 #include "kern/cpu/conv_map.h"
 #include "kern/cpu/conv_turned.h"
 #include "kern/cpu/cpu.h"
-#include "kern/weight.h"
+#include "kern/cpu/weight.h"
 
 #include <string.h>
 

@@ -1,7 +1,6 @@
 /* conv_turned.c - see conv_turned.h. */
 #include "kern/cpu/conv_turned.h"
-
-#include "kern/weight.h"
+#include "kern/cpu/weight.h"
 
 #include <math.h>
 

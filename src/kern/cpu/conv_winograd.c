@@ -31,7 +31,7 @@
 
 #include "kern/cpu/conv_map.h"
 #include "kern/cpu/cpu.h"
-#include "kern/weight.h"
+#include "kern/cpu/weight.h"
 
 enum {
     POSITIONS = 16,

@@ -20,8 +20,8 @@
 #include "kern/cpu/packed_products.h"
 
 #include "kern/cpu/cpu.h"
+#include "kern/cpu/weight.h"
 #include "kern/ragged.h"
-#include "kern/weight.h"
 
 #include <math.h>
 #include <string.h>

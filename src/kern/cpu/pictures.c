@@ -11,8 +11,8 @@
 #include "kern/cpu/isa/map_loops.h"
 #include "kern/cpu/isa/picture_loops.h"
 #include "kern/cpu/pools.h"
+#include "kern/cpu/weight.h"
 #include "kern/ref/ref.h"
-#include "kern/weight.h"
 
 #include <math.h>
 #include <string.h>

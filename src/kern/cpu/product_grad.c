@@ -9,7 +9,7 @@
 #include "kern/cpu/packed_products.h"
 #include "kern/cpu/training.h"
 #include "kern/cpu/attention.h"
-#include "kern/weight.h"
+#include "kern/cpu/weight.h"
 
 #include <stdlib.h>
 #include <string.h>

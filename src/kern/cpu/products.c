@@ -16,8 +16,8 @@
  * (docs/PERFORMANCE.md, "The floor: one BLAS call a thread"). */
 #include "kern/blas.h"
 #include "kern/cpu/cpu.h"
+#include "kern/cpu/weight.h"
 #include "kern/ragged.h"
-#include "kern/weight.h"
 
 #include <string.h>
 

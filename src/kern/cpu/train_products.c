@@ -6,7 +6,7 @@
  * columns while it is in the first cache, and a row is written in one go, with gelu (and what backward
  * needs of it) or its gradient on the way. A number's sum is the tile's, as there. */
 #include "kern/cpu/training.h"
-#include "kern/weight.h"
+#include "kern/cpu/weight.h"
 
 enum {
     MOST_BYTES = 512 << 10, /* of panels, in a second cache of 1 MB or more */

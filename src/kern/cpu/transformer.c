@@ -3,7 +3,7 @@
  * rows in order inside a strip. */
 #include "kern/cpu/attention.h"
 #include "kern/ragged.h"
-#include "kern/weight.h"
+#include "kern/cpu/weight.h"
 
 #include <math.h>
 #include <string.h>

@@ -16,7 +16,7 @@
 #include "kern/cpu/cpu.h"
 #include "kern/cpu/packed_products.h"
 #include "kern/cpu/training.h"
-#include "kern/weight.h"
+#include "kern/cpu/weight.h"
 
 #include <stdlib.h>
 #include <string.h>

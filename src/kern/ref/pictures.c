@@ -5,7 +5,7 @@
  * read against the paper's. */
 #include "kern/number.h"
 #include "kern/ref/ref.h"
-#include "kern/weight.h"
+#include "kern/ref/weight.h"
 
 #include <math.h>
 

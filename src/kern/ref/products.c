@@ -11,7 +11,7 @@
 #include "kern/number.h"
 #include "kern/ragged.h"
 #include "kern/ref/ref.h"
-#include "kern/weight.h"
+#include "kern/ref/weight.h"
 
 #include <math.h>
 #include <stdlib.h>

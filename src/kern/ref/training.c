@@ -2,7 +2,7 @@
  * rounded to bf16. */
 #include "kern/number.h"
 #include "kern/ref/ref.h"
-#include "kern/weight.h"
+#include "kern/ref/weight.h"
 
 #include <math.h>
 #include <string.h>

@@ -1,0 +1,21 @@
+/* weight.h - a weight of the cpu backend. float32 is the caller's matrix, read in place, so that preparing it
+ * costs nothing and a mapped file serves without a copy; other types are packed panels (isa/tiles.h,
+ * isa/tiles8.h). Made and filled by weights.c. */
+#ifndef VT_KERN_CPU_WEIGHT_H
+#define VT_KERN_CPU_WEIGHT_H
+
+#include "kern/weight.h"
+
+struct vt_weight {
+    vt_weight_spec spec; /* taps and stride at least 1 */
+    const float *w;      /* F32: spec.values, (n, k); else NULL */
+    int n, k;
+    /* owned, of types other than F32; with spec.sizes_only `numbers` is VT_NO_NUMBERS, and no scale */
+    void *numbers;
+    float *scale;      /* INT8: (n, rounded up to whole panels), else NULL */
+    size_t bytes;      /* of the two, and of `turned` */
+    int depth;         /* k / taps rounded up to VT_TILE_DEPTH (INT8: VT_TILE8_DEPTH) */
+    vt_weight *turned; /* owned: (k, n), for product_dx and conv_dx; NULL unless spec.gradients */
+};
+
+#endif

@@ -1,0 +1,18 @@
+/* weight.h - a weight of the reference backend: floats in the caller's order, rounded to what the type can
+ * hold. float32 is the caller's matrix, read in place. */
+#ifndef VT_KERN_REF_WEIGHT_H
+#define VT_KERN_REF_WEIGHT_H
+
+#include "kern/weight.h"
+
+struct vt_weight {
+    vt_weight_spec spec; /* taps at least 1 */
+    const float *w;      /* (n, k): spec.values, or `numbers` */
+    int n, k;
+    /* owned, of types other than F32; with spec.sizes_only `numbers` is VT_NO_NUMBERS, and no scale */
+    float *numbers;
+    float *scale; /* INT8: (n), else NULL */
+    size_t bytes; /* of the two */
+};
+
+#endif
