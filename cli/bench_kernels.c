@@ -20,6 +20,7 @@ typedef struct bench_case {
     vt_weight *weights[WEIGHT_COPIES];
     void *buffers[MAX_BUFFERS];
     int buffer_count, weight_count, turn;
+    int repeat;  /* calls that will be timed */
     bool failed; /* memory was short */
     union {
         vt_product product;
@@ -109,7 +110,7 @@ static void case_close(bench_case *c) {
 /* size: rows, n, k, epilogue */
 static void set_up_product(bench_case *c, const bench_kernel *k) {
     int rows = k->size[0], n = k->size[1], depth = k->size[2];
-    open_weights(c, k->number, n, depth, 1, strcmp(c->kern->name, "ref") == 0 ? 1 : WEIGHT_COPIES);
+    open_weights(c, k->number, n, depth, 1, c->repeat > 1 ? WEIGHT_COPIES : 1);
     if (c->failed) return;
     c->as.product = (vt_product){.x = random_floats(c, (size_t)rows * (size_t)depth, 1.0f),
                                  .w = c->weights[0],
@@ -409,7 +410,7 @@ static double median_call(bench_case *c, const bench_kernel *k, int repeat) {
 /* Of `repeat` calls after one that is not counted. Disturbed ones are made again: the fastest median counts. */
 static kernel_time time_kernel(vt_kern *kern, const bench_kernel *k, int repeat, int tries,
                                vt_quiet *quiet) {
-    bench_case c = {.kern = kern};
+    bench_case c = {.kern = kern, .repeat = repeat};
     kernel_time result = {.ms = -1.0};
     k->set_up(&c, k);
     if (!c.failed && repeat > 1) {
@@ -490,8 +491,11 @@ static int run(void *user, const cli_line *line) {
     variant_error err = {0};
     variant_status status = VARIANT_OK;
     vt_quiet quiet;
-    VT_CHECK(vt_kern_open(&kern, "cpu", s->engine.threads, &err));
-    VT_CHECK(vt_kern_open(&ref, "ref", 1, &err));
+    VT_CHECK(vt_kern_open(&kern, NULL, s->engine.threads, &err));
+    VT_CHECK(vt_kern_open(&ref, vt_kern_reference(), 1, &err));
+    if (!kern->peak_flops || !kern->stream_bytes)
+        VT_CHECK(vt_fail(&err, VARIANT_E_UNSUPPORTED, "backend %s has no probes to measure against",
+                         kern->name));
     const peaks most = {{kern->peak_flops(kern, VT_NUMBER_F32),
                          kern->peak_flops(kern, VT_NUMBER_BF16),
                          kern->peak_flops(kern, VT_NUMBER_INT8)},

@@ -43,11 +43,10 @@ static int print_version(bool details) {
     printf("machine: %s\n", line);
     vt_isa_refused(line, sizeof line);
     if (line[0]) printf("%s\n", line);
-    static const char *const backends[] = {"cpu", "ref"};
-    for (size_t i = 0; i < sizeof backends / sizeof backends[0]; ++i) {
+    for (int i = 0; vt_kern_backend(i); ++i) {
         vt_kern *kern = NULL;
         variant_error err;
-        if (vt_kern_open(&kern, backends[i], 0, &err) != VARIANT_OK) return cli_fail(&err);
+        if (vt_kern_open(&kern, vt_kern_backend(i), 0, &err) != VARIANT_OK) return cli_fail(&err);
         printf("%s: %s\n", kern->name, kern->details ? kern->details : "");
         vt_kern_close(&kern);
     }

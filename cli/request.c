@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "kern/kern.h"
 #include "values.h"
 
 enum { DEFAULT_BATCH = 8 };
@@ -67,8 +68,8 @@ const cli_option cli_engine_options[] = {
     {"kv", 0, "TYPE", "of keys and values: {words}", CLI_NAME(ENGINE(kv), "f32|bf16|int8"),
      .unset = "f32 with f32 weights, else bf16"},
     {"threads", 't', "N", "{range}", CLI_INT(ENGINE(threads), 1, 1024), .unset = "one a processor"},
-    {"backend", 0, "NAME", "{words}", CLI_NAME(ENGINE(backend), "cpu|ref"),
-     .notes = "|the slow plain-C definition"},
+    {"backend", 0, "NAME", "{words}", CLI_NAME(ENGINE(backend), VT_KERN_BACKENDS),
+     .notes = VT_KERN_BACKEND_NOTES},
     {0},
 };
 

@@ -494,7 +494,7 @@ static vt_attention attention_of(run *r, const int *s, int size) {
     a.k = input(r, (size_t)s[0] * a.kv_group_stride, 1);
     a.v = input(r, (size_t)s[0] * a.kv_group_stride, 1);
     a.out = output(r, (size_t)s[0] * a.out_group_stride);
-    a.workspace = output(r, floats_of(r->kern->attention_workspace(r->kern, &a)));
+    a.workspace = output(r, floats_in(r->kern->attention_workspace(r->kern, &a)));
     return a;
 }
 
@@ -510,7 +510,7 @@ static void case_attention_sized(run *r, const int *s, int size) {
     vt_kern_fill(kern, g.dq, 7, qs); /* the gaps between rows stay as they are */
     vt_kern_fill(kern, g.dk, 7, kvs);
     vt_kern_fill(kern, g.dv, 7, kvs);
-    g.forward.workspace = output(r, floats_of(kern->attention_grad_workspace(kern, &a)));
+    g.forward.workspace = output(r, floats_in(kern->attention_grad_workspace(kern, &a)));
     kern->attention_dx(kern, &g);
     for (size_t i = 0; i < qs; ++i) assert_true((i % a.q_stride < a.out_stride) || g.dq[i] == 7);
     keep(r, g.dq, qs);
@@ -693,7 +693,7 @@ static void groups_rows(run *r, int rows) {
                       .q_end = &rows,
                       .k_end = &rows,
                       .scale = 0.2f};
-    a.workspace = output(r, floats_of(kern->attention_workspace(kern, &a)));
+    a.workspace = output(r, floats_in(kern->attention_workspace(kern, &a)));
     kern->attention(kern, &a);
     for (size_t g = 0; g < GROUPS; ++g) {
         vt_norm_modulate n = norm;
@@ -782,6 +782,51 @@ static void test_open(void **state) {
     vt_kern_close(NULL);
 }
 
+static variant_status open_none(vt_kern **out, int threads, variant_error *err) {
+    *out = NULL;
+    return vt_fail(err, VARIANT_E_UNSUPPORTED, "none, of %d threads", threads);
+}
+
+/* Names are listed and told; one more can be told of; what a table lacks is named. */
+static void test_backends(void **state) {
+    (void)state;
+    vt_kern *kern = NULL;
+    variant_error err;
+    int count = 0;
+    for (; vt_kern_backend(count); ++count) {
+        assert_int_equal(vt_kern_open(&kern, vt_kern_backend(count), 1, &err), VARIANT_OK);
+        assert_string_equal(kern->name, vt_kern_backend(count));
+        assert_int_equal(kern->status(kern, &err), VARIANT_OK);
+        kern->sync(kern);
+        for (int type = VT_NUMBER_F32; type <= VT_NUMBER_BF16; ++type)
+            assert_int_equal(vt_kern_check_training(kern, (vt_number)type, &err), VARIANT_OK);
+        vt_kern_close(&kern);
+    }
+    assert_null(vt_kern_backend(-1));
+    char names[64] = "";
+    for (int i = 0; i < count; ++i) {
+        if (i) strcat(names, "|");
+        strcat(names, vt_kern_backend(i));
+    }
+    assert_string_equal(names, VT_KERN_BACKENDS);
+    assert_int_equal(vt_kern_register("none", open_none, &err), VARIANT_OK);
+    assert_string_equal(vt_kern_backend(count), "none");
+    assert_int_equal(vt_kern_open(&kern, "none", 3, &err), VARIANT_E_UNSUPPORTED);
+    assert_string_equal(err.message, "none, of 3 threads");
+    assert_int_equal(vt_kern_open(&kern, "gpu", 0, &err), VARIANT_E_ARGUMENT);
+    for (int i = 0; vt_kern_backend(i); ++i)
+        assert_non_null(strstr(err.message, vt_kern_backend(i)));
+
+    vt_kern lacking = *ref;
+    lacking.attend_dx = NULL;
+    assert_int_equal(vt_kern_check_training(&lacking, VT_NUMBER_F32, &err), VARIANT_OK);
+    assert_int_equal(vt_kern_check_training(&lacking, VT_NUMBER_BF16, &err), VARIANT_E_UNSUPPORTED);
+    assert_non_null(strstr(err.message, "attend_dx"));
+    lacking.adamw = NULL;
+    assert_int_equal(vt_kern_check_training(&lacking, VT_NUMBER_F32, &err), VARIANT_E_UNSUPPORTED);
+    assert_non_null(strstr(err.message, "adamw"));
+}
+
 static void test_memory(void **state) {
     (void)state;
     const size_t page = 4096,
@@ -835,10 +880,15 @@ static int close_all(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_open),        cmocka_unit_test(test_agreement),
-        cmocka_unit_test(test_memory),      cmocka_unit_test(test_products),
-        cmocka_unit_test(test_elementwise), cmocka_unit_test(test_activation_accuracy),
-        cmocka_unit_test(test_rows),        cmocka_unit_test(test_transformer),
+        cmocka_unit_test(test_open),
+        cmocka_unit_test(test_agreement),
+        cmocka_unit_test(test_backends),
+        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_products),
+        cmocka_unit_test(test_elementwise),
+        cmocka_unit_test(test_activation_accuracy),
+        cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_transformer),
         cmocka_unit_test(test_groups),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);

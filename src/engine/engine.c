@@ -7,7 +7,7 @@
 #include "kern/memory_pool.h"
 
 void variant_engine_options_init(variant_engine_options *options) {
-    *options = (variant_engine_options){.backend = "cpu"};
+    *options = (variant_engine_options){.backend = vt_kern_backend(0)};
 }
 
 variant_status variant_engine_open(variant_engine **out, const variant_engine_options *options,

@@ -212,6 +212,9 @@ cleanup:
 variant_status vt_inception_open(vt_inception **out, vt_kern *kern, vt_inception_source source,
                                  const void *user, variant_error *err) {
     *out = NULL;
+    if (!kern->pool || !kern->resize_bilinear)
+        return vt_fail(err, VARIANT_E_UNSUPPORTED, "backend %s does not run an Inception",
+                       kern->name);
     size_t steps = (size_t)vt_inception_step_count;
     variant_status status = VARIANT_OK;
     vt_inception *net = calloc(1, sizeof *net);

@@ -439,15 +439,20 @@ typedef struct vt_adamw {
     int step;
 } vt_adamw;
 
+/* Everything is there but what is marked OPTIONAL, which may be NULL. What callers do then:
+ *   team, memory_pool        work on one thread; take memory straight from memory_reserve
+ *   peak_flops, stream_bytes say that there is nothing to measure against
+ *   pool, resize_bilinear    open no Inception
+ *   of training              train nothing (vt_kern_check_training); those of bf16 products: in float32 alone */
 struct vt_kern {
-    const char *name;    /* "ref", "cpu" */
+    const char *name;    /* vt_kern_open's, which sets it */
     const char *details; /* one line for a person: BLAS core, instruction set, threads */
     bool unified;        /* buffers are host memory: a mapped file may serve as weights in place */
     bool dry;            /* holds and computes nothing (dry.h): values need not be made for it */
     int threads;
-    /* of those threads, for work that is the host's own (sampling, reading pictures); NULL: one thread */
+    /* OPTIONAL: of those threads, for work that is the host's own (reading pictures, checking files) */
     struct vt_team *team;
-    struct vt_memory_pool *memory_pool; /* what memory_pool.h keeps; NULL: nothing */
+    struct vt_memory_pool *memory_pool; /* OPTIONAL: what memory_pool.h keeps */
 
     /* ---- life and memory ---- */
     void (*close)(vt_kern *kern);
@@ -473,8 +478,7 @@ struct vt_kern {
     void (*add_copy_rows)(vt_kern *kern, float *to, size_t to_stride, const float *from,
                           size_t from_stride, int rows, size_t width);
 
-    /* ---- what the hardware can do at most, measured when asked for (a fraction of a second); NULL
-     * where a backend has nothing to say ---- */
+    /* ---- what the hardware can do at most, measured when asked for (a fraction of a second): OPTIONAL ---- */
     /* multiply-adds in registers as products with weights of this type do them, flop/s over all
      * threads */
     double (*peak_flops)(vt_kern *kern, vt_number weights);
@@ -483,7 +487,8 @@ struct vt_kern {
     /* ---- products ---- */
     variant_status (*weight_open)(vt_kern *kern, vt_weight **out, const vt_weight_spec *spec,
                                   variant_error *err);
-    void (*weight_refresh)(vt_kern *kern, vt_weight *weight); /* after spec.values changed */
+    void (*weight_refresh)(vt_kern *kern,
+                           vt_weight *weight); /* of training; after spec.values changed */
     void (*weight_close)(vt_kern *kern, vt_weight **weight);
     vt_number (*weight_type)(const vt_weight *weight);
     size_t (*weight_bytes)(const vt_weight *weight); /* of its own: packed numbers and scales */
@@ -493,12 +498,12 @@ struct vt_kern {
      * times codebook". */
     void (*linear_dx)(vt_kern *kern, float *dx, const float *dy, const vt_weight *w, int groups,
                       int rows, bool accumulate);
-    /* dw (n, k) += dy^T x, db (n) += column sums of dy (db may be NULL); over all `rows` rows.
-     * Fixed summation order. */
+    /* OPTIONAL, of training, as all that end in _dx or _dw but this linear_dx: dw (n, k) += dy^T x, db (n) += column
+     * sums of dy (db may be NULL); over all `rows` rows. Fixed summation order. */
     void (*linear_dw)(vt_kern *kern, float *dw, float *db, const float *dy, const float *x,
                       int rows, int n, int k);
 
-    /* ---- training with bf16 products ---- */
+    /* ---- training with bf16 products: OPTIONAL, but for float32 ones it takes the first four as well ---- */
     /* Fills every weight's packed numbers again in one go: `count` of them, NULLs passed over. */
     void (*weights_refresh)(vt_kern *kern, vt_weight *const *weights, int count);
     size_t (*product_grad_workspace)(const vt_kern *kern, const vt_product_grad *args); /* bytes */
@@ -526,7 +531,7 @@ struct vt_kern {
     void (*scaled_difference)(vt_kern *kern, float *y, float a, const float *p, const float *q,
                               size_t n);
     void (*clamp)(vt_kern *kern, float *y, const float *x, float low, float high, size_t n);
-    /* sums[i], backend memory: the sum over run i of x^2, of (p - q)^2, made in double, in an order that depends on
+    /* of training, these three. sums[i], backend memory: the sum over run i of x^2, of (p - q)^2, made in double, in an order that depends on
      * the run's length alone. p and q: runs of the same lengths. */
     void (*sum_squares)(vt_kern *kern, double *sums, const vt_floats *x, int count);
     void (*sum_squared_difference)(vt_kern *kern, double *sums, const vt_floats *p,
@@ -561,7 +566,7 @@ struct vt_kern {
     size_t (*attention_grad_workspace)(const vt_kern *kern, const vt_attention *args); /* bytes */
     void (*attention)(vt_kern *kern, const vt_attention *args);
     void (*attention_dx)(vt_kern *kern, const vt_attention_grad *args);
-    void (*cross_entropy)(vt_kern *kern, const vt_cross_entropy *args);
+    void (*cross_entropy)(vt_kern *kern, const vt_cross_entropy *args); /* of training */
     size_t (*sample_workspace)(const vt_kern *kern,
                                const vt_sample *args); /* bytes; of any parts */
     void (*sample)(vt_kern *kern, const vt_sample *args);
@@ -584,7 +589,7 @@ struct vt_kern {
     void (*upsample2)(vt_kern *kern, float *y, const float *x, int groups, int h, int w, int c);
     void (*upsample2_dx)(vt_kern *kern, float *dx, const float *dy, int groups, int h, int w,
                          int c);
-    void (*pool)(vt_kern *kern, const vt_pooling *args);
+    void (*pool)(vt_kern *kern, const vt_pooling *args); /* OPTIONAL, and resize_bilinear */
     /* (groups, in_h, in_w, c) -> (groups, out_h, out_w, c): bilinear between the two nearest pixels
      * each way, half-pixel centres, indices clamped; nothing is smoothed before shrinking. */
     void (*resize_bilinear)(vt_kern *kern, float *y, const float *x, int groups, int in_h, int in_w,
@@ -607,10 +612,25 @@ struct vt_kern {
                          int groups, int rows, void *workspace);
 };
 
-/* Opens the backend named "ref" or "cpu" (NULL: "cpu") with `threads` threads (0: as many as
+/* Opens the backend of that name (NULL: the first of vt_kern_backend) with `threads` threads (0: as many as
  * core/limits.h says). */
 variant_status vt_kern_open(vt_kern **out, const char *backend, int threads, variant_error *err);
 void vt_kern_close(vt_kern **kern);
+/* The backends' names, i from 0; NULL past the last. No other code knows one: what a backend can do is asked of its
+ * table. */
+const char *vt_kern_backend(int i);
+/* Those that are built in, and a note on each, between bars: for tables of options. */
+#define VT_KERN_BACKENDS "cpu|ref"
+#define VT_KERN_BACKEND_NOTES "|the slow plain-C definition"
+/* The one that is the definition of correct. */
+const char *vt_kern_reference(void);
+/* Lets vt_kern_open know one more, or another by a name it knows; the name is borrowed for good. Not while others open
+ * backends. */
+typedef variant_status vt_kern_opener(vt_kern **out, int threads, variant_error *err);
+variant_status vt_kern_register(const char *name, vt_kern_opener *open, variant_error *err);
+/* Has it all that training with products of this type calls? E_UNSUPPORTED names what is missing. */
+variant_status vt_kern_check_training(const vt_kern *kern, vt_number products, variant_error *err);
+
 /* Downloads, and tells how the device is: where results leave. */
 variant_status vt_kern_download(vt_kern *kern, void *to_host, const void *from, size_t bytes,
                                 variant_error *err);

@@ -148,6 +148,7 @@ variant_status vt_params_allocate(vt_params *params, variant_error *err) {
 
 variant_status vt_params_train(vt_params *params, variant_error *err) {
     if (params->train) return VARIANT_OK;
+    VT_TRY(vt_kern_check_training(params->kern, params->product_type, err));
     vt_training_lists *lists = &params->lists;
     const size_t most = (size_t)params->count + 1, sums = vt_arena_size(most * sizeof(double));
     if (!lists->value) lists->value = malloc(4 * most * sizeof *lists->value);

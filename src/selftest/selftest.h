@@ -33,7 +33,7 @@ typedef struct vt_selftest_line {
 } vt_selftest_line;
 
 typedef struct vt_selftest_options {
-    const char *backend;   /* "cpu", "ref" */
+    const char *backend;   /* as in vt_kern_open */
     int threads;           /* 0: one a processor */
     vt_number weights, kv; /* other than F32: forward results alone, within 2e-2 */
     bool keep;             /* hold what was computed for vt_selftest_dump */

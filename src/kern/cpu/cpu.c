@@ -118,7 +118,6 @@ variant_status vt_cpu_open(vt_kern **out, int threads, variant_error *err) {
     }
     vt_kern *kern = &cpu->kern;
     vt_kern_ref_fill(kern);
-    kern->name = "cpu";
     kern->team = team;
     kern->threads = vt_team_size(team);
     kern->close = cpu_close;

@@ -9,7 +9,6 @@ static void ref_close(vt_kern *kern) {
 }
 
 void vt_kern_ref_fill(vt_kern *kern) {
-    kern->name = "ref";
     kern->details = "plain C, 1 thread";
     kern->unified = true;
     kern->threads = 1;
