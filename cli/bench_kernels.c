@@ -13,6 +13,9 @@
 /* Weights of one shape in turn, so that a call finds its own in memory and not in a cache. */
 #define WEIGHT_COPIES 8
 #define MAX_BUFFERS 16
+/* A step of ten requests of the published shape that began one after another: two streams at each scale. */
+static const int step_sides[] = {1, 2, 3, 4, 5, 6, 8, 10, 13, 16};
+enum { STEP_SCALES = 10, MOST_STREAMS = 2 * STEP_SCALES };
 
 /* One kernel at one size, set up on one backend. */
 typedef struct bench_case {
@@ -40,6 +43,12 @@ typedef struct bench_case {
     vt_conv_norm conv_norm;
     float *gradient; /* of a convolution's kernel */
     int ends[2];
+    struct bench_step { /* of streams that stand at different scales */
+        int begin[MOST_STREAMS + 1];
+        vt_stream_rows kv[MOST_STREAMS];
+        const float *mod[MOST_STREAMS];
+        vt_ragged rows;
+    } step;
 } bench_case;
 
 typedef struct bench_kernel {
@@ -159,6 +168,71 @@ static void set_up_attention(bench_case *c, const bench_kernel *k) {
     }
     a.workspace = take(c, c->kern->attention_workspace(c->kern, &a));
     c->as.attention = a;
+}
+
+/* The rows of such a step, those farthest on first, with keys and values of the kernel's type. */
+static void set_up_step(bench_case *c, const bench_kernel *k, size_t width) {
+    struct bench_step *step = &c->step;
+    const float *mod = random_floats(c, width, 1.0f);
+    int held[STEP_SCALES] = {0}, keys = 0;
+    for (int s = 0; s < STEP_SCALES; ++s) {
+        const int rows = step_sides[s] * step_sides[s];
+        if (s + 1 < STEP_SCALES) held[s + 1] = held[s] + rows;
+        keys += 2 * (held[s] + rows);
+    }
+    char *room = random_numbers(c, 2 * (size_t)keys * width, k->number);
+    for (int i = 0; room && i < MOST_STREAMS; ++i) {
+        const int scale = STEP_SCALES - 1 - i / 2, rows = step_sides[scale] * step_sides[scale];
+        const size_t bytes = (size_t)(held[scale] + rows) * width * vt_number_size(k->number);
+        step->begin[i + 1] = step->begin[i] + rows;
+        step->mod[i] = mod;
+        step->kv[i] = (vt_stream_rows){.k = room, .v = room + bytes, .held = held[scale]};
+        room += 2 * bytes;
+    }
+    step->rows = (vt_ragged){.groups = MOST_STREAMS,
+                             .begin = step->begin,
+                             .at = step->begin,
+                             .mod = step->mod,
+                             .kv = step->kv};
+}
+
+/* size: heads, head size */
+static void set_up_attention_step(bench_case *c, const bench_kernel *k) {
+    const size_t width = (size_t)(k->size[0] * k->size[1]);
+    set_up_step(c, k, width);
+    const size_t rows = (size_t)c->step.begin[MOST_STREAMS];
+    vt_attention a = {.q = random_floats(c, rows * width, 1.0f),
+                      .out = take(c, rows * width * sizeof(float)),
+                      .kv_type = k->number,
+                      .q_stride = width,
+                      .kv_stride = width,
+                      .out_stride = width,
+                      .groups = 1,
+                      .heads = k->size[0],
+                      .head_dim = k->size[1],
+                      .scale = 0.125f,
+                      .ragged = &c->step.rows};
+    a.workspace = take(c, c->kern->attention_workspace(c->kern, &a));
+    c->as.attention = a;
+}
+
+/* size: n, k; the gate of each stream behind it */
+static void set_up_product_step(bench_case *c, const bench_kernel *k) {
+    const int n = k->size[0], depth = k->size[1];
+    open_weights(c, k->number, n, depth, 1,
+                 strcmp(c->kern->name, vt_kern_reference()) == 0 ? 1 : WEIGHT_COPIES);
+    set_up_step(c, &(bench_kernel){.number = VT_NUMBER_BF16}, (size_t)n);
+    if (c->failed) return;
+    const int rows = c->step.begin[MOST_STREAMS];
+    c->as.product = (vt_product){.x = random_floats(c, (size_t)rows * (size_t)depth, 1.0f),
+                                 .w = c->weights[0],
+                                 .bias = random_floats(c, (size_t)n, 1.0f),
+                                 .y = take(c, (size_t)rows * (size_t)n * sizeof(float)),
+                                 .groups = 1,
+                                 .rows = rows,
+                                 .epilogue = VT_EPILOGUE_GATE_ADD,
+                                 .ragged = &c->step.rows};
+    c->as.product.workspace = take(c, c->kern->product_workspace(c->kern, &c->as.product));
 }
 
 static void run_attention(bench_case *c) {
@@ -320,6 +394,8 @@ static const bench_kernel kernels[] = {
      set_up_product,
      run_product,
      {512, 4096, 1024, VT_EPILOGUE_GELU}},
+    {"product, a step", VT_NUMBER_F32, set_up_product_step, run_product, {1024, 1024}},
+    {"product, a step", VT_NUMBER_BF16, set_up_product_step, run_product, {1024, 1024}},
     PRODUCT(VT_NUMBER_INT8, 2, 3072, 1024),
     PRODUCT(VT_NUMBER_INT8, 18, 3072, 1024),
     PRODUCT(VT_NUMBER_INT8, 72, 3072, 1024),
@@ -329,6 +405,8 @@ static const bench_kernel kernels[] = {
     ATTENTION(VT_NUMBER_BF16, 36, 91),
     ATTENTION(VT_NUMBER_BF16, 256, 680),
     ATTENTION(VT_NUMBER_INT8, 256, 680),
+    {"attention, a step", VT_NUMBER_F32, set_up_attention_step, run_attention, {16, 64}},
+    {"attention, a step", VT_NUMBER_BF16, set_up_attention_step, run_attention, {16, 64}},
     {"conv 3x3", VT_NUMBER_F32, set_up_conv, run_conv, {64, 160, 160, 0}},
     {"conv 3x3", VT_NUMBER_BF16, set_up_conv, run_conv, {64, 160, 160, 0}},
     {"norm, conv 3x3", VT_NUMBER_BF16, set_up_conv, run_conv, {64, 160, 160, 1}},
@@ -361,6 +439,16 @@ static void kernel_work(const bench_kernel *k, double *flops, double *bytes) {
         *bytes = s1 * s2 * (double)vt_number_size(k->number);
     } else if (k->set_up == set_up_attention) {
         *flops = 4.0 * s0 * s1 * s2 * k->size[3] * k->size[4];
+    } else if (k->set_up == set_up_attention_step) {
+        for (int i = 0, held = 0; i < STEP_SCALES; ++i) {
+            const double rows = step_sides[i] * step_sides[i];
+            held += step_sides[i] * step_sides[i];
+            *flops += 2.0 * 4.0 * s0 * s1 * rows * held;
+        }
+    } else if (k->set_up == set_up_product_step) {
+        for (int i = 0; i < STEP_SCALES; ++i)
+            *flops += 2.0 * 2.0 * s0 * s1 * step_sides[i] * step_sides[i];
+        *bytes = s0 * s1 * (double)vt_number_size(k->number);
     } else if (is_conv(k)) {
         *flops = 18.0 * s0 * s0 * s1 * s2;
     } else if (k->set_up == set_up_norm) {
@@ -378,8 +466,8 @@ static double floor_ms(const bench_kernel *k, vt_kern *kern, const double peak[3
     (void)kern;
     double flops, bytes;
     kernel_work(k, &flops, &bytes);
-    bool wide =
-        k->set_up == set_up_attention && k->number != VT_NUMBER_F32; /* multiplied as bf16 */
+    bool wide = (k->set_up == set_up_attention || k->set_up == set_up_attention_step) &&
+                k->number != VT_NUMBER_F32; /* multiplied as bf16 */
     double compute = flops / peak[wide ? VT_NUMBER_BF16 : k->number], memory = bytes / stream;
     return 1e3 * (compute > memory ? compute : memory);
 }
@@ -435,6 +523,10 @@ static void describe(const bench_kernel *k, char *out, size_t size) {
         snprintf(out, size, "%d rows, %d x %d", s[0], s[1], s[2]);
     else if (k->set_up == set_up_attention)
         snprintf(out, size, "%d streams, %d heads of %d, %d on %d", s[0], s[1], s[2], s[3], s[4]);
+    else if (k->set_up == set_up_attention_step)
+        snprintf(out, size, "%d streams of 10 scales, %d heads of %d", MOST_STREAMS, s[0], s[1]);
+    else if (k->set_up == set_up_product_step)
+        snprintf(out, size, "%d streams of 10 scales, %d x %d", MOST_STREAMS, s[0], s[1]);
     else if (is_conv(k))
         snprintf(out, size, "%d x %d, %d to %d", s[0], s[0], s[1], s[2]);
     else if (k->set_up == set_up_run)
@@ -456,7 +548,7 @@ static void print_head(bool json, const vt_kern *kern, const peaks *most) {
                kern->details, most->flops[0], most->flops[1], most->stream);
     else
         printf(
-            "%s\nregister peak %.0f GFLOP/s float32, %.0f bf16; memory %.1f GB/s\n\n  %-15s %-5s "
+            "%s\nregister peak %.0f GFLOP/s float32, %.0f bf16; memory %.1f GB/s\n\n  %-18s %-5s "
             "%-40s %10s %10s %7s %9s\n",
             kern->details, most->flops[0] * 1e-9, most->flops[1] * 1e-9, most->stream * 1e-9,
             "kernel", "type", "size", "median", "floor", "ratio", "plain C");
@@ -465,7 +557,7 @@ static void print_head(bool json, const vt_kern *kern, const peaks *most) {
 /* One kernel: its time, the least it could take, and its plain-C twin's, in milliseconds. */
 static void print_case(const bench_kernel *k, const char *size, const kernel_time *fast,
                        double least, double twin) {
-    printf("  %-15s %-5s %-40s %7.3f ms %7.3f ms %7.2f %8.0fx%s%s\n", k->name,
+    printf("  %-18s %-5s %-40s %7.3f ms %7.3f ms %7.2f %8.0fx%s%s\n", k->name,
            vt_number_name(k->number), size, fast->ms, least, fast->ms / least, twin / fast->ms,
            fast->disturbed ? "  disturbed: " : "", fast->disturbed ? fast->why : "");
 }
