@@ -234,7 +234,7 @@ static void swap_inner(float *out, const float *in, size_t outer, size_t rows, s
 variant_status vt_param_upload(const vt_params *params, const vt_param *param, const float *in,
                                float *buffer, variant_error *err) {
     size_t bytes = param->count * sizeof(float);
-    if (!is_permuted(param)) {
+    if (!is_permuted(param) || bytes == 0) {
         params->kern->upload(params->kern, buffer, in, bytes);
         return VARIANT_OK;
     }
@@ -250,7 +250,7 @@ variant_status vt_param_upload(const vt_params *params, const vt_param *param, c
 variant_status vt_param_download(const vt_params *params, const vt_param *param,
                                  const float *buffer, float *out, variant_error *err) {
     size_t bytes = param->count * sizeof(float);
-    if (!is_permuted(param)) {
+    if (!is_permuted(param) || bytes == 0) {
         return vt_kern_download(params->kern, out, buffer, bytes, err);
     }
     float *permuted = malloc(bytes);

@@ -104,9 +104,10 @@ double vt_floor_decoder(const vt_tokenizer_config *config, int batch, vt_machine
                      + 2.0 * residual_block(s, width, width) + attention_block(s, width, one);
     for (int level = last; level >= 0; --level) {
         double to = (double)config->base_width * config->mult[level];
-        for (int block = 0; block <= config->blocks; ++block, width = to) {
+        for (int block = 0; block <= config->blocks; ++block) {
             seconds += residual_block(s, width, to);
             if (level == last) seconds += attention_block(s, to, one);
+            width = to;
         }
         if (level == 0) continue;
         s.pixels *= 4.0; /* nearest 2x, then its convolution */

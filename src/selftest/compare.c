@@ -253,7 +253,7 @@ variant_status vt_selftest_check_maps(vt_selftest *test, const vt_selftest_maps 
     size_t pixels = (size_t)maps->side * (size_t)maps->side, channels = (size_t)maps->channels;
     size_t count = (size_t)maps->batch * pixels * channels;
     variant_status status = VARIANT_OK;
-    float *nhwc = malloc(count * sizeof *nhwc), *nchw = malloc(count * sizeof *nchw);
+    float *nhwc = malloc(count * sizeof *nhwc), *nchw = calloc(count, sizeof *nchw);
     uint8_t *bytes = malloc(count);
     if (!nhwc || !nchw || !bytes) {
         status = vt_fail(err, VARIANT_E_MEMORY, "no memory to compare \"%s\"", maps->name);

@@ -325,9 +325,9 @@ static void keep_top_p(kept_set *set, const float *logits, float top_p) {
     for (int i = 0; i < distinct; ++i) weights[i] = (double)range.few[i] - (double)set->peak;
     exp_each(weights, distinct);
     for (; cut < range.members - 1; ++cut) {
-        /* as many members as weights, but where all are equal */
-        double weight =
-            weights[equal ? 0 : cut]; /* NOLINT(clang-analyzer-core.uninitialized.Assign) */
+        /* as many members as weights, but where all are equal
+         * NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Assign) */
+        double weight = weights[equal ? 0 : cut];
         if (range.dropped + weight > budget) break;
         range.dropped += weight;
     }
