@@ -15,7 +15,7 @@ static void parts_of(const vt_train_memory *m, part out[PARTS]) {
     const part parts[PARTS] = {
         {"weights", m->weights, "float32, of the model in training"},
         {"packed", m->packed, "the weights once more, as bf16 products read them"},
-        {"gradients", m->gradients, ""},
+        {"gradients", m->gradients, "float32"},
         {"moments", m->moments, "two of AdamW"},
         {"activations", m->activations,
          "and workspaces: the most that a step or an evaluation takes"},

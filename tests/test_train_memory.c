@@ -111,8 +111,8 @@ static variant_status train(enum kind kind, vt_number precision, bool dry,
 
 static void assert_parts(enum kind kind, vt_number precision, const vt_train_memory *m) {
     assert_true(m->weights > 0 && m->activations > 0 && m->data > 0 && m->saving > 0);
-    assert_int_equal(m->moments, 2 * m->gradients);
-    assert_true(m->weights >= m->gradients && m->weights < m->gradients / 4 * 5); /* and a table */
+    assert_true(m->gradients >= m->moments / 2 && m->gradients < m->moments / 2 + (1 << 16));
+    assert_true(m->weights >= m->moments / 2 && m->weights < m->moments / 8 * 5); /* and a table */
     assert_int_equal(m->packed > 0, precision == VT_NUMBER_BF16);
     assert_int_equal(m->tokenizer > 0, kind >= TRANSFORMER);
     assert_int_equal(m->encoding > 0, kind >= TRANSFORMER);

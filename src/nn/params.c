@@ -111,6 +111,13 @@ size_t vt_params_packed_bytes(const vt_params *params) {
     return bytes;
 }
 
+size_t vt_params_gradient_bytes(const vt_params *params) {
+    size_t bytes = 0;
+    for (int i = 0; i < params->count; ++i)
+        if (params->items[i]->grad) bytes += vt_arena_size(params->items[i]->count * sizeof(float));
+    return bytes;
+}
+
 size_t vt_params_bytes(const vt_params *params) {
     size_t bytes = 0;
     for (int i = 0; i < params->count; ++i) {

@@ -81,6 +81,8 @@ void vt_params_skip(vt_params *params, const char *beginning);
 size_t vt_params_bytes(const vt_params *params);
 /* Of the packed weights alone. */
 size_t vt_params_packed_bytes(const vt_params *params);
+/* Of the gradients alone; each of the two moments is as large. */
+size_t vt_params_gradient_bytes(const vt_params *params);
 
 /* Over a backend that holds nothing (kern/dry.h) the four below find out sizes alone: of a file its header is
  * read, of the synthetic rule nothing. */

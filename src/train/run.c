@@ -144,8 +144,8 @@ static variant_status measure_model(vt_train_loop *loop, const vt_trainer *train
     const vt_params *params = loop->params, *frozen = loop->frozen;
     VT_TRY(trainer->prepare(trainer->self, loop, err));
     VT_TRY(trainer->rehearse(trainer->self, loop, out, err));
-    out->gradients = params->train_bytes / 3;
-    out->moments = params->train_bytes - out->gradients;
+    out->moments = 2 * vt_params_gradient_bytes(params);
+    out->gradients = params->train_bytes - out->moments; /* and the sums of their squares */
     out->packed = vt_params_packed_bytes(params);
     out->weights = dry->reserved - params->train_bytes - (frozen ? frozen->values_bytes : 0);
     if (frozen)

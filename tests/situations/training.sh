@@ -263,7 +263,7 @@ told = json.load(open('out.txt'))
 kept = sum(told[k + '_bytes'] for k in ('weights', 'packed', 'gradients', 'moments', 'tokenizer', 'data'))
 steps = sum(told[k + '_bytes'] for k in ('activations', 'saving', 'samples'))
 assert told['total_bytes'] == $most == kept + max(steps, told['encoding_bytes']), told
-assert told['moments_bytes'] == 2 * told['gradients_bytes'] > 0" || fault "$kind: the parts do not add up"
+assert 0 <= told['gradients_bytes'] - told['moments_bytes'] // 2 < 65536, told" || fault "$kind: the parts do not add up"
     done
     [ "$(find . -mindepth 1 -maxdepth 1 -type d | sort | xargs)" = "./pictures ./tok" ] || fault "a dry run left something"
     refuses 2 train tokenizer --data pictures -o run --json
