@@ -10,19 +10,19 @@
 
 #define ROW(member) cli_beginning, member
 const cli_option cli_beginning_options[] = {
-    {"from", 0, "PICTURE",
+    {"from", "PICTURE",
      "make a picture again by the settings inside it (PNG, JPEG, WebP); options that are given "
      "beside it change what they name",
      CLI_TEXT(ROW(from), "a picture's file")},
-    {"refine", 0, "PICTURE",
+    {"refine", "PICTURE",
      "likewise, its early scales as they are and the others again, as with --depth",
      CLI_TEXT(ROW(refine), "a picture's file")},
-    {"vary", 0, "PICTURE", "likewise, the others of -n new random draws",
+    {"vary", "PICTURE", "likewise, the others of -n new random draws",
      CLI_TEXT(ROW(vary), "a picture's file")},
-    {"tokens-in", 0, "FILE",
+    {"tokens-in", "FILE",
      "begin with token maps, as encode and --tokens-out write them, one after another",
      CLI_TEXT(ROW(tokens_in), "a file of tokens")},
-    {"keep-scales", 0, "K", "scales that are kept of those, {range}",
+    {"keep-scales", "K", "scales that are kept of those, {range}",
      CLI_INT(ROW(keep_scales), 1, VARIANT_MAX_SCALES), .unset = "the bridge; of --from none"},
     {0},
 };

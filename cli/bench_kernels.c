@@ -619,7 +619,7 @@ static void init(void *user) {
 }
 
 static const cli_option options[] = {
-    {"repeat", 0, "N", "calls counted, {range}; as many again while too few are quiet",
+    {"repeat", "N", "calls counted, {range}; as many again while too few are quiet",
      CLI_INT(settings, repeat, 1, BENCH_MAX_REPEAT), .own = true},
     CLI_ROWS(cli_json_option, bool, settings, json, NULL),
     CLI_ROWS(cli_engine_options, variant_engine_options, settings, engine, "threads"),

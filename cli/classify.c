@@ -330,15 +330,15 @@ static int run(void *user, const cli_line *line) {
 }
 
 static const cli_option options[] = {
-    {"model", 'm', "FILE",
+    {"model", "FILE",
      "what `variant train classifier` made, or a folder with a " VT_FEATURES_FILE " (required)",
-     CLI_TEXT(settings, engine.model, "a model's file or folder"), .own = true},
-    {"top", 0, "N", "classes a picture, {range}", CLI_INT(settings, top, 1, 100000)},
+     .letter = 'm', CLI_TEXT(settings, engine.model, "a model's file or folder"), .own = true},
+    {"top", "N", "classes a picture, {range}", CLI_INT(settings, top, 1, 100000)},
     CLI_ROWS(cli_pad_option, bool, settings, pad, NULL),
     CLI_ROWS(cli_data_options, cli_data, settings, data, NULL),
-    {"count", 0, "N", "N of its pictures, evenly spread", CLI_INT(settings, count, 1, 1 << 30),
+    {"count", "N", "N of its pictures, evenly spread", CLI_INT(settings, count, 1, 1 << 30),
      .unset = "all", .own = true},
-    {"through", 0, "MODEL", "pictures pass this model's tokenizer and back first",
+    {"through", "MODEL", "pictures pass this model's tokenizer and back first",
      CLI_TEXT(settings, through, "a model's file or folder")},
     CLI_ROWS(cli_json_option, bool, settings, json, NULL),
     CLI_ROWS(cli_engine_options, variant_engine_options, settings, engine, CLI_RUN),

@@ -116,12 +116,12 @@ static int run(void *user, const cli_line *line) {
 
 static const cli_option options[] = {
     CLI_ROWS(cli_tensors_out_options, cli_tensors_out, settings, output, NULL),
-    {"force", 0, NULL,
+    {"force", NULL,
      "write f16 or bf16 though a tensor's numbers overflow (they become the type's largest) or "
      "vanish (more than 1 % of its norm is lost)",
      CLI_FLAG(settings, force)},
     CLI_ROWS(cli_engine_options, variant_engine_options, settings, engine, CLI_MODEL),
-    {"classes", 0, "FILE", "names of the classes, a line each",
+    {"classes", "FILE", "names of the classes, a line each",
      CLI_TEXT(settings, classes, "a file of names, a line each")},
     CLI_ROWS(cli_engine_options, variant_engine_options, settings, engine, CLI_RUN),
     {0},

@@ -31,32 +31,31 @@ static bool read_channels(void *owner, const char *text) {
 
 #define DATA(member) cli_data, data.member
 const cli_option cli_data_options[] = {
-    {"data", 0, "PATH",
+    {"data", "PATH",
      "a folder with a sub-folder a class, IDX files or an .npz (required to train); several are "
      "joined by the names of their classes",
      .read = add_data},
-    {"split", 0, "WHICH", "which of its pictures: {words}",
+    {"split", "WHICH", "which of its pictures: {words}",
      CLI_WORD(vt_split, DATA(split), "train|test|all"), CLI_MARK(cli_data, split_chosen)},
-    {"holdout", 0, "X",
-     "share of the pictures that is test where there is no test/, {range}; 0: none",
+    {"holdout", "X", "share of the pictures that is test where there is no test/, {range}; 0: none",
      CLI_REAL(DATA(holdout), 0, 0.9)},
-    {"fit", 0, "WHICH", "pictures that are no square: {words}",
+    {"fit", "WHICH", "pictures that are no square: {words}",
      CLI_WORD(vt_fit, DATA(fit), "crop|pad|stretch"), CLI_MARK(DATA(fit_chosen)),
      .notes = "|black beside|", .unset = "as the model was trained, else crop"},
-    {"alpha", 0, "WHICH", "see-through pictures over {words}",
+    {"alpha", "WHICH", "see-through pictures over {words}",
      CLI_WORD(vt_alpha, DATA(alpha), "white|black|drop"), CLI_MARK(DATA(alpha_chosen)),
      .notes = "||hidden colours", .unset = "as the model was trained, else white"},
     {0},
 };
 
 const cli_option cli_pad_option[] = {
-    {"pad", 0, NULL, "centre small pictures on black instead of enlarging them",
+    {"pad", NULL, "centre small pictures on black instead of enlarging them",
      .kind = CLI_KIND_FLAG},
     {0},
 };
 
 const cli_option cli_channels_option[] = {
-    {"channels", 0, "1|3", "of pictures: grey or colour", .read = read_channels,
+    {"channels", "1|3", "of pictures: grey or colour", .read = read_channels,
      .unset = "as the pictures have it; of a folder to train on colour"},
     {0},
 };

@@ -68,13 +68,13 @@ static const cli_option options[] = {
     CLI_HEADING("pictures"),
     CLI_ROWS(cli_request_options, cli_request, settings, asked, "class count first"),
     CLI_ROWS(cli_output_options, cli_output, settings, output, NULL),
-    {"grid", 0, NULL, "one contact sheet instead of several files", CLI_FLAG(settings, grid)},
-    {"columns", 0, "N", "of the sheet, {range}", CLI_INT(settings, columns, 1, 1000),
+    {"grid", NULL, "one contact sheet instead of several files", CLI_FLAG(settings, grid)},
+    {"columns", "N", "of the sheet, {range}", CLI_INT(settings, columns, 1, 1000),
      .unset = "the number of classes with --class all or a list, else 8"},
-    {"zoom", 0, "N", "enlarge on the sheet, {range}", CLI_INT(settings, zoom, 1, 64)},
-    {"save-scales", 0, "DIR", "also the picture after each scale",
+    {"zoom", "N", "enlarge on the sheet, {range}", CLI_INT(settings, zoom, 1, 64)},
+    {"save-scales", "DIR", "also the picture after each scale",
      CLI_TEXT(settings, save_scales, "a folder")},
-    {"tokens-out", 0, "FILE", "also the token maps, as safetensors",
+    {"tokens-out", "FILE", "also the token maps, as safetensors",
      CLI_TEXT(settings, tokens_out, "a file to write")},
     CLI_HEADING("from what there is"),
     CLI_ROWS(cli_beginning_options, cli_beginning, settings, beginning, NULL),
@@ -83,7 +83,7 @@ static const cli_option options[] = {
     CLI_ROWS(cli_request_options, cli_request, settings, asked, CLI_GUIDANCE " " CLI_SAMPLING),
     CLI_HEADING("depth"),
     CLI_ROWS(cli_request_options, cli_request, settings, asked, CLI_DEPTH),
-    {"compare", 0, "D,D,..",
+    {"compare", "D,D,..",
      "one contact sheet, a row for each of these depths of the late scales, from the same seeds",
      CLI_INTS(settings, compare, compare_count, 1, 1000), .own = true},
     CLI_ROWS(cli_request_options, cli_request, settings, asked, "retain-kv"),
@@ -91,10 +91,10 @@ static const cli_option options[] = {
     CLI_HEADING("running"),
     CLI_ROWS(cli_engine_options, variant_engine_options, settings, asked.engine,
              CLI_PRECISION " " CLI_RUN),
-    {"json", 0, NULL, "the report as JSON (on stdout; on stderr with -o -); of --compare a list",
+    {"json", NULL, "the report as JSON (on stdout; on stderr with -o -); of --compare a list",
      CLI_FLAG(settings, json), .own = true},
     CLI_ROWS(cli_progress_option, cli_progress_kind, settings, progress, NULL),
-    {"verbose", 'v', NULL, "also which kernels compute", CLI_FLAG(settings, verbose)},
+    {"verbose", NULL, "also which kernels compute", .letter = 'v', CLI_FLAG(settings, verbose)},
     {0},
 };
 
@@ -108,7 +108,8 @@ static int check_options(settings *s, const cli_line *line) {
     const char *sheet = cli_first_given(line, "zoom|columns");
     if (!s->grid && sheet)
         return cli_misuse("--%s is for a sheet: give --grid or --compare", sheet);
-    if (s->compare_count && cli_first_given(line, "depth|depths|save-scales|tokens-out"))
+    if (s->compare_count &&
+        (s->asked.request.depth || cli_first_given(line, "depths|save-scales|tokens-out")))
         return cli_misuse(
             "--compare goes without --depth, --depths, --save-scales and --tokens-out");
     if (s->compare_count && s->planning.wanted)

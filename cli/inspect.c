@@ -462,9 +462,9 @@ static int run(void *user, const cli_line *line) {
 
 static const cli_option options[] = {
     CLI_ROWS(cli_engine_options, variant_engine_options, settings, engine, CLI_MODEL),
-    {"bridge", 0, "N", "scales at full depth, for the table of depths",
+    {"bridge", "N", "scales at full depth, for the table of depths",
      CLI_INT(settings, bridge, 0, VT_SCHEDULE_SCALES), .unset = "as trained", .own = true},
-    {"tensors", 0, NULL, "also every tensor", CLI_FLAG(settings, tensors)},
+    {"tensors", NULL, "also every tensor", CLI_FLAG(settings, tensors)},
     CLI_ROWS(cli_json_option, bool, settings, json, NULL),
     CLI_ROWS(cli_engine_options, variant_engine_options, settings, engine, CLI_RUN),
     {0},

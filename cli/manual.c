@@ -122,7 +122,7 @@ static void put_others(const cli_command *program, const cli_command *page) {
     int count = 0;
     puts(".SH \"SEE ALSO\"");
     put_other(program, page, &count);
-    for (int i = 0; program->kinds[i]; ++i) {
+    for (int i = 0; program->kinds && program->kinds[i]; ++i) {
         const cli_command *other = program->kinds[i];
         bool family = strncmp(other->name, page->name, length) == 0 && !other->name[length];
         if (length && !family) continue;
@@ -249,9 +249,11 @@ static void for_each(const cli_command *command, void (*put_one)(const cli_comma
 static void put_completion(const cli_command *program) {
     puts("# bash completion of variant: made of the program's own tables of options.");
     puts("declare -A _variant_options _variant_takes _variant_kinds");
-    for (int i = 0; program->kinds[i]; ++i) for_each(program->kinds[i], put_command);
+    for (int i = 0; program->kinds && program->kinds[i]; ++i)
+        for_each(program->kinds[i], put_command);
     printf("_variant_options['variant']='--help --version'\n_variant_commands='");
-    for (int i = 0; program->kinds[i]; ++i) printf("%s ", program->kinds[i]->name);
+    for (int i = 0; program->kinds && program->kinds[i]; ++i)
+        printf("%s ", program->kinds[i]->name);
     puts("help version'");
 }
 

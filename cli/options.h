@@ -33,15 +33,15 @@ typedef enum cli_kind {
 } cli_kind;
 
 typedef struct cli_option {
-    const char *name; /* "top-k"; NULL: see help and rows */
-    char letter;      /* 's' for -s; 0: none */
-    const char
-        *argument; /* what help calls the value; "[=WHICH]": may be left out; NULL: takes none */
-    /* What it does. {range} and {words} stand for what the row takes. Without a name: a heading. */
-    const char *help;
+    const char *name;     /* "top-k"; NULL: a heading, or rows of another table */
+    const char *argument; /* what help calls the value; "[=WHICH]": may be left out; NULL: none */
+    const char *help;     /* what it does; {range} and {words} stand for what the row takes */
     cli_kind kind;
+    char letter;         /* 's' for -s; 0: none */
+    bool own;            /* other commands have another option of this name */
     size_t at;           /* of the value, from the beginning of the settings ... */
     size_t count;        /* ... and of a list's length */
+    size_t mark;         /* of a bool that becomes true with the option; 0: none */
     double low, high;    /* numbers: the range */
     int step;            /* a multiple of this; 0: any */
     int most;            /* of a list */
@@ -49,18 +49,15 @@ typedef struct cli_option {
     const char *notes;   /* one on each of words, between bars too: "|slow"; or NULL */
     const char *letters; /* text: what it is made of, unless it is one of words; NULL: anything */
     const char *expects; /* text: what it is, for the line that refuses none */
-    const char
-        *unset; /* what holds while nothing is given, where the settings hold 0, -1 or NULL then */
-    const char *also;  /* another name of the same option */
-    const char *alone; /* "[=WHICH]" without its value means this word */
-    size_t mark;       /* of a bool that becomes true with the option; 0: none */
-    bool own;          /* other commands have another option of this name */
+    const char *unset;   /* what holds while nothing is given and the settings hold 0, -1 or NULL */
+    const char *also;    /* another name of the same option */
+    const char *alone;   /* the word that "[=WHICH]" means without its value */
     /* Reads the value in the kind's stead; owner: the settings that the row's table is of. */
     bool (*read)(void *owner, const char *text);
     /* Says what the settings hold, for help, where the kind does not tell. */
     void (*show)(const void *owner, char *out, size_t size);
-    const struct cli_option
-        *rows; /* another table, of settings at `at`; words: of these names alone */
+    /* Another table, of settings at `at`; words: its rows of these names alone. */
+    const struct cli_option *rows;
 } cli_option;
 
 /* A place in settings, of a type that must be the member's. */

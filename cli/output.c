@@ -10,17 +10,17 @@
 #include "io/image.h"
 
 const cli_option cli_output_options[] = {
-    {"output", 'o', "PATH",
+    {"output", "PATH",
      "a .png, .jpg (.jpeg) or .webp; several pictures are numbered, out.png becoming out_00.png or "
      "x_%02d.png x_00.png; - is the standard output, a PNG",
-     CLI_TEXT(cli_output, path, "where to write")},
-    {"file-quality", 0, "Q", "of a .jpg or .webp, {range}", CLI_INT(cli_output, quality, 1, 100),
+     .letter = 'o', CLI_TEXT(cli_output, path, "where to write")},
+    {"file-quality", "Q", "of a .jpg or .webp, {range}", CLI_INT(cli_output, quality, 1, 100),
      .unset = "95, and a .webp without loss"},
     {0},
 };
 
 const cli_option cli_progress_option[] = {
-    {"progress", 0, "[=WHICH]", "on stderr: {words}", .kind = CLI_KIND_WORD,
+    {"progress", "[=WHICH]", "on stderr: {words}", .kind = CLI_KIND_WORD,
      .words = "auto|lines|none", .alone = "lines",
      .notes = "a line where it is a terminal|as --progress alone|"},
     {0},

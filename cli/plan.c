@@ -21,8 +21,9 @@ static void init(void *user) {
 static const cli_option options[] = {
     CLI_ROWS(cli_planning_options, cli_planning, settings, planning, NULL),
     CLI_HEADING("request"),
-    {"count", 'n', "N", "pictures, {range}", CLI_INT(settings, asked.request.count, 1, 1000000),
-     .unset = "one batch, 64 with --batch auto", .own = true},
+    {"count", "N", "pictures, {range}", .letter = 'n',
+     CLI_INT(settings, asked.request.count, 1, 1000000), .unset = "one batch, 64 with --batch auto",
+     .own = true},
     CLI_ROWS(cli_request_options, cli_request, settings, asked, "cfg-scale layers"),
     CLI_HEADING("model"),
     CLI_ROWS(cli_engine_options, variant_engine_options, settings, asked.engine, CLI_MODEL),

@@ -23,17 +23,17 @@ static bool read_batch(void *owner, const char *text) {
 #define WANTED CLI_MARK(cli_planning, wanted)
 const cli_option cli_planning_options[] = {
     CLI_HEADING("depth by a budget (instead of --depth and --bridge; docs/PLANNING.md)"),
-    {"max-memory", 0, "SIZE", "weights, activations, keys and values: 300M, 1.5G, 512MiB, 2GiB",
+    {"max-memory", "SIZE", "weights, activations, keys and values: 300M, 1.5G, 512MiB, 2GiB",
      CLI_BYTES(PLAN(max_bytes)), WANTED, .unset = "no limit"},
-    {"max-latency", 0, "TIME", "of a batch, once the model is loaded: 800ms, 2s",
+    {"max-latency", "TIME", "of a batch, once the model is loaded: 800ms, 2s",
      CLI_SECONDS(PLAN(max_seconds)), WANTED, .unset = "no limit"},
-    {"quality", 0, "WHICH", "{words}; with --sweep the best, the fastest within 5 %, within 25 %",
+    {"quality", "WHICH", "{words}; with --sweep the best, the fastest within 5 %, within 25 %",
      CLI_NAME(PLAN(quality), "high|balanced|fast"), WANTED,
      .notes = "all layers|half of the late scales'|a quarter"},
-    {"sweep", 0, "FILE", "results of `variant sweep` with quality: the best measured one that fits",
+    {"sweep", "FILE", "results of `variant sweep` with quality: the best measured one that fits",
      CLI_TEXT(PLAN(sweep), "the folder or sweep.json of `variant sweep`"), WANTED},
-    {"remeasure", 0, NULL, "time again, whatever the cache holds", CLI_FLAG(PLAN(remeasure))},
-    {"batch", 0, "N|auto", "pictures at a time, {range}; auto: as many as fit, at most 64",
+    {"remeasure", NULL, "time again, whatever the cache holds", CLI_FLAG(PLAN(remeasure))},
+    {"batch", "N|auto", "pictures at a time, {range}; auto: as many as fit, at most 64",
      CLI_INT(cli_planning, batch, 1, 4096), .read = read_batch, .words = "auto", .own = true},
     {0},
 };

@@ -18,22 +18,22 @@ static bool read_draws(void *owner, const char *text) {
 }
 
 const cli_option cli_scoring_options[] = {
-    {"reference", 0, "DATA",
+    {"reference", "DATA",
      "real pictures: IDX files, a folder (with or without a sub-folder a class), an .npz with "
      "arr_0; several are joined; or statistics: a file of eval's --save-reference, an .npz with mu "
      "and sigma",
      .read = add_reference},
-    {"reference-count", 0, "N", "of its pictures, {range}",
+    {"reference-count", "N", "of its pictures, {range}",
      CLI_INT(cli_scoring, reference_count, 2, 10000000), .unset = "all"},
-    {"features", 0, "PATH",
+    {"features", "PATH",
      "the network: pt_inception-2015-12-05 (then scores are FID, IS), or what `variant train "
      "classifier` made, a file or its folder",
      CLI_TEXT(cli_scoring, features, "a network's file or folder"),
      .unset = "MODEL/" VT_FEATURES_FILE},
-    {"resize", 0, "WHICH", "of pictures for the Inception: {words}",
+    {"resize", "WHICH", "of pictures for the Inception: {words}",
      CLI_WORD(int, cli_scoring, resize, "pytorch|tensorflow"), .unset = "pytorch",
      .notes = "as pytorch-fid|as guided-diffusion's statistics and torch-fidelity"},
-    {"draws", 0, "N",
+    {"draws", "N",
      "of the bootstrap that each score's spread (+-) comes from, 0: none, or 2 to 10000",
      CLI_INT(cli_scoring, draws, 0, 10000), .read = read_draws,
      .unset = "100; 20 above 512 features"},

@@ -120,17 +120,17 @@ cleanup:
 }
 
 static const cli_option options[] = {
-    {"dump", 0, "FILE",
+    {"dump", "FILE",
      "write what was computed, under the reference's names (behind the file's path in DIR, as in "
      "A/tokenizer/latent, when DIR is a folder)",
      CLI_TEXT(settings, dump, "a file to write")},
-    {"precision", 0, "TYPE",
+    {"precision", "TYPE",
      "of weights, keys and values: {words}; the latter two compare forward results within 2e-2 "
      "(int8: 5e-2), each stage fed with the reference's own",
      CLI_NAME(settings, engine.weights, "f32|bf16|int8"), .own = true},
-    {"kv", 0, "TYPE", "of keys and values alone: {words}",
+    {"kv", "TYPE", "of keys and values alone: {words}",
      CLI_NAME(settings, engine.kv, "f32|bf16|int8"), .unset = "as --precision", .own = true},
-    {"quiet", 'q', NULL, "only what fails, and the summary", CLI_FLAG(settings, quiet),
+    {"quiet", NULL, "only what fails, and the summary", .letter = 'q', CLI_FLAG(settings, quiet),
      .own = true},
     CLI_ROWS(cli_json_option, bool, settings, json, NULL),
     CLI_ROWS(cli_engine_options, variant_engine_options, settings, engine, CLI_RUN),

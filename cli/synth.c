@@ -71,8 +71,7 @@ cleanup:
 
 static const cli_option options[] = {
     CLI_ROWS(cli_tensors_out_options, cli_tensors_out, settings, output, NULL),
-    {"only", 0, "PART", "{words}", CLI_NAME(settings, only, "tokenizer|transformer"),
-     .unset = "both"},
+    {"only", "PART", "{words}", CLI_NAME(settings, only, "tokenizer|transformer"), .unset = "both"},
     CLI_ROWS(cli_engine_options, variant_engine_options, settings, engine, CLI_RUN),
     {0},
 };

@@ -19,9 +19,9 @@ static bool read_type(void *owner, const char *text) {
 }
 
 const cli_option cli_tensors_out_options[] = {
-    {"output", 'o', "FILE", "the safetensors file",
+    {"output", "FILE", "the safetensors file", .letter = 'o',
      CLI_TEXT(cli_tensors_out, path, "where to write"), .own = true},
-    {"type", 0, "T", "of weights: {words}; vectors stay f32", .words = "f32|f16|bf16",
+    {"type", "T", "of weights: {words}; vectors stay f32", .words = "f32|f16|bf16",
      .read = read_type, .unset = "f32"},
     {0},
 };

@@ -57,53 +57,51 @@ static bool read_bridge(void *owner, const char *text) {
 
 /* Of vt_train_common. */
 static const cli_option length_rows[] = {
-    {"epochs", 0, "X", "times through the data, above 0, real numbers allowed",
+    {"epochs", "X", "times through the data, above 0, real numbers allowed",
      CLI_REAL(COMMON(epochs), 0, 1e6), .read = read_epochs, .unset = "from the data"},
-    {"steps", 0, "N", "steps instead of --epochs", CLI_INT64(COMMON(steps), 1, MOST), .unset = ""},
-    {"limit", 0, "N", "only N pictures, spread over the data, for quick trials",
+    {"steps", "N", "steps instead of --epochs", CLI_INT64(COMMON(steps), 1, MOST), .unset = ""},
+    {"limit", "N", "only N pictures, spread over the data, for quick trials",
      CLI_INT(COMMON(limit), 1, MOST), .unset = "all"},
     {0},
 };
 static const cli_option step_rows[] = {
-    {"lr-end", 0, "X", "where the cosine ends, {range}", CLI_REAL(COMMON(lr.end), 0, 1),
+    {"lr-end", "X", "where the cosine ends, {range}", CLI_REAL(COMMON(lr.end), 0, 1),
      .unset = "a fiftieth of --lr"},
-    {"schedule", 0, "RULE", "the rate after the warm-up: {words}",
+    {"schedule", "RULE", "the rate after the warm-up: {words}",
      CLI_EITHER(COMMON(lr.cosine), "cosine|constant", 0)},
-    {"weight-decay", 0, "X", "of matrices, {range}",
-     CLI_REAL(COMMON(optimizer.weight_decay), 0, 10)},
-    {"betas", 0, "X,Y", "of AdamW", .read = read_betas, .show = show_betas},
-    {"clip", 0, "X", "global gradient norm; 0: off", CLI_REAL(COMMON(optimizer.clip), 0, 1e9)},
-    {"flip", 0, NULL, "mirror pictures at random", CLI_FLAG(COMMON(flip))},
-    {"precision", 0, "TYPE", "of products: {words}; sums and weights stay f32",
+    {"weight-decay", "X", "of matrices, {range}", CLI_REAL(COMMON(optimizer.weight_decay), 0, 10)},
+    {"betas", "X,Y", "of AdamW", .read = read_betas, .show = show_betas},
+    {"clip", "X", "global gradient norm; 0: off", CLI_REAL(COMMON(optimizer.clip), 0, 1e9)},
+    {"flip", NULL, "mirror pictures at random", CLI_FLAG(COMMON(flip))},
+    {"precision", "TYPE", "of products: {words}; sums and weights stay f32",
      CLI_WORD(vt_number, COMMON(precision), "f32|bf16")},
     {0},
 };
 static const cli_option sheet_row[] = {
-    {"sample-every", 0, "STEPS", "a contact sheet in samples/; 0: never",
+    {"sample-every", "STEPS", "a contact sheet in samples/; 0: never",
      CLI_INT64(COMMON(sample_every), 0, MOST)},
     {0},
 };
 static const cli_option run_rows[] = {
-    {"output", 'o', "DIR", "the run's folder (required)",
+    {"output", "DIR", "the run's folder (required)", .letter = 'o',
      CLI_TEXT(COMMON(output), "a folder for the run's results"), .own = true},
-    {"log-every", 0, "STEPS", "a line of log.jsonl", CLI_INT64(COMMON(log_every), 0, MOST)},
-    {"save-every", 0, "STEPS", "a checkpoint", CLI_INT64(COMMON(save_every), 0, MOST)},
-    {"eval-count", 0, "N", "pictures of the test split; 0: all",
-     CLI_INT(COMMON(eval_count), 0, MOST)},
-    {"seed", 's', "N", "of everything random", CLI_U64(COMMON(seed)), .own = true},
-    {"resume", 0, NULL,
+    {"log-every", "STEPS", "a line of log.jsonl", CLI_INT64(COMMON(log_every), 0, MOST)},
+    {"save-every", "STEPS", "a checkpoint", CLI_INT64(COMMON(save_every), 0, MOST)},
+    {"eval-count", "N", "pictures of the test split; 0: all", CLI_INT(COMMON(eval_count), 0, MOST)},
+    {"seed", "N", "of everything random", .letter = 's', CLI_U64(COMMON(seed)), .own = true},
+    {"resume", NULL,
      "go on from the checkpoint in the run's folder; what followed from the data is as it was",
      CLI_FLAG(COMMON(resume))},
-    {"extend", 0, "RULE", "--resume with other --steps or --epochs: {words}",
+    {"extend", "RULE", "--resume with other --steps or --epochs: {words}",
      CLI_EITHER(COMMON(hold_rate), "cosine|constant", 1),
      .notes = "the rate goes over to the cosine of the new length|it stays as it is"},
-    {"restart", 0, NULL, "start anew though there is a checkpoint", CLI_FLAG(COMMON(restart))},
-    {"dry-run", 0, NULL,
+    {"restart", NULL, "start anew though there is a checkpoint", CLI_FLAG(COMMON(restart))},
+    {"dry-run", NULL,
      "tell the memory that it would take, part by part, and end; -o may be left out",
      CLI_FLAG(COMMON(dry_run))},
-    {"on-divergence", 0, "WHAT", "at a gradient that is not finite, or a spike: {words}",
+    {"on-divergence", "WHAT", "at a gradient that is not finite, or a spike: {words}",
      CLI_EITHER(COMMON(skip_diverged), "stop|skip", 1), .notes = "|the step is left out"},
-    {"spike", 0, "FACTOR",
+    {"spike", "FACTOR",
      "a loss above FACTOR times its running mean is a spike, 1.5 say; 0: none is, else above 1",
      CLI_REAL(COMMON(spike), 0, 1e6), .read = read_spike},
     {0},
@@ -111,81 +109,63 @@ static const cli_option run_rows[] = {
 static const cli_option no_rows[] = {{0}};
 /* Of training. */
 static const cli_option own_run_rows[] = {
-    {"threads", 't', "N", "{range}", CLI_INT(training, threads, 1, 1024),
+    {"threads", "N", "{range}", .letter = 't', CLI_INT(training, threads, 1, 1024),
      .unset = "one a processor"},
-    {"json", 0, NULL, "--dry-run: one object on stdout", CLI_FLAG(training, json)},
-    {"quiet", 'q', NULL, "no progress", CLI_FLAG(training, quiet)},
+    {"json", NULL, "--dry-run: one object on stdout", CLI_FLAG(training, json), .own = true},
+    {"quiet", NULL, "no progress", .letter = 'q', CLI_FLAG(training, quiet)},
     {0},
 };
 
-/* kind: tokenizer, transformer or classifier, the member of training whose options these are; most, rate, warmup and
+/* kind: tokenizer, transformer or classifier, the member of training whose options these are; most, rate, rise and
  * every: what follows from the data where the options are not given. sheet_row: or none. */
-#define COMMON_ROWS(kind, most, rate, warmup_steps, every, sheet)                                  \
+#define COMMON_ROWS(kind, most, rate, rise, every, sheet)                                          \
     CLI_HEADING("data"),                                                                           \
         CLI_ROWS(cli_data_options, cli_data, training, data, "data holdout fit alpha"),            \
         CLI_HEADING("length and rate"),                                                            \
         CLI_ROWS(length_rows, vt_train_common, training, kind.common, NULL),                       \
-        {"batch",                                                                                  \
-         0,                                                                                        \
-         "N",                                                                                      \
-         "pictures a step",                                                                        \
-         CLI_INT(training, kind.common.batch, 1, 65536),                                           \
-         .unset = "from the data, up to " most,                                                    \
-         .own = true},                                                                             \
-        {"lr",                                                                                     \
-         0,                                                                                        \
-         "X",                                                                                      \
-         "highest learning rate, {range}",                                                         \
-         CLI_ABOVE(training, kind.common.lr.peak, 0, 1),                                           \
-         .unset = rate,                                                                            \
-         .own = true},                                                                             \
-        {"warmup",                                                                                 \
-         0,                                                                                        \
-         "STEPS",                                                                                  \
-         "linear warm-up",                                                                         \
-         CLI_INT64(training, kind.common.lr.warmup, 0, MOST),                                      \
-         .unset = warmup_steps ", of short trainings a tenth",                                     \
-         .own = true},                                                                             \
+        OWN_ROW("batch", "N", "pictures a step", "from the data, up to " most,                     \
+                CLI_INT(training, kind.common.batch, 1, 65536)),                                   \
+        OWN_ROW("lr", "X", "highest learning rate, {range}", rate,                                 \
+                CLI_ABOVE(training, kind.common.lr.peak, 0, 1)),                                   \
+        OWN_ROW("warmup", "STEPS", "linear warm-up", rise ", of short trainings a tenth",          \
+                CLI_INT64(training, kind.common.lr.warmup, 0, MOST)),                              \
         CLI_ROWS(step_rows, vt_train_common, training, kind.common, NULL), CLI_HEADING("the run"), \
         CLI_ROWS(run_rows, vt_train_common, training, kind.common, NULL),                          \
         CLI_ROWS(sheet, vt_train_common, training, kind.common, NULL),                             \
-        {"eval-every",                                                                             \
-         0,                                                                                        \
-         "STEPS",                                                                                  \
-         "evaluate on the test split",                                                             \
-         CLI_INT64(training, kind.common.eval_every, 0, MOST),                                     \
-         .unset = every,                                                                           \
-         .own = true},                                                                             \
+        OWN_ROW("eval-every", "STEPS", "evaluate on the test split", every,                        \
+                CLI_INT64(training, kind.common.eval_every, 0, MOST)),                             \
         {.rows = own_run_rows}, CLI_HEADING("the model")
+/* A row that says other things in another kind's table. */
+#define OWN_ROW(name_, argument_, help_, unset_, ...)                                              \
+    { name_, argument_, help_, __VA_ARGS__, .unset = unset_, .own = true }
 
 /* ---- the four tables ---- */
 
 #define TOKENIZER_(member) training, tokenizer.member
 static const cli_option tokenizer_options[] = {
     COMMON_ROWS(tokenizer, "32", "0.001", "100", "at the end only", sheet_row),
-    {"side", 0, "PIXELS", "of pictures; made one that the levels can halve",
+    {"side", "PIXELS", "of pictures; made one that the levels can halve",
      CLI_INT(TOKENIZER_(side), 1, 4096), .unset = "32", .own = true},
     CLI_ROWS(cli_channels_option, int, training, tokenizer.config.channels, NULL),
-    {"width", 0, "N", "channels of the first level, {range}",
+    {"width", "N", "channels of the first level, {range}",
      CLI_INT(TOKENIZER_(config.base_width), 32, 4096), .step = 32, .own = true,
      .unset = "32; 64 for many large pictures"},
-    {"mult", 0, "A,B,..",
+    {"mult", "A,B,..",
      "channel multipliers, one a level; every level but the first halves the side",
      CLI_INTS(TOKENIZER_(config.mult), tokenizer.config.levels, 1, 1024), .own = true,
      .unset = "from --side; 1,2,2 at 32 pixels"},
-    {"blocks", 0, "N", "residual blocks a level", CLI_INT(TOKENIZER_(config.blocks), 1, 16)},
-    {"codes", 0, "N", "codebook entries", CLI_INT(TOKENIZER_(config.codes), 2, 1 << 20),
+    {"blocks", "N", "residual blocks a level", CLI_INT(TOKENIZER_(config.blocks), 1, 16)},
+    {"codes", "N", "codebook entries", CLI_INT(TOKENIZER_(config.codes), 2, 1 << 20),
      .unset = "from the data, 64 to 4096"},
-    {"latent", 0, "N", "size of a code", CLI_INT(TOKENIZER_(config.latent_dim), 1, 4096),
+    {"latent", "N", "size of a code", CLI_INT(TOKENIZER_(config.latent_dim), 1, 4096),
      .unset = "16; above 1024 codes 32"},
-    {"sides", 0, "A,B,..", "sides of the token maps",
+    {"sides", "A,B,..", "sides of the token maps",
      CLI_INTS(TOKENIZER_(config.sides), tokenizer.config.scales, 1, 128), .own = true,
      .unset = "from --side: 1,2,3,4,5,6,8 at 32 and 64 pixels"},
-    {"crop", 0, "PIXELS", "read pictures this much larger and cut a random window",
+    {"crop", "PIXELS", "read pictures this much larger and cut a random window",
      CLI_INT(TOKENIZER_(crop), 0, 1024), .own = true},
-    {"vq-weight", 0, "X", "weight of the quantisation loss",
-     CLI_REAL(TOKENIZER_(vq_weight), 0, 1000)},
-    {"revive-after", 0, "STEPS", "re-seed a code unused for so long; 0: never",
+    {"vq-weight", "X", "weight of the quantisation loss", CLI_REAL(TOKENIZER_(vq_weight), 0, 1000)},
+    {"revive-after", "STEPS", "re-seed a code unused for so long; 0: never",
      CLI_INT(TOKENIZER_(revive_after), 0, 1000000)},
     {0},
 };
@@ -194,24 +174,24 @@ static const cli_option tokenizer_options[] = {
 static const cli_option classifier_options[] = {
     COMMON_ROWS(classifier, "64", "0.002", "100", "every epoch, of many epochs twenty times",
                 no_rows),
-    {"model", 0, "FILE", "what to start from: another classifier of the same shape",
+    {"model", "FILE", "what to start from: another classifier of the same shape",
      CLI_TEXT(CLASSIFIER_(model), "a model's file or folder"), .own = true, .unset = "nothing"},
-    {"side", 0, "PIXELS", "of pictures; made one that the levels can halve",
+    {"side", "PIXELS", "of pictures; made one that the levels can halve",
      CLI_INT(CLASSIFIER_(config.side), 2, 1024), .unset = "32", .own = true},
     CLI_ROWS(cli_channels_option, int, training, classifier.config.channels, NULL),
-    {"width", 0, "N", "channels of the first level, {range}",
+    {"width", "N", "channels of the first level, {range}",
      CLI_INT(CLASSIFIER_(config.width), 32, 4096), .step = 32, .own = true},
-    {"mult", 0, "A,B,..", "channel multipliers, one a level; every level halves the side",
+    {"mult", "A,B,..", "channel multipliers, one a level; every level halves the side",
      CLI_INTS(CLASSIFIER_(config.mult), classifier.config.levels, 1, 1024), .own = true,
      .unset = "from --side; 1,2,2 at 32 pixels"},
-    {"blocks", 0, "N", "residual blocks a level", CLI_INT(CLASSIFIER_(config.blocks), 1, 16)},
-    {"features", 0, "N", "numbers that describe a picture",
+    {"blocks", "N", "residual blocks a level", CLI_INT(CLASSIFIER_(config.blocks), 1, 16)},
+    {"features", "N", "numbers that describe a picture",
      CLI_INT(CLASSIFIER_(config.features), 1, 4096), .own = true},
-    {"crop", 0, "PIXELS", "read pictures this much larger and cut a random window",
+    {"crop", "PIXELS", "read pictures this much larger and cut a random window",
      CLI_INT(CLASSIFIER_(crop), 0, 1024), .own = true, .unset = "4, an eighth of sides below 32"},
-    {"erase", 0, "P", "chance that a rectangle of a picture is covered",
+    {"erase", "P", "chance that a rectangle of a picture is covered",
      CLI_REAL(CLASSIFIER_(erase), 0, 1)},
-    {"label-smoothing", 0, "X", "of the targets, {range}",
+    {"label-smoothing", "X", "of the targets, {range}",
      CLI_REAL(CLASSIFIER_(label_smoothing), 0, 0.999), .own = true},
     {0},
 };
@@ -219,32 +199,31 @@ static const cli_option classifier_options[] = {
 /* Of vt_train_transformer_options: a new transformer, and the tokens it is trained on. */
 #define MODEL_(member) vt_train_transformer_options, member
 static const cli_option model_rows[] = {
-    {"tokenizer", 0, "FILE", "a trained tokenizer (required, unless --model holds one)",
+    {"tokenizer", "FILE", "a trained tokenizer (required, unless --model holds one)",
      CLI_TEXT(MODEL_(tokenizer), "a tokenizer's file or folder"), .own = true},
-    {"part", 0, "NAME", "which of several models in a file, such as ema or model",
+    {"part", "NAME", "which of several models in a file, such as ema or model",
      CLI_TEXT(MODEL_(part), "the name of a state dict, such as ema or model"),
      .unset = "averaged weights before others, said on stderr"},
-    {"token-cache", 0, "FILE", "the pictures as tokens",
+    {"token-cache", "FILE", "the pictures as tokens",
      CLI_TEXT(MODEL_(cache), "a file for the tokens"), .unset = "tokens.cache in the run's folder"},
-    {"verify-data", 0, NULL,
+    {"verify-data", NULL,
      "read every picture again to see whether its tokens still hold (sets up to 20000 always do; "
      "larger ones only files whose times or inode changed)",
      CLI_FLAG(MODEL_(common.verify_data))},
-    {"depth", 0, "N", "layers of a new transformer",
+    {"depth", "N", "layers of a new transformer",
      CLI_INT(MODEL_(config.depth), 1, VT_SCHEDULE_LAYERS), .own = true,
      .unset = "from the data, 4 to 16"},
-    {"width", 0, "N", "channels of a new transformer", CLI_INT(MODEL_(config.width), 1, 65536),
+    {"width", "N", "channels of a new transformer", CLI_INT(MODEL_(config.width), 1, 65536),
      .own = true, .unset = "from the data, 64 to 384"},
-    {"heads", 0, "N", "attention heads", CLI_INT(MODEL_(config.heads), 1, 1024), .own = true,
+    {"heads", "N", "attention heads", CLI_INT(MODEL_(config.heads), 1, 1024), .own = true,
      .unset = "one for 64 of --width"},
-    {"mlp-ratio", 0, "X", "hidden width of the MLP, {range}", CLI_REAL(MODEL_(mlp_ratio), 0.1, 64)},
-    {"shared-adaln", 0, NULL, "one modulation for all blocks, as the 512 px model",
+    {"mlp-ratio", "X", "hidden width of the MLP, {range}", CLI_REAL(MODEL_(mlp_ratio), 0.1, 64)},
+    {"shared-adaln", NULL, "one modulation for all blocks, as the 512 px model",
      CLI_FLAG(MODEL_(config.shared_adaln))},
-    {"no-l2-norm", 0, NULL, "plain attention, without normalised queries and keys",
+    {"no-l2-norm", NULL, "plain attention, without normalised queries and keys",
      CLI_OFF(MODEL_(config.l2_norm))},
-    {"label-drop", 0, "X", "labels dropped for guidance, {range}",
-     CLI_REAL(MODEL_(label_drop), 0, 1)},
-    {"label-smoothing", 0, "X", "of the targets, {range}", CLI_REAL(MODEL_(label_smoothing), 0, 1),
+    {"label-drop", "X", "labels dropped for guidance, {range}", CLI_REAL(MODEL_(label_drop), 0, 1)},
+    {"label-smoothing", "X", "of the targets, {range}", CLI_REAL(MODEL_(label_smoothing), 0, 1),
      .own = true},
     {0},
 };
@@ -262,51 +241,50 @@ static const cli_option transformer_options[] = {
 static const cli_option supernet_options[] = {
     COMMON_ROWS(transformer, "16", "from the width: at 128 0.0002, without --model 0.001", "100",
                 "at the end only", sheet_row),
-    {"model", 0, "FILE",
-     "what to start from: a trained full transformer, yours or a published .pth",
+    {"model", "FILE", "what to start from: a trained full transformer, yours or a published .pth",
      CLI_TEXT(SUPERNET_(model), "a model's file or folder"), .own = true, .unset = "nothing"},
     CLI_ROWS(model_rows, vt_train_transformer_options, training, transformer, NULL),
     CLI_HEADING("its subnets"),
-    {"depths", 0, "A,B,..", "of the subnets",
+    {"depths", "A,B,..", "of the subnets",
      CLI_INTS(SUPERNET_(phases.depths), transformer.phases.depth_count, 1, VT_SCHEDULE_LAYERS),
      .own = true, .unset = "half of the layers and a quarter"},
-    {"bridge", 0, "N|N-M", "scales at full depth before the subnet's; a range is drawn from",
+    {"bridge", "N|N-M", "scales at full depth before the subnet's; a range is drawn from",
      CLI_INT(SUPERNET_(bridge), 0, VT_SCHEDULE_SCALES), .read = read_bridge, .own = true,
      .unset = "6 in 10 of all, to one more"},
-    {"layers", 0, "NAME", "{words}",
+    {"layers", "NAME", "{words}",
      CLI_WORD(vt_selector, SUPERNET_(selector), "equidistant|rounded|prefix"), .own = true},
-    {"train-schedules", 0, "A,B,..;A,B,..",
+    {"train-schedules", "A,B,..;A,B,..",
      "subnets as layers for each scale, instead of --depths and --bridge",
      CLI_TEXT(SUPERNET_(schedules),
               "layers of every scale such as 8,8,4,2, several between semicolons"),
      .letters = "0123456789,; ", .unset = "none"},
-    {"sandwich", 0, NULL,
+    {"sandwich", NULL,
      "both paths at every step, their gradients averaged: what is done unless another way is "
      "chosen",
      CLI_FLAG(SUPERNET_(phases.sandwich))},
-    {"phases", 0, NULL,
+    {"phases", NULL,
      "one path a step instead, the subnet's ever more often: joint, transition, subnet phase",
      CLI_OFF(SUPERNET_(phases.sandwich))},
-    {"joint-ratio", 0, "P", "--phases: chance of the subnet at first, {range}",
+    {"joint-ratio", "P", "--phases: chance of the subnet at first, {range}",
      CLI_REAL(SUPERNET_(phases.joint_ratio), 0, 1)},
-    {"joint-end", 0, "EPOCH", "--phases: end of the joint phase",
+    {"joint-end", "EPOCH", "--phases: end of the joint phase",
      CLI_REAL(SUPERNET_(phases.joint_end), 0, 1e6), .unset = "a sixth of the epochs"},
-    {"transition-end", 0, "EPOCH", "--phases: end of the transition",
+    {"transition-end", "EPOCH", "--phases: end of the transition",
      CLI_REAL(SUPERNET_(phases.transition_end), 0, 1e6), .unset = "two thirds of the epochs"},
-    {"fixed-ratio", 0, "P", "one path a step, the subnet's with this chance throughout, {range}",
+    {"fixed-ratio", "P", "one path a step, the subnet's with this chance throughout, {range}",
      CLI_REAL(SUPERNET_(phases.fixed_ratio), 0, 1), .unset = ""},
-    {"draw", 0, "RULE", "of a subnet: {words}",
+    {"draw", "RULE", "of a subnet: {words}",
      CLI_WORD(vt_draw_rule, SUPERNET_(phases.rule), "uniform|weighted|deepest-first"),
      .notes = "||others join until --transition-end"},
-    {"draw-weights", 0, "A,B,..", "one for each of --depths; --draw weighted is implied",
+    {"draw-weights", "A,B,..", "one for each of --depths; --draw weighted is implied",
      CLI_REALS(SUPERNET_(phases.weights), weights, 0, 1e9)},
-    {"distill", 0, "X",
+    {"distill", "X",
      "weight of KL from the full path's predictions where layers are left out; 0: none",
      CLI_REAL(SUPERNET_(distill), 0, 1e6)},
-    {"distill-end", 0, "X",
+    {"distill-end", "X",
      "its weight at the end, moved to evenly; where --distill is given it stays",
      CLI_REAL(SUPERNET_(distill_end), 0, 1e6)},
-    {"log-conflict", 0, "STEPS", "log the cosine between the gradients of both paths; 0: never",
+    {"log-conflict", "STEPS", "log the cosine between the gradients of both paths; 0: never",
      CLI_INT64(SUPERNET_(log_conflict), 0, MOST)},
     {0},
 };
