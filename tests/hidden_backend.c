@@ -71,15 +71,17 @@ static void check(const hidden *h, const void *address, bool buffer, const char 
         for (int i_ = 0; i_ < (count); ++i_) BUFFER((list)[i_].x);                                 \
     } while (0)
 
-static void check_ragged(const hidden *h, const vt_ragged *r, const char *operation) {
+/* modulated: the operation reads the groups' vectors. */
+static void check_ragged(const hidden *h, const vt_ragged *r, bool modulated,
+                         const char *operation) {
     if (!r) return;
     check(h, r, false, operation, "ragged");
     check(h, r->begin, false, operation, "ragged->begin");
     check(h, r->at, false, operation, "ragged->at");
-    check(h, r->mod, false, operation, "ragged->mod");
+    if (modulated) check(h, r->mod, false, operation, "ragged->mod");
     check(h, r->kv, false, operation, "ragged->kv");
     for (int g = 0; g < r->groups; ++g) {
-        if (r->mod) check(h, r->mod[g], true, operation, "ragged->mod[g]");
+        if (modulated) check(h, r->mod[g], true, operation, "ragged->mod[g]");
         if (!r->kv) continue;
         check(h, r->kv[g].k, true, operation, "ragged->kv[g].k");
         check(h, r->kv[g].v, true, operation, "ragged->kv[g].v");
@@ -88,7 +90,7 @@ static void check_ragged(const hidden *h, const vt_ragged *r, const char *operat
     }
 }
 
-#define RAGGED(ragged) check_ragged(h, ragged, __func__)
+#define RAGGED(ragged, modulated) check_ragged(h, ragged, modulated, __func__)
 
 /* An operation that takes a struct, and what of it must be where. */
 #define OPERATION(name, type, ...)                                                                 \
@@ -197,12 +199,13 @@ CALL(weights_refresh, (vt_kern * kern, vt_weight *const *weights, int count),
 SIZE(product_workspace, vt_product)
 OPERATION(
     product, vt_product, BUFFER(a->x); BUFFER(a->bias); BUFFER(a->y); BUFFER(a->gamma);
-    BUFFER(a->pre); BUFFER(a->workspace); RAGGED(a->ragged); if (a->qkv) {
+    BUFFER(a->pre); BUFFER(a->workspace); RAGGED(a->ragged, a->epilogue == VT_EPILOGUE_GATE_ADD);
+    if (a->qkv) {
         HOST(a->qkv);
         BUFFER(a->qkv->q);
         BUFFER(a->qkv->k);
         BUFFER(a->qkv->v);
-        RAGGED(a->qkv->ragged);
+        RAGGED(a->qkv->ragged, false);
     })
 CALL(linear_dx,
      (vt_kern * kern, float *dx, const float *dy, const vt_weight *w, int groups, int rows,
@@ -293,7 +296,7 @@ CALL(scatter_rows,
 /* ---- transformer ---- */
 
 OPERATION(norm_modulate, vt_norm_modulate, BUFFER(a->x); BUFFER(a->scale); BUFFER(a->shift);
-          BUFFER(a->y); BUFFER(a->mean); BUFFER(a->rstd); RAGGED(a->ragged);)
+          BUFFER(a->y); BUFFER(a->mean); BUFFER(a->rstd); RAGGED(a->ragged, true);)
 OPERATION(norm_modulate_dx, vt_norm_modulate_grad, BUFFER(a->forward.x); BUFFER(a->forward.mean);
           BUFFER(a->dy); BUFFER(a->dx); BUFFER(a->dscale); BUFFER(a->dshift);)
 CALL(gate_add,
@@ -308,7 +311,7 @@ CALL(gate_add_dx,
      BUFFER(dgamma); BUFFER(dx); BUFFER(hidden_rows); BUFFER(gamma);)
 OPERATION(qkv_split, vt_qkv, BUFFER(a->qkv); BUFFER(a->q_bias); BUFFER(a->v_bias);
           BUFFER(a->scale_mul); BUFFER(a->q); BUFFER(a->k); BUFFER(a->v); BUFFER(a->k_scale);
-          BUFFER(a->v_scale); RAGGED(a->ragged);)
+          BUFFER(a->v_scale); RAGGED(a->ragged, false);)
 OPERATION(qkv_split_dx, vt_qkv_grad, BUFFER(a->forward.qkv); BUFFER(a->forward.scale_mul);
           BUFFER(a->dq); BUFFER(a->dk); BUFFER(a->dv); BUFFER(a->dqkv); BUFFER(a->dq_bias);
           BUFFER(a->dv_bias); BUFFER(a->dscale_mul);)
@@ -316,7 +319,7 @@ SIZE(attention_workspace, vt_attention)
 SIZE(attention_grad_workspace, vt_attention)
 OPERATION(attention, vt_attention, BUFFER(a->q); BUFFER(a->k); BUFFER(a->v); BUFFER(a->out);
           BUFFER(a->k_scale); BUFFER(a->v_scale); HOST(a->q_end); HOST(a->k_end);
-          BUFFER(a->workspace); RAGGED(a->ragged);)
+          BUFFER(a->workspace); RAGGED(a->ragged, false);)
 OPERATION(attention_dx, vt_attention_grad, BUFFER(a->forward.q); BUFFER(a->forward.k);
           BUFFER(a->forward.v); BUFFER(a->forward.out); HOST(a->forward.q_end);
           BUFFER(a->forward.workspace); BUFFER(a->dout); BUFFER(a->dq); BUFFER(a->dk);

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/wait.h>
 
+#include "features/features.h"
 #include "io/file.h"
 #include "selftest/selftest.h"
 #include "tests/hidden_backend.h"
@@ -203,6 +204,45 @@ static void generates(void **state) {
     check_request(HIDDEN_DEFAULT, vt_kern_backend(0), "f32", &request);
 }
 
+/* Two that share steps at scales of their own, one of them a picture again from given tokens: as each alone. */
+static void shares_steps(void **state) {
+    (void)state;
+    variant_engine *engine = NULL;
+    variant_engine_options options;
+    variant_engine_options_init(&options);
+    options.model = in_folder("model.safetensors");
+    options.backend = HIDDEN_DEFAULT;
+    options.threads = 1;
+    assert_ok(variant_engine_open(&engine, &options, err));
+    variant_request first = request_of(1, 1), second = request_of(2, 2);
+    variant_picture *alone = NULL, *again = NULL, *other = NULL;
+    assert_ok(draw(vt_kern_backend(0), "f32", &first, &alone, err));
+    assert_ok(draw(vt_kern_backend(0), "f32", &second, &other, err));
+    variant_request given = first;
+    given.given_tokens = alone->tokens;
+    given.given_count = 1;
+    given.given_scales = 2;
+    variant_loop *loop = NULL;
+    variant_job *jobs[2];
+    assert_ok(variant_loop_open(&loop, engine, err));
+    assert_ok(variant_loop_add(loop, &second, &jobs[0], err));
+    assert_ok(variant_loop_step(loop, NULL, err));
+    assert_ok(variant_loop_add(loop, &given, &jobs[1], err));
+    while (!variant_job_done(jobs[0]) || !variant_job_done(jobs[1]))
+        assert_ok(variant_loop_step(loop, NULL, err));
+    for (int i = 0; i < 2; ++i) {
+        const variant_picture *want = i ? alone : other;
+        const size_t bytes = (size_t)want->width * (size_t)want->height * (size_t)want->channels;
+        assert_ok(variant_job_take(&jobs[i], &again, NULL, err));
+        for (int j = 0; j < 2 - i; ++j) assert_memory_equal(again[j].pixels, want[j].pixels, bytes);
+        variant_pictures_free(&again, 2 - i);
+    }
+    variant_loop_close(&loop);
+    variant_engine_close(&engine);
+    variant_pictures_free(&alone, 1);
+    variant_pictures_free(&other, 2);
+}
+
 /* ---- training ---- */
 
 enum { STEPS = 3 };
@@ -312,6 +352,34 @@ static void trains(void **state) {
     assert_same_runs("h16", "d16");
 }
 
+/* ---- judging: the classifier that `trains` left ---- */
+
+static variant_status judge(const char *backend, float *pooled, float *probabilities,
+                            variant_error *err) {
+    enum { COUNT = 5, SIDE = 8 };
+    float pictures[COUNT * SIDE * SIDE];
+    vt_kern *kern = NULL;
+    vt_features *features = NULL;
+    for (int i = 0; i < COUNT * SIDE * SIDE; ++i) pictures[i] = (float)(i * 7 % 101) / 101.0f;
+    assert_ok(vt_kern_open(&kern, backend, 1, err));
+    assert_ok(vt_features_open(&features, kern, in_folder("r-cls"), err));
+    const variant_status status =
+        vt_features_run(features, pictures, COUNT, SIDE, SIDE, 1, pooled, NULL, probabilities, err);
+    vt_features_close(&features);
+    vt_kern_close(&kern);
+    return status;
+}
+
+static void judges(void **state) {
+    (void)state;
+    float pooled[2][5 * 8] = {{0}}, probabilities[2][5 * 3] = {{0}};
+    assert_ok(judge(HIDDEN, pooled[0], probabilities[0], err));
+    assert_ok(judge(vt_kern_reference(), pooled[1], probabilities[1], err));
+    assert_memory_equal(pooled[0], pooled[1], sizeof pooled[0]);
+    assert_memory_equal(probabilities[0], probabilities[1], sizeof probabilities[0]);
+    assert_true(probabilities[0][0] > 0.0f);
+}
+
 /* ---- a device that fails ---- */
 
 static void fails_with_one_line(void **state) {
@@ -329,8 +397,16 @@ static void fails_with_one_line(void **state) {
         hidden_fail_after(moments[i]);
         assert_fails(train_tokenizer(kern, "failed", VT_NUMBER_F32, err), VARIANT_E_DEVICE,
                      "the hidden device failed");
+        hidden_fail_after(moments[i]);
+        assert_fails(train_transformer(kern, "failed-var", "d16-tok", NULL, VT_NUMBER_BF16, err),
+                     VARIANT_E_DEVICE, "the hidden device failed");
         vt_kern_close(&kern);
         remove_folder(in_folder("failed"));
+        remove_folder(in_folder("failed-var"));
+        float pooled[5 * 8], probabilities[5 * 3];
+        hidden_fail_after(i);
+        assert_fails(judge(HIDDEN, pooled, probabilities, err), VARIANT_E_DEVICE,
+                     "the hidden device failed");
     }
     hidden_fail_after(-1);
     check_request(HIDDEN_DEFAULT, vt_kern_backend(0), "f32", &request);
@@ -359,7 +435,9 @@ int main(void) {
         cmocka_unit_test(catches_what_it_should),
         cmocka_unit_test(passes_reference_files),
         cmocka_unit_test(generates),
+        cmocka_unit_test(shares_steps),
         cmocka_unit_test(trains),
+        cmocka_unit_test(judges),
         cmocka_unit_test(fails_with_one_line),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

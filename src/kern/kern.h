@@ -531,8 +531,8 @@ struct vt_kern {
     void (*scaled_difference)(vt_kern *kern, float *y, float a, const float *p, const float *q,
                               size_t n);
     void (*clamp)(vt_kern *kern, float *y, const float *x, float low, float high, size_t n);
-    /* of training, these three. sums[i], backend memory: the sum over run i of x^2, of (p - q)^2, made in double, in an order that depends on
-     * the run's length alone. p and q: runs of the same lengths. */
+    /* of training, these three. sums[i], backend memory: the sum over run i of x^2, of (p - q)^2, in double, in an order
+     * that depends on the run's length alone. p and q: runs of the same lengths. */
     void (*sum_squares)(vt_kern *kern, double *sums, const vt_floats *x, int count);
     void (*sum_squared_difference)(vt_kern *kern, double *sums, const vt_floats *p,
                                    const vt_floats *q, int count);
