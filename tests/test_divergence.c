@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "train/loop.h"
-#include "train/plan.h"
+#include "train/defaults.h"
 
 #define STEPS 20
 
@@ -82,8 +82,8 @@ static variant_status train(broken *job, bool skip, float *value, variant_error 
     assert_int_equal(vt_param_upload(&params, job->weight, &(float){0.0f}, job->weight->value, err),
                      VARIANT_OK);
     loop.params = &params;
-    vt_plan plan = {.kind = VT_TRAIN_TRANSFORMER, .pictures = 10, .steps_per_epoch = 10};
-    assert_int_equal(vt_plan_length(&loop, &options, &plan, err), VARIANT_OK);
+    vt_run_extent extent = {.kind = VT_TRAIN_TRANSFORMER, .pictures = 10, .steps_per_epoch = 10};
+    assert_int_equal(vt_defaults_length(&loop, &options, &extent, err), VARIANT_OK);
     vt_trainer steps = {.self = job,
                         .step = step,
                         .updated = updated,

@@ -12,7 +12,7 @@
 #include "train/spike.h"
 
 #define VT_SETTINGS_MAX 64
-/* Another length is no other run (plan.c). */
+/* Another length is no other run (defaults.c). */
 #define VT_SETTING_STEPS "steps"
 #define VT_SETTING_REPLANNED "replanned"
 #define VT_SETTING_PRECISION "precision" /* runs from before there was a choice have none: f32 */

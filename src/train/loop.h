@@ -128,7 +128,7 @@ variant_status vt_train_loop_open(vt_train_loop *loop, size_t bytes, variant_err
 void vt_train_loop_close(vt_train_loop *loop);
 /* count things of `size` bytes of host memory, for as long as the model; free() it. NULL: none left. */
 void *vt_train_host(vt_train_loop *loop, size_t count, size_t size);
-/* The settings that every training has; after the plan. */
+/* The settings that every training has; once its length and rates are known. */
 void vt_train_settings_common(vt_train_loop *loop, const char *training, uint64_t data_hash);
 /* "FOLDER/name" into out. */
 void vt_train_loop_path(const vt_train_loop *loop, const char *name, char *out, size_t size);

@@ -12,7 +12,7 @@
 #include "core/limits.h"
 #include "io/file.h"
 #include "kern/dry.h"
-#include "train/plan.h"
+#include "train/defaults.h"
 
 /* ---- data ---- */
 
@@ -104,21 +104,21 @@ static void close_data(vt_train_data *data) {
 /* ---- what follows from the data ---- */
 
 /* Batch, shape, length and rates; then all that was chosen is told. */
-static variant_status plan(vt_train_loop *loop, const vt_trainer *trainer,
-                           const vt_train_wanted *wanted, variant_error *err) {
+static variant_status settle(vt_train_loop *loop, const vt_trainer *trainer,
+                             const vt_train_wanted *wanted, variant_error *err) {
     vt_train_common *common = trainer->common;
     vt_train_data *data = &loop->data;
     const bool maps = trainer->kind == VT_TRAIN_TOKENIZER || trainer->kind == VT_TRAIN_CLASSIFIER;
-    vt_plan plan = {
+    vt_run_extent extent = {
         .kind = trainer->kind, .pictures = data->pictures.count, .trained_on = wanted->trained_on};
-    vt_plan_batch(loop, common, plan.kind, plan.pictures, maps ? wanted->side : 0);
-    VT_TRY(vt_batches_open(&data->batches, plan.pictures, common->batch, common->flip, wanted->crop,
-                           common->seed, err));
-    VT_TRY(trainer->size(trainer->self, loop, &plan.width, err));
-    plan.steps_per_epoch = vt_batches_per_epoch(&data->batches);
-    VT_TRY(vt_plan_length(loop, common, &plan, err));
+    vt_defaults_batch(loop, common, extent.kind, extent.pictures, maps ? wanted->side : 0);
+    VT_TRY(vt_batches_open(&data->batches, extent.pictures, common->batch, common->flip,
+                           wanted->crop, common->seed, err));
+    VT_TRY(trainer->size(trainer->self, loop, &extent.width, err));
+    extent.steps_per_epoch = vt_batches_per_epoch(&data->batches);
+    VT_TRY(vt_defaults_length(loop, common, &extent, err));
     if (trainer->settle) VT_TRY(trainer->settle(trainer->self, loop, err));
-    vt_plan_note(loop);
+    vt_defaults_note(loop);
     return VARIANT_OK;
 }
 
@@ -212,7 +212,7 @@ variant_status vt_train_run(vt_kern *kern, const vt_trainer *trainer, vt_train_r
     VT_CHECK(trainer->shape(trainer->self, &loop, &wanted, err));
     if (!trainer->common->dry_run) VT_CHECK(vt_folder_make(loop.folder, err));
     VT_CHECK(open_data(&loop, &wanted, err));
-    VT_CHECK(plan(&loop, trainer, &wanted, err));
+    VT_CHECK(settle(&loop, trainer, &wanted, err));
     VT_CHECK(measure(&loop, trainer, &dry, &memory, err));
     result->memory = memory;
     result->steps = loop.steps;

@@ -12,7 +12,7 @@
 #include "core/rng.h"
 #include "features/classifier.h"
 #include "features/features.h"
-#include "train/plan.h"
+#include "train/defaults.h"
 #include "train/run.h"
 #include "train/token_cache.h"
 
@@ -244,8 +244,8 @@ static variant_status check_config(vt_classifier_config config, variant_error *e
 static void recall_shape(const vt_train_loop *loop, vt_classifier_config *config) {
     vt_classifier_config was = *config;
     was.side = 0;
-    vt_plan_recall_list(loop, "mult", VT_CLASSIFIER_LEVELS, was.mult, &was.levels);
-    vt_plan_recall_int(loop, "side", &was.side);
+    vt_defaults_recall_list(loop, "mult", VT_CLASSIFIER_LEVELS, was.mult, &was.levels);
+    vt_defaults_recall_int(loop, "side", &was.side);
     if (was.levels < 1 || was.levels > VT_CLASSIFIER_LEVELS) return;
     if (config->side && vt_choose_multiple(config->side, 1 << was.levels) != was.side) return;
     *config = was;
@@ -265,12 +265,12 @@ static variant_status classifier_shape(void *self, vt_train_loop *loop, vt_train
                            given.side, config->side, config->levels);
     if (job->options.crop < 0) {
         double was = -1.0;
-        vt_plan_recall_double(loop, "crop", &was);
+        vt_defaults_recall_double(loop, "crop", &was);
         job->options.crop = was >= 0.0 ? (int)was : config->side / 8 < 4 ? config->side / 8 : 4;
     }
-    vt_plan_chose(loop, given.side, "side", "%d", config->side);
-    vt_plan_chose_list(loop, given.levels, "mult", config->mult, config->levels);
-    vt_plan_chose(loop, crop, "crop", "%d", job->options.crop);
+    vt_defaults_chose(loop, given.side, "side", "%d", config->side);
+    vt_defaults_chose_list(loop, given.levels, "mult", config->mult, config->levels);
+    vt_defaults_chose(loop, crop, "crop", "%d", job->options.crop);
     wanted->side = config->side;
     wanted->channels = config->channels;
     wanted->crop = job->options.crop;
@@ -294,7 +294,7 @@ static variant_status classifier_settle(void *self, vt_train_loop *loop, variant
     classifier_job *job = self;
     (void)err;
     if (job->options.common.eval_every != 0) return VARIANT_OK;
-    int64_t epochs = llround(ceil(vt_plan_epochs(loop) / MOST_EVALUATIONS));
+    int64_t epochs = llround(ceil(vt_defaults_epochs(loop) / MOST_EVALUATIONS));
     job->options.common.eval_every = loop->steps_per_epoch * (epochs > 1 ? epochs : 1);
     return VARIANT_OK;
 }

@@ -12,7 +12,7 @@
 
 #include "core/psnr.h"
 #include "core/rng.h"
-#include "train/plan.h"
+#include "train/defaults.h"
 #include "train/run.h"
 
 #define FIRST_REVIVAL 10 /* steps: most of a random codebook is dead from the start */
@@ -355,8 +355,8 @@ static variant_status check_config(vt_tokenizer_config config, variant_error *er
 /* The shape of the run that is gone on with, unless another side was given, which is then told. */
 static void recall_shape(const vt_train_loop *loop, vt_tokenizer_config *config, int *side) {
     vt_tokenizer_config was = *config;
-    vt_plan_recall_list(loop, "mult", VT_MAX_LEVELS, was.mult, &was.levels);
-    vt_plan_recall_list(loop, "sides", VT_MAX_SCALES, was.sides, &was.scales);
+    vt_defaults_recall_list(loop, "mult", VT_MAX_LEVELS, was.mult, &was.levels);
+    vt_defaults_recall_list(loop, "sides", VT_MAX_SCALES, was.sides, &was.scales);
     if (was.levels < 1 || was.levels > VT_MAX_LEVELS || was.scales < 1) return;
     const int made = vt_tokenizer_side(&was);
     if (*side && vt_choose_multiple(*side, 1 << (was.levels - 1)) != made) return;
@@ -376,9 +376,9 @@ static variant_status tokenizer_shape(void *self, vt_train_loop *loop, vt_train_
     if (job->options.side && side != job->options.side)
         vt_train_loop_note(loop, "side %d: %d is the nearest that %d levels can halve (--mult)",
                            job->options.side, side, config->levels);
-    vt_plan_chose(loop, job->options.side || given.scales, "side", "%d", side);
-    vt_plan_chose_list(loop, given.levels, "mult", config->mult, config->levels);
-    vt_plan_chose_list(loop, given.scales, "sides", config->sides, config->scales);
+    vt_defaults_chose(loop, job->options.side || given.scales, "side", "%d", side);
+    vt_defaults_chose_list(loop, given.levels, "mult", config->mult, config->levels);
+    vt_defaults_chose_list(loop, given.scales, "sides", config->sides, config->scales);
     wanted->side = vt_tokenizer_side(config);
     wanted->channels = config->channels;
     wanted->crop = job->options.crop;
@@ -392,13 +392,13 @@ static variant_status tokenizer_size(void *self, vt_train_loop *loop, int *width
     (void)width;
     (void)err;
     config->channels = vt_dataset_channels(loop->data.train);
-    vt_plan_recall_int(loop, "width", &config->base_width);
-    vt_plan_recall_int(loop, "codes", &config->codes);
-    vt_plan_recall_int(loop, "latent", &config->latent_dim);
+    vt_defaults_recall_int(loop, "width", &config->base_width);
+    vt_defaults_recall_int(loop, "codes", &config->codes);
+    vt_defaults_recall_int(loop, "latent", &config->latent_dim);
     vt_choose_tokenizer_sizes(config, loop->data.pictures.count);
-    vt_plan_chose(loop, given.base_width, "width", "%d", config->base_width);
-    vt_plan_chose(loop, given.codes, "codes", "%d", config->codes);
-    vt_plan_chose(loop, given.latent_dim, "latent", "%d", config->latent_dim);
+    vt_defaults_chose(loop, given.base_width, "width", "%d", config->base_width);
+    vt_defaults_chose(loop, given.codes, "codes", "%d", config->codes);
+    vt_defaults_chose(loop, given.latent_dim, "latent", "%d", config->latent_dim);
     return VARIANT_OK;
 }
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "train/plan.h"
+#include "train/defaults.h"
 #include "train/transformer_job.h"
 
 /* Over a backend that holds nothing the files' headers are read, and what is odd of them is told. */
@@ -81,14 +81,14 @@ static void choose_shape(vt_transformer_job *job, vt_train_loop *loop) {
     vt_transformer_config *config = &job->config;
     const vt_transformer_config given = *config;
     const int tokens = vt_tokenizer_tokens(vt_tokenizer_configuration(job->tokenizer));
-    vt_plan_recall_int(loop, "depth", &config->depth);
-    vt_plan_recall_int(loop, "width", &config->width);
-    vt_plan_recall_int(loop, "heads", &config->heads);
+    vt_defaults_recall_int(loop, "depth", &config->depth);
+    vt_defaults_recall_int(loop, "width", &config->width);
+    vt_defaults_recall_int(loop, "heads", &config->heads);
     vt_choose_transformer_shape(config, (int64_t)loop->data.pictures.count * tokens);
     if (config->hidden == 0) config->hidden = (int)(job->options->mlp_ratio * config->width + 0.5);
-    vt_plan_chose(loop, given.depth, "depth", "%d", config->depth);
-    vt_plan_chose(loop, given.width, "width", "%d", config->width);
-    vt_plan_chose(loop, given.heads, "heads", "%d", config->heads);
+    vt_defaults_chose(loop, given.depth, "depth", "%d", config->depth);
+    vt_defaults_chose(loop, given.width, "width", "%d", config->width);
+    vt_defaults_chose(loop, given.heads, "heads", "%d", config->heads);
 }
 
 variant_status vt_transformer_job_size(void *self, vt_train_loop *loop, int *width,
@@ -118,16 +118,17 @@ static void choose_phases(vt_transformer_job *job, vt_train_loop *loop) {
     vt_phases *phases = &job->phases;
     bool by_phases = !phases->sandwich && phases->fixed_ratio < 0.0;
     bool joint = phases->joint_end >= 0.0, transition = phases->transition_end >= 0.0;
-    vt_plan_recall_double(loop, "joint-end", &phases->joint_end);
-    vt_plan_recall_double(loop, "transition-end", &phases->transition_end);
-    if (phases->joint_end < 0.0) phases->joint_end = vt_choose_round(vt_plan_epochs(loop) / 6.0, 3);
+    vt_defaults_recall_double(loop, "joint-end", &phases->joint_end);
+    vt_defaults_recall_double(loop, "transition-end", &phases->transition_end);
+    if (phases->joint_end < 0.0)
+        phases->joint_end = vt_choose_round(vt_defaults_epochs(loop) / 6.0, 3);
     if (phases->transition_end < 0.0)
         phases->transition_end =
-            fmax(phases->joint_end, vt_choose_round(vt_plan_epochs(loop) / 1.5, 3));
+            fmax(phases->joint_end, vt_choose_round(vt_defaults_epochs(loop) / 1.5, 3));
     if (options->supernet && by_phases)
-        vt_plan_chose(loop, joint, "joint-end", "%g", phases->joint_end);
+        vt_defaults_chose(loop, joint, "joint-end", "%g", phases->joint_end);
     if (options->supernet && (by_phases || phases->rule == VT_DRAW_DEEPEST_FIRST))
-        vt_plan_chose(loop, transition, "transition-end", "%g", phases->transition_end);
+        vt_defaults_chose(loop, transition, "transition-end", "%g", phases->transition_end);
 }
 
 /* Of the subnets; a model of one layer has none. */
@@ -135,12 +136,12 @@ static variant_status choose_depths(vt_transformer_job *job, vt_train_loop *loop
                                     variant_error *err) {
     vt_phases *phases = &job->phases;
     const int given = phases->depth_count;
-    vt_plan_recall_list(loop, "depths", VT_MAX_DEPTHS, phases->depths, &phases->depth_count);
+    vt_defaults_recall_list(loop, "depths", VT_MAX_DEPTHS, phases->depths, &phases->depth_count);
     vt_choose_depths(phases, job->config.depth);
     if (phases->depth_count == 0)
         return vt_fail(err, VARIANT_E_MODEL,
                        "a transformer of one layer: expected at least 2 to make a supernet of it");
-    vt_plan_chose_list(loop, given, "depths", phases->depths, phases->depth_count);
+    vt_defaults_chose_list(loop, given, "depths", phases->depths, phases->depth_count);
     return VARIANT_OK;
 }
 

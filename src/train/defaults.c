@@ -1,5 +1,5 @@
-/* plan.c - see plan.h. */
-#include "train/plan.h"
+/* defaults.c - see defaults.h. */
+#include "train/defaults.h"
 
 #include <inttypes.h>
 #include <limits.h>
@@ -19,18 +19,18 @@ static const char *recalled(const vt_train_loop *loop, const char *key) {
     return loop->past ? vt_past_setting(loop->past, key) : NULL;
 }
 
-void vt_plan_recall_int(const vt_train_loop *loop, const char *key, int *value) {
+void vt_defaults_recall_int(const vt_train_loop *loop, const char *key, int *value) {
     const char *text = recalled(loop, key);
     if (text && *value == 0) *value = (int)strtol(text, NULL, 10);
 }
 
-void vt_plan_recall_double(const vt_train_loop *loop, const char *key, double *value) {
+void vt_defaults_recall_double(const vt_train_loop *loop, const char *key, double *value) {
     const char *text = recalled(loop, key);
     if (text && *value < 0.0) *value = strtod(text, NULL);
 }
 
-void vt_plan_recall_list(const vt_train_loop *loop, const char *key, int most, int *list,
-                         int *count) {
+void vt_defaults_recall_list(const vt_train_loop *loop, const char *key, int most, int *list,
+                             int *count) {
     const char *text = recalled(loop, key);
     int held = text && *count == 0 ? vt_list_ints(text, INT_MIN, INT_MAX, most, list) : 0;
     if (held > 0) *count = held;
@@ -45,7 +45,7 @@ static void append(vt_train_loop *loop, const char *name, const char *value) {
                  name, value);
 }
 
-void vt_plan_chose(vt_train_loop *loop, int given, const char *name, const char *format, ...) {
+void vt_defaults_chose(vt_train_loop *loop, int given, const char *name, const char *format, ...) {
     char value[64];
     if (given || loop->past) return;
     va_list args;
@@ -55,8 +55,8 @@ void vt_plan_chose(vt_train_loop *loop, int given, const char *name, const char 
     append(loop, name, value);
 }
 
-void vt_plan_chose_list(vt_train_loop *loop, int given, const char *name, const int *list,
-                        int count) {
+void vt_defaults_chose_list(vt_train_loop *loop, int given, const char *name, const int *list,
+                            int count) {
     char value[160] = "";
     size_t used = 0;
     if (given || loop->past) return;
@@ -65,7 +65,7 @@ void vt_plan_chose_list(vt_train_loop *loop, int given, const char *name, const 
     append(loop, name, value);
 }
 
-void vt_plan_note(vt_train_loop *loop) {
+void vt_defaults_note(vt_train_loop *loop) {
     const char *at = loop->chosen, *lead = "chosen: ";
     while (*at) {
         size_t length = strlen(at);
@@ -83,47 +83,49 @@ void vt_plan_note(vt_train_loop *loop) {
 
 /* ---- length and rate ---- */
 
-void vt_plan_batch(vt_train_loop *loop, vt_train_common *common, vt_train_kind kind, int pictures,
-                   int side) {
+void vt_defaults_batch(vt_train_loop *loop, vt_train_common *common, vt_train_kind kind,
+                       int pictures, int side) {
     int given = common->batch;
-    vt_plan_recall_int(loop, "batch", &common->batch);
+    vt_defaults_recall_int(loop, "batch", &common->batch);
     if (common->batch == 0) common->batch = vt_choose_batch(kind, pictures, side);
-    vt_plan_chose(loop, given, "batch", "%d", common->batch);
+    vt_defaults_chose(loop, given, "batch", "%d", common->batch);
 }
 
-double vt_plan_epochs(const vt_train_loop *loop) {
+double vt_defaults_epochs(const vt_train_loop *loop) {
     return (double)loop->steps / (double)loop->steps_per_epoch;
 }
 
-static void plan_steps(vt_train_loop *loop, vt_train_common *common, const vt_plan *plan) {
+static void settle_steps(vt_train_loop *loop, vt_train_common *common,
+                         const vt_run_extent *extent) {
     bool given = common->steps > 0 || common->epochs > 0.0;
     if (!given && loop->past && loop->past->steps > 0)
         common->steps = loop->past->steps;
     else if (!given)
-        common->epochs = vt_choose_epochs(plan->kind, plan->pictures, plan->steps_per_epoch);
-    loop->steps =
-        common->steps > 0 ? common->steps : llround(common->epochs * (double)plan->steps_per_epoch);
+        common->epochs = vt_choose_epochs(extent->kind, extent->pictures, extent->steps_per_epoch);
+    loop->steps = common->steps > 0 ? common->steps
+                                    : llround(common->epochs * (double)extent->steps_per_epoch);
     if (loop->steps < 1) loop->steps = 1;
-    vt_plan_chose(loop, given, "epochs", "%g", common->epochs);
+    vt_defaults_chose(loop, given, "epochs", "%g", common->epochs);
 }
 
-static void plan_rate(vt_train_loop *loop, vt_lr *lr, const vt_plan *plan) {
+static void settle_rate(vt_train_loop *loop, vt_lr *lr, const vt_run_extent *extent) {
     bool given = lr->peak != 0.0, given_warmup = lr->warmup >= 0;
     const vt_past *past = loop->past;
     double warmup = (double)lr->warmup;
     if (!given && past) lr->peak = past->rate;
     if (!given && lr->peak == 0.0) {
         double text = -1.0; /* a checkpoint from before exact rates */
-        vt_plan_recall_double(loop, "lr", &text);
-        lr->peak = text > 0.0 ? text : vt_choose_rate(plan->kind, plan->width, plan->trained_on);
+        vt_defaults_recall_double(loop, "lr", &text);
+        lr->peak =
+            text > 0.0 ? text : vt_choose_rate(extent->kind, extent->width, extent->trained_on);
     }
-    vt_plan_chose(loop, given, "lr", "%g", lr->peak);
+    vt_defaults_chose(loop, given, "lr", "%g", lr->peak);
     if (lr->end < 0.0 && past && past->rate_end > 0.0) lr->end = past->rate_end;
-    if (lr->end < 0.0) vt_plan_recall_double(loop, "lr-end", &lr->end);
+    if (lr->end < 0.0) vt_defaults_recall_double(loop, "lr-end", &lr->end);
     if (lr->end < 0.0) lr->end = lr->peak / 50.0;
-    vt_plan_recall_double(loop, "warmup", &warmup);
-    lr->warmup = warmup >= 0.0 ? (int64_t)warmup : vt_choose_warmup(plan->kind, loop->steps);
-    vt_plan_chose(loop, given_warmup, "warmup", "%" PRId64, lr->warmup);
+    vt_defaults_recall_double(loop, "warmup", &warmup);
+    lr->warmup = warmup >= 0.0 ? (int64_t)warmup : vt_choose_warmup(extent->kind, loop->steps);
+    vt_defaults_chose(loop, given_warmup, "warmup", "%" PRId64, lr->warmup);
 }
 
 /* Where the run before had another length than this one is to have. */
@@ -153,11 +155,11 @@ static variant_status replan(vt_train_loop *loop, vt_train_common *common, varia
     return VARIANT_OK;
 }
 
-variant_status vt_plan_length(vt_train_loop *loop, vt_train_common *common, const vt_plan *plan,
-                              variant_error *err) {
-    loop->steps_per_epoch = plan->steps_per_epoch;
-    plan_steps(loop, common, plan);
-    plan_rate(loop, &common->lr, plan);
+variant_status vt_defaults_length(vt_train_loop *loop, vt_train_common *common,
+                                  const vt_run_extent *extent, variant_error *err) {
+    loop->steps_per_epoch = extent->steps_per_epoch;
+    settle_steps(loop, common, extent);
+    settle_rate(loop, &common->lr, extent);
     VT_TRY(vt_lr_check(&common->lr, err));
     if (loop->past) return replan(loop, common, err);
     if (common->lr.warmup >= loop->steps && common->lr.warmup > 1)
