@@ -2,8 +2,8 @@
 # Installs what is missing, builds, and runs the tests.
 #   ./test.sh               the fast groups
 #   ./test.sh NAME...       the test of that name, or else those whose names contain it: test_kern, cli_, tests/situations/data.sh
-#   ./test.sh --ci          what CI runs (.ci/run): the fast groups, clang, sanitizers, poisoned arenas, clang-tidy
-#   ./test.sh --all         everything: also the slow groups, all fast ones under sanitizers and over poisoned arenas, valgrind
+#   ./test.sh --ci          what CI runs (.ci/run): the fast groups, clang, sanitizers, poisoned arenas
+#   ./test.sh --all         everything: also the slow groups, all fast ones under sanitizers and over poisoned arenas, clang-tidy, valgrind
 #   ./test.sh --setup-only  installs and builds, runs nothing
 #   --preset PRESET         another build than ci, of CMakePresets.json: debug, clang, asan, tsan, poison
 set -euo pipefail
@@ -31,8 +31,7 @@ presets=$(sed -n '/configurePresets/,/\]/s/.*{"name": "\([a-z]*\)".*/\1/p' CMake
 # libopenblas0-serial: the tests run with every OpenBLAS there is
 extra=(python3 libopenblas0-serial clang-format-14)
 [[ $preset =~ ^(clang|asan|tsan)$ || $mode =~ ^(ci|all)$ ]] && extra+=(clang libclang-rt-dev)
-[[ $mode =~ ^(ci|all)$ ]] && extra+=(clang-tidy-14)
-[ $mode = all ] && extra+=(valgrind)
+[ $mode = all ] && extra+=(clang-tidy-14 valgrind)
 tools/install-deps.sh "${extra[@]}"
 
 build() { # preset [targets...]
@@ -128,8 +127,6 @@ case $mode in
         step "poisoned arenas"
         build poison
         run build/poison -L poisoned
-        step "clang-tidy"
-        check tools/tidy.sh build/clang
         echo "$passed passed, 0 failed" ;;
     all)
         step "clang, warnings are errors"
