@@ -52,8 +52,9 @@ variant_status cli_beginning_read(cli_beginning *b, const cli_line *line, cli_re
     return VARIANT_OK;
 }
 
-/* What the line does not say is as the picture has it. */
-static void merge(const cli_line *line, const variant_request *picture, variant_request *asked) {
+/* What the line does not say is as the picture has it; chosen: the line says the depth, in numbers or by a budget. */
+static void merge(const cli_line *line, bool chosen, const variant_request *picture,
+                  variant_request *asked) {
 #define KEEP(option, member)                                                                       \
     if (!cli_given(line, option)) asked->member = picture->member
     KEEP("seed", seed);
@@ -74,10 +75,10 @@ static void merge(const cli_line *line, const variant_request *picture, variant_
         asked->cfg_scales = picture->cfg_scales;
         asked->cfg_scale_count = picture->cfg_scale_count;
     }
-    if (!cli_first_given(line, "depth|bridge|depths|layers")) asked->layers = picture->layers;
+    if (chosen) return;
+    asked->layers = picture->layers;
     /* another depth is another depth of both branches, unless one is named */
-    if (!cli_first_given(line,
-                         "depth|bridge|depths|layers|uncond-depth|uncond-depths|uncond-layers"))
+    if (!cli_first_given(line, "uncond-depth|uncond-depths|uncond-layers"))
         asked->uncond_layers = picture->uncond_layers;
 #undef KEEP
 }
@@ -97,12 +98,13 @@ static variant_status draw_kept(cli_beginning *b, const variant_engine *engine,
     return b->tokens ? VARIANT_OK : vt_fail(err, VARIANT_E_MEMORY, "no memory for tokens");
 }
 
-static variant_status begin_with_picture(cli_beginning *b, const cli_line *line,
+static variant_status begin_with_picture(cli_beginning *b, const cli_line *line, bool planned,
                                          const variant_engine *engine, int keep,
                                          variant_request *asked, variant_error *err) {
     variant_request picture;
     VT_TRY(variant_settings_request(b->settings, engine, &picture, err));
-    merge(line, &picture, asked);
+    merge(line, planned || cli_first_given(line, "depth|bridge|depths|layers|compare"), &picture,
+          asked);
     if (b->vary && !cli_first_given(line, "seed|first")) ++asked->first_image;
     if (keep == 0) { /* it may have begun with given tokens itself */
         asked->given_tokens = picture.given_tokens;
@@ -136,7 +138,7 @@ cleanup:
     return status;
 }
 
-variant_status cli_beginning_apply(cli_beginning *b, const cli_line *line,
+variant_status cli_beginning_apply(cli_beginning *b, const cli_line *line, bool planned,
                                    const variant_engine *engine, cli_request *asked,
                                    variant_error *err) {
     variant_info info;
@@ -145,7 +147,8 @@ variant_status cli_beginning_apply(cli_beginning *b, const cli_line *line,
         return vt_fail(err, VARIANT_E_ARGUMENT, "--keep-scales %d: this model has %d scales",
                        b->keep_scales, info.scales);
     const int keep = b->keep_scales ? b->keep_scales : b->from ? 0 : info.bridge;
-    if (b->settings) return begin_with_picture(b, line, engine, keep, &asked->request, err);
+    if (b->settings)
+        return begin_with_picture(b, line, planned, engine, keep, &asked->request, err);
     if (b->tokens_in) return begin_with_file(b, line, &info, keep, &asked->request, err);
     return VARIANT_OK;
 }

@@ -19,8 +19,8 @@ int cli_beginning_check(const cli_beginning *b, const cli_line *line);
 /* Before the engine is opened: reads the picture, whose types hold where the line does not say others. */
 variant_status cli_beginning_read(cli_beginning *b, const cli_line *line, cli_request *asked,
                                   variant_error *err);
-/* Then: puts into the request what the line does not say, and the given tokens. */
-variant_status cli_beginning_apply(cli_beginning *b, const cli_line *line,
+/* Then: puts into the request what the line does not say, and the given tokens. planned: a budget will choose the depth. */
+variant_status cli_beginning_apply(cli_beginning *b, const cli_line *line, bool planned,
                                    const variant_engine *engine, cli_request *asked,
                                    variant_error *err);
 void cli_beginning_close(cli_beginning *b);

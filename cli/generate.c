@@ -305,7 +305,8 @@ static variant_status open_job(job *j, variant_error *err) {
     VT_TRY(variant_engine_open(&j->engine, &s->asked.engine, err));
     j->load_seconds = vt_seconds() - start;
     variant_engine_info(j->engine, &j->info);
-    VT_TRY(cli_beginning_apply(&s->beginning, j->line, j->engine, &s->asked, err));
+    VT_TRY(
+        cli_beginning_apply(&s->beginning, j->line, s->planning.wanted, j->engine, &s->asked, err));
     if (s->planning.wanted) {
         VT_TRY(cli_planning_apply(&s->planning, j->engine, &s->asked.request, &j->plan, err));
         j->planned = true;

@@ -226,7 +226,7 @@ typedef struct variant_picture {
     int label;
     int token_count;
     int32_t *tokens;        /* (L): the token maps, scale after scale */
-    int scale_count;        /* with keep_scales: K, else 0 */
+    int scale_count;        /* with keep_scales: the scales that were drawn, else 0 */
     uint8_t **scale_pixels; /* the picture after each scale, each like pixels */
     char *settings;         /* JSON: everything that made this picture */
 } variant_picture;
@@ -268,7 +268,8 @@ variant_status variant_loop_open(variant_loop **out, const variant_engine *engin
 /* Ends the jobs that were not taken as well. */
 void variant_loop_close(variant_loop **loop);
 /* The request's callbacks and cancel flag must live until the job is done, what else it points to for this call. An error
- * is this request's alone. */
+ * is this request's alone. A callback may add to its loop and cancel its jobs; a step or a take inside one is E_ARGUMENT,
+ * and nothing has changed; it must not close the loop. */
 variant_status variant_loop_add(variant_loop *loop, const variant_request *request,
                                 variant_job **job, variant_error *error);
 /* One scale of every picture in the making; *running (or NULL): jobs that are not done yet, 0 when there is nothing left

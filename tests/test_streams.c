@@ -506,10 +506,15 @@ static void scales_may_be_left_out(void **unused) {
     for (int scales = 1; scales < info.scales; ++scales) {
         variant_request r = request_of(4);
         r.scales = scales;
+        r.keep_scales = true;
         assert_ok(variant_request_memory(engine, &r, &memory, err));
         assert_ok(variant_generate(engine, &r, &part, &report, err));
         for (int i = 0; i < r.count; ++i)
             assert_memory_equal(part[i].pixels, whole[i].scale_pixels[scales - 1], bytes);
+        assert_int_equal(part->scale_count, scales); /* there is no picture of a scale not drawn */
+        for (int k = 0; k < scales; ++k)
+            assert_memory_equal(part->scale_pixels[k], whole->scale_pixels[k], bytes);
+        assert_int_equal(report.kv_end_bytes, report.scale_kv_bytes[scales - 1]);
         assert_int_equal(report.kv_peak_bytes, memory.kv);
         assert_int_equal(report.arena_peak_bytes, memory.arena);
         assert_int_equal(report.scale_kv_bytes[scales], 0);
@@ -618,6 +623,91 @@ static void a_thread_cancels(void **unused) {
     variant_engine_close(&engine);
 }
 
+/* ---- callbacks that reach for their own loop ---- */
+
+typedef struct inside {
+    variant_loop *loop;
+    variant_job *own, *more;
+    int calls;
+} inside;
+
+/* Steps and takes, which nothing must come of, and once adds a request, which is carried like any other. */
+static bool reach_in(void *user, const variant_progress *at) {
+    inside *i = user;
+    variant_picture *none;
+    variant_error error;
+    variant_job *own = i->own;
+    (void)at;
+    assert_int_equal(variant_loop_step(i->loop, NULL, &error), VARIANT_E_ARGUMENT);
+    assert_non_null(strstr(error.message, "callback"));
+    assert_int_equal(variant_job_take(&own, &none, NULL, &error), VARIANT_E_ARGUMENT);
+    assert_non_null(strstr(error.message, "callback"));
+    assert_null(none);
+    assert_ptr_equal(own, i->own);
+    variant_request request = request_of(2);
+    if (i->calls++ == 1) assert_ok(variant_loop_add(i->loop, &request, &i->more, err));
+    return true;
+}
+
+static void callbacks_may_add_but_not_step(void **unused) {
+    (void)unused;
+    variant_engine *engine = engine_of(1, "f32", "f32");
+    alone want;
+    draw_alone(&want, engine);
+    inside i = {0};
+    variant_request request = request_of(1);
+    request.progress = reach_in;
+    request.user = &i;
+    assert_ok(variant_loop_open(&i.loop, engine, err));
+    assert_ok(variant_loop_add(i.loop, &request, &i.own, err));
+    int left = 1;
+    while (left > 0) assert_ok(variant_loop_step(i.loop, &left, err));
+    running own = {.job = i.own, .wish = 1}, more = {.job = i.more, .wish = 2};
+    take(&own, &want, "that reached into its loop");
+    take(&more, &want, "added in a callback");
+    variant_picture *none;
+    assert_fails(variant_job_take(&own.job, &none, NULL, err), VARIANT_E_ARGUMENT, "taken before");
+    variant_loop_close(&i.loop);
+    alone_free(&want);
+    variant_engine_close(&engine);
+}
+
+/* ---- settings that come back ---- */
+
+/* Numbers that no six digits tell: what the settings say is what was asked, to the last bit. */
+static void settings_hold_every_digit(void **unused) {
+    (void)unused;
+    variant_engine *engine = engine_of(1, "f32", "f32");
+    const float odd[] = {1e-7f, 0.1f, 1.0f / 3.0f, 0.99999994f, 0.96f};
+    const float scales[4] = {3e-7f, 100.0f, 2.0f / 3.0f, 1e-30f};
+    char path[128];
+    snprintf(path, sizeof path, "%s/odd.png", folder);
+    for (int i = 0; i < 5; ++i) {
+        variant_picture *made, *again;
+        variant_settings *settings;
+        variant_request request = request_of(0), back;
+        request.top_p = odd[i];
+        request.cfg_scale = i == 4 ? NAN : 7.0f * odd[i]; /* of no account beside a list */
+        request.cfg_scales = i > 2 ? scales : NULL;
+        request.cfg_scale_count = i > 2 ? 4 : 0;
+        assert_ok(variant_generate(engine, &request, &made, NULL, err));
+        assert_ok(variant_picture_write_png(made, path, err));
+        assert_ok(variant_settings_read(&settings, path, err));
+        assert_ok(variant_settings_request(settings, engine, &back, err));
+        assert_true(back.top_p == request.top_p);
+        if (i > 2)
+            assert_memory_equal(back.cfg_scales, scales, sizeof scales);
+        else
+            assert_true(back.cfg_scale == request.cfg_scale);
+        assert_ok(variant_generate(engine, &back, &again, NULL, err));
+        assert_same(again, made, 1, "made again");
+        variant_pictures_free(&again, 1);
+        variant_pictures_free(&made, 1);
+        variant_settings_free(&settings);
+    }
+    variant_engine_close(&engine);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(joining_leaves_no_trace),
@@ -631,6 +721,8 @@ int main(void) {
         cmocka_unit_test(each_scale_can_be_seen),
         cmocka_unit_test(a_flag_cancels),
         cmocka_unit_test(a_thread_cancels),
+        cmocka_unit_test(callbacks_may_add_but_not_step),
+        cmocka_unit_test(settings_hold_every_digit),
     };
     return cmocka_run_group_tests(tests, write_models, remove_models);
 }

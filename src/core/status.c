@@ -38,6 +38,12 @@ const char *variant_status_sentence(variant_status status) {
 #undef vt_fail
 #undef vt_fail_within
 
+/* A line is one line, whatever a path or a file's text put into it. */
+static void keep_one_line(char *message) {
+    for (; *message; ++message)
+        if ((unsigned char)*message < ' ' || *message == 0x7F) *message = '?';
+}
+
 variant_status vt_fail(variant_error *err, variant_status code, const char *format, ...) {
     if (!err) return code;
     err->status = code;
@@ -45,6 +51,7 @@ variant_status vt_fail(variant_error *err, variant_status code, const char *form
     va_start(args, format);
     vsnprintf(err->message, sizeof err->message, format, args);
     va_end(args);
+    keep_one_line(err->message);
     return code;
 }
 
@@ -60,6 +67,7 @@ variant_status vt_fail_within(variant_error *err, variant_status code, const cha
     size_t used = prefix < 0 ? 0 : (size_t)prefix;
     size_t room = used + 3 < sizeof err->message ? sizeof err->message - used - 3 : 0;
     if (room) snprintf(err->message + used, room + 3, ": %.*s", (int)room, inner);
+    keep_one_line(err->message);
     err->status = code;
     return code;
 }

@@ -110,13 +110,17 @@ variant_status variant_loop_step(variant_loop *loop, int *running, variant_error
     variant_error failure = {0};
     if (error) *error = failure;
     if (running) *running = 0;
+    if (loop->stepping)
+        return vt_fail(error, VARIANT_E_ARGUMENT, "a loop cannot step in one of its callbacks");
     if (vt_jobs_begin(loop) == 0) return VARIANT_OK;
     const vt_loop_seconds before = loop->loop.seconds;
+    loop->stepping = true;
     variant_status status = vt_loop_step(&loop->loop, sample, loop, &failure);
     if (status == VARIANT_OK)
         vt_jobs_advance(loop, &before);
     else
         vt_jobs_fail(loop, status, &failure);
+    loop->stepping = false;
     for (const variant_job *job = loop->jobs; running && job; job = job->next)
         *running += !job->done;
     if (error) *error = failure;

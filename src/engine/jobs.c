@@ -19,7 +19,7 @@ static void end(variant_job *job, variant_status status) {
     leave(job);
     job->done = true;
     job->status = status;
-    job->report.kv_end_bytes = job->report.scale_kv_bytes[job->choices.config->scales - 1];
+    job->report.kv_end_bytes = job->report.scale_kv_bytes[job->choices.scales - 1];
     job->report.total_seconds = vt_seconds() - job->start;
     job->report.peak_resident_bytes = vt_peak_resident_bytes();
 }
@@ -51,7 +51,7 @@ variant_status variant_loop_add(variant_loop *loop, const variant_request *reque
     job->drawings = calloc((size_t)job->choices.batch, sizeof *job->drawings);
     if (!job->drawings) VT_CHECK(vt_fail(error, VARIANT_E_MEMORY, "no memory for a request"));
     VT_CHECK(vt_pictures_new(&job->pictures, loop->engine, job->choices.labels, request->count,
-                             request->keep_scales, error));
+                             request->keep_scales ? job->choices.scales : 0, error));
     while (*last) last = &(*last)->next;
     *last = *out = job;
 cleanup:
@@ -70,8 +70,14 @@ void variant_job_cancel(variant_job *job) {
 variant_status variant_job_take(variant_job **job, variant_picture **pictures,
                                 variant_report *report, variant_error *error) {
     variant_job *j = *job;
-    variant_status status = j->status;
     *pictures = NULL;
+    if (error) *error = (variant_error){0};
+    if (report) *report = (variant_report){0};
+    if (!j) return vt_fail(error, VARIANT_E_ARGUMENT, "no job: it was taken before");
+    if (j->loop->stepping)
+        return vt_fail(error, VARIANT_E_ARGUMENT,
+                       "a job cannot be taken in a callback of its loop");
+    variant_status status = j->status;
     if (error) *error = j->error;
     if (!j->done) status = vt_fail(error, VARIANT_E_STOPPED, "taken before it was done");
     if (report) *report = j->report;

@@ -32,6 +32,7 @@ struct variant_loop {
     vt_sample_part *parts; /* room of generate.c, (capacity) */
     int32_t *tokens;       /* likewise, (token_capacity) */
     size_t capacity, token_capacity;
+    bool stepping; /* a callback may be under way: no step, and no job is taken */
 };
 
 /* Ends jobs that were cancelled, and lets the next pictures of the others join. Returns how many are in the making. */

@@ -12,22 +12,21 @@ static size_t pixel_bytes(const variant_picture *picture) {
     return (size_t)picture->width * (size_t)picture->height * (size_t)picture->channels;
 }
 
-static bool give_memory(variant_picture *picture, bool keep_scales, int scales) {
+static bool give_memory(variant_picture *picture, int kept) {
     picture->pixels = malloc(pixel_bytes(picture));
     picture->tokens = calloc((size_t)picture->token_count, sizeof *picture->tokens);
     if (!picture->pixels || !picture->tokens) return false;
-    if (!keep_scales) return true;
-    picture->scale_pixels = calloc((size_t)scales, sizeof *picture->scale_pixels);
+    if (kept == 0) return true;
+    picture->scale_pixels = calloc((size_t)kept, sizeof *picture->scale_pixels);
     if (!picture->scale_pixels) return false;
-    for (; picture->scale_count < scales; ++picture->scale_count)
+    for (; picture->scale_count < kept; ++picture->scale_count)
         if (!(picture->scale_pixels[picture->scale_count] = malloc(pixel_bytes(picture))))
             return false;
     return true;
 }
 
 variant_status vt_pictures_new(variant_picture **out, const variant_engine *engine,
-                               const int32_t *labels, int count, bool keep_scales,
-                               variant_error *err) {
+                               const int32_t *labels, int count, int kept, variant_error *err) {
     const vt_tokenizer_config *config = vt_tokenizer_configuration(engine->model->tokenizer);
     int side = vt_tokenizer_side(config);
     variant_picture *pictures = calloc((size_t)count, sizeof *pictures);
@@ -38,7 +37,7 @@ variant_status vt_pictures_new(variant_picture **out, const variant_engine *engi
                                         .channels = config->channels,
                                         .label = labels[i],
                                         .token_count = vt_tokenizer_tokens(config)};
-        enough = give_memory(&pictures[i], keep_scales, config->scales);
+        enough = give_memory(&pictures[i], kept);
     }
     *out = pictures;
     return enough ? VARIANT_OK : vt_fail(err, VARIANT_E_MEMORY, "no memory for %d pictures", count);
@@ -88,8 +87,61 @@ static void clean_utf8(char *text) {
     }
 }
 
+/* The settings' text as it grows; complete: memory was there for all of it. */
+typedef struct settings_text {
+    cJSON *json;
+    bool complete;
+} settings_text;
+
+static void add(settings_text *s, const char *name, cJSON *item) {
+    if (cJSON_AddItemToObject(s->json, name, item)) return;
+    cJSON_Delete(item);
+    s->complete = false;
+}
+
+static void add_text(settings_text *s, const char *name, const char *text) {
+    add(s, name, cJSON_CreateString(text));
+}
+
+static void add_number(settings_text *s, const char *name, double value) {
+    add(s, name, cJSON_CreateNumber(value));
+}
+
+/* The number of fewest digits that reads back as this one. */
+static double decimal(float value) {
+    char text[32];
+    double read = (double)value;
+    for (int digits = 6; digits <= 9; ++digits) {
+        snprintf(text, sizeof text, "%.*g", digits, (double)value);
+        read = strtod(text, NULL);
+        if ((float)read == value) break;
+    }
+    return read;
+}
+
+/* Of every scale where the request tells each, else the one they rise to. */
+static void add_guidance(settings_text *s, const vt_choices *choices) {
+    double scales[VT_SCHEDULE_SCALES];
+    const int count = choices->config->scales;
+    if (!choices->request.cfg_scales) {
+        add_number(s, "cfg_scale", decimal(choices->request.cfg_scale));
+        return;
+    }
+    for (int k = 0; k < count; ++k) scales[k] = decimal(choices->guide[k]);
+    add(s, "cfg_scales", cJSON_CreateDoubleArray(scales, count));
+}
+
+static void add_schedule(settings_text *s, const char *depths, const char *layers,
+                         const vt_schedule *schedule) {
+    char text[4 * VT_SCHEDULE_SCALES * VT_SCHEDULE_LAYERS]; /* "127," of each */
+    vt_schedule_describe(schedule, text, sizeof text);
+    add_text(s, depths, text);
+    vt_schedule_describe_layers(schedule, text, sizeof text);
+    add_text(s, layers, text);
+}
+
 /* The tokens that it began with. */
-static void add_given(cJSON *json, const vt_choices *choices, int index) {
+static void add_given(settings_text *s, const vt_choices *choices, int index) {
     const vt_transformer_config *config = choices->config;
     const int length = vt_transformer_tokens(config);
     const int32_t *from = choices->given + (size_t)((choices->request.first_image + index) %
@@ -98,8 +150,8 @@ static void add_given(cJSON *json, const vt_choices *choices, int index) {
     int count = 0;
     for (int k = 0; k < choices->request.given_scales; ++k)
         count += config->sides[k] * config->sides[k];
-    cJSON_AddNumberToObject(json, "given_scales", choices->request.given_scales);
-    cJSON_AddItemToObject(json, "given_tokens", cJSON_CreateIntArray(from, count));
+    add_number(s, "given_scales", choices->request.given_scales);
+    add(s, "given_tokens", cJSON_CreateIntArray(from, count));
 }
 
 variant_status vt_picture_describe(variant_picture *picture, const vt_choices *choices, int index,
@@ -108,46 +160,32 @@ variant_status vt_picture_describe(variant_picture *picture, const vt_choices *c
     const variant_request *request = &choices->request;
     const vt_schedule *schedule = &choices->schedule, *uncond = &choices->uncond_schedule;
     char text[4096];
-    cJSON *json = cJSON_CreateObject();
-    cJSON_AddStringToObject(json, "version", variant_version());
-    cJSON_AddStringToObject(json, "model", engine->model->hash);
+    settings_text s = {.json = cJSON_CreateObject(), .complete = true};
+    add_text(&s, "version", variant_version());
+    add_text(&s, "model", engine->model->hash);
     vt_model_class_name(engine->model, picture->label, text, sizeof text);
     clean_utf8(text);
-    cJSON_AddStringToObject(json, "class", text);
-    cJSON_AddNumberToObject(json, "label", picture->label);
+    add_text(&s, "class", text);
+    add_number(&s, "label", picture->label);
     snprintf(text, sizeof text, "%llu",
              (unsigned long long)request->seed); /* a double holds 53 bits of a seed */
-    cJSON_AddStringToObject(json, "seed", text);
-    cJSON_AddNumberToObject(json, "image", request->first_image + index);
-    cJSON_AddNumberToObject(json, "cfg_scale", round(1e6 * (double)request->cfg_scale) / 1e6);
-    cJSON_AddBoolToObject(json, "greedy", request->greedy);
-    cJSON_AddNumberToObject(json, "top_k", request->top_k);
-    cJSON_AddNumberToObject(json, "top_p", round(1e6 * (double)request->top_p) / 1e6);
-    cJSON_AddBoolToObject(json, "smooth", request->smooth);
-    vt_schedule_describe(schedule, text, sizeof text);
-    cJSON_AddStringToObject(json, "depths", text);
-    vt_schedule_describe_layers(schedule, text, sizeof text);
-    cJSON_AddStringToObject(json, "layers", text);
-    if (request->cfg_scales) {
-        cJSON *scales = cJSON_AddArrayToObject(json, "cfg_scales");
-        for (int k = 0; k < choices->config->scales; ++k)
-            cJSON_AddItemToArray(scales,
-                                 cJSON_CreateNumber(round(1e6 * (double)choices->guide[k]) / 1e6));
-    }
-    if (choices->guided_scales > 0 && memcmp(schedule, uncond, sizeof *uncond) != 0) {
-        vt_schedule_describe(uncond, text, sizeof text);
-        cJSON_AddStringToObject(json, "uncond_depths", text);
-        vt_schedule_describe_layers(uncond, text, sizeof text);
-        cJSON_AddStringToObject(json, "uncond_layers", text);
-    }
-    if (choices->scales < choices->config->scales)
-        cJSON_AddNumberToObject(json, "scales", choices->scales);
-    if (choices->given) add_given(json, choices, index);
-    cJSON_AddStringToObject(json, "weights", vt_number_name(engine->weights));
-    cJSON_AddStringToObject(json, "kv", vt_number_name(engine->kv));
-    cJSON_AddStringToObject(json, "kernels", engine->kern->name);
-    picture->settings = cJSON_PrintUnformatted(json);
-    cJSON_Delete(json);
+    add_text(&s, "seed", text);
+    add_number(&s, "image", request->first_image + index);
+    add_guidance(&s, choices);
+    add(&s, "greedy", cJSON_CreateBool(request->greedy));
+    add_number(&s, "top_k", request->top_k);
+    add_number(&s, "top_p", decimal(request->top_p));
+    add(&s, "smooth", cJSON_CreateBool(request->smooth));
+    add_schedule(&s, "depths", "layers", schedule);
+    if (choices->guided_scales > 0 && memcmp(schedule, uncond, sizeof *uncond) != 0)
+        add_schedule(&s, "uncond_depths", "uncond_layers", uncond);
+    if (choices->scales < choices->config->scales) add_number(&s, "scales", choices->scales);
+    if (choices->given) add_given(&s, choices, index);
+    add_text(&s, "weights", vt_number_name(engine->weights));
+    add_text(&s, "kv", vt_number_name(engine->kv));
+    add_text(&s, "kernels", engine->kern->name);
+    picture->settings = s.complete ? cJSON_PrintUnformatted(s.json) : NULL;
+    cJSON_Delete(s.json);
     return picture->settings ? VARIANT_OK
                              : vt_fail(err, VARIANT_E_MEMORY, "no memory for a picture's settings");
 }

@@ -5,11 +5,9 @@
 
 #include "engine/request.h"
 
-/* `count` empty pictures with room for pixels and tokens, and for the picture after each scale
- * when keep_scales. */
+/* `count` empty pictures with room for pixels and tokens, and for the picture after each of `kept` scales (0: none). */
 variant_status vt_pictures_new(variant_picture **out, const variant_engine *engine,
-                               const int32_t *labels, int count, bool keep_scales,
-                               variant_error *err);
+                               const int32_t *labels, int count, int kept, variant_error *err);
 /* Downloads values (side, side, channels) in [-1, 1] into pixels of the picture's size: round(255 (clamp(x) + 1) / 2).
  * *finite: all values are. */
 variant_status vt_picture_take(const variant_picture *picture, uint8_t *pixels, vt_kern *kern,

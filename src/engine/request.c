@@ -176,8 +176,9 @@ static variant_status choose_schedules(vt_choices *c, variant_error *err) {
     words.depths = r->uncond_depths;
     words.layers = r->uncond_layers;
     words.depth = r->uncond_depth;
-    return vt_schedule_resolve(&c->uncond_schedule, c->config->scales, c->config->depth, &words,
-                               err);
+    const variant_status status =
+        vt_schedule_resolve(&c->uncond_schedule, c->config->scales, c->config->depth, &words, err);
+    return status == VARIANT_OK ? VARIANT_OK : vt_fail_within(err, status, "unconditional branch");
 }
 
 variant_status vt_choices_make(vt_choices *c, const variant_engine *engine,
@@ -220,13 +221,18 @@ void vt_choices_report(const vt_choices *c, variant_report *report) {
     snprintf(report->warning, sizeof report->warning, "%s", c->warning);
 }
 
+/* Scales whose tokens are given: codes, never mixtures. */
+static int given_scales(const vt_choices *c) {
+    return c->given ? c->request.given_scales : 0;
+}
+
 vt_join vt_choices_join(const vt_choices *c, int index) {
     return (vt_join){.label = c->labels[index],
                      .schedule = &c->schedule,
                      .scales = c->scales,
                      .uncond = c->guided_scales > 0 ? &c->uncond_schedule : NULL,
                      .uncond_scales = c->guided_scales,
-                     .smooth = c->request.smooth,
+                     .smooth = c->request.smooth && given_scales(c) < c->scales,
                      .retain_kv = c->request.retain_kv,
                      .index = index};
 }

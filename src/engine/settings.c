@@ -1,10 +1,11 @@
 /* settings.c - the settings inside a picture, read back: the other direction of vt_picture_describe. See variant.h. */
 #include <cjson/cJSON.h>
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/engine.h"
+#include "engine/request.h"
 #include "io/image.h"
 
 struct variant_settings {
@@ -57,6 +58,14 @@ static variant_status flag(const variant_settings *s, const char *name, bool *ou
     return VARIANT_OK;
 }
 
+/* A type of numbers, or nothing. */
+static variant_status check_type(const variant_settings *s, const char *name, variant_error *err) {
+    vt_number type;
+    const char *text = text_of(s, name);
+    if (!*text || vt_number_parse(&type, name, text, err) == VARIANT_OK) return VARIANT_OK;
+    return misfit(s, name, err);
+}
+
 variant_status variant_settings_read(variant_settings **out, const char *path,
                                      variant_error *error) {
     variant_status status = VARIANT_OK;
@@ -72,6 +81,8 @@ variant_status variant_settings_read(variant_settings **out, const char *path,
     if (!cJSON_IsObject(s->json) || !*text_of(s, "model") || !*text_of(s, "layers"))
         VT_CHECK(vt_fail(error, VARIANT_E_FORMAT,
                          "%s: its settings are not those of variant generate", path));
+    VT_CHECK(check_type(s, "weights", error));
+    VT_CHECK(check_type(s, "kv", error));
     *out = s;
     s = NULL;
 cleanup:
@@ -103,8 +114,9 @@ const char *variant_settings_kv(const variant_settings *settings) {
 static variant_status read_seed(const variant_settings *s, uint64_t *out, variant_error *err) {
     const char *text = text_of(s, "seed");
     char *end = NULL;
+    errno = 0;
     *out = strtoull(text, &end, 10);
-    return *text >= '0' && *text <= '9' && !*end ? VARIANT_OK : misfit(s, "seed", err);
+    return *text >= '0' && *text <= '9' && !*end && !errno ? VARIANT_OK : misfit(s, "seed", err);
 }
 
 static variant_status read_sampling(const variant_settings *s, variant_request *r,
@@ -130,7 +142,8 @@ static variant_status read_guidance(variant_settings *s, int scales, variant_req
         return misfit(s, "cfg_scales", err);
     for (int k = 0; k < scales; ++k) {
         const cJSON *item = cJSON_GetArrayItem(list, k);
-        if (!cJSON_IsNumber(item)) return misfit(s, "cfg_scales", err);
+        if (!cJSON_IsNumber(item) || !(item->valuedouble >= 0 && item->valuedouble <= 100))
+            return misfit(s, "cfg_scales", err);
         s->cfg_scales[k] = (float)item->valuedouble;
     }
     r->cfg_scales = s->cfg_scales;
@@ -154,13 +167,25 @@ static variant_status read_given(variant_settings *s, const variant_info *info, 
     s->given = calloc((size_t)length, sizeof *s->given);
     if (!s->given) return vt_fail(err, VARIANT_E_MEMORY, "no memory for %d tokens", length);
     cJSON_ArrayForEach(item, list) {
-        if (!cJSON_IsNumber(item) || !(item->valuedouble >= 0 && item->valuedouble < info->codes))
+        if (!cJSON_IsNumber(item) || !(item->valuedouble >= 0 && item->valuedouble < info->codes) ||
+            item->valuedouble != floor(item->valuedouble))
             return misfit(s, "given_tokens", err);
         s->given[i++] = (int32_t)item->valuedouble;
     }
     r->given_tokens = s->given;
     r->given_count = 1;
     return VARIANT_OK;
+}
+
+/* What no single member tells, such as layers that the model has not: found here, where the picture can be named. */
+static variant_status check(const variant_settings *s, const variant_engine *engine,
+                            const variant_request *request, variant_error *err) {
+    vt_choices choices;
+    const variant_status status = vt_choices_make(&choices, engine, request, err);
+    vt_choices_free(&choices);
+    return status == VARIANT_E_ARGUMENT
+               ? vt_fail_within(err, VARIANT_E_FORMAT, "%s: its settings", s->path)
+               : status;
 }
 
 variant_status variant_settings_request(const variant_settings *settings,
@@ -184,5 +209,6 @@ variant_status variant_settings_request(const variant_settings *settings,
     VT_TRY(whole(s, "scales", 1, info.scales, &request->scales, error));
     VT_TRY(read_sampling(s, request, error));
     VT_TRY(read_guidance(s, info.scales, request, error));
-    return read_given(s, &info, request, error);
+    VT_TRY(read_given(s, &info, request, error));
+    return check(s, engine, request, error);
 }

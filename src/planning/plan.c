@@ -70,6 +70,7 @@ static variant_status read_options(planner *p, const variant_request *request, v
     p->budget = (vt_budget){o->max_bytes, o->max_seconds};
     p->at = *request;
     p->at.progress = NULL;
+    p->at.preview = NULL;
     p->at.keep_scales = false;
     if (p->at.batch == 0) p->at.batch = DEFAULT_BATCH;
     if (p->at.batch > p->at.count) p->at.batch = p->at.count;

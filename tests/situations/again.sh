@@ -129,6 +129,83 @@ JSON
 }
 situation not-ours "pictures without settings, of another model, and files that are none: one line, nothing written" not_ours
 
+# with_settings IN OUT KEY VALUE: the PNG with another value in its settings.
+with_settings() {
+    python3 - "$@" <<'PY'
+import json, struct, sys, zlib
+source, target, key, value = sys.argv[1:]
+data, at = open(source, "rb").read(), 8
+out = data[:8]
+while at < len(data):
+    length, = struct.unpack(">I", data[at:at + 4])
+    kind, body = data[at + 4:at + 8], data[at + 8:at + 8 + length]
+    if body.startswith(b"variant\0"):
+        settings = json.loads(body[body.index(b"{"):])
+        settings[key] = json.loads(value)
+        kind, body = b"tEXt", b"variant\0" + json.dumps(settings).encode()
+    out += struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+    at += 12 + length
+open(target, "wb").write(out)
+PY
+}
+
+damaged() {
+    tiny_model m.safetensors
+    succeeds generate -m m.safetensors -t 1 -o a.png
+    local n=0
+    while read -r key value; do
+        with_settings a.png d.png "$key" "$value"
+        refuses 1 generate -m m.safetensors -t 1 --from d.png -o b.png
+        says "d.png.*${key%_layers}" # the picture is at fault, not what was typed
+        n=$((n + 1))
+    done <<'LIST'
+model "two\nlines"
+layers "0;0"
+layers "9"
+layers "0-2;0-2;0-99999999999999"
+uncond_layers "0;;"
+weights "f64"
+kv "int4"
+label 4
+label 1.5
+seed "18446744073709551616"
+seed 3
+image -1
+top_k 1e99
+top_p []
+cfg_scale "1"
+cfg_scales [1, 2]
+cfg_scales [1, 2, 1e300]
+scales 4
+given_scales 9
+given_tokens [1]
+greedy 1
+LIST
+    [ $n -eq 21 ] || fault "$n kinds of damage"
+    with_settings a.png d.png given_scales 1
+    with_settings d.png e.png given_tokens "[0.5]"
+    refuses 1 generate -m m.safetensors -t 1 --from e.png -o b.png
+    says "e.png.*given_tokens"
+    [ ! -e b.png ] || fault "a picture was written"
+}
+situation damaged "settings that somebody changed: one line that names the picture and the place" damaged
+
+another_depth_for_it() {
+    tiny_model m.safetensors
+    succeeds generate -m m.safetensors -t 1 --layers "0-2;0,2;1" -o a.png
+    succeeds generate -m m.safetensors -t 1 --from a.png --compare 1,3 -o sheet.png
+    succeeds generate -m m.safetensors -t 1 --from a.png --quality high -o b.png
+    succeeds generate -m m.safetensors -t 1 --from a.png --depth 3 -o c.png
+    same_picture b.png c.png
+    succeeds generate -m m.safetensors -t 1 -s 3 --top-p 0.0000001 -o p.png
+    succeeds generate -m m.safetensors -t 1 --from p.png -o q.png
+    same_bytes p.png q.png # not off, which a top-p of 0 would be
+    succeeds generate -m m.safetensors -t 1 --scales 2 --save-scales steps -o s.png
+    [ "$(ls steps)" = "$(printf '00_scale_01.png\n00_scale_02.png')" ] || fault "steps of scales that were not drawn: $(ls steps)"
+    same_picture s.png steps/00_scale_02.png
+}
+situation another-depth "a picture again at depths that a list or a budget chooses; scales that were drawn, and no others" another_depth_for_it
+
 what_goes_together() {
     tiny_model m.safetensors
     succeeds generate -m m.safetensors -t 1 -o a.png
