@@ -298,6 +298,19 @@ static variant_status check_outputs(const settings *s, variant_error *err) {
     return s->save_scales ? vt_folder_make(s->save_scales, err) : VARIANT_OK;
 }
 
+/* One of each class of a list, where -n does not say how many. */
+static void count_classes(job *j) {
+    variant_request *request = &j->settings->asked.request;
+    int count = 0;
+    if (!cli_given(j->line, "class") || cli_given(j->line, "count")) return;
+    if (strcmp(request->class_name, "random") == 0 || strcmp(request->class_name, "all") == 0)
+        return;
+    if (variant_engine_labels(j->engine, request->class_name, NULL, 0, &count, NULL) ==
+            VARIANT_OK &&
+        count > request->count)
+        request->count = count;
+}
+
 static variant_status open_job(job *j, variant_error *err) {
     settings *s = j->settings;
     double start = vt_seconds();
@@ -305,8 +318,10 @@ static variant_status open_job(job *j, variant_error *err) {
     VT_TRY(variant_engine_open(&j->engine, &s->asked.engine, err));
     j->load_seconds = vt_seconds() - start;
     variant_engine_info(j->engine, &j->info);
+    count_classes(j);
     VT_TRY(
         cli_beginning_apply(&s->beginning, j->line, s->planning.wanted, j->engine, &s->asked, err));
+    VT_TRY(check_outputs(s, err)); /* once more: a list of classes is several pictures */
     if (s->planning.wanted) {
         VT_TRY(cli_planning_apply(&s->planning, j->engine, &s->asked.request, &j->plan, err));
         j->planned = true;

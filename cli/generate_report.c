@@ -2,6 +2,7 @@
 #include "generate_report.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 static void print_files(FILE *to, const generated *made) {
     const variant_request *request = made->request;
@@ -33,6 +34,8 @@ void generated_print(FILE *to, const generated *made) {
     }
     fprintf(to, "seed        %" PRIu64 "\n", made->request->seed);
     fprintf(to, "depths      %s\n", r->depths);
+    if (r->uncond_depths[0] && strcmp(r->uncond_depths, r->depths) != 0)
+        fprintf(to, "uncond      %s\n", r->uncond_depths);
     fprintf(to,
             "time        %.3f s: load %.3f, adaln %.3f, transformer %.3f, sampling %.3f, quantizer "
             "%.3f, decoder %.3f\n",
@@ -63,18 +66,18 @@ void generated_json(FILE *to, const generated *made) {
     }
     fprintf(to,
             "\"pictures\": %d, \"seed\": \"%" PRIu64 "\", \"first\": %d, \"depths\": \"%s\", "
-            "\"load_ms\": %.3f, "
+            "\"uncond_depths\": \"%s\", \"load_ms\": %.3f, "
             "\"total_ms\": %.3f, \"adaln_ms\": %.3f, "
             "\"transformer_ms\": %.3f, \"sampling_ms\": %.3f, \"quantizer_ms\": %.3f, "
             "\"decoder_ms\": %.3f, \"kv_peak_bytes\": %zu, "
             "\"kv_end_bytes\": %zu, \"arena_peak_bytes\": %zu, \"weight_bytes\": %zu, "
             "\"peak_rss_bytes\": %zu, \"weights\": \"%s\", \"kv\": \"%s\", \"scales\": [",
             made->request->count, made->request->seed, made->request->first_image, r->depths,
-            1e3 * made->load_seconds, 1e3 * r->total_seconds, 1e3 * r->condition_seconds,
-            1e3 * r->transformer_seconds, 1e3 * r->sampling_seconds, 1e3 * r->quantizer_seconds,
-            1e3 * r->decoder_seconds, r->kv_peak_bytes, r->kv_end_bytes, r->arena_peak_bytes,
-            info->weight_bytes + info->mapped_bytes, r->peak_resident_bytes, info->weights,
-            info->kv);
+            r->uncond_depths, 1e3 * made->load_seconds, 1e3 * r->total_seconds,
+            1e3 * r->condition_seconds, 1e3 * r->transformer_seconds, 1e3 * r->sampling_seconds,
+            1e3 * r->quantizer_seconds, 1e3 * r->decoder_seconds, r->kv_peak_bytes, r->kv_end_bytes,
+            r->arena_peak_bytes, info->weight_bytes + info->mapped_bytes, r->peak_resident_bytes,
+            info->weights, info->kv);
     for (int k = 0; k < r->scales; ++k)
         fprintf(to, "%s{\"side\": %d, \"layers\": %d, \"ms\": %.3f, \"kv_bytes\": %zu}",
                 k ? ", " : "", info->sides[k], r->scale_layers[k], 1e3 * r->scale_seconds[k],

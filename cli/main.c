@@ -9,7 +9,6 @@
 #include "cli.h"
 #include "core/cpu.h"
 #include "core/limits.h"
-#include "core/word.h"
 #include "help.h"
 #include "kern/kern.h"
 
@@ -53,19 +52,12 @@ static int print_version(bool details) {
     return 0;
 }
 
-static int unknown_command(const char *name) {
-    const cli_command *nearest = NULL;
-    int least = 4;
-    for (int i = 0; commands[i]; ++i) {
-        int distance = vt_word_distance(name, commands[i]->name);
-        if (distance < least) {
-            least = distance;
-            nearest = commands[i];
-        }
-    }
-    fprintf(stderr, "variant: unknown command \"%s\"", name);
+/* of: the program, or a command that has kinds. */
+static int unknown_command(const cli_command *of, const char *name) {
+    const cli_command *nearest = cli_near_kind(of, name);
+    fprintf(stderr, "variant: unknown command \"%s%s%s\"", of->name, *of->name ? " " : "", name);
     if (nearest) fprintf(stderr, "; did you mean %s?", nearest->name);
-    fputs(" (variant --help lists the commands)\n", stderr);
+    fprintf(stderr, " (variant%s%s --help lists the commands)\n", *of->name ? " " : "", of->name);
     return 2;
 }
 
@@ -80,8 +72,9 @@ static int help(int count, char **words) {
         return cli_help_format(&program, words[1], count - 2, words + 2);
     const cli_command *found = &program;
     for (int i = 0; i < count && (i == 0 || found->kinds); ++i) {
-        found = cli_find_kind(found, words[i]);
-        if (!found) return unknown_command(words[i]);
+        const cli_command *kind = cli_find_kind(found, words[i]);
+        if (!kind) return unknown_command(found, words[i]);
+        found = kind;
     }
     cli_help(found, stdout);
     return 0;
@@ -100,7 +93,7 @@ static int dispatch(int argc, char **argv) {
     }
     if (is_one_of(argv[1], "--help|-h|help")) return help(argc - 2, argv + 2);
     const cli_command *found = cli_find_kind(&program, argv[1]);
-    return found ? cli_run(found, argc - 1, argv + 1) : unknown_command(argv[1]);
+    return found ? cli_run(found, argc - 1, argv + 1) : unknown_command(&program, argv[1]);
 }
 
 /* Starts the program again where OpenBLAS would otherwise run kernels far below this processor

@@ -72,6 +72,22 @@ const cli_command *cli_find_kind(const cli_command *command, const char *word) {
     return NULL;
 }
 
+const cli_command *cli_near_kind(const cli_command *command, const char *word) {
+    const cli_command *nearest = NULL;
+    const int length = (int)strlen(word);
+    int least =
+        (length > 6 ? 6 : length) / 2 + 1; /* more letters wrong than right are another word */
+    for (int i = 0; length > 0 && command->kinds && command->kinds[i]; ++i) {
+        const char *name = cli_kind_name(command->kinds[i]);
+        const int distance =
+            strncmp(name, word, (size_t)length) == 0 ? 0 : vt_word_distance(word, name);
+        if (distance >= least) continue;
+        least = distance;
+        nearest = command->kinds[i];
+    }
+    return nearest;
+}
+
 /* ---- values ---- */
 
 static bool read_word(const cli_option *o, void *at, const char *text) {
@@ -268,6 +284,16 @@ static int take_option(parser *p, int row, const char *name, int argc, char **ar
                       *expected ? expected : "not a valid value");
 }
 
+/* A word too many: of a command that has kinds, most likely meant for one of them. */
+static int refuse_operand(const cli_command *command, const char *word) {
+    char kinds[240];
+    const cli_command *near = cli_near_kind(command, word);
+    if (near) return cli_misuse("unexpected argument %s; did you mean %s?", word, near->name);
+    if (!command->kinds) return cli_misuse("unexpected argument %s", word);
+    cli_kind_list(command, kinds, sizeof kinds);
+    return cli_misuse("unexpected argument %s: expected options, or first %s", word, kinds);
+}
+
 /* -1 to go on, else the exit status: 0 when help was printed, 2 when usage complained. */
 static int read_options(parser *p, int argc, char **argv) {
     opterr = 0;
@@ -293,7 +319,7 @@ static int read_options(parser *p, int argc, char **argv) {
     p->line->operands = argv + optind;
     p->line->operand_count = argc - optind;
     if (p->line->operand_count > p->command->operands)
-        return cli_misuse("unexpected argument %s", argv[optind + p->command->operands]);
+        return refuse_operand(p->command, argv[optind + p->command->operands]);
     return -1;
 }
 
@@ -306,6 +332,9 @@ static int ask_kind(const cli_command *command, const char *word) {
     char kinds[240];
     cli_kind_list(command, kinds, sizeof kinds);
     cli_name_command(command->name);
+    const cli_command *near = cli_near_kind(command, word);
+    if (near) return cli_misuse("no %s; did you mean %s?", word, near->name);
+    if (*word && *word != '-') return cli_misuse("no %s: expected %s", word, kinds);
     return cli_misuse("what to %s? expected %s", command->name, kinds);
 }
 

@@ -173,5 +173,7 @@ bool cli_is_among(const char *word, size_t length, const char *names, char betwe
 /* "tokenizer" of "train tokenizer". */
 const char *cli_kind_name(const cli_command *command);
 const cli_command *cli_find_kind(const cli_command *command, const char *word);
+/* The one that a word which is none was meant for: it begins so, or is a typing error of it. NULL: none is near. */
+const cli_command *cli_near_kind(const cli_command *command, const char *word);
 
 #endif

@@ -77,10 +77,11 @@ const cli_option cli_engine_options[] = {
 #define REQUEST(member) cli_request, request.member
 const cli_option cli_request_options[] = {
     {"class", "C",
-     "name or number, several as 3,7,Sneaker (one after another), all, random or uncond; given "
-     "twice, a list as well",
+     "name or number, a list as 3,7,Sneaker (one after another; given twice, a list as well), all, "
+     "random or uncond",
      CLI_TEXT(REQUEST(class_name), NULL), .read = add_class},
-    {"count", "N", "pictures, {range}", .letter = 'n', CLI_INT(REQUEST(count), 1, 1000000)},
+    {"count", "N", "pictures, {range}; of a list of classes, unless given, one each", .letter = 'n',
+     CLI_INT(REQUEST(count), 1, 1000000)},
     {"first", "N", "begin with picture N of the seed: the same bytes as in one go",
      CLI_INT(REQUEST(first_image), 0, 1000000000)},
     {"scales", "K", "draw the first K scales alone and decode what is there",

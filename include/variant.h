@@ -245,7 +245,9 @@ typedef struct variant_report {
     size_t arena_peak_bytes;             /* activations */
     size_t peak_resident_bytes;          /* of the whole process so far */
     char depths[VARIANT_MAX_SCALES * 4]; /* "8,8,8,4,4,4" */
-    char warning[256];                   /* "" or one line for the user */
+    /* of guidance's unconditional branch, likewise; 0: a scale that it does not run; "": no guidance */
+    char uncond_depths[VARIANT_MAX_SCALES * 4];
+    char warning[256]; /* "" or one line for the user */
 } variant_report;
 
 /* Makes request->count pictures; *pictures is an array to free with variant_pictures_free.
@@ -366,6 +368,8 @@ variant_status variant_plan_make(const variant_engine *engine, const variant_req
                                  variant_error *error);
 /* Puts the plan's schedule and batch into a request. */
 void variant_plan_apply(const variant_plan *plan, variant_request *request);
+
+/* ---- pictures to files ------------------------------------------------------------------------ */
 
 /* As the name ends, .png, .jpg, .jpeg or .webp, with the settings inside: text under the key "variant" of a PNG,
  * EXIF's UserComment of the others. "-": a PNG to the standard output. quality: 1 to 100 of JPEG and lossy WebP;

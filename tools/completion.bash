@@ -17,7 +17,7 @@ _variant_classes() {
         sed -nE 's/^[[:space:]]*"class_names":[[:space:]]*\["(.*)"\],?$/\1/;T;s/", *"/\n/g;p'
 }
 _variant() {
-    local typed=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} command takes
+    local typed=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} command takes at=2 helps=
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
         _variant_offer "${_variant_commands// /$'\n'}"$'\n'"${_variant_options[variant]// /$'\n'}" "$typed"
@@ -25,14 +25,19 @@ _variant() {
     fi
     command=${COMP_WORDS[1]}
     if [ "$command" = help ]; then
-        [ "$COMP_CWORD" -eq 2 ] && _variant_offer "${_variant_commands// /$'\n'}" "$typed"
-        return
+        [ "$COMP_CWORD" -eq 2 ] && _variant_offer "${_variant_commands// /$'\n'}" "$typed" && return
+        command=${COMP_WORDS[2]} at=3 helps=1
     fi
-    if [ "$COMP_CWORD" -eq 2 ] && [ -n "${_variant_kinds[$command]-}" ] && [[ $typed != -* ]]; then
+    # Kinds of kinds: plan train tokenizer.
+    while [ "$at" -lt "$COMP_CWORD" ] && [[ " ${_variant_kinds[$command]-} " == *" ${COMP_WORDS[at]} "* ]]; do
+        command+=" ${COMP_WORDS[at]}"
+        at=$((at + 1))
+    done
+    if [ "$at" -eq "$COMP_CWORD" ] && [ -n "${_variant_kinds[$command]-}" ] && [[ $typed != -* ]]; then
         _variant_offer "${_variant_kinds[$command]// /$'\n'}" "$typed"
         return
     fi
-    [ -n "${_variant_options["$command ${COMP_WORDS[2]}"]-}" ] && command+=" ${COMP_WORDS[2]}"
+    [ -z "$helps" ] || return 0
     takes=${_variant_takes["$command $before"]-}
     case $takes in
     =*) takes=${takes#=} && _variant_offer "${takes// /$'\n'}" "$typed" ;;

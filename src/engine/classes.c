@@ -122,9 +122,10 @@ static void cut_piece(char *out, size_t size, const char *from, const char *end)
     snprintf(out, size, "%.*s", (int)(end - from), from);
 }
 
-/* The class at the start of [from, end), of as many pieces between commas as make a name; *next: behind it. */
-static variant_status take_class(const vt_model *model, const char *from, const char *end,
-                                 const char **next, int *label, variant_error *err) {
+/* The class at the start of [from, end), which is in `all`, of as many pieces between commas as make a name; *next: behind it. */
+static variant_status take_class(const vt_model *model, const char *all, const char *from,
+                                 const char *end, const char **next, int *label,
+                                 variant_error *err) {
     char piece[512];
     const char *first = end;
     for (const char *stop = end; stop >= from; --stop) {
@@ -139,8 +140,7 @@ static variant_status take_class(const vt_model *model, const char *from, const 
     if (!*piece)
         return vt_fail(
             err, VARIANT_E_ARGUMENT,
-            "class \"%.*s\": a place between commas is empty, expected a number or a name",
-            (int)(end - from < 80 ? end - from : 80), from);
+            "class \"%.80s\": a place between commas is empty, expected a number or a name", all);
     return refuse_unknown(model, piece, err);
 }
 
@@ -153,7 +153,7 @@ variant_status vt_model_classes(const vt_model *model, const char *text, int32_t
     variant_status status = VARIANT_OK;
     for (const char *at = text;; ++at) {
         int label = 0;
-        VT_CHECK(take_class(model, at, at + strcspn(at, "\n"), &at, &label, err));
+        VT_CHECK(take_class(model, text, at, at + strcspn(at, "\n"), &at, &label, err));
         out[held++] = label;
         if (!*at) break;
     }

@@ -218,6 +218,11 @@ void vt_choices_report(const vt_choices *c, variant_report *report) {
     for (int k = 0; k < c->config->scales; ++k)
         report->scale_layers[k] = vt_schedule_depth_at(&c->schedule, k);
     vt_schedule_describe(&c->schedule, report->depths, sizeof report->depths);
+    size_t at = 0;
+    for (int k = 0; c->guided_scales > 0 && k < c->config->scales; ++k)
+        at += (size_t)snprintf(
+            report->uncond_depths + at, sizeof report->uncond_depths - at, "%s%d", k ? "," : "",
+            k < c->guided_scales ? vt_schedule_depth_at(&c->uncond_schedule, k) : 0);
     snprintf(report->warning, sizeof report->warning, "%s", c->warning);
 }
 

@@ -250,6 +250,7 @@ guidance_by_scale() {
     succeeds generate -m m.safetensors -t 1 -s 4 --cfg-scale 2 --uncond-depth 3 -o e.png
     same_picture a.png e.png # as deep as the other branch
     succeeds generate -m m.safetensors -t 1 -s 4 --cfg-scale 2 --uncond-depth 1 --bridge 1 -o f.png
+    says "^uncond  *3,1,1$"
     other_picture a.png f.png
     says "unconditional branch"
 }

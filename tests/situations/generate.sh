@@ -52,8 +52,13 @@ list_of_classes() {
     [ "$(labels b_0?.png)" = "3 1 2 3 1 " ] || fault "of several --class: labels $(labels b_0?.png)"
     succeeds generate -m m.safetensors -t 1 -n 3 --class "Dog , uncond,dog" -o c.png
     [ "$(labels c_0?.png)" = "3 4 3 " ] || fault "with blanks: labels $(labels c_0?.png)"
+    succeeds generate -m m.safetensors -t 1 --class 3,bee -o d.png
+    [ "$(labels d_0?.png)" = "3 1 " ] || fault "without -n: labels $(labels d_0?.png)"
+    succeeds generate -m m.safetensors -t 1 --class 3,bee -n 1 -o e.png
+    [ "$(labels e.png)" = "3 " ] || fault "with -n 1: labels $(labels e.png)"
+    refuses 2 generate -m m.safetensors --class 3,bee -o -
     refuses 2 generate -m m.safetensors --class 3,,1
-    says "empty"
+    says '"3,,1".*empty'
     refuses 2 generate -m m.safetensors --class 3,bees
     says "no class .bees.*bee"
     refuses 2 generate -m m.safetensors --class random,3

@@ -241,6 +241,10 @@ typing() {
     completes variant help sw -- sweep
     completes variant train t -- tokenizer transformer
     completes variant train tokenizer --wa -- --warmup
+    completes variant plan tr -- train
+    completes variant plan train s -- supernet
+    completes variant plan train tokenizer --wa -- --warmup
+    completes variant help plan "" -- train
     completes variant train tokenizer --depth --
     completes variant train supernet --draw "" -- uniform weighted deepest-first
     completes variant train tokenizer --schedule c -- cosine constant
