@@ -79,7 +79,7 @@ variant_status vt_transformer_job_log_conflict(vt_transformer_job *job, vt_train
     double *sums = vt_arena_take(&loop->arena, 3 * count * sizeof *sums), *host = NULL;
     vt_floats *full = take_runs(lists, numbers);
     VT_CHECK(vt_arena_check(&loop->arena, "a second gradient", err));
-    host = malloc((3 * count + 1) * sizeof *host);
+    host = calloc(3 * count + 1, sizeof *host);
     if (!full || !host) VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "no memory for two gradients"));
     VT_CHECK(vt_transformer_job_pass(job, loop, &request, &unused, err));
     for (size_t i = 0; i < count; ++i) kern->copy(kern, full[i].x, lists->grad[i].x, full[i].n);

@@ -65,8 +65,9 @@ static vt_qkv qkv_args(const vt_block_run *run, const float *qkv, float *q) {
 }
 
 float vt_block_attention_scale(const vt_transformer_config *config) {
+    const int head_dim = config->width / config->heads;
     /* normalised q carries its own learned scale */
-    return config->l2_norm ? 1.0f : 0.25f / sqrtf((float)(config->width / config->heads));
+    return config->l2_norm ? 1.0f : 0.25f / sqrtf((float)head_dim);
 }
 
 static vt_attention attention_args(const vt_block_run *run, const float *q, float *out) {
