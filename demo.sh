@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds, and makes pictures at several depths from the models that come with it: how long each depth
 # takes and how much memory; then the same of a real size on synthetic weights. Pictures go to out/, the compiler's words to
-# build/demo.log. About a minute of computing on a quiet machine, at most three on a busy one.
+# build/demo.log. About a minute of computing on a quiet machine, more where other work has the processors: each depth is
+# run at least once.
 set -euo pipefail
 cd "$(dirname "$0")"
 

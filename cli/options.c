@@ -221,6 +221,60 @@ static bool is_option(const parser *p, const char *word) {
     return false;
 }
 
+/* What other programs of this kind (diffusers, stable-diffusion.cpp, llama.cpp, VAR's own scripts) call an option of ours. */
+static const struct {
+    const char *theirs, *ours;
+} elsewhere[] = {
+    {"prompt", "class"},
+    {"label", "class"},
+    {"class-labels", "class"},
+    {"guidance-scale", "cfg-scale"},
+    {"cfg", "cfg-scale"},
+    {"batch-count", "count"},
+    {"num-images", "count"},
+    {"num-images-per-prompt", "count"},
+    {"num-samples", "count"},
+    {"batch-size", "batch"},
+    {"vae", "tokenizer"},
+    {"vae-ckpt", "tokenizer"},
+    {"ckpt", "model"},
+    {"checkpoint", "model"},
+    {"pretrained-model-name-or-path", "model"},
+    {"type", "weights"},
+    {"dtype", "weights"},
+    {"torch-dtype", "weights"},
+    {"cache-type-k", "kv"},
+    {"cache-type-v", "kv"},
+    {"device", "backend"},
+    {"more-smooth", "smooth"},
+    {"learning-rate", "lr"},
+    {"num-epochs", "epochs"},
+    {"num-train-epochs", "epochs"},
+    {"train-batch-size", "batch"},
+    {"mixed-precision", "precision"},
+    {"data-path", "data"},
+    {"data-dir", "data"},
+    {"train-data-dir", "data"},
+    {"output-dir", "output"},
+    {"out-dir", "output"},
+};
+
+/* Our name of it where this command has it, or NULL. Dashes may be underscores. */
+static const char *name_here(const parser *p, const char *name) {
+    char dashed[64];
+    snprintf(dashed, sizeof dashed, "%s", name);
+    for (char *c = dashed; *c; ++c)
+        if (*c == '_') *c = '-';
+    for (const struct option *o = p->names; o->name; ++o)
+        if (strcmp(o->name, dashed) == 0) return o->name;
+    for (size_t i = 0; i < sizeof elsewhere / sizeof *elsewhere; ++i) {
+        if (strcmp(elsewhere[i].theirs, dashed) != 0) continue;
+        for (const struct option *o = p->names; o->name; ++o)
+            if (strcmp(o->name, elsewhere[i].ours) == 0) return o->name;
+    }
+    return NULL;
+}
+
 /* A word such as --tpo-p: what it may have been meant for. */
 static int unknown_option(const parser *p, const char *word) {
     char name[64] = "", begun[160] = "";
@@ -229,6 +283,8 @@ static int unknown_option(const parser *p, const char *word) {
     size_t length = strcspn(word + 2, "="), at = 0;
     if (length >= sizeof name) return cli_misuse("unknown option %s", word);
     memcpy(name, word + 2, length);
+    const char *here = name_here(p, name);
+    if (here) return cli_misuse("unknown option %s; here it is --%s", word, here);
     for (const struct option *o = p->names; o->name; ++o) {
         int distance = vt_word_distance(name, o->name);
         if (distance < least) {

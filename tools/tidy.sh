@@ -5,7 +5,8 @@
 # minutes, and they have neither pointers to follow nor memory of their own.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-build=${1:?usage: $0 BUILD_FOLDER [FILE...]}
+[ $# -gt 0 ] || { echo "usage: $0 BUILD_FOLDER [FILE...]" >&2; exit 2; }
+build=$1
 shift
 [ -f "$build/compile_commands.json" ] || { echo "$0: $build has no compile_commands.json: cmake --preset clang" >&2; exit 2; }
 program=$(command -v clang-tidy-14) || { echo "$0: no clang-tidy-14 (apt install clang-tidy-14)" >&2; exit 1; }

@@ -60,7 +60,8 @@ static variant_status read_points(vt_sweep_points *out, const cJSON *list, const
     }
     if (out->count == 0)
         return vt_fail(err, VARIANT_E_ARGUMENT,
-                       "%s: no quality was measured at guidance %g%s%s: expected a sweep with it",
+                       "%s: no quality was measured at guidance %g%s%s: expected a sweep at it, "
+                       "with --reference",
                        path, (double)request->cfg_scale, request->layers ? " and layers " : "",
                        request->layers ? request->layers : "");
     return VARIANT_OK;

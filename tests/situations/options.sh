@@ -88,6 +88,20 @@ letters_missing() {
 }
 situation letters-missing "an option with a letter too many or too few: the nearest is named" letters_missing
 
+names_from_elsewhere() {
+    refuses 2 generate -m x --prompt dog
+    says "here it is --class"
+    refuses 2 generate -m x --guidance-scale=4
+    says "here it is --cfg-scale"
+    refuses 2 generate -m x --top_k 3
+    says "here it is --top-k"
+    refuses 2 train tokenizer --learning_rate 1e-4
+    says "here it is --lr"
+    refuses 2 inspect x --prompt dog
+    is_silent_on "here it is"
+}
+situation names-from-elsewhere "options as other programs of this kind call them: the name here, where the command has one" names_from_elsewhere
+
 value_forgotten() {
     refuses 2 generate -m x --class --depth 4
     says "--class needs a value, but --depth follows"
