@@ -58,14 +58,15 @@ int cli_planning_check(const cli_planning *planning, variant_request *request) {
 void cli_planning_miss(const cli_planning *planning, const variant_plan *plan, char *out,
                        size_t size) {
     const variant_plan_options *o = &planning->options;
-    char memory[96] = "", time[96] = "";
+    char memory[128] = "", time[96] = "";
     double bytes = (double)plan->bytes, most = (double)o->max_bytes;
     if (o->max_bytes)
         snprintf(memory, sizeof memory, " %.1f MB of %.1f%s", bytes / 1e6, most / 1e6,
                  bytes > most ? "" : " (fits)");
     if (o->max_bytes && bytes > most)
-        snprintf(memory + strlen(memory), sizeof memory - strlen(memory), " (%.1f too many)",
-                 (bytes - most) / 1e6);
+        snprintf(memory + strlen(memory), sizeof memory - strlen(memory), " (%.1f too many%s)",
+                 (bytes - most) / 1e6,
+                 most < 1e5 ? "; a number alone is bytes, 300M are megabytes" : "");
     if (o->max_seconds > 0.0)
         snprintf(time, sizeof time, "%s %.1f ms of %.1f", o->max_bytes ? " and" : "",
                  plan->seconds * 1e3, o->max_seconds * 1e3);
