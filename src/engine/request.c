@@ -176,6 +176,8 @@ static variant_status choose_schedules(vt_choices *c, variant_error *err) {
     words.depths = r->uncond_depths;
     words.layers = r->uncond_layers;
     words.depth = r->uncond_depth;
+    if (r->uncond_depths || (r->uncond_layers && strchr(r->uncond_layers, ';')))
+        words.bridge = -1; /* every scale is told: the bridge is the other branch's */
     const variant_status status =
         vt_schedule_resolve(&c->uncond_schedule, c->config->scales, c->config->depth, &words, err);
     return status == VARIANT_OK ? VARIANT_OK : vt_fail_within(err, status, "unconditional branch");

@@ -253,6 +253,12 @@ guidance_by_scale() {
     says "^uncond  *3,1,1$"
     other_picture a.png f.png
     says "unconditional branch"
+    # told for every scale, it needs no bridge, and the other branch may have one
+    succeeds generate -m m.safetensors -t 1 -s 4 --cfg-scale 2 --uncond-depths 3,1,1 --depth 3 --bridge 1 -o g.png
+    same_picture f.png g.png
+    succeeds generate -m m.safetensors -t 1 -s 4 --cfg-scale 2 --uncond-layers "0-2;0;0" --bridge 1 -o h.png
+    same_picture f.png h.png
+    succeeds generate -m m.safetensors -t 1 --quality fast --uncond-depths 1,1,1 -o i.png
 }
 situation guidance-by-scale "guidance told for each scale, and a shallow unconditional branch, with a warning where nobody trained it" guidance_by_scale
 
