@@ -275,6 +275,27 @@ static void memory_comes_back(void **unused) {
     variant_engine_close(&engine);
 }
 
+/* Guidance adds the class of none, but where the first batch is of that class already: the second takes more. */
+static void a_later_batch_may_take_more(void **unused) {
+    (void)unused;
+    variant_engine *engine = engine_of(1, "f32", "f32");
+    variant_memory memory;
+    variant_report report;
+    variant_picture *pictures;
+    variant_info info;
+    variant_engine_info(engine, &info);
+    const int32_t labels[] = {info.classes, 3};
+    variant_request request = request_of(0);
+    request.labels = labels;
+    request.label_count = request.count = 2;
+    assert_ok(variant_request_memory(engine, &request, &memory, err));
+    assert_ok(variant_generate(engine, &request, &pictures, &report, err));
+    assert_int_equal(report.arena_peak_bytes, memory.arena);
+    assert_int_equal(report.kv_peak_bytes, memory.kv);
+    variant_pictures_free(&pictures, request.count);
+    variant_engine_close(&engine);
+}
+
 /* A request that follows one like it maps no memory of the backend's: the pool has it all. */
 static int reserved;
 static variant_status (*real_reserve)(vt_kern *, size_t, void **, variant_error *);
@@ -712,6 +733,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(joining_leaves_no_trace),
         cmocka_unit_test(memory_comes_back),
+        cmocka_unit_test(a_later_batch_may_take_more),
         cmocka_unit_test(the_next_request_maps_nothing),
         cmocka_unit_test(bad_requests_harm_nobody),
         cmocka_unit_test(too_many_harm_nobody),

@@ -253,10 +253,13 @@ vt_loop_parts vt_engine_parts(const variant_engine *engine) {
 
 /* ---- what a request takes ---- */
 
-/* How many of the labels differ, which decides what their condition takes. seen: (classes + 1) */
-static int count_labels(const int32_t *labels, int count, uint8_t *seen, int classes) {
-    int different = 0;
-    memset(seen, 0, (size_t)classes + 1);
+/* How many classes the labels name, guidance's none among them, which decides what their condition takes. seen:
+ * (classes + 1) */
+static int count_classes(const vt_choices *c, const int32_t *labels, int count, uint8_t *seen) {
+    const int none = c->config->classes;
+    int different = c->guided_scales > 0;
+    memset(seen, 0, (size_t)none + 1);
+    seen[none] = c->guided_scales > 0;
     for (int i = 0; i < count; ++i) {
         different += !seen[labels[i]];
         seen[labels[i]] = 1;
@@ -271,7 +274,7 @@ static variant_status measure_batches(const vt_choices *c, uint8_t *seen, vt_joi
     int largest = 0, labels = 0;
     for (int first = 0; first < c->request.count; first += c->batch) {
         int batch = c->request.count - first < c->batch ? c->request.count - first : c->batch;
-        int different = count_labels(c->labels + first, batch, seen, c->config->classes);
+        int different = count_classes(c, c->labels + first, batch, seen);
         vt_loop_bytes bytes;
         if (batch <= largest && different <= labels) continue;
         largest = batch > largest ? batch : largest;
