@@ -82,7 +82,6 @@ little_address_space() {
         [ $code -eq 0 ] || says "ulimit -v"
     done
 }
-sanitized() { grep -qE '^VARIANT_SANITIZE:STRING=.' "$(dirname "$variant")/CMakeCache.txt"; }
 situation little-address-space "ulimit -v: pictures, or one line that names the limit; no crash, no hang" little_address_space
 
 train_little_address_space() {

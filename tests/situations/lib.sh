@@ -52,6 +52,8 @@ refuses() {
     [ $code -eq "$expected" ] || fault "exit $code, expected $expected: $*: $(tail -1 err.txt)"
     [ -s err.txt ] || fault "not a word: $*"
 }
+# Was the program built with a sanitizer? It takes more address space than any limit leaves.
+sanitized() { grep -qE '^VARIANT_SANITIZE:STRING=.' "$(dirname "$variant")/CMakeCache.txt"; }
 # says REGEX / is_silent_on REGEX: somewhere in what the last run printed (extended, case does not matter).
 says() { grep -qiE -- "$1" out.txt err.txt || fault "nothing of \"$1\": $(tail -1 err.txt)"; }
 is_silent_on() { ! grep -qiE -- "$1" out.txt err.txt || fault "says \"$1\": $(grep -hiE -m1 -- "$1" out.txt err.txt)"; }
