@@ -8,6 +8,7 @@
 #include "core/clock.h"
 #include "core/status.h"
 #include "io/file.h"
+#include "kern/memory_pool.h"
 #include "selftest/golden_config.h"
 
 /* ---- the subject ---- */
@@ -178,7 +179,9 @@ static variant_status run_once(rounds *r, runs *d, bool counts, variant_error *e
     if (counts) snprintf(doing, sizeof doing, "run %d", d->count + 1);
     bench_progress_begin(&r->progress, doing, d->request.depth, expected_seconds(r, d),
                          seconds_left(r, d));
-    vt_peak_resident_reset(); /* another depth's, the probe's memory */
+    if (!d->any)
+        vt_memory_trim(r->subject->kern); /* so that this run shows what its depth takes alone */
+    vt_peak_resident_reset();             /* another depth's, the probe's memory */
     vt_quiet_begin(&r->quiet);
     VT_TRY(variant_generate(&r->engine, &d->request, &pictures, &report, err));
     vt_quiet_span span = vt_quiet_end(&r->quiet);
@@ -277,6 +280,8 @@ static variant_status take_figures(bench_figures *f, const rounds *r, const runs
     const bench_subject *subject = r->subject;
     picked p = {.reports = d->reports};
     *f = (bench_figures){.runs = d->count, .last = d->reports[d->count - 1]};
+    f->last.peak_resident_bytes =
+        d->first.peak_resident_bytes; /* before others left memory to it */
     f->quiet_runs = vt_quiet_count(&r->quiet, d->spans, d->count);
     p.count = vt_quiet_pick(&r->quiet, d->spans, d->count,
                             d->count < r->settings->repeat ? d->count : r->settings->repeat,
