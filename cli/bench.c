@@ -127,12 +127,13 @@ static const cli_option options[] = {
 };
 
 /* -1: go on; else the exit status. */
-static int check_options(bench_settings *s) {
+static int check_options(bench_settings *s, const cli_line *line) {
     if (!s->arch == !s->asked.engine.model)
         return cli_misuse("what to time? give either -m MODEL or --arch NAME");
     if (s->compare_count > 0 && s->planning.wanted)
         return cli_misuse("--compare names depths: give no budget, --quality or --batch auto");
-    return cli_planning_check(&s->planning, &s->asked.request);
+    int done = cli_request_check(&s->asked, line);
+    return done >= 0 ? done : cli_planning_check(&s->planning, &s->asked.request);
 }
 
 static variant_status time_pictures(bench_settings *s, variant_error *err) {
@@ -161,8 +162,7 @@ cleanup:
 
 static int run(void *user, const cli_line *line) {
     bench_settings *s = user;
-    (void)line;
-    int done = check_options(s);
+    int done = check_options(s, line);
     if (done >= 0) return done;
     s->asked.request.count = s->asked.request.batch;
     variant_error err = {0};

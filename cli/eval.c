@@ -1,76 +1,63 @@
 /* eval.c - `variant eval`: how good pictures are beside real ones; generated now, found in a folder, or
  * passed through the tokenizer. */
+#include "eval.h"
+
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "core/clock.h"
-#include "data_options.h"
-#include "eval/judge.h"
-#include "eval/score.h"
-#include "progress.h"
-#include "request.h"
 #include "score_report.h"
-#include "scoring.h"
 #include "tools.h"
+#include "values.h"
 
 #define COMMAND "eval"
 
-typedef struct settings {
-    cli_request asked;
-    cli_scoring by;
-    const char *save_reference;
-    vt_data pictures, reconstruct; /* their paths */
-    cli_data taken;                /* which of them, and how */
-    int count, side, channels;
-    bool json;
-} settings;
-
-typedef struct work {
-    const settings *settings;
-    vt_judge judge;
-    vt_eval_scores scores;
-    vt_score_fidelity fidelity; /* of a tokenizer; else NAN */
-    char pictures_name[256];    /* of what is judged, unless it is generated */
-    cli_pace pace;
-    const char *doing;
-    cJSON *report, *made_with; /* the second, its settings, is the first's */
-} work;
-
 /* ---- progress ---- */
 
-static void show_progress(work *w, int done, int total) {
-    if (w->settings->json || !isatty(STDERR_FILENO)) return;
+static const volatile sig_atomic_t *stop_wanted;
+
+static void show_progress(eval_work *w, double done, double total) {
     char left[64];
+    done += w->before;
+    total += w->before + w->after;
     cli_left_text(cli_pace_left(&w->pace, vt_seconds(), done, total), left, sizeof left);
-    fprintf(stderr, "\r\033[K%s: %d of %d%s", w->doing, done, total, left);
-    if (done == total) fprintf(stderr, "\r\033[K");
+    if (done < total)
+        cli_live_show(&w->live, "%s%s: %.0f of %.0f%s", w->within, w->doing, done, total, left);
+    else
+        cli_live_clear(&w->live);
 }
 
-static void begin(work *w, const char *doing) {
+void eval_begin(eval_work *w, const char *doing) {
     w->doing = doing;
     w->pace = (cli_pace){0};
 }
 
 static bool show_pictures(void *user, int done, int total) {
     show_progress(user, done, total);
-    return true;
+    return !stop_wanted || !*stop_wanted;
+}
+
+/* After each scale, so that Ctrl-C is heard within one. */
+static bool hear_stop(void *user, const variant_progress *at) {
+    (void)user;
+    (void)at;
+    return !stop_wanted || !*stop_wanted;
 }
 
 static bool show_draws(void *user, int done, int total) {
-    work *w = user;
-    if (done == 1) begin(w, "spread, draws");
-    show_progress(w, done, total);
-    return true;
+    eval_work *w = user;
+    cli_live_show(&w->live, "%sspread: %d of %d draws", w->within, done, total);
+    if (done == total) cli_live_clear(&w->live);
+    return !stop_wanted || !*stop_wanted;
 }
 
 /* ---- opening ---- */
 
-static variant_status open_network(work *w, variant_error *err) {
-    const settings *s = w->settings;
+static variant_status open_network(eval_work *w, variant_error *err) {
+    const eval_settings *s = w->settings;
     vt_judge_options options = {.features = s->by.features,
                                 .resize = s->by.resize,
                                 .model = s->asked.engine.model,
@@ -84,14 +71,14 @@ static variant_status open_network(work *w, variant_error *err) {
     return vt_judge_open(&w->judge, &options, err);
 }
 
-static int draws_of(const work *w) {
+int eval_draws(const eval_work *w) {
     const int said = w->settings->by.draws;
     return said >= 0 ? said : vt_eval_default_draws(&w->judge.network);
 }
 
-static vt_score_by score_by(work *w) {
+static vt_score_by score_by(eval_work *w) {
     return (vt_score_by){.judge = &w->judge,
-                         .draws = {.count = draws_of(w),
+                         .draws = {.count = eval_draws(w),
                                    .seed = w->settings->asked.request.seed,
                                    .progress = show_draws,
                                    .user = w},
@@ -100,7 +87,7 @@ static vt_score_by score_by(work *w) {
 }
 
 /* The pictures of these paths, taken as the model's or the network's training took its own. */
-static vt_data data_of(const work *w, const vt_data *paths, const char *training) {
+static vt_data data_of(const eval_work *w, const vt_data *paths, const char *training) {
     vt_data data = w->settings->taken.data;
     memcpy(data.paths, paths->paths, sizeof data.paths);
     data.count = paths->count;
@@ -111,41 +98,64 @@ static vt_data data_of(const work *w, const vt_data *paths, const char *training
     return data;
 }
 
-static variant_status open_reference(work *w, const vt_data *data, int side, int channels,
+static variant_status open_reference(eval_work *w, const vt_data *data, int side, int channels,
                                      variant_error *err) {
-    begin(w, "reference");
+    eval_begin(w, "reference");
     return vt_judge_reference(&w->judge, data, side, channels, err);
 }
 
 /* ---- the three kinds ---- */
 
-static variant_status eval_generated(work *w, variant_error *err) {
-    const settings *s = w->settings;
-    variant_engine *engine = NULL;
-    vt_score_made made = {0};
+variant_status eval_open_reference(eval_work *w, const variant_engine *engine, variant_error *err) {
+    const eval_settings *s = w->settings;
     variant_info info;
-    variant_request request = s->asked.request;
-    const vt_score_by by = score_by(w);
-    variant_status status = VARIANT_OK;
-    request.count = s->count;
-    VT_CHECK(variant_engine_open(&engine, &s->asked.engine, err));
     variant_engine_info(engine, &info);
     const vt_data reference = data_of(w, &s->by.reference, engine->model->training);
-    if (s->by.reference.count)
-        VT_CHECK(open_reference(w, &reference, info.picture_side, info.channels, err));
-    begin(w, "generating");
-    VT_CHECK(vt_score_generated(&w->scores, &by, engine, &request, &made, err));
-    score_report_request(w->made_with, &s->asked, made.settings, s->count);
-    if (made.report.warning[0]) cli_warn(NULL, made.report.warning);
-    cJSON_AddStringToObject(w->report, "depths", made.report.depths);
-cleanup:
+    if (!s->by.reference.count) return VARIANT_OK;
+    return open_reference(w, &reference, info.picture_side, info.channels, err);
+}
+
+variant_status eval_request(eval_work *w, const variant_engine *engine, const cli_request *asked,
+                            uint64_t seed, cJSON *made_with, variant_report *report,
+                            variant_error *err) {
+    const eval_settings *s = w->settings;
+    vt_score_made made = {0};
+    variant_request request = asked->request;
+    vt_score_by by = score_by(w);
+    by.draws.seed = request.seed = seed;
+    request.count = s->count;
+    request.progress = hear_stop;
+    variant_status status = vt_score_generated(&w->scores, &by, engine, &request, &made, err);
+    if (status == VARIANT_OK) {
+        score_report_request(made_with, asked, made.settings, s->count);
+        *report = made.report;
+    }
     free(made.settings);
+    return status;
+}
+
+static variant_status eval_generated(eval_work *w, eval_beside *beside, variant_error *err) {
+    const eval_settings *s = w->settings;
+    variant_engine *engine = NULL;
+    variant_report report;
+    variant_status status = VARIANT_OK;
+    VT_CHECK(variant_engine_open(&engine, &s->asked.engine, err));
+    VT_CHECK(eval_open_reference(w, engine, err));
+    eval_begin(w, "generating");
+    if (s->seed_count || beside->there) {
+        status = eval_seeds(w, engine, beside, err);
+        goto cleanup;
+    }
+    VT_CHECK(eval_request(w, engine, &s->asked, s->asked.request.seed, w->made_with, &report, err));
+    if (report.warning[0]) cli_warn(NULL, report.warning);
+    cJSON_AddStringToObject(w->report, "depths", report.depths);
+cleanup:
     variant_engine_close(&engine);
     return status;
 }
 
 /* Is there a share of pictures in their class? A note says why not, where one would expect it. */
-static bool labels_match(const work *w, const vt_source *source) {
+static bool labels_match(const eval_work *w, const vt_source *source) {
     if (!source->labelled || w->judge.network.inception) return false;
     if (vt_judge_dataset_matches(&w->judge, source->dataset)) return true;
     fprintf(stderr,
@@ -154,8 +164,8 @@ static bool labels_match(const work *w, const vt_source *source) {
     return false;
 }
 
-static variant_status eval_folder(work *w, variant_error *err) {
-    const settings *s = w->settings;
+static variant_status eval_folder(eval_work *w, variant_error *err) {
+    const eval_settings *s = w->settings;
     vt_source source = {0};
     const vt_score_by by = score_by(w);
     variant_status status = VARIANT_OK;
@@ -174,7 +184,7 @@ static variant_status eval_folder(work *w, variant_error *err) {
     cJSON_AddNumberToObject(w->made_with, "count", source.count);
     cJSON_AddNumberToObject(w->made_with, "side", source.side);
     cJSON_AddNumberToObject(w->made_with, "channels", source.channels);
-    begin(w, "pictures");
+    eval_begin(w, "pictures");
     VT_CHECK(vt_score_finished(&w->scores, &by, &source, labels_match(w, &source), err));
 cleanup:
     vt_source_close(&source);
@@ -193,7 +203,7 @@ static variant_status there_and_back(void *user, int n, float *pictures, variant
     return cli_decode_tokens(&c->session, n, c->tokens, pictures, err);
 }
 
-static variant_status codec_open(codec *c, const settings *s, variant_error *err) {
+static variant_status codec_open(codec *c, const eval_settings *s, variant_error *err) {
     VT_TRY(cli_session_open(&c->session, &s->asked.engine, true, false, err));
     const vt_tokenizer_config *config = vt_tokenizer_configuration(c->session.model->tokenizer);
     c->tokens = malloc(VT_SCORE_BATCH * (size_t)vt_tokenizer_tokens(config) * sizeof *c->tokens);
@@ -212,7 +222,7 @@ static void add_fidelity(cJSON *report, const char *mean_key, double mean, const
     if (isfinite(spread)) cJSON_AddNumberToObject(report, spread_key, spread);
 }
 
-static void describe_tokenizer(const work *w, const vt_data *data, int count) {
+static void describe_tokenizer(const eval_work *w, const vt_data *data, int count) {
     const variant_engine_options *engine = &w->settings->asked.engine;
     const vt_score_fidelity *f = &w->fidelity;
     cJSON_AddStringToObject(w->report, "reconstructed", w->pictures_name);
@@ -227,8 +237,8 @@ static void describe_tokenizer(const work *w, const vt_data *data, int count) {
     score_report_data(w->made_with, data);
 }
 
-static variant_status eval_tokenizer(work *w, variant_error *err) {
-    const settings *s = w->settings;
+static variant_status eval_tokenizer(eval_work *w, variant_error *err) {
+    const eval_settings *s = w->settings;
     codec through = {0};
     vt_source source = {0};
     const vt_score_by by = score_by(w);
@@ -245,7 +255,7 @@ static variant_status eval_tokenizer(work *w, variant_error *err) {
     vt_data_name(&data, w->pictures_name, sizeof w->pictures_name);
     VT_CHECK(vt_source_open(&source, &data, side, config->channels, s->count,
                             other ? cli_note : NULL, w, err));
-    begin(w, "reconstructing");
+    eval_begin(w, "reconstructing");
     VT_CHECK(vt_score_reconstructed(&w->scores, &w->fidelity, &by, &source,
                                     labels_match(w, &source), w->pictures_name, there_and_back,
                                     &through, err));
@@ -258,7 +268,7 @@ cleanup:
 
 /* ---- the report ---- */
 
-static void print_scores(const work *w, const vt_eval_scores *scores) {
+static void print_scores(const eval_work *w, const vt_eval_scores *scores) {
     char name[96], label[128], line[64];
     vt_eval_name(name, sizeof name, "FID", &w->judge.network);
     snprintf(label, sizeof label, "%s%s", w->settings->reconstruct.count ? "r" : "", name);
@@ -275,7 +285,7 @@ static void print_scores(const work *w, const vt_eval_scores *scores) {
                       " %");
 }
 
-static void print_text(const work *w) {
+static void print_text(const eval_work *w) {
     const vt_eval_scores *scores = &w->scores;
     const vt_score_fidelity *f = &w->fidelity;
     print_scores(w, scores);
@@ -288,10 +298,10 @@ static void print_text(const work *w) {
     else if (w->judge.has_reference)
         printf(" against %s", w->judge.reference.source);
     printf("\n%-18s %s %s\n", "network", w->judge.network.name, w->judge.network.hash);
-    score_report_print(w->made_with);
+    score_report_print("settings", w->made_with);
 }
 
-static variant_status print_json(const work *w, variant_error *err) {
+static variant_status print_json(const eval_work *w, variant_error *err) {
     cJSON *scores = vt_eval_scores_json(&w->scores, &w->judge.network,
                                         w->judge.has_reference ? &w->judge.reference : NULL);
     if (scores) cJSON_AddItemToObject(w->report, "scores", scores);
@@ -302,8 +312,12 @@ static variant_status print_json(const work *w, variant_error *err) {
     return whole ? VARIANT_OK : vt_fail(err, VARIANT_E_MEMORY, "no memory for a report");
 }
 
-static variant_status evaluate(work *w, variant_error *err) {
-    const settings *s = w->settings;
+void eval_warn_of_scores(const vt_eval_scores *scores) {
+    for (int i = 0; i < scores->warning_count; ++i) cli_warn(NULL, scores->warnings[i]);
+}
+
+static variant_status evaluate(eval_work *w, eval_beside *beside, variant_error *err) {
+    const eval_settings *s = w->settings;
     variant_status status = VARIANT_OK;
     w->report = cJSON_CreateObject();
     w->made_with = cJSON_AddObjectToObject(w->report, "settings");
@@ -311,14 +325,16 @@ static variant_status evaluate(work *w, variant_error *err) {
     VT_CHECK(open_network(w, err));
     VT_CHECK(s->reconstruct.count ? eval_tokenizer(w, err)
              : s->pictures.count  ? eval_folder(w, err)
-                                  : eval_generated(w, err));
-    score_report_judge(w->made_with, &w->judge, draws_of(w));
-    for (int i = 0; i < w->scores.warning_count; ++i) cli_warn(NULL, w->scores.warnings[i]);
+                                  : eval_generated(w, beside, err));
+    if (s->seed_count || beside->there) goto cleanup;
+    score_report_judge(w->made_with, &w->judge, eval_draws(w));
+    eval_warn_of_scores(&w->scores);
     if (s->json)
         VT_CHECK(print_json(w, err));
     else
         print_text(w);
 cleanup:
+    cli_live_clear(&w->live);
     cJSON_Delete(w->report);
     vt_judge_close(&w->judge);
     return status;
@@ -327,27 +343,42 @@ cleanup:
 /* ---- options ---- */
 
 static bool add_pictures(void *user, const char *text) {
-    return cli_data_add(&((settings *)user)->pictures, text);
+    return cli_data_add(&((eval_settings *)user)->pictures, text);
 }
 
 static bool add_reconstruct(void *user, const char *text) {
-    return cli_data_add(&((settings *)user)->reconstruct, text);
+    return cli_data_add(&((eval_settings *)user)->reconstruct, text);
+}
+
+static bool read_seeds(void *user, const char *text) {
+    eval_settings *s = user;
+    return cli_seeds(text, VT_SEEDS_MOST, s->seeds, &s->seed_count);
 }
 
 static void init(void *user) {
-    settings *s = user;
-    *s = (settings){.taken = cli_data_defaults(), .by = cli_scoring_defaults(), .count = 10000};
+    eval_settings *s = user;
+    *s =
+        (eval_settings){.taken = cli_data_defaults(), .by = cli_scoring_defaults(), .count = 10000};
     cli_request_init(&s->asked);
     s->asked.request.class_name = "all"; /* every class alike, as the reference has them */
 }
 
 static const cli_option options[] = {
     CLI_HEADING("model"),
-    CLI_ROWS(cli_engine_options, variant_engine_options, settings, asked.engine, CLI_MODEL),
+    CLI_ROWS(cli_engine_options, variant_engine_options, eval_settings, asked.engine, CLI_MODEL),
     CLI_HEADING("what is judged"),
     {"count", "N", "pictures, {range}; of --pictures and --reconstruct, unless given, all",
-     .letter = 'n', CLI_INT(settings, count, 2, 10000000), .own = true},
-    CLI_ROWS(cli_request_options, cli_request, settings, asked, "class"),
+     .letter = 'n', CLI_INT(eval_settings, count, 2, 10000000), .own = true},
+    CLI_ROWS(cli_request_options, cli_request, eval_settings, asked, "class"),
+    {"seeds", "S,S-S,..",
+     "instead of --seed several, such as 1-3 or 1,2,5: scores of each, mean and range; Ctrl-C "
+     "gives those "
+     "that are finished",
+     .read = read_seeds, .unset = "the one of --seed"},
+    {"beside", "WHAT",
+     "another setting at the same seeds, and the differences: options that are not the same, as "
+     "\"--depth 6 --uncond-depth 2\", or a file of an earlier eval --json",
+     CLI_TEXT(eval_settings, beside, "options of the other setting, or a file of eval --json")},
     {"pictures", "DIR",
      "pictures in this folder instead of generated ones; with a sub-folder a class, their share in "
      "their class is measured too",
@@ -355,35 +386,40 @@ static const cli_option options[] = {
     {"reconstruct", "DATA", "real pictures through the tokenizer and back",
      .read = add_reconstruct},
     CLI_HEADING("by what"),
-    CLI_ROWS(cli_scoring_options, cli_scoring, settings, by, NULL),
+    CLI_ROWS(cli_scoring_options, cli_scoring, eval_settings, by, NULL),
     {"save-reference", "FILE", "keep what was computed of the reference",
-     CLI_TEXT(settings, save_reference, "a file to write")},
+     CLI_TEXT(eval_settings, save_reference, "a file to write")},
     {"side", "N", "of pictures, where neither a model nor a picture tells",
-     CLI_INT(settings, side, 1, 32768), .unset = "", .own = true},
-    CLI_ROWS(cli_channels_option, int, settings, channels, NULL),
+     CLI_INT(eval_settings, side, 1, 32768), .unset = "", .own = true},
+    CLI_ROWS(cli_channels_option, int, eval_settings, channels, NULL),
     CLI_HEADING("which of DATA, and how (a folder without classes as --reference: all, unless "
                 "--split says)"),
-    CLI_ROWS(cli_data_options, cli_data, settings, taken, CLI_PART_OF_DATA),
+    CLI_ROWS(cli_data_options, cli_data, eval_settings, taken, CLI_PART_OF_DATA),
     CLI_HEADING("sampling"),
-    CLI_ROWS(cli_request_options, cli_request, settings, asked, CLI_GUIDANCE " " CLI_SAMPLING),
+    CLI_ROWS(cli_request_options, cli_request, eval_settings, asked, CLI_GUIDANCE " " CLI_SAMPLING),
     CLI_HEADING("depth"),
-    CLI_ROWS(cli_request_options, cli_request, settings, asked, CLI_DEPTH " retain-kv"),
+    CLI_ROWS(cli_request_options, cli_request, eval_settings, asked, CLI_DEPTH " retain-kv"),
     CLI_HEADING("running"),
-    CLI_ROWS(cli_request_options, cli_request, settings, asked, "batch"),
-    CLI_ROWS(cli_engine_options, variant_engine_options, settings, asked.engine,
+    CLI_ROWS(cli_request_options, cli_request, eval_settings, asked, "batch"),
+    CLI_ROWS(cli_engine_options, variant_engine_options, eval_settings, asked.engine,
              CLI_PRECISION " " CLI_RUN),
-    CLI_ROWS(cli_json_option, bool, settings, json, NULL),
+    CLI_ROWS(cli_json_option, bool, eval_settings, json, NULL),
     {0},
 };
 
 /* -1: go on; else the exit status. */
-static int check_options(settings *s, const cli_line *line) {
+static int check_options(eval_settings *s, const cli_line *line) {
     int done = cli_request_check(&s->asked, line);
     if (done >= 0) return done;
     if (s->pictures.count && s->reconstruct.count)
         return cli_misuse("either --pictures or --reconstruct, not both");
     if (!s->pictures.count && !s->asked.engine.model)
         return cli_misuse("what is judged? give -m MODEL or --pictures FOLDER");
+    if ((s->seed_count || s->beside) && (s->pictures.count || s->reconstruct.count))
+        return cli_misuse("--seeds and --beside are of generated pictures: give no --pictures or "
+                          "--reconstruct");
+    if (s->seed_count && cli_given(line, "seed"))
+        return cli_misuse("--seeds says every seed: give no --seed with it");
     const char *real = s->by.reference.count ? s->by.reference.paths[0] : s->reconstruct.paths[0];
     if (s->save_reference && (!real || vt_judge_is_statistics(real)))
         return cli_misuse("--save-reference needs --reference with pictures");
@@ -397,21 +433,29 @@ static int check_options(settings *s, const cli_line *line) {
 }
 
 static int run(void *user, const cli_line *line) {
-    settings *s = user;
+    eval_settings *s = user;
     variant_error err = {0};
     int done = check_options(s, line);
     if (done >= 0) return done;
     if (s->asked.drawn_seed)
         fprintf(stderr, "variant %s: note: seed %" PRIu64 "\n", cli_command_name(),
                 s->asked.request.seed);
-    work w = {.settings = s, .fidelity = {NAN, NAN, NAN, NAN}};
-    return cli_end(evaluate(&w, &err), &err);
+    eval_beside beside;
+    done = eval_beside_open(&beside, s);
+    if (done >= 0) return done;
+    eval_work w = {.settings = s, .fidelity = {NAN, NAN, NAN, NAN}};
+    cli_live_open(&w.live);
+    if (!s->pictures.count && !s->reconstruct.count) stop_wanted = cli_catch_stop();
+    const variant_status status = evaluate(&w, &beside, &err);
+    eval_beside_close(&beside);
+    return cli_end(status, &err);
 }
 
 const cli_command cli_eval = {
     .name = COMMAND,
     .purpose = "scores of generated pictures beside real ones, or of a tokenizer",
     .usage = "-m MODEL --reference DATA [-n COUNT] [options]\n"
+             "-m MODEL --reference DATA --seeds 1-3 [--beside \"OPTIONS\"|FILE] [options]\n"
              "--pictures FOLDER --reference DATA --features FILE [options]\n"
              "-m MODEL --reconstruct DATA [options]",
     .about = "Scores generated pictures beside real ones: Frechet distance, inception score, "
@@ -419,8 +463,14 @@ const cli_command cli_eval = {
              "reconstructions: rFID, PSNR, SSIM.",
     .examples =
         "variant eval -m models/fashion --reference /usr/share/datasets/fashion-mnist --depth 6\n"
+        "variant eval -m models/fashion --reference /usr/share/datasets/fashion-mnist --seeds 1-3 "
+        "\\\n"
+        "    --depth 6 --beside \"--depth 12\"\n"
         "variant eval -m d16.safetensors --features pt_inception.pth -n 50000 \\\n"
         "    --reference VIRTUAL_imagenet256_labeled.npz\n"
         "variant eval -m models/fashion --reconstruct /usr/share/datasets/fashion-mnist",
-    CLI_OF_THIS_FILE,
+    .options = options,
+    .size = sizeof(eval_settings),
+    .init = init,
+    .run = run,
 };

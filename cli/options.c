@@ -394,6 +394,15 @@ static int ask_kind(const cli_command *command, const char *word) {
     return cli_misuse("what to %s? expected %s", command->name, kinds);
 }
 
+int cli_read(const cli_command *command, void *settings, int argc, char **argv,
+             cli_row rows[CLI_MOST_ROWS], cli_line *line) {
+    line->rows = rows;
+    line->row_count = cli_rows(command, settings, rows);
+    parser p;
+    parser_open(&p, command, line);
+    return read_options(&p, argc, argv);
+}
+
 int cli_run(const cli_command *command, int argc, char **argv) {
     const char *word = argc > 1 ? argv[1] : "";
     const cli_command *kind = cli_find_kind(command, word);
@@ -406,11 +415,8 @@ int cli_run(const cli_command *command, int argc, char **argv) {
     cli_name_command(command->name);
     if (typed && settings) {
         memcpy(typed, argv + 1, (size_t)(argc - 1) * sizeof *typed);
-        cli_line line = {.count = argc - 1, .words = typed, .rows = rows};
-        line.row_count = cli_rows(command, settings, rows);
-        parser p;
-        parser_open(&p, command, &line);
-        status = read_options(&p, argc, argv);
+        cli_line line = {.count = argc - 1, .words = typed};
+        status = cli_read(command, settings, argc, argv, rows, &line);
         if (status < 0) status = command->run(settings, &line);
     }
     free(settings);

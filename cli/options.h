@@ -157,6 +157,10 @@ typedef struct cli_command {
 /* Reads the words behind the command's name (argv[0]) and runs it, or prints its help; the exit status. Of an option
  * that is given again the last counts, but where its row makes a list of them. */
 int cli_run(const cli_command *command, int argc, char **argv);
+/* Reads words into settings that hold something already, and runs nothing: -1, or the exit status after a complaint. rows:
+ * for the line, which says what was given. */
+int cli_read(const cli_command *command, void *settings, int argc, char **argv,
+             cli_row rows[CLI_MOST_ROWS], cli_line *line);
 /* Was the option given? By its first name in the table. */
 bool cli_given(const cli_line *line, const char *name);
 /* The first of these names, between bars, that was given; NULL. */

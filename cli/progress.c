@@ -1,8 +1,15 @@
 /* progress.c - see progress.h. */
 #include "progress.h"
 
+#include <stdarg.h>
 #include <stdio.h>
+#include <unistd.h>
 
+#include "cli.h"
+#include "core/clock.h"
+
+#define TERMINAL_SECONDS 0.2
+#define LOG_SECONDS 30.0
 #define LEAST_SECONDS 3.0
 #define LEAST_UNITS 2.0
 #define WINDOW_SECONDS 60.0
@@ -41,4 +48,30 @@ void cli_left_text(double seconds, char *out, size_t size) {
     if (seconds <= 0.0) return;
     cli_time_text(seconds, time, sizeof time);
     snprintf(out, size, "  %s left", time);
+}
+
+void cli_live_open(cli_live *live) {
+    *live = (cli_live){.terminal = isatty(STDERR_FILENO), .shown = vt_seconds()};
+    if (live->terminal) live->shown -= TERMINAL_SECONDS;
+}
+
+void cli_live_show(cli_live *live, const char *format, ...) {
+    const double now = vt_seconds();
+    va_list args;
+    if (now - live->shown < (live->terminal ? TERMINAL_SECONDS : LOG_SECONDS)) return;
+    live->shown = now;
+    live->drawn = live->terminal;
+    if (live->terminal)
+        fprintf(stderr, "\r\033[K");
+    else
+        fprintf(stderr, "variant %s: ", cli_command_name());
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    if (!live->terminal) fprintf(stderr, "\n");
+}
+
+void cli_live_clear(cli_live *live) {
+    if (live->drawn) fprintf(stderr, "\r\033[K");
+    live->drawn = false;
 }

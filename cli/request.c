@@ -151,6 +151,23 @@ int cli_model_operand(variant_engine_options *engine, const cli_line *line) {
     return engine->model ? -1 : cli_misuse("which model? give a file or a folder");
 }
 
+static bool is_guided(const variant_request *request) {
+    for (int k = 0; request->cfg_scales && k < request->cfg_scale_count; ++k)
+        if (request->cfg_scales[k] > 0.0f) return true;
+    return !request->cfg_scales && request->cfg_scale > 0.0f;
+}
+
+static void warn_of_no_branch(const variant_request *request, const cli_line *line) {
+    const char *name = cli_first_given(line, "uncond-depth|uncond-depths|uncond-layers");
+    char text[160];
+    if (!name || is_guided(request)) return;
+    snprintf(text, sizeof text,
+             "--%s changes nothing: without guidance (--cfg-scale 0) there is no unconditional "
+             "branch",
+             name);
+    cli_warn(NULL, text);
+}
+
 int cli_request_check(const cli_request *r, const cli_line *line) {
     const variant_request *request = &r->request;
     if (request->greedy && request->smooth)
@@ -163,5 +180,6 @@ int cli_request_check(const cli_request *r, const cli_line *line) {
     if (request->uncond_depths && request->uncond_depth)
         return cli_misuse(
             "--uncond-depths says every scale's depth: give no --uncond-depth with it");
+    warn_of_no_branch(request, line);
     return -1;
 }

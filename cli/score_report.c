@@ -56,22 +56,39 @@ void score_report_judge(cJSON *settings, const vt_judge *judge, int draws) {
     cJSON_AddNumberToObject(settings, "draws", draws);
 }
 
-void score_report_print(const cJSON *settings) {
+static void print_value(const cJSON *item) {
+    if (cJSON_IsString(item)) printf(" %s", item->valuestring);
+    if (cJSON_IsNumber(item)) printf(" %.10g", item->valuedouble);
+    const char *between = " ";
+    const cJSON *one;
+    cJSON_ArrayForEach(one, item) {
+        printf("%s", between);
+        if (cJSON_IsNumber(one)) printf("%.10g", one->valuedouble);
+        between = ",";
+    }
+}
+
+void score_report_print_other(const char *label, const cJSON *settings, const cJSON *known) {
     const cJSON *item;
     const char *between = "";
-    printf("%-18s ", "settings");
+    printf("%-18s ", label);
     cJSON_ArrayForEach(item, settings) {
         char key[64];
-        if (cJSON_IsFalse(item)) continue;
+        const cJSON *same = known ? cJSON_GetObjectItemCaseSensitive(known, item->string) : NULL;
+        const bool off = cJSON_IsFalse(item) && !cJSON_IsTrue(same);
+        if (off || (same && cJSON_Compare(item, same, true))) continue;
         snprintf(key, sizeof key, "%s", item->string);
         for (char *c = key; *c; ++c)
             if (*c == '_') *c = '-';
-        printf("%s%s", between, key);
-        if (cJSON_IsString(item)) printf(" %s", item->valuestring);
-        if (cJSON_IsNumber(item)) printf(" %.10g", item->valuedouble);
+        printf("%s%s%s", between, cJSON_IsFalse(item) ? "not " : "", key);
+        print_value(item);
         between = ", ";
     }
     printf("\n");
+}
+
+void score_report_print(const char *label, const cJSON *settings) {
+    score_report_print_other(label, settings, NULL);
 }
 
 void score_report_line(const char *label, double value, double spread, const char *unit) {

@@ -16,7 +16,9 @@ void score_report_data(cJSON *settings, const vt_data *data);
 /* What they were judged by. */
 void score_report_judge(cJSON *settings, const vt_judge *judge, int draws);
 /* "settings   class all, count 640, ..." in one line: whatever the object holds, but false. */
-void score_report_print(const cJSON *settings);
+void score_report_print(const char *label, const cJSON *settings);
+/* Likewise, but only what is not so in `known`. */
+void score_report_print_other(const char *label, const cJSON *settings, const cJSON *known);
 
 /* "FID(classifier)    0.347 +- 0.012"; nothing where value is not finite. */
 void score_report_line(const char *label, double value, double spread, const char *unit);

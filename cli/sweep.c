@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "bench.h"
 #include "core/clock.h"
@@ -29,7 +28,7 @@ typedef struct settings {
     bool no_quality, json;
     vt_sweep_options sweep;
     /* progress */
-    double shown;
+    cli_live live;
     cli_pace pace, reference_pace;
 } settings;
 
@@ -73,42 +72,31 @@ static void describe_command(vt_text *out, const cli_line *line) {
 
 static const volatile sig_atomic_t *stop_wanted;
 
-/* Begins the live line anew, where there is one; not too often, unless it is the last time. */
-static bool begin_line(settings *s, bool last) {
-    double now = vt_seconds();
-    if (s->json || !isatty(STDERR_FILENO) || (!last && now - s->shown < 0.2)) return false;
-    s->shown = now;
-    fprintf(stderr, "\r\033[K");
-    return true;
-}
-
 static bool show_progress(void *user, const vt_sweep_progress *at) {
     settings *s = user;
-    bool ended = at->id[0] == '\0';
-    if (*stop_wanted && !ended) return false;
-    if (!begin_line(s, ended) || ended) return true;
     char left[64];
-    cli_left_text(cli_pace_left(&s->pace, s->shown, 1e3 * at->share, 1e3), left, sizeof left);
-    fprintf(stderr, "%.0f %%, run %d of %d, %d of %d points, %s%s", 100.0 * at->share, at->round,
-            at->rounds, at->point, at->points, at->id, left);
-    return true;
+    if (at->id[0] == '\0') {
+        cli_live_clear(&s->live);
+        return true;
+    }
+    cli_left_text(cli_pace_left(&s->pace, vt_seconds(), 1e3 * at->share, 1e3), left, sizeof left);
+    cli_live_show(&s->live, "%.0f %%, run %d of %d, %d of %d points, %s%s", 100.0 * at->share,
+                  at->round, at->rounds, at->point, at->points, at->id, left);
+    return !*stop_wanted;
 }
 
 static bool show_reference(void *user, int done, int total) {
     settings *s = user;
-    double seconds = cli_pace_left(&s->reference_pace, vt_seconds(), done, total);
-    if (*stop_wanted) return false;
-    if (!begin_line(s, false)) return true;
     char left[64];
-    cli_left_text(seconds, left, sizeof left);
-    fprintf(stderr, "reference: %d of %d pictures%s", done, total, left);
-    return true;
+    cli_left_text(cli_pace_left(&s->reference_pace, vt_seconds(), done, total), left, sizeof left);
+    cli_live_show(&s->live, "reference: %d of %d pictures%s", done, total, left);
+    return !*stop_wanted;
 }
 
 static bool show_draws(void *user, int done, int total) {
-    if (*stop_wanted) return false;
-    if (begin_line(user, false)) fprintf(stderr, "spread: %d of %d draws", done, total);
-    return true;
+    settings *s = user;
+    cli_live_show(&s->live, "spread: %d of %d draws", done, total);
+    return !*stop_wanted;
 }
 
 /* ---- results ---- */
@@ -266,11 +254,12 @@ static variant_status sweep_engine(settings *s, const variant_engine *engine, va
     s->sweep.progress = show_progress;
     s->sweep.user = s;
     stop_wanted = cli_catch_stop();
+    cli_live_open(&s->live);
     VT_CHECK(open_quality(s, &quality, engine, err));
     VT_CHECK(vt_sweep_run(&s->sweep, err));
     VT_CHECK(print_results(s, s->sweep.folder, err));
 cleanup:
-    if (status != VARIANT_OK && s->shown > 0.0) fprintf(stderr, "\r\033[K");
+    cli_live_clear(&s->live);
     vt_sweep_quality_close(&quality);
     return status;
 }

@@ -221,6 +221,40 @@ bool cli_words(const char *text, const char *words, int most, int *out, int *cou
     return *count > 0 || cli_refuse("expected 1 to %d of %s between commas", most, named);
 }
 
+/* A seed at *at, which moves behind it. */
+static bool read_one_seed(const char **at, uint64_t *out) {
+    char *end = NULL;
+    if (**at < '0' || **at > '9') return false;
+    errno = 0;
+    *out = strtoull(*at, &end, 10);
+    *at = end;
+    return errno == 0;
+}
+
+static bool take_seeds(const char **at, int most, uint64_t *out, int *count) {
+    uint64_t first, last;
+    if (!read_one_seed(at, &first)) return false;
+    last = first;
+    if (**at == '-' && (++*at, !read_one_seed(at, &last))) return false;
+    if (last < first || last - first >= (uint64_t)(most - *count)) return false;
+    for (uint64_t n = 0; n <= last - first; ++n) {
+        for (int i = 0; i < *count; ++i)
+            if (out[i] == first + n) return false;
+        out[(*count)++] = first + n;
+    }
+    return **at == ',' || !**at;
+}
+
+bool cli_seeds(const char *text, int most, uint64_t *out, int *count) {
+    bool good = true;
+    for (*count = 0; good;) {
+        good = *count < most && take_seeds(&text, most, out, count);
+        if (good && !*text++) return true;
+    }
+    *count = 0;
+    return cli_refuse("expected 1 to %d seeds such as 1-3 or 1,2,5, each once", most);
+}
+
 bool cli_draws(const char *text, int *out) {
     int draws = 0;
     if (!cli_int(text, 0, 10000, &draws) || draws == 1)

@@ -21,6 +21,8 @@ bool cli_double(const char *text, double low, double high, double *out);
 bool cli_u64(const char *text, uint64_t *out);
 /* A seed: as cli_u64, or -1 or random, which draws one that is short to type again. */
 bool cli_seed(const char *text, uint64_t *out);
+/* Seeds between commas, 1 to `most`: "1,2,5", "1-3", "1-3,9"; each once. */
+bool cli_seeds(const char *text, int most, uint64_t *out, int *count);
 /* --draws: 0 (none), or 2 to 10000. */
 bool cli_draws(const char *text, int *out);
 /* 300M, 1.5G (powers of 1000), 512MiB, 2GiB or bytes; more than 0. */

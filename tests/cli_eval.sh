@@ -69,6 +69,66 @@ says '^IS\(classifier\) +[1-2]\.'
 says '^of +20 pictures$'
 silent FID
 
+# ---- several seeds, another setting beside them
+kept=(--reference kept.safetensors --class Bag -n 20)
+run eval -m "$model" "${network[@]}" "${kept[@]}" --depth 2 --seeds 0,9 --json
+says 'seed 9: FID\(classifier\) [0-9]' err.txt
+cp out.txt two.json
+python3 - two.json first.txt <<'PYTHON' >check.txt 2>&1 && ok || bad "$(cat check.txt)"
+import json, sys
+two = json.load(open(sys.argv[1]))
+first = dict(line.strip().split(":", 1) for line in open(sys.argv[2]))
+a, b = [one["scores"] for one in two["seeds"]]
+assert [one["seed"] for one in two["seeds"]] == ["0", "9"] and two["settings"]["seeds"] == "0,9"
+assert a["frechet"] == float(first['"frechet"']), "seed 0 among several is not seed 0 alone"
+assert a["frechet"] != b["frechet"]
+assert abs(two["scores"]["frechet"] - (a["frechet"] + b["frechet"]) / 2) < 1e-12
+assert two["range"]["frechet"] == sorted([a["frechet"], b["frechet"]])
+assert abs(two["deviation"]["frechet"] - abs(a["frechet"] - b["frechet"]) / 2 ** 0.5) < 1e-9
+PYTHON
+run eval -m "$model" "${network[@]}" "${kept[@]}" --depth 2 --seeds 0,9 --batch 7
+says '^mean of 2 +[0-9]'
+says '^range +[0-9.]+ to '
+says 'seeds 0,9'
+run eval -m "$model" "${network[@]}" "${kept[@]}" --depth 2 --seeds 0,9 --batch 7 --json
+python3 -c 'import json; a, b = (json.load(open(f))["seeds"] for f in ("two.json", "out.txt")); exit(a != b)' && ok ||
+    bad "another batch, other scores"
+run eval -m "$model" "${network[@]}" "${kept[@]}" --depth 6 --seeds 9 --beside "--depth 2" --json
+python3 - out.txt two.json <<'PYTHON' >check.txt 2>&1 && ok || bad "$(cat check.txt)"
+import json, sys
+one, two = (json.load(open(f)) for f in sys.argv[1:])
+assert one["beside"]["seeds"][0] == two["seeds"][1], "the setting beside is not that setting alone"
+assert one["beside"]["depths"] == "12,12,12,12,2,2,2" and one["depths"] == "12,12,12,12,6,6,6"
+d = one["seeds"][0]["scores"]["frechet"] - one["beside"]["seeds"][0]["scores"]["frechet"]
+assert one["pairs"][0]["frechet"] == d == one["difference"]["frechet"]["mean"] and d
+assert one["difference"]["frechet"]["better"] == (d < 0)
+PYTHON
+cp out.txt six.json
+run eval -m "$model" "${network[@]}" "${kept[@]}" --depth 6 -s 9 --beside two.json
+says '^difference +FID'
+says '^mean of 1 +[-+]'
+says '^beside .*depths 12,12,12,12,2,2,2'
+refuses 2 "no seed in common" -- eval -m "$model" "${network[@]}" "${kept[@]}" -s 4 --beside two.json
+refuses 1 "here of 22" -- eval -m "$model" "${network[@]}" "${kept[@]}" -n 22 -s 9 --beside two.json
+refuses 1 "not scores" -- eval -m "$model" "${network[@]}" "${kept[@]}" --beside pictures/../run/log.jsonl
+refuses 1 "absent.json" -- eval -m "$model" "${network[@]}" "${kept[@]}" --beside absent.json
+refuses 2 "unknown option --dpth; did you mean --depth" -- eval -m "$model" "${network[@]}" "${kept[@]}" --beside "--dpth 2"
+refuses 2 "--beside \"\": expected" -- eval -m "$model" --beside ""
+refuses 2 "give no --seed" -- eval -m "$model" --seeds 1-3 -s 1
+refuses 2 "--seeds 3-1: expected 1 to 256 seeds" -- eval -m "$model" --seeds 3-1
+refuses 2 "each once" -- eval -m "$model" --seeds 1,1
+refuses 2 "of generated pictures" -- eval --pictures pictures --seeds 1-2
+# Ctrl-C gives what is finished
+"$variant" eval -m "$model" "${network[@]}" --reference kept.safetensors --class Bag -n 400 --depth 2 --seeds 1-200 --json >out.txt 2>err.txt &
+pid=$!
+for _ in $(seq 600); do grep -q 'seed 1:' err.txt && break; sleep 0.1; done
+kill -INT $pid
+wait $pid
+[ $? -eq 1 ] && ok || bad "stopped, and not exit status 1"
+says 'stopped after [0-9]+ of 200 seeds; --seeds [0-9,]+' err.txt
+python3 -c 'import json; r = json.load(open("out.txt")); exit(not (r["unfinished"] and r["seeds"][0]["scores"]["samples"] == 400))' && ok ||
+    bad "what was finished is not there"
+
 # ---- pictures of folders: with classes, flat, the reference itself
 run eval --pictures pictures "${network[@]}" --reference pictures --split train --side 32 --channels 1 --json
 between samples 24 24

@@ -67,6 +67,17 @@ m="-m tiny.safetensors"
     "$variant" generate -m tiny.safetensors --weights f8 --class 0 -o eight.png >out.txt 2>err.txt && bad "--weights f8" || ok
     "$variant" bench --arch tiny.json --repeat 1 >out.txt 2>err.txt && grep -q synthetic out.txt && ok || bad "bench --arch"
 
+    # what changes nothing is said
+    for off in "--cfg-scale 0" "--cfg-scales 0,0,0"; do
+        expect 0 "warning: --uncond-depth changes nothing" -- $m $off --uncond-depth 1 -o idle.png
+        expect 0 "warning: --uncond-layers changes nothing" -- $m $off --uncond-layers 0,1 -o idle.png
+    done
+    expect 0 "" -- $m --cfg-scales 0,0,1 --uncond-depth 1 -o idle.png
+    grep -q "changes nothing" err.txt && bad "an unconditional branch is said to be none" || ok
+    "$variant" bench $m --repeat 1 --cfg-scale 0 --uncond-depth 1 >out.txt 2>err.txt || bad "bench without guidance"
+    grep -q "warning: --uncond-depth changes nothing" err.txt && ok || bad "bench is silent of --uncond-depth without guidance"
+    rm -f idle.png
+
     expect 2 "which model" -- -o x.png
     expect 2 "unknown option" -- $m --deph 3
     expect 2 "--top-p 1.5: expected a number from 0 to 1" -- $m --top-p 1.5

@@ -17,6 +17,7 @@ typedef struct scoring {
     size_t floats;            /* of a picture */
     float *pictures, *others; /* (VT_SCORE_BATCH, side, side, channels), in [0, 1] */
     int32_t labels[VT_SCORE_BATCH];
+    int waiting; /* of `pictures` that are full and not judged yet */
 } scoring;
 
 static void scoring_close(scoring *s) {
@@ -57,6 +58,12 @@ static int batch_at(int first, int total) {
     return total - first < VT_SCORE_BATCH ? total - first : VT_SCORE_BATCH;
 }
 
+int vt_score_chunk(int batch, int left) {
+    if (batch <= 0) batch = VT_SCORE_DEFAULT_BATCH;
+    const int chunk = batch < VT_SCORE_BATCH ? VT_SCORE_BATCH / batch * batch : batch;
+    return left < chunk ? left : chunk;
+}
+
 /* ---- generated ---- */
 
 static variant_status keep_settings(vt_score_made *made, const variant_picture *picture,
@@ -65,15 +72,28 @@ static variant_status keep_settings(vt_score_made *made, const variant_picture *
     return made->settings ? VARIANT_OK : vt_fail(err, VARIANT_E_MEMORY, "no memory for settings");
 }
 
+/* The network gets VT_SCORE_BATCH pictures at a time however many are made at once, so that scores are the same to the
+ * last digit. */
+static variant_status judge_generated(scoring *s, const variant_picture *pictures, int count,
+                                      bool last, variant_error *err) {
+    for (int i = 0; i < count; ++i) {
+        vt_judge_floats(&pictures[i], 1, s->pictures + (size_t)s->waiting * s->floats,
+                        &s->labels[s->waiting]);
+        if (++s->waiting < VT_SCORE_BATCH && !(last && i + 1 == count)) continue;
+        VT_TRY(add(s, s->pictures, true, s->waiting, err));
+        s->waiting = 0;
+    }
+    return VARIANT_OK;
+}
+
 static variant_status add_generated(scoring *s, const variant_engine *engine,
-                                    const variant_request *request, vt_score_made *made,
+                                    const variant_request *request, bool last, vt_score_made *made,
                                     variant_error *err) {
     variant_picture *pictures = NULL;
     VT_TRY(variant_generate(engine, request, &pictures, &made->report, err));
     variant_status status = VARIANT_OK;
     if (!made->settings) VT_CHECK(keep_settings(made, &pictures[0], err));
-    vt_judge_floats(pictures, request->count, s->pictures, s->labels);
-    VT_CHECK(add(s, s->pictures, true, request->count, err));
+    VT_CHECK(judge_generated(s, pictures, request->count, last, err));
 cleanup:
     variant_pictures_free(&pictures, request->count);
     return status;
@@ -95,8 +115,9 @@ variant_status vt_score_generated(vt_eval_scores *out, const vt_score_by *by,
     VT_CHECK(scoring_open(&s, by, info.picture_side, info.channels, options, err));
     for (int first = 0; first < request->count; first += batch.count) {
         batch.first_image = request->first_image + first;
-        batch.count = batch_at(first, request->count);
-        VT_CHECK(add_generated(&s, engine, &batch, made, err));
+        batch.count = vt_score_chunk(request->batch, request->count - first);
+        const bool last = first + batch.count == request->count;
+        VT_CHECK(add_generated(&s, engine, &batch, last, made, err));
         VT_CHECK(tell(&s, first + batch.count, request->count, err));
     }
     VT_CHECK(vt_eval_scores_get(s.eval, out, err));

@@ -8,7 +8,12 @@
 #include "eval/judge.h"
 #include "eval/source.h"
 
-#define VT_SCORE_BATCH 64 /* pictures at a time */
+#define VT_SCORE_BATCH 64 /* pictures at a time that are judged */
+#define VT_SCORE_DEFAULT_BATCH 8
+
+/* How many pictures are generated before they are judged, of `left`: whole batches of the request's own size (0: 8), about
+ * VT_SCORE_BATCH of them or one batch that is larger. */
+int vt_score_chunk(int batch, int left);
 
 typedef struct vt_score_by {
     const vt_judge *judge;                             /* borrowed */

@@ -9,6 +9,7 @@
 #include "core/clock.h"
 #include "core/quiet.h"
 #include "eval/report.h"
+#include "eval/score.h"
 #include "io/file.h"
 
 /* A sweep at work. Work is counted in pictures. */
@@ -223,7 +224,6 @@ static variant_status measure(runner *r, cJSON *json, variant_error *err) {
 
 /* ---- quality and pictures ---- */
 
-#define CHUNK 64       /* pictures in memory at a time */
 #define STRIP_SIDE 128 /* of pictures on a strip, at most */
 
 static variant_status judge(runner *r, cJSON *point, variant_error *err) {
@@ -233,10 +233,10 @@ static variant_status judge(runner *r, cJSON *point, variant_error *err) {
     request.class_name = "all"; /* every class alike, one after another */
     if (request.batch < 8) request.batch = 8;
     VT_TRY(j->begin(j->user, err));
-    for (int first = 0; first < j->samples; first += CHUNK) {
+    for (int first = 0; first < j->samples; first += request.count) {
         variant_picture *pictures = NULL;
         request.first_image = first;
-        request.count = j->samples - first < CHUNK ? j->samples - first : CHUNK;
+        request.count = vt_score_chunk(request.batch, j->samples - first);
         VT_TRY(generate(r, &request, &pictures, NULL, err));
         variant_status status = j->add(j->user, pictures, request.count, err);
         variant_pictures_free(&pictures, request.count);
