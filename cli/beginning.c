@@ -75,11 +75,15 @@ static void merge(const cli_line *line, bool chosen, const variant_request *pict
         asked->cfg_scales = picture->cfg_scales;
         asked->cfg_scale_count = picture->cfg_scale_count;
     }
+    /* another depth is another depth of both branches, unless one is named, and guided as that is best */
+    if (!cli_given(line, "cfg-late") && !(chosen && picture->cfg_late == 1.0f))
+        asked->cfg_late = picture->cfg_late;
     if (chosen) return;
     asked->layers = picture->layers;
-    /* another depth is another depth of both branches, unless one is named */
-    if (!cli_first_given(line, "uncond-depth|uncond-depths|uncond-layers"))
+    if (!cli_first_given(line, "uncond-depth|uncond-depths|uncond-layers")) {
         asked->uncond_layers = picture->uncond_layers;
+        asked->uncond_depth = picture->uncond_depth;
+    }
 #undef KEEP
 }
 

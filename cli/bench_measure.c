@@ -7,6 +7,7 @@
 #include "bench.h"
 #include "core/clock.h"
 #include "core/status.h"
+#include "engine/branches.h"
 #include "io/file.h"
 #include "kern/memory_pool.h"
 #include "selftest/golden_config.h"
@@ -244,20 +245,18 @@ static double median_ms(const picked *p, size_t offset) {
 static variant_status add_floors(const bench_subject *subject, const variant_request *request,
                                  bench_figures *f, variant_error *err) {
     const vt_transformer_config *config = vt_transformer_configuration(subject->model->transformer);
-    const vt_supernet_info *supernet = &subject->model->supernet;
-    vt_schedule schedule;
-    vt_schedule_request words = {.layers = request->layers,
-                                 .depth = request->depth,
-                                 .bridge = request->bridge,
-                                 .default_bridge = vt_supernet_bridge(supernet, config->scales),
-                                 .default_selector = vt_supernet_selector(supernet)};
-    VT_TRY(vt_schedule_resolve(&schedule, config->scales, config->depth, &words, err));
+    vt_branches branches;
+    VT_TRY(vt_branches_make(&branches, subject->model, request, err));
     vt_machine_limits limits = subject->limits;
     for (int k = 0; k < config->scales; ++k) {
-        f->scale_floor[k] = 1e3 * vt_floor_scale(config, &schedule, k, 2 * request->batch, limits);
+        const vt_floor_stream members[] = {{&branches.cond, k, request->batch},
+                                           {&branches.uncond, k, request->batch}};
+        const int count = k < branches.guided_scales ? 2 : 1;
+        f->scale_floor[k] = 1e3 * vt_floor_step(config, members, count, limits);
         f->transformer_floor += f->scale_floor[k];
     }
-    f->transformer_floor += 1e3 * vt_floor_condition(config, &schedule, 2, limits);
+    const int labels = branches.guided_scales > 0 ? 2 : 1;
+    f->transformer_floor += 1e3 * vt_floor_condition(config, &branches.cond, labels, limits);
     f->decoder_floor = 1e3 * vt_floor_decoder(vt_tokenizer_configuration(subject->model->tokenizer),
                                               request->batch, limits);
     return VARIANT_OK;

@@ -11,6 +11,7 @@
 #include "bench.h"
 #include "core/clock.h"
 #include "core/status.h"
+#include "engine/branches.h"
 
 #define MOST_REQUESTS 256
 
@@ -136,18 +137,11 @@ static int steps_saved(const streams *s) {
     return s->requests * s->scales - ((s->requests - 1) * s->every + s->scales);
 }
 
-static variant_status schedule_of(const streams *s, int depth, vt_schedule *out,
+static variant_status branches_of(const streams *s, int depth, vt_branches *out,
                                   variant_error *err) {
-    const variant_request *request = &s->settings->bench.asked.request;
-    const vt_supernet_info *supernet = &s->subject->model->supernet;
-    const vt_transformer_config *config =
-        vt_transformer_configuration(s->subject->model->transformer);
-    vt_schedule_request words = {.layers = request->layers,
-                                 .depth = depth,
-                                 .bridge = request->bridge,
-                                 .default_bridge = vt_supernet_bridge(supernet, config->scales),
-                                 .default_selector = vt_supernet_selector(supernet)};
-    return vt_schedule_resolve(out, config->scales, config->depth, &words, err);
+    variant_request request = s->settings->bench.asked.request;
+    request.depth = depth;
+    return vt_branches_make(out, s->subject->model, &request, err);
 }
 
 /* Seconds by the machine's limits that the requests' steps take together less than apart. */
@@ -155,26 +149,28 @@ static variant_status floor_saved(const streams *s, const way *w, double *out, v
     const vt_transformer_config *config =
         vt_transformer_configuration(s->subject->model->transformer);
     const int last = (s->requests - 1) * s->every + s->scales;
-    vt_schedule *schedules = malloc((size_t)s->requests * sizeof *schedules);
-    vt_floor_stream *members = malloc((size_t)s->requests * sizeof *members);
+    vt_branches *branches = malloc((size_t)s->requests * sizeof *branches);
+    vt_floor_stream *members = malloc(2 * (size_t)s->requests * sizeof *members);
     variant_status status = VARIANT_OK;
     *out = 0.0;
-    if (!schedules || !members)
+    if (!branches || !members)
         VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "no memory for %d schedules", s->requests));
     for (int i = 0; i < s->requests; ++i)
-        VT_CHECK(schedule_of(s, s->depths[w->order[i]], &schedules[i], err));
+        VT_CHECK(branches_of(s, s->depths[w->order[i]], &branches[i], err));
     for (int step = 0; step < last; ++step) {
         int count = 0;
         for (int i = 0; i < s->requests; ++i) {
-            const int k = step - i * s->every;
+            const int k = step - i * s->every, first = count;
             if (k < 0 || k >= s->scales) continue;
-            members[count] = (vt_floor_stream){&schedules[i], k, 2};
-            *out += vt_floor_step(config, &members[count++], 1, s->subject->limits);
+            members[count++] = (vt_floor_stream){&branches[i].cond, k, 1};
+            if (k < branches[i].guided_scales)
+                members[count++] = (vt_floor_stream){&branches[i].uncond, k, 1};
+            *out += vt_floor_step(config, members + first, count - first, s->subject->limits);
         }
         if (count > 0) *out -= vt_floor_step(config, members, count, s->subject->limits);
     }
 cleanup:
-    free(schedules);
+    free(branches);
     free(members);
     return status;
 }
@@ -211,9 +207,12 @@ static variant_status take_figures(const streams *s, figures *f, variant_error *
     const vt_transformer_config *config =
         vt_transformer_configuration(s->subject->model->transformer);
     for (int i = 0; i < s->requests; ++i) {
-        vt_schedule schedule;
-        VT_TRY(schedule_of(s, s->depths[s->ways[0].order[i]], &schedule, err));
-        floors += 1e3 * vt_floor_scale(config, &schedule, 0, 2, s->subject->limits) / s->requests;
+        vt_branches branches;
+        VT_TRY(branches_of(s, s->depths[s->ways[0].order[i]], &branches, err));
+        floors += 1e3 *
+                  vt_floor_scale(config, &branches.cond, 0, branches.guided_scales > 0 ? 2 : 1,
+                                 s->subject->limits) /
+                  s->requests;
     }
     f->fixed = median_of(s, &s->ways[0], s->ways[0].first, &disturbed) - floors;
     if (f->fixed < 0.0) f->fixed = 0.0;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/status.h"
+#include "engine/branches.h"
 #include "features/features.h"
 #include "io/file.h"
 #include "tools.h"
@@ -116,31 +117,46 @@ static cJSON *describe_tokenizer(vt_tokenizer *tokenizer) {
     return item;
 }
 
-/* Bytes of keys and values of one picture with guidance: float32, two branches, keys and values. */
+/* Bytes of float32 keys and values of `tokens` tokens of a layer. */
 static double kv_bytes(const vt_transformer_config *config, int64_t tokens) {
-    return (double)tokens * 2 * config->width * (double)sizeof(float) * 2;
+    return (double)tokens * 2 * config->width * (double)sizeof(float);
 }
 
-static cJSON *describe_depth(const vt_transformer_config *config, int bridge, int depth,
-                             vt_selector selector) {
-    vt_schedule schedule;
-    uint8_t keep[VT_SCHEDULE_LAYERS] = {0};
-    int D = config->depth, K = config->scales;
-    if (vt_layers_select(selector, D, depth, keep, NULL) != VARIANT_OK ||
-        vt_schedule_zones(&schedule, K, D, bridge, keep, NULL) != VARIANT_OK)
-        return NULL;
+/* The most that both branches of a guided picture hold. */
+static double kv_peak(const vt_transformer_config *config, const vt_branches *b, bool released) {
+    int64_t most = 0;
+    for (int k = 0; k < config->scales; ++k) {
+        const int64_t tokens = vt_schedule_branches_kv_tokens(
+            &b->cond, &b->uncond, b->guided_scales, config->sides, k, released);
+        most = tokens > most ? tokens : most;
+    }
+    return kv_bytes(config, most);
+}
+
+/* What a request of this depth holds, guided as one that says nothing of it; saved: beside full depth in both branches. */
+static cJSON *describe_depth(const vt_model *model, int bridge, int depth) {
+    const vt_transformer_config *config = vt_transformer_configuration(model->transformer);
+    const int D = config->depth, K = config->scales;
+    vt_branches branches;
+    variant_request request;
+    variant_request_init(&request);
+    request.depth = depth;
+    request.bridge = bridge;
+    if (vt_branches_make(&branches, model, &request, NULL) != VARIANT_OK) return NULL;
     char layers[4096];
-    vt_schedule_describe(&schedule, layers, sizeof layers);
+    vt_schedule_describe(&branches.cond, layers, sizeof layers);
     cJSON *item = cJSON_CreateObject();
-    double full = kv_bytes(config, (int64_t)D * vt_transformer_tokens(config));
-    double retained = kv_bytes(config, vt_schedule_kv_peak_tokens(&schedule, config->sides, false));
-    double released = kv_bytes(config, vt_schedule_kv_peak_tokens(&schedule, config->sides, true));
+    double full = 2 * kv_bytes(config, (int64_t)D * vt_transformer_tokens(config));
+    double retained = kv_peak(config, &branches, false);
+    double released = kv_peak(config, &branches, true);
     add_number(item, "depth", depth);
     add_number(item, "bridge", depth == D ? K : bridge);
     cJSON_AddStringToObject(item, "layers_by_scale", layers);
     add_number(item, "kv_peak_bytes", released);
     add_number(item, "kv_end_bytes",
-               kv_bytes(config, vt_schedule_kv_tokens(&schedule, config->sides, K - 1, true)));
+               kv_bytes(config, vt_schedule_branches_kv_tokens(&branches.cond, &branches.uncond,
+                                                               branches.guided_scales,
+                                                               config->sides, K - 1, true)));
     add_number(item, "kv_retained_bytes", retained);
     add_number(item, "saved", 1 - released / full);
     add_number(item, "saved_retained", 1 - retained / full);
@@ -148,17 +164,17 @@ static cJSON *describe_depth(const vt_transformer_config *config, int bridge, in
 }
 
 /* Full depth, then those trained, else halves down to two. */
-static cJSON *describe_depths(const vt_transformer_config *config, const vt_supernet_info *supernet,
-                              int bridge) {
+static cJSON *describe_depths(const vt_model *model, int bridge) {
+    const vt_transformer_config *config = vt_transformer_configuration(model->transformer);
+    const vt_supernet_info *supernet = &model->supernet;
     cJSON *list = cJSON_CreateArray();
-    vt_selector selector = vt_supernet_selector(supernet);
-    cJSON *item = describe_depth(config, bridge, config->depth, VT_EQUIDISTANT);
+    cJSON *item = describe_depth(model, bridge, config->depth);
     if (item) cJSON_AddItemToArray(list, item);
     int halves = 1;
     while (2 * halves < config->depth) halves *= 2;
     for (int i = 0; supernet->trained ? i < supernet->depth_count : halves >= 2; ++i, halves /= 2) {
         int depth = supernet->trained ? supernet->depths[i] : halves;
-        item = depth < config->depth ? describe_depth(config, bridge, depth, selector) : NULL;
+        item = depth < config->depth ? describe_depth(model, bridge, depth) : NULL;
         if (item) cJSON_AddItemToArray(list, item);
     }
     return list;
@@ -191,10 +207,12 @@ static cJSON *describe_transformer(const vt_model *model, int bridge) {
         cJSON_AddItemToObject(trained, "depths",
                               cJSON_CreateIntArray(supernet->depths, supernet->depth_count));
         cJSON_AddStringToObject(trained, "layers", vt_selector_name(supernet->selector));
+        add_number(trained, "uncond_depth", vt_supernet_uncond_depth(supernet));
+        add_number(trained, "cfg_late", (double)vt_supernet_cfg_late(supernet));
     }
     if (bridge < 0) bridge = vt_supernet_bridge(supernet, config->scales);
     if (bridge > config->scales) bridge = config->scales;
-    cJSON_AddItemToObject(item, "depths", describe_depths(config, supernet, bridge));
+    cJSON_AddItemToObject(item, "depths", describe_depths(model, bridge));
     return item;
 }
 
@@ -323,6 +341,9 @@ static void print_transformer(const cJSON *part) {
         print_list(supernet, "depths");
         printf(" after %.0f full scales, layers %s\n", number(supernet, "bridge"),
                text_of(supernet, "layers"));
+        printf("  guidance       its unconditional branch runs %.0f layers in the late scales, t "
+               "times %g there\n",
+               number(supernet, "uncond_depth"), number(supernet, "cfg_late"));
     } else {
         printf("  supernet       no training recorded: depths below %.0f will cost quality\n",
                number(part, "depth"));

@@ -96,8 +96,14 @@ const cli_option cli_request_options[] = {
      "guidance of every scale instead, each 0 to 100; behind the last that is not 0 its branch is "
      "not computed",
      .read = read_cfg_scales, .unset = "from 0 up to --cfg-scale", .own = true},
-    {"uncond-depth", "U", "layers of guidance's unconditional branch in the late scales",
-     CLI_INT(REQUEST(uncond_depth), 0, 1000), .unset = "as --depth"},
+    {"cfg-late", "X",
+     "factor on the guidance of scales where its unconditional branch runs fewer layers than the "
+     "conditional one, {range}",
+     CLI_FLOAT(REQUEST(cfg_late), 0, 100), .unset = "as the model says; a supernet 2.5"},
+    {"uncond-depth", "U",
+     "layers of guidance's unconditional branch in the late scales; 0: as --depth",
+     CLI_INT(REQUEST(uncond_depth), 0, 1000),
+     .unset = "of a supernet the least it was trained for, else as --depth"},
     {"uncond-depths", "LIST", "its layers of every scale, such as 16,16,2,2",
      CLI_LIST(REQUEST(uncond_depths), 1, 1000, VARIANT_MAX_SCALES), .unset = "as --depths"},
     {"uncond-layers", "WHICH", "which they are, as --layers",
@@ -177,7 +183,9 @@ int cli_request_check(const cli_request *r, const cli_line *line) {
         return cli_misuse("--depths says every scale's depth: give no --depth or --bridge with it");
     if (request->cfg_scales && cli_given(line, "cfg-scale"))
         return cli_misuse("--cfg-scales says every scale's guidance: give no --cfg-scale with it");
-    if (request->uncond_depths && request->uncond_depth)
+    if (request->cfg_scales && cli_given(line, "cfg-late"))
+        return cli_misuse("--cfg-scales says every scale's guidance: give no --cfg-late with it");
+    if (request->uncond_depths && cli_given(line, "uncond-depth"))
         return cli_misuse(
             "--uncond-depths says every scale's depth: give no --uncond-depth with it");
     warn_of_no_branch(request, line);

@@ -21,7 +21,7 @@ typedef struct cli_request {
 
 /* Of cli_request, but for its engine. */
 extern const cli_option cli_request_options[];
-#define CLI_GUIDANCE "cfg-scale cfg-scales uncond-depth uncond-depths uncond-layers"
+#define CLI_GUIDANCE "cfg-scale cfg-scales cfg-late uncond-depth uncond-depths uncond-layers"
 #define CLI_SAMPLING "seed top-k top-p greedy smooth"
 #define CLI_DEPTH "depth bridge depths layers"
 

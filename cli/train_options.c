@@ -284,6 +284,11 @@ static const cli_option supernet_options[] = {
     {"distill-end", "X",
      "its weight at the end, moved to evenly; where --distill is given it stays",
      CLI_REAL(SUPERNET_(distill_end), 0, 1e6)},
+    {"uncond-train-depth", "U",
+     "drop labels mostly where the subnet of this depth is drawn, one of --depths: guidance's "
+     "unconditional branch",
+     CLI_INT(SUPERNET_(uncond_depth), 1, VT_SCHEDULE_LAYERS), .own = true,
+     .unset = "on every step"},
     {"log-conflict", "STEPS", "log the cosine between the gradients of both paths; 0: never",
      CLI_INT64(SUPERNET_(log_conflict), 0, MOST)},
     {0},

@@ -132,6 +132,10 @@ typedef struct variant_info {
     int bridge; /* scales at full depth of a request that names none: those of the training, or 6 in 10 */
     const char
         *layers; /* selector of a request that names none: that of the training, or "equidistant" */
+    /* of a request that says nothing: layers of guidance's unconditional branch in the late scales, 0: as many as the
+     * conditional one; and the factor on guidance where that makes it the shallower one */
+    int uncond_depth;
+    float cfg_late;
     const char *hash; /* 16 hex digits of the weights; lives as long as the engine */
     /* what computes: one line; likewise. Should it name an OpenBLAS core without AVX2 on a processor that
      * has it, set OPENBLAS_CORETYPE (SkylakeX, Haswell) in the environment before the process starts:
@@ -188,6 +192,9 @@ typedef struct variant_request {
     /* classifier-free guidance t: logits = (1 + t_k) cond - t_k uncond, t_k = t k / (K-1); 0:
      * off */
     float cfg_scale;
+    /* factor on the t_k of scales where the unconditional branch runs fewer layers than the conditional one, 0 to 100; -1:
+     * variant_info.cfg_late */
+    float cfg_late;
     /* t of every scale instead, variant_info.scales of them; borrowed for the length of the call; NULL. Behind the last
      * that is not 0 the unconditional branch is not computed any more, and what it held is given up. */
     const float *cfg_scales;
@@ -202,7 +209,9 @@ typedef struct variant_request {
     const char *depths; /* "16,16,8": layers of every scale; NULL */
     /* "equidistant", "rounded", "prefix", "0,3,7" or one list a scale "0-7;0,7"; NULL: variant_info's */
     const char *layers;
-    /* the layers of guidance's unconditional branch, likewise (the bridge is the same); 0 and NULL: those above */
+    /* The layers of guidance's unconditional branch, likewise (the bridge is the same). uncond_depth 0 and NULL: those above.
+     * -1 and NULL: in a supernet's late scales variant_info.uncond_depth, or those above where they are no more: guided by
+     * the weaker model that it holds (autoguidance, arXiv 2406.02507), pictures are better and cheaper. */
     int uncond_depth;
     const char *uncond_depths, *uncond_layers;
     /* keep every layer's keys and values to the end (default: released after its last scale) */
@@ -217,7 +226,7 @@ typedef struct variant_request {
     const int *cancel;
 } variant_request;
 
-/* class "random", count 1, seed 0, cfg_scale 1.5, top_k 900, top_p 0.96, full depth. */
+/* class "random", count 1, seed 0, cfg_scale 1.5, top_k 900, top_p 0.96, full depth, guidance as the model says. */
 void variant_request_init(variant_request *request);
 
 typedef struct variant_picture {

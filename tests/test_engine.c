@@ -9,7 +9,8 @@
 #include "supernet/schedule.h"
 
 static char folder[64];
-static char model_path[2][128]; /* A, B */
+static char model_path[3]
+                      [128]; /* A, B; A as a supernet trained for 4 and 2 layers after 2 scales */
 
 static int write_models(void **state) {
     (void)state;
@@ -20,6 +21,13 @@ static int write_models(void **state) {
         snprintf(model_path[i], sizeof model_path[i], "%s/%c.safetensors", folder, "AB"[i]);
         vt_model_save save = {.tokenizer = model.tokenizer, .transformer = model.transformer};
         assert_ok(vt_model_write(model_path[i], &save, err));
+        if (i == 0) {
+            const vt_supernet_info supernet = {
+                .trained = true, .bridge = 2, .depth_count = 2, .depths = {4, 2}};
+            snprintf(model_path[2], sizeof model_path[2], "%s/net.safetensors", folder);
+            save.supernet = &supernet;
+            assert_ok(vt_model_write(model_path[2], &save, err));
+        }
         synthetic_close(&model);
     }
     return 0;
@@ -36,7 +44,7 @@ static variant_engine *engine_of_type(char which, int threads, const char *weigh
     variant_engine *engine = NULL;
     variant_engine_options options;
     variant_engine_options_init(&options);
-    options.model = model_path[which == 'B'];
+    options.model = model_path[which - 'A'];
     options.threads = threads;
     options.weights = weights;
     options.kv = kv;
@@ -295,6 +303,103 @@ static void branches_hold_what_the_formula_says(void **state) {
     variant_engine_close(&engine);
 }
 
+/* Guidance that a request leaves to the model: layers of both branches, and what was warned of. */
+static void expect_default(const variant_engine *engine, variant_request *request,
+                           const char *depths, const char *uncond, const char *warning) {
+    variant_picture *pictures = NULL;
+    variant_report report;
+    assert_ok(variant_generate(engine, request, &pictures, &report, err));
+    assert_string_equal(report.depths, depths);
+    assert_string_equal(report.uncond_depths, uncond);
+    if (!warning) assert_string_equal(report.warning, "");
+    if (warning) assert_non_null(strstr(report.warning, warning));
+    variant_pictures_free(&pictures, request->count);
+}
+
+static void a_supernet_guides_itself(void **state) {
+    (void)state;
+    variant_engine *plain = engine_of('A', 1), *net = engine_of('C', 1);
+    variant_info info;
+    variant_request request;
+    variant_request_init(&request);
+    expect_default(plain, &request, "6,6,6,6", "6,6,6,6", NULL);
+    expect_default(net, &request, "6,6,6,6", "6,6,2,2", NULL);
+    request.depth = 4;
+    expect_default(net, &request, "6,6,4,4", "6,6,2,2", NULL);
+    request.depth = 2; /* no weaker branch than itself */
+    expect_default(net, &request, "6,6,2,2", "6,6,2,2", NULL);
+    request.depth = 4, request.bridge = 1; /* few layers only from the trained bridge on */
+    expect_default(net, &request, "6,4,4,4", "6,4,2,2", NULL);
+    request.bridge = -1, request.uncond_depth = 0;
+    expect_default(net, &request, "6,6,4,4", "6,6,4,4", NULL);
+    request.uncond_depth = 6;
+    expect_default(net, &request, "6,6,4,4", "6,6,6,6", "the stronger");
+    request.uncond_depth = 3;
+    expect_default(net, &request, "6,6,4,4", "6,6,3,3", "not trained at depth 3");
+    request.uncond_depth = -1, request.uncond_depths = "6,2,2,2";
+    expect_default(net, &request, "6,6,4,4", "6,2,2,2", "before the bridge of 2 scales");
+    request.uncond_depths = NULL, request.cfg_scale = 0.0f;
+    expect_default(net, &request, "6,6,4,4", "", NULL);
+    variant_engine_info(net, &info);
+    assert_int_equal(info.uncond_depth, 2);
+    assert_true(info.cfg_late > 1.0f);
+    variant_engine_info(plain, &info);
+    assert_int_equal(info.uncond_depth, 0);
+    assert_true(info.cfg_late == 1.0f);
+    variant_engine_close(&plain);
+    variant_engine_close(&net);
+}
+
+/* Tokens of one picture (the caller's to free) and what its settings have as `name`, "" for nothing. */
+static int32_t *tokens_of(const variant_engine *engine, const variant_request *request,
+                          const char *name, char *setting, size_t size) {
+    variant_picture *pictures = NULL;
+    assert_ok(variant_generate(engine, request, &pictures, NULL, err));
+    int32_t *tokens = pictures->tokens;
+    pictures->tokens = NULL;
+    cJSON *json = cJSON_Parse(pictures->settings);
+    char *text = cJSON_PrintUnformatted(cJSON_GetObjectItem(json, name));
+    snprintf(setting, size, "%s", text ? text : "");
+    cJSON_free(text);
+    cJSON_Delete(json);
+    variant_pictures_free(&pictures, 1);
+    return tokens;
+}
+
+/* The factor acts where the unconditional branch is the shallower one, and nowhere else. */
+static void late_guidance_is_a_factor(void **state) {
+    (void)state;
+    static const float ramp[] = {0, 0.5f, 3, 4.5f};
+    variant_engine *net = engine_of('C', 1);
+    variant_info info;
+    char setting[64];
+    variant_engine_info(net, &info);
+    size_t bytes = 0;
+    for (int k = 0; k < info.scales; ++k) bytes += (size_t)(info.sides[k] * info.sides[k]) * 4;
+    variant_request request;
+    variant_request_init(&request);
+    request.seed = 3, request.cfg_late = 3.0f;
+    int32_t *late = tokens_of(net, &request, "cfg_late", setting, sizeof setting);
+    assert_string_equal(setting, "3");
+    request.cfg_scales = ramp, request.cfg_scale_count = 4;
+    int32_t *told = tokens_of(net, &request, "cfg_scales", setting, sizeof setting);
+    assert_string_equal(setting, "[0,0.5,3,4.5]");
+    assert_memory_equal(late, told, bytes);
+    free(told);
+    request.cfg_scales = NULL, request.cfg_late = 1.0f;
+    told = tokens_of(net, &request, "cfg_late", setting, sizeof setting);
+    assert_true(memcmp(late, told, bytes) != 0);
+    free(told), free(late);
+    request.uncond_depth = 0; /* both branches alike: no factor */
+    told = tokens_of(net, &request, "cfg_late", setting, sizeof setting);
+    assert_string_equal(setting, "");
+    request.cfg_late = 50.0f;
+    late = tokens_of(net, &request, "cfg_late", setting, sizeof setting);
+    assert_memory_equal(late, told, bytes);
+    free(told), free(late);
+    variant_engine_close(&net);
+}
+
 static void kv_bytes_equal_the_formulas(void **state) {
     (void)state;
     static const char *const kv[] = {"bf16", "int8"};
@@ -501,6 +606,8 @@ int main(void) {
         cmocka_unit_test(runs_the_bridge_it_names),
         cmocka_unit_test(kv_bytes_equal_the_formulas),
         cmocka_unit_test(branches_hold_what_the_formula_says),
+        cmocka_unit_test(a_supernet_guides_itself),
+        cmocka_unit_test(late_guidance_is_a_factor),
         cmocka_unit_test(floors_count_right),
         cmocka_unit_test(refuses_what_makes_no_sense),
         cmocka_unit_test(labels_come_one_after_another),

@@ -25,7 +25,7 @@ static vt_sample_part part_of(const vt_step *step, const vt_drawing *d) {
     return (vt_sample_part){
         .cond = step->logits + (size_t)d->row * vocab,
         .uncond = vt_drawing_is_guided(d) ? step->logits + (size_t)d->uncond_row * vocab : NULL,
-        .guide = c->guide[d->k],
+        .guide = c->branches.guide[d->k],
         .rows = c->config->sides[d->k] * c->config->sides[d->k],
         .seed = r->seed,
         .image = (uint32_t)(r->first_image + d->index),

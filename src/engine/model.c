@@ -23,6 +23,23 @@ vt_selector vt_supernet_selector(const vt_supernet_info *supernet) {
     return named ? supernet->selector : VT_EQUIDISTANT;
 }
 
+#define CFG_LATE 2.5f
+
+int vt_supernet_uncond_depth(const vt_supernet_info *supernet) {
+    int least = 0;
+    if (!supernet->trained || supernet->uncond_depth > 0) return supernet->uncond_depth;
+    for (int i = 0; i < supernet->depth_count; ++i) {
+        const int depth = supernet->depths[i];
+        if (least < 2 || (depth > 1 && depth < least)) least = depth;
+    }
+    return least;
+}
+
+float vt_supernet_cfg_late(const vt_supernet_info *supernet) {
+    if (!supernet->trained) return 1.0f;
+    return supernet->cfg_late > 0.0f ? supernet->cfg_late : CFG_LATE;
+}
+
 void vt_model_options_init(vt_model_options *options) {
     *options = (vt_model_options){.need_tokenizer = true, .need_transformer = true};
 }

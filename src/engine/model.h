@@ -35,6 +35,8 @@ typedef struct vt_supernet_info {
     int bridge; /* N */
     int depth_count, depths[VT_MAX_DEPTHS];
     vt_selector selector;
+    int uncond_depth; /* layers of guidance's unconditional branch in late scales; 0: not told */
+    float cfg_late;   /* factor on guidance there; 0: not told */
 } vt_supernet_info;
 
 typedef struct vt_model {
@@ -57,6 +59,10 @@ typedef struct vt_model {
  * training; without such training the published proportion (6 of 10 scales), equidistant. */
 int vt_supernet_bridge(const vt_supernet_info *supernet, int scales);
 vt_selector vt_supernet_selector(const vt_supernet_info *supernet);
+/* Of guidance, likewise: what the model's file tells, else the least depth of the training that is not 1, and the factor that
+ * was best for it (docs/REPRODUCTION.md); without supernet training 0 (as the conditional branch) and 1. */
+int vt_supernet_uncond_depth(const vt_supernet_info *supernet);
+float vt_supernet_cfg_late(const vt_supernet_info *supernet);
 
 void vt_model_options_init(vt_model_options *options);
 variant_status vt_model_open(vt_model **out, vt_kern *kern, const vt_model_options *options,

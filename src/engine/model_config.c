@@ -24,6 +24,20 @@ static bool read_ints(const cJSON *list, int *out, int limit, int *count) {
     return true;
 }
 
+/* {"uncond_depth": U, "late": X}, either may be missing */
+static bool read_guidance(const cJSON *json, vt_supernet_info *out) {
+    const cJSON *depth = cJSON_GetObjectItem(json, "uncond_depth"),
+                *late = cJSON_GetObjectItem(json, "late");
+    if (depth && !(cJSON_IsNumber(depth) && depth->valuedouble >= 1 &&
+                   depth->valuedouble <= VT_SCHEDULE_LAYERS))
+        return false;
+    if (late && !(cJSON_IsNumber(late) && late->valuedouble > 0 && late->valuedouble <= 100))
+        return false;
+    if (depth) out->uncond_depth = depth->valueint;
+    if (late) out->cfg_late = (float)late->valuedouble;
+    return true;
+}
+
 static bool read_supernet(const cJSON *json, vt_supernet_info *out) {
     if (!json) return true;
     const cJSON *bridge = cJSON_GetObjectItem(json, "bridge"),
@@ -37,7 +51,7 @@ static bool read_supernet(const cJSON *json, vt_supernet_info *out) {
         if (strcmp(layers->valuestring, vt_selector_name((vt_selector)i)) == 0)
             out->selector = (vt_selector)i;
     out->trained = true;
-    return true;
+    return read_guidance(cJSON_GetObjectItem(json, "guidance"), out);
 }
 
 static bool read_classes(const cJSON *json, vt_file_config *out) {
@@ -71,7 +85,8 @@ static variant_status read_own(vt_file_config *out, const vt_tensor_file *file, 
                    &out->transformer_scales))
         complaint = "sides is not a list of positive integers";
     else if (!read_supernet(cJSON_GetObjectItem(json, "supernet"), &out->supernet))
-        complaint = "supernet needs bridge, depths and layers";
+        complaint = "supernet needs bridge, depths and layers; its guidance an uncond_depth and a "
+                    "late factor of 0 to 100";
     else if (!read_classes(cJSON_GetObjectItem(json, "classes"), out))
         complaint = "classes is not a list of names";
     cJSON_Delete(json);
@@ -146,6 +161,14 @@ static cJSON *transformer_json(const vt_transformer_config *config) {
     return json;
 }
 
+static void add_supernet_guidance(cJSON *supernet, const vt_supernet_info *info) {
+    if (info->uncond_depth == 0 && !(info->cfg_late > 0.0f)) return;
+    cJSON *guidance = cJSON_AddObjectToObject(supernet, "guidance");
+    if (info->uncond_depth > 0)
+        cJSON_AddNumberToObject(guidance, "uncond_depth", info->uncond_depth);
+    if (info->cfg_late > 0.0f) cJSON_AddNumberToObject(guidance, "late", (double)info->cfg_late);
+}
+
 char *vt_model_config_text(const vt_model_save *save) {
     cJSON *json = cJSON_CreateObject();
     cJSON_AddNumberToObject(json, "format", 1);
@@ -164,6 +187,7 @@ char *vt_model_config_text(const vt_model_save *save) {
         cJSON_AddNumberToObject(supernet, "bridge", save->supernet->bridge);
         add_ints(supernet, "depths", save->supernet->depths, save->supernet->depth_count);
         cJSON_AddStringToObject(supernet, "layers", vt_selector_name(save->supernet->selector));
+        add_supernet_guidance(supernet, save->supernet);
     }
     char *text = cJSON_PrintUnformatted(json);
     cJSON_Delete(json);

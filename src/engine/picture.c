@@ -125,9 +125,11 @@ static void add_guidance(settings_text *s, const vt_choices *choices) {
     const int count = choices->config->scales;
     if (!choices->request.cfg_scales) {
         add_number(s, "cfg_scale", decimal(choices->request.cfg_scale));
+        if (vt_branches_differ(&choices->branches))
+            add_number(s, "cfg_late", decimal(choices->branches.late));
         return;
     }
-    for (int k = 0; k < count; ++k) scales[k] = decimal(choices->guide[k]);
+    for (int k = 0; k < count; ++k) scales[k] = decimal(choices->branches.guide[k]);
     add(s, "cfg_scales", cJSON_CreateDoubleArray(scales, count));
 }
 
@@ -158,7 +160,6 @@ variant_status vt_picture_describe(variant_picture *picture, const vt_choices *c
                                    variant_error *err) {
     const variant_engine *engine = choices->engine;
     const variant_request *request = &choices->request;
-    const vt_schedule *schedule = &choices->schedule, *uncond = &choices->uncond_schedule;
     char text[4096];
     settings_text s = {.json = cJSON_CreateObject(), .complete = true};
     add_text(&s, "version", variant_version());
@@ -176,9 +177,9 @@ variant_status vt_picture_describe(variant_picture *picture, const vt_choices *c
     add_number(&s, "top_k", request->top_k);
     add_number(&s, "top_p", decimal(request->top_p));
     add(&s, "smooth", cJSON_CreateBool(request->smooth));
-    add_schedule(&s, "depths", "layers", schedule);
-    if (choices->guided_scales > 0 && memcmp(schedule, uncond, sizeof *uncond) != 0)
-        add_schedule(&s, "uncond_depths", "uncond_layers", uncond);
+    add_schedule(&s, "depths", "layers", &choices->branches.cond);
+    if (choices->branches.guided_scales > 0 && vt_branches_differ(&choices->branches))
+        add_schedule(&s, "uncond_depths", "uncond_layers", &choices->branches.uncond);
     if (choices->scales < choices->config->scales) add_number(&s, "scales", choices->scales);
     if (choices->given) add_given(&s, choices, index);
     add_text(&s, "weights", vt_number_name(engine->weights));

@@ -15,7 +15,9 @@ void variant_request_init(variant_request *request) {
                                  .cfg_scale = 1.5f,
                                  .top_k = 900,
                                  .top_p = 0.96f,
-                                 .bridge = -1};
+                                 .bridge = -1,
+                                 .uncond_depth = -1,
+                                 .cfg_late = -1.0f};
 }
 
 static variant_status check_request(const variant_request *r, variant_error *err) {
@@ -31,9 +33,6 @@ static variant_status check_request(const variant_request *r, variant_error *err
         return vt_fail(err, VARIANT_E_ARGUMENT,
                        "greedy takes the most likely code, smooth mixes several drawn at random: "
                        "give one of them");
-    if (!r->cfg_scales && !(r->cfg_scale >= 0.0f && r->cfg_scale <= 100.0f))
-        return vt_fail(err, VARIANT_E_ARGUMENT, "cfg scale %g: expected 0 to 100",
-                       (double)r->cfg_scale);
     if (r->top_k < 0)
         return vt_fail(err, VARIANT_E_ARGUMENT, "top k %d: expected 0 (off) or more", r->top_k);
     if (!(r->top_p >= 0.0f && r->top_p <= 1.0f))
@@ -85,24 +84,6 @@ static variant_status choose_labels(vt_choices *c, variant_error *err) {
                      : vt_fail(err, VARIANT_E_MEMORY, "no memory for %d labels", r->count);
 }
 
-/* t rises from 0 to cfg_scale over the scales, unless the request tells each. */
-static variant_status choose_guidance(vt_choices *c, variant_error *err) {
-    const variant_request *r = &c->request;
-    const int scales = c->config->scales;
-    if (r->cfg_scales && r->cfg_scale_count != scales)
-        return vt_fail(err, VARIANT_E_ARGUMENT, "%d cfg scales: this model has %d scales",
-                       r->cfg_scale_count, scales);
-    for (int k = 0; k < scales; ++k) {
-        double place = scales > 1 ? (double)k / (scales - 1) : 0.0;
-        c->guide[k] = r->cfg_scales ? r->cfg_scales[k] : (float)(r->cfg_scale * place);
-        if (!(c->guide[k] >= 0.0f && c->guide[k] <= 100.0f))
-            return vt_fail(err, VARIANT_E_ARGUMENT, "cfg scale %g of scale %d: expected 0 to 100",
-                           (double)c->guide[k], k + 1);
-        if (c->guide[k] > 0.0f) c->guided_scales = k + 1;
-    }
-    return VARIANT_OK;
-}
-
 static variant_status choose_given(vt_choices *c, variant_error *err) {
     const variant_request *r = &c->request;
     const int scales = c->config->scales, length = vt_transformer_tokens(c->config);
@@ -131,81 +112,25 @@ static variant_status choose_given(vt_choices *c, variant_error *err) {
     return VARIANT_OK;
 }
 
-/* What is to be said of a schedule that is not the full one; "" for nothing. */
-static void warn_untrained(const vt_choices *c, const vt_schedule *schedule, const char *whose,
-                           char *warning, size_t size) {
-    const vt_supernet_info *supernet = &c->engine->model->supernet;
-    const int depth = c->config->depth;
-    if (vt_schedule_is_full(schedule)) return;
-    if (!supernet->trained) {
-        snprintf(warning, size,
-                 "this model's metadata shows no supernet training: fewer layers%s will cost "
-                 "quality at once",
-                 whose);
-        return;
-    }
-    int last = vt_schedule_depth_at(schedule, c->config->scales - 1);
-    bool trained = last == depth;
-    for (int i = 0; i < supernet->depth_count; ++i)
-        trained = trained || supernet->depths[i] == last;
-    if (!trained) {
-        snprintf(warning, size, "this supernet was not trained at depth %d%s", last, whose);
-        return;
-    }
-    const vt_selector selector = vt_supernet_selector(supernet);
-    uint8_t keep[VT_SCHEDULE_LAYERS];
-    if (vt_layers_select(selector, depth, last, keep, NULL) == VARIANT_OK &&
-        memcmp(keep, schedule->runs[c->config->scales - 1], (size_t)depth) != 0)
-        snprintf(warning, size,
-                 "this supernet was not trained with these %d layers%s but with %s ones", last,
-                 whose, vt_selector_name(selector));
-}
-
-static variant_status choose_schedules(vt_choices *c, variant_error *err) {
-    const variant_request *r = &c->request;
-    const vt_supernet_info *supernet = &c->engine->model->supernet;
-    vt_schedule_request words = {.depths = r->depths,
-                                 .layers = r->layers,
-                                 .depth = r->depth,
-                                 .bridge = r->bridge,
-                                 .default_bridge = vt_supernet_bridge(supernet, c->config->scales),
-                                 .default_selector = vt_supernet_selector(supernet)};
-    VT_TRY(vt_schedule_resolve(&c->schedule, c->config->scales, c->config->depth, &words, err));
-    c->uncond_schedule = c->schedule;
-    if (!r->uncond_depth && !r->uncond_depths && !r->uncond_layers) return VARIANT_OK;
-    words.depths = r->uncond_depths;
-    words.layers = r->uncond_layers;
-    words.depth = r->uncond_depth;
-    if (r->uncond_depths || (r->uncond_layers && strchr(r->uncond_layers, ';')))
-        words.bridge = -1; /* every scale is told: the bridge is the other branch's */
-    const variant_status status =
-        vt_schedule_resolve(&c->uncond_schedule, c->config->scales, c->config->depth, &words, err);
-    return status == VARIANT_OK ? VARIANT_OK : vt_fail_within(err, status, "unconditional branch");
-}
-
 variant_status vt_choices_make(vt_choices *c, const variant_engine *engine,
                                const variant_request *request, variant_error *err) {
     *c = (vt_choices){.engine = engine,
                       .request = *request,
                       .config = vt_transformer_configuration(engine->model->transformer)};
     VT_TRY(check_request(request, err));
-    VT_TRY(choose_schedules(c, err));
+    VT_TRY(vt_branches_make(&c->branches, engine->model, request, err));
     VT_TRY(choose_labels(c, err));
-    VT_TRY(choose_guidance(c, err));
     VT_TRY(choose_given(c, err));
-    if (c->guided_scales > c->scales) c->guided_scales = c->scales;
+    if (c->branches.guided_scales > c->scales) c->branches.guided_scales = c->scales;
     c->batch = request->batch ? request->batch : DEFAULT_BATCH;
     if (c->batch > request->count) c->batch = request->count;
-    warn_untrained(c, &c->schedule, "", c->warning, sizeof c->warning);
-    if (c->guided_scales > 0 && !c->warning[0])
-        warn_untrained(c, &c->uncond_schedule, " of the unconditional branch", c->warning,
-                       sizeof c->warning);
+    vt_branches_warn(&c->branches, engine->model, c->warning, sizeof c->warning);
     /* nothing that the request points to is asked for again, but its callbacks and its cancel flag */
     c->request.class_name = c->request.depths = c->request.layers = NULL;
     c->request.uncond_depths = c->request.uncond_layers = NULL;
     c->request.labels = NULL;
     c->request.given_tokens = NULL;
-    if (c->request.cfg_scales) c->request.cfg_scales = c->guide;
+    if (c->request.cfg_scales) c->request.cfg_scales = c->branches.guide;
     return VARIANT_OK;
 }
 
@@ -218,13 +143,13 @@ void vt_choices_free(vt_choices *c) {
 void vt_choices_report(const vt_choices *c, variant_report *report) {
     *report = (variant_report){.scales = c->config->scales};
     for (int k = 0; k < c->config->scales; ++k)
-        report->scale_layers[k] = vt_schedule_depth_at(&c->schedule, k);
-    vt_schedule_describe(&c->schedule, report->depths, sizeof report->depths);
+        report->scale_layers[k] = vt_schedule_depth_at(&c->branches.cond, k);
+    vt_schedule_describe(&c->branches.cond, report->depths, sizeof report->depths);
     size_t at = 0;
-    for (int k = 0; c->guided_scales > 0 && k < c->config->scales; ++k)
+    for (int k = 0; c->branches.guided_scales > 0 && k < c->config->scales; ++k)
         at += (size_t)snprintf(
             report->uncond_depths + at, sizeof report->uncond_depths - at, "%s%d", k ? "," : "",
-            k < c->guided_scales ? vt_schedule_depth_at(&c->uncond_schedule, k) : 0);
+            k < c->branches.guided_scales ? vt_schedule_depth_at(&c->branches.uncond, k) : 0);
     snprintf(report->warning, sizeof report->warning, "%s", c->warning);
 }
 
@@ -235,10 +160,10 @@ static int given_scales(const vt_choices *c) {
 
 vt_join vt_choices_join(const vt_choices *c, int index) {
     return (vt_join){.label = c->labels[index],
-                     .schedule = &c->schedule,
+                     .schedule = &c->branches.cond,
                      .scales = c->scales,
-                     .uncond = c->guided_scales > 0 ? &c->uncond_schedule : NULL,
-                     .uncond_scales = c->guided_scales,
+                     .uncond = c->branches.guided_scales > 0 ? &c->branches.uncond : NULL,
+                     .uncond_scales = c->branches.guided_scales,
                      .smooth = c->request.smooth && given_scales(c) < c->scales,
                      .retain_kv = c->request.retain_kv,
                      .index = index};
@@ -257,9 +182,9 @@ vt_loop_parts vt_engine_parts(const variant_engine *engine) {
  * (classes + 1) */
 static int count_classes(const vt_choices *c, const int32_t *labels, int count, uint8_t *seen) {
     const int none = c->config->classes;
-    int different = c->guided_scales > 0;
+    int different = c->branches.guided_scales > 0;
     memset(seen, 0, (size_t)none + 1);
-    seen[none] = c->guided_scales > 0;
+    seen[none] = c->branches.guided_scales > 0;
     for (int i = 0; i < count; ++i) {
         different += !seen[labels[i]];
         seen[labels[i]] = 1;

@@ -2,6 +2,7 @@
 #ifndef VT_ENGINE_REQUEST_H
 #define VT_ENGINE_REQUEST_H
 
+#include "engine/branches.h"
 #include "engine/engine.h"
 #include "engine/loop.h"
 
@@ -10,13 +11,11 @@ typedef struct vt_choices {
     variant_request
         request; /* its numbers, callbacks and cancel flag: what it points to otherwise is read already */
     const vt_transformer_config *config;
-    vt_schedule schedule, uncond_schedule;
-    float guide[VT_SCHEDULE_SCALES]; /* t of every scale: logits = (1 + t) cond - t uncond */
-    int guided_scales; /* up to the last whose t is not 0: what the unconditional stream runs */
-    int32_t *labels;   /* (count), owned */
-    int32_t *given;    /* (request.given_count, L), owned; NULL */
-    int scales;        /* that are drawn */
-    int batch;         /* pictures at a time */
+    vt_branches branches; /* layers and guidance */
+    int32_t *labels;      /* (count), owned */
+    int32_t *given;       /* (request.given_count, L), owned; NULL */
+    int scales;           /* that are drawn */
+    int batch;            /* pictures at a time */
     char warning[256];
 } vt_choices;
 

@@ -121,15 +121,18 @@ static variant_status read_seed(const variant_settings *s, uint64_t *out, varian
 
 static variant_status read_sampling(const variant_settings *s, variant_request *r,
                                     variant_error *err) {
-    double cfg = r->cfg_scale, top_p = r->top_p;
+    double cfg = r->cfg_scale, late = 1.0,
+           top_p = r->top_p; /* without a factor: from before there was one */
     VT_TRY(read_seed(s, &r->seed, err));
     VT_TRY(whole(s, "image", 0, INT32_MAX - 1, &r->first_image, err));
     VT_TRY(number(s, "cfg_scale", 0, 100, &cfg, err));
+    VT_TRY(number(s, "cfg_late", 0, 100, &late, err));
     VT_TRY(whole(s, "top_k", 0, INT32_MAX, &r->top_k, err));
     VT_TRY(number(s, "top_p", 0, 1, &top_p, err));
     VT_TRY(flag(s, "greedy", &r->greedy, err));
     VT_TRY(flag(s, "smooth", &r->smooth, err));
     r->cfg_scale = (float)cfg;
+    r->cfg_late = (float)late;
     r->top_p = (float)top_p;
     return VARIANT_OK;
 }
@@ -205,6 +208,7 @@ variant_status variant_settings_request(const variant_settings *settings,
     request->labels = &s->label;
     request->label_count = 1;
     request->layers = text_of(s, "layers");
+    request->uncond_depth = 0;
     if (*text_of(s, "uncond_layers")) request->uncond_layers = text_of(s, "uncond_layers");
     VT_TRY(whole(s, "scales", 1, info.scales, &request->scales, error));
     VT_TRY(read_sampling(s, request, error));

@@ -129,6 +129,8 @@ static void describe_supernet(const vt_transformer_job *job, vt_settings *settin
     if (options->distill > 0.0) vt_settings_add(settings, "distill", "%g", options->distill);
     const double end = vt_transformer_distill_weight(options, 1.0);
     if (end != options->distill) vt_settings_add(settings, "distill-end", "%g", end);
+    if (options->uncond_depth > 0)
+        vt_settings_add(settings, "uncond-train-depth", "%d", options->uncond_depth);
 }
 
 static variant_status transformer_settings(void *self, vt_train_loop *loop, variant_error *err) {

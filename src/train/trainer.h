@@ -143,6 +143,9 @@ typedef struct vt_train_transformer_options {
      * tokens that run fewer layers; 0: none. It moves evenly from the first to the second over the
      * training; a negative end: it stays. */
     double distill, distill_end;
+    /* Nine in ten of the labels that are dropped fall on steps that draw the subnet of this depth, which guidance's
+     * unconditional branch runs; label_drop stays their share where subnets are drawn alike. 0: on every step. */
+    int uncond_depth;
     /* Every so many steps: a line of log.jsonl with the cosine between the gradients of both paths.
      * Costs such a step two more passes and memory for one more gradient; 0: never. */
     int64_t log_conflict;

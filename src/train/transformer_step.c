@@ -5,6 +5,8 @@
  * sets, a subnet's: bridge scales through all layers, later ones through a few; or both, their
  * gradients averaged. Cross entropy over all scales either way; a distilled subnet is also drawn to
  * what the full path says of the same batch. Everything drawn is keyed by (seed, step). */
+#include <math.h>
+
 #include "core/rng.h"
 #include "train/sheet.h"
 #include "train/transformer_job.h"
@@ -132,19 +134,29 @@ static variant_status subnet_of(vt_transformer_job *job, const vt_phase_draw *dr
                              job->bridge + draw->more_bridge, keep, err);
 }
 
+/* The share of this step's labels that are dropped. */
+static double drop_share(const vt_transformer_job *job) {
+    const vt_train_transformer_options *options = job->options;
+    const int subnets = job->phases.depth_count;
+    if (options->uncond_depth == 0 || subnets < 2) return options->label_drop;
+    if (job->draw.subnet && job->draw.depth == options->uncond_depth)
+        return fmin(1.0, 0.9 * subnets * options->label_drop);
+    return 0.1 * subnets / (subnets - 1) * options->label_drop;
+}
+
 static void choose_batch(vt_transformer_job *job, vt_train_loop *loop) {
     vt_batches *batches = &loop->data.batches;
     uint32_t low = (uint32_t)loop->step, high = (uint32_t)((uint64_t)loop->step >> 32);
     size_t length = (size_t)job->cache.tokens;
+    const double drop = drop_share(job);
     vt_batches_select(batches, loop->step);
     for (int i = 0; i < batches->batch; ++i) {
         const vt_pick *pick = &batches->picks[i];
         vt_token_cache_get(&job->cache, pick->position, pick->flip,
                            job->tokens + (size_t)i * length);
         double u = vt_uniform(loop->options->seed, VT_RNG_DROP, low, high, (uint32_t)i);
-        job->labels[i] = u < job->options->label_drop
-                             ? job->config.classes
-                             : vt_pictures_label(&loop->data.pictures, pick->position);
+        job->labels[i] = u < drop ? job->config.classes
+                                  : vt_pictures_label(&loop->data.pictures, pick->position);
     }
 }
 
