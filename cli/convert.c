@@ -15,6 +15,8 @@ typedef struct settings {
     cli_tensors_out output;
     const char *classes;
     bool force;
+    int uncond_depth; /* 0: as it is */
+    float cfg_late;   /* 0: as it is */
 } settings;
 
 /* Cuts text into its lines in place; blank lines at the end do not count. names: free() it. */
@@ -62,6 +64,27 @@ cleanup:
     return status;
 }
 
+/* What a request takes that says nothing of guidance, kept in the model. */
+static variant_status set_guidance(const settings *s, vt_model *model, variant_error *err) {
+    vt_supernet_info *supernet = &model->supernet;
+    if (s->uncond_depth == 0 && !(s->cfg_late > 0.0f)) return VARIANT_OK;
+    if (!supernet->trained)
+        return vt_fail(err, VARIANT_E_ARGUMENT,
+                       "%s: no supernet, whose guidance --uncond-depth and --cfg-late would set",
+                       s->engine.model);
+    bool trained = s->uncond_depth == 0;
+    for (int i = 0; i < supernet->depth_count; ++i)
+        trained = trained || supernet->depths[i] == s->uncond_depth;
+    if (!trained)
+        return vt_fail(err, VARIANT_E_ARGUMENT,
+                       "--uncond-depth %d: %s was not trained at that depth (variant inspect tells "
+                       "which)",
+                       s->uncond_depth, s->engine.model);
+    if (s->uncond_depth > 0) supernet->uncond_depth = s->uncond_depth;
+    if (s->cfg_late > 0.0f) supernet->cfg_late = s->cfg_late;
+    return VARIANT_OK;
+}
+
 static variant_status convert(const settings *s, variant_error *err) {
     bool done;
     VT_TRY(convert_inception(s, &done, err));
@@ -70,7 +93,7 @@ static variant_status convert(const settings *s, variant_error *err) {
     char *text = NULL, **names = NULL;
     VT_TRY(cli_session_open(&session, &s->engine, s->engine.tokenizer != NULL, false, err));
     vt_model *model = session.model;
-    variant_status status = VARIANT_OK;
+    variant_status status = set_guidance(s, model, err);
     vt_model_save save = {.tokenizer = model->tokenizer,
                           .transformer = model->transformer,
                           .class_count = model->class_count,
@@ -80,6 +103,7 @@ static variant_status convert(const settings *s, variant_error *err) {
                           .type = s->output.type,
                           .force = s->force,
                           .warn = cli_warn};
+    if (status != VARIANT_OK) goto cleanup;
     if (s->classes) {
         if (!model->transformer) {
             status = vt_fail(err, VARIANT_E_ARGUMENT,
@@ -123,6 +147,13 @@ static const cli_option options[] = {
     CLI_ROWS(cli_engine_options, variant_engine_options, settings, engine, CLI_MODEL),
     {"classes", "FILE", "names of the classes, a line each",
      CLI_TEXT(settings, classes, "a file of names, a line each")},
+    {"uncond-depth", "U",
+     "of a supernet: layers of guidance's unconditional branch in the late scales where a request "
+     "says nothing, one of the trained depths",
+     CLI_INT(settings, uncond_depth, 1, 1000), .own = true, .unset = "as it is"},
+    {"cfg-late", "X",
+     "likewise the factor on guidance where that branch is the shallower one, {range}",
+     CLI_FLOAT(settings, cfg_late, 0.01, 100), .own = true, .unset = "as it is"},
     CLI_ROWS(cli_engine_options, variant_engine_options, settings, engine, CLI_RUN),
     {0},
 };

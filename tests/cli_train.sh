@@ -53,6 +53,19 @@ run train supernet --data pictures -o phases --model transformer --depths 2,1 --
 grep -q '"phase":"joint"' phases/log.jsonl && ! grep -q distill_kl phases/log.jsonl && ok || bad "not the three phases"
 run generate -m supernet --class right --depth 2 -o right.png
 [ -s right.png ] && [ ! -s err.txt ] && ok || bad "no picture from the supernet, or a warning"
+# of depths 2 and 1 the least that is not 1 guides; what a request that says nothing takes may be kept in the model
+run inspect supernet
+says "unconditional branch runs 2 layers"
+run convert supernet -o kept.safetensors --uncond-depth 1 --cfg-late 1.5
+run inspect kept.safetensors
+says "unconditional branch runs 1 layers in the late scales, t times 1.5"
+run generate -m kept.safetensors --class right -o kept.png --json
+says '"uncond_depths": "3,1,1,1"'
+"$variant" convert supernet -o kept.safetensors --uncond-depth 3 >out.txt 2>err.txt && bad "an untrained depth was kept"
+says "not trained at that depth"
+"$variant" convert transformer -o plain.safetensors --cfg-late 2 >out.txt 2>err.txt && bad "guidance of no supernet was kept"
+says "no supernet"
+[ -e plain.safetensors ] && bad "plain.safetensors was left behind"
 run generate -m transformer --class right --depth 2 --bridge 1 -o shallow.png
 says "no supernet training"
 run generate -m phases --class right --depth 2 -o right.png

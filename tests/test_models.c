@@ -194,6 +194,7 @@ static void classes_by_number_and_name(void **state) {
     synthetic_open(&a, 'A');
     vt_supernet_info supernet = {
         .trained = true, .bridge = 2, .depth_count = 2, .depths = {3, 2}, .selector = VT_ROUNDED};
+    supernet.uncond_depth = 3, supernet.cfg_late = 1.75f;
     vt_model_save save = {.tokenizer = a.tokenizer,
                           .transformer = a.transformer,
                           .class_count = 10,
@@ -221,6 +222,8 @@ static void classes_by_number_and_name(void **state) {
     assert_int_equal(model->supernet.bridge, 2);
     assert_int_equal(model->supernet.depths[1], 2);
     assert_int_equal(model->supernet.selector, VT_ROUNDED);
+    assert_int_equal(vt_supernet_uncond_depth(&model->supernet), 3);
+    assert_true(vt_supernet_cfg_late(&model->supernet) == 1.75f);
     assert_string_equal(model->training, "{\"steps\":3}");
     vt_model_close(&model);
     assert_string_equal(vt_imagenet_names[207], "golden retriever");
