@@ -114,6 +114,9 @@ for key, value in (last or {}).items():
 PY
 }
 
+# Experiments 1 to 6 were scored with both branches of guidance at the same depth; 7_guidance.sh leaves it to the model.
+uncond=(--uncond-depth 0)
+
 # scores EXPERIMENT NAME SEED PATH MODEL ARGUMENTS..: of generated pictures
 scores() {
     local row=$1,$2,$3,$4 mark=$RUNS/$1/$2/scored-$4 model=$5
@@ -126,7 +129,7 @@ scores() {
             --json >/dev/null 2>&1
     fi
     "$VARIANT" eval -m "$model" --reference "$RUNS/reference.safetensors" --features "$FEATURES" -n "$EVAL" --seed 1 --weights "$WEIGHTS" \
-        --batch "$EVAL_BATCH" "${threads[@]}" "$@" --json >"$mark.json"
+        --batch "$EVAL_BATCH" "${threads[@]}" ${uncond[@]+"${uncond[@]}"} "$@" --json >"$mark.json"
     python3 - "$mark.json" "$row" >>"$csv" <<'PY'
 import json, sys
 def walk(node, name):
