@@ -194,9 +194,9 @@ settings_in_the_report() {
     grep '^settings' out.txt >plain.txt || fault "no settings"
     declare -A value=([class]=1 [seed]=5 [cfg-scale]=0.5 [top-k]=7 [top-p]=0.5 [greedy]= [smooth]= [depth]=2 [bridge]=1 [depths]=3,3,1
         [layers]=0,2 [weights]=int8 [kv]=int8 [backend]=ref [count]=5 [model]=other.safetensors [tokenizer]=other.safetensors
-        [cfg-scales]=0.5,1,1 [uncond-depth]=2 [uncond-depths]=3,3,1 [uncond-layers]=0,2
+        [cfg-scales]=0.5,1,1 [cfg-late]=3 [uncond-depth]=2 [uncond-depths]=3,3,1 [uncond-layers]=0,2
         [sides]=1,2,4 [heads]=1 [draws]=7 [seeds]=5-6 [split]=train [holdout]=0.5 [fit]=pad [alpha]=black)
-    declare -A with=([bridge]="--depth 2" [split]="--reference data" [holdout]="--reference data" [fit]="--reference data"
+    declare -A with=([bridge]="--depth 2" [cfg-late]="--uncond-depth 2" [split]="--reference data" [holdout]="--reference data" [fit]="--reference data"
         [alpha]="--reference data") # what an option needs to have an effect
     # part: needs a file of several models; beside: its settings stand in a line of their own
     local none=" part beside pictures reconstruct reference reference-count save-reference features resize side channels batch retain-kv threads json help "
