@@ -99,7 +99,7 @@ const cli_option cli_request_options[] = {
     {"cfg-late", "X",
      "factor on the guidance of scales where its unconditional branch runs fewer layers than the "
      "conditional one, {range}",
-     CLI_FLOAT(REQUEST(cfg_late), 0, 100), .unset = "as the model says; a supernet 2.5"},
+     CLI_FLOAT(REQUEST(cfg_late), 0, 100), .unset = "as the model says, else 1"},
     {"uncond-depth", "U",
      "layers of guidance's unconditional branch in the late scales; 0: as --depth",
      CLI_INT(REQUEST(uncond_depth), 0, 1000),

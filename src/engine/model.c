@@ -23,8 +23,6 @@ vt_selector vt_supernet_selector(const vt_supernet_info *supernet) {
     return named ? supernet->selector : VT_EQUIDISTANT;
 }
 
-#define CFG_LATE 2.5f
-
 int vt_supernet_uncond_depth(const vt_supernet_info *supernet) {
     int least = 0;
     if (!supernet->trained || supernet->uncond_depth > 0) return supernet->uncond_depth;
@@ -36,8 +34,7 @@ int vt_supernet_uncond_depth(const vt_supernet_info *supernet) {
 }
 
 float vt_supernet_cfg_late(const vt_supernet_info *supernet) {
-    if (!supernet->trained) return 1.0f;
-    return supernet->cfg_late > 0.0f ? supernet->cfg_late : CFG_LATE;
+    return supernet->trained && supernet->cfg_late > 0.0f ? supernet->cfg_late : 1.0f;
 }
 
 void vt_model_options_init(vt_model_options *options) {
