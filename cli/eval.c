@@ -374,7 +374,7 @@ static const cli_option options[] = {
      "instead of --seed several, such as 1-3 or 1,2,5: scores of each, mean and range; Ctrl-C "
      "gives those "
      "that are finished",
-     .read = read_seeds, .unset = "the one of --seed"},
+     .read = read_seeds, .own = true, .unset = "the one of --seed"},
     {"beside", "WHAT",
      "another setting at the same seeds, and the differences: options that are not the same, as "
      "\"--depth 6 --uncond-depth 2\", or a file of an earlier eval --json",

@@ -310,6 +310,11 @@ static bool read_zones(void *user, const char *text) {
     return true;
 }
 
+static bool read_seeds(void *user, const char *text) {
+    settings *s = user;
+    return cli_seeds(text, VT_SWEEP_MAX_LIST, s->sweep.seeds, &s->sweep.seed_count);
+}
+
 static void init(void *user) {
     settings *s = user;
     *s = (settings){.taken = cli_data_defaults(),
@@ -339,6 +344,11 @@ static const cli_option options[] = {
     {"cfg-scales", "T,..", "classifier-free guidance, each {range}; 0: off",
      CLI_REALS(settings, sweep.cfg_scales, sweep.cfg_count, 0, 100), .also = "cfg-scale",
      .own = true},
+    {"uncond-depths", "U,U,..",
+     "layers of guidance's unconditional branch in the late scales, at most those of --depth; 0: "
+     "as many",
+     CLI_INTS(settings, sweep.uncond_depths, sweep.uncond_count, 0, 1000), .also = "uncond-depth",
+     .own = true, .unset = "as the model has it"},
     {"zones", "1-2,3-4,..", "zones of scales to run with fewer layers alone", .read = read_zones,
      .unset = "none"},
     {"zone-depth", "D", "layers inside a zone", CLI_INT(settings, sweep.zone_depth, 1, 1000),
@@ -352,6 +362,9 @@ static const cli_option options[] = {
     CLI_ROWS(cli_data_options, cli_data, settings, taken, CLI_PART_OF_DATA),
     {"count", "N", "pictures judged at each point, all classes alike", .letter = 'n',
      CLI_INT(settings, samples, 2, 10000000), .also = "samples", .own = true},
+    {"seeds", "S,S-S,..",
+     "judge each point with several seeds, such as 1-3: means, and their spread",
+     .read = read_seeds, .own = true, .unset = "the one of --seed"},
     {"no-quality", NULL, "none, whatever else is given", CLI_FLAG(settings, no_quality)},
     CLI_HEADING("sampling"),
     /* no random one: the same command has to go on */
@@ -377,7 +390,7 @@ static int check_usage(const settings *s, const cli_line *line) {
     if (!s->arch == !model) return cli_misuse("what to sweep? give either -m MODEL or --arch NAME");
     if (!s->output) return cli_misuse("where do results go? give -o FOLDER");
     if (s->no_quality) return -1;
-    const char *quality = cli_first_given(line, "features|count");
+    const char *quality = cli_first_given(line, "features|count|seeds");
     if (s->arch && (s->by.reference.count || quality))
         return cli_misuse("--arch has synthetic weights: there is no quality to measure");
     if (!s->by.reference.count && quality)
@@ -411,17 +424,23 @@ const cli_command cli_sweep = {
     .purpose = "one model at many depths: time, memory, and a report",
     .usage = "(-m MODEL | --arch NAME) -o FOLDER [options]\n"
              "--report-only FOLDER",
-    .about = "Runs a model at every depth x bridge x selector x guidance, and with fewer layers "
-             "in one zone of scales alone: time by stage, keys and values, memory and quality of "
-             "each point. FOLDER gets sweep.json, sweep.csv and report.html (one file, nothing "
-             "from outside). Ctrl-C or a crash loses at most the point at work: the same command "
-             "goes on, and more depths, zones, runs or a reference add to what is there.",
+    .about =
+        "Runs a model at every depth x bridge x selector x guidance x layers of the unconditional "
+        "branch, and with fewer layers in one zone of scales alone: time by stage, keys and "
+        "values, memory and quality of "
+        "each point. FOLDER gets sweep.json, sweep.csv and report.html (one file, nothing "
+        "from outside). Ctrl-C or a crash loses at most the point at work: the same command "
+        "goes on, and more depths, zones, runs or a reference add to what is there.",
     .examples =
         "variant sweep -m models/fashion -o runs/sweep --depths 12,6,3,2 --bridges 2,4,6 "
         "--zones 1-2,3-4,5-7 \\\n"
         "    --reference /usr/share/datasets/fashion-mnist\n"
         "variant sweep --arch var-d30 --weights bf16 -o runs/d30 --depths 30,16,8,4,2 --bridges "
         "6 --repeat 1\n"
+        "variant sweep -m models/fashion -o runs/guided --depths 12,6,3 --bridges 4 "
+        "--uncond-depths 0,2 --cfg-scales "
+        "1,1.5,2 \\\n"
+        "    --reference /usr/share/datasets/fashion-mnist --seeds 1-3\n"
         "variant sweep --report-only runs/sweep",
     CLI_OF_THIS_FILE,
 };

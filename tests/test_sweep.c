@@ -87,6 +87,21 @@ static void ticks_are_round(void **unused) {
     check_ticks(0.0, 0.0, "-1.0", "1.0");
 }
 
+static void log_ticks_are_round(void **unused) {
+    (void)unused;
+    double at[24];
+    assert_int_equal(vt_log_ticks_choose(0.29, 10.1, at, 24), 5);
+    static const double decades[] = {0.5, 1, 2, 5, 10};
+    for (int i = 0; i < 5; ++i) assert_float_equal(at[i], decades[i], 1e-9);
+    assert_int_equal(vt_log_ticks_choose(0.5, 20000, at, 24), 5); /* 1 10 100 1000 10000 */
+    assert_float_equal(at[4], 10000, 1e-6);
+    /* a short stretch: as on a straight axis */
+    const int count = vt_log_ticks_choose(0.301, 0.342, at, 24);
+    assert_in_range(count, 3, 8);
+    for (int i = 0; i < count; ++i) assert_true(at[i] >= 0.301 && at[i] <= 0.342);
+    assert_int_equal(vt_log_ticks_choose(1e-9, 1e9, at, 4), 4); /* no more than there is room for */
+}
+
 static void front_of_known_points(void **unused) {
     (void)unused;
     const double x[] = {1, 2, 3, 2, 4, 1, 5}, y[] = {9, 5, 4, 6, 4, 9, 1};
@@ -135,6 +150,52 @@ static void labels_do_not_cover(void **unused) {
     scatter.count = 2;
     vt_svg_scatter(&svg, &scatter);
     assert_int_equal(count_words(svg.data, "class=\"dot"), 2);
+    vt_text_free(&svg);
+}
+
+/* One bad point does not press the others together: equal ratios are equal heights. */
+static void quality_is_drawn_by_ratio(void **unused) {
+    (void)unused;
+    vt_dot dots[] = {
+        {.x = 1, .y = 0.3}, {.x = 2, .y = 0.6}, {.x = 3, .y = 9.6}, {.x = 4, .y = 19.2}};
+    vt_scatter scatter = {
+        .x_title = "x", .y_title = "y", .name = "n", .dots = dots, .count = 4, .y_log = true};
+    for (int round = 0; round < 2; ++round) {
+        vt_text svg = {0};
+        double y[4];
+        vt_svg_scatter(&svg, &scatter);
+        const char *at = svg.data;
+        for (int i = 0; i < 4; ++i) {
+            at = strstr(at, "cy=\"");
+            assert_non_null(at);
+            y[i] = atof(at += 4);
+        }
+        if (round == 0) {
+            assert_float_equal(y[0] - y[1], y[2] - y[3], 0.21);
+            assert_true(y[0] - y[1] > 20);
+        } else {
+            assert_true(y[0] - y[1] < 10); /* one value at 0: no ratio, a straight axis */
+        }
+        assert_null(strstr(svg.data, "nan"));
+        vt_text_free(&svg);
+        dots[0].y = 0;
+    }
+}
+
+/* A label stands by its own dot, or at the end of a line from it; lines and labels do not cross. */
+static void labels_are_their_dots(void **unused) {
+    (void)unused;
+    vt_dot dots[12];
+    for (int i = 0; i < 12; ++i) {
+        dots[i] = (vt_dot){.x = 5.0 + 0.02 * i, .y = 5.0 + 0.01 * (i % 3), .spread = 0.02};
+        snprintf(dots[i].label, sizeof dots[i].label, "label %d", i);
+    }
+    dots[0].x = 1, dots[0].y = 9;
+    vt_text svg = {0};
+    vt_scatter scatter = {.x_title = "x", .y_title = "y", .name = "n", .dots = dots, .count = 12};
+    vt_svg_scatter(&svg, &scatter);
+    assert_in_range(count_words(svg.data, "class=\"leader\""), 2, 11);
+    assert_in_range(count_words(svg.data, "class=\"dot"), 6, 12);
     vt_text_free(&svg);
 }
 
@@ -243,6 +304,57 @@ static void plan_of_a_grid(void **state) {
     for (int i = 0; i < count; ++i)
         for (int j = 0; j < i; ++j) assert_string_not_equal(tasks[i].id, tasks[j].id);
     free(tasks);
+    /* the unconditional branch: 0 as the conditional, no more than it, none without guidance */
+    o.selector_count = 1;
+    o.zone_count = 1;
+    o.uncond_count = 3;
+    o.uncond_depths[0] = 0;
+    o.uncond_depths[1] = 4;
+    o.uncond_depths[2] = 1;
+    assert_int_equal(vt_sweep_plan(&tasks, &count, &o, &err), VARIANT_OK);
+    assert_int_equal(count, (3 + 2 * 2 + 1) + (1 + 2 + 1));
+    static const char *const ids[] = {"full-cfg1.5",
+                                      "d2-n2-equidistant-cfg1.5",
+                                      "d2-n4-equidistant-cfg1.5",
+                                      "full-cfg1.5-u4",
+                                      "full-cfg1.5-u1",
+                                      "d2-n2-equidistant-cfg1.5-u1",
+                                      "d2-n4-equidistant-cfg1.5-u1",
+                                      "full-cfg0",
+                                      "d2-n2-equidistant-cfg0",
+                                      "d2-n4-equidistant-cfg0",
+                                      "zone1-2-d2-equidistant-cfg1.5",
+                                      "zone1-2-d2-equidistant-cfg0"};
+    for (int i = 0; i < count; ++i) assert_string_equal(tasks[i].id, ids[i]);
+    assert_string_equal(tasks[1].uncond_depths, "8,8,2,2,2,2,2");
+    assert_string_equal(tasks[4].depths, "8,8,8,8,8,8,8");
+    assert_string_equal(tasks[4].uncond_depths, "8,8,8,8,1,1,1");
+    assert_string_equal(tasks[5].uncond_depths, "8,8,1,1,1,1,1");
+    assert_string_equal(tasks[8].uncond_depths, "");
+    const variant_request request = vt_sweep_request(&o, &tasks[5]);
+    assert_string_equal(request.uncond_depths, "8,8,1,1,1,1,1");
+    assert_string_equal(request.depths, "8,8,2,2,2,2,2");
+    free(tasks);
+    /* how it guides, where it is shallower; alone it changes nothing */
+    o.uncond_depths[1] = 2;
+    o.uncond_count = 2;
+    o.late_count = 2;
+    o.cfg_lates[1] = 2.5;
+    o.zone_count = 0;
+    assert_int_equal(vt_sweep_plan(&tasks, &count, &o, &err), VARIANT_OK);
+    assert_int_equal(count, (3 + 2) + 3);
+    assert_string_equal(tasks[3].id, "full-cfg1.5-u2");
+    assert_string_equal(tasks[4].id, "full-cfg1.5-u2-late2.5");
+    assert_float_equal(vt_sweep_request(&o, &tasks[4]).cfg_late, 2.5, 0);
+    assert_float_equal(tasks[4].cfg_late, 2.5, 0);
+    assert_true(isnan(tasks[1].cfg_late));
+    free(tasks);
+    o.late_count = 0;
+    o.uncond_depths[1] = 9;
+    assert_int_equal(vt_sweep_plan(&tasks, &count, &o, &err), VARIANT_E_ARGUMENT);
+    assert_non_null(strstr(err.message, "--uncond-depths: depth 9: expected 0 (as --depth) to 8"));
+    o.uncond_count = 0;
+    o.zone_count = 2;
     o.depths[1] = 9;
     assert_int_equal(vt_sweep_plan(&tasks, &count, &o, &err), VARIANT_E_ARGUMENT);
     assert_non_null(strstr(err.message, "depth 9: expected 1 to 8"));
@@ -503,6 +615,46 @@ static void contradictions_are_marked(void **unused) {
     cJSON_Delete(state);
 }
 
+/* Seeds: each judged as a seed alone is, means over them; a folder of other seeds is refused. */
+static void sweep_with_seeds(void **state) {
+    context *c = *state;
+    vt_sweep_options o = small_sweep(c);
+    counting counts = {0};
+    const vt_sweep_judge judge = {&counts, count_begin, count_add, count_finish, 4, NULL};
+    variant_error err;
+    cJSON *json;
+    o.judge = &judge;
+    o.depth_count = 1;
+    o.uncond_count = 2;
+    o.uncond_depths[1] = 2;
+    o.seed_count = 2;
+    o.seeds[0] = 7, o.seeds[1] = 9;
+    assert_int_equal(vt_sweep_run(&o, &err), VARIANT_OK);
+    assert_int_equal(counts.begun, 4); /* two points of two seeds */
+    assert_int_equal(vt_sweep_state_read(&json, c->folder, &err), VARIANT_OK);
+    vt_sweep_file file;
+    vt_sweep_point point;
+    vt_sweep_file_view(&file, json);
+    assert_string_equal(file.settings.seeds, "7,9");
+    vt_sweep_point_view(&point, point_of(json, 0), 8);
+    assert_float_equal(point.quality.frechet, 15.0, 1e-9); /* 10 and 20 */
+    assert_int_equal(cJSON_GetArraySize(point.quality.seeds), 2);
+    assert_string_equal(point.uncond_depths, "8,8,8,8,8,8,8");
+    vt_sweep_point_view(&point, point_of(json, 1), 8);
+    assert_string_equal(point.id, "full-cfg1.5-u2");
+    assert_int_equal(point.uncond_depth, 2);
+    assert_string_equal(point.uncond_depths, "8,8,8,8,2,2,2");
+    cJSON_Delete(json);
+    char *report = read_report(c->folder);
+    assert_non_null(strstr(report, "means of seeds 7,9"));
+    assert_non_null(strstr(report, "all 8 layers, unconditional 2"));
+    free(report);
+    o.seed_count = 0;
+    assert_int_equal(vt_sweep_run(&o, &err), VARIANT_E_MISMATCH);
+    assert_non_null(strstr(err.message, "judged with other seeds: 7,9 there, 0 asked"));
+    clean(c->folder);
+}
+
 /* One run of every point before the next of any; stopped in the second round it goes on there. */
 static void points_are_timed_in_rounds(void **state) {
     context *c = *state;
@@ -600,9 +752,13 @@ int main(void) {
         cmocka_unit_test(text_is_escaped),
         cmocka_unit_test(ticks_are_round),
         cmocka_unit_test(front_of_known_points),
+        cmocka_unit_test(log_ticks_are_round),
+        cmocka_unit_test(quality_is_drawn_by_ratio),
+        cmocka_unit_test(labels_are_their_dots),
         cmocka_unit_test(labels_do_not_cover),
         cmocka_unit_test(plan_of_a_grid),
         cmocka_unit_test(sweep_with_quality),
+        cmocka_unit_test(sweep_with_seeds),
         cmocka_unit_test(sweep_goes_on),
         cmocka_unit_test(points_are_timed_in_rounds),
         cmocka_unit_test(disturbed_runs_are_marked),

@@ -106,6 +106,14 @@ bool vt_branches_differ(const vt_branches *branches) {
     return memcmp(&branches->cond, &branches->uncond, sizeof branches->cond) != 0;
 }
 
+void vt_branches_describe_uncond(const vt_branches *b, char *out, size_t size) {
+    size_t at = 0;
+    out[0] = '\0';
+    for (int k = 0; b->guided_scales > 0 && k < b->cond.scales && at < size; ++k)
+        at += (size_t)snprintf(out + at, size - at, "%s%d", k ? "," : "",
+                               k < b->guided_scales ? vt_schedule_depth_at(&b->uncond, k) : 0);
+}
+
 /* ---- what is to be said ---- */
 
 /* Of a schedule that is not the full one. */

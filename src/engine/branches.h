@@ -25,6 +25,8 @@ variant_status vt_branches_make(vt_branches *out, const vt_model *model,
                                 const variant_request *request, variant_error *err);
 /* Do they differ in any scale's layers? */
 bool vt_branches_differ(const vt_branches *branches);
+/* "12,12,2,2": layers of the unconditional branch, 0 from guided_scales on; "" without guidance. */
+void vt_branches_describe_uncond(const vt_branches *branches, char *out, size_t size);
 /* One line where a branch runs what the model was not trained for; else "". */
 void vt_branches_warn(const vt_branches *branches, const vt_model *model, char *warning,
                       size_t size);

@@ -145,11 +145,7 @@ void vt_choices_report(const vt_choices *c, variant_report *report) {
     for (int k = 0; k < c->config->scales; ++k)
         report->scale_layers[k] = vt_schedule_depth_at(&c->branches.cond, k);
     vt_schedule_describe(&c->branches.cond, report->depths, sizeof report->depths);
-    size_t at = 0;
-    for (int k = 0; c->branches.guided_scales > 0 && k < c->config->scales; ++k)
-        at += (size_t)snprintf(
-            report->uncond_depths + at, sizeof report->uncond_depths - at, "%s%d", k ? "," : "",
-            k < c->branches.guided_scales ? vt_schedule_depth_at(&c->branches.uncond, k) : 0);
+    vt_branches_describe_uncond(&c->branches, report->uncond_depths, sizeof report->uncond_depths);
     snprintf(report->warning, sizeof report->warning, "%s", c->warning);
 }
 

@@ -54,7 +54,8 @@ static const char style[] =
     ".mid{text-anchor:middle}.end{text-anchor:end}.over{fill:#fff!important}"
     ".grid{stroke:var(--grid)}.front{fill:none;stroke:var(--ink);stroke-width:1.4;stroke-dasharray:"
     "5 4;opacity:.55}"
-    ".spread{stroke:var(--soft);stroke-width:1.2}"
+    ".spread{stroke:var(--soft);stroke-width:1.2}.leader{stroke:var(--soft);stroke-width:.7;"
+    "opacity:.7}"
     ".reference{stroke:var(--ink);stroke-width:1.4;stroke-dasharray:5 4;opacity:.7}"
     ".s0{background:var(--c0)}.f0{fill:var(--c0)}.s1{background:var(--c1)}.f1{fill:var(--c1)}.s2{"
     "background:var(--c2)}.f2{fill:var(--c2)}.s3{background:var(--c3)}.f3{fill:var(--c3)}"
@@ -124,6 +125,7 @@ static void describe_quality(const vt_report *r, vt_text *out) {
     }
     vt_text_add(out, "%s of %.0f pictures a point, classes one after another", r->score,
                 r->points[0].quality.samples);
+    if (r->file.settings.seeds[0]) vt_text_add(out, ", means of seeds %s", r->file.settings.seeds);
     if (by->reference[0]) {
         vt_text_add(out, "; beside ");
         if (by->reference_samples > 0) vt_text_add(out, "%.0f of ", by->reference_samples);

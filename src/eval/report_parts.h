@@ -16,6 +16,9 @@ typedef struct vt_report {
     bool has_quality;  /* every point has a score of one name ... */
     const char *score; /* ... this one */
     bool selectors_vary, cfg_varies;
+    bool
+        unconds_vary; /* of points alike otherwise some run other unconditional layers, or some do not run the
+                        * conditional's */
 } vt_report;
 
 /* ---- report_points.c ---- */
@@ -29,6 +32,12 @@ const vt_sweep_point *vt_report_full(const vt_report *report); /* or NULL */
 /* The point of the least distance or, where others equal it within the spreads (vt_plan_margin), the one of those
  * that runs most layers; NULL without quality. *equal: how many there are. */
 const vt_sweep_point *vt_report_best(const vt_report *report, int *equal);
+/* Layers of the unconditional branch at its last scale: those of the conditional where the file does not say. 0: no
+ * guidance. */
+int vt_report_uncond(const vt_sweep_point *point);
+/* Of the points that differ in the unconditional branch alone, is it the first? One of them stands for all in
+ * drawings that have no room for the others. */
+bool vt_report_is_first(const vt_report *report, const vt_sweep_point *point);
 /* "depth 4, bridge 2" and what else varies; the full depth: "all 8 layers". */
 void vt_report_name(const vt_report *report, const vt_sweep_point *point, char *out, size_t size);
 /* One point a depth, deepest first, at one bridge: the one the model was trained with, or the one in the

@@ -40,6 +40,7 @@ static int_set depths_of(const vt_report *r) {
 
 static void describe_dot(const vt_report *r, const vt_sweep_point *p, vt_dot *dot) {
     char name[96], ms[32], memory[32], kv[32], quality[80] = "", selector[24] = "", cfg[24] = "";
+    char uncond[24] = "";
     vt_report_name(r, p, name, sizeof name);
     vt_text_number(ms, sizeof ms, p->times.picture_ms);
     vt_text_bytes(memory, sizeof memory, p->memory_bytes);
@@ -58,11 +59,13 @@ static void describe_dot(const vt_report *r, const vt_sweep_point *p, vt_dot *do
     if (r->selectors_vary && !p->full && strcmp(p->selector, vt_report_selector(r)) != 0)
         snprintf(selector, sizeof selector, " %.16s", p->selector);
     if (r->cfg_varies) snprintf(cfg, sizeof cfg, " cfg %g", p->cfg_scale);
+    if (r->unconds_vary && p->cfg_scale > 0.0)
+        snprintf(uncond, sizeof uncond, " u%d", vt_report_uncond(p));
     if (p->full)
-        snprintf(dot->label, sizeof dot->label, "all %d%s", p->depth, cfg);
+        snprintf(dot->label, sizeof dot->label, "all %d%s%s", p->depth, uncond, cfg);
     else
-        snprintf(dot->label, sizeof dot->label, "%d \xc2\xb7 N%d%s%s", p->depth, p->bridge,
-                 selector, cfg);
+        snprintf(dot->label, sizeof dot->label, "%d \xc2\xb7 N%d%s%s%s", p->depth, p->bridge,
+                 uncond, selector, cfg);
 }
 
 typedef enum axis { AXIS_MS, AXIS_MEMORY, AXIS_KV, AXIS_QUALITY } axis;
@@ -98,7 +101,8 @@ static void add_scatter(vt_text *html, const vt_report *r, axis x, axis y, const
                           .y_title = titles[y],
                           .name = heading,
                           .dots = dots,
-                          .count = r->count};
+                          .count = r->count,
+                          .y_log = y == AXIS_QUALITY};
     vt_svg_scatter(html, &scatter);
     vt_text_add(html, "</figure>\n");
     free(dots);
@@ -152,8 +156,9 @@ void vt_report_fronts(vt_text *html, const vt_report *r) {
     vt_text_add(
         html,
         "<p>A dot is a point of the sweep; its label is the depth of the late scales and, after N, "
-        "the scales before them that run all layers. The line is the Pareto front: no point is "
+        "the scales before them that run all layers.%s The line is the Pareto front: no point is "
         "better in both directions than one on it.%s</p>\n",
+        r->unconds_vary ? " Behind u stand the layers of guidance's unconditional branch." : "",
         spread_known(r) ? " The lines up and down are the spread of the score, one standard "
                           "deviation each way; every point that no cheaper one beats by more than "
                           "twice the spread of their difference is drawn as large as the front's: "
@@ -202,7 +207,7 @@ static void add_heat(vt_text *html, const vt_report *r, const int_set *depths,
         snprintf(columns[i], sizeof columns[i], "%d", bridges->values[i]);
     for (int i = 0; i < r->count; ++i) {
         const vt_sweep_point *p = &r->points[i];
-        if (p->cfg_scale != r->points[0].cfg_scale) continue;
+        if (p->cfg_scale != r->points[0].cfg_scale || !vt_report_is_first(r, p)) continue;
         if (!p->full && strcmp(p->selector, selector) != 0) continue;
         int row = find(depths, p->depth), column = p->full ? 0 : find(bridges, p->bridge);
         if (row >= 0 && column >= 0) values[row * bridges->count + column] = heat_number(p, which);
@@ -241,6 +246,7 @@ void vt_report_heats(vt_text *html, const vt_report *r) {
     qsort(bridges.values, (size_t)bridges.count, sizeof *bridges.values, rising);
     vt_text_add(html, "<section><h2>Depth and bridge</h2>\n<p>Darker is more");
     if (r->cfg_varies) vt_text_add(html, "; guidance %g", r->points[0].cfg_scale);
+    if (r->unconds_vary) vt_text_add(html, "; of each place the unconditional branch swept first");
     vt_text_add(html, ". Lower is better in all of them.</p>\n");
     for (int s = 0; s < selector_count; ++s) {
         char heading[160];

@@ -43,6 +43,8 @@ variant_status vt_report_read(vt_report *out, const cJSON *state, const char *fo
         out->has_quality = out->has_quality && isfinite(p->quality.frechet) &&
                            strcmp(p->quality.name, first->quality.name) == 0;
         out->cfg_varies = out->cfg_varies || p->cfg_scale != first->cfg_scale;
+        out->unconds_vary = out->unconds_vary || (p->cfg_scale > 0.0 && p->uncond_depths[0] &&
+                                                  strcmp(p->uncond_depths, p->depths) != 0);
         /* the full depth has no selector to speak of */
         for (int j = 0; j < i && !p->full; ++j)
             out->selectors_vary =
@@ -96,9 +98,33 @@ const vt_sweep_point *vt_report_best(const vt_report *r, int *equal) {
     return best;
 }
 
+int vt_report_uncond(const vt_sweep_point *p) {
+    int layers[VARIANT_MAX_SCALES], last = 0;
+    const char *text = p->uncond_depths[0] ? p->uncond_depths : p->depths;
+    const int scales = vt_list_ints(text, 0, INT_MAX, VARIANT_MAX_SCALES, layers);
+    for (int k = 0; k < scales && p->cfg_scale > 0.0; ++k)
+        if (layers[k] > 0) last = layers[k];
+    return last;
+}
+
+bool vt_report_is_first(const vt_report *r, const vt_sweep_point *point) {
+    for (int i = 0; i < r->count; ++i) {
+        const vt_sweep_point *p = &r->points[i];
+        if (p == point) return true;
+        if (p->depth == point->depth && p->full == point->full &&
+            p->cfg_scale == point->cfg_scale && (p->full || p->bridge == point->bridge) &&
+            (p->full || strcmp(p->selector, point->selector) == 0))
+            return false;
+    }
+    return true;
+}
+
 void vt_report_name(const vt_report *r, const vt_sweep_point *p, char *out, size_t size) {
-    char cfg[32] = "";
-    if (r->cfg_varies) snprintf(cfg, sizeof cfg, ", guidance %g", p->cfg_scale);
+    char cfg[64] = "";
+    if (r->unconds_vary && p->cfg_scale > 0.0)
+        snprintf(cfg, sizeof cfg, ", unconditional %d", vt_report_uncond(p));
+    if (r->cfg_varies)
+        snprintf(cfg + strlen(cfg), sizeof cfg - strlen(cfg), ", guidance %g", p->cfg_scale);
     if (p->zone[0])
         snprintf(out, size, "scales %s at depth %d%s", p->zone, p->depth, cfg);
     else if (p->full)
@@ -138,7 +164,7 @@ int vt_report_ladder(const vt_report *r, const vt_sweep_point **out, int *bridge
     *bridge = choose_bridge(r);
     for (int i = 0; i < r->count; ++i) {
         const vt_sweep_point *p = &r->points[i];
-        if (p->cfg_scale != r->points[0].cfg_scale) continue;
+        if (p->cfg_scale != r->points[0].cfg_scale || !vt_report_is_first(r, p)) continue;
         if (!p->full && (p->bridge != *bridge || strcmp(p->selector, selector) != 0)) continue;
         out[count++] = p;
     }

@@ -241,17 +241,22 @@ static cJSON *add_seed(cJSON *array, uint64_t seed) {
     return NULL;
 }
 
-bool vt_seeds_put(cJSON *object, const vt_seed_list *list) {
-    bool whole = cJSON_AddItemToObject(object, "scores", vt_seeds_mean_json(list));
-    cJSON *range = cJSON_AddObjectToObject(object, "range");
-    whole = whole && put_range(range, cJSON_AddObjectToObject(object, "deviation"), list);
+bool vt_seeds_put_each(cJSON *object, const vt_seed_list *list) {
     cJSON *seeds = cJSON_AddArrayToObject(object, "seeds");
+    bool whole = seeds != NULL;
     for (int i = 0; whole && i < list->count; ++i) {
         cJSON *one = add_seed(seeds, list->at[i].seed);
         whole =
             one && cJSON_AddItemToObject(one, "scores", cJSON_Duplicate(list->at[i].scores, true));
     }
     return whole;
+}
+
+bool vt_seeds_put(cJSON *object, const vt_seed_list *list) {
+    bool whole = cJSON_AddItemToObject(object, "scores", vt_seeds_mean_json(list));
+    cJSON *range = cJSON_AddObjectToObject(object, "range");
+    whole = whole && put_range(range, cJSON_AddObjectToObject(object, "deviation"), list);
+    return whole && vt_seeds_put_each(object, list);
 }
 
 static bool put_difference(cJSON *object, const vt_seed_score *score, const vt_seed_summary *s) {

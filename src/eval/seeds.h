@@ -74,6 +74,8 @@ double vt_seeds_difference(const vt_seed_list *first, const vt_seed_list *other,
 /* The mean of all numbers, under the keys of one seed's scores. A spread is that of the mean: the larger of what the
  * seeds' own spreads say and what the seeds show. */
 cJSON *vt_seeds_mean_json(const vt_seed_list *list);
+/* Adds "seeds", a list of {"seed", "scores"}. */
+bool vt_seeds_put_each(cJSON *object, const vt_seed_list *list);
 /* Adds "scores" (the mean), "range", "deviation" and "seeds" to an object. false: no memory. */
 bool vt_seeds_put(cJSON *object, const vt_seed_list *list);
 /* Adds "pairs" and "difference" (first - other). */

@@ -44,6 +44,35 @@ void vt_ticks_label(const vt_ticks *ticks, int i, char *out, size_t size) {
     snprintf(out, size, "%.*f", ticks->decimals, value);
 }
 
+/* Those of `steps` times a power of ten within [low, high]. */
+static int collect_ticks(const double *steps, int step_count, double low, double high, double *out,
+                         int most) {
+    int count = 0;
+    for (int power = (int)floor(log10(low)); pow(10.0, power) <= high; ++power)
+        for (int i = 0; i < step_count; ++i) {
+            const double value = steps[i] * pow(10.0, power);
+            if (value >= low * (1 - 1e-9) && value <= high * (1 + 1e-9) && count < most)
+                out[count++] = value;
+        }
+    return count;
+}
+
+int vt_log_ticks_choose(double low, double high, double *out, int most) {
+    static const double coarse[] = {1}, usual[] = {1, 2, 5}, fine[] = {1, 1.5, 2, 3, 4, 5, 7};
+    int count = collect_ticks(coarse, 1, low, high, out, most);
+    if (count < 4) count = collect_ticks(usual, 3, low, high, out, most);
+    if (count < 4) count = collect_ticks(fine, 7, low, high, out, most);
+    if (count >= 3) return count;
+    const vt_ticks even =
+        vt_ticks_choose(low, high, 6); /* a short stretch is as good as straight */
+    count = 0;
+    for (int i = 0; i < even.count && count < most; ++i) {
+        const double value = even.first + i * even.step;
+        if (value >= low && value <= high) out[count++] = value;
+    }
+    return count;
+}
+
 static double ticks_last(const vt_ticks *ticks) {
     return ticks->first + (ticks->count - 1) * ticks->step;
 }
@@ -109,14 +138,24 @@ static bool overlap(box a, box b) {
     return a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
 }
 
+enum { MOST_TICKS = 24, LEADER_BOXES = 12 };
+
+/* From the bottom to the top of a plot. */
+typedef struct axis {
+    double low, high, ticks[MOST_TICKS];
+    int count;
+    bool log;
+} axis;
+
 /* A drawing of dots at work: the plot's box, its scales, and what is already occupied. */
 typedef struct dots_work {
     vt_text *out;
     const vt_scatter *s;
     box plot;
-    vt_ticks x, y;
+    vt_ticks x;
+    axis y;
     bool *front, *near; /* near: what is not beaten beyond chance is marked as well */
-    box *taken;         /* the front's lines, then dots, then labels */
+    box *taken; /* the front's lines and the spreads', then dots, then labels with their lines */
     int line_count, taken_count;
 } dots_work;
 
@@ -126,8 +165,43 @@ static double place_x(const dots_work *w, double value) {
 }
 
 static double place_y(const dots_work *w, double value) {
-    return w->plot.bottom -
-           (value - w->y.first) / (ticks_last(&w->y) - w->y.first) * (w->plot.bottom - w->plot.top);
+    const axis *y = &w->y;
+    const double inside = fmin(fmax(value, y->low), y->high); /* a spread may reach below 0 */
+    const double share = y->log ? log(inside / y->low) / log(y->high / y->low)
+                                : (inside - y->low) / (y->high - y->low);
+    return w->plot.bottom - share * (w->plot.bottom - w->plot.top);
+}
+
+static axis choose_y(const vt_scatter *s) {
+    axis y = {.low = INFINITY, .high = -INFINITY, .log = s->y_log};
+    for (int i = 0; i < s->count; ++i) y.log = y.log && s->dots[i].y > 0.0;
+    for (int i = 0; i < s->count; ++i) {
+        const vt_dot *dot = &s->dots[i];
+        const double spread = dot->spread > 0.0 ? dot->spread : 0.0;
+        y.low = fmin(y.low, y.log ? fmax(dot->y - spread, 0.6 * dot->y) : dot->y - spread);
+        y.high = fmax(y.high, dot->y + spread);
+    }
+    if (y.log) {
+        const double room = fmax(pow(y.high / y.low, 0.06), 1.02);
+        y.low /= room;
+        y.high *= room;
+        y.count = vt_log_ticks_choose(y.low, y.high, y.ticks, MOST_TICKS);
+        return y;
+    }
+    const double room = 0.06 * (y.high - y.low);
+    const vt_ticks ticks =
+        vt_ticks_choose(fmax(y.low - room, y.low < 0 ? y.low - room : 0), y.high + room, 6);
+    for (int i = 0; i < ticks.count && y.count < MOST_TICKS; ++i)
+        y.ticks[y.count++] = ticks.first + i * ticks.step;
+    y.low = ticks.first;
+    y.high = ticks_last(&ticks);
+    return y;
+}
+
+/* As few digits as tell the ticks from each other. */
+static void tick_label(const axis *y, int i, char *out, size_t size) {
+    const double value = fabs(y->ticks[i]) < 1e-9 * (y->high - y->low) ? 0.0 : y->ticks[i];
+    snprintf(out, size, "%.6g", value);
 }
 
 static void draw_axes(dots_work *w) {
@@ -139,9 +213,9 @@ static void draw_axes(dots_work *w) {
         add_text(w->out, x, w->plot.bottom + 17, "tick mid", label);
     }
     for (int i = 0; i < w->y.count; ++i) {
-        double y = place_y(w, w->y.first + i * w->y.step);
+        double y = place_y(w, w->y.ticks[i]);
         add_line(w->out, w->plot.left, y, w->plot.right, y, "grid");
-        vt_ticks_label(&w->y, i, label, sizeof label);
+        tick_label(&w->y, i, label, sizeof label);
         add_text(w->out, w->plot.left - 7, y + 4, "tick end", label);
     }
     add_text(w->out, 0.5 * (w->plot.left + w->plot.right), w->plot.bottom + 37, "axis mid",
@@ -177,50 +251,124 @@ static void draw_front(dots_work *w) {
         w->taken[w->taken_count++] = (box){x - 1, top, x + 1, y};
         w->taken[w->taken_count++] = (box){x, y - 1, right, y + 1};
     }
-    w->line_count = w->taken_count;
     vt_text_add(w->out, "H%.1f\"/>\n", w->plot.right);
     free(list);
 }
 
-/* Tries places around the dot for one that covers nothing, from box `from` on. */
-static bool try_label(dots_work *w, int i, int from) {
-    static const struct {
-        double dx, dy;
-        int anchor; /* 0 begins at, 1 centred on, 2 ends at */
-    } around[] = {{9, 4, 0},  {-9, 4, 2},  {0, -10, 1}, {0, 19, 1},   {8, -7, 0},
-                  {8, 15, 0}, {-8, -7, 2}, {-8, 15, 2}, {10, -19, 0}, {10, 27, 0}};
+/* A place for a label beside its dot. */
+typedef struct label_place {
+    double dx, dy;
+    int anchor; /* 0 begins at, 1 centred on, 2 ends at */
+} label_place;
+
+/* How far a point is from a box; 0: inside. */
+static double distance_to(box b, double x, double y) {
+    const double dx = fmax(fmax(b.left - x, x - b.right), 0.0);
+    const double dy = fmax(fmax(b.top - y, y - b.bottom), 0.0);
+    return sqrt(dx * dx + dy * dy);
+}
+
+/* Would a reader take the label for this dot's, and no other's? */
+static bool is_nearest(const dots_work *w, int i, box b) {
+    const vt_dot *dot = &w->s->dots[i];
+    const double own = distance_to(b, place_x(w, dot->x), place_y(w, dot->y));
+    for (int j = 0; j < w->s->count; ++j) {
+        const vt_dot *other = &w->s->dots[j];
+        if (j != i && distance_to(b, place_x(w, other->x), place_y(w, other->y)) <= own)
+            return false;
+    }
+    return true;
+}
+
+/* Is the box inside the plot, and on nothing from `from` on but the dot itself? */
+static bool is_free(const dots_work *w, int i, box b, int from) {
+    bool is = b.left >= w->plot.left + 1 && b.right <= w->plot.right + 60 &&
+              b.top >= w->plot.top - 6 && b.bottom <= w->plot.bottom;
+    for (int j = from; j < w->taken_count && is; ++j)
+        is = j == w->line_count + i || !overlap(b, w->taken[j]);
+    return is;
+}
+
+/* The line from a dot to the nearest point of its label's box b: boxes along it, from the dot's rim on. */
+static void leader_of(const dots_work *w, int i, box b, box out[LEADER_BOXES]) {
+    const double x = place_x(w, w->s->dots[i].x), y = place_y(w, w->s->dots[i].y);
+    const double to_x = fmin(fmax(x, b.left), b.right), to_y = fmin(fmax(y, b.top), b.bottom);
+    for (int t = 0; t < LEADER_BOXES; ++t) {
+        const double share = (t + 0.5) / LEADER_BOXES;
+        const double px = x + share * (to_x - x), py = y + share * (to_y - y);
+        out[t] = (box){px - 1.5, py - 1.5, px + 1.5, py + 1.5};
+    }
+}
+
+/* Lines and dots may be crossed, labels and other such lines not. */
+static bool leader_is_free(const dots_work *w, const box leader[LEADER_BOXES]) {
+    for (int j = w->line_count + w->s->count; j < w->taken_count; ++j)
+        for (int t = 0; t < LEADER_BOXES; ++t)
+            if (overlap(leader[t], w->taken[j])) return false;
+    return true;
+}
+
+static void draw_leader(dots_work *w, int i, box b, const box leader[LEADER_BOXES]) {
+    const double x = place_x(w, w->s->dots[i].x), y = place_y(w, w->s->dots[i].y);
+    add_line(w->out, x, y, fmin(fmax(x, b.left), b.right), fmin(fmax(y, b.top), b.bottom),
+             "leader");
+    for (int t = 0; t < LEADER_BOXES; ++t) w->taken[w->taken_count++] = leader[t];
+}
+
+/* Tries places around the dot for one that covers nothing from box `from` on; far ones are tied to it by a line. */
+static bool try_label(dots_work *w, int i, const label_place *places, int count, int from,
+                      bool far) {
     static const char *const anchors[] = {"dot", "dot mid", "dot end"};
     const vt_dot *dot = &w->s->dots[i];
-    double width = text_width(dot->label) * 11.0 / 12.0;
-    for (size_t t = 0; t < sizeof around / sizeof *around; ++t) {
-        double x = place_x(w, dot->x) + around[t].dx, y = place_y(w, dot->y) + around[t].dy;
-        double left = x - 0.5 * width * around[t].anchor;
-        box b = {left - 1, y - 10, left + width + 1, y + 3};
-        bool free_place = b.left >= w->plot.left + 1 && b.right <= w->plot.right + 60 &&
-                          b.top >= w->plot.top - 6 && b.bottom <= w->plot.bottom;
-        for (int j = from; j < w->taken_count && free_place; ++j)
-            free_place = j == w->line_count + i || !overlap(b, w->taken[j]);
-        if (!free_place) continue;
+    const double width = text_width(dot->label) * 11.0 / 12.0;
+    for (int t = 0; t < count; ++t) {
+        const double x = place_x(w, dot->x) + places[t].dx, y = place_y(w, dot->y) + places[t].dy;
+        const double left = x - 0.5 * width * places[t].anchor;
+        const box b = {left - 1, y - 10, left + width + 1, y + 3};
+        if (!is_free(w, i, b, from) || (!far && !is_nearest(w, i, b))) continue;
+        box leader[LEADER_BOXES];
+        leader_of(w, i, b, leader);
+        if (far && !leader_is_free(w, leader)) continue;
         w->taken[w->taken_count++] = b;
-        add_text(w->out, x, y, anchors[around[t].anchor], dot->label);
+        if (far) draw_leader(w, i, b, leader);
+        add_text(w->out, x, y, anchors[places[t].anchor], dot->label);
         return true;
     }
     return false;
 }
 
-/* Beside the line of the front where there is room, else on it, else not at all: never upon another. */
+/* Beside the dot, else further off at the end of a line, else across a line, else not at all: never upon another. */
 static void draw_label(dots_work *w, int i) {
-    if (!try_label(w, i, 0)) try_label(w, i, w->line_count);
+    static const label_place near[] = {{9, 4, 0},  {-9, 4, 2}, {0, -10, 1}, {0, 19, 1},
+                                       {8, -7, 0}, {8, 15, 0}, {-8, -7, 2}, {-8, 15, 2}};
+    static const label_place far[] = {
+        {16, -16, 0},  {16, 25, 0}, {-16, -16, 2}, {-16, 25, 2}, {6, -28, 0},   {6, 37, 0},
+        {-6, -28, 2},  {-6, 37, 2}, {30, -32, 0},  {30, 40, 0},  {-30, -32, 2}, {-30, 40, 2},
+        {12, -48, 0},  {12, 56, 0}, {-12, -48, 2}, {-12, 56, 2}, {48, -64, 0},  {-48, 70, 2},
+        {-48, -64, 2}, {48, 70, 0}, {14, -86, 0},  {14, -104, 0}};
+    if (try_label(w, i, near, sizeof near / sizeof *near, 0, false)) return;
+    if (try_label(w, i, far, sizeof far / sizeof *far, 0, true)) return;
+    try_label(w, i, near, sizeof near / sizeof *near, w->line_count, false);
+}
+
+static void draw_spreads(dots_work *w) {
+    for (int i = 0; i < w->s->count; ++i) {
+        const vt_dot *dot = &w->s->dots[i];
+        if (!(dot->spread > 0.0)) continue;
+        const double x = place_x(w, dot->x), top = place_y(w, dot->y + dot->spread),
+                     bottom = place_y(w, dot->y - dot->spread);
+        add_line(w->out, x, bottom, x, top, "spread");
+        w->taken[w->taken_count++] = (box){x - 1, top, x + 1, bottom};
+    }
+    w->line_count = w->taken_count;
 }
 
 static void draw_dots(dots_work *w) {
+    draw_spreads(w);
     for (int i = 0; i < w->s->count; ++i) {
         const vt_dot *dot = &w->s->dots[i];
         double x = place_x(w, dot->x), y = place_y(w, dot->y);
         w->taken[w->taken_count++] = (box){x - 5, y - 5, x + 5, y + 5};
-        if (dot->spread > 0.0)
-            add_line(w->out, x, place_y(w, dot->y - dot->spread), x,
-                     place_y(w, dot->y + dot->spread), "spread");
         vt_text_add(w->out, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"%s\" class=\"f%d%s\"><title>", x,
                     y, w->near[i] ? "5.5" : "4.5", dot->series % VT_SVG_SERIES,
                     w->near[i] ? " best" : " other");
@@ -237,31 +385,29 @@ void vt_svg_scatter(vt_text *out, const vt_scatter *s) {
     size_t n = (size_t)s->count;
     double *x = malloc(3 * n * sizeof *x), *y = x ? x + n : NULL, *spread = x ? y + n : NULL;
     bool *front = malloc(2 * n * sizeof *front), *near = front ? front + n : NULL;
-    box *taken = malloc(4 * n * sizeof *taken); /* two lines, a dot and a label each */
+    box *taken = malloc((5 + LEADER_BOXES) * n *
+                        sizeof *taken); /* two lines, a spread, a dot, a label and its line each */
     if (!x || !front || !taken) {
         out->failed = true;
         goto cleanup;
     }
-    double low_x = s->dots[0].x, high_x = low_x, low_y = s->dots[0].y, high_y = low_y;
+    double low_x = s->dots[0].x, high_x = low_x;
     for (int i = 0; i < s->count; ++i) {
         x[i] = s->dots[i].x;
         y[i] = s->dots[i].y;
         low_x = fmin(low_x, x[i]);
         high_x = fmax(high_x, x[i]);
         spread[i] = s->dots[i].spread > 0.0 ? s->dots[i].spread : 0.0;
-        low_y = fmin(low_y, y[i] - spread[i]);
-        high_y = fmax(high_y, y[i] + spread[i]);
     }
     vt_pareto(x, y, s->count, front);
     vt_near_pareto(x, y, spread, s->count, near);
-    double room_x = 0.04 * (high_x - low_x), room_y = 0.06 * (high_y - low_y);
+    double room_x = 0.04 * (high_x - low_x);
     dots_work w = {.out = out,
                    .s = s,
                    .plot = {62, 36, 560, 330},
                    .x = vt_ticks_choose(fmax(low_x - room_x, low_x < 0 ? low_x - room_x : 0),
                                         high_x + room_x, 7),
-                   .y = vt_ticks_choose(fmax(low_y - room_y, low_y < 0 ? low_y - room_y : 0),
-                                        high_y + room_y, 6),
+                   .y = choose_y(s),
                    .front = front,
                    .near = near,
                    .taken = taken};

@@ -19,6 +19,10 @@ vt_ticks vt_ticks_choose(double low, double high, int wanted);
 /* "0.25", "1500": tick i as its axis shows it. */
 void vt_ticks_label(const vt_ticks *ticks, int i, char *out, size_t size);
 
+/* Round numbers within [low, high], low above 0, for a logarithmic axis: 4 to about 10 of them where the range allows, at most
+ * `most`; returns how many. */
+int vt_log_ticks_choose(double low, double high, double *out, int most);
+
 /* front[i]: no other point is as good in both and better in one (smaller is better). */
 void vt_pareto(const double *x, const double *y, int count, bool *front);
 /* near[i]: on that front, or not beaten beyond chance: no point that costs no more in x is better in y by more than
@@ -39,6 +43,7 @@ typedef struct vt_scatter {
     const char *x_title, *y_title, *name; /* name: for readers who do not see it */
     const vt_dot *dots;
     int count;
+    bool y_log; /* unless some y is not above 0 */
 } vt_scatter;
 void vt_svg_scatter(vt_text *out, const vt_scatter *scatter);
 

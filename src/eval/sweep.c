@@ -10,6 +10,7 @@
 #include "core/quiet.h"
 #include "eval/report.h"
 #include "eval/score.h"
+#include "eval/seeds.h"
 #include "io/file.h"
 
 /* A sweep at work. Work is counted in pictures. */
@@ -48,12 +49,7 @@ static bool tell_step(void *user, const variant_progress *at) {
 }
 
 static variant_request make_request(runner *r) {
-    variant_request request = r->options->request;
-    request.depth = 0;
-    request.bridge = -1;
-    request.depths = r->task->depths;
-    request.layers = r->task->selector;
-    request.cfg_scale = (float)r->task->cfg_scale;
+    variant_request request = vt_sweep_request(r->options, r->task);
     request.progress = tell_step;
     request.user = r;
     return request;
@@ -226,10 +222,10 @@ static variant_status measure(runner *r, cJSON *json, variant_error *err) {
 
 #define STRIP_SIDE 128 /* of pictures on a strip, at most */
 
-static variant_status judge(runner *r, cJSON *point, variant_error *err) {
+static variant_status judge_seed(runner *r, uint64_t seed, cJSON **quality, variant_error *err) {
     const vt_sweep_judge *j = r->options->judge;
-    cJSON *quality = NULL;
     variant_request request = make_request(r);
+    request.seed = seed;
     request.class_name = "all"; /* every class alike, one after another */
     if (request.batch < 8) request.batch = 8;
     VT_TRY(j->begin(j->user, err));
@@ -242,8 +238,36 @@ static variant_status judge(runner *r, cJSON *point, variant_error *err) {
         variant_pictures_free(&pictures, request.count);
         if (status != VARIANT_OK) return status;
     }
-    VT_TRY(j->finish(j->user, &quality, err));
+    return j->finish(j->user, quality, err);
+}
+
+/* Of several seeds: their means, and the scores of each. */
+static variant_status judge_seeds(runner *r, cJSON **quality, variant_error *err) {
+    const vt_sweep_options *o = r->options;
+    vt_seed_list list = {0};
+    variant_status status = VARIANT_OK;
+    for (int i = 0; i < o->seed_count; ++i) {
+        cJSON *scores = NULL;
+        VT_CHECK(judge_seed(r, o->seeds[i], &scores, err));
+        VT_CHECK(vt_seed_list_add(&list, o->seeds[i], scores, err));
+    }
+    *quality = vt_seeds_mean_json(&list);
+    if (!*quality || !vt_seeds_put_each(*quality, &list)) {
+        cJSON_Delete(*quality);
+        *quality = NULL;
+        VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "no memory for scores"));
+    }
+cleanup:
+    vt_seed_list_free(&list);
+    return status;
+}
+
+static variant_status judge(runner *r, cJSON *point, variant_error *err) {
+    const vt_sweep_options *o = r->options;
     const char *key = VT_SWEEP_KEY(vt_sweep_point, quality);
+    cJSON *quality = NULL;
+    VT_TRY(o->seed_count ? judge_seeds(r, &quality, err)
+                         : judge_seed(r, o->request.seed, &quality, err));
     cJSON_DeleteItemFromObjectCaseSensitive(point, key);
     cJSON_AddItemToObject(point, key, quality ? quality : cJSON_CreateNull());
     return VARIANT_OK;
@@ -302,6 +326,8 @@ static variant_status describe(cJSON *json, const vt_sweep_task *task, variant_e
     point.selector = task->selector;
     point.cfg_scale = task->cfg_scale;
     point.depths = task->depths;
+    point.uncond_depths = task->uncond_depths;
+    point.uncond_depth = task->uncond;
     snprintf(zone, sizeof zone, "%d-%d", task->zone.first, task->zone.last);
     if (task->zone.first)
         point.zone = zone;
@@ -330,7 +356,8 @@ static lack find_lack(const runner *r, const cJSON *point) {
 
 static double work_of(const runner *r, lack what) {
     const vt_sweep_options *o = r->options;
-    return (what.quality ? o->judge->samples : 0) + (what.pictures ? o->pictures : 0) +
+    const int judged = o->judge ? o->judge->samples * (o->seed_count ? o->seed_count : 1) : 0;
+    return (what.quality ? judged : 0) + (what.pictures ? o->pictures : 0) +
            2.0 * what.runs * o->request.batch;
 }
 

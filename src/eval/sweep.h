@@ -1,6 +1,7 @@
 /* sweep.h - one model at many depths: what each costs and what it is worth.
  *
- * A sweep is a list of tasks (sweep_plan.c): depth x bridge x selector x guidance, and "zones", where one zone of
+ * A sweep is a list of tasks (sweep_plan.c): depth x bridge x selector x guidance x
+ * layers of the unconditional branch, and "zones", where one zone of
  * scales alone runs fewer layers. Each task is run (sweep.c) and becomes one object in FOLDER/sweep.json, which is
  * written whole after each: killed at any moment, the same call goes on where it stopped. sweep.csv is the same as
  * a table, report.html (report.h) the same to look at. `variant sweep` calls this; the planner reads sweep.json.
@@ -20,6 +21,7 @@
 #include "planning/sweep_file.h"
 
 #define VT_SWEEP_MAX_LIST 32
+#define VT_SWEEP_LAYERS (VARIANT_MAX_SCALES * 5) /* "12,12,6" and its end */
 
 /* What judges the pictures of a point. */
 typedef struct vt_sweep_judge {
@@ -57,6 +59,13 @@ typedef struct vt_sweep_options {
     const char *selectors[VT_SWEEP_MAX_LIST];
     int cfg_count;
     double cfg_scales[VT_SWEEP_MAX_LIST];
+    /* layers of the unconditional branch in the late scales, at most the conditional's; 0: the conditional's. None: what the
+     * request says, or leaves to the model */
+    int uncond_count, uncond_depths[VT_SWEEP_MAX_LIST];
+    int late_count; /* factors on guidance where that branch is the shallower one (variant_request.cfg_late); likewise */
+    double cfg_lates[VT_SWEEP_MAX_LIST];
+    int seed_count; /* judged with each of these seeds; 0: with the request's */
+    uint64_t seeds[VT_SWEEP_MAX_LIST];
     int zone_count;
     vt_sweep_zone zones[VT_SWEEP_MAX_LIST];
     int zone_depth;              /* layers inside a zone */
@@ -74,14 +83,21 @@ variant_status vt_sweep_run(const vt_sweep_options *options, variant_error *err)
 /* ---- sweep_plan.c ---- */
 
 typedef struct vt_sweep_task {
-    char id[96];       /* "d4-n2-equidistant-cfg1.5", "zone3-4-d2-equidistant-cfg1.5" */
+    /* "d4-n2-equidistant-cfg1.5", "zone3-4-d2-equidistant-cfg1.5"; behind that "-u2-late2.5" where the unconditional branch
+     * ends with fewer layers than the conditional */
+    char id[96];
     int depth, bridge; /* a zone: its depth, and -1 */
     const char *selector;
     double cfg_scale;
     vt_sweep_zone zone;                  /* first 0: not a zone */
-    char depths[VARIANT_MAX_SCALES * 5]; /* layers of every scale */
+    char depths[VT_SWEEP_LAYERS];        /* layers of every scale */
+    int uncond;                          /* of the list; -1: as the request says */
+    char uncond_asked[VT_SWEEP_LAYERS];  /* layers of every scale to ask for; "": none are */
+    char uncond_depths[VT_SWEEP_LAYERS]; /* what runs; "": no guidance */
 } vt_sweep_task;
 
+/* The request of a task: options->request with its depths and guidance, which lie in the task. */
+variant_request vt_sweep_request(const vt_sweep_options *options, const vt_sweep_task *task);
 /* The tasks in the order they run; *out is an array to free(). The full depth appears once a guidance: bridge
  * and selector change nothing there. E_ARGUMENT names what the model cannot do. */
 variant_status vt_sweep_plan(vt_sweep_task **out, int *count, const vt_sweep_options *options,

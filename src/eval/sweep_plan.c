@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/list.h"
 #include "eval/sweep.h"
 
 typedef struct maker {
@@ -24,6 +25,12 @@ static variant_status check(const vt_sweep_options *o, const variant_info *info,
             return vt_fail(err, VARIANT_E_ARGUMENT,
                            "--bridges: bridge %d: expected 0 to %d, of the model's %d scales",
                            o->bridges[i], info->scales - 1, info->scales);
+    for (int i = 0; i < o->uncond_count; ++i)
+        if (o->uncond_depths[i] < 0 || o->uncond_depths[i] > info->depth)
+            return vt_fail(err, VARIANT_E_ARGUMENT,
+                           "--uncond-depths: depth %d: expected 0 (as --depth) to %d, the model's "
+                           "layers",
+                           o->uncond_depths[i], info->depth);
     for (int i = 0; i < o->zone_count; ++i)
         if (o->zones[i].first < 1 || o->zones[i].last < o->zones[i].first ||
             o->zones[i].last > info->scales)
@@ -51,60 +58,144 @@ static void describe_depths(const maker *m, int first, int last, int inside, cha
                                k >= first && k <= last ? inside : m->info.depth);
 }
 
-/* Unless there already. */
-static void add(maker *m, const vt_sweep_task *task) {
-    for (int i = 0; i < m->count; ++i)
-        if (strcmp(m->tasks[i].id, task->id) == 0) return;
-    m->tasks[m->count++] = *task;
+variant_request vt_sweep_request(const vt_sweep_options *options, const vt_sweep_task *task) {
+    variant_request request = options->request;
+    request.depth = 0;
+    request.bridge = -1;
+    request.depths = task->depths;
+    request.layers = task->selector;
+    request.cfg_scale = (float)task->cfg_scale;
+    if (task->uncond < 0) return request;
+    request.uncond_depth = 0;
+    request.uncond_depths = task->uncond_asked[0] ? task->uncond_asked : NULL;
+    request.uncond_layers = task->uncond_asked[0] ? task->selector : NULL;
+    return request;
 }
 
-static void add_full(maker *m, double cfg) {
+/* ---- the unconditional branch ---- */
+
+/* As the conditional one in the first `bridge` scales, then at most `uncond` layers. */
+static void ask_uncond(vt_sweep_task *task, int bridge) {
+    int layers[VARIANT_MAX_SCALES];
+    size_t at = 0;
+    const int scales = vt_list_ints(task->depths, 1, 1000, VARIANT_MAX_SCALES, layers);
+    for (int k = 0; k < scales && task->uncond > 0 && at < sizeof task->uncond_asked; ++k) {
+        if (k >= bridge && layers[k] > task->uncond) layers[k] = task->uncond;
+        at += (size_t)snprintf(task->uncond_asked + at, sizeof task->uncond_asked - at, "%s%d",
+                               k ? "," : "", layers[k]);
+    }
+}
+
+/* What of the unconditional branch is not as the conditional: its layers in the end and, where they do not begin where the
+ * task's do, the scales before them. */
+static void name_uncond(const vt_branches *b, vt_sweep_task *task) {
+    int last = b->guided - 1, from = 0;
+    bool other = false;
+    for (int k = 0; k <= last; ++k) other = other || b->uncond[k] != b->cond[k];
+    if (!other) return;
+    for (from = last; from > 0 && b->uncond[from - 1] == b->uncond[last];) --from;
+    const size_t used = strlen(task->id);
+    const bool own = task->zone.first == 0 && task->depth < b->depth && from != task->bridge;
+    if (own)
+        snprintf(task->id + used, sizeof task->id - used, "-u%dn%d", b->uncond[last], from);
+    else
+        snprintf(task->id + used, sizeof task->id - used, "-u%d", b->uncond[last]);
+}
+
+/* Resolves the request: what the unconditional branch runs is in the id. */
+static variant_status finish(maker *m, vt_sweep_task *task, int bridge, variant_error *err) {
+    vt_branches branches;
+    ask_uncond(task, bridge);
+    const variant_request request = vt_sweep_request(m->options, task);
+    VT_TRY(vt_branches_of(&branches, m->options->engine, &request, err));
+    vt_branches_uncond_text(&branches, task->uncond_depths);
+    name_uncond(&branches, task);
+    return VARIANT_OK;
+}
+
+/* Unless there already. */
+static variant_status add(maker *m, vt_sweep_task *task, int bridge, variant_error *err) {
+    VT_TRY(finish(m, task, bridge, err));
+    for (int i = 0; i < m->count; ++i)
+        if (strcmp(m->tasks[i].id, task->id) == 0) return VARIANT_OK;
+    m->tasks[m->count++] = *task;
+    return VARIANT_OK;
+}
+
+/* Guidance of a task, and the layers of its unconditional branch. */
+typedef struct guided {
+    double cfg;
+    int uncond; /* -1: as the request says */
+} guided;
+
+static variant_status add_full(maker *m, guided g, variant_error *err) {
     const vt_sweep_options *o = m->options;
     vt_sweep_task task = {.depth = m->info.depth,
                           .bridge = o->bridge_count ? o->bridges[0] : 0,
                           .selector = o->selectors[0],
-                          .cfg_scale = cfg};
-    snprintf(task.id, sizeof task.id, "full-cfg%g", cfg);
+                          .cfg_scale = g.cfg,
+                          .uncond = g.uncond};
+    snprintf(task.id, sizeof task.id, "full-cfg%g", g.cfg);
     describe_depths(m, 0, -1, 0, task.depths, sizeof task.depths);
-    add(m, &task);
+    return add(m, &task, m->info.bridge, err);
 }
 
-static void add_grid(maker *m, double cfg, const char *selector) {
+static variant_status add_grid(maker *m, guided g, const char *selector, variant_error *err) {
     const vt_sweep_options *o = m->options;
     for (int d = 0; d < o->depth_count; ++d)
         for (int n = 0; n < o->bridge_count; ++n) {
             vt_sweep_task task = {.depth = o->depths[d],
                                   .bridge = o->bridges[n],
                                   .selector = selector,
-                                  .cfg_scale = cfg};
+                                  .cfg_scale = g.cfg,
+                                  .uncond = g.uncond};
             if (task.depth == m->info.depth) {
-                add_full(m, cfg);
+                VT_TRY(add_full(m, g, err));
                 continue;
             }
             snprintf(task.id, sizeof task.id, "d%d-n%d-%s-cfg%g", task.depth, task.bridge, selector,
-                     cfg);
+                     g.cfg);
             describe_depths(m, task.bridge + 1, m->info.scales, task.depth, task.depths,
                             sizeof task.depths);
-            add(m, &task);
+            VT_TRY(add(m, &task, task.bridge, err));
         }
+    return VARIANT_OK;
 }
 
 /* Zones are read against the full depth, so that is measured as well. */
-static void add_zones(maker *m, double cfg, const char *selector) {
+static variant_status add_zones(maker *m, guided g, const char *selector, variant_error *err) {
     const vt_sweep_options *o = m->options;
-    if (o->zone_count) add_full(m, cfg);
+    if (o->zone_count) VT_TRY(add_full(m, g, err));
     for (int z = 0; z < o->zone_count; ++z) {
         vt_sweep_task task = {.depth = o->zone_depth,
                               .bridge = -1,
                               .selector = selector,
-                              .cfg_scale = cfg,
+                              .cfg_scale = g.cfg,
+                              .uncond = g.uncond,
                               .zone = o->zones[z]};
         snprintf(task.id, sizeof task.id, "zone%d-%d-d%d-%s-cfg%g", task.zone.first, task.zone.last,
-                 task.depth, selector, cfg);
+                 task.depth, selector, g.cfg);
         describe_depths(m, task.zone.first, task.zone.last, task.depth, task.depths,
                         sizeof task.depths);
-        add(m, &task);
+        VT_TRY(add(m, &task, m->info.bridge, err));
     }
+    return VARIANT_OK;
+}
+
+/* Every guidance with every unconditional branch; zones with the first of these. */
+static variant_status add_all(maker *m, variant_error *err) {
+    const vt_sweep_options *o = m->options;
+    for (int c = 0; c < o->cfg_count; ++c)
+        for (int u = 0; u < (o->uncond_count ? o->uncond_count : 1); ++u) {
+            const guided g = {o->cfg_scales[c], o->uncond_count ? o->uncond_depths[u] : -1};
+            for (int s = 0; s < o->selector_count; ++s)
+                VT_TRY(add_grid(m, g, o->selectors[s], err));
+        }
+    for (int c = 0; c < o->cfg_count; ++c) {
+        const guided g = {o->cfg_scales[c], o->uncond_count ? o->uncond_depths[0] : -1};
+        VT_TRY(add_zones(m, g, o->selectors[0], err));
+    }
+    return VARIANT_OK;
 }
 
 variant_status vt_sweep_plan(vt_sweep_task **out, int *count, const vt_sweep_options *o,
@@ -112,13 +203,17 @@ variant_status vt_sweep_plan(vt_sweep_task **out, int *count, const vt_sweep_opt
     maker m = {.options = o};
     variant_engine_info(o->engine, &m.info);
     VT_TRY(check(o, &m.info, err));
-    size_t most = (size_t)(o->depth_count * o->bridge_count * o->selector_count * o->cfg_count) +
+    const int unconds = o->uncond_count ? o->uncond_count : 1;
+    size_t most = (size_t)(o->depth_count * o->bridge_count * o->selector_count) *
+                      (size_t)(o->cfg_count * unconds) +
                   (size_t)((o->zone_count + 1) * o->cfg_count);
     m.tasks = calloc(most, sizeof *m.tasks);
     if (!m.tasks) return vt_fail(err, VARIANT_E_MEMORY, "no memory for %zu points", most);
-    for (int c = 0; c < o->cfg_count; ++c)
-        for (int s = 0; s < o->selector_count; ++s) add_grid(&m, o->cfg_scales[c], o->selectors[s]);
-    for (int c = 0; c < o->cfg_count; ++c) add_zones(&m, o->cfg_scales[c], o->selectors[0]);
+    variant_status status = add_all(&m, err);
+    if (status != VARIANT_OK) {
+        free(m.tasks);
+        return status;
+    }
     *out = m.tasks;
     *count = m.count;
     return VARIANT_OK;

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "core/cpu.h"
+#include "core/list.h"
 #include "eval/sweep.h"
 #include "eval/text.h"
 #include "io/file.h"
@@ -69,7 +70,7 @@ static vt_sweep_model describe_model(const vt_sweep_options *o, const variant_in
 
 /* But quality, which the judge says. */
 static void describe_settings(vt_sweep_settings *settings, const vt_sweep_options *o,
-                              const variant_info *info, const char *seed) {
+                              const variant_info *info, const char *seed, const char *seeds) {
     settings->weights = info->weights;
     settings->kv = info->kv;
     settings->batch = o->request.batch;
@@ -83,16 +84,21 @@ static void describe_settings(vt_sweep_settings *settings, const vt_sweep_option
     settings->retain_kv = o->request.retain_kv;
     settings->pictures = o->pictures;
     settings->samples = o->judge ? o->judge->samples : 0;
+    if (o->judge) settings->seeds = seeds;
 }
 
 static variant_status describe(cJSON *state, const vt_sweep_options *o, variant_error *err) {
-    char processor[256], seed[24], date[DATE_ROOM];
+    char processor[256], seed[24], seeds[24 * VT_SWEEP_MAX_LIST] = "", date[DATE_ROOM];
     const vt_kern *kern = o->engine->kern;
     variant_info info;
     vt_sweep_file file;
     variant_engine_info(o->engine, &info);
     vt_processor_name(processor, sizeof processor);
     snprintf(seed, sizeof seed, "%llu", (unsigned long long)o->request.seed);
+    size_t used = 0;
+    for (int i = 0; i < o->seed_count; ++i)
+        used += (size_t)snprintf(seeds + used, sizeof seeds - used, "%s%llu", i ? "," : "",
+                                 (unsigned long long)o->seeds[i]);
     write_date(date);
     vt_sweep_file_view(&file, NULL);
     file.format = VT_SWEEP_FORMAT;
@@ -104,7 +110,7 @@ static variant_status describe(cJSON *state, const vt_sweep_options *o, variant_
                                       .backend = kern->name,
                                       .kernels = kern->details,
                                       .threads = kern->threads};
-    describe_settings(&file.settings, o, &info, seed);
+    describe_settings(&file.settings, o, &info, seed, seeds);
     return vt_sweep_file_put(state, &file, err);
 }
 
@@ -172,6 +178,10 @@ static variant_status compare_part(const cJSON *theirs, const cJSON *mine, const
     return VARIANT_OK;
 }
 
+static const char *seeds_of(const vt_sweep_settings *settings) {
+    return settings->seeds[0] ? settings->seeds : settings->seed;
+}
+
 /* Brings what a sweep may add to the settings found: runs, and a judge where there was none. */
 static variant_status adopt(cJSON *found, const cJSON *wanted, const char *folder,
                             variant_error *err) {
@@ -185,8 +195,14 @@ static variant_status adopt(cJSON *found, const cJSON *wanted, const char *folde
                        "%s holds a sweep with quality, and none is asked: give --reference as "
                        "before, or another folder with -o",
                        folder);
+    if (theirs.settings.samples > 0 && strcmp(theirs.settings.seeds, mine.settings.seeds) != 0)
+        return vt_fail(err, VARIANT_E_MISMATCH,
+                       "%s holds a sweep judged with other seeds: %.120s there, %.120s asked; give "
+                       "another folder with -o",
+                       folder, seeds_of(&theirs.settings), seeds_of(&mine.settings));
     if (theirs.settings.samples <= 0) {
         theirs.settings.samples = mine.settings.samples;
+        theirs.settings.seeds = mine.settings.seeds;
         cJSON_ReplaceItemInObjectCaseSensitive(
             child_of(found, settings), quality,
             cJSON_Duplicate(part_of(part_of(wanted, settings), quality), true));
@@ -266,9 +282,9 @@ cJSON *vt_sweep_state_find(const cJSON *state, const vt_sweep_task *task) {
 typedef struct timed_points {
     vt_sweep_point *points; /* of all lists */
     cJSON **json;           /* theirs */
-    int *layers;            /* (count, scales) */
+    int *layers;            /* (count, 2 scales): of the conditional branch, then of the other */
     vt_timed *times;        /* seconds 0: none */
-    int count, scales, sides[VARIANT_MAX_SCALES];
+    int count, scales, sides[2 * VARIANT_MAX_SCALES];
 } timed_points;
 
 static void timed_points_free(timed_points *t) {
@@ -278,15 +294,22 @@ static void timed_points_free(timed_points *t) {
     free(t->times);
 }
 
+/* Of the unconditional branch; where the file does not say, it ran what the conditional one did. */
+static void uncond_layers(const vt_sweep_point *p, const int *cond, int scales, int *out) {
+    if (vt_list_ints(p->uncond_depths, 0, 1000, scales, out) == scales) return;
+    for (int k = 0; k < scales; ++k) out[k] = p->cfg_scale > 0.0 ? cond[k] : 0;
+}
+
 static void add_timed(timed_points *t, cJSON *list) {
     cJSON *json;
     cJSON_ArrayForEach(json, list) {
         vt_sweep_point *p = &t->points[t->count];
-        int *layers = &t->layers[(size_t)t->count * (size_t)t->scales];
+        int *layers = &t->layers[(size_t)t->count * 2 * (size_t)t->scales];
         cJSON_DeleteItemFromObjectCaseSensitive(json, VT_SWEEP_KEY(vt_sweep_point, contradicts));
         vt_sweep_point_view(p, json, 0);
         if (p->scale_layers.count != t->scales) continue;
         for (int k = 0; k < t->scales; ++k) layers[k] = (int)p->scale_layers.at[k];
+        uncond_layers(p, layers, t->scales, layers + t->scales);
         t->json[t->count++] = json;
     }
 }
@@ -296,9 +319,10 @@ static int find_contradiction(timed_points *t, int i, size_t offset) {
     for (int j = 0; j < t->count; ++j) {
         const double time = *(const double *)((const char *)&t->points[j].times + offset);
         bool counts = isfinite(time) && t->points[j].cfg_scale == t->points[i].cfg_scale;
-        t->times[j] = (vt_timed){&t->layers[(size_t)j * (size_t)t->scales], counts ? time : 0.0};
+        t->times[j] =
+            (vt_timed){&t->layers[(size_t)j * 2 * (size_t)t->scales], counts ? time : 0.0};
     }
-    return vt_order_contradiction(t->scales, t->sides, t->times, t->count, i);
+    return vt_order_contradiction(2 * t->scales, t->sides, t->times, t->count, i);
 }
 
 static void mark(timed_points *t, size_t offset) {
@@ -319,10 +343,11 @@ void vt_sweep_state_check_order(cJSON *state) {
     vt_sweep_file file;
     vt_sweep_file_view(&file, state);
     timed_points t = {.scales = file.model.sides.count};
-    for (int k = 0; k < t.scales; ++k) t.sides[k] = (int)file.model.sides.at[k];
+    for (int k = 0; k < t.scales; ++k)
+        t.sides[k] = t.sides[t.scales + k] = (int)file.model.sides.at[k];
     t.points = calloc(most, sizeof *t.points);
     t.json = calloc(most, sizeof(cJSON *));
-    t.layers = calloc(most * (size_t)(t.scales + 1), sizeof *t.layers);
+    t.layers = calloc(most * 2 * (size_t)(t.scales + 1), sizeof *t.layers);
     t.times = calloc(most, sizeof *t.times);
     if (t.points && t.json && t.layers && t.times) {
         for (size_t i = 0; i < COUNT(lists); ++i) add_timed(&t, lists[i]);
@@ -371,6 +396,7 @@ typedef struct column {
 static const column first_columns[] = {TEXT(id),
                                        TEXT(selector),
                                        TEXT(depths),
+                                       TEXT(uncond_depths),
                                        TEXT(zone),
                                        WHOLE(depth),
                                        WHOLE(bridge),

@@ -71,13 +71,12 @@ TABLE(judged_by_table, judged_by_fields);
 #undef T
 
 #define T vt_sweep_settings
-static const field settings_fields[] = {FIELD(weights, TEXT),   FIELD(kv, TEXT),
-                                        FIELD(batch, WHOLE),    FIELD(repeat, WHOLE),
-                                        FIELD(seed, TEXT),      FIELD(class, TEXT),
-                                        FIELD(top_k, WHOLE),    FIELD(top_p, NUMBER),
-                                        FIELD(greedy, FLAG),    FIELD(smooth, FLAG),
-                                        FIELD(retain_kv, FLAG), FIELD(pictures, WHOLE),
-                                        FIELD(samples, WHOLE),  INNER(quality, judged_by_table)};
+static const field settings_fields[] = {
+    FIELD(weights, TEXT),  FIELD(kv, TEXT),        FIELD(batch, WHOLE),
+    FIELD(repeat, WHOLE),  FIELD(seed, TEXT),      FIELD(class, TEXT),
+    FIELD(top_k, WHOLE),   FIELD(top_p, NUMBER),   FIELD(greedy, FLAG),
+    FIELD(smooth, FLAG),   FIELD(retain_kv, FLAG), FIELD(pictures, WHOLE),
+    FIELD(samples, WHOLE), FIELD(seeds, TEXT),     INNER(quality, judged_by_table)};
 TABLE(settings_table, settings_fields);
 #undef T
 
@@ -118,7 +117,8 @@ static const field scores_fields[] = {FIELD(name, TEXT),
                                       FIELD(reference, TEXT),
                                       FIELD(reference_samples, NUMBER),
                                       FIELD(warnings, JSON),
-                                      FIELD(warning, TEXT)};
+                                      FIELD(warning, TEXT),
+                                      FIELD(seeds, JSON)};
 TABLE(scores_table, scores_fields);
 #undef T
 
@@ -130,6 +130,8 @@ static const field point_fields[] = {FIELD(id, TEXT),
                                      FIELD(selector, TEXT),
                                      FIELD(cfg_scale, NUMBER),
                                      FIELD(depths, TEXT),
+                                     FIELD(uncond_depths, TEXT),
+                                     FIELD(uncond_depth, WHOLE),
                                      INNER(quality, scores_table),
                                      TIMES,
                                      FIELD(picture_ms_min, NUMBER),

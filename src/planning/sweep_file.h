@@ -63,6 +63,7 @@ typedef struct vt_sweep_settings {
     double top_p;
     bool greedy, smooth, retain_kv;
     int pictures, samples;      /* kept for the report, judged; a point */
+    const char *seeds;          /* "1,2,3": judged with each, not with seed */
     vt_sweep_judged_by quality; /* null in the file: none is measured */
 } vt_sweep_settings;
 
@@ -105,6 +106,7 @@ typedef struct vt_sweep_scores {
     double reference_samples;
     const cJSON *warnings; /* a list of lines, or NULL */
     const char *warning;   /* of format 1, which knew one */
+    const cJSON *seeds; /* of several: a list of {"seed", "scores"}; the numbers above are means */
 } vt_sweep_scores;
 
 typedef struct vt_sweep_point {
@@ -114,7 +116,11 @@ typedef struct vt_sweep_point {
     int bridge;       /* ... where this says how many scales run all of them */
     const char *selector;
     double cfg_scale;
-    const char *depths;                    /* layers of every scale: "12,12,6" */
+    const char *depths; /* layers of every scale: "12,12,6" */
+    const char
+        *uncond_depths; /* of the unconditional branch, 0 where it does not run; "": no guidance, or
+                                * by a version in which it ran those of `depths` */
+    int uncond_depth;   /* asked for; 0: as depth; not said: left to the model */
     vt_sweep_times times;                  /* keys of their own: medians of the quiet runs ... */
     double picture_ms_min, picture_ms_max; /* ... and their extremes */
     bool disturbed;                        /* too few were quiet: the medians are of all */
