@@ -140,6 +140,19 @@ check "quality in the report" "$(grep -c 'Quality against time' fashion/report.h
 check "under eval's name" "$(grep -c '<th>IS(classifier)</th><th>precision</th><th>recall</th>' fashion/report.html)" -eq 1
 check "still nothing from outside" "$(grep -ciE 'https?:|<script|<link|url\(|@import' fashion/report.html)" -eq 0
 
+# ---- the unconditional branch, and several seeds
+# shellcheck disable=SC2086
+{
+    expect 0 "" -- $m -o guided --depths 12,6 --bridges 4 --uncond-depths 0,2 --cfg-lates 1,2 --repeat 1 --pictures 1 "${quality[@]}" --seeds 3-4
+    expect 1 "judged with other seeds: 3,4 there, 0 asked" -- $m -o guided --depths 12 --bridges 4 --repeat 1 --pictures 1 "${quality[@]}"
+    expect 2 "give --reference" -- -m x -o a --seeds 1-3
+    expect 2 "--uncond-depths: depth 13: expected 0 (as --depth) to 12" -- $m -o no --depths 12 --uncond-depths 13
+}
+check "equal branches once, a shallower one guided twice" "$(ids guided | grep -oE 'full.*|d6.*' | tr -d '"' | tr '\n' ' ')" = \
+    "d6-n4-equidistant-cfg1.5 d6-n4-equidistant-cfg1.5-u2 d6-n4-equidistant-cfg1.5-u2-late2 full-cfg1.5 full-cfg1.5-u2 full-cfg1.5-u2-late2 "
+check "means of two seeds" "$(grep -c '"seed":[[:space:]]*"4"' guided/sweep.json)" -eq 6
+check "told apart in the report" "$(grep -c 'all 12 layers, unconditional 2, late 2' guided/report.html)" -ge 1
+
 # ---- synthetic weights; killed in the middle; the rest is added
 cat >tiny.json <<'JSON'
 {"seed": "G", "depth": 5, "width": 64, "heads": 2, "V": 32, "Cvae": 8, "classes": 3, "patch_nums": [1, 2, 3],

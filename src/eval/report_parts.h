@@ -16,6 +16,7 @@ typedef struct vt_report {
     bool has_quality;  /* every point has a score of one name ... */
     const char *score; /* ... this one */
     bool selectors_vary, cfg_varies;
+    bool lates_vary;
     bool
         unconds_vary; /* of points alike otherwise some run other unconditional layers, or some do not run the
                         * conditional's */

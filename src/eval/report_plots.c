@@ -61,6 +61,8 @@ static void describe_dot(const vt_report *r, const vt_sweep_point *p, vt_dot *do
     if (r->cfg_varies) snprintf(cfg, sizeof cfg, " cfg %g", p->cfg_scale);
     if (r->unconds_vary && p->cfg_scale > 0.0)
         snprintf(uncond, sizeof uncond, " u%d", vt_report_uncond(p));
+    if (r->lates_vary && isfinite(p->cfg_late))
+        snprintf(uncond + strlen(uncond), sizeof uncond - strlen(uncond), " x%g", p->cfg_late);
     if (p->full)
         snprintf(dot->label, sizeof dot->label, "all %d%s%s", p->depth, uncond, cfg);
     else

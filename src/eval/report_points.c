@@ -45,6 +45,9 @@ variant_status vt_report_read(vt_report *out, const cJSON *state, const char *fo
         out->cfg_varies = out->cfg_varies || p->cfg_scale != first->cfg_scale;
         out->unconds_vary = out->unconds_vary || (p->cfg_scale > 0.0 && p->uncond_depths[0] &&
                                                   strcmp(p->uncond_depths, p->depths) != 0);
+        for (int j = 0; j < i && isfinite(p->cfg_late); ++j)
+            out->lates_vary = out->lates_vary || (isfinite(out->points[j].cfg_late) &&
+                                                  out->points[j].cfg_late != p->cfg_late);
         /* the full depth has no selector to speak of */
         for (int j = 0; j < i && !p->full; ++j)
             out->selectors_vary =
@@ -123,6 +126,8 @@ void vt_report_name(const vt_report *r, const vt_sweep_point *p, char *out, size
     char cfg[64] = "";
     if (r->unconds_vary && p->cfg_scale > 0.0)
         snprintf(cfg, sizeof cfg, ", unconditional %d", vt_report_uncond(p));
+    if (r->lates_vary && isfinite(p->cfg_late))
+        snprintf(cfg + strlen(cfg), sizeof cfg - strlen(cfg), ", late %g", p->cfg_late);
     if (r->cfg_varies)
         snprintf(cfg + strlen(cfg), sizeof cfg - strlen(cfg), ", guidance %g", p->cfg_scale);
     if (p->zone[0])

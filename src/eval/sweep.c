@@ -328,6 +328,7 @@ static variant_status describe(cJSON *json, const vt_sweep_task *task, variant_e
     point.depths = task->depths;
     point.uncond_depths = task->uncond_depths;
     point.uncond_depth = task->uncond;
+    point.cfg_late = task->cfg_late;
     snprintf(zone, sizeof zone, "%d-%d", task->zone.first, task->zone.last);
     if (task->zone.first)
         point.zone = zone;

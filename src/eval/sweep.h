@@ -89,9 +89,10 @@ typedef struct vt_sweep_task {
     int depth, bridge; /* a zone: its depth, and -1 */
     const char *selector;
     double cfg_scale;
-    vt_sweep_zone zone;                  /* first 0: not a zone */
-    char depths[VT_SWEEP_LAYERS];        /* layers of every scale */
-    int uncond;                          /* of the list; -1: as the request says */
+    vt_sweep_zone zone;           /* first 0: not a zone */
+    char depths[VT_SWEEP_LAYERS]; /* layers of every scale */
+    int uncond;                   /* of the list; -1: as the request says ... */
+    double cfg_late; /* ... likewise; once planned what holds, NAN where it does nothing */
     char uncond_asked[VT_SWEEP_LAYERS];  /* layers of every scale to ask for; "": none are */
     char uncond_depths[VT_SWEEP_LAYERS]; /* what runs; "": no guidance */
 } vt_sweep_task;

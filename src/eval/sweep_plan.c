@@ -1,9 +1,11 @@
 /* sweep_plan.c - the points of a sweep, before anything runs. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/list.h"
+#include "engine/branches.h"
 #include "eval/sweep.h"
 
 typedef struct maker {
@@ -65,6 +67,7 @@ variant_request vt_sweep_request(const vt_sweep_options *options, const vt_sweep
     request.depths = task->depths;
     request.layers = task->selector;
     request.cfg_scale = (float)task->cfg_scale;
+    if (task->cfg_late >= 0.0) request.cfg_late = (float)task->cfg_late;
     if (task->uncond < 0) return request;
     request.uncond_depth = 0;
     request.uncond_depths = task->uncond_asked[0] ? task->uncond_asked : NULL;
@@ -86,20 +89,27 @@ static void ask_uncond(vt_sweep_task *task, int bridge) {
     }
 }
 
-/* What of the unconditional branch is not as the conditional: its layers in the end and, where they do not begin where the
- * task's do, the scales before them. */
+/* What of the unconditional branch is not as the conditional: its layers in the end, the scales before them where they
+ * do not begin where the task's do, and how it guides. */
 static void name_uncond(const vt_branches *b, vt_sweep_task *task) {
-    int last = b->guided - 1, from = 0;
-    bool other = false;
-    for (int k = 0; k <= last; ++k) other = other || b->uncond[k] != b->cond[k];
+    const int last = b->guided_scales - 1;
+    bool shallower = false, other = false;
+    char place[16] = "", late[24] = "";
+    for (int k = 0; k <= last; ++k) {
+        const int less = vt_schedule_depth_at(&b->cond, k) - vt_schedule_depth_at(&b->uncond, k);
+        shallower = shallower || less > 0;
+        other = other || less != 0;
+    }
+    task->cfg_late = shallower ? round(1e6 * (double)b->late) / 1e6 : NAN;
     if (!other) return;
-    for (from = last; from > 0 && b->uncond[from - 1] == b->uncond[last];) --from;
+    const int layers = vt_schedule_depth_at(&b->uncond, last);
+    int from = last;
+    while (from > 0 && vt_schedule_depth_at(&b->uncond, from - 1) == layers) --from;
+    if (task->zone.first == 0 && task->depth < b->cond.depth && from != task->bridge)
+        snprintf(place, sizeof place, "n%d", from);
+    if (shallower && task->cfg_late != 1.0) snprintf(late, sizeof late, "-late%g", task->cfg_late);
     const size_t used = strlen(task->id);
-    const bool own = task->zone.first == 0 && task->depth < b->depth && from != task->bridge;
-    if (own)
-        snprintf(task->id + used, sizeof task->id - used, "-u%dn%d", b->uncond[last], from);
-    else
-        snprintf(task->id + used, sizeof task->id - used, "-u%d", b->uncond[last]);
+    snprintf(task->id + used, sizeof task->id - used, "-u%d%s%s", layers, place, late);
 }
 
 /* Resolves the request: what the unconditional branch runs is in the id. */
@@ -107,8 +117,8 @@ static variant_status finish(maker *m, vt_sweep_task *task, int bridge, variant_
     vt_branches branches;
     ask_uncond(task, bridge);
     const variant_request request = vt_sweep_request(m->options, task);
-    VT_TRY(vt_branches_of(&branches, m->options->engine, &request, err));
-    vt_branches_uncond_text(&branches, task->uncond_depths);
+    VT_TRY(vt_branches_make(&branches, m->options->engine->model, &request, err));
+    vt_branches_describe_uncond(&branches, task->uncond_depths, sizeof task->uncond_depths);
     name_uncond(&branches, task);
     return VARIANT_OK;
 }
@@ -125,7 +135,8 @@ static variant_status add(maker *m, vt_sweep_task *task, int bridge, variant_err
 /* Guidance of a task, and the layers of its unconditional branch. */
 typedef struct guided {
     double cfg;
-    int uncond; /* -1: as the request says */
+    int uncond;  /* -1: as the request says ... */
+    double late; /* ... likewise */
 } guided;
 
 static variant_status add_full(maker *m, guided g, variant_error *err) {
@@ -134,7 +145,8 @@ static variant_status add_full(maker *m, guided g, variant_error *err) {
                           .bridge = o->bridge_count ? o->bridges[0] : 0,
                           .selector = o->selectors[0],
                           .cfg_scale = g.cfg,
-                          .uncond = g.uncond};
+                          .uncond = g.uncond,
+                          .cfg_late = g.late};
     snprintf(task.id, sizeof task.id, "full-cfg%g", g.cfg);
     describe_depths(m, 0, -1, 0, task.depths, sizeof task.depths);
     return add(m, &task, m->info.bridge, err);
@@ -148,7 +160,8 @@ static variant_status add_grid(maker *m, guided g, const char *selector, variant
                                   .bridge = o->bridges[n],
                                   .selector = selector,
                                   .cfg_scale = g.cfg,
-                                  .uncond = g.uncond};
+                                  .uncond = g.uncond,
+                                  .cfg_late = g.late};
             if (task.depth == m->info.depth) {
                 VT_TRY(add_full(m, g, err));
                 continue;
@@ -172,6 +185,7 @@ static variant_status add_zones(maker *m, guided g, const char *selector, varian
                               .selector = selector,
                               .cfg_scale = g.cfg,
                               .uncond = g.uncond,
+                              .cfg_late = g.late,
                               .zone = o->zones[z]};
         snprintf(task.id, sizeof task.id, "zone%d-%d-d%d-%s-cfg%g", task.zone.first, task.zone.last,
                  task.depth, selector, g.cfg);
@@ -182,19 +196,25 @@ static variant_status add_zones(maker *m, guided g, const char *selector, varian
     return VARIANT_OK;
 }
 
+static guided guidance_of(const vt_sweep_options *o, int cfg, int uncond, int late) {
+    return (guided){o->cfg_scales[cfg], o->uncond_count ? o->uncond_depths[uncond] : -1,
+                    o->late_count ? o->cfg_lates[late] : -1.0};
+}
+
+static int at_least_one(int count) {
+    return count > 0 ? count : 1;
+}
+
 /* Every guidance with every unconditional branch; zones with the first of these. */
 static variant_status add_all(maker *m, variant_error *err) {
     const vt_sweep_options *o = m->options;
     for (int c = 0; c < o->cfg_count; ++c)
-        for (int u = 0; u < (o->uncond_count ? o->uncond_count : 1); ++u) {
-            const guided g = {o->cfg_scales[c], o->uncond_count ? o->uncond_depths[u] : -1};
-            for (int s = 0; s < o->selector_count; ++s)
-                VT_TRY(add_grid(m, g, o->selectors[s], err));
-        }
-    for (int c = 0; c < o->cfg_count; ++c) {
-        const guided g = {o->cfg_scales[c], o->uncond_count ? o->uncond_depths[0] : -1};
-        VT_TRY(add_zones(m, g, o->selectors[0], err));
-    }
+        for (int u = 0; u < at_least_one(o->uncond_count); ++u)
+            for (int l = 0; l < at_least_one(o->late_count); ++l)
+                for (int s = 0; s < o->selector_count; ++s)
+                    VT_TRY(add_grid(m, guidance_of(o, c, u, l), o->selectors[s], err));
+    for (int c = 0; c < o->cfg_count; ++c)
+        VT_TRY(add_zones(m, guidance_of(o, c, 0, 0), o->selectors[0], err));
     return VARIANT_OK;
 }
 
@@ -203,7 +223,7 @@ variant_status vt_sweep_plan(vt_sweep_task **out, int *count, const vt_sweep_opt
     maker m = {.options = o};
     variant_engine_info(o->engine, &m.info);
     VT_TRY(check(o, &m.info, err));
-    const int unconds = o->uncond_count ? o->uncond_count : 1;
+    const int unconds = at_least_one(o->uncond_count) * at_least_one(o->late_count);
     size_t most = (size_t)(o->depth_count * o->bridge_count * o->selector_count) *
                       (size_t)(o->cfg_count * unconds) +
                   (size_t)((o->zone_count + 1) * o->cfg_count);
