@@ -15,8 +15,8 @@ typedef struct settings {
     cli_tensors_out output;
     const char *classes;
     bool force;
-    int uncond_depth; /* 0: as it is */
-    float cfg_late;   /* 0: as it is */
+    int uncond_depth;     /* 0: as it is */
+    const char *cfg_late; /* NULL: as it is */
 } settings;
 
 /* Cuts text into its lines in place; blank lines at the end do not count. names: free() it. */
@@ -67,7 +67,7 @@ cleanup:
 /* What a request takes that says nothing of guidance, kept in the model. */
 static variant_status set_guidance(const settings *s, vt_model *model, variant_error *err) {
     vt_supernet_info *supernet = &model->supernet;
-    if (s->uncond_depth == 0 && !(s->cfg_late > 0.0f)) return VARIANT_OK;
+    if (s->uncond_depth == 0 && !s->cfg_late) return VARIANT_OK;
     if (!supernet->trained)
         return vt_fail(err, VARIANT_E_ARGUMENT,
                        "%s: no supernet, whose guidance --uncond-depth and --cfg-late would set",
@@ -81,8 +81,11 @@ static variant_status set_guidance(const settings *s, vt_model *model, variant_e
                        "which)",
                        s->uncond_depth, s->engine.model);
     if (s->uncond_depth > 0) supernet->uncond_depth = s->uncond_depth;
-    if (s->cfg_late > 0.0f) supernet->cfg_late = s->cfg_late;
-    return VARIANT_OK;
+    if (!s->cfg_late || vt_supernet_read_late(supernet, s->cfg_late)) return VARIANT_OK;
+    return vt_fail(err, VARIANT_E_ARGUMENT,
+                   "--cfg-late %s: expected a factor up to 100, or one for each depth as in "
+                   "12:2.25,6:3",
+                   s->cfg_late);
 }
 
 static variant_status convert(const settings *s, variant_error *err) {
@@ -151,9 +154,12 @@ static const cli_option options[] = {
      "of a supernet: layers of guidance's unconditional branch in the late scales where a request "
      "says nothing, one of the trained depths",
      CLI_INT(settings, uncond_depth, 1, 1000), .own = true, .unset = "as it is"},
-    {"cfg-late", "X",
-     "likewise the factor on guidance where that branch is the shallower one, {range}",
-     CLI_FLOAT(settings, cfg_late, 0.01, 100), .own = true, .unset = "as it is"},
+    {"cfg-late", "X|D:X,..",
+     "likewise the factor on guidance where that branch is the shallower one, or one for each "
+     "depth "
+     "of the conditional branch",
+     CLI_TEXT(settings, cfg_late, "a factor up to 100, or one for each depth as in 12:2.25,6:3"),
+     .own = true, .unset = "as it is"},
     CLI_ROWS(cli_engine_options, variant_engine_options, settings, engine, CLI_RUN),
     {0},
 };

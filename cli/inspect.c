@@ -180,6 +180,18 @@ static cJSON *describe_depths(const vt_model *model, int bridge) {
     return list;
 }
 
+/* {"12": 2.25, "6": 3}: of full depth and the trained ones. */
+static void add_late(cJSON *item, const vt_supernet_info *supernet, int depth) {
+    char name[16];
+    cJSON *late = cJSON_AddObjectToObject(item, "cfg_late");
+    for (int i = -1; i < supernet->depth_count; ++i) {
+        const int d = i < 0 ? depth : supernet->depths[i];
+        snprintf(name, sizeof name, "%d", d);
+        if (i < 0 || d > vt_supernet_uncond_depth(supernet))
+            add_number(late, name, (double)vt_supernet_cfg_late(supernet, d));
+    }
+}
+
 static cJSON *describe_transformer(const vt_model *model, int bridge) {
     const vt_transformer_config *config = vt_transformer_configuration(model->transformer);
     const vt_params *params = vt_transformer_params(model->transformer);
@@ -208,7 +220,7 @@ static cJSON *describe_transformer(const vt_model *model, int bridge) {
                               cJSON_CreateIntArray(supernet->depths, supernet->depth_count));
         cJSON_AddStringToObject(trained, "layers", vt_selector_name(supernet->selector));
         add_number(trained, "uncond_depth", vt_supernet_uncond_depth(supernet));
-        add_number(trained, "cfg_late", (double)vt_supernet_cfg_late(supernet));
+        add_late(trained, supernet, config->depth);
     }
     if (bridge < 0) bridge = vt_supernet_bridge(supernet, config->scales);
     if (bridge > config->scales) bridge = config->scales;
@@ -341,9 +353,12 @@ static void print_transformer(const cJSON *part) {
         print_list(supernet, "depths");
         printf(" after %.0f full scales, layers %s\n", number(supernet, "bridge"),
                text_of(supernet, "layers"));
-        printf("  guidance       its unconditional branch runs %.0f layers in the late scales, t "
-               "times %g there\n",
-               number(supernet, "uncond_depth"), number(supernet, "cfg_late"));
+        printf("  guidance       its unconditional branch runs %.0f layers in the late scales; t "
+               "there times",
+               number(supernet, "uncond_depth"));
+        const cJSON *late;
+        cJSON_ArrayForEach(late, cJSON_GetObjectItemCaseSensitive(supernet, "cfg_late"))
+            printf(" %g at depth %s%s", late->valuedouble, late->string, late->next ? "," : "\n");
     } else {
         printf("  supernet       no training recorded: depths below %.0f will cost quality\n",
                number(part, "depth"));

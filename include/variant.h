@@ -133,7 +133,8 @@ typedef struct variant_info {
     const char
         *layers; /* selector of a request that names none: that of the training, or "equidistant" */
     /* of a request that says nothing: layers of guidance's unconditional branch in the late scales, 0: as many as the
-     * conditional one; and the factor on guidance where that makes it the shallower one */
+     * conditional one; and the factor on guidance where that makes it the shallower one, at full depth (a
+     * model may tell another for each depth) */
     int uncond_depth;
     float cfg_late;
     const char *hash; /* 16 hex digits of the weights; lives as long as the engine */

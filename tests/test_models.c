@@ -194,7 +194,8 @@ static void classes_by_number_and_name(void **state) {
     synthetic_open(&a, 'A');
     vt_supernet_info supernet = {
         .trained = true, .bridge = 2, .depth_count = 2, .depths = {3, 2}, .selector = VT_ROUNDED};
-    supernet.uncond_depth = 3, supernet.cfg_late = 1.75f;
+    supernet.uncond_depth = 3, supernet.late_count = 2;
+    supernet.late[0] = (struct vt_late){3, 4.0f}, supernet.late[1] = (struct vt_late){5, 2.0f};
     vt_model_save save = {.tokenizer = a.tokenizer,
                           .transformer = a.transformer,
                           .class_count = 10,
@@ -223,7 +224,13 @@ static void classes_by_number_and_name(void **state) {
     assert_int_equal(model->supernet.depths[1], 2);
     assert_int_equal(model->supernet.selector, VT_ROUNDED);
     assert_int_equal(vt_supernet_uncond_depth(&model->supernet), 3);
-    assert_true(vt_supernet_cfg_late(&model->supernet) == 1.75f);
+    static const float want[] = {4.0f, 4.0f, 4.0f, 3.0f, 2.0f, 2.0f}; /* of depths 1 to 6 */
+    for (int depth = 1; depth <= 6; ++depth)
+        assert_true(vt_supernet_cfg_late(&model->supernet, depth) == want[depth - 1]);
+    static const char *const wrong[] = {"",   "x",    "-1",      "0",   "101",   "nan",    "3",
+                                        "3:", "3:2,", "3:2,3:4", "0:2", "129:2", "3:2;4:1"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; ++i)
+        assert_int_equal(vt_supernet_read_late(&supernet, wrong[i]), strcmp(wrong[i], "3") == 0);
     assert_string_equal(model->training, "{\"steps\":3}");
     vt_model_close(&model);
     assert_string_equal(vt_imagenet_names[207], "golden retriever");

@@ -72,18 +72,36 @@ static int deeper_by(const vt_branches *b, int k) {
     return vt_schedule_depth_at(&b->uncond, k) - vt_schedule_depth_at(&b->cond, k);
 }
 
+/* The factor of every scale: the request's or that of the model for the conditional branch's depth, 1 where the unconditional
+ * one is not the shallower. */
+static void choose_late(vt_branches *b, const vt_model *model, const variant_request *r,
+                        float *late) {
+    b->late = 0.0f;
+    for (int k = 0; k < b->cond.scales; ++k) {
+        late[k] = 1.0f;
+        if (deeper_by(b, k) >= 0) continue;
+        late[k] = r->cfg_late >= 0.0f
+                      ? r->cfg_late
+                      : vt_supernet_cfg_late(&model->supernet, vt_schedule_depth_at(&b->cond, k));
+        if (b->late == 0.0f) b->late = late[k];
+        if (b->late != late[k]) b->late = -1.0f;
+    }
+    if (b->late == 0.0f) b->late = 1.0f;
+}
+
 /* t rises from 0 to cfg_scale over the scales, times late where the unconditional branch is the shallower one, unless the
  * request tells each. */
 static variant_status choose_guidance(vt_branches *b, const vt_model *model,
                                       const variant_request *r, variant_error *err) {
     const int scales = b->cond.scales;
-    b->late = r->cfg_late >= 0.0f ? r->cfg_late : vt_supernet_cfg_late(&model->supernet);
+    float late[VT_SCHEDULE_SCALES];
+    choose_late(b, model, r, late);
     if (r->cfg_scales && r->cfg_scale_count != scales)
         return vt_fail(err, VARIANT_E_ARGUMENT, "%d cfg scales: this model has %d scales",
                        r->cfg_scale_count, scales);
     for (int k = 0; k < scales; ++k) {
         double place = scales > 1 ? (double)k / (scales - 1) : 0.0;
-        if (deeper_by(b, k) < 0) place *= (double)b->late;
+        place *= (double)late[k];
         b->guide[k] =
             r->cfg_scales ? r->cfg_scales[k] : (float)fmin((double)r->cfg_scale * place, 100.0);
         if (!(b->guide[k] >= 0.0f && b->guide[k] <= 100.0f))

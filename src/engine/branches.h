@@ -14,7 +14,8 @@
 
 typedef struct vt_branches {
     vt_schedule cond, uncond;
-    float late; /* factor on guidance where uncond runs fewer layers than cond */
+    float
+        late; /* factor on guidance where uncond runs fewer layers than cond; -1: not the same at all such scales */
     float guide[VT_SCHEDULE_SCALES]; /* t of every scale: logits = (1 + t) cond - t uncond */
     int guided_scales; /* up to the last whose t is not 0: what the unconditional stream runs; 0: it is not there */
 } vt_branches;

@@ -81,7 +81,7 @@ void variant_engine_info(const variant_engine *engine, variant_info *out) {
         .layers = vt_selector_name(vt_supernet_selector(&model->supernet)),
         .depth_count = model->supernet.depth_count,
         .uncond_depth = vt_supernet_uncond_depth(&model->supernet),
-        .cfg_late = vt_supernet_cfg_late(&model->supernet),
+        .cfg_late = vt_supernet_cfg_late(&model->supernet, transformer->depth),
         .hash = model->hash,
         .kernels = engine->kern->details,
         .weights = vt_number_name(engine->weights),

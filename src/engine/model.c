@@ -33,8 +33,48 @@ int vt_supernet_uncond_depth(const vt_supernet_info *supernet) {
     return least;
 }
 
-float vt_supernet_cfg_late(const vt_supernet_info *supernet) {
-    return supernet->trained && supernet->cfg_late > 0.0f ? supernet->cfg_late : 1.0f;
+float vt_supernet_cfg_late(const vt_supernet_info *supernet, int depth) {
+    const struct vt_late *late = supernet->late;
+    const int count = supernet->trained ? supernet->late_count : 0;
+    if (count == 0) return 1.0f;
+    int i = 0;
+    while (i < count && late[i].depth < depth) ++i;
+    if (i == 0) return late[0].factor;
+    if (i == count) return late[count - 1].factor;
+    const float place =
+        (float)(depth - late[i - 1].depth) / (float)(late[i].depth - late[i - 1].depth);
+    return late[i - 1].factor + place * (late[i].factor - late[i - 1].factor);
+}
+
+static bool add_late(vt_supernet_info *supernet, int depth, double factor) {
+    int at = 0;
+    if (depth < 1 || depth > VT_SCHEDULE_LAYERS || !(factor > 0.0 && factor <= 100.0) ||
+        supernet->late_count > VT_MAX_DEPTHS)
+        return false;
+    while (at < supernet->late_count && supernet->late[at].depth < depth) ++at;
+    if (at < supernet->late_count && supernet->late[at].depth == depth) return false;
+    memmove(supernet->late + at + 1, supernet->late + at,
+            (size_t)(supernet->late_count - at) * sizeof *supernet->late);
+    supernet->late[at] = (struct vt_late){depth, (float)factor};
+    ++supernet->late_count;
+    return true;
+}
+
+bool vt_supernet_read_late(vt_supernet_info *supernet, const char *text) {
+    char *end;
+    double factor = strtod(text, &end);
+    supernet->late_count = 0;
+    if (end != text && !*end) return add_late(supernet, 1, factor);
+    for (;;) {
+        const long depth = strtol(text, &end, 10);
+        if (end == text || *end != ':' || depth < 1 || depth > VT_SCHEDULE_LAYERS) return false;
+        text = end + 1;
+        factor = strtod(text, &end);
+        if (end == text || !add_late(supernet, (int)depth, factor)) return false;
+        if (!*end) return true;
+        if (*end != ',') return false;
+        text = end + 1;
+    }
 }
 
 void vt_model_options_init(vt_model_options *options) {

@@ -36,7 +36,12 @@ typedef struct vt_supernet_info {
     int depth_count, depths[VT_MAX_DEPTHS];
     vt_selector selector;
     int uncond_depth; /* layers of guidance's unconditional branch in late scales; 0: not told */
-    float cfg_late;   /* factor on guidance there; 0: not told */
+    /* factors on guidance there, each for a depth of the conditional branch, ascending; count 0: not told */
+    int late_count;
+    struct vt_late {
+        int depth;
+        float factor;
+    } late[VT_MAX_DEPTHS + 1];
 } vt_supernet_info;
 
 typedef struct vt_model {
@@ -62,7 +67,10 @@ vt_selector vt_supernet_selector(const vt_supernet_info *supernet);
 /* Of guidance, likewise: what the model's file tells, else the least depth of the training that is not 1 (docs/GUIDANCE.md), and a
  * factor of 1; without supernet training 0 (as the conditional branch) and 1. */
 int vt_supernet_uncond_depth(const vt_supernet_info *supernet);
-float vt_supernet_cfg_late(const vt_supernet_info *supernet);
+float vt_supernet_cfg_late(const vt_supernet_info *supernet,
+                           int depth); /* between two told ones: in proportion */
+/* "2.5" or "12:2.25,6:3" into `late`; false: neither. */
+bool vt_supernet_read_late(vt_supernet_info *supernet, const char *text);
 
 void vt_model_options_init(vt_model_options *options);
 variant_status vt_model_open(vt_model **out, vt_kern *kern, const vt_model_options *options,

@@ -1,6 +1,7 @@
 /* model_config.c - see model_config.h. */
 #include "engine/model_config.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,18 +25,15 @@ static bool read_ints(const cJSON *list, int *out, int limit, int *count) {
     return true;
 }
 
-/* {"uncond_depth": U, "late": X}, either may be missing */
+/* {"uncond_depth": U, "late": "12:2.25,6:3"}, either may be missing */
 static bool read_guidance(const cJSON *json, vt_supernet_info *out) {
     const cJSON *depth = cJSON_GetObjectItem(json, "uncond_depth"),
                 *late = cJSON_GetObjectItem(json, "late");
     if (depth && !(cJSON_IsNumber(depth) && depth->valuedouble >= 1 &&
                    depth->valuedouble <= VT_SCHEDULE_LAYERS))
         return false;
-    if (late && !(cJSON_IsNumber(late) && late->valuedouble > 0 && late->valuedouble <= 100))
-        return false;
     if (depth) out->uncond_depth = depth->valueint;
-    if (late) out->cfg_late = (float)late->valuedouble;
-    return true;
+    return !late || (cJSON_IsString(late) && vt_supernet_read_late(out, late->valuestring));
 }
 
 static bool read_supernet(const cJSON *json, vt_supernet_info *out) {
@@ -162,11 +160,16 @@ static cJSON *transformer_json(const vt_transformer_config *config) {
 }
 
 static void add_supernet_guidance(cJSON *supernet, const vt_supernet_info *info) {
-    if (info->uncond_depth == 0 && !(info->cfg_late > 0.0f)) return;
+    char late[32 * (VT_MAX_DEPTHS + 1)];
+    size_t at = 0;
+    if (info->uncond_depth == 0 && info->late_count == 0) return;
     cJSON *guidance = cJSON_AddObjectToObject(supernet, "guidance");
     if (info->uncond_depth > 0)
         cJSON_AddNumberToObject(guidance, "uncond_depth", info->uncond_depth);
-    if (info->cfg_late > 0.0f) cJSON_AddNumberToObject(guidance, "late", (double)info->cfg_late);
+    for (int i = 0; i < info->late_count; ++i)
+        at += (size_t)snprintf(late + at, sizeof late - at, "%s%d:%.6g", i ? "," : "",
+                               info->late[i].depth, (double)info->late[i].factor);
+    if (info->late_count > 0) cJSON_AddStringToObject(guidance, "late", late);
 }
 
 char *vt_model_config_text(const vt_model_save *save) {

@@ -123,7 +123,7 @@ static double decimal(float value) {
 static void add_guidance(settings_text *s, const vt_choices *choices) {
     double scales[VT_SCHEDULE_SCALES];
     const int count = choices->config->scales;
-    if (!choices->request.cfg_scales) {
+    if (!choices->request.cfg_scales && choices->branches.late >= 0.0f) {
         add_number(s, "cfg_scale", decimal(choices->request.cfg_scale));
         if (vt_branches_differ(&choices->branches))
             add_number(s, "cfg_late", decimal(choices->branches.late));
