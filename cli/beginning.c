@@ -66,6 +66,7 @@ static void merge(const cli_line *line, bool chosen, const variant_request *pict
         asked->greedy = picture->greedy;
         asked->smooth = picture->smooth;
     }
+    KEEP("decoder", decoder);
     if (!cli_given(line, "class")) {
         asked->labels = picture->labels;
         asked->label_count = picture->label_count;

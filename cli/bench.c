@@ -36,14 +36,15 @@ static void print_json(const bench_subject *subject, const bench_settings *s,
         printf(", ");
     }
     printf("\"subject\": \"%s\", \"synthetic\": %s, \"weights\": \"%s\", \"kv\": \"%s\", "
-           "\"batch\": %d, \"repeat\": %d, \"depths\": "
+           "\"decoder\": \"%s\", \"batch\": %d, \"repeat\": %d, \"depths\": "
            "\"%s\", \"picture_ms\": %.3f, "
            "\"transformer_ms\": %.3f, \"transformer_floor_ms\": %.3f, \"decoder_ms\": %.3f, "
            "\"decoder_floor_ms\": %.3f, ",
            s->arch ? s->arch : subject->model->hash, subject->synthetic ? "true" : "false",
-           vt_number_name(subject->weights), vt_number_name(subject->kv), s->asked.request.batch,
-           s->repeat, f->last.depths, f->picture / s->asked.request.batch, f->transformer,
-           f->transformer_floor, f->decoder, f->decoder_floor);
+           vt_number_name(subject->weights), vt_number_name(subject->kv),
+           cli_decoder_is_preview(s->asked.request.decoder) ? "preview" : "full",
+           s->asked.request.batch, s->repeat, f->last.depths, f->picture / s->asked.request.batch,
+           f->transformer, f->transformer_floor, f->decoder, f->decoder_floor);
     if (f->load >= 0.0)
         printf("\"load_ms\": %.3f, ", f->load);
     else
@@ -80,7 +81,8 @@ static void print_table(const bench_subject *subject, const bench_settings *s,
         print_row(name, f->scale[k], f->scale_floor[k]);
     }
     print_row("transformer", f->transformer, f->transformer_floor);
-    print_row("decoder", f->decoder, f->decoder_floor);
+    print_row(cli_decoder_is_preview(s->asked.request.decoder) ? "preview decoder" : "decoder",
+              f->decoder, f->decoder_floor);
     printf("\n  %.2f ms a picture, %.2f pictures/s\n", f->picture / s->asked.request.batch,
            1e3 * s->asked.request.batch / f->picture);
     if (f->disturbed)
@@ -112,6 +114,7 @@ static const cli_option options[] = {
     CLI_ROWS(cli_arch_option, const char *, bench_settings, arch, NULL),
     CLI_ROWS(cli_request_options, cli_request, bench_settings, asked,
              CLI_GUIDANCE " depth bridge layers"),
+    CLI_ROWS(cli_decoder_option, const char *, bench_settings, asked.request.decoder, NULL),
     {"compare", "D,D,...", "several depths in one run, one line each, the first as the yardstick",
      CLI_INTS(bench_settings, compare, compare_count, 1, 1000), .own = true},
     {"repeat", "N", "runs counted, {range}; as many again while too few are quiet",

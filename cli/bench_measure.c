@@ -37,7 +37,21 @@ static variant_status read_arch(const char *arch, vt_golden_config *out, variant
     return status;
 }
 
-static variant_status build_synthetic(bench_subject *out, const char *arch, variant_error *err) {
+/* As `variant synth --preview small` writes it. */
+static variant_status synthesize_preview(bench_subject *out, const vt_golden_config *config,
+                                         variant_error *err) {
+    vt_preview_config shape;
+    VT_TRY(vt_preview_config_choose(&shape, &config->tokenizer, "small", err));
+    VT_TRY(vt_preview_open(&out->model->preview, out->kern, &config->tokenizer, &shape, err));
+    vt_params *params = vt_preview_params(out->model->preview);
+    vt_params_set_type(params, out->weights == VT_NUMBER_F32 ? VT_NUMBER_F32 : VT_NUMBER_BF16,
+                       false);
+    VT_TRY(vt_params_synthesize(params, config->seed, "vae", err));
+    return vt_params_prepare(params, err);
+}
+
+static variant_status build_synthetic(bench_subject *out, const char *arch, bool preview,
+                                      variant_error *err) {
     vt_golden_config config = {0};
     variant_status status = VARIANT_OK;
     out->synthetic = true;
@@ -51,6 +65,7 @@ static variant_status build_synthetic(bench_subject *out, const char *arch, vari
     vt_params_skip(vae, "quant_conv.");
     VT_CHECK(vt_params_synthesize(vae, config.seed, "vae", err));
     VT_CHECK(vt_params_prepare(vae, err));
+    if (preview) VT_CHECK(synthesize_preview(out, &config, err));
     VT_CHECK(vt_transformer_open(&model->transformer, out->kern, &config.transformer, err));
     vt_params_set_type(vt_transformer_params(model->transformer), out->weights, false);
     VT_CHECK(
@@ -71,7 +86,8 @@ variant_status bench_subject_open(bench_subject *out, const bench_settings *s, v
     if (!out->kern->peak_flops)
         return vt_fail(err, VARIANT_E_UNSUPPORTED, "backend %s has no probes to measure against",
                        out->kern->name);
-    if (s->arch) return build_synthetic(out, s->arch, err);
+    if (s->arch)
+        return build_synthetic(out, s->arch, cli_decoder_is_preview(s->asked.request.decoder), err);
     vt_model_options options = cli_model_options(&s->asked.engine);
     options.weights = out->weights;
     options.skip_encoder = true;
@@ -257,8 +273,12 @@ static variant_status add_floors(const bench_subject *subject, const variant_req
     }
     const int labels = branches.guided_scales > 0 ? 2 : 1;
     f->transformer_floor += 1e3 * vt_floor_condition(config, &branches.cond, labels, limits);
-    f->decoder_floor = 1e3 * vt_floor_decoder(vt_tokenizer_configuration(subject->model->tokenizer),
-                                              request->batch, limits);
+    const vt_tokenizer_config *tokenizer = vt_tokenizer_configuration(subject->model->tokenizer);
+    f->decoder_floor =
+        1e3 * (cli_decoder_is_preview(request->decoder)
+                   ? vt_floor_preview(tokenizer, vt_preview_configuration(subject->model->preview),
+                                      request->batch, limits)
+                   : vt_floor_decoder(tokenizer, request->batch, limits));
     return VARIANT_OK;
 }
 
@@ -289,9 +309,11 @@ static variant_status take_figures(bench_figures *f, const rounds *r, const runs
     take_medians(f, &p);
     VT_TRY(add_floors(subject, &d->request, f, err));
     const vt_params *parts[] = {vt_transformer_params(subject->model->transformer),
-                                vt_tokenizer_params(subject->model->tokenizer)};
-    for (int i = 0; i < 2; ++i)
-        f->weight_bytes += vt_params_bytes(parts[i]) + parts[i]->mapped_bytes;
+                                vt_tokenizer_params(subject->model->tokenizer),
+                                subject->model->preview ? vt_preview_params(subject->model->preview)
+                                                        : NULL};
+    for (int i = 0; i < 3; ++i)
+        if (parts[i]) f->weight_bytes += vt_params_bytes(parts[i]) + parts[i]->mapped_bytes;
     f->load = subject->synthetic ? -1.0 : 1e3 * subject->load_seconds;
     /* a stranger's first picture is not warm */
     f->first_scale = (subject->synthetic ? 0.0 : f->load) +

@@ -99,6 +99,8 @@ static variant_status convert(const settings *s, variant_error *err) {
     variant_status status = set_guidance(s, model, err);
     vt_model_save save = {.tokenizer = model->tokenizer,
                           .transformer = model->transformer,
+                          .preview = model->preview,
+                          .preview_training = model->preview_training,
                           .class_count = model->class_count,
                           .class_names = model->class_names,
                           .supernet = model->supernet.trained ? &model->supernet : NULL,

@@ -29,6 +29,7 @@ typedef struct encoding {
 typedef struct decoding {
     variant_engine_options engine;
     cli_output output;
+    const char *decoder;
 } decoding;
 
 /* ---- encode ---- */
@@ -188,6 +189,7 @@ static variant_status decode(const decoding *asked, const char *path, variant_er
     VT_CHECK(cli_output_check(&asked->output, false, err));
     VT_CHECK(vt_tensor_file_open(&file, path, err));
     VT_CHECK(cli_session_open(&session, &asked->engine, true, false, err));
+    VT_CHECK(cli_session_decoder(&session, asked->decoder, err));
     const vt_tokenizer_config *config = vt_tokenizer_configuration(session.model->tokenizer);
     VT_CHECK(
         cli_tokens_read(file, vt_tokenizer_tokens(config), config->codes, &tokens, &count, err));
@@ -217,6 +219,7 @@ static int decode_run(void *settings, const cli_line *line) {
 
 static const cli_option decode_options[] = {
     CLI_ROWS(cli_engine_options, variant_engine_options, decoding, engine, CLI_MODEL),
+    CLI_ROWS(cli_decoder_option, const char *, decoding, decoder, NULL),
     CLI_ROWS(cli_output_options, cli_output, decoding, output, NULL),
     CLI_ROWS(cli_engine_options, variant_engine_options, decoding, engine, "weights " CLI_RUN),
     {0},

@@ -205,6 +205,7 @@ static variant_status there_and_back(void *user, int n, float *pictures, variant
 
 static variant_status codec_open(codec *c, const eval_settings *s, variant_error *err) {
     VT_TRY(cli_session_open(&c->session, &s->asked.engine, true, false, err));
+    VT_TRY(cli_session_decoder(&c->session, s->asked.request.decoder, err));
     const vt_tokenizer_config *config = vt_tokenizer_configuration(c->session.model->tokenizer);
     c->tokens = malloc(VT_SCORE_BATCH * (size_t)vt_tokenizer_tokens(config) * sizeof *c->tokens);
     return c->tokens ? VARIANT_OK : vt_fail(err, VARIANT_E_MEMORY, "no memory for tokens");
@@ -233,6 +234,8 @@ static void describe_tokenizer(const eval_work *w, const vt_data *data, int coun
     if (engine->tokenizer) cJSON_AddStringToObject(w->made_with, "tokenizer", engine->tokenizer);
     if (engine->sides) cJSON_AddStringToObject(w->made_with, "sides", engine->sides);
     cJSON_AddStringToObject(w->made_with, "weights", engine->weights);
+    if (w->settings->asked.request.decoder)
+        cJSON_AddStringToObject(w->made_with, "decoder", w->settings->asked.request.decoder);
     cJSON_AddNumberToObject(w->made_with, "count", count);
     score_report_data(w->made_with, data);
 }
@@ -385,6 +388,7 @@ static const cli_option options[] = {
      .read = add_pictures, .own = true},
     {"reconstruct", "DATA", "real pictures through the tokenizer and back",
      .read = add_reconstruct},
+    CLI_ROWS(cli_decoder_option, const char *, eval_settings, asked.request.decoder, NULL),
     CLI_HEADING("by what"),
     CLI_ROWS(cli_scoring_options, cli_scoring, eval_settings, by, NULL),
     {"save-reference", "FILE", "keep what was computed of the reference",

@@ -67,6 +67,7 @@ static const cli_option options[] = {
     CLI_ROWS(cli_engine_options, variant_engine_options, settings, asked.engine, CLI_MODEL),
     CLI_HEADING("pictures"),
     CLI_ROWS(cli_request_options, cli_request, settings, asked, "class count first"),
+    CLI_ROWS(cli_decoder_option, const char *, settings, asked.request.decoder, NULL),
     CLI_ROWS(cli_output_options, cli_output, settings, output, NULL),
     {"grid", NULL, "one contact sheet instead of several files", CLI_FLAG(settings, grid)},
     {"columns", "N", "of the sheet, {range}", CLI_INT(settings, columns, 1, 1000),

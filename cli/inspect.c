@@ -61,12 +61,14 @@ static void add_parts(cJSON *to, const vt_model *model, const vt_tensor_file *fi
 static void add_not_finite(cJSON *list, const vt_model *model) {
     const vt_params *params[] = {model->tokenizer ? vt_tokenizer_params(model->tokenizer) : NULL,
                                  model->transformer ? vt_transformer_params(model->transformer)
-                                                    : NULL};
-    for (int part = 0; part < 2; ++part) {
+                                                    : NULL,
+                                 model->preview ? vt_preview_params(model->preview) : NULL};
+    static const int files[] = {0, 1, 0};
+    for (int part = 0; part < 3; ++part) {
         for (int i = 0; params[part] && i < params[part]->count; ++i) {
             const vt_param *param = params[part]->items[i];
-            const vt_tensor *tensor =
-                vt_tensor_file_find(model->files[part], model->groups[part], param->name);
+            const vt_tensor *tensor = vt_tensor_file_find(model->files[files[part]],
+                                                          model->groups[files[part]], param->name);
             size_t found =
                 tensor && !(param->flags & VT_PARAM_BUFFER) ? vt_tensor_not_finite(tensor) : 0;
             if (!found) continue;
@@ -114,6 +116,20 @@ static cJSON *describe_tokenizer(vt_tokenizer *tokenizer) {
     add_number(item, "codes", config->codes);
     add_number(item, "latent_dim", config->latent_dim);
     add_scales(item, config->sides, config->scales);
+    return item;
+}
+
+static cJSON *describe_preview(const vt_model *model) {
+    const vt_preview_config *config = vt_preview_configuration(model->preview);
+    const vt_params *params = vt_preview_params(model->preview);
+    cJSON *item = cJSON_CreateObject();
+    cJSON_AddStringToObject(item, "hash", model->preview_hash);
+    add_number(item, "parameters", (double)count_parameters(params));
+    add_number(item, "mapped_bytes", (double)params->mapped_bytes);
+    cJSON_AddItemToObject(item, "widths", cJSON_CreateIntArray(config->widths, config->levels));
+    add_number(item, "blocks", config->blocks);
+    cJSON *training = model->preview_training ? cJSON_Parse(model->preview_training) : NULL;
+    if (training) cJSON_AddItemToObject(item, "training", training);
     return item;
 }
 
@@ -316,6 +332,15 @@ static void print_tokenizer(const cJSON *part) {
     printf(", %.0f blocks a level\n", number(part, "blocks"));
 }
 
+static void print_preview(const cJSON *part) {
+    printf("preview decoder  %s\n", text_of(part, "hash"));
+    print_parameters(part);
+    printf("  widths         ");
+    print_list(part, "widths");
+    printf(", %.0f block%s a level\n", number(part, "blocks"),
+           number(part, "blocks") == 1 ? "" : "s");
+}
+
 static void print_depths(const cJSON *part) {
     printf("  keys and values of one picture with guidance, float32\n");
     printf("    depth  bridge        peak       saved      at the end   all retained  saved\n");
@@ -407,6 +432,8 @@ static void print_text(const cJSON *facts) {
     printf("hash             %s\n", text_of(facts, "hash"));
     const cJSON *part = cJSON_GetObjectItemCaseSensitive(facts, "tokenizer");
     if (part) print_tokenizer(part);
+    part = cJSON_GetObjectItemCaseSensitive(facts, "preview_decoder");
+    if (part) print_preview(part);
     part = cJSON_GetObjectItemCaseSensitive(facts, "transformer");
     if (part) print_transformer(part);
     part = cJSON_GetObjectItemCaseSensitive(facts, "feature_network");
@@ -445,6 +472,7 @@ static variant_status inspect_model(const settings *s, variant_error *err) {
     add_not_finite(cJSON_AddArrayToObject(facts, "not_finite"), model);
     if (model->tokenizer)
         cJSON_AddItemToObject(facts, "tokenizer", describe_tokenizer(model->tokenizer));
+    if (model->preview) cJSON_AddItemToObject(facts, "preview_decoder", describe_preview(model));
     if (model->transformer)
         cJSON_AddItemToObject(facts, "transformer", describe_transformer(model, s->bridge));
     cJSON *list = s->tensors ? cJSON_AddArrayToObject(facts, "tensors") : NULL;

@@ -25,6 +25,7 @@ static const cli_option options[] = {
      CLI_INT(settings, asked.request.count, 1, 1000000), .unset = "one batch, 64 with --batch auto",
      .own = true},
     CLI_ROWS(cli_request_options, cli_request, settings, asked, "cfg-scale layers"),
+    CLI_ROWS(cli_decoder_option, const char *, settings, asked.request.decoder, NULL),
     CLI_HEADING("model"),
     CLI_ROWS(cli_engine_options, variant_engine_options, settings, asked.engine, CLI_MODEL),
     CLI_HEADING("running"),

@@ -28,6 +28,7 @@ typedef struct settings {
     cli_data data;
     int count, zoom;
     bool train, pad, json;
+    const char *decoder;
     cli_pictures pictures; /* operands */
 } settings;
 
@@ -200,6 +201,7 @@ static variant_status reconstruct(const settings *s, variant_error *err) {
     if (s->output.path) VT_TRY(cli_output_check(&output, false, err));
     w.report = cli_report_stream(&output);
     VT_CHECK(cli_session_open(&w.session, &s->engine, true, false, err));
+    VT_CHECK(cli_session_decoder(&w.session, s->decoder, err));
     w.config = vt_tokenizer_configuration(w.session.model->tokenizer);
     w.side = vt_tokenizer_side(w.config);
     w.floats = (size_t)w.side * (size_t)w.side * (size_t)w.config->channels;
@@ -274,6 +276,7 @@ static const cli_option options[] = {
     CLI_ROWS(cli_output_options, cli_output, settings, output, "file-quality"),
     {"zoom", "N", "enlarge on the sheet, {range}", CLI_INT(settings, zoom, 1, 64)},
     CLI_ROWS(cli_pad_option, bool, settings, pad, NULL),
+    CLI_ROWS(cli_decoder_option, const char *, settings, decoder, NULL),
     CLI_ROWS(cli_json_option, bool, settings, json, NULL),
     CLI_ROWS(cli_engine_options, variant_engine_options, settings, engine, "weights " CLI_RUN),
     {0},

@@ -9,6 +9,10 @@
 
 enum { DEFAULT_BATCH = 8 };
 
+bool cli_decoder_is_preview(const char *decoder) {
+    return decoder && strcmp(decoder, "preview") == 0;
+}
+
 void cli_engine_init(variant_engine_options *engine) {
     variant_engine_options_init(engine);
     engine->weights = "f32";
@@ -128,6 +132,13 @@ const cli_option cli_request_options[] = {
      .words = "equidistant|rounded|prefix", .letters = "0123456789,;- ", .unset = "as trained"},
     {"retain-kv", NULL, "keep all keys and values to the end", CLI_FLAG(REQUEST(retain_kv))},
     {"batch", "N", "pictures at a time, {range}", CLI_INT(REQUEST(batch), 1, 4096)},
+    {0},
+};
+
+const cli_option cli_decoder_option[] = {
+    {"decoder", "NAME", "what makes pictures of the last map: {words}", .kind = CLI_KIND_NAME,
+     .words = "full|preview", .notes = "the tokenizer's own|a small one, where the model has it",
+     .unset = "full; what a preview alone shows, preview where there is one"},
     {0},
 };
 

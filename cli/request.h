@@ -25,10 +25,16 @@ extern const cli_option cli_request_options[];
 #define CLI_SAMPLING "seed top-k top-p greedy smooth"
 #define CLI_DEPTH "depth bridge depths layers"
 
+/* Of one const char *: --decoder, as variant_request has it. */
+extern const cli_option cli_decoder_option[];
+
 /* Of one bool: --json. */
 extern const cli_option cli_json_option[];
 /* Of one const char *: --arch, a published shape or a configuration. */
 extern const cli_option cli_arch_option[];
+
+/* Does a value of --decoder, or none, ask for the small one? */
+bool cli_decoder_is_preview(const char *decoder);
 
 /* Defaults. */
 void cli_engine_init(variant_engine_options *engine);

@@ -13,27 +13,37 @@
 typedef struct settings {
     variant_engine_options engine;
     cli_tensors_out output;
-    const char *only;
+    const char *only, *preview;
 } settings;
 
 static variant_status write_model(const settings *s, vt_kern *kern, const vt_golden_config *config,
                                   variant_error *err) {
     vt_tokenizer *tokenizer = NULL;
     vt_transformer *transformer = NULL;
+    vt_preview *preview = NULL;
+    vt_preview_config shape;
     variant_status status = VARIANT_OK;
     if (!s->only || strcmp(s->only, "tokenizer") == 0) {
         VT_CHECK(vt_tokenizer_open(&tokenizer, kern, &config->tokenizer, err));
         VT_CHECK(vt_params_synthesize(vt_tokenizer_params(tokenizer), config->seed, "vae", err));
+    }
+    if (s->preview) {
+        VT_CHECK(vt_preview_config_choose(&shape, &config->tokenizer, s->preview, err));
+        VT_CHECK(vt_preview_open(&preview, kern, &config->tokenizer, &shape, err));
+        VT_CHECK(vt_params_synthesize(vt_preview_params(preview), config->seed, "vae", err));
     }
     if (!s->only || strcmp(s->only, "transformer") == 0) {
         VT_CHECK(vt_transformer_open(&transformer, kern, &config->transformer, err));
         VT_CHECK(
             vt_params_synthesize(vt_transformer_params(transformer), config->seed, "var", err));
     }
-    vt_model_save save = {
-        .tokenizer = tokenizer, .transformer = transformer, .type = s->output.type};
+    vt_model_save save = {.tokenizer = tokenizer,
+                          .transformer = transformer,
+                          .preview = preview,
+                          .type = s->output.type};
     VT_CHECK(vt_model_write(s->output.path, &save, err));
 cleanup:
+    vt_preview_close(&preview);
     vt_transformer_close(&transformer);
     vt_tokenizer_close(&tokenizer);
     return status;
@@ -47,10 +57,14 @@ static int run(void *user, const cli_line *line) {
     const settings *s = user;
     if (!line->operand_count) return cli_misuse("expected one configuration, a JSON file");
     if (!s->output.path) return cli_misuse("-o is missing: the file to write");
+    if (s->preview && s->only && strcmp(s->only, "transformer") == 0)
+        return cli_misuse("--preview goes with a tokenizer: not with --only transformer");
     const char *path = line->operands[0];
     variant_error err = {0};
     if (strcmp(path, "inception") == 0) {
-        if (s->only) return cli_misuse("--only is for a model: inception has one part");
+        if (s->only || s->preview)
+            return cli_misuse("--%s is for a model: inception has one part",
+                              s->only ? "only" : "preview");
         if (vt_inception_write(s->output.path, "I1", s->output.type, &err) == VARIANT_OK) return 0;
         return cli_fail(&err);
     }
@@ -72,6 +86,8 @@ cleanup:
 static const cli_option options[] = {
     CLI_ROWS(cli_tensors_out_options, cli_tensors_out, settings, output, NULL),
     {"only", "PART", "{words}", CLI_NAME(settings, only, "tokenizer|transformer"), .unset = "both"},
+    {"preview", "SIZE", "a preview decoder in it as well: {words}",
+     CLI_NAME(settings, preview, VT_PREVIEW_SIZES), .unset = "none"},
     CLI_ROWS(cli_engine_options, variant_engine_options, settings, engine, CLI_RUN),
     {0},
 };

@@ -56,6 +56,11 @@ cleanup:
     return status;
 }
 
+variant_status cli_session_decoder(cli_session *session, const char *decoder, variant_error *err) {
+    session->preview = cli_decoder_is_preview(decoder);
+    return session->preview && !session->model->preview ? vt_model_fail_preview(err) : VARIANT_OK;
+}
+
 void cli_session_close(cli_session *session) {
     vt_model_close(&session->model);
     if (session->memory)
@@ -131,7 +136,9 @@ static variant_status decode_some(cli_session *session, int n, const int32_t *to
     VT_CHECK(vt_arena_check(arena, "pictures", err));
     kern->upload(kern, ids, tokens, (size_t)n * length * sizeof *ids);
     VT_CHECK(vt_tokenizer_inputs(tokenizer, arena, n, ids, inputs, f_hat, err));
-    VT_CHECK(vt_tokenizer_decode(tokenizer, arena, n, f_hat, output, err));
+    VT_CHECK(session->preview
+                 ? vt_preview_decode(session->model->preview, arena, n, f_hat, output, err)
+                 : vt_tokenizer_decode(tokenizer, arena, n, f_hat, output, err));
     VT_CHECK(vt_kern_download(kern, pictures, output, count * sizeof *pictures, err));
     if (!vt_all_finite(pictures, count))
         VT_CHECK(vt_fail(err, VARIANT_E_MODEL,
@@ -150,7 +157,7 @@ static variant_status measure(const cli_session *session, size_t *bytes, variant
     const int n = cli_picture_batch(config);
     vt_dry_kern dry;
     vt_dry_kern_init(&dry, session->kern);
-    cli_session counted = {.kern = &dry.kern, .model = session->model};
+    cli_session counted = {.kern = &dry.kern, .model = session->model, .preview = session->preview};
     vt_arena_init_counting(&counted.arena, &dry.kern);
     float *pictures = calloc((size_t)n * picture_floats(config), sizeof *pictures);
     int32_t *tokens = calloc((size_t)n * (size_t)vt_tokenizer_tokens(config), sizeof *tokens);

@@ -24,6 +24,7 @@ extern const cli_option cli_tensors_out_options[];
 typedef struct cli_session {
     vt_kern *kern;
     vt_model *model;
+    bool preview;   /* pictures are decoded by the model's preview decoder */
     vt_arena arena; /* of some pictures; reserved when the first come */
     void *memory;
     size_t memory_bytes;
@@ -35,6 +36,8 @@ vt_model_options cli_model_options(const variant_engine_options *engine);
 /* A tokenizer that is needed and not there is an error; any_numbers: NaN among the weights is none. */
 variant_status cli_session_open(cli_session *out, const variant_engine_options *options,
                                 bool need_tokenizer, bool any_numbers, variant_error *err);
+/* Before the first picture: which decoder, as --decoder names it or NULL. E_MODEL: there is none. */
+variant_status cli_session_decoder(cli_session *session, const char *decoder, variant_error *err);
 void cli_session_close(cli_session *session);
 
 /* Pictures to work on at a time, so that memory stays moderate. */

@@ -1,5 +1,5 @@
-/* train.c - `variant train tokenizer|transformer|supernet|classifier`: a training run
- * and its progress to the terminal. Its options are train_options.c, the runs themselves src/train/. */
+/* train.c - `variant train tokenizer|transformer|supernet|classifier|decoder`: a
+ * training run and its progress to the terminal. Its options are train_options.c, the runs themselves src/train/. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -91,10 +91,11 @@ int training_run(void *settings, const cli_line *line) {
     run->common->user = &screen;
     variant_status status = vt_kern_open(&kern, NULL, run->threads, &err);
     if (status == VARIANT_OK)
-        status = run->kind == TOKENIZER ? vt_train_tokenizer(kern, &run->tokenizer, &result, &err)
-                 : run->kind == CLASSIFIER
-                     ? vt_train_classifier(kern, &run->classifier, &result, &err)
-                     : vt_train_transformer(kern, &run->transformer, &result, &err);
+        status =
+            run->kind == TOKENIZER    ? vt_train_tokenizer(kern, &run->tokenizer, &result, &err)
+            : run->kind == CLASSIFIER ? vt_train_classifier(kern, &run->classifier, &result, &err)
+            : run->kind == DECODER    ? vt_train_decoder(kern, &run->decoder, &result, &err)
+                                   : vt_train_transformer(kern, &run->transformer, &result, &err);
     if (screen.open) fprintf(stderr, "\n");
     if (status == VARIANT_OK && run->common->dry_run)
         cli_train_memory_print(&result.memory, run->json);

@@ -1,4 +1,4 @@
-/* train_options.c - see train_options.h: the tables of the four kinds of training, of which most rows are common to all
+/* train_options.c - see train_options.h: the tables of the five kinds of training, of which most rows are common to all
  * of them, and what of their options goes together. */
 #include "train_options.h"
 
@@ -116,7 +116,7 @@ static const cli_option own_run_rows[] = {
     {0},
 };
 
-/* kind: tokenizer, transformer or classifier, the member of training whose options these are; most, rate, rise and
+/* kind: tokenizer, transformer, classifier or decoder, the member of training whose options these are; most, rate, rise and
  * every: what follows from the data where the options are not given. sheet_row: or none. */
 #define COMMON_ROWS(kind, most, rate, rise, every, sheet)                                          \
     CLI_HEADING("data"),                                                                           \
@@ -139,7 +139,7 @@ static const cli_option own_run_rows[] = {
 #define OWN_ROW(name_, argument_, help_, unset_, ...)                                              \
     { name_, argument_, help_, __VA_ARGS__, .unset = unset_, .own = true }
 
-/* ---- the four tables ---- */
+/* ---- the five tables ---- */
 
 #define TOKENIZER_(member) training, tokenizer.member
 static const cli_option tokenizer_options[] = {
@@ -167,6 +167,28 @@ static const cli_option tokenizer_options[] = {
     {"vq-weight", "X", "weight of the quantisation loss", CLI_REAL(TOKENIZER_(vq_weight), 0, 1000)},
     {"revive-after", "STEPS", "re-seed a code unused for so long; 0: never",
      CLI_INT(TOKENIZER_(revive_after), 0, 1000000)},
+    {0},
+};
+
+#define DECODER_(member) training, decoder.member
+static const cli_option decoder_options[] = {
+    COMMON_ROWS(decoder, "32", "0.002", "100", "at the end only", sheet_row),
+    {"tokenizer", "FILE",
+     "a trained tokenizer, or a whole model: what is written is it and the decoder (required)",
+     CLI_TEXT(DECODER_(tokenizer), "a tokenizer's file or folder"), .own = true},
+    {"part", "NAME", "which of several models in a file, such as ema or model",
+     CLI_TEXT(DECODER_(part), "the name of a state dict, such as ema or model"),
+     .unset = "averaged weights before others, said on stderr"},
+    {"size", "NAME", "{words} of the channels of the tokenizer's own decoder",
+     CLI_NAME(DECODER_(size), VT_PREVIEW_SIZES), .notes = "an eighth|a quarter|half",
+     .unset = "small"},
+    {"pixels", "X", "weight of the squared difference from the pictures, {range}",
+     CLI_REAL(DECODER_(pixels), 0, 1000)},
+    {"teacher", "X",
+     "weight of the squared difference from what the tokenizer's own decoder makes, {range}",
+     CLI_REAL(DECODER_(teacher), 0, 1000)},
+    {"partial", "P", "chance that a picture is shown by its first scales alone, {range}",
+     CLI_REAL(DECODER_(partial), 0, 1)},
     {0},
 };
 
@@ -335,7 +357,8 @@ int training_settle(training *run, const cli_line *line) {
         return cli_misuse("--data is missing: a folder of pictures or IDX files");
     if (!run->common->output && !run->common->dry_run)
         return cli_misuse("-o is missing: the folder for the run's results");
-    if (run->kind == TRANSFORMER && !options->tokenizer)
+    if ((run->kind == TRANSFORMER && !options->tokenizer) ||
+        (run->kind == DECODER && !run->decoder.tokenizer))
         return cli_misuse("--tokenizer is missing: a trained tokenizer");
     if (run->kind == SUPERNET && !options->model && !options->tokenizer)
         return cli_misuse("--model is missing: the trained full transformer to start from "
@@ -377,6 +400,12 @@ static void init_classifier(void *settings) {
     *run = (training){
         .kind = CLASSIFIER, .data = cli_data_defaults(), .common = &run->classifier.common};
     vt_train_classifier_options_init(&run->classifier);
+}
+
+static void init_decoder(void *settings) {
+    training *run = settings;
+    *run = (training){.kind = DECODER, .data = cli_data_defaults(), .common = &run->decoder.common};
+    vt_train_decoder_options_init(&run->decoder);
 }
 
 #define KIND(kind)                                                                                 \
@@ -421,13 +450,29 @@ static const cli_command classifier_command = {
                 "variant train classifier --data photos -o runs/classifier --side 64 --flip",
 };
 
+static const cli_command decoder_command = {
+    KIND(decoder),
+    .purpose = "a small, fast decoder for previews, beside a tokenizer's own",
+    .about =
+        "Trains a preview decoder: a small one that makes of a tokenizer's maps nearly what the "
+        "tokenizer's own makes of them, in a fraction of its time. What is written is the "
+        "model given, unchanged, with the decoder inside: `--decoder preview` uses it, and "
+        "previews of scales do so by themselves.",
+    .examples =
+        "variant train decoder --data fashion-mnist --tokenizer models/fashion -o runs/decoder\n"
+        "variant train decoder --data photos --tokenizer runs/tokenizer -o runs/decoder "
+        "--size tiny --sample-every 500",
+};
+
 static const cli_command *const kinds[] = {&tokenizer_command, &transformer_command,
-                                           &supernet_command, &classifier_command, NULL};
+                                           &supernet_command,  &classifier_command,
+                                           &decoder_command,   NULL};
 
 const cli_command cli_train = {
     .name = "train",
-    .purpose = "a tokenizer, a transformer, a supernet of many depths, or a classifier",
-    .usage = "tokenizer|transformer|supernet|classifier --data DIR|IDX -o DIR [options]",
+    .purpose =
+        "a tokenizer, a transformer, a supernet of many depths, a classifier, or a preview decoder",
+    .usage = "tokenizer|transformer|supernet|classifier|decoder --data DIR|IDX -o DIR [options]",
     .about = "Trains a model on your own pictures: a tokenizer first, on it a transformer, of "
              "that a supernet.",
     .notes = "variant train tokenizer --help, and so on, lists the options of each.",
@@ -458,14 +503,16 @@ PLANNED(tokenizer);
 PLANNED(transformer);
 PLANNED(supernet);
 PLANNED(classifier);
+PLANNED(decoder);
 
 static const cli_command *const planned[] = {&planned_tokenizer, &planned_transformer,
-                                             &planned_supernet, &planned_classifier, NULL};
+                                             &planned_supernet,  &planned_classifier,
+                                             &planned_decoder,   NULL};
 
 const cli_command cli_plan_train = {
     .name = "plan train",
     .purpose = "the memory that a training would take",
-    .usage = "tokenizer|transformer|supernet|classifier --data DIR|IDX [options]",
+    .usage = "tokenizer|transformer|supernet|classifier|decoder --data DIR|IDX [options]",
     .about = "Tells the memory of a training before it begins: `variant train KIND --dry-run`.",
     .kinds = planned,
 };

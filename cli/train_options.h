@@ -6,13 +6,14 @@
 #include "data_options.h"
 #include "train/trainer.h"
 
-enum { TOKENIZER, TRANSFORMER, SUPERNET, CLASSIFIER };
+enum { TOKENIZER, TRANSFORMER, SUPERNET, CLASSIFIER, DECODER };
 
 typedef struct training {
     int kind; /* of these */
     vt_train_tokenizer_options tokenizer;
     vt_train_transformer_options transformer;
     vt_train_classifier_options classifier;
+    vt_train_decoder_options decoder;
     vt_train_common *common; /* the one of the kind */
     cli_data data;
     int threads;

@@ -137,7 +137,8 @@ typedef struct variant_info {
      * model may tell another for each depth) */
     int uncond_depth;
     float cfg_late;
-    const char *hash; /* 16 hex digits of the weights; lives as long as the engine */
+    const char *hash;     /* 16 hex digits of the weights; lives as long as the engine */
+    bool preview_decoder; /* it has a small decoder beside its own; `hash` does not depend on it */
     /* what computes: one line; likewise. Should it name an OpenBLAS core without AVX2 on a processor that
      * has it, set OPENBLAS_CORETYPE (SkylakeX, Haswell) in the environment before the process starts:
      * OpenBLAS does not know the processor. `variant` does so itself. */
@@ -215,12 +216,15 @@ typedef struct variant_request {
      * the weaker model that it holds (autoguidance, arXiv 2406.02507), pictures are better and cheaper. */
     int uncond_depth;
     const char *uncond_depths, *uncond_layers;
+    /* What makes pictures of the last map: "full", or "preview", the model's small decoder (E_MODEL where it has none).
+     * NULL: full, but for pictures that `preview` alone sees: those come from the small one where there is one. */
+    const char *decoder;
     /* keep every layer's keys and values to the end (default: released after its last scale) */
     bool retain_kv;
     bool keep_scales; /* also return the picture after each scale */
     /* after each scale; false stops with E_STOPPED; NULL */
     bool (*progress)(void *user, const variant_progress *at);
-    /* receives each picture after each scale, for the decoder's time each; NULL */
+    /* receives each picture after each scale, for the decoder's time each (see `decoder`); NULL */
     void (*preview)(void *user, const variant_preview *at);
     void *user;
     /* stops with E_STOPPED before the next scale once it is not 0; another thread may set it, atomically; NULL */

@@ -146,7 +146,7 @@ static void test_depths(void **state) {
 
 static void test_runs(void **state) {
     (void)state;
-    for (int kind = VT_TRAIN_TOKENIZER; kind <= VT_TRAIN_CLASSIFIER; ++kind)
+    for (int kind = VT_TRAIN_TOKENIZER; kind <= VT_TRAIN_DECODER; ++kind)
         for (size_t i = 0; i < AMOUNTS; ++i)
             for (int side = 8; side <= 256; side *= 2) {
                 int batch = vt_choose_batch((vt_train_kind)kind, amounts[i], side);
@@ -169,7 +169,7 @@ static void test_runs(void **state) {
 /* 80 steps end at the lowest rate, whatever the training. */
 static void test_short_runs_fall(void **state) {
     (void)state;
-    for (int kind = VT_TRAIN_TOKENIZER; kind <= VT_TRAIN_CLASSIFIER; ++kind)
+    for (int kind = VT_TRAIN_TOKENIZER; kind <= VT_TRAIN_DECODER; ++kind)
         for (int64_t steps = 1; steps < 3000; steps = steps * 3 / 2 + 1) {
             double peak = vt_choose_rate((vt_train_kind)kind, 128, false);
             vt_lr lr = {.peak = peak,

@@ -138,8 +138,16 @@ static void passes_reference_files(void **state) {
 static void write_model(const char *path) {
     synthetic model;
     synthetic_open(&model, 'A');
-    vt_model_save save = {.tokenizer = model.tokenizer, .transformer = model.transformer};
+    const vt_tokenizer_config of = tokenizer_config('A');
+    vt_preview_config config;
+    vt_preview *preview = NULL;
+    assert_ok(vt_preview_config_choose(&config, &of, "small", err));
+    assert_ok(vt_preview_open(&preview, model.kern, &of, &config, err));
+    assert_ok(vt_params_synthesize(vt_preview_params(preview), "A", "vae", err));
+    vt_model_save save = {
+        .tokenizer = model.tokenizer, .transformer = model.transformer, .preview = preview};
     assert_ok(vt_model_write(path, &save, err));
+    vt_preview_close(&preview);
     synthetic_close(&model);
 }
 
@@ -190,6 +198,8 @@ static void generates(void **state) {
     static const char *const types[] = {"f32", "bf16", "int8"};
     variant_request request = request_of(2, 2);
     request.keep_scales = true;
+    for (int t = 0; t < 3; ++t) check_request(HIDDEN, vt_kern_reference(), types[t], &request);
+    request.decoder = "preview";
     for (int t = 0; t < 3; ++t) check_request(HIDDEN, vt_kern_reference(), types[t], &request);
     request = request_of(5, 2);
     request.depth = 2;
@@ -316,25 +326,37 @@ static variant_status train_classifier(vt_kern *kern, const char *output, vt_num
     return vt_train_classifier(kern, &options, &result, err);
 }
 
-/* All four into folders that begin with `name`. */
+static variant_status train_decoder(vt_kern *kern, const char *output, const char *tokenizer,
+                                    vt_number precision, variant_error *err) {
+    vt_train_decoder_options options;
+    vt_train_result result;
+    vt_train_decoder_options_init(&options);
+    common_of(&options.common, output, precision);
+    options.tokenizer = in_folder(tokenizer);
+    return vt_train_decoder(kern, &options, &result, err);
+}
+
+/* All five into folders that begin with `name`. */
 static void train_all(const char *backend, const char *name, vt_number precision) {
-    char tokenizer[32], transformer[32], supernet[32], classifier[32];
+    char tokenizer[32], transformer[32], supernet[32], classifier[32], decoder[32];
     vt_kern *kern = NULL;
     snprintf(tokenizer, sizeof tokenizer, "%s-tok", name);
     snprintf(transformer, sizeof transformer, "%s-var", name);
     snprintf(supernet, sizeof supernet, "%s-net", name);
     snprintf(classifier, sizeof classifier, "%s-cls", name);
+    snprintf(decoder, sizeof decoder, "%s-dec", name);
     assert_ok(vt_kern_open(&kern, backend, 1, err));
     assert_ok(train_tokenizer(kern, tokenizer, precision, err));
     assert_ok(train_transformer(kern, transformer, tokenizer, NULL, precision, err));
     assert_ok(train_transformer(kern, supernet, tokenizer, transformer, precision, err));
     assert_ok(train_classifier(kern, classifier, precision, err));
+    assert_ok(train_decoder(kern, decoder, tokenizer, precision, err));
     vt_kern_close(&kern);
 }
 
 static void assert_same_runs(const char *a, const char *b) {
-    static const char *const kinds[] = {"tok", "var", "net", "cls"};
-    for (int k = 0; k < 4; ++k) {
+    static const char *const kinds[] = {"tok", "var", "net", "cls", "dec"};
+    for (int k = 0; k < 5; ++k) {
         char p[64], q[64];
         snprintf(p, sizeof p, "%s-%s/checkpoint.safetensors", a, kinds[k]);
         snprintf(q, sizeof q, "%s-%s/checkpoint.safetensors", b, kinds[k]);
@@ -400,7 +422,11 @@ static void fails_with_one_line(void **state) {
         hidden_fail_after(moments[i]);
         assert_fails(train_transformer(kern, "failed-var", "d16-tok", NULL, VT_NUMBER_BF16, err),
                      VARIANT_E_DEVICE, "the hidden device failed");
+        hidden_fail_after(moments[i]);
+        assert_fails(train_decoder(kern, "failed-dec", "d16-tok", VT_NUMBER_BF16, err),
+                     VARIANT_E_DEVICE, "the hidden device failed");
         vt_kern_close(&kern);
+        remove_folder(in_folder("failed-dec"));
         remove_folder(in_folder("failed"));
         remove_folder(in_folder("failed-var"));
         float pooled[5 * 8], probabilities[5 * 3];

@@ -24,7 +24,8 @@ enum vt_rng_purpose {
     VT_RNG_REVIVE,     /* counters: step, code, 0 */
     VT_RNG_CLASS,      /* counters: image, 0, 0 */
     VT_RNG_ERASE,      /* counters: step low, step high, picture */
-    VT_RNG_BOOTSTRAP   /* counters: draw, sample, which score */
+    VT_RNG_BOOTSTRAP,  /* counters: draw, sample, which score */
+    VT_RNG_SCALE       /* counters: step low, step high, picture */
 };
 
 /* One uniform double in [0, 1) with 53 bits; counters a, b, c and the purpose. */

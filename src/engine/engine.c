@@ -66,6 +66,7 @@ void variant_engine_info(const variant_engine *engine, variant_info *out) {
     const vt_model *model = engine->model;
     const vt_transformer_config *transformer = vt_transformer_configuration(model->transformer);
     const vt_tokenizer_config *tokenizer = vt_tokenizer_configuration(model->tokenizer);
+    const vt_params *preview = model->preview ? vt_preview_params(model->preview) : NULL;
     *out = (variant_info){
         .depth = transformer->depth,
         .width = transformer->width,
@@ -83,13 +84,16 @@ void variant_engine_info(const variant_engine *engine, variant_info *out) {
         .uncond_depth = vt_supernet_uncond_depth(&model->supernet),
         .cfg_late = vt_supernet_cfg_late(&model->supernet, transformer->depth),
         .hash = model->hash,
+        .preview_decoder = model->preview != NULL,
         .kernels = engine->kern->details,
         .weights = vt_number_name(engine->weights),
         .kv = vt_number_name(engine->kv),
         .weight_bytes = vt_params_bytes(vt_transformer_params(model->transformer)) +
-                        vt_params_bytes(vt_tokenizer_params(model->tokenizer)),
+                        vt_params_bytes(vt_tokenizer_params(model->tokenizer)) +
+                        (preview ? vt_params_bytes(preview) : 0),
         .mapped_bytes = vt_transformer_params(model->transformer)->mapped_bytes +
-                        vt_tokenizer_params(model->tokenizer)->mapped_bytes,
+                        vt_tokenizer_params(model->tokenizer)->mapped_bytes +
+                        (preview ? preview->mapped_bytes : 0),
     };
     memcpy(out->sides, transformer->sides, (size_t)transformer->scales * sizeof *out->sides);
     memcpy(out->depths, model->supernet.depths,

@@ -180,11 +180,13 @@ static variant_status take_picture(void *user, vt_drawing *drawing, const float 
 
 static variant_status decode(variant_job *job, bool final, variant_error *err) {
     const variant_request *r = &job->choices.request;
-    if (!final && !r->keep_scales && !r->preview) return VARIANT_OK;
+    const bool seen_alone = !final && !r->keep_scales; /* by the preview callback */
+    if (seen_alone && !r->preview) return VARIANT_OK;
     taking t = {.job = job, .scale = job->scale - 1, .final = final};
     double start = vt_seconds();
-    variant_status status =
-        vt_loop_decode(&job->loop->loop, job->drawings, job->live, take_picture, &t, err);
+    variant_status status = vt_loop_decode(
+        &job->loop->loop, seen_alone ? job->choices.preview_decoder : job->choices.decoder,
+        job->drawings, job->live, take_picture, &t, err);
     job->report.decoder_seconds += vt_seconds() - start;
     return status;
 }

@@ -142,6 +142,7 @@ static variant_status party_fill(vt_loop *loop, vt_party *party, const vt_join *
                           .uncond_scales = who[i].uncond ? who[i].uncond_scales : 0,
                           .smooth = who[i].smooth,
                           .retain_kv = who[i].retain_kv,
+                          .decoders = who[i].decoders,
                           .owner = who[i].owner,
                           .index = who[i].index,
                           .label = who[i].label,
@@ -226,6 +227,18 @@ static variant_status choose_nothing(void *user, vt_step *step, variant_error *e
     return VARIANT_OK;
 }
 
+/* By every decoder that any of them will want. */
+static variant_status decode_all(vt_loop *loop, variant_error *err) {
+    int decoders = 0;
+    for (int i = 0; i < loop->count; ++i)
+        decoders |= loop->drawings[i]->decoders ? loop->drawings[i]->decoders : VT_DECODER_FULL;
+    for (int by = VT_DECODER_FULL; by <= VT_DECODER_PREVIEW; by *= 2)
+        if (decoders & by)
+            VT_TRY(
+                vt_loop_decode(loop, (vt_decoder)by, loop->drawings, loop->count, NULL, NULL, err));
+    return VARIANT_OK;
+}
+
 /* ---- measuring: the same steps over a backend that computes nothing ---- */
 
 variant_status vt_loop_measure(vt_loop_bytes *out, const vt_loop_parts *parts, const vt_join *who,
@@ -245,7 +258,7 @@ variant_status vt_loop_measure(vt_loop_bytes *out, const vt_loop_parts *parts, c
         for (int i = 0; i < loop.count; ++i) held += vt_drawing_kv_bytes(loop.drawings[i]);
         if (held > out->kv) out->kv = held;
     }
-    VT_CHECK(vt_loop_decode(&loop, loop.drawings, loop.count, NULL, NULL, err));
+    VT_CHECK(decode_all(&loop, err));
     out->step = loop.arena.peak;
     out->held = loop.drawings[0]->party->arena.peak;
 cleanup:
@@ -264,6 +277,7 @@ static struct vt_loop_needs needs_of(const vt_loop *loop, const vt_join *who, in
         needs.classes += first;
         needs.streams += who[i].uncond ? 2 : 1;
         needs.smooth += who[i].smooth;
+        needs.decoders |= who[i].decoders ? who[i].decoders : VT_DECODER_FULL;
         for (int l = 0; l < config->depth; ++l) {
             int keys =
                 vt_schedule_layer_tokens(who[i].schedule, config->sides, l, config->scales - 1);
@@ -280,7 +294,7 @@ static struct vt_loop_needs needs_of(const vt_loop *loop, const vt_join *who, in
 static bool enough(const struct vt_loop_needs *have, const struct vt_loop_needs *need) {
     return need->drawings <= have->drawings && need->streams <= have->streams &&
            need->smooth <= have->smooth && need->classes <= have->classes &&
-           need->keys <= have->keys;
+           need->keys <= have->keys && (need->decoders & ~have->decoders) == 0;
 }
 
 /* Everybody: those who are there, then those who come. free() it. */
@@ -294,7 +308,8 @@ static vt_join *everybody(const vt_loop *loop, const vt_join *who, int count) {
                            .uncond = d->uncond.schedule,
                            .uncond_scales = d->uncond_scales,
                            .smooth = d->smooth,
-                           .retain_kv = d->retain_kv};
+                           .retain_kv = d->retain_kv,
+                           .decoders = d->decoders};
     }
     if (all) memcpy(all + loop->count, who, (size_t)count * sizeof *all);
     return all;
@@ -551,7 +566,7 @@ static int beside(vt_drawing *const *drawings, int count, int i) {
     return n;
 }
 
-variant_status vt_loop_decode(vt_loop *loop, vt_drawing *const *drawings, int count,
+variant_status vt_loop_decode(vt_loop *loop, vt_decoder by, vt_drawing *const *drawings, int count,
                               vt_take_picture *take, void *user, variant_error *err) {
     variant_status status = VARIANT_OK;
     const vt_tokenizer_config *config = vt_tokenizer_configuration(loop->parts.tokenizer);
@@ -564,8 +579,11 @@ variant_status vt_loop_decode(vt_loop *loop, vt_drawing *const *drawings, int co
         if (n > most) n = most;
         float *pictures = vt_arena_floats(&loop->arena, (size_t)n * picture);
         VT_CHECK(vt_arena_check(&loop->arena, "decoding", err));
-        VT_CHECK(vt_tokenizer_decode(loop->parts.tokenizer, &loop->arena, n, drawings[i]->f_hat,
-                                     pictures, err));
+        VT_CHECK(by == VT_DECODER_PREVIEW
+                     ? vt_preview_decode(loop->parts.preview, &loop->arena, n, drawings[i]->f_hat,
+                                         pictures, err)
+                     : vt_tokenizer_decode(loop->parts.tokenizer, &loop->arena, n,
+                                           drawings[i]->f_hat, pictures, err));
         for (int j = 0; take && j < n; ++j)
             VT_CHECK(take(user, drawings[i + j], pictures + (size_t)j * picture, err));
         vt_arena_rewind(&loop->arena, mark);

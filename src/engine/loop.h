@@ -13,6 +13,7 @@
 #ifndef VT_ENGINE_LOOP_H
 #define VT_ENGINE_LOOP_H
 
+#include "tokenizer/preview.h"
 #include "tokenizer/tokenizer.h"
 #include "transformer/transformer.h"
 
@@ -21,8 +22,12 @@ typedef struct vt_loop_parts {
     vt_kern *kern;
     vt_transformer *transformer;
     vt_tokenizer *tokenizer;
-    vt_number kv; /* type of keys and values */
+    vt_preview *preview; /* the tokenizer's small decoder; NULL: none */
+    vt_number kv;        /* type of keys and values */
 } vt_loop_parts;
+
+/* Which decoder; also bits of a set. */
+typedef enum vt_decoder { VT_DECODER_FULL = 1, VT_DECODER_PREVIEW = 2 } vt_decoder;
 
 typedef struct vt_drawing {
     int k;      /* the scale its streams stand at */
@@ -31,6 +36,7 @@ typedef struct vt_drawing {
     int uncond_scales; /* uncond runs as well, in so many scales */
     bool smooth;       /* mixtures of codes instead of codes */
     bool retain_kv;
+    int decoders;
     bool
         broken; /* set by whoever chooses: its numbers are none; its tokens are not looked at again */
     void *owner;     /* whoever let it join */
@@ -53,6 +59,7 @@ typedef struct vt_join {
     const vt_schedule *uncond; /* layers of the unconditional stream; NULL: no guidance */
     int uncond_scales;         /* scales that it runs, from the first on: 1 to `scales` */
     bool smooth, retain_kv;
+    int decoders; /* set of vt_decoder that it will be decoded by; 0: the full one */
     void *owner;
     int index;
     int32_t *tokens; /* (L), host memory, borrowed: where its tokens go; NULL: nobody will look */
@@ -73,7 +80,7 @@ typedef struct vt_loop {
     vt_drawing **running;  /* (capacity): of them, those that are not done */
     int count, capacity;
     struct vt_loop_needs {
-        int drawings, streams, smooth, classes, keys;
+        int drawings, streams, smooth, classes, keys, decoders;
     } needs; /* the most that `memory` was measured for */
     vt_loop_seconds seconds;
 } vt_loop;
@@ -120,7 +127,7 @@ variant_status vt_loop_step(vt_loop *loop, vt_choose *choose, void *user, varian
  * memory, to take. */
 typedef variant_status vt_take_picture(void *user, vt_drawing *drawing, const float *picture,
                                        variant_error *err);
-variant_status vt_loop_decode(vt_loop *loop, vt_drawing *const *drawings, int count,
+variant_status vt_loop_decode(vt_loop *loop, vt_decoder by, vt_drawing *const *drawings, int count,
                               vt_take_picture *take, void *user, variant_error *err);
 
 /* Does its unconditional stream run at the scale at hand? */

@@ -164,6 +164,31 @@ static variant_status load_tokenizer(vt_model *model, const vt_model_options *op
     return vt_params_prepare(params, err);
 }
 
+/* Tensors of the preview decoder lie beside the tokenizer's; without its mark there is none. */
+static variant_status load_preview(vt_model *model, const vt_model_options *options,
+                                   vt_file_config *own, variant_error *err) {
+    const vt_tensor_file *file = model->files[VT_TOKENIZER_PART];
+    const char *group = model->groups[VT_TOKENIZER_PART];
+    const vt_tokenizer_config *of = vt_tokenizer_configuration(model->tokenizer);
+    if (!vt_tensor_file_find(file, group, VT_PREVIEW_MARK)) return VARIANT_OK;
+    if (own->preview.levels == 0)
+        return vt_fail(err, VARIANT_E_MODEL,
+                       "%s: holds a preview decoder, but its metadata " VT_CONFIG_KEY
+                       " does not tell preview_decoder's widths and blocks",
+                       vt_tensor_file_path(file));
+    if (vt_preview_config_check(&own->preview, of, VARIANT_E_MODEL, err) != VARIANT_OK)
+        return vt_fail_within(err, VARIANT_E_MODEL, "%s", vt_tensor_file_path(file));
+    VT_TRY(vt_preview_open(&model->preview, model->kern, of, &own->preview, err));
+    vt_params *params = vt_preview_params(model->preview);
+    vt_params_set_type(params, options->weights == VT_NUMBER_F32 ? VT_NUMBER_F32 : VT_NUMBER_BF16,
+                       options->copy);
+    params->any_numbers = options->any_numbers;
+    model->preview_training = own->preview_training;
+    own->preview_training = NULL;
+    VT_TRY(vt_params_load(params, file, group, options->copy, err));
+    return vt_params_prepare(params, err);
+}
+
 static variant_status check_fit(const vt_model *model, variant_error *err) {
     if (!model->tokenizer || !model->transformer) return VARIANT_OK;
     const vt_tokenizer_config *a = vt_tokenizer_configuration(model->tokenizer);
@@ -232,9 +257,15 @@ static variant_status check_surplus(const vt_model *model, const vt_model_option
 #define SAMPLES 16
 #define SAMPLE_BYTES 256
 
-static uint64_t hash_file(uint64_t hash, const vt_tensor_file *file) {
+static bool is_of_preview(const vt_tensor *tensor) {
+    return strncmp(tensor->name, VT_PREVIEW_PREFIX, strlen(VT_PREVIEW_PREFIX)) == 0;
+}
+
+/* Of the preview decoder's tensors alone, or of all others. */
+static uint64_t hash_file(uint64_t hash, const vt_tensor_file *file, bool preview) {
     for (int i = 0; i < vt_tensor_file_count(file); ++i) {
         const vt_tensor *tensor = vt_tensor_file_at(file, i);
+        if (is_of_preview(tensor) != preview) continue;
         const unsigned char *bytes = tensor->data;
         hash = vt_fnv1a64_more(hash, tensor->name, strlen(tensor->name));
         hash = vt_fnv1a64_more(hash, tensor->shape, (size_t)tensor->rank * sizeof *tensor->shape);
@@ -250,16 +281,22 @@ static uint64_t hash_file(uint64_t hash, const vt_tensor_file *file) {
     return hash;
 }
 
+/* A preview decoder that comes later leaves a model what it was: pictures made before are still its. */
 static void set_hash(vt_model *model) {
-    uint64_t hash = vt_fnv1a64("variant", 7);
+    const uint64_t none = vt_fnv1a64("variant", 7);
+    uint64_t hash = none;
     for (int part = 0; part < VT_MODEL_PARTS; ++part)
         if (model->chosen[part])
             hash = vt_fnv1a64_more(hash, model->groups[part], strlen(model->groups[part]));
-    if (model->files[VT_TOKENIZER_PART]) hash = hash_file(hash, model->files[VT_TOKENIZER_PART]);
+    if (model->files[VT_TOKENIZER_PART])
+        hash = hash_file(hash, model->files[VT_TOKENIZER_PART], false);
     if (model->files[VT_TRANSFORMER_PART] &&
         model->files[VT_TRANSFORMER_PART] != model->files[VT_TOKENIZER_PART])
-        hash = hash_file(hash, model->files[VT_TRANSFORMER_PART]);
+        hash = hash_file(hash, model->files[VT_TRANSFORMER_PART], false);
     snprintf(model->hash, sizeof model->hash, "%016llx", (unsigned long long)hash);
+    if (!model->preview) return;
+    hash = hash_file(none, model->files[VT_TOKENIZER_PART], true);
+    snprintf(model->preview_hash, sizeof model->preview_hash, "%016llx", (unsigned long long)hash);
 }
 
 static void free_class_names(vt_model *model) {
@@ -314,6 +351,7 @@ variant_status vt_model_open(vt_model **out, vt_kern *kern, const vt_model_optio
         VT_CHECK(load_transformer(model, options, &own[VT_TRANSFORMER_PART], err));
     if (model->files[VT_TOKENIZER_PART])
         VT_CHECK(load_tokenizer(model, options, &own[VT_TOKENIZER_PART], err));
+    if (model->tokenizer) VT_CHECK(load_preview(model, options, &own[VT_TOKENIZER_PART], err));
     VT_CHECK(check_fit(model, err));
     for (int part = 0; part < VT_MODEL_PARTS; ++part) {
         bool seen = part > 0 && model->files[part] == model->files[0] &&
@@ -342,6 +380,7 @@ cleanup:
 void vt_model_close(vt_model **model) {
     vt_model *m = *model;
     if (!m) return;
+    vt_preview_close(&m->preview);
     vt_tokenizer_close(&m->tokenizer);
     vt_transformer_close(&m->transformer);
     if (m->files[0] == m->files[1]) m->files[1] = NULL;
@@ -349,6 +388,7 @@ void vt_model_close(vt_model **model) {
     vt_tensor_file_close(&m->files[1]);
     free_class_names(m);
     free(m->training);
+    free(m->preview_training);
     free(m);
     *model = NULL;
 }

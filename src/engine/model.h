@@ -8,6 +8,7 @@
 #define VT_ENGINE_MODEL_H
 
 #include "supernet/phases.h"
+#include "tokenizer/preview.h"
 #include "tokenizer/tokenizer.h"
 #include "transformer/transformer.h"
 
@@ -48,8 +49,11 @@ typedef struct vt_model {
     vt_kern *kern;               /* borrowed */
     vt_tokenizer *tokenizer;     /* NULL when absent */
     vt_transformer *transformer; /* NULL when absent */
-    int class_count;             /* names; 0: none known */
-    char **class_names;          /* ImageNet's for 1000 classes without names */
+    vt_preview *preview;         /* the tokenizer's small decoder; NULL when absent */
+    char preview_hash[17];       /* as `hash`, which leaves it out; "" when absent */
+    char *preview_training; /* what its training left in the configuration (JSON text), or NULL */
+    int class_count;        /* names; 0: none known */
+    char **class_names;     /* ImageNet's for 1000 classes without names */
     vt_supernet_info supernet;
     /* the "variant.training" metadata (JSON text) of the transformer's file, or NULL */
     char *training;
@@ -99,6 +103,8 @@ void vt_model_class_name(const vt_model *model, int label, char *out, size_t siz
  * stay float32). */
 typedef struct vt_model_save {
     vt_tokenizer *tokenizer;
+    vt_preview *preview;          /* goes with the tokenizer */
+    const char *preview_training; /* JSON text, NULL: none */
     vt_transformer *transformer;
     /* a network of another kind: its parameters, and its configuration (JSON text) in the place of ours */
     vt_params *params;
@@ -119,6 +125,17 @@ typedef struct vt_model_save {
     void *user;
 } vt_model_save;
 variant_status vt_model_write(const char *path, const vt_model_save *save, variant_error *err);
+
+/* E_MODEL with the line that says how to make the preview decoder that is missing. */
+variant_status vt_model_fail_preview(variant_error *err);
+/* Writes an open model's files as one, tensor by tensor as they are (what its configuration says is `config`, from
+ * vt_model_config_of), with this preview decoder in the place of the one that was there. training: its record (JSON text)
+ * or NULL. The model's hash stays what it is. */
+variant_status vt_model_write_preview(const char *path, const vt_model *model, const char *config,
+                                      vt_preview *preview, const char *training,
+                                      variant_error *err);
+/* What vt_model_write would write of it as configuration; free() it. NULL: no memory. */
+char *vt_model_config_of(const vt_model *model);
 
 /* The state dicts of a file opened for a model that hold its tokenizer (part 0) or transformer (part 1):
  * their groups, at most `most`; returns how many. */

@@ -52,6 +52,20 @@ static bool read_supernet(const cJSON *json, vt_supernet_info *out) {
     return read_guidance(cJSON_GetObjectItem(json, "guidance"), out);
 }
 
+static bool read_preview(const cJSON *json, vt_file_config *out) {
+    if (!json) return true;
+    const cJSON *blocks = cJSON_GetObjectItem(json, "blocks"),
+                *training = cJSON_GetObjectItem(json, "training");
+    if (!cJSON_IsNumber(blocks) ||
+        !read_ints(cJSON_GetObjectItem(json, "widths"), out->preview.widths, VT_MAX_LEVELS,
+                   &out->preview.levels) ||
+        out->preview.levels == 0)
+        return false;
+    out->preview.blocks = blocks->valueint;
+    if (cJSON_IsObject(training)) out->preview_training = cJSON_PrintUnformatted(training);
+    return true;
+}
+
 static bool read_classes(const cJSON *json, vt_file_config *out) {
     if (!json) return true;
     int count = cJSON_IsArray(json) ? cJSON_GetArraySize(json) : -1;
@@ -85,6 +99,8 @@ static variant_status read_own(vt_file_config *out, const vt_tensor_file *file, 
     else if (!read_supernet(cJSON_GetObjectItem(json, "supernet"), &out->supernet))
         complaint = "supernet needs bridge, depths and layers; its guidance an uncond_depth and a "
                     "late factor of 0 to 100";
+    else if (!read_preview(cJSON_GetObjectItem(json, "preview_decoder"), out))
+        complaint = "preview_decoder needs widths and blocks";
     else if (!read_classes(cJSON_GetObjectItem(json, "classes"), out))
         complaint = "classes is not a list of names";
     cJSON_Delete(json);
@@ -123,6 +139,7 @@ variant_status vt_file_config_read(vt_file_config *out, const vt_tensor_file *fi
 void vt_file_config_free(vt_file_config *config) {
     for (int i = 0; i < config->class_count; ++i) free(config->class_names[i]);
     free(config->class_names);
+    free(config->preview_training);
     *config = (vt_file_config){0};
 }
 
@@ -172,12 +189,32 @@ static void add_supernet_guidance(cJSON *supernet, const vt_supernet_info *info)
     if (info->late_count > 0) cJSON_AddStringToObject(guidance, "late", late);
 }
 
+static cJSON *preview_json(const vt_model_save *save) {
+    const vt_preview_config *config = vt_preview_configuration(save->preview);
+    cJSON *json = cJSON_CreateObject();
+    add_ints(json, "widths", config->widths, config->levels);
+    cJSON_AddNumberToObject(json, "blocks", config->blocks);
+    cJSON *training = save->preview_training ? cJSON_Parse(save->preview_training) : NULL;
+    if (training) cJSON_AddItemToObject(json, "training", training);
+    return json;
+}
+
+char *vt_model_config_with_preview(const char *text, const vt_model_save *save) {
+    cJSON *json = cJSON_Parse(text);
+    cJSON_DeleteItemFromObject(json, "preview_decoder");
+    const bool added = json && cJSON_AddItemToObject(json, "preview_decoder", preview_json(save));
+    char *out = added ? cJSON_PrintUnformatted(json) : NULL;
+    cJSON_Delete(json);
+    return out;
+}
+
 char *vt_model_config_text(const vt_model_save *save) {
     cJSON *json = cJSON_CreateObject();
     cJSON_AddNumberToObject(json, "format", 1);
     if (save->tokenizer)
         cJSON_AddItemToObject(json, "tokenizer",
                               tokenizer_json(vt_tokenizer_configuration(save->tokenizer)));
+    if (save->preview) cJSON_AddItemToObject(json, "preview_decoder", preview_json(save));
     if (save->transformer)
         cJSON_AddItemToObject(json, "transformer",
                               transformer_json(vt_transformer_configuration(save->transformer)));

@@ -99,8 +99,10 @@ static variant_status export_params(const vt_params *params, losses *all, vt_ten
 variant_status vt_model_write(const char *path, const vt_model_save *save, variant_error *err) {
     vt_params *tokenizer = save->tokenizer ? vt_tokenizer_params(save->tokenizer) : NULL;
     vt_params *transformer = save->transformer ? vt_transformer_params(save->transformer) : NULL;
+    vt_params *preview = save->preview ? vt_preview_params(save->preview) : NULL;
     size_t capacity = (size_t)(tokenizer ? tokenizer->count : 0) +
                       (size_t)(transformer ? transformer->count : 0) +
+                      (size_t)(preview ? preview->count : 0) +
                       (size_t)(save->params ? save->params->count : 0) + (size_t)save->extra_count;
     variant_status status = VARIANT_OK;
     int own = 0, count, meta = 0;
@@ -113,6 +115,7 @@ variant_status vt_model_write(const char *path, const vt_model_save *save, varia
         VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "%s: no memory to write it", path));
 
     if (tokenizer) VT_CHECK(export_params(tokenizer, &all, list, sources, &own, err));
+    if (preview) VT_CHECK(export_params(preview, &all, list, sources, &own, err));
     if (transformer) VT_CHECK(export_params(transformer, &all, list, sources, &own, err));
     if (save->params) VT_CHECK(export_params(save->params, &all, list, sources, &own, err));
     VT_CHECK(check_losses(&all, path, err));

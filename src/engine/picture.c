@@ -182,6 +182,10 @@ variant_status vt_picture_describe(variant_picture *picture, const vt_choices *c
         add_schedule(&s, "uncond_depths", "uncond_layers", &choices->branches.uncond);
     if (choices->scales < choices->config->scales) add_number(&s, "scales", choices->scales);
     if (choices->given) add_given(&s, choices, index);
+    if (choices->decoder == VT_DECODER_PREVIEW) {
+        add_text(&s, "decoder", "preview");
+        add_text(&s, "decoder_hash", engine->model->preview_hash);
+    }
     add_text(&s, "weights", vt_number_name(engine->weights));
     add_text(&s, "kv", vt_number_name(engine->kv));
     add_text(&s, "kernels", engine->kern->name);

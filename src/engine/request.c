@@ -112,12 +112,28 @@ static variant_status choose_given(vt_choices *c, variant_error *err) {
     return VARIANT_OK;
 }
 
+/* Previews that nobody keeps take the small decoder wherever there is one and nothing else was asked for. */
+static variant_status choose_decoder(vt_choices *c, variant_error *err) {
+    const char *name = c->request.decoder;
+    const bool has = c->engine->model->preview != NULL;
+    c->decoder = VT_DECODER_FULL;
+    c->preview_decoder = has && !name ? VT_DECODER_PREVIEW : VT_DECODER_FULL;
+    if (!name || strcmp(name, "full") == 0) return VARIANT_OK;
+    if (strcmp(name, "preview") != 0)
+        return vt_fail(err, VARIANT_E_ARGUMENT, "decoder \"%.40s\": expected full or preview",
+                       name);
+    if (!has) return vt_model_fail_preview(err);
+    c->decoder = c->preview_decoder = VT_DECODER_PREVIEW;
+    return VARIANT_OK;
+}
+
 variant_status vt_choices_make(vt_choices *c, const variant_engine *engine,
                                const variant_request *request, variant_error *err) {
     *c = (vt_choices){.engine = engine,
                       .request = *request,
                       .config = vt_transformer_configuration(engine->model->transformer)};
     VT_TRY(check_request(request, err));
+    VT_TRY(choose_decoder(c, err));
     VT_TRY(vt_branches_make(&c->branches, engine->model, request, err));
     VT_TRY(choose_labels(c, err));
     VT_TRY(choose_given(c, err));
@@ -129,6 +145,7 @@ variant_status vt_choices_make(vt_choices *c, const variant_engine *engine,
     c->request.class_name = c->request.depths = c->request.layers = NULL;
     c->request.uncond_depths = c->request.uncond_layers = NULL;
     c->request.labels = NULL;
+    c->request.decoder = NULL;
     c->request.given_tokens = NULL;
     if (c->request.cfg_scales) c->request.cfg_scales = c->branches.guide;
     return VARIANT_OK;
@@ -155,20 +172,24 @@ static int given_scales(const vt_choices *c) {
 }
 
 vt_join vt_choices_join(const vt_choices *c, int index) {
-    return (vt_join){.label = c->labels[index],
-                     .schedule = &c->branches.cond,
-                     .scales = c->scales,
-                     .uncond = c->branches.guided_scales > 0 ? &c->branches.uncond : NULL,
-                     .uncond_scales = c->branches.guided_scales,
-                     .smooth = c->request.smooth && given_scales(c) < c->scales,
-                     .retain_kv = c->request.retain_kv,
-                     .index = index};
+    return (vt_join){
+        .label = c->labels[index],
+        .schedule = &c->branches.cond,
+        .scales = c->scales,
+        .uncond = c->branches.guided_scales > 0 ? &c->branches.uncond : NULL,
+        .uncond_scales = c->branches.guided_scales,
+        .smooth = c->request.smooth && given_scales(c) < c->scales,
+        .retain_kv = c->request.retain_kv,
+        .decoders = (int)c->decoder |
+                    (c->request.preview && !c->request.keep_scales ? (int)c->preview_decoder : 0),
+        .index = index};
 }
 
 vt_loop_parts vt_engine_parts(const variant_engine *engine) {
     return (vt_loop_parts){.kern = engine->kern,
                            .transformer = engine->model->transformer,
                            .tokenizer = engine->model->tokenizer,
+                           .preview = engine->model->preview,
                            .kv = engine->kv};
 }
 

@@ -11,11 +11,13 @@ typedef struct vt_choices {
     variant_request
         request; /* its numbers, callbacks and cancel flag: what it points to otherwise is read already */
     const vt_transformer_config *config;
-    vt_branches branches; /* layers and guidance */
-    int32_t *labels;      /* (count), owned */
-    int32_t *given;       /* (request.given_count, L), owned; NULL */
-    int scales;           /* that are drawn */
-    int batch;            /* pictures at a time */
+    vt_branches branches;       /* layers and guidance */
+    int32_t *labels;            /* (count), owned */
+    int32_t *given;             /* (request.given_count, L), owned; NULL */
+    int scales;                 /* that are drawn */
+    int batch;                  /* pictures at a time */
+    vt_decoder decoder;         /* of pictures */
+    vt_decoder preview_decoder; /* of what the preview callback alone sees */
     char warning[256];
 } vt_choices;
 

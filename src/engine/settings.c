@@ -191,6 +191,21 @@ static variant_status check(const variant_settings *s, const variant_engine *eng
                : status;
 }
 
+/* The decoder's weights are not the model's: they may have been trained anew since. */
+static variant_status read_decoder(const variant_settings *s, const variant_engine *engine,
+                                   variant_request *r, variant_error *err) {
+    const char *name = text_of(s, "decoder"), *hash = text_of(s, "decoder_hash");
+    const char *own = engine->model->preview_hash;
+    if (!member(s, "decoder")) return VARIANT_OK;
+    if (strcmp(name, "preview") != 0) return misfit(s, "decoder", err);
+    if (strcmp(hash, own) != 0)
+        return vt_fail(err, VARIANT_E_MODEL,
+                       "%s was decoded by the preview decoder %s, this model has %s", s->path, hash,
+                       *own ? own : "none");
+    r->decoder = "preview";
+    return VARIANT_OK;
+}
+
 variant_status variant_settings_request(const variant_settings *settings,
                                         const variant_engine *engine, variant_request *request,
                                         variant_error *error) {
@@ -214,5 +229,6 @@ variant_status variant_settings_request(const variant_settings *settings,
     VT_TRY(read_sampling(s, request, error));
     VT_TRY(read_guidance(s, info.scales, request, error));
     VT_TRY(read_given(s, &info, request, error));
+    VT_TRY(read_decoder(s, engine, request, error));
     return check(s, engine, request, error);
 }

@@ -155,10 +155,11 @@ void vt_costs_key_of(vt_costs_key *out, const variant_engine *engine,
     vt_processor_name(processor, sizeof processor);
     *out = (vt_costs_key){0};
     if (info.hash && info.hash[0]) /* weights made from a formula have none, and no file */
-        snprintf(out->name, sizeof out->name, "%s-%s-kv-%s-%s%s-batch%d-threads%d-%s", info.hash,
+        snprintf(out->name, sizeof out->name, "%s-%s-kv-%s-%s%s%s-batch%d-threads%d-%s", info.hash,
                  info.weights, info.kv, request->cfg_scale > 0.0f ? "guided" : "plain",
-                 request->smooth ? "-smooth" : "", request->batch, engine->kern->threads,
-                 engine->kern->name);
+                 request->smooth ? "-smooth" : "",
+                 request->decoder && strcmp(request->decoder, "preview") == 0 ? "-preview" : "",
+                 request->batch, engine->kern->threads, engine->kern->name);
     vt_limits limits;
     vt_limits_read(&limits, "");
     snprintf(out->machine, sizeof out->machine, "%s; %s; %d processors, affinity %d, quota %.3g",

@@ -116,3 +116,22 @@ double vt_floor_decoder(const vt_tokenizer_config *config, int batch, vt_machine
     }
     return seconds + convolution(s, width, config->channels); /* conv_out */
 }
+
+double vt_floor_preview(const vt_tokenizer_config *of, const vt_preview_config *config, int batch,
+                        vt_machine_limits limits) {
+    const int last = config->levels - 1;
+    limits.flops = limits.decoder_flops;
+    limits.weights = tokenizer_type(limits.weights);
+    const double side = of->sides[of->scales - 1];
+    picture_stage s = {.pixels = side * side * batch, .limits = limits};
+    double seconds = convolution(s, of->latent_dim, config->widths[last]); /* conv_in */
+    for (int level = last; level >= 0; --level) {
+        const double width = config->widths[level];
+        const int blocks = level > 0 || last == 0 ? config->blocks : 0;
+        seconds += blocks * residual_block(s, width, width);
+        if (level == 0) break;
+        s.pixels *= 4.0; /* nearest 2x, then its convolution */
+        seconds += convolution(s, width, config->widths[level - 1]);
+    }
+    return seconds + convolution(s, config->widths[0], of->channels); /* conv_out */
+}

@@ -7,6 +7,7 @@
 #ifndef VT_PLANNING_FLOOR_H
 #define VT_PLANNING_FLOOR_H
 
+#include "tokenizer/preview.h"
 #include "tokenizer/tokenizer.h"
 #include "transformer/transformer.h"
 
@@ -37,5 +38,8 @@ double vt_floor_condition(const vt_transformer_config *config, const vt_schedule
                           int labels, vt_machine_limits limits);
 /* Seconds of post_quant_conv and the decoder for `batch` pictures. */
 double vt_floor_decoder(const vt_tokenizer_config *config, int batch, vt_machine_limits limits);
+/* Likewise of its preview decoder. */
+double vt_floor_preview(const vt_tokenizer_config *of, const vt_preview_config *config, int batch,
+                        vt_machine_limits limits);
 
 #endif

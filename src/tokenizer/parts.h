@@ -46,6 +46,9 @@ variant_status vt_encoder_build(vt_picture_chain *chain, vt_params *params,
 variant_status vt_decoder_build(vt_picture_chain *chain, vt_params *params,
                                 const vt_tokenizer_config *config, variant_error *err);
 
+/* Random values for training from nothing (allocates); tokenizer.c. */
+variant_status vt_initial_values(vt_params *params, uint64_t seed, variant_error *err);
+
 /* ---- quantizer.c ---- */
 variant_status vt_quantizer_build(vt_quantizer *quantizer, vt_params *params,
                                   const vt_tokenizer_config *config, variant_error *err);

@@ -88,8 +88,7 @@ static void initial_values(const vt_params *params, int i, uint64_t seed, float 
     }
 }
 
-variant_status vt_tokenizer_initialise(vt_tokenizer *tokenizer, uint64_t seed, variant_error *err) {
-    vt_params *params = &tokenizer->params;
+variant_status vt_initial_values(vt_params *params, uint64_t seed, variant_error *err) {
     variant_status status = VARIANT_OK;
     size_t largest = 0;
     if (!params->values) VT_TRY(vt_params_allocate(params, err));
@@ -97,18 +96,23 @@ variant_status vt_tokenizer_initialise(vt_tokenizer *tokenizer, uint64_t seed, v
     for (int i = 0; i < params->count; ++i)
         if (params->items[i]->count > largest) largest = params->items[i]->count;
     float *values = malloc(largest * sizeof *values);
-    if (!values)
-        return vt_fail(err, VARIANT_E_MEMORY, "no memory for a tokenizer's initial values");
+    if (!values) return vt_fail(err, VARIANT_E_MEMORY, "no memory for initial values");
     for (int i = 0; i < params->count; ++i) {
         vt_param *param = params->items[i];
         if (param->flags & VT_PARAM_BUFFER) continue;
         initial_values(params, i, seed, values);
         VT_CHECK(vt_param_upload(params, param, values, param->value, err));
     }
-    if (tokenizer->quantizer.codebook->weight) vt_params_refresh(params);
 cleanup:
     free(values);
     return status;
+}
+
+variant_status vt_tokenizer_initialise(vt_tokenizer *tokenizer, uint64_t seed, variant_error *err) {
+    VT_TRY(vt_initial_values(&tokenizer->params, seed, err));
+    if (tokenizer->quantizer.codebook->weight && !tokenizer->params.kern->dry)
+        vt_params_refresh(&tokenizer->params);
+    return VARIANT_OK;
 }
 
 /* ---- inference ---- */

@@ -173,6 +173,7 @@ static const struct {
     [VT_TRAIN_TRANSFORMER] = {32, 400e3, 100, 1000, 200, 1e-3},
     [VT_TRAIN_SUPERNET] = {16, 400e3, 60, 600, 100, 1e-3},
     [VT_TRAIN_CLASSIFIER] = {64, 600e3, 60, 300, 100, 2e-3},
+    [VT_TRAIN_DECODER] = {32, 200e3, 200, 2000, 100, 2e-3},
 };
 
 double vt_choose_round(double value, int digits) {
@@ -213,7 +214,7 @@ int64_t vt_choose_warmup(vt_train_kind kind, int64_t steps) {
 
 double vt_choose_rate(vt_train_kind kind, int width, bool trained_on) {
     double rate = kinds[kind].rate, narrower = width > 0 ? 128.0 / width : 1.0;
-    if (kind == VT_TRAIN_TOKENIZER || kind == VT_TRAIN_CLASSIFIER) return rate;
+    if (kind != VT_TRAIN_TRANSFORMER && kind != VT_TRAIN_SUPERNET) return rate;
     rate = trained_on ? 2e-4 * fmin(1.0, narrower) : rate * sqrt(narrower);
     return vt_choose_round(rate, 2);
 }

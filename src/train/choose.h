@@ -42,20 +42,21 @@ typedef enum vt_train_kind {
     VT_TRAIN_TOKENIZER,
     VT_TRAIN_TRANSFORMER,
     VT_TRAIN_SUPERNET,
-    VT_TRAIN_CLASSIFIER
+    VT_TRAIN_CLASSIFIER,
+    VT_TRAIN_DECODER
 } vt_train_kind;
 
 /* A power of two up to the most that the kind takes (32; supernet 16, classifier 64) such that an epoch
  * has 8 steps; at least 4 pictures, if there are so many. Less for pictures above 128 pixels a side,
  * whose memory would be gigabytes. */
 int vt_choose_batch(vt_train_kind kind, int pictures, int side);
-/* Epochs that show a number of pictures (tokenizer 200,000, transformer and supernet 400,000,
+/* Epochs that show a number of pictures (tokenizer and preview decoder 200,000, transformer and supernet 400,000,
  * classifier 600,000): at least 1, and no more than few pictures bear, but for the steps without
  * which nothing is learned. One of the numbers 1, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, .. */
 double vt_choose_epochs(vt_train_kind kind, int pictures, int64_t steps_per_epoch);
 /* The kind's usual warm-up (100 steps; transformer 200), a tenth of a shorter run. */
 int64_t vt_choose_warmup(vt_train_kind kind, int64_t steps);
-/* Peak learning rate: 1e-3 (classifier 2e-3; a given model trained on, 2e-4); of transformers less
+/* Peak learning rate: 1e-3 (classifier and preview decoder 2e-3; a given model trained on, 2e-4); of transformers less
  * the wider they are. */
 double vt_choose_rate(vt_train_kind kind, int width, bool trained_on);
 /* The value as it is read back from a text of so many digits, which is what a checkpoint keeps. */

@@ -287,7 +287,9 @@ static variant_status save_model(vt_train_loop *loop, const vt_trainer *trainer,
     if (!training) return vt_fail(err, VARIANT_E_MEMORY, "no memory to write a model");
     vt_model_save save = trainer->model(trainer->self, loop);
     save.training = training;
-    variant_status status = vt_model_write(result->model, &save, err);
+    variant_status status = trainer->write
+                                ? trainer->write(trainer->self, loop, result->model, training, err)
+                                : vt_model_write(result->model, &save, err);
     cJSON_free(training);
     if (status != VARIANT_OK || !trainer->finish) return status;
     return trainer->finish(trainer->self, loop, err);

@@ -31,6 +31,7 @@ typedef struct vt_train_loop {
     vt_train_data data;
     vt_params *params; /* of the model in training */
     vt_params *frozen; /* of one that serves it and stays as it is; NULL: none */
+    vt_params *beside; /* likewise, of what goes with that one into its file; NULL: none */
     vt_arena arena;    /* of the whole run; what a step takes from it goes back after the step */
     void *memory;
     size_t memory_bytes;
@@ -113,6 +114,10 @@ typedef struct vt_trainer {
     const char *file; /* name of the model alone in the run's folder, for use */
     /* The model, for a checkpoint and for its own file; borrowed from self. */
     vt_model_save (*model)(void *self, vt_train_loop *loop);
+    /* Writes the model's own file where it is more than `model`, which is then the checkpoint's alone; training: the
+     * settings as JSON. Or NULL. */
+    variant_status (*write)(void *self, vt_train_loop *loop, const char *path, const char *training,
+                            variant_error *err);
     /* What goes beside the model's own file when a run ends; or NULL. */
     variant_status (*finish)(void *self, vt_train_loop *loop, variant_error *err);
 } vt_trainer;

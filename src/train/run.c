@@ -108,7 +108,7 @@ static variant_status settle(vt_train_loop *loop, const vt_trainer *trainer,
                              const vt_train_wanted *wanted, variant_error *err) {
     vt_train_common *common = trainer->common;
     vt_train_data *data = &loop->data;
-    const bool maps = trainer->kind == VT_TRAIN_TOKENIZER || trainer->kind == VT_TRAIN_CLASSIFIER;
+    const bool maps = trainer->kind != VT_TRAIN_TRANSFORMER && trainer->kind != VT_TRAIN_SUPERNET;
     vt_run_extent extent = {
         .kind = trainer->kind, .pictures = data->pictures.count, .trained_on = wanted->trained_on};
     vt_defaults_batch(loop, common, extent.kind, extent.pictures, maps ? wanted->side : 0);
@@ -141,19 +141,23 @@ static size_t saving_bytes(const vt_params *params) {
 static variant_status measure_model(vt_train_loop *loop, const vt_trainer *trainer,
                                     const vt_dry_kern *dry, vt_train_memory *out,
                                     variant_error *err) {
-    const vt_params *params = loop->params, *frozen = loop->frozen;
+    const vt_params *params = loop->params, *const frozen[] = {loop->frozen, loop->beside};
     VT_TRY(trainer->prepare(trainer->self, loop, err));
     VT_TRY(trainer->rehearse(trainer->self, loop, out, err));
     out->moments = 2 * vt_params_gradient_bytes(params);
     out->gradients = params->train_bytes - out->moments; /* and the sums of their squares */
     out->packed = vt_params_packed_bytes(params);
-    out->weights = dry->reserved - params->train_bytes - (frozen ? frozen->values_bytes : 0);
-    if (frozen)
-        out->tokenizer =
-            frozen->values_bytes - frozen->mapped_bytes + vt_params_packed_bytes(frozen);
+    out->weights = dry->reserved - params->train_bytes;
+    out->saving = saving_bytes(params);
+    for (int i = 0; i < 2; ++i) {
+        if (!frozen[i]) continue;
+        const size_t saving = saving_bytes(frozen[i]);
+        out->weights -= frozen[i]->values_bytes;
+        out->tokenizer +=
+            frozen[i]->values_bytes - frozen[i]->mapped_bytes + vt_params_packed_bytes(frozen[i]);
+        if (saving > out->saving) out->saving = saving;
+    }
     out->activations = loop->arena.peak;
-    const size_t own = saving_bytes(params), other = saving_bytes(frozen);
-    out->saving = own > other ? own : other;
     out->data += loop->host_bytes + vt_dataset_bytes(loop->data.train);
     if (loop->data.test) out->data += vt_dataset_bytes(loop->data.test);
     const size_t kept =
@@ -182,7 +186,7 @@ static variant_status measure(vt_train_loop *loop, const vt_trainer *trainer,
     variant_status status = trainer->open(trainer->self, loop, err);
     if (status == VARIANT_OK) status = measure_model(loop, trainer, dry, out, err);
     trainer->close(trainer->self);
-    loop->params = loop->frozen = NULL;
+    loop->params = loop->frozen = loop->beside = NULL;
     loop->host_bytes = 0;
     return status;
 }

@@ -78,7 +78,10 @@ static variant_status transformer_finish(void *self, vt_train_loop *loop, varian
     const vt_transformer_job *job = self;
     char path[4096];
     vt_train_loop_path(loop, "tokenizer.safetensors", path, sizeof path);
-    vt_model_save beside = {.tokenizer = job->tokenizer, .type = VT_F32};
+    vt_model_save beside = {.tokenizer = job->tokenizer,
+                            .preview = job->model->preview,
+                            .preview_training = job->frozen->preview_training,
+                            .type = VT_F32};
     return vt_model_write(path, &beside, err);
 }
 

@@ -1,4 +1,4 @@
-/* trainer.h - the trainings: a tokenizer, a transformer, a transformer as a supernet, and a classifier.
+/* trainer.h - the trainings: a tokenizer, a transformer, a transformer as a supernet, a classifier, and a preview decoder.
  *
  * A run is a function of its options and its data: everything random is keyed by (seed, step) or
  * (seed, epoch), so that a run that was stopped, or killed, and taken up again from its checkpoint
@@ -10,6 +10,7 @@
  *     tokens.cache             the pictures as tokens (transformer and supernet)
  *     tokenizer.safetensors, transformer.safetensors, classifier.safetensors
  *                              the model, when the run ends or is stopped
+ *     model.safetensors        likewise, of a preview decoder: the model that it was trained for, with it inside
  *
  * Called by cli/train.c and the tests. Prints nothing: progress and notes go to the caller's
  * functions. */
@@ -119,6 +120,20 @@ typedef struct vt_train_classifier_options {
     double label_smoothing;
 } vt_train_classifier_options;
 
+/* Distils a preview decoder (tokenizer/preview.h) from a frozen tokenizer's own:
+ *
+ *     loss = pixels mean((y - picture)^2) + teacher mean((y - decoder(f_hat))^2),  y = preview(f_hat)
+ *
+ * over f_hats of whole pictures, and, with the chance `partial`, of a picture's first scales alone, of which the second term
+ * is all that can be asked for. */
+typedef struct vt_train_decoder_options {
+    vt_train_common common;
+    const char *tokenizer; /* file or folder: a tokenizer, or a whole model */
+    const char *part;      /* which of several models in a file (engine/model.h); NULL */
+    const char *size;      /* "tiny", "small" or "medium"; NULL: small, or the resumed run's */
+    double pixels, teacher, partial;
+} vt_train_decoder_options;
+
 typedef struct vt_train_transformer_options {
     vt_train_common common;
     const char *tokenizer; /* file or folder */
@@ -156,6 +171,7 @@ void vt_train_tokenizer_options_init(vt_train_tokenizer_options *options);
 void vt_train_transformer_options_init(vt_train_transformer_options *options);
 void vt_train_supernet_options_init(vt_train_transformer_options *options);
 void vt_train_classifier_options_init(vt_train_classifier_options *options);
+void vt_train_decoder_options_init(vt_train_decoder_options *options);
 
 /* Runs to the end, or until stopped (result->stopped, VARIANT_OK). E_MEMORY, before the first byte of it is
  * taken, when a limit of this process or the machine (core/limits.h) leaves less than result->memory. */
@@ -165,5 +181,7 @@ variant_status vt_train_transformer(vt_kern *kern, const vt_train_transformer_op
                                     vt_train_result *result, variant_error *err);
 variant_status vt_train_classifier(vt_kern *kern, const vt_train_classifier_options *options,
                                    vt_train_result *result, variant_error *err);
+variant_status vt_train_decoder(vt_kern *kern, const vt_train_decoder_options *options,
+                                vt_train_result *result, variant_error *err);
 
 #endif

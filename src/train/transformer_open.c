@@ -36,9 +36,12 @@ static variant_status open_models(vt_transformer_job *job, vt_kern *kern, varian
 static void take_tokenizer(vt_transformer_job *job) {
     vt_tokenizer_close(
         &job->model->tokenizer); /* of two in one file or folder each, one is too many */
+    vt_preview_close(&job->model->preview);
     vt_transformer_close(&job->frozen->transformer);
     job->tokenizer = job->model->tokenizer = job->frozen->tokenizer;
+    job->model->preview = job->frozen->preview; /* its record stays there */
     job->frozen->tokenizer = NULL;
+    job->frozen->preview = NULL;
     job->model->supernet = (vt_supernet_info){0};
     job->model->hash[0] = '\0';
 }
@@ -314,6 +317,7 @@ variant_status vt_transformer_job_open(void *self, vt_train_loop *loop, variant_
     VT_TRY(open_model(job, loop, err));
     VT_TRY(open_host(job, loop, err));
     loop->frozen = vt_tokenizer_params(job->tokenizer);
+    if (job->model->preview) loop->beside = vt_preview_params(job->model->preview);
     loop->params = vt_transformer_params(job->transformer);
     return vt_params_train(loop->params, err);
 }
