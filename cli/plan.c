@@ -24,7 +24,7 @@ static const cli_option options[] = {
     {"count", "N", "pictures, {range}", .letter = 'n',
      CLI_INT(settings, asked.request.count, 1, 1000000), .unset = "one batch, 64 with --batch auto",
      .own = true},
-    CLI_ROWS(cli_request_options, cli_request, settings, asked, "cfg-scale layers"),
+    CLI_ROWS(cli_request_options, cli_request, settings, asked, CLI_GUIDANCE " layers"),
     CLI_ROWS(cli_decoder_option, const char *, settings, asked.request.decoder, NULL),
     CLI_HEADING("model"),
     CLI_ROWS(cli_engine_options, variant_engine_options, settings, asked.engine, CLI_MODEL),
@@ -36,8 +36,9 @@ static const cli_option options[] = {
 };
 
 static void print_plan(const variant_plan *plan) {
-    printf("%s: --bridge %d --depth %d --layers %s --batch %d\n", plan->fits ? "fits" : "nearest",
-           plan->bridge, plan->depth, plan->layers, plan->batch);
+    char flags[200];
+    cli_planning_flags(plan, flags, sizeof flags);
+    printf("%s: %s\n", plan->fits ? "fits" : "nearest", flags);
     printf("  memory  %10.1f MB  weights, activations, keys and values\n",
            (double)plan->bytes / 1e6);
     if (plan->seconds > 0.0)
@@ -53,14 +54,17 @@ static void print_plan(const variant_plan *plan) {
     printf("  layers  %10.1f %%   of the full depth's, every scale counting alike\n"
            "  why     %s\n",
            plan->kept * 100.0, plan->why);
+    if (plan->uncond_depths[0])
+        printf("  uncond  %s  layers of guidance's unconditional branch by scale\n",
+               plan->uncond_depths);
 }
 
 static int run(void *user, const cli_line *line) {
-    (void)line;
     settings *s = user;
     variant_request *request = &s->asked.request;
     s->planning.wanted = true;
     int done = cli_model_check(&s->asked.engine);
+    if (done < 0) done = cli_request_check(&s->asked, line);
     if (done < 0) done = cli_planning_check(&s->planning, request);
     if (done >= 0) return done;
     if (!request->count) request->count = s->planning.options.auto_batch ? 64 : request->batch;

@@ -42,6 +42,9 @@ int cli_planning_check(const cli_planning *planning, variant_request *request) {
     const char *layers = request->layers;
     request->batch = planning->batch;
     if (!planning->wanted) return -1;
+    if (request->uncond_depths)
+        return cli_misuse("a budget, --quality, --sweep and --batch auto choose the depth: "
+                          "--uncond-depths is for one that is known; give --uncond-depth");
     if (request->depth || request->depths || request->bridge >= 0)
         return cli_misuse("a budget, --quality, --sweep and --batch auto choose the depth: "
                           "give no --depth, --depths or --bridge");
@@ -55,10 +58,23 @@ int cli_planning_check(const cli_planning *planning, variant_request *request) {
 
 /* ---- what is said ---- */
 
+void cli_planning_flags(const variant_plan *plan, char *out, size_t size) {
+    char uncond[96] = "", late[32] = "";
+    if (plan->uncond_depth > 0)
+        snprintf(uncond, sizeof uncond, " --uncond-depth %d --uncond-layers %s", plan->uncond_depth,
+                 plan->layers);
+    else if (plan->uncond_depth == 0)
+        snprintf(uncond, sizeof uncond, " --uncond-depth 0");
+    if (plan->cfg_late >= 0.0f)
+        snprintf(late, sizeof late, " --cfg-late %g", (double)plan->cfg_late);
+    snprintf(out, size, "--bridge %d --depth %d --layers %s%s%s --batch %d", plan->bridge,
+             plan->depth, plan->layers, uncond, late, plan->batch);
+}
+
 void cli_planning_miss(const cli_planning *planning, const variant_plan *plan, char *out,
                        size_t size) {
     const variant_plan_options *o = &planning->options;
-    char memory[128] = "", time[96] = "";
+    char memory[128] = "", time[96] = "", flags[200];
     double bytes = (double)plan->bytes, most = (double)o->max_bytes;
     if (o->max_bytes)
         snprintf(memory, sizeof memory, " %.1f MB of %.1f%s", bytes / 1e6, most / 1e6,
@@ -73,15 +89,14 @@ void cli_planning_miss(const cli_planning *planning, const variant_plan *plan, c
     if (o->max_seconds > 0.0 && plan->seconds > o->max_seconds)
         snprintf(time + strlen(time), sizeof time - strlen(time), " (%.1f too many)",
                  (plan->seconds - o->max_seconds) * 1e3);
-    snprintf(
-        out, size,
-        "no schedule fits; the nearest takes%s%s: --bridge %d --depth %d --layers %s --batch %d",
-        memory, time, plan->bridge, plan->depth, plan->layers, plan->batch);
+    cli_planning_flags(plan, flags, sizeof flags);
+    snprintf(out, size, "no schedule fits; the nearest takes%s%s: %s", memory, time, flags);
 }
 
 void cli_planning_print(FILE *to, const variant_plan *plan) {
-    fprintf(to, "--bridge %d --depth %d --layers %s --batch %d, %.1f MB", plan->bridge, plan->depth,
-            plan->layers, plan->batch, (double)plan->bytes / 1e6);
+    char flags[200];
+    cli_planning_flags(plan, flags, sizeof flags);
+    fprintf(to, "%s, %.1f MB", flags, (double)plan->bytes / 1e6);
     if (plan->seconds > 0.0)
         fprintf(to, ", %.1f ms a batch%s", plan->seconds * 1e3,
                 plan->disturbed ? " (disturbed)" : "");
@@ -106,6 +121,9 @@ void cli_planning_json(FILE *to, const cli_planning *planning, const variant_pla
             "\"bytes\": %zu, \"max_bytes\": %zu, \"max_seconds\": %.6f, ",
             plan->fits ? "true" : "false", plan->bridge, plan->depth, plan->layers, plan->batch,
             plan->bytes, planning->options.max_bytes, planning->options.max_seconds);
+    if (plan->uncond_depth >= 0) fprintf(to, "\"uncond_depth\": %d, ", plan->uncond_depth);
+    if (plan->cfg_late >= 0.0f) fprintf(to, "\"cfg_late\": %g, ", (double)plan->cfg_late);
+    if (plan->uncond_depths[0]) fprintf(to, "\"uncond_depths\": \"%s\", ", plan->uncond_depths);
     if (plan->seconds > 0.0)
         fprintf(to, "\"seconds\": %.6f, ", plan->seconds);
     else

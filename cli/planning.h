@@ -24,6 +24,8 @@ int cli_planning_check(const cli_planning *planning, variant_request *request);
  * the nearest takes and by how much that misses. */
 variant_status cli_planning_apply(const cli_planning *planning, const variant_engine *engine,
                                   variant_request *request, variant_plan *plan, variant_error *err);
+/* The options that make a request the plan's: "--bridge 4 --depth 4 --layers equidistant --uncond-depth 2 --batch 1". */
+void cli_planning_flags(const variant_plan *plan, char *out, size_t size);
 /* "--bridge 4 --depth 4 --layers equidistant --batch 1, 15.2 MB, 12.3 ms a batch: keeps most layers
  * ..." */
 void cli_planning_print(FILE *to, const variant_plan *plan);

@@ -346,9 +346,9 @@ static const cli_option options[] = {
      .own = true},
     {"uncond-depths", "U,U,..",
      "layers of guidance's unconditional branch in the late scales, at most those of --depth; 0: "
-     "as many",
-     CLI_INTS(settings, sweep.uncond_depths, sweep.uncond_count, 0, 1000), .also = "uncond-depth",
-     .own = true, .unset = "as the model has it"},
+     "as many; -1: as the model has it",
+     CLI_INTS(settings, sweep.uncond_depths, sweep.uncond_count, -1, 1000), .also = "uncond-depth",
+     .own = true, .unset = "-1"},
     {"cfg-lates", "X,X,..", "factors on guidance where that branch runs fewer layers, each {range}",
      CLI_REALS(settings, sweep.cfg_lates, sweep.late_count, 0, 100), .also = "cfg-late",
      .own = true, .unset = "as the model has it"},

@@ -355,15 +355,19 @@ typedef struct variant_plan {
     bool fits;          /* false: what follows is the schedule that misses the limits least */
     int bridge, depth;  /* scales at full depth, layers of the others */
     const char *layers; /* selector: "equidistant", "rounded" or "prefix" */
-    int batch;          /* pictures at a time that the costs are for */
-    size_t bytes;       /* weights, activations, keys and values; exact */
-    double seconds;     /* of a batch once the model is loaded; predicted from measured layers */
-    double kept;        /* mean over scales of the share of layers run */
-    int considered;     /* schedules compared */
-    bool measured;      /* the times were measured by this call and not found in the cache ... */
-    bool disturbed;     /* ... while other work got in the way: the next call measures again */
-    bool has_distance;  /* from a sweep: */
-    double distance;    /* its Frechet distance, less is better ... */
+    int uncond_depth;   /* for the request: -1 (as it or the model says), 0 (as depth) or layers */
+    float cfg_late;     /* likewise; -1: as it or the model says */
+    /* layers of the unconditional branch at every scale, where they are not the conditional's; else "" */
+    char uncond_depths[VARIANT_MAX_SCALES * 4];
+    int batch;         /* pictures at a time that the costs are for */
+    size_t bytes;      /* weights, activations, keys and values; exact */
+    double seconds;    /* of a batch once the model is loaded; predicted from measured layers */
+    double kept;       /* mean over scales of the share of layers run */
+    int considered;    /* schedules compared */
+    bool measured;     /* the times were measured by this call and not found in the cache ... */
+    bool disturbed;    /* ... while other work got in the way: the next call measures again */
+    bool has_distance; /* from a sweep: */
+    double distance;   /* its Frechet distance, less is better ... */
     double
         distance_spread; /* ... the distance's standard deviation; 0: the sweep does not say ... */
     char score[64];      /* ... and what it is called there: "FID(classifier)" */
@@ -374,8 +378,9 @@ typedef struct variant_plan {
 /* The best schedule within the limits: of those measured by options->sweep the one of the least
  * distance, or, where others are as good within the spreads of both, the one of these that keeps
  * most layers; without a sweep, the one that keeps most layers, every scale counting alike (of a
- * supernet only trained depths). The request gives batch (0: 8, at most count), count, guidance and
- * selector; its depth, bridge and depths are not read. Times come from the cache, or from a few
+ * supernet only trained depths). The unconditional branch is the one that the request names or, where it names none, the
+ * model's own; a sweep may know a better one, and a limit may need a shallower one. The request gives batch (0: 8, at most
+ * count), count, guidance and selector; its depth, bridge and depths are not read. Times come from the cache, or from a few
  * batches generated here. */
 variant_status variant_plan_make(const variant_engine *engine, const variant_request *request,
                                  const variant_plan_options *options, variant_plan *plan,

@@ -65,6 +65,20 @@ expect 0 'depths      12,12,12,12,3,3,3' generate --quality fast
 expect 0 'plan        --bridge 4 --depth 3' generate --quality fast
 expect 0 'plan: --bridge 4 --depth 6' bench --quality balanced
 
+# The unconditional branch: as the model has it, told; as asked; and what is printed makes the request that was priced.
+expect 0 "uncond  12,12,12,12,2,2,2  layers of guidance's unconditional branch by scale" plan --max-memory 1G
+expect 0 "uncond  12,12,12,12,6,6,6" plan --max-memory 1G --uncond-depth 6
+[ "$(plan --max-memory 1G --uncond-depth 0 | grep -c uncond)" = 0 ] || fail "equal branches are told apart"
+[ "$(plan --max-memory 1G --cfg-scale 0 | grep -c uncond)" = 0 ] || fail "an unconditional branch without guidance"
+expect 0 '"uncond_depths": "12,12,12,12,2,2,2"' plan --json --max-memory 1G
+expect 2 "give --uncond-depth" plan --uncond-depths 12,12,12,12,2,2,2
+expect 0 "changes nothing: without guidance" plan --cfg-scale 0 --uncond-depth 2
+own=$(plan --json --max-memory 1G | number bytes) equal=$(plan --json --max-memory 1G --uncond-depth 0 | number bytes)
+[ "$own" -lt "$equal" ] || fail "a shallower branch takes $own bytes, an equal one $equal"
+said=$(generate --json --uncond-depth 6 $(plan --max-memory 1G --uncond-depth 6 | sed -n 's/^fits: //p'))
+sum=$(($(echo "$said" | number weight_bytes) + $(echo "$said" | number arena_peak_bytes) + $(echo "$said" | number kv_peak_bytes)))
+[ "$(plan --json --max-memory 1G --uncond-depth 6 | number bytes)" = $sum ] || fail "with --uncond-depth 6: $sum bytes"
+
 # A sweep's results: the best measured one that fits, and files that do not serve.
 hash=$("$variant" generate -m "$model" -t 1 -o "$folder/a.png" --json | sed -n 's/.*"model": "\([0-9a-f]*\)".*/\1/p')
 point() { printf '{"id": "%s-%s", "bridge": %s, "depth": %s, "selector": "equidistant", "cfg_scale": 1.5, "quality": {"frechet": %s, "name": "FID(classifier)"}}' "$1" "$2" "$1" "$2" "$3"; }
@@ -84,6 +98,14 @@ spread 0.6
 expect 0 "which are within 5 % of it cannot be told" plan --sweep "$folder/spread.json" --quality balanced
 sed 's/{"model"/{"format": 3, "model"/' "$folder/sweep.json" >"$folder/newer.json"
 expect 1 "format 3, by a newer version" plan --sweep "$folder/newer.json"
+# Points of a sweep with other unconditional branches: the plan says which.
+guided() { printf '{"id": "%s", "bridge": 4, "depth": %s, "selector": "equidistant", "cfg_scale": 1.5, "cfg_late": %s, "uncond_depths": "12,12,12,12,%s", "guidance": [0, 0.25, 0.5, 0.75, %s], "quality": {"frechet": %s, "name": "FID(classifier)"}}' "$@"; }
+printf '{"model": {"hash": "%s"}, "settings": {"weights": "f32", "kv": "f32"}, "points": [%s, %s]}' "$hash" \
+    "$(guided a 12 2 6,6,6 "2, 2.5, 3" 5)" "$(guided b 6 1 3,3,3 "1, 1.25, 1.5" 7)" >"$folder/guided.json"
+expect 0 "fits: --bridge 4 --depth 12 --layers equidistant --uncond-depth 6 --uncond-layers equidistant --cfg-late 2 --batch 1" plan --sweep "$folder/guided.json"
+words=$(plan --sweep "$folder/guided.json" | sed -n 's/^fits: //p')
+expect 0 "12,12,12,12,6,6,6" generate $words
+expect 0 "--uncond-depth 3" plan --sweep "$folder/guided.json" --cfg-late 1
 least=$(plan --json --sweep "$folder" --max-memory 1K | number bytes)
 expect 0 "fits: --bridge 1 --depth 2" plan --sweep "$folder" --max-memory "$least"
 sweep 0123456789abcdef

@@ -113,18 +113,45 @@ static void nearest_schedule(void **state) {
 /* ---- time ---- */
 
 /* Three scales of 8 layers; 2 at the last two in the shallow run. */
-static const vt_costs costs = {.scales = 3,
-                               .deep = {.layers = {8, 8, 8}, .seconds = {8.0, 16.0, 32.0}},
-                               .shallow = {.layers = {8, 2, 2}, .seconds = {8.0, 1.0, 8.0}},
-                               .fixed = 0.5};
+static const vt_costs costs = {
+    .scales = 3,
+    .deep = {.work = {.layers = {8, 8, 8}}, .seconds = {8.0, 16.0, 32.0}},
+    .shallow = {.work = {.layers = {8, 2, 2}}, .seconds = {8.0, 1.0, 8.0}},
+    .apart = {.work = {.layers = {8, 2, 2}, .alone = {0, 6, 6}}, .seconds = {8.0, 10.0, 14.0}},
+    .fixed = 0.5};
+
+/* Of both branches: the first `bridge` scales at 8 layers, the others at depth. */
+static double seconds_at(int bridge, int depth) {
+    vt_cost_work work = {.layers = {0}};
+    for (int k = 0; k < 3; ++k) work.layers[k] = k < bridge ? 8 : depth;
+    return vt_costs_seconds(&costs, &work);
+}
+
+/* A layer of one branch: what the third run shows, but never below half of one of both, nor above a whole one. */
+static void seconds_of_one_branch(void **state) {
+    (void)state;
+    const vt_cost_work work = {.layers = {8, 2, 2}, .alone = {0, 6, 6}};
+    /* scale 2: 1 + 6 x 1.5; scale 3: 8 + 6 x 2, half of 4, where the run says 1 */
+    assert_float_equal(vt_costs_seconds(&costs, &work), 8.0 + 10.0 + 20.0 + 0.5, 1e-9);
+    const vt_cost_work few = {.layers = {8, 2, 2}, .alone = {0, 2, 0}};
+    assert_float_equal(vt_costs_seconds(&costs, &few), 8.0 + 4.0 + 8.0 + 0.5, 1e-9);
+    const vt_cost_work first = {.layers = {4, 2, 2},
+                                .alone = {4, 0, 0}}; /* not measured: a whole one */
+    assert_float_equal(vt_costs_seconds(&costs, &first), 4.0 + 4.0 + 1.0 + 8.0 + 0.5, 1e-9);
+    assert_true(vt_costs_cover(&costs, &work) && vt_costs_cover(&costs, &few));
+    const vt_cost_work more = {.layers = {8, 3, 2}, .alone = {0, 6, 0}};
+    assert_false(vt_costs_cover(&costs, &more));
+    const vt_cost_work deeper = {.layers = {9, 2, 2}};
+    assert_false(vt_costs_cover(&costs, &deeper));
+}
 
 static void seconds_between_two_runs(void **state) {
     (void)state;
-    assert_float_equal(vt_costs_seconds(&costs, 8, 3, 8), 56.5, 1e-9);
-    assert_float_equal(vt_costs_seconds(&costs, 8, 1, 2), 8.0 + 1.0 + 8.0 + 0.5, 1e-9);
-    assert_float_equal(vt_costs_seconds(&costs, 8, 1, 5), 8.0 + 8.5 + 20.0 + 0.5, 1e-9);
-    assert_float_equal(vt_costs_seconds(&costs, 8, 2, 1), 8.0 + 16.0 + 4.0 + 0.5, 1e-9);
-    assert_float_equal(vt_costs_seconds(&costs, 8, 0, 4), 4.0 + 6.0 + 16.0 + 0.5, 1e-9);
+    assert_float_equal(seconds_at(3, 8), 56.5, 1e-9);
+    assert_float_equal(seconds_at(1, 2), 8.0 + 1.0 + 8.0 + 0.5, 1e-9);
+    assert_float_equal(seconds_at(1, 5), 8.0 + 8.5 + 20.0 + 0.5, 1e-9);
+    assert_float_equal(seconds_at(2, 1), 8.0 + 16.0 + 4.0 + 0.5, 1e-9);
+    assert_float_equal(seconds_at(0, 4), 4.0 + 6.0 + 16.0 + 0.5, 1e-9);
 }
 
 /* ---- the shipped model: 12 layers, 7 scales, trained for 6, 3 and 2 with bridge 4 ---- */
@@ -252,6 +279,39 @@ static void qualities_by_layers(void **state) {
     assert_non_null(strstr(plan.why, "does not fit"));
 }
 
+static void the_unconditional_branch(void **state) {
+    (void)state;
+    variant_request request = request_of(2, 2);
+    variant_plan_options options = without_time(0);
+    variant_plan own = plan_of(&request, &options); /* the model's: 2 layers from its bridge on */
+    assert_int_equal(own.uncond_depth, -1);
+    assert_string_equal(own.uncond_depths, "12,12,12,12,2,2,2");
+    request.uncond_depth = 0;
+    variant_plan equal = plan_of(&request, &options);
+    assert_string_equal(equal.uncond_depths, "");
+    assert_true(own.bytes < equal.bytes);
+    request.uncond_depth = 6; /* named: of every schedule, the full one too */
+    variant_plan named = plan_of(&request, &options);
+    assert_int_equal(named.depth, info.depth);
+    assert_string_equal(named.uncond_depths, "12,12,12,12,6,6,6");
+    assert_true(own.bytes < named.bytes && named.bytes < equal.bytes);
+    variant_plan_apply(&named, &request);
+    variant_picture *pictures = NULL;
+    variant_report report;
+    assert_ok(variant_generate(engine, &request, &pictures, &report, err));
+    assert_string_equal(report.uncond_depths, "12,12,12,12,6,6,6");
+    assert_int_equal(named.bytes, info.weight_bytes + info.mapped_bytes + report.arena_peak_bytes +
+                                      report.kv_peak_bytes);
+    variant_pictures_free(&pictures, request.count);
+    /* a limit that equal branches miss and the model's keep: the full depth still */
+    request = request_of(2, 2);
+    options.max_bytes = equal.bytes - 1;
+    variant_plan fits = plan_of(&request, &options);
+    assert_true(fits.fits && fits.depth == info.depth);
+    request.cfg_scale = 0.0f;
+    assert_string_equal(plan_of(&request, &options).uncond_depths, "");
+}
+
 static void arguments_are_checked(void **state) {
     (void)state;
     variant_request request = request_of(1, 1);
@@ -282,7 +342,8 @@ int main(void) {
         cmocka_unit_test(most_kept_wins),           cmocka_unit_test(nothing_fits),
         cmocka_unit_test(none_above_the_ceiling),   cmocka_unit_test(fastest_near_the_best),
         cmocka_unit_test(nearest_schedule),         cmocka_unit_test(equal_within_the_spread),
-        cmocka_unit_test(seconds_between_two_runs), cmocka_unit_test(memory_is_what_a_run_takes),
+        cmocka_unit_test(seconds_between_two_runs), cmocka_unit_test(seconds_of_one_branch),
+        cmocka_unit_test(the_unconditional_branch), cmocka_unit_test(memory_is_what_a_run_takes),
         cmocka_unit_test(batch_fills_the_limit),    cmocka_unit_test(qualities_by_layers),
         cmocka_unit_test(arguments_are_checked),
     };

@@ -70,14 +70,16 @@ static vt_costs_key key_of_one(char *path, size_t size) {
     return key;
 }
 
-/* Seconds that no machine takes: 100 at a scale for 12 layers, 10 for 2. */
+/* Seconds that no machine takes: 100 at a scale for 12 layers of both branches, 10 for 2, 5 for one of one branch. */
 static vt_costs made_up(void) {
     vt_costs costs = {.scales = 7, .fixed = 1.0};
     for (int k = 0; k < 7; ++k) {
-        costs.deep.layers[k] = 12;
+        costs.deep.work.layers[k] = 12;
         costs.deep.seconds[k] = 100.0;
-        costs.shallow.layers[k] = k ? 2 : 12;
+        costs.shallow.work.layers[k] = costs.apart.work.layers[k] = k ? 2 : 12;
         costs.shallow.seconds[k] = k ? 10.0 : 100.0;
+        costs.apart.work.alone[k] = k ? 10 : 0;
+        costs.apart.seconds[k] = k ? 60.0 : 100.0;
     }
     return costs;
 }
@@ -96,6 +98,7 @@ static void tables_are_read_back(void **state) {
     assert_int_equal(read.scales, 7);
     assert_memory_equal(&read.deep, &written.deep, sizeof read.deep);
     assert_memory_equal(&read.shallow, &written.shallow, sizeof read.shallow);
+    assert_memory_equal(&read.apart, &written.apart, sizeof read.apart);
     assert_float_equal(read.fixed, 1.0, 0.0);
     variant_request other = one();
     vt_costs_key another;
@@ -148,14 +151,15 @@ static void plans_use_the_table(void **state) {
     variant_plan plan = plan_of(&options);
     assert_false(plan.measured);
     assert_int_equal(plan.depth, 12);
-    assert_float_equal(plan.seconds, 701.0, 1e-6);
-    /* 6 layers take 46: bridge 5, depth 6 takes 593; bridge 6 647; bridge 4 539 */
-    options.max_seconds = 600.0;
+    /* four scales of 12 in both branches, three of 2 in both and 10 in one */
+    assert_float_equal(plan.seconds, 4 * 100.0 + 3 * 60.0 + 1.0, 1e-6);
+    /* late scales of 6 layers: 2 in both, 4 in one, 30; bridge 6 with 2 layers takes 531 */
+    options.max_seconds = 525.0;
     plan = plan_of(&options);
     assert_true(plan.fits);
     assert_int_equal(plan.bridge, 5);
     assert_int_equal(plan.depth, 6);
-    assert_float_equal(plan.seconds, 593.0, 1e-6);
+    assert_float_equal(plan.seconds, 4 * 100.0 + 60.0 + 2 * 30.0 + 1.0, 1e-6);
     options.max_seconds = 100.0; /* the cheapest: 100 + 6 x 10 + 1 */
     plan = plan_of(&options);
     assert_false(plan.fits);
@@ -179,7 +183,7 @@ static void tables_too_shallow_are_measured_again(void **state) {
     char path[256];
     vt_costs_key key = key_of_one(path, sizeof path);
     vt_costs costs = made_up();
-    costs.deep.layers[6] = 4;
+    costs.apart.work.alone[6] = 4;
     assert_ok(vt_costs_write(&costs, path, &key, err));
     variant_plan_options options = cached();
     variant_plan plan = plan_of(&options);
@@ -200,6 +204,7 @@ static void batch_keeps_the_latency(void **state) {
         for (int k = 0; k < 7; ++k) {
             costs.deep.seconds[k] *= batches[i];
             costs.shallow.seconds[k] *= batches[i];
+            costs.apart.seconds[k] *= batches[i];
         }
         vt_costs_key_of(&key, engine, &request);
         assert_true(vt_costs_path(path, sizeof path, folder, &key));
@@ -212,16 +217,16 @@ static void batch_keeps_the_latency(void **state) {
     request.count = 8;
     assert_ok(variant_plan_make(engine, &request, &options, &plan, err));
     assert_int_equal(plan.batch, 8);
-    assert_float_equal(plan.seconds, 8 * 700.0 + 1.0, 1e-6);
-    options.max_seconds = 3000.0; /* the full depth takes 2801 for four */
+    assert_float_equal(plan.seconds, 8 * 580.0 + 1.0, 1e-6);
+    options.max_seconds = 3000.0; /* the full depth takes 2321 for four */
     assert_ok(variant_plan_make(engine, &request, &options, &plan, err));
     assert_int_equal(plan.depth, 12);
     assert_int_equal(plan.batch, 4);
-    assert_float_equal(plan.seconds, 2801.0, 1e-6);
+    assert_float_equal(plan.seconds, 2321.0, 1e-6);
     options.max_seconds = 1000.0;
     assert_ok(variant_plan_make(engine, &request, &options, &plan, err));
     assert_int_equal(plan.batch, 1);
-    assert_float_equal(plan.seconds, 701.0, 1e-6);
+    assert_float_equal(plan.seconds, 581.0, 1e-6);
     assert_false(plan.measured);
 }
 
@@ -247,19 +252,26 @@ static void damaged_tables(void **state) {
     text[strlen(text) / 2] = '\0';
     write_text(path, text);
     expect_measured("measured again");
-    static const char *const wrong[] = {
-        "",
-        "[]",
-        "{}",
-        "{\"version\": 1}",
-        "{\"version\": 1, \"deep\": {\"layers\": [0], \"seconds\": [1]}, "
-        "\"shallow\": {\"layers\": [1], \"seconds\": [1]}, \"fixed\": 0}",
-        "{\"version\": 1, \"deep\": {\"layers\": [8, 8], \"seconds\": [1]}, "
-        "\"shallow\": {\"layers\": [1], \"seconds\": [1]}, \"fixed\": 0}",
-        "{\"version\": 1, \"deep\": {\"layers\": [8], \"seconds\": [-1]}, "
-        "\"shallow\": {\"layers\": [1], \"seconds\": [1]}, \"fixed\": 0}",
-        "{\"version\": 2, \"deep\": {\"layers\": [8], \"seconds\": [1]}, "
-        "\"shallow\": {\"layers\": [1], \"seconds\": [1]}, \"fixed\": 0}"};
+#define RUN(layers, alone, seconds)                                                                \
+    "{\"layers\": [" layers "], \"alone\": [" alone "], \"seconds\": [" seconds "]}"
+#define TABLE(version, deep, shallow, apart)                                                       \
+    "{\"version\": " version ", \"deep\": " deep ", \"shallow\": " shallow ", \"apart\": " apart   \
+    ", \"fixed\": 0}"
+#define GOOD RUN("8", "0", "1")
+    static const char *const wrong[] = {"",
+                                        "[]",
+                                        "{}",
+                                        "{\"version\": 2}",
+                                        TABLE("2", RUN("0", "0", "1"), GOOD, GOOD),
+                                        TABLE("2", RUN("8, 8", "0, 0", "1"), GOOD, GOOD),
+                                        TABLE("2", RUN("8", "0", "-1"), GOOD, GOOD),
+                                        TABLE("2", GOOD, GOOD, RUN("8", "-1", "1")),
+                                        TABLE("2", GOOD, GOOD, RUN("8, 8", "0, 0", "1, 1")),
+                                        TABLE("2", GOOD, GOOD, "null"),
+                                        TABLE("1", GOOD, GOOD, GOOD)};
+#undef RUN
+#undef TABLE
+#undef GOOD
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; ++i) {
         bool there;
         write_text(path, wrong[i]);
@@ -401,6 +413,62 @@ static void best_measured_quality(void **state) {
     assert_int_equal(plan.depth, 2);
 }
 
+#define GUIDED(id, depth, uncond, asked, score)                                                    \
+    "{\"id\": \"" id "\", \"bridge\": 4, \"depth\": " depth                                        \
+    ", \"selector\": \"equidistant\", \"cfg_scale\": 1.5, \"uncond_depths\": "                     \
+    "\"12,12,12,12," uncond "\", " asked "\"quality\": " SCORE(score) "}"
+#define RAMP "\"guidance\": [0, 0.25, 0.5, 0.75, 1, 1.25, 1.5], "
+#define LATE "\"cfg_late\": 2, \"guidance\": [0, 0.25, 0.5, 0.75, 2, 2.5, 3], "
+
+/* A sweep that knows several unconditional branches: the best is taken, and the plan says by which options it runs. */
+static void branches_that_a_sweep_knows(void **state) {
+    (void)state;
+    char path[256];
+    static const char list[] = GUIDED("a", "12", "12,12,12", RAMP, 9) ", " GUIDED(
+        "b", "12", "6,6,6", RAMP "\"cfg_late\": 1, ",
+        6) ", " GUIDED("c", "12", "2,2,2", LATE, 5) ", " GUIDED("d", "6", "2,2,2", LATE,
+                                                                7) ", " GUIDED("e", "6", "6,6,2",
+                                                                               RAMP, 1);
+    write_sweep(path, sizeof path, info.hash, list);
+    variant_plan_options options = cached();
+    options.sweep = path;
+    options.memory_only = true;
+    variant_plan plan = plan_of(&options);
+    assert_int_equal(plan.considered, 4);
+    assert_non_null(strstr(plan.warning, "1 points are passed over")); /* e: no bridge of 6 */
+    assert_float_equal(plan.distance, 5.0, 0.0);
+    assert_int_equal(plan.depth, 12);
+    assert_string_equal(plan.uncond_depths, "12,12,12,12,2,2,2");
+    /* and applied, a request runs just that */
+    variant_request request = one();
+    variant_plan_apply(&plan, &request);
+    vt_branches branches;
+    assert_ok(vt_branches_make(&branches, engine->model, &request, err));
+    assert_float_equal(branches.guide[6], 3.0, 1e-6);
+    assert_int_equal(vt_schedule_depth_at(&branches.uncond, 6), 2);
+    assert_int_equal(vt_schedule_depth_at(&branches.uncond, 3), 12);
+    /* a branch that the request names is left: one point has it */
+    request = one();
+    request.uncond_depth = 6;
+    request.cfg_late = 1.0f;
+    assert_ok(variant_plan_make(engine, &request, &options, &plan, err));
+    assert_int_equal(plan.considered, 1);
+    assert_float_equal(plan.distance, 6.0, 0.0);
+    assert_int_equal(plan.uncond_depth, -1); /* as the request says */
+    variant_plan_apply(&plan, &request);
+    assert_int_equal(request.uncond_depth, 6);
+    request = one();
+    request.uncond_depth = 0;
+    assert_ok(variant_plan_make(engine, &request, &options, &plan, err));
+    assert_float_equal(plan.distance, 9.0, 0.0);
+    static const float scales[7] = {0, 0, 0, 0, 0, 0, 1};
+    request = one();
+    request.cfg_scales = scales;
+    request.cfg_scale_count = 7;
+    assert_fails(variant_plan_make(engine, &request, &options, &plan, err), VARIANT_E_ARGUMENT,
+                 "give no --cfg-scales with it");
+}
+
 static void sweeps_that_do_not_serve(void **state) {
     (void)state;
     char path[256];
@@ -442,6 +510,7 @@ int main(void) {
         cmocka_unit_test(tables_that_cannot_be_kept),
         cmocka_unit_test(where_tables_lie),
         cmocka_unit_test(best_measured_quality),
+        cmocka_unit_test(branches_that_a_sweep_knows),
         cmocka_unit_test(sweeps_that_do_not_serve),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);

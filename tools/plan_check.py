@@ -68,6 +68,9 @@ def main():
                     sys.exit("plan_check: hardly a budget fits")
                 continue
             chosen = ["--bridge", str(planned["bridge"]), "--depth", str(planned["depth"]), "--batch", str(a.batch)]
+            for name in ("uncond_depth", "cfg_late"):
+                if name in planned:
+                    chosen += ["--" + name.replace("_", "-"), str(planned[name])]
             timed = run([a.variant, "bench", *model, *chosen, "--repeat", str(a.repeat), "--json"], environment)
             made = run([a.variant, "generate", *model, *chosen, "-n", str(a.batch), "--json", "-o",
                         os.path.join(folder, "picture.png")], environment)

@@ -28,6 +28,12 @@ static variant_status read_list(vt_sweep_point **out, int *count, const cJSON *l
     return VARIANT_OK;
 }
 
+/* Alike in all but how strongly they are guided late. */
+static bool same_layers(const vt_sweep_point *a, const vt_sweep_point *b) {
+    return a->cfg_scale == b->cfg_scale && strcmp(a->depths, b->depths) == 0 &&
+           strcmp(a->uncond_depths, b->uncond_depths) == 0 && strcmp(a->selector, b->selector) == 0;
+}
+
 variant_status vt_report_read(vt_report *out, const cJSON *state, const char *folder,
                               variant_error *err) {
     *out = (vt_report){.folder = folder, .score = ""};
@@ -46,8 +52,8 @@ variant_status vt_report_read(vt_report *out, const cJSON *state, const char *fo
         out->unconds_vary = out->unconds_vary || (p->cfg_scale > 0.0 && p->uncond_depths[0] &&
                                                   strcmp(p->uncond_depths, p->depths) != 0);
         for (int j = 0; j < i && isfinite(p->cfg_late); ++j)
-            out->lates_vary = out->lates_vary || (isfinite(out->points[j].cfg_late) &&
-                                                  out->points[j].cfg_late != p->cfg_late);
+            out->lates_vary = out->lates_vary || (out->points[j].cfg_late != p->cfg_late &&
+                                                  same_layers(&out->points[j], p));
         /* the full depth has no selector to speak of */
         for (int j = 0; j < i && !p->full; ++j)
             out->selectors_vary =

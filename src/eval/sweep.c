@@ -329,6 +329,7 @@ static variant_status describe(cJSON *json, const vt_sweep_task *task, variant_e
     point.uncond_depths = task->uncond_depths;
     point.uncond_depth = task->uncond;
     point.cfg_late = task->cfg_late;
+    point.guidance = task->guidance;
     snprintf(zone, sizeof zone, "%d-%d", task->zone.first, task->zone.last);
     if (task->zone.first)
         point.zone = zone;

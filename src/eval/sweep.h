@@ -59,7 +59,7 @@ typedef struct vt_sweep_options {
     const char *selectors[VT_SWEEP_MAX_LIST];
     int cfg_count;
     double cfg_scales[VT_SWEEP_MAX_LIST];
-    /* layers of the unconditional branch in the late scales, at most the conditional's; 0: the conditional's. None: what the
+    /* layers of the unconditional branch in the late scales, at most the conditional's; 0: the conditional's; -1 or none: what the
      * request says, or leaves to the model */
     int uncond_count, uncond_depths[VT_SWEEP_MAX_LIST];
     int late_count; /* factors on guidance where that branch is the shallower one (variant_request.cfg_late); likewise */
@@ -92,7 +92,9 @@ typedef struct vt_sweep_task {
     vt_sweep_zone zone;           /* first 0: not a zone */
     char depths[VT_SWEEP_LAYERS]; /* layers of every scale */
     int uncond;                   /* of the list; -1: as the request says ... */
-    double cfg_late; /* ... likewise; once planned what holds, NAN where it does nothing */
+    double
+        cfg_late; /* ... likewise; once planned what holds, NAN where it does nothing, or is not one */
+    vt_sweep_list guidance;              /* t of every scale */
     char uncond_asked[VT_SWEEP_LAYERS];  /* layers of every scale to ask for; "": none are */
     char uncond_depths[VT_SWEEP_LAYERS]; /* what runs; "": no guidance */
 } vt_sweep_task;

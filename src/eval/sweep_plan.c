@@ -28,9 +28,10 @@ static variant_status check(const vt_sweep_options *o, const variant_info *info,
                            "--bridges: bridge %d: expected 0 to %d, of the model's %d scales",
                            o->bridges[i], info->scales - 1, info->scales);
     for (int i = 0; i < o->uncond_count; ++i)
-        if (o->uncond_depths[i] < 0 || o->uncond_depths[i] > info->depth)
+        if (o->uncond_depths[i] < -1 || o->uncond_depths[i] > info->depth)
             return vt_fail(err, VARIANT_E_ARGUMENT,
-                           "--uncond-depths: depth %d: expected 0 (as --depth) to %d, the model's "
+                           "--uncond-depths: depth %d: expected -1 (as the model has it), 0 (as "
+                           "--depth) to %d, the model's "
                            "layers",
                            o->uncond_depths[i], info->depth);
     for (int i = 0; i < o->zone_count; ++i)
@@ -89,6 +90,11 @@ static void ask_uncond(vt_sweep_task *task, int bridge) {
     }
 }
 
+/* Of a float, the number that was meant. */
+static double decimal(double value) {
+    return round(1e6 * value) / 1e6;
+}
+
 /* What of the unconditional branch is not as the conditional: its layers in the end, the scales before them where they
  * do not begin where the task's do, and how it guides. */
 static void name_uncond(const vt_branches *b, vt_sweep_task *task) {
@@ -100,14 +106,20 @@ static void name_uncond(const vt_branches *b, vt_sweep_task *task) {
         shallower = shallower || less > 0;
         other = other || less != 0;
     }
-    task->cfg_late = shallower ? round(1e6 * (double)b->late) / 1e6 : NAN;
+    const double rise = last > 0 && b->cond.scales > 1 ? (double)last / (b->cond.scales - 1) : 1.0;
+    const double factor = shallower ? (double)b->guide[last] / (task->cfg_scale * rise) : 1.0;
+    task->cfg_late = shallower && b->late >= 0.0f ? decimal((double)b->late) : NAN;
     if (!other) return;
     const int layers = vt_schedule_depth_at(&b->uncond, last);
     int from = last;
     while (from > 0 && vt_schedule_depth_at(&b->uncond, from - 1) == layers) --from;
     if (task->zone.first == 0 && task->depth < b->cond.depth && from != task->bridge)
         snprintf(place, sizeof place, "n%d", from);
-    if (shallower && task->cfg_late != 1.0) snprintf(late, sizeof late, "-late%g", task->cfg_late);
+    if (isfinite(task->cfg_late) ? task->cfg_late != 1.0
+                                 : shallower) /* a model may tell a factor a depth */
+        snprintf(late, sizeof late, "-late%g%s",
+                 isfinite(task->cfg_late) ? task->cfg_late : decimal(factor),
+                 isfinite(task->cfg_late) ? "" : "m");
     const size_t used = strlen(task->id);
     snprintf(task->id + used, sizeof task->id - used, "-u%d%s%s", layers, place, late);
 }
@@ -120,6 +132,9 @@ static variant_status finish(maker *m, vt_sweep_task *task, int bridge, variant_
     VT_TRY(vt_branches_make(&branches, m->options->engine->model, &request, err));
     vt_branches_describe_uncond(&branches, task->uncond_depths, sizeof task->uncond_depths);
     name_uncond(&branches, task);
+    task->guidance.count = branches.cond.scales;
+    for (int k = 0; k < branches.cond.scales; ++k)
+        task->guidance.at[k] = decimal((double)branches.guide[k]);
     return VARIANT_OK;
 }
 

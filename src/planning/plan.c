@@ -11,6 +11,7 @@
 
 #include "core/clock.h"
 #include "planning/cost.h"
+#include "engine/branches.h"
 #include "engine/engine.h"
 
 #define DEFAULT_BATCH 8
@@ -44,6 +45,11 @@ void variant_plan_apply(const variant_plan *plan, variant_request *request) {
     request->bridge = plan->bridge;
     request->depth = plan->depth;
     request->batch = plan->batch;
+    if (plan->cfg_late >= 0.0f) request->cfg_late = plan->cfg_late;
+    if (plan->uncond_depth < 0) return;
+    request->uncond_depth = plan->uncond_depth;
+    request->uncond_depths = NULL;
+    request->uncond_layers = plan->uncond_depth > 0 ? plan->layers : NULL;
 }
 
 /* ---- what is asked ---- */
@@ -80,31 +86,58 @@ static variant_status read_options(planner *p, const variant_request *request, v
 
 /* ---- candidates ---- */
 
+static variant_status add_candidate(planner *p, vt_candidate candidate, variant_error *err) {
+    vt_branches branches;
+    variant_request request = p->at;
+    vt_plan_set(&request, &candidate);
+    VT_TRY(vt_branches_make(&branches, p->engine->model, &request, err));
+    vt_plan_count_layers(&candidate, &p->info, &branches);
+    p->candidates[p->count++] = candidate;
+    return VARIANT_OK;
+}
+
+/* One schedule with the unconditional branch that the model says (or the request), and with each shallower one that it
+ * was trained for, which a tight budget may need. */
+static variant_status add_schedule(planner *p, int bridge, int depth, variant_error *err) {
+    const variant_info *info = &p->info;
+    vt_candidate c = {.bridge = bridge,
+                      .depth = depth,
+                      .selector = p->at.layers ? p->at.layers : info->layers,
+                      .uncond = -1,
+                      .late = -1.0};
+    const bool named = p->at.uncond_depth > 0;
+    if (named && depth == info->depth) c.bridge = info->bridge; /* of the unconditional branch */
+    VT_TRY(add_candidate(p, c, err));
+    if (vt_plan_is_told(&p->at) || !info->supernet) return VARIANT_OK;
+    c.strays = true;
+    if (depth == info->depth) c.bridge = info->bridge;
+    for (int i = 0; i < info->depth_count; ++i) {
+        c.uncond = info->depths[i];
+        if (c.bridge >= info->bridge && c.uncond < info->uncond_depth && c.uncond < depth)
+            VT_TRY(add_candidate(p, c, err));
+    }
+    return VARIANT_OK;
+}
+
 static variant_status list_schedules(planner *p, variant_error *err) {
     const variant_info *info = &p->info;
-    const char *selector = p->at.layers ? p->at.layers : info->layers;
     bool trained = info->supernet && info->depth_count > 0;
     int depths = trained ? info->depth_count : info->depth - 1;
-    size_t most = 1 + (size_t)(info->scales - 1) * (size_t)depths;
+    size_t most = (1 + (size_t)(info->scales - 1) * (size_t)depths) * (size_t)(depths + 1);
     p->candidates = malloc(most * sizeof *p->candidates);
     if (!p->candidates) return vt_fail(err, VARIANT_E_MEMORY, "no memory for %zu schedules", most);
-    p->candidates[p->count++] =
-        (vt_candidate){.bridge = info->scales, .depth = info->depth, .selector = selector};
-    for (int bridge = 1; bridge < info->scales; ++bridge) {
+    VT_TRY(add_schedule(p, info->scales, info->depth, err));
+    for (int bridge = 1; bridge < info->scales; ++bridge)
         for (int i = 0; i < depths; ++i) {
             int depth = trained ? info->depths[i] : i + 1;
-            if (depth >= info->depth) continue;
-            p->candidates[p->count++] =
-                (vt_candidate){.bridge = bridge, .depth = depth, .selector = selector};
+            if (depth < info->depth) VT_TRY(add_schedule(p, bridge, depth, err));
         }
-    }
-    for (int i = 0; i < p->count; ++i) vt_plan_count_layers(&p->candidates[i], info);
     return VARIANT_OK;
 }
 
 static variant_status list_measured(planner *p, variant_error *err) {
     vt_sweep_points points;
-    VT_TRY(vt_sweep_points_read(&points, p->options->sweep, &p->info, &p->at, err));
+    VT_TRY(vt_sweep_points_read(&points, p->options->sweep, p->engine, &p->at, err));
     p->candidates = points.points;
     p->count = points.count;
     p->plan->has_distance = true;
@@ -114,31 +147,60 @@ static variant_status list_measured(planner *p, variant_error *err) {
     if (points.other_numbers)
         snprintf(p->plan->warning, sizeof p->plan->warning,
                  "%.300s: quality was measured with other --weights or --kv", p->options->sweep);
+    if (points.left_out) {
+        char *text = p->plan->warning;
+        const size_t used = strlen(text), size = sizeof p->plan->warning;
+        snprintf(text + used, size - used,
+                 "%s%.100s: %d points are passed over: no options run their unconditional branch",
+                 used ? "; " : "", p->options->sweep, points.left_out);
+    }
     return VARIANT_OK;
 }
 
-static void set_schedule(variant_request *request, const vt_candidate *candidate) {
-    request->depths = NULL;
-    request->layers = candidate->selector;
-    request->bridge = candidate->bridge;
-    request->depth = candidate->depth;
+static variant_status bytes_of(const planner *p, const variant_request *request, size_t *out,
+                               variant_error *err) {
+    variant_memory m;
+    VT_TRY(variant_request_memory(p->engine, request, &m, err));
+    *out = m.weights + m.mapped + m.arena + m.kv;
+    return VARIANT_OK;
 }
 
 static variant_status find_bytes(planner *p, vt_candidate *candidate, variant_error *err) {
-    variant_memory m;
-    set_schedule(&p->at, candidate);
-    VT_TRY(variant_request_memory(p->engine, &p->at, &m, err));
-    candidate->bytes = m.weights + m.mapped + m.arena + m.kv;
-    return VARIANT_OK;
+    variant_request request = p->at;
+    vt_plan_set(&request, candidate);
+    return bytes_of(p, &request, &candidate->bytes, err);
 }
 
 /* ---- time ---- */
 
-static bool covers(const vt_costs *costs, const variant_info *info, vt_zones deep) {
-    if (costs->scales != info->scales) return false;
-    for (int k = 0; k < info->scales; ++k)
-        if (costs->deep.layers[k] < (k < deep.bridge ? info->depth : deep.depth)) return false;
-    return true;
+/* Room for what a run takes must be within the limit as well; none: any. */
+static variant_status fits_memory(const planner *p, const variant_request *request, bool *fits,
+                                  variant_error *err) {
+    size_t bytes = 0;
+    *fits = p->budget.bytes == 0;
+    if (*fits) return VARIANT_OK;
+    VT_TRY(bytes_of(p, request, &bytes, err));
+    *fits = bytes <= p->budget.bytes;
+    return VARIANT_OK;
+}
+
+/* The deepest zones up to these whose two branches, alike, keep the memory limit: guidance may have a shallower branch that
+ * does where equal ones do not. None does: the shallow ones. */
+static variant_status find_deep(const planner *p, const variant_request *at, vt_zones most,
+                                vt_zones shallow, vt_zones *out, variant_error *err) {
+    for (int bridge = most.bridge;; bridge = 1) {
+        for (int depth = most.depth; depth >= shallow.depth; --depth) {
+            variant_request request;
+            bool fits;
+            *out = (vt_zones){bridge, depth};
+            vt_cost_request(&request, at, *out);
+            VT_TRY(fits_memory(p, &request, &fits, err));
+            if (fits) return VARIANT_OK;
+        }
+        if (bridge <= 1) break;
+    }
+    *out = shallow;
+    return VARIANT_OK;
 }
 
 /* Behind what is said already. */
@@ -149,27 +211,45 @@ static void warn(planner *p, const char *message, const char *consequence) {
              consequence);
 }
 
-/* The table for p->at.batch: from the cache where it holds one that is as deep, else measured. */
-static variant_status find_costs(planner *p, vt_costs *costs, vt_zones deep, variant_error *err) {
+static variant_status measure_costs(const planner *p, vt_costs *costs, const variant_request *at,
+                                    const vt_candidate *deep, variant_error *err) {
+    const vt_zones most = {deep->bridge, deep->depth};
+    vt_zones shallow = {1, p->info.depth / 4}, both;
+    if (shallow.depth > deep->depth / 2) shallow.depth = deep->depth / 2;
+    if (shallow.depth < 1) shallow.depth = 1;
+    VT_TRY(find_deep(p, at, most, shallow, &both, err));
+    vt_zones apart = most;
+    vt_layers_text room;
+    variant_request request;
+    bool fits;
+    VT_TRY(vt_cost_request_apart(&request, p->engine, at, apart, shallow, &room, err));
+    VT_TRY(fits_memory(p, &request, &fits, err));
+    if (!fits) apart = both;
+    return vt_costs_measure(costs, p->engine, at, both, shallow, apart, err);
+}
+
+/* The table for p->at.batch: from the cache where it holds one that covers what is needed, else measured. */
+static variant_status find_costs(planner *p, vt_costs *costs, const vt_candidate *deep,
+                                 variant_error *err) {
     char path[4096];
     variant_error trouble = {0};
     vt_costs_key key;
     variant_request at = p->at;
+    vt_plan_set(&at, deep);
     at.count = at.batch;
     vt_costs_key_of(&key, p->engine, &at);
     bool kept = vt_costs_path(path, sizeof path, p->options->cache, &key);
     if (kept && !p->options->remeasure) {
         bool there;
         if (vt_costs_read(costs, path, &key, &there, &trouble) == VARIANT_OK) {
-            if (covers(costs, &p->info, deep) && !costs->disturbed) return VARIANT_OK;
+            if (costs->scales == p->info.scales && vt_costs_cover(costs, &deep->layers) &&
+                !costs->disturbed)
+                return VARIANT_OK;
         } else if (there) {
             warn(p, trouble.message, "measured again");
         }
     }
-    vt_zones shallow = {1, p->info.depth / 4};
-    if (shallow.depth > deep.depth / 2) shallow.depth = deep.depth / 2;
-    if (shallow.depth < 1) shallow.depth = 1;
-    VT_TRY(vt_costs_measure(costs, p->engine, &at, deep, shallow, err));
+    VT_TRY(measure_costs(p, costs, &at, deep, err));
     p->plan->measured = true;
     if (costs->disturbed && !p->plan->disturbed)
         warn(p, costs->why, "times are of a disturbed machine; the next plan measures again");
@@ -177,10 +257,6 @@ static variant_status find_costs(planner *p, vt_costs *costs, vt_zones deep, var
     if (kept && vt_costs_write(costs, path, &key, &trouble) != VARIANT_OK)
         warn(p, trouble.message, "measured times are not kept");
     return VARIANT_OK;
-}
-
-static double seconds_of(const planner *p, const vt_costs *costs, const vt_candidate *candidate) {
-    return vt_costs_seconds(costs, p->info.depth, candidate->bridge, candidate->depth);
 }
 
 /* Seconds of every candidate, measured at the one of most work among those that fit the memory. */
@@ -193,10 +269,9 @@ static variant_status find_seconds(planner *p, variant_error *err) {
     for (int i = 0; fits && i < p->count; ++i)
         if (p->candidates[i].work > deep->work && vt_plan_excess(&p->candidates[i], memory) <= 1.0)
             deep = &p->candidates[i];
-    set_schedule(&p->at, deep);
-    VT_TRY(find_costs(p, &costs, (vt_zones){deep->bridge, deep->depth}, err));
+    VT_TRY(find_costs(p, &costs, deep, err));
     for (int i = 0; i < p->count; ++i)
-        p->candidates[i].seconds = seconds_of(p, &costs, &p->candidates[i]);
+        p->candidates[i].seconds = vt_costs_seconds(&costs, &p->candidates[i].layers);
     return VARIANT_OK;
 }
 
@@ -338,8 +413,8 @@ static variant_status grow_batch(planner *p, vt_candidate *chosen, variant_error
         vt_costs costs;
         VT_TRY(fits_at(p, chosen, low, limit, &fits, err));
         if (p->options->memory_only && p->budget.seconds <= 0.0) return VARIANT_OK;
-        VT_TRY(find_costs(p, &costs, (vt_zones){chosen->bridge, chosen->depth}, err));
-        double seconds = seconds_of(p, &costs, chosen);
+        VT_TRY(find_costs(p, &costs, chosen, err));
+        double seconds = vt_costs_seconds(&costs, &chosen->layers);
         bool keeps = p->budget.seconds <= 0.0 || seconds <= p->budget.seconds;
         if (keeps || low == 1) { /* of one: as it was when the schedule was chosen */
             chosen->seconds = keeps ? seconds : chosen->seconds;
@@ -349,6 +424,19 @@ static variant_status grow_batch(planner *p, vt_candidate *chosen, variant_error
 }
 
 /* ---- the plan ---- */
+
+/* What the unconditional branch then runs, where it is not what the conditional one does. */
+static variant_status describe_uncond(const planner *p, const vt_candidate *chosen,
+                                      variant_error *err) {
+    vt_branches branches;
+    variant_request request = p->at;
+    vt_plan_set(&request, chosen);
+    VT_TRY(vt_branches_make(&branches, p->engine->model, &request, err));
+    if (branches.guided_scales && vt_branches_differ(&branches))
+        vt_branches_describe_uncond(&branches, p->plan->uncond_depths,
+                                    sizeof p->plan->uncond_depths);
+    return VARIANT_OK;
+}
 
 variant_status variant_plan_make(const variant_engine *engine, const variant_request *request,
                                  const variant_plan_options *options, variant_plan *plan,
@@ -365,6 +453,9 @@ variant_status variant_plan_make(const variant_engine *engine, const variant_req
     plan->bridge = chosen.bridge;
     plan->depth = chosen.depth;
     plan->layers = chosen.selector;
+    plan->uncond_depth = chosen.uncond;
+    plan->cfg_late = (float)chosen.late;
+    VT_CHECK(describe_uncond(&p, &chosen, error));
     plan->kept = chosen.kept;
     plan->bytes = chosen.bytes;
     plan->seconds = chosen.seconds;

@@ -4,13 +4,18 @@
 #ifndef VT_PLANNING_PLAN_H
 #define VT_PLANNING_PLAN_H
 
-#include "core/status.h"
+#include "planning/cost.h"
 
 typedef struct vt_candidate {
     int bridge, depth;    /* scales at full depth, layers of the others */
     const char *selector; /* "equidistant", "rounded", "prefix" */
-    double kept;          /* mean over scales of layers run / layers of the model */
-    double work;          /* layers x tokens: decides between candidates that keep as much */
+    int uncond;  /* unconditional branch, as variant_request.uncond_depth: -1, 0 or layers */
+    double late; /* as variant_request.cfg_late, -1: as the request says */
+    bool strays; /* ... its unconditional branch is not what the model says */
+    vt_cost_work layers; /* of both branches */
+    double
+        kept; /* mean over scales of layers run / layers of the model, by the conditional branch */
+    double work; /* layers x tokens of both: decides between candidates that keep as much */
     size_t bytes;
     double seconds;
     double distance; /* of a sweep's candidates, less is better; 0 without a sweep */
@@ -30,7 +35,7 @@ double vt_plan_excess(const vt_candidate *candidate, vt_budget budget);
  * have these spreads. Of two schedules that are truly alike one pair in twenty differs by more. */
 double vt_plan_margin(double spread_a, double spread_b);
 
-/* Least distance, then most kept, then least work, then least time. */
+/* Least distance, then most kept, then what the model says of guidance, then least work, then least time. */
 bool vt_plan_is_better(const vt_candidate *a, const vt_candidate *b);
 
 /* Index of the best candidate that fits: of those whose distance equals the least by vt_plan_margin the one that
@@ -57,14 +62,21 @@ typedef struct vt_sweep_points {
     char score[64];     /* what the distance is called: "FID(classifier)" */
     bool other_numbers; /* measured with other types of weights, keys and values */
     bool no_spread;     /* some point has none: an older version's file, or --draws 0 */
+    int left_out;       /* points whose branches no request of plan's kind runs */
 } vt_sweep_points;
 
 /* Points of path (sweep.json or its folder) that were measured for quality at the request's
  * guidance and selector (any where it names none). E_MISMATCH: of another model. E_ARGUMENT: no
  * such point. */
 variant_status vt_sweep_points_read(vt_sweep_points *out, const char *path,
-                                    const variant_info *info, const variant_request *request,
+                                    const variant_engine *engine, const variant_request *request,
                                     variant_error *err);
-void vt_plan_count_layers(vt_candidate *candidate, const variant_info *info);
+/* kept, work and layers, of these branches. */
+void vt_plan_count_layers(vt_candidate *candidate, const variant_info *info,
+                          const vt_branches *branches);
+/* A request says of its unconditional branch how deep it is: a plan leaves it. */
+bool vt_plan_is_told(const variant_request *request);
+/* Puts a candidate's schedule into a request; what that tells of guidance stays. */
+void vt_plan_set(variant_request *request, const vt_candidate *candidate);
 
 #endif

@@ -23,6 +23,7 @@ double vt_plan_margin(double spread_a, double spread_b) {
 /* Of two whose distances are equal. */
 static bool keeps_more(const vt_candidate *a, const vt_candidate *b) {
     if (differs(a->kept, b->kept)) return a->kept > b->kept;
+    if (a->strays != b->strays) return b->strays;
     if (differs(a->work, b->work)) return a->work < b->work;
     return a->seconds < b->seconds;
 }
@@ -115,11 +116,30 @@ int vt_plan_nearest(const vt_candidate *candidates, int count, int bridge, int d
     return best;
 }
 
-void vt_plan_count_layers(vt_candidate *c, const variant_info *info) {
+void vt_plan_count_layers(vt_candidate *c, const variant_info *info, const vt_branches *branches) {
     c->kept = c->work = 0.0;
+    vt_cost_work_of(&c->layers, branches);
     for (int k = 0; k < info->scales; ++k) {
-        int layers = k < c->bridge ? info->depth : c->depth;
+        const double tokens = (double)info->sides[k] * info->sides[k];
+        int layers = vt_schedule_depth_at(&branches->cond, k);
         c->kept += (double)layers / info->depth / info->scales;
-        c->work += (double)layers * info->sides[k] * info->sides[k];
+        if (k < branches->guided_scales) layers += vt_schedule_depth_at(&branches->uncond, k);
+        c->work += layers * tokens;
     }
+}
+
+bool vt_plan_is_told(const variant_request *request) {
+    return request->uncond_depth >= 0 || request->uncond_depths || request->uncond_layers;
+}
+
+void vt_plan_set(variant_request *request, const vt_candidate *candidate) {
+    request->depths = NULL;
+    request->layers = candidate->selector;
+    request->bridge = candidate->bridge;
+    request->depth = candidate->depth;
+    if (candidate->late >= 0.0) request->cfg_late = (float)candidate->late;
+    if (candidate->uncond < 0) return;
+    request->uncond_depth = candidate->uncond;
+    request->uncond_depths = NULL;
+    request->uncond_layers = candidate->uncond > 0 ? candidate->selector : NULL;
 }

@@ -120,8 +120,9 @@ typedef struct vt_sweep_point {
     const char
         *uncond_depths; /* of the unconditional branch, 0 where it does not run; "": no guidance, or
                                 * by a version in which it ran those of `depths` */
-    double cfg_late;    /* factor on guidance where that branch is shallower; not said: it is not */
-    int uncond_depth;   /* asked for; 0: as depth; not said: left to the model */
+    vt_sweep_list guidance; /* t of every scale; not said: from 0 to cfg_scale */
+    double cfg_late;  /* factor on guidance where that branch is shallower; not said: it is not */
+    int uncond_depth; /* asked for; 0: as depth; not said: left to the model */
     vt_sweep_times times;                  /* keys of their own: medians of the quiet runs ... */
     double picture_ms_min, picture_ms_max; /* ... and their extremes */
     bool disturbed;                        /* too few were quiet: the medians are of all */
