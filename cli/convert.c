@@ -161,7 +161,7 @@ static const cli_option options[] = {
      "depth "
      "of the conditional branch",
      CLI_TEXT(settings, cfg_late, "a factor up to 100, or one for each depth as in 12:2.25,6:3"),
-     .own = true, .unset = "as it is"},
+     .own = true, .letters = "0123456789.,:", .unset = "as it is"},
     CLI_ROWS(cli_engine_options, variant_engine_options, settings, engine, CLI_RUN),
     {0},
 };

@@ -26,7 +26,7 @@ every_option_says() {
             walked=$((walked + 1))
             refuses_value "$command" "$option" ""
             case $option:$word in # names and paths: any could be one
-                --arch:* | --part:* | --class:* | --layers:WHICH | --uncond-layers:WHICH | --train-schedules:* | *:FILE | *:PATH | *:PICTURE | *:DIR | *:FOLDER | *:DATA | *:MODEL | *:*IDX*) ;;
+                --arch:* | --part:* | --class:* | --layers:WHICH | --uncond-layers:WHICH | --train-schedules:* | --beside:* | *:FILE | *:PATH | *:PICTURE | *:DIR | *:FOLDER | *:DATA | *:MODEL | *:*IDX*) ;;
                 *) refuses_value "$command" "$option" "@?" ;;
             esac
         done < <(options_of "$command")

@@ -198,8 +198,8 @@ settings_in_the_report() {
         [sides]=1,2,4 [heads]=1 [draws]=7 [seeds]=5-6 [split]=train [holdout]=0.5 [fit]=pad [alpha]=black)
     declare -A with=([bridge]="--depth 2" [cfg-late]="--uncond-depth 2" [split]="--reference data" [holdout]="--reference data" [fit]="--reference data"
         [alpha]="--reference data") # what an option needs to have an effect
-    # part: needs a file of several models; beside: its settings stand in a line of their own
-    local none=" part beside pictures reconstruct reference reference-count save-reference features resize side channels batch retain-kv threads json help "
+    # part, decoder: need a file of several models, or of two decoders; beside: its settings stand in a line of their own
+    local none=" part decoder beside pictures reconstruct reference reference-count save-reference features resize side channels batch retain-kv threads json help "
     local tried=0 name
     for name in $("$variant" eval --help | grep -oE '^ .{0,8}--[a-z-]+( [A-Z0-9]|,|$|  )?|, --[a-z-]+' | grep -oE -- '--[a-z-]+' | cut -c3- | sort -u); do
         [[ $none == *" $name "* ]] && continue
