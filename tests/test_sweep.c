@@ -666,6 +666,7 @@ static void sweep_with_seeds(void **state) {
     cJSON_Delete(json);
     char *report = read_report(c->folder);
     assert_non_null(strstr(report, "means of seeds 7,9"));
+    assert_non_null(strstr(report, "<h2>Guidance</h2>"));
     assert_non_null(strstr(report, "all 8 layers, unconditional 2"));
     free(report);
     o.seed_count = 0;

@@ -492,6 +492,7 @@ variant_status vt_report_write(const char *folder, variant_error *err) {
     add_tiles(&html, &report);
     vt_report_fronts(&html, &report);
     vt_report_heats(&html, &report);
+    vt_report_guidance(&html, &report);
     vt_report_stages(&html, &report);
     vt_report_zones(&html, &report);
     add_pictures(&html, &report);

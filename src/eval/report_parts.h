@@ -41,6 +41,8 @@ int vt_report_uncond(const vt_sweep_point *point);
 bool vt_report_is_first(const vt_report *report, const vt_sweep_point *point);
 /* "depth 4, bridge 2" and what else varies; the full depth: "all 8 layers". */
 void vt_report_name(const vt_report *report, const vt_sweep_point *point, char *out, size_t size);
+/* Of that bridge and selector, every guidance and unconditional branch, deepest first; likewise. */
+int vt_report_guided(const vt_report *report, const vt_sweep_point **out);
 /* One point a depth, deepest first, at one bridge: the one the model was trained with, or the one in the
  * middle. The first selector and guidance. `out` has room for report->count; returns how many. */
 int vt_report_ladder(const vt_report *report, const vt_sweep_point **out, int *bridge);
@@ -50,6 +52,7 @@ int vt_report_ladder(const vt_report *report, const vt_sweep_point **out, int *b
 void vt_report_fronts(vt_text *html, const vt_report *report);
 void vt_report_heats(vt_text *html, const vt_report *report);
 void vt_report_stages(vt_text *html, const vt_report *report);
+void vt_report_guidance(vt_text *html, const vt_report *report);
 void vt_report_zones(vt_text *html, const vt_report *report);
 
 #endif

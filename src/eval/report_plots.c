@@ -367,6 +367,65 @@ void vt_report_stages(vt_text *html, const vt_report *r) {
     free(ladder);
 }
 
+/* ---- guidance ---- */
+
+typedef enum guided_value { GUIDED_QUALITY, GUIDED_MS } guided_value;
+
+static void add_guided_bars(vt_text *html, const vt_report *r, const vt_sweep_point *const *points,
+                            int count, guided_value which, const char *heading,
+                            const char *x_title) {
+    char(*rows)[64] = calloc((size_t)count, sizeof *rows);
+    double *values = calloc((size_t)count, sizeof *values);
+    const char *const series[] = {x_title};
+    if (!rows || !values) {
+        html->failed = true;
+        goto cleanup;
+    }
+    for (int i = 0; i < count; ++i) {
+        vt_report_name(r, points[i], rows[i], sizeof rows[i]);
+        values[i] = which == GUIDED_QUALITY ? fmax(points[i]->quality.frechet, 0.0)
+                                            : points[i]->times.picture_ms;
+    }
+    vt_text_add(html, "<figure><figcaption>");
+    vt_text_add_escaped(html, heading);
+    vt_text_add(html, "</figcaption>\n");
+    vt_bars bars = {.name = heading,
+                    .x_title = x_title,
+                    .rows = (const char(*)[64])rows,
+                    .series = series,
+                    .row_count = count,
+                    .series_count = 1,
+                    .values = values,
+                    .reference = NAN};
+    vt_svg_bars(html, &bars);
+    vt_text_add(html, "</figure>\n");
+cleanup:
+    free(rows);
+    free(values);
+}
+
+void vt_report_guidance(vt_text *html, const vt_report *r) {
+    const vt_sweep_point **points = calloc((size_t)r->count + 1, sizeof *points);
+    char axis_title[128];
+    if (!points) {
+        html->failed = true;
+        return;
+    }
+    const int count = vt_report_guided(r, points);
+    if (count > 1 && (r->unconds_vary || r->cfg_varies)) {
+        vt_text_add(
+            html, "<section><h2>Guidance</h2>\n<p>Each depth at one bridge, by how strongly it is "
+                  "guided and by how many layers the unconditional branch runs in the late "
+                  "scales.</p>\n<div class=\"pair\">\n");
+        snprintf(axis_title, sizeof axis_title, "%.90s, lower is better", r->score);
+        if (r->has_quality)
+            add_guided_bars(html, r, points, count, GUIDED_QUALITY, "Quality", axis_title);
+        add_guided_bars(html, r, points, count, GUIDED_MS, "Time", "ms a picture");
+        vt_text_add(html, "</div></section>\n");
+    }
+    free(points);
+}
+
 /* ---- zones ---- */
 
 typedef enum zone_value { ZONE_QUALITY, ZONE_MS } zone_value;

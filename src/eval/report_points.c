@@ -149,6 +149,7 @@ void vt_report_name(const vt_report *r, const vt_sweep_point *p, char *out, size
 static int deeper(const void *a, const void *b) {
     const vt_sweep_point *p = *(const vt_sweep_point *const *)a,
                          *q = *(const vt_sweep_point *const *)b;
+    if (p->depth == q->depth) return (p > q) - (p < q); /* as they were swept */
     return (q->depth > p->depth) - (q->depth < p->depth);
 }
 
@@ -169,16 +170,25 @@ static int choose_bridge(const vt_report *r) {
     return -1;
 }
 
-int vt_report_ladder(const vt_report *r, const vt_sweep_point **out, int *bridge) {
+/* `all`: of every guidance and unconditional branch, not the first alone. */
+static int list_depths(const vt_report *r, const vt_sweep_point **out, int bridge, bool all) {
     const char *selector = vt_report_selector(r);
     int count = 0;
-    *bridge = choose_bridge(r);
     for (int i = 0; i < r->count; ++i) {
         const vt_sweep_point *p = &r->points[i];
-        if (p->cfg_scale != r->points[0].cfg_scale || !vt_report_is_first(r, p)) continue;
-        if (!p->full && (p->bridge != *bridge || strcmp(p->selector, selector) != 0)) continue;
+        if (!all && (p->cfg_scale != r->points[0].cfg_scale || !vt_report_is_first(r, p))) continue;
+        if (!p->full && (p->bridge != bridge || strcmp(p->selector, selector) != 0)) continue;
         out[count++] = p;
     }
     qsort(out, (size_t)count, sizeof *out, deeper);
     return count;
+}
+
+int vt_report_ladder(const vt_report *r, const vt_sweep_point **out, int *bridge) {
+    *bridge = choose_bridge(r);
+    return list_depths(r, out, *bridge, false);
+}
+
+int vt_report_guided(const vt_report *r, const vt_sweep_point **out) {
+    return list_depths(r, out, choose_bridge(r), true);
 }
