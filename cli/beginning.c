@@ -115,6 +115,7 @@ static variant_status begin_with_picture(cli_beginning *b, const cli_line *line,
         asked->given_tokens = picture.given_tokens;
         asked->given_count = picture.given_count;
         asked->given_scales = picture.given_scales;
+        asked->edited = picture.edited;
         return VARIANT_OK;
     }
     VT_TRY(draw_kept(b, engine, &picture, keep, err));

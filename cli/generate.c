@@ -10,6 +10,7 @@
 #include "cli.h"
 #include "core/clock.h"
 #include "core/status.h"
+#include "edit.h"
 #include "io/file.h"
 #include "generate_report.h"
 #include "io/tensors.h"
@@ -25,6 +26,7 @@ typedef struct settings {
     cli_request asked;
     cli_planning planning;
     cli_beginning beginning;
+    cli_edit edit;
     cli_output output;
     const char *save_scales, *tokens_out;
     bool grid, json, verbose;
@@ -56,7 +58,7 @@ typedef struct job {
 
 static void init(void *user) {
     settings *s = user;
-    *s = (settings){.output = {.path = "out.png"}, .zoom = 1};
+    *s = (settings){.output = {.path = "out.png"}, .zoom = 1, .edit = cli_edit_defaults()};
     cli_request_init(&s->asked);
     cli_planning_init(&s->planning, s->asked.request.batch);
     s->planning.options.memory_only = true; /* time is measured where the choice needs it */
@@ -80,6 +82,10 @@ static const cli_option options[] = {
     CLI_HEADING("from what there is"),
     CLI_ROWS(cli_beginning_options, cli_beginning, settings, beginning, NULL),
     CLI_ROWS(cli_request_options, cli_request, settings, asked, "scales"),
+    CLI_HEADING("a picture edited"),
+    CLI_ROWS(cli_edit_options, cli_edit, settings, edit, NULL),
+    CLI_ROWS(cli_data_options, cli_data, settings, edit.taken, CLI_TAKE),
+    CLI_ROWS(cli_pad_option, bool, settings, edit.pad, NULL),
     CLI_HEADING("sampling"),
     CLI_ROWS(cli_request_options, cli_request, settings, asked, CLI_GUIDANCE " " CLI_SAMPLING),
     CLI_HEADING("depth"),
@@ -104,6 +110,7 @@ static int check_options(settings *s, const cli_line *line) {
     int done = cli_model_check(&s->asked.engine);
     if (done < 0) done = cli_request_check(&s->asked, line);
     if (done < 0) done = cli_beginning_check(&s->beginning, line);
+    if (done < 0) done = cli_edit_check(&s->edit, line);
     if (done >= 0) return done;
     s->grid = s->grid || s->compare_count;
     const char *sheet = cli_first_given(line, "zoom|columns");
@@ -316,12 +323,15 @@ static variant_status open_job(job *j, variant_error *err) {
     settings *s = j->settings;
     double start = vt_seconds();
     VT_TRY(cli_beginning_read(&s->beginning, j->line, &s->asked, err));
+    s->asked.engine.encoder = s->edit.picture != NULL;
     VT_TRY(variant_engine_open(&j->engine, &s->asked.engine, err));
     j->load_seconds = vt_seconds() - start;
     variant_engine_info(j->engine, &j->info);
     count_classes(j);
     VT_TRY(
         cli_beginning_apply(&s->beginning, j->line, s->planning.wanted, j->engine, &s->asked, err));
+    VT_TRY(cli_edit_apply(&s->edit, j->line, s->beginning.settings, j->engine, &s->asked.request,
+                          err));
     VT_TRY(check_outputs(s, err)); /* once more: a list of classes is several pictures */
     if (s->planning.wanted) {
         VT_TRY(cli_planning_apply(&s->planning, j->engine, &s->asked.request, &j->plan, err));
@@ -437,6 +447,7 @@ static int run(void *user, const cli_line *line) {
     variant_pictures_free(&j.kept, j.kept_count);
     variant_engine_close(&j.engine);
     cli_beginning_close(&s->beginning);
+    cli_edit_close(&s->edit);
     return code;
 }
 
@@ -453,6 +464,11 @@ const cli_command cli_generate = {
         "retriever\"\n"
         "variant generate -m models/fashion --from sneaker.png --keep-scales 4 --class Sandal -o "
         "sandal.png\n"
-        "variant generate -m models/fashion --vary sneaker.png -n 8 --grid -o sneakers.png",
+        "variant generate -m models/fashion --vary sneaker.png -n 8 --grid -o sneakers.png\n"
+        "variant generate -m models/fashion --init-img sneaker.png --mask mask.png --class Sandal "
+        "-o "
+        "edited.png\n"
+        "variant generate -m models/cartoon --init-img cat.png --outpaint 32,0,32,0 -n 4 --grid -o "
+        "wider.png",
     CLI_OF_THIS_FILE,
 };

@@ -110,6 +110,7 @@ typedef struct variant_engine_options {
      * stay bf16) */
     const char *weights;
     const char *kv; /* likewise keys and values; NULL: f32 with f32 weights, else bf16 */
+    bool encoder;   /* also the tokenizer's encoder, which edits need */
 } variant_engine_options;
 
 void variant_engine_options_init(variant_engine_options *options);
@@ -172,6 +173,35 @@ typedef struct variant_preview {
     const uint8_t *pixels; /* (height, width, channels), for the length of the call */
 } variant_preview;
 
+/* A picture of which a part is drawn again; what it points to is borrowed for the length of the call that takes the request.
+ * The model sees a square of it, scaled to its own side, that holds the part and what lies around it; the part's surroundings
+ * guide what is drawn. What comes back has the picture's size: outside of the part and a seam around it, pixels are the
+ * picture's own. */
+typedef struct variant_edit {
+    int width, height, channels; /* 1 grey or 3 RGB */
+    const uint8_t *pixels;       /* (height, width, channels) */
+    const uint8_t *mask; /* (height, width): from 128 on drawn again, below kept; NULL: all kept */
+    int grow;            /* pixels by which the part drawn again reaches beyond the mask */
+    int feather; /* width of the seam, pixels; 0: none; -1: what a cell of the finest token map covers */
+    int left, top, right, bottom; /* pixels added at each side, drawn */
+    /* of a picture that is no square, "crop", "pad" or "stretch"; NULL: as the model's training did. Crop: the middle, moved
+     * as far as the part asks for, and larger where that needs it; beyond the picture the model may draw what it likes */
+    const char *fit;
+    bool pad; /* a picture smaller than the model's is centred on black, not enlarged */
+    const char *
+        fill; /* what lies in the part while the rest is encoded: "neighbours" (default), "mean", "none" */
+    /* how kept cells find their codes: "again" (default), for what is left at every scale of the map drawn so far; "once",
+     * as the picture itself is encoded */
+    const char *codes;
+    /* a cell of a token map whose area is known in part is kept from this share of it on, 0 to 1; below, it is drawn ... */
+    float keep;
+    float
+        pull; /* ... so much the more likely near what is known of it, the more is; 0: drawn freely */
+} variant_edit;
+
+/* grow 0, feather -1, keep 1, pull 1, and the defaults above. */
+void variant_edit_init(variant_edit *edit);
+
 typedef struct variant_request {
     /* "random" (drawn per picture), "all" (one after another), "uncond", a number or a name, or several of
      * these three between commas, one after another and again from the first. A name as it is written comes
@@ -189,6 +219,13 @@ typedef struct variant_request {
     const int32_t *given_tokens;
     int given_count, given_scales;
     int scales; /* draw so many alone and decode what is there; 0: all. Tokens of the others are 0 */
+    /* pictures to edit: picture i of the request is of edits[(first_image + i) % edit_count]. The engine must have its
+     * encoder; not with given_tokens. Borrowed for the length of the call; NULL */
+    const variant_edit *edits;
+    int edit_count;
+    /* "picture mask", hashes in hex: these settings are of an edit of them (variant_settings_request), and edits must be
+     * given again; others than these are told in the report's warning. NULL */
+    const char *edited;
     uint64_t seed; /* picture i depends on (seed, first_image + i) alone */
     int first_image;
     /* classifier-free guidance t: logits = (1 + t_k) cond - t_k uncond, t_k = t k / (K-1); 0:
@@ -328,6 +365,10 @@ const char *variant_settings_kv(const variant_settings *settings);
 variant_status variant_settings_request(const variant_settings *settings,
                                         const variant_engine *engine, variant_request *request,
                                         variant_error *error);
+
+/* Was the picture an edit? Then *edit (NULL: only asked) is how, without pixels and mask, which no settings hold. Its names
+ * live as long as they do. */
+bool variant_settings_edit(const variant_settings *settings, variant_edit *edit);
 
 /* ---- planning: a budget to a schedule -------------------------------------------------------- */
 

@@ -31,7 +31,7 @@ variant_status variant_engine_open(variant_engine **out, const variant_engine_op
     engine->kv = vt_kv_default(engine->weights);
     if (options->kv) VT_CHECK(vt_number_parse(&engine->kv, "kv", options->kv, error));
     model.weights = engine->weights;
-    model.skip_encoder = true;
+    model.skip_encoder = !options->encoder;
     VT_CHECK(vt_kern_open(&engine->kern, options->backend, options->threads, error));
     VT_CHECK(vt_model_open(&engine->model, engine->kern, &model, error));
 cleanup:

@@ -11,6 +11,7 @@
 
 #include "engine/blame.h"
 #include "engine/jobs.h"
+#include "engine/known.h"
 
 /* Place among the scales: 0 at the first, 1 at the last. */
 static double ramp(const vt_choices *c, int k) {
@@ -46,7 +47,7 @@ static variant_status make_room(variant_loop *loop, const vt_step *step, variant
     }
     if ((size_t)step->rows > loop->token_capacity) {
         free(loop->tokens);
-        loop->tokens = malloc((size_t)step->rows * sizeof *loop->tokens);
+        loop->tokens = malloc(2 * (size_t)step->rows * sizeof *loop->tokens);
         loop->token_capacity = loop->tokens ? (size_t)step->rows : 0;
     }
     return loop->parts && loop->tokens
@@ -64,14 +65,17 @@ static const int32_t *given_tokens(const vt_drawing *d) {
            d->offset;
 }
 
-/* Keeps a drawing's tokens, given or drawn. Where one is none its logits were not finite: its job ends after the step, and
- * until then it goes on with any token. Returns whether they are what was drawn. */
-static bool keep_tokens(const vt_step *step, vt_drawing *d, int32_t *tokens) {
+/* Keeps a drawing's tokens, given, known of a picture or drawn. Where one is none its logits were not finite: its job ends
+ * after the step, and until then it goes on with any token. Returns whether they are what was drawn. */
+static bool keep_tokens(const vt_step *step, vt_drawing *d, int32_t *tokens, const int32_t *known) {
     variant_job *job = d->owner;
     const int rows = job->choices.config->sides[d->k] * job->choices.config->sides[d->k];
     const int32_t *given = given_tokens(d);
+    const uint8_t *kept = d->known ? d->known->kept + d->offset : NULL;
     for (int i = 0; i < rows; ++i) {
+        const bool drawn = !given && tokens[i] >= 0;
         if (given) tokens[i] = given[i];
+        if (kept && kept[i] && drawn) tokens[i] = known[i];
         d->tokens[d->offset + i] = tokens[i];
         if (tokens[i] >= 0) continue;
         if (!d->broken && job->error.status == VARIANT_OK)
@@ -79,14 +83,22 @@ static bool keep_tokens(const vt_step *step, vt_drawing *d, int32_t *tokens) {
         d->broken = true;
         tokens[i] = 0;
     }
-    return !d->broken && !given;
+    return !d->broken && !given && !kept;
+}
+
+/* Those that come back to the host: tokens, and behind them the known ones where there are any. */
+static variant_status bring_tokens(variant_loop *loop, const vt_step *step, variant_error *err) {
+    vt_kern *kern = step->loop->kern;
+    const size_t bytes = (size_t)step->rows * sizeof(int32_t);
+    VT_TRY(vt_kern_download(kern, loop->tokens, step->tokens, bytes, err));
+    return step->known ? vt_kern_download(kern, loop->tokens + step->rows, step->known, bytes, err)
+                       : VARIANT_OK;
 }
 
 /* Draws the tokens of every drawing; only they come back to the host. */
 static variant_status sample(void *user, vt_step *step, variant_error *err) {
     variant_loop *loop = user;
     vt_kern *kern = step->loop->kern;
-    const size_t bytes = (size_t)step->rows * sizeof(int32_t);
     bool drawn = true;
     int parts = 0;
     VT_TRY(make_room(loop, step, err));
@@ -97,12 +109,14 @@ static variant_status sample(void *user, vt_step *step, variant_error *err) {
                                     .count = parts,
                                     .vocab = step->vocab,
                                     .workspace = step->workspace});
-    VT_TRY(vt_kern_download(kern, loop->tokens, step->tokens, bytes, err));
+    VT_TRY(bring_tokens(loop, step, err));
     for (int i = 0; i < step->count; ++i) {
         vt_drawing *d = step->drawings[i];
-        drawn = keep_tokens(step, d, loop->tokens + d->token_row) && drawn;
+        int32_t *tokens = loop->tokens + d->token_row;
+        drawn = keep_tokens(step, d, tokens, tokens + step->rows) && drawn;
     }
-    if (!drawn) kern->upload(kern, step->tokens, loop->tokens, bytes);
+    if (!drawn)
+        kern->upload(kern, step->tokens, loop->tokens, (size_t)step->rows * sizeof(int32_t));
     return VARIANT_OK;
 }
 

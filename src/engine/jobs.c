@@ -50,7 +50,7 @@ variant_status variant_loop_add(variant_loop *loop, const variant_request *reque
     vt_choices_report(&job->choices, &job->report);
     job->drawings = calloc((size_t)job->choices.batch, sizeof *job->drawings);
     if (!job->drawings) VT_CHECK(vt_fail(error, VARIANT_E_MEMORY, "no memory for a request"));
-    VT_CHECK(vt_pictures_new(&job->pictures, loop->engine, job->choices.labels, request->count,
+    VT_CHECK(vt_pictures_new(&job->pictures, &job->choices,
                              request->keep_scales ? job->choices.scales : 0, error));
     while (*last) last = &(*last)->next;
     *last = *out = job;
@@ -160,7 +160,8 @@ static variant_status take_picture(void *user, vt_drawing *drawing, const float 
     uint8_t *pixels =
         t->final || !r->keep_scales ? picture->pixels : picture->scale_pixels[t->scale];
     bool finite;
-    VT_TRY(vt_picture_take(picture, pixels, t->job->loop->engine->kern, values, &finite, err));
+    VT_TRY(vt_picture_take(&t->job->choices, vt_choices_edit(&t->job->choices, drawing->index),
+                           pixels, values, &finite, err));
     if (!finite) return vt_blame_picture(&t->job->loop->loop, drawing, t->scale, err);
     if (t->final && r->keep_scales)
         memcpy(picture->scale_pixels[t->scale], pixels,

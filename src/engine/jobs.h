@@ -30,7 +30,7 @@ struct variant_loop {
     vt_loop loop;
     variant_job *jobs;     /* in the order they were added */
     vt_sample_part *parts; /* room of generate.c, (capacity) */
-    int32_t *tokens;       /* likewise, (token_capacity) */
+    int32_t *tokens;       /* likewise, (2 token_capacity): chosen ones, known ones */
     size_t capacity, token_capacity;
     bool stepping; /* a callback may be under way: no step, and no job is taken */
 };

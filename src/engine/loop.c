@@ -6,6 +6,7 @@
 
 #include "core/clock.h"
 #include "core/limits.h"
+#include "engine/known.h"
 #include "kern/dry.h"
 #include "kern/memory_pool.h"
 
@@ -18,6 +19,10 @@ typedef struct vt_party {
     vt_condition condition;
     float *f_hats; /* (count, s, s, Cvae) */
     float *inputs; /* (count, n_K^2, Cvae): of the scale at hand, see advance */
+    float
+        *latents; /* (count, s, s, Cvae) of those who keep a part of a picture; NULL: nobody does */
+    int32_t *codes; /* (count, L), where any is quantised once; NULL */
+    float *halves;  /* (V), where any cell is pulled; NULL */
     vt_drawing drawings[];
 } vt_party;
 
@@ -126,14 +131,37 @@ static int class_of_unconditional(const vt_party *party, const vt_join *who, con
     return party->condition.classes - 1;
 }
 
+/* What is kept of pictures, before anything of a step. */
+static variant_status party_know(vt_loop *loop, vt_party *party, const vt_join *who,
+                                 variant_error *err) {
+    const vt_transformer_config *config = transformer_of(loop);
+    const size_t n = (size_t)party->count;
+    bool any = false, once = false, pull = false;
+    for (int i = 0; i < party->count; ++i) {
+        any = any || who[i].known;
+        pull = pull || (who[i].known && who[i].known->pull > 0.0f);
+        once = once || (who[i].known && who[i].known->once);
+    }
+    if (!any) return VARIANT_OK;
+    party->latents = vt_arena_floats(&party->arena, n * map_floats(config));
+    if (once)
+        party->codes = vt_arena_ints(&party->arena, n * (size_t)vt_transformer_tokens(config));
+    if (pull) party->halves = vt_arena_floats(&party->arena, (size_t)config->codes);
+    VT_TRY(vt_arena_check(&party->arena, "generation", err));
+    if (pull) VT_TRY(vt_known_halves(loop, party->halves, err));
+    return vt_known_encode(loop, who, party->count, party->latents, party->codes, err);
+}
+
 static variant_status party_fill(vt_loop *loop, vt_party *party, const vt_join *who, int *of,
                                  variant_error *err) {
     const vt_transformer_config *config = transformer_of(loop);
-    const size_t map = map_floats(config), n = (size_t)party->count;
+    const size_t map = map_floats(config), n = (size_t)party->count,
+                 length = (size_t)vt_transformer_tokens(config);
     party->f_hats = vt_arena_floats(&party->arena, n * map);
     party->inputs = vt_arena_floats(&party->arena, n * map);
     VT_TRY(vt_arena_check(&party->arena, "generation", err));
     vt_kern_fill(loop->kern, party->f_hats, 0.0f, n * map);
+    VT_TRY(party_know(loop, party, who, err));
     VT_TRY(condition_party(loop, party, who, of, err));
     const int unconditional = class_of_unconditional(party, who, of, config->classes);
     for (int i = 0; i < party->count; ++i) {
@@ -147,6 +175,10 @@ static variant_status party_fill(vt_loop *loop, vt_party *party, const vt_join *
                           .index = who[i].index,
                           .label = who[i].label,
                           .f_hat = party->f_hats + (size_t)i * map,
+                          .known = who[i].known,
+                          .latent = who[i].known ? party->latents + (size_t)i * map : NULL,
+                          .halves = party->halves,
+                          .codes = party->codes ? party->codes + (size_t)i * length : NULL,
                           .tokens = who[i].tokens,
                           .party = party,
                           .place = i};
@@ -278,6 +310,7 @@ static struct vt_loop_needs needs_of(const vt_loop *loop, const vt_join *who, in
         needs.streams += who[i].uncond ? 2 : 1;
         needs.smooth += who[i].smooth;
         needs.decoders |= who[i].decoders ? who[i].decoders : VT_DECODER_FULL;
+        needs.known += who[i].known != NULL;
         for (int l = 0; l < config->depth; ++l) {
             int keys =
                 vt_schedule_layer_tokens(who[i].schedule, config->sides, l, config->scales - 1);
@@ -294,7 +327,8 @@ static struct vt_loop_needs needs_of(const vt_loop *loop, const vt_join *who, in
 static bool enough(const struct vt_loop_needs *have, const struct vt_loop_needs *need) {
     return need->drawings <= have->drawings && need->streams <= have->streams &&
            need->smooth <= have->smooth && need->classes <= have->classes &&
-           need->keys <= have->keys && (need->decoders & ~have->decoders) == 0;
+           need->keys <= have->keys && need->known <= have->known &&
+           (need->decoders & ~have->decoders) == 0;
 }
 
 /* Everybody: those who are there, then those who come. free() it. */
@@ -308,6 +342,7 @@ static vt_join *everybody(const vt_loop *loop, const vt_join *who, int count) {
                            .uncond = d->uncond.schedule,
                            .uncond_scales = d->uncond_scales,
                            .smooth = d->smooth,
+                           .known = d->known,
                            .retain_kv = d->retain_kv,
                            .decoders = d->decoders};
     }
@@ -391,13 +426,18 @@ void vt_loop_leave(vt_loop *loop, vt_drawing *drawing) {
 
 /* ---- a step ---- */
 
-/* Drawings from i on that stand side by side at one scale: a batch of the tokenizer. */
-static int batch_at(const vt_step *step, int i) {
+/* Do two keep, if anything, in one way? */
+static bool know_alike(const vt_drawing *a, const vt_drawing *b) {
+    return !a->known == !b->known && (!a->known || a->known->once == b->known->once);
+}
+
+int vt_step_batch(const vt_step *step, int i) {
     int n = 1;
     const vt_drawing *first = step->drawings[i];
     while (i + n < step->count && step->drawings[i + n]->party == first->party &&
            step->drawings[i + n]->place == first->place + n &&
-           step->drawings[i + n]->k == first->k && step->drawings[i + n]->smooth == first->smooth)
+           step->drawings[i + n]->k == first->k && step->drawings[i + n]->smooth == first->smooth &&
+           know_alike(step->drawings[i + n], first))
         ++n;
     return n;
 }
@@ -447,17 +487,38 @@ static variant_status run_transformer(vt_loop *loop, vt_step *step, variant_erro
     return status;
 }
 
+/* Kept cells of n drawings are of codes, not of mixtures. */
+static void put_kept(vt_loop *loop, vt_drawing *const *drawings, int n, int rows,
+                     const float *codes, float *mixed) {
+    const size_t width = (size_t)transformer_of(loop)->latent_dim;
+    for (int j = 0; j < n; ++j) {
+        const uint8_t *kept = drawings[j]->known->kept + drawings[j]->offset;
+        for (int first = 0, end; first < rows; first = end) {
+            for (end = first + 1; end < rows && kept[end] == kept[first];) ++end;
+            const size_t at = ((size_t)j * (size_t)rows + (size_t)first) * width;
+            if (kept[first])
+                loop->kern->copy(loop->kern, mixed + at, codes + at, (size_t)(end - first) * width);
+        }
+    }
+}
+
 /* Mixtures of codes (n pictures, n_k^2, Cvae) by their weights. */
-static float *mix(vt_loop *loop, const vt_step *step, const vt_drawing *first, int n, int rows) {
+static float *mix(vt_loop *loop, const vt_step *step, int i, int n, int rows) {
     const vt_transformer_config *config = transformer_of(loop);
+    const vt_drawing *first = step->drawings[i];
     const vt_param *codebook =
         vt_params_find(vt_tokenizer_params(loop->parts.tokenizer), "quantize.embedding.weight");
-    float *mixed =
-        vt_arena_floats(&loop->arena, (size_t)n * (size_t)rows * (size_t)config->latent_dim);
-    if (mixed)
-        loop->kern->linear_dx(loop->kern, mixed,
-                              step->weights + (size_t)first->token_row * (size_t)step->vocab,
-                              codebook->weight, n, rows, false);
+    const size_t count = (size_t)n * (size_t)rows * (size_t)config->latent_dim;
+    float *mixed = vt_arena_floats(&loop->arena, count);
+    float *codes = first->known ? vt_arena_floats(&loop->arena, count) : NULL;
+    if (!mixed || (first->known && !codes)) return NULL;
+    loop->kern->linear_dx(loop->kern, mixed,
+                          step->weights + (size_t)first->token_row * (size_t)step->vocab,
+                          codebook->weight, n, rows, false);
+    if (!codes) return mixed;
+    loop->kern->gather_rows(loop->kern, codes, codebook->value, step->tokens + first->token_row,
+                            n * rows, config->latent_dim);
+    put_kept(loop, step->drawings + i, n, rows, codes, mixed);
     return mixed;
 }
 
@@ -476,7 +537,7 @@ static variant_status advance(vt_loop *loop, const vt_step *step, int i, int n,
                          .tokens = first->smooth ? NULL : step->tokens + first->token_row,
                          .f_hat = first->f_hat,
                          .next = last ? NULL : inputs};
-    if (first->smooth) add.embeddings = mix(loop, step, first, n, rows);
+    if (first->smooth) add.embeddings = mix(loop, step, i, n, rows);
     VT_TRY(vt_arena_check(&loop->arena, "generation", err));
     VT_TRY(vt_tokenizer_step(loop->parts.tokenizer, &loop->arena, &add, err));
     vt_arena_rewind(&loop->arena, mark);
@@ -538,11 +599,12 @@ variant_status vt_loop_step(vt_loop *loop, vt_choose *choose, void *user, varian
     double t0 = vt_seconds();
     VT_CHECK(run_transformer(loop, &step, err));
     double t1 = seconds_when_done(loop->kern);
+    VT_CHECK(vt_known_codes(loop, &step, err));
     VT_CHECK(take_sample_room(loop, &step, err));
     VT_CHECK(choose(user, &step, err));
     double t2 = vt_seconds();
     for (int i = 0, n; i < step.count; i += n) {
-        n = batch_at(&step, i);
+        n = vt_step_batch(&step, i);
         VT_CHECK(advance(loop, &step, i, n, err));
     }
     loop->seconds.transformer += t1 - t0;

@@ -39,12 +39,16 @@ typedef struct vt_drawing {
     int decoders;
     bool
         broken; /* set by whoever chooses: its numbers are none; its tokens are not looked at again */
-    void *owner;     /* whoever let it join */
-    int index;       /* of the owner's pictures */
-    int32_t label;   /* its class */
-    float *f_hat;    /* (s, s, Cvae), backend memory */
-    int32_t *tokens; /* (L), host memory: chosen so far, scale after scale */
-    int offset;      /* of the scale at hand among them */
+    void *owner;                  /* whoever let it join */
+    int index;                    /* of the owner's pictures */
+    int32_t label;                /* its class */
+    float *f_hat;                 /* (s, s, Cvae), backend memory */
+    const struct vt_known *known; /* what it keeps of a picture (known.h); NULL: nothing */
+    float *latent;                /* known: of the picture, (s, s, Cvae), backend memory */
+    int32_t *codes;               /* likewise, known->once: (L) */
+    const float *halves;          /* likewise, known->pull: -|code|^2 / 2 of each, (V) */
+    int32_t *tokens;              /* (L), host memory: chosen so far, scale after scale */
+    int offset;                   /* of the scale at hand among them */
     /* within a step: first rows of its streams in the logits, of its tokens among all tokens */
     int row, uncond_row, token_row;
     struct vt_party *party; /* those who joined with it, and their memory */
@@ -60,6 +64,7 @@ typedef struct vt_join {
     int uncond_scales;         /* scales that it runs, from the first on: 1 to `scales` */
     bool smooth, retain_kv;
     int decoders; /* set of vt_decoder that it will be decoded by; 0: the full one */
+    const struct vt_known *known; /* of a picture that is kept in part; NULL */
     void *owner;
     int index;
     int32_t *tokens; /* (L), host memory, borrowed: where its tokens go; NULL: nobody will look */
@@ -80,7 +85,7 @@ typedef struct vt_loop {
     vt_drawing **running;  /* (capacity): of them, those that are not done */
     int count, capacity;
     struct vt_loop_needs {
-        int drawings, streams, smooth, classes, keys, decoders;
+        int drawings, streams, smooth, classes, keys, known, decoders;
     } needs; /* the most that `memory` was measured for */
     vt_loop_seconds seconds;
 } vt_loop;
@@ -96,11 +101,16 @@ typedef struct vt_step {
     int32_t *tokens; /* (rows), backend memory: to be filled, for smooth drawings too */
     float *
         weights; /* (rows, V), backend memory: to be filled for smooth drawings; NULL: there is none */
+    int32_t *
+        known; /* (rows), backend memory: codes of cells that are kept (known.h); NULL: there is none */
     void *workspace; /* for kern->sample, a part a drawing */
 } vt_step;
 
 /* Fills step->tokens, and each drawing's own at drawing->tokens + drawing->offset. */
 typedef variant_status vt_choose(void *user, vt_step *step, variant_error *err);
+
+/* Drawings from i on that stand side by side at one scale: a batch of the tokenizer. */
+int vt_step_batch(const vt_step *step, int i);
 
 void vt_loop_open(vt_loop *out, const vt_loop_parts *parts);
 void vt_loop_close(vt_loop *loop);

@@ -25,17 +25,19 @@ static bool give_memory(variant_picture *picture, int kept) {
     return true;
 }
 
-variant_status vt_pictures_new(variant_picture **out, const variant_engine *engine,
-                               const int32_t *labels, int count, int kept, variant_error *err) {
-    const vt_tokenizer_config *config = vt_tokenizer_configuration(engine->model->tokenizer);
-    int side = vt_tokenizer_side(config);
+variant_status vt_pictures_new(variant_picture **out, const vt_choices *choices, int kept,
+                               variant_error *err) {
+    const vt_tokenizer_config *config =
+        vt_tokenizer_configuration(choices->engine->model->tokenizer);
+    const int side = vt_tokenizer_side(config), count = choices->request.count;
     variant_picture *pictures = calloc((size_t)count, sizeof *pictures);
     bool enough = pictures;
     for (int i = 0; enough && i < count; ++i) {
-        pictures[i] = (variant_picture){.width = side,
-                                        .height = side,
-                                        .channels = config->channels,
-                                        .label = labels[i],
+        const vt_edit *edit = vt_choices_edit(choices, i);
+        pictures[i] = (variant_picture){.width = edit ? edit->canvas.width : side,
+                                        .height = edit ? edit->canvas.height : side,
+                                        .channels = edit ? edit->canvas.channels : config->channels,
+                                        .label = choices->labels[i],
                                         .token_count = vt_tokenizer_tokens(config)};
         enough = give_memory(&pictures[i], kept);
     }
@@ -56,14 +58,23 @@ void variant_pictures_free(variant_picture **pictures, int count) {
     *pictures = NULL;
 }
 
-variant_status vt_picture_take(const variant_picture *picture, uint8_t *pixels, vt_kern *kern,
+variant_status vt_picture_take(const vt_choices *choices, const vt_edit *edit, uint8_t *pixels,
                                const float *values, bool *finite, variant_error *err) {
-    size_t samples = pixel_bytes(picture);
+    const variant_engine *engine = choices->engine;
+    const vt_tokenizer_config *config = vt_tokenizer_configuration(engine->model->tokenizer);
+    const int side = vt_tokenizer_side(config);
+    const size_t samples = (size_t)side * (size_t)side * (size_t)config->channels;
+    vt_image drawn = {.width = side, .height = side, .channels = config->channels, .data = pixels};
+    variant_status status = VARIANT_OK;
     float *host = malloc(samples * sizeof *host);
-    if (!host) return vt_fail(err, VARIANT_E_MEMORY, "no memory for a picture");
-    const variant_status status = vt_kern_download(kern, host, values, samples * sizeof *host, err);
-    *finite = vt_image_bytes(pixels, host, samples);
+    if (edit) drawn.data = malloc(samples);
+    if (!host || !drawn.data) VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "no memory for a picture"));
+    VT_CHECK(vt_kern_download(engine->kern, host, values, samples * sizeof *host, err));
+    *finite = vt_image_bytes(drawn.data, host, samples);
+    if (edit) VT_CHECK(vt_edit_lay(edit, &drawn, pixels, err));
+cleanup:
     free(host);
+    if (edit) free(drawn.data);
     return status;
 }
 
@@ -156,6 +167,26 @@ static void add_given(settings_text *s, const vt_choices *choices, int index) {
     add(s, "given_tokens", cJSON_CreateIntArray(from, count));
 }
 
+/* What was kept of a picture, and which it was. */
+static void add_edit(settings_text *s, const vt_edit *edit) {
+    settings_text part = {.json = cJSON_CreateObject(), .complete = true};
+    add_text(&part, "picture", edit->picture_hash);
+    add_text(&part, "mask", edit->mask_hash);
+    add_number(&part, "grow", edit->asked.grow);
+    add_number(&part, "feather", edit->asked.feather);
+    add_text(&part, "fill", edit->asked.fill);
+    add_text(&part, "codes", edit->asked.codes);
+    add_number(&part, "keep", decimal(edit->asked.keep));
+    add_number(&part, "pull", decimal(edit->asked.pull));
+    add_text(&part, "fit", edit->asked.fit);
+    add(&part, "pad", cJSON_CreateBool(edit->asked.pad));
+    const int added[] = {edit->asked.left, edit->asked.top, edit->asked.right, edit->asked.bottom};
+    if (added[0] || added[1] || added[2] || added[3])
+        add(&part, "outpaint", cJSON_CreateIntArray(added, 4));
+    s->complete = s->complete && part.complete;
+    add(s, "edit", part.json);
+}
+
 variant_status vt_picture_describe(variant_picture *picture, const vt_choices *choices, int index,
                                    variant_error *err) {
     const variant_engine *engine = choices->engine;
@@ -186,6 +217,7 @@ variant_status vt_picture_describe(variant_picture *picture, const vt_choices *c
         add_text(&s, "decoder", "preview");
         add_text(&s, "decoder_hash", engine->model->preview_hash);
     }
+    if (vt_choices_edit(choices, index)) add_edit(&s, vt_choices_edit(choices, index));
     add_text(&s, "weights", vt_number_name(engine->weights));
     add_text(&s, "kv", vt_number_name(engine->kv));
     add_text(&s, "kernels", engine->kern->name);

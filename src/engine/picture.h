@@ -5,12 +5,13 @@
 
 #include "engine/request.h"
 
-/* `count` empty pictures with room for pixels and tokens, and for the picture after each of `kept` scales (0: none). */
-variant_status vt_pictures_new(variant_picture **out, const variant_engine *engine,
-                               const int32_t *labels, int count, int kept, variant_error *err);
-/* Downloads values (side, side, channels) in [-1, 1] into pixels of the picture's size: round(255 (clamp(x) + 1) / 2).
- * *finite: all values are. */
-variant_status vt_picture_take(const variant_picture *picture, uint8_t *pixels, vt_kern *kern,
+/* The empty pictures of a request, with room for pixels and tokens, and for the picture after each of `kept` scales (0:
+ * none). Edited ones are as large as what they are drawn into. */
+variant_status vt_pictures_new(variant_picture **out, const vt_choices *choices, int kept,
+                               variant_error *err);
+/* Downloads values (side, side, channels) in [-1, 1] of the model into pixels of the picture's size: round(255 (clamp(x) + 1)
+ * / 2), and laid into the picture that is edited (NULL: none). *finite: all values are. */
+variant_status vt_picture_take(const vt_choices *choices, const vt_edit *edit, uint8_t *pixels,
                                const float *values, bool *finite, variant_error *err);
 /* Fills picture->settings: JSON of everything that made picture `index` of the request. */
 variant_status vt_picture_describe(variant_picture *picture, const vt_choices *choices, int index,

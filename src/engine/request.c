@@ -127,6 +127,53 @@ static variant_status choose_decoder(vt_choices *c, variant_error *err) {
     return VARIANT_OK;
 }
 
+/* What is to be said of it. */
+static void tell_edit(vt_choices *c, const vt_edit *edit) {
+    const char *edited = c->request.edited;
+    char is[40];
+    snprintf(is, sizeof is, "%s %s", edit->picture_hash, edit->mask_hash);
+    if (edited && strcmp(is, edited) != 0)
+        snprintf(c->warning, sizeof c->warning,
+                 "the settings are of an edit of another picture or mask (%s, these are %s)",
+                 edited, is);
+    else if (edit->whole)
+        snprintf(c->warning, sizeof c->warning,
+                 "the mask leaves nothing of the picture: it is drawn as if there were none");
+}
+
+static variant_status choose_edits(vt_choices *c, variant_error *err) {
+    const variant_request *r = &c->request;
+    const vt_params *tokenizer = vt_tokenizer_params(c->engine->model->tokenizer);
+    const int used = r->edit_count < r->count ? r->edit_count : r->count;
+    if (!r->edits && r->edited)
+        return vt_fail(err, VARIANT_E_ARGUMENT,
+                       "it is an edit of a picture and a mask (%s), which are to be given again",
+                       r->edited);
+    if (!r->edits) return VARIANT_OK;
+    if (r->given_tokens)
+        return vt_fail(err, VARIANT_E_ARGUMENT,
+                       "a picture to edit and given tokens: one of them says what is kept");
+    if (r->edit_count < 1)
+        return vt_fail(err, VARIANT_E_ARGUMENT, "%d pictures to edit: expected 1 or more",
+                       r->edit_count);
+    if (vt_params_find(tokenizer, "encoder.conv_in.weight")->flags & VT_PARAM_SKIPPED)
+        return vt_fail(err, VARIANT_E_ARGUMENT,
+                       "a picture to edit: the engine was opened without its encoder "
+                       "(variant_engine_options.encoder)");
+    c->edits = calloc((size_t)r->edit_count, sizeof *c->edits);
+    if (!c->edits) return vt_fail(err, VARIANT_E_MEMORY, "no memory for pictures to edit");
+    for (int i = 0; i < used; ++i) {
+        const int at = (r->first_image + i) % r->edit_count;
+        VT_TRY(vt_edit_make(&c->edits[at], &r->edits[at], c->engine, err));
+        tell_edit(c, &c->edits[at]);
+    }
+    return VARIANT_OK;
+}
+
+const vt_edit *vt_choices_edit(const vt_choices *c, int index) {
+    return c->edits ? &c->edits[(c->request.first_image + index) % c->request.edit_count] : NULL;
+}
+
 variant_status vt_choices_make(vt_choices *c, const variant_engine *engine,
                                const variant_request *request, variant_error *err) {
     *c = (vt_choices){.engine = engine,
@@ -137,16 +184,20 @@ variant_status vt_choices_make(vt_choices *c, const variant_engine *engine,
     VT_TRY(vt_branches_make(&c->branches, engine->model, request, err));
     VT_TRY(choose_labels(c, err));
     VT_TRY(choose_given(c, err));
+    VT_TRY(choose_edits(c, err));
     if (c->branches.guided_scales > c->scales) c->branches.guided_scales = c->scales;
     c->batch = request->batch ? request->batch : DEFAULT_BATCH;
     if (c->batch > request->count) c->batch = request->count;
-    vt_branches_warn(&c->branches, engine->model, c->warning, sizeof c->warning);
+    if (!c->warning[0])
+        vt_branches_warn(&c->branches, engine->model, c->warning, sizeof c->warning);
     /* nothing that the request points to is asked for again, but its callbacks and its cancel flag */
     c->request.class_name = c->request.depths = c->request.layers = NULL;
     c->request.uncond_depths = c->request.uncond_layers = NULL;
     c->request.labels = NULL;
     c->request.decoder = NULL;
     c->request.given_tokens = NULL;
+    c->request.edits = NULL;
+    c->request.edited = NULL;
     if (c->request.cfg_scales) c->request.cfg_scales = c->branches.guide;
     return VARIANT_OK;
 }
@@ -154,7 +205,10 @@ variant_status vt_choices_make(vt_choices *c, const variant_engine *engine,
 void vt_choices_free(vt_choices *c) {
     free(c->labels);
     free(c->given);
+    for (int i = 0; c->edits && i < c->request.edit_count; ++i) vt_edit_free(&c->edits[i]);
+    free(c->edits);
     c->labels = c->given = NULL;
+    c->edits = NULL;
 }
 
 void vt_choices_report(const vt_choices *c, variant_report *report) {
@@ -172,6 +226,7 @@ static int given_scales(const vt_choices *c) {
 }
 
 vt_join vt_choices_join(const vt_choices *c, int index) {
+    const vt_edit *edit = vt_choices_edit(c, index);
     return (vt_join){
         .label = c->labels[index],
         .schedule = &c->branches.cond,
@@ -182,6 +237,7 @@ vt_join vt_choices_join(const vt_choices *c, int index) {
         .retain_kv = c->request.retain_kv,
         .decoders = (int)c->decoder |
                     (c->request.preview && !c->request.keep_scales ? (int)c->preview_decoder : 0),
+        .known = edit ? &edit->known : NULL,
         .index = index};
 }
 

@@ -3,6 +3,7 @@
 #define VT_ENGINE_REQUEST_H
 
 #include "engine/branches.h"
+#include "engine/edit.h"
 #include "engine/engine.h"
 #include "engine/loop.h"
 
@@ -14,6 +15,7 @@ typedef struct vt_choices {
     vt_branches branches;       /* layers and guidance */
     int32_t *labels;            /* (count), owned */
     int32_t *given;             /* (request.given_count, L), owned; NULL */
+    vt_edit *edits;             /* (request.edit_count), owned; NULL */
     int scales;                 /* that are drawn */
     int batch;                  /* pictures at a time */
     vt_decoder decoder;         /* of pictures */
@@ -29,6 +31,9 @@ void vt_choices_free(vt_choices *choices);
 void vt_choices_report(const vt_choices *choices, variant_report *report);
 /* Picture `index` of the request as it joins a loop; the choices must outlive it. */
 vt_join vt_choices_join(const vt_choices *choices, int index);
+
+/* What picture `index` of the request is drawn into; NULL: nothing. */
+const vt_edit *vt_choices_edit(const vt_choices *choices, int index);
 
 vt_loop_parts vt_engine_parts(const variant_engine *engine);
 

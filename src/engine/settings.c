@@ -2,6 +2,7 @@
 #include <cjson/cJSON.h>
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,7 +14,8 @@ struct variant_settings {
     cJSON *json; /* an object */
     int32_t label;
     float cfg_scales[VARIANT_MAX_SCALES];
-    int32_t *given; /* (L) */
+    int32_t *given;  /* (L) */
+    char edited[40]; /* hashes of the picture and the mask that were edited */
 };
 
 static const cJSON *member(const variant_settings *s, const char *name) {
@@ -180,6 +182,50 @@ static variant_status read_given(variant_settings *s, const variant_info *info, 
     return VARIANT_OK;
 }
 
+static const cJSON *edit_member(const variant_settings *s, const char *name) {
+    return cJSON_GetObjectItemCaseSensitive(member(s, "edit"), name);
+}
+
+static int edit_number(const variant_settings *s, const char *name, int otherwise) {
+    const cJSON *item = edit_member(s, name);
+    const double value = cJSON_IsNumber(item) ? item->valuedouble : otherwise;
+    return value >= -1 && value <= INT16_MAX ? (int)value : otherwise;
+}
+
+bool variant_settings_edit(const variant_settings *settings, variant_edit *edit) {
+    const cJSON *keep = edit_member(settings, "keep"), *pull = edit_member(settings, "pull"),
+                *added = edit_member(settings, "outpaint");
+    if (!cJSON_IsObject(member(settings, "edit"))) return false;
+    if (!edit) return true;
+    variant_edit_init(edit);
+    int *sides[] = {&edit->left, &edit->top, &edit->right, &edit->bottom};
+    edit->grow = edit_number(settings, "grow", 0);
+    edit->feather = edit_number(settings, "feather", edit->feather);
+    edit->fit = cJSON_GetStringValue(edit_member(settings, "fit"));
+    edit->fill = cJSON_GetStringValue(edit_member(settings, "fill"));
+    edit->codes = cJSON_GetStringValue(edit_member(settings, "codes"));
+    edit->pad = cJSON_IsTrue(edit_member(settings, "pad"));
+    if (cJSON_IsNumber(keep)) edit->keep = (float)keep->valuedouble;
+    if (cJSON_IsNumber(pull)) edit->pull = (float)pull->valuedouble;
+    for (int i = 0; i < 4; ++i) {
+        const cJSON *side = cJSON_GetArrayItem(added, i);
+        if (cJSON_IsNumber(side)) *sides[i] = (int)side->valuedouble;
+    }
+    return true;
+}
+
+/* Which picture and mask they were. */
+static variant_status read_edited(variant_settings *s, variant_request *r, variant_error *err) {
+    const char *picture = cJSON_GetStringValue(edit_member(s, "picture")),
+               *mask = cJSON_GetStringValue(edit_member(s, "mask"));
+    if (!member(s, "edit")) return VARIANT_OK;
+    if (!picture || !mask || strlen(picture) != 16 || strlen(mask) != 16)
+        return misfit(s, "edit", err);
+    snprintf(s->edited, sizeof s->edited, "%s %s", picture, mask);
+    r->edited = s->edited;
+    return VARIANT_OK;
+}
+
 /* What no single member tells, such as layers that the model has not: found here, where the picture can be named. */
 static variant_status check(const variant_settings *s, const variant_engine *engine,
                             const variant_request *request, variant_error *err) {
@@ -230,5 +276,6 @@ variant_status variant_settings_request(const variant_settings *settings,
     VT_TRY(read_guidance(s, info.scales, request, error));
     VT_TRY(read_given(s, &info, request, error));
     VT_TRY(read_decoder(s, engine, request, error));
-    return check(s, engine, request, error);
+    VT_TRY(check(s, engine, request, error));
+    return read_edited(s, request, error);
 }

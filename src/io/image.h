@@ -28,6 +28,9 @@ const char *vt_alpha_name(vt_alpha alpha);
  * nothing leaks. */
 variant_status vt_image_read(vt_image *out, const char *path, int channels, variant_error *err);
 
+/* Grey to RGB or back, in place of the picture's own channels. */
+variant_status vt_image_convert(vt_image *image, int channels, variant_error *err);
+
 typedef struct vt_image_text {
     const char *key, *value;
 } vt_image_text; /* a PNG tEXt / iTXt pair */
@@ -66,6 +69,16 @@ void vt_fit_size(vt_fit fit, int width, int height, int side, int *to_width, int
 /* side x side, as `fit` says; of a crop the middle. */
 variant_status vt_image_square(vt_image *out, const vt_image *image, int side, vt_fit fit,
                                variant_error *err);
+/* The window (x, y, columns, rows) of the image scaled to width x height, mirrored when flip. Every
+ * output sample depends on its position alone: a window cut from a scaled picture equals the window
+ * scaled directly. */
+typedef struct vt_window {
+    int width, height, x, y, columns, rows;
+    bool flip;
+} vt_window;
+variant_status vt_image_resample(vt_image *out, const vt_image *image, const vt_window *window,
+                                 variant_error *err);
+
 /* Pads to side x side with `value`, picture in the centre (28 -> 32: two pixels each side). */
 variant_status vt_image_pad(vt_image *out, const vt_image *image, int side, uint8_t value,
                             variant_error *err);

@@ -1,5 +1,4 @@
-/* picture.h - what the picture files of io/ share and nobody else needs: the codecs behind image.h, and
- * resampling with a window, on which both vt_image_fit and the datasets stand.
+/* picture.h - what the picture files of io/ share and nobody else needs: the codecs behind image.h.
  *
  * A codec works on the bytes of a file and knows no path; picture_read.c puts the path before its
  * messages. */
@@ -71,6 +70,9 @@ typedef struct vt_picture_facts {
 /* vt_image_read with a choice for alpha; facts may be NULL. */
 variant_status vt_picture_read(vt_image *out, const char *path, int channels, vt_alpha alpha,
                                vt_picture_facts *facts, variant_error *err);
+/* What a picture says as a mask: out (height, width), one channel, 255 where it is see-through (alpha below 128), or, where
+ * it has no such pixel, white (128 and above); 0 elsewhere. alpha_alone: white does not count. */
+variant_status vt_mask_read(vt_image *out, const char *path, bool alpha_alone, variant_error *err);
 /* Width, height (turned) and channels (without alpha) of a picture file without decoding it;
  * out->data is NULL. */
 variant_status vt_image_probe(vt_image *out, const char *path, vt_picture_facts *facts,
@@ -81,9 +83,6 @@ variant_status vt_picture_content(const char *path, vt_picture_facts *facts, var
 uint64_t vt_content_hash(const uint8_t *data, size_t size);
 /* The first bytes of a file tell what it is: one of the formats above? */
 bool vt_picture_starts(const uint8_t *data, size_t size);
-/* Grey to RGB or back, in place of the picture's own channels. */
-variant_status vt_image_convert(vt_image *image, int channels, variant_error *err);
-
 /* Luma of an RGB sample, Rec. 601 weights that sum to 65536. */
 static inline uint8_t vt_luma(const uint8_t *rgb) {
     return (uint8_t)((19595u * rgb[0] + 38470u * rgb[1] + 7471u * rgb[2] + 32768u) >> 16);
@@ -94,15 +93,5 @@ int vt_slack_offset(double f, int slack);
 
 /* Size of an image whose shorter side is scaled to `side`. */
 void vt_scaled_size(int width, int height, int side, int *scaled_width, int *scaled_height);
-
-/* The window (x, y, columns, rows) of the image scaled to width x height, mirrored when flip. Every
- * output sample depends on its position alone: a window cut from a scaled picture equals the window
- * scaled directly. */
-typedef struct vt_window {
-    int width, height, x, y, columns, rows;
-    bool flip;
-} vt_window;
-variant_status vt_image_resample(vt_image *out, const vt_image *image, const vt_window *window,
-                                 variant_error *err);
 
 #endif

@@ -236,32 +236,59 @@ static variant_status file_bytes(const char *path, uint8_t **out, size_t *size,
     return status;
 }
 
-variant_status vt_picture_read(vt_image *out, const char *path, int channels, vt_alpha alpha,
-                               vt_picture_facts *facts, variant_error *err) {
-    vt_picture_facts unwanted;
-    vt_raw_picture raw = {0};
+/* A picture as it lies in its file, turned. */
+static variant_status read_raw(vt_raw_picture *raw, const char *path, vt_picture_facts *facts,
+                               variant_error *err) {
     uint8_t *bytes = NULL;
     size_t size = 0;
-    if (!facts) facts = &unwanted;
-    *facts = (vt_picture_facts){0};
-    *out = (vt_image){0};
     variant_status status = file_bytes(path, &bytes, &size, facts, err);
     if (status == VARIANT_OK) {
         facts->content = vt_content_hash(bytes, size);
         facts->size = (int64_t)size;
-        status = raw_decode(&raw, (vt_bytes){bytes, size}, false, err);
+        status = raw_decode(raw, (vt_bytes){bytes, size}, false, err);
     }
     free(bytes);
-    if (status == VARIANT_OK) {
-        alpha_lay(&raw, alpha);
-        status = raw_turn(&raw, err);
-    }
-    facts->turned = raw.orientation > 1;
+    facts->turned = raw->orientation > 1;
+    return status == VARIANT_OK ? raw_turn(raw, err) : status;
+}
+
+variant_status vt_picture_read(vt_image *out, const char *path, int channels, vt_alpha alpha,
+                               vt_picture_facts *facts, variant_error *err) {
+    vt_picture_facts unwanted;
+    vt_raw_picture raw = {0};
+    if (!facts) facts = &unwanted;
+    *facts = (vt_picture_facts){0};
+    variant_status status = read_raw(&raw, path, facts, err);
+    if (status == VARIANT_OK) alpha_lay(&raw, alpha);
     *out = (vt_image){raw.width, raw.height, raw.channels, raw.data};
     if (status == VARIANT_OK) status = vt_image_convert(out, channels, err);
     if (status == VARIANT_OK) return VARIANT_OK;
     vt_image_free(out);
     return vt_fail_within(err, status, "%s", path);
+}
+
+static uint8_t luma_of(const uint8_t *pixel, int channels) {
+    return channels < 3 ? pixel[0] : vt_luma(pixel);
+}
+
+variant_status vt_mask_read(vt_image *out, const char *path, bool alpha_alone, variant_error *err) {
+    vt_picture_facts unwanted = {0};
+    vt_raw_picture raw = {0};
+    *out = (vt_image){0};
+    variant_status status = read_raw(&raw, path, &unwanted, err);
+    if (status == VARIANT_OK) status = vt_image_new(out, raw.width, raw.height, 1, err);
+    const size_t pixels = status == VARIANT_OK ? (size_t)raw.width * (size_t)raw.height : 0,
+                 channels = (size_t)raw.channels;
+    bool through = false;
+    for (size_t i = 0; i < pixels; ++i) {
+        const bool see = channels % 2 == 0 && raw.data[i * channels + channels - 1] < 128;
+        out->data[i] = see ? 255 : 0;
+        through = through || see;
+    }
+    for (size_t i = 0; i < pixels && !through && !alpha_alone; ++i)
+        out->data[i] = luma_of(raw.data + i * channels, raw.channels) >= 128 ? 255 : 0;
+    free(raw.data);
+    return status == VARIANT_OK ? VARIANT_OK : vt_fail_within(err, status, "%s", path);
 }
 
 variant_status vt_image_read(vt_image *out, const char *path, int channels, variant_error *err) {

@@ -65,6 +65,10 @@ typedef struct vt_quantizing {
 } vt_quantizing;
 variant_status vt_quantizer_encode(const vt_quantizer *quantizer, const vt_picture_run *run,
                                    const vt_quantizing *args, variant_error *err);
+/* See vt_tokenizer_codes. */
+variant_status vt_quantizer_codes(const vt_quantizer *quantizer, const vt_picture_run *run, int k,
+                                  const float *rest, const float *gain, float *means,
+                                  int32_t *index, variant_error *err);
 /* Gradient of weight * vq_loss: += into codebook, phi and dlatent (B, s, s, Cvae). */
 variant_status vt_quantizer_backward(const vt_quantizer *quantizer, const vt_picture_run *run,
                                      const vt_quantizer_saved *saved, float weight, float *dlatent,

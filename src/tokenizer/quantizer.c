@@ -87,30 +87,67 @@ static variant_status contribute(const vt_quantizer *quantizer, const vt_picture
 
 /* ---- latent to tokens ---- */
 
+/* (B, s, s, Cvae) as a map of scale k: itself, or averaged over areas in memory of the arena. */
+static variant_status averaged(const vt_quantizer *quantizer, const vt_picture_run *run, int k,
+                               const float *rest, const float **out, variant_error *err) {
+    const vt_tokenizer_config *config = quantizer->config;
+    int side = config->sides[k], full = latent_side(quantizer);
+    *out = rest;
+    if (side == full) return VARIANT_OK;
+    float *resized = vt_arena_floats(run->arena, vt_picture_floats(run, side, config->latent_dim));
+    VT_TRY(vt_arena_check(run->arena, "the quantizer", err));
+    run->kern->resize_area(run->kern, resized, rest, run->batch, full, side, config->latent_dim);
+    *out = resized;
+    return VARIANT_OK;
+}
+
+/* index (B, n_k^2): the codes nearest to rest (B, n_k^2, Cvae). */
+static variant_status nearest(const vt_quantizer *quantizer, const vt_picture_run *run, int k,
+                              const float *rest, int32_t *index, variant_error *err) {
+    vt_kern *kern = run->kern;
+    const int side = quantizer->config->sides[k];
+    int groups = run->training ? 1 : run->batch, rows = run->batch / groups * side * side;
+    size_t scratch = kern->nearest_code_workspace(kern, groups, rows, quantizer->config->codes);
+    void *workspace = vt_arena_take(run->arena, scratch);
+    VT_TRY(vt_arena_check(run->arena, "the quantizer", err));
+    kern->nearest_code(kern, index, rest, quantizer->codebook->weight, groups, rows, workspace);
+    return VARIANT_OK;
+}
+
 /* Tokens of scale k for what is left of the latent: into index (B, n_k^2), args->tokens and
  * args->rests. */
 static variant_status choose_codes(const vt_quantizer *quantizer, const vt_picture_run *run, int k,
                                    const float *rest, int32_t *index, const vt_quantizing *args,
                                    variant_error *err) {
-    vt_kern *kern = run->kern;
-    int width = quantizer->config->latent_dim, side = quantizer->config->sides[k],
-        full = latent_side(quantizer);
-    int groups = run->training ? 1 : run->batch, rows = run->batch / groups * side * side;
-    size_t mark = vt_arena_mark(run->arena);
-    float *resized =
-        side == full ? NULL : vt_arena_floats(run->arena, vt_picture_floats(run, side, width));
-    size_t scratch = kern->nearest_code_workspace(kern, groups, rows, quantizer->config->codes);
-    void *workspace = vt_arena_take(run->arena, scratch);
-    VT_TRY(vt_arena_check(run->arena, "the quantizer", err));
-    if (resized) {
-        kern->resize_area(kern, resized, rest, run->batch, full, side, width);
-        rest = resized;
-    }
-    kern->nearest_code(kern, index, rest, quantizer->codebook->weight, groups, rows, workspace);
+    const size_t width = (size_t)quantizer->config->latent_dim, mark = vt_arena_mark(run->arena);
+    VT_TRY(averaged(quantizer, run, k, rest, &rest, err));
+    VT_TRY(nearest(quantizer, run, k, rest, index, err));
     put_scale(quantizer, run, k, (float *)args->tokens, (const float *)index, 1);
-    if (args->rests) put_scale(quantizer, run, k, args->rests, rest, (size_t)width);
+    if (args->rests) put_scale(quantizer, run, k, args->rests, rest, width);
     vt_arena_rewind(run->arena, mark);
     return VARIANT_OK;
+}
+
+/* Rows of x (rows, width) times their gains, those that are 1 left alone. */
+static void gain_rows(vt_kern *kern, float *x, const float *gain, int rows, size_t width) {
+    for (int first = 0, end; first < rows; first = end) {
+        for (end = first + 1; end < rows && gain[end] == gain[first];) ++end;
+        float *run = x + (size_t)first * width;
+        if (gain[first] != 1.0f)
+            kern->axpby(kern, run, gain[first], run, 0.0f, (size_t)(end - first) * width);
+    }
+}
+
+variant_status vt_quantizer_codes(const vt_quantizer *quantizer, const vt_picture_run *run, int k,
+                                  const float *rest, const float *gain, float *means,
+                                  int32_t *index, variant_error *err) {
+    const vt_tokenizer_config *config = quantizer->config;
+    const int rows = run->batch * config->sides[k] * config->sides[k];
+    VT_TRY(averaged(quantizer, run, k, rest, &rest, err));
+    run->kern->copy(run->kern, means, rest,
+                    vt_picture_floats(run, config->sides[k], config->latent_dim));
+    gain_rows(run->kern, means, gain, rows, (size_t)config->latent_dim);
+    return nearest(quantizer, run, k, means, index, err);
 }
 
 /* With saved, every scale's index, enlarged and rest are taken before anything else and stay. */

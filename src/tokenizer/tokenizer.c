@@ -189,6 +189,21 @@ variant_status vt_tokenizer_step(vt_tokenizer *tokenizer, vt_arena *arena,
     return status;
 }
 
+variant_status vt_tokenizer_codes(vt_tokenizer *tokenizer, vt_arena *arena, int k, int batch,
+                                  const float *rest, const float *gain, float *means,
+                                  int32_t *index, variant_error *err) {
+    vt_picture_run run;
+    VT_TRY(start_run(tokenizer, arena, batch, false, &run, err));
+    if (k < 0 || k >= tokenizer->config.scales)
+        return vt_fail(err, VARIANT_E_ARGUMENT, "tokenizer: codes of scale %d of %d", k,
+                       tokenizer->config.scales);
+    size_t mark = vt_arena_mark(arena);
+    variant_status status =
+        vt_quantizer_codes(&tokenizer->quantizer, &run, k, rest, gain, means, index, err);
+    vt_arena_rewind(arena, mark);
+    return status;
+}
+
 variant_status vt_tokenizer_inputs(vt_tokenizer *tokenizer, vt_arena *arena, int batch,
                                    const int32_t *tokens, float *inputs, float *f_hat,
                                    variant_error *err) {

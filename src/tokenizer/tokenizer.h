@@ -80,6 +80,13 @@ typedef struct vt_scale_step {
 variant_status vt_tokenizer_step(vt_tokenizer *tokenizer, vt_arena *arena,
                                  const vt_scale_step *step, variant_error *err);
 
+/* Codes of scale k, index (B, n_k^2), nearest to the mean of `rest` (B, s, s, Cvae) over each cell's area: what quantising
+ * chooses when `rest` is what the scales before have left. gain (B, n_k^2), host memory: what each mean is multiplied with
+ * first; means (B, n_k^2, Cvae) receives them then. */
+variant_status vt_tokenizer_codes(vt_tokenizer *tokenizer, vt_arena *arena, int k, int batch,
+                                  const float *rest, const float *gain, float *means,
+                                  int32_t *index, variant_error *err);
+
 /* Teacher-forced inputs (B, L-1, Cvae) of scales 1..K-1 from tokens (B, L); f_hat: NULL or the
  * final (B, s, s, Cvae). */
 variant_status vt_tokenizer_inputs(vt_tokenizer *tokenizer, vt_arena *arena, int batch,

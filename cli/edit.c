@@ -1,0 +1,153 @@
+/* edit.c - see edit.h. */
+#include "edit.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "engine/engine.h"
+#include "io/picture.h"
+#include "values.h"
+
+enum { MOST_PIXELS = 32768 }; /* of a side */
+
+static bool read_added(void *owner, const char *text) {
+    cli_edit *e = owner;
+    double sides[4];
+    int count = 0;
+    if (!cli_doubles(text, 0, MOST_PIXELS, 4, sides, &count)) return false;
+    if (count != 4) return cli_refuse("expected four numbers of pixels: left,top,right,bottom");
+    for (int i = 0; i < 4; ++i) {
+        e->added[i] = (int)sides[i];
+        if (e->added[i] != sides[i]) return cli_refuse("expected whole numbers of pixels");
+    }
+    return true;
+}
+
+#define ROW(member) cli_edit, member
+const cli_option cli_edit_options[] = {
+    {"init-img", "PICTURE",
+     "draw a part of this picture again (PNG, JPEG, WebP, any size), as large as it is; the rest "
+     "stays as it is",
+     CLI_TEXT(ROW(picture), "a picture's file")},
+    {"mask", "FILE",
+     "which part, of the picture's size: what is white, or, where it has see-through pixels, what "
+     "is see-through (alpha 0)",
+     CLI_TEXT(ROW(mask), "a picture's file"), .unset = "what is see-through in PICTURE"},
+    {"invert-mask", NULL, "the other way round: what is black", CLI_FLAG(ROW(invert))},
+    {"grow", "N", "pixels by which the part reaches beyond the mask, {range}",
+     CLI_INT(ROW(grow), 0, MOST_PIXELS)},
+    {"feather", "N", "pixels over which it goes over into the rest, {range}; 0: an edge",
+     CLI_INT(ROW(feather), 0, MOST_PIXELS), .unset = "a cell of the finest token map"},
+    {"outpaint", "L,T,R,B", "pixels to add at the picture's left, top, right and bottom",
+     .read = read_added, .unset = "none"},
+    {0},
+};
+
+cli_edit cli_edit_defaults(void) {
+    return (cli_edit){.feather = -1, .taken = cli_data_defaults()};
+}
+
+static bool outpaints(const cli_edit *e) {
+    return e->added[0] || e->added[1] || e->added[2] || e->added[3];
+}
+
+int cli_edit_check(const cli_edit *e, const cli_line *line) {
+    const char *others = "mask|invert-mask|grow|feather|outpaint|fit|alpha|pad";
+    const char *alone = cli_first_given(line, others);
+    if (!e->picture && alone)
+        return cli_misuse("--%s is for a picture that is edited: give --init-img", alone);
+    if (!e->picture) return -1;
+    if (e->invert && !e->mask) return cli_misuse("--invert-mask of what? give --mask");
+    if (cli_given(line, "outpaint") && !outpaints(e))
+        return cli_misuse("--outpaint 0,0,0,0 adds nothing: give the pixels of a side");
+    const char *other = cli_first_given(line, "refine|vary|tokens-in|keep-scales");
+    return other ? cli_misuse("--init-img says what is kept: give no --%s with it", other) : -1;
+}
+
+/* 255 where a pixel is drawn again. */
+static variant_status read_hole(cli_edit *e, variant_error *err) {
+    const char *path = e->mask ? e->mask : e->picture;
+    VT_TRY(vt_mask_read(&e->hole, path, !e->mask, err));
+    const size_t pixels = (size_t)e->hole.width * (size_t)e->hole.height;
+    if (e->hole.width != e->pixels.width || e->hole.height != e->pixels.height)
+        return vt_fail(err, VARIANT_E_ARGUMENT, "%s: a mask of %d x %d pixels, %s has %d x %d",
+                       path, e->hole.width, e->hole.height, e->picture, e->pixels.width,
+                       e->pixels.height);
+    bool any = outpaints(e);
+    for (size_t i = 0; i < pixels; ++i) {
+        if (e->invert) e->hole.data[i] = 255 - e->hole.data[i];
+        any = any || e->hole.data[i];
+    }
+    if (any) return VARIANT_OK;
+    if (!e->mask)
+        return vt_fail(
+            err, VARIANT_E_ARGUMENT,
+            "%s has no see-through pixels: give the part to be drawn again as --mask, or "
+            "--outpaint",
+            path);
+    return vt_fail(err, VARIANT_E_ARGUMENT,
+                   "%s: the mask is all %s: nothing is to be drawn again (white is, %s)", path,
+                   e->invert ? "white" : "black",
+                   e->invert ? "without --invert-mask" : "or black with --invert-mask");
+}
+
+/* The class that the picture was made as, by this model, else none. */
+static void choose_class(cli_edit *e, const variant_engine *engine, variant_request *request) {
+    variant_settings *settings = NULL;
+    variant_request made;
+    variant_info info;
+    char line[512] = "no --class: the part is drawn as of none";
+    variant_engine_info(engine, &info);
+    e->label = info.classes;
+    if (variant_settings_read(&settings, e->picture, NULL) == VARIANT_OK &&
+        variant_settings_request(settings, engine, &made, NULL) == VARIANT_OK &&
+        made.labels[0] < info.classes) {
+        const char *name = variant_engine_class_name(engine, made.labels[0]);
+        e->label = made.labels[0];
+        snprintf(line, sizeof line, "no --class: %d%s%.200s, as %.200s was made", (int)e->label,
+                 name ? " " : "", name ? name : "", e->picture);
+    }
+    variant_settings_free(&settings);
+    request->labels = &e->label;
+    request->label_count = 1;
+    cli_note(NULL, line);
+}
+
+variant_status cli_edit_apply(cli_edit *e, const cli_line *line, const variant_settings *from,
+                              const variant_engine *engine, variant_request *request,
+                              variant_error *err) {
+    vt_data data = e->taken.data;
+    if (!e->picture) return VARIANT_OK;
+    vt_data_follow(&data, engine->model->training);
+    VT_TRY(vt_picture_read(&e->pixels, e->picture, 0, data.alpha, NULL, err));
+    variant_edit_init(&e->edit);
+    const bool again = from && variant_settings_edit(from, &e->edit);
+    if (!again || cli_given(line, "grow")) e->edit.grow = e->grow;
+    if (!again || cli_given(line, "feather")) e->edit.feather = e->feather;
+    if (!again || cli_given(line, "outpaint")) {
+        e->edit.left = e->added[0];
+        e->edit.top = e->added[1];
+        e->edit.right = e->added[2];
+        e->edit.bottom = e->added[3];
+    } else {
+        const int added[] = {e->edit.left, e->edit.top, e->edit.right, e->edit.bottom};
+        for (int i = 0; i < 4; ++i) e->added[i] = added[i];
+    }
+    if (!again || cli_given(line, "fit")) e->edit.fit = vt_fit_name(data.fit);
+    if (!again || cli_given(line, "pad")) e->edit.pad = e->pad;
+    VT_TRY(read_hole(e, err));
+    e->edit.width = e->pixels.width;
+    e->edit.height = e->pixels.height;
+    e->edit.channels = e->pixels.channels;
+    e->edit.pixels = e->pixels.data;
+    e->edit.mask = e->hole.data;
+    request->edits = &e->edit;
+    request->edit_count = 1;
+    if (!cli_given(line, "class") && !request->labels) choose_class(e, engine, request);
+    return VARIANT_OK;
+}
+
+void cli_edit_close(cli_edit *e) {
+    vt_image_free(&e->pixels);
+    vt_image_free(&e->hole);
+}

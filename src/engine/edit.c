@@ -1,0 +1,363 @@
+/* edit.c - see edit.h. */
+#include "engine/edit.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/rng.h"
+
+#define DEFAULT_KEEP 1.0f /* these two as measured: docs/EDITING.md */
+#define DEFAULT_PULL 1.0f
+#define LARGEST_SIDE 32768
+#define MOST_PIXELS ((int64_t)1 << 28)
+
+void variant_edit_init(variant_edit *edit) {
+    *edit = (variant_edit){.feather = -1, .keep = DEFAULT_KEEP, .pull = DEFAULT_PULL};
+}
+
+/* ---- what was asked ---- */
+
+/* What of an edit is a name, read. */
+typedef struct ways {
+    vt_fit fit;
+    bool neighbours, mean, once;
+} ways;
+
+static variant_status read_ways(ways *out, const variant_edit *asked, const char *training,
+                                variant_error *err) {
+    vt_data data = vt_data_of("");
+    const char *fill = asked->fill ? asked->fill : "neighbours";
+    const char *codes = asked->codes ? asked->codes : "again";
+    vt_data_follow(&data, training);
+    *out = (ways){.fit = data.fit,
+                  .neighbours = strcmp(fill, "neighbours") == 0,
+                  .mean = strcmp(fill, "mean") == 0,
+                  .once = strcmp(codes, "once") == 0};
+    if (!out->neighbours && !out->mean && strcmp(fill, "none") != 0)
+        return vt_fail(err, VARIANT_E_ARGUMENT,
+                       "edit: fill \"%.32s\": expected neighbours, mean or none", fill);
+    if (!out->once && strcmp(codes, "again") != 0)
+        return vt_fail(err, VARIANT_E_ARGUMENT, "edit: codes \"%.32s\": expected again or once",
+                       codes);
+    if (!asked->fit) return VARIANT_OK;
+    for (out->fit = VT_FIT_CROP; out->fit <= VT_FIT_STRETCH; ++out->fit)
+        if (strcmp(asked->fit, vt_fit_name(out->fit)) == 0) return VARIANT_OK;
+    return vt_fail(err, VARIANT_E_ARGUMENT, "edit: fit \"%.32s\": expected crop, pad or stretch",
+                   asked->fit);
+}
+
+static bool is_side(int64_t pixels) {
+    return pixels >= 1 && pixels <= LARGEST_SIDE;
+}
+
+static variant_status check(const variant_edit *asked, variant_error *err) {
+    const int added[] = {asked->left, asked->top, asked->right, asked->bottom};
+    if (!asked->pixels || !is_side(asked->width) || !is_side(asked->height))
+        return vt_fail(err, VARIANT_E_ARGUMENT,
+                       "edit: a picture of %d x %d pixels: expected sides of 1 to %d", asked->width,
+                       asked->height, LARGEST_SIDE);
+    if (asked->channels != 1 && asked->channels != 3)
+        return vt_fail(err, VARIANT_E_ARGUMENT, "edit: %d channels: expected 1 or 3",
+                       asked->channels);
+    for (int i = 0; i < 4; ++i)
+        if (added[i] < 0 || added[i] > LARGEST_SIDE)
+            return vt_fail(err, VARIANT_E_ARGUMENT,
+                           "edit: %d pixels added at a side: expected 0 to %d", added[i],
+                           LARGEST_SIDE);
+    const int64_t width = (int64_t)asked->width + added[0] + added[2],
+                  height = (int64_t)asked->height + added[1] + added[3];
+    if (!is_side(width) || !is_side(height) || width * height > MOST_PIXELS)
+        return vt_fail(err, VARIANT_E_ARGUMENT,
+                       "edit: %lld x %lld pixels: expected sides up to %d, %lld pixels in all",
+                       (long long)width, (long long)height, LARGEST_SIDE, (long long)MOST_PIXELS);
+    if (asked->grow < 0 || asked->grow > LARGEST_SIDE)
+        return vt_fail(err, VARIANT_E_ARGUMENT, "edit: grow %d: expected 0 to %d pixels",
+                       asked->grow, LARGEST_SIDE);
+    if (asked->feather < -1 || asked->feather > LARGEST_SIDE)
+        return vt_fail(err, VARIANT_E_ARGUMENT,
+                       "edit: feather %d: expected 0 to %d pixels, or -1 for a cell's",
+                       asked->feather, LARGEST_SIDE);
+    if (!(asked->keep >= 0.0f && asked->keep <= 1.0f))
+        return vt_fail(err, VARIANT_E_ARGUMENT, "edit: keep %g: expected 0 to 1",
+                       (double)asked->keep);
+    if (!(asked->pull >= 0.0f && asked->pull <= 1000.0f))
+        return vt_fail(err, VARIANT_E_ARGUMENT, "edit: pull %g: expected 0 to 1000",
+                       (double)asked->pull);
+    return VARIANT_OK;
+}
+
+/* ---- the canvas and its hole ---- */
+
+/* Grey becomes RGB where to has it; from (n pixels) of `channels`. */
+static void put_pixels(uint8_t *to, int to_channels, const uint8_t *from, int channels, size_t n) {
+    if (to_channels == channels) {
+        memcpy(to, from, n * (size_t)channels);
+        return;
+    }
+    for (size_t i = 0; i < n; ++i) memset(to + 3 * i, from[i], 3);
+}
+
+/* Black where something is added; *hole (height, width): 255 there and where the mask says so, 0 elsewhere. */
+static variant_status make_canvas(vt_image *canvas, uint8_t **hole, const variant_edit *asked,
+                                  int channels, variant_error *err) {
+    const size_t from = (size_t)asked->width,
+                 width = from + (size_t)asked->left + (size_t)asked->right,
+                 height = (size_t)asked->height + (size_t)asked->top + (size_t)asked->bottom;
+    VT_TRY(vt_image_new(canvas, (int)width, (int)height, channels, err));
+    memset(canvas->data, 0, width * height * (size_t)channels);
+    *hole = malloc(width * height);
+    if (!*hole) return vt_fail(err, VARIANT_E_MEMORY, "no memory for a mask");
+    memset(*hole, 255, width * height);
+    for (size_t y = 0; y < (size_t)asked->height; ++y) {
+        const size_t at = (y + (size_t)asked->top) * width + (size_t)asked->left;
+        put_pixels(canvas->data + at * (size_t)channels, channels,
+                   asked->pixels + y * from * (size_t)asked->channels, asked->channels, from);
+        for (size_t x = 0; x < from; ++x)
+            (*hole)[at + x] = asked->mask && asked->mask[y * from + x] >= 128 ? 255 : 0;
+    }
+    return VARIANT_OK;
+}
+
+static bool any_of(const uint8_t *map, size_t n) {
+    for (size_t i = 0; i < n; ++i)
+        if (map[i]) return true;
+    return false;
+}
+
+/* First and last row or column of a map that are not all 0: of (outer) runs of (inner) numbers at these strides. */
+static void extent(const uint8_t *map, int outer, size_t stride, int inner, size_t step, int *first,
+                   int *last) {
+    *first = outer;
+    *last = -1;
+    for (int i = 0; i < outer; ++i)
+        for (int j = 0; j < inner; ++j) {
+            if (!map[(size_t)i * stride + (size_t)j * step]) continue;
+            if (*first == outer) *first = i;
+            *last = i;
+            break;
+        }
+}
+
+/* ---- the window ---- */
+
+/* Where a window of `size` over `whole` begins: in the middle, moved as far as it takes to hold [first, last] with what of
+ * `margin` there is room for, and inside where it fits. */
+static int window_begin(int whole, int size, int first, int last, int margin) {
+    const int room = (size - (last - first + 1)) / 2;
+    int begin = (whole - size) / 2;
+    if (whole <= size) return whole < size ? -((size - whole) / 2) : 0;
+    if (margin > room) margin = room > 0 ? room : 0;
+    if (begin > first - margin) begin = first - margin;
+    if (begin + size < last + 1 + margin) begin = last + 1 + margin - size;
+    return begin < 0 ? 0 : begin > whole - size ? whole - size : begin;
+}
+
+static int least(int a, int b) {
+    return a < b ? a : b;
+}
+
+static int most(int a, int b) {
+    return a > b ? a : b;
+}
+
+/* Crop: a square of the shorter side as in training, larger where the hole would be more than half as wide, so that there is
+ * something around it. */
+static void choose_window(vt_edit *e, const variant_edit *asked, const ways *w, int side) {
+    const int width = e->canvas.width, height = e->canvas.height;
+    int top, bottom, left, right;
+    extent(e->alpha, height, (size_t)width, width, 1, &top, &bottom);
+    extent(e->alpha, width, 1, height, (size_t)width, &left, &right);
+    const int reach = most(bottom - top, right - left) + 1;
+    int size = least(most(width, height), most(least(width, height), 2 * reach));
+    if (w->fit == VT_FIT_PAD) size = most(width, height);
+    if (asked->pad && width <= side && height <= side) size = side;
+    e->width = e->height = size;
+    if (w->fit == VT_FIT_STRETCH && size != side) {
+        e->width = width;
+        e->height = height;
+    }
+    e->x = window_begin(width, e->width, left, right, e->width / 8);
+    e->y = window_begin(height, e->height, top, bottom, e->height / 8);
+}
+
+/* The window's pixels, or a map's (channels 1), with `beyond` where the canvas ends. */
+static variant_status cut(vt_image *out, const vt_edit *e, const uint8_t *from, int channels,
+                          uint8_t beyond, variant_error *err) {
+    const int first = most(e->x, 0), end = least(e->x + e->width, e->canvas.width);
+    const size_t c = (size_t)channels;
+    VT_TRY(vt_image_new(out, e->width, e->height, channels, err));
+    memset(out->data, beyond, (size_t)e->width * (size_t)e->height * c);
+    for (int y = most(e->y, 0); y < least(e->y + e->height, e->canvas.height); ++y)
+        memcpy(out->data + ((size_t)(y - e->y) * (size_t)e->width + (size_t)(first - e->x)) * c,
+               from + ((size_t)y * (size_t)e->canvas.width + (size_t)first) * c,
+               (size_t)(end - first) * c);
+    return VARIANT_OK;
+}
+
+static variant_status scale(vt_image *out, const vt_image *from, int width, int height,
+                            variant_error *err) {
+    const vt_window window = {.width = width, .height = height, .columns = width, .rows = height};
+    return vt_image_resample(out, from, &window, err);
+}
+
+/* The window, of the canvas or a map, as side x side. */
+static variant_status view(vt_image *out, const vt_edit *e, const uint8_t *from, int channels,
+                           uint8_t beyond, int side, variant_error *err) {
+    vt_image window = {0};
+    variant_status status = cut(&window, e, from, channels, beyond, err);
+    if (status == VARIANT_OK) status = scale(out, &window, side, side, err);
+    vt_image_free(&window);
+    return status;
+}
+
+/* ---- what is known ---- */
+
+static variant_status take_memory(vt_edit *e, const vt_tokenizer_config *config, float **picture,
+                                  uint8_t **cells, uint8_t **kept, float **gain,
+                                  variant_error *err) {
+    const size_t side = (size_t)vt_tokenizer_side(config),
+                 s = (size_t)config->sides[config->scales - 1],
+                 length = (size_t)vt_tokenizer_tokens(config);
+    e->known.picture = *picture = malloc(side * side * (size_t)config->channels * sizeof **picture);
+    e->known.cells = *cells = malloc(s * s);
+    e->known.kept = *kept = malloc(length);
+    e->known.gain = *gain = malloc(length * sizeof **gain);
+    return *picture && *cells && *kept && *gain
+               ? VARIANT_OK
+               : vt_fail(err, VARIANT_E_MEMORY, "no memory for a picture to edit");
+}
+
+/* seen: the window as the model sees it; hole: likewise, how much of each pixel is drawn again. */
+static variant_status know(vt_edit *e, const variant_edit *asked, const ways *w, vt_image *seen,
+                           const vt_image *hole, const vt_tokenizer_config *config,
+                           variant_error *err) {
+    const int side = vt_tokenizer_side(config);
+    const size_t floats = (size_t)side * (size_t)side * (size_t)config->channels;
+    float *picture, *gain;
+    uint8_t *cells, *kept;
+    VT_TRY(take_memory(e, config, &picture, &cells, &kept, &gain, err));
+    for (size_t i = 0; i < floats; ++i) picture[i] = (float)seen->data[i] / 127.5f - 1.0f;
+    if (w->neighbours || w->mean)
+        VT_TRY(vt_edit_fill(picture, hole->data, side, config->channels, w->neighbours, err));
+    vt_edit_cells(hole->data, side, config, asked->keep, cells, kept, gain);
+    e->known.once = w->once;
+    e->known.pull = asked->pull;
+    const size_t s = (size_t)config->sides[config->scales - 1];
+    e->whole = !any_of(cells, s * s);
+    return VARIANT_OK;
+}
+
+/* Where nothing is laid over the canvas nothing is drawn again; the seam is drawn, but known. */
+static variant_status look(vt_edit *e, const variant_edit *asked, const ways *w,
+                           const uint8_t *drawn, const vt_tokenizer_config *config,
+                           variant_error *err) {
+    const int side = vt_tokenizer_side(config);
+    const bool black = w->fit == VT_FIT_PAD || asked->pad;
+    vt_image seen = {0}, hole = {0};
+    variant_status status = VARIANT_OK;
+    VT_CHECK(view(&seen, e, e->canvas.data, e->canvas.channels, 0, side, err));
+    VT_CHECK(vt_image_convert(&seen, config->channels, err));
+    VT_CHECK(view(&hole, e, drawn, 1, black ? 0 : 255, side, err));
+    VT_CHECK(know(e, asked, w, &seen, &hole, config, err));
+cleanup:
+    vt_image_free(&seen);
+    vt_image_free(&hole);
+    return status;
+}
+
+static void hash_text(char *out, const uint8_t *bytes, size_t n, int a, int b, int c) {
+    const int32_t sizes[] = {a, b, c};
+    const uint64_t hash = vt_fnv1a64_more(vt_fnv1a64(sizes, sizeof sizes), bytes, n);
+    snprintf(out, 17, "%016llx", (unsigned long long)hash);
+}
+
+static void name_it(vt_edit *e, const variant_edit *asked, const uint8_t *hole) {
+    const size_t pixels = (size_t)asked->width * (size_t)asked->height;
+    hash_text(e->picture_hash, asked->pixels, pixels * (size_t)asked->channels, asked->width,
+              asked->height, asked->channels);
+    hash_text(e->mask_hash, hole, (size_t)e->canvas.width * (size_t)e->canvas.height,
+              e->canvas.width, e->canvas.height, 1);
+}
+
+/* For whoever describes the picture; every name is said. */
+static void keep_choices(vt_edit *e, const variant_edit *asked, const ways *w) {
+    e->asked = *asked;
+    e->asked.pixels = e->asked.mask = NULL;
+    e->asked.fit = vt_fit_name(w->fit);
+    e->asked.fill = w->neighbours ? "neighbours" : w->mean ? "mean" : "none";
+    e->asked.codes = w->once ? "once" : "again";
+}
+
+variant_status vt_edit_make(vt_edit *out, const variant_edit *asked, const variant_engine *engine,
+                            variant_error *err) {
+    const vt_tokenizer_config *config = vt_tokenizer_configuration(engine->model->tokenizer);
+    const int side = vt_tokenizer_side(config), cell = side / config->sides[config->scales - 1];
+    uint8_t *hole = NULL, *drawn = NULL;
+    variant_status status = VARIANT_OK;
+    ways w;
+    *out = (vt_edit){0};
+    VT_CHECK(check(asked, err));
+    VT_CHECK(read_ways(&w, asked, engine->model->training, err));
+    VT_CHECK(make_canvas(&out->canvas, &hole, asked, most(asked->channels, config->channels), err));
+    const int width = out->canvas.width, height = out->canvas.height;
+    const size_t pixels = (size_t)width * (size_t)height;
+    name_it(out, asked, hole);
+    if (!any_of(hole, pixels))
+        VT_CHECK(vt_fail(err, VARIANT_E_ARGUMENT,
+                         "edit: the mask is empty: nothing is to be drawn again"));
+    out->alpha = malloc(pixels);
+    drawn = malloc(pixels);
+    if (!out->alpha || !drawn) VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "no memory for a mask"));
+    VT_CHECK(vt_edit_alpha(drawn, hole, width, height, asked->grow, 0, err));
+    memcpy(out->alpha, drawn, pixels);
+    choose_window(out, asked, &w, side);
+    keep_choices(out, asked, &w);
+    const int feather = asked->feather >= 0 ? asked->feather
+                                            : (int)(((int64_t)cell * out->width + side / 2) / side);
+    VT_CHECK(vt_edit_alpha(out->alpha, hole, width, height, asked->grow, feather, err));
+    VT_CHECK(look(out, asked, &w, drawn, config, err));
+cleanup:
+    free(hole);
+    free(drawn);
+    return status;
+}
+
+void vt_edit_free(vt_edit *edit) {
+    vt_image_free(&edit->canvas);
+    free(edit->alpha);
+    free((void *)(uintptr_t)edit->known.picture);
+    free((void *)(uintptr_t)edit->known.cells);
+    free((void *)(uintptr_t)edit->known.kept);
+    free((void *)(uintptr_t)edit->known.gain);
+    *edit = (vt_edit){0};
+}
+
+/* ---- laying back ---- */
+
+static uint8_t mixed(uint8_t under, uint8_t over, unsigned alpha) {
+    return (uint8_t)((over * alpha + under * (255u - alpha) + 127u) / 255u);
+}
+
+variant_status vt_edit_lay(const vt_edit *e, const vt_image *drawn, uint8_t *out,
+                           variant_error *err) {
+    const int width = e->canvas.width, height = e->canvas.height;
+    const size_t channels = (size_t)e->canvas.channels;
+    vt_image window = {0};
+    variant_status status = scale(&window, drawn, e->width, e->height, err);
+    if (status == VARIANT_OK) status = vt_image_convert(&window, e->canvas.channels, err);
+    if (status == VARIANT_OK)
+        memcpy(out, e->canvas.data, (size_t)width * (size_t)height * channels);
+    for (int y = most(e->y, 0); status == VARIANT_OK && y < least(e->y + e->height, height); ++y)
+        for (int x = most(e->x, 0); x < least(e->x + e->width, width); ++x) {
+            const size_t at = (size_t)y * (size_t)width + (size_t)x;
+            const uint8_t *over =
+                window.data +
+                ((size_t)(y - e->y) * (size_t)e->width + (size_t)(x - e->x)) * channels;
+            for (size_t c = 0; e->alpha[at] && c < channels; ++c)
+                out[at * channels + c] =
+                    mixed(e->canvas.data[at * channels + c], over[c], e->alpha[at]);
+        }
+    vt_image_free(&window);
+    return status;
+}
