@@ -167,6 +167,9 @@ def furnish(room, base, text, variant):
             os.makedirs(os.path.join(room, "models", model))
             for file in glob.glob(os.path.join(ROOT, "models", model, "*.safetensors")):
                 shutil.copy(file, os.path.join(room, "models", model))
+    if "tools/edit_masks.py" in text:
+        os.makedirs(os.path.join(room, "tools"), exist_ok=True)
+        os.symlink(os.path.join(ROOT, "tools/edit_masks.py"), os.path.join(room, "tools/edit_masks.py"))
     if "tests/golden" in text:
         os.makedirs(os.path.join(room, "tests"))
         os.symlink(os.path.join(HERE, "golden"), os.path.join(room, "tests/golden"))

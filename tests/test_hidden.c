@@ -160,6 +160,7 @@ static variant_status draw(const char *backend, const char *type, const variant_
     options.backend = backend;
     options.threads = 1;
     options.weights = options.kv = type;
+    options.encoder = request->edits != NULL;
     assert_ok(variant_engine_open(&engine, &options, err));
     const variant_status status = variant_generate(engine, request, pictures, NULL, err);
     variant_engine_close(&engine);
@@ -211,6 +212,32 @@ static void generates(void **state) {
     request.smooth = false;
     request.cfg_scale = 0.0f;
     request.greedy = true;
+    check_request(HIDDEN_DEFAULT, vt_kern_backend(0), "f32", &request);
+}
+
+/* A part of a picture drawn again, in every way that keeps the rest. */
+static void edits(void **state) {
+    (void)state;
+    static const char *const types[] = {"f32", "bf16", "int8"};
+    uint8_t pixels[10 * 9 * 3], mask[10 * 9] = {0};
+    variant_edit edit;
+    variant_request request = request_of(3, 2);
+    for (int i = 0; i < 10 * 9 * 3; ++i) pixels[i] = (uint8_t)(i * 37 % 256);
+    for (int i = 0; i < 10 * 9; ++i) mask[i] = i % 10 > 5 && i / 10 > 2 ? 255 : 0;
+    variant_edit_init(&edit);
+    edit.width = 10;
+    edit.height = 9;
+    edit.channels = 3;
+    edit.pixels = pixels;
+    edit.mask = mask;
+    request.edits = &edit;
+    request.edit_count = 1;
+    for (int t = 0; t < 3; ++t) check_request(HIDDEN, vt_kern_reference(), types[t], &request);
+    check_request(HIDDEN_DEFAULT, vt_kern_backend(0), "f32", &request);
+    edit.codes = "once";
+    check_request(HIDDEN_DEFAULT, vt_kern_backend(0), "f32", &request);
+    edit.codes = NULL;
+    request.smooth = true;
     check_request(HIDDEN_DEFAULT, vt_kern_backend(0), "f32", &request);
 }
 
@@ -461,6 +488,7 @@ int main(void) {
         cmocka_unit_test(catches_what_it_should),
         cmocka_unit_test(passes_reference_files),
         cmocka_unit_test(generates),
+        cmocka_unit_test(edits),
         cmocka_unit_test(shares_steps),
         cmocka_unit_test(trains),
         cmocka_unit_test(judges),
