@@ -32,8 +32,9 @@ static char folder[64];
 static variant_error err;
 static vt_kern *kern;
 
-enum kind { TOKENIZER, CLASSIFIER, TRANSFORMER, SANDWICH, PHASES, CONFLICT, KINDS };
-static const char *const names[KINDS] = {"tok", "judge", "var", "sandwich", "phases", "conflict"};
+enum kind { TOKENIZER, CLASSIFIER, DECODER, TRANSFORMER, SANDWICH, PHASES, CONFLICT, KINDS };
+static const char *const names[KINDS] = {"tok",      "judge",  "dec",     "var",
+                                         "sandwich", "phases", "conflict"};
 
 static const char *in_folder(const char *name) {
     static char paths[16][256];
@@ -72,6 +73,14 @@ static vt_train_classifier_options classifier_of(vt_number precision) {
     return options;
 }
 
+static vt_train_decoder_options decoder_of(vt_number precision) {
+    vt_train_decoder_options options;
+    vt_train_decoder_options_init(&options);
+    common_of(&options.common, precision);
+    options.tokenizer = in_folder("tok");
+    return options;
+}
+
 static vt_train_transformer_options transformer_of(enum kind kind, vt_number precision) {
     vt_train_transformer_options options;
     if (kind == TRANSFORMER)
@@ -98,14 +107,17 @@ static variant_status train(enum kind kind, vt_number precision, bool dry,
                             vt_train_result *result) {
     vt_train_tokenizer_options tokenizer = tokenizer_of(precision);
     vt_train_classifier_options classifier = classifier_of(precision);
+    vt_train_decoder_options decoder = decoder_of(precision);
     vt_train_transformer_options transformer = transformer_of(kind, precision);
     vt_train_common *common = kind == TOKENIZER    ? &tokenizer.common
                               : kind == CLASSIFIER ? &classifier.common
+                              : kind == DECODER    ? &decoder.common
                                                    : &transformer.common;
     common->dry_run = dry;
     common->output = dry ? NULL : in_folder(names[kind]);
     return kind == TOKENIZER    ? vt_train_tokenizer(kern, &tokenizer, result, &err)
            : kind == CLASSIFIER ? vt_train_classifier(kern, &classifier, result, &err)
+           : kind == DECODER    ? vt_train_decoder(kern, &decoder, result, &err)
                                 : vt_train_transformer(kern, &transformer, result, &err);
 }
 
@@ -114,7 +126,7 @@ static void assert_parts(enum kind kind, vt_number precision, const vt_train_mem
     assert_true(m->gradients >= m->moments / 2 && m->gradients < m->moments / 2 + (1 << 16));
     assert_true(m->weights >= m->moments / 2 && m->weights < m->moments / 8 * 5); /* and a table */
     assert_int_equal(m->packed > 0, precision == VT_NUMBER_BF16);
-    assert_int_equal(m->tokenizer > 0, kind >= TRANSFORMER);
+    assert_int_equal(m->tokenizer > 0, kind >= DECODER);
     assert_int_equal(m->encoding > 0, kind >= TRANSFORMER);
     assert_int_equal(m->samples > 0, kind != CLASSIFIER);
     size_t kept = m->weights + m->packed + m->gradients + m->moments + m->tokenizer + m->data;
