@@ -6,6 +6,11 @@
 
 #include <cmocka.h>
 
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
 #include "cli/progress.h"
 
 static void test_held_back(void **state) {
@@ -51,8 +56,37 @@ static void test_text(void **state) {
     assert_string_equal(text, "  1m01s left");
 }
 
+/* Where stderr is no terminal: a line of its own every half minute, none before. */
+static void test_log(void **state) {
+    (void)state;
+    char path[] = "/tmp/test_progress_XXXXXX", text[256] = "";
+    const int file = mkstemp(path), kept = dup(STDERR_FILENO);
+    assert_true(file >= 0 && kept >= 0);
+    fflush(stderr);
+    dup2(file, STDERR_FILENO);
+    cli_live live;
+    cli_name_command("eval");
+    cli_live_open(&live);
+    cli_live_show(&live, "too early");
+    live.shown -= 31.0;
+    cli_live_show(&live, "%d of %d", 1, 2);
+    cli_live_show(&live, "too soon again");
+    cli_live_clear(&live);
+    fflush(stderr);
+    dup2(kept, STDERR_FILENO);
+    close(kept);
+    lseek(file, 0, SEEK_SET);
+    const ssize_t size = read(file, text, sizeof text - 1);
+    close(file);
+    unlink(path);
+    assert_false(live.terminal);
+    assert_true(size > 0);
+    assert_string_equal(text, "variant eval: 1 of 2\n");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_held_back),
-                                       cmocka_unit_test(test_follows), cmocka_unit_test(test_text)};
+                                       cmocka_unit_test(test_follows), cmocka_unit_test(test_text),
+                                       cmocka_unit_test(test_log)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
