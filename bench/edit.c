@@ -2,9 +2,10 @@
  *
  *     build/release/bench/edit MODEL DATA REFERENCE MASKS.idx COUNT [name=value ...]     one line of JSON
  *
- * MASKS.idx: (N, side, side) bytes of tools/edit_masks.py, picture i by mask i % N. REFERENCE: what eval's --reference takes, or
- * - for none. Names: fill, codes (as variant_edit), keep, pull, grow, feather, depth, seed, batch, weights, threads; original=1: the
- * pictures as they are; sheet=FILE.png columns=N: rows of original, mask and edit. docs/EDITING.md has the rows. */
+ * MASKS.idx: (N, side, side) bytes of tools/edit_masks.py, picture i by mask i % N. REFERENCE: what eval's --reference takes.
+ * Names: fill, codes, keep, pull, grow, feather (as variant_edit has them), late (as cfg_late), depth, seed, batch, weights,
+ * threads; shift=1: drawn as, and judged by, the next class; original=1: the pictures as they are; sheet=FILE.png columns=N:
+ * rows of original, mask and edit. docs/EDITING.md has the rows. */
 #include <cjson/cJSON.h>
 #include <math.h>
 #include <stdio.h>
@@ -19,7 +20,7 @@
 
 typedef struct settings {
     const char *model, *data, *reference, *masks, *sheet;
-    int count, batch, threads, columns, original;
+    int count, batch, threads, columns, original, shift;
     variant_edit edit;
     variant_request request;
     variant_engine_options engine;
@@ -183,7 +184,7 @@ static variant_status run_batch(work *w, int first, int n, variant_error *err) {
         uint8_t *original = w->originals + (size_t)i * w->samples;
         VT_TRY(vt_dataset_read(w->dataset, index, centre, w->floats, err));
         (void)vt_image_bytes(original, w->floats, w->samples);
-        w->labels[i] = vt_dataset_label(w->dataset, index);
+        w->labels[i] = (vt_dataset_label(w->dataset, index) + s->shift) % w->info.classes;
         w->edits[i] = s->edit;
         w->edits[i].width = w->edits[i].height = w->info.picture_side;
         w->edits[i].channels = w->info.channels;
@@ -316,13 +317,21 @@ static bool read_word(settings *s, const char *word) {
         int *number;
         float *real;
     } names[] = {
-        {"fill=", &s->edit.fill, NULL, NULL},         {"codes=", &s->edit.codes, NULL, NULL},
-        {"weights=", &s->engine.weights, NULL, NULL}, {"sheet=", &s->sheet, NULL, NULL},
-        {"keep=", NULL, NULL, &s->edit.keep},         {"pull=", NULL, NULL, &s->edit.pull},
-        {"grow=", NULL, &s->edit.grow, NULL},         {"feather=", NULL, &s->edit.feather, NULL},
-        {"depth=", NULL, &s->request.depth, NULL},    {"batch=", NULL, &s->batch, NULL},
-        {"threads=", NULL, &s->threads, NULL},        {"columns=", NULL, &s->columns, NULL},
+        {"fill=", &s->edit.fill, NULL, NULL},
+        {"codes=", &s->edit.codes, NULL, NULL},
+        {"weights=", &s->engine.weights, NULL, NULL},
+        {"sheet=", &s->sheet, NULL, NULL},
+        {"keep=", NULL, NULL, &s->edit.keep},
+        {"pull=", NULL, NULL, &s->edit.pull},
+        {"late=", NULL, NULL, &s->request.cfg_late},
+        {"grow=", NULL, &s->edit.grow, NULL},
+        {"feather=", NULL, &s->edit.feather, NULL},
+        {"depth=", NULL, &s->request.depth, NULL},
+        {"batch=", NULL, &s->batch, NULL},
+        {"threads=", NULL, &s->threads, NULL},
+        {"columns=", NULL, &s->columns, NULL},
         {"original=", NULL, &s->original, NULL},
+        {"shift=", NULL, &s->shift, NULL},
     };
     if (value && strncmp(word, "seed=", 5) == 0) {
         s->request.seed = strtoull(value + 1, NULL, 10);

@@ -21,8 +21,6 @@ for shape in centre half strokes; do
     row not-blanked $shape "$@" fill=none
     row half-kept $shape "$@" keep=0.5 pull=0
     row whole-kept $shape "$@" keep=1 pull=0
-    row mean-filled $shape "$@" fill=mean
-    row hard-edge $shape "$@" feather=0
     row original $shape original=1
 done
 python3 - "$out" <<'PY'
@@ -30,7 +28,7 @@ import json, os, sys
 print("| mask | way | PSNR outside, before and after, dB | FID(classifier) | named right | across the edge : inside | CPU ms |")
 print("| --- | --- | --- | --- | --- | --- | --- |")
 for shape in ("centre", "half", "strokes"):
-    for way in ("default", "replaced", "not-blanked", "half-kept", "whole-kept", "mean-filled", "hard-edge", "original"):
+    for way in ("default", "replaced", "not-blanked", "half-kept", "whole-kept", "original"):
         path = f"{sys.argv[1]}/{shape}.{way}.json"
         if not os.path.exists(path):
             continue
