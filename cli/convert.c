@@ -84,7 +84,7 @@ static variant_status set_guidance(const settings *s, vt_model *model, variant_e
     if (!s->cfg_late || vt_supernet_read_late(supernet, s->cfg_late)) return VARIANT_OK;
     return vt_fail(err, VARIANT_E_ARGUMENT,
                    "--cfg-late %s: expected a factor up to 100, or one for each depth as in "
-                   "12:2.25,6:3",
+                   "12:2.2,6:3,3:4",
                    s->cfg_late);
 }
 
@@ -160,7 +160,7 @@ static const cli_option options[] = {
      "likewise the factor on guidance where that branch is the shallower one, or one for each "
      "depth "
      "of the conditional branch",
-     CLI_TEXT(settings, cfg_late, "a factor up to 100, or one for each depth as in 12:2.25,6:3"),
+     CLI_TEXT(settings, cfg_late, "a factor up to 100, or one for each depth as in 12:2.2,6:3,3:4"),
      .own = true, .letters = "0123456789.,:", .unset = "as it is"},
     CLI_ROWS(cli_engine_options, variant_engine_options, settings, engine, CLI_RUN),
     {0},

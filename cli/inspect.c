@@ -196,7 +196,7 @@ static cJSON *describe_depths(const vt_model *model, int bridge) {
     return list;
 }
 
-/* {"12": 2.25, "6": 3}: of full depth and the trained ones. */
+/* {"12": 2.2, "6": 3}: of full depth and the trained ones. */
 static void add_late(cJSON *item, const vt_supernet_info *supernet, int depth) {
     char name[16];
     cJSON *late = cJSON_AddObjectToObject(item, "cfg_late");

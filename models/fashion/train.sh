@@ -31,7 +31,8 @@ train supernet "$runs/supernet" --tokenizer "$runs/tokenizer" --model "$runs/tra
     --precision bf16 --epochs 6 --batch 16 --lr 6e-4 --lr-end 2e-5 --warmup 400 --seed 2 \
     --log-every 200 --save-every 1500 --eval-every 1500
 
-"$variant" convert "$runs/supernet" -o models/fashion/fashion.safetensors --type f16
+# how strongly the shallower branch guides at each depth: tools/experiments/7_guidance.sh
+"$variant" convert "$runs/supernet" -o models/fashion/fashion.safetensors --type f16 --uncond-depth 2 --cfg-late 12:2.2,6:3,3:4
 
 train classifier "$runs/classifier" --epochs 12 --batch 64 --lr 2e-3 --crop 2 --flip --seed 1 \
     --log-every 200 --save-every 500

@@ -73,7 +73,7 @@ vt_selector vt_supernet_selector(const vt_supernet_info *supernet);
 int vt_supernet_uncond_depth(const vt_supernet_info *supernet);
 float vt_supernet_cfg_late(const vt_supernet_info *supernet,
                            int depth); /* between two told ones: in proportion */
-/* "2.5" or "12:2.25,6:3" into `late`; false: neither. */
+/* "2.5" or "12:2.2,6:3,3:4" into `late`; false: neither. */
 bool vt_supernet_read_late(vt_supernet_info *supernet, const char *text);
 
 void vt_model_options_init(vt_model_options *options);

@@ -25,7 +25,7 @@ static bool read_ints(const cJSON *list, int *out, int limit, int *count) {
     return true;
 }
 
-/* {"uncond_depth": U, "late": "12:2.25,6:3"}, either may be missing */
+/* {"uncond_depth": U, "late": "12:2.2,6:3,3:4"}, either may be missing */
 static bool read_guidance(const cJSON *json, vt_supernet_info *out) {
     const cJSON *depth = cJSON_GetObjectItem(json, "uncond_depth"),
                 *late = cJSON_GetObjectItem(json, "late");
