@@ -258,7 +258,10 @@ guidance_by_scale() {
     same_picture f.png g.png
     succeeds generate -m m.safetensors -t 1 -s 4 --cfg-scale 2 --uncond-layers "0-2;0;0" --bridge 1 -o h.png
     same_picture f.png h.png
-    succeeds generate -m m.safetensors -t 1 --quality fast --uncond-depths 1,1,1 -o i.png
+    # where the depth is chosen, layers of every scale cannot be told for the other branch either
+    refuses 2 generate -m m.safetensors -t 1 --quality fast --uncond-depths 1,1,1 -o i.png
+    says "give --uncond-depth"
+    succeeds generate -m m.safetensors -t 1 --quality fast --uncond-depth 1 -o i.png
 }
 situation guidance-by-scale "guidance told for each scale, and a shallow unconditional branch, with a warning where nobody trained it" guidance_by_scale
 
