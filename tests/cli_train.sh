@@ -51,6 +51,10 @@ run train supernet --data pictures -o steady --model transformer --depths 2,1 --
 grep -q '"step":6,.*"distill":3,' steady/log.jsonl && ok || bad "--distill alone does not stay"
 run train supernet --data pictures -o phases --model transformer --depths 2,1 --bridge 1 --steps 6 --batch 4 --phases --joint-end 1.5 --distill 0 --layers prefix
 grep -q '"phase":"joint"' phases/log.jsonl && ! grep -q distill_kl phases/log.jsonl && ok || bad "not the three phases"
+run train supernet --data pictures -o guided --model transformer --depths 2,1 --bridge 1 --steps 6 --batch 4 --uncond-train-depth 1 --label-drop 0.3
+cmp -s guided/transformer.safetensors supernet/transformer.safetensors && bad "--uncond-train-depth changes nothing" || ok
+refuses "now it is 2" -- supernet --data pictures -o guided --model transformer --depths 2,1 --bridge 1 --steps 6 --batch 4 --label-drop 0.3 --uncond-train-depth 2 --resume
+refuses "no subnet has so many layers" -- supernet --data pictures -o x --model transformer --depths 2,1 --steps 6 --batch 4 --uncond-train-depth 3
 run generate -m supernet --class right --depth 2 -o right.png
 [ -s right.png ] && [ ! -s err.txt ] && ok || bad "no picture from the supernet, or a warning"
 # of depths 2 and 1 the least that is not 1 guides; what a request that says nothing takes may be kept in the model

@@ -194,6 +194,21 @@ static void choose_bridges(vt_transformer_job *job) {
     job->phases.more_bridge = job->bridge + 1 < job->config.scales ? 1 : 0;
 }
 
+static bool has_depth(const int *depths, int count, int depth) {
+    for (int i = 0; i < count; ++i)
+        if (depths[i] == depth) return true;
+    return false;
+}
+
+/* The depth that most dropped labels are for must be a subnet's. */
+static variant_status check_uncond_depth(const vt_transformer_job *job, variant_error *err) {
+    const int depth = job->options->uncond_depth;
+    if (depth == 0 || has_depth(job->phases.depths, job->phases.depth_count, depth))
+        return VARIANT_OK;
+    return vt_fail(err, VARIANT_E_ARGUMENT,
+                   "labels are to be dropped for depth %d: no subnet has so many layers", depth);
+}
+
 static variant_status open_zones(vt_transformer_job *job, variant_error *err) {
     const vt_train_transformer_options *options = job->options;
     int scales = job->config.scales, depth = job->config.depth;
@@ -208,12 +223,6 @@ static variant_status open_zones(vt_transformer_job *job, variant_error *err) {
         VT_TRY(vt_schedule_zones(&job->subnets[i], scales, depth, job->bridge, keep, err));
     }
     return VARIANT_OK;
-}
-
-static bool has_depth(const int *depths, int count, int depth) {
-    for (int i = 0; i < count; ++i)
-        if (depths[i] == depth) return true;
-    return false;
 }
 
 /* The trained paths, then half the layers, a quarter, two, so that runs compare. */
@@ -259,6 +268,7 @@ static variant_status open_schedules(vt_transformer_job *job, vt_train_loop *loo
                        options->weight_count, job->phases.depth_count);
     VT_TRY(vt_phases_check(&job->phases, job->config.depth, err));
     if (!options->schedules) VT_TRY(open_zones(job, err));
+    VT_TRY(check_uncond_depth(job, err));
     job->info =
         (vt_supernet_info){.trained = true, .bridge = job->bridge, .selector = options->selector};
     for (int i = 0; i < job->phases.depth_count; ++i)
