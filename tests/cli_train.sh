@@ -60,6 +60,12 @@ run generate -m supernet --class right --depth 2 -o right.png
 # of depths 2 and 1 the least that is not 1 guides; what a request that says nothing takes may be kept in the model
 run inspect supernet
 says "unconditional branch runs 2 layers"
+run generate -m supernet --class right --depth 2 -o right.png --json
+says '"uncond_depths": "3,1,1,1"' # and 1, which was trained too, where nothing else is fewer
+run generate -m supernet --class right -o right.png --json
+says '"uncond_depths": "3,2,2,2"'
+run generate -m supernet --class right --depth 1 -o right.png --json
+says '"uncond_depths": "3,1,1,1"'
 run convert supernet -o kept.safetensors --uncond-depth 1 --cfg-late 3:1.5,2:4
 run inspect kept.safetensors
 says "unconditional branch runs 1 layers in the late scales; t there times 1.5 at depth 3, 4 at depth 2"

@@ -26,16 +26,26 @@ static variant_status check(const variant_request *r, variant_error *err) {
 
 /* ---- layers ---- */
 
+/* Layers of the unconditional branch beside a conditional one of `depth`, as the model says; depth itself: no fewer. */
+static int few_beside(const vt_supernet_info *supernet, int depth) {
+    const int few = vt_supernet_uncond_depth(supernet);
+    if (few < 1 || few < depth) return few < 1 ? depth : few;
+    for (int i = 0; i < supernet->depth_count; ++i)
+        if (supernet->depths[i] == 1) return 1; /* what guides the shallowest subnets */
+    return depth;
+}
+
 /* As the model says: as the conditional branch up to the bridge of its training, then few layers. */
 static variant_status choose_few(vt_branches *b, const vt_model *model, variant_error *err) {
     const vt_supernet_info *supernet = &model->supernet;
-    const int depth = b->cond.depth, few = vt_supernet_uncond_depth(supernet);
     const int bridge = vt_supernet_bridge(supernet, b->cond.scales);
-    uint8_t keep[VT_SCHEDULE_LAYERS];
-    if (few < 1 || few >= depth) return VARIANT_OK;
-    VT_TRY(vt_layers_select(vt_supernet_selector(supernet), depth, few, keep, err));
-    for (int k = bridge > 0 ? bridge : 0; k < b->cond.scales; ++k)
-        if (vt_schedule_depth_at(&b->cond, k) > few) memcpy(b->uncond.runs[k], keep, (size_t)depth);
+    if (!supernet->trained) return VARIANT_OK;
+    for (int k = bridge > 0 ? bridge : 0; k < b->cond.scales; ++k) {
+        const int depth = vt_schedule_depth_at(&b->cond, k), few = few_beside(supernet, depth);
+        if (few < depth)
+            VT_TRY(vt_layers_select(vt_supernet_selector(supernet), b->cond.depth, few,
+                                    b->uncond.runs[k], err));
+    }
     return VARIANT_OK;
 }
 

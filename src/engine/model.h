@@ -68,7 +68,8 @@ typedef struct vt_model {
  * training; without such training the published proportion (6 of 10 scales), equidistant. */
 int vt_supernet_bridge(const vt_supernet_info *supernet, int scales);
 vt_selector vt_supernet_selector(const vt_supernet_info *supernet);
-/* Of guidance, likewise: what the model's file tells, else the least depth of the training that is not 1 (docs/GUIDANCE.md), and a
+/* Of guidance, likewise: what the model's file tells, else the least depth of the training that is not 1 (docs/GUIDANCE.md;
+ * beside a conditional branch of that depth 1 guides, if it was trained: branches.c), and a
  * factor of 1; without supernet training 0 (as the conditional branch) and 1. */
 int vt_supernet_uncond_depth(const vt_supernet_info *supernet);
 float vt_supernet_cfg_late(const vt_supernet_info *supernet,
