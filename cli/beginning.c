@@ -15,9 +15,11 @@ const cli_option cli_beginning_options[] = {
      "beside it change what they name",
      CLI_TEXT(ROW(from), "a picture's file")},
     {"refine", "PICTURE",
-     "likewise, its early scales as they are and the others again, as with --depth",
+     "likewise, its early scales as they are and the others drawn again, with the layers that "
+     "--depth says",
      CLI_TEXT(ROW(refine), "a picture's file")},
-    {"vary", "PICTURE", "likewise, the others of -n new random draws",
+    {"vary", "PICTURE",
+     "likewise, its early scales as they are and the others -n times, with new random numbers",
      CLI_TEXT(ROW(vary), "a picture's file")},
     {"tokens-in", "FILE",
      "begin with token maps, as encode and --tokens-out write them, one after another",
@@ -108,6 +110,11 @@ static variant_status begin_with_picture(cli_beginning *b, const cli_line *line,
                                          variant_request *asked, variant_error *err) {
     variant_request picture;
     VT_TRY(variant_settings_request(b->settings, engine, &picture, err));
+    if (picture.edited && keep > 0)
+        return vt_fail(err, VARIANT_E_ARGUMENT,
+                       "%s is an edit of another picture, whose scales are not kept: edit it again "
+                       "with --init-img and --mask",
+                       picture_of(b));
     merge(line, planned || cli_first_given(line, "depth|bridge|depths|layers|compare"), &picture,
           asked);
     if (b->vary && !cli_first_given(line, "seed|first")) ++asked->first_image;

@@ -117,6 +117,11 @@ variant_status cli_edit_apply(cli_edit *e, const cli_line *line, const variant_s
                               const variant_engine *engine, variant_request *request,
                               variant_error *err) {
     vt_data data = e->taken.data;
+    if (!e->picture && request->edited)
+        return vt_fail(err, VARIANT_E_ARGUMENT,
+                       "the picture of --from is an edit of another one: give that and its mask "
+                       "again, --init-img and --mask (their hashes: %s)",
+                       request->edited);
     if (!e->picture) return VARIANT_OK;
     vt_data_follow(&data, engine->model->training);
     VT_TRY(vt_picture_read(&e->pixels, e->picture, 0, data.alpha, NULL, err));

@@ -378,8 +378,8 @@ static void print_transformer(const cJSON *part) {
         print_list(supernet, "depths");
         printf(" after %.0f full scales, layers %s\n", number(supernet, "bridge"),
                text_of(supernet, "layers"));
-        printf("  guidance       its unconditional branch runs %.0f layers in the late scales; t "
-               "there times",
+        printf("  guidance       its unconditional branch runs %.0f layers in the late scales; "
+               "--cfg-scale there times",
                number(supernet, "uncond_depth"));
         const cJSON *late;
         cJSON_ArrayForEach(late, cJSON_GetObjectItemCaseSensitive(supernet, "cfg_late"))

@@ -68,7 +68,7 @@ run generate -m supernet --class right --depth 1 -o right.png --json
 says '"uncond_depths": "3,1,1,1"'
 run convert supernet -o kept.safetensors --uncond-depth 1 --cfg-late 3:1.5,2:4
 run inspect kept.safetensors
-says "unconditional branch runs 1 layers in the late scales; t there times 1.5 at depth 3, 4 at depth 2"
+says "unconditional branch runs 1 layers in the late scales; --cfg-scale there times 1.5 at depth 3, 4 at depth 2"
 run generate -m kept.safetensors --class right -o kept.png --json
 says '"uncond_depths": "3,1,1,1"'
 "$variant" convert supernet -o kept.safetensors --uncond-depth 3 >out.txt 2>err.txt && bad "an untrained depth was kept"

@@ -335,7 +335,8 @@ static void a_supernet_guides_itself(void **state) {
     request.uncond_depth = 6;
     expect_default(net, &request, "6,6,4,4", "6,6,6,6", "the stronger");
     request.uncond_depth = 3;
-    expect_default(net, &request, "6,6,4,4", "6,6,3,3", "not trained at depth 3");
+    expect_default(net, &request, "6,6,4,4", "6,6,3,3",
+                   "not trained at depth 3 of the unconditional branch but at 6, 4, 2");
     request.uncond_depth = -1, request.uncond_depths = "6,2,2,2";
     expect_default(net, &request, "6,6,4,4", "6,2,2,2", "before the bridge of 2 scales");
     request.uncond_depths = NULL, request.cfg_scale = 0.0f;

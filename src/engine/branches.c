@@ -70,6 +70,10 @@ static variant_status choose_schedules(vt_branches *b, const vt_model *model,
     words.depth = r->uncond_depth > 0 ? r->uncond_depth : 0;
     if (r->uncond_depths || (r->uncond_layers && strchr(r->uncond_layers, ';')))
         words.bridge = -1; /* every scale is told: the bridge is the other branch's */
+    if (words.depth > config->depth)
+        return vt_fail(err, VARIANT_E_ARGUMENT,
+                       "uncond depth %d: this model has %d layers, expected 1 to %d (0: as depth)",
+                       words.depth, config->depth, config->depth);
     const variant_status status =
         vt_schedule_resolve(&b->uncond, config->scales, config->depth, &words, err);
     return status == VARIANT_OK ? VARIANT_OK : vt_fail_within(err, status, "unconditional branch");
@@ -144,6 +148,15 @@ void vt_branches_describe_uncond(const vt_branches *b, char *out, size_t size) {
 
 /* ---- what is to be said ---- */
 
+/* Of a depth between those of the training, which are named. */
+static void warn_depth(const vt_supernet_info *supernet, int full, int depth, const char *whose,
+                       char *warning, size_t size) {
+    int at = snprintf(warning, size, "this supernet was not trained at depth %d%s but at %d", depth,
+                      whose, full);
+    for (int i = 0; i < supernet->depth_count && at > 0 && (size_t)at < size; ++i)
+        at += snprintf(warning + at, size - (size_t)at, ", %d", supernet->depths[i]);
+}
+
 /* Of a schedule that is not the full one. */
 static void warn_untrained(const vt_model *model, const vt_schedule *schedule, const char *whose,
                            char *warning, size_t size) {
@@ -162,7 +175,7 @@ static void warn_untrained(const vt_model *model, const vt_schedule *schedule, c
     for (int i = 0; i < supernet->depth_count; ++i)
         trained = trained || supernet->depths[i] == last;
     if (!trained) {
-        snprintf(warning, size, "this supernet was not trained at depth %d%s", last, whose);
+        warn_depth(supernet, depth, last, whose, warning, size);
         return;
     }
     const vt_selector selector = vt_supernet_selector(supernet);

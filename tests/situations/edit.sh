@@ -116,8 +116,9 @@ again() {
     tiny_model m.safetensors
     png a.png 20 12 rgb; png square.png 20 12 square; png other.png 20 12 grey
     edit a.png --mask square.png --grow 1 --outpaint 1,0,0,0 --depth 2 --bridge 1 -s 9 -o b.png
-    refuses 2 generate -m m.safetensors -t 1 --from b.png -o none.png; says "given again"
-    refuses 2 generate -m m.safetensors -t 1 --vary b.png -n 2 -o none.png; says "given again"
+    refuses 2 generate -m m.safetensors -t 1 --from b.png -o none.png; says "again, --init-img and --mask"
+    refuses 2 generate -m m.safetensors -t 1 --vary b.png -n 2 -o none.png; says "b.png is an edit of another picture"
+    refuses 2 generate -m m.safetensors -t 1 --refine b.png --depth 2 -o none.png; says "b.png is an edit of another picture"
     succeeds generate -m m.safetensors -t 1 --from b.png --init-img a.png --mask square.png -o c.png
     same_bytes b.png c.png
     succeeds generate -m m.safetensors -t 1 --from b.png --init-img other.png --mask square.png -o d.png; says "another picture"
