@@ -361,7 +361,8 @@ void variant_settings_free(variant_settings **settings);
 const char *variant_settings_weights(const variant_settings *settings);
 const char *variant_settings_kv(const variant_settings *settings);
 /* A request that makes the picture again, to the byte on an engine of the same model, types and kernels. It points into the
- * settings, which must live as long as it is used. E_MODEL: they are another model's. */
+ * settings, which must live as long as it is used. Where its guidance is what the model tells for its layers cfg_late is -1,
+ * so that with other layers it is theirs. E_MODEL: they are another model's. */
 variant_status variant_settings_request(const variant_settings *settings,
                                         const variant_engine *engine, variant_request *request,
                                         variant_error *error);

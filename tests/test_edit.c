@@ -204,6 +204,34 @@ static void leaves_the_rest_as_it_is(void **state) {
     variant_engine_close(&engine);
 }
 
+/* A pixel of so many that it vanishes in a mean is hidden from the model as well. */
+static void hides_the_smallest_part(void **state) {
+    (void)state;
+    enum { LARGE = 400, AT = 123 * LARGE + 321 };
+    static uint8_t pixels[LARGE * LARGE], mask[LARGE * LARGE];
+    variant_engine *engine = engine_of(1, true);
+    mask[AT] = 255;
+    variant_edit edit;
+    variant_edit_init(&edit);
+    edit.width = edit.height = LARGE, edit.channels = 1;
+    edit.pixels = pixels, edit.mask = mask;
+    float seen[SIDE * SIDE * 3];
+    for (int round = 0; round < 2; ++round) { /* whatever is under it */
+        vt_edit made;
+        memset(pixels, 100, sizeof pixels);
+        pixels[AT] = round ? 255 : 0;
+        assert_ok(vt_edit_make(&made, &edit, engine, err));
+        int unknown = 0;
+        for (int i = 0; i < LATENT * LATENT; ++i) unknown += !made.known.cells[i];
+        assert_int_equal(unknown, 1);
+        assert_int_equal(made.known.cells[1 * LATENT + 3], 0);
+        if (round) assert_memory_equal(seen, made.known.picture, sizeof seen);
+        memcpy(seen, made.known.picture, sizeof seen);
+        vt_edit_free(&made);
+    }
+    variant_engine_close(&engine);
+}
+
 static void adds_at_the_sides(void **state) {
     (void)state;
     variant_engine *engine = engine_of(1, true);
@@ -362,6 +390,7 @@ static void any_threads_batch_and_neighbours(void **state) {
     paint(&c[1], 21, 13, 3, 9, 3, 7);
     paint(&c[2], 8, 8, 1, 0, 4, 5);
     for (int i = 0; i < 3; ++i) edits[i] = edit_of(&c[i]);
+    edits[0].pull = 0.0f;
     for (int smooth = 0; smooth < 2; ++smooth) {
         variant_request request = request_of(edits, 3, 5);
         request.smooth = smooth;
@@ -577,6 +606,7 @@ int main(void) {
         cmocka_unit_test(cells_are_shares_of_areas),
         cmocka_unit_test(fills_between_what_is_known),
         cmocka_unit_test(leaves_the_rest_as_it_is),
+        cmocka_unit_test(hides_the_smallest_part),
         cmocka_unit_test(adds_at_the_sides),
         cmocka_unit_test(kept_cells_take_the_nearest_codes),
         cmocka_unit_test(any_threads_batch_and_neighbours),

@@ -398,6 +398,10 @@ static void late_guidance_is_a_factor(void **state) {
     late = tokens_of(net, &request, "cfg_late", setting, sizeof setting);
     assert_memory_equal(late, told, bytes);
     free(told), free(late);
+    request.uncond_depth = -1, request.cfg_late = 0.0f; /* a factor like any other */
+    late = tokens_of(net, &request, "cfg_late", setting, sizeof setting);
+    assert_string_equal(setting, "0");
+    free(late);
     variant_engine_close(&net);
 }
 

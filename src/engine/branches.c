@@ -90,17 +90,17 @@ static int deeper_by(const vt_branches *b, int k) {
  * one is not the shallower. */
 static void choose_late(vt_branches *b, const vt_model *model, const variant_request *r,
                         float *late) {
-    b->late = 0.0f;
+    bool any = false;
+    b->late = 1.0f;
     for (int k = 0; k < b->cond.scales; ++k) {
         late[k] = 1.0f;
         if (deeper_by(b, k) >= 0) continue;
         late[k] = r->cfg_late >= 0.0f
                       ? r->cfg_late
                       : vt_supernet_cfg_late(&model->supernet, vt_schedule_depth_at(&b->cond, k));
-        if (b->late == 0.0f) b->late = late[k];
-        if (b->late != late[k]) b->late = -1.0f;
+        b->late = !any || b->late == late[k] ? late[k] : -1.0f;
+        any = true;
     }
-    if (b->late == 0.0f) b->late = 1.0f;
 }
 
 /* t rises from 0 to cfg_scale over the scales, times late where the unconditional branch is the shallower one, unless the

@@ -248,6 +248,19 @@ static variant_status know(vt_edit *e, const variant_edit *asked, const ways *w,
     return VARIANT_OK;
 }
 
+/* What is masked is masked in the model's eyes, however small a part of one of its pixels it is. */
+static void keep_holes(vt_image *hole, const vt_edit *e, const uint8_t *drawn) {
+    const int first = most(e->x, 0), end = least(e->x + e->width, e->canvas.width);
+    for (int y = most(e->y, 0); y < least(e->y + e->height, e->canvas.height); ++y) {
+        const int row = (int)((int64_t)(y - e->y) * hole->height / e->height);
+        for (int x = first; x < end; ++x) {
+            const int column = (int)((int64_t)(x - e->x) * hole->width / e->width);
+            uint8_t *seen = hole->data + (size_t)row * (size_t)hole->width + column;
+            if (*seen == 0 && drawn[(size_t)y * (size_t)e->canvas.width + (size_t)x]) *seen = 1;
+        }
+    }
+}
+
 /* Where nothing is laid over the canvas nothing is drawn again; the seam is drawn, but known. */
 static variant_status look(vt_edit *e, const variant_edit *asked, const ways *w,
                            const uint8_t *drawn, const vt_tokenizer_config *config,
@@ -259,6 +272,7 @@ static variant_status look(vt_edit *e, const variant_edit *asked, const ways *w,
     VT_CHECK(view(&seen, e, e->canvas.data, e->canvas.channels, 0, side, err));
     VT_CHECK(vt_image_convert(&seen, config->channels, err));
     VT_CHECK(view(&hole, e, drawn, 1, black ? 0 : 255, side, err));
+    keep_holes(&hole, e, drawn);
     VT_CHECK(know(e, asked, w, &seen, &hole, config, err));
 cleanup:
     vt_image_free(&seen);

@@ -428,7 +428,8 @@ void vt_loop_leave(vt_loop *loop, vt_drawing *drawing) {
 
 /* Do two keep, if anything, in one way? */
 static bool know_alike(const vt_drawing *a, const vt_drawing *b) {
-    return !a->known == !b->known && (!a->known || a->known->once == b->known->once);
+    if (!a->known || !b->known) return !a->known == !b->known;
+    return a->known->once == b->known->once && (a->known->pull > 0) == (b->known->pull > 0);
 }
 
 int vt_step_batch(const vt_step *step, int i) {

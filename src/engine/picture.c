@@ -130,12 +130,13 @@ static double decimal(float value) {
     return read;
 }
 
-/* Of every scale where the request tells each, else the one they rise to. */
+/* The one that scales rise to, and of every scale where the request tells each or factors differ. */
 static void add_guidance(settings_text *s, const vt_choices *choices) {
     double scales[VT_SCHEDULE_SCALES];
     const int count = choices->config->scales;
-    if (!choices->request.cfg_scales && choices->branches.late >= 0.0f) {
+    if (!choices->request.cfg_scales)
         add_number(s, "cfg_scale", decimal(choices->request.cfg_scale));
+    if (!choices->request.cfg_scales && choices->branches.late >= 0.0f) {
         if (vt_branches_differ(&choices->branches))
             add_number(s, "cfg_late", decimal(choices->branches.late));
         return;

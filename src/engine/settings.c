@@ -9,6 +9,8 @@
 #include "engine/request.h"
 #include "io/image.h"
 
+#define EDIT_PIXELS 32768 /* the most that edit.c takes as a number of pixels */
+
 struct variant_settings {
     char *path;  /* where they were read, for messages */
     cJSON *json; /* an object */
@@ -186,10 +188,15 @@ static const cJSON *edit_member(const variant_settings *s, const char *name) {
     return cJSON_GetObjectItemCaseSensitive(member(s, "edit"), name);
 }
 
-static int edit_number(const variant_settings *s, const char *name, int otherwise) {
-    const cJSON *item = edit_member(s, name);
-    const double value = cJSON_IsNumber(item) ? item->valuedouble : otherwise;
-    return value >= -1 && value <= INT16_MAX ? (int)value : otherwise;
+/* A whole number that an edit may have for pixels, else -2, which no edit has; otherwise: where it is not there. */
+static int edit_number(const cJSON *item, int otherwise) {
+    if (!item) return otherwise;
+    const double value = cJSON_IsNumber(item) ? item->valuedouble : -2.0;
+    return value >= -1 && value <= EDIT_PIXELS && value == floor(value) ? (int)value : -2;
+}
+
+static float edit_float(const cJSON *item, float otherwise) {
+    return !item ? otherwise : cJSON_IsNumber(item) ? (float)item->valuedouble : -1.0f;
 }
 
 bool variant_settings_edit(const variant_settings *settings, variant_edit *edit) {
@@ -199,19 +206,29 @@ bool variant_settings_edit(const variant_settings *settings, variant_edit *edit)
     if (!edit) return true;
     variant_edit_init(edit);
     int *sides[] = {&edit->left, &edit->top, &edit->right, &edit->bottom};
-    edit->grow = edit_number(settings, "grow", 0);
-    edit->feather = edit_number(settings, "feather", edit->feather);
+    edit->grow = edit_number(edit_member(settings, "grow"), 0);
+    edit->feather = edit_number(edit_member(settings, "feather"), edit->feather);
     edit->fit = cJSON_GetStringValue(edit_member(settings, "fit"));
     edit->fill = cJSON_GetStringValue(edit_member(settings, "fill"));
     edit->codes = cJSON_GetStringValue(edit_member(settings, "codes"));
     edit->pad = cJSON_IsTrue(edit_member(settings, "pad"));
-    if (cJSON_IsNumber(keep)) edit->keep = (float)keep->valuedouble;
-    if (cJSON_IsNumber(pull)) edit->pull = (float)pull->valuedouble;
-    for (int i = 0; i < 4; ++i) {
-        const cJSON *side = cJSON_GetArrayItem(added, i);
-        if (cJSON_IsNumber(side)) *sides[i] = (int)side->valuedouble;
-    }
+    edit->keep = edit_float(keep, edit->keep);
+    edit->pull = edit_float(pull, edit->pull);
+    for (int i = 0; i < 4; ++i) *sides[i] = edit_number(cJSON_GetArrayItem(added, i), 0);
     return true;
+}
+
+/* The numbers and names of an edit are such as an edit has. */
+static bool is_edit(const variant_settings *s) {
+    static const char *const names[] = {"fit", "fill", "codes"};
+    const cJSON *pad = edit_member(s, "pad"), *added = edit_member(s, "outpaint");
+    variant_edit e;
+    if (!variant_settings_edit(s, &e)) return false;
+    for (size_t i = 0; i < sizeof names / sizeof *names; ++i)
+        if (edit_member(s, names[i]) && !cJSON_IsString(edit_member(s, names[i]))) return false;
+    return e.grow >= 0 && e.feather >= -1 && e.keep >= 0.0f && e.pull >= 0.0f && e.left >= 0 &&
+           e.top >= 0 && e.right >= 0 && e.bottom >= 0 && (!pad || cJSON_IsBool(pad)) &&
+           (!added || cJSON_GetArraySize(added) == 4);
 }
 
 /* Which picture and mask they were. */
@@ -219,7 +236,7 @@ static variant_status read_edited(variant_settings *s, variant_request *r, varia
     const char *picture = cJSON_GetStringValue(edit_member(s, "picture")),
                *mask = cJSON_GetStringValue(edit_member(s, "mask"));
     if (!member(s, "edit")) return VARIANT_OK;
-    if (!picture || !mask || strlen(picture) != 16 || strlen(mask) != 16)
+    if (!picture || !mask || strlen(picture) != 16 || strlen(mask) != 16 || !is_edit(s))
         return misfit(s, "edit", err);
     snprintf(s->edited, sizeof s->edited, "%s %s", picture, mask);
     r->edited = s->edited;
@@ -235,6 +252,24 @@ static variant_status check(const variant_settings *s, const variant_engine *eng
     return status == VARIANT_E_ARGUMENT
                ? vt_fail_within(err, VARIANT_E_FORMAT, "%s: its settings", s->path)
                : status;
+}
+
+/* Where the guidance is what the model tells for these layers, the request leaves it to the model, so that other layers are
+ * guided as is best for them. Without a cfg_scale the factors were not the model's to tell. */
+static void follow_model(const variant_settings *s, const variant_engine *engine,
+                         variant_request *r) {
+    vt_branches told, own;
+    variant_request request = *r;
+    request.cfg_late = -1.0f;
+    request.cfg_scales = NULL;
+    if (!member(s, "cfg_scale") || vt_branches_make(&told, engine->model, r, NULL) != VARIANT_OK ||
+        vt_branches_make(&own, engine->model, &request, NULL) != VARIANT_OK ||
+        memcmp(told.guide, own.guide, sizeof own.guide) != 0 ||
+        (!r->cfg_scales && told.late != own.late))
+        return;
+    r->cfg_late = -1.0f;
+    r->cfg_scales = NULL;
+    r->cfg_scale_count = 0;
 }
 
 /* The decoder's weights are not the model's: they may have been trained anew since. */
@@ -270,10 +305,13 @@ variant_status variant_settings_request(const variant_settings *settings,
     request->label_count = 1;
     request->layers = text_of(s, "layers");
     request->uncond_depth = 0;
+    if (member(s, "uncond_layers") && !*text_of(s, "uncond_layers"))
+        return misfit(s, "uncond_layers", error);
     if (*text_of(s, "uncond_layers")) request->uncond_layers = text_of(s, "uncond_layers");
     VT_TRY(whole(s, "scales", 1, info.scales, &request->scales, error));
     VT_TRY(read_sampling(s, request, error));
     VT_TRY(read_guidance(s, info.scales, request, error));
+    follow_model(s, engine, request);
     VT_TRY(read_given(s, &info, request, error));
     VT_TRY(read_decoder(s, engine, request, error));
     VT_TRY(check(s, engine, request, error));

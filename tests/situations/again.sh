@@ -180,8 +180,17 @@ scales 4
 given_scales 9
 given_tokens [1]
 greedy 1
+uncond_layers 5
+edit 5
+edit {"picture": "0123456789abcdef"}
+edit {"picture": "0123456789abcdef", "mask": "0123456789abcdef", "grow": 2.5}
+edit {"picture": "0123456789abcdef", "mask": "0123456789abcdef", "feather": 1e300}
+edit {"picture": "0123456789abcdef", "mask": "0123456789abcdef", "outpaint": [1e300, 0, 0, 0]}
+edit {"picture": "0123456789abcdef", "mask": "0123456789abcdef", "outpaint": [1, 2]}
+edit {"picture": "0123456789abcdef", "mask": "0123456789abcdef", "codes": 1}
+edit {"picture": "0123456789abcdef", "mask": "0123456789abcdef", "keep": "1"}
 LIST
-    [ $n -eq 21 ] || fault "$n kinds of damage"
+    [ $n -eq 30 ] || fault "$n kinds of damage"
     with_settings a.png d.png given_scales 1
     with_settings d.png e.png given_tokens "[0.5]"
     refuses 1 generate -m m.safetensors -t 1 --from e.png -o b.png
@@ -205,6 +214,51 @@ another_depth_for_it() {
     same_picture s.png steps/00_scale_02.png
 }
 situation another-depth "a picture again at depths that a list or a budget chooses; scales that were drawn, and no others" another_depth_for_it
+
+# guided_supernet FILE: tiny_model with a file that calls it a supernet and tells a factor of guidance for each depth.
+guided_supernet() {
+    tiny_model "$1"
+    python3 - "$1" <<'PY'
+import json, struct, sys
+data = open(sys.argv[1], "rb").read()
+length, = struct.unpack("<Q", data[:8])
+header = json.loads(data[8:8 + length])
+for key, value in header["__metadata__"].items():
+    if '"tokenizer"' in value:
+        config = json.loads(value)
+        config["supernet"] = {"bridge": 1, "depths": [2, 1], "layers": "equidistant",
+                              "guidance": {"uncond_depth": 1, "late": "3:1.5,2:4"}}
+        header["__metadata__"][key] = json.dumps(config)
+text = json.dumps(header).encode()
+text += b" " * (-len(text) % 8)
+open(sys.argv[1], "wb").write(struct.pack("<Q", len(text)) + text + data[8 + length:])
+PY
+}
+
+factors() {
+    guided_supernet m.safetensors
+    for depth in 2 3; do succeeds generate -m m.safetensors -t 1 -s 3 --depth $depth -o $depth.png; done
+    grep -a -q '"cfg_late":4,' 2.png || fault "the file's factor is not taken"
+    succeeds generate -m m.safetensors -t 1 --from 2.png --depth 3 -o a.png
+    same_bytes a.png 3.png
+    succeeds generate -m m.safetensors -t 1 -s 3 --depths 3,3,2 -o mixed.png # 1.5, then 4
+    succeeds generate -m m.safetensors -t 1 --from mixed.png -o b.png
+    same_bytes mixed.png b.png
+    succeeds generate -m m.safetensors -t 1 --from mixed.png --depth 2 -o c.png
+    same_bytes c.png 2.png
+    for told in 5 0; do # by the line, and so at other depths as well
+        succeeds generate -m m.safetensors -t 1 -s 3 --depth 2 --cfg-late $told -o told.png
+        succeeds generate -m m.safetensors -t 1 --from told.png -o d.png
+        same_bytes told.png d.png
+        succeeds generate -m m.safetensors -t 1 --from told.png --depth 3 -o e.png
+        succeeds generate -m m.safetensors -t 1 -s 3 --depth 3 --cfg-late $told -o f.png
+        same_bytes e.png f.png
+    done
+    succeeds generate -m m.safetensors -t 1 -s 3 --cfg-scales 0,0,0 -o g.png
+    succeeds generate -m m.safetensors -t 1 --from g.png -o h.png
+    same_bytes g.png h.png
+}
+situation factors "guidance as the model tells it is that of another depth where a picture is made again at one; what was asked for stays" factors
 
 what_goes_together() {
     tiny_model m.safetensors
