@@ -210,7 +210,8 @@ variant_status vt_picture_describe(variant_picture *picture, const vt_choices *c
     add_number(&s, "top_p", decimal(request->top_p));
     add(&s, "smooth", cJSON_CreateBool(request->smooth));
     add_schedule(&s, "depths", "layers", &choices->branches.cond);
-    if (choices->branches.guided_scales > 0 && vt_branches_differ(&choices->branches))
+    /* without guidance as well: a factor of 0 asks for none only where these layers are the fewer */
+    if (vt_branches_differ(&choices->branches))
         add_schedule(&s, "uncond_depths", "uncond_layers", &choices->branches.uncond);
     if (choices->scales < choices->config->scales) add_number(&s, "scales", choices->scales);
     if (choices->given) add_given(&s, choices, index);
