@@ -134,12 +134,29 @@ variant_status eval_request(eval_work *w, const variant_engine *engine, const cl
     return status;
 }
 
+/* Before anything is scored: what the model refuses, it refuses now. */
+static variant_status check_request(const variant_engine *engine, const cli_request *asked,
+                                    variant_error *err) {
+    variant_request request = asked->request;
+    variant_memory memory;
+    request.count = 1;
+    return variant_request_memory(engine, &request, &memory, err);
+}
+
 static variant_status eval_generated(eval_work *w, eval_beside *beside, variant_error *err) {
     const eval_settings *s = w->settings;
     variant_engine *engine = NULL;
     variant_report report;
     variant_status status = VARIANT_OK;
     VT_CHECK(variant_engine_open(&engine, &s->asked.engine, err));
+    VT_CHECK(check_request(engine, &s->asked, err));
+    if (beside->runs) {
+        status = check_request(engine, &beside->asked, err);
+        if (status != VARIANT_OK) {
+            vt_fail_within(err, status, "--beside");
+            goto cleanup;
+        }
+    }
     VT_CHECK(eval_open_reference(w, engine, err));
     eval_begin(w, "generating");
     if (s->seed_count || beside->there) {

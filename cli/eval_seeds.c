@@ -34,6 +34,19 @@ static void replace(variant_request *request, const cli_line *line) {
     if (is_given(line, "uncond-depths")) request->uncond_depth = 0;
 }
 
+/* A word such as --weights, which eval knows but no other setting of the same model in memory can have. */
+static bool is_elsewhere(const char *word) {
+    const char *others[] = {"class", "count", "seed", "seeds", "reference", "features", "decoder"};
+    if (strncmp(word, "--", 2) != 0) return false;
+    const size_t length = strcspn(word + 2, "=");
+    for (size_t i = 0; i < sizeof others / sizeof *others; ++i)
+        if (strlen(others[i]) == length && !strncmp(others[i], word + 2, length)) return true;
+    for (const cli_option *o = cli_engine_options; o->name || o->help; ++o)
+        if (o->name && strlen(o->name) == length && !strncmp(o->name, word + 2, length))
+            return true;
+    return false;
+}
+
 static int read_options(eval_beside *b, const eval_settings *s) {
     const cli_command command = {.name = "eval --beside", .options = beside_options};
     cli_row rows[CLI_MOST_ROWS];
@@ -45,6 +58,10 @@ static int read_options(eval_beside *b, const eval_settings *s) {
     for (char *w = strtok_r(b->words, " \t", &rest); w; w = strtok_r(NULL, " \t", &rest)) {
         if (count > MOST_WORDS)
             return cli_misuse("--beside: expected at most %d words", MOST_WORDS);
+        if (is_elsewhere(w))
+            return cli_misuse("--beside: %s cannot differ there, only guidance, sampling and "
+                              "depth: give the file of an `eval --json` with it",
+                              w);
         words[count++] = w;
     }
     b->asked = s->asked;

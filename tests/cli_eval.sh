@@ -113,6 +113,9 @@ refuses 1 "here of 22" -- eval -m "$model" "${network[@]}" "${kept[@]}" -n 22 -s
 refuses 1 "not scores" -- eval -m "$model" "${network[@]}" "${kept[@]}" --beside pictures/../run/log.jsonl
 refuses 1 "absent.json" -- eval -m "$model" "${network[@]}" "${kept[@]}" --beside absent.json
 refuses 2 "unknown option --dpth; did you mean --depth" -- eval -m "$model" "${network[@]}" "${kept[@]}" --beside "--dpth 2"
+refuses 2 "--weights cannot differ there" -- eval -m "$model" "${network[@]}" "${kept[@]}" --beside "--depth 2 --weights bf16"
+refuses 2 "--beside: depth 99: this model has" -- eval -m "$model" "${network[@]}" "${kept[@]}" --seeds 1-2 --beside "--depth 99"
+if grep -q 'seed 1:' err.txt; then bad "a setting beside is refused after a seed was scored"; fi
 refuses 2 "--beside \"\": expected" -- eval -m "$model" --beside ""
 refuses 2 "give no --seed" -- eval -m "$model" --seeds 1-3 -s 1
 refuses 2 "--seeds 3-1: expected 1 to 256 seeds" -- eval -m "$model" --seeds 3-1
