@@ -27,6 +27,7 @@ static bool read_ints(const cJSON *list, int *out, int limit, int *count) {
 
 /* {"uncond_depth": U, "late": "12:2.2,6:3,3:4"}, either may be missing */
 static bool read_guidance(const cJSON *json, vt_supernet_info *out) {
+    if (json && !cJSON_IsObject(json)) return false;
     const cJSON *depth = cJSON_GetObjectItem(json, "uncond_depth"),
                 *late = cJSON_GetObjectItem(json, "late");
     if (depth && !(cJSON_IsNumber(depth) && depth->valuedouble >= 1 &&

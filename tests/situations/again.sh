@@ -215,10 +215,11 @@ another_depth_for_it() {
 }
 situation another-depth "a picture again at depths that a list or a budget chooses; scales that were drawn, and no others" another_depth_for_it
 
-# guided_supernet FILE: tiny_model with a file that calls it a supernet and tells a factor of guidance for each depth.
+# guided_supernet FILE [GUIDANCE]: tiny_model with a file that calls it a supernet and tells a factor of guidance for each depth,
+# or whatever JSON is given.
 guided_supernet() {
     tiny_model "$1"
-    python3 - "$1" <<'PY'
+    python3 - "$@" <<'PY'
 import json, struct, sys
 data = open(sys.argv[1], "rb").read()
 length, = struct.unpack("<Q", data[:8])
@@ -228,6 +229,7 @@ for key, value in header["__metadata__"].items():
         config = json.loads(value)
         config["supernet"] = {"bridge": 1, "depths": [2, 1], "layers": "equidistant",
                               "guidance": {"uncond_depth": 1, "late": "3:1.5,2:4"}}
+        if len(sys.argv) > 2: config["supernet"]["guidance"] = json.loads(sys.argv[2])
         header["__metadata__"][key] = json.dumps(config)
 text = json.dumps(header).encode()
 text += b" " * (-len(text) % 8)
@@ -261,6 +263,18 @@ factors() {
     done
 }
 situation factors "guidance as the model tells it is that of another depth where a picture is made again at one; what was asked for stays" factors
+
+damaged_guidance() {
+    local n=0
+    for guidance in 5 '[]' '"late"' '{"uncond_depth": 0}' '{"uncond_depth": "2"}' '{"late": 5}' '{"late": "2:1,2:3"}' '{"late": "1:nan"}'; do
+        guided_supernet m.safetensors "$guidance"
+        refuses 1 generate -m m.safetensors -t 1 -o a.png
+        says "m.safetensors: metadata.*guidance"
+        n=$((n + 1))
+    done
+    [ $n -eq 8 ] && [ ! -e a.png ] || fault "$n kinds of damage, $(ls)"
+}
+situation damaged-guidance "a file whose guidance is none: one line, nothing written" damaged_guidance
 
 what_goes_together() {
     tiny_model m.safetensors
