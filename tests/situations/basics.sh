@@ -24,7 +24,7 @@ mistyped_kind() {
     refuses 2 train tokeniser
     says "did you mean train tokenizer"
     refuses 2 train pictures
-    says "expected tokenizer, transformer, supernet or classifier"
+    says "expected tokenizer, transformer, supernet, classifier or decoder"
     refuses 2 plan train trnasformer
     says "did you mean plan train transformer"
     refuses 2 help plan trian
