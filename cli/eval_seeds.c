@@ -88,8 +88,10 @@ static int read_file(eval_beside *b, const eval_settings *s) {
     if (vt_seed_list_read(&b->found, s->beside, &err) != VARIANT_OK) return cli_fail(&err);
     for (int i = 0; i < count; ++i) common += vt_seed_list_find(&b->found, seeds[i]) != NULL;
     if (common) return -1;
-    return cli_misuse("--beside %s: no seed in common: %" PRIu64 "%s there", s->beside,
-                      b->found.at[0].seed, b->found.count > 1 ? " and others" : "");
+    const int done = cli_misuse("--beside %s: no seed in common: %" PRIu64 "%s there", s->beside,
+                                b->found.at[0].seed, b->found.count > 1 ? " and others" : "");
+    vt_seed_list_free(&b->found);
+    return done;
 }
 
 int eval_beside_open(eval_beside *b, const eval_settings *s) {
