@@ -73,6 +73,8 @@ run generate -m kept.safetensors --class right -o kept.png --json
 says '"uncond_depths": "3,1,1,1"'
 "$variant" convert supernet -o kept.safetensors --uncond-depth 3 >out.txt 2>err.txt && bad "an untrained depth was kept"
 says "not trained at that depth"
+"$variant" convert supernet -o kept.safetensors --cfg-late 99:2 >out.txt 2>err.txt && bad "a factor for a depth that is not there was kept"
+says "of at most 3 layers"
 "$variant" convert transformer -o plain.safetensors --cfg-late 2 >out.txt 2>err.txt && bad "guidance of no supernet was kept"
 says "no supernet"
 [ -e plain.safetensors ] && bad "plain.safetensors was left behind"

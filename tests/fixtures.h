@@ -120,4 +120,16 @@ static inline void synthetic_close(synthetic *model) {
     vt_kern_close(&model->kern);
 }
 
+/* A file of the synthetic model `which` in `folder`, as a supernet where info is given; its path, into `path`. */
+static inline void synthetic_file(char *path, size_t size, const char *folder, char which,
+                                  const vt_supernet_info *supernet) {
+    synthetic model;
+    synthetic_open(&model, which);
+    snprintf(path, size, "%s/%c%s.safetensors", folder, which, supernet ? "-net" : "");
+    vt_model_save save = {
+        .tokenizer = model.tokenizer, .transformer = model.transformer, .supernet = supernet};
+    assert_ok(vt_model_write(path, &save, err));
+    synthetic_close(&model);
+}
+
 #endif

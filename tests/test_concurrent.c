@@ -12,12 +12,7 @@ static char model_path[128];
 static int write_model(void **state) {
     (void)state;
     make_folder(folder);
-    synthetic model;
-    synthetic_open(&model, 'A');
-    snprintf(model_path, sizeof model_path, "%s/A.safetensors", folder);
-    vt_model_save save = {.tokenizer = model.tokenizer, .transformer = model.transformer};
-    assert_ok(vt_model_write(model_path, &save, err));
-    synthetic_close(&model);
+    synthetic_file(model_path, sizeof model_path, folder, 'A', NULL);
     return 0;
 }
 

@@ -14,22 +14,12 @@ static char model_path[3]
 
 static int write_models(void **state) {
     (void)state;
+    const vt_supernet_info supernet = {
+        .trained = true, .bridge = 2, .depth_count = 2, .depths = {4, 2}};
     make_folder(folder);
-    for (int i = 0; i < 2; ++i) {
-        synthetic model;
-        synthetic_open(&model, "AB"[i]);
-        snprintf(model_path[i], sizeof model_path[i], "%s/%c.safetensors", folder, "AB"[i]);
-        vt_model_save save = {.tokenizer = model.tokenizer, .transformer = model.transformer};
-        assert_ok(vt_model_write(model_path[i], &save, err));
-        if (i == 0) {
-            const vt_supernet_info supernet = {
-                .trained = true, .bridge = 2, .depth_count = 2, .depths = {4, 2}};
-            snprintf(model_path[2], sizeof model_path[2], "%s/net.safetensors", folder);
-            save.supernet = &supernet;
-            assert_ok(vt_model_write(model_path[2], &save, err));
-        }
-        synthetic_close(&model);
-    }
+    for (int i = 0; i < 3; ++i)
+        synthetic_file(model_path[i], sizeof model_path[i], folder, "ABA"[i],
+                       i == 2 ? &supernet : NULL);
     return 0;
 }
 

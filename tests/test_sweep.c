@@ -352,21 +352,6 @@ static void plan_of_a_grid(void **state) {
     assert_true(isnan(tasks[1].cfg_late));
     free(tasks);
     o.late_count = 0;
-    /* how it guides, where it is shallower; alone it changes nothing */
-    o.uncond_depths[1] = 2;
-    o.uncond_count = 2;
-    o.late_count = 2;
-    o.cfg_lates[1] = 2.5;
-    o.zone_count = 0;
-    assert_int_equal(vt_sweep_plan(&tasks, &count, &o, &err), VARIANT_OK);
-    assert_int_equal(count, (3 + 2) + 3);
-    assert_string_equal(tasks[3].id, "full-cfg1.5-u2");
-    assert_string_equal(tasks[4].id, "full-cfg1.5-u2-late2.5");
-    assert_float_equal(vt_sweep_request(&o, &tasks[4]).cfg_late, 2.5, 0);
-    assert_float_equal(tasks[4].cfg_late, 2.5, 0);
-    assert_true(isnan(tasks[1].cfg_late));
-    free(tasks);
-    o.late_count = 0;
     o.uncond_depths[1] = 9;
     assert_int_equal(vt_sweep_plan(&tasks, &count, &o, &err), VARIANT_E_ARGUMENT);
     assert_non_null(
