@@ -78,10 +78,8 @@ static void merge(const cli_line *line, bool chosen, const variant_request *pict
         asked->cfg_scales = picture->cfg_scales;
         asked->cfg_scale_count = picture->cfg_scale_count;
     }
-    /* another depth is another depth of both branches, unless one is named, and guided as that is best */
-    if (!cli_given(line, "cfg-late") && !(chosen && picture->cfg_late == 1.0f))
-        asked->cfg_late = picture->cfg_late;
-    if (chosen) return;
+    KEEP("cfg-late", cfg_late); /* the model's own, of whatever depth, unless it was told */
+    if (chosen) return; /* another depth is another depth of both branches, unless one is named */
     asked->layers = picture->layers;
     if (!cli_first_given(line, "uncond-depth|uncond-depths|uncond-layers")) {
         asked->uncond_layers = picture->uncond_layers;

@@ -81,11 +81,15 @@ static variant_status set_guidance(const settings *s, vt_model *model, variant_e
                        "which)",
                        s->uncond_depth, s->engine.model);
     if (s->uncond_depth > 0) supernet->uncond_depth = s->uncond_depth;
-    if (!s->cfg_late || vt_supernet_read_late(supernet, s->cfg_late)) return VARIANT_OK;
+    if (!s->cfg_late) return VARIANT_OK;
+    const int depth = vt_transformer_configuration(model->transformer)->depth;
+    if (vt_supernet_read_late(supernet, s->cfg_late) &&
+        supernet->late[supernet->late_count - 1].depth <= depth)
+        return VARIANT_OK;
     return vt_fail(err, VARIANT_E_ARGUMENT,
-                   "--cfg-late %s: expected a factor up to 100, or one for each depth as in "
-                   "12:2.2,6:3,3:4",
-                   s->cfg_late);
+                   "--cfg-late %s: expected a factor up to 100, or one for each depth, of at most "
+                   "%d layers, as in 12:2.2,6:3,3:4",
+                   s->cfg_late, depth);
 }
 
 static variant_status convert(const settings *s, variant_error *err) {

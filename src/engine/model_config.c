@@ -98,8 +98,9 @@ static variant_status read_own(vt_file_config *out, const vt_tensor_file *file, 
                    &out->transformer_scales))
         complaint = "sides is not a list of positive integers";
     else if (!read_supernet(cJSON_GetObjectItem(json, "supernet"), &out->supernet))
-        complaint = "supernet needs bridge, depths and layers; its guidance an uncond_depth and a "
-                    "late factor of 0 to 100";
+        complaint =
+            "supernet needs bridge, depths and layers; its guidance an uncond_depth, and late "
+            "factors such as \"12:2.2,6:3\"";
     else if (!read_preview(cJSON_GetObjectItem(json, "preview_decoder"), out))
         complaint = "preview_decoder needs widths and blocks";
     else if (!read_classes(cJSON_GetObjectItem(json, "classes"), out))
@@ -185,7 +186,7 @@ static void add_supernet_guidance(cJSON *supernet, const vt_supernet_info *info)
     if (info->uncond_depth > 0)
         cJSON_AddNumberToObject(guidance, "uncond_depth", info->uncond_depth);
     for (int i = 0; i < info->late_count; ++i)
-        at += (size_t)snprintf(late + at, sizeof late - at, "%s%d:%.6g", i ? "," : "",
+        at += (size_t)snprintf(late + at, sizeof late - at, "%s%d:%.9g", i ? "," : "",
                                info->late[i].depth, (double)info->late[i].factor);
     if (info->late_count > 0) cJSON_AddStringToObject(guidance, "late", late);
 }

@@ -273,39 +273,66 @@ void vt_report_heats(vt_text *html, const vt_report *r) {
 
 /* ---- where time goes ---- */
 
-static void add_stage_bars(vt_text *html, const vt_report *r, const vt_sweep_point *const *ladder,
-                           int count) {
-    static const char *const stages[] = {"AdaLN vectors", "transformer", "sampling", "quantizer",
-                                         "decoder"};
+static void put_figure(vt_text *html, const char *caption, const vt_bars *bars) {
+    vt_text_add(html, "<figure><figcaption>");
+    vt_text_add_escaped(html, caption);
+    vt_text_add(html, "</figcaption>\n");
+    if (bars->series_count > 1) vt_svg_legend(html, bars->series, bars->series_count);
+    vt_svg_bars(html, bars);
+    vt_text_add(html, "</figure>\n");
+}
+
+/* What a bar shows of a point: series s of them. */
+typedef double bar_value(const vt_sweep_point *p, int s);
+
+/* A figure with a row of bars a point. */
+static void add_bars(vt_text *html, const vt_report *r, const vt_sweep_point *const *points,
+                     const char *caption, const vt_bars *like, bar_value *value) {
+    const int count = like->row_count, series = like->series_count;
     char(*rows)[64] = calloc((size_t)count, sizeof *rows);
-    double *values = calloc((size_t)count * 5, sizeof *values);
+    double *values = calloc((size_t)(count * series), sizeof *values);
+    vt_bars bars = *like;
     if (!rows || !values) {
         html->failed = true;
         goto cleanup;
     }
     for (int i = 0; i < count; ++i) {
-        const vt_sweep_point *p = ladder[i];
-        double list[] = {p->times.condition_ms, p->times.transformer_ms - p->times.condition_ms,
-                         p->times.sampling_ms, p->times.quantizer_ms, p->times.decoder_ms};
-        vt_report_name(r, p, rows[i], sizeof rows[i]);
-        for (int s = 0; s < 5; ++s)
-            values[5 * i + s] = isfinite(list[s]) ? fmax(0.0, list[s]) : 0.0;
+        vt_report_name(r, points[i], rows[i], sizeof rows[i]);
+        for (int s = 0; s < series; ++s) {
+            const double x = value(points[i], s);
+            values[i * series + s] = isfinite(x) ? fmax(0.0, x) : 0.0;
+        }
     }
-    vt_text_add(html, "<figure><figcaption>By stage</figcaption>\n");
-    vt_svg_legend(html, stages, 5);
-    vt_bars bars = {.name = "Time by stage",
-                    .x_title = "ms a picture",
-                    .rows = (const char(*)[64])rows,
-                    .series = stages,
-                    .row_count = count,
-                    .series_count = 5,
-                    .values = values,
-                    .reference = NAN};
-    vt_svg_bars(html, &bars);
-    vt_text_add(html, "</figure>\n");
+    bars.rows = (const char(*)[64])rows;
+    bars.values = values;
+    bars.reference = NAN;
+    put_figure(html, caption, &bars);
 cleanup:
     free(rows);
     free(values);
+}
+
+static double stage_ms(const vt_sweep_point *p, int s) {
+    const double list[] = {p->times.condition_ms, p->times.transformer_ms - p->times.condition_ms,
+                           p->times.sampling_ms, p->times.quantizer_ms, p->times.decoder_ms};
+    return list[s];
+}
+
+static void add_stage_bars(vt_text *html, const vt_report *r, const vt_sweep_point *const *ladder,
+                           int count) {
+    static const char *const stages[] = {"AdaLN vectors", "transformer", "sampling", "quantizer",
+                                         "decoder"};
+    const vt_bars bars = {.name = "Time by stage",
+                          .x_title = "ms a picture",
+                          .series = stages,
+                          .row_count = count,
+                          .series_count = 5};
+    add_bars(html, r, ladder, "By stage", &bars, stage_ms);
+}
+
+static double scale_ms(const vt_sweep_point *p, int k) {
+    const vt_sweep_list *ms = &p->times.scale_ms;
+    return k < ms->count ? ms->at[k] : NAN;
 }
 
 static void add_scale_bars(vt_text *html, const vt_report *r, const vt_sweep_point *const *ladder,
@@ -314,39 +341,17 @@ static void add_scale_bars(vt_text *html, const vt_report *r, const vt_sweep_poi
     const int scales = sides->count > 0 ? sides->count : 1;
     char names[VARIANT_MAX_SCALES][24];
     const char *list[VARIANT_MAX_SCALES];
-    char(*rows)[64] = calloc((size_t)count, sizeof *rows);
-    double *values = calloc((size_t)(count * scales), sizeof *values);
-    if (!rows || !values) {
-        html->failed = true;
-        goto cleanup;
-    }
     for (int k = 0; k < scales; ++k) {
         int n = k < sides->count && isfinite(sides->at[k]) ? (int)sides->at[k] : 0;
         snprintf(names[k], sizeof names[k], "%d\xc3\x97%d", n, n);
         list[k] = names[k];
     }
-    for (int i = 0; i < count; ++i) {
-        const vt_sweep_list *ms = &ladder[i]->times.scale_ms;
-        vt_report_name(r, ladder[i], rows[i], sizeof rows[i]);
-        for (int k = 0; k < scales; ++k)
-            values[i * scales + k] =
-                k < ms->count && isfinite(ms->at[k]) ? fmax(0.0, ms->at[k]) : 0.0;
-    }
-    vt_text_add(html, "<figure><figcaption>The transformer by scale</figcaption>\n");
-    vt_svg_legend(html, list, scales);
-    vt_bars bars = {.name = "Time of the transformer by scale",
-                    .x_title = "ms a picture",
-                    .rows = (const char(*)[64])rows,
-                    .series = list,
-                    .row_count = count,
-                    .series_count = scales,
-                    .values = values,
-                    .reference = NAN};
-    vt_svg_bars(html, &bars);
-    vt_text_add(html, "</figure>\n");
-cleanup:
-    free(rows);
-    free(values);
+    const vt_bars bars = {.name = "Time of the transformer by scale",
+                          .x_title = "ms a picture",
+                          .series = list,
+                          .row_count = count,
+                          .series_count = scales};
+    add_bars(html, r, ladder, "The transformer by scale", &bars, scale_ms);
 }
 
 void vt_report_stages(vt_text *html, const vt_report *r) {
@@ -369,39 +374,24 @@ void vt_report_stages(vt_text *html, const vt_report *r) {
 
 /* ---- guidance ---- */
 
-typedef enum guided_value { GUIDED_QUALITY, GUIDED_MS } guided_value;
+static double distance_of(const vt_sweep_point *p, int s) {
+    (void)s;
+    return p->quality.frechet;
+}
+
+static double picture_ms(const vt_sweep_point *p, int s) {
+    (void)s;
+    return p->times.picture_ms;
+}
 
 static void add_guided_bars(vt_text *html, const vt_report *r, const vt_sweep_point *const *points,
-                            int count, guided_value which, const char *heading,
-                            const char *x_title) {
-    char(*rows)[64] = calloc((size_t)count, sizeof *rows);
-    double *values = calloc((size_t)count, sizeof *values);
-    const char *const series[] = {x_title};
-    if (!rows || !values) {
-        html->failed = true;
-        goto cleanup;
-    }
-    for (int i = 0; i < count; ++i) {
-        vt_report_name(r, points[i], rows[i], sizeof rows[i]);
-        values[i] = which == GUIDED_QUALITY ? fmax(points[i]->quality.frechet, 0.0)
-                                            : points[i]->times.picture_ms;
-    }
-    vt_text_add(html, "<figure><figcaption>");
-    vt_text_add_escaped(html, heading);
-    vt_text_add(html, "</figcaption>\n");
-    vt_bars bars = {.name = heading,
-                    .x_title = x_title,
-                    .rows = (const char(*)[64])rows,
-                    .series = series,
-                    .row_count = count,
-                    .series_count = 1,
-                    .values = values,
-                    .reference = NAN};
-    vt_svg_bars(html, &bars);
-    vt_text_add(html, "</figure>\n");
-cleanup:
-    free(rows);
-    free(values);
+                            int count, bar_value *value, const char *heading, const char *x_title) {
+    const vt_bars bars = {.name = heading,
+                          .x_title = x_title,
+                          .series = &x_title,
+                          .row_count = count,
+                          .series_count = 1};
+    add_bars(html, r, points, heading, &bars, value);
 }
 
 void vt_report_guidance(vt_text *html, const vt_report *r) {
@@ -419,8 +409,8 @@ void vt_report_guidance(vt_text *html, const vt_report *r) {
                   "scales.</p>\n<div class=\"pair\">\n");
         snprintf(axis_title, sizeof axis_title, "%.90s, lower is better", r->score);
         if (r->has_quality)
-            add_guided_bars(html, r, points, count, GUIDED_QUALITY, "Quality", axis_title);
-        add_guided_bars(html, r, points, count, GUIDED_MS, "Time", "ms a picture");
+            add_guided_bars(html, r, points, count, distance_of, "Quality", axis_title);
+        add_guided_bars(html, r, points, count, picture_ms, "Time", "ms a picture");
         vt_text_add(html, "</div></section>\n");
     }
     free(points);
@@ -448,19 +438,15 @@ static void add_zone_bars(vt_text *html, const vt_report *r, zone_value which, d
         vt_report_name(r, z, rows[count], sizeof rows[count]);
         values[count++] = value;
     }
-    vt_text_add(html, "<figure><figcaption>");
-    vt_text_add_escaped(html, heading);
-    vt_text_add(html, "</figcaption>\n");
-    vt_bars bars = {.name = heading,
-                    .x_title = x_title,
-                    .rows = (const char(*)[64])rows,
-                    .series = series,
-                    .row_count = count,
-                    .series_count = 1,
-                    .values = values,
-                    .reference = which == ZONE_QUALITY ? full : NAN};
-    vt_svg_bars(html, &bars);
-    vt_text_add(html, "</figure>\n");
+    const vt_bars bars = {.name = heading,
+                          .x_title = x_title,
+                          .rows = (const char(*)[64])rows,
+                          .series = series,
+                          .row_count = count,
+                          .series_count = 1,
+                          .values = values,
+                          .reference = which == ZONE_QUALITY ? full : NAN};
+    put_figure(html, heading, &bars);
 cleanup:
     free(rows);
     free(values);
