@@ -3,15 +3,9 @@
 # cannot be done in one clear line.
 #   tests/cli_classify.sh BUILD_FOLDER
 set -uo pipefail
-variant=$(cd "$1" && pwd)/variant
-models=$(cd "$(dirname "$0")/../models" && pwd)
-out=$(mktemp -d)
-trap 'rm -rf "$out"' EXIT
-cd "$out" || exit 1
-passed=0 failed=0
-ok() { passed=$((passed + 1)); }
-bad() { failed=$((failed + 1)); echo "FAIL: $*"; sed 's/^/    /' err.txt; }
-run() { "$variant" "$@" >out.txt 2>err.txt || bad "exit $?: $*"; }
+# shellcheck source=cli.sh
+. "$(dirname "$0")/cli.sh"
+models=$root/models
 says() { grep -qE -- "$1" out.txt && ok || { bad "no \"$1\""; cat out.txt; }; }
 refuses() { # status words -- arguments
     local status=$1 words=$2

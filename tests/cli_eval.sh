@@ -3,16 +3,9 @@
 # what cannot be measured in one clear line. The network is a classifier of a few steps on pictures of two classes.
 #   tests/cli_eval.sh BUILD_FOLDER
 set -uo pipefail
-variant=$(cd "$1" && pwd)/variant
-root=$(cd "$(dirname "$0")/.." && pwd)
+# shellcheck source=cli.sh
+. "$(dirname "$0")/cli.sh"
 model=$root/models/fashion
-out=$(mktemp -d)
-trap 'rm -rf "$out"' EXIT
-cd "$out" || exit 1
-passed=0 failed=0
-ok() { passed=$((passed + 1)); }
-bad() { failed=$((failed + 1)); echo "FAIL: $*"; sed 's/^/    /' err.txt; }
-run() { "$variant" "$@" >out.txt 2>err.txt || bad "exit $?: $*"; }
 says() { grep -qE -- "$1" "${2:-out.txt}" && ok || { bad "no \"$1\""; cat "${2:-out.txt}"; }; }
 silent() { ! grep -qE -- "$1" "${2:-out.txt}" && ok || { bad "\"$1\" is said"; cat "${2:-out.txt}"; }; }
 scores() { sed -n '/"scores"/,/}/p' "${1:-out.txt}" | grep -E '"(frechet|inception_score|precision|recall|class_share|samples|network_hash)' | tr -d ',\t '; }

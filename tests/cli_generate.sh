@@ -3,13 +3,8 @@
 # and one clear line with no file left behind for everything that cannot be done.
 #   tests/cli_generate.sh BUILD_FOLDER
 set -uo pipefail
-variant=$(cd "$1" && pwd)/variant
-out=$(mktemp -d)
-trap 'rm -rf "$out"' EXIT
-cd "$out" || exit 1
-passed=0 failed=0
-ok() { passed=$((passed + 1)); }
-bad() { failed=$((failed + 1)); echo "FAIL: $*"; sed 's/^/    /' err.txt; }
+# shellcheck source=cli.sh
+. "$(dirname "$0")/cli.sh"
 
 # expect STATUS WORDS -- ARGUMENTS: exit status, and words on stderr in one line unless the status is 0
 expect() {

@@ -3,14 +3,8 @@
 # written, a full disk, synthetic weights; and the report: well formed, nothing from outside.
 #   tests/cli_sweep.sh BUILD_FOLDER
 set -uo pipefail
-variant=$(cd "$1" && pwd)/variant
-root=$(cd "$(dirname "$0")/.." && pwd)
-out=$(mktemp -d)
-trap 'rm -rf "$out"' EXIT
-cd "$out" || exit 1
-passed=0 failed=0
-ok() { passed=$((passed + 1)); }
-bad() { failed=$((failed + 1)); echo "FAIL: $*"; sed 's/^/    /' err.txt; }
+# shellcheck source=cli.sh
+. "$(dirname "$0")/cli.sh"
 
 # expect STATUS WORDS -- ARGUMENTS: exit status, and words on stderr in one line unless the status is 0
 expect() {

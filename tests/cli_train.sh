@@ -3,14 +3,8 @@
 # counted, a killed run that resumes to the same bytes, and one clear line for what cannot be done.
 #   tests/cli_train.sh BUILD_FOLDER
 set -uo pipefail
-variant=$(cd "$1" && pwd)/variant
-out=$(mktemp -d)
-trap 'rm -rf "$out"' EXIT
-cd "$out" || exit 1
-passed=0 failed=0
-ok() { passed=$((passed + 1)); }
-bad() { failed=$((failed + 1)); echo "FAIL: $*"; sed 's/^/    /' err.txt; }
-run() { "$variant" "$@" >out.txt 2>err.txt || bad "exit $?: $*"; }
+# shellcheck source=cli.sh
+. "$(dirname "$0")/cli.sh"
 says() { grep -qF -- "$1" err.txt out.txt && ok || bad "no \"$1\""; }
 refuses() { # words -- arguments: the last line on stderr is the error, notes on the data may come before it
     local words=$1
