@@ -20,10 +20,9 @@
 #include "kern/cpu/packed_products.h"
 
 #include "kern/cpu/cpu.h"
+#include "kern/cpu/product_finish.h"
 #include "kern/cpu/weight.h"
-#include "kern/ragged.h"
 
-#include <math.h>
 #include <string.h>
 
 enum {
@@ -48,28 +47,19 @@ typedef struct packed_plan {
     bool int8;
     bool stream;     /* one tile of int8 rows: a thread takes one stretch of the weight */
     bool convert;    /* x goes to the workspace first */
-    bool split;      /* QKV as a pass of its own, after a plain product into the workspace */
     size_t x_stride; /* of the rows that tiles read: numbers, or blocks of int8 */
     size_t panel;    /* bytes of a panel */
     int tile_rows;
-    int parts;                   /* QKV: 3, whose columns share no block; else 1 */
-    int part_columns;            /* columns of a part */
+    vt_product_finish finish;
     int block_columns;           /* of a block, at most */
     int64_t part_blocks, pieces; /* blocks of a part; pieces of the rows */
     size_t x_bytes, y_bytes;     /* of the workspace's places, in this order */
     uint16_t *x;                 /* rows of bf16, in the workspace or the caller's */
     vt_block8 *blocks;           /* of int8, in the workspace */
-    float *y;                    /* split: (rows, n) */
 } packed_plan;
 
 static size_t whole_lines(size_t bytes) {
     return (bytes + LINE - 1) / LINE * LINE;
-}
-
-/* Heads that lie whole in the blocks of finish. */
-static bool heads_fit(const vt_product *a) {
-    int dim = a->qkv->head_dim;
-    return !a->bias && (dim == 16 || dim == 32 || dim == 64);
 }
 
 static void plan_x(packed_plan *p) {
@@ -96,13 +86,14 @@ static void plan_x(packed_plan *p) {
 }
 
 static void plan_blocks(packed_plan *p) {
-    const int least = p->parts == 3 ? p->args->qkv->head_dim : VT_PANEL; /* heads stay whole */
+    const int least =
+        p->finish.parts == 3 ? p->args->qkv->head_dim : VT_PANEL; /* heads stay whole */
     p->block_columns = VT_TILE_COLUMNS;
     while (p->block_columns > least &&
            p->panel * (size_t)(p->block_columns / VT_PANEL) > BLOCK_BYTES)
         p->block_columns /= 2;
-    p->part_blocks = vt_cpu_pieces(p->part_columns, p->block_columns);
-    int64_t blocks = p->part_blocks * p->parts;
+    p->part_blocks = vt_cpu_pieces(p->finish.part_columns, p->block_columns);
+    int64_t blocks = p->part_blocks * p->finish.parts;
     int64_t most = vt_cpu_pieces(p->rows, PIECE_ROWS), wanted = vt_cpu_pieces(ENOUGH_TASKS, blocks);
     p->pieces = wanted < most ? wanted : most;
 }
@@ -112,19 +103,16 @@ static void plan_make(packed_plan *p, const vt_kern *kern, const vt_product *a) 
                        .w = a->w,
                        .tiles = vt_cpu_tiles(kern),
                        .tiles8 = vt_cpu_tiles8(kern),
-                       .int8 = a->w->spec.type == VT_NUMBER_INT8,
-                       .parts = 1};
-    p->rows = (int64_t)a->groups * a->rows;
+                       .int8 = a->w->spec.type == VT_NUMBER_INT8};
+    vt_product_finish_make(&p->finish, p->tiles, a);
+    p->rows = p->finish.rows;
     p->panel =
         (size_t)a->w->depth * (size_t)a->w->spec.taps * VT_PANEL * vt_number_size(a->w->spec.type);
-    p->split = a->epilogue == VT_EPILOGUE_QKV && !heads_fit(a);
-    if (a->epilogue == VT_EPILOGUE_QKV && !p->split) p->parts = 3;
-    p->part_columns = a->w->n / p->parts;
     plan_x(p);
     plan_blocks(p);
     p->tile_rows = (int)vt_cpu_pieces(p->rows, vt_cpu_pieces(p->rows, p->tile_rows));
     p->stream = p->int8 && p->rows <= p->tile_rows;
-    if (p->split) p->y_bytes = (size_t)p->rows * (size_t)a->w->n * sizeof(float);
+    if (p->finish.split) p->y_bytes = (size_t)p->rows * (size_t)a->w->n * sizeof(float);
 }
 
 static void plan_place(packed_plan *p, char *workspace) {
@@ -132,7 +120,7 @@ static void plan_place(packed_plan *p, char *workspace) {
     workspace += past ? LINE - past : 0;
     p->x = p->convert ? (uint16_t *)(void *)workspace : (uint16_t *)(uintptr_t)p->args->x;
     p->blocks = (vt_block8 *)(void *)workspace;
-    p->y = (float *)(void *)(workspace + p->x_bytes);
+    if (p->finish.split) p->finish.y = (float *)(void *)(workspace + p->x_bytes);
 }
 
 size_t vt_cpu_packed_workspace(const vt_kern *kern, const vt_product *a) {
@@ -168,144 +156,15 @@ static void row_convert(const packed_plan *p, int64_t row) {
 
 /* ---- one block of columns against one piece of the rows ---- */
 
-/* One block: where its columns are and what becomes of them. */
-typedef struct block {
-    int part, column, columns; /* columns of the whole matrix */
-    vt_finish finish;          /* of row 0 */
-    float head_scale[VT_TILE_COLUMNS / 16];
-} block;
-
-static void block_heads(const packed_plan *p, block *b) {
-    const vt_qkv *q = p->args->qkv;
-    const int column = b->column - b->part * p->part_columns, first = column / q->head_dim;
-    vt_finish *f = &b->finish;
-    f->head_dim = q->head_dim;
-    f->unit = q->scale_mul && b->part < 2;
-    f->bias = b->part == 0 ? q->q_bias + column : b->part == 2 ? q->v_bias + column : NULL;
-    f->y_type = b->part == 0 ? VT_NUMBER_F32 : q->kv_type;
-    f->y_stride = b->part == 0 ? (size_t)p->part_columns : q->kv_stride;
-    f->y = b->part == 0 ? q->q : b->part == 1 ? q->k : q->v;
-    if (b->part > 0 && q->ragged) { /* each stream's own, see ragged_finish */
-        f->y_stride = (size_t)p->part_columns;
-        f->scales_stride = (size_t)q->heads;
-        return;
-    }
-    f->y = (char *)f->y + (size_t)column * vt_number_size(f->y_type);
-    if (f->y_type == VT_NUMBER_INT8) {
-        f->scales = (b->part == 1 ? q->k_scale : q->v_scale) + first;
-        f->scales_stride = (size_t)q->heads;
-    }
-    if (!f->unit || b->part != 0) return;
-    const float ln_100 = 4.605170186f;
-    for (int h = 0; h * q->head_dim < b->columns; ++h)
-        b->head_scale[h] = (float)exp((double)fminf(q->scale_mul[first + h], ln_100));
-    f->head_scale = b->head_scale;
-}
-
-static void block_make(const packed_plan *p, int64_t i, block *b) {
-    const vt_product *a = p->args;
-    *b = (block){.part = (int)(i / p->part_blocks)};
-    int column = (int)(i % p->part_blocks) * p->block_columns, left = p->part_columns - column;
-    b->column = b->part * p->part_columns + column;
-    b->columns = left < p->block_columns ? left : p->block_columns;
-    vt_finish *f = &b->finish;
-    *f = (vt_finish){.columns = b->columns,
-                     .epilogue = p->split ? VT_EPILOGUE_STORE : a->epilogue,
-                     .scale = p->w->scale ? p->w->scale + b->column : NULL,
-                     .bias = a->bias ? a->bias + b->column : NULL,
-                     .y_type = p->split ? VT_NUMBER_F32 : a->y_type,
-                     .y_stride = (size_t)p->w->n};
-    if (p->parts == 3)
-        block_heads(p, b);
-    else if (p->split)
-        f->y = p->y + b->column;
-    else
-        f->y = (char *)a->y + (size_t)b->column * vt_number_size(a->y_type);
-}
-
-/* Rows [first, first + count), of one group where the epilogue asks for that, whose sums begin at `sums`. */
-static void rows_finish(const packed_plan *p, const block *b, int64_t first, int count,
-                        const float *sums) {
-    const vt_product *a = p->args;
-    const size_t group = (size_t)(first / a->rows), row = (size_t)(first % a->rows);
-    vt_finish f = b->finish;
-    f.sums = sums;
-    f.rows = count;
-    if (f.epilogue == VT_EPILOGUE_GATE_ADD)
-        f.gamma = a->gamma + group * a->gamma_stride + b->column;
-    size_t at = (size_t)first * f.y_stride;
-    if (f.epilogue == VT_EPILOGUE_QKV && b->part > 0) {
-        at = group * a->qkv->kv_group_stride + row * f.y_stride;
-        if (f.scales) f.scales += group * a->qkv->scale_group_stride + row * f.scales_stride;
-    }
-    f.y = (char *)f.y + at * vt_number_size(f.y_type);
-    p->tiles->finish(&f);
-}
-
-/* The same where rows are ragged. */
-static void ragged_finish(const packed_plan *p, const block *b, int64_t first, int count, int group,
-                          const float *sums) {
-    const vt_product *a = p->args;
-    const vt_ragged *ragged = a->ragged;
-    const int64_t row = first - ragged->begin[group];
-    vt_finish f = b->finish;
-    f.sums = sums;
-    f.rows = count;
-    int64_t at = first;
-    if (f.epilogue == VT_EPILOGUE_GATE_ADD) {
-        f.gamma = ragged->mod[group] + a->gamma_at + b->column;
-        at = ragged->at[group] + row;
-    } else if (b->part > 0) { /* f.y is the place of row 0, column 0 of a stream's keys or values */
-        const vt_stream_rows *kv = &ragged->kv[group];
-        const size_t column = (size_t)(b->column - b->part * p->part_columns);
-        const float *scales = b->part == 1 ? kv->k_scale : kv->v_scale;
-        at = kv->held + row;
-        f.y = (char *)(b->part == 1 ? kv->k : kv->v) + column * vt_number_size(f.y_type);
-        if (scales)
-            f.scales = (float *)(uintptr_t)scales + column / (size_t)f.head_dim +
-                       (size_t)at * f.scales_stride;
-    }
-    f.y = (char *)f.y + (size_t)at * f.y_stride * vt_number_size(f.y_type);
-    p->tiles->finish(&f);
-}
-
-static void tile_finish(const packed_plan *p, const block *b, int64_t first, int rows,
-                        const float *sums) {
-    const vt_product *a = p->args;
-    const bool by_group = b->finish.epilogue >= VT_EPILOGUE_GATE_ADD;
-    int group = by_group && a->ragged ? vt_ragged_find(a->ragged, first) : 0;
-    for (int r = 0; r < rows;) {
-        const int64_t row = first + r;
-        int64_t end = !by_group   ? first + rows
-                      : a->ragged ? a->ragged->begin[group + 1]
-                                  : (row / a->rows + 1) * a->rows;
-        int count = end < first + rows ? (int)(end - row) : rows - r;
-        if (by_group && a->ragged)
-            ragged_finish(p, b, row, count, group++, sums + r * VT_TILE_COLUMNS);
-        else
-            rows_finish(p, b, row, count, sums + r * VT_TILE_COLUMNS);
-        r += count;
-    }
-}
-
-/* Asks for the lines of y that a tile will end in, which come while it is multiplied. */
-static void lines_ask(const packed_plan *p, const block *b, int64_t first, int rows) {
-    const vt_finish *f = &b->finish;
-    const vt_ragged *ragged = p->args->ragged;
-    if (f->epilogue == VT_EPILOGUE_QKV && b->part > 0) return; /* rows of a cache, group by group */
-    const size_t number = vt_number_size(f->y_type), bytes = (size_t)b->columns * number;
-    if (f->epilogue == VT_EPILOGUE_GATE_ADD &&
-        ragged) { /* mostly of one group, or of groups side by side */
-        int group = vt_ragged_find(ragged, first);
-        first += ragged->at[group] - ragged->begin[group];
-    }
-    const char *y = (const char *)f->y + (size_t)first * f->y_stride * number;
-    for (int r = 0; r < rows; ++r, y += f->y_stride * number)
-        for (size_t at = 0; at < bytes; at += LINE) __builtin_prefetch(y + at, 1);
+static void block_make(const packed_plan *p, int64_t i, vt_finish_block *b) {
+    const int column = (int)(i % p->part_blocks) * p->block_columns;
+    const int left = p->finish.part_columns - column;
+    vt_finish_block_make(&p->finish, (int)(i / p->part_blocks), column,
+                         left < p->block_columns ? left : p->block_columns, b);
 }
 
 /* Rows [first, first + rows) against the panels of a block. */
-static void tile_product(const packed_plan *p, const block *b, int64_t first, int rows,
+static void tile_product(const packed_plan *p, const vt_finish_block *b, int64_t first, int rows,
                          float *sums) {
     const char *panels = (const char *)p->w->numbers + (size_t)(b->column / VT_PANEL) * p->panel;
     const int count = (b->columns + VT_PANEL - 1) / VT_PANEL;
@@ -333,7 +192,7 @@ static void tile_product(const packed_plan *p, const block *b, int64_t first, in
 
 static void task_run(const packed_plan *p, int64_t task) {
     float sums[VT_TILE_MOST_ROWS * VT_TILE_COLUMNS] __attribute__((aligned(LINE)));
-    block b;
+    vt_finish_block b;
     block_make(p, task / p->pieces, &b);
     const int64_t piece = task % p->pieces;
     const int64_t begin = vt_cpu_piece_begin(p->rows, p->pieces, p->tile_rows, piece);
@@ -342,23 +201,23 @@ static void task_run(const packed_plan *p, int64_t task) {
     (p->int8 ? p->tiles8->begin : p->tiles->begin)();
     for (int64_t r = begin; r < end; r += p->tile_rows) {
         const int rows = end - r < p->tile_rows ? (int)(end - r) : p->tile_rows;
-        lines_ask(p, &b, r, rows);
+        vt_finish_block_ask(&p->finish, &b, r, rows);
         tile_product(p, &b, r, rows, sums);
-        tile_finish(p, &b, r, rows, sums);
+        vt_finish_block_run(&p->finish, &b, r, rows, sums);
     }
     (p->int8 ? p->tiles8->end : p->tiles->end)();
 }
 
 /* The first weights of a task, on their way while x is brought to its form. */
 static void task_fetch(const packed_plan *p, int64_t task) {
-    block b;
+    vt_finish_block b;
     block_make(p, task / p->pieces, &b);
     const char *at = (const char *)p->w->numbers + (size_t)(b.column / VT_PANEL) * p->panel;
     for (int i = 0; i < FETCH_BYTES; i += LINE) __builtin_prefetch(at + i, 0, 2);
 }
 
 static int64_t task_count(const packed_plan *p) {
-    return p->part_blocks * p->parts * p->pieces;
+    return p->part_blocks * p->finish.parts * p->pieces;
 }
 
 /* Brings rows of x to their form. A task is a thread's share of the rows: it asks for that thread's first weights first. */
@@ -385,8 +244,8 @@ void vt_cpu_packed_product(vt_kern *kern, const vt_product *a) {
     const bool wide = (int64_t)a->w->n * a->w->k * p.rows > VT_CPU_PARALLEL_MIN;
     if (p.convert) vt_cpu_split(kern, wide, kern->threads, convert_part, &p);
     (p.stream ? vt_cpu_split : vt_cpu_deal)(kern, wide, task_count(&p), product_part, &p);
-    if (!p.split) return;
+    if (!p.finish.split) return;
     vt_qkv split = *a->qkv;
-    split.qkv = p.y;
+    split.qkv = p.finish.y;
     kern->qkv_split(kern, &split);
 }
