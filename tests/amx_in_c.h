@@ -50,20 +50,26 @@ static inline float amx_bf16(const uint8_t *at) {
     return value;
 }
 
+/* Columns are the inner loop, for the compiler's vectors. */
 static inline void amx_product(int sums, int rows, int panel) {
     if (amx_rows(sums) != amx_rows(rows) || amx_rows(panel) != 16) abort();
-    for (int m = 0; m < amx_rows(sums); ++m)
-        for (int n = 0; n < 16; ++n) {
-            float even = 0, odd = 0, sum;
-            for (int k = 0; k < 16; ++k) {
-                const uint8_t *a = amx_tiles[rows][m] + 4 * k, *b = amx_tiles[panel][k] + 4 * n;
-                even += amx_bf16(a) * amx_bf16(b);
-                odd += amx_bf16(a + 2) * amx_bf16(b + 2);
-            }
-            memcpy(&sum, amx_tiles[sums][m] + 4 * n, sizeof sum);
-            sum += even + odd;
-            memcpy(amx_tiles[sums][m] + 4 * n, &sum, sizeof sum);
+    float b[16][2][16]; /* [k][even, odd][n] */
+    for (int k = 0; k < 16; ++k)
+        for (int n = 0; n < 16; ++n)
+            for (int odd = 0; odd < 2; ++odd)
+                b[k][odd][n] = amx_bf16(amx_tiles[panel][k] + 4 * n + 2 * odd);
+    for (int m = 0; m < amx_rows(sums); ++m) {
+        float even[16] = {0}, odd[16] = {0}, sum[16];
+        for (int k = 0; k < 16; ++k) {
+            const uint8_t *a = amx_tiles[rows][m] + 4 * k;
+            const float first = amx_bf16(a), second = amx_bf16(a + 2);
+            for (int n = 0; n < 16; ++n) even[n] += first * b[k][0][n];
+            for (int n = 0; n < 16; ++n) odd[n] += second * b[k][1][n];
         }
+        memcpy(sum, amx_tiles[sums][m], sizeof sum);
+        for (int n = 0; n < 16; ++n) sum[n] += even[n] + odd[n];
+        memcpy(amx_tiles[sums][m], sum, sizeof sum);
+    }
 }
 
 static inline void amx_product8(int sums, int rows, int panel) {

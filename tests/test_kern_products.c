@@ -325,6 +325,78 @@ static void test_large(void **unused) {
         }
 }
 
+/* More rows than a tile has, at every edge of the cuts that AMX makes: rows, columns and depth beside whole ones, taps, depth
+ * that is multiplied a stretch at a time. */
+static void test_many_rows(void **unused) {
+    (void)unused;
+    static const int rows[] = {17, 31, 32, 33, 48, 49, 64, 72, 129, 161};
+    static const int n[] = {1, 16, 17, 48, 64, 65, 130, 192, 257, 300};
+    static const int k[] = {1, 32, 100, 257, 1024, 2048, 2049, 2080, 3100};
+    for (int i = 0; i < 72; ++i) {
+        shape s = {.weight = VT_NUMBER_BF16,
+                   .x_type = i & 1 ? VT_NUMBER_BF16 : VT_NUMBER_F32,
+                   .y_type = i & 2 ? VT_NUMBER_BF16 : VT_NUMBER_F32,
+                   .epilogue = (vt_epilogue)(i / 4 % 3),
+                   .groups = i % 5 == 0 ? 3 : 1,
+                   .n = n[random_int(0, COUNT(n) - 1)],
+                   .k = k[i % COUNT(k)],
+                   .bias = random_bits() % 2};
+        s.rows = rows[random_int(0, s.k > 2048 ? COUNT(rows) - 1 : 7)] / s.groups;
+        if (s.k > 1024) s.n = s.n / 2 + 1; /* the twin is slow */
+        if (s.k % 4 == 0 && i % 3 == 0) s.taps = 4;
+        if (s.epilogue == VT_EPILOGUE_GATE_ADD) s.y_type = VT_NUMBER_F32;
+        check(&s);
+    }
+    static const int deep_rows[] = {129, 160, 300};
+    for (int i = 0; i < 9; ++i) { /* depth is cut */
+        shape s = {.weight = VT_NUMBER_BF16,
+                   .epilogue = (vt_epilogue)(i / 3),
+                   .groups = 1,
+                   .rows = deep_rows[i % 3],
+                   .n = random_int(1, 90),
+                   .k = random_int(2049, 2500)};
+        check(&s);
+    }
+}
+
+/* A row has the bits that it has in a product of any other number of rows, on any number of threads, depth cut or not. */
+static void test_row_counts(void **unused) {
+    (void)unused;
+    enum { MOST = 600, THREADS = 5 };
+    static const int threads[THREADS] = {1, 2, 3, 5, 8};
+    static const int deep[] = {96, 2112};
+    vt_kern *kerns[THREADS];
+    for (int t = 0; t < THREADS; ++t)
+        assert_int_equal(vt_kern_open(&kerns[t], "cpu", threads[t], NULL), VARIANT_OK);
+    for (int i = 0; i < COUNT(deep); ++i) {
+        shape s = {.weight = VT_NUMBER_BF16,
+                   .x_type = i ? VT_NUMBER_F32 : VT_NUMBER_BF16,
+                   .epilogue = i ? VT_EPILOGUE_STORE : VT_EPILOGUE_GELU,
+                   .groups = 1,
+                   .rows = MOST,
+                   .n = i ? 18 : 150,
+                   .k = deep[i],
+                   .bias = true};
+        operands o;
+        outcome all, some;
+        operands_open(&o, &s);
+        outcome_open(&all, &s, &o);
+        vt_weight *w = weight_of(kerns[0], &s, &o);
+        run(kerns[0], &s, &o, w, 0, 0, &all);
+        for (int rows = 1, t = 0; rows <= MOST; rows += 1 + rows / 20, ++t) {
+            s.rows = rows;
+            outcome_open(&some, &s, &o);
+            run(kerns[t % THREADS], &s, &o, w, 0, 0, &some);
+            assert_memory_equal(some.y, all.y, some.y_bytes);
+            outcome_close(&some);
+        }
+        kerns[0]->weight_close(kerns[0], &w);
+        outcome_close(&all);
+        operands_close(&o);
+    }
+    for (int t = 0; t < THREADS; ++t) vt_kern_close(&kerns[t]);
+}
+
 static void test_qkv(void **unused) {
     (void)unused;
     static const int dims[] = {16, 32, 64, 8, 20, 128};
@@ -339,6 +411,7 @@ static void test_qkv(void **unused) {
                    .groups = random_int(1, 4),
                    .rows = random_int(1, 30),
                    .k = random_int(1, 200)};
+        if (i % 7 == 0) s.rows = random_int(31, 70);
         s.n = 3 * s.heads * s.head_dim;
         check(&s);
     }
@@ -519,10 +592,11 @@ int main(void) {
         vt_kern_open(&one, "cpu", 1, &err) != VARIANT_OK)
         return 1;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_weights), cmocka_unit_test(test_types),
-        cmocka_unit_test(test_sizes),   cmocka_unit_test(test_large),
-        cmocka_unit_test(test_qkv),     cmocka_unit_test(test_empty),
-        cmocka_unit_test(test_bits),    cmocka_unit_test(test_extremes),
+        cmocka_unit_test(test_weights),   cmocka_unit_test(test_types),
+        cmocka_unit_test(test_sizes),     cmocka_unit_test(test_large),
+        cmocka_unit_test(test_many_rows), cmocka_unit_test(test_row_counts),
+        cmocka_unit_test(test_qkv),       cmocka_unit_test(test_empty),
+        cmocka_unit_test(test_bits),      cmocka_unit_test(test_extremes),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     vt_kern_close(&ref);

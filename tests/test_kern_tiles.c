@@ -272,6 +272,135 @@ static void test_product_special(void **unused) {
     }
 }
 
+/* ---- squares ---- */
+
+/* Exactly the numbers that belong to x, so that a sanitizer sees what is read beyond. */
+static void test_lay(void **unused) {
+    (void)unused;
+    for (int t = 0; t < table_count; ++t) {
+        assert_int_equal(tables[t]->lay != NULL, tables[t]->squares != NULL);
+        for (int i = 0; tables[t]->lay && i < 300; ++i) {
+            const int depth = VT_TILE_DEPTH * random_int(1, 5), length = random_int(1, depth);
+            const int rows = random_int(1, VT_ROW_TILE);
+            const bool half = i % 2;
+            const size_t stride = (size_t)length + (size_t)random_int(0, 5);
+            const size_t count = (size_t)(rows - 1) * stride + (size_t)length;
+            const size_t numbers = (size_t)depth * VT_ROW_TILE;
+            float *wide = malloc(count * sizeof *wide);
+            uint16_t *from = malloc(count * sizeof *from), *to = room(numbers * 2);
+            for (size_t j = 0; j < count; ++j) wide[j] = random_float();
+            for (size_t j = 0; j < count; ++j) from[j] = vt_to_bf16(wide[j]);
+            memset(to, 0xff, numbers * 2 + 64);
+            tables[t]->lay(to, half ? (const void *)from : wide,
+                           half ? VT_NUMBER_BF16 : VT_NUMBER_F32, stride, rows, length, depth);
+            for (int r = 0; r < VT_ROW_TILE; ++r)
+                for (int d = 0; d < depth; ++d) {
+                    const size_t at = (size_t)(d / VT_TILE_DEPTH) * VT_TILE_NUMBERS +
+                                      (size_t)(r * VT_TILE_DEPTH + d % VT_TILE_DEPTH);
+                    const bool there = r < rows && d < length;
+                    assert_int_equal(to[at], there ? from[(size_t)r * stride + (size_t)d] : 0);
+                }
+            assert_int_equal(to[numbers], 0xffff);
+            free(wide);
+            free(from);
+            free(to);
+        }
+    }
+}
+
+typedef struct between_log {
+    int runs;
+} between_log;
+
+static void between_run(void *user) {
+    ++((between_log *)user)->runs;
+}
+
+/* Row r of x alone, by `product`. */
+static void row_alone(const vt_tiles *tiles, const vt_squares *q, int r, int depth, float *out) {
+    uint16_t *row = room((size_t)depth * 2);
+    for (int d = 0; d < depth; ++d)
+        row[d] = q->a[(size_t)(r / VT_ROW_TILE) * q->a_stride +
+                      (size_t)(d / VT_TILE_DEPTH) * VT_TILE_NUMBERS +
+                      (size_t)(r % VT_ROW_TILE * VT_TILE_DEPTH + d % VT_TILE_DEPTH)];
+    tiles->product(&(vt_tile){.out = out,
+                              .a = row,
+                              .a_stride = (size_t)depth,
+                              .b = q->b,
+                              .b_stride = q->b_stride,
+                              .taps = 1,
+                              .depth = depth,
+                              .rows = 1,
+                              .panels = q->panels});
+    free(row);
+}
+
+/* Every shape of squares gives the bits of `product`, in one go and with depth cut anywhere; all that was to be done
+ * meanwhile is done or told as left, and nothing else is written. */
+static void test_squares(void **unused) {
+    (void)unused;
+    for (int t = 0; t < table_count; ++t) {
+        const vt_tiles *tiles = tables[t];
+        for (int i = 0; tiles->squares && i < 200; ++i) {
+            const int steps = random_int(1, 9), depth = steps * VT_TILE_DEPTH;
+            const int row_tiles = 1 + i % 2, panels = 1 + i / 2 % VT_TILE_PANELS;
+            const int rows = row_tiles * VT_ROW_TILE, cut = random_int(1, steps);
+            const size_t a_stride = (size_t)steps * VT_TILE_NUMBERS + 32 * (size_t)random_int(0, 2);
+            const size_t b_stride = (size_t)depth * VT_PANEL + 32 * (size_t)random_int(0, 2);
+            const size_t a_count =
+                             (size_t)(row_tiles - 1) * a_stride + (size_t)steps * VT_TILE_NUMBERS,
+                         b_count = (size_t)(panels - 1) * b_stride + (size_t)depth * VT_PANEL;
+            uint16_t *a = room(a_count * 2), *b = room(b_count * 2);
+            for (size_t j = 0; j < a_count; ++j) a[j] = vt_to_bf16(random_float());
+            for (size_t j = 0; j < b_count; ++j) b[j] = vt_to_bf16(random_float());
+            const size_t floats = VT_SQUARE_ROWS * VT_TILE_COLUMNS;
+            float *out = room(floats * sizeof *out),
+                  one[VT_TILE_COLUMNS] __attribute__((aligned(64)));
+            memset(out, 0xff, floats * sizeof *out);
+            between_log log = {0};
+            const int runs = random_int(0, 40);
+            vt_meanwhile meanwhile = {.run = between_run,
+                                      .user = &log,
+                                      .runs = runs,
+                                      .ask = (const char *)b,
+                                      .lines = random_int(0, 300)};
+            vt_squares q = {.out = out,
+                            .a = a,
+                            .a_stride = a_stride,
+                            .b = b,
+                            .b_stride = b_stride,
+                            .steps = cut,
+                            .row_tiles = row_tiles,
+                            .panels = panels,
+                            .meanwhile = &meanwhile};
+            tiles->begin();
+            tiles->squares(&q);
+            q.a += (size_t)cut * VT_TILE_NUMBERS;
+            q.b += (size_t)cut * VT_TILE_DEPTH * VT_PANEL;
+            q.steps = steps - cut;
+            q.go_on = true;
+            if (q.steps > 0) tiles->squares(&q);
+            assert_int_equal(log.runs + meanwhile.runs, runs);
+            assert_int_equal(meanwhile.runs, 0);
+            q.a = a;
+            q.b = b;
+            for (int r = 0; r < rows; ++r) {
+                row_alone(tiles, &q, r, depth, one);
+                assert_memory_equal(out + r * VT_TILE_COLUMNS, one,
+                                    (size_t)panels * VT_PANEL * sizeof *one);
+            }
+            tiles->end();
+            for (size_t j = 0; j < floats; ++j)
+                if (j / VT_TILE_COLUMNS >= (size_t)rows ||
+                    j % VT_TILE_COLUMNS >= (size_t)panels * VT_PANEL)
+                    assert_true(isnan(out[j]));
+            free(a);
+            free(b);
+            free(out);
+        }
+    }
+}
+
 static void test_peak(void **unused) {
     (void)unused;
     for (int t = 0; t < table_count; ++t)
@@ -283,7 +412,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_conversions),     cmocka_unit_test(test_pack),
         cmocka_unit_test(test_product),         cmocka_unit_test(test_product_bits),
-        cmocka_unit_test(test_product_special), cmocka_unit_test(test_peak),
+        cmocka_unit_test(test_product_special), cmocka_unit_test(test_lay),
+        cmocka_unit_test(test_squares),         cmocka_unit_test(test_peak),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

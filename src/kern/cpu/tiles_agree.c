@@ -24,9 +24,32 @@ static bool same(const float *a, const float *b) {
     return true;
 }
 
+/* The same numbers from rows in tiles. */
+static void squares_run(const vt_tiles *tiles, float *sums, const float *rows,
+                        const uint16_t *panels) {
+    _Alignas(64) uint16_t x[2 * VT_ROW_TILE * DEPTH];
+    vt_meanwhile nothing = {0};
+    for (int t = 0; t < 2; ++t) {
+        const int left = ROWS - t * VT_ROW_TILE;
+        tiles->lay(x + t * VT_ROW_TILE * DEPTH, rows + t * VT_ROW_TILE * DEPTH, VT_NUMBER_F32,
+                   DEPTH, left < VT_ROW_TILE ? left : VT_ROW_TILE, DEPTH, DEPTH);
+    }
+    tiles->begin();
+    tiles->squares(&(vt_squares){.out = sums,
+                                 .a = x,
+                                 .a_stride = VT_ROW_TILE * DEPTH,
+                                 .b = panels,
+                                 .b_stride = VT_PANEL * DEPTH,
+                                 .steps = DEPTH / VT_TILE_DEPTH,
+                                 .row_tiles = 2,
+                                 .panels = PANELS,
+                                 .meanwhile = &nothing});
+    tiles->end();
+}
+
 bool vt_cpu_tiles_agree(const vt_tiles *one, const vt_tiles *other) {
     _Alignas(64) uint16_t panels[PANELS * VT_PANEL * DEPTH];
-    _Alignas(64) float sums[2][ROWS * VT_TILE_COLUMNS] = {{0}};
+    _Alignas(64) float sums[3][VT_SQUARE_ROWS * VT_TILE_COLUMNS] = {{0}};
     float numbers[PANELS * VT_PANEL * DEPTH];
     uint16_t rows[ROWS * DEPTH];
     for (uint32_t i = 0; i < PANELS * VT_PANEL * DEPTH; ++i) numbers[i] = number_at(i);
@@ -53,7 +76,8 @@ bool vt_cpu_tiles_agree(const vt_tiles *one, const vt_tiles *other) {
         }
         tiles->end();
     }
-    return same(sums[0], sums[1]);
+    if (one->squares) squares_run(one, sums[2], numbers, panels);
+    return same(sums[0], sums[1]) && (!one->squares || same(sums[2], sums[1]));
 }
 
 bool vt_cpu_tiles8_agree(const vt_tiles8 *one, const vt_tiles8 *other) {

@@ -4,7 +4,7 @@
  * the epilogue as a pass of its own. bf16 and int8 weights are packed here, once, into the panels of
  * isa/tiles.h and isa/tiles8.h: panel p of 16 rows begins at number p * taps * depth * 16, so a run of
  * panels is one stretch of memory in the order in which products read it. Theirs are in
- * packed_products.c.
+ * packed_products.c, or, with AMX and many rows, in square_products.c.
  *
  *     W (n, k), rows in the file            packed
  *     rows  0 .. 15   -> panel 0            | panel 0: tap 0, tap 1, .. | panel 1: ... | ...
@@ -15,6 +15,7 @@
  * no float32 copy of it. */
 #include "kern/cpu/cpu.h"
 #include "kern/cpu/packed_products.h"
+#include "kern/cpu/square_products.h"
 #include "kern/cpu/training.h"
 #include "kern/cpu/weight.h"
 
@@ -181,6 +182,8 @@ static bool aside(const vt_product *a) {
 }
 
 static size_t product_workspace(const vt_kern *kern, const vt_product *a) {
+    if (a->w->numbers && vt_cpu_square_product_takes(kern, a))
+        return vt_cpu_square_workspace(kern, a);
     if (a->w->numbers) return vt_cpu_packed_workspace(kern, a);
     size_t rows = (size_t)a->groups * (size_t)a->rows;
     return aside(a) ? rows * (size_t)a->w->n * sizeof(float) : 0;
@@ -226,7 +229,10 @@ static void product(vt_kern *kern, const vt_product *a) {
         packed.epilogue = VT_EPILOGUE_STORE;
         packed.y = a->pre;
     }
-    vt_cpu_packed_product(kern, &packed);
+    if (vt_cpu_square_product_takes(kern, a))
+        vt_cpu_square_product(kern, &packed);
+    else
+        vt_cpu_packed_product(kern, &packed);
     if (a->pre)
         kern->gelu_bf16(kern, a->y, a->pre, (size_t)a->groups * (size_t)a->rows * (size_t)a->w->n);
 }

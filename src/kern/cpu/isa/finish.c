@@ -1,7 +1,7 @@
 /* finish.c - what happens to the sums of a tile on their way to memory (vt_finish in tiles.h).
  * Compiled once an instruction set; the tables of tiles share it.
  *
- * Called by packed_products.c for each tile while its sums are in the first cache. A row is always
+ * Called through product_finish.c for each tile, or row, while its sums are in the first cache. A row is always
  * computed for all columns of a tile, those beyond `columns` from zero factors and not stored, so that
  * each number's result does not depend on where it stands.
  *
@@ -101,23 +101,9 @@ INLINE void gelu(float *x) {
     divide(x, divisor);
 }
 
-/* A row's factors; zeros beyond `columns`. */
-typedef struct factors {
-    float scale[COLUMNS], bias[COLUMNS], gamma[COLUMNS];
-} factors;
-
-static void factors_read(factors *to, const vt_finish *f) {
-    const size_t bytes = (size_t)f->columns * sizeof(float);
-    memset(to, 0, sizeof *to);
-    for (int c = 0; c < f->columns; ++c) to->scale[c] = 1.0f;
-    if (f->scale) memcpy(to->scale, f->scale, bytes);
-    if (f->bias) memcpy(to->bias, f->bias, bytes);
-    if (f->gamma) memcpy(to->gamma, f->gamma, bytes);
-}
-
 /* A whole row, to y or to room for one. `epilogue` and `bf16` are constants after inlining; `old` is
  * what GATE_ADD adds to. */
-INLINE void row_make(void *y, const float *sums, const factors *k, const float *old,
+INLINE void row_make(void *y, const float *sums, const vt_factors *k, const float *old,
                      const vt_epilogue epilogue, const bool bf16) {
     for (int i = 0; i < COLUMNS; i += VT_PANEL) {
         float x[VT_PANEL];
@@ -131,7 +117,7 @@ INLINE void row_make(void *y, const float *sums, const factors *k, const float *
     }
 }
 
-INLINE void rows_make(const vt_finish *f, const factors *k, const vt_epilogue epilogue,
+INLINE void rows_make(const vt_finish *f, const vt_factors *k, const vt_epilogue epilogue,
                       const bool bf16) {
     const size_t number = bf16 ? sizeof(uint16_t) : sizeof(float), stride = f->y_stride * number;
     const size_t bytes = (size_t)f->columns * number;
@@ -152,7 +138,7 @@ INLINE void rows_make(const vt_finish *f, const factors *k, const vt_epilogue ep
 }
 
 #define ROWS(NAME, EPILOGUE, HALF)                                                                 \
-    static void NAME(const vt_finish *f, const factors *k) {                                       \
+    static void NAME(const vt_finish *f, const vt_factors *k) {                                    \
         rows_make(f, k, EPILOGUE, HALF);                                                           \
     }
 ROWS(store_rows, VT_EPILOGUE_STORE, false)
@@ -222,7 +208,8 @@ INLINE float head_int8(int8_t *y, const lanes *x, const int count) {
 }
 
 /* The head of one row that begins at column `first`, `count` times LANES columns. */
-INLINE void head_finish(const vt_finish *f, const factors *k, int row, int first, const int count) {
+INLINE void head_finish(const vt_finish *f, const vt_factors *k, int row, int first,
+                        const int count) {
     const int head = first / (LANES * count);
     const size_t at = (size_t)row * f->y_stride + (size_t)first;
     lanes x[COLUMNS / LANES], squares = {0};
@@ -256,7 +243,7 @@ INLINE void head_finish(const vt_finish *f, const factors *k, int row, int first
 }
 
 #define HEADS(DIM)                                                                                 \
-    static void heads_##DIM(const vt_finish *f, const factors *k) {                                \
+    static void heads_##DIM(const vt_finish *f, const vt_factors *k) {                             \
         for (int r = 0; r < f->rows; ++r)                                                          \
             for (int c = 0; c < f->columns; c += (DIM)) head_finish(f, k, r, c, (DIM) / LANES);    \
     }
@@ -265,15 +252,16 @@ HEADS(32)
 HEADS(64)
 
 void NAMED(vt_finish_)(const vt_finish *f) {
-    factors k;
-    factors_read(&k, f);
+    vt_factors own;
+    const vt_factors *k = f->factors ? f->factors : &own;
+    if (!f->factors) vt_factors_make(&own, f);
     const bool bf16 = f->y_type == VT_NUMBER_BF16;
     if (f->epilogue == VT_EPILOGUE_STORE)
-        (bf16 ? store_rows_bf16 : store_rows)(f, &k);
+        (bf16 ? store_rows_bf16 : store_rows)(f, k);
     else if (f->epilogue == VT_EPILOGUE_GELU)
-        (bf16 ? gelu_rows_bf16 : gelu_rows)(f, &k);
+        (bf16 ? gelu_rows_bf16 : gelu_rows)(f, k);
     else if (f->epilogue == VT_EPILOGUE_GATE_ADD)
-        gate_rows(f, &k);
+        gate_rows(f, k);
     else
-        (f->head_dim == 64 ? heads_64 : f->head_dim == 32 ? heads_32 : heads_16)(f, &k);
+        (f->head_dim == 64 ? heads_64 : f->head_dim == 32 ? heads_32 : heads_16)(f, k);
 }

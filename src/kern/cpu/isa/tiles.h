@@ -35,8 +35,8 @@
  * here (vt_finish), and 24 rows of them are 6 KB, which are in the first cache when finish reads them.
  * How rows and panels share the registers is each instruction set's own affair (tiles*.c).
  *
- * Products are single-threaded and know no shapes beyond one tile: packed_products.c, conv_packed.c
- * and attention.c cut their work into tiles. A number of the result is summed over taps and depth in
+ * Products are single-threaded and know no shapes beyond one tile: packed_products.c, square_products.c,
+ * conv_packed.c and attention.c cut their work into tiles. A number of the result is summed over taps and depth in
  * one order, whatever rows and columns stand beside it. */
 #ifndef VT_KERN_CPU_ISA_TILES_H
 #define VT_KERN_CPU_ISA_TILES_H
@@ -44,6 +44,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "kern/kern.h"
 
@@ -70,6 +71,54 @@ typedef struct vt_tile {
     int panels;        /* 1 .. VT_TILE_PANELS */
 } vt_tile;
 
+/* Squares: where rows are many, those of x lie in tiles too (of the table whose `squares` is there), 16
+ * rows by 32 of depth on end, as a register of AMX takes them, so that a load is 16 neighbouring lines and
+ * not one line of each of 16 rows:
+ *
+ *     x          d 0..31   d 32..63              in memory
+ *     rows 0-15  tile 0    tile 1    ...         | tile 0: row 0 | row 1 | ... | row 15 | tile 1 | ...   1 KB each
+ *     rows 16-31 tile s    tile s+1  ...           s = depth / 32; rows and depth that x lacks are zero
+ *
+ * and two row tiles meet two panels at a time:
+ *
+ *                     panel 0   panel 1       each step of 32 of depth: four loads, then four products
+ *     row tile 0      16 x 16   16 x 16
+ *     row tile 1      16 x 16   16 x 16 */
+enum {
+    VT_ROW_TILE = 16,                              /* rows of a tile of x */
+    VT_TILE_NUMBERS = VT_ROW_TILE * VT_TILE_DEPTH, /* of one: 1 KB */
+    VT_SQUARE_ROWS = 2 * VT_ROW_TILE
+};
+
+/* What a core does between the steps of squares, whose tile instructions leave its vector units idle: a row of earlier
+ * sums is finished, and lines that will be read later are asked for to the second cache. */
+typedef struct vt_meanwhile {
+    void (*run)(void *user); /* does one piece of work; NULL: none */
+    void *user;
+    int runs;        /* pieces, spread evenly over the steps; what is left on return remains here */
+    const char *ask; /* the first line; each step takes its share */
+    int lines;       /* lines to ask for */
+} vt_meanwhile;
+
+/* out (16 * row_tiles, 16 * panels) = sum over depth of a and b, or, with `go_on`, out += it. */
+typedef struct vt_squares {
+    float *out;        /* row r at out + r * VT_TILE_COLUMNS; 64-byte aligned */
+    const uint16_t *a; /* tiles; 64-byte aligned */
+    size_t a_stride;   /* elements from a row tile to the next */
+    const uint16_t *b; /* panel p at b + p * b_stride; 64-byte aligned */
+    size_t b_stride;   /* elements */
+    int steps;         /* of VT_TILE_DEPTH */
+    int row_tiles;     /* 1 or 2 */
+    int panels;        /* 1 .. VT_TILE_PANELS */
+    bool go_on;
+    vt_meanwhile *meanwhile;
+} vt_squares;
+
+/* What a row of sums is multiplied with and added to; 0 beyond `columns`, and 1 is no scale. */
+typedef struct vt_factors {
+    float scale[VT_TILE_COLUMNS], bias[VT_TILE_COLUMNS], gamma[VT_TILE_COLUMNS];
+} vt_factors;
+
 /* What happens to the sums of a tile before they are stored: y = epilogue(sums scale + bias). */
 typedef struct vt_finish {
     const float *sums; /* (rows, columns), rows at VT_TILE_COLUMNS; 64-byte aligned */
@@ -81,6 +130,8 @@ typedef struct vt_finish {
     vt_number y_type;
     size_t y_stride;    /* elements */
     const float *gamma; /* GATE_ADD: (columns) */
+    /* made of these by vt_factors_make, for a caller that has a row finished at a time; NULL: made here */
+    const vt_factors *factors;
     /* QKV: the columns are whole heads of head_dim (16, 32 or 64) numbers. `unit`: each is divided by
      * max(its L2 norm, 1e-12) and multiplied by head_scale[head] (NULL: 1). INT8: row r's scales, one
      * a head, go to scales + r * scales_stride. */
@@ -91,6 +142,15 @@ typedef struct vt_finish {
     size_t scales_stride;
 } vt_finish;
 
+static inline void vt_factors_make(vt_factors *to, const vt_finish *f) {
+    const size_t bytes = (size_t)f->columns * sizeof(float);
+    memset(to, 0, sizeof *to);
+    for (int c = 0; c < f->columns; ++c) to->scale[c] = 1.0f;
+    if (f->scale) memcpy(to->scale, f->scale, bytes);
+    if (f->bias) memcpy(to->bias, f->bias, bytes);
+    if (f->gamma) memcpy(to->gamma, f->gamma, bytes);
+}
+
 typedef struct vt_tiles {
     const char *name; /* "baseline", "avx2", "avx512", "avx512bf16", "amx" */
     int most_rows;    /* rows a tile, at most; the fastest number too */
@@ -99,6 +159,12 @@ typedef struct vt_tiles {
     void (*end)(void);
     void (*product)(const vt_tile *tile);
     void (*finish)(const vt_finish *finish);
+    /* Where x of many rows pays to be laid in tiles, else NULL, these two: their products, whose numbers are those of
+     * `product` to the bit; and one row tile of x from `rows` rows (1 .. 16) of F32 or BF16 at `stride` elements,
+     * `length` numbers of each; rows and depth beyond are zero. */
+    void (*squares)(const vt_squares *squares);
+    void (*lay)(uint16_t *tiles, const void *x, vt_number type, size_t stride, int rows, int length,
+                int depth);
     /* One panel of `columns` (1..16) columns: column c's numbers are the floats at from + c * stride,
      * `length` of them; the rest up to depth is zero. */
     void (*pack)(uint16_t *panel, const float *from, size_t stride, int columns, int length,
@@ -142,6 +208,8 @@ void vt_pack_avx512bf16(uint16_t *panel, const float *from, size_t stride, int c
                         int depth);
 void vt_pack_across_avx512bf16(uint16_t *panel, const float *from, size_t stride, int columns,
                                int length, int depth);
+void vt_lay_avx512bf16(uint16_t *tiles, const void *x, vt_number type, size_t stride, int rows,
+                       int length, int depth);
 void vt_unpack_int8_avx512bf16(uint16_t *to, const int8_t *from, size_t n);
 void vt_to_bf16_avx512bf16(uint16_t *to, const float *from, size_t n);
 void vt_from_bf16_avx512bf16(float *to, const uint16_t *from, size_t n);

@@ -169,6 +169,29 @@ void vt_pack_across_avx512bf16(uint16_t *panel, const float *from, size_t stride
     }
 }
 
+/* A line of a tile is 32 of depth of one row: what lies beside it in a row of x goes to the next tile. */
+void vt_lay_avx512bf16(uint16_t *tiles, const void *x, vt_number type, size_t stride, int rows,
+                       int length, int depth) {
+    for (int r = 0; r < VT_ROW_TILE; ++r) {
+        uint16_t *to = tiles + r * VT_TILE_DEPTH;
+        const float *wide = (const float *)x + (size_t)r * stride;
+        const uint16_t *half = (const uint16_t *)x + (size_t)r * stride;
+        int d = 0;
+        for (; r < rows && d + VT_TILE_DEPTH <= length; d += VT_TILE_DEPTH, to += VT_TILE_NUMBERS)
+            _mm512_store_si512(to, type == VT_NUMBER_BF16 ? _mm512_loadu_si512(half + d)
+                                                          : load_32(wide + d, VT_TILE_DEPTH));
+        for (; d < depth; d += VT_TILE_DEPTH, to += VT_TILE_NUMBERS) {
+            const int left = r < rows && d < length ? length - d : 0;
+            const __mmask32 some = (__mmask32)((1ull << left) - 1);
+            __m512i line = _mm512_setzero_si512();
+            if (left > 0)
+                line = type == VT_NUMBER_BF16 ? _mm512_maskz_loadu_epi16(some, half + d)
+                                              : load_32(wide + d, left);
+            _mm512_store_si512(to, line);
+        }
+    }
+}
+
 /* ---- conversions ---- */
 
 /* bf16 of 0 .. 127, its two bytes apart. The first 64 and the last 64 numbers are a register each. */

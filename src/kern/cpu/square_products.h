@@ -1,0 +1,12 @@
+/* square_products.h - products of many rows with bf16 weights in squares of tiles; called by weights.c. */
+#ifndef VT_KERN_CPU_SQUARE_PRODUCTS_H
+#define VT_KERN_CPU_SQUARE_PRODUCTS_H
+
+#include "kern/kern.h"
+
+/* Of a packed weight: does this product go through squares? */
+bool vt_cpu_square_product_takes(const vt_kern *kern, const vt_product *args);
+size_t vt_cpu_square_workspace(const vt_kern *kern, const vt_product *args); /* bytes */
+void vt_cpu_square_product(vt_kern *kern, const vt_product *args);
+
+#endif
