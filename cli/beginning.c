@@ -69,6 +69,7 @@ static void merge(const cli_line *line, bool chosen, const variant_request *pict
         asked->smooth = picture->smooth;
     }
     KEEP("decoder", decoder);
+    KEEP("decoder", decoder_hash);
     if (!cli_given(line, "class")) {
         asked->labels = picture->labels;
         asked->label_count = picture->label_count;
@@ -95,6 +96,7 @@ static variant_status draw_kept(cli_beginning *b, const variant_engine *engine,
     variant_picture *drawn;
     request.count = request.batch = 1;
     request.scales = keep;
+    request.decoder = request.decoder_hash = NULL; /* tokens alone are wanted */
     VT_TRY(variant_generate(engine, &request, &drawn, NULL, err));
     const size_t bytes = (size_t)drawn->token_count * sizeof *b->tokens;
     b->tokens = malloc(bytes);
@@ -137,7 +139,7 @@ static variant_status begin_with_file(cli_beginning *b, const cli_line *line,
     variant_status status = VARIANT_OK;
     int length = 0, count = 0;
     for (int k = 0; k < info->scales; ++k) length += info->sides[k] * info->sides[k];
-    VT_CHECK(vt_tensor_file_open(&file, b->tokens_in, err));
+    VT_CHECK(cli_tokens_open(&file, b->tokens_in, err));
     VT_CHECK(cli_tokens_read(file, length, info->codes, &b->tokens, &count, err));
     cli_tokens_note_model(file, info->hash);
     asked->given_tokens = b->tokens;

@@ -19,7 +19,7 @@ static variant_status plan_request(const bench_subject *subject, bench_settings 
     vt_peak_resident_reset(); /* what was taken to choose */
     if (s->json) return VARIANT_OK;
     printf("plan: ");
-    cli_planning_print(stdout, plan);
+    cli_planning_print(stdout, &s->planning, plan);
     printf("\n");
     return VARIANT_OK;
 }
@@ -136,7 +136,7 @@ static int check_options(bench_settings *s, const cli_line *line) {
     if (s->compare_count > 0 && s->planning.wanted)
         return cli_misuse("--compare names depths: give no budget, --quality or --batch auto");
     int done = cli_request_check(&s->asked, line);
-    return done >= 0 ? done : cli_planning_check(&s->planning, &s->asked.request);
+    return done >= 0 ? done : cli_planning_check(&s->planning, &s->asked.request, line);
 }
 
 static variant_status time_pictures(bench_settings *s, variant_error *err) {

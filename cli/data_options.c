@@ -32,7 +32,7 @@ static bool read_channels(void *owner, const char *text) {
 #define DATA(member) cli_data, data.member
 const cli_option cli_data_options[] = {
     {"data", "PATH",
-     "a folder with a sub-folder a class, IDX files or an .npz (required to train); several are "
+     "a folder with a sub-folder a class, IDX files or an .npz; several are "
      "joined by the names of their classes",
      .read = add_data},
     {"split", "WHICH", "which of its pictures: {words}",

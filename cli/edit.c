@@ -113,18 +113,19 @@ static void choose_class(cli_edit *e, const variant_engine *engine, variant_requ
     cli_note(NULL, line);
 }
 
-variant_status cli_edit_apply(cli_edit *e, const cli_line *line, const variant_settings *from,
-                              const variant_engine *engine, variant_request *request,
-                              variant_error *err) {
-    vt_data data = e->taken.data;
+variant_status cli_edit_measure(cli_edit *e, const cli_line *line, const variant_settings *from,
+                                const variant_engine *engine, variant_request *request,
+                                variant_error *err) {
+    vt_image head;
     if (!e->picture && request->edited)
         return vt_fail(err, VARIANT_E_ARGUMENT,
                        "the picture of --from is an edit of another one: give that and its mask "
                        "again, --init-img and --mask (their hashes: %s)",
                        request->edited);
     if (!e->picture) return VARIANT_OK;
-    vt_data_follow(&data, engine->model->training);
-    VT_TRY(vt_picture_read(&e->pixels, e->picture, 0, data.alpha, NULL, err));
+    e->data = e->taken.data;
+    vt_data_follow(&e->data, engine->model->training);
+    VT_TRY(vt_image_probe(&head, e->picture, NULL, err));
     variant_edit_init(&e->edit);
     const bool again = from && variant_settings_edit(from, &e->edit);
     if (!again || cli_given(line, "grow")) e->edit.grow = e->grow;
@@ -138,16 +139,31 @@ variant_status cli_edit_apply(cli_edit *e, const cli_line *line, const variant_s
         const int added[] = {e->edit.left, e->edit.top, e->edit.right, e->edit.bottom};
         for (int i = 0; i < 4; ++i) e->added[i] = added[i];
     }
-    if (!again || cli_given(line, "fit")) e->edit.fit = vt_fit_name(data.fit);
+    if (!again || cli_given(line, "fit")) e->edit.fit = vt_fit_name(e->data.fit);
     if (!again || cli_given(line, "pad")) e->edit.pad = e->pad;
+    e->edit.width = head.width;
+    e->edit.height = head.height;
+    e->edit.channels = head.channels;
+    request->edits = &e->edit;
+    request->edit_count = 1;
+    return VARIANT_OK;
+}
+
+size_t cli_edit_bytes(const cli_edit *e) {
+    const size_t pixels = (size_t)e->edit.width * (size_t)e->edit.height;
+    return e->picture ? pixels * ((size_t)e->edit.channels + 1) : 0;
+}
+
+variant_status cli_edit_apply(cli_edit *e, const cli_line *line, const variant_engine *engine,
+                              variant_request *request, variant_error *err) {
+    if (!e->picture) return VARIANT_OK;
+    VT_TRY(vt_picture_read(&e->pixels, e->picture, 0, e->data.alpha, NULL, err));
     VT_TRY(read_hole(e, err));
     e->edit.width = e->pixels.width;
     e->edit.height = e->pixels.height;
     e->edit.channels = e->pixels.channels;
     e->edit.pixels = e->pixels.data;
     e->edit.mask = e->hole.data;
-    request->edits = &e->edit;
-    request->edit_count = 1;
     if (!cli_given(line, "class") && !request->labels) choose_class(e, engine, request);
     return VARIANT_OK;
 }

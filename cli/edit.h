@@ -12,6 +12,7 @@ typedef struct cli_edit {
     int added[4];               /* left, top, right, bottom */
     cli_data taken;             /* fit and alpha */
     bool pad;
+    vt_data data;          /* fit and alpha, as the model's training had what is not told */
     vt_image pixels, hole; /* once read; owned */
     int32_t label;         /* of the picture, where the line names none */
     variant_edit edit;     /* what the request's edits point to */
@@ -22,12 +23,17 @@ extern const cli_option cli_edit_options[];
 cli_edit cli_edit_defaults(void);
 /* -1, or the exit status after a complaint. */
 int cli_edit_check(const cli_edit *edit, const cli_line *line);
-/* Once the engine, opened with its encoder, is there: reads the files and puts them into the request, and the class where the
- * line names none: the one in the picture's settings, else none. from: the settings that the request is of, or NULL; what the
- * line does not say is as they have it. */
-variant_status cli_edit_apply(cli_edit *edit, const cli_line *line, const variant_settings *from,
-                              const variant_engine *engine, variant_request *request,
-                              variant_error *err);
+/* Once the engine, opened with its encoder, is there: puts the edit into the request with the picture's size, by the head of
+ * its file alone, so that it can be measured. from: the settings that the request is of, or NULL; what the line does not say
+ * is as they have it. */
+variant_status cli_edit_measure(cli_edit *edit, const cli_line *line, const variant_settings *from,
+                                const variant_engine *engine, variant_request *request,
+                                variant_error *err);
+/* What the files read will hold. */
+size_t cli_edit_bytes(const cli_edit *edit);
+/* Then: reads the files, and chooses the class where the line names none: the one in the picture's settings, else none. */
+variant_status cli_edit_apply(cli_edit *edit, const cli_line *line, const variant_engine *engine,
+                              variant_request *request, variant_error *err);
 void cli_edit_close(cli_edit *edit);
 
 #endif

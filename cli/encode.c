@@ -187,7 +187,7 @@ static variant_status decode(const decoding *asked, const char *path, variant_er
     int count = 0;
     variant_status status = VARIANT_OK;
     VT_CHECK(cli_output_check(&asked->output, false, err));
-    VT_CHECK(vt_tensor_file_open(&file, path, err));
+    VT_CHECK(cli_tokens_open(&file, path, err));
     VT_CHECK(cli_session_open(&session, &asked->engine, true, false, err));
     VT_CHECK(cli_session_decoder(&session, asked->decoder, err));
     const vt_tokenizer_config *config = vt_tokenizer_configuration(session.model->tokenizer);

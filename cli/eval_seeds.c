@@ -18,6 +18,7 @@ enum { MOST_WORDS = 64, COLUMN = 20 };
 static const cli_option beside_options[] = {
     CLI_HEADING("what may differ"),
     {.rows = cli_request_options, .words = CLI_GUIDANCE " top-k top-p greedy smooth " CLI_DEPTH},
+    CLI_ROWS(cli_decoder_option, const char *, cli_request, request.decoder, NULL),
     {0},
 };
 
@@ -36,7 +37,7 @@ static void replace(variant_request *request, const cli_line *line) {
 
 /* A word such as --weights, which eval knows but no other setting of the same model in memory can have. */
 static bool is_elsewhere(const char *word) {
-    const char *others[] = {"class", "count", "seed", "seeds", "reference", "features", "decoder"};
+    const char *others[] = {"class", "count", "seed", "seeds", "reference", "features"};
     if (strncmp(word, "--", 2) != 0) return false;
     const size_t length = strcspn(word + 2, "=");
     for (size_t i = 0; i < sizeof others / sizeof *others; ++i)
@@ -59,8 +60,8 @@ static int read_options(eval_beside *b, const eval_settings *s) {
         if (count > MOST_WORDS)
             return cli_misuse("--beside: expected at most %d words", MOST_WORDS);
         if (is_elsewhere(w))
-            return cli_misuse("--beside: %s cannot differ there, only guidance, sampling and "
-                              "depth: give the file of an `eval --json` with it",
+            return cli_misuse("--beside: %s cannot differ there, only guidance, sampling, "
+                              "depth and decoder: give the file of an `eval --json` with it",
                               w);
         words[count++] = w;
     }

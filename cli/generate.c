@@ -122,7 +122,7 @@ static int check_options(settings *s, const cli_line *line) {
             "--compare goes without --depth, --depths, --save-scales and --tokens-out");
     if (s->compare_count && s->planning.wanted)
         return cli_misuse("--compare names depths: give no budget, --quality or --batch auto");
-    return cli_planning_check(&s->planning, &s->asked.request);
+    return cli_planning_check(&s->planning, &s->asked.request, line);
 }
 
 /* ---- what is written ---- */
@@ -319,6 +319,21 @@ static void count_classes(job *j) {
         request->count = count;
 }
 
+/* Of an edit: the picture and mask as they are read, and for a sheet all finished pictures but those of a batch, which the plan
+ * counts, and the sheet itself. */
+static size_t held_bytes(const job *j) {
+    const settings *s = j->settings;
+    const variant_edit *e = &s->edit.edit;
+    const size_t width = (size_t)(e->width + e->left + e->right),
+                 height = (size_t)(e->height + e->top + e->bottom), zoom = (size_t)s->zoom,
+                 channels =
+                     (size_t)(e->channels > j->info.channels ? e->channels : j->info.channels);
+    const size_t count = (size_t)s->asked.request.count,
+                 batch = s->planning.options.auto_batch ? 1 : (size_t)s->planning.batch,
+                 kept = s->grid ? count * (1 + zoom * zoom) - (batch < count ? batch : count) : 0;
+    return cli_edit_bytes(&s->edit) + kept * width * height * channels;
+}
+
 static variant_status open_job(job *j, variant_error *err) {
     settings *s = j->settings;
     double start = vt_seconds();
@@ -330,8 +345,13 @@ static variant_status open_job(job *j, variant_error *err) {
     count_classes(j);
     VT_TRY(
         cli_beginning_apply(&s->beginning, j->line, s->planning.wanted, j->engine, &s->asked, err));
-    VT_TRY(cli_edit_apply(&s->edit, j->line, s->beginning.settings, j->engine, &s->asked.request,
-                          err));
+    VT_TRY(cli_edit_measure(&s->edit, j->line, s->beginning.settings, j->engine, &s->asked.request,
+                            err));
+    if (s->edit.picture) {
+        s->planning.options.other_bytes = held_bytes(j);
+        VT_TRY(cli_planning_check_memory(&s->planning, j->engine, &s->asked.request, err));
+    }
+    VT_TRY(cli_edit_apply(&s->edit, j->line, j->engine, &s->asked.request, err));
     VT_TRY(check_outputs(s, err)); /* once more: a list of classes is several pictures */
     if (s->planning.wanted) {
         VT_TRY(cli_planning_apply(&s->planning, j->engine, &s->asked.request, &j->plan, err));

@@ -29,7 +29,7 @@ void generated_print(FILE *to, const generated *made) {
     if (made->verbose) fprintf(to, "kernels     %s\n", info->kernels);
     if (made->planning) {
         fprintf(to, "plan        ");
-        cli_planning_print(to, made->plan);
+        cli_planning_print(to, made->planning, made->plan);
         fprintf(to, "\n");
     }
     fprintf(to, "seed        %" PRIu64 "\n", made->request->seed);

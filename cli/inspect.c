@@ -208,6 +208,17 @@ static void add_late(cJSON *item, const vt_supernet_info *supernet, int depth) {
     }
 }
 
+/* The training may have drawn the bridge, from the supernet's up to this one. */
+static int last_bridge(const vt_model *model) {
+    cJSON *record = model->training ? cJSON_Parse(model->training) : NULL;
+    const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(record, "bridge"));
+    int first = 0, last = 0;
+    const int read = text ? sscanf(text, "%d-%d", &first, &last) : 0;
+    cJSON_Delete(record);
+    const int bridge = model->supernet.bridge;
+    return read == 2 && first == bridge && last > first ? last : bridge;
+}
+
 static cJSON *describe_transformer(const vt_model *model, int bridge) {
     const vt_transformer_config *config = vt_transformer_configuration(model->transformer);
     const vt_params *params = vt_transformer_params(model->transformer);
@@ -232,6 +243,7 @@ static cJSON *describe_transformer(const vt_model *model, int bridge) {
     cJSON_AddBoolToObject(trained, "trained", supernet->trained);
     if (supernet->trained) {
         add_number(trained, "bridge", supernet->bridge);
+        add_number(trained, "last_bridge", last_bridge(model));
         cJSON_AddItemToObject(trained, "depths",
                               cJSON_CreateIntArray(supernet->depths, supernet->depth_count));
         cJSON_AddStringToObject(trained, "layers", vt_selector_name(supernet->selector));
@@ -376,8 +388,10 @@ static void print_transformer(const cJSON *part) {
     if (truth(supernet, "trained")) {
         printf("  supernet       trained for depths ");
         print_list(supernet, "depths");
-        printf(" after %.0f full scales, layers %s\n", number(supernet, "bridge"),
-               text_of(supernet, "layers"));
+        const double first = number(supernet, "bridge"), last = number(supernet, "last_bridge");
+        printf(" after %.0f", first);
+        if (last > first) printf(" to %.0f", last);
+        printf(" full scales, layers %s\n", text_of(supernet, "layers"));
         printf("  guidance       its unconditional branch runs %.0f layers in the late scales; "
                "--cfg-scale there times",
                number(supernet, "uncond_depth"));

@@ -35,9 +35,9 @@ static const cli_option options[] = {
     {0},
 };
 
-static void print_plan(const variant_plan *plan) {
-    char flags[200];
-    cli_planning_flags(plan, flags, sizeof flags);
+static void print_plan(const cli_planning *planning, const variant_plan *plan) {
+    char flags[CLI_PLANNING_FLAGS];
+    cli_planning_flags(planning, plan, flags, sizeof flags);
     printf("%s: %s\n", plan->fits ? "fits" : "nearest", flags);
     printf("  memory  %10.1f MB  weights, activations, keys and values\n",
            (double)plan->bytes / 1e6);
@@ -65,7 +65,7 @@ static int run(void *user, const cli_line *line) {
     s->planning.wanted = true;
     int done = cli_model_check(&s->asked.engine);
     if (done < 0) done = cli_request_check(&s->asked, line);
-    if (done < 0) done = cli_planning_check(&s->planning, request);
+    if (done < 0) done = cli_planning_check(&s->planning, request, line);
     if (done >= 0) return done;
     if (!request->count) request->count = s->planning.options.auto_batch ? 64 : request->batch;
     variant_engine *engine = NULL;
@@ -81,7 +81,7 @@ static int run(void *user, const cli_line *line) {
         cli_planning_json(stdout, &s->planning, &plan);
         putchar('\n');
     } else {
-        print_plan(&plan);
+        print_plan(&s->planning, &plan);
     }
     if (plan.fits) return 0;
     err.status = VARIANT_E_UNSUPPORTED;

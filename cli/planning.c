@@ -23,7 +23,9 @@ static bool read_batch(void *owner, const char *text) {
 #define WANTED CLI_MARK(cli_planning, wanted)
 const cli_option cli_planning_options[] = {
     CLI_HEADING("depth by a budget (instead of --depth and --bridge; docs/PLANNING.md)"),
-    {"max-memory", "SIZE", "weights, activations, keys and values: 300M, 1.5G, 512MiB, 2GiB",
+    {"max-memory", "SIZE",
+     "weights, activations, keys and values (and a picture that is edited): 300M, 1.5G, 512MiB, "
+     "2GiB",
      CLI_BYTES(PLAN(max_bytes)), WANTED, .unset = "no limit"},
     {"max-latency", "TIME", "of a batch, once the model is loaded: 800ms, 2s",
      CLI_SECONDS(PLAN(max_seconds)), WANTED, .unset = "no limit"},
@@ -38,10 +40,37 @@ const cli_option cli_planning_options[] = {
     {0},
 };
 
-int cli_planning_check(const cli_planning *planning, variant_request *request) {
+/* " NAME VALUE", the value in quotes where a shell would take it apart. */
+static void keep_option(cli_planning *planning, const char *name, const char *value) {
+    const char *quote = strpbrk(value, " ;") ? "'" : "";
+    const size_t used = strlen(planning->given);
+    snprintf(planning->given + used, sizeof planning->given - used, " --%s %s%s%s", name, quote,
+             value, quote);
+}
+
+/* What of the line makes another plan, and is to be said again where the plan is followed. */
+static void keep_given(cli_planning *planning, const cli_line *line) {
+    static const char *const names[] = {"cfg-scale",     "cfg-scales", "cfg-late", "uncond-depth",
+                                        "uncond-layers", "decoder",    "weights",  "kv"};
+    planning->given[0] = '\0';
+    for (size_t n = 0; n < sizeof names / sizeof *names; ++n) {
+        const size_t length = strlen(names[n]);
+        const char *value = NULL; /* of an option that is given again the last counts */
+        for (int i = 0; i < line->count; ++i) {
+            const char *word = line->words[i];
+            if (strncmp(word, "--", 2) != 0 || strncmp(word + 2, names[n], length) != 0) continue;
+            if (word[2 + length] == '=') value = word + 3 + length;
+            if (word[2 + length] == '\0' && i + 1 < line->count) value = line->words[i + 1];
+        }
+        if (value) keep_option(planning, names[n], value);
+    }
+}
+
+int cli_planning_check(cli_planning *planning, variant_request *request, const cli_line *line) {
     const char *layers = request->layers;
     request->batch = planning->batch;
     if (!planning->wanted) return -1;
+    keep_given(planning, line);
     if (request->uncond_depths)
         return cli_misuse("a budget, --quality, --sweep and --batch auto choose the depth: "
                           "--uncond-depths is for one that is known; give --uncond-depth");
@@ -58,7 +87,8 @@ int cli_planning_check(const cli_planning *planning, variant_request *request) {
 
 /* ---- what is said ---- */
 
-void cli_planning_flags(const variant_plan *plan, char *out, size_t size) {
+void cli_planning_flags(const cli_planning *planning, const variant_plan *plan, char *out,
+                        size_t size) {
     char uncond[96] = "", late[32] = "";
     if (plan->uncond_depth > 0)
         snprintf(uncond, sizeof uncond, " --uncond-depth %d --uncond-layers %s", plan->uncond_depth,
@@ -67,14 +97,14 @@ void cli_planning_flags(const variant_plan *plan, char *out, size_t size) {
         snprintf(uncond, sizeof uncond, " --uncond-depth 0");
     if (plan->cfg_late >= 0.0f)
         snprintf(late, sizeof late, " --cfg-late %g", (double)plan->cfg_late);
-    snprintf(out, size, "--bridge %d --depth %d --layers %s%s%s --batch %d", plan->bridge,
-             plan->depth, plan->layers, uncond, late, plan->batch);
+    snprintf(out, size, "--bridge %d --depth %d --layers %s%s%s --batch %d%s", plan->bridge,
+             plan->depth, plan->layers, uncond, late, plan->batch, planning->given);
 }
 
 void cli_planning_miss(const cli_planning *planning, const variant_plan *plan, char *out,
                        size_t size) {
     const variant_plan_options *o = &planning->options;
-    char memory[128] = "", time[96] = "", flags[200];
+    char memory[128] = "", time[96] = "", flags[CLI_PLANNING_FLAGS];
     double bytes = (double)plan->bytes, most = (double)o->max_bytes;
     if (o->max_bytes)
         snprintf(memory, sizeof memory, " %.1f MB of %.1f%s", bytes / 1e6, most / 1e6,
@@ -89,13 +119,13 @@ void cli_planning_miss(const cli_planning *planning, const variant_plan *plan, c
     if (o->max_seconds > 0.0 && plan->seconds > o->max_seconds)
         snprintf(time + strlen(time), sizeof time - strlen(time), " (%.1f too many)",
                  (plan->seconds - o->max_seconds) * 1e3);
-    cli_planning_flags(plan, flags, sizeof flags);
+    cli_planning_flags(planning, plan, flags, sizeof flags);
     snprintf(out, size, "no schedule fits; the nearest takes%s%s: %s", memory, time, flags);
 }
 
-void cli_planning_print(FILE *to, const variant_plan *plan) {
-    char flags[200];
-    cli_planning_flags(plan, flags, sizeof flags);
+void cli_planning_print(FILE *to, const cli_planning *planning, const variant_plan *plan) {
+    char flags[CLI_PLANNING_FLAGS];
+    cli_planning_flags(planning, plan, flags, sizeof flags);
     fprintf(to, "%s, %.1f MB", flags, (double)plan->bytes / 1e6);
     if (plan->seconds > 0.0)
         fprintf(to, ", %.1f ms a batch%s", plan->seconds * 1e3,
@@ -144,10 +174,26 @@ void cli_planning_json(FILE *to, const cli_planning *planning, const variant_pla
     fputc('}', to);
 }
 
+variant_status cli_planning_check_memory(const cli_planning *planning, const variant_engine *engine,
+                                         const variant_request *request, variant_error *err) {
+    cli_planning memory = {.wanted = true, .batch = planning->batch};
+    variant_plan plan;
+    char miss[2 * CLI_PLANNING_FLAGS];
+    if (!planning->wanted || !planning->options.max_bytes) return VARIANT_OK;
+    snprintf(memory.given, sizeof memory.given, "%s", planning->given);
+    memory.options = (variant_plan_options){.max_bytes = planning->options.max_bytes,
+                                            .other_bytes = planning->options.other_bytes,
+                                            .auto_batch = planning->options.auto_batch,
+                                            .memory_only = true};
+    VT_TRY(variant_plan_make(engine, request, &memory.options, &plan, err));
+    cli_planning_miss(&memory, &plan, miss, sizeof miss);
+    return plan.fits ? VARIANT_OK : vt_fail(err, VARIANT_E_UNSUPPORTED, "%s", miss);
+}
+
 variant_status cli_planning_apply(const cli_planning *planning, const variant_engine *engine,
                                   variant_request *request, variant_plan *plan,
                                   variant_error *err) {
-    char miss[400];
+    char miss[2 * CLI_PLANNING_FLAGS];
     VT_TRY(variant_plan_make(engine, request, &planning->options, plan, err));
     if (plan->warning[0]) cli_warn(NULL, plan->warning);
     cli_planning_miss(planning, plan, miss, sizeof miss);

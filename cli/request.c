@@ -186,6 +186,16 @@ static void warn_of_no_branch(const variant_request *request, const cli_line *li
     cli_warn(NULL, text);
 }
 
+/* --cfg-late is for scales where the unconditional branch is the shallower one. */
+static void warn_of_late(const variant_request *request, const cli_line *line) {
+    if (!cli_given(line, "cfg-late")) return;
+    if (!is_guided(request))
+        cli_warn(NULL, "--cfg-late changes nothing: there is no guidance (--cfg-scale 0)");
+    else if (request->uncond_depth == 0 && !request->uncond_depths && !request->uncond_layers)
+        cli_warn(NULL, "--cfg-late changes nothing: with --uncond-depth 0 no scale's unconditional "
+                       "branch runs fewer layers");
+}
+
 int cli_request_check(const cli_request *r, const cli_line *line) {
     const variant_request *request = &r->request;
     if (request->greedy && request->smooth)
@@ -201,5 +211,6 @@ int cli_request_check(const cli_request *r, const cli_line *line) {
         return cli_misuse(
             "--uncond-depths says every scale's depth: give no --uncond-depth with it");
     warn_of_no_branch(request, line);
+    warn_of_late(request, line);
     return -1;
 }

@@ -374,6 +374,7 @@ static const cli_option options[] = {
     {"seed", "S", "0 to 2^64 - 1", .letter = 's', CLI_U64(settings, asked.request.seed),
      .own = true},
     CLI_ROWS(cli_request_options, cli_request, settings, asked, "class top-k top-p greedy smooth"),
+    CLI_ROWS(cli_decoder_option, const char *, settings, asked.request.decoder, NULL),
     CLI_HEADING("running"),
     CLI_ROWS(cli_request_options, cli_request, settings, asked, "retain-kv batch"),
     CLI_ROWS(cli_engine_options, variant_engine_options, settings, asked.engine,

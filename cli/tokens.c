@@ -10,6 +10,18 @@
 
 enum { MAX_PICTURES = 1 << 20 };
 
+variant_status cli_tokens_open(vt_tensor_file **out, const char *path, variant_error *err) {
+    variant_error why = {0};
+    const variant_status status = vt_tensor_file_open(out, path, &why);
+    char *wanted = strstr(why.message, ", expected ");
+    if (wanted) *wanted = '\0'; /* a model, which is what most files are opened for */
+    if (status == VARIANT_OK) return VARIANT_OK;
+    return vt_fail(err, status, "%s%s", why.message,
+                   wanted ? ", expected a file of tokens, as `variant encode` and --tokens-out "
+                            "write them"
+                          : "");
+}
+
 variant_status cli_tokens_read(const vt_tensor_file *file, int length, int codes, int32_t **out,
                                int *count, variant_error *err) {
     const char *path = vt_tensor_file_path(file);

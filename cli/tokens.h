@@ -8,6 +8,8 @@
 #define CLI_SETTINGS_KEY                                                                           \
     "variant.settings" /* ... and generate: the settings of the first picture */
 
+/* Opens such a file; what it is instead is said, and what was expected. */
+variant_status cli_tokens_open(vt_tensor_file **out, const char *path, variant_error *err);
 /* The tensor "tokens" (*count, length), int32, each below `codes`; *out: free() it. E_FORMAT, E_MODEL with the file's name
  * where it is not there or of another tokenizer. */
 variant_status cli_tokens_read(const vt_tensor_file *file, int length, int codes, int32_t **out,

@@ -70,7 +70,10 @@ static void print_end(const vt_train_result *result, const cli_line *line) {
             result->step, result->steps, cli_command_name());
     for (int i = 0; i < line->count; ++i) {
         const char *word = line->words[i];
-        if (strcmp(word, "--resume") != 0 && strcmp(word, "--restart") != 0)
+        if (strcmp(word, "--stop-after") == 0)
+            ++i;
+        else if (strncmp(word, "--stop-after=", 13) != 0 && strcmp(word, "--resume") != 0 &&
+                 strcmp(word, "--restart") != 0)
             fprintf(stderr, strpbrk(word, " \t'\"$*?&;()") ? " '%s'" : " %s", word);
     }
     fprintf(stderr, " --resume\n");
@@ -102,5 +105,5 @@ int training_run(void *settings, const cli_line *line) {
     else if (status == VARIANT_OK)
         print_end(&result, line);
     vt_kern_close(&kern);
-    return status != VARIANT_OK ? cli_fail(&err) : result.stopped ? 128 + *stop : 0;
+    return status != VARIANT_OK ? cli_fail(&err) : result.stopped && *stop ? 128 + *stop : 0;
 }

@@ -60,6 +60,10 @@ static const cli_option length_rows[] = {
     {"epochs", "X", "times through the data, above 0, real numbers allowed",
      CLI_REAL(COMMON(epochs), 0, 1e6), .read = read_epochs, .unset = "from the data"},
     {"steps", "N", "steps instead of --epochs", CLI_INT64(COMMON(steps), 1, MOST), .unset = ""},
+    {"stop-after", "STEP",
+     "end behind this step as Ctrl-C does, the rate being that of --steps or --epochs; --resume "
+     "goes on",
+     CLI_INT64(COMMON(stop_after), 1, MOST), .unset = "the last"},
     {"limit", "N", "only N pictures, spread over the data, for quick trials",
      CLI_INT(COMMON(limit), 1, MOST), .unset = "all"},
     {0},

@@ -256,6 +256,8 @@ typedef struct variant_request {
     /* What makes pictures of the last map: "full", or "preview", the model's small decoder (E_MODEL where it has none).
      * NULL: full, but for pictures that `preview` alone sees: those come from the small one where there is one. */
     const char *decoder;
+    /* "preview" must be the one of this hash (variant_settings_request), else E_MODEL; NULL: any */
+    const char *decoder_hash;
     /* keep every layer's keys and values to the end (default: released after its last scale) */
     bool retain_kv;
     bool keep_scales; /* also return the picture after each scale */
@@ -340,11 +342,14 @@ variant_status variant_job_take(variant_job **job, variant_picture **pictures,
 /* Memory that ended requests left to the next ones goes back to the system. */
 void variant_engine_trim(const variant_engine *engine);
 
-/* What a request takes, to the byte and without computing it: weights, activations of its largest
- * batch, and keys and values at their most. The pictures themselves come on top. */
+/* What a request takes, to the byte and without computing it: weights, activations of its largest batch, keys and values at
+ * their most; and pictures. Of pictures to edit only the sizes are asked (pixels and masks may be NULL: all of a mask is
+ * taken for drawn); what the caller holds of them comes on top. */
 typedef struct variant_memory {
     size_t weights, mapped; /* as in variant_info */
     size_t arena, kv;
+    size_t edits;    /* what pictures to edit are copied into, masks and seams, at their most */
+    size_t pictures; /* finished ones, all of request.count */
 } variant_memory;
 
 variant_status variant_request_memory(const variant_engine *engine, const variant_request *request,
@@ -374,7 +379,10 @@ bool variant_settings_edit(const variant_settings *settings, variant_edit *edit)
 /* ---- planning: a budget to a schedule -------------------------------------------------------- */
 
 typedef struct variant_plan_options {
-    size_t max_bytes;   /* weights, activations, keys and values; 0: no limit */
+    /* weights, activations, keys and values; where pictures are edited their copies, masks and seams and a batch's finished
+     * pictures as well; 0: no limit */
+    size_t max_bytes;
+    size_t other_bytes; /* what the caller holds beside them, of the same limit */
     double max_seconds; /* of a batch once the model is loaded; 0: no limit */
     /* "high": all layers; "balanced": half of them after the model's own bridge; "fast": a quarter.
      * With a sweep: the best; the fastest within 5 % of the best; within 25 %. What the limits
@@ -402,7 +410,7 @@ typedef struct variant_plan {
     /* layers of the unconditional branch at every scale, where they are not the conditional's; else "" */
     char uncond_depths[VARIANT_MAX_SCALES * 4];
     int batch;         /* pictures at a time that the costs are for */
-    size_t bytes;      /* weights, activations, keys and values; exact */
+    size_t bytes;      /* of what max_bytes limits; exact */
     double seconds;    /* of a batch once the model is loaded; predicted from measured layers */
     double kept;       /* mean over scales of the share of layers run */
     int considered;    /* schedules compared */

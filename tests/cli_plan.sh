@@ -68,14 +68,22 @@ expect 0 'plan: --bridge 4 --depth 6' bench --quality balanced
 # The unconditional branch: as the model has it, told; as asked; and what is printed makes the request that was priced.
 expect 0 "uncond  12,12,12,12,2,2,2  layers of guidance's unconditional branch by scale" plan --max-memory 1G
 expect 0 "uncond  12,12,12,12,6,6,6" plan --max-memory 1G --uncond-depth 6
-[ "$(plan --max-memory 1G --uncond-depth 0 | grep -c uncond)" = 0 ] || fail "equal branches are told apart"
-[ "$(plan --max-memory 1G --cfg-scale 0 | grep -c uncond)" = 0 ] || fail "an unconditional branch without guidance"
+[ "$(plan --max-memory 1G --uncond-depth 0 | grep -c '^  uncond')" = 0 ] || fail "equal branches are told apart"
+[ "$(plan --max-memory 1G --cfg-scale 0 | grep -c '^  uncond')" = 0 ] || fail "an unconditional branch without guidance"
 expect 0 '"uncond_depths": "12,12,12,12,2,2,2"' plan --json --max-memory 1G
 expect 2 "give --uncond-depth" plan --uncond-depths 12,12,12,12,2,2,2
 expect 0 "changes nothing: without guidance" plan --cfg-scale 0 --uncond-depth 2
 own=$(plan --json --max-memory 1G | number bytes) equal=$(plan --json --max-memory 1G --uncond-depth 0 | number bytes)
 [ "$own" -lt "$equal" ] || fail "a shallower branch takes $own bytes, an equal one $equal"
-said=$(generate --json --uncond-depth 6 $(plan --max-memory 1G --uncond-depth 6 | sed -n 's/^fits: //p'))
+# ... whatever was asked stands in it, so that it can be pasted
+for asked in "--uncond-depth 0" "--uncond-depth 6" "--cfg-late 2 --uncond-depth 3" "--cfg-scale 0" "--weights bf16 --kv int8" "--decoder preview"; do
+    words=$(plan --max-memory 1G $asked | sed -n 's/^fits: //p')
+    said=$(generate --json $words) expected=$(plan --json --max-memory 1G $asked | number bytes)
+    sum=$(($(echo "$said" | number weight_bytes) + $(echo "$said" | number arena_peak_bytes) + $(echo "$said" | number kv_peak_bytes)))
+    [ "$sum" = "$expected" ] || fail "plan $asked: $expected bytes, $words: $sum"
+done
+expect 0 "--batch 1 --uncond-depth 0" plan --max-memory 1G --uncond-depth=0
+said=$(generate --json $(plan --max-memory 1G --uncond-depth 6 | sed -n 's/^fits: //p'))
 sum=$(($(echo "$said" | number weight_bytes) + $(echo "$said" | number arena_peak_bytes) + $(echo "$said" | number kv_peak_bytes)))
 [ "$(plan --json --max-memory 1G --uncond-depth 6 | number bytes)" = $sum ] || fail "with --uncond-depth 6: $sum bytes"
 

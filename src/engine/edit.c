@@ -53,7 +53,7 @@ static bool is_side(int64_t pixels) {
 
 static variant_status check(const variant_edit *asked, variant_error *err) {
     const int added[] = {asked->left, asked->top, asked->right, asked->bottom};
-    if (!asked->pixels || !is_side(asked->width) || !is_side(asked->height))
+    if (!is_side(asked->width) || !is_side(asked->height))
         return vt_fail(err, VARIANT_E_ARGUMENT,
                        "edit: a picture of %d x %d pixels: expected sides of 1 to %d", asked->width,
                        asked->height, LARGEST_SIDE);
@@ -98,23 +98,28 @@ static void put_pixels(uint8_t *to, int to_channels, const uint8_t *from, int ch
     for (size_t i = 0; i < n; ++i) memset(to + 3 * i, from[i], 3);
 }
 
-/* Black where something is added; *hole (height, width): 255 there and where the mask says so, 0 elsewhere. */
-static variant_status make_canvas(vt_image *canvas, uint8_t **hole, const variant_edit *asked,
-                                  int channels, variant_error *err) {
-    const size_t from = (size_t)asked->width,
-                 width = from + (size_t)asked->left + (size_t)asked->right,
-                 height = (size_t)asked->height + (size_t)asked->top + (size_t)asked->bottom;
-    VT_TRY(vt_image_new(canvas, (int)width, (int)height, channels, err));
-    memset(canvas->data, 0, width * height * (size_t)channels);
-    *hole = malloc(width * height);
-    if (!*hole) return vt_fail(err, VARIANT_E_MEMORY, "no memory for a mask");
-    memset(*hole, 255, width * height);
+/* Of the canvas, without its pixels. */
+static void size_canvas(vt_image *canvas, const variant_edit *asked, int channels) {
+    *canvas = (vt_image){.width = asked->width + asked->left + asked->right,
+                         .height = asked->height + asked->top + asked->bottom,
+                         .channels = channels};
+}
+
+/* Black where something is added; e->alpha (height, width): 255 there and where the mask says so, 0 elsewhere. */
+static variant_status make_canvas(vt_edit *e, const variant_edit *asked, variant_error *err) {
+    const int channels = e->canvas.channels;
+    const size_t from = (size_t)asked->width, width = (size_t)e->canvas.width,
+                 height = (size_t)e->canvas.height;
+    VT_TRY(vt_image_new(&e->canvas, (int)width, (int)height, channels, err));
+    e->alpha = malloc(width * height);
+    if (!e->alpha) return vt_fail(err, VARIANT_E_MEMORY, "no memory for a mask");
+    memset(e->alpha, 255, width * height);
     for (size_t y = 0; y < (size_t)asked->height; ++y) {
         const size_t at = (y + (size_t)asked->top) * width + (size_t)asked->left;
-        put_pixels(canvas->data + at * (size_t)channels, channels,
+        put_pixels(e->canvas.data + at * (size_t)channels, channels,
                    asked->pixels + y * from * (size_t)asked->channels, asked->channels, from);
         for (size_t x = 0; x < from; ++x)
-            (*hole)[at + x] = asked->mask && asked->mask[y * from + x] >= 128 ? 255 : 0;
+            e->alpha[at + x] = asked->mask && asked->mask[y * from + x] >= 128 ? 255 : 0;
     }
     return VARIANT_OK;
 }
@@ -181,49 +186,54 @@ static void choose_window(vt_edit *e, const variant_edit *asked, const ways *w, 
     e->y = window_begin(height, e->height, top, bottom, e->height / 8);
 }
 
-/* The window's pixels, or a map's (channels 1), with `beyond` where the canvas ends. */
-static variant_status cut(vt_image *out, const vt_edit *e, const uint8_t *from, int channels,
-                          uint8_t beyond, variant_error *err) {
-    const int first = most(e->x, 0), end = least(e->x + e->width, e->canvas.width);
-    const size_t c = (size_t)channels;
-    VT_TRY(vt_image_new(out, e->width, e->height, channels, err));
-    memset(out->data, beyond, (size_t)e->width * (size_t)e->height * c);
-    for (int y = most(e->y, 0); y < least(e->y + e->height, e->canvas.height); ++y)
-        memcpy(out->data + ((size_t)(y - e->y) * (size_t)e->width + (size_t)(first - e->x)) * c,
-               from + ((size_t)y * (size_t)e->canvas.width + (size_t)first) * c,
-               (size_t)(end - first) * c);
-    return VARIANT_OK;
-}
+/* The window's rows of the canvas, or of a map (channels 1), with `beyond` where the canvas ends. */
+typedef struct window_rows {
+    const vt_edit *edit;
+    const uint8_t *from;
+    size_t channels;
+    uint8_t beyond;
+} window_rows;
 
-static variant_status scale(vt_image *out, const vt_image *from, int width, int height,
-                            variant_error *err) {
-    const vt_window window = {.width = width, .height = height, .columns = width, .rows = height};
-    return vt_image_resample(out, from, &window, err);
+static const uint8_t *window_row(void *user, int y, uint8_t *room) {
+    const window_rows *w = user;
+    const vt_edit *e = w->edit;
+    const int first = most(e->x, 0), end = least(e->x + e->width, e->canvas.width);
+    const uint8_t *row =
+        w->from + (size_t)(y + e->y) * (size_t)e->canvas.width * w->channels; /* if there is one */
+    const bool there = y + e->y >= 0 && y + e->y < e->canvas.height;
+    if (there && first == e->x && end == e->x + e->width) return row + (size_t)first * w->channels;
+    memset(room, w->beyond, (size_t)e->width * w->channels);
+    if (there)
+        memcpy(room + (size_t)(first - e->x) * w->channels, row + (size_t)first * w->channels,
+               (size_t)(end - first) * w->channels);
+    return room;
 }
 
 /* The window, of the canvas or a map, as side x side. */
 static variant_status view(vt_image *out, const vt_edit *e, const uint8_t *from, int channels,
                            uint8_t beyond, int side, variant_error *err) {
-    vt_image window = {0};
-    variant_status status = cut(&window, e, from, channels, beyond, err);
-    if (status == VARIANT_OK) status = scale(out, &window, side, side, err);
-    vt_image_free(&window);
-    return status;
+    window_rows rows = {e, from, (size_t)channels, beyond};
+    const vt_rows source = {e->width, e->height, channels, window_row, &rows};
+    const vt_window whole = {.width = side, .height = side, .columns = side, .rows = side};
+    VT_TRY(vt_image_new(out, side, side, channels, err));
+    return vt_image_resample_rows(&source, &whole, &(vt_row_sink){vt_image_keep_row, out}, err);
 }
 
 /* ---- what is known ---- */
 
-static variant_status take_memory(vt_edit *e, const vt_tokenizer_config *config, float **picture,
-                                  uint8_t **cells, uint8_t **kept, float **gain,
+/* What the model is told, all of it 0. */
+static variant_status take_memory(vt_edit *e, const vt_tokenizer_config *config,
                                   variant_error *err) {
     const size_t side = (size_t)vt_tokenizer_side(config),
                  s = (size_t)config->sides[config->scales - 1],
-                 length = (size_t)vt_tokenizer_tokens(config);
-    e->known.picture = *picture = malloc(side * side * (size_t)config->channels * sizeof **picture);
-    e->known.cells = *cells = malloc(s * s);
-    e->known.kept = *kept = malloc(length);
-    e->known.gain = *gain = malloc(length * sizeof **gain);
-    return *picture && *cells && *kept && *gain
+                 length = (size_t)vt_tokenizer_tokens(config),
+                 floats = side * side * (size_t)config->channels;
+    e->known.picture = calloc(floats, sizeof *e->known.picture);
+    e->known.cells = calloc(s, s);
+    e->known.kept = calloc(length, 1);
+    e->known.gain = calloc(length, sizeof *e->known.gain);
+    e->held += floats * sizeof(float) + s * s + length * (1 + sizeof(float));
+    return e->known.picture && e->known.cells && e->known.kept && e->known.gain
                ? VARIANT_OK
                : vt_fail(err, VARIANT_E_MEMORY, "no memory for a picture to edit");
 }
@@ -234,45 +244,43 @@ static variant_status know(vt_edit *e, const variant_edit *asked, const ways *w,
                            variant_error *err) {
     const int side = vt_tokenizer_side(config);
     const size_t floats = (size_t)side * (size_t)side * (size_t)config->channels;
-    float *picture, *gain;
-    uint8_t *cells, *kept;
-    VT_TRY(take_memory(e, config, &picture, &cells, &kept, &gain, err));
+    float *picture = (float *)(uintptr_t)e->known.picture,
+          *gain = (float *)(uintptr_t)e->known.gain;
+    uint8_t *cells = (uint8_t *)(uintptr_t)e->known.cells,
+            *kept = (uint8_t *)(uintptr_t)e->known.kept;
     for (size_t i = 0; i < floats; ++i) picture[i] = (float)seen->data[i] / 127.5f - 1.0f;
     if (w->neighbours || w->mean)
         VT_TRY(vt_edit_fill(picture, hole->data, side, config->channels, w->neighbours, err));
     vt_edit_cells(hole->data, side, config, asked->keep, cells, kept, gain);
-    e->known.once = w->once;
-    e->known.pull = asked->pull;
     const size_t s = (size_t)config->sides[config->scales - 1];
     e->whole = !any_of(cells, s * s);
     return VARIANT_OK;
 }
 
 /* What is masked is masked in the model's eyes, however small a part of one of its pixels it is. */
-static void keep_holes(vt_image *hole, const vt_edit *e, const uint8_t *drawn) {
+static void keep_holes(vt_image *hole, const vt_edit *e) {
     const int first = most(e->x, 0), end = least(e->x + e->width, e->canvas.width);
     for (int y = most(e->y, 0); y < least(e->y + e->height, e->canvas.height); ++y) {
         const int row = (int)((int64_t)(y - e->y) * hole->height / e->height);
         for (int x = first; x < end; ++x) {
             const int column = (int)((int64_t)(x - e->x) * hole->width / e->width);
             uint8_t *seen = hole->data + (size_t)row * (size_t)hole->width + column;
-            if (*seen == 0 && drawn[(size_t)y * (size_t)e->canvas.width + (size_t)x]) *seen = 1;
+            if (*seen == 0 && e->alpha[(size_t)y * (size_t)e->canvas.width + (size_t)x]) *seen = 1;
         }
     }
 }
 
-/* Where nothing is laid over the canvas nothing is drawn again; the seam is drawn, but known. */
+/* By e->alpha while it has no seam: that is drawn, but known. */
 static variant_status look(vt_edit *e, const variant_edit *asked, const ways *w,
-                           const uint8_t *drawn, const vt_tokenizer_config *config,
-                           variant_error *err) {
+                           const vt_tokenizer_config *config, variant_error *err) {
     const int side = vt_tokenizer_side(config);
     const bool black = w->fit == VT_FIT_PAD || asked->pad;
     vt_image seen = {0}, hole = {0};
     variant_status status = VARIANT_OK;
     VT_CHECK(view(&seen, e, e->canvas.data, e->canvas.channels, 0, side, err));
     VT_CHECK(vt_image_convert(&seen, config->channels, err));
-    VT_CHECK(view(&hole, e, drawn, 1, black ? 0 : 255, side, err));
-    keep_holes(&hole, e, drawn);
+    VT_CHECK(view(&hole, e, e->alpha, 1, black ? 0 : 255, side, err));
+    keep_holes(&hole, e);
     VT_CHECK(know(e, asked, w, &seen, &hole, config, err));
 cleanup:
     vt_image_free(&seen);
@@ -286,11 +294,12 @@ static void hash_text(char *out, const uint8_t *bytes, size_t n, int a, int b, i
     snprintf(out, 17, "%016llx", (unsigned long long)hash);
 }
 
-static void name_it(vt_edit *e, const variant_edit *asked, const uint8_t *hole) {
+/* While e->alpha is the mask as it was given. */
+static void name_it(vt_edit *e, const variant_edit *asked) {
     const size_t pixels = (size_t)asked->width * (size_t)asked->height;
     hash_text(e->picture_hash, asked->pixels, pixels * (size_t)asked->channels, asked->width,
               asked->height, asked->channels);
-    hash_text(e->mask_hash, hole, (size_t)e->canvas.width * (size_t)e->canvas.height,
+    hash_text(e->mask_hash, e->alpha, (size_t)e->canvas.width * (size_t)e->canvas.height,
               e->canvas.width, e->canvas.height, 1);
 }
 
@@ -303,37 +312,85 @@ static void keep_choices(vt_edit *e, const variant_edit *asked, const ways *w) {
     e->asked.codes = w->once ? "once" : "again";
 }
 
+/* ---- memory ---- */
+
+static size_t larger(size_t a, size_t b) {
+    return a > b ? a : b;
+}
+
+/* Its bytes, whatever the mask: the window is taken for as large as one may be. */
+static void tally(vt_edit *e, const vt_tokenizer_config *config) {
+    const int side = vt_tokenizer_side(config), channels = e->canvas.channels,
+              largest = most(side, most(e->canvas.width, e->canvas.height));
+    const size_t pixels = (size_t)e->canvas.width * (size_t)e->canvas.height,
+                 seen = (size_t)side * (size_t)side, samples = seen * (size_t)config->channels;
+    const vt_window in = {.width = side, .height = side, .columns = side, .rows = side},
+                    back = {
+                        .width = largest, .height = largest, .columns = largest, .rows = largest};
+    const size_t look = larger(vt_image_resample_bytes(largest, largest, 1, &in),
+                               vt_edit_fill_bytes(side, config->channels)),
+                 all =
+                     seen * (size_t)channels +
+                     larger(vt_image_resample_bytes(largest, largest, channels, &in), seen + look);
+    e->held += pixels * ((size_t)channels + 1);
+    e->making = pixels * sizeof(uint16_t) + larger(vt_edit_alpha_bytes(e->canvas.width), all);
+    e->laying = vt_image_resample_bytes(side, side, config->channels, &back) +
+                samples * (sizeof(float) + 1);
+}
+
+/* Checks, sizes, and what the model is told, which is nothing yet. */
+static variant_status begin(vt_edit *out, const variant_edit *asked, const variant_engine *engine,
+                            ways *w, variant_error *err) {
+    const vt_tokenizer_config *config = vt_tokenizer_configuration(engine->model->tokenizer);
+    *out = (vt_edit){0};
+    VT_TRY(check(asked, err));
+    VT_TRY(read_ways(w, asked, engine->model->training, err));
+    size_canvas(&out->canvas, asked, most(asked->channels, config->channels));
+    VT_TRY(take_memory(out, config, err));
+    tally(out, config);
+    out->known.once = w->once;
+    out->known.pull = asked->pull;
+    return VARIANT_OK;
+}
+
+variant_status vt_edit_measure(vt_edit *out, const variant_edit *asked,
+                               const variant_engine *engine, variant_error *err) {
+    ways w;
+    return begin(out, asked, engine, &w, err);
+}
+
+/* ---- all of it ---- */
+
 variant_status vt_edit_make(vt_edit *out, const variant_edit *asked, const variant_engine *engine,
                             variant_error *err) {
     const vt_tokenizer_config *config = vt_tokenizer_configuration(engine->model->tokenizer);
     const int side = vt_tokenizer_side(config), cell = side / config->sides[config->scales - 1];
-    uint8_t *hole = NULL, *drawn = NULL;
+    uint16_t *distances = NULL;
     variant_status status = VARIANT_OK;
     ways w;
-    *out = (vt_edit){0};
-    VT_CHECK(check(asked, err));
-    VT_CHECK(read_ways(&w, asked, engine->model->training, err));
-    VT_CHECK(make_canvas(&out->canvas, &hole, asked, most(asked->channels, config->channels), err));
+    VT_CHECK(begin(out, asked, engine, &w, err));
+    if (!asked->pixels)
+        VT_CHECK(vt_fail(err, VARIANT_E_ARGUMENT,
+                         "edit: no pixels (NULL): expected width * height * channels of them"));
+    VT_CHECK(make_canvas(out, asked, err));
     const int width = out->canvas.width, height = out->canvas.height;
     const size_t pixels = (size_t)width * (size_t)height;
-    name_it(out, asked, hole);
-    if (!any_of(hole, pixels))
+    name_it(out, asked);
+    if (!any_of(out->alpha, pixels))
         VT_CHECK(vt_fail(err, VARIANT_E_ARGUMENT,
                          "edit: the mask is empty: nothing is to be drawn again"));
-    out->alpha = malloc(pixels);
-    drawn = malloc(pixels);
-    if (!out->alpha || !drawn) VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "no memory for a mask"));
-    VT_CHECK(vt_edit_alpha(drawn, hole, width, height, asked->grow, 0, err));
-    memcpy(out->alpha, drawn, pixels);
+    distances = malloc(pixels * sizeof *distances);
+    if (!distances) VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "no memory for a mask"));
+    vt_edit_distances(distances, out->alpha, width, height);
+    VT_CHECK(vt_edit_alpha(out->alpha, distances, width, height, asked->grow, 0, err));
     choose_window(out, asked, &w, side);
     keep_choices(out, asked, &w);
+    VT_CHECK(look(out, asked, &w, config, err));
     const int feather = asked->feather >= 0 ? asked->feather
                                             : (int)(((int64_t)cell * out->width + side / 2) / side);
-    VT_CHECK(vt_edit_alpha(out->alpha, hole, width, height, asked->grow, feather, err));
-    VT_CHECK(look(out, asked, &w, drawn, config, err));
+    VT_CHECK(vt_edit_alpha(out->alpha, distances, width, height, asked->grow, feather, err));
 cleanup:
-    free(hole);
-    free(drawn);
+    free(distances);
     return status;
 }
 
@@ -353,25 +410,36 @@ static uint8_t mixed(uint8_t under, uint8_t over, unsigned alpha) {
     return (uint8_t)((over * alpha + under * (255u - alpha) + 127u) / 255u);
 }
 
+/* Where the window's rows go. */
+typedef struct laying {
+    const vt_edit *edit;
+    size_t channels; /* of those rows */
+    uint8_t *out;    /* (height, width, channels) of the canvas */
+} laying;
+
+static void lay_row(void *user, int y, const uint8_t *row) {
+    const laying *l = user;
+    const vt_edit *e = l->edit;
+    const int width = e->canvas.width, end = least(e->x + e->width, width);
+    const size_t channels = (size_t)e->canvas.channels, grey = l->channels == 1;
+    if (y + e->y < 0 || y + e->y >= e->canvas.height) return;
+    for (int x = most(e->x, 0); x < end; ++x) {
+        const size_t at = (size_t)(y + e->y) * (size_t)width + (size_t)x;
+        const uint8_t *over = row + (size_t)(x - e->x) * l->channels;
+        for (size_t c = 0; e->alpha[at] && c < channels; ++c)
+            l->out[at * channels + c] =
+                mixed(e->canvas.data[at * channels + c], over[grey ? 0 : c], e->alpha[at]);
+    }
+}
+
 variant_status vt_edit_lay(const vt_edit *e, const vt_image *drawn, uint8_t *out,
                            variant_error *err) {
-    const int width = e->canvas.width, height = e->canvas.height;
-    const size_t channels = (size_t)e->canvas.channels;
-    vt_image window = {0};
-    variant_status status = scale(&window, drawn, e->width, e->height, err);
-    if (status == VARIANT_OK) status = vt_image_convert(&window, e->canvas.channels, err);
-    if (status == VARIANT_OK)
-        memcpy(out, e->canvas.data, (size_t)width * (size_t)height * channels);
-    for (int y = most(e->y, 0); status == VARIANT_OK && y < least(e->y + e->height, height); ++y)
-        for (int x = most(e->x, 0); x < least(e->x + e->width, width); ++x) {
-            const size_t at = (size_t)y * (size_t)width + (size_t)x;
-            const uint8_t *over =
-                window.data +
-                ((size_t)(y - e->y) * (size_t)e->width + (size_t)(x - e->x)) * channels;
-            for (size_t c = 0; e->alpha[at] && c < channels; ++c)
-                out[at * channels + c] =
-                    mixed(e->canvas.data[at * channels + c], over[c], e->alpha[at]);
-        }
-    vt_image_free(&window);
-    return status;
+    vt_image from = *drawn;
+    laying to = {e, (size_t)drawn->channels, out};
+    const vt_rows rows = vt_image_rows(&from);
+    const vt_window window = {
+        .width = e->width, .height = e->height, .columns = e->width, .rows = e->height};
+    memcpy(out, e->canvas.data,
+           (size_t)e->canvas.width * (size_t)e->canvas.height * (size_t)e->canvas.channels);
+    return vt_image_resample_rows(&rows, &window, &(vt_row_sink){lay_row, &to}, err);
 }

@@ -17,6 +17,8 @@ typedef struct vt_edit {
     /* the window of the canvas that the model sees; may reach beyond it */
     int x, y, width, height;
     bool whole; /* nothing is kept */
+    /* bytes: that it holds; beyond them while it was made; while a picture is laid back */
+    size_t held, making, laying;
     vt_known known;
     variant_edit asked; /* its numbers and names, no picture; names are constants */
     char picture_hash[17], mask_hash[17]; /* of pixels and sizes; of the mask */
@@ -26,6 +28,10 @@ typedef struct vt_edit {
 variant_status vt_edit_make(vt_edit *out, const variant_edit *asked, const variant_engine *engine,
                             variant_error *err);
 void vt_edit_free(vt_edit *edit);
+/* Its bytes, by sizes alone: the canvas and masks are not there, what is known is nothing, pixels and mask of what is asked
+ * may be NULL. It serves to measure, and is freed alike. */
+variant_status vt_edit_measure(vt_edit *out, const variant_edit *asked,
+                               const variant_engine *engine, variant_error *err);
 
 /* drawn: (side, side, channels) of the model; out: (height, width, channels) of the canvas, whole. */
 variant_status vt_edit_lay(const vt_edit *edit, const vt_image *drawn, uint8_t *out,
@@ -38,8 +44,14 @@ void vt_edit_cells(const uint8_t *hole, int side, const vt_tokenizer_config *con
 /* Fills what is drawn again of a picture (side, side, channels) from what lies around it, or with the mean of the rest. */
 variant_status vt_edit_fill(float *picture, const uint8_t *hole, int side, int channels,
                             bool neighbours, variant_error *err);
-/* out (height, width): 255 where hole is not 0 or at most `grow` pixels away, less and less over `feather` more. */
-variant_status vt_edit_alpha(uint8_t *out, const uint8_t *hole, int width, int height, int grow,
-                             int feather, variant_error *err);
+/* out (height, width): in its column, how far each pixel is from the hole. */
+void vt_edit_distances(uint16_t *out, const uint8_t *hole, int width, int height);
+/* out (height, width): 255 where the hole is at most `grow` pixels away, less and less over `feather` more; distances:
+ * those in the columns. */
+variant_status vt_edit_alpha(uint8_t *out, const uint16_t *distances, int width, int height,
+                             int grow, int feather, variant_error *err);
+/* What these take while they work. */
+size_t vt_edit_fill_bytes(int side, int channels);
+size_t vt_edit_alpha_bytes(int width);
 
 #endif

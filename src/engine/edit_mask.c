@@ -10,8 +10,7 @@
 
 #define FAR 65535 /* farther than any side is long */
 
-/* (height, width): in its column, how far each pixel is from the hole. */
-static void column_distances(uint16_t *out, const uint8_t *hole, int width, int height) {
+void vt_edit_distances(uint16_t *out, const uint8_t *hole, int width, int height) {
     const size_t w = (size_t)width;
     for (size_t x = 0; x < w; ++x) {
         int from = FAR;
@@ -64,19 +63,21 @@ static uint8_t level(int64_t square, int grow, int feather) {
     return left <= 0 ? 0 : (uint8_t)lround(255.0 * left);
 }
 
-variant_status vt_edit_alpha(uint8_t *out, const uint8_t *hole, int width, int height, int grow,
-                             int feather, variant_error *err) {
+/* A row's room: distances, and two lists of columns. */
+size_t vt_edit_alpha_bytes(int width) {
+    return (size_t)width * (2 * sizeof(int64_t) + sizeof(int));
+}
+
+variant_status vt_edit_alpha(uint8_t *out, const uint16_t *distances, int width, int height,
+                             int grow, int feather, variant_error *err) {
     const size_t w = (size_t)width;
-    uint16_t *columns = malloc(w * (size_t)height * sizeof *columns);
     int64_t *row = malloc(w * sizeof *row), *from = malloc(w * sizeof *from);
     int *nearest = malloc(w * sizeof *nearest);
-    const bool enough = columns && row && from && nearest;
-    if (enough) column_distances(columns, hole, width, height);
+    const bool enough = row && from && nearest;
     for (size_t y = 0; enough && y < (size_t)height; ++y) {
-        row_distances(row, columns + y * w, width, nearest, from);
+        row_distances(row, distances + y * w, width, nearest, from);
         for (size_t x = 0; x < w; ++x) out[y * w + x] = level(row[x], grow, feather);
     }
-    free(columns);
     free(row);
     free(from);
     free(nearest);
@@ -210,6 +211,15 @@ static void fill_mean(const layer *l) {
             if (!l->known[i])
                 l->pixels[i * channels + k] = known ? (float)(sum / (double)known) : 0;
     }
+}
+
+size_t vt_edit_fill_bytes(int side, int channels) {
+    size_t bytes = (size_t)side * (size_t)side;
+    while (side > 1) {
+        side = (side + 1) / 2;
+        bytes += (size_t)side * (size_t)side * ((size_t)channels * sizeof(float) + 1);
+    }
+    return bytes;
 }
 
 variant_status vt_edit_fill(float *picture, const uint8_t *hole, int side, int channels,

@@ -12,6 +12,23 @@ static size_t pixel_bytes(const variant_picture *picture) {
     return (size_t)picture->width * (size_t)picture->height * (size_t)picture->channels;
 }
 
+/* An empty one's sizes. */
+static variant_picture sized(const vt_choices *choices, const vt_edit *edit) {
+    const vt_tokenizer_config *config =
+        vt_tokenizer_configuration(choices->engine->model->tokenizer);
+    const int side = vt_tokenizer_side(config);
+    return (variant_picture){.width = edit ? edit->canvas.width : side,
+                             .height = edit ? edit->canvas.height : side,
+                             .channels = edit ? edit->canvas.channels : config->channels,
+                             .token_count = vt_tokenizer_tokens(config)};
+}
+
+size_t vt_picture_bytes(const vt_choices *choices, const vt_edit *edit, int kept) {
+    const variant_picture picture = sized(choices, edit);
+    return pixel_bytes(&picture) * (1 + (size_t)kept) +
+           (size_t)picture.token_count * sizeof *picture.tokens;
+}
+
 static bool give_memory(variant_picture *picture, int kept) {
     picture->pixels = malloc(pixel_bytes(picture));
     picture->tokens = calloc((size_t)picture->token_count, sizeof *picture->tokens);
@@ -27,18 +44,12 @@ static bool give_memory(variant_picture *picture, int kept) {
 
 variant_status vt_pictures_new(variant_picture **out, const vt_choices *choices, int kept,
                                variant_error *err) {
-    const vt_tokenizer_config *config =
-        vt_tokenizer_configuration(choices->engine->model->tokenizer);
-    const int side = vt_tokenizer_side(config), count = choices->request.count;
+    const int count = choices->request.count;
     variant_picture *pictures = calloc((size_t)count, sizeof *pictures);
     bool enough = pictures;
     for (int i = 0; enough && i < count; ++i) {
-        const vt_edit *edit = vt_choices_edit(choices, i);
-        pictures[i] = (variant_picture){.width = edit ? edit->canvas.width : side,
-                                        .height = edit ? edit->canvas.height : side,
-                                        .channels = edit ? edit->canvas.channels : config->channels,
-                                        .label = choices->labels[i],
-                                        .token_count = vt_tokenizer_tokens(config)};
+        pictures[i] = sized(choices, vt_choices_edit(choices, i));
+        pictures[i].label = choices->labels[i];
         enough = give_memory(&pictures[i], kept);
     }
     *out = pictures;

@@ -9,6 +9,8 @@
  * none). Edited ones are as large as what they are drawn into. */
 variant_status vt_pictures_new(variant_picture **out, const vt_choices *choices, int kept,
                                variant_error *err);
+/* Pixels and tokens of one of them; edit: NULL, or what it is laid into. */
+size_t vt_picture_bytes(const vt_choices *choices, const vt_edit *edit, int kept);
 /* Downloads values (side, side, channels) in [-1, 1] of the model into pixels of the picture's size: round(255 (clamp(x) + 1)
  * / 2), and laid into the picture that is edited (NULL: none). *finite: all values are. */
 variant_status vt_picture_take(const vt_choices *choices, const vt_edit *edit, uint8_t *pixels,

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/rng.h"
+#include "engine/picture.h"
 
 #define DEFAULT_BATCH 8
 
@@ -122,6 +123,12 @@ static variant_status choose_decoder(vt_choices *c, variant_error *err) {
     if (strcmp(name, "preview") != 0)
         return vt_fail(err, VARIANT_E_ARGUMENT, "decoder \"%.40s\": expected full or preview",
                        name);
+    const char *hash = c->request.decoder_hash, *own = c->engine->model->preview_hash;
+    if (hash && strcmp(hash, own) != 0)
+        return vt_fail(err, VARIANT_E_MODEL,
+                       "the picture was decoded by the preview decoder %.40s, this model has %s: "
+                       "--decoder full takes the tokenizer's own",
+                       hash, has ? own : "none");
     if (!has) return vt_model_fail_preview(err);
     c->decoder = c->preview_decoder = VT_DECODER_PREVIEW;
     return VARIANT_OK;
@@ -164,8 +171,9 @@ static variant_status choose_edits(vt_choices *c, variant_error *err) {
     if (!c->edits) return vt_fail(err, VARIANT_E_MEMORY, "no memory for pictures to edit");
     for (int i = 0; i < used; ++i) {
         const int at = (r->first_image + i) % r->edit_count;
-        VT_TRY(vt_edit_make(&c->edits[at], &r->edits[at], c->engine, err));
-        tell_edit(c, &c->edits[at]);
+        VT_TRY((c->sizes_only ? vt_edit_measure : vt_edit_make)(&c->edits[at], &r->edits[at],
+                                                                c->engine, err));
+        if (!c->sizes_only) tell_edit(c, &c->edits[at]);
     }
     return VARIANT_OK;
 }
@@ -174,11 +182,12 @@ const vt_edit *vt_choices_edit(const vt_choices *c, int index) {
     return c->edits ? &c->edits[(c->request.first_image + index) % c->request.edit_count] : NULL;
 }
 
-variant_status vt_choices_make(vt_choices *c, const variant_engine *engine,
-                               const variant_request *request, variant_error *err) {
+static variant_status make(vt_choices *c, const variant_engine *engine,
+                           const variant_request *request, bool sizes_only, variant_error *err) {
     *c = (vt_choices){.engine = engine,
                       .request = *request,
-                      .config = vt_transformer_configuration(engine->model->transformer)};
+                      .config = vt_transformer_configuration(engine->model->transformer),
+                      .sizes_only = sizes_only};
     VT_TRY(check_request(request, err));
     VT_TRY(choose_decoder(c, err));
     VT_TRY(vt_branches_make(&c->branches, engine->model, request, err));
@@ -194,12 +203,22 @@ variant_status vt_choices_make(vt_choices *c, const variant_engine *engine,
     c->request.class_name = c->request.depths = c->request.layers = NULL;
     c->request.uncond_depths = c->request.uncond_layers = NULL;
     c->request.labels = NULL;
-    c->request.decoder = NULL;
+    c->request.decoder = c->request.decoder_hash = NULL;
     c->request.given_tokens = NULL;
     c->request.edits = NULL;
     c->request.edited = NULL;
     if (c->request.cfg_scales) c->request.cfg_scales = c->branches.guide;
     return VARIANT_OK;
+}
+
+variant_status vt_choices_make(vt_choices *c, const variant_engine *engine,
+                               const variant_request *request, variant_error *err) {
+    return make(c, engine, request, false, err);
+}
+
+variant_status vt_choices_measure(vt_choices *c, const variant_engine *engine,
+                                  const variant_request *request, variant_error *err) {
+    return make(c, engine, request, true, err);
 }
 
 void vt_choices_free(vt_choices *c) {
@@ -212,11 +231,13 @@ void vt_choices_free(vt_choices *c) {
 }
 
 void vt_choices_report(const vt_choices *c, variant_report *report) {
-    *report = (variant_report){.scales = c->config->scales};
-    for (int k = 0; k < c->config->scales; ++k)
-        report->scale_layers[k] = vt_schedule_depth_at(&c->branches.cond, k);
-    vt_schedule_describe(&c->branches.cond, report->depths, sizeof report->depths);
-    vt_branches_describe_uncond(&c->branches, report->uncond_depths, sizeof report->uncond_depths);
+    vt_branches drawn = c->branches; /* the scales that are */
+    drawn.cond.scales = drawn.uncond.scales = c->scales;
+    *report = (variant_report){.scales = c->scales};
+    for (int k = 0; k < c->scales; ++k)
+        report->scale_layers[k] = vt_schedule_depth_at(&drawn.cond, k);
+    vt_schedule_describe(&drawn.cond, report->depths, sizeof report->depths);
+    vt_branches_describe_uncond(&drawn, report->uncond_depths, sizeof report->uncond_depths);
     snprintf(report->warning, sizeof report->warning, "%s", c->warning);
 }
 
@@ -286,6 +307,25 @@ static variant_status measure_batches(const vt_choices *c, uint8_t *seen, vt_joi
     return VARIANT_OK;
 }
 
+/* Finished pictures of the request, and what of them its edits take beyond: all that are held and the most that one takes
+ * while it is made, before there are pictures, or laid back, when there are. */
+static void measure_pictures(const vt_choices *c, variant_memory *out) {
+    const int used =
+        c->request.edit_count < c->request.count ? c->request.edit_count : c->request.count;
+    size_t held = 0, making = 0, laying = 0;
+    for (int i = 0; i < c->request.count; ++i)
+        out->pictures +=
+            vt_picture_bytes(c, vt_choices_edit(c, i), c->request.keep_scales ? c->scales : 0);
+    for (int i = 0; c->edits && i < used; ++i) {
+        const vt_edit *edit = vt_choices_edit(c, i);
+        held += edit->held;
+        if (held + edit->making > making) making = held + edit->making;
+        if (edit->laying > laying) laying = edit->laying;
+    }
+    out->edits = held + laying;
+    if (making > out->edits + out->pictures) out->edits = making - out->pictures;
+}
+
 variant_status variant_request_memory(const variant_engine *engine, const variant_request *request,
                                       variant_memory *memory, variant_error *error) {
     vt_choices c;
@@ -296,7 +336,7 @@ variant_status variant_request_memory(const variant_engine *engine, const varian
     variant_info info;
     variant_engine_info(engine, &info);
     if (error) *error = (variant_error){0};
-    VT_CHECK(vt_choices_make(&c, engine, request, error));
+    VT_CHECK(vt_choices_measure(&c, engine, request, error));
     seen = malloc((size_t)c.config->classes + 1);
     joins = malloc((size_t)c.batch * sizeof *joins);
     if (!seen || !joins) VT_CHECK(vt_fail(error, VARIANT_E_MEMORY, "no memory for labels"));
@@ -305,6 +345,7 @@ variant_status variant_request_memory(const variant_engine *engine, const varian
                                .mapped = info.mapped_bytes,
                                .arena = most.step + most.held,
                                .kv = most.kv};
+    measure_pictures(&c, memory);
 cleanup:
     free(seen);
     free(joins);

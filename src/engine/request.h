@@ -18,6 +18,7 @@ typedef struct vt_choices {
     vt_edit *edits;             /* (request.edit_count), owned; NULL */
     int scales;                 /* that are drawn */
     int batch;                  /* pictures at a time */
+    bool sizes_only;            /* edits are measured, not made */
     vt_decoder decoder;         /* of pictures */
     vt_decoder preview_decoder; /* of what the preview callback alone sees */
     char warning[256];
@@ -26,6 +27,9 @@ typedef struct vt_choices {
 /* E_ARGUMENT with one line where the request is not valid for this model; free in any case. */
 variant_status vt_choices_make(vt_choices *out, const variant_engine *engine,
                                const variant_request *request, variant_error *err);
+/* The same for measuring alone: of pictures to edit it has the sizes (vt_edit_measure). */
+variant_status vt_choices_measure(vt_choices *out, const variant_engine *engine,
+                                  const variant_request *request, variant_error *err);
 void vt_choices_free(vt_choices *choices);
 /* A report in which nothing has happened yet. */
 void vt_choices_report(const vt_choices *choices, variant_report *report);

@@ -247,7 +247,9 @@ static variant_status read_edited(variant_settings *s, variant_request *r, varia
 static variant_status check(const variant_settings *s, const variant_engine *engine,
                             const variant_request *request, variant_error *err) {
     vt_choices choices;
-    const variant_status status = vt_choices_make(&choices, engine, request, err);
+    variant_request full = *request;
+    full.decoder = NULL; /* whoever asks may take the other one */
+    const variant_status status = vt_choices_make(&choices, engine, &full, err);
     vt_choices_free(&choices);
     return status == VARIANT_E_ARGUMENT
                ? vt_fail_within(err, VARIANT_E_FORMAT, "%s: its settings", s->path)
@@ -272,18 +274,13 @@ static void follow_model(const variant_settings *s, const variant_engine *engine
     r->cfg_scale_count = 0;
 }
 
-/* The decoder's weights are not the model's: they may have been trained anew since. */
-static variant_status read_decoder(const variant_settings *s, const variant_engine *engine,
-                                   variant_request *r, variant_error *err) {
-    const char *name = text_of(s, "decoder"), *hash = text_of(s, "decoder_hash");
-    const char *own = engine->model->preview_hash;
+/* The preview decoder's weights are not the model's: they may have been trained anew since, which matters where it is used. */
+static variant_status read_decoder(const variant_settings *s, variant_request *r,
+                                   variant_error *err) {
     if (!member(s, "decoder")) return VARIANT_OK;
-    if (strcmp(name, "preview") != 0) return misfit(s, "decoder", err);
-    if (strcmp(hash, own) != 0)
-        return vt_fail(err, VARIANT_E_MODEL,
-                       "%s was decoded by the preview decoder %s, this model has %s", s->path, hash,
-                       *own ? own : "none");
+    if (strcmp(text_of(s, "decoder"), "preview") != 0) return misfit(s, "decoder", err);
     r->decoder = "preview";
+    r->decoder_hash = text_of(s, "decoder_hash");
     return VARIANT_OK;
 }
 
@@ -313,7 +310,7 @@ variant_status variant_settings_request(const variant_settings *settings,
     VT_TRY(read_guidance(s, info.scales, request, error));
     follow_model(s, engine, request);
     VT_TRY(read_given(s, &info, request, error));
-    VT_TRY(read_decoder(s, engine, request, error));
+    VT_TRY(read_decoder(s, request, error));
     VT_TRY(check(s, engine, request, error));
     return read_edited(s, request, error);
 }

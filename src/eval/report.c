@@ -110,6 +110,7 @@ static void describe_settings(const vt_report *r, vt_text *out) {
     else
         vt_text_add(out, ", top-k %d, top-p %g", s->top_k, s->top_p);
     if (s->smooth) vt_text_add(out, ", smooth");
+    if (strcmp(s->decoder, "preview") == 0) vt_text_add(out, ", preview decoder");
     if (!r->cfg_varies && r->count) vt_text_add(out, ", guidance %g", r->points[0].cfg_scale);
 }
 

@@ -82,6 +82,7 @@ static void describe_settings(vt_sweep_settings *settings, const vt_sweep_option
     settings->greedy = o->request.greedy;
     settings->smooth = o->request.smooth;
     settings->retain_kv = o->request.retain_kv;
+    settings->decoder = o->request.decoder ? o->request.decoder : "full";
     settings->pictures = o->pictures;
     settings->samples = o->judge ? o->judge->samples : 0;
     if (o->judge) settings->seeds = seeds;
@@ -159,8 +160,12 @@ static bool may_differ(const char *part, const char *key) {
 /* Settings that older files lack: what held then, or what nobody kept. */
 static bool held_before(const cJSON *item) {
     if (strcmp(item->string, VT_SWEEP_KEY(vt_sweep_judged_by, reference_hash)) == 0) return true;
-    return strcmp(item->string, VT_SWEEP_KEY(vt_sweep_judged_by, resize)) == 0 &&
-           cJSON_IsString(item) && strcmp(item->valuestring, "pytorch") == 0;
+    const char *value = cJSON_GetStringValue(item);
+    if (!value) return false;
+    return (strcmp(item->string, VT_SWEEP_KEY(vt_sweep_judged_by, resize)) == 0 &&
+            strcmp(value, "pytorch") == 0) ||
+           (strcmp(item->string, VT_SWEEP_KEY(vt_sweep_settings, decoder)) == 0 &&
+            strcmp(value, "full") == 0);
 }
 
 static variant_status compare_part(const cJSON *theirs, const cJSON *mine, const char *part,

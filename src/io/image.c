@@ -138,37 +138,77 @@ static void row_store(uint8_t *out, const float *sums, int columns, int channels
     }
 }
 
-variant_status vt_image_resample(vt_image *out, const vt_image *image, const vt_window *window,
-                                 variant_error *err) {
+/* Its floats and rows: what vt_image_resample_rows takes beyond `axis`es. */
+typedef struct row_room {
+    float *sums;   /* (columns, channels) */
+    uint8_t *out;  /* likewise */
+    uint8_t *from; /* (width of the source, channels) */
+} row_room;
+
+static size_t axis_bytes(int64_t source, int64_t target, int64_t count) {
+    const int64_t taps = target <= source ? source / target + 2 : 2;
+    return (size_t)count * (2 * sizeof(int) + (size_t)taps * sizeof(float));
+}
+
+size_t vt_image_resample_bytes(int width, int height, int channels, const vt_window *window) {
+    const size_t c = (size_t)channels, columns = (size_t)window->columns * c;
+    return axis_bytes(width, window->width, window->columns) +
+           axis_bytes(height, window->height, window->rows) +
+           columns * (sizeof(float) + sizeof(uint8_t)) + (size_t)width * c;
+}
+
+static const uint8_t *row_of(void *user, int y, uint8_t *room) {
+    const vt_image *image = user;
+    (void)room;
+    return image->data + (size_t)y * (size_t)image->width * (size_t)image->channels;
+}
+
+variant_status vt_image_resample_rows(const vt_rows *from, const vt_window *window,
+                                      const vt_row_sink *to, variant_error *err) {
     axis ax = {0}, ay = {0};
-    float *sums = NULL;
-    variant_status status = vt_image_new(out, window->columns, window->rows, image->channels, err);
-    if (status != VARIANT_OK) return status;
-
-    size_t width = (size_t)window->columns * (size_t)image->channels;
-    sums = malloc(width * sizeof *sums);
-    if (!sums || !axis_init(&ax, image->width, window->width, window->x, window->columns) ||
-        !axis_init(&ay, image->height, window->height, window->y, window->rows)) {
-        status = vt_fail(err, VARIANT_E_MEMORY, "no memory for scaling to %d x %d", window->width,
-                         window->height);
-        goto cleanup;
-    }
-    size_t stride = (size_t)image->width * (size_t)image->channels;
-    for (int y = 0; y < window->rows; y++) {
-        memset(sums, 0, width * sizeof *sums);
-        for (int t = 0; t < ay.used[y]; t++) {
-            const uint8_t *row = image->data + (size_t)(ay.first[y] + t) * stride;
-            row_add(sums, row, &ax, window->columns, image->channels,
+    const size_t width = (size_t)window->columns * (size_t)from->channels;
+    row_room room = {.sums = malloc(width * sizeof *room.sums),
+                     .out = malloc(width),
+                     .from = malloc((size_t)from->width * (size_t)from->channels)};
+    const bool enough = room.sums && room.out && room.from &&
+                        axis_init(&ax, from->width, window->width, window->x, window->columns) &&
+                        axis_init(&ay, from->height, window->height, window->y, window->rows);
+    for (int y = 0; enough && y < window->rows; y++) {
+        memset(room.sums, 0, width * sizeof *room.sums);
+        for (int t = 0; t < ay.used[y]; t++)
+            row_add(room.sums, from->row(from->user, ay.first[y] + t, room.from), &ax,
+                    window->columns, from->channels,
                     ay.weight[(size_t)y * (size_t)ay.taps + (size_t)t]);
-        }
-        row_store(out->data + (size_t)y * width, sums, window->columns, image->channels,
-                  window->flip);
+        row_store(room.out, room.sums, window->columns, from->channels, window->flip);
+        to->row(to->user, y, room.out);
     }
-
-cleanup:
     axis_free(&ax);
     axis_free(&ay);
-    free(sums);
+    free(room.sums);
+    free(room.out);
+    free(room.from);
+    return enough ? VARIANT_OK
+                  : vt_fail(err, VARIANT_E_MEMORY, "no memory for scaling to %d x %d",
+                            window->width, window->height);
+}
+
+vt_rows vt_image_rows(vt_image *image) {
+    return (vt_rows){image->width, image->height, image->channels, row_of, image};
+}
+
+void vt_image_keep_row(void *user, int y, const uint8_t *row) {
+    const vt_image *image = user;
+    const size_t stride = (size_t)image->width * (size_t)image->channels;
+    memcpy(image->data + (size_t)y * stride, row, stride);
+}
+
+variant_status vt_image_resample(vt_image *out, const vt_image *image, const vt_window *window,
+                                 variant_error *err) {
+    vt_image source = *image;
+    const vt_rows from = vt_image_rows(&source);
+    VT_TRY(vt_image_new(out, window->columns, window->rows, image->channels, err));
+    variant_status status =
+        vt_image_resample_rows(&from, window, &(vt_row_sink){vt_image_keep_row, out}, err);
     if (status != VARIANT_OK) vt_image_free(out);
     return status;
 }

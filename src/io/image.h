@@ -79,6 +79,27 @@ typedef struct vt_window {
 variant_status vt_image_resample(vt_image *out, const vt_image *image, const vt_window *window,
                                  variant_error *err);
 
+/* A picture by its rows, whoever has or makes them: row y of (width, channels) samples, in `room`, which has so many, or
+ * anywhere; good until the next is asked for. */
+typedef struct vt_rows {
+    int width, height, channels;
+    const uint8_t *(*row)(void *user, int y, uint8_t *room);
+    void *user;
+} vt_rows;
+/* Takes each row (columns, channels) of what comes out, from the first on. */
+typedef struct vt_row_sink {
+    void (*row)(void *user, int y, const uint8_t *row);
+    void *user;
+} vt_row_sink;
+/* Those of a picture in memory, and a sink's row into one (user: a vt_image). */
+vt_rows vt_image_rows(vt_image *image);
+void vt_image_keep_row(void *user, int y, const uint8_t *row);
+/* vt_image_resample, row by row: neither picture has to be in memory. */
+variant_status vt_image_resample_rows(const vt_rows *from, const vt_window *window,
+                                      const vt_row_sink *to, variant_error *err);
+/* What that takes while it works, of a picture of this size. */
+size_t vt_image_resample_bytes(int width, int height, int channels, const vt_window *window);
+
 /* Pads to side x side with `value`, picture in the centre (28 -> 32: two pixels each side). */
 variant_status vt_image_pad(vt_image *out, const vt_image *image, int side, uint8_t value,
                             variant_error *err);

@@ -272,12 +272,17 @@ void vt_costs_key_of(vt_costs_key *out, const variant_engine *engine,
     variant_engine_info(engine, &info);
     vt_processor_name(processor, sizeof processor);
     *out = (vt_costs_key){0};
+    char edited[40] = ""; /* encoded, and laid back at its size */
+    if (request->edits)
+        snprintf(edited, sizeof edited, "-edit%dx%d",
+                 request->edits->width + request->edits->left + request->edits->right,
+                 request->edits->height + request->edits->top + request->edits->bottom);
     if (info.hash && info.hash[0]) /* weights made from a formula have none, and no file */
-        snprintf(out->name, sizeof out->name, "%s-%s-kv-%s-%s%s%s-batch%d-threads%d-%s", info.hash,
-                 info.weights, info.kv, is_guided(request) ? "guided" : "plain",
+        snprintf(out->name, sizeof out->name, "%s-%s-kv-%s-%s%s%s%s-batch%d-threads%d-%s",
+                 info.hash, info.weights, info.kv, is_guided(request) ? "guided" : "plain",
                  request->smooth ? "-smooth" : "",
                  request->decoder && strcmp(request->decoder, "preview") == 0 ? "-preview" : "",
-                 request->batch, engine->kern->threads, engine->kern->name);
+                 edited, request->batch, engine->kern->threads, engine->kern->name);
     vt_limits limits;
     vt_limits_read(&limits, "");
     snprintf(out->machine, sizeof out->machine, "%s; %s; %d processors, affinity %d, quota %.3g",

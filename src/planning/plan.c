@@ -147,6 +147,13 @@ static variant_status list_measured(planner *p, variant_error *err) {
     if (points.other_numbers)
         snprintf(p->plan->warning, sizeof p->plan->warning,
                  "%.300s: quality was measured with other --weights or --kv", p->options->sweep);
+    if (points.other_decoder) {
+        char *text = p->plan->warning;
+        const size_t used = strlen(text), size = sizeof p->plan->warning;
+        snprintf(text + used, size - used, "%s%.100s: quality was measured with the %s decoder",
+                 used ? "; " : "", p->options->sweep,
+                 p->at.decoder && strcmp(p->at.decoder, "preview") == 0 ? "full" : "preview");
+    }
     if (points.left_out) {
         char *text = p->plan->warning;
         const size_t used = strlen(text), size = sizeof p->plan->warning;
@@ -161,7 +168,13 @@ static variant_status bytes_of(const planner *p, const variant_request *request,
                                variant_error *err) {
     variant_memory m;
     VT_TRY(variant_request_memory(p->engine, request, &m, err));
-    *out = m.weights + m.mapped + m.arena + m.kv;
+    *out = m.weights + m.mapped + m.arena + m.kv + p->options->other_bytes;
+    if (!request->edits)
+        return VARIANT_OK;            /* pictures of the model's side are not worth counting */
+    variant_request batch = *request; /* whoever has a limit takes them a batch at a time */
+    if (batch.count > batch.batch) batch.count = batch.batch;
+    VT_TRY(variant_request_memory(p->engine, &batch, &m, err));
+    *out += m.edits + m.pictures;
     return VARIANT_OK;
 }
 

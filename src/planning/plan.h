@@ -61,6 +61,7 @@ typedef struct vt_sweep_points {
     int count;
     char score[64];     /* what the distance is called: "FID(classifier)" */
     bool other_numbers; /* measured with other types of weights, keys and values */
+    bool other_decoder; /* ... or by the other decoder */
     bool no_spread;     /* some point has none: an older version's file, or --draws 0 */
     int left_out;       /* points whose branches no request of plan's kind runs */
 } vt_sweep_points;

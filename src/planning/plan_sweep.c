@@ -18,6 +18,10 @@ static const char *selector_of(const char *text) {
     return NULL;
 }
 
+static bool is_preview(const char *decoder) {
+    return decoder && strcmp(decoder, "preview") == 0;
+}
+
 /* What a sweep's points are matched with. */
 typedef struct reader {
     const variant_engine *engine;
@@ -151,6 +155,7 @@ variant_status vt_sweep_points_read(vt_sweep_points *out, const char *path,
                          hash, info->hash ? info->hash : "unknown"));
     out->other_numbers = strcmp(file.settings.weights, info->weights) != 0 ||
                          strcmp(file.settings.kv, info->kv) != 0;
+    out->other_decoder = is_preview(file.settings.decoder) != is_preview(request->decoder);
     VT_CHECK(read_points(out, file.points, &r, err));
 cleanup:
     if (status != VARIANT_OK) {

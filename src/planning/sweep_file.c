@@ -71,12 +71,14 @@ TABLE(judged_by_table, judged_by_fields);
 #undef T
 
 #define T vt_sweep_settings
-static const field settings_fields[] = {
-    FIELD(weights, TEXT),  FIELD(kv, TEXT),        FIELD(batch, WHOLE),
-    FIELD(repeat, WHOLE),  FIELD(seed, TEXT),      FIELD(class, TEXT),
-    FIELD(top_k, WHOLE),   FIELD(top_p, NUMBER),   FIELD(greedy, FLAG),
-    FIELD(smooth, FLAG),   FIELD(retain_kv, FLAG), FIELD(pictures, WHOLE),
-    FIELD(samples, WHOLE), FIELD(seeds, TEXT),     INNER(quality, judged_by_table)};
+static const field settings_fields[] = {FIELD(weights, TEXT),   FIELD(kv, TEXT),
+                                        FIELD(batch, WHOLE),    FIELD(repeat, WHOLE),
+                                        FIELD(seed, TEXT),      FIELD(class, TEXT),
+                                        FIELD(top_k, WHOLE),    FIELD(top_p, NUMBER),
+                                        FIELD(greedy, FLAG),    FIELD(smooth, FLAG),
+                                        FIELD(retain_kv, FLAG), FIELD(pictures, WHOLE),
+                                        FIELD(samples, WHOLE),  FIELD(seeds, TEXT),
+                                        FIELD(decoder, TEXT),   INNER(quality, judged_by_table)};
 TABLE(settings_table, settings_fields);
 #undef T
 

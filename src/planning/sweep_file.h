@@ -62,6 +62,7 @@ typedef struct vt_sweep_settings {
     int top_k;
     double top_p;
     bool greedy, smooth, retain_kv;
+    const char *decoder;        /* "full" (also where a file is older), "preview" */
     int pictures, samples;      /* kept for the report, judged; a point */
     const char *seeds;          /* "1,2,3": judged with each, not with seed */
     vt_sweep_judged_by quality; /* null in the file: none is measured */

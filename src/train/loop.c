@@ -75,7 +75,9 @@ void vt_train_loop_note(const vt_train_loop *loop, const char *format, ...) {
 }
 
 bool vt_train_loop_stopping(const vt_train_loop *loop) {
-    return loop->options->stop && *loop->options->stop;
+    const vt_train_common *options = loop->options;
+    return (options->stop && *options->stop) ||
+           (options->stop_after > 0 && loop->step >= options->stop_after);
 }
 
 static variant_status look_up_past(vt_train_loop *loop, const char *path, variant_error *err) {
@@ -388,6 +390,10 @@ variant_status vt_train_loop_run(vt_train_loop *loop, const vt_trainer *trainer,
     const vt_train_common *options = loop->options;
     char path[4096];
     vt_train_loop_path(loop, "log.jsonl", path, sizeof path);
+    if (options->stop_after > 0 && loop->step >= options->stop_after)
+        return vt_fail(err, VARIANT_E_ARGUMENT,
+                       "%s: at step %" PRId64 " already: it cannot stop after step %" PRId64,
+                       loop->folder, loop->step, options->stop_after);
     VT_TRY(vt_log_open(&loop->log, path, options->resume ? loop->step : -1, err));
     loop->line_started = vt_seconds();
     int64_t saved = -1;

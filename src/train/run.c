@@ -22,9 +22,12 @@ static void note_pictures(const vt_train_loop *loop, const vt_dataset *dataset) 
     if (skipped > 0)
         snprintf(broken, sizeof broken, "; %d broken one%s skipped", skipped,
                  skipped == 1 ? "" : "s");
-    vt_train_loop_note(loop, "%d pictures in %d class%s%s", vt_dataset_count(dataset),
-                       vt_dataset_classes(dataset), vt_dataset_classes(dataset) == 1 ? "" : "es",
-                       broken);
+    const int all = vt_dataset_count(dataset), limit = loop->options->limit,
+              classes = vt_dataset_classes(dataset);
+    char some[64] = "";
+    if (limit > 0 && limit < all) snprintf(some, sizeof some, "%d of ", limit);
+    vt_train_loop_note(loop, "%s%d pictures in %d class%s%s", some, all, classes,
+                       classes == 1 ? "" : "es", broken);
 }
 
 /* The training pictures, `crop` pixels larger than side, and the test pictures, with the same classes;

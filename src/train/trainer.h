@@ -67,7 +67,8 @@ typedef struct vt_train_common {
      * 0: none is. Not a setting: a run may go on with another. */
     double spike;
     const volatile sig_atomic_t
-        *stop; /* becomes non-zero: finish the step, save, return; may be NULL */
+        *stop;          /* becomes non-zero: finish the step, save, return; may be NULL */
+    int64_t stop_after; /* likewise behind this step; 0: behind the last */
     void (*progress)(void *user, const vt_train_progress *progress); /* may be NULL */
     void (*note)(void *user, const char *line);                      /* may be NULL */
     void *user;

@@ -165,6 +165,44 @@ limits() {
     for backend in ref cpu; do edit a.png --mask square.png --feather 0 --backend $backend --greedy -o $backend.png; done
     kept a.png ref.png 0 0 8 1; kept a.png cpu.png 0 0 8 1
 }
+# large FILE WIDTH HEIGHT: a picture of one colour.
+large() {
+    python3 - "$@" <<'PY'
+import struct, sys, zlib
+path, width, height = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+pack = zlib.compressobj(1)
+rows = b"".join(pack.compress(b"\0" + b"\x80\x40\x20" * width) for _ in range(height)) + pack.flush()
+def chunk(name, data): return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+open(path, "wb").write(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)) +
+                       chunk(b"IDAT", rows) + chunk(b"IEND", b""))
+PY
+}
+
+large_pictures() {
+    tiny_model m.safetensors
+    large a.png 3000 2000
+    printf '%s' "not read when the limit refuses" >mask.png
+    refuses 1 generate -m m.safetensors -t 1 --class 1 --init-img a.png --mask mask.png --max-memory 60M -o b.png
+    says "no schedule fits; the nearest takes [0-9.]+ MB of 60.0"
+    is_silent_on "mask"
+    refuses 1 generate -m m.safetensors -t 1 --class 1 --init-img a.png --outpaint 9000,0,9000,0 --max-memory 300M -o b.png
+    says "no schedule fits"
+    [ ! -e b.png ] || fault "a picture was written"
+    sanitized && return 0
+    edit a.png --outpaint 0,0,0,1 --max-memory 90M --json -o b.png
+    python3 - <<'PY' || fault "more than was told: $(cat out.txt)"
+import json
+r = json.load(open("out.txt"))
+assert 60e6 < r["plan"]["bytes"] <= 90e6, r["plan"]["bytes"]
+assert r["peak_rss_bytes"] < r["plan"]["bytes"] + 60e6, r # the program and its libraries
+PY
+    for count in 2 3; do
+        run generate -m m.safetensors -t 1 --class 1 --init-img a.png --outpaint 0,0,0,1 -n $count --grid --max-memory 130M -o c.png
+        [ $code -eq $((count - 2)) ] || fault "a sheet of $count: exit $code"
+    done
+}
+situation large-pictures "what a large picture takes is told before it is read: limits hold" large_pictures
+
 situation limits "budgets, sheets of depths, types and backends go with edits" limits
 
 situations_end
