@@ -46,6 +46,15 @@ run ${train/--steps 8/--steps 5} -o resumed --schedule constant
 # shellcheck disable=SC2086
 run $train -o resumed --schedule constant --resume
 same killed/model.safetensors resumed/model.safetensors
+# shellcheck disable=SC2086
+run $train -o until --schedule constant --stop-after 5
+says "stopped after step 5 of 8"
+grep -q "^  variant train decoder .* -o until --schedule constant --resume" err.txt && ok || bad "not how to go on"
+# shellcheck disable=SC2086
+refuses "at step 5 already: it cannot stop after step 5" -- $train -o until --schedule constant --resume --stop-after 5
+# shellcheck disable=SC2086
+run $train -o until --schedule constant --resume --stop-after 8
+same killed/model.safetensors until/model.safetensors
 run train decoder --data pictures --tokenizer model.safetensors --steps 3 --batch 4 --precision bf16 --size tiny -o bf16 -q
 
 hash_of() { "$variant" inspect "$1" | sed -n 's/^hash *//p'; }
@@ -89,6 +98,43 @@ run encode -m one pictures/left/00.png -o tokens.safetensors
 run decode -m one tokens.safetensors --decoder preview -o small.png
 run decode -m one tokens.safetensors -o large.png
 differ small.png large.png
+
+# ---- trained anew: pictures of the full decoder are made again, those of the other are refused, but for another decoder
+[ "$(hash_of one)" = "$(hash_of bf16/model.safetensors)" ] && ok || bad "another decoder, another model"
+run generate -m bf16 --from full.png -o full-again.png
+same full.png full-again.png
+run generate -m bf16 --from preview.png --decoder full -o full-again.png
+same full.png full-again.png
+run generate -m bf16 --vary preview.png --keep-scales 1 --decoder full -n 2 -o vary-%d.png
+refuses "was decoded by the preview decoder" -- generate -m bf16 --from preview.png -o x.png
+refuses "--decoder full takes the tokenizer's own" -- generate -m bf16 --vary preview.png --keep-scales 1 -o x.png
+
+# ---- metadata that tells another decoder than is there
+with_preview() { # FILE OUT KEY VALUE
+    python3 - "$@" <<'PY'
+import json, struct, sys
+data = open(sys.argv[1], "rb").read()
+n, = struct.unpack("<Q", data[:8])
+header = json.loads(data[8:8 + n])
+config = json.loads(header["__metadata__"]["variant.config"])
+config["preview_decoder"][sys.argv[3]] = json.loads(sys.argv[4])
+header["__metadata__"]["variant.config"] = json.dumps(config)
+text = json.dumps(header).encode()
+text += b" " * (-len(text) % 8)
+open(sys.argv[2], "wb").write(struct.pack("<Q", len(text)) + text + data[8 + n:])
+PY
+}
+with_preview one/model.safetensors few.safetensors blocks 0
+refuses "belongs to no preview decoder of 2 levels with 0 blocks each" -- generate -m few.safetensors -o x.png
+with_preview one/model.safetensors many.safetensors blocks 2
+refuses "is missing" -- generate -m many.safetensors -o x.png
+for blocks in -1 99 '"x"' null; do
+    with_preview one/model.safetensors odd.safetensors blocks "$blocks"
+    refuses "blocks" -- generate -m odd.safetensors -o x.png
+done
+with_preview one/model.safetensors same.safetensors blocks 1
+run generate -m same.safetensors --from preview.png -o again.png
+same preview.png again.png
 
 # ---- carried along
 run convert one -o converted.safetensors --type f16

@@ -97,6 +97,16 @@ assert abs(one["pairs"][0]["frechet"] - d) < 1e-12 > abs(d - one["difference"]["
 assert one["difference"]["frechet"]["better"] == (d < 0)
 PYTHON
 cp out.txt six.json
+run eval -m "$model" "${network[@]}" "${kept[@]}" --depth 6 --seeds 9 --beside "--decoder preview" --json
+cp out.txt decoders.json
+run eval -m "$model" "${network[@]}" "${kept[@]}" --depth 6 --seeds 9 --decoder preview --json
+python3 - decoders.json six.json out.txt <<'PYTHON' >check.txt 2>&1 && ok || bad "$(cat check.txt)"
+import json, sys
+both, full, small = (json.load(open(f)) for f in sys.argv[1:])
+assert both["seeds"][0]["scores"] == full["seeds"][0]["scores"]
+assert both["beside"]["seeds"][0]["scores"] == small["seeds"][0]["scores"] != full["seeds"][0]["scores"]
+assert both["beside"]["settings"]["decoder"] == "preview" == small["settings"]["decoder"]
+PYTHON
 run eval -m "$model" "${network[@]}" "${kept[@]}" --depth 6 -s 9 --beside two.json
 says '^difference +FID'
 says '^mean of 1 +[-+]'

@@ -87,6 +87,12 @@ cp fashion/sweep.json before.json
     check "json" "$(grep -c '"points":2,"zones":1' out.txt)" -eq 1
     expect 1 "another seed (settings)" -- $m -o fashion --depths 12,2 --bridges 4 --repeat 1 --pictures 2 -s 1
     expect 1 "another weights (settings)" -- $m -o fashion --depths 12 --bridges 4 --repeat 1 --pictures 2 --weights bf16
+    expect 1 "another decoder (settings)" -- $m -o fashion --depths 12 --bridges 4 --repeat 1 --pictures 2 --decoder preview
+    cp -r fashion older && sed -i '/"decoder":/d' older/sweep.json
+    expect 0 "" -- $m -o older --depths 12,2 --bridges 4 --repeat 1 --pictures 2 --zones 1-2
+    expect 1 "another decoder (settings)" -- $m -o older --depths 12 --bridges 4 --repeat 1 --pictures 2 --decoder preview
+    expect 0 "" -- $m -o small --depths 2 --bridges 4 --repeat 1 --pictures 2 --decoder preview
+    check "the decoder is told" "$(grep -c '"decoder":[[:space:]]*"preview"' small/sweep.json)$(grep -c ', preview decoder' small/report.html)" = 11
 }
 
 # ---- quality: added to what is there, gone on with, another one refused

@@ -34,9 +34,15 @@ says "torn.png"
 says "words.jpg"
 says "no test/ folder: 4 of 26 pictures held out by name"
 says "20 pictures in 2 classes; 2 broken ones skipped"
+# shellcheck disable=SC2086
+run train tokenizer --data pictures -o some $small --steps 1 --batch 4 --limit 6
+says "6 of 20 pictures in 2 classes"
 net="--depth 3 --width 32 --heads 1 --batch 4"
 # shellcheck disable=SC2086
 run train transformer --data pictures -o transformer --tokenizer tokenizer $net --steps 300 --save-every 10
+run train supernet --data pictures -o drawn --model transformer --depths 2,1 --bridge 1-2 --steps 1 --batch 4
+run inspect drawn
+says "trained for depths 2,1 after 1 to 2 full scales"
 run train supernet --data pictures -o supernet --model transformer --depths 2,1 --bridge 1 --steps 6 --batch 4 --on-divergence skip --spike 1.5
 run train supernet --data pictures -o default --model transformer --depths 2,1 --steps 6 --batch 4 --log-every 1
 grep -q '"step":6,.*"phase":"sandwich".*"distill":2.33333,"distill_kl"' default/log.jsonl && ok || bad "the default is not both paths, distillation moved from 4 to 2"

@@ -34,9 +34,18 @@ train supernet "$runs/supernet" --tokenizer "$runs/tokenizer" --model "$runs/tra
 # how strongly the shallower branch guides at each depth: tools/experiments/7_guidance.sh
 "$variant" convert "$runs/supernet" -o "$runs/half.safetensors" --type f16 --uncond-depth 2 --cfg-late 12:2.2,6:3,3:4
 
-# The shipped one was stopped at step 4733, where the rate had nearly fallen to its end.
-train decoder "$runs/decoder" --tokenizer "$runs/half.safetensors" --size small --steps 5000 --batch 16 --lr 2e-3 \
-    --precision bf16 --seed 1 --log-every 100 --save-every 250 --eval-every 2500 --eval-count 500
+# As it was run: the machine was wanted elsewhere, so its length was planned anew three times, and the last plan was not run to its end.
+# Every rate and every step is that of preview.log.jsonl. To train one, a single --steps 5000 does.
+decoder() { # STEPS planned, STEP to stop after; a stretch that was done is passed over
+    [ ! -e "$runs/decoder-$2" ] || return 0
+    train decoder "$runs/decoder" --tokenizer "$runs/half.safetensors" --size small --batch 16 --lr 2e-3 --precision bf16 --seed 1 \
+        --log-every 100 --save-every 250 --eval-every 2500 --eval-count 500 --steps "$1" --stop-after "$2" "${@:3}"
+    touch "$runs/decoder-$2"
+}
+decoder 7500 1580
+decoder 3600 3600 --resume
+decoder 6000 4061 --resume
+decoder 5000 4733 --resume
 cp "$runs/decoder/model.safetensors" models/fashion/fashion.safetensors
 
 train classifier "$runs/classifier" --epochs 12 --batch 64 --lr 2e-3 --crop 2 --flip --seed 1 \

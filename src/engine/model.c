@@ -164,6 +164,28 @@ static variant_status load_tokenizer(vt_model *model, const vt_model_options *op
     return vt_params_prepare(params, err);
 }
 
+static bool is_of_preview(const vt_tensor *tensor) {
+    return strncmp(tensor->name, VT_PREVIEW_PREFIX, strlen(VT_PREVIEW_PREFIX)) == 0;
+}
+
+/* Fewer widths or blocks than it was trained with leave tensors over. */
+static variant_status check_preview(const vt_model *model, const vt_preview_config *config,
+                                    variant_error *err) {
+    const vt_tensor_file *file = model->files[VT_TOKENIZER_PART];
+    for (int i = 0; i < vt_tensor_file_count(file); ++i) {
+        const vt_tensor *tensor = vt_tensor_file_at(file, i);
+        if (!is_of_preview(tensor) || strcmp(tensor->group, model->groups[VT_TOKENIZER_PART]) != 0)
+            continue;
+        if (!vt_params_find(vt_preview_params(model->preview), tensor->name))
+            return vt_fail(err, VARIANT_E_MODEL,
+                           "%s: tensor %s belongs to no preview decoder of %d levels with %d "
+                           "block%s each, which its metadata " VT_CONFIG_KEY " tells",
+                           vt_tensor_file_path(file), tensor->name, config->levels, config->blocks,
+                           config->blocks == 1 ? "" : "s");
+    }
+    return VARIANT_OK;
+}
+
 /* Tensors of the preview decoder lie beside the tokenizer's; without its mark there is none. */
 static variant_status load_preview(vt_model *model, const vt_model_options *options,
                                    vt_file_config *own, variant_error *err) {
@@ -179,6 +201,7 @@ static variant_status load_preview(vt_model *model, const vt_model_options *opti
     if (vt_preview_config_check(&own->preview, of, VARIANT_E_MODEL, err) != VARIANT_OK)
         return vt_fail_within(err, VARIANT_E_MODEL, "%s", vt_tensor_file_path(file));
     VT_TRY(vt_preview_open(&model->preview, model->kern, of, &own->preview, err));
+    VT_TRY(check_preview(model, &own->preview, err));
     vt_params *params = vt_preview_params(model->preview);
     vt_params_set_type(params, options->weights == VT_NUMBER_F32 ? VT_NUMBER_F32 : VT_NUMBER_BF16,
                        options->copy);
@@ -187,6 +210,34 @@ static variant_status load_preview(vt_model *model, const vt_model_options *opti
     own->preview_training = NULL;
     VT_TRY(vt_params_load(params, file, group, options->copy, err));
     return vt_params_prepare(params, err);
+}
+
+/* The metadata names depths and scales that the transformer has. */
+static variant_status check_supernet(const vt_model *model, const vt_supernet_info *supernet,
+                                     const vt_model_options *options, variant_error *err) {
+    const vt_tensor_file *file = model->files[VT_TRANSFORMER_PART];
+    const char *what = NULL;
+    int named = 0;
+    if (!model->transformer || !supernet->trained) return VARIANT_OK;
+    const vt_transformer_config *config = vt_transformer_configuration(model->transformer);
+    for (int i = 0; i < supernet->depth_count && !what; ++i)
+        if (supernet->depths[i] > config->depth) named = supernet->depths[i], what = "depths";
+    if (!what && supernet->uncond_depth > config->depth)
+        named = supernet->uncond_depth, what = "guidance.uncond_depth";
+    if (!what && supernet->late_count > 0 &&
+        supernet->late[supernet->late_count - 1].depth > config->depth)
+        named = supernet->late[supernet->late_count - 1].depth, what = "guidance.late";
+    if (what)
+        return vt_fail(err, VARIANT_E_MODEL,
+                       "%s: metadata " VT_CONFIG_KEY ": supernet.%s names %d layers, this "
+                       "transformer has %d",
+                       vt_tensor_file_path(file), what, named, config->depth);
+    if (!options->sides && (supernet->bridge < 0 || supernet->bridge > config->scales))
+        return vt_fail(err, VARIANT_E_MODEL,
+                       "%s: metadata " VT_CONFIG_KEY ": supernet.bridge is %d, expected 0 to the "
+                       "%d scales of this transformer",
+                       vt_tensor_file_path(file), supernet->bridge, config->scales);
+    return VARIANT_OK;
 }
 
 static variant_status check_fit(const vt_model *model, variant_error *err) {
@@ -256,10 +307,6 @@ static variant_status check_surplus(const vt_model *model, const vt_model_option
 #define WHOLE_BYTES ((size_t)1 << 20)
 #define SAMPLES 16
 #define SAMPLE_BYTES 256
-
-static bool is_of_preview(const vt_tensor *tensor) {
-    return strncmp(tensor->name, VT_PREVIEW_PREFIX, strlen(VT_PREVIEW_PREFIX)) == 0;
-}
 
 /* Of the preview decoder's tensors alone, or of all others. */
 static uint64_t hash_file(uint64_t hash, const vt_tensor_file *file, bool preview) {
@@ -363,6 +410,7 @@ variant_status vt_model_open(vt_model **out, vt_kern *kern, const vt_model_optio
                                                             : &own[VT_TOKENIZER_PART],
                        err));
     model->supernet = own[VT_TRANSFORMER_PART].supernet;
+    VT_CHECK(check_supernet(model, &model->supernet, options, err));
     int trained = model->files[VT_TRANSFORMER_PART] ? VT_TRANSFORMER_PART : VT_TOKENIZER_PART;
     const char *training = vt_tensor_file_meta(model->files[trained], VT_TRAINING_KEY);
     if (training && !(model->training = strdup(training)))

@@ -35,7 +35,7 @@ typedef struct vt_dot {
     double x, y;
     double spread; /* of y: a line up and down; 0: none */
     int series;
-    char label[64];
+    char label[104];
     char title[256]; /* shown when pointed at */
 } vt_dot;
 

@@ -276,6 +276,89 @@ damaged_guidance() {
 }
 situation damaged-guidance "a file whose guidance is none: one line, nothing written" damaged_guidance
 
+# supernet_of FILE JSON: tiny_model with a file that calls it such a supernet.
+supernet_of() {
+    guided_supernet "$1"
+    python3 - "$@" <<'PY'
+import json, struct, sys
+data = open(sys.argv[1], "rb").read()
+length, = struct.unpack("<Q", data[:8])
+header = json.loads(data[8:8 + length])
+config = json.loads(header["__metadata__"]["variant.config"])
+config["supernet"].update(json.loads(sys.argv[2]))
+header["__metadata__"]["variant.config"] = json.dumps(config)
+text = json.dumps(header).encode()
+text += b" " * (-len(text) % 8)
+open(sys.argv[1], "wb").write(struct.pack("<Q", len(text)) + text + data[8 + length:])
+PY
+}
+
+depths_of_another() {
+    local n=0
+    while read -r json; do
+        supernet_of m.safetensors "$json"
+        refuses 1 generate -m m.safetensors -t 1 -o a.png
+        says "m.safetensors: metadata.*supernet.*(names [0-9]+ layers, this transformer has 3|bridge is .*expected 0 to the 3 scales)"
+        refuses 1 inspect m.safetensors
+        n=$((n + 1))
+    done <<'LIST'
+{"guidance": {"uncond_depth": 4}}
+{"guidance": {"late": "4:2"}}
+{"guidance": {"uncond_depth": 1, "late": "2:4,3:2,12:2.2"}}
+{"depths": [6, 3, 2]}
+{"bridge": 4}
+{"bridge": -1}
+LIST
+    [ $n -eq 6 ] && [ ! -e a.png ] || fault "$n files, $(ls)"
+    supernet_of m.safetensors '{"guidance": {"uncond_depth": 3, "late": "3:2"}, "bridge": 3, "depths": [3]}'
+    succeeds generate -m m.safetensors -t 1 -o a.png
+}
+situation depths-of-another "a file whose supernet names layers or scales that its transformer has not: one line" depths_of_another
+
+no_late() {
+    guided_supernet m.safetensors
+    succeeds generate -m m.safetensors -t 1 --cfg-late 2 --uncond-depth 0 -o a.png
+    says "generate: warning: --cfg-late changes nothing: with --uncond-depth 0"
+    succeeds generate -m m.safetensors -t 1 --cfg-late 2 --cfg-scale 0 -o a.png
+    says "--cfg-late changes nothing: there is no guidance"
+    for some in "--cfg-late 2" "--cfg-late 2 --uncond-depth 1" "--uncond-depth 0" "--cfg-late 2 --uncond-depths 3,1,1"; do
+        succeeds generate -m m.safetensors -t 1 $some -o a.png
+        is_silent_on "cfg-late changes nothing"
+    done
+}
+situation no-late "a factor on guidance where nothing would take it: one line says so" no_late
+
+pictures_for_tokens() {
+    tiny_model m.safetensors
+    succeeds generate -m m.safetensors -t 1 -o a.png
+    succeeds generate -m m.safetensors -t 1 -o a.jpg
+    printf '%%PDF-1.4 x' >a.pdf
+    for file in a.png a.jpg a.pdf; do
+        refuses 1 generate -m m.safetensors -t 1 --tokens-in $file -o b.png
+        says "$file: is a .*, expected a file of tokens, as .variant encode. and --tokens-out write them"
+        refuses 1 decode -m m.safetensors $file -o b.png
+        says "expected a file of tokens"
+    done
+    refuses 1 generate -m m.safetensors -t 1 --tokens-in none.safetensors -o b.png
+    says "none.safetensors: cannot open: No such file"
+    refuses 1 generate -m m.safetensors -t 1 --tokens-in m.safetensors -o b.png
+    says "has no tensor .tokens."
+    [ ! -e b.png ] || fault "a picture was written"
+}
+situation pictures-for-tokens "a picture where a file of tokens is asked for: what it is, and what is wanted" pictures_for_tokens
+
+drawn_depths() {
+    tiny_model m.safetensors
+    succeeds generate -m m.safetensors -t 1 --scales 2 --depth 1 --bridge 1 -o a.png
+    says "^depths +3,1$"
+    succeeds generate -m m.safetensors -t 1 --scales 2 --depth 1 --bridge 1 --uncond-depth 2 -o a.png --json
+    python3 -c 'import json; r = json.load(open("out.txt")); assert r["depths"] == "3,1" and r["uncond_depths"] == "3,2" and len(r["scales"]) == 2, r' ||
+        fault "$(cat out.txt)"
+    succeeds generate -m m.safetensors -t 1 --from a.png --scales 3 -o b.png # what the settings say is whole
+    says "^depths +3,1,1$"
+}
+situation drawn-depths "a draft of few scales tells the layers of those, and of no others" drawn_depths
+
 what_goes_together() {
     tiny_model m.safetensors
     succeeds generate -m m.safetensors -t 1 -o a.png
