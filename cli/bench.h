@@ -59,6 +59,7 @@ variant_status bench_measure(bench_figures *out, const int *depths, int count,
                              bench_subject *subject, const bench_settings *s, variant_error *err);
 /* "runs": 5, "quiet_runs": 2, "disturbed": true, "why": "..." */
 void bench_print_disturbance(const bench_figures *figures, bool contradicted);
+size_t bench_weight_bytes(const vt_model *model); /* in memory, the mapped file's included */
 /* Median of n numbers, which are sorted. */
 double bench_median(double *numbers, int n);
 

@@ -7,20 +7,24 @@
 #include <string.h>
 
 #include "core/clock.h"
+#include "core/cpu.h"
 #include "core/rng.h"
+#include "kern/watch.h"
 #include "tools.h"
 
-/* Weights of one shape in turn, so that a call finds its own in memory and not in a cache. */
-#define WEIGHT_COPIES 8
+/* Weights of one shape in turn, so that a call finds its own in memory and not in a cache: as many as are so many times the last
+ * cache. */
+#define CACHES 4
+#define MOST_COPIES 256
 #define MAX_BUFFERS 16
 /* A step of ten requests of the published shape that began one after another: two streams at each scale. */
 static const int step_sides[] = {1, 2, 3, 4, 5, 6, 8, 10, 13, 16};
-enum { STEP_SCALES = 10, MOST_STREAMS = 2 * STEP_SCALES };
+enum { STEP_SCALES = 10, MOST_STREAMS = 2 * STEP_SCALES, CACHED = 4 };
 
 /* One kernel at one size, set up on one backend. */
 typedef struct bench_case {
     vt_kern *kern;
-    vt_weight *weights[WEIGHT_COPIES];
+    vt_weight *weights[MOST_COPIES];
     void *buffers[MAX_BUFFERS];
     int buffer_count, weight_count, turn;
     int repeat;  /* calls that will be timed */
@@ -92,9 +96,26 @@ static void *random_numbers(bench_case *c, size_t n, vt_number number) {
     return x;
 }
 
+/* What a call cannot find in a cache. The plain-C twin is called once. */
+static int cold_copies(const bench_case *c, size_t bytes) {
+    const size_t copies = CACHES * vt_cache_bytes() / bytes + 1;
+    if (c->repeat <= 1 || strcmp(c->kern->name, vt_kern_reference()) == 0) return 1;
+    return copies < MOST_COPIES ? (int)copies : MOST_COPIES;
+}
+
+/* `copies` of one weight, 0: so many that each call finds its own in memory. */
 static void open_weights(bench_case *c, vt_number number, int n, int k, int taps, int copies) {
-    float *values = random_floats(c, (size_t)n * (size_t)k, 0.05f);
+    const size_t numbers = (size_t)n * (size_t)k;
+    if (copies == 0) copies = cold_copies(c, numbers * vt_number_size(number));
+    const bool in_place = number == VT_NUMBER_F32;
+    float *values = take(c, numbers * sizeof *values * (in_place ? (size_t)copies : 1));
+    if (values) vt_normal_fill(values, numbers, 7, 0);
+    for (size_t i = 0; values && i < numbers; ++i) values[i] *= 0.05f;
     for (int i = 0; values && i < copies; ++i) {
+        if (in_place && i > 0) {
+            memcpy(values + numbers, values, numbers * sizeof *values);
+            values += numbers;
+        }
         const vt_weight_spec spec = {.type = number,
                                      .n = n,
                                      .k = k,
@@ -116,10 +137,10 @@ static void case_close(bench_case *c) {
 
 /* ---- kernels ---- */
 
-/* size: rows, n, k, epilogue */
+/* size: rows, n, k, epilogue, 1: one weight, which stays in a cache where it fits */
 static void set_up_product(bench_case *c, const bench_kernel *k) {
     int rows = k->size[0], n = k->size[1], depth = k->size[2];
-    open_weights(c, k->number, n, depth, 1, c->repeat > 1 ? WEIGHT_COPIES : 1);
+    open_weights(c, k->number, n, depth, 1, k->size[CACHED]);
     if (c->failed) return;
     c->as.product = (vt_product){.x = random_floats(c, (size_t)rows * (size_t)depth, 1.0f),
                                  .w = c->weights[0],
@@ -219,8 +240,7 @@ static void set_up_attention_step(bench_case *c, const bench_kernel *k) {
 /* size: n, k; the gate of each stream behind it */
 static void set_up_product_step(bench_case *c, const bench_kernel *k) {
     const int n = k->size[0], depth = k->size[1];
-    open_weights(c, k->number, n, depth, 1,
-                 strcmp(c->kern->name, vt_kern_reference()) == 0 ? 1 : WEIGHT_COPIES);
+    open_weights(c, k->number, n, depth, 1, 0);
     set_up_step(c, &(bench_kernel){.number = VT_NUMBER_BF16}, (size_t)n);
     if (c->failed) return;
     const int rows = c->step.begin[MOST_STREAMS];
@@ -371,6 +391,12 @@ static void run_sample(bench_case *c) {
             rows, n, k, VT_EPILOGUE_STORE                                                          \
         }                                                                                          \
     }
+#define PRODUCT_CACHED(number, rows, n, k)                                                         \
+    {                                                                                              \
+        "product, cached", number, set_up_product, run_product, {                                  \
+            rows, n, k, VT_EPILOGUE_STORE, 1                                                       \
+        }                                                                                          \
+    }
 #define ATTENTION(number, queries, keys)                                                           \
     {                                                                                              \
         "attention", number, set_up_attention, run_attention, {                                    \
@@ -382,6 +408,7 @@ static const bench_kernel kernels[] = {
     PRODUCT(VT_NUMBER_F32, 32, 3072, 1024),
     PRODUCT(VT_NUMBER_F32, 512, 3072, 1024),
     PRODUCT(VT_NUMBER_BF16, 2, 3072, 1024),
+    PRODUCT_CACHED(VT_NUMBER_BF16, 2, 3072, 1024),
     PRODUCT(VT_NUMBER_BF16, 8, 3072, 1024),
     PRODUCT(VT_NUMBER_BF16, 18, 3072, 1024),
     PRODUCT(VT_NUMBER_BF16, 32, 3072, 1024),
@@ -397,6 +424,7 @@ static const bench_kernel kernels[] = {
     {"product, a step", VT_NUMBER_F32, set_up_product_step, run_product, {1024, 1024}},
     {"product, a step", VT_NUMBER_BF16, set_up_product_step, run_product, {1024, 1024}},
     PRODUCT(VT_NUMBER_INT8, 2, 3072, 1024),
+    PRODUCT_CACHED(VT_NUMBER_INT8, 2, 3072, 1024),
     PRODUCT(VT_NUMBER_INT8, 18, 3072, 1024),
     PRODUCT(VT_NUMBER_INT8, 72, 3072, 1024),
     PRODUCT(VT_NUMBER_INT8, 512, 3072, 1024),
@@ -462,14 +490,21 @@ static void kernel_work(const bench_kernel *k, double *flops, double *bytes) {
     }
 }
 
-static double floor_ms(const bench_kernel *k, vt_kern *kern, const double peak[3], double stream) {
-    (void)kern;
+/* What the machine could do at most. */
+typedef struct peaks {
+    double flops[3]; /* by vt_number */
+    double stream;   /* bytes a second from memory */
+} peaks;
+
+static double floor_ms(const bench_kernel *k, vt_kern *kern, const peaks *most) {
     double flops, bytes;
     kernel_work(k, &flops, &bytes);
+    const bool cached = k->set_up == set_up_product && k->size[CACHED];
+    const double stream = cached ? kern->stream_bytes(kern, (size_t)bytes) : most->stream;
     bool wide = (k->set_up == set_up_attention || k->set_up == set_up_attention_step) &&
                 k->number != VT_NUMBER_F32; /* multiplied as bf16 */
-    double compute = flops / peak[wide ? VT_NUMBER_BF16 : k->number], memory = bytes / stream;
-    return 1e3 * (compute > memory ? compute : memory);
+    const double compute = flops / most->flops[wide ? VT_NUMBER_BF16 : k->number];
+    return 1e3 * (compute > bytes / stream ? compute : bytes / stream);
 }
 
 /* ---- timing ---- */
@@ -535,12 +570,6 @@ static void describe(const bench_kernel *k, char *out, size_t size) {
         snprintf(out, size, "%d x %d", s[0], s[1]);
 }
 
-/* What the machine could do at most. */
-typedef struct peaks {
-    double flops[3]; /* by vt_number */
-    double stream;   /* bytes a second */
-} peaks;
-
 static void print_head(bool json, const vt_kern *kern, const peaks *most) {
     if (json)
         printf("{\"kernels\": \"%s\", \"peak_f32\": %.4g, \"peak_bf16\": %.4g, \"stream_bytes\": "
@@ -591,8 +620,8 @@ static int run(void *user, const cli_line *line) {
     const peaks most = {{kern->peak_flops(kern, VT_NUMBER_F32),
                          kern->peak_flops(kern, VT_NUMBER_BF16),
                          kern->peak_flops(kern, VT_NUMBER_INT8)},
-                        kern->stream_bytes(kern)};
-    vt_quiet_open(&quiet, kern->threads, NULL);
+                        kern->stream_bytes(kern, CACHES * vt_cache_bytes())};
+    vt_kern_watch(&quiet, kern);
     print_head(s->json, kern, &most);
     for (const bench_kernel *k = kernels; k < kernels + sizeof kernels / sizeof *kernels; ++k) {
         char size[64];
@@ -601,8 +630,7 @@ static int run(void *user, const cli_line *line) {
         double twin = time_kernel(ref, k, 1, 1, &quiet).ms;
         if (fast.ms < 0.0 || twin < 0.0)
             VT_CHECK(vt_fail(&err, VARIANT_E_MEMORY, "no memory for %s, %s", k->name, size));
-        (s->json ? print_case_json : print_case)(k, size, &fast,
-                                                 floor_ms(k, kern, most.flops, most.stream), twin);
+        (s->json ? print_case_json : print_case)(k, size, &fast, floor_ms(k, kern, &most), twin);
         fflush(stdout);
     }
     if (s->json) printf("]}\n");

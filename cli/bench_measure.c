@@ -10,6 +10,7 @@
 #include "engine/branches.h"
 #include "io/file.h"
 #include "kern/memory_pool.h"
+#include "kern/watch.h"
 #include "selftest/golden_config.h"
 
 /* ---- the subject ---- */
@@ -111,6 +112,16 @@ double bench_median(double *numbers, int n) {
     return 0.5 * (numbers[(n - 1) / 2] + numbers[n / 2]);
 }
 
+size_t bench_weight_bytes(const vt_model *model) {
+    const vt_params *parts[] = {vt_transformer_params(model->transformer),
+                                vt_tokenizer_params(model->tokenizer),
+                                model->preview ? vt_preview_params(model->preview) : NULL};
+    size_t bytes = 0;
+    for (int i = 0; i < 3; ++i)
+        if (parts[i]) bytes += vt_params_bytes(parts[i]) + parts[i]->mapped_bytes;
+    return bytes;
+}
+
 /* ---- runs ---- */
 
 /* Of one depth. */
@@ -154,7 +165,7 @@ static variant_status rounds_open(rounds *r, const int *depths, int count, bench
         if (!d->reports || !d->spans)
             return vt_fail(err, VARIANT_E_MEMORY, "no memory for %d reports", d->room);
     }
-    vt_quiet_open(&r->quiet, subject->kern->threads, NULL);
+    vt_kern_watch(&r->quiet, subject->kern);
     bench_progress_open(&r->progress, s);
     r->deadline = s->budget > 0.0 ? vt_seconds() + s->budget : 0.0;
     return VARIANT_OK;
@@ -308,12 +319,7 @@ static variant_status take_figures(bench_figures *f, const rounds *r, const runs
     if (f->disturbed) vt_quiet_why(&r->quiet, d->spans, d->count, f->why, sizeof f->why);
     take_medians(f, &p);
     VT_TRY(add_floors(subject, &d->request, f, err));
-    const vt_params *parts[] = {vt_transformer_params(subject->model->transformer),
-                                vt_tokenizer_params(subject->model->tokenizer),
-                                subject->model->preview ? vt_preview_params(subject->model->preview)
-                                                        : NULL};
-    for (int i = 0; i < 3; ++i)
-        if (parts[i]) f->weight_bytes += vt_params_bytes(parts[i]) + parts[i]->mapped_bytes;
+    f->weight_bytes = bench_weight_bytes(subject->model);
     f->load = subject->synthetic ? -1.0 : 1e3 * subject->load_seconds;
     /* a stranger's first picture is not warm */
     f->first_scale = (subject->synthetic ? 0.0 : f->load) +
@@ -329,7 +335,8 @@ variant_status bench_measure(bench_figures *out, const int *depths, int count,
     VT_CHECK(warm_up(&r, err));
     if (subject->limits.flops <= 0.0) {
         bench_progress_say(&r.progress, "measuring what this machine could do at most");
-        subject->limits = vt_machine_probe(subject->kern, subject->weights, subject->kv);
+        subject->limits = vt_machine_probe(subject->kern, subject->weights, subject->kv,
+                                           bench_weight_bytes(subject->model));
     }
     VT_CHECK(run_rounds(&r, err));
     for (int i = 0; i < count; ++i) VT_CHECK(take_figures(&out[i], &r, &r.depths[i], err));

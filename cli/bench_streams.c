@@ -12,6 +12,7 @@
 #include "core/clock.h"
 #include "core/status.h"
 #include "engine/branches.h"
+#include "kern/watch.h"
 
 #define MOST_REQUESTS 256
 
@@ -311,7 +312,7 @@ static variant_status streams_open(streams *s, bench_subject *subject,
     for (int i = 0; i < s->requests; ++i)
         s->depths[i] = depths ? settings->mix[i % depths] : settings->bench.asked.request.depth;
     s->engine = vt_engine_around(subject->kern, subject->model, subject->weights, subject->kv);
-    vt_quiet_open(&s->quiet, subject->kern->threads, NULL);
+    vt_kern_watch(&s->quiet, subject->kern);
     VT_TRY(way_open(s, "one after another", false, false, err));
     VT_TRY(way_open(s, depths > 1 ? "together, depths mixed" : "together", true, false, err));
     return depths > 1 ? way_open(s, "together, sorted by depth", true, true, err) : VARIANT_OK;
@@ -331,7 +332,8 @@ static variant_status time_streams(const streams_settings *settings, variant_err
     bench_progress_say(&progress, "running the requests apart and together");
     VT_CHECK(run_all(&s, err));
     bench_progress_say(&progress, "measuring what this machine could do at most");
-    subject.limits = vt_machine_probe(subject.kern, subject.weights, subject.kv);
+    subject.limits = vt_machine_probe(subject.kern, subject.weights, subject.kv,
+                                      bench_weight_bytes(subject.model));
     bench_progress_close(&progress);
     VT_CHECK(take_figures(&s, &f, err));
     if (settings->bench.json)

@@ -13,6 +13,7 @@
 #include "core/clock.h"
 #include "core/limits.h"
 #include "core/status.h"
+#include "kern/watch.h"
 #include "planning/floor.h"
 #include "io/file.h"
 #include "kern/dry.h"
@@ -243,7 +244,7 @@ static bool wants_more(const train_subject *s, int repeat) {
 
 static variant_status measure(train_subject *subject, const settings *s, variant_error *err) {
     double times[PARTS];
-    vt_quiet_open(&subject->quiet, subject->kern->threads, NULL);
+    vt_kern_watch(&subject->quiet, subject->kern);
     for (enum path path = FULL; path < PATHS; ++path) /* warms up */
         VT_TRY(run_step(subject, s->batch, path, times, err));
     for (; wants_more(subject, s->repeat); ++subject->runs)
@@ -278,7 +279,8 @@ static path_times summarise(const train_subject *s, enum path path, int repeat) 
 static void count_floors(train_subject *subject, const settings *s) {
     const vt_transformer_config *config = vt_transformer_configuration(subject->transformer);
     if (!subject->kern->peak_flops) return; /* the plain backend has no probes */
-    vt_machine_limits limits = vt_machine_probe(subject->kern, s->precision, s->precision);
+    vt_machine_limits limits =
+        vt_machine_probe(subject->kern, s->precision, s->precision, subject->memory_bytes);
     for (enum path path = FULL; path < PATHS; ++path) {
         const vt_schedule *schedule = &subject->schedules[path];
         double *floor_ms = subject->floor_ms[path];
@@ -311,6 +313,11 @@ static void print_disturbance(const train_subject *subject, const settings *s,
                "layers\n");
 }
 
+/* What a step's products would take at the register peak, of what the step took; 0: not known. */
+static double peak_share(const train_subject *subject, const path_times *t, enum path path) {
+    return subject->floor_ms[path][WHOLE] / t[path].ms[WHOLE];
+}
+
 static void print_json(const train_subject *subject, const settings *s, const path_times *t) {
     const vt_transformer_config *config = vt_transformer_configuration(subject->transformer);
     printf(
@@ -319,13 +326,15 @@ static void print_json(const train_subject *subject, const settings *s, const pa
         s->arch ? s->arch : s->engine.model, vt_number_name(s->precision), config->depth,
         config->width, vt_transformer_tokens(config), s->batch, s->depth, s->bridge, s->repeat,
         subject->kern->details);
-    for (int path = 0; path < PATHS; ++path) {
+    for (enum path path = FULL; path < PATHS; ++path) {
         printf(", \"%s\": {", path_names[path]);
         for (int part = 0; part < PARTS; ++part) {
             printf("\"%s_ms\": %.3f, ", part_names[part], t[path].ms[part]);
             if (subject->floor_ms[path][part] > 0.0)
                 printf("\"%s_floor_ms\": %.3f, ", part_names[part], subject->floor_ms[path][part]);
         }
+        if (peak_share(subject, t, path) > 0.0)
+            printf("\"peak_share\": %.4f, ", peak_share(subject, t, path));
         printf("\"best_step_ms\": %.3f, \"pictures_per_second\": %.2f, \"runs\": %d, "
                "\"quiet_runs\": %d, \"disturbed\": %s}",
                t[path].best, 1e3 * s->batch / t[path].ms[WHOLE], subject->runs, t[path].quiet_runs,
@@ -349,6 +358,9 @@ static void print_table(const train_subject *subject, const settings *s, const p
         if (*full > 0.0) printf("   floor %.2f and %.2f ms", *full, *sub);
         printf("\n");
     }
+    if (peak_share(subject, t, FULL) > 0.0)
+        printf("  %-12s %11.1f %% %9.1f %%\n", "of the peak", 100.0 * peak_share(subject, t, FULL),
+               100.0 * peak_share(subject, t, SUBNET));
     printf("  %-12s %9.2f ms %9.2f ms\n", "best step", t[FULL].best, t[SUBNET].best);
     printf("  %-12s %12.2f %12.2f\n\n", "pictures/s", 1e3 * s->batch / t[FULL].ms[WHOLE],
            1e3 * s->batch / t[SUBNET].ms[WHOLE]);

@@ -5,11 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #if defined(__x86_64__)
 #include <cpuid.h>
 #include <sys/syscall.h>
-#include <unistd.h>
 #endif
 
 static const char *const names[VT_ISA_COUNT] = {"baseline",   "avx2",       "avx512",
@@ -83,6 +83,14 @@ bool vt_isa_is_asked(vt_isa isa) {
 
 const char *vt_isa_name(vt_isa isa) {
     return names[isa];
+}
+
+size_t vt_cache_bytes(void) {
+    long bytes = 0;
+#if defined(_SC_LEVEL3_CACHE_SIZE)
+    bytes = sysconf(_SC_LEVEL3_CACHE_SIZE);
+#endif
+    return bytes > 0 ? (size_t)bytes : (size_t)32 << 20;
 }
 
 void vt_processor_name(char *out, size_t size) {

@@ -30,6 +30,9 @@ void vt_isa_refused(char *out, size_t size);
 
 const char *vt_isa_name(vt_isa isa); /* "baseline", "avx2", ... as in VARIANT_CPU */
 
+/* Bytes of the last cache that processors share; 32 MB where the system does not say. */
+size_t vt_cache_bytes(void);
+
 /* "Intel(R) Xeon(R) ...", or "" where the system does not say. */
 void vt_processor_name(char *out, size_t size);
 

@@ -69,7 +69,7 @@ static vt_quiet_reading read_system(void *user) {
     return now;
 }
 
-static double run_canary(void *user) {
+double vt_quiet_canary(void *user) {
     (void)user;
     uint64_t x = 1;
     double start = vt_seconds();
@@ -80,11 +80,11 @@ static double run_canary(void *user) {
     return vt_seconds() - start;
 }
 
-static vt_quiet_source the_system(void) {
+vt_quiet_source vt_quiet_system(void) {
     vt_limits limits;
     vt_limits_read(&limits, "");
     return (vt_quiet_source){.read = read_system,
-                             .canary = run_canary,
+                             .canary = vt_quiet_canary,
                              .machine = limits.processors,
                              .usable = limits.threads};
 }
@@ -99,7 +99,7 @@ void vt_quiet_open(vt_quiet *quiet, int threads, const vt_quiet_source *source) 
     if (source)
         quiet->source = *source;
     else
-        quiet->source = the_system();
+        quiet->source = vt_quiet_system();
     for (int i = 0; i < CALIBRATIONS && !quiet->off; ++i) {
         double seconds = quiet->source.canary(quiet->source.user);
         if (i == 0 || seconds < quiet->canary_best) quiet->canary_best = seconds;

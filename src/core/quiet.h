@@ -50,6 +50,9 @@ typedef struct vt_quiet_span {
     double canary;   /* seconds; the slower of both */
 } vt_quiet_span;
 
+/* The system's readings, its canary a loop of scalar arithmetic. */
+vt_quiet_source vt_quiet_system(void);
+double vt_quiet_canary(void *user); /* that loop; user is not read */
 /* Calibrates the canary: some milliseconds. `source` NULL: the system. Nothing to close. */
 void vt_quiet_open(vt_quiet *quiet, int threads, const vt_quiet_source *source);
 void vt_quiet_begin(vt_quiet *quiet);

@@ -7,11 +7,11 @@
 #include <string.h>
 
 #include "core/clock.h"
-#include "core/quiet.h"
 #include "eval/report.h"
 #include "eval/score.h"
 #include "eval/seeds.h"
 #include "io/file.h"
+#include "kern/watch.h"
 
 /* A sweep at work. Work is counted in pictures. */
 typedef struct runner {
@@ -439,7 +439,7 @@ variant_status vt_sweep_run(const vt_sweep_options *options, variant_error *err)
     runner r = {.options = options};
     VT_CHECK(vt_sweep_plan(&r.tasks, &r.count, options, err));
     VT_CHECK(vt_sweep_state_open(&r.state, options, err));
-    vt_quiet_open(&r.quiet, options->engine->kern->threads, NULL);
+    vt_kern_watch(&r.quiet, options->engine->kern);
     double missing = 0.0;
     for (int i = 0; i < r.count; ++i) {
         r.work += work_of(&r, find_lack(&r, NULL));

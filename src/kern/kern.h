@@ -442,6 +442,7 @@ typedef struct vt_adamw {
 /* Everything is there but what is marked OPTIONAL, which may be NULL. What callers do then:
  *   team, memory_pool        work on one thread; take memory straight from memory_reserve
  *   peak_flops, stream_bytes say that there is nothing to measure against
+ *   canary                   watch the machine without it
  *   pool, resize_bilinear    open no Inception
  *   of training              train nothing (vt_kern_check_training); those of bf16 products: in float32 alone */
 struct vt_kern {
@@ -482,7 +483,12 @@ struct vt_kern {
     /* multiply-adds in registers as products with weights of this type do them, flop/s over all
      * threads */
     double (*peak_flops)(vt_kern *kern, vt_number weights);
-    double (*stream_bytes)(vt_kern *kern); /* reading memory beyond all caches, bytes/s */
+    /* reading `bytes` of memory again and again, bytes/s over all threads: what fits a cache comes from there. Bytes beyond
+     * four times the last cache are as those. */
+    double (*stream_bytes)(vt_kern *kern, size_t bytes);
+    /* seconds of a fixed number of products whose operands stay in the first cache, on the calling thread (some tenths of a
+     * millisecond): slower than its best when something shares the core (quiet.h) */
+    double (*canary)(vt_kern *kern);
 
     /* ---- products ---- */
     variant_status (*weight_open)(vt_kern *kern, vt_weight **out, const vt_weight_spec *spec,

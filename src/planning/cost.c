@@ -1,4 +1,5 @@
 /* cost.c - see cost.h. */
+#include "kern/watch.h"
 #include "planning/cost.h"
 
 #include <cjson/cJSON.h>
@@ -9,7 +10,6 @@
 
 #include "core/cpu.h"
 #include "core/limits.h"
-#include "core/quiet.h"
 #include "engine/engine.h"
 #include "io/file.h"
 
@@ -228,7 +228,7 @@ static variant_status measure(samples *kinds, vt_costs *out, const variant_engin
     vt_layers_text room;
     bool wanted[KINDS] = {false};
     VT_TRY(make_kinds(kinds, wanted, &room, engine, request, zones, err));
-    vt_quiet_open(&quiet, engine->kern->threads, NULL);
+    vt_kern_watch(&quiet, engine->kern);
     VT_TRY(take_all(kinds, wanted, &quiet, engine, err));
     for (int i = 0; i < KINDS; ++i)
         if (wanted[i]) pick(&kinds[i], &quiet, out);

@@ -5,7 +5,7 @@ static vt_number tokenizer_type(vt_number weights) {
     return weights == VT_NUMBER_F32 ? VT_NUMBER_F32 : VT_NUMBER_BF16;
 }
 
-vt_machine_limits vt_machine_probe(vt_kern *kern, vt_number weights, vt_number kv) {
+vt_machine_limits vt_machine_probe(vt_kern *kern, vt_number weights, vt_number kv, size_t working) {
     double peak[3];
     for (int type = VT_NUMBER_F32; type <= VT_NUMBER_INT8; ++type)
         peak[type] = kern->peak_flops(kern, (vt_number)type);
@@ -13,7 +13,7 @@ vt_machine_limits vt_machine_probe(vt_kern *kern, vt_number weights, vt_number k
                                .attention_flops =
                                    peak[kv == VT_NUMBER_F32 ? VT_NUMBER_F32 : VT_NUMBER_BF16],
                                .decoder_flops = peak[tokenizer_type(weights)],
-                               .bytes = kern->stream_bytes(kern),
+                               .bytes = kern->stream_bytes(kern, working),
                                .weights = weights,
                                .kv = kv};
 }

@@ -19,8 +19,9 @@ typedef struct vt_machine_limits {
     vt_number weights, kv;  /* of the transformer; the tokenizer's weights are never below bf16 */
 } vt_machine_limits;
 
-/* What this machine can do with numbers of these types, measured now (a second or two). */
-vt_machine_limits vt_machine_probe(vt_kern *kern, vt_number weights, vt_number kv);
+/* What this machine can do with numbers of these types, measured now (a second or two). `working` bytes are read again and
+ * again, a model's weights at every scale: few of them come from a cache, and the bandwidth is the cache's. */
+vt_machine_limits vt_machine_probe(vt_kern *kern, vt_number weights, vt_number kv, size_t working);
 
 /* Streams that stand at one scale in a step, in the layers of one schedule. */
 typedef struct vt_floor_stream {

@@ -13,7 +13,7 @@
  *                        +--------+--------+--------+
  *
  * A BLAS call of one thread packs what it multiplies; tiles of some 64 to 256 rows lose nothing by that
- * (docs/PERFORMANCE.md, "The floor: one BLAS call a thread"). */
+ * (docs/PERFORMANCE_APPENDIX.md, "The floor: one BLAS call a thread"). */
 #include "kern/blas.h"
 #include "kern/cpu/cpu.h"
 #include "kern/cpu/weight.h"

@@ -23,7 +23,7 @@
  * and on to the next 64 keys: there never is a row of all scores. 64 keys are four panels, as much as a
  * tile holds (VT_TILE_COLUMNS), and 12 to 32 rows of scores stay in the first cache until they have become
  * probabilities. Packing is worth its pass because every row of q meets every key: at 256 queries on 680
- * keys it was 9 % of the time (docs/PERFORMANCE.md). */
+ * keys it was 9 % of the time (docs/PERFORMANCE_APPENDIX.md). */
 #ifndef VT_KERN_CPU_ISA_ATTENTION_LOOPS_H
 #define VT_KERN_CPU_ISA_ATTENTION_LOOPS_H
 

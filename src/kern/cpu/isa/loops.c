@@ -208,6 +208,23 @@ static double sum_squares(const float *x, size_t n) {
     return sum;
 }
 
+enum { STREAMS = 4, WORDS = 16, AHEAD = 1024 }; /* words of a line; asked for 4 KB ahead */
+
+/* As products read panels: a few streams side by side, each asked for ahead of its use. */
+static uint32_t read_all(const uint32_t *x, size_t words) {
+    const size_t stream = words / STREAMS;
+    uint32_t sums[STREAMS][WORDS] = {{0}}, sum = 0;
+    for (size_t i = 0; i < stream; i += WORDS)
+        for (size_t s = 0; s < STREAMS; ++s) {
+            const uint32_t *line = x + s * stream + i;
+            __builtin_prefetch(line + AHEAD);
+            for (int w = 0; w < WORDS; ++w) sums[s][w] += line[w];
+        }
+    for (int s = 0; s < STREAMS; ++s)
+        for (int w = 0; w < WORDS; ++w) sum += sums[s][w];
+    return sum;
+}
+
 static double sum_squared_difference(const float *p, const float *q, size_t n) {
     double sum = 0;
 #pragma omp simd reduction(+ : sum)
@@ -429,7 +446,7 @@ static inline vector load(const float *from) {
  *     x3     s30  s31  s32  s33
  *
  * W is read once, as it lies: nothing is packed for so few rows. Adding up the lanes is paid for each number
- * of the result, whatever k is: it pays from k = 1024 on, or for single rows (docs/PERFORMANCE.md,
+ * of the result, whatever k is: it pays from k = 1024 on, or for single rows (docs/PERFORMANCE_APPENDIX.md,
  * "Attempts"; products.c decides). */
 
 /* One (rows, columns) tile; both are constants after inlining, so that the sums live in registers. A number is the
@@ -521,6 +538,7 @@ const vt_loops PASTE(vt_loops_, VT_LOOPS_SUFFIX) = {
     .dots = dots,
     .peak = peak,
     .sum_squares = sum_squares,
+    .read_all = read_all,
     .sum_squared_difference = sum_squared_difference,
     .dot = dot,
     .column_sums = column_sums,

@@ -80,6 +80,8 @@ typedef struct vt_loops {
 
     /* sums over one run, vector lanes added at its end */
     double (*sum_squares)(const float *x, size_t n);
+    /* Reads `words` numbers, a multiple of 64, as fast as memory or a cache gives them; their sum, which nobody needs. */
+    uint32_t (*read_all)(const uint32_t *x, size_t words);
     double (*sum_squared_difference)(const float *p, const float *q, size_t n);
     float (*dot)(const float *p, const float *q, size_t n);
 

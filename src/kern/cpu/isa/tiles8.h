@@ -38,7 +38,7 @@ enum { VT_TILE8_DEPTH = 64 }; /* depth comes in multiples of this */
 
 /* 136 bytes: rows of 1024 numbers do not fall on the same sets of a cache. A block of 128 makes its scale
  * one addition in 32 (the quads of a block), and keeps an outlier's coarse scale to itself; for the
- * shipped model's loss blocks of 64, 128 and whole rows made no difference (docs/PERFORMANCE.md). */
+ * shipped model's loss blocks of 64, 128 and whole rows made no difference (docs/PERFORMANCE_APPENDIX.md). */
 typedef struct vt_block8 {
     int8_t number[VT_INT8_BLOCK]; /* -127 .. 127 */
     float scale;                  /* NaN, with zeros, where x had a number that is not finite */

@@ -4,7 +4,7 @@
  * A kernel keeps the integer sums of one block in registers: up to 24 rows by one panel, 12 by
  * two, which reads rows half as often, or 6 by four, which hides the latency of few rows (the shapes are
  * drawn in tiles_avx512bf16.c; two panels for 7 to 12 rows and weights fetched to the first cache took 8
- * rows from 401 to 470 Gop/s, docs/PERFORMANCE.md). At a
+ * rows from 401 to 470 Gop/s, docs/PERFORMANCE_APPENDIX.md). At a
  * block's end they go, converted and scaled, to the float32 sums of the tile, which stay in the
  * first cache: that costs one addition in 32. In every shape a number of the result is the same
  * chain of operations, so the shape does not change a bit.

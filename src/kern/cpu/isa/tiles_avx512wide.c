@@ -16,7 +16,7 @@
  *
  * Two instructions widen a line, and 24 rows share them: one in 25 of what the ports do. With 6 rows
  * by four panels it is one in 7; but few rows want many chains, and wait for memory anyway. All of this in
- * place of blocks of 6 by four alone took 18 rows from 135 to 155 GFLOP/s (docs/PERFORMANCE.md). */
+ * place of blocks of 6 by four alone took 18 rows from 135 to 155 GFLOP/s (docs/PERFORMANCE_APPENDIX.md). */
 #include "kern/cpu/isa/rows.h"
 #include "kern/cpu/isa/tiles.h"
 
