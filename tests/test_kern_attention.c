@@ -292,6 +292,11 @@ static void test_shapes(void **unused) {
         {"no keys", 2, 2, 20, 2, {4, 9}, {0, 3}, USUAL},
         {"no rows", 2, 2, 20, ONE(0, 3), USUAL},
         {"no samples", 0, 2, 20, ONE(4, 3), USUAL},
+        {"a whole step of bf16", 1, 1, 64, ONE(25, 1024), USUAL},
+        {"a key more of it", 1, 1, 64, ONE(25, 1025), USUAL},
+        {"steps of bf16", 2, 1, 32, ONE(13, 2200), USUAL},
+        {"steps of a wide odd head", 1, 1, 81, ONE(7, 1100), USUAL},
+        {"segments across a step", 1, 1, 16, 3, {5, 40, 70}, {1000, 1050, 1120}, USUAL},
     };
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; ++i) check_types(&shapes[i]);
     check_usual();

@@ -3,11 +3,13 @@
  *
  * A task is one head of one sample and some of its query rows. Its thread packs the head's keys
  * and values once into its slot of the workspace (panels, as the products of isa/ read them),
- * then takes the query rows a block at a time, and for each block the keys 64 at a time: scores,
- * a step of a running softmax, probabilities times values added to the block's sums. What a task
- * holds beside the packed head is a few tiles, which stay in the nearest caches.
+ * then takes the query rows a block at a time, and for each block the keys a step at a time: scores,
+ * a step of a running softmax, probabilities times values added to the block's sums.
  *
- * With bf16 and int8 keys the products are tiles.h's: q and the probabilities are rounded to
+ * In float32 a step is 64 keys, and what it holds stays in the nearest cache.
+ *
+ * With bf16 and int8 keys a step is all keys, up to 1024: a maximum, a sum and a product with the
+ * values once for all of them. The products are tiles.h's: q and the probabilities are rounded to
  * bf16, the latter before they are divided by their sum. Probabilities are relative to a whole
  * power of two, so that rounding does not depend on the order in which keys come. int8 keys and
  * values are exact in bf16; their scales multiply scores and probabilities. */
@@ -21,32 +23,57 @@
 enum {
     KEYS = VT_ATTENTION_KEYS,
     PANEL = VT_ATTENTION_PANEL,
-    F32_TILE = 12,      /* query rows a tile, a multiple of what the product holds in registers */
-    MOST_BLOCK = 36,    /* query rows a block, at most */
+    F32_TILE = 12,  /* query rows a tile, a multiple of what the product holds in registers */
+    F32_BLOCK = 36, /* query rows a block, at most; with bf16 products a tile is one */
+    /* bf16: keys a step, at most. A number that has more is their sum step by step, so this alone
+     * decides its bits. Scores and probabilities of a block are then 144 KB of the second cache. */
+    HALF_KEYS = 1024,
     ROWS_OF_TASK = 256, /* query rows a task, fewer where heads are few: each packs for itself */
     LEAST_ROWS_OF_TASK = 64,
     ENOUGH_TASKS = 32
 };
 
+static const float log2_e = 1.44269504088896341f;
+
 /* One slot of the workspace, in floats from its beginning; every part starts on a cache line.
  *
  *     packed once a task (panels: isa/attention_loops.h)     a block of query rows at a time
  *       k   keys x depth                                       q              block x depth
- *       v   keys x channels                                    sums           block x channels
- *       k_scale, v_scale   of int8: a factor a key             scores, p      tile x 64 keys
+ *       v   keys x channels                                    scores, p      tile x a step's keys
+ *       k_scale, v_scale   of int8: a factor a key             sums           block x channels
  *       rows   of int8: 64 keys as bf16, on the way            part           bf16: a tile of p v
  *                                                              parts_of_sum   block x 16
  *
- *     block:   36 rows at most, whole tiles: 3 of 12 rows in float32 and AVX2, one of 24 or 32 with
- *              AVX-512 and AMX. 64 keys and their values are loaded for it and serve all its tiles.
- *     task:    256 rows of one head, packed for once; fewer where all samples' heads are less than 32. */
+ *     float32:  a block is 3 tiles of 12 rows. 64 keys and their values are loaded for it and serve all
+ *               its tiles.
+ *     bf16:     a block is a tile, of 24 or 32 rows with AVX-512 and AMX, 12 without. Scores and sums lie
+ *               in runs of 64 columns, as tiles leave them.
+ *     task:     256 rows of one head, packed for once; fewer where all samples' heads are less than 32. */
 typedef struct slot_plan {
     bool half;           /* bf16 products */
     int depth, channels; /* head_dim, padded to what products take as depth and as panels */
-    int keys;            /* padded to whole steps */
+    int keys;            /* padded to whole panels of scores */
     int tile, block;     /* query rows */
+    int step;            /* keys */
+    size_t p_stride;     /* numbers from a row of p to the next */
     size_t k, v, q, sums, scores, p, part, parts_of_sum, k_scale, v_scale, rows, total;
 } slot_plan;
+
+static void plan_block(slot_plan *s, size_t *at) {
+    const size_t tile = (size_t)s->tile, block = (size_t)s->block, step = (size_t)s->step;
+    s->scores = vt_attention_take(at, tile * step);
+    s->parts_of_sum = vt_attention_take(at, block * PANEL);
+    if (!s->half) {
+        s->q = vt_attention_take(at, block * (size_t)s->depth);
+        s->p = s->scores;
+        s->sums = vt_attention_take(at, block * (size_t)s->channels);
+        return;
+    }
+    s->q = vt_attention_take(at, block * (size_t)s->depth / 2);
+    s->p = vt_attention_take(at, tile * s->p_stride / 2);
+    s->sums = vt_attention_take(at, block * (size_t)vt_round_up(s->channels, VT_TILE_COLUMNS));
+    if (s->keys > s->step) s->part = vt_attention_take(at, tile * VT_TILE_COLUMNS);
+}
 
 static slot_plan plan_of(const vt_kern *kern, const vt_attention *a) {
     slot_plan s = {.half = a->kv_type != VT_NUMBER_F32,
@@ -54,18 +81,14 @@ static slot_plan plan_of(const vt_kern *kern, const vt_attention *a) {
     s.keys = vt_round_up(a->ragged ? vt_ragged_keys(a->ragged) : vt_attention_keys(a), KEYS);
     s.depth = s.half ? vt_round_up(a->head_dim, VT_TILE_DEPTH) : a->head_dim;
     s.tile = s.half ? vt_cpu_tiles(kern)->most_rows : F32_TILE;
-    s.block = MOST_BLOCK / s.tile * s.tile;
-    size_t keys = (size_t)s.keys, depth = (size_t)s.depth, channels = (size_t)s.channels;
-    size_t tile = (size_t)s.tile, block = (size_t)s.block, part = s.half ? 2 : 1;
+    s.block = s.half ? s.tile : F32_BLOCK;
+    s.step = s.half ? vt_least(s.keys, HALF_KEYS) : KEYS;
+    s.p_stride = (size_t)s.step + (s.step % 512 == 0 ? VT_TILE_DEPTH : 0);
+    size_t keys = (size_t)s.keys, depth = (size_t)s.depth, part = s.half ? 2 : 1;
     size_t at = 0;
     s.k = vt_attention_take(&at, keys * depth / part);
-    s.v = vt_attention_take(&at, keys * channels / part);
-    s.q = vt_attention_take(&at, (block * depth + part - 1) / part);
-    s.sums = vt_attention_take(&at, block * channels);
-    s.scores = vt_attention_take(&at, tile * KEYS);
-    s.p = s.half ? vt_attention_take(&at, tile * KEYS / 2) : s.scores;
-    s.part = s.half ? vt_attention_take(&at, tile * VT_TILE_COLUMNS) : 0;
-    s.parts_of_sum = vt_attention_take(&at, block * PANEL);
+    s.v = vt_attention_take(&at, keys * (size_t)s.channels / part);
+    plan_block(&s, &at);
     if (a->kv_type == VT_NUMBER_INT8) {
         s.k_scale = vt_attention_take(&at, keys);
         s.v_scale = vt_attention_take(&at, keys);
@@ -173,42 +196,18 @@ static void pack_up_to(head *h, int end) {
     h->packed = end;
 }
 
-/* ---- one tile of query rows and one step of keys ---- */
+/* ---- float32: one tile of query rows and one step of keys ---- */
 
 /* Rows of q as the products take them. */
 static void take_q(const head *h, int row, int rows) {
     const vt_attention *a = h->a;
-    size_t dim = (size_t)a->head_dim, depth = (size_t)h->plan->depth;
-    const float *from = a->q + h->q + (size_t)row * a->q_stride;
-    if (!h->plan->half) {
-        vt_attention_copy(h->loops, h->slot + h->plan->q, depth, from, a->q_stride, rows,
-                          a->head_dim);
-        return;
-    }
-    uint16_t *to = halves(h, h->plan->q);
-    for (int r = 0; r < rows; ++r, to += depth, from += a->q_stride) {
-        h->tiles->to_bf16(to, from, dim);
-        memset(to + dim, 0, (depth - dim) * sizeof *to);
-    }
+    vt_attention_copy(h->loops, h->slot + h->plan->q, (size_t)h->plan->depth,
+                      a->q + h->q + (size_t)row * a->q_stride, a->q_stride, rows, a->head_dim);
 }
 
 static void scores_of(const head *h, int row, int rows, int key, int keys) {
     const slot_plan *plan = h->plan;
     size_t depth = (size_t)plan->depth;
-    int panels = (keys + PANEL - 1) / PANEL;
-    if (plan->half) {
-        const vt_tile tile = {.out = h->slot + plan->scores,
-                              .a = halves(h, plan->q) + (size_t)row * depth,
-                              .a_stride = depth,
-                              .b = halves(h, plan->k) + (size_t)key * depth,
-                              .b_stride = depth * PANEL,
-                              .taps = 1,
-                              .depth = plan->depth,
-                              .rows = rows,
-                              .panels = panels};
-        h->tiles->product(&tile);
-        return;
-    }
     const vt_attention_product args = {.out = h->slot + plan->scores,
                                        .out_stride = KEYS,
                                        .a = h->slot + plan->q + (size_t)row * depth,
@@ -217,7 +216,7 @@ static void scores_of(const head *h, int row, int rows, int key, int keys) {
                                        .b = h->slot + plan->k + (size_t)key * depth,
                                        .b_panel = depth * PANEL,
                                        .rows = rows,
-                                       .panels = panels,
+                                       .panels = (keys + PANEL - 1) / PANEL,
                                        .depth = plan->depth};
     h->loops->product(&args);
 }
@@ -225,92 +224,165 @@ static void scores_of(const head *h, int row, int rows, int key, int keys) {
 /* sums = keep sums + p v */
 static void values_of(const head *h, int row, int rows, int key, int keys, const float *keep) {
     const slot_plan *plan = h->plan;
-    size_t channels = (size_t)plan->channels, panel = (size_t)plan->keys * PANEL;
-    size_t from = (size_t)key * PANEL;
-    float *sums = h->slot + plan->sums + (size_t)row * channels;
-    if (!plan->half) {
-        const vt_attention_product args = {.out = sums,
-                                           .out_stride = channels,
-                                           .keep = keep,
-                                           .a = h->slot + plan->p,
-                                           .a_row = KEYS,
-                                           .a_depth = 1,
-                                           .b = h->slot + plan->v + from,
-                                           .b_panel = panel,
-                                           .rows = rows,
-                                           .panels = plan->channels / PANEL,
-                                           .depth = keys};
-        h->loops->product(&args);
-        return;
-    }
-    for (int c = 0; c < plan->channels; c += VT_TILE_COLUMNS) {
-        int width = vt_least(VT_TILE_COLUMNS, plan->channels - c);
-        const vt_tile tile = {.out = h->slot + plan->part,
-                              .a = halves(h, plan->p),
-                              .a_stride = KEYS,
-                              .b = halves(h, plan->v) + from + (size_t)c * (size_t)plan->keys,
-                              .b_stride = panel,
-                              .taps = 1,
-                              .depth = vt_round_up(keys, VT_TILE_DEPTH),
-                              .rows = rows,
-                              .panels = width / PANEL};
-        h->tiles->product(&tile);
-        h->loops->gather(sums + c, channels, keep, h->slot + plan->part, VT_TILE_COLUMNS, rows,
-                         width);
-    }
-}
-
-/* ---- a block of query rows ---- */
-
-static void finish_rows(const head *h, int row, int rows, bool seen) {
-    const vt_attention *a = h->a;
-    size_t dim = (size_t)a->head_dim;
-    for (int r = 0; r < rows; ++r) {
-        size_t to = h->out + (size_t)(row + r) * a->out_stride;
-        const float *from = h->slot + h->plan->sums + (size_t)r * (size_t)h->plan->channels;
-        const float *sum = h->slot + h->plan->parts_of_sum + (size_t)r * PANEL;
-        float *out = (float *)a->out + to;
-        uint16_t *out16 = (uint16_t *)a->out + to;
-        if (a->out_type == VT_NUMBER_F32 && seen)
-            h->loops->finish(out, from, sum, a->head_dim);
-        else if (a->out_type == VT_NUMBER_F32)
-            memset(out, 0, dim * sizeof *out);
-        else if (seen)
-            h->loops->finish_bf16(out16, from, sum, a->head_dim);
-        else
-            memset(out16, 0, dim * sizeof *out16);
-    }
+    size_t channels = (size_t)plan->channels;
+    const vt_attention_product args = {.out = h->slot + plan->sums + (size_t)row * channels,
+                                       .out_stride = channels,
+                                       .keep = keep,
+                                       .a = h->slot + plan->p,
+                                       .a_row = KEYS,
+                                       .a_depth = 1,
+                                       .b = h->slot + plan->v + (size_t)key * PANEL,
+                                       .b_panel = (size_t)plan->keys * PANEL,
+                                       .rows = rows,
+                                       .panels = plan->channels / PANEL,
+                                       .depth = keys};
+    h->loops->product(&args);
 }
 
 /* Query rows [row, row + rows) seeing keys [0, keys). */
 static void attend(const head *h, int row, int rows, int keys) {
     const slot_plan *plan = h->plan;
-    float most[MOST_BLOCK], keep[MOST_BLOCK];
-    bool scaled = h->a->kv_type == VT_NUMBER_INT8;
+    float most[F32_BLOCK], keep[F32_BLOCK];
     take_q(h, row, rows);
     for (int key = 0; key < keys; key += KEYS) {
         int columns = vt_least(KEYS, keys - key);
         for (int r = 0; r < rows; r += plan->tile) {
             int count = vt_least(plan->tile, rows - r);
-            const vt_attention_step step = {
-                .scores = h->slot + plan->scores,
-                .p = plan->half ? NULL : h->slot + plan->p,
-                .p16 = plan->half ? halves(h, plan->p) : NULL,
-                .k_scale = scaled ? h->slot + plan->k_scale + key : NULL,
-                .v_scale = scaled ? h->slot + plan->v_scale + key : NULL,
-                .by = h->a->scale * 1.44269504088896341f,
-                .first = key == 0,
-                .rows = count,
-                .columns = columns,
-                .most = most + r,
-                .sum = h->slot + plan->parts_of_sum + (size_t)r * PANEL,
-                .keep = keep + r};
+            const vt_attention_step step = {.scores = h->slot + plan->scores,
+                                            .p = h->slot + plan->p,
+                                            .by = h->a->scale * log2_e,
+                                            .first = key == 0,
+                                            .rows = count,
+                                            .columns = columns,
+                                            .most = most + r,
+                                            .sum = h->slot + plan->parts_of_sum + (size_t)r * PANEL,
+                                            .keep = keep + r};
             scores_of(h, r, count, key, columns);
             h->loops->step(&step);
             values_of(h, r, count, key, columns, key ? keep + r : NULL);
         }
     }
-    finish_rows(h, row, rows, keys > 0);
+}
+
+/* ---- bf16: a block of query rows and all keys ---- */
+
+/* A head's rows lie pages apart, where no processor looks ahead: those of the next block are asked
+ * for. Past the end of memory a prefetch does nothing. */
+static void take_q_half(const head *h, int row, int rows) {
+    const vt_attention *a = h->a;
+    size_t dim = (size_t)a->head_dim, depth = (size_t)h->plan->depth;
+    const float *from = a->q + h->q + (size_t)row * a->q_stride;
+    uint16_t *to = halves(h, h->plan->q);
+    for (int r = 0; r < rows; ++r, to += depth, from += a->q_stride) {
+        const uintptr_t next = (uintptr_t)(from + (size_t)h->plan->block * a->q_stride);
+        h->tiles->to_bf16(to, from, dim);
+        for (size_t line = 0; line < dim * sizeof *from; line += 64)
+            __builtin_prefetch((const void *)(next + line));
+        memset(to + dim, 0, (depth - dim) * sizeof *to);
+    }
+}
+
+/* A run of 64 columns of the block's scores or sums, floats. */
+static size_t run_of(const slot_plan *plan) {
+    return (size_t)plan->block * VT_TILE_COLUMNS;
+}
+
+static void scores_half(const head *h, int rows, int key, int keys) {
+    const slot_plan *plan = h->plan;
+    size_t depth = (size_t)plan->depth;
+    vt_tile tile = {.out = h->slot + plan->scores,
+                    .a = halves(h, plan->q),
+                    .a_stride = depth,
+                    .b = halves(h, plan->k) + (size_t)key * depth,
+                    .b_stride = depth * PANEL,
+                    .taps = 1,
+                    .depth = plan->depth,
+                    .rows = rows};
+    for (int left = keys; left > 0; left -= KEYS) {
+        tile.panels = (vt_least(KEYS, left) + PANEL - 1) / PANEL;
+        h->tiles->product(&tile);
+        tile.out += run_of(plan);
+        tile.b += KEYS * depth;
+    }
+}
+
+/* sums = keep sums + p v */
+static void values_half(const head *h, int rows, int key, int keys, const float *keep) {
+    const slot_plan *plan = h->plan;
+    float *sums = h->slot + plan->sums;
+    for (int c = 0; c < plan->channels; c += VT_TILE_COLUMNS, sums += run_of(plan)) {
+        int width = vt_least(VT_TILE_COLUMNS, plan->channels - c);
+        const vt_tile tile = {.out = keep ? h->slot + plan->part : sums,
+                              .a = halves(h, plan->p),
+                              .a_stride = plan->p_stride,
+                              .b = halves(h, plan->v) + (size_t)key * PANEL +
+                                   (size_t)c * (size_t)plan->keys,
+                              .b_stride = (size_t)plan->keys * PANEL,
+                              .taps = 1,
+                              .depth = vt_round_up(keys, VT_TILE_DEPTH),
+                              .rows = rows,
+                              .panels = width / PANEL};
+        h->tiles->product(&tile);
+        if (keep)
+            h->loops->gather(sums, VT_TILE_COLUMNS, keep, tile.out, VT_TILE_COLUMNS, rows, width);
+    }
+}
+
+static void attend_half(const head *h, int row, int rows, int keys) {
+    const slot_plan *plan = h->plan;
+    float most[VT_TILE_MOST_ROWS], keep[VT_TILE_MOST_ROWS];
+    const bool scaled = h->a->kv_type == VT_NUMBER_INT8;
+    take_q_half(h, row, rows);
+    for (int key = 0; key < keys; key += plan->step) {
+        const vt_attention_powers powers = {
+            .scores = h->slot + plan->scores,
+            .run = run_of(plan),
+            .p = halves(h, plan->p),
+            .p_stride = plan->p_stride,
+            .k_scale = scaled ? h->slot + plan->k_scale + key : NULL,
+            .v_scale = scaled ? h->slot + plan->v_scale + key : NULL,
+            .by = h->a->scale * log2_e,
+            .first = key == 0,
+            .rows = rows,
+            .columns = vt_least(plan->step, keys - key),
+            .most = most,
+            .sum = h->slot + plan->parts_of_sum,
+            .keep = keep};
+        scores_half(h, rows, key, powers.columns);
+        h->loops->powers(&powers);
+        values_half(h, rows, key, powers.columns, key ? keep : NULL);
+    }
+}
+
+/* ---- a head ---- */
+
+/* One row of a block into the output; its sums lie in runs of `width`, `run` floats apart. */
+static void finish_row(const head *h, const float *sums, const float *sum, size_t to, int width,
+                       size_t run) {
+    const vt_attention *a = h->a;
+    for (int c = 0; c < a->head_dim; c += width, to += (size_t)width, sums += run) {
+        const int count = vt_least(width, a->head_dim - c);
+        if (a->out_type == VT_NUMBER_F32)
+            h->loops->finish((float *)a->out + to, sums, sum, count);
+        else
+            h->loops->finish_bf16((uint16_t *)a->out + to, sums, sum, count);
+    }
+}
+
+/* Without keys a row is zero. */
+static void finish_rows(const head *h, int row, int rows, bool seen) {
+    const vt_attention *a = h->a;
+    const slot_plan *plan = h->plan;
+    const int width = plan->half ? VT_TILE_COLUMNS : plan->channels;
+    const size_t size = vt_number_size(a->out_type);
+    for (int r = 0; r < rows; ++r) {
+        size_t to = h->out + (size_t)(row + r) * a->out_stride;
+        if (seen)
+            finish_row(h, h->slot + plan->sums + (size_t)r * (size_t)width,
+                       h->slot + plan->parts_of_sum + (size_t)r * PANEL, to, width, run_of(plan));
+        else
+            memset((char *)a->out + to * size, 0, (size_t)a->head_dim * size);
+    }
 }
 
 /* Query rows [first, last) of one head. */
@@ -322,8 +394,11 @@ static void attend_head(head *h, int first, int last) {
         int end = vt_least(a->q_end[s], last);
         if (row >= end) continue;
         pack_up_to(h, a->k_end[s]);
-        for (; row < end; row += h->plan->block)
-            attend(h, row, vt_least(h->plan->block, end - row), a->k_end[s]);
+        for (; row < end; row += h->plan->block) {
+            const int rows = vt_least(h->plan->block, end - row);
+            (h->plan->half ? attend_half : attend)(h, row, rows, a->k_end[s]);
+            finish_rows(h, row, rows, a->k_end[s] > 0);
+        }
     }
     h->tiles->end();
 }

@@ -171,7 +171,7 @@ static inline __attribute__((always_inline)) __m512 exp2_wide(__m512 x, __mmask1
     return _mm512_maskz_scalef_ps(wanted, g, n);
 }
 
-/* Numbers here are not negative, and NaN is what arithmetic makes. */
+/* NaN here is what arithmetic makes. */
 static inline void store_bf16(uint16_t *to, __m512 x) {
 #if defined(__AVX512BF16__)
     _mm256_storeu_si256((__m256i *)(void *)to, (__m256i)_mm512_cvtneps_pbh(x));
@@ -180,6 +180,15 @@ static inline void store_bf16(uint16_t *to, __m512 x) {
     __m512i odd = _mm512_and_epi32(_mm512_srli_epi32(bits, 16), one);
     bits = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), odd);
     _mm256_storeu_si256((__m256i *)(void *)to, _mm512_cvtepi32_epi16(_mm512_srli_epi32(bits, 16)));
+#endif
+}
+
+static inline void store_bf16_line(uint16_t *to, __m512 low, __m512 high) {
+#if defined(__AVX512BF16__)
+    _mm512_storeu_si512(to, (__m512i)_mm512_cvtne2ps_pbh(high, low));
+#else
+    store_bf16(to, low);
+    store_bf16(to + PANEL, high);
 #endif
 }
 
@@ -194,65 +203,69 @@ static inline __m128 largest_of_4(const __m512 x[4]) {
     return _mm_max_ps(_mm256_castps256_ps128(f), _mm256_extractf128_ps(f, 1));
 }
 
-/* What `by` and k_scale leave of a score; which of them there are, and how many panels, are
- * constants after inlining. */
-static inline __attribute__((always_inline)) __m512 score_at(const vt_attention_step *s, int r,
-                                                             int i, const bool scaled) {
+static inline __mmask16 first_of(int count) {
+    return (__mmask16)(count >= PANEL ? 0xffffu : (1u << count) - 1u);
+}
+
+/* Up to four rows' maxima so far, x, become whole and no smaller than those before; what those were
+ * relative to is made up for by keep. */
+static inline void most_of_rows(const __m512 x[4], bool first, int rows, float *most, float *keep) {
+    const __mmask8 mask = (__mmask8)((1u << rows) - 1u);
+    __m128 now = _mm_ceil_ps(largest_of_4(x));
+    if (!first) {
+        __m128 old = _mm_maskz_loadu_ps(mask, most);
+        now = _mm_max_ps(now, old);
+        __m128 shift = _mm_sub_ps(old, now);
+        _mm_mask_storeu_ps(keep, mask, _mm_scalef_ps(_mm_set1_ps(1.0f), shift));
+    }
+    _mm_mask_storeu_ps(most, mask, now);
+}
+
+static inline __m512 sum_so_far(const float *sum, const float *keep, bool first) {
+    if (first) return _mm512_setzero_ps();
+    return _mm512_mul_ps(_mm512_loadu_ps(sum), _mm512_set1_ps(*keep));
+}
+
+/* How many panels there are is a constant after inlining. */
+static inline __m512 score_at(const vt_attention_step *s, int r, int i) {
     __m512 x = _mm512_loadu_ps(s->scores + r * KEYS + i * PANEL);
-    if (scaled) x = _mm512_mul_ps(x, _mm512_loadu_ps(s->k_scale + i * PANEL));
     return _mm512_mul_ps(x, _mm512_set1_ps(s->by));
 }
 
 static inline __mmask16 columns_of(const vt_attention_step *s, int i, const int panels) {
-    unsigned count = i < panels - 1 ? PANEL : (unsigned)(s->columns - i * PANEL);
-    return (__mmask16)((1u << count) - 1u);
+    return i < panels - 1 ? 0xffffu : first_of(s->columns - i * PANEL);
 }
 
 /* Every row's maximum before the first power: they are long chains of short operations, which hide
  * each other. Rows come in fours, the last one again where there are fewer. */
 static inline __attribute__((always_inline)) void step_most(const vt_attention_step *s,
-                                                            const int panels, const bool scaled) {
+                                                            const int panels) {
     for (int r = 0; r < s->rows; r += 4) {
         int rows = least(4, s->rows - r);
-        __mmask8 mask = (__mmask8)((1u << rows) - 1u);
         __m512 x[4];
         for (int k = 0; k < 4; ++k) {
             x[k] = _mm512_set1_ps(-INFINITY);
             for (int i = 0; i < panels; ++i)
                 x[k] = _mm512_mask_max_ps(x[k], columns_of(s, i, panels), x[k],
-                                          score_at(s, r + least(k, rows - 1), i, scaled));
+                                          score_at(s, r + least(k, rows - 1), i));
         }
-        __m128 most = _mm_ceil_ps(largest_of_4(x));
-        if (!s->first) {
-            __m128 old = _mm_maskz_loadu_ps(mask, s->most + r), shift;
-            most = _mm_max_ps(most, old);
-            shift = _mm_sub_ps(old, most);
-            _mm_mask_storeu_ps(s->keep + r, mask, _mm_scalef_ps(_mm_set1_ps(1.0f), shift));
-        }
-        _mm_mask_storeu_ps(s->most + r, mask, most);
+        most_of_rows(x, s->first, rows, s->most + r, s->keep + r);
     }
 }
 
-static inline __attribute__((always_inline)) void
-step_powers(const vt_attention_step *s, const int panels, const bool to_bf16, const bool scaled) {
+static inline __attribute__((always_inline)) void step_powers(const vt_attention_step *s,
+                                                              const int panels) {
     for (int r = 0; r < s->rows; ++r) {
         const __m512 most = _mm512_set1_ps(s->most[r]);
-        __m512 sum = _mm512_setzero_ps();
-        if (!s->first)
-            sum = _mm512_mul_ps(_mm512_loadu_ps(s->sum + r * PANEL), _mm512_set1_ps(s->keep[r]));
+        __m512 sum = sum_so_far(s->sum + r * PANEL, s->keep + r, s->first);
         for (int i = 0; i < KEYS / PANEL; ++i) {
             __m512 p = _mm512_setzero_ps();
             if (i < panels) {
-                __mmask16 wanted = columns_of(s, i, panels);
-                __m512 x = _mm512_sub_ps(score_at(s, r, i, scaled), most);
-                p = to_bf16 ? exp2_wide(x, wanted, coarse, 4) : exp2_wide(x, wanted, fine, 6);
+                __m512 x = _mm512_sub_ps(score_at(s, r, i), most);
+                p = exp2_wide(x, columns_of(s, i, panels), fine, 6);
                 sum = _mm512_add_ps(sum, p);
-                if (scaled) p = _mm512_mul_ps(p, _mm512_loadu_ps(s->v_scale + i * PANEL));
             }
-            if (to_bf16)
-                store_bf16(s->p16 + r * KEYS + i * PANEL, p);
-            else
-                _mm512_storeu_ps(s->p + r * KEYS + i * PANEL, p);
+            _mm512_storeu_ps(s->p + r * KEYS + i * PANEL, p);
         }
         _mm512_storeu_ps(s->sum + r * PANEL, sum);
     }
@@ -260,13 +273,8 @@ step_powers(const vt_attention_step *s, const int panels, const bool to_bf16, co
 
 #define STEP(panels)                                                                               \
     case panels:                                                                                   \
-        step_most(s, panels, s->k_scale != NULL);                                                  \
-        if (s->k_scale)                                                                            \
-            step_powers(s, panels, true, true);                                                    \
-        else if (s->p16)                                                                           \
-            step_powers(s, panels, true, false);                                                   \
-        else                                                                                       \
-            step_powers(s, panels, false, false);                                                  \
+        step_most(s, panels);                                                                      \
+        step_powers(s, panels);                                                                    \
         break;
 
 static void step(const vt_attention_step *s) {
@@ -276,6 +284,113 @@ static void step(const vt_attention_step *s) {
         STEP(3)
         STEP(4)
     }
+}
+
+/* ---- powers of many keys' scores, in bf16 ---- */
+
+/* A row's scores in one tile: 64 of them, or `left`. Which of the factors there are, and whether the
+ * tile is full, are constants after inlining. */
+typedef struct score_run {
+    const float *from, *k_scale, *v_scale;
+    __m512 by;
+    int left;
+    bool full;
+} score_run;
+
+static inline __attribute__((always_inline)) score_run
+run_at(const vt_attention_powers *s, int r, int key, const bool scaled, const bool full) {
+    return (score_run){.from = s->scores + (size_t)(key / KEYS) * s->run + r * KEYS,
+                       .k_scale = scaled ? s->k_scale + key : NULL,
+                       .v_scale = scaled ? s->v_scale + key : NULL,
+                       .by = _mm512_set1_ps(s->by),
+                       .left = s->columns - key,
+                       .full = full};
+}
+
+/* What `by` and k_scale leave of 16 scores: rounded, the same for maximum and power. */
+static inline __attribute__((always_inline)) __m512 wide_score(const score_run *run, int c) {
+    __m512 x = _mm512_loadu_ps(run->from + c);
+    if (run->k_scale) x = _mm512_mul_ps(x, _mm512_loadu_ps(run->k_scale + c));
+    return _mm512_mul_ps(x, run->by);
+}
+
+static inline __attribute__((always_inline)) __mmask16 wanted_of(const score_run *run, int c) {
+    return run->full ? 0xffffu : run->left <= c ? 0 : first_of(run->left - c);
+}
+
+static inline __attribute__((always_inline)) __m512 run_most(const score_run *run, __m512 most) {
+    for (int c = 0; c < KEYS && (run->full || c < run->left); c += PANEL)
+        most = _mm512_mask_max_ps(most, wanted_of(run, c), most, wide_score(run, c));
+    return most;
+}
+
+/* Rows r to r + 3. */
+static inline __attribute__((always_inline)) void powers_most(const vt_attention_powers *s, int r,
+                                                              int rows, const bool scaled) {
+    __m512 x[4];
+    const int whole = s->columns / KEYS * KEYS;
+    for (int k = 0; k < 4; ++k) x[k] = _mm512_set1_ps(-INFINITY);
+    for (int key = 0; key < whole; key += KEYS)
+        for (int k = 0; k < 4; ++k) {
+            const score_run run = run_at(s, r + least(k, rows - 1), key, scaled, true);
+            x[k] = run_most(&run, x[k]);
+        }
+    for (int k = 0; k < 4 && whole < s->columns; ++k) {
+        const score_run run = run_at(s, r + least(k, rows - 1), whole, scaled, false);
+        x[k] = run_most(&run, x[k]);
+    }
+    most_of_rows(x, s->first, rows, s->most + r, s->keep + r);
+}
+
+/* Two panels are a line of p. */
+static inline __attribute__((always_inline)) __m512 run_powers(const score_run *run, __m512 most,
+                                                               __m512 sum, uint16_t *p) {
+    for (int c = 0; c < KEYS && (run->full || c < run->left); c += 2 * PANEL) {
+        __m512 x[2];
+        for (int i = 0; i < 2; ++i) {
+            const int at = c + i * PANEL;
+            x[i] =
+                exp2_wide(_mm512_sub_ps(wide_score(run, at), most), wanted_of(run, at), coarse, 4);
+            sum = _mm512_add_ps(sum, x[i]);
+            if (run->v_scale) x[i] = _mm512_mul_ps(x[i], _mm512_loadu_ps(run->v_scale + at));
+        }
+        store_bf16_line(p + c, x[0], x[1]);
+    }
+    return sum;
+}
+
+static inline __attribute__((always_inline)) void powers_row(const vt_attention_powers *s, int r,
+                                                             const bool scaled) {
+    const __m512 most = _mm512_set1_ps(s->most[r]);
+    const int whole = s->columns / KEYS * KEYS;
+    __m512 sum = sum_so_far(s->sum + r * PANEL, s->keep + r, s->first);
+    uint16_t *p = s->p + (size_t)r * s->p_stride;
+    for (int key = 0; key < whole; key += KEYS) {
+        const score_run run = run_at(s, r, key, scaled, true);
+        sum = run_powers(&run, most, sum, p + key);
+    }
+    if (whole < s->columns) {
+        const score_run run = run_at(s, r, whole, scaled, false);
+        sum = run_powers(&run, most, sum, p + whole);
+    }
+    _mm512_storeu_ps(s->sum + r * PANEL, sum);
+}
+
+/* Four rows' powers come after their maxima, while their scores are in the first cache. */
+static inline __attribute__((always_inline)) void powers_of(const vt_attention_powers *s,
+                                                            const bool scaled) {
+    for (int r = 0; r < s->rows; r += 4) {
+        const int rows = least(4, s->rows - r);
+        powers_most(s, r, rows, scaled);
+        for (int k = 0; k < rows; ++k) powers_row(s, r + k, scaled);
+    }
+}
+
+static void powers(const vt_attention_powers *s) {
+    if (s->k_scale)
+        powers_of(s, true);
+    else
+        powers_of(s, false);
 }
 
 #else
@@ -295,13 +410,25 @@ static inline float exp2_of(float x) {
     return x < lowest ? 0.0f : g * two;
 }
 
+/* A row's largest numbers, lane by lane, to `most`, whole and no smaller than before, and `keep`. */
+static inline void most_of_row(const float high[PANEL], bool first, float *most, float *keep) {
+    float now = first ? -INFINITY : *most;
+    for (int c = 0; c < PANEL; ++c) {
+        float whole = ceilf(high[c]);
+        now = whole > now ? whole : now;
+    }
+    if (!first) *keep = exp2_of(*most - now);
+    *most = now;
+}
+
+static inline void begin_sum(float *sum, const float *keep, bool first) {
+#pragma omp simd
+    for (int c = 0; c < PANEL; ++c) sum[c] = first ? 0.0f : sum[c] * *keep;
+}
+
 static void step(const vt_attention_step *s) {
     for (int r = 0; r < s->rows; ++r) {
         float *x = s->scores + r * KEYS, *sum = s->sum + r * PANEL, high[PANEL];
-        if (s->k_scale) {
-#pragma omp simd
-            for (int i = 0; i < KEYS; ++i) x[i] *= s->k_scale[i];
-        }
 #pragma omp simd
         for (int i = 0; i < KEYS; ++i) x[i] = i < s->columns ? x[i] * s->by : -INFINITY;
         for (int c = 0; c < PANEL; ++c) high[c] = -INFINITY;
@@ -309,32 +436,67 @@ static void step(const vt_attention_step *s) {
 #pragma omp simd
             for (int c = 0; c < PANEL; ++c) high[c] = x[i + c] > high[c] ? x[i + c] : high[c];
         }
-        float most = s->first ? -INFINITY : s->most[r];
-        for (int c = 0; c < PANEL; ++c) {
-            float whole = ceilf(high[c]);
-            most = whole > most ? whole : most;
-        }
-        float keep = s->first ? 0.0f : exp2_of(s->most[r] - most);
-#pragma omp simd
-        for (int c = 0; c < PANEL; ++c) sum[c] = s->first ? 0.0f : sum[c] * keep;
-        s->most[r] = most;
-        if (!s->first) s->keep[r] = keep;
+        most_of_row(high, s->first, s->most + r, s->keep + r);
+        begin_sum(sum, s->keep + r, s->first);
+        const float most = s->most[r];
 #pragma omp simd
         for (int i = 0; i < KEYS; ++i) x[i] = exp2_of(x[i] - most);
         for (int i = 0; i < KEYS; i += PANEL) {
 #pragma omp simd
             for (int c = 0; c < PANEL; ++c) sum[c] += x[i + c];
         }
-        if (s->v_scale) {
+        for (int i = 0; i < KEYS; ++i) s->p[r * KEYS + i] = x[i];
+    }
+}
+
+/* ---- powers of many keys' scores, in bf16 ---- */
+
+/* What `by` and k_scale leave of the 16 scores from `key` on. */
+static inline void panel_scores(const vt_attention_powers *s, int r, int key, float x[PANEL]) {
+    const float *from = s->scores + (size_t)(key / KEYS) * s->run + r * KEYS + key % KEYS;
+    const int left = s->columns - key;
+    if (s->k_scale) {
 #pragma omp simd
-            for (int i = 0; i < KEYS; ++i) x[i] *= s->v_scale[i];
+        for (int c = 0; c < PANEL; ++c) x[c] = from[c] * s->k_scale[key + c] * s->by;
+    } else {
+#pragma omp simd
+        for (int c = 0; c < PANEL; ++c) x[c] = from[c] * s->by;
+    }
+    for (int c = left; c < PANEL; ++c) x[c] = -INFINITY;
+}
+
+/* The 16 powers from `key` on, to p and to their row's sums. */
+static inline void panel_powers(const vt_attention_powers *s, int r, int key, float *sum) {
+    const float most = s->most[r];
+    uint16_t *p = s->p + (size_t)r * s->p_stride + key;
+    float x[PANEL];
+    panel_scores(s, r, key, x);
+#pragma omp simd
+    for (int c = 0; c < PANEL; ++c) x[c] = exp2_of(x[c] - most);
+#pragma omp simd
+    for (int c = 0; c < PANEL; ++c) sum[c] += x[c];
+    if (s->v_scale) {
+#pragma omp simd
+        for (int c = 0; c < PANEL; ++c) x[c] *= s->v_scale[key + c];
+    }
+    for (int c = 0; c < PANEL; ++c) p[c] = vt_to_bf16(x[c]);
+}
+
+static void powers(const vt_attention_powers *s) {
+    const int panels = (s->columns + PANEL - 1) / PANEL;
+    for (int r = 0; r < s->rows; ++r) {
+        float high[PANEL], x[PANEL], *sum = s->sum + r * PANEL;
+        for (int c = 0; c < PANEL; ++c) high[c] = -INFINITY;
+        for (int i = 0; i < panels; ++i) {
+            panel_scores(s, r, i * PANEL, x);
+#pragma omp simd
+            for (int c = 0; c < PANEL; ++c) high[c] = x[c] > high[c] ? x[c] : high[c];
         }
-        for (int i = 0; i < KEYS; ++i) {
-            if (s->p16)
-                s->p16[r * KEYS + i] = vt_to_bf16(x[i]);
-            else
-                s->p[r * KEYS + i] = x[i];
-        }
+        most_of_row(high, s->first, s->most + r, s->keep + r);
+        begin_sum(sum, s->keep + r, s->first);
+        for (int i = 0; i < panels; ++i) panel_powers(s, r, i * PANEL, sum);
+        if (panels % 2)
+            memset(s->p + (size_t)r * s->p_stride + panels * PANEL, 0, PANEL * sizeof *s->p);
     }
 }
 
@@ -370,8 +532,13 @@ static void finish(float *out, const float *from, const float *sum, int n) {
 
 static void finish_bf16(uint16_t *out, const float *from, const float *sum, int n) {
     const float inverse = 1.0f / total_of(sum);
+    int i = 0;
+#if WIDE
+    for (; i + PANEL <= n; i += PANEL)
+        store_bf16(out + i, _mm512_mul_ps(_mm512_loadu_ps(from + i), _mm512_set1_ps(inverse)));
+#endif
 #pragma omp simd
-    for (int i = 0; i < n; ++i) out[i] = vt_to_bf16(from[i] * inverse);
+    for (int rest = i; rest < n; ++rest) out[rest] = vt_to_bf16(from[rest] * inverse);
 }
 
 static void slopes(float *p, float *ds, const float *factor, const float *mean, float scale,
@@ -569,6 +736,7 @@ static void norm_modulate_bf16(uint16_t *y, const float *x, const float *row_sca
 const vt_attention_loops PASTE(vt_attention_loops_, VT_LOOPS_SUFFIX) = {
     .product = product,
     .step = step,
+    .powers = powers,
     .gather = gather,
     .slopes = slopes,
     .finish = finish,

@@ -21,9 +21,11 @@
  *     scores (rows, 64) = q keys^T   ->   step: p (rows, 64)   ->   sums (rows, D) = keep sums + p values
  *
  * and on to the next 64 keys: there never is a row of all scores. 64 keys are four panels, as much as a
- * tile holds (VT_TILE_COLUMNS), and 12 to 32 rows of scores stay in the first cache until they have become
- * probabilities. Packing is worth its pass because every row of q meets every key: at 256 queries on 680
- * keys it was 9 % of the time (docs/PERFORMANCE_APPENDIX.md). */
+ * tile holds (VT_TILE_COLUMNS), and 12 rows of scores stay in the first cache until they have become
+ * probabilities. bf16 products are too fast for that: what stands between them, the maximum, older sums'
+ * factor and a call for every 64 keys, weighs more. There `powers` takes all keys at once. Packing is
+ * worth its pass because every row of q meets every key: at 256 queries on 680 keys it is 6 to 9 % of the
+ * time (docs/PERFORMANCE_APPENDIX.md). */
 #ifndef VT_KERN_CPU_ISA_ATTENTION_LOOPS_H
 #define VT_KERN_CPU_ISA_ATTENTION_LOOPS_H
 
@@ -60,23 +62,37 @@ typedef struct vt_attention_product {
  * corrected by an exact power of two. Scores are finite. */
 typedef struct vt_attention_step {
     float *scores; /* (rows, VT_ATTENTION_KEYS); scratch afterwards */
-    float *p;      /* probabilities in float32 (may be scores), or NULL: */
-    uint16_t *p16; /* ... in bf16 */
-    /* (VT_ATTENTION_KEYS) or NULL: factors of the scores, and of the probabilities after they were
-     * summed */
-    const float *k_scale, *v_scale;
-    float by;   /* the scores' factor, times log2 e */
-    bool first; /* nothing has been found yet: most, sum and keep are not read */
+    float *p;      /* (likewise): probabilities; may be scores */
+    float by;      /* the scores' factor, times log2 e */
+    bool first;    /* nothing has been found yet: most, sum and keep are not read */
     int rows, columns;
     float *most; /* (rows) */
     float *sum;  /* (rows, VT_ATTENTION_PANEL): parts of the sum of probabilities */
     float *keep; /* (rows): out, the factor of older results */
 } vt_attention_step;
 
+/* The same of more keys at once, in bf16: scores lie in tiles as products leave them, and what older
+ * steps found is the sums of vt_attention_step. Numbers of p from `columns` up to whole VT_TILE_DEPTH
+ * are zero. */
+typedef struct vt_attention_powers {
+    const float *scores; /* key j of row r at scores + j / 64 * run + r * 64 + j % 64 */
+    size_t run;          /* floats */
+    uint16_t *p;         /* rows p_stride numbers apart */
+    size_t p_stride;
+    /* (columns), readable to whole VT_ATTENTION_KEYS, or NULL: factors of the scores, and of the
+     * probabilities after they were summed */
+    const float *k_scale, *v_scale;
+    float by;
+    bool first;
+    int rows, columns;
+    float *most, *sum, *keep; /* as a step's */
+} vt_attention_powers;
+
 typedef struct vt_attention_loops {
     /* ---- running softmax ---- */
     void (*product)(const vt_attention_product *args);
     void (*step)(const vt_attention_step *args);
+    void (*powers)(const vt_attention_powers *args);
     /* rows of out = keep[row] out + from, `width` numbers (a multiple of 16); keep NULL: out =
      * from */
     void (*gather)(float *out, size_t out_stride, const float *keep, const float *from,
