@@ -31,9 +31,8 @@ model=${MODEL:-models/cartoon}
 mkdir -p "$model"
 "$variant" convert "$runs/supernet" -o "$runs/half.safetensors" --type f16
 
-# The shipped one was stopped at step 2630, where the rate had nearly fallen to its end.
-"$variant" train decoder --data "$data" --tokenizer "$runs/half.safetensors" -o "$runs/decoder" --size small --steps 3000 --batch 8 --lr 2e-3 \
-    --precision bf16 --seed 1 -t 1 --log-every 100 --save-every 250 --eval-every 1750 --eval-count 300 "$@"
+"$variant" train decoder --data "$data" --tokenizer "$runs/half.safetensors" -o "$runs/decoder" --size small --steps 8000 --batch 8 --lr 2e-3 \
+    --precision bf16 --seed 1 -t 1 --log-every 100 --save-every 250 --eval-every 4000 --eval-count 300 "$@"
 cp "$runs/decoder/model.safetensors" "$model/cartoon.safetensors"
 
 "$variant" train classifier --data "$data" -o "$runs/classifier" --side 64 --mult 1,2,4,4 --epochs 2 --batch 32 --lr 2e-3 \
