@@ -23,11 +23,12 @@
 enum { BLOCK = 128 };
 #define COUNT(a) (int)(sizeof(a) / sizeof *(a))
 
-static const vt_tiles8 *tables[8];
+static const vt_tiles8 *tables[10];
 static int table_count;
 
 #if defined(__x86_64__)
-extern const vt_tiles8 vt_tiles8_amx_in_c; /* tiles8_amx.c over tests/amx_in_c.h */
+extern const vt_tiles8 vt_tiles8_amx_in_c;     /* tiles8_amx.c over tests/amx_in_c.h */
+extern const vt_tiles8 vt_tiles8_avxvnni_evex; /* tiles8_avxvnni.c in AVX-512's encoding */
 #endif
 
 static void find_tables(void) {
@@ -35,9 +36,11 @@ static void find_tables(void) {
 #if defined(__x86_64__)
     vt_isa best = vt_isa_best();
     if (best >= VT_ISA_AVX2) tables[table_count++] = &vt_tiles8_avx2;
+    if (best == VT_ISA_AVXVNNI) tables[table_count++] = &vt_tiles8_avxvnni;
     if (best >= VT_ISA_AVX512) tables[table_count++] = &vt_tiles8_avx512;
     if (best >= VT_ISA_AVX512VNNI) {
         tables[table_count++] = &vt_tiles8_avx512vnni;
+        tables[table_count++] = &vt_tiles8_avxvnni_evex;
         tables[table_count++] = &vt_tiles8_amx_in_c;
     }
     if (best >= VT_ISA_AMX) tables[table_count++] = &vt_tiles8_amx;
@@ -66,15 +69,15 @@ static float define(int *to, const float *from, size_t n) {
     return most / 127.0f;
 }
 
-/* One number of x W^T, of rows of k numbers; `size`: the sum of the sizes of what it adds, before the
- * scale of w. */
-static double define_product(const float *x, const float *w, size_t k, double *size,
+/* One number of x W^T, of rows of k numbers, of which `block` share a scale; `size`: the sum of the sizes of what it
+ * adds, before the scale of w. */
+static double define_product(const float *x, const float *w, size_t k, size_t block, double *size,
                              double *scale_of_w) {
     int *a = malloc(k * sizeof *a), *b = malloc(k * sizeof *b);
     double sum = 0, scale = (double)define(b, w, k);
     *size = 0;
-    for (size_t first = 0; first < k; first += BLOCK) {
-        size_t n = k - first < BLOCK ? k - first : BLOCK;
+    for (size_t first = 0; first < k; first += block) {
+        size_t n = k - first < block ? k - first : block;
         double own = (double)define(a, x + first, n);
         long exact = 0;
         for (size_t i = 0; i < n; ++i) exact += a[i] * b[first + i];
@@ -107,14 +110,35 @@ static void fill_row(float *x, size_t n, int kind) {
     if (kind == 8) x[at] = -INFINITY;
 }
 
+/* A row as it should be: integers and zeros up to the depth, a scale and a balance a block, nothing beyond. */
+static void row_check(const int8_t *row, const vt_rows8 *x, const float *from, size_t n) {
+    const vt_scale8 *by = vt_scales8(row, x->depth);
+    for (int i = 0; i < x->depth; i += x->block, ++by) {
+        const int end = i + x->block < x->depth ? i + x->block : x->depth;
+        const size_t count = (size_t)i < n ? n - (size_t)i : 0;
+        int want[1024] = {0}, sum = 0;
+        const float scale = define(want, from + (count ? i : 0),
+                                   count < (size_t)(end - i) ? count : (size_t)(end - i));
+        for (int j = i; j < end; ++j) {
+            assert_int_equal(row[j], want[j - i]);
+            sum += want[j - i];
+        }
+        assert_int_equal(by->balance, -128 * sum);
+        assert_true(isnan(scale) ? isnan(by->scale) : by->scale == scale);
+    }
+    for (const int8_t *at = (const int8_t *)by; at < row + x->stride; ++at)
+        assert_int_equal(*at, 0x5a);
+}
+
 static void test_quantise(void **unused) {
     (void)unused;
-    enum { MOST = 500, BLOCKS = MOST / BLOCK + 2 };
+    enum { MOST = 500 };
     for (int t = 0; t < table_count; ++t)
         for (int turn = 0; turn < 9 * 120; ++turn) {
-            size_t n = (size_t)(turn % 5 == 0 ? BLOCK * random_int(0, 3) : random_int(0, MOST));
+            size_t n = (size_t)(turn % 5 == 0 ? BLOCK * random_int(1, 3) : random_int(1, MOST));
+            const vt_rows8 x = vt_rows8_of((int)n, turn / 2 % 2);
             bool half = turn % 2;
-            vt_block8 to[BLOCKS];
+            int8_t *to = room(x.stride);
             float *from = malloc((n + 1) * sizeof *from);
             uint16_t *halves = malloc((n + 1) * sizeof *halves);
             for (size_t i = 0; i < n; i += BLOCK)
@@ -123,28 +147,27 @@ static void test_quantise(void **unused) {
                 halves[i] = vt_to_bf16(from[i]);
                 if (half) from[i] = vt_from_bf16(halves[i]);
             }
-            memset(to, 0x5a, sizeof to);
-            tables[t]->quantise(to, half ? (void *)halves : (void *)from,
+            memset(to, 0x5a, x.stride);
+            tables[t]->quantise(to, &x, half ? (void *)halves : (void *)from,
                                 half ? VT_NUMBER_BF16 : VT_NUMBER_F32, n);
-            size_t blocks = (n + BLOCK - 1) / BLOCK;
-            for (size_t b = 0; b < blocks; ++b) {
-                int want[BLOCK] = {0}, sum = 0;
-                size_t count = n - b * BLOCK < BLOCK ? n - b * BLOCK : BLOCK;
-                float scale = define(want, from + b * BLOCK, count);
-                for (int i = 0; i < BLOCK; ++i) {
-                    assert_int_equal(to[b].number[i], want[i]);
-                    sum += want[i];
-                }
-                assert_int_equal(to[b].balance, -128 * sum);
-                if (isnan(scale))
-                    assert_true(isnan(to[b].scale));
-                else
-                    assert_true(to[b].scale == scale);
-            }
-            for (size_t i = 0; i < sizeof *to; ++i)
-                assert_int_equal(((char *)&to[blocks])[i], 0x5a);
+            row_check(to, &x, from, n);
+            free(to);
             free(from);
             free(halves);
+        }
+}
+
+/* Rows lie on whole lines, an odd number of them, however deep they are. */
+static void test_rows(void **unused) {
+    (void)unused;
+    for (int k = 1; k < 9000; k += 37)
+        for (int whole = 0; whole < 2; ++whole) {
+            const vt_rows8 x = vt_rows8_of(k, whole);
+            const int blocks = (x.depth + x.block - 1) / x.block;
+            assert_true(x.depth >= k && x.depth < k + VT_TILE8_DEPTH);
+            assert_int_equal(x.stride % 128, 64);
+            assert_true(x.stride >= (size_t)x.depth + (size_t)blocks * sizeof(vt_scale8));
+            assert_true(whole ? blocks == 1 : x.block <= VT_INT8_BLOCK);
         }
 }
 
@@ -181,28 +204,29 @@ static void test_pack(void **unused) {
         }
 }
 
-/* Rows and panels of integers, at random or as large as they come. */
+/* Integers of a row at random, or as large as they come, with what stands behind them. */
+static void tile_row(int8_t *row, const vt_rows8 *x, bool extreme, int sign) {
+    vt_scale8 *by = (vt_scale8 *)(void *)(row + x->depth);
+    for (int i = 0; i < x->depth; i += x->block, ++by) {
+        by->balance = 0;
+        by->scale = random_float();
+        for (int j = i; j < i + x->block && j < x->depth; ++j) {
+            row[j] = (int8_t)(extreme ? 127 * sign : random_int(-127, 127));
+            by->balance -= 128 * row[j];
+        }
+    }
+}
+
 static void tile_open(vt_tile8 *t, int most_rows, bool extreme) {
     t->rows = random_int(1, most_rows);
     t->panels = random_int(1, VT_TILE_PANELS);
-    t->depth = VT_TILE8_DEPTH * random_int(1, 9);
-    const int blocks = (t->depth + BLOCK - 1) / BLOCK;
-    t->a_stride = (size_t)(blocks + random_int(0, 2));
-    t->b_stride = (size_t)t->depth * VT_PANEL + 64 * (size_t)random_int(0, 2);
-    /* a sanitizer sees what is read beyond the last row */
-    const size_t all = (size_t)(t->rows - 1) * t->a_stride + (size_t)blocks;
-    vt_block8 *a = malloc(all * sizeof *a);
+    t->x = vt_rows8_of(VT_TILE8_DEPTH * random_int(1, 19), random_int(0, 1));
+    t->x.stride += 128 * (size_t)random_int(0, 2);
+    t->b_stride = (size_t)t->x.depth * VT_PANEL + 64 * (size_t)random_int(0, 2);
+    int8_t *a = room((size_t)t->rows * t->x.stride);
     uint8_t *b = room((size_t)t->panels * t->b_stride);
-    for (size_t i = 0; i < all; ++i) {
-        int sum = 0, left = t->depth - (int)(i % t->a_stride) * BLOCK;
-        for (int j = 0; j < BLOCK; ++j) {
-            a[i].number[j] = (int8_t)(extreme ? 127 - 254 * (int)(i % 2) : random_int(-127, 127));
-            if (j >= left) a[i].number[j] = 0;
-            sum += a[i].number[j];
-        }
-        a[i].balance = -128 * sum;
-        a[i].scale = random_float();
-    }
+    for (int r = 0; r < t->rows; ++r)
+        tile_row(a + (size_t)r * t->x.stride, &t->x, extreme, r % 2 ? 1 : -1);
     for (size_t i = 0; i < (size_t)t->panels * t->b_stride; ++i)
         b[i] = (uint8_t)(extreme ? 255 - 254 * (i / 4 % 2) : (uint32_t)random_int(1, 255));
     t->a = a;
@@ -213,21 +237,45 @@ static void tile_open(vt_tile8 *t, int most_rows, bool extreme) {
 
 static void tile_check(const vt_tile8 *t, int row, int column) {
     const uint8_t *b = t->b + (size_t)(column / VT_PANEL) * t->b_stride;
-    const vt_block8 *a = t->a + (size_t)row * t->a_stride;
+    const int8_t *a = t->a + (size_t)row * t->x.stride;
+    const vt_scale8 *by = vt_scales8(a, t->x.depth);
     double sum = 0, size = 0;
-    for (int d = 0; d < t->depth; d += BLOCK) {
+    for (int d = 0; d < t->x.depth; d += t->x.block, ++by) {
         long exact = 0;
-        for (int i = d; i < d + BLOCK && i < t->depth; ++i) {
+        for (int i = d; i < d + t->x.block && i < t->x.depth; ++i) {
             int w = b[(i / 4 * VT_PANEL + column % VT_PANEL) * 4 + i % 4] - 128;
-            exact += w * a[d / BLOCK].number[i - d];
+            exact += w * a[i];
         }
-        sum += (double)exact * (double)a[d / BLOCK].scale;
-        size += fabs((double)exact * (double)a[d / BLOCK].scale);
+        sum += (double)exact * (double)by->scale;
+        size += fabs((double)exact * (double)by->scale);
     }
     double got = (double)t->out[row * VT_TILE_COLUMNS + column];
     if (!(fabs(got - sum) <= 1e-6 * size))
-        fail_msg("row %d of %d, column %d, depth %d: %g, expected %g", row, t->rows, column,
-                 t->depth, got, sum);
+        fail_msg("row %d of %d, column %d, depth %d in blocks of %d: %g, expected %g", row, t->rows,
+                 column, t->x.depth, t->x.block, got, sum);
+}
+
+/* The deepest row that one scale may have, at the ends of all ranges: nothing overflows. */
+static void test_deepest(void **unused) {
+    (void)unused;
+    const vt_rows8 x = vt_rows8_of(VT_INT8_WHOLE, true);
+    int8_t *a = room(2 * x.stride);
+    uint8_t *b = room((size_t)x.depth * VT_PANEL);
+    float *out = room(VT_TILE_MOST_ROWS * VT_TILE_COLUMNS * sizeof *out);
+    assert_int_equal(x.block, VT_INT8_WHOLE);
+    for (int r = 0; r < 2; ++r) tile_row(a + (size_t)r * x.stride, &x, true, r ? 1 : -1);
+    memset(b, 255, (size_t)x.depth * VT_PANEL);
+    for (int t = 0; t < table_count; ++t) {
+        const vt_tile8 tile = {.out = out, .a = a, .x = x, .b = b, .rows = 2, .panels = 1};
+        tables[t]->begin();
+        tables[t]->product(&tile);
+        tables[t]->end();
+        for (int r = 0; r < 2; ++r)
+            for (int c = 0; c < VT_PANEL; ++c) tile_check(&tile, r, c);
+    }
+    free(a);
+    free(b);
+    free(out);
 }
 
 static void test_tiles(void **unused) {
@@ -250,7 +298,7 @@ static void test_tiles(void **unused) {
             int row = random_int(0, tile.rows - 1), panel = random_int(0, tile.panels - 1);
             part.rows = random_int(1, tile.rows - row);
             part.panels = 1;
-            part.a += (size_t)row * tile.a_stride;
+            part.a += (size_t)row * tile.x.stride;
             part.b += (size_t)panel * tile.b_stride;
             part.out = room(VT_TILE_MOST_ROWS * VT_TILE_COLUMNS * sizeof(float));
             tables[t]->product(&part);
@@ -270,8 +318,11 @@ static void test_tiles(void **unused) {
 
 static vt_kern *ref, *cpu, *one; /* cpu: three threads, one: a single one */
 
+static bool whole; /* do weights opened from now on give a row of x one scale? */
+
 static vt_weight *weight_of(vt_kern *kern, const float *w, int n, int k) {
-    const vt_weight_spec spec = {.type = VT_NUMBER_INT8, .n = n, .k = k, .values = w};
+    const vt_weight_spec spec = {
+        .type = VT_NUMBER_INT8, .n = n, .k = k, .values = w, .whole = whole};
     vt_weight *out = NULL;
     variant_error err;
     assert_int_equal(kern->weight_open(kern, &out, &spec, &err), VARIANT_OK);
@@ -313,7 +364,8 @@ static void product_check(int rows, int n, int k, int kind) {
     for (int r = 0; r < rows; ++r)
         for (int j = 0; j < n; ++j) {
             double size, scale;
-            double value = define_product(x + r * k, w + j * k, (size_t)k, &size, &scale);
+            double value = define_product(x + r * k, w + j * k, (size_t)k,
+                                          whole ? (size_t)k : BLOCK, &size, &scale);
             double y = (double)got[r * n + j], z = (double)want[r * n + j];
             if (isnan(value)) {
                 assert_true(isnan(y) && isnan(z));
@@ -340,9 +392,12 @@ static void test_products(void **unused) {
     for (int r = 0; r < COUNT(all_rows); ++r)
         for (int n = 0; n < COUNT(all_n); ++n)
             for (int k = 0; k < COUNT(all_k); ++k)
-                for (int kind = 0; kind < 2; ++kind)
+                for (int kind = 0; kind < 4; ++kind) {
+                    whole = kind >= 2;
                     if ((r + n + k + kind) % 3 || all_rows[r] < 12)
-                        product_check(all_rows[r], all_n[n], all_k[k], kind);
+                        product_check(all_rows[r], all_n[n], all_k[k], kind % 2);
+                }
+    whole = false;
 }
 
 /* What is not finite stays in its row and column. */
@@ -356,8 +411,9 @@ static void test_not_finite(void **unused) {
     x[25 * K + 299] = INFINITY;
     w[5 * K + 128] = -INFINITY;
     w[69 * K] = NAN;
-    for (int backend = 0; backend < 2; ++backend) {
-        vt_kern *kern = backend ? cpu : ref;
+    for (int turn = 0; turn < 4; ++turn) {
+        vt_kern *kern = turn % 2 ? cpu : ref;
+        whole = turn / 2;
         vt_weight *weight = weight_of(kern, w, N, K);
         float *y = run(kern, weight, x, NULL, 1, ROWS, N);
         for (int r = 0; r < ROWS; ++r)
@@ -366,12 +422,48 @@ static void test_not_finite(void **unused) {
         kern->weight_close(kern, &weight);
         free(y);
     }
+    whole = false;
+}
+
+/* Integers with their scales, as a file may hold them, are what packing the numbers gives. */
+static void test_integers(void **unused) {
+    (void)unused;
+    enum { ROWS = 13, N = 70, K = 300 };
+    static float x[ROWS * K], w[N * K], integers[N * K], scales[N];
+    for (int i = 0; i < ROWS * K; ++i) x[i] = random_float();
+    for (int j = 0; j < N; ++j) {
+        int row[K];
+        for (int i = 0; i < K; ++i) w[j * K + i] = random_float();
+        scales[j] = define(row, w + j * K, K);
+        for (int i = 0; i < K; ++i) integers[j * K + i] = (float)row[i];
+    }
+    for (int turn = 0; turn < 4; ++turn) {
+        vt_kern *kern = turn % 2 ? cpu : ref;
+        whole = turn / 2;
+        const vt_weight_spec spec = {.type = VT_NUMBER_INT8,
+                                     .n = N,
+                                     .k = K,
+                                     .values = integers,
+                                     .whole = whole,
+                                     .scales = scales};
+        vt_weight *weight = weight_of(kern, w, N, K), *given = NULL;
+        assert_int_equal(kern->weight_open(kern, &given, &spec, NULL), VARIANT_OK);
+        float *want = run(kern, weight, x, NULL, 1, ROWS, N);
+        float *got = run(kern, given, x, NULL, 1, ROWS, N);
+        assert_memory_equal(want, got, ROWS * N * sizeof *got);
+        kern->weight_close(kern, &weight);
+        kern->weight_close(kern, &given);
+        free(want);
+        free(got);
+    }
+    whole = false;
 }
 
 /* A row of one group alone has the bits that it has among others, on any number of threads. */
 static void test_bits(void **unused) {
     (void)unused;
-    for (int turn = 0; turn < 12; ++turn) {
+    for (int turn = 0; turn < 24; ++turn) {
+        whole = turn % 2;
         const int groups = random_int(1, 3), rows = random_int(1, 90), n = random_int(1, 200);
         const int k = turn % 3 ? random_int(1, 400) : 1920;
         float *x = malloc((size_t)(groups * rows * k) * sizeof *x);
@@ -395,6 +487,7 @@ static void test_bits(void **unused) {
         free(x);
         free(w);
     }
+    whole = false;
 }
 
 static void test_weights(void **unused) {
@@ -412,6 +505,12 @@ static void test_weights(void **unused) {
     weight = (vt_weight *)&err;
     assert_int_equal(ref->weight_open(ref, &weight, &taps, &err), VARIANT_E_UNSUPPORTED);
     assert_null(weight);
+    vt_weight_spec deep = {.type = VT_NUMBER_INT8, .n = 1, .k = VT_INT8_WHOLE + 1, .whole = true};
+    deep.sizes_only = true;
+    assert_int_equal(cpu->weight_open(cpu, &weight, &deep, &err), VARIANT_E_UNSUPPORTED);
+    --deep.k;
+    assert_int_equal(cpu->weight_open(cpu, &weight, &deep, &err), VARIANT_OK);
+    cpu->weight_close(cpu, &weight);
 }
 
 static void test_peak(void **unused) {
@@ -429,10 +528,12 @@ int main(void) {
         vt_kern_open(&one, "cpu", 1, &err) != VARIANT_OK)
         return 1;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_quantise),   cmocka_unit_test(test_pack),
-        cmocka_unit_test(test_tiles),      cmocka_unit_test(test_products),
-        cmocka_unit_test(test_not_finite), cmocka_unit_test(test_bits),
-        cmocka_unit_test(test_weights),    cmocka_unit_test(test_peak),
+        cmocka_unit_test(test_rows),    cmocka_unit_test(test_quantise),
+        cmocka_unit_test(test_pack),    cmocka_unit_test(test_tiles),
+        cmocka_unit_test(test_deepest), cmocka_unit_test(test_products),
+        cmocka_unit_test(test_bits),    cmocka_unit_test(test_not_finite),
+        cmocka_unit_test(test_weights), cmocka_unit_test(test_integers),
+        cmocka_unit_test(test_peak),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     vt_kern_close(&ref);

@@ -12,7 +12,7 @@
 #include <sys/syscall.h>
 #endif
 
-static const char *const names[VT_ISA_COUNT] = {"baseline",   "avx2",       "avx512",
+static const char *const names[VT_ISA_COUNT] = {"baseline",   "avx2",       "avxvnni", "avx512",
                                                 "avx512vnni", "avx512bf16", "amx"};
 
 #if defined(__x86_64__)
@@ -22,6 +22,12 @@ static bool has_amx(void) {
     if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
     const unsigned bf16 = 1u << 22, tile = 1u << 24, int8 = 1u << 25;
     return (d & (bf16 | tile | int8)) == (bf16 | tile | int8);
+}
+
+/* Its leaf 7, subleaf 1. */
+static bool has_avxvnni(void) {
+    unsigned a, b, c, d;
+    return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 4 & 1u);
 }
 
 /* The kernel grants a process the tile registers on request (Linux 5.16); threads inherit it. 0, or
@@ -59,7 +65,7 @@ static vt_isa isa_of_processor(void) {
     bool vnni = __builtin_cpu_supports("avx512vnni");
     bool bf16 = __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vbmi");
     if (!avx2) return VT_ISA_BASELINE;
-    if (!avx512) return VT_ISA_AVX2;
+    if (!avx512) return has_avxvnni() ? VT_ISA_AVXVNNI : VT_ISA_AVX2;
     if (!vnni) return VT_ISA_AVX512;
     if (!bf16) return VT_ISA_AVX512VNNI;
     return has_amx() && tiles_refusal() == 0 ? VT_ISA_AMX : VT_ISA_AVX512BF16;
@@ -73,6 +79,9 @@ vt_isa vt_isa_best(void) {
     const char *asked = getenv("VARIANT_CPU");
     for (int isa = 0; asked && isa < (int)best; ++isa)
         if (strcmp(asked, names[isa]) == 0) best = (vt_isa)isa;
+#if defined(__x86_64__)
+    if (best == VT_ISA_AVXVNNI && !has_avxvnni()) best = VT_ISA_AVX2;
+#endif
     return best;
 }
 

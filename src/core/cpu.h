@@ -1,6 +1,6 @@
 /* cpu.h - which processor this is and which instruction sets it has, found at run time.
  *
- * VARIANT_CPU in the environment lowers the answer ("baseline", "avx2", "avx512", "avx512vnni",
+ * VARIANT_CPU in the environment lowers the answer ("baseline", "avx2", "avxvnni", "avx512", "avx512vnni",
  * "avx512bf16", "amx"), so that tests can run every path on one machine. */
 #ifndef VT_CORE_CPU_H
 #define VT_CORE_CPU_H
@@ -11,6 +11,7 @@
 typedef enum vt_isa {
     VT_ISA_BASELINE = 0, /* whatever the compiler targets by default */
     VT_ISA_AVX2,         /* AVX2 and FMA */
+    VT_ISA_AVXVNNI,      /* and AVX-VNNI, which some processors without AVX-512 have (Alder Lake) */
     VT_ISA_AVX512,       /* AVX-512 F, BW, DQ, VL */
     VT_ISA_AVX512VNNI,   /* and VNNI (Cascade Lake, Ice Lake, Cooper Lake) */
     VT_ISA_AVX512BF16,   /* and BF16, VBMI (Zen 4, Sapphire Rapids) */
@@ -18,7 +19,8 @@ typedef enum vt_isa {
     VT_ISA_COUNT
 } vt_isa;
 
-/* Highest level of processor, system and VARIANT_CPU together. */
+/* Highest level of processor, system and VARIANT_CPU together. Levels above one have all of it, but for AVX-VNNI: where
+ * the processor lacks that, asking for it gives AVX2. */
 vt_isa vt_isa_best(void);
 
 /* Does VARIANT_CPU name this level? Then it is meant to be used, whatever would be faster. */

@@ -82,5 +82,5 @@ const char *vt_kern_blas_core(void) {
     for (size_t i = 0; i < sizeof modern / sizeof modern[0]; ++i)
         if (strcmp(core, modern[i]) == 0) return NULL;
     const vt_isa isa = vt_isa_best();
-    return isa >= VT_ISA_AVX512 ? "SkylakeX" : isa == VT_ISA_AVX2 ? "Haswell" : NULL;
+    return isa >= VT_ISA_AVX512 ? "SkylakeX" : isa >= VT_ISA_AVX2 ? "Haswell" : NULL;
 }

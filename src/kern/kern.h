@@ -51,7 +51,7 @@ variant_status vt_number_parse(vt_number *out, const char *option, const char *t
  *
  * Products with a BF16 weight round x to bf16 first and sum in float32. INT8: a row of W has a scale,
  * largest |w| / 127, and integers round(w * (127 / largest |w|)), to nearest even; so has each block of
- * 128 numbers of a row of x (the last one shorter), and
+ * 128 numbers of a row of x (the last one shorter), or, where the weight is `whole`, each row of x, and
  *     y = w_scale * (sum over the blocks, in order, of x_scale * float(the integers' exact sum)) + bias.
  * Numbers all below 2^-100 become 0; one that is not finite makes the scale NaN. A row of x has one
  * result, whatever the number of rows. */
@@ -75,6 +75,10 @@ typedef struct vt_weight_spec {
     const float *values;
     vt_weight_rows rows; /* where packed numbers come from instead, during weight_open alone */
     const void *user;
+    bool whole; /* INT8: a row of x has one scale, not one a block: k up to 65536 */
+    /* INT8: (n), read during weight_open alone: rows and values are integers of -127 .. 127 already, and these their
+     * scales. NULL: they are numbers */
+    const float *scales;
 } vt_weight_spec;
 
 /* What happens to x W^T + bias before it is stored. */

@@ -27,7 +27,10 @@ static inline float vt_round_bf16(float value) {
     return vt_from_bf16(vt_to_bf16(value));
 }
 
-enum { VT_INT8_BLOCK = 128 }; /* numbers of a row of x that share a scale in int8 products */
+enum {
+    VT_INT8_BLOCK = 128,  /* numbers of a row of x that share a scale in int8 products */
+    VT_INT8_WHOLE = 65536 /* depth up to which a whole row may: sums of 255 * 127 fit 32 bits */
+};
 
 /* Int8 numbers whose largest size is `most`, finite, are round(x * inverse), to nearest even: within
  * -127 .. 127, and stand for the number times the scale. Where all sizes are below 2^-100 they are 0. */

@@ -1,6 +1,8 @@
 /* weight.c - see weight.h; and the names of number types. */
 #include "kern/weight.h"
 
+#include "kern/number.h"
+
 #include <string.h>
 
 const char *vt_number_name(vt_number number) {
@@ -36,6 +38,10 @@ variant_status vt_weight_check(const vt_weight_spec *spec, variant_error *err) {
     if (spec->taps > 1 && spec->type == VT_NUMBER_INT8)
         return vt_fail(err, VARIANT_E_UNSUPPORTED,
                        "weight: convolutions take float32 or bf16 numbers, not int8");
+    if (spec->type == VT_NUMBER_INT8 && spec->whole && spec->k > VT_INT8_WHOLE)
+        return vt_fail(err, VARIANT_E_UNSUPPORTED,
+                       "weight: %d columns with one scale a row: expected at most %d", spec->k,
+                       VT_INT8_WHOLE);
     if (spec->gradients && spec->taps > 1) {
         int side = 1;
         while (side * side < spec->taps) ++side;

@@ -43,7 +43,7 @@ void vt_cpu_deal(const vt_kern *kern, bool worth, int64_t tasks, vt_cpu_part *pa
 static const vt_loops *loops_for(vt_isa isa) {
 #if defined(__x86_64__)
     if (isa >= VT_ISA_AVX512) return &vt_loops_avx512;
-    if (isa == VT_ISA_AVX2) return &vt_loops_avx2;
+    if (isa >= VT_ISA_AVX2) return &vt_loops_avx2;
 #endif
     (void)isa;
     return &vt_loops_baseline;
@@ -71,7 +71,7 @@ static const vt_tiles *tiles_for(vt_isa isa) {
     if (isa >= VT_ISA_AMX) return &vt_tiles_amx;
     if (isa == VT_ISA_AVX512BF16) return &vt_tiles_avx512bf16;
     if (isa == VT_ISA_AVX512) return &vt_tiles_avx512;
-    if (isa == VT_ISA_AVX2) return &vt_tiles_avx2;
+    if (isa >= VT_ISA_AVX2) return &vt_tiles_avx2;
 #endif
     (void)isa;
     return &vt_tiles_baseline;
@@ -82,6 +82,7 @@ static const vt_tiles8 *tiles8_for(vt_isa isa) {
     if (isa >= VT_ISA_AMX) return &vt_tiles8_amx;
     if (isa >= VT_ISA_AVX512VNNI) return &vt_tiles8_avx512vnni;
     if (isa == VT_ISA_AVX512) return &vt_tiles8_avx512;
+    if (isa == VT_ISA_AVXVNNI) return &vt_tiles8_avxvnni;
     if (isa == VT_ISA_AVX2) return &vt_tiles8_avx2;
 #endif
     (void)isa;

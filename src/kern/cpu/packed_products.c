@@ -1,8 +1,8 @@
 /* packed_products.c - y = epilogue(x W^T + bias) with W packed in panels of bf16 (isa/tiles.h) or
  * int8 (isa/tiles8.h), rows of all groups together.
  *
- * x becomes rows of whole depth once: bf16 (not at all where it is given as such), or int8 in blocks
- * with a scale each where the weight is int8. Then the columns are cut into blocks of up to 64 that
+ * x becomes rows of whole depth once: bf16 (not at all where it is given as such), or int8 with a scale
+ * a block or a row where the weight is int8. Then the columns are cut into blocks of up to 64 that
  * stay in a core's second cache: a block is read from memory once, and every tile of rows goes through
  * it. A tile's sums are finished (isa/finish.c) while they are in the first cache. Rows are cut as well
  * where there are too few blocks to feed many threads; all cuts follow from the sizes alone.
@@ -47,7 +47,8 @@ typedef struct packed_plan {
     bool int8;
     bool stream;     /* one tile of int8 rows: a thread takes one stretch of the weight */
     bool convert;    /* x goes to the workspace first */
-    size_t x_stride; /* of the rows that tiles read: numbers, or blocks of int8 */
+    size_t x_stride; /* of the rows that tiles read: numbers */
+    vt_rows8 rows8;  /* of int8 */
     size_t panel;    /* bytes of a panel */
     int tile_rows;
     vt_product_finish finish;
@@ -55,7 +56,7 @@ typedef struct packed_plan {
     int64_t part_blocks, pieces; /* blocks of a part; pieces of the rows */
     size_t x_bytes, y_bytes;     /* of the workspace's places, in this order */
     uint16_t *x;                 /* rows of bf16, in the workspace or the caller's */
-    vt_block8 *blocks;           /* of int8, in the workspace */
+    int8_t *x8;                  /* of int8, in the workspace */
 } packed_plan;
 
 static size_t whole_lines(size_t bytes) {
@@ -67,8 +68,8 @@ static void plan_x(packed_plan *p) {
     if (p->int8) {
         p->convert = true;
         p->tile_rows = p->tiles8->most_rows;
-        p->x_stride = (size_t)vt_cpu_pieces(p->w->k, VT_INT8_BLOCK);
-        p->x_bytes = whole_lines((size_t)p->rows * p->x_stride * sizeof(vt_block8));
+        p->rows8 = vt_rows8_of(p->w->k, p->w->spec.whole);
+        p->x_bytes = (size_t)p->rows * p->rows8.stride;
         return;
     }
     const size_t k = (size_t)p->w->k, depth = (size_t)p->w->depth * (size_t)p->w->spec.taps;
@@ -119,7 +120,7 @@ static void plan_place(packed_plan *p, char *workspace) {
     size_t past = (uintptr_t)workspace % LINE;
     workspace += past ? LINE - past : 0;
     p->x = p->convert ? (uint16_t *)(void *)workspace : (uint16_t *)(uintptr_t)p->args->x;
-    p->blocks = (vt_block8 *)(void *)workspace;
+    p->x8 = (int8_t *)workspace;
     if (p->finish.split) p->finish.y = (float *)(void *)(workspace + p->x_bytes);
 }
 
@@ -137,8 +138,8 @@ static void row_convert(const packed_plan *p, int64_t row) {
     const vt_product *a = p->args;
     if (p->int8) {
         const size_t at = (size_t)row * (size_t)p->w->k * vt_number_size(a->x_type);
-        p->tiles8->quantise(p->blocks + (size_t)row * p->x_stride, (const char *)a->x + at,
-                            a->x_type, (size_t)p->w->k);
+        p->tiles8->quantise(p->x8 + (size_t)row * p->rows8.stride, &p->rows8,
+                            (const char *)a->x + at, a->x_type, (size_t)p->w->k);
         return;
     }
     const size_t taps = (size_t)p->w->spec.taps, depth = (size_t)p->w->depth;
@@ -170,11 +171,10 @@ static void tile_product(const packed_plan *p, const vt_finish_block *b, int64_t
     const int count = (b->columns + VT_PANEL - 1) / VT_PANEL;
     if (p->int8) {
         p->tiles8->product(&(vt_tile8){.out = sums,
-                                       .a = p->blocks + (size_t)first * p->x_stride,
-                                       .a_stride = p->x_stride,
+                                       .a = p->x8 + (size_t)first * p->rows8.stride,
+                                       .x = p->rows8,
                                        .b = (const uint8_t *)panels,
                                        .b_stride = p->panel,
-                                       .depth = p->w->depth,
                                        .rows = rows,
                                        .panels = count});
         return;

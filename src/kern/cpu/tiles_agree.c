@@ -80,38 +80,43 @@ bool vt_cpu_tiles_agree(const vt_tiles *one, const vt_tiles *other) {
     return same(sums[0], sums[1]) && (!one->squares || same(sums[2], sums[1]));
 }
 
+/* The sums of the tiles of one table. */
+static void sums8_make(const vt_tiles8 *tiles, float *sums, const int8_t *rows, const vt_rows8 *x,
+                       const uint8_t *panels) {
+    tiles->begin();
+    for (int done = 0; done < ROWS; done += tiles->most_rows) {
+        const int left = ROWS - done;
+        tiles->product(&(vt_tile8){.out = sums + done * VT_TILE_COLUMNS,
+                                   .a = rows + (size_t)done * x->stride,
+                                   .x = *x,
+                                   .b = panels,
+                                   .b_stride = VT_PANEL * DEPTH,
+                                   .rows = left < tiles->most_rows ? left : tiles->most_rows,
+                                   .panels = PANELS});
+    }
+    tiles->end();
+}
+
 bool vt_cpu_tiles8_agree(const vt_tiles8 *one, const vt_tiles8 *other) {
-    enum { BLOCKS = (DEPTH + VT_INT8_BLOCK - 1) / VT_INT8_BLOCK };
+    enum { STRIDE = DEPTH + 3 * 64 };
     _Alignas(64) uint8_t panels[PANELS * VT_PANEL * DEPTH];
     _Alignas(64) float sums[2][ROWS * VT_TILE_COLUMNS] = {{0}};
+    _Alignas(64) int8_t rows[ROWS * STRIDE] = {0};
     float numbers[VT_PANEL * DEPTH], scale[VT_PANEL];
-    vt_block8 rows[ROWS * BLOCKS];
-    memset(rows, 0, sizeof rows);
     for (uint32_t p = 0; p < PANELS; ++p) {
         for (uint32_t i = 0; i < VT_PANEL * DEPTH; ++i)
             numbers[i] = number_at(p * VT_PANEL * DEPTH + i);
         other->pack(panels + p * VT_PANEL * DEPTH, scale, numbers, DEPTH, VT_PANEL, DEPTH, DEPTH);
     }
-    for (uint32_t r = 0; r < ROWS; ++r) {
-        for (uint32_t i = 0; i < DEPTH; ++i) numbers[i] = number_at(99999 + r * DEPTH + i);
-        other->quantise(rows + r * BLOCKS, numbers, VT_NUMBER_F32, DEPTH);
-    }
-    for (int which = 0; which < 2; ++which) {
-        const vt_tiles8 *tiles = which ? other : one;
-        tiles->begin();
-        for (int done = 0; done < ROWS; done += tiles->most_rows) {
-            int left = ROWS - done;
-            const vt_tile8 tile = {.out = sums[which] + done * VT_TILE_COLUMNS,
-                                   .a = rows + done * BLOCKS,
-                                   .a_stride = BLOCKS,
-                                   .b = panels,
-                                   .b_stride = VT_PANEL * DEPTH,
-                                   .depth = DEPTH,
-                                   .rows = left < tiles->most_rows ? left : tiles->most_rows,
-                                   .panels = PANELS};
-            tiles->product(&tile);
+    for (int whole = 0; whole < 2; ++whole) {
+        const vt_rows8 x = vt_rows8_of(DEPTH, whole);
+        for (uint32_t r = 0; r < ROWS; ++r) {
+            for (uint32_t i = 0; i < DEPTH; ++i) numbers[i] = number_at(99999 + r * DEPTH + i);
+            other->quantise(rows + r * x.stride, &x, numbers, VT_NUMBER_F32, DEPTH);
         }
-        tiles->end();
+        sums8_make(one, sums[0], rows, &x, panels);
+        sums8_make(other, sums[1], rows, &x, panels);
+        if (!same(sums[0], sums[1])) return false;
     }
-    return same(sums[0], sums[1]);
+    return true;
 }

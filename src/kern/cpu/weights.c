@@ -68,8 +68,10 @@ static void panel_pack(const vt_kern *kern, vt_weight *w, float *room, int64_t p
     else
         rows = w->spec.values + (size_t)first * k;
     if (w->spec.type == VT_NUMBER_INT8) {
-        vt_cpu_tiles8(kern)->pack((uint8_t *)w->numbers + at, w->scale + first, rows, k, columns,
-                                  (int)length, w->depth);
+        const float *scales = w->spec.scales; /* the numbers are integers already */
+        if (scales) memcpy(w->scale + first, scales + first, (size_t)columns * sizeof *scales);
+        vt_cpu_tiles8(kern)->pack((uint8_t *)w->numbers + at, scales ? NULL : w->scale + first,
+                                  rows, k, columns, (int)length, w->depth);
         return;
     }
     for (int tap = 0; tap < w->spec.taps; ++tap)
@@ -151,7 +153,8 @@ static variant_status weight_open(vt_kern *kern, vt_weight **out, const vt_weigh
         if (status == VARIANT_OK && !spec->sizes_only) status = weight_pack(kern, weight, err);
         if (status == VARIANT_OK && spec->gradients) status = vt_cpu_turned_open(kern, weight, err);
     }
-    weight->spec.rows = NULL; /* its source is promised for the length of this call */
+    weight->spec.rows = NULL; /* its sources are promised for the length of this call */
+    weight->spec.scales = NULL;
     if (status != VARIANT_OK) weight_close(kern, &weight);
     *out = weight;
     return status;

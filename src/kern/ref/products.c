@@ -7,7 +7,7 @@
  *
  *     y = w_scale * (sum over the blocks, in order, of x_scale[block] * that) + bias
  *
- * A block that holds a number that is not finite, and such a row of W, have NaN for a scale. */
+ * A `whole` weight's rows of x are one block. A block that holds a number that is not finite, and such a row of W, have NaN for a scale. */
 #include "kern/number.h"
 #include "kern/ragged.h"
 #include "kern/ref/ref.h"
@@ -34,7 +34,9 @@ static void weight_round(vt_weight *weight) {
     float *rows = weight->numbers;
     vt_weight_read(&weight->spec, 0, weight->n, rows);
     for (int j = 0; j < weight->n; ++j, rows += k) {
-        if (weight->scale)
+        if (weight->spec.scales) /* they are integers already */
+            weight->scale[j] = weight->spec.scales[j];
+        else if (weight->scale)
             weight->scale[j] = to_int8(rows, rows, k);
         else
             for (size_t i = 0; i < k; ++i) rows[i] = vt_round_bf16(rows[i]);
@@ -65,7 +67,8 @@ static variant_status weight_open(vt_kern *kern, vt_weight **out, const vt_weigh
     }
     weight->w = weight->numbers;
     weight_round(weight);
-    weight->spec.rows = NULL; /* its source is promised for the length of this call */
+    weight->spec.rows = NULL; /* its sources are promised for the length of this call */
+    weight->spec.scales = NULL;
     return VARIANT_OK;
 }
 
@@ -106,6 +109,11 @@ static size_t product_workspace(const vt_kern *kern, const vt_product *a) {
     return (split_floats(a) + (a->w->numbers ? k + blocks : 0)) * sizeof(float);
 }
 
+/* Numbers of x that share a scale. */
+static size_t block_of(const vt_weight *w) {
+    return w->spec.whole ? (size_t)w->k : VT_INT8_BLOCK;
+}
+
 /* Row `row` of x as products take it: the caller's, or brought to `room`. */
 static const float *x_row(const vt_product *a, size_t row, float *room) {
     const size_t k = (size_t)a->w->k;
@@ -115,22 +123,23 @@ static const float *x_row(const vt_product *a, size_t row, float *room) {
                                               : ((const float *)a->x)[row * k + i];
         room[i] = a->w->scale ? x : vt_round_bf16(x);
     }
-    for (size_t i = 0; a->w->scale && i < k; i += VT_INT8_BLOCK) {
-        size_t left = k - i < VT_INT8_BLOCK ? k - i : VT_INT8_BLOCK;
-        room[k + i / VT_INT8_BLOCK] = to_int8(room + i, room + i, left);
+    const size_t block = block_of(a->w);
+    for (size_t i = 0; a->w->scale && i < k; i += block) {
+        size_t left = k - i < block ? k - i : block;
+        room[k + i / block] = to_int8(room + i, room + i, left);
     }
     return room;
 }
 
 static double product_at(const vt_product *a, const float *x, size_t column) {
-    const size_t k = (size_t)a->w->k;
+    const size_t k = (size_t)a->w->k, block = block_of(a->w);
     const float *w = a->w->w + column * k, *scales = a->w->scale ? x + k : NULL;
     double sum = 0.0;
-    for (size_t i = 0; i < k; i += VT_INT8_BLOCK) {
-        size_t end = k - i < VT_INT8_BLOCK ? k : i + VT_INT8_BLOCK;
-        double block = 0.0;
-        for (size_t j = i; j < end; ++j) block += (double)x[j] * w[j];
-        sum += scales ? block * scales[i / VT_INT8_BLOCK] : block;
+    for (size_t i = 0; i < k; i += block) {
+        size_t end = k - i < block ? k : i + block;
+        double own = 0.0;
+        for (size_t j = i; j < end; ++j) own += (double)x[j] * w[j];
+        sum += scales ? own * scales[i / block] : own;
     }
     if (a->w->scale) sum *= a->w->scale[column];
     return sum + (a->bias ? (double)a->bias[column] : 0.0);

@@ -27,7 +27,11 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-enum { MOST_ROWS = 6, QUADS = VT_INT8_BLOCK / 4 };
+enum { MOST_ROWS = 6, PIECE = VT_INT8_BLOCK, QUADS = PIECE / 4 };
+
+static inline int least(int a, int b) {
+    return a < b ? a : b;
+}
 
 static void nothing(void) {}
 
@@ -101,15 +105,17 @@ INLINE lanes pairs_add(lanes sum, lanes a, lanes b) {
 
 #if defined(__SSE2__)
 
-/* A block of up to MOST_ROWS rows, numbers 0 and 2 of each quad apart from 1 and 3. */
+/* A piece of up to PIECE numbers of up to MOST_ROWS rows, numbers 0 and 2 of each quad apart from 1 and 3. */
 typedef struct pairs {
     int16_t even[MOST_ROWS][2 * QUADS], odd[MOST_ROWS][2 * QUADS];
 } pairs;
 
-INLINE void pairs_read(pairs *to, const vt_tile8 *t, int block) {
+/* `length` numbers from `d` on. */
+INLINE void pairs_read(pairs *to, const vt_tile8 *t, int d, int length) {
     for (int r = 0; r < t->rows; ++r) {
-        int16_t two[2 * QUADS]; /* an even number in the low byte, an odd one in the high byte */
-        memcpy(two, t->a[(size_t)r * t->a_stride + (size_t)block].number, sizeof two);
+        int16_t two[2 * QUADS] = {
+            0}; /* an even number in the low byte, an odd one in the high byte */
+        memcpy(two, t->a + (size_t)r * t->x.stride + (size_t)d, (size_t)length);
 #pragma omp simd
         for (int i = 0; i < 2 * QUADS; ++i) {
             to->even[r][i] = (int16_t)((int16_t)((uint16_t)two[i] << 8) >> 8);
@@ -124,12 +130,12 @@ INLINE lanes lanes_pair(const int16_t *at) {
     return lanes_all(both);
 }
 
-/* sums (rows, 16) of one block and one panel; `rows` is a constant after inlining. */
-INLINE void block_sums(int32_t sums[][VT_PANEL], const pairs *x, const uint8_t *b, int quads,
+/* sums (rows, 16) += of one piece and one panel; `rows` is a constant after inlining. */
+INLINE void piece_sums(int32_t sums[][VT_PANEL], const pairs *x, const uint8_t *b, int quads,
                        const int rows) {
     for (int c = 0; c < VT_PANEL; c += LANES) {
         lanes sum[MOST_ROWS];
-        for (int r = 0; r < rows; ++r) sum[r] = lanes_all(0);
+        for (int r = 0; r < rows; ++r) sum[r] = lanes_load((const uint8_t *)&sums[r][c]);
         const uint8_t *at = b + c * 4;
         for (int q = 0; q < quads; ++q, at += 4 * VT_PANEL) {
             lanes w = lanes_load(at), even = low_bytes(w), odd = high_bytes(w);
@@ -143,33 +149,32 @@ INLINE void block_sums(int32_t sums[][VT_PANEL], const pairs *x, const uint8_t *
 }
 
 #define ROWS(n)                                                                                    \
-    static void block_sums_##n(int32_t sums[][VT_PANEL], const pairs *x, const uint8_t *b,         \
+    static void piece_sums_##n(int32_t sums[][VT_PANEL], const pairs *x, const uint8_t *b,         \
                                int quads) {                                                        \
-        block_sums(sums, x, b, quads, n);                                                          \
+        piece_sums(sums, x, b, quads, n);                                                          \
     }
 #define SHAPES(X) X(1) X(2) X(3) X(4) X(5) X(6)
 SHAPES(ROWS)
 
-typedef void (*block_kernel)(int32_t sums[][VT_PANEL], const pairs *x, const uint8_t *b, int quads);
-static const block_kernel block_kernels[MOST_ROWS] = {block_sums_1, block_sums_2, block_sums_3,
-                                                      block_sums_4, block_sums_5, block_sums_6};
+typedef void (*piece_kernel)(int32_t sums[][VT_PANEL], const pairs *x, const uint8_t *b, int quads);
+static const piece_kernel piece_kernels[MOST_ROWS] = {piece_sums_1, piece_sums_2, piece_sums_3,
+                                                      piece_sums_4, piece_sums_5, piece_sums_6};
 
 #else
 
 typedef struct pairs {
     const vt_tile8 *tile;
-    int block;
+    int d;
 } pairs;
 
-INLINE void pairs_read(pairs *to, const vt_tile8 *t, int block) {
-    *to = (pairs){.tile = t, .block = block};
+INLINE void pairs_read(pairs *to, const vt_tile8 *t, int d, int length) {
+    (void)length;
+    *to = (pairs){.tile = t, .d = d};
 }
 
-static void block_sums(int32_t sums[][VT_PANEL], const pairs *x, const uint8_t *b, int quads) {
+static void piece_sums(int32_t sums[][VT_PANEL], const pairs *x, const uint8_t *b, int quads) {
     for (int r = 0; r < x->tile->rows; ++r) {
-        const size_t row = (size_t)r * x->tile->a_stride;
-        const int8_t *a = x->tile->a[row + (size_t)x->block].number;
-        memset(sums[r], 0, sizeof sums[r]);
+        const int8_t *a = x->tile->a + (size_t)r * x->tile->x.stride + (size_t)x->d;
         for (int q = 0; q < quads; ++q)
             for (int c = 0; c < VT_PANEL; ++c)
                 for (int i = 0; i < 4; ++i)
@@ -177,30 +182,38 @@ static void block_sums(int32_t sums[][VT_PANEL], const pairs *x, const uint8_t *
     }
 }
 
-typedef void (*block_kernel)(int32_t sums[][VT_PANEL], const pairs *x, const uint8_t *b, int quads);
-static const block_kernel block_kernels[MOST_ROWS] = {block_sums, block_sums, block_sums,
-                                                      block_sums, block_sums, block_sums};
+typedef void (*piece_kernel)(int32_t sums[][VT_PANEL], const pairs *x, const uint8_t *b, int quads);
+static const piece_kernel piece_kernels[MOST_ROWS] = {piece_sums, piece_sums, piece_sums,
+                                                      piece_sums, piece_sums, piece_sums};
 
 #endif
 
-static void product(const vt_tile8 *t) {
-    int32_t sums[MOST_ROWS][VT_PANEL];
+/* The integer sums of a block, which is cut into pieces: all panels, since a piece's pairs serve them all. */
+INLINE void block_sums(int32_t sums[][MOST_ROWS][VT_PANEL], const vt_tile8 *t, int begin, int end) {
     pairs x;
+    memset(sums, 0, (size_t)t->panels * sizeof *sums);
+    for (int d = begin; d < end; d += PIECE) {
+        const int length = least(PIECE, end - d);
+        pairs_read(&x, t, d, length);
+        for (int p = 0; p < t->panels; ++p)
+            piece_kernels[t->rows - 1](
+                sums[p], &x, t->b + (size_t)p * t->b_stride + (size_t)d * VT_PANEL, length / 4);
+    }
+}
+
+static void product(const vt_tile8 *t) {
+    int32_t sums[VT_TILE_PANELS][MOST_ROWS][VT_PANEL] __attribute__((aligned(64)));
     for (int r = 0; r < t->rows; ++r)
         memset(t->out + r * VT_TILE_COLUMNS, 0, (size_t)t->panels * VT_PANEL * sizeof *t->out);
-    for (int d = 0, block = 0; d < t->depth; d += VT_INT8_BLOCK, ++block) {
-        const int length = t->depth - d < VT_INT8_BLOCK ? t->depth - d : VT_INT8_BLOCK;
-        pairs_read(&x, t, block);
-        for (int p = 0; p < t->panels; ++p) {
-            block_kernels[t->rows - 1](
-                sums, &x, t->b + (size_t)p * t->b_stride + (size_t)d * VT_PANEL, length / 4);
-            for (int r = 0; r < t->rows; ++r) {
-                const vt_block8 *a = t->a + (size_t)r * t->a_stride + block;
-                const float scale = a->scale;
-                const int32_t balance = a->balance;
+    for (int d = 0, block = 0; d < t->x.depth; d += t->x.block, ++block) {
+        block_sums(sums, t, d, least(d + t->x.block, t->x.depth));
+        for (int r = 0; r < t->rows; ++r) {
+            const vt_scale8 by = vt_scales8(t->a + (size_t)r * t->x.stride, t->x.depth)[block];
+            for (int p = 0; p < t->panels; ++p) {
                 float *out = t->out + r * VT_TILE_COLUMNS + p * VT_PANEL;
 #pragma omp simd
-                for (int c = 0; c < VT_PANEL; ++c) out[c] += scale * (float)(sums[r][c] + balance);
+                for (int c = 0; c < VT_PANEL; ++c)
+                    out[c] += by.scale * (float)(sums[p][r][c] + by.balance);
             }
         }
     }
@@ -244,44 +257,50 @@ INLINE rounding rounding_of(int32_t most) {
     return (rounding){.scale = vt_int8_scale(size), .inverse = vt_int8_inverse(size)};
 }
 
-INLINE void block_quantise(vt_block8 *to, const float *x) {
-    const int32_t most = most_bits(x, VT_INT8_BLOCK);
-    const rounding by = rounding_of(most);
-    int32_t sum = 0;
-    to->scale = by.scale;
-    to->balance = 0;
-    if (most >= infinite) {
-        memset(to->number, 0, sizeof to->number);
-        return;
+/* Up to PIECE numbers from number i on, as floats; what lacks is zero. */
+INLINE const float *piece_read(float *room, const void *from, vt_number type, size_t i, size_t n) {
+    const size_t count = n - i < PIECE ? n - i : PIECE;
+    if (type == VT_NUMBER_F32 && count == PIECE) return (const float *)from + i;
+    if (count < PIECE) memset(room, 0, PIECE * sizeof *room);
+    if (type == VT_NUMBER_F32) {
+        memcpy(room, (const float *)from + i, count * sizeof *room);
+        return room;
     }
+    const uint16_t *bf16 = (const uint16_t *)from + i;
 #pragma omp simd
-    for (int i = 0; i < VT_INT8_BLOCK; ++i) {
-        const float y = x[i] * by.inverse;
-        to->number[i] = (int8_t)rounded(y);
-    }
-#pragma omp simd reduction(+ : sum)
-    for (int i = 0; i < VT_INT8_BLOCK; ++i) sum += to->number[i];
-    to->balance = -128 * sum;
+    for (size_t j = 0; j < count; ++j) room[j] = vt_from_bf16(bf16[j]);
+    return room;
 }
 
-void NAMED(vt_quantise8_)(vt_block8 *to, const void *from, vt_number type, size_t n) {
-    float x[VT_INT8_BLOCK];
-    for (size_t i = 0; i < n; i += VT_INT8_BLOCK, ++to) {
-        const size_t count = n - i < VT_INT8_BLOCK ? n - i : VT_INT8_BLOCK;
-        if (type == VT_NUMBER_F32 && count == VT_INT8_BLOCK) {
-            block_quantise(to, (const float *)from + i);
-            continue;
-        }
-        if (count < VT_INT8_BLOCK) memset(x, 0, sizeof x);
-        if (type == VT_NUMBER_F32) {
-            memcpy(x, (const float *)from + i, count * sizeof *x);
-        } else {
-            const uint16_t *bf16 = (const uint16_t *)from + i;
-#pragma omp simd
-            for (size_t j = 0; j < count; ++j) x[j] = vt_from_bf16(bf16[j]);
-        }
-        block_quantise(to, x);
+/* Numbers [begin, end) of a row of n, a block. */
+INLINE vt_scale8 block_quantise(int8_t *to, const void *from, vt_number type, size_t begin,
+                                size_t end, size_t n) {
+    float room[PIECE];
+    int32_t most = 0, sum = 0;
+    for (size_t i = begin; i < end && i < n; i += PIECE) {
+        const int32_t own = most_bits(piece_read(room, from, type, i, n), PIECE);
+        most = most > own ? most : own;
     }
+    const rounding by = rounding_of(most);
+    memset(to + begin, 0, end - begin);
+    for (size_t i = begin; i < end && i < n && most < infinite; i += PIECE) {
+        const float *x = piece_read(room, from, type, i, n);
+        int8_t number[PIECE];
+#pragma omp simd
+        for (int j = 0; j < PIECE; ++j) number[j] = (int8_t)rounded(x[j] * by.inverse);
+#pragma omp simd reduction(+ : sum)
+        for (int j = 0; j < PIECE; ++j) sum += number[j];
+        memcpy(to + i, number, end - i < PIECE ? end - i : PIECE);
+    }
+    return (vt_scale8){.scale = by.scale, .balance = -128 * sum};
+}
+
+void NAMED(vt_quantise8_)(int8_t *to, const vt_rows8 *x, const void *from, vt_number type,
+                          size_t n) {
+    vt_scale8 *scales = (vt_scale8 *)(void *)(to + x->depth);
+    for (int i = 0; i < x->depth; i += x->block)
+        *scales++ =
+            block_quantise(to, from, type, (size_t)i, (size_t)least(i + x->block, x->depth), n);
 }
 
 void NAMED(vt_pack8_)(uint8_t *panel, float *scale, const float *from, size_t stride, int columns,
@@ -290,9 +309,9 @@ void NAMED(vt_pack8_)(uint8_t *panel, float *scale, const float *from, size_t st
     for (int c = 0; c < VT_PANEL; ++c) {
         const float *x = from + (size_t)c * stride;
         const size_t n = c < columns ? (size_t)length : 0;
-        const int32_t most = most_bits(x, n);
-        const rounding by = rounding_of(most);
-        if (n > 0) scale[c] = by.scale;
+        const int32_t most = scale ? most_bits(x, n) : 0;
+        const rounding by = scale ? rounding_of(most) : (rounding){.inverse = 1.0f};
+        if (n > 0 && scale) scale[c] = by.scale;
         uint8_t *to = panel + c * 4;
         for (size_t d = 0; d < (size_t)depth; d += STEP) {
             uint8_t number[STEP];

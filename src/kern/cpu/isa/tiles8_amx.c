@@ -2,8 +2,8 @@
  * with a register of 64 numbers of depth by 16 columns: a row of the one is half a block of a row of
  * x, the other is a stretch of a panel as it lies in memory (amx.h; checked over plain C alone).
  *
- * A block's sums of up to 32 rows by two panels go from the registers through the first cache to the
- * float32 sums of the tile. */
+ * A block's sums of up to 32 rows by two panels, which may be of the whole depth, go from the registers through the
+ * first cache to the float32 sums of the tile. */
 #include "kern/cpu/isa/amx.h"
 #include "kern/cpu/isa/tiles8.h"
 
@@ -20,7 +20,7 @@ typedef struct block_sums {
  * rows. */
 INLINE void block_product(block_sums *sums, const vt_tile8 *t, const int8_t *a, const uint8_t *b,
                           int length, const bool two, const bool low) {
-    const size_t bytes = t->a_stride * sizeof *t->a, row = sizeof sums->number[0];
+    const size_t bytes = t->x.stride, row = sizeof sums->number[0];
     AMX_ZERO(SUMS_00);
     if (two) AMX_ZERO(SUMS_01);
     if (!low) AMX_ZERO(SUMS_10);
@@ -28,15 +28,11 @@ INLINE void block_product(block_sums *sums, const vt_tile8 *t, const int8_t *a, 
     for (int d = 0; d < length; d += VT_TILE8_DEPTH, a += VT_TILE8_DEPTH, b += STEP) {
         AMX_LOAD(PANEL_0, b, AMX_LINE);
         AMX_LOAD(ROWS_0, a, bytes);
+        if (two) AMX_LOAD(PANEL_1, b + t->b_stride, AMX_LINE);
+        if (!low) AMX_LOAD(ROWS_1, a + AMX_HALF_ROWS * bytes, bytes);
         AMX_PRODUCT8(SUMS_00, ROWS_0, PANEL_0);
-        if (two) {
-            AMX_LOAD(PANEL_1, b + t->b_stride, AMX_LINE);
-            AMX_PRODUCT8(SUMS_01, ROWS_0, PANEL_1);
-        }
-        if (!low) {
-            AMX_LOAD(ROWS_1, a + AMX_HALF_ROWS * bytes, bytes);
-            AMX_PRODUCT8(SUMS_10, ROWS_1, PANEL_0);
-        }
+        if (two) AMX_PRODUCT8(SUMS_01, ROWS_0, PANEL_1);
+        if (!low) AMX_PRODUCT8(SUMS_10, ROWS_1, PANEL_0);
         if (two && !low) AMX_PRODUCT8(SUMS_11, ROWS_1, PANEL_1);
     }
     AMX_STORE(SUMS_00, sums->number[0], row);
@@ -48,11 +44,10 @@ INLINE void block_product(block_sums *sums, const vt_tile8 *t, const int8_t *a, 
 INLINE void block_add(float *out, const block_sums *sums, const vt_tile8 *t, int block,
                       const int columns) {
     for (int r = 0; r < t->rows; ++r, out += VT_TILE_COLUMNS) {
-        const vt_block8 *a = t->a + (size_t)r * t->a_stride + block;
-        const float scale = a->scale;
-        const int32_t balance = a->balance;
+        const vt_scale8 by = vt_scales8(t->a + (size_t)r * t->x.stride, t->x.depth)[block];
 #pragma omp simd
-        for (int c = 0; c < columns; ++c) out[c] += scale * (float)(sums->number[r][c] + balance);
+        for (int c = 0; c < columns; ++c)
+            out[c] += by.scale * (float)(sums->number[r][c] + by.balance);
     }
 }
 
@@ -64,10 +59,9 @@ INLINE void panels_product(const vt_tile8 *t, int first, const bool two, const b
     const int columns = two ? PAIR : VT_PANEL;
     for (int r = 0; r < t->rows; ++r)
         memset(out + r * VT_TILE_COLUMNS, 0, (size_t)columns * sizeof *out);
-    for (int d = 0, block = 0; d < t->depth; d += VT_INT8_BLOCK, ++block) {
-        const int length = t->depth - d < VT_INT8_BLOCK ? t->depth - d : VT_INT8_BLOCK;
-        block_product(&sums, t, (const int8_t *)(t->a + block), b + (size_t)d * VT_PANEL, length,
-                      two, low);
+    for (int d = 0, block = 0; d < t->x.depth; d += t->x.block, ++block) {
+        const int left = t->x.depth - d, length = left < t->x.block ? left : t->x.block;
+        block_product(&sums, t, t->a + d, b + (size_t)d * VT_PANEL, length, two, low);
         block_add(out, &sums, t, block, columns);
     }
 }

@@ -18,6 +18,7 @@
 
 #include <immintrin.h>
 #include <math.h>
+#include <string.h>
 
 enum {
     MOST_ROWS = 24,
@@ -46,9 +47,11 @@ INLINE __m512i dot(__m512i sum, __m512i w, __m512i x) {
     return sum;
 }
 
-#define ZERO_1(r) __m512i p##r = _mm512_setzero_si512();
-#define ZERO_2(r) ZERO_1(r) __m512i q##r = _mm512_setzero_si512();
-#define ZERO_4(r) ZERO_2(r) __m512i u##r = _mm512_setzero_si512(), v##r = _mm512_setzero_si512();
+/* A block's sums begin with its balance: the weights are w + 128, so that sums of w x alone would come out 128 times the
+ * block's sum of x too large. */
+#define BEGIN_1(r) __m512i p##r = word_at(ROW_AT(r) + 4);
+#define BEGIN_2(r) BEGIN_1(r) __m512i q##r = p##r;
+#define BEGIN_4(r) BEGIN_2(r) __m512i u##r = p##r, v##r = p##r;
 
 #define LOAD_AT(i) _mm512_load_si512(b + (i)*stride)
 #define LOAD_1                                                                                     \
@@ -84,43 +87,42 @@ INLINE __m512i dot(__m512i sum, __m512i w, __m512i x) {
     _mm512_store_ps(OUT_AT(r, 2), _mm512_setzero_ps());                                            \
     _mm512_store_ps(OUT_AT(r, 3), _mm512_setzero_ps());
 
-/* The end of a block, for one row and 16 columns. The weights were w + 128, so the integer sum is 128
- * times the block's sum of x too large: balance takes that out.
- *
- *     sum of (w + 128) x  +  (-128 sum of x)  =  sum of w x,   times the block's scale to the tile */
-INLINE void sum_out(float *out, __m512i sum, __m512 scale, __m512i balance) {
-    const __m512 x = _mm512_cvtepi32_ps(_mm512_add_epi32(sum, balance));
-    _mm512_store_ps(out, _mm512_fmadd_ps(x, scale, _mm512_load_ps(out)));
+/* The end of a block, for one row and 16 columns: its exact sums times its scale are added to the tile. */
+INLINE void sum_out(float *out, __m512i sum, __m512 scale) {
+    _mm512_store_ps(out, _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), scale, _mm512_load_ps(out)));
 }
 
-/* The rows stand at their next blocks: scale and balance end the last one. */
 #define OUT_1(r)                                                                                   \
-    const __m512 scale##r = _mm512_castsi512_ps(word_at(ROW_AT(r) - 8));                           \
-    const __m512i balance##r = word_at(ROW_AT(r) - 4);                                             \
-    sum_out(OUT_AT(r, 0), p##r, scale##r, balance##r);
-#define OUT_2(r) OUT_1(r) sum_out(OUT_AT(r, 1), q##r, scale##r, balance##r);
+    const __m512 scale##r = _mm512_castsi512_ps(word_at(ROW_AT(r)));                               \
+    sum_out(OUT_AT(r, 0), p##r, scale##r);
+#define OUT_2(r) OUT_1(r) sum_out(OUT_AT(r, 1), q##r, scale##r);
 #define OUT_4(r)                                                                                   \
     OUT_2(r)                                                                                       \
-    sum_out(OUT_AT(r, 2), u##r, scale##r, balance##r);                                             \
-    sum_out(OUT_AT(r, 3), v##r, scale##r, balance##r);
+    sum_out(OUT_AT(r, 2), u##r, scale##r);                                                         \
+    sum_out(OUT_AT(r, 3), v##r, scale##r);
 
 /* Rows ROWS of a tile against PANELS of its panels, from panel `first` on. The barrier keeps gcc from
  * holding `out` in registers that it does not have. */
 #define KERNEL(ROWS, PANELS)                                                                       \
     static void rows_##ROWS##_##PANELS(const vt_tile8 *t, int first) {                             \
-        const size_t s = t->a_stride * sizeof(vt_block8), stride = t->b_stride;                    \
+        const size_t s = t->x.stride, stride = t->b_stride;                                        \
         const uint8_t *b = t->b + (size_t)first * stride;                                          \
         float *out = t->out + first * VT_PANEL;                                                    \
         const char *a0 = (const char *)t->a, *a1 = a0 + 3 * s, *a2 = a0 + 6 * s;                   \
         const char *a3 = a0 + 9 * s, *a4 = a0 + 12 * s, *a5 = a0 + 15 * s, *a6 = a0 + 18 * s;      \
         const char *a7 = a0 + 21 * s;                                                              \
-        ROWS_##ROWS(CLEAR_##PANELS) for (long left = t->depth; left > 0; left -= VT_INT8_BLOCK) {  \
-            const long length = left < VT_INT8_BLOCK ? left : VT_INT8_BLOCK;                       \
-            const long rest = (long)sizeof(vt_block8) - length;                                    \
+        long ahead = t->x.depth; /* from a block's numbers to its scale and balance */             \
+        ROWS_##ROWS(CLEAR_##PANELS) for (long left = t->x.depth; left > 0;) {                      \
+            const long length = left < t->x.block ? left : t->x.block;                             \
             __asm__ volatile("" : : : "memory");                                                   \
-            ROWS_##ROWS(ZERO_##PANELS) for (long d = 0; d < length; d += 4, b += 4 * VT_PANEL){    \
-                LOAD_##PANELS ROWS_##ROWS(ADD_##PANELS) ROWS_STEP(4)} ROWS_STEP(rest)              \
-                ROWS_##ROWS(OUT_##PANELS)                                                          \
+            ROWS_STEP(ahead)                                                                       \
+            ROWS_##ROWS(BEGIN_##PANELS) ROWS_STEP(-ahead) left -= length;                          \
+            for (long d = 0; d < length; d += 4, b += 4 * VT_PANEL) {                              \
+                LOAD_##PANELS ROWS_##ROWS(ADD_##PANELS) ROWS_STEP(4)                               \
+            }                                                                                      \
+            ahead -= length;                                                                       \
+            ROWS_STEP(ahead)                                                                       \
+            ROWS_##ROWS(OUT_##PANELS) ROWS_STEP(-ahead) ahead += (long)sizeof(vt_scale8);          \
         }                                                                                          \
     }
 
@@ -160,48 +162,74 @@ INLINE __m512 part_load(const void *from, const bool bf16, int part, int count) 
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(x), 16));
 }
 
-/* `bf16` and a whole block's count are constants after inlining. A block stays in registers from the
- * search for its largest size to the rounding. */
-INLINE void block_quantise(vt_block8 *to, const void *from, const bool bf16, const int count) {
-    const int infinite = 0x7f800000;
-    __m512 x[PARTS];
-    __m512i most = _mm512_setzero_si512(), sum = _mm512_setzero_si512();
+/* The largest size of a piece, as bits: sizes order as their bits do, NaN last. */
+INLINE __m512i piece_most(__m512i most, const void *from, const bool bf16, const int count) {
 #pragma GCC unroll 8
     for (int i = 0; i < PARTS; ++i) {
-        x[i] = part_load(from, bf16, i, count);
-        const __m512 size = _mm512_abs_ps(x[i]); /* sizes order as their bits do, NaN last */
+        const __m512 size = _mm512_abs_ps(part_load(from, bf16, i, count));
         most = _mm512_max_epi32(most, _mm512_castps_si512(size));
     }
-    const int32_t bits = _mm512_reduce_max_epi32(most);
-    const bool finite = bits < infinite;
-    const float largest = _mm512_cvtss_f32(_mm512_castsi512_ps(_mm512_set1_epi32(bits)));
-    to->scale = finite ? vt_int8_scale(largest) : NAN;
-    const __mmask16 kept = finite ? (__mmask16)0xffff : (__mmask16)0;
-    const __m512 inverse = _mm512_set1_ps(vt_int8_inverse(largest));
-#pragma GCC unroll 8
-    for (int i = 0; i < PARTS; ++i) {
-        const __m512i y = _mm512_maskz_cvt_roundps_epi32(
-            kept, _mm512_mul_ps(x[i], inverse), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-        sum = _mm512_add_epi32(sum, y);
-        _mm_storeu_si128((__m128i *)(to->number + i * LANES), _mm512_cvtepi32_epi8(y));
-    }
-    to->balance = -128 * _mm512_reduce_add_epi32(sum);
+    return most;
 }
 
-#define QUANTISE(NAME, NUMBER, HALF)                                                               \
-    static void NAME(vt_block8 *to, const NUMBER *from, size_t n) {                                \
-        for (; n >= VT_INT8_BLOCK; n -= VT_INT8_BLOCK, from += VT_INT8_BLOCK)                      \
-            block_quantise(to++, from, HALF, VT_INT8_BLOCK);                                       \
-        if (n > 0) block_quantise(to, from, HALF, (int)n);                                         \
+/* Rounds a piece; what lies beyond `room` bytes of it is not stored. Returns `sum` and the integers. */
+INLINE __m512i piece_round(int8_t *to, const void *from, const bool bf16, const int count,
+                           const int room, __m512 inverse, __m512i sum) {
+#pragma GCC unroll 8
+    for (int i = 0; i < PARTS; ++i) {
+        const __m512i y =
+            _mm512_cvt_roundps_epi32(_mm512_mul_ps(part_load(from, bf16, i, count), inverse),
+                                     _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+        sum = _mm512_add_epi32(sum, y);
+        if (i * LANES < room) _mm_store_si128((__m128i *)(to + i * LANES), _mm512_cvtepi32_epi8(y));
     }
-QUANTISE(quantise_f32, float, false)
-QUANTISE(quantise_bf16, uint16_t, true)
+    return sum;
+}
 
-void vt_quantise8_avx512vnni(vt_block8 *to, const void *from, vt_number type, size_t n) {
+/* Numbers [begin, end) of a row of n: a block. `bf16` is a constant after inlining. */
+INLINE vt_scale8 block_quantise(int8_t *to, const void *from, const bool bf16, int begin, int end,
+                                int n) {
+    enum { PIECE = VT_INT8_BLOCK, INFINITE = 0x7f800000 };
+    const size_t number = bf16 ? sizeof(uint16_t) : sizeof(float);
+    const char *at = (const char *)from + (size_t)begin * number;
+    __m512i most = _mm512_setzero_si512(), sum = _mm512_setzero_si512();
+    const char *x = at;
+    int i = begin;
+    for (; i + PIECE <= n && i < end; i += PIECE, x += PIECE * number)
+        most = piece_most(most, x, bf16, PIECE);
+    if (i < end && i < n) most = piece_most(most, x, bf16, n - i);
+    const int32_t bits = _mm512_reduce_max_epi32(most);
+    if (bits >= INFINITE) {
+        memset(to + begin, 0, (size_t)(end - begin));
+        return (vt_scale8){.scale = NAN};
+    }
+    const float largest = _mm512_cvtss_f32(_mm512_castsi512_ps(_mm512_set1_epi32(bits)));
+    const __m512 inverse = _mm512_set1_ps(vt_int8_inverse(largest));
+    for (i = begin; i + PIECE <= n && i + PIECE <= end; i += PIECE, at += PIECE * number)
+        sum = piece_round(to + i, at, bf16, PIECE, PIECE, inverse, sum);
+    for (; i < end; i += PIECE, at += PIECE * number)
+        sum = piece_round(to + i, at, bf16, n - i, end - i, inverse, sum);
+    return (vt_scale8){.scale = vt_int8_scale(largest),
+                       .balance = -128 * _mm512_reduce_add_epi32(sum)};
+}
+
+#define QUANTISE(NAME, HALF)                                                                       \
+    static void NAME(int8_t *to, const vt_rows8 *x, const void *from, int n) {                     \
+        vt_scale8 *scales = (vt_scale8 *)(void *)(to + x->depth);                                  \
+        for (int i = 0, end; i < x->depth; i = end) {                                              \
+            end = i + x->block < x->depth ? i + x->block : x->depth;                               \
+            *scales++ = block_quantise(to, from, HALF, i, end, n);                                 \
+        }                                                                                          \
+    }
+QUANTISE(quantise_f32, false)
+QUANTISE(quantise_bf16, true)
+
+void vt_quantise8_avx512vnni(int8_t *to, const vt_rows8 *x, const void *from, vt_number type,
+                             size_t n) {
     if (type == VT_NUMBER_F32)
-        quantise_f32(to, from, n);
+        quantise_f32(to, x, from, (int)n);
     else
-        quantise_bf16(to, from, n);
+        quantise_bf16(to, x, from, (int)n);
 }
 
 /* ---- the register peak ---- */
