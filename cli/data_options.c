@@ -29,12 +29,12 @@ static bool read_channels(void *owner, const char *text) {
     return cli_channels(text, owner);
 }
 
+#define DATA_WORDS                                                                                 \
+    "a folder with a sub-folder a class, IDX files or an .npz; several are joined by the names "   \
+    "of their classes"
 #define DATA(member) cli_data, data.member
 const cli_option cli_data_options[] = {
-    {"data", "PATH",
-     "a folder with a sub-folder a class, IDX files or an .npz; several are "
-     "joined by the names of their classes",
-     .read = add_data},
+    {"data", "PATH", DATA_WORDS, .read = add_data},
     {"split", "WHICH", "which of its pictures: {words}",
      CLI_WORD(vt_split, DATA(split), "train|test|all"), CLI_MARK(cli_data, split_chosen)},
     {"holdout", "X", "share of the pictures that is test where there is no test/, {range}; 0: none",
@@ -45,6 +45,11 @@ const cli_option cli_data_options[] = {
     {"alpha", "WHICH", "see-through pictures over {words}",
      CLI_WORD(vt_alpha, DATA(alpha), "white|black|drop"), CLI_MARK(DATA(alpha_chosen)),
      .notes = "||hidden colours", .unset = "as the model was trained, else white"},
+    {0},
+};
+
+const cli_option cli_training_data_option[] = {
+    {"data", "PATH", DATA_WORDS " (required)", .read = add_data},
     {0},
 };
 

@@ -16,6 +16,8 @@ extern const cli_option cli_data_options[];
 #define CLI_TAKE "fit alpha" /* of commands that read pictures as a model takes them */
 #define CLI_PART_OF_DATA                                                                           \
     "split holdout fit alpha" /* ... and of those that read one part of a data set */
+/* --data alone, where there is nothing without it. */
+extern const cli_option cli_training_data_option[];
 /* Of one bool: --pad. */
 extern const cli_option cli_pad_option[];
 /* Of one int: --channels. */

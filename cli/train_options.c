@@ -123,8 +123,8 @@ static const cli_option own_run_rows[] = {
 /* kind: tokenizer, transformer, classifier or decoder, the member of training whose options these are; most, rate, rise and
  * every: what follows from the data where the options are not given. sheet_row: or none. */
 #define COMMON_ROWS(kind, most, rate, rise, every, sheet)                                          \
-    CLI_HEADING("data"),                                                                           \
-        CLI_ROWS(cli_data_options, cli_data, training, data, "data holdout fit alpha"),            \
+    CLI_HEADING("data"), CLI_ROWS(cli_training_data_option, cli_data, training, data, NULL),       \
+        CLI_ROWS(cli_data_options, cli_data, training, data, "holdout fit alpha"),                 \
         CLI_HEADING("length and rate"),                                                            \
         CLI_ROWS(length_rows, vt_train_common, training, kind.common, NULL),                       \
         OWN_ROW("batch", "N", "pictures a step", "from the data, up to " most,                     \
