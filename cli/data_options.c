@@ -34,7 +34,7 @@ static bool read_channels(void *owner, const char *text) {
     "of their classes"
 #define DATA(member) cli_data, data.member
 const cli_option cli_data_options[] = {
-    {"data", "PATH", DATA_WORDS, .read = add_data},
+    {"data", "PATH", DATA_WORDS, .read = add_data, .own = true},
     {"split", "WHICH", "which of its pictures: {words}",
      CLI_WORD(vt_split, DATA(split), "train|test|all"), CLI_MARK(cli_data, split_chosen)},
     {"holdout", "X", "share of the pictures that is test where there is no test/, {range}; 0: none",
@@ -49,7 +49,7 @@ const cli_option cli_data_options[] = {
 };
 
 const cli_option cli_training_data_option[] = {
-    {"data", "PATH", DATA_WORDS " (required)", .read = add_data},
+    {"data", "PATH", DATA_WORDS " (required)", .read = add_data, .own = true},
     {0},
 };
 
