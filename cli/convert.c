@@ -7,14 +7,19 @@
 #include "core/status.h"
 #include "features/features.h"
 #include "features/inception.h"
+#include "calibrate.h"
 #include "io/file.h"
 #include "tools.h"
+#include "values.h"
 
 typedef struct settings {
     variant_engine_options engine;
     cli_tensors_out output;
     const char *classes;
     bool force;
+    bool int8; /* --type int8; output.type is f32 then */
+    cli_calibration calibration;
+    bool json;
     int uncond_depth;     /* 0: as it is */
     const char *cfg_late; /* NULL: as it is */
 } settings;
@@ -58,6 +63,10 @@ static variant_status convert_inception(const settings *s, bool *done, variant_e
         VT_CHECK(vt_fail(err, VARIANT_E_ARGUMENT,
                          "%s: FID's Inception takes neither --classes nor --tokenizer",
                          s->engine.model));
+    if (*done && s->int8)
+        VT_CHECK(vt_fail(err, VARIANT_E_ARGUMENT,
+                         "%s: FID's Inception has convolutions alone, which are f32, f16 or bf16",
+                         s->engine.model));
     if (*done) VT_CHECK(vt_inception_convert(s->output.path, file, s->output.type, err));
 cleanup:
     vt_tensor_file_close(&file);
@@ -90,6 +99,32 @@ static variant_status set_guidance(const settings *s, vt_model *model, variant_e
                    "--cfg-late %s: expected a factor up to 100, or one for each depth, of at most "
                    "%d layers, as in 12:2.2,6:3,3:4",
                    s->cfg_late, depth);
+}
+
+/* Which way of int8 suits each product, and the file. */
+static variant_status write_int8(const settings *s, cli_session *session, const vt_model_save *save,
+                                 variant_error *err) {
+    const vt_model *model = session->model;
+    const bool measured = s->calibration.data.data.count > 0;
+    if (!model->transformer)
+        return vt_fail(err, VARIANT_E_MODEL, "%s: --type int8 is for transformers, and it has none",
+                       s->engine.model);
+    if (vt_params_integers(vt_transformer_params(model->transformer), model->files[1],
+                           model->groups[1]) > 0)
+        return vt_fail(err, VARIANT_E_MODEL,
+                       "%s: its weights are int8 already: convert the model it was made from",
+                       s->engine.model);
+    if (measured && !model->tokenizer)
+        return vt_fail(err, VARIANT_E_MODEL,
+                       "%s: --calibrate needs a tokenizer for its pictures; give its file with "
+                       "--tokenizer",
+                       s->engine.model);
+    vt_int8_plan plan = {0};
+    variant_status status = cli_calibrate(&plan, session, &s->calibration, err);
+    if (status == VARIANT_OK) status = vt_model_write_int8(s->output.path, save, &plan, err);
+    if (status == VARIANT_OK) cli_calibration_print(&plan, s->json);
+    vt_int8_plan_close(&plan);
+    return status;
 }
 
 static variant_status convert(const settings *s, variant_error *err) {
@@ -126,7 +161,8 @@ static variant_status convert(const settings *s, variant_error *err) {
         save.class_count = classes;
         save.class_names = names;
     }
-    VT_CHECK(vt_model_write(s->output.path, &save, err));
+    VT_CHECK(s->int8 ? write_int8(s, &session, &save, err)
+                     : vt_model_write(s->output.path, &save, err));
 cleanup:
     free(names);
     free(text);
@@ -135,7 +171,19 @@ cleanup:
 }
 
 static void init(void *user) {
-    cli_engine_init(&((settings *)user)->engine);
+    settings *s = user;
+    cli_engine_init(&s->engine);
+    s->calibration = cli_calibration_defaults();
+}
+
+static bool read_type(void *owner, const char *text) {
+    static const vt_dtype types[] = {VT_F32, VT_F16, VT_BF16, VT_F32};
+    settings *s = owner;
+    const int place = cli_word(text, "f32|f16|bf16|int8");
+    if (place < 0) return false;
+    s->output.type = types[place];
+    s->int8 = place == 3;
+    return true;
 }
 
 static int run(void *user, const cli_line *line) {
@@ -143,12 +191,23 @@ static int run(void *user, const cli_line *line) {
     int done = cli_model_operand(&s->engine, line);
     if (done >= 0) return done;
     if (!s->output.path) return cli_misuse("-o is missing: the file to write");
+    const char *alone = cli_first_given(
+        line, "calibrate|calibrate-pictures|row-error|split|holdout|fit|alpha|json");
+    if (alone && !s->int8) return cli_misuse("--%s belongs to --type int8", alone);
+    if (alone && s->calibration.data.data.count == 0 && strcmp(alone, "json") != 0)
+        return cli_misuse("--%s belongs to --calibrate DATA", alone);
     variant_error err = {0};
     return cli_end(convert(s, &err), &err);
 }
 
 static const cli_option options[] = {
-    CLI_ROWS(cli_tensors_out_options, cli_tensors_out, settings, output, NULL),
+    CLI_ROWS(cli_tensors_out_options, cli_tensors_out, settings, output, "output"),
+    {"type", "T",
+     "of weights: {words}; vectors stay f32, and of int8 the tokenizer, whose convolutions become "
+     "bf16, and embeddings",
+     .words = "f32|f16|bf16|int8", .read = read_type, .own = true, .unset = "f32"},
+    CLI_ROWS(cli_calibration_options, cli_calibration, settings, calibration, NULL),
+    CLI_ROWS(cli_json_option, bool, settings, json, NULL),
     {"force", NULL,
      "write f16 or bf16 though a tensor's numbers overflow (they become the type's largest) or "
      "vanish (more than 1 % of its norm is lost)",
@@ -179,7 +238,9 @@ const cli_command cli_convert = {
              "FID's Inception (pt_inception-2015-12-05) is converted as well.",
     .examples = "variant convert var_d16.pth --tokenizer vae_ch160v4096z32.pth -o d16.safetensors "
                 "--type f16\n"
-                "variant convert models/fashion -o fashion.safetensors --classes names.txt",
+                "variant convert models/fashion -o fashion.safetensors --classes names.txt\n"
+                "variant convert models/fashion -o fashion8.safetensors --type int8 --calibrate "
+                "/usr/share/datasets/fashion-mnist",
     .operands = 1,
     CLI_OF_THIS_FILE,
 };

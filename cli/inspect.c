@@ -6,6 +6,7 @@
 
 #include "core/status.h"
 #include "engine/branches.h"
+#include "engine/calibrate.h"
 #include "features/features.h"
 #include "io/file.h"
 #include "tools.h"
@@ -250,6 +251,9 @@ static cJSON *describe_transformer(const vt_model *model, int bridge) {
         add_number(trained, "uncond_depth", vt_supernet_uncond_depth(supernet));
         add_late(trained, supernet, config->depth);
     }
+    const char *int8 = vt_tensor_file_meta(model->files[1], VT_INT8_KEY);
+    cJSON *record = int8 ? cJSON_Parse(int8) : NULL;
+    if (record) cJSON_AddItemToObject(item, "int8", record);
     if (bridge < 0) bridge = vt_supernet_bridge(supernet, config->scales);
     if (bridge > config->scales) bridge = config->scales;
     cJSON_AddItemToObject(item, "depths", describe_depths(model, bridge));
@@ -368,6 +372,23 @@ static void print_depths(const cJSON *part) {
     }
 }
 
+/* How many products take what, and on what that was measured. */
+static void print_int8(const cJSON *record) {
+    int count = 0, rows = 0, folded = 0;
+    const cJSON *item;
+    if (!record) return;
+    cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(record, "weights")) {
+        ++count;
+        rows += strcmp(text_of(item, "scale_of"), "rows") == 0;
+        folded += number(item, "folded") > 0;
+    }
+    printf("  weights        int8: %d products, %d of them with one scale a row", count, rows);
+    if (number(record, "pictures") > 0)
+        printf(", factors folded before %d; measured on %.0f pictures", folded,
+               number(record, "pictures"));
+    printf("\n");
+}
+
 static void print_transformer(const cJSON *part) {
     printf("transformer\n");
     print_parameters(part);
@@ -378,6 +399,7 @@ static void print_transformer(const cJSON *part) {
            truth(part, "l2_norm") ? "normalised q and k" : "plain",
            truth(part, "shared_adaln") ? "shared by the layers" : "of each layer its own");
     print_scales(part);
+    print_int8(cJSON_GetObjectItemCaseSensitive(part, "int8"));
     const cJSON *names = cJSON_GetObjectItemCaseSensitive(part, "class_names");
     int named = cJSON_GetArraySize(names);
     printf("  classes        %.0f", number(part, "classes"));

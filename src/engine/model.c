@@ -114,6 +114,12 @@ static variant_status load_transformer(vt_model *model, const vt_model_options *
     vt_params_set_type(params, options->weights, options->copy);
     params->any_numbers = options->any_numbers;
     VT_TRY(vt_params_load(params, file, group, options->copy, err));
+    const int integers = vt_params_integers(params, file, group);
+    if (integers > 0 && options->weights != VT_NUMBER_INT8)
+        vt_model_warn(options,
+                      "%s: %d weights are int8 in this file: what runs as %s are those, multiplied "
+                      "out (--weights int8 runs them as they are)",
+                      vt_tensor_file_path(file), integers, vt_number_name(options->weights));
     return vt_transformer_prepare(model->transformer, err);
 }
 
@@ -285,7 +291,8 @@ static variant_status check_surplus(const vt_model *model, const vt_model_option
         if (model->tokenizer)
             known = vt_params_find(vt_tokenizer_params(model->tokenizer), tensor->name);
         if (!known && model->transformer)
-            known = vt_params_find(vt_transformer_params(model->transformer), tensor->name);
+            known = vt_params_find(vt_transformer_params(model->transformer), tensor->name) ||
+                    vt_params_is_scale(vt_transformer_params(model->transformer), file, tensor);
         if (known) continue;
         if (vt_tensor_is_float(tensor) && !is_of_training(tensor))
             return vt_fail(err, VARIANT_E_MODEL, "%s: tensor %s belongs to no part of this model",

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/calibrate.h"
 #include "engine/model_config.h"
 #include "engine/model_files.h"
 
@@ -23,12 +24,19 @@ char *vt_model_config_of(const vt_model *model) {
     return vt_model_config_text(&save);
 }
 
+/* Is it a weight: numbers, or integers whose scales lie beside them? */
+static bool is_weight(const vt_model *model, const vt_tensor *tensor) {
+    if (vt_tensor_is_float(tensor)) return true;
+    return tensor->type == VT_I8 && model->transformer &&
+           vt_params_find(vt_transformer_params(model->transformer), tensor->name);
+}
+
 /* Appends the weights of a part's state dict to list, which has room for them. */
 static int add_part(const vt_model *model, int part, vt_tensor_out *list, int count) {
     const vt_tensor_file *file = model->files[part];
     for (int i = 0; i < vt_tensor_file_count(file); ++i) {
         const vt_tensor *tensor = vt_tensor_file_at(file, i);
-        if (strcmp(tensor->group, model->groups[part]) != 0 || !vt_tensor_is_float(tensor) ||
+        if (strcmp(tensor->group, model->groups[part]) != 0 || !is_weight(model, tensor) ||
             strncmp(tensor->name, "training/", 9) == 0)
             continue;
         list[count] = (vt_tensor_out){
@@ -74,6 +82,9 @@ variant_status vt_model_write_preview(const char *path, const vt_model *model, c
     save.extra = list;
     save.config = text;
     save.training = model->training;
+    if (model->files[VT_TRANSFORMER_PART])
+        save.extra_value = vt_tensor_file_meta(model->files[VT_TRANSFORMER_PART], VT_INT8_KEY);
+    if (save.extra_value) save.extra_key = VT_INT8_KEY;
     VT_CHECK(vt_model_write(path, &save, err));
 cleanup:
     free(list);

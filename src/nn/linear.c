@@ -24,6 +24,8 @@ variant_status vt_linear_run(vt_kern *kern, const vt_linear *linear, vt_arena *a
     args.workspace = vt_arena_take(arena, kern->product_workspace(kern, &args));
     variant_status status = vt_arena_check(arena, linear->weight->name, err);
     if (status == VARIANT_OK) kern->product(kern, &args);
+    const vt_watch *watch = kern->dry ? NULL : linear->weight->watch;
+    if (status == VARIANT_OK && watch) watch->seen(watch->user, linear->weight, &args);
     vt_arena_rewind(arena, mark);
     return status;
 }

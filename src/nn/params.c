@@ -309,7 +309,70 @@ static variant_status check_shape(const vt_param *param, const vt_tensor *tensor
 typedef struct row_source {
     const vt_tensor *tensor; /* in file layout */
     const vt_param *param;
+    const float
+        *scales; /* of the rows of a tensor of integers, to be multiplied with; NULL: as they are */
 } row_source;
+
+/* ---- integers with their scales ---- */
+
+/* The scales of a tensor of integers, and what theirs of x cover; NULL: there are none. */
+static const vt_tensor *find_scales(const vt_tensor_file *file, const vt_tensor *tensor,
+                                    bool *whole) {
+    static const char *const endings[] = {VT_INT8_OF_BLOCKS, VT_INT8_OF_ROWS};
+    for (int i = 0; tensor->type == VT_I8 && i < 2; ++i) {
+        char name[512];
+        snprintf(name, sizeof name, "%s%s", tensor->name, endings[i]);
+        const vt_tensor *scales = vt_tensor_file_find(file, tensor->group, name);
+        if (whole) *whole = i == 1;
+        if (scales) return scales;
+    }
+    return NULL;
+}
+
+bool vt_params_is_scale(const vt_params *params, const vt_tensor_file *file,
+                        const vt_tensor *tensor) {
+    for (int i = 0; i < params->count; ++i) {
+        const char *name = params->items[i]->name;
+        if (strncmp(tensor->name, name, strlen(name)) != 0) continue;
+        const vt_tensor *of = vt_tensor_file_find(file, tensor->group, name);
+        if (of && find_scales(file, of, NULL) == tensor) return true;
+    }
+    return false;
+}
+
+int vt_params_integers(const vt_params *params, const vt_tensor_file *file, const char *group) {
+    int count = 0;
+    for (int i = 0; i < params->count; ++i) {
+        const vt_tensor *tensor = vt_tensor_file_find(file, group, params->items[i]->name);
+        count += is_value(params->items[i]) && tensor && tensor->type == VT_I8;
+    }
+    return count;
+}
+
+/* A weight must be of a float type: whole numbers are those of a quantizer, whose scales nobody here knows. */
+static variant_status check_type(const vt_tensor *tensor, const char *path, variant_error *err) {
+    if (vt_tensor_is_float(tensor)) return VARIANT_OK;
+    return vt_fail(err, VARIANT_E_MODEL,
+                   "%s: tensor %s is %s, which is not read: expected F32, F16, BF16 or F64", path,
+                   tensor->name, vt_tensor_type_name(tensor));
+}
+
+/* E_MODEL where integers are not a product's matrix with a good scale for each row. */
+static variant_status check_integers(const vt_param *param, const vt_tensor_file *file,
+                                     const vt_tensor *tensor, variant_error *err) {
+    const char *path = vt_tensor_file_path(file);
+    const vt_tensor *scales = find_scales(file, tensor, NULL);
+    if (!(param->flags & VT_PARAM_PRODUCT) || (param->flags & VT_PARAM_CONV) || !scales)
+        return check_type(tensor, path, err);
+    if (scales->type != VT_F32 || scales->rank != 1 || scales->shape[0] != param->shape[0])
+        return vt_fail(err, VARIANT_E_MODEL, "%s: tensor %s is not %lld scales of type F32", path,
+                       scales->name, (long long)param->shape[0]);
+    const size_t found = vt_tensor_not_finite(scales);
+    if (found == 0) return VARIANT_OK;
+    return vt_fail(err, VARIANT_E_MODEL,
+                   "%s: tensor %s: %zu of its %zu numbers are NaN or infinite", path, scales->name,
+                   found, scales->count);
+}
 
 enum { CHANNELS = 16, MOST_TAPS = 16, WIDE = 128 };
 
@@ -338,6 +401,8 @@ static void read_rows(const void *user, int first, int count, float *out) {
     rows.data = (const char *)rows.data + (size_t)first * k * size;
     if (!is_permuted(param)) {
         vt_tensor_to_f32(&rows, out, NULL);
+        for (int row = 0; source->scales && row < count; ++row)
+            for (size_t i = 0; i < k; ++i) out[(size_t)row * k + i] *= source->scales[first + row];
         return;
     }
     size_t taps = (size_t)(param->shape[2] * param->shape[3]), inputs = (size_t)param->shape[1];
@@ -408,16 +473,20 @@ static bool is_wide(const vt_param *param) {
     return param->shape[0] >= WIDE && param->shape[1] >= WIDE;
 }
 
+/* scales: of a tensor of integers, which are kept in an INT8 weight; `whole` as in vt_weight_spec. */
 static variant_status pack_weight(vt_params *params, vt_param *param, const vt_tensor *tensor,
-                                  variant_error *err) {
+                                  const float *scales, bool whole, variant_error *err) {
     float number;
     vt_tensor first = *tensor; /* says whether the type converts at all */
     first.count = first.count > 0;
     first.bytes = first.count * vt_dtype_size(first.type);
     VT_TRY(vt_tensor_to_f32(&first, &number, err));
-    row_source source = {tensor, param};
     vt_weight_spec spec = weight_spec(params, param);
+    const bool kept = spec.type == VT_NUMBER_INT8;
+    row_source source = {tensor, param, kept ? NULL : scales};
     spec.values = NULL;
+    spec.scales = kept ? scales : NULL;
+    spec.whole = kept && scales && whole;
     spec.rows = read_rows;
     spec.user = &source;
     if (param->flags & VT_PARAM_UPSAMPLED && spec.taps == 9 && spec.n % 16 == 0) {
@@ -444,12 +513,16 @@ static bool maps_in_place(const vt_params *params, const vt_param *param, const 
 }
 
 static variant_status load_converted(vt_params *params, vt_param *param, const vt_tensor *tensor,
-                                     variant_error *err) {
+                                     const float *scales, variant_error *err) {
     if (tensor->type == VT_F32 && (uintptr_t)tensor->data % sizeof(float) == 0)
         return vt_param_upload(params, param, tensor->data, param->value, err);
     float *converted = malloc(param->count * sizeof(float));
     if (!converted) return vt_fail(err, VARIANT_E_MEMORY, "no memory to convert %s", param->name);
-    variant_status status = vt_tensor_to_f32(tensor, converted, err);
+    variant_status status = VARIANT_OK;
+    if (scales)
+        read_rows(&(row_source){tensor, param, scales}, 0, (int)param->shape[0], converted);
+    else
+        status = vt_tensor_to_f32(tensor, converted, err);
     if (status == VARIANT_OK) status = vt_param_upload(params, param, converted, param->value, err);
     free(converted);
     return status;
@@ -491,21 +564,15 @@ variant_status vt_params_check_numbers(const vt_tensor_file *file, const vt_tens
                    vt_tensor_file_path(file), tensor->name, found, tensor->count);
 }
 
-/* A weight must be of a float type: whole numbers are those of a quantizer, whose scales nobody here knows. */
-static variant_status check_type(const vt_tensor *tensor, const char *path, variant_error *err) {
-    if (vt_tensor_is_float(tensor)) return VARIANT_OK;
-    return vt_fail(err, VARIANT_E_MODEL,
-                   "%s: tensor %s is %s, which is not read: expected F32, F16, BF16 or F64", path,
-                   tensor->name, vt_tensor_type_name(tensor));
-}
-
 variant_status vt_params_load(vt_params *params, const vt_tensor_file *file, const char *group,
                               bool copy, variant_error *err) {
     const char *path = vt_tensor_file_path(file);
     for (int i = 0; i < params->count; ++i) { /* every complaint before any memory */
         const vt_param *param = params->items[i];
         const vt_tensor *tensor = vt_tensor_file_find(file, group, param->name);
-        if (tensor && is_value(param)) VT_TRY(check_type(tensor, path, err));
+        if (tensor && is_value(param))
+            VT_TRY(tensor->type == VT_I8 ? check_integers(param, file, tensor, err)
+                                         : check_type(tensor, path, err));
         if (tensor)
             VT_TRY(tensor->type == VT_OTHER ? VARIANT_OK : check_shape(param, tensor, path, err));
         else if (is_value(param))
@@ -518,8 +585,11 @@ variant_status vt_params_load(vt_params *params, const vt_tensor_file *file, con
         const vt_tensor *tensor = vt_tensor_file_find(file, group, param->name);
         if (!params->any_numbers && !params->kern->dry)
             VT_TRY(vt_params_check_numbers(file, tensor, params->kern->team, err));
+        bool whole = false;
+        const vt_tensor *beside = find_scales(file, tensor, &whole);
+        const float *scales = beside ? beside->data : NULL;
         if (!has_floats(params, param)) {
-            VT_TRY(pack_weight(params, param, tensor, err));
+            VT_TRY(pack_weight(params, param, tensor, scales, whole, err));
             if (!params->kern->dry) vt_tensor_file_release(file, tensor);
             continue;
         }
@@ -530,7 +600,7 @@ variant_status vt_params_load(vt_params *params, const vt_tensor_file *file, con
             continue;
         }
         if (params->kern->dry) continue;
-        VT_TRY(load_converted(params, param, tensor, err));
+        VT_TRY(load_converted(params, param, tensor, scales, err));
         vt_tensor_file_release(file, tensor);
     }
     return VARIANT_OK;
@@ -560,7 +630,7 @@ variant_status vt_params_synthesize(vt_params *params, const char *seed, const c
                             .count = param->count,
                             .bytes = param->count * sizeof(float),
                             .data = host};
-        status = pack_weight(params, param, &tensor, err);
+        status = pack_weight(params, param, &tensor, NULL, false, err);
     }
     free(host);
     return status;

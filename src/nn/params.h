@@ -23,6 +23,15 @@ enum vt_param_flags {
     VT_PARAM_STRIDE_1 = 128  /* 3x3 of stride 1: its packed weight may be in Winograd's domain */
 };
 
+struct vt_param;
+
+/* Is told of every product with a parameter, after it was made (nn/linear.h): x is there to be looked at, through the
+ * backend. For calibration. */
+typedef struct vt_watch {
+    void (*seen)(void *user, const struct vt_param *param, const vt_product *product);
+    void *user;
+} vt_watch;
+
 typedef struct vt_param {
     char *name;
     int rank;
@@ -33,11 +42,17 @@ typedef struct vt_param {
     /* backend memory (or the mapped file), count floats in memory layout; NULL for buffers, and where
      * the weight holds the only copy */
     float *value;
-    float *grad;       /* count floats, NULL unless vt_params_train */
-    float *m, *v;      /* AdamW moments, likewise */
-    vt_weight *weight; /* VT_PARAM_PRODUCT, after vt_params_prepare */
+    float *grad;           /* count floats, NULL unless vt_params_train */
+    float *m, *v;          /* AdamW moments, likewise */
+    vt_weight *weight;     /* VT_PARAM_PRODUCT, after vt_params_prepare */
+    const vt_watch *watch; /* borrowed; NULL: nobody watches */
 } vt_param;
 
+/* A product's weight that a file holds as integers: the tensor is I8, and beside it lies the float32 scale of each of its
+ * rows, called NAME with one of these behind. Which of them says what a scale of x covers: a block of 128 numbers, or a row
+ * (vt_weight_spec.whole). */
+#define VT_INT8_OF_BLOCKS ".scale_of_blocks"
+#define VT_INT8_OF_ROWS ".scale_of_rows"
 /* What is trained, as the lists that kern's operations take: (count) each, in the parameters' order. */
 typedef struct vt_training_lists {
     vt_floats *value, *grad, *m, *v;
@@ -61,6 +76,12 @@ typedef struct vt_params {
 
 void vt_params_init(vt_params *params, vt_kern *kern);
 void vt_params_close(vt_params *params);
+
+/* Is the tensor such a scale, of a parameter that is kept as integers? */
+bool vt_params_is_scale(const vt_params *params, const vt_tensor_file *file,
+                        const vt_tensor *tensor);
+/* How many of the parameters' tensors are integers in the file. */
+int vt_params_integers(const vt_params *params, const vt_tensor_file *file, const char *group);
 
 /* Registers one parameter named by a printf format; NULL when memory is short (then
  * vt_params_check says so). */
@@ -90,7 +111,8 @@ size_t vt_params_gradient_bytes(const vt_params *params);
 /* Memory for all values, zero. */
 variant_status vt_params_allocate(vt_params *params, variant_error *err);
 /* Values from `file`, packed weights included, names looked up in `group` (NULL: any). A missing or misshapen tensor is
- * E_MODEL and named with the shape expected; so is one with a number that is NaN or infinite, named with how many. The file must stay open as long as the parameters.
+ * E_MODEL and named with the shape expected; so is one with a number that is NaN or infinite, named with how many. Integers
+ * with their scales go into INT8 weights as they are; for others they are multiplied out. The file must stay open as long as the parameters.
  * With copy, nothing stays mapped. */
 variant_status vt_params_load(vt_params *params, const vt_tensor_file *file, const char *group,
                               bool copy, variant_error *err);
