@@ -178,7 +178,7 @@ const cli_command cli_bench = {
     .name = "bench",
     .purpose = "time by stage and scale, beside what the machine could do",
     .usage = "(-m MODEL | --arch NAME) [options]\n"
-             "kernels [--repeat N] [--threads N] [--json]\n"
+             "kernels [--products] [--repeat N] [--threads N] [--json]\n"
              "streams (-m MODEL | --arch NAME) [options]\n"
              "train (-m MODEL | --arch CONFIG.json) [options]",
     .about = "Times generation, one batch of pictures at a time with guidance, after a warm-up; "

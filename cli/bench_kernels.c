@@ -1,5 +1,6 @@
 /* bench_kernels.c - `variant bench kernels`: each fast kernel at sizes of VAR-d16, against its
- * plain-C twin (backend ref) and against the least time this machine could take. */
+ * plain-C twin (backend ref) and against the least time this machine could take; with --products the products of a layer
+ * of VAR-d16 and of VAR-d30 alone, as the transformer asks for them, at the rows of many scales and batches. */
 #include "bench.h"
 
 #include <stdio.h>
@@ -155,6 +156,26 @@ static void set_up_product(bench_case *c, const bench_kernel *k) {
 static void run_product(bench_case *c) {
     c->as.product.w = c->weights[c->turn++ % c->weight_count];
     c->kern->product(c->kern, &c->as.product);
+}
+
+/* The same as the transformer has it: rows of bf16 in, bf16 out, or added to float32 behind a gate. */
+static void set_up_layer_product(bench_case *c, const bench_kernel *k) {
+    const int rows = k->size[0], n = k->size[1], depth = k->size[2];
+    const bool gate = k->size[3] == VT_EPILOGUE_GATE_ADD;
+    open_weights(c, k->number, n, depth, 1, 0);
+    if (c->failed) return;
+    c->as.product =
+        (vt_product){.x = random_numbers(c, (size_t)rows * (size_t)depth, VT_NUMBER_BF16),
+                     .x_type = VT_NUMBER_BF16,
+                     .w = c->weights[0],
+                     .bias = random_floats(c, (size_t)n, 1.0f),
+                     .y = take(c, (size_t)rows * (size_t)n * sizeof(float)),
+                     .y_type = gate ? VT_NUMBER_F32 : VT_NUMBER_BF16,
+                     .groups = 1,
+                     .rows = rows,
+                     .epilogue = (vt_epilogue)k->size[3],
+                     .gamma = gate ? random_floats(c, (size_t)n, 1.0f) : NULL};
+    c->as.product.workspace = take(c, c->kern->product_workspace(c->kern, &c->as.product));
 }
 
 /* size: streams, heads, head size, queries, keys */
@@ -452,6 +473,23 @@ static const bench_kernel kernels[] = {
     {"sample", VT_NUMBER_F32, set_up_sample, run_sample, {256, 4096}},
 };
 
+/* Products of a layer of width 1024 (VAR-d16) and 1920 (d30), each at each number of rows. */
+static const struct layer_product {
+    const char *name;
+    int n, k;
+    vt_epilogue epilogue;
+} layer_products[] = {
+    {"qkv", 3072, 1024, VT_EPILOGUE_STORE},      {"proj", 1024, 1024, VT_EPILOGUE_GATE_ADD},
+    {"fc1, gelu", 4096, 1024, VT_EPILOGUE_GELU}, {"fc2", 1024, 4096, VT_EPILOGUE_GATE_ADD},
+    {"qkv", 5760, 1920, VT_EPILOGUE_STORE},      {"proj", 1920, 1920, VT_EPILOGUE_GATE_ADD},
+    {"fc1, gelu", 7680, 1920, VT_EPILOGUE_GELU}, {"fc2", 1920, 7680, VT_EPILOGUE_GATE_ADD},
+};
+static const int layer_rows[] = {2, 8, 18, 32, 72, 128, 200, 338, 512};
+
+static bool is_product(const bench_kernel *k) {
+    return k->set_up == set_up_product || k->set_up == set_up_layer_product;
+}
+
 static bool is_conv(const bench_kernel *k) {
     return k->set_up == set_up_conv || k->set_up == set_up_conv_dw;
 }
@@ -462,7 +500,7 @@ static bool is_conv(const bench_kernel *k) {
 static void kernel_work(const bench_kernel *k, double *flops, double *bytes) {
     const double s0 = k->size[0], s1 = k->size[1], s2 = k->size[2];
     *flops = *bytes = 0.0;
-    if (k->set_up == set_up_product) {
+    if (is_product(k)) {
         *flops = 2.0 * s0 * s1 * s2;
         *bytes = s1 * s2 * (double)vt_number_size(k->number);
     } else if (k->set_up == set_up_attention) {
@@ -554,7 +592,7 @@ static kernel_time time_kernel(vt_kern *kern, const bench_kernel *k, int repeat,
 
 static void describe(const bench_kernel *k, char *out, size_t size) {
     const int *s = k->size;
-    if (k->set_up == set_up_product)
+    if (is_product(k))
         snprintf(out, size, "%d rows, %d x %d", s[0], s[1], s[2]);
     else if (k->set_up == set_up_attention)
         snprintf(out, size, "%d streams, %d heads of %d, %d on %d", s[0], s[1], s[2], s[3], s[4]);
@@ -583,27 +621,80 @@ static void print_head(bool json, const vt_kern *kern, const peaks *most) {
             "kernel", "type", "size", "median", "floor", "ratio", "plain C");
 }
 
-/* One kernel: its time, the least it could take, and its plain-C twin's, in milliseconds. */
+/* One kernel: its time, the least it could take, and its plain-C twin's (< 0: not run), in milliseconds. */
 static void print_case(const bench_kernel *k, const char *size, const kernel_time *fast,
                        double least, double twin) {
-    printf("  %-18s %-5s %-40s %7.3f ms %7.3f ms %7.2f %8.0fx%s%s\n", k->name,
-           vt_number_name(k->number), size, fast->ms, least, fast->ms / least, twin / fast->ms,
+    char times[24] = "-";
+    if (twin >= 0.0) snprintf(times, sizeof times, "%.0fx", twin / fast->ms);
+    printf("  %-18s %-5s %-40s %7.3f ms %7.3f ms %7.2f %9s%s%s\n", k->name,
+           vt_number_name(k->number), size, fast->ms, least, fast->ms / least, times,
            fast->disturbed ? "  disturbed: " : "", fast->disturbed ? fast->why : "");
 }
 
 static void print_case_json(const bench_kernel *k, const char *size, const kernel_time *fast,
-                            double least, double twin) {
+                            double least, double twin, bool first) {
+    char plain[32] = "null";
+    if (twin >= 0.0) snprintf(plain, sizeof plain, "%.3f", twin);
     printf("%s{\"name\": \"%s\", \"type\": \"%s\", \"size\": \"%s\", \"ms\": %.5f, "
-           "\"floor_ms\": %.5f, \"plain_ms\": %.3f, \"disturbed\": %s}",
-           k == kernels ? "" : ", ", k->name, vt_number_name(k->number), size, fast->ms, least,
-           twin, fast->disturbed ? "true" : "false");
+           "\"floor_ms\": %.5f, \"plain_ms\": %s, \"disturbed\": %s}",
+           first ? "" : ", ", k->name, vt_number_name(k->number), size, fast->ms, least, plain,
+           fast->disturbed ? "true" : "false");
 }
 
 typedef struct settings {
     variant_engine_options engine;
     int repeat;
-    bool json;
+    bool json, products;
 } settings;
+
+/* What all cases share. */
+typedef struct bench_run {
+    const settings *s;
+    vt_kern *kern, *ref;
+    peaks most;
+    vt_quiet quiet;
+    int done;
+} bench_run;
+
+/* `twin`: the plain-C one is timed as well. */
+static variant_status run_case(bench_run *r, const bench_kernel *k, bool with_twin,
+                               variant_error *err) {
+    char size[64];
+    describe(k, size, sizeof size);
+    kernel_time fast = time_kernel(r->kern, k, r->s->repeat, TRIES, &r->quiet);
+    double twin = with_twin ? time_kernel(r->ref, k, 1, 1, &r->quiet).ms : -1.0;
+    if (fast.ms < 0.0 || (with_twin && twin < 0.0))
+        return vt_fail(err, VARIANT_E_MEMORY, "no memory for %s, %s", k->name, size);
+    const double least = floor_ms(k, r->kern, &r->most);
+    if (r->s->json)
+        print_case_json(k, size, &fast, least, twin, r->done == 0);
+    else
+        print_case(k, size, &fast, least, twin);
+    fflush(stdout);
+    ++r->done;
+    return VARIANT_OK;
+}
+
+static variant_status run_kernels(bench_run *r, variant_error *err) {
+    for (size_t i = 0; i < sizeof kernels / sizeof *kernels; ++i)
+        VT_TRY(run_case(r, &kernels[i], true, err));
+    return VARIANT_OK;
+}
+
+static variant_status run_products(bench_run *r, variant_error *err) {
+    for (size_t i = 0; i < sizeof layer_products / sizeof *layer_products; ++i)
+        for (size_t j = 0; j < sizeof layer_rows / sizeof *layer_rows; ++j)
+            for (int number = VT_NUMBER_BF16; number <= VT_NUMBER_INT8; ++number) {
+                const struct layer_product *p = &layer_products[i];
+                const bench_kernel k = {p->name,
+                                        (vt_number)number,
+                                        set_up_layer_product,
+                                        run_product,
+                                        {layer_rows[j], p->n, p->k, (int)p->epilogue}};
+                VT_TRY(run_case(r, &k, false, err));
+            }
+    return VARIANT_OK;
+}
 
 static int run(void *user, const cli_line *line) {
     (void)line;
@@ -611,28 +702,20 @@ static int run(void *user, const cli_line *line) {
     vt_kern *kern = NULL, *ref = NULL;
     variant_error err = {0};
     variant_status status = VARIANT_OK;
-    vt_quiet quiet;
+    bench_run r = {.s = s};
     VT_CHECK(vt_kern_open(&kern, NULL, s->engine.threads, &err));
     VT_CHECK(vt_kern_open(&ref, vt_kern_reference(), 1, &err));
     if (!kern->peak_flops || !kern->stream_bytes)
         VT_CHECK(vt_fail(&err, VARIANT_E_UNSUPPORTED, "backend %s has no probes to measure against",
                          kern->name));
-    const peaks most = {{kern->peak_flops(kern, VT_NUMBER_F32),
-                         kern->peak_flops(kern, VT_NUMBER_BF16),
-                         kern->peak_flops(kern, VT_NUMBER_INT8)},
-                        kern->stream_bytes(kern, CACHES * vt_cache_bytes())};
-    vt_kern_watch(&quiet, kern);
-    print_head(s->json, kern, &most);
-    for (const bench_kernel *k = kernels; k < kernels + sizeof kernels / sizeof *kernels; ++k) {
-        char size[64];
-        describe(k, size, sizeof size);
-        kernel_time fast = time_kernel(kern, k, s->repeat, TRIES, &quiet);
-        double twin = time_kernel(ref, k, 1, 1, &quiet).ms;
-        if (fast.ms < 0.0 || twin < 0.0)
-            VT_CHECK(vt_fail(&err, VARIANT_E_MEMORY, "no memory for %s, %s", k->name, size));
-        (s->json ? print_case_json : print_case)(k, size, &fast, floor_ms(k, kern, &most), twin);
-        fflush(stdout);
-    }
+    r.kern = kern;
+    r.ref = ref;
+    r.most = (peaks){{kern->peak_flops(kern, VT_NUMBER_F32), kern->peak_flops(kern, VT_NUMBER_BF16),
+                      kern->peak_flops(kern, VT_NUMBER_INT8)},
+                     kern->stream_bytes(kern, CACHES * vt_cache_bytes())};
+    vt_kern_watch(&r.quiet, kern);
+    print_head(s->json, kern, &r.most);
+    VT_CHECK(s->products ? run_products(&r, &err) : run_kernels(&r, &err));
     if (s->json) printf("]}\n");
 cleanup:
     vt_kern_close(&kern);
@@ -649,6 +732,10 @@ static void init(void *user) {
 static const cli_option options[] = {
     {"repeat", "N", "calls counted, {range}; as many again while too few are quiet",
      CLI_INT(settings, repeat, 1, BENCH_MAX_REPEAT), .own = true},
+    {"products", NULL,
+     "products of a layer of VAR-d16 and of VAR-d30 alone, in bf16 and int8, 2 to 512 rows; "
+     "without plain C",
+     CLI_FLAG(settings, products)},
     CLI_ROWS(cli_json_option, bool, settings, json, NULL),
     CLI_ROWS(cli_engine_options, variant_engine_options, settings, engine, "threads"),
     {0},
@@ -657,9 +744,9 @@ static const cli_option options[] = {
 const cli_command bench_kernels = {
     .name = "bench kernels",
     .purpose = "time of each kernel beside its plain-C twin and its floor",
-    .usage = "[--repeat N] [--threads N] [--json]",
+    .usage = "[--products] [--repeat N] [--threads N] [--json]",
     .about = "Times each kernel by itself at sizes of VAR-d16, beside its plain-C twin and the "
              "least time that this machine could take.",
-    .examples = "variant bench kernels --repeat 20",
+    .examples = "variant bench kernels --repeat 20\nvariant bench kernels --products --repeat 20",
     CLI_OF_THIS_FILE,
 };

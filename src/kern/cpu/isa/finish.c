@@ -266,10 +266,7 @@ HEADS(16)
 HEADS(32)
 HEADS(64)
 
-void NAMED(vt_finish_)(const vt_finish *f) {
-    vt_factors own;
-    const vt_factors *k = f->factors ? f->factors : &own;
-    if (!f->factors) vt_factors_make(&own, f);
+INLINE void finish_with(const vt_finish *f, const vt_factors *k) {
     const bool bf16 = f->y_type == VT_NUMBER_BF16;
     if (f->epilogue == VT_EPILOGUE_STORE)
         (bf16 ? store_rows_bf16 : store_rows)(f, k);
@@ -279,4 +276,15 @@ void NAMED(vt_finish_)(const vt_finish *f) {
         gate_rows(f, k);
     else
         (f->head_dim == 64 ? heads_64 : f->head_dim == 32 ? heads_32 : heads_16)(f, k);
+}
+
+/* Factors made here are of nobody else, which the compiler sees: it keeps them in registers from row to row. */
+void NAMED(vt_finish_)(const vt_finish *f) {
+    if (f->factors) {
+        finish_with(f, f->factors);
+        return;
+    }
+    vt_factors own;
+    vt_factors_make(&own, f);
+    finish_with(f, &own);
 }
