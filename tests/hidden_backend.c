@@ -196,6 +196,10 @@ CALL(weight_refresh, (vt_kern * kern, vt_weight *weight), (h->inner, weight), )
 CALL(weight_close, (vt_kern * kern, vt_weight **weight), (h->inner, weight), )
 CALL(weights_refresh, (vt_kern * kern, vt_weight *const *weights, int count),
      (h->inner, weights, count), HOST(weights);)
+static vt_product_input product_input(const vt_kern *kern, const vt_weight *weight, int64_t rows) {
+    const hidden *h = (const hidden *)kern;
+    return h->inner->product_input(h->inner, weight, rows);
+}
 SIZE(product_workspace, vt_product)
 OPERATION(
     product, vt_product, BUFFER(a->x); BUFFER(a->bias); BUFFER(a->y); BUFFER(a->gamma);
@@ -417,6 +421,7 @@ static void fill_table(vt_kern *kern) {
     X(weight_refresh)                                                                              \
     X(weight_close)                                                                                \
     X(weights_refresh)                                                                             \
+    X(product_input)                                                                               \
     X(product_workspace)                                                                           \
     X(product)                                                                                     \
     X(linear_dx)                                                                                   \

@@ -397,6 +397,76 @@ static void test_row_counts(void **unused) {
     for (int t = 0; t < THREADS; ++t) vt_kern_close(&kerns[t]);
 }
 
+/* x as product_input likes it, written by a norm and by an earlier product, gives the bytes that bf16 rows give. Where it
+ * likes rows of bf16 that is all there is to see. */
+static void test_laid(void **unused) {
+    (void)unused;
+    for (int i = 0; i < 40; ++i) {
+        const int rows = i < 4 ? 16 : random_int(17, 100), k = random_int(1, 150);
+        const int between = random_int(1, 200), n = random_int(1, 100);
+        const size_t r = (size_t)rows;
+        shape first = {.weight = VT_NUMBER_BF16, .groups = 1, .rows = rows, .n = between, .k = k};
+        shape second = {.weight = VT_NUMBER_BF16, .groups = 1, .rows = rows, .n = n, .k = between};
+        operands o, p;
+        operands_open(&o, &first);
+        operands_open(&p, &second);
+        vt_weight *a = weight_of(cpu, &first, &o), *b = weight_of(cpu, &second, &p);
+        const vt_product_input in = cpu->product_input(cpu, a, rows),
+                               mid = cpu->product_input(cpu, b, rows);
+        assert_true(mid.type == VT_NUMBER_LAID ? rows > 16 : mid.type == VT_NUMBER_BF16);
+        assert_true(in.bytes >= r * (size_t)k * 2 && mid.bytes >= r * (size_t)between * 2);
+        float *y[2];
+        for (int laid = 0; laid < 2; ++laid) {
+            const size_t in_bytes = laid ? in.bytes : r * (size_t)k * 2;
+            const size_t mid_bytes = laid ? mid.bytes : r * (size_t)between * 2;
+            const size_t y_bytes = r * (size_t)n * sizeof(float);
+            void *x = aligned_alloc(64, (in_bytes + 127) / 64 * 64);
+            void *act = aligned_alloc(64, (mid_bytes + 127) / 64 * 64);
+            memset(x, 0xff, in_bytes);
+            memset(act, 0xff, mid_bytes);
+            y[laid] = guarded(y_bytes, 0xff);
+            cpu->norm_modulate(cpu, &(vt_norm_modulate){.x = o.x,
+                                                        .scale = o.w,
+                                                        .shift = o.w,
+                                                        .y = x,
+                                                        .y_type = laid ? in.type : VT_NUMBER_BF16,
+                                                        .groups = 1,
+                                                        .rows = rows,
+                                                        .width = k,
+                                                        .eps = 1e-6f});
+            vt_product products[2] = {{.x = x,
+                                       .x_type = laid ? in.type : VT_NUMBER_BF16,
+                                       .w = a,
+                                       .bias = o.bias,
+                                       .y = act,
+                                       .y_type = laid ? mid.type : VT_NUMBER_BF16,
+                                       .epilogue = i % 2 ? VT_EPILOGUE_GELU : VT_EPILOGUE_STORE},
+                                      {.x = act,
+                                       .x_type = laid ? mid.type : VT_NUMBER_BF16,
+                                       .w = b,
+                                       .y = y[laid],
+                                       .y_type = VT_NUMBER_F32}};
+            for (int j = 0; j < 2; ++j) {
+                products[j].groups = 1;
+                products[j].rows = rows;
+                const size_t bytes = cpu->product_workspace(cpu, &products[j]);
+                products[j].workspace = guarded(bytes, 0xff);
+                cpu->product(cpu, &products[j]);
+                guarded_free(products[j].workspace, bytes);
+            }
+            free(x);
+            free(act);
+        }
+        assert_memory_equal(y[0], y[1], r * (size_t)n * sizeof(float));
+        guarded_free(y[0], r * (size_t)n * sizeof(float));
+        guarded_free(y[1], r * (size_t)n * sizeof(float));
+        cpu->weight_close(cpu, &a);
+        cpu->weight_close(cpu, &b);
+        operands_close(&o);
+        operands_close(&p);
+    }
+}
+
 static void test_qkv(void **unused) {
     (void)unused;
     static const int dims[] = {16, 32, 64, 8, 20, 128};
@@ -595,8 +665,9 @@ int main(void) {
         cmocka_unit_test(test_weights),   cmocka_unit_test(test_types),
         cmocka_unit_test(test_sizes),     cmocka_unit_test(test_large),
         cmocka_unit_test(test_many_rows), cmocka_unit_test(test_row_counts),
-        cmocka_unit_test(test_qkv),       cmocka_unit_test(test_empty),
-        cmocka_unit_test(test_bits),      cmocka_unit_test(test_extremes),
+        cmocka_unit_test(test_laid),      cmocka_unit_test(test_qkv),
+        cmocka_unit_test(test_empty),     cmocka_unit_test(test_bits),
+        cmocka_unit_test(test_extremes),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     vt_kern_close(&ref);

@@ -27,6 +27,10 @@ SAME_SIZE(attention_grad_workspace, vt_attention)
 SAME_SIZE(sample_workspace, vt_sample)
 SAME_SIZE(conv_workspace, vt_conv)
 
+static vt_product_input product_input(const vt_kern *kern, const vt_weight *weight, int64_t rows) {
+    return real_of(kern)->product_input(real_of(kern), weight, rows);
+}
+
 static size_t nearest_code_workspace(const vt_kern *kern, int groups, int rows, int codes) {
     return real_of(kern)->nearest_code_workspace(real_of(kern), groups, rows, codes);
 }
@@ -159,6 +163,7 @@ static const vt_kern operations = {
     .copy_rows = no_copy_rows,
     .add_copy_rows = no_copy_rows,
     .weight_refresh = no_weight_refresh,
+    .product_input = product_input,
     .product_workspace = product_workspace,
     .product = no_product,
     .linear_dx = no_linear_dx,

@@ -31,7 +31,9 @@ typedef struct vt_kern vt_kern;
 typedef enum vt_number {
     VT_NUMBER_F32 = 0,
     VT_NUMBER_BF16, /* rounded to nearest even */
-    VT_NUMBER_INT8 /* -127..127 times a float32 scale of its output channel, or of its row and head */
+    VT_NUMBER_INT8, /* -127..127 times a float32 scale of its output channel, or of its row and head */
+    /* bf16 in an order that is the backend's own: rows between two of its operations, where product_input says so */
+    VT_NUMBER_LAID
 } vt_number;
 
 /* n float32 numbers. An operation takes a list of such runs, which is in host memory, where a model's tensors are
@@ -41,9 +43,9 @@ typedef struct vt_floats {
     size_t n;
 } vt_floats;
 
-const char *vt_number_name(vt_number number); /* "f32", "bf16", "int8" */
+const char *vt_number_name(vt_number number); /* "f32", "bf16", "int8", "laid" */
 size_t vt_number_size(vt_number number);      /* bytes of one, scales left out */
-/* The opposite of vt_number_name; E_ARGUMENT names the option that held `text`. */
+/* The opposite of vt_number_name, of what weights can be; E_ARGUMENT names the option that held `text`. */
 variant_status vt_number_parse(vt_number *out, const char *option, const char *text,
                                variant_error *err);
 
@@ -180,7 +182,7 @@ typedef struct vt_norm_modulate {
     const float *scale, *shift; /* (groups, width) at mod_stride */
     size_t mod_stride;
     void *y;            /* (groups, rows, width); F32 may alias x when mean and rstd are NULL */
-    vt_number y_type;   /* F32 or BF16 */
+    vt_number y_type;   /* F32, BF16, or LAID, for a product of all these rows */
     float *mean, *rstd; /* (groups, rows), saved for backward; NULL in inference */
     int groups, rows, width;
     float eps;
@@ -190,13 +192,22 @@ typedef struct vt_norm_modulate {
     size_t scale_at, shift_at;
 } vt_norm_modulate;
 
+/* How a product of some rows had best be given its x, (rows, k). */
+typedef struct vt_product_input {
+    vt_number type;
+    size_t bytes; /* of all rows */
+} vt_product_input;
+
 /* y = epilogue(x W^T + bias), over groups * rows rows. A row's result depends on that row alone. */
 typedef struct vt_product {
-    const void *x; /* (groups * rows, k), of x_type: F32, or BF16 with a BF16 or INT8 weight */
+    /* (groups * rows, k), of x_type: F32, BF16 with a BF16 or INT8 weight, or what product_input says of W and these rows */
+    const void *x;
     vt_number x_type;
     const vt_weight *w;
     const float *bias; /* (n), or NULL */
-    void *y;           /* (groups * rows, n), of y_type: F32 or BF16; not used by QKV */
+    /* (groups * rows, n), of y_type: F32, BF16, or, of STORE and GELU, LAID where product_input says so of this product and
+     * of the one that reads it; not used by QKV */
+    void *y;
     vt_number y_type;
     int groups, rows;
     vt_epilogue epilogue;
@@ -502,6 +513,8 @@ struct vt_kern {
     void (*weight_close)(vt_kern *kern, vt_weight **weight);
     vt_number (*weight_type)(const vt_weight *weight);
     size_t (*weight_bytes)(const vt_weight *weight); /* of its own: packed numbers and scales */
+    /* How x of `rows` rows had best come: in the workspace of a product that is given it otherwise, it is brought to that. */
+    vt_product_input (*product_input)(const vt_kern *kern, const vt_weight *weight, int64_t rows);
     size_t (*product_workspace)(const vt_kern *kern, const vt_product *args); /* bytes */
     void (*product)(vt_kern *kern, const vt_product *args);
     /* float32 weights alone: dx (groups * rows, k) = dy (groups * rows, n) W; += when accumulate. Also "probabilities

@@ -6,7 +6,7 @@
 #include <string.h>
 
 const char *vt_number_name(vt_number number) {
-    static const char *const names[] = {"f32", "bf16", "int8"};
+    static const char *const names[] = {"f32", "bf16", "int8", "laid"};
     return names[number];
 }
 
@@ -21,7 +21,7 @@ variant_status vt_number_parse(vt_number *out, const char *option, const char *t
 }
 
 size_t vt_number_size(vt_number number) {
-    static const size_t sizes[] = {4, 2, 1};
+    static const size_t sizes[] = {4, 2, 1, 2};
     return sizes[number];
 }
 
@@ -53,6 +53,11 @@ variant_status vt_weight_check(const vt_weight_spec *spec, variant_error *err) {
                 spec->taps, spec->stride);
     }
     return VARIANT_OK;
+}
+
+vt_product_input vt_weight_input(const vt_weight_spec *spec, int64_t rows) {
+    const vt_number type = spec->type == VT_NUMBER_F32 ? VT_NUMBER_F32 : VT_NUMBER_BF16;
+    return (vt_product_input){type, (size_t)rows * (size_t)spec->k * vt_number_size(type)};
 }
 
 void vt_weight_read(const vt_weight_spec *spec, int first, int count, float *out) {

@@ -20,6 +20,8 @@ static inline size_t vt_conv_stride(const vt_conv *a) {
 /* E_ARGUMENT where the spec is not a matrix, E_UNSUPPORTED for INT8 taps; shared by the backends'
  * weight_open. */
 variant_status vt_weight_check(const vt_weight_spec *spec, variant_error *err);
+/* product_input of a backend that has no order of its own: float32, or bf16 where the weight is packed. */
+vt_product_input vt_weight_input(const vt_weight_spec *spec, int64_t rows);
 /* Rows [first, first + count), from spec.rows or spec.values. */
 void vt_weight_read(const vt_weight_spec *spec, int first, int count, float *out);
 

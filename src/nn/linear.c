@@ -10,9 +10,17 @@ bool vt_linear_add(vt_linear *out, vt_params *params, const char *prefix, int ou
     return out->weight != NULL && (!has_bias || out->bias != NULL);
 }
 
-vt_number vt_linear_input(vt_kern *kern, const vt_linear *linear) {
-    bool exact = kern->weight_type(linear->weight->weight) == VT_NUMBER_F32;
-    return exact ? VT_NUMBER_F32 : VT_NUMBER_BF16;
+vt_product_input vt_linear_input(vt_kern *kern, const vt_linear *linear, int rows) {
+    return kern->product_input(kern, linear->weight->weight, rows);
+}
+
+vt_product_input vt_linear_between(vt_kern *kern, const vt_linear *linear, const vt_linear *next,
+                                   int rows) {
+    vt_product_input out = vt_linear_input(kern, next, rows);
+    if (out.type != VT_NUMBER_LAID || vt_linear_input(kern, linear, rows).type == VT_NUMBER_LAID)
+        return out;
+    const size_t numbers = (size_t)rows * (size_t)next->weight->shape[1];
+    return (vt_product_input){VT_NUMBER_BF16, numbers * vt_number_size(VT_NUMBER_BF16)};
 }
 
 variant_status vt_linear_run(vt_kern *kern, const vt_linear *linear, vt_arena *arena,

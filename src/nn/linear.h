@@ -17,8 +17,11 @@ typedef struct vt_linear {
 bool vt_linear_add(vt_linear *out, vt_params *params, const char *prefix, int outputs, int inputs,
                    bool has_bias);
 
-/* The type that a producer of x had best write: bf16 where the weight is packed, else float32. */
-vt_number vt_linear_input(vt_kern *kern, const vt_linear *linear);
+/* How a producer of `rows` rows of x had best write them. */
+vt_product_input vt_linear_input(vt_kern *kern, const vt_linear *linear, int rows);
+/* How a product with `linear` had best write what one with `next` reads. */
+vt_product_input vt_linear_between(vt_kern *kern, const vt_linear *linear, const vt_linear *next,
+                                   int rows);
 /* y = epilogue(x W^T + b), as `request` says; W, b and a workspace (the arena's, given back) are
  * filled in. */
 variant_status vt_linear_run(vt_kern *kern, const vt_linear *linear, vt_arena *arena,

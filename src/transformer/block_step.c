@@ -4,17 +4,13 @@
 
 /* Buffers of one block; R rows. */
 typedef struct step_buffers {
-    vt_number type; /* of all but q: what the products read */
-    void *normed;   /* (R, C) */
+    vt_product_input qkv, fc1, fc2; /* what these products are given */
+    vt_number rows;                 /* F32 or BF16: what proj is given */
+    void *normed;                   /* (R, C) */
     void *attended; /* (R, C), in the place of normed, which is dead once q, k and v exist */
     void *act;      /* (R, hidden) */
     float *q;       /* (R, C) */
 } step_buffers;
-
-static void *numbers_take(vt_arena *arena, vt_number type, size_t count) {
-    return type == VT_NUMBER_F32 ? (void *)vt_arena_floats(arena, count)
-                                 : (void *)vt_arena_halves(arena, count);
-}
 
 static int rows_of(const vt_block_step *step) {
     return step->rows->begin[step->rows->groups];
@@ -25,11 +21,11 @@ static size_t vector_at(const vt_block_step *step, enum vt_modulation which) {
     return (size_t)which * (size_t)step->config->width;
 }
 
-static void normalise(const vt_block_step *step, const step_buffers *b, enum vt_modulation scale,
-                      enum vt_modulation shift) {
+static void normalise(const vt_block_step *step, const step_buffers *b, vt_number type,
+                      enum vt_modulation scale, enum vt_modulation shift) {
     step->kern->norm_modulate(step->kern, &(vt_norm_modulate){.x = step->x,
                                                               .y = b->normed,
-                                                              .y_type = b->type,
+                                                              .y_type = type,
                                                               .groups = 1,
                                                               .rows = rows_of(step),
                                                               .width = step->config->width,
@@ -71,7 +67,7 @@ static variant_status make_qkv(const vt_block_step *step, const step_buffers *b,
                           .ragged = step->rows};
     return vt_linear_run(step->kern, &block->qkv, arena,
                          &(vt_product){.x = b->normed,
-                                       .x_type = b->type,
+                                       .x_type = b->qkv.type,
                                        .groups = 1,
                                        .rows = rows_of(step),
                                        .epilogue = VT_EPILOGUE_QKV,
@@ -87,7 +83,7 @@ static variant_status attend(const vt_block_step *step, const step_buffers *b, v
     vt_attention attention = {.q = b->q,
                               .out = b->attended,
                               .kv_type = step->kv_type,
-                              .out_type = b->type,
+                              .out_type = b->rows,
                               .q_stride = c,
                               .kv_stride = c,
                               .out_stride = c,
@@ -106,33 +102,39 @@ static variant_status attend(const vt_block_step *step, const step_buffers *b, v
 
 static variant_status run_mlp(const vt_block_step *step, const step_buffers *b, vt_arena *arena,
                               variant_error *err) {
-    normalise(step, b, VT_SCALE2, VT_SHIFT2);
+    normalise(step, b, b->fc1.type, VT_SCALE2, VT_SHIFT2);
     VT_TRY(vt_linear_run(step->kern, &step->block->fc1, arena,
                          &(vt_product){.x = b->normed,
-                                       .x_type = b->type,
+                                       .x_type = b->fc1.type,
                                        .y = b->act,
-                                       .y_type = b->type,
+                                       .y_type = b->fc2.type,
                                        .groups = 1,
                                        .rows = rows_of(step),
                                        .epilogue = VT_EPILOGUE_GELU,
                                        .ragged = step->rows},
                          err));
-    return add_gated(step, &step->block->fc2, b->act, b->type, VT_GAMMA2, arena, err);
+    return add_gated(step, &step->block->fc2, b->act, b->fc2.type, VT_GAMMA2, arena, err);
 }
 
 variant_status vt_block_run_step(const vt_block_step *step, vt_arena *arena, variant_error *err) {
     size_t mark = vt_arena_mark(arena), c = (size_t)step->config->width;
     size_t n = (size_t)rows_of(step);
     variant_status status = VARIANT_OK;
-    step_buffers b = {.type = vt_linear_input(step->kern, &step->block->qkv)};
-    b.normed = b.attended = numbers_take(arena, b.type, n * c);
+    const vt_block *block = step->block;
+    step_buffers b = {.qkv = vt_linear_input(step->kern, &block->qkv, rows_of(step)),
+                      .fc1 = vt_linear_input(step->kern, &block->fc1, rows_of(step)),
+                      .fc2 =
+                          vt_linear_between(step->kern, &block->fc1, &block->fc2, rows_of(step))};
+    b.rows = b.qkv.type == VT_NUMBER_F32 ? VT_NUMBER_F32 : VT_NUMBER_BF16;
+    b.normed = b.attended =
+        vt_arena_take(arena, b.qkv.bytes > b.fc1.bytes ? b.qkv.bytes : b.fc1.bytes);
     b.q = vt_arena_floats(arena, n * c);
-    b.act = numbers_take(arena, b.type, n * (size_t)step->config->hidden);
+    b.act = vt_arena_take(arena, b.fc2.bytes);
     VT_CHECK(vt_arena_check(arena, "a transformer block", err));
-    normalise(step, &b, VT_SCALE1, VT_SHIFT1);
+    normalise(step, &b, b.qkv.type, VT_SCALE1, VT_SHIFT1);
     VT_CHECK(make_qkv(step, &b, arena, err));
     VT_CHECK(attend(step, &b, arena, err));
-    VT_CHECK(add_gated(step, &step->block->proj, b.attended, b.type, VT_GAMMA1, arena, err));
+    VT_CHECK(add_gated(step, &step->block->proj, b.attended, b.rows, VT_GAMMA1, arena, err));
     VT_CHECK(run_mlp(step, &b, arena, err));
 cleanup:
     vt_arena_rewind(arena, mark);

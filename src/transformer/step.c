@@ -152,16 +152,15 @@ static variant_status run_head(vt_transformer *t, const step_tables *tables, vt_
                                vt_arena *arena, float *x, float *logits, variant_error *err) {
     const size_t c = (size_t)t->config.width;
     const int rows = tables->begin[tables->count];
-    const vt_number type = vt_linear_input(kern, &t->head);
-    void *normed = x;
-    if (type != VT_NUMBER_F32) normed = vt_arena_halves(arena, (size_t)rows * c);
+    const vt_product_input input = vt_linear_input(kern, &t->head, rows);
+    void *normed = input.type == VT_NUMBER_F32 ? x : vt_arena_take(arena, input.bytes);
     VT_TRY(vt_arena_check(arena, "a transformer step", err));
     for (int i = 0; i < tables->count; ++i)
         tables->mod[i] =
             tables->streams[i]->condition->head + (size_t)tables->streams[i]->class_index * 2 * c;
     kern->norm_modulate(kern, &(vt_norm_modulate){.x = x,
                                                   .y = normed,
-                                                  .y_type = type,
+                                                  .y_type = input.type,
                                                   .groups = 1,
                                                   .rows = rows,
                                                   .width = t->config.width,
@@ -171,7 +170,7 @@ static variant_status run_head(vt_transformer *t, const step_tables *tables, vt_
                                                   .shift_at = c});
     return vt_linear_run(kern, &t->head, arena,
                          &(vt_product){.x = normed,
-                                       .x_type = type,
+                                       .x_type = input.type,
                                        .y = logits,
                                        .groups = 1,
                                        .rows = rows,

@@ -1,7 +1,8 @@
 /* square_products.c - y = epilogue(x W^T + bias) for many rows where tiles come in squares (vt_tiles.squares: AMX), whose
  * arithmetic is so fast that everything around it has to be kept out of its way.
  *
- * x is laid in tiles (isa/tiles.h) once. Then a task is some columns, a few units of 64, against a piece of the rows:
+ * x lies in tiles (isa/tiles.h): who makes it, a norm or an earlier product's gelu, writes it so (VT_NUMBER_LAID); other x is
+ * laid first. Then a task is some columns, a few units of 64, against a piece of the rows:
  *
  *     a task           unit 0    unit 1 ..  64 columns each; all its panels stay in the second cache
  *     rows  0 .. 31    band 0    band 1     a band: up to two row tiles by four panels, squares of 2 x 2
@@ -117,21 +118,33 @@ static void plan_make(square_plan *p, const vt_kern *kern, const vt_product *a) 
         bands = vt_cpu_pieces(vt_cpu_pieces(p->rows, VT_SQUARE_ROWS), p->pieces) *
                 vt_cpu_pieces(vt_cpu_pieces(p->finish.part_columns, UNIT), p->part_blocks);
     p->room = (size_t)bands * BAND;
-    p->x_bytes = (size_t)p->row_tiles * (size_t)p->steps * VT_TILE_NUMBERS * sizeof(uint16_t);
+    if (a->x_type != VT_NUMBER_LAID)
+        p->x_bytes = (size_t)p->row_tiles * (size_t)p->steps * VT_TILE_NUMBERS * sizeof(uint16_t);
     p->sums_bytes = (size_t)p->workers * p->room * sizeof(float);
 }
 
 static void plan_place(square_plan *p, char *workspace) {
     size_t past = (uintptr_t)workspace % LINE;
     workspace += past ? LINE - past : 0;
-    p->x = (uint16_t *)(void *)workspace;
+    p->x = p->x_bytes ? (uint16_t *)(void *)workspace : (uint16_t *)(uintptr_t)p->finish.args->x;
     p->sums = (float *)(void *)(workspace + p->x_bytes);
     if (p->finish.split) p->finish.y = (float *)(void *)(workspace + p->x_bytes + p->sums_bytes);
 }
 
+static bool takes(const vt_kern *kern, const vt_weight *w, int64_t rows) {
+    return vt_cpu_tiles(kern)->squares && w->spec.type == VT_NUMBER_BF16 && rows > VT_ROW_TILE;
+}
+
 bool vt_cpu_square_product_takes(const vt_kern *kern, const vt_product *a) {
-    return vt_cpu_tiles(kern)->squares && a->w->spec.type == VT_NUMBER_BF16 &&
-           (int64_t)a->groups * a->rows > VT_ROW_TILE;
+    return takes(kern, a->w, (int64_t)a->groups * a->rows);
+}
+
+vt_product_input vt_cpu_square_input(const vt_kern *kern, const vt_weight *w, int64_t rows) {
+    if (!takes(kern, w, rows) || w->spec.taps > 1 || w->depth > VT_LAID_MOST)
+        return vt_weight_input(&w->spec, rows);
+    const int64_t tiles = vt_cpu_pieces(rows, VT_ROW_TILE);
+    return (vt_product_input){VT_NUMBER_LAID,
+                              (size_t)tiles * VT_ROW_TILE * (size_t)w->depth * sizeof(uint16_t)};
 }
 
 size_t vt_cpu_square_workspace(const vt_kern *kern, const vt_product *a) {
@@ -169,6 +182,7 @@ typedef struct waiting {
     const float *sums; /* of the next row */
     int64_t row;       /* the next one */
     int rows, run;     /* left, and of those that `now` takes */
+    bool laid;         /* y is */
     vt_finish now;
     vt_factors factors;
     /* rows of the band at hand whose lines of y are asked for, one with each row that is finished */
@@ -206,9 +220,26 @@ typedef struct worker {
 
 static void ask_rows(waiting *w, int rows) {
     rows = rows < w->ask_rows ? rows : w->ask_rows;
-    if (rows > 0) vt_finish_block_ask(w->finish, w->ask_block, w->ask_row, rows);
+    if (rows > 0 && !w->laid) vt_finish_block_ask(w->finish, w->ask_block, w->ask_row, rows);
     w->ask_row += rows;
     w->ask_rows -= rows;
+}
+
+/* Finishes the next row, which goes to the tiles that the next product reads. */
+static void row_to_tiles(const waiting *w, vt_finish *f) {
+    const vt_product *a = w->finish->args;
+    _Alignas(LINE) uint16_t row[VT_TILE_COLUMNS];
+    const int depth = (int)vt_cpu_pieces(a->w->n, VT_TILE_DEPTH) * VT_TILE_DEPTH;
+    f->y = row;
+    f->y_type = VT_NUMBER_BF16;
+    w->finish->tiles->finish(f);
+    vt_tiles_put(a->y, depth, w->row, w->block->column, row, f->columns);
+}
+
+static void row_in_place(vt_finish *f, const vt_tiles *tiles) {
+    tiles->finish(f);
+    f->y = (char *)f->y + f->y_stride * vt_number_size(f->y_type);
+    if (f->scales) f->scales += f->scales_stride;
 }
 
 /* Finishes one row. */
@@ -222,9 +253,10 @@ static void waiting_row(void *user) {
         f->rows = 1;
     }
     f->sums = w->sums;
-    w->finish->tiles->finish(f);
-    f->y = (char *)f->y + f->y_stride * vt_number_size(f->y_type);
-    if (f->scales) f->scales += f->scales_stride;
+    if (w->laid)
+        row_to_tiles(w, f);
+    else
+        row_in_place(f, w->finish->tiles);
     w->sums += VT_TILE_COLUMNS;
     ++w->row;
     --w->rows;
@@ -361,7 +393,9 @@ static void tasks_part(const vt_kern *kern, const void *args, vt_span span) {
     (void)kern;
     const square_plan *p = args;
     worker w = {
-        .p = p, .sums = p->sums + (size_t)span.begin * p->room, .waiting = {.finish = &p->finish}};
+        .p = p,
+        .sums = p->sums + (size_t)span.begin * p->room,
+        .waiting = {.finish = &p->finish, .laid = p->finish.args->y_type == VT_NUMBER_LAID}};
     int64_t i = atomic_fetch_add_explicit(p->next, 1, memory_order_relaxed);
     if (i >= p->tasks) return;
     p->tiles->begin();
@@ -377,7 +411,7 @@ void vt_cpu_square_product(vt_kern *kern, const vt_product *a) {
     plan_place(&p, a->workspace);
     p.next = &next;
     const bool wide = (int64_t)a->w->n * a->w->k * p.rows > VT_CPU_PARALLEL_MIN;
-    vt_cpu_split(kern, wide, p.row_tiles, lay_part, &p);
+    if (p.x_bytes) vt_cpu_split(kern, wide, p.row_tiles, lay_part, &p);
     vt_cpu_deal(kern, wide, p.workers, tasks_part, &p);
     if (!p.finish.split) return;
     vt_qkv split = *a->qkv;

@@ -14,12 +14,25 @@ static bool large(int64_t rows, int64_t width) {
     return rows * width > VT_CPU_PARALLEL_MIN / 4;
 }
 
+/* To row `to` of y, which is in tiles. */
+static void norm_row_laid(const vt_kern *kern, const vt_norm_modulate *a, const float *x,
+                          int64_t to, const float *scale, const float *shift, float *mean,
+                          float *rstd) {
+    _Alignas(64) uint16_t row[VT_LAID_MOST];
+    const int depth = (int)vt_cpu_pieces(a->width, VT_TILE_DEPTH) * VT_TILE_DEPTH;
+    vt_cpu_attention_loops(kern)->norm_modulate_bf16(row, x, scale, shift, a->width, a->eps, mean,
+                                                     rstd);
+    vt_tiles_put(a->y, depth, to, 0, row, a->width);
+}
+
 /* Row `from` of x to row `to` of y. */
 static void norm_row(const vt_kern *kern, const vt_norm_modulate *a, int64_t from, int64_t to,
                      const float *scale, const float *shift) {
     const float *x = a->x + from * a->width;
     float mean, rstd;
-    if (a->y_type == VT_NUMBER_BF16)
+    if (a->y_type == VT_NUMBER_LAID)
+        norm_row_laid(kern, a, x, to, scale, shift, &mean, &rstd);
+    else if (a->y_type == VT_NUMBER_BF16)
         vt_cpu_attention_loops(kern)->norm_modulate_bf16((uint16_t *)a->y + to * a->width, x, scale,
                                                          shift, a->width, a->eps, &mean, &rstd);
     else

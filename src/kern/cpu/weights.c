@@ -184,6 +184,10 @@ static bool aside(const vt_product *a) {
            a->y_type == VT_NUMBER_BF16;
 }
 
+static vt_product_input product_input(const vt_kern *kern, const vt_weight *w, int64_t rows) {
+    return w->numbers ? vt_cpu_square_input(kern, w, rows) : vt_weight_input(&w->spec, rows);
+}
+
 static size_t product_workspace(const vt_kern *kern, const vt_product *a) {
     if (a->w->numbers && vt_cpu_square_product_takes(kern, a))
         return vt_cpu_square_workspace(kern, a);
@@ -246,6 +250,7 @@ void vt_cpu_fill_weights(vt_kern *kern) {
     kern->weight_close = weight_close;
     kern->weight_type = weight_type;
     kern->weight_bytes = weight_bytes;
+    kern->product_input = product_input;
     kern->product_workspace = product_workspace;
     kern->product = product;
 }

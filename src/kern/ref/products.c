@@ -103,6 +103,11 @@ static size_t split_floats(const vt_product *a) {
     return a->epilogue == VT_EPILOGUE_QKV ? rows * (size_t)a->w->n : 0;
 }
 
+static vt_product_input product_input(const vt_kern *kern, const vt_weight *w, int64_t rows) {
+    (void)kern;
+    return vt_weight_input(&w->spec, rows);
+}
+
 static size_t product_workspace(const vt_kern *kern, const vt_product *a) {
     (void)kern;
     size_t k = (size_t)a->w->k, blocks = (k + VT_INT8_BLOCK - 1) / VT_INT8_BLOCK;
@@ -221,6 +226,7 @@ void vt_ref_fill_products(vt_kern *kern) {
     kern->weight_close = weight_close;
     kern->weight_type = weight_type;
     kern->weight_bytes = weight_bytes;
+    kern->product_input = product_input;
     kern->product_workspace = product_workspace;
     kern->product = product;
     kern->linear_dx = linear_dx;

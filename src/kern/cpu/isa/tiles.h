@@ -77,7 +77,7 @@ typedef struct vt_tile {
  *
  *     x          d 0..31   d 32..63              in memory
  *     rows 0-15  tile 0    tile 1    ...         | tile 0: row 0 | row 1 | ... | row 15 | tile 1 | ...   1 KB each
- *     rows 16-31 tile s    tile s+1  ...           s = depth / 32; rows and depth that x lacks are zero
+ *     rows 16-31 tile s    tile s+1  ...           s = depth / 32; depth that x lacks is zero, rows are anything
  *
  * and two row tiles meet two panels at a time:
  *
@@ -87,8 +87,26 @@ typedef struct vt_tile {
 enum {
     VT_ROW_TILE = 16,                              /* rows of a tile of x */
     VT_TILE_NUMBERS = VT_ROW_TILE * VT_TILE_DEPTH, /* of one: 1 KB */
-    VT_SQUARE_ROWS = 2 * VT_ROW_TILE
+    VT_SQUARE_ROWS = 2 * VT_ROW_TILE,
+    VT_LAID_MOST =
+        16384 /* numbers of a row that is made in one piece before it is put into tiles */
 };
+
+/* Row `row` of x in tiles, from `width` numbers of it at column `column`, a multiple of VT_TILE_DEPTH; a last line that is not
+ * whole is filled up with zeros. `depth`: of x. */
+static inline void vt_tiles_put(uint16_t *x, int depth, int64_t row, int column,
+                                const uint16_t *from, int width) {
+    uint16_t *to = x + (size_t)(row / VT_ROW_TILE) * VT_ROW_TILE * (size_t)depth +
+                   (size_t)column * VT_ROW_TILE + (size_t)(row % VT_ROW_TILE) * VT_TILE_DEPTH;
+    for (; width >= VT_TILE_DEPTH; width -= VT_TILE_DEPTH) {
+        memcpy(to, from, VT_TILE_DEPTH * sizeof *to);
+        to += VT_TILE_NUMBERS;
+        from += VT_TILE_DEPTH;
+    }
+    if (width <= 0) return;
+    memcpy(to, from, (size_t)width * sizeof *to);
+    memset(to + width, 0, (size_t)(VT_TILE_DEPTH - width) * sizeof *to);
+}
 
 /* What a core does between the steps of squares, whose tile instructions leave its vector units idle: a row of earlier
  * sums is finished, and lines that will be read later are asked for to the second cache. */
