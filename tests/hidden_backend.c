@@ -344,13 +344,19 @@ OPERATION(
 
 /* ---- pictures and latents ---- */
 
+static bool conv_direct(const vt_kern *kern) {
+    const vt_kern *inner = ((const hidden *)kern)->inner;
+    return inner->conv_direct(inner);
+}
+
 SIZE(conv_workspace, vt_conv)
 OPERATION(
     conv, vt_conv, BUFFER(a->x); BUFFER(a->bias); BUFFER(a->y); BUFFER(a->residual);
-    BUFFER(a->workspace); if (a->norm) {
+    BUFFER(a->sums); BUFFER(a->workspace); if (a->norm) {
         HOST(a->norm);
         BUFFER(a->norm->gamma);
         BUFFER(a->norm->beta);
+        BUFFER(a->norm->sums);
     })
 CALL(conv_dx, (vt_kern * kern, const vt_conv *a, const float *dy, float *dx, bool accumulate),
      (h->inner, a, dy, dx, accumulate), HOST(a);
@@ -463,6 +469,7 @@ static void fill_table(vt_kern *kern) {
     X(cross_entropy)                                                                               \
     X(sample_workspace)                                                                            \
     X(sample)                                                                                      \
+    X(conv_direct)                                                                                 \
     X(conv_workspace)                                                                              \
     X(conv)                                                                                        \
     X(conv_dx)                                                                                     \

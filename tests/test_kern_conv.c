@@ -490,6 +490,106 @@ static void test_cpu_against_ref(void **unused) {
         }
 }
 
+/* ---- sums of the result, and norms from them ---- */
+
+/* y of pictures [first, first + groups), and their sums. */
+static float *conv_run_sums(vt_kern *kern, const conv_data *d, vt_weight *weight, int first,
+                            int groups, double *sums) {
+    conv_data with = *d;
+    with.args.sums = sums;
+    return conv_run(kern, &with, weight, first, groups);
+}
+
+/* Sums of x (groups, pixels, channels) and of its squares, picture by picture. */
+static double *sums_of(const float *x, int groups, size_t pixels, size_t channels) {
+    double *sums = calloc((size_t)groups * 2 * channels + 1, sizeof *sums);
+    for (int g = 0; g < groups; g++)
+        for (size_t i = 0; i < pixels * channels; i++, x++) {
+            sums[(size_t)g * 2 * channels + i % channels] += (double)*x;
+            sums[((size_t)g * 2 + 1) * channels + i % channels] += (double)*x * (double)*x;
+        }
+    return sums;
+}
+
+/* As near as float32 sums of some hundred numbers are. */
+static void assert_sums(size_t i, const conv_data *d, const float *y, const double *got) {
+    const size_t channels = (size_t)d->c->out_c;
+    const size_t pixels = (size_t)d->c->out_h * (size_t)d->c->out_w;
+    double *want = sums_of(y, d->c->groups, pixels, channels);
+    for (size_t g = 0; g < (size_t)d->c->groups; g++)
+        for (size_t c = 0; c < channels; c++) {
+            const double *w = want + g * 2 * channels + c, *s = got + g * 2 * channels + c;
+            const double size = sqrt(w[channels] * (double)pixels);
+            if (!(fabs(*s - *w) <= 1e-5 * size) ||
+                !(fabs(s[channels] - w[channels]) <= 1e-5 * w[channels]))
+                fail_msg(
+                    "case %zu, picture %zu, channel %zu: sums %.9g and %.9g, expected %.9g and "
+                    "%.9g",
+                    i, g, c, *s, s[channels], *w, w[channels]);
+        }
+    free(want);
+}
+
+static void test_sums(void **unused) {
+    (void)unused;
+    for (size_t i = 0; i < COUNT(cases); i++)
+        for (int k = 0; k < isas; k++) {
+            conv_data d;
+            data_open(&d, &cases[i], VT_NUMBER_BF16);
+            const size_t groups = (size_t)d.c->groups, ny = d.ny / groups;
+            const size_t count = 2 * (size_t)d.c->out_c;
+            double *one = malloc(groups * count * sizeof *one),
+                   *more = malloc(2 * groups * count * sizeof *more);
+            vt_weight *weight = weight_for(single[k], &d);
+            float *plain = conv_run(single[k], &d, weight, 0, d.c->groups);
+            float *y = conv_run_sums(single[k], &d, weight, 0, d.c->groups, one);
+            assert_same("with sums", y, plain, d.ny);
+            assert_sums(i, &d, y, one);
+            release(y, d.ny);
+            y = conv_run_sums(threaded[k], &d, weight, 0, d.c->groups, more);
+            assert_same("3 threads with sums", y, plain, d.ny);
+            assert_memory_equal(one, more, groups * count * sizeof *one);
+            release(y, d.ny);
+            y = conv_run_sums(threaded[k], &d, weight, d.c->groups - 1, 1, more);
+            assert_same("one picture with sums", y, plain + (groups - 1) * ny, ny);
+            assert_memory_equal(one + (groups - 1) * count, more, count * sizeof *one);
+            release(y, ny);
+            release(plain, d.ny);
+            single[k]->weight_close(single[k], &weight);
+            free(one);
+            free(more);
+            data_close(&d);
+        }
+}
+
+/* A norm is the same whoever took its sums. */
+static void test_norm_from_sums(void **unused) {
+    (void)unused;
+    for (size_t i = 0; i < COUNT(cases); i++)
+        for (int type = 0; type <= VT_NUMBER_BF16; type++) {
+            conv_data d;
+            if (!cases[i].norm_groups || (is_packed_only(&cases[i]) && type == VT_NUMBER_F32))
+                continue;
+            data_open(&d, &cases[i], (vt_number)type);
+            const size_t channels = (size_t)d.c->in_c;
+            double *sums =
+                sums_of(d.x, d.c->groups, d.nx / (size_t)d.c->groups / channels, channels);
+            for (int k = 0; k < isas; k++) {
+                vt_weight *weight = weight_for(threaded[k], &d);
+                d.norm.sums = NULL;
+                float *want = conv_run(threaded[k], &d, weight, 0, d.c->groups);
+                d.norm.sums = sums;
+                float *got = conv_run(threaded[k], &d, weight, 0, d.c->groups);
+                assert_near(i, &d, vt_isa_name((vt_isa)k), got, want);
+                release(want, d.ny);
+                release(got, d.ny);
+                threaded[k]->weight_close(threaded[k], &weight);
+            }
+            free(sums);
+            data_close(&d);
+        }
+}
+
 /* A map of equal numbers, huge numbers, and one NaN: reaches what its taps reach, and no more. */
 static void test_cpu_extremes(void **unused) {
     (void)unused;
@@ -548,6 +648,8 @@ int main(void) {
         cmocka_unit_test(test_phases_are_the_enlarged_convolution),
         cmocka_unit_test(test_winograd_is_the_convolution),
         cmocka_unit_test(test_cpu_against_ref),
+        cmocka_unit_test(test_sums),
+        cmocka_unit_test(test_norm_from_sums),
         cmocka_unit_test(test_cpu_extremes),
         cmocka_unit_test(test_no_pictures),
     };

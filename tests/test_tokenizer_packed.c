@@ -6,6 +6,7 @@
 #include <math.h>
 
 #include "core/cpu.h"
+#include "kern/cpu/cpu.h"
 #include "nn/conv.h"
 #include "tokenizer/tokenizer.h"
 
@@ -160,9 +161,54 @@ static void test_int8(void **state) {
     }
 }
 
+/* A convolution of 128 to 128 channels on pictures of 10 x 10, with weights of a type; returns its result and the bytes of
+ * its weight. */
+static float *wide_convolution(vt_kern *kern, vt_number type, size_t *bytes) {
+    enum { SIDE = 10, CHANNELS = 128, FLOATS = SIDE * SIDE * CHANNELS };
+    vt_params params;
+    vt_conv2d conv;
+    void *memory;
+    vt_arena arena;
+    vt_params_init(&params, kern);
+    vt_conv2d_register(&conv, &params, CHANNELS, CHANNELS, 3, 1, "wide");
+    vt_params_set_type(&params, type, false);
+    assert_ok(vt_params_synthesize(&params, "B", "vae", err));
+    assert_ok(vt_params_prepare(&params, err));
+    assert_ok(kern->memory_reserve(kern, MEMORY, &memory, err));
+    vt_arena_init(&arena, memory, MEMORY);
+    const vt_picture_run run = {.kern = kern, .arena = &arena, .batch = 1};
+    float *x = waves(FLOATS, 0.3), *y = malloc(FLOATS * sizeof *y);
+    assert_ok(vt_conv2d_forward(&conv, &run, SIDE, x, y, err));
+    *bytes = kern->weight_bytes(conv.w->weight);
+    free(x);
+    kern->memory_release(kern, memory, MEMORY);
+    vt_params_close(&params);
+    return y;
+}
+
+/* Wide ones are in Winograd's domain, 16 taps, where the backend does not say that nine are faster. */
+static void test_taps(void **state) {
+    (void)state;
+    vt_kern *ref = NULL, *cpu = NULL;
+    size_t bytes;
+    assert_ok(vt_kern_open(&ref, "ref", 1, err));
+    assert_ok(vt_kern_open(&cpu, "cpu", 2, err));
+    float *want = wide_convolution(ref, VT_NUMBER_F32, &bytes);
+    float *got = wide_convolution(cpu, VT_NUMBER_BF16, &bytes);
+    assert_int_equal(bytes, (cpu->conv_direct(cpu) ? 9 : 16) * 128 * 128 * 2);
+    assert_false(ref->conv_direct(ref));
+    assert_int_equal(cpu->conv_direct(cpu), strcmp(vt_cpu_tiles(cpu)->name, "amx") == 0);
+    assert_true(signal_to_noise(got, want, 10 * 10 * 128) > 50);
+    free(want);
+    free(got);
+    vt_kern_close(&ref);
+    vt_kern_close(&cpu);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bf16),
+        cmocka_unit_test(test_taps),
         cmocka_unit_test(test_bits),
         cmocka_unit_test(test_int8),
     };

@@ -31,6 +31,10 @@ static vt_product_input product_input(const vt_kern *kern, const vt_weight *weig
     return real_of(kern)->product_input(real_of(kern), weight, rows);
 }
 
+static bool conv_direct(const vt_kern *kern) {
+    return real_of(kern)->conv_direct(real_of(kern));
+}
+
 static size_t nearest_code_workspace(const vt_kern *kern, int groups, int rows, int codes) {
     return real_of(kern)->nearest_code_workspace(real_of(kern), groups, rows, codes);
 }
@@ -206,6 +210,7 @@ static const vt_kern operations = {
     .cross_entropy = no_cross_entropy,
     .sample_workspace = sample_workspace,
     .sample = no_sample,
+    .conv_direct = conv_direct,
     .conv_workspace = conv_workspace,
     .conv = no_conv,
     .conv_dx = no_conv_dx,

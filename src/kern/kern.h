@@ -335,6 +335,8 @@ typedef struct vt_cross_entropy {
  * convolution. */
 typedef struct vt_conv_norm {
     const float *gamma, *beta; /* (in_c) */
+    const double
+        *sums; /* (groups, 2, in_c), as the convolution that made x left them; NULL: found here */
     int channel_groups;
     float eps;
     bool silu;
@@ -368,6 +370,9 @@ typedef struct vt_conv {
     const vt_conv_norm *norm; /* or NULL */
     bool upsample;            /* nearest 2x */
     const float *residual;    /* (shape of y), or NULL; may alias y */
+    /* (groups, 2, out_c), or NULL: out, sums of each channel of y over a picture, then those of the squares; for the
+     * norm of a convolution of y. With BF16 weights alone. */
+    double *sums;
     /* F32 weights, without the three above: a kernel of `kernel` rows and kernel_w columns (0: as many),
      * y where a pixel is y_stride floats after the last (0: out_c), and y = max(y, 0) at the end. Not
      * read by conv_dx and conv_dw. */
@@ -595,6 +600,8 @@ struct vt_kern {
     void (*sample)(vt_kern *kern, const vt_sample *args);
 
     /* ---- pictures and latents (NHWC) ---- */
+    /* Are packed 3x3 convolutions of stride 1 faster with nine taps than in Winograd's domain? */
+    bool (*conv_direct)(const vt_kern *kern);
     /* bytes, enough for conv, conv_dx and conv_dw */
     size_t (*conv_workspace)(const vt_kern *kern, const vt_conv *args);
     void (*conv)(vt_kern *kern, const vt_conv *args);

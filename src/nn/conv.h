@@ -18,6 +18,10 @@ typedef struct vt_picture_run {
     int batch;
     bool training; /* activations are kept; products may join the batch (faster, results depend on
                       it) */
+    /* Inference, (batch, 2, channels), each NULL or sums of a map's channels and of their squares, which spare the norms a
+     * pass over it: those of a block's input, and where those of its output go. */
+    const double *x_sums;
+    double *y_sums;
 } vt_picture_run;
 
 typedef struct vt_conv2d {
@@ -33,12 +37,15 @@ static inline size_t vt_picture_floats(const vt_picture_run *run, int side, int 
     return (size_t)run->batch * (size_t)side * (size_t)side * (size_t)channels;
 }
 
+/* Can it leave the sums of its result? (with packed weights) */
+bool vt_conv2d_sums(const vt_conv2d *conv, const vt_kern *kern);
+
 /* Registers NAME.weight and NAME.bias. */
 void vt_conv2d_register(vt_conv2d *conv, vt_params *params, int in_c, int out_c, int kernel,
                         int stride, const char *name);
 
 /* What kern's convolution can do besides: `request` holds x (batch, side, side, I), y, and of the rest
- * norm, upsample (then y has twice the sides) and residual. Inference alone. */
+ * norm, upsample (then y has twice the sides), residual and sums. Inference alone. */
 variant_status vt_conv2d_run(const vt_conv2d *conv, const vt_picture_run *run, int side,
                              const vt_conv *request, variant_error *err);
 /* y (batch, side / stride, side / stride, O) from x (batch, side, side, I). */

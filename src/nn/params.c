@@ -495,7 +495,8 @@ static variant_status pack_weight(vt_params *params, vt_param *param, const vt_t
         spec.taps = 4;
         spec.rows = read_upsampled_rows;
     }
-    if (param->flags & VT_PARAM_STRIDE_1 && spec.taps == 9 && is_wide(param)) {
+    if (param->flags & VT_PARAM_STRIDE_1 && spec.taps == 9 && is_wide(param) &&
+        !params->kern->conv_direct(params->kern)) {
         spec.k = spec.k / 9 * 16;
         spec.taps = 16;
         spec.rows = read_winograd_rows;

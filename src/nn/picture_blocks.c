@@ -29,9 +29,10 @@ static vt_group_norm norm_arguments(const vt_picture_norm *norm, const vt_pictur
 }
 
 /* The norm as a part of the convolution behind it. */
-static vt_conv_norm norm_before_conv(const vt_picture_norm *norm, bool silu) {
+static vt_conv_norm norm_before_conv(const vt_picture_norm *norm, const double *sums, bool silu) {
     return (vt_conv_norm){.gamma = norm->gamma->value,
                           .beta = norm->beta->value,
+                          .sums = sums,
                           .channel_groups = VT_NORM_GROUPS,
                           .eps = VT_NORM_EPS,
                           .silu = silu};
@@ -81,8 +82,9 @@ variant_status vt_norm_silu_forward(const vt_picture_norm *norm, const vt_pictur
 variant_status vt_norm_silu_conv(const vt_picture_norm *norm, const vt_conv2d *conv,
                                  const vt_picture_run *run, int side, const float *x, float *y,
                                  variant_error *err) {
-    vt_conv_norm before = norm_before_conv(norm, true);
-    return vt_conv2d_run(conv, run, side, &(vt_conv){.x = x, .y = y, .norm = &before}, err);
+    vt_conv_norm before = norm_before_conv(norm, run->x_sums, true);
+    return vt_conv2d_run(conv, run, side,
+                         &(vt_conv){.x = x, .y = y, .norm = &before, .sums = run->y_sums}, err);
 }
 
 variant_status vt_norm_silu_backward(const vt_picture_norm *norm, const vt_picture_run *run,
@@ -113,18 +115,33 @@ void vt_resnet_block_register(vt_resnet_block *block, vt_params *params, int in_
     }
 }
 
+double *vt_sums_take(const vt_picture_run *run, const vt_conv2d *conv) {
+    if (!vt_conv2d_sums(conv, run->kern)) return NULL;
+    return vt_arena_take(run->arena, (size_t)run->batch * 2 * (size_t)conv->out_c * sizeof(double));
+}
+
 /* y holds conv1's result, then conv2's: a convolution that normalises has read all of a picture
  * before it writes. */
 static variant_status resnet_block_infer(const vt_resnet_block *block, const vt_picture_run *run,
                                          int side, const float *x, float *y, variant_error *err) {
     bool shortcut = block->shortcut.w != NULL;
-    vt_conv_norm norm2 = norm_before_conv(&block->norm2, true);
-    VT_TRY(vt_norm_silu_conv(&block->norm1, &block->conv1, run, side, x, y, err));
-    vt_conv conv2 = {.x = y, .y = y, .norm = &norm2, .residual = shortcut ? NULL : x};
+    size_t mark = vt_arena_mark(run->arena);
+    vt_picture_run first = *run;
+    first.y_sums = vt_sums_take(run, &block->conv1);
+    VT_TRY(vt_arena_check(run->arena, "a residual block", err));
+    vt_conv_norm norm2 = norm_before_conv(&block->norm2, first.y_sums, true);
+    VT_TRY(vt_norm_silu_conv(&block->norm1, &block->conv1, &first, side, x, y, err));
+    vt_conv conv2 = {.x = y,
+                     .y = y,
+                     .norm = &norm2,
+                     .residual = shortcut ? NULL : x,
+                     .sums = shortcut ? NULL : run->y_sums};
     VT_TRY(vt_conv2d_run(&block->conv2, run, side, &conv2, err));
-    if (!shortcut) return VARIANT_OK;
-    return vt_conv2d_run(&block->shortcut, run, side, &(vt_conv){.x = x, .y = y, .residual = y},
-                         err);
+    if (shortcut)
+        VT_TRY(vt_conv2d_run(&block->shortcut, run, side,
+                             &(vt_conv){.x = x, .y = y, .residual = y, .sums = run->y_sums}, err));
+    vt_arena_rewind(run->arena, mark);
+    return VARIANT_OK;
 }
 
 variant_status vt_resnet_block_forward(const vt_resnet_block *block, const vt_picture_run *run,
@@ -222,7 +239,7 @@ static variant_status attention_block_infer(const vt_attention_block *block,
     int channels = block->norm.channels, pixels = side * side;
     size_t count = vt_picture_floats(run, side, channels);
     size_t mark = vt_arena_mark(run->arena);
-    vt_conv_norm norm = norm_before_conv(&block->norm, false);
+    vt_conv_norm norm = norm_before_conv(&block->norm, run->x_sums, false);
     float *attended = vt_arena_floats(run->arena, count);
     size_t after = vt_arena_mark(run->arena);
     float *qkv = vt_arena_floats(run->arena, 3 * count);
@@ -234,7 +251,8 @@ static variant_status attention_block_infer(const vt_attention_block *block,
     kern->attention(kern, &args);
     vt_arena_rewind(run->arena, after);
     VT_TRY(vt_conv2d_run(&block->proj_out, run, side,
-                         &(vt_conv){.x = attended, .y = y, .residual = x}, err));
+                         &(vt_conv){.x = attended, .y = y, .residual = x, .sums = run->y_sums},
+                         err));
     vt_arena_rewind(run->arena, mark);
     return VARIANT_OK;
 }
@@ -299,7 +317,9 @@ variant_status vt_upsample_forward(const vt_conv2d *conv, const vt_picture_run *
                                    const float *x, float *y, vt_picture_saved *saved,
                                    variant_error *err) {
     if (!saved)
-        return vt_conv2d_run(conv, run, side, &(vt_conv){.x = x, .y = y, .upsample = true}, err);
+        return vt_conv2d_run(conv, run, side,
+                             &(vt_conv){.x = x, .y = y, .upsample = true, .sums = run->y_sums},
+                             err);
     vt_kern *kern = run->kern;
     float *large = vt_arena_floats(run->arena, vt_picture_floats(run, 2 * side, conv->in_c));
     VT_TRY(vt_arena_check(run->arena, "an upsampling", err));

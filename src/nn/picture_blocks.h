@@ -47,6 +47,9 @@ void vt_resnet_block_register(vt_resnet_block *block, vt_params *params, int in_
 void vt_attention_block_register(vt_attention_block *block, vt_params *params, int channels,
                                  const char *name);
 
+/* Room for the sums of the convolution's result, in the arena; NULL where it leaves none. */
+double *vt_sums_take(const vt_picture_run *run, const vt_conv2d *conv);
+
 /* y = silu(norm(x)): the layer before a last convolution, in training. */
 variant_status vt_norm_silu_forward(const vt_picture_norm *norm, const vt_picture_run *run,
                                     int side, const float *x, float *y, vt_picture_saved *saved,

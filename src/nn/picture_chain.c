@@ -88,6 +88,9 @@ static variant_status layer_forward(const vt_picture_layer *layer, const vt_pict
     switch (layer->kind) {
     case VT_PICTURE_CONV:
         if (saved) saved->x = x;
+        if (!saved && run->y_sums)
+            return vt_conv2d_run(&layer->as.conv, run, layer->side,
+                                 &(vt_conv){.x = x, .y = y, .sums = run->y_sums}, err);
         return vt_conv2d_forward(&layer->as.conv, run, layer->side, x, y, err);
     case VT_PICTURE_RESNET:
         return vt_resnet_block_forward(&layer->as.resnet, run, layer->side, x, y, saved, err);
@@ -138,11 +141,54 @@ static variant_status take_pair(const vt_picture_chain *chain, const vt_picture_
     return vt_arena_check(run->arena, "a picture network", err);
 }
 
-static variant_status chain_infer(const vt_picture_chain *chain, const vt_picture_run *run,
+/* The convolution that makes a layer's result. */
+static const vt_conv2d *last_conv(const vt_picture_layer *layer) {
+    switch (layer->kind) {
+    case VT_PICTURE_CONV:
+    case VT_PICTURE_UPSAMPLE:
+        return &layer->as.conv;
+    case VT_PICTURE_RESNET:
+        return layer->as.resnet.shortcut.w ? &layer->as.resnet.shortcut : &layer->as.resnet.conv2;
+    case VT_PICTURE_ATTENTION:
+        return &layer->as.attention.proj_out;
+    case VT_PICTURE_NORM:
+        break;
+    }
+    return NULL;
+}
+
+/* Does a layer begin with a norm? */
+static bool is_normed(const vt_picture_layer *layer) {
+    return layer->kind == VT_PICTURE_RESNET || layer->kind == VT_PICTURE_ATTENTION ||
+           layer->kind == VT_PICTURE_NORM;
+}
+
+/* Where the sums of layer i's result go, which take turns as maps do; NULL where nobody wants them or can
+ * tell them. `run` is that of the layer: its x_sums are in use. */
+static double *sums_of_layer(const vt_picture_chain *chain, const vt_picture_run *run,
+                             double *const pair[2], int i) {
+    if (i + 1 >= chain->count || !is_normed(&chain->layers[i + 1])) return NULL;
+    if (!vt_conv2d_sums(last_conv(&chain->layers[i]), run->kern)) return NULL;
+    return run->x_sums == pair[0] ? pair[1] : pair[0];
+}
+
+static void take_sums(const vt_picture_chain *chain, const vt_picture_run *run, double *pair[2]) {
+    int channels = 0;
+    for (int i = 0; i < chain->count; ++i)
+        if (chain->layers[i].out_c > channels) channels = chain->layers[i].out_c;
+    for (int i = 0; i < 2; ++i)
+        pair[i] =
+            vt_arena_take(run->arena, (size_t)run->batch * 2 * (size_t)channels * sizeof(double));
+}
+
+static variant_status chain_infer(const vt_picture_chain *chain, const vt_picture_run *whole,
                                   const float *x, float *y, variant_error *err) {
+    vt_picture_run of_layer = *whole, *run = &of_layer;
     size_t mark = vt_arena_mark(run->arena);
     const vt_picture_norm *norm = NULL; /* waits for the convolution behind it */
     float *pair[2], *out;
+    double *sums[2];
+    take_sums(chain, run, sums);
     VT_TRY(take_pair(chain, run, pair, err));
     for (int i = 0; i < chain->count; ++i) {
         const vt_picture_layer *layer = &chain->layers[i];
@@ -151,12 +197,14 @@ static variant_status chain_infer(const vt_picture_chain *chain, const vt_pictur
             continue;
         }
         out = i + 1 == chain->count ? y : x == pair[0] ? pair[1] : pair[0];
+        run->y_sums = sums_of_layer(chain, run, sums, i);
         if (norm)
             VT_TRY(vt_norm_silu_conv(norm, &layer->as.conv, run, layer->side, x, out, err));
         else
             VT_TRY(layer_forward(layer, run, x, out, NULL, err));
         norm = NULL;
         x = out;
+        run->x_sums = run->y_sums;
     }
     vt_arena_rewind(run->arena, mark);
     return VARIANT_OK;

@@ -115,10 +115,31 @@ static void picture_finish(const vt_norm_plan *p, const vt_norm_part *parts, flo
     }
 }
 
+/* The same from the sums of each channel (2, channels). */
+static void picture_from_sums(const vt_norm_plan *p, const double *sums, float *center,
+                              float *factor) {
+    size_t group_width = p->channels / p->channel_groups;
+    double all = (double)(p->pixels * group_width);
+    for (size_t first = 0; first < p->channels; first += group_width) {
+        double sum = 0, squares = 0;
+        for (size_t c = first; c < first + group_width; c++) {
+            sum += sums[c];
+            squares += sums[p->channels + c];
+        }
+        double mean = sum / all, variance = squares / all - mean * mean;
+        double rstd = 1 / sqrt((variance > 0 ? variance : 0) + (double)p->norm->eps);
+        for (size_t c = first; c < first + group_width; c++) {
+            center[c] = (float)mean;
+            factor[c] = (float)(rstd * (double)p->norm->gamma[c]);
+        }
+    }
+}
+
 /* A round of pictures. */
 typedef struct norm_round {
     const vt_norm_plan *plan;
     const float *x; /* its first picture */
+    size_t first;   /* which is this one of all */
 } norm_round;
 
 static vt_norm_part *parts_of(const vt_norm_plan *p, int64_t picture) {
@@ -140,17 +161,24 @@ static void chunks_part(const vt_kern *kern, const void *args, vt_span span) {
 }
 
 static void finish_part(const vt_kern *kern, const void *args, vt_span span) {
-    const vt_norm_plan *p = ((const norm_round *)args)->plan;
+    const norm_round *round = args;
+    const vt_norm_plan *p = round->plan;
     (void)kern;
-    for (int64_t i = span.begin; i < span.end; i++)
-        picture_finish(p, parts_of(p, i), p->center + (size_t)i * p->channels,
-                       p->factor + (size_t)i * p->channels);
+    for (int64_t i = span.begin; i < span.end; i++) {
+        float *center = p->center + (size_t)i * p->channels,
+              *factor = p->factor + (size_t)i * p->channels;
+        if (p->norm->sums)
+            picture_from_sums(p, p->norm->sums + (round->first + (size_t)i) * 2 * p->channels,
+                              center, factor);
+        else
+            picture_finish(p, parts_of(p, i), center, factor);
+    }
 }
 
 void vt_norm_plan_run(const vt_norm_plan *p, const vt_kern *kern, const vt_conv *a, size_t first,
                       size_t count, bool worth) {
-    const norm_round round = {p, a->x + first * p->pixels * p->channels};
+    const norm_round round = {p, a->x + first * p->pixels * p->channels, first};
     if (!p->norm) return;
-    vt_cpu_split(kern, worth, (int64_t)count * p->chunks, chunks_part, &round);
+    if (!p->norm->sums) vt_cpu_split(kern, worth, (int64_t)count * p->chunks, chunks_part, &round);
     vt_cpu_split(kern, worth, (int64_t)count, finish_part, &round);
 }

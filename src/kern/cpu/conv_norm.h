@@ -1,7 +1,8 @@
 /* conv_norm.h - the group norm that a convolution applies to what it reads: its statistics, and
  * what they make of each channel (x - center) factor + beta.
  *
- * Used by conv_map.c and conv.c. A picture is read once: its pixels are cut into chunks that stay in a
+ * Used by conv_map.c and conv.c. Where the convolution that made the picture left its sums
+ * (conv_sums.h) they are used. Else it is read once: its pixels are cut into chunks that stay in a
  * cache while their sums and then their squares are taken; the chunks' results are put together in
  * double and in order. */
 #ifndef VT_KERN_CPU_CONV_NORM_H

@@ -34,6 +34,7 @@
 #include "kern/cpu/conv.h"
 
 #include "kern/cpu/conv_map.h"
+#include "kern/cpu/conv_sums.h"
 #include "kern/cpu/conv_turned.h"
 #include "kern/cpu/cpu.h"
 #include "kern/cpu/weight.h"
@@ -71,7 +72,8 @@ typedef struct conv_plan {
     bool stream;
     size_t taps; /* of all phases */
     /* places in the workspace */
-    size_t *tap; /* (taps): offsets into the map */
+    vt_conv_sums sums; /* of each phase's bands */
+    size_t *tap;       /* (taps): offsets into the map */
     const uint16_t *weights;
 } conv_plan;
 
@@ -182,8 +184,9 @@ static size_t plan_make(conv_plan *p, const vt_kern *kern, const vt_conv *a, con
         vt_conv_map_place(&p->map, kern, workspace);
         p->tap = (size_t *)(void *)(workspace + map_bytes);
         p->weights = a->w->numbers;
+        vt_conv_sums_place(&p->sums, a, p->phases * p->bands, workspace + map_bytes + tap_bytes);
     }
-    return map_bytes + tap_bytes;
+    return map_bytes + tap_bytes + vt_conv_sums_bytes(a, p->phases * p->bands, p->map.round);
 }
 
 /* dx of `of` as a convolution of dy. */
@@ -254,9 +257,11 @@ static size_t out_pixel(const conv_plan *p, size_t picture, const conv_phase *ph
     return (picture * (size_t)a->out_h + row) * (size_t)a->out_w + column;
 }
 
-/* `rows` output pixels from (oy, ox) on, panels [first, end). */
+/* `rows` output pixels from (oy, ox) on, panels [first, end); `total` receives the sums of the first's columns
+ * and the next ones'. */
 static void conv_tile(const conv_plan *p, const uint16_t *map, size_t picture,
-                      const conv_phase *phase, int oy, int ox, int rows, int first, int end) {
+                      const conv_phase *phase, int oy, int ox, int rows, int first, int end,
+                      float *total) {
     const vt_conv *a = p->args;
     _Alignas(64) float out[VT_TILE_MOST_ROWS * VT_TILE_COLUMNS];
     size_t line = vt_conv_map_line(&p->map), step = (size_t)a->stride, out_c = (size_t)a->out_c;
@@ -274,6 +279,7 @@ static void conv_tile(const conv_plan *p, const uint16_t *map, size_t picture,
                          .tile_stride = VT_TILE_COLUMNS,
                          .y_stride = (size_t)p->apart * out_c,
                          .rows = rows,
+                         .squares = p->sums.columns,
                          .stream = p->stream};
     for (int panel = first; panel < end; panel += tile.panels) {
         size_t column = (size_t)panel * VT_PANEL;
@@ -288,6 +294,7 @@ static void conv_tile(const conv_plan *p, const uint16_t *map, size_t picture,
         store.y = a->y + pixel + column;
         store.residual = a->residual ? a->residual + pixel + column : NULL;
         store.bias = a->bias ? a->bias + column : NULL;
+        store.sums = total ? total + (panel - first) * VT_PANEL : NULL;
         p->loops->tile_out(&store);
     }
 }
@@ -295,7 +302,8 @@ static void conv_tile(const conv_plan *p, const uint16_t *map, size_t picture,
 /* Tasks count bands innermost, so that threads at work at one time share a block of weights. */
 static void conv_task(const conv_plan *p, size_t first_picture, int64_t task) {
     int64_t band = task % p->bands, rest = task / p->bands;
-    const conv_phase *phase = &p->phase[rest % p->phases];
+    const int64_t phase_at = rest % p->phases;
+    const conv_phase *phase = &p->phase[phase_at];
     rest /= p->phases;
     int64_t block = rest % p->blocks;
     size_t at = (size_t)(rest / p->blocks);
@@ -303,12 +311,14 @@ static void conv_task(const conv_plan *p, size_t first_picture, int64_t task) {
     int end = (int)vt_cpu_piece_begin(p->panels, p->blocks, 2, block + 1);
     int row_end = (int)vt_cpu_piece_begin(phase->out_h, p->bands, 1, band + 1);
     int64_t runs = vt_cpu_pieces(phase->out_w, p->tiles->most_rows);
+    float *total = vt_conv_sums_begin(&p->sums, at, phase_at * p->bands + band,
+                                      (size_t)first * VT_PANEL, (size_t)(end - first) * VT_PANEL);
     for (int oy = (int)vt_cpu_piece_begin(phase->out_h, p->bands, 1, band); oy < row_end; oy++)
         for (int64_t run = 0; run < runs; run++) {
             int ox = (int)vt_cpu_piece_begin(phase->out_w, runs, 1, run);
             int ox_end = (int)vt_cpu_piece_begin(phase->out_w, runs, 1, run + 1);
             conv_tile(p, p->map.numbers + at * vt_conv_map_picture(&p->map), first_picture + at,
-                      phase, oy, ox, ox_end - ox, first, end);
+                      phase, oy, ox, ox_end - ox, first, end, total);
         }
     if (p->stream) p->loops->end();
 }
@@ -339,6 +349,7 @@ static void plan_run(conv_plan *p, const vt_kern *kern) {
         vt_conv_map_run(&p->map, kern, first, count, worth);
         vt_cpu_deal(kern, worth, (int64_t)count * p->blocks * p->phases * p->bands, conv_part,
                     &(conv_round){p, first});
+        vt_conv_sums_finish(&p->sums, kern, first, count, worth);
     }
 }
 

@@ -30,6 +30,7 @@
 #include "kern/cpu/conv.h"
 
 #include "kern/cpu/conv_map.h"
+#include "kern/cpu/conv_sums.h"
 #include "kern/cpu/cpu.h"
 #include "kern/cpu/weight.h"
 
@@ -57,6 +58,7 @@ typedef struct winograd_plan {
     size_t panel, position; /* numbers of a panel, and from a position of a slot to the next */
     bool stream;
     /* places in the workspace */
+    vt_conv_sums sums;
     uint16_t *slots; /* (threads, POSITIONS, position) */
     const uint16_t *weights;
 } winograd_plan;
@@ -103,8 +105,9 @@ static size_t plan_make(winograd_plan *p, const vt_kern *kern, const vt_conv *a,
         vt_conv_map_place(&p->map, kern, workspace);
         p->slots = (uint16_t *)(void *)(workspace + map_bytes);
         p->weights = a->w->numbers;
+        vt_conv_sums_place(&p->sums, a, p->blocks, workspace + map_bytes + slot_bytes);
     }
-    return map_bytes + slot_bytes;
+    return map_bytes + slot_bytes + vt_conv_sums_bytes(a, p->blocks, p->map.round);
 }
 
 size_t vt_cpu_conv_winograd_workspace(const vt_kern *kern, const vt_conv *a) {
@@ -127,9 +130,9 @@ static void squares_in(const winograd_plan *p, const uint16_t *map, int64_t firs
     }
 }
 
-/* `rows` squares of a slot from `square` on, back into y. */
+/* `rows` squares of a slot from `square` on, back into y; `total` receives its sums. */
 static void squares_out(const winograd_plan *p, const float *sums, size_t block, size_t picture,
-                        int64_t square, int rows, int panel) {
+                        int64_t square, int rows, int panel, float *total) {
     const vt_conv *a = p->args;
     size_t out_c = (size_t)a->out_c, column = (size_t)panel * VT_PANEL;
     vt_map_square out = {.block = block,
@@ -137,6 +140,8 @@ static void squares_out(const winograd_plan *p, const float *sums, size_t block,
                          .line = (size_t)a->out_w * out_c,
                          .pixel = out_c,
                          .columns = a->out_c - panel * VT_PANEL,
+                         .totals = total,
+                         .squares = p->sums.columns,
                          .stream = p->stream};
     if (out.columns > VT_PANEL) out.columns = VT_PANEL;
     for (int r = 0; r < rows; r++, square++) {
@@ -189,7 +194,8 @@ static void winograd_task(const winograd_plan *p, size_t first_picture, int64_t 
 
     squares_in(p, p->map.numbers + at * vt_conv_map_picture(&p->map), first, end, slot);
     for (int panel = (int)vt_cpu_piece_begin(p->panels, p->cuts, 1, cut); panel < panel_end;
-         panel++)
+         panel++) {
+        float *total = vt_conv_sums_begin(&p->sums, at, block, (size_t)panel * VT_PANEL, VT_PANEL);
         for (int64_t group = 0; group < groups; group++) {
             int64_t begin = vt_cpu_piece_begin(end - first, groups, 1, group);
             tile.rows = (int)(vt_cpu_piece_begin(end - first, groups, 1, group + 1) - begin);
@@ -201,8 +207,9 @@ static void winograd_task(const winograd_plan *p, size_t first_picture, int64_t 
                 tile.out = sums + position / 4 * BLOCK + position % 4 * VT_PANEL;
                 p->tiles->product(&tile);
             }
-            squares_out(p, sums, BLOCK, first_picture + at, first + begin, tile.rows, panel);
+            squares_out(p, sums, BLOCK, first_picture + at, first + begin, tile.rows, panel, total);
         }
+    }
     if (p->stream) p->loops->end();
 }
 
@@ -233,5 +240,6 @@ void vt_cpu_conv_winograd(vt_kern *kern, const vt_conv *a) {
         vt_conv_map_run(&p->map, kern, first, count, worth);
         vt_cpu_deal(kern, worth, (int64_t)count * p->blocks * p->cuts, winograd_part,
                     &(winograd_round){p, first});
+        vt_conv_sums_finish(&p->sums, kern, first, count, worth);
     }
 }

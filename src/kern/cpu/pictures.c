@@ -437,6 +437,10 @@ static void nearest_code(vt_kern *kern, int32_t *index, const float *x, const vt
     vt_cpu_deal(kern, tasks > 1, tasks, nearest_part, &loop);
 }
 
+static bool conv_direct(const vt_kern *kern) {
+    return vt_cpu_tiles(kern)->direct_conv;
+}
+
 void vt_cpu_fill_pictures(vt_kern *kern) {
     vt_cpu *cpu = (vt_cpu *)kern;
     cpu->picture_loops = &vt_picture_loops_baseline;
@@ -450,6 +454,7 @@ void vt_cpu_fill_pictures(vt_kern *kern) {
     if (cpu->loops == &vt_loops_avx512) cpu->map_loops = &vt_map_loops_avx512;
     if (vt_isa_best() >= VT_ISA_AVX512BF16) cpu->map_loops = &vt_map_loops_avx512bf16;
 #endif
+    kern->conv_direct = conv_direct;
     kern->conv_workspace = vt_cpu_conv_workspace;
     kern->conv = vt_cpu_conv;
     kern->conv_dx = vt_cpu_conv_dx;

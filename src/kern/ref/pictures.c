@@ -23,6 +23,11 @@ static size_t conv_input(const vt_conv *a) {
     return floats / (a->upsample ? 4 : 1);
 }
 
+static bool conv_direct(const vt_kern *kern) {
+    (void)kern;
+    return false; /* as most processors do them */
+}
+
 /* Room for x normalised, and for a square in Winograd's domain. */
 static size_t conv_workspace(const vt_kern *kern, const vt_conv *a) {
     (void)kern;
@@ -142,6 +147,20 @@ static void conv_normalise(vt_kern *kern, vt_conv *a) {
     a->x = a->workspace;
 }
 
+static void conv_sums(const vt_conv *a) {
+    const size_t pixels = (size_t)a->out_h * (size_t)a->out_w, out_c = (size_t)a->out_c;
+    const float *y = a->y;
+    for (size_t g = 0; a->sums && g < (size_t)a->groups; g++) {
+        double *sums = a->sums + g * 2 * out_c, *squares = sums + out_c;
+        memset(sums, 0, 2 * out_c * sizeof *sums);
+        for (size_t p = 0; p < pixels; p++)
+            for (size_t o = 0; o < out_c; o++, y++) {
+                sums[o] += (double)*y;
+                squares[o] += (double)*y * (double)*y;
+            }
+    }
+}
+
 static void conv(vt_kern *kern, const vt_conv *args) {
     vt_conv a = *args;
     size_t at = 0, gap = vt_conv_stride(args) - (size_t)args->out_c;
@@ -149,6 +168,7 @@ static void conv(vt_kern *kern, const vt_conv *args) {
     if (a.norm) conv_normalise(kern, &a);
     if (is_winograd(&a)) {
         conv_winograd(&a, (float *)a.workspace + (a.norm ? conv_input(&a) : 0));
+        conv_sums(&a);
         return;
     }
     for (int g = 0; g < a.groups; g++)
@@ -160,6 +180,7 @@ static void conv(vt_kern *kern, const vt_conv *args) {
                     if (a.residual) y += (double)a.residual[at];
                     a.y[at] = (float)(a.relu && y < 0 ? 0 : y);
                 }
+    conv_sums(&a);
 }
 
 /* The output index that tap k of input index i belongs to, or -1. */
@@ -456,6 +477,7 @@ static void nearest_code(vt_kern *kern, int32_t *index, const float *x, const vt
 }
 
 void vt_ref_fill_pictures(vt_kern *kern) {
+    kern->conv_direct = conv_direct;
     kern->conv_workspace = conv_workspace;
     kern->conv = conv;
     kern->conv_dx = conv_dx;

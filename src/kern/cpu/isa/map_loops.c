@@ -134,35 +134,54 @@ static inline void put_16(uint16_t *to, __m512 value) {
     _mm256_storeu_si256((__m256i *)(void *)to, bf16_16(value));
 }
 
+/* The 16 channels at `to` of a square, of whose columns `left` are the first two and `right` the last. */
+static inline void square_in(uint16_t *to, size_t position, __m512 left[2][4], __m512 right[2][4]) {
+    for (int row = 0; row < 4; row++, to += 4 * position) {
+        put_16(to, _mm512_sub_ps(left[0][row], right[0][row]));
+        put_16(to + position, _mm512_add_ps(left[1][row], right[0][row]));
+        put_16(to + 2 * position, _mm512_sub_ps(right[0][row], left[1][row]));
+        put_16(to + 3 * position, _mm512_sub_ps(left[1][row], right[1][row]));
+    }
+}
+
+/* 32 channels at a time, which are a line of every position: a line whose halves are written far apart
+ * has left the first cache in between. */
 static void squares(const vt_map_squares *s) {
-    for (size_t c = 0; c < s->pixel; c += 16) {
+    for (size_t c = 0; c < s->pixel; c += 32) { /* a multiple of 32 */
         const uint16_t *map = s->map + c;
-        __m512 left[2][4], right[2][4];
-        square_columns(map, s->line, s->pixel, left);
-        for (int i = 0; i < s->count; i++) {
+        uint16_t *to = s->to + c;
+        __m512 left[2][2][4], right[2][4];
+        for (size_t half = 0; half < 2; half++)
+            square_columns(map + half * 16, s->line, s->pixel, left[half]);
+        for (int i = 0; i < s->count; i++, to += s->pixel) {
             map += 2 * s->pixel;
-            uint16_t *to = s->to + (size_t)i * s->pixel + c;
-            square_columns(map, s->line, s->pixel, right);
-            for (int row = 0; row < 4; row++, to += 4 * s->position) {
-                put_16(to, _mm512_sub_ps(left[0][row], right[0][row]));
-                put_16(to + s->position, _mm512_add_ps(left[1][row], right[0][row]));
-                put_16(to + 2 * s->position, _mm512_sub_ps(right[0][row], left[1][row]));
-                put_16(to + 3 * s->position, _mm512_sub_ps(left[1][row], right[1][row]));
+            for (size_t half = 0; half < 2; half++) {
+                square_columns(map + half * 16, s->line, s->pixel, right);
+                square_in(to + half * 16, s->position, left[half], right);
+                memcpy(left[half], right, sizeof right);
             }
-            memcpy(left, right, sizeof left);
         }
     }
 }
 
 typedef struct out_vectors {
-    __m512 scale, bias;
+    __m512 scale, bias, sums, squares;
     __mmask16 mask;
 } out_vectors;
 
+static inline void add_sums(float *to, size_t squares_at, __mmask16 mask, __m512 sums,
+                            __m512 squares) {
+    _mm512_mask_storeu_ps(to, mask, _mm512_add_ps(_mm512_maskz_loadu_ps(mask, to), sums));
+    to += squares_at;
+    _mm512_mask_storeu_ps(to, mask, _mm512_add_ps(_mm512_maskz_loadu_ps(mask, to), squares));
+}
+
 /* One pixel of up to 16 columns. */
-static inline void pixel_out(const vt_map_square *s, const out_vectors *v, size_t at, __m512 sum) {
+static inline void pixel_out(const vt_map_square *s, out_vectors *v, size_t at, __m512 sum) {
     sum = _mm512_add_ps(_mm512_mul_ps(sum, v->scale), v->bias);
     if (s->residual) sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(v->mask, s->residual + at));
+    v->sums = _mm512_add_ps(v->sums, sum);
+    v->squares = _mm512_fmadd_ps(sum, sum, v->squares);
     if (s->stream)
         _mm512_stream_ps(s->y + at, sum);
     else
@@ -170,7 +189,9 @@ static inline void pixel_out(const vt_map_square *s, const out_vectors *v, size_
 }
 
 static void square_out(const vt_map_square *s) {
-    out_vectors v = {.mask = (__mmask16)((1u << s->columns) - 1u)};
+    out_vectors v = {.sums = _mm512_setzero_ps(),
+                     .squares = _mm512_setzero_ps(),
+                     .mask = (__mmask16)((1u << s->columns) - 1u)};
     v.scale = s->scale ? _mm512_maskz_loadu_ps(v.mask, s->scale) : _mm512_set1_ps(1.0f);
     v.bias = s->bias ? _mm512_maskz_loadu_ps(v.mask, s->bias) : _mm512_setzero_ps();
     __m512 upper[4], lower[4];
@@ -187,6 +208,34 @@ static void square_out(const vt_map_square *s) {
         pixel_out(s, &v, at, _mm512_add_ps(_mm512_add_ps(m[0], m[1]), m[2]));
         if (s->pixels > 1)
             pixel_out(s, &v, at + s->pixel, _mm512_sub_ps(_mm512_sub_ps(m[1], m[2]), m[3]));
+    }
+    if (s->totals) add_sums(s->totals, s->squares, v.mask, v.sums, v.squares);
+}
+
+/* 16 columns of a tile. */
+static inline void panel_out(const vt_map_tile *t, int c, __mmask16 mask, bool stream) {
+    const __m512 scale = t->scale ? _mm512_maskz_loadu_ps(mask, t->scale + c) : _mm512_set1_ps(1);
+    const __m512 bias = t->bias ? _mm512_maskz_loadu_ps(mask, t->bias + c) : _mm512_setzero_ps();
+    __m512 sums = _mm512_setzero_ps(), squares = _mm512_setzero_ps();
+    for (size_t r = 0; r < (size_t)t->rows; r++) {
+        const size_t at = r * t->y_stride + (size_t)c;
+        __m512 y = _mm512_maskz_loadu_ps(mask, t->tile + r * t->tile_stride + c);
+        y = _mm512_add_ps(_mm512_mul_ps(y, scale), bias);
+        if (t->residual) y = _mm512_add_ps(y, _mm512_maskz_loadu_ps(mask, t->residual + at));
+        sums = _mm512_add_ps(sums, y);
+        squares = _mm512_fmadd_ps(y, y, squares);
+        if (stream)
+            _mm512_stream_ps(t->y + at, y);
+        else
+            _mm512_mask_storeu_ps(t->y + at, mask, y);
+    }
+    if (t->sums) add_sums(t->sums + c, t->squares, mask, sums, squares);
+}
+
+static void tile_out(const vt_map_tile *t) {
+    for (int c = 0; c < t->columns; c += 16) {
+        const int left = t->columns - c;
+        panel_out(t, c, (__mmask16)(left >= 16 ? 0xffffu : (1u << left) - 1u), t->stream);
     }
 }
 
@@ -261,6 +310,16 @@ static void squares(const vt_map_squares *s) {
         }
 }
 
+static inline void add_sums(float *restrict sums, size_t squares_at, const float *restrict y,
+                            size_t columns) {
+    float *restrict squares = sums + squares_at;
+#pragma omp simd
+    for (size_t c = 0; c < columns; c++) {
+        sums[c] += y[c];
+        squares[c] += y[c] * y[c];
+    }
+}
+
 static void square_out(const vt_map_square *s) {
     float m[2][4][16];
     for (size_t j = 0; j < 4; j++) {
@@ -284,10 +343,9 @@ static void square_out(const vt_map_square *s) {
                 if (s->residual) sum += s->residual[at + c];
                 s->y[at + c] = sum;
             }
+            if (s->totals) add_sums(s->totals, s->squares, s->y + at, (size_t)s->columns);
         }
 }
-
-#endif
 
 static void tile_out(const vt_map_tile *t) {
     size_t columns = (size_t)t->columns;
@@ -296,18 +354,6 @@ static void tile_out(const vt_map_tile *t) {
         const float *restrict tile = t->tile + (size_t)r * t->tile_stride;
         const float *residual = t->residual ? t->residual + (size_t)r * t->y_stride : NULL;
         float *y = t->y + (size_t)r * t->y_stride;
-#if defined(__AVX512F__)
-        if (t->stream) {
-            for (size_t c = 0; c < columns; c += 16) {
-                __m512 sum = _mm512_loadu_ps(tile + c);
-                if (scale) sum = _mm512_mul_ps(sum, _mm512_loadu_ps(scale + c));
-                if (bias) sum = _mm512_add_ps(sum, _mm512_loadu_ps(bias + c));
-                if (residual) sum = _mm512_add_ps(sum, _mm512_loadu_ps(residual + c));
-                _mm512_stream_ps(y + c, sum);
-            }
-            continue;
-        }
-#endif
         /* y may be the residual, number for number */
 #pragma omp simd
         for (size_t c = 0; c < columns; c++) {
@@ -317,8 +363,11 @@ static void tile_out(const vt_map_tile *t) {
             if (residual) sum += residual[c];
             y[c] = sum;
         }
+        if (t->sums) add_sums(t->sums, t->squares, y, columns);
     }
 }
+
+#endif
 
 static void end(void) {
 #if defined(__AVX512F__)

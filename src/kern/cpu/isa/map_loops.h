@@ -28,6 +28,8 @@ typedef struct vt_map_tile {
     float *y; /* row r at y + r * y_stride; 64-byte aligned and in whole lines with `stream` */
     const float *residual;     /* as y, or NULL; may be y */
     const float *scale, *bias; /* (columns), or NULL */
+    float *sums;               /* (columns), or NULL: += of what y receives; */
+    size_t squares;            /* floats from a sum to that of the squares */
     size_t tile_stride, y_stride;
     int rows, columns;
     bool stream; /* past the caches: y is larger than they are */
@@ -61,6 +63,8 @@ typedef struct vt_map_square {
     size_t block;
     float *y;
     const float *residual, *scale, *bias;
+    float *totals; /* (16), or NULL: += of what y receives, as in vt_map_tile */
+    size_t squares;
     size_t line, pixel; /* floats from a row and from a pixel of y to the next */
     int rows, pixels;   /* 1 or 2: y's last row and last pixel of a row may be missing */
     int columns;

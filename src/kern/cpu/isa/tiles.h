@@ -172,6 +172,9 @@ static inline void vt_factors_make(vt_factors *to, const vt_finish *f) {
 typedef struct vt_tiles {
     const char *name; /* "baseline", "avx2", "avx512", "avx512bf16", "amx" */
     int most_rows;    /* rows a tile, at most; the fastest number too */
+    /* Products are so fast that transforms into Winograd's domain and back cost more than the 5/9 of them
+     * that they save. */
+    bool direct_conv;
     /* Around the tiles of one task on one thread (AMX configures its registers). */
     void (*begin)(void);
     void (*end)(void);

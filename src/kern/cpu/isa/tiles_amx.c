@@ -229,6 +229,7 @@ static double peak(int64_t rounds) {
 const vt_tiles vt_tiles_amx = {
     .name = "amx",
     .most_rows = AMX_MOST_ROWS,
+    .direct_conv = true,
     .begin = amx_begin,
     .end = amx_end,
     .product = product,
