@@ -1,9 +1,8 @@
 /* conv.c - float32 convolutions of the cpu backend as products over rows of patches, and their
  * backward.
  *
- * Called through the table (filled in pictures.c); hands packed weights on to conv_packed.c, conv_dw.c
- * and conv_winograd.c. Where
- * the convolution normalises or enlarges what it reads, a few pictures at a time are first written
+ * Called through the table (filled in pictures.c); hands packed weights on to conv_packed.c, conv_dw.c,
+ * conv_narrow.c and conv_winograd.c. Where the convolution normalises or enlarges what it reads, a few pictures at a time are first written
  * to the workspace so. A picture is cut into blocks of up to BLOCK
  * output pixels; one thread copies a block's patches into its slot of the workspace (never a whole
  * picture's, so that the patches stay in its cache) and multiplies them by the kernel with one
@@ -125,7 +124,9 @@ static size_t gradient_floats(const vt_kern *kern, const vt_conv *a) {
 
 size_t vt_cpu_conv_workspace(const vt_kern *kern, const vt_conv *a) {
     if (is_winograd(a)) return vt_cpu_conv_winograd_workspace(kern, a);
-    if (a->w && a->w->spec.type != VT_NUMBER_F32) return vt_cpu_conv_packed_workspace(kern, a);
+    if (a->w && a->w->spec.type != VT_NUMBER_F32)
+        return larger(vt_cpu_conv_packed_workspace(kern, a),
+                      vt_cpu_conv_is_narrow(a) ? vt_cpu_conv_narrow_workspace(kern, a) : 0);
     size_t round = round_pictures(a);
     return (gradient_floats(kern, a) + whole_lines(round * map_floats(a))) * sizeof(float) +
            vt_norm_plan_bytes(kern, a, round);
@@ -323,7 +324,9 @@ static void multiply_patches(const vt_kern *kern, const patch_product *p) {
 
 void vt_cpu_conv(vt_kern *kern, const vt_conv *a) {
     if (a->w->spec.type != VT_NUMBER_F32) {
-        (is_winograd(a) ? vt_cpu_conv_winograd : vt_cpu_conv_packed)(kern, a);
+        (is_winograd(a)             ? vt_cpu_conv_winograd
+         : vt_cpu_conv_is_narrow(a) ? vt_cpu_conv_narrow
+                                    : vt_cpu_conv_packed)(kern, a);
         return;
     }
     size_t round = round_pictures(a), groups = (size_t)a->groups;

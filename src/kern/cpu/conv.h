@@ -1,5 +1,5 @@
 /* conv.h - the convolutions of the cpu backend, for its table (pictures.c): float32 in conv.c, bf16
- * weights in conv_packed.c (forward and dx), conv_dw.c and conv_winograd.c. */
+ * weights in conv_packed.c (forward and dx), conv_dw.c, conv_narrow.c and conv_winograd.c. */
 #ifndef VT_KERN_CPU_CONV_H
 #define VT_KERN_CPU_CONV_H
 
@@ -22,6 +22,10 @@ void vt_cpu_conv_packed_dx(vt_kern *kern, const vt_conv *args, const float *dy, 
 size_t vt_cpu_conv_dw_workspace(const vt_kern *kern, const vt_conv *args);
 void vt_cpu_conv_packed_dw(vt_kern *kern, const vt_conv *args, const float *dy, float *dw,
                            float *db);
+/* 3x3 of stride 1, nine taps, to three channels at most: conv_narrow.c. */
+bool vt_cpu_conv_is_narrow(const vt_conv *args);
+size_t vt_cpu_conv_narrow_workspace(const vt_kern *kern, const vt_conv *args);
+void vt_cpu_conv_narrow(vt_kern *kern, const vt_conv *args);
 size_t vt_cpu_conv_winograd_workspace(const vt_kern *kern, const vt_conv *args);
 void vt_cpu_conv_winograd(vt_kern *kern, const vt_conv *args);
 
