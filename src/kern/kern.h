@@ -118,7 +118,8 @@ typedef struct vt_ragged {
 typedef struct vt_attention {
     const float *q;    /* rows of heads * head_dim numbers, at the strides below */
     const void *k, *v; /* likewise, of kv_type; BF16 and INT8: products round q and p to bf16 */
-    void *out;         /* same shape as q, of out_type: F32 or BF16 */
+    /* same shape as q, of out_type: F32, BF16, or LAID, for a product of all rows (heads * head_dim at out_stride) */
+    void *out;
     vt_number kv_type, out_type;
     /* INT8: row r of sample g has its heads' scales at g * scale_group_stride + r * heads */
     const float *k_scale, *v_scale;

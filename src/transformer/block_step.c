@@ -4,9 +4,8 @@
 
 /* Buffers of one block; R rows. */
 typedef struct step_buffers {
-    vt_product_input qkv, fc1, fc2; /* what these products are given */
-    vt_number rows;                 /* F32 or BF16: what proj is given */
-    void *normed;                   /* (R, C) */
+    vt_product_input qkv, proj, fc1, fc2; /* what these products are given */
+    void *normed;                         /* (R, C) */
     void *attended; /* (R, C), in the place of normed, which is dead once q, k and v exist */
     void *act;      /* (R, hidden) */
     float *q;       /* (R, C) */
@@ -83,7 +82,7 @@ static variant_status attend(const vt_block_step *step, const step_buffers *b, v
     vt_attention attention = {.q = b->q,
                               .out = b->attended,
                               .kv_type = step->kv_type,
-                              .out_type = b->rows,
+                              .out_type = b->proj.type,
                               .q_stride = c,
                               .kv_stride = c,
                               .out_stride = c,
@@ -116,25 +115,29 @@ static variant_status run_mlp(const vt_block_step *step, const step_buffers *b, 
     return add_gated(step, &step->block->fc2, b->act, b->fc2.type, VT_GAMMA2, arena, err);
 }
 
+static size_t largest(size_t a, size_t b, size_t c) {
+    const size_t most = a > b ? a : b;
+    return most > c ? most : c;
+}
+
 variant_status vt_block_run_step(const vt_block_step *step, vt_arena *arena, variant_error *err) {
     size_t mark = vt_arena_mark(arena), c = (size_t)step->config->width;
     size_t n = (size_t)rows_of(step);
     variant_status status = VARIANT_OK;
     const vt_block *block = step->block;
     step_buffers b = {.qkv = vt_linear_input(step->kern, &block->qkv, rows_of(step)),
+                      .proj = vt_linear_input(step->kern, &block->proj, rows_of(step)),
                       .fc1 = vt_linear_input(step->kern, &block->fc1, rows_of(step)),
                       .fc2 =
                           vt_linear_between(step->kern, &block->fc1, &block->fc2, rows_of(step))};
-    b.rows = b.qkv.type == VT_NUMBER_F32 ? VT_NUMBER_F32 : VT_NUMBER_BF16;
-    b.normed = b.attended =
-        vt_arena_take(arena, b.qkv.bytes > b.fc1.bytes ? b.qkv.bytes : b.fc1.bytes);
+    b.normed = b.attended = vt_arena_take(arena, largest(b.qkv.bytes, b.proj.bytes, b.fc1.bytes));
     b.q = vt_arena_floats(arena, n * c);
     b.act = vt_arena_take(arena, b.fc2.bytes);
     VT_CHECK(vt_arena_check(arena, "a transformer block", err));
     normalise(step, &b, b.qkv.type, VT_SCALE1, VT_SHIFT1);
     VT_CHECK(make_qkv(step, &b, arena, err));
     VT_CHECK(attend(step, &b, arena, err));
-    VT_CHECK(add_gated(step, &step->block->proj, b.attended, b.rows, VT_GAMMA1, arena, err));
+    VT_CHECK(add_gated(step, &step->block->proj, b.attended, b.proj.type, VT_GAMMA1, arena, err));
     VT_CHECK(run_mlp(step, &b, arena, err));
 cleanup:
     vt_arena_rewind(arena, mark);

@@ -110,6 +110,7 @@ typedef struct head {
     const vt_tiles *tiles;
     float *slot;
     size_t q, kv, scale, out; /* where its numbers begin */
+    void *laid;               /* out_type LAID: the output of all samples */
     int packed;               /* keys that lie in the slot */
 } head;
 
@@ -356,6 +357,19 @@ static void attend_half(const head *h, int row, int rows, int keys) {
 
 /* ---- a head ---- */
 
+/* Numbers of a row, which begin at number `to` of the output, into tiles (isa/tiles.h): the sums by their sum, or zeros. */
+static void finish_laid(const head *h, const float *sums, const float *sum, size_t to, int count) {
+    const vt_attention *a = h->a;
+    const size_t at = to + (size_t)((const uint16_t *)a->out - (const uint16_t *)h->laid);
+    for (int c = 0; c < count; c += VT_TILE_COLUMNS) {
+        uint16_t part[VT_TILE_COLUMNS] = {0};
+        const int some = vt_least(VT_TILE_COLUMNS, count - c);
+        if (sums) h->loops->finish_bf16(part, sums + c, sum, some);
+        vt_tiles_put(h->laid, (int)a->out_stride, (int64_t)(at / a->out_stride),
+                     (int)(at % a->out_stride) + c, part, some);
+    }
+}
+
 /* One row of a block into the output; its sums lie in runs of `width`, `run` floats apart. */
 static void finish_row(const head *h, const float *sums, const float *sum, size_t to, int width,
                        size_t run) {
@@ -364,6 +378,8 @@ static void finish_row(const head *h, const float *sums, const float *sum, size_
         const int count = vt_least(width, a->head_dim - c);
         if (a->out_type == VT_NUMBER_F32)
             h->loops->finish((float *)a->out + to, sums, sum, count);
+        else if (a->out_type == VT_NUMBER_LAID)
+            finish_laid(h, sums, sum, to, count);
         else
             h->loops->finish_bf16((uint16_t *)a->out + to, sums, sum, count);
     }
@@ -380,6 +396,8 @@ static void finish_rows(const head *h, int row, int rows, bool seen) {
         if (seen)
             finish_row(h, h->slot + plan->sums + (size_t)r * (size_t)width,
                        h->slot + plan->parts_of_sum + (size_t)r * PANEL, to, width, run_of(plan));
+        else if (a->out_type == VT_NUMBER_LAID)
+            finish_laid(h, NULL, NULL, to, a->head_dim);
         else
             memset((char *)a->out + to * size, 0, (size_t)a->head_dim * size);
     }
@@ -433,7 +451,8 @@ static head head_of(const vt_kern *kern, const attention_loop *l, const vt_atten
                   .q = group * a->q_group_stride + from,
                   .kv = group * a->kv_group_stride + from,
                   .scale = group * a->scale_group_stride + at,
-                  .out = group * a->out_group_stride + from};
+                  .out = group * a->out_group_stride + from,
+                  .laid = l->args->out};
 }
 
 static void attention_part(const vt_kern *kern, const void *args, vt_span span) {

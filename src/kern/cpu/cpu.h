@@ -2,7 +2,8 @@
  * fixed tiles of the output, vectorised loops chosen by instruction set, a team of threads across tiles.
  *
  * The rule every part keeps: work is cut by sizes alone, never by the thread count, and each piece
- * is computed by one thread in a fixed order. So 1 thread and 64 threads give the same bits. */
+ * is computed by one thread in a fixed order. So 1 thread and 64 threads give the same bits. (square_products.c
+ * may cut by threads: none of its cuts changes a number.) */
 #ifndef VT_KERN_CPU_CPU_H
 #define VT_KERN_CPU_CPU_H
 

@@ -229,11 +229,10 @@ static void ask_rows(waiting *w, int rows) {
 static void row_to_tiles(const waiting *w, vt_finish *f) {
     const vt_product *a = w->finish->args;
     _Alignas(LINE) uint16_t row[VT_TILE_COLUMNS];
-    const int depth = (int)vt_cpu_pieces(a->w->n, VT_TILE_DEPTH) * VT_TILE_DEPTH;
     f->y = row;
     f->y_type = VT_NUMBER_BF16;
     w->finish->tiles->finish(f);
-    vt_tiles_put(a->y, depth, w->row, w->block->column, row, f->columns);
+    vt_tiles_put(a->y, a->w->n, w->row, w->block->column, row, f->columns);
 }
 
 static void row_in_place(vt_finish *f, const vt_tiles *tiles) {

@@ -19,10 +19,9 @@ static void norm_row_laid(const vt_kern *kern, const vt_norm_modulate *a, const 
                           int64_t to, const float *scale, const float *shift, float *mean,
                           float *rstd) {
     _Alignas(64) uint16_t row[VT_LAID_MOST];
-    const int depth = (int)vt_cpu_pieces(a->width, VT_TILE_DEPTH) * VT_TILE_DEPTH;
     vt_cpu_attention_loops(kern)->norm_modulate_bf16(row, x, scale, shift, a->width, a->eps, mean,
                                                      rstd);
-    vt_tiles_put(a->y, depth, to, 0, row, a->width);
+    vt_tiles_put(a->y, a->width, to, 0, row, a->width);
 }
 
 /* Row `from` of x to row `to` of y. */

@@ -92,20 +92,24 @@ enum {
         16384 /* numbers of a row that is made in one piece before it is put into tiles */
 };
 
-/* Row `row` of x in tiles, from `width` numbers of it at column `column`, a multiple of VT_TILE_DEPTH; a last line that is not
- * whole is filled up with zeros. `depth`: of x. */
-static inline void vt_tiles_put(uint16_t *x, int depth, int64_t row, int column,
-                                const uint16_t *from, int width) {
-    uint16_t *to = x + (size_t)(row / VT_ROW_TILE) * VT_ROW_TILE * (size_t)depth +
-                   (size_t)column * VT_ROW_TILE + (size_t)(row % VT_ROW_TILE) * VT_TILE_DEPTH;
-    for (; width >= VT_TILE_DEPTH; width -= VT_TILE_DEPTH) {
-        memcpy(to, from, VT_TILE_DEPTH * sizeof *to);
-        to += VT_TILE_NUMBERS;
-        from += VT_TILE_DEPTH;
+/* Numbers [column, column + width) of row `row` of x, (rows, k), which is in tiles; with a row's last number its depth is
+ * filled up with zeros. */
+static inline void vt_tiles_put(uint16_t *x, int k, int64_t row, int column, const uint16_t *from,
+                                int width) {
+    const int depth = (k + VT_TILE_DEPTH - 1) / VT_TILE_DEPTH * VT_TILE_DEPTH;
+    const int end = column + width;
+    x += (size_t)(row / VT_ROW_TILE) * VT_ROW_TILE * (size_t)depth +
+         (size_t)(row % VT_ROW_TILE) * VT_TILE_DEPTH;
+    while (column < end) {
+        const int at = column % VT_TILE_DEPTH;
+        const int count = end - column < VT_TILE_DEPTH - at ? end - column : VT_TILE_DEPTH - at;
+        memcpy(x + (size_t)(column - at) * VT_ROW_TILE + at, from, (size_t)count * sizeof *x);
+        column += count;
+        from += count;
     }
-    if (width <= 0) return;
-    memcpy(to, from, (size_t)width * sizeof *to);
-    memset(to + width, 0, (size_t)(VT_TILE_DEPTH - width) * sizeof *to);
+    if (end != k || end == depth) return;
+    const int at = end % VT_TILE_DEPTH;
+    memset(x + (size_t)(end - at) * VT_ROW_TILE + at, 0, (size_t)(VT_TILE_DEPTH - at) * sizeof *x);
 }
 
 /* What a core does between the steps of squares, whose tile instructions leave its vector units idle: a row of earlier
