@@ -136,6 +136,7 @@ static void squares_out(const winograd_plan *p, const float *sums, size_t block,
     const vt_conv *a = p->args;
     size_t out_c = (size_t)a->out_c, column = (size_t)panel * VT_PANEL;
     vt_map_square out = {.block = block,
+                         .next = VT_TILE_COLUMNS,
                          .bias = a->bias ? a->bias + column : NULL,
                          .line = (size_t)a->out_w * out_c,
                          .pixel = out_c,
@@ -144,15 +145,17 @@ static void squares_out(const winograd_plan *p, const float *sums, size_t block,
                          .squares = p->sums.columns,
                          .stream = p->stream};
     if (out.columns > VT_PANEL) out.columns = VT_PANEL;
-    for (int r = 0; r < rows; r++, square++) {
+    for (int r = 0; r < rows; r += out.count, square += out.count) {
         int y = 2 * (int)(square / p->squares_w), x = 2 * (int)(square % p->squares_w);
+        int left = p->squares_w - x / 2;
         size_t at = (picture * (size_t)a->out_h + (size_t)y) * (size_t)a->out_w + (size_t)x;
+        out.count = left < rows - r ? left : rows - r;
         out.sums = sums + r * VT_TILE_COLUMNS;
         out.y = a->y + at * out_c + column;
         out.residual = a->residual ? a->residual + at * out_c + column : NULL;
         out.rows = a->out_h - y < 2 ? 1 : 2;
-        out.pixels = a->out_w - x < 2 ? 1 : 2;
-        p->loops->square_out(&out);
+        out.pixels = a->out_w - x;
+        p->loops->squares_out(&out);
     }
 }
 

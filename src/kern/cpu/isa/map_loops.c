@@ -188,26 +188,42 @@ static inline void pixel_out(const vt_map_square *s, out_vectors *v, size_t at, 
         _mm512_mask_storeu_ps(s->y + at, v->mask, sum);
 }
 
-static void square_out(const vt_map_square *s) {
+/* The pixels of one square at y + at; rows and pixels are constants after inlining. */
+static inline __attribute__((always_inline)) void square_out(const vt_map_square *s, out_vectors *v,
+                                                             const float *sums, size_t at, int rows,
+                                                             int pixels) {
+    __m512 upper[4], lower[4];
+    for (size_t j = 0; j < 4; j++) {
+        const float *from = sums + j * 16;
+        __m512 a = _mm512_load_ps(from), b = _mm512_load_ps(from + s->block),
+               c = _mm512_load_ps(from + 2 * s->block), d = _mm512_load_ps(from + 3 * s->block);
+        upper[j] = _mm512_add_ps(_mm512_add_ps(a, b), c);
+        lower[j] = _mm512_sub_ps(_mm512_sub_ps(b, c), d);
+    }
+    pixel_out(s, v, at, _mm512_add_ps(_mm512_add_ps(upper[0], upper[1]), upper[2]));
+    if (pixels > 1)
+        pixel_out(s, v, at + s->pixel, _mm512_sub_ps(_mm512_sub_ps(upper[1], upper[2]), upper[3]));
+    if (rows < 2) return;
+    at += s->line;
+    pixel_out(s, v, at, _mm512_add_ps(_mm512_add_ps(lower[0], lower[1]), lower[2]));
+    if (pixels > 1)
+        pixel_out(s, v, at + s->pixel, _mm512_sub_ps(_mm512_sub_ps(lower[1], lower[2]), lower[3]));
+}
+
+static void squares_out(const vt_map_square *s) {
     out_vectors v = {.sums = _mm512_setzero_ps(),
                      .squares = _mm512_setzero_ps(),
                      .mask = (__mmask16)((1u << s->columns) - 1u)};
     v.scale = s->scale ? _mm512_maskz_loadu_ps(v.mask, s->scale) : _mm512_set1_ps(1.0f);
     v.bias = s->bias ? _mm512_maskz_loadu_ps(v.mask, s->bias) : _mm512_setzero_ps();
-    __m512 upper[4], lower[4];
-    for (size_t j = 0; j < 4; j++) {
-        const float *at = s->sums + j * 16;
-        __m512 a = _mm512_load_ps(at), b = _mm512_load_ps(at + s->block),
-               c = _mm512_load_ps(at + 2 * s->block), d = _mm512_load_ps(at + 3 * s->block);
-        upper[j] = _mm512_add_ps(_mm512_add_ps(a, b), c);
-        lower[j] = _mm512_sub_ps(_mm512_sub_ps(b, c), d);
-    }
-    for (int row = 0; row < s->rows; row++) {
-        const __m512 *m = row ? lower : upper;
-        size_t at = (size_t)row * s->line;
-        pixel_out(s, &v, at, _mm512_add_ps(_mm512_add_ps(m[0], m[1]), m[2]));
-        if (s->pixels > 1)
-            pixel_out(s, &v, at + s->pixel, _mm512_sub_ps(_mm512_sub_ps(m[1], m[2]), m[3]));
+    const int whole = s->rows < 2 ? 0 : s->pixels / 2 < s->count ? s->pixels / 2 : s->count;
+    const float *sums = s->sums;
+    size_t at = 0;
+    for (int i = 0; i < s->count; i++, sums += s->next, at += 2 * s->pixel) {
+        if (i < whole)
+            square_out(s, &v, sums, at, 2, 2);
+        else
+            square_out(s, &v, sums, at, s->rows, s->pixels - 2 * i);
     }
     if (s->totals) add_sums(s->totals, s->squares, v.mask, v.sums, v.squares);
 }
@@ -320,10 +336,11 @@ static inline void add_sums(float *restrict sums, size_t squares_at, const float
     }
 }
 
-static void square_out(const vt_map_square *s) {
+/* One square; its pixels at y + first. */
+static void square_out(const vt_map_square *s, const float *sums, size_t first, int pixels) {
     float m[2][4][16];
     for (size_t j = 0; j < 4; j++) {
-        const float *at = s->sums + j * 16;
+        const float *at = sums + j * 16;
 #pragma omp simd
         for (size_t c = 0; c < 16; c++) {
             float p = at[c], q = at[c + s->block], r = at[c + 2 * s->block],
@@ -333,8 +350,8 @@ static void square_out(const vt_map_square *s) {
         }
     }
     for (size_t row = 0; row < (size_t)s->rows; row++)
-        for (size_t pixel = 0; pixel < (size_t)s->pixels; pixel++) {
-            size_t at = row * s->line + pixel * s->pixel;
+        for (size_t pixel = 0; pixel < 2 && (int)pixel < pixels; pixel++) {
+            size_t at = first + row * s->line + pixel * s->pixel;
             for (size_t c = 0; c < (size_t)s->columns; c++) {
                 float sum = pixel ? m[row][1][c] - m[row][2][c] - m[row][3][c]
                                   : m[row][0][c] + m[row][1][c] + m[row][2][c];
@@ -345,6 +362,11 @@ static void square_out(const vt_map_square *s) {
             }
             if (s->totals) add_sums(s->totals, s->squares, s->y + at, (size_t)s->columns);
         }
+}
+
+static void squares_out(const vt_map_square *s) {
+    for (int i = 0; i < s->count; i++)
+        square_out(s, s->sums + (size_t)i * s->next, (size_t)i * 2 * s->pixel, s->pixels - 2 * i);
 }
 
 static void tile_out(const vt_map_tile *t) {
@@ -381,7 +403,7 @@ const vt_map_loops NAME(VT_LOOPS_SUFFIX) = {
     .to_f32 = to_f32,
     .to_bf16 = to_bf16,
     .squares = squares,
-    .square_out = square_out,
+    .squares_out = squares_out,
     .tile_out = tile_out,
     .end = end,
 };

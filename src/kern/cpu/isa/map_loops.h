@@ -54,19 +54,22 @@ typedef struct vt_map_squares {
     int count;
 } vt_map_squares;
 
-/* One square's sums out of it: the four pixels Y = A^T M A of up to 16 columns, as vt_map_tile.
+/* Sums of neighbouring squares out of it: the four pixels Y = A^T M A of each, up to 16 columns, as
+ * vt_map_tile.
  *
  *     A^T M:  row 0 + row 1 + row 2     upper pixels       (M A: the same on columns, left and right)
  *             row 1 - row 2 - row 3     lower pixels */
 typedef struct vt_map_square {
-    const float *sums; /* position (i, j) at sums + i * block + j * 16; 64-byte aligned */
-    size_t block;
-    float *y;
+    const float *sums;  /* position (i, j) at sums + i * block + j * 16; 64-byte aligned */
+    size_t block, next; /* floats; next: from a square to the one two pixels on */
+    int count;          /* squares */
+    float *y;           /* of the first */
     const float *residual, *scale, *bias;
     float *totals; /* (16), or NULL: += of what y receives, as in vt_map_tile */
     size_t squares;
     size_t line, pixel; /* floats from a row and from a pixel of y to the next */
-    int rows, pixels;   /* 1 or 2: y's last row and last pixel of a row may be missing */
+    int rows;           /* 1 or 2: y's last row may be missing, */
+    int pixels;         /* ... and its last pixel: so many from the first square on */
     int columns;
     bool stream;
 } vt_map_square;
@@ -75,7 +78,7 @@ typedef struct vt_map_loops {
     void (*to_f32)(const vt_map_pixels *pixels);
     void (*to_bf16)(const vt_map_pixels *pixels);
     void (*squares)(const vt_map_squares *squares);
-    void (*square_out)(const vt_map_square *square);
+    void (*squares_out)(const vt_map_square *squares);
     void (*tile_out)(const vt_map_tile *tile);
     void (*end)(void); /* after the last _out of a task */
 } vt_map_loops;
