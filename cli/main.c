@@ -13,9 +13,9 @@
 #include "kern/kern.h"
 
 static const cli_command *const commands[] = {
-    &cli_generate,    &cli_plan,     &cli_train,   &cli_eval,     &cli_bench,
-    &cli_sweep,       &cli_inspect,  &cli_convert, &cli_encode,   &cli_decode,
-    &cli_reconstruct, &cli_classify, &cli_synth,   &cli_selftest, NULL};
+    &cli_generate, &cli_plan,    &cli_train,    &cli_eval,   &cli_bench,  &cli_sweep,
+    &cli_serve,    &cli_inspect, &cli_convert,  &cli_encode, &cli_decode, &cli_reconstruct,
+    &cli_classify, &cli_synth,   &cli_selftest, NULL};
 
 static const cli_command program = {
     .name = "",

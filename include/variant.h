@@ -265,6 +265,9 @@ typedef struct variant_request {
     bool (*progress)(void *user, const variant_progress *at);
     /* receives each picture after each scale, for the decoder's time each (see `decoder`); NULL */
     void (*preview)(void *user, const variant_preview *at);
+    /* asked before pictures are decoded for `preview` alone: is anybody going to look after `scale` scales? NULL: always.
+     * Finished pictures come in any case */
+    bool (*previews)(void *user, int scale);
     void *user;
     /* stops with E_STOPPED before the next scale once it is not 0; another thread may set it, atomically; NULL */
     const int *cancel;
@@ -450,6 +453,10 @@ variant_status variant_picture_path_check(const char *path, variant_error *error
 /* A PNG whatever the name. */
 variant_status variant_picture_write_png(const variant_picture *picture, const char *path,
                                          variant_error *error);
+/* The file's bytes instead, of format "png", "jpeg" or "webp": free() *bytes. Settings may be NULL. */
+variant_status variant_picture_encode(const variant_picture *picture, const char *format,
+                                      int quality, uint8_t **bytes, size_t *size,
+                                      variant_error *error);
 /* The same of the picture after a scale (request.keep_scales). */
 variant_status variant_picture_write_scale_png(const variant_picture *picture, int scale,
                                                const char *path, variant_error *error);

@@ -2,6 +2,7 @@
 # Fails when a file includes a folder that lies above it, or one that it does not need. The arrows, lowest first:
 #   core <- io, kern, supernet;  io, kern <- nn <- tokenizer, transformer <- engine <- train <- selftest <- cli
 #   io, kern, nn <- features <- train, eval; engine <- planning <- eval <- cli.
+#   serve computes through include/variant.h alone: core, io <- serve <- cli.
 #   supernet <- transformer, engine, train. tokenizer and transformer never include each other.
 # Also: intrinsics only in kern/cpu, and every header compiles alone.
 set -euo pipefail
@@ -21,7 +22,8 @@ declare -A may=(
     [eval]="core io kern nn features supernet tokenizer transformer engine planning eval"
     [train]="core io kern nn features supernet tokenizer transformer engine train"
     [selftest]="core io kern nn supernet tokenizer transformer engine features train selftest"
-    [cli]="core io kern engine planning features train eval selftest"
+    [serve]="core io serve"
+    [cli]="core io kern engine planning features train eval selftest serve"
 )
 
 failed=0 checked=0

@@ -3,7 +3,7 @@
     documented_commands.py VARIANT [DOCUMENT...]     --list prints the commands as they would run, and runs nothing; --times
                                                      says what each took; --slow runs slow ones too
 
-A command is a line of an indented or fenced block that begins with variant, build/release/variant, tools/..., ./demo.sh or ./test.sh,
+A command is a line of an indented or fenced block that begins with variant, build/release/variant, tools/..., ./demo.sh, ./test.sh or curl,
 or with variables before these (a line that ends in a backslash goes on), without the comment behind it. Each document has a folder of its own, in which
 its commands run one after another, so that one may use what another made; documents run beside each other, each on one processor.
 """
@@ -12,6 +12,7 @@ import glob
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -20,7 +21,7 @@ import zipfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
-BEGINS = re.compile(r"(?:[A-Z_]+=\S+ )*(variant|build/release/variant|tools/\S+|\./demo\.sh|\./test\.sh|python3)(\s|$)")
+BEGINS = re.compile(r"(?:[A-Z_]+=\S+ )*(variant|build/release/variant|tools/\S+|\./demo\.sh|\./test\.sh|python3|curl)(\s|$)")
 sys.path.insert(0, os.path.join(HERE, "situations"))
 import inputs  # noqa: E402
 import torch_files  # noqa: E402
@@ -211,8 +212,19 @@ def run_command(command, room, environment):
         return 124, f"no end within {LIMIT} seconds"
 
 
+def stop_server(room):
+    """The one that a document's `variant serve` left, which the table starts in the background; its process is in serve.pid."""
+    path = os.path.join(room, "serve.pid")
+    if os.path.exists(path):
+        with open(path, encoding="utf-8") as file:
+            os.kill(int(file.read()), signal.SIGTERM)
+
+
 def run_document(document, commands, room, table, environment):
     tally = Tally()
+    if not shutil.which("curl"):
+        tally.say(f"SKIP {document}: no curl")
+        commands = [command for command in commands if not command.startswith("curl ")]
     for command in commands:
         small, stop = prepare(command, table)
         if stop and stop.kind in ("skip", "slow"):
@@ -242,7 +254,10 @@ def worker(processor, documents, found, folder, variant, table):
         room = os.path.join(folder, document.replace("/", "_"))
         with open(os.path.join(ROOT, document), encoding="utf-8") as file:
             furnish(room, os.path.join(folder, "base"), file.read(), variant)
-        tallies.append(run_document(document, found[document], room, table, environment))
+        try:
+            tallies.append(run_document(document, found[document], room, table, environment))
+        finally:
+            stop_server(room)
         print("\n".join(tallies[-1].lines), flush=True)
         shutil.rmtree(room)
     return tallies

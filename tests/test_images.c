@@ -19,6 +19,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include "io/file.h"
 #include "io/image.h"
 
 static char folder[64];
@@ -649,6 +650,33 @@ static void the_ending_decides_the_format(void **state) {
     vt_image_free(&image);
 }
 
+/* The bytes in memory are those of the file. */
+static void files_can_be_had_in_memory(void **state) {
+    (void)state;
+    static const char *const names[][2] = {{"m.png", "png"}, {"m.jpg", "jpeg"}, {"m.webp", "webp"}};
+    vt_image image = {0};
+    uint8_t *bytes;
+    size_t size;
+    assert_ok(vt_image_new(&image, 24, 16, 3, &err));
+    for (int i = 0; i < 24 * 16 * 3; ++i) image.data[i] = (uint8_t)(i * 7);
+    for (size_t i = 0; i < 3; ++i) {
+        vt_mapping file;
+        assert_ok(vt_image_write(&image, in_folder(names[i][0]), 80, "{\"a\":1}", &err));
+        assert_ok(vt_image_encode(&bytes, &size, &image, names[i][1], 80, "{\"a\":1}", &err));
+        assert_ok(vt_mapping_open(&file, in_folder(names[i][0]), &err));
+        assert_int_equal(size, file.size);
+        assert_memory_equal(bytes, file.data, size);
+        vt_mapping_close(&file);
+        free(bytes);
+    }
+    assert_int_equal(vt_image_encode(&bytes, &size, &image, "gif", 0, NULL, &err),
+                     VARIANT_E_ARGUMENT);
+    assert_null(bytes);
+    assert_int_equal(vt_image_encode(&bytes, &size, &image, "jpeg", 101, NULL, &err),
+                     VARIANT_E_ARGUMENT);
+    vt_image_free(&image);
+}
+
 static void bytes_tell_what_is_not_finite(void **state) {
     (void)state;
     float values[37];
@@ -678,6 +706,7 @@ int main(void) {
         cmocka_unit_test(pad_cases),
         cmocka_unit_test(sheet_cases),
         cmocka_unit_test(the_ending_decides_the_format),
+        cmocka_unit_test(files_can_be_had_in_memory),
         cmocka_unit_test(bytes_tell_what_is_not_finite),
     };
     return cmocka_run_group_tests(tests, folder_setup, folder_teardown);

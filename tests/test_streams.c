@@ -590,6 +590,33 @@ static void each_scale_can_be_seen(void **unused) {
     variant_engine_close(&engine);
 }
 
+/* Asked at every scale but the last; only those that are wanted are decoded, and the finished picture always comes. */
+static bool want_second(void *user, int scale) {
+    seen *s = user;
+    ++s->progress;
+    return scale == 2;
+}
+
+static void only_wanted_scales_are_decoded(void **unused) {
+    (void)unused;
+    variant_engine *engine = engine_of(1, "f32", "f32");
+    variant_info info;
+    variant_engine_info(engine, &info);
+    variant_request request = request_of(0);
+    variant_picture *pictures;
+    seen s = {.in_order = true};
+    request.count = 1;
+    request.preview = look;
+    request.previews = want_second;
+    request.user = &s;
+    assert_ok(variant_generate(engine, &request, &pictures, NULL, err));
+    assert_int_equal(s.progress, info.scales - 1);
+    assert_int_equal(s.previews, 2);
+    assert_int_equal(s.last_scale, info.scales);
+    variant_pictures_free(&pictures, 1);
+    variant_engine_close(&engine);
+}
+
 static void a_flag_cancels(void **unused) {
     (void)unused;
     variant_engine *engine = engine_of(1, "f32", "f32");
@@ -736,6 +763,7 @@ int main(void) {
         cmocka_unit_test(given_scales_are_kept),
         cmocka_unit_test(scales_may_be_left_out),
         cmocka_unit_test(each_scale_can_be_seen),
+        cmocka_unit_test(only_wanted_scales_are_decoded),
         cmocka_unit_test(a_flag_cancels),
         cmocka_unit_test(a_thread_cancels),
         cmocka_unit_test(callbacks_may_add_but_not_step),

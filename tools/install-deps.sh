@@ -7,7 +7,7 @@ packages=(
     gcc g++ cmake ninja-build pkg-config git ca-certificates
     libopenblas-openmp-dev libpng-dev libjpeg62-turbo-dev zlib1g-dev
     libwebp-dev libtiff-dev libgif-dev libexif-dev
-    libcjson-dev libcmocka-dev
+    libcjson-dev libmicrohttpd-dev libcmocka-dev
     dataset-fashion-mnist
     "$@"
 )

@@ -182,7 +182,8 @@ static variant_status take_picture(void *user, vt_drawing *drawing, const float 
 static variant_status decode(variant_job *job, bool final, variant_error *err) {
     const variant_request *r = &job->choices.request;
     const bool seen_alone = !final && !r->keep_scales; /* by the preview callback */
-    if (seen_alone && !r->preview) return VARIANT_OK;
+    if (seen_alone && (!r->preview || (r->previews && !r->previews(r->user, job->scale))))
+        return VARIANT_OK;
     taking t = {.job = job, .scale = job->scale - 1, .final = final};
     double start = vt_seconds();
     variant_status status = vt_loop_decode(

@@ -263,6 +263,14 @@ variant_status variant_picture_write(const variant_picture *picture, const char 
     return vt_image_write(&image, path, quality, picture->settings, error);
 }
 
+variant_status variant_picture_encode(const variant_picture *picture, const char *format,
+                                      int quality, uint8_t **bytes, size_t *size,
+                                      variant_error *error) {
+    vt_image image = view_of(picture, picture->pixels);
+    if (error) *error = (variant_error){0};
+    return vt_image_encode(bytes, size, &image, format, quality, picture->settings, error);
+}
+
 variant_status variant_picture_path_check(const char *path, variant_error *error) {
     if (error) *error = (variant_error){0};
     return vt_image_path_check(path, error);

@@ -43,6 +43,10 @@ variant_status vt_image_write(const vt_image *image, const char *path, int quali
                               const char *settings, variant_error *err);
 /* E_ARGUMENT, with the endings, where vt_image_write would refuse the name. */
 variant_status vt_image_path_check(const char *path, variant_error *err);
+/* The bytes that vt_image_write would put into a file: format "png", "jpeg" or "webp". free() *bytes. */
+variant_status vt_image_encode(uint8_t **bytes, size_t *size, const vt_image *image,
+                               const char *format, int quality, const char *settings,
+                               variant_error *err);
 /* Writes PNG through vt_replace, with the text pairs (UTF-8 values go to iTXt). Deterministic
  * bytes. */
 variant_status vt_image_write_png(const vt_image *image, const char *path,

@@ -50,6 +50,9 @@ variant_status vt_jpeg_encode(vt_bytes *out, const vt_image *image, int quality,
                               variant_error *err);
 variant_status vt_webp_encode(vt_bytes *out, const vt_image *image, int quality, vt_bytes exif,
                               variant_error *err);
+/* vt_image_write_png into memory. free() out->data. */
+variant_status vt_png_encode(vt_bytes *out, const vt_image *image, const vt_image_text *text,
+                             int text_count, variant_error *err);
 
 /* E_FORMAT, with the limit, unless a picture of that size may be decoded. */
 variant_status vt_picture_size_check(const char *format, int64_t width, int64_t height,
@@ -73,6 +76,12 @@ variant_status vt_picture_read(vt_image *out, const char *path, int channels, vt
 /* What a picture says as a mask: out (height, width), one channel, 255 where it is see-through (alpha below 128), or, where
  * it has no such pixel, white (128 and above); 0 elsewhere. alpha_alone: white does not count. */
 variant_status vt_mask_read(vt_image *out, const char *path, bool alpha_alone, variant_error *err);
+/* The same of a file's bytes in memory; no path stands before the message. White in a mask counts only where it has no alpha
+ * at all. */
+variant_status vt_picture_decode(vt_image *out, vt_bytes file, int channels, vt_alpha alpha,
+                                 variant_error *err);
+variant_status vt_mask_decode(vt_image *out, vt_bytes file, bool alpha_alone, variant_error *err);
+variant_status vt_picture_head(vt_image *out, vt_bytes file, variant_error *err);
 /* Width, height (turned) and channels (without alpha) of a picture file without decoding it;
  * out->data is NULL. */
 variant_status vt_image_probe(vt_image *out, const char *path, vt_picture_facts *facts,

@@ -252,23 +252,73 @@ static variant_status read_raw(vt_raw_picture *raw, const char *path, vt_picture
     return status == VARIANT_OK ? raw_turn(raw, err) : status;
 }
 
+/* The picture's samples, which go over to it, as asked for. */
+static variant_status take_raw(vt_image *out, vt_raw_picture *raw, int channels, vt_alpha alpha,
+                               variant_error *err) {
+    alpha_lay(raw, alpha);
+    *out = (vt_image){raw->width, raw->height, raw->channels, raw->data};
+    const variant_status status = vt_image_convert(out, channels, err);
+    if (status != VARIANT_OK) vt_image_free(out);
+    return status;
+}
+
 variant_status vt_picture_read(vt_image *out, const char *path, int channels, vt_alpha alpha,
                                vt_picture_facts *facts, variant_error *err) {
     vt_picture_facts unwanted;
     vt_raw_picture raw = {0};
     if (!facts) facts = &unwanted;
     *facts = (vt_picture_facts){0};
+    *out = (vt_image){0};
     variant_status status = read_raw(&raw, path, facts, err);
-    if (status == VARIANT_OK) alpha_lay(&raw, alpha);
-    *out = (vt_image){raw.width, raw.height, raw.channels, raw.data};
-    if (status == VARIANT_OK) status = vt_image_convert(out, channels, err);
-    if (status == VARIANT_OK) return VARIANT_OK;
-    vt_image_free(out);
-    return vt_fail_within(err, status, "%s", path);
+    if (status == VARIANT_OK)
+        status = take_raw(out, &raw, channels, alpha, err);
+    else
+        free(raw.data);
+    return status == VARIANT_OK ? VARIANT_OK : vt_fail_within(err, status, "%s", path);
 }
+
+variant_status vt_picture_decode(vt_image *out, vt_bytes file, int channels, vt_alpha alpha,
+                                 variant_error *err) {
+    vt_raw_picture raw = {0};
+    *out = (vt_image){0};
+    variant_status status = raw_decode(&raw, file, false, err);
+    if (status == VARIANT_OK) status = raw_turn(&raw, err);
+    if (status == VARIANT_OK) return take_raw(out, &raw, channels, alpha, err);
+    free(raw.data);
+    return status;
+}
+
+variant_status vt_picture_head(vt_image *out, vt_bytes file, variant_error *err) {
+    vt_raw_picture raw = {0};
+    *out = (vt_image){0};
+    variant_status status = raw_decode(&raw, file, true, err);
+    if (status == VARIANT_OK) status = raw_turn(&raw, err);
+    free(raw.data);
+    if (status == VARIANT_OK)
+        *out = (vt_image){raw.width, raw.height, raw.channels > 2 ? 3 : 1, NULL};
+    return status;
+}
+
+/* ---- masks ---- */
 
 static uint8_t luma_of(const uint8_t *pixel, int channels) {
     return channels < 3 ? pixel[0] : vt_luma(pixel);
+}
+
+static variant_status mask_of(vt_image *out, const vt_raw_picture *raw, bool alpha_alone,
+                              variant_error *err) {
+    const size_t pixels = (size_t)raw->width * (size_t)raw->height,
+                 channels = (size_t)raw->channels;
+    bool through = false;
+    VT_TRY(vt_image_new(out, raw->width, raw->height, 1, err));
+    for (size_t i = 0; i < pixels; ++i) {
+        const bool see = channels % 2 == 0 && raw->data[i * channels + channels - 1] < 128;
+        out->data[i] = see ? 255 : 0;
+        through = through || see;
+    }
+    for (size_t i = 0; i < pixels && !through && !alpha_alone; ++i)
+        out->data[i] = luma_of(raw->data + i * channels, raw->channels) >= 128 ? 255 : 0;
+    return VARIANT_OK;
 }
 
 variant_status vt_mask_read(vt_image *out, const char *path, bool alpha_alone, variant_error *err) {
@@ -276,19 +326,20 @@ variant_status vt_mask_read(vt_image *out, const char *path, bool alpha_alone, v
     vt_raw_picture raw = {0};
     *out = (vt_image){0};
     variant_status status = read_raw(&raw, path, &unwanted, err);
-    if (status == VARIANT_OK) status = vt_image_new(out, raw.width, raw.height, 1, err);
-    const size_t pixels = status == VARIANT_OK ? (size_t)raw.width * (size_t)raw.height : 0,
-                 channels = (size_t)raw.channels;
-    bool through = false;
-    for (size_t i = 0; i < pixels; ++i) {
-        const bool see = channels % 2 == 0 && raw.data[i * channels + channels - 1] < 128;
-        out->data[i] = see ? 255 : 0;
-        through = through || see;
-    }
-    for (size_t i = 0; i < pixels && !through && !alpha_alone; ++i)
-        out->data[i] = luma_of(raw.data + i * channels, raw.channels) >= 128 ? 255 : 0;
+    if (status == VARIANT_OK) status = mask_of(out, &raw, alpha_alone, err);
     free(raw.data);
     return status == VARIANT_OK ? VARIANT_OK : vt_fail_within(err, status, "%s", path);
+}
+
+variant_status vt_mask_decode(vt_image *out, vt_bytes file, bool alpha_alone, variant_error *err) {
+    vt_raw_picture raw = {0};
+    *out = (vt_image){0};
+    variant_status status = raw_decode(&raw, file, false, err);
+    if (status == VARIANT_OK) status = raw_turn(&raw, err);
+    if (status == VARIANT_OK)
+        status = mask_of(out, &raw, alpha_alone || raw.channels % 2 == 0, err);
+    free(raw.data);
+    return status;
 }
 
 variant_status vt_image_read(vt_image *out, const char *path, int channels, variant_error *err) {

@@ -78,12 +78,16 @@ cleanup:
     return status;
 }
 
+static variant_status check_quality(int quality, variant_error *err) {
+    if (quality >= 0 && quality <= 100) return VARIANT_OK;
+    return vt_fail(err, VARIANT_E_ARGUMENT, "quality %d: expected 1 to 100, or 0", quality);
+}
+
 variant_status vt_image_write(const vt_image *image, const char *path, int quality,
                               const char *settings, variant_error *err) {
     VT_TRY(vt_image_path_check(path, err));
+    VT_TRY(check_quality(quality, err));
     picture_format format = format_by_ending(path);
-    if (quality < 0 || quality > 100)
-        return vt_fail(err, VARIANT_E_ARGUMENT, "quality %d: expected 1 to 100, or 0", quality);
     if (format == PNG) {
         vt_image_text text[] = {{"Software", "variant"}, {VT_IMAGE_SETTINGS, settings}};
         return vt_image_write_png(image, path, text, settings ? 2 : 1, err);
@@ -94,4 +98,26 @@ variant_status vt_image_write(const vt_image *image, const char *path, int quali
     variant_status status = vt_file_write(path, file.data, file.size, err);
     free((void *)(uintptr_t)file.data);
     return status;
+}
+
+variant_status vt_image_encode(uint8_t **bytes, size_t *size, const vt_image *image,
+                               const char *name, int quality, const char *settings,
+                               variant_error *err) {
+    static const char *const names[] = {"png", "jpeg", "webp"};
+    vt_image_text text[] = {{"Software", "variant"}, {VT_IMAGE_SETTINGS, settings}};
+    picture_format format = PNG;
+    vt_bytes file = {0};
+    *bytes = NULL;
+    *size = 0;
+    while (format < NONE && (!name || strcmp(name, names[format]) != 0)) ++format;
+    if (format == NONE)
+        return vt_fail(err, VARIANT_E_ARGUMENT,
+                       "format \"%.40s\": expected \"png\", \"jpeg\" or \"webp\"",
+                       name ? name : "");
+    VT_TRY(check_quality(quality, err));
+    VT_TRY(format == PNG ? vt_png_encode(&file, image, text, settings ? 2 : 1, err)
+                         : encode(&file, image, format, quality, settings, err));
+    *bytes = (uint8_t *)(uintptr_t)file.data;
+    *size = file.size;
+    return VARIANT_OK;
 }

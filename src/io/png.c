@@ -305,14 +305,20 @@ static void steps_encode(png_work *work) {
     png_write_end(work->png, work->info);
 }
 
-variant_status vt_image_write_png(const vt_image *image, const char *path,
-                                  const vt_image_text *text, int text_count, variant_error *err) {
-    if (!image || !image->data || !path || text_count < 0 || (text_count && !text) ||
-        image->width < 1 || image->height < 1 || (image->channels != 1 && image->channels != 3)) {
+/* Text and picture can be written? */
+static variant_status check(const vt_image *image, const vt_image_text *text, int text_count,
+                            variant_error *err) {
+    if (!image || !image->data || text_count < 0 || (text_count && !text) || image->width < 1 ||
+        image->height < 1 || (image->channels != 1 && image->channels != 3)) {
         return vt_fail(err, VARIANT_E_ARGUMENT,
                        "writing a PNG needs a path and a picture of 1 or 3 channels");
     }
-    VT_TRY(text_check(text, text_count, err));
+    return text_check(text, text_count, err);
+}
+
+variant_status vt_image_write_png(const vt_image *image, const char *path,
+                                  const vt_image_text *text, int text_count, variant_error *err) {
+    VT_TRY(check(path ? image : NULL, text, text_count, err));
     vt_replace replace;
     VT_TRY(vt_replace_open(&replace, path, err));
     png_work work = {
@@ -325,5 +331,25 @@ variant_status vt_image_write_png(const vt_image *image, const char *path,
         vt_fail_within(err, status, "%s", path);
     }
     vt_replace_abandon(&replace);
+    return status;
+}
+
+variant_status vt_png_encode(vt_bytes *out, const vt_image *image, const vt_image_text *text,
+                             int text_count, variant_error *err) {
+    char *file = NULL;
+    size_t size = 0;
+    *out = (vt_bytes){0};
+    VT_TRY(check(image, text, text_count, err));
+    FILE *stream = open_memstream(&file, &size);
+    if (!stream) return vt_fail(err, VARIANT_E_MEMORY, "no memory for a PNG");
+    png_work work = {.stream = stream, .image = image, .text = text, .text_count = text_count};
+    variant_status status = work_run(&work, steps_encode, err);
+    work_free(&work);
+    if (fclose(stream) != 0 && status == VARIANT_OK)
+        status = vt_fail(err, VARIANT_E_MEMORY, "no memory for a PNG");
+    if (status == VARIANT_OK)
+        *out = (vt_bytes){(const uint8_t *)file, size};
+    else
+        free(file);
     return status;
 }

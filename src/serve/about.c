@@ -1,0 +1,204 @@
+/* about.c - what the server is and how it does: models, sizes and costs, plans, health, counters. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "serve/handlers.h"
+
+/* ---- the images API's list of models ---- */
+
+static cJSON *model_json(const sv_server *s) {
+    cJSON *json = cJSON_CreateObject();
+    cJSON_AddStringToObject(json, "id", s->options->name);
+    cJSON_AddStringToObject(json, "object", "model");
+    cJSON_AddNumberToObject(json, "created", (double)s->started_at);
+    cJSON_AddStringToObject(json, "owned_by", "variant");
+    return json;
+}
+
+void sv_models_list(sv_call *call) {
+    cJSON *json = cJSON_CreateObject();
+    cJSON_AddStringToObject(json, "object", "list");
+    cJSON *data = cJSON_AddArrayToObject(json, "data");
+    cJSON_AddItemToArray(data, model_json(call->server));
+    sv_answer_json(call, 200, json);
+}
+
+void sv_models_show(sv_call *call) {
+    sv_fault fault;
+    if (strcmp(call->arguments[0], call->server->options->name) == 0) {
+        sv_answer_json(call, 200, model_json(call->server));
+        return;
+    }
+    sv_refuse(&fault, 404, "model_not_found", "model", "no model %s: this server has %s",
+              call->arguments[0], call->server->options->name);
+    sv_answer_fault(call, &fault);
+}
+
+/* ---- all of the model ---- */
+
+static void add_ints(cJSON *json, const char *name, const int *values, int count) {
+    cJSON_AddItemToObject(json, name, cJSON_CreateIntArray(values, count));
+}
+
+static void add_classes(cJSON *json, const sv_server *s) {
+    cJSON *classes = cJSON_AddArrayToObject(json, "classes");
+    for (int i = 0; i < s->context.info.classes; ++i) {
+        const char *name = variant_engine_class_name(s->engine, i);
+        cJSON *one = cJSON_CreateObject();
+        cJSON_AddNumberToObject(one, "label", i);
+        if (name) cJSON_AddStringToObject(one, "name", name);
+        cJSON_AddItemToArray(classes, one);
+    }
+}
+
+static cJSON *cost_json(const sv_server *s, int depth) {
+    variant_request request;
+    variant_memory memory;
+    variant_request_init(&request);
+    request.class_name = "0";
+    request.depth = depth;
+    if (variant_request_memory(s->engine, &request, &memory, NULL) != VARIANT_OK) return NULL;
+    cJSON *json = cJSON_CreateObject();
+    cJSON_AddNumberToObject(json, "depth", depth);
+    cJSON_AddNumberToObject(json, "kv_bytes", (double)memory.kv);
+    cJSON_AddNumberToObject(json, "bytes", (double)(memory.arena + memory.kv + memory.pictures));
+    return json;
+}
+
+/* Memory of one picture by the depth of its late scales: those trained, else a few. */
+static void add_costs(cJSON *json, const sv_server *s) {
+    const variant_info *info = &s->context.info;
+    cJSON *costs = cJSON_AddArrayToObject(json, "costs");
+    if (info->supernet)
+        for (int i = 0; i < info->depth_count; ++i)
+            cJSON_AddItemToArray(costs, cost_json(s, info->depths[i]));
+    for (int part = 4; !info->supernet && part >= 1; --part)
+        cJSON_AddItemToArray(costs, cost_json(s, (info->depth * part + 3) / 4));
+}
+
+static void add_qualities(cJSON *json, const sv_server *s) {
+    cJSON *qualities = cJSON_AddObjectToObject(json, "qualities");
+    for (int i = 0; i < SV_QUALITIES; ++i) {
+        const variant_plan *plan = &s->context.plans[i];
+        if (!s->context.planned[i]) continue;
+        cJSON *one = cJSON_AddObjectToObject(qualities, sv_quality_names[i]);
+        cJSON_AddNumberToObject(one, "depth", plan->depth);
+        cJSON_AddNumberToObject(one, "bridge", plan->bridge);
+        cJSON_AddStringToObject(one, "because", plan->why);
+    }
+}
+
+void sv_model_show(sv_call *call) {
+    const sv_server *s = call->server;
+    const variant_info *info = &s->context.info;
+    cJSON *json = cJSON_CreateObject();
+    cJSON_AddStringToObject(json, "name", s->options->name);
+    cJSON_AddStringToObject(json, "hash", info->hash);
+    cJSON_AddNumberToObject(json, "depth", info->depth);
+    cJSON_AddNumberToObject(json, "bridge", info->bridge);
+    cJSON_AddBoolToObject(json, "supernet", info->supernet);
+    add_ints(json, "depths", info->depths, info->depth_count);
+    cJSON_AddNumberToObject(json, "scales", info->scales);
+    add_ints(json, "sides", info->sides, info->scales);
+    cJSON_AddNumberToObject(json, "picture_side", info->picture_side);
+    cJSON_AddNumberToObject(json, "channels", info->channels);
+    cJSON_AddBoolToObject(json, "preview_decoder", info->preview_decoder);
+    cJSON_AddStringToObject(json, "weights", info->weights);
+    cJSON_AddStringToObject(json, "kv", info->kv);
+    cJSON_AddStringToObject(json, "kernels", info->kernels);
+    cJSON_AddNumberToObject(json, "memory_for_requests", (double)s->budget);
+    add_qualities(json, s);
+    add_costs(json, s);
+    add_classes(json, s);
+    sv_answer_json(call, 200, json);
+}
+
+/* ---- plans ---- */
+
+/* A number above 0 of the query; missing: 0. */
+static bool read_number(const sv_call *call, const char *name, double *out, sv_fault *fault) {
+    const char *text = sv_query(call, name);
+    char *end;
+    *out = 0.0;
+    if (!text) return true;
+    *out = strtod(text, &end);
+    if (end != text && !*end && *out > 0.0 && *out < 1e15) return true;
+    return sv_refuse(fault, 400, "invalid_value", name, "%s: expected a number above 0", name);
+}
+
+static void add_plan(cJSON *json, const variant_plan *plan) {
+    cJSON_AddBoolToObject(json, "fits", plan->fits);
+    cJSON_AddNumberToObject(json, "depth", plan->depth);
+    cJSON_AddNumberToObject(json, "bridge", plan->bridge);
+    cJSON_AddStringToObject(json, "layers", plan->layers);
+    cJSON_AddNumberToObject(json, "uncond_depth", plan->uncond_depth);
+    cJSON_AddNumberToObject(json, "seconds", plan->seconds);
+    cJSON_AddNumberToObject(json, "bytes", (double)plan->bytes);
+    cJSON_AddNumberToObject(json, "kept", plan->kept);
+    if (plan->has_distance) {
+        cJSON_AddNumberToObject(json, "distance", plan->distance);
+        cJSON_AddStringToObject(json, "score", plan->score);
+    }
+    cJSON_AddStringToObject(json, "because", plan->why);
+    cJSON_AddBoolToObject(json, "disturbed", plan->disturbed);
+    if (plan->warning[0]) cJSON_AddStringToObject(json, "warning", plan->warning);
+}
+
+void sv_plan_show(sv_call *call) {
+    sv_server *s = call->server;
+    double seconds, bytes;
+    sv_fault fault;
+    variant_error err;
+    variant_plan plan;
+    variant_request request;
+    variant_plan_options options;
+    if (!read_number(call, "max_latency", &seconds, &fault) ||
+        !read_number(call, "max_memory", &bytes, &fault)) {
+        sv_answer_fault(call, &fault);
+        return;
+    }
+    variant_request_init(&request);
+    variant_plan_options_init(&options);
+    options.sweep = s->options->sweep;
+    options.max_seconds = seconds;
+    options.max_bytes = (size_t)bytes;
+    pthread_mutex_lock(&s->planning);
+    const variant_status status = variant_plan_make(s->engine, &request, &options, &plan, &err);
+    pthread_mutex_unlock(&s->planning);
+    if (status != VARIANT_OK) {
+        sv_refuse_error(&fault, "", &err);
+        sv_answer_fault(call, &fault);
+        return;
+    }
+    cJSON *json = cJSON_CreateObject();
+    add_plan(json, &plan);
+    pthread_mutex_lock(&s->lock);
+    cJSON_AddNumberToObject(json, "running", s->running);
+    cJSON_AddNumberToObject(json, "queued", s->queued);
+    pthread_mutex_unlock(&s->lock);
+    sv_answer_json(call, 200, json);
+}
+
+/* ---- the server ---- */
+
+void sv_health(sv_call *call) {
+    sv_answer_text(call, 200, "text/plain", strdup("alive\n"));
+}
+
+void sv_ready(sv_call *call) {
+    pthread_mutex_lock(&call->server->lock);
+    const bool draining = call->server->draining;
+    pthread_mutex_unlock(&call->server->lock);
+    sv_answer_text(call, draining ? 503 : 200, "text/plain",
+                   strdup(draining ? "about to end\n" : "ready\n"));
+}
+
+void sv_metrics_show(sv_call *call) {
+    sv_answer_text(call, 200, "text/plain; version=0.0.4", sv_metrics_text(call->server));
+}
+
+void sv_openapi(sv_call *call) {
+    sv_answer_text(call, 200, "application/json", strdup(sv_openapi_text));
+}

@@ -1,0 +1,35 @@
+/* connections.h - connections and how long they may take. libmicrohttpd ends those that are silent; who sends a byte now and
+ * then, or reads so, is ended here. */
+#ifndef VT_SERVE_CONNECTIONS_H
+#define VT_SERVE_CONNECTIONS_H
+
+#include "serve/http.h"
+
+/* What a connection is about. */
+typedef enum sv_link_state { SV_LINK_RECEIVES, SV_LINK_WORKS, SV_LINK_SENDS } sv_link_state;
+
+typedef struct sv_link {
+    sv_server *server;
+    struct sv_link *next; /* of the server's */
+    int socket;
+    sv_link_state state;
+    double since;
+    int left; /* times in a row that the client was found to have closed its side, with no request whole */
+} sv_link;
+
+/* A request is whole; its answer goes out (whole, or the rest of a stream); it is over and the next may come. */
+void sv_link_works(sv_link *link);
+void sv_link_sends(sv_link *link, bool all);
+void sv_link_rests(sv_link *link);
+
+/* Resumes it if it sleeps. The lock is held. */
+void sv_wake_call(sv_call *call);
+
+/* libmicrohttpd's callbacks. */
+enum MHD_Result sv_on_request(void *user, struct MHD_Connection *connection, const char *url,
+                              const char *method, const char *version, const char *data,
+                              size_t *size, void **state);
+void sv_on_completed(void *user, struct MHD_Connection *connection, void **state,
+                     enum MHD_RequestTerminationCode why);
+
+#endif

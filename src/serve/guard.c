@@ -1,0 +1,120 @@
+/* guard.c - see guard.h. On loopback a browser is the danger: a page from anywhere can send requests to this machine, and a
+ * name whose address changes makes them look its own (DNS rebinding). So the Host must be this machine, and an Origin, which
+ * browsers alone send, must be the Host or one that was allowed. */
+#include "serve/guard.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "io/file.h"
+#include "serve/text.h"
+
+enum { MOST_KEYS = 1000, SHORTEST_KEY = 16 };
+
+bool sv_is_loopback(const char *address) {
+    return strcmp(address, "localhost") == 0 || strncmp(address, "127.", 4) == 0 ||
+           strcmp(address, "::1") == 0;
+}
+
+/* ---- keys ---- */
+
+static variant_status add_key(sv_guard *g, const char *path, const char *line, size_t length,
+                              variant_error *err) {
+    if (length < SHORTEST_KEY)
+        return vt_fail(err, VARIANT_E_ARGUMENT,
+                       "%s: a key of %zu letters, expected at least %d (openssl rand -hex 16)",
+                       path, length, SHORTEST_KEY);
+    if (g->key_count == MOST_KEYS)
+        return vt_fail(err, VARIANT_E_ARGUMENT, "%s: expected at most %d keys", path, MOST_KEYS);
+    char *key = strndup(line, length);
+    if (!key) return vt_fail(err, VARIANT_E_MEMORY, "no memory for keys");
+    g->keys[g->key_count++] = key;
+    return VARIANT_OK;
+}
+
+static variant_status read_keys(sv_guard *g, const char *path, variant_error *err) {
+    char *text = NULL;
+    variant_status status = VARIANT_OK;
+    VT_TRY(vt_file_read_text(&text, path, 1 << 20, err));
+    g->keys = calloc(MOST_KEYS, sizeof *g->keys);
+    if (!g->keys) VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "no memory for keys"));
+    for (const char *at = text; *at;) {
+        const size_t length = strcspn(at, "\r\n");
+        if (length > 0 && *at != '#') VT_CHECK(add_key(g, path, at, length, err));
+        at += length + (at[length] != '\0');
+    }
+    if (g->key_count == 0)
+        VT_CHECK(vt_fail(err, VARIANT_E_ARGUMENT, "%s: expected a key a line, found none", path));
+cleanup:
+    free(text);
+    return status;
+}
+
+variant_status sv_guard_open(sv_guard *out, const vt_serve_options *options, variant_error *err) {
+    *out = (sv_guard){.listen = options->listen,
+                      .origin = options->origin,
+                      .loopback = sv_is_loopback(options->listen)};
+    if (options->api_key_file) return read_keys(out, options->api_key_file, err);
+    if (out->loopback || options->insecure) return VARIANT_OK;
+    return vt_fail(err, VARIANT_E_ARGUMENT,
+                   "--listen %s: others reach that address: give --api-key-file, or --insecure to "
+                   "let everybody ask",
+                   options->listen);
+}
+
+void sv_guard_close(sv_guard *guard) {
+    for (int i = 0; i < guard->key_count; ++i) free(guard->keys[i]);
+    free(guard->keys);
+    *guard = (sv_guard){0};
+}
+
+/* All keys are compared, whichever is right. */
+static bool has_key(const sv_guard *g, const char *authorization) {
+    bool found = false;
+    if (!authorization || strncasecmp(authorization, "Bearer ", 7) != 0) return false;
+    for (int i = 0; i < g->key_count; ++i)
+        found = sv_same_secret(authorization + 7, g->keys[i]) || found;
+    return found;
+}
+
+/* ---- browsers ---- */
+
+/* Is the host, with or without a port, this machine by a name that is always its own? */
+static bool is_own_host(const sv_guard *g, const char *host) {
+    const char *const names[] = {"localhost", "127.0.0.1", "[::1]", g->listen};
+    for (size_t i = 0; i < sizeof names / sizeof *names; ++i) {
+        const size_t length = strlen(names[i]);
+        if (strncasecmp(host, names[i], length) != 0) continue;
+        const char *rest = host + length;
+        if (!*rest ||
+            (*rest == ':' && rest[1] && strspn(rest + 1, "0123456789") == strlen(rest + 1)))
+            return true;
+    }
+    return false;
+}
+
+static bool is_own_origin(const sv_caller *c) {
+    const char *scheme = c->origin ? strstr(c->origin, "://") : NULL;
+    return scheme && c->host && strcasecmp(scheme + 3, c->host) == 0;
+}
+
+const char *sv_guard_origin(const sv_guard *guard, const sv_caller *caller) {
+    if (!guard->origin || !caller->origin) return NULL;
+    if (strcmp(guard->origin, "*") == 0) return "*";
+    return strcmp(guard->origin, caller->origin) == 0 ? guard->origin : NULL;
+}
+
+bool sv_guard_admits(const sv_guard *guard, const sv_caller *caller, bool open, sv_fault *fault) {
+    if (guard->loopback && (!caller->host || !is_own_host(guard, caller->host)))
+        return sv_refuse(fault, 403, "wrong_host", "",
+                         "Host: \"%.80s\" is not this machine: ask for localhost or 127.0.0.1",
+                         caller->host ? caller->host : "");
+    if (caller->origin && !is_own_origin(caller) && !sv_guard_origin(guard, caller))
+        return sv_refuse(fault, 403, "wrong_origin", "",
+                         "a page of %.80s may not ask (--origin allows one)", caller->origin);
+    if (open || guard->key_count == 0 || has_key(guard, caller->authorization)) return true;
+    return sv_refuse(fault, 401, "invalid_api_key", "",
+                     "expected the header Authorization: Bearer KEY, with a key of this server");
+}

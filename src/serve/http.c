@@ -1,0 +1,406 @@
+/* http.c - see http.h: from libmicrohttpd's callbacks to handlers and back. Who may connect and how long is connections.c's. */
+#include "serve/http.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/clock.h"
+#include "serve/connections.h"
+#include "serve/log.h"
+#include "serve/routes.h"
+#include "serve/text.h"
+
+enum { SMALL_BODY = 64 << 10, BODIES = 4, PIECE = 16 << 10 };
+
+/* ---- for handlers ---- */
+
+void sv_answer_bytes(sv_call *call, const char *type, uint8_t *bytes, size_t size) {
+    call->status = 200;
+    call->type = type;
+    call->answer = (char *)bytes;
+    call->answer_size = size;
+}
+
+void sv_answer_text(sv_call *call, int status, const char *type, char *text) {
+    static const char none[] = "out of memory\n";
+    if (!text) text = strdup(none);
+    sv_answer_bytes(call, type, (uint8_t *)text, text ? strlen(text) : 0);
+    call->status = status;
+}
+
+void sv_answer_json(sv_call *call, int status, cJSON *json) {
+    char *text = cJSON_PrintUnformatted(json);
+    sv_answer_text(call, text ? status : 503, "application/json", text);
+    cJSON_Delete(json);
+}
+
+void sv_answer_fault(sv_call *call, const sv_fault *fault) {
+    call->retry_after = fault->retry_after;
+    call->do_not_retry = fault->status >= 500 && !fault->retry_after;
+    if (fault->status == 409) call->do_not_retry = true;
+    snprintf(call->allow, sizeof call->allow, "%s", fault->allow);
+    sv_answer_json(call, fault->status, sv_fault_json(fault));
+}
+
+static void take_job(sv_call *call, sv_job *job, bool attached) {
+    pthread_mutex_lock(&call->server->lock);
+    sv_job_hold(job);
+    call->job = job;
+    call->attached = attached;
+    pthread_mutex_unlock(&call->server->lock);
+}
+
+void sv_wait_for(sv_call *call, sv_job *job, bool attached, void (*finish)(sv_call *call)) {
+    call->finish = finish;
+    take_job(call, job, attached);
+}
+
+void sv_stream(sv_call *call, sv_job *job, bool attached,
+               char *(*next_piece)(sv_call *call, bool *end)) {
+    call->next_piece = next_piece;
+    call->seen_scale = call->seen_done = call->seen_place = call->seen_state = -1;
+    call->sent_at = vt_seconds();
+    call->seen = calloc((size_t)job->wish.request.count, sizeof *call->seen);
+    take_job(call, job, attached);
+    pthread_mutex_lock(&call->server->lock);
+    ++job->watchers;
+    pthread_mutex_unlock(&call->server->lock);
+}
+
+void sv_stop_waiting(sv_call *call) {
+    if (!call->job) return;
+    pthread_mutex_lock(&call->server->lock);
+    if (call->next_piece) --call->job->watchers;
+    sv_job_release(call->job);
+    call->job = NULL;
+    pthread_mutex_unlock(&call->server->lock);
+    call->next_piece = NULL;
+    call->finish = NULL;
+}
+
+const char *sv_query(const sv_call *call, const char *name) {
+    return MHD_lookup_connection_value(call->connection, MHD_GET_ARGUMENT_KIND, name);
+}
+
+const char *sv_header(const sv_call *call, const char *name) {
+    return MHD_lookup_connection_value(call->connection, MHD_HEADER_KIND, name);
+}
+
+/* ---- waiting ---- */
+
+/* The connection sleeps. The lock is held. False: the server ends. */
+static bool sleep_on(sv_call *call) {
+    if (call->server->closing || call->gone) return false;
+    call->waiting = true;
+    MHD_suspend_connection(call->connection);
+    return true;
+}
+
+void sv_wake_call(sv_call *call) {
+    if (!call->waiting) return;
+    call->waiting = false;
+    MHD_resume_connection(call->connection);
+}
+
+void sv_wake(sv_job *job) {
+    for (sv_call *call = job->server->calls; call; call = call->next)
+        if (call->job == job) sv_wake_call(call);
+}
+
+/* ---- answers ---- */
+
+static void add_headers(const sv_call *call, struct MHD_Response *response) {
+    char number[16];
+    MHD_add_response_header(response, "X-Request-Id", call->id);
+    MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
+    MHD_add_response_header(response, "Cache-Control", "no-store");
+    if (call->type) MHD_add_response_header(response, "Content-Type", call->type);
+    if (call->allow[0]) MHD_add_response_header(response, "Allow", call->allow);
+    if (call->do_not_retry) MHD_add_response_header(response, "X-Should-Retry", "false");
+    if (call->status == 401) MHD_add_response_header(response, "WWW-Authenticate", "Bearer");
+    if (__atomic_load_n(&call->server->draining, __ATOMIC_RELAXED))
+        MHD_add_response_header(response, "Connection", "close");
+    if (call->retry_after) {
+        snprintf(number, sizeof number, "%d", call->retry_after);
+        MHD_add_response_header(response, "Retry-After", number);
+    }
+    if (!call->allow_origin) return;
+    MHD_add_response_header(response, "Access-Control-Allow-Origin", call->allow_origin);
+    MHD_add_response_header(response, "Access-Control-Expose-Headers", "X-Request-Id, Retry-After");
+    MHD_add_response_header(response, "Vary", "Origin");
+}
+
+static enum MHD_Result queue_answer(sv_call *call) {
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer(call->answer_size, call->answer, MHD_RESPMEM_MUST_FREE);
+    if (!response) return MHD_NO; /* and the answer is freed with the call */
+    call->answer = NULL;
+    add_headers(call, response);
+    const enum MHD_Result result =
+        MHD_queue_response(call->connection, (unsigned)call->status, response);
+    MHD_destroy_response(response);
+    sv_link_sends(call->link, true);
+    return result;
+}
+
+/* libmicrohttpd asks for more of a stream. */
+static ssize_t read_stream(void *user, uint64_t position, char *to, size_t most) {
+    (void)position;
+    sv_call *call = user;
+    while (call->piece_at == call->piece_size) {
+        free(call->piece);
+        call->piece = NULL;
+        call->piece_at = call->piece_size = 0;
+        if (call->ended) return MHD_CONTENT_READER_END_OF_STREAM;
+        call->piece = call->next_piece(call, &call->ended);
+        if (call->ended) sv_link_sends(call->link, true);
+        if (call->piece) {
+            call->piece_size = strlen(call->piece);
+            call->sent_at = vt_seconds();
+            continue;
+        }
+        if (call->ended) continue;
+        pthread_mutex_lock(&call->server->lock);
+        const bool asleep = sleep_on(call);
+        pthread_mutex_unlock(&call->server->lock);
+        return asleep ? 0 : MHD_CONTENT_READER_END_WITH_ERROR;
+    }
+    const size_t left = call->piece_size - call->piece_at, size = left < most ? left : most;
+    memcpy(to, call->piece + call->piece_at, size);
+    call->piece_at += size;
+    return (ssize_t)size;
+}
+
+static enum MHD_Result queue_stream(sv_call *call) {
+    struct MHD_Response *response =
+        MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, PIECE, read_stream, call, NULL);
+    if (!response) return MHD_NO;
+    call->status = 200;
+    call->type = "text/event-stream";
+    add_headers(call, response);
+    MHD_add_response_header(response, "X-Accel-Buffering", "no"); /* proxies pass it on at once */
+    const enum MHD_Result result = MHD_queue_response(call->connection, 200, response);
+    MHD_destroy_response(response);
+    return result;
+}
+
+/* ---- a request ---- */
+
+static void free_call(sv_call *call) {
+    free(call->path);
+    free(call->body);
+    free(call->answer);
+    free(call->piece);
+    free(call->seen);
+    free(call);
+}
+
+/* The client's own id where it is one, else a drawn one. */
+static void name_call(sv_call *call) {
+    const char *own = sv_header(call, "X-Request-Id");
+    const size_t length = own ? strlen(own) : 0;
+    if (length >= 1 && length < sizeof call->id &&
+        strspn(own, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") == length)
+        snprintf(call->id, sizeof call->id, "%s", own);
+    else
+        sv_random_id(call->id);
+}
+
+static sv_call *new_call(sv_server *server, struct MHD_Connection *connection, const char *method,
+                         const char *path) {
+    sv_call *call = calloc(1, sizeof *call);
+    if (!call) return NULL;
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    call->server = server;
+    call->connection = connection;
+    call->link = info ? info->socket_context : NULL;
+    call->began = vt_seconds();
+    call->path = strdup(path);
+    snprintf(call->method, sizeof call->method, "%.11s", method);
+    name_call(call);
+    pthread_mutex_lock(&server->lock);
+    call->next = server->calls;
+    server->calls = call;
+    pthread_mutex_unlock(&server->lock);
+    return call;
+}
+
+/* What a browser asks before it lets a page of another origin ask. */
+static bool is_preflight(const sv_call *call, const char *method) {
+    return strcmp(method, "OPTIONS") == 0 && call->allow_origin;
+}
+
+static enum MHD_Result queue_preflight(sv_call *call) {
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer(0, (void *)(uintptr_t) "", MHD_RESPMEM_PERSISTENT);
+    if (!response) return MHD_NO;
+    call->status = 204;
+    add_headers(call, response);
+    MHD_add_response_header(response, "Access-Control-Allow-Methods", "GET, POST, DELETE");
+    MHD_add_response_header(response, "Access-Control-Allow-Headers",
+                            "Authorization, Content-Type");
+    MHD_add_response_header(response, "Access-Control-Max-Age", "600");
+    const enum MHD_Result result = MHD_queue_response(call->connection, 204, response);
+    MHD_destroy_response(response);
+    sv_link_sends(call->link, true);
+    return result;
+}
+
+static size_t body_limit(const sv_call *call) {
+    return call->route->flags & SV_LARGE ? call->server->options->max_body : SMALL_BODY;
+}
+
+static bool refuse_body(const sv_call *call, sv_fault *fault) {
+    return sv_refuse(fault, 413, "body_too_large", "", "the body is larger than %zu bytes",
+                     body_limit(call));
+}
+
+/* What can be said of a request by its head. */
+static bool check_head(sv_call *call, const char *method, sv_fault *fault) {
+    sv_server *s = call->server;
+    const sv_caller caller = {.host = sv_header(call, "Host"),
+                              .origin = sv_header(call, "Origin"),
+                              .authorization = sv_header(call, "Authorization")};
+    const char *length = sv_header(call, "Content-Length");
+    call->allow_origin = sv_guard_origin(&s->guard, &caller);
+    if (is_preflight(call, method)) return sv_guard_admits(&s->guard, &caller, true, fault);
+    sv_fault unknown = {0};
+    call->route = sv_route_find(call, method, call->path, &unknown);
+    if (!sv_guard_admits(&s->guard, &caller, call->route && (call->route->flags & SV_OPEN),
+                         fault)) {
+        pthread_mutex_lock(&s->lock);
+        ++s->metrics.rejected_key;
+        pthread_mutex_unlock(&s->lock);
+        return false;
+    }
+    if (!call->route) {
+        *fault = unknown;
+        return false;
+    }
+    return !length || strtoull(length, NULL, 10) <= body_limit(call) || refuse_body(call, fault);
+}
+
+bool sv_take_room(sv_server *s, size_t bytes, sv_fault *fault) {
+    pthread_mutex_lock(&s->lock);
+    const bool full = s->inbox + bytes > BODIES * s->options->max_body;
+    if (!full) s->inbox += bytes;
+    pthread_mutex_unlock(&s->lock);
+    if (!full) return true;
+    sv_refuse(fault, 503, "busy", "", "too many large requests come in at one time");
+    fault->retry_after = 2;
+    return false;
+}
+
+/* More of the body. All bodies together are bounded as well. */
+static bool add_body(sv_call *call, const char *data, size_t size, sv_fault *fault) {
+    sv_server *s = call->server;
+    if (size > body_limit(call) - call->size) return refuse_body(call, fault);
+    if (call->size + size > call->room) {
+        size_t room = call->room ? 2 * call->room : 4096;
+        if (room < call->size + size) room = call->size + size;
+        if (!sv_take_room(s, room - call->room, fault)) return false;
+        call->room = room;
+        char *larger = realloc(call->body, room);
+        if (!larger) return sv_refuse(fault, 503, "out_of_memory", "", "no memory for a body");
+        call->body = larger;
+    }
+    memcpy(call->body + call->size, data, size);
+    call->size += size;
+    return true;
+}
+
+/* Answers, or sleeps until there is more to say. */
+static enum MHD_Result go_on(sv_call *call) {
+    if (!call->handled) {
+        call->handled = true;
+        sv_link_works(call->link);
+        if (!call->answer) call->route->handle(call);
+        if (call->next_piece) return queue_stream(call);
+    }
+    while (!call->answer) {
+        call->finish(call);
+        if (call->answer) break;
+        pthread_mutex_lock(&call->server->lock);
+        /* it may have changed since it was asked */
+        const bool over = call->job && sv_job_is_over(call->job);
+        const bool asleep = !over && sleep_on(call), gone = call->gone || call->server->closing;
+        pthread_mutex_unlock(&call->server->lock);
+        if (asleep) return MHD_YES;
+        if (!over && gone) return MHD_NO;
+    }
+    return queue_answer(call);
+}
+
+static enum MHD_Result begin_call(sv_call *call, const char *method) {
+    sv_fault fault = {0};
+    if (!check_head(call, method, &fault)) {
+        sv_answer_fault(call, &fault);
+        call->handled = true;
+        return queue_answer(call); /* before the body, which is not read */
+    }
+    if (is_preflight(call, method)) return queue_preflight(call);
+    return MHD_YES;
+}
+
+enum MHD_Result sv_on_request(void *user, struct MHD_Connection *connection, const char *url,
+                              const char *method, const char *version, const char *data,
+                              size_t *size, void **state) {
+    (void)version;
+    sv_call *call = *state;
+    sv_fault fault = {0};
+    if (!call) {
+        call = new_call(user, connection, method, url);
+        *state = call;
+        return call && call->path ? begin_call(call, method) : MHD_NO;
+    }
+    if (*size > 0) {
+        if (!call->answer && !add_body(call, data, *size, &fault)) sv_answer_fault(call, &fault);
+        *size = 0;
+        return MHD_YES;
+    }
+    return go_on(call);
+}
+
+/* ---- its end ---- */
+
+static void log_call(const sv_call *call) {
+    if (call->server->options->quiet) return;
+    cJSON *fields = cJSON_CreateObject();
+    cJSON_AddStringToObject(fields, "id", call->id);
+    cJSON_AddStringToObject(fields, "method", call->method);
+    cJSON_AddStringToObject(fields, "path", call->path ? call->path : "");
+    cJSON_AddNumberToObject(fields, "status", call->status);
+    if (call->job) cJSON_AddStringToObject(fields, "job", call->job->id);
+    sv_log_seconds(fields, "seconds", vt_seconds() - call->began);
+    sv_log("answer", fields);
+}
+
+void sv_on_completed(void *user, struct MHD_Connection *connection, void **state,
+                     enum MHD_RequestTerminationCode why) {
+    (void)user;
+    (void)connection;
+    (void)why;
+    sv_call *call = *state;
+    if (!call) return;
+    sv_server *s = call->server;
+    log_call(call);
+    pthread_mutex_lock(&s->lock);
+    sv_call **at = &s->calls;
+    while (*at != call) at = &(*at)->next;
+    *at = call->next;
+    s->inbox -= call->room;
+    if (call->status >= 100 && call->status < 100 * SV_STATUSES)
+        ++s->metrics.answers[call->status / 100];
+    if (call->job) {
+        if (call->next_piece) --call->job->watchers;
+        if (call->attached) sv_job_cancel(call->job); /* but for those that are over */
+        sv_job_release(call->job);
+    }
+    pthread_mutex_unlock(&s->lock);
+    sv_link_rests(call->link);
+    free_call(call);
+    *state = NULL;
+}

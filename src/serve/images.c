@@ -1,0 +1,113 @@
+/* images.c - the images API: pictures of a prompt, or changed in part, in one answer or as a stream. */
+#include <stdlib.h>
+#include <strings.h>
+
+#include "serve/events.h"
+#include "serve/handlers.h"
+#include "serve/pictures.h"
+#include "serve/scheduler.h"
+
+/* The job is over: its pictures, or what was wrong. */
+static void answer(sv_call *call) {
+    sv_job *job = call->job;
+    pthread_mutex_lock(&call->server->lock);
+    const sv_state state = job->state;
+    pthread_mutex_unlock(&call->server->lock);
+    if (state < SV_COMPLETED) return;
+    if (state != SV_COMPLETED) {
+        sv_answer_fault(call, &job->fault);
+        return;
+    }
+    cJSON *json = cJSON_CreateObject(), *data;
+    cJSON_AddNumberToObject(json, "created", (double)job->created_at);
+    data = cJSON_AddArrayToObject(json, "data");
+    for (int i = 0; i < job->wish.request.count; ++i)
+        cJSON_AddItemToArray(data, sv_picture_json(call, job, i));
+    sv_add_form(json, job);
+    cJSON_AddItemToObject(json, "request", sv_settings_json(job));
+    cJSON_AddItemToObject(json, "usage", sv_usage_json(job));
+    sv_answer_json(call, 200, json);
+}
+
+static void give_room(sv_server *server, size_t bytes) {
+    pthread_mutex_lock(&server->lock);
+    server->inbox -= bytes;
+    pthread_mutex_unlock(&server->lock);
+}
+
+static void release(sv_job *job) {
+    sv_server *server = job->server;
+    pthread_mutex_lock(&server->lock);
+    sv_job_release(job);
+    pthread_mutex_unlock(&server->lock);
+}
+
+/* Reads the wish and puts the job into the queue; the client waits or watches. */
+static bool begin(sv_call *call, sv_job *job, const sv_edit *edit, cJSON *json, sv_fault *fault) {
+    if (!sv_wish_read(&job->wish, &call->server->context, NULL, edit, json, fault)) return false;
+    job->kept = job->wish.url && !job->wish.stream; /* its pictures are asked for later */
+    if (!sv_job_measure(job, fault)) return false;
+    if (job->wish.stream)
+        sv_stream(call, job, true, sv_next_image_event);
+    else
+        sv_wait_for(call, job, true, answer);
+    return sv_submit(job, fault);
+}
+
+/* Takes json and the edit, whose bytes are counted. */
+static void begin_job(sv_call *call, const sv_edit *edit, cJSON *json) {
+    sv_fault fault;
+    sv_job *job = sv_job_new(call->server);
+    if (!job) {
+        sv_edit given = edit ? *edit : (sv_edit){0};
+        cJSON_Delete(json);
+        sv_edit_free(&given);
+        give_room(call->server, edit ? edit->bytes : 0);
+        sv_refuse(&fault, 503, "out_of_memory", "", "no memory for a request");
+        sv_answer_fault(call, &fault);
+        return;
+    }
+    job->inbox = edit ? edit->bytes : 0;
+    if (!begin(call, job, edit, json, &fault)) {
+        sv_stop_waiting(call);
+        sv_answer_fault(call, &fault);
+    }
+    release(job);
+}
+
+void sv_images_generate(sv_call *call) {
+    sv_fault fault;
+    cJSON *json;
+    if (sv_json_read(&json, call->body, call->size, &fault))
+        begin_job(call, NULL, json);
+    else
+        sv_answer_fault(call, &fault);
+}
+
+/* ---- edits ---- */
+
+static bool read_parts(sv_call *call, sv_parts *parts, sv_fault *fault) {
+    const char *type = sv_header(call, "Content-Type");
+    if (type && strncasecmp(type, "multipart/form-data", 19) == 0)
+        return sv_parts_of_form(parts, call->connection, call->body, call->size, fault);
+    return sv_parts_of_json(parts, call->body, call->size, fault);
+}
+
+void sv_images_edit(sv_call *call) {
+    sv_fault fault;
+    sv_parts parts = {0};
+    sv_edit edit = {0};
+    bool room = false;
+    if (read_parts(call, &parts, &fault) && sv_edit_measure(&edit, &parts, &fault) &&
+        (room = sv_take_room(call->server, edit.bytes, &fault)) &&
+        sv_edit_decode(&edit, &parts, &fault)) {
+        cJSON *json = parts.json;
+        parts.json = NULL;
+        begin_job(call, &edit, json);
+    } else {
+        sv_edit_free(&edit);
+        if (room) give_room(call->server, edit.bytes);
+        sv_answer_fault(call, &fault);
+    }
+    sv_parts_free(&parts);
+}

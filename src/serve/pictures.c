@@ -1,0 +1,101 @@
+/* pictures.c - see pictures.h. Files are made here, on an HTTP thread: the engine's has other things to do. */
+#include "serve/pictures.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "serve/text.h"
+
+char *sv_picture_base64(const sv_wish *wish, const variant_picture *picture) {
+    uint8_t *bytes;
+    size_t size;
+    const bool jpeg = strcmp(wish->format, "jpeg") == 0;
+    if (variant_picture_encode(picture, wish->format, jpeg ? wish->compression : 0, &bytes, &size,
+                               NULL) != VARIANT_OK)
+        return NULL;
+    char *text = sv_base64(bytes, size);
+    free(bytes);
+    return text;
+}
+
+static void add_url(cJSON *json, sv_call *call, const sv_job *job, int index) {
+    const char *host = sv_header(call, "Host"), *scheme = sv_header(call, "X-Forwarded-Proto");
+    char *url = sv_format("%s://%s/api/jobs/%s/images/%d.%s",
+                          scheme && strcmp(scheme, "https") == 0 ? "https" : "http",
+                          host ? host : "localhost", job->id, index, job->wish.format);
+    cJSON_AddStringToObject(json, "url", url ? url : "");
+    free(url);
+}
+
+/* Adds the string, which may be NULL where there was no memory for it, without a copy beside it for long. */
+static void add_taken(cJSON *json, const char *name, char *text) {
+    cJSON_AddStringToObject(json, name, text ? text : "");
+    free(text);
+}
+
+cJSON *sv_picture_json(sv_call *call, const sv_job *job, int index) {
+    const variant_picture *picture = &job->pictures[index];
+    cJSON *json = cJSON_CreateObject();
+    if (job->wish.url)
+        add_url(json, call, job, index);
+    else
+        add_taken(json, "b64_json", sv_picture_base64(&job->wish, picture));
+    cJSON_AddItemToObject(json, "settings", cJSON_Parse(picture->settings));
+    return json;
+}
+
+bool sv_preview_copy(sv_job *job, int picture, int slot, int after, variant_picture *out,
+                     int *scale) {
+    bool found = false;
+    pthread_mutex_lock(&job->server->lock);
+    const sv_preview *preview = job->previews ? &job->previews[picture * job->slots + slot] : NULL;
+    if (preview && preview->pixels && preview->scale > after) {
+        *out = job->shape;
+        *scale = preview->scale;
+        const size_t bytes = (size_t)out->width * (size_t)out->height * (size_t)out->channels;
+        out->pixels = malloc(bytes);
+        if (out->pixels) memcpy(out->pixels, preview->pixels, bytes);
+        found = out->pixels != NULL;
+    }
+    pthread_mutex_unlock(&job->server->lock);
+    return found;
+}
+
+cJSON *sv_settings_json(const sv_job *job) {
+    char seed[24];
+    cJSON *json = cJSON_CreateObject();
+    snprintf(seed, sizeof seed, "%llu", (unsigned long long)job->wish.request.seed);
+    cJSON_AddStringToObject(json, "seed", seed);
+    cJSON_AddStringToObject(json, "depths", job->report.depths);
+    if (job->report.uncond_depths[0])
+        cJSON_AddStringToObject(json, "uncond_depths", job->report.uncond_depths);
+    cJSON_AddStringToObject(json, "depth_because", job->wish.why);
+    cJSON_AddNumberToObject(json, "top_k", job->wish.request.top_k);
+    cJSON_AddNumberToObject(json, "seconds", job->finished - job->created);
+    if (job->report.warning[0]) cJSON_AddStringToObject(json, "warning", job->report.warning);
+    return json;
+}
+
+void sv_add_form(cJSON *json, const sv_job *job) {
+    char size[32];
+    const int side = job->server->context.info.picture_side;
+    const variant_picture *first = job->pictures;
+    snprintf(size, sizeof size, "%dx%d", first ? first->width : side, first ? first->height : side);
+    cJSON_AddStringToObject(json, "size", size);
+    cJSON_AddStringToObject(json, "quality", sv_quality_names[job->wish.quality]);
+    cJSON_AddStringToObject(json, "background", "opaque");
+    cJSON_AddStringToObject(json, "output_format", job->wish.format);
+}
+
+cJSON *sv_usage_json(const sv_job *job) {
+    const int count = job->wish.request.count, tokens = count * job->pictures[0].token_count;
+    cJSON *json = cJSON_CreateObject();
+    cJSON_AddNumberToObject(json, "input_tokens", count); /* a class each */
+    cJSON *details = cJSON_AddObjectToObject(json, "input_tokens_details");
+    cJSON_AddNumberToObject(details, "text_tokens", count);
+    cJSON_AddNumberToObject(details, "image_tokens", 0);
+    cJSON_AddNumberToObject(json, "output_tokens", tokens);
+    cJSON_AddNumberToObject(json, "total_tokens", count + tokens);
+    return json;
+}

@@ -1,0 +1,223 @@
+/* scheduler.c - see scheduler.h. The order is queue.c's. */
+#include "serve/scheduler.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/clock.h"
+#include "serve/http.h"
+#include "serve/log.h"
+#include "serve/queue.h"
+
+enum { SECONDS_TO_TRIM = 10 };
+
+/* ---- the queue ---- */
+
+bool sv_submit(sv_job *job, sv_fault *fault) {
+    sv_server *s = job->server;
+    pthread_mutex_lock(&s->lock);
+    bool taken = false;
+    if (s->draining) {
+        ++s->metrics.rejected_draining;
+        sv_refuse(fault, 503, "draining", "", "the server is about to end: ask another, or later");
+        fault->retry_after = 5;
+    } else if (s->queued >= s->options->queue) {
+        ++s->metrics.rejected_full;
+        sv_refuse(fault, 429, "queue_full", "", "%d requests wait already, which is the limit",
+                  s->queued);
+        const double silent = vt_seconds() - s->last_end;
+        fault->retry_after =
+            sv_queue_retry_after(s->queued + 1, silent > s->pace ? silent : s->pace);
+    } else {
+        sv_job **last = &s->jobs;
+        while (*last) last = &(*last)->next;
+        *last = job;
+        sv_job_hold(job);
+        if (s->queued + s->running == 0) s->last_end = vt_seconds();
+        job->number = s->arrivals++;
+        job->deadline = job->created + job->wish.deadline;
+        ++s->queued;
+        taken = true;
+        pthread_cond_signal(&s->work);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return taken;
+}
+
+int sv_queue_place(const sv_job *job) {
+    int place = 1;
+    if (job->state != SV_QUEUED) return 0;
+    for (const sv_job *other = job->server->jobs; other; other = other->next)
+        if (other->state == SV_QUEUED &&
+            (other->deadline < job->deadline ||
+             (other->deadline <= job->deadline && other->number < job->number)))
+            ++place;
+    return place;
+}
+
+sv_job *sv_job_find(sv_server *server, const char *id) {
+    for (sv_job *job = server->jobs; job; job = job->next)
+        if (job->kept && strcmp(job->id, id) == 0) return job;
+    return NULL;
+}
+
+static void expire(sv_job *job) {
+    static const sv_fault fault = {.status = 504,
+                                   .code = "deadline_exceeded",
+                                   .message = "the request was not finished by its deadline"};
+    ++job->server->metrics.jobs_expired;
+    job->fault = fault;
+    __atomic_store_n(&job->cancel, 1, __ATOMIC_RELAXED);
+    if (job->state == SV_QUEUED) sv_job_end(job, SV_FAILED, &fault);
+}
+
+static void forget(sv_job **at) {
+    sv_job *job = *at;
+    *at = job->next;
+    job->next = NULL;
+    sv_job_release(job);
+}
+
+void sv_jobs_tidy(sv_server *server) {
+    const double now = vt_seconds();
+    size_t kept = 0;
+    for (sv_job *job = server->jobs; job; job = job->next) {
+        if (!sv_job_is_over(job) && now >= job->deadline && !job->fault.status) expire(job);
+        if (sv_job_is_over(job)) kept += job->held;
+    }
+    for (sv_job **at = &server->jobs; *at;) {
+        const sv_job *job = *at;
+        const bool old = now - job->finished > server->options->keep,
+                   over = kept > server->options->keep_bytes;
+        if (!sv_job_is_over(job) || (job->kept && !old && !over)) {
+            at = &(*at)->next;
+            continue;
+        }
+        kept -= job->held;
+        forget(at);
+    }
+}
+
+/* ---- joining and leaving ---- */
+
+static sv_job *pick(sv_server *s) {
+    sv_waiting *list = malloc((size_t)s->queued * sizeof *list);
+    int count = 0;
+    sv_job *picked = NULL;
+    for (sv_job *job = s->jobs; list && job; job = job->next)
+        if (job->state == SV_QUEUED)
+            list[count++] = (sv_waiting){job->deadline, job->number, job->bytes, &job->passed};
+    const int at = count > 0 ? sv_queue_pick(list, count, s->budget - s->reserved) : -1;
+    for (sv_job *job = s->jobs; at >= 0 && job; job = job->next)
+        if (job->number == list[at].number) picked = job;
+    free(list);
+    return picked;
+}
+
+/* The lock is given up while the library reads the request: of an edit that takes a while. */
+static void begin(sv_engine_thread *e, sv_job *job) {
+    sv_server *s = e->server;
+    variant_error err;
+    sv_fault fault;
+    job->state = SV_RUNNING;
+    job->started = vt_seconds();
+    --s->queued;
+    ++s->running;
+    s->reserved += job->bytes;
+    s->metrics.waited_seconds += job->started - job->created;
+    ++s->metrics.waited;
+    sv_wake(job);
+    pthread_mutex_unlock(&s->lock);
+    const variant_status status =
+        variant_loop_add(e->loop, &job->wish.request, &job->running, &err);
+    pthread_mutex_lock(&s->lock);
+    sv_job_drop_edit(job);
+    if (status == VARIANT_OK) return;
+    sv_refuse_error(&fault, "", &err);
+    sv_job_end(job, SV_FAILED, &fault);
+}
+
+static void take(sv_job *job) {
+    variant_error err;
+    sv_fault fault;
+    const variant_status status =
+        variant_job_take(&job->running, &job->pictures, &job->report, &err);
+    if (status == VARIANT_OK) {
+        sv_job_end(job, SV_COMPLETED, NULL);
+    } else if (job->fault.status) { /* its deadline */
+        sv_job_end(job, SV_FAILED, NULL);
+    } else if (status == VARIANT_E_STOPPED) {
+        sv_refuse(&fault, 409, "cancelled", "", "the request was cancelled");
+        sv_job_end(job, SV_CANCELLED, &fault);
+    } else {
+        sv_refuse_error(&fault, "", &err);
+        sv_job_end(job, SV_FAILED, &fault);
+    }
+}
+
+static void collect(sv_server *s) {
+    for (sv_job *job = s->jobs; job; job = job->next)
+        if (job->running && variant_job_done(job->running)) take(job);
+    sv_jobs_tidy(s);
+}
+
+/* One step of all that are at work. The lock is held, but for the step itself. */
+static void step(sv_engine_thread *e) {
+    sv_server *s = e->server;
+    variant_error err;
+    pthread_mutex_unlock(&s->lock);
+    sv_watch_clients(s);
+    const double start = vt_seconds();
+    const variant_status status = variant_loop_step(e->loop, NULL, &err);
+    const double took = vt_seconds() - start;
+    if (status != VARIANT_OK) sv_log_error("step", err.message);
+    pthread_mutex_lock(&s->lock);
+    ++s->metrics.steps;
+    s->metrics.step_seconds += took;
+    collect(s);
+}
+
+/* For work. After a while without any, memory that requests left goes back. The lock is held, but for the waiting. */
+static void wait(sv_server *s) {
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += SECONDS_TO_TRIM;
+    if (pthread_cond_timedwait(&s->work, &s->lock, &until) != ETIMEDOUT) return;
+    pthread_mutex_unlock(&s->lock);
+    variant_engine_trim(s->engine);
+    pthread_mutex_lock(&s->lock);
+    while (s->queued == 0 && !s->stopping) pthread_cond_wait(&s->work, &s->lock);
+}
+
+static void *run(void *user) {
+    sv_engine_thread *e = user;
+    sv_server *s = e->server;
+    pthread_mutex_lock(&s->lock);
+    for (;;) {
+        sv_jobs_tidy(s);
+        for (sv_job *job = s->queued ? pick(s) : NULL; job; job = s->queued ? pick(s) : NULL)
+            begin(e, job);
+        if (s->running > 0)
+            step(e);
+        else if (s->stopping)
+            break;
+        else
+            wait(s);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return NULL;
+}
+
+variant_status sv_engine_start(sv_engine_thread *out, sv_server *server, variant_error *err) {
+    *out = (sv_engine_thread){.server = server};
+    VT_TRY(variant_loop_open(&out->loop, server->engine, err));
+    out->started = pthread_create(&out->thread, NULL, run, out) == 0;
+    return out->started ? VARIANT_OK
+                        : vt_fail(err, VARIANT_E_MEMORY, "no thread for the engine could be had");
+}
+
+void sv_engine_join(sv_engine_thread *thread) {
+    if (thread->started) pthread_join(thread->thread, NULL);
+    variant_loop_close(&thread->loop);
+}

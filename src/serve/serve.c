@@ -1,0 +1,212 @@
+/* serve.c - see serve.h: the server's life, and what is due by the clock. */
+#include "serve/serve.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/clock.h"
+#include "core/limits.h"
+#include "serve/http.h"
+#include "serve/log.h"
+#include "serve/scheduler.h"
+
+#define SECONDS_A_TICK 0.1
+
+void vt_serve_options_init(vt_serve_options *options) {
+    *options = (vt_serve_options){.listen = "127.0.0.1",
+                                  .port = 8080,
+                                  .queue = 64,
+                                  .batch = 8,
+                                  .connections = 1000,
+                                  .deadline = 300.0,
+                                  .drain = 30.0,
+                                  .keep = 600.0,
+                                  .keep_bytes = (size_t)64 << 20,
+                                  .max_body = (size_t)32 << 20};
+}
+
+/* ---- memory ---- */
+
+/* What requests may take: all, without the weights and the room for pictures that are kept. */
+static variant_status set_budget(sv_server *s, variant_error *err) {
+    const vt_serve_options *o = s->options;
+    const variant_info *info = &s->context.info;
+    size_t all = o->max_memory;
+    if (!all) {
+        vt_limits limits;
+        vt_limits_read(&limits, "");
+        size_t left = limits.available ? limits.available : vt_physical_bytes() / 2;
+        if (limits.memory_limit && limits.memory_left < left) left = limits.memory_left;
+        all = left / 4 * 3 + info->weight_bytes + info->mapped_bytes;
+    }
+    const size_t fixed = info->weight_bytes + info->mapped_bytes + o->keep_bytes;
+    variant_request request;
+    variant_memory one;
+    variant_request_init(&request);
+    VT_TRY(variant_request_memory(s->engine, &request, &one, err));
+    const size_t least = one.arena + one.kv + one.pictures;
+    if (all < fixed + least)
+        return vt_fail(err, VARIANT_E_ARGUMENT,
+                       "--max-memory: %.1f MB; weights take %.1f MB, pictures kept %.1f MB and one "
+                       "request %.1f MB",
+                       (double)all * 1e-6, (double)(fixed - o->keep_bytes) * 1e-6,
+                       (double)o->keep_bytes * 1e-6, (double)least * 1e-6);
+    s->budget = all - fixed;
+    return VARIANT_OK;
+}
+
+/* ---- qualities ---- */
+
+/* Schedules of low, medium and high, once: of a measured sweep where there is one. */
+static variant_status plan_qualities(sv_server *s, variant_error *err) {
+    static const char *const qualities[] = {"fast", "balanced", "high"};
+    variant_request request;
+    variant_plan_options options;
+    variant_request_init(&request);
+    variant_plan_options_init(&options);
+    options.sweep = s->options->sweep;
+    options.memory_only = true;
+    for (int i = 0; i < SV_AUTO; ++i) {
+        options.quality = qualities[i];
+        VT_TRY(variant_plan_make(s->engine, &request, &options, &s->context.plans[i], err));
+        s->context.planned[i] = true;
+    }
+    return VARIANT_OK;
+}
+
+/* ---- signals ---- */
+
+static void block_signals(sigset_t *set) {
+    sigemptyset(set);
+    sigaddset(set, SIGTERM);
+    sigaddset(set, SIGINT);
+    pthread_sigmask(SIG_BLOCK, set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+/* Nothing new from now on. */
+static void start_draining(sv_server *s, int number) {
+    cJSON *fields = cJSON_CreateObject();
+    pthread_mutex_lock(&s->lock);
+    __atomic_store_n(&s->draining, true, __ATOMIC_RELAXED);
+    cJSON_AddNumberToObject(fields, "signal", number);
+    cJSON_AddNumberToObject(fields, "running", s->running);
+    cJSON_AddNumberToObject(fields, "queued", s->queued);
+    pthread_mutex_unlock(&s->lock);
+    sv_log("draining", fields);
+}
+
+static bool is_drained(sv_server *s) {
+    pthread_mutex_lock(&s->lock);
+    const bool over = s->queued + s->running == 0 && !s->calls;
+    pthread_mutex_unlock(&s->lock);
+    return over;
+}
+
+static void cancel_all(sv_server *s) {
+    pthread_mutex_lock(&s->lock);
+    for (sv_job *job = s->jobs; job; job = job->next) sv_job_cancel(job);
+    pthread_mutex_unlock(&s->lock);
+}
+
+static void tick(sv_server *s) {
+    sv_http_tick(s);
+    pthread_mutex_lock(&s->lock);
+    sv_jobs_tidy(s);
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* Until a signal has come and all is finished, or the time for that is over, or a second signal. */
+static void watch(sv_server *s, const sigset_t *signals) {
+    const struct timespec span = {0, (long)(SECONDS_A_TICK * 1e9)};
+    double since = 0.0;
+    for (;;) {
+        const int number = sigtimedwait(signals, NULL, &span);
+        if (number > 0 && since > 0.0) break;
+        if (number > 0) {
+            start_draining(s, number);
+            since = vt_seconds();
+        }
+        tick(s);
+        if (since > 0.0 && (is_drained(s) || vt_seconds() - since > s->options->drain)) break;
+    }
+    cancel_all(s);
+}
+
+/* ---- life ---- */
+
+static void tell_address(const sv_server *s, int port) {
+    const bool six = strchr(s->options->listen, ':') != NULL;
+    char address[160];
+    cJSON *fields = cJSON_CreateObject();
+    snprintf(address, sizeof address, "http://%s%.100s%s:%d", six ? "[" : "", s->options->listen,
+             six ? "]" : "", port);
+    cJSON_AddStringToObject(fields, "address", address);
+    cJSON_AddStringToObject(fields, "model", s->options->name);
+    cJSON_AddNumberToObject(fields, "memory_for_requests", (double)s->budget);
+    sv_log("listening", fields);
+}
+
+static variant_status server_open(sv_server *s, const variant_engine *engine,
+                                  const vt_serve_options *options, variant_error *err) {
+    *s = (sv_server){
+        .options = options,
+        .engine = engine,
+        .started_at = time(NULL),
+        .pace = 1.0,
+        .context = {.engine = engine, .batch = options->batch, .deadline = options->deadline}};
+    pthread_mutex_init(&s->lock, NULL);
+    pthread_mutex_init(&s->planning, NULL);
+    pthread_cond_init(&s->work, NULL);
+    variant_engine_info(engine, &s->context.info);
+    VT_TRY(sv_http_check(options, err));
+    VT_TRY(sv_guard_open(&s->guard, options, err));
+    VT_TRY(set_budget(s, err));
+    return plan_qualities(s, err);
+}
+
+static void server_close(sv_server *s) {
+    pthread_mutex_lock(&s->lock);
+    while (s->jobs) {
+        sv_job *job = s->jobs;
+        s->jobs = job->next;
+        sv_job_release(job);
+    }
+    pthread_mutex_unlock(&s->lock);
+    sv_guard_close(&s->guard);
+    pthread_cond_destroy(&s->work);
+    pthread_mutex_destroy(&s->planning);
+    pthread_mutex_destroy(&s->lock);
+}
+
+static void stop_engine(sv_server *s, sv_engine_thread *thread) {
+    pthread_mutex_lock(&s->lock);
+    s->stopping = true;
+    pthread_cond_signal(&s->work);
+    pthread_mutex_unlock(&s->lock);
+    sv_engine_join(thread);
+}
+
+variant_status vt_serve(const variant_engine *engine, const vt_serve_options *options,
+                        variant_error *err) {
+    variant_status status = VARIANT_OK;
+    sv_server s;
+    sv_http http = {0};
+    sv_engine_thread thread = {0};
+    sigset_t signals;
+    block_signals(&signals); /* in all threads but this one, which asks for them */
+    VT_CHECK(server_open(&s, engine, options, err));
+    VT_CHECK(sv_engine_start(&thread, &s, err));
+    VT_CHECK(sv_http_open(&http, &s, err));
+    tell_address(&s, http.port);
+    watch(&s, &signals);
+cleanup:
+    stop_engine(&s, &thread);
+    sv_http_close(&http, &s);
+    server_close(&s);
+    if (status == VARIANT_OK) sv_log("ended", NULL);
+    return status;
+}

@@ -1,0 +1,42 @@
+/* serve.h - pictures over HTTP: an engine whose loop over streams takes every request one scale on at a time, behind the
+ * images API that clients of OpenAI's speak and jobs that can be watched.
+ *
+ *     HTTP threads (http.c)   read, check, answer; nothing is computed there but files of finished pictures
+ *     engine thread           one step of the loop after another; requests join and leave between them (scheduler.c)
+ *     the caller's thread     signals and what is due by the clock (serve.c)
+ *
+ * What computes is variant.h alone. Called by `variant serve`. */
+#ifndef VT_SERVE_SERVE_H
+#define VT_SERVE_SERVE_H
+
+#include "core/status.h"
+
+typedef struct vt_serve_options {
+    const char *listen; /* "localhost", or an address of this machine in numbers */
+    int port;           /* 0: one that is free, told in the first line of the log */
+    const char *name;   /* of the model, as clients see it */
+    size_t max_memory;  /* weights, requests at work, pictures kept: together never more; 0: three
+                         * quarters of what the process's limits leave */
+    int queue;          /* requests that may wait */
+    int batch;          /* pictures of one request at a time, at most */
+    int connections;    /* open at one time */
+    double deadline;    /* seconds after which a request is given up; a request may name fewer */
+    double drain;       /* seconds that requests have to finish in after SIGTERM */
+    double keep;        /* seconds that finished pictures of jobs are kept ... */
+    size_t keep_bytes;  /* ... and how much of them */
+    size_t max_body;    /* of a request that brings pictures */
+    const char *sweep;  /* what `variant sweep` measured, for quality and plans; NULL */
+    const char *api_key_file; /* a key a line; NULL: none is asked for */
+    bool insecure;            /* listen beyond loopback without keys */
+    const char *origin;       /* of a web page elsewhere that may ask (CORS); "*": any; NULL */
+    bool quiet;               /* log no answers */
+} vt_serve_options;
+
+void vt_serve_options_init(vt_serve_options *options);
+
+/* Serves until SIGTERM or SIGINT, then lets requests finish; the second signal ends it at once. Log lines, JSON, go to
+ * stderr. E_IO: the address cannot be had. */
+variant_status vt_serve(const variant_engine *engine, const vt_serve_options *options,
+                        variant_error *err);
+
+#endif

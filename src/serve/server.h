@@ -1,0 +1,42 @@
+/* server.h - what the rooms of serve/ share: jobs, calls, memory, counters, under one lock. */
+#ifndef VT_SERVE_SERVER_H
+#define VT_SERVE_SERVER_H
+
+#include <pthread.h>
+
+#include "serve/guard.h"
+#include "serve/job.h"
+#include "serve/metrics.h"
+#include "serve/serve.h"
+
+struct sv_call;
+struct sv_link;
+
+typedef struct sv_server {
+    const vt_serve_options *options;
+    const variant_engine *engine;
+    sv_wish_context context;
+    sv_guard guard;
+    time_t started_at;
+
+    pthread_mutex_t lock;
+    pthread_cond_t work;   /* the engine's thread has something to do */
+    sv_job *jobs;          /* all: waiting, at work, kept */
+    struct sv_call *calls; /* requests being answered */
+    struct sv_link *links; /* connections */
+    uint64_t arrivals;
+    size_t budget;   /* bytes for jobs at work ... */
+    size_t reserved; /* ... and of them taken */
+    size_t inbox;    /* bytes of bodies that are held */
+    int queued, running;
+    double pace;     /* seconds between two jobs' ends while there is work, smoothed */
+    double last_end; /* of a job, or when work began */
+    bool draining, stopping, closing;
+    sv_metrics metrics;
+    pthread_mutex_t planning; /* one plan at a time: it may measure */
+} sv_server;
+
+/* Wakes the calls that wait for this job. The lock is held. http.c */
+void sv_wake(sv_job *job);
+
+#endif

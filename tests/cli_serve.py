@@ -1,0 +1,622 @@
+"""What `variant serve` does, asked over HTTP.    cli_serve.py VARIANT [TEST...]"""
+import base64
+import http.client
+import json
+import os
+import re
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import zlib
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "situations"))
+import inputs  # noqa: E402
+from serving import SLOW, SMALL, Server, picture, synth
+
+VARIANT = os.path.abspath(sys.argv[1])
+FOLDER = tempfile.TemporaryDirectory(prefix="serve-")
+MODEL = synth(VARIANT, FOLDER.name, "small", SMALL)
+TESTS = []
+
+
+def test(function):
+    TESTS.append(function)
+    return function
+
+
+def slow_model():
+    path = os.path.join(FOLDER.name, "slow.safetensors")
+    return path if os.path.exists(path) else synth(VARIANT, FOLDER.name, "slow", SLOW)
+
+
+def generated(*options, model=MODEL):
+    """The file that `variant generate` writes."""
+    path = os.path.join(FOLDER.name, "generated.png")
+    subprocess.run([VARIANT, "generate", "-m", model, "-o", path, *options], check=True, capture_output=True)
+    with open(path, "rb") as file:
+        return file.read()
+
+
+# ---- the images API
+
+@test
+def same_seed_same_bytes():
+    with Server(VARIANT, MODEL) as server:
+        for body, options in (({"prompt": "1", "seed": 5}, ["--class", "1", "-s", "5"]),
+                              ({"prompt": "2", "seed": 9, "depth": 2, "bridge": 1}, ["--class", "2", "-s", "9", "--depth", "2", "--bridge", "1"]),
+                              ({"prompt": "0", "seed": 3, "depths": [5, 4, 2, 1], "top_k": 4, "top_p": 0.9, "cfg_scale": 2.5},
+                               ["--class", "0", "-s", "3", "--depths", "5,4,2,1", "--top-k", "4", "--top-p", "0.9", "--cfg-scale", "2.5"]),
+                              ({"prompt": "0", "seed": 3, "cfg_scales": [0, 1, 2, 0], "uncond_depth": 1},
+                               ["--class", "0", "-s", "3", "--cfg-scales", "0,1,2,0", "--uncond-depth", "1"]),
+                              ({"prompt": "random", "seed": "18446744073709551615"}, ["-s", "18446744073709551615"])):
+            answer = server.post("/v1/images/generations", body)
+            assert answer.status == 200, answer.body
+            assert picture(answer.json()["data"][0]) == generated(*options), body
+        # several at a time, of several classes, each what it is alone
+        answer = server.post("/v1/images/generations", {"prompt": "2,0", "n": 3, "seed": 4}).json()
+        for index, data in enumerate(answer["data"]):
+            assert picture(data) == generated("--class", "2,0", "-n", "1", "-s", "4", "--first", str(index))
+            assert data["settings"]["label"] == (2, 0, 2)[index]
+
+
+@test
+def answers_say_what_was_used():
+    with Server(VARIANT, MODEL) as server:
+        answer = server.post("/v1/images/generations", {"prompt": "1", "model": "dall-e-3", "style": "vivid", "user": "me", "n": 2}).json()
+        assert abs(answer["created"] - time.time()) < 60
+        assert answer["size"] == "8x8" and answer["quality"] == "auto" and answer["output_format"] == "png"
+        assert answer["background"] == "opaque" and answer["request"]["depths"] == "5,5,5,5"
+        assert answer["usage"]["output_tokens"] == 2 * (1 + 4 + 9 + 16)
+        assert answer["usage"]["total_tokens"] == answer["usage"]["input_tokens"] + answer["usage"]["output_tokens"]
+        again = server.post("/v1/images/generations", {"prompt": "1", "n": 2, "seed": answer["request"]["seed"]}).json()
+        assert [picture(data) for data in again["data"]] == [picture(data) for data in answer["data"]]
+        low = server.post("/v1/images/generations", {"prompt": "1", "quality": "low"}).json()
+        assert low["quality"] == "low" and low["request"]["depths"] != "5,5,5,5" and "fast" in low["request"]["depth_because"]
+        jpeg = server.post("/v1/images/generations", {"prompt": "1", "output_format": "jpeg", "output_compression": 50}).json()
+        assert picture(jpeg["data"][0])[:3] == b"\xff\xd8\xff" and jpeg["output_format"] == "jpeg"
+        linked = server.post("/v1/images/generations", {"prompt": "1", "seed": 5, "response_format": "url"}).json()
+        address = linked["data"][0]["url"]
+        assert address.startswith(f"http://127.0.0.1:{server.port}/api/jobs/")
+        fetched = server.get(address.split(str(server.port), 1)[1])
+        assert fetched.headers["content-type"] == "image/png" and fetched.body == generated("--class", "1", "-s", "5")
+
+
+@test
+def streams_show_pictures_on_the_way():
+    with Server(VARIANT, MODEL) as server:
+        for partials in range(4):
+            _, events = server.stream("POST", "/v1/images/generations", {"prompt": "1", "seed": 5, "stream": True, "partial_images": partials})
+            events = list(events)
+            assert [name for name, _ in events] == ["image_generation.partial_image"] * partials + ["image_generation.completed"], events
+            for index, (name, data) in enumerate(events):
+                assert data["type"] == name and data["size"] == "8x8" and data["output_format"] == "png"
+                assert {"created_at", "quality", "background"} <= set(data)
+                assert picture(data)[:4] == b"\x89PNG"
+                if index < partials:
+                    assert data["partial_image_index"] == index
+            assert picture(events[-1][1]) == generated("--class", "1", "-s", "5")
+            assert events[-1][1]["usage"]["total_tokens"] > 0
+        _, events = server.stream("POST", "/v1/images/generations", {"prompt": "1", "n": 2, "stream": True, "partial_images": 1})
+        assert [data["image_index"] for _, data in events] == [0, 1, 0, 1]
+
+
+@test
+def wrong_requests_are_told_why():
+    with Server(VARIANT, MODEL) as server:
+        def refused(path, body, status, param, words, **headers):
+            answer = server.ask("POST", path, body, headers)
+            error = answer.error()
+            assert answer.status == status and error["param"] == param and words in error["message"], (body, answer.body)
+            assert set(error) == {"message", "type", "param", "code"} and "\n" not in error["message"]
+            assert answer.headers["x-request-id"]
+        for path in ("/v1/images/generations", "/api/jobs"):
+            refused(path, "", 400, None, "empty")
+            refused(path, "{", 400, None, "no JSON")
+            refused(path, "[]", 400, None, "no object")
+            refused(path, b"\xff{}", 400, None, "UTF-8")
+            refused(path, "[" * 60000, 400, None, "no JSON")
+            refused(path, {}, 400, "prompt", "missing")
+            refused(path, {"prompt": "dog"}, 400, "prompt", 'no class "dog"')
+            refused(path, {"prompt": "d\u00f6g" * 60}, 400, "prompt", "no class")
+            refused(path, {"prompt": "1", "n": 11}, 400, "n", "1 to 10")
+            refused(path, {"prompt": "1", "size": "1024x1024"}, 400, "size", "8x8")
+            refused(path, {"prompt": "1", "depth": 6}, 400, "depth", "0 to 5")
+            refused(path, {"prompt": "1", "x": "y" * 70000}, 413, None, "larger than")
+        for method, path, status in (("GET", "/nothing", 404), ("GET", "/v1/images/generations", 405), ("PUT", "/healthz", 405),
+                                     ("GET", "/api/jobs/abc", 404), ("POST", "/api/jobs/abc/refine", 404), ("DELETE", "/api/jobs/abc", 404),
+                                     ("GET", "/v1/models/other", 404), ("GET", "/api/plan?max_latency=0", 400), ("GET", "/api/plan?max_latency=x", 400)):
+            answer = server.ask(method, path)
+            assert answer.status == status, (method, path, answer.status)
+            assert answer.error()["message"]
+            assert status != 405 or answer.headers["allow"]
+        assert server.ask("POST", "/v1/images/generations", b"x" * 70000).status == 413  # told by its length, before it is read
+        assert server.get("/v1/models").json()["data"][0]["id"] == "small"
+        assert server.get("/v1/models/small").json()["object"] == "model"
+        # what is not HTTP does no harm
+        for words in (b"\x00\x01\x02\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"POST /api/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: -5\r\n\r\n",
+                      b"POST /api/jobs HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", b"GET /" + b"a" * 100000 + b" HTTP/1.1\r\n\r\n"):
+            start = time.time()
+            try:
+                with socket.create_connection(("127.0.0.1", server.port), timeout=60) as raw:
+                    raw.sendall(words)
+                    raw.shutdown(socket.SHUT_WR)
+                    while raw.recv(65536):
+                        pass
+            except OSError as error:  # it may have closed before all was sent
+                assert not isinstance(error, TimeoutError), words
+            assert time.time() - start < 20, words
+        assert server.get("/healthz").status == 200
+
+
+# ---- edits
+
+def png(width, height, pixel):
+    """A PNG of RGBA pixels, pixel(x, y) each."""
+    rows = b"".join(b"\0" + b"".join(bytes(pixel(x, y)) for x in range(width)) for y in range(height))
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0)) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+
+
+def form(parts):
+    """Body and headers of multipart/form-data; a part is (name, value) or (name, file name, bytes)."""
+    body = b""
+    for part in parts:
+        name = f'form-data; name="{part[0]}"' + (f'; filename="{part[1]}"\r\nContent-Type: image/png' if len(part) == 3 else "")
+        body += b"--x-y-z\r\nContent-Disposition: " + name.encode() + b"\r\n\r\n" + (part[-1] if len(part) == 3 else part[1].encode()) + b"\r\n"
+    return body + b"--x-y-z--\r\n", {"Content-Type": "multipart/form-data; boundary=x-y-z"}
+
+
+@test
+def pictures_are_edited():
+    whole = png(20, 12, lambda x, y: (10 * x, 20 * y, 90, 255))
+    hole = png(20, 12, lambda x, y: (0, 0, 0, 0 if x < 9 else 255))
+    for name, data in (("whole.png", whole), ("hole.png", hole)):
+        with open(os.path.join(FOLDER.name, name), "wb") as file:
+            file.write(data)
+    wanted = generated("--init-img", os.path.join(FOLDER.name, "whole.png"), "--mask", os.path.join(FOLDER.name, "hole.png"), "--class", "1", "-s", "5")
+    with Server(VARIANT, MODEL) as server:
+        settings = [("prompt", "1"), ("seed", "5"), ("n", "1"), ("model", "gpt-image-1"), ("size", "20x12")]
+        for pictures in ([("image", "a.png", whole), ("mask", "b.png", hole)], [("image[]", "a.png", whole), ("mask", "b.png", hole)]):
+            answer = server.ask("POST", "/v1/images/edits", *form(pictures + settings))
+            assert answer.status == 200, answer.body[:300]
+            assert picture(answer.json()["data"][0]) == wanted and answer.json()["size"] == "20x12"
+        urls = ["data:image/png;base64," + base64.b64encode(data).decode() for data in (whole, hole)]
+        for body in ({"image": urls[0], "mask": urls[1]}, {"images": [{"image_url": urls[0]}], "mask": {"image_url": urls[1]}}):
+            answer = server.post("/v1/images/edits", dict(body, prompt="1", seed=5))
+            assert answer.status == 200 and picture(answer.json()["data"][0]) == wanted, answer.body[:300]
+        connection, events = server.stream("POST", "/v1/images/edits", dict(image=urls[0], mask=urls[1], prompt="1", seed=5, stream=True, partial_images=2))
+        events = list(events)
+        assert [name for name, _ in events] == ["image_edit.partial_image"] * 2 + ["image_edit.completed"] and picture(events[-1][1]) == wanted
+        connection.close()
+        # a mask without alpha is what `variant generate --mask` takes: white is drawn again
+        inputs.write_png(os.path.join(FOLDER.name, "white.png"), [bytes([255] * 27 + [0] * 33)] * 12)
+        with open(os.path.join(FOLDER.name, "white.png"), "rb") as file:
+            answer = server.ask("POST", "/v1/images/edits", *form([("image", "a.png", whole), ("mask", "b.png", file.read()), *settings]))
+        assert answer.status == 200 and picture(answer.json()["data"][0]) == wanted
+        # the picture's own see-through part; several at a time
+        own = png(20, 12, lambda x, y: (10 * x, 20 * y, 90, 0 if x < 9 else 255))
+        answer = server.ask("POST", "/v1/images/edits", *form([("image", "a.png", own), ("prompt", "1"), ("n", "3")]))
+        assert answer.status == 200 and len(answer.json()["data"]) == 3
+        assert server.gauges()["variant_body_bytes"] == 0
+
+
+@test
+def wrong_edits_are_told_why():
+    whole = png(20, 12, lambda x, y: (10 * x, 20 * y, 90, 255))
+    hole = png(20, 12, lambda x, y: (0, 0, 0, 0 if x < 9 else 255))
+    other = png(21, 12, lambda x, y: (0, 0, 0, 0))
+    head = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + b"IHDR" + struct.pack(">IIBBBBB", 60000, 60000, 8, 6, 0, 0, 0)
+    bomb = head + struct.pack(">I", zlib.crc32(head[12:])) + struct.pack(">I", 0) + b"IDAT" + struct.pack(">I", zlib.crc32(b"IDAT"))
+    head = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + b"IHDR" + struct.pack(">IIBBBBB", 8000, 8000, 8, 6, 0, 0, 0)
+    large = head + struct.pack(">I", zlib.crc32(head[12:])) + struct.pack(">I", 0) + b"IDAT" + struct.pack(">I", zlib.crc32(b"IDAT"))
+    with Server(VARIANT, MODEL, "--max-body", "100000") as server:
+        def refused(parts, status, param, words):
+            answer = server.ask("POST", "/v1/images/edits", *form(parts))
+            error = answer.error()
+            assert answer.status == status and error["param"] == param and words in error["message"], answer.body
+        refused([("prompt", "1")], 400, "image", "expected one picture, got 0")
+        refused([("image", "a", whole), ("image", "b", whole), ("prompt", "1")], 400, "image", "got 2")
+        refused([("image", "a", whole), ("prompt", "1")], 400, "image", "no see-through pixel")
+        refused([("image", "a", whole), ("mask", "m", whole), ("prompt", "1")], 400, "mask", "no see-through pixel")
+        refused([("image", "a", whole), ("mask", "m", other), ("prompt", "1")], 400, "mask", "21 x 12 pixels, the picture has 20 x 12")
+        refused([("image", "a", whole), ("mask", "m", hole)], 400, "prompt", "missing")
+        refused([("image", "a", whole), ("mask", "m", hole), ("prompt", "dog")], 400, "prompt", "no class")
+        refused([("image", "a", whole), ("mask", "m", hole), ("prompt", "1"), ("size", "8x8")], 400, "size", "20x12")
+        refused([("image", "a", whole), ("mask", "m", hole), ("prompt", "1"), ("n", "many")], 400, "n", "whole number")
+        refused([("image", "a", b"no picture"), ("prompt", "1")], 400, "image", "not a picture")
+        refused([("image", "a", whole[:60]), ("mask", "m", hole), ("prompt", "1")], 400, "image", "image: ")
+        refused([("image", "a", bomb), ("prompt", "1")], 400, "image", "60000 x 60000")
+        refused([("image", "a", large), ("prompt", "1")], 400, "image", "8000 x 8000 pixels, expected")
+        refused([("image", "a", b"x" * 100001), ("prompt", "1")], 413, None, "larger than 100000 bytes")
+        for body, headers in ((b"nonsense", {"Content-Type": "multipart/form-data; boundary=x"}), (b"", {"Content-Type": "multipart/form-data; boundary=x"}),
+                              (b"--x", {"Content-Type": "multipart/form-data"})):
+            answer = server.ask("POST", "/v1/images/edits", body, headers)
+            assert answer.status == 400 and answer.error()["code"] == "invalid_form", answer.body
+        for image, words in (("http://example.org/a.png", "expected a data URL"), ("data:image/png;base64,$", "base64"), (3, "expected a data URL"), ({}, "expected a data URL"),
+                             (["data:image/png;base64,AAAA"] * 2, "got 2")):
+            answer = server.post("/v1/images/edits", {"prompt": "1", "image": image})
+            assert answer.status == 400 and answer.error()["param"] == "image" and words in answer.error()["message"], answer.body
+        assert server.gauges()["variant_body_bytes"] == 0
+
+
+# ---- jobs
+
+@test
+def jobs_are_made_watched_refined_and_forgotten():
+    with Server(VARIANT, MODEL) as server:
+        made = server.post("/api/jobs", {"prompt": "1", "seed": 5})
+        assert made.status == 202
+        job = made.json()
+        assert job["poll_url"] == f"/api/jobs/{job['id']}"
+        _, events = server.stream("GET", job["events_url"])
+        events = list(events)
+        assert events[-1][0] == "completed" and picture(events[-1][1]["data"][0]) == generated("--class", "1", "-s", "5")
+        state = server.get(job["poll_url"]).json()
+        assert state["state"] == "completed" and state["scale"] == state["scales"] == 4
+        assert server.get(job["poll_url"] + "/images/0.png").body == generated("--class", "1", "-s", "5")
+        assert server.get(job["poll_url"] + "/images/0.webp").body[8:12] == b"WEBP"
+        for name in ("1.png", "0.gif", "x.png", "0", "-1.png"):
+            assert server.get(job["poll_url"] + "/images/" + name).status == 404
+        # the late scales again, shallower; what it keeps is told by its settings
+        refined = server.post(job["poll_url"] + "/refine", {"depth": 2, "keep_scales": 2}).json()
+        list(server.stream("GET", refined["events_url"])[1])
+        result = server.get(refined["poll_url"]).json()
+        settings = result["data"][0]["settings"]
+        assert settings["given_scales"] == 2 and settings["seed"] == "5" and settings["label"] == 1
+        with open(os.path.join(FOLDER.name, "first.png"), "wb") as file:
+            file.write(server.get(job["poll_url"] + "/images/0.png").body)
+        assert picture(result["data"][0]) == generated("--refine", os.path.join(FOLDER.name, "first.png"), "--keep-scales", "2", "--depth", "2")
+        assert server.post(job["poll_url"] + "/refine", {"n": 2}).error()["param"] == "n"
+        assert server.post(job["poll_url"] + "/refine", {"keep_scales": 4}).error()["param"] == "keep_scales"
+        same = server.post(job["poll_url"] + "/refine", {"prompt": "2"}).json()
+        list(server.stream("GET", same["events_url"])[1])
+        assert server.get(same["poll_url"]).json()["data"][0]["settings"]["label"] == 2
+    with Server(VARIANT, MODEL, "--keep", "300ms") as server:
+        job = server.post("/api/jobs", {"prompt": "1"}).json()
+        list(server.stream("GET", job["events_url"])[1])
+        time.sleep(0.6)
+        gone = server.get(job["poll_url"])
+        assert gone.status == 404 and "kept for 0.3 seconds" in gone.error()["message"]
+    with Server(VARIANT, MODEL, "--keep-size", "1000") as server:  # room for the pixels and tokens of three
+        jobs = [server.post("/api/jobs", {"prompt": "1"}).json() for _ in range(5)]
+        for job in jobs:
+            server.wait_for('variant_jobs_total{end="completed"}', 5)
+        server.wait_for("variant_kept_bytes", 3 * (8 * 8 * 3 + 30 * 4))
+        assert [server.get(job["poll_url"]).status for job in jobs] == [404, 404, 200, 200, 200]
+
+
+@test
+def jobs_show_every_scale_and_stop_when_told():
+    with Server(VARIANT, slow_model()) as server:
+        job = server.post("/api/jobs", {"prompt": "1", "seed": 5, "n": 2}).json()
+        _, events = server.stream("GET", job["events_url"])
+        events = list(events)
+        names = [name for name, _ in events]
+        assert names[-1] == "completed" and names.count("preview") >= 4, names
+        scales = [data["scale"] for name, data in events if name == "progress"]
+        assert scales == sorted(scales)
+        assert {data["picture"] for name, data in events if name == "preview"} == {0, 1}
+        # cancelled at work, by either word
+        for method, suffix in (("DELETE", ""), ("POST", "/cancel")):
+            job = server.post("/api/jobs", {"prompt": "1", "n": 10}).json()
+            server.wait_for("variant_running", 1)
+            shown = server.get(job["poll_url"] + "?preview=true").json()
+            assert shown["state"] == "running"
+            server.ask(method, job["poll_url"] + suffix)
+            server.wait_for("variant_running", 0)
+            assert server.get(job["poll_url"]).json()["state"] == "cancelled"
+            assert server.post(job["poll_url"] + "/refine", {}).status == 409
+            _, events = server.stream("GET", job["events_url"])
+            assert [name for name, _ in events] == ["cancelled"]
+        assert server.gauges()["variant_memory_reserved_bytes"] == 0
+
+
+# ---- many at a time
+
+@test
+def requests_of_all_depths_share_steps():
+    with Server(VARIANT, slow_model(), "--queue", "100") as server:
+        wishes = [{"prompt": str(i % 3), "seed": i, "depth": (16, 8, 4, 1)[i % 4], "bridge": i % 3} for i in range(12)]
+        results = [None] * len(wishes)
+
+        def ask(i):
+            results[i] = server.post("/v1/images/generations", wishes[i])
+        threads = [threading.Thread(target=ask, args=(i,)) for i in range(len(wishes))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert all(result.status == 200 for result in results), [result.body[:200] for result in results]
+        gauges = server.gauges()
+        assert gauges["variant_steps_total"] < 12 * 8, gauges["variant_steps_total"]  # one after another they are 96
+        for i in (0, 5, 11):
+            w = wishes[i]
+            assert picture(results[i].json()["data"][0]) == generated(
+                "--class", w["prompt"], "-s", str(w["seed"]), "--depth", str(w["depth"]), "--bridge", str(w["bridge"]), model=slow_model())
+
+
+def ask_and_leave(server, body):
+    """A request whose client goes once it is at work."""
+    raw = socket.create_connection(("127.0.0.1", server.port))
+    text = json.dumps(body).encode()
+    raw.sendall(b"POST /v1/images/generations HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(text) + text)
+    return raw
+
+
+@test
+def a_client_that_leaves_is_not_worked_for():
+    with Server(VARIANT, slow_model()) as server:
+        for body in ({"prompt": "1", "n": 10}, {"prompt": "1", "n": 10, "stream": True, "partial_images": 3}):
+            raw = ask_and_leave(server, body)
+            server.wait_for("variant_running", 1)
+            start = time.time()
+            raw.close()
+            server.wait_for("variant_running", 0)
+            assert time.time() - start < 20
+        gauges = server.gauges()
+        assert gauges['variant_jobs_total{end="cancelled"}'] == 2 and gauges["variant_memory_reserved_bytes"] == 0
+        assert gauges['variant_jobs_total{end="completed"}'] == 0
+
+
+@test
+def a_full_queue_says_when_to_come_back():
+    told = subprocess.run([VARIANT, "serve", "-m", slow_model(), "--max-memory", "1M", "--keep-size", "1M"], capture_output=True, text=True, timeout=60)
+    weights, kept, one = (float(number) for number in re.search(r"take ([\d.]+) MB, pictures kept ([\d.]+) MB and one request ([\d.]+) MB", told.stderr).groups())
+    room = ["--max-memory", f"{weights + kept + 2.5 * one:.1f}M", "--keep-size", "1M"]
+    with Server(VARIANT, slow_model(), "--queue", "1", *room) as server:
+        jobs = []
+        for _ in range(40):
+            answer = server.post("/api/jobs", {"prompt": "1", "n": 10})
+            jobs.append(answer)
+            if answer.status == 429:
+                break
+        assert answer.status == 429 and 1 <= int(answer.headers["retry-after"]) <= 60 and answer.error()["type"] == "rate_limit_error"
+        gauges = server.gauges()
+        assert gauges["variant_queue"] == 1 and 0 < gauges["variant_memory_reserved_bytes"] <= gauges["variant_memory_budget_bytes"]
+        assert gauges['variant_rejected_total{why="queue_full"}'] == 1
+        for answer in jobs:
+            if answer.status == 202:
+                server.ask("DELETE", answer.json()["poll_url"])
+        server.wait_for("variant_queue", 0)
+        server.wait_for("variant_running", 0)
+    # one that never fits is refused at once: previews are kept as well, and there is room for just a picture without
+    room[1] = f"{weights + kept + one + 0.1:.1f}M"
+    with Server(VARIANT, slow_model(), *room) as server:
+        answer = server.post("/v1/images/generations", {"prompt": "1", "n": 10, "stream": True, "partial_images": 3})
+        assert answer.status == 400 and "MB of memory" in answer.error()["message"], answer.body[:200]
+
+
+@test
+def deadlines_hold():
+    with Server(VARIANT, slow_model()) as server:
+        answer = server.post("/v1/images/generations", {"prompt": "1", "n": 10, "deadline": 0.2})
+        assert answer.status == 504 and answer.error()["code"] == "deadline_exceeded" and answer.headers["x-should-retry"] == "false"
+        connection, events = server.stream("POST", "/v1/images/generations", {"prompt": "1", "n": 10, "deadline": 0.2, "stream": True})
+        events = list(events)
+        assert events[-1][0] == "error" and events[-1][1]["error"]["code"] == "deadline_exceeded"
+        connection.close()
+        assert server.gauges()['variant_jobs_total{end="expired"}'] == 2
+
+
+@test
+def sigterm_lets_requests_finish():
+    with Server(VARIANT, slow_model()) as server:
+        results = []
+        thread = threading.Thread(target=lambda: results.append(server.post("/v1/images/generations", {"prompt": "1", "seed": 5})))
+        thread.start()
+        server.wait_for("variant_running", 1)
+        kept = server.connect()
+        kept.request("GET", "/readyz")
+        assert kept.getresponse().read() == b"ready\n"
+        server.process.terminate()
+        time.sleep(0.3)
+        if server.process.poll() is None and not results:
+            assert server.get("/readyz").status == 503
+            assert server.get("/healthz").status == 200
+            late = server.post("/v1/images/generations", {"prompt": "1"})
+            assert late.status == 503 and late.headers["retry-after"] and late.error()["code"] == "draining"
+        thread.join()
+        assert results[0].status == 200
+        assert picture(results[0].json()["data"][0]) == generated("--class", "1", "-s", "5", model=slow_model())
+        assert server.process.wait(60) == 0
+    # what does not finish in time is cancelled, and the server ends all the same
+    with Server(VARIANT, slow_model(), "--drain", "300ms") as server:
+        server.post("/api/jobs", {"prompt": "1", "n": 10})
+        server.wait_for("variant_running", 1)
+        start = time.time()
+        assert server.stop() == 0 and time.time() - start < 30
+
+
+# ---- who may ask
+
+@test
+def keys_hosts_and_origins():
+    keys = os.path.join(FOLDER.name, "keys")
+    with open(keys, "w", encoding="utf-8") as file:
+        file.write("first-key-of-ours\nsecond-key-of-ours\n")
+    with Server(VARIANT, MODEL, "--api-key-file", keys, "--origin", "https://example.org") as server:
+        for headers in ({}, {"Authorization": "Bearer wrong-key-of-ours"}, {"Authorization": "first-key-of-ours"}):
+            answer = server.ask("POST", "/v1/images/generations", {"prompt": "1"}, headers)
+            assert answer.status == 401 and answer.error()["code"] == "invalid_api_key"
+        assert server.get("/metrics").status == 401 and server.get("/nothing").status == 401
+        assert server.get("/healthz").status == 200 and server.get("/readyz").status == 200
+        key = {"Authorization": "Bearer second-key-of-ours"}
+        answer = server.ask("POST", "/v1/images/generations", {"prompt": "1", "response_format": "url"}, key)
+        assert answer.status == 200
+        assert server.get(answer.json()["data"][0]["url"].split(str(server.port))[1]).status == 200  # nobody guesses it
+        for host, status in (("example.org", 403), ("localhost", 200), (f"127.0.0.1:{server.port}", 200)):
+            assert server.ask("GET", "/v1/models", headers=dict(key, Host=host)).status == status, host
+        assert server.ask("GET", "/v1/models", headers=dict(key, Origin="https://evil.example")).status == 403
+        shared = server.ask("GET", "/v1/models", headers=dict(key, Origin="https://example.org"))
+        assert shared.status == 200 and shared.headers["access-control-allow-origin"] == "https://example.org"
+        asked = server.ask("OPTIONS", "/v1/images/generations", headers={"Origin": "https://example.org", "Access-Control-Request-Method": "POST"})
+        assert asked.status == 204 and "POST" in asked.headers["access-control-allow-methods"]
+        assert server.ask("OPTIONS", "/v1/images/generations", headers={"Origin": "https://evil.example"}).status == 403
+    with Server(VARIANT, MODEL) as server:
+        answer = server.get("/v1/models")
+        assert answer.status == 200 and "access-control-allow-origin" not in answer.headers
+        assert server.get("/healthz", **{"X-Request-Id": "mine-7"}).headers["x-request-id"] == "mine-7"
+        assert server.get("/healthz", **{"X-Request-Id": "no good\""}).headers["x-request-id"] != "no good\""
+        server.wait_for('variant_answers_total{status="2xx"}', 4)  # and all are in the log
+        assert any('"mine-7"' in line for line in server.log)
+        assert all(json.loads(line)["time"] for line in server.log)
+
+
+@test
+def what_cannot_be_is_told_before_serving():
+    for options, status, words in ((["--listen", "0.0.0.0"], 2, "--api-key-file"), (["--listen", "example.org"], 2, "in numbers"),
+                                   (["--max-memory", "1M"], 2, "--max-memory: 1.0 MB"), (["--api-key-file", "/nothing"], 1, "/nothing"),
+                                   (["--sweep", "/nothing"], 1, "/nothing"), (["--port", "65536"], 2, "0 to 65535"), (["--queue", "0"], 2, "--queue 0")):
+        done = subprocess.run([VARIANT, "serve", "-m", MODEL, *options], capture_output=True, text=True, timeout=60)
+        assert done.returncode == status and words in done.stderr and done.stderr.count("\n") == 1, (options, done)
+    with Server(VARIANT, MODEL) as server:
+        done = subprocess.run([VARIANT, "serve", "-m", MODEL, "--port", str(server.port)], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 1 and f"port {server.port} cannot be had" in done.stderr, done
+
+
+# ---- the document
+
+def fits(value, schema, document, where="answer"):
+    """As JSON Schema: types, members, enumerations; members that no schema tells are a fault as well."""
+    if "$ref" in schema:
+        schema = document["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]]
+    kinds = {"object": dict, "array": list, "string": str, "boolean": bool, "null": type(None)}
+    types = schema.get("type", [])
+    types = [types] if isinstance(types, str) else types
+
+    def is_a(kind):
+        if kind in ("integer", "number"):
+            return isinstance(value, (int, float)) and not isinstance(value, bool) and (kind == "number" or value == int(value))
+        return isinstance(value, kinds[kind])
+    assert not types or any(is_a(kind) for kind in types), (where, value, schema)
+    assert value in schema.get("enum", [value]), (where, value)
+    for name in schema.get("required", []):
+        assert name in value, (where, name)
+    if isinstance(value, dict) and "properties" in schema:
+        for name, member in value.items():
+            assert name in schema["properties"], f"{where}.{name} is not in openapi.json"
+            fits(member, schema["properties"][name], document, f"{where}.{name}")
+    if isinstance(value, dict) and "additionalProperties" in schema:
+        for name, member in value.items():
+            fits(member, schema["additionalProperties"], document, f"{where}.{name}")
+    if isinstance(value, list) and "items" in schema:
+        for member in value:
+            fits(member, schema["items"], document, where + "[]")
+
+
+@test
+def the_document_is_true():
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../src/serve/openapi.json"), encoding="utf-8") as file:
+        document = json.load(file)
+    with Server(VARIANT, MODEL) as server:
+        assert server.get("/openapi.json").json() == document
+        asked = set()
+
+        def ask(method, path, template=None, body=None):
+            answer = server.ask(method, path, body)
+            operation = document["paths"][template or path][method.lower()]
+            asked.add(operation["operationId"])
+            told = operation["responses"][str(answer.status)]["content"]
+            kind = answer.headers["content-type"].split(";")[0]
+            assert kind in told, (path, kind)
+            if "schema" in told[kind] and kind == "application/json":
+                fits(answer.json(), told[kind]["schema"], document, path)
+            return answer
+        wish = {"prompt": "1"}
+        ask("POST", "/v1/images/generations", body=wish)
+        ask("POST", "/v1/images/generations", body=dict(wish, response_format="url", quality="low", n=2))
+        ask("POST", "/v1/images/generations", body=dict(wish, stream=True))
+        ask("POST", "/v1/images/generations", body={})
+        hole = "data:image/png;base64," + base64.b64encode(png(9, 9, lambda x, y: (0, 0, 0, 255 * (x > 4)))).decode()
+        ask("POST", "/v1/images/edits", body=dict(wish, image=hole, grow=1, feather=2))
+        ask("POST", "/v1/images/edits", body=wish)
+        job = "/api/jobs/" + ask("POST", "/api/jobs", body=wish).json()["id"]
+        ask("GET", job + "/events", "/api/jobs/{id}/events")
+        ask("GET", job, "/api/jobs/{id}")
+        ask("GET", job + "/images/0.png", "/api/jobs/{id}/images/{name}")
+        ask("POST", job + "/refine", "/api/jobs/{id}/refine", {"depth": 1})
+        ask("POST", job + "/refine", "/api/jobs/{id}/refine")
+        ask("POST", job + "/cancel", "/api/jobs/{id}/cancel")
+        ask("DELETE", job, "/api/jobs/{id}")
+        ask("GET", "/api/jobs/none", "/api/jobs/{id}")
+        for path in ("/v1/models", "/api/model", "/api/plan", "/healthz", "/readyz", "/metrics", "/openapi.json"):
+            ask("GET", path)
+        ask("GET", "/v1/models/small", "/v1/models/{id}")
+        assert asked == {operation["operationId"] for path in document["paths"].values() for operation in path.values()}
+        # members of a request are what the server reads: what is none of their types is refused by their name
+        schemas = document["components"]["schemas"]
+        for path, schema, whole in (("/v1/images/generations", "Wish", wish), ("/api/jobs", "Wish", wish), ("/v1/images/edits", "Edit", dict(wish, image=hole)),
+                                    (job + "/refine", "Refinement", {})):
+            for name, member in schemas[schema]["properties"].items():
+                wrong = [{"a": 1}]
+                if "enum" in member:
+                    wrong.append("no such word")
+                if "minimum" in member:
+                    wrong.append(member["minimum"] - 1)
+                if "maximum" in member:
+                    wrong.append(member["maximum"] + 1)
+                if "exclusiveMinimum" in member:
+                    wrong.append(member["exclusiveMinimum"])
+                if name == "partial_images" and path == "/api/jobs":
+                    wrong = []
+                for value in wrong:
+                    answer = server.post(path, dict(whole, **{"stream": True} if name == "partial_images" else {}, **{name: value}))
+                    assert answer.status == 400 and answer.error()["param"] == name, (path, name, value, answer.status, answer.body[:200])
+
+
+# ---- slow and many
+
+@test
+def silent_and_half_closed_clients_hold_nothing():
+    with Server(VARIANT, MODEL) as server:
+        idle = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(50)]
+        for i, raw in enumerate(idle):
+            raw.sendall((b"", b"POST /api/jobs HT", b"POST /api/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50\r\n\r\n{")[i % 3])
+        assert server.get("/healthz").status == 200
+        for raw in idle[::2]:
+            raw.shutdown(socket.SHUT_WR)
+        assert server.post("/v1/images/generations", {"prompt": "1"}).status == 200
+        for raw in idle:
+            raw.close()
+        server.wait_for("variant_body_bytes", 0)
+
+
+@test
+def a_connection_serves_many_requests():
+    with Server(VARIANT, MODEL) as server:
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+        connection.connect()
+        kept = connection.sock
+        for i in range(5):
+            connection.request("POST", "/v1/images/generations", json.dumps({"prompt": "1", "seed": i}))
+            assert len(json.loads(connection.getresponse().read())["data"]) == 1
+            assert connection.sock is kept
+        connection.close()
+
+
+def main():
+    chosen = [function for function in TESTS if len(sys.argv) < 3 or function.__name__ in sys.argv[2:]]
+    failed = 0
+    for function in chosen:
+        start = time.time()
+        try:
+            function()
+            print(f"ok {function.__name__} ({time.time() - start:.1f} s)", flush=True)
+        except Exception as error:  # the next ones say more
+            failed += 1
+            import traceback
+            print(f"FAILED {function.__name__}: {error!r}", flush=True)
+            traceback.print_exc()
+    print(f"{len(chosen) - failed} passed, {failed} failed")
+    FOLDER.cleanup()
+    sys.exit(failed > 0)
+
+
+if __name__ == "__main__":
+    main()
