@@ -69,7 +69,8 @@ bool sv_job_is_over(const sv_job *job) {
 static bool on_progress(void *user, const variant_progress *at) {
     sv_job *job = user;
     pthread_mutex_lock(&job->server->lock);
-    job->scale = at->scale;
+    /* behind the last batch no other begins */
+    job->scale = at->pictures_done == at->pictures ? at->scales : at->scale;
     job->pictures_done = at->pictures_done;
     sv_wake(job);
     pthread_mutex_unlock(&job->server->lock);
