@@ -162,8 +162,20 @@ INLINE __m512 part_load(const void *from, const bool bf16, int part, int count) 
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(x), 16));
 }
 
+/* The largest size of a whole piece of bf16 numbers, two of them a lane, as bits of floats. */
+INLINE __m512i halves_most(const uint16_t *from) {
+    const __m512i size = _mm512_set1_epi16(0x7fff);
+    __m512i most = _mm512_setzero_si512();
+#pragma GCC unroll 4
+    for (int i = 0; i < VT_INT8_BLOCK; i += 2 * LANES)
+        most = _mm512_max_epu16(most, _mm512_and_si512(_mm512_loadu_si512(from + i), size));
+    const __m512i high = _mm512_and_si512(most, _mm512_set1_epi32((int)0xffff0000));
+    return _mm512_max_epi32(high, _mm512_slli_epi32(most, 16));
+}
+
 /* The largest size of a piece, as bits: sizes order as their bits do, NaN last. */
 INLINE __m512i piece_most(__m512i most, const void *from, const bool bf16, const int count) {
+    if (bf16 && count == VT_INT8_BLOCK) return _mm512_max_epi32(most, halves_most(from));
 #pragma GCC unroll 8
     for (int i = 0; i < PARTS; ++i) {
         const __m512 size = _mm512_abs_ps(part_load(from, bf16, i, count));
