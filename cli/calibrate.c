@@ -12,7 +12,7 @@
 #include "progress.h"
 
 enum { PICTURES = 32 };
-#define TOLERANCE 1.25
+#define TOLERANCE 1.2
 
 static bool add_data(void *owner, const char *text) {
     return cli_data_add(&((cli_calibration *)owner)->data.data, text);
