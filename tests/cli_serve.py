@@ -152,6 +152,19 @@ def wrong_requests_are_told_why():
         assert server.get("/healthz").status == 200
 
 
+@test
+def names_are_taken_and_the_nearest_suggested():
+    shipped = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../models/fashion")
+    with Server(VARIANT, shipped) as server:
+        answer = server.post("/v1/images/generations", {"prompt": "Bag, sneaker", "n": 2, "quality": "low"}).json()
+        assert [data["settings"]["class"] for data in answer["data"]] == ["Bag", "Sneaker"]
+        error = server.post("/v1/images/generations", {"prompt": "Sneeker"}).error()
+        assert error["code"] == "unknown_class" and "Sneaker" in error["message"] and "Bag" not in error["message"]
+        assert server.get("/v1/models").json()["data"][0]["id"] == "fashion"
+        classes = server.get("/api/model").json()["classes"]
+        assert len(classes) == 10 and classes[8] == {"label": 8, "name": "Bag"}
+
+
 # ---- edits
 
 def png(width, height, pixel):
