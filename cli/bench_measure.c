@@ -80,9 +80,10 @@ cleanup:
 variant_status bench_subject_open(bench_subject *out, const bench_settings *s, variant_error *err) {
     *out = (bench_subject){0};
     double start = vt_seconds();
-    VT_TRY(vt_number_parse(&out->weights, "--weights", s->asked.engine.weights, err));
+    const char *weights = s->asked.engine.weights, *kv = s->asked.engine.kv;
+    if (weights) VT_TRY(vt_number_parse(&out->weights, "--weights", weights, err));
     out->kv = vt_kv_default(out->weights);
-    if (s->asked.engine.kv) VT_TRY(vt_number_parse(&out->kv, "--kv", s->asked.engine.kv, err));
+    if (kv) VT_TRY(vt_number_parse(&out->kv, "--kv", kv, err));
     VT_TRY(vt_kern_open(&out->kern, s->asked.engine.backend, s->asked.engine.threads, err));
     if (!out->kern->peak_flops)
         return vt_fail(err, VARIANT_E_UNSUPPORTED, "backend %s has no probes to measure against",
@@ -91,8 +92,11 @@ variant_status bench_subject_open(bench_subject *out, const bench_settings *s, v
         return build_synthetic(out, s->arch, cli_decoder_is_preview(s->asked.request.decoder), err);
     vt_model_options options = cli_model_options(&s->asked.engine);
     options.weights = out->weights;
+    options.any_weights = !weights;
     options.skip_encoder = true;
     VT_TRY(vt_model_open(&out->model, out->kern, &options, err));
+    out->weights = out->model->weights;
+    if (!kv) out->kv = vt_kv_default(out->weights);
     out->load_seconds = vt_seconds() - start;
     return VARIANT_OK;
 }

@@ -16,8 +16,9 @@ typedef struct settings {
     variant_engine_options engine;
     cli_tensors_out output;
     const char *classes;
-    bool force;
-    bool int8; /* --type int8; output.type is f32 then */
+    bool force, pack;
+    const char *weights; /* of --pack */
+    bool int8;           /* --type int8; output.type is f32 then */
     cli_calibration calibration;
     bool json;
     int uncond_depth;     /* 0: as it is */
@@ -59,9 +60,9 @@ static variant_status convert_inception(const settings *s, bool *done, variant_e
     VT_CHECK(vt_tensor_file_open(&file, s->engine.model, err));
     VT_CHECK(vt_features_unwrap(file, err));
     *done = vt_inception_is(file);
-    if (*done && (s->classes || s->engine.tokenizer))
+    if (*done && (s->classes || s->engine.tokenizer || s->pack))
         VT_CHECK(vt_fail(err, VARIANT_E_ARGUMENT,
-                         "%s: FID's Inception takes neither --classes nor --tokenizer",
+                         "%s: FID's Inception takes neither --classes, --tokenizer nor --pack",
                          s->engine.model));
     if (*done && s->int8)
         VT_CHECK(vt_fail(err, VARIANT_E_ARGUMENT,
@@ -161,8 +162,9 @@ static variant_status convert(const settings *s, variant_error *err) {
         save.class_count = classes;
         save.class_names = names;
     }
-    VT_CHECK(s->int8 ? write_int8(s, &session, &save, err)
-                     : vt_model_write(s->output.path, &save, err));
+    status = s->int8   ? write_int8(s, &session, &save, err)
+             : s->pack ? vt_model_write_packed(s->output.path, model, &save, err)
+                       : vt_model_write(s->output.path, &save, err);
 cleanup:
     free(names);
     free(text);
@@ -174,6 +176,7 @@ static void init(void *user) {
     settings *s = user;
     cli_engine_init(&s->engine);
     s->calibration = cli_calibration_defaults();
+    s->weights = "bf16";
 }
 
 static bool read_type(void *owner, const char *text) {
@@ -196,6 +199,13 @@ static int run(void *user, const cli_line *line) {
     if (alone && !s->int8) return cli_misuse("--%s belongs to --type int8", alone);
     if (alone && s->calibration.data.data.count == 0 && strcmp(alone, "json") != 0)
         return cli_misuse("--%s belongs to --calibrate DATA", alone);
+    if (s->pack && cli_first_given(line, "type|force"))
+        return cli_misuse(
+            "--pack writes weights as they are computed with: give --weights, no --%s",
+            cli_first_given(line, "type|force"));
+    if (!s->pack && cli_given(line, "weights"))
+        return cli_misuse("--weights is for --pack; --type says how a file keeps them");
+    s->engine.weights = s->pack ? s->weights : "f32"; /* a packed file has no numbers to convert */
     variant_error err = {0};
     return cli_end(convert(s, &err), &err);
 }
@@ -212,6 +222,12 @@ static const cli_option options[] = {
      "write f16 or bf16 though a tensor's numbers overflow (they become the type's largest) or "
      "vanish (more than 1 % of its norm is lost)",
      CLI_FLAG(settings, force)},
+    {"pack", NULL,
+     "write the weights as the cpu backend computes with them: the file opens without packing, is "
+     "used where it lies, and serves for nothing else",
+     CLI_FLAG(settings, pack)},
+    {"weights", "TYPE", "of --pack: {words}", CLI_NAME(settings, weights, "bf16|int8"),
+     .notes = "|a scale a row; a tokenizer's are bf16", .own = true},
     CLI_ROWS(cli_engine_options, variant_engine_options, settings, engine, CLI_MODEL),
     {"classes", "FILE", "names of the classes, a line each",
      CLI_TEXT(settings, classes, "a file of names, a line each")},
@@ -240,7 +256,8 @@ const cli_command cli_convert = {
                 "--type f16\n"
                 "variant convert models/fashion -o fashion.safetensors --classes names.txt\n"
                 "variant convert models/fashion -o fashion8.safetensors --type int8 --calibrate "
-                "/usr/share/datasets/fashion-mnist",
+                "/usr/share/datasets/fashion-mnist\n"
+                "variant convert models/fashion -o packed.safetensors --pack --weights int8",
     .operands = 1,
     CLI_OF_THIS_FILE,
 };

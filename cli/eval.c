@@ -240,7 +240,8 @@ static void add_fidelity(cJSON *report, const char *mean_key, double mean, const
     if (isfinite(spread)) cJSON_AddNumberToObject(report, spread_key, spread);
 }
 
-static void describe_tokenizer(const eval_work *w, const vt_data *data, int count) {
+static void describe_tokenizer(const eval_work *w, const vt_data *data, vt_number weights,
+                               int count) {
     const variant_engine_options *engine = &w->settings->asked.engine;
     const vt_score_fidelity *f = &w->fidelity;
     cJSON_AddStringToObject(w->report, "reconstructed", w->pictures_name);
@@ -250,7 +251,7 @@ static void describe_tokenizer(const eval_work *w, const vt_data *data, int coun
     if (engine->part) cJSON_AddStringToObject(w->made_with, "part", engine->part);
     if (engine->tokenizer) cJSON_AddStringToObject(w->made_with, "tokenizer", engine->tokenizer);
     if (engine->sides) cJSON_AddStringToObject(w->made_with, "sides", engine->sides);
-    cJSON_AddStringToObject(w->made_with, "weights", engine->weights);
+    cJSON_AddStringToObject(w->made_with, "weights", vt_number_name(weights));
     if (w->settings->asked.request.decoder)
         cJSON_AddStringToObject(w->made_with, "decoder", w->settings->asked.request.decoder);
     cJSON_AddNumberToObject(w->made_with, "count", count);
@@ -279,7 +280,7 @@ static variant_status eval_tokenizer(eval_work *w, variant_error *err) {
     VT_CHECK(vt_score_reconstructed(&w->scores, &w->fidelity, &by, &source,
                                     labels_match(w, &source), w->pictures_name, there_and_back,
                                     &through, err));
-    describe_tokenizer(w, &data, source.count);
+    describe_tokenizer(w, &data, model->weights, source.count);
 cleanup:
     vt_source_close(&source);
     codec_close(&through);

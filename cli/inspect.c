@@ -7,6 +7,7 @@
 #include "core/status.h"
 #include "engine/branches.h"
 #include "engine/calibrate.h"
+#include "engine/model_packed.h"
 #include "features/features.h"
 #include "io/file.h"
 #include "tools.h"
@@ -91,6 +92,15 @@ static cJSON *describe_file(const vt_tensor_file *file) {
     return item;
 }
 
+static void add_packed(cJSON *to, const vt_tensor_file *file) {
+    vt_packed_info info;
+    if (vt_packed_info_of(&info, file, NULL) != VARIANT_OK || !info.is) return;
+    cJSON *packed = cJSON_AddObjectToObject(to, "packed");
+    cJSON_AddStringToObject(packed, "layout", VT_PANELS_LAYOUT);
+    add_number(packed, "version", VT_PANELS_VERSION);
+    cJSON_AddStringToObject(packed, "weights", vt_number_name(info.weights));
+}
+
 static cJSON *describe_files(const vt_model *model) {
     cJSON *list = cJSON_CreateArray();
     for (int i = 0; i < 2; ++i) {
@@ -98,6 +108,7 @@ static cJSON *describe_files(const vt_model *model) {
         if (!file || (i == 1 && file == model->files[0])) continue;
         cJSON *item = describe_file(file);
         add_parts(item, model, file);
+        add_packed(item, file);
         cJSON_AddItemToArray(list, item);
     }
     return list;
@@ -460,6 +471,13 @@ static void print_text(const cJSON *facts) {
         printf("%s\n  %s, %.0f tensors, %s\n", text_of(item, "path"), text_of(item, "format"),
                number(item, "tensors"), bytes_text(number(item, "bytes"), bytes, sizeof bytes));
         print_parts(item);
+        const cJSON *packed = cJSON_GetObjectItemCaseSensitive(item, "packed");
+        if (packed)
+            printf("  packed         %s weights as %s version %.0f: used where they lie; the hash "
+                   "is that of "
+                   "the model that was packed\n",
+                   text_of(packed, "weights"), text_of(packed, "layout"),
+                   number(packed, "version"));
     }
     cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(facts, "not_finite"))
         printf("NOT A NUMBER     %s: %.0f of %.0f numbers are NaN or infinite; no command but this "

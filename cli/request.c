@@ -15,7 +15,6 @@ bool cli_decoder_is_preview(const char *decoder) {
 
 void cli_engine_init(variant_engine_options *engine) {
     variant_engine_options_init(engine);
-    engine->weights = "f32";
     engine->warn = cli_warn;
 }
 
@@ -68,7 +67,8 @@ const cli_option cli_engine_options[] = {
      CLI_TEXT(ENGINE(part), "the name of a state dict, such as ema or model"),
      .unset = "averaged weights before others, said on stderr"},
     {"weights", "TYPE", "{words}", CLI_NAME(ENGINE(weights), "f32|bf16|int8"),
-     .notes = "exact|half the memory, fast|a quarter; a tokenizer's are bf16"},
+     .notes = "exact|half the memory, fast|a quarter; a tokenizer's are bf16",
+     .unset = "f32; of a packed file its own"},
     {"kv", "TYPE", "of keys and values: {words}", CLI_NAME(ENGINE(kv), "f32|bf16|int8"),
      .unset = "f32 with f32 weights, else bf16"},
     {"threads", "N", "{range}", .letter = 't', CLI_INT(ENGINE(threads), 1, 1024),

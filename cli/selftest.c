@@ -82,6 +82,7 @@ static void print_summary(const settings *s, vt_selftest_counts counts, double s
 
 static void init(void *user) {
     cli_engine_init(&((settings *)user)->engine);
+    ((settings *)user)->engine.weights = "f32";
 }
 
 static int run(void *user, const cli_line *line) {

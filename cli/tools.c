@@ -48,7 +48,9 @@ variant_status cli_session_open(cli_session *out, const variant_engine_options *
     model.any_numbers = any_numbers;
     model.need_tokenizer = need_tokenizer;
     model.need_transformer = false;
-    VT_TRY(vt_number_parse(&model.weights, "--weights", options->weights, err));
+    model.any_weights = !options->weights;
+    if (options->weights)
+        VT_TRY(vt_number_parse(&model.weights, "--weights", options->weights, err));
     VT_CHECK(vt_kern_open(&out->kern, options->backend, options->threads, err));
     VT_CHECK(vt_model_open(&out->model, out->kern, &model, err));
 cleanup:

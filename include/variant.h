@@ -105,9 +105,9 @@ typedef struct variant_engine_options {
     void *user;
     const char *backend; /* "cpu" (default) or "ref", the slow plain-C definition */
     int threads; /* 0: one a processor that the process may use (affinity, quota of its control group) */
-    /* how weights are stored: "f32" (default: exact, mapped from the file where it can be), "bf16"
-     * (half the memory, products in bf16) or "int8" (a quarter; a scale a channel; the tokenizer's
-     * stay bf16) */
+    /* how weights are stored: "f32" (exact, mapped from the file where it can be), "bf16" (half the memory, products in
+     * bf16) or "int8" (a quarter; a scale a channel; the tokenizer's stay bf16). NULL: f32, or as a file has them whose
+     * weights are packed (`variant convert --pack`), which has no others */
     const char *weights;
     const char *kv; /* likewise keys and values; NULL: f32 with f32 weights, else bf16 */
     bool encoder;   /* also the tokenizer's encoder, which edits need */

@@ -28,12 +28,14 @@ variant_status variant_engine_open(variant_engine **out, const variant_engine_op
     model.user = options->user;
     if (options->weights)
         VT_CHECK(vt_number_parse(&engine->weights, "weights", options->weights, error));
-    engine->kv = vt_kv_default(engine->weights);
     if (options->kv) VT_CHECK(vt_number_parse(&engine->kv, "kv", options->kv, error));
     model.weights = engine->weights;
+    model.any_weights = !options->weights;
     model.skip_encoder = !options->encoder;
     VT_CHECK(vt_kern_open(&engine->kern, options->backend, options->threads, error));
     VT_CHECK(vt_model_open(&engine->model, engine->kern, &model, error));
+    engine->weights = engine->model->weights;
+    if (!options->kv) engine->kv = vt_kv_default(engine->weights);
 cleanup:
     if (status != VARIANT_OK)
         variant_engine_close(&engine);

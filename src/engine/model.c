@@ -12,6 +12,7 @@
 #include "core/rng.h"
 #include "engine/model_config.h"
 #include "engine/model_files.h"
+#include "engine/model_packed.h"
 #include "io/file.h"
 
 int vt_supernet_bridge(const vt_supernet_info *supernet, int scales) {
@@ -336,7 +337,7 @@ static uint64_t hash_file(uint64_t hash, const vt_tensor_file *file, bool previe
 }
 
 /* A preview decoder that comes later leaves a model what it was: pictures made before are still its. */
-static void set_hash(vt_model *model) {
+static void compute_hash(vt_model *model) {
     const uint64_t none = vt_fnv1a64("variant", 7);
     uint64_t hash = none;
     for (int part = 0; part < VT_MODEL_PARTS; ++part)
@@ -351,6 +352,21 @@ static void set_hash(vt_model *model) {
     if (!model->preview) return;
     hash = hash_file(none, model->files[VT_TOKENIZER_PART], true);
     snprintf(model->preview_hash, sizeof model->preview_hash, "%016llx", (unsigned long long)hash);
+}
+
+/* A packed file is the model that was packed. */
+static variant_status set_hash(vt_model *model, variant_error *err) {
+    vt_packed_info info;
+    const vt_tensor_file *file = model->files[VT_TOKENIZER_PART];
+    const bool whole = file && file == model->files[VT_TRANSFORMER_PART];
+    VT_TRY(vt_packed_info_of(&info, whole ? file : NULL, err));
+    if (!info.is) {
+        compute_hash(model);
+        return VARIANT_OK;
+    }
+    memcpy(model->hash, info.hash, sizeof info.hash);
+    if (model->preview) memcpy(model->preview_hash, info.preview_hash, sizeof info.preview_hash);
+    return VARIANT_OK;
 }
 
 static void free_class_names(vt_model *model) {
@@ -391,14 +407,32 @@ variant_status vt_model_new(vt_model **out, vt_kern *kern, variant_error *err) {
     return VARIANT_OK;
 }
 
-variant_status vt_model_open(vt_model **out, vt_kern *kern, const vt_model_options *options,
+/* Types that the files leave to choose; a note where their weights cannot be used as they lie. */
+static variant_status settle_weights(vt_model *model, vt_model_options *options,
+                                     variant_error *err) {
+    const vt_tensor_file *packed;
+    VT_TRY(vt_packed_weights(model, options, &options->weights, &packed, err));
+    model->weights = options->weights;
+    if (packed && !model->kern->panels && !model->kern->dry)
+        vt_model_warn(
+            options,
+            "%s: its weights are packed for the cpu backend; this one takes them apart, to "
+            "the same numbers",
+            vt_tensor_file_path(packed));
+    return VARIANT_OK;
+}
+
+variant_status vt_model_open(vt_model **out, vt_kern *kern, const vt_model_options *asked,
                              variant_error *err) {
     *out = NULL;
+    vt_model_options settled = *asked;
+    const vt_model_options *options = &settled;
     vt_file_config own[VT_MODEL_PARTS] = {0};
     variant_status status = VARIANT_OK;
     vt_model *model;
     VT_TRY(vt_model_new(&model, kern, err));
     VT_CHECK(vt_model_find(model, options, err));
+    VT_CHECK(settle_weights(model, &settled, err));
     for (int part = 0; part < VT_MODEL_PARTS; ++part)
         if (model->files[part]) VT_CHECK(vt_file_config_read(&own[part], model->files[part], err));
     if (model->files[VT_TRANSFORMER_PART])
@@ -422,7 +456,7 @@ variant_status vt_model_open(vt_model **out, vt_kern *kern, const vt_model_optio
     const char *training = vt_tensor_file_meta(model->files[trained], VT_TRAINING_KEY);
     if (training && !(model->training = strdup(training)))
         VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "no memory for metadata"));
-    set_hash(model);
+    VT_CHECK(set_hash(model, err));
 cleanup:
     for (int part = 0; part < VT_MODEL_PARTS; ++part) vt_file_config_free(&own[part]);
     if (status != VARIANT_OK)

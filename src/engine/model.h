@@ -25,6 +25,9 @@ typedef struct vt_model_options {
     void *user;
     bool need_tokenizer, need_transformer; /* E_MODEL when one that is needed is not found */
     vt_number weights; /* how products store theirs; the tokenizer's are never below bf16 */
+    bool
+        any_weights; /* that of a file whose weights are packed, where there is one, else `weights` */
+    bool own_tensors;  /* those of the files are copied on: packed ones are refused */
     bool skip_encoder; /* the tokenizer will only decode */
     bool any_numbers;  /* NaN and infinite weights are no error: only to look at a model */
     bool copy;         /* values copied to memory (training changes them), not mapped */
@@ -47,6 +50,7 @@ typedef struct vt_supernet_info {
 
 typedef struct vt_model {
     vt_kern *kern;               /* borrowed */
+    vt_number weights;           /* how products store theirs */
     vt_tokenizer *tokenizer;     /* NULL when absent */
     vt_transformer *transformer; /* NULL when absent */
     vt_preview *preview;         /* the tokenizer's small decoder; NULL when absent */
@@ -126,6 +130,10 @@ typedef struct vt_model_save {
     void *user;
 } vt_model_save;
 variant_status vt_model_write(const char *path, const vt_model_save *save, variant_error *err);
+/* The model, opened with weights of bf16 or int8 on a backend that packs them (E_UNSUPPORTED), as it computes: a file that opens
+ * without packing anything (model_packed.h). save: its configuration, classes and training. */
+variant_status vt_model_write_packed(const char *path, const vt_model *model,
+                                     const vt_model_save *save, variant_error *err);
 
 /* E_MODEL with the line that says how to make the preview decoder that is missing. */
 variant_status vt_model_fail_preview(variant_error *err);

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "engine/model_packed.h"
 #include "io/file.h"
 
 #define MOST_GROUPS 64
@@ -34,7 +35,8 @@ void vt_model_warn(const vt_model_options *options, const char *format, ...) {
 
 static variant_status open_file(vt_tensor_file **out, const char *path, variant_error *err) {
     VT_TRY(vt_tensor_file_open(out, path, err));
-    variant_status status = vt_tensor_file_unwrap(*out, part_marks, VT_MODEL_PARTS, err);
+    variant_status status = vt_packed_open(*out, err);
+    if (status == VARIANT_OK) status = vt_tensor_file_unwrap(*out, part_marks, VT_MODEL_PARTS, err);
     if (status != VARIANT_OK) vt_tensor_file_close(out);
     return status;
 }

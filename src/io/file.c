@@ -48,6 +48,14 @@ void vt_mapping_close(vt_mapping *mapping) {
     *mapping = (vt_mapping){0};
 }
 
+void vt_mapping_keep(const vt_mapping *mapping) {
+#if defined(MADV_HUGEPAGE)
+    if (mapping->data) madvise((void *)(uintptr_t)mapping->data, mapping->size, MADV_HUGEPAGE);
+#else
+    (void)mapping;
+#endif
+}
+
 void vt_mapping_release(const vt_mapping *mapping, const void *data, size_t bytes) {
     const unsigned char *begin = data, *end = begin + bytes;
     if (!mapping->data || begin < mapping->data || end > mapping->data + mapping->size) return;

@@ -18,6 +18,10 @@ void vt_mapping_close(vt_mapping *mapping);
  * file when touched; nothing unless all of it lies in the mapping. */
 void vt_mapping_release(const vt_mapping *mapping, const void *data, size_t bytes);
 
+/* What is mapped will be read again and again: the system may keep it in large pages, where it can (of files that it reads from
+ * then on). */
+void vt_mapping_keep(const vt_mapping *mapping);
+
 /* Writing a file that appears whole or not at all: open gives a stream on a temporary file
  * beside path; commit flushes, fsyncs and renames it onto path (and fsyncs the folder); abandon
  * deletes it. A link stays one: the file behind it is replaced. "-" and /dev/stdout are the standard

@@ -71,6 +71,18 @@ const vt_tensor *vt_tensor_file_find(const vt_tensor_file *file, const char *gro
  * optimizer stay as they are. */
 variant_status vt_tensor_file_unwrap(vt_tensor_file *file, const char *const *marks, int count,
                                      variant_error *err);
+/* Packed numbers of weight NAME are tensors NAME.panels and, of some types, NAME.scales or NAME.scales_of_rows, in a group of their own. shapes, an object
+ * of lists ({"NAME": [n, k]}), says which weights there are: each becomes a tensor of that name and shape too, bare, of a type
+ * that nobody reads as numbers; its bytes are those of the panels. E_FORMAT: damaged, with the path. */
+#define VT_PACKED_GROUP "panels"
+#define VT_PACKED_NUMBERS ".panels"
+#define VT_PACKED_SCALES ".scales"
+#define VT_PACKED_SCALES_OF_ROWS ".scales_of_rows" /* in its place: rows of x have one scale each */
+variant_status vt_tensor_file_name_packed(vt_tensor_file *file, const cJSON *shapes,
+                                          variant_error *err);
+/* NULL: there are none. */
+const vt_tensor *vt_packed_numbers(const vt_tensor_file *file, const char *name);
+const vt_tensor *vt_packed_scales(const vt_tensor_file *file, const char *name, bool *of_rows);
 /* Does the path of a group say that it holds what an optimizer keeps of weights, not weights? */
 bool vt_tensor_group_is_training(const char *group);
 /* Is it of a type that weights have? Whole numbers are counters, tables, or what quantizers made of weights. */

@@ -232,6 +232,7 @@ void vt_dry_kern_init(vt_dry_kern *dry, vt_kern *real) {
     *dry = (vt_dry_kern){.kern = operations, .real = real, .next = VT_ALIGN}; /* NULL says none */
     dry->kern.details = real->details;
     dry->kern.unified = real->unified;
+    dry->kern.panels = real->panels;
     dry->kern.threads = real->threads;
     dry->kern.team = real->team;
     dry->kern.weight_type = real->weight_type;

@@ -63,6 +63,13 @@ typedef struct vt_weight vt_weight;
  * threads at a time. */
 typedef void (*vt_weight_rows)(const void *user, int first, int count, float *out);
 
+/* Numbers of a weight as panels.h lays them out, made before; on addresses that are multiples of 64. */
+typedef struct vt_packed {
+    const void *numbers;
+    const float *scale; /* INT8: of every row of whole panels; else NULL */
+    bool whole;         /* INT8: as in vt_weight_spec, which says it where numbers are given */
+} vt_packed;
+
 typedef struct vt_weight_spec {
     vt_number type;
     int n, k;
@@ -81,6 +88,9 @@ typedef struct vt_weight_spec {
     /* INT8: (n), read during weight_open alone: rows and values are integers of -127 .. 127 already, and these their
      * scales. NULL: they are numbers */
     const float *scales;
+    /* or they are packed already, type BF16 or INT8: borrowed for the weight's life by a backend that has kern->panels, by
+     * others for the call. Not with gradients */
+    const vt_packed *packed;
 } vt_weight_spec;
 
 /* What happens to x W^T + bias before it is stored. */
@@ -464,12 +474,14 @@ typedef struct vt_adamw {
  *   team, memory_pool        work on one thread; take memory straight from memory_reserve
  *   peak_flops, stream_bytes say that there is nothing to measure against
  *   canary                   watch the machine without it
+ *   weight_packed            write no packed files
  *   pool, resize_bilinear    open no Inception
  *   of training              train nothing (vt_kern_check_training); those of bf16 products: in float32 alone */
 struct vt_kern {
     const char *name;    /* vt_kern_open's, which sets it */
     const char *details; /* one line for a person: BLAS core, instruction set, threads */
     bool unified;        /* buffers are host memory: a mapped file may serve as weights in place */
+    bool panels;         /* packed numbers are used where they lie (vt_weight_spec.packed) */
     bool dry;            /* holds and computes nothing (dry.h): values need not be made for it */
     int threads;
     /* OPTIONAL: of those threads, for work that is the host's own (reading pictures, checking files) */
@@ -518,9 +530,12 @@ struct vt_kern {
                            vt_weight *weight); /* of training; after spec.values changed */
     void (*weight_close)(vt_kern *kern, vt_weight **weight);
     vt_number (*weight_type)(const vt_weight *weight);
-    size_t (*weight_bytes)(const vt_weight *weight); /* of its own: packed numbers and scales */
     /* How x of `rows` rows had best come: in the workspace of a product that is given it otherwise, it is brought to that. */
     vt_product_input (*product_input)(const vt_kern *kern, const vt_weight *weight, int64_t rows);
+    size_t (*weight_bytes)(
+        const vt_weight *weight); /* packed numbers and scales, its own or given */
+    /* OPTIONAL: its numbers as panels.h lays them out, the weight's memory, to be written to a file; of types but F32 */
+    vt_packed (*weight_packed)(const vt_weight *weight);
     size_t (*product_workspace)(const vt_kern *kern, const vt_product *args); /* bytes */
     void (*product)(vt_kern *kern, const vt_product *args);
     /* float32 weights alone: dx (groups * rows, k) = dy (groups * rows, n) W; += when accumulate. Also "probabilities

@@ -2,6 +2,7 @@
 #include "kern/weight.h"
 
 #include "kern/number.h"
+#include "kern/panels.h"
 
 #include <string.h>
 
@@ -29,7 +30,15 @@ variant_status vt_weight_check(const vt_weight_spec *spec, variant_error *err) {
     if (spec->n <= 0 || spec->k <= 0)
         return vt_fail(err, VARIANT_E_ARGUMENT, "weight: %d x %d numbers, expected a matrix",
                        spec->n, spec->k);
-    if (!spec->sizes_only && !spec->values && (!spec->rows || spec->type == VT_NUMBER_F32))
+    if (spec->packed &&
+        (spec->type == VT_NUMBER_F32 || spec->gradients ||
+         (!spec->sizes_only && (uintptr_t)spec->packed->numbers % VT_PANELS_ALIGN != 0)))
+        return vt_fail(err, VARIANT_E_ARGUMENT,
+                       "weight: packed numbers: expected bf16 or int8 ones on an address that is a "
+                       "multiple of %d, without gradients",
+                       VT_PANELS_ALIGN);
+    if (!spec->sizes_only && !spec->values && !spec->packed &&
+        (!spec->rows || spec->type == VT_NUMBER_F32))
         return vt_fail(err, VARIANT_E_ARGUMENT, "weight: %d x %d numbers without values", spec->n,
                        spec->k);
     if (spec->taps < 0 || (spec->taps > 0 && spec->k % spec->taps != 0))

@@ -473,22 +473,11 @@ static bool is_wide(const vt_param *param) {
     return param->shape[0] >= WIDE && param->shape[1] >= WIDE;
 }
 
-/* scales: of a tensor of integers, which are kept in an INT8 weight; `whole` as in vt_weight_spec. */
-static variant_status pack_weight(vt_params *params, vt_param *param, const vt_tensor *tensor,
-                                  const float *scales, bool whole, variant_error *err) {
-    float number;
-    vt_tensor first = *tensor; /* says whether the type converts at all */
-    first.count = first.count > 0;
-    first.bytes = first.count * vt_dtype_size(first.type);
-    VT_TRY(vt_tensor_to_f32(&first, &number, err));
+/* As packed weights are: of convolutions maybe other kernels than the file's. */
+static vt_weight_spec packed_spec(const vt_params *params, const vt_param *param) {
     vt_weight_spec spec = weight_spec(params, param);
-    const bool kept = spec.type == VT_NUMBER_INT8;
-    row_source source = {tensor, param, kept ? NULL : scales};
     spec.values = NULL;
-    spec.scales = kept ? scales : NULL;
-    spec.whole = kept && scales && whole;
     spec.rows = read_rows;
-    spec.user = &source;
     if (param->flags & VT_PARAM_UPSAMPLED && spec.taps == 9 && spec.n % 16 == 0) {
         spec.n *= 4;
         spec.k = spec.k / 9 * 4;
@@ -501,10 +490,100 @@ static variant_status pack_weight(vt_params *params, vt_param *param, const vt_t
         spec.taps = 16;
         spec.rows = read_winograd_rows;
     }
+    return spec;
+}
+
+/* scales: of a tensor of integers, which are kept in an INT8 weight; `whole` as in vt_weight_spec. */
+static variant_status pack_weight(vt_params *params, vt_param *param, const vt_tensor *tensor,
+                                  const float *scales, bool whole, variant_error *err) {
+    float number;
+    vt_tensor first = *tensor; /* says whether the type converts at all */
+    first.count = first.count > 0;
+    first.bytes = first.count * vt_dtype_size(first.type);
+    VT_TRY(vt_tensor_to_f32(&first, &number, err));
+    vt_weight_spec spec = packed_spec(params, param);
+    const bool kept = spec.type == VT_NUMBER_INT8;
+    row_source source = {tensor, param, kept ? NULL : scales};
+    spec.scales = kept ? scales : NULL;
+    spec.whole = kept && scales && whole;
+    spec.user = &source;
     if (is_permuted(param) && spec.taps > MOST_TAPS)
         return vt_fail(err, VARIANT_E_UNSUPPORTED, "%s: a kernel of %d taps cannot be packed",
                        param->name, spec.taps);
     return open_weight(params, param, &spec, err);
+}
+
+/* ---- weights that a file has packed ---- */
+
+bool vt_param_panels(const vt_params *params, const vt_param *param, vt_panels *out) {
+    const vt_weight_spec spec = packed_spec(params, param);
+    return vt_panels_of(out, &spec);
+}
+
+/* Shape of its numbers as a tensor. */
+void vt_panels_shape(const vt_panels *panels, int64_t shape[4]) {
+    shape[0] = (int64_t)panels->count;
+    shape[1] = panels->taps;
+    shape[2] = panels->depth;
+    shape[3] = VT_PANELS_ROWS;
+}
+
+/* Every complaint about the two tensors that stand for param's weight. */
+static variant_status check_packed(const vt_params *params, const vt_param *param,
+                                   const vt_tensor_file *file, variant_error *err) {
+    const vt_tensor *numbers = vt_packed_numbers(file, param->name),
+                    *scales = vt_packed_scales(file, param->name, NULL);
+    const char *path = vt_tensor_file_path(file);
+    const bool bytes = weight_type(params, param) == VT_NUMBER_INT8;
+    vt_panels panels;
+    int64_t shape[4];
+    if (has_floats(params, param))
+        return vt_fail(err, VARIANT_E_MODEL,
+                       "%s: %s is packed for use, and its own numbers are wanted: take the file it "
+                       "was packed from",
+                       path, param->name);
+    if (!vt_param_panels(params, param, &panels))
+        return vt_fail(err, VARIANT_E_MODEL, "%s: %s is too large", path, param->name);
+    vt_panels_shape(&panels, shape);
+    if (numbers->type != (bytes ? VT_U8 : VT_BF16) || numbers->rank != 4 ||
+        memcmp(numbers->shape, shape, sizeof shape) != 0)
+        return vt_fail(
+            err, VARIANT_E_MODEL,
+            "%s: tensor %s is no %s of (%lld, %lld, %lld, %lld), which the model's shape "
+            "asks for",
+            path, numbers->name, bytes ? "U8" : "BF16", (long long)shape[0], (long long)shape[1],
+            (long long)shape[2], (long long)shape[3]);
+    if (bytes != (scales != NULL) ||
+        (bytes && (scales->type != VT_F32 || scales->rank != 1 || scales->count != panels.scales ||
+                   (uintptr_t)scales->data % sizeof(float) != 0)))
+        return vt_fail(
+            err, VARIANT_E_MODEL, "%s: %s%s: expected %s", path, param->name, VT_PACKED_SCALES,
+            bytes ? "a scale (F32) for each row of whole panels" : "none for bf16 numbers");
+    if ((uintptr_t)numbers->data % VT_PANELS_ALIGN != 0)
+        return vt_fail(err, VARIANT_E_MODEL,
+                       "%s: tensor %s does not begin at a multiple of %d bytes of the file: it was "
+                       "rewritten since it was packed",
+                       path, numbers->name, VT_PANELS_ALIGN);
+    return VARIANT_OK;
+}
+
+static variant_status take_packed(vt_params *params, vt_param *param, const vt_tensor_file *file,
+                                  variant_error *err) {
+    bool whole = false;
+    const vt_tensor *numbers = vt_packed_numbers(file, param->name),
+                    *scales = vt_packed_scales(file, param->name, &whole);
+    const bool check = !params->any_numbers && !params->kern->dry;
+    const vt_packed packed = {.numbers = numbers->data, .scale = scales ? scales->data : NULL};
+    vt_weight_spec spec = packed_spec(params, param);
+    spec.rows = NULL;
+    spec.packed = &packed;
+    spec.whole = whole;
+    if (check) /* bytes are numbers whatever they are; of bf16 this is the pass that brings pages in */
+        VT_TRY(vt_params_check_numbers(file, scales ? scales : numbers, params->kern->team, err));
+    VT_TRY(open_weight(params, param, &spec, err));
+    if (params->kern->panels) params->mapped_bytes += numbers->bytes + (scales ? scales->bytes : 0);
+    if (!params->kern->panels && !params->kern->dry) vt_tensor_file_release(file, numbers);
+    return VARIANT_OK;
 }
 
 /* Can the kernels read the file's bytes where they lie? */
@@ -571,11 +650,14 @@ variant_status vt_params_load(vt_params *params, const vt_tensor_file *file, con
     for (int i = 0; i < params->count; ++i) { /* every complaint before any memory */
         const vt_param *param = params->items[i];
         const vt_tensor *tensor = vt_tensor_file_find(file, group, param->name);
-        if (tensor && is_value(param))
+        const bool packed = tensor && vt_packed_numbers(file, param->name);
+        if (packed && is_value(param)) VT_TRY(check_packed(params, param, file, err));
+        if (tensor && !packed && is_value(param))
             VT_TRY(tensor->type == VT_I8 ? check_integers(param, file, tensor, err)
                                          : check_type(tensor, path, err));
         if (tensor)
-            VT_TRY(tensor->type == VT_OTHER ? VARIANT_OK : check_shape(param, tensor, path, err));
+            VT_TRY(tensor->type == VT_OTHER && !packed ? VARIANT_OK
+                                                       : check_shape(param, tensor, path, err));
         else if (is_value(param))
             return vt_fail(err, VARIANT_E_MODEL, "%s: tensor %s is missing", path, param->name);
     }
@@ -584,6 +666,10 @@ variant_status vt_params_load(vt_params *params, const vt_tensor_file *file, con
         vt_param *param = params->items[i];
         if (!is_value(param)) continue;
         const vt_tensor *tensor = vt_tensor_file_find(file, group, param->name);
+        if (vt_packed_numbers(file, param->name)) {
+            VT_TRY(take_packed(params, param, file, err));
+            continue;
+        }
         if (!params->any_numbers && !params->kern->dry)
             VT_TRY(vt_params_check_numbers(file, tensor, params->kern->team, err));
         bool whole = false;

@@ -10,7 +10,7 @@
 
 #include "core/threads.h"
 #include "io/tensors.h"
-#include "kern/kern.h"
+#include "kern/panels.h"
 
 enum vt_param_flags {
     VT_PARAM_PRODUCT = 1,  /* a matrix (shape[0], rest) of products: gets a vt_weight */
@@ -116,6 +116,10 @@ variant_status vt_params_allocate(vt_params *params, variant_error *err);
  * With copy, nothing stays mapped. */
 variant_status vt_params_load(vt_params *params, const vt_tensor_file *file, const char *group,
                               bool copy, variant_error *err);
+/* Panels of a product's packed weight, and their shape as a tensor: (panels, taps, depth, 16). A file that has them
+ * (vt_tensor_file_name_packed) is taken at its word, but for sizes, place and numbers that are not finite. False: too large. */
+bool vt_param_panels(const vt_params *params, const vt_param *param, vt_panels *out);
+void vt_panels_shape(const vt_panels *panels, int64_t shape[4]);
 /* E_MODEL names file, tensor and how many of its numbers are NaN or infinite. For those who read tensors
  * themselves. */
 variant_status vt_params_check_numbers(const vt_tensor_file *file, const vt_tensor *tensor,

@@ -10,7 +10,8 @@ struct vt_weight {
     vt_weight_spec spec; /* taps and stride at least 1 */
     const float *w;      /* F32: spec.values, (n, k); else NULL */
     int n, k;
-    /* owned, of types other than F32; with spec.sizes_only `numbers` is VT_NO_NUMBERS, and no scale */
+    bool given; /* numbers and scale are whoever's who packed them */
+    /* owned unless given, of types other than F32; with spec.sizes_only `numbers` is VT_NO_NUMBERS, and no scale */
     void *numbers;
     float *scale;      /* INT8: (n, rounded up to whole panels), else NULL */
     size_t bytes;      /* of the two, and of `turned` */

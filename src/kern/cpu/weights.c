@@ -18,6 +18,7 @@
 #include "kern/cpu/square_products.h"
 #include "kern/cpu/training.h"
 #include "kern/cpu/weight.h"
+#include "kern/panels.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -105,24 +106,27 @@ static variant_status weight_pack(vt_kern *kern, vt_weight *w, variant_error *er
     return VARIANT_OK;
 }
 
-/* Room for the numbers and scales. */
+_Static_assert((int)VT_PANELS_ROWS == (int)VT_PANEL && (int)VT_PANELS_DEPTH == (int)VT_TILE_DEPTH &&
+                   (int)VT_PANELS_DEPTH8 == (int)VT_TILE8_DEPTH,
+               "files hold panels as products read them");
+
+/* Room for the numbers and scales, or those that are given. */
 static variant_status weight_reserve(vt_weight *w, variant_error *err) {
-    const size_t unit = vt_number_size(w->spec.type), panels = (size_t)panel_count(w);
-    const size_t depth = w->spec.type == VT_NUMBER_INT8 ? VT_TILE8_DEPTH : VT_TILE_DEPTH;
-    const size_t tap = ((size_t)w->k / (size_t)w->spec.taps + depth - 1) / depth * depth;
-    size_t numbers = 0;
-    bool fits = tap <= INT32_MAX && !__builtin_mul_overflow(tap * VT_PANEL, panels, &numbers) &&
-                !__builtin_mul_overflow(numbers, (size_t)w->spec.taps * unit, &numbers);
-    w->depth = fits ? (int)tap : 0;
-    w->bytes = numbers;
-    if (w->spec.type == VT_NUMBER_INT8) w->bytes += panels * VT_PANEL * sizeof(float);
-    if (w->spec.sizes_only && fits) {
+    const vt_packed *given = w->spec.packed;
+    const bool bytes = w->spec.type == VT_NUMBER_INT8;
+    vt_panels panels;
+    if (!vt_panels_of(&panels, &w->spec))
+        return vt_fail(err, VARIANT_E_MEMORY, "weight: no memory for %d x %d numbers", w->n, w->k);
+    w->depth = panels.depth;
+    w->bytes = panels.bytes + panels.scales * sizeof(float);
+    if (w->spec.sizes_only) {
         w->numbers = VT_NO_NUMBERS;
         return VARIANT_OK;
     }
-    w->numbers = fits ? lines_alloc(numbers) : NULL;
-    if (w->spec.type == VT_NUMBER_INT8) w->scale = calloc(panels * VT_PANEL, sizeof(float));
-    if (w->numbers && (w->scale || w->spec.type != VT_NUMBER_INT8)) return VARIANT_OK;
+    w->numbers = given ? (void *)(uintptr_t)given->numbers : lines_alloc(panels.bytes);
+    if (bytes)
+        w->scale = given ? (float *)(uintptr_t)given->scale : calloc(panels.scales, sizeof(float));
+    if (w->numbers && (w->scale || !bytes)) return VARIANT_OK;
     return vt_fail(err, VARIANT_E_MEMORY, "weight: no memory for %d x %d numbers", w->n, w->k);
 }
 
@@ -130,8 +134,9 @@ static void weight_close(vt_kern *kern, vt_weight **weight) {
     (void)kern;
     if (!weight || !*weight) return;
     vt_cpu_turned_close(*weight);
-    if (!(*weight)->spec.sizes_only) free((*weight)->numbers);
-    free((*weight)->scale);
+    const bool owned = !(*weight)->spec.sizes_only && !(*weight)->given;
+    if (owned) free((*weight)->numbers);
+    if (owned) free((*weight)->scale);
     free(*weight);
     *weight = NULL;
 }
@@ -150,11 +155,14 @@ static variant_status weight_open(vt_kern *kern, vt_weight **out, const vt_weigh
         weight->w = spec->values;
     } else {
         status = weight_reserve(weight, err);
-        if (status == VARIANT_OK && !spec->sizes_only) status = weight_pack(kern, weight, err);
+        if (status == VARIANT_OK && !spec->sizes_only && !spec->packed)
+            status = weight_pack(kern, weight, err);
         if (status == VARIANT_OK && spec->gradients) status = vt_cpu_turned_open(kern, weight, err);
     }
+    weight->given = spec->packed != NULL;
     weight->spec.rows = NULL; /* its sources are promised for the length of this call */
     weight->spec.scales = NULL;
+    weight->spec.packed = NULL;
     if (status != VARIANT_OK) weight_close(kern, &weight);
     *out = weight;
     return status;
@@ -174,6 +182,10 @@ static vt_number weight_type(const vt_weight *weight) {
 
 static size_t weight_bytes(const vt_weight *weight) {
     return weight->bytes;
+}
+
+static vt_packed weight_packed(const vt_weight *weight) {
+    return (vt_packed){weight->numbers, weight->scale, weight->spec.whole};
 }
 
 /* ---- products ---- */
@@ -251,6 +263,8 @@ void vt_cpu_fill_weights(vt_kern *kern) {
     kern->weight_type = weight_type;
     kern->weight_bytes = weight_bytes;
     kern->product_input = product_input;
+    kern->weight_packed = weight_packed;
+    kern->panels = true;
     kern->product_workspace = product_workspace;
     kern->product = product;
 }

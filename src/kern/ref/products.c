@@ -9,6 +9,7 @@
  *
  * A `whole` weight's rows of x are one block. A block that holds a number that is not finite, and such a row of W, have NaN for a scale. */
 #include "kern/number.h"
+#include "kern/panels.h"
 #include "kern/ragged.h"
 #include "kern/ref/ref.h"
 #include "kern/ref/weight.h"
@@ -28,10 +29,24 @@ static float to_int8(float *to, const float *from, size_t n) {
     return finite ? vt_int8_scale(most) : NAN;
 }
 
+/* Packed ones are rounded already. */
+static void take_apart(vt_weight *weight) {
+    vt_panels panels;
+    if (!vt_panels_of(&panels, &weight->spec)) return; /* then there was no memory for them */
+    for (int j = 0; j < weight->n; ++j) {
+        vt_panels_row(&panels, &weight->spec, j, weight->numbers + (size_t)j * (size_t)weight->k);
+        if (weight->scale) weight->scale[j] = weight->spec.packed->scale[j];
+    }
+}
+
 /* Rounds the numbers to what the type can hold; INT8 keeps integers and a scale a row. */
 static void weight_round(vt_weight *weight) {
     size_t k = (size_t)weight->k;
     float *rows = weight->numbers;
+    if (weight->spec.packed) {
+        take_apart(weight);
+        return;
+    }
     vt_weight_read(&weight->spec, 0, weight->n, rows);
     for (int j = 0; j < weight->n; ++j, rows += k) {
         if (weight->spec.scales) /* they are integers already */
@@ -69,6 +84,7 @@ static variant_status weight_open(vt_kern *kern, vt_weight **out, const vt_weigh
     weight_round(weight);
     weight->spec.rows = NULL; /* its sources are promised for the length of this call */
     weight->spec.scales = NULL;
+    weight->spec.packed = NULL;
     return VARIANT_OK;
 }
 
