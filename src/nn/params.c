@@ -473,8 +473,18 @@ static bool is_wide(const vt_param *param) {
     return param->shape[0] >= WIDE && param->shape[1] >= WIDE;
 }
 
-/* As packed weights are: of convolutions maybe other kernels than the file's. */
-static vt_weight_spec packed_spec(const vt_params *params, const vt_param *param) {
+enum { WINOGRAD_TAPS = 16 };
+
+/* Which kernel a wide convolution has: the one that the backend is faster with, unless a file holds numbers packed where that was
+ * another. Both compute everywhere. */
+static bool takes_winograd(const vt_params *params, const vt_tensor *given) {
+    if (given) return given->rank == 4 && given->shape[1] == WINOGRAD_TAPS;
+    return !params->kern->conv_direct(params->kern);
+}
+
+/* As packed weights are: of convolutions maybe other kernels than the file's. `given`: numbers that a file has packed, or NULL. */
+static vt_weight_spec packed_spec(const vt_params *params, const vt_param *param,
+                                  const vt_tensor *given) {
     vt_weight_spec spec = weight_spec(params, param);
     spec.values = NULL;
     spec.rows = read_rows;
@@ -485,9 +495,9 @@ static vt_weight_spec packed_spec(const vt_params *params, const vt_param *param
         spec.rows = read_upsampled_rows;
     }
     if (param->flags & VT_PARAM_STRIDE_1 && spec.taps == 9 && is_wide(param) &&
-        !params->kern->conv_direct(params->kern)) {
-        spec.k = spec.k / 9 * 16;
-        spec.taps = 16;
+        takes_winograd(params, given)) {
+        spec.k = spec.k / 9 * WINOGRAD_TAPS;
+        spec.taps = WINOGRAD_TAPS;
         spec.rows = read_winograd_rows;
     }
     return spec;
@@ -501,7 +511,7 @@ static variant_status pack_weight(vt_params *params, vt_param *param, const vt_t
     first.count = first.count > 0;
     first.bytes = first.count * vt_dtype_size(first.type);
     VT_TRY(vt_tensor_to_f32(&first, &number, err));
-    vt_weight_spec spec = packed_spec(params, param);
+    vt_weight_spec spec = packed_spec(params, param, NULL);
     const bool kept = spec.type == VT_NUMBER_INT8;
     row_source source = {tensor, param, kept ? NULL : scales};
     spec.scales = kept ? scales : NULL;
@@ -516,7 +526,7 @@ static variant_status pack_weight(vt_params *params, vt_param *param, const vt_t
 /* ---- weights that a file has packed ---- */
 
 bool vt_param_panels(const vt_params *params, const vt_param *param, vt_panels *out) {
-    const vt_weight_spec spec = packed_spec(params, param);
+    const vt_weight_spec spec = packed_spec(params, param, NULL);
     return vt_panels_of(out, &spec);
 }
 
@@ -542,7 +552,8 @@ static variant_status check_packed(const vt_params *params, const vt_param *para
                        "%s: %s is packed for use, and its own numbers are wanted: take the file it "
                        "was packed from",
                        path, param->name);
-    if (!vt_param_panels(params, param, &panels))
+    const vt_weight_spec spec = packed_spec(params, param, numbers);
+    if (!vt_panels_of(&panels, &spec))
         return vt_fail(err, VARIANT_E_MODEL, "%s: %s is too large", path, param->name);
     vt_panels_shape(&panels, shape);
     if (numbers->type != (bytes ? VT_U8 : VT_BF16) || numbers->rank != 4 ||
@@ -574,7 +585,7 @@ static variant_status take_packed(vt_params *params, vt_param *param, const vt_t
                     *scales = vt_packed_scales(file, param->name, &whole);
     const bool check = !params->any_numbers && !params->kern->dry;
     const vt_packed packed = {.numbers = numbers->data, .scale = scales ? scales->data : NULL};
-    vt_weight_spec spec = packed_spec(params, param);
+    vt_weight_spec spec = packed_spec(params, param, numbers);
     spec.rows = NULL;
     spec.packed = &packed;
     spec.whole = whole;
