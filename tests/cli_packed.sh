@@ -166,7 +166,7 @@ for type in bf16 int8; do
     spoilt $type.safetensors negative "its shape in the metadata is none"
     spoilt $type.safetensors huge "too large"
     spoilt $type.safetensors panels "mat_qkv.weight.panels is no (BF16|U8) of \(12, 1, 64, 16\)"
-    spoilt $type.safetensors kernel "conv[12].weight.panels is no BF16 of .[0-9]+, 16, "
+    spoilt $type.safetensors kernel "conv[12].weight.panels is no BF16 of .[0-9]+, 9, "
     spoilt $type.safetensors dtype "mat_qkv.weight.panels is no"
 done
 spoilt bf16.safetensors nan "mat_qkv.weight.panels: 1 of its"
