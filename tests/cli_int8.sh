@@ -106,6 +106,11 @@ run synth tiny.json --only tokenizer -o vae.safetensors
 refuses 1 'has none' convert vae.safetensors --type int8 -o no.safetensors
 run convert var.safetensors --tokenizer vae.safetensors --type int8 --calibrate data -o both.safetensors
 run generate -m both.safetensors --weights int8 --class 0 -o h.png
+# a preview decoder joins an int8 file, whose integers stay
+mkdir -p two
+run train decoder --data data --tokenizer both.safetensors -o two --steps 1 --batch 2 -t 1
+run generate -m two/model.safetensors --weights int8 --class 0 -o two.png
+cmp -s h.png two.png || bad "the model with a preview decoder draws otherwise"
 # a file whose scales are gone, of another length, or not finite
 python3 - <<'EOF'
 import json, struct

@@ -2,12 +2,14 @@
  *
  * Nothing of the model is converted: its tensors go from file to file as they are, so that their bytes, and with them the
  * model's hash, are what they were. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "engine/calibrate.h"
 #include "engine/model_config.h"
 #include "engine/model_files.h"
+#include "nn/params.h"
 
 variant_status vt_model_fail_preview(variant_error *err) {
     return vt_fail(err, VARIANT_E_MODEL,
@@ -25,10 +27,15 @@ char *vt_model_config_of(const vt_model *model) {
 }
 
 /* Is it a weight: numbers, or integers whose scales lie beside them? */
-static bool is_weight(const vt_model *model, const vt_tensor *tensor) {
-    if (vt_tensor_is_float(tensor)) return true;
-    return tensor->type == VT_I8 && model->transformer &&
-           vt_params_find(vt_transformer_params(model->transformer), tensor->name);
+static bool is_weight(const vt_tensor_file *file, const vt_tensor *tensor) {
+    static const char *const scales[] = {VT_INT8_OF_BLOCKS, VT_INT8_OF_ROWS};
+    bool is = vt_tensor_is_float(tensor);
+    for (int i = 0; tensor->type == VT_I8 && i < 2 && !is; ++i) {
+        char name[512];
+        snprintf(name, sizeof name, "%s%s", tensor->name, scales[i]);
+        is = vt_tensor_file_find(file, tensor->group, name) != NULL;
+    }
+    return is;
 }
 
 /* Appends the weights of a part's state dict to list, which has room for them. */
@@ -36,7 +43,7 @@ static int add_part(const vt_model *model, int part, vt_tensor_out *list, int co
     const vt_tensor_file *file = model->files[part];
     for (int i = 0; i < vt_tensor_file_count(file); ++i) {
         const vt_tensor *tensor = vt_tensor_file_at(file, i);
-        if (strcmp(tensor->group, model->groups[part]) != 0 || !is_weight(model, tensor) ||
+        if (strcmp(tensor->group, model->groups[part]) != 0 || !is_weight(file, tensor) ||
             strncmp(tensor->name, "training/", 9) == 0)
             continue;
         list[count] = (vt_tensor_out){

@@ -19,7 +19,9 @@ static bool read_head(vt_image *out, vt_bytes file, const char *name, sv_fault *
 bool sv_edit_measure(sv_edit *out, const sv_parts *parts, sv_fault *fault) {
     vt_image picture, mask;
     *out = (sv_edit){0};
-    if (parts->images != 1 || !parts->image.size)
+    if (parts->images == 1 && !parts->image.size)
+        return sv_refuse(fault, 400, "invalid_value", "image", "image: the file is empty");
+    if (parts->images != 1)
         return sv_refuse(fault, 400, parts->images ? "invalid_value" : "missing_required_parameter",
                          "image", "image: expected one picture, got %d", parts->images);
     if (!read_head(&picture, parts->image, "image", fault)) return false;

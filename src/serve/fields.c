@@ -10,6 +10,16 @@
 
 #include "serve/text.h"
 
+/* Is there a \u0000, which would end a string early? */
+static bool spells_nul(const char *body, size_t size) {
+    for (size_t i = 0; i + 6 <= size; ++i) {
+        if (body[i] != '\\') continue;
+        if (memcmp(body + i, "\\u0000", 6) == 0) return true;
+        ++i; /* what is escaped, be it a backslash */
+    }
+    return false;
+}
+
 bool sv_json_read(cJSON **out, const char *body, size_t size, sv_fault *fault) {
     const char *end = body;
     *out = NULL;
@@ -19,6 +29,8 @@ bool sv_json_read(cJSON **out, const char *body, size_t size, sv_fault *fault) {
         return sv_refuse(fault, 400, "invalid_json", "", "the body is not UTF-8");
     if (memchr(body, '\0', size))
         return sv_refuse(fault, 400, "invalid_json", "", "the body holds a NUL byte");
+    if (spells_nul(body, size))
+        return sv_refuse(fault, 400, "invalid_json", "", "the body holds a NUL character");
     cJSON *json = cJSON_ParseWithLengthOpts(body, size, &end, false);
     const size_t at = (size_t)(end - body);
     size_t rest = at;
@@ -117,7 +129,7 @@ bool sv_field_seed(const cJSON *json, const char *name, uint64_t *out, sv_fault 
     const cJSON *item = sv_field(json, name);
     if (!item) return true;
     const double value = cJSON_IsNumber(item) ? item->valuedouble : -1.0;
-    if (value >= 0.0 && value <= 9007199254740992.0 && value == floor(value)) {
+    if (value >= 0.0 && value < 9007199254740992.0 && value == floor(value)) {
         *out = (uint64_t)value;
         return true;
     }
@@ -128,7 +140,7 @@ bool sv_field_seed(const cJSON *json, const char *name, uint64_t *out, sv_fault 
         if (errno == 0) return true;
     }
     return sv_refuse(fault, 400, "invalid_value", name,
-                     "%s: expected a whole number from 0 to 2^53, or to 2^64 - 1 as a string",
+                     "%s: expected a whole number from 0 to 2^53 - 1, or to 2^64 - 1 as a string",
                      name);
 }
 

@@ -19,7 +19,7 @@ bool sv_field_text(const cJSON *json, const char *name, const char **out, sv_fau
 /* One of words, "a|b|c": its place, in *out. */
 bool sv_field_word(const cJSON *json, const char *name, const char *words, int *out,
                    sv_fault *fault);
-/* 0 to 2^53 as a number, to 2^64 - 1 as a string of digits. */
+/* 0 to 2^53 - 1 as a number, to 2^64 - 1 as a string of digits. */
 bool sv_field_seed(const cJSON *json, const char *name, uint64_t *out, sv_fault *fault);
 /* Numbers, as a list or as a string with commas between them; *count of at most `most`. */
 bool sv_field_reals(const cJSON *json, const char *name, double low, double high, int most,

@@ -59,6 +59,9 @@ static bool end_part(form *f) {
             cJSON_AddItemToObject(f->parts->json, f->name, value_of(f->name, (char *)f->data));
         free(f->data);
     } else if (f->parts->held[f->held]) { /* a second one */
+        if (f->held == 1)
+            return sv_refuse(f->fault, 400, "invalid_value", "mask",
+                             "mask: expected one picture, got more");
         if (f->held == 0) ++f->parts->images;
         free(f->data);
     } else {
