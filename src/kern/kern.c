@@ -126,7 +126,8 @@ variant_status vt_kern_check_training(const vt_kern *kern, vt_number products, v
 variant_status vt_kern_open(vt_kern **out, const char *backend, int threads, variant_error *err) {
     *out = NULL;
     VT_TRY(open_backend(out, backend, threads, err));
-    (*out)->memory_pool = vt_memory_pool_open();
+    /* a backend that opens another and changes it has that one's pool already */
+    if (!(*out)->memory_pool) (*out)->memory_pool = vt_memory_pool_open();
     return VARIANT_OK;
 }
 
