@@ -1,26 +1,10 @@
 /* test_concurrent.c - several threads generate with one engine at the same time, by calls and by loops: each gets the bytes that it
  * gets alone, whatever the others do, ask wrongly, stop or cancel; engines come and go beside them. Also built with the thread
  * sanitizer (preset tsan). test_streams.c has what one thread does with a loop. */
-#include "tests/fixtures.h"
+#include "tests/model_folder.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
-
-static char folder[64];
-static char model_path[128];
-
-static int write_model(void **state) {
-    (void)state;
-    make_folder(folder);
-    synthetic_file(model_path, sizeof model_path, folder, 'A', NULL);
-    return 0;
-}
-
-static int remove_model(void **state) {
-    (void)state;
-    remove_folder(folder);
-    return 0;
-}
 
 /* ---- what each thread asks for: all different, in everything that a request can say ---- */
 

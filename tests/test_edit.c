@@ -1,6 +1,6 @@
 /* test_edit.c - pictures of which a part is drawn again: masks and seams against plain definitions, pixels outside of them, the
  * codes that kept cells take, equal bytes whatever shares a step, memory, and edits that make no sense. */
-#include "tests/fixtures.h"
+#include "tests/model_folder.h"
 
 #include <math.h>
 
@@ -9,21 +9,6 @@
 #include "io/file.h"
 
 enum { SIDE = 8, LATENT = 4, SCALES = 4, LENGTH = 30, WIDTH = 8 }; /* of the golden model A */
-
-static char folder[64], model_path[128];
-
-static int write_model(void **state) {
-    (void)state;
-    make_folder(folder);
-    synthetic_file(model_path, sizeof model_path, folder, 'A', NULL);
-    return 0;
-}
-
-static int remove_model(void **state) {
-    (void)state;
-    remove_folder(folder);
-    return 0;
-}
 
 static variant_engine *engine_of(int threads, bool encoder) {
     variant_engine *engine = NULL;

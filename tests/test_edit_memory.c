@@ -1,6 +1,6 @@
 /* test_edit_memory.c - what an edit takes beside what variant_request_memory tells of it. The linker sends every allocation of
  * the library through the counters here (-Wl,--wrap, tests/CMakeLists.txt). */
-#include "tests/fixtures.h"
+#include "tests/model_folder.h"
 
 #include <malloc.h>
 #include <stdatomic.h>
@@ -62,21 +62,6 @@ void __wrap_free(void *p) {
 /* ---- edits ---- */
 
 #define SPARE 400000 /* of a request beside its pictures: texts, lists, tokens, a heap's rounding */
-
-static char folder[64], model_path[128];
-
-static int write_model(void **state) {
-    (void)state;
-    make_folder(folder);
-    synthetic_file(model_path, sizeof model_path, folder, 'A', NULL);
-    return 0;
-}
-
-static int remove_model(void **state) {
-    (void)state;
-    remove_folder(folder);
-    return 0;
-}
 
 static variant_engine *engine_of(void) {
     variant_engine *engine = NULL;

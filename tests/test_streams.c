@@ -1,7 +1,7 @@
 /* test_streams.c - requests that share steps: whatever joins, leaves or is cancelled around it, a request makes the bytes that it
  * makes alone, on every instruction set, for every type of weights, keys and values; what it takes is told to the byte
  * before it starts and comes back when it ends; one that fails fails alone. */
-#include "tests/fixtures.h"
+#include "tests/model_folder.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -9,22 +9,6 @@
 #include "core/cpu.h"
 #include "engine/jobs.h"
 #include "kern/memory_pool.h"
-
-static char folder[64];
-static char model_path[128];
-
-static int write_models(void **state) {
-    (void)state;
-    make_folder(folder);
-    synthetic_file(model_path, sizeof model_path, folder, 'A', NULL);
-    return 0;
-}
-
-static int remove_models(void **state) {
-    (void)state;
-    remove_folder(folder);
-    return 0;
-}
 
 static variant_engine *engine_of(int threads, const char *weights, const char *kv) {
     variant_engine *engine = NULL;
@@ -769,5 +753,5 @@ int main(void) {
         cmocka_unit_test(callbacks_may_add_but_not_step),
         cmocka_unit_test(settings_hold_every_digit),
     };
-    return cmocka_run_group_tests(tests, write_models, remove_models);
+    return cmocka_run_group_tests(tests, write_model, remove_model);
 }
