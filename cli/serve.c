@@ -7,21 +7,20 @@
 #include "serve/serve.h"
 
 typedef struct settings {
-    cli_request asked; /* its engine */
     vt_serve_options serve;
     char name[128];
 } settings;
 
 static void init(void *user) {
     settings *s = user;
-    cli_request_init(&s->asked);
     vt_serve_options_init(&s->serve);
+    cli_engine_init(&s->serve.engine);
 }
 
 #define SERVE(member) settings, serve.member
 static const cli_option options[] = {
     CLI_HEADING("model"),
-    CLI_ROWS(cli_engine_options, variant_engine_options, settings, asked.engine, CLI_MODEL),
+    CLI_ROWS(cli_engine_options, variant_engine_options, settings, serve.engine, CLI_MODEL),
     {"name", "NAME", "of the model, as clients see it", CLI_TEXT(SERVE(name), "a name"),
      .unset = "its file's"},
     CLI_HEADING("who may ask"),
@@ -54,7 +53,7 @@ static const cli_option options[] = {
     {"sweep", "PATH", "what `variant sweep` measured, for quality and plans",
      CLI_TEXT(SERVE(sweep), "a sweep's folder or sweep.json"), .own = true},
     CLI_HEADING("running"),
-    CLI_ROWS(cli_engine_options, variant_engine_options, settings, asked.engine,
+    CLI_ROWS(cli_engine_options, variant_engine_options, settings, serve.engine,
              CLI_PRECISION " " CLI_RUN),
     {"quiet", NULL, "log no answers", .letter = 'q', CLI_FLAG(SERVE(quiet)), .own = true},
     {0},
@@ -64,7 +63,7 @@ static const cli_option options[] = {
 static void name_model(settings *s) {
     char path[4096];
     if (s->serve.name) return;
-    snprintf(path, sizeof path, "%s", s->asked.engine.model);
+    snprintf(path, sizeof path, "%s", s->serve.engine.model);
     for (size_t length = strlen(path); length > 1 && path[length - 1] == '/'; --length)
         path[length - 1] = '\0';
     const char *slash = strrchr(path, '/');
@@ -74,29 +73,14 @@ static void name_model(settings *s) {
     s->serve.name = s->name;
 }
 
-/* With its encoder, which edits need, where the model has one. */
-static variant_status open_engine(variant_engine **out, variant_engine_options *asked,
-                                  variant_error *err) {
-    asked->encoder = true;
-    if (variant_engine_open(out, asked, err) == VARIANT_OK) return VARIANT_OK;
-    asked->encoder = false;
-    const variant_status status = variant_engine_open(out, asked, err);
-    if (status == VARIANT_OK) cli_note(NULL, "the model has no encoder: pictures cannot be edited");
-    return status;
-}
-
 static int run(void *user, const cli_line *line) {
     settings *s = user;
-    variant_engine *engine = NULL;
     variant_error err = {0};
     (void)line;
-    const int done = cli_model_check(&s->asked.engine);
+    const int done = cli_model_check(&s->serve.engine);
     if (done >= 0) return done;
     name_model(s);
-    variant_status status = open_engine(&engine, &s->asked.engine, &err);
-    if (status == VARIANT_OK) status = vt_serve(engine, &s->serve, &err);
-    variant_engine_close(&engine);
-    return cli_end(status, &err);
+    return cli_end(vt_serve(&s->serve, &err), &err);
 }
 
 const cli_command cli_serve = {

@@ -42,10 +42,10 @@ static void add_ints(cJSON *json, const char *name, const int *values, int count
     cJSON_AddItemToObject(json, name, cJSON_CreateIntArray(values, count));
 }
 
-static void add_classes(cJSON *json, const sv_server *s) {
+static void add_classes(cJSON *json, const sv_model *m) {
     cJSON *classes = cJSON_AddArrayToObject(json, "classes");
-    for (int i = 0; i < s->context.info.classes; ++i) {
-        const char *name = variant_engine_class_name(s->engine, i);
+    for (int i = 0; i < m->context.info.classes; ++i) {
+        const char *name = variant_engine_class_name(m->engine, i);
         cJSON *one = cJSON_CreateObject();
         cJSON_AddNumberToObject(one, "label", i);
         if (name) cJSON_AddStringToObject(one, "name", name);
@@ -53,13 +53,13 @@ static void add_classes(cJSON *json, const sv_server *s) {
     }
 }
 
-static cJSON *cost_json(const sv_server *s, int depth) {
+static cJSON *cost_json(const sv_model *m, int depth) {
     variant_request request;
     variant_memory memory;
     variant_request_init(&request);
     request.class_name = "0";
     request.depth = depth;
-    if (variant_request_memory(s->engine, &request, &memory, NULL) != VARIANT_OK) return NULL;
+    if (variant_request_memory(m->engine, &request, &memory, NULL) != VARIANT_OK) return NULL;
     cJSON *json = cJSON_CreateObject();
     cJSON_AddNumberToObject(json, "depth", depth);
     cJSON_AddNumberToObject(json, "kv_bytes", (double)memory.kv);
@@ -68,21 +68,21 @@ static cJSON *cost_json(const sv_server *s, int depth) {
 }
 
 /* Memory of one picture by the depth of its late scales: those trained, else a few. */
-static void add_costs(cJSON *json, const sv_server *s) {
-    const variant_info *info = &s->context.info;
+static void add_costs(cJSON *json, const sv_model *m) {
+    const variant_info *info = &m->context.info;
     cJSON *costs = cJSON_AddArrayToObject(json, "costs");
     if (info->supernet)
         for (int i = 0; i < info->depth_count; ++i)
-            cJSON_AddItemToArray(costs, cost_json(s, info->depths[i]));
+            cJSON_AddItemToArray(costs, cost_json(m, info->depths[i]));
     for (int part = 4; !info->supernet && part >= 1; --part)
-        cJSON_AddItemToArray(costs, cost_json(s, (info->depth * part + 3) / 4));
+        cJSON_AddItemToArray(costs, cost_json(m, (info->depth * part + 3) / 4));
 }
 
-static void add_qualities(cJSON *json, const sv_server *s) {
+static void add_qualities(cJSON *json, const sv_model *m) {
     cJSON *qualities = cJSON_AddObjectToObject(json, "qualities");
     for (int i = 0; i < SV_QUALITIES; ++i) {
-        const variant_plan *plan = &s->context.plans[i];
-        if (!s->context.planned[i]) continue;
+        const variant_plan *plan = &m->context.plans[i];
+        if (!m->context.planned[i]) continue;
         cJSON *one = cJSON_AddObjectToObject(qualities, sv_quality_names[i]);
         cJSON_AddNumberToObject(one, "depth", plan->depth);
         cJSON_AddNumberToObject(one, "bridge", plan->bridge);
@@ -92,7 +92,8 @@ static void add_qualities(cJSON *json, const sv_server *s) {
 
 void sv_model_show(sv_call *call) {
     const sv_server *s = call->server;
-    const variant_info *info = &s->context.info;
+    const sv_model *m = call->model;
+    const variant_info *info = &m->context.info;
     cJSON *json = cJSON_CreateObject();
     cJSON_AddStringToObject(json, "name", s->options->name);
     cJSON_AddStringToObject(json, "hash", info->hash);
@@ -109,9 +110,9 @@ void sv_model_show(sv_call *call) {
     cJSON_AddStringToObject(json, "kv", info->kv);
     cJSON_AddStringToObject(json, "kernels", info->kernels);
     cJSON_AddNumberToObject(json, "memory_for_requests", (double)s->budget);
-    add_qualities(json, s);
-    add_costs(json, s);
-    add_classes(json, s);
+    add_qualities(json, m);
+    add_costs(json, m);
+    add_classes(json, m);
     sv_answer_json(call, 200, json);
 }
 
@@ -165,7 +166,8 @@ void sv_plan_show(sv_call *call) {
     options.max_seconds = seconds;
     options.max_bytes = (size_t)bytes;
     pthread_mutex_lock(&s->planning);
-    const variant_status status = variant_plan_make(s->engine, &request, &options, &plan, &err);
+    const variant_status status =
+        variant_plan_make(call->model->engine, &request, &options, &plan, &err);
     pthread_mutex_unlock(&s->planning);
     if (status != VARIANT_OK) {
         sv_refuse_error(&fault, "", &err);

@@ -34,7 +34,7 @@ typedef struct view {
 
 static view look(const sv_job *job) {
     pthread_mutex_lock(&job->server->lock);
-    const int scale = job->state == SV_COMPLETED ? job->server->context.info.scales : job->scale;
+    const int scale = job->state == SV_COMPLETED ? job->model->context.info.scales : job->scale;
     const view now = {job->state, sv_queue_place(job), scale, job->pictures_done};
     pthread_mutex_unlock(&job->server->lock);
     return now;
@@ -115,7 +115,7 @@ static char *progress_event(sv_call *call, const view *now) {
     cJSON_AddStringToObject(json, "state", sv_state_name(now->state));
     cJSON_AddNumberToObject(json, "queue_position", now->place);
     cJSON_AddNumberToObject(json, "scale", now->scale);
-    cJSON_AddNumberToObject(json, "scales", job->server->context.info.scales);
+    cJSON_AddNumberToObject(json, "scales", job->model->context.info.scales);
     cJSON_AddNumberToObject(json, "pictures_done", now->done);
     cJSON_AddNumberToObject(json, "pictures", job->wish.request.count);
     return sv_event("progress", json);
@@ -167,7 +167,7 @@ cJSON *sv_job_json(sv_call *call, sv_job *job, bool pictures) {
     cJSON_AddNumberToObject(json, "created_at", (double)job->created_at);
     cJSON_AddNumberToObject(json, "queue_position", now.place);
     cJSON_AddNumberToObject(json, "scale", now.scale);
-    cJSON_AddNumberToObject(json, "scales", job->server->context.info.scales);
+    cJSON_AddNumberToObject(json, "scales", job->model->context.info.scales);
     cJSON_AddNumberToObject(json, "pictures_done", now.done);
     cJSON_AddNumberToObject(json, "pictures", job->wish.request.count);
     if (now.state == SV_COMPLETED && pictures) add_result(json, call, job);

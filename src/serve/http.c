@@ -312,12 +312,22 @@ static bool add_body(sv_call *call, const char *data, size_t size, sv_fault *fau
     return true;
 }
 
+/* The model is there as long as the handler runs. */
+static void handle(sv_call *call) {
+    call->model = sv_model_use(call->server);
+    call->route->handle(call);
+    pthread_mutex_lock(&call->server->lock);
+    sv_model_leave(call->model);
+    pthread_mutex_unlock(&call->server->lock);
+    call->model = NULL;
+}
+
 /* Answers, or sleeps until there is more to say. */
 static enum MHD_Result go_on(sv_call *call) {
     if (!call->handled) {
         call->handled = true;
         sv_link_works(call->link);
-        if (!call->answer) call->route->handle(call);
+        if (!call->answer) handle(call);
         if (call->next_piece) return queue_stream(call);
     }
     while (!call->answer) {

@@ -16,6 +16,7 @@ struct sv_route;
 
 typedef struct sv_call {
     sv_server *server;
+    sv_model *model;      /* while its handler runs: what new requests take */
     struct sv_call *next; /* of the server's */
     struct MHD_Connection *connection;
     struct sv_link *link;

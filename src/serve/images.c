@@ -44,7 +44,7 @@ static void release(sv_job *job) {
 
 /* Reads the wish and puts the job into the queue; the client waits or watches. */
 static bool begin(sv_call *call, sv_job *job, const sv_edit *edit, cJSON *json, sv_fault *fault) {
-    if (!sv_wish_read(&job->wish, &call->server->context, NULL, edit, json, fault)) return false;
+    if (!sv_wish_read(&job->wish, &call->model->context, NULL, edit, json, fault)) return false;
     job->kept = job->wish.url && !job->wish.stream; /* its pictures are asked for later */
     if (!sv_job_measure(job, fault)) return false;
     if (job->wish.stream)
@@ -57,7 +57,7 @@ static bool begin(sv_call *call, sv_job *job, const sv_edit *edit, cJSON *json, 
 /* Takes json and the edit, whose bytes are counted. */
 static void begin_job(sv_call *call, const sv_edit *edit, cJSON *json) {
     sv_fault fault;
-    sv_job *job = sv_job_new(call->server);
+    sv_job *job = sv_job_new(call->model);
     if (!job) {
         sv_edit given = edit ? *edit : (sv_edit){0};
         cJSON_Delete(json);

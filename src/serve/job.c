@@ -16,11 +16,17 @@ const char *sv_state_name(sv_state state) {
 
 /* ---- life ---- */
 
-sv_job *sv_job_new(sv_server *server) {
+sv_job *sv_job_new(sv_model *model) {
     sv_job *job = calloc(1, sizeof *job);
     if (!job) return NULL;
-    job->server = server;
+    job->server = model->server;
+    job->model = model;
+    job->uses = true;
     job->holders = 1;
+    pthread_mutex_lock(&model->server->lock);
+    sv_model_add_user(model);
+    sv_model_hold(model); /* as long as it is kept */
+    pthread_mutex_unlock(&model->server->lock);
     job->created = vt_seconds();
     job->created_at = time(NULL);
     sv_random_id(job->id);
@@ -51,12 +57,21 @@ void sv_job_drop_edit(sv_job *job) {
     sv_edit_free(&job->wish.edit);
 }
 
+/* It needs the engine no more. */
+static void leave_engine(sv_job *job) {
+    if (!job->uses) return;
+    job->uses = false;
+    sv_model_leave(job->model);
+}
+
 void sv_job_release(sv_job *job) {
     if (--job->holders > 0) return;
+    leave_engine(job);
     sv_job_drop_edit(job);
     forget_previews(job);
     variant_pictures_free(&job->pictures, job->wish.request.count);
     sv_wish_free(&job->wish);
+    sv_model_release(job->model);
     free(job);
 }
 
@@ -81,7 +96,7 @@ static bool on_progress(void *user, const variant_progress *at) {
 static int slot_of(const sv_job *job, int scale) {
     if (job->kept) return 0;
     for (int i = 0; i < job->wish.partials; ++i)
-        if (sv_partial_scale(&job->wish, job->server->context.info.scales, i) == scale) return i;
+        if (sv_partial_scale(&job->wish, job->model->context.info.scales, i) == scale) return i;
     return -1;
 }
 
@@ -124,9 +139,8 @@ static void on_preview(void *user, const variant_preview *at) {
 
 /* Bytes of the request at its batch, and of previews that are kept of it. */
 static variant_status measure(sv_job *job, variant_error *err) {
-    const sv_server *s = job->server;
     variant_memory memory;
-    VT_TRY(variant_request_memory(s->engine, &job->wish.request, &memory, err));
+    VT_TRY(variant_request_memory(job->model->engine, &job->wish.request, &memory, err));
     const size_t picture = memory.pictures / (size_t)job->wish.request.count;
     job->kv = memory.kv;
     job->bytes = memory.arena + memory.kv + memory.edits + memory.pictures +
@@ -185,6 +199,7 @@ void sv_job_end(sv_job *job, sv_state state, const sv_fault *fault) {
     if (job->state == SV_QUEUED) --s->queued;
     if (job->state == SV_RUNNING) {
         --s->running;
+        --job->model->running;
         s->reserved -= job->bytes;
     }
     job->state = state;
@@ -199,6 +214,7 @@ void sv_job_end(sv_job *job, sv_state state, const sv_fault *fault) {
     s->pace += 0.5 * (job->finished - s->last_end - s->pace);
     s->last_end = job->finished;
     count_end(job);
+    leave_engine(job);
     sv_log_job(job);
     sv_wake(job);
 }

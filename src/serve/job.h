@@ -5,7 +5,7 @@
 
 #include <time.h>
 
-#include "serve/wish.h"
+#include "serve/model.h"
 
 struct sv_server;
 
@@ -20,6 +20,8 @@ typedef struct sv_preview {
 
 typedef struct sv_job {
     struct sv_server *server;
+    sv_model *model;     /* that makes it */
+    bool uses;           /* the model's engine */
     struct sv_job *next; /* of the server's, the oldest first */
     int holders;         /* the server's list, and each call that waits for it */
     char id[33];
@@ -48,8 +50,9 @@ typedef struct sv_job {
     variant_picture shape; /* of previews: width, height, channels */
 } sv_job;
 
-/* With one holder, not yet in the server's list; NULL: no memory. The wish is read into job->wish. */
-sv_job *sv_job_new(struct sv_server *server);
+/* Of a model that the caller uses; with one holder, not yet in the server's list; NULL: no memory. The wish is read into
+ * job->wish. Takes the lock. */
+sv_job *sv_job_new(sv_model *model);
 void sv_job_hold(sv_job *job);
 /* The last one frees it. The lock is held. */
 void sv_job_release(sv_job *job);

@@ -59,7 +59,7 @@ static void answer_created(sv_call *call, sv_job *job) {
 
 /* The scales that a refined picture keeps: as asked, else those at full depth. */
 static bool keep_scales(sv_job *job, const sv_job *from, sv_fault *fault) {
-    const variant_info *info = &job->server->context.info;
+    const variant_info *info = &job->model->context.info;
     variant_request *request = &job->wish.request;
     const int count = request->count, length = from->pictures[0].token_count;
     int keep = info->bridge < info->scales ? info->bridge : info->scales - 1;
@@ -88,7 +88,7 @@ static bool keep_scales(sv_job *job, const sv_job *from, sv_fault *fault) {
 
 static bool create(sv_call *call, sv_job *job, const sv_job *from, cJSON *json, sv_fault *fault) {
     job->kept = true;
-    if (!sv_wish_read(&job->wish, &call->server->context, from ? &from->wish : NULL, NULL, json,
+    if (!sv_wish_read(&job->wish, &call->model->context, from ? &from->wish : NULL, NULL, json,
                       fault))
         return false;
     job->wish.stream = false; /* events are there for all */
@@ -109,7 +109,7 @@ static void begin(sv_call *call, const sv_job *from) {
         sv_answer_fault(call, &fault);
         return;
     }
-    job = sv_job_new(call->server);
+    job = sv_job_new(call->model);
     if (!job) {
         cJSON_Delete(json);
         sv_refuse(&fault, 503, "out_of_memory", "", "no memory for a request");

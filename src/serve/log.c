@@ -34,11 +34,19 @@ void sv_log_seconds(cJSON *fields, const char *name, double seconds) {
     cJSON_AddRawToObject(fields, name, text);
 }
 
-void sv_log_error(const char *where, const char *message) {
+static void log_message(const char *event, const char *where, const char *message) {
     cJSON *fields = cJSON_CreateObject();
     cJSON_AddStringToObject(fields, "where", where);
     cJSON_AddStringToObject(fields, "message", message);
-    sv_log("error", fields);
+    sv_log(event, fields);
+}
+
+void sv_log_warning(const char *where, const char *message) {
+    log_message("warning", where, message);
+}
+
+void sv_log_error(const char *where, const char *message) {
+    log_message("error", where, message);
 }
 
 void sv_log_job(const sv_job *job) {

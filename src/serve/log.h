@@ -10,6 +10,7 @@ struct sv_job;
 void sv_log(const char *event, cJSON *fields);
 /* To the microsecond. */
 void sv_log_seconds(cJSON *fields, const char *name, double seconds);
+void sv_log_warning(const char *where, const char *message);
 void sv_log_error(const char *where, const char *message);
 void sv_log_job(const struct sv_job *job);
 

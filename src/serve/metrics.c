@@ -37,7 +37,7 @@ static void print_jobs(FILE *to, const sv_server *s) {
     gauge(to, "queue", s->queued, "Requests that wait.");
     gauge(to, "running", s->running, "Requests at work.");
     head(to, "pictures_at_scale", "gauge", "Pictures in the making, by scales that they have.");
-    for (int k = 0; k < s->context.info.scales; ++k) {
+    for (int k = 0; k < s->model->context.info.scales; ++k) {
         int count = 0;
         for (const sv_job *job = s->jobs; job; job = job->next) {
             const int left = job->wish.request.count - job->pictures_done;

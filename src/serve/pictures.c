@@ -79,7 +79,7 @@ cJSON *sv_settings_json(const sv_job *job) {
 
 void sv_add_form(cJSON *json, const sv_job *job) {
     char size[32];
-    const int side = job->server->context.info.picture_side;
+    const int side = job->model->context.info.picture_side;
     const variant_picture *first = job->pictures;
     snprintf(size, sizeof size, "%dx%d", first ? first->width : side, first ? first->height : side);
     cJSON_AddStringToObject(json, "size", size);

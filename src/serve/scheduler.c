@@ -124,13 +124,14 @@ static void begin(sv_engine_thread *e, sv_job *job) {
     job->started = vt_seconds();
     --s->queued;
     ++s->running;
+    ++job->model->running;
     s->reserved += job->bytes;
     s->metrics.waited_seconds += job->started - job->created;
     ++s->metrics.waited;
     sv_wake(job);
     pthread_mutex_unlock(&s->lock);
     const variant_status status =
-        variant_loop_add(e->loop, &job->wish.request, &job->running, &err);
+        variant_loop_add(job->model->loop, &job->wish.request, &job->running, &err);
     pthread_mutex_lock(&s->lock);
     sv_job_drop_edit(job);
     if (status == VARIANT_OK) return;
@@ -169,7 +170,7 @@ static void step(sv_engine_thread *e) {
     pthread_mutex_unlock(&s->lock);
     sv_watch_clients(s);
     const double start = vt_seconds();
-    const variant_status status = variant_loop_step(e->loop, NULL, &err);
+    const variant_status status = variant_loop_step(s->model->loop, NULL, &err);
     const double took = vt_seconds() - start;
     if (status != VARIANT_OK) sv_log_error("step", err.message);
     pthread_mutex_lock(&s->lock);
@@ -185,7 +186,7 @@ static void wait(sv_server *s) {
     until.tv_sec += SECONDS_TO_TRIM;
     if (pthread_cond_timedwait(&s->work, &s->lock, &until) != ETIMEDOUT) return;
     pthread_mutex_unlock(&s->lock);
-    variant_engine_trim(s->engine);
+    variant_engine_trim(s->model->engine);
     pthread_mutex_lock(&s->lock);
     while (s->queued == 0 && !s->stopping) pthread_cond_wait(&s->work, &s->lock);
 }
@@ -211,7 +212,6 @@ static void *run(void *user) {
 
 variant_status sv_engine_start(sv_engine_thread *out, sv_server *server, variant_error *err) {
     *out = (sv_engine_thread){.server = server};
-    VT_TRY(variant_loop_open(&out->loop, server->engine, err));
     out->started = pthread_create(&out->thread, NULL, run, out) == 0;
     return out->started ? VARIANT_OK
                         : vt_fail(err, VARIANT_E_MEMORY, "no thread for the engine could be had");
@@ -219,5 +219,4 @@ variant_status sv_engine_start(sv_engine_thread *out, sv_server *server, variant
 
 void sv_engine_join(sv_engine_thread *thread) {
     if (thread->started) pthread_join(thread->thread, NULL);
-    variant_loop_close(&thread->loop);
 }

@@ -16,7 +16,6 @@ void sv_jobs_tidy(sv_server *server);
 
 typedef struct sv_engine_thread {
     sv_server *server;
-    variant_loop *loop;
     pthread_t thread;
     bool started;
 } sv_engine_thread;

@@ -30,50 +30,28 @@ void vt_serve_options_init(vt_serve_options *options) {
 
 /* ---- memory ---- */
 
+/* Unless told: three quarters of what the process's limits leave, and the weights, which are there already. */
+static size_t find_memory(const sv_server *s) {
+    vt_limits limits;
+    if (s->options->max_memory) return s->options->max_memory;
+    vt_limits_read(&limits, "");
+    size_t left = limits.available ? limits.available : vt_physical_bytes() / 2;
+    if (limits.memory_limit && limits.memory_left < left) left = limits.memory_left;
+    return left / 4 * 3 + s->model->bytes;
+}
+
 /* What requests may take: all, without the weights and the room for pictures that are kept. */
 static variant_status set_budget(sv_server *s, variant_error *err) {
-    const vt_serve_options *o = s->options;
-    const variant_info *info = &s->context.info;
-    size_t all = o->max_memory;
-    if (!all) {
-        vt_limits limits;
-        vt_limits_read(&limits, "");
-        size_t left = limits.available ? limits.available : vt_physical_bytes() / 2;
-        if (limits.memory_limit && limits.memory_left < left) left = limits.memory_left;
-        all = left / 4 * 3 + info->weight_bytes + info->mapped_bytes;
-    }
-    const size_t fixed = info->weight_bytes + info->mapped_bytes + o->keep_bytes;
-    variant_request request;
-    variant_memory one;
-    variant_request_init(&request);
-    VT_TRY(variant_request_memory(s->engine, &request, &one, err));
-    const size_t least = one.arena + one.kv + one.pictures;
-    if (all < fixed + least)
+    const size_t kept = s->options->keep_bytes, least = s->model->least,
+                 fixed = s->model->bytes + kept;
+    s->memory = find_memory(s);
+    if (s->memory < fixed + least)
         return vt_fail(err, VARIANT_E_ARGUMENT,
                        "--max-memory: %.1f MB; weights take %.1f MB, pictures kept %.1f MB and one "
                        "request %.1f MB",
-                       (double)all * 1e-6, (double)(fixed - o->keep_bytes) * 1e-6,
-                       (double)o->keep_bytes * 1e-6, (double)least * 1e-6);
-    s->budget = all - fixed;
-    return VARIANT_OK;
-}
-
-/* ---- qualities ---- */
-
-/* Schedules of low, medium and high, once: of a measured sweep where there is one. */
-static variant_status plan_qualities(sv_server *s, variant_error *err) {
-    static const char *const qualities[] = {"fast", "balanced", "high"};
-    variant_request request;
-    variant_plan_options options;
-    variant_request_init(&request);
-    variant_plan_options_init(&options);
-    options.sweep = s->options->sweep;
-    options.memory_only = true;
-    for (int i = 0; i < SV_AUTO; ++i) {
-        options.quality = qualities[i];
-        VT_TRY(variant_plan_make(s->engine, &request, &options, &s->context.plans[i], err));
-        s->context.planned[i] = true;
-    }
+                       (double)s->memory * 1e-6, (double)s->model->bytes * 1e-6,
+                       (double)kept * 1e-6, (double)least * 1e-6);
+    s->budget = s->memory - fixed;
     return VARIANT_OK;
 }
 
@@ -150,22 +128,16 @@ static void tell_address(const sv_server *s, int port) {
     sv_log("listening", fields);
 }
 
-static variant_status server_open(sv_server *s, const variant_engine *engine,
-                                  const vt_serve_options *options, variant_error *err) {
-    *s = (sv_server){
-        .options = options,
-        .engine = engine,
-        .started_at = time(NULL),
-        .pace = 1.0,
-        .context = {.engine = engine, .batch = options->batch, .deadline = options->deadline}};
+static variant_status server_open(sv_server *s, const vt_serve_options *options,
+                                  variant_error *err) {
+    *s = (sv_server){.options = options, .started_at = time(NULL), .pace = 1.0};
     pthread_mutex_init(&s->lock, NULL);
     pthread_mutex_init(&s->planning, NULL);
     pthread_cond_init(&s->work, NULL);
-    variant_engine_info(engine, &s->context.info);
     VT_TRY(sv_http_check(options, err));
     VT_TRY(sv_guard_open(&s->guard, options, err));
-    VT_TRY(set_budget(s, err));
-    return plan_qualities(s, err);
+    VT_TRY(sv_model_open(&s->model, s, err));
+    return set_budget(s, err);
 }
 
 static void server_close(sv_server *s) {
@@ -174,6 +146,10 @@ static void server_close(sv_server *s) {
         sv_job *job = s->jobs;
         s->jobs = job->next;
         sv_job_release(job);
+    }
+    if (s->model) {
+        sv_model_close_engine(s->model);
+        sv_model_leave(s->model);
     }
     pthread_mutex_unlock(&s->lock);
     sv_guard_close(&s->guard);
@@ -190,15 +166,14 @@ static void stop_engine(sv_server *s, sv_engine_thread *thread) {
     sv_engine_join(thread);
 }
 
-variant_status vt_serve(const variant_engine *engine, const vt_serve_options *options,
-                        variant_error *err) {
+variant_status vt_serve(const vt_serve_options *options, variant_error *err) {
     variant_status status = VARIANT_OK;
     sv_server s;
     sv_http http = {0};
     sv_engine_thread thread = {0};
     sigset_t signals;
     block_signals(&signals); /* in all threads but this one, which asks for them */
-    VT_CHECK(server_open(&s, engine, options, err));
+    VT_CHECK(server_open(&s, options, err));
     VT_CHECK(sv_engine_start(&thread, &s, err));
     VT_CHECK(sv_http_open(&http, &s, err));
     tell_address(&s, http.port);

@@ -10,22 +10,24 @@
 #define VT_SERVE_SERVE_H
 
 #include "core/status.h"
+#include "variant.h"
 
 typedef struct vt_serve_options {
-    const char *listen; /* "localhost", or an address of this machine in numbers */
-    int port;           /* 0: one that is free, told in the first line of the log */
-    const char *name;   /* of the model, as clients see it */
-    size_t max_memory;  /* weights, requests at work, pictures kept: together never more; 0: three
+    variant_engine_options engine; /* the model, and what computes; `warn` is not called */
+    const char *listen;            /* "localhost", or an address of this machine in numbers */
+    int port;                      /* 0: one that is free, told in the first line of the log */
+    const char *name;              /* of the model, as clients see it */
+    size_t max_memory; /* weights, requests at work, pictures kept: together never more; 0: three
                          * quarters of what the process's limits leave */
-    int queue;          /* requests that may wait */
-    int batch;          /* pictures of one request at a time, at most */
-    int connections;    /* open at one time */
-    double deadline;    /* seconds after which a request is given up; a request may name fewer */
-    double drain;       /* seconds that requests have to finish in after SIGTERM */
-    double keep;        /* seconds that finished pictures of jobs are kept ... */
-    size_t keep_bytes;  /* ... and how much of them */
-    size_t max_body;    /* of a request that brings pictures */
-    const char *sweep;  /* what `variant sweep` measured, for quality and plans; NULL */
+    int queue;         /* requests that may wait */
+    int batch;         /* pictures of one request at a time, at most */
+    int connections;   /* open at one time */
+    double deadline;   /* seconds after which a request is given up; a request may name fewer */
+    double drain;      /* seconds that requests have to finish in after SIGTERM */
+    double keep;       /* seconds that finished pictures of jobs are kept ... */
+    size_t keep_bytes; /* ... and how much of them */
+    size_t max_body;   /* of a request that brings pictures */
+    const char *sweep; /* what `variant sweep` measured, for quality and plans; NULL */
     const char *api_key_file; /* a key a line; NULL: none is asked for */
     bool insecure;            /* listen beyond loopback without keys */
     const char *origin;       /* of a web page elsewhere that may ask (CORS); "*": any; NULL */
@@ -34,9 +36,8 @@ typedef struct vt_serve_options {
 
 void vt_serve_options_init(vt_serve_options *options);
 
-/* Serves until SIGTERM or SIGINT, then lets requests finish; the second signal ends it at once. Log lines, JSON, go to
- * stderr. E_IO: the address cannot be had. */
-variant_status vt_serve(const variant_engine *engine, const vt_serve_options *options,
-                        variant_error *err);
+/* Opens the model and serves until SIGTERM or SIGINT, then lets requests finish; the second signal ends it at once. Log lines,
+ * JSON, go to stderr. E_IO: the address cannot be had, or the model. */
+variant_status vt_serve(const vt_serve_options *options, variant_error *err);
 
 #endif

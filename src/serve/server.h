@@ -7,6 +7,7 @@
 #include "serve/guard.h"
 #include "serve/job.h"
 #include "serve/metrics.h"
+#include "serve/model.h"
 #include "serve/serve.h"
 
 struct sv_call;
@@ -14,18 +15,18 @@ struct sv_link;
 
 typedef struct sv_server {
     const vt_serve_options *options;
-    const variant_engine *engine;
-    sv_wish_context context;
     sv_guard guard;
     time_t started_at;
 
     pthread_mutex_t lock;
     pthread_cond_t work;   /* the engine's thread has something to do */
+    sv_model *model;       /* that new requests take */
     sv_job *jobs;          /* all: waiting, at work, kept */
     struct sv_call *calls; /* requests being answered */
     struct sv_link *links; /* connections */
     uint64_t arrivals;
-    size_t budget;   /* bytes for jobs at work ... */
+    size_t memory;   /* bytes in all */
+    size_t budget;   /* of them for jobs at work ... */
     size_t reserved; /* ... and of them taken */
     size_t inbox;    /* bytes of bodies that are held */
     int queued, running;
