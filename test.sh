@@ -29,7 +29,7 @@ presets=$(sed -n '/configurePresets/,/\]/s/.*{"name": "\([a-z]*\)".*/\1/p' CMake
 [[ " $presets " == *" $preset "* ]] || usage "no preset \"$preset\"; there are: $presets"
 
 # libopenblas0-serial: the tests run with every OpenBLAS there is
-extra=(python3 libopenblas0-serial clang-format-14)
+extra=(python3 python3-pil libopenblas0-serial clang-format-14)
 [[ $preset =~ ^(clang|asan|tsan)$ || $mode =~ ^(ci|all)$ ]] && extra+=(clang libclang-rt-dev)
 [ $mode = all ] && extra+=(clang-tidy-14 valgrind)
 tools/install-deps.sh "${extra[@]}"

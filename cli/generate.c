@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "animation.h"
 #include "beginning.h"
 #include "cli.h"
 #include "core/clock.h"
@@ -28,6 +29,7 @@ typedef struct settings {
     cli_beginning beginning;
     cli_edit edit;
     cli_output output;
+    cli_animation animation;
     const char *save_scales, *tokens_out;
     bool grid, json, verbose;
     cli_progress_kind progress;
@@ -59,6 +61,7 @@ typedef struct job {
 static void init(void *user) {
     settings *s = user;
     *s = (settings){.output = {.path = "out.png"}, .zoom = 1, .edit = cli_edit_defaults()};
+    cli_animation_init(&s->animation);
     cli_request_init(&s->asked);
     cli_planning_init(&s->planning, s->asked.request.batch);
     s->planning.options.memory_only = true; /* time is measured where the choice needs it */
@@ -77,6 +80,7 @@ static const cli_option options[] = {
     {"zoom", "N", "enlarge on the sheet, {range}", CLI_INT(settings, zoom, 1, 64)},
     {"save-scales", "DIR", "also the picture after each scale",
      CLI_TEXT(settings, save_scales, "a folder")},
+    CLI_ROWS(cli_animation_options, cli_animation, settings, animation, NULL),
     {"tokens-out", "FILE", "also the token maps, as safetensors",
      CLI_TEXT(settings, tokens_out, "a file to write")},
     CLI_HEADING("from what there is"),
@@ -111,7 +115,9 @@ static int check_options(settings *s, const cli_line *line) {
     if (done < 0) done = cli_request_check(&s->asked, line);
     if (done < 0) done = cli_beginning_check(&s->beginning, line);
     if (done < 0) done = cli_edit_check(&s->edit, line);
+    if (done < 0) done = cli_animation_check(&s->animation, line);
     if (done >= 0) return done;
+    if (s->animation.output.path && !cli_given(line, "output")) s->output.path = NULL;
     s->grid = s->grid || s->compare_count;
     const char *sheet = cli_first_given(line, "zoom|columns");
     if (!s->grid && sheet)
@@ -162,18 +168,39 @@ static variant_status write_scales(const settings *s, const variant_picture *pic
     return VARIANT_OK;
 }
 
+static variant_status write_picture(const settings *s, const variant_picture *picture, int index,
+                                    bool several, variant_error *err) {
+    char path[4096];
+    VT_TRY(cli_output_path(&s->output, index, several, path, sizeof path, err));
+    return variant_picture_write(picture, path, s->output.quality, err);
+}
+
 /* Finished pictures, of which the first is picture `index` of the seed, to their files. */
 static variant_status write_pictures(job *j, const variant_picture *pictures, int count, int index,
                                      variant_error *err) {
     const settings *s = j->settings;
+    const bool several = j->total > 1;
     for (int i = 0; i < count; ++i) {
-        char path[4096];
-        VT_TRY(cli_output_path(&s->output, index + i, j->total > 1, path, sizeof path, err));
-        if (!s->grid) VT_TRY(variant_picture_write(&pictures[i], path, s->output.quality, err));
+        if (!s->grid && s->output.path)
+            VT_TRY(write_picture(s, &pictures[i], index + i, several, err));
+        if (!s->grid && s->animation.output.path)
+            VT_TRY(
+                cli_animation_write(&s->animation, &pictures[i], 1, 0, 1, index + i, several, err));
         if (s->save_scales) VT_TRY(write_scales(s, &pictures[i], index + i, err));
         ++j->written;
     }
     return VARIANT_OK;
+}
+
+/* All pictures, on one sheet. */
+static variant_status write_sheets(const job *j, int columns, variant_error *err) {
+    const settings *s = j->settings;
+    if (s->output.path)
+        VT_TRY(variant_pictures_write_sheet(j->kept, j->kept_count, columns, s->zoom,
+                                            s->output.path, s->output.quality, err));
+    if (!s->animation.output.path) return VARIANT_OK;
+    return cli_animation_write(&s->animation, j->kept, j->kept_count, columns, s->zoom, 0, false,
+                               err);
 }
 
 /* A column a class, where they come one after another and are not many. */
@@ -286,7 +313,8 @@ static variant_status make_pictures(job *j, const variant_request *asked, varian
 
 /* Tokens would take the place of the picture, or of the model they come from. */
 static variant_status check_tokens_out(const settings *s, variant_error *err) {
-    const char *others[] = {s->output.path, s->asked.engine.model, s->asked.engine.tokenizer};
+    const char *others[] = {s->output.path, s->asked.engine.model, s->asked.engine.tokenizer,
+                            s->animation.output.path};
     VT_TRY(cli_writable_check(s->tokens_out, err));
     for (size_t i = 0; i < sizeof others / sizeof *others; ++i)
         if (others[i] && !vt_is_standard_output(others[i]) &&
@@ -296,12 +324,21 @@ static variant_status check_tokens_out(const settings *s, variant_error *err) {
                            s->tokens_out,
                            i == 0   ? "picture's file"
                            : i == 1 ? "model"
-                                    : "tokenizer");
+                           : i == 2 ? "tokenizer"
+                                    : "animation");
     return VARIANT_OK;
 }
 
 static variant_status check_outputs(const settings *s, variant_error *err) {
-    VT_TRY(cli_output_check(&s->output, !s->grid && s->asked.request.count > 1, err));
+    const bool several = !s->grid && s->asked.request.count > 1;
+    if (s->output.path) VT_TRY(cli_output_check(&s->output, several, err));
+    VT_TRY(cli_animation_check_output(&s->animation, several, err));
+    if (s->output.path && s->animation.output.path &&
+        cli_same_file(s->output.path, s->animation.output.path))
+        return vt_fail(
+            err, VARIANT_E_ARGUMENT,
+            "--animate %s: that is the picture's file: expected one of its own, or no -o",
+            s->animation.output.path);
     if (s->tokens_out) VT_TRY(check_tokens_out(s, err));
     return s->save_scales ? vt_folder_make(s->save_scales, err) : VARIANT_OK;
 }
@@ -330,7 +367,10 @@ static size_t held_bytes(const job *j) {
                      (size_t)(e->channels > j->info.channels ? e->channels : j->info.channels);
     const size_t count = (size_t)s->asked.request.count,
                  batch = s->planning.options.auto_batch ? 1 : (size_t)s->planning.batch,
-                 kept = s->grid ? count * (1 + zoom * zoom) - (batch < count ? batch : count) : 0;
+                 scales = s->animation.output.path ? (size_t)j->info.scales : 0,
+                 kept = s->grid
+                            ? count * (1 + scales + zoom * zoom) - (batch < count ? batch : count)
+                            : 0;
     return cli_edit_bytes(&s->edit) + kept * width * height * channels;
 }
 
@@ -383,15 +423,22 @@ static generated result_of(const job *j, const variant_report *report) {
                        .planning = j->planned ? &s->planning : NULL,
                        .plan = &j->plan,
                        .output = &s->output,
+                       .animation = &s->animation.output,
                        .load_seconds = j->load_seconds,
                        .sheet = s->grid,
                        .verbose = s->verbose};
 }
 
+/* stdout, but stderr when pictures go there. */
+static FILE *report_stream(const settings *s) {
+    FILE *to = cli_report_stream(&s->output);
+    return to == stdout ? cli_report_stream(&s->animation.output) : to;
+}
+
 /* The same seeds at each depth, a row a depth; each row's report is printed. */
 static variant_status compare_depths(job *j, variant_error *err) {
     const settings *s = j->settings;
-    FILE *to = cli_report_stream(&s->output);
+    FILE *to = report_stream(s);
     int count = s->asked.request.count;
     for (int i = 0; i < s->compare_count; ++i) {
         variant_request request = s->asked.request;
@@ -407,13 +454,14 @@ static variant_status compare_depths(job *j, variant_error *err) {
             fprintf(to, "depths %-24s %8.1f ms a picture, kv %8zu bytes a picture\n", report.depths,
                     1e3 * report.total_seconds / count, report.kv_peak_bytes / (size_t)j->at_once);
     }
-    VT_TRY(variant_pictures_write_sheet(j->kept, j->kept_count, count, s->zoom, s->output.path,
-                                        s->output.quality, err));
+    VT_TRY(write_sheets(j, count, err));
     if (s->json)
         fputs("]\n", to);
     else
-        fprintf(to, "wrote %s: a row a depth, a column a picture of seed %" PRIu64 "\n",
-                s->output.path, s->asked.request.seed);
+        fprintf(to, "wrote %s%s%s: a row a depth, a column a picture of seed %" PRIu64 "\n",
+                s->output.path ? s->output.path : "",
+                s->output.path && s->animation.output.path ? " and " : "",
+                s->animation.output.path ? s->animation.output.path : "", s->asked.request.seed);
     return VARIANT_OK;
 }
 
@@ -426,12 +474,10 @@ static variant_status run_job(job *j, variant_error *err) {
     VT_TRY(make_pictures(j, &s->asked.request, &report, err));
     clear_progress(j);
     if (report.warning[0]) cli_warn(NULL, report.warning);
-    if (s->grid)
-        VT_TRY(variant_pictures_write_sheet(j->kept, j->kept_count, sheet_columns(j), s->zoom,
-                                            s->output.path, s->output.quality, err));
+    if (s->grid) VT_TRY(write_sheets(j, sheet_columns(j), err));
     if (s->tokens_out) VT_TRY(write_tokens(j, err));
     const generated made = result_of(j, &report);
-    FILE *to = cli_report_stream(&s->output);
+    FILE *to = report_stream(s);
     s->json ? generated_json(to, &made) : generated_print(to, &made);
     return VARIANT_OK;
 }
@@ -458,7 +504,7 @@ static int run(void *user, const cli_line *line) {
     int done = check_options(s, line);
     if (done >= 0) return done;
     job j = {.settings = s, .line = line};
-    s->asked.request.keep_scales = s->save_scales != NULL;
+    s->asked.request.keep_scales = s->save_scales || s->animation.output.path;
     variant_status status = run_job(&j, &err);
     if (status != VARIANT_OK) clear_progress(&j);
     int code = status == VARIANT_OK          ? 0

@@ -1,23 +1,45 @@
 /* generate_report.c - see generate_report.h. */
 #include "generate_report.h"
 
+#include <cjson/cJSON.h>
 #include <inttypes.h>
 #include <string.h>
 
-static void print_files(FILE *to, const generated *made) {
-    const variant_request *request = made->request;
+/* The file of the picture that is `i`th of the request; of a sheet the one there is. */
+static bool file_of(const generated *made, const cli_output *output, int i, char *path,
+                    size_t size) {
+    if (made->sheet) return snprintf(path, size, "%s", output->path) < (int)size;
+    return cli_output_path(output, made->request->first_image + i, made->request->count > 1, path,
+                           size, NULL) == VARIANT_OK;
+}
+
+static void print_files(FILE *to, const generated *made, const cli_output *output,
+                        const char *what) {
     char first[4096], last[4096];
-    bool several = request->count > 1;
-    if (made->sheet ||
-        cli_output_path(made->output, request->first_image, several, first, sizeof first, NULL) !=
-            VARIANT_OK ||
-        cli_output_path(made->output, request->first_image + request->count - 1, several, last,
-                        sizeof last, NULL) != VARIANT_OK)
-        fprintf(to, "wrote       %s\n", made->output->path);
-    else if (!several)
+    const int count = made->sheet ? 1 : made->request->count;
+    if (!output->path || !file_of(made, output, 0, first, sizeof first) ||
+        !file_of(made, output, count - 1, last, sizeof last))
+        return;
+    if (count == 1)
         fprintf(to, "wrote       %s\n", first);
     else
-        fprintf(to, "wrote       %d pictures, %s to %s\n", request->count, first, last);
+        fprintf(to, "wrote       %d %s, %s to %s\n", count, what, first, last);
+}
+
+/* "key": ["a.png", ..], where there are such files. */
+static void json_files(FILE *to, const generated *made, const cli_output *output, const char *key) {
+    const int count = made->sheet ? 1 : made->request->count;
+    char path[4096];
+    if (!output->path) return;
+    fprintf(to, ", \"%s\": [", key);
+    for (int i = 0; i < count; ++i) {
+        cJSON *name = file_of(made, output, i, path, sizeof path) ? cJSON_CreateString(path) : NULL;
+        char *text = name ? cJSON_PrintUnformatted(name) : NULL;
+        fprintf(to, "%s%s", i ? ", " : "", text ? text : "null");
+        cJSON_free(text);
+        cJSON_Delete(name);
+    }
+    fprintf(to, "]");
 }
 
 void generated_print(FILE *to, const generated *made) {
@@ -52,7 +74,8 @@ void generated_print(FILE *to, const generated *made) {
             (double)r->peak_resident_bytes / 1e6,
             (double)(info->weight_bytes + info->mapped_bytes) / 1e6, info->weights,
             (double)r->kv_peak_bytes / 1e6, info->kv, (double)r->arena_peak_bytes / 1e6);
-    print_files(to, made);
+    print_files(to, made, made->output, "pictures");
+    print_files(to, made, made->animation, "animations");
 }
 
 void generated_json(FILE *to, const generated *made) {
@@ -82,5 +105,8 @@ void generated_json(FILE *to, const generated *made) {
         fprintf(to, "%s{\"side\": %d, \"layers\": %d, \"ms\": %.3f, \"kv_bytes\": %zu}",
                 k ? ", " : "", info->sides[k], r->scale_layers[k], 1e3 * r->scale_seconds[k],
                 r->scale_kv_bytes[k]);
-    fprintf(to, "]}\n");
+    fprintf(to, "]");
+    json_files(to, made, made->output, "files");
+    json_files(to, made, made->animation, "animations");
+    fprintf(to, "}\n");
 }

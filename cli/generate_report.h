@@ -11,7 +11,7 @@ typedef struct generated {
     const variant_report *report; /* of all batches */
     const cli_planning *planning; /* NULL: nothing was planned */
     const variant_plan *plan;
-    const cli_output *output;
+    const cli_output *output, *animation; /* one may have no path, which is not written */
     double load_seconds;
     bool sheet, verbose;
 } generated;

@@ -63,7 +63,8 @@ variant_status cli_output_path(const cli_output *output, int i, bool several, ch
         length = snprintf(out, size, "%.*s_%02d%s", (int)(dot - path), path, i, dot);
     }
     if (length > 0 && (size_t)length < size) return VARIANT_OK;
-    return vt_fail(err, VARIANT_E_ARGUMENT, "-o %.80s...: the path is too long", path);
+    return vt_fail(err, VARIANT_E_ARGUMENT, "%s %.80s...: the path is too long",
+                   output->option ? output->option : "-o", path);
 }
 
 variant_status cli_writable_check(const char *path, variant_error *err) {
@@ -95,16 +96,18 @@ bool cli_same_file(const char *a, const char *b) {
 
 variant_status cli_output_check(const cli_output *output, bool several, variant_error *err) {
     char path[4096];
+    const char *option = output->option ? output->option : "-o";
     if (count_conversions(output->path) < 0)
-        return vt_fail(err, VARIANT_E_ARGUMENT, "-o %s: expected at most one number such as %%02d",
-                       output->path);
+        return vt_fail(err, VARIANT_E_ARGUMENT, "%s %s: expected at most one number such as %%02d",
+                       option, output->path);
     if (vt_is_standard_output(output->path) && several)
         return vt_fail(err, VARIANT_E_ARGUMENT,
-                       "-o %s: the standard output takes one picture: ask for one, or for a sheet",
-                       output->path);
+                       "%s %s: the standard output takes one picture: ask for one, or for a sheet",
+                       option, output->path);
     if (vt_is_standard_output(output->path) && isatty(STDOUT_FILENO))
         return vt_fail(err, VARIANT_E_ARGUMENT,
-                       "-o %s: a PNG is nothing to print on a terminal: redirect it", output->path);
+                       "%s %s: a PNG is nothing to print on a terminal: redirect it", option,
+                       output->path);
     VT_TRY(cli_output_path(output, 0, several, path, sizeof path, err));
     VT_TRY(cli_writable_check(path, err));
     return vt_image_path_check(path, err);

@@ -10,8 +10,9 @@
 
 /* -o of a command that writes pictures. */
 typedef struct cli_output {
-    const char *path; /* x.png, x_%02d.jpg, or "-" */
-    int quality;      /* --file-quality; 0: JPEG 95, WebP lossless */
+    const char *path;   /* x.png, x_%02d.jpg, or "-"; NULL: nothing is written */
+    const char *option; /* whose value that is, for complaints; NULL: -o */
+    int quality;        /* --file-quality; 0: JPEG 95, WebP lossless */
 } cli_output;
 
 /* Of cli_output: --output and --file-quality. */

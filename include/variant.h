@@ -460,6 +460,19 @@ variant_status variant_picture_encode(const variant_picture *picture, const char
 /* The same of the picture after a scale (request.keep_scales). */
 variant_status variant_picture_write_scale_png(const variant_picture *picture, int scale,
                                                const char *path, variant_error *error);
+/* The pictures growing, a frame a scale (request.keep_scales), as an animated PNG with the settings of the first; who knows
+ * no animations sees them finished. columns 0: one picture; else all on a sheet of so many, as below. Seconds from 0.001 to
+ * 65.535 for which a frame is seen, and the last one; plays 0: for ever. */
+typedef struct variant_animation {
+    int columns, zoom;
+    double frame_seconds, last_seconds;
+    int plays;
+} variant_animation;
+/* columns 0, zoom 1, 0.4 and 2 s, for ever. */
+void variant_animation_init(variant_animation *animation);
+variant_status variant_pictures_write_animation(const variant_picture *pictures, int count,
+                                                const variant_animation *animation,
+                                                const char *path, variant_error *error);
 /* All pictures on one sheet of `columns` columns, with the settings of the first; path and quality as
  * variant_picture_write has them. */
 variant_status variant_pictures_write_sheet(const variant_picture *pictures, int count, int columns,

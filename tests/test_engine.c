@@ -594,6 +594,47 @@ static void pictures_tell_how_they_were_made(void **state) {
     variant_engine_close(&engine);
 }
 
+/* tests/cli_animation.sh looks at the frames. */
+static void animations_are_of_pictures_that_kept_their_scales(void **state) {
+    (void)state;
+    variant_engine *engine = engine_of('A', 1);
+    variant_animation how;
+    variant_request request;
+    variant_request_init(&request);
+    request.count = 2;
+    request.keep_scales = true;
+    variant_picture *pictures = NULL;
+    assert_ok(variant_generate(engine, &request, &pictures, NULL, err));
+    char path[128], *text = NULL;
+    snprintf(path, sizeof path, "%s/grows.png", folder);
+    variant_animation_init(&how);
+    assert_ok(variant_pictures_write_animation(pictures, 1, &how, path, err));
+    assert_ok(vt_image_read_text(&text, path, "variant", err));
+    assert_string_equal(text, pictures->settings);
+    free(text);
+    vt_image seen;
+    assert_ok(
+        vt_image_read(&seen, path, 0, err)); /* who reads one picture reads the finished one */
+    assert_memory_equal(seen.data, pictures->pixels, (size_t)(8 * 8 * 3));
+    vt_image_free(&seen);
+    remove(path);
+    assert_fails(variant_pictures_write_animation(pictures, 2, &how, path, err), VARIANT_E_ARGUMENT,
+                 "columns");
+    how.frame_seconds = 66.0;
+    assert_fails(variant_pictures_write_animation(pictures, 1, &how, path, err), VARIANT_E_ARGUMENT,
+                 "65535 ms");
+    variant_animation_init(&how);
+    how.columns = 2;
+    const int kept = pictures[1].scale_count;
+    pictures[1].scale_count = 0;
+    assert_fails(variant_pictures_write_animation(pictures, 2, &how, path, err), VARIANT_E_ARGUMENT,
+                 "picture 1 has 0");
+    pictures[1].scale_count = kept;
+    assert_int_equal(access(path, F_OK), -1);
+    variant_pictures_free(&pictures, 2);
+    variant_engine_close(&engine);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(equals_the_reference),
@@ -607,6 +648,7 @@ int main(void) {
         cmocka_unit_test(refuses_what_makes_no_sense),
         cmocka_unit_test(labels_come_one_after_another),
         cmocka_unit_test(pictures_tell_how_they_were_made),
+        cmocka_unit_test(animations_are_of_pictures_that_kept_their_scales),
     };
     return cmocka_run_group_tests(tests, write_models, remove_models);
 }

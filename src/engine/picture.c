@@ -286,19 +286,85 @@ variant_status variant_picture_write_scale_png(const variant_picture *picture, i
     return vt_image_write_png(&image, path, text, picture->settings ? 2 : 1, error);
 }
 
+/* Pictures side by side as they are after a scale (-1: finished), for vt_image_free. */
+static variant_status make_sheet(vt_image *sheet, const variant_picture *pictures, int count,
+                                 int scale, int columns, int zoom, variant_error *err) {
+    vt_image *images = malloc((size_t)count * sizeof *images);
+    if (!images) return vt_fail(err, VARIANT_E_MEMORY, "no memory for a sheet of %d", count);
+    for (int i = 0; i < count; ++i)
+        images[i] =
+            view_of(&pictures[i], scale < 0 ? pictures[i].pixels : pictures[i].scale_pixels[scale]);
+    variant_status status = vt_image_sheet(sheet, images, count, columns, 2 * zoom, zoom, err);
+    free(images);
+    return status;
+}
+
 variant_status variant_pictures_write_sheet(const variant_picture *pictures, int count, int columns,
                                             int zoom, const char *path, int quality,
                                             variant_error *error) {
     if (count < 1 || columns < 1 || zoom < 1)
         return vt_fail(error, VARIANT_E_ARGUMENT,
                        "a sheet needs pictures, columns and a zoom of at least 1");
-    vt_image sheet = {0}, *images = malloc((size_t)count * sizeof *images);
-    if (!images) return vt_fail(error, VARIANT_E_MEMORY, "no memory for a sheet of %d", count);
-    for (int i = 0; i < count; ++i) images[i] = view_of(&pictures[i], pictures[i].pixels);
-    variant_status status = vt_image_sheet(&sheet, images, count, columns, 2 * zoom, zoom, error);
+    vt_image sheet = {0};
+    variant_status status = make_sheet(&sheet, pictures, count, -1, columns, zoom, error);
     if (status == VARIANT_OK)
         status = vt_image_write(&sheet, path, quality, pictures[0].settings, error);
     vt_image_free(&sheet);
-    free(images);
     return status;
+}
+
+/* ---- growing ---- */
+
+typedef struct growing {
+    const variant_picture *pictures;
+    int count;
+    const variant_animation *how;
+} growing;
+
+static variant_status make_frame(void *user, int i, vt_image *out, variant_error *err) {
+    const growing *g = user;
+    if (g->how->columns > 0)
+        return make_sheet(out, g->pictures, g->count, i, g->how->columns, g->how->zoom, err);
+    const variant_picture *picture = g->pictures;
+    VT_TRY(vt_image_new(out, picture->width, picture->height, picture->channels, err));
+    memcpy(out->data, picture->scale_pixels[i],
+           (size_t)picture->width * (size_t)picture->height * (size_t)picture->channels);
+    return VARIANT_OK;
+}
+
+void variant_animation_init(variant_animation *animation) {
+    *animation = (variant_animation){.zoom = 1, .frame_seconds = 0.4, .last_seconds = 2.0};
+}
+
+static int milliseconds(double seconds) {
+    return seconds > 0.0 && seconds < 1e6 ? (int)(1e3 * seconds + 0.5) : 0;
+}
+
+static variant_status check_animation(const variant_picture *pictures, int count,
+                                      const variant_animation *how, variant_error *err) {
+    if (count < 1 || how->columns < 0 || how->zoom < 1 || (how->columns == 0 && count > 1))
+        return vt_fail(
+            err, VARIANT_E_ARGUMENT,
+            "an animation needs a picture, or several, columns and a zoom of 1 at least");
+    for (int i = 0; i < count; ++i)
+        if (pictures[i].scale_count < 1 || pictures[i].scale_count != pictures[0].scale_count)
+            return vt_fail(err, VARIANT_E_ARGUMENT,
+                           "an animation needs pictures that kept their scales: picture %d has %d",
+                           i, pictures[i].scale_count);
+    return VARIANT_OK;
+}
+
+variant_status variant_pictures_write_animation(const variant_picture *pictures, int count,
+                                                const variant_animation *animation,
+                                                const char *path, variant_error *error) {
+    VT_TRY(check_animation(pictures, count, animation, error));
+    growing user = {pictures, count, animation};
+    const vt_animation all = {.frames = pictures[0].scale_count,
+                              .delay_ms = milliseconds(animation->frame_seconds),
+                              .last_ms = milliseconds(animation->last_seconds),
+                              .plays = animation->plays,
+                              .frame = make_frame,
+                              .user = &user};
+    vt_image_text text[] = {{"Software", "variant"}, {VT_IMAGE_SETTINGS, pictures[0].settings}};
+    return vt_image_write_animation(&all, path, text, pictures[0].settings ? 2 : 1, error);
 }

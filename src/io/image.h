@@ -51,6 +51,20 @@ variant_status vt_image_encode(uint8_t **bytes, size_t *size, const vt_image *im
  * bytes. */
 variant_status vt_image_write_png(const vt_image *image, const char *path,
                                   const vt_image_text *text, int text_count, variant_error *err);
+#define VT_FRAME_MS_MAX 65535 /* APNG counts them in 16 bits */
+/* Pictures of one size, one after another. */
+typedef struct vt_animation {
+    int frames;
+    int delay_ms, last_ms; /* how long each is seen, and the last one; 1 to VT_FRAME_MS_MAX */
+    int plays;             /* 0: for ever */
+    /* makes frame i, which is freed after use; asked once for each, and first for the last one */
+    variant_status (*frame)(void *user, int i, vt_image *out, variant_error *err);
+    void *user;
+} vt_animation;
+/* Writes an animated PNG, whole or not at all. Who knows no animations sees the last frame. */
+variant_status vt_image_write_animation(const vt_animation *animation, const char *path,
+                                        const vt_image_text *text, int text_count,
+                                        variant_error *err);
 /* The value of a text key in a PNG: free() it; E_FORMAT if there is none. */
 variant_status vt_image_read_text(char **out, const char *path, const char *key,
                                   variant_error *err);
