@@ -399,6 +399,9 @@ typedef struct variant_plan_options {
     /* folder of measured times; NULL: $XDG_CACHE_HOME/variant or ~/.cache/variant; "": none */
     const char *cache;
     bool remeasure; /* whatever the cache holds */
+    /* measured or read by earlier calls, and asked before the cache; what this call measures goes there too; NULL */
+    struct variant_times *times;
+    bool kept_only; /* measure nothing: E_UNSUPPORTED where times are needed that nobody measured */
 } variant_plan_options;
 
 /* No limit, nothing else. */
@@ -438,6 +441,24 @@ typedef struct variant_plan {
 variant_status variant_plan_make(const variant_engine *engine, const variant_request *request,
                                  const variant_plan_options *options, variant_plan *plan,
                                  variant_error *error);
+/* Times in memory, for plans one after another of any engines. Threads may share it; it must outlive the calls. */
+typedef struct variant_times variant_times;
+variant_status variant_times_open(variant_times **out, variant_error *error);
+void variant_times_close(variant_times **times);
+
+/* How long a request takes once the model is loaded and nothing else is at work, predicted as a plan's seconds are. */
+typedef struct variant_seconds {
+    double total;                     /* of a batch: request.batch pictures (0: 8), at most count */
+    double scale[VARIANT_MAX_SCALES]; /* of it, the layers at each scale ... */
+    double rest;                      /* ... and heads, sampling, decoder */
+    bool disturbed;                   /* as in variant_plan */
+} variant_seconds;
+
+/* Of the options cache, times, remeasure and kept_only are asked. */
+variant_status variant_request_seconds(const variant_engine *engine, const variant_request *request,
+                                       const variant_plan_options *options,
+                                       variant_seconds *seconds, variant_error *error);
+
 /* Puts the plan's schedule and batch into a request. */
 void variant_plan_apply(const variant_plan *plan, variant_request *request);
 

@@ -15,7 +15,7 @@ import zlib
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "situations"))
 import inputs  # noqa: E402
-from serving import SLOW, SMALL, Server, picture, synth
+from serving import SLOW, SMALL, Server, picture, run_tests, synth
 
 VARIANT = os.path.abspath(sys.argv[1])
 FOLDER = tempfile.TemporaryDirectory(prefix="serve-")
@@ -619,23 +619,5 @@ def a_connection_serves_many_requests():
         connection.close()
 
 
-def main():
-    chosen = [function for function in TESTS if len(sys.argv) < 3 or function.__name__ in sys.argv[2:]]
-    failed = 0
-    for function in chosen:
-        start = time.time()
-        try:
-            function()
-            print(f"ok {function.__name__} ({time.time() - start:.1f} s)", flush=True)
-        except Exception as error:  # the next ones say more
-            failed += 1
-            import traceback
-            print(f"FAILED {function.__name__}: {error!r}", flush=True)
-            traceback.print_exc()
-    print(f"{len(chosen) - failed} passed, {failed} failed")
-    FOLDER.cleanup()
-    sys.exit(failed > 0)
-
-
 if __name__ == "__main__":
-    main()
+    run_tests(TESTS, FOLDER)

@@ -5,8 +5,10 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
+import traceback
 
 SMALL = {"seed": "G", "depth": 5, "width": 64, "heads": 2, "V": 32, "Cvae": 8, "classes": 3, "patch_nums": [1, 2, 3, 4],
          "attn_l2_norm": True, "shared_aln": False, "ch": 32, "ch_mult": [1, 1], "nres": 1}
@@ -133,3 +135,21 @@ def events_of(response):
 
 def picture(data):
     return base64.b64decode(data["b64_json"], validate=True)
+
+
+def run_tests(tests, folder):
+    """Those that the command line names, or all; the folder goes and the exit status says whether all passed."""
+    chosen = [function for function in tests if len(sys.argv) < 3 or function.__name__ in sys.argv[2:]]
+    failed = 0
+    for function in chosen:
+        start = time.time()
+        try:
+            function()
+            print(f"ok {function.__name__} ({time.time() - start:.1f} s)", flush=True)
+        except Exception as error:  # the next ones say more
+            failed += 1
+            print(f"FAILED {function.__name__}: {error!r}", flush=True)
+            traceback.print_exc()
+    print(f"{len(chosen) - failed} passed, {failed} failed")
+    folder.cleanup()
+    sys.exit(failed > 0)

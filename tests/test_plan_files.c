@@ -178,6 +178,73 @@ static void plans_use_the_table(void **state) {
     assert_string_equal(again.warning, "");
 }
 
+/* In memory beside the file, and without either nothing is measured where that is forbidden. */
+static void times_are_kept_in_memory(void **state) {
+    (void)state;
+    char path[256];
+    vt_costs_key key = key_of_one(path, sizeof path);
+    vt_costs costs = made_up();
+    const variant_request request = one();
+    variant_plan_options options = cached();
+    variant_plan plan;
+    variant_seconds seconds;
+    remove(path);
+    assert_ok(variant_times_open(&options.times, err));
+    options.kept_only = true;
+    assert_fails(variant_request_seconds(engine, &request, &options, &seconds, err),
+                 VARIANT_E_UNSUPPORTED, "no times of this model");
+    options.max_seconds = 1.0;
+    assert_fails(variant_plan_make(engine, &request, &options, &plan, err), VARIANT_E_UNSUPPORTED,
+                 "no times of this model");
+    options.max_seconds = 0.0;
+    assert_ok(vt_costs_write(&costs, path, &key, err));
+    assert_ok(variant_request_seconds(engine, &request, &options, &seconds, err));
+    remove(path); /* it is held by now */
+    plan = plan_of(&options);
+    assert_false(plan.measured);
+    assert_float_equal(plan.seconds, seconds.total, 1e-9);
+    assert_float_equal(seconds.rest, 1.0, 1e-9);
+    double sum = seconds.rest;
+    for (int k = 0; k < info.scales; ++k) sum += seconds.scale[k];
+    assert_float_equal(sum, seconds.total, 1e-9);
+    variant_request few = request;
+    few.bridge = 5;
+    few.depth = 6;
+    assert_ok(variant_request_seconds(engine, &few, &options, &seconds, err));
+    assert_float_equal(seconds.total, 4 * 100.0 + 60.0 + 2 * 30.0 + 1.0, 1e-6);
+    options.kept_only = false;
+    options.remeasure = true; /* what is measured takes its place, and needs no file */
+    options.cache = "";
+    plan = plan_of(&options);
+    assert_true(plan.measured && plan.seconds < 100.0);
+    options.remeasure = false;
+    assert_float_equal(plan_of(&options).seconds, plan.seconds, 1e-9);
+    variant_times_close(&options.times);
+    assert_null(options.times);
+    variant_times_close(&options.times);
+}
+
+/* A disturbed table is used where nothing may be measured, and says so. */
+static void disturbed_times_are_told(void **state) {
+    (void)state;
+    char path[256];
+    vt_costs_key key = key_of_one(path, sizeof path);
+    vt_costs costs = made_up();
+    const variant_request request = one();
+    variant_plan_options options = cached();
+    variant_seconds seconds;
+    costs.disturbed = true;
+    snprintf(costs.why, sizeof costs.why, "a neighbour");
+    assert_ok(vt_costs_write(&costs, path, &key, err));
+    options.kept_only = true;
+    variant_plan plan = plan_of(&options);
+    assert_true(plan.disturbed && !plan.measured);
+    assert_non_null(strstr(plan.warning, "a neighbour"));
+    assert_ok(variant_request_seconds(engine, &request, &options, &seconds, err));
+    assert_true(seconds.disturbed);
+    remove(path);
+}
+
 static void tables_too_shallow_are_measured_again(void **state) {
     (void)state;
     char path[256];
@@ -503,6 +570,8 @@ int main(void) {
         cmocka_unit_test(tables_are_read_back),
         cmocka_unit_test(plans_use_the_table),
         cmocka_unit_test(batch_keeps_the_latency),
+        cmocka_unit_test(times_are_kept_in_memory),
+        cmocka_unit_test(disturbed_times_are_told),
         cmocka_unit_test(disturbed_tables_are_measured_again),
         cmocka_unit_test(tables_too_shallow_are_measured_again),
         cmocka_unit_test(damaged_tables),

@@ -1,6 +1,7 @@
 /* test_serve.c - the server without its sockets: JSON members, wishes, who is next in the queue, who may ask, paths, texts. */
 #include "tests/fixtures.h"
 
+#include "serve/forecast.h"
 #include "serve/guard.h"
 #include "serve/handlers.h"
 #include "serve/queue.h"
@@ -191,6 +192,43 @@ static void a_quality_is_a_plan_unless_a_depth_is_named(void **state) {
     sv_wish_free(&w);
 }
 
+static void a_latency_leaves_the_depth_open(void **state) {
+    (void)state;
+    sv_wish w;
+    const variant_plan plan = {.depth = 3,
+                               .bridge = 2,
+                               .layers = "rounded",
+                               .uncond_depth = 1,
+                               .cfg_late = -1.0f,
+                               .batch = 1};
+    assert_int_equal(
+        read_body("{\"prompt\":\"1\",\"max_latency\":2.5,\"quality\":\"auto\"}", &w).status, 0);
+    assert_true(w.max_latency == 2.5);
+    assert_false(w.auto_depth);
+    sv_wish_take_plan(&w, &plan, "in time");
+    assert_int_equal(w.request.depth, 3);
+    assert_int_equal(w.request.bridge, 2);
+    assert_int_equal(w.request.batch, 8);
+    assert_ptr_equal(w.request.layers, w.layers); /* not the plan's, which may go */
+    assert_ptr_equal(w.request.uncond_layers, w.layers);
+    assert_string_equal(w.layers, "rounded");
+    assert_string_equal(w.why, "in time");
+    sv_wish second;
+    sv_fault fault;
+    assert_true(sv_wish_read(&second, &context, &w, NULL, cJSON_Parse("{}"), &fault));
+    assert_ptr_equal(second.request.layers, second.layers);
+    assert_string_equal(second.request.uncond_layers, "rounded");
+    assert_true(second.max_latency <= 0.0); /* that was the first one's */
+    sv_wish_free(&second);
+    sv_wish_free(&w);
+    assert_int_equal(read_body("{\"prompt\":\"1\"}", &w).status, 0);
+    assert_true(w.auto_depth);
+    sv_wish_free(&w);
+    assert_int_equal(read_body("{\"prompt\":\"1\",\"depth\":6}", &w).status, 0);
+    assert_false(w.auto_depth);
+    sv_wish_free(&w);
+}
+
 /* Every member with what it cannot be: the fault names it and says what was expected. */
 static void wrong_members_are_named(void **state) {
     (void)state;
@@ -235,6 +273,14 @@ static void wrong_members_are_named(void **state) {
         {"{\"prompt\":\"1\",\"top_p\":1.5}", "top_p", "0 to 1"},
         {"{\"prompt\":\"1\",\"deadline\":0}", "deadline", "to 60"},
         {"{\"prompt\":\"1\",\"deadline\":61}", "deadline", "to 60"},
+        {"{\"prompt\":\"1\",\"max_latency\":0}", "max_latency", "0.001 to 86400"},
+        {"{\"prompt\":\"1\",\"max_latency\":\"1s\"}", "max_latency", "a number"},
+        {"{\"prompt\":\"1\",\"max_latency\":1,\"depth\":2}", "max_latency", "give no depth"},
+        {"{\"prompt\":\"1\",\"max_latency\":1,\"bridge\":2}", "max_latency", "give no bridge"},
+        {"{\"prompt\":\"1\",\"max_latency\":1,\"depths\":[6,6,6,6]}", "max_latency",
+         "give no depths"},
+        {"{\"prompt\":\"1\",\"max_latency\":1,\"quality\":\"low\"}", "max_latency",
+         "give no quality"},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; ++i) {
         sv_wish w;
@@ -312,6 +358,69 @@ static void waiting_time_is_told(void **state) {
     assert_int_equal(sv_queue_retry_after(0, 1.0), 1);
     assert_int_equal(sv_queue_retry_after(10, 0.5), 5);
     assert_int_equal(sv_queue_retry_after(1000, 9.0), 60);
+}
+
+/* ---- forecasts ---- */
+
+/* A request of so many pictures of three scales, whose seconds alone are 1, 2 and 3. */
+static sv_task task(int pictures, int batch, bool running) {
+    static const double unit[] = {1.0, 2.0, 3.0};
+    return (sv_task){.unit = unit,
+                     .factor = 1.0,
+                     .left = pictures,
+                     .batch = batch,
+                     .bytes = 10,
+                     .running = running};
+}
+
+static double forecast_of_last(const sv_task *tasks, int count, size_t memory) {
+    sv_task copy[8];
+    sv_pace pace;
+    sv_pace_init(&pace);
+    memcpy(copy, tasks, (size_t)count * sizeof *tasks);
+    return sv_forecast(copy, count, count - 1, 3, memory, &pace);
+}
+
+static bool is_near(double a, double b) {
+    return a > b - 1e-9 && a < b + 1e-9;
+}
+
+static void forecasts_add_up(void **state) {
+    (void)state;
+    sv_task tasks[] = {task(1, 1, true), task(1, 1, false), task(1, 1, false)};
+    assert_true(is_near(forecast_of_last(tasks, 1, 100), 6.0));
+    assert_true(is_near(forecast_of_last(tasks, 3, 100), 18.0)); /* all share every step */
+    tasks[0].scale = 2; /* only its last scale is left, beside the first of the others */
+    assert_true(is_near(forecast_of_last(tasks, 3, 100), 15.0));
+    assert_true(is_near(forecast_of_last(tasks, 3, 20), 4.0 + 3.0 + 5.0 + 3.0));
+    assert_true(is_near(forecast_of_last(tasks, 3, 10), 3.0 + 6.0 + 6.0)); /* one after another */
+    tasks[2].bytes = 5; /* a small one goes by one that has no room */
+    assert_true(is_near(forecast_of_last(tasks, 3, 15), 3.0 + 1.0 + 2.0 + 3.0 + 1.0 + 2.0));
+    const sv_task many = task(10, 8, false);
+    assert_true(is_near(forecast_of_last(&many, 1, 100), 60.0));
+    sv_task large = task(1, 1, false); /* larger than all memory: alone it is let in */
+    large.bytes = 1000;
+    assert_true(is_near(forecast_of_last(&large, 1, 100), 6.0));
+    tasks[2] = task(1, 1, false);
+    tasks[2].factor = 0.5;
+    tasks[0].scale = 0;
+    assert_true(is_near(forecast_of_last(tasks, 3, 100), 15.0));
+}
+
+static void sharing_is_learned_by_the_crowd(void **state) {
+    (void)state;
+    sv_pace pace;
+    sv_pace_init(&pace);
+    for (int i = 0; i < 200; ++i) {
+        sv_pace_learn(&pace, 1, 1.0, 1.1);
+        sv_pace_learn(&pace, 40, 10.0, 6.0);
+        sv_pace_learn(&pace, 3, 0.0, 6.0); /* nothing is known of what they take */
+    }
+    assert_true(sv_pace_of(&pace, 1) > 1.09 && sv_pace_of(&pace, 1) < 1.11);
+    assert_true(sv_pace_of(&pace, 64) > 0.59 && sv_pace_of(&pace, 64) < 0.61);
+    assert_true(is_near(sv_pace_of(&pace, 2), 1.0));
+    sv_pace_learn(&pace, 1, 1e-3, 60.0); /* one step that waited for something else */
+    assert_true(sv_pace_of(&pace, 1) < 1.6);
 }
 
 /* ---- who may ask ---- */
@@ -466,11 +575,14 @@ int main(void) {
         cmocka_unit_test(bodies_that_are_no_objects_are_refused),
         cmocka_unit_test(wishes_are_read),
         cmocka_unit_test(a_quality_is_a_plan_unless_a_depth_is_named),
+        cmocka_unit_test(a_latency_leaves_the_depth_open),
         cmocka_unit_test(wrong_members_are_named),
         cmocka_unit_test(what_is_not_said_again_holds_when_refined),
         cmocka_unit_test(nearest_deadline_then_age),
         cmocka_unit_test(nobody_is_starved),
         cmocka_unit_test(waiting_time_is_told),
+        cmocka_unit_test(forecasts_add_up),
+        cmocka_unit_test(sharing_is_learned_by_the_crowd),
         cmocka_unit_test(pages_of_others_may_not_ask),
         cmocka_unit_test(keys_are_asked_for),
         cmocka_unit_test(paths_lead_to_routes),

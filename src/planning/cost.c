@@ -53,12 +53,15 @@ static double alone_seconds(const vt_costs *costs, int k) {
     return one < 0.5 * both ? 0.5 * both : one > both ? both : one;
 }
 
+double vt_costs_scale_seconds(const vt_costs *costs, const vt_cost_work *work, int k) {
+    double seconds = scale_seconds(costs, k, work->layers[k]);
+    if (work->alone[k]) seconds += work->alone[k] * alone_seconds(costs, k);
+    return seconds;
+}
+
 double vt_costs_seconds(const vt_costs *costs, const vt_cost_work *work) {
     double seconds = costs->fixed;
-    for (int k = 0; k < costs->scales; ++k) {
-        seconds += scale_seconds(costs, k, work->layers[k]);
-        if (work->alone[k]) seconds += work->alone[k] * alone_seconds(costs, k);
-    }
+    for (int k = 0; k < costs->scales; ++k) seconds += vt_costs_scale_seconds(costs, work, k);
     return seconds;
 }
 

@@ -33,7 +33,8 @@ typedef struct vt_costs {
     char why[200];
 } vt_costs;
 
-/* Seconds of a batch that runs these layers. */
+/* Seconds of a batch that runs these layers; of them, those of scale k. */
+double vt_costs_scale_seconds(const vt_costs *costs, const vt_cost_work *work, int k);
 double vt_costs_seconds(const vt_costs *costs, const vt_cost_work *work);
 /* Is every scale of it within what was measured, not beyond? */
 bool vt_costs_cover(const vt_costs *costs, const vt_cost_work *work);

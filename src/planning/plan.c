@@ -11,6 +11,7 @@
 
 #include "core/clock.h"
 #include "planning/cost.h"
+#include "planning/times.h"
 #include "engine/branches.h"
 #include "engine/engine.h"
 
@@ -241,6 +242,32 @@ static variant_status measure_costs(const planner *p, vt_costs *costs, const var
     return vt_costs_measure(costs, p->engine, at, both, shallow, apart, err);
 }
 
+/* Is it a table that says what is asked? A disturbed one only where nothing may be measured. */
+static bool serves(planner *p, const vt_costs *costs, const vt_candidate *deep) {
+    if (costs->scales != p->info.scales || !vt_costs_cover(costs, &deep->layers)) return false;
+    if (!costs->disturbed) return true;
+    if (!p->options->kept_only) return false;
+    if (!p->plan->disturbed) warn(p, costs->why, "times are of a disturbed machine");
+    p->plan->disturbed = true;
+    return true;
+}
+
+/* Of memory, else of the file. */
+static bool find_kept(planner *p, vt_costs *costs, const vt_candidate *deep,
+                      const vt_costs_key *key, const char *path) {
+    variant_error trouble = {0};
+    bool there = false;
+    if (vt_times_find(p->options->times, key, costs) && serves(p, costs, deep)) return true;
+    if (!path) return false;
+    if (vt_costs_read(costs, path, key, &there, &trouble) != VARIANT_OK) {
+        if (there) warn(p, trouble.message, p->options->kept_only ? "not used" : "measured again");
+        return false;
+    }
+    if (!serves(p, costs, deep)) return false;
+    vt_times_put(p->options->times, key, costs);
+    return true;
+}
+
 /* The table for p->at.batch: from the cache where it holds one that covers what is needed, else measured. */
 static variant_status find_costs(planner *p, vt_costs *costs, const vt_candidate *deep,
                                  variant_error *err) {
@@ -252,18 +279,14 @@ static variant_status find_costs(planner *p, vt_costs *costs, const vt_candidate
     at.count = at.batch;
     vt_costs_key_of(&key, p->engine, &at);
     bool kept = vt_costs_path(path, sizeof path, p->options->cache, &key);
-    if (kept && !p->options->remeasure) {
-        bool there;
-        if (vt_costs_read(costs, path, &key, &there, &trouble) == VARIANT_OK) {
-            if (costs->scales == p->info.scales && vt_costs_cover(costs, &deep->layers) &&
-                !costs->disturbed)
-                return VARIANT_OK;
-        } else if (there) {
-            warn(p, trouble.message, "measured again");
-        }
-    }
+    if (!p->options->remeasure && find_kept(p, costs, deep, &key, kept ? path : NULL))
+        return VARIANT_OK;
+    if (p->options->kept_only)
+        return vt_fail(err, VARIANT_E_UNSUPPORTED,
+                       "no times of this model were measured on this machine yet");
     VT_TRY(measure_costs(p, costs, &at, deep, err));
     p->plan->measured = true;
+    vt_times_put(p->options->times, &key, costs);
     if (costs->disturbed && !p->plan->disturbed)
         warn(p, costs->why, "times are of a disturbed machine; the next plan measures again");
     p->plan->disturbed = p->plan->disturbed || costs->disturbed;
@@ -479,4 +502,48 @@ variant_status variant_plan_make(const variant_engine *engine, const variant_req
 cleanup:
     free(p.candidates);
     return status;
+}
+
+/* ---- one request ---- */
+
+/* All layers in both branches: a table of them says what fewer take. */
+static variant_status deepest(planner *p, vt_candidate *out, variant_error *err) {
+    vt_branches branches;
+    variant_request request;
+    *out = (vt_candidate){.bridge = p->info.scales,
+                          .depth = p->info.depth,
+                          .selector = p->info.layers,
+                          .uncond = 0,
+                          .late = -1.0};
+    vt_cost_request(&request, &p->at, (vt_zones){out->bridge, out->depth});
+    VT_TRY(vt_branches_make(&branches, p->engine->model, &request, err));
+    vt_plan_count_layers(out, &p->info, &branches);
+    return VARIANT_OK;
+}
+
+variant_status variant_request_seconds(const variant_engine *engine, const variant_request *request,
+                                       const variant_plan_options *options,
+                                       variant_seconds *seconds, variant_error *error) {
+    variant_plan plan = {0};
+    planner p = {.engine = engine, .options = options, .plan = &plan};
+    variant_request plain = *request;
+    vt_branches branches;
+    vt_candidate deep;
+    vt_costs costs;
+    vt_cost_work work;
+    *seconds = (variant_seconds){0};
+    if (error) *error = (variant_error){0};
+    plain.layers = NULL; /* times are of layers, whichever */
+    variant_engine_info(engine, &p.info);
+    VT_TRY(read_options(&p, &plain, error));
+    VT_TRY(vt_branches_make(&branches, engine->model, request, error));
+    VT_TRY(deepest(&p, &deep, error));
+    VT_TRY(find_costs(&p, &costs, &deep, error));
+    vt_cost_work_of(&work, &branches);
+    for (int k = 0; k < p.info.scales; ++k)
+        seconds->scale[k] = vt_costs_scale_seconds(&costs, &work, k);
+    seconds->rest = costs.fixed;
+    seconds->total = vt_costs_seconds(&costs, &work);
+    seconds->disturbed = plan.disturbed;
+    return VARIANT_OK;
 }

@@ -118,6 +118,8 @@ void sv_model_show(sv_call *call) {
 
 /* ---- plans ---- */
 
+#define NO_LIMIT 1e15
+
 /* A number above 0 of the query; missing: 0. */
 static bool read_number(const sv_call *call, const char *name, double *out, sv_fault *fault) {
     const char *text = sv_query(call, name);
@@ -125,7 +127,7 @@ static bool read_number(const sv_call *call, const char *name, double *out, sv_f
     *out = 0.0;
     if (!text) return true;
     *out = strtod(text, &end);
-    if (end != text && !*end && *out > 0.0 && *out < 1e15) return true;
+    if (end != text && !*end && *out > 0.0 && *out < NO_LIMIT) return true;
     return sv_refuse(fault, 400, "invalid_value", name, "%s: expected a number above 0", name);
 }
 
@@ -147,40 +149,34 @@ static void add_plan(cJSON *json, const variant_plan *plan) {
     if (plan->warning[0]) cJSON_AddStringToObject(json, "warning", plan->warning);
 }
 
-void sv_plan_show(sv_call *call) {
+static void answer_plan(sv_call *call, const sv_choice *choice) {
     sv_server *s = call->server;
-    double seconds, bytes;
-    sv_fault fault;
-    variant_error err;
-    variant_plan plan;
-    variant_request request;
-    variant_plan_options options;
-    if (!read_number(call, "max_latency", &seconds, &fault) ||
-        !read_number(call, "max_memory", &bytes, &fault)) {
-        sv_answer_fault(call, &fault);
-        return;
-    }
-    variant_request_init(&request);
-    variant_plan_options_init(&options);
-    options.sweep = s->options->sweep;
-    options.max_seconds = seconds;
-    options.max_bytes = (size_t)bytes;
-    pthread_mutex_lock(&s->planning);
-    const variant_status status =
-        variant_plan_make(call->model->engine, &request, &options, &plan, &err);
-    pthread_mutex_unlock(&s->planning);
-    if (status != VARIANT_OK) {
-        sv_refuse_error(&fault, "", &err);
-        sv_answer_fault(call, &fault);
-        return;
-    }
     cJSON *json = cJSON_CreateObject();
-    add_plan(json, &plan);
+    add_plan(json, &choice->plan);
+    cJSON_AddNumberToObject(json, "expected_seconds", choice->seconds);
+    cJSON_AddNumberToObject(json, "before", choice->before);
     pthread_mutex_lock(&s->lock);
     cJSON_AddNumberToObject(json, "running", s->running);
     cJSON_AddNumberToObject(json, "queued", s->queued);
     pthread_mutex_unlock(&s->lock);
     sv_answer_json(call, 200, json);
+}
+
+/* What a request of one picture would get now. */
+void sv_plan_show(sv_call *call) {
+    double seconds, bytes;
+    sv_fault fault;
+    sv_choice choice;
+    variant_request request;
+    variant_request_init(&request);
+    request.batch = 1;
+    if (read_number(call, "max_latency", &seconds, &fault) &&
+        read_number(call, "max_memory", &bytes, &fault) && sv_times_ready(call, &request, &fault) &&
+        sv_latency_choose(call->model, &request, seconds > 0.0 ? seconds : NO_LIMIT, 0.0,
+                          (size_t)bytes, &choice, &fault))
+        answer_plan(call, &choice);
+    else if (!call->later)
+        sv_answer_fault(call, &fault);
 }
 
 /* ---- the server ---- */

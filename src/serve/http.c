@@ -75,6 +75,7 @@ void sv_stop_waiting(sv_call *call) {
     if (call->next_piece) --call->job->watchers;
     sv_job_release(call->job);
     call->job = NULL;
+    call->attached = false;
     pthread_mutex_unlock(&call->server->lock);
     call->next_piece = NULL;
     call->finish = NULL;
@@ -322,6 +323,10 @@ static void handle(sv_call *call) {
     call->model = NULL;
 }
 
+static bool is_over(const sv_call *call) {
+    return call->job && sv_job_is_over(call->job);
+}
+
 /* Answers, or sleeps until there is more to say. */
 static enum MHD_Result go_on(sv_call *call) {
     if (!call->handled) {
@@ -331,15 +336,19 @@ static enum MHD_Result go_on(sv_call *call) {
         if (call->next_piece) return queue_stream(call);
     }
     while (!call->answer) {
-        call->finish(call);
+        if (!call->later) call->finish(call);
         if (call->answer) break;
         pthread_mutex_lock(&call->server->lock);
         /* it may have changed since it was asked */
-        const bool over = call->job && sv_job_is_over(call->job);
+        const bool over = call->later ? sv_times_ended(call) : is_over(call);
         const bool asleep = !over && sleep_on(call), gone = call->gone || call->server->closing;
+        const bool again = over && call->later;
+        if (again) call->later = false;
         pthread_mutex_unlock(&call->server->lock);
         if (asleep) return MHD_YES;
         if (!over && gone) return MHD_NO;
+        if (again) handle(call);
+        if (call->next_piece) return queue_stream(call);
     }
     return queue_answer(call);
 }

@@ -42,7 +42,9 @@ typedef struct sv_call {
     /* a job that it waits for, guarded by the lock where others look: job, waiting, gone */
     sv_job *job;
     void (*finish)(struct sv_call *call); /* answers, or does not yet; the lock is not held */
-    bool attached;                        /* the job ends with this call */
+    bool later; /* its handler is asked again once times are measured, guarded by the lock ... */
+    unsigned times_seen; /* ... after so many */
+    bool attached;       /* the job ends with this call */
     bool waiting, gone;
 
     /* a stream: `next` gives its next piece (free()), NULL with *end: it is over, without: not yet. The lock is not held */

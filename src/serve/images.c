@@ -42,11 +42,11 @@ static void release(sv_job *job) {
     pthread_mutex_unlock(&server->lock);
 }
 
-/* Reads the wish and puts the job into the queue; the client waits or watches. */
+/* Reads the wish and puts the job into the queue; the client waits or watches. False: a fault, or it is asked later. */
 static bool begin(sv_call *call, sv_job *job, const sv_edit *edit, cJSON *json, sv_fault *fault) {
     if (!sv_wish_read(&job->wish, &call->model->context, NULL, edit, json, fault)) return false;
     job->kept = job->wish.url && !job->wish.stream; /* its pictures are asked for later */
-    if (!sv_job_measure(job, fault)) return false;
+    if (!sv_latency_plan(call, job, fault) || !sv_job_measure(job, fault)) return false;
     if (job->wish.stream)
         sv_stream(call, job, true, sv_next_image_event);
     else
@@ -70,7 +70,7 @@ static void begin_job(sv_call *call, const sv_edit *edit, cJSON *json) {
     job->inbox = edit ? edit->bytes : 0;
     if (!begin(call, job, edit, json, &fault)) {
         sv_stop_waiting(call);
-        sv_answer_fault(call, &fault);
+        if (!call->later) sv_answer_fault(call, &fault);
     }
     release(job);
 }

@@ -169,6 +169,7 @@ bool sv_job_measure(sv_job *job, sv_fault *fault) {
         if (measure(job, &err) != VARIANT_OK) return sv_refuse_error(fault, "", &err);
         if (request->batch == 1 || job->bytes <= s->budget / 2) break;
     }
+    sv_times_unit(job->model, request, job->unit);
     if (job->bytes <= s->budget) return true;
     return sv_refuse(fault, 400, "too_large", "n",
                      "the request takes %.1f MB of memory, this server has %.1f MB for all",

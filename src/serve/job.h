@@ -31,10 +31,12 @@ typedef struct sv_job {
     sv_state state;
     sv_fault fault; /* once it failed */
     time_t created_at;
+    double due; /* by which it is ordered: its latency, else its deadline */
     double created, deadline, started, finished; /* on the monotonic clock; 0: not yet */
     double first_preview;
-    size_t bytes; /* that it takes while it is at work ... */
-    size_t kv;    /* ... keys and values among them */
+    size_t bytes;                    /* that it takes while it is at work ... */
+    size_t kv;                       /* ... keys and values among them */
+    double unit[VARIANT_MAX_SCALES]; /* seconds of a picture at each scale, alone; 0: not known */
     int passed;
     int cancel; /* set atomically, read by the library */
     variant_job *running;

@@ -94,7 +94,7 @@ static bool create(sv_call *call, sv_job *job, const sv_job *from, cJSON *json, 
     job->wish.stream = false; /* events are there for all */
     job->wish.partials = 0;
     if (from && !keep_scales(job, from, fault)) return false;
-    return sv_job_measure(job, fault) && sv_submit(job, fault);
+    return sv_latency_plan(call, job, fault) && sv_job_measure(job, fault) && sv_submit(job, fault);
 }
 
 /* from: the job that is refined, or NULL. */
@@ -118,7 +118,7 @@ static void begin(sv_call *call, const sv_job *from) {
     }
     if (create(call, job, from, json, &fault))
         answer_created(call, job);
-    else
+    else if (!call->later)
         sv_answer_fault(call, &fault);
     release(job);
 }

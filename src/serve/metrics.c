@@ -57,8 +57,13 @@ static void print_jobs(FILE *to, const sv_server *s) {
     fprintf(to,
             "variant_rejected_total{why=\"queue_full\"} %" PRIu64 "\n"
             "variant_rejected_total{why=\"draining\"} %" PRIu64 "\n"
-            "variant_rejected_total{why=\"key\"} %" PRIu64 "\n",
-            m->rejected_full, m->rejected_draining, m->rejected_key);
+            "variant_rejected_total{why=\"key\"} %" PRIu64 "\n"
+            "variant_rejected_total{why=\"latency\"} %" PRIu64 "\n",
+            m->rejected_full, m->rejected_draining, m->rejected_key, m->rejected_latency);
+    counter(to, "latency_plans_total", m->latency_plans,
+            "Requests whose depth max_latency has chosen.");
+    counter(to, "measurements_total", m->measurements,
+            "Measurements of times, with nothing else at work.");
 }
 
 static void print_memory(FILE *to, const sv_server *s) {

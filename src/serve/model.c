@@ -67,6 +67,7 @@ variant_status sv_model_open(sv_model **out, sv_server *server, variant_error *e
     m->bytes = m->context.info.weight_bytes + m->context.info.mapped_bytes;
     VT_CHECK(measure_least(m, err));
     VT_CHECK(plan_qualities(&m->context, o, err));
+    VT_CHECK(sv_times_open(m, err));
     VT_CHECK(variant_loop_open(&m->loop, m->engine, err));
     *out = m;
 cleanup:
@@ -97,6 +98,7 @@ void sv_model_leave(sv_model *model) {
 
 void sv_model_close_engine(sv_model *model) {
     variant_loop_close(&model->loop);
+    variant_times_close(&model->times.kept);
     variant_engine_close(&model->engine);
 }
 

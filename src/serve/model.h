@@ -6,6 +6,7 @@
 #ifndef VT_SERVE_MODEL_H
 #define VT_SERVE_MODEL_H
 
+#include "serve/latency.h"
 #include "serve/serve.h"
 #include "serve/wish.h"
 
@@ -16,6 +17,7 @@ typedef struct sv_model {
     variant_engine *engine;  /* NULL: closed */
     variant_loop *loop;      /* the engine's thread uses it */
     sv_wish_context context; /* info's strings live as long as the engine */
+    sv_times times;
     char hash[24];
     size_t bytes;                /* weights, held or mapped */
     size_t least;                /* of a request of one picture */

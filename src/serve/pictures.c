@@ -71,6 +71,10 @@ cJSON *sv_settings_json(const sv_job *job) {
     if (job->report.uncond_depths[0])
         cJSON_AddStringToObject(json, "uncond_depths", job->report.uncond_depths);
     cJSON_AddStringToObject(json, "depth_because", job->wish.why);
+    if (job->wish.max_latency > 0.0) {
+        cJSON_AddNumberToObject(json, "max_latency", job->wish.max_latency);
+        cJSON_AddNumberToObject(json, "expected_seconds", job->wish.expected);
+    }
     cJSON_AddNumberToObject(json, "top_k", job->wish.request.top_k);
     cJSON_AddNumberToObject(json, "seconds", job->finished - job->created);
     if (job->report.warning[0]) cJSON_AddStringToObject(json, "warning", job->report.warning);

@@ -37,7 +37,10 @@ bool sv_submit(sv_job *job, sv_fault *fault) {
         if (s->queued + s->running == 0) s->last_end = vt_seconds();
         job->number = s->arrivals++;
         job->deadline = job->created + job->wish.deadline;
+        const double latency = job->wish.max_latency;
+        job->due = latency > 0.0 ? job->created + latency : job->deadline;
         ++s->queued;
+        sv_times_interrupt(s);
         taken = true;
         pthread_cond_signal(&s->work);
     }
@@ -50,8 +53,7 @@ int sv_queue_place(const sv_job *job) {
     if (job->state != SV_QUEUED) return 0;
     for (const sv_job *other = job->server->jobs; other; other = other->next)
         if (other->state == SV_QUEUED &&
-            (other->deadline < job->deadline ||
-             (other->deadline <= job->deadline && other->number < job->number)))
+            (other->due < job->due || (other->due <= job->due && other->number < job->number)))
             ++place;
     return place;
 }
@@ -107,7 +109,7 @@ static sv_job *pick(sv_server *s) {
     sv_job *picked = NULL;
     for (sv_job *job = s->jobs; list && job; job = job->next)
         if (job->state == SV_QUEUED)
-            list[count++] = (sv_waiting){job->deadline, job->number, job->bytes, &job->passed};
+            list[count++] = (sv_waiting){job->due, job->number, job->bytes, &job->passed};
     const int at = count > 0 ? sv_queue_pick(list, count, s->budget - s->reserved) : -1;
     for (sv_job *job = s->jobs; at >= 0 && job; job = job->next)
         if (job->number == list[at].number) picked = job;
@@ -167,6 +169,8 @@ static void collect(sv_server *s) {
 static void step(sv_engine_thread *e) {
     sv_server *s = e->server;
     variant_error err;
+    int pictures;
+    const double alone = sv_times_step(s, &pictures);
     pthread_mutex_unlock(&s->lock);
     sv_watch_clients(s);
     const double start = vt_seconds();
@@ -176,7 +180,12 @@ static void step(sv_engine_thread *e) {
     pthread_mutex_lock(&s->lock);
     ++s->metrics.steps;
     s->metrics.step_seconds += took;
+    sv_pace_learn(&s->step_pace, pictures, alone, took);
     collect(s);
+}
+
+static bool is_idle(const sv_server *s) {
+    return s->queued == 0 && !s->stopping && (s->draining || !sv_times_wanted(s->model));
 }
 
 /* For work. After a while without any, memory that requests left goes back. The lock is held, but for the waiting. */
@@ -184,11 +193,11 @@ static void wait(sv_server *s) {
     struct timespec until;
     clock_gettime(CLOCK_REALTIME, &until);
     until.tv_sec += SECONDS_TO_TRIM;
-    if (pthread_cond_timedwait(&s->work, &s->lock, &until) != ETIMEDOUT) return;
+    if (!is_idle(s) || pthread_cond_timedwait(&s->work, &s->lock, &until) != ETIMEDOUT) return;
     pthread_mutex_unlock(&s->lock);
     variant_engine_trim(s->model->engine);
     pthread_mutex_lock(&s->lock);
-    while (s->queued == 0 && !s->stopping) pthread_cond_wait(&s->work, &s->lock);
+    while (is_idle(s)) pthread_cond_wait(&s->work, &s->lock);
 }
 
 static void *run(void *user) {
@@ -203,6 +212,8 @@ static void *run(void *user) {
             step(e);
         else if (s->stopping)
             break;
+        else if (!s->draining && sv_times_wanted(s->model))
+            sv_times_measure(s->model);
         else
             wait(s);
     }

@@ -70,6 +70,7 @@ static void start_draining(sv_server *s, int number) {
     cJSON *fields = cJSON_CreateObject();
     pthread_mutex_lock(&s->lock);
     __atomic_store_n(&s->draining, true, __ATOMIC_RELAXED);
+    sv_times_give_up(s);
     cJSON_AddNumberToObject(fields, "signal", number);
     cJSON_AddNumberToObject(fields, "running", s->running);
     cJSON_AddNumberToObject(fields, "queued", s->queued);
@@ -132,8 +133,8 @@ static variant_status server_open(sv_server *s, const vt_serve_options *options,
                                   variant_error *err) {
     *s = (sv_server){.options = options, .started_at = time(NULL), .pace = 1.0};
     pthread_mutex_init(&s->lock, NULL);
-    pthread_mutex_init(&s->planning, NULL);
     pthread_cond_init(&s->work, NULL);
+    sv_pace_init(&s->step_pace);
     VT_TRY(sv_http_check(options, err));
     VT_TRY(sv_guard_open(&s->guard, options, err));
     VT_TRY(sv_model_open(&s->model, s, err));
@@ -154,13 +155,13 @@ static void server_close(sv_server *s) {
     pthread_mutex_unlock(&s->lock);
     sv_guard_close(&s->guard);
     pthread_cond_destroy(&s->work);
-    pthread_mutex_destroy(&s->planning);
     pthread_mutex_destroy(&s->lock);
 }
 
 static void stop_engine(sv_server *s, sv_engine_thread *thread) {
     pthread_mutex_lock(&s->lock);
     s->stopping = true;
+    sv_times_interrupt(s);
     pthread_cond_signal(&s->work);
     pthread_mutex_unlock(&s->lock);
     sv_engine_join(thread);

@@ -30,11 +30,13 @@ typedef struct sv_server {
     size_t reserved; /* ... and of them taken */
     size_t inbox;    /* bytes of bodies that are held */
     int queued, running;
-    double pace;     /* seconds between two jobs' ends while there is work, smoothed */
-    double last_end; /* of a job, or when work began */
+    sv_pace step_pace;      /* what sharing makes of steps */
+    int interrupt;          /* set atomically: a measurement of times ends */
+    unsigned times_version; /* measurements that have ended */
+    double pace;            /* seconds between two jobs' ends while there is work, smoothed */
+    double last_end;        /* of a job, or when work began */
     bool draining, stopping, closing;
     sv_metrics metrics;
-    pthread_mutex_t planning; /* one plan at a time: it may measure */
 } sv_server;
 
 /* Wakes the calls that wait for this job. The lock is held. http.c */

@@ -71,7 +71,37 @@ static bool read_depths(sv_wish *w, const sv_wish_context *c, sv_fault *fault) {
     return true;
 }
 
-static bool read_depth(sv_wish *w, const sv_wish_context *c, sv_fault *fault) {
+/* Names of layers live in the wish: the model that told them may be closed before it. */
+static void keep_layers(sv_wish *w, const variant_request *from) {
+    variant_request *r = &w->request;
+    const bool both = from->uncond_layers != NULL;
+    if (!from->layers) return;
+    if (from->layers != w->layers) snprintf(w->layers, sizeof w->layers, "%s", from->layers);
+    r->layers = w->layers;
+    r->uncond_layers = both ? w->layers : NULL;
+}
+
+void sv_wish_take_plan(sv_wish *w, const variant_plan *plan, const char *why) {
+    const int batch = w->request.batch;
+    w->request.depths = NULL;
+    variant_plan_apply(plan, &w->request);
+    w->request.batch = batch;
+    keep_layers(w, &w->request);
+    w->depth_chosen = false;
+    snprintf(w->why, sizeof w->why, "%s", why);
+}
+
+/* What says the depth, if anything but a latency does. */
+static bool read_latency(sv_wish *w, const char *chosen, bool named_quality, sv_fault *fault) {
+    if (!sv_field_real(w->json, "max_latency", 0.001, 86400, &w->max_latency, fault)) return false;
+    if (w->max_latency <= 0.0) return true;
+    if (!chosen && named_quality && w->quality != SV_AUTO) chosen = "quality";
+    if (!chosen) return true;
+    return sv_refuse(fault, 400, "invalid_value", "max_latency",
+                     "max_latency chooses the depth: give no %s with it", chosen);
+}
+
+static bool read_depth(sv_wish *w, const sv_wish_context *c, bool refined, sv_fault *fault) {
     static const char *const named[] = {"depth", "bridge", "depths"};
     int quality = w->quality;
     const char *chosen = NULL;
@@ -87,7 +117,7 @@ static bool read_depth(sv_wish *w, const sv_wish_context *c, sv_fault *fault) {
             return sv_refuse(fault, 400, "invalid_value", "depths",
                              "depths says every scale's layers: give no depth or bridge with it");
         w->depth_chosen = true;
-        w->why = "asked for";
+        snprintf(w->why, sizeof w->why, "asked for");
     }
     /* standard and hd are older models' names */
     if (!sv_field_word(w->json, "quality", "low|medium|high|auto|standard|hd", &quality, fault))
@@ -95,13 +125,10 @@ static bool read_depth(sv_wish *w, const sv_wish_context *c, sv_fault *fault) {
     if (quality > SV_AUTO) quality = quality == SV_AUTO + 1 ? SV_AUTO : SV_HIGH;
     const bool named_quality = sv_field(w->json, "quality") != NULL;
     w->quality = quality;
+    if (!read_latency(w, chosen, named_quality, fault)) return false;
+    w->auto_depth = !refined && !chosen && quality == SV_AUTO && w->max_latency <= 0.0;
     if (chosen || (w->depth_chosen && !named_quality) || !c->planned[quality]) return true;
-    w->request.depths = NULL;
-    const int batch = w->request.batch;
-    variant_plan_apply(&c->plans[quality], &w->request);
-    w->request.batch = batch;
-    w->depth_chosen = false;
-    w->why = c->plans[quality].why;
+    sv_wish_take_plan(w, &c->plans[quality], c->plans[quality].why);
     return true;
 }
 
@@ -197,6 +224,8 @@ static void begin(sv_wish *w, const sv_wish_context *c, const sv_wish *from, con
         w->tokens = NULL;
         w->edit = (sv_edit){0};
         w->stream = false;
+        w->max_latency = w->expected = 0.0;
+        keep_layers(w, &from->request);
         w->request.class_name = NULL;
         w->request.labels = NULL;
         if (w->request.depths) w->request.depths = w->depths;
@@ -223,7 +252,7 @@ bool sv_wish_read(sv_wish *out, const sv_wish_context *context, const sv_wish *f
                          "a refined picture has the size and number of the one before");
     return read_prompt(out, context, from != NULL, fault) &&
            sv_field_int(json, "n", 1, SV_MOST_PICTURES, &out->request.count, fault) &&
-           read_size(out, context, fault) && read_depth(out, context, fault) &&
+           read_size(out, context, fault) && read_depth(out, context, from != NULL, fault) &&
            read_guidance(out, context, fault) && read_sampling(out, fault) &&
            read_edit(out, fault) && read_answer(out, context, fault);
 }

@@ -35,16 +35,22 @@ typedef struct sv_wish {
     int compression;    /* 1 to 100, of a JPEG; 0: its default */
     bool url;           /* an address instead of the picture itself */
     bool stream;
-    int partials;      /* pictures on the way, of a stream */
-    double deadline;   /* seconds */
-    bool depth_chosen; /* by the one who asks, and not by a quality */
-    const char *why;   /* the depth is what it is; lives as long as the context */
+    int partials;       /* pictures on the way, of a stream */
+    double deadline;    /* seconds */
+    bool depth_chosen;  /* by the one who asks, and not by a quality */
+    bool auto_depth;    /* nothing of it was said: the server may choose */
+    double max_latency; /* seconds from its arrival that choose the depth; 0: none */
+    double expected;    /* seconds that were foretold of it then */
+    char why[256];      /* the depth is what it is */
+    char layers[32];    /* request.layers, and of the unconditional branch */
 } sv_wish;
 
 /* Reads body members: takes json, and the edit's pixels, in any case. edit: the picture to change, or NULL. from: a wish whose settings hold where json says nothing, but for its classes,
  * which whoever refines puts in; or NULL. The wish must not be moved afterwards. */
 bool sv_wish_read(sv_wish *out, const sv_wish_context *context, const sv_wish *from,
                   const sv_edit *edit, cJSON *json, sv_fault *fault);
+/* Puts a schedule into it, and why. */
+void sv_wish_take_plan(sv_wish *wish, const variant_plan *plan, const char *why);
 void sv_wish_free(sv_wish *wish);
 /* After how many scales partial picture `index` is shown: from 1 to scales - 1. */
 int sv_partial_scale(const sv_wish *wish, int scales, int index);
