@@ -46,6 +46,11 @@ static const cli_option options[] = {
     {"connections", "N", "open at one time, {range}", CLI_INT(SERVE(connections), 4, 100000)},
     {"deadline", "TIME", "after which a request is given up: 90s, 800ms",
      CLI_SECONDS(SERVE(deadline))},
+    {"adapt", "TIME",
+     "of work that may wait: while it is more, requests that name neither depth nor quality get "
+     "fewer layers, "
+     "down to the least trained depth",
+     CLI_SECONDS(SERVE(adapt)), .unset = "off"},
     {"drain", "TIME", "that requests have to finish in after SIGTERM", CLI_SECONDS(SERVE(drain))},
     {"keep", "TIME", "that finished pictures of jobs are kept", CLI_SECONDS(SERVE(keep))},
     {"keep-size", "SIZE", "of pictures kept; the oldest go first", CLI_BYTES(SERVE(keep_bytes))},
@@ -91,7 +96,8 @@ const cli_command cli_serve = {
              "read the weights once for all. POST /v1/images/generations is what OpenAI's clients "
              "ask, with the class as the prompt; POST /api/jobs makes jobs that can be watched, "
              "cancelled and refined. The log, JSON, goes to stderr; GET /metrics counts. SIGTERM "
-             "lets requests finish. docs/SERVING.md shows all of it.",
+             "lets requests finish, SIGHUP opens the model's file again. docs/SERVING.md shows all "
+             "of it.",
     .examples = "variant serve -m models/fashion\n"
                 "variant serve -m models/fashion --listen 0.0.0.0 --api-key-file keys.txt "
                 "--max-memory 2G",

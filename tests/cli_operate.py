@@ -1,6 +1,10 @@
 """How `variant serve` is operated, asked over HTTP: latencies, load, the model file opened again, sockets handed over.    cli_operate.py VARIANT [TEST...]"""
+import json
 import os
 import re
+import shutil
+import signal
+import subprocess
 import sys
 import tempfile
 import threading
@@ -24,6 +28,12 @@ def test(function):
 def model(name, shape):
     path = os.path.join(FOLDER.name, name + ".safetensors")
     return path if os.path.exists(path) else synth(VARIANT, FOLDER.name, name, shape)
+
+
+def memory_of(path):
+    """MB of the weights, of pictures kept (--keep-size 1M) and of a request, as the server counts them."""
+    told = subprocess.run([VARIANT, "serve", "-m", path, "--max-memory", "1M", "--keep-size", "1M"], capture_output=True, text=True, timeout=60)
+    return [float(number) for number in re.search(r"take ([\d.]+) MB, pictures kept ([\d.]+) MB and one request ([\d.]+) MB", told.stderr).groups()]
 
 
 def layers(answer):
@@ -127,6 +137,205 @@ def a_request_ends_a_measurement():
         server.wait_for("variant_measurements_total", 1)  # what was asked for is measured afterwards
         assert server.get("/api/plan").status == 200
         print(f"  a picture took {took:.2f} s beside a measurement")
+
+
+# ---- the model's file opened again
+
+def two_models(name, shape):
+    """Their files, and a name that the server opens, which one of them takes."""
+    first, second = model(name + "-1", shape), model(name + "-2", dict(shape, seed="H"))
+    path = os.path.join(FOLDER.name, name + ".safetensors")
+    put(first, path)
+    return first, second, path
+
+
+def put(file, path):
+    """In place of what is there, in one step: whoever has that open keeps it."""
+    shutil.copy(file, path + ".new")
+    os.replace(path + ".new", path)
+
+
+def hash_of(path):
+    told = subprocess.run([VARIANT, "inspect", path], check=True, capture_output=True, text=True).stdout
+    return re.search(r"^hash +([0-9a-f]{16})", told, re.M).group(1)
+
+
+def generated(path, *options):
+    out = os.path.join(FOLDER.name, "generated.png")
+    subprocess.run([VARIANT, "generate", "-m", path, "-o", out, *options], check=True, capture_output=True)
+    with open(out, "rb") as file:
+        return file.read()
+
+
+@test
+def the_model_is_opened_again_and_nothing_is_dropped():
+    shape = dict(SLOW, depth=6, patch_nums=[1, 2, 3, 4, 6])
+    files = two_models("again", shape)
+    path = files[2]
+    wanted = {hash_of(file): [generated(file, "--class", "1", "-s", str(seed)) for seed in range(3)] for file in files[:2]}
+    assert len(wanted) == 2
+    with Server(VARIANT, path) as server:
+        answers, over = [], threading.Event()
+
+        def ask(place):
+            for i in range(1000):
+                if over.is_set():
+                    return
+                seed = (place + i) % 3
+                answers.append((seed, server.post("/v1/images/generations", {"prompt": "1", "seed": seed, "n": 1})))
+        threads = [threading.Thread(target=ask, args=(place,)) for place in range(6)]
+        for thread in threads:
+            thread.start()
+        old = server.post("/api/jobs", {"prompt": "1", "n": 2}).json()
+        for count in range(1, 6):
+            put(files[count % 2], path)
+            before = len(answers)
+            server.process.send_signal(signal.SIGHUP)
+            server.wait_for('variant_reloads_total{result="done"}', count)
+            gauges = server.gauges()
+            assert gauges[f'variant_model_info{{hash="{hash_of(path)}"}}'] == 1
+            until = time.time() + 60
+            while len(answers) < before + 12 and time.time() < until:  # some of each
+                time.sleep(0.02)
+        over.set()
+        for thread in threads:
+            thread.join()
+        assert len(answers) >= 50 and all(answer.status == 200 for _, answer in answers), [answer.body[:200] for _, answer in answers if answer.status != 200]
+        made = {}
+        for seed, answer in answers:
+            used = answer.json()["request"]["model_hash"]
+            assert picture(answer.json()["data"][0]) == wanted[used][seed], used
+            made[used] = made.get(used, 0) + 1
+        assert len(made) == 2, made
+        server.wait_for("variant_models_open", 1)  # the last one of before is closed
+        gauges = server.gauges()
+        assert gauges["variant_memory_reserved_bytes"] == 0 and gauges['variant_reloads_total{result="failed"}'] == 0
+        # what the first model made is still there, but its token maps mean nothing to the one of now
+        server.wait_for('variant_jobs_total{end="failed"}', 0)
+        assert server.get(old["poll_url"]).json()["state"] == "completed" and server.get(old["poll_url"] + "/images/0.png").status == 200
+        assert server.get("/api/model").json()["hash"] == hash_of(files[1])
+        refused = server.post(old["poll_url"] + "/refine", {"depth": 2})
+        assert refused.status == 409 and refused.error()["code"] == "model_changed" and hash_of(files[0]) in refused.error()["message"], refused.body
+        assert sum('"reloaded"' in line for line in server.log) == 5 and all(json.loads(line) for line in server.log)
+
+
+@test
+def a_file_that_is_none_leaves_the_model():
+    first, second, path = two_models("none", SMALL)
+    with Server(VARIANT, path) as server:
+        wish = {"prompt": "1", "seed": 5}
+        before = server.post("/v1/images/generations", wish).json()
+        with open(path + ".new", "w", encoding="utf-8") as file:
+            file.write("no model")
+        os.replace(path + ".new", path)
+        server.process.send_signal(signal.SIGHUP)
+        server.wait_for('variant_reloads_total{result="failed"}', 1)
+        after = server.post("/v1/images/generations", wish).json()
+        assert after["data"] == before["data"] and after["request"]["model_hash"] == hash_of(first)
+        assert any('"error"' in line and '"reload"' in line and path in line for line in server.log), server.log
+        put(second, path)
+        server.process.send_signal(signal.SIGHUP)
+        server.wait_for('variant_reloads_total{result="done"}', 1)
+        assert server.post("/v1/images/generations", wish).json()["request"]["model_hash"] == hash_of(second)
+    # two of them have no room
+    weights, kept, one = memory_of(first)
+    put(first, path)
+    with Server(VARIANT, path, "--keep-size", "1M", "--max-memory", f"{weights + kept + one + 0.2:.1f}M") as server:
+        put(second, path)
+        server.process.send_signal(signal.SIGHUP)
+        server.wait_for('variant_reloads_total{result="failed"}', 1)
+        assert any("two models and pictures kept take" in line for line in server.log), server.log
+        assert server.post("/v1/images/generations", wish).json()["request"]["model_hash"] == hash_of(first)
+        assert server.gauges()["variant_models_open"] == 1
+    with Server(VARIANT, path, "--keep-size", "1M", "--max-memory", f"{2 * weights + kept + 3 * one + 0.2:.1f}M") as server:
+        put(first, path)
+        server.process.send_signal(signal.SIGHUP)
+        server.wait_for('variant_reloads_total{result="done"}', 1)
+        server.wait_for("variant_models_open", 1)
+        assert server.post("/v1/images/generations", wish).json()["request"]["model_hash"] == hash_of(first)
+
+
+# ---- fewer layers under load
+
+@test
+def under_load_requests_that_name_no_depth_get_fewer_layers():
+    trained = {12, 6, 3, 2}
+    with Server(VARIANT, FASHION, "--adapt", "200ms", "--queue", "200", "-t", "1") as server:
+        answers, over = [], threading.Event()
+
+        def ask(place):
+            for i in range(1000):
+                if over.is_set():
+                    return
+                body = {"prompt": "Bag", "seed": place} if place % 4 else {"prompt": "Bag", "seed": place, "quality": "high"} if i % 2 else {"prompt": "Bag", "depth": 12}
+                answers.append((body, server.post("/v1/images/generations", body)))
+        threads = [threading.Thread(target=ask, args=(place,)) for place in range(40)]
+        for thread in threads:
+            thread.start()
+        until = time.time() + 60
+        while time.time() < until and (server.gauges()["variant_adapted_total"] < 40 or len(answers) < 100):
+            time.sleep(0.05)
+        over.set()
+        for thread in threads:
+            thread.join()
+        gauges = server.gauges()
+        assert gauges["variant_adapted_total"] >= 40 and gauges['variant_adapt_changes_total{to="fewer"}'] >= 1, gauges
+        assert all(answer.status == 200 for _, answer in answers)
+        fewer = []
+        for body, answer in answers:
+            depths = [int(depth) for depth in answer.json()["request"]["depths"].split(",")]
+            assert set(depths) <= trained and depths == sorted(depths, reverse=True), depths  # late scales first
+            assert ("depth" not in body and "quality" not in body) or depths == [12] * 7
+            if depths != [12] * 7:
+                fewer.append((body, answer))
+                assert answer.json()["request"]["depth_because"].startswith("--adapt: "), answer.body
+        assert len(fewer) == server.gauges()["variant_adapted_total"]
+        # it is what a request of these layers makes
+        body, answer = fewer[-1]
+        depths = answer.json()["request"]["depths"]
+        again = server.post("/v1/images/generations", dict(body, depth=int(depths.rsplit(",", 1)[1]), bridge=depths.split(",").count("12")))
+        assert picture(again.json()["data"][0]) == picture(answer.json()["data"][0])
+        # all layers are back once nothing is there
+        server.wait_for("variant_adapt_level", 0)
+        assert server.gauges()['variant_adapt_changes_total{to="more"}'] >= 1
+        last = server.post("/v1/images/generations", {"prompt": "Bag"}).json()
+        assert last["request"]["depths"] == ",".join(["12"] * 7) and last["request"]["depth_because"] == "the model's own"
+        assert any('"adapt"' in line for line in server.log)
+    told = subprocess.run([VARIANT, "serve", "-m", model("small", SMALL), "--adapt", "1s"], capture_output=True, text=True, timeout=60)
+    assert told.returncode == 2 and "no fewer to give" in told.stderr, told
+
+
+def write_sweep(path, model_hash, points):
+    """As `variant sweep` writes it: bridge, depth, score of each point."""
+    def point(bridge, depth, score):
+        return {"id": f"d{depth}-n{bridge}", "bridge": bridge, "depth": depth, "selector": "equidistant", "cfg_scale": 1.5,
+                "quality": {"frechet": score, "name": "FID(classifier)", "samples": 9}}
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump({"model": {"hash": model_hash}, "settings": {"weights": "f32", "kv": "f32"}, "points": [point(*each) for each in points]}, file)
+
+
+@test
+def qualities_are_plans():
+    """Of a sweep where there is one: the fastest within 25 % and 5 % of the best, and the best."""
+    with Server(VARIANT, FASHION) as server:
+        plans = server.get("/api/model").json()["qualities"]
+        for quality, name in (("low", "fast"), ("medium", "balanced"), ("high", "high")):
+            told = json.loads(subprocess.run([VARIANT, "plan", "-m", FASHION, "--quality", name, "--json"], check=True, capture_output=True, text=True).stdout)
+            answer = server.post("/v1/images/generations", {"prompt": "Bag", "quality": quality})
+            used = answer.json()["request"]
+            assert (plans[quality]["depth"], plans[quality]["bridge"]) == (told["depth"], told["bridge"]), (quality, plans, told)
+            assert used["depth_because"] == plans[quality]["because"] and f"quality {name}" in used["depth_because"]
+            same = server.post("/v1/images/generations", {"prompt": "Bag", "seed": used["seed"], "depth": told["depth"], "bridge": told["bridge"]})
+            assert picture(same.json()["data"][0]) == picture(answer.json()["data"][0])
+    sweep = os.path.join(FOLDER.name, "sweep.json")
+    write_sweep(sweep, hash_of(FASHION), ((7, 12, 10.0), (4, 6, 10.4), (4, 3, 12.0), (4, 2, 30.0)))
+    with Server(VARIANT, FASHION, "--sweep", sweep) as server:
+        for quality, depth in (("low", 3), ("medium", 6), ("high", 12)):
+            answer = server.post("/v1/images/generations", {"prompt": "Bag", "quality": quality}).json()["request"]
+            assert answer["depths"].split(",")[-1] == str(depth), (quality, answer)
+            assert "FID(classifier)" in answer["depth_because"], answer
+        chosen = server.post("/v1/images/generations", {"prompt": "Bag", "max_latency": 600}).json()["request"]
+        assert "the best FID(classifier) of 4 measured schedules" in chosen["depth_because"], chosen
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
     documented_commands.py VARIANT [DOCUMENT...]     --list prints the commands as they would run, and runs nothing; --times
                                                      says what each took; --slow runs slow ones too
 
-A command is a line of an indented or fenced block that begins with variant, build/release/variant, tools/..., ./demo.sh, ./test.sh or curl,
+A command is a line of an indented or fenced block that begins with variant, build/release/variant, tools/..., ./demo.sh, ./test.sh, curl or kill,
 or with variables before these (a line that ends in a backslash goes on), without the comment behind it. Each document has a folder of its own, in which
 its commands run one after another, so that one may use what another made; documents run beside each other, each on one processor.
 """
@@ -21,7 +21,7 @@ import zipfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
-BEGINS = re.compile(r"(?:[A-Z_]+=\S+ )*(variant|build/release/variant|tools/\S+|\./demo\.sh|\./test\.sh|python3|curl)(\s|$)")
+BEGINS = re.compile(r"(?:[A-Z_]+=\S+ )*(variant|build/release/variant|tools/\S+|\./demo\.sh|\./test\.sh|python3|curl|kill)(\s|$)")
 sys.path.insert(0, os.path.join(HERE, "situations"))
 import inputs  # noqa: E402
 import torch_files  # noqa: E402

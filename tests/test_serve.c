@@ -1,6 +1,7 @@
 /* test_serve.c - the server without its sockets: JSON members, wishes, who is next in the queue, who may ask, paths, texts. */
 #include "tests/fixtures.h"
 
+#include "serve/adapt.h"
 #include "serve/forecast.h"
 #include "serve/guard.h"
 #include "serve/handlers.h"
@@ -423,6 +424,129 @@ static void sharing_is_learned_by_the_crowd(void **state) {
     assert_true(sv_pace_of(&pace, 1) < 1.6);
 }
 
+/* ---- fewer layers under load ---- */
+
+/* 12 layers at 7 scales, trained for 6, 3 and 2 after 4 full scales. */
+static variant_info supernet(void) {
+    variant_info info = {.depth = 12,
+                         .scales = 7,
+                         .sides = {1, 2, 3, 4, 5, 6, 8},
+                         .supernet = true,
+                         .depth_count = 3,
+                         .depths = {6, 2, 3},
+                         .bridge = 4};
+    return info;
+}
+
+static void levels_take_late_scales_first(void **state) {
+    (void)state;
+    sv_level levels[SV_MOST_LEVELS];
+    variant_info info = supernet();
+    static const int expected[][2] = {{7, 12}, {6, 6}, {5, 6}, {4, 6}, {4, 3}, {4, 2}};
+    assert_int_equal(sv_adapt_levels(&info, levels), 6);
+    for (int i = 0; i < 6; ++i) {
+        assert_int_equal(levels[i].bridge, expected[i][0]);
+        assert_int_equal(levels[i].depth, expected[i][1]);
+        if (i > 0) assert_true(levels[i].work < levels[i - 1].work);
+    }
+    assert_true(is_near(levels[0].work, 1.0));
+    info.supernet = false; /* trained for all layers alone */
+    assert_int_equal(sv_adapt_levels(&info, levels), 1);
+}
+
+/* A server on a simulated clock: requests come at a rate, each takes what its level takes, one after another. */
+typedef struct simulation {
+    sv_adapt adapt;
+    sv_level levels[SV_MOST_LEVELS];
+    int count;
+    double now, waiting,
+        arrived; /* work that is there: seconds of full pictures; fraction of the next request */
+    double full; /* seconds of a full picture */
+    double most, above; /* largest backlog, seconds above twice the target, since last asked */
+    uint64_t changes;
+    double depth_sum, requests;
+} simulation;
+
+static void simulate(simulation *s, double rate, double seconds) {
+    const double tick = 0.1;
+    s->most = s->above = s->depth_sum = s->requests = 0.0;
+    const uint64_t before = s->adapt.downs + s->adapt.ups;
+    for (double until = s->now + seconds; s->now < until; s->now += tick) {
+        for (s->arrived += rate * tick; s->arrived >= 1.0; s->arrived -= 1.0) {
+            s->waiting += s->full * s->levels[s->adapt.level].work;
+            s->depth_sum += s->adapt.level;
+            s->requests += 1.0;
+        }
+        s->waiting = s->waiting > tick ? s->waiting - tick : 0.0;
+        if (s->waiting > s->most) s->most = s->waiting;
+        if (s->waiting > 2.0 * s->adapt.target) s->above += tick;
+        sv_adapt_update(&s->adapt, s->levels, s->count, s->waiting, s->now);
+    }
+    s->changes = s->adapt.downs + s->adapt.ups - before;
+}
+
+static simulation new_simulation(double target) {
+    const variant_info info = supernet();
+    simulation s = {.now = 1.0, .full = 0.1};
+    s.count = sv_adapt_levels(&info, s.levels);
+    sv_adapt_init(&s.adapt, target);
+    return s;
+}
+
+static void depth_follows_the_load(void **state) {
+    (void)state;
+    simulation s = new_simulation(2.0);
+    simulate(&s, 8.0, 60.0); /* 10 a second can be had at full depth */
+    assert_int_equal(s.adapt.level, 0);
+    assert_int_equal(s.changes, 0);
+    simulate(&s, 14.0, 60.0); /* more than that */
+    assert_true(s.depth_sum > 0.0 && s.most < 8.0 && s.above < 20.0);
+    simulate(&s, 14.0, 600.0); /* and it does not flap */
+    if (s.changes > 40 || s.most > 4.0)
+        fail_msg("%d changes in ten minutes, backlog up to %.1f s", (int)s.changes, s.most);
+    simulate(&s, 100.0, 60.0); /* more than any level can do: the least, which is the trained one */
+    assert_int_equal(s.adapt.level, s.count - 1);
+    simulate(&s, 0.0, s.waiting + 2.0 * SV_ADAPT_UP);
+    assert_int_equal(s.adapt.level, 0); /* all is over: all layers again, at once */
+    assert_true(s.adapt.patience <= SV_ADAPT_UP);
+    simulate(&s, 8.0, 60.0);
+    assert_int_equal(s.adapt.level, 0);
+    assert_int_equal(s.changes, 0);
+}
+
+/* When less comes, but not nothing, layers come back one level at a time. */
+static void layers_come_back(void **state) {
+    (void)state;
+    simulation s = new_simulation(1.0);
+    simulate(&s, 20.0, 30.0);
+    const int deep = s.adapt.level;
+    assert_true(deep > 0);
+    simulate(&s, 3.0, 180.0);
+    assert_int_equal(s.adapt.level, 0);
+    assert_true(s.changes >= (uint64_t)deep && s.changes < 12);
+}
+
+static void without_a_target_nothing_changes(void **state) {
+    (void)state;
+    simulation s = new_simulation(0.0);
+    simulate(&s, 100.0, 30.0);
+    assert_int_equal(s.adapt.level, 0);
+    assert_int_equal(s.changes, 0);
+}
+
+static void pace_is_that_of_the_last_pictures(void **state) {
+    (void)state;
+    sv_rhythm r = {0};
+    assert_true(sv_rhythm_of(&r) <= 0.0);
+    for (int i = 0; i < 10; ++i) sv_rhythm_step(&r, 3.0, i == 9); /* a slow model: ten steps */
+    assert_true(is_near(sv_rhythm_of(&r), 30.0));
+    for (int i = 0; i < 100; ++i) { /* many at a time */
+        sv_rhythm_step(&r, 0.1, 0);
+        sv_rhythm_step(&r, 0.1, 8);
+    }
+    assert_true(sv_rhythm_of(&r) > 0.0249 && sv_rhythm_of(&r) < 0.0251);
+}
+
 /* ---- who may ask ---- */
 
 static sv_fault ask(const sv_guard *guard, const char *host, const char *origin,
@@ -583,6 +707,11 @@ int main(void) {
         cmocka_unit_test(waiting_time_is_told),
         cmocka_unit_test(forecasts_add_up),
         cmocka_unit_test(sharing_is_learned_by_the_crowd),
+        cmocka_unit_test(levels_take_late_scales_first),
+        cmocka_unit_test(depth_follows_the_load),
+        cmocka_unit_test(layers_come_back),
+        cmocka_unit_test(without_a_target_nothing_changes),
+        cmocka_unit_test(pace_is_that_of_the_last_pictures),
         cmocka_unit_test(pages_of_others_may_not_ask),
         cmocka_unit_test(keys_are_asked_for),
         cmocka_unit_test(paths_lead_to_routes),

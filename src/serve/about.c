@@ -91,7 +91,7 @@ static void add_qualities(cJSON *json, const sv_model *m) {
 }
 
 void sv_model_show(sv_call *call) {
-    const sv_server *s = call->server;
+    sv_server *s = call->server;
     const sv_model *m = call->model;
     const variant_info *info = &m->context.info;
     cJSON *json = cJSON_CreateObject();
@@ -109,7 +109,10 @@ void sv_model_show(sv_call *call) {
     cJSON_AddStringToObject(json, "weights", info->weights);
     cJSON_AddStringToObject(json, "kv", info->kv);
     cJSON_AddStringToObject(json, "kernels", info->kernels);
-    cJSON_AddNumberToObject(json, "memory_for_requests", (double)s->budget);
+    pthread_mutex_lock(&s->lock);
+    const size_t budget = s->budget; /* less while two models are open */
+    pthread_mutex_unlock(&s->lock);
+    cJSON_AddNumberToObject(json, "memory_for_requests", (double)budget);
     add_qualities(json, m);
     add_costs(json, m);
     add_classes(json, m);

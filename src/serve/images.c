@@ -4,6 +4,7 @@
 
 #include "serve/events.h"
 #include "serve/handlers.h"
+#include "serve/load.h"
 #include "serve/pictures.h"
 #include "serve/scheduler.h"
 
@@ -46,6 +47,7 @@ static void release(sv_job *job) {
 static bool begin(sv_call *call, sv_job *job, const sv_edit *edit, cJSON *json, sv_fault *fault) {
     if (!sv_wish_read(&job->wish, &call->model->context, NULL, edit, json, fault)) return false;
     job->kept = job->wish.url && !job->wish.stream; /* its pictures are asked for later */
+    sv_load_adapt(job);
     if (!sv_latency_plan(call, job, fault) || !sv_job_measure(job, fault)) return false;
     if (job->wish.stream)
         sv_stream(call, job, true, sv_next_image_event);

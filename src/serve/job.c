@@ -86,6 +86,7 @@ static bool on_progress(void *user, const variant_progress *at) {
     pthread_mutex_lock(&job->server->lock);
     /* behind the last batch no other begins */
     job->scale = at->pictures_done == at->pictures ? at->scales : at->scale;
+    job->server->made += (uint64_t)(at->pictures_done - job->pictures_done);
     job->pictures_done = at->pictures_done;
     sv_wake(job);
     pthread_mutex_unlock(&job->server->lock);
@@ -152,6 +153,7 @@ static variant_status measure(sv_job *job, variant_error *err) {
 bool sv_job_measure(sv_job *job, sv_fault *fault) {
     variant_request *request = &job->wish.request;
     const sv_server *s = job->server;
+    const size_t most = s->memory - s->options->keep_bytes - job->model->bytes;
     variant_error err;
     job->slots = job->kept ? 1 : job->wish.partials;
     if (job->slots > 0) {
@@ -167,13 +169,13 @@ bool sv_job_measure(sv_job *job, sv_fault *fault) {
     if (request->batch > request->count) request->batch = request->count;
     for (;; request->batch = (request->batch + 1) / 2) {
         if (measure(job, &err) != VARIANT_OK) return sv_refuse_error(fault, "", &err);
-        if (request->batch == 1 || job->bytes <= s->budget / 2) break;
+        if (request->batch == 1 || job->bytes <= most / 2) break;
     }
     sv_times_unit(job->model, request, job->unit);
-    if (job->bytes <= s->budget) return true;
+    if (job->bytes <= most) return true;
     return sv_refuse(fault, 400, "too_large", "n",
                      "the request takes %.1f MB of memory, this server has %.1f MB for all",
-                     (double)job->bytes * 1e-6, (double)s->budget * 1e-6);
+                     (double)job->bytes * 1e-6, (double)most * 1e-6);
 }
 
 /* ---- its end ---- */

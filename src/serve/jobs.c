@@ -6,6 +6,7 @@
 #include "core/clock.h"
 #include "serve/events.h"
 #include "serve/handlers.h"
+#include "serve/load.h"
 #include "serve/pictures.h"
 #include "serve/scheduler.h"
 #include "serve/text.h"
@@ -94,6 +95,7 @@ static bool create(sv_call *call, sv_job *job, const sv_job *from, cJSON *json, 
     job->wish.stream = false; /* events are there for all */
     job->wish.partials = 0;
     if (from && !keep_scales(job, from, fault)) return false;
+    sv_load_adapt(job);
     return sv_latency_plan(call, job, fault) && sv_job_measure(job, fault) && sv_submit(job, fault);
 }
 
@@ -131,12 +133,18 @@ void sv_jobs_refine(sv_call *call) {
     sv_job *from = find(call);
     sv_fault fault;
     if (!from) return;
-    if (state_of(from) == SV_COMPLETED) {
-        begin(call, from);
-    } else {
+    if (state_of(from) != SV_COMPLETED) {
         sv_refuse(&fault, 409, "not_completed", "",
                   "job %s is not completed: there is nothing to refine", from->id);
         sv_answer_fault(call, &fault);
+    } else if (strcmp(from->model->hash, call->model->hash) != 0) {
+        sv_refuse(&fault, 409, "model_changed", "",
+                  "job %s was made by the model %s, and this server has %s by now: its scales mean "
+                  "nothing to that one",
+                  from->id, from->model->hash, call->model->hash);
+        sv_answer_fault(call, &fault);
+    } else {
+        begin(call, from);
     }
     release(from);
 }

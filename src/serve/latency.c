@@ -51,8 +51,7 @@ static variant_request request_of(int table) {
     return alone(&request);
 }
 
-variant_status sv_times_open(sv_model *m, variant_error *err) {
-    VT_TRY(variant_times_open(&m->times.kept, err));
+void sv_times_look(sv_model *m) {
     for (int i = 0; i < SV_TABLES; ++i) {
         const variant_request request = request_of(i);
         const variant_plan_options options = planning(m, true);
@@ -61,7 +60,6 @@ variant_status sv_times_open(sv_model *m, variant_error *err) {
             variant_request_seconds(m->engine, &request, &options, &seconds, NULL) == VARIANT_OK;
         m->times.disturbed[i] = seconds.disturbed;
     }
-    return VARIANT_OK;
 }
 
 static int wanted_table(const sv_model *m) {

@@ -23,7 +23,8 @@ typedef struct sv_times {
     double measured[SV_TABLES]; /* when; 0: by another run */
 } sv_times;
 
-variant_status sv_times_open(struct sv_model *model, variant_error *err);
+/* What is known already, of another run or of planning. */
+void sv_times_look(struct sv_model *model);
 /* Does somebody wait for times? The lock is held. */
 bool sv_times_wanted(const struct sv_model *model);
 /* Measures them, on the engine's thread. The lock is held, but for the measuring. */

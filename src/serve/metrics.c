@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "core/clock.h"
-#include "serve/server.h"
+#include "serve/load.h"
 
 static void head(FILE *to, const char *name, const char *type, const char *help) {
     fprintf(to, "# HELP variant_%s %s\n# TYPE variant_%s %s\n", name, help, name, type);
@@ -32,12 +32,30 @@ static void summary(FILE *to, const char *name, double sum, uint64_t count, cons
     fprintf(to, "variant_%s_sum %.6f\nvariant_%s_count %" PRIu64 "\n", name, sum, name, count);
 }
 
+static void print_models(FILE *to, const sv_server *s) {
+    head(to, "model_info", "gauge", "The model that new requests take.");
+    fprintf(to, "variant_model_info{hash=\"%s\"} 1\n", s->model->hash);
+    gauge(to, "models_open", s->old ? 2 : 1, "Models: that one, and one whose requests finish.");
+    gauge(to, "weights_bytes", (double)(s->model->bytes + (s->old ? s->old->bytes : 0)),
+          "Of both, in memory and mapped.");
+    head(to, "reloads_total", "counter", "Model files opened again, by how that went.");
+    fprintf(to,
+            "variant_reloads_total{result=\"done\"} %" PRIu64 "\n"
+            "variant_reloads_total{result=\"failed\"} %" PRIu64 "\n",
+            s->metrics.reloads, s->metrics.reloads_failed);
+}
+
+static int most_scales(const sv_server *s) {
+    const int now = s->model->context.info.scales, then = s->old ? s->old->context.info.scales : 0;
+    return now > then ? now : then;
+}
+
 static void print_jobs(FILE *to, const sv_server *s) {
     const sv_metrics *m = &s->metrics;
     gauge(to, "queue", s->queued, "Requests that wait.");
     gauge(to, "running", s->running, "Requests at work.");
     head(to, "pictures_at_scale", "gauge", "Pictures in the making, by scales that they have.");
-    for (int k = 0; k < s->model->context.info.scales; ++k) {
+    for (int k = 0; k < most_scales(s); ++k) {
         int count = 0;
         for (const sv_job *job = s->jobs; job; job = job->next) {
             const int left = job->wish.request.count - job->pictures_done;
@@ -62,6 +80,15 @@ static void print_jobs(FILE *to, const sv_server *s) {
             m->rejected_full, m->rejected_draining, m->rejected_key, m->rejected_latency);
     counter(to, "latency_plans_total", m->latency_plans,
             "Requests whose depth max_latency has chosen.");
+    gauge(to, "backlog_seconds", sv_backlog(s),
+          "Until all that waits and is at work is finished, at the pace of the last pictures.");
+    gauge(to, "adapt_level", s->adapt.level, "Of --adapt: 0 is all layers.");
+    counter(to, "adapted_total", m->adapted, "Requests that --adapt gave fewer layers.");
+    head(to, "adapt_changes_total", "counter", "Levels of --adapt that were gone.");
+    fprintf(to,
+            "variant_adapt_changes_total{to=\"fewer\"} %" PRIu64 "\n"
+            "variant_adapt_changes_total{to=\"more\"} %" PRIu64 "\n",
+            s->adapt.downs, s->adapt.ups);
     counter(to, "measurements_total", m->measurements,
             "Measurements of times, with nothing else at work.");
 }
@@ -113,6 +140,7 @@ char *sv_metrics_text(sv_server *server) {
     FILE *to = open_memstream(&text, &size);
     if (!to) return NULL;
     pthread_mutex_lock(&server->lock);
+    print_models(to, server);
     print_jobs(to, server);
     print_memory(to, server);
     print_work(to, server);

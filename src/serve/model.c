@@ -25,20 +25,31 @@ static variant_status open_engine(variant_engine **out, const vt_serve_options *
     return VARIANT_OK;
 }
 
-/* Schedules of low, medium and high, once: of a measured sweep where there is one. */
-static variant_status plan_qualities(sv_wish_context *c, const vt_serve_options *o,
-                                     variant_error *err) {
-    static const char *const qualities[] = {"fast", "balanced", "high"};
+/* Beside a server at work nothing is measured: then layers alone decide. */
+static variant_status plan_quality(sv_model *m, variant_plan_options options, variant_plan *out,
+                                   variant_error *err) {
     variant_request request;
-    variant_plan_options options;
     variant_request_init(&request);
+    options.times = m->times.kept;
+    options.memory_only = true;
+    options.kept_only = m->server->model != NULL;
+    const variant_status status = variant_plan_make(m->engine, &request, &options, out, err);
+    if (status != VARIANT_E_UNSUPPORTED || !options.kept_only) return status;
+    sv_log_warning("model", "no times of it are known: a quality is planned without the sweep");
+    options.sweep = NULL;
+    return variant_plan_make(m->engine, &request, &options, out, err);
+}
+
+/* Schedules of low, medium and high, once: of a measured sweep where there is one. */
+static variant_status plan_qualities(sv_model *m, const vt_serve_options *o, variant_error *err) {
+    static const char *const qualities[] = {"fast", "balanced", "high"};
+    variant_plan_options options;
     variant_plan_options_init(&options);
     options.sweep = o->sweep;
-    options.memory_only = true;
     for (int i = 0; i < SV_AUTO; ++i) {
         options.quality = qualities[i];
-        VT_TRY(variant_plan_make(c->engine, &request, &options, &c->plans[i], err));
-        c->planned[i] = true;
+        VT_TRY(plan_quality(m, options, &m->context.plans[i], err));
+        m->context.planned[i] = true;
     }
     return VARIANT_OK;
 }
@@ -50,6 +61,14 @@ static variant_status measure_least(sv_model *m, variant_error *err) {
     VT_TRY(variant_request_memory(m->engine, &request, &one, err));
     m->least = one.arena + one.kv + one.pictures;
     return VARIANT_OK;
+}
+
+static variant_status find_levels(sv_model *m, const vt_serve_options *o, variant_error *err) {
+    m->level_count = sv_adapt_levels(&m->context.info, m->levels);
+    if (m->level_count > 1 || !(o->adapt > 0.0)) return VARIANT_OK;
+    return vt_fail(
+        err, VARIANT_E_ARGUMENT,
+        "--adapt: the model was trained at all of its layers alone, and has no fewer to give");
 }
 
 variant_status sv_model_open(sv_model **out, sv_server *server, variant_error *err) {
@@ -66,8 +85,10 @@ variant_status sv_model_open(sv_model **out, sv_server *server, variant_error *e
     snprintf(m->hash, sizeof m->hash, "%.23s", m->context.info.hash ? m->context.info.hash : "");
     m->bytes = m->context.info.weight_bytes + m->context.info.mapped_bytes;
     VT_CHECK(measure_least(m, err));
-    VT_CHECK(plan_qualities(&m->context, o, err));
-    VT_CHECK(sv_times_open(m, err));
+    VT_CHECK(find_levels(m, o, err));
+    VT_CHECK(variant_times_open(&m->times.kept, err));
+    VT_CHECK(plan_qualities(m, o, err));
+    sv_times_look(m);
     VT_CHECK(variant_loop_open(&m->loop, m->engine, err));
     *out = m;
 cleanup:
@@ -91,8 +112,12 @@ void sv_model_add_user(sv_model *model) {
     ++model->holders;
 }
 
-void sv_model_leave(sv_model *model) {
+void sv_model_retire(sv_model *model) {
     if (--model->users == 0) pthread_cond_signal(&model->server->work);
+}
+
+void sv_model_leave(sv_model *model) {
+    sv_model_retire(model);
     sv_model_release(model);
 }
 

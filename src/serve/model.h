@@ -6,6 +6,7 @@
 #ifndef VT_SERVE_MODEL_H
 #define VT_SERVE_MODEL_H
 
+#include "serve/adapt.h"
 #include "serve/latency.h"
 #include "serve/serve.h"
 #include "serve/wish.h"
@@ -18,6 +19,8 @@ typedef struct sv_model {
     variant_loop *loop;      /* the engine's thread uses it */
     sv_wish_context context; /* info's strings live as long as the engine */
     sv_times times;
+    sv_level levels[SV_MOST_LEVELS];
+    int level_count;
     char hash[24];
     size_t bytes;                /* weights, held or mapped */
     size_t least;                /* of a request of one picture */
@@ -30,6 +33,8 @@ variant_status sv_model_open(sv_model **out, struct sv_server *server, variant_e
 sv_model *sv_model_use(struct sv_server *server);
 /* The lock is held. */
 void sv_model_add_user(sv_model *model);
+/* New requests take it no more; it has a holder less to come. The lock is held. */
+void sv_model_retire(sv_model *model);
 /* A user goes, and a holder. The lock is held. */
 void sv_model_leave(sv_model *model);
 /* Of a model without users, by the engine's thread; the lock is not held. */

@@ -67,6 +67,7 @@ cJSON *sv_settings_json(const sv_job *job) {
     cJSON *json = cJSON_CreateObject();
     snprintf(seed, sizeof seed, "%llu", (unsigned long long)job->wish.request.seed);
     cJSON_AddStringToObject(json, "seed", seed);
+    cJSON_AddStringToObject(json, "model_hash", job->model->hash);
     cJSON_AddStringToObject(json, "depths", job->report.depths);
     if (job->report.uncond_depths[0])
         cJSON_AddStringToObject(json, "uncond_depths", job->report.uncond_depths);

@@ -9,6 +9,7 @@
 #include "serve/http.h"
 #include "serve/log.h"
 #include "serve/queue.h"
+#include "serve/reload.h"
 
 enum { SECONDS_TO_TRIM = 10 };
 
@@ -29,6 +30,9 @@ bool sv_submit(sv_job *job, sv_fault *fault) {
         const double silent = vt_seconds() - s->last_end;
         fault->retry_after =
             sv_queue_retry_after(s->queued + 1, silent > s->pace ? silent : s->pace);
+    } else if (job->bytes > s->budget) { /* as it is while a second model is open */
+        sv_refuse(fault, 503, "busy", "", "two models are open for a moment: there is less memory");
+        fault->retry_after = 1;
     } else {
         sv_job **last = &s->jobs;
         while (*last) last = &(*last)->next;
@@ -165,27 +169,37 @@ static void collect(sv_server *s) {
     sv_jobs_tidy(s);
 }
 
+static void step_model(sv_model *model, bool runs) {
+    variant_error err;
+    if (runs && variant_loop_step(model->loop, NULL, &err) != VARIANT_OK)
+        sv_log_error("step", err.message);
+}
+
 /* One step of all that are at work. The lock is held, but for the step itself. */
 static void step(sv_engine_thread *e) {
     sv_server *s = e->server;
-    variant_error err;
+    sv_model *model = s->model, *old = s->old; /* another may come meanwhile */
+    const bool runs = model->running > 0, old_runs = old && old->running > 0;
     int pictures;
     const double alone = sv_times_step(s, &pictures);
+    const uint64_t made = s->made;
     pthread_mutex_unlock(&s->lock);
     sv_watch_clients(s);
     const double start = vt_seconds();
-    const variant_status status = variant_loop_step(s->model->loop, NULL, &err);
+    step_model(model, runs);
+    step_model(old, old_runs);
     const double took = vt_seconds() - start;
-    if (status != VARIANT_OK) sv_log_error("step", err.message);
     pthread_mutex_lock(&s->lock);
     ++s->metrics.steps;
     s->metrics.step_seconds += took;
     sv_pace_learn(&s->step_pace, pictures, alone, took);
+    sv_rhythm_step(&s->rhythm, took, (int)(s->made - made));
     collect(s);
 }
 
 static bool is_idle(const sv_server *s) {
-    return s->queued == 0 && !s->stopping && (s->draining || !sv_times_wanted(s->model));
+    return !sv_reload_over(s) && s->queued == 0 && !s->stopping &&
+           (s->draining || !sv_times_wanted(s->model));
 }
 
 /* For work. After a while without any, memory that requests left goes back. The lock is held, but for the waiting. */
@@ -206,6 +220,7 @@ static void *run(void *user) {
     pthread_mutex_lock(&s->lock);
     for (;;) {
         sv_jobs_tidy(s);
+        if (sv_reload_over(s)) sv_reload_close(s);
         for (sv_job *job = s->queued ? pick(s) : NULL; job; job = s->queued ? pick(s) : NULL)
             begin(e, job);
         if (s->running > 0)

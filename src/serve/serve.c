@@ -10,7 +10,9 @@
 #include "core/clock.h"
 #include "core/limits.h"
 #include "serve/http.h"
+#include "serve/load.h"
 #include "serve/log.h"
+#include "serve/reload.h"
 #include "serve/scheduler.h"
 
 #define SECONDS_A_TICK 0.1
@@ -61,6 +63,7 @@ static void block_signals(sigset_t *set) {
     sigemptyset(set);
     sigaddset(set, SIGTERM);
     sigaddset(set, SIGINT);
+    sigaddset(set, SIGHUP);
     pthread_sigmask(SIG_BLOCK, set, NULL);
     signal(SIGPIPE, SIG_IGN);
 }
@@ -92,9 +95,11 @@ static void cancel_all(sv_server *s) {
 }
 
 static void tick(sv_server *s) {
+    sv_reload_tick(s);
     sv_http_tick(s);
     pthread_mutex_lock(&s->lock);
     sv_jobs_tidy(s);
+    sv_load_tick(s);
     pthread_mutex_unlock(&s->lock);
 }
 
@@ -104,8 +109,10 @@ static void watch(sv_server *s, const sigset_t *signals) {
     double since = 0.0;
     for (;;) {
         const int number = sigtimedwait(signals, NULL, &span);
-        if (number > 0 && since > 0.0) break;
-        if (number > 0) {
+        if (number == SIGHUP) sv_reload_ask(s);
+        const bool ends = number == SIGTERM || number == SIGINT;
+        if (ends && since > 0.0) break;
+        if (ends) {
             start_draining(s, number);
             since = vt_seconds();
         }
@@ -135,10 +142,18 @@ static variant_status server_open(sv_server *s, const vt_serve_options *options,
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->work, NULL);
     sv_pace_init(&s->step_pace);
+    sv_adapt_init(&s->adapt, options->adapt);
     VT_TRY(sv_http_check(options, err));
     VT_TRY(sv_guard_open(&s->guard, options, err));
     VT_TRY(sv_model_open(&s->model, s, err));
     return set_budget(s, err);
+}
+
+/* Nobody uses it any more. */
+static void close_model(sv_model *model) {
+    if (!model) return;
+    sv_model_close_engine(model);
+    sv_model_release(model);
 }
 
 static void server_close(sv_server *s) {
@@ -148,10 +163,8 @@ static void server_close(sv_server *s) {
         s->jobs = job->next;
         sv_job_release(job);
     }
-    if (s->model) {
-        sv_model_close_engine(s->model);
-        sv_model_leave(s->model);
-    }
+    close_model(s->old);
+    close_model(s->model);
     pthread_mutex_unlock(&s->lock);
     sv_guard_close(&s->guard);
     pthread_cond_destroy(&s->work);
@@ -180,6 +193,7 @@ variant_status vt_serve(const vt_serve_options *options, variant_error *err) {
     tell_address(&s, http.port);
     watch(&s, &signals);
 cleanup:
+    sv_reload_end(&s);
     stop_engine(&s, &thread);
     sv_http_close(&http, &s);
     server_close(&s);

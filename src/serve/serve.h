@@ -23,6 +23,8 @@ typedef struct vt_serve_options {
     int batch;         /* pictures of one request at a time, at most */
     int connections;   /* open at one time */
     double deadline;   /* seconds after which a request is given up; a request may name fewer */
+    double adapt;      /* seconds of work that may wait before requests that name no depth get fewer
+                         * layers; 0: they never do */
     double drain;      /* seconds that requests have to finish in after SIGTERM */
     double keep;       /* seconds that finished pictures of jobs are kept ... */
     size_t keep_bytes; /* ... and how much of them */

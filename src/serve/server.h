@@ -13,6 +13,13 @@
 struct sv_call;
 struct sv_link;
 
+/* The model file opened again: all but `ended` is the caller's thread's. */
+typedef struct sv_reload {
+    pthread_t thread;
+    bool wanted, running;
+    bool ended; /* under the lock */
+} sv_reload;
+
 typedef struct sv_server {
     const vt_serve_options *options;
     sv_guard guard;
@@ -20,7 +27,8 @@ typedef struct sv_server {
 
     pthread_mutex_t lock;
     pthread_cond_t work;   /* the engine's thread has something to do */
-    sv_model *model;       /* that new requests take */
+    sv_model *model;       /* that new requests take ... */
+    sv_model *old;         /* ... and the one of before, while it has users (reload.h); NULL */
     sv_job *jobs;          /* all: waiting, at work, kept */
     struct sv_call *calls; /* requests being answered */
     struct sv_link *links; /* connections */
@@ -30,12 +38,16 @@ typedef struct sv_server {
     size_t reserved; /* ... and of them taken */
     size_t inbox;    /* bytes of bodies that are held */
     int queued, running;
+    sv_adapt adapt;         /* fewer layers while much waits */
+    sv_rhythm rhythm;       /* seconds of a picture */
+    uint64_t made;          /* pictures, so far */
     sv_pace step_pace;      /* what sharing makes of steps */
     int interrupt;          /* set atomically: a measurement of times ends */
     unsigned times_version; /* measurements that have ended */
     double pace;            /* seconds between two jobs' ends while there is work, smoothed */
     double last_end;        /* of a job, or when work began */
     bool draining, stopping, closing;
+    sv_reload reload;
     sv_metrics metrics;
 } sv_server;
 
