@@ -43,7 +43,10 @@ static const cli_option options[] = {
      CLI_INT(SERVE(queue), 1, 100000)},
     {"batch", "N", "pictures of one request at a time, at most, {range}",
      CLI_INT(SERVE(batch), 1, 10), .own = true},
-    {"connections", "N", "open at one time, {range}", CLI_INT(SERVE(connections), 4, 100000)},
+    {"connections", "N",
+     "open at one time, {range}; a new one takes the place of the longest idle; where all are "
+     "busy it is told to come back (503)",
+     CLI_INT(SERVE(connections), 4, 100000)},
     {"deadline", "TIME", "after which a request is given up: 90s, 800ms",
      CLI_SECONDS(SERVE(deadline))},
     {"adapt", "TIME",

@@ -15,7 +15,7 @@ import zlib
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "situations"))
 import inputs  # noqa: E402
-from serving import SLOW, SMALL, Server, picture, run_tests, synth
+from serving import SLOW, SMALL, Server, form, picture, png, resident, run_tests, synth
 
 VARIANT = os.path.abspath(sys.argv[1])
 FOLDER = tempfile.TemporaryDirectory(prefix="serve-")
@@ -168,24 +168,6 @@ def names_are_taken_and_the_nearest_suggested():
 
 
 # ---- edits
-
-def png(width, height, pixel):
-    """A PNG of RGBA pixels, pixel(x, y) each."""
-    rows = b"".join(b"\0" + b"".join(bytes(pixel(x, y)) for x in range(width)) for y in range(height))
-
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0)) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
-
-
-def form(parts):
-    """Body and headers of multipart/form-data; a part is (name, value) or (name, file name, bytes)."""
-    body = b""
-    for part in parts:
-        name = f'form-data; name="{part[0]}"' + (f'; filename="{part[1]}"\r\nContent-Type: image/png' if len(part) == 3 else "")
-        body += b"--x-y-z\r\nContent-Disposition: " + name.encode() + b"\r\n\r\n" + (part[-1] if len(part) == 3 else part[1].encode()) + b"\r\n"
-    return body + b"--x-y-z--\r\n", {"Content-Type": "multipart/form-data; boundary=x-y-z"}
-
 
 @test
 def pictures_are_edited():
@@ -590,6 +572,148 @@ def the_document_is_true():
 
 
 # ---- slow and many
+
+def answers_to(server, words, seconds=30.0):
+    """The statuses that raw bytes are answered with, until the server closes or says no more for half a second; None: it waits for more."""
+    got, open_ = b"", True
+    with socket.create_connection(("127.0.0.1", server.port), timeout=0.5) as raw:
+        until = time.time() + seconds
+        try:
+            raw.sendall(words)
+            while open_ and time.time() < until:
+                data = raw.recv(65536)
+                got, open_ = got + data, data != b""
+        except TimeoutError:
+            pass
+        except OSError:  # closed before all was sent
+            open_ = False
+    statuses = [int(status) for status in re.findall(rb"HTTP/1\.[01] (\d+)", got)]
+    return statuses if statuses or not open_ else None
+
+
+@test
+def malformed_requests_are_refused():
+    host, body = b"Host: localhost\r\n", b'{"prompt":"1"}'
+
+    def post(*headers, body=body, path=b"/v1/images/generations"):
+        return b"POST " + path + b" HTTP/1.1\r\n" + host + b"".join(header + b"\r\n" for header in headers) + b"\r\n" + body
+
+    def get(*headers, path=b"/healthz"):
+        return b"GET " + path + b" HTTP/1.1\r\n" + b"".join(header + b"\r\n" for header in headers) + b"\r\n"
+
+    def form(body, kind=b"multipart/form-data; boundary=x"):
+        return post(b"Content-Type: " + kind, b"Content-Length: %d" % len(body), body=body, path=b"/v1/images/edits")
+    chunked, own = b"Transfer-Encoding: chunked", host[:-2]
+    part = b"--x\r\nContent-Disposition: form-data; name="
+    with Server(VARIANT, MODEL) as server:
+        for words, wanted in (
+                # heads and bodies that end early are waited for
+                (b"POST /v1/ima", None), (b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n", None), (post(b"Content-Length: 50"), None),
+                (post(chunked, body=b"e\r\n" + body), None), (post(chunked, body=b"FFFFFF\r\n{}"), None),
+                # chunks
+                (post(chunked, body=b"5\r\n" + body[:5] + b"\r\n9;x=y\r\n" + body[5:] + b"\r\n0\r\n\r\n"), [200]), (post(chunked, body=b"zz\r\n"), [400]),
+                (post(chunked, body=b"-5\r\nhello\r\n"), [400]), (post(chunked, body=b"F" * 18 + b"\r\n"), [413]), (post(chunked, body=b"3\r\n" + body + b"\r\n0\r\n\r\n"), [400]),
+                # where does it end? What proxies and servers may read differently
+                (post(b"Content-Length: 14", b"Content-Length: 3"), [400]), (post(b"Content-Length: 14", b"Content-Length: 14"), [400]),
+                (post(chunked, b"Content-Length: 14", body=b"e\r\n" + body + b"\r\n0\r\n\r\n"), [400]), (post(b"Transfer-Encoding: gzip"), [400]),
+                (post(b"Transfer-Encoding: identity, chunked"), [400]), (post(chunked, chunked), [400]), (get(own, b"Host: example.org"), [400]),
+                (post(b"Content-Length : 14"), [400]), (post(b"Content-Length: 99999999999999999999999"), [413]), (post(b"Content-Length: 9223372036854775808"), [413]),
+                (post(b"Content-Length: +14"), [400]), (post(b"Content-Length: -14"), [400]), (post(b"Content-Length: 14, 14"), [400]), (post(b"Content-Length: many"), [400]),
+                # too large
+                (get(own, b"X: " + b"a" * 100000), [431]), (get(own, *(b"X%d: y" % i for i in range(5000))), [431]), (get(own, path=b"/" + b"a" * 100000), [414]),
+                (get(own, path=b"/healthz?" + b"a=b&" * 20000), [414]), (b"A" * 1000 + b" / HTTP/1.1\r\n" + host + b"\r\n", [404]),
+                (b"DELETE /api/jobs/abc HTTP/1.1\r\n" + host + b"Content-Length: 70000\r\n\r\n" + b"x" * 70000, [413]),
+                # odd heads
+                (get(), [403]), (get(own, path=b"/heal\0thz"), [404]), (get(own, path=b"/api/jobs/a%00b"), [404]), (get(own, path=b"/api/jobs/%zz"), [404]),
+                (get(own, b"X: a\r\n b"), [200]), (get(own, b"Authorization: Bearer " + b"k" * 20000), [200]), (get(own, b'Cookie: =;=;;"'), [200]),
+                (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", [505]), (b"CONNECT localhost:1 HTTP/1.1\r\n" + host + b"\r\n", [404]), (b"OPTIONS * HTTP/1.1\r\n" + host + b"\r\n", [404]),
+                (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 200, None), (b"\0" * 5000, None),
+                # several at once
+                (get(own) + post(b"Content-Length: 14") + get(own, b"Connection: close", path=b"/readyz"), [200] * 3),
+                (get(own) * 199 + get(own, b"Connection: close"), [200] * 200), (get(own, b"Content-Length: 5") + b"hello" + get(own, b"Connection: close"), [200] * 2),
+                (post(b"Content-Length: 14", b"Expect: 100-continue"), [100, 200]),
+                # forms
+                *((form(words), [400]) for words in (
+                    b"", b"--x", b"--x--\r\n", b"--x\r\n\r\n\r\n--x--", b"--x\r\nContent-Disposition: form-data\r\n\r\na\r\n--x--\r\n", part + b'"\xff\xfe"\r\n\r\na\r\n--x--\r\n',
+                    part + b'"' + b"n" * 9000 + b'"\r\n\r\na\r\n--x--\r\n', part + b'"image"\r\nContent-Type: multipart/mixed; boundary=y\r\n\r\n--y\r\n\r\n--y--\r\n--x--\r\n',
+                    part + b'"image"\r\n\r\nabc', b"\r\n" * 3000, b"--x\r\n" * 2000, b"--x\r\n" + b"A: b\r\n" * 2000 + b"\r\nv\r\n--x--\r\n",
+                    (part + b'"prompt"\r\n\r\n1\r\n') * 500 + b"--x--\r\n")),
+                *((form(b"--x--", kind), [400]) for kind in (b"multipart/form-data", b"multipart/form-data; boundary=", b'multipart/form-data; boundary="x',
+                                                             b"multipart/form-data; boundary=" + b"b" * 5000, b"multipart/form-datax", b"text/plain"))):
+            got = answers_to(server, words)
+            assert (got[:1] if got and wanted and got[0] >= 400 else got) == wanted, (words[:200], got, wanted)
+        server.wait_for("variant_body_bytes", 0)
+        gauges = server.gauges()
+        assert gauges['variant_answers_total{status="5xx"}'] == 0 and gauges["variant_memory_reserved_bytes"] == 0
+
+
+def quick(server, path, seconds=5.0):
+    start = time.time()
+    answer = server.get(path)
+    assert time.time() - start < seconds, (path, time.time() - start)
+    return answer
+
+
+@test
+def health_is_told_however_many_connect():
+    with Server(VARIANT, slow_model(), "--connections", "8", "--queue", "100") as server:
+        # those that say nothing, or half a request, make way
+        words = (b"", b"GET /healthz HT", b"POST /api/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50\r\n\r\n{")
+        idle = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(200)]
+        for i, raw in enumerate(idle):
+            raw.sendall(words[i % 3])
+        assert quick(server, "/healthz", 20).status == 200
+        until = time.time() + 30  # a second after they have come the first of them are ended
+        while (answer := server.post("/v1/images/generations", {"prompt": "1"})).status == 503 and time.time() < until:
+            assert answer.headers["retry-after"] == "1" and answer.error()["code"] == "too_many_connections"
+            time.sleep(0.2)
+        assert answer.status == 200
+        gauges = server.gauges()
+        assert gauges["variant_connections"] <= 8 + 64 and gauges["variant_connections_cut_total"] > 0, gauges
+        for raw in idle:
+            raw.close()
+        # those that are answered stay; others are told to come back
+        job = server.post("/api/jobs", {"prompt": "1", "n": 10}).json()
+        server.wait_for("variant_connections", 1)
+        busy = [server.stream("GET", job["events_url"])[0] for _ in range(8)]
+        before = server.gauges()['variant_rejected_total{why="connections"}']
+        told = [server.post("/api/jobs", {"prompt": "1", "n": 10}) for _ in range(3)]
+        assert [answer.status for answer in told] == [503] * 3
+        assert told[0].error()["code"] == "too_many_connections" and told[0].headers["retry-after"] == "1" and told[0].headers["connection"] == "close"
+        for path in ("/healthz", "/readyz", "/metrics"):
+            assert quick(server, path).status == 200
+        assert server.gauges()['variant_rejected_total{why="connections"}'] == before + 3
+        for connection in busy:
+            connection.close()
+        server.wait_for("variant_connections", 1)
+        assert server.ask("DELETE", job["poll_url"]).status == 200
+        server.wait_for("variant_running", 0)
+    done = subprocess.run(["bash", "-c", 'ulimit -n 200 && exec "$@"', "_", VARIANT, "serve", "-m", MODEL, "--port", "0"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and "--connections 1000" in done.stderr and done.stderr.count("\n") == 1, done
+
+
+@test
+def streams_cancelled_at_every_scale_leave_nothing():
+    scales, after = len(SLOW["patch_nums"]), []
+    sanitized = "san" in os.path.basename(os.path.dirname(VARIANT))  # slow, and what was freed is kept for a while
+    with Server(VARIANT, slow_model()) as server:
+        for _ in range(1 if sanitized else 3):
+            for scale in range(scales):
+                raw = ask_and_leave(server, {"prompt": "1", "n": 3, "stream": True, "partial_images": 3})
+                server.wait_for("variant_running", 1)
+                until = time.time() + 60
+                while time.time() < until and sum(server.gauges()[f'variant_pictures_at_scale{{scale="{k}"}}'] for k in range(scale, scales)) == 0:
+                    time.sleep(0.005)
+                raw.close()
+                server.wait_for("variant_running", 0)
+            gauges = server.gauges()
+            for name in ("memory_reserved", "kept", "body", "kv_reserved"):
+                assert gauges[f"variant_{name}_bytes"] == 0, (name, gauges)
+            after.append(resident(server))
+        assert gauges['variant_jobs_total{end="cancelled"}'] >= len(after) * (scales - 2), gauges  # near its end one may come through
+        assert max(after) < after[0] + 8, after  # MB
+        assert server.post("/v1/images/generations", {"prompt": "1", "seed": 5}).status == 200
+
 
 @test
 def silent_and_half_closed_clients_hold_nothing():

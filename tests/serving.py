@@ -4,11 +4,13 @@ import http.client
 import json
 import os
 import signal
+import struct
 import subprocess
 import sys
 import threading
 import time
 import traceback
+import zlib
 
 SMALL = {"seed": "G", "depth": 5, "width": 64, "heads": 2, "V": 32, "Cvae": 8, "classes": 3, "patch_nums": [1, 2, 3, 4],
          "attn_l2_norm": True, "shared_aln": False, "ch": 32, "ch_mult": [1, 1], "nres": 1}
@@ -133,6 +135,12 @@ def events_of(response):
             assert line == "\n" or line.startswith(":"), line
 
 
+def resident(server):
+    """Megabytes."""
+    with open(f"/proc/{server.process.pid}/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
 def picture(data):
     return base64.b64decode(data["b64_json"], validate=True)
 
@@ -153,3 +161,23 @@ def run_tests(tests, folder):
     print(f"{len(chosen) - failed} passed, {failed} failed")
     folder.cleanup()
     sys.exit(failed > 0)
+
+
+# ---- what is sent
+
+def png(width, height, pixel):
+    """A PNG of RGBA pixels, pixel(x, y) each."""
+    rows = b"".join(b"\0" + b"".join(bytes(pixel(x, y)) for x in range(width)) for y in range(height))
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0)) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+
+
+def form(parts):
+    """Body and headers of multipart/form-data; a part is (name, value) or (name, file name, bytes)."""
+    body = b""
+    for part in parts:
+        name = f'form-data; name="{part[0]}"' + (f'; filename="{part[1]}"\r\nContent-Type: image/png' if len(part) == 3 else "")
+        body += b"--x-y-z\r\nContent-Disposition: " + name.encode() + b"\r\n\r\n" + (part[-1] if len(part) == 3 else part[1].encode()) + b"\r\n"
+    return body + b"--x-y-z--\r\n", {"Content-Type": "multipart/form-data; boundary=x-y-z"}

@@ -8,17 +8,28 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include "core/clock.h"
 
-#define SECONDS_TO_SEND 30.0  /* a request, from its first byte or the answer before */
+#define SECONDS_TO_SEND                                                                            \
+    30.0 /* a head, from the connection's beginning or the answer before; a body */
 #define SECONDS_TO_READ 120.0 /* an answer once all of it is there */
 #define SECONDS_SILENT 30u    /* between two bytes, either way */
 #define SECONDS_KEEPALIVE 15.0
 #define TICKS_LEFT 5 /* seen as closed before it is ended: a whole request may be just read */
-#define HEAD_BYTES (32u << 10)
+#define HEAD_BYTES                                                                                 \
+    (36u                                                                                           \
+     << 10) /* above 32 KiB libmicrohttpd maps them, so that they go back when a connection ends */
 #define HTTP_THREADS 4u
+/* Where all of --connections are taken, a new one takes the place of the one that has rested, or sent a head, the longest,
+ * if that is this long; of those that send a body, that much longer. */
+#define SECONDS_TO_MAKE_WAY 1.0
+#define SECONDS_MORE_OF_A_BODY 5.0
+#define SPARE                                                                                      \
+    64 /* beyond --connections: while one makes way, and for those who ask how the server does */
+#define FILES 128 /* that the process has open besides */
 
 /* ---- a connection ---- */
 
@@ -28,6 +39,10 @@ static void set_state(sv_link *link, sv_link_state state) {
     link->state = state;
     link->since = vt_seconds();
     pthread_mutex_unlock(&link->server->lock);
+}
+
+void sv_link_reads(sv_link *link) {
+    set_state(link, SV_LINK_BODY);
 }
 
 void sv_link_works(sv_link *link) {
@@ -42,31 +57,76 @@ void sv_link_rests(sv_link *link) {
     set_state(link, SV_LINK_RECEIVES);
 }
 
-static void on_connection(void *user, struct MHD_Connection *connection, void **context,
-                          enum MHD_ConnectionNotificationCode what) {
-    sv_server *s = user;
-    if (what == MHD_CONNECTION_NOTIFY_STARTED) {
-        const union MHD_ConnectionInfo *info =
-            MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-        sv_link *link = calloc(1, sizeof *link);
-        *context = link;
-        if (!link) return; /* its requests are not watched for slowness */
-        link->server = s;
-        link->socket = info ? info->connect_fd : -1;
-        link->since = vt_seconds();
-        pthread_mutex_lock(&s->lock);
-        link->next = s->links;
-        s->links = link;
-        pthread_mutex_unlock(&s->lock);
-        return;
+/* Its thread sees that, and closes. */
+static void cut(sv_link *link) {
+    if (!link->cut) --link->server->link_count;
+    link->cut = true;
+    shutdown(link->socket, SHUT_RDWR);
+}
+
+/* How long it has been waited for without a whole request, beyond what everybody is granted; at most 0: it may stay. */
+static double idles(const sv_link *link, double now) {
+    if (link->cut || (link->state != SV_LINK_RECEIVES && link->state != SV_LINK_BODY)) return 0.0;
+    return now - link->since - SECONDS_TO_MAKE_WAY -
+           (link->state == SV_LINK_BODY ? SECONDS_MORE_OF_A_BODY : 0.0);
+}
+
+/* Ends those that idle the longest while there are more than there may be. The lock is held. */
+static void make_way(sv_server *server, double now) {
+    while (server->link_count > server->options->connections) {
+        sv_link *longest = NULL;
+        for (sv_link *link = server->links; link; link = link->next)
+            if (idles(link, now) > (longest ? idles(longest, now) : 0.0)) longest = link;
+        if (!longest) return;
+        cut(longest);
+        ++server->metrics.connections_cut;
     }
-    sv_link *link = *context, **at = &s->links;
-    if (!link) return;
+}
+
+bool sv_link_is_spare(sv_link *link) {
+    if (!link) return false;
+    sv_server *s = link->server;
+    pthread_mutex_lock(&s->lock);
+    link->spare = link->spare && s->link_count > s->options->connections;
+    const bool spare = link->spare;
+    pthread_mutex_unlock(&s->lock);
+    return spare;
+}
+
+static sv_link *open_link(sv_server *s, int socket) {
+    sv_link *link = calloc(1, sizeof *link);
+    if (!link) return NULL; /* its requests are not watched for slowness */
+    *link = (sv_link){.server = s, .socket = socket, .since = vt_seconds()};
+    pthread_mutex_lock(&s->lock);
+    link->next = s->links;
+    s->links = link;
+    ++s->link_count;
+    make_way(s, link->since);
+    link->spare = s->link_count > s->options->connections;
+    pthread_mutex_unlock(&s->lock);
+    return link;
+}
+
+static void close_link(sv_link *link) {
+    sv_server *s = link->server;
+    sv_link **at = &s->links;
     pthread_mutex_lock(&s->lock);
     while (*at != link) at = &(*at)->next;
     *at = link->next;
+    if (!link->cut) --s->link_count;
     pthread_mutex_unlock(&s->lock);
     free(link);
+}
+
+static void on_connection(void *user, struct MHD_Connection *connection, void **context,
+                          enum MHD_ConnectionNotificationCode what) {
+    if (what == MHD_CONNECTION_NOTIFY_STARTED) {
+        const union MHD_ConnectionInfo *info =
+            MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+        *context = open_link(user, info ? info->connect_fd : -1);
+        return;
+    }
+    if (*context) close_link(*context);
     *context = NULL;
 }
 
@@ -97,17 +157,18 @@ void sv_http_tick(sv_server *server) {
         if (call->waiting && now - call->sent_at >= SECONDS_KEEPALIVE) sv_wake_call(call);
         if (call->job && call->link && sv_job_is_over(call->job) &&
             now - call->job->finished > SECONDS_TO_READ)
-            shutdown(call->link->socket, SHUT_RDWR);
+            cut(call->link);
     }
     for (sv_link *link = server->links; link; link = link->next) {
         const double took = now - link->since;
-        const bool left = link->state == SV_LINK_RECEIVES && has_left(link->socket);
+        const bool receives = link->state == SV_LINK_RECEIVES || link->state == SV_LINK_BODY;
+        const bool left = receives && has_left(link->socket);
         link->left = left ? link->left + 1 : 0;
-        if (link->left > TICKS_LEFT ||
-            (link->state == SV_LINK_RECEIVES && took > SECONDS_TO_SEND) ||
+        if (link->left > TICKS_LEFT || (receives && took > SECONDS_TO_SEND) ||
             (link->state == SV_LINK_SENDS && took > SECONDS_TO_READ))
-            shutdown(link->socket, SHUT_RDWR);
+            cut(link);
     }
+    make_way(server, now);
     pthread_mutex_unlock(&server->lock);
 }
 
@@ -130,11 +191,25 @@ static variant_status find_address(const vt_serve_options *options, struct addri
         options->listen);
 }
 
+/* As many files open as there may be connections, where the system's limit is one that may be raised. */
+static variant_status raise_files(const vt_serve_options *options, variant_error *err) {
+    const rlim_t wanted = (rlim_t)options->connections + SPARE + FILES;
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted) return VARIANT_OK;
+    limit.rlim_cur = wanted;
+    if (limit.rlim_max >= wanted && setrlimit(RLIMIT_NOFILE, &limit) == 0) return VARIANT_OK;
+    return vt_fail(err, VARIANT_E_ARGUMENT,
+                   "--connections %d: with these %llu files may be open, the system's limit is "
+                   "%llu (ulimit -Hn)",
+                   options->connections, (unsigned long long)wanted,
+                   (unsigned long long)limit.rlim_max);
+}
+
 variant_status sv_http_check(const vt_serve_options *options, variant_error *err) {
     struct addrinfo *address = NULL;
     VT_TRY(find_address(options, &address, err));
     freeaddrinfo(address);
-    return VARIANT_OK;
+    return raise_files(options, err);
 }
 
 variant_status sv_http_open(sv_http *out, sv_server *server, variant_error *err) {
@@ -148,7 +223,7 @@ variant_status sv_http_open(sv_http *out, sv_server *server, variant_error *err)
     out->daemon = MHD_start_daemon(
         flags, (uint16_t)o->port, NULL, NULL, sv_on_request, server, MHD_OPTION_SOCK_ADDR,
         address->ai_addr, MHD_OPTION_THREAD_POOL_SIZE, HTTP_THREADS, MHD_OPTION_CONNECTION_LIMIT,
-        (unsigned)o->connections, MHD_OPTION_CONNECTION_TIMEOUT, SECONDS_SILENT,
+        (unsigned)o->connections + SPARE, MHD_OPTION_CONNECTION_TIMEOUT, SECONDS_SILENT,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEAD_BYTES, MHD_OPTION_NOTIFY_COMPLETED,
         sv_on_completed, NULL, MHD_OPTION_NOTIFY_CONNECTION, on_connection, server, MHD_OPTION_END);
     const int reason = errno;

@@ -5,8 +5,14 @@
 
 #include "serve/http.h"
 
-/* What a connection is about. */
-typedef enum sv_link_state { SV_LINK_RECEIVES, SV_LINK_WORKS, SV_LINK_SENDS } sv_link_state;
+/* What a connection is about: it rests or its next request's head comes; that request's body comes; it waits for the engine;
+ * the answer goes out. */
+typedef enum sv_link_state {
+    SV_LINK_RECEIVES,
+    SV_LINK_BODY,
+    SV_LINK_WORKS,
+    SV_LINK_SENDS
+} sv_link_state;
 
 typedef struct sv_link {
     sv_server *server;
@@ -15,9 +21,15 @@ typedef struct sv_link {
     sv_link_state state;
     double since;
     int left; /* times in a row that the client was found to have closed its side, with no request whole */
+    bool cut;   /* ended here, which its thread has not seen yet */
+    bool spare; /* beyond --connections: there was nobody to make way for it */
 } sv_link;
 
-/* A request is whole; its answer goes out (whole, or the rest of a stream); it is over and the next may come. */
+/* Has it one of the few places beyond --connections, where nothing but the server's health is told? */
+bool sv_link_is_spare(sv_link *link);
+/* A head is there; a request is whole; its answer goes out (whole, or the rest of a stream); it is over and the next may
+ * come. */
+void sv_link_reads(sv_link *link);
 void sv_link_works(sv_link *link);
 void sv_link_sends(sv_link *link, bool all);
 void sv_link_rests(sv_link *link);

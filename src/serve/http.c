@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "core/clock.h"
 #include "serve/connections.h"
@@ -121,7 +122,7 @@ static void add_headers(const sv_call *call, struct MHD_Response *response) {
     if (call->allow[0]) MHD_add_response_header(response, "Allow", call->allow);
     if (call->do_not_retry) MHD_add_response_header(response, "X-Should-Retry", "false");
     if (call->status == 401) MHD_add_response_header(response, "WWW-Authenticate", "Bearer");
-    if (__atomic_load_n(&call->server->draining, __ATOMIC_RELAXED))
+    if (call->close || __atomic_load_n(&call->server->draining, __ATOMIC_RELAXED))
         MHD_add_response_header(response, "Connection", "close");
     if (call->retry_after) {
         snprintf(number, sizeof number, "%d", call->retry_after);
@@ -259,6 +260,51 @@ static bool refuse_body(const sv_call *call, sv_fault *fault) {
                      body_limit(call));
 }
 
+/* Headers that say where a request ends and whom it is for, which a proxy in front may read in another way than we. */
+typedef struct framing {
+    int hosts, lengths, encodings;
+    bool chunked;
+} framing;
+
+static enum MHD_Result count_header(void *user, enum MHD_ValueKind kind, const char *name,
+                                    const char *value) {
+    (void)kind;
+    framing *f = user;
+    f->hosts += strcasecmp(name, "Host") == 0;
+    f->lengths += strcasecmp(name, "Content-Length") == 0;
+    if (strcasecmp(name, "Transfer-Encoding") != 0) return MHD_YES;
+    ++f->encodings;
+    f->chunked = value && strcasecmp(value, "chunked") == 0;
+    return MHD_YES;
+}
+
+static bool check_framing(const sv_call *call, sv_fault *fault) {
+    framing f = {0};
+    MHD_get_connection_values(call->connection, MHD_HEADER_KIND, count_header, &f);
+    const char *wrong = f.hosts > 1     ? "more than one Host"
+                        : f.lengths > 1 ? "more than one Content-Length"
+                        : f.encodings > 1 || (f.encodings && !f.chunked)
+                            ? "a Transfer-Encoding other than chunked"
+                        : f.encodings && f.lengths ? "both a Content-Length and a Transfer-Encoding"
+                                                   : NULL;
+    return !wrong || sv_refuse(fault, 400, "invalid_request", "", "the request has %s", wrong);
+}
+
+/* Is there a place for this connection? */
+static bool check_place(sv_call *call, sv_fault *fault) {
+    sv_server *s = call->server;
+    if (!sv_link_is_spare(call->link)) return true;
+    call->close = true;
+    if (call->route && (call->route->flags & SV_VITAL)) return true;
+    pthread_mutex_lock(&s->lock);
+    ++s->metrics.rejected_connections;
+    pthread_mutex_unlock(&s->lock);
+    sv_refuse(fault, 503, "too_many_connections", "", "%d connections are busy, which is the limit",
+              s->options->connections);
+    fault->retry_after = 1;
+    return false;
+}
+
 /* What can be said of a request by its head. */
 static bool check_head(sv_call *call, const char *method, sv_fault *fault) {
     sv_server *s = call->server;
@@ -266,6 +312,10 @@ static bool check_head(sv_call *call, const char *method, sv_fault *fault) {
                               .origin = sv_header(call, "Origin"),
                               .authorization = sv_header(call, "Authorization")};
     const char *length = sv_header(call, "Content-Length");
+    if (!check_framing(call, fault)) {
+        call->close = true; /* where the next request begins is not known */
+        return false;
+    }
     call->allow_origin = sv_guard_origin(&s->guard, &caller);
     if (is_preflight(call, method)) return sv_guard_admits(&s->guard, &caller, true, fault);
     sv_fault unknown = {0};
@@ -277,6 +327,7 @@ static bool check_head(sv_call *call, const char *method, sv_fault *fault) {
         pthread_mutex_unlock(&s->lock);
         return false;
     }
+    if (!check_place(call, fault)) return false;
     if (!call->route) {
         *fault = unknown;
         return false;
@@ -355,6 +406,7 @@ static enum MHD_Result go_on(sv_call *call) {
 
 static enum MHD_Result begin_call(sv_call *call, const char *method) {
     sv_fault fault = {0};
+    sv_link_reads(call->link);
     if (!check_head(call, method, &fault)) {
         sv_answer_fault(call, &fault);
         call->handled = true;

@@ -38,6 +38,7 @@ typedef struct sv_call {
     int retry_after;
     char allow[24];
     bool do_not_retry;
+    bool close; /* the connection, after the answer */
 
     /* a job that it waits for, guarded by the lock where others look: job, waiting, gone */
     sv_job *job;
@@ -84,7 +85,8 @@ typedef struct sv_http {
     int port;
 } sv_http;
 
-/* E_ARGUMENT: what is to be listened at is no address. */
+/* Raises the limit of open files to --connections. E_ARGUMENT: what is to be listened at is no address, or that limit is too
+ * low. */
 variant_status sv_http_check(const vt_serve_options *options, variant_error *err);
 /* E_IO: the address cannot be had. */
 variant_status sv_http_open(sv_http *out, sv_server *server, variant_error *err);

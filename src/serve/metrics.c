@@ -76,8 +76,10 @@ static void print_jobs(FILE *to, const sv_server *s) {
             "variant_rejected_total{why=\"queue_full\"} %" PRIu64 "\n"
             "variant_rejected_total{why=\"draining\"} %" PRIu64 "\n"
             "variant_rejected_total{why=\"key\"} %" PRIu64 "\n"
-            "variant_rejected_total{why=\"latency\"} %" PRIu64 "\n",
-            m->rejected_full, m->rejected_draining, m->rejected_key, m->rejected_latency);
+            "variant_rejected_total{why=\"latency\"} %" PRIu64 "\n"
+            "variant_rejected_total{why=\"connections\"} %" PRIu64 "\n",
+            m->rejected_full, m->rejected_draining, m->rejected_key, m->rejected_latency,
+            m->rejected_connections);
     counter(to, "latency_plans_total", m->latency_plans,
             "Requests whose depth max_latency has chosen.");
     gauge(to, "backlog_seconds", sv_backlog(s),
@@ -91,6 +93,12 @@ static void print_jobs(FILE *to, const sv_server *s) {
             s->adapt.downs, s->adapt.ups);
     counter(to, "measurements_total", m->measurements,
             "Measurements of times, with nothing else at work.");
+}
+
+static void print_connections(FILE *to, const sv_server *s) {
+    gauge(to, "connections", s->link_count, "Connections that are open.");
+    counter(to, "connections_cut_total", s->metrics.connections_cut,
+            "Idle connections that were ended for others to come in.");
 }
 
 static void print_memory(FILE *to, const sv_server *s) {
@@ -144,6 +152,7 @@ char *sv_metrics_text(sv_server *server) {
     print_jobs(to, server);
     print_memory(to, server);
     print_work(to, server);
+    print_connections(to, server);
     pthread_mutex_unlock(&server->lock);
     fclose(to);
     return text;

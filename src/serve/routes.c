@@ -20,9 +20,9 @@ const sv_route sv_routes[] = {
     {"GET", "/api/jobs/*/images/*", sv_jobs_image, SV_OPEN},
     {"GET", "/api/model", sv_model_show, 0},
     {"GET", "/api/plan", sv_plan_show, 0},
-    {"GET", "/healthz", sv_health, SV_OPEN},
-    {"GET", "/readyz", sv_ready, SV_OPEN},
-    {"GET", "/metrics", sv_metrics_show, 0},
+    {"GET", "/healthz", sv_health, SV_OPEN | SV_VITAL},
+    {"GET", "/readyz", sv_ready, SV_OPEN | SV_VITAL},
+    {"GET", "/metrics", sv_metrics_show, SV_VITAL},
     {"GET", "/openapi.json", sv_openapi, SV_OPEN},
     {0},
 };

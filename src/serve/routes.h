@@ -5,8 +5,9 @@
 #include "serve/http.h"
 
 enum {
-    SV_OPEN = 1, /* no key is asked for */
-    SV_LARGE = 2 /* the body may bring pictures */
+    SV_OPEN = 1,  /* no key is asked for */
+    SV_LARGE = 2, /* the body may bring pictures */
+    SV_VITAL = 4  /* answered even where there are too many connections */
 };
 
 typedef struct sv_route {

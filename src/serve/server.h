@@ -32,6 +32,7 @@ typedef struct sv_server {
     sv_job *jobs;          /* all: waiting, at work, kept */
     struct sv_call *calls; /* requests being answered */
     struct sv_link *links; /* connections */
+    int link_count;        /* of them, without those that are ended already */
     uint64_t arrivals;
     size_t memory;   /* bytes in all */
     size_t budget;   /* of them for jobs at work ... */

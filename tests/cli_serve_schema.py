@@ -1,0 +1,104 @@
+"""Requests that schemathesis draws from the OpenAPI document, to a real server: none may make it fail, and its answers have to be those
+that the document tells.    cli_serve_schema.py VARIANT SECONDS
+
+Twice for SECONDS: by the document as it is served, whose requests mostly name classes that no model has; and by that document
+narrowed to what this model has, where everything that the document allows has to be taken, so that jobs are made, watched,
+refined and cancelled.
+"""
+import base64
+import copy
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+from serving import SMALL, Server, picture, png, synth
+
+# What 5xx may say: a deadline that was too short, and more than the server holds at a time. DELETE ends a job,
+# which can be looked at afterwards. A request may be right by the document and wrong for the model.
+SETTINGS = """
+[checks.not_a_server_error]
+expected-statuses = ["2xx", "3xx", "4xx", "503", "504"]
+[checks.use_after_free]
+enabled = false
+[checks.positive_data_acceptance]
+enabled = {narrowed}
+"""
+
+
+def drop(properties, *names):
+    return {name: member for name, member in properties.items() if name not in names}
+
+
+def narrow_wish(schema, edit):
+    """To classes, sizes and layers of the small model; one of the ways to say depths and guidance each time."""
+    p = schema["properties"]
+    p["seed"] = {"type": "integer", "minimum": 0, "maximum": 2 ** 53 - 1}
+    p["prompt"] = {"enum": ["random", "all", "0", "1", "2", "0,2"]}
+    if "size" in p:
+        p["size"] = {"enum": ["auto", "9x9" if edit else "8x8"]}
+    if edit:
+        p["image"] = p["mask"] = {"enum": [edit]}
+        p["grow"]["maximum"] = p["feather"]["maximum"] = 9
+    if "keep_scales" in p:
+        p["keep_scales"]["maximum"] = 3
+    for name, most in (("depth", 5), ("bridge", 4), ("uncond_depth", 5)):
+        p[name]["maximum"] = most
+    p["deadline"].update(minimum=15, maximum=20)
+    for name in ("depths", "cfg_scales"):
+        p[name] = {"type": "array", "items": dict(p[name]["items"], **({"maximum": 5} if name == "depths" else {})), "minItems": 4, "maxItems": 4}
+    way = {key: value for key, value in schema.items() if key != "properties"}
+    p["max_latency"]["minimum"] = 10
+    return {"anyOf": [dict(way, properties=drop(p, *names), additionalProperties=False) for names in (
+        ("depths", "cfg_scales", "max_latency"), ("depth", "bridge", "cfg_scale", "max_latency"), ("depths", "depth", "bridge", "quality", "cfg_scales"))]}
+
+
+def narrowed(document, edit):
+    document = copy.deepcopy(document)
+    schemas = document["components"]["schemas"]
+    for name in ("Wish", "Refinement", "Edit"):
+        schemas[name] = narrow_wish(schemas[name], edit if name == "Edit" else None)
+    del document["paths"]["/v1/images/edits"]["post"]["requestBody"]["content"]["multipart/form-data"]
+    return document
+
+
+def draw(server, folder, document, seconds, is_narrowed):
+    path, settings = os.path.join(folder, "openapi.json"), os.path.join(folder, "schemathesis.toml")
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(document, file)
+    with open(settings, "w", encoding="utf-8") as file:
+        file.write(SETTINGS.format(narrowed=str(is_narrowed).lower()))
+    # fuzzing and sequences repeat until the time is over
+    command = [os.path.join(os.path.dirname(sys.executable), "schemathesis"), "--config-file", settings, "run", path, "--url", f"http://127.0.0.1:{server.port}",
+               "--max-time", str(seconds), "--seed", "1", "--generation-database", "none", "--suppress-health-check", "all", "--no-shrink", "--no-color",
+               "--request-timeout", "120", "--warnings", "off", "--continue-on-failure", "--workers", "2"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=seconds + 600)
+    print(done.stdout[done.stdout.find("== SUMMARY"):] if done.returncode == 0 else done.stdout + done.stderr, flush=True)
+    return done.returncode == 0
+
+
+def main():
+    variant, seconds = os.path.abspath(sys.argv[1]), int(sys.argv[2])
+    failed = False
+    with tempfile.TemporaryDirectory(prefix="serve-schema-") as folder:
+        model = synth(variant, folder, "small", SMALL)
+        with Server(variant, model, "--deadline", "20s") as server:
+            document = server.get("/openapi.json").json()
+            whole = picture(server.post("/v1/images/generations", {"prompt": "1"}).json()["data"][0])
+            assert whole[:4] == b"\x89PNG"
+            hole = "data:image/png;base64," + base64.b64encode(png(9, 9, lambda x, y: (20 * x, 9, 90, 255 * (x > 4)))).decode()
+            for is_narrowed in (False, True):
+                failed |= not draw(server, folder, narrowed(document, hole) if is_narrowed else document, seconds, is_narrowed)
+            gauges = server.gauges()
+            print({name: value for name, value in gauges.items() if name.startswith("variant_jobs_total")})
+            failed |= gauges['variant_jobs_total{end="completed"}'] < 10 or gauges['variant_jobs_total{end="failed"}'] > gauges['variant_jobs_total{end="expired"}']
+            server.wait_for("variant_running", 0)
+            server.wait_for("variant_body_bytes", 0)
+            server.wait_for("variant_memory_reserved_bytes", 0)
+    print("failed" if failed else "passed")
+    sys.exit(failed)
+
+
+if __name__ == "__main__":
+    main()
