@@ -41,6 +41,11 @@ static const cli_option options[] = {
      CLI_BYTES(SERVE(max_memory)), .unset = "three quarters of what is there", .own = true},
     {"queue", "N", "requests that may wait, {range}; more are told to come back (429)",
      CLI_INT(SERVE(queue), 1, 100000)},
+    {"per-client", "N",
+     "requests of one key, or of one address where there are no keys, that may wait or be at work, "
+     "{range}; more "
+     "are told to come back (429)",
+     CLI_INT(SERVE(per_client), 1, 100000), .unset = "no limit"},
     {"batch", "N", "pictures of one request at a time, at most, {range}",
      CLI_INT(SERVE(batch), 1, 10), .own = true},
     {"connections", "N",

@@ -1,9 +1,12 @@
 """How `variant serve` is operated, asked over HTTP: latencies, load, the model file opened again, sockets handed over.    cli_operate.py VARIANT [TEST...]"""
+import fcntl
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -336,6 +339,202 @@ def qualities_are_plans():
             assert "FID(classifier)" in answer["depth_because"], answer
         chosen = server.post("/v1/images/generations", {"prompt": "Bag", "max_latency": 600}).json()["request"]
         assert "the best FID(classifier) of 4 measured schedules" in chosen["depth_because"], chosen
+
+
+# ---- what a service manager hands over and is told
+
+def activated(server, listening, count="1"):
+    """The server's command as systemd would begin it: sockets from descriptor 3 on."""
+    words = " ".join(shlex.quote(word) for word in server.command)
+    fds = [listening] if not isinstance(listening, list) else listening
+    moves = "; ".join(f"exec {3 + i}<&{100 + i}" for i in range(len(fds)))
+    high = [fcntl.fcntl(each.fileno(), fcntl.F_DUPFD, 100 + i) for i, each in enumerate(fds)]
+    assert high == list(range(100, 100 + len(fds))), high
+    server.command = ["bash", "-c", f"{moves}; export LISTEN_PID=$$ LISTEN_FDS={count}; exec {words}"]
+    server.how = {"pass_fds": high}
+    return server
+
+
+def close_handed(server):
+    for fd in server.how["pass_fds"]:
+        os.close(fd)
+
+
+@test
+def a_socket_is_handed_over():
+    small = model("small", SMALL)
+    for family, address in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+        try:
+            listening = socket.create_server((address, 0), family=family)
+        except OSError:
+            assert family == socket.AF_INET6  # a machine without it
+            continue
+        port = listening.getsockname()[1]
+        with activated(Server(VARIANT, small, "--listen", "0.0.0.0"), listening) as server:  # what is handed over goes before
+            assert server.port == port
+            if family == socket.AF_INET:
+                assert server.post("/v1/images/generations", {"prompt": "1"}).status == 200
+                assert server.ask("GET", "/healthz", headers={"Host": "example.org"}).status == 403  # it is loopback
+            else:
+                with socket.create_connection(("::1", port), timeout=60) as raw:
+                    raw.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+                    assert raw.recv(1000).startswith(b"HTTP/1.1 200")
+        # the manager's own end is still there: who comes now waits for the next server, which answers
+        late = socket.create_connection((address, port), timeout=60)
+        late.sendall(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        close_handed(server)
+        with activated(Server(VARIANT, small), listening) as server:
+            assert late.recv(1000).startswith(b"HTTP/1.1 200")
+        late.close()
+        listening.close()
+        close_handed(server)
+    # what does not fit is told, in one line
+    datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    datagrams.bind(("127.0.0.1", 0))
+    silent = socket.socket()
+    silent.bind(("127.0.0.1", 0))
+    local = socket.socket(socket.AF_UNIX)
+    local.bind(os.path.join(FOLDER.name, "local"))
+    local.listen()
+    open_to_all = socket.create_server(("0.0.0.0", 0))
+    for sockets, count, words in (([silent, datagrams], "2", "hands over 2 sockets: expected one"), ([datagrams], "1", "no listening TCP socket"),
+                                  ([silent], "1", "no listening TCP socket"), ([local], "1", "no listening TCP socket"), ([silent], "many", "expected one"),
+                                  ([open_to_all], "1", "--api-key-file")):
+        server = activated(Server(VARIANT, small), sockets, count)
+        done = subprocess.run(server.command, stderr=subprocess.PIPE, text=True, timeout=60, **server.how)
+        assert done.returncode == 2 and words in done.stderr and done.stderr.count("\n") == 1, (words, done)
+        close_handed(server)
+    # another process's sockets are none of ours
+    server = Server(VARIANT, small)
+    server.how = {"env": dict(os.environ, LISTEN_PID="1", LISTEN_FDS="1")}
+    with server:
+        assert server.get("/healthz").status == 200
+    for each in (datagrams, silent, local, open_to_all):
+        each.close()
+
+
+@test
+def a_manager_is_told_of_the_state():
+    path = os.path.join(FOLDER.name, "notify")
+    small = model("small", SMALL)
+    for name in (path, "@variant-test-" + str(os.getpid())):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+            manager.bind(name if name[0] == "/" else "\0" + name[1:])
+            manager.settimeout(60)
+            server = Server(VARIANT, small)
+            server.how = {"env": dict(os.environ, NOTIFY_SOCKET=name)}
+            with server:
+                assert manager.recv(1000) == b"READY=1"
+                server.process.send_signal(signal.SIGHUP)
+                assert re.fullmatch(rb"RELOADING=1\nMONOTONIC_USEC=\d+", manager.recv(1000))
+                assert manager.recv(1000) == b"READY=1"
+                server.process.send_signal(signal.SIGTERM)
+                assert manager.recv(1000) == b"STOPPING=1"
+
+
+@test
+def units_are_sound():
+    if not shutil.which("systemd-analyze"):
+        print("SKIP units_are_sound: no systemd-analyze")
+        return
+    build = os.path.dirname(VARIANT)
+    with open(os.path.join(build, "share", "variant.service"), encoding="utf-8") as file:
+        text = file.read()
+    text = re.sub(r"ExecStart=\S+", f"ExecStart={VARIANT}", text)  # which is there before it is installed
+    room = os.path.join(FOLDER.name, "units")
+    os.makedirs(room)
+    with open(os.path.join(room, "variant.service"), "w", encoding="utf-8") as file:
+        file.write(text)
+    shutil.copy(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../share/systemd/variant.socket"), room)
+    units = [os.path.join(room, name) for name in ("variant.service", "variant.socket")]
+    done = subprocess.run(["systemd-analyze", "verify", "--man=no", *units], capture_output=True, text=True, timeout=120)
+    told = [line for line in done.stderr.splitlines() if "variant" in line]
+    assert done.returncode == 0 and not told, done
+    done = subprocess.run(["systemd-analyze", "security", "--offline=true", "--threshold=20", "--no-pager", units[0]], capture_output=True, text=True, timeout=120)
+    if "unrecognized option" in done.stderr or "Unknown option" in done.stderr:
+        print("SKIP units_are_sound: systemd-analyze security knows no --offline")
+        return
+    level = re.search(r"Overall exposure level for variant.service: ([\d.]+)", done.stdout)
+    assert done.returncode == 0 and float(level.group(1)) <= 2.0, done.stdout + done.stderr  # of 10
+
+
+# ---- previews, and clients' shares
+
+def room_for(path, requests):
+    """Options that leave room for so many requests of one picture at a time."""
+    weights, kept, one = memory_of(path)
+    return ["--keep-size", "1M", "--max-memory", f"{weights + kept + requests * one + 0.1:.1f}M"]
+
+
+@test
+def previews_are_decoded_for_whoever_looks_and_never_ahead_of_who_waits():
+    slow = model("slow", SLOW)
+    with Server(VARIANT, slow, *room_for(slow, 1.6)) as server:
+        # nobody looks
+        job = server.post("/api/jobs", {"prompt": "1"}).json()
+        server.wait_for('variant_jobs_total{end="completed"}', 1)
+        gauges = server.gauges()
+        assert gauges["variant_previews_total"] == 0 and gauges["variant_previews_left_out_total"] == 0
+        # somebody looks
+        job = server.post("/api/jobs", {"prompt": "1"}).json()
+        names = [name for name, _ in server.stream("GET", job["events_url"])[1]]
+        looked = server.gauges()["variant_previews_total"]
+        assert looked >= 4 and "preview" in names
+        # and another waits for the memory: not one, until it has begun
+        first = server.post("/api/jobs", {"prompt": "1", "n": 10}).json()
+        server.wait_for("variant_running", 1)
+        second = server.post("/api/jobs", {"prompt": "1"}).json()
+        server.wait_for("variant_queue", 1)
+        start = server.gauges()
+        connection, events = server.stream("GET", first["events_url"])
+        server.wait_for_more("variant_previews_left_out_total", 5)
+        gauges = server.gauges()
+        assert gauges["variant_queue"] == 1 and gauges["variant_previews_total"] <= start["variant_previews_total"] + 1, (start, gauges)
+        server.ask("DELETE", second["poll_url"])
+        server.wait_for_more("variant_previews_total", gauges["variant_previews_total"] + 2)
+        assert next(data for name, data in events if name == "preview")["scale"] >= 1
+        connection.close()
+        server.ask("DELETE", first["poll_url"])
+        # a stream that is left without partial pictures still ends well
+        first = server.post("/api/jobs", {"prompt": "1", "n": 10, "deadline": 100}).json()
+        server.wait_for("variant_running", 1)
+        results = []
+        asking = threading.Thread(target=lambda: results.extend(server.stream("POST", "/v1/images/generations", {"prompt": "1", "stream": True, "partial_images": 3, "deadline": 150})[1]))
+        asking.start()
+        server.wait_for("variant_queue", 1)
+        third = server.post("/api/jobs", {"prompt": "1", "n": 10, "deadline": 200}).json()
+        server.ask("DELETE", first["poll_url"])  # now the stream is at work, and the third waits
+        asking.join()
+        server.ask("DELETE", third["poll_url"])
+        assert results[-1][0] == "image_generation.completed", results
+        slots = [data["partial_image_index"] for name, data in results[:-1]]
+        assert slots == sorted(set(slots)) and len(slots) < 3, slots
+
+
+@test
+def a_client_has_its_share():
+    slow, keys = model("slow", SLOW), os.path.join(FOLDER.name, "keys")
+    with open(keys, "w", encoding="utf-8") as file:
+        file.write("first-key-of-ours\nsecond-key-of-ours\n")
+    with Server(VARIANT, slow, "--drain", "100ms", "--per-client", "2", "--api-key-file", keys) as server:
+        first, second = ({"Authorization": f"Bearer {name}-key-of-ours"} for name in ("first", "second"))
+
+        def gauges():
+            text = server.get("/metrics", **first).body.decode()
+            return {line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if not line.startswith("#")}
+        jobs = [server.post("/api/jobs", {"prompt": "1", "n": 10}, **first) for _ in range(3)]
+        assert [job.status for job in jobs] == [202, 202, 429], [job.body for job in jobs]
+        assert jobs[2].error()["code"] == "client_limit" and jobs[2].error()["type"] == "rate_limit_error" and int(jobs[2].headers["retry-after"]) >= 1
+        assert server.post("/api/jobs", {"prompt": "1", "n": 10}, **second).status == 202  # the other's share is its own
+        server.ask("DELETE", jobs[0].json()["poll_url"], headers=first)
+        until = time.time() + 60
+        while gauges()['variant_jobs_total{end="cancelled"}'] < 1 and time.time() < until:
+            time.sleep(0.02)
+        assert server.post("/api/jobs", {"prompt": "1"}, **first).status == 202
+        assert gauges()['variant_rejected_total{why="client"}'] == 1
+    with Server(VARIANT, slow, "--drain", "100ms", "--per-client", "1") as server:  # without keys it is the address
+        assert server.post("/api/jobs", {"prompt": "1", "n": 10}).status == 202
+        assert server.post("/v1/images/generations", {"prompt": "1"}).status == 429
 
 
 if __name__ == "__main__":

@@ -44,10 +44,11 @@ class Server:
 
     def __init__(self, variant, model, *options):
         self.command = [variant, "serve", "-m", model, "--port", "0", *options]
+        self.how = {}  # of subprocess.Popen
         self.log = []
 
     def __enter__(self):
-        self.process = subprocess.Popen(self.command, stderr=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(self.command, stderr=subprocess.PIPE, text=True, **self.how)
         self.ready = threading.Event()
         self.port = None
         self.reader = threading.Thread(target=self.read_log, daemon=True)
@@ -119,6 +120,14 @@ class Server:
                 return
             time.sleep(0.02)
         raise AssertionError(f"{name} is {self.gauges()[name]}, not {value}, after {seconds} s")
+
+    def wait_for_more(self, name, value, seconds=60.0):
+        until = time.time() + seconds
+        while time.time() < until:
+            if self.gauges()[name] >= value:
+                return
+            time.sleep(0.02)
+        raise AssertionError(f"{name} is {self.gauges()[name]}, less than {value}, after {seconds} s")
 
 
 def events_of(response):

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "core/clock.h"
 
@@ -219,10 +220,14 @@ variant_status sv_http_open(sv_http *out, sv_server *server, variant_error *err)
     VT_TRY(find_address(o, &address, err)); /* as sv_http_check did */
     const unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC |
                            (address->ai_family == AF_INET6 ? MHD_USE_IPv6 : 0u);
+    const struct MHD_OptionItem at = {MHD_OPTION_SOCK_ADDR, 0, address->ai_addr},
+                                given = {MHD_OPTION_LISTEN_SOCKET, server->socket, NULL},
+                                where[] = {server->socket >= 0 ? given : at,
+                                           {MHD_OPTION_END, 0, NULL}};
     errno = 0;
     out->daemon = MHD_start_daemon(
-        flags, (uint16_t)o->port, NULL, NULL, sv_on_request, server, MHD_OPTION_SOCK_ADDR,
-        address->ai_addr, MHD_OPTION_THREAD_POOL_SIZE, HTTP_THREADS, MHD_OPTION_CONNECTION_LIMIT,
+        flags, (uint16_t)o->port, NULL, NULL, sv_on_request, server, MHD_OPTION_ARRAY, where,
+        MHD_OPTION_THREAD_POOL_SIZE, HTTP_THREADS, MHD_OPTION_CONNECTION_LIMIT,
         (unsigned)o->connections + SPARE, MHD_OPTION_CONNECTION_TIMEOUT, SECONDS_SILENT,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEAD_BYTES, MHD_OPTION_NOTIFY_COMPLETED,
         sv_on_completed, NULL, MHD_OPTION_NOTIFY_CONNECTION, on_connection, server, MHD_OPTION_END);
@@ -232,12 +237,21 @@ variant_status sv_http_open(sv_http *out, sv_server *server, variant_error *err)
         return vt_fail(err, VARIANT_E_IO, "%.80s port %d cannot be had: %s", o->listen, o->port,
                        reason ? strerror(reason) : "it may be in use");
     const union MHD_DaemonInfo *info = MHD_get_daemon_info(out->daemon, MHD_DAEMON_INFO_BIND_PORT);
-    out->port = info ? info->port : o->port;
+    out->port = info && server->socket < 0 ? info->port : o->port;
     return VARIANT_OK;
+}
+
+/* libmicrohttpd would shut the socket down at its end, for its other holders as well. */
+void sv_http_rest(sv_http *http, sv_server *server) {
+    if (server->socket < 0 || http->rests) return;
+    const MHD_socket given = MHD_quiesce_daemon(http->daemon);
+    http->rests = true;
+    if (given != MHD_INVALID_SOCKET) close(given);
 }
 
 void sv_http_close(sv_http *http, sv_server *server) {
     if (!http->daemon) return;
+    sv_http_rest(http, server);
     pthread_mutex_lock(&server->lock);
     server->closing = true;
     for (sv_call *call = server->calls; call; call = call->next) sv_wake_call(call);

@@ -52,24 +52,32 @@ static cJSON *image_event(const sv_job *job, const char *type, char *base64) {
     return json;
 }
 
-/* The next partial picture that is there: of each scale, of each picture of the request. */
-static char *partial_event(sv_call *call) {
-    sv_job *job = call->job;
-    const int count = job->wish.request.count, all = count * job->wish.partials;
-    variant_picture picture;
-    int scale;
-    if (call->partials_sent >= all) return NULL;
-    const int slot = call->partials_sent / count, index = call->partials_sent % count;
-    if (!sv_preview_copy(job, index, slot, 0, &picture, &scale)) return NULL;
-    ++call->partials_sent;
+static char *partial_of(const sv_job *job, int index, int slot, variant_picture *picture,
+                        int scale) {
     const char *type =
         job->wish.request.edits ? "image_edit.partial_image" : "image_generation.partial_image";
-    cJSON *json = image_event(job, type, sv_picture_base64(&job->wish, &picture));
-    free(picture.pixels);
+    cJSON *json = image_event(job, type, sv_picture_base64(&job->wish, picture));
     cJSON_AddNumberToObject(json, "partial_image_index", slot);
     cJSON_AddNumberToObject(json, "image_index", index);
     cJSON_AddNumberToObject(json, "scale", scale);
     return sv_event(type, json);
+}
+
+/* The next partial picture that is there. One that was not decoded (job.c) is passed over once a later one of its picture is. */
+static char *partial_event(sv_call *call) {
+    sv_job *job = call->job;
+    for (int slot = 0; call->seen && slot < job->wish.partials; ++slot)
+        for (int i = 0; i < job->wish.request.count; ++i) {
+            variant_picture picture;
+            int scale;
+            if (call->seen[i] > slot || !sv_preview_copy(job, i, slot, 0, &picture, &scale))
+                continue;
+            call->seen[i] = slot + 1;
+            char *text = partial_of(job, i, slot, &picture, scale);
+            free(picture.pixels);
+            return text;
+        }
+    return NULL;
 }
 
 static char *completed_event(sv_call *call, bool *end) {

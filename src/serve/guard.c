@@ -71,11 +71,12 @@ void sv_guard_close(sv_guard *guard) {
 }
 
 /* All keys are compared, whichever is right. */
-static bool has_key(const sv_guard *g, const char *authorization) {
-    bool found = false;
-    if (!authorization || strncasecmp(authorization, "Bearer ", 7) != 0) return false;
-    for (int i = 0; i < g->key_count; ++i)
-        found = sv_same_secret(authorization + 7, g->keys[i]) || found;
+int sv_guard_key(const sv_guard *guard, const sv_caller *caller) {
+    const char *given = caller->authorization;
+    int found = -1;
+    if (!given || strncasecmp(given, "Bearer ", 7) != 0) return -1;
+    for (int i = 0; i < guard->key_count; ++i)
+        if (sv_same_secret(given + 7, guard->keys[i])) found = i;
     return found;
 }
 
@@ -114,7 +115,7 @@ bool sv_guard_admits(const sv_guard *guard, const sv_caller *caller, bool open, 
     if (caller->origin && !is_own_origin(caller) && !sv_guard_origin(guard, caller))
         return sv_refuse(fault, 403, "wrong_origin", "",
                          "a page of %.80s may not ask (--origin allows one)", caller->origin);
-    if (open || guard->key_count == 0 || has_key(guard, caller->authorization)) return true;
+    if (open || guard->key_count == 0 || sv_guard_key(guard, caller) >= 0) return true;
     return sv_refuse(fault, 401, "invalid_api_key", "",
                      "expected the header Authorization: Bearer KEY, with a key of this server");
 }

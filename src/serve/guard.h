@@ -24,6 +24,8 @@ variant_status sv_guard_open(sv_guard *out, const vt_serve_options *options, var
 void sv_guard_close(sv_guard *guard);
 /* open: no key is asked for, as of a picture whose address nobody can guess. */
 bool sv_guard_admits(const sv_guard *guard, const sv_caller *caller, bool open, sv_fault *fault);
+/* Whose key it is: its place in the file, from 0; -1: none of ours. */
+int sv_guard_key(const sv_guard *guard, const sv_caller *caller);
 /* The page that may read the answer, for Access-Control-Allow-Origin; NULL: none is told. */
 const char *sv_guard_origin(const sv_guard *guard, const sv_caller *caller);
 

@@ -2,6 +2,7 @@
 #include "serve/http.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -251,6 +252,26 @@ static enum MHD_Result queue_preflight(sv_call *call) {
     return result;
 }
 
+/* FNV-1a of the address without its port; of IPv6 the network, which is what one client has. */
+static uint64_t hash_address(const struct sockaddr *at) {
+    const struct sockaddr_in *four = (const void *)at;
+    const struct sockaddr_in6 *six = (const void *)at;
+    const bool is_six = at->sa_family == AF_INET6;
+    const uint8_t *bytes = is_six ? six->sin6_addr.s6_addr : (const uint8_t *)&four->sin_addr;
+    const size_t size = is_six ? 8 : 4;
+    uint64_t hash = 0xCBF29CE484222325u;
+    for (size_t i = 0; i < size; ++i) hash = (hash ^ bytes[i]) * 0x100000001B3u;
+    return hash;
+}
+
+static uint64_t find_client(const sv_call *call, const sv_caller *caller) {
+    const int key = sv_guard_key(&call->server->guard, caller);
+    if (key >= 0) return (uint64_t)key;
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(call->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    return info && info->client_addr ? hash_address(info->client_addr) : UINT64_MAX;
+}
+
 static size_t body_limit(const sv_call *call) {
     return call->route->flags & SV_LARGE ? call->server->options->max_body : SMALL_BODY;
 }
@@ -327,6 +348,7 @@ static bool check_head(sv_call *call, const char *method, sv_fault *fault) {
         pthread_mutex_unlock(&s->lock);
         return false;
     }
+    call->client = find_client(call, &caller);
     if (!check_place(call, fault)) return false;
     if (!call->route) {
         *fault = unknown;

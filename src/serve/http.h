@@ -20,7 +20,8 @@ typedef struct sv_call {
     struct sv_call *next; /* of the server's */
     struct MHD_Connection *connection;
     struct sv_link *link;
-    char id[72]; /* of this request: the client's, or drawn */
+    uint64_t client; /* whose key, or from which address */
+    char id[72];     /* of this request: the client's, or drawn */
     char method[12], *path;
     const struct sv_route *route;
     char arguments[SV_ARGUMENTS][SV_ARGUMENT_SIZE]; /* parts of the path */
@@ -54,8 +55,8 @@ typedef struct sv_call {
     size_t piece_size, piece_at;
     double sent_at; /* last piece; for keepalives */
     int seen_scale, seen_done, seen_place, seen_state;
-    int partials_sent;
-    int *seen; /* (count): scale of each picture's preview that was sent */
+    int *
+        seen; /* (count): of each picture the last preview that was sent: its scale; of partial pictures 1 + its slot */
     bool ended;
 } sv_call;
 
@@ -83,6 +84,7 @@ const char *sv_header(const sv_call *call, const char *name);
 typedef struct sv_http {
     struct MHD_Daemon *daemon;
     int port;
+    bool rests;
 } sv_http;
 
 /* Raises the limit of open files to --connections. E_ARGUMENT: what is to be listened at is no address, or that limit is too
@@ -90,6 +92,9 @@ typedef struct sv_http {
 variant_status sv_http_check(const vt_serve_options *options, variant_error *err);
 /* E_IO: the address cannot be had. */
 variant_status sv_http_open(sv_http *out, sv_server *server, variant_error *err);
+/* A socket that was handed over is listened to no more, and left as it is for whoever holds it too: who connects from now on
+ * waits for the next server. */
+void sv_http_rest(sv_http *http, sv_server *server);
 /* Wakes all that wait and ends. */
 void sv_http_close(sv_http *http, sv_server *server);
 /* Cancels jobs whose client has gone. Takes the lock. */

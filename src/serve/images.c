@@ -69,6 +69,7 @@ static void begin_job(sv_call *call, const sv_edit *edit, cJSON *json) {
         sv_answer_fault(call, &fault);
         return;
     }
+    job->client = call->client;
     job->inbox = edit ? edit->bytes : 0;
     if (!begin(call, job, edit, json, &fault)) {
         sv_stop_waiting(call);

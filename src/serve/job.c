@@ -101,13 +101,16 @@ static int slot_of(const sv_job *job, int scale) {
     return -1;
 }
 
-/* Nobody waits for a picture that nobody looks at. */
+/* Nobody waits for a picture that nobody looks at, nor for one that somebody else looks at. */
 static bool on_previews(void *user, int scale) {
     sv_job *job = user;
-    pthread_mutex_lock(&job->server->lock);
+    sv_server *s = job->server;
+    pthread_mutex_lock(&s->lock);
     const bool watched = job->watchers > 0 || vt_seconds() < job->watched_until;
-    pthread_mutex_unlock(&job->server->lock);
-    return watched && slot_of(job, scale) >= 0;
+    const bool wanted = watched && slot_of(job, scale) >= 0, free = s->held_back == 0;
+    s->metrics.previews_left_out += wanted && !free;
+    pthread_mutex_unlock(&s->lock);
+    return wanted && free;
 }
 
 static void on_preview(void *user, const variant_preview *at) {

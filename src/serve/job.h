@@ -26,6 +26,7 @@ typedef struct sv_job {
     int holders;         /* the server's list, and each call that waits for it */
     char id[33];
     uint64_t number; /* of arrival */
+    uint64_t client; /* who asked for it */
     sv_wish wish;    /* not written to any more */
     bool kept;       /* after it is done, and whoever watches */
     sv_state state;

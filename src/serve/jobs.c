@@ -89,6 +89,7 @@ static bool keep_scales(sv_job *job, const sv_job *from, sv_fault *fault) {
 
 static bool create(sv_call *call, sv_job *job, const sv_job *from, cJSON *json, sv_fault *fault) {
     job->kept = true;
+    job->client = call->client;
     if (!sv_wish_read(&job->wish, &call->model->context, from ? &from->wish : NULL, NULL, json,
                       fault))
         return false;

@@ -77,9 +77,10 @@ static void print_jobs(FILE *to, const sv_server *s) {
             "variant_rejected_total{why=\"draining\"} %" PRIu64 "\n"
             "variant_rejected_total{why=\"key\"} %" PRIu64 "\n"
             "variant_rejected_total{why=\"latency\"} %" PRIu64 "\n"
-            "variant_rejected_total{why=\"connections\"} %" PRIu64 "\n",
+            "variant_rejected_total{why=\"connections\"} %" PRIu64 "\n"
+            "variant_rejected_total{why=\"client\"} %" PRIu64 "\n",
             m->rejected_full, m->rejected_draining, m->rejected_key, m->rejected_latency,
-            m->rejected_connections);
+            m->rejected_connections, m->rejected_client);
     counter(to, "latency_plans_total", m->latency_plans,
             "Requests whose depth max_latency has chosen.");
     gauge(to, "backlog_seconds", sv_backlog(s),
@@ -120,6 +121,8 @@ static void print_work(FILE *to, const sv_server *s) {
     const sv_metrics *m = &s->metrics;
     counter(to, "pictures_total", m->pictures, "Finished pictures.");
     counter(to, "previews_total", m->previews, "Pictures decoded on the way.");
+    counter(to, "previews_left_out_total", m->previews_left_out,
+            "Times that previews somebody watches were not decoded, since requests wait.");
     counter(to, "steps_total", m->steps, "Steps of the loop.");
     seconds(to, "step_seconds_total", m->step_seconds,
             "Seconds of all steps, decoding of pictures included.");

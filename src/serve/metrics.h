@@ -15,10 +15,11 @@ enum { SV_STATUSES = 6 };
 typedef struct sv_metrics {
     uint64_t answers[SV_STATUSES]; /* by hundreds of the status */
     uint64_t jobs_completed, jobs_failed, jobs_cancelled, jobs_expired;
-    uint64_t rejected_full, rejected_draining, rejected_key, rejected_latency, rejected_connections;
+    uint64_t rejected_full, rejected_draining, rejected_key, rejected_latency, rejected_connections,
+        rejected_client;
     uint64_t measurements, latency_plans, reloads, reloads_failed, adapted;
     uint64_t connections_cut; /* idle ones, for others to come in */
-    uint64_t pictures, steps, previews;
+    uint64_t pictures, steps, previews, previews_left_out;
     double step_seconds; /* of all steps, decoding of pictures included */
     /* of jobs: whatever shared their steps included */
     double transformer_seconds, sampling_seconds, quantizer_seconds, decoder_seconds;

@@ -6,6 +6,7 @@
 
 #include "core/clock.h"
 #include "serve/log.h"
+#include "serve/systemd.h"
 
 /* ---- memory ---- */
 
@@ -105,13 +106,13 @@ void sv_reload_ask(sv_server *s) {
     s->reload.wanted = true;
 }
 
-/* True once: it has ended. */
-static bool collect(sv_server *s) {
+static void collect(sv_server *s) {
     pthread_mutex_lock(&s->lock);
     const bool ended = s->reload.running && s->reload.ended;
     pthread_mutex_unlock(&s->lock);
-    if (ended) sv_reload_end(s);
-    return ended;
+    if (!ended) return;
+    sv_reload_end(s);
+    sv_notify("READY=1");
 }
 
 static bool may_begin(sv_server *s) {
@@ -125,8 +126,11 @@ void sv_reload_tick(sv_server *s) {
     collect(s);
     if (!may_begin(s)) return;
     s->reload.wanted = s->reload.ended = false;
+    sv_notify_reloading();
     s->reload.running = pthread_create(&s->reload.thread, NULL, run, s) == 0;
-    if (!s->reload.running) sv_log_error("reload", "no thread could be had");
+    if (s->reload.running) return;
+    sv_log_error("reload", "no thread could be had");
+    sv_notify("READY=1");
 }
 
 void sv_reload_end(sv_server *s) {

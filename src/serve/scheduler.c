@@ -15,6 +15,24 @@ enum { SECONDS_TO_TRIM = 10 };
 
 /* ---- the queue ---- */
 
+/* Requests of the same client that are not over. */
+static int count_of_client(const sv_server *s, uint64_t client) {
+    int count = 0;
+    for (const sv_job *job = s->jobs; job; job = job->next)
+        count += job->client == client && !sv_job_is_over(job);
+    return count;
+}
+
+static bool is_full_for(const sv_server *s, const sv_job *job) {
+    const int most = s->options->per_client;
+    return most > 0 && count_of_client(s, job->client) >= most;
+}
+
+static int retry_after(const sv_server *s, int waiting) {
+    const double silent = vt_seconds() - s->last_end;
+    return sv_queue_retry_after(waiting, silent > s->pace ? silent : s->pace);
+}
+
 bool sv_submit(sv_job *job, sv_fault *fault) {
     sv_server *s = job->server;
     pthread_mutex_lock(&s->lock);
@@ -27,9 +45,13 @@ bool sv_submit(sv_job *job, sv_fault *fault) {
         ++s->metrics.rejected_full;
         sv_refuse(fault, 429, "queue_full", "", "%d requests wait already, which is the limit",
                   s->queued);
-        const double silent = vt_seconds() - s->last_end;
-        fault->retry_after =
-            sv_queue_retry_after(s->queued + 1, silent > s->pace ? silent : s->pace);
+        fault->retry_after = retry_after(s, s->queued + 1);
+    } else if (is_full_for(s, job)) {
+        ++s->metrics.rejected_client;
+        sv_refuse(fault, 429, "client_limit", "",
+                  "%d requests of this client wait or are at work already, which is its limit",
+                  s->options->per_client);
+        fault->retry_after = retry_after(s, 1);
     } else if (job->bytes > s->budget) { /* as it is while a second model is open */
         sv_refuse(fault, 503, "busy", "", "two models are open for a moment: there is less memory");
         fault->retry_after = 1;
@@ -183,6 +205,7 @@ static void step(sv_engine_thread *e) {
     int pictures;
     const double alone = sv_times_step(s, &pictures);
     const uint64_t made = s->made;
+    s->held_back = s->queued;
     pthread_mutex_unlock(&s->lock);
     sv_watch_clients(s);
     const double start = vt_seconds();

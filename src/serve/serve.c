@@ -14,6 +14,7 @@
 #include "serve/log.h"
 #include "serve/reload.h"
 #include "serve/scheduler.h"
+#include "serve/systemd.h"
 
 #define SECONDS_A_TICK 0.1
 
@@ -69,7 +70,7 @@ static void block_signals(sigset_t *set) {
 }
 
 /* Nothing new from now on. */
-static void start_draining(sv_server *s, int number) {
+static void start_draining(sv_server *s, sv_http *http, int number) {
     cJSON *fields = cJSON_CreateObject();
     pthread_mutex_lock(&s->lock);
     __atomic_store_n(&s->draining, true, __ATOMIC_RELAXED);
@@ -79,6 +80,8 @@ static void start_draining(sv_server *s, int number) {
     cJSON_AddNumberToObject(fields, "queued", s->queued);
     pthread_mutex_unlock(&s->lock);
     sv_log("draining", fields);
+    sv_http_rest(http, s);
+    sv_notify("STOPPING=1");
 }
 
 static bool is_drained(sv_server *s) {
@@ -104,7 +107,7 @@ static void tick(sv_server *s) {
 }
 
 /* Until a signal has come and all is finished, or the time for that is over, or a second signal. */
-static void watch(sv_server *s, const sigset_t *signals) {
+static void watch(sv_server *s, sv_http *http, const sigset_t *signals) {
     const struct timespec span = {0, (long)(SECONDS_A_TICK * 1e9)};
     double since = 0.0;
     for (;;) {
@@ -113,7 +116,7 @@ static void watch(sv_server *s, const sigset_t *signals) {
         const bool ends = number == SIGTERM || number == SIGINT;
         if (ends && since > 0.0) break;
         if (ends) {
-            start_draining(s, number);
+            start_draining(s, http, number);
             since = vt_seconds();
         }
         tick(s);
@@ -136,9 +139,9 @@ static void tell_address(const sv_server *s, int port) {
     sv_log("listening", fields);
 }
 
-static variant_status server_open(sv_server *s, const vt_serve_options *options,
+static variant_status server_open(sv_server *s, const vt_serve_options *options, int socket,
                                   variant_error *err) {
-    *s = (sv_server){.options = options, .started_at = time(NULL), .pace = 1.0};
+    *s = (sv_server){.options = options, .started_at = time(NULL), .socket = socket, .pace = 1.0};
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->work, NULL);
     sv_pace_init(&s->step_pace);
@@ -182,16 +185,22 @@ static void stop_engine(sv_server *s, sv_engine_thread *thread) {
 
 variant_status vt_serve(const vt_serve_options *options, variant_error *err) {
     variant_status status = VARIANT_OK;
+    vt_serve_options own = *options;
+    char address[SV_ADDRESS_SIZE];
+    int socket;
     sv_server s;
     sv_http http = {0};
     sv_engine_thread thread = {0};
     sigset_t signals;
     block_signals(&signals); /* in all threads but this one, which asks for them */
-    VT_CHECK(server_open(&s, options, err));
+    VT_TRY(sv_take_socket(&socket, address, &own.port, err));
+    if (socket >= 0) own.listen = address; /* whatever --listen says */
+    VT_CHECK(server_open(&s, &own, socket, err));
     VT_CHECK(sv_engine_start(&thread, &s, err));
     VT_CHECK(sv_http_open(&http, &s, err));
     tell_address(&s, http.port);
-    watch(&s, &signals);
+    sv_notify("READY=1");
+    watch(&s, &http, &signals);
 cleanup:
     sv_reload_end(&s);
     stop_engine(&s, &thread);

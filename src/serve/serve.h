@@ -20,6 +20,7 @@ typedef struct vt_serve_options {
     size_t max_memory; /* weights, requests at work, pictures kept: together never more; 0: three
                          * quarters of what the process's limits leave */
     int queue;         /* requests that may wait */
+    int per_client;    /* of one key, or address, that wait or are at work; 0: no limit */
     int batch;         /* pictures of one request at a time, at most */
     int connections;   /* open at one time */
     double deadline;   /* seconds after which a request is given up; a request may name fewer */

@@ -23,6 +23,7 @@ typedef struct sv_reload {
 typedef struct sv_server {
     const vt_serve_options *options;
     sv_guard guard;
+    int socket; /* that a service manager handed over; -1: none */
     time_t started_at;
 
     pthread_mutex_t lock;
@@ -39,6 +40,7 @@ typedef struct sv_server {
     size_t reserved; /* ... and of them taken */
     size_t inbox;    /* bytes of bodies that are held */
     int queued, running;
+    int held_back;          /* requests that found no room before the step at hand */
     sv_adapt adapt;         /* fewer layers while much waits */
     sv_rhythm rhythm;       /* seconds of a picture */
     uint64_t made;          /* pictures, so far */
