@@ -113,6 +113,8 @@ static void print_memory(FILE *to, const sv_server *s) {
     gauge(to, "memory_reserved_bytes", (double)s->reserved, "Of it, taken.");
     gauge(to, "kept_bytes", (double)kept, "Finished pictures and previews that are held.");
     gauge(to, "body_bytes", (double)s->inbox, "Bodies of requests that are held.");
+    gauge(to, "program_bytes", (double)s->program,
+          "Resident before the model was opened: libraries and the program itself.");
     gauge(to, "peak_resident_bytes", (double)vt_peak_resident_bytes(),
           "The most memory that the process has had.");
 }

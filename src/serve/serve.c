@@ -148,6 +148,7 @@ static variant_status server_open(sv_server *s, const vt_serve_options *options,
     sv_adapt_init(&s->adapt, options->adapt);
     VT_TRY(sv_http_check(options, err));
     VT_TRY(sv_guard_open(&s->guard, options, err));
+    s->program = vt_peak_resident_bytes();
     VT_TRY(sv_model_open(&s->model, s, err));
     return set_budget(s, err);
 }

@@ -35,7 +35,8 @@ typedef struct sv_server {
     struct sv_link *links; /* connections */
     int link_count;        /* of them, without those that are ended already */
     uint64_t arrivals;
-    size_t memory;   /* bytes in all */
+    size_t program;  /* bytes that were resident before the model was opened */
+    size_t memory;   /* bytes in all, but for those */
     size_t budget;   /* of them for jobs at work ... */
     size_t reserved; /* ... and of them taken */
     size_t inbox;    /* bytes of bodies that are held */
