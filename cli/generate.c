@@ -19,6 +19,7 @@
 #include "planning.h"
 #include "progress.h"
 #include "request.h"
+#include "show.h"
 #include "tokens.h"
 
 #define PLAIN_SECONDS 5.0 /* between lines of --progress where stderr is no terminal */
@@ -30,6 +31,7 @@ typedef struct settings {
     cli_edit edit;
     cli_output output;
     cli_animation animation;
+    cli_protocol show;
     const char *save_scales, *tokens_out;
     bool grid, json, verbose;
     cli_progress_kind progress;
@@ -52,6 +54,7 @@ typedef struct job {
     int kept_count;
     const volatile sig_atomic_t *stop;
     bool terminal, shows;
+    cli_show show;
     cli_pace pace;
     double shown;
 } job;
@@ -81,6 +84,7 @@ static const cli_option options[] = {
     {"save-scales", "DIR", "also the picture after each scale",
      CLI_TEXT(settings, save_scales, "a folder")},
     CLI_ROWS(cli_animation_options, cli_animation, settings, animation, NULL),
+    CLI_ROWS(cli_show_option, cli_protocol, settings, show, NULL),
     {"tokens-out", "FILE", "also the token maps, as safetensors",
      CLI_TEXT(settings, tokens_out, "a file to write")},
     CLI_HEADING("from what there is"),
@@ -117,7 +121,7 @@ static int check_options(settings *s, const cli_line *line) {
     if (done < 0) done = cli_edit_check(&s->edit, line);
     if (done < 0) done = cli_animation_check(&s->animation, line);
     if (done >= 0) return done;
-    if (s->animation.output.path && !cli_given(line, "output")) s->output.path = NULL;
+    if ((s->animation.output.path || s->show) && !cli_given(line, "output")) s->output.path = NULL;
     s->grid = s->grid || s->compare_count;
     const char *sheet = cli_first_given(line, "zoom|columns");
     if (!s->grid && sheet)
@@ -215,6 +219,12 @@ static int sheet_columns(const job *j) {
     return columns < count ? columns : count;
 }
 
+/* stdout, but stderr when pictures go there. */
+static FILE *report_stream(const settings *s) {
+    FILE *to = cli_report_stream(&s->output);
+    return to == stdout ? cli_report_stream(&s->animation.output) : to;
+}
+
 /* ---- progress ---- */
 
 /* How much of a batch's pictures is done after `scale` scales, by their tokens. */
@@ -236,13 +246,22 @@ static bool show_progress(void *user, const variant_progress *at) {
                             : 0.0;
     double left = cli_pace_left(&j->pace, now, finished + part, j->total);
     if (!j->shows || now - j->shown < (j->terminal ? 0.1 : PLAIN_SECONDS)) return true;
-    char line[64];
-    cli_left_text(left, line, sizeof line);
-    fprintf(stderr, "%s%d of %d pictures, scale %d of %d%s%s", j->terminal ? "\r\033[K" : "",
-            (int)finished, j->total, at->scale, at->scales, line, j->terminal ? "" : "\n");
+    char time[64], line[160];
+    cli_left_text(left, time, sizeof time);
+    snprintf(line, sizeof line, "%d of %d pictures, scale %d of %d%s", (int)finished, j->total,
+             at->scale, at->scales, time);
+    /* below a picture that grows it stays one line, or the picture could not be drawn over */
+    const int wide = j->settings->show ? j->show.terminal.columns - 1 : (int)sizeof line;
+    fprintf(stderr, "%s%.*s%s", j->terminal ? "\r\033[K" : "", wide > 0 ? wide : 0, line,
+            j->terminal ? "" : "\n");
     fflush(stderr);
     j->shown = now;
     return true;
+}
+
+static void show_growing(void *user, const variant_preview *at) {
+    job *j = user;
+    if (!*j->stop) cli_show_grow(&j->show, at);
 }
 
 static void clear_progress(const job *j) {
@@ -287,6 +306,7 @@ static void keep_pictures(job *j, variant_picture **pictures, int count) {
 /* `count` pictures of the seed from `first` on, each batch written as it is finished. */
 static variant_status make_pictures(job *j, const variant_request *asked, variant_report *report,
                                     variant_error *err) {
+    const settings *s = j->settings;
     variant_request request = *asked;
     for (int done = 0; done < asked->count; done += request.count) {
         variant_report part;
@@ -298,8 +318,11 @@ static variant_status make_pictures(job *j, const variant_request *asked, varian
             *report = part;
         else
             add_report(report, &part);
+        if (s->show && *j->stop) cli_show_settle(&j->show);
         variant_status status =
-            write_pictures(j, pictures, request.count, request.first_image, err);
+            s->show ? cli_show_finish(&j->show, pictures, request.count, err) : VARIANT_OK;
+        if (status == VARIANT_OK)
+            status = write_pictures(j, pictures, request.count, request.first_image, err);
         keep_pictures(j, &pictures, request.count);
         if (status != VARIANT_OK) return status;
         j->before += request.count;
@@ -412,6 +435,7 @@ static variant_status open_job(job *j, variant_error *err) {
     j->stop = cli_catch_stop();
     s->asked.request.progress = show_progress;
     s->asked.request.user = j;
+    if (s->show && j->show.terminal.live) s->asked.request.preview = show_growing;
     return VARIANT_OK;
 }
 
@@ -427,12 +451,6 @@ static generated result_of(const job *j, const variant_report *report) {
                        .load_seconds = j->load_seconds,
                        .sheet = s->grid,
                        .verbose = s->verbose};
-}
-
-/* stdout, but stderr when pictures go there. */
-static FILE *report_stream(const settings *s) {
-    FILE *to = cli_report_stream(&s->output);
-    return to == stdout ? cli_report_stream(&s->animation.output) : to;
 }
 
 /* The same seeds at each depth, a row a depth; each row's report is printed. */
@@ -469,6 +487,8 @@ static variant_status run_job(job *j, variant_error *err) {
     const settings *s = j->settings;
     variant_report report = {0};
     VT_TRY(check_outputs(s, err));
+    if (s->show)
+        VT_TRY(cli_show_open(&j->show, s->show, !s->json && report_stream(s) == stdout, err));
     VT_TRY(open_job(j, err));
     if (s->compare_count) return compare_depths(j, err);
     VT_TRY(make_pictures(j, &s->asked.request, &report, err));
@@ -491,9 +511,9 @@ static int tell_stop(const job *j) {
     else
         fprintf(
             stderr,
-            "variant generate: stopped, %d of %d pictures are written; the others: --first %d -n "
-            "%d%s\n",
-            j->written, j->total, s->asked.request.first_image + j->written, j->total - j->written,
+            "variant generate: stopped, %d of %d pictures are %s; the others: --first %d -n %d%s\n",
+            j->written, j->total, s->output.path || s->animation.output.path ? "written" : "shown",
+            s->asked.request.first_image + j->written, j->total - j->written,
             s->asked.drawn_seed ? " -s with the seed of these" : "");
     return 128 + (j->stop ? (int)*j->stop : 0);
 }
@@ -506,11 +526,15 @@ static int run(void *user, const cli_line *line) {
     job j = {.settings = s, .line = line};
     s->asked.request.keep_scales = s->save_scales || s->animation.output.path;
     variant_status status = run_job(&j, &err);
-    if (status != VARIANT_OK) clear_progress(&j);
+    if (status == VARIANT_E_STOPPED && s->show)
+        cli_show_settle(&j.show);
+    else if (status != VARIANT_OK)
+        clear_progress(&j);
     int code = status == VARIANT_OK          ? 0
                : status == VARIANT_E_STOPPED ? tell_stop(&j)
                                              : cli_fail(&err);
     variant_pictures_free(&j.kept, j.kept_count);
+    cli_show_close(&j.show);
     variant_engine_close(&j.engine);
     cli_beginning_close(&s->beginning);
     cli_edit_close(&s->edit);
