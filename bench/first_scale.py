@@ -16,7 +16,10 @@ def measure(binary, model, weights, folder):
     command = [binary, "generate", "-m", model, "--scales", "1", "--json", "-o", os.path.join(folder, "a.png")]
     if weights:
         command += ["--weights", weights]
-    done = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    run = subprocess.run(command, capture_output=True, text=True)
+    if run.returncode:
+        sys.exit(run.stderr.strip() or f"{' '.join(command)}: status {run.returncode}")
+    done = json.loads(run.stdout)
     scale = done["scales"][0]["ms"]
     return done["load_ms"] + done["adaln_ms"] + scale, done["load_ms"], scale, done["peak_rss_bytes"] / 1e6
 

@@ -44,7 +44,7 @@ typedef struct work {
 static variant_status open_through(work *w, variant_error *err) {
     variant_engine_options options = w->settings->engine;
     options.model = w->settings->through;
-    VT_TRY(cli_session_open(&w->through, &options, true, false, err));
+    VT_TRY(cli_session_open(&w->through, &options, true, err));
     const vt_tokenizer_config *config = vt_tokenizer_configuration(w->through.model->tokenizer);
     if (vt_tokenizer_side(config) == w->info.side && config->channels == w->info.channels)
         return VARIANT_OK;

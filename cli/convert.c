@@ -134,7 +134,12 @@ static variant_status convert(const settings *s, variant_error *err) {
     if (done) return VARIANT_OK;
     cli_session session;
     char *text = NULL, **names = NULL;
-    VT_TRY(cli_session_open(&session, &s->engine, s->engine.tokenizer != NULL, false, err));
+    vt_model_options options = cli_model_options(&s->engine);
+    options.need_tokenizer = s->engine.tokenizer != NULL;
+    options.need_transformer = false;
+    options.any_integers = s->int8; /* refused below */
+    options.own_numbers = s->pack ? NULL : "to convert";
+    VT_TRY(cli_session_open_model(&session, &s->engine, &options, err));
     vt_model *model = session.model;
     variant_status status = set_guidance(s, model, err);
     vt_model_save save = {.tokenizer = model->tokenizer,

@@ -10,6 +10,15 @@
 
 enum { MOST_PIXELS = 32768 }; /* of a side */
 
+/* Of an option that is given again the last counts; whoever gives two pictures means both. */
+static bool read_picture(void *owner, const char *text) {
+    cli_edit *e = owner;
+    if (e->picture)
+        return cli_refuse("expected one picture, as a run edits one, and there is %s already",
+                          e->picture);
+    return cli_text(text, "a picture's file", &e->picture);
+}
+
 static bool read_added(void *owner, const char *text) {
     cli_edit *e = owner;
     double sides[4];
@@ -27,8 +36,8 @@ static bool read_added(void *owner, const char *text) {
 const cli_option cli_edit_options[] = {
     {"init-img", "PICTURE",
      "draw a part of this picture again (PNG, JPEG, WebP, any size), as large as it is; the rest "
-     "stays as it is",
-     CLI_TEXT(ROW(picture), "a picture's file")},
+     "stays as it is; one picture a run",
+     CLI_TEXT(ROW(picture), "a picture's file"), .read = read_picture},
     {"mask", "FILE",
      "which part, of the picture's size: what is white, or, where it has see-through pixels, what "
      "is see-through (alpha 0)",

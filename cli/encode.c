@@ -75,7 +75,7 @@ cleanup:
 static variant_status encode(const encoding *asked, int count, char *const *paths,
                              variant_error *err) {
     cli_session session;
-    VT_TRY(cli_session_open(&session, &asked->engine, true, false, err));
+    VT_TRY(cli_session_open(&session, &asked->engine, true, err));
     int length = vt_tokenizer_tokens(vt_tokenizer_configuration(session.model->tokenizer));
     variant_status status = VARIANT_OK;
     char *text = describe_tokens(session.model, count, paths);
@@ -188,7 +188,7 @@ static variant_status decode(const decoding *asked, const char *path, variant_er
     variant_status status = VARIANT_OK;
     VT_CHECK(cli_output_check(&asked->output, false, err));
     VT_CHECK(cli_tokens_open(&file, path, err));
-    VT_CHECK(cli_session_open(&session, &asked->engine, true, false, err));
+    VT_CHECK(cli_session_open(&session, &asked->engine, true, err));
     VT_CHECK(cli_session_decoder(&session, asked->decoder, err));
     const vt_tokenizer_config *config = vt_tokenizer_configuration(session.model->tokenizer);
     VT_CHECK(

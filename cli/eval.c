@@ -221,7 +221,7 @@ static variant_status there_and_back(void *user, int n, float *pictures, variant
 }
 
 static variant_status codec_open(codec *c, const eval_settings *s, variant_error *err) {
-    VT_TRY(cli_session_open(&c->session, &s->asked.engine, true, false, err));
+    VT_TRY(cli_session_open(&c->session, &s->asked.engine, true, err));
     VT_TRY(cli_session_decoder(&c->session, s->asked.request.decoder, err));
     const vt_tokenizer_config *config = vt_tokenizer_configuration(c->session.model->tokenizer);
     c->tokens = malloc(VT_SCORE_BATCH * (size_t)vt_tokenizer_tokens(config) * sizeof *c->tokens);

@@ -106,7 +106,8 @@ static const cli_option options[] = {
     CLI_HEADING("running"),
     CLI_ROWS(cli_engine_options, variant_engine_options, settings, asked.engine,
              CLI_PRECISION " " CLI_RUN),
-    {"json", NULL, "the report as JSON (on stdout; on stderr with -o -); of --compare a list",
+    {"json", NULL,
+     "the report as JSON (on stdout; on stderr where -o or --animate is -); of --compare a list",
      CLI_FLAG(settings, json), .own = true},
     CLI_ROWS(cli_progress_option, cli_progress_kind, settings, progress, NULL),
     {"verbose", NULL, "also which kernels compute", .letter = 'v', CLI_FLAG(settings, verbose)},
@@ -548,6 +549,8 @@ const cli_command cli_generate = {
     .examples =
         "variant generate -m models/fashion --class Sneaker -o sneaker.png\n"
         "variant generate -m models/fashion --class all -n 30 --grid --depth 6 -o sheet.png\n"
+        "variant generate -m models/fashion --class all -n 10 --show\n"
+        "variant generate -m models/fashion --class Bag --animate bag.png --delay 300ms\n"
         "variant generate -m models/fashion --class all -n 30 --grid --batch auto --max-memory "
         "40M\n"
         "variant generate -m var_d16.pth --tokenizer vae_ch160v4096z32.pth --class \"golden "

@@ -31,6 +31,20 @@ static void list_text(const cli_row *row, char *out, size_t size) {
                                                         : ((const double *)numbers)[i]);
 }
 
+/* With a unit, where there is anything to count. */
+static bool seconds_text(double seconds, char *out, size_t size) {
+    const bool part = seconds > 0.0 && seconds < 1.0;
+    return snprintf(out, size, "%.10g%s", part ? 1e3 * seconds : seconds,
+                    part            ? "ms"
+                    : seconds > 0.0 ? "s"
+                                    : "") > 0;
+}
+
+static bool bytes_text(size_t bytes, char *out, size_t size) {
+    const bool round = bytes > 0 && bytes % (1 << 20) == 0;
+    return snprintf(out, size, "%zu%s", round ? bytes >> 20 : bytes, round ? "MiB" : "") > 0;
+}
+
 /* A number as it would be typed; false: the kind is none. */
 static bool number_text(cli_kind kind, const void *at, char *out, size_t size) {
     switch (kind) {
@@ -41,10 +55,11 @@ static bool number_text(cli_kind kind, const void *at, char *out, size_t size) {
     case CLI_KIND_U64:
         return snprintf(out, size, "%" PRIu64, *(const uint64_t *)at) > 0;
     case CLI_KIND_BYTES:
-        return snprintf(out, size, "%zu", *(const size_t *)at) > 0;
+        return bytes_text(*(const size_t *)at, out, size);
+    case CLI_KIND_SECONDS:
+        return seconds_text(*(const double *)at, out, size);
     case CLI_KIND_REAL:
     case CLI_KIND_ABOVE:
-    case CLI_KIND_SECONDS:
         return snprintf(out, size, "%.10g", *(const double *)at) > 0;
     case CLI_KIND_FLOAT:
         return snprintf(out, size, "%g", (double)*(const float *)at) > 0;

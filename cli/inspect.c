@@ -518,7 +518,11 @@ static void report(const settings *s, cJSON *facts) {
 
 static variant_status inspect_model(const settings *s, variant_error *err) {
     cli_session session;
-    VT_TRY(cli_session_open(&session, &s->engine, s->engine.tokenizer != NULL, true, err));
+    vt_model_options options = cli_model_options(&s->engine);
+    options.need_tokenizer = s->engine.tokenizer != NULL;
+    options.need_transformer = false;
+    options.any_numbers = options.any_integers = true;
+    VT_TRY(cli_session_open_model(&session, &s->engine, &options, err));
     const vt_model *model = session.model;
     cJSON *facts = cJSON_CreateObject();
     cJSON_AddItemToObject(facts, "files", describe_files(model));

@@ -23,13 +23,16 @@ static const cli_command program = {
     .usage = "COMMAND [options]",
     .about = "Visual autoregressive image generation whose depth is chosen per request.",
     .kinds = commands,
-    .notes = "variant COMMAND --help: options and examples of a command\n"
-             "variant --version [-v]: version; with -v also what computes\n"
-             "\n"
-             "exit status: 0 done, 1 failed, 2 wrong usage; of a training stopped by Ctrl-C or "
-             "SIGTERM 130 or 143",
+    .notes =
+        "variant COMMAND --help: options and examples of a command\n"
+        "variant --version [-v]: version; with -v also what computes\n"
+        "\n"
+        "exit status: 0 done, 1 failed, 2 wrong usage; of trainings and pictures stopped by Ctrl-C "
+        "or SIGTERM 130 or 143",
     .examples = "variant generate -m models/fashion --class Sneaker --depth 6 -o sneaker.png\n"
-                "variant inspect models/fashion",
+                "variant generate -m models/fashion --class all -n 10 --show\n"
+                "variant inspect models/fashion\n"
+                "variant serve -m models/fashion",
 };
 
 static int print_version(bool details) {

@@ -24,10 +24,11 @@ static bool read_batch(void *owner, const char *text) {
 const cli_option cli_planning_options[] = {
     CLI_HEADING("depth by a budget (instead of --depth and --bridge; docs/PLANNING.md)"),
     {"max-memory", "SIZE",
-     "weights, activations, keys and values (and a picture that is edited): 300M, 1.5G, 512MiB, "
-     "2GiB",
+     "the most that weights, activations, keys and values (and a picture that is edited) may take: "
+     "300M, 1.5G, 512MiB, 2GiB",
      CLI_BYTES(PLAN(max_bytes)), WANTED, .unset = "no limit"},
-    {"max-latency", "TIME", "of a batch, once the model is loaded: 800ms, 2s",
+    {"max-latency", "TIME",
+     "the longest that a batch may take, once the model is loaded: 800ms, 2s",
      CLI_SECONDS(PLAN(max_seconds)), WANTED, .unset = "no limit"},
     {"quality", "WHICH", "{words}; with --sweep the best, the fastest within 5 %, within 25 %",
      CLI_NAME(PLAN(quality), "high|balanced|fast"), WANTED,

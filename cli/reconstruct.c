@@ -200,7 +200,7 @@ static variant_status reconstruct(const settings *s, variant_error *err) {
     const cli_output output = s->output;
     if (s->output.path) VT_TRY(cli_output_check(&output, false, err));
     w.report = cli_report_stream(&output);
-    VT_CHECK(cli_session_open(&w.session, &s->engine, true, false, err));
+    VT_CHECK(cli_session_open(&w.session, &s->engine, true, err));
     VT_CHECK(cli_session_decoder(&w.session, s->decoder, err));
     w.config = vt_tokenizer_configuration(w.session.model->tokenizer);
     w.side = vt_tokenizer_side(w.config);

@@ -131,7 +131,9 @@ const cli_option cli_request_options[] = {
      CLI_TEXT(REQUEST(layers),
               "equidistant, rounded, prefix, a list such as 0,3,5-7, or one a scale"),
      .words = "equidistant|rounded|prefix", .letters = "0123456789,;- ", .unset = "as trained"},
-    {"retain-kv", NULL, "keep all keys and values to the end", CLI_FLAG(REQUEST(retain_kv))},
+    {"retain-kv", NULL,
+     "keep all keys and values to the end: the same pictures for more memory, to measure by",
+     CLI_FLAG(REQUEST(retain_kv))},
     {"batch", "N", "pictures at a time, {range}", CLI_INT(REQUEST(batch), 1, 4096)},
     {0},
 };

@@ -40,22 +40,26 @@ vt_model_options cli_model_options(const variant_engine_options *engine) {
     return model;
 }
 
-variant_status cli_session_open(cli_session *out, const variant_engine_options *options,
-                                bool need_tokenizer, bool any_numbers, variant_error *err) {
+variant_status cli_session_open_model(cli_session *out, const variant_engine_options *options,
+                                      vt_model_options *model, variant_error *err) {
     *out = (cli_session){0};
     variant_status status = VARIANT_OK;
-    vt_model_options model = cli_model_options(options);
-    model.any_numbers = any_numbers;
-    model.need_tokenizer = need_tokenizer;
-    model.need_transformer = false;
-    model.any_weights = !options->weights;
+    model->any_weights = !options->weights;
     if (options->weights)
-        VT_TRY(vt_number_parse(&model.weights, "--weights", options->weights, err));
+        VT_TRY(vt_number_parse(&model->weights, "--weights", options->weights, err));
     VT_CHECK(vt_kern_open(&out->kern, options->backend, options->threads, err));
-    VT_CHECK(vt_model_open(&out->model, out->kern, &model, err));
+    VT_CHECK(vt_model_open(&out->model, out->kern, model, err));
 cleanup:
     if (status != VARIANT_OK) cli_session_close(out);
     return status;
+}
+
+variant_status cli_session_open(cli_session *out, const variant_engine_options *options,
+                                bool need_tokenizer, variant_error *err) {
+    vt_model_options model = cli_model_options(options);
+    model.need_tokenizer = need_tokenizer;
+    model.need_transformer = false;
+    return cli_session_open_model(out, options, &model, err);
 }
 
 variant_status cli_session_decoder(cli_session *session, const char *decoder, variant_error *err) {

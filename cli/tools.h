@@ -30,12 +30,15 @@ typedef struct cli_session {
     size_t memory_bytes;
 } cli_session;
 
-/* What of an engine's options a model is opened with; both parts needed, weights f32. */
+/* What of an engine's options a model is opened with; both parts needed, weights f32 whatever those say. */
 vt_model_options cli_model_options(const variant_engine_options *engine);
 
-/* A tokenizer that is needed and not there is an error; any_numbers: NaN among the weights is none. */
+/* Without the options' weights those of the model's options, but of a packed file its own. */
+variant_status cli_session_open_model(cli_session *out, const variant_engine_options *options,
+                                      vt_model_options *model, variant_error *err);
+/* A tokenizer that is needed and not there is an error. */
 variant_status cli_session_open(cli_session *out, const variant_engine_options *options,
-                                bool need_tokenizer, bool any_numbers, variant_error *err);
+                                bool need_tokenizer, variant_error *err);
 /* Before the first picture: which decoder, as --decoder names it or NULL. E_MODEL: there is none. */
 variant_status cli_session_decoder(cli_session *session, const char *decoder, variant_error *err);
 void cli_session_close(cli_session *session);

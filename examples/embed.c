@@ -1,9 +1,11 @@
 /* embed.c - the library in a program of one's own: pictures of one class at two depths on one loop, looked at after each scale, one
- * of them cancelled on the way.
+ * of them cancelled on the way; then many pictures in one call, which another thread ends.
  *
- *     cc examples/embed.c $(pkg-config --cflags --libs --static variant) -o embed      # where the library is installed
+ *     cc -pthread examples/embed.c $(pkg-config --cflags --libs --static variant) -o embed      # where the library is installed
  *     ./embed models/fashion
  */
+#include <pthread.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <variant.h>
 
@@ -37,6 +39,48 @@ static int take(variant_job *job, const char *path) {
     const variant_status status = variant_picture_write(&pictures[0], path, 0, &error);
     variant_pictures_free(&pictures, 1);
     return status == VARIANT_OK;
+}
+
+/* What two threads share: somebody who waits for a picture, and then has seen enough. */
+typedef struct impatient {
+    sem_t seen;
+    int cancel; /* the request's flag */
+} impatient;
+
+static void tell(void *user, const variant_preview *at) {
+    impatient *other = user;
+    if (at->picture == 0 && at->scale == 1) sem_post(&other->seen);
+}
+
+static void *wait_and_cancel(void *user) {
+    impatient *self = user;
+    sem_wait(&self->seen);
+    __atomic_store_n(&self->cancel, 1, __ATOMIC_RELAXED);
+    return NULL;
+}
+
+/* Ten thousand pictures, of which nobody waits for the last. */
+static int generate_until_cancelled(const variant_engine *engine) {
+    impatient other = {0};
+    pthread_t thread;
+    variant_request request;
+    variant_picture *pictures = NULL;
+    variant_error error;
+    variant_request_init(&request);
+    request.count = 10000;
+    request.preview = tell;
+    request.user = &other;
+    request.cancel = &other.cancel;
+    if (sem_init(&other.seen, 0, 0) != 0 ||
+        pthread_create(&thread, NULL, wait_and_cancel, &other) != 0)
+        return 0;
+    const variant_status status = variant_generate(engine, &request, &pictures, NULL, &error);
+    sem_post(&other.seen); /* in any case the thread ends */
+    pthread_join(thread, NULL);
+    sem_destroy(&other.seen);
+    variant_pictures_free(&pictures, request.count);
+    printf("by another thread: %s\n", status == VARIANT_OK ? "not cancelled" : error.message);
+    return status == VARIANT_E_STOPPED;
 }
 
 int main(int argc, char **argv) {
@@ -79,6 +123,7 @@ int main(int argc, char **argv) {
     }
     for (int i = 0; i < 3; ++i) good = take(jobs[i], paths[i]) && good;
     variant_loop_close(&loop);
+    good = generate_until_cancelled(engine) && good;
     variant_engine_close(&engine);
     return good ? 0 : 1;
 }

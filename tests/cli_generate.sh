@@ -59,6 +59,12 @@ m="-m tiny.safetensors"
         grep -q '"depth": 2.*"expected_ms": [0-9]' out.txt && ok || bad "bench --compare"
     "$variant" generate -m tiny.safetensors --weights int8 --kv int8 --class 0 -o eight.png --json >out.txt 2>err.txt &&
         grep -q '"weights": "int8", "kv": "int8"' out.txt && ok || bad "generate --weights int8"
+    if command -v python3 >/dev/null; then
+        "$root/bench/first_scale.py" "$variant" 2 a=tiny.safetensors b=tiny.safetensors:bf16 >out.txt 2>err.txt &&
+            grep -q "^b .* ms: loading .* scale 1 .* every run: [0-9]* [0-9]*$" out.txt && ok || bad "bench/first_scale.py"
+        "$root/bench/first_scale.py" "$variant" 2 a=nowhere >out.txt 2>err.txt && bad "first_scale.py of no model" || ok
+        [ "$(wc -l <err.txt)" -eq 1 ] && grep -q "nowhere" err.txt && ok || bad "first_scale.py: not one line of a model that is not there"
+    fi
     "$variant" generate -m tiny.safetensors --weights f8 --class 0 -o eight.png >out.txt 2>err.txt && bad "--weights f8" || ok
     "$variant" bench --arch tiny.json --repeat 1 >out.txt 2>err.txt && grep -q synthetic out.txt && ok || bad "bench --arch"
 

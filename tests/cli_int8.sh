@@ -93,6 +93,10 @@ ok
 
 # ---- what is refused
 refuses 1 'int8 already' convert c.safetensors --type int8 -o no.safetensors
+[ "$(wc -l <err.txt)" = 1 ] || bad "a warning before the error"
+# nothing runs that is only looked at
+run inspect c.safetensors
+[ ! -s err.txt ] && ok || bad "inspect warns of what would run"
 refuses 2 'belongs to --type int8' convert m.safetensors --calibrate data -o no.safetensors
 refuses 2 'belongs to --type int8' convert m.safetensors --type bf16 --calibrate data -o no.safetensors
 refuses 2 'belongs to --calibrate' convert m.safetensors --type int8 --row-error 2 -o no.safetensors

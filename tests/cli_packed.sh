@@ -80,6 +80,10 @@ run convert exact.safetensors -o integers.safetensors --type int8 --calibrate pi
 run convert integers.safetensors -o chosen.safetensors --pack --weights int8
 [ "$(hash_of chosen.safetensors)" = "$(hash_of integers.safetensors)" ] && ok || bad "another hash"
 grep -qa "weight.scales_of_rows" chosen.safetensors && ok || bad "no scale of a row"
+run inspect integers.safetensors
+told=$(grep "^  weights  *int8: " out.txt)
+run inspect chosen.safetensors
+[ -n "$told" ] && [ "$(grep "^  weights  *int8: " out.txt)" = "$told" ] && ok || bad "inspect does not tell what the products take: $told"
 run generate -m integers.safetensors --weights int8 -n 3 -s 4 -o a%d.png
 run generate -m chosen.safetensors -n 3 -s 4 -o b%d.png
 for i in 0 1 2; do same a$i.png b$i.png; done
@@ -91,11 +95,13 @@ same a.png b.png
 packed="its weights are packed for use as bf16; .*take the file it was packed from"
 refuses "for f32 take" -- generate -m bf16.safetensors --weights f32 -o x.png
 refuses "for int8 take" -- generate -m bf16.safetensors --weights int8 -o x.png
-refuses "$packed" -- convert bf16.safetensors -o x.safetensors
+refuses "packed for use as bf16; to convert take the file it was packed from" -- convert bf16.safetensors -o x.safetensors
+refuses "to convert take" -- convert bf16.safetensors -o x.safetensors --type int8
 refuses "$packed" -- convert bf16.safetensors -o x.safetensors --pack --weights int8
-refuses "(to train on|for f32) take" -- train supernet --data pictures --tokenizer bf16.safetensors --model bf16.safetensors -o x --steps 1
-refuses "(to train on|for f32) take" -- train transformer --data pictures --tokenizer bf16.safetensors -o x --steps 1
-refuses "(to train on|for f32) take" -- train supernet --data pictures --tokenizer bf16.safetensors --model bf16.safetensors -o x --steps 1 --precision bf16
+refuses "to train on take" -- train supernet --data pictures --tokenizer bf16.safetensors --model bf16.safetensors -o x --steps 1
+refuses "to train on take" -- train supernet --data pictures --tokenizer model.safetensors --model bf16.safetensors -o x --steps 1
+refuses "to train on take" -- train transformer --data pictures --tokenizer bf16.safetensors -o x --steps 1
+refuses "to train on take" -- train supernet --data pictures --tokenizer bf16.safetensors --model bf16.safetensors -o x --steps 1 --precision bf16
 refuses "to train on take" -- train decoder --data pictures --tokenizer bf16.safetensors -o x --steps 1 --precision bf16
 refuses "give --weights, no --type" -- convert model.safetensors -o x.safetensors --pack --type f16
 refuses "--weights is for --pack" -- convert model.safetensors -o x.safetensors --weights bf16

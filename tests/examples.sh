@@ -14,6 +14,7 @@ if "$build/tests/example_embed" model.safetensors >out.txt 2>err.txt; then ok; e
 for words in "deep: scale 3 of 3" "shallow: scale 3 of 3" "cancelled.png: cancelled at scale 1" "shallow.png: layers 5,1,1"; do
     grep -qF "$words" out.txt && ok || { cp out.txt err.txt; bad "embed does not say: $words"; }
 done
+grep -qx "by another thread: cancelled at scale .*" out.txt && ok || { cp out.txt err.txt; bad "embed's other thread cancels nothing"; }
 grep -q "cancelled: scale 2" out.txt && bad "a cancelled request went on" || ok
 run generate -m model.safetensors --class 0 -s 7 --depth 1 --bridge 1 -o want.png
 cmp -s want.png shallow.png && ok || bad "embed's picture is not the command's"

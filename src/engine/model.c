@@ -116,7 +116,7 @@ static variant_status load_transformer(vt_model *model, const vt_model_options *
     params->any_numbers = options->any_numbers;
     VT_TRY(vt_params_load(params, file, group, options->copy, err));
     const int integers = vt_params_integers(params, file, group);
-    if (integers > 0 && options->weights != VT_NUMBER_INT8)
+    if (integers > 0 && options->weights != VT_NUMBER_INT8 && !options->any_integers)
         vt_model_warn(options,
                       "%s: %d weights are int8 in this file: what runs as %s are those, multiplied "
                       "out (--weights int8 runs them as they are)",

@@ -27,10 +27,13 @@ typedef struct vt_model_options {
     vt_number weights; /* how products store theirs; the tokenizer's are never below bf16 */
     bool
         any_weights; /* that of a file whose weights are packed, where there is one, else `weights` */
-    bool own_tensors;  /* those of the files are copied on: packed ones are refused */
+    /* what the caller does with the numbers themselves, so that a packed file is refused: "to convert"; NULL: nothing */
+    const char *own_numbers;
     bool skip_encoder; /* the tokenizer will only decode */
     bool any_numbers;  /* NaN and infinite weights are no error: only to look at a model */
-    bool copy;         /* values copied to memory (training changes them), not mapped */
+    bool
+        any_integers; /* nothing is said of integers that are multiplied out: nothing runs on them */
+    bool copy;        /* values copied to memory (training changes them), not mapped */
 } vt_model_options;
 
 /* What training as a supernet left in the metadata. */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/calibrate.h"
 #include "engine/model_config.h"
 #include "engine/model_files.h"
 
@@ -98,8 +99,8 @@ variant_status vt_packed_weights(const vt_model *model, const vt_model_options *
         if (!info[part].is) continue;
         *out = file; /* the transformer's comes last: a tokenizer is bf16 beside any packed type */
         if (options->any_weights) *weights = info[part].weights;
-        if (options->copy || options->own_tensors)
-            return refuse(file, info[part].weights, "to train on", err);
+        const char *wanted = options->copy ? "to train on" : options->own_numbers;
+        if (wanted) return refuse(file, info[part].weights, wanted, err);
     }
     for (int part = 0; part < VT_MODEL_PARTS; ++part) {
         const vt_number has = info[part].weights;
@@ -198,6 +199,22 @@ static char *metadata_text(listing *l, vt_number weights) {
     return text;
 }
 
+/* How a file of integers came by them is told on. */
+static const char *int8_record(const vt_model *model) {
+    const vt_tensor_file *file = model->files[VT_TRANSFORMER_PART];
+    return file && model->weights == VT_NUMBER_INT8 ? vt_tensor_file_meta(file, VT_INT8_KEY) : NULL;
+}
+
+static variant_status write_file(const char *path, const listing *l, const char *config,
+                                 const char *packed, const char *training, variant_error *err) {
+    const char *keys[4] = {VT_CONFIG_KEY, VT_PACKED_KEY}, *values[4] = {config, packed};
+    const char *record = int8_record(l->model);
+    int count = 2;
+    if (training) keys[count] = VT_TRAINING_KEY, values[count++] = training;
+    if (record) keys[count] = VT_INT8_KEY, values[count++] = record;
+    return vt_safetensors_write(path, l->list, l->count, keys, values, count, err);
+}
+
 variant_status vt_model_write_packed(const char *path, const vt_model *model,
                                      const vt_model_save *save, variant_error *err) {
     const vt_params *parts[] = {model->transformer ? vt_transformer_params(model->transformer)
@@ -218,9 +235,7 @@ variant_status vt_model_write_packed(const char *path, const vt_model *model,
     for (int i = 0; l.complete && i < 3; ++i) add_params(&l, parts[i], false);
     if (l.complete) packed = metadata_text(&l, model->weights);
     if (!packed) VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "%s: no memory to write it", path));
-    const char *keys[] = {VT_CONFIG_KEY, VT_PACKED_KEY, VT_TRAINING_KEY},
-               *values[] = {config, packed, save->training};
-    status = vt_safetensors_write(path, l.list, l.count, keys, values, save->training ? 3 : 2, err);
+    status = write_file(path, &l, config, packed, save->training, err);
 cleanup:
     for (int i = 0; i < l.count; ++i) free((void *)(uintptr_t)l.list[i].name);
     free(l.list);

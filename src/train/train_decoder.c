@@ -354,7 +354,7 @@ static variant_status open_frozen(decoder_job *job, vt_kern *kern, variant_error
     model.part = job->options.part;
     model.need_transformer = false;
     model.weights = job->options.common.precision;
-    model.own_tensors = true; /* they go into the file that is written */
+    model.own_numbers = "to train on"; /* they go into the file that is written */
     model.warn = kern->dry ? job->options.common.note : NULL;
     model.user = job->options.common.user;
     VT_TRY(vt_model_open(&job->frozen, kern, &model, err));

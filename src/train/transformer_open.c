@@ -18,6 +18,7 @@ static variant_status open_models(vt_transformer_job *job, vt_kern *kern, varian
     model.warn = kern->dry ? options->common.note : NULL;
     model.user = options->common.user;
     model.model = options->tokenizer ? options->tokenizer : options->model;
+    model.own_numbers = "to train on"; /* the tokenizer's go into the file that is written */
     VT_TRY(vt_model_open(&job->frozen, kern, &model, err));
     if (!options->model) return vt_model_new(&job->model, kern, err);
     vt_model_options_init(&model);

@@ -117,6 +117,9 @@ again() {
     png a.png 20 12 rgb; png square.png 20 12 square; png other.png 20 12 grey
     edit a.png --mask square.png --grow 1 --outpaint 1,0,0,0 --depth 2 --bridge 1 -s 9 -o b.png
     refuses 2 generate -m m.safetensors -t 1 --from b.png -o none.png; says "again, --init-img and --mask"
+    refuses_edit 2 a.png --init-img other.png --mask square.png; says "expected one picture, as a run edits one, and there is a.png already"
+    mkdir folder; cp a.png folder
+    refuses_edit 1 folder --mask square.png; says "folder: is a folder, expected a file"
     refuses 2 generate -m m.safetensors -t 1 --vary b.png -n 2 -o none.png; says "b.png is an edit of another picture"
     refuses 2 generate -m m.safetensors -t 1 --refine b.png --depth 2 -o none.png; says "b.png is an edit of another picture"
     succeeds generate -m m.safetensors -t 1 --from b.png --init-img a.png --mask square.png -o c.png
