@@ -441,6 +441,11 @@ typedef struct variant_plan {
 variant_status variant_plan_make(const variant_engine *engine, const variant_request *request,
                                  const variant_plan_options *options, variant_plan *plan,
                                  variant_error *error);
+/* All schedules that variant_plan_make would choose among, each with its costs: *plans is an array of *count to free(). `fits`
+ * is of each; `why` is empty. */
+variant_status variant_plan_list(const variant_engine *engine, const variant_request *request,
+                                 const variant_plan_options *options, variant_plan **plans,
+                                 int *count, variant_error *error);
 /* Times in memory, for plans one after another of any engines. Threads may share it; it must outlive the calls. */
 typedef struct variant_times variant_times;
 variant_status variant_times_open(variant_times **out, variant_error *error);

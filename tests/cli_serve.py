@@ -291,6 +291,76 @@ def jobs_are_made_watched_refined_and_forgotten():
 
 
 @test
+def jobs_keep_every_scale_until_somebody_has_seen_them():
+    with Server(VARIANT, MODEL) as server:
+        job = server.post("/api/jobs", {"prompt": "1", "seed": 5, "n": 3, "every_scale": True}).json()
+        server.wait_for('variant_jobs_total{end="completed"}', 1)  # nobody has looked so far
+        own = 3 * (8 * 8 * 3 + 30 * 4)
+        assert server.gauges()["variant_kept_bytes"] == own + 3 * 3 * 8 * 8 * 3
+        events = list(server.stream("GET", job["events_url"])[1])
+        assert [name for name, _ in events] == ["preview"] * 9 + ["completed"]
+        assert [(data["scale"], data["picture"]) for _, data in events[:-1]] == [(scale, i) for scale in (1, 2, 3) for i in range(3)]
+        assert len({picture(data) for _, data in events[:-1]}) == 9
+        server.wait_for("variant_kept_bytes", own)
+        assert [name for name, _ in server.stream("GET", job["events_url"])[1]] == ["completed"]
+        for wrong in ("yes", 1):
+            assert server.post("/api/jobs", {"prompt": "1", "every_scale": wrong}).error()["param"] == "every_scale"
+
+
+@test
+def one_picture_of_several_is_refined():
+    with Server(VARIANT, MODEL) as server:
+        job = server.post("/api/jobs", {"prompt": "2,0", "seed": 4, "n": 3}).json()
+        list(server.stream("GET", job["events_url"])[1])
+        with open(os.path.join(FOLDER.name, "second.png"), "wb") as file:
+            file.write(server.get(job["poll_url"] + "/images/1.png").body)
+        again = server.post(job["poll_url"] + "/refine", {"picture": 1, "keep_scales": 2, "depth": 2, "seed": 8}).json()
+        result = list(server.stream("GET", again["events_url"])[1])[-1][1]
+        wanted = generated("--refine", os.path.join(FOLDER.name, "second.png"), "--keep-scales", "2", "--depth", "2", "-s", "8")
+        assert len(result["data"]) == 1 and picture(result["data"][0]) == wanted and result["data"][0]["settings"]["label"] == 0
+        # and again of what came of it
+        with open(os.path.join(FOLDER.name, "third.png"), "wb") as file:
+            file.write(wanted)
+        more = server.post(f"/api/jobs/{again['id']}/refine", {"keep_scales": 3, "depth": 5}).json()
+        result = list(server.stream("GET", more["events_url"])[1])[-1][1]
+        assert picture(result["data"][0]) == generated("--refine", os.path.join(FOLDER.name, "third.png"), "--keep-scales", "3", "--depth", "5")
+        for wrong in (3, -1, "1"):
+            assert server.post(job["poll_url"] + "/refine", {"picture": wrong}).error()["param"] == "picture"
+
+
+@test
+def edits_are_jobs_as_well():
+    whole = png(20, 12, lambda x, y: (10 * x, 20 * y, 90, 255))
+    hole = png(20, 12, lambda x, y: (0, 0, 0, 0 if x < 9 else 255))
+    with Server(VARIANT, MODEL) as server:
+        body, headers = form([("image", "a.png", whole), ("mask", "b.png", hole), ("prompt", "1"), ("seed", "5"), ("every_scale", "true")])
+        made = server.ask("POST", "/api/jobs/edits", body, headers)
+        assert made.status == 202, made.body
+        events = list(server.stream("GET", made.json()["events_url"])[1])
+        assert [name for name, _ in events if name == "preview"] == ["preview"] * 3 and events[-1][0] == "completed"
+        wanted = server.ask("POST", "/v1/images/edits", *form([("image", "a.png", whole), ("mask", "b.png", hole), ("prompt", "1"), ("seed", "5")])).json()
+        assert picture(events[-1][1]["data"][0]) == picture(wanted["data"][0]) and events[-1][1]["size"] == "20x12"
+        refused = server.post(made.json()["poll_url"] + "/refine", {})
+        assert refused.status == 400 and "edit its picture again" in refused.error()["message"]
+        assert server.post("/api/jobs/edits", {"prompt": "1"}).error()["param"] == "image"
+        assert server.ask("POST", "/api/jobs/edits", *form([("image", "a.png", whole), ("mask", "b.png", hole), ("prompt", "dog")])).error()["param"] == "prompt"
+        server.wait_for("variant_body_bytes", 0)
+
+
+@test
+def schedules_have_costs():
+    with Server(VARIANT, MODEL) as server:
+        before = server.get("/api/schedules").json()
+        told = server.get("/api/model").json()["costs"]
+        full = next(one for one in before["schedules"] if one["depth"] == 5)
+        assert 0 < full["bytes"] <= told[0]["bytes"] and full["kept"] == 1
+        timed = server.get("/api/schedules?measure=true").json()
+        assert timed["timed"] and all(one["seconds"] > 0 for one in timed["schedules"]) and len(timed["schedules"]) == len(before["schedules"]) == 1 + 3 * 4
+        assert server.get("/api/schedules").json()["timed"]  # it stays known
+        assert {"-m", MODEL} == set(server.get("/api/model").json()["arguments"].split(" "))
+
+
+@test
 def jobs_show_every_scale_and_stop_when_told():
     with Server(VARIANT, slow_model()) as server:
         job = server.post("/api/jobs", {"prompt": "1", "seed": 5, "n": 2}).json()
@@ -546,14 +616,19 @@ def the_document_is_true():
         ask("POST", job + "/cancel", "/api/jobs/{id}/cancel")
         ask("DELETE", job, "/api/jobs/{id}")
         ask("GET", "/api/jobs/none", "/api/jobs/{id}")
-        for path in ("/v1/models", "/api/model", "/api/plan", "/healthz", "/readyz", "/metrics", "/openapi.json"):
+        ask("POST", "/api/jobs/edits", body=dict(wish, image=hole, every_scale=True))
+        ask("POST", "/api/jobs/edits", body=wish)
+        ask("GET", "/page/main.js", "/page/{name}")
+        ask("GET", "/page/none", "/page/{name}")
+        ask("GET", "/api/schedules?measure=true", "/api/schedules")
+        for path in ("/", "/api/schedules", "/v1/models", "/api/model", "/api/plan", "/healthz", "/readyz", "/metrics", "/openapi.json"):
             ask("GET", path)
         ask("GET", "/v1/models/small", "/v1/models/{id}")
         assert asked == {operation["operationId"] for path in document["paths"].values() for operation in path.values()}
         # members of a request are what the server reads: what is none of their types is refused by their name
         schemas = document["components"]["schemas"]
-        for path, schema, whole in (("/v1/images/generations", "Wish", wish), ("/api/jobs", "Wish", wish), ("/v1/images/edits", "Edit", dict(wish, image=hole)),
-                                    (job + "/refine", "Refinement", {})):
+        for path, schema, whole in (("/v1/images/generations", "Wish", wish), ("/api/jobs", "JobWish", wish), ("/v1/images/edits", "Edit", dict(wish, image=hole)),
+                                    ("/api/jobs/edits", "JobEdit", dict(wish, image=hole)), (job + "/refine", "Refinement", {})):
             for name, member in schemas[schema]["properties"].items():
                 wrong = [{"a": 1}]
                 if "enum" in member:
@@ -564,8 +639,6 @@ def the_document_is_true():
                     wrong.append(member["maximum"] + 1)
                 if "exclusiveMinimum" in member:
                     wrong.append(member["exclusiveMinimum"])
-                if name == "partial_images" and path == "/api/jobs":
-                    wrong = []
                 for value in wrong:
                     answer = server.post(path, dict(whole, **{"stream": True} if name == "partial_images" else {}, **{name: value}))
                     assert answer.status == 400 and answer.error()["param"] == name, (path, name, value, answer.status, answer.body[:200])

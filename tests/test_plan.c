@@ -312,6 +312,40 @@ static void the_unconditional_branch(void **state) {
     assert_string_equal(plan_of(&request, &options).uncond_depths, "");
 }
 
+/* The list has what is chosen of, and each entry is what a plan says of that schedule. */
+static void all_schedules(void **state) {
+    (void)state;
+    variant_request request = request_of(2, 2);
+    variant_plan_options options = without_time(0);
+    const variant_plan full = plan_of(&request, &options);
+    variant_plan *plans;
+    int count, fitting = 0;
+    options.max_bytes = full.bytes - 1;
+    assert_ok(variant_plan_list(engine, &request, &options, &plans, &count, err));
+    assert_int_equal(count, full.considered);
+    assert_true(plans[0].depth == info.depth && plans[0].bytes == full.bytes && !plans[0].fits);
+    for (int i = 0; i < count; ++i) {
+        assert_int_equal(plans[i].fits, plans[i].bytes < full.bytes);
+        fitting += plans[i].fits;
+        assert_true(plans[i].seconds == 0.0 && plans[i].batch == 2 && plans[i].why[0] == '\0');
+    }
+    assert_true(fitting > 0);
+    /* the one that is chosen within the limit is among them, as it is told there */
+    const variant_plan best = plan_of(&request, &options);
+    int same = 0;
+    for (int i = 0; i < count; ++i)
+        same += plans[i].bridge == best.bridge && plans[i].depth == best.depth &&
+                plans[i].uncond_depth == best.uncond_depth && plans[i].bytes == best.bytes &&
+                plans[i].kept >= best.kept && plans[i].kept <= best.kept &&
+                strcmp(plans[i].uncond_depths, best.uncond_depths) == 0;
+    assert_int_equal(same, 1);
+    free(plans);
+    request.count = 0;
+    assert_fails(variant_plan_list(engine, &request, &options, &plans, &count, err),
+                 VARIANT_E_ARGUMENT, "count 0");
+    assert_true(plans == NULL && count == 0);
+}
+
 static void arguments_are_checked(void **state) {
     (void)state;
     variant_request request = request_of(1, 1);
@@ -339,12 +373,20 @@ static void arguments_are_checked(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(most_kept_wins),           cmocka_unit_test(nothing_fits),
-        cmocka_unit_test(none_above_the_ceiling),   cmocka_unit_test(fastest_near_the_best),
-        cmocka_unit_test(nearest_schedule),         cmocka_unit_test(equal_within_the_spread),
-        cmocka_unit_test(seconds_between_two_runs), cmocka_unit_test(seconds_of_one_branch),
-        cmocka_unit_test(the_unconditional_branch), cmocka_unit_test(memory_is_what_a_run_takes),
-        cmocka_unit_test(batch_fills_the_limit),    cmocka_unit_test(qualities_by_layers),
+        cmocka_unit_test(most_kept_wins),
+        cmocka_unit_test(nothing_fits),
+        cmocka_unit_test(none_above_the_ceiling),
+        cmocka_unit_test(fastest_near_the_best),
+        cmocka_unit_test(nearest_schedule),
+        cmocka_unit_test(equal_within_the_spread),
+        cmocka_unit_test(seconds_between_two_runs),
+        cmocka_unit_test(seconds_of_one_branch),
+        cmocka_unit_test(the_unconditional_branch),
+        cmocka_unit_test(memory_is_what_a_run_takes),
+        cmocka_unit_test(batch_fills_the_limit),
+        cmocka_unit_test(qualities_by_layers),
+        cmocka_unit_test(all_schedules),
+
         cmocka_unit_test(arguments_are_checked),
     };
     return cmocka_run_group_tests(tests, open_engine, close_engine);

@@ -2,6 +2,7 @@
 #include "tests/fixtures.h"
 
 #include "serve/adapt.h"
+#include "serve/arguments.h"
 #include "serve/forecast.h"
 #include "serve/guard.h"
 #include "serve/handlers.h"
@@ -627,6 +628,25 @@ static void keys_are_asked_for(void **state) {
 
 /* ---- paths ---- */
 
+static void a_command_line_is_quoted(void **state) {
+    (void)state;
+    variant_engine_options options = {.model = "models/fashion", .backend = "cpu"};
+    char *line = sv_arguments(&options);
+    assert_string_equal(line, "-m models/fashion");
+    free(line);
+    options = (variant_engine_options){.model = "it's here; $(ls)",
+                                       .heads = 4,
+                                       .sides = "1,2",
+                                       .weights = "int8",
+                                       .part = "",
+                                       .backend = "ref"};
+    line = sv_arguments(&options);
+    assert_string_equal(line,
+                        "-m 'it'\\''s here; $(ls)' --sides 1,2 --heads 4 --part '' --weights int8 "
+                        "--backend ref");
+    free(line);
+}
+
 static void paths_lead_to_routes(void **state) {
     (void)state;
     sv_call call = {0};
@@ -642,8 +662,8 @@ static void paths_lead_to_routes(void **state) {
     assert_string_equal(fault.allow, "GET");
     assert_null(sv_route_find(&call, "PATCH", "/api/jobs/abc", &fault));
     assert_string_equal(fault.allow, "GET, DELETE");
-    const char *const wrong[] = {"/",   "",          "/api/jobs/", "/api/jobs/a/b",
-                                 "/v1", "/healthz/", "//healthz",  "/api/jobs/a/images/"};
+    const char *const wrong[] = {"/page/", "",          "/api/jobs/", "/api/jobs/a/b",
+                                 "/v1",    "/healthz/", "//healthz",  "/api/jobs/a/images/"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; ++i) {
         assert_null(sv_route_find(&call, "GET", wrong[i], &fault));
         assert_int_equal(fault.status, 404);
@@ -714,6 +734,7 @@ int main(void) {
         cmocka_unit_test(pace_is_that_of_the_last_pictures),
         cmocka_unit_test(pages_of_others_may_not_ask),
         cmocka_unit_test(keys_are_asked_for),
+        cmocka_unit_test(a_command_line_is_quoted),
         cmocka_unit_test(paths_lead_to_routes),
         cmocka_unit_test(the_document_has_the_routes),
     };

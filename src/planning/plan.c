@@ -1,4 +1,4 @@
-/* plan.c - variant_plan_make: a budget of memory and time to the best schedule that keeps it.
+/* plan.c - variant_plan_make: a budget of memory and time to the best schedule that keeps it; variant_plan_list: all of them.
  *
  * Candidates are the full depth and all pairs (bridge, depth), of the depths that a supernet was
  * trained for where there are any; or the points of a sweep. Memory is variant_request_memory's,
@@ -407,11 +407,16 @@ static bool needs_seconds(const planner *p) {
     return p->budget.seconds > 0.0 || fastest;
 }
 
-static variant_status choose(planner *p, vt_candidate *chosen, variant_error *err) {
+/* All candidates, what they take and, where that is asked, how long. */
+static variant_status list_candidates(planner *p, variant_error *err) {
     VT_TRY(p->options->sweep ? list_measured(p, err) : list_schedules(p, err));
     for (int i = 0; i < p->count; ++i) VT_TRY(find_bytes(p, &p->candidates[i], err));
     bool ask = !p->options->memory_only && !p->options->auto_batch;
-    if (needs_seconds(p) || ask) VT_TRY(find_seconds(p, err));
+    return needs_seconds(p) || ask ? find_seconds(p, err) : VARIANT_OK;
+}
+
+static variant_status choose(planner *p, vt_candidate *chosen, variant_error *err) {
+    VT_TRY(list_candidates(p, err));
     int best = p->options->sweep ? choose_by_distance(p) : choose_by_layers(p);
     *chosen = p->candidates[best];
     if (!p->plan->fits)
@@ -474,6 +479,23 @@ static variant_status describe_uncond(const planner *p, const vt_candidate *chos
     return VARIANT_OK;
 }
 
+static variant_status describe(const planner *p, const vt_candidate *chosen, variant_error *err) {
+    variant_plan *plan = p->plan;
+    plan->bridge = chosen->bridge;
+    plan->depth = chosen->depth;
+    plan->layers = chosen->selector;
+    plan->uncond_depth = chosen->uncond;
+    plan->cfg_late = (float)chosen->late;
+    plan->kept = chosen->kept;
+    plan->bytes = chosen->bytes;
+    plan->seconds = chosen->seconds;
+    plan->distance = chosen->distance;
+    plan->distance_spread = chosen->spread;
+    plan->batch = p->at.batch;
+    plan->considered = p->count;
+    return describe_uncond(p, chosen, err);
+}
+
 variant_status variant_plan_make(const variant_engine *engine, const variant_request *request,
                                  const variant_plan_options *options, variant_plan *plan,
                                  variant_error *error) {
@@ -486,19 +508,7 @@ variant_status variant_plan_make(const variant_engine *engine, const variant_req
     VT_CHECK(read_options(&p, request, error));
     VT_CHECK(choose(&p, &chosen, error));
     if (options->auto_batch && plan->fits) VT_CHECK(grow_batch(&p, &chosen, error));
-    plan->bridge = chosen.bridge;
-    plan->depth = chosen.depth;
-    plan->layers = chosen.selector;
-    plan->uncond_depth = chosen.uncond;
-    plan->cfg_late = (float)chosen.late;
-    VT_CHECK(describe_uncond(&p, &chosen, error));
-    plan->kept = chosen.kept;
-    plan->bytes = chosen.bytes;
-    plan->seconds = chosen.seconds;
-    plan->distance = chosen.distance;
-    plan->distance_spread = chosen.spread;
-    plan->batch = p.at.batch;
-    plan->considered = p.count;
+    VT_CHECK(describe(&p, &chosen, error));
 cleanup:
     free(p.candidates);
     return status;
@@ -546,4 +556,43 @@ variant_status variant_request_seconds(const variant_engine *engine, const varia
     seconds->total = vt_costs_seconds(&costs, &work);
     seconds->disturbed = plan.disturbed;
     return VARIANT_OK;
+}
+
+/* ---- all of them ---- */
+
+/* A plan a candidate; each has what is said of all (warnings, whether times were measured). */
+static variant_status describe_all(planner *p, variant_plan *plans, variant_error *err) {
+    const variant_plan *of_all = p->plan;
+    for (int i = 0; i < p->count; ++i) {
+        plans[i] = *of_all;
+        p->plan = &plans[i];
+        VT_TRY(describe(p, &p->candidates[i], err));
+        plans[i].fits = vt_plan_excess(&p->candidates[i], p->budget) <= 1.0;
+    }
+    return VARIANT_OK;
+}
+
+variant_status variant_plan_list(const variant_engine *engine, const variant_request *request,
+                                 const variant_plan_options *options, variant_plan **plans,
+                                 int *count, variant_error *error) {
+    variant_status status = VARIANT_OK;
+    variant_plan of_all = {0};
+    planner p = {.engine = engine, .options = options, .plan = &of_all};
+    *plans = NULL;
+    *count = 0;
+    if (error) *error = (variant_error){0};
+    variant_engine_info(engine, &p.info);
+    VT_CHECK(read_options(&p, request, error));
+    VT_CHECK(list_candidates(&p, error));
+    *plans = calloc((size_t)p.count, sizeof **plans);
+    if (!*plans) VT_CHECK(vt_fail(error, VARIANT_E_MEMORY, "no memory for %d plans", p.count));
+    VT_CHECK(describe_all(&p, *plans, error));
+    *count = p.count;
+cleanup:
+    free(p.candidates);
+    if (status != VARIANT_OK) {
+        free(*plans);
+        *plans = NULL;
+    }
+    return status;
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "serve/arguments.h"
 #include "serve/handlers.h"
 
 /* ---- the images API's list of models ---- */
@@ -90,6 +91,16 @@ static void add_qualities(cJSON *json, const sv_model *m) {
     }
 }
 
+/* What a request has that says nothing of it; rounded, for 0.96 is no float. */
+static void add_defaults(cJSON *json) {
+    variant_request request;
+    variant_request_init(&request);
+    cJSON *defaults = cJSON_AddObjectToObject(json, "defaults");
+    cJSON_AddNumberToObject(defaults, "cfg_scale", round((double)request.cfg_scale * 1e6) / 1e6);
+    cJSON_AddNumberToObject(defaults, "top_k", request.top_k);
+    cJSON_AddNumberToObject(defaults, "top_p", round((double)request.top_p * 1e6) / 1e6);
+}
+
 void sv_model_show(sv_call *call) {
     sv_server *s = call->server;
     const sv_model *m = call->model;
@@ -97,6 +108,9 @@ void sv_model_show(sv_call *call) {
     cJSON *json = cJSON_CreateObject();
     cJSON_AddStringToObject(json, "name", s->options->name);
     cJSON_AddStringToObject(json, "hash", info->hash);
+    char *arguments = sv_arguments(&s->options->engine);
+    cJSON_AddStringToObject(json, "arguments", arguments ? arguments : "");
+    free(arguments);
     cJSON_AddNumberToObject(json, "depth", info->depth);
     cJSON_AddNumberToObject(json, "bridge", info->bridge);
     cJSON_AddBoolToObject(json, "supernet", info->supernet);
@@ -113,6 +127,7 @@ void sv_model_show(sv_call *call) {
     const size_t budget = s->budget; /* less while two models are open */
     pthread_mutex_unlock(&s->lock);
     cJSON_AddNumberToObject(json, "memory_for_requests", (double)budget);
+    add_defaults(json);
     add_qualities(json, m);
     add_costs(json, m);
     add_classes(json, m);

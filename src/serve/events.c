@@ -129,30 +129,55 @@ static char *progress_event(sv_call *call, const view *now) {
     return sv_event("progress", json);
 }
 
+/* Takes the picture's pixels. */
+static char *preview_of(const sv_job *job, int index, int scale, variant_picture *picture) {
+    cJSON *json = image_event(job, "preview", sv_picture_base64(&job->wish, picture));
+    free(picture->pixels);
+    cJSON_AddNumberToObject(json, "picture", index);
+    cJSON_AddNumberToObject(json, "scale", scale);
+    return sv_event("preview", json);
+}
+
+/* The newest of each picture. */
 static char *preview_event(sv_call *call) {
     sv_job *job = call->job;
     for (int i = 0; call->seen && i < job->wish.request.count; ++i) {
         variant_picture picture;
         if (!sv_preview_copy(job, i, 0, call->seen[i], &picture, &call->seen[i])) continue;
-        cJSON *json = image_event(job, "preview", sv_picture_base64(&job->wish, &picture));
-        free(picture.pixels);
-        cJSON_AddNumberToObject(json, "picture", i);
-        cJSON_AddNumberToObject(json, "scale", call->seen[i]);
-        return sv_event("preview", json);
+        return preview_of(job, i, call->seen[i], &picture);
     }
+    return NULL;
+}
+
+/* Of a job that keeps every scale: the next one, of each picture in turn, none left out; over: none is still to come. */
+static char *scale_event(sv_call *call, bool over) {
+    sv_job *job = call->job;
+    for (int slot = 0; call->seen && slot < job->slots; ++slot)
+        for (int i = 0; i < job->wish.request.count; ++i) {
+            variant_picture picture;
+            int scale;
+            if (call->seen[i] != slot) continue;
+            const bool there = sv_preview_copy(job, i, slot, 0, &picture, &scale);
+            if (there || over) ++call->seen[i];
+            if (there) return preview_of(job, i, scale, &picture);
+        }
     return NULL;
 }
 
 char *sv_next_job_event(sv_call *call, bool *end) {
     const view now = look(call->job);
-    if (now.state >= SV_COMPLETED) {
+    const bool over = now.state >= SV_COMPLETED, every = call->job->every_scale;
+    char *piece = every && over ? scale_event(call, true) : NULL;
+    if (piece) return piece;
+    if (over) {
         *end = true;
+        if (every) sv_job_forget_scales(call->job);
         return sv_event(sv_state_name(now.state), sv_job_json(call, call->job, true));
     }
     if ((int)now.state != call->seen_state || now.place != call->seen_place ||
         now.scale != call->seen_scale || now.done != call->seen_done)
         return progress_event(call, &now);
-    char *piece = preview_event(call);
+    piece = every ? scale_event(call, false) : preview_event(call);
     return piece ? piece : keepalive(call);
 }
 

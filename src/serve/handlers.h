@@ -7,9 +7,16 @@
 /* images.c: the images API */
 void sv_images_generate(sv_call *call);
 void sv_images_edit(sv_call *call);
+/* The picture, mask and other members of a body, decoded; edit->bytes are counted in server->inbox. False: nothing is held. */
+bool sv_images_read_edit(sv_call *call, sv_edit *edit, cJSON **json, sv_fault *fault);
+
+/* page.c: the page at / and its parts */
+void sv_page(sv_call *call);
+void sv_page_part(sv_call *call);
 
 /* jobs.c */
 void sv_jobs_create(sv_call *call);
+void sv_jobs_edit(sv_call *call);
 void sv_jobs_show(sv_call *call);
 void sv_jobs_cancel(sv_call *call);
 void sv_jobs_refine(sv_call *call);
@@ -21,6 +28,7 @@ void sv_models_list(sv_call *call);
 void sv_models_show(sv_call *call);
 void sv_model_show(sv_call *call);
 void sv_plan_show(sv_call *call);
+void sv_schedules_show(sv_call *call);
 void sv_health(sv_call *call);
 void sv_ready(sv_call *call);
 void sv_metrics_show(sv_call *call);

@@ -11,6 +11,7 @@
 #include "core/clock.h"
 #include "serve/connections.h"
 #include "serve/log.h"
+#include "serve/page.h"
 #include "serve/routes.h"
 #include "serve/text.h"
 
@@ -114,11 +115,23 @@ void sv_wake(sv_job *job) {
 
 /* ---- answers ---- */
 
+/* A file of the page may be kept, but is asked for again: by its tag, which costs no bytes. */
+static void add_page_headers(const sv_page_file *file, struct MHD_Response *response) {
+    MHD_add_response_header(response, "Cache-Control", "no-cache");
+    MHD_add_response_header(response, "ETag", file->tag);
+    MHD_add_response_header(response, "Content-Security-Policy", sv_page_policy);
+    MHD_add_response_header(response, "Referrer-Policy", "no-referrer");
+    MHD_add_response_header(response, "Cross-Origin-Resource-Policy", "same-origin");
+}
+
 static void add_headers(const sv_call *call, struct MHD_Response *response) {
     char number[16];
     MHD_add_response_header(response, "X-Request-Id", call->id);
     MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
-    MHD_add_response_header(response, "Cache-Control", "no-store");
+    if (call->file)
+        add_page_headers(call->file, response);
+    else
+        MHD_add_response_header(response, "Cache-Control", "no-store");
     if (call->type) MHD_add_response_header(response, "Content-Type", call->type);
     if (call->allow[0]) MHD_add_response_header(response, "Allow", call->allow);
     if (call->do_not_retry) MHD_add_response_header(response, "X-Should-Retry", "false");
@@ -366,6 +379,12 @@ bool sv_take_room(sv_server *s, size_t bytes, sv_fault *fault) {
     sv_refuse(fault, 503, "busy", "", "too many large requests come in at one time");
     fault->retry_after = 2;
     return false;
+}
+
+void sv_give_room(sv_server *s, size_t bytes) {
+    pthread_mutex_lock(&s->lock);
+    s->inbox -= bytes;
+    pthread_mutex_unlock(&s->lock);
 }
 
 /* More of the body. All bodies together are bounded as well. */

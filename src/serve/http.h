@@ -13,6 +13,7 @@
 enum { SV_ARGUMENTS = 2, SV_ARGUMENT_SIZE = 64 };
 
 struct sv_route;
+struct sv_page_file;
 
 typedef struct sv_call {
     sv_server *server;
@@ -36,6 +37,7 @@ typedef struct sv_call {
     char *answer;
     size_t answer_size;
     const char *type;
+    const struct sv_page_file *file; /* of the page, that is answered; else NULL */
     int retry_after;
     char allow[24];
     bool do_not_retry;
@@ -76,6 +78,7 @@ void sv_stream(sv_call *call, sv_job *job, bool attached,
 void sv_stop_waiting(sv_call *call);
 /* Counts bytes that are held beside the body; false with a fault: too much is held by all. */
 bool sv_take_room(sv_server *server, size_t bytes, sv_fault *fault);
+void sv_give_room(sv_server *server, size_t bytes);
 const char *sv_query(const sv_call *call, const char *name);
 const char *sv_header(const sv_call *call, const char *name);
 

@@ -30,12 +30,6 @@ static void answer(sv_call *call) {
     sv_answer_json(call, 200, json);
 }
 
-static void give_room(sv_server *server, size_t bytes) {
-    pthread_mutex_lock(&server->lock);
-    server->inbox -= bytes;
-    pthread_mutex_unlock(&server->lock);
-}
-
 static void release(sv_job *job) {
     sv_server *server = job->server;
     pthread_mutex_lock(&server->lock);
@@ -64,7 +58,7 @@ static void begin_job(sv_call *call, const sv_edit *edit, cJSON *json) {
         sv_edit given = edit ? *edit : (sv_edit){0};
         cJSON_Delete(json);
         sv_edit_free(&given);
-        give_room(call->server, edit ? edit->bytes : 0);
+        sv_give_room(call->server, edit ? edit->bytes : 0);
         sv_refuse(&fault, 503, "out_of_memory", "", "no memory for a request");
         sv_answer_fault(call, &fault);
         return;
@@ -96,21 +90,30 @@ static bool read_parts(sv_call *call, sv_parts *parts, sv_fault *fault) {
     return sv_parts_of_json(parts, call->body, call->size, fault);
 }
 
-void sv_images_edit(sv_call *call) {
-    sv_fault fault;
+bool sv_images_read_edit(sv_call *call, sv_edit *edit, cJSON **json, sv_fault *fault) {
     sv_parts parts = {0};
-    sv_edit edit = {0};
     bool room = false;
-    if (read_parts(call, &parts, &fault) && sv_edit_measure(&edit, &parts, &fault) &&
-        (room = sv_take_room(call->server, edit.bytes, &fault)) &&
-        sv_edit_decode(&edit, &parts, &fault)) {
-        cJSON *json = parts.json;
+    *edit = (sv_edit){0};
+    const bool read = read_parts(call, &parts, fault) && sv_edit_measure(edit, &parts, fault) &&
+                      (room = sv_take_room(call->server, edit->bytes, fault)) &&
+                      sv_edit_decode(edit, &parts, fault);
+    if (read) {
+        *json = parts.json;
         parts.json = NULL;
-        begin_job(call, &edit, json);
     } else {
-        sv_edit_free(&edit);
-        if (room) give_room(call->server, edit.bytes);
-        sv_answer_fault(call, &fault);
+        sv_edit_free(edit);
+        if (room) sv_give_room(call->server, edit->bytes);
     }
     sv_parts_free(&parts);
+    return read;
+}
+
+void sv_images_edit(sv_call *call) {
+    sv_fault fault;
+    sv_edit edit;
+    cJSON *json;
+    if (sv_images_read_edit(call, &edit, &json, &fault))
+        begin_job(call, &edit, json);
+    else
+        sv_answer_fault(call, &fault);
 }

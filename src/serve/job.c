@@ -51,6 +51,12 @@ static void forget_previews(sv_job *job) {
     job->previews = NULL;
 }
 
+void sv_job_forget_scales(sv_job *job) {
+    pthread_mutex_lock(&job->server->lock);
+    forget_previews(job);
+    pthread_mutex_unlock(&job->server->lock);
+}
+
 void sv_job_drop_edit(sv_job *job) {
     job->server->inbox -= job->inbox;
     job->inbox = 0;
@@ -95,6 +101,7 @@ static bool on_progress(void *user, const variant_progress *at) {
 
 /* The slot that a picture after `scale` scales goes to, or -1. */
 static int slot_of(const sv_job *job, int scale) {
+    if (job->every_scale) return scale <= job->slots ? scale - 1 : -1;
     if (job->kept) return 0;
     for (int i = 0; i < job->wish.partials; ++i)
         if (sv_partial_scale(&job->wish, job->model->context.info.scales, i) == scale) return i;
@@ -106,7 +113,7 @@ static bool on_previews(void *user, int scale) {
     sv_job *job = user;
     sv_server *s = job->server;
     pthread_mutex_lock(&s->lock);
-    const bool watched = job->watchers > 0 || vt_seconds() < job->watched_until;
+    const bool watched = job->every_scale || job->watchers > 0 || vt_seconds() < job->watched_until;
     const bool wanted = watched && slot_of(job, scale) >= 0, free = s->held_back == 0;
     s->metrics.previews_left_out += wanted && !free;
     pthread_mutex_unlock(&s->lock);
@@ -158,7 +165,9 @@ bool sv_job_measure(sv_job *job, sv_fault *fault) {
     const sv_server *s = job->server;
     const size_t most = s->memory - s->options->keep_bytes - job->model->bytes;
     variant_error err;
-    job->slots = job->kept ? 1 : job->wish.partials;
+    job->slots = job->every_scale ? job->model->context.info.scales - 1
+                 : job->kept      ? 1
+                                  : job->wish.partials;
     if (job->slots > 0) {
         request->preview = on_preview;
         request->previews = on_previews;
@@ -216,7 +225,7 @@ void sv_job_end(sv_job *job, sv_state state, const sv_fault *fault) {
         job->held += (size_t)count * ((size_t)p->width * (size_t)p->height * (size_t)p->channels +
                                       (size_t)p->token_count * sizeof *p->tokens);
     }
-    if (job->kept) forget_previews(job); /* the pictures are there */
+    if (job->kept && !job->every_scale) forget_previews(job); /* the pictures are there */
     s->pace += 0.5 * (job->finished - s->last_end - s->pace);
     s->last_end = job->finished;
     count_end(job);

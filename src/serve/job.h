@@ -29,6 +29,8 @@ typedef struct sv_job {
     uint64_t client; /* who asked for it */
     sv_wish wish;    /* not written to any more */
     bool kept;       /* after it is done, and whoever watches */
+    bool
+        every_scale; /* ... and with it the picture after each scale, which is decoded whether somebody looks or not */
     sv_state state;
     sv_fault fault; /* once it failed */
     time_t created_at;
@@ -48,7 +50,7 @@ typedef struct sv_job {
     int scale, pictures_done;
     int watchers;         /* calls that want to see every preview */
     double watched_until; /* likewise whoever asks now and then */
-    int slots; /* previews kept of a picture: one a partial picture, or the latest alone */
+    int slots; /* previews kept of a picture: one a partial picture, one a scale, or the latest alone */
     sv_preview *previews;  /* (wish.request.count, slots) */
     variant_picture shape; /* of previews: width, height, channels */
 } sv_job;
@@ -64,6 +66,8 @@ bool sv_job_is_over(const sv_job *job);
 bool sv_job_measure(sv_job *job, sv_fault *fault);
 /* Gives up the pixels of a picture to edit, which the library has read. The lock is held. */
 void sv_job_drop_edit(sv_job *job);
+/* Gives up the pictures of every scale, which somebody has seen. Takes the lock. */
+void sv_job_forget_scales(sv_job *job);
 /* It ends, with what it made or a fault. The lock is held. */
 void sv_job_end(sv_job *job, sv_state state, const sv_fault *fault);
 /* Asks a job to end; one that waits ends at once. The lock is held. */

@@ -58,40 +58,70 @@ static void answer_created(sv_call *call, sv_job *job) {
     sv_answer_json(call, 202, json);
 }
 
+/* One of the pictures alone, where that is asked: with the random numbers that it had among the others. */
+static bool read_picture(sv_wish *wish, int *first, sv_fault *fault) {
+    variant_request *request = &wish->request;
+    int only = -1;
+    if (!sv_field_int(wish->json, "picture", 0, request->count - 1, &only, fault)) return false;
+    if (only < 0) return true;
+    *first = only;
+    request->first_image += only;
+    request->count = 1;
+    return true;
+}
+
+/* Tokens and classes of the pictures of `from`, from `first` on. */
+static bool take_pictures(sv_wish *wish, const sv_job *from, int first, sv_fault *fault) {
+    variant_request *request = &wish->request;
+    const int count = request->count;
+    const size_t length = (size_t)from->pictures[0].token_count;
+    wish->tokens = malloc((size_t)count * length * sizeof *wish->tokens);
+    if (!wish->tokens) return sv_refuse(fault, 503, "out_of_memory", "", "no memory for a request");
+    for (int i = 0; i < count; ++i) {
+        const variant_picture *picture = &from->pictures[first + i];
+        const int slot = (request->first_image + i) % count; /* where the library looks */
+        memcpy(wish->tokens + (size_t)slot * length, picture->tokens,
+               length * sizeof *wish->tokens);
+        wish->labels[slot] = picture->label;
+    }
+    request->given_tokens = wish->tokens;
+    request->given_count = count;
+    if (request->class_name) return true;
+    request->labels = wish->labels;
+    request->label_count = count;
+    return true;
+}
+
 /* The scales that a refined picture keeps: as asked, else those at full depth. */
 static bool keep_scales(sv_job *job, const sv_job *from, sv_fault *fault) {
     const variant_info *info = &job->model->context.info;
-    variant_request *request = &job->wish.request;
-    const int count = request->count, length = from->pictures[0].token_count;
-    int keep = info->bridge < info->scales ? info->bridge : info->scales - 1;
-    if (!sv_field_int(job->wish.json, "keep_scales", 0, info->scales - 1, &keep, fault))
+    int keep = info->bridge < info->scales ? info->bridge : info->scales - 1, first = 0;
+    if (!sv_field_int(job->wish.json, "keep_scales", 0, info->scales - 1, &keep, fault) ||
+        !read_picture(&job->wish, &first, fault))
         return false;
     if (from->wish.request.edits)
         return sv_refuse(fault, 400, "invalid_value", "",
                          "the job is an edit, whose scales are not kept: edit its picture again");
-    job->wish.tokens = malloc((size_t)count * (size_t)length * sizeof *job->wish.tokens);
-    if (!job->wish.tokens)
-        return sv_refuse(fault, 503, "out_of_memory", "", "no memory for a request");
-    for (int i = 0; i < count; ++i) {
-        memcpy(job->wish.tokens + (size_t)i * (size_t)length, from->pictures[i].tokens,
-               (size_t)length * sizeof *job->wish.tokens);
-        job->wish.labels[i] = from->pictures[i].label;
-    }
-    request->given_tokens = job->wish.tokens;
-    request->given_count = count;
-    request->given_scales = keep;
-    if (!request->class_name) {
-        request->labels = job->wish.labels;
-        request->label_count = count;
-    }
-    return true;
+    job->wish.request.given_scales = keep;
+    return take_pictures(&job->wish, from, first, fault);
 }
 
-static bool create(sv_call *call, sv_job *job, const sv_job *from, cJSON *json, sv_fault *fault) {
+/* What a job is made of: its members, and the picture that is edited or the job that is refined, or neither. */
+typedef struct making {
+    cJSON *json;
+    const sv_edit *edit;
+    const sv_job *from;
+} making;
+
+/* Takes what it is made of. */
+static bool create(sv_call *call, sv_job *job, const making *of, sv_fault *fault) {
+    const sv_job *from = of->from;
     job->kept = true;
     job->client = call->client;
-    if (!sv_wish_read(&job->wish, &call->model->context, from ? &from->wish : NULL, NULL, json,
-                      fault))
+    if (of->edit) job->inbox = of->edit->bytes;
+    if (!sv_wish_read(&job->wish, &call->model->context, from ? &from->wish : NULL, of->edit,
+                      of->json, fault) ||
+        !sv_field_bool(of->json, "every_scale", &job->every_scale, fault))
         return false;
     job->wish.stream = false; /* events are there for all */
     job->wish.partials = 0;
@@ -100,34 +130,55 @@ static bool create(sv_call *call, sv_job *job, const sv_job *from, cJSON *json, 
     return sv_latency_plan(call, job, fault) && sv_job_measure(job, fault) && sv_submit(job, fault);
 }
 
-/* from: the job that is refined, or NULL. */
-static void begin(sv_call *call, const sv_job *from) {
+static void give_back(sv_call *call, const making *of) {
+    cJSON_Delete(of->json);
+    if (!of->edit) return;
+    sv_edit edit = *of->edit;
+    sv_edit_free(&edit);
+    sv_give_room(call->server, edit.bytes);
+}
+
+static void begin(sv_call *call, const making *of) {
     sv_fault fault;
-    cJSON *json = NULL;
-    const bool empty = from && call->size == 0;
-    sv_job *job = NULL;
-    if (empty)
-        json = cJSON_CreateObject();
-    else if (!sv_json_read(&json, call->body, call->size, &fault)) {
-        sv_answer_fault(call, &fault);
-        return;
-    }
-    job = sv_job_new(call->model);
+    sv_job *job = sv_job_new(call->model);
     if (!job) {
-        cJSON_Delete(json);
+        give_back(call, of);
         sv_refuse(&fault, 503, "out_of_memory", "", "no memory for a request");
         sv_answer_fault(call, &fault);
         return;
     }
-    if (create(call, job, from, json, &fault))
+    if (create(call, job, of, &fault))
         answer_created(call, job);
     else if (!call->later)
         sv_answer_fault(call, &fault);
     release(job);
 }
 
+/* from: the job that is refined, or NULL. */
+static void begin_plain(sv_call *call, const sv_job *from) {
+    sv_fault fault;
+    making of = {.from = from};
+    if (from && call->size == 0) {
+        of.json = cJSON_CreateObject();
+    } else if (!sv_json_read(&of.json, call->body, call->size, &fault)) {
+        sv_answer_fault(call, &fault);
+        return;
+    }
+    begin(call, &of);
+}
+
 void sv_jobs_create(sv_call *call) {
-    begin(call, NULL);
+    begin_plain(call, NULL);
+}
+
+void sv_jobs_edit(sv_call *call) {
+    sv_fault fault;
+    sv_edit edit;
+    making of = {.edit = &edit};
+    if (sv_images_read_edit(call, &edit, &of.json, &fault))
+        begin(call, &of);
+    else
+        sv_answer_fault(call, &fault);
 }
 
 void sv_jobs_refine(sv_call *call) {
@@ -145,12 +196,19 @@ void sv_jobs_refine(sv_call *call) {
                   from->id, from->model->hash, call->model->hash);
         sv_answer_fault(call, &fault);
     } else {
-        begin(call, from);
+        begin_plain(call, from);
     }
     release(from);
 }
 
 /* ---- one that is there ---- */
+
+/* The newest that is kept of a picture, where the job keeps one a scale. */
+static bool copy_newest(sv_job *job, int index, variant_picture *picture, int *scale) {
+    for (int slot = job->slots - 1; slot >= 0; --slot)
+        if (sv_preview_copy(job, index, slot, 0, picture, scale)) return true;
+    return false;
+}
 
 /* The picture so far, of a job that is at work; asking makes previews come for a while. */
 static void add_so_far(cJSON *json, sv_job *job) {
@@ -161,7 +219,7 @@ static void add_so_far(cJSON *json, sv_job *job) {
     for (int i = 0; i < job->wish.request.count; ++i) {
         variant_picture picture;
         int scale;
-        if (!sv_preview_copy(job, i, 0, 0, &picture, &scale)) continue;
+        if (!copy_newest(job, i, &picture, &scale)) continue;
         if (!list) list = cJSON_AddArrayToObject(json, "previews");
         cJSON *one = cJSON_CreateObject();
         char *text = sv_picture_base64(&job->wish, &picture);

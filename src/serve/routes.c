@@ -7,11 +7,14 @@
 #include "serve/handlers.h"
 
 const sv_route sv_routes[] = {
+    {"GET", "/", sv_page, SV_OPEN},
+    {"GET", "/page/*", sv_page_part, SV_OPEN},
     {"POST", "/v1/images/generations", sv_images_generate, 0},
     {"POST", "/v1/images/edits", sv_images_edit, SV_LARGE},
     {"GET", "/v1/models", sv_models_list, 0},
     {"GET", "/v1/models/*", sv_models_show, 0},
     {"POST", "/api/jobs", sv_jobs_create, 0},
+    {"POST", "/api/jobs/edits", sv_jobs_edit, SV_LARGE},
     {"GET", "/api/jobs/*", sv_jobs_show, 0},
     {"DELETE", "/api/jobs/*", sv_jobs_cancel, 0},
     {"POST", "/api/jobs/*/cancel", sv_jobs_cancel, 0},
@@ -20,6 +23,7 @@ const sv_route sv_routes[] = {
     {"GET", "/api/jobs/*/images/*", sv_jobs_image, SV_OPEN},
     {"GET", "/api/model", sv_model_show, 0},
     {"GET", "/api/plan", sv_plan_show, 0},
+    {"GET", "/api/schedules", sv_schedules_show, 0},
     {"GET", "/healthz", sv_health, SV_OPEN | SV_VITAL},
     {"GET", "/readyz", sv_ready, SV_OPEN | SV_VITAL},
     {"GET", "/metrics", sv_metrics_show, SV_VITAL},
