@@ -397,17 +397,33 @@ static void powers(const vt_attention_powers *s) {
 
 static const float lowest = -126.0f; /* zero below */
 
-static inline float exp2_of(float x) {
-    const float magic = 12582912.0f; /* 1.5 * 2^23: adding it rounds to a whole number */
-    float n = (x + magic) - magic, f = x - n, g = fine[5];
-    for (int i = 4; i >= 0; --i) g = FMA(g, f, fine[i]);
-    g = FMA(g, f, 1.0f);
+/* 2^x of n and f by what g came to. No branch, which would keep compilers from making vectors of it. */
+static inline float power_of(float x, float n, float g) {
     float power = n > lowest ? n : lowest; /* NaN: lowest, and g is NaN */
     power = power < 127.0f ? power : 127.0f;
-    uint32_t bits = (uint32_t)((int32_t)power + 127) << 23;
-    float two;
-    memcpy(&two, &bits, sizeof two);
-    return x < lowest ? 0.0f : g * two;
+    uint32_t two = (uint32_t)((int32_t)power + 127) << 23, bits;
+    float scale;
+    memcpy(&scale, &two, sizeof scale);
+    g *= scale;
+    memcpy(&bits, &g, sizeof bits);
+    bits &= x < lowest ? 0u : ~0u;
+    memcpy(&g, &bits, sizeof g);
+    return g;
+}
+
+/* x to a whole number: adding 1.5 * 2^23 rounds. */
+static inline float whole_of(float x) {
+    const float magic = 12582912.0f;
+    return (x + magic) - magic;
+}
+
+/* Written out: a loop over the terms would be one more that compilers must see through. */
+static inline float exp2_of(float x) {
+    const float n = whole_of(x), f = x - n;
+    float g = FMA(fine[5], f, fine[4]);
+    g = FMA(FMA(g, f, fine[3]), f, fine[2]);
+    g = FMA(FMA(g, f, fine[1]), f, fine[0]);
+    return power_of(x, n, FMA(g, f, 1.0f));
 }
 
 /* A row's largest numbers, lane by lane, to `most`, whole and no smaller than before, and `keep`. */
@@ -430,7 +446,8 @@ static void step(const vt_attention_step *s) {
     for (int r = 0; r < s->rows; ++r) {
         float *x = s->scores + r * KEYS, *sum = s->sum + r * PANEL, high[PANEL];
 #pragma omp simd
-        for (int i = 0; i < KEYS; ++i) x[i] = i < s->columns ? x[i] * s->by : -INFINITY;
+        for (int i = 0; i < KEYS; ++i) x[i] *= s->by;
+        for (int i = s->columns; i < KEYS; ++i) x[i] = -INFINITY;
         for (int c = 0; c < PANEL; ++c) high[c] = -INFINITY;
         for (int i = 0; i < KEYS; i += PANEL) {
 #pragma omp simd
@@ -445,7 +462,7 @@ static void step(const vt_attention_step *s) {
 #pragma omp simd
             for (int c = 0; c < PANEL; ++c) sum[c] += x[i + c];
         }
-        for (int i = 0; i < KEYS; ++i) s->p[r * KEYS + i] = x[i];
+        memcpy(s->p + r * KEYS, x, KEYS * sizeof *x);
     }
 }
 
@@ -479,6 +496,7 @@ static inline void panel_powers(const vt_attention_powers *s, int r, int key, fl
 #pragma omp simd
         for (int c = 0; c < PANEL; ++c) x[c] *= s->v_scale[key + c];
     }
+#pragma omp simd
     for (int c = 0; c < PANEL; ++c) p[c] = vt_to_bf16(x[c]);
 }
 
