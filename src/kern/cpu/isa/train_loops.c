@@ -238,20 +238,81 @@ static void wide_panels(float *out, size_t stride, const float *x, const uint16_
 #undef KEEP
 }
 
+/* A stretch of a panel of a as float32. */
+INLINE void widen(float *to, const uint16_t *a, int depth) {
+    const __m512i upper = _mm512_set1_epi32((int)0xffff0000u);
+    for (int d = 0; d < depth; d += 2) {
+        const __m512i pairs = pairs_at(a + d * PANEL);
+        _mm512_store_ps(to + d * PANEL, (__m512)_mm512_slli_epi32(pairs, 16));
+        _mm512_store_ps(to + (d + 1) * PANEL, (__m512)_mm512_and_si512(pairs, upper));
+    }
+}
+#elif defined(__AVX2__) && defined(__FMA__)
+/* Six rows by 16 columns of sums: 12 of 16 registers, 2 of b's even or odd numbers, one of a's. */
+enum { WIDE = 256, HIGH = 6 };
+
+INLINE __m256i pairs_at(const uint16_t *at) {
+    return _mm256_loadu_si256((const __m256i *)(const void *)at);
+}
+
+/* `rows` is a constant after inlining; a number's products are added in one order whatever it is. */
+INLINE void wide_rows(float *out, size_t stride, const float *x, const uint16_t *b, int depth,
+                      bool accumulate, const int rows) {
+    const __m256i upper = _mm256_set1_epi32((int)0xffff0000u);
+    __m256 s[HIGH][2];
+    for (int r = 0; r < rows; ++r)
+        for (int i = 0; i < 2; ++i)
+            s[r][i] = accumulate ? _mm256_loadu_ps(out + (size_t)r * stride + 8 * i)
+                                 : _mm256_setzero_ps();
+    for (int d = 0; d < depth; d += 2, x += 2 * PANEL, b += 2 * PANEL) {
+        const __m256i pairs[2] = {pairs_at(b), pairs_at(b + PANEL)};
+        const __m256 even[2] = {(__m256)_mm256_slli_epi32(pairs[0], 16),
+                                (__m256)_mm256_slli_epi32(pairs[1], 16)};
+#pragma GCC unroll 6
+        for (int r = 0; r < rows; ++r)
+            for (int i = 0; i < 2; ++i)
+                s[r][i] = _mm256_fmadd_ps(_mm256_broadcast_ss(x + r), even[i], s[r][i]);
+        const __m256 odd[2] = {(__m256)_mm256_and_si256(pairs[0], upper),
+                               (__m256)_mm256_and_si256(pairs[1], upper)};
+#pragma GCC unroll 6
+        for (int r = 0; r < rows; ++r)
+            for (int i = 0; i < 2; ++i)
+                s[r][i] = _mm256_fmadd_ps(_mm256_broadcast_ss(x + PANEL + r), odd[i], s[r][i]);
+    }
+    for (int r = 0; r < rows; ++r)
+        for (int i = 0; i < 2; ++i) _mm256_storeu_ps(out + (size_t)r * stride + 8 * i, s[r][i]);
+}
+
+/* outer_panels of a whose panel lies widened in x (depth, 16). */
+static void wide_panels(float *out, size_t stride, const float *x, const uint16_t *b, int depth,
+                        bool accumulate) {
+    wide_rows(out, stride, x, b, depth, accumulate, HIGH);
+    wide_rows(out + HIGH * stride, stride, x + HIGH, b, depth, accumulate, HIGH);
+    wide_rows(out + 2 * HIGH * stride, stride, x + 2 * HIGH, b, depth, accumulate,
+              PANEL - 2 * HIGH);
+}
+
+/* A stretch of a panel of a as float32. */
+INLINE void widen(float *to, const uint16_t *a, int depth) {
+    const __m256i upper = _mm256_set1_epi32((int)0xffff0000u);
+    for (int d = 0; d < depth; d += 2, a += 2 * PANEL, to += 2 * PANEL)
+        for (int i = 0; i < PANEL; i += 8) {
+            const __m256i pairs = pairs_at(a + 2 * i);
+            _mm256_store_ps(to + i, (__m256)_mm256_slli_epi32(pairs, 16));
+            _mm256_store_ps(to + PANEL + i, (__m256)_mm256_and_si256(pairs, upper));
+        }
+}
+#endif
+
+#if defined(__AVX2__) && defined(__FMA__)
 /* For processors whose pairs of bf16 are slower than that (bf16_pays.c), or missing. */
 static void outer_wide(const vt_outer *o) {
     float x[WIDE * PANEL] __attribute__((aligned(64)));
-    const __m512i upper = _mm512_set1_epi32((int)0xffff0000u);
     for (int i = 0; i < o->a_panels; ++i)
         for (int first = 0; first == 0 || first < o->depth; first += WIDE) {
             const int depth = o->depth - first < WIDE ? o->depth - first : WIDE;
             const size_t at = (size_t)first * PANEL;
-            const uint16_t *a = o->a + (size_t)i * o->a_stride + at;
-            for (int d = 0; d < depth; d += 2) {
-                const __m512i pairs = pairs_at(a + d * PANEL);
-                _mm512_store_ps(x + d * PANEL, (__m512)_mm512_slli_epi32(pairs, 16));
-                _mm512_store_ps(x + (d + 1) * PANEL, (__m512)_mm512_and_si512(pairs, upper));
-            }
+            widen(x, o->a + (size_t)i * o->a_stride + at, depth);
             for (int j = 0; j < o->b_panels; ++j)
                 wide_panels(o->out + (size_t)i * PANEL * o->out_stride + (size_t)j * PANEL,
                             o->out_stride, x, o->b + (size_t)j * o->b_stride + at, depth,
@@ -286,9 +347,8 @@ static void outer_panels(float *out, size_t stride, const uint16_t *a, const uin
 #define KEEP(r) _mm512_storeu_ps(out + r * stride, s##r);
     ROWS(KEEP)
 }
-#elif !defined(__AVX512F__)
-/* Four rows at a time: their sums and what feeds them fit sixteen registers of 32 bytes (a vector here is
- * two of them: 8 of sums, 4 of b's even and odd numbers, one of a's). */
+#elif !defined(__AVX2__) || !defined(__FMA__)
+/* Four rows at a time. */
 static void outer_panels(float *out, size_t stride, const uint16_t *a, const uint16_t *b, int depth,
                          bool accumulate) {
     for (int r = 0; r < PANEL; r += 4) {
@@ -314,7 +374,7 @@ static void outer_panels(float *out, size_t stride, const uint16_t *a, const uin
 }
 #endif
 
-#if defined(__AVX512BF16__) || !defined(__AVX512F__)
+#if defined(__AVX512BF16__) || !defined(__AVX2__) || !defined(__FMA__)
 static void outer(const vt_outer *o) {
     for (int i = 0; i < o->a_panels; ++i)
         for (int j = 0; j < o->b_panels; ++j)
