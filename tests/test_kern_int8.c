@@ -217,8 +217,24 @@ static void tile_row(int8_t *row, const vt_rows8 *x, bool extreme, int sign) {
     }
 }
 
+/* Rows of a tile as the table's products read them, among `more` places for others; NULL where they read them as they are. */
+static int16_t *tile_spread(const vt_tiles8 *table, vt_tile8 *t, int more) {
+    if (!table->spread) return NULL;
+    t->spread_rows = t->rows + more;
+    const size_t numbers = (size_t)t->spread_rows * (size_t)t->x.depth;
+    int16_t *to = room(numbers * sizeof *to);
+    memset(to, 0x5a, numbers * sizeof *to);
+    for (int r = 0; r < t->rows; ++r)
+        table->spread(to + r * VT_SPREAD_STEP, t->a + (size_t)r * t->x.stride, t->x.depth,
+                      t->spread_rows);
+    for (size_t i = 0; i < numbers; ++i)
+        if ((int)(i / VT_SPREAD_STEP) % t->spread_rows >= t->rows) assert_int_equal(to[i], 0x5a5a);
+    t->spread = to;
+    return to;
+}
+
 static void tile_open(vt_tile8 *t, int most_rows, bool extreme) {
-    t->rows = random_int(1, most_rows);
+    *t = (vt_tile8){.rows = random_int(1, most_rows)};
     t->panels = random_int(1, VT_TILE_PANELS);
     t->x = vt_rows8_of(VT_TILE8_DEPTH * random_int(1, 19), random_int(0, 1));
     t->x.stride += 128 * (size_t)random_int(0, 2);
@@ -266,10 +282,12 @@ static void test_deepest(void **unused) {
     for (int r = 0; r < 2; ++r) tile_row(a + (size_t)r * x.stride, &x, true, r ? 1 : -1);
     memset(b, 255, (size_t)x.depth * VT_PANEL);
     for (int t = 0; t < table_count; ++t) {
-        const vt_tile8 tile = {.out = out, .a = a, .x = x, .b = b, .rows = 2, .panels = 1};
+        vt_tile8 tile = {.out = out, .a = a, .x = x, .b = b, .rows = 2, .panels = 1};
+        int16_t *spread = tile_spread(tables[t], &tile, 0);
         tables[t]->begin();
         tables[t]->product(&tile);
         tables[t]->end();
+        free(spread);
         for (int r = 0; r < 2; ++r)
             for (int c = 0; c < VT_PANEL; ++c) tile_check(&tile, r, c);
     }
@@ -284,6 +302,7 @@ static void test_tiles(void **unused) {
         for (int turn = 0; turn < 400; ++turn) {
             vt_tile8 tile;
             tile_open(&tile, tables[t]->most_rows, turn % 4 == 0);
+            int16_t *spread = tile_spread(tables[t], &tile, random_int(0, 2));
             tables[t]->begin();
             tables[t]->product(&tile);
             for (int r = 0; r < VT_TILE_MOST_ROWS; ++r)
@@ -299,6 +318,7 @@ static void test_tiles(void **unused) {
             part.rows = random_int(1, tile.rows - row);
             part.panels = 1;
             part.a += (size_t)row * tile.x.stride;
+            if (spread) part.spread += row * VT_SPREAD_STEP;
             part.b += (size_t)panel * tile.b_stride;
             part.out = room(VT_TILE_MOST_ROWS * VT_TILE_COLUMNS * sizeof(float));
             tables[t]->product(&part);
@@ -307,6 +327,7 @@ static void test_tiles(void **unused) {
                 assert_memory_equal(part.out + r * VT_TILE_COLUMNS,
                                     tile.out + (row + r) * VT_TILE_COLUMNS + panel * VT_PANEL,
                                     VT_PANEL * sizeof(float));
+            free(spread);
             free(part.out);
             free(tile.out);
             free((void *)(uintptr_t)tile.a);

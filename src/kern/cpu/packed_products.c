@@ -2,7 +2,8 @@
  * int8 (isa/tiles8.h), rows of all groups together.
  *
  * x becomes rows of whole depth once: bf16 (not at all where it is given as such), or int8 with a scale
- * a block or a row where the weight is int8. Then the columns are cut into blocks of up to 64 that
+ * a block or a row where the weight is int8 (and those spread as the tiles read them, where they do not read them as
+ * they are). Then the columns are cut into blocks of up to 64 that
  * stay in a core's second cache: a block is read from memory once, and every tile of rows goes through
  * it. A tile's sums are finished (isa/finish.c) while they are in the first cache. Rows are cut as well
  * where there are too few blocks to feed many threads; all cuts follow from the sizes alone.
@@ -54,9 +55,11 @@ typedef struct packed_plan {
     vt_product_finish finish;
     int block_columns;           /* of a block, at most */
     int64_t part_blocks, pieces; /* blocks of a part; pieces of the rows */
-    size_t x_bytes, y_bytes;     /* of the workspace's places, in this order */
+    size_t x_bytes, y_bytes;     /* of the workspace's places: x, x spread, y */
     uint16_t *x;                 /* rows of bf16, in the workspace or the caller's */
     int8_t *x8;                  /* of int8, in the workspace */
+    size_t spread_bytes;         /* of the workspace; 0: the tiles read rows of int8 as they are */
+    int16_t *spread;             /* tile after tile of the same rows (vt_tiles8.spread) */
 } packed_plan;
 
 static size_t whole_lines(size_t bytes) {
@@ -113,6 +116,9 @@ static void plan_make(packed_plan *p, const vt_kern *kern, const vt_product *a) 
     plan_blocks(p);
     p->tile_rows = (int)vt_cpu_pieces(p->rows, vt_cpu_pieces(p->rows, p->tile_rows));
     p->stream = p->int8 && p->rows <= p->tile_rows;
+    if (p->int8 && p->tiles8->spread)
+        p->spread_bytes = (size_t)(vt_cpu_pieces(p->rows, p->tile_rows) * p->tile_rows) *
+                          (size_t)p->rows8.depth * sizeof(int16_t);
     if (p->finish.split) p->y_bytes = (size_t)p->rows * (size_t)a->w->n * sizeof(float);
 }
 
@@ -121,7 +127,8 @@ static void plan_place(packed_plan *p, char *workspace) {
     workspace += past ? LINE - past : 0;
     p->x = p->convert ? (uint16_t *)(void *)workspace : (uint16_t *)(uintptr_t)p->args->x;
     p->x8 = (int8_t *)workspace;
-    if (p->finish.split) p->finish.y = (float *)(void *)(workspace + p->x_bytes);
+    p->spread = (int16_t *)(void *)(workspace + p->x_bytes);
+    if (p->finish.split) p->finish.y = (float *)(void *)(workspace + p->x_bytes + p->spread_bytes);
 }
 
 size_t vt_cpu_packed_workspace(const vt_kern *kern, const vt_product *a) {
@@ -129,17 +136,31 @@ size_t vt_cpu_packed_workspace(const vt_kern *kern, const vt_product *a) {
     packed_plan p;
     plan_make(&p, kern, a);
     /* one line more: the workspace may begin inside one */
-    return LINE + p.x_bytes + p.y_bytes;
+    return LINE + p.x_bytes + p.spread_bytes + p.y_bytes;
 }
 
 /* ---- x as rows of whole depth ---- */
 
+/* Where the tile that begins with row `first` has its rows spread; tiles begin at multiples of tile_rows. */
+static int16_t *spread_of(const packed_plan *p, int64_t first) {
+    return p->spread + (size_t)first * (size_t)p->rows8.depth;
+}
+
+static void row_quantise(const packed_plan *p, int64_t row) {
+    const vt_product *a = p->args;
+    const size_t at = (size_t)row * (size_t)p->w->k * vt_number_size(a->x_type);
+    int8_t *to = p->x8 + (size_t)row * p->rows8.stride;
+    p->tiles8->quantise(to, &p->rows8, (const char *)a->x + at, a->x_type, (size_t)p->w->k);
+    if (!p->tiles8->spread) return;
+    const int64_t slot = row % p->tile_rows;
+    p->tiles8->spread(spread_of(p, row - slot) + slot * VT_SPREAD_STEP, to, p->rows8.depth,
+                      p->tile_rows);
+}
+
 static void row_convert(const packed_plan *p, int64_t row) {
     const vt_product *a = p->args;
     if (p->int8) {
-        const size_t at = (size_t)row * (size_t)p->w->k * vt_number_size(a->x_type);
-        p->tiles8->quantise(p->x8 + (size_t)row * p->rows8.stride, &p->rows8,
-                            (const char *)a->x + at, a->x_type, (size_t)p->w->k);
+        row_quantise(p, row);
         return;
     }
     const size_t taps = (size_t)p->w->spec.taps, depth = (size_t)p->w->depth;
@@ -176,7 +197,9 @@ static void tile_product(const packed_plan *p, const vt_finish_block *b, int64_t
                                        .b = (const uint8_t *)panels,
                                        .b_stride = p->panel,
                                        .rows = rows,
-                                       .panels = count});
+                                       .panels = count,
+                                       .spread = spread_of(p, first),
+                                       .spread_rows = p->tile_rows});
         return;
     }
     p->tiles->product(&(vt_tile){.out = sums,

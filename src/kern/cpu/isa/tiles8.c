@@ -2,12 +2,15 @@
  * all tables share; compiled once an instruction set.
  *
  * The products multiply pairs of 16-bit numbers (pmaddwd, which every x86-64 has in some width): the
- * even and the odd bytes of a quad of weights are two such pairs. A block of rows of x is spread into
- * pairs once and goes against all panels of the tile. Other processors take plain C.
+ * even and the odd bytes of a quad of weights are two such pairs. Rows of x are spread into pairs once a product,
+ * quad by quad side by side for all rows of a tile, so that a kernel has one stream of x (vt_tiles8.spread). Other
+ * processors take plain C.
  *
  *     a quad of weights, 32 bits:   w3 w2 w1 w0        of x:  x3 x2 x1 x0
  *       low bytes of its halves:     w2    w0                  x2    x0      w0 x0 + w2 x2
  *       high bytes, shifted:         w3    w1                  x3    x1      w1 x1 + w3 x3
+ *
+ * A block of sums lives in registers: 6 rows by LANES columns, of 16 registers two for the weights and one for x.
  *
  * The instructions that multiply bytes themselves (pmaddubsw) saturate at 16 bits, and 255 * 127 twice
  * does not fit; these two are exact. */
@@ -27,7 +30,7 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-enum { MOST_ROWS = 6, PIECE = VT_INT8_BLOCK, QUADS = PIECE / 4 };
+enum { MOST_ROWS = 6, PIECE = VT_INT8_BLOCK, QUAD = 4 };
 
 static inline int least(int a, int b) {
     return a < b ? a : b;
@@ -103,24 +106,24 @@ INLINE lanes pairs_add(lanes sum, lanes a, lanes b) {
 }
 #endif
 
+/* One row and LANES columns of a block's end. */
+INLINE void sums_out(float *out, const int32_t *sums, vt_scale8 by, int columns) {
+#pragma omp simd
+    for (int c = 0; c < columns; ++c) out[c] += by.scale * (float)(sums[c] + by.balance);
+}
+
+/* What row r of the tile has beside block `block`. */
+INLINE vt_scale8 scale_of(const vt_tile8 *t, int r, int block) {
+    return vt_scales8(t->a + (size_t)r * t->x.stride, t->x.depth)[block];
+}
+
 #if defined(__SSE2__)
 
-/* A piece of up to PIECE numbers of up to MOST_ROWS rows, numbers 0 and 2 of each quad apart from 1 and 3. */
-typedef struct pairs {
-    int16_t even[MOST_ROWS][2 * QUADS], odd[MOST_ROWS][2 * QUADS];
-} pairs;
-
-/* `length` numbers from `d` on. */
-INLINE void pairs_read(pairs *to, const vt_tile8 *t, int d, int length) {
-    for (int r = 0; r < t->rows; ++r) {
-        int16_t two[2 * QUADS] = {
-            0}; /* an even number in the low byte, an odd one in the high byte */
-        memcpy(two, t->a + (size_t)r * t->x.stride + (size_t)d, (size_t)length);
-#pragma omp simd
-        for (int i = 0; i < 2 * QUADS; ++i) {
-            to->even[r][i] = (int16_t)((int16_t)((uint16_t)two[i] << 8) >> 8);
-            to->odd[r][i] = (int16_t)(two[i] >> 8);
-        }
+/* A row's numbers 0 and 2 of each quad, then 1 and 3, each in 16 bits; the rows of a tile side by side. */
+static void spread(int16_t *to, const int8_t *row, int depth, int rows) {
+    for (int d = 0; d < depth; d += QUAD, row += QUAD, to += (size_t)rows * QUAD) {
+        const int16_t quad[QUAD] = {row[0], row[2], row[1], row[3]};
+        memcpy(to, quad, sizeof quad);
     }
 }
 
@@ -130,93 +133,76 @@ INLINE lanes lanes_pair(const int16_t *at) {
     return lanes_all(both);
 }
 
-/* sums (rows, 16) += of one piece and one panel; `rows` is a constant after inlining. */
-INLINE void piece_sums(int32_t sums[][VT_PANEL], const pairs *x, const uint8_t *b, int quads,
-                       const int rows) {
-    for (int c = 0; c < VT_PANEL; c += LANES) {
-        lanes sum[MOST_ROWS];
-        for (int r = 0; r < rows; ++r) sum[r] = lanes_load((const uint8_t *)&sums[r][c]);
-        const uint8_t *at = b + c * 4;
-        for (int q = 0; q < quads; ++q, at += 4 * VT_PANEL) {
-            lanes w = lanes_load(at), even = low_bytes(w), odd = high_bytes(w);
-            for (int r = 0; r < rows; ++r) {
-                sum[r] = pairs_add(sum[r], even, lanes_pair(x->even[r] + 2 * q));
-                sum[r] = pairs_add(sum[r], odd, lanes_pair(x->odd[r] + 2 * q));
-            }
+/* Block `block`, numbers [d, end), of LANES columns, whose quads begin at b; `rows` is a constant after inlining. */
+INLINE void block_product(const vt_tile8 *t, float *out, const uint8_t *b, int block, int d,
+                          int end, const int rows) {
+    lanes sum[MOST_ROWS];
+    const int16_t *x = t->spread + (size_t)d * (size_t)t->spread_rows;
+    for (int r = 0; r < rows; ++r) sum[r] = lanes_all(0);
+    for (; d < end; d += QUAD, b += QUAD * VT_PANEL, x += QUAD * t->spread_rows) {
+        const lanes w = lanes_load(b), even = low_bytes(w), odd = high_bytes(w);
+#pragma GCC unroll 6
+        for (int r = 0; r < rows; ++r) {
+            sum[r] = pairs_add(sum[r], even, lanes_pair(x + QUAD * r));
+            sum[r] = pairs_add(sum[r], odd, lanes_pair(x + QUAD * r + QUAD / 2));
         }
-        for (int r = 0; r < rows; ++r) lanes_store(&sums[r][c], sum[r]);
+    }
+    for (int r = 0; r < rows; ++r) {
+        int32_t sums[LANES];
+        lanes_store(sums, sum[r]);
+        sums_out(out + r * VT_TILE_COLUMNS, sums, scale_of(t, r, block), LANES);
     }
 }
 
+/* Block after block, so that one of the panel, 2 KB, serves all its columns from the first cache. */
+INLINE void panel_product(const vt_tile8 *t, int panel, const int rows) {
+    const uint8_t *b = t->b + (size_t)panel * t->b_stride;
+    float *out = t->out + panel * VT_PANEL;
+    for (int d = 0, block = 0; d < t->x.depth; d += t->x.block, ++block)
+        for (int c = 0; c < VT_PANEL; c += LANES)
+            block_product(t, out + c, b + (size_t)d * VT_PANEL + QUAD * c, block, d,
+                          least(d + t->x.block, t->x.depth), rows);
+}
+
 #define ROWS(n)                                                                                    \
-    static void piece_sums_##n(int32_t sums[][VT_PANEL], const pairs *x, const uint8_t *b,         \
-                               int quads) {                                                        \
-        piece_sums(sums, x, b, quads, n);                                                          \
+    static void rows_##n(const vt_tile8 *t, int panel) {                                           \
+        panel_product(t, panel, n);                                                                \
     }
 #define SHAPES(X) X(1) X(2) X(3) X(4) X(5) X(6)
 SHAPES(ROWS)
 
-typedef void (*piece_kernel)(int32_t sums[][VT_PANEL], const pairs *x, const uint8_t *b, int quads);
-static const piece_kernel piece_kernels[MOST_ROWS] = {piece_sums_1, piece_sums_2, piece_sums_3,
-                                                      piece_sums_4, piece_sums_5, piece_sums_6};
+typedef void (*panel_kernel)(const vt_tile8 *t, int panel);
+static const panel_kernel panel_kernels[MOST_ROWS] = {rows_1, rows_2, rows_3,
+                                                      rows_4, rows_5, rows_6};
 
 #else
 
-typedef struct pairs {
-    const vt_tile8 *tile;
-    int d;
-} pairs;
+#define spread NULL
 
-INLINE void pairs_read(pairs *to, const vt_tile8 *t, int d, int length) {
-    (void)length;
-    *to = (pairs){.tile = t, .d = d};
+static void panel_product(const vt_tile8 *t, int panel) {
+    const uint8_t *b = t->b + (size_t)panel * t->b_stride;
+    for (int d = 0, block = 0; d < t->x.depth; d += t->x.block, ++block)
+        for (int r = 0; r < t->rows; ++r) {
+            const int8_t *a = t->a + (size_t)r * t->x.stride;
+            int32_t sums[VT_PANEL] = {0};
+            for (int i = d; i < least(d + t->x.block, t->x.depth); ++i)
+                for (int c = 0; c < VT_PANEL; ++c)
+                    sums[c] += a[i] * b[(i / QUAD * VT_PANEL + c) * QUAD + i % QUAD];
+            sums_out(t->out + r * VT_TILE_COLUMNS + panel * VT_PANEL, sums, scale_of(t, r, block),
+                     VT_PANEL);
+        }
 }
 
-static void piece_sums(int32_t sums[][VT_PANEL], const pairs *x, const uint8_t *b, int quads) {
-    for (int r = 0; r < x->tile->rows; ++r) {
-        const int8_t *a = x->tile->a + (size_t)r * x->tile->x.stride + (size_t)x->d;
-        for (int q = 0; q < quads; ++q)
-            for (int c = 0; c < VT_PANEL; ++c)
-                for (int i = 0; i < 4; ++i)
-                    sums[r][c] += a[4 * q + i] * b[(q * VT_PANEL + c) * 4 + i];
-    }
-}
-
-typedef void (*piece_kernel)(int32_t sums[][VT_PANEL], const pairs *x, const uint8_t *b, int quads);
-static const piece_kernel piece_kernels[MOST_ROWS] = {piece_sums, piece_sums, piece_sums,
-                                                      piece_sums, piece_sums, piece_sums};
+typedef void (*panel_kernel)(const vt_tile8 *t, int panel);
+static const panel_kernel panel_kernels[MOST_ROWS] = {panel_product, panel_product, panel_product,
+                                                      panel_product, panel_product, panel_product};
 
 #endif
 
-/* The integer sums of a block, which is cut into pieces: all panels, since a piece's pairs serve them all. */
-INLINE void block_sums(int32_t sums[][MOST_ROWS][VT_PANEL], const vt_tile8 *t, int begin, int end) {
-    pairs x;
-    memset(sums, 0, (size_t)t->panels * sizeof *sums);
-    for (int d = begin; d < end; d += PIECE) {
-        const int length = least(PIECE, end - d);
-        pairs_read(&x, t, d, length);
-        for (int p = 0; p < t->panels; ++p)
-            piece_kernels[t->rows - 1](
-                sums[p], &x, t->b + (size_t)p * t->b_stride + (size_t)d * VT_PANEL, length / 4);
-    }
-}
-
 static void product(const vt_tile8 *t) {
-    int32_t sums[VT_TILE_PANELS][MOST_ROWS][VT_PANEL] __attribute__((aligned(64)));
     for (int r = 0; r < t->rows; ++r)
         memset(t->out + r * VT_TILE_COLUMNS, 0, (size_t)t->panels * VT_PANEL * sizeof *t->out);
-    for (int d = 0, block = 0; d < t->x.depth; d += t->x.block, ++block) {
-        block_sums(sums, t, d, least(d + t->x.block, t->x.depth));
-        for (int r = 0; r < t->rows; ++r) {
-            const vt_scale8 by = vt_scales8(t->a + (size_t)r * t->x.stride, t->x.depth)[block];
-            for (int p = 0; p < t->panels; ++p) {
-                float *out = t->out + r * VT_TILE_COLUMNS + p * VT_PANEL;
-#pragma omp simd
-                for (int c = 0; c < VT_PANEL; ++c)
-                    out[c] += by.scale * (float)(sums[p][r][c] + by.balance);
-            }
-        }
-    }
+    for (int p = 0; p < t->panels; ++p) panel_kernels[t->rows - 1](t, p);
 }
 
 /* ---- rounding ---- */
@@ -366,6 +352,7 @@ const vt_tiles8 NAMED(vt_tiles8_) = {
     .begin = nothing,
     .end = nothing,
     .product = product,
+    .spread = spread,
     .quantise = NAMED(vt_quantise8_),
     .pack = NAMED(vt_pack8_),
     .peak = peak,

@@ -35,7 +35,10 @@
 #include "kern/cpu/isa/tiles.h"
 #include "kern/number.h"
 
-enum { VT_TILE8_DEPTH = 64 }; /* depth comes in multiples of this */
+enum {
+    VT_TILE8_DEPTH = 64, /* depth comes in multiples of this */
+    VT_SPREAD_STEP = 4   /* numbers from a spread row to the next */
+};
 
 /* Of a block of a row of x. A block of 128 makes its scale one addition in 32 (the quads of a block), and keeps
  * an outlier's coarse scale to itself. */
@@ -73,6 +76,10 @@ typedef struct vt_tile8 {
     size_t b_stride;  /* bytes */
     int rows;         /* 1 .. vt_tiles8.most_rows */
     int panels;       /* 1 .. VT_TILE_PANELS */
+    /* Of a table that has `spread`: these rows as it writes them, the first at spread. a is read for the blocks' scales
+     * alone. */
+    const int16_t *spread;
+    int spread_rows; /* side by side there, `rows` or more */
 } vt_tile8;
 
 typedef struct vt_tiles8 {
@@ -82,6 +89,10 @@ typedef struct vt_tiles8 {
     void (*begin)(void);
     void (*end)(void);
     void (*product)(const vt_tile8 *tile);
+    /* Where product reads rows in an order of its own, else NULL: a row that quantise made, `depth` numbers, as one of
+     * `rows` that lie quad by quad side by side. Row r of them goes to VT_SPREAD_STEP * r numbers from their
+     * beginning; they take rows * depth numbers in all. */
+    void (*spread)(int16_t *to, const int8_t *row, int depth, int rows);
     /* A row of n numbers, F32 or BF16, and zeros up to x->depth, with its blocks' scales behind. */
     void (*quantise)(int8_t *to, const vt_rows8 *x, const void *from, vt_number type, size_t n);
     /* One panel of `columns` (1..16) columns: column c's numbers are the floats at from + c * stride,
