@@ -1,5 +1,5 @@
-/* train_loops.c - see train_loops.h. Written once over vectors of 16 floats, which a compiler cuts to
- * the registers it has; bf16 conversions and products have instructions of their own where the
+/* train_loops.c - see train_loops.h. Written once over vectors of 16 floats, of 8 with AVX2: compilers cut wider ones
+ * than the registers, but keep them in memory. bf16 conversions and products have instructions of their own where the
  * processor does. Called by product_grad.c, residual.c and attend.c. */
 #include "kern/cpu/isa/train_loops.h"
 
@@ -13,14 +13,21 @@
 /* How a vector wider than the registers would be handed over: none is, all is inlined. */
 #pragma GCC diagnostic ignored "-Wpsabi"
 
-enum { LANES = 16, PANEL = 16, RUN = 64 };
+#if defined(__AVX2__) && defined(__FMA__) && !defined(__AVX512F__)
+#define EIGHT 1 /* lanes, and AVX2's own instructions */
+enum { LANES = 8 };
+#else
+#define EIGHT 0
+enum { LANES = 16 };
+#endif
+enum { PANEL = 16, RUN = 64 };
 
-typedef float vector __attribute__((vector_size(64)));
-typedef int32_t ints __attribute__((vector_size(64)));
-typedef uint32_t words __attribute__((vector_size(64)));
-typedef uint16_t shorts __attribute__((vector_size(32)));
+typedef float vector __attribute__((vector_size(4 * LANES)));
+typedef int32_t ints __attribute__((vector_size(4 * LANES)));
+typedef uint32_t words __attribute__((vector_size(4 * LANES)));
+typedef uint16_t shorts __attribute__((vector_size(2 * LANES)));
 
-/* ---- sixteen numbers at a time ---- */
+/* ---- a vector of numbers at a time ---- */
 
 INLINE vector load(const float *from) {
     vector v;
@@ -47,14 +54,8 @@ INLINE vector load_bf16(const uint16_t *from) {
 INLINE vector fma_of(vector a, vector b, vector c) {
 #if defined(__AVX512F__)
     return (vector)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
-#elif defined(__FMA__)
-    __m256 x[2], y[2], z[2];
-    memcpy(x, &a, sizeof a);
-    memcpy(y, &b, sizeof b);
-    memcpy(z, &c, sizeof c);
-    for (int i = 0; i < 2; ++i) z[i] = _mm256_fmadd_ps(x[i], y[i], z[i]);
-    memcpy(&c, z, sizeof c);
-    return c;
+#elif EIGHT
+    return (vector)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
 #else
     return a * b + c;
 #endif
@@ -78,7 +79,7 @@ INLINE __mmask16 first_of(int n) {
 }
 #endif
 
-/* The first n of 16, the others zero; n at least 1. */
+/* The first n, the others zero; n at least 1. */
 INLINE vector load_part(const float *from, int n) {
 #if defined(__AVX512F__)
     return (vector)_mm512_maskz_loadu_ps(first_of(n), from);
@@ -124,6 +125,8 @@ INLINE vector choose(ints mask, vector a, vector b) {
 INLINE vector larger(vector a, vector b) {
 #if defined(__AVX512F__)
     return (vector)_mm512_max_ps((__m512)a, (__m512)b);
+#elif EIGHT
+    return (vector)_mm256_max_ps((__m256)a, (__m256)b);
 #else
     return choose(a > b, a, b);
 #endif
@@ -132,6 +135,8 @@ INLINE vector larger(vector a, vector b) {
 INLINE vector smaller(vector a, vector b) {
 #if defined(__AVX512F__)
     return (vector)_mm512_min_ps((__m512)a, (__m512)b);
+#elif EIGHT
+    return (vector)_mm256_min_ps((__m256)a, (__m256)b);
 #else
     return choose(a < b, a, b);
 #endif
@@ -142,7 +147,7 @@ INLINE vector first_part(vector v, int n, vector rest) {
 #if defined(__AVX512F__)
     return (vector)_mm512_mask_mov_ps((__m512)rest, first_of(n), (__m512)v);
 #else
-    static const int32_t counting[LANES] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    static const int32_t counting[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
     ints lane;
     memcpy(&lane, counting, sizeof lane);
     return choose(lane < ((ints){0} + n), v, rest);
@@ -153,7 +158,7 @@ INLINE vector all(float x) {
     return (vector){0} + x;
 }
 
-/* Lanes added pairwise, in one order for every instruction set. */
+/* Lanes added pairwise. */
 INLINE float sum_of(vector v) {
 #if defined(__AVX512F__)
     return _mm512_reduce_add_ps((__m512)v);
@@ -247,7 +252,7 @@ INLINE void widen(float *to, const uint16_t *a, int depth) {
         _mm512_store_ps(to + (d + 1) * PANEL, (__m512)_mm512_and_si512(pairs, upper));
     }
 }
-#elif defined(__AVX2__) && defined(__FMA__)
+#elif EIGHT
 /* Six rows by 16 columns of sums: 12 of 16 registers, 2 of b's even or odd numbers, one of a's. */
 enum { WIDE = 256, HIGH = 6 };
 
@@ -304,7 +309,7 @@ INLINE void widen(float *to, const uint16_t *a, int depth) {
 }
 #endif
 
-#if defined(__AVX2__) && defined(__FMA__)
+#if EIGHT || defined(__AVX512F__)
 /* For processors whose pairs of bf16 are slower than that (bf16_pays.c), or missing. */
 static void outer_wide(const vt_outer *o) {
     float x[WIDE * PANEL] __attribute__((aligned(64)));
@@ -347,7 +352,7 @@ static void outer_panels(float *out, size_t stride, const uint16_t *a, const uin
 #define KEEP(r) _mm512_storeu_ps(out + r * stride, s##r);
     ROWS(KEEP)
 }
-#elif !defined(__AVX2__) || !defined(__FMA__)
+#elif !EIGHT && !defined(__AVX512F__)
 /* Four rows at a time. */
 static void outer_panels(float *out, size_t stride, const uint16_t *a, const uint16_t *b, int depth,
                          bool accumulate) {
@@ -374,7 +379,7 @@ static void outer_panels(float *out, size_t stride, const uint16_t *a, const uin
 }
 #endif
 
-#if defined(__AVX512BF16__) || !defined(__AVX2__) || !defined(__FMA__)
+#if defined(__AVX512BF16__) || (!EIGHT && !defined(__AVX512F__))
 static void outer(const vt_outer *o) {
     for (int i = 0; i < o->a_panels; ++i)
         for (int j = 0; j < o->b_panels; ++j)
