@@ -146,12 +146,17 @@ static void pack_half(const head *h, const uint16_t *k, const uint16_t *v, size_
                                vt_round_up(end - first, VT_TILE_DEPTH));
 }
 
+/* A head's rows lie apart, as those of q do: the ones to come are asked for. */
 static void unpack(const head *h, const int8_t *from, int rows) {
     const vt_attention *a = h->a;
+    const size_t dim = (size_t)a->head_dim;
     uint16_t *to = halves(h, h->plan->rows);
-    for (int j = 0; j < rows; ++j)
-        h->tiles->unpack_int8(to + (size_t)j * (size_t)a->head_dim, from + (size_t)j * a->kv_stride,
-                              (size_t)a->head_dim);
+    for (int j = 0; j < rows; ++j, from += a->kv_stride) {
+        const uintptr_t next = (uintptr_t)from + 16 * a->kv_stride;
+        h->tiles->unpack_int8(to + (size_t)j * dim, from, dim);
+        for (size_t line = 0; line < dim; line += 64)
+            __builtin_prefetch((const void *)(next + line));
+    }
 }
 
 /* Through bf16 rows of its own, KEYS at a time. */

@@ -4,7 +4,9 @@
  *
  * The product, the softmax step and the packing are what attention spends its time on: they are
  * written for AVX-512 by hand, where compilers neither keep a row's scores in registers nor find a
- * transposition. The plain C beside them serves every other processor. */
+ * transposition. Every other processor has them in vectors of LANES numbers, which a compiler cuts to its
+ * instructions (left to itself it takes powers one by one, which was half of all time with AVX2), and a
+ * transposition by hand with AVX2. */
 #include "kern/cpu/isa/attention_loops.h"
 
 #include <math.h>
@@ -395,127 +397,194 @@ static void powers(const vt_attention_powers *s) {
 
 #else
 
+typedef int32_t ints __attribute__((vector_size(4 * LANES)));
+typedef uint32_t words __attribute__((vector_size(4 * LANES)));
+
 static const float lowest = -126.0f; /* zero below */
 
-/* 2^x of n and f by what g came to. No branch, which would keep compilers from making vectors of it. */
-static inline float power_of(float x, float n, float g) {
-    float power = n > lowest ? n : lowest; /* NaN: lowest, and g is NaN */
-    power = power < 127.0f ? power : 127.0f;
-    uint32_t two = (uint32_t)((int32_t)power + 127) << 23, bits;
-    float scale;
-    memcpy(&scale, &two, sizeof scale);
-    g *= scale;
-    memcpy(&bits, &g, sizeof bits);
-    bits &= x < lowest ? 0u : ~0u;
-    memcpy(&g, &bits, sizeof g);
-    return g;
+/* Where x is NaN, b. */
+static inline vector larger(vector a, vector b) {
+#ifdef __AVX__
+    return (vector)_mm256_max_ps((__m256)a, (__m256)b);
+#else
+    const ints above = a > b;
+    return (vector)((above & (ints)a) | (~above & (ints)b));
+#endif
 }
 
-/* x to a whole number: adding 1.5 * 2^23 rounds. */
-static inline float whole_of(float x) {
-    const float magic = 12582912.0f;
-    return (x + magic) - magic;
+/* Of x up to 0, a little more at most. Adding `magic` rounds to a whole number, whose last nine bits are the
+ * power's exponent. */
+static inline __attribute__((always_inline)) vector exp2_lanes(vector x) {
+    const vector magic = splat(12582912.0f); /* 1.5 * 2^23 */
+    const vector shifted = x + magic, f = x - (shifted - magic);
+    vector g = splat(fine[5]);
+#pragma GCC unroll 5
+    for (int i = 4; i >= 0; --i) g = multiply_add(g, f, splat(fine[i]));
+    g = multiply_add(g, f, splat(1.0f));
+    return (vector)(((words)g + ((words)shifted << 23)) & ~(words)(x < splat(lowest)));
 }
 
-/* Written out: a loop over the terms would be one more that compilers must see through. */
-static inline float exp2_of(float x) {
-    const float n = whole_of(x), f = x - n;
-    float g = FMA(fine[5], f, fine[4]);
-    g = FMA(FMA(g, f, fine[3]), f, fine[2]);
-    g = FMA(FMA(g, f, fine[1]), f, fine[0]);
-    return power_of(x, n, FMA(g, f, 1.0f));
-}
+/* One row's scores and what they are multiplied with. */
+typedef struct score_row {
+    const float *scores; /* key j at scores + j / 64 * run + j % 64 */
+    size_t run;
+    const float *k_scale, *v_scale; /* or NULL */
+    float by;
+    int columns;
+} score_row;
 
-/* A row's largest numbers, lane by lane, to `most`, whole and no smaller than before, and `keep`. */
-static inline void most_of_row(const float high[PANEL], bool first, float *most, float *keep) {
-    float now = first ? -INFINITY : *most;
-    for (int c = 0; c < PANEL; ++c) {
-        float whole = ceilf(high[c]);
-        now = whole > now ? whole : now;
+/* What `by` and k_scale leave of the 16 scores from `key` on; those behind the last column are the least. `scaled` and
+ * `whole` are constants after inlining. */
+static inline __attribute__((always_inline)) void panel_scores(const score_row *row, int key,
+                                                               vector x[VECTORS], const bool scaled,
+                                                               const bool whole) {
+    const float *from = row->scores + (size_t)(key / KEYS) * row->run + key % KEYS;
+    for (int i = 0; i < VECTORS; ++i) {
+        x[i] = load(from + i * LANES);
+        if (scaled) x[i] *= load(row->k_scale + key + i * LANES);
+        x[i] *= row->by;
     }
-    if (!first) *keep = exp2_of(*most - now);
-    *most = now;
+    if (whole) return;
+    float part[PANEL];
+    memcpy(part, x, sizeof part);
+    for (int c = row->columns - key; c < PANEL; ++c) part[c] = -INFINITY;
+    memcpy(x, part, sizeof part);
 }
 
-static inline void begin_sum(float *sum, const float *keep, bool first) {
-#pragma omp simd
+static inline __attribute__((always_inline)) float row_most(const score_row *row,
+                                                            const bool scaled) {
+    vector x[VECTORS], high = splat(-INFINITY);
+    const int whole = row->columns / PANEL * PANEL;
+    for (int key = 0; key < whole; key += PANEL) {
+        panel_scores(row, key, x, scaled, true);
+        for (int i = 0; i < VECTORS; ++i) high = larger(x[i], high);
+    }
+    if (whole < row->columns) {
+        panel_scores(row, whole, x, scaled, false);
+        for (int i = 0; i < VECTORS; ++i) high = larger(x[i], high);
+    }
+    float most = high[0];
+    for (int c = 1; c < LANES; ++c) most = high[c] > most ? high[c] : most;
+    return ceilf(most);
+}
+
+/* 2^n, n whole and at most 0. */
+static inline float power_of_2(float n) {
+    const uint32_t bits = n >= lowest ? (uint32_t)((int32_t)n + 127) << 23 : 0;
+    float power;
+    memcpy(&power, &bits, sizeof power);
+    return power;
+}
+
+/* A row's maximum so far, and what older sums are multiplied with. */
+static inline void most_so_far(float now, bool first, float *most, float *keep, float *sum) {
+    if (!first) {
+        now = *most > now ? *most : now;
+        *keep = power_of_2(*most - now);
+    }
+    *most = now;
     for (int c = 0; c < PANEL; ++c) sum[c] = first ? 0.0f : sum[c] * *keep;
+}
+
+/* The 16 powers in place of their scores, and to their row's sums. */
+static inline __attribute__((always_inline)) void panel_powers(vector x[VECTORS], float most,
+                                                               vector sum[VECTORS]) {
+    for (int i = 0; i < VECTORS; ++i) {
+        x[i] = exp2_lanes(x[i] - most);
+        sum[i] += x[i];
+    }
+}
+
+static inline __attribute__((always_inline)) void step_panel(const score_row *row, int key,
+                                                             float most, vector sum[VECTORS],
+                                                             float *p, const bool whole) {
+    vector x[VECTORS];
+    panel_scores(row, key, x, false, whole);
+    panel_powers(x, most, sum);
+    memcpy(p + key, x, sizeof x);
 }
 
 static void step(const vt_attention_step *s) {
     for (int r = 0; r < s->rows; ++r) {
-        float *x = s->scores + r * KEYS, *sum = s->sum + r * PANEL, high[PANEL];
-#pragma omp simd
-        for (int i = 0; i < KEYS; ++i) x[i] *= s->by;
-        for (int i = s->columns; i < KEYS; ++i) x[i] = -INFINITY;
-        for (int c = 0; c < PANEL; ++c) high[c] = -INFINITY;
-        for (int i = 0; i < KEYS; i += PANEL) {
-#pragma omp simd
-            for (int c = 0; c < PANEL; ++c) high[c] = x[i + c] > high[c] ? x[i + c] : high[c];
-        }
-        most_of_row(high, s->first, s->most + r, s->keep + r);
-        begin_sum(sum, s->keep + r, s->first);
-        const float most = s->most[r];
-#pragma omp simd
-        for (int i = 0; i < KEYS; ++i) x[i] = exp2_of(x[i] - most);
-        for (int i = 0; i < KEYS; i += PANEL) {
-#pragma omp simd
-            for (int c = 0; c < PANEL; ++c) sum[c] += x[i + c];
-        }
-        memcpy(s->p + r * KEYS, x, KEYS * sizeof *x);
+        const score_row row = {
+            .scores = s->scores + r * KEYS, .run = KEYS, .by = s->by, .columns = s->columns};
+        float *at = s->sum + r * PANEL, *p = s->p + r * KEYS;
+        most_so_far(row_most(&row, false), s->first, s->most + r, s->keep + r, at);
+        vector sum[VECTORS];
+        memcpy(sum, at, sizeof sum);
+        int key = 0;
+        for (; key + PANEL <= s->columns; key += PANEL)
+            step_panel(&row, key, s->most[r], sum, p, true);
+        for (; key < s->columns; key += PANEL) step_panel(&row, key, s->most[r], sum, p, false);
+        memcpy(at, sum, sizeof sum);
+        for (; key < KEYS; ++key) p[key] = 0.0f;
     }
 }
 
 /* ---- powers of many keys' scores, in bf16 ---- */
 
-/* What `by` and k_scale leave of the 16 scores from `key` on. */
-static inline void panel_scores(const vt_attention_powers *s, int r, int key, float x[PANEL]) {
-    const float *from = s->scores + (size_t)(key / KEYS) * s->run + r * KEYS + key % KEYS;
-    const int left = s->columns - key;
-    if (s->k_scale) {
-#pragma omp simd
-        for (int c = 0; c < PANEL; ++c) x[c] = from[c] * s->k_scale[key + c] * s->by;
-    } else {
-#pragma omp simd
-        for (int c = 0; c < PANEL; ++c) x[c] = from[c] * s->by;
-    }
-    for (int c = left; c < PANEL; ++c) x[c] = -INFINITY;
+/* To nearest, ties to even; NaN here is what arithmetic makes. */
+static inline words rounded_half(vector x) {
+    const words bits = (words)x;
+    return (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
 }
 
-/* The 16 powers from `key` on, to p and to their row's sums. */
-static inline void panel_powers(const vt_attention_powers *s, int r, int key, float *sum) {
-    const float most = s->most[r];
-    uint16_t *p = s->p + (size_t)r * s->p_stride + key;
-    float x[PANEL];
-    panel_scores(s, r, key, x);
-#pragma omp simd
-    for (int c = 0; c < PANEL; ++c) x[c] = exp2_of(x[c] - most);
-#pragma omp simd
-    for (int c = 0; c < PANEL; ++c) sum[c] += x[c];
-    if (s->v_scale) {
-#pragma omp simd
-        for (int c = 0; c < PANEL; ++c) x[c] *= s->v_scale[key + c];
+static inline void store_panel(uint16_t *to, const vector x[VECTORS]) {
+#ifdef __AVX2__
+    const __m256i both =
+        _mm256_packus_epi32((__m256i)rounded_half(x[0]), (__m256i)rounded_half(x[1]));
+    _mm256_storeu_si256((__m256i *)(void *)to, _mm256_permute4x64_epi64(both, 0xd8));
+#else
+    for (int i = 0; i < VECTORS; ++i) {
+        const words half = rounded_half(x[i]);
+        for (int c = 0; c < LANES; ++c) to[i * LANES + c] = (uint16_t)half[c];
     }
-#pragma omp simd
-    for (int c = 0; c < PANEL; ++c) p[c] = vt_to_bf16(x[c]);
+#endif
+}
+
+static inline __attribute__((always_inline)) void half_panel(const score_row *row, int key,
+                                                             float most, vector sum[VECTORS],
+                                                             uint16_t *p, const bool scaled,
+                                                             const bool whole) {
+    vector x[VECTORS];
+    panel_scores(row, key, x, scaled, whole);
+    panel_powers(x, most, sum);
+    for (int i = 0; scaled && i < VECTORS; ++i) x[i] *= load(row->v_scale + key + i * LANES);
+    store_panel(p + key, x);
+}
+
+static inline __attribute__((always_inline)) void
+powers_row(const score_row *row, float most, float *sums, uint16_t *p, const bool scaled) {
+    vector sum[VECTORS];
+    memcpy(sum, sums, sizeof sum);
+    int key = 0;
+    for (; key + PANEL <= row->columns; key += PANEL)
+        half_panel(row, key, most, sum, p, scaled, true);
+    for (; key < row->columns; key += PANEL) half_panel(row, key, most, sum, p, scaled, false);
+    if (key / PANEL % 2) memset(p + key, 0, PANEL * sizeof *p);
+    memcpy(sums, sum, sizeof sum);
+}
+
+static inline __attribute__((always_inline)) void powers_of(const vt_attention_powers *s,
+                                                            const bool scaled) {
+    for (int r = 0; r < s->rows; ++r) {
+        const score_row row = {.scores = s->scores + r * KEYS,
+                               .run = s->run,
+                               .k_scale = s->k_scale,
+                               .v_scale = s->v_scale,
+                               .by = s->by,
+                               .columns = s->columns};
+        float *sum = s->sum + r * PANEL;
+        most_so_far(row_most(&row, scaled), s->first, s->most + r, s->keep + r, sum);
+        powers_row(&row, s->most[r], sum, s->p + (size_t)r * s->p_stride, scaled);
+    }
 }
 
 static void powers(const vt_attention_powers *s) {
-    const int panels = (s->columns + PANEL - 1) / PANEL;
-    for (int r = 0; r < s->rows; ++r) {
-        float high[PANEL], x[PANEL], *sum = s->sum + r * PANEL;
-        for (int c = 0; c < PANEL; ++c) high[c] = -INFINITY;
-        for (int i = 0; i < panels; ++i) {
-            panel_scores(s, r, i * PANEL, x);
-#pragma omp simd
-            for (int c = 0; c < PANEL; ++c) high[c] = x[c] > high[c] ? x[c] : high[c];
-        }
-        most_of_row(high, s->first, s->most + r, s->keep + r);
-        begin_sum(sum, s->keep + r, s->first);
-        for (int i = 0; i < panels; ++i) panel_powers(s, r, i * PANEL, sum);
-        if (panels % 2)
-            memset(s->p + (size_t)r * s->p_stride + panels * PANEL, 0, PANEL * sizeof *s->p);
-    }
+    if (s->k_scale)
+        powers_of(s, true);
+    else
+        powers_of(s, false);
 }
 
 #endif
@@ -648,27 +717,99 @@ static void pack_across_bf16(uint16_t *panels, size_t panel_stride, const uint16
 
 #else
 
+/* ---- 32 bits at a time: a float, or two of depth in bf16 ---- */
+
+#ifdef __AVX2__
+/* x[i] gets number i of each of the eight. */
+static inline __attribute__((always_inline)) void transpose_8x8(__m256i x[8]) {
+    __m256i a[8], b[8];
+    for (int i = 0; i < 8; i += 2) {
+        a[i] = _mm256_unpacklo_epi32(x[i], x[i + 1]);
+        a[i + 1] = _mm256_unpackhi_epi32(x[i], x[i + 1]);
+    }
+    for (int i = 0; i < 8; i += 4)
+        for (int k = 0; k < 2; ++k) {
+            b[i + 2 * k] = _mm256_unpacklo_epi64(a[i + k], a[i + 2 + k]);
+            b[i + 2 * k + 1] = _mm256_unpackhi_epi64(a[i + k], a[i + 2 + k]);
+        }
+    for (int i = 0; i < 4; ++i) {
+        x[i] = _mm256_permute2x128_si256(b[i], b[i + 4], 0x20);
+        x[i + 4] = _mm256_permute2x128_si256(b[i], b[i + 4], 0x31);
+    }
+}
+
+/* Eight words of `columns` rows into eight lines of a panel; rows lie `stride` bytes apart. */
+static void pack_8_words(char *lines, const char *from, size_t stride, int columns) {
+    for (int c = 0; c < PANEL; c += 8, lines += 32) {
+        __m256i x[8];
+        for (int i = 0; i < 8; ++i, from += stride) {
+            x[i] = _mm256_setzero_si256();
+            if (c + i >= columns) continue;
+            x[i] = _mm256_loadu_si256((const __m256i *)(const void *)from);
+            fetch_ahead(from, stride, 16);
+        }
+        transpose_8x8(x);
+        for (int i = 0; i < 8; ++i)
+            _mm256_storeu_si256((__m256i *)(void *)(lines + i * PANEL * 4), x[i]);
+    }
+}
+#else
+static void pack_8_words(char *lines, const char *from, size_t stride, int columns) {
+    memset(lines, 0, 8 * PANEL * 4);
+    for (int c = 0; c < columns; ++c, from += stride, lines += 4)
+        for (int i = 0; i < 8; ++i) memcpy(lines + i * PANEL * 4, from + i * 4, 4);
+}
+#endif
+
 static void pack(float *panel, const float *from, size_t stride, int columns, int length) {
-    for (int d = 0; d < length; ++d)
+    int d = 0;
+    for (; d + 8 <= length; d += 8)
+        pack_8_words((char *)(panel + d * PANEL), (const char *)(from + d), stride * sizeof *from,
+                     columns);
+    for (; d < length; ++d)
         for (int c = 0; c < PANEL; ++c)
             panel[d * PANEL + c] = c < columns ? from[(size_t)c * stride + (size_t)d] : 0.0f;
 }
 
 static void pack_bf16(uint16_t *panel, const uint16_t *from, size_t stride, int columns, int length,
                       int depth) {
-    for (int d = 0; d < depth; ++d)
+    int d = 0;
+    for (; d + 16 <= length; d += 16)
+        pack_8_words((char *)(panel + d * PANEL), (const char *)(from + d), stride * sizeof *from,
+                     columns);
+    for (; d < depth; ++d)
         for (int c = 0; c < PANEL; ++c)
             panel[(d / 2 * PANEL + c) * 2 + d % 2] =
                 c < columns && d < length ? from[(size_t)c * stride + (size_t)d] : 0;
 }
 
+/* A line of a panel: 16 pairs of two rows' numbers, the first in the lower half. */
+static inline void put_pairs(uint16_t *line, const uint16_t *even, const uint16_t *odd) {
+    uint32_t pairs[PANEL];
+#pragma omp simd
+    for (int i = 0; i < PANEL; ++i) pairs[i] = (uint32_t)even[i] | (uint32_t)odd[i] << 16;
+    memcpy(line, pairs, sizeof pairs);
+}
+
 static void pack_across_bf16(uint16_t *panels, size_t panel_stride, const uint16_t *from,
                              size_t stride, int rows, int length, int depth) {
-    for (int c = 0; c < length; c += PANEL, panels += panel_stride)
-        for (int d = 0; d < depth; ++d)
-            for (int i = 0; i < PANEL; ++i)
-                panels[(d / 2 * PANEL + i) * 2 + d % 2] =
-                    d < rows && c + i < length ? from[(size_t)d * stride + (size_t)(c + i)] : 0;
+    static const uint16_t none[PANEL];
+    for (int d = 0; d < depth; d += 2) {
+        const uint16_t *row = from + (size_t)d * stride;
+        for (int c = 0; c < length; c += PANEL) {
+            uint16_t part[2][PANEL] = {{0}};
+            const uint16_t *pair[2];
+            const int count = least(PANEL, length - c);
+            for (int i = 0; i < 2; ++i) {
+                pair[i] = d + i < rows ? row + (size_t)i * stride + c : none;
+                fetch_ahead(row + c, stride * sizeof *row, 16 + i);
+                if (count == PANEL || d + i >= rows) continue;
+                memcpy(part[i], pair[i], (size_t)count * sizeof *row);
+                pair[i] = part[i];
+            }
+            put_pairs(panels + (size_t)(c / PANEL) * panel_stride + d * PANEL, pair[0], pair[1]);
+        }
+    }
 }
 
 #endif

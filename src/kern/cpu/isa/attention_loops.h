@@ -24,7 +24,7 @@
  * tile holds (VT_TILE_COLUMNS), and 12 rows of scores stay in the first cache until they have become
  * probabilities. bf16 products are too fast for that: what stands between them, the maximum, older sums'
  * factor and a call for every 64 keys, weighs more. There `powers` takes all keys at once. Packing is
- * worth its pass because every row of q meets every key: at 256 queries on 680 keys it is 7 % of the
+ * worth its pass because every row of q meets every key: at 256 queries on 680 keys it is 6 to 7 % of the
  * time (docs/PERFORMANCE_APPENDIX.md). */
 #ifndef VT_KERN_CPU_ISA_ATTENTION_LOOPS_H
 #define VT_KERN_CPU_ISA_ATTENTION_LOOPS_H
