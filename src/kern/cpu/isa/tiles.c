@@ -11,9 +11,9 @@
  *     ...
  *     x5    s50   s51        12 + 2 + 1       8 + 4 + 1: a third row would not fit
  *
- * Rows of x are widened a stretch of depth at a time, once for all panels of the tile; between stretches sums
- * wait as the floats that they are. Every shape of block adds a number's products in the same order, by the same
- * operations. AVX-512 has products of its own (tiles_avx512wide.c). */
+ * Rows of x are widened a stretch of depth at a time beside it. Every shape of block adds a
+ * number's products in the same order, by the same operations. AVX-512 has products of its own
+ * (tiles_avx512wide.c). */
 #include "kern/cpu/isa/tiles.h"
 
 #include "kern/number.h"
@@ -75,79 +75,52 @@ INLINE words pairs_load(const uint16_t *from) {
     return pairs;
 }
 
-/* A stretch of rows of x as float32: 6 KB with AVX2, beside which a panel's stretch of 8 KB fits the first cache. */
-enum { WIDE = 256 };
+/* A stretch of rows of x as float32. */
 typedef struct stretch {
-    float x[BLOCK_ROWS][WIDE + LANES]; /* rows on other sets */
+    float x[BLOCK_ROWS][STRETCH];
 } stretch;
 
-/* LANES numbers. */
-INLINE void widen(float *to, const uint16_t *from) {
-#if defined(__AVX2__)
-    const __m256i half =
-        _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(const void *)from));
-    _mm256_storeu_ps(to, (__m256)_mm256_slli_epi32(half, 16));
-#else
-    for (int i = 0; i < LANES; ++i) to[i] = vt_from_bf16(from[i]);
-#endif
-}
-
-INLINE void stretch_read(stretch *to, const uint16_t *a, size_t stride, int depth, const int rows) {
+INLINE void stretch_read(stretch *to, const uint16_t *a, size_t stride, const int rows) {
     for (int r = 0; r < rows; ++r)
-        for (int d = 0; d < depth; d += LANES)
-            widen(to->x[r] + d, a + (size_t)r * stride + (size_t)d);
+#pragma omp simd
+        for (int d = 0; d < STRETCH; ++d)
+            to->x[r][d] = vt_from_bf16(a[(size_t)r * stride + (size_t)d]);
 }
 
-/* sum += of two of depth, LANES columns each; which of a pair: odd. */
-INLINE void pair_product(floats sum[BLOCK_ROWS][VECTORS], const stretch *s, int d,
-                         const uint16_t *b, const int odd, const int rows) {
-    floats wide[VECTORS];
-    for (int i = 0; i < VECTORS; ++i) {
-        const words pairs = pairs_load(b + i * 2 * LANES);
-        wide[i] = (floats)(odd ? pairs & 0xffff0000u : pairs << 16);
-    }
-#pragma GCC unroll 6
-    for (int r = 0; r < rows; ++r) {
-        const floats x = s->x[r][d + odd] - (floats){0};
-        for (int i = 0; i < VECTORS; ++i) sum[r][i] = multiply_add(x, wide[i], sum[r][i]);
-    }
-}
-
-/* A stretch of one panel. out: the block's sums so far, unless `first`. rows is a constant after inlining. */
-INLINE void stretch_product(float *out, const stretch *s, const uint16_t *b, int depth, bool first,
-                            const int rows) {
+/* rows is a constant after inlining. */
+INLINE void block_product(const vt_tile *t, int row, int panel, const int rows) {
     floats sum[BLOCK_ROWS][VECTORS] = {{{0}}};
-    for (int r = 0; r < rows && !first; ++r)
-        for (int i = 0; i < VECTORS; ++i)
-            memcpy(&sum[r][i], out + r * VT_TILE_COLUMNS + i * LANES, sizeof sum[r][i]);
-    for (int d = 0; d < depth; d += 2, b += 2 * VT_PANEL) {
-        pair_product(sum, s, d, b, 0, rows);
-        pair_product(sum, s, d, b, 1, rows);
-    }
-    for (int r = 0; r < rows; ++r)
-        for (int i = 0; i < VECTORS; ++i)
-            memcpy(out + r * VT_TILE_COLUMNS + i * LANES, &sum[r][i], sizeof sum[r][i]);
-}
-
-INLINE void block_product(const vt_tile *t, int row, const int rows) {
     stretch s;
-    const uint16_t *b = t->b;
+    const uint16_t *b = t->b + (size_t)panel * t->b_stride;
     for (int tap = 0; tap < t->taps; ++tap) {
         const uint16_t *a = t->a + (size_t)row * t->a_stride + (t->tap ? t->tap[tap] : 0);
-        for (int at = 0; at < t->depth; at += WIDE) {
-            const int depth = t->depth - at < WIDE ? t->depth - at : WIDE;
-            stretch_read(&s, a + at, t->a_stride, depth, rows);
-            for (int p = 0; p < t->panels; ++p)
-                stretch_product(t->out + row * VT_TILE_COLUMNS + p * VT_PANEL, &s,
-                                b + (size_t)p * t->b_stride, depth, tap == 0 && at == 0, rows);
-            b += depth * VT_PANEL;
+        for (int at = 0; at < t->depth; at += STRETCH, a += STRETCH) {
+            stretch_read(&s, a, t->a_stride, rows);
+            for (int d = 0; d < STRETCH; d += 2, b += 2 * VT_PANEL) {
+                for (int odd = 0; odd < 2; ++odd) {
+                    floats wide[VECTORS];
+                    for (int i = 0; i < VECTORS; ++i) {
+                        words pairs = pairs_load(b + i * 2 * LANES);
+                        wide[i] = (floats)(odd ? pairs & 0xffff0000u : pairs << 16);
+                    }
+                    for (int r = 0; r < rows; ++r) {
+                        const floats x = s.x[r][d + odd] - (floats){0};
+                        for (int i = 0; i < VECTORS; ++i)
+                            sum[r][i] = multiply_add(x, wide[i], sum[r][i]);
+                    }
+                }
+            }
         }
     }
+    for (int r = 0; r < rows; ++r)
+        for (int i = 0; i < VECTORS; ++i)
+            memcpy(t->out + (row + r) * VT_TILE_COLUMNS + panel * VT_PANEL + i * LANES, &sum[r][i],
+                   sizeof sum[r][i]);
 }
 
 #define BLOCK(ROWS)                                                                                \
-    static void block_##ROWS(const vt_tile *t, int row) {                                          \
-        block_product(t, row, ROWS);                                                               \
+    static void block_##ROWS(const vt_tile *t, int row, int panel) {                               \
+        block_product(t, row, panel, ROWS);                                                        \
     }
 #if defined(__AVX2__)
 #define SHAPES(X) X(1) X(2) X(3) X(4) X(5) X(6)
@@ -160,10 +133,10 @@ SHAPES(BLOCK)
 
 static void product(const vt_tile *t) {
 #define ENTRY(ROWS) block_##ROWS,
-    static void (*const blocks[BLOCK_ROWS])(const vt_tile *, int) = {SHAPES(ENTRY)};
+    static void (*const blocks[BLOCK_ROWS])(const vt_tile *, int, int) = {SHAPES(ENTRY)};
     for (int row = 0; row < t->rows; row += BLOCK_ROWS) {
         const int rows = t->rows - row < BLOCK_ROWS ? t->rows - row : BLOCK_ROWS;
-        blocks[rows - 1](t, row);
+        for (int p = 0; p < t->panels; ++p) blocks[rows - 1](t, row, p);
     }
 }
 #endif
