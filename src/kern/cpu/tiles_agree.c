@@ -80,19 +80,31 @@ bool vt_cpu_tiles_agree(const vt_tiles *one, const vt_tiles *other) {
     return same(sums[0], sums[1]) && (!one->squares || same(sums[2], sums[1]));
 }
 
+/* Rows of a tile as the table reads them; room for most_rows of them. */
+static void sums8_spread(const vt_tiles8 *tiles, int16_t *to, const vt_tile8 *tile) {
+    for (int r = 0; tiles->spread && r < tile->rows; ++r)
+        tiles->spread(to + r * VT_SPREAD_STEP, tile->a + (size_t)r * tile->x.stride, DEPTH,
+                      tile->spread_rows);
+}
+
 /* The sums of the tiles of one table. */
 static void sums8_make(const vt_tiles8 *tiles, float *sums, const int8_t *rows, const vt_rows8 *x,
                        const uint8_t *panels) {
+    _Alignas(64) int16_t spread[ROWS * DEPTH];
     tiles->begin();
     for (int done = 0; done < ROWS; done += tiles->most_rows) {
         const int left = ROWS - done;
-        tiles->product(&(vt_tile8){.out = sums + done * VT_TILE_COLUMNS,
-                                   .a = rows + (size_t)done * x->stride,
-                                   .x = *x,
-                                   .b = panels,
-                                   .b_stride = VT_PANEL * DEPTH,
-                                   .rows = left < tiles->most_rows ? left : tiles->most_rows,
-                                   .panels = PANELS});
+        vt_tile8 tile = {.out = sums + done * VT_TILE_COLUMNS,
+                         .a = rows + (size_t)done * x->stride,
+                         .x = *x,
+                         .b = panels,
+                         .b_stride = VT_PANEL * DEPTH,
+                         .rows = left < tiles->most_rows ? left : tiles->most_rows,
+                         .panels = PANELS,
+                         .spread = spread};
+        tile.spread_rows = tile.rows;
+        sums8_spread(tiles, spread, &tile);
+        tiles->product(&tile);
     }
     tiles->end();
 }
