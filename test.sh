@@ -32,7 +32,7 @@ presets=$(sed -n '/configurePresets/,/\]/s/.*{"name": "\([a-z]*\)".*/\1/p' CMake
 extra=(python3 python3-pil libopenblas0-serial clang-format-14)
 [[ $preset =~ ^(clang|asan|tsan)$ || $mode =~ ^(ci|all)$ ]] && extra+=(clang libclang-rt-dev)
 [[ $mode =~ ^(ci|all)$ ]] && extra+=(chromium chromium-driver) # for cli_page, which skips itself without them
-[ $mode = all ] && extra+=(clang-tidy-14 valgrind)
+[ $mode = all ] && extra+=(clang-tidy-14 valgrind python3-venv)
 tools/install-deps.sh "${extra[@]}"
 
 build() { # preset [targets...]

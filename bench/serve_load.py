@@ -4,6 +4,7 @@
     bench/serve_load.py build/release/variant models/fashion --clients 1,64 --seconds 20
     bench/serve_load.py build/release/variant models/fashion --rates 20,40,60 --seconds 20
     bench/serve_load.py build/release/variant models/fashion --clients 16 --stream      # and until the first picture on the way
+    bench/serve_load.py build/release/variant models/fashion --rates 10,20,30 --json bench/results/serve_load.json      # for bench/serve_plot.py
 
 Starts a server of its own, asks for one picture a request at depths that take turns (--depths), and prints a line for each load; any
 answer but 200 and 429 is counted as an error. Clients run in this process and take their share of the processor.
@@ -109,16 +110,24 @@ class Load:
             resident.append(self.server.resident())
             time.sleep(0.25)
         took, after = time.monotonic() - start, self.server.counters()
-        self.print(f"{rate} a second" if rate else f"{clients} clients", took, resident or [self.server.resident()],
-                   after["variant_step_seconds_total"] - before["variant_step_seconds_total"])
+        resident = resident or [self.server.resident()]
+        stepped = after["variant_step_seconds_total"] - before["variant_step_seconds_total"]
+        return {"rate": rate, "clients": clients, "seconds": round(took, 2), "pictures": len(self.seconds), "errors": self.errors, "full": self.full,
+                **{f"p{share}_ms": at(self.seconds, share) for share in (50, 95, 99)}, **({"first_preview_p50_ms": at(self.first, 50)} if self.first else {}),
+                "engine_share": round(stepped / took, 3), "resident_mb": [round(mb, 1) for mb in (resident[len(resident) // 5], max(resident), resident[-1])]}
 
-    def print(self, name, took, resident, stepped):
-        def at(values, share):
-            return 1e3 * sorted(values)[min(len(values) - 1, int(share * len(values)))] if values else 0.0
-        first = f", first preview p50 {at(self.first, 0.5):.0f} ms" if self.first else ""
-        print(f"{name}: {len(self.seconds) / took:.1f} pictures/s, p50 {at(self.seconds, 0.5):.0f} p95 {at(self.seconds, 0.95):.0f} p99 {at(self.seconds, 0.99):.0f} ms{first}, "
-              f"{self.errors} errors, {self.full} times 429, engine at work {100 * stepped / took:.0f} %, "
-              f"resident {resident[len(resident) // 5]:.0f} MB early, {max(resident):.0f} at most, {resident[-1]:.0f} at the end", flush=True)
+
+def at(values, share):
+    """Milliseconds that `share` of a hundred do not exceed."""
+    return round(1e3 * sorted(values)[min(len(values) - 1, share * len(values) // 100)], 1) if values else 0.0
+
+
+def tell(r):
+    first = f", first preview p50 {r['first_preview_p50_ms']:.0f} ms" if "first_preview_p50_ms" in r else ""
+    early, most, end = r["resident_mb"]
+    print(f"{r['rate']} a second" if r["rate"] else f"{r['clients']} clients", end=": ")
+    print(f"{r['pictures'] / r['seconds']:.1f} pictures/s, p50 {r['p50_ms']:.0f} p95 {r['p95_ms']:.0f} p99 {r['p99_ms']:.0f} ms{first}, {r['errors']} errors, {r['full']} times 429, "
+          f"engine at work {100 * r['engine_share']:.0f} %, resident {early:.0f} MB early, {most:.0f} at most, {end:.0f} at the end", flush=True)
 
 
 def main():
@@ -131,14 +140,22 @@ def main():
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--depths", type=numbers, default=[0, 6, 3, 2], help="of the late scales, in turn; 0: all layers")
     parser.add_argument("--stream", action="store_true")
+    parser.add_argument("--json", help="a file for the figures, and which processor they are of")
     parser.add_argument("--serve", type=str.split, default=[], help="more options of variant serve")
     options = parser.parse_args()
-    server = Server(options)
+    server, loads = Server(options), []
     try:
         for clients, rate in [(clients, 0) for clients in options.clients] + [(0, rate) for rate in options.rates]:
-            Load(options, server).run(clients, rate)
+            loads.append(Load(options, server).run(clients, rate))
+            tell(loads[-1])
     finally:
         server.stop()
+    if options.json:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            processor = re.search(r"model name\s*: (.*)", file.read()).group(1)
+        with open(options.json, "w", encoding="utf-8") as file:
+            json.dump({"machine": f"{processor}, {os.cpu_count()} processors, clients on them as well", "model": options.model, "depths": options.depths, "loads": loads}, file, indent=1)
+            file.write("\n")
 
 
 if __name__ == "__main__":

@@ -804,6 +804,28 @@ def silent_and_half_closed_clients_hold_nothing():
 
 
 @test
+def no_change_of_a_stream_is_slept_over():
+    """A job may change while its stream looks at it. Were that slept over, the stream would go on with the comment that comes after 15 silent seconds."""
+    slowest = []
+
+    def ask(server):
+        connection = server.connect()
+        for seed in range(40):
+            start = time.time()
+            connection.request("POST", "/v1/images/generations", json.dumps({"prompt": "1", "seed": seed, "stream": True, "partial_images": 3}))
+            assert b"event: image_generation.completed" in connection.getresponse().read()
+            slowest.append(time.time() - start)
+        connection.close()
+    with Server(VARIANT, MODEL, "-q") as server:
+        threads = [threading.Thread(target=ask, args=(server,)) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert len(slowest) == 8 * 40 and max(slowest) < 12, sorted(slowest)[-5:]
+
+
+@test
 def a_connection_serves_many_requests():
     with Server(VARIANT, MODEL) as server:
         connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)

@@ -94,15 +94,16 @@ const char *sv_header(const sv_call *call, const char *name) {
 
 /* ---- waiting ---- */
 
-/* The connection sleeps. The lock is held. False: the server ends. */
+/* The connection sleeps. The lock is held. False: the server ends, or the job has changed since it was asked last. */
 static bool sleep_on(sv_call *call) {
-    if (call->server->closing || call->gone) return false;
+    if (call->server->closing || call->gone || call->stirred) return false;
     call->waiting = true;
     MHD_suspend_connection(call->connection);
     return true;
 }
 
 void sv_wake_call(sv_call *call) {
+    call->stirred = true;
     if (!call->waiting) return;
     call->waiting = false;
     MHD_resume_connection(call->connection);
@@ -111,6 +112,13 @@ void sv_wake_call(sv_call *call) {
 void sv_wake(sv_job *job) {
     for (sv_call *call = job->server->calls; call; call = call->next)
         if (call->job == job) sv_wake_call(call);
+}
+
+/* What happens to the job from now on is not to be slept over: a handler is about to look at it. */
+static void look(sv_call *call) {
+    pthread_mutex_lock(&call->server->lock);
+    call->stirred = false;
+    pthread_mutex_unlock(&call->server->lock);
 }
 
 /* ---- answers ---- */
@@ -170,6 +178,7 @@ static ssize_t read_stream(void *user, uint64_t position, char *to, size_t most)
         call->piece = NULL;
         call->piece_at = call->piece_size = 0;
         if (call->ended) return MHD_CONTENT_READER_END_OF_STREAM;
+        look(call);
         call->piece = call->next_piece(call, &call->ended);
         if (call->ended) sv_link_sends(call->link, true);
         if (call->piece) {
@@ -179,9 +188,10 @@ static ssize_t read_stream(void *user, uint64_t position, char *to, size_t most)
         }
         if (call->ended) continue;
         pthread_mutex_lock(&call->server->lock);
-        const bool asleep = sleep_on(call);
+        const bool asleep = sleep_on(call), over = call->server->closing || call->gone;
         pthread_mutex_unlock(&call->server->lock);
-        return asleep ? 0 : MHD_CONTENT_READER_END_WITH_ERROR;
+        if (asleep) return 0;
+        if (over) return MHD_CONTENT_READER_END_WITH_ERROR;
     }
     const size_t left = call->piece_size - call->piece_at, size = left < most ? left : most;
     memcpy(to, call->piece + call->piece_at, size);

@@ -43,13 +43,14 @@ typedef struct sv_call {
     bool do_not_retry;
     bool close; /* the connection, after the answer */
 
-    /* a job that it waits for, guarded by the lock where others look: job, waiting, gone */
+    /* a job that it waits for, guarded by the lock where others look: job, waiting, gone, stirred */
     sv_job *job;
     void (*finish)(struct sv_call *call); /* answers, or does not yet; the lock is not held */
     bool later; /* its handler is asked again once times are measured, guarded by the lock ... */
     unsigned times_seen; /* ... after so many */
     bool attached;       /* the job ends with this call */
     bool waiting, gone;
+    bool stirred; /* the job has changed since it was looked at */
 
     /* a stream: `next` gives its next piece (free()), NULL with *end: it is over, without: not yet. The lock is not held */
     char *(*next_piece)(struct sv_call *call, bool *end);
