@@ -225,7 +225,7 @@ def costs_stand_beside_the_depth(browser, server):
         assert f"{row['distance']:.2g}" in words[depth][2] and "MB" in words[depth][1] and "s" in words[depth][0], words
         heights = browser.run("return [...document.querySelectorAll('#layers i')].map((bar) => parseFloat(bar.style.height))")
         assert heights[:4] == [100] * 4 and all(abs(height - 100 * depth / 12) < 0.1 for height in heights[4:])
-    assert "% of all" in words[2][0] and "%" not in words[12][0]
+    assert "% of full" in words[2][0] and "%" not in words[12][0]
     page.check_quiet()
 
 

@@ -109,14 +109,13 @@ static void answer(sv_call *call) {
     free(l.measured);
 }
 
-/* With measure=true the call waits until the engine's thread, once nothing is at work, has measured times that are not known. */
+/* With measure=true the call waits until the engine's thread has measured times that are not known. While others are served it
+ * does not: then they are measured once nothing is at work, for whoever asks again. */
 void sv_schedules_show(sv_call *call) {
     sv_fault fault;
     variant_request request;
     const char *measure = sv_query(call, "measure");
     variant_request_init(&request);
-    if (!measure || strcmp(measure, "true") != 0 || sv_times_ready(call, &request, &fault))
-        answer(call);
-    else if (!call->later)
-        sv_answer_fault(call, &fault);
+    if (measure && strcmp(measure, "true") == 0) sv_times_ready(call, &request, &fault);
+    if (!call->later) answer(call);
 }

@@ -124,7 +124,7 @@ export class Depth {
 
     showCosts() {
         const cost = this.costOf(this.value), all = this.costOf(this.model.depth), count = Math.max(1, Number($("count").value) || 1);
-        const share = (a, b) => (a && b && a !== b ? `${Math.round((100 * a) / b)} % of all layers'` : "");
+        const share = (a, b) => (a && b && a !== b ? `${Math.round((100 * a) / b)} % of full depth` : "");
         if (!this.costs || !cost) {
             $("cost-time").textContent = $("cost-memory").textContent = $("cost-quality").textContent = "–";
             return;

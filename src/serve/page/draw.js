@@ -14,12 +14,20 @@ export class Draw {
         $("keep").max = model.scales - 1;
         $("keep").value = Math.min(Math.max(1, model.bridge), model.scales - 1);
         $("keep").addEventListener("input", () => this.showKeep());
+        $("grids").replaceChildren(...model.sides.map((side) => {
+            const grid = document.createElement("i");
+            grid.style.backgroundSize = `${100 / side}% ${100 / side}%`;
+            return grid;
+        }));
         $("copy").addEventListener("click", () => this.copy());
         this.showKeep();
     }
 
+    /** How many scales are kept, and which: they are marked in the strip. */
     showKeep() {
         $("keep-value").textContent = $("keep").value;
+        const edit = this.shown?.kind === "edit";
+        document.querySelectorAll("#strip li").forEach((item, k) => item.classList.toggle("kept", !edit && k < Number($("keep").value)));
     }
 
     // ---- as it grows
@@ -95,6 +103,7 @@ export class Draw {
         const all = [...picture.scales, picture.url];
         $("strip").hidden = picture.scales.length === 0;
         $("strip").replaceChildren(...all.map((url, k) => (url ? this.scaleItem(picture, url, k, all.length) : null)).filter(Boolean));
+        this.showKeep();
     }
 
     scaleItem(picture, url, k, count) {
