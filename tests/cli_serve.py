@@ -429,7 +429,7 @@ def a_client_that_leaves_is_not_worked_for():
             server.wait_for("variant_running", 0)
             assert time.time() - start < 20
         gauges = server.gauges()
-        assert gauges['variant_jobs_total{end="cancelled"}'] == 2 and gauges["variant_memory_reserved_bytes"] == 0
+        assert (gauges['variant_jobs_total{end="cancelled"}'], gauges["variant_memory_reserved_bytes"]) == (2, 0), gauges
         assert gauges['variant_jobs_total{end="completed"}'] == 0
 
 

@@ -155,7 +155,8 @@ void sv_http_tick(sv_server *server) {
     pthread_mutex_lock(&server->lock);
     const double now = vt_seconds();
     for (sv_call *call = server->calls; call; call = call->next) {
-        if (call->waiting && now - call->sent_at >= SECONDS_KEEPALIVE) sv_wake_call(call);
+        if (call->waiting && call->next_piece && now - call->sent_at >= SECONDS_KEEPALIVE)
+            sv_wake_call(call);
         if (call->job && call->link && sv_job_is_over(call->job) &&
             now - call->job->finished > SECONDS_TO_READ)
             cut(call->link);

@@ -441,7 +441,7 @@ static enum MHD_Result go_on(sv_call *call) {
         if (!call->later) call->finish(call);
         if (call->answer) break;
         pthread_mutex_lock(&call->server->lock);
-        /* it may have changed since it was asked */
+        call->stirred = false; /* as what it waits for is looked at under the lock */
         const bool over = call->later ? sv_times_ended(call) : is_over(call);
         const bool asleep = !over && sleep_on(call), gone = call->gone || call->server->closing;
         const bool again = over && call->later;
