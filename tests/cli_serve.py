@@ -130,7 +130,7 @@ def wrong_requests_are_told_why():
             refused(path, {"prompt": "1", "x": "y" * 70000}, 413, None, "larger than")
         for method, path, status in (("GET", "/nothing", 404), ("GET", "/v1/images/generations", 405), ("PUT", "/healthz", 405),
                                      ("GET", "/api/jobs/abc", 404), ("POST", "/api/jobs/abc/refine", 404), ("DELETE", "/api/jobs/abc", 404),
-                                     ("GET", "/v1/models/other", 404), ("GET", "/api/plan?max_latency=0", 400), ("GET", "/api/plan?max_latency=x", 400)):
+                                     ("GET", "/v1/models/other", 404), ("GET", "/api/plan?max_latency=0", 400), ("GET", "/api/plan?max_latency=x", 400), ("GET", "/api/schedules?measure=perhaps", 400)):
             answer = server.ask(method, path)
             assert answer.status == status, (method, path, answer.status)
             assert answer.error()["message"]

@@ -94,7 +94,7 @@ def flood(variant, model, *options):
             if "san" not in os.path.basename(os.path.dirname(variant)):  # sanitizers keep what was freed for a while
                 assert resident(server) < before + MB_AFTER
         assert server.post("/v1/images/generations", {"prompt": "1"}).status == 200
-        assert server.gauges()["variant_body_bytes"] == 0
+        server.wait_for("variant_body_bytes", 0)
 
 
 def main():

@@ -43,6 +43,7 @@ def narrow_wish(schema, edit):
         p["grow"]["maximum"] = p["feather"]["maximum"] = 9
     if "keep_scales" in p:
         p["keep_scales"]["maximum"] = 3
+        p["picture"] = {"enum": [0]}
     for name, most in (("depth", 5), ("bridge", 4), ("uncond_depth", 5)):
         p[name]["maximum"] = most
     p["deadline"].update(minimum=15, maximum=20)
@@ -57,9 +58,12 @@ def narrow_wish(schema, edit):
 def narrowed(document, edit):
     document = copy.deepcopy(document)
     schemas = document["components"]["schemas"]
-    for name in ("Wish", "Refinement", "Edit"):
-        schemas[name] = narrow_wish(schemas[name], edit if name == "Edit" else None)
-    del document["paths"]["/v1/images/edits"]["post"]["requestBody"]["content"]["multipart/form-data"]
+    for name, schema in schemas.items():
+        if {"prompt", "depth"} <= set(schema.get("properties", {})):
+            schemas[name] = narrow_wish(schema, edit if "image" in schema["properties"] else None)
+    for path in document["paths"].values():
+        for operation in path.values():
+            operation.get("requestBody", {"content": {}})["content"].pop("multipart/form-data", None)
     return document
 
 

@@ -88,6 +88,13 @@ const char *sv_query(const sv_call *call, const char *name) {
     return MHD_lookup_connection_value(call->connection, MHD_GET_ARGUMENT_KIND, name);
 }
 
+bool sv_query_flag(const sv_call *call, const char *name, bool *out, sv_fault *fault) {
+    const char *text = sv_query(call, name);
+    *out = text && strcmp(text, "true") == 0;
+    if (!text || *out || strcmp(text, "false") == 0) return true;
+    return sv_refuse(fault, 400, "invalid_value", name, "%s: expected true or false", name);
+}
+
 const char *sv_header(const sv_call *call, const char *name) {
     return MHD_lookup_connection_value(call->connection, MHD_HEADER_KIND, name);
 }

@@ -81,6 +81,8 @@ void sv_stop_waiting(sv_call *call);
 bool sv_take_room(sv_server *server, size_t bytes, sv_fault *fault);
 void sv_give_room(sv_server *server, size_t bytes);
 const char *sv_query(const sv_call *call, const char *name);
+/* true or false of the query, unless given false; false with a fault: another word. */
+bool sv_query_flag(const sv_call *call, const char *name, bool *out, sv_fault *fault);
 const char *sv_header(const sv_call *call, const char *name);
 
 /* ---- for the server ---- */

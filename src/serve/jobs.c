@@ -232,20 +232,12 @@ static void add_so_far(cJSON *json, sv_job *job) {
     }
 }
 
-/* ?preview=true, or false. */
-static bool read_preview(const sv_call *call, bool *out, sv_fault *fault) {
-    const char *text = sv_query(call, "preview");
-    *out = text && strcmp(text, "true") == 0;
-    if (!text || *out || strcmp(text, "false") == 0) return true;
-    return sv_refuse(fault, 400, "invalid_value", "preview", "preview: expected true or false");
-}
-
 void sv_jobs_show(sv_call *call) {
     sv_job *job = find(call);
     sv_fault fault;
     bool preview;
     if (!job) return;
-    if (read_preview(call, &preview, &fault)) {
+    if (sv_query_flag(call, "preview", &preview, &fault)) {
         cJSON *json = sv_job_json(call, job, true);
         if (preview && state_of(job) < SV_COMPLETED) add_so_far(json, job);
         sv_answer_json(call, 200, json);

@@ -114,8 +114,12 @@ static void answer(sv_call *call) {
 void sv_schedules_show(sv_call *call) {
     sv_fault fault;
     variant_request request;
-    const char *measure = sv_query(call, "measure");
+    bool measure;
     variant_request_init(&request);
-    if (measure && strcmp(measure, "true") == 0) sv_times_ready(call, &request, &fault);
+    if (!sv_query_flag(call, "measure", &measure, &fault)) {
+        sv_answer_fault(call, &fault);
+        return;
+    }
+    if (measure) sv_times_ready(call, &request, &fault); /* what is not known yet is left out */
     if (!call->later) answer(call);
 }
