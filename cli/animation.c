@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "cli.h"
+#include "io/image.h"
 
 #define LONGEST 60.0 /* seconds for which a picture may be seen: APNG holds 65 */
 
@@ -47,11 +48,15 @@ variant_status cli_animation_check_output(const cli_animation *animation, bool s
     static const char *const others[] = {".jpg", ".jpeg", ".webp"};
     const char *path = animation->output.path, *dot = path ? strrchr(path, '.') : NULL;
     if (!path) return VARIANT_OK;
+    variant_error unsaid;
+    bool other = vt_image_path_check(path, &unsaid) != VARIANT_OK;
     for (size_t i = 0; dot && i < sizeof others / sizeof *others; ++i)
-        if (strcasecmp(dot, others[i]) == 0)
-            return vt_fail(err, VARIANT_E_ARGUMENT,
-                           "--animate %s: an animation is a PNG: expected a name that ends in .png",
-                           path);
+        other = other || strcasecmp(dot, others[i]) == 0;
+    if (other)
+        return vt_fail(err, VARIANT_E_ARGUMENT,
+                       "--animate %s: an animation is a PNG: expected a name that ends in .png, or "
+                       "- for the standard output",
+                       path);
     return cli_output_check(&animation->output, several, err);
 }
 

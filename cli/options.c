@@ -226,11 +226,14 @@ static const struct {
     const char *theirs, *ours;
 } elsewhere[] = {
     {"prompt", "class"},
+    {"p", "class"},
     {"label", "class"},
     {"class-labels", "class"},
     {"guidance-scale", "cfg-scale"},
     {"cfg", "cfg-scale"},
+    {"guidance", "cfg-scale"},
     {"batch-count", "count"},
+    {"b", "count"},
     {"num-images", "count"},
     {"num-images-per-prompt", "count"},
     {"num-samples", "count"},
@@ -257,21 +260,55 @@ static const struct {
     {"train-data-dir", "data"},
     {"output-dir", "output"},
     {"out-dir", "output"},
+    {"image", "init-img"},
+    {"mask-image", "mask"},
+    {"preview", "show"},
+    {"host", "listen"},
+    {"listen-ip", "listen"},
+    {"listen-port", "port"},
+    {"timeout", "deadline"},
 };
 
-/* Our name of it where this command has it, or NULL. Dashes may be underscores. */
+/* Options of theirs that have no counterpart where classes are drawn, and why. */
+static const struct {
+    const char *theirs, *why;
+} nowhere[] = {
+    {"steps", "a picture takes a step a scale, as many as the model has (--scales draws fewer)"},
+    {"num-inference-steps", "a picture takes a step a scale (--scales draws fewer)"},
+    {"width", "pictures are as wide as the model was trained for"},
+    {"height", "pictures are as high as the model was trained for"},
+    {"W", "pictures are as wide as the model was trained for"},
+    {"H", "pictures are as high as the model was trained for"},
+    {"negative-prompt", "guidance is away from no class at all (--cfg-scale)"},
+    {"temperature", "--top-k, --top-p and --greedy say how codes are drawn"},
+    {"temp", "--top-k, --top-p and --greedy say how codes are drawn"},
+    {"sampling-method", "--top-k, --top-p, --greedy and --smooth say how codes are drawn"},
+    {"strength", "--vary PICTURE --keep-scales K says how much of a picture stays"},
+};
+
+/* Whether two names are one where dashes may be underscores. */
+static bool same_name(const char *dashed, const char *name) {
+    for (; *dashed && (*dashed == *name || (*dashed == '-' && *name == '_')); ++dashed) ++name;
+    return *dashed == *name;
+}
+
+/* Our name of it where this command has it, or NULL. */
 static const char *name_here(const parser *p, const char *name) {
-    char dashed[64];
-    snprintf(dashed, sizeof dashed, "%s", name);
-    for (char *c = dashed; *c; ++c)
-        if (*c == '_') *c = '-';
     for (const struct option *o = p->names; o->name; ++o)
-        if (strcmp(o->name, dashed) == 0) return o->name;
+        if (same_name(o->name, name)) return o->name;
     for (size_t i = 0; i < sizeof elsewhere / sizeof *elsewhere; ++i) {
-        if (strcmp(elsewhere[i].theirs, dashed) != 0) continue;
+        if (!same_name(elsewhere[i].theirs, name)) continue;
         for (const struct option *o = p->names; o->name; ++o)
             if (strcmp(o->name, elsewhere[i].ours) == 0) return o->name;
     }
+    return NULL;
+}
+
+/* Why this command, which draws, has no such option; or NULL. */
+static const char *why_nowhere(const parser *p, const char *name) {
+    if (!is_option(p, "--vary")) return NULL;
+    for (size_t i = 0; i < sizeof nowhere / sizeof *nowhere; ++i)
+        if (same_name(nowhere[i].theirs, name)) return nowhere[i].why;
     return NULL;
 }
 
@@ -285,6 +322,8 @@ static int unknown_option(const parser *p, const char *word) {
     memcpy(name, word + 2, length);
     const char *here = name_here(p, name);
     if (here) return cli_misuse("unknown option %s; here it is --%s", word, here);
+    const char *why = why_nowhere(p, name);
+    if (why) return cli_misuse("unknown option %s: %s", word, why);
     for (const struct option *o = p->names; o->name; ++o) {
         int distance = vt_word_distance(name, o->name);
         if (distance < least) {
@@ -300,11 +339,18 @@ static int unknown_option(const parser *p, const char *word) {
     return cli_misuse("unknown option %s", word);
 }
 
+static int unknown_letter(const parser *p, const char *word) {
+    if (optopt <= 0 || optopt >= 256) return cli_misuse("unknown option %s", word);
+    const char name[] = {(char)optopt, '\0'};
+    const char *here = name_here(p, name), *why = why_nowhere(p, name);
+    if (here) return cli_misuse("unknown option -%s; here it is --%s", name, here);
+    if (why) return cli_misuse("unknown option -%s: %s", name, why);
+    return cli_misuse("unknown option -%s", name);
+}
+
 /* getopt's '?': a letter or a word that is no option, or a value where none is taken. */
 static int refuse_option(const parser *p, const char *word) {
-    if (strncmp(word, "--", 2) != 0)
-        return optopt > 0 && optopt < 256 ? cli_misuse("unknown option -%c", optopt)
-                                          : cli_misuse("unknown option %s", word);
+    if (strncmp(word, "--", 2) != 0) return unknown_letter(p, word);
     if (optopt) /* the id of an option that it knows */
         return cli_misuse("--%s takes no value", p->line->rows[row_of(p, optopt)].option->name);
     return unknown_option(p, word);

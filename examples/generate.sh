@@ -5,6 +5,8 @@
 set -euo pipefail
 server=${1:-http://localhost:8080} prompt=${2:-random} file=${3:-out.png}
 
-curl -sS --fail-with-body "$server/v1/images/generations" -d "{\"prompt\": \"$prompt\", \"n\": 1}" |
-    sed -n 's/.*"b64_json":"\([^"]*\)".*/\1/p' | base64 -d >"$file"
+# An error's answer says in its message what is wrong with the request.
+answer=$(curl -sS --fail-with-body "$server/v1/images/generations" -d "{\"prompt\": \"$prompt\", \"n\": 1}") ||
+    { echo "$answer" >&2 && exit 1; }
+sed -n 's/.*"b64_json":"\([^"]*\)".*/\1/p' <<<"$answer" | base64 -d >"$file"
 echo "saved $file"

@@ -64,7 +64,8 @@ refused 2 "--delay 61: expected 1ms to 60s" --animate x.png --delay 61s
 refused 2 "--hold" --animate x.png --hold 0.1ms
 refused 2 "--loops -1" --animate x.png --loops -1
 refused 2 "an animation is a PNG" --animate x.jpg
-refused 2 "expected a picture's name" --animate x.gif
+refused 2 "an animation is a PNG" --animate x.gif
+refused 2 "an animation is a PNG" --animate x
 refused 2 "--animate x_%s.png: expected at most one number" --animate x_%s.png
 refused 2 "--animate -: the standard output takes one picture" -n 2 --animate -
 refused 1 "no folder" --animate none/x.png

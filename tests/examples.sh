@@ -28,6 +28,7 @@ else
     address=$(sed -n 's/.*"address":"\([^"]*\)".*/\1/p' log.txt)
     if "$root/examples/generate.sh" "$address" 1 curl.png >out.txt 2>err.txt && [ "$(head -c 4 curl.png | tail -c 3)" = PNG ]; then ok; else bad "generate.sh"; fi
     if "$root/examples/generate.sh" "$address" nobody none.png >out.txt 2>err.txt; then bad "generate.sh takes an error for a picture"; else ok; fi
+    grep -q 'no class' err.txt && [ ! -e none.png ] && ok || bad "generate.sh does not say what was wrong, or leaves a file"
     if python3 "$root/examples/watch.py" "$address" 1 >out.txt 2>err.txt && [ -s quick.png ] && [ -s fine.png ]; then ok; else bad "watch.py"; fi
     run generate -m model.safetensors --class 1 -s 7 --depth 1 --bridge 1 -o want.png
     cmp -s want.png quick.png && ok || bad "watch.py's picture is not the command's"

@@ -61,7 +61,8 @@ const sv_route *sv_route_find(sv_call *call, const char *method, const char *pat
                                  route->method);
     }
     if (!*allow) {
-        sv_refuse(fault, 404, "not_found", "", "%.100s: there is nothing here", path);
+        sv_refuse(fault, 404, "not_found", "",
+                  "%.100s: there is nothing here; GET /openapi.json lists what there is", path);
         return NULL;
     }
     sv_refuse(fault, 405, "method_not_allowed", "", "%.20s %.100s: expected %s", method, path,

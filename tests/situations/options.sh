@@ -97,6 +97,18 @@ names_from_elsewhere() {
     says "here it is --top-k"
     refuses 2 train tokenizer --learning_rate 1e-4
     says "here it is --lr"
+    refuses 2 generate -m x -p dog
+    says "unknown option -p; here it is --class"
+    refuses 2 serve -m x --host 0.0.0.0
+    says "here it is --listen"
+    refuses 2 generate -m x --steps 20
+    says "a step a scale"
+    refuses 2 generate -m x -W 512
+    says "as wide as the model was trained for"
+    refuses 2 generate -m x --negative_prompt blurred
+    says "away from no class"
+    refuses 2 inspect x --steps 20
+    is_silent_on "a step a scale"
     refuses 2 inspect x --prompt dog
     is_silent_on "here it is"
 }
