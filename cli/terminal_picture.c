@@ -11,8 +11,8 @@
 #endif
 
 #include "core/status.h"
+#include "core/base64.h"
 #include "io/picture.h"
-#include "serve/text.h"
 #include "terminal.h"
 
 enum { PIECE = 4096 };
@@ -24,7 +24,7 @@ static variant_status encode(char **letters, size_t *size, const vt_image *image
     *letters = NULL;
     VT_TRY(vt_png_encode(&png, image, NULL, 0, err));
     *size = png.size;
-    *letters = sv_base64(png.data, png.size);
+    *letters = vt_base64(png.data, png.size);
     free((void *)(uintptr_t)png.data);
     return *letters ? VARIANT_OK : vt_fail(err, VARIANT_E_MEMORY, "no memory to show a picture");
 }

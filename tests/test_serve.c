@@ -1,6 +1,7 @@
 /* test_serve.c - the server without its sockets: JSON members, wishes, who is next in the queue, who may ask, paths, texts. */
 #include "tests/fixtures.h"
 
+#include "core/base64.h"
 #include "serve/adapt.h"
 #include "serve/arguments.h"
 #include "serve/forecast.h"
@@ -54,25 +55,25 @@ static void base64_goes_there_and_back(void **state) {
     for (size_t size = 0; size <= sizeof bytes; ++size) {
         uint8_t *back;
         size_t got;
-        char *text = sv_base64(bytes, size);
+        char *text = vt_base64(bytes, size);
         assert_int_equal(strlen(text), (size + 2) / 3 * 4);
-        assert_true(sv_base64_read(text, strlen(text), &back, &got));
+        assert_true(vt_base64_read(text, strlen(text), &back, &got));
         assert_int_equal(got, size);
         assert_memory_equal(back, bytes, size);
         free(back);
         free(text);
     }
-    char *text = sv_base64((const uint8_t *)"any carnal pleas", 16);
+    char *text = vt_base64((const uint8_t *)"any carnal pleas", 16);
     assert_string_equal(text, "YW55IGNhcm5hbCBwbGVhcw==");
     free(text);
     uint8_t *none;
     size_t size;
     const char *const wrong[] = {"YW5$", "Y", "YW5=a", "YW55\x80"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; ++i) {
-        assert_false(sv_base64_read(wrong[i], strlen(wrong[i]), &none, &size));
+        assert_false(vt_base64_read(wrong[i], strlen(wrong[i]), &none, &size));
         assert_null(none);
     }
-    assert_true(sv_base64_read("YW\r\n55", 6, &none, &size)); /* lines */
+    assert_true(vt_base64_read("YW\r\n55", 6, &none, &size)); /* lines */
     assert_int_equal(size, 3);
     free(none);
 }

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base64.h"
+
 /* Room for `more` bytes and a NUL. */
 static bool make_room(vt_text *text, size_t more) {
     if (text->failed) return false;
@@ -62,21 +64,9 @@ void vt_text_add_escaped(vt_text *text, const char *words) {
 }
 
 void vt_text_add_base64(vt_text *text, const void *bytes, size_t size) {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    const unsigned char *in = bytes;
-    if (!make_room(text, (size + 2) / 3 * 4)) return;
-    char *out = text->data + text->size;
-    for (size_t i = 0; i < size; i += 3) {
-        size_t left = size - i;
-        unsigned word = (unsigned)in[i] << 16 | (left > 1 ? (unsigned)in[i + 1] << 8 : 0) |
-                        (left > 2 ? in[i + 2] : 0);
-        *out++ = digits[word >> 18];
-        *out++ = digits[word >> 12 & 63];
-        *out++ = left > 1 ? digits[word >> 6 & 63] : '=';
-        *out++ = left > 2 ? digits[word & 63] : '=';
-    }
-    *out = '\0';
-    text->size = (size_t)(out - text->data);
+    if (!make_room(text, vt_base64_letters(size))) return;
+    vt_base64_put(text->data + text->size, bytes, size);
+    text->size += vt_base64_letters(size);
 }
 
 void vt_text_free(vt_text *text) {

@@ -7,6 +7,7 @@
 #include <strings.h>
 
 #include "serve/edit.h"
+#include "core/base64.h"
 #include "serve/fields.h"
 #include "serve/text.h"
 
@@ -151,7 +152,7 @@ static bool read_url(sv_parts *parts, int place, const char *name, const char *u
                          "%s: expected a data URL, data:image/png;base64,...; other addresses are "
                          "not fetched",
                          name);
-    if (!sv_base64_read(comma + 1, strlen(comma + 1), &parts->held[place], &size))
+    if (!vt_base64_read(comma + 1, strlen(comma + 1), &parts->held[place], &size))
         return sv_refuse(fault, 400, "invalid_value", name, "%s: what follows base64, is none",
                          name);
     *(place == 0 ? &parts->image : &parts->mask) = (vt_bytes){parts->held[place], size};

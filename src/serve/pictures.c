@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base64.h"
 #include "serve/text.h"
 
 char *sv_picture_base64(const sv_wish *wish, const variant_picture *picture) {
@@ -14,7 +15,7 @@ char *sv_picture_base64(const sv_wish *wish, const variant_picture *picture) {
     if (variant_picture_encode(picture, wish->format, jpeg ? wish->compression : 0, &bytes, &size,
                                NULL) != VARIANT_OK)
         return NULL;
-    char *text = sv_base64(bytes, size);
+    char *text = vt_base64(bytes, size);
     free(bytes);
     return text;
 }

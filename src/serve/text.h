@@ -1,4 +1,4 @@
-/* text.h - letters and bytes as they travel: UTF-8, base64, names that cannot be guessed, keys compared. */
+/* text.h - letters and bytes as they travel: UTF-8, names that cannot be guessed, keys compared. */
 #ifndef VT_SERVE_TEXT_H
 #define VT_SERVE_TEXT_H
 
@@ -9,10 +9,6 @@
 bool sv_is_utf8(const char *text, size_t size);
 /* Puts a question mark in the place of every byte that is no UTF-8, such as those of a letter cut off. */
 void sv_clean_utf8(char *text);
-/* NUL-terminated, free(); NULL: no memory. */
-char *sv_base64(const uint8_t *bytes, size_t size);
-/* *out: free(). Blanks and line ends between letters are passed over. False: no base64, or no memory (*out NULL). */
-bool sv_base64_read(const char *text, size_t length, uint8_t **out, size_t *size);
 /* 32 hex digits of the system's random numbers. */
 void sv_random_id(char out[33]);
 /* Takes as long whatever the first difference is. */
