@@ -665,6 +665,18 @@ def answers_to(server, words, seconds=30.0):
 
 
 @test
+def forms_of_many_parts_are_refused():
+    """Before all of them are looked through, which would take a thread for minutes."""
+    with Server(VARIANT, MODEL) as server:
+        for count in (98, 200000):
+            members = b"".join(b'--x-y-z\r\nContent-Disposition: form-data; name="%x"\r\n\r\n1\r\n' % i for i in range(count))
+            body, headers = form([("image", "a.png", png(16, 16, lambda x, y: (x, y, 9, 0))), ("prompt", "1")])
+            answer = server.ask("POST", "/v1/images/edits", members + body, headers)
+            assert answer.status == (200 if count == 98 else 400), (count, answer.body)
+            assert count == 98 or answer.error()["message"] == "the form has more than 100 parts", answer.body
+
+
+@test
 def malformed_requests_are_refused():
     host, body = b"Host: localhost\r\n", b'{"prompt":"1"}'
 

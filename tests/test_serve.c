@@ -125,6 +125,24 @@ static void bodies_that_are_no_objects_are_refused(void **state) {
     cJSON_Delete(json);
 }
 
+/* Values take far more memory than bytes: their number is bounded, whatever stands in strings. */
+static void bodies_of_many_values_are_refused(void **state) {
+    (void)state;
+    enum { MANY = 5000 };
+    char body[2 * MANY + 32];
+    const char *const begins[] = {"{\"a\":[0", "{\"a\":\"\\\"0"}, *const ends[] = {"]}", "\"}"};
+    for (int string = 0; string < 2; ++string) {
+        cJSON *json;
+        sv_fault fault = {0};
+        size_t size = (size_t)snprintf(body, sizeof body, "%s", begins[string]);
+        for (int i = 0; i < MANY; ++i, size += 2) memcpy(body + size, ",0", 2);
+        size += (size_t)snprintf(body + size, sizeof body - size, "%s", ends[string]);
+        assert_int_equal(sv_json_read(&json, body, size, &fault), string);
+        if (string == 0) assert_string_equal(fault.message, "the body has more than 4096 values");
+        cJSON_Delete(json);
+    }
+}
+
 /* What a body is refused with; the wish of one that is not, freed. */
 static sv_fault read_body(const char *body, sv_wish *out) {
     sv_fault fault = {0};
@@ -718,6 +736,7 @@ int main(void) {
         cmocka_unit_test(broken_letters_are_found),
         cmocka_unit_test(secrets_are_the_same_only_if_they_are),
         cmocka_unit_test(bodies_that_are_no_objects_are_refused),
+        cmocka_unit_test(bodies_of_many_values_are_refused),
         cmocka_unit_test(wishes_are_read),
         cmocka_unit_test(a_quality_is_a_plan_unless_a_depth_is_named),
         cmocka_unit_test(a_latency_leaves_the_depth_open),

@@ -10,6 +10,8 @@
 
 #include "serve/text.h"
 
+enum { MOST_VALUES = 4096 };
+
 /* Is there a \u0000, which would end a string early? */
 static bool spells_nul(const char *body, size_t size) {
     for (size_t i = 0; i + 6 <= size; ++i) {
@@ -18,6 +20,18 @@ static bool spells_nul(const char *body, size_t size) {
         ++i; /* what is escaped, be it a backslash */
     }
     return false;
+}
+
+/* May the body have more than MOST_VALUES values? One of two bytes takes cJSON more than eighty to hold. */
+static bool has_many_values(const char *body, size_t size) {
+    size_t count = 1;
+    bool quoted = false;
+    for (size_t i = 0; i < size && count <= MOST_VALUES; ++i) {
+        if (body[i] == '"') quoted = !quoted;
+        if (quoted && body[i] == '\\') ++i; /* what is escaped, be it a quote */
+        count += !quoted && strchr(",[{", body[i]) != NULL;
+    }
+    return count > MOST_VALUES;
 }
 
 bool sv_json_read(cJSON **out, const char *body, size_t size, sv_fault *fault) {
@@ -31,6 +45,9 @@ bool sv_json_read(cJSON **out, const char *body, size_t size, sv_fault *fault) {
         return sv_refuse(fault, 400, "invalid_json", "", "the body holds a NUL byte");
     if (spells_nul(body, size))
         return sv_refuse(fault, 400, "invalid_json", "", "the body holds a NUL character");
+    if (has_many_values(body, size))
+        return sv_refuse(fault, 400, "invalid_json", "", "the body has more than %d values",
+                         MOST_VALUES);
     cJSON *json = cJSON_ParseWithLengthOpts(body, size, &end, false);
     const size_t at = (size_t)(end - body);
     size_t rest = at;

@@ -11,7 +11,7 @@
 #include "serve/fields.h"
 #include "serve/text.h"
 
-enum { MOST_TEXT = 8192 };
+enum { MOST_TEXT = 8192, MOST_PARTS = 100 };
 
 void sv_parts_free(sv_parts *parts) {
     cJSON_Delete(parts->json);
@@ -30,6 +30,7 @@ typedef struct form {
     uint8_t *data;
     size_t size, room;
     int held; /* of parts->held: 0 image, 1 mask, -1: a member in text */
+    int count;
 } form;
 
 static int place_of(const char *name) {
@@ -100,6 +101,11 @@ static enum MHD_Result on_part(void *user, enum MHD_ValueKind kind, const char *
     form *f = user;
     if (at == 0 && !end_part(f)) return MHD_NO;
     if (at == 0) {
+        if (++f->count > MOST_PARTS) { /* each is looked for among those before */
+            sv_refuse(f->fault, 400, "invalid_form", "", "the form has more than %d parts",
+                      MOST_PARTS);
+            return MHD_NO;
+        }
         if (!name || strlen(name) >= sizeof f->name || !sv_is_utf8(name, strlen(name))) {
             sv_refuse(f->fault, 400, "invalid_form", "", "a part of the form has no proper name");
             return MHD_NO;
