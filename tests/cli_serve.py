@@ -665,6 +665,23 @@ def answers_to(server, words, seconds=30.0):
 
 
 @test
+def edits_cancelled_or_expired_while_they_wait_keep_no_picture():
+    """Else bodies had no room any more until the jobs are forgotten: all that came was told 503."""
+    body, headers = form([("image", "a.png", png(64, 64, lambda x, y: (x, y, 9, 0))), ("prompt", "1")])
+    late = form([("image", "a.png", png(64, 64, lambda x, y: (x, y, 9, 0))), ("prompt", "1"), ("deadline", "0.01")])[0]
+    with Server(VARIANT, slow_model(), "--batch", "1", "--max-memory", "102M", "--keep-size", "1M") as server:
+        long = [server.post("/api/jobs", {"prompt": "1", "n": 10}).json()["id"] for _ in range(12)]
+        waiting = server.ask("POST", "/api/jobs/edits", body, headers).json()
+        expiring = server.ask("POST", "/api/jobs/edits", late, headers).json()
+        assert waiting["state"] == "queued" and server.gauges()["variant_body_bytes"] > 0
+        assert server.ask("DELETE", waiting["poll_url"]).json()["state"] == "cancelled"
+        server.wait_for("variant_body_bytes", 0, 10)
+        assert server.get(expiring["poll_url"]).json()["state"] == "failed"
+        for job in long:
+            server.ask("DELETE", f"/api/jobs/{job}")
+
+
+@test
 def forms_of_many_parts_are_refused():
     """Before all of them are looked through, which would take a thread for minutes."""
     with Server(VARIANT, MODEL) as server:

@@ -211,7 +211,10 @@ static void count_end(sv_job *job) {
 void sv_job_end(sv_job *job, sv_state state, const sv_fault *fault) {
     sv_server *s = job->server;
     const int count = job->wish.request.count;
-    if (job->state == SV_QUEUED) --s->queued;
+    if (job->state == SV_QUEUED) {
+        --s->queued;
+        sv_job_drop_edit(job); /* nobody will read it */
+    }
     if (job->state == SV_RUNNING) {
         --s->running;
         --job->model->running;
