@@ -34,24 +34,24 @@ def drop(properties, *names):
 def narrow_wish(schema, edit):
     """To classes, sizes and layers of the small model; one of the ways to say depths and guidance each time."""
     p = schema["properties"]
-    p["seed"] = {"type": "integer", "minimum": 0, "maximum": 2 ** 53 - 1}
-    p["prompt"] = {"enum": ["random", "all", "0", "1", "2", "0,2"]}
+    p["seed"] = {"type": ["integer", "null"], "minimum": 0, "maximum": 2 ** 53 - 1}
+    p["prompt"] = {"enum": ["random", "all", "0", "1", "2", "0,2"] + ([] if "prompt" in schema.get("required", []) else [None])}
     if "size" in p:
-        p["size"] = {"enum": ["auto", "9x9" if edit else "8x8"]}
+        p["size"] = {"enum": ["auto", "9x9" if edit else "8x8", None]}
     if edit:
-        p["image"] = p["mask"] = {"enum": [edit]}
+        p["image"], p["mask"] = {"enum": [edit]}, {"enum": [edit, None]}
         p["grow"]["maximum"] = p["feather"]["maximum"] = 9
     if "keep_scales" in p:
         p["keep_scales"]["maximum"] = 3
-        p["picture"] = {"enum": [0]}
+        p["picture"] = {"enum": [0, None]}
     for name, most in (("depth", 5), ("bridge", 4), ("uncond_depth", 5)):
         p[name]["maximum"] = most
     p["deadline"].update(minimum=15, maximum=20)
     for name in ("depths", "cfg_scales"):
-        p[name] = {"type": "array", "items": dict(p[name]["items"], **({"maximum": 5} if name == "depths" else {})), "minItems": 4, "maxItems": 4}
+        p[name] = {"type": ["array", "null"], "items": dict(p[name]["items"], **({"maximum": 5} if name == "depths" else {})), "minItems": 4, "maxItems": 4}
     way = {key: value for key, value in schema.items() if key != "properties"}
     p["max_latency"]["minimum"] = 10
-    return {"anyOf": [dict(way, properties=drop(p, *names), additionalProperties=False) for names in (
+    return {"anyOf": [dict(way, properties=drop(p, *names)) for names in (
         ("depths", "cfg_scales", "max_latency"), ("depth", "bridge", "cfg_scale", "max_latency"), ("depths", "depth", "bridge", "quality", "cfg_scales"))]}
 
 
@@ -73,9 +73,9 @@ def draw(server, folder, document, seconds, is_narrowed):
         json.dump(document, file)
     with open(settings, "w", encoding="utf-8") as file:
         file.write(SETTINGS.format(narrowed=str(is_narrowed).lower()))
-    # fuzzing and sequences repeat until the time is over
+    # fuzzing and sequences repeat until the time is over; texts with a NUL are refused, which a schema cannot say
     command = [os.path.join(os.path.dirname(sys.executable), "schemathesis"), "--config-file", settings, "run", path, "--url", f"http://127.0.0.1:{server.port}",
-               "--max-time", str(seconds), "--seed", "1", "--generation-database", "none", "--suppress-health-check", "all", "--no-shrink", "--no-color",
+               "--max-time", str(seconds), "--seed", "1", "--generation-database", "none", "--generation-allow-x00", "false", "--suppress-health-check", "all", "--no-shrink", "--no-color",
                "--request-timeout", "120", "--warnings", "off", "--continue-on-failure", "--workers", "2"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=seconds + 600)
     print(done.stdout[done.stdout.find("== SUMMARY"):] if done.returncode == 0 else done.stdout + done.stderr, flush=True)

@@ -100,7 +100,7 @@ static bool keep_scales(sv_job *job, const sv_job *from, sv_fault *fault) {
         !read_picture(&job->wish, &first, fault))
         return false;
     if (from->wish.request.edits)
-        return sv_refuse(fault, 400, "invalid_value", "",
+        return sv_refuse(fault, 409, "not_refinable", "",
                          "the job is an edit, whose scales are not kept: edit its picture again");
     job->wish.request.given_scales = keep;
     return take_pictures(&job->wish, from, first, fault);
