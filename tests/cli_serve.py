@@ -342,7 +342,7 @@ def edits_are_jobs_as_well():
         wanted = server.ask("POST", "/v1/images/edits", *form([("image", "a.png", whole), ("mask", "b.png", hole), ("prompt", "1"), ("seed", "5")])).json()
         assert picture(events[-1][1]["data"][0]) == picture(wanted["data"][0]) and events[-1][1]["size"] == "20x12"
         refused = server.post(made.json()["poll_url"] + "/refine", {})
-        assert refused.status == 400 and "edit its picture again" in refused.error()["message"]
+        assert refused.status == 409 and "edit its picture again" in refused.error()["message"]
         assert server.post("/api/jobs/edits", {"prompt": "1"}).error()["param"] == "image"
         assert server.ask("POST", "/api/jobs/edits", *form([("image", "a.png", whole), ("mask", "b.png", hole), ("prompt", "dog")])).error()["param"] == "prompt"
         server.wait_for("variant_body_bytes", 0)
