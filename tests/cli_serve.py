@@ -683,6 +683,19 @@ def edits_cancelled_or_expired_while_they_wait_keep_no_picture():
 
 
 @test
+def a_picture_that_never_has_room_is_not_told_to_come_back():
+    with Server(VARIANT, MODEL, "--max-body", "1000") as server:
+        assert server.post("/v1/images/generations", {"prompt": "1"}).status == 200  # other bodies have their room
+    with Server(VARIANT, MODEL, "--max-body", "2K") as server:
+        body, headers = form([("image", "a.png", png(1, 50000, lambda x, y: (9, 9, 9, 0))), ("prompt", "1")])
+        assert server.ask("POST", "/v1/images/edits", body, headers).status == 400  # a side too long
+        body, headers = form([("image", "a.png", png(300, 300, lambda x, y: (9, 9, 9, 0))), ("prompt", "1")])
+        answer = server.ask("POST", "/v1/images/edits", body, headers)
+        assert answer.status == 413 and len(body) < 2000, (len(body), answer.body)
+        assert answer.error()["message"] == "image: takes 0.5 MB once it is decoded, this server has 0.3 MB for all"
+
+
+@test
 def forms_of_many_parts_are_refused():
     """Before all of them are looked through, which would take a thread for minutes."""
     with Server(VARIANT, MODEL) as server:

@@ -388,8 +388,14 @@ static bool check_head(sv_call *call, const char *method, sv_fault *fault) {
 }
 
 bool sv_take_room(sv_server *s, size_t bytes, sv_fault *fault) {
+    const size_t most = s->options->max_body,
+                 all = BODIES * (most > SMALL_BODY ? most : SMALL_BODY);
+    if (bytes > all) /* later there is no more of it */
+        return sv_refuse(fault, 413, "image_too_large", "image",
+                         "image: takes %.1f MB once it is decoded, this server has %.1f MB for all",
+                         (double)bytes * 1e-6, (double)all * 1e-6);
     pthread_mutex_lock(&s->lock);
-    const bool full = s->inbox + bytes > BODIES * s->options->max_body;
+    const bool full = s->inbox + bytes > all;
     if (!full) s->inbox += bytes;
     pthread_mutex_unlock(&s->lock);
     if (!full) return true;
