@@ -11,11 +11,10 @@ import subprocess
 import sys
 import tempfile
 import time
-import traceback
 import urllib.parse
 
 import browser as browsers
-from serving import SLOW, SMALL, Server, picture, synth
+from serving import SLOW, SMALL, Server, picture, run_tests, synth
 
 VARIANT = os.path.abspath(sys.argv[1])
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -569,24 +568,11 @@ def main():
     if lacking:
         print(f"SKIP cli_page: {lacking}")
         return
-    chosen = [function for function in TESTS if len(sys.argv) < 3 or function.__name__ in sys.argv[2:]]
     downloads = os.path.join(FOLDER.name, "downloads")
     os.mkdir(downloads)
-    failed = 0
     os.environ["XDG_CACHE_HOME"] = os.path.join(FOLDER.name, "cache")  # times are measured here, and kept nowhere
     with browsers.Browser(downloads) as browser, Server(VARIANT, FASHION, "--sweep", os.path.join(ROOT, "docs/sweep/fashion"), "-q") as server:
-        for function in chosen:
-            start = time.time()
-            try:
-                function(browser, server)
-                print(f"ok {function.__name__} ({time.time() - start:.1f} s)", flush=True)
-            except Exception as error:  # the next ones say more
-                failed += 1
-                print(f"FAILED {function.__name__}: {error!r}", flush=True)
-                traceback.print_exc()
-    print(f"{len(chosen) - failed} passed, {failed} failed")
-    FOLDER.cleanup()
-    sys.exit(failed > 0)
+        run_tests(TESTS, FOLDER, browser, server)
 
 
 if __name__ == "__main__":

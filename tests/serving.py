@@ -154,14 +154,14 @@ def picture(data):
     return base64.b64decode(data["b64_json"], validate=True)
 
 
-def run_tests(tests, folder):
-    """Those that the command line names, or all; the folder goes and the exit status says whether all passed."""
+def run_tests(tests, folder, *given):
+    """Those that the command line names, or all, each called with what is given; the folder goes and the exit status says whether all passed."""
     chosen = [function for function in tests if len(sys.argv) < 3 or function.__name__ in sys.argv[2:]]
     failed = 0
     for function in chosen:
         start = time.time()
         try:
-            function()
+            function(*given)
             print(f"ok {function.__name__} ({time.time() - start:.1f} s)", flush=True)
         except Exception as error:  # the next ones say more
             failed += 1
