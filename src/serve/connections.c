@@ -14,22 +14,21 @@
 
 #include "core/clock.h"
 
-#define SECONDS_TO_SEND                                                                            \
-    30.0 /* a head, from the connection's beginning or the answer before; a body */
+/* a head, from the connection's beginning or the answer before; a body */
+#define SECONDS_TO_SEND 30.0
 #define SECONDS_TO_READ 120.0 /* an answer once all of it is there */
 #define SECONDS_SILENT 30u    /* between two bytes, either way */
 #define SECONDS_KEEPALIVE 15.0
 #define TICKS_LEFT 5 /* seen as closed before it is ended: a whole request may be just read */
-#define HEAD_BYTES                                                                                 \
-    (36u                                                                                           \
-     << 10) /* above 32 KiB libmicrohttpd maps them, so that they go back when a connection ends */
+/* above 32 KiB libmicrohttpd maps them, so that they go back when a connection ends */
+#define HEAD_BYTES (36u << 10)
 #define HTTP_THREADS 4u
 /* Where all of --connections are taken, a new one takes the place of the one that has rested, or sent a head, the longest,
  * if that is this long; of those that send a body, that much longer. */
 #define SECONDS_TO_MAKE_WAY 1.0
 #define SECONDS_MORE_OF_A_BODY 5.0
-#define SPARE                                                                                      \
-    64 /* beyond --connections: while one makes way, and for those who ask how the server does */
+/* beyond --connections: while one makes way, and for those who ask how the server does */
+#define SPARE 64
 #define FILES 128 /* that the process has open besides */
 
 /* ---- a connection ---- */

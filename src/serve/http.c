@@ -9,6 +9,7 @@
 #include <strings.h>
 
 #include "core/clock.h"
+#include "core/rng.h"
 #include "serve/connections.h"
 #include "serve/log.h"
 #include "serve/page.h"
@@ -282,16 +283,13 @@ static enum MHD_Result queue_preflight(sv_call *call) {
     return result;
 }
 
-/* FNV-1a of the address without its port; of IPv6 the network, which is what one client has. */
+/* Of the address without its port; of IPv6 the network, which is what one client has. */
 static uint64_t hash_address(const struct sockaddr *at) {
     const struct sockaddr_in *four = (const void *)at;
     const struct sockaddr_in6 *six = (const void *)at;
     const bool is_six = at->sa_family == AF_INET6;
     const uint8_t *bytes = is_six ? six->sin6_addr.s6_addr : (const uint8_t *)&four->sin_addr;
-    const size_t size = is_six ? 8 : 4;
-    uint64_t hash = 0xCBF29CE484222325u;
-    for (size_t i = 0; i < size; ++i) hash = (hash ^ bytes[i]) * 0x100000001B3u;
-    return hash;
+    return vt_fnv1a64(bytes, is_six ? 8 : 4);
 }
 
 static uint64_t find_client(const sv_call *call, const sv_caller *caller) {
