@@ -779,7 +779,7 @@ def health_is_told_however_many_connect():
         for i, raw in enumerate(idle):
             raw.sendall(words[i % 3])
         assert quick(server, "/healthz", 20).status == 200
-        until = time.time() + 30  # a second after they have come the first of them are ended
+        until = time.time() + 30  # a moment after they have come the first of them are ended
         while (answer := server.post("/v1/images/generations", {"prompt": "1"})).status == 503 and time.time() < until:
             assert answer.headers["retry-after"] == "1" and answer.error()["code"] == "too_many_connections"
             time.sleep(0.2)
@@ -806,6 +806,24 @@ def health_is_told_however_many_connect():
         server.wait_for("variant_running", 0)
     done = subprocess.run(["bash", "-c", 'ulimit -n 200 && exec "$@"', "_", VARIANT, "serve", "-m", MODEL, "--port", "0"], capture_output=True, text=True, timeout=60)
     assert done.returncode == 2 and "--connections 1000" in done.stderr and done.stderr.count("\n") == 1, done
+
+
+@test
+def an_address_with_many_connections_makes_way_first():
+    with Server(VARIANT, MODEL, "--connections", "8") as server:
+        def connect(address):
+            raw = socket.create_connection(("127.0.0.1", server.port), source_address=(address, 0))
+            raw.sendall(b"GET /healthz HT")
+            return raw
+        alone, held = connect("127.0.0.2"), []
+        for _ in range(3):  # it has idled the longest each time, and yet others go
+            held += [connect("127.0.0.1") for _ in range(10)]
+            time.sleep(0.4)
+        assert server.gauges()["variant_connections_cut_total"] > 10
+        alone.sendall(b"TP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        assert alone.recv(12) == b"HTTP/1.1 200"
+        for raw in (alone, *held):
+            raw.close()
 
 
 @test

@@ -12,7 +12,7 @@ from serving import SMALL, Server, resident, synth
 
 MANY = 10000
 WORDS = (b"", b"GET /healthz HT", b"POST /api/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50\r\n\r\n{")
-MB_AFTER = 24.0  # more than before, at most: what malloc keeps of threads' heaps
+MB_AFTER = 10.0  # more than before, at most: what malloc keeps of threads' heaps
 
 
 class Others:

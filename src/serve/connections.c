@@ -3,7 +3,11 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <netdb.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +17,7 @@
 #include <unistd.h>
 
 #include "core/clock.h"
+#include "core/rng.h"
 
 /* a head, from the connection's beginning or the answer before; a body */
 #define SECONDS_TO_SEND 30.0
@@ -24,25 +29,71 @@
 #define HEAD_BYTES (36u << 10)
 #define HTTP_THREADS 4u
 /* Where all of --connections are taken, a new one takes the place of the one that has rested, or sent a head, the longest,
- * if that is this long; of those that send a body, that much longer. */
-#define SECONDS_TO_MAKE_WAY 1.0
-#define SECONDS_MORE_OF_A_BODY 5.0
+ * if that is this long; of those that send a body, that has waited this long for as much more of it. Whoever answers at once
+ * needs less; a thousand places then take in some thousands of new connections a second, so that none waits long for one.
+ * Addresses that hold few of the places have longer. */
+#define SECONDS_TO_MAKE_WAY 0.2
+#define SECONDS_OF_A_BODY 0.5
+#define BYTES_OF_A_BODY (16u << 10)
+#define SECONDS_OF_FEW 2.0
+enum {
+    FEW = 16,
+    LOOKED_AT = 64
+}; /* of the places; connections, before it is said that none may go */
+/* once so many have been there, what they held is given back to the system when most of them are gone */
+enum { MANY = 512 };
 /* beyond --connections: while one makes way, and for those who ask how the server does */
 #define SPARE 64
 #define FILES 128 /* that the process has open besides */
 
 /* ---- a connection ---- */
 
+static void leave_line(sv_link *link) {
+    sv_line *line = &link->server->links.lines[link->state];
+    *(link->before ? &link->before->after : &line->first) = link->after;
+    *(link->after ? &link->after->before : &line->last) = link->before;
+    link->before = link->after = NULL;
+}
+
+/* To the end of those in a state. The lock is held. */
+static void join_line(sv_link *link, sv_link_state state) {
+    sv_line *line = &link->server->links.lines[state];
+    link->state = state;
+    link->moved = vt_seconds();
+    link->before = line->last;
+    *(line->last ? &line->last->after : &line->first) = link;
+    line->last = link;
+}
+
+static void change_line(sv_link *link, sv_link_state state) {
+    leave_line(link);
+    join_line(link, state);
+}
+
 static void set_state(sv_link *link, sv_link_state state) {
     if (!link) return;
     pthread_mutex_lock(&link->server->lock);
-    link->state = state;
-    link->since = vt_seconds();
+    if (link->state != SV_LINK_ENDS) {
+        change_line(link, state);
+        link->since = link->moved;
+        link->came = 0;
+    }
     pthread_mutex_unlock(&link->server->lock);
 }
 
 void sv_link_reads(sv_link *link) {
     set_state(link, SV_LINK_BODY);
+}
+
+void sv_link_gets(sv_link *link, size_t bytes) {
+    if (!link) return;
+    pthread_mutex_lock(&link->server->lock);
+    link->came += bytes;
+    if (link->state == SV_LINK_BODY && link->came >= BYTES_OF_A_BODY) {
+        change_line(link, SV_LINK_BODY);
+        link->came = 0;
+    }
+    pthread_mutex_unlock(&link->server->lock);
 }
 
 void sv_link_works(sv_link *link) {
@@ -57,28 +108,50 @@ void sv_link_rests(sv_link *link) {
     set_state(link, SV_LINK_RECEIVES);
 }
 
+/* ---- room for others ---- */
+
+static int *neighbours(const sv_link *link) {
+    return &link->server->links.by_address[link->address % SV_ADDRESSES];
+}
+
+/* It takes no place any more. */
+static void give_place(sv_link *link) {
+    --link->server->links.count;
+    --*neighbours(link);
+}
+
 /* Its thread sees that, and closes. */
 static void cut(sv_link *link) {
-    if (!link->cut) --link->server->link_count;
-    link->cut = true;
+    if (link->state == SV_LINK_ENDS) return;
+    give_place(link);
+    change_line(link, SV_LINK_ENDS);
     shutdown(link->socket, SHUT_RDWR);
 }
 
-/* How long it has been waited for without a whole request, beyond what everybody is granted; at most 0: it may stay. */
-static double idles(const sv_link *link, double now) {
-    if (link->cut || (link->state != SV_LINK_RECEIVES && link->state != SV_LINK_BODY)) return 0.0;
-    return now - link->since - SECONDS_TO_MAKE_WAY -
-           (link->state == SV_LINK_BODY ? SECONDS_MORE_OF_A_BODY : 0.0);
+/* Is its address one with no more than its share of the places? */
+static bool is_of_few(const sv_link *link) {
+    return *neighbours(link) <= 1 + link->server->options->connections / FEW;
+}
+
+/* The one of a line that has waited the longest, and for as long as it may; NULL: none. */
+static sv_link *find_idle(const sv_line *line, double now, double seconds) {
+    int looked = 0;
+    for (sv_link *link = line->first; link && looked < LOOKED_AT; link = link->after, ++looked) {
+        const double waited = now - link->moved;
+        if (waited < seconds) break;
+        if (waited >= SECONDS_OF_FEW || !is_of_few(link)) return link;
+    }
+    return NULL;
 }
 
 /* Ends those that idle the longest while there are more than there may be. The lock is held. */
 static void make_way(sv_server *server, double now) {
-    while (server->link_count > server->options->connections) {
-        sv_link *longest = NULL;
-        for (sv_link *link = server->links; link; link = link->next)
-            if (idles(link, now) > (longest ? idles(longest, now) : 0.0)) longest = link;
-        if (!longest) return;
-        cut(longest);
+    sv_links *links = &server->links;
+    while (links->count > server->options->connections) {
+        sv_link *idle = find_idle(&links->lines[SV_LINK_RECEIVES], now, SECONDS_TO_MAKE_WAY);
+        if (!idle) idle = find_idle(&links->lines[SV_LINK_BODY], now, SECONDS_OF_A_BODY);
+        if (!idle) return;
+        cut(idle);
         ++server->metrics.connections_cut;
     }
 }
@@ -87,33 +160,55 @@ bool sv_link_is_spare(sv_link *link) {
     if (!link) return false;
     sv_server *s = link->server;
     pthread_mutex_lock(&s->lock);
-    link->spare = link->spare && s->link_count > s->options->connections;
+    link->spare = link->spare && s->links.count > s->options->connections;
     const bool spare = link->spare;
     pthread_mutex_unlock(&s->lock);
     return spare;
 }
 
-static sv_link *open_link(sv_server *s, int socket) {
+/* ---- its beginning and its end ---- */
+
+/* Of the address without its port; of IPv6 the network, which is what one client has. */
+static uint64_t hash_address(const struct sockaddr *at) {
+    const struct sockaddr_in *four = (const void *)at;
+    const struct sockaddr_in6 *six = (const void *)at;
+    const bool is_six = at->sa_family == AF_INET6;
+    const uint8_t *bytes = is_six ? six->sin6_addr.s6_addr : (const uint8_t *)&four->sin_addr;
+    return vt_fnv1a64(bytes, is_six ? 8 : 4);
+}
+
+static uint64_t find_address_of(struct MHD_Connection *connection) {
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    return info && info->client_addr ? hash_address(info->client_addr) : UINT64_MAX;
+}
+
+static sv_link *open_link(sv_server *s, struct MHD_Connection *connection) {
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
     sv_link *link = calloc(1, sizeof *link);
     if (!link) return NULL; /* its requests are not watched for slowness */
-    *link = (sv_link){.server = s, .socket = socket, .since = vt_seconds()};
+    *link = (sv_link){.server = s,
+                      .socket = info ? info->connect_fd : -1,
+                      .address = find_address_of(connection)};
     pthread_mutex_lock(&s->lock);
-    link->next = s->links;
-    s->links = link;
-    ++s->link_count;
+    join_line(link, SV_LINK_RECEIVES);
+    link->since = link->moved;
+    ++s->links.count;
+    ++*neighbours(link);
+    if (++s->links.held > s->links.most) s->links.most = s->links.held;
     make_way(s, link->since);
-    link->spare = s->link_count > s->options->connections;
+    link->spare = s->links.count > s->options->connections;
     pthread_mutex_unlock(&s->lock);
     return link;
 }
 
 static void close_link(sv_link *link) {
     sv_server *s = link->server;
-    sv_link **at = &s->links;
     pthread_mutex_lock(&s->lock);
-    while (*at != link) at = &(*at)->next;
-    *at = link->next;
-    if (!link->cut) --s->link_count;
+    leave_line(link);
+    if (link->state != SV_LINK_ENDS) give_place(link);
+    --s->links.held;
     pthread_mutex_unlock(&s->lock);
     free(link);
 }
@@ -121,9 +216,7 @@ static void close_link(sv_link *link) {
 static void on_connection(void *user, struct MHD_Connection *connection, void **context,
                           enum MHD_ConnectionNotificationCode what) {
     if (what == MHD_CONNECTION_NOTIFY_STARTED) {
-        const union MHD_ConnectionInfo *info =
-            MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-        *context = open_link(user, info ? info->connect_fd : -1);
+        *context = open_link(user, connection);
         return;
     }
     if (*context) close_link(*context);
@@ -149,6 +242,23 @@ void sv_watch_clients(sv_server *server) {
     pthread_mutex_unlock(&server->lock);
 }
 
+static void check_link(sv_link *link, double now) {
+    const double took = now - link->since;
+    const bool receives = link->state == SV_LINK_RECEIVES || link->state == SV_LINK_BODY;
+    const bool left = receives && has_left(link->socket);
+    link->left = left ? link->left + 1 : 0;
+    if (link->left > TICKS_LEFT || (receives && took > SECONDS_TO_SEND) ||
+        (link->state == SV_LINK_SENDS && took > SECONDS_TO_READ))
+        cut(link);
+}
+
+/* What malloc keeps of connections that are gone: it lies between what others hold. */
+static void give_memory_back(void) {
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
+}
+
 void sv_http_tick(sv_server *server) {
     sv_watch_clients(server);
     pthread_mutex_lock(&server->lock);
@@ -160,17 +270,16 @@ void sv_http_tick(sv_server *server) {
             now - call->job->finished > SECONDS_TO_READ)
             cut(call->link);
     }
-    for (sv_link *link = server->links; link; link = link->next) {
-        const double took = now - link->since;
-        const bool receives = link->state == SV_LINK_RECEIVES || link->state == SV_LINK_BODY;
-        const bool left = receives && has_left(link->socket);
-        link->left = left ? link->left + 1 : 0;
-        if (link->left > TICKS_LEFT || (receives && took > SECONDS_TO_SEND) ||
-            (link->state == SV_LINK_SENDS && took > SECONDS_TO_READ))
-            cut(link);
-    }
+    for (int state = 0; state < SV_LINK_ENDS; ++state)
+        for (sv_link *link = server->links.lines[state].first, *after; link; link = after) {
+            after = link->after;
+            check_link(link, now);
+        }
     make_way(server, now);
+    const bool fewer = server->links.most >= MANY && server->links.held < server->links.most / 4;
+    if (fewer) server->links.most = server->links.held;
     pthread_mutex_unlock(&server->lock);
+    if (fewer) give_memory_back();
 }
 
 /* ---- the daemon ---- */

@@ -2,14 +2,12 @@
 #include "serve/http.h"
 
 #include <errno.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "core/clock.h"
-#include "core/rng.h"
 #include "serve/connections.h"
 #include "serve/log.h"
 #include "serve/page.h"
@@ -283,21 +281,10 @@ static enum MHD_Result queue_preflight(sv_call *call) {
     return result;
 }
 
-/* Of the address without its port; of IPv6 the network, which is what one client has. */
-static uint64_t hash_address(const struct sockaddr *at) {
-    const struct sockaddr_in *four = (const void *)at;
-    const struct sockaddr_in6 *six = (const void *)at;
-    const bool is_six = at->sa_family == AF_INET6;
-    const uint8_t *bytes = is_six ? six->sin6_addr.s6_addr : (const uint8_t *)&four->sin_addr;
-    return vt_fnv1a64(bytes, is_six ? 8 : 4);
-}
-
 static uint64_t find_client(const sv_call *call, const sv_caller *caller) {
     const int key = sv_guard_key(&call->server->guard, caller);
     if (key >= 0) return (uint64_t)key;
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(call->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-    return info && info->client_addr ? hash_address(info->client_addr) : UINT64_MAX;
+    return call->link ? call->link->address : UINT64_MAX;
 }
 
 static size_t body_limit(const sv_call *call) {
@@ -423,6 +410,7 @@ static bool add_body(sv_call *call, const char *data, size_t size, sv_fault *fau
     }
     memcpy(call->body + call->size, data, size);
     call->size += size;
+    sv_link_gets(call->link, size);
     return true;
 }
 

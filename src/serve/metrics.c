@@ -97,7 +97,7 @@ static void print_jobs(FILE *to, const sv_server *s) {
 }
 
 static void print_connections(FILE *to, const sv_server *s) {
-    gauge(to, "connections", s->link_count, "Connections that are open.");
+    gauge(to, "connections", s->links.count, "Connections that are open.");
     counter(to, "connections_cut_total", s->metrics.connections_cut,
             "Idle connections that were ended for others to come in.");
 }

@@ -20,6 +20,19 @@ typedef struct sv_reload {
     bool ended; /* under the lock */
 } sv_reload;
 
+/* Connections, by their state; each state's in the order in which they last moved. */
+enum { SV_LINK_STATES = 5, SV_ADDRESSES = 1024 };
+typedef struct sv_line {
+    struct sv_link *first, *last;
+} sv_line;
+typedef struct sv_links {
+    sv_line lines[SV_LINK_STATES];
+    int count;                    /* without those that are ended already */
+    int held;                     /* with them */
+    int most;                     /* that were held since memory was given back */
+    int by_address[SV_ADDRESSES]; /* of count, by the hash of their address */
+} sv_links;
+
 typedef struct sv_server {
     const vt_serve_options *options;
     sv_guard guard;
@@ -32,8 +45,7 @@ typedef struct sv_server {
     sv_model *old;         /* ... and the one of before, while it has users (reload.h); NULL */
     sv_job *jobs;          /* all: waiting, at work, kept */
     struct sv_call *calls; /* requests being answered */
-    struct sv_link *links; /* connections */
-    int link_count;        /* of them, without those that are ended already */
+    sv_links links;
     uint64_t arrivals;
     size_t program;  /* bytes that were resident before the model was opened */
     size_t memory;   /* bytes in all, but for those */
