@@ -239,7 +239,7 @@ static variant_status open_judge(work *w, variant_error *err) {
 static variant_status open_work(work *w, const settings *s, variant_error *err) {
     *w = (work){.s = s};
     VT_TRY(variant_engine_open(&w->engine, &s->engine, err));
-    variant_engine_info(w->engine, &w->info);
+    w->info = *variant_engine_info(w->engine);
     w->pixels = (size_t)w->info.picture_side * (size_t)w->info.picture_side;
     w->samples = w->pixels * (size_t)w->info.channels;
     vt_dataset_options data = {

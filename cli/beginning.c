@@ -108,7 +108,7 @@ static variant_status draw_kept(cli_beginning *b, const variant_engine *engine,
 static variant_status begin_with_picture(cli_beginning *b, const cli_line *line, bool planned,
                                          const variant_engine *engine, int keep,
                                          variant_request *asked, variant_error *err) {
-    variant_request picture;
+    variant_request picture = {.size = sizeof picture};
     VT_TRY(variant_settings_request(b->settings, engine, &picture, err));
     if (picture.edited && keep > 0)
         return vt_fail(err, VARIANT_E_ARGUMENT,
@@ -154,8 +154,7 @@ cleanup:
 variant_status cli_beginning_apply(cli_beginning *b, const cli_line *line, bool planned,
                                    const variant_engine *engine, cli_request *asked,
                                    variant_error *err) {
-    variant_info info;
-    variant_engine_info(engine, &info);
+    const variant_info info = *variant_engine_info(engine);
     if (b->keep_scales > info.scales)
         return vt_fail(err, VARIANT_E_ARGUMENT, "--keep-scales %d: this model has %d scales",
                        b->keep_scales, info.scales);

@@ -206,7 +206,7 @@ static double seconds_left(const rounds *r, const runs *at) {
 
 static variant_status run_once(rounds *r, runs *d, bool counts, variant_error *err) {
     variant_picture *pictures = NULL;
-    variant_report report;
+    variant_report report = {.size = sizeof report};
     char doing[64] = "warming up";
     if (counts) snprintf(doing, sizeof doing, "run %d", d->count + 1);
     bench_progress_begin(&r->progress, doing, d->request.depth, expected_seconds(r, d),

@@ -59,7 +59,7 @@ static variant_status run_apart(streams *s, way *w, int run, variant_error *err)
     for (int i = 0; i < s->requests; ++i) {
         variant_request request = request_of(s, w, i);
         variant_picture *pictures;
-        variant_report report;
+        variant_report report = {.size = sizeof report};
         VT_TRY(variant_generate(&s->engine, &request, &pictures, &report, err));
         variant_pictures_free(&pictures, 1);
         w->transformer[run] += report.transformer_seconds;
@@ -93,7 +93,7 @@ static variant_status run_together(streams *s, way *w, int run, variant_error *e
     }
     for (int i = 0; i < s->requests; ++i) {
         variant_picture *pictures;
-        variant_report report;
+        variant_report report = {.size = sizeof report};
         VT_CHECK(variant_job_take(&jobs[i], &pictures, &report, err));
         variant_pictures_free(&pictures, 1);
         count_steps(s, w, run, i, &report, &seen);

@@ -103,10 +103,9 @@ static variant_status read_hole(cli_edit *e, variant_error *err) {
 /* The class that the picture was made as, by this model, else none. */
 static void choose_class(cli_edit *e, const variant_engine *engine, variant_request *request) {
     variant_settings *settings = NULL;
-    variant_request made;
-    variant_info info;
+    variant_request made = {.size = sizeof made};
+    const variant_info info = *variant_engine_info(engine);
     char line[512] = "no --class: the part is drawn as of none";
-    variant_engine_info(engine, &info);
     e->label = info.classes;
     if (variant_settings_read(&settings, e->picture, NULL) == VARIANT_OK &&
         variant_settings_request(settings, engine, &made, NULL) == VARIANT_OK &&

@@ -108,8 +108,7 @@ static variant_status open_reference(eval_work *w, const vt_data *data, int side
 
 variant_status eval_open_reference(eval_work *w, const variant_engine *engine, variant_error *err) {
     const eval_settings *s = w->settings;
-    variant_info info;
-    variant_engine_info(engine, &info);
+    const variant_info info = *variant_engine_info(engine);
     const vt_data reference = data_of(w, &s->by.reference, engine->model->training);
     if (!s->by.reference.count) return VARIANT_OK;
     return open_reference(w, &reference, info.picture_side, info.channels, err);
@@ -138,7 +137,7 @@ variant_status eval_request(eval_work *w, const variant_engine *engine, const cl
 static variant_status check_request(const variant_engine *engine, const cli_request *asked,
                                     variant_error *err) {
     variant_request request = asked->request;
-    variant_memory memory;
+    variant_memory memory = {.size = sizeof memory};
     request.count = 1;
     return variant_request_memory(engine, &request, &memory, err);
 }
@@ -146,7 +145,7 @@ static variant_status check_request(const variant_engine *engine, const cli_requ
 static variant_status eval_generated(eval_work *w, eval_beside *beside, variant_error *err) {
     const eval_settings *s = w->settings;
     variant_engine *engine = NULL;
-    variant_report report;
+    variant_report report = {.size = sizeof report};
     variant_status status = VARIANT_OK;
     VT_CHECK(variant_engine_open(&engine, &s->asked.engine, err));
     VT_CHECK(check_request(engine, &s->asked, err));

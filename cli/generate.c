@@ -310,7 +310,7 @@ static variant_status make_pictures(job *j, const variant_request *asked, varian
     const settings *s = j->settings;
     variant_request request = *asked;
     for (int done = 0; done < asked->count; done += request.count) {
-        variant_report part;
+        variant_report part = {.size = sizeof part};
         variant_picture *pictures = NULL;
         request.first_image = asked->first_image + done;
         request.count = asked->count - done < j->at_once ? asked->count - done : j->at_once;
@@ -405,7 +405,7 @@ static variant_status open_job(job *j, variant_error *err) {
     s->asked.engine.encoder = s->edit.picture != NULL;
     VT_TRY(variant_engine_open(&j->engine, &s->asked.engine, err));
     j->load_seconds = vt_seconds() - start;
-    variant_engine_info(j->engine, &j->info);
+    j->info = *variant_engine_info(j->engine);
     count_classes(j);
     VT_TRY(
         cli_beginning_apply(&s->beginning, j->line, s->planning.wanted, j->engine, &s->asked, err));

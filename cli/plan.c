@@ -69,7 +69,7 @@ static int run(void *user, const cli_line *line) {
     if (done >= 0) return done;
     if (!request->count) request->count = s->planning.options.auto_batch ? 64 : request->batch;
     variant_engine *engine = NULL;
-    variant_plan plan;
+    variant_plan plan = {.size = sizeof plan};
     variant_error err;
     bool failed =
         variant_engine_open(&engine, &s->asked.engine, &err) != VARIANT_OK ||

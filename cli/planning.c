@@ -178,14 +178,15 @@ void cli_planning_json(FILE *to, const cli_planning *planning, const variant_pla
 variant_status cli_planning_check_memory(const cli_planning *planning, const variant_engine *engine,
                                          const variant_request *request, variant_error *err) {
     cli_planning memory = {.wanted = true, .batch = planning->batch};
-    variant_plan plan;
+    variant_plan plan = {.size = sizeof plan};
     char miss[2 * CLI_PLANNING_FLAGS];
     if (!planning->wanted || !planning->options.max_bytes) return VARIANT_OK;
     snprintf(memory.given, sizeof memory.given, "%s", planning->given);
-    memory.options = (variant_plan_options){.max_bytes = planning->options.max_bytes,
-                                            .other_bytes = planning->options.other_bytes,
-                                            .auto_batch = planning->options.auto_batch,
-                                            .memory_only = true};
+    variant_plan_options_init(&memory.options);
+    memory.options.max_bytes = planning->options.max_bytes;
+    memory.options.other_bytes = planning->options.other_bytes;
+    memory.options.auto_batch = planning->options.auto_batch;
+    memory.options.memory_only = true;
     VT_TRY(variant_plan_make(engine, request, &memory.options, &plan, err));
     cli_planning_miss(&memory, &plan, miss, sizeof miss);
     return plan.fits ? VARIANT_OK : vt_fail(err, VARIANT_E_UNSUPPORTED, "%s", miss);
@@ -195,6 +196,7 @@ variant_status cli_planning_apply(const cli_planning *planning, const variant_en
                                   variant_request *request, variant_plan *plan,
                                   variant_error *err) {
     char miss[2 * CLI_PLANNING_FLAGS];
+    variant_plan_init(plan);
     VT_TRY(variant_plan_make(engine, request, &planning->options, plan, err));
     if (plan->warning[0]) cli_warn(NULL, plan->warning);
     cli_planning_miss(planning, plan, miss, sizeof miss);

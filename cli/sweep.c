@@ -242,9 +242,8 @@ static variant_status open_quality(settings *s, vt_sweep_quality *quality,
 
 static variant_status sweep_engine(settings *s, const variant_engine *engine, variant_error *err) {
     variant_status status = VARIANT_OK;
-    variant_info info;
+    const variant_info info = *variant_engine_info(engine);
     vt_sweep_quality quality = {0};
-    variant_engine_info(engine, &info);
     fill_defaults(&s->sweep, &info);
     s->sweep.engine = engine;
     s->sweep.subject = s->arch ? s->arch : s->asked.engine.model;

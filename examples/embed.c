@@ -28,7 +28,7 @@ static void look(void *user, const variant_preview *at) {
 /* Takes a finished job: its picture goes to a file. */
 static int take(variant_job *job, const char *path) {
     variant_picture *pictures;
-    variant_report report;
+    variant_report report = {.size = sizeof report};
     variant_error error;
     if (variant_job_take(&job, &pictures, &report, &error) != VARIANT_OK) {
         printf("%s: %s\n", path, error.message);
@@ -88,7 +88,6 @@ int main(int argc, char **argv) {
     variant_engine *engine = NULL;
     variant_loop *loop = NULL;
     variant_error error;
-    variant_info info;
     variant_engine_options_init(&options);
     options.model = argc > 1 ? argv[1] : "models/fashion";
     if (variant_engine_open(&engine, &options, &error) != VARIANT_OK ||
@@ -96,11 +95,11 @@ int main(int argc, char **argv) {
         fprintf(stderr, "%s\n", error.message);
         return 1;
     }
-    variant_engine_info(engine, &info);
 
     /* Requests of different depths share every step. */
     watcher watchers[] = {{"deep", 0, 0}, {"shallow", 0, 0}, {"cancelled", 1, 0}};
-    const int depths[] = {info.depth, 1, info.depth};
+    const int all = variant_engine_info(engine)->depth;
+    const int depths[] = {all, 1, all};
     const char *const paths[] = {"deep.png", "shallow.png", "cancelled.png"};
     variant_job *jobs[3];
     int left = 1, good = 1;

@@ -36,6 +36,14 @@
  * is allowed. Structs of options are filled with defaults by their _init function, then changed by
  * the caller; strings in them are borrowed for the length of the call. An engine is immutable once
  * open and may be shared by threads; each variant_generate call owns its memory.
+ *
+ * Versions. A program runs with a library that is newer than the header it was compiled with, whose structs may be longer at
+ * the end. Structs that a caller makes therefore begin with their size, which their _init function puts there: options and
+ * requests, and likewise those that a call fills (`variant_report report = {.size = sizeof report};` does the same for these). What a
+ * caller's size does not reach has its default, and is not written. A size that no _init has set is E_ARGUMENT; a program newer
+ * than the library may use a struct as long as it sets nothing in it that the library does not know (E_UNSUPPORTED). Structs that
+ * the library makes and hands out by pointer have no size and may be longer, too: copy the members that you need. Two are made
+ * by both sides and lie in arrays, and stay as they are: variant_error and variant_picture.
  */
 #ifndef VARIANT_H
 #define VARIANT_H
@@ -85,6 +93,15 @@ typedef struct variant_error {
 /* "0.1.0" */
 const char *variant_version(void);
 
+/* Declares NAME_init, which sets a struct's size and its defaults. It is compiled into the caller, whose size it must be; the
+ * library's part is NAME_init_sized, which other languages call with the size of the struct they have. */
+#define VARIANT_SIZED(name)                                                                        \
+    void name##_init_sized(name *out, size_t size);                                                \
+    static inline void name##_init(name *out) {                                                    \
+        name##_init_sized(out, sizeof *out);                                                       \
+    }                                                                                              \
+    struct variant_semicolon_ /* so that a semicolon may follow */
+
 #define VARIANT_MAX_SCALES 32
 #define VARIANT_MAX_DEPTHS 16
 
@@ -93,6 +110,7 @@ const char *variant_version(void);
 typedef struct variant_engine variant_engine;
 
 typedef struct variant_engine_options {
+    size_t size;           /* variant_engine_options_init sets it */
     const char *model;     /* file (safetensors or PyTorch checkpoint) or folder; required */
     const char *tokenizer; /* the tokenizer's file when it is not in model; NULL */
     const char *sides;     /* "1,2,3,4": sides of the scales, where no file tells them; NULL */
@@ -113,7 +131,8 @@ typedef struct variant_engine_options {
     bool encoder;   /* also the tokenizer's encoder, which edits need */
 } variant_engine_options;
 
-void variant_engine_options_init(variant_engine_options *options);
+/* The processor's backend, everything else as the files or the machine say. */
+VARIANT_SIZED(variant_engine_options);
 
 /* Loads a tokenizer and a transformer (VAR, arXiv 2404.02905). Weights stay mapped from their
  * file where its bytes can be used in place: the file must not change while the engine is open. */
@@ -138,9 +157,9 @@ typedef struct variant_info {
      * model may tell another for each depth) */
     int uncond_depth;
     float cfg_late;
-    const char *hash;     /* 16 hex digits of the weights; lives as long as the engine */
+    const char *hash;     /* 16 hex digits of the weights */
     bool preview_decoder; /* it has a small decoder beside its own; `hash` does not depend on it */
-    /* what computes: one line; likewise. Should it name an OpenBLAS core without AVX2 on a processor that
+    /* what computes: one line. Should it name an OpenBLAS core without AVX2 on a processor that
      * has it, set OPENBLAS_CORETYPE (SkylakeX, Haswell) in the environment before the process starts:
      * OpenBLAS does not know the processor. `variant` does so itself. */
     const char *kernels;
@@ -149,7 +168,8 @@ typedef struct variant_info {
     size_t mapped_bytes;      /* ... and used in place in the mapped file */
 } variant_info;
 
-void variant_engine_info(const variant_engine *engine, variant_info *out);
+/* Lives as long as the engine. */
+const variant_info *variant_engine_info(const variant_engine *engine);
 /* Name of a class, or NULL where none is known. */
 const char *variant_engine_class_name(const variant_engine *engine, int label);
 /* The labels that a class_name of a request means, but for random and all: *count of them, into labels, which
@@ -178,6 +198,7 @@ typedef struct variant_preview {
  * guide what is drawn. What comes back has the picture's size: outside of the part and a seam around it, pixels are the
  * picture's own. */
 typedef struct variant_edit {
+    size_t size;                 /* variant_edit_init sets it */
     int width, height, channels; /* 1 grey or 3 RGB */
     const uint8_t *pixels;       /* (height, width, channels) */
     const uint8_t *mask; /* (height, width): from 128 on drawn again, below kept; NULL: all kept */
@@ -200,9 +221,10 @@ typedef struct variant_edit {
 } variant_edit;
 
 /* grow 0, feather -1, keep 1, pull 1, and the defaults above. */
-void variant_edit_init(variant_edit *edit);
+VARIANT_SIZED(variant_edit);
 
 typedef struct variant_request {
+    size_t size; /* variant_request_init sets it */
     /* "random" (drawn per picture), "all" (one after another), "uncond", a number or a name, or several of
      * these three between commas, one after another and again from the first. A name as it is written comes
      * first, even one with commas; a number is a label unless a class is called so; other case is taken where
@@ -219,8 +241,8 @@ typedef struct variant_request {
     const int32_t *given_tokens;
     int given_count, given_scales;
     int scales; /* draw so many alone and decode what is there; 0: all. Tokens of the others are 0 */
-    /* pictures to edit: picture i of the request is of edits[(first_image + i) % edit_count]. The engine must have its
-     * encoder; not with given_tokens. Borrowed for the length of the call; NULL */
+    /* pictures to edit: picture i of the request is of edits[(first_image + i) % edit_count], each of edits->size bytes. The
+     * engine must have its encoder; not with given_tokens. Borrowed for the length of the call; NULL */
     const variant_edit *edits;
     int edit_count;
     /* "picture mask", hashes in hex: these settings are of an edit of them (variant_settings_request), and edits must be
@@ -274,8 +296,9 @@ typedef struct variant_request {
 } variant_request;
 
 /* class "random", count 1, seed 0, cfg_scale 1.5, top_k 900, top_p 0.96, full depth, guidance as the model says. */
-void variant_request_init(variant_request *request);
+VARIANT_SIZED(variant_request);
 
+/* Whoever makes one sets what is not known to 0. */
 typedef struct variant_picture {
     int width, height, channels;
     uint8_t *pixels; /* (height, width, channels) */
@@ -285,9 +308,11 @@ typedef struct variant_picture {
     int scale_count;        /* with keep_scales: the scales that were drawn, else 0 */
     uint8_t **scale_pixels; /* the picture after each scale, each like pixels */
     char *settings;         /* JSON: everything that made this picture */
+    void *reserved;         /* NULL: for later versions, as the struct's size stays what it is */
 } variant_picture;
 
 typedef struct variant_report {
+    size_t size;              /* variant_report_init sets it */
     double condition_seconds; /* AdaLN vectors, once a batch */
     double transformer_seconds, sampling_seconds, quantizer_seconds, decoder_seconds;
     double total_seconds;
@@ -305,6 +330,8 @@ typedef struct variant_report {
     char uncond_depths[VARIANT_MAX_SCALES * 4];
     char warning[256]; /* "" or one line for the user */
 } variant_report;
+/* All 0. */
+VARIANT_SIZED(variant_report);
 
 /* Makes request->count pictures; *pictures is an array to free with variant_pictures_free.
  * report may be NULL. */
@@ -349,11 +376,14 @@ void variant_engine_trim(const variant_engine *engine);
  * their most; and pictures. Of pictures to edit only the sizes are asked (pixels and masks may be NULL: all of a mask is
  * taken for drawn); what the caller holds of them comes on top. */
 typedef struct variant_memory {
+    size_t size;            /* variant_memory_init sets it */
     size_t weights, mapped; /* as in variant_info */
     size_t arena, kv;
     size_t edits;    /* what pictures to edit are copied into, masks and seams, at their most */
     size_t pictures; /* finished ones, all of request.count */
 } variant_memory;
+/* All 0. */
+VARIANT_SIZED(variant_memory);
 
 variant_status variant_request_memory(const variant_engine *engine, const variant_request *request,
                                       variant_memory *memory, variant_error *error);
@@ -382,6 +412,7 @@ bool variant_settings_edit(const variant_settings *settings, variant_edit *edit)
 /* ---- planning: a budget to a schedule -------------------------------------------------------- */
 
 typedef struct variant_plan_options {
+    size_t size; /* variant_plan_options_init sets it */
     /* weights, activations, keys and values; where pictures are edited their copies, masks and seams and a batch's finished
      * pictures as well; 0: no limit */
     size_t max_bytes;
@@ -405,9 +436,10 @@ typedef struct variant_plan_options {
 } variant_plan_options;
 
 /* No limit, nothing else. */
-void variant_plan_options_init(variant_plan_options *options);
+VARIANT_SIZED(variant_plan_options);
 
 typedef struct variant_plan {
+    size_t size;        /* variant_plan_init sets it */
     bool fits;          /* false: what follows is the schedule that misses the limits least */
     int bridge, depth;  /* scales at full depth, layers of the others */
     const char *layers; /* selector: "equidistant", "rounded" or "prefix" */
@@ -430,6 +462,8 @@ typedef struct variant_plan {
     char why[192];       /* what made it the one: "keeps most layers of 13 schedules" */
     char warning[512];   /* "" or one line for the user */
 } variant_plan;
+/* All 0. */
+VARIANT_SIZED(variant_plan);
 
 /* The best schedule within the limits: of those measured by options->sweep the one of the least
  * distance, or, where others are as good within the spreads of both, the one of these that keeps
@@ -441,10 +475,10 @@ typedef struct variant_plan {
 variant_status variant_plan_make(const variant_engine *engine, const variant_request *request,
                                  const variant_plan_options *options, variant_plan *plan,
                                  variant_error *error);
-/* All schedules that variant_plan_make would choose among, each with its costs: *plans is an array of *count to free(). `fits`
- * is of each; `why` is empty. */
+/* All schedules that variant_plan_make would choose among, each with its costs: *plans is an array of *count pointers, to free()
+ * with all that it points to as one. `fits` is of each; `why` is empty. */
 variant_status variant_plan_list(const variant_engine *engine, const variant_request *request,
-                                 const variant_plan_options *options, variant_plan **plans,
+                                 const variant_plan_options *options, variant_plan ***plans,
                                  int *count, variant_error *error);
 /* Times in memory, for plans one after another of any engines. Threads may share it; it must outlive the calls. */
 typedef struct variant_times variant_times;
@@ -453,11 +487,14 @@ void variant_times_close(variant_times **times);
 
 /* How long a request takes once the model is loaded and nothing else is at work, predicted as a plan's seconds are. */
 typedef struct variant_seconds {
+    size_t size;                      /* variant_seconds_init sets it */
     double total;                     /* of a batch: request.batch pictures (0: 8), at most count */
     double scale[VARIANT_MAX_SCALES]; /* of it, the layers at each scale ... */
     double rest;                      /* ... and heads, sampling, decoder */
     bool disturbed;                   /* as in variant_plan */
 } variant_seconds;
+/* All 0. */
+VARIANT_SIZED(variant_seconds);
 
 /* Of the options cache, times, remeasure and kept_only are asked. */
 variant_status variant_request_seconds(const variant_engine *engine, const variant_request *request,
@@ -490,12 +527,13 @@ variant_status variant_picture_write_scale_png(const variant_picture *picture, i
  * no animations sees them finished. columns 0: one picture; else all on a sheet of so many, as below. Seconds from 0.001 to
  * 65.535 for which a frame is seen, and the last one; plays 0: for ever. */
 typedef struct variant_animation {
+    size_t size; /* variant_animation_init sets it */
     int columns, zoom;
     double frame_seconds, last_seconds;
     int plays;
 } variant_animation;
 /* columns 0, zoom 1, 0.4 and 2 s, for ever. */
-void variant_animation_init(variant_animation *animation);
+VARIANT_SIZED(variant_animation);
 variant_status variant_pictures_write_animation(const variant_picture *pictures, int count,
                                                 const variant_animation *animation,
                                                 const char *path, variant_error *error);

@@ -73,7 +73,7 @@ static void *generate_again(void *argument) {
     begin_together(u->waiting);
     for (int round = 0; round < ROUNDS; ++round) {
         variant_picture *pictures = NULL;
-        variant_report report;
+        variant_report report = {.size = sizeof report};
         variant_error error;
         if (variant_generate(u->engine, &request, &pictures, &report, &error) != VARIANT_OK) {
             ++u->faults;
@@ -170,7 +170,7 @@ static void *disturb(void *argument) {
     for (int round = 0; round < 2 * ROUNDS; ++round) {
         variant_picture *pictures = NULL;
         variant_error error;
-        variant_memory memory;
+        variant_memory memory = {.size = sizeof memory};
         int calls = 0;
         variant_request request = request_of(u->wish);
         u->faults += variant_request_memory(u->engine, &request, &memory, &error) != VARIANT_OK ||
@@ -212,7 +212,7 @@ static void *come_and_go(void *argument) {
 static void generate_alone(user *users, const variant_engine *engine, variant_picture **alone) {
     for (int i = 0; i < WISHES; ++i) {
         variant_request request = request_of(&wishes[i]);
-        variant_report report;
+        variant_report report = {.size = sizeof report};
         assert_ok(variant_generate(engine, &request, &alone[i], &report, err));
         users[i] = (user){.engine = engine,
                           .wish = &wishes[i],

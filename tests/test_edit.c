@@ -418,8 +418,8 @@ static void takes_the_memory_it_tells(void **state) {
         edit.codes = round % 2 ? "once" : "again";
         variant_request request = request_of(&edit, 1, 4);
         variant_picture *pictures;
-        variant_report report;
-        variant_memory memory;
+        variant_report report = {.size = sizeof report};
+        variant_memory memory = {.size = sizeof memory};
         request.cfg_scale = round / 2 ? 0.0f : 1.5f;
         assert_ok(variant_request_memory(engine, &request, &memory, err));
         assert_ok(variant_generate(engine, &request, &pictures, &report, err));
@@ -485,7 +485,7 @@ static void a_full_mask_is_a_plain_picture(void **state) {
     canvas c;
     variant_engine *engine = engine_of(1, true);
     variant_picture *pictures, *plain;
-    variant_report report;
+    variant_report report = {.size = sizeof report};
     paint(&c, 8, 8, 3, 0, 0, 8);
     const variant_edit edit = edit_of(&c);
     variant_request request = request_of(&edit, 1, 1);
@@ -543,8 +543,8 @@ static void settings_ask_for_the_picture(void **state) {
     variant_picture *pictures, *again;
     variant_settings *settings;
     variant_request request;
-    variant_report report;
-    variant_edit how;
+    variant_report report = {.size = sizeof report};
+    variant_edit how = {.size = sizeof how};
     paint(&c, 21, 13, 3, 9, 3, 7);
     variant_edit edit = edit_of(&c);
     edit.grow = 2;
@@ -582,6 +582,37 @@ static void settings_ask_for_the_picture(void **state) {
     variant_engine_close(&engine);
 }
 
+/* Edits of a program whose header has a longer struct lie further apart. */
+static void edits_lie_as_far_apart_as_they_say(void **state) {
+    (void)state;
+    static canvas c[2];
+    struct {
+        variant_edit edit;
+        int64_t more[3];
+    } longer[2] = {0};
+    variant_edit edits[2];
+    variant_picture *want, *got;
+    paint(&c[0], 8, 8, 3, 2, 2, 4);
+    paint(&c[1], 21, 13, 3, 9, 3, 7);
+    for (int i = 0; i < 2; ++i) {
+        edits[i] = longer[i].edit = edit_of(&c[i]);
+        longer[i].edit.size = sizeof longer[i];
+    }
+    draw(request_of(edits, 2, 3), 1, 3, &want);
+    draw(request_of(&longer[0].edit, 2, 3), 1, 3, &got);
+    for (int i = 0; i < 3; ++i) assert_same(&got[i], &want[i]);
+    variant_pictures_free(&got, 3);
+    variant_pictures_free(&want, 3);
+    variant_engine *engine = engine_of(1, true);
+    const variant_request request = request_of(&longer[0].edit, 1, 1);
+    longer[0].more[2] = 1;
+    assert_fails(variant_generate(engine, &request, &got, NULL, err), VARIANT_E_UNSUPPORTED,
+                 "not known to libvariant");
+    longer[0].edit.size = 12;
+    assert_refused(engine, &longer[0].edit, "call variant_edit_init first");
+    variant_engine_close(&engine);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(seams_are_distances),
@@ -592,6 +623,7 @@ int main(void) {
         cmocka_unit_test(adds_at_the_sides),
         cmocka_unit_test(kept_cells_take_the_nearest_codes),
         cmocka_unit_test(any_threads_batch_and_neighbours),
+        cmocka_unit_test(edits_lie_as_far_apart_as_they_say),
         cmocka_unit_test(takes_the_memory_it_tells),
         cmocka_unit_test(refuses_what_makes_no_sense),
         cmocka_unit_test(a_full_mask_is_a_plain_picture),

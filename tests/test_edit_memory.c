@@ -105,7 +105,7 @@ static void takes_what_it_tells(void **state) {
                 *mask = __real_calloc(pixels, 1);
         variant_edit edit;
         variant_request request;
-        variant_memory told, plain;
+        variant_memory told = {.size = sizeof told}, plain = told;
         variant_edit_init(&edit);
         variant_request_init(&request);
         edit.width = s->width, edit.height = s->height, edit.channels = s->channels;
@@ -140,7 +140,7 @@ static void copies_nothing_twice(void **state) {
     variant_engine *engine = engine_of();
     variant_edit edit;
     variant_request request;
-    variant_memory told;
+    variant_memory told = {.size = sizeof told};
     variant_edit_init(&edit);
     variant_request_init(&request);
     request.edits = &edit;

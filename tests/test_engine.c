@@ -180,15 +180,14 @@ static void same_bytes_for_any_threads_and_batch(void **state) {
 static void runs_the_bridge_it_names(void **state) {
     (void)state;
     variant_engine *engine = engine_of('A', 1);
-    variant_info info;
-    variant_engine_info(engine, &info);
+    const variant_info info = *variant_engine_info(engine);
     assert_false(info.supernet);
     assert_int_equal(info.bridge, (6 * info.scales + 5) / 10);
     variant_request request;
     variant_request_init(&request);
     request.depth = 2;
     variant_picture *pictures = NULL;
-    variant_report report;
+    variant_report report = {.size = sizeof report};
     assert_ok(variant_generate(engine, &request, &pictures, &report, err));
     variant_pictures_free(&pictures, 1);
     for (int k = 0; k < info.scales; ++k)
@@ -200,8 +199,7 @@ static void runs_the_bridge_it_names(void **state) {
 
 static void kv_case(variant_engine *engine, const char *layers, int depth, int bridge, bool retain,
                     int count, float cfg) {
-    variant_info info;
-    variant_engine_info(engine, &info);
+    const variant_info info = *variant_engine_info(engine);
     variant_request request;
     variant_request_init(&request);
     request.count = count;
@@ -214,8 +212,8 @@ static void kv_case(variant_engine *engine, const char *layers, int depth, int b
     vt_schedule_request words = {.layers = layers, .depth = depth, .bridge = bridge};
     assert_ok(vt_schedule_resolve(&schedule, info.scales, info.depth, &words, err));
     variant_picture *pictures = NULL;
-    variant_report report;
-    variant_memory memory;
+    variant_report report = {.size = sizeof report};
+    variant_memory memory = {.size = sizeof memory};
     assert_ok(variant_request_memory(engine, &request, &memory, err));
     assert_ok(variant_generate(engine, &request, &pictures, &report, err));
     variant_pictures_free(&pictures, count);
@@ -244,8 +242,7 @@ static void kv_case(variant_engine *engine, const char *layers, int depth, int b
 /* The unconditional branch in layers of its own, and in the first scales alone. */
 static void check_branches(const variant_engine *engine, int uncond_depth, const float *scales,
                            bool retain) {
-    variant_info info;
-    variant_engine_info(engine, &info);
+    const variant_info info = *variant_engine_info(engine);
     variant_request request;
     variant_request_init(&request);
     request.count = request.batch = 3;
@@ -263,8 +260,8 @@ static void check_branches(const variant_engine *engine, int uncond_depth, const
     int guided = info.scales;
     while (guided > 0 && scales[guided - 1] == 0.0f) --guided;
     variant_picture *pictures = NULL;
-    variant_report report;
-    variant_memory memory;
+    variant_report report = {.size = sizeof report};
+    variant_memory memory = {.size = sizeof memory};
     assert_ok(variant_request_memory(engine, &request, &memory, err));
     assert_ok(variant_generate(engine, &request, &pictures, &report, err));
     variant_pictures_free(&pictures, request.count);
@@ -297,7 +294,7 @@ static void branches_hold_what_the_formula_says(void **state) {
 static void expect_default(const variant_engine *engine, variant_request *request,
                            const char *depths, const char *uncond, const char *warning) {
     variant_picture *pictures = NULL;
-    variant_report report;
+    variant_report report = {.size = sizeof report};
     assert_ok(variant_generate(engine, request, &pictures, &report, err));
     assert_string_equal(report.depths, depths);
     assert_string_equal(report.uncond_depths, uncond);
@@ -309,7 +306,7 @@ static void expect_default(const variant_engine *engine, variant_request *reques
 static void a_supernet_guides_itself(void **state) {
     (void)state;
     variant_engine *plain = engine_of('A', 1), *net = engine_of('C', 1);
-    variant_info info;
+    const variant_info info = *variant_engine_info(net);
     variant_request request;
     variant_request_init(&request);
     expect_default(plain, &request, "6,6,6,6", "6,6,6,6", NULL);
@@ -331,12 +328,10 @@ static void a_supernet_guides_itself(void **state) {
     expect_default(net, &request, "6,6,4,4", "6,2,2,2", "before the bridge of 2 scales");
     request.uncond_depths = NULL, request.cfg_scale = 0.0f;
     expect_default(net, &request, "6,6,4,4", "", NULL);
-    variant_engine_info(net, &info);
     assert_int_equal(info.uncond_depth, 2);
     assert_true(info.cfg_late == 1.0f);
-    variant_engine_info(plain, &info);
-    assert_int_equal(info.uncond_depth, 0);
-    assert_true(info.cfg_late == 1.0f);
+    assert_int_equal(variant_engine_info(plain)->uncond_depth, 0);
+    assert_true(variant_engine_info(plain)->cfg_late == 1.0f);
     variant_engine_close(&plain);
     variant_engine_close(&net);
 }
@@ -362,9 +357,8 @@ static void late_guidance_is_a_factor(void **state) {
     (void)state;
     static const float ramp[] = {0, 0.5f, 3, 4.5f};
     variant_engine *net = engine_of('C', 1);
-    variant_info info;
+    const variant_info info = *variant_engine_info(net);
     char setting[64];
-    variant_engine_info(net, &info);
     size_t bytes = 0;
     for (int k = 0; k < info.scales; ++k) bytes += (size_t)(info.sides[k] * info.sides[k]) * 4;
     variant_request request;
@@ -487,7 +481,7 @@ static void refuses_what_makes_no_sense(void **state) {
     variant_engine *engine = engine_of('A', 1);
     variant_request good, bad;
     variant_request_init(&good);
-    variant_report report;
+    variant_report report = {.size = sizeof report};
     assert_ok(generate_with(engine, good, &report, err));
     assert_string_equal(report.warning, "");
 #define REFUSED(field, value, words)                                                               \

@@ -63,10 +63,9 @@ static void assert_same_pictures(const variant_engine *a, const variant_engine *
     enum { COUNT = 3 };
     variant_picture *p, *q;
     variant_request request;
-    variant_info info;
+    const variant_info info = *variant_engine_info(a);
     uint8_t pixels[64 * 64 * 3];
     variant_edit edit; /* which runs the encoder, too */
-    variant_engine_info(a, &info);
     const int side = info.picture_side;
     assert_true(side <= 64);
     for (int i = 0; i < side * side * 3; ++i) pixels[i] = (uint8_t)(i * 7 % 251);
@@ -107,8 +106,8 @@ static void draws_the_same(void **state) {
                 variant_engine *a = engine_of(from, backends[i], vt_number_name(type)),
                                *b = engine_of(to, backends[i], NULL);
                 variant_info p, q;
-                variant_engine_info(a, &p);
-                variant_engine_info(b, &q);
+                p = *variant_engine_info(a);
+                q = *variant_engine_info(b);
                 assert_string_equal(p.hash, q.hash);
                 assert_string_equal(q.weights, vt_number_name(type));
                 assert_string_equal(p.kv, q.kv);

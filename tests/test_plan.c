@@ -166,7 +166,7 @@ static int open_engine(void **state) {
     options.model = VARIANT_SOURCE_DIR "/models/fashion";
     options.threads = 1; /* threads that wait for each other crawl on a busy machine */
     if (variant_engine_open(&engine, &options, NULL) != VARIANT_OK) return -1;
-    variant_engine_info(engine, &info);
+    info = *variant_engine_info(engine);
     return 0;
 }
 
@@ -194,7 +194,7 @@ static variant_plan_options without_time(size_t max_bytes) {
 }
 
 static variant_plan plan_of(const variant_request *request, const variant_plan_options *options) {
-    variant_plan plan;
+    variant_plan plan = {.size = sizeof plan};
     variant_error err = {0};
     if (variant_plan_make(engine, request, options, &plan, &err) != VARIANT_OK)
         fail_msg("plan: %s", err.message);
@@ -216,7 +216,7 @@ static void memory_is_what_a_run_takes(void **state) {
     assert_true(plan.depth < info.depth);
     variant_plan_apply(&plan, &request);
     variant_picture *pictures = NULL;
-    variant_report report;
+    variant_report report = {.size = sizeof report};
     assert_int_equal(variant_generate(engine, &request, &pictures, &report, NULL), VARIANT_OK);
     assert_int_equal(plan.bytes, info.weight_bytes + info.mapped_bytes + report.arena_peak_bytes +
                                      report.kv_peak_bytes);
@@ -226,7 +226,7 @@ static void memory_is_what_a_run_takes(void **state) {
 }
 
 static size_t bytes_at(const variant_plan *plan, variant_request request, int batch) {
-    variant_memory m;
+    variant_memory m = {.size = sizeof m};
     variant_plan_apply(plan, &request);
     request.batch = batch;
     assert_int_equal(variant_request_memory(engine, &request, &m, NULL), VARIANT_OK);
@@ -297,7 +297,7 @@ static void the_unconditional_branch(void **state) {
     assert_true(own.bytes < named.bytes && named.bytes < equal.bytes);
     variant_plan_apply(&named, &request);
     variant_picture *pictures = NULL;
-    variant_report report;
+    variant_report report = {.size = sizeof report};
     assert_ok(variant_generate(engine, &request, &pictures, &report, err));
     assert_string_equal(report.uncond_depths, "12,12,12,12,6,6,6");
     assert_int_equal(named.bytes, info.weight_bytes + info.mapped_bytes + report.arena_peak_bytes +
@@ -318,26 +318,26 @@ static void all_schedules(void **state) {
     variant_request request = request_of(2, 2);
     variant_plan_options options = without_time(0);
     const variant_plan full = plan_of(&request, &options);
-    variant_plan *plans;
+    variant_plan **plans;
     int count, fitting = 0;
     options.max_bytes = full.bytes - 1;
     assert_ok(variant_plan_list(engine, &request, &options, &plans, &count, err));
     assert_int_equal(count, full.considered);
-    assert_true(plans[0].depth == info.depth && plans[0].bytes == full.bytes && !plans[0].fits);
+    assert_true(plans[0]->depth == info.depth && plans[0]->bytes == full.bytes && !plans[0]->fits);
     for (int i = 0; i < count; ++i) {
-        assert_int_equal(plans[i].fits, plans[i].bytes < full.bytes);
-        fitting += plans[i].fits;
-        assert_true(plans[i].seconds == 0.0 && plans[i].batch == 2 && plans[i].why[0] == '\0');
+        assert_int_equal(plans[i]->fits, plans[i]->bytes < full.bytes);
+        fitting += plans[i]->fits;
+        assert_true(plans[i]->seconds == 0.0 && plans[i]->batch == 2 && plans[i]->why[0] == '\0');
     }
     assert_true(fitting > 0);
     /* the one that is chosen within the limit is among them, as it is told there */
     const variant_plan best = plan_of(&request, &options);
     int same = 0;
     for (int i = 0; i < count; ++i)
-        same += plans[i].bridge == best.bridge && plans[i].depth == best.depth &&
-                plans[i].uncond_depth == best.uncond_depth && plans[i].bytes == best.bytes &&
-                plans[i].kept >= best.kept && plans[i].kept <= best.kept &&
-                strcmp(plans[i].uncond_depths, best.uncond_depths) == 0;
+        same += plans[i]->bridge == best.bridge && plans[i]->depth == best.depth &&
+                plans[i]->uncond_depth == best.uncond_depth && plans[i]->bytes == best.bytes &&
+                plans[i]->kept >= best.kept && plans[i]->kept <= best.kept &&
+                strcmp(plans[i]->uncond_depths, best.uncond_depths) == 0;
     assert_int_equal(same, 1);
     free(plans);
     request.count = 0;
@@ -350,7 +350,7 @@ static void arguments_are_checked(void **state) {
     (void)state;
     variant_request request = request_of(1, 1);
     variant_plan_options options = without_time(0);
-    variant_plan plan;
+    variant_plan plan = {.size = sizeof plan};
     options.max_seconds = -1.0;
     assert_fails(variant_plan_make(engine, &request, &options, &plan, err), VARIANT_E_ARGUMENT,
                  "latency -1 s");

@@ -21,7 +21,7 @@ static int open_all(void **state) {
     setenv("VARIANT_WATCH", "off",
            1); /* what is kept must not depend on the tests beside this one */
     if (variant_engine_open(&engine, &options, NULL) != VARIANT_OK) return -1;
-    variant_engine_info(engine, &info);
+    info = *variant_engine_info(engine);
     make_folder(folder);
     return 0;
 }
@@ -49,7 +49,7 @@ static variant_plan_options cached(void) {
 
 static variant_plan plan_of(const variant_plan_options *options) {
     variant_request request = one();
-    variant_plan plan;
+    variant_plan plan = {.size = sizeof plan};
     variant_error err = {0};
     if (variant_plan_make(engine, &request, options, &plan, &err) != VARIANT_OK)
         fail_msg("plan: %s", err.message);
@@ -186,8 +186,8 @@ static void times_are_kept_in_memory(void **state) {
     vt_costs costs = made_up();
     const variant_request request = one();
     variant_plan_options options = cached();
-    variant_plan plan;
-    variant_seconds seconds;
+    variant_plan plan = {.size = sizeof plan};
+    variant_seconds seconds = {.size = sizeof seconds};
     remove(path);
     assert_ok(variant_times_open(&options.times, err));
     options.kept_only = true;
@@ -232,7 +232,7 @@ static void disturbed_times_are_told(void **state) {
     vt_costs costs = made_up();
     const variant_request request = one();
     variant_plan_options options = cached();
-    variant_seconds seconds;
+    variant_seconds seconds = {.size = sizeof seconds};
     costs.disturbed = true;
     snprintf(costs.why, sizeof costs.why, "a neighbour");
     assert_ok(vt_costs_write(&costs, path, &key, err));
@@ -278,7 +278,7 @@ static void batch_keeps_the_latency(void **state) {
         assert_ok(vt_costs_write(&costs, path, &key, err));
     }
     variant_request request = one();
-    variant_plan plan;
+    variant_plan plan = {.size = sizeof plan};
     variant_plan_options options = cached();
     options.auto_batch = true;
     request.count = 8;
@@ -539,7 +539,7 @@ static void branches_that_a_sweep_knows(void **state) {
 static void sweeps_that_do_not_serve(void **state) {
     (void)state;
     char path[256];
-    variant_plan plan;
+    variant_plan plan = {.size = sizeof plan};
     variant_request request = one();
     variant_plan_options options = cached();
     snprintf(path, sizeof path, "%s/sweep.json", folder);

@@ -222,8 +222,8 @@ static void model_is_what_it_was(void **state) {
     variant_engine *plain = open_engine("plain", "f32"), *with = open_engine("with", "f32");
     variant_engine *other = open_engine("other", "f32");
     variant_info a, b;
-    variant_engine_info(plain, &a);
-    variant_engine_info(with, &b);
+    a = *variant_engine_info(plain);
+    b = *variant_engine_info(with);
     assert_string_equal(a.hash, b.hash);
     assert_false(a.preview_decoder);
     assert_true(b.preview_decoder);
@@ -305,8 +305,8 @@ static void requests_choose(void **state) {
     for (int t = 0; t < 2; ++t) {
         variant_engine *engine = open_engine("with", types[t]);
         variant_picture *full = NULL, *small = NULL;
-        variant_report report;
-        variant_memory memory;
+        variant_report report = {.size = sizeof report};
+        variant_memory memory = {.size = sizeof memory};
         variant_request request = request_of("full");
         assert_ok(variant_generate(engine, &request, &full, NULL, err));
         assert_null(strstr(full[0].settings, "decoder"));
@@ -332,8 +332,8 @@ static void previews_are_small(void **state) {
     variant_engine *engine = open_engine("with", "f32");
     seen by_default = {0}, by_full = {0};
     variant_picture *pictures = NULL, *kept = NULL, *small = NULL;
-    variant_report report;
-    variant_memory memory;
+    variant_report report = {.size = sizeof report};
+    variant_memory memory = {.size = sizeof memory};
     variant_request request = request_of(NULL);
     request.preview = look;
     request.user = &by_default;

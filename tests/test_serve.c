@@ -28,7 +28,7 @@ static int open_engine(void **state) {
     options.threads = 1;
     assert_ok(variant_engine_open(&engine, &options, err));
     context = (sv_wish_context){.engine = engine, .batch = 8, .deadline = 60.0};
-    variant_engine_info(engine, &context.info);
+    context.info = *variant_engine_info(engine);
     context.planned[SV_LOW] = true;
     context.plans[SV_LOW] = (variant_plan){.depth = 2,
                                            .bridge = 1,

@@ -88,6 +88,7 @@ typedef struct alone {
 static void draw_alone(alone *out, const variant_engine *engine) {
     for (int w = 0; w < WISHES; ++w) {
         variant_request request = request_of(w);
+        variant_report_init(&out->reports[w]);
         assert_ok(variant_generate(engine, &request, &out->pictures[w], &out->reports[w], err));
     }
 }
@@ -116,7 +117,7 @@ typedef struct running {
 /* Takes what a job made: what it makes alone, or nothing where it was cancelled. */
 static void take(running *r, const alone *want, const char *who) {
     variant_picture *pictures = NULL;
-    variant_report report;
+    variant_report report = {.size = sizeof report};
     variant_error error = {0};
     variant_status status = variant_job_take(&r->job, &pictures, &report, &error);
     assert_null(r->job);
@@ -258,11 +259,10 @@ static void memory_comes_back(void **unused) {
 static void a_later_batch_may_take_more(void **unused) {
     (void)unused;
     variant_engine *engine = engine_of(1, "f32", "f32");
-    variant_memory memory;
-    variant_report report;
+    variant_memory memory = {.size = sizeof memory};
+    variant_report report = {.size = sizeof report};
     variant_picture *pictures;
-    variant_info info;
-    variant_engine_info(engine, &info);
+    const variant_info info = *variant_engine_info(engine);
     const int32_t labels[] = {info.classes, 3};
     variant_request request = request_of(0);
     request.labels = labels;
@@ -395,8 +395,7 @@ static void a_broken_class_breaks_its_request(void **unused) {
     vt_param *embedding =
         vt_params_find(vt_transformer_params(engine->model->transformer), "class_emb.weight");
     assert_non_null(embedding);
-    variant_info info;
-    variant_engine_info(engine, &info);
+    const variant_info info = *variant_engine_info(engine);
     const int label = 2; /* which no wish beside "all" and "random" asks for by name */
     float *broken = malloc((size_t)(info.classes + 1) * (size_t)info.width * sizeof *broken);
     assert_non_null(broken);
@@ -439,8 +438,7 @@ static void a_broken_class_breaks_its_request(void **unused) {
 static void given_scales_are_kept(void **unused) {
     (void)unused;
     variant_engine *engine = engine_of(2, "bf16", "bf16");
-    variant_info info;
-    variant_engine_info(engine, &info);
+    const variant_info info = *variant_engine_info(engine);
     variant_request request = request_of(4);
     variant_picture *first, *again;
     assert_ok(variant_generate(engine, &request, &first, NULL, err));
@@ -494,12 +492,11 @@ static void given_scales_are_kept(void **unused) {
 static void scales_may_be_left_out(void **unused) {
     (void)unused;
     variant_engine *engine = engine_of(1, "f32", "f32");
-    variant_info info;
-    variant_engine_info(engine, &info);
+    const variant_info info = *variant_engine_info(engine);
     variant_request request = request_of(4);
     variant_picture *whole, *part;
-    variant_report report;
-    variant_memory memory;
+    variant_report report = {.size = sizeof report};
+    variant_memory memory = {.size = sizeof memory};
     request.keep_scales = true;
     assert_ok(variant_generate(engine, &request, &whole, NULL, err));
     const size_t bytes = (size_t)whole->width * (size_t)whole->height * (size_t)whole->channels;
@@ -553,8 +550,7 @@ static bool count_progress(void *user, const variant_progress *at) {
 static void each_scale_can_be_seen(void **unused) {
     (void)unused;
     variant_engine *engine = engine_of(1, "f32", "f32");
-    variant_info info;
-    variant_engine_info(engine, &info);
+    const variant_info info = *variant_engine_info(engine);
     variant_request request = request_of(3);
     variant_picture *kept, *pictures;
     assert_ok(variant_generate(engine, &request, &kept, NULL, err));
@@ -584,8 +580,7 @@ static bool want_second(void *user, int scale) {
 static void only_wanted_scales_are_decoded(void **unused) {
     (void)unused;
     variant_engine *engine = engine_of(1, "f32", "f32");
-    variant_info info;
-    variant_engine_info(engine, &info);
+    const variant_info info = *variant_engine_info(engine);
     variant_request request = request_of(0);
     variant_picture *pictures;
     seen s = {.in_order = true};
@@ -604,8 +599,7 @@ static void only_wanted_scales_are_decoded(void **unused) {
 static void a_flag_cancels(void **unused) {
     (void)unused;
     variant_engine *engine = engine_of(1, "f32", "f32");
-    variant_info info;
-    variant_engine_info(engine, &info);
+    const variant_info info = *variant_engine_info(engine);
     for (int at = 1; at < info.scales; ++at) {
         seen s = {.cancel_at = at};
         variant_request request = request_of(1);
@@ -712,7 +706,7 @@ static void settings_hold_every_digit(void **unused) {
     for (int i = 0; i < 5; ++i) {
         variant_picture *made, *again;
         variant_settings *settings;
-        variant_request request = request_of(0), back;
+        variant_request request = request_of(0), back = request;
         request.top_p = odd[i];
         request.cfg_scale = i == 4 ? NAN : 7.0f * odd[i]; /* of no account beside a list */
         request.cfg_scales = i > 2 ? scales : NULL;

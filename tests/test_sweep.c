@@ -221,7 +221,6 @@ static variant_status build_engine(variant_engine *engine, variant_error *err) {
     vt_kern *kern = NULL;
     if (!model) return vt_fail(err, VARIANT_E_MEMORY, "no memory");
     VT_CHECK(vt_kern_open(&kern, "cpu", 1, err));
-    *engine = vt_engine_around(kern, model, VT_NUMBER_F32, VT_NUMBER_F32);
     VT_CHECK(vt_golden_config_parse(&config, small_model, "test", err));
     VT_CHECK(vt_tokenizer_open(&model->tokenizer, kern, &config.tokenizer, err));
     VT_CHECK(vt_params_synthesize(vt_tokenizer_params(model->tokenizer), "S", "vae", err));
@@ -229,6 +228,7 @@ static variant_status build_engine(variant_engine *engine, variant_error *err) {
     VT_CHECK(vt_transformer_open(&model->transformer, kern, &config.transformer, err));
     VT_CHECK(vt_params_synthesize(vt_transformer_params(model->transformer), "S", "var", err));
     VT_CHECK(vt_transformer_prepare(model->transformer, err));
+    *engine = vt_engine_around(kern, model, VT_NUMBER_F32, VT_NUMBER_F32);
 cleanup:
     vt_golden_config_free(&config);
     return status;
@@ -450,7 +450,7 @@ static void sweep_with_quality(void **state) {
         assert_int_equal(cJSON_GetArraySize(cJSON_GetObjectItem(point, "scale_ms")), 7);
         /* memory as the planner's formula has it, to the byte */
         variant_request request = o.request;
-        variant_memory memory;
+        variant_memory memory = {.size = sizeof memory};
         request.count = request.batch;
         request.depths = cJSON_GetObjectItem(point, "depths")->valuestring;
         assert_int_equal(variant_request_memory(c->engine, &request, &memory, &err), VARIANT_OK);

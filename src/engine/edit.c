@@ -6,14 +6,16 @@
 #include <string.h>
 
 #include "core/rng.h"
+#include "core/sized.h"
 
 #define DEFAULT_KEEP 1.0f /* these two as measured: docs/EDITING.md */
 #define DEFAULT_PULL 1.0f
 #define LARGEST_SIDE 32768
 #define MOST_PIXELS ((int64_t)1 << 28)
 
-void variant_edit_init(variant_edit *edit) {
-    *edit = (variant_edit){.feather = -1, .keep = DEFAULT_KEEP, .pull = DEFAULT_PULL};
+void variant_edit_init_sized(variant_edit *edit, size_t size) {
+    const variant_edit defaults = {.feather = -1, .keep = DEFAULT_KEEP, .pull = DEFAULT_PULL};
+    vt_sized_init(edit, size, &defaults, sizeof defaults);
 }
 
 /* ---- what was asked ---- */

@@ -4,17 +4,24 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/sized.h"
 #include "kern/memory_pool.h"
 
-void variant_engine_options_init(variant_engine_options *options) {
-    *options = (variant_engine_options){.backend = vt_kern_backend(0)};
+void variant_engine_options_init_sized(variant_engine_options *options, size_t size) {
+    const variant_engine_options defaults = {.backend = vt_kern_backend(0)};
+    vt_sized_init(options, size, &defaults, sizeof defaults);
 }
 
-variant_status variant_engine_open(variant_engine **out, const variant_engine_options *options,
+static variant_info info_of(const variant_engine *engine);
+
+variant_status variant_engine_open(variant_engine **out, const variant_engine_options *given,
                                    variant_error *error) {
     *out = NULL;
     if (error) *error = (variant_error){0};
     variant_status status = VARIANT_OK;
+    variant_engine_options today;
+    const variant_engine_options *options = &today;
+    VT_TRY(VT_SIZED_TAKE(&today, given, variant_engine_options, error));
     variant_engine *engine = calloc(1, sizeof *engine);
     if (!engine) return vt_fail(error, VARIANT_E_MEMORY, "no memory for an engine");
     vt_model_options model;
@@ -36,6 +43,7 @@ variant_status variant_engine_open(variant_engine **out, const variant_engine_op
     VT_CHECK(vt_model_open(&engine->model, engine->kern, &model, error));
     engine->weights = engine->model->weights;
     if (!options->kv) engine->kv = vt_kv_default(engine->weights);
+    engine->info = info_of(engine);
 cleanup:
     if (status != VARIANT_OK)
         variant_engine_close(&engine);
@@ -61,15 +69,17 @@ vt_number vt_kv_default(vt_number weights) {
 }
 
 variant_engine vt_engine_around(vt_kern *kern, vt_model *model, vt_number weights, vt_number kv) {
-    return (variant_engine){.kern = kern, .model = model, .weights = weights, .kv = kv};
+    variant_engine engine = {.kern = kern, .model = model, .weights = weights, .kv = kv};
+    engine.info = info_of(&engine);
+    return engine;
 }
 
-void variant_engine_info(const variant_engine *engine, variant_info *out) {
+static variant_info info_of(const variant_engine *engine) {
     const vt_model *model = engine->model;
     const vt_transformer_config *transformer = vt_transformer_configuration(model->transformer);
     const vt_tokenizer_config *tokenizer = vt_tokenizer_configuration(model->tokenizer);
     const vt_params *preview = model->preview ? vt_preview_params(model->preview) : NULL;
-    *out = (variant_info){
+    variant_info out = {
         .depth = transformer->depth,
         .width = transformer->width,
         .heads = transformer->heads,
@@ -97,9 +107,14 @@ void variant_engine_info(const variant_engine *engine, variant_info *out) {
                         vt_tokenizer_params(model->tokenizer)->mapped_bytes +
                         (preview ? preview->mapped_bytes : 0),
     };
-    memcpy(out->sides, transformer->sides, (size_t)transformer->scales * sizeof *out->sides);
-    memcpy(out->depths, model->supernet.depths,
-           (size_t)model->supernet.depth_count * sizeof *out->depths);
+    memcpy(out.sides, transformer->sides, (size_t)transformer->scales * sizeof *out.sides);
+    memcpy(out.depths, model->supernet.depths,
+           (size_t)model->supernet.depth_count * sizeof *out.depths);
+    return out;
+}
+
+const variant_info *variant_engine_info(const variant_engine *engine) {
+    return &engine->info;
 }
 
 const char *variant_engine_class_name(const variant_engine *engine, int label) {

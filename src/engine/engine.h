@@ -9,9 +9,10 @@ struct variant_engine {
     vt_kern *kern;
     vt_model *model;
     vt_number weights, kv;
+    variant_info info;
 };
 
-/* An engine around a model that someone else owns; for pictures of a model in training, or of one
+/* An engine around a model that someone else owns, with both its parts and prepared; for pictures of a model in training, or of one
  * made from a formula. */
 variant_engine vt_engine_around(vt_kern *kern, vt_model *model, vt_number weights, vt_number kv);
 

@@ -9,6 +9,7 @@
  */
 #include <stdlib.h>
 
+#include "core/sized.h"
 #include "engine/blame.h"
 #include "engine/jobs.h"
 #include "engine/known.h"
@@ -147,7 +148,8 @@ variant_status variant_generate(const variant_engine *engine, const variant_requ
     variant_loop *loop;
     variant_job *job;
     *pictures = NULL;
-    if (report) *report = (variant_report){0};
+    if (error) *error = (variant_error){0};
+    if (report) VT_TRY(vt_sized_clear(report, "variant_report", error));
     VT_TRY(variant_loop_open(&loop, engine, error));
     variant_status status = variant_loop_add(loop, request, &job, error);
     if (status == VARIANT_OK) {

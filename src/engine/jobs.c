@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/clock.h"
+#include "core/sized.h"
 #include "engine/blame.h"
 #include "engine/picture.h"
 
@@ -40,18 +41,20 @@ static void job_free(variant_job *job) {
 variant_status variant_loop_add(variant_loop *loop, const variant_request *request,
                                 variant_job **out, variant_error *error) {
     variant_status status = VARIANT_OK;
+    variant_request today;
     if (error) *error = (variant_error){0};
     *out = NULL;
+    VT_TRY(VT_SIZED_TAKE(&today, request, variant_request, error));
     variant_job *job = calloc(1, sizeof *job), **last = &loop->jobs;
     if (!job) return vt_fail(error, VARIANT_E_MEMORY, "no memory for a request");
     job->loop = loop;
     job->start = vt_seconds();
-    VT_CHECK(vt_choices_make(&job->choices, loop->engine, request, error));
+    VT_CHECK(vt_choices_make(&job->choices, loop->engine, &today, error));
     vt_choices_report(&job->choices, &job->report);
     job->drawings = calloc((size_t)job->choices.batch, sizeof *job->drawings);
     if (!job->drawings) VT_CHECK(vt_fail(error, VARIANT_E_MEMORY, "no memory for a request"));
     VT_CHECK(vt_pictures_new(&job->pictures, &job->choices,
-                             request->keep_scales ? job->choices.scales : 0, error));
+                             today.keep_scales ? job->choices.scales : 0, error));
     while (*last) last = &(*last)->next;
     *last = *out = job;
 cleanup:
@@ -72,7 +75,7 @@ variant_status variant_job_take(variant_job **job, variant_picture **pictures,
     variant_job *j = *job;
     *pictures = NULL;
     if (error) *error = (variant_error){0};
-    if (report) *report = (variant_report){0};
+    if (report) VT_TRY(vt_sized_clear(report, "variant_report", error));
     if (!j) return vt_fail(error, VARIANT_E_ARGUMENT, "no job: it was taken before");
     if (j->loop->stepping)
         return vt_fail(error, VARIANT_E_ARGUMENT,
@@ -80,7 +83,7 @@ variant_status variant_job_take(variant_job **job, variant_picture **pictures,
     variant_status status = j->status;
     if (error) *error = j->error;
     if (!j->done) status = vt_fail(error, VARIANT_E_STOPPED, "taken before it was done");
-    if (report) *report = j->report;
+    if (report) vt_sized_give(report, &j->report, sizeof j->report);
     if (status == VARIANT_OK) {
         *pictures = j->pictures;
         j->pictures = NULL;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/sized.h"
 #include "io/image.h"
 
 static size_t pixel_bytes(const variant_picture *picture) {
@@ -332,8 +333,9 @@ static variant_status make_frame(void *user, int i, vt_image *out, variant_error
     return VARIANT_OK;
 }
 
-void variant_animation_init(variant_animation *animation) {
-    *animation = (variant_animation){.zoom = 1, .frame_seconds = 0.4, .last_seconds = 2.0};
+void variant_animation_init_sized(variant_animation *animation, size_t size) {
+    const variant_animation defaults = {.zoom = 1, .frame_seconds = 0.4, .last_seconds = 2.0};
+    vt_sized_init(animation, size, &defaults, sizeof defaults);
 }
 
 static int milliseconds(double seconds) {
@@ -357,12 +359,14 @@ static variant_status check_animation(const variant_picture *pictures, int count
 variant_status variant_pictures_write_animation(const variant_picture *pictures, int count,
                                                 const variant_animation *animation,
                                                 const char *path, variant_error *error) {
-    VT_TRY(check_animation(pictures, count, animation, error));
-    growing user = {pictures, count, animation};
+    variant_animation how;
+    VT_TRY(VT_SIZED_TAKE(&how, animation, variant_animation, error));
+    VT_TRY(check_animation(pictures, count, &how, error));
+    growing user = {pictures, count, &how};
     const vt_animation all = {.frames = pictures[0].scale_count,
-                              .delay_ms = milliseconds(animation->frame_seconds),
-                              .last_ms = milliseconds(animation->last_seconds),
-                              .plays = animation->plays,
+                              .delay_ms = milliseconds(how.frame_seconds),
+                              .last_ms = milliseconds(how.last_seconds),
+                              .plays = how.plays,
                               .frame = make_frame,
                               .user = &user};
     vt_image_text text[] = {{"Software", "variant"}, {VT_IMAGE_SETTINGS, pictures[0].settings}};

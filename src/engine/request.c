@@ -6,19 +6,29 @@
 #include <string.h>
 
 #include "core/rng.h"
+#include "core/sized.h"
 #include "engine/picture.h"
 
 #define DEFAULT_BATCH 8
 
-void variant_request_init(variant_request *request) {
-    *request = (variant_request){.class_name = "random",
-                                 .count = 1,
-                                 .cfg_scale = 1.5f,
-                                 .top_k = 900,
-                                 .top_p = 0.96f,
-                                 .bridge = -1,
-                                 .uncond_depth = -1,
-                                 .cfg_late = -1.0f};
+void variant_request_init_sized(variant_request *request, size_t size) {
+    const variant_request defaults = {.class_name = "random",
+                                      .count = 1,
+                                      .cfg_scale = 1.5f,
+                                      .top_k = 900,
+                                      .top_p = 0.96f,
+                                      .bridge = -1,
+                                      .uncond_depth = -1,
+                                      .cfg_late = -1.0f};
+    vt_sized_init(request, size, &defaults, sizeof defaults);
+}
+
+void variant_report_init_sized(variant_report *report, size_t size) {
+    vt_sized_init(report, size, &(variant_report){0}, sizeof *report);
+}
+
+void variant_memory_init_sized(variant_memory *memory, size_t size) {
+    vt_sized_init(memory, size, &(variant_memory){0}, sizeof *memory);
 }
 
 static variant_status check_request(const variant_request *r, variant_error *err) {
@@ -148,6 +158,14 @@ static void tell_edit(vt_choices *c, const vt_edit *edit) {
                  "the mask leaves nothing of the picture: it is drawn as if there were none");
 }
 
+/* One of the caller's edits, which lie as far apart as their size says. */
+static variant_status take_edit(variant_edit *out, const variant_request *r, int at,
+                                variant_error *err) {
+    size_t size;
+    memcpy(&size, r->edits, sizeof size);
+    return VT_SIZED_TAKE(out, (const char *)r->edits + (size_t)at * size, variant_edit, err);
+}
+
 static variant_status choose_edits(vt_choices *c, variant_error *err) {
     const variant_request *r = &c->request;
     const vt_params *tokenizer = vt_tokenizer_params(c->engine->model->tokenizer);
@@ -171,8 +189,10 @@ static variant_status choose_edits(vt_choices *c, variant_error *err) {
     if (!c->edits) return vt_fail(err, VARIANT_E_MEMORY, "no memory for pictures to edit");
     for (int i = 0; i < used; ++i) {
         const int at = (r->first_image + i) % r->edit_count;
-        VT_TRY((c->sizes_only ? vt_edit_measure : vt_edit_make)(&c->edits[at], &r->edits[at],
-                                                                c->engine, err));
+        variant_edit edit;
+        VT_TRY(take_edit(&edit, r, at, err));
+        VT_TRY(
+            (c->sizes_only ? vt_edit_measure : vt_edit_make)(&c->edits[at], &edit, c->engine, err));
         if (!c->sizes_only) tell_edit(c, &c->edits[at]);
     }
     return VARIANT_OK;
@@ -233,7 +253,7 @@ void vt_choices_free(vt_choices *c) {
 void vt_choices_report(const vt_choices *c, variant_report *report) {
     vt_branches drawn = c->branches; /* the scales that are */
     drawn.cond.scales = drawn.uncond.scales = c->scales;
-    *report = (variant_report){.scales = c->scales};
+    *report = (variant_report){.size = sizeof *report, .scales = c->scales};
     for (int k = 0; k < c->scales; ++k)
         report->scale_layers[k] = vt_schedule_depth_at(&drawn.cond, k);
     vt_schedule_describe(&drawn.cond, report->depths, sizeof report->depths);
@@ -333,19 +353,23 @@ variant_status variant_request_memory(const variant_engine *engine, const varian
     vt_loop_bytes most = {0};
     uint8_t *seen = NULL;
     vt_join *joins = NULL;
-    variant_info info;
-    variant_engine_info(engine, &info);
+    const variant_info *info = variant_engine_info(engine);
+    variant_request today;
+    variant_memory told;
     if (error) *error = (variant_error){0};
-    VT_CHECK(vt_choices_measure(&c, engine, request, error));
+    VT_TRY(VT_SIZED_TAKE(&today, request, variant_request, error));
+    VT_TRY(vt_sized_clear(memory, "variant_memory", error));
+    VT_CHECK(vt_choices_measure(&c, engine, &today, error));
     seen = malloc((size_t)c.config->classes + 1);
     joins = malloc((size_t)c.batch * sizeof *joins);
     if (!seen || !joins) VT_CHECK(vt_fail(error, VARIANT_E_MEMORY, "no memory for labels"));
     VT_CHECK(measure_batches(&c, seen, joins, &most, error));
-    *memory = (variant_memory){.weights = info.weight_bytes,
-                               .mapped = info.mapped_bytes,
-                               .arena = most.step + most.held,
-                               .kv = most.kv};
-    measure_pictures(&c, memory);
+    told = (variant_memory){.weights = info->weight_bytes,
+                            .mapped = info->mapped_bytes,
+                            .arena = most.step + most.held,
+                            .kv = most.kv};
+    measure_pictures(&c, &told);
+    vt_sized_give(memory, &told, sizeof told);
 cleanup:
     free(seen);
     free(joins);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/sized.h"
 #include "engine/request.h"
 #include "io/image.h"
 
@@ -199,11 +200,10 @@ static float edit_float(const cJSON *item, float otherwise) {
     return !item ? otherwise : cJSON_IsNumber(item) ? (float)item->valuedouble : -1.0f;
 }
 
-bool variant_settings_edit(const variant_settings *settings, variant_edit *edit) {
+static bool read_edit(const variant_settings *settings, variant_edit *edit) {
     const cJSON *keep = edit_member(settings, "keep"), *pull = edit_member(settings, "pull"),
                 *added = edit_member(settings, "outpaint");
     if (!cJSON_IsObject(member(settings, "edit"))) return false;
-    if (!edit) return true;
     variant_edit_init(edit);
     int *sides[] = {&edit->left, &edit->top, &edit->right, &edit->bottom};
     edit->grow = edit_number(edit_member(settings, "grow"), 0);
@@ -218,12 +218,20 @@ bool variant_settings_edit(const variant_settings *settings, variant_edit *edit)
     return true;
 }
 
+bool variant_settings_edit(const variant_settings *settings, variant_edit *edit) {
+    variant_edit read;
+    if (!read_edit(settings, &read)) return false;
+    if (edit && vt_sized_clear(edit, "variant_edit", NULL) == VARIANT_OK)
+        vt_sized_give(edit, &read, sizeof read);
+    return true;
+}
+
 /* The numbers and names of an edit are such as an edit has. */
 static bool is_edit(const variant_settings *s) {
     static const char *const names[] = {"fit", "fill", "codes"};
     const cJSON *pad = edit_member(s, "pad"), *added = edit_member(s, "outpaint");
     variant_edit e;
-    if (!variant_settings_edit(s, &e)) return false;
+    if (!read_edit(s, &e)) return false;
     for (size_t i = 0; i < sizeof names / sizeof *names; ++i)
         if (edit_member(s, names[i]) && !cJSON_IsString(edit_member(s, names[i]))) return false;
     return e.grow >= 0 && e.feather >= -1 && e.keep >= 0.0f && e.pull >= 0.0f && e.left >= 0 &&
@@ -284,19 +292,15 @@ static variant_status read_decoder(const variant_settings *s, variant_request *r
     return VARIANT_OK;
 }
 
-variant_status variant_settings_request(const variant_settings *settings,
-                                        const variant_engine *engine, variant_request *request,
-                                        variant_error *error) {
-    variant_settings *s = (variant_settings *)(uintptr_t)settings; /* its rooms for lists */
-    variant_info info;
+static variant_status read_request(variant_settings *s, const variant_engine *engine,
+                                   variant_request *request, variant_error *error) {
+    const variant_info *info = variant_engine_info(engine);
     int label = 0;
-    if (error) *error = (variant_error){0};
-    variant_engine_info(engine, &info);
-    if (strcmp(text_of(s, "model"), info.hash) != 0)
+    if (strcmp(text_of(s, "model"), info->hash) != 0)
         return vt_fail(error, VARIANT_E_MODEL, "%s was made by the model %s, this is %s", s->path,
-                       text_of(s, "model"), info.hash);
+                       text_of(s, "model"), info->hash);
     variant_request_init(request);
-    VT_TRY(whole(s, "label", 0, info.classes, &label, error));
+    VT_TRY(whole(s, "label", 0, info->classes, &label, error));
     s->label = label;
     request->labels = &s->label;
     request->label_count = 1;
@@ -305,12 +309,24 @@ variant_status variant_settings_request(const variant_settings *settings,
     if (member(s, "uncond_layers") && !*text_of(s, "uncond_layers"))
         return misfit(s, "uncond_layers", error);
     if (*text_of(s, "uncond_layers")) request->uncond_layers = text_of(s, "uncond_layers");
-    VT_TRY(whole(s, "scales", 1, info.scales, &request->scales, error));
+    VT_TRY(whole(s, "scales", 1, info->scales, &request->scales, error));
     VT_TRY(read_sampling(s, request, error));
-    VT_TRY(read_guidance(s, info.scales, request, error));
+    VT_TRY(read_guidance(s, info->scales, request, error));
     follow_model(s, engine, request);
-    VT_TRY(read_given(s, &info, request, error));
+    VT_TRY(read_given(s, info, request, error));
     VT_TRY(read_decoder(s, request, error));
     VT_TRY(check(s, engine, request, error));
     return read_edited(s, request, error);
+}
+
+variant_status variant_settings_request(const variant_settings *settings,
+                                        const variant_engine *engine, variant_request *request,
+                                        variant_error *error) {
+    variant_settings *s = (variant_settings *)(uintptr_t)settings; /* its rooms for lists */
+    variant_request made;
+    if (error) *error = (variant_error){0};
+    VT_TRY(vt_sized_clear(request, "variant_request", error));
+    VT_TRY(read_request(s, engine, &made, error));
+    vt_sized_give(request, &made, sizeof made);
+    return VARIANT_OK;
 }

@@ -113,8 +113,7 @@ cleanup:
 }
 
 bool vt_judge_classes_match(const vt_judge *judge, const variant_engine *engine) {
-    variant_info info;
-    variant_engine_info(engine, &info);
+    const variant_info info = *variant_engine_info(engine);
     if (judge->network.inception || judge->network.classes != info.classes) return false;
     for (int i = 0; i < info.classes; ++i) {
         const char *a = vt_features_class_name(judge->features, i);

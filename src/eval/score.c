@@ -103,15 +103,14 @@ variant_status vt_score_generated(vt_eval_scores *out, const vt_score_by *by,
                                   const variant_engine *engine, const variant_request *request,
                                   vt_score_made *made, variant_error *err) {
     scoring s = {0};
-    variant_info info;
+    const variant_info info = *variant_engine_info(engine);
     variant_request batch = *request;
     variant_status status = VARIANT_OK;
     const bool random = request->class_name && strcmp(request->class_name, "random") == 0;
     const vt_eval_options options = {.expected = request->count,
                                      .labels_match = vt_judge_classes_match(by->judge, engine),
                                      .classes_set = !random};
-    *made = (vt_score_made){0};
-    variant_engine_info(engine, &info);
+    *made = (vt_score_made){.report = {.size = sizeof made->report}};
     VT_CHECK(scoring_open(&s, by, info.picture_side, info.channels, options, err));
     for (int first = 0; first < request->count; first += batch.count) {
         batch.first_image = request->first_image + first;

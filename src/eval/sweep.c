@@ -160,8 +160,7 @@ cleanup:
 
 static void set_memory(vt_sweep_point *point, const variant_engine *engine,
                        const variant_report *report) {
-    variant_info info;
-    variant_engine_info(engine, &info);
+    const variant_info info = *variant_engine_info(engine);
     point->kv_peak_bytes = (double)report->kv_peak_bytes;
     point->kv_end_bytes = (double)report->kv_end_bytes;
     point->arena_bytes = (double)report->arena_peak_bytes;
@@ -187,7 +186,7 @@ static variant_status run_once(runner *r, const variant_request *request, varian
 /* One run to warm up, one that counts. A disturbed one is made once more: the quiet one counts, of two disturbed
  * ones the faster. */
 static variant_status measure(runner *r, cJSON *json, variant_error *err) {
-    variant_report report, again;
+    variant_report report = {.size = sizeof report}, again = report;
     vt_quiet_span span, span_again;
     char why[200];
     variant_request request = make_request(r);

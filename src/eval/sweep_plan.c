@@ -236,7 +236,7 @@ static variant_status add_all(maker *m, variant_error *err) {
 variant_status vt_sweep_plan(vt_sweep_task **out, int *count, const vt_sweep_options *o,
                              variant_error *err) {
     maker m = {.options = o};
-    variant_engine_info(o->engine, &m.info);
+    m.info = *variant_engine_info(o->engine);
     VT_TRY(check(o, &m.info, err));
     const int unconds = at_least_one(o->uncond_count) * at_least_one(o->late_count);
     size_t most = (size_t)(o->depth_count * o->bridge_count * o->selector_count) *

@@ -15,7 +15,7 @@ enum { BATCH = 64 }; /* pictures as floats at a time */
 static variant_status begin(void *user, variant_error *err) {
     vt_sweep_quality *q = user;
     variant_info info;
-    variant_engine_info(q->engine, &info);
+    info = *variant_engine_info(q->engine);
     if (!q->network.has_reference)
         VT_TRY(vt_judge_reference(&q->network, &q->data, info.picture_side, info.channels, err));
     vt_eval_close(&q->eval); /* of a point that was given up */
@@ -113,10 +113,9 @@ variant_status vt_sweep_quality_open(vt_sweep_quality *out, const vt_judge_optio
                                      const vt_data *reference, int samples, const vt_draws *draws,
                                      const variant_engine *engine, variant_error *err) {
     variant_status status = VARIANT_OK;
-    variant_info info;
+    const variant_info info = *variant_engine_info(engine);
     int64_t count;
     uint64_t hash;
-    variant_engine_info(engine, &info);
     *out = (vt_sweep_quality){.engine = engine, .data = *reference, .draws = *draws};
     vt_data_follow(&out->data, engine->model->training);
     size_t floats = (size_t)info.picture_side * (size_t)info.picture_side * (size_t)info.channels;

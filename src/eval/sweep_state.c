@@ -93,7 +93,7 @@ static variant_status describe(cJSON *state, const vt_sweep_options *o, variant_
     const vt_kern *kern = o->engine->kern;
     variant_info info;
     vt_sweep_file file;
-    variant_engine_info(o->engine, &info);
+    info = *variant_engine_info(o->engine);
     vt_processor_name(processor, sizeof processor);
     snprintf(seed, sizeof seed, "%llu", (unsigned long long)o->request.seed);
     size_t used = 0;

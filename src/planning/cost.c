@@ -142,7 +142,7 @@ static double median(const samples *s, const double *values) {
 static variant_status take_sample(samples *out, vt_quiet *quiet, const variant_engine *engine,
                                   bool counts, variant_error *err) {
     variant_picture *pictures = NULL;
-    variant_report report;
+    variant_report report = {.size = sizeof report};
     int run = out->count;
     vt_quiet_begin(quiet);
     VT_TRY(variant_generate(engine, &out->request, &pictures, &report, err));
@@ -270,9 +270,8 @@ static bool is_guided(const variant_request *request) {
 
 void vt_costs_key_of(vt_costs_key *out, const variant_engine *engine,
                      const variant_request *request) {
-    variant_info info;
+    const variant_info info = *variant_engine_info(engine);
     char processor[256];
-    variant_engine_info(engine, &info);
     vt_processor_name(processor, sizeof processor);
     *out = (vt_costs_key){0};
     char edited[40] = ""; /* encoded, and laid back at its size */

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "core/clock.h"
+#include "core/sized.h"
 #include "planning/cost.h"
 #include "planning/times.h"
 #include "engine/branches.h"
@@ -26,7 +27,7 @@ static const double quality_shares[] = {0.0, 0.0, 0.05, 0.25}; /* of a sweep's l
 typedef struct planner {
     const variant_engine *engine;
     const variant_plan_options *options;
-    variant_info info;
+    const variant_info *info;
     variant_request at; /* the request; each step sets schedule and batch */
     vt_budget budget;
     quality quality;
@@ -36,8 +37,16 @@ typedef struct planner {
     variant_plan *plan;
 } planner;
 
-void variant_plan_options_init(variant_plan_options *options) {
-    *options = (variant_plan_options){0};
+void variant_plan_options_init_sized(variant_plan_options *options, size_t size) {
+    vt_sized_init(options, size, &(variant_plan_options){0}, sizeof *options);
+}
+
+void variant_plan_init_sized(variant_plan *plan, size_t size) {
+    vt_sized_init(plan, size, &(variant_plan){0}, sizeof *plan);
+}
+
+void variant_seconds_init_sized(variant_seconds *seconds, size_t size) {
+    vt_sized_init(seconds, size, &(variant_seconds){0}, sizeof *seconds);
 }
 
 void variant_plan_apply(const variant_plan *plan, variant_request *request) {
@@ -92,7 +101,7 @@ static variant_status add_candidate(planner *p, vt_candidate candidate, variant_
     variant_request request = p->at;
     vt_plan_set(&request, &candidate);
     VT_TRY(vt_branches_make(&branches, p->engine->model, &request, err));
-    vt_plan_count_layers(&candidate, &p->info, &branches);
+    vt_plan_count_layers(&candidate, p->info, &branches);
     p->candidates[p->count++] = candidate;
     return VARIANT_OK;
 }
@@ -100,7 +109,7 @@ static variant_status add_candidate(planner *p, vt_candidate candidate, variant_
 /* One schedule with the unconditional branch that the model says (or the request), and with each shallower one that it
  * was trained for, which a tight budget may need. */
 static variant_status add_schedule(planner *p, int bridge, int depth, variant_error *err) {
-    const variant_info *info = &p->info;
+    const variant_info *info = p->info;
     vt_candidate c = {.bridge = bridge,
                       .depth = depth,
                       .selector = p->at.layers ? p->at.layers : info->layers,
@@ -121,7 +130,7 @@ static variant_status add_schedule(planner *p, int bridge, int depth, variant_er
 }
 
 static variant_status list_schedules(planner *p, variant_error *err) {
-    const variant_info *info = &p->info;
+    const variant_info *info = p->info;
     bool trained = info->supernet && info->depth_count > 0;
     int depths = trained ? info->depth_count : info->depth - 1;
     size_t most = (1 + (size_t)(info->scales - 1) * (size_t)depths) * (size_t)(depths + 1);
@@ -167,7 +176,7 @@ static variant_status list_measured(planner *p, variant_error *err) {
 
 static variant_status bytes_of(const planner *p, const variant_request *request, size_t *out,
                                variant_error *err) {
-    variant_memory m;
+    variant_memory m = {.size = sizeof m};
     VT_TRY(variant_request_memory(p->engine, request, &m, err));
     *out = m.weights + m.mapped + m.arena + m.kv + p->options->other_bytes;
     if (!request->edits)
@@ -228,7 +237,7 @@ static void warn(planner *p, const char *message, const char *consequence) {
 static variant_status measure_costs(const planner *p, vt_costs *costs, const variant_request *at,
                                     const vt_candidate *deep, variant_error *err) {
     const vt_zones most = {deep->bridge, deep->depth};
-    vt_zones shallow = {1, p->info.depth / 4}, both;
+    vt_zones shallow = {1, p->info->depth / 4}, both;
     if (shallow.depth > deep->depth / 2) shallow.depth = deep->depth / 2;
     if (shallow.depth < 1) shallow.depth = 1;
     VT_TRY(find_deep(p, at, most, shallow, &both, err));
@@ -244,7 +253,7 @@ static variant_status measure_costs(const planner *p, vt_costs *costs, const var
 
 /* Is it a table that says what is asked? A disturbed one only where nothing may be measured. */
 static bool serves(planner *p, const vt_costs *costs, const vt_candidate *deep) {
-    if (costs->scales != p->info.scales || !vt_costs_cover(costs, &deep->layers)) return false;
+    if (costs->scales != p->info->scales || !vt_costs_cover(costs, &deep->layers)) return false;
     if (!costs->disturbed) return true;
     if (!p->options->kept_only) return false;
     if (!p->plan->disturbed) warn(p, costs->why, "times are of a disturbed machine");
@@ -315,7 +324,7 @@ static variant_status find_seconds(planner *p, variant_error *err) {
 
 /* Half or a quarter of the layers after the model's own bridge, or the published proportion. */
 static int named_schedule(const planner *p) {
-    const variant_info *info = &p->info;
+    const variant_info *info = p->info;
     int parts = p->quality == BALANCED ? 2 : 4;
     int bridge = info->bridge;
     if (p->quality == HIGH)
@@ -496,20 +505,42 @@ static variant_status describe(const planner *p, const vt_candidate *chosen, var
     return describe_uncond(p, chosen, err);
 }
 
+/* What a caller asks, as today's structs. */
+typedef struct question {
+    variant_request request;
+    variant_plan_options options;
+    variant_plan plan; /* what is found, or is said of all */
+} question;
+
+static variant_status ask(question *q, planner *p, const variant_engine *engine,
+                          const variant_request *request, const variant_plan_options *options,
+                          variant_error *err) {
+    variant_plan_init(&q->plan);
+    VT_TRY(VT_SIZED_TAKE(&q->request, request, variant_request, err));
+    VT_TRY(VT_SIZED_TAKE(&q->options, options, variant_plan_options, err));
+    *p = (planner){.engine = engine,
+                   .options = &q->options,
+                   .info = variant_engine_info(engine),
+                   .plan = &q->plan};
+    return VARIANT_OK;
+}
+
 variant_status variant_plan_make(const variant_engine *engine, const variant_request *request,
                                  const variant_plan_options *options, variant_plan *plan,
                                  variant_error *error) {
     variant_status status = VARIANT_OK;
-    planner p = {.engine = engine, .options = options, .plan = plan};
+    question q;
+    planner p;
     vt_candidate chosen = {0};
-    *plan = (variant_plan){0};
     if (error) *error = (variant_error){0};
-    variant_engine_info(engine, &p.info);
-    VT_CHECK(read_options(&p, request, error));
+    VT_TRY(vt_sized_clear(plan, "variant_plan", error));
+    VT_TRY(ask(&q, &p, engine, request, options, error));
+    VT_CHECK(read_options(&p, &q.request, error));
     VT_CHECK(choose(&p, &chosen, error));
-    if (options->auto_batch && plan->fits) VT_CHECK(grow_batch(&p, &chosen, error));
+    if (q.options.auto_batch && q.plan.fits) VT_CHECK(grow_batch(&p, &chosen, error));
     VT_CHECK(describe(&p, &chosen, error));
 cleanup:
+    vt_sized_give(plan, &q.plan, sizeof q.plan);
     free(p.candidates);
     return status;
 }
@@ -520,71 +551,82 @@ cleanup:
 static variant_status deepest(planner *p, vt_candidate *out, variant_error *err) {
     vt_branches branches;
     variant_request request;
-    *out = (vt_candidate){.bridge = p->info.scales,
-                          .depth = p->info.depth,
-                          .selector = p->info.layers,
+    *out = (vt_candidate){.bridge = p->info->scales,
+                          .depth = p->info->depth,
+                          .selector = p->info->layers,
                           .uncond = 0,
                           .late = -1.0};
     vt_cost_request(&request, &p->at, (vt_zones){out->bridge, out->depth});
     VT_TRY(vt_branches_make(&branches, p->engine->model, &request, err));
-    vt_plan_count_layers(out, &p->info, &branches);
+    vt_plan_count_layers(out, p->info, &branches);
     return VARIANT_OK;
 }
 
 variant_status variant_request_seconds(const variant_engine *engine, const variant_request *request,
                                        const variant_plan_options *options,
                                        variant_seconds *seconds, variant_error *error) {
-    variant_plan plan = {0};
-    planner p = {.engine = engine, .options = options, .plan = &plan};
-    variant_request plain = *request;
+    question q;
+    planner p;
     vt_branches branches;
     vt_candidate deep;
     vt_costs costs;
     vt_cost_work work;
-    *seconds = (variant_seconds){0};
+    variant_seconds told = {0};
     if (error) *error = (variant_error){0};
+    VT_TRY(vt_sized_clear(seconds, "variant_seconds", error));
+    VT_TRY(ask(&q, &p, engine, request, options, error));
+    variant_request plain = q.request;
     plain.layers = NULL; /* times are of layers, whichever */
-    variant_engine_info(engine, &p.info);
     VT_TRY(read_options(&p, &plain, error));
-    VT_TRY(vt_branches_make(&branches, engine->model, request, error));
+    VT_TRY(vt_branches_make(&branches, engine->model, &q.request, error));
     VT_TRY(deepest(&p, &deep, error));
     VT_TRY(find_costs(&p, &costs, &deep, error));
     vt_cost_work_of(&work, &branches);
-    for (int k = 0; k < p.info.scales; ++k)
-        seconds->scale[k] = vt_costs_scale_seconds(&costs, &work, k);
-    seconds->rest = costs.fixed;
-    seconds->total = vt_costs_seconds(&costs, &work);
-    seconds->disturbed = plan.disturbed;
+    for (int k = 0; k < p.info->scales; ++k)
+        told.scale[k] = vt_costs_scale_seconds(&costs, &work, k);
+    told.rest = costs.fixed;
+    told.total = vt_costs_seconds(&costs, &work);
+    told.disturbed = q.plan.disturbed;
+    vt_sized_give(seconds, &told, sizeof told);
     return VARIANT_OK;
 }
 
 /* ---- all of them ---- */
 
 /* A plan a candidate; each has what is said of all (warnings, whether times were measured). */
-static variant_status describe_all(planner *p, variant_plan *plans, variant_error *err) {
+static variant_status describe_all(planner *p, variant_plan *const *plans, variant_error *err) {
     const variant_plan *of_all = p->plan;
     for (int i = 0; i < p->count; ++i) {
-        plans[i] = *of_all;
-        p->plan = &plans[i];
+        *plans[i] = *of_all;
+        p->plan = plans[i];
         VT_TRY(describe(p, &p->candidates[i], err));
-        plans[i].fits = vt_plan_excess(&p->candidates[i], p->budget) <= 1.0;
+        plans[i]->fits = vt_plan_excess(&p->candidates[i], p->budget) <= 1.0;
     }
     return VARIANT_OK;
 }
 
+/* Pointers, and behind them in the same memory what they point to. */
+static variant_plan **new_plans(int count) {
+    const size_t each = sizeof(variant_plan *) + sizeof(variant_plan);
+    variant_plan **plans = calloc((size_t)count, each);
+    variant_plan *first = plans ? (variant_plan *)(void *)(plans + count) : NULL;
+    for (int i = 0; plans && i < count; ++i) plans[i] = first + i;
+    return plans;
+}
+
 variant_status variant_plan_list(const variant_engine *engine, const variant_request *request,
-                                 const variant_plan_options *options, variant_plan **plans,
+                                 const variant_plan_options *options, variant_plan ***plans,
                                  int *count, variant_error *error) {
     variant_status status = VARIANT_OK;
-    variant_plan of_all = {0};
-    planner p = {.engine = engine, .options = options, .plan = &of_all};
+    question q;
+    planner p;
     *plans = NULL;
     *count = 0;
     if (error) *error = (variant_error){0};
-    variant_engine_info(engine, &p.info);
-    VT_CHECK(read_options(&p, request, error));
+    VT_TRY(ask(&q, &p, engine, request, options, error));
+    VT_CHECK(read_options(&p, &q.request, error));
     VT_CHECK(list_candidates(&p, error));
-    *plans = calloc((size_t)p.count, sizeof **plans);
+    *plans = new_plans(p.count);
     if (!*plans) VT_CHECK(vt_fail(error, VARIANT_E_MEMORY, "no memory for %d plans", p.count));
     VT_CHECK(describe_all(&p, *plans, error));
     *count = p.count;

@@ -141,7 +141,7 @@ variant_status vt_sweep_points_read(vt_sweep_points *out, const char *path,
     cJSON *json = NULL;
     reader r = {.engine = engine, .request = request, .path = place};
     const variant_info *info = &r.info;
-    variant_engine_info(engine, &r.info);
+    r.info = *variant_engine_info(engine);
     vt_sweep_file file;
     variant_status status = VARIANT_OK;
     *out = (vt_sweep_points){0};

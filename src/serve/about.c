@@ -56,7 +56,7 @@ static void add_classes(cJSON *json, const sv_model *m) {
 
 static cJSON *cost_json(const sv_model *m, int depth) {
     variant_request request;
-    variant_memory memory;
+    variant_memory memory = {.size = sizeof memory};
     variant_request_init(&request);
     request.class_name = "0";
     request.depth = depth;

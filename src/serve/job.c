@@ -150,7 +150,7 @@ static void on_preview(void *user, const variant_preview *at) {
 
 /* Bytes of the request at its batch, and of previews that are kept of it. */
 static variant_status measure(sv_job *job, variant_error *err) {
-    variant_memory memory;
+    variant_memory memory = {.size = sizeof memory};
     VT_TRY(variant_request_memory(job->model->engine, &job->wish.request, &memory, err));
     const size_t picture = memory.pictures / (size_t)job->wish.request.count;
     job->kv = memory.kv;

@@ -55,7 +55,7 @@ void sv_times_look(sv_model *m) {
     for (int i = 0; i < SV_TABLES; ++i) {
         const variant_request request = request_of(i);
         const variant_plan_options options = planning(m, true);
-        variant_seconds seconds;
+        variant_seconds seconds = {.size = sizeof seconds};
         m->times.known[i] =
             variant_request_seconds(m->engine, &request, &options, &seconds, NULL) == VARIANT_OK;
         m->times.disturbed[i] = seconds.disturbed;
@@ -83,7 +83,7 @@ void sv_times_measure(sv_model *m) {
     const int table = wanted_table(m);
     variant_request request = request_of(table);
     const variant_plan_options options = planning(m, false);
-    variant_seconds seconds;
+    variant_seconds seconds = {.size = sizeof seconds};
     variant_error err;
     request.cancel = &s->interrupt;
     __atomic_store_n(&s->interrupt, 0, __ATOMIC_RELAXED);
@@ -141,7 +141,7 @@ bool sv_times_ended(const sv_call *call) {
 bool sv_times_unit(sv_model *m, const variant_request *request, double *unit) {
     const variant_request one = alone(request);
     const variant_plan_options options = planning(m, true);
-    variant_seconds seconds;
+    variant_seconds seconds = {.size = sizeof seconds};
     if (variant_request_seconds(m->engine, &one, &options, &seconds, NULL) != VARIANT_OK)
         return false;
     const int scales = m->context.info.scales;
@@ -262,6 +262,7 @@ static variant_status plan(sv_model *m, const variant_request *one, double secon
     options.sweep = m->server->options->sweep;
     options.max_seconds = seconds > 0.0 ? seconds : 1e-9;
     options.max_bytes = max_bytes;
+    variant_plan_init(out);
     const variant_status status = variant_plan_make(m->engine, one, &options, out, err);
     if (status != VARIANT_E_ARGUMENT || !options.sweep) return status;
     options.sweep = NULL;
@@ -276,7 +277,7 @@ static bool no_times(sv_fault *fault) {
 
 static bool measure_own(entry *own, sv_model *m, const variant_request *request, sv_fault *fault) {
     variant_request all = *request;
-    variant_memory memory;
+    variant_memory memory = {.size = sizeof memory};
     variant_error err;
     all.depths = NULL;
     all.depth = 0;

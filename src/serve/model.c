@@ -33,6 +33,7 @@ static variant_status plan_quality(sv_model *m, variant_plan_options options, va
     options.times = m->times.kept;
     options.memory_only = true;
     options.kept_only = m->server->model != NULL;
+    variant_plan_init(out);
     const variant_status status = variant_plan_make(m->engine, &request, &options, out, err);
     if (status != VARIANT_E_UNSUPPORTED || !options.kept_only) return status;
     sv_log_warning("model", "no times of it are known: a quality is planned without the sweep");
@@ -56,7 +57,7 @@ static variant_status plan_qualities(sv_model *m, const vt_serve_options *o, var
 
 static variant_status measure_least(sv_model *m, variant_error *err) {
     variant_request request;
-    variant_memory one;
+    variant_memory one = {.size = sizeof one};
     variant_request_init(&request);
     VT_TRY(variant_request_memory(m->engine, &request, &one, err));
     m->least = one.arena + one.kv + one.pictures;
@@ -81,7 +82,7 @@ variant_status sv_model_open(sv_model **out, sv_server *server, variant_error *e
     m->holders = m->users = 1;
     VT_CHECK(open_engine(&m->engine, o, err));
     m->context = (sv_wish_context){.engine = m->engine, .batch = o->batch, .deadline = o->deadline};
-    variant_engine_info(m->engine, &m->context.info);
+    m->context.info = *variant_engine_info(m->engine);
     snprintf(m->hash, sizeof m->hash, "%.23s", m->context.info.hash ? m->context.info.hash : "");
     m->bytes = m->context.info.weight_bytes + m->context.info.mapped_bytes;
     VT_CHECK(measure_least(m, err));

@@ -170,6 +170,7 @@ static void begin(sv_engine_thread *e, sv_job *job) {
 static void take(sv_job *job) {
     variant_error err;
     sv_fault fault;
+    variant_report_init(&job->report);
     const variant_status status =
         variant_job_take(&job->running, &job->pictures, &job->report, &err);
     if (status == VARIANT_OK) {

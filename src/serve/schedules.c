@@ -7,12 +7,12 @@
 
 /* Schedules that a request may name, and those that the sweep knows. */
 typedef struct lists {
-    variant_plan *all, *measured;
+    variant_plan **all, **measured; /* the arrays of variant_plan_list */
     int count, measured_count;
     bool timed, disturbed;
 } lists;
 
-static variant_status list(const sv_model *m, const char *sweep, variant_plan **plans, int *count,
+static variant_status list(const sv_model *m, const char *sweep, variant_plan ***plans, int *count,
                            variant_error *err) {
     variant_request request;
     variant_plan_options options;
@@ -39,12 +39,12 @@ static void add_times(lists *l, const sv_model *m) {
     l->timed = true;
     for (int i = 0; i < l->count && l->timed; ++i) {
         variant_request request;
-        variant_seconds seconds;
+        variant_seconds seconds = {.size = sizeof seconds};
         variant_request_init(&request);
-        variant_plan_apply(&l->all[i], &request);
+        variant_plan_apply(l->all[i], &request);
         l->timed =
             variant_request_seconds(m->engine, &request, &options, &seconds, NULL) == VARIANT_OK;
-        l->all[i].seconds = seconds.total;
+        l->all[i]->seconds = seconds.total;
         l->disturbed = seconds.disturbed;
     }
 }
@@ -57,7 +57,7 @@ static bool is_plain(const variant_plan *plan) {
 /* At full depth there is no late scale for a bridge to lie before. */
 static const variant_plan *measured_as(const lists *l, const variant_plan *plan, int full) {
     for (int i = 0; i < l->measured_count; ++i) {
-        const variant_plan *m = &l->measured[i];
+        const variant_plan *m = l->measured[i];
         if (is_plain(m) && m->depth == plan->depth &&
             (m->bridge == plan->bridge || m->depth == full))
             return m;
@@ -83,10 +83,10 @@ static cJSON *schedule_json(const lists *l, const variant_info *info, const vari
 static cJSON *lists_json(sv_server *s, const lists *l, const variant_info *info) {
     cJSON *json = cJSON_CreateObject(), *all = cJSON_AddArrayToObject(json, "schedules");
     for (int i = 0; i < l->count; ++i)
-        if (is_plain(&l->all[i])) cJSON_AddItemToArray(all, schedule_json(l, info, &l->all[i]));
+        if (is_plain(l->all[i])) cJSON_AddItemToArray(all, schedule_json(l, info, l->all[i]));
     cJSON_AddBoolToObject(json, "timed", l->timed);
     cJSON_AddBoolToObject(json, "disturbed", l->timed && l->disturbed);
-    if (l->measured) cJSON_AddStringToObject(json, "score", l->measured[0].score);
+    if (l->measured) cJSON_AddStringToObject(json, "score", l->measured[0]->score);
     pthread_mutex_lock(&s->lock);
     cJSON_AddNumberToObject(json, "running", s->running);
     cJSON_AddNumberToObject(json, "queued", s->queued);

@@ -47,7 +47,7 @@ variant_status vt_train_measure_sheet(vt_model *model, vt_number precision, size
     const vt_tokenizer_config *config = vt_tokenizer_configuration(model->tokenizer);
     const sheet s = sheet_of(model, precision);
     const size_t side = (size_t)vt_tokenizer_side(config);
-    variant_memory memory;
+    variant_memory memory = {.size = sizeof memory};
     VT_TRY(variant_request_memory(&s.engine, &s.request, &memory, err));
     /* the pictures in bytes, and once more on the sheet */
     *bytes = memory.arena + memory.kv +

@@ -146,7 +146,8 @@ own_names() {
     [ "$(grep -c '^variant_' names.txt)" -ge 15 ] || fault "the library's functions are missing"
     ! grep -qv '^variant_' names.txt || fault "other names are seen: $(grep -v '^variant_' names.txt | head -3 | tr '\n' ' ')"
     # all of the header's functions, and a program with names of its own like ours
-    grep -oE '\bvariant_[a-z_]+\(' "$source/include/variant.h" | tr -d '(' | sort -u >declared.txt
+    { grep -oE '\bvariant_[a-z_]+\(' "$source/include/variant.h" | tr -d '(' | grep -vE '_init$'
+        sed -nE 's/^VARIANT_SIZED\((.*)\);/\1_init_sized/p' "$source/include/variant.h"; } | sort -u >declared.txt
     while read -r name; do grep -qx "$name" names.txt || fault "$name is declared and not there"; done <declared.txt
     program
     cat >>use.c <<'C'
