@@ -1,0 +1,57 @@
+"""Visual autoregressive image generation whose depth is chosen per request.
+
+    >>> import variant
+    >>> engine = variant.Engine("models/fashion")
+    >>> pictures = engine.generate("Sneaker", n=2, depth=6, seed=1)
+    >>> pictures[0].array.shape
+    (32, 32, 1)
+
+The work is done by libvariant, which is inside; pictures are NumPy arrays over its memory.
+"""
+
+from ._errors import (
+    ArgumentError,
+    DeviceError,
+    Error,
+    FileError,
+    FormatError,
+    ModelError,
+    OutOfMemory,
+    Stopped,
+    Unsupported,
+)
+from ._library import version as _version
+from .engine import Cancel, Engine, Info, Memory
+from .loop import Job, Loop, Previews
+from .pictures import Picture, Pictures, Preview, Report
+from .plan import Plan
+from .request import Edit, Options, Progress
+
+__version__ = _version()
+
+__all__ = [
+    "ArgumentError",
+    "Cancel",
+    "DeviceError",
+    "Edit",
+    "Engine",
+    "Error",
+    "FileError",
+    "FormatError",
+    "Info",
+    "Job",
+    "Loop",
+    "Memory",
+    "ModelError",
+    "Options",
+    "OutOfMemory",
+    "Picture",
+    "Pictures",
+    "Plan",
+    "Preview",
+    "Previews",
+    "Progress",
+    "Report",
+    "Stopped",
+    "Unsupported",
+]

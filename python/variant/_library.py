@@ -1,0 +1,124 @@
+"""The compiled library: calls that raise, texts that live as long as they are needed, callbacks that may raise."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+from ._errors import CLASSES, Error
+from ._variant import ffi, lib
+
+NULL = ffi.NULL
+
+
+def version() -> str:
+    """Version of the library inside."""
+    return text(lib.variant_version()) or ""
+
+
+def text(pointer: Any) -> str | None:
+    """A C string as str; None of NULL."""
+    return None if pointer == NULL else ffi.string(pointer).decode("utf-8", "replace")
+
+
+def path(value: str | os.PathLike[str], what: str) -> bytes:
+    """A path as the library takes it; TypeError of what is none."""
+    try:
+        return os.fsencode(value)
+    except TypeError:
+        raise TypeError(f"{what}: a path is a str or os.PathLike, not {type(value).__name__}") from None
+
+
+class Kept:
+    """A struct of options with what it points to: `keep` makes C memory that lives as long as this does."""
+
+    def __init__(self, kind: str, init: Callable[[Any], None]) -> None:
+        self.struct = ffi.new(kind + " *")
+        init(self.struct)
+        self._alive: list[object] = []
+
+    def keep(self, pointer: Any) -> Any:
+        self._alive.append(pointer)
+        return pointer
+
+    def set(self, field: str, value: object, name: str | None = None) -> None:
+        """Sets a field from a Python value; the error names the option."""
+        try:
+            if isinstance(value, os.PathLike):
+                value = os.fsencode(value)
+            if isinstance(value, str):
+                value = value.encode()
+            if isinstance(value, bytes):
+                if b"\0" in value:
+                    raise ValueError("a text holds no NUL")
+                value = self.keep(ffi.new("char[]", value))
+            setattr(self.struct, field, value)
+        except (TypeError, OverflowError, ValueError) as error:
+            raise type(error)(f"{name or field}: {error}") from None
+
+
+class Watch:
+    """State behind a call's `user`: what its callbacks are to do, and what one of them raised."""
+
+    def __init__(self) -> None:
+        self.handle = ffi.new_handle(self)
+        self.cancel: Any = ffi.new("int *")
+        self.progress: Callable[[Any], bool | None] | None = None
+        self.preview: Callable[[Any], None] | None = None
+        self.warn: Callable[[str], None] | None = None
+        self.error: BaseException | None = None
+
+    def fail(self, error: BaseException) -> None:
+        """The first error is the one that the call raises; what is computed ends before its next scale."""
+        if self.error is None:
+            self.error = error
+        self.cancel[0] = 1
+
+
+def check(status: int, error: Any, watch: Watch | None = None) -> None:
+    """Raises what a call returned; before it what a callback raised while it ran."""
+    if watch is not None and watch.error is not None:
+        raised, watch.error = watch.error, None
+        raise raised
+    if status != lib.VARIANT_OK:
+        name = text(lib.variant_status_name(status)) or ""
+        raise CLASSES.get(name, Error)(text(error.message) or name, name)
+
+
+def call(function: Callable[..., int], *arguments: object, watch: Watch | None = None) -> None:
+    """Calls a function whose last parameter is a variant_error."""
+    error = ffi.new("variant_error *")
+    check(function(*arguments, error), error, watch)
+
+
+def _raised(kind: type[BaseException], value: BaseException, trace: TracebackType | None) -> None:
+    """An exception out of a callback, KeyboardInterrupt on its first line included."""
+    frame = trace.tb_frame if trace is not None else None
+    while frame is not None and "user" not in frame.f_locals:
+        frame = frame.f_back
+    if frame is not None:
+        ffi.from_handle(frame.f_locals["user"]).fail(value)
+
+
+def vp_progress(user: Any, at: Any) -> bool:
+    watch: Watch = ffi.from_handle(user)
+    return watch.progress is None or watch.progress(at) is not False
+
+
+def vp_preview(user: Any, at: Any) -> None:
+    watch: Watch = ffi.from_handle(user)
+    if watch.preview is not None:
+        watch.preview(at)
+
+
+def vp_warn(user: Any, line: Any) -> None:
+    watch: Watch = ffi.from_handle(user)
+    if watch.warn is not None:
+        watch.warn(text(line) or "")
+
+
+ffi.def_extern(error=False, onerror=_raised)(vp_progress)
+ffi.def_extern(onerror=_raised)(vp_preview)
+ffi.def_extern(onerror=_raised)(vp_warn)

@@ -1,0 +1,296 @@
+"""A loaded model: everything that draws begins here."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Union
+
+
+from . import _progress
+from ._library import NULL, Kept, Watch, call, path, text
+from ._variant import ffi, lib
+from .pictures import Pictures, Preview, Report
+from .plan import Plan
+from .request import Options, Progress, Request, What
+
+if TYPE_CHECKING:
+    from typing_extensions import Self, Unpack
+
+    from .loop import Loop, Previews
+
+ShowProgress = Union[bool, Callable[[Progress], "bool | None"]]
+"""True: a bar on standard error (tqdm's where there is one); a function: called after each scale, False from it stops."""
+
+
+@dataclass(frozen=True)
+class Info:
+    """What a model is (variant_info of variant.h)."""
+
+    depth: int
+    width: int
+    heads: int
+    codes: int
+    latent_dim: int
+    classes: int
+    sides: tuple[int, ...]
+    """of the token maps, a scale each"""
+    picture_side: int
+    channels: int
+    supernet: bool
+    depths: tuple[int, ...]
+    """that it was trained at"""
+    bridge: int
+    layers: str
+    uncond_depth: int
+    cfg_late: float
+    hash: str
+    preview_decoder: bool
+    kernels: str
+    weights: str
+    kv: str
+    weight_bytes: int
+    mapped_bytes: int
+
+    @property
+    def scales(self) -> int:
+        return len(self.sides)
+
+    @classmethod
+    def _of(cls, info: Any) -> Info:
+        texts: dict[str, Any] = {n: text(getattr(info, n)) or "" for n in ("layers", "hash", "kernels", "weights", "kv")}
+        lists: dict[str, Any] = {"sides": tuple(info.sides[0 : info.scales]), "depths": tuple(info.depths[0 : info.depth_count])}
+        plain: dict[str, Any] = {n: getattr(info, n) for n in cls.__dataclass_fields__ if n not in texts and n not in lists}
+        return cls(**plain, **texts, **lists)
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes that a request takes, exactly and without computing it."""
+
+    weights: int
+    mapped: int
+    arena: int
+    kv: int
+    edits: int
+    pictures: int
+
+
+class Cancel:
+    """Ends calls before their next scale, from any thread: Engine.generate(..., cancel=cancel), cancel.set()."""
+
+    def __init__(self) -> None:
+        self._flag = ffi.new("int *")
+
+    def set(self) -> None:
+        self._flag[0] = 1
+
+    def is_set(self) -> bool:
+        return bool(self._flag[0])
+
+
+class Engine:
+    """A model, ready to draw. Threads may share it; each call computes without the interpreter's lock.
+
+    model: a file (safetensors or PyTorch checkpoint) or folder. tokenizer: its file where it is not in model. threads 0: one a
+    processor. weights: "f32", "bf16", "int8" (None: as the file has them); kv likewise. encoder: also what edits need. warn: gets one line on what
+    was chosen or passed over (default: warnings.warn). Errors: FileError, FormatError, ModelError, OutOfMemory, ArgumentError.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str],
+        *,
+        tokenizer: str | os.PathLike[str] | None = None,
+        sides: str | None = None,
+        heads: int = 0,
+        part: str | None = None,
+        backend: str | None = None,
+        threads: int = 0,
+        weights: str | None = None,
+        kv: str | None = None,
+        encoder: bool = False,
+        warn: Callable[[str], None] | None = None,
+    ) -> None:
+        options = Kept("variant_engine_options", lib.variant_engine_options_init)
+        options.set("model", path(model, "model"))
+        if tokenizer is not None:
+            options.set("tokenizer", path(tokenizer, "tokenizer"))
+        given = {"sides": sides, "part": part, "backend": backend, "weights": weights, "kv": kv}
+        for name, value in given.items():
+            if value is not None:
+                options.set(name, value)
+        options.set("heads", heads)
+        options.set("threads", threads)
+        options.set("encoder", encoder)
+        self._open(options, warn)
+
+    def _open(self, options: Kept, warn: Callable[[str], None] | None) -> None:
+        watch = Watch()
+        watch.warn = warn or _warn
+        options.struct.warn = lib.vp_warn
+        options.struct.user = watch.handle
+        out = ffi.new("variant_engine **")
+        self._lock = threading.Lock()
+        self._users = 0
+        self._closed = False
+        call(lib.variant_engine_open, out, options.struct, watch=watch)
+        self._memory: Any = ffi.gc(out, lib.variant_engine_close)
+        self._pointer = out[0]
+        self._options = options
+        info = ffi.new("variant_info *")
+        lib.variant_engine_info(self._pointer, info)
+        self.info = Info._of(info)
+        names = (text(lib.variant_engine_class_name(self._pointer, i)) for i in range(self.info.classes))
+        self.classes: tuple[str | None, ...] = tuple(names)
+        """names, None where none is known"""
+
+    @contextmanager
+    def _use(self) -> Iterator[Any]:
+        """The C engine for a call: it stays open until the last one has ended."""
+        with self._lock:
+            if self._closed:
+                raise ValueError("the engine is closed")
+            self._users += 1
+        try:
+            yield self._pointer
+        finally:
+            self._leave()
+
+    def _leave(self) -> None:
+        with self._lock:
+            self._users -= 1
+            self._release()
+
+    def _release(self) -> None:
+        if self._closed and self._users == 0 and self._memory is not None:
+            self._memory = None
+            self._pointer = NULL
+
+    def close(self) -> None:
+        """No call begins any more; memory goes when the last one that runs has ended. Again: nothing happens."""
+        with self._lock:
+            self._closed = True
+            self._release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        i = self.info
+        state = "closed" if self._closed else i.weights
+        return f"<variant.Engine {i.depth} layers of {i.width}, {i.classes} classes, {i.picture_side}x{i.picture_side}x{i.channels}, {state}>"
+
+    def labels(self, what: str) -> list[int]:
+        """The labels that a class's name, or several between commas, means. ArgumentError names near ones."""
+        with self._use() as engine:
+            count = ffi.new("int *")
+            call(lib.variant_engine_labels, engine, what.encode(), NULL, 0, count)
+            out = ffi.new("int32_t[]", max(1, count[0]))
+            call(lib.variant_engine_labels, engine, what.encode(), out, count[0], count)
+            return [int(v) for v in out[0 : count[0]]]
+
+    def generate(
+        self,
+        what: What | None = None,
+        *,
+        progress: ShowProgress = False,
+        preview: Callable[[Preview], object] | None = None,
+        **options: Unpack[Options],
+    ) -> Pictures:
+        """Draws pictures: of a class (What), or "random". Options: variant.Options.
+
+        preview gets each picture after each scale (for the decoder's time each). Ctrl-C ends the call within a scale, as does an exception of
+        progress or preview, which this raises. Errors: ArgumentError, ModelError, OutOfMemory, Stopped.
+        """
+        with self._use() as engine, _progress.shown(progress) as show:
+            request = Request(self, what, options)
+            if show is not None:
+                request.on_progress(show)
+            if preview is not None:
+                request.on_preview(preview)
+            out, report = ffi.new("variant_picture **"), new_report()
+            call(lib.variant_generate, engine, request.struct, out, report, watch=request.watch)
+            return Pictures(out, request.struct.count, Report._of(report))
+
+    def previews(self, what: What | None = None, **options: Unpack[Options]) -> Previews:
+        """An iterator over the pictures as they grow, scale by scale; finished ones are in its `pictures` afterwards."""
+        from .loop import Previews
+
+        return Previews(self, what, options)
+
+    def loop(self) -> Loop:
+        """Requests of any depths, added at any time, that share each step's weights."""
+        from .loop import Loop
+
+        return Loop(self)
+
+    def memory(self, what: What | None = None, **options: Unpack[Options]) -> Memory:
+        """What a request takes, to the byte and without computing it."""
+        with self._use() as engine:
+            memory = ffi.new("variant_memory *")
+            _sized(memory)
+            request = Request(self, what, options)
+            call(lib.variant_request_memory, engine, request.struct, memory)
+            return Memory(**{n: getattr(memory, n) for n in Memory.__dataclass_fields__})
+
+    def plan(
+        self,
+        what: What | None = None,
+        *,
+        max_memory: int = 0,
+        max_seconds: float = 0.0,
+        quality: str | None = None,
+        sweep: str | os.PathLike[str] | None = None,
+        auto_batch: bool = False,
+        memory_only: bool = False,
+        **options: Unpack[Options],
+    ) -> Plan:
+        """The best schedule within limits: of all memory (bytes) and of a batch's time (seconds); 0: no limit. A plan without a
+        sweep measures the model here for some seconds, once. generate(..., plan=plan) runs it. Plan.fits is False where nothing
+        keeps the limits."""
+        with self._use() as engine:
+            chosen = Kept("variant_plan_options", lib.variant_plan_options_init)
+            chosen.set("max_bytes", max_memory, "max_memory")
+            chosen.set("max_seconds", max_seconds)
+            chosen.set("auto_batch", auto_batch)
+            chosen.set("memory_only", memory_only)
+            if quality is not None:
+                chosen.set("quality", quality)
+            if sweep is not None:
+                chosen.set("sweep", path(sweep, "sweep"))
+            request = Request(self, what, options)
+            plan = ffi.new("variant_plan *")
+            _sized(plan)
+            call(lib.variant_plan_make, engine, request.struct, chosen.struct, plan)
+            return Plan._of(plan)
+
+    def trim(self) -> None:
+        """Memory that ended requests left to the next ones goes back to the system."""
+        with self._use() as engine:
+            lib.variant_engine_trim(engine)
+
+
+def _sized(struct: Any) -> None:
+    """A struct that the library fills says how large it is, where it has a field for that."""
+    if "size" in dict(ffi.typeof(struct[0]).fields):
+        struct.size = ffi.sizeof(struct[0])
+
+
+def new_report() -> Any:
+    report = ffi.new("variant_report *")
+    _sized(report)
+    return report
+
+
+def _warn(line: str) -> None:
+    import warnings
+
+    warnings.warn(line, stacklevel=4)

@@ -1,0 +1,204 @@
+"""Pictures: NumPy arrays over the library's memory, which show themselves in a notebook and save with their settings."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._library import call, path, text
+from ._variant import ffi, lib
+
+
+class Picture:
+    """A picture: (H, W, C) uint8, C 1 (grey) or 3 (RGB).
+
+    np.asarray(picture), torch.from_dlpack(picture) and memoryview(picture.array) share its memory, which lives as long as any of them.
+    """
+
+    def __init__(self, owner: object, struct: Any) -> None:
+        self._owner = owner
+        self._struct = struct
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(H, W, C)"""
+        return self._struct.height, self._struct.width, self._struct.channels
+
+    @property
+    def __array_interface__(self) -> dict[str, Any]:
+        address = int(ffi.cast("uintptr_t", self._struct.pixels))
+        return {"shape": self.shape, "typestr": "|u1", "data": (address, False), "version": 3}
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        array = np.asarray(_View(self, self._struct.pixels, self.shape, "|u1"))
+        return array.copy() if copy else array if dtype is None else array.astype(dtype, copy=False)
+
+    @property
+    def array(self) -> NDArray[np.uint8]:
+        """(H, W, C) uint8 over the picture's own memory."""
+        return np.asarray(self)
+
+    def __dlpack__(self, **options: Any) -> Any:
+        return self.array.__dlpack__(**options)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return 1, 0  # the processor's memory
+
+    @property
+    def label(self) -> int:
+        """Its class; the number of classes where it has none."""
+        return int(self._struct.label)
+
+    @property
+    def tokens(self) -> NDArray[np.int32]:
+        """(L,) int32: its token maps, scale after scale."""
+        return np.asarray(_View(self, self._struct.tokens, (self._struct.token_count,), "<i4"))
+
+    @property
+    def scales(self) -> list[NDArray[np.uint8]]:
+        """The picture after each scale, each (H, W, C); empty without keep_scales."""
+        count = self._struct.scale_count
+        return [np.asarray(_View(self, self._struct.scale_pixels[i], self.shape, "|u1")) for i in range(count)]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Everything that made this picture."""
+        found: dict[str, Any] = json.loads(text(self._struct.settings) or "{}")
+        return found
+
+    def save(self, file: str | os.PathLike[str], quality: int = 0) -> None:
+        """Writes .png, .jpg or .webp with the settings inside. quality: 1 to 100; 0: JPEG 95, WebP without loss."""
+        call(lib.variant_picture_write, self._struct, path(file, "file"), quality)
+
+    def encode(self, format: str = "png", quality: int = 0) -> bytes:
+        """The file's bytes: "png", "jpeg" or "webp"."""
+        data, size = ffi.new("uint8_t **"), ffi.new("size_t *")
+        call(lib.variant_picture_encode, self._struct, format.encode(), quality, data, size)
+        try:
+            return bytes(ffi.buffer(data[0], size[0]))
+        finally:
+            lib.free(data[0])
+
+    def _repr_png_(self) -> bytes:
+        return self.encode()
+
+    def __repr__(self) -> str:
+        height, width, channels = self.shape
+        return f"<variant.Picture {height}x{width}x{channels} of class {self.label}>"
+
+
+class _View:
+    """Memory inside of a picture, for NumPy."""
+
+    def __init__(self, owner: object, pointer: Any, shape: tuple[int, ...], typestr: str) -> None:
+        self._owner = owner
+        address = int(ffi.cast("uintptr_t", pointer))
+        self.__array_interface__ = {"shape": shape, "typestr": typestr, "data": (address, False), "version": 3}
+
+
+class Pictures(Sequence[Picture]):
+    """The pictures of a call, and what making them took (`report`)."""
+
+    def __init__(self, holder: Any, count: int, report: Report) -> None:
+        self._memory = ffi.gc(holder, lambda h: lib.variant_pictures_free(h, count))
+        self._first = holder[0]
+        self._pictures = [Picture(self._memory, ffi.addressof(holder[0][i])) for i in range(count)]
+        self.report = report
+
+    def __len__(self) -> int:
+        return len(self._pictures)
+
+    @overload
+    def __getitem__(self, index: int) -> Picture: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Picture]: ...
+    def __getitem__(self, index: int | slice) -> Picture | list[Picture]:
+        return self._pictures[index]
+
+    def __iter__(self) -> Iterator[Picture]:
+        return iter(self._pictures)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        if copy is False:
+            raise ValueError("pictures lie apart in memory: an array of all of them is a copy")
+        return np.stack([p.array for p in self._pictures]).astype(dtype or np.uint8, copy=False)
+
+    def save_sheet(self, file: str | os.PathLike[str], columns: int = 0, zoom: int = 1, quality: int = 0) -> None:
+        """All on one sheet; columns 0: about as many as rows."""
+        columns = columns or max(1, round(len(self) ** 0.5))
+        call(lib.variant_pictures_write_sheet, self._first, len(self), columns, zoom, path(file, "file"), quality)
+
+    def save_animation(
+        self,
+        file: str | os.PathLike[str],
+        columns: int = 0,
+        zoom: int = 1,
+        frame_seconds: float = 0.4,
+        last_seconds: float = 2.0,
+        plays: int = 0,
+    ) -> None:
+        """An animated PNG, a frame a scale; the call that drew needs keep_scales."""
+        animation = ffi.new("variant_animation *")
+        lib.variant_animation_init(animation)
+        animation.columns, animation.zoom, animation.plays = columns, zoom, plays
+        animation.frame_seconds, animation.last_seconds = frame_seconds, last_seconds
+        call(lib.variant_pictures_write_animation, self._first, len(self), animation, path(file, "file"))
+
+    def _repr_html_(self) -> str:
+        shown = (base64.b64encode(p.encode()).decode() for p in self._pictures)
+        return "".join(f'<img src="data:image/png;base64,{p}" style="margin: 2px">' for p in shown)
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A picture after a scale: `scale` of `scales` are done."""
+
+    picture: int
+    """of the request, from 0"""
+    pictures: int
+    scale: int
+    scales: int
+    array: NDArray[np.uint8]
+    """(H, W, C) uint8, the preview's own"""
+
+    @classmethod
+    def _of(cls, at: Any) -> Preview:
+        shape = (at.height, at.width, at.channels)
+        array = np.frombuffer(bytes(ffi.buffer(at.pixels, shape[0] * shape[1] * shape[2])), np.uint8).reshape(shape)
+        return cls(at.picture, at.pictures, at.scale, at.scales, array)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a call took; seconds, bytes."""
+
+    total_seconds: float
+    condition_seconds: float
+    transformer_seconds: float
+    sampling_seconds: float
+    quantizer_seconds: float
+    decoder_seconds: float
+    scale_seconds: tuple[float, ...]
+    kv_peak_bytes: int
+    kv_end_bytes: int
+    arena_peak_bytes: int
+    peak_resident_bytes: int
+    depths: str
+    """layers of every scale: "8,8,8,4,4,4" """
+    uncond_depths: str
+    warning: str
+    """"" or one line"""
+
+    @classmethod
+    def _of(cls, report: Any) -> Report:
+        names = [n for n in cls.__dataclass_fields__ if n.endswith(("_seconds", "_bytes")) and n != "scale_seconds"]
+        plain: dict[str, Any] = {n: getattr(report, n) for n in names}
+        texts: dict[str, Any] = {n: text(getattr(report, n)) or "" for n in ("depths", "uncond_depths", "warning")}
+        return cls(scale_seconds=tuple(report.scale_seconds[0 : report.scales]), **plain, **texts)
