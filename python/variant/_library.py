@@ -66,7 +66,7 @@ class Watch:
         self.handle = ffi.new_handle(self)
         self.cancel: Any = ffi.new("int *")
         self.progress: Callable[[Any], bool | None] | None = None
-        self.preview: Callable[[Any], None] | None = None
+        self.preview: Callable[[Any], object] | None = None
         self.warn: Callable[[str], None] | None = None
         self.error: BaseException | None = None
 
