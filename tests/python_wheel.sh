@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# The wheel, as somebody gets it: made, installed into a fresh environment of each Python there is with no compiler on the path,
+# and a picture drawn with it, which is the program's. Also at the least instruction set.
+#   tests/python_wheel.sh BUILD_FOLDER
+set -euo pipefail
+build=$(cd "$1" && pwd)
+cd "$(dirname "$0")/.."
+root=$(pwd)
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+begin=$SECONDS
+if ! wheel=$(tools/wheel.sh "$folder/wheel"); then
+    # what it was that failed: the network, or the build?
+    grep -qiE "could not find a version|connection|temporary failure|ensurepip" "$folder/wheel/wheel.log" || exit 1
+    echo "SKIP the wheel: $(tail -1 "$folder/wheel/wheel.log")"
+    exit 0
+fi
+echo "$(basename "$wheel"), $(stat -c %s "$wheel") bytes, made in $((SECONDS - begin)) s"
+
+"$build/variant" generate -m models/fashion --class Sneaker -s 3 --depth 6 -o "$folder/want.png"
+cat >"$folder/draw.py" <<'P'
+import sys
+import variant
+picture = variant.Engine(sys.argv[1]).generate("Sneaker", seed=3, depth=6)[0]
+picture.save(sys.argv[2])
+P
+passed=0
+tried=" "
+for python in python3 python3.10 python3.11 python3.12 python3.13 python3.14 /usr/bin/python3; do
+    version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || continue
+    [[ $tried != *" $version "* ]] && "$python" -c 'import ensurepip' 2>/dev/null || continue
+    tried+="$version "
+    begin=$SECONDS
+    "$python" -m venv "$folder/v$version"
+    if ! "$folder/v$version/bin/pip" install -q --disable-pip-version-check --only-binary :all: "$wheel" >"$folder/pip.log" 2>&1; then
+        echo "SKIP Python $version: $(tail -1 "$folder/pip.log")"
+        continue
+    fi
+    for cpu in "" baseline; do
+        (cd "$folder" && env -i PATH=/nowhere ${cpu:+VARIANT_CPU=$cpu} "v$version/bin/python" draw.py "$root/models/fashion" got.png)
+        [ -n "$cpu" ] || cmp "$folder/want.png" "$folder/got.png"
+        passed=$((passed + 1))
+    done
+    echo "Python $version: installed and drawn in $((SECONDS - begin)) s"
+done
+echo "$passed passed, 0 failed"
+[ $passed -gt 0 ]
