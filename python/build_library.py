@@ -7,6 +7,7 @@ The header is the one source: what it declares is callable from Python as soon a
 compiler checks each struct's layout. Called by python/CMakeLists.txt.
 """
 
+import re
 import subprocess
 import sys
 import tempfile
@@ -33,12 +34,13 @@ typedef struct DLManagedTensor { DLTensor dl_tensor; void *manager_ctx; void (*d
 
 
 def declarations(compiler: str, header: Path) -> str:
-    """The header after the preprocessor, its standard headers empty: cffi knows their types."""
+    """The header after the preprocessor, its standard headers empty, since cffi knows their types; without inline functions."""
     with tempfile.TemporaryDirectory() as folder:
         for name in ("stdbool.h", "stddef.h", "stdint.h"):
             Path(folder, name).touch()
         command = [compiler, "-E", "-P", "-nostdinc", "-I", folder, "-D__attribute__(x)=", "-x", "c", str(header)]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        return re.sub(r"static inline [^{}]*\{[^{}]*\}", "", text)
 
 
 def main(compiler: str, header: str, out: str) -> None:

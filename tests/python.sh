@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The Python package as it was built: its tests and the examples of its docstrings (pytest), its types (mypy, strict), the notebook.
+# The Python package as it was built: its tests, the examples of its docstrings and its document (pytest), the notebook, its types (mypy, strict).
 #   tests/python.sh BUILD_FOLDER
 set -euo pipefail
 build=$(cd "$1" && pwd)
@@ -15,6 +15,8 @@ have() { "$python" -c "import $1" 2>/dev/null || { echo "SKIP $python has no $1"
 if have pytest; then
     "$python" -m pytest -q -p no:cacheprovider -rs python/tests | sed 's/^SKIPPED/SKIP/'
     "$python" -m pytest -q -p no:cacheprovider --doctest-modules --import-mode=importlib "$build/python/variant" --rootdir .
+    "$python" -m pytest -q -p no:cacheprovider --doctest-glob=PYTHON.md docs/PYTHON.md
+    "$python" tools/run_notebook.py examples/depth.ipynb
 fi
 if have mypy; then # --enable-...: mypy before 1.6
     types() { "$python" -m mypy --strict --enable-incomplete-feature=Unpack --cache-dir "$(mktemp -d)" "$@" 2> >(grep -v "already enabled" >&2); }

@@ -31,12 +31,18 @@ def path(value: str | os.PathLike[str], what: str) -> bytes:
         raise TypeError(f"{what}: a path is a str or os.PathLike, not {type(value).__name__}") from None
 
 
+def made(kind: str) -> Any:
+    """A new struct of the header with its size and defaults in it."""
+    struct = ffi.new(kind + " *")
+    getattr(lib, kind + "_init_sized")(struct, ffi.sizeof(kind))
+    return struct
+
+
 class Kept:
     """A struct of options with what it points to: `keep` makes C memory that lives as long as this does."""
 
-    def __init__(self, kind: str, init: Callable[[Any], None]) -> None:
-        self.struct = ffi.new(kind + " *")
-        init(self.struct)
+    def __init__(self, kind: str) -> None:
+        self.struct = made(kind)
         self._alive: list[object] = []
 
     def keep(self, pointer: Any) -> Any:

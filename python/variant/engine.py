@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Union
 
 
 from . import _progress
-from ._library import NULL, Kept, Watch, call, path, text
+from ._library import NULL, Kept, Watch, call, made, path, text
 from ._variant import ffi, lib
 from .pictures import Pictures, Preview, Report
 from .plan import Plan
@@ -116,7 +116,7 @@ class Engine:
         encoder: bool = False,
         warn: Callable[[str], None] | None = None,
     ) -> None:
-        options = Kept("variant_engine_options", lib.variant_engine_options_init)
+        options = Kept("variant_engine_options")
         options.set("model", path(model, "model"))
         if tokenizer is not None:
             options.set("tokenizer", path(tokenizer, "tokenizer"))
@@ -142,9 +142,7 @@ class Engine:
         self._memory: Any = ffi.gc(out, lib.variant_engine_close)
         self._pointer = out[0]
         self._options = options
-        info = ffi.new("variant_info *")
-        lib.variant_engine_info(self._pointer, info)
-        self.info = Info._of(info)
+        self.info = Info._of(lib.variant_engine_info(self._pointer))
         names = (text(lib.variant_engine_class_name(self._pointer, i)) for i in range(self.info.classes))
         self.classes: tuple[str | None, ...] = tuple(names)
         """names, None where none is known"""
@@ -216,7 +214,7 @@ class Engine:
                 request.on_progress(show)
             if preview is not None:
                 request.on_preview(preview)
-            out, report = ffi.new("variant_picture **"), new_report()
+            out, report = ffi.new("variant_picture **"), made("variant_report")
             call(lib.variant_generate, engine, request.struct, out, report, watch=request.watch)
             return Pictures(out, request.struct.count, Report._of(report))
 
@@ -235,8 +233,7 @@ class Engine:
     def memory(self, what: What | None = None, **options: Unpack[Options]) -> Memory:
         """What a request takes, to the byte and without computing it."""
         with self._use() as engine:
-            memory = ffi.new("variant_memory *")
-            _sized(memory)
+            memory = made("variant_memory")
             request = Request(self, what, options)
             call(lib.variant_request_memory, engine, request.struct, memory)
             return Memory(**{n: getattr(memory, n) for n in Memory.__dataclass_fields__})
@@ -257,7 +254,7 @@ class Engine:
         sweep measures the model here for some seconds, once. generate(..., plan=plan) runs it. Plan.fits is False where nothing
         keeps the limits."""
         with self._use() as engine:
-            chosen = Kept("variant_plan_options", lib.variant_plan_options_init)
+            chosen = Kept("variant_plan_options")
             chosen.set("max_bytes", max_memory, "max_memory")
             chosen.set("max_seconds", max_seconds)
             chosen.set("auto_batch", auto_batch)
@@ -267,8 +264,7 @@ class Engine:
             if sweep is not None:
                 chosen.set("sweep", path(sweep, "sweep"))
             request = Request(self, what, options)
-            plan = ffi.new("variant_plan *")
-            _sized(plan)
+            plan = made("variant_plan")
             call(lib.variant_plan_make, engine, request.struct, chosen.struct, plan)
             return Plan._of(plan)
 
@@ -276,18 +272,6 @@ class Engine:
         """Memory that ended requests left to the next ones goes back to the system."""
         with self._use() as engine:
             lib.variant_engine_trim(engine)
-
-
-def _sized(struct: Any) -> None:
-    """A struct that the library fills says how large it is, where it has a field for that."""
-    if "size" in dict(ffi.typeof(struct[0]).fields):
-        struct.size = ffi.sizeof(struct[0])
-
-
-def new_report() -> Any:
-    report = ffi.new("variant_report *")
-    _sized(report)
-    return report
 
 
 def _warn(line: str) -> None:

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from ._library import Watch, call, check
+from ._library import Watch, call, check, made
 from ._variant import ffi, lib
-from .engine import Engine, new_report
+from .engine import Engine
 from .pictures import Pictures, Preview, Report
 from .request import Options, Request, What
 
@@ -124,7 +124,7 @@ class Job:
         with self._loop._use():
             if self._memory is None:
                 raise ValueError("the job was taken or its loop is closed")
-            out, report = ffi.new("variant_picture **"), new_report()
+            out, report = ffi.new("variant_picture **"), made("variant_report")
             memory, self._memory = self._memory, None
             self._loop._jobs.remove(self)
             call(lib.variant_job_take, memory, out, report, watch=self._request.watch)

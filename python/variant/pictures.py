@@ -12,7 +12,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from ._library import call, path, text
+from ._library import call, made, path, text
 from ._variant import ffi, lib
 
 
@@ -145,11 +145,14 @@ class Pictures(Sequence[Picture]):
         plays: int = 0,
     ) -> None:
         """An animated PNG, a frame a scale; the call that drew needs keep_scales."""
-        animation = ffi.new("variant_animation *")
-        lib.variant_animation_init(animation)
+        animation = made("variant_animation")
         animation.columns, animation.zoom, animation.plays = columns, zoom, plays
         animation.frame_seconds, animation.last_seconds = frame_seconds, last_seconds
         call(lib.variant_pictures_write_animation, self._first, len(self), animation, path(file, "file"))
+
+    def __repr__(self) -> str:
+        height, width, channels = self._pictures[0].shape
+        return f"<variant.Pictures: {len(self)} of {height}x{width}x{channels}>"
 
     def _repr_html_(self) -> str:
         shown = (base64.b64encode(p.encode()).decode() for p in self._pictures)

@@ -147,7 +147,7 @@ class Request(Kept):
     """A variant_request made of keyword arguments, with all it points to."""
 
     def __init__(self, engine: Engine, what: What | None, options: Options) -> None:
-        super().__init__("variant_request", lib.variant_request_init)
+        super().__init__("variant_request")
         self.watch = Watch()
         self._engine = engine
         left: dict[str, Any] = dict(options)
@@ -244,7 +244,7 @@ class Request(Kept):
     def _edits(self, edits: list[Edit]) -> None:
         array = self.keep(ffi.new("variant_edit[]", len(edits)))
         for i, edit in enumerate(edits):
-            lib.variant_edit_init(ffi.addressof(array[i]))
+            lib.variant_edit_init_sized(ffi.addressof(array[i]), ffi.sizeof("variant_edit"))
             self._edit(array[i], edit)
         self.struct.edits = array
         self.struct.edit_count = len(edits)
