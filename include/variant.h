@@ -55,6 +55,9 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#ifdef __GNUC__
+#pragma GCC visibility push(default) /* what libvariant.so shows, whatever else is hidden */
+#endif
 
 #define VARIANT_VERSION_MAJOR 0
 #define VARIANT_VERSION_MINOR 1
@@ -543,6 +546,9 @@ variant_status variant_pictures_write_sheet(const variant_picture *pictures, int
                                             int zoom, const char *path, int quality,
                                             variant_error *error);
 
+#ifdef __GNUC__
+#pragma GCC visibility pop
+#endif
 #ifdef __cplusplus
 }
 #endif

@@ -18,6 +18,6 @@ compiler=$(sed -nE 's/^CMAKE_C_COMPILER:[A-Z]+=(.*)$/\1/p' "$build/CMakeCache.tx
 "$compiler" -std=c17 -Wall -Wextra -Werror $flags "$root/program.c" -o "$root/program" \
     $(pkg-config --cflags --libs variant)
 models=$(pwd)/models
-(cd "$root" && ln -s "$models" models && ./program)
+(cd "$root" && ln -s "$models" models && LD_LIBRARY_PATH=$(dirname "$PKG_CONFIG_PATH") ./program)
 [ "$(head -c 8 "$root/sneaker.png" | od -An -tx1 | tr -d ' ')" = 89504e470d0a1a0a ]
 echo "1 passed, 0 failed"

@@ -1,7 +1,7 @@
 /* older.c - a program compiled against the shorter structs of tests/abi/variant.h, that runs with the library of today. Behind each
  * struct lies a guard: nothing is written beyond what the program knows, what it cannot say has its default, and what it asks is
  * answered. Run by tests/abi.sh.
- *   abi_older MODEL OUT.png */
+ *   abi_older_static MODEL OUT.png */
 #include <variant.h>
 
 #include <stdio.h>
