@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/status.h"
 #include "tokens.h"
 
 #define ROW(member) cli_beginning, member
@@ -135,20 +136,15 @@ static variant_status begin_with_picture(cli_beginning *b, const cli_line *line,
 static variant_status begin_with_file(cli_beginning *b, const cli_line *line,
                                       const variant_info *info, int keep, variant_request *asked,
                                       variant_error *err) {
-    vt_tensor_file *file = NULL;
-    variant_status status = VARIANT_OK;
-    int length = 0, count = 0;
+    int length = 0;
     for (int k = 0; k < info->scales; ++k) length += info->sides[k] * info->sides[k];
-    VT_CHECK(cli_tokens_open(&file, b->tokens_in, err));
-    VT_CHECK(cli_tokens_read(file, length, info->codes, &b->tokens, &count, err));
-    cli_tokens_note_model(file, info->hash);
-    asked->given_tokens = b->tokens;
-    asked->given_count = count;
+    VT_TRY(variant_tokens_read(&b->given, b->tokens_in, length, info->codes, err));
+    cli_tokens_note_model(b->given, b->tokens_in, info->hash);
+    asked->given_tokens = b->given->tokens;
+    asked->given_count = b->given->count;
     asked->given_scales = keep;
-    if (!cli_given(line, "count")) asked->count = count;
-cleanup:
-    vt_tensor_file_close(&file);
-    return status;
+    if (!cli_given(line, "count")) asked->count = b->given->count;
+    return VARIANT_OK;
 }
 
 variant_status cli_beginning_apply(cli_beginning *b, const cli_line *line, bool planned,
@@ -169,4 +165,5 @@ void cli_beginning_close(cli_beginning *b) {
     variant_settings_free(&b->settings);
     free(b->tokens);
     b->tokens = NULL;
+    variant_tokens_free(&b->given);
 }

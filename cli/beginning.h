@@ -9,7 +9,8 @@ typedef struct cli_beginning {
     const char *from, *refine, *vary, *tokens_in;
     int keep_scales;            /* given ones; 0: as the option needs */
     variant_settings *settings; /* of the picture that from, refine or vary names */
-    int32_t *tokens;            /* (count, L): what the request's given_tokens point to */
+    int32_t *tokens;            /* (L), drawn: what the request's given_tokens point to, or ... */
+    variant_tokens *given;      /* ... these, of a file */
 } cli_beginning;
 
 extern const cli_option cli_beginning_options[];

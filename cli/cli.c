@@ -34,6 +34,12 @@ int cli_end(variant_status status, const variant_error *err) {
     return status == VARIANT_OK ? 0 : cli_fail(err);
 }
 
+variant_status cli_no_memory(variant_error *err, const char *what) {
+    err->status = VARIANT_E_MEMORY;
+    snprintf(err->message, sizeof err->message, "no memory for %s", what);
+    return VARIANT_E_MEMORY;
+}
+
 int cli_misuse(const char *format, ...) {
     fprintf(stderr, "variant %s: ", current_command);
     va_list args;

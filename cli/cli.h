@@ -23,6 +23,8 @@ void cli_note(void *user, const char *line);
 int cli_fail(const variant_error *err);
 /* 0, or as cli_fail. */
 int cli_end(variant_status status, const variant_error *err);
+/* Fills the error: E_MEMORY for `what`. */
+variant_status cli_no_memory(variant_error *err, const char *what);
 /* Wrong usage: prints "variant COMMAND: message" and where help is; returns 2. */
 int cli_misuse(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

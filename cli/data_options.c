@@ -11,6 +11,19 @@ cli_data cli_data_defaults(void) {
     return (cli_data){.data = {.split = VT_SPLIT_TEST, .holdout = VT_HOLDOUT}};
 }
 
+variant_data cli_data_asked(const cli_data *data) {
+    const vt_data *d = &data->data;
+    variant_data out;
+    variant_data_init(&out);
+    out.paths = d->count ? d->paths : NULL;
+    out.path_count = d->count;
+    out.split = vt_split_name(d->split);
+    out.holdout = d->holdout;
+    out.fit = d->fit_chosen ? vt_fit_name(d->fit) : NULL;
+    out.alpha = d->alpha_chosen ? vt_alpha_name(d->alpha) : NULL;
+    return out;
+}
+
 bool cli_data_add(vt_data *data, const char *text) {
     const char *path = NULL;
     if (!cli_text(text, "a folder of pictures, IDX files or an .npz of pictures", &path))

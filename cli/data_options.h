@@ -25,6 +25,8 @@ extern const cli_option cli_channels_option[];
 
 /* The test pictures of nothing yet. */
 cli_data cli_data_defaults(void);
+/* What is asked, for the library; it points into `data`. Without a split that was chosen: data's own. */
+variant_data cli_data_asked(const cli_data *data);
 /* One more path; false when there is no more room, or text is empty. */
 bool cli_data_add(vt_data *data, const char *text);
 

@@ -1,28 +1,22 @@
-/* encode.c - `variant encode` and `variant decode`: pictures to token maps in a safetensors file,
- * and back.
- *
- * The file holds "tokens", int32 (N, L), a picture's scales one after another, and as metadata
- * "variant.tokens" the sides, the codebook's size, the model's hash and the pictures' names. */
-#include <cjson/cJSON.h>
+/* encode.c - `variant encode` and `variant decode`: pictures to files of token maps, and back. What such a file holds:
+ * variant_tokens_write. */
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "core/status.h"
 #include "data_options.h"
-#include "io/file.h"
 #include "output.h"
-#include "pictures.h"
+#include "progress.h"
+#include "request.h"
 #include "tokens.h"
-#include "tools.h"
 
-enum { MAX_PICTURES = 1 << 20 };
+enum { AT_ONCE = 64 }; /* pictures that decode has in memory */
 
 typedef struct encoding {
     variant_engine_options engine;
     cli_data taken;
-    cli_tensors_out output;
+    const char *output;
+    int count;
     bool pad;
 } encoding;
 
@@ -34,63 +28,41 @@ typedef struct decoding {
 
 /* ---- encode ---- */
 
-static char *describe_tokens(const vt_model *model, int count, char *const *names) {
-    const vt_tokenizer_config *config = vt_tokenizer_configuration(model->tokenizer);
-    cJSON *json = cJSON_CreateObject();
-    cJSON_AddItemToObject(json, "sides", cJSON_CreateIntArray(config->sides, config->scales));
-    cJSON_AddNumberToObject(json, "codes", config->codes);
-    cJSON_AddStringToObject(json, "model", model->hash);
-    cJSON_AddItemToObject(json, "pictures",
-                          cJSON_CreateStringArray((const char *const *)names, count));
-    char *text = cJSON_PrintUnformatted(json);
-    cJSON_Delete(json);
-    return text;
+typedef struct watch {
+    cli_live live;
+    cli_pace pace;
+    const volatile sig_atomic_t *stop;
+} watch;
+
+static bool show(void *user, int done, int total) {
+    watch *w = user;
+    char left[64];
+    cli_left_text(cli_pace_left(&w->pace, cli_now(), done, total), left, sizeof left);
+    if (done < total)
+        cli_live_show(&w->live, "%d of %d pictures%s", done, total, left);
+    else
+        cli_live_clear(&w->live);
+    return !*w->stop;
 }
 
-/* The tokens (count, L) of all pictures, a batch at a time. */
-static variant_status encode_all(const encoding *asked, cli_session *session, int count,
-                                 char *const *paths, int32_t *tokens, variant_error *err) {
-    const vt_tokenizer_config *config = vt_tokenizer_configuration(session->model->tokenizer);
-    int side = vt_tokenizer_side(config), batch = cli_picture_batch(config);
-    size_t floats = (size_t)side * (size_t)side * (size_t)config->channels;
-    vt_data taken = asked->taken.data;
-    vt_data_follow(&taken, session->model->training);
-    variant_status status = VARIANT_OK;
-    float *pictures = malloc((size_t)batch * floats * sizeof *pictures);
-    if (!pictures) return vt_fail(err, VARIANT_E_MEMORY, "no memory for %d pictures", batch);
-    for (int first = 0; first < count; first += batch) {
-        int n = count - first < batch ? count - first : batch;
-        for (int i = 0; i < n; ++i)
-            VT_CHECK(cli_picture_square(pictures + (size_t)i * floats, paths[first + i], side,
-                                        config->channels, &taken, asked->pad, err));
-        VT_CHECK(cli_encode_pictures(session, n, pictures,
-                                     tokens + (size_t)first * (size_t)vt_tokenizer_tokens(config),
-                                     err));
-    }
-cleanup:
-    free(pictures);
-    return status;
-}
-
-static variant_status encode(const encoding *asked, int count, char *const *paths,
+static variant_status encode(const encoding *asked, const variant_data *pictures,
                              variant_error *err) {
-    cli_session session;
-    VT_TRY(cli_session_open(&session, &asked->engine, true, err));
-    int length = vt_tokenizer_tokens(vt_tokenizer_configuration(session.model->tokenizer));
-    variant_status status = VARIANT_OK;
-    char *text = describe_tokens(session.model, count, paths);
-    int32_t *tokens = malloc((size_t)count * (size_t)length * sizeof *tokens);
-    if (!text || !tokens)
-        VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "no memory for the tokens of %d pictures", count));
-    VT_CHECK(encode_all(asked, &session, count, paths, tokens, err));
-    vt_tensor_out out = {
-        .name = "tokens", .type = VT_I32, .rank = 2, .shape = {count, length}, .data = tokens};
-    const char *key = CLI_TOKENS_KEY, *value = text;
-    VT_CHECK(vt_safetensors_write(asked->output.path, &out, 1, &key, &value, 1, err));
-cleanup:
-    cJSON_free(text);
-    free(tokens);
-    cli_session_close(&session);
+    variant_tokenizer *tokenizer = NULL;
+    variant_tokens *tokens = NULL;
+    variant_tokenize_options options;
+    watch w = {.stop = cli_catch_stop()};
+    cli_live_open(&w.live);
+    variant_tokenize_options_init(&options);
+    options.count = asked->count;
+    options.progress = show;
+    options.note = cli_note;
+    options.user = &w;
+    variant_status status = variant_tokenizer_open(&tokenizer, &asked->engine, err);
+    if (status == VARIANT_OK) status = variant_encode(tokenizer, pictures, &options, &tokens, err);
+    cli_live_clear(&w.live);
+    if (status == VARIANT_OK) status = variant_tokens_write(tokens, asked->output, err);
+    variant_tokens_free(&tokens);
+    variant_tokenizer_close(&tokenizer);
     return status;
 }
 
@@ -98,33 +70,34 @@ static void encode_init(void *settings) {
     encoding *asked = settings;
     cli_engine_init(&asked->engine);
     asked->taken = cli_data_defaults();
+    asked->taken.data.split = VT_SPLIT_ALL;
 }
 
 static int encode_run(void *settings, const cli_line *line) {
     const encoding *asked = settings;
     int done = cli_model_check(&asked->engine);
     if (done >= 0) return done;
-    if (!asked->output.path) return cli_misuse("-o is missing: the file for the tokens");
-    if (!line->operand_count) return cli_misuse("which pictures? give files or folders");
+    if (!asked->output) return cli_misuse("-o is missing: the file for the tokens");
+    variant_data pictures = cli_data_asked(&asked->taken);
+    if (pictures.path_count && line->operand_count)
+        return cli_misuse("either pictures or --data, not both");
+    if (!pictures.path_count && !line->operand_count)
+        return cli_misuse("which pictures? give files, folders or --data");
+    if (line->operand_count) pictures.files = (const char *const *)line->operands;
+    pictures.file_count = line->operand_count;
+    pictures.pad = asked->pad;
     variant_error err = {0};
-    variant_status status = VARIANT_OK;
-    cli_pictures all = {0};
-    for (int i = 0; i < line->operand_count; ++i)
-        VT_CHECK(cli_pictures_add(&all, line->operands[i], &err));
-    if (all.count > MAX_PICTURES)
-        VT_CHECK(vt_fail(&err, VARIANT_E_ARGUMENT, "%d pictures: expected at most %d", all.count,
-                         MAX_PICTURES));
-    VT_CHECK(encode(asked, all.count, all.paths, &err));
-cleanup:
-    cli_pictures_close(&all);
-    return cli_end(status, &err);
+    return cli_end(encode(asked, &pictures, &err), &err);
 }
 
 static const cli_option encode_options[] = {
     CLI_ROWS(cli_engine_options, variant_engine_options, encoding, engine, CLI_MODEL),
-    CLI_ROWS(cli_tensors_out_options, cli_tensors_out, encoding, output, "output"),
+    {"output", "FILE", "a .npz for NumPy, else safetensors", .letter = 'o',
+     CLI_TEXT(encoding, output, "where to write"), .own = true},
     CLI_ROWS(cli_pad_option, bool, encoding, pad, NULL),
-    CLI_ROWS(cli_data_options, cli_data, encoding, taken, CLI_TAKE),
+    CLI_ROWS(cli_data_options, cli_data, encoding, taken, NULL),
+    {"count", "N", "the first N pictures", CLI_INT(encoding, count, 1, 1 << 30), .unset = "all",
+     .own = true},
     CLI_ROWS(cli_engine_options, variant_engine_options, encoding, engine, "weights " CLI_RUN),
     {0},
 };
@@ -132,9 +105,13 @@ static const cli_option encode_options[] = {
 const cli_command cli_encode = {
     .name = "encode",
     .purpose = "pictures to token maps",
-    .usage = "-m MODEL PICTURE|FOLDER... -o TOKENS.safetensors [options]",
-    .about = "Writes the token maps of pictures: tensor \"tokens\", int32 (pictures, tokens).",
+    .usage = "-m MODEL PICTURE|FOLDER... -o TOKENS.safetensors|TOKENS.npz [options]\n"
+             "-m MODEL --data IDX|DIR -o TOKENS.safetensors|TOKENS.npz [options]",
+    .about = "Writes the token maps of pictures: \"tokens\", int32 (pictures, tokens), a picture's "
+             "scales one after another; of a data set with classes also \"labels\", int32 "
+             "(pictures).",
     .examples = "variant encode -m models/fashion shoe.png --pad -o shoe.safetensors\n"
+                "variant encode -m models/fashion --data data/fashion --split train -o tokens.npz\n"
                 "variant encode -m vae_ch160v4096z32.pth --sides 1,2,3,4,5,6,8,10,13,16 *.jpg -o "
                 "tokens.safetensors",
     .options = encode_options,
@@ -146,60 +123,61 @@ const cli_command cli_encode = {
 
 /* ---- decode ---- */
 
-static variant_status write_picture(const float *values, const vt_tokenizer_config *config,
-                                    const char *path, int quality, variant_error *err) {
-    vt_image image = {0};
-    variant_status status = cli_picture_image(&image, values, config, err);
-    if (status == VARIANT_OK) status = vt_image_write(&image, path, quality, NULL, err);
-    vt_image_free(&image);
+/* Writes the pictures of tokens (n, L), the first of them picture `first` of all. */
+static variant_status decode_some(const decoding *asked, variant_tokenizer *tokenizer,
+                                  const variant_tokens *tokens, int first, int n, uint8_t *pixels,
+                                  variant_error *err) {
+    const variant_token_shape *shape = variant_tokenizer_shape(tokenizer);
+    const size_t side = (size_t)shape->picture_side, length = (size_t)shape->tokens;
+    variant_tokenize_options options;
+    variant_tokenize_options_init(&options);
+    options.decoder = asked->decoder;
+    variant_status status = variant_decode(tokenizer, tokens->tokens + (size_t)first * length, n,
+                                           &options, pixels, err);
+    for (int i = 0; status == VARIANT_OK && i < n; ++i) {
+        char name[4096];
+        const variant_picture picture = {.width = shape->picture_side,
+                                         .height = shape->picture_side,
+                                         .channels = shape->channels,
+                                         .pixels = pixels + (size_t)i * side * side *
+                                                                (size_t)shape->channels};
+        status =
+            cli_output_path(&asked->output, first + i, tokens->count > 1, name, sizeof name, err);
+        if (status == VARIANT_OK)
+            status = variant_picture_write(&picture, name, asked->output.quality, err);
+    }
     return status;
 }
 
-/* Writes the pictures of tokens (count, L), a batch at a time. */
-static variant_status decode_all(const decoding *asked, cli_session *session, int count,
-                                 const int32_t *tokens, variant_error *err) {
-    const vt_tokenizer_config *config = vt_tokenizer_configuration(session->model->tokenizer);
-    size_t side = (size_t)vt_tokenizer_side(config), length = (size_t)vt_tokenizer_tokens(config);
-    size_t floats = side * side * (size_t)config->channels;
-    int batch = cli_picture_batch(config);
-    variant_status status = VARIANT_OK;
-    float *pictures = malloc((size_t)batch * floats * sizeof *pictures);
-    if (!pictures) return vt_fail(err, VARIANT_E_MEMORY, "no memory for %d pictures", batch);
-    for (int first = 0; first < count; first += batch) {
-        int n = count - first < batch ? count - first : batch;
-        VT_CHECK(cli_decode_tokens(session, n, tokens + (size_t)first * length, pictures, err));
-        for (int i = 0; i < n; ++i) {
-            char name[4096];
-            VT_CHECK(cli_output_path(&asked->output, first + i, count > 1, name, sizeof name, err));
-            VT_CHECK(write_picture(pictures + (size_t)i * floats, config, name,
-                                   asked->output.quality, err));
-        }
+static variant_status decode_all(const decoding *asked, variant_tokenizer *tokenizer,
+                                 const variant_tokens *tokens, variant_error *err) {
+    const variant_token_shape *shape = variant_tokenizer_shape(tokenizer);
+    const size_t side = (size_t)shape->picture_side;
+    uint8_t *pixels = malloc(AT_ONCE * side * side * (size_t)shape->channels);
+    if (!pixels) return cli_no_memory(err, "pictures");
+    variant_status status = cli_output_check(&asked->output, tokens->count > 1, err);
+    for (int first = 0; status == VARIANT_OK && first < tokens->count; first += AT_ONCE) {
+        const int left = tokens->count - first;
+        status = decode_some(asked, tokenizer, tokens, first, left < AT_ONCE ? left : AT_ONCE,
+                             pixels, err);
     }
-cleanup:
-    free(pictures);
+    free(pixels);
     return status;
 }
 
 static variant_status decode(const decoding *asked, const char *path, variant_error *err) {
-    cli_session session = {0};
-    vt_tensor_file *file = NULL;
-    int32_t *tokens = NULL;
-    int count = 0;
-    variant_status status = VARIANT_OK;
-    VT_CHECK(cli_output_check(&asked->output, false, err));
-    VT_CHECK(cli_tokens_open(&file, path, err));
-    VT_CHECK(cli_session_open(&session, &asked->engine, true, err));
-    VT_CHECK(cli_session_decoder(&session, asked->decoder, err));
-    const vt_tokenizer_config *config = vt_tokenizer_configuration(session.model->tokenizer);
-    VT_CHECK(
-        cli_tokens_read(file, vt_tokenizer_tokens(config), config->codes, &tokens, &count, err));
-    VT_CHECK(cli_output_check(&asked->output, count > 1, err));
-    cli_tokens_note_model(file, session.model->hash);
-    VT_CHECK(decode_all(asked, &session, count, tokens, err));
-cleanup:
-    free(tokens);
-    vt_tensor_file_close(&file);
-    cli_session_close(&session);
+    variant_tokenizer *tokenizer = NULL;
+    variant_tokens *tokens = NULL;
+    variant_status status = cli_output_check(&asked->output, false, err);
+    if (status == VARIANT_OK) status = variant_tokenizer_open(&tokenizer, &asked->engine, err);
+    if (status == VARIANT_OK) {
+        const variant_token_shape *shape = variant_tokenizer_shape(tokenizer);
+        status = variant_tokens_read(&tokens, path, shape->tokens, shape->codes, err);
+        if (status == VARIANT_OK) cli_tokens_note_model(tokens, path, shape->hash);
+    }
+    if (status == VARIANT_OK) status = decode_all(asked, tokenizer, tokens, err);
+    variant_tokens_free(&tokens);
+    variant_tokenizer_close(&tokenizer);
     return status;
 }
 
@@ -228,7 +206,7 @@ static const cli_option decode_options[] = {
 const cli_command cli_decode = {
     .name = "decode",
     .purpose = "token maps to pictures",
-    .usage = "-m MODEL TOKENS.safetensors -o out.png [options]",
+    .usage = "-m MODEL TOKENS.safetensors|TOKENS.npz -o out.png [options]",
     .about = "Makes pictures of token maps, as encode and generate --tokens-out write them.",
     .examples = "variant decode -m models/fashion shoe.safetensors -o shoe_again.png",
     .options = decode_options,

@@ -14,13 +14,11 @@
 #include "edit.h"
 #include "io/file.h"
 #include "generate_report.h"
-#include "io/tensors.h"
 #include "output.h"
 #include "planning.h"
 #include "progress.h"
 #include "request.h"
 #include "show.h"
-#include "tokens.h"
 
 #define PLAIN_SECONDS 5.0 /* between lines of --progress where stderr is no terminal */
 
@@ -85,7 +83,7 @@ static const cli_option options[] = {
      CLI_TEXT(settings, save_scales, "a folder")},
     CLI_ROWS(cli_animation_options, cli_animation, settings, animation, NULL),
     CLI_ROWS(cli_show_option, cli_protocol, settings, show, NULL),
-    {"tokens-out", "FILE", "also the token maps, as safetensors",
+    {"tokens-out", "FILE", "also the token maps: a .npz for NumPy, else safetensors",
      CLI_TEXT(settings, tokens_out, "a file to write")},
     CLI_HEADING("from what there is"),
     CLI_ROWS(cli_beginning_options, cli_beginning, settings, beginning, NULL),
@@ -140,26 +138,10 @@ static int check_options(settings *s, const cli_line *line) {
 
 /* The token maps and labels of all kept pictures. */
 static variant_status write_tokens(const job *j, variant_error *err) {
-    int count = j->kept_count, length = j->kept[0].token_count;
-    int32_t *tokens = malloc((size_t)count * (size_t)length * sizeof *tokens),
-            *labels = malloc((size_t)count * sizeof *labels);
-    variant_status status = VARIANT_OK;
-    if (!tokens || !labels)
-        VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "no memory for the tokens of %d pictures", count));
-    for (int i = 0; i < count; ++i) {
-        memcpy(tokens + (size_t)i * (size_t)length, j->kept[i].tokens,
-               (size_t)length * sizeof *tokens);
-        labels[i] = j->kept[i].label;
-    }
-    vt_tensor_out list[] = {
-        {.name = "tokens", .type = VT_I32, .rank = 2, .shape = {count, length}, .data = tokens},
-        {.name = "labels", .type = VT_I32, .rank = 1, .shape = {count}, .data = labels},
-    };
-    const char *key = CLI_SETTINGS_KEY, *value = j->kept[0].settings;
-    VT_CHECK(vt_safetensors_write(j->settings->tokens_out, list, 2, &key, &value, 1, err));
-cleanup:
-    free(tokens);
-    free(labels);
+    variant_tokens *tokens = NULL;
+    VT_TRY(variant_pictures_tokens(j->kept, j->kept_count, &tokens, err));
+    const variant_status status = variant_tokens_write(tokens, j->settings->tokens_out, err);
+    variant_tokens_free(&tokens);
     return status;
 }
 

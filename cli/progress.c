@@ -14,6 +14,10 @@
 #define LEAST_UNITS 2.0
 #define WINDOW_SECONDS 60.0
 
+double cli_now(void) {
+    return vt_seconds();
+}
+
 double cli_pace_left(cli_pace *pace, double now, double done, double total) {
     if (pace->calls == 0 || done < pace->last)
         *pace = (cli_pace){.since = now, .from = done, .later = now, .later_from = done};

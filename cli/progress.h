@@ -16,6 +16,8 @@ typedef struct cli_pace {
     int calls;
 } cli_pace;
 
+/* Of a clock that only goes on. */
+double cli_now(void);
 /* Seconds that the rest of `total` units takes when `done` are done at time `now` (seconds of any
  * clock; called as often as one likes, first after the first unit). Below 0: too early to tell, that
  * is before 3 seconds and 2 units have passed since the first call. */

@@ -1,22 +1,13 @@
 /* reconstruct.c - `variant reconstruct`: pictures through the tokenizer and back, and how much is
- * lost.
- *
- * PSNR of a picture is 10 log10(1 / mse) over its samples in [0, 1], clamped; of many, the mean of
- * theirs (core/psnr.h: an exact copy counts as 100 dB). The PSNR of the mean mse is given beside it, since papers use either. */
+ * lost (PSNR: variant_reconstruct). */
 #include <cjson/cJSON.h>
 #include <limits.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "core/psnr.h"
-#include "core/status.h"
 #include "data_options.h"
-#include "io/dataset.h"
 #include "output.h"
-#include "pictures.h"
-#include "tools.h"
+#include "request.h"
 
 #define COMMAND "reconstruct"
 
@@ -29,151 +20,88 @@ typedef struct settings {
     int count, zoom;
     bool train, pad, json;
     const char *decoder;
-    cli_pictures pictures; /* operands */
 } settings;
-
-/* Sums over pictures. native: over the window that a padded picture really fills. */
-typedef struct totals {
-    int pictures;
-    double psnr, mse, native_psnr, native_mse;
-} totals;
 
 typedef struct work {
     const settings *settings;
-    cli_session session;
-    const vt_tokenizer_config *config;
-    vt_dataset *dataset; /* or NULL */
-    vt_data taken;       /* how pictures are taken: as chosen, or as the model's were */
-    int side, native;    /* native side, 0: none */
-    size_t floats;       /* of a picture */
-    totals totals;
-    vt_image *sheet; /* original, reconstruction, ... */
+    bool files;             /* pictures were named one by one */
+    variant_picture *sheet; /* original, reconstruction, ...: enlarged */
     int sheet_count, sheet_limit;
+    bool no_memory;
     cJSON *list; /* per picture, with --json and operands */
     FILE *report;
 } work;
 
-static double unit(float x) {
-    double y = ((double)x + 1.0) / 2.0;
-    return y < 0 ? 0 : y > 1 ? 1 : y;
+/* ---- the sheet ---- */
+
+/* The picture with each pixel `zoom` times `zoom`. */
+static bool enlarge(variant_picture *out, const uint8_t *pixels, int side, int channels, int zoom) {
+    const size_t wide = (size_t)side * (size_t)zoom, deep = (size_t)channels;
+    *out = (variant_picture){.width = (int)wide, .height = (int)wide, .channels = channels};
+    out->pixels = malloc(wide * wide * deep);
+    if (!out->pixels) return false;
+    for (size_t y = 0; y < wide; ++y)
+        for (size_t x = 0; x < wide; ++x)
+            for (size_t c = 0; c < deep; ++c)
+                out->pixels[(y * wide + x) * deep + c] =
+                    pixels[(y / (size_t)zoom * (size_t)side + x / (size_t)zoom) * deep + c];
+    return true;
 }
 
-/* Mean squared error over the window of `size` at (margin, margin). */
-static double window_mse(const work *w, const float *a, const float *b, int margin, int size) {
-    size_t channels = (size_t)w->config->channels, row = (size_t)size * channels;
-    double sum = 0;
-    for (int y = margin; y < margin + size; ++y) {
-        size_t start = ((size_t)y * (size_t)w->side + (size_t)margin) * channels;
-        for (size_t i = start; i < start + row; ++i) {
-            double d = unit(a[i]) - unit(b[i]);
-            sum += d * d;
-        }
+static bool keep(work *w, const variant_reconstruction *at) {
+    const int zoom = w->settings->zoom;
+    if (!w->sheet) {
+        w->sheet_limit =
+            2 * (!w->files && at->pictures > SHEET_PICTURES ? SHEET_PICTURES : at->pictures);
+        w->sheet = calloc((size_t)w->sheet_limit, sizeof *w->sheet);
     }
-    return sum / ((double)size * (double)row);
+    if (!w->sheet) return false;
+    if (w->sheet_count + 2 > w->sheet_limit) return true;
+    return enlarge(&w->sheet[w->sheet_count++], at->original, at->side, at->channels, zoom) &&
+           enlarge(&w->sheet[w->sheet_count++], at->pixels, at->side, at->channels, zoom);
 }
 
-/* A picture that is none has no score. `name` NULL: it is the data set's `index`-th. */
-static variant_status check_finite(const work *w, const char *name, int index,
-                                   const float *reconstruction, variant_error *err) {
-    char of_set[4200], data[256] = "";
-    size_t bad = vt_first_not_finite(reconstruction, w->floats);
-    if (bad == w->floats) return VARIANT_OK;
-    if (w->dataset) vt_data_name(&w->taken, data, sizeof data);
-    snprintf(of_set, sizeof of_set, "%s: picture %d", data, index + 1);
-    return vt_fail(err, VARIANT_E_MODEL,
-                   "%.300s: what the decoder makes of it is not finite (%g): a weight of the "
-                   "tokenizer is not a number, or overflows",
-                   name ? name : of_set, (double)reconstruction[bad]);
+static variant_status write_sheet(const work *w, variant_error *err) {
+    const int pairs = w->sheet_count / 2, columns = pairs < 8 ? 2 : 8;
+    return variant_pictures_write_sheet(w->sheet, w->sheet_count, columns, 1,
+                                        w->settings->output.path, w->settings->output.quality, err);
 }
 
-static variant_status take_picture(work *w, const char *name, const float *original,
-                                   const float *reconstruction, variant_error *err) {
-    VT_TRY(check_finite(w, name, w->totals.pictures, reconstruction, err));
-    double mse = window_mse(w, original, reconstruction, 0, w->side);
-    ++w->totals.pictures;
-    w->totals.mse += mse;
-    w->totals.psnr += vt_psnr_of_mse(mse);
-    if (w->native > 0) {
-        double native =
-            window_mse(w, original, reconstruction, (w->side - w->native) / 2, w->native);
-        w->totals.native_mse += native;
-        w->totals.native_psnr += vt_psnr_of_mse(native);
-    }
-    if (name && w->list) {
+/* ---- what is told ---- */
+
+static bool take_picture(void *user, const variant_reconstruction *at) {
+    work *w = user;
+    if (w->files && w->list) {
         cJSON *item = cJSON_CreateObject();
-        cJSON_AddStringToObject(item, "picture", name);
-        cJSON_AddNumberToObject(item, "psnr", vt_psnr_of_mse(mse));
+        cJSON_AddStringToObject(item, "picture", at->name);
+        cJSON_AddNumberToObject(item, "psnr", at->psnr);
         cJSON_AddItemToArray(w->list, item);
-    } else if (name) {
-        fprintf(w->report, "%s: %.3f dB\n", name, vt_psnr_of_mse(mse));
+    } else if (w->files) {
+        fprintf(w->report, "%s: %.3f dB\n", at->name, at->psnr);
     }
-    if (w->sheet_count + 2 > w->sheet_limit) return VARIANT_OK;
-    VT_TRY(cli_picture_image(&w->sheet[w->sheet_count], original, w->config, err));
-    ++w->sheet_count;
-    VT_TRY(cli_picture_image(&w->sheet[w->sheet_count], reconstruction, w->config, err));
-    ++w->sheet_count;
-    return VARIANT_OK;
+    if (w->settings->output.path) w->no_memory = !keep(w, at);
+    return !w->no_memory;
 }
 
-static variant_status read_picture(const work *w, int index, float *out, variant_error *err) {
-    const vt_crop none = {0.5, 0.5, false};
-    if (w->dataset) return vt_dataset_read(w->dataset, index, none, out, err);
-    return cli_picture_square(out, w->settings->pictures.paths[index], w->side, w->config->channels,
-                              &w->taken, w->settings->pad, err);
+static void print_text(const work *w, const variant_fidelity *f) {
+    fprintf(w->report, "%d pictures of %d x %d: PSNR %.3f dB (of the mean mse: %.3f dB)\n",
+            f->pictures, f->side, f->side, f->psnr, f->psnr_of_mean_mse);
+    if (f->native_side > 0)
+        fprintf(w->report,
+                "over the native %d x %d window: PSNR %.3f dB (of the mean mse: %.3f dB)\n",
+                f->native_side, f->native_side, f->native_psnr, f->native_psnr_of_mean_mse);
 }
 
-static variant_status run_pictures(work *w, int count, variant_error *err) {
-    size_t length = (size_t)vt_tokenizer_tokens(w->config);
-    int batch = cli_picture_batch(w->config);
-    variant_status status = VARIANT_OK;
-    float *originals = malloc((size_t)batch * w->floats * sizeof *originals);
-    float *decoded = malloc((size_t)batch * w->floats * sizeof *decoded);
-    int32_t *tokens = malloc((size_t)batch * length * sizeof *tokens);
-    if (!originals || !decoded || !tokens) {
-        status = vt_fail(err, VARIANT_E_MEMORY, "no memory for %d pictures", batch);
-        goto cleanup;
-    }
-    for (int first = 0; first < count; first += batch) {
-        int n = count - first < batch ? count - first : batch;
-        for (int i = 0; i < n; ++i)
-            VT_CHECK(read_picture(w, first + i, originals + (size_t)i * w->floats, err));
-        VT_CHECK(cli_encode_pictures(&w->session, n, originals, tokens, err));
-        VT_CHECK(cli_decode_tokens(&w->session, n, tokens, decoded, err));
-        for (int i = 0; i < n; ++i)
-            VT_CHECK(take_picture(w, w->dataset ? NULL : w->settings->pictures.paths[first + i],
-                                  originals + (size_t)i * w->floats,
-                                  decoded + (size_t)i * w->floats, err));
-    }
-cleanup:
-    free(originals);
-    free(decoded);
-    free(tokens);
-    return status;
-}
-
-static void print_totals(const work *w) {
-    double n = w->totals.pictures;
-    double mean = w->totals.psnr / n, pooled = vt_psnr_of_mse(w->totals.mse / n);
-    double native_mean = w->totals.native_psnr / n,
-           native_pooled = vt_psnr_of_mse(w->totals.native_mse / n);
-    if (!w->settings->json) {
-        fprintf(w->report, "%d pictures of %d x %d: PSNR %.3f dB (of the mean mse: %.3f dB)\n",
-                w->totals.pictures, w->side, w->side, mean, pooled);
-        if (w->native > 0)
-            fprintf(w->report,
-                    "over the native %d x %d window: PSNR %.3f dB (of the mean mse: %.3f dB)\n",
-                    w->native, w->native, native_mean, native_pooled);
-        return;
-    }
+static void print_json(const work *w, const variant_fidelity *f) {
     cJSON *report = cJSON_CreateObject();
-    cJSON_AddNumberToObject(report, "pictures", n);
-    cJSON_AddNumberToObject(report, "side", w->side);
-    cJSON_AddNumberToObject(report, "psnr", mean);
-    cJSON_AddNumberToObject(report, "psnr_of_mean_mse", pooled);
-    if (w->native > 0) {
-        cJSON_AddNumberToObject(report, "native_side", w->native);
-        cJSON_AddNumberToObject(report, "native_psnr", native_mean);
-        cJSON_AddNumberToObject(report, "native_psnr_of_mean_mse", native_pooled);
+    cJSON_AddNumberToObject(report, "pictures", f->pictures);
+    cJSON_AddNumberToObject(report, "side", f->side);
+    cJSON_AddNumberToObject(report, "psnr", f->psnr);
+    cJSON_AddNumberToObject(report, "psnr_of_mean_mse", f->psnr_of_mean_mse);
+    if (f->native_side > 0) {
+        cJSON_AddNumberToObject(report, "native_side", f->native_side);
+        cJSON_AddNumberToObject(report, "native_psnr", f->native_psnr);
+        cJSON_AddNumberToObject(report, "native_psnr_of_mean_mse", f->native_psnr_of_mean_mse);
     }
     if (cJSON_GetArraySize(w->list) > 0) cJSON_AddItemReferenceToObject(report, "results", w->list);
     char *text = cJSON_Print(report);
@@ -182,59 +110,40 @@ static void print_totals(const work *w) {
     cJSON_Delete(report);
 }
 
-static variant_status write_sheet(const work *w, variant_error *err) {
-    vt_image sheet = {0};
-    int pairs = w->sheet_count / 2, columns = pairs < 8 ? 2 : 8;
-    variant_status status =
-        vt_image_sheet(&sheet, w->sheet, w->sheet_count, columns, 2, w->settings->zoom, err);
+/* ---- the command ---- */
+
+static variant_status run_tokenizer(work *w, const variant_data *pictures, variant_fidelity *found,
+                                    variant_error *err) {
+    const settings *s = w->settings;
+    variant_tokenizer *tokenizer = NULL;
+    variant_tokenize_options options;
+    variant_tokenize_options_init(&options);
+    options.count = w->files ? 0 : s->count;
+    options.decoder = s->decoder;
+    options.note = cli_note;
+    options.user = w;
+    variant_status status = variant_tokenizer_open(&tokenizer, &s->engine, err);
     if (status == VARIANT_OK)
-        status = vt_image_write(&sheet, w->settings->output.path, w->settings->output.quality, NULL,
-                                err);
-    vt_image_free(&sheet);
-    return status;
+        status = variant_reconstruct(tokenizer, pictures, &options, take_picture, found, err);
+    variant_tokenizer_close(&tokenizer);
+    return w->no_memory ? cli_no_memory(err, "the sheet") : status;
 }
 
-static variant_status reconstruct(const settings *s, variant_error *err) {
-    work w = {.settings = s};
+static variant_status reconstruct(const settings *s, const variant_data *pictures,
+                                  variant_error *err) {
+    work w = {.settings = s, .files = pictures->file_count > 0};
+    variant_fidelity found;
+    variant_fidelity_init(&found);
     variant_status status = VARIANT_OK;
-    const cli_output output = s->output;
-    if (s->output.path) VT_TRY(cli_output_check(&output, false, err));
-    w.report = cli_report_stream(&output);
-    VT_CHECK(cli_session_open(&w.session, &s->engine, true, err));
-    VT_CHECK(cli_session_decoder(&w.session, s->decoder, err));
-    w.config = vt_tokenizer_configuration(w.session.model->tokenizer);
-    w.side = vt_tokenizer_side(w.config);
-    w.floats = (size_t)w.side * (size_t)w.side * (size_t)w.config->channels;
-    int count = s->pictures.count;
-    w.taken = s->data.data;
-    vt_data_follow(&w.taken, w.session.model->training);
-    if (w.taken.count) {
-        vt_dataset_options options = {
-            .data = w.taken, .side = w.side, .channels = w.config->channels, .warn = cli_note};
-        VT_CHECK(vt_dataset_open(&w.dataset, &options, err));
-        count = vt_dataset_count(w.dataset);
-        if (s->count > 0 && s->count < count) count = s->count;
-        int native = vt_dataset_native_side(w.dataset);
-        w.native = native < w.side ? native : 0;
-    }
+    if (s->output.path) status = cli_output_check(&s->output, false, err);
+    w.report = cli_report_stream(&s->output);
     if (s->json) w.list = cJSON_CreateArray();
-    if (s->output.path) {
-        w.sheet_limit = 2 * (w.taken.count && count > SHEET_PICTURES ? SHEET_PICTURES : count);
-        w.sheet = calloc((size_t)w.sheet_limit, sizeof *w.sheet);
-        if (!w.sheet) {
-            status = vt_fail(err, VARIANT_E_MEMORY, "no memory for the sheet");
-            goto cleanup;
-        }
-    }
-    VT_CHECK(run_pictures(&w, count, err));
-    if (s->output.path) VT_CHECK(write_sheet(&w, err));
-    print_totals(&w);
-cleanup:
-    for (int i = 0; w.sheet && i < w.sheet_limit; ++i) vt_image_free(&w.sheet[i]);
+    if (status == VARIANT_OK) status = run_tokenizer(&w, pictures, &found, err);
+    if (status == VARIANT_OK && s->output.path) status = write_sheet(&w, err);
+    if (status == VARIANT_OK) (s->json ? print_json : print_text)(&w, &found);
+    for (int i = 0; i < w.sheet_count; ++i) free(w.sheet[i].pixels);
     free(w.sheet);
     cJSON_Delete(w.list);
-    vt_dataset_close(&w.dataset);
-    cli_session_close(&w.session);
     return status;
 }
 
@@ -252,15 +161,13 @@ static int run(void *user, const cli_line *line) {
         return cli_misuse("either pictures or --data, not both");
     if (!s->data.data.count && !line->operand_count)
         return cli_misuse("which pictures? give files, folders or --data");
-    if (s->train) s->data.data.split = VT_SPLIT_TRAIN;
+    variant_data pictures = cli_data_asked(&s->data);
+    if (s->train) pictures.split = "train";
+    if (line->operand_count) pictures.files = (const char *const *)line->operands;
+    pictures.file_count = line->operand_count;
+    pictures.pad = s->pad;
     variant_error err = {0};
-    variant_status status = VARIANT_OK;
-    for (int i = 0; i < line->operand_count; ++i)
-        VT_CHECK(cli_pictures_add(&s->pictures, line->operands[i], &err));
-    VT_CHECK(reconstruct(s, &err));
-cleanup:
-    cli_pictures_close(&s->pictures);
-    return cli_end(status, &err);
+    return cli_end(reconstruct(s, &pictures, &err), &err);
 }
 
 static const cli_option options[] = {

@@ -5,9 +5,7 @@
 #define VT_CLI_TOOLS_H
 
 #include "cli.h"
-#include "core/arena.h"
-#include "engine/model.h"
-#include "io/image.h"
+#include "engine/codec.h"
 #include "request.h"
 
 /* A safetensors file that a command writes. */
@@ -24,10 +22,7 @@ extern const cli_option cli_tensors_out_options[];
 typedef struct cli_session {
     vt_kern *kern;
     vt_model *model;
-    bool preview;   /* pictures are decoded by the model's preview decoder */
-    vt_arena arena; /* of some pictures; reserved when the first come */
-    void *memory;
-    size_t memory_bytes;
+    vt_codec codec; /* of the two above */
 } cli_session;
 
 /* What of an engine's options a model is opened with; both parts needed, weights f32 whatever those say. */
@@ -43,14 +38,8 @@ variant_status cli_session_open(cli_session *out, const variant_engine_options *
 variant_status cli_session_decoder(cli_session *session, const char *decoder, variant_error *err);
 void cli_session_close(cli_session *session);
 
-/* Pictures to work on at a time, so that memory stays moderate. */
-int cli_picture_batch(const vt_tokenizer_config *config);
-
 /* ---- pictures ---- */
 
-/* Bytes of floats (side, side, channels), clamped. */
-variant_status cli_picture_image(vt_image *out, const float *values,
-                                 const vt_tokenizer_config *config, variant_error *err);
 /* n pictures (n, side, side, channels), host memory, to tokens (n, L), host memory. */
 variant_status cli_encode_pictures(cli_session *session, int n, const float *pictures,
                                    int32_t *tokens, variant_error *err);

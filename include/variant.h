@@ -507,6 +507,155 @@ variant_status variant_request_seconds(const variant_engine *engine, const varia
 /* Puts the plan's schedule and batch into a request. */
 void variant_plan_apply(const variant_plan *plan, variant_request *request);
 
+/* ---- data sets: pictures to train on ---------------------------------------------------------- */
+
+/* Pictures in the caller's memory. */
+typedef struct variant_array {
+    size_t size;                        /* variant_array_init sets it */
+    const uint8_t *pixels;              /* (count, height, width, channels) */
+    int count, height, width, channels; /* channels 1 grey or 3 RGB */
+    const int32_t
+        *labels; /* (count), from 0 below variant_data.class_count; NULL: all of one class */
+} variant_array;
+VARIANT_SIZED(variant_array);
+
+/* What `--data` names and how it is taken. Everything is borrowed for the length of the call that takes it. */
+typedef struct variant_data {
+    size_t size; /* variant_data_init sets it */
+    /* folders with a sub-folder a class, IDX files, .npz of pictures; several are joined by the names of their classes */
+    const char *const *paths;
+    int path_count; /* at most 16 */
+    /* Or pictures in memory, instead of paths, and those that a model is tested on: NULL: `holdout` of array. Pictures are scaled
+     * as a folder's are: the same pictures of the same labels give the same weights from either. */
+    const variant_array *array, *test_array;
+    const char *const *class_names; /* (class_count), of array, UTF-8; NULL: "0", "1", .. */
+    int class_count;                /* 0: one more than the largest label */
+    double
+        holdout; /* share of the pictures that is test where no test pictures are given; 0: none */
+    const char *
+        fit; /* of pictures that are no square: "crop", "pad" or "stretch"; NULL: as the model was trained, else crop */
+    const char *
+        alpha; /* see-through pictures over "white", "black", or "drop": hidden colours; NULL: likewise, else white */
+    /* "train", "test" or "all" of the pictures; NULL: what the function says. Trainings use both parts and do not read it */
+    const char *split;
+    /* Or, where a function says that it takes them: picture files, and folders for all the pictures in and below them, in this
+     * order, without classes or splits; one that cannot be read is an error. */
+    const char *const *files;
+    int file_count;
+    bool
+        pad; /* of files and arrays: pictures smaller than the model's are centred on black, not enlarged */
+} variant_data;
+/* holdout 0.05, nothing else. */
+VARIANT_SIZED(variant_data);
+
+/* ---- pictures and token maps ------------------------------------------------------------------ */
+
+/* A tokenizer: pictures to token maps and back (the multi-scale VQVAE of VAR, arXiv 2404.02905, section 3.2). Of an engine, or of a
+ * file that may hold nothing else. It owns memory to work in: one thread at a time may use one, several of one engine may be at
+ * work at once. What it computes does not depend on threads or on which pictures come together. */
+typedef struct variant_tokenizer variant_tokenizer;
+
+/* `model` and `tokenizer` of the options name its file; kv and encoder are not read. */
+variant_status variant_tokenizer_open(variant_tokenizer **out,
+                                      const variant_engine_options *options, variant_error *error);
+/* That of an engine, which must stay open; without variant_engine_options.encoder it decodes alone. */
+variant_status variant_tokenizer_of(variant_tokenizer **out, const variant_engine *engine,
+                                    variant_error *error);
+void variant_tokenizer_close(variant_tokenizer **tokenizer);
+
+typedef struct variant_token_shape {
+    int scales;                    /* K */
+    int sides[VARIANT_MAX_SCALES]; /* of the token maps */
+    int tokens;                    /* L of a picture: the sum of sides squared */
+    int codes, latent_dim;         /* codebook: entries and their size */
+    int picture_side, channels;    /* pixels; 1 grey or 3 RGB */
+    const char *hash;              /* 16 hex digits of the file's weights */
+    const char *weights;           /* "f32", "bf16" */
+    bool encodes, preview_decoder; /* it has an encoder; a small decoder beside its own */
+} variant_token_shape;
+
+/* Lives as long as the tokenizer. */
+const variant_token_shape *variant_tokenizer_shape(const variant_tokenizer *tokenizer);
+
+/* How pictures pass a tokenizer. */
+typedef struct variant_tokenize_options {
+    size_t size;         /* variant_tokenize_options_init sets it */
+    int count;           /* the first so many pictures; 0: all */
+    const char *decoder; /* "full" or "preview", the model's small one; NULL: full */
+    /* after each batch; false stops with E_STOPPED; NULL */
+    bool (*progress)(void *user, int done, int total);
+    void (*note)(void *user,
+                 const char *line); /* one line on what was left out of a folder; NULL */
+    void *user;
+    const int *cancel; /* stops with E_STOPPED once it is not 0, as variant_request.cancel; NULL */
+} variant_tokenize_options;
+/* All pictures, the full decoder. */
+VARIANT_SIZED(variant_tokenize_options);
+
+/* Token maps of pictures, made by the library: variant_tokens_free. */
+typedef struct variant_tokens {
+    int count, length; /* pictures; L */
+    int32_t *tokens;   /* (count, length): a picture's scales one after another, each row by row */
+    int32_t *labels;   /* (count); NULL: not known */
+    /* of the tokenizer: scales 0, codes 0, model "": not known */
+    int scales, sides[VARIANT_MAX_SCALES];
+    int codes;
+    char model[17];
+    char **names;   /* (count): the pictures' files; NULL */
+    char *settings; /* of the first picture, where they were generated (JSON); NULL */
+} variant_tokens;
+void variant_tokens_free(variant_tokens **tokens);
+
+/* Encodes pictures (paths, pixels or files; split NULL: all of them). options may be NULL. */
+variant_status variant_encode(variant_tokenizer *tokenizer, const variant_data *pictures,
+                              const variant_tokenize_options *options, variant_tokens **out,
+                              variant_error *error);
+/* Decodes tokens (count, L) into pixels (count, side, side, channels), which the caller has. E_ARGUMENT: a token that is no code. */
+variant_status variant_decode(variant_tokenizer *tokenizer, const int32_t *tokens, int count,
+                              const variant_tokenize_options *options, uint8_t *pixels,
+                              variant_error *error);
+
+/* A picture that has been there and back. */
+typedef struct variant_reconstruction {
+    int picture, pictures;   /* from 0; of so many */
+    const char *name;        /* its file, or PATH[number] */
+    int label;               /* -1: none */
+    int side, channels;      /* of both, which live as long as the call: */
+    const uint8_t *original; /* (side, side, channels), as the tokenizer took it */
+    const uint8_t *pixels;   /* likewise, what came back */
+    double psnr; /* dB, of what came back before it was rounded to bytes; 100: an exact copy */
+} variant_reconstruction;
+
+/* Peak signal-to-noise ratio: the mean of the pictures' own, and that of their mean squared error, since papers use either. */
+typedef struct variant_fidelity {
+    size_t size; /* variant_fidelity_init sets it */
+    int pictures, side;
+    double psnr, psnr_of_mean_mse; /* dB */
+    /* the same over the window that a padded picture really fills (IDX alone); native_side 0: there is none */
+    int native_side;
+    double native_psnr, native_psnr_of_mean_mse;
+} variant_fidelity;
+/* All 0. */
+VARIANT_SIZED(variant_fidelity);
+
+/* Pictures through the tokenizer and back (split NULL: the test pictures). each (or NULL) sees every one; false stops with
+ * E_STOPPED. E_MODEL names the picture of which the decoder makes no numbers. */
+variant_status variant_reconstruct(variant_tokenizer *tokenizer, const variant_data *pictures,
+                                   const variant_tokenize_options *options,
+                                   bool (*each)(void *user, const variant_reconstruction *at),
+                                   variant_fidelity *out, variant_error *error);
+
+/* Tokens of finished pictures, with their labels and the settings of the first. */
+variant_status variant_pictures_tokens(const variant_picture *pictures, int count,
+                                       variant_tokens **out, variant_error *error);
+/* To a file, whole or not at all, and back. As its name ends, .npz: arrays tokens (N, L), labels (N) where they are known, and
+ * sides (K), all int32, for numpy.load; else safetensors: tensors tokens and labels, and the rest as metadata. Reading, length and
+ * codes are what a tokenizer wants (E_MODEL: others); 0: any. */
+variant_status variant_tokens_write(const variant_tokens *tokens, const char *path,
+                                    variant_error *error);
+variant_status variant_tokens_read(variant_tokens **out, const char *path, int length, int codes,
+                                   variant_error *error);
+
 /* ---- pictures to files ------------------------------------------------------------------------ */
 
 /* As the name ends, .png, .jpg, .jpeg or .webp, with the settings inside: text under the key "variant" of a PNG,

@@ -2,6 +2,7 @@
  * files torn and damaged at every byte. */
 #include "fixtures.h"
 #include "io/npz.h"
+#include "io/npz_write.h"
 
 #define NPZ GOLDEN "npz/"
 
@@ -189,10 +190,98 @@ static void test_damage(void **state) {
     damage(NPZ "statistics_packed.npz", 200);
 }
 
+/* ---- writing ---- */
+
+static char *read_bytes(const char *path, size_t *size) {
+    FILE *file = fopen(path, "rb");
+    assert_non_null(file);
+    fseek(file, 0, SEEK_END);
+    *size = (size_t)ftell(file);
+    rewind(file);
+    char *bytes = malloc(*size + 1);
+    assert_int_equal(fread(bytes, 1, *size, file), *size);
+    fclose(file);
+    return bytes;
+}
+
+/* Rows in pieces, several arrays; the reader, which checks sums and sizes, takes them back; twice the same bytes. */
+static void test_writes(void **state) {
+    (void)state;
+    char folder[64], paths[2][96];
+    const int64_t shape[] = {3, 2}, none[] = {0, 5};
+    const int32_t numbers[] = {1, -2, 3, 40000, 5, 6};
+    const double seven = 7.25;
+    make_folder(folder);
+    for (int i = 0; i < 2; ++i) {
+        vt_npz_writer w;
+        snprintf(paths[i], sizeof paths[i], "%s/%d.npz", folder, i);
+        assert_ok(vt_npz_writer_open(&w, paths[i], err));
+        assert_ok(vt_npz_writer_begin(&w, "whole", "<i4", 2, shape, err));
+        assert_ok(vt_npz_writer_add(&w, numbers, 3 * sizeof *numbers, err));
+        assert_int_equal(access(paths[i], F_OK), -1); /* not before it is finished */
+        assert_ok(vt_npz_writer_add(&w, numbers + 3, 3 * sizeof *numbers, err));
+        assert_ok(vt_npz_writer_put(&w, "scalar", "<f8", 0, NULL, &seven, err));
+        assert_ok(vt_npz_writer_put(&w, "empty", "|u1", 2, none, NULL, err));
+        assert_ok(vt_npz_writer_commit(&w, err));
+        vt_npz_writer_abandon(&w);
+    }
+    size_t sizes[2];
+    char *bytes[] = {read_bytes(paths[0], &sizes[0]), read_bytes(paths[1], &sizes[1])};
+    assert_int_equal(sizes[0], sizes[1]);
+    assert_memory_equal(bytes[0], bytes[1], sizes[0]);
+    free(bytes[0]);
+    free(bytes[1]);
+    vt_npz npz = open_npz(paths[0]);
+    vt_npy array;
+    const double want[] = {1, -2, 3, 40000, 5, 6};
+    expect_numbers(&npz, "whole", 6, want);
+    expect_numbers(&npz, "scalar", 1, &seven);
+    assert_ok(vt_npz_find(&npz, "empty", &array, err));
+    assert_true(array.rank == 2 && array.count == 0 && array.kind == 'u');
+    vt_npz_close(&npz);
+    remove_folder(folder);
+}
+
+static void test_writes_whole_or_not_at_all(void **state) {
+    (void)state;
+    char folder[64], path[96];
+    const int64_t shape = 4;
+    vt_npz_writer w;
+    make_folder(folder);
+    snprintf(path, sizeof path, "%s/x.npz", folder);
+    assert_ok(vt_npz_writer_open(&w, path, err));
+    assert_ok(vt_npz_writer_begin(&w, "a", "|u1", 1, &shape, err));
+    assert_ok(vt_npz_writer_add(&w, "123", 3, err));
+    assert_fails(vt_npz_writer_add(&w, "45", 2, err), VARIANT_E_ARGUMENT, "shape");
+    assert_fails(vt_npz_writer_begin(&w, "b", "|u1", 1, &shape, err), VARIANT_E_ARGUMENT,
+                 "array a lacks 1 bytes");
+    assert_fails(vt_npz_writer_commit(&w, err), VARIANT_E_ARGUMENT, "lacks");
+    vt_npz_writer_abandon(&w);
+    assert_int_equal(rmdir(folder), 0); /* nothing is left in it */
+    assert_fails(vt_npz_writer_open(&w, "-", err), VARIANT_E_ARGUMENT, "standard output");
+    assert_fails(vt_npz_writer_open(&w, path, err), VARIANT_E_IO, path);
+    /* a full disk */
+    const int64_t much = 1 << 20;
+    char *zeros = calloc(1, (size_t)much);
+    assert_ok(vt_npz_writer_open(&w, "/dev/full", err));
+    variant_error error = {0};
+    variant_status status = vt_npz_writer_put(&w, "a", "|u1", 1, &much, zeros, &error);
+    if (status == VARIANT_OK) status = vt_npz_writer_commit(&w, &error);
+    assert_int_equal(status, VARIANT_E_IO);
+    assert_non_null(strstr(error.message, "/dev/full"));
+    vt_npz_writer_abandon(&w);
+    free(zeros);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_reads),    cmocka_unit_test(test_kinds),  cmocka_unit_test(test_rows),
-        cmocka_unit_test(test_refusals), cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_reads),
+        cmocka_unit_test(test_kinds),
+        cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_writes),
+        cmocka_unit_test(test_writes_whole_or_not_at_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -35,9 +35,13 @@ const char *vt_split_name(vt_split split) {
     return names[split];
 }
 
+bool vt_data_given(const vt_data *data) {
+    return data->array.count > 0 || (data->count > 0 && data->paths[0] && *data->paths[0]);
+}
+
 void vt_data_name(const vt_data *data, char *out, size_t size) {
     size_t used = 0;
-    out[0] = '\0';
+    snprintf(out, size, "%s", data->array.count ? VT_ARRAY_NAME : "");
     for (int i = 0; i < data->count && used < size; i++)
         used += (size_t)snprintf(out + used, size - used, "%s%s", i ? ", " : "", data->paths[i]);
 }

@@ -71,8 +71,10 @@ static variant_status parts_open(vt_dataset *d, variant_error *err) {
                                                .flat_whole = data->flat_whole,
                                                .note = d->options.warn,
                                                .user = d->options.user};
-    d->parts = calloc(2 * (size_t)data->count, sizeof *d->parts);
+    d->parts = calloc(2 * (size_t)data->count + 2, sizeof *d->parts);
     if (!d->parts) return no_memory(err);
+    if (data->array.count > 0)
+        return vt_part_open_memory(d->parts, &d->part_count, data, &options, err);
     for (int i = 0; i < data->count; i++)
         VT_TRY(
             vt_part_open(d->parts + d->part_count, &d->part_count, data->paths[i], &options, err));
@@ -307,18 +309,33 @@ static uint64_t array_hash(const vt_dataset *d, const vt_part *part) {
     return hash_ints(hash, part->indices, (size_t)part->count);
 }
 
+/* As an IDX pair's, of what it holds. */
+static uint64_t memory_hash(const vt_dataset *d, const vt_part *part) {
+    const vt_array *array = &part->memory;
+    const size_t count = (size_t)array->count;
+    int shape[] = {
+        4, d->side, d->channels, array->count, array->height, array->width, array->channels};
+    uint64_t hash = hash_ints(vt_fnv1a64("", 0), shape, sizeof shape / sizeof *shape);
+    hash = vt_fnv1a64_more(hash, array->pixels,
+                           count * (size_t)array->height * (size_t)array->width *
+                               (size_t)array->channels);
+    if (array->labels) hash = hash_ints(hash, array->labels, count);
+    return part->count == array->count ? hash : hash_ints(hash, part->indices, (size_t)part->count);
+}
+
 /* Choices that are the default leave the hash as it was before there was a choice. */
 static void dataset_hash(vt_dataset *d) {
     const vt_data *data = &d->options.data;
     for (int p = 0; p < d->part_count; p++) {
         const vt_part *part = &d->parts[p];
-        uint64_t hash = part->kind == VT_PART_FOLDER ? folder_hash(d, p)
-                        : part->kind == VT_PART_IDX  ? idx_hash(d, part)
-                                                     : array_hash(d, part);
+        uint64_t hash = part->kind == VT_PART_FOLDER   ? folder_hash(d, p)
+                        : part->kind == VT_PART_IDX    ? idx_hash(d, part)
+                        : part->kind == VT_PART_MEMORY ? memory_hash(d, part)
+                                                       : array_hash(d, part);
         d->hash = p == 0 ? hash : vt_fnv1a64_more(d->hash, &hash, sizeof hash);
     }
-    int choices[] = {(int)data->fit, (int)data->alpha};
-    if (data->fit != VT_FIT_CROP || data->alpha != VT_ALPHA_WHITE)
+    int choices[] = {(int)data->fit, (int)data->alpha + (data->pad ? 16 : 0)};
+    if (data->pad || data->fit != VT_FIT_CROP || data->alpha != VT_ALPHA_WHITE)
         d->hash = hash_ints(d->hash, choices, 2);
 }
 
@@ -326,7 +343,8 @@ static void dataset_hash(vt_dataset *d) {
 
 static variant_status options_check(const vt_dataset_options *options, variant_error *err) {
     int channels = options->channels;
-    if (options->data.count < 1 || options->data.count > VT_DATA_PATHS || options->side < 1 ||
+    const bool array = options->data.array.count > 0;
+    if (options->data.count < !array || options->data.count > VT_DATA_PATHS || options->side < 1 ||
         options->side > VT_IMAGE_SIDE_MAX || (channels != 0 && channels != 1 && channels != 3)) {
         return vt_fail(err, VARIANT_E_ARGUMENT,
                        "a dataset needs 1 to %d paths, a side of 1 to %d and 1 or 3 channels",
@@ -371,7 +389,8 @@ static void channels_choose(vt_dataset *d) {
     for (int p = 0; p < d->part_count; p++) {
         const vt_part *part = &d->parts[p];
         grey = grey && (part->kind == VT_PART_IDX ||
-                        (part->kind == VT_PART_ARRAY && part->array->channels == 1));
+                        (part->kind == VT_PART_ARRAY && part->array->channels == 1) ||
+                        (part->kind == VT_PART_MEMORY && part->memory.channels == 1));
     }
     if (d->channels == 0) d->channels = grey ? 1 : 3;
 }
@@ -440,6 +459,8 @@ variant_status vt_dataset_first(const vt_dataset_options *options, int *width, i
             head = (vt_image){part->idx.width, part->idx.height, 1, NULL};
         else if (part->kind == VT_PART_ARRAY && part->array)
             head = (vt_image){part->array->width, part->array->height, part->array->channels, NULL};
+        else if (part->kind == VT_PART_MEMORY)
+            head = (vt_image){part->memory.width, part->memory.height, part->memory.channels, NULL};
         else if (vt_image_probe(&head, part->folder.files[d->items[i].index].path, NULL, NULL) !=
                  VARIANT_OK)
             continue;
@@ -496,7 +517,8 @@ uint64_t vt_dataset_hash(const vt_dataset *dataset) {
 bool vt_dataset_flat(const vt_dataset *dataset) {
     const vt_part *part = &dataset->parts[0];
     return dataset->part_count == 1 &&
-           (part->kind == VT_PART_ARRAY || (part->kind == VT_PART_FOLDER && part->folder.flat));
+           (part->kind == VT_PART_ARRAY || (part->kind == VT_PART_MEMORY && !part->memory.labels) ||
+            (part->kind == VT_PART_FOLDER && part->folder.flat));
 }
 
 const char *vt_dataset_class_name(const vt_dataset *dataset, int label) {
@@ -655,8 +677,10 @@ static variant_status picture_read(const vt_dataset *d, int index, vt_crop crop,
     bool borrowed = false;
     VT_TRY(vt_part_read(part, one->index, d->channels, d->options.data.alpha, &whole, &borrowed,
                         &facts, err));
+    const bool pad = part->kind == VT_PART_MEMORY && d->options.data.pad &&
+                     whole.width <= d->side && whole.height <= d->side;
     variant_status status =
-        (part->kind == VT_PART_IDX ? idx_store : whole_store)(d, &whole, crop, out, err);
+        (part->kind == VT_PART_IDX || pad ? idx_store : whole_store)(d, &whole, crop, out, err);
     if (!borrowed) vt_image_free(&whole);
     return status;
 }

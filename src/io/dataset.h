@@ -6,6 +6,7 @@
  *     pictures itself. Labels that occur are the classes, named by their numbers.
  *   A folder: picture_folder.h says what is taken for a class, a split, a stray.
  *   An .npz whose arr_0 is pictures, (N, H, W, 3) or (N, H, W) of unsigned bytes: one class.
+ * Or it is an array in memory, with labels (vt_data.array), which is hashed whole.
  *
  * Where there is no test split, a share of the pictures is held out by a hash of their names (of IDX and
  * arrays: their numbers). Up to 20000 picture files are decoded at opening, so that every broken one is known from

@@ -17,11 +17,16 @@ static variant_status no_memory(const char *path, variant_error *err) {
 
 /* ---- pictures that have numbers for names ---- */
 
+/* Nothing says classes. */
+static bool is_flat(const vt_part *part) {
+    return part->kind == VT_PART_ARRAY || (part->kind == VT_PART_MEMORY && !part->memory.labels);
+}
+
 /* The numbers 0 to all - 1 that are in the split, and a note of those held out. */
 static variant_status numbers_select(vt_part *part, int all, bool has_test,
                                      const vt_picture_folder_options *options, variant_error *err) {
     bool halves = options->split != VT_SPLIT_ALL && !has_test && options->holdout > 0 &&
-                  !(part->kind == VT_PART_ARRAY && options->flat_whole);
+                  !(is_flat(part) && options->flat_whole);
     bool test = options->split == VT_SPLIT_TEST;
     int held = 0, nearest = 0;
     double least = 2.0;
@@ -201,6 +206,49 @@ variant_status vt_part_open(vt_part *parts, int *count, const char *path,
     return VARIANT_OK;
 }
 
+/* ---- pictures in memory ---- */
+
+static variant_status memory_classes(vt_part *part, const vt_data *data, variant_error *err) {
+    part->classes = calloc((size_t)data->class_count, sizeof *part->classes);
+    for (int i = 0; part->classes && i < data->class_count; i++) {
+        char *name = NULL;
+        if (data->class_names)
+            name = strdup(data->class_names[i]);
+        else if (asprintf(&name, "%d", i) < 0)
+            name = NULL;
+        if (!name) break;
+        part->classes[part->class_count++] = name;
+    }
+    return part->class_count == data->class_count ? VARIANT_OK : no_memory(part->path, err);
+}
+
+static variant_status memory_open(vt_part *part, const vt_data *data, bool test_pictures,
+                                  const vt_picture_folder_options *options, variant_error *err) {
+    const bool has_test = data->test_array.count > 0;
+    *part = (vt_part){.kind = VT_PART_MEMORY,
+                      .path = strdup(VT_ARRAY_NAME),
+                      .memory = test_pictures && has_test ? data->test_array : data->array};
+    if (!part->path) return no_memory(VT_ARRAY_NAME, err);
+    if (options->split == VT_SPLIT_TEST && !has_test && options->holdout <= 0 &&
+        !(is_flat(part) && options->flat_whole))
+        return vt_fail(err, VARIANT_E_FORMAT,
+                       VT_ARRAY_NAME ": no test pictures: none are given and none held out");
+    VT_TRY(memory_classes(part, data, err));
+    VT_TRY(names_mend(part, options, err));
+    return numbers_select(part, part->memory.count, has_test, options, err);
+}
+
+variant_status vt_part_open_memory(vt_part *parts, int *count, const vt_data *data,
+                                   const vt_picture_folder_options *options, variant_error *err) {
+    const bool both = options->split == VT_SPLIT_ALL && data->test_array.count > 0;
+    for (int more = 0; more <= both; more++) {
+        ++*count;
+        VT_TRY(
+            memory_open(&parts[more], data, more || options->split == VT_SPLIT_TEST, options, err));
+    }
+    return VARIANT_OK;
+}
+
 void vt_part_close(vt_part *part) {
     for (int i = 0; i < part->class_count; i++) free(part->classes[i]);
     free(part->classes);
@@ -217,6 +265,7 @@ void vt_part_close(vt_part *part) {
 int vt_part_label(const vt_part *part, int index) {
     return part->kind == VT_PART_FOLDER ? part->folder.files[index].label
            : part->kind == VT_PART_IDX  ? part->idx.labels[part->indices[index]]
+           : part->memory.labels        ? part->memory.labels[part->indices[index]]
                                         : 0;
 }
 
@@ -224,6 +273,14 @@ char *vt_part_picture_name(const vt_part *part, int index) {
     char *name = NULL;
     if (part->kind == VT_PART_FOLDER) return strdup(part->folder.files[index].path);
     return asprintf(&name, "%s[%d]", part->path, part->indices[index]) < 0 ? NULL : name;
+}
+
+static variant_status memory_read(const vt_array *array, int index, vt_image *out,
+                                  variant_error *err) {
+    const size_t size = (size_t)array->width * (size_t)array->height * (size_t)array->channels;
+    VT_TRY(vt_image_new(out, array->width, array->height, array->channels, err));
+    memcpy(out->data, array->pixels + (size_t)index * size, size);
+    return VARIANT_OK;
 }
 
 variant_status vt_part_read(const vt_part *part, int index, int channels, vt_alpha alpha,
@@ -241,7 +298,10 @@ variant_status vt_part_read(const vt_part *part, int index, int channels, vt_alp
         *borrowed = true;
         return VARIANT_OK;
     }
-    VT_TRY(vt_picture_array_read(part->array, part->indices[index], out, err));
+    if (part->kind == VT_PART_MEMORY)
+        VT_TRY(memory_read(&part->memory, part->indices[index], out, err));
+    else
+        VT_TRY(vt_picture_array_read(part->array, part->indices[index], out, err));
     facts->content = vt_content_hash(out->data, (size_t)out->width * (size_t)out->height *
                                                     (size_t)out->channels);
     variant_status status = vt_image_convert(out, channels, err);

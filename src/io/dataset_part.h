@@ -1,5 +1,5 @@
 /* dataset_part.h - one of the things that a data set is made of: a folder of pictures, an IDX pair, or an array
- * of pictures in an .npz. Read by dataset.c, which joins them. */
+ * of pictures, in an .npz or in memory. Read by dataset.c, which joins them. */
 #ifndef VT_IO_DATASET_PART_H
 #define VT_IO_DATASET_PART_H
 
@@ -8,7 +8,12 @@
 #include "io/picture.h"
 #include "io/picture_array.h"
 
-typedef enum vt_part_kind { VT_PART_FOLDER, VT_PART_IDX, VT_PART_ARRAY } vt_part_kind;
+typedef enum vt_part_kind {
+    VT_PART_FOLDER,
+    VT_PART_IDX,
+    VT_PART_ARRAY,
+    VT_PART_MEMORY
+} vt_part_kind;
 
 typedef struct vt_part {
     vt_part_kind kind;
@@ -16,6 +21,7 @@ typedef struct vt_part {
     vt_picture_folder folder;
     vt_idx idx;
     vt_picture_array *array;
+    vt_array memory;
     int *indices; /* (count): of IDX and arrays, the pictures that are in the split */
     int count;
     char **classes; /* (class_count), owned; of IDX in the order of their numbers */
@@ -26,6 +32,9 @@ typedef struct vt_part {
  * two; *count grows. What was added is the caller's to close, after a failure too. */
 variant_status vt_part_open(vt_part *parts, int *count, const char *path,
                             const vt_picture_folder_options *options, variant_error *err);
+/* Likewise what data->array stands for, and data->test_array. */
+variant_status vt_part_open_memory(vt_part *parts, int *count, const vt_data *data,
+                                   const vt_picture_folder_options *options, variant_error *err);
 void vt_part_close(vt_part *part);
 
 int vt_part_label(const vt_part *part, int index);
