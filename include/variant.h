@@ -112,9 +112,21 @@ const char *variant_version(void);
 
 typedef struct variant_engine variant_engine;
 
+/* A tensor of a state dict in memory. It lies in arrays of the caller's: its size stays what it is. */
+typedef struct variant_tensor {
+    const char
+        *name; /* "blocks.0.attn.mat_qkv.weight", with wrappers' words before it or without */
+    const char
+        *dtype; /* "f32", "f16" or "bf16"; of buffers also others as safetensors calls them */
+    int rank;   /* 0 to 6 */
+    const int64_t *shape; /* (rank) */
+    const void *data;     /* row-major, without gaps */
+} variant_tensor;
+
 typedef struct variant_engine_options {
-    size_t size;           /* variant_engine_options_init sets it */
-    const char *model;     /* file (safetensors or PyTorch checkpoint) or folder; required */
+    size_t size; /* variant_engine_options_init sets it */
+    const char *
+        model; /* file (safetensors or PyTorch checkpoint) or folder; required, or one of those in memory below */
     const char *tokenizer; /* the tokenizer's file when it is not in model; NULL */
     const char *sides;     /* "1,2,3,4": sides of the scales, where no file tells them; NULL */
     int heads;             /* attention heads, where no file tells them; 0 */
@@ -132,6 +144,18 @@ typedef struct variant_engine_options {
     const char *weights;
     const char *kv; /* likewise keys and values; NULL: f32 with f32 weights, else bf16 */
     bool encoder;   /* also the tokenizer's encoder, which edits need */
+    /* Instead of `model`: memory that holds a whole file of the kinds above, model_bytes of model_size bytes; or tensors, model_tensors of
+     * model_tensor_count, of a transformer or of it and a tokenizer. Likewise instead of `tokenizer`. A table has no configuration: sides,
+     * heads, and what depths it was trained for, come from the tensors or the options. All of it is borrowed, used in place
+     * where it can be, and must stay as it is while the engine is open; a table itself, its names and shapes, for this call. */
+    const void *model_bytes;
+    size_t model_size;
+    const variant_tensor *model_tensors;
+    size_t model_tensor_count;
+    const void *tokenizer_bytes;
+    size_t tokenizer_size;
+    const variant_tensor *tokenizer_tensors;
+    size_t tokenizer_tensor_count;
 } variant_engine_options;
 
 /* The processor's backend, everything else as the files or the machine say. */

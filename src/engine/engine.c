@@ -14,6 +14,33 @@ void variant_engine_options_init_sized(variant_engine_options *options, size_t s
 
 static variant_info info_of(const variant_engine *engine);
 
+/* At most one of a file, bytes and tensors; *memory, with `room` to lie in, is NULL for a file or nothing. */
+static variant_status choose_source(const char **path, const vt_in_memory **memory,
+                                    vt_in_memory *room, const char *name, variant_error *err) {
+    const int given = (*path != NULL) + (room->bytes != NULL) + (room->tensors != NULL);
+    if (given > 1)
+        return vt_fail(err, VARIANT_E_ARGUMENT,
+                       "%s: given %d times, expected it once, as a file, bytes or tensors", name,
+                       given);
+    *memory = room->bytes || room->tensors ? room : NULL;
+    if (*memory) *path = name;
+    return VARIANT_OK;
+}
+
+/* Where the model and its tokenizer are; rooms: as above. */
+static variant_status choose_sources(vt_model_options *model, vt_in_memory rooms[2],
+                                     const variant_engine_options *o, variant_error *err) {
+    rooms[0] =
+        (vt_in_memory){o->model_bytes, o->model_size, o->model_tensors, o->model_tensor_count};
+    rooms[1] = (vt_in_memory){o->tokenizer_bytes, o->tokenizer_size, o->tokenizer_tensors,
+                              o->tokenizer_tensor_count};
+    model->model = o->model;
+    model->tokenizer = o->tokenizer;
+    VT_TRY(choose_source(&model->model, &model->model_memory, &rooms[0], "model in memory", err));
+    return choose_source(&model->tokenizer, &model->tokenizer_memory, &rooms[1],
+                         "tokenizer in memory", err);
+}
+
 variant_status variant_engine_open(variant_engine **out, const variant_engine_options *given,
                                    variant_error *error) {
     *out = NULL;
@@ -25,9 +52,9 @@ variant_status variant_engine_open(variant_engine **out, const variant_engine_op
     variant_engine *engine = calloc(1, sizeof *engine);
     if (!engine) return vt_fail(error, VARIANT_E_MEMORY, "no memory for an engine");
     vt_model_options model;
+    vt_in_memory rooms[2];
     vt_model_options_init(&model);
-    model.model = options->model;
-    model.tokenizer = options->tokenizer;
+    VT_CHECK(choose_sources(&model, rooms, options, error));
     model.sides = options->sides;
     model.heads = options->heads;
     model.part = options->part;

@@ -12,7 +12,17 @@
 #include "tokenizer/tokenizer.h"
 #include "transformer/transformer.h"
 
+/* A model, or a tokenizer, that the caller's memory holds: a whole file, or tensors. Borrowed as long as the model is open. */
+typedef struct vt_in_memory {
+    const void *bytes;
+    size_t size;
+    const variant_tensor *tensors; /* NULL: bytes */
+    size_t count;
+} vt_in_memory;
+
 typedef struct vt_model_options {
+    /* where set, `model` and `tokenizer` are what messages call them */
+    const vt_in_memory *model_memory, *tokenizer_memory;
     const char *model;     /* a file (tokenizer, transformer or both) or a folder that holds them */
     const char *tokenizer; /* a file for the tokenizer; NULL: found in model */
     const char *sides;     /* "1,2,3": overrides or supplies the scales; NULL */

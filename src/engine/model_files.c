@@ -33,8 +33,15 @@ void vt_model_warn(const vt_model_options *options, const char *format, ...) {
     options->warn(options->user, line);
 }
 
-static variant_status open_file(vt_tensor_file **out, const char *path, variant_error *err) {
-    VT_TRY(vt_tensor_file_open(out, path, err));
+/* memory NULL: of the file `path`. */
+static variant_status open_file(vt_tensor_file **out, const char *path, const vt_in_memory *memory,
+                                variant_error *err) {
+    if (!memory)
+        VT_TRY(vt_tensor_file_open(out, path, err));
+    else if (memory->tensors)
+        VT_TRY(vt_tensor_file_of_table(out, path, memory->tensors, memory->count, err));
+    else
+        VT_TRY(vt_tensor_file_of_memory(out, path, memory->bytes, memory->size, err));
     variant_status status = vt_packed_open(*out, err);
     if (status == VARIANT_OK) status = vt_tensor_file_unwrap(*out, part_marks, VT_MODEL_PARTS, err);
     if (status != VARIANT_OK) vt_tensor_file_close(out);
@@ -332,7 +339,7 @@ static variant_status find_in_folder(search *s, const char *path, int first, int
         vt_tensor_file *file = NULL;
         bool taken = false;
         variant_error inner = {0};
-        if (open_file(&file, f->paths[i], &inner) != VARIANT_OK) {
+        if (open_file(&file, f->paths[i], NULL, &inner) != VARIANT_OK) {
             if (unread++ == 0) why = inner;
             vt_model_warn(s->options, "passed over %s", inner.message);
             continue;
@@ -357,12 +364,12 @@ static variant_status find_in_folder(search *s, const char *path, int first, int
 
 /* ---- all of it ---- */
 
-static variant_status find_in_file(search *s, const char *path, int first, int last,
-                                   variant_error *err) {
+static variant_status find_in_file(search *s, const char *path, const vt_in_memory *memory,
+                                   int first, int last, variant_error *err) {
     vt_tensor_file *file = NULL;
     bool taken = false;
     char looks[320] = "";
-    VT_TRY(open_file(&file, path, err));
+    VT_TRY(open_file(&file, path, memory, err));
     vt_model_layout_text(looks, sizeof looks, file);
     VT_TRY(take_file(s, file, first, last, &taken, err));
     if (taken) return VARIANT_OK;
@@ -372,9 +379,10 @@ static variant_status find_in_file(search *s, const char *path, int first, int l
                    last == VT_TRANSFORMER_PART ? VT_TRANSFORMER_MARK : VT_TOKENIZER_MARK, looks);
 }
 
-static variant_status find_in(search *s, const char *path, int first, int last,
-                              variant_error *err) {
-    return (vt_is_folder(path) ? find_in_folder : find_in_file)(s, path, first, last, err);
+static variant_status find_in(search *s, const char *path, const vt_in_memory *memory, int first,
+                              int last, variant_error *err) {
+    return !memory && vt_is_folder(path) ? find_in_folder(s, path, first, last, err)
+                                         : find_in_file(s, path, memory, first, last, err);
 }
 
 static variant_status check_found(const search *s, variant_error *err) {
@@ -399,7 +407,8 @@ variant_status vt_model_find(vt_model *model, const vt_model_options *options, v
     if (!options->model)
         return vt_fail(err, VARIANT_E_ARGUMENT, "no model given: expected a file or a folder (-m)");
     if (options->tokenizer)
-        VT_TRY(find_in(&s, options->tokenizer, VT_TOKENIZER_PART, VT_TOKENIZER_PART, err));
-    VT_TRY(find_in(&s, options->model, first, VT_TRANSFORMER_PART, err));
+        VT_TRY(find_in(&s, options->tokenizer, options->tokenizer_memory, VT_TOKENIZER_PART,
+                       VT_TOKENIZER_PART, err));
+    VT_TRY(find_in(&s, options->model, options->model_memory, first, VT_TRANSFORMER_PART, err));
     return check_found(&s, err);
 }

@@ -44,13 +44,15 @@ variant_status vt_mapping_open(vt_mapping *out, const char *path, variant_error 
 
 void vt_mapping_close(vt_mapping *mapping) {
     if (!mapping) return;
-    if (mapping->data) munmap((void *)(uintptr_t)mapping->data, mapping->size);
+    if (mapping->data && !mapping->borrowed)
+        munmap((void *)(uintptr_t)mapping->data, mapping->size);
     *mapping = (vt_mapping){0};
 }
 
 void vt_mapping_keep(const vt_mapping *mapping) {
 #if defined(MADV_HUGEPAGE)
-    if (mapping->data) madvise((void *)(uintptr_t)mapping->data, mapping->size, MADV_HUGEPAGE);
+    if (mapping->data && !mapping->borrowed)
+        madvise((void *)(uintptr_t)mapping->data, mapping->size, MADV_HUGEPAGE);
 #else
     (void)mapping;
 #endif
@@ -58,7 +60,9 @@ void vt_mapping_keep(const vt_mapping *mapping) {
 
 void vt_mapping_release(const vt_mapping *mapping, const void *data, size_t bytes) {
     const unsigned char *begin = data, *end = begin + bytes;
-    if (!mapping->data || begin < mapping->data || end > mapping->data + mapping->size) return;
+    if (!mapping->data || mapping->borrowed || begin < mapping->data ||
+        end > mapping->data + mapping->size)
+        return;
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     uintptr_t first = ((uintptr_t)begin + page - 1) / page * page,
               last = (uintptr_t)end / page * page;

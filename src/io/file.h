@@ -6,10 +6,11 @@
 
 #include "core/status.h"
 
-/* A file mapped read-only. */
+/* A file mapped read-only, or a caller's memory that holds one. */
 typedef struct vt_mapping {
     const unsigned char *data; /* NULL for an empty file */
     size_t size;
+    bool borrowed; /* the caller's: neither closed nor given back */
 } vt_mapping;
 
 variant_status vt_mapping_open(vt_mapping *out, const char *path, variant_error *err);

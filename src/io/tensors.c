@@ -314,31 +314,39 @@ static variant_status read_content(vt_tensor_file *file, bool shard, variant_err
                        : "neither a safetensors file nor a PyTorch checkpoint");
 }
 
-static variant_status open_file(vt_tensor_file **out, const char *path, bool shard,
-                                variant_error *err) {
-    variant_status status = VARIANT_OK;
-    *out = NULL;
+static variant_status new_file(vt_tensor_file **out, const char *path, variant_error *err) {
     vt_tensor_file *file = calloc(1, sizeof *file);
-    if (!file) return vt_fail(err, VARIANT_E_MEMORY, "%s: no memory to open it", path);
-    file->path = strdup(path);
-    if (!file->path) {
-        status = vt_fail(err, VARIANT_E_MEMORY, "%s: no memory to open it", path);
-        goto cleanup;
-    }
-    VT_CHECK(vt_mapping_open(&file->map, path, err));
+    if (file) file->path = strdup(path);
+    *out = file && file->path ? file : NULL;
+    if (*out) return VARIANT_OK;
+    free(file);
+    return vt_fail(err, VARIANT_E_MEMORY, "%s: no memory to open it", path);
+}
 
+/* Of what its map holds; a file that cannot be read is closed. */
+static variant_status read_file(vt_tensor_file *file, bool shard, vt_tensor_file **out,
+                                variant_error *err) {
     /* The file a few times over in copies and unpacked entries, plus what names and values of a large
      * checkpoint take. */
     vt_pool_init(&file->pool, 4 * file->map.size + ((size_t)64 << 20));
-    status = read_content(file, shard, err);
+    variant_status status = read_content(file, shard, err);
     if (status == VARIANT_OK) status = vt_tensor_file_index(file, err);
-    if (status != VARIANT_OK) status = vt_fail_within(err, status, "%s", path);
-
-cleanup:
-    if (status != VARIANT_OK)
+    if (status != VARIANT_OK) {
+        status = vt_fail_within(err, status, "%s", file->path);
         vt_tensor_file_close(&file);
-    else
-        *out = file;
+    }
+    *out = file;
+    return status;
+}
+
+static variant_status open_file(vt_tensor_file **out, const char *path, bool shard,
+                                variant_error *err) {
+    vt_tensor_file *file;
+    *out = NULL;
+    VT_TRY(new_file(&file, path, err));
+    variant_status status = vt_mapping_open(&file->map, path, err);
+    if (status == VARIANT_OK) return read_file(file, shard, out, err);
+    vt_tensor_file_close(&file);
     return status;
 }
 
@@ -349,6 +357,15 @@ variant_status vt_tensor_file_open(vt_tensor_file **out, const char *path, varia
 variant_status vt_tensor_file_open_shard(vt_tensor_file **out, const char *path,
                                          variant_error *err) {
     return open_file(out, path, true, err);
+}
+
+variant_status vt_tensor_file_of_memory(vt_tensor_file **out, const char *path, const void *bytes,
+                                        size_t size, variant_error *err) {
+    vt_tensor_file *file;
+    *out = NULL;
+    VT_TRY(new_file(&file, path, err));
+    file->map = (vt_mapping){.data = size ? bytes : NULL, .size = size, .borrowed = true};
+    return read_file(file, true, out, err);
 }
 
 void vt_tensor_file_release(const vt_tensor_file *file, const vt_tensor *tensor) {

@@ -53,6 +53,13 @@ typedef struct vt_tensor_file vt_tensor_file;
  * truncated input gives E_FORMAT with one line that names the path and, where it is something else
  * that people have (a Git LFS pointer, a web page, another program's model), what it is. */
 variant_status vt_tensor_file_open(vt_tensor_file **out, const char *path, variant_error *err);
+/* Of memory that holds such a file (an index of shards excepted), or of a table of tensors; `path` is what messages call it. The
+ * memory is borrowed until the file is closed, a table's names and shapes are not. */
+variant_status vt_tensor_file_of_memory(vt_tensor_file **out, const char *path, const void *bytes,
+                                        size_t size, variant_error *err);
+variant_status vt_tensor_file_of_table(vt_tensor_file **out, const char *path,
+                                       const variant_tensor *tensors, size_t count,
+                                       variant_error *err);
 void vt_tensor_file_close(vt_tensor_file **file);
 
 const char *vt_tensor_file_path(const vt_tensor_file *file);
