@@ -10,7 +10,7 @@
 /* What main.c dispatches to, a command a file. */
 extern const cli_command cli_generate, cli_plan, cli_train, cli_eval, cli_bench, cli_sweep,
     cli_serve, cli_inspect, cli_convert, cli_encode, cli_decode, cli_reconstruct, cli_classify,
-    cli_synth, cli_selftest;
+    cli_synth, cli_selftest, cli_doctor;
 
 /* What is said in a command's name, the one last named here. */
 void cli_name_command(const char *command);

@@ -7,15 +7,12 @@
 #include <unistd.h>
 
 #include "cli.h"
-#include "core/cpu.h"
-#include "core/limits.h"
 #include "help.h"
-#include "kern/kern.h"
 
 static const cli_command *const commands[] = {
     &cli_generate, &cli_plan,    &cli_train,    &cli_eval,   &cli_bench,  &cli_sweep,
     &cli_serve,    &cli_inspect, &cli_convert,  &cli_encode, &cli_decode, &cli_reconstruct,
-    &cli_classify, &cli_synth,   &cli_selftest, NULL};
+    &cli_classify, &cli_synth,   &cli_selftest, &cli_doctor, NULL};
 
 static const cli_command program = {
     .name = "",
@@ -38,19 +35,18 @@ static const cli_command program = {
 static int print_version(bool details) {
     printf("variant %s\n", variant_version());
     if (!details) return 0;
-    vt_limits limits;
+    variant_machine machine;
+    variant_error err;
     char line[256];
-    vt_limits_read(&limits, "");
-    vt_limits_describe(&limits, line, sizeof line);
-    printf("machine: %s\n", line);
-    vt_isa_refused(line, sizeof line);
-    if (line[0]) printf("%s\n", line);
-    for (int i = 0; vt_kern_backend(i); ++i) {
-        vt_kern *kern = NULL;
-        variant_error err;
-        if (vt_kern_open(&kern, vt_kern_backend(i), 0, &err) != VARIANT_OK) return cli_fail(&err);
-        printf("%s: %s\n", kern->name, kern->details ? kern->details : "");
-        vt_kern_close(&kern);
+    variant_machine_init(&machine);
+    if (variant_machine_read(&machine, &err) != VARIANT_OK) return cli_fail(&err);
+    printf("machine: %s\n", machine.line);
+    if (machine.refused[0]) printf("%s\n", machine.refused);
+    for (int i = 0; variant_backend_name(i); ++i) {
+        if (variant_backend_describe(variant_backend_name(i), line, sizeof line, &err) !=
+            VARIANT_OK)
+            return cli_fail(&err);
+        printf("%s: %s\n", variant_backend_name(i), line);
     }
     return 0;
 }
@@ -100,10 +96,10 @@ static int dispatch(int argc, char **argv) {
 }
 
 /* Starts the program again where OpenBLAS would otherwise run kernels far below this processor
- * (vt_kern_blas_core). Goes on as it is where that is not possible. By its path, so that ps and pkill
+ * (variant_blas_core_wanted). Goes on as it is where that is not possible. By its path, so that ps and pkill
  * know the process by the program's name. */
 static void restart_for_blas(char **argv) {
-    const char *core = vt_kern_blas_core();
+    const char *core = variant_blas_core_wanted();
     char path[4096];
     ssize_t length = core ? readlink("/proc/self/exe", path, sizeof path - 1) : -1;
     if (length < 0 || setenv("OPENBLAS_CORETYPE", core, 1) != 0) return;

@@ -56,7 +56,7 @@ void vt_isa_refused(char *out, size_t size) {
 #endif
 }
 
-static vt_isa isa_of_processor(void) {
+vt_isa vt_isa_offered(void) {
 #if defined(__x86_64__)
     __builtin_cpu_init();
     bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
@@ -75,7 +75,7 @@ static vt_isa isa_of_processor(void) {
 }
 
 vt_isa vt_isa_best(void) {
-    vt_isa best = isa_of_processor();
+    vt_isa best = vt_isa_offered();
     const char *asked = getenv("VARIANT_CPU");
     for (int isa = 0; asked && isa < (int)best; ++isa)
         if (strcmp(asked, names[isa]) == 0) best = (vt_isa)isa;

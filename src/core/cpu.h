@@ -23,6 +23,9 @@ typedef enum vt_isa {
  * the processor lacks that, asking for it gives AVX2. */
 vt_isa vt_isa_best(void);
 
+/* Likewise, whatever VARIANT_CPU asks for. */
+vt_isa vt_isa_offered(void);
+
 /* Does VARIANT_CPU name this level? Then it is meant to be used, whatever would be faster. */
 bool vt_isa_is_asked(vt_isa isa);
 

@@ -6,6 +6,7 @@
 #include "kern/blas.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -83,4 +84,13 @@ const char *vt_kern_blas_core(void) {
         if (strcmp(core, modern[i]) == 0) return NULL;
     const vt_isa isa = vt_isa_best();
     return isa >= VT_ISA_AVX512 ? "SkylakeX" : isa >= VT_ISA_AVX2 ? "Haswell" : NULL;
+}
+
+bool vt_kern_blas(char *out, size_t size) {
+    const char *config = openblas_get_config(); /* "OpenBLAS 0.3.21 DYNAMIC_ARCH ..." */
+    const char *version = strchr(config, ' ');
+    const int length = version ? (int)strcspn(version + 1, " ") : 0;
+    snprintf(out, size, "OpenBLAS %.*s %s", length, version ? version + 1 : "",
+             openblas_get_corename());
+    return openblas_get_parallel() == OPENBLAS_SEQUENTIAL;
 }

@@ -690,6 +690,8 @@ bool vt_kern_finite(vt_kern *kern, const void *numbers, vt_number type, size_t c
  * environment for kernels that this processor can run; NULL where OpenBLAS chose well or the variable
  * was set. A program may start itself again with it, as cli/main.c does. */
 const char *vt_kern_blas_core(void);
+/* "OpenBLAS 0.3.21 Zen"; is it the flavour without threads and locks? */
+bool vt_kern_blas(char *out, size_t size);
 
 /* ref's table, for a backend to start from (kern/ref/ref.c). */
 void vt_kern_ref_fill(vt_kern *kern);

@@ -89,18 +89,13 @@ static const vt_tiles8 *tiles8_for(vt_isa isa) {
     return &vt_tiles8_baseline;
 }
 
-/* "OpenBLAS 0.3.21 Cooperlake, loops avx512, bf16 avx512bf16, int8 avx512vnni, 2 threads". The
- * configuration string opens with name and version. */
+/* "OpenBLAS 0.3.21 Cooperlake, loops avx512, bf16 avx512bf16, int8 avx512vnni, 2 threads". */
 static void describe(vt_cpu *cpu) {
-    char blas[32] = {0};
-    const char *config = openblas_get_config();
-    const char *name_end = strchr(config, ' ');
-    const char *version_end = name_end ? strchr(name_end + 1, ' ') : NULL;
-    size_t length = version_end ? (size_t)(version_end - config) : strlen(config);
-    memcpy(blas, config, length < sizeof blas ? length : sizeof blas - 1);
-    snprintf(cpu->text, sizeof cpu->text, "%s %s, loops %s, bf16 %s, int8 %s, %d thread%s", blas,
-             openblas_get_corename(), cpu->loops->name, cpu->tiles->name, cpu->tiles8->name,
-             cpu->kern.threads, cpu->kern.threads == 1 ? "" : "s");
+    char blas[64];
+    vt_kern_blas(blas, sizeof blas);
+    snprintf(cpu->text, sizeof cpu->text, "%s, loops %s, bf16 %s, int8 %s, %d thread%s", blas,
+             cpu->loops->name, cpu->tiles->name, cpu->tiles8->name, cpu->kern.threads,
+             cpu->kern.threads == 1 ? "" : "s");
     cpu->kern.details = cpu->text;
 }
 

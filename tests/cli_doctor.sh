@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# `variant doctor`: the machine and a model in words and JSON, and what it finds wrong where something is: limits, a lesser
+# instruction set, an OpenBLAS that does not know its processor, a model that does not fit.
+#   tests/cli_doctor.sh BUILD_FOLDER
+set -uo pipefail
+# shellcheck source=cli.sh
+. "$(dirname "$0")/cli.sh"
+export XDG_CACHE_HOME=$out/cache VARIANT_WATCH=off
+model=$root/models/fashion
+says() { grep -qE -- "$1" out.txt && ok || { cp out.txt err.txt; bad "no \"$1\""; }; }
+wrong() { # what it says; then the command, which must end with 1
+    local words=$1
+    shift
+    "$@" >out.txt 2>err.txt
+    [ $? -eq 1 ] && ok || { cat out.txt >>err.txt; bad "exit status of $*"; }
+    says "^wrong: .*$words"
+}
+
+run doctor
+says "^  limits     [0-9]+ processors?, affinity to [0-9]+"
+says "^  kernels    OpenBLAS [0-9.]+ [A-Za-z]+, loops "
+run doctor -m "$model" --batch 4 -t 1
+says "12 layers of 128, 7 scales, 10 classes"
+[ "$(grep -cE '^  (12|6|3|2) +[0-9.]+ MB +[0-9.]+ ms' out.txt)" -eq 4 ] && ok || { cp out.txt err.txt; bad "not four depths with times"; }
+run doctor -m "$model" --batch 4 --no-times --json
+python3 - "$("$variant" plan -m "$model" --batch 4 -n 4 --json)" <<'P' && ok || bad "JSON"
+import json
+import sys
+told = json.load(open("out.txt"))
+rows = {row["depth"]: row for row in told["depths"]}
+assert list(rows) == [12, 6, 3, 2] and all(row["seconds"] is None for row in rows.values()), rows
+assert told["machine"]["threads"] >= 1 and told["machine"]["kernels"] == told["machine"]["offered"], told
+full = rows[12]
+assert full["weights"] + full["mapped"] + full["arena"] + full["kv"] == json.loads(sys.argv[1])["bytes"], (full, sys.argv[1])
+P
+VARIANT_CPU=baseline run doctor
+says "^note: (VARIANT_CPU asks for baseline|the processor has no AVX2)"
+
+# an OpenBLAS that takes kernels of 2004, where the variable that helps was set to them: the program must not start itself again for ever
+OPENBLAS_CORETYPE=Prescott run doctor
+says "OpenBLAS [0-9.]+ (Prescott|Nehalem|Core2)"
+wrong "ulimit -v leaves" bash -c "ulimit -v 700000; exec '$variant' doctor"
+"$variant" synth "$root/tests/examples.json" -o plain.safetensors >/dev/null 2>err.txt || bad synth
+run doctor -m plain.safetensors --no-times
+says "^note: the model was trained at its full depth alone"
+wrong "a batch takes 1[0-9]+.* to be had: --weights" bash -c "ulimit -v 6000000; exec '$variant' doctor -m '$model' --batch 4096 --no-times -t 1"
+
+"$variant" doctor -m nowhere >out.txt 2>err.txt
+[ $? -eq 1 ] && grep -q "^variant doctor: nowhere" err.txt && ok || bad "a model that is not there"
+"$variant" doctor surplus >out.txt 2>err.txt
+[ $? -eq 2 ] && ok || bad "an argument too many"
+
+echo "$passed passed, $failed failed"
+[ $failed -eq 0 ]
