@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Union
 
 from . import _progress
 from ._library import NULL, Kept, Watch, call, made, path, text
+from ._tensors import table
 from ._variant import ffi, lib
 from .pictures import Pictures, Preview, Report
 from .plan import Plan
@@ -116,18 +117,43 @@ class Engine:
         encoder: bool = False,
         warn: Callable[[str], None] | None = None,
     ) -> None:
-        options = Kept("variant_engine_options")
+        given = {"sides": sides, "part": part, "backend": backend, "weights": weights, "kv": kv}
+        options = _options(given, heads, threads, encoder)
         options.set("model", path(model, "model"))
         if tokenizer is not None:
             options.set("tokenizer", path(tokenizer, "tokenizer"))
-        given = {"sides": sides, "part": part, "backend": backend, "weights": weights, "kv": kv}
-        for name, value in given.items():
-            if value is not None:
-                options.set(name, value)
-        options.set("heads", heads)
-        options.set("threads", threads)
-        options.set("encoder", encoder)
         self._open(options, warn)
+
+    @classmethod
+    def from_torch(
+        cls,
+        var: Any,
+        vae: Any = None,
+        *,
+        sides: Sequence[int] | str | None = None,
+        heads: int = 0,
+        backend: str | None = None,
+        threads: int = 0,
+        weights: str | None = None,
+        kv: str | None = None,
+        encoder: bool = False,
+        warn: Callable[[str], None] | None = None,
+    ) -> Self:
+        """A model that lies in memory: modules of the original implementation or their state dicts (names to tensors of PyTorch,
+        of anything that speaks DLPack, or NumPy arrays; f32, f16 or bf16). vae: the tokenizer's, where var does not hold it.
+
+        Weights in f32 are used where they lie: the tensors are kept, and must not change, until the engine is closed. A state dict has no
+        configuration: sides of the scales and heads where names and shapes do not tell; it counts as trained at its full depth alone.
+        """
+        listed = ",".join(map(str, sides)) if sides is not None and not isinstance(sides, str) else sides
+        given = {"sides": listed, "backend": backend, "weights": weights, "kv": kv}
+        options = _options(given, heads, threads, encoder)
+        table(options, "model", var)
+        if vae is not None:
+            table(options, "tokenizer", vae)
+        engine = cls.__new__(cls)
+        engine._open(options, warn)
+        return engine
 
     def _open(self, options: Kept, warn: Callable[[str], None] | None) -> None:
         watch = Watch()
@@ -141,7 +167,7 @@ class Engine:
         call(lib.variant_engine_open, out, options.struct, watch=watch)
         self._memory: Any = ffi.gc(out, lib.variant_engine_close)
         self._pointer = out[0]
-        self._options = options
+        self._options: Kept | None = options  # what it points to is borrowed
         self.info = Info._of(lib.variant_engine_info(self._pointer))
         names = (text(lib.variant_engine_class_name(self._pointer, i)) for i in range(self.info.classes))
         self.classes: tuple[str | None, ...] = tuple(names)
@@ -168,6 +194,7 @@ class Engine:
         if self._closed and self._users == 0 and self._memory is not None:
             self._memory = None
             self._pointer = NULL
+            self._options = None
 
     def close(self) -> None:
         """No call begins any more; memory goes when the last one that runs has ended. Again: nothing happens."""
@@ -272,6 +299,17 @@ class Engine:
         """Memory that ended requests left to the next ones goes back to the system."""
         with self._use() as engine:
             lib.variant_engine_trim(engine)
+
+
+def _options(given: dict[str, str | None], heads: int, threads: int, encoder: bool) -> Kept:
+    options = Kept("variant_engine_options")
+    for name, value in given.items():
+        if value is not None:
+            options.set(name, value)
+    options.set("heads", heads)
+    options.set("threads", threads)
+    options.set("encoder", encoder)
+    return options
 
 
 def _warn(line: str) -> None:

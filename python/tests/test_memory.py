@@ -1,0 +1,110 @@
+"""Models that lie in memory: state dicts of arrays and tensors draw what the file draws."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+import variant
+from conftest import ROOT
+from numpy.typing import NDArray
+
+FILE = ROOT / "models/fashion/fashion.safetensors"
+
+
+@pytest.fixture(scope="module")
+def tensors() -> dict[str, NDArray[Any]]:
+    """Of the shipped file, as arrays."""
+    data = FILE.read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    types = {"F16": np.float16, "F32": np.float32}
+    arrays = {}
+    for key, at in header.items():
+        if key != "__metadata__":
+            begin, end = at["data_offsets"]
+            arrays[key] = np.frombuffer(data[8 + length + begin : 8 + length + end], types[at["dtype"]]).reshape(at["shape"])
+    return arrays
+
+
+def of_tokenizer(name: str) -> bool:
+    return name.split(".")[0] in ("encoder", "decoder", "quantize", "quant_conv", "post_quant_conv")
+
+
+@pytest.fixture(scope="module")
+def var(tensors: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    return {name: array for name, array in tensors.items() if not of_tokenizer(name) and "/" not in name}
+
+
+@pytest.fixture(scope="module")
+def vae(tensors: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    return {name: array for name, array in tensors.items() if of_tokenizer(name)}
+
+
+def draw(engine: variant.Engine) -> NDArray[np.uint8]:
+    """Every layer named, as a state dict knows nothing of the depths it was trained at."""
+    return engine.generate([7], seed=5, depth=6, bridge=4, uncond_depth=2, cfg_late=3.0)[0].array
+
+
+class Tensor:
+    """What speaks DLPack, and nothing else."""
+
+    def __init__(self, array: NDArray[Any]) -> None:
+        self._array = array
+
+    def __dlpack__(self) -> Any:
+        return self._array.__dlpack__()
+
+
+class Module:
+    def __init__(self, tensors: Mapping[str, Any]) -> None:
+        self._tensors = tensors
+
+    def state_dict(self) -> Mapping[str, Any]:
+        return self._tensors
+
+
+def test_arrays_and_tensors_draw_what_the_file_draws(
+    engine: variant.Engine, var: dict[str, NDArray[Any]], vae: dict[str, NDArray[Any]]
+) -> None:
+    sides = engine.info.sides
+    want = draw(engine)
+    with variant.Engine.from_torch(var, vae, sides=sides, heads=engine.info.heads) as arrays:
+        assert np.array_equal(draw(arrays), want)
+        assert arrays.info.depth == 12 and not arrays.info.supernet
+    tensors = {name: Tensor(array.copy()) for name, array in var.items()}
+    with variant.Engine.from_torch(Module(tensors), Module(vae), sides=sides, heads=engine.info.heads) as opened:
+        assert np.array_equal(draw(opened), want)
+
+
+def test_what_cannot_be_taken_is_told(var: dict[str, NDArray[Any]], vae: dict[str, NDArray[Any]]) -> None:
+    some = "word_embed.weight"
+    wrong: list[tuple[Any, Any, type[Exception], str]] = [
+        ({}, vae, ValueError, "empty"),
+        (5, vae, TypeError, "int"),
+        (var, None, variant.Error, ""),
+        ({**var, some: [1.0]}, vae, TypeError, some),
+        ({**var, some: var[some].astype(np.complex64)}, vae, TypeError, "complex"),
+        ({**var, some: Tensor(np.asfortranarray(np.ones((3, 4), np.float32)))}, vae, ValueError, "gaps"),
+        ({**var, some: var[some][:1]}, vae, variant.Error, ""),
+        ({name: array for name, array in var.items() if name != some}, vae, variant.Error, ""),
+    ]
+    for first, second, error, words in wrong:
+        try:
+            variant.Engine.from_torch(first, second, sides=(1, 2, 3, 4, 5, 6, 8))
+        except error as raised:
+            assert words in str(raised)
+        else:
+            pytest.fail(f"taken: {error.__name__} {words}")
+
+
+def test_torch(engine: variant.Engine, var: dict[str, NDArray[Any]], vae: dict[str, NDArray[Any]]) -> None:
+    torch = pytest.importorskip("torch")
+    for dtype in (torch.float32, torch.bfloat16):
+        tensors = {name: torch.nn.Parameter(torch.from_numpy(a.copy()).to(dtype), requires_grad=False) for name, a in var.items()}
+        with variant.Engine.from_torch(tensors, vae, sides=engine.info.sides, heads=engine.info.heads) as opened:
+            assert dtype == torch.bfloat16 or np.array_equal(draw(opened), draw(engine))
+            assert opened.generate(1)[0].shape == (32, 32, 1)

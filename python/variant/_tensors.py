@@ -1,0 +1,89 @@
+"""State dicts in memory: tensors of PyTorch (or anything that speaks DLPack) and NumPy arrays, as the library takes them."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ._library import Kept
+from ._variant import ffi
+
+# DLPack's type codes: (code, bits) to what safetensors calls them; the library computes with the floats of up to 32 bits.
+NAMES = {(2, 32): "f32", (2, 16): "f16", (4, 16): "bf16", (2, 64): "F64", (6, 8): "BOOL"}
+NAMES |= {(0, bits): f"I{bits}" for bits in (8, 16, 32, 64)} | {(1, bits): f"U{bits}" for bits in (8, 16, 32, 64)}
+ON_PROCESSOR = 1
+
+
+def state_dict(model: Any) -> Mapping[str, Any]:
+    """Of a module, its state dict; of a mapping, itself."""
+    found = model.state_dict() if hasattr(model, "state_dict") else model
+    if not isinstance(found, Mapping):
+        raise TypeError(f"a module or a state dict is wanted, not {type(model).__name__}")
+    return found
+
+
+def table(options: Kept, field: str, model: Any) -> None:
+    """Puts a state dict into options.FIELD_tensors; the tensors live as long as the options."""
+    tensors = state_dict(model)
+    if not tensors:
+        raise ValueError(f"{field}: the state dict is empty")
+    array = options.keep(ffi.new("variant_tensor[]", len(tensors)))
+    for i, (name, tensor) in enumerate(tensors.items()):
+        _fill(options, array[i], str(name), tensor)
+    setattr(options.struct, field + "_tensors", array)
+    setattr(options.struct, field + "_tensor_count", len(tensors))
+
+
+def _fill(options: Kept, out: Any, name: str, tensor: Any) -> None:
+    dtype, shape, address, owner = _numpy(tensor) if isinstance(tensor, np.ndarray) else _dlpack(name, tensor)
+    options.keep(owner)
+    out.name = options.keep(ffi.new("char[]", name.encode()))
+    out.dtype = options.keep(ffi.new("char[]", dtype.encode()))
+    out.rank = len(shape)
+    out.shape = options.keep(ffi.new("int64_t[]", list(shape)))
+    out.data = ffi.cast("void *", address)
+
+
+def _numpy(tensor: Any) -> tuple[str, tuple[int, ...], int, object]:
+    array = np.ascontiguousarray(tensor).reshape(np.shape(tensor))
+    code = {"f": 2, "i": 0, "u": 1, "b": 6}.get(array.dtype.kind)
+    name = NAMES.get((code, 8 * array.dtype.itemsize)) if code is not None else None
+    if name is None or not array.dtype.isnative:
+        raise TypeError(f"no array of {array.dtype} can be taken")
+    return name, array.shape, array.ctypes.data, array
+
+
+def _dlpack(name: str, tensor: Any) -> tuple[str, tuple[int, ...], int, object]:
+    """Where a tensor lies, by DLPack; one of another device or with gaps is copied first."""
+    if not hasattr(tensor, "__dlpack__"):
+        raise TypeError(f"{name}: a tensor (DLPack) or a NumPy array is wanted, not {type(tensor).__name__}")
+    for step in ("detach", "cpu", "contiguous"):  # PyTorch's; each gives the same tensor where there is nothing to do
+        tensor = getattr(tensor, step)() if hasattr(tensor, step) else tensor
+    capsule = tensor.__dlpack__()
+    get = ctypes.pythonapi.PyCapsule_GetPointer
+    get.restype, get.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+    held = ffi.cast("DLManagedTensor *", get(capsule, b"dltensor")).dl_tensor
+    dtype = NAMES.get((held.dtype.code, held.dtype.bits))
+    if dtype is None or held.dtype.lanes != 1:
+        raise TypeError(f"{name}: a tensor of DLPack's type {held.dtype.code} with {held.dtype.bits} bits cannot be taken")
+    if held.device.device_type != ON_PROCESSOR:
+        raise TypeError(f"{name}: it lies on another device and cannot be moved")
+    shape = tuple(held.shape[i] for i in range(held.ndim))
+    if not _whole(held, shape):
+        raise ValueError(f"{name}: it has gaps and cannot be copied")
+    return dtype, shape, int(ffi.cast("uintptr_t", held.data)) + held.byte_offset, (tensor, capsule)
+
+
+def _whole(held: Any, shape: tuple[int, ...]) -> bool:
+    """Row-major without gaps?"""
+    if held.strides == ffi.NULL:
+        return True
+    step = 1
+    for i in reversed(range(len(shape))):
+        if shape[i] > 1 and held.strides[i] != step:
+            return False
+        step *= shape[i]
+    return True
