@@ -286,6 +286,15 @@ static const struct {
     {"strength", "--vary PICTURE --keep-scales K says how much of a picture stays"},
 };
 
+/* Options of theirs that getopt would take for one of ours, of which they are the beginning; and why they are none. */
+static const struct {
+    const char *theirs, *ours, *why;
+} mistaken[] = {
+    {"api-key", "--api-key-file",
+     "whoever lists processes would see the key: put it into the environment, VARIANT_API_KEY, or "
+     "a line of a file, --api-key-file FILE"},
+};
+
 /* Whether two names are one where dashes may be underscores. */
 static bool same_name(const char *dashed, const char *name) {
     for (; *dashed && (*dashed == *name || (*dashed == '-' && *name == '_')); ++dashed) ++name;
@@ -348,6 +357,19 @@ static int unknown_letter(const parser *p, const char *word) {
     return cli_misuse("unknown option -%s", name);
 }
 
+/* -1: none of the words is one that getopt would mistake; else the exit status. What is given for it is not repeated. */
+static int refuse_mistaken(const parser *p, int argc, char **argv) {
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; ++i)
+        for (size_t k = 0; k < sizeof mistaken / sizeof *mistaken; ++k) {
+            const char *name = mistaken[k].theirs;
+            const size_t length = strlen(name);
+            if (strncmp(argv[i], "--", 2) != 0 || strncmp(argv[i] + 2, name, length) != 0) continue;
+            if (strchr("=", argv[i][2 + length]) && is_option(p, mistaken[k].ours))
+                return cli_misuse("unknown option --%s: %s", name, mistaken[k].why);
+        }
+    return -1;
+}
+
 /* getopt's '?': a letter or a word that is no option, or a value where none is taken. */
 static int refuse_option(const parser *p, const char *word) {
     if (strncmp(word, "--", 2) != 0) return unknown_letter(p, word);
@@ -398,6 +420,8 @@ static int refuse_operand(const cli_command *command, const char *word) {
 
 /* -1 to go on, else the exit status: 0 when help was printed, 2 when usage complained. */
 static int read_options(parser *p, int argc, char **argv) {
+    const int mistake = refuse_mistaken(p, argc, argv);
+    if (mistake >= 0) return mistake;
     opterr = 0;
     optind = 1;
     for (int id, found = -1; (id = getopt_long(argc, argv, p->letters, p->names, &found)) != -1;

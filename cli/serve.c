@@ -1,10 +1,12 @@
 /* serve.c - `variant serve`: a model behind HTTP (src/serve). */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli.h"
 #include "request.h"
 #include "serve/serve.h"
+#include "values.h"
 
 typedef struct settings {
     vt_serve_options serve;
@@ -15,6 +17,14 @@ static void init(void *user) {
     settings *s = user;
     vt_serve_options_init(&s->serve);
     cli_engine_init(&s->serve.engine);
+}
+
+/* A request may name no less. */
+static bool read_deadline(void *user, const char *text) {
+    settings *s = user;
+    if (!cli_seconds(text, &s->serve.deadline)) return false;
+    return s->serve.deadline >= VT_SERVE_LEAST_DEADLINE ||
+           cli_refuse("expected at least %g ms", 1e3 * VT_SERVE_LEAST_DEADLINE);
 }
 
 #define SERVE(member) settings, serve.member
@@ -28,8 +38,8 @@ static const cli_option options[] = {
      CLI_TEXT(SERVE(listen), "an address")},
     {"port", "N", "{range}; 0: one that is free, told in the log", CLI_INT(SERVE(port), 0, 65535)},
     {"api-key-file", "FILE",
-     "keys that clients have to send, one a line; needed where others than this machine reach the "
-     "address",
+     "keys that clients have to send, one a line; a single one may stand in the environment, "
+     "VARIANT_API_KEY, instead; needed where others than this machine reach the address",
      CLI_TEXT(SERVE(api_key_file), "a file of keys")},
     {"insecure", NULL, "let everybody ask without a key", CLI_FLAG(SERVE(insecure))},
     {"origin", "ORIGIN",
@@ -53,7 +63,7 @@ static const cli_option options[] = {
      "busy it is told to come back (503)",
      CLI_INT(SERVE(connections), 4, 100000)},
     {"deadline", "TIME", "after which a request is given up: 90s, 800ms",
-     CLI_SECONDS(SERVE(deadline))},
+     CLI_SECONDS(SERVE(deadline)), .read = read_deadline},
     {"adapt", "TIME",
      "of work that may wait: while it is more, requests that name neither depth nor quality get "
      "fewer layers, "
@@ -93,6 +103,8 @@ static int run(void *user, const cli_line *line) {
     const int done = cli_model_check(&s->serve.engine);
     if (done >= 0) return done;
     name_model(s);
+    const char *key = getenv("VARIANT_API_KEY");
+    if (key && *key) s->serve.api_key = key;
     return cli_end(vt_serve(&s->serve, &err), &err);
 }
 

@@ -50,9 +50,10 @@ def watch(server, job, path):
 def main():
     server = sys.argv[1] if len(sys.argv) > 1 else "http://localhost:8080"
     prompt = sys.argv[2] if len(sys.argv) > 2 else "random"
-    job = ask(server + "/api/jobs", {"prompt": prompt, "seed": 7, "depth": 1, "bridge": 1})
-    watch(server, job, "quick")
     model = ask(server + "/api/model")
+    least = min(model["depths"], default=1)  # of a supernet, the least that it was trained at
+    job = ask(server + "/api/jobs", {"prompt": prompt, "seed": 7, "depth": least, "bridge": 1})
+    watch(server, job, "quick")
     # its early scales stay, the late ones are drawn again by all layers
     refined = ask(f"{server}/api/jobs/{job['id']}/refine", {"depth": model["depth"], "keep_scales": 2})
     watch(server, refined, "fine")

@@ -7,6 +7,7 @@ import base64
 import http.client
 import json
 import os
+import struct
 import subprocess
 import sys
 import tempfile
@@ -280,6 +281,47 @@ def depths_side_by_side_and_their_difference(browser, server):
 
 
 # ---- painting over
+
+def renamed(**names):
+    """models/fashion with other names of some classes."""
+    with open(os.path.join(FASHION, "fashion.safetensors"), "rb") as file:
+        header = json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
+        rest = file.read()
+    config = json.loads(header["__metadata__"]["variant.config"])
+    config["classes"] = [names.get(name, name) for name in config["classes"]]
+    header["__metadata__"]["variant.config"] = json.dumps(config)
+    words = json.dumps(header).encode()
+    words += b" " * (-len(words) % 8)
+    path = os.path.join(FOLDER.name, "renamed.safetensors")
+    with open(path, "wb") as file:
+        file.write(struct.pack("<Q", len(words)) + words + rest)
+    return path
+
+
+@test
+def what_is_painted_over_keeps_its_class_whatever_that_is_called(browser, _server):
+    """A name that holds a comma, and one that two classes have: neither means the class in a prompt."""
+    with Server(VARIANT, renamed(Bag="Bag, large", Sneaker="Coat"), "-q") as server:
+        page = Page(browser, server).open()
+        for label, name in (("8", "Bag, large"), ("7", "Coat")):
+            page.choose(label)
+            page.set(seed=7)
+            page.draw()
+            browser.press("Escape")
+            browser.run("document.querySelectorAll('#class-chosen button').forEach((button) => button.click())")
+            assert browser.run("return document.getElementById('class-chosen').textContent") == ""
+            browser.click("#to-paint")
+            browser.wait("return document.activeElement.id === 'mask'")
+            assert browser.run("return document.getElementById('class-chosen').textContent") == name
+            browser.click("[data-area='0.5,0,1,1']")
+            page.set(seed=-1)
+            page.draw()
+            assert f"--class {label} " in page.command(), page.command()
+            assert browser.run("return Number(document.getElementById('seed').value) >= 0")
+            browser.run("document.querySelectorAll('#class-chosen button').forEach((button) => button.click())")
+            page.mode("draw")
+        page.check_quiet()
+
 
 @test
 def a_part_is_painted_and_drawn_again(browser, server):

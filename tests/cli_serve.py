@@ -86,6 +86,27 @@ def answers_say_what_was_used():
 
 
 @test
+def a_seed_of_minus_one_is_drawn():
+    """As `variant generate -s -1` draws one, and clients of other servers ask for it."""
+    image = ("image", "a.png", png(8, 8, lambda x, y: (20 * x, 9, 90, 255 * (x > 4))))
+    with Server(VARIANT, MODEL) as server:
+        answers = [server.post("/v1/images/generations", {"prompt": "1", "seed": seed}) for seed in (-1, "-1", -1.0)]
+        answers.append(server.ask("POST", "/v1/images/edits", *form([image, ("prompt", "1"), ("seed", "-1")])))
+        assert [answer.status for answer in answers] == [200] * 4, [answer.body[:200] for answer in answers]
+        seeds = [answer.json()["request"]["seed"] for answer in answers]
+        assert len(set(seeds)) == 4 and all(0 <= int(seed) < 2 ** 32 for seed in seeds), seeds
+        assert picture(answers[0].json()["data"][0]) == generated("--class", "1", "-s", seeds[0])
+        job = server.post("/api/jobs", {"prompt": "1", "seed": 7}).json()
+        server.wait_for('variant_jobs_total{end="completed"}', 5)
+        again = server.post(f"/api/jobs/{job['id']}/refine", {"seed": -1, "keep_scales": 1}).json()
+        server.wait_for('variant_jobs_total{end="completed"}', 6)
+        assert server.get(again["poll_url"]).json()["request"]["seed"] not in ("7", *seeds)
+        for seed in (-2, "-2", "-", "random", -0.5):
+            answer = server.post("/v1/images/generations", {"prompt": "1", "seed": seed})
+            assert answer.status == 400 and answer.error()["param"] == "seed" and "-1 for a random one" in answer.error()["message"], answer.body
+
+
+@test
 def streams_show_pictures_on_the_way():
     with Server(VARIANT, MODEL) as server:
         for partials in range(4):
@@ -465,6 +486,22 @@ def a_full_queue_says_when_to_come_back():
 
 
 @test
+def a_full_queue_is_told_of_as_long_as_its_work_takes():
+    with Server(VARIANT, slow_model(), "--queue", "3", "--batch", "1") as server:
+        assert server.post("/v1/images/generations", {"prompt": "1", "n": 3}).status == 200  # how long pictures take is known
+        room = server.gauges()["variant_memory_budget_bytes"]
+        jobs = []
+        while not jobs or jobs[-1].status == 202:
+            jobs.append(server.post("/api/jobs", {"prompt": "1", "n": 10}))
+            assert len(jobs) < 3000, room
+        backlog = server.gauges()["variant_backlog_seconds"]
+        told = int(jobs[-1].headers["retry-after"])
+        assert min(60, 0.5 * backlog) <= told <= min(60, 1.5 * backlog + 2), (told, backlog)
+        for job in jobs[:-1]:
+            server.ask("DELETE", job.json()["poll_url"])
+
+
+@test
 def deadlines_hold():
     with Server(VARIANT, slow_model()) as server:
         answer = server.post("/v1/images/generations", {"prompt": "1", "n": 10, "deadline": 0.2})
@@ -541,7 +578,40 @@ def keys_hosts_and_origins():
 
 
 @test
+def a_key_may_stand_in_the_environment():
+    key = "a-key-of-the-environment"
+    server = Server(VARIANT, MODEL)
+    server.how = {"env": dict(os.environ, VARIANT_API_KEY=key)}
+    with server:
+        assert server.get("/v1/models").status == 401
+        assert server.get("/v1/models", Authorization="Bearer " + key).status == 200
+        with open(f"/proc/{server.process.pid}/cmdline", "rb") as file:
+            assert key.encode() not in file.read()
+    keys = os.path.join(FOLDER.name, "more-keys")
+    with open(keys, "w", encoding="utf-8") as file:
+        file.write("another-key-of-ours\n")
+    server = Server(VARIANT, MODEL, "--listen", "0.0.0.0", "--api-key-file", keys)
+    server.how = {"env": dict(os.environ, VARIANT_API_KEY=key)}
+    with server:
+        assert [server.get("/v1/models", Authorization="Bearer " + one).status for one in (key, "another-key-of-ours", "neither-of-the-two")] == [200, 200, 401]
+    done = subprocess.run([VARIANT, "serve", "-m", MODEL, "--port", "0"], env=dict(os.environ, VARIANT_API_KEY="short"), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and "VARIANT_API_KEY: a key of 5 letters" in done.stderr and done.stderr.count("\n") == 1, done
+
+
+@test
 def what_cannot_be_is_told_before_serving():
+    for words in (["--api-key", "a-secret-that-nobody-sees"], ["--api-key=a-secret-that-nobody-sees"]):  # no file of keys by that name
+        done = subprocess.run([VARIANT, "serve", "-m", MODEL, *words], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 2 and "VARIANT_API_KEY" in done.stderr and "--api-key-file" in done.stderr and "secret" not in done.stderr, done
+    for origin in ("example.org", "https://example.org/", "https://Example.org", "https://", "https://example.org:", "https://example.org:port", "https://a b", "null", "", "https://[::1", "ftp://example.org"):
+        done = subprocess.run([VARIANT, "serve", "-m", MODEL, "--origin", origin], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 2 and "--origin" in done.stderr and "expected" in done.stderr and done.stderr.count("\n") == 1, (origin, done)
+    for deadline in ("1e-9s", "0.9ms", "0s"):
+        done = subprocess.run([VARIANT, "serve", "-m", MODEL, "--deadline", deadline], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 2 and "--deadline" in done.stderr and done.stderr.count("\n") == 1, (deadline, done)
+    for origin in ("https://example.org:8443", "http://[::1]:8080", "http://localhost", "*"):
+        with Server(VARIANT, MODEL, "--origin", origin, "--deadline", "1ms") as server:
+            assert server.ask("GET", "/healthz", headers={"Origin": "https://x.example" if origin == "*" else origin}).headers["access-control-allow-origin"] == origin
     for options, status, words in ((["--listen", "0.0.0.0"], 2, "--api-key-file"), (["--listen", "example.org"], 2, "in numbers"),
                                    (["--max-memory", "1M"], 2, "--max-memory: 1.0 MB"), (["--api-key-file", "/nothing"], 1, "/nothing"),
                                    (["--sweep", "/nothing"], 1, "/nothing"), (["--port", "65536"], 2, "0 to 65535"), (["--queue", "0"], 2, "--queue 0")):
@@ -622,7 +692,7 @@ def the_document_is_true():
         ask("GET", "/page/main.js", "/page/{name}")
         ask("GET", "/page/none", "/page/{name}")
         ask("GET", "/api/schedules?measure=true", "/api/schedules")
-        for path in ("/", "/api/schedules", "/v1/models", "/api/model", "/api/plan", "/healthz", "/readyz", "/metrics", "/openapi.json"):
+        for path in ("/", "/api/schedules", "/v1/models", "/api/model", "/api/plan", "/healthz", "/health", "/readyz", "/metrics", "/openapi.json"):
             ask("GET", path)
         ask("GET", "/v1/models/small", "/v1/models/{id}")
         assert asked == {operation["operationId"] for path in document["paths"].values() for operation in path.values()}
@@ -693,6 +763,100 @@ def a_picture_that_never_has_room_is_not_told_to_come_back():
         answer = server.ask("POST", "/v1/images/edits", body, headers)
         assert answer.status == 413 and len(body) < 2000, (len(body), answer.body)
         assert answer.error()["message"] == "image: takes 0.5 MB once it is decoded, this server has 0.3 MB for all"
+
+
+@test
+def names_of_a_form_are_what_they_are():
+    """A member in capitals is another one, and not in the way of ours."""
+    with Server(VARIANT, MODEL) as server:
+        image = ("image", "a.png", png(8, 8, lambda x, y: (20 * x, 9, 90, 255 * (x > 4))))
+        answer = server.ask("POST", "/v1/images/edits", *form([image, ("Prompt", "dog"), ("SEED", "x"), ("prompt", "1"), ("seed", "5")]))
+        assert answer.status == 200 and answer.json()["request"]["seed"] == "5", answer.body[:300]
+        answer = server.ask("POST", "/v1/images/edits", *form([image, ("Prompt", "1")]))
+        assert answer.status == 400 and answer.error()["code"] == "missing_required_parameter", answer.body
+
+
+def large_png(side):
+    """Rows of numbers that differ, see-through on the left; quick to make."""
+    rows = b"".join(b"\0" + bytes((40, y * 7 % 251, 90, 0)) * (side // 2) + bytes((y % 256, 30, 200, 255)) * (side - side // 2) for y in range(side))
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 6, 0, 0, 0)) + chunk(b"IDAT", zlib.compress(rows, 1)) + chunk(b"IEND", b"")
+
+
+HEALTH = """
+import http.client, sys, time
+while True:
+    start = time.time()
+    connection = http.client.HTTPConnection("127.0.0.1", int(sys.argv[1]))
+    connection.request("GET", "/health")
+    assert connection.getresponse().read() == b"alive\\n"
+    print(time.time() - start, flush=True)
+    time.sleep(0.02)
+"""
+
+
+@test
+def health_is_told_while_large_pictures_come_and_go():
+    """They are read and written on a thread of their own, one after another."""
+    sanitized = "san" in os.path.basename(os.path.dirname(VARIANT))
+    side = 512 if sanitized else 2048
+    whole = large_png(side)
+    body, headers = form([("image", "a.png", whole), ("prompt", "1"), ("seed", "5")])
+    streamed = form([("image", "a.png", whole), ("prompt", "1"), ("seed", "5"), ("stream", "true"), ("partial_images", "1")])[0]
+    with Server(VARIANT, MODEL, "--max-body", "256M") as server:
+        answers = []
+        # asked for in a process of its own: this one is busy with large bodies
+        health = subprocess.Popen([sys.executable, "-c", HEALTH, str(server.port)], stdout=subprocess.PIPE, text=True)
+        threads = [threading.Thread(target=lambda i=i: answers.append(server.ask("POST", "/v1/images/edits", streamed if i == 5 else body, headers))) for i in range(6)]
+        jobs = [threading.Thread(target=lambda: answers.append(server.ask("POST", "/api/jobs/edits", body, headers)))]
+        for thread in threads + jobs:
+            thread.start()
+        for thread in threads + jobs:
+            thread.join()
+        health.terminate()
+        told = sorted(float(line) for line in health.stdout)
+        health.wait()
+        assert sorted(answer.status for answer in answers) == [200] * 6 + [202], [answer.body[:200] for answer in answers]
+        made = {picture(answer.json()["data"][0]) for answer in answers if answer.status == 200 and answer.headers["content-type"] == "application/json"}
+        assert len(made) == 1
+        job = next(answer for answer in answers if answer.status == 202).json()
+        server.wait_for("variant_running", 0)
+        server.wait_for("variant_queue", 0)
+        assert server.get(job["poll_url"]).json()["data"][0]["b64_json"] and made == {server.get(f"/api/jobs/{job['id']}/images/0.png").body}
+        stream = next(answer for answer in answers if answer.headers["content-type"] == "text/event-stream")
+        assert stream.body.count(b"event: image_edit.completed") == 1
+        print(f"  health {len(told)} times, at most {told[-1]:.3f} s beside edits of {side} x {side}")
+        assert len(told) > 10 and told[-1] < (2.0 if sanitized else 0.5), told[-10:]
+        # who leaves while it waits is passed over
+        leaving = [ask_and_leave_with(server, body, headers) for _ in range(4)]
+        del leaving
+        server.wait_for("variant_body_bytes", 0)
+        assert server.post("/v1/images/generations", {"prompt": "1"}).status == 200
+    # whoever waits when the server ends is let go
+    with Server(VARIANT, MODEL, "--max-body", "128M", "--drain", "100ms") as server:
+        cut = [threading.Thread(target=lambda: swallow(lambda: server.ask("POST", "/v1/images/edits", body, headers))) for _ in range(4)]
+        for thread in cut:
+            thread.start()
+        server.wait_for_more("variant_body_bytes", len(body))
+        assert server.stop() == 0
+        for thread in cut:
+            thread.join()
+
+
+def swallow(what):
+    try:
+        what()
+    except (OSError, http.client.HTTPException):
+        pass
+
+
+def ask_and_leave_with(server, body, headers):
+    raw = socket.create_connection(("127.0.0.1", server.port))
+    head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    raw.sendall(f"POST /v1/images/edits HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n{head}\r\n".encode() + body)
+    raw.close()
 
 
 @test

@@ -18,6 +18,7 @@
 
 #include "core/clock.h"
 #include "core/rng.h"
+#include "serve/aside.h"
 
 /* a head, from the connection's beginning or the answer before; a body */
 #define SECONDS_TO_SEND 30.0
@@ -225,16 +226,16 @@ static void on_connection(void *user, struct MHD_Connection *connection, void **
 
 /* ---- who has gone, who is slow ---- */
 
-/* The other side has closed, or half closed, which nobody does who waits for an answer. */
-static bool has_left(int socket) {
-    struct pollfd at = {.fd = socket, .events = POLLRDHUP};
+bool sv_link_has_left(const sv_link *link) {
+    if (!link) return false;
+    struct pollfd at = {.fd = link->socket, .events = POLLRDHUP};
     return poll(&at, 1, 0) == 1 && (at.revents & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL));
 }
 
 void sv_watch_clients(sv_server *server) {
     pthread_mutex_lock(&server->lock);
     for (sv_call *call = server->calls; call; call = call->next) {
-        if (!call->waiting || !call->link || !has_left(call->link->socket)) continue;
+        if (!call->waiting || !sv_link_has_left(call->link)) continue;
         call->gone = true;
         if (call->attached) sv_job_cancel(call->job);
         sv_wake_call(call);
@@ -245,7 +246,7 @@ void sv_watch_clients(sv_server *server) {
 static void check_link(sv_link *link, double now) {
     const double took = now - link->since;
     const bool receives = link->state == SV_LINK_RECEIVES || link->state == SV_LINK_BODY;
-    const bool left = receives && has_left(link->socket);
+    const bool left = receives && sv_link_has_left(link);
     link->left = left ? link->left + 1 : 0;
     if (link->left > TICKS_LEFT || (receives && took > SECONDS_TO_SEND) ||
         (link->state == SV_LINK_SENDS && took > SECONDS_TO_READ))
@@ -359,12 +360,13 @@ void sv_http_rest(sv_http *http, sv_server *server) {
 }
 
 void sv_http_close(sv_http *http, sv_server *server) {
-    if (!http->daemon) return;
-    sv_http_rest(http, server);
+    if (http->daemon) sv_http_rest(http, server);
     pthread_mutex_lock(&server->lock);
     server->closing = true;
     for (sv_call *call = server->calls; call; call = call->next) sv_wake_call(call);
     pthread_mutex_unlock(&server->lock);
+    sv_aside_end(server);
+    if (!http->daemon) return;
     MHD_stop_daemon(http->daemon);
     http->daemon = NULL;
 }

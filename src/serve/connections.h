@@ -38,6 +38,8 @@ void sv_link_works(sv_link *link);
 void sv_link_sends(sv_link *link, bool all);
 void sv_link_rests(sv_link *link);
 
+/* Has the client closed its side, or half of it? Nobody does who waits for an answer. */
+bool sv_link_has_left(const sv_link *link);
 /* Resumes it if it sleeps. The lock is held. */
 void sv_wake_call(sv_call *call);
 

@@ -142,12 +142,31 @@ bool sv_field_word(const cJSON *json, const char *name, const char *words, int *
                      list);
 }
 
+uint64_t sv_draw_seed(void) {
+    uint64_t seed = 0;
+    FILE *random = fopen("/dev/urandom", "rb");
+    if (random) {
+        if (fread(&seed, sizeof seed, 1, random) != 1) seed = 0;
+        fclose(random);
+    }
+    return seed & 0xFFFFFFFFu;
+}
+
+static bool says_drawn(const cJSON *item) {
+    if (cJSON_IsString(item)) return strcmp(item->valuestring, "-1") == 0;
+    return cJSON_IsNumber(item) && item->valuedouble == -1.0;
+}
+
 bool sv_field_seed(const cJSON *json, const char *name, uint64_t *out, sv_fault *fault) {
     const cJSON *item = sv_field(json, name);
     if (!item) return true;
     const double value = cJSON_IsNumber(item) ? item->valuedouble : -1.0;
     if (value >= 0.0 && value < 9007199254740992.0 && value == floor(value)) {
         *out = (uint64_t)value;
+        return true;
+    }
+    if (says_drawn(item)) {
+        *out = sv_draw_seed();
         return true;
     }
     if (cJSON_IsString(item) && item->valuestring[0] &&
@@ -157,7 +176,8 @@ bool sv_field_seed(const cJSON *json, const char *name, uint64_t *out, sv_fault 
         if (errno == 0) return true;
     }
     return sv_refuse(fault, 400, "invalid_value", name,
-                     "%s: expected a whole number from 0 to 2^53 - 1, or to 2^64 - 1 as a string",
+                     "%s: expected a whole number from 0 to 2^53 - 1, or to 2^64 - 1 as a string, "
+                     "or -1 for a random one",
                      name);
 }
 

@@ -19,8 +19,10 @@ bool sv_field_text(const cJSON *json, const char *name, const char **out, sv_fau
 /* One of words, "a|b|c": its place, in *out. */
 bool sv_field_word(const cJSON *json, const char *name, const char *words, int *out,
                    sv_fault *fault);
-/* 0 to 2^53 - 1 as a number, to 2^64 - 1 as a string of digits. */
+/* 0 to 2^53 - 1 as a number, to 2^64 - 1 as a string of digits; -1, either way, is one that is drawn. */
 bool sv_field_seed(const cJSON *json, const char *name, uint64_t *out, sv_fault *fault);
+/* Drawn anew each time, but short enough for every client's numbers. */
+uint64_t sv_draw_seed(void);
 /* Numbers, as a list or as a string with commas between them; *count of at most `most`. */
 bool sv_field_reals(const cJSON *json, const char *name, double low, double high, int most,
                     double *out, int *count, sv_fault *fault);

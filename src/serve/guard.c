@@ -37,27 +37,54 @@ static variant_status add_key(sv_guard *g, const char *path, const char *line, s
 static variant_status read_keys(sv_guard *g, const char *path, variant_error *err) {
     char *text = NULL;
     variant_status status = VARIANT_OK;
+    const int before = g->key_count;
     VT_TRY(vt_file_read_text(&text, path, 1 << 20, err));
-    g->keys = calloc(MOST_KEYS, sizeof *g->keys);
-    if (!g->keys) VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "no memory for keys"));
     for (const char *at = text; *at;) {
         const size_t length = strcspn(at, "\r\n");
         if (length > 0 && *at != '#') VT_CHECK(add_key(g, path, at, length, err));
         at += length + (at[length] != '\0');
     }
-    if (g->key_count == 0)
+    if (g->key_count == before)
         VT_CHECK(vt_fail(err, VARIANT_E_ARGUMENT, "%s: expected a key a line, found none", path));
 cleanup:
     free(text);
     return status;
 }
 
+/* As browsers send it: a scheme, a host in small letters and a port if it is not the scheme's own, nothing behind. */
+static bool is_origin(const char *text) {
+    const char *host = strncmp(text, "https://", 8) == 0  ? text + 8
+                       : strncmp(text, "http://", 7) == 0 ? text + 7
+                                                          : "";
+    const bool six = *host == '[';
+    const size_t length = six ? 1 + strspn(host + 1, "0123456789abcdef:.")
+                              : strspn(host, "abcdefghijklmnopqrstuvwxyz0123456789-._");
+    if (length < 1u + six || (six && host[length] != ']')) return false;
+    const char *port = host + length + six;
+    if (!*port) return true;
+    const size_t digits = strspn(port + 1, "0123456789");
+    return *port == ':' && digits >= 1 && digits <= 5 && !port[1 + digits];
+}
+
+static variant_status check_origin(const char *origin, variant_error *err) {
+    if (!origin || strcmp(origin, "*") == 0 || is_origin(origin)) return VARIANT_OK;
+    return vt_fail(err, VARIANT_E_ARGUMENT,
+                   "--origin %.80s: expected what browsers send, a scheme, a host in small letters "
+                   "and its port if any, such as https://example.org, or *",
+                   origin);
+}
+
 variant_status sv_guard_open(sv_guard *out, const vt_serve_options *options, variant_error *err) {
     *out = (sv_guard){.listen = options->listen,
                       .origin = options->origin,
                       .loopback = sv_is_loopback(options->listen)};
-    if (options->api_key_file) return read_keys(out, options->api_key_file, err);
-    if (out->loopback || options->insecure) return VARIANT_OK;
+    VT_TRY(check_origin(options->origin, err));
+    out->keys = calloc(MOST_KEYS, sizeof *out->keys);
+    if (!out->keys) return vt_fail(err, VARIANT_E_MEMORY, "no memory for keys");
+    if (options->api_key)
+        VT_TRY(add_key(out, "VARIANT_API_KEY", options->api_key, strlen(options->api_key), err));
+    if (options->api_key_file) VT_TRY(read_keys(out, options->api_key_file, err));
+    if (out->key_count > 0 || out->loopback || options->insecure) return VARIANT_OK;
     return vt_fail(err, VARIANT_E_ARGUMENT,
                    "--listen %s: others reach that address: give --api-key-file, or --insecure to "
                    "let everybody ask",

@@ -8,13 +8,16 @@
 #include <strings.h>
 
 #include "core/clock.h"
+#include "serve/aside.h"
 #include "serve/connections.h"
 #include "serve/log.h"
 #include "serve/page.h"
 #include "serve/routes.h"
+#include "serve/scheduler.h"
 #include "serve/text.h"
 
 enum { SMALL_BODY = 64 << 10, BODIES = 4, PIECE = 16 << 10 };
+enum { MANY_PIXELS = 1 << 18 }; /* whose files take longer to make than a thread takes to change */
 
 /* ---- for handlers ---- */
 
@@ -127,6 +130,28 @@ static void look(sv_call *call) {
     pthread_mutex_unlock(&call->server->lock);
 }
 
+/* Is it about pictures that take long to read, or to write? */
+static bool is_heavy(const sv_call *call) {
+    sv_server *s = call->server;
+    const int flags = call->route->flags;
+    if (!call->job && flags & SV_LARGE) return true;
+    pthread_mutex_lock(&s->lock);
+    const sv_job *job = call->job          ? call->job
+                        : flags & SV_SHOWS ? sv_job_find(s, call->arguments[0])
+                                           : NULL;
+    const bool shown = job && (job != call->job || call->next_piece || sv_job_is_over(job)),
+               heavy = shown && sv_job_pixels(job) > MANY_PIXELS;
+    pthread_mutex_unlock(&s->lock);
+    return heavy;
+}
+
+/* True: the connection sleeps until it is done. */
+static bool does_aside(sv_call *call, void (*work)(sv_call *call)) {
+    if (is_heavy(call) && sv_aside(call, work)) return true;
+    work(call);
+    return false;
+}
+
 /* ---- answers ---- */
 
 /* A file of the page may be kept, but is asked for again: by its tag, which costs no bytes. */
@@ -175,24 +200,31 @@ static enum MHD_Result queue_answer(sv_call *call) {
     return result;
 }
 
+static void fetch(sv_call *call) {
+    look(call);
+    call->piece = call->next_piece(call, &call->ended);
+    call->fetched = true;
+    if (call->ended) sv_link_sends(call->link, true);
+    if (!call->piece) return;
+    call->piece_size = strlen(call->piece);
+    call->sent_at = vt_seconds();
+}
+
 /* libmicrohttpd asks for more of a stream. */
 static ssize_t read_stream(void *user, uint64_t position, char *to, size_t most) {
     (void)position;
     sv_call *call = user;
     while (call->piece_at == call->piece_size) {
-        free(call->piece);
-        call->piece = NULL;
-        call->piece_at = call->piece_size = 0;
-        if (call->ended) return MHD_CONTENT_READER_END_OF_STREAM;
-        look(call);
-        call->piece = call->next_piece(call, &call->ended);
-        if (call->ended) sv_link_sends(call->link, true);
-        if (call->piece) {
-            call->piece_size = strlen(call->piece);
-            call->sent_at = vt_seconds();
-            continue;
+        if (call->skipped) return MHD_CONTENT_READER_END_WITH_ERROR;
+        if (!call->fetched) {
+            free(call->piece);
+            call->piece = NULL;
+            call->piece_at = call->piece_size = 0;
+            if (call->ended) return MHD_CONTENT_READER_END_OF_STREAM;
+            if (does_aside(call, fetch)) return 0;
         }
-        if (call->ended) continue;
+        call->fetched = false;
+        if (call->piece || call->ended) continue;
         pthread_mutex_lock(&call->server->lock);
         const bool asleep = sleep_on(call), over = call->server->closing || call->gone;
         pthread_mutex_unlock(&call->server->lock);
@@ -433,11 +465,12 @@ static enum MHD_Result go_on(sv_call *call) {
     if (!call->handled) {
         call->handled = true;
         sv_link_works(call->link);
-        if (!call->answer) handle(call);
-        if (call->next_piece) return queue_stream(call);
+        if (!call->answer && does_aside(call, handle)) return MHD_YES;
     }
     while (!call->answer) {
-        if (!call->later) call->finish(call);
+        if (call->skipped) return MHD_NO;
+        if (call->next_piece) return queue_stream(call);
+        if (!call->later && does_aside(call, call->finish)) return MHD_YES;
         if (call->answer) break;
         pthread_mutex_lock(&call->server->lock);
         call->stirred = false; /* as what it waits for is looked at under the lock */
@@ -448,8 +481,7 @@ static enum MHD_Result go_on(sv_call *call) {
         pthread_mutex_unlock(&call->server->lock);
         if (asleep) return MHD_YES;
         if (!over && gone) return MHD_NO;
-        if (again) handle(call);
-        if (call->next_piece) return queue_stream(call);
+        if (again && does_aside(call, handle)) return MHD_YES;
     }
     return queue_answer(call);
 }

@@ -43,6 +43,11 @@ typedef struct sv_call {
     bool do_not_retry;
     bool close; /* the connection, after the answer */
 
+    /* what is done of it on another thread (aside.h), while its own sleeps */
+    void (*work)(struct sv_call *call);
+    struct sv_call *after; /* of those that wait for that thread */
+    bool skipped;          /* it was not done */
+
     /* a job that it waits for, guarded by the lock where others look: job, waiting, gone, stirred */
     sv_job *job;
     void (*finish)(struct sv_call *call); /* answers, or does not yet; the lock is not held */
@@ -60,6 +65,7 @@ typedef struct sv_call {
     int seen_scale, seen_done, seen_place, seen_state;
     int *
         seen; /* (count): of each picture the last preview that was sent: its scale; of partial pictures 1 + its slot */
+    bool fetched; /* the piece is there, if there is one */
     bool ended;
 } sv_call;
 

@@ -85,6 +85,11 @@ bool sv_job_is_over(const sv_job *job) {
     return job->state >= SV_COMPLETED;
 }
 
+size_t sv_job_pixels(const sv_job *job) {
+    const variant_picture *one = job->pictures ? job->pictures : &job->shape;
+    return (size_t)one->width * (size_t)one->height * (size_t)job->wish.request.count;
+}
+
 /* ---- what the library calls, on the engine's thread ---- */
 
 static bool on_progress(void *user, const variant_progress *at) {
@@ -229,7 +234,6 @@ void sv_job_end(sv_job *job, sv_state state, const sv_fault *fault) {
                                       (size_t)p->token_count * sizeof *p->tokens);
     }
     if (job->kept && !job->every_scale) forget_previews(job); /* the pictures are there */
-    s->pace += 0.5 * (job->finished - s->last_end - s->pace);
     s->last_end = job->finished;
     count_end(job);
     leave_engine(job);

@@ -62,6 +62,8 @@ void sv_job_hold(sv_job *job);
 /* The last one frees it. The lock is held. */
 void sv_job_release(sv_job *job);
 bool sv_job_is_over(const sv_job *job);
+/* Of all its pictures that can be seen, finished or on the way. The lock is held. */
+size_t sv_job_pixels(const sv_job *job);
 /* Puts callbacks, cancel flag and batch into the request and measures what it takes, once its wish is read. */
 bool sv_job_measure(sv_job *job, sv_fault *fault);
 /* Gives up the pixels of a picture to edit, which the library has read. The lock is held. */

@@ -57,7 +57,7 @@ static bool end_part(form *f) {
         if (!sv_is_utf8((const char *)f->data, f->size) || memchr(f->data, 0, f->size))
             return sv_refuse(f->fault, 400, "invalid_form", f->name, "%s: not UTF-8", f->name);
         f->data[f->size] = '\0';
-        if (!cJSON_HasObjectItem(f->parts->json, f->name))
+        if (!cJSON_GetObjectItemCaseSensitive(f->parts->json, f->name))
             cJSON_AddItemToObject(f->parts->json, f->name, value_of(f->name, (char *)f->data));
         free(f->data);
     } else if (f->parts->held[f->held]) { /* a second one */

@@ -7,7 +7,8 @@
 enum {
     SV_OPEN = 1,  /* no key is asked for */
     SV_LARGE = 2, /* the body may bring pictures */
-    SV_VITAL = 4  /* answered even where there are too many connections */
+    SV_VITAL = 4, /* answered even where there are too many connections */
+    SV_SHOWS = 8  /* the answer may bring pictures of the job that the path names */
 };
 
 typedef struct sv_route {

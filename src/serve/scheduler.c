@@ -7,11 +7,13 @@
 
 #include "core/clock.h"
 #include "serve/http.h"
+#include "serve/load.h"
 #include "serve/log.h"
 #include "serve/queue.h"
 #include "serve/reload.h"
 
 enum { SECONDS_TO_TRIM = 10 };
+#define SECONDS_UNKNOWN 1.0 /* of a request, while none was finished */
 
 /* ---- the queue ---- */
 
@@ -28,9 +30,11 @@ static bool is_full_for(const sv_server *s, const sv_job *job) {
     return most > 0 && count_of_client(s, job->client) >= most;
 }
 
+/* Until so many of those that are there have ended, each as long as the backlog has for it; or as the present one has taken. */
 static int retry_after(const sv_server *s, int waiting) {
-    const double silent = vt_seconds() - s->last_end;
-    return sv_queue_retry_after(waiting, silent > s->pace ? silent : s->pace);
+    const double silent = vt_seconds() - s->last_end, known = sv_backlog(s),
+                 each = known > 0.0 ? known / (s->queued + s->running) : SECONDS_UNKNOWN;
+    return sv_queue_retry_after(waiting, silent > each ? silent : each);
 }
 
 bool sv_submit(sv_job *job, sv_fault *fault) {
@@ -45,7 +49,7 @@ bool sv_submit(sv_job *job, sv_fault *fault) {
         ++s->metrics.rejected_full;
         sv_refuse(fault, 429, "queue_full", "", "%d requests wait already, which is the limit",
                   s->queued);
-        fault->retry_after = retry_after(s, s->queued + 1);
+        fault->retry_after = retry_after(s, s->queued + s->running);
     } else if (is_full_for(s, job)) {
         ++s->metrics.rejected_client;
         sv_refuse(fault, 429, "client_limit", "",

@@ -9,6 +9,7 @@
 
 #include "core/clock.h"
 #include "core/limits.h"
+#include "serve/aside.h"
 #include "serve/http.h"
 #include "serve/load.h"
 #include "serve/log.h"
@@ -141,7 +142,7 @@ static void tell_address(const sv_server *s, int port) {
 
 static variant_status server_open(sv_server *s, const vt_serve_options *options, int socket,
                                   variant_error *err) {
-    *s = (sv_server){.options = options, .started_at = time(NULL), .socket = socket, .pace = 1.0};
+    *s = (sv_server){.options = options, .started_at = time(NULL), .socket = socket};
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->work, NULL);
     sv_pace_init(&s->step_pace);
@@ -198,6 +199,7 @@ variant_status vt_serve(const vt_serve_options *options, variant_error *err) {
     if (socket >= 0) own.listen = address; /* whatever --listen says */
     VT_CHECK(server_open(&s, &own, socket, err));
     VT_CHECK(sv_engine_start(&thread, &s, err));
+    VT_CHECK(sv_aside_start(&s, err));
     VT_CHECK(sv_http_open(&http, &s, err));
     tell_address(&s, http.port);
     sv_notify("READY=1");

@@ -31,11 +31,14 @@ typedef struct vt_serve_options {
     size_t keep_bytes; /* ... and how much of them */
     size_t max_body;   /* of a request that brings pictures */
     const char *sweep; /* what `variant sweep` measured, for quality and plans; NULL */
-    const char *api_key_file; /* a key a line; NULL: none is asked for */
+    const char *api_key_file; /* a key a line; NULL: none is asked for ... */
+    const char *api_key;      /* ... but for this one, which is taken as well; NULL */
     bool insecure;            /* listen beyond loopback without keys */
     const char *origin;       /* of a web page elsewhere that may ask (CORS); "*": any; NULL */
     bool quiet;               /* log no answers */
 } vt_serve_options;
+
+#define VT_SERVE_LEAST_DEADLINE 0.001 /* seconds */
 
 void vt_serve_options_init(vt_serve_options *options);
 

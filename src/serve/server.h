@@ -33,6 +33,14 @@ typedef struct sv_links {
     int by_address[SV_ADDRESSES]; /* of count, by the hash of their address */
 } sv_links;
 
+/* Calls whose pictures are read or written beside the HTTP threads (aside.h). */
+typedef struct sv_asides {
+    pthread_t thread;
+    pthread_cond_t more;
+    struct sv_call *first; /* that waits */
+    bool started, ends;
+} sv_asides;
+
 typedef struct sv_server {
     const vt_serve_options *options;
     sv_guard guard;
@@ -46,6 +54,7 @@ typedef struct sv_server {
     sv_job *jobs;          /* all: waiting, at work, kept */
     struct sv_call *calls; /* requests being answered */
     sv_links links;
+    sv_asides asides;
     uint64_t arrivals;
     size_t program;  /* bytes that were resident before the model was opened */
     size_t memory;   /* bytes in all, but for those */
@@ -60,7 +69,6 @@ typedef struct sv_server {
     sv_pace step_pace;      /* what sharing makes of steps */
     int interrupt;          /* set atomically: a measurement of times ends */
     unsigned times_version; /* measurements that have ended */
-    double pace;            /* seconds between two jobs' ends while there is work, smoothed */
     double last_end;        /* of a job, or when work began */
     bool draining, stopping, closing;
     sv_reload reload;

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "serve/serve.h"
+
 const char *const sv_quality_names[SV_QUALITIES] = {"low", "medium", "high", "auto"};
 
 /* ---- which pictures ---- */
@@ -178,7 +180,8 @@ static bool read_answer(sv_wish *w, const sv_wish_context *c, sv_fault *fault) {
         !sv_field_int(w->json, "output_compression", 0, 100, &w->compression, fault) ||
         !sv_field_bool(w->json, "stream", &w->stream, fault) ||
         !sv_field_int(w->json, "partial_images", 0, SV_MOST_PARTIALS, &w->partials, fault) ||
-        !sv_field_real(w->json, "deadline", 0.001, c->deadline, &w->deadline, fault))
+        !sv_field_real(w->json, "deadline", VT_SERVE_LEAST_DEADLINE, c->deadline, &w->deadline,
+                       fault))
         return false;
     w->url = form == 1;
     w->format = formats[format];
@@ -206,17 +209,6 @@ static bool read_edit(sv_wish *w, sv_fault *fault) {
 
 /* ---- all of it ---- */
 
-/* Drawn anew each time, but short enough for every client's numbers. */
-static uint64_t draw_seed(void) {
-    uint64_t seed = 0;
-    FILE *random = fopen("/dev/urandom", "rb");
-    if (random) {
-        if (fread(&seed, sizeof seed, 1, random) != 1) seed = 0;
-        fclose(random);
-    }
-    return seed & 0xFFFFFFFFu;
-}
-
 static void begin(sv_wish *w, const sv_wish_context *c, const sv_wish *from, const sv_edit *edit,
                   cJSON *json) {
     if (from) {
@@ -234,7 +226,7 @@ static void begin(sv_wish *w, const sv_wish_context *c, const sv_wish *from, con
         *w = (sv_wish){.format = "png", .quality = SV_AUTO, .why = "the model's own"};
         variant_request_init(&w->request);
         w->request.class_name = NULL;
-        w->request.seed = draw_seed();
+        w->request.seed = sv_draw_seed();
     }
     w->request.batch = c->batch;
     w->json = json;

@@ -125,6 +125,12 @@ export class Classes {
         return alone && !/^\d+$/.test(one.told) && !["random", "all", "uncond"].includes(one.told) ? one.told : String(one.label);
     }
 
+    /** The class of a number alone: its name may be another's as well. */
+    choose(label) {
+        this.chosen = this.all.filter((one) => one.label === label);
+        this.draw();
+    }
+
     get prompt() {
         return this.chosen.length ? this.chosen.map((one) => this.wordOf(one)).join(",") : "random";
     }

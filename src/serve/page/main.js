@@ -107,9 +107,15 @@ function running(run) {
 
 const newSeed = () => String(crypto.getRandomValues(new Uint32Array(1))[0]);
 
+/** As it stands there; nothing, or -1, is one that is drawn. */
+function askedSeed() {
+    const text = $("seed").value.trim();
+    return text === "" || text === "-1" ? null : text;
+}
+
 /** The request that the controls say; what is left at its default is not said. */
 function readWish(depth = page.depth.value) {
-    const { defaults } = page.model, wish = { prompt: page.classes.prompt, n: Number($("count").value || 1), seed: $("seed").value.trim() || newSeed(), depth };
+    const { defaults } = page.model, wish = { prompt: page.classes.prompt, n: Number($("count").value || 1), seed: askedSeed() ?? newSeed(), depth };
     $("seed").value = wish.seed;
     const numbers = { cfg_scale: "cfg", top_k: "top-k", top_p: "top-p" };
     for (const [name, id] of Object.entries(numbers)) wish[name] = $(id).value === "" ? defaults[name] : Number($(id).value);
@@ -239,7 +245,7 @@ async function further(kind) {
 async function takeMade(picture) {
     setMode("paint");
     await page.paint.take(picture.url, blobOf(picture.url), fileName(picture), picture);
-    if (!page.classes.chosen.length) page.classes.prompt = String(picture.settings.class || picture.settings.label);
+    if (!page.classes.chosen.length) page.classes.choose(picture.settings.label);
     showMode();
     $("mask").focus();
 }
