@@ -801,7 +801,7 @@ while True:
 def health_is_told_while_large_pictures_come_and_go():
     """They are read and written on a thread of their own, one after another."""
     sanitized = "san" in os.path.basename(os.path.dirname(VARIANT))
-    side = 512 if sanitized else 2048
+    side = 640 if sanitized else 2048
     whole = large_png(side)
     body, headers = form([("image", "a.png", whole), ("prompt", "1"), ("seed", "5")])
     streamed = form([("image", "a.png", whole), ("prompt", "1"), ("seed", "5"), ("stream", "true"), ("partial_images", "1")])[0]
