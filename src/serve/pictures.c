@@ -86,7 +86,9 @@ cJSON *sv_settings_json(const sv_job *job) {
 void sv_add_form(cJSON *json, const sv_job *job) {
     char size[32];
     const int side = job->model->context.info.picture_side;
+    pthread_mutex_lock(&job->server->lock); /* of a preview: the pictures may come just now */
     const variant_picture *first = job->pictures;
+    pthread_mutex_unlock(&job->server->lock);
     snprintf(size, sizeof size, "%dx%d", first ? first->width : side, first ? first->height : side);
     cJSON_AddStringToObject(json, "size", size);
     cJSON_AddStringToObject(json, "quality", sv_quality_names[job->wish.quality]);
