@@ -107,7 +107,7 @@ static int cold_copies(const bench_case *c, size_t bytes) {
 /* `copies` of one weight, 0: so many that each call finds its own in memory. */
 static void open_weights(bench_case *c, vt_number number, int n, int k, int taps, int copies) {
     const size_t numbers = (size_t)n * (size_t)k;
-    if (copies == 0) copies = cold_copies(c, numbers * vt_number_size(number));
+    if (copies == 0) copies = cold_copies(c, (size_t)vt_number_bytes(number, (double)numbers));
     const bool in_place = number == VT_NUMBER_F32;
     float *values = take(c, numbers * sizeof *values * (in_place ? (size_t)copies : 1));
     if (values) vt_normal_fill(values, numbers, 7, 0);
@@ -449,6 +449,11 @@ static const bench_kernel kernels[] = {
     PRODUCT(VT_NUMBER_INT8, 18, 3072, 1024),
     PRODUCT(VT_NUMBER_INT8, 72, 3072, 1024),
     PRODUCT(VT_NUMBER_INT8, 512, 3072, 1024),
+    PRODUCT(VT_NUMBER_INT4, 2, 3072, 1024),
+    PRODUCT_CACHED(VT_NUMBER_INT4, 2, 3072, 1024),
+    PRODUCT(VT_NUMBER_INT4, 18, 3072, 1024),
+    PRODUCT(VT_NUMBER_INT4, 72, 3072, 1024),
+    PRODUCT(VT_NUMBER_INT4, 512, 3072, 1024),
     ATTENTION(VT_NUMBER_F32, 36, 91),
     ATTENTION(VT_NUMBER_F32, 256, 680),
     ATTENTION(VT_NUMBER_BF16, 36, 91),
@@ -502,7 +507,7 @@ static void kernel_work(const bench_kernel *k, double *flops, double *bytes) {
     *flops = *bytes = 0.0;
     if (is_product(k)) {
         *flops = 2.0 * s0 * s1 * s2;
-        *bytes = s1 * s2 * (double)vt_number_size(k->number);
+        *bytes = vt_number_bytes(k->number, s1 * s2);
     } else if (k->set_up == set_up_attention) {
         *flops = 4.0 * s0 * s1 * s2 * k->size[3] * k->size[4];
     } else if (k->set_up == set_up_attention_step) {
@@ -514,7 +519,7 @@ static void kernel_work(const bench_kernel *k, double *flops, double *bytes) {
     } else if (k->set_up == set_up_product_step) {
         for (int i = 0; i < STEP_SCALES; ++i)
             *flops += 2.0 * 2.0 * s0 * s1 * step_sides[i] * step_sides[i];
-        *bytes = s0 * s1 * (double)vt_number_size(k->number);
+        *bytes = vt_number_bytes(k->number, s0 * s1);
     } else if (is_conv(k)) {
         *flops = 18.0 * s0 * s0 * s1 * s2;
     } else if (k->set_up == set_up_norm) {
@@ -530,7 +535,7 @@ static void kernel_work(const bench_kernel *k, double *flops, double *bytes) {
 
 /* What the machine could do at most. */
 typedef struct peaks {
-    double flops[3]; /* by vt_number */
+    double flops[4]; /* by vt_number */
     double stream;   /* bytes a second from memory */
 } peaks;
 
@@ -684,7 +689,7 @@ static variant_status run_kernels(bench_run *r, variant_error *err) {
 static variant_status run_products(bench_run *r, variant_error *err) {
     for (size_t i = 0; i < sizeof layer_products / sizeof *layer_products; ++i)
         for (size_t j = 0; j < sizeof layer_rows / sizeof *layer_rows; ++j)
-            for (int number = VT_NUMBER_BF16; number <= VT_NUMBER_INT8; ++number) {
+            for (int number = VT_NUMBER_BF16; number <= VT_NUMBER_INT4; ++number) {
                 const struct layer_product *p = &layer_products[i];
                 const bench_kernel k = {p->name,
                                         (vt_number)number,
@@ -710,9 +715,10 @@ static int run(void *user, const cli_line *line) {
                          kern->name));
     r.kern = kern;
     r.ref = ref;
-    r.most = (peaks){{kern->peak_flops(kern, VT_NUMBER_F32), kern->peak_flops(kern, VT_NUMBER_BF16),
-                      kern->peak_flops(kern, VT_NUMBER_INT8)},
-                     kern->stream_bytes(kern, CACHES * vt_cache_bytes())};
+    r.most =
+        (peaks){{kern->peak_flops(kern, VT_NUMBER_F32), kern->peak_flops(kern, VT_NUMBER_BF16),
+                 kern->peak_flops(kern, VT_NUMBER_INT8), kern->peak_flops(kern, VT_NUMBER_INT4)},
+                kern->stream_bytes(kern, CACHES * vt_cache_bytes())};
     vt_kern_watch(&r.quiet, kern);
     print_head(s->json, kern, &r.most);
     VT_CHECK(s->products ? run_products(&r, &err) : run_kernels(&r, &err));

@@ -83,7 +83,7 @@ variant_status bench_subject_open(bench_subject *out, const bench_settings *s, v
     const char *weights = s->asked.engine.weights, *kv = s->asked.engine.kv;
     if (weights) VT_TRY(vt_number_parse(&out->weights, "--weights", weights, err));
     out->kv = vt_kv_default(out->weights);
-    if (kv) VT_TRY(vt_number_parse(&out->kv, "--kv", kv, err));
+    if (kv) VT_TRY(vt_number_parse_kv(&out->kv, "--kv", kv, err));
     VT_TRY(vt_kern_open(&out->kern, s->asked.engine.backend, s->asked.engine.threads, err));
     if (!out->kern->peak_flops)
         return vt_fail(err, VARIANT_E_UNSUPPORTED, "backend %s has no probes to measure against",

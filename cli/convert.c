@@ -231,8 +231,8 @@ static const cli_option options[] = {
      "write the weights as the cpu backend computes with them: the file opens without packing, is "
      "used where it lies, and serves for nothing else",
      CLI_FLAG(settings, pack)},
-    {"weights", "TYPE", "of --pack: {words}", CLI_NAME(settings, weights, "bf16|int8"),
-     .notes = "|a scale a row; a tokenizer's are bf16", .own = true},
+    {"weights", "TYPE", "of --pack: {words}", CLI_NAME(settings, weights, "bf16|int8|int4"),
+     .notes = "|a scale a row; a tokenizer's are bf16|groups of 16; likewise", .own = true},
     CLI_ROWS(cli_engine_options, variant_engine_options, settings, engine, CLI_MODEL),
     {"classes", "FILE", "names of the classes, a line each",
      CLI_TEXT(settings, classes, "a file of names, a line each")},

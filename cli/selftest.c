@@ -99,9 +99,10 @@ static int run(void *user, const cli_line *line) {
                                    .user = s};
     double start = vt_seconds();
     variant_status status = VARIANT_OK;
-    if (!s->engine.kv) s->engine.kv = s->engine.weights;
+    if (!s->engine.kv)
+        s->engine.kv = strcmp(s->engine.weights, "int4") == 0 ? "int8" : s->engine.weights;
     VT_CHECK(vt_number_parse(&options.weights, "--precision", s->engine.weights, &err));
-    VT_CHECK(vt_number_parse(&options.kv, "--kv", s->engine.kv, &err));
+    VT_CHECK(vt_number_parse_kv(&options.kv, "--kv", s->engine.kv, &err));
     VT_CHECK(vt_selftest_open(&test, &options, &err));
     VT_CHECK(vt_selftest_run(test, path, &err));
     vt_selftest_counts counts = vt_selftest_result(test);
@@ -127,10 +128,11 @@ static const cli_option options[] = {
      CLI_TEXT(settings, dump, "a file to write")},
     {"precision", "TYPE",
      "of weights, keys and values: {words}; the latter two compare forward results within 2e-2 "
-     "(int8: 5e-2), each stage fed with the reference's own",
-     CLI_NAME(settings, engine.weights, "f32|bf16|int8"), .own = true},
+     "(int8: 5e-2, int4: 2.5e-1), each stage fed with the reference's own",
+     CLI_NAME(settings, engine.weights, "f32|bf16|int8|int4"), .own = true},
     {"kv", "TYPE", "of keys and values alone: {words}",
-     CLI_NAME(settings, engine.kv, "f32|bf16|int8"), .unset = "as --precision", .own = true},
+     CLI_NAME(settings, engine.kv, "f32|bf16|int8"), .unset = "as --precision; int8 of int4",
+     .own = true},
     {"quiet", NULL, "only what fails, and the summary", .letter = 'q', CLI_FLAG(settings, quiet),
      .own = true},
     CLI_ROWS(cli_json_option, bool, settings, json, NULL),

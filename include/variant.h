@@ -178,8 +178,9 @@ typedef struct variant_engine_options {
     const char *backend; /* "cpu" (default) or "ref", the slow plain-C definition */
     int threads; /* 0: one a processor that the process may use (affinity, quota of its control group) */
     /* how weights are stored: "f32" (exact, mapped from the file where it can be), "bf16" (half the memory, products in
-     * bf16) or "int8" (a quarter; a scale a channel; the tokenizer's stay bf16). NULL: f32, or as a file has them whose
-     * weights are packed (`variant convert --pack`), which has no others */
+     * bf16), "int8" (a quarter; a scale a channel; the tokenizer's stay bf16) or "int4" (the transformer's products in
+     * four bits, with a scale for each 16, but for the head; others as int8). NULL: f32, or as a file has them whose weights
+     * are packed (`variant convert --pack`), which has no others */
     const char *weights;
     const char *kv; /* likewise keys and values; NULL: f32 with f32 weights, else bf16 */
     bool encoder;   /* also the tokenizer's encoder, which edits need */
@@ -227,7 +228,7 @@ typedef struct variant_info {
     bool preview_decoder; /* it has a small decoder beside its own; `hash` does not depend on it */
     /* what computes: one line. See variant_blas_core_wanted. */
     const char *kernels;
-    const char *weights, *kv; /* "f32", "bf16" or "int8" */
+    const char *weights, *kv; /* "f32", "bf16" or "int8"; weights "int4" too */
     size_t weight_bytes;      /* held in memory ... */
     size_t mapped_bytes;      /* ... and used in place in the mapped file */
 } variant_info;

@@ -29,7 +29,7 @@ run generate -m model.safetensors --class 0 -n 6 -o pictures/left/%02d.png
 run generate -m model.safetensors --class 1 -n 6 -o pictures/right/%02d.png
 
 # ---- the same pictures, the same hash, whichever way settings go; nothing told but what is asked
-for type in bf16 int8; do
+for type in bf16 int8 int4; do
     run convert model.safetensors -o $type.safetensors --pack --weights $type
     [ "$(hash_of $type.safetensors)" = "$(hash_of model.safetensors)" ] && ok || bad "another hash"
     for decoder in full preview; do

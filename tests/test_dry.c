@@ -63,6 +63,7 @@ static const vt_weight_spec specs[] = {
     {.type = VT_NUMBER_BF16, .n = 48, .k = 9 * 32, .taps = 9, .gradients = true},
     {.type = VT_NUMBER_BF16, .n = 48, .k = 9 * 32, .taps = 9, .gradients = true, .stride = 2},
     {.type = VT_NUMBER_INT8, .n = 37, .k = 300},
+    {.type = VT_NUMBER_INT4, .n = 37, .k = 300},
 };
 
 static void test_weights(void **state) {

@@ -99,7 +99,7 @@ static void draws_the_same(void **state) {
     char from[128], to[160];
     for (char which = 'A'; which <= 'B'; ++which) {
         synthetic_file(from, sizeof from, folder, which, NULL);
-        for (vt_number type = VT_NUMBER_BF16; type <= VT_NUMBER_INT8; ++type) {
+        for (vt_number type = VT_NUMBER_BF16; type <= VT_NUMBER_INT4; ++type) {
             snprintf(to, sizeof to, "%s/packed-%c-%d.safetensors", folder, which, (int)type);
             pack(from, to, type);
             for (int i = 0; i < 3; ++i) {
@@ -129,7 +129,7 @@ static void packs_the_same_bytes(void **state) {
     char kept[64] = "", from[128], to[160];
     if (own) snprintf(kept, sizeof kept, "%s", own);
     synthetic_file(from, sizeof from, folder, 'A', NULL);
-    for (vt_number type = VT_NUMBER_BF16; type <= VT_NUMBER_INT8; ++type) {
+    for (vt_number type = VT_NUMBER_BF16; type <= VT_NUMBER_INT4; ++type) {
         uint64_t first = 0;
         for (size_t i = 0; i < sizeof levels / sizeof *levels; ++i) {
             vt_mapping map;
@@ -276,7 +276,8 @@ static void refuses_what_it_cannot_use(void **state) {
                  "without gradients");
     spec.gradients = false;
     spec.type = VT_NUMBER_F32;
-    assert_fails(kern->weight_open(kern, &weight, &spec, err), VARIANT_E_ARGUMENT, "bf16 or int8");
+    assert_fails(kern->weight_open(kern, &weight, &spec, err), VARIANT_E_ARGUMENT,
+                 "bf16, int8 or int4");
     spec.type = VT_NUMBER_BF16;
     assert_ok(kern->weight_open(kern, &weight, &spec, err));
     assert_true(kern->weight_packed(weight).numbers == numbers);

@@ -178,7 +178,8 @@ static void run_randomly(const variant_engine *engine, const alone *want, int st
 }
 
 static const char *const types[][2] = {{"f32", "f32"},   {"f32", "int8"},  {"bf16", "f32"},
-                                       {"bf16", "bf16"}, {"int8", "bf16"}, {"int8", "int8"}};
+                                       {"bf16", "bf16"}, {"int8", "bf16"}, {"int8", "int8"},
+                                       {"int4", "bf16"}};
 enum { TYPES = sizeof types / sizeof types[0] };
 
 /* What a request makes depends on the types and, in the last bits, on the instruction set; on nothing else. */

@@ -62,7 +62,7 @@ variant_status variant_engine_open(variant_engine **out, const variant_engine_op
     model.user = options->user;
     if (options->weights)
         VT_CHECK(vt_number_parse(&engine->weights, "weights", options->weights, error));
-    if (options->kv) VT_CHECK(vt_number_parse(&engine->kv, "kv", options->kv, error));
+    if (options->kv) VT_CHECK(vt_number_parse_kv(&engine->kv, "kv", options->kv, error));
     model.weights = engine->weights;
     model.any_weights = !options->weights;
     model.skip_encoder = !options->encoder;

@@ -143,7 +143,7 @@ typedef struct vt_model_save {
     void *user;
 } vt_model_save;
 variant_status vt_model_write(const char *path, const vt_model_save *save, variant_error *err);
-/* The model, opened with weights of bf16 or int8 on a backend that packs them (E_UNSUPPORTED), as it computes: a file that opens
+/* The model, opened with weights of bf16, int8 or int4 on a backend that packs them (E_UNSUPPORTED), as it computes: a file that opens
  * without packing anything (model_packed.h). save: its configuration, classes and training. */
 variant_status vt_model_write_packed(const char *path, const vt_model *model,
                                      const vt_model_save *save, variant_error *err);

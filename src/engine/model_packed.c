@@ -12,10 +12,11 @@
 /* ---- reading ---- */
 
 static variant_status malformed(const vt_tensor_file *file, variant_error *err) {
-    return vt_fail(err, VARIANT_E_FORMAT,
-                   "%s: metadata " VT_PACKED_KEY
-                   ": expected a layout, its version, weights bf16 or int8, a hash and shapes",
-                   vt_tensor_file_path(file));
+    return vt_fail(
+        err, VARIANT_E_FORMAT,
+        "%s: metadata " VT_PACKED_KEY
+        ": expected a layout, its version, weights bf16, int8 or int4, a hash and shapes",
+        vt_tensor_file_path(file));
 }
 
 static bool read_hash(char out[17], const cJSON *item) {

@@ -67,7 +67,9 @@ static variant_status flag(const variant_settings *s, const char *name, bool *ou
 static variant_status check_type(const variant_settings *s, const char *name, variant_error *err) {
     vt_number type;
     const char *text = text_of(s, name);
-    if (!*text || vt_number_parse(&type, name, text, err) == VARIANT_OK) return VARIANT_OK;
+    if (!*text || (strcmp(name, "kv") == 0 ? vt_number_parse_kv
+                                           : vt_number_parse)(&type, name, text, err) == VARIANT_OK)
+        return VARIANT_OK;
     return misfit(s, name, err);
 }
 

@@ -78,7 +78,7 @@ const vt_tensor *vt_tensor_file_find(const vt_tensor_file *file, const char *gro
  * optimizer stay as they are. */
 variant_status vt_tensor_file_unwrap(vt_tensor_file *file, const char *const *marks, int count,
                                      variant_error *err);
-/* Packed numbers of weight NAME are tensors NAME.panels and, of some types, NAME.scales or NAME.scales_of_rows, in a group of their own. shapes, an object
+/* Packed numbers of weight NAME are tensors NAME.panels and, of whole numbers, NAME.scales or NAME.scales_of_rows, in a group of their own. shapes, an object
  * of lists ({"NAME": [n, k]}), says which weights there are: each becomes a tensor of that name and shape too, bare, of a type
  * that nobody reads as numbers; its bytes are those of the panels. E_FORMAT: damaged, with the path. */
 #define VT_PACKED_GROUP "panels"

@@ -32,6 +32,8 @@ typedef enum vt_number {
     VT_NUMBER_F32 = 0,
     VT_NUMBER_BF16, /* rounded to nearest even */
     VT_NUMBER_INT8, /* -127..127 times a float32 scale of its output channel, or of its row and head */
+    /* weights alone: -8..7 times an integer of its group of 16 and a float32 scale of its output channel (int4.h) */
+    VT_NUMBER_INT4,
     /* bf16 in an order that is the backend's own: rows between two of its operations, where product_input says so */
     VT_NUMBER_LAID
 } vt_number;
@@ -43,11 +45,17 @@ typedef struct vt_floats {
     size_t n;
 } vt_floats;
 
-const char *vt_number_name(vt_number number); /* "f32", "bf16", "int8", "laid" */
-size_t vt_number_size(vt_number number);      /* bytes of one, scales left out */
+const char *vt_number_name(vt_number number); /* "f32", "bf16", "int8", "int4", "laid" */
+size_t
+vt_number_size(vt_number number); /* bytes of one, scales left out; INT4: 1, in which two lie */
+/* What n of them take as a weight; INT8: scales left out; INT4: those of groups counted. */
+double vt_number_bytes(vt_number number, double n);
 /* The opposite of vt_number_name, of what weights can be; E_ARGUMENT names the option that held `text`. */
 variant_status vt_number_parse(vt_number *out, const char *option, const char *text,
                                variant_error *err);
+/* ... of what keys and values can be. */
+variant_status vt_number_parse_kv(vt_number *out, const char *option, const char *text,
+                                  variant_error *err);
 
 /* A weight matrix (n, k) prepared once for products y = x W^T. Opaque: a backend packs and converts.
  *
@@ -55,8 +63,9 @@ variant_status vt_number_parse(vt_number *out, const char *option, const char *t
  * largest |w| / 127, and integers round(w * (127 / largest |w|)), to nearest even; so has each block of
  * 128 numbers of a row of x (the last one shorter), or, where the weight is `whole`, each row of x, and
  *     y = w_scale * (sum over the blocks, in order, of x_scale * float(the integers' exact sum)) + bias.
- * Numbers all below 2^-100 become 0; one that is not finite makes the scale NaN. A row of x has one
- * result, whatever the number of rows. */
+ * Numbers all below 2^-100 become 0; one that is not finite makes the scale NaN. INT4: as INT8 with a scale for each block
+ * of x, and with the whole numbers and scales of int4.h for a row of W. A row of x has one result, whatever the number of
+ * rows. */
 typedef struct vt_weight vt_weight;
 
 /* Writes rows [first, first + count) of a weight, count * k floats, to out. Called from several
@@ -66,14 +75,14 @@ typedef void (*vt_weight_rows)(const void *user, int first, int count, float *ou
 /* Numbers of a weight as panels.h lays them out, made before; on addresses that are multiples of 64. */
 typedef struct vt_packed {
     const void *numbers;
-    const float *scale; /* INT8: of every row of whole panels; else NULL */
+    const float *scale; /* INT8, INT4: of every row of whole panels; else NULL */
     bool whole;         /* INT8: as in vt_weight_spec, which says it where numbers are given */
 } vt_packed;
 
 typedef struct vt_weight_spec {
     vt_number type;
     int n, k;
-    int taps; /* k is so many runs of k / taps channels (a convolution's kernel); 0: one. INT8: one */
+    int taps; /* k is so many runs of k / taps channels (a convolution's kernel); 0: one. INT8, INT4: one */
     /* the other way round as well, for product_dx or conv_dx: BF16 with values alone */
     bool gradients;
     int stride; /* with gradients of several taps, a square kernel: the convolution's, 1 or 2; 0: 1 */
@@ -88,7 +97,9 @@ typedef struct vt_weight_spec {
     /* INT8: (n), read during weight_open alone: rows and values are integers of -127 .. 127 already, and these their
      * scales. NULL: they are numbers */
     const float *scales;
-    /* or they are packed already, type BF16 or INT8: borrowed for the weight's life by a backend that has kern->panels, by
+    /* INT4: (n), of int4.h, read during weight_open alone, in the place of rows and values. NULL: those are numbers */
+    const uint8_t *records;
+    /* or they are packed already, of any type but F32: borrowed for the weight's life by a backend that has kern->panels, by
      * others for the call. Not with gradients */
     const vt_packed *packed;
 } vt_weight_spec;
@@ -211,7 +222,7 @@ typedef struct vt_product_input {
 
 /* y = epilogue(x W^T + bias), over groups * rows rows. A row's result depends on that row alone. */
 typedef struct vt_product {
-    /* (groups * rows, k), of x_type: F32, BF16 with a BF16 or INT8 weight, or what product_input says of W and these rows */
+    /* (groups * rows, k), of x_type: F32, BF16 with a weight that is not F32, or what product_input says of W and these rows */
     const void *x;
     vt_number x_type;
     const vt_weight *w;

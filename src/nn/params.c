@@ -94,6 +94,9 @@ static bool is_permuted(const vt_param *param) {
 }
 
 static vt_number weight_type(const vt_params *params, const vt_param *param) {
+    const bool coarse = param->flags & VT_PARAM_COARSE;
+    if (params->product_type == VT_NUMBER_INT4 && !(param->flags & VT_PARAM_EXACT) && !coarse)
+        return VT_NUMBER_INT8;
     return param->flags & VT_PARAM_EXACT ? VT_NUMBER_F32 : params->product_type;
 }
 
@@ -201,9 +204,10 @@ static vt_weight_spec weight_spec(const vt_params *params, const vt_param *param
 /* No kernel convolves bytes, a 1x1 kernel's neither, although its weight could be opened. */
 static variant_status open_weight(const vt_params *params, vt_param *param,
                                   const vt_weight_spec *spec, variant_error *err) {
-    if (param->flags & VT_PARAM_CONV && spec->type == VT_NUMBER_INT8)
+    if (param->flags & VT_PARAM_CONV && spec->type >= VT_NUMBER_INT8)
         return vt_fail(err, VARIANT_E_UNSUPPORTED,
-                       "%s: a convolution's kernel is kept as f32 or bf16, not int8", param->name);
+                       "%s: a convolution's kernel is kept as f32 or bf16, not %s", param->name,
+                       vt_number_name(spec->type));
     return params->kern->weight_open(params->kern, &param->weight, spec, err);
 }
 
@@ -534,8 +538,8 @@ bool vt_param_panels(const vt_params *params, const vt_param *param, vt_panels *
 void vt_panels_shape(const vt_panels *panels, int64_t shape[4]) {
     shape[0] = (int64_t)panels->count;
     shape[1] = panels->taps;
-    shape[2] = panels->depth;
-    shape[3] = VT_PANELS_ROWS;
+    shape[2] = panels->halves ? panels->depth / VT_PANELS_DEPTH8 : panels->depth;
+    shape[3] = panels->halves ? VT_PANELS_UNIT4 : VT_PANELS_ROWS;
 }
 
 /* Every complaint about the two tensors that stand for param's weight. */
@@ -544,7 +548,7 @@ static variant_status check_packed(const vt_params *params, const vt_param *para
     const vt_tensor *numbers = vt_packed_numbers(file, param->name),
                     *scales = vt_packed_scales(file, param->name, NULL);
     const char *path = vt_tensor_file_path(file);
-    const bool bytes = weight_type(params, param) == VT_NUMBER_INT8;
+    const bool bytes = weight_type(params, param) >= VT_NUMBER_INT8;
     vt_panels panels;
     int64_t shape[4];
     if (has_floats(params, param))
@@ -588,7 +592,7 @@ static variant_status take_packed(vt_params *params, vt_param *param, const vt_t
     vt_weight_spec spec = packed_spec(params, param, numbers);
     spec.rows = NULL;
     spec.packed = &packed;
-    spec.whole = whole;
+    spec.whole = whole && spec.type == VT_NUMBER_INT8;
     if (check) /* bytes are numbers whatever they are; of bf16 this is the pass that brings pages in */
         VT_TRY(vt_params_check_numbers(file, scales ? scales : numbers, params->kern->team, err));
     VT_TRY(open_weight(params, param, &spec, err));

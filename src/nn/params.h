@@ -20,7 +20,8 @@ enum vt_param_flags {
     VT_PARAM_EXACT = 16,   /* stays float32 whatever type products are asked for */
     VT_PARAM_SKIPPED = 32, /* not loaded: what it serves will not run */
     VT_PARAM_UPSAMPLED = 64, /* 3x3 after nearest 2x: its packed weight may be four 2x2 kernels */
-    VT_PARAM_STRIDE_1 = 128  /* 3x3 of stride 1: its packed weight may be in Winograd's domain */
+    VT_PARAM_STRIDE_1 = 128, /* 3x3 of stride 1: its packed weight may be in Winograd's domain */
+    VT_PARAM_COARSE = 256    /* may be int4; other products are int8 where int4 is asked for */
 };
 
 struct vt_param;

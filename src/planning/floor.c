@@ -6,8 +6,8 @@ static vt_number tokenizer_type(vt_number weights) {
 }
 
 vt_machine_limits vt_machine_probe(vt_kern *kern, vt_number weights, vt_number kv, size_t working) {
-    double peak[3];
-    for (int type = VT_NUMBER_F32; type <= VT_NUMBER_INT8; ++type)
+    double peak[4];
+    for (int type = VT_NUMBER_F32; type <= VT_NUMBER_INT4; ++type)
         peak[type] = kern->peak_flops(kern, (vt_number)type);
     return (vt_machine_limits){.flops = peak[weights],
                                .attention_flops =
@@ -24,7 +24,7 @@ static double larger(double a, double b) {
 
 /* rows x (n, k): the weights are read once. */
 static double product(double rows, double n, double k, vt_machine_limits limits) {
-    double bytes = n * k * (double)vt_number_size(limits.weights);
+    double bytes = vt_number_bytes(limits.weights, n * k);
     return larger(2.0 * rows * n * k / limits.flops, bytes / limits.bytes);
 }
 

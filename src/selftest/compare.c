@@ -193,8 +193,9 @@ static variant_status check(vt_selftest *test, const vt_tensor_out *got, double 
     char note[VT_NOTE_SIZE];
     bool rounded = vt_selftest_is_rounded(test);
     if (rounded)
-        tolerance =
-            test->options.weights == VT_NUMBER_INT8 ? VT_COARSE_TOLERANCE : VT_ROUNDED_TOLERANCE;
+        tolerance = test->options.weights == VT_NUMBER_INT4   ? VT_COARSEST_TOLERANCE
+                    : test->options.weights == VT_NUMBER_INT8 ? VT_COARSE_TOLERANCE
+                                                              : VT_ROUNDED_TOLERANCE;
     vt_selftest_line line = {.file = vt_tensor_file_path(test->file),
                              .tensor = got->name,
                              .note = "",
@@ -209,8 +210,10 @@ static variant_status check(vt_selftest *test, const vt_tensor_out *got, double 
         compare_bytes(want, got, &line);
     } else if (got->type == VT_I32) {
         line.tolerance = 0;
-        VT_TRY(compare_integers(want, got, margin, rounded ? VT_ROUNDED_MARGIN : VT_TIE_MARGIN,
-                                &line, note, err));
+        const float tie = test->options.weights == VT_NUMBER_INT4 ? VT_COARSEST_MARGIN
+                          : rounded                               ? VT_ROUNDED_MARGIN
+                                                                  : VT_TIE_MARGIN;
+        VT_TRY(compare_integers(want, got, margin, tie, &line, note, err));
     } else {
         VT_TRY(compare_reals(want, got, &line, err));
     }

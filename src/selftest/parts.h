@@ -10,10 +10,12 @@
 #define VT_GRADIENT_TOLERANCE 1e-4
 /* With packed weights: of every real result, of 8-bit pictures, and of the logits' margin (relative
  * to the spread of a token's logits) that rounding may turn over. */
-#define VT_ROUNDED_TOLERANCE 2e-2 /* bf16 ... */
-#define VT_COARSE_TOLERANCE 5e-2  /* ... and int8 */
+#define VT_ROUNDED_TOLERANCE 2e-2    /* bf16 ... */
+#define VT_COARSE_TOLERANCE 5e-2     /* ... and int8 */
+#define VT_COARSEST_TOLERANCE 2.5e-1 /* ... and int4 */
 #define VT_ROUNDED_LEVELS 8
 #define VT_ROUNDED_MARGIN 0.1f
+#define VT_COARSEST_MARGIN 0.5f
 #define VT_TIE_MARGIN                                                                              \
     1e-3f /* best minus second logit below which another token is arithmetic, no fault */
 #define VT_SELFTEST_BATCH 1024
@@ -68,7 +70,7 @@ bool vt_selftest_is_run(const vt_selftest *test, int index, const char *const *k
 variant_status vt_selftest_check(vt_selftest *test, const vt_tensor_out *got, double tolerance,
                                  variant_error *err);
 /* Tokens whose margin (elements of got) is below VT_TIE_MARGIN may differ (with packed weights: below
- * VT_ROUNDED_MARGIN). margin NULL: none may. */
+ * VT_ROUNDED_MARGIN, with int4 ones VT_COARSEST_MARGIN). margin NULL: none may. */
 variant_status vt_selftest_check_tokens(vt_selftest *test, const vt_tensor_out *got,
                                         const float *margin, variant_error *err);
 variant_status vt_selftest_check_scalar(vt_selftest *test, const char *name, double got,

@@ -10,6 +10,14 @@
 
 /* ---- parameters, in the order of the published files ---- */
 
+/* All but what embeds tokens and the head, which cost the most by it, may be int4. */
+static bool add_coarse(vt_linear *out, vt_params *params, const char *name, int outputs, int inputs,
+                       bool has_bias) {
+    const bool ok = vt_linear_add(out, params, name, outputs, inputs, has_bias);
+    if (ok) out->weight->flags |= VT_PARAM_COARSE;
+    return ok;
+}
+
 static bool add_block(vt_transformer *t, int index) {
     const vt_transformer_config *config = &t->config;
     vt_params *params = &t->params;
@@ -30,16 +38,15 @@ static bool add_block(vt_transformer *t, int index) {
     ok &= vt_params_add(params, VT_PARAM_BUFFER, 1, width, "blocks.%d.attn.zero_k_bias", index) !=
           NULL;
     snprintf(name, sizeof name, "blocks.%d.attn.mat_qkv", index);
-    ok &= vt_linear_add(&b->qkv, params, name, 3 * c, c, false);
+    ok &= add_coarse(&b->qkv, params, name, 3 * c, c, false);
     snprintf(name, sizeof name, "blocks.%d.attn.proj", index);
-    ok &= vt_linear_add(&b->proj, params, name, c, c, true);
+    ok &= add_coarse(&b->proj, params, name, c, c, true);
     snprintf(name, sizeof name, "blocks.%d.ffn.fc1", index);
-    ok &= vt_linear_add(&b->fc1, params, name, config->hidden, c, true);
+    ok &= add_coarse(&b->fc1, params, name, config->hidden, c, true);
     snprintf(name, sizeof name, "blocks.%d.ffn.fc2", index);
-    ok &= vt_linear_add(&b->fc2, params, name, c, config->hidden, true);
+    ok &= add_coarse(&b->fc2, params, name, c, config->hidden, true);
     snprintf(name, sizeof name, "blocks.%d.ada_lin.1", index);
-    if (!config->shared_adaln)
-        ok &= vt_linear_add(&b->ada, params, name, VT_MODULATIONS * c, c, true);
+    if (!config->shared_adaln) ok &= add_coarse(&b->ada, params, name, VT_MODULATIONS * c, c, true);
     return ok;
 }
 
@@ -61,10 +68,9 @@ static bool add_parameters(vt_transformer *t) {
     ok &= (t->lvl_embed =
                vt_params_add(params, VT_PARAM_NO_DECAY, 2, levels, "lvl_embed.weight")) != NULL;
     if (config->shared_adaln)
-        ok &=
-            vt_linear_add(&t->shared_ada, params, "shared_ada_lin.1", VT_MODULATIONS * c, c, true);
+        ok &= add_coarse(&t->shared_ada, params, "shared_ada_lin.1", VT_MODULATIONS * c, c, true);
     for (int l = 0; l < config->depth; ++l) ok &= add_block(t, l);
-    ok &= vt_linear_add(&t->head_ada, params, "head_nm.ada_lin.1", 2 * c, c, true);
+    ok &= add_coarse(&t->head_ada, params, "head_nm.ada_lin.1", 2 * c, c, true);
     ok &= vt_linear_add(&t->head, params, "head", config->codes, c, true);
     return ok;
 }

@@ -89,13 +89,22 @@ static const vt_tiles8 *tiles8_for(vt_isa isa) {
     return &vt_tiles8_baseline;
 }
 
-/* "OpenBLAS 0.3.21 Cooperlake, loops avx512, bf16 avx512bf16, int8 avx512vnni, 2 threads". */
+/* There is nothing wider than AVX2's. */
+static const vt_tiles4 *tiles4_for(vt_isa isa) {
+#if defined(__x86_64__)
+    if (isa >= VT_ISA_AVX2) return &vt_tiles4_avx2;
+#endif
+    (void)isa;
+    return &vt_tiles4_baseline;
+}
+
+/* "OpenBLAS 0.3.21 Cooperlake, loops avx512, bf16 avx512bf16, int8 avx512vnni, int4 avx2, 2 threads". */
 static void describe(vt_cpu *cpu) {
     char blas[64];
     vt_kern_blas(blas, sizeof blas);
-    snprintf(cpu->text, sizeof cpu->text, "%s, loops %s, bf16 %s, int8 %s, %d thread%s", blas,
-             cpu->loops->name, cpu->tiles->name, cpu->tiles8->name, cpu->kern.threads,
-             cpu->kern.threads == 1 ? "" : "s");
+    snprintf(cpu->text, sizeof cpu->text, "%s, loops %s, bf16 %s, int8 %s, int4 %s, %d thread%s",
+             blas, cpu->loops->name, cpu->tiles->name, cpu->tiles8->name, cpu->tiles4->name,
+             cpu->kern.threads, cpu->kern.threads == 1 ? "" : "s");
     cpu->kern.details = cpu->text;
 }
 
@@ -125,6 +134,7 @@ variant_status vt_cpu_open(vt_kern **out, int threads, variant_error *err) {
     if (isa == VT_ISA_AVX512BF16 && cpu->bf16_isa != isa) cpu->tiles = &vt_tiles_avx512wide;
 #endif
     cpu->tiles8 = tiles8_for(isa);
+    cpu->tiles4 = tiles4_for(isa);
     vt_blas_hold();
     vt_cpu_fill_weights(kern);
     vt_cpu_fill_products(kern);

@@ -11,6 +11,7 @@
 #include "core/threads.h"
 #include "kern/cpu/isa/loops.h"
 #include "kern/cpu/isa/tiles.h"
+#include "kern/cpu/isa/tiles4.h"
 #include "kern/cpu/isa/tiles8.h"
 #include "kern/kern.h"
 
@@ -22,6 +23,7 @@ typedef struct vt_cpu {
     vt_isa bf16_isa;
     const vt_tiles *tiles;
     const vt_tiles8 *tiles8;
+    const vt_tiles4 *tiles4;
     const struct vt_picture_loops
         *picture_loops; /* set by vt_cpu_fill_pictures, of the same instruction set */
     const struct vt_attention_loops *attention_loops; /* likewise by vt_cpu_fill_attention */
@@ -36,6 +38,10 @@ static inline const vt_loops *vt_cpu_loops(const vt_kern *kern) {
 
 static inline const vt_tiles *vt_cpu_tiles(const vt_kern *kern) {
     return ((const vt_cpu *)kern)->tiles;
+}
+
+static inline const vt_tiles4 *vt_cpu_tiles4(const vt_kern *kern) {
+    return ((const vt_cpu *)kern)->tiles4;
 }
 
 static inline const vt_tiles8 *vt_cpu_tiles8(const vt_kern *kern) {

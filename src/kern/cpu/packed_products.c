@@ -1,8 +1,8 @@
-/* packed_products.c - y = epilogue(x W^T + bias) with W packed in panels of bf16 (isa/tiles.h) or
- * int8 (isa/tiles8.h), rows of all groups together.
+/* packed_products.c - y = epilogue(x W^T + bias) with W packed in panels of bf16 (isa/tiles.h),
+ * int8 (isa/tiles8.h) or int4 (isa/tiles4.h), rows of all groups together.
  *
  * x becomes rows of whole depth once: bf16 (not at all where it is given as such), or int8 with a scale
- * a block or a row where the weight is int8 (and those spread as the tiles read them, where they do not read them as
+ * a block or a row where the weight is int8 or int4 (and those spread as the tiles read them, where they do not read them as
  * they are). Then the columns are cut into blocks of up to 64 that
  * stay in a core's second cache: a block is read from memory once, and every tile of rows goes through
  * it. A tile's sums are finished (isa/finish.c) while they are in the first cache. Rows are cut as well
@@ -23,6 +23,7 @@
 #include "kern/cpu/cpu.h"
 #include "kern/cpu/product_finish.h"
 #include "kern/cpu/weight.h"
+#include "kern/int4.h"
 
 #include <string.h>
 
@@ -44,9 +45,10 @@ typedef struct packed_plan {
     const vt_weight *w;
     const vt_tiles *tiles;
     const vt_tiles8 *tiles8;
+    const vt_tiles4 *tiles4; /* NULL: the weight is not int4 */
     int64_t rows;
-    bool int8;
-    bool stream;     /* one tile of int8 rows: a thread takes one stretch of the weight */
+    bool int8;       /* x becomes int8 */
+    bool stream;     /* one tile of such rows: a thread takes one stretch of the weight */
     bool convert;    /* x goes to the workspace first */
     size_t x_stride; /* of the rows that tiles read: numbers */
     vt_rows8 rows8;  /* of int8 */
@@ -60,6 +62,8 @@ typedef struct packed_plan {
     int8_t *x8;                  /* of int8, in the workspace */
     size_t spread_bytes;         /* of the workspace; 0: the tiles read rows of int8 as they are */
     int16_t *spread;             /* tile after tile of the same rows (vt_tiles8.spread) */
+    int spread_step;             /* int16 numbers from a row of a tile to the next */
+    size_t spread_row;           /* ... that a row takes in all */
 } packed_plan;
 
 static size_t whole_lines(size_t bytes) {
@@ -70,9 +74,12 @@ static void plan_x(packed_plan *p) {
     const vt_product *a = p->args;
     if (p->int8) {
         p->convert = true;
-        p->tile_rows = p->tiles8->most_rows;
+        p->tile_rows = p->tiles4 ? p->tiles4->most_rows : p->tiles8->most_rows;
         p->rows8 = vt_rows8_of(p->w->k, p->w->spec.whole);
         p->x_bytes = (size_t)p->rows * p->rows8.stride;
+        p->spread_step = p->tiles4 ? p->tiles4->spread_group : VT_SPREAD_STEP;
+        p->spread_row = (size_t)p->rows8.depth;
+        if (p->tiles4) p->spread_row = p->spread_row / VT_INT4_GROUP * (size_t)p->spread_step;
         return;
     }
     const size_t k = (size_t)p->w->k, depth = (size_t)p->w->depth * (size_t)p->w->spec.taps;
@@ -107,18 +114,18 @@ static void plan_make(packed_plan *p, const vt_kern *kern, const vt_product *a) 
                        .w = a->w,
                        .tiles = vt_cpu_tiles(kern),
                        .tiles8 = vt_cpu_tiles8(kern),
-                       .int8 = a->w->spec.type == VT_NUMBER_INT8};
+                       .int8 = a->w->spec.type >= VT_NUMBER_INT8};
+    if (a->w->spec.type == VT_NUMBER_INT4) p->tiles4 = vt_cpu_tiles4(kern);
     vt_product_finish_make(&p->finish, p->tiles, a);
     p->rows = p->finish.rows;
-    p->panel =
-        (size_t)a->w->depth * (size_t)a->w->spec.taps * VT_PANEL * vt_number_size(a->w->spec.type);
+    p->panel = vt_cpu_panel_bytes(a->w);
     plan_x(p);
     plan_blocks(p);
     p->tile_rows = (int)vt_cpu_pieces(p->rows, vt_cpu_pieces(p->rows, p->tile_rows));
     p->stream = p->int8 && p->rows <= p->tile_rows;
-    if (p->int8 && p->tiles8->spread)
+    if (p->int8 && (p->tiles4 || p->tiles8->spread))
         p->spread_bytes = (size_t)(vt_cpu_pieces(p->rows, p->tile_rows) * p->tile_rows) *
-                          (size_t)p->rows8.depth * sizeof(int16_t);
+                          p->spread_row * sizeof(int16_t);
     if (p->finish.split) p->y_bytes = (size_t)p->rows * (size_t)a->w->n * sizeof(float);
 }
 
@@ -143,7 +150,7 @@ size_t vt_cpu_packed_workspace(const vt_kern *kern, const vt_product *a) {
 
 /* Where the tile that begins with row `first` has its rows spread; tiles begin at multiples of tile_rows. */
 static int16_t *spread_of(const packed_plan *p, int64_t first) {
-    return p->spread + (size_t)first * (size_t)p->rows8.depth;
+    return p->spread + (size_t)first * p->spread_row;
 }
 
 static void row_quantise(const packed_plan *p, int64_t row) {
@@ -151,10 +158,10 @@ static void row_quantise(const packed_plan *p, int64_t row) {
     const size_t at = (size_t)row * (size_t)p->w->k * vt_number_size(a->x_type);
     int8_t *to = p->x8 + (size_t)row * p->rows8.stride;
     p->tiles8->quantise(to, &p->rows8, (const char *)a->x + at, a->x_type, (size_t)p->w->k);
-    if (!p->tiles8->spread) return;
+    if (p->spread_bytes == 0) return;
     const int64_t slot = row % p->tile_rows;
-    p->tiles8->spread(spread_of(p, row - slot) + slot * VT_SPREAD_STEP, to, p->rows8.depth,
-                      p->tile_rows);
+    (p->tiles4 ? p->tiles4->spread : p->tiles8->spread)(
+        spread_of(p, row - slot) + slot * p->spread_step, to, p->rows8.depth, p->tile_rows);
 }
 
 static void row_convert(const packed_plan *p, int64_t row) {
@@ -191,15 +198,16 @@ static void tile_product(const packed_plan *p, const vt_finish_block *b, int64_t
     const char *panels = (const char *)p->w->numbers + (size_t)(b->column / VT_PANEL) * p->panel;
     const int count = (b->columns + VT_PANEL - 1) / VT_PANEL;
     if (p->int8) {
-        p->tiles8->product(&(vt_tile8){.out = sums,
-                                       .a = p->x8 + (size_t)first * p->rows8.stride,
-                                       .x = p->rows8,
-                                       .b = (const uint8_t *)panels,
-                                       .b_stride = p->panel,
-                                       .rows = rows,
-                                       .panels = count,
-                                       .spread = spread_of(p, first),
-                                       .spread_rows = p->tile_rows});
+        (p->tiles4 ? p->tiles4->product
+                   : p->tiles8->product)(&(vt_tile8){.out = sums,
+                                                     .a = p->x8 + (size_t)first * p->rows8.stride,
+                                                     .x = p->rows8,
+                                                     .b = (const uint8_t *)panels,
+                                                     .b_stride = p->panel,
+                                                     .rows = rows,
+                                                     .panels = count,
+                                                     .spread = spread_of(p, first),
+                                                     .spread_rows = p->tile_rows});
         return;
     }
     p->tiles->product(&(vt_tile){.out = sums,

@@ -31,7 +31,8 @@ static void peak_part(const vt_kern *kern, const void *args, vt_span span) {
 static double peak_flops(vt_kern *kern, vt_number weights) {
     double (*peak)(int64_t) = weights == VT_NUMBER_F32    ? NULL
                               : weights == VT_NUMBER_BF16 ? vt_cpu_tiles(kern)->peak
-                                                          : vt_cpu_tiles8(kern)->peak;
+                              : weights == VT_NUMBER_INT8 ? vt_cpu_tiles8(kern)->peak
+                                                          : vt_cpu_tiles4(kern)->peak;
     if (!peak) peak = vt_cpu_loops(kern)->peak;
     double best = 0.0, *flops = calloc((size_t)kern->threads, sizeof *flops);
     if (!flops) return 0.0;

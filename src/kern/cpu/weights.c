@@ -1,7 +1,7 @@
 /* weights.c - weights of the cpu backend, and which way a product goes.
  *
  * float32 weights are the caller's matrix, read in place; their products go through products.c with
- * the epilogue as a pass of its own. bf16 and int8 weights are packed here, once, into the panels of
+ * the epilogue as a pass of its own. Other weights are packed here, once, into the panels of
  * isa/tiles.h and isa/tiles8.h: panel p of 16 rows begins at number p * taps * depth * 16, so a run of
  * panels is one stretch of memory in the order in which products read it. Theirs are in
  * packed_products.c, or, with AMX and many rows, in square_products.c.
@@ -18,6 +18,7 @@
 #include "kern/cpu/square_products.h"
 #include "kern/cpu/training.h"
 #include "kern/cpu/weight.h"
+#include "kern/int4.h"
 #include "kern/panels.h"
 
 #include <stdlib.h>
@@ -53,9 +54,25 @@ static void *lines_alloc(size_t bytes) {
 
 /* ---- packing ---- */
 
-/* One thread's room: 16 rows as floats. */
-static size_t room_floats(const vt_weight *w) {
+/* One thread's room: 16 rows as floats; of INT4 their records behind. */
+static size_t rows_floats(const vt_weight *w) {
     return ((size_t)w->k * VT_PANEL * sizeof(float) + LINE - 1) / LINE * LINE / sizeof(float);
+}
+
+static size_t room_floats(const vt_weight *w) {
+    if (w->spec.type != VT_NUMBER_INT4) return rows_floats(w);
+    const size_t records = vt_int4_record((size_t)w->k) * VT_PANEL;
+    return rows_floats(w) + (records + LINE - 1) / LINE * LINE / sizeof(float);
+}
+
+/* Of INT4, from the rows' numbers or their records. */
+static void panel_pack4(vt_weight *w, uint8_t *to, const float *rows, uint8_t *records, int first,
+                        int columns) {
+    const size_t k = (size_t)w->k, record = vt_int4_record(k);
+    const uint8_t *given = w->spec.records ? w->spec.records + (size_t)first * record : NULL;
+    for (int c = 0; !given && c < columns; ++c)
+        vt_int4_encode(records + (size_t)c * record, rows + (size_t)c * k, NULL, k);
+    vt_panels_pack4(to, w->scale + first, given ? given : records, columns, k, (size_t)w->depth);
 }
 
 static void panel_pack(const vt_kern *kern, vt_weight *w, float *room, int64_t p) {
@@ -64,10 +81,17 @@ static void panel_pack(const vt_kern *kern, vt_weight *w, float *room, int64_t p
     const size_t k = (size_t)w->k, length = k / (size_t)w->spec.taps;
     const size_t numbers = panel_numbers(w), at = (size_t)p * numbers;
     const float *rows = room;
-    if (w->spec.rows)
+    if (w->spec.records)
+        rows = NULL;
+    else if (w->spec.rows)
         w->spec.rows(w->spec.user, first, columns, room);
     else
         rows = w->spec.values + (size_t)first * k;
+    if (w->spec.type == VT_NUMBER_INT4) {
+        panel_pack4(w, (uint8_t *)w->numbers + vt_cpu_panel_bytes(w) * (size_t)p, rows,
+                    (uint8_t *)(room + rows_floats(w)), first, columns);
+        return;
+    }
     if (w->spec.type == VT_NUMBER_INT8) {
         const float *scales = w->spec.scales; /* the numbers are integers already */
         if (scales) memcpy(w->scale + first, scales + first, (size_t)columns * sizeof *scales);
@@ -113,7 +137,7 @@ _Static_assert((int)VT_PANELS_ROWS == (int)VT_PANEL && (int)VT_PANELS_DEPTH == (
 /* Room for the numbers and scales, or those that are given. */
 static variant_status weight_reserve(vt_weight *w, variant_error *err) {
     const vt_packed *given = w->spec.packed;
-    const bool bytes = w->spec.type == VT_NUMBER_INT8;
+    const bool bytes = w->spec.type >= VT_NUMBER_INT8;
     vt_panels panels;
     if (!vt_panels_of(&panels, &w->spec))
         return vt_fail(err, VARIANT_E_MEMORY, "weight: no memory for %d x %d numbers", w->n, w->k);
@@ -162,6 +186,7 @@ static variant_status weight_open(vt_kern *kern, vt_weight **out, const vt_weigh
     weight->given = spec->packed != NULL;
     weight->spec.rows = NULL; /* its sources are promised for the length of this call */
     weight->spec.scales = NULL;
+    weight->spec.records = NULL;
     weight->spec.packed = NULL;
     if (status != VARIANT_OK) weight_close(kern, &weight);
     *out = weight;

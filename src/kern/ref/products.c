@@ -7,7 +7,8 @@
  *
  *     y = w_scale * (sum over the blocks, in order, of x_scale[block] * that) + bias
  *
- * A `whole` weight's rows of x are one block. A block that holds a number that is not finite, and such a row of W, have NaN for a scale. */
+ * An int4 weight's rows are whole numbers with a scale a row too (kern/int4.h). A `whole` weight's rows of x are one block. A block that holds a number that is not finite, and such a row of W, have NaN for a scale. */
+#include "kern/int4.h"
 #include "kern/number.h"
 #include "kern/panels.h"
 #include "kern/ragged.h"
@@ -16,6 +17,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* n numbers to integers, and their scale. */
 static float to_int8(float *to, const float *from, size_t n) {
@@ -39,6 +41,22 @@ static void take_apart(vt_weight *weight) {
     }
 }
 
+/* Numbers that were read, or records, to whole numbers and a scale a row. */
+static void to_int4(vt_weight *weight) {
+    const size_t k = (size_t)weight->k, size = vt_int4_record(k);
+    for (int j = 0; j < weight->n; ++j) {
+        float *row = weight->numbers + (size_t)j * k;
+        const uint8_t *given = weight->spec.records;
+        uint8_t *record = weight->record;
+        if (given)
+            memcpy(record, given + (size_t)j * size, size);
+        else
+            vt_int4_encode(record, row, NULL, k);
+        vt_int4_decode(record, k, row);
+        weight->scale[j] = vt_int4_scale(record);
+    }
+}
+
 /* Rounds the numbers to what the type can hold; INT8 keeps integers and a scale a row. */
 static void weight_round(vt_weight *weight) {
     size_t k = (size_t)weight->k;
@@ -47,7 +65,11 @@ static void weight_round(vt_weight *weight) {
         take_apart(weight);
         return;
     }
-    vt_weight_read(&weight->spec, 0, weight->n, rows);
+    if (!weight->spec.records) vt_weight_read(&weight->spec, 0, weight->n, rows);
+    if (weight->spec.type == VT_NUMBER_INT4) {
+        to_int4(weight);
+        return;
+    }
     for (int j = 0; j < weight->n; ++j, rows += k) {
         if (weight->spec.scales) /* they are integers already */
             weight->scale[j] = weight->spec.scales[j];
@@ -56,6 +78,15 @@ static void weight_round(vt_weight *weight) {
         else
             for (size_t i = 0; i < k; ++i) rows[i] = vt_round_bf16(rows[i]);
     }
+}
+
+static bool weight_reserve(vt_weight *weight) {
+    const bool scales = weight->spec.type >= VT_NUMBER_INT8;
+    const bool record = weight->spec.type == VT_NUMBER_INT4;
+    weight->numbers = malloc(weight->bytes);
+    if (scales) weight->scale = calloc((size_t)weight->n, sizeof(float));
+    if (record) weight->record = malloc(vt_int4_record((size_t)weight->k));
+    return weight->numbers && (weight->scale || !scales) && (weight->record || !record);
 }
 
 static variant_status weight_open(vt_kern *kern, vt_weight **out, const vt_weight_spec *spec,
@@ -73,9 +104,7 @@ static variant_status weight_open(vt_kern *kern, vt_weight **out, const vt_weigh
         weight->numbers = VT_NO_NUMBERS;
         return VARIANT_OK;
     }
-    weight->numbers = malloc(weight->bytes);
-    if (spec->type == VT_NUMBER_INT8) weight->scale = calloc((size_t)spec->n, sizeof(float));
-    if (!weight->numbers || (spec->type == VT_NUMBER_INT8 && !weight->scale)) {
+    if (!weight_reserve(weight)) {
         kern->weight_close(kern, out);
         return vt_fail(err, VARIANT_E_MEMORY, "weight: no memory for %d x %d numbers", spec->n,
                        spec->k);
@@ -84,6 +113,7 @@ static variant_status weight_open(vt_kern *kern, vt_weight **out, const vt_weigh
     weight_round(weight);
     weight->spec.rows = NULL; /* its sources are promised for the length of this call */
     weight->spec.scales = NULL;
+    weight->spec.records = NULL;
     weight->spec.packed = NULL;
     return VARIANT_OK;
 }
@@ -98,6 +128,7 @@ static void weight_close(vt_kern *kern, vt_weight **weight) {
     if (!weight || !*weight) return;
     if (!(*weight)->spec.sizes_only) free((*weight)->numbers);
     free((*weight)->scale);
+    free((*weight)->record);
     free(*weight);
     *weight = NULL;
 }

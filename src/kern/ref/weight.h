@@ -11,8 +11,9 @@ struct vt_weight {
     int n, k;
     /* owned, of types other than F32; with spec.sizes_only `numbers` is VT_NO_NUMBERS, and no scale */
     float *numbers;
-    float *scale; /* INT8: (n), else NULL */
-    size_t bytes; /* of the two */
+    float *scale;    /* INT8, INT4: (n), else NULL */
+    uint8_t *record; /* INT4: room for one (kern/int4.h), else NULL */
+    size_t bytes;    /* of the numbers */
 };
 
 #endif
