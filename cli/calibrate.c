@@ -21,8 +21,9 @@ static bool add_data(void *owner, const char *text) {
 #define SELF(member) cli_calibration, member
 const cli_option cli_calibration_options[] = {
     {"calibrate", "DATA",
-     "with --type int8: pictures as train reads them, on whose token maps each product's error is "
-     "measured, and its way of int8 chosen",
+     "with --type int8 or int4: pictures as train reads them, on whose token maps each product's "
+     "error is "
+     "measured, and its way of rounding chosen",
      .read = add_data, .own = true, .unset = "nothing is measured, scales are of blocks of 128"},
     {"calibrate-pictures", "N", "so many of them, spread over the data set, {range}",
      CLI_INT(SELF(pictures), 1, 100000)},
@@ -159,12 +160,33 @@ cleanup:
 
 variant_status cli_calibrate(vt_int8_plan *out, cli_session *session, const cli_calibration *asked,
                              variant_error *err) {
-    *out = (vt_int8_plan){0};
     if (asked->data.data.count == 0) return vt_int8_plan_plain(out, session->model, err);
     return measure(out, session, asked, err);
 }
 
 /* ---- what was chosen ---- */
+
+static int print_int4(const vt_int8_plan *plan) {
+    int count = 0, best[3] = {0};
+    for (int i = 0; i < plan->count; ++i) {
+        const vt_int8_choice *c = &plan->choices[i];
+        count += c->int4;
+        if (!c->int4 || c->rows == 0) continue;
+        if (best[0] + best[1] + best[2] == 0)
+            printf("%-36s %10s %10s %10s\n", "error of the product in int4", "nearest", "weighed",
+                   "made up");
+        const bool up = c->made_up < c->nearest && c->made_up < c->weighed;
+        const int way = up ? 2 : c->weighed < c->nearest ? 1 : 0;
+        static const char *const names[] = {"nearest", "weighed", "made up"};
+        ++best[way];
+        printf("%-36s %8.3f %% %8.3f %% %8.3f %%  %s\n", c->weight->name, 100 * c->nearest,
+               100 * c->weighed, 100 * c->made_up, names[way]);
+    }
+    if (count > 0)
+        printf("%d products in int4: %d to the nearest, %d weighed, %d made up\n", count,
+               count - best[1] - best[2], best[1], best[2]);
+    return count;
+}
 
 void cli_calibration_print(const vt_int8_plan *plan, bool json) {
     if (json) {
@@ -175,10 +197,12 @@ void cli_calibration_print(const vt_int8_plan *plan, bool json) {
     }
     if (plan->pictures == 0) return;
     int rows = 0, folded = 0;
+    const int others = plan->count - print_int4(plan);
     printf("%-36s %22s %22s\n%-36s %10s %11s %10s %11s\n", "error of the product",
            "a scale a block", "a scale a row", "", "as it is", "folded", "as it is", "folded");
     for (int i = 0; i < plan->count; ++i) {
         const vt_int8_choice *c = &plan->choices[i];
+        if (c->int4) continue;
         rows += c->is_whole;
         folded += c->factors != NULL;
         if (c->rows == 0) continue;
@@ -188,5 +212,5 @@ void cli_calibration_print(const vt_int8_plan *plan, bool json) {
     }
     printf("%d of %d products with one scale a row, factors folded before %d; measured on %d "
            "picture%s\n",
-           rows, plan->count, folded, plan->pictures, plan->pictures == 1 ? "" : "s");
+           rows, others, folded, plan->pictures, plan->pictures == 1 ? "" : "s");
 }

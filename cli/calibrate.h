@@ -17,7 +17,7 @@ typedef struct cli_calibration {
 extern const cli_option cli_calibration_options[];
 cli_calibration cli_calibration_defaults(void);
 
-/* The plan of the session's model, whose weights are float32: measured where data are given, else blocks everywhere. Close
+/* The plan of the session's model (out->int4 says of which type), whose weights are float32: measured where data are given, else blocks everywhere. Close
  * it in any case. */
 variant_status cli_calibrate(vt_int8_plan *out, cli_session *session, const cli_calibration *asked,
                              variant_error *err);

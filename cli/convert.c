@@ -18,7 +18,7 @@ typedef struct settings {
     const char *classes;
     bool force, pack;
     const char *weights; /* of --pack */
-    bool int8;           /* --type int8; output.type is f32 then */
+    bool int8, int4;     /* --type int8 or int4; output.type is f32 then */
     cli_calibration calibration;
     bool json;
     int uncond_depth;     /* 0: as it is */
@@ -107,20 +107,21 @@ static variant_status write_int8(const settings *s, cli_session *session, const 
                                  variant_error *err) {
     const vt_model *model = session->model;
     const bool measured = s->calibration.data.data.count > 0;
+    int records;
     if (!model->transformer)
-        return vt_fail(err, VARIANT_E_MODEL, "%s: --type int8 is for transformers, and it has none",
-                       s->engine.model);
+        return vt_fail(err, VARIANT_E_MODEL, "%s: --type %s is for transformers, and it has none",
+                       s->engine.model, s->int4 ? "int4" : "int8");
     if (vt_params_integers(vt_transformer_params(model->transformer), model->files[1],
-                           model->groups[1]) > 0)
+                           model->groups[1], &records) > 0)
         return vt_fail(err, VARIANT_E_MODEL,
-                       "%s: its weights are int8 already: convert the model it was made from",
-                       s->engine.model);
+                       "%s: its weights are %s already: convert the model it was made from",
+                       s->engine.model, records > 0 ? "int4" : "int8");
     if (measured && !model->tokenizer)
         return vt_fail(err, VARIANT_E_MODEL,
                        "%s: --calibrate needs a tokenizer for its pictures; give its file with "
                        "--tokenizer",
                        s->engine.model);
-    vt_int8_plan plan = {0};
+    vt_int8_plan plan = {.int4 = s->int4};
     variant_status status = cli_calibrate(&plan, session, &s->calibration, err);
     if (status == VARIANT_OK) status = vt_model_write_int8(s->output.path, save, &plan, err);
     if (status == VARIANT_OK) cli_calibration_print(&plan, s->json);
@@ -185,12 +186,13 @@ static void init(void *user) {
 }
 
 static bool read_type(void *owner, const char *text) {
-    static const vt_dtype types[] = {VT_F32, VT_F16, VT_BF16, VT_F32};
+    static const vt_dtype types[] = {VT_F32, VT_F16, VT_BF16, VT_F32, VT_F32};
     settings *s = owner;
-    const int place = cli_word(text, "f32|f16|bf16|int8");
+    const int place = cli_word(text, "f32|f16|bf16|int8|int4");
     if (place < 0) return false;
     s->output.type = types[place];
-    s->int8 = place == 3;
+    s->int4 = place == 4;
+    s->int8 = place == 3 || s->int4;
     return true;
 }
 
@@ -201,7 +203,7 @@ static int run(void *user, const cli_line *line) {
     if (!s->output.path) return cli_misuse("-o is missing: the file to write");
     const char *alone = cli_first_given(
         line, "calibrate|calibrate-pictures|row-error|split|holdout|fit|alpha|json");
-    if (alone && !s->int8) return cli_misuse("--%s belongs to --type int8", alone);
+    if (alone && !s->int8) return cli_misuse("--%s belongs to --type int8 or int4", alone);
     if (alone && s->calibration.data.data.count == 0 && strcmp(alone, "json") != 0)
         return cli_misuse("--%s belongs to --calibrate DATA", alone);
     if (s->pack && cli_first_given(line, "type|force"))
@@ -219,8 +221,8 @@ static const cli_option options[] = {
     CLI_ROWS(cli_tensors_out_options, cli_tensors_out, settings, output, "output"),
     {"type", "T",
      "of weights: {words}; vectors stay f32, and of int8 the tokenizer, whose convolutions become "
-     "bf16, and embeddings",
-     .words = "f32|f16|bf16|int8", .read = read_type, .own = true, .unset = "f32"},
+     "bf16, and embeddings; int4 is as int8 with all products in four bits but the head",
+     .words = "f32|f16|bf16|int8|int4", .read = read_type, .own = true, .unset = "f32"},
     CLI_ROWS(cli_calibration_options, cli_calibration, settings, calibration, NULL),
     CLI_ROWS(cli_json_option, bool, settings, json, NULL),
     {"force", NULL,

@@ -132,7 +132,7 @@ static void look_at_memory(visit *v, const variant_info *info) {
     if (m->memory_limit && m->memory_left < had) had = m->memory_left;
     if (had < SIZE_MAX / 2) had += info->weight_bytes - info->mapped_bytes; /* taken already */
     if (wanted > had)
-        find(v, true, "--weights bf16 or int8, --max-memory, or a lesser --batch",
+        find(v, true, "--weights bf16, int8 or int4, --max-memory, or a lesser --batch",
              "a batch takes %.1f MB, and %.1f MB are to be had", (double)wanted / 1e6,
              (double)had / 1e6);
     if (!info->supernet)

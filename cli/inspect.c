@@ -385,15 +385,19 @@ static void print_depths(const cJSON *part) {
 
 /* How many products take what, and on what that was measured. */
 static void print_int8(const cJSON *record) {
-    int count = 0, rows = 0, folded = 0;
+    int count = 0, coarse = 0, rows = 0, folded = 0;
     const cJSON *item;
     if (!record) return;
     cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(record, "weights")) {
-        ++count;
+        const cJSON *type = cJSON_GetObjectItemCaseSensitive(item, "type");
+        const bool int4 = type && strcmp(text_of(item, "type"), "int4") == 0;
+        ++*(int4 ? &coarse : &count);
         rows += strcmp(text_of(item, "scale_of"), "rows") == 0;
         folded += number(item, "folded") > 0;
     }
-    printf("  weights        int8: %d products, %d of them with one scale a row", count, rows);
+    printf("  weights        ");
+    if (coarse > 0) printf("int4: %d products; ", coarse);
+    printf("int8: %d products, %d of them with one scale a row", count, rows);
     if (number(record, "pictures") > 0)
         printf(", factors folded before %d; measured on %.0f pictures", folded,
                number(record, "pictures"));

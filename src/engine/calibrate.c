@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "core/rng.h"
+#include "engine/calibrate_int4.h"
 #include "engine/loop.h"
 #include "kern/number.h"
 #include "transformer/block.h"
@@ -27,16 +28,23 @@ static bool is_product(const vt_param *param) {
 
 variant_status vt_int8_plan_plain(vt_int8_plan *out, const vt_model *model, variant_error *err) {
     const vt_params *params = vt_transformer_params(model->transformer);
-    *out = (vt_int8_plan){0};
+    *out = (vt_int8_plan){.int4 = out->int4};
     out->choices = calloc((size_t)params->count + 1, sizeof *out->choices);
     if (!out->choices) return vt_fail(err, VARIANT_E_MEMORY, "no memory for a list of products");
-    for (int i = 0; i < params->count; ++i)
-        if (is_product(params->items[i])) out->choices[out->count++].weight = params->items[i];
+    for (int i = 0; i < params->count; ++i) {
+        const vt_param *param = params->items[i];
+        if (!is_product(param)) continue;
+        out->choices[out->count++] = (vt_int8_choice){
+            .weight = param, .int4 = out->int4 && (param->flags & VT_PARAM_COARSE)};
+    }
     return VARIANT_OK;
 }
 
 void vt_int8_plan_close(vt_int8_plan *plan) {
-    for (int i = 0; i < plan->count; ++i) free(plan->choices[i].factors);
+    for (int i = 0; i < plan->count; ++i) {
+        free(plan->choices[i].factors);
+        free(plan->choices[i].records);
+    }
     free(plan->choices);
     *plan = (vt_int8_plan){0};
 }
@@ -422,6 +430,10 @@ static variant_status choose_product(const vt_model *model, const sample *of,
     if (!w || !room)
         VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "no memory for the numbers of %s", param->name));
     VT_CHECK(vt_param_download(params, param, param->value, w, err));
+    if (choice->int4) {
+        status = vt_calibrate_int4(choice, model->kern->team, w, of->rows, t.rows, err);
+        goto cleanup;
+    }
     VT_CHECK(trial_open(&t, err));
     place_x(&t);
     VT_CHECK(trial_product(&t, param->weight, t.exact, err));

@@ -8,6 +8,10 @@
  * scale ((1 + b) / f - 1) is rounded at all. With AdaLN shared by all blocks there is no such row of a block's own, and
  * nothing is folded. (Factors as in SmoothQuant, arXiv 2211.10438: most of x to a power against most of W to the other.)
  *
+ * Of an int4 plan products that may be int4 (VT_PARAM_COARSE) are rounded so instead (kern/int4.h), in the way of least error
+ * on a part of the sample that it was not made from: to the nearest; with squares weighed by what the channels of x are; or
+ * with each number's rounding made up for by those behind it, as GPTQ does it (arXiv 2210.17323), scales settled before.
+ *
  * Called by `variant convert`; written by vt_model_write_int8. */
 #ifndef VT_ENGINE_CALIBRATE_H
 #define VT_ENGINE_CALIBRATE_H
@@ -23,6 +27,11 @@ typedef struct vt_int8_choice {
     bool is_whole;                  /* chosen: one scale a row */
     float strength; /* chosen: the power of x's part in the factors; 0: none are folded */
     float *factors; /* owned: (k), powers of two; NULL: none */
+    /* of an int4 plan, where the product may be int4: */
+    bool int4;
+    double nearest, weighed, made_up; /* errors of the three ways, on rows held back */
+    uint8_t
+        *records; /* owned: (n) of int4.h, as chosen; NULL: nothing was measured, to the nearest */
 } vt_int8_choice;
 
 typedef struct vt_int8_plan {
@@ -30,6 +39,7 @@ typedef struct vt_int8_plan {
     int count;
     int pictures;
     double tolerance;
+    bool int4; /* an int4 plan */
 } vt_int8_plan;
 
 typedef struct vt_calibration {
@@ -43,10 +53,10 @@ typedef struct vt_calibration {
     void *user;
 } vt_calibration;
 
-/* The model's transformer holds float32 weights. Of `out` everything is set; close it in any case. */
+/* The model's transformer holds float32 weights. out->int4 is read, all else of it set; close it in any case. */
 variant_status vt_calibrate(vt_int8_plan *out, const vt_model *model,
                             const vt_calibration *calibration, variant_error *err);
-/* Without measuring: blocks everywhere, nothing folded. */
+/* Likewise without measuring: blocks everywhere, nothing folded, int4 to the nearest. */
 variant_status vt_int8_plan_plain(vt_int8_plan *out, const vt_model *model, variant_error *err);
 void vt_int8_plan_close(vt_int8_plan *plan);
 /* NULL: the parameter is none of a product. */

@@ -115,12 +115,15 @@ static variant_status load_transformer(vt_model *model, const vt_model_options *
     vt_params_set_type(params, options->weights, options->copy);
     params->any_numbers = options->any_numbers;
     VT_TRY(vt_params_load(params, file, group, options->copy, err));
-    const int integers = vt_params_integers(params, file, group);
-    if (integers > 0 && options->weights != VT_NUMBER_INT8 && !options->any_integers)
+    int records;
+    const int integers = vt_params_integers(params, file, group, &records);
+    const vt_number has = records > 0 ? VT_NUMBER_INT4 : VT_NUMBER_INT8;
+    if (integers > 0 && options->weights != has && !options->any_integers)
         vt_model_warn(options,
-                      "%s: %d weights are int8 in this file: what runs as %s are those, multiplied "
-                      "out (--weights int8 runs them as they are)",
-                      vt_tensor_file_path(file), integers, vt_number_name(options->weights));
+                      "%s: %d weights are %s in this file: what runs as %s are those, multiplied "
+                      "out (--weights %s runs them as they are)",
+                      vt_tensor_file_path(file), integers, vt_number_name(has),
+                      vt_number_name(options->weights), vt_number_name(has));
     return vt_transformer_prepare(model->transformer, err);
 }
 

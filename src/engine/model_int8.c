@@ -10,6 +10,7 @@
 
 #include "engine/calibrate.h"
 #include "engine/model_config.h"
+#include "kern/int4.h"
 #include "kern/number.h"
 
 /* Where a tensor of the file comes from. */
@@ -82,6 +83,23 @@ static variant_status read_halves(const vt_tensor_out *tensor, void *out, varian
     return VARIANT_OK;
 }
 
+static variant_status read_records(const vt_tensor_out *tensor, void *out, variant_error *err) {
+    const source *s = tensor->source;
+    const size_t n = (size_t)s->param->shape[0], k = (size_t)s->param->shape[1];
+    const vt_int8_choice *choice = vt_int8_plan_find(s->plan, s->param);
+    const size_t size = vt_int4_record(k);
+    float *values;
+    if (choice->records) {
+        memcpy(out, choice->records, n * size);
+        return VARIANT_OK;
+    }
+    VT_TRY(values_of(s, &values, err));
+    for (size_t j = 0; j < n; ++j)
+        vt_int4_encode((uint8_t *)out + j * size, values + j * k, NULL, k);
+    free(values);
+    return VARIANT_OK;
+}
+
 typedef struct listing {
     vt_tensor_out *list;
     source *sources;
@@ -92,6 +110,16 @@ typedef struct listing {
 static variant_status add_product(listing *l, source *s, const vt_int8_choice *choice,
                                   variant_error *err) {
     const vt_param *param = s->param;
+    if (choice->int4) {
+        const int64_t size = (int64_t)vt_int4_record((size_t)param->shape[1]);
+        l->list[l->count++] = (vt_tensor_out){.name = param->name,
+                                              .type = VT_U8,
+                                              .rank = 2,
+                                              .shape = {param->shape[0], size},
+                                              .read = read_records,
+                                              .source = s};
+        return VARIANT_OK;
+    }
     const char *ending = choice->is_whole ? VT_INT8_OF_ROWS : VT_INT8_OF_BLOCKS;
     if (asprintf(&s->scales, "%s%s", param->name, ending) < 0) {
         s->scales = NULL;
@@ -141,8 +169,16 @@ static variant_status add_params(listing *l, const vt_params *params, const vt_i
 static cJSON *choice_json(const vt_int8_choice *choice) {
     cJSON *json = cJSON_CreateObject();
     cJSON_AddStringToObject(json, "weight", choice->weight->name);
+    cJSON_AddStringToObject(json, "type", choice->int4 ? "int4" : "int8");
     cJSON_AddStringToObject(json, "scale_of", choice->is_whole ? "rows" : "blocks");
     if (choice->rows == 0) return json;
+    if (choice->int4) {
+        cJSON_AddNumberToObject(json, "rows_seen", choice->rows);
+        cJSON_AddNumberToObject(json, "error_nearest", choice->nearest);
+        cJSON_AddNumberToObject(json, "error_weighed", choice->weighed);
+        cJSON_AddNumberToObject(json, "error_made_up", choice->made_up);
+        return json;
+    }
     cJSON_AddNumberToObject(json, "rows_seen", choice->rows);
     cJSON_AddNumberToObject(json, "error",
                             choice->is_whole ? choice->best_whole : choice->best_blocks);

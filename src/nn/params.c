@@ -1,6 +1,7 @@
 /* params.c - see params.h. */
 #include "nn/params.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,6 +9,7 @@
 
 #include "core/arena.h"
 #include "io/synth.h"
+#include "kern/int4.h"
 
 void vt_params_init(vt_params *params, vt_kern *kern) {
     *params = (vt_params){.kern = kern};
@@ -315,6 +317,7 @@ typedef struct row_source {
     const vt_param *param;
     const float
         *scales; /* of the rows of a tensor of integers, to be multiplied with; NULL: as they are */
+    bool records; /* a tensor of int4 ones, to be multiplied out */
 } row_source;
 
 /* ---- integers with their scales ---- */
@@ -344,11 +347,23 @@ bool vt_params_is_scale(const vt_params *params, const vt_tensor_file *file,
     return false;
 }
 
-int vt_params_integers(const vt_params *params, const vt_tensor_file *file, const char *group) {
+/* A product's matrix as records of int4.h, one a row? */
+static bool is_records(const vt_param *param, const vt_tensor *tensor) {
+    if (!tensor || !(param->flags & VT_PARAM_COARSE)) return false;
+    return tensor->type == VT_U8 && tensor->rank == 2 && tensor->shape[0] == param->shape[0] &&
+           tensor->shape[1] == (int64_t)vt_int4_record((size_t)param->shape[1]);
+}
+
+int vt_params_integers(const vt_params *params, const vt_tensor_file *file, const char *group,
+                       int *records) {
     int count = 0;
+    *records = 0;
     for (int i = 0; i < params->count; ++i) {
-        const vt_tensor *tensor = vt_tensor_file_find(file, group, params->items[i]->name);
-        count += is_value(params->items[i]) && tensor && tensor->type == VT_I8;
+        const vt_param *param = params->items[i];
+        const vt_tensor *tensor = vt_tensor_file_find(file, group, param->name);
+        const bool coarse = is_records(param, tensor);
+        *records += coarse;
+        count += is_value(param) && tensor && (coarse || tensor->type == VT_I8);
     }
     return count;
 }
@@ -378,6 +393,18 @@ static variant_status check_integers(const vt_param *param, const vt_tensor_file
                    found, scales->count);
 }
 
+/* E_MODEL where a row's scale is not finite. */
+static variant_status check_records(const vt_tensor_file *file, const vt_tensor *tensor,
+                                    variant_error *err) {
+    const uint8_t *record = tensor->data;
+    for (int64_t j = 0; j < tensor->shape[0]; ++j, record += tensor->shape[1])
+        if (!isfinite(vt_int4_scale(record)))
+            return vt_fail(err, VARIANT_E_MODEL, "%s: tensor %s: the scale of row %lld is %g",
+                           vt_tensor_file_path(file), tensor->name, (long long)j,
+                           (double)vt_int4_scale(record));
+    return VARIANT_OK;
+}
+
 enum { CHANNELS = 16, MOST_TAPS = 16, WIDE = 128 };
 
 /* Up to CHANNELS input channels of one row from channel i on, as in the file: (some, taps). */
@@ -394,10 +421,24 @@ static size_t read_channels(const row_source *source, size_t row, size_t i, floa
     return some;
 }
 
+static void read_records(const row_source *source, size_t first, size_t count, float *out) {
+    const size_t k = (size_t)source->param->shape[1], size = vt_int4_record(k);
+    const uint8_t *record = (const uint8_t *)source->tensor->data + first * size;
+    for (size_t row = 0; row < count; ++row, record += size, out += k) {
+        const float scale = vt_int4_scale(record);
+        vt_int4_decode(record, k, out);
+        for (size_t i = 0; i < k; ++i) out[i] *= scale;
+    }
+}
+
 /* vt_weight_rows over a tensor. Types that cannot be floats were refused before. */
 static void read_rows(const void *user, int first, int count, float *out) {
     const row_source *source = user;
     const vt_param *param = source->param;
+    if (source->records) {
+        read_records(source, (size_t)first, (size_t)count, out);
+        return;
+    }
     size_t k = param->count / (size_t)param->shape[0], size = vt_dtype_size(source->tensor->type);
     vt_tensor rows = *source->tensor;
     rows.count = (size_t)count * k;
@@ -516,8 +557,9 @@ static variant_status pack_weight(vt_params *params, vt_param *param, const vt_t
     first.bytes = first.count * vt_dtype_size(first.type);
     VT_TRY(vt_tensor_to_f32(&first, &number, err));
     vt_weight_spec spec = packed_spec(params, param, NULL);
-    const bool kept = spec.type == VT_NUMBER_INT8;
-    row_source source = {tensor, param, kept ? NULL : scales};
+    const bool kept = spec.type == VT_NUMBER_INT8, records = is_records(param, tensor);
+    row_source source = {tensor, param, kept ? NULL : scales, records};
+    if (records && spec.type == VT_NUMBER_INT4) spec.records = tensor->data;
     spec.scales = kept ? scales : NULL;
     spec.whole = kept && scales && whole;
     spec.user = &source;
@@ -614,8 +656,9 @@ static variant_status load_converted(vt_params *params, vt_param *param, const v
     float *converted = malloc(param->count * sizeof(float));
     if (!converted) return vt_fail(err, VARIANT_E_MEMORY, "no memory to convert %s", param->name);
     variant_status status = VARIANT_OK;
-    if (scales)
-        read_rows(&(row_source){tensor, param, scales}, 0, (int)param->shape[0], converted);
+    if (scales || is_records(param, tensor))
+        read_rows(&(row_source){tensor, param, scales, is_records(param, tensor)}, 0,
+                  (int)param->shape[0], converted);
     else
         status = vt_tensor_to_f32(tensor, converted, err);
     if (status == VARIANT_OK) status = vt_param_upload(params, param, converted, param->value, err);
@@ -667,6 +710,10 @@ variant_status vt_params_load(vt_params *params, const vt_tensor_file *file, con
         const vt_tensor *tensor = vt_tensor_file_find(file, group, param->name);
         const bool packed = tensor && vt_packed_numbers(file, param->name);
         if (packed && is_value(param)) VT_TRY(check_packed(params, param, file, err));
+        if (!packed && is_records(param, tensor)) {
+            VT_TRY(check_records(file, tensor, err));
+            continue;
+        }
         if (tensor && !packed && is_value(param))
             VT_TRY(tensor->type == VT_I8 ? check_integers(param, file, tensor, err)
                                          : check_type(tensor, path, err));

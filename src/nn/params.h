@@ -81,8 +81,10 @@ void vt_params_close(vt_params *params);
 /* Is the tensor such a scale, of a parameter that is kept as integers? */
 bool vt_params_is_scale(const vt_params *params, const vt_tensor_file *file,
                         const vt_tensor *tensor);
-/* How many of the parameters' tensors are integers in the file. */
-int vt_params_integers(const vt_params *params, const vt_tensor_file *file, const char *group);
+/* How many of the parameters' tensors are integers in the file, and how many of those int4 records (kern/int4.h), U8 of
+ * (n, bytes of a record), as which a VT_PARAM_COARSE product may lie there. */
+int vt_params_integers(const vt_params *params, const vt_tensor_file *file, const char *group,
+                       int *records);
 
 /* Registers one parameter named by a printf format; NULL when memory is short (then
  * vt_params_check says so). */
