@@ -121,8 +121,8 @@ case $mode in
         build clang
         passed=$((passed + 1))
         step "thread sanitizer: concurrent generation"
-        build tsan test_concurrent test_threads
-        run build/tsan -R '^(test_concurrent|test_threads)$'
+        build tsan test_concurrent test_shared test_threads
+        run build/tsan -R '^test_(concurrent|shared|threads)$'
         step "address and undefined behaviour sanitizers"
         build asan
         run build/asan -L sanitized
@@ -135,8 +135,8 @@ case $mode in
         build clang
         passed=$((passed + 1))
         step "thread sanitizer"
-        build tsan test_concurrent test_streams test_threads
-        run build/tsan -R '^(test_concurrent|test_streams|test_threads)$'
+        build tsan test_concurrent test_shared test_streams test_threads
+        run build/tsan -L tsan
         step "address and undefined behaviour sanitizers"
         build asan
         run build/asan -L fast

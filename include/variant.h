@@ -37,6 +37,10 @@
  * the caller; strings in them are borrowed for the length of the call. An engine is immutable once
  * open and may be shared by threads; each variant_generate call owns its memory.
  *
+ * Threads. "Threads: any": several may call the function at once, with the same objects too. "Threads: one": one at a time for each object
+ * that it is given to change or to close, any thread. Callbacks are called in the thread that computes, which is the caller's. The thread
+ * sanitizer watches test_shared, test_concurrent and test_streams do what this says.
+ *
  * Versions. A program runs with a library that is newer than the header it was compiled with, whose structs may be longer at
  * the end. Structs that a caller makes therefore begin with their size, which their _init function puts there: options and
  * requests, and likewise those that a call fills (`variant_report report = {.size = sizeof report};` does the same for these). What a
@@ -84,7 +88,7 @@ typedef enum variant_status {
 #undef X
 } variant_status;
 
-/* The code's name ("E_MODEL") and its sentence; never NULL. */
+/* The code's name ("E_MODEL") and its sentence; never NULL. Threads: any. */
 const char *variant_status_name(variant_status status);
 const char *variant_status_sentence(variant_status status);
 
@@ -93,7 +97,7 @@ typedef struct variant_error {
     char message[512]; /* one line: what, where, what was expected; "" on success */
 } variant_error;
 
-/* "0.1.0" */
+/* "0.1.0". Threads: any. */
 const char *variant_version(void);
 
 /* Declares NAME_init, which sets a struct's size and its defaults. It is compiled into the caller, whose size it must be; the
@@ -162,6 +166,14 @@ typedef struct variant_tensor {
     const void *data;     /* row-major, without gaps */
 } variant_tensor;
 
+/* Of a line: what a person should know (what was chosen or passed over, what does not go together); a model that was opened, and how;
+ * each request as it begins and ends. */
+typedef enum variant_log_level {
+    VARIANT_LOG_WARNING = 0,
+    VARIANT_LOG_INFO = 1,
+    VARIANT_LOG_DEBUG = 2
+} variant_log_level;
+
 typedef struct variant_engine_options {
     size_t size; /* variant_engine_options_init sets it */
     const char *
@@ -196,15 +208,20 @@ typedef struct variant_engine_options {
     size_t tokenizer_size;
     const variant_tensor *tokenizer_tensors;
     size_t tokenizer_tensor_count;
+    /* one line of what happens, from whichever thread it happens in, as long as the engine is open: `warn`'s lines and requests'
+     * warnings are VARIANT_LOG_WARNING. It must not call back into the library. NULL */
+    void (*log)(void *user, variant_log_level level, const char *line);
 } variant_engine_options;
 
 /* The processor's backend, everything else as the files or the machine say. */
 VARIANT_SIZED(variant_engine_options);
 
 /* Loads a tokenizer and a transformer (VAR, arXiv 2404.02905). Weights stay mapped from their
- * file where its bytes can be used in place: the file must not change while the engine is open. */
+ * file where its bytes can be used in place: the file must not change while the engine is open.
+ * Threads: any. */
 variant_status variant_engine_open(variant_engine **out, const variant_engine_options *options,
                                    variant_error *error);
+/* Threads: one. */
 void variant_engine_close(variant_engine **engine);
 
 typedef struct variant_info {
@@ -233,15 +250,21 @@ typedef struct variant_info {
     size_t mapped_bytes;      /* ... and used in place in the mapped file */
 } variant_info;
 
-/* Lives as long as the engine. */
+/* Lives as long as the engine. Threads: any. */
 const variant_info *variant_engine_info(const variant_engine *engine);
-/* Name of a class, or NULL where none is known. */
+/* Name of a class, or NULL where none is known. Threads: any. */
 const char *variant_engine_class_name(const variant_engine *engine, int label);
 /* The labels that a class_name of a request means, but for random and all: *count of them, into labels, which
- * has room for `capacity` (NULL: only count). E_ARGUMENT: no such class, or several of that name. */
+ * has room for `capacity` (NULL: only count). E_ARGUMENT: no such class, or several of that name.
+ * Threads: any. */
 variant_status variant_engine_labels(const variant_engine *engine, const char *text,
                                      int32_t *labels, int capacity, int *count,
                                      variant_error *error);
+/* Labels whose names are near a text, for whoever is typing one: those that begin with it, then those that hold it, then those a few
+ * letters away, at most `capacity` of them into labels. Returns how many, 0: none is near, or no names are known. Case does not count.
+ * Threads: any. */
+int variant_engine_suggest(const variant_engine *engine, const char *text, int32_t *labels,
+                           int capacity);
 
 /* ---- generation ----------------------------------------------------------------------------- */
 
@@ -399,10 +422,11 @@ typedef struct variant_report {
 VARIANT_SIZED(variant_report);
 
 /* Makes request->count pictures; *pictures is an array to free with variant_pictures_free.
- * report may be NULL. */
+ * report may be NULL. Threads: any. */
 variant_status variant_generate(const variant_engine *engine, const variant_request *request,
                                 variant_picture **pictures, variant_report *report,
                                 variant_error *error);
+/* Threads: one. */
 void variant_pictures_free(variant_picture **pictures, int count);
 
 /* ---- requests that share steps ---- */
@@ -413,28 +437,31 @@ void variant_pictures_free(variant_picture **pictures, int count);
 typedef struct variant_loop variant_loop;
 typedef struct variant_job variant_job; /* a request in a loop */
 
+/* Threads: any. */
 variant_status variant_loop_open(variant_loop **out, const variant_engine *engine,
                                  variant_error *error);
-/* Ends the jobs that were not taken as well. */
+/* Ends the jobs that were not taken as well. Threads: one. */
 void variant_loop_close(variant_loop **loop);
 /* The request's callbacks and cancel flag must live until the job is done, what else it points to for this call. An error
  * is this request's alone. A callback may add to its loop and cancel its jobs; a step or a take inside one is E_ARGUMENT,
- * and nothing has changed; it must not close the loop. */
+ * and nothing has changed; it must not close the loop. Threads: one. */
 variant_status variant_loop_add(variant_loop *loop, const variant_request *request,
                                 variant_job **job, variant_error *error);
 /* One scale of every picture in the making; *running (or NULL): jobs that are not done yet, 0 when there is nothing left
  * to do. A request that cannot go on (no memory for its pictures, cancelled, a model that makes no numbers) ends with its
- * own error and the others go on; an error of the step itself ends all and is returned. */
+ * own error and the others go on; an error of the step itself ends all and is returned.
+ * Threads: one. */
 variant_status variant_loop_step(variant_loop *loop, int *running, variant_error *error);
 bool variant_job_done(const variant_job *job);
-/* Ends the job before the next step, whatever it is at; from any thread. */
+/* Ends the job before the next step, whatever it is at; from any thread. Threads: any. */
 void variant_job_cancel(variant_job *job);
 /* Ends the job and takes what it made: as variant_generate gives it, *pictures to be freed alike; report and error may be
- * NULL. Its seconds are those of the steps that carried it, others' rows included. A job that is not done: E_STOPPED. */
+ * NULL. Its seconds are those of the steps that carried it, others' rows included. A job that is not done: E_STOPPED.
+ * Threads: one. */
 variant_status variant_job_take(variant_job **job, variant_picture **pictures,
                                 variant_report *report, variant_error *error);
 
-/* Memory that ended requests left to the next ones goes back to the system. */
+/* Memory that ended requests left to the next ones goes back to the system. Threads: any. */
 void variant_engine_trim(const variant_engine *engine);
 
 /* What a request takes, to the byte and without computing it: weights, activations of its largest batch, keys and values at
@@ -450,6 +477,7 @@ typedef struct variant_memory {
 /* All 0. */
 VARIANT_SIZED(variant_memory);
 
+/* Threads: any. */
 variant_status variant_request_memory(const variant_engine *engine, const variant_request *request,
                                       variant_memory *memory, variant_error *error);
 
@@ -457,21 +485,24 @@ variant_status variant_request_memory(const variant_engine *engine, const varian
 
 /* The settings inside a picture that variant_picture_write wrote: PNG, JPEG or WebP. */
 typedef struct variant_settings variant_settings;
+/* Threads: any. */
 variant_status variant_settings_read(variant_settings **out, const char *path,
                                      variant_error *error);
+/* Threads: one. */
 void variant_settings_free(variant_settings **settings);
-/* The engine they ask for: types of weights and of keys and values; "" where they do not say. Live as long as they do. */
+/* The engine they ask for: types of weights and of keys and values; "" where they do not say. Live as long as they do.
+ * Threads: any. */
 const char *variant_settings_weights(const variant_settings *settings);
 const char *variant_settings_kv(const variant_settings *settings);
 /* A request that makes the picture again, to the byte on an engine of the same model, types and kernels. It points into the
  * settings, which must live as long as it is used. Where its guidance is what the model tells for its layers cfg_late is -1,
- * so that with other layers it is theirs. E_MODEL: they are another model's. */
+ * so that with other layers it is theirs. E_MODEL: they are another model's. Threads: one. */
 variant_status variant_settings_request(const variant_settings *settings,
                                         const variant_engine *engine, variant_request *request,
                                         variant_error *error);
 
 /* Was the picture an edit? Then *edit (NULL: only asked) is how, without pixels and mask, which no settings hold. Its names
- * live as long as they do. */
+ * live as long as they do. Threads: any. */
 bool variant_settings_edit(const variant_settings *settings, variant_edit *edit);
 
 /* ---- planning: a budget to a schedule -------------------------------------------------------- */
@@ -536,18 +567,20 @@ VARIANT_SIZED(variant_plan);
  * supernet only trained depths). The unconditional branch is the one that the request names or, where it names none, the
  * model's own; a sweep may know a better one, and a limit may need a shallower one. The request gives batch (0: 8, at most
  * count), count, guidance and selector; its depth, bridge and depths are not read. Times come from the cache, or from a few
- * batches generated here. */
+ * batches generated here. Threads: any. */
 variant_status variant_plan_make(const variant_engine *engine, const variant_request *request,
                                  const variant_plan_options *options, variant_plan *plan,
                                  variant_error *error);
 /* All schedules that variant_plan_make would choose among, each with its costs: *plans is an array of *count pointers, to free()
- * with all that it points to as one. `fits` is of each; `why` is empty. */
+ * with all that it points to as one. `fits` is of each; `why` is empty. Threads: any. */
 variant_status variant_plan_list(const variant_engine *engine, const variant_request *request,
                                  const variant_plan_options *options, variant_plan ***plans,
                                  int *count, variant_error *error);
 /* Times in memory, for plans one after another of any engines. Threads may share it; it must outlive the calls. */
 typedef struct variant_times variant_times;
+/* Threads: any. */
 variant_status variant_times_open(variant_times **out, variant_error *error);
+/* Threads: one. */
 void variant_times_close(variant_times **times);
 
 /* How long a request takes once the model is loaded and nothing else is at work, predicted as a plan's seconds are. */
@@ -561,12 +594,12 @@ typedef struct variant_seconds {
 /* All 0. */
 VARIANT_SIZED(variant_seconds);
 
-/* Of the options cache, times, remeasure and kept_only are asked. */
+/* Of the options cache, times, remeasure and kept_only are asked. Threads: any. */
 variant_status variant_request_seconds(const variant_engine *engine, const variant_request *request,
                                        const variant_plan_options *options,
                                        variant_seconds *seconds, variant_error *error);
 
-/* Puts the plan's schedule and batch into a request. */
+/* Puts the plan's schedule and batch into a request. Threads: one. */
 void variant_plan_apply(const variant_plan *plan, variant_request *request);
 
 /* ---- data sets: pictures to train on ---------------------------------------------------------- */
@@ -723,18 +756,19 @@ variant_status variant_tokens_read(variant_tokens **out, const char *path, int l
 /* As the name ends, .png, .jpg, .jpeg or .webp, with the settings inside: text under the key "variant" of a PNG,
  * EXIF's UserComment of the others. "-": a PNG to the standard output. quality: 1 to 100 of JPEG and lossy WebP;
  * 0: JPEG 95, WebP lossless. The file appears whole or not at all. Other endings: E_ARGUMENT, which the second
- * tells before there is a picture. */
+ * tells before there is a picture. Threads: any. */
 variant_status variant_picture_write(const variant_picture *picture, const char *path, int quality,
                                      variant_error *error);
 variant_status variant_picture_path_check(const char *path, variant_error *error);
-/* A PNG whatever the name. */
+/* A PNG whatever the name. Threads: any. */
 variant_status variant_picture_write_png(const variant_picture *picture, const char *path,
                                          variant_error *error);
-/* The file's bytes instead, of format "png", "jpeg" or "webp": free() *bytes. Settings may be NULL. */
+/* The file's bytes instead, of format "png", "jpeg" or "webp": free() *bytes. Settings may be NULL.
+ * Threads: any. */
 variant_status variant_picture_encode(const variant_picture *picture, const char *format,
                                       int quality, uint8_t **bytes, size_t *size,
                                       variant_error *error);
-/* The same of the picture after a scale (request.keep_scales). */
+/* The same of the picture after a scale (request.keep_scales). Threads: any. */
 variant_status variant_picture_write_scale_png(const variant_picture *picture, int scale,
                                                const char *path, variant_error *error);
 /* The pictures growing, a frame a scale (request.keep_scales), as an animated PNG with the settings of the first; who knows
@@ -748,11 +782,12 @@ typedef struct variant_animation {
 } variant_animation;
 /* columns 0, zoom 1, 0.4 and 2 s, for ever. */
 VARIANT_SIZED(variant_animation);
+/* Threads: any. */
 variant_status variant_pictures_write_animation(const variant_picture *pictures, int count,
                                                 const variant_animation *animation,
                                                 const char *path, variant_error *error);
 /* All pictures on one sheet of `columns` columns, with the settings of the first; path and quality as
- * variant_picture_write has them. */
+ * variant_picture_write has them. Threads: any. */
 variant_status variant_pictures_write_sheet(const variant_picture *pictures, int count, int columns,
                                             int zoom, const char *path, int quality,
                                             variant_error *error);

@@ -65,18 +65,43 @@ static bool contains(const char *text, const char *part) {
     return false;
 }
 
-/* Names that contain the text or are a few letters away, or else the first few. */
+/* How near a name is: 0 begins with the text, 1 holds it, more: letters away; -1 not near. */
+static int nearness(const char *name, const char *text) {
+    const size_t length = strlen(text);
+    const int most = length < 9 ? (int)length / 3 : 2;
+    if (length == 0) return -1;
+    if (strncasecmp(name, text, length) == 0) return 0;
+    if (contains(name, text)) return 1;
+    const int away = vt_word_distance(name, text);
+    return away <= most ? 1 + away : -1;
+}
+
+/* Labels whose names are near, the nearest first; equal ones by label. */
+static int near_labels(const vt_model *model, const char *text, int32_t *labels, int capacity) {
+    int count = 0;
+    for (int rank = 0; rank <= 3; ++rank)
+        for (int i = 0; i < model->class_count && count < capacity; ++i)
+            if (nearness(model->class_names[i], text) == rank) labels[count++] = i;
+    return count;
+}
+
+int variant_engine_suggest(const variant_engine *engine, const char *text, int32_t *labels,
+                           int capacity) {
+    return text && labels ? near_labels(engine->model, text, labels, capacity) : 0;
+}
+
+/* Names that are near the text, or else the first few. */
 static void suggest(const vt_model *model, const char *text, char *out, size_t size) {
-    size_t used = 0, length = strlen(text);
-    int shown = 0, near = length < 9 ? (int)length / 3 : 2;
+    enum { MOST = 10 };
+    int32_t labels[MOST];
+    size_t used = 0;
+    int count = near_labels(model, text, labels, MOST);
+    if (count == 0)
+        for (; count < MOST && count < model->class_count; ++count) labels[count] = count;
     out[0] = '\0';
-    for (int pass = 0; pass < 2 && shown == 0; ++pass)
-        for (int i = 0; i < model->class_count && shown < 10 && used < size; ++i) {
-            const char *name = model->class_names[i];
-            if (pass == 0 && !contains(name, text) && vt_word_distance(name, text) > near) continue;
-            used += (size_t)snprintf(out + used, size - used, "%s%s",
-                                     shown++ ? ", " : "; for example ", name);
-        }
+    for (int i = 0; i < count && used < size; ++i)
+        used += (size_t)snprintf(out + used, size - used, "%s%s", i ? ", " : "; for example ",
+                                 model->class_names[labels[i]]);
 }
 
 static variant_status refuse_unknown(const vt_model *model, const char *text, variant_error *err) {

@@ -1,9 +1,12 @@
 /* engine.c - opening a model for generation, and what it tells about itself. */
 #include "engine/engine.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/clock.h"
 #include "core/sized.h"
 #include "kern/memory_pool.h"
 
@@ -13,6 +16,32 @@ void variant_engine_options_init_sized(variant_engine_options *options, size_t s
 }
 
 static variant_info info_of(const variant_engine *engine);
+
+void vt_engine_log(const variant_engine *engine, variant_log_level level, const char *format, ...) {
+    char line[1024];
+    if (!engine->log) return;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    engine->log(engine->user, level, line);
+}
+
+/* What opening a model says, to both callbacks. */
+static void warn(void *user, const char *line) {
+    const variant_engine *engine = user;
+    if (engine->warn) engine->warn(engine->user, line);
+    vt_engine_log(engine, VARIANT_LOG_WARNING, "%s", line);
+}
+
+static void log_opened(const variant_engine *engine, const char *name, double seconds) {
+    const variant_info *i = &engine->info;
+    vt_engine_log(engine, VARIANT_LOG_INFO,
+                  "opened %s in %.3f s: depth %d, width %d, %d classes, %d x %d pixels, hash %s, "
+                  "weights %s, keys and values %s; %s",
+                  name, seconds, i->depth, i->width, i->classes, i->picture_side, i->picture_side,
+                  i->hash, i->weights, i->kv, i->kernels);
+}
 
 /* At most one of a file, bytes and tensors; *memory, with `room` to lie in, is NULL for a file or nothing. */
 static variant_status choose_source(const char **path, const vt_in_memory **memory,
@@ -46,6 +75,7 @@ variant_status variant_engine_open(variant_engine **out, const variant_engine_op
     *out = NULL;
     if (error) *error = (variant_error){0};
     variant_status status = VARIANT_OK;
+    const double start = vt_seconds();
     variant_engine_options today;
     const variant_engine_options *options = &today;
     VT_TRY(VT_SIZED_TAKE(&today, given, variant_engine_options, error));
@@ -58,8 +88,11 @@ variant_status variant_engine_open(variant_engine **out, const variant_engine_op
     model.sides = options->sides;
     model.heads = options->heads;
     model.part = options->part;
-    model.warn = options->warn;
-    model.user = options->user;
+    engine->warn = options->warn;
+    engine->log = options->log;
+    engine->user = options->user;
+    model.warn = warn;
+    model.user = engine;
     if (options->weights)
         VT_CHECK(vt_number_parse(&engine->weights, "weights", options->weights, error));
     if (options->kv) VT_CHECK(vt_number_parse_kv(&engine->kv, "kv", options->kv, error));
@@ -71,6 +104,7 @@ variant_status variant_engine_open(variant_engine **out, const variant_engine_op
     engine->weights = engine->model->weights;
     if (!options->kv) engine->kv = vt_kv_default(engine->weights);
     engine->info = info_of(engine);
+    log_opened(engine, model.model, vt_seconds() - start);
 cleanup:
     if (status != VARIANT_OK)
         variant_engine_close(&engine);

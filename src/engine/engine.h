@@ -10,7 +10,14 @@ struct variant_engine {
     vt_model *model;
     vt_number weights, kv;
     variant_info info;
+    void (*warn)(void *user, const char *line); /* while it is opened */
+    void (*log)(void *user, variant_log_level level, const char *line);
+    void *user; /* of both */
 };
+
+/* A line to whoever opened the engine, where they listen. */
+void vt_engine_log(const variant_engine *engine, variant_log_level level, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* An engine around a model that someone else owns, with both its parts and prepared; for pictures of a model in training, or of one
  * made from a formula. */

@@ -23,6 +23,8 @@ static void end(variant_job *job, variant_status status) {
     job->report.kv_end_bytes = job->report.scale_kv_bytes[job->choices.scales - 1];
     job->report.total_seconds = vt_seconds() - job->start;
     job->report.peak_resident_bytes = vt_peak_resident_bytes();
+    vt_engine_log(job->loop->engine, VARIANT_LOG_DEBUG, "request ended after %.3f s: %s %s",
+                  job->report.total_seconds, variant_status_name(status), job->error.message);
 }
 
 static bool is_cancelled(variant_job *job) {
@@ -36,6 +38,16 @@ static void job_free(variant_job *job) {
     free(job->drawings);
     vt_choices_free(&job->choices);
     free(job);
+}
+
+static void log_begun(const variant_job *job) {
+    const variant_report *r = &job->report;
+    const vt_choices *c = &job->choices;
+    if (r->warning[0])
+        vt_engine_log(job->loop->engine, VARIANT_LOG_WARNING, "request: %s", r->warning);
+    vt_engine_log(job->loop->engine, VARIANT_LOG_DEBUG,
+                  "request of %d pictures, %d at a time, layers %s%s%s", c->request.count, c->batch,
+                  r->depths, r->uncond_depths[0] ? ", unconditional " : "", r->uncond_depths);
 }
 
 variant_status variant_loop_add(variant_loop *loop, const variant_request *request,
@@ -57,6 +69,7 @@ variant_status variant_loop_add(variant_loop *loop, const variant_request *reque
                              today.keep_scales ? job->choices.scales : 0, error));
     while (*last) last = &(*last)->next;
     *last = *out = job;
+    log_begun(job);
 cleanup:
     if (status != VARIANT_OK) job_free(job);
     return status;
