@@ -83,7 +83,8 @@ static vt_score_by score_by(eval_work *w) {
                                    .progress = show_draws,
                                    .user = w},
                          .progress = show_pictures,
-                         .user = w};
+                         .user = w,
+                         .save_statistics = w->settings->save_statistics};
 }
 
 /* The pictures of these paths, taken as the model's or the network's training took its own. */
@@ -410,6 +411,11 @@ static const cli_option options[] = {
     CLI_ROWS(cli_scoring_options, cli_scoring, eval_settings, by, NULL),
     {"save-reference", "FILE", "keep what was computed of the reference",
      CLI_TEXT(eval_settings, save_reference, "a file to write")},
+    {"save-stats", "FILE",
+     "an .npz with mu and sigma of the judged pictures' features, as pytorch-fid and "
+     "guided-diffusion "
+     "keep them",
+     CLI_TEXT(eval_settings, save_statistics, "a file to write")},
     {"side", "N", "of pictures, where neither a model nor a picture tells",
      CLI_INT(eval_settings, side, 1, 32768), .unset = "", .own = true},
     CLI_ROWS(cli_channels_option, int, eval_settings, channels, NULL),
@@ -439,6 +445,9 @@ static int check_options(eval_settings *s, const cli_line *line) {
     if ((s->seed_count || s->beside) && (s->pictures.count || s->reconstruct.count))
         return cli_misuse("--seeds and --beside are of generated pictures: give no --pictures or "
                           "--reconstruct");
+    if ((s->seed_count || s->beside) && s->save_statistics)
+        return cli_misuse(
+            "--save-stats is of one seed of one setting: give no --seeds or --beside");
     if (s->seed_count && cli_given(line, "seed"))
         return cli_misuse("--seeds says every seed: give no --seed with it");
     const char *real = s->by.reference.count ? s->by.reference.paths[0] : s->reconstruct.paths[0];

@@ -13,7 +13,7 @@
 typedef struct eval_settings {
     cli_request asked;
     cli_scoring by;
-    const char *save_reference;
+    const char *save_reference, *save_statistics;
     vt_data pictures, reconstruct; /* their paths */
     cli_data taken;                /* which of them, and how */
     int count, side, channels;

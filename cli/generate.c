@@ -32,6 +32,7 @@ typedef struct settings {
     cli_protocol show;
     const char *save_scales, *tokens_out;
     bool grid, json, verbose;
+    bool samples; /* -o names an .npz of all pictures */
     cli_progress_kind progress;
     int columns, zoom;
     int compare_count, compare[VARIANT_MAX_DEPTHS]; /* depths, a row each */
@@ -46,9 +47,10 @@ typedef struct job {
     variant_plan plan;
     bool planned;
     double load_seconds;
-    int total, at_once;    /* pictures; a batch */
-    int before, written;   /* finished by earlier batches; in their files */
-    variant_picture *kept; /* (kept_count): for a sheet or the tokens; NULL: none is kept */
+    int total, at_once;       /* pictures; a batch */
+    int before, written;      /* finished by earlier batches; in their files */
+    variant_samples *samples; /* of -o x.npz */
+    variant_picture *kept;    /* (kept_count): for a sheet or the tokens; NULL: none is kept */
     int kept_count;
     const volatile sig_atomic_t *stop;
     bool terminal, shows;
@@ -122,6 +124,13 @@ static int check_options(settings *s, const cli_line *line) {
     if (done >= 0) return done;
     if ((s->animation.output.path || s->show) && !cli_given(line, "output")) s->output.path = NULL;
     s->grid = s->grid || s->compare_count;
+    s->samples = s->output.path && cli_ends_with(s->output.path, ".npz");
+    if (s->samples && s->animation.output.path)
+        return cli_misuse("-o with .npz goes without --animate");
+    if (s->samples && (s->grid || s->show))
+        return cli_misuse(
+            "%s", s->grid ? "a sheet is a picture: -o with .npz goes without --grid and --compare"
+                          : "-o with .npz goes without --show");
     const char *sheet = cli_first_given(line, "zoom|columns");
     if (!s->grid && sheet)
         return cli_misuse("--%s is for a sheet: give --grid or --compare", sheet);
@@ -167,8 +176,11 @@ static variant_status write_pictures(job *j, const variant_picture *pictures, in
                                      variant_error *err) {
     const settings *s = j->settings;
     const bool several = j->total > 1;
+    if (s->samples && !j->samples)
+        VT_TRY(variant_samples_open(&j->samples, s->output.path, j->total, err));
+    if (s->samples) VT_TRY(variant_samples_add(j->samples, pictures, count, err));
     for (int i = 0; i < count; ++i) {
-        if (!s->grid && s->output.path)
+        if (!s->grid && !s->samples && s->output.path)
             VT_TRY(write_picture(s, &pictures[i], index + i, several, err));
         if (!s->grid && s->animation.output.path)
             VT_TRY(
@@ -337,7 +349,10 @@ static variant_status check_tokens_out(const settings *s, variant_error *err) {
 
 static variant_status check_outputs(const settings *s, variant_error *err) {
     const bool several = !s->grid && s->asked.request.count > 1;
-    if (s->output.path) VT_TRY(cli_output_check(&s->output, several, err));
+    if (s->samples)
+        VT_TRY(cli_writable_check(s->output.path, err));
+    else if (s->output.path)
+        VT_TRY(cli_output_check(&s->output, several, err));
     VT_TRY(cli_animation_check_output(&s->animation, several, err));
     if (s->output.path && s->animation.output.path &&
         cli_same_file(s->output.path, s->animation.output.path))
@@ -432,7 +447,7 @@ static generated result_of(const job *j, const variant_report *report) {
                        .output = &s->output,
                        .animation = &s->animation.output,
                        .load_seconds = j->load_seconds,
-                       .sheet = s->grid,
+                       .sheet = s->grid || s->samples,
                        .verbose = s->verbose};
 }
 
@@ -478,6 +493,7 @@ static variant_status run_job(job *j, variant_error *err) {
     clear_progress(j);
     if (report.warning[0]) cli_warn(NULL, report.warning);
     if (s->grid) VT_TRY(write_sheets(j, sheet_columns(j), err));
+    if (s->samples) VT_TRY(variant_samples_finish(&j->samples, err));
     if (s->tokens_out) VT_TRY(write_tokens(j, err));
     const generated made = result_of(j, &report);
     FILE *to = report_stream(s);
@@ -488,9 +504,9 @@ static variant_status run_job(job *j, variant_error *err) {
 /* What a signal left; its exit status. */
 static int tell_stop(const job *j) {
     const settings *s = j->settings;
-    if (s->grid)
-        fprintf(stderr, "variant generate: stopped at %d of %d pictures: no sheet was written\n",
-                j->before, j->total);
+    if (s->grid || s->samples)
+        fprintf(stderr, "variant generate: stopped at %d of %d pictures: no %s was written\n",
+                j->before, j->total, s->samples ? "file of samples" : "sheet");
     else
         fprintf(
             stderr,
@@ -516,6 +532,7 @@ static int run(void *user, const cli_line *line) {
     int code = status == VARIANT_OK          ? 0
                : status == VARIANT_E_STOPPED ? tell_stop(&j)
                                              : cli_fail(&err);
+    variant_samples_close(&j.samples);
     variant_pictures_free(&j.kept, j.kept_count);
     cli_show_close(&j.show);
     variant_engine_close(&j.engine);
@@ -527,10 +544,14 @@ static int run(void *user, const cli_line *line) {
 const cli_command cli_generate = {
     .name = "generate",
     .purpose = "pictures of a class, at any depth",
-    .usage = "-m MODEL [--class C] [-n COUNT] [-o out.png] [options]",
+    .usage = "-m MODEL [--class C] [-n COUNT] [-o out.png|samples.npz] [options]",
+    .about = "Draws pictures. -o with .npz writes all of them as samples for other programs' "
+             "evaluators: "
+             "arr_0, bytes (N, H, W, 3), grey repeated, and arr_1, their labels.",
     .examples =
         "variant generate -m models/fashion --class Sneaker -o sneaker.png\n"
         "variant generate -m models/fashion --class all -n 30 --grid --depth 6 -o sheet.png\n"
+        "variant generate -m models/fashion --class all -n 1000 -o samples.npz\n"
         "variant generate -m models/fashion --class all -n 10 --show\n"
         "variant generate -m models/fashion --class Bag --animate bag.png --delay 300ms\n"
         "variant generate -m models/fashion --class all -n 30 --grid --batch auto --max-memory "

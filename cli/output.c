@@ -87,6 +87,11 @@ variant_status cli_writable_check(const char *path, variant_error *err) {
     return VARIANT_OK;
 }
 
+bool cli_ends_with(const char *path, const char *ending) {
+    const size_t length = strlen(path), tail = strlen(ending);
+    return length >= tail && strcmp(path + length - tail, ending) == 0;
+}
+
 bool cli_same_file(const char *a, const char *b) {
     struct stat first, second;
     if (strcmp(a, b) == 0) return true;

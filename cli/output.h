@@ -32,6 +32,8 @@ extern const cli_option cli_progress_option[];
 variant_status cli_output_check(const cli_output *output, bool several, variant_error *err);
 /* E_IO for a file that is a folder, or in one that is missing or not to be written to. */
 variant_status cli_writable_check(const char *path, variant_error *err);
+/* Does the name end so? */
+bool cli_ends_with(const char *path, const char *ending);
 /* The same name, or names of one file that is there. */
 bool cli_same_file(const char *a, const char *b);
 /* The path of picture i: by the number in the name (%d, %2d, %02d), or, of several, with _00 before the ending. */

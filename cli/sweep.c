@@ -32,28 +32,6 @@ typedef struct settings {
     cli_pace pace, reference_pace;
 } settings;
 
-/* ---- the sweep's lists ---- */
-
-/* What the user left open, from the model. */
-static void fill_defaults(vt_sweep_options *o, const variant_info *info) {
-    if (!o->depth_count) {
-        o->depths[o->depth_count++] = info->depth;
-        for (int i = 0; i < info->depth_count; ++i) o->depths[o->depth_count++] = info->depths[i];
-        for (int part = 2; part <= 8 && !info->depth_count; part *= 2)
-            if (info->depth / part >= 1) o->depths[o->depth_count++] = info->depth / part;
-    }
-    if (!o->selector_count) o->selectors[o->selector_count++] = info->layers;
-    if (!o->bridge_count) {
-        for (int n = info->bridge - 2; n <= info->bridge + 2; n += 2)
-            if (n >= 0 && n < info->scales) o->bridges[o->bridge_count++] = n;
-    }
-    if (!o->zone_depth) {
-        o->zone_depth = info->depth;
-        for (int i = 0; i < o->depth_count; ++i)
-            if (o->depths[i] < o->zone_depth) o->zone_depth = o->depths[i];
-    }
-}
-
 /* ---- the command as it can be typed again ---- */
 
 static void describe_command(vt_text *out, const cli_line *line) {
@@ -244,7 +222,7 @@ static variant_status sweep_engine(settings *s, const variant_engine *engine, va
     variant_status status = VARIANT_OK;
     const variant_info info = *variant_engine_info(engine);
     vt_sweep_quality quality = {0};
-    fill_defaults(&s->sweep, &info);
+    vt_sweep_fill(&s->sweep, &info);
     s->sweep.engine = engine;
     s->sweep.subject = s->arch ? s->arch : s->asked.engine.model;
     s->sweep.synthetic = s->arch != NULL;

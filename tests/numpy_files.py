@@ -1,5 +1,6 @@
 """What numpy reads of the files that `variant` writes for other programs, and what `variant` makes of those that numpy wrote again.
     python numpy_files.py VARIANT MODEL"""
+import json
 import subprocess
 import sys
 import tempfile
@@ -49,6 +50,45 @@ def tokens(folder):
     check((folder / "x_01.png").read_bytes() == (folder / "y_01.png").read_bytes(), "tokens that numpy wrote are decoded alike")
 
 
+def samples(folder):
+    """guided-diffusion's evaluators read arr_0, (N, H, W, 3) of bytes, and arr_1, labels."""
+    made = ("generate", "-m", model, "--class", "all", "-n", "11", "--depth", "1", "--batch", "4")
+    run(*made, "-o", folder / "samples.npz")
+    again = (folder / "samples.npz").read_bytes()
+    run(*made, "-o", folder / "samples.npz")
+    check((folder / "samples.npz").read_bytes() == again, "the same samples are the same bytes")
+    run(*made, "-o", folder / "one.png", "--tokens-out", folder / "made.npz")
+    with np.load(folder / "samples.npz") as found, np.load(folder / "made.npz") as tokens:
+        pictures, labels = found["arr_0"], found["arr_1"]
+        check(pictures.dtype == np.uint8 and pictures.shape == (11, 32, 32, 3), "samples are (N, H, W, 3) of bytes")
+        check((pictures == pictures[..., :1]).all() and len({p.tobytes() for p in pictures}) == 11, "grey is repeated; all differ")
+        check(labels.dtype == np.int64 and (labels == np.arange(11) % 10).all(), "labels are the classes")
+        check((tokens["labels"] == labels).all(), "--tokens-out knows the same labels")
+        np.savez_compressed(folder / "grey.npz", arr_0=pictures[..., 0])
+    for options in (("--grid",), ("--compare", "1,2"), ("--show",), ("--animate", folder / "x.png")):
+        done = subprocess.run([variant, *map(str, made), "-o", str(folder / "no.npz"), *map(str, options)], capture_output=True, text=True)
+        check(done.returncode == 2 and ".npz" in done.stderr, (options, done.stderr))
+    check(not (folder / "no.npz").exists(), "nothing is written beside what it goes without")
+
+
+def statistics(folder):
+    """mu and sigma, as pytorch-fid and guided-diffusion keep them."""
+    judged = ("eval", "--features", model, "--draws", "0", "--json", "--channels", "1", "--pictures", folder / "samples.npz")
+    np.savez(folder / "real.npz", arr_0=blobs(40))
+    run("eval", "--features", model, "--draws", "0", "--pictures", folder / "real.npz", "--save-stats", folder / "stats.npz")
+    with np.load(folder / "stats.npz") as found:
+        mu, sigma = found["mu"], found["sigma"]
+        check(mu.dtype == sigma.dtype == np.float64 and sigma.shape == (len(mu), len(mu)), "mu and sigma are float64")
+        check((sigma == sigma.T).all() and np.linalg.eigvalsh(sigma).min() > -1e-9 * sigma.max(), "sigma is a covariance")
+        check(found["count"] == 40, "how many pictures they are of")
+        np.savez(folder / "published.npz", mu=mu, sigma=sigma)
+    scores = [json.loads(run(*judged, "--reference", folder / name))["scores"] for name in ("real.npz", "stats.npz", "published.npz")]
+    check(all(abs(s["frechet"] - scores[0]["frechet"]) <= 1e-9 * scores[0]["frechet"] for s in scores), [s["frechet"] for s in scores])
+    check(scores[1]["reference_samples"] == 40 and "reference_samples" not in scores[2], "a bare archive does not say how many")
+
+
 with tempfile.TemporaryDirectory() as name:
     tokens(Path(name))
+    samples(Path(name))
+    statistics(Path(name))
 print(f"{checks} passed, 0 failed (numpy {np.__version__})")

@@ -23,6 +23,9 @@ void vt_codec_forget(vt_codec *codec);
 bool vt_codec_encodes(const vt_codec *codec);
 void vt_codec_close(vt_codec *codec);
 
+/* A public tokenizer's. */
+vt_codec *vt_codec_of(variant_tokenizer *tokenizer);
+
 /* Pictures to work on at a time, so that memory stays moderate. */
 int vt_codec_batch(const vt_tokenizer_config *config);
 /* n pictures (n, side, side, channels), host memory, to tokens (n, L), host memory. */

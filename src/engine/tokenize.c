@@ -105,6 +105,10 @@ void variant_tokenizer_close(variant_tokenizer **tokenizer) {
     *tokenizer = NULL;
 }
 
+vt_codec *vt_codec_of(variant_tokenizer *tokenizer) {
+    return &tokenizer->codec;
+}
+
 const variant_token_shape *variant_tokenizer_shape(const variant_tokenizer *tokenizer) {
     return &tokenizer->shape;
 }

@@ -9,6 +9,7 @@
 #include "core/rng.h"
 #include "eval/frechet.h"
 #include "eval/neighbours.h"
+#include "io/npz_write.h"
 #include "planning/sweep_file.h"
 
 enum { LEAST_IN_SPLIT = 10 }; /* samples */
@@ -54,16 +55,16 @@ variant_status vt_eval_open(vt_eval **out, const vt_eval_options *options, varia
     eval->kept = malloc(VT_EVAL_KEPT * dims * sizeof *eval->kept);
     if (!eval->entropy || !eval->shares || !eval->kept)
         VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "no memory to evaluate"));
-    if (reference) {
+    if (reference || options->statistics) {
         VT_CHECK(vt_moments_open(&eval->pooled, eval->info.dims, err));
-        if (reference->spatial.dims)
+        if (options->statistics ? eval->info.spatial_dims : reference->spatial.dims)
             VT_CHECK(vt_moments_open(&eval->spatial, eval->info.spatial_dims, err));
     }
     if (reference && options->draws.count && options->classes_set) {
         eval->kept_labels = malloc(VT_EVAL_KEPT * sizeof *eval->kept_labels);
         if (!eval->kept_labels) VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "no memory to evaluate"));
     }
-    if (eval->spatial.dims && options->draws.count) {
+    if (reference && eval->spatial.dims && options->draws.count) {
         size_t wide = (size_t)eval->info.spatial_dims;
         eval->kept_spatial = malloc(VT_EVAL_KEPT * wide * sizeof *eval->kept_spatial);
         if (!eval->kept_spatial) VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "no memory to evaluate"));
@@ -131,8 +132,8 @@ static variant_status add_features(vt_eval *eval, const float *pooled, const flo
 variant_status vt_eval_add(vt_eval *eval, const float *pictures, const int32_t *labels, int count,
                            int height, int width, int channels, variant_error *err) {
     const vt_reference *reference = eval->options.reference;
-    size_t n = (size_t)count, dims = reference ? (size_t)eval->info.dims : 0;
-    size_t wide = reference ? (size_t)eval->spatial.dims : 0, classes = (size_t)eval->info.classes;
+    size_t n = (size_t)count, dims = (size_t)eval->pooled.dims;
+    size_t wide = (size_t)eval->spatial.dims, classes = (size_t)eval->info.classes;
     if (count <= 0) return VARIANT_OK;
     if (reference && reference->side &&
         (reference->side != height || reference->side != width || reference->channels != channels))
@@ -293,12 +294,45 @@ variant_status vt_eval_scores_get(vt_eval *eval, vt_eval_scores *out, variant_er
     if (!reference) return VARIANT_OK;
     VT_TRY(distance(eval, &eval->pooled, eval->kept, &reference->pooled, &out->frechet,
                     &out->frechet_spread, err));
-    if (eval->spatial.dims)
+    if (eval->spatial.dims && reference->spatial.dims)
         VT_TRY(distance(eval, &eval->spatial, eval->kept_spatial, &reference->spatial,
                         &out->spatial_frechet, &out->spatial_frechet_spread, err));
     VT_TRY(near_real(eval, out, err));
     warn_of_few(eval, out);
     return VARIANT_OK;
+}
+
+/* ---- statistics for others ---- */
+
+static variant_status put_moments(vt_npz_writer *file, const vt_moments *moments, const char *mean,
+                                  const char *covariance, variant_error *err) {
+    const int64_t shape[] = {moments->dims, moments->dims};
+    double *matrix = malloc((size_t)moments->dims * (size_t)moments->dims * sizeof *matrix);
+    if (!matrix)
+        return vt_fail(err, VARIANT_E_MEMORY, "no memory for a covariance of %d features",
+                       moments->dims);
+    vt_moments_covariance(moments, matrix);
+    variant_status status = vt_npz_writer_put(file, mean, "<f8", 1, shape, moments->mean, err);
+    if (status == VARIANT_OK)
+        status = vt_npz_writer_put(file, covariance, "<f8", 2, shape, matrix, err);
+    free(matrix);
+    return status;
+}
+
+variant_status vt_eval_save(const vt_eval *eval, const char *path, variant_error *err) {
+    const int64_t count = eval->count, resize = eval->info.resize;
+    vt_npz_writer file;
+    variant_status status = VARIANT_OK;
+    VT_CHECK(vt_npz_writer_open(&file, path, err));
+    VT_CHECK(put_moments(&file, &eval->pooled, "mu", "sigma", err));
+    if (eval->spatial.dims) VT_CHECK(put_moments(&file, &eval->spatial, "mu_s", "sigma_s", err));
+    VT_CHECK(vt_npz_writer_put(&file, VT_STATISTICS_COUNT, "<i8", 0, NULL, &count, err));
+    if (eval->info.resizes)
+        VT_CHECK(vt_npz_writer_put(&file, VT_STATISTICS_RESIZE, "<i8", 0, NULL, &resize, err));
+    VT_CHECK(vt_npz_writer_commit(&file, err));
+cleanup:
+    vt_npz_writer_abandon(&file);
+    return status;
 }
 
 void vt_eval_name(char *out, size_t size, const char *score, const vt_features_info *network) {

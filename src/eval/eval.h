@@ -23,6 +23,10 @@ enum {
     VT_EVAL_SPLITS = 10     /* of the inception score; fewer below ten samples a split */
 };
 
+/* Of vt_eval_save's archives: numbers that other programs pass over. */
+#define VT_STATISTICS_COUNT "count"
+#define VT_STATISTICS_RESIZE "resize"
+
 /* ---- the reference ---- */
 
 typedef struct vt_reference {
@@ -93,6 +97,7 @@ typedef struct vt_eval_options {
     int expected;                  /* samples that will come: it decides how many splits; 0: many */
     bool labels_match;             /* the network's classes are the pictures' labels */
     vt_draws draws;                /* for the spreads; .count 0: none */
+    bool statistics;               /* vt_eval_save will be called */
     bool classes_set;              /* how many pictures each label has is not chance */
 } vt_eval_options;
 
@@ -107,6 +112,11 @@ variant_status vt_eval_add(vt_eval *eval, const float *pictures, const int32_t *
                            int height, int width, int channels, variant_error *err);
 /* Of what was added so far; E_ARGUMENT below two samples, E_STOPPED when draws.progress said so. */
 variant_status vt_eval_scores_get(vt_eval *eval, vt_eval_scores *out, variant_error *err);
+
+/* Mean and covariance of the pictures' features, those added so far: an .npz with mu and sigma, and with mu_s and sigma_s of a network with
+ * spatial features, as pytorch-fid and guided-diffusion keep them; count and resize (0: as PyTorch) beside them for
+ * vt_reference_load. */
+variant_status vt_eval_save(const vt_eval *eval, const char *path, variant_error *err);
 
 /* "FID", "sFID", "IS" with the Inception network, "FID(classifier)" ... with another. */
 void vt_eval_name(char *out, size_t size, const char *score, const vt_features_info *network);

@@ -89,7 +89,7 @@ variant_status vt_judge_reference(vt_judge *judge, const vt_data *data, int side
     vt_source source = {0};
     variant_status status = VARIANT_OK;
     char name[256];
-    if (vt_judge_is_statistics(data->paths[0])) {
+    if (data->count && vt_judge_is_statistics(data->paths[0])) {
         if (data->count > 1)
             return vt_fail(err, VARIANT_E_ARGUMENT,
                            "%s: statistics cannot be joined with other pictures", data->paths[0]);
@@ -123,7 +123,13 @@ bool vt_judge_classes_match(const vt_judge *judge, const variant_engine *engine)
     return true;
 }
 
+bool vt_judge_numbered(const vt_dataset *dataset) {
+    const vt_data *data = vt_dataset_data(dataset);
+    return data->array.count && !data->class_names;
+}
+
 bool vt_judge_dataset_matches(const vt_judge *judge, const vt_dataset *dataset) {
+    if (vt_judge_numbered(dataset)) return vt_dataset_classes(dataset) <= judge->network.classes;
     if (vt_dataset_classes(dataset) != judge->network.classes) return false;
     for (int i = 0; i < judge->network.classes; ++i) {
         const char *a = vt_features_class_name(judge->features, i);

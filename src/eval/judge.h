@@ -45,7 +45,9 @@ variant_status vt_judge_reference(vt_judge *judge, const vt_data *data, int side
 void vt_judge_follow(const vt_judge *judge, vt_data *data);
 /* Are the network's classes the model's? By name where both have names, else by number. */
 bool vt_judge_classes_match(const vt_judge *judge, const variant_engine *engine);
-/* Are they the data set's, all of them and by name? */
+/* Is it an array whose labels nobody named: the network's own numbers? */
+bool vt_judge_numbered(const vt_dataset *dataset);
+/* Are they the data set's, all of them and by name, or its numbers? */
 bool vt_judge_dataset_matches(const vt_judge *judge, const vt_dataset *dataset);
 
 /* Bytes of generated pictures as the floats (count, side, side, channels) in [0, 1] that a network takes, and

@@ -270,6 +270,33 @@ static variant_status npz_moments(vt_moments *moments, const vt_npz *npz, const 
                          c.size == 2 ? VT_FLOAT16_STEP : VT_FLOAT32_STEP, err);
 }
 
+/* A number of vt_eval_save's; `otherwise` where there is none. */
+static variant_status npz_number(const vt_npz *npz, const char *name, double otherwise, double *out,
+                                 variant_error *err) {
+    vt_npy array;
+    *out = otherwise;
+    if (!vt_npz_has(npz, name)) return VARIANT_OK;
+    VT_TRY(vt_npz_find(npz, name, &array, err));
+    if (array.count != 1) return VARIANT_OK; /* somebody else's */
+    return vt_npy_read(&array, out, err);
+}
+
+/* How many pictures, and how they were resized, where the archive is one of ours. */
+static variant_status npz_facts(vt_reference *reference, const vt_npz *npz,
+                                const vt_features_info *info, variant_error *err) {
+    double count, resize;
+    VT_TRY(npz_number(npz, VT_STATISTICS_COUNT, 0, &count, err));
+    VT_TRY(npz_number(npz, VT_STATISTICS_RESIZE, -1, &resize, err));
+    if (count >= 2 && count < 1e15) reference->count = (int64_t)count;
+    if (resize < 0) return VARIANT_OK;
+    reference->guided = false; /* nothing to guess */
+    if (!info->resizes || (int)resize == (int)info->resize) return VARIANT_OK;
+    return vt_fail(err, VARIANT_E_MISMATCH,
+                   "%s: statistics of pictures resized as %s does, but --resize is %s", npz->path,
+                   vt_features_resize_name(resize > 0 ? VT_RESIZE_TENSORFLOW : VT_RESIZE_PYTORCH),
+                   vt_features_resize_name(info->resize));
+}
+
 static variant_status load_npz(vt_reference *reference, const vt_features_info *info,
                                const char *path, variant_error *err) {
     vt_npz npz;
@@ -280,6 +307,7 @@ static variant_status load_npz(vt_reference *reference, const vt_features_info *
         status = npz_moments(&reference->spatial, &npz, "mu_s", "sigma_s", info->spatial_dims, true,
                              err);
     reference->guided = reference->spatial.dims > 0;
+    if (status == VARIANT_OK) status = npz_facts(reference, &npz, info, err);
     vt_npz_close(&npz);
     return status;
 }

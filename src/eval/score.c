@@ -39,6 +39,7 @@ static variant_status scoring_open(scoring *s, const vt_score_by *by, int side, 
     options.features = judge->features;
     options.reference = judge->has_reference ? &judge->reference : NULL;
     options.draws = by->draws;
+    options.statistics = by->save_statistics != NULL;
     return vt_eval_open(&s->eval, &options, err);
 }
 
@@ -52,6 +53,12 @@ static variant_status tell(const scoring *s, int done, int total, variant_error 
     const vt_score_by *by = s->by;
     if (!by->progress || by->progress(by->user, done, total)) return VARIANT_OK;
     return vt_fail(err, VARIANT_E_STOPPED, "stopped after %d of %d pictures", done, total);
+}
+
+/* What is known of the pictures, where it is to be kept, and their scores. */
+static variant_status finish(scoring *s, vt_eval_scores *out, variant_error *err) {
+    VT_TRY(vt_eval_scores_get(s->eval, out, err));
+    return s->by->save_statistics ? vt_eval_save(s->eval, s->by->save_statistics, err) : VARIANT_OK;
 }
 
 static int batch_at(int first, int total) {
@@ -93,6 +100,8 @@ static variant_status add_generated(scoring *s, const variant_engine *engine,
     VT_TRY(variant_generate(engine, request, &pictures, &made->report, err));
     variant_status status = VARIANT_OK;
     if (!made->settings) VT_CHECK(keep_settings(made, &pictures[0], err));
+    if (s->by->generated)
+        s->by->generated(s->by->generated_user, pictures, request->count, &made->report);
     VT_CHECK(judge_generated(s, pictures, request->count, last, err));
 cleanup:
     variant_pictures_free(&pictures, request->count);
@@ -119,7 +128,7 @@ variant_status vt_score_generated(vt_eval_scores *out, const vt_score_by *by,
         VT_CHECK(add_generated(&s, engine, &batch, last, made, err));
         VT_CHECK(tell(&s, first + batch.count, request->count, err));
     }
-    VT_CHECK(vt_eval_scores_get(s.eval, out, err));
+    VT_CHECK(finish(&s, out, err));
 cleanup:
     scoring_close(&s);
     return status;
@@ -139,7 +148,7 @@ variant_status vt_score_finished(vt_eval_scores *out, const vt_score_by *by,
         VT_CHECK(add(&s, s.pictures, labels_match, n, err));
         VT_CHECK(tell(&s, first + n, source->count, err));
     }
-    VT_CHECK(vt_eval_scores_get(s.eval, out, err));
+    VT_CHECK(finish(&s, out, err));
 cleanup:
     scoring_close(&s);
     return status;
@@ -207,7 +216,7 @@ variant_status vt_score_reconstructed(vt_eval_scores *out, vt_score_fidelity *fi
     }
     tally_tell(&psnr, &fidelity->psnr, &fidelity->psnr_spread);
     tally_tell(&ssim, &fidelity->ssim, &fidelity->ssim_spread);
-    VT_CHECK(vt_eval_scores_get(s.eval, out, err));
+    VT_CHECK(finish(&s, out, err));
 cleanup:
     scoring_close(&s);
     return status;

@@ -20,6 +20,11 @@ typedef struct vt_score_by {
     vt_draws draws;                                    /* for the spreads; .count 0: none */
     bool (*progress)(void *user, int done, int total); /* of the pictures; false: stop; NULL */
     void *user;
+    /* generated pictures as they come, each chunk before it is judged; NULL */
+    void (*generated)(void *user, const variant_picture *pictures, int count,
+                      const variant_report *report);
+    void *generated_user;
+    const char *save_statistics; /* an .npz of the judged pictures' features (vt_eval_save); NULL */
 } vt_score_by;
 
 /* What the pictures were generated with. */

@@ -99,6 +99,8 @@ typedef struct vt_sweep_task {
     char uncond_depths[VT_SWEEP_LAYERS]; /* what runs; "": no guidance */
 } vt_sweep_task;
 
+/* The lists that nobody filled, from the model. */
+void vt_sweep_fill(vt_sweep_options *options, const variant_info *info);
 /* The request of a task: options->request with its depths and guidance, which lie in the task. */
 variant_request vt_sweep_request(const vt_sweep_options *options, const vt_sweep_task *task);
 /* The tasks in the order they run; *out is an array to free(). The full depth appears once a guidance: bridge

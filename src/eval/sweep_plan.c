@@ -61,6 +61,25 @@ static void describe_depths(const maker *m, int first, int last, int inside, cha
                                k >= first && k <= last ? inside : m->info.depth);
 }
 
+void vt_sweep_fill(vt_sweep_options *o, const variant_info *info) {
+    if (!o->depth_count) {
+        o->depths[o->depth_count++] = info->depth;
+        for (int i = 0; i < info->depth_count; ++i) o->depths[o->depth_count++] = info->depths[i];
+        for (int part = 2; part <= 8 && !info->depth_count; part *= 2)
+            if (info->depth / part >= 1) o->depths[o->depth_count++] = info->depth / part;
+    }
+    if (!o->selector_count) o->selectors[o->selector_count++] = info->layers;
+    if (!o->bridge_count) {
+        for (int n = info->bridge - 2; n <= info->bridge + 2; n += 2)
+            if (n >= 0 && n < info->scales) o->bridges[o->bridge_count++] = n;
+    }
+    if (!o->zone_depth) {
+        o->zone_depth = info->depth;
+        for (int i = 0; i < o->depth_count; ++i)
+            if (o->depths[i] < o->zone_depth) o->zone_depth = o->depths[i];
+    }
+}
+
 variant_request vt_sweep_request(const vt_sweep_options *options, const vt_sweep_task *task) {
     variant_request request = options->request;
     request.depth = 0;

@@ -67,7 +67,7 @@ static variant_status look(vt_sweep_quality *q, const variant_info *info, int64_
                            uint64_t *hash, variant_error *err) {
     const vt_judge_options *o = &q->network.options;
     vt_source source = {0};
-    if (vt_judge_is_statistics(q->data.paths[0])) {
+    if (q->data.count && vt_judge_is_statistics(q->data.paths[0])) {
         VT_TRY(vt_judge_reference(&q->network, &q->data, 0, 0, err));
         *count = q->network.reference.count;
         *hash = statistics_hash(&q->network.reference);
