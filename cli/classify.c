@@ -6,17 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/status.h"
-#include "features/features.h"
 #include "data_options.h"
-#include "io/dataset.h"
-#include "io/file.h"
-#include "pictures.h"
-#include "tools.h"
+#include "request.h"
 
 #define COMMAND "classify"
 #define DEFAULT_TOP 3
-#define BATCH 64
 
 typedef struct settings {
     variant_engine_options engine; /* model: the classifier */
@@ -28,87 +22,15 @@ typedef struct settings {
 
 typedef struct work {
     const settings *settings;
-    vt_kern *kern;
-    vt_features *features;
-    vt_features_info info;
-    vt_data taken;        /* how pictures are taken: as chosen, or as the classifier's were */
-    cli_session through;  /* with --through */
-    size_t floats;        /* of a picture */
-    float *pictures;      /* (BATCH, side, side, channels) */
-    float *probabilities; /* (BATCH, classes) */
+    const variant_data *pictures;
+    variant_judge *judge;
+    const variant_network *network;
+    variant_tokenizer *through; /* with --through */
     cJSON *json;
 } work;
 
-/* ---- the network ---- */
-
-static variant_status open_through(work *w, variant_error *err) {
-    variant_engine_options options = w->settings->engine;
-    options.model = w->settings->through;
-    VT_TRY(cli_session_open(&w->through, &options, true, err));
-    const vt_tokenizer_config *config = vt_tokenizer_configuration(w->through.model->tokenizer);
-    if (vt_tokenizer_side(config) == w->info.side && config->channels == w->info.channels)
-        return VARIANT_OK;
-    return vt_fail(
-        err, VARIANT_E_MODEL,
-        "%s: its pictures are %d x %d with %d channels, the classifier's %d x %d with %d",
-        options.model, vt_tokenizer_side(config), vt_tokenizer_side(config), config->channels,
-        w->info.side, w->info.side, w->info.channels);
-}
-
-static variant_status work_open(work *w, variant_error *err) {
-    const settings *s = w->settings;
-    char path[4096];
-    VT_TRY(vt_kern_open(&w->kern, s->engine.backend, s->engine.threads, err));
-    VT_TRY(vt_features_find(s->engine.model, path, sizeof path, err));
-    VT_TRY(vt_features_open(&w->features, w->kern, path, err));
-    vt_features_info_get(w->features, &w->info);
-    w->taken = s->data.data;
-    vt_data_follow_file(&w->taken, path);
-    if (w->info.inception)
-        return vt_fail(err, VARIANT_E_MODEL, "%s: %s, expected a classifier of your own classes",
-                       s->engine.model, w->info.name);
-    w->floats = (size_t)w->info.side * (size_t)w->info.side * (size_t)w->info.channels;
-    w->pictures = malloc(BATCH * w->floats * sizeof *w->pictures);
-    w->probabilities = malloc(BATCH * (size_t)w->info.classes * sizeof *w->probabilities);
-    w->json = cJSON_CreateObject();
-    if (!w->pictures || !w->probabilities || !w->json)
-        return vt_fail(err, VARIANT_E_MEMORY, "no memory for %d pictures", BATCH);
-    cJSON_AddStringToObject(w->json, "classifier", w->info.hash);
-    return s->through ? open_through(w, err) : VARIANT_OK;
-}
-
-static void work_close(work *w) {
-    cJSON_Delete(w->json);
-    free(w->pictures);
-    free(w->probabilities);
-    cli_session_close(&w->through);
-    vt_features_close(&w->features);
-    vt_kern_close(&w->kern);
-}
-
-/* n pictures in [-1, 1], in w->pictures, to w->probabilities. */
-static variant_status judge(work *w, int n, variant_error *err) {
-    if (w->settings->through) {
-        const vt_tokenizer *tokenizer = w->through.model->tokenizer;
-        size_t length = (size_t)vt_tokenizer_tokens(vt_tokenizer_configuration(tokenizer));
-        int32_t *tokens = malloc((size_t)n * length * sizeof *tokens);
-        if (!tokens) return vt_fail(err, VARIANT_E_MEMORY, "no memory for tokens");
-        variant_status status = cli_encode_pictures(&w->through, n, w->pictures, tokens, err);
-        if (status == VARIANT_OK)
-            status = cli_decode_tokens(&w->through, n, tokens, w->pictures, err);
-        free(tokens);
-        VT_TRY(status);
-    }
-    for (size_t i = 0; i < (size_t)n * w->floats; ++i) {
-        float x = 0.5f * (w->pictures[i] + 1.0f);
-        w->pictures[i] = x < 0.0f ? 0.0f : x > 1.0f ? 1.0f : x;
-    }
-    return vt_features_run(w->features, w->pictures, n, w->info.side, w->info.side,
-                           w->info.channels, NULL, NULL, w->probabilities, err);
-}
-
 static void class_name(const work *w, int label, char *out, size_t size) {
-    const char *name = vt_features_class_name(w->features, label);
+    const char *name = variant_judge_class_name(w->judge, label);
     if (name)
         snprintf(out, size, "%s", name);
     else
@@ -119,14 +41,14 @@ static void class_name(const work *w, int label, char *out, size_t size) {
 
 /* The largest probabilities first, found one after another (top is small). */
 static void tell(const work *w, const char *path, const float *probabilities, cJSON *pictures) {
-    int top = w->settings->top < w->info.classes ? w->settings->top : w->info.classes;
+    int top = w->settings->top < w->network->classes ? w->settings->top : w->network->classes;
     cJSON *item = cJSON_CreateObject(), *classes = cJSON_CreateArray();
     float bound = 2.0f;
     int last = -1;
     if (!w->settings->json) printf("%s:", path);
     for (int i = 0; i < top; ++i) {
         int best = -1; /* the largest below the one told last; equal ones by label */
-        for (int j = 0; j < w->info.classes; ++j) {
+        for (int j = 0; j < w->network->classes; ++j) {
             float p = probabilities[j];
             bool left = p < bound || (p == bound && j > last);
             if (left && (best < 0 || p > probabilities[best])) best = j;
@@ -149,48 +71,17 @@ static void tell(const work *w, const char *path, const float *probabilities, cJ
     cJSON_AddItemToArray(pictures, item);
 }
 
-static variant_status classify_pictures(work *w, int operands, char **paths, variant_error *err) {
-    cli_pictures all = {0};
-    variant_status status = VARIANT_OK;
+static void tell_pictures(const work *w, const variant_classes *found) {
     cJSON *pictures = cJSON_AddArrayToObject(w->json, "pictures");
-    for (int i = 0; i < operands; ++i) VT_CHECK(cli_pictures_add(&all, paths[i], err));
-    for (int first = 0; first < all.count; first += BATCH) {
-        int n = all.count - first < BATCH ? all.count - first : BATCH;
-        for (int i = 0; i < n; ++i)
-            VT_CHECK(cli_picture_square(w->pictures + (size_t)i * w->floats, all.paths[first + i],
-                                        w->info.side, w->info.channels, &w->taken, w->settings->pad,
-                                        err));
-        VT_CHECK(judge(w, n, err));
-        for (int i = 0; i < n; ++i)
-            tell(w, all.paths[first + i], w->probabilities + (size_t)i * (size_t)w->info.classes,
-                 pictures);
-    }
-cleanup:
-    cli_pictures_close(&all);
-    return status;
+    for (int i = 0; i < found->count; ++i)
+        tell(w, found->names[i], found->probabilities + (size_t)i * (size_t)found->classes,
+             pictures);
 }
 
 /* ---- a data set ---- */
 
-/* The classifier's label of every class of the data: by name, where both have names. */
-static variant_status match_classes(const work *w, const vt_dataset *dataset, int *labels,
-                                    variant_error *err) {
-    for (int i = 0; i < vt_dataset_classes(dataset); ++i) {
-        const char *name = vt_dataset_class_name(dataset, i);
-        labels[i] = vt_features_class_name(w->features, 0) || i >= w->info.classes ? -1 : i;
-        for (int j = 0; j < w->info.classes && labels[i] < 0; ++j) {
-            const char *own = vt_features_class_name(w->features, j);
-            if (own && strcmp(own, name) == 0) labels[i] = j;
-        }
-        if (labels[i] < 0)
-            return vt_fail(err, VARIANT_E_MODEL, "%s: its class %s is not one of the classifier's",
-                           w->taken.paths[0], name);
-    }
-    return VARIANT_OK;
-}
-
 static void print_confusion(const work *w, const int *confusion, int total, int hits) {
-    int classes = w->info.classes, wide = 16;
+    int classes = w->network->classes, wide = 16;
     char name[128];
     for (int i = 0; i < classes; ++i) {
         class_name(w, i, name, sizeof name);
@@ -222,12 +113,20 @@ static void print_confusion(const work *w, const int *confusion, int total, int 
     }
 }
 
+/* "a, b" of the paths; as much as fits. */
+static void name_data(const variant_data *data, char *out, size_t size) {
+    size_t used = 0;
+    out[0] = '\0';
+    for (int i = 0; i < data->path_count && used < size; ++i)
+        used += (size_t)snprintf(out + used, size - used, "%s%s", i ? ", " : "", data->paths[i]);
+}
+
 static void add_confusion(const work *w, const int *confusion, int total, int hits) {
-    int classes = w->info.classes;
+    int classes = w->network->classes;
     char data[256];
-    vt_data_name(&w->taken, data, sizeof data);
+    name_data(w->pictures, data, sizeof data);
     cJSON_AddStringToObject(w->json, "data", data);
-    cJSON_AddStringToObject(w->json, "split", vt_split_name(w->taken.split));
+    cJSON_AddStringToObject(w->json, "split", w->pictures->split);
     if (w->settings->through) cJSON_AddStringToObject(w->json, "through", w->settings->through);
     cJSON_AddNumberToObject(w->json, "pictures", total);
     cJSON_AddNumberToObject(w->json, "accuracy", (double)hits / total);
@@ -242,60 +141,76 @@ static void add_confusion(const work *w, const int *confusion, int total, int hi
     }
 }
 
-/* The likeliest of the classes. */
-static int likeliest(const float *probabilities, int classes) {
-    int best = 0;
-    for (int j = 1; j < classes; ++j)
-        if (probabilities[j] > probabilities[best]) best = j;
-    return best;
-}
-
-/* `total` pictures, evenly spread, counted in confusion (classes, classes); labels: of the data set's classes. */
-static variant_status count_confusion(work *w, vt_dataset *dataset, int total, const int *labels,
-                                      int *confusion, variant_error *err) {
-    const vt_crop centre = {0.5, 0.5, false};
-    const int64_t all = vt_dataset_count(dataset);
-    const int classes = w->info.classes;
-    for (int first = 0; first < total; first += BATCH) {
-        int n = total - first < BATCH ? total - first : BATCH, indices[BATCH];
-        for (int i = 0; i < n; ++i) {
-            indices[i] = (int)((first + i) * all / total);
-            VT_TRY(vt_dataset_read(dataset, indices[i], centre, w->pictures + (size_t)i * w->floats,
-                                   err));
-        }
-        VT_TRY(judge(w, n, err));
-        for (int i = 0; i < n; ++i) {
-            int label = labels[vt_dataset_label(dataset, indices[i])];
-            int best = likeliest(w->probabilities + (size_t)i * (size_t)classes, classes);
-            ++confusion[(size_t)label * (size_t)classes + (size_t)best];
-        }
+/* A row a true class. */
+static variant_status tell_confusion(const work *w, const variant_classes *found,
+                                     variant_error *err) {
+    const size_t classes = (size_t)found->classes;
+    if (!found->expected) {
+        char data[256];
+        name_data(w->pictures, data, sizeof data);
+        err->status = VARIANT_E_MODEL;
+        snprintf(err->message, sizeof err->message,
+                 "%s: its pictures have no classes: expected a folder a class, or IDX files", data);
+        return err->status;
     }
+    int *confusion = calloc(classes * classes, sizeof *confusion), hits = 0;
+    if (!confusion) return cli_no_memory(err, "classes");
+    for (int i = 0; i < found->count; ++i) {
+        const int own = found->expected[i];
+        ++confusion[(size_t)own * classes + (size_t)found->labels[i]];
+        hits += own == found->labels[i];
+    }
+    (w->settings->json ? add_confusion : print_confusion)(w, confusion, found->count, hits);
+    free(confusion);
     return VARIANT_OK;
 }
 
-static variant_status classify_data(work *w, variant_error *err) {
+/* ---- the command ---- */
+
+static variant_status open_all(work *w, variant_error *err) {
     const settings *s = w->settings;
-    size_t classes = (size_t)w->info.classes;
-    vt_dataset_options options = {
-        .data = w->taken, .side = w->info.side, .channels = w->info.channels, .warn = cli_note};
-    vt_dataset *dataset = NULL;
-    int *confusion = calloc(classes * classes, sizeof *confusion), *labels = NULL;
-    variant_status status = VARIANT_OK;
-    int total, hits = 0;
-    VT_CHECK(vt_dataset_open(&dataset, &options, err));
-    labels = calloc((size_t)vt_dataset_classes(dataset) + 1, sizeof *labels);
-    if (!confusion || !labels)
-        VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "no memory for %zu classes", classes));
-    VT_CHECK(match_classes(w, dataset, labels, err));
-    total = vt_dataset_count(dataset);
-    if (s->count > 0 && s->count < total) total = s->count;
-    VT_CHECK(count_confusion(w, dataset, total, labels, confusion, err));
-    for (size_t i = 0; i < classes; ++i) hits += confusion[i * classes + i];
-    (s->json ? add_confusion : print_confusion)(w, confusion, total, hits);
-cleanup:
-    vt_dataset_close(&dataset);
-    free(confusion);
-    free(labels);
+    variant_engine_options model = s->engine;
+    variant_judge_options judge;
+    variant_judge_options_init(&judge);
+    judge.features = s->engine.model;
+    judge.backend = s->engine.backend;
+    judge.threads = s->engine.threads;
+    judge.note = cli_note;
+    model.model = s->through;
+    variant_status status = variant_judge_open(&w->judge, &judge, err);
+    if (status != VARIANT_OK) return status;
+    w->network = variant_judge_network(w->judge);
+    if (w->network->inception) {
+        err->status = VARIANT_E_MODEL;
+        snprintf(err->message, sizeof err->message,
+                 "%.300s: %s, expected a classifier of your own classes", s->engine.model,
+                 w->network->name);
+        return err->status;
+    }
+    w->json = cJSON_CreateObject();
+    if (!w->json) return cli_no_memory(err, "a report");
+    cJSON_AddStringToObject(w->json, "classifier", w->network->hash);
+    return s->through ? variant_tokenizer_open(&w->through, &model, err) : VARIANT_OK;
+}
+
+static variant_status classify(work *w, variant_error *err) {
+    variant_classes *found = NULL;
+    const bool data = w->pictures->path_count > 0;
+    variant_status status = open_all(w, err);
+    if (status == VARIANT_OK)
+        status = variant_classify(w->judge, w->pictures, data ? w->settings->count : 0, w->through,
+                                  &found, err);
+    if (status == VARIANT_OK && data) status = tell_confusion(w, found, err);
+    if (status == VARIANT_OK && !data) tell_pictures(w, found);
+    if (status == VARIANT_OK && w->settings->json) {
+        char *text = cJSON_Print(w->json);
+        if (text) puts(text);
+        cJSON_free(text);
+    }
+    variant_classes_free(&found);
+    variant_tokenizer_close(&w->through);
+    variant_judge_close(&w->judge);
+    cJSON_Delete(w->json);
     return status;
 }
 
@@ -313,25 +228,18 @@ static int run(void *user, const cli_line *line) {
         return cli_misuse("nothing to classify: give pictures, folders or --data");
     if (data && line->operand_count)
         return cli_misuse("either pictures or --data, not both: %s", line->operands[0]);
-
+    variant_data pictures = cli_data_asked(&s->data);
+    if (line->operand_count) pictures.files = (const char *const *)line->operands;
+    pictures.file_count = line->operand_count;
+    pictures.pad = s->pad;
+    work w = {.settings = s, .pictures = &pictures};
     variant_error err = {0};
-    work w = {.settings = s};
-    variant_status status = work_open(&w, &err);
-    if (status == VARIANT_OK)
-        status = data ? classify_data(&w, &err)
-                      : classify_pictures(&w, line->operand_count, line->operands, &err);
-    if (status == VARIANT_OK && s->json) {
-        char *text = cJSON_Print(w.json);
-        if (text) puts(text);
-        cJSON_free(text);
-    }
-    work_close(&w);
-    return cli_end(status, &err);
+    return cli_end(classify(&w, &err), &err);
 }
 
 static const cli_option options[] = {
     {"model", "FILE",
-     "what `variant train classifier` made, or a folder with a " VT_FEATURES_FILE " (required)",
+     "what `variant train classifier` made, or a folder with a classifier.safetensors (required)",
      .letter = 'm', CLI_TEXT(settings, engine.model, "a model's file or folder"), .own = true},
     {"top", "N", "classes a picture, {range}", CLI_INT(settings, top, 1, 100000)},
     CLI_ROWS(cli_pad_option, bool, settings, pad, NULL),

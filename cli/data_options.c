@@ -4,7 +4,6 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "io/picture.h"
 #include "values.h"
 
 cli_data cli_data_defaults(void) {
@@ -77,18 +76,3 @@ const cli_option cli_channels_option[] = {
      .unset = "as the pictures have it; of a folder to train on colour"},
     {0},
 };
-
-variant_status cli_picture_square(float *out, const char *path, int side, int channels,
-                                  const vt_data *data, bool small, variant_error *err) {
-    vt_image read = {0}, square = {0};
-    VT_TRY(vt_picture_read(&read, path, channels, data->alpha, NULL, err));
-    bool pad = small && read.width <= side && read.height <= side;
-    variant_status status = pad ? vt_image_pad(&square, &read, side, 0, err)
-                                : vt_image_square(&square, &read, side, data->fit, err);
-    size_t samples = (size_t)side * (size_t)side * (size_t)channels;
-    for (size_t i = 0; status == VARIANT_OK && i < samples; ++i)
-        out[i] = (float)square.data[i] / 127.5f - 1.0f;
-    vt_image_free(&read);
-    vt_image_free(&square);
-    return status;
-}

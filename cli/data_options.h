@@ -30,8 +30,4 @@ variant_data cli_data_asked(const cli_data *data);
 /* One more path; false when there is no more room, or text is empty. */
 bool cli_data_add(vt_data *data, const char *text);
 
-/* Reads one picture file as (side, side, channels) in [-1, 1]; small: centred on black when it is not larger. */
-variant_status cli_picture_square(float *out, const char *path, int side, int channels,
-                                  const vt_data *data, bool small, variant_error *err);
-
 #endif

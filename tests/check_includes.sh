@@ -42,7 +42,7 @@ while IFS=: read -r file _ line; do
 done < <(grep -rnE '^#include "[a-z]+/' src cli --include='*.c' --include='*.h')
 
 # These commands stand on include/variant.h alone; the others are on their way.
-for name in encode.c reconstruct.c tokens.c tokens.h generate_report.c generate_report.h plan.c cli.c cli.h request.h beginning.h; do
+for name in classify.c encode.c reconstruct.c tokens.c tokens.h generate_report.c generate_report.h plan.c cli.c cli.h request.h beginning.h; do
     checked=$((checked + 1))
     if grep -nE '^#include "[a-z]+/' "cli/$name"; then
         echo "cli/$name: expected variant.h and headers of cli/ alone"
