@@ -50,13 +50,13 @@ int cli_misuse(const char *format, ...) {
     return 2;
 }
 
-static volatile sig_atomic_t stop_signal;
+static int stop_signal; /* other threads read it, and so does the library */
 
 static void on_stop(int number) {
-    stop_signal = number;
+    __atomic_store_n(&stop_signal, number, __ATOMIC_RELAXED);
 }
 
-const volatile sig_atomic_t *cli_catch_stop(void) {
+const int *cli_catch_stop(void) {
     struct sigaction action = {.sa_handler = on_stop, .sa_flags = (int)SA_RESETHAND};
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);

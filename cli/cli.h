@@ -28,8 +28,8 @@ variant_status cli_no_memory(variant_error *err, const char *what);
 /* Wrong usage: prints "variant COMMAND: message" and where help is; returns 2. */
 int cli_misuse(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* From now on Ctrl-C and SIGTERM only set what this points to, to the signal's number; the second ends
- * the program at once. */
-const volatile sig_atomic_t *cli_catch_stop(void);
+/* From now on Ctrl-C and SIGTERM only set what this points to, to the signal's number (read it through a volatile pointer, or
+ * atomically); the second ends the program at once. */
+const int *cli_catch_stop(void);
 
 #endif

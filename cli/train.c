@@ -1,5 +1,5 @@
 /* train.c - `variant train tokenizer|transformer|supernet|classifier|decoder`: a
- * training run and its progress to the terminal. Its options are train_options.c, the runs themselves src/train/. */
+ * training run and its progress to the terminal. Its options are train_options.c, the runs themselves variant.h's. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "cli.h"
-#include "core/clock.h"
 #include "progress.h"
 #include "train_memory.h"
 #include "train_options.h"
@@ -25,15 +24,16 @@ typedef struct display {
     cli_pace pace;
 } display;
 
-static void show_progress(void *user, const vt_train_progress *at) {
+static bool show_progress(void *user, const variant_train_progress *at) {
     display *screen = user;
-    double now = vt_seconds();
+    double now = cli_now();
     bool last = at->step == at->steps;
     if (screen->doing != at->doing) screen->pace = (cli_pace){0};
     screen->doing = at->doing;
     double seconds_left = cli_pace_left(&screen->pace, now, (double)at->step, (double)at->steps);
-    if (screen->quiet) return;
-    if (!last && now - screen->shown < (screen->terminal ? LIVE_SECONDS : PLAIN_SECONDS)) return;
+    if (screen->quiet) return true;
+    if (!last && now - screen->shown < (screen->terminal ? LIVE_SECONDS : PLAIN_SECONDS))
+        return true;
     screen->shown = now;
     char left[32], line[256];
     cli_left_text(seconds_left, left, sizeof left);
@@ -51,6 +51,7 @@ static void show_progress(void *user, const vt_train_progress *at) {
         fprintf(stderr, "%s\n", line);
     screen->open = screen->terminal && !last;
     fflush(stderr);
+    return true;
 }
 
 static void show_note(void *user, const char *line) {
@@ -61,7 +62,7 @@ static void show_note(void *user, const char *line) {
 
 /* ---- the command ---- */
 
-static void print_end(const vt_train_result *result, const cli_line *line) {
+static void print_end(const variant_train_result *result, const cli_line *line) {
     if (!result->stopped) {
         printf("%s\n", result->model);
         return;
@@ -79,31 +80,43 @@ static void print_end(const vt_train_result *result, const cli_line *line) {
     fprintf(stderr, " --resume\n");
 }
 
+static variant_status train(const training *run, variant_train_result *result, variant_error *err) {
+    switch (run->kind) {
+    case VARIANT_TRAINING_TOKENIZER:
+        return variant_train_tokenizer(&run->run, &run->tokenizer, result, err);
+    case VARIANT_TRAINING_TRANSFORMER:
+        return variant_train_transformer(&run->run, &run->transformer, result, err);
+    case VARIANT_TRAINING_CLASSIFIER:
+        return variant_train_classifier(&run->run, &run->classifier, result, err);
+    case VARIANT_TRAINING_DECODER:
+        return variant_train_decoder(&run->run, &run->decoder, result, err);
+    case VARIANT_TRAINING_SUPERNET:
+        break;
+    }
+    return variant_train_supernet(&run->run, &run->transformer, &run->supernet, result, err);
+}
+
 int training_run(void *settings, const cli_line *line) {
     training *run = settings;
     int code = training_settle(run, line);
     if (code >= 0) return code;
-    vt_kern *kern = NULL;
     variant_error err = {0};
-    vt_train_result result;
-    display screen = {
-        .terminal = isatty(STDERR_FILENO), .quiet = run->quiet, .shown = vt_seconds()};
-    const volatile sig_atomic_t *stop = run->common->stop = cli_catch_stop();
-    run->common->progress = show_progress;
-    run->common->note = show_note;
-    run->common->user = &screen;
-    variant_status status = vt_kern_open(&kern, NULL, run->threads, &err);
-    if (status == VARIANT_OK)
-        status =
-            run->kind == TOKENIZER    ? vt_train_tokenizer(kern, &run->tokenizer, &result, &err)
-            : run->kind == CLASSIFIER ? vt_train_classifier(kern, &run->classifier, &result, &err)
-            : run->kind == DECODER    ? vt_train_decoder(kern, &run->decoder, &result, &err)
-                                   : vt_train_transformer(kern, &run->transformer, &result, &err);
+    variant_train_result result;
+    const variant_data data = cli_data_asked(&run->data);
+    display screen = {.terminal = isatty(STDERR_FILENO), .quiet = run->quiet, .shown = cli_now()};
+    variant_train_result_init(&result);
+    run->run.data = &data;
+    run->run.cancel = cli_catch_stop();
+    run->run.progress = show_progress;
+    run->run.note = show_note;
+    run->run.user = &screen;
+    const variant_status status = train(run, &result, &err);
+    const int signal = *(const volatile int *)run->run.cancel;
     if (screen.open) fprintf(stderr, "\n");
-    if (status == VARIANT_OK && run->common->dry_run)
-        cli_train_memory_print(&result.memory, run->json);
-    else if (status == VARIANT_OK)
+    if (status != VARIANT_OK) return cli_fail(&err);
+    if (run->run.dry_run)
+        cli_train_memory_print(&result, run->json);
+    else
         print_end(&result, line);
-    vt_kern_close(&kern);
-    return status != VARIANT_OK ? cli_fail(&err) : result.stopped && *stop ? 128 + *stop : 0;
+    return result.stopped && signal ? 128 + signal : 0;
 }

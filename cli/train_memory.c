@@ -11,37 +11,37 @@ typedef struct part {
 
 #define PARTS 10
 
-static void parts_of(const vt_train_memory *m, part out[PARTS]) {
+static void parts_of(const variant_train_result *r, part out[PARTS]) {
     const part parts[PARTS] = {
-        {"weights", m->weights, "float32, of the model in training"},
-        {"packed", m->packed, "the weights once more, as bf16 products read them"},
-        {"gradients", m->gradients, "float32"},
-        {"moments", m->moments, "two of AdamW"},
-        {"activations", m->activations,
+        {"weights", r->weight_bytes, "float32, of the model in training"},
+        {"packed", r->packed_bytes, "the weights once more, as bf16 products read them"},
+        {"gradients", r->gradient_bytes, "float32"},
+        {"moments", r->moment_bytes, "two of AdamW"},
+        {"activations", r->activation_bytes,
          "and workspaces: the most that a step or an evaluation takes"},
-        {"tokenizer", m->tokenizer, "the trained one, which stays as it is"},
-        {"data", m->data, "pictures and tokens held, a batch of them"},
-        {"encoding", m->encoding, "while pictures become tokens, before the first step"},
-        {"saving", m->saving, "while a checkpoint is written"},
-        {"samples", m->samples, "while a contact sheet is drawn"},
+        {"tokenizer", r->tokenizer_bytes, "the trained one, which stays as it is"},
+        {"data", r->data_bytes, "pictures and tokens held, a batch of them"},
+        {"encoding", r->encoding_bytes, "while pictures become tokens, before the first step"},
+        {"saving", r->saving_bytes, "while a checkpoint is written"},
+        {"samples", r->sample_bytes, "while a contact sheet is drawn"},
     };
     for (int i = 0; i < PARTS; ++i) out[i] = parts[i];
 }
 
-void cli_train_memory_print(const vt_train_memory *memory, bool json) {
+void cli_train_memory_print(const variant_train_result *result, bool json) {
     part parts[PARTS];
-    parts_of(memory, parts);
+    parts_of(result, parts);
     if (json) {
         putchar('{');
         for (int i = 0; i < PARTS; ++i)
             printf("\"%s_bytes\": %zu, ", parts[i].name, parts[i].bytes);
-        printf("\"total_bytes\": %zu}\n", memory->total);
+        printf("\"total_bytes\": %zu}\n", result->total_bytes);
         return;
     }
     for (int i = 0; i < PARTS; ++i)
         if (parts[i].bytes > 0)
             printf("  %-12s %16zu bytes  %s\n", parts[i].name, parts[i].bytes, parts[i].about);
-    printf("  %-12s %16zu bytes  %.1f MB%s\n", "at most", memory->total,
-           (double)memory->total / 1e6,
-           memory->encoding > 0 ? ": encoding is over when steps begin" : "");
+    printf("  %-12s %16zu bytes  %.1f MB%s\n", "at most", result->total_bytes,
+           (double)result->total_bytes / 1e6,
+           result->encoding_bytes > 0 ? ": encoding is over when steps begin" : "");
 }

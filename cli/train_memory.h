@@ -2,9 +2,9 @@
 #ifndef CLI_TRAIN_MEMORY_H
 #define CLI_TRAIN_MEMORY_H
 
-#include "train/trainer.h"
+#include "variant.h"
 
 /* A table on stdout, or one object. */
-void cli_train_memory_print(const vt_train_memory *memory, bool json);
+void cli_train_memory_print(const variant_train_result *result, bool json);
 
 #endif

@@ -4,20 +4,17 @@
 #define VT_CLI_TRAIN_OPTIONS_H
 
 #include "data_options.h"
-#include "train/trainer.h"
-
-enum { TOKENIZER, TRANSFORMER, SUPERNET, CLASSIFIER, DECODER };
+#include "variant.h"
 
 typedef struct training {
-    int kind; /* of these */
-    vt_train_tokenizer_options tokenizer;
-    vt_train_transformer_options transformer;
-    vt_train_classifier_options classifier;
-    vt_train_decoder_options decoder;
-    vt_train_common *common; /* the one of the kind */
+    variant_training_kind kind;
+    variant_training run;
+    variant_train_tokenizer_options tokenizer;
+    variant_train_transformer_options transformer; /* a supernet's, too */
+    variant_train_supernet_options supernet;
+    variant_train_classifier_options classifier;
+    variant_train_decoder_options decoder;
     cli_data data;
-    int threads;
-    int weights; /* how many --draw-weights gave */
     bool quiet;
     bool json; /* of a dry run */
 } training;

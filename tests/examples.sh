@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What examples/ shows runs: the C program against the library, curl and Python against a server, all of one model, and the same pictures.
+# What examples/ shows runs: the C programs against the library, curl and Python against a server, all of one model, and the same pictures.
 #   tests/examples.sh BUILD_FOLDER
 set -uo pipefail
 # shellcheck source=cli.sh
@@ -18,6 +18,13 @@ grep -qx "by another thread: cancelled at scale .*" out.txt && ok || { cp out.tx
 grep -q "cancelled: scale 2" out.txt && bad "a cancelled request went on" || ok
 run generate -m model.safetensors --class 0 -s 7 --depth 1 --bridge 1 -o want.png
 cmp -s want.png shallow.png && ok || bad "embed's picture is not the command's"
+
+# a training on pictures of its own, and what the model draws
+if "$build/tests/example_train" runs >out.txt 2>err.txt; then ok; else bad "train: $?"; fi
+for words in "step 75 of 80" "step 200 of 200" "runs-tokenizer: test_psnr" "runs-transformer: test_loss" "runs-transformer/transformer.safetensors: "; do
+    grep -qF "$words" out.txt && ok || { cp out.txt err.txt; bad "train does not say: $words"; }
+done
+[ "$(head -c 4 bars.png | tail -c 3)" = PNG ] && ok || bad "train draws nothing"
 
 if ! command -v curl >/dev/null || ! command -v python3 >/dev/null; then
     echo "SKIP examples over HTTP: no curl or python3"

@@ -240,6 +240,82 @@ static void folder_without_pictures(void **state) {
     assert_null(d);
 }
 
+/* ---- pictures in memory ---- */
+
+enum { HELD = 40 };
+
+/* A folder's pictures, all of one class, and the same in one array. */
+static void memory_reads_as_a_folder(void **state) {
+    (void)state;
+    static uint8_t pixels[2 * 6 * 4 * 3];
+    static const char *const names[] = {"one"};
+    for (int n = 0; n < 2; n++) {
+        put_picture(n ? "one/1.png" : "one/0.png", 6, 4, 3, 7 * n);
+        for (int i = 0; i < 6 * 4 * 3; i++)
+            pixels[n * 6 * 4 * 3 + i] =
+                (uint8_t)(7 * n + i / 3 % 6 + 10 * (i / 3 / 6) + 100 * (i % 3));
+    }
+    vt_dataset_options options = options_of(folder, false, 3, 3);
+    vt_dataset *from_folder = NULL, *from_memory = NULL;
+    assert_ok(vt_dataset_open(&from_folder, &options, &err));
+    options.data =
+        (vt_data){.array = {.pixels = pixels, .count = 2, .width = 6, .height = 4, .channels = 3},
+                  .class_names = names,
+                  .class_count = 1};
+    assert_ok(vt_dataset_open(&from_memory, &options, &err));
+    assert_string_equal(vt_dataset_class_name(from_memory, 0), "one");
+    assert_true(vt_dataset_flat(from_memory));
+    assert_true(vt_dataset_bytes(from_memory) < vt_dataset_bytes(from_folder)); /* no copy */
+    for (int n = 0; n < 2; n++) {
+        float a[3 * 3 * 3], b[3 * 3 * 3];
+        const vt_crop crop = {0.25, 0.75, n};
+        assert_ok(vt_dataset_read(from_folder, n, crop, a, &err));
+        assert_ok(vt_dataset_read(from_memory, n, crop, b, &err));
+        assert_memory_equal(a, b, sizeof a);
+    }
+    const uint64_t hash = vt_dataset_hash(from_memory);
+    vt_dataset_close(&from_memory);
+    pixels[5] ^= 1;
+    assert_ok(vt_dataset_open(&from_memory, &options, &err));
+    assert_true(vt_dataset_hash(from_memory) != hash);
+    vt_dataset_close(&from_memory);
+    vt_dataset_close(&from_folder);
+}
+
+static int count_of(vt_split split, const vt_data *data) {
+    vt_dataset_options options = {.data = *data, .side = 4, .warn = warn, .user = folder};
+    vt_dataset *d = NULL;
+    options.data.split = split;
+    if (vt_dataset_open(&d, &options, &err) != VARIANT_OK) return -1;
+    const int count = vt_dataset_count(d);
+    assert_int_equal(vt_dataset_channels(d), 1);
+    assert_int_equal(vt_dataset_classes(d), data->class_count);
+    vt_dataset_close(&d);
+    return count;
+}
+
+/* Which pictures are whose, with test pictures, with some held out, and with neither. */
+static void memory_splits(void **state) {
+    (void)state;
+    static uint8_t pixels[HELD * 4 * 4];
+    int32_t labels[HELD];
+    for (int i = 0; i < HELD; i++) labels[i] = i % 2;
+    vt_data data = {
+        .array = {pixels, HELD, 4, 4, 1, labels}, .class_count = 3, .holdout = VT_HOLDOUT};
+    const int train = count_of(VT_SPLIT_TRAIN, &data), test = count_of(VT_SPLIT_TEST, &data);
+    assert_true(test >= 1 && train > test);
+    assert_int_equal(train + test, HELD);
+    assert_int_equal(count_of(VT_SPLIT_ALL, &data), HELD);
+    data.holdout = 0;
+    assert_int_equal(count_of(VT_SPLIT_TRAIN, &data), HELD);
+    assert_int_equal(count_of(VT_SPLIT_TEST, &data), -1);
+    assert_non_null(strstr(err.message, "no test pictures"));
+    data.test_array = (vt_array){pixels, 5, 4, 4, 1, labels};
+    assert_int_equal(count_of(VT_SPLIT_TRAIN, &data), HELD);
+    assert_int_equal(count_of(VT_SPLIT_TEST, &data), 5);
+    assert_int_equal(count_of(VT_SPLIT_ALL, &data), HELD + 5);
+}
+
 static void hash_tells_datasets_apart(void **state) {
     (void)state;
     put_picture("a/1.png", 4, 4, 1, 0);
@@ -445,6 +521,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(folder_picture_not_kept, setup, teardown),
         cmocka_unit_test_setup_teardown(folder_splits, setup, teardown),
         cmocka_unit_test_setup_teardown(folder_without_pictures, setup, teardown),
+        cmocka_unit_test_setup_teardown(memory_reads_as_a_folder, setup, teardown),
+        cmocka_unit_test_setup_teardown(memory_splits, setup, teardown),
         cmocka_unit_test_setup_teardown(hash_tells_datasets_apart, setup, teardown),
         cmocka_unit_test_setup_teardown(idx_tiny, setup, teardown),
         cmocka_unit_test_setup_teardown(idx_damaged, setup, teardown),

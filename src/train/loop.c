@@ -30,7 +30,7 @@ void vt_train_common_init(vt_train_common *options) {
 }
 
 variant_status vt_train_common_check(const vt_train_common *options, variant_error *err) {
-    if (options->data.count < 1 || !options->data.paths[0] || !*options->data.paths[0])
+    if (!vt_data_given(&options->data))
         return vt_fail(err, VARIANT_E_ARGUMENT,
                        "no data given: expected a folder of pictures or IDX files");
     if (!options->dry_run && (!options->output || !*options->output))
@@ -74,10 +74,21 @@ void vt_train_loop_note(const vt_train_loop *loop, const char *format, ...) {
     loop->options->note(loop->options->user, line);
 }
 
+/* Another thread may set it. */
+static bool is_set(const volatile sig_atomic_t *flag) {
+    return flag && __atomic_load_n(flag, __ATOMIC_RELAXED);
+}
+
 bool vt_train_loop_stopping(const vt_train_loop *loop) {
     const vt_train_common *options = loop->options;
-    return (options->stop && *options->stop) ||
+    return is_set(options->stop) || is_set(options->stop_too) ||
            (options->stop_after > 0 && loop->step >= options->stop_after);
+}
+
+variant_status vt_train_loop_log(vt_train_loop *loop, const cJSON *line, variant_error *err) {
+    VT_TRY(vt_log_write(&loop->log, line, err));
+    const vt_train_common *options = loop->options;
+    return options->logged ? options->logged(options->user, line, err) : VARIANT_OK;
 }
 
 static variant_status look_up_past(vt_train_loop *loop, const char *path, variant_error *err) {
@@ -225,7 +236,7 @@ static variant_status write_line(vt_train_loop *loop, const vt_trainer *trainer,
     vt_log_number(line, "grad_norm", loop->line_norm / steps);
     vt_log_number(line, "lr", loop->rate);
     vt_log_number(line, "pictures_per_second", pictures_per_second(loop));
-    variant_status status = vt_log_write(&loop->log, line, err);
+    variant_status status = vt_train_loop_log(loop, line, err);
     cJSON_Delete(line);
     loop->line_steps = 0;
     loop->line_loss = loop->line_norm = 0.0;
@@ -241,7 +252,7 @@ static variant_status evaluate(vt_train_loop *loop, const vt_trainer *trainer, v
     vt_log_number(line, "epoch", epoch_now(loop));
     cJSON_AddTrueToObject(line, "evaluation");
     variant_status status = trainer->evaluate(trainer->self, loop, line, err);
-    if (status == VARIANT_OK) status = vt_log_write(&loop->log, line, err);
+    if (status == VARIANT_OK) status = vt_train_loop_log(loop, line, err);
     cJSON_Delete(line);
     loop->line_started += vt_seconds() - started;
     return status;
@@ -337,7 +348,7 @@ static variant_status log_divergence(vt_train_loop *loop, divergence kind, bool 
         vt_log_number(line, "running_mean", loop->spikes.paths[loop->path].mean);
         vt_log_number(line, "factor", loop->options->spike);
     }
-    variant_status status = vt_log_write(&loop->log, line, err);
+    variant_status status = vt_train_loop_log(loop, line, err);
     cJSON_Delete(line);
     return status;
 }

@@ -142,6 +142,8 @@ void vt_train_loop_path(const vt_train_loop *loop, const char *name, char *out, 
 variant_status vt_train_loop_restore(vt_train_loop *loop, variant_error *err);
 void vt_train_loop_note(const vt_train_loop *loop, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+/* A line of log.jsonl, which the caller's function sees as well. */
+variant_status vt_train_loop_log(vt_train_loop *loop, const cJSON *line, variant_error *err);
 bool vt_train_loop_stopping(const vt_train_loop *loop);
 
 variant_status vt_train_loop_run(vt_train_loop *loop, const vt_trainer *trainer,

@@ -285,8 +285,10 @@ static variant_status classifier_size(void *self, vt_train_loop *loop, int *widt
     config->channels = vt_dataset_channels(loop->data.train);
     config->classes = loop->data.class_count;
     if (config->classes >= 2) return VARIANT_OK;
-    return vt_fail(err, VARIANT_E_FORMAT, "%s: %d class, expected at least 2 to tell apart",
-                   loop->options->data.paths[0], config->classes);
+    char name[300];
+    vt_data_name(&loop->options->data, name, sizeof name);
+    return vt_fail(err, VARIANT_E_FORMAT, "%s: %d class, expected at least 2 to tell apart", name,
+                   config->classes);
 }
 
 /* Evaluates every epoch, of many as many as make twenty evaluations. */

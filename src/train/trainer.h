@@ -12,8 +12,8 @@
  *                              the model, when the run ends or is stopped
  *     model.safetensors        likewise, of a preview decoder: the model that it was trained for, with it inside
  *
- * Called by cli/train.c and the tests. Prints nothing: progress and notes go to the caller's
- * functions. */
+ * Called by train.c, which is the trainings of variant.h, and the tests. Prints nothing: progress and notes go
+ * to the caller's functions. */
 #ifndef VT_TRAIN_TRAINER_H
 #define VT_TRAIN_TRAINER_H
 
@@ -67,10 +67,13 @@ typedef struct vt_train_common {
      * 0: none is. Not a setting: a run may go on with another. */
     double spike;
     const volatile sig_atomic_t
-        *stop;          /* becomes non-zero: finish the step, save, return; may be NULL */
-    int64_t stop_after; /* likewise behind this step; 0: behind the last */
+        *stop; /* becomes non-zero: finish the step, save, return; may be NULL */
+    const volatile sig_atomic_t *stop_too; /* likewise, of somebody else */
+    int64_t stop_after;                    /* likewise behind this step; 0: behind the last */
     void (*progress)(void *user, const vt_train_progress *progress); /* may be NULL */
     void (*note)(void *user, const char *line);                      /* may be NULL */
+    /* with each line of log.jsonl; may be NULL */
+    variant_status (*logged)(void *user, const struct cJSON *line, variant_error *err);
     void *user;
 } vt_train_common;
 

@@ -57,7 +57,7 @@ static variant_status write_line(vt_transformer_job *job, vt_train_loop *loop,
     vt_log_number(line, "grad_norm_subnet", sqrt(all->subnet));
     vt_log_number(line, "cosine", cosine(all));
     vt_log_numbers(line, "cosine_by_layer", cosines, job->config.depth);
-    variant_status status = vt_log_write(&loop->log, line, err);
+    variant_status status = vt_train_loop_log(loop, line, err);
     cJSON_Delete(line);
     return status;
 }
