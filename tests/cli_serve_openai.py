@@ -17,7 +17,7 @@ VARIANT = os.path.abspath(sys.argv[1])
 
 
 def client_of(server, key="none", **options):
-    return openai.OpenAI(base_url=f"http://127.0.0.1:{server.port}/v1", api_key=key, timeout=120, **options)
+    return openai.OpenAI(base_url=f"http://127.0.0.1:{server.port}/v1", api_key=key, timeout=600, **options)
 
 
 def generated(folder, model, *options):
