@@ -33,7 +33,7 @@ extra=(python3 python3-pil libopenblas0-serial clang-format-14
     python3-dev python3-cffi python3-numpy python3-pytest mypy) # the Python package and its tests
 [[ $preset =~ ^(clang|asan|tsan)$ || $mode =~ ^(ci|all)$ ]] && extra+=(clang libclang-rt-dev)
 [[ $mode =~ ^(ci|all)$ ]] && extra+=(chromium chromium-driver) # for cli_page, which skips itself without them
-[ $mode = all ] && extra+=(clang-tidy-14 valgrind python3-venv)
+[ $mode = all ] && extra+=(clang-tidy-14 valgrind python3-venv debootstrap lintian)
 tools/install-deps.sh "${extra[@]}"
 
 build() { # preset [targets...]

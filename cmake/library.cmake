@@ -57,11 +57,11 @@ if(NOT VARIANT_INSTALL)
 endif()
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
-install(TARGETS libvariant ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(TARGETS libvariant ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT dev)
 if(VARIANT_SHARED)
-  install(TARGETS libvariant_shared LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+  install(TARGETS libvariant_shared LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT library NAMELINK_COMPONENT dev)
 endif()
-install(FILES ${PROJECT_SOURCE_DIR}/include/variant.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(FILES ${PROJECT_SOURCE_DIR}/include/variant.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT dev)
 
 # Folders below the prefix are told relative to it; one that was given whole stays where it is.
 file(RELATIVE_PATH VARIANT_PC_TO_PREFIX ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
@@ -85,10 +85,11 @@ string(REPLACE ";" ", " VARIANT_PC_REQUIRES_LINE "${required}")
 list(TRANSFORM VARIANT_PC_REQUIRES REPLACE " ([<>]=?) " "\\1" OUTPUT_VARIABLE VARIANT_PACKAGE_REQUIRES)
 string(REPLACE ";" " " VARIANT_PACKAGE_REQUIRES "${VARIANT_PACKAGE_REQUIRES}")
 configure_file(${PROJECT_SOURCE_DIR}/cmake/variant.pc.in ${PROJECT_BINARY_DIR}/variant.pc @ONLY)
-install(FILES ${PROJECT_BINARY_DIR}/variant.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+install(FILES ${PROJECT_BINARY_DIR}/variant.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT dev)
 
 set(package ${CMAKE_INSTALL_LIBDIR}/cmake/variant)
 configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/variantConfig.cmake.in ${PROJECT_BINARY_DIR}/variantConfig.cmake
   INSTALL_DESTINATION ${package} PATH_VARS CMAKE_INSTALL_LIBDIR CMAKE_INSTALL_INCLUDEDIR)
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/variantConfigVersion.cmake COMPATIBILITY SameMinorVersion)
-install(FILES ${PROJECT_BINARY_DIR}/variantConfig.cmake ${PROJECT_BINARY_DIR}/variantConfigVersion.cmake DESTINATION ${package})
+install(FILES ${PROJECT_BINARY_DIR}/variantConfig.cmake ${PROJECT_BINARY_DIR}/variantConfigVersion.cmake DESTINATION ${package}
+  COMPONENT dev)

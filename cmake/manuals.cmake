@@ -10,6 +10,7 @@ add_custom_command(OUTPUT ${manuals}/variant.bash
   COMMENT "Writing manual pages and completion" VERBATIM)
 add_custom_target(variant_manuals ALL DEPENDS ${manuals}/variant.bash)
 if(VARIANT_INSTALL)
-  install(DIRECTORY ${manuals}/man1 DESTINATION ${CMAKE_INSTALL_MANDIR})
-  install(FILES ${manuals}/variant.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions RENAME variant)
+  install(DIRECTORY ${manuals}/man1 DESTINATION ${CMAKE_INSTALL_MANDIR} COMPONENT program)
+  install(FILES ${manuals}/variant.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions RENAME variant
+    COMPONENT program)
 endif()
