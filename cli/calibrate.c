@@ -174,16 +174,16 @@ static int print_int4(const vt_int8_plan *plan) {
         if (!c->int4 || c->rows == 0) continue;
         if (best[0] + best[1] + best[2] == 0)
             printf("%-36s %10s %10s %10s\n", "error of the product in int4", "nearest", "weighed",
-                   "made up");
+                   "GPTQ");
         const bool up = c->made_up < c->nearest && c->made_up < c->weighed;
         const int way = up ? 2 : c->weighed < c->nearest ? 1 : 0;
-        static const char *const names[] = {"nearest", "weighed", "made up"};
+        static const char *const names[] = {"nearest", "weighed", "GPTQ"};
         ++best[way];
         printf("%-36s %8.3f %% %8.3f %% %8.3f %%  %s\n", c->weight->name, 100 * c->nearest,
                100 * c->weighed, 100 * c->made_up, names[way]);
     }
     if (count > 0)
-        printf("%d products in int4: %d to the nearest, %d weighed, %d made up\n", count,
+        printf("%d products in int4: %d to the nearest, %d weighed, %d by GPTQ\n", count,
                count - best[1] - best[2], best[1], best[2]);
     return count;
 }

@@ -214,14 +214,17 @@ static int run(void *user, const cli_line *line) {
         return cli_misuse("--weights is for --pack; --type says how a file keeps them");
     s->engine.weights = s->pack ? s->weights : "f32"; /* a packed file has no numbers to convert */
     variant_error err = {0};
-    return cli_end(convert(s, &err), &err);
+    const int status = cli_end(convert(s, &err), &err);
+    if (status == 0 && s->int8 && !s->json)
+        fprintf(stderr, "to run it so: --weights %s\n", s->int4 ? "int4" : "int8");
+    return status;
 }
 
 static const cli_option options[] = {
     CLI_ROWS(cli_tensors_out_options, cli_tensors_out, settings, output, "output"),
     {"type", "T",
      "of weights: {words}; vectors stay f32, and of int8 the tokenizer, whose convolutions become "
-     "bf16, and embeddings; int4 is as int8 with all products in four bits but the head",
+     "bf16, and embeddings; int4 is as int8 with the products of the blocks in four bits",
      .words = "f32|f16|bf16|int8|int4", .read = read_type, .own = true, .unset = "f32"},
     CLI_ROWS(cli_calibration_options, cli_calibration, settings, calibration, NULL),
     CLI_ROWS(cli_json_option, bool, settings, json, NULL),
@@ -263,6 +266,8 @@ const cli_command cli_convert = {
                 "--type f16\n"
                 "variant convert models/fashion -o fashion.safetensors --classes names.txt\n"
                 "variant convert models/fashion -o fashion8.safetensors --type int8 --calibrate "
+                "/usr/share/datasets/fashion-mnist\n"
+                "variant convert models/fashion -o fashion4.safetensors --type int4 --calibrate "
                 "/usr/share/datasets/fashion-mnist\n"
                 "variant convert models/fashion -o packed.safetensors --pack --weights int8",
     .operands = 1,

@@ -90,6 +90,10 @@ static void look_at_kernels(visit *v) {
     if (strcmp(m->kernels, m->offered) != 0)
         find(v, false, "unset VARIANT_CPU", "VARIANT_CPU asks for %s, the processor has %s",
              m->kernels, m->offered);
+    else if (getenv("VARIANT_CPU") && strcmp(getenv("VARIANT_CPU"), m->kernels) != 0)
+        find(v, false, "unset VARIANT_CPU",
+             "VARIANT_CPU=%.32s is no instruction set that this processor has: %s is used",
+             getenv("VARIANT_CPU"), m->kernels);
     else if (strcmp(m->offered, "baseline") == 0)
         find(v, false, "", "the processor has no AVX2: everything is several times slower");
     if (m->refused[0]) find(v, false, "", "%s", m->refused);
@@ -211,10 +215,11 @@ static void print_model(const visit *v, const settings *s) {
 
 static void print_findings(const visit *v) {
     putchar('\n');
-    for (int i = 0; i < v->finding_count; ++i) {
-        const finding *f = &v->findings[i];
-        printf("%s: %s%s%s\n", f->wrong ? "wrong" : "note", f->what, f->remedy[0] ? ": " : "",
-               f->remedy);
+    for (int i = 0; i < 2 * v->finding_count; ++i) { /* what is wrong comes first */
+        const finding *f = &v->findings[i % v->finding_count];
+        if (f->wrong == (i < v->finding_count))
+            printf("%s: %s%s%s\n", f->wrong ? "wrong" : "note", f->what, f->remedy[0] ? ": " : "",
+                   f->remedy);
     }
     if (v->finding_count == 0) printf("nothing is wrong\n");
 }

@@ -2,7 +2,7 @@
  * of them cancelled on the way; then many pictures in one call, which another thread ends.
  *
  *     cc -pthread examples/embed.c $(pkg-config --cflags --libs --static variant) -o embed      # where the library is installed
- *     ./embed models/fashion
+ *     ./embed models/fashion          # LD_LIBRARY_PATH where the library is in no folder of the system
  */
 #include <pthread.h>
 #include <semaphore.h>
@@ -98,8 +98,9 @@ int main(int argc, char **argv) {
 
     /* Requests of different depths share every step. */
     watcher watchers[] = {{"deep", 0, 0}, {"shallow", 0, 0}, {"cancelled", 1, 0}};
-    const int all = variant_engine_info(engine)->depth;
-    const int depths[] = {all, 1, all};
+    const variant_info *info = variant_engine_info(engine);
+    const int all = info->depth; /* the least that a supernet was trained for */
+    const int depths[] = {all, info->supernet ? info->depths[info->depth_count - 1] : 1, all};
     const char *const paths[] = {"deep.png", "shallow.png", "cancelled.png"};
     variant_job *jobs[3];
     int left = 1, good = 1;

@@ -51,6 +51,7 @@ def test_previews_come_while_the_picture_grows(engine: variant.Engine) -> None:
     previews = engine.previews("Bag", depth=3, seed=4)
     seen = list(previews)
     assert [p.scale for p in seen] == list(range(1, engine.info.scales + 1))
+    assert seen[0]._repr_png_().startswith(b"\x89PNG") and len(repr(seen[0])) < 100
     whole = engine.generate("Bag", depth=3, seed=4)[0]
     assert np.array_equal(seen[-1].array, previews.pictures[0]) and np.array_equal(whole, previews.pictures[0])
     assert next(engine.previews("Bag", n=3)).pictures == 3

@@ -43,6 +43,13 @@ def test_labels_make_one_picture_each(engine: variant.Engine) -> None:
     assert np.array_equal(alone[0], pictures[1])
     assert engine.labels("Sneaker,Bag") == [7, 8]
     assert len(engine.generate(np.array([1, 2], np.int64))) == 2
+    for what in ("Sneaker,Bag", ["Sneaker", "Bag"]):
+        assert [p.label for p in engine.generate(what)] == [7, 8]
+
+
+def test_an_untrained_depth_is_warned_of(engine: variant.Engine) -> None:
+    with pytest.warns(UserWarning, match="not trained at depth 5"):
+        engine.generate("Bag", depth=5)
 
 
 def test_a_picture_is_made_again_from_its_file(engine: variant.Engine, tmp_path: Path) -> None:
@@ -59,6 +66,7 @@ def test_given_tokens_begin_a_picture(engine: variant.Engine) -> None:
     first = engine.generate("Bag", seed=1)[0]
     again = engine.generate("Bag", seed=9, given_tokens=first.tokens[None], given_scales=engine.info.scales)[0]
     assert np.array_equal(again.tokens, first.tokens) and np.array_equal(again, first)
+    assert len(engine.generate("Bag", given_tokens=np.stack([first.tokens] * 3))) == 3
     part = engine.generate("Bag", seed=9, given_tokens=first.tokens, given_scales=2)[0]
     known = sum(s * s for s in engine.info.sides[:2])
     assert np.array_equal(part.tokens[:known], first.tokens[:known]) and not np.array_equal(part, first)
@@ -126,6 +134,10 @@ def test_a_torn_request_says_what_is_wrong(engine: variant.Engine) -> None:
         ({"edit": variant.Edit(grey, np.zeros((8, 8)))}, TypeError, "bool"),
         ({"edit": variant.Edit(grey)}, variant.Error, "encoder"),
         ({"nonsense": 1}, TypeError, "nonsense"),
+        ({"depht": 1}, TypeError, "did you mean depth?"),
+        ({"guidance_scale": 1}, TypeError, "here it is cfg_scale"),
+        ({"seed": "5"}, TypeError, "seed: a number is wanted, not str"),
+        ({"layers": [0, 1]}, TypeError, "layers: a text is wanted, not list"),
         ({"like": "nowhere.png"}, OSError, "nowhere.png"),
         ({"like": 5}, TypeError, "path"),
     ]
@@ -134,7 +146,7 @@ def test_a_torn_request_says_what_is_wrong(engine: variant.Engine) -> None:
         with pytest.raises(error) as raised:
             anything.generate("Bag", **options)
         assert words in str(raised.value), options
-    for what in ([], [[1]], 1.5, [1.5], [-1], [2**40], 11, "Sneeker"):
+    for what in ([], [[1]], 1.5, [1.5], [-1], [2**40], 10, [10, 3], ["Sneeker"], "Sneeker"):
         with pytest.raises((TypeError, ValueError)):
             anything.generate(what)
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import numbers
 import os
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any
+
+import numpy as np
 
 from ._errors import CLASSES, Error
 from ._variant import ffi, lib
@@ -51,6 +54,11 @@ class Kept:
 
     def set(self, field: str, value: object, name: str | None = None) -> None:
         """Sets a field from a Python value; the error names the option."""
+        kind = dict(ffi.typeof(self.struct[0]).fields)[field].type.kind
+        if kind == "primitive" and not isinstance(value, (numbers.Real, np.bool_)):
+            raise TypeError(f"{name or field}: a number is wanted, not {type(value).__name__}")
+        if kind == "pointer" and not isinstance(value, (str, bytes, os.PathLike)):
+            raise TypeError(f"{name or field}: a text is wanted, not {type(value).__name__}")
         try:
             if isinstance(value, os.PathLike):
                 value = os.fsencode(value)

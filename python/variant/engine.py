@@ -15,7 +15,7 @@ from . import _progress
 from ._library import NULL, Kept, Watch, call, made, path, text
 from ._tensors import table
 from ._variant import ffi, lib
-from .pictures import Pictures, Preview, Report
+from .pictures import Pictures, Preview
 from .plan import Plan
 from .request import Options, Progress, Request, What
 
@@ -80,6 +80,11 @@ class Memory:
     edits: int
     pictures: int
 
+    @property
+    def total(self) -> int:
+        """All of it; the program, NumPy and OpenBLAS come on top."""
+        return self.weights + self.mapped + self.arena + self.kv + self.edits + self.pictures
+
 
 class Cancel:
     """Ends calls before their next scale, from any thread: Engine.generate(..., cancel=cancel), cancel.set()."""
@@ -98,7 +103,7 @@ class Engine:
     """A model, ready to draw. Threads may share it; each call computes without the interpreter's lock.
 
     model: a file (safetensors or PyTorch checkpoint) or folder. tokenizer: its file where it is not in model. threads 0: one a
-    processor. weights: "f32", "bf16", "int8" (None: as the file has them); kv likewise. encoder: also what edits need. warn: gets one line on what
+    processor. weights: "f32", "bf16", "int8", "int4" (None: f32, or a packed file's own); kv likewise. encoder: also what edits need. warn: gets one line on what
     was chosen or passed over (default: warnings.warn). Errors: FileError, FormatError, ModelError, OutOfMemory, ArgumentError.
     """
 
@@ -107,7 +112,7 @@ class Engine:
         model: str | os.PathLike[str],
         *,
         tokenizer: str | os.PathLike[str] | None = None,
-        sides: str | None = None,
+        sides: Sequence[int] | str | None = None,
         heads: int = 0,
         part: str | None = None,
         backend: str | None = None,
@@ -117,7 +122,7 @@ class Engine:
         encoder: bool = False,
         warn: Callable[[str], None] | None = None,
     ) -> None:
-        given = {"sides": sides, "part": part, "backend": backend, "weights": weights, "kv": kv}
+        given = {"sides": _listed(sides), "part": part, "backend": backend, "weights": weights, "kv": kv}
         options = _options(given, heads, threads, encoder)
         options.set("model", path(model, "model"))
         if tokenizer is not None:
@@ -145,8 +150,7 @@ class Engine:
         Weights in f32 are used where they lie: the tensors are kept, and must not change, until the engine is closed. A state dict has no
         configuration: sides of the scales and heads where names and shapes do not tell; it counts as trained at its full depth alone.
         """
-        listed = ",".join(map(str, sides)) if sides is not None and not isinstance(sides, str) else sides
-        given = {"sides": listed, "backend": backend, "weights": weights, "kv": kv}
+        given = {"sides": _listed(sides), "backend": backend, "weights": weights, "kv": kv}
         options = _options(given, heads, threads, encoder)
         table(options, "model", var)
         if vae is not None:
@@ -243,7 +247,7 @@ class Engine:
                 request.on_preview(preview)
             out, report = ffi.new("variant_picture **"), made("variant_report")
             call(lib.variant_generate, engine, request.struct, out, report, watch=request.watch)
-            return Pictures(out, request.struct.count, Report._of(report))
+            return Pictures._told(out, request.struct.count, report)
 
     def previews(self, what: What | None = None, **options: Unpack[Options]) -> Previews:
         """An iterator over the pictures as they grow, scale by scale; finished ones are in its `pictures` afterwards."""
@@ -299,6 +303,10 @@ class Engine:
         """Memory that ended requests left to the next ones goes back to the system."""
         with self._use() as engine:
             lib.variant_engine_trim(engine)
+
+
+def _listed(sides: Sequence[int] | str | None) -> str | None:
+    return sides if sides is None or isinstance(sides, str) else ",".join(str(int(side)) for side in sides)
 
 
 def _options(given: dict[str, str | None], heads: int, threads: int, encoder: bool) -> Kept:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ._library import Watch, call, check, made
 from ._variant import ffi, lib
 from .engine import Engine
-from .pictures import Pictures, Preview, Report
+from .pictures import Pictures, Preview
 from .request import Options, Request, What
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class Job:
             memory, self._memory = self._memory, None
             self._loop._jobs.remove(self)
             call(lib.variant_job_take, memory, out, report, watch=self._request.watch)
-            return Pictures(out, self._request.struct.count, Report._of(report))
+            return Pictures._told(out, self._request.struct.count, report)
 
     def _raise(self) -> None:
         watch: Watch = self._request.watch

@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import json
 import os
+import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, overload
 
 import numpy as np
@@ -112,6 +113,14 @@ class Pictures(Sequence[Picture]):
         self._pictures = [Picture(self._memory, ffi.addressof(holder[0][i])) for i in range(count)]
         self.report = report
 
+    @classmethod
+    def _told(cls, holder: Any, count: int, report: Any) -> Pictures:
+        """What a call made; the library's warning of it, such as a depth that was not trained, is warned of."""
+        pictures = cls(holder, count, Report._of(report))
+        if pictures.report.warning:
+            warnings.warn(pictures.report.warning, stacklevel=4)
+        return pictures
+
     def __len__(self) -> int:
         return len(self._pictures)
 
@@ -156,7 +165,8 @@ class Pictures(Sequence[Picture]):
 
     def _repr_html_(self) -> str:
         shown = (base64.b64encode(p.encode()).decode() for p in self._pictures)
-        return "".join(f'<img src="data:image/png;base64,{p}" style="margin: 2px">' for p in shown)
+        style = f"margin: 2px; image-rendering: pixelated; width: {max(96, self._pictures[0].shape[1])}px"
+        return "".join(f'<img src="data:image/png;base64,{p}" style="{style}">' for p in shown)
 
 
 @dataclass(frozen=True)
@@ -168,13 +178,23 @@ class Preview:
     pictures: int
     scale: int
     scales: int
-    array: NDArray[np.uint8]
+    array: NDArray[np.uint8] = field(repr=False)
     """(H, W, C) uint8, the preview's own"""
+
+    def encode(self, format: str = "png", quality: int = 0) -> bytes:
+        """A file's bytes: "png", "jpeg" or "webp"; without settings."""
+        picture = ffi.new("variant_picture *")
+        picture.height, picture.width, picture.channels = self.array.shape
+        picture.pixels = ffi.from_buffer("uint8_t[]", self.array)
+        return Picture(self.array, picture).encode(format, quality)
+
+    def _repr_png_(self) -> bytes:
+        return self.encode()
 
     @classmethod
     def _of(cls, at: Any) -> Preview:
         shape = (at.height, at.width, at.channels)
-        array = np.frombuffer(bytes(ffi.buffer(at.pixels, shape[0] * shape[1] * shape[2])), np.uint8).reshape(shape)
+        array = np.frombuffer(bytearray(ffi.buffer(at.pixels, shape[0] * shape[1] * shape[2])), np.uint8).reshape(shape)
         return cls(at.picture, at.pictures, at.scale, at.scales, array)
 
 

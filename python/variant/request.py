@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import secrets
 from collections.abc import Callable, Sequence
@@ -19,8 +20,28 @@ if TYPE_CHECKING:
     from .pictures import Preview
     from .plan import Plan
 
-What = Union[str, int, Sequence[int], NDArray[Any]]
-"""Which class: a name, a number, "random", "all", "uncond", names between commas; or labels, one a picture."""
+What = Union[str, int, Sequence[int], Sequence[str], NDArray[Any]]
+"""Which class: a name, a number, "random", "all", "uncond", names between commas; or names or labels, one a picture."""
+
+OTHERS = {
+    "guidance_scale": "cfg_scale",
+    "num_images_per_prompt": "n",
+    "num_inference_steps": "depth: a picture has as many steps as the model has scales",
+    "generator": "seed",
+    "prompt": "the first argument: a class",
+    "class_labels": "the first argument",
+    "device": "Engine(backend=...)",
+    "dtype": "Engine(weights=...)",
+}
+"""Names of diffusers' pipelines, and what takes their place."""
+
+
+def _unknown(name: str) -> str:
+    if name in OTHERS:
+        return f"no option {name}; here it is {OTHERS[name]}"
+    near = difflib.get_close_matches(name, Options.__annotations__, 1)
+    return f"no option {name}; " + (f"did you mean {near[0]}?" if near else f"there are: {', '.join(Options.__annotations__)}")
+
 
 
 @dataclass(frozen=True)
@@ -37,7 +58,13 @@ class Progress:
 class Options(TypedDict, total=False):
     """Keyword arguments of every call that draws. What is not given is as the command line's default.
 
-    Sizes are counts, probabilities lie in [0, 1].
+    n, batch, first_image: pictures, so many at a time, number of the first. seed: picture i depends on (seed, first_image + i)
+    alone; -1: another one each time. depth, bridge, depths, layers: layers of the late scales, scales at full depth before them; of every
+    scale; which they are. uncond_depth, uncond_depths, uncond_layers: likewise of guidance's unconditional branch. cfg_scale, cfg_scales,
+    cfg_late: classifier-free guidance, at every scale, its factor where that branch is the shallower one. top_k, top_p, greedy, smooth: how
+    codes are drawn. scales: draw so many alone. decoder: "full" or "preview". keep_scales: keep the picture after each scale. retain_kv: keep keys
+    and values to the end. given_tokens, given_scales: (N, L) token maps to begin with, of which so many scales count. edit: pictures to
+    draw a part of again. like: a picture's file, whose settings are what is not given. plan: what Engine.plan chose. cancel: a Cancel.
     """
 
     n: int
@@ -177,12 +204,16 @@ class Request(Kept):
         self.struct.label_count = 0
         if isinstance(what, str):
             self.set("class_name", what)
+            if "," in what:  # as many pictures as classes, where n says nothing
+                self.struct.count = len(self._engine.labels(what))
             return
+        if isinstance(what, (list, tuple)) and what and all(isinstance(name, str) for name in what):
+            what = [label for name in what for label in self._engine.labels(name)]
         labels = np.atleast_1d(np.asarray(what))
         if labels.ndim != 1 or labels.size == 0 or labels.dtype.kind not in "iu":
             raise TypeError("a class is a name, a number, or a sequence of numbers")
-        if labels.min() < 0 or labels.max() > 2**31 - 1:
-            raise ValueError("a class's number is from 0 on")
+        if labels.min() < 0 or labels.max() >= self._engine.info.classes:
+            raise ValueError(f"a class's number is 0 to {self._engine.info.classes - 1}; \"uncond\" is none of them")
         array = self.keep(ffi.new("int32_t[]", labels.tolist()))
         self.struct.labels = array
         self.struct.label_count = len(array)
@@ -204,6 +235,7 @@ class Request(Kept):
             self.struct.uncond_depth = -1
 
     def _options(self, left: dict[str, Any]) -> None:
+        self._counted = "n" in left
         if left.get("seed") == -1:
             left["seed"] = secrets.randbits(63)
         if "n" in left:
@@ -225,7 +257,7 @@ class Request(Kept):
             edit = left.pop("edit")
             self._edits([edit] if isinstance(edit, Edit) else list(edit))
         if left:
-            raise TypeError(f"no option {', '.join(sorted(left))}; there are: {', '.join(sorted(Options.__annotations__))}")
+            raise TypeError("; ".join(_unknown(name) for name in sorted(left)))
 
     def _given(self, tokens: Any) -> None:
         array = np.ascontiguousarray(tokens)
@@ -240,6 +272,8 @@ class Request(Kept):
         self.keep(array)
         self.struct.given_tokens = self.keep(ffi.from_buffer("int32_t[]", array))
         self.struct.given_count = array.shape[0]
+        if not self._counted:
+            self.struct.count = array.shape[0]
 
     def _edits(self, edits: list[Edit]) -> None:
         array = self.keep(ffi.new("variant_edit[]", len(edits)))
