@@ -64,11 +64,13 @@ variant_status cli_animation_write(const cli_animation *animation, const variant
                                    int count, int columns, int zoom, int index, bool several,
                                    variant_error *err) {
     char path[4096];
-    const variant_animation how = {.columns = columns,
-                                   .zoom = zoom,
-                                   .frame_seconds = animation->delay,
-                                   .last_seconds = animation->hold,
-                                   .plays = animation->loops};
+    variant_animation how;
+    variant_animation_init(&how);
+    how.columns = columns;
+    how.zoom = zoom;
+    how.frame_seconds = animation->delay;
+    how.last_seconds = animation->hold;
+    how.plays = animation->loops;
     VT_TRY(cli_output_path(&animation->output, index, several, path, sizeof path, err));
     return variant_pictures_write_animation(pictures, count, &how, path, err);
 }

@@ -35,6 +35,8 @@ assert full["weights"] + full["mapped"] + full["arena"] + full["kv"] == json.loa
 P
 VARIANT_CPU=baseline run doctor
 says "^note: (VARIANT_CPU asks for baseline|the processor has no AVX2)"
+VARIANT_CPU=avx3 run doctor
+says "^note: VARIANT_CPU=avx3 is no instruction set that this processor has: [a-z0-9]+ is used: unset VARIANT_CPU"
 
 # an OpenBLAS that takes kernels of 2004, where the variable that helps was set to them: the program must not start itself again for ever
 OPENBLAS_CORETYPE=Prescott run doctor

@@ -421,6 +421,10 @@ static void wrong_arguments(void **state) {
     assert_fails(variant_tokenizer_open(&none, NULL, &err), VARIANT_E_ARGUMENT, "init");
     assert_fails(variant_pictures_tokens(NULL, 1, &tokens, &err), VARIANT_E_ARGUMENT, "tokens");
     assert_fails(variant_tokens_write(NULL, "x", &err), VARIANT_E_ARGUMENT, "tokens");
+    const variant_tokens sides_beyond = {
+        .count = 1, .length = 1, .tokens = ids, .scales = VARIANT_MAX_SCALES + 1};
+    assert_fails(variant_tokens_write(&sides_beyond, in_folder("beyond.npz"), &err),
+                 VARIANT_E_ARGUMENT, "scales");
     assert_fails(variant_tokens_read(&tokens, in_folder("missing.npz"), 0, 0, &err), VARIANT_E_IO,
                  "missing.npz");
     assert_null(none);

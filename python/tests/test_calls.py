@@ -47,6 +47,23 @@ def test_a_job_that_is_cancelled_or_taken_twice(engine: variant.Engine) -> None:
     loop.close()
 
 
+def test_a_callback_neither_takes_jobs_nor_closes_its_loop(engine: variant.Engine) -> None:
+    with engine.loop() as loop:
+        refused: list[BaseException] = []
+
+        def meddle(_: variant.Preview) -> None:
+            for call in (job.take, loop.close):
+                try:
+                    call()
+                except variant.ArgumentError as error:
+                    refused.append(error)
+
+        job = loop.add("Bag", preview=meddle, seed=2)
+        loop.run()
+        assert len(refused) == 2 * engine.info.scales
+        assert np.array_equal(job.take()[0], engine.generate("Bag", seed=2)[0])
+
+
 def test_previews_come_while_the_picture_grows(engine: variant.Engine) -> None:
     previews = engine.previews("Bag", depth=3, seed=4)
     seen = list(previews)

@@ -134,6 +134,9 @@ def test_a_torn_request_says_what_is_wrong(engine: variant.Engine) -> None:
         ({"edit": variant.Edit(grey, np.zeros((8, 8)))}, TypeError, "bool"),
         ({"edit": variant.Edit(grey)}, variant.Error, "encoder"),
         ({"nonsense": 1}, TypeError, "nonsense"),
+        ({"given_tokens": np.full(155, 2**32 + 3)}, ValueError, "32 bits"),
+        ({"depths": [2.7] * 7}, TypeError, "float"),
+        ({"edit": variant.Edit(grey, fit="crop\0")}, ValueError, "NUL"),
         ({"depht": 1}, TypeError, "did you mean depth?"),
         ({"guidance_scale": 1}, TypeError, "here it is cfg_scale"),
         ({"seed": "5"}, TypeError, "seed: a number is wanted, not str"),
@@ -146,7 +149,7 @@ def test_a_torn_request_says_what_is_wrong(engine: variant.Engine) -> None:
         with pytest.raises(error) as raised:
             anything.generate("Bag", **options)
         assert words in str(raised.value), options
-    for what in ([], [[1]], 1.5, [1.5], [-1], [2**40], 10, [10, 3], ["Sneeker"], "Sneeker"):
+    for what in ([], [[1]], 1.5, [1.5], [-1], [2**40], 10, [10, 3], ["Sneeker"], "Sneeker", "Bag\0"):
         with pytest.raises((TypeError, ValueError)):
             anything.generate(what)
 

@@ -48,6 +48,9 @@ def test_files_and_notebooks(engine: variant.Engine, tmp_path: Path) -> None:
         pictures[0].save(tmp_path / "p.bmp")
     with pytest.raises(OSError):
         pictures[0].save(tmp_path / "nowhere" / "p.png")
+    with pytest.raises(ValueError, match="NUL"):
+        pictures[0].save(f"{tmp_path}/nul.png\0x.txt")
+    assert not (tmp_path / "nul.png").exists()
     with pytest.raises(variant.ArgumentError):
         pictures[0].encode("bmp")
     assert pictures.report.total_seconds > 0 and pictures.report.depths.count(",") == engine.info.scales - 1

@@ -29,9 +29,19 @@ def text(pointer: Any) -> str | None:
 def path(value: str | os.PathLike[str], what: str) -> bytes:
     """A path as the library takes it; TypeError of what is none."""
     try:
-        return os.fsencode(value)
+        found = os.fsencode(value)
     except TypeError:
         raise TypeError(f"{what}: a path is a str or os.PathLike, not {type(value).__name__}") from None
+    if b"\0" in found:
+        raise ValueError(f"{what}: a path holds no NUL")
+    return found
+
+
+def chars(value: str, what: str) -> Any:
+    """A text as C has it, the caller's to keep; ValueError of one with a NUL in it, which would end it."""
+    if "\0" in value:
+        raise ValueError(f"{what}: a text holds no NUL")
+    return ffi.new("char[]", value.encode())
 
 
 def made(kind: str) -> Any:

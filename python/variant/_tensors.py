@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ._library import Kept
+from ._library import Kept, chars
 from ._variant import ffi
 
 # DLPack's type codes: (code, bits) to what safetensors calls them; the library computes with the floats of up to 32 bits.
@@ -40,7 +40,7 @@ def table(options: Kept, field: str, model: Any) -> None:
 def _fill(options: Kept, out: Any, name: str, tensor: Any) -> None:
     dtype, shape, address, owner = _numpy(tensor) if isinstance(tensor, np.ndarray) else _dlpack(name, tensor)
     options.keep(owner)
-    out.name = options.keep(ffi.new("char[]", name.encode()))
+    out.name = options.keep(chars(name, "a tensor's name"))
     out.dtype = options.keep(ffi.new("char[]", dtype.encode()))
     out.rank = len(shape)
     out.shape = options.keep(ffi.new("int64_t[]", list(shape)))

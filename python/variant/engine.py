@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Union
 
 
 from . import _progress
-from ._library import NULL, Kept, Watch, call, made, path, text
+from ._library import NULL, Kept, Watch, call, chars, made, path, text
 from ._tensors import table
 from ._variant import ffi, lib
 from .pictures import Pictures, Preview
@@ -219,11 +219,12 @@ class Engine:
 
     def labels(self, what: str) -> list[int]:
         """The labels that a class's name, or several between commas, means. ArgumentError names near ones."""
+        name = chars(what, "a class's name")
         with self._use() as engine:
             count = ffi.new("int *")
-            call(lib.variant_engine_labels, engine, what.encode(), NULL, 0, count)
+            call(lib.variant_engine_labels, engine, name, NULL, 0, count)
             out = ffi.new("int32_t[]", max(1, count[0]))
-            call(lib.variant_engine_labels, engine, what.encode(), out, count[0], count)
+            call(lib.variant_engine_labels, engine, name, out, count[0], count)
             return [int(v) for v in out[0 : count[0]]]
 
     def generate(

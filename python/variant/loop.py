@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from ._errors import ArgumentError
 from ._library import Watch, call, check, made
 from ._variant import ffi, lib
 from .engine import Engine
@@ -29,6 +30,7 @@ class Loop:
     def __init__(self, engine: Engine) -> None:
         self._turn = threading.RLock()
         self._jobs: list[Job] = []
+        self._stepping = False
         self._stack = engine._use()
         self._engine = engine
         pointer = self._stack.__enter__()
@@ -68,7 +70,11 @@ class Loop:
         with self._use() as loop:
             running = ffi.new("int *")
             error = ffi.new("variant_error *")
-            status = lib.variant_loop_step(loop, running, error)
+            inside, self._stepping = self._stepping, True
+            try:
+                status = lib.variant_loop_step(loop, running, error)
+            finally:
+                self._stepping = inside
             for job in self._jobs:
                 job._raise()
             check(status, error)
@@ -80,10 +86,12 @@ class Loop:
             pass
 
     def close(self) -> None:
-        """Ends the jobs that were not taken. Not inside of a callback of its own."""
+        """Ends the jobs that were not taken. ArgumentError inside of a callback of its own."""
         with self._turn:
             if self._memory is None:
                 return
+            if self._stepping:
+                raise ArgumentError("a loop cannot be closed in one of its callbacks")
             lib.variant_loop_close(self._memory)
             self._memory = None
             for job in self._jobs:
@@ -124,6 +132,8 @@ class Job:
         with self._loop._use():
             if self._memory is None:
                 raise ValueError("the job was taken or its loop is closed")
+            if self._loop._stepping:
+                raise ArgumentError("a job cannot be taken in a callback of its loop")
             out, report = ffi.new("variant_picture **"), made("variant_report")
             memory, self._memory = self._memory, None
             self._loop._jobs.remove(self)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import operator
 import os
 import secrets
 from collections.abc import Callable, Sequence
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Union
 import numpy as np
 from numpy.typing import NDArray
 
-from ._library import NULL, Kept, Watch, call, path
+from ._library import NULL, Kept, Watch, call, chars, path
 from ._variant import ffi, lib
 
 if TYPE_CHECKING:
@@ -243,7 +244,7 @@ class Request(Kept):
         for name in ("depths", "uncond_depths"):
             value = left.pop(name, None)
             if value is not None:
-                self.set(name, value if isinstance(value, str) else ",".join(str(int(v)) for v in value))
+                self.set(name, value if isinstance(value, str) else ",".join(str(operator.index(v)) for v in value))
         for name in PLAIN:
             if name in left:
                 self.set(name, left.pop(name))
@@ -263,7 +264,10 @@ class Request(Kept):
         array = np.ascontiguousarray(tokens)
         if array.dtype.kind not in "iu" or array.ndim not in (1, 2):
             raise TypeError(f"given_tokens: (N, L) integers are wanted, not {array.dtype} of {array.shape}")
-        array = np.atleast_2d(array).astype(np.int32)
+        array = np.atleast_2d(array)
+        if array.size and (array.min() < -(2**31) or array.max() > 2**31 - 1):
+            raise ValueError(f"given_tokens: numbers of 32 bits are wanted, not {array.min()} to {array.max()}")
+        array = array.astype(np.int32)
         length = sum(side * side for side in self._engine.info.sides)
         if array.shape[1] != length:
             raise ValueError(f"given_tokens: {length} tokens a picture are wanted, not {array.shape[1]}")
@@ -294,7 +298,7 @@ class Request(Kept):
         for name in "fit fill codes".split():
             value = getattr(edit, name)
             if value is not None:
-                setattr(out, name, self.keep(ffi.new("char[]", str(value).encode())))
+                setattr(out, name, self.keep(chars(str(value), name)))
 
     def on_progress(self, function: Callable[[Progress], bool | None]) -> None:
         """`function` after each scale; False ends the call with Stopped."""

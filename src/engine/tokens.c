@@ -139,6 +139,9 @@ variant_status variant_tokens_write(const variant_tokens *tokens, const char *pa
     if (error) *error = (variant_error){0};
     if (!tokens || !path || !path[0] || tokens->count < 1 || tokens->length < 1 || !tokens->tokens)
         return vt_fail(error, VARIANT_E_ARGUMENT, "expected tokens, and a file to write");
+    if (tokens->scales < 0 || tokens->scales > VARIANT_MAX_SCALES)
+        return vt_fail(error, VARIANT_E_ARGUMENT, "tokens of %d scales: expected 0 to %d",
+                       tokens->scales, VARIANT_MAX_SCALES);
     return is_npz_name(path) ? write_arrays(tokens, path, error)
                              : write_tensors(tokens, path, error);
 }
