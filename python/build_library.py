@@ -20,6 +20,10 @@ CALLBACKS = """
 extern "Python" bool vp_progress(void *user, const variant_progress *at);
 extern "Python" void vp_preview(void *user, const variant_preview *at);
 extern "Python" void vp_warn(void *user, const char *line);
+extern "Python" bool vp_train_progress(void *user, const variant_train_progress *at);
+extern "Python" void vp_metrics(void *user, const variant_metrics *line);
+extern "Python" bool vp_doing(void *user, const char *doing, int done, int total);
+extern "Python" bool vp_counted(void *user, int done, int total);
 """
 
 # What a tensor of another library is behind its capsule (DLPack 0.8, dlpack.h); tensors.py reads it.

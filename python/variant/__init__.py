@@ -21,17 +21,30 @@ from ._errors import (
     Unsupported,
 )
 from ._library import version as _version
+from .data import Data
 from .engine import Cancel, Engine, Info, Memory
 from .loop import Job, Loop, Previews
 from .pictures import Picture, Pictures, Preview, Report
 from .plan import Plan
 from .request import Edit, Options, Progress
+from .scores import Scores, evaluate
+from .tokens import Tokenizer
+from .training import (
+    TrainProgress,
+    TrainResult,
+    train_classifier,
+    train_decoder,
+    train_supernet,
+    train_tokenizer,
+    train_transformer,
+)
 
 __version__ = _version()
 
 __all__ = [
     "ArgumentError",
     "Cancel",
+    "Data",
     "DeviceError",
     "Edit",
     "Engine",
@@ -52,6 +65,16 @@ __all__ = [
     "Previews",
     "Progress",
     "Report",
+    "Scores",
     "Stopped",
+    "Tokenizer",
+    "TrainProgress",
+    "TrainResult",
     "Unsupported",
+    "evaluate",
+    "train_classifier",
+    "train_decoder",
+    "train_supernet",
+    "train_tokenizer",
+    "train_transformer",
 ]

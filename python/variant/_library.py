@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import numbers
 import os
 from collections.abc import Callable
@@ -44,18 +45,18 @@ def chars(value: str, what: str) -> Any:
     return ffi.new("char[]", value.encode())
 
 
-def made(kind: str) -> Any:
+def made(kind: str, *more: Any) -> Any:
     """A new struct of the header with its size and defaults in it."""
     struct = ffi.new(kind + " *")
-    getattr(lib, kind + "_init_sized")(struct, ffi.sizeof(kind))
+    getattr(lib, kind + "_init_sized")(struct, ffi.sizeof(kind), *more)
     return struct
 
 
 class Kept:
     """A struct of options with what it points to: `keep` makes C memory that lives as long as this does."""
 
-    def __init__(self, kind: str) -> None:
-        self.struct = made(kind)
+    def __init__(self, kind: str, *more: Any) -> None:
+        self.struct = made(kind, *more)
         self._alive: list[object] = []
 
     def keep(self, pointer: Any) -> Any:
@@ -83,6 +84,38 @@ class Kept:
             raise type(error)(f"{name or field}: {error}") from None
 
 
+def options_of(structs: list[Kept], left: dict[str, Any], counts: dict[str, str]) -> None:
+    """Puts options into the struct that has a member of the name: numbers, texts, lists (counts: the member that counts each)."""
+    known: dict[str, Kept] = {}
+    for struct in structs:
+        for name, field in ffi.typeof(struct.struct[0]).fields:
+            if name != "size" and name not in counts.values() and (field.type.kind, field.type.cname) not in OTHER_MEMBERS:
+                known.setdefault(name, struct)
+    for name, value in left.items():
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            raise TypeError(f"no option {name}; " + (f"did you mean {near[0]}?" if near else f"there are: {', '.join(known)}"))
+        struct = known[name]
+        if dict(ffi.typeof(struct.struct[0]).fields)[name].type.kind == "array":
+            _list(struct.struct, name, list(value), counts[name])
+        elif value is not None:
+            struct.set(name, value)
+
+
+# what no option sets: callbacks and data
+OTHER_MEMBERS = {("pointer", "void *"), ("pointer", "int *"), ("pointer", "variant_data *")}
+
+
+def _list(struct: Any, name: str, values: list[Any], counter: str) -> None:
+    most = dict(ffi.typeof(struct[0]).fields)[name].type.length
+    if len(values) > most:
+        raise ValueError(f"{name}: at most {most} are wanted, not {len(values)}")
+    array = getattr(struct, name)
+    for i, value in enumerate(values):
+        array[i] = value
+    setattr(struct, counter, len(values))
+
+
 class Watch:
     """State behind a call's `user`: what its callbacks are to do, and what one of them raised."""
 
@@ -91,7 +124,9 @@ class Watch:
         self.cancel: Any = ffi.new("int *")
         self.progress: Callable[[Any], bool | None] | None = None
         self.preview: Callable[[Any], object] | None = None
-        self.warn: Callable[[str], None] | None = None
+        self.warn: Callable[[str], object] | None = None
+        self.metrics: Callable[[Any], object] | None = None
+        self.count: Callable[[str, int, int], bool | None] | None = None
         self.error: BaseException | None = None
 
     def fail(self, error: BaseException) -> None:
@@ -143,6 +178,31 @@ def vp_warn(user: Any, line: Any) -> None:
         watch.warn(text(line) or "")
 
 
+def vp_train_progress(user: Any, at: Any) -> bool:
+    watch: Watch = ffi.from_handle(user)
+    return watch.progress is None or watch.progress(at) is not False
+
+
+def vp_metrics(user: Any, line: Any) -> None:
+    watch: Watch = ffi.from_handle(user)
+    if watch.metrics is not None:
+        watch.metrics(line)
+
+
+def vp_doing(user: Any, doing: Any, done: int, total: int) -> bool:
+    watch: Watch = ffi.from_handle(user)
+    return watch.count is None or watch.count(text(doing) or "", done, total) is not False
+
+
+def vp_counted(user: Any, done: int, total: int) -> bool:
+    watch: Watch = ffi.from_handle(user)
+    return watch.count is None or watch.count("", done, total) is not False
+
+
+ffi.def_extern(error=False, onerror=_raised)(vp_train_progress)
+ffi.def_extern(onerror=_raised)(vp_metrics)
+ffi.def_extern(error=False, onerror=_raised)(vp_doing)
+ffi.def_extern(error=False, onerror=_raised)(vp_counted)
 ffi.def_extern(error=False, onerror=_raised)(vp_progress)
 ffi.def_extern(onerror=_raised)(vp_preview)
 ffi.def_extern(onerror=_raised)(vp_warn)

@@ -29,6 +29,28 @@ def shown(progress: ShowProgress) -> Iterator[Callable[[Progress], bool | None] 
             bar.close()
 
 
+@contextmanager
+def training(progress: Any) -> Iterator[Any]:
+    """Likewise of a training's steps."""
+    if not progress or callable(progress):
+        yield progress or None
+        return
+    begun = False
+
+    def draw(at: Any) -> None:
+        nonlocal begun
+        left = f", {at.seconds_left:.0f} s left" if at.seconds_left >= 0 else ""
+        sys.stderr.write(f"\r{at.doing} {at.step}/{at.steps}, loss {at.loss:.4f}{left}\x1b[K")
+        sys.stderr.flush()
+        begun = True
+
+    try:
+        yield draw
+    finally:
+        if begun:
+            sys.stderr.write("\n")
+
+
 def _bar() -> Any:
     try:
         tqdm = importlib.import_module("tqdm.auto").tqdm

@@ -101,7 +101,8 @@ variant_status vt_judge_reference(vt_judge *judge, const vt_data *data, int side
     VT_TRY(
         vt_source_open(&source, data, side, channels, o->reference_count, o->note, o->user, err));
     vt_data_name(data, name, sizeof name);
-    VT_CHECK(vt_reference_open(&judge->reference, judge->features, name, side, channels, err));
+    VT_CHECK(vt_reference_open(&judge->reference, judge->features, name, source.side,
+                               source.channels, err));
     VT_CHECK(add_pictures(judge, &source, err));
     if (o->save_reference) VT_CHECK(vt_reference_save(&judge->reference, o->save_reference, err));
     judge->has_reference = judge->has_data = true;

@@ -1,0 +1,106 @@
+"""Pictures to token maps and back, by a tokenizer alone or that of an engine."""
+
+from __future__ import annotations
+
+import os
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._library import Kept, Watch, call, path, text
+from ._variant import ffi, lib
+from .data import Pictures, integers, taken
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from .engine import Engine
+
+
+class Tokenizer:
+    """A tokenizer: pictures to token maps and back. Of a file (which may hold nothing else), or of an Engine that was opened with
+    encoder=True (without, it decodes alone). One thread at a time may use one.
+
+    scales, sides: of the token maps. length: L, tokens of a picture. codes: entries of the codebook. side, channels: of pictures.
+    """
+
+    def __init__(self, source: Engine | str | os.PathLike[str], *, threads: int = 0, weights: str | None = None) -> None:
+        out = ffi.new("variant_tokenizer **")
+        self._engine: Any = None
+        if isinstance(source, (str, bytes, os.PathLike)):
+            options = Kept("variant_engine_options")
+            options.set("model", path(source, "source"))
+            options.set("threads", threads)
+            options.set("encoder", True)
+            if weights is not None:
+                options.set("weights", weights)
+            call(lib.variant_tokenizer_open, out, options.struct)
+        else:
+            self._engine = source._use()
+            pointer = self._engine.__enter__()
+            try:
+                call(lib.variant_tokenizer_of, out, pointer)
+            except BaseException:
+                self._engine.__exit__(None, None, None)
+                raise
+        self._memory: Any = out
+        shape = lib.variant_tokenizer_shape(out[0])
+        self.sides: tuple[int, ...] = tuple(shape.sides[0 : shape.scales])
+        self.length, self.codes, self.latent_dim = int(shape.tokens), int(shape.codes), int(shape.latent_dim)
+        self.side, self.channels = int(shape.picture_side), int(shape.channels)
+        self.hash = text(shape.hash) or ""
+
+    def _pointer(self) -> Any:
+        if self._memory is None:
+            raise ValueError("the tokenizer is closed")
+        return self._memory[0]
+
+    def encode(self, pictures: Pictures, count: int = 0) -> NDArray[np.int32]:
+        """(N, L) int32: the token maps of pictures (variant.Data: paths or an array), scale after scale; count: the first so many."""
+        return self.encode_labelled(pictures, count)[0]
+
+    def encode_labelled(self, pictures: Pictures, count: int = 0) -> tuple[NDArray[np.int32], NDArray[np.int32] | None]:
+        """Likewise, and (N,) their labels, None where they are not known."""
+        data, watch, options = taken(pictures), Watch(), Kept("variant_tokenize_options")
+        options.set("count", count)
+        options.struct.progress, options.struct.user, options.struct.cancel = lib.vp_counted, watch.handle, watch.cancel
+        out = ffi.new("variant_tokens **")
+        call(lib.variant_encode, self._pointer(), data.struct, options.struct, out, watch=watch)
+        try:
+            t = out[0]
+            tokens = np.frombuffer(bytearray(ffi.buffer(t.tokens, 4 * t.count * t.length)), np.int32).reshape(t.count, t.length)
+            known = t.labels != ffi.NULL
+            labels = np.frombuffer(bytearray(ffi.buffer(t.labels, 4 * t.count)), np.int32) if known else None
+            return tokens, labels
+        finally:
+            lib.variant_tokens_free(out)
+
+    def decode(self, tokens: Any, decoder: str | None = None) -> NDArray[np.uint8]:
+        """(N, H, W, C) uint8 of (N, L) token maps. decoder: "full" (default) or "preview"."""
+        array = integers(np.atleast_2d(np.asarray(tokens)), (None, self.length), "tokens")
+        options = Kept("variant_tokenize_options")
+        if decoder is not None:
+            options.set("decoder", decoder)
+        pixels = np.empty((len(array), self.side, self.side, self.channels), np.uint8)
+        given, out = ffi.from_buffer("int32_t[]", array), ffi.from_buffer("uint8_t[]", pixels)
+        call(lib.variant_decode, self._pointer(), given, len(array), options.struct, out)
+        return pixels
+
+    def close(self) -> None:
+        if self._memory is not None:
+            lib.variant_tokenizer_close(self._memory)
+            self._memory = None
+            if self._engine is not None:
+                self._engine.__exit__(None, None, None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if getattr(self, "_memory", None) is not None:
+            self.close()
