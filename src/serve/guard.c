@@ -74,7 +74,8 @@ static variant_status check_origin(const char *origin, variant_error *err) {
                    origin);
 }
 
-variant_status sv_guard_open(sv_guard *out, const vt_serve_options *options, variant_error *err) {
+static variant_status open_guard(sv_guard *out, const vt_serve_options *options,
+                                 variant_error *err) {
     *out = (sv_guard){.listen = options->listen,
                       .origin = options->origin,
                       .loopback = sv_is_loopback(options->listen)};
@@ -89,6 +90,12 @@ variant_status sv_guard_open(sv_guard *out, const vt_serve_options *options, var
                    "--listen %s: others reach that address: give --api-key-file, or --insecure to "
                    "let everybody ask",
                    options->listen);
+}
+
+variant_status sv_guard_open(sv_guard *out, const vt_serve_options *options, variant_error *err) {
+    const variant_status status = open_guard(out, options, err);
+    if (status != VARIANT_OK) sv_guard_close(out);
+    return status;
 }
 
 void sv_guard_close(sv_guard *guard) {
