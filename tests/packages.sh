@@ -42,7 +42,7 @@ fi
 fresh=$folder/root
 suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
 mirror=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | grep -oE 'https?://[^ ]+' | head -1)
-debootstrap --variant=minbase --include=ca-certificates "$suite" "$fresh" "${mirror:-http://deb.debian.org/debian}" >"$folder/debootstrap.log" 2>&1 ||
+debootstrap --variant=minbase --include=ca-certificates "$suite" "$fresh" ${mirror:+"$mirror"} >"$folder/debootstrap.log" 2>&1 ||
     skip "debootstrap: $(tail -1 "$folder/debootstrap.log")"
 cp -r /etc/apt/. "$fresh/etc/apt/"
 cp /etc/resolv.conf "$fresh/etc/" 2>/dev/null || true
