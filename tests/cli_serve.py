@@ -471,7 +471,8 @@ def a_full_queue_says_when_to_come_back():
                 server.wait_for("variant_running", 1)
         assert answer.status == 429 and 1 <= int(answer.headers["retry-after"]) <= 60 and answer.error()["type"] == "rate_limit_error"
         gauges = server.gauges()
-        assert gauges["variant_queue"] == 1 and 0 < gauges["variant_memory_reserved_bytes"] <= gauges["variant_memory_budget_bytes"]
+        assert gauges["variant_queue"] <= 1  # none, where a picture was done between the two answers
+        assert 0 < gauges["variant_memory_reserved_bytes"] <= gauges["variant_memory_budget_bytes"]
         assert gauges['variant_rejected_total{why="queue_full"}'] == 1
         for answer in jobs:
             if answer.status == 202:
