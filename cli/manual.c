@@ -1,5 +1,5 @@
-/* manual.c - a command's table as a manual page (man macros), as the tables of bash's completion, and as lines that a
- * test reads: `variant help --format ...`, which the build calls (tools/manuals.sh). */
+/* manual.c - a command's table as a manual page (man macros) and as lines that a test reads: `variant help --format ...`,
+ * which the build calls (tools/manuals.sh). */
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -157,58 +157,6 @@ static void put_page(const cli_command *program, const cli_command *command) {
     free(settings);
 }
 
-/* ---- completion ---- */
-
-/* What may follow an option: "-" (nothing is known), "files", "folders", "class", "=a b c"; NULL: no value, or one that
- * is not waited for. */
-static const char *taken_by(const cli_option *o, char *words, size_t size) {
-    static const char *const files[] = {"FILE", "PATH", "MODEL", "DATA", "IDX", "CONFIG"};
-    if (!o->argument || o->argument[0] == '[') return NULL;
-    if (strcmp(o->name, "class") == 0) return "class";
-    if (o->words) {
-        snprintf(words, size, "=%s", o->words);
-        for (char *c = words; *c; ++c)
-            if (*c == '|') *c = ' ';
-        return words;
-    }
-    if (strcmp(o->argument, "DIR") == 0 || strcmp(o->argument, "FOLDER") == 0) return "folders";
-    for (size_t i = 0; i < sizeof files / sizeof *files; ++i)
-        if (strstr(o->argument, files[i])) return "files";
-    return "-";
-}
-
-static void put_taken(const char *command, const cli_option *o) {
-    char words[200];
-    const char *taken = taken_by(o, words, sizeof words);
-    if (!taken) return;
-    printf("_variant_takes['%s --%s']='%s'\n", command, o->name, taken);
-    if (o->also) printf("_variant_takes['%s --%s']='%s'\n", command, o->also, taken);
-    if (o->letter) printf("_variant_takes['%s -%c']='%s'\n", command, o->letter, taken);
-}
-
-static void put_command(const cli_command *command) {
-    cli_row rows[CLI_MOST_ROWS];
-    void *settings = cli_settings(command);
-    int count = settings && command->options ? cli_rows(command, settings, rows) : 0;
-    printf("_variant_options['%s']='", command->name);
-    for (int i = 0; i < count; ++i) {
-        const cli_option *o = rows[i].option;
-        if (!o->name) continue;
-        if (o->letter) printf("-%c ", o->letter);
-        if (o->also) printf("--%s ", o->also);
-        printf("--%s%s", o->name, i + 1 < count ? " " : "");
-    }
-    puts("'");
-    for (int i = 0; i < count; ++i)
-        if (rows[i].option->name) put_taken(command->name, rows[i].option);
-    free(settings);
-    if (!command->kinds) return;
-    printf("_variant_kinds['%s']='", command->name);
-    for (int i = 0; command->kinds[i]; ++i)
-        printf("%s%s", i ? " " : "", cli_kind_name(command->kinds[i]));
-    puts("'");
-}
-
 /* ---- lines for a test ---- */
 
 /* command, names with argument, "own" or "", what the settings hold, what holds where they
@@ -241,20 +189,10 @@ static void put_name(const cli_command *command) {
     printf("%s %s\n", name, command->name);
 }
 
-static void for_each(const cli_command *command, void (*put_one)(const cli_command *)) {
+void cli_for_each(const cli_command *command, void (*put_one)(const cli_command *)) {
     put_one(command);
-    for (int i = 0; command->kinds && command->kinds[i]; ++i) for_each(command->kinds[i], put_one);
-}
-
-static void put_completion(const cli_command *program) {
-    puts("# bash completion of variant: made of the program's own tables of options.");
-    puts("declare -A _variant_options _variant_takes _variant_kinds");
-    for (int i = 0; program->kinds && program->kinds[i]; ++i)
-        for_each(program->kinds[i], put_command);
-    printf("_variant_options['variant']='--help --version'\n_variant_commands='");
-    for (int i = 0; program->kinds && program->kinds[i]; ++i)
-        printf("%s ", program->kinds[i]->name);
-    puts("help version'");
+    for (int i = 0; command->kinds && command->kinds[i]; ++i)
+        cli_for_each(command->kinds[i], put_one);
 }
 
 int cli_help_format(const cli_command *program, const char *format, int count, char **words) {
@@ -262,14 +200,18 @@ int cli_help_format(const cli_command *program, const char *format, int count, c
     for (int i = 0; i < count && command; ++i) command = cli_find_kind(command, words[i]);
     if (!command) return cli_misuse("no such command");
     if (strcmp(format, "names") == 0)
-        for_each(command, put_name);
+        cli_for_each(command, put_name);
     else if (strcmp(format, "man") == 0)
         put_page(program, command);
-    else if (strcmp(format, "completion") == 0)
-        put_completion(program);
+    else if (strcmp(format, "bash") == 0)
+        cli_complete_bash(program);
+    else if (strcmp(format, "zsh") == 0)
+        cli_complete_zsh(program);
+    else if (strcmp(format, "fish") == 0)
+        cli_complete_fish(program);
     else if (strcmp(format, "table") == 0)
-        for_each(command, put_table);
+        cli_for_each(command, put_table);
     else
-        return cli_misuse("--format %s: expected names, man, completion or table", format);
+        return cli_misuse("--format %s: expected names, man, bash, zsh, fish or table", format);
     return 0;
 }

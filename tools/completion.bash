@@ -1,3 +1,4 @@
+# What bash does with the tables that `variant help --format bash` prints; tools/manuals.sh puts both together.
 # Lines of words that begin with what is typed, each quoted as the shell needs it.
 _variant_offer() {
     local word IFS=$'\n'
@@ -6,15 +7,22 @@ _variant_offer() {
         [[ $word == "$2"* ]] && COMPREPLY+=("$(printf %q "$word")")
     done
 }
-# The classes of the model that -m or --model named, and the words that are always a class.
-_variant_classes() {
+# What -m or --model named, said by `inspect`.
+_variant_inspect() {
     local i model=
     for ((i = 1; i < COMP_CWORD; ++i)); do
         [[ ${COMP_WORDS[i]} == -m || ${COMP_WORDS[i]} == --model ]] && model=${COMP_WORDS[i + 1]}
     done
+    [ -z "$model" ] || "${COMP_WORDS[0]}" inspect "${model/#\~/$HOME}" --json 2>/dev/null
+}
+# That model's classes, and the words that are always a class.
+_variant_classes() {
     printf '%s\n' all random uncond
-    [ -z "$model" ] || "${COMP_WORDS[0]}" inspect "${model/#\~/$HOME}" --json 2>/dev/null |
-        sed -nE 's/^[[:space:]]*"class_names":[[:space:]]*\["(.*)"\],?$/\1/;T;s/", *"/\n/g;p'
+    _variant_inspect | sed -nE 's/^[[:space:]]*"class_names":[[:space:]]*\["(.*)"\],?$/\1/;T;s/", *"/\n/g;p'
+}
+# Its depths, behind what is typed of a list.
+_variant_depths() {
+    _variant_inspect | sed -nE 's/^[[:space:]]*"depth":[[:space:]]*([0-9]+),?$/\1/p' | sort -rnu | sed "s/^/${1-}/"
 }
 _variant() {
     local typed=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} command takes at=2 helps=
@@ -42,6 +50,11 @@ _variant() {
     case $takes in
     =*) takes=${takes#=} && _variant_offer "${takes// /$'\n'}" "$typed" ;;
     class) _variant_offer "$(_variant_classes)" "${typed#[\"\']}" ;;
+    depth) _variant_offer "$(_variant_depths)" "$typed" ;;
+    depths)
+        compopt -o nospace 2>/dev/null
+        mapfile -t COMPREPLY < <(compgen -W "$(_variant_depths "${typed%"${typed##*,}"}")" -- "$typed")
+        ;;
     folders)
         compopt -o filenames 2>/dev/null
         mapfile -t COMPREPLY < <(compgen -d -- "$typed")

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Writes manual pages (OUT/man1) and bash's completion (OUT/variant.bash) from the program's own tables of options. The build
+# Writes manual pages (OUT/man1) and the completion of bash, zsh and fish (OUT/variant.bash and so on) from the program's own tables of options. The build
 # runs it; a page a command, and one for each of `train`'s and `bench`'s kinds.
 #   tools/manuals.sh PROGRAM OUT
 set -eu
@@ -18,8 +18,10 @@ while read -r page words; do
     "$program" help --format man $words >"$out/man1/$page.1"
 done <"$out/names"
 rm "$out/names"
-{
-    "$program" help --format completion
-    cat "$tools/completion.bash"
-} >"$out/variant.bash.part"
-mv "$out/variant.bash.part" "$out/variant.bash"
+for shell in zsh fish bash; do # bash's last: the build waits for it
+    {
+        "$program" help --format "$shell"
+        cat "$tools/completion.$shell"
+    } >"$out/variant.$shell.part"
+    mv "$out/variant.$shell.part" "$out/variant.$shell"
+done

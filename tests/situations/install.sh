@@ -299,10 +299,93 @@ typing() {
     completes variant train tokenizer -o pic -- pictures
     completes variant bench train --precision "" -- f32 bf16
     completes variant generate -n "" --
+    completes "$variant" generate -m "$source/models/fashion" --depth "" -- 12 6 3 2
+    completes "$variant" generate -m "$source/models/fashion" --compare 12,6,1 -- 12,6,12
+    completes "$variant" generate -m nowhere --depth "" --
     completes "$variant" generate -m "$source/models/fashion" --class Sn -- Sneaker
     completes "$variant" generate -m "$source/models/fashion" --class al -- all
     completes "$variant" generate -m nowhere --class ra -- random
 }
 situation typing "what bash offers: commands, kinds, options, words of options, files, folders, and the classes of the model that was named" typing
+
+# What other shells offer is asked in lines and answered in lines of words between tabs; the same lines are asked of both. A line that
+# ends in nothing asks for all. Behind |: what has to be among it; behind !: what must not be; nothing behind them: nothing at all.
+typed=(
+    'variant gen|generate'
+    'variant |generate train serve help'
+    'variant help sw|sweep'
+    'variant train t|tokenizer transformer!supernet'
+    'variant plan train s|supernet'
+    'variant help plan |train'
+    'variant train tokenizer --wa|--warmup'
+    'variant plan train tokenizer --wa|--warmup'
+    'variant generate --de|--depth --depths --decoder!--help'
+    'variant train tokenizer --depth |!12'
+    'variant train supernet --draw |uniform weighted deepest-first'
+    'variant generate --weights |f32 bf16 int8 int4'
+    'variant bench train --precision b|bf16!f32'
+    'variant generate -m mod|model.safetensors'
+    'variant train tokenizer -o pic|pictures!model.safetensors'
+    'variant generate -n |!model.safetensors'
+    'VARIANT generate -m FASHION --class Sn|Sneaker'
+    'VARIANT generate -m FASHION --class a|all!Sneaker'
+    'VARIANT generate -m nowhere --class ra|random'
+    'VARIANT generate -m FASHION --depth |12 6 3 2!7 all'
+    'VARIANT generate --model FASHION --class Bag --compare 12,|COMMA6 COMMA3'
+    'VARIANT generate --model=FASHION --depth |12 6 3 2'
+    'VARIANT generate -m nowhere --depth |!12'
+)
+# answers COMMA FILE: FILE has a line for each of typed; COMMA: what stands before one more of a list
+answers() {
+    local asked line word no=0
+    [ "$(wc -l <"$2")" -eq ${#typed[@]} ] || fault "$(wc -l <"$2") answers to ${#typed[@]} lines"
+    while IFS= read -r line; do
+        asked=${typed[no++]}
+        wanted=${asked#*|} unwanted=""
+        [[ $wanted != *"!"* ]] || unwanted=${wanted#*!} wanted=${wanted%%!*}
+        for word in ${wanted//COMMA/$1}; do [[ $'\t'$line$'\t' == *$'\t'"$word"$'\t'* ]] || fault "${asked%%|*}: not $word, but $line"; done
+        for word in $unwanted; do [[ $'\t'$line$'\t' != *$'\t'"$word"$'\t'* ]] || fault "${asked%%|*}: $word as well"; done
+    done <"$2"
+}
+# lines: what is typed of each of typed
+lines() {
+    local line
+    mkdir pictures
+    : >model.safetensors
+    ln -s "$variant" .
+    for line in "${typed[@]}"; do
+        line=${line%%|*} line=${line/FASHION/"$source/models/fashion"}
+        echo "${line/VARIANT/./variant}"
+    done >lines.txt
+}
+typing_zsh() {
+    command -v zsh >/dev/null || skip "no zsh"
+    installed usr
+    lines
+    zsh -n usr/share/zsh/vendor-completions/_variant 2>said.txt || fault "not a script: $(head -1 said.txt)"
+    mapfile -t asked <lines.txt
+    python3 "$here/../zsh_completion.py" "$PWD/usr/share/zsh/vendor-completions" "${asked[@]}" >answers.txt 2>said.txt || fault "$(tail -1 said.txt)"
+    answers "" answers.txt
+}
+situation typing-zsh "what zsh offers, in a terminal: the same, and what each option does beside it" typing_zsh
+
+typing_fish() {
+    command -v fish >/dev/null || skip "no fish"
+    installed usr
+    lines
+    export HOME=$PWD XDG_CONFIG_HOME=$PWD XDG_DATA_HOME=$PWD
+    fish --no-execute usr/share/fish/vendor_completions.d/variant.fish 2>said.txt || fault "not a script: $(head -1 said.txt)"
+    cat >ask.fish <<'FISH'
+source usr/share/fish/vendor_completions.d/variant.fish
+while read -l line
+    set -l offered (complete -C "$line" | string replace -r '\t.*' '' | string trim -r -c /)
+    echo (string join -- \t $offered)
+end
+FISH
+    fish ask.fish <lines.txt >answers.txt 2>said.txt || fault "$(head -1 said.txt)"
+    [ ! -s said.txt ] || fault "$(head -1 said.txt)"
+    answers 12, answers.txt
+}
+situation typing-fish "what fish offers: the same" typing_fish
 
 situations_end
