@@ -30,10 +30,11 @@ presets=$(sed -n '/configurePresets/,/\]/s/.*{"name": "\([a-z]*\)".*/\1/p' CMake
 
 # libopenblas0-serial: the tests run with every OpenBLAS there is
 extra=(python3 python3-pil libopenblas0-serial clang-format-14
-    python3-dev python3-cffi python3-numpy python3-pytest mypy) # the Python package and its tests
+    python3-dev python3-cffi python3-numpy python3-pytest mypy # the Python package and its tests
+    zsh fish) # whose completion is tried
 [[ $preset =~ ^(clang|asan|tsan)$ || $mode =~ ^(ci|all)$ ]] && extra+=(clang libclang-rt-dev)
 [[ $mode =~ ^(ci|all)$ ]] && extra+=(chromium chromium-driver) # for cli_page, which skips itself without them
-[ $mode = all ] && extra+=(clang-tidy-14 valgrind python3-venv debootstrap lintian)
+[ $mode = all ] && extra+=(clang-tidy-14 valgrind python3-venv debootstrap lintian buildah)
 tools/install-deps.sh "${extra[@]}"
 
 build() { # preset [targets...]

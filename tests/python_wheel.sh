@@ -17,7 +17,7 @@ if ! wheel=$(tools/wheel.sh "$folder/wheel"); then
 fi
 echo "$(basename "$wheel"), $(stat -c %s "$wheel") bytes, made in $((SECONDS - begin)) s"
 
-"$build/variant" generate -m models/fashion --class Sneaker -s 3 --depth 6 -o "$folder/want.png"
+"$build/variant" generate -m models/fashion --class Sneaker -s 3 --depth 6 -o "$folder/want.png" >/dev/null
 cat >"$folder/draw.py" <<'P'
 import sys
 import variant
@@ -25,10 +25,24 @@ picture = variant.Engine(sys.argv[1]).generate("Sneaker", seed=3, depth=6)[0]
 picture.save(sys.argv[2])
 P
 passed=0
+# what it brings of others, and under which terms
+python3 - "$wheel" <<'P' || exit 1
+import sys, zipfile
+names = zipfile.ZipFile(sys.argv[1]).namelist()
+told = next((n for n in names if n.endswith(".dist-info/LIBRARIES.txt")), None)
+lines = zipfile.ZipFile(sys.argv[1]).read(told).decode().splitlines()[4:] if told else []
+libraries = {n.split("/")[1] for n in names if n.startswith("variant_engine.libs/")}
+missing = libraries - {line.split()[0] for line in lines} or [line for line in lines if f"{told[:-13]}licenses/{line.split()[1]}.txt" not in names]
+if missing or not libraries:
+    sys.exit(f"FAIL: libraries in the wheel that are not told with a licence: {sorted(missing) or 'there are none'}")
+print(f"{len(libraries)} libraries inside, of {len({line.split()[1] for line in lines})} packages")
+P
+passed=$((passed + 1))
 tried=" "
-for python in python3 python3.10 python3.11 python3.12 python3.13 python3.14 /usr/bin/python3; do
+# Every Python that the path, the system or pyenv has; PYTHONS names others.
+for python in ${PYTHONS-} python3 python3.1{0,1,2,3,4,5} /usr/bin/python3.1? /usr/local/bin/python3.1? "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.*/bin/python3; do
     version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || continue
-    [[ $tried != *" $version "* ]] && "$python" -c 'import ensurepip' 2>/dev/null || continue
+    [ "${version#3.}" -ge 10 ] && [[ $tried != *" $version "* ]] && "$python" -c 'import ensurepip' 2>/dev/null || continue
     tried+="$version "
     begin=$SECONDS
     "$python" -m venv "$folder/v$version"
@@ -41,7 +55,9 @@ for python in python3 python3.10 python3.11 python3.12 python3.13 python3.14 /us
         [ -n "$cpu" ] || cmp "$folder/want.png" "$folder/got.png"
         passed=$((passed + 1))
     done
+    tests/hardened.sh "$build" "$folder/v$version"/lib/python3.*/site-packages/variant/_variant.abi3.so >"$folder/hardened" || { cat "$folder/hardened"; exit 1; }
+    passed=$((passed + 1))
     echo "Python $version: installed and drawn in $((SECONDS - begin)) s"
 done
 echo "$passed passed, 0 failed"
-[ $passed -gt 0 ]
+[ $passed -gt 1 ]

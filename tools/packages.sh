@@ -10,9 +10,9 @@ export SOURCE_DATE_EPOCH
 mkdir -p build
 log=build/packages.log
 rm -rf build/package/packages
-{
-    cmake --preset package
-    cmake --build --preset package
-    (cd build/package && cpack -B packages)
-} >"$log" 2>&1 || { tail -20 "$log" >&2; echo "packages.sh: failed; all of it is in $log" >&2; exit 1; }
-ls build/package/packages/*.deb
+exec 3>&1 4>&2 >"$log" 2>&1
+trap '[ $? -eq 0 ] || { tail -20 "$log"; echo "packages.sh: failed; all of it is in $log"; } >&4' EXIT
+cmake --preset package
+cmake --build --preset package
+(cd build/package && cpack -B packages)
+ls build/package/packages/*.deb >&3
