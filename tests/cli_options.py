@@ -50,6 +50,13 @@ check(len(commands) >= 18 and len(table) > 300, f"{len(commands)} commands with 
 
 with open(build + "/manuals/variant.bash") as file:
     completion = file.read()
+with open(build + "/manuals/variant.zsh") as file:
+    zsh = dict(re.findall(r"^_variant_specs\+=\('([^']*)' '(.*?)'\)$", file.read(), re.MULTILINE | re.DOTALL))
+with open(build + "/manuals/variant.fish") as file:
+    fish = collections.defaultdict(list)
+    for at, options in re.findall(r"^complete -c variant -n '__variant_at ([^']*)' (.*)$", file.read(), re.MULTILINE):
+        fish[at] += ["--" + name for name in re.findall(r"-l (\S+)", options.split(" -d '")[0])]
+        fish[at] += ["-" + name for name in re.findall(r"-s (\S+)", options.split(" -d '")[0])]
 for command in commands:
     own = [row for row in table if row.command == command]
     help_text = run(*command.split(), "--help")[1]
@@ -72,6 +79,9 @@ for command in commands:
     names = [name for row in own for name in row.names + [row.letter] if name]
     check(len(names) == len(set(names)), f"{command} has one name for two options")
     check(sorted(names) == sorted(offered), f"completion of {command} offers what it does not take")
+    in_zsh = [re.match(r"(?:\([^)]*\)|\*)?(--?[a-z0-9-]+?)(?:=-?|\+)?\[", line) for line in zsh[command].splitlines()]
+    check(None not in in_zsh and sorted(names) == sorted(line.group(1) for line in in_zsh), f"zsh's completion of {command}")
+    check(sorted(names) == sorted(fish[command]), f"fish's completion of {command}: {set(names) ^ set(fish[command])}")
 
 # ---- defaults are said by the settings alone
 

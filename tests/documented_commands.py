@@ -163,7 +163,7 @@ def make_inputs(folder, variant):
 def furnish(room, base, text, variant):
     """A document's folder: the inputs, and the large ones where its text asks for them."""
     shutil.copytree(base, room)
-    for model in ("fashion", "fashion-base"):
+    for model in ("fashion", "fashion-base", "cartoon"):
         if f"models/{model}" in text:
             os.makedirs(os.path.join(room, "models", model))
             for file in glob.glob(os.path.join(ROOT, "models", model, "*.safetensors")):

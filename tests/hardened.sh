@@ -21,7 +21,8 @@ trap 'rm -rf "$folder"' EXIT
 passed=0 failed=0
 
 # marks FILE: places that a jump may go to. The property that tells a loader of them is no witness: Debian's own startup files, which are
-# part of every program, have none, so the linker leaves it away.
+# part of every program, have none, so the linker leaves it away. Those of the system in a program are two or three, every function of its own that
+# others see is one.
 marks() { objdump -d --no-show-raw-insn "$1" | grep -c '\bendbr64\b' || true; }
 compiler=$(sed -nE 's/^CMAKE_C_COMPILER:[A-Z]+=(.*)$/\1/p' "$build/CMakeCache.txt")
 echo 'int main(void) { return 0; }' >"$folder/least.c"
@@ -41,7 +42,7 @@ lacks() {
         ! grep -q TEXTREL <<<"$dynamic" || echo code-without-relocations
         grep -q 'UND __stack_chk_fail' <<<"$symbols" || echo stack-protector
         grep -qE 'UND __[a-z0-9]+_chk\b' <<<"$symbols" || echo fortify
-        [ "$(uname -m)" != x86_64 ] || [ "$(marks "$1")" -gt "$marks_of_system" ] || echo cet
+        [ "$(uname -m)" != x86_64 ] || [ "$(marks "$1")" -gt $((marks_of_system + 10)) ] || echo cet
     } | sort -u | xargs
 }
 # same WHAT GOT WANTED
@@ -62,6 +63,8 @@ done
 cat >"$folder/copy.c" <<'C'
 #include <stdio.h>
 #include <string.h>
+#define SEEN(n) int seen_##n(void); int seen_##n(void) { return n; }
+SEEN(0) SEEN(1) SEEN(2) SEEN(3) SEEN(4) SEEN(5) SEEN(6) SEEN(7) SEEN(8) SEEN(9) SEEN(10) SEEN(11) SEEN(12)
 int main(int argc, char **argv) {
     char name[64];
     (void)argc;
