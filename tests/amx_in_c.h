@@ -88,6 +88,7 @@ static inline void amx_product8(int sums, int rows, int panel) {
 #define AMX_RELEASE() memset(amx_config, 0, sizeof amx_config)
 #define AMX_ZERO(tile) memset(amx_tiles[tile], 0, sizeof amx_tiles[tile])
 #define AMX_LOAD(tile, base, stride) amx_load(tile, base, stride)
+#define AMX_LOAD_PAST(tile, base, stride) AMX_LOAD(tile, base, stride)
 #define AMX_STORE(tile, base, stride) amx_store(tile, base, stride)
 #define AMX_PRODUCT(sums, rows, panel) amx_product(sums, rows, panel)
 #define AMX_PRODUCT8(sums, rows, panel) amx_product8(sums, rows, panel)

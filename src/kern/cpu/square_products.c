@@ -2,19 +2,22 @@
  * arithmetic is so fast that everything around it has to be kept out of its way.
  *
  * x lies in tiles (isa/tiles.h): who makes it, a norm or an earlier product's gelu, writes it so (VT_NUMBER_LAID); other x is
- * laid first. Then a task is some columns, a few units of 64, against a piece of the rows:
+ * laid first. Then a task is some columns, a few units of 64, against a piece of the rows whose x stays in the second cache,
+ * and it is done strip by strip: 32 columns, 512 of depth, 32 KB of panels that stay in the first cache while the rows pass.
  *
- *     a task           unit 0    unit 1 ..  64 columns each; all its panels stay in the second cache
- *     rows  0 .. 31    band 0    band 1     a band: up to two row tiles by four panels, squares of 2 x 2
- *     rows 32 .. 63    band 2    band 3
+ *     a task          unit 0           unit 1 ..             order: strips 0, 1 (the same columns, further depth), 2, 3: unit 0
+ *     rows  0 .. 31   0 1 | 2 3        4 5 | 6 7             is whole, and its rows are finished while strips 4 .. 7 are multiplied
+ *     rows 32 .. 63   0 1 | 2 3        4 5 | 6 7
  *      ...
  *
- * - A band's sums are finished row by row between the steps of the next band, whose tile instructions leave the vector units
- *   idle; so each band's sums have a place of their own, and two are enough.
- * - Depth beyond DEEP is cut into stretches, outermost: else neither the panels of a task nor its tiles of x stay in the
- *   second cache, and x comes again for every 64 columns. The sums of every band then wait between two stretches as float32,
- *   which is what they are in the registers: not a bit of them changes.
- * - While a task runs a thread claims its next one, late, and asks for that one's panels: bands ahead, to the second cache.
+ * - Rows of x are read past the first cache (AMX_LOAD_PAST), or they would push the strip out of it. Between two strips of the
+ *   same columns sums wait in memory as float32, which is what they are in the registers: not a bit of them changes.
+ * - A unit's sums are finished row by row between the steps of the next unit, whose tile instructions leave the vector units
+ *   idle; so each unit's sums have a place of their own, and two are enough.
+ * - Depth beyond DEEP is cut into stretches, outermost: of whole depth too few rows of x would stay in the second cache. The sums
+ *   of all of a task's units wait then.
+ * - While a strip is multiplied the panels of the next one are asked for, to the second cache; its thread claims the next task
+ *   with the last strip of the one at hand.
  * - The cut into columns and rows is the one with the least to read among those that have enough tasks for the threads.
  *
  * A number's sum runs over depth alone, 32 at a time, whatever the cut: so here, and nowhere else in this backend, the cut
@@ -31,7 +34,7 @@
 enum {
     LINE = 64,
     DEEP =
-        2048, /* numbers of depth; more are cut, where there are enough rows to use a stretch often */
+        4096, /* numbers of depth; more are cut, where there are enough rows to use a stretch often */
     STRETCH = 1024,
     FEW_ROWS = 128,
     UNIT = VT_TILE_COLUMNS,
@@ -40,9 +43,13 @@ enum {
     COLUMNS = 128,
     STRETCH_COLUMNS = 256,
     MOST_UNITS = STRETCH_COLUMNS / UNIT,
-    MOST_ROWS = 512,                         /* of a task: x's tiles stay near while columns pass */
+    PIECE_NUMBERS = 512 * 1024,              /* of x, of a task: 1 MB */
     BAND = VT_SQUARE_ROWS * VT_TILE_COLUMNS, /* sums of a band: floats */
-    ASKED_A_STEP = 4 /* lines, with which the next task is claimed early enough */
+    STRIP = 2 * VT_PANEL,                    /* columns of a strip */
+    STRIP_STEPS = 16,                        /* its depth, where rows are enough to use it again */
+    STEP_NUMBERS = VT_TILE_DEPTH * VT_PANEL, /* of a panel */
+    STEP_LINES = STEP_NUMBERS * (int)sizeof(uint16_t) / LINE,
+    ROWS_AHEAD = 8 /* so many rows before a row is finished its lines of y are asked for */
 };
 
 typedef struct square_plan {
@@ -50,11 +57,12 @@ typedef struct square_plan {
     const vt_weight *w;
     const vt_tiles *tiles;
     int64_t rows, row_tiles;
-    int steps, stretches;                /* of the whole depth */
+    int steps, stretches, cuts;          /* of the whole depth */
     int64_t part_blocks, blocks, pieces; /* columns of a part, of all, and rows, cut into so many */
     int64_t tasks;
     int workers;                /* that may claim tasks */
-    size_t room;                /* floats of a worker's sums */
+    int places;                 /* for sums of units, a worker */
+    size_t place;               /* floats of one */
     size_t x_bytes, sums_bytes; /* of the workspace's places; then y, where QKV is split */
     uint16_t *x;
     float *sums;
@@ -71,9 +79,15 @@ static int64_t at_most(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
 
+/* Rows whose tiles of x, as deep as a stretch, stay in the second cache. */
+static int64_t piece_rows(const square_plan *p) {
+    const int64_t depth = (int64_t)vt_cpu_pieces(p->steps, p->stretches) * VT_TILE_DEPTH;
+    return at_least(PIECE_NUMBERS / depth / VT_SQUARE_ROWS, 1) * VT_SQUARE_ROWS;
+}
+
 /* The pieces of the rows that make `wanted` tasks of so many blocks, as far as rows go. */
 static int64_t pieces_for(const square_plan *p, int64_t blocks, int64_t wanted) {
-    const int64_t least = vt_cpu_pieces(p->rows, MOST_ROWS);
+    const int64_t least = vt_cpu_pieces(p->rows, piece_rows(p));
     const int64_t most = vt_cpu_pieces(p->rows, VT_SQUARE_ROWS);
     return at_most(at_least(vt_cpu_pieces(wanted, blocks), least), most);
 }
@@ -113,14 +127,16 @@ static void plan_make(square_plan *p, const vt_kern *kern, const vt_product *a) 
     p->steps = (int)(depth / VT_TILE_DEPTH);
     p->stretches = depth > DEEP && p->rows > FEW_ROWS ? (int)vt_cpu_pieces(depth, STRETCH) : 1;
     plan_cut(p, kern->threads);
-    int64_t bands = 2;
-    if (p->stretches > 1) /* of the largest task */
-        bands = vt_cpu_pieces(vt_cpu_pieces(p->rows, VT_SQUARE_ROWS), p->pieces) *
-                vt_cpu_pieces(vt_cpu_pieces(p->finish.part_columns, UNIT), p->part_blocks);
-    p->room = (size_t)bands * BAND;
+    const int64_t pairs = vt_cpu_pieces(vt_cpu_pieces(p->rows, VT_SQUARE_ROWS), p->pieces);
+    p->cuts = pairs < 2 ? 1 : (int)vt_cpu_pieces(p->steps, (int64_t)p->stretches * STRIP_STEPS);
+    p->place = (size_t)pairs * BAND;
+    p->places = 2;
+    if (p->stretches > 1)
+        p->places =
+            1 + (int)vt_cpu_pieces(vt_cpu_pieces(p->finish.part_columns, UNIT), p->part_blocks);
     if (a->x_type != VT_NUMBER_LAID)
         p->x_bytes = (size_t)p->row_tiles * (size_t)p->steps * VT_TILE_NUMBERS * sizeof(uint16_t);
-    p->sums_bytes = (size_t)p->workers * p->room * sizeof(float);
+    p->sums_bytes = (size_t)p->workers * (size_t)p->places * p->place * sizeof(float);
 }
 
 static void plan_place(square_plan *p, char *workspace) {
@@ -175,7 +191,7 @@ static void lay_part(const vt_kern *kern, const void *args, vt_span span) {
 
 /* ---- a worker's tasks ---- */
 
-/* Sums of a band that are not finished yet. */
+/* Sums of a unit that are not finished yet. */
 typedef struct waiting {
     const vt_product_finish *finish;
     const vt_finish_block *block;
@@ -185,44 +201,44 @@ typedef struct waiting {
     bool laid;         /* y is */
     vt_finish now;
     vt_factors factors;
-    /* rows of the band at hand whose lines of y are asked for, one with each row that is finished */
-    const vt_finish_block *ask_block;
-    int64_t ask_row;
-    int ask_rows;
 } waiting;
 
-/* The panels that a worker will read next, as runs of lines. */
-typedef struct asking {
-    const char *run;
-    size_t stride;   /* bytes from a run to the next */
-    int64_t lines;   /* of a run */
-    int64_t at, all; /* lines asked for, of all runs */
-} asking;
-
 typedef struct task {
-    int part, column, columns, units; /* columns of the part */
-    int64_t row;                      /* the first */
+    int part, column, columns; /* columns of the part */
+    int units, across;         /* so many UNITs, and so many STRIPs side by side */
+    int64_t row;               /* the first */
     int rows, pairs;
-    int bands; /* a stretch's */
 } task;
+
+/* What stays in the first cache while rows pass. */
+typedef struct strip {
+    int column, panels; /* of the task */
+    int step, steps;
+    bool first, last; /* of the depth, for these columns */
+    bool unit_ends;   /* with it the sums of a unit are whole */
+} strip;
 
 typedef struct worker {
     const square_plan *p;
     float *sums;
-    int turn;                              /* of the two places for sums */
-    int set;                               /* of the two sets of blocks: another's rows may wait */
+    int64_t units; /* begun so far: a unit's sums have the place of that number */
+    int set;       /* of the two sets of blocks: another's rows may wait */
     vt_finish_block blocks[2][MOST_UNITS]; /* of a task's units */
     waiting waiting;
-    asking asking;
-    int64_t next; /* the task to come, once `claimed` */
-    bool claimed;
+    int64_t next; /* the task to come */
 } worker;
 
-static void ask_rows(waiting *w, int rows) {
-    rows = rows < w->ask_rows ? rows : w->ask_rows;
-    if (rows > 0 && !w->laid) vt_finish_block_ask(w->finish, w->ask_block, w->ask_row, rows);
-    w->ask_row += rows;
-    w->ask_rows -= rows;
+static void waiting_ask(const waiting *w, int64_t row, int rows) {
+    if (rows > 0 && !w->laid) vt_finish_block_ask(w->finish, w->block, row, rows);
+}
+
+static void waiting_begin(waiting *w, const vt_finish_block *block, const float *sums, int64_t row,
+                          int rows) {
+    w->block = block;
+    w->sums = sums;
+    w->row = row;
+    w->rows = rows;
+    waiting_ask(w, row, rows < ROWS_AHEAD ? rows : ROWS_AHEAD);
 }
 
 /* Finishes the next row, which goes to the tiles that the next product reads. */
@@ -260,7 +276,7 @@ static void waiting_row(void *user) {
     ++w->row;
     --w->rows;
     --w->run;
-    ask_rows(w, 1);
+    waiting_ask(w, w->row + ROWS_AHEAD - 1, w->rows >= ROWS_AHEAD);
 }
 
 static void waiting_end(waiting *w) {
@@ -277,114 +293,142 @@ static void task_make(const square_plan *p, int64_t i, task *t) {
                 .column = (int)column,
                 .columns = (int)(end - column),
                 .units = (int)vt_cpu_pieces(end - column, UNIT),
+                .across = (int)vt_cpu_pieces(end - column, STRIP),
                 .row = row,
                 .rows = (int)(last - row),
                 .pairs = (int)vt_cpu_pieces(last - row, VT_SQUARE_ROWS)};
-    t->bands = t->pairs * t->units;
 }
 
-/* The first panel of a task's columns from `column` on, at step `step`. */
-static const uint16_t *panels_at(const square_plan *p, const task *t, int column, int step) {
-    const size_t panel = (size_t)(t->part * p->finish.part_columns + t->column + column) / VT_PANEL;
+static int task_strips(const square_plan *p, const task *t) {
+    return p->stretches * t->across * p->cuts;
+}
+
+/* Strip `i` of a task: stretch by stretch, in each one strip of columns after the other, in each depth. */
+static void strip_make(const square_plan *p, const task *t, int i, strip *s) {
+    const int cut = i % p->cuts, across = i / p->cuts % t->across,
+              stretch = i / p->cuts / t->across;
+    const int all = p->stretches * p->cuts, at = stretch * p->cuts + cut;
+    const int left = t->columns - across * STRIP;
+    s->column = across * STRIP;
+    s->panels = left > VT_PANEL ? 2 : 1;
+    s->step = (int)((int64_t)p->steps * at / all);
+    s->steps = (int)((int64_t)p->steps * (at + 1) / all) - s->step;
+    s->first = at == 0;
+    s->last = at + 1 == all;
+    s->unit_ends = s->last && (across % 2 == 1 || across + 1 == t->across);
+}
+
+static const uint16_t *strip_panels(const square_plan *p, const task *t, const strip *s) {
+    const size_t panel =
+        (size_t)(t->part * p->finish.part_columns + t->column + s->column) / VT_PANEL;
     return (const uint16_t *)p->w->numbers +
-           (panel * (size_t)p->steps + (size_t)step) * VT_TILE_DEPTH * VT_PANEL;
+           (panel * (size_t)p->steps + (size_t)s->step) * VT_TILE_DEPTH * VT_PANEL;
 }
 
-static int stretch_begin(const square_plan *p, int stretch) {
-    return (int)((int64_t)p->steps * stretch / p->stretches);
-}
-
-/* What a stretch of a task reads of W. */
-static asking asking_make(const square_plan *p, const task *t, int stretch) {
-    const int first = stretch_begin(p, stretch), steps = stretch_begin(p, stretch + 1) - first;
-    const int64_t step_lines = VT_TILE_DEPTH * VT_PANEL * (int64_t)sizeof(uint16_t) / LINE;
-    const int64_t panels = vt_cpu_pieces(t->columns, VT_PANEL);
-    return (asking){.run = (const char *)panels_at(p, t, 0, first),
-                    .stride = (size_t)p->steps * (size_t)step_lines * LINE,
-                    .lines = steps * step_lines,
-                    .all = panels * steps * step_lines};
-}
-
-/* This band's share of the lines, `bands` being left with it. */
-static void asking_share(asking *k, int bands, vt_meanwhile *m) {
-    const int64_t left = k->all - k->at;
-    if (left <= 0) return;
-    const int64_t run = k->at / k->lines, within = k->at % k->lines;
-    const int64_t lines = at_most(vt_cpu_pieces(left, bands), k->lines - within);
-    m->ask = k->run + (size_t)run * k->stride + (size_t)within * LINE;
-    m->lines = (int)lines;
-    k->at += lines;
-}
-
-/* Before band `band` of a stretch: sees to it that what comes after the stretch is being asked for, if that is due. */
-static void look_ahead(worker *w, const task *t, int stretch, int band) {
+/* The strip after strip `i`, of this task or, claimed here, of the next; false: there is none. */
+static bool strip_after(worker *w, const task *t, int i, task *its, strip *s) {
     const square_plan *p = w->p;
-    const bool last = stretch + 1 == p->stretches;
-    if (band == 0) w->asking = last ? (asking){0} : asking_make(p, t, stretch + 1);
-    if (!last || w->claimed) return;
-    const int64_t lines = asking_make(p, t, stretch).all;
-    const int64_t steps = (stretch_begin(p, stretch + 1) - stretch_begin(p, stretch)) * 2;
-    if ((t->bands - band - 1) * steps * ASKED_A_STEP >= lines) return; /* there is time */
+    *its = *t;
+    if (i + 1 < task_strips(p, t)) {
+        strip_make(p, t, i + 1, s);
+        return true;
+    }
     w->next = atomic_fetch_add_explicit(p->next, 1, memory_order_relaxed);
-    w->claimed = true;
-    if (w->next >= p->tasks) return;
-    task after;
-    task_make(p, w->next, &after);
-    w->asking = asking_make(p, &after, 0);
+    if (w->next >= p->tasks) return false;
+    task_make(p, w->next, its);
+    strip_make(p, its, 0, s);
+    return true;
 }
 
-/* Unit `unit` of the rows of pair `pair`. */
-static void band_run(worker *w, const task *t, int stretch, int pair, int unit) {
+/* What is done while a strip is multiplied: rows of the unit that waits, which has until this one's sums are whole, and the next
+ * strip's panels are asked for. */
+typedef struct share {
+    const char *ask[2]; /* the next strip's panels: their lines are on end */
+    int lines;          /* of each */
+    int asked;          /* of both */
+    int calls;          /* of squares, left in this strip */
+    int row_calls;      /* likewise until the unit's sums are whole */
+} share;
+
+static void share_begin(worker *w, const task *t, int i, share *h) {
     const square_plan *p = w->p;
-    const int first = stretch_begin(p, stretch), band = pair * t->units + unit;
-    const int64_t row = t->row + (int64_t)pair * VT_SQUARE_ROWS;
-    const int rows = (int)at_most(t->row + t->rows - row, VT_SQUARE_ROWS);
-    const vt_finish_block *block = &w->blocks[w->set][unit];
-    float *sums = w->sums + (size_t)(p->stretches > 1 ? band : w->turn) * BAND;
-    const bool last = stretch + 1 == p->stretches;
-    look_ahead(w, t, stretch, band);
-    vt_meanwhile meanwhile = {.run = waiting_row, .user = &w->waiting, .runs = w->waiting.rows};
-    asking_share(&w->asking, t->bands - band, &meanwhile);
-    w->waiting.ask_block = block;
-    w->waiting.ask_row = row;
-    w->waiting.ask_rows = last ? rows : 0;
-    if (w->waiting.rows == 0) ask_rows(&w->waiting, rows);
-    p->tiles->squares(
-        &(vt_squares){.out = sums,
-                      .a = p->x + ((size_t)(row / VT_ROW_TILE) * (size_t)p->steps + (size_t)first) *
-                                      VT_TILE_NUMBERS,
-                      .a_stride = (size_t)p->steps * VT_TILE_NUMBERS,
-                      .b = panels_at(p, t, unit * UNIT, first),
-                      .b_stride = (size_t)p->steps * VT_TILE_DEPTH * VT_PANEL,
-                      .steps = stretch_begin(p, stretch + 1) - first,
-                      .row_tiles = rows > VT_ROW_TILE ? 2 : 1,
-                      .panels = (block->columns + VT_PANEL - 1) / VT_PANEL,
-                      .go_on = stretch > 0,
-                      .meanwhile = &meanwhile});
+    task its;
+    strip next;
+    *h = (share){.calls = t->pairs};
+    const int across = i / p->cuts % t->across;
+    const bool two = across % 2 == 0 && across + 1 < t->across;
+    h->row_calls = t->pairs * (p->cuts - i % p->cuts + (two ? p->cuts : 0));
+    if (!strip_after(w, t, i, &its, &next)) return;
+    const uint16_t *panels = strip_panels(p, &its, &next);
+    h->lines = next.steps * STEP_LINES;
+    h->ask[0] = (const char *)panels;
+    h->ask[1] = (const char *)(panels + (next.panels > 1 ? (size_t)p->steps * STEP_NUMBERS : 0));
+}
+
+static void share_next(share *h, waiting *w, vt_meanwhile *m) {
+    const int left = 2 * h->lines - h->asked, within = h->asked % (h->lines ? h->lines : 1);
+    int lines = (left + h->calls - 1) / h->calls;
+    if (lines > h->lines - within) lines = h->lines - within;
+    *m = (vt_meanwhile){
+        .run = waiting_row, .user = w, .runs = (w->rows + h->row_calls - 1) / h->row_calls};
+    if (lines > 0) {
+        m->ask = h->ask[h->asked / h->lines] + (size_t)within * LINE;
+        m->lines = lines;
+        h->asked += lines;
+    }
+    --h->calls;
+    --h->row_calls;
+}
+
+static float *unit_sums(const worker *w, int unit) {
+    const square_plan *p = w->p;
+    return w->sums + (size_t)((w->units + unit) % p->places) * p->place;
+}
+
+/* Strip `i` of a task against all of its rows. */
+static void strip_run(worker *w, const task *t, int i) {
+    const square_plan *p = w->p;
+    strip s;
+    strip_make(p, t, i, &s);
+    const int unit = s.column / UNIT;
+    float *sums = unit_sums(w, unit);
+    share h;
+    share_begin(w, t, i, &h);
+    for (int pair = 0; pair < t->pairs; ++pair) {
+        const int64_t row = t->row + (int64_t)pair * VT_SQUARE_ROWS;
+        const int rows = (int)at_most(t->row + t->rows - row, VT_SQUARE_ROWS);
+        vt_meanwhile meanwhile;
+        share_next(&h, &w->waiting, &meanwhile);
+        p->tiles->squares(&(vt_squares){
+            .out = sums + (size_t)pair * BAND + s.column % UNIT,
+            .a = p->x + ((size_t)(row / VT_ROW_TILE) * (size_t)p->steps + (size_t)s.step) *
+                            VT_TILE_NUMBERS,
+            .a_stride = (size_t)p->steps * VT_TILE_NUMBERS,
+            .b = strip_panels(p, t, &s),
+            .b_stride = (size_t)p->steps * STEP_NUMBERS,
+            .steps = s.steps,
+            .row_tiles = rows > VT_ROW_TILE ? 2 : 1,
+            .panels = s.panels,
+            .go_on = !s.first,
+            .meanwhile = &meanwhile});
+    }
+    if (!s.unit_ends) return;
     waiting_end(&w->waiting);
-    if (!last) return;
-    w->waiting.block = block;
-    w->waiting.sums = sums;
-    w->waiting.row = row;
-    w->waiting.rows = rows;
-    w->turn ^= 1;
+    waiting_begin(&w->waiting, &w->blocks[w->set][unit], sums, t->row, t->rows);
 }
 
 static void task_run(worker *w, int64_t i) {
     const square_plan *p = w->p;
     task t;
     task_make(p, i, &t);
-    if (p->stretches > 1) waiting_end(&w->waiting); /* its sums' place is used again */
     w->set ^= 1;
-    w->claimed = false;
     for (int unit = 0; unit < t.units; ++unit) {
         const int column = unit * UNIT, left = t.columns - column;
         vt_finish_block_make(&p->finish, t.part, t.column + column, left < UNIT ? left : UNIT,
                              &w->blocks[w->set][unit]);
     }
-    for (int stretch = 0; stretch < p->stretches; ++stretch)
-        for (int pair = 0; pair < t.pairs; ++pair)
-            for (int unit = 0; unit < t.units; ++unit) band_run(w, &t, stretch, pair, unit);
+    for (int k = 0; k < task_strips(p, &t); ++k) strip_run(w, &t, k);
+    w->units += t.units;
 }
 
 /* Tasks until there are none. A worker is what was dealt; whichever thread has it, its place for sums is its own. */
@@ -393,7 +437,7 @@ static void tasks_part(const vt_kern *kern, const void *args, vt_span span) {
     const square_plan *p = args;
     worker w = {
         .p = p,
-        .sums = p->sums + (size_t)span.begin * p->room,
+        .sums = p->sums + (size_t)span.begin * (size_t)p->places * p->place,
         .waiting = {.finish = &p->finish, .laid = p->finish.args->y_type == VT_NUMBER_LAID}};
     int64_t i = atomic_fetch_add_explicit(p->next, 1, memory_order_relaxed);
     if (i >= p->tasks) return;

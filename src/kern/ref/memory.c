@@ -8,6 +8,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+/* Bytes of a reservation from which on the system's large pages are asked for: of smaller ones too much would lie idle. */
+static const size_t large_from = (size_t)16 << 20;
+
 static size_t page_bytes(void) {
     long size = sysconf(_SC_PAGESIZE);
     return size > 0 ? (size_t)size : 4096;
@@ -23,6 +26,10 @@ static variant_status memory_reserve(vt_kern *kern, size_t bytes, void **out, va
         return vt_fail(err, VARIANT_E_MEMORY, "memory: cannot reserve %zu bytes of address space",
                        bytes);
     }
+#if defined(MADV_HUGEPAGE)
+    /* sums of many rows go to another small page with each row: the walks to them cost more than what is stored */
+    if (bytes >= large_from) madvise(memory, bytes, MADV_HUGEPAGE);
+#endif
     *out = memory;
     return VARIANT_OK;
 }

@@ -31,6 +31,8 @@
 #define AMX_RELEASE() _tile_release()
 #define AMX_ZERO(tile) _tile_zero(tile)
 #define AMX_LOAD(tile, base, stride) _tile_loadd(tile, base, stride)
+/* the same of lines that are read once: they do not push others out of the first cache */
+#define AMX_LOAD_PAST(tile, base, stride) _tile_stream_loadd(tile, base, stride)
 #define AMX_STORE(tile, base, stride) _tile_stored(tile, base, stride)
 #define AMX_PRODUCT(sums, rows, panel) _tile_dpbf16ps(sums, rows, panel)
 /* signed rows, unsigned panels */

@@ -130,12 +130,16 @@ INLINE void square(const vt_squares *q, between *t, int first, const bool two) {
         if (two) AMX_ZERO(SUMS_11);
     }
     for (int s = 0; s < q->steps; ++s, a += VT_TILE_NUMBERS, b += STEP) {
+        AMX_LOAD(PANEL_0, b, AMX_LINE);
+        AMX_LOAD_PAST(ROWS_0, a, AMX_LINE);
+        if (two) AMX_LOAD(PANEL_1, b + q->b_stride, AMX_LINE);
+        AMX_LOAD_PAST(ROWS_1, a + q->a_stride, AMX_LINE);
         if (two) {
-            square_step(a, q->a_stride, AMX_LINE, b, q->b_stride);
+            AMX_PRODUCT(SUMS_00, ROWS_0, PANEL_0);
+            AMX_PRODUCT(SUMS_01, ROWS_0, PANEL_1);
+            AMX_PRODUCT(SUMS_10, ROWS_1, PANEL_0);
+            AMX_PRODUCT(SUMS_11, ROWS_1, PANEL_1);
         } else {
-            AMX_LOAD(PANEL_0, b, AMX_LINE);
-            AMX_LOAD(ROWS_0, a, AMX_LINE);
-            AMX_LOAD(ROWS_1, a + q->a_stride, AMX_LINE);
             AMX_PRODUCT(SUMS_00, ROWS_0, PANEL_0);
             AMX_PRODUCT(SUMS_10, ROWS_1, PANEL_0);
         }
