@@ -533,7 +533,9 @@ void vt_cpu_fill_attention(vt_kern *kern) {
 #if defined(__x86_64__)
     if (cpu->loops == &vt_loops_avx2) cpu->attention_loops = &vt_attention_loops_avx2;
     if (cpu->loops == &vt_loops_avx512) cpu->attention_loops = &vt_attention_loops_avx512;
-    if (cpu->bf16_isa == VT_ISA_AVX512BF16) cpu->attention_loops = &vt_attention_loops_avx512bf16;
+    /* it converts and does not multiply: right where the product of pairs is slow, too */
+    if (cpu->loops == &vt_loops_avx512 && vt_isa_best() >= VT_ISA_AVX512BF16)
+        cpu->attention_loops = &vt_attention_loops_avx512bf16;
 #endif
     kern->attention_workspace = attention_workspace;
     kern->attention = attention;

@@ -8,8 +8,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* Bytes of a reservation from which on the system's large pages are asked for: of smaller ones too much would lie idle. */
-static const size_t large_from = (size_t)16 << 20;
+/* From here on in large pages, where the system has them: rows of activations and of a cache lie pages apart, and a walk
+ * through the tables for each of them costs more than the row. What is never touched still costs nothing, to 2 MB. */
+enum { LARGE = 8 << 20 };
 
 static size_t page_bytes(void) {
     long size = sysconf(_SC_PAGESIZE);
@@ -26,9 +27,8 @@ static variant_status memory_reserve(vt_kern *kern, size_t bytes, void **out, va
         return vt_fail(err, VARIANT_E_MEMORY, "memory: cannot reserve %zu bytes of address space",
                        bytes);
     }
-#if defined(MADV_HUGEPAGE)
-    /* sums of many rows go to another small page with each row: the walks to them cost more than what is stored */
-    if (bytes >= large_from) madvise(memory, bytes, MADV_HUGEPAGE);
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+    if (bytes >= LARGE) madvise(memory, bytes, MADV_HUGEPAGE);
 #endif
     *out = memory;
     return VARIANT_OK;
