@@ -254,7 +254,7 @@ static void test_writes_whole_or_not_at_all(void **state) {
     assert_ok(vt_npz_writer_add(&w, "123", 3, err));
     assert_fails(vt_npz_writer_add(&w, "45", 2, err), VARIANT_E_ARGUMENT, "shape");
     assert_fails(vt_npz_writer_begin(&w, "b", "|u1", 1, &shape, err), VARIANT_E_ARGUMENT,
-                 "array a lacks 1 bytes");
+                 "entry a.npy lacks 1 bytes");
     assert_fails(vt_npz_writer_commit(&w, err), VARIANT_E_ARGUMENT, "lacks");
     vt_npz_writer_abandon(&w);
     assert_int_equal(rmdir(folder), 0); /* nothing is left in it */

@@ -1,30 +1,18 @@
-/* npz_write.h - arrays of numbers to an .npz archive, as np.savez writes one: stored entries NAME.npy of format 1.0, sizes always in zip64
- * fields. Rows may come as they are made, so that nothing of an array's size is held. The file appears whole or not at all; the same
+/* npz_write.h - arrays of numbers to an .npz archive, as np.savez writes one: stored entries NAME.npy of format 1.0 (zip_write.h). Rows may
+ * come as they are made, so that nothing of an array's size is held. The file appears whole or not at all; the same
  * numbers give the same bytes. Called by whoever exports samples, statistics and token maps. */
 #ifndef VT_IO_NPZ_WRITE_H
 #define VT_IO_NPZ_WRITE_H
 
-#include "io/file.h"
-
-#define VT_NPZ_ARRAYS 8 /* of an archive, at most */
-
-typedef struct vt_npz_entry {
-    char name[32]; /* without .npy */
-    uint64_t at, size;
-    uint32_t crc;
-} vt_npz_entry;
+#include "io/zip_write.h"
 
 typedef struct vt_npz_writer {
-    vt_replace file;
-    vt_npz_entry entries[VT_NPZ_ARRAYS];
-    int count;
-    uint64_t written, left; /* bytes of the file; of the array at hand, still to come */
-    const char *path;       /* borrowed */
+    vt_zip_writer zip;
 } vt_npz_writer;
 
 /* E_ARGUMENT for the standard output: an archive is written back and forth. */
 variant_status vt_npz_writer_open(vt_npz_writer *out, const char *path, variant_error *err);
-/* Begins an array of `rank` axes, C order. type: NumPy's of a little-endian number: "|u1", "<i4", "<i8", "<f4", "<f8". */
+/* Begins an array of `rank` axes, at most 4, C order. type: NumPy's of a little-endian number: "|u1", "<i4", "<i8", "<f4", "<f8". */
 variant_status vt_npz_writer_begin(vt_npz_writer *writer, const char *name, const char *type,
                                    int rank, const int64_t *shape, variant_error *err);
 /* Its next bytes; E_ARGUMENT where there are more than the shape says. */
