@@ -23,6 +23,9 @@ typedef struct settings {
     bool json;
     int uncond_depth;     /* 0: as it is */
     const char *cfg_late; /* NULL: as it is */
+    const char *to;       /* "torch-names"; NULL: a model of ours */
+    const char *tokenizer_out;
+    size_t max_shard;
 } settings;
 
 /* Cuts text into its lines in place; blank lines at the end do not count. names: free() it. */
@@ -60,6 +63,10 @@ static variant_status convert_inception(const settings *s, bool *done, variant_e
     VT_CHECK(vt_tensor_file_open(&file, s->engine.model, err));
     VT_CHECK(vt_features_unwrap(file, err));
     *done = vt_inception_is(file);
+    if (*done && (s->to || s->max_shard))
+        VT_CHECK(vt_fail(err, VARIANT_E_ARGUMENT,
+                         "%s: FID's Inception takes neither --to nor --max-shard-size",
+                         s->engine.model));
     if (*done && (s->classes || s->engine.tokenizer || s->pack))
         VT_CHECK(vt_fail(err, VARIANT_E_ARGUMENT,
                          "%s: FID's Inception takes neither --classes, --tokenizer nor --pack",
@@ -152,6 +159,7 @@ static variant_status convert(const settings *s, variant_error *err) {
                           .supernet = model->supernet.trained ? &model->supernet : NULL,
                           .training = model->training,
                           .type = s->output.type,
+                          .most_bytes = s->max_shard,
                           .force = s->force,
                           .warn = cli_warn};
     if (status != VARIANT_OK) goto cleanup;
@@ -168,7 +176,8 @@ static variant_status convert(const settings *s, variant_error *err) {
         save.class_count = classes;
         save.class_names = names;
     }
-    status = s->int8   ? write_int8(s, &session, &save, err)
+    status = s->to     ? vt_model_write_torch(s->output.path, s->tokenizer_out, model, &save, err)
+             : s->int8 ? write_int8(s, &session, &save, err)
              : s->pack ? vt_model_write_packed(s->output.path, model, &save, err)
                        : vt_model_write(s->output.path, &save, err);
 cleanup:
@@ -196,6 +205,22 @@ static bool read_type(void *owner, const char *text) {
     return true;
 }
 
+/* What --to and --max-shard-size go with: -1, or the exit status after a complaint. */
+static int check_layout(const settings *s) {
+    if (s->to && (s->pack || s->int8))
+        return cli_misuse("--to %s is a model for PyTorch, of f32, f16 or bf16: not with --%s",
+                          s->to, s->pack ? "pack" : "type int8 or int4");
+    if (s->tokenizer_out && !s->to)
+        return cli_misuse("--tokenizer-out belongs to --to torch-names");
+    if (!s->to && vt_torch_is_name(s->output.path))
+        return cli_misuse("%s: what is written is safetensors; a file for PyTorch: --to "
+                          "torch-names",
+                          s->output.path);
+    if (s->pack && s->max_shard)
+        return cli_misuse("--max-shard-size: a packed file is one, which is used where it lies");
+    return -1;
+}
+
 static int run(void *user, const cli_line *line) {
     settings *s = user;
     int done = cli_model_operand(&s->engine, line);
@@ -212,6 +237,8 @@ static int run(void *user, const cli_line *line) {
             cli_first_given(line, "type|force"));
     if (!s->pack && cli_given(line, "weights"))
         return cli_misuse("--weights is for --pack; --type says how a file keeps them");
+    done = check_layout(s);
+    if (done >= 0) return done;
     s->engine.weights = s->pack ? s->weights : "f32"; /* a packed file has no numbers to convert */
     variant_error err = {0};
     const int status = cli_end(convert(s, &err), &err);
@@ -239,6 +266,16 @@ static const cli_option options[] = {
     {"weights", "TYPE", "of --pack: {words}", CLI_NAME(settings, weights, "bf16|int8|int4"),
      .notes = "|a scale a row; a tokenizer's are bf16|groups of 16; likewise", .own = true},
     CLI_ROWS(cli_engine_options, variant_engine_options, settings, engine, CLI_MODEL),
+    {"to", "WHAT",
+     "{words}: a state dict as the original PyTorch code loads it with strict=True, its buffers "
+     "too; -o FILE.pth or FILE.safetensors is the transformer",
+     CLI_NAME(settings, to, "torch-names"), .unset = "a model for this program"},
+    {"tokenizer-out", "FILE", "of --to torch-names: the tokenizer, likewise",
+     CLI_TEXT(settings, tokenizer_out, "a file to write")},
+    {"max-shard-size", "SIZE",
+     "a larger model becomes NAME-00001-of-0000N.safetensors and so on, with the index "
+     "NAME.safetensors.index.json, of at most so many bytes of tensors each (2G, 500M)",
+     CLI_BYTES(settings, max_shard), .unset = "one file"},
     {"classes", "FILE", "names of the classes, a line each",
      CLI_TEXT(settings, classes, "a file of names, a line each")},
     {"uncond-depth", "U",
@@ -262,14 +299,17 @@ const cli_command cli_convert = {
     .about = "Reads safetensors or PyTorch checkpoints (a tokenizer, a transformer or both) and "
              "writes one safetensors file with the configuration and the class names inside. "
              "FID's Inception (pt_inception-2015-12-05) is converted as well.",
-    .examples = "variant convert var_d16.pth --tokenizer vae_ch160v4096z32.pth -o d16.safetensors "
-                "--type f16\n"
-                "variant convert models/fashion -o fashion.safetensors --classes names.txt\n"
-                "variant convert models/fashion -o fashion8.safetensors --type int8 --calibrate "
-                "/usr/share/datasets/fashion-mnist\n"
-                "variant convert models/fashion -o fashion4.safetensors --type int4 --calibrate "
-                "/usr/share/datasets/fashion-mnist\n"
-                "variant convert models/fashion -o packed.safetensors --pack --weights int8",
+    .examples =
+        "variant convert var_d16.pth --tokenizer vae_ch160v4096z32.pth -o d16.safetensors "
+        "--type f16\n"
+        "variant convert models/fashion -o fashion.safetensors --classes names.txt\n"
+        "variant convert models/fashion -o fashion8.safetensors --type int8 --calibrate "
+        "/usr/share/datasets/fashion-mnist\n"
+        "variant convert models/fashion -o fashion4.safetensors --type int4 --calibrate "
+        "/usr/share/datasets/fashion-mnist\n"
+        "variant convert models/fashion -o packed.safetensors --pack --weights int8\n"
+        "variant convert models/fashion --to torch-names -o var.pth --tokenizer-out vae.pth\n"
+        "variant convert var_d30.pth -o d30/model.safetensors --max-shard-size 2G",
     .operands = 1,
     CLI_OF_THIS_FILE,
 };

@@ -219,11 +219,66 @@ static void test_infer_small(void **state) {
     check_infer("word_embed.weight", "[32,0]", told, "word_embed.weight is 0");
 }
 
+/* Sides from the original's buffer of levels: right ones, and what is none, which is passed over. */
+static void check_levels(const int64_t levels[14], const char *dtype, const char *expected) {
+    static float zeros[96 * 32];
+    static const int64_t shapes[][3] = {{1, 14, 32}, {32, 8},  {6, 32},  {3, 32},
+                                        {96, 32},    {48, 32}, {12, 32}, {1, 14}};
+    static const char *const names[] = {"pos_1LC",
+                                        "word_embed.weight",
+                                        "class_emb.weight",
+                                        "lvl_embed.weight",
+                                        "blocks.0.attn.mat_qkv.weight",
+                                        "blocks.0.ffn.fc1.weight",
+                                        "head.weight",
+                                        "lvl_1L"};
+    variant_tensor table[8];
+    variant_error error = {0};
+    vt_tensor_file *file = NULL;
+    vt_transformer_config config = {.heads = 4};
+    for (int i = 0; i < 8; ++i)
+        table[i] = (variant_tensor){names[i], "f32", i ? 2 : 3, shapes[i], zeros};
+    table[7].dtype = dtype;
+    table[7].data = levels;
+    OK(vt_tensor_file_of_table(&file, "table", table, 8, &err));
+    const variant_status status = vt_transformer_config_infer(&config, file, NULL, &error);
+    if (!expected) {
+        assert_int_equal(status, VARIANT_E_MODEL);
+        assert_non_null(strstr(error.message, "--sides"));
+    } else {
+        char found[32];
+        assert_int_equal(status, VARIANT_OK);
+        snprintf(found, sizeof found, "%d,%d,%d", config.sides[0], config.sides[1],
+                 config.sides[2]);
+        assert_string_equal(found, expected);
+    }
+    vt_tensor_file_close(&file);
+}
+
+static void test_infer_levels(void **state) {
+    (void)state;
+    int64_t levels[14] = {0, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2, 2};
+    check_levels(levels, "I64", "1,2,3");
+    check_levels(levels, "F64", NULL); /* other numbers */
+    levels[5] = 1;
+    check_levels(levels, "I64", NULL); /* 5 and 8 are no squares */
+    levels[5] = 3;
+    check_levels(levels, "I64", NULL);
+    levels[5] = 0;
+    check_levels(levels, "I64", NULL);
+    levels[5] = 2;
+    levels[0] = -1;
+    check_levels(levels, "I64", NULL);
+    memset(levels, 0, sizeof levels);
+    check_levels(levels, "I64", NULL);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_infer_published),
         cmocka_unit_test(test_infer_published_tokenizer),
         cmocka_unit_test(test_infer_small),
+        cmocka_unit_test(test_infer_levels),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

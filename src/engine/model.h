@@ -18,6 +18,7 @@ typedef struct vt_in_memory {
     size_t size;
     const variant_tensor *tensors; /* NULL: bytes */
     size_t count;
+    const char *config; /* of tensors: JSON text, as a file's metadata has it; NULL */
 } vt_in_memory;
 
 typedef struct vt_model_options {
@@ -132,6 +133,8 @@ typedef struct vt_model_save {
     const vt_supernet_info *supernet; /* NULL: none */
     const char *training;             /* JSON text, NULL: none */
     vt_dtype type;
+    size_t
+        most_bytes; /* of tensors in a file: larger models go into shards with an index (vt_shards_write); 0: one file */
     /* a checkpoint's optimizer state; names begin with "training/", which opening passes over */
     const vt_tensor_out *extra;
     int extra_count;
@@ -143,6 +146,13 @@ typedef struct vt_model_save {
     void *user;
 } vt_model_save;
 variant_status vt_model_write(const char *path, const vt_model_save *save, variant_error *err);
+/* Of save the transformer (to path) and the tokenizer (to tokenizer_path; NULL: not, which is told through save->warn), or a tokenizer alone
+ * (to path), as state dicts that the original implementation's classes, VAR and VQVAE, load with strict=True, their buffers included. Of class
+ * names and what a supernet was trained for safetensors have metadata, a PyTorch file (by a path's ending: vt_torch_is_name) nothing.
+ * model: whose parts they are. E_ARGUMENT: another ending. */
+variant_status vt_model_write_torch(const char *path, const char *tokenizer_path,
+                                    const vt_model *model, const vt_model_save *save,
+                                    variant_error *err);
 /* The model, opened with weights of bf16, int8 or int4 on a backend that packs them (E_UNSUPPORTED), as it computes: a file that opens
  * without packing anything (model_packed.h). save: its configuration, classes and training. */
 variant_status vt_model_write_packed(const char *path, const vt_model *model,

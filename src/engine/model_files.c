@@ -13,6 +13,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "engine/model_config.h"
 #include "engine/model_packed.h"
 #include "io/file.h"
 
@@ -33,13 +34,22 @@ void vt_model_warn(const vt_model_options *options, const char *format, ...) {
     options->warn(options->user, line);
 }
 
+static variant_status open_table(vt_tensor_file **out, const char *path, const vt_in_memory *memory,
+                                 variant_error *err) {
+    VT_TRY(vt_tensor_file_of_table(out, path, memory->tensors, memory->count, err));
+    if (!memory->config) return VARIANT_OK;
+    variant_status status = vt_tensor_file_add_meta(*out, VT_CONFIG_KEY, memory->config, err);
+    if (status != VARIANT_OK) vt_tensor_file_close(out);
+    return status;
+}
+
 /* memory NULL: of the file `path`. */
 static variant_status open_file(vt_tensor_file **out, const char *path, const vt_in_memory *memory,
                                 variant_error *err) {
     if (!memory)
         VT_TRY(vt_tensor_file_open(out, path, err));
     else if (memory->tensors)
-        VT_TRY(vt_tensor_file_of_table(out, path, memory->tensors, memory->count, err));
+        VT_TRY(open_table(out, path, memory, err));
     else
         VT_TRY(vt_tensor_file_of_memory(out, path, memory->bytes, memory->size, err));
     variant_status status = vt_packed_open(*out, err);

@@ -3,21 +3,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/model_config.h"
-
-/* What the tensors of a file lose by being written as halves. */
-typedef struct losses {
-    const vt_model_save *save;
-    int refused;    /* tensors that overflow or lose too much */
-    char first[96]; /* the first of them */
-} losses;
+#include "engine/model_write.h"
 
 #define MOST_LOST                                                                                  \
     0.01 /* of a tensor's norm: thirty times what rounding to F16 loses, six times BF16's */
 #define MOST_TOLD 10      /* tensors that are told one by one */
 #define MUCH_VANISHED 100 /* told where one number in so many, or more, becomes zero */
 
-static void tell_loss(losses *all, const vt_param *param, const vt_half_loss *loss) {
+static void tell_loss(vt_losses *all, const vt_param *param, const vt_half_loss *loss) {
     const vt_model_save *save = all->save;
     const char *type = vt_dtype_name(save->type);
     char line[320];
@@ -49,8 +42,8 @@ static uint16_t *halves(const float *values, size_t count, vt_dtype type) {
 }
 
 /* float32 is read when it is written; halves are made here, since what they lose decides whether the file is. */
-static variant_status export_param(const vt_param_source *source, losses *all, vt_tensor_out *out,
-                                   variant_error *err) {
+variant_status vt_model_export(const vt_param_source *source, vt_losses *all, vt_tensor_out *out,
+                               variant_error *err) {
     const vt_param *param = source->param;
     vt_dtype type = all->save->type;
     *out = vt_param_tensor(param->name, source);
@@ -72,7 +65,7 @@ static variant_status export_param(const vt_param_source *source, losses *all, v
                      : vt_fail(err, VARIANT_E_MEMORY, "no memory to write %s", param->name);
 }
 
-static variant_status check_losses(const losses *all, const char *path, variant_error *err) {
+variant_status vt_losses_check(const vt_losses *all, const char *path, variant_error *err) {
     if (all->refused == 0 || all->save->force) return VARIANT_OK;
     bool f16 = all->save->type == VT_F16;
     return vt_fail(
@@ -84,13 +77,13 @@ static variant_status check_losses(const losses *all, const char *path, variant_
         f16 ? "--type bf16 has float32's range" : "--type f32 loses nothing");
 }
 
-static variant_status export_params(const vt_params *params, losses *all, vt_tensor_out *list,
+static variant_status export_params(const vt_params *params, vt_losses *all, vt_tensor_out *list,
                                     vt_param_source *sources, int *count, variant_error *err) {
     for (int i = 0; i < params->count; ++i) {
         const vt_param *param = params->items[i];
         if (param->flags & VT_PARAM_BUFFER) continue;
         sources[*count] = (vt_param_source){params, param, param->value};
-        VT_TRY(export_param(&sources[*count], all, &list[*count], err));
+        VT_TRY(vt_model_export(&sources[*count], all, &list[*count], err));
         ++*count;
     }
     return VARIANT_OK;
@@ -107,7 +100,7 @@ variant_status vt_model_write(const char *path, const vt_model_save *save, varia
     variant_status status = VARIANT_OK;
     int own = 0, count, meta = 0;
     const char *keys[3], *values[3];
-    losses all = {.save = save};
+    vt_losses all = {.save = save};
     char *config = save->config ? strdup(save->config) : vt_model_config_text(save);
     vt_tensor_out *list = calloc(capacity + 1, sizeof *list);
     vt_param_source *sources = calloc(capacity + 1, sizeof *sources);
@@ -118,7 +111,7 @@ variant_status vt_model_write(const char *path, const vt_model_save *save, varia
     if (preview) VT_CHECK(export_params(preview, &all, list, sources, &own, err));
     if (transformer) VT_CHECK(export_params(transformer, &all, list, sources, &own, err));
     if (save->params) VT_CHECK(export_params(save->params, &all, list, sources, &own, err));
-    VT_CHECK(check_losses(&all, path, err));
+    VT_CHECK(vt_losses_check(&all, path, err));
     count = own;
     for (int i = 0; i < save->extra_count; ++i) list[count++] = save->extra[i];
 
@@ -132,7 +125,7 @@ variant_status vt_model_write(const char *path, const vt_model_save *save, varia
         keys[meta] = save->extra_key;
         values[meta++] = save->extra_value;
     }
-    VT_CHECK(vt_safetensors_write(path, list, count, keys, values, meta, err));
+    VT_CHECK(vt_shards_write(path, save->most_bytes, list, count, keys, values, meta, NULL, err));
 cleanup:
     for (int i = 0; i < own; ++i) free((void *)(uintptr_t)list[i].data);
     free(list);

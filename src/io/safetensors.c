@@ -294,40 +294,6 @@ static variant_status fail_header(variant_error *err) {
     return vt_fail(err, VARIANT_E_MEMORY, "no memory for the header");
 }
 
-static variant_status measure_outputs(vt_tensor *measured, const vt_tensor_out *tensors, int count,
-                                      variant_error *err) {
-    for (int i = 0; i < count; i++) {
-        const vt_tensor_out *in = &tensors[i];
-        if (!in->name || strcmp(in->name, "__metadata__") == 0 || in->rank < 0 ||
-            in->rank > VT_MAX_RANK || (unsigned)in->type >= VT_OTHER)
-            return vt_fail(err, VARIANT_E_ARGUMENT,
-                           "tensor %d to write has no valid name, type or rank", i);
-        measured[i] = (vt_tensor){.name = in->name, .type = in->type, .rank = in->rank};
-        memcpy(measured[i].shape, in->shape, sizeof in->shape);
-        VT_TRY(vt_tensor_measure(&measured[i], err));
-    }
-    return VARIANT_OK;
-}
-
-static int compare_text(const void *a, const void *b) {
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-/* A file with a name twice could not be read back. */
-static variant_status check_unique(const vt_tensor_out *tensors, int count, variant_error *err) {
-    variant_status status = VARIANT_OK;
-    const char **names = calloc((size_t)count + 1, sizeof *names);
-    if (!names) return fail_header(err);
-    for (int i = 0; i < count; i++) names[i] = tensors[i].name;
-    qsort(names, (size_t)count, sizeof *names, compare_text);
-    for (int i = 1; i < count && status == VARIANT_OK; i++)
-        if (strcmp(names[i - 1], names[i]) == 0)
-            status =
-                vt_fail(err, VARIANT_E_ARGUMENT, "tensor '%s' is to be written twice", names[i]);
-    free(names);
-    return status;
-}
-
 /* {"dtype": ..., "shape": [...], "data_offsets": [begin, end]} under name. */
 static bool add_entry(cJSON *header, const vt_tensor *tensor, size_t begin) {
     cJSON *entry = cJSON_AddObjectToObject(header, tensor->name);
@@ -383,25 +349,10 @@ static variant_status write_header(FILE *stream, const char *header, variant_err
     return VARIANT_OK;
 }
 
-/* The tensors' bytes, one after another; those that are read now pass through one piece of memory. */
-static variant_status write_data(FILE *stream, const vt_tensor *tensors, const vt_tensor_out *in,
-                                 int count, variant_error *err) {
-    variant_status status = VARIANT_OK;
-    size_t most = 0;
-    for (int i = 0; i < count; i++)
-        if (!in[i].data && tensors[i].bytes > most) most = tensors[i].bytes;
-    void *scratch = most ? malloc(most) : NULL;
-    if (most && !scratch) return vt_fail(err, VARIANT_E_MEMORY, "no memory for a tensor");
-    for (int i = 0; i < count; i++) {
-        const void *data = in[i].data ? in[i].data : scratch;
-        if (tensors[i].bytes == 0) continue;
-        if (!in[i].data) VT_CHECK(in[i].read(&in[i], scratch, err));
-        if (fwrite(data, 1, tensors[i].bytes, stream) != tensors[i].bytes)
-            VT_CHECK(fail_write(err));
-    }
-cleanup:
-    free(scratch);
-    return status;
+static variant_status write_data(void *user, int index, const void *data, size_t bytes,
+                                 variant_error *err) {
+    (void)index;
+    return fwrite(data, 1, bytes, user) == bytes ? VARIANT_OK : fail_write(err);
 }
 
 variant_status vt_safetensors_write(const char *path, const vt_tensor_out *tensors, int count,
@@ -417,8 +368,7 @@ variant_status vt_safetensors_write(const char *path, const vt_tensor_out *tenso
         status = fail_header(err);
         goto cleanup;
     }
-    status = measure_outputs(measured, tensors, count, err);
-    if (status == VARIANT_OK) status = check_unique(tensors, count, err);
+    status = vt_tensors_measure(measured, tensors, count, err);
     if (status == VARIANT_OK)
         status = make_header(&header, measured, count, meta_keys, meta_values, meta_count, err);
     if (status != VARIANT_OK) {
@@ -429,7 +379,8 @@ variant_status vt_safetensors_write(const char *path, const vt_tensor_out *tenso
     /* After a failed write, commit finds the stream's error and reports it; the system's reason is
      * fresher here. */
     status = write_header(replace.stream, header, err);
-    if (status == VARIANT_OK) status = write_data(replace.stream, measured, tensors, count, err);
+    if (status == VARIANT_OK)
+        status = vt_tensors_each(measured, tensors, count, write_data, replace.stream, err);
     if (status != VARIANT_OK) {
         status = vt_fail_within(err, status, "%s", path);
         goto cleanup;

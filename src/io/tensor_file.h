@@ -1,5 +1,5 @@
 /* tensor_file.h - the inside of a vt_tensor_file, for the readers that fill it: safetensors.c,
- * torch.c and shards.c.
+ * torch.c and shards.c; and what the writers of tensors share (tensor_out.c).
  *
  * Error messages of readers do not name the path: vt_tensor_file_open puts it in front. Names that
  * come from a file are printed through vt_printable, so that a message stays one line. */
@@ -47,8 +47,6 @@ variant_status vt_torch_read_legacy(vt_tensor_file *file, variant_error *err);
  * be NULL only for no elements. */
 variant_status vt_tensor_file_add(vt_tensor_file *file, const vt_tensor *tensor,
                                   variant_error *err);
-variant_status vt_tensor_file_add_meta(vt_tensor_file *file, const char *key, const char *value,
-                                       variant_error *err);
 
 /* Builds by_name, anew after names or groups changed; E_FORMAT when a name comes twice in a group. */
 variant_status vt_tensor_file_index(vt_tensor_file *file, variant_error *err);
@@ -59,6 +57,19 @@ variant_status vt_tensor_measure(vt_tensor *tensor, variant_error *err);
 /* data itself where it is aligned for elements of `size` bytes, else a copy that the file owns;
  * NULL: vt_pool_fail. */
 const void *vt_tensor_file_align(vt_tensor_file *file, const void *data, size_t bytes, size_t size);
+
+/* ---- writing: messages do not name the path either ---- */
+
+/* Names, types, shapes and sizes of what is to be written, into measured (count). E_ARGUMENT: one without a valid name, type or
+ * rank, or a name that comes twice. */
+variant_status vt_tensors_measure(vt_tensor *measured, const vt_tensor_out *tensors, int count,
+                                  variant_error *err);
+/* Hands take all bytes of each tensor that has any, in order; those that are read when their turn has come pass through one piece
+ * of memory. Ends with the first error. */
+variant_status vt_tensors_each(const vt_tensor *measured, const vt_tensor_out *tensors, int count,
+                               variant_status (*take)(void *user, int index, const void *data,
+                                                      size_t bytes, variant_error *err),
+                               void *user, variant_error *err);
 
 /* text, cut to what fits and with control characters replaced, in buffer (returned). */
 #define VT_PRINTABLE 128

@@ -102,6 +102,10 @@ int vt_tensor_file_meta_count(const vt_tensor_file *file);
 void vt_tensor_file_meta_at(const vt_tensor_file *file, int index, const char **key,
                             const char **value);
 
+/* One more, copied: for readers, and for tables, which have none of their own. */
+variant_status vt_tensor_file_add_meta(vt_tensor_file *file, const char *key, const char *value,
+                                       variant_error *err);
+
 /* Gives the memory of a tensor's pages back to the system: it is read from the file again when needed.
  * For after it was copied or packed; nothing where the tensor is not mapped. */
 void vt_tensor_file_release(const vt_tensor_file *file, const vt_tensor *tensor);
@@ -151,5 +155,21 @@ struct vt_tensor_out {
 variant_status vt_safetensors_write(const char *path, const vt_tensor_out *tensors, int count,
                                     const char *const *meta_keys, const char *const *meta_values,
                                     int meta_count, variant_error *err);
+
+/* Likewise in several files of at most `most` bytes of tensors each (a tensor that is larger has one to itself; 0: one file), as Hugging
+ * Face lays them: of "x/NAME.safetensors" "x/NAME-00001-of-0000N.safetensors" and so on, in the tensors' order, and
+ * "x/NAME.safetensors.index.json", which comes last. What fits into one file is one, of the name given. The metadata is in the first.
+ * *shards: how many (0: one file, without an index); may be NULL. E_ARGUMENT: the name does not end in .safetensors. */
+variant_status vt_shards_write(const char *path, size_t most, const vt_tensor_out *tensors,
+                               int count, const char *const *meta_keys,
+                               const char *const *meta_values, int meta_count, int *shards,
+                               variant_error *err);
+
+/* A state dict of PyTorch (torch.load gives an OrderedDict of contiguous tensors, also with weights_only=True): the zip archive, each
+ * tensor a storage of its own at a multiple of 64 bytes, so that torch.load(mmap=True) maps it. Whole or not at all, as above. */
+variant_status vt_torch_write(const char *path, const vt_tensor_out *tensors, int count,
+                              variant_error *err);
+/* Is the name of a file one that PyTorch's have: .pth, .pt, .bin, .ckpt? */
+bool vt_torch_is_name(const char *path);
 
 #endif

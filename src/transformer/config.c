@@ -2,8 +2,12 @@
  * tensors. */
 #include "transformer/transformer.h"
 
+#include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+enum { MOST_TOKENS = 1 << 20 }; /* that a buffer may tell the scales of */
 
 typedef struct bound {
     const char *name;
@@ -95,6 +99,31 @@ static variant_status infer_heads(vt_transformer_config *config, const source *f
 static const int published_256[] = {1, 2, 3, 4, 5, 6, 8, 10, 13, 16};
 static const int published_512[] = {1, 2, 3, 4, 6, 9, 13, 18, 24, 32};
 
+/* The buffer lvl_1L of the original has for every token the number of its scale: a square of each. False: it is not there, or it is
+ * something else. */
+static bool sides_of_levels(vt_transformer_config *config, const source *from, int scales,
+                            int tokens) {
+    const vt_tensor *tensor = find(from, "lvl_1L");
+    if (!tensor || tensor->count != (size_t)tokens || tokens > MOST_TOKENS ||
+        scales > VT_SCHEDULE_SCALES)
+        return false;
+    int32_t *levels = malloc((size_t)tokens * sizeof *levels);
+    int count[VT_SCHEDULE_SCALES] = {0};
+    bool good = levels && vt_tensor_to_i32(tensor, levels, NULL) == VARIANT_OK;
+    for (int i = 0; good && i < tokens; ++i) {
+        good = levels[i] >= (i ? levels[i - 1] : 0) && levels[i] < scales;
+        if (good) ++count[levels[i]];
+    }
+    free(levels);
+    for (int k = 0; good && k < scales; ++k) {
+        const int side = (int)lround(sqrt((double)count[k]));
+        good = side > 0 && side * side == count[k];
+        config->sides[k] = side;
+    }
+    if (good) config->scales = scales;
+    return good;
+}
+
 static variant_status infer_sides(vt_transformer_config *config, const source *from,
                                   variant_error *err) {
     int scales = 0, tokens = 0;
@@ -110,7 +139,9 @@ static variant_status infer_sides(vt_transformer_config *config, const source *f
                            path, scales, tokens);
         return VARIANT_OK;
     }
-    if (scales != 10 || (tokens != 680 && tokens != 2240))
+    const bool published = scales == 10 && (tokens == 680 || tokens == 2240);
+    if (!published && sides_of_levels(config, from, scales, tokens)) return VARIANT_OK;
+    if (!published)
         return vt_fail(err, VARIANT_E_MODEL,
                        "%s: %d scales of %d tokens in all are no published list: give the sides "
                        "with --sides",

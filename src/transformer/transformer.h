@@ -31,7 +31,7 @@ variant_status vt_transformer_config_check(const vt_transformer_config *config, 
  * config->heads when > 0, else width / 64 when that is whole and the model is of a published
  * width (64 * depth), else E_MODEL naming --heads. Sides: (K, L) = (10, 680) and (10, 2240) are
  * the published lists; otherwise config's own when config->scales > 0 (checked against K and L),
- * else E_MODEL naming --sides. */
+ * else those of the original's buffer lvl_1L, else E_MODEL naming --sides. */
 variant_status vt_transformer_config_infer(vt_transformer_config *config,
                                            const vt_tensor_file *file, const char *group,
                                            variant_error *err);
