@@ -87,12 +87,14 @@ static int encode_run(void *settings, const cli_line *line) {
     pictures.file_count = line->operand_count;
     pictures.pad = asked->pad;
     variant_error err = {0};
+    if (variant_tokens_path_check(asked->output, &err) != VARIANT_OK)
+        return cli_misuse("%s", err.message);
     return cli_end(encode(asked, &pictures, &err), &err);
 }
 
 static const cli_option encode_options[] = {
     CLI_ROWS(cli_engine_options, variant_engine_options, encoding, engine, CLI_MODEL),
-    {"output", "FILE", "a .npz for NumPy, else safetensors", .letter = 'o',
+    {"output", "FILE", "a .safetensors, or a .npz for NumPy", .letter = 'o',
      CLI_TEXT(encoding, output, "where to write"), .own = true},
     CLI_ROWS(cli_pad_option, bool, encoding, pad, NULL),
     CLI_ROWS(cli_data_options, cli_data, encoding, taken, NULL),

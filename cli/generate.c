@@ -85,7 +85,7 @@ static const cli_option options[] = {
      CLI_TEXT(settings, save_scales, "a folder")},
     CLI_ROWS(cli_animation_options, cli_animation, settings, animation, NULL),
     CLI_ROWS(cli_show_option, cli_protocol, settings, show, NULL),
-    {"tokens-out", "FILE", "also the token maps: a .npz for NumPy, else safetensors",
+    {"tokens-out", "FILE", "also the token maps: a .safetensors, or a .npz for NumPy",
      CLI_TEXT(settings, tokens_out, "a file to write")},
     CLI_HEADING("from what there is"),
     CLI_ROWS(cli_beginning_options, cli_beginning, settings, beginning, NULL),
@@ -344,7 +344,7 @@ static variant_status check_tokens_out(const settings *s, variant_error *err) {
                            : i == 1 ? "model"
                            : i == 2 ? "tokenizer"
                                     : "animation");
-    return VARIANT_OK;
+    return variant_tokens_path_check(s->tokens_out, err);
 }
 
 static variant_status check_outputs(const settings *s, variant_error *err) {

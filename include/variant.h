@@ -211,6 +211,9 @@ typedef struct variant_engine_options {
     /* one line of what happens, from whichever thread it happens in, as long as the engine is open: `warn`'s lines and requests'
      * warnings are VARIANT_LOG_WARNING. It must not call back into the library. NULL */
     void (*log)(void *user, variant_log_level level, const char *line);
+    /* of model_tensors, which have no metadata: what "variant.config" of a file says (JSON: "classes", names; "supernet", the depths,
+     * bridge and layers that it was trained with; docs/DATA.md); NULL */
+    const char *model_config;
 } variant_engine_options;
 
 /* The processor's backend, everything else as the files or the machine say. */
@@ -744,10 +747,12 @@ variant_status variant_reconstruct(variant_tokenizer *tokenizer, const variant_d
 variant_status variant_pictures_tokens(const variant_picture *pictures, int count,
                                        variant_tokens **out, variant_error *error);
 /* To a file, whole or not at all, and back. As its name ends, .npz: arrays tokens (N, L), labels (N) where they are known, and
- * sides (K), all int32, for numpy.load; else safetensors: tensors tokens and labels, and the rest as metadata. Reading, length and
- * codes are what a tokenizer wants (E_MODEL: others); 0: any. */
+ * sides (K), all int32, for numpy.load; .safetensors (and a name without an ending): tensors tokens and labels, and the rest as
+ * metadata. Other endings: E_ARGUMENT, which the second tells before there are tokens. Sides that are none, or whose squares are not
+ * L: E_ARGUMENT, of a file E_FORMAT. Reading, length and codes are what a tokenizer wants (E_MODEL: others); 0: any. Threads: any. */
 variant_status variant_tokens_write(const variant_tokens *tokens, const char *path,
                                     variant_error *error);
+variant_status variant_tokens_path_check(const char *path, variant_error *error);
 variant_status variant_tokens_read(variant_tokens **out, const char *path, int length, int codes,
                                    variant_error *error);
 

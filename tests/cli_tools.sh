@@ -82,8 +82,59 @@ expect 0 convert tiny.safetensors --type bf16 -o half.safetensors
 expect 0 convert "$golden/torch/micro_var.pth" --tokenizer "$golden/torch/micro_vae.pth" --sides 1,2 -o micro.safetensors
 expect 0 inspect micro.safetensors
 says 'sides 1,2, 5 tokens'
-expect 1 inspect "$golden/torch/micro_var.pth"
+# the buffer lvl_1L tells a transformer's sides, nothing a tokenizer's
+expect 0 inspect "$golden/torch/micro_var.pth"
+says 'sides 1,2, 5 tokens'
+expect 1 inspect "$golden/torch/micro_vae.pth"
 says sides
+
+# ---- convert for other programs: state dicts (tests/torch_names.sh has PyTorch load them), shards
+expect 0 convert tiny.safetensors -o whole.safetensors
+expect 0 convert tiny.safetensors --to torch-names -o t_var.pth --tokenizer-out t_vae.pt
+expect 0 convert t_var.pth --tokenizer t_vae.pt -o back.safetensors
+same whole.safetensors back.safetensors
+expect 0 convert tiny.safetensors --to torch-names -o t_var.safetensors
+says 'the tokenizer.*--tokenizer-out'
+expect 0 inspect t_var.safetensors --tensors
+says attn_bias_for_masking
+expect 0 convert vae.safetensors --to torch-names -o t_vae.bin
+same t_vae.pt t_vae.bin
+expect 1 convert vae.safetensors --to torch-names -o no.pth --tokenizer-out no2.pth
+says 'tokenizer alone'
+expect 1 convert var.safetensors --to torch-names -o no.pth --tokenizer-out no2.pth
+says 'no tokenizer'
+expect 2 convert tiny.safetensors --to torch-names -o no.npz
+says 'ends in .pth, .pt or .bin (PyTorch) or in .safetensors'
+expect 2 convert tiny.safetensors --to torch-names -o no.pth --type int8
+says 'not with --type int8'
+expect 2 convert tiny.safetensors --to torch-names -o no.pth --pack
+expect 2 convert tiny.safetensors --to diffusers -o no.pth
+says 'expected torch-names'
+expect 2 convert tiny.safetensors -o no.safetensors --tokenizer-out no.pth
+expect 2 convert tiny.safetensors -o no.pth
+says 'to torch-names'
+absent no.pth
+absent no2.pth
+mkdir sharded
+expect 0 convert tiny.safetensors -o sharded/model.safetensors --max-shard-size 2M
+for part in 1 2 3 4 5 6; do
+    [ -s sharded/model-0000$part-of-00006.safetensors ] || fail "no shard $part among $(echo sharded/*)"
+done
+[ "$(ls sharded | wc -l)" = 7 ] || fail "shards: $(echo sharded/*)"
+expect 0 convert sharded -o back.safetensors
+same whole.safetensors back.safetensors
+expect 0 convert tiny.safetensors -o back.safetensors --max-shard-size 1G
+same whole.safetensors back.safetensors
+absent back.safetensors.index.json
+expect 0 convert tiny.safetensors -o sharded/eight.safetensors --max-shard-size 600K --type int8
+expect 0 convert tiny.safetensors -o eight.safetensors --type int8
+expect 0 convert sharded/eight.safetensors.index.json -o eight_back.safetensors
+expect 0 convert eight.safetensors -o eight_one.safetensors
+same eight_back.safetensors eight_one.safetensors
+expect 2 convert tiny.safetensors -o no.safetensors --pack --max-shard-size 1M
+expect 2 convert tiny.safetensors --to torch-names -o no.pth --max-shard-size 1M
+expect 2 convert tiny.safetensors -o no --max-shard-size 1M
+says 'NAME-00001-of-0000N.safetensors'
 
 # ---- bad files
 head -c 60000 tiny.safetensors >cut.safetensors
@@ -130,6 +181,14 @@ same p_01.png q_01.png
 expect 0 encode -m tiny.safetensors p_00.png p_01.png -o tokens.safetensors
 expect 0 encode -m tiny.safetensors p_00.png p_01.png -o again.safetensors -t 1
 same tokens.safetensors again.safetensors
+for name in tokens.npy tokens.pt tokens.json tokens.Safetensors; do
+    expect 2 encode -m tiny.safetensors p_00.png -o $name
+    says "$name: tokens are written to files that end in .safetensors or .npz"
+    absent $name
+done
+expect 2 generate -m tiny.safetensors --tokens-out tokens.npy -o x.png
+says '.safetensors or .npz'
+absent x.png
 expect 0 decode -m tiny.safetensors tokens.safetensors -o r.png
 expect 0 reconstruct -m tiny.safetensors p_00.png p_01.png -o sheet.png
 says '2 pictures of 8 x 8: PSNR'

@@ -45,6 +45,10 @@ def tokens(folder):
         check((found["labels"] == np.arange(20) % 10).all(), "labels are the data set's")
         check("labels" not in flat and (flat["tokens"] == ids).all(), "pictures of 32 x 32 are the same from either")
         np.savez_compressed(folder / "again.npz", tokens=ids.astype(np.int64)[:2])
+        for sides_of in ([1, 2, 9], [0] * len(sides), sides[::-1], [1.5]):
+            np.savez(folder / "wrong.npz", tokens=ids[:2], sides=np.array(sides_of))
+            said = subprocess.run([variant, "decode", "-m", model, folder / "wrong.npz", "-o", folder / "no.png"], capture_output=True, text=True)
+            check(said.returncode == 1 and "wrong.npz" in said.stderr and said.stderr.count("\n") == 1, f"sides {sides_of} are refused")
     run("decode", "-m", model, folder / "again.npz", "-o", folder / "x.png")
     run("decode", "-m", model, folder / "tokens.npz", "-o", folder / "y.png")
     check((folder / "x_01.png").read_bytes() == (folder / "y_01.png").read_bytes(), "tokens that numpy wrote are decoded alike")

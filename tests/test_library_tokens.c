@@ -362,6 +362,33 @@ static void of_generated_pictures(void **state) {
 
 /* ---- what is wrong ---- */
 
+/* The metadata of a file, changed in place to others of the same length. */
+static void sides_of_a_file(void **state) {
+    (void)state;
+    int32_t five[5] = {0};
+    const char *wrong[] = {"[2,1]", "[1,3]", "[0,2]", "[1,1]", "[{}]"};
+    const char *path = in_folder("told.safetensors");
+    variant_tokens of_five = {
+        .count = 1, .length = 5, .tokens = five, .scales = 2, .sides = {1, 2}};
+    variant_tokens *tokens = NULL;
+    for (int i = 0; i < 5; ++i) {
+        char bytes[1024];
+        assert_ok(variant_tokens_write(&of_five, path, &err));
+        FILE *file = fopen(path, "r+b");
+        const size_t size = fread(bytes, 1, sizeof bytes, file);
+        char *at = strstr(bytes + 8, "[1,2]"); /* behind the length */
+        assert_non_null(at);
+        memcpy(at, wrong[i], strlen(wrong[i]));
+        memset(at + strlen(wrong[i]), ' ', 5 - strlen(wrong[i]));
+        rewind(file);
+        assert_int_equal(fwrite(bytes, 1, size, file), size);
+        fclose(file);
+        assert_fails(variant_tokens_read(&tokens, path, 5, 0, &err), VARIANT_E_FORMAT, path);
+        if (!strstr(err.message, "side")) fail_msg("%s", err.message);
+        assert_null(tokens);
+    }
+}
+
 static void wrong_arguments(void **state) {
     (void)state;
     variant_tokenizer *tokenizer = open_alone(), *none = NULL;
@@ -425,6 +452,29 @@ static void wrong_arguments(void **state) {
         .count = 1, .length = 1, .tokens = ids, .scales = VARIANT_MAX_SCALES + 1};
     assert_fails(variant_tokens_write(&sides_beyond, in_folder("beyond.npz"), &err),
                  VARIANT_E_ARGUMENT, "scales");
+    int32_t five[5] = {0};
+    const char *endings[] = {"x.npz", "x.safetensors"};
+    variant_tokens of_five = {
+        .count = 1, .length = 5, .tokens = five, .scales = 2, .sides = {1, 2}};
+    for (int i = 0; i < 2; ++i) { /* sides that are none are neither written nor read */
+        assert_ok(variant_tokens_write(&of_five, in_folder(endings[i]), &err));
+        assert_ok(variant_tokens_read(&tokens, in_folder(endings[i]), 5, 0, &err));
+        assert_int_equal(tokens->sides[1], 2);
+        variant_tokens_free(&tokens);
+    }
+    of_five.sides[1] = 3;
+    assert_fails(variant_tokens_write(&of_five, in_folder("y.npz"), &err), VARIANT_E_ARGUMENT,
+                 "10 tokens in all, a picture has 5");
+    of_five.sides[0] = 0;
+    assert_fails(variant_tokens_write(&of_five, in_folder("y.npz"), &err), VARIANT_E_ARGUMENT,
+                 "side 0 of scale 0");
+    of_five = (variant_tokens){.count = 1, .length = 5, .tokens = five};
+    assert_fails(variant_tokens_write(&of_five, in_folder("y.npy"), &err), VARIANT_E_ARGUMENT,
+                 ".safetensors or .npz");
+    assert_fails(variant_tokens_path_check(NULL, &err), VARIANT_E_ARGUMENT, "file");
+    assert_fails(variant_tokens_path_check("a.npz/b.pt", &err), VARIANT_E_ARGUMENT, "not in .pt");
+    assert_ok(variant_tokens_path_check("a.pt/b.npz", &err));
+    assert_ok(variant_tokens_path_check("-", &err));
     assert_fails(variant_tokens_read(&tokens, in_folder("missing.npz"), 0, 0, &err), VARIANT_E_IO,
                  "missing.npz");
     assert_null(none);
@@ -439,7 +489,7 @@ int main(void) {
         cmocka_unit_test(encodes_an_array), cmocka_unit_test(an_engines_tokenizers_at_once),
         cmocka_unit_test(there_and_back),   cmocka_unit_test(to_files_and_back),
         cmocka_unit_test(encodes_files),    cmocka_unit_test(of_generated_pictures),
-        cmocka_unit_test(wrong_arguments),
+        cmocka_unit_test(sides_of_a_file),  cmocka_unit_test(wrong_arguments),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -59,10 +59,13 @@ static variant_status choose_source(const char **path, const vt_in_memory **memo
 /* Where the model and its tokenizer are; rooms: as above. */
 static variant_status choose_sources(vt_model_options *model, vt_in_memory rooms[2],
                                      const variant_engine_options *o, variant_error *err) {
-    rooms[0] =
-        (vt_in_memory){o->model_bytes, o->model_size, o->model_tensors, o->model_tensor_count};
+    rooms[0] = (vt_in_memory){o->model_bytes, o->model_size, o->model_tensors,
+                              o->model_tensor_count, o->model_config};
     rooms[1] = (vt_in_memory){o->tokenizer_bytes, o->tokenizer_size, o->tokenizer_tensors,
-                              o->tokenizer_tensor_count};
+                              o->tokenizer_tensor_count, NULL};
+    if (o->model_config && !o->model_tensors)
+        return vt_fail(err, VARIANT_E_ARGUMENT,
+                       "model_config: is for model_tensors: a file has its own configuration");
     model->model = o->model;
     model->tokenizer = o->tokenizer;
     VT_TRY(choose_source(&model->model, &model->model_memory, &rooms[0], "model in memory", err));
@@ -84,6 +87,10 @@ variant_status variant_engine_open(variant_engine **out, const variant_engine_op
     vt_model_options model;
     vt_in_memory rooms[2];
     vt_model_options_init(&model);
+    if (options->heads < 0)
+        VT_CHECK(vt_fail(error, VARIANT_E_ARGUMENT,
+                         "heads is %d, expected 0 (as the model says) or at least 1",
+                         options->heads));
     VT_CHECK(choose_sources(&model, rooms, options, error));
     model.sides = options->sides;
     model.heads = options->heads;

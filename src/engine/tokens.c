@@ -12,7 +12,7 @@
 #include "io/npz_write.h"
 #include "io/tensors.h"
 
-enum { MOST_PICTURES = 1 << 24 };
+enum { MOST_PICTURES = 1 << 24, LARGEST_SIDE = 256 };
 
 /* ---- making ---- */
 
@@ -134,6 +134,36 @@ static bool is_npz_name(const char *path) {
     return dot && strcmp(dot, ".npz") == 0;
 }
 
+variant_status variant_tokens_path_check(const char *path, variant_error *error) {
+    if (error) *error = (variant_error){0};
+    if (!path || !path[0])
+        return vt_fail(error, VARIANT_E_ARGUMENT, "expected a file to write tokens to");
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    const char *dot = strrchr(name, '.');
+    if (!dot || dot == name || is_npz_name(name) || strcmp(dot, ".safetensors") == 0)
+        return VARIANT_OK;
+    return vt_fail(error, VARIANT_E_ARGUMENT,
+                   "%s: tokens are written to files that end in .safetensors or .npz, not in %s",
+                   path, dot);
+}
+
+/* Sides as a tokenizer has them, whose squares are the tokens of a picture; E_FORMAT. */
+static variant_status check_sides(const variant_tokens *t, const char *path, variant_error *err) {
+    int64_t sum = 0;
+    for (int k = 0; k < t->scales; ++k) {
+        const int before = k ? t->sides[k - 1] : 0;
+        if (t->sides[k] <= before || t->sides[k] > LARGEST_SIDE)
+            return vt_fail(err, VARIANT_E_FORMAT,
+                           "%s: side %d of scale %d after %d, expected growing sides up to %d",
+                           path, t->sides[k], k, before, (int)LARGEST_SIDE);
+        sum += (int64_t)t->sides[k] * t->sides[k];
+    }
+    if (t->scales == 0 || sum == t->length) return VARIANT_OK;
+    return vt_fail(err, VARIANT_E_FORMAT,
+                   "%s: its %d sides are scales of %lld tokens in all, a picture has %d", path,
+                   t->scales, (long long)sum, t->length);
+}
+
 variant_status variant_tokens_write(const variant_tokens *tokens, const char *path,
                                     variant_error *error) {
     if (error) *error = (variant_error){0};
@@ -142,6 +172,8 @@ variant_status variant_tokens_write(const variant_tokens *tokens, const char *pa
     if (tokens->scales < 0 || tokens->scales > VARIANT_MAX_SCALES)
         return vt_fail(error, VARIANT_E_ARGUMENT, "tokens of %d scales: expected 0 to %d",
                        tokens->scales, VARIANT_MAX_SCALES);
+    VT_TRY(variant_tokens_path_check(path, error));
+    if (check_sides(tokens, path, error) != VARIANT_OK) return VARIANT_E_ARGUMENT;
     return is_npz_name(path) ? write_arrays(tokens, path, error)
                              : write_tensors(tokens, path, error);
 }
@@ -180,8 +212,8 @@ static void read_description(variant_tokens *t, const char *text) {
     const cJSON *codes = cJSON_GetObjectItemCaseSensitive(json, "codes");
     if (cJSON_IsNumber(codes)) t->codes = codes->valueint;
     const cJSON *sides = cJSON_GetObjectItemCaseSensitive(json, "sides");
-    cJSON_ArrayForEach(side, sides) if (cJSON_IsNumber(side) && t->scales < VARIANT_MAX_SCALES)
-        t->sides[t->scales++] = side->valueint;
+    cJSON_ArrayForEach(side, sides) if (t->scales < VARIANT_MAX_SCALES) t->sides[t->scales++] =
+        cJSON_IsNumber(side) ? side->valueint : 0; /* none, which is told of it */
     cJSON_Delete(json);
 }
 
@@ -289,6 +321,7 @@ variant_status variant_tokens_read(variant_tokens **out, const char *path, int l
     variant_status status = is_npz_name(path) && vt_npz_is(path)
                                 ? read_arrays(out, path, length, error)
                                 : read_tensors(out, path, length, error);
+    if (status == VARIANT_OK) status = check_sides(*out, path, error);
     if (status == VARIANT_OK) status = check_codes(*out, path, codes, error);
     if (status != VARIANT_OK) variant_tokens_free(out);
     return status;
