@@ -15,18 +15,19 @@ from pathlib import Path
 
 import cffi
 
-# What the library calls back (_callbacks.py has their bodies); `user` is a handle of Python's state.
+# What the library calls back (_library.py has their bodies); `user` is a handle of Python's state.
 CALLBACKS = """
 extern "Python" bool vp_progress(void *user, const variant_progress *at);
 extern "Python" void vp_preview(void *user, const variant_preview *at);
 extern "Python" void vp_warn(void *user, const char *line);
 extern "Python" bool vp_train_progress(void *user, const variant_train_progress *at);
 extern "Python" void vp_metrics(void *user, const variant_metrics *line);
+extern "Python" bool vp_sweep_progress(void *user, const variant_sweep_progress *at);
 extern "Python" bool vp_doing(void *user, const char *doing, int done, int total);
 extern "Python" bool vp_counted(void *user, int done, int total);
 """
 
-# What a tensor of another library is behind its capsule (DLPack 0.8, dlpack.h); tensors.py reads it.
+# What a tensor of another library is behind its capsule (DLPack 0.8, dlpack.h); _tensors.py reads it.
 DLPACK = """
 typedef struct { int32_t device_type; int32_t device_id; } DLDevice;
 typedef struct { uint8_t code; uint8_t bits; uint16_t lanes; } DLDataType;

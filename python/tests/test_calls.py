@@ -6,6 +6,7 @@ import _thread
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -103,6 +104,25 @@ def test_an_interrupt_ends_a_call_within_a_scale(engine: variant.Engine, preview
     with pytest.raises(KeyboardInterrupt):
         engine.generate("Bag", n=LONG, preview=preview)
     assert time.monotonic() - begin < 30
+
+
+def test_an_interrupt_ends_what_measures(engine: variant.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))  # no times of other runs
+    calls: list[Callable[[], object]] = [
+        lambda: engine.plan("Bag", n=64, batch=64, max_seconds=1000.0),
+        lambda: variant.sweep(engine, tmp_path / "sweep", repeat=100, batch=64, n=64),
+    ]
+    for call in calls:
+        timer = threading.Timer(0.3, _thread.interrupt_main)
+        timer.start()
+        begin = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            call()
+        assert time.monotonic() - begin < 30
+    cancel = variant.Cancel()
+    cancel.set()
+    with pytest.raises(variant.Stopped):
+        engine.plan("Bag", n=64, batch=64, max_seconds=1000.0, cancel=cancel)
 
 
 def test_another_thread_cancels(engine: variant.Engine) -> None:

@@ -162,7 +162,7 @@ def test_what_is_wrong_with_a_model_is_raised(tmp_path: Path) -> None:
     with pytest.raises(variant.Error):
         variant.Engine(tmp_path / "bad.safetensors")
     opened: Any = variant.Engine
-    for arguments in ({"weights": "f64"}, {"backend": "cuda"}, {"threads": -1}):
+    for arguments in ({"weights": "f64"}, {"backend": "cuda"}, {"threads": -1}, {"heads": -2}):
         with pytest.raises(variant.Error):
             opened(ROOT / "models/fashion", **arguments)
     for model in (5, None):

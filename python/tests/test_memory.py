@@ -80,6 +80,35 @@ def test_arrays_and_tensors_draw_what_the_file_draws(
         assert np.array_equal(draw(opened), want)
 
 
+def test_a_state_dict_is_told_its_classes_and_depths(
+    engine: variant.Engine, var: dict[str, NDArray[Any]], vae: dict[str, NDArray[Any]]
+) -> None:
+    info = engine.info
+    names = [str(name) for name in engine.classes]
+    trained: dict[str, Any] = {"depths": info.depths, "bridge": info.bridge, "layers": info.layers, "uncond_depth": info.uncond_depth}
+    late = "12:2.2,6:3,3:4,2:4"
+    levels = np.concatenate([np.full(side * side, k) for k, side in enumerate(info.sides)])
+    told = {**var, "lvl_1L": levels[None]}  # the original's buffer, instead of sides=
+    with variant.Engine.from_torch(told, vae, heads=info.heads, class_names=names, cfg_late=late, **trained) as opened:
+        assert opened.classes == engine.classes and opened.info.sides == info.sides
+        assert opened.info.supernet and opened.info.depths == info.depths and opened.info.uncond_depth == info.uncond_depth
+        want = engine.generate("Sneaker", seed=5, depth=6, cfg_late=3.0)[0].array
+        assert np.array_equal(opened.generate("Sneaker", seed=5, depth=6)[0].array, want)
+    wrong: list[tuple[dict[str, Any], type[Exception], str]] = [
+        ({"depths": [2]}, ValueError, "bridge"),
+        ({"uncond_depth": 2}, ValueError, "depths"),
+        ({"depths": [99], "bridge": 4}, variant.ModelError, "99 layers"),
+        ({"depths": [2], "bridge": 99}, ValueError, "bridge: 0 to 7"),
+        ({"class_names": ["one"]}, ValueError, "10 are wanted, not 1"),
+        ({"heads": -2}, variant.ArgumentError, "heads is -2"),
+        ({"depths": [2.5], "bridge": 4}, TypeError, "float"),
+    ]
+    for options, error, words in wrong:
+        with pytest.raises(error) as raised:
+            variant.Engine.from_torch(var, vae, sides=info.sides, **{"heads": info.heads, **options})
+        assert words in str(raised.value), options
+
+
 def test_what_cannot_be_taken_is_told(var: dict[str, NDArray[Any]], vae: dict[str, NDArray[Any]]) -> None:
     some = "word_embed.weight"
     wrong: list[tuple[Any, Any, type[Exception], str]] = [

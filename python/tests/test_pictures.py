@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import gc
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +56,26 @@ def test_files_and_notebooks(engine: variant.Engine, tmp_path: Path) -> None:
     with pytest.raises(variant.ArgumentError):
         pictures[0].encode("bmp")
     assert pictures.report.total_seconds > 0 and pictures.report.depths.count(",") == engine.info.scales - 1
+
+
+def test_pickles_and_copies_are_the_same_pictures(engine: variant.Engine, tmp_path: Path) -> None:
+    pictures = engine.generate("Bag", n=4, keep_scales=True)
+    for again in (pickle.loads(pickle.dumps(pictures)), copy.deepcopy(pictures)):
+        assert again.report == pictures.report and len(again) == 4
+        for one, other in zip(pictures, again):
+            assert one.encode() == other.encode() and one.settings == other.settings and one.label == other.label
+            assert np.array_equal(one.tokens, other.tokens) and np.array_equal(one.scales, other.scales)
+            assert not np.shares_memory(one.array, other.array)
+        again.save_sheet(tmp_path / "again.png")
+        pictures.save_sheet(tmp_path / "sheet.png")
+        assert (tmp_path / "again.png").read_bytes() == (tmp_path / "sheet.png").read_bytes()
+        again.save_animation(tmp_path / "grow.png")
+    plain = pickle.loads(pickle.dumps(engine.generate("Bag")[0]))
+    del pictures
+    gc.collect()
+    assert plain.scales == [] and plain.array.sum() > 0
+    plain.array[0, 0, 0] = 7
+    assert plain.array[0, 0, 0] == 7
 
 
 def test_torch_reads_pictures(engine: variant.Engine) -> None:

@@ -15,6 +15,7 @@ from ._errors import (
     Error,
     FileError,
     FormatError,
+    Mismatch,
     ModelError,
     OutOfMemory,
     Stopped,
@@ -24,10 +25,12 @@ from ._library import version as _version
 from .data import Data
 from .engine import Cancel, Engine, Info, Memory
 from .loop import Job, Loop, Previews
+from .machine import Machine, machine
 from .pictures import Picture, Pictures, Preview, Report
 from .plan import Plan
 from .request import Edit, Options, Progress
 from .scores import Scores, evaluate
+from .sweep import SweepProgress, sweep
 from .tokens import Tokenizer
 from .training import (
     TrainProgress,
@@ -54,7 +57,9 @@ __all__ = [
     "Info",
     "Job",
     "Loop",
+    "Machine",
     "Memory",
+    "Mismatch",
     "ModelError",
     "Options",
     "OutOfMemory",
@@ -67,11 +72,14 @@ __all__ = [
     "Report",
     "Scores",
     "Stopped",
+    "SweepProgress",
     "Tokenizer",
     "TrainProgress",
     "TrainResult",
     "Unsupported",
     "evaluate",
+    "machine",
+    "sweep",
     "train_classifier",
     "train_decoder",
     "train_supernet",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+CLASSES: dict[str, type[Error]] = {}
+"""by the status's name"""
+
 
 class Error(Exception):
     """What the library could not do. `status` is its code ("E_MODEL"), the message its one line."""
@@ -13,62 +16,42 @@ class Error(Exception):
         if status is not None:
             self.status = status
 
+    def __init_subclass__(cls, status: str) -> None:
+        cls.status = status
+        CLASSES[status] = cls
 
-class ArgumentError(Error, ValueError):
+
+class ArgumentError(Error, ValueError, status="E_ARGUMENT"):
     """An argument or option is not valid."""
 
-    status = "E_ARGUMENT"
 
-
-class OutOfMemory(Error, MemoryError):
+class OutOfMemory(Error, MemoryError, status="E_MEMORY"):
     """Memory could not be obtained."""
 
-    status = "E_MEMORY"
 
-
-class FileError(Error, OSError):
+class FileError(Error, OSError, status="E_IO"):
     """A file could not be opened, read or written."""
 
-    status = "E_IO"
 
-
-class FormatError(Error, ValueError):
+class FormatError(Error, ValueError, status="E_FORMAT"):
     """A file is damaged or not of the format expected."""
 
-    status = "E_FORMAT"
 
-
-class ModelError(Error, ValueError):
+class ModelError(Error, ValueError, status="E_MODEL"):
     """A model's tensors or configuration do not fit."""
 
-    status = "E_MODEL"
 
-
-class Unsupported(Error, RuntimeError):
+class Unsupported(Error, RuntimeError, status="E_UNSUPPORTED"):
     """Not supported by this build or machine."""
 
-    status = "E_UNSUPPORTED"
 
-
-class Stopped(Error, RuntimeError):
+class Stopped(Error, RuntimeError, status="E_STOPPED"):
     """Stopped by the caller."""
 
-    status = "E_STOPPED"
 
-
-class Mismatch(Error, ArithmeticError):
+class Mismatch(Error, ArithmeticError, status="E_MISMATCH"):
     """A result differs from its reference."""
 
-    status = "E_MISMATCH"
 
-
-class DeviceError(Error, RuntimeError):
+class DeviceError(Error, RuntimeError, status="E_DEVICE"):
     """The device that computes has failed."""
-
-    status = "E_DEVICE"
-
-
-CLASSES: dict[str, type[Error]] = {
-    c.status: c
-    for c in (ArgumentError, OutOfMemory, FileError, FormatError, ModelError, Unsupported, Stopped, Mismatch, DeviceError)
-}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import numbers
 import os
+import threading
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any
@@ -52,11 +54,18 @@ def made(kind: str, *more: Any) -> Any:
     return struct
 
 
+@functools.lru_cache(maxsize=None)
+def _kinds(struct: Any) -> dict[str, str]:
+    """Of a struct's type, what its members are: asked for each option of each call."""
+    return {name: field.type.kind for name, field in struct.fields}
+
+
 class Kept:
     """A struct of options with what it points to: `keep` makes C memory that lives as long as this does."""
 
     def __init__(self, kind: str, *more: Any) -> None:
         self.struct = made(kind, *more)
+        self._kinds = _kinds(ffi.typeof(kind))
         self._alive: list[object] = []
 
     def keep(self, pointer: Any) -> Any:
@@ -65,7 +74,7 @@ class Kept:
 
     def set(self, field: str, value: object, name: str | None = None) -> None:
         """Sets a field from a Python value; the error names the option."""
-        kind = dict(ffi.typeof(self.struct[0]).fields)[field].type.kind
+        kind = self._kinds[field]
         if kind == "primitive" and not isinstance(value, (numbers.Real, np.bool_)):
             raise TypeError(f"{name or field}: a number is wanted, not {type(value).__name__}")
         if kind == "pointer" and not isinstance(value, (str, bytes, os.PathLike)):
@@ -152,6 +161,26 @@ def call(function: Callable[..., int], *arguments: object, watch: Watch | None =
     check(function(*arguments, error), error, watch)
 
 
+def interruptible(function: Callable[..., int], *arguments: object, watch: Watch) -> None:
+    """call() of what computes for long and calls back seldom: beside the main thread, which Ctrl-C reaches, and which cancels it then."""
+    if threading.current_thread() is not threading.main_thread():
+        return call(function, *arguments, watch=watch)
+    error = ffi.new("variant_error *")
+    status, ended = [int(lib.VARIANT_OK)], threading.Event()  # an event: a join that is interrupted takes the thread for ended
+
+    def work() -> None:
+        status[0] = function(*arguments, error)
+        ended.set()
+
+    threading.Thread(target=work).start()
+    while not ended.is_set():  # what it computes on is released behind this call
+        try:
+            ended.wait(0.1)  # an interrupt that is no signal (of a notebook's or a test's thread) wakes nobody
+        except BaseException as raised:
+            watch.fail(raised)
+    check(status[0], error, watch)
+
+
 def _raised(kind: type[BaseException], value: BaseException, trace: TracebackType | None) -> None:
     """An exception out of a callback, KeyboardInterrupt on its first line included."""
     frame = trace.tb_frame if trace is not None else None
@@ -161,48 +190,40 @@ def _raised(kind: type[BaseException], value: BaseException, trace: TracebackTyp
         ffi.from_handle(frame.f_locals["user"]).fail(value)
 
 
-def vp_progress(user: Any, at: Any) -> bool:
+def _progress(user: Any, at: Any) -> bool:
     watch: Watch = ffi.from_handle(user)
     return watch.progress is None or watch.progress(at) is not False
 
 
-def vp_preview(user: Any, at: Any) -> None:
+def _preview(user: Any, at: Any) -> None:
     watch: Watch = ffi.from_handle(user)
     if watch.preview is not None:
         watch.preview(at)
 
 
-def vp_warn(user: Any, line: Any) -> None:
+def _warn(user: Any, line: Any) -> None:
     watch: Watch = ffi.from_handle(user)
     if watch.warn is not None:
         watch.warn(text(line) or "")
 
 
-def vp_train_progress(user: Any, at: Any) -> bool:
-    watch: Watch = ffi.from_handle(user)
-    return watch.progress is None or watch.progress(at) is not False
-
-
-def vp_metrics(user: Any, line: Any) -> None:
+def _metrics(user: Any, line: Any) -> None:
     watch: Watch = ffi.from_handle(user)
     if watch.metrics is not None:
         watch.metrics(line)
 
 
-def vp_doing(user: Any, doing: Any, done: int, total: int) -> bool:
+def _doing(user: Any, doing: Any, done: int, total: int) -> bool:
     watch: Watch = ffi.from_handle(user)
     return watch.count is None or watch.count(text(doing) or "", done, total) is not False
 
 
-def vp_counted(user: Any, done: int, total: int) -> bool:
-    watch: Watch = ffi.from_handle(user)
-    return watch.count is None or watch.count("", done, total) is not False
+def _counted(user: Any, done: int, total: int) -> bool:
+    return _doing(user, NULL, done, total)
 
 
-ffi.def_extern(error=False, onerror=_raised)(vp_train_progress)
-ffi.def_extern(onerror=_raised)(vp_metrics)
-ffi.def_extern(error=False, onerror=_raised)(vp_doing)
-ffi.def_extern(error=False, onerror=_raised)(vp_counted)
-ffi.def_extern(error=False, onerror=_raised)(vp_progress)
-ffi.def_extern(onerror=_raised)(vp_preview)
-ffi.def_extern(onerror=_raised)(vp_warn)
+for _name, _body in {"vp_progress": _progress, "vp_train_progress": _progress, "vp_sweep_progress": _progress, "vp_doing": _doing,
+                     "vp_counted": _counted}.items():
+    ffi.def_extern(name=_name, error=False, onerror=_raised)(_body)
+for _name, _tell in {"vp_preview": _preview, "vp_warn": _warn, "vp_metrics": _metrics}.items():
+    ffi.def_extern(name=_name, onerror=_raised)(_tell)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Mapping
+import json
+import operator
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,6 +37,32 @@ def table(options: Kept, field: str, model: Any) -> None:
         _fill(options, array[i], str(name), tensor)
     setattr(options.struct, field + "_tensors", array)
     setattr(options.struct, field + "_tensor_count", len(tensors))
+
+
+def configuration(
+    class_names: Sequence[str] | None,
+    depths: Sequence[int] | None,
+    bridge: int | None,
+    layers: str,
+    uncond_depth: int,
+    cfg_late: float | str | None,
+) -> str | None:
+    """What a file's metadata would say of a state dict, as JSON; None: nothing."""
+    found: dict[str, Any] = {"format": 1}
+    if class_names is not None:
+        found["classes"] = [str(name) for name in class_names]
+    if (depths is None) != (bridge is None):
+        raise ValueError("depths and bridge tell together what a supernet was trained at: give both or neither")
+    if depths is None and (uncond_depth or cfg_late is not None):
+        raise ValueError("uncond_depth and cfg_late are a supernet's: give its depths and bridge")
+    if depths is not None and bridge is not None:
+        found["supernet"] = {"bridge": operator.index(bridge), "depths": [operator.index(d) for d in depths], "layers": layers}
+        guidance: dict[str, Any] = {"uncond_depth": operator.index(uncond_depth)} if uncond_depth else {}
+        if cfg_late is not None:
+            guidance["late"] = str(cfg_late)
+        if guidance:
+            found["supernet"]["guidance"] = guidance
+    return json.dumps(found) if len(found) > 1 else None
 
 
 def _fill(options: Kept, out: Any, name: str, tensor: Any) -> None:

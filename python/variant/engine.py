@@ -7,13 +7,13 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Union
 
 
 from . import _progress
-from ._library import NULL, Kept, Watch, call, chars, made, path, text
-from ._tensors import table
+from ._closing import Closes
+from ._library import NULL, Kept, Watch, call, chars, interruptible, made, path, text
+from ._tensors import configuration, table
 from ._variant import ffi, lib
 from .pictures import Pictures, Preview
 from .plan import Plan
@@ -99,7 +99,7 @@ class Cancel:
         return bool(self._flag[0])
 
 
-class Engine:
+class Engine(Closes):
     """A model, ready to draw. Threads may share it; each call computes without the interpreter's lock.
 
     model: a file (safetensors or PyTorch checkpoint) or folder. tokenizer: its file where it is not in model. threads 0: one a
@@ -142,21 +142,38 @@ class Engine:
         weights: str | None = None,
         kv: str | None = None,
         encoder: bool = False,
+        class_names: Sequence[str] | None = None,
+        depths: Sequence[int] | None = None,
+        bridge: int | None = None,
+        layers: str = "equidistant",
+        uncond_depth: int = 0,
+        cfg_late: float | str | None = None,
         warn: Callable[[str], None] | None = None,
     ) -> Self:
         """A model that lies in memory: modules of the original implementation or their state dicts (names to tensors of PyTorch,
         of anything that speaks DLPack, or NumPy arrays; f32, f16 or bf16). vae: the tokenizer's, where var does not hold it.
 
         Weights in f32 are used where they lie: the tensors are kept, and must not change, until the engine is closed. A state dict has no
-        configuration: sides of the scales and heads where names and shapes do not tell; it counts as trained at its full depth alone.
+        configuration. sides of the scales and heads are needed where neither names nor shapes nor the buffer lvl_1L tell them.
+        class_names: one a class. depths: of a supernet, those that it was trained at, with bridge, the scales at full depth before
+        them; layers, the selector; uncond_depth and cfg_late ("12:2.2,6:3": a factor for each depth), what its guidance takes by itself.
         """
-        given = {"sides": _listed(sides), "backend": backend, "weights": weights, "kv": kv}
+        config = configuration(class_names, depths, bridge, layers, uncond_depth, cfg_late)
+        given = {"sides": _listed(sides), "backend": backend, "weights": weights, "kv": kv, "model_config": config}
         options = _options(given, heads, threads, encoder)
         table(options, "model", var)
         if vae is not None:
             table(options, "tokenizer", vae)
         engine = cls.__new__(cls)
         engine._open(options, warn)
+        try:
+            if class_names is not None and len(class_names) != engine.info.classes:
+                raise ValueError(f"class_names: {engine.info.classes} are wanted, not {len(class_names)}")
+            if bridge is not None and not 0 <= bridge <= engine.info.scales:
+                raise ValueError(f"bridge: 0 to {engine.info.scales} scales are wanted, not {bridge}")
+        except ValueError:
+            engine.close()
+            raise
         return engine
 
     def _open(self, options: Kept, warn: Callable[[str], None] | None) -> None:
@@ -205,12 +222,6 @@ class Engine:
         with self._lock:
             self._closed = True
             self._release()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         i = self.info
@@ -283,8 +294,8 @@ class Engine:
         **options: Unpack[Options],
     ) -> Plan:
         """The best schedule within limits: of all memory (bytes) and of a batch's time (seconds); 0: no limit. A plan without a
-        sweep measures the model here for some seconds, once. generate(..., plan=plan) runs it. Plan.fits is False where nothing
-        keeps the limits."""
+        sweep measures the model here for some seconds, once; Ctrl-C and cancel= end that. generate(..., plan=plan) runs it. Plan.fits is
+        False where nothing keeps the limits."""
         with self._use() as engine:
             chosen = Kept("variant_plan_options")
             chosen.set("max_bytes", max_memory, "max_memory")
@@ -297,7 +308,7 @@ class Engine:
                 chosen.set("sweep", path(sweep, "sweep"))
             request = Request(self, what, options)
             plan = made("variant_plan")
-            call(lib.variant_plan_make, engine, request.struct, chosen.struct, plan)
+            interruptible(lib.variant_plan_make, engine, request.struct, chosen.struct, plan, watch=request.watch)
             return Plan._of(plan)
 
     def trim(self) -> None:

@@ -6,9 +6,9 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from ._closing import Closes, Holds
 from ._errors import ArgumentError
 from ._library import Watch, call, check, made
 from ._variant import ffi, lib
@@ -17,10 +17,10 @@ from .pictures import Pictures, Preview
 from .request import Options, Request, What
 
 if TYPE_CHECKING:
-    from typing_extensions import Self, Unpack
+    from typing_extensions import Unpack
 
 
-class Loop:
+class Loop(Holds):
     """Any requests, of any depths, added at any time: each step takes every picture in the making one scale on, and reads the
     weights once for all. What a request makes is what Engine.generate makes of it, to the byte.
 
@@ -31,16 +31,8 @@ class Loop:
         self._turn = threading.RLock()
         self._jobs: list[Job] = []
         self._stepping = False
-        self._stack = engine._use()
         self._engine = engine
-        pointer = self._stack.__enter__()
-        try:
-            out = ffi.new("variant_loop **")
-            call(lib.variant_loop_open, out, pointer)
-        except BaseException:
-            self._stack.__exit__(None, None, None)
-            raise
-        self._memory: Any = out
+        self._open("variant_loop **", lib.variant_loop_open, engine)
 
     @contextmanager
     def _use(self) -> Iterator[Any]:
@@ -92,21 +84,9 @@ class Loop:
                 return
             if self._stepping:
                 raise ArgumentError("a loop cannot be closed in one of its callbacks")
-            lib.variant_loop_close(self._memory)
-            self._memory = None
             for job in self._jobs:
                 job._memory = None
-            self._stack.__exit__(None, None, None)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        if getattr(self, "_memory", None) is not None:
-            self.close()
+            self._release(lib.variant_loop_close)
 
 
 class Job:
@@ -147,7 +127,7 @@ class Job:
             raise raised
 
 
-class Previews(Iterator[Preview]):
+class Previews(Closes, Iterator[Preview]):
     """Pictures as they grow: one Preview a picture and scale. Closing it, or leaving the `for`, cancels what is left."""
 
     def __init__(self, engine: Engine, what: What | None, options: Options) -> None:
@@ -187,9 +167,3 @@ class Previews(Iterator[Preview]):
 
     def close(self) -> None:
         self._loop.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import json
 import os
 import warnings
@@ -90,9 +91,39 @@ class Picture:
     def _repr_png_(self) -> bytes:
         return self.encode()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled and copied by its arrays and settings: another process, or a copy, has memory of its own."""
+        has = self._struct.tokens != ffi.NULL
+        return _picture_of, (self.array.copy(), self.label, self.tokens.copy() if has else None, text(self._struct.settings), [s.copy() for s in self.scales])
+
     def __repr__(self) -> str:
         height, width, channels = self.shape
         return f"<variant.Picture {height}x{width}x{channels} of class {self.label}>"
+
+
+def _picture_of(
+    array: NDArray[np.uint8],
+    label: int,
+    tokens: NDArray[np.int32] | None,
+    settings: str | None,
+    scales: list[NDArray[np.uint8]],
+) -> Picture:
+    """A picture over arrays of Python's."""
+    struct = ffi.new("variant_picture *")
+    alive: list[Any] = [array, tokens, *scales]
+    struct.height, struct.width, struct.channels = array.shape
+    struct.label, struct.pixels = label, ffi.from_buffer("uint8_t[]", array)
+    if tokens is not None:
+        struct.tokens, struct.token_count = ffi.from_buffer("int32_t[]", tokens), len(tokens)
+    if settings is not None:
+        alive.append(ffi.new("char[]", settings.encode()))
+        struct.settings = alive[-1]
+    if scales:
+        rows = ffi.new("uint8_t *[]", [ffi.from_buffer("uint8_t[]", s) for s in scales])
+        struct.scale_pixels, struct.scale_count = rows, len(scales)
+        alive.append(rows)
+    alive.append(struct)
+    return Picture(alive, struct)
 
 
 class _View:
@@ -107,19 +138,26 @@ class _View:
 class Pictures(Sequence[Picture]):
     """The pictures of a call, and what making them took (`report`)."""
 
-    def __init__(self, holder: Any, count: int, report: Report) -> None:
-        self._memory = ffi.gc(holder, lambda h: lib.variant_pictures_free(h, count))
+    def __init__(self, holder: Any, count: int, report: Any) -> None:
+        self._memory: Any = ffi.gc(holder, lambda h: lib.variant_pictures_free(h, count))
         self._first = holder[0]
         self._pictures = [Picture(self._memory, ffi.addressof(holder[0][i])) for i in range(count)]
-        self.report = report
+        self._report = report
+
+    @functools.cached_property
+    def report(self) -> Report:
+        """What the call took."""
+        return Report._of(self._report)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _pictures_of, (self._pictures, self.report)
 
     @classmethod
     def _told(cls, holder: Any, count: int, report: Any) -> Pictures:
         """What a call made; the library's warning of it, such as a depth that was not trained, is warned of."""
-        pictures = cls(holder, count, Report._of(report))
-        if pictures.report.warning:
-            warnings.warn(pictures.report.warning, stacklevel=4)
-        return pictures
+        if report.warning[0] != b"\0":
+            warnings.warn(text(report.warning) or "", stacklevel=4)
+        return cls(holder, count, report)
 
     def __len__(self) -> int:
         return len(self._pictures)
@@ -153,8 +191,9 @@ class Pictures(Sequence[Picture]):
         last_seconds: float = 2.0,
         plays: int = 0,
     ) -> None:
-        """An animated PNG, a frame a scale; the call that drew needs keep_scales."""
+        """An animated PNG, a frame a scale; the call that drew needs keep_scales. columns as save_sheet's."""
         animation = made("variant_animation")
+        columns = columns or max(1, round(len(self) ** 0.5))
         animation.columns, animation.zoom, animation.plays = columns, zoom, plays
         animation.frame_seconds, animation.last_seconds = frame_seconds, last_seconds
         call(lib.variant_pictures_write_animation, self._first, len(self), animation, path(file, "file"))
@@ -167,6 +206,18 @@ class Pictures(Sequence[Picture]):
         shown = (base64.b64encode(p.encode()).decode() for p in self._pictures)
         style = f"margin: 2px; image-rendering: pixelated; width: {max(96, self._pictures[0].shape[1])}px"
         return "".join(f'<img src="data:image/png;base64,{p}" style="{style}">' for p in shown)
+
+
+def _pictures_of(pictures: list[Picture], report: Report) -> Pictures:
+    """Pictures that a pickle, or a copy, has one by one; sheets and animations read their structs in a row."""
+    out = Pictures.__new__(Pictures)
+    out._memory = [p._owner for p in pictures]
+    out._first = ffi.new("variant_picture[]", len(pictures))
+    for i, picture in enumerate(pictures):
+        out._first[i] = picture._struct[0]
+    out._pictures = pictures
+    out.__dict__["report"] = report
+    return out
 
 
 @dataclass(frozen=True)

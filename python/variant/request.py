@@ -208,6 +208,8 @@ class Request(Kept):
             if "," in what:  # as many pictures as classes, where n says nothing
                 self.struct.count = len(self._engine.labels(what))
             return
+        if isinstance(what, int) and 0 <= what < self._engine.info.classes:
+            return self._labels(self.keep(ffi.new("int32_t[]", [what])))
         if isinstance(what, (list, tuple)) and what and all(isinstance(name, str) for name in what):
             what = [label for name in what for label in self._engine.labels(name)]
         labels = np.atleast_1d(np.asarray(what))
@@ -215,7 +217,9 @@ class Request(Kept):
             raise TypeError("a class is a name, a number, or a sequence of numbers")
         if labels.min() < 0 or labels.max() >= self._engine.info.classes:
             raise ValueError(f"a class's number is 0 to {self._engine.info.classes - 1}; \"uncond\" is none of them")
-        array = self.keep(ffi.new("int32_t[]", labels.tolist()))
+        self._labels(self.keep(ffi.new("int32_t[]", labels.tolist())))
+
+    def _labels(self, array: Any) -> None:
         self.struct.labels = array
         self.struct.label_count = len(array)
         self.struct.count = len(array)

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import os
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ._closing import Holds
 from ._library import Kept, Watch, call, path, text
 from ._variant import ffi, lib
 from .data import Pictures, integers, taken
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
-
     from .engine import Engine
 
 
-class Tokenizer:
+class Tokenizer(Holds):
     """A tokenizer: pictures to token maps and back. Of a file (which may hold nothing else), or of an Engine that was opened with
     encoder=True (without, it decodes alone). One thread at a time may use one.
 
@@ -27,8 +25,6 @@ class Tokenizer:
     """
 
     def __init__(self, source: Engine | str | os.PathLike[str], *, threads: int = 0, weights: str | None = None) -> None:
-        out = ffi.new("variant_tokenizer **")
-        self._engine: Any = None
         if isinstance(source, (str, bytes, os.PathLike)):
             options = Kept("variant_engine_options")
             options.set("model", path(source, "source"))
@@ -36,17 +32,10 @@ class Tokenizer:
             options.set("encoder", True)
             if weights is not None:
                 options.set("weights", weights)
-            call(lib.variant_tokenizer_open, out, options.struct)
+            self._open("variant_tokenizer **", lib.variant_tokenizer_open, None, options.struct)
         else:
-            self._engine = source._use()
-            pointer = self._engine.__enter__()
-            try:
-                call(lib.variant_tokenizer_of, out, pointer)
-            except BaseException:
-                self._engine.__exit__(None, None, None)
-                raise
-        self._memory: Any = out
-        shape = lib.variant_tokenizer_shape(out[0])
+            self._open("variant_tokenizer **", lib.variant_tokenizer_of, source)
+        shape = lib.variant_tokenizer_shape(self._memory[0])
         self.sides: tuple[int, ...] = tuple(shape.sides[0 : shape.scales])
         self.length, self.codes, self.latent_dim = int(shape.tokens), int(shape.codes), int(shape.latent_dim)
         self.side, self.channels = int(shape.picture_side), int(shape.channels)
@@ -90,17 +79,4 @@ class Tokenizer:
 
     def close(self) -> None:
         if self._memory is not None:
-            lib.variant_tokenizer_close(self._memory)
-            self._memory = None
-            if self._engine is not None:
-                self._engine.__exit__(None, None, None)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        if getattr(self, "_memory", None) is not None:
-            self.close()
+            self._release(lib.variant_tokenizer_close)
