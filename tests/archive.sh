@@ -55,6 +55,7 @@ done
 inside "$fresh" "$place/bin/variant" generate -m "$place/share/variant/models/fashion" --class Bag --show=sixel >"$folder/sixel"
 ok "sixel, by chafa" grep -qP '\x1bP' "$folder/sixel"
 ok "hardened" tests/hardened.sh "$build" "$fresh$place/bin/variant" "$fresh$place/lib/libvariant.so.0"
+ok "README says which glibc" grep -qE 'with glibc 2\.[0-9]+ or later' "$fresh$place/README"
 ok "nothing in it names the folder it was made in" [ -z "$(grep -rlF "$PWD" "$fresh$place")" ]
 for file in "$fresh$place"/lib/*.so*; do
     name=$(basename "$file")

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes an archive for Linux distributions that have no package of ours: unpacked anywhere, it runs where glibc is as new as this machine's,
-# since every other library is inside. Prints its path; the unpacked tree is build/archive/tree. Two builds make the same bytes.
+# Makes an archive for Linux distributions that have no package of ours: unpacked anywhere, it runs where glibc is as new as this machine's
+# (README in it says which), since every other library is inside. Prints its path; the unpacked tree is build/archive/tree. Two builds make the same bytes.
 #   tools/archive.sh [--models NAME,NAME...]     models of models/ to put inside, in share/variant/models
 # Called by Containerfile and tests/archive.sh.
 set -euo pipefail
@@ -19,7 +19,6 @@ export SOURCE_DATE_EPOCH
 build=build/archive tree=build/archive/tree log=build/archive.log
 mkdir -p build
 version=$(sed -nE 's/^project\(variant VERSION ([0-9.]+).*/\1/p' CMakeLists.txt)
-glibc=$(getconf GNU_LIBC_VERSION | sed 's/.* //')
 name=variant-$version-linux-$(uname -m)
 
 make() {
@@ -48,6 +47,8 @@ bundle() {
         mkdir -p "$tree/share/variant/models/$model"
         cp models/"$model"/{*.safetensors,README.md} "$tree/share/variant/models/$model/"
     done
+    # the newest of its symbols that a file in here asks for
+    glibc=$(objdump -T "$tree"/bin/variant "$tree"/lib/*.so* | grep -oE 'GLIBC_[0-9]+\.[0-9.]+' | sort -Vu | tail -1 | sed 's/.*_//')
     cat >"$tree/README" <<TEXT
 variant $version: visual autoregressive image generation whose depth is chosen per request.
 
