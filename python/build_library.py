@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the C source of the extension module variant._variant: cffi's, of everything include/variant.h declares.
+"""Writes the C source of the extension module variant._variant: cffi's, of everything include/variant.h and the headers behind it declare.
 
     build_library.py COMPILER variant.h _variant.c
 
@@ -43,7 +43,7 @@ def declarations(compiler: str, header: Path) -> str:
     with tempfile.TemporaryDirectory() as folder:
         for name in ("stdbool.h", "stddef.h", "stdint.h"):
             Path(folder, name).touch()
-        command = [compiler, "-E", "-P", "-nostdinc", "-I", folder, "-D__attribute__(x)=", "-x", "c", str(header)]
+        command = [compiler, "-E", "-P", "-nostdinc", "-I", folder, "-I", str(header.parent), "-D__attribute__(x)=", "-x", "c", str(header)]
         text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         return re.sub(r"static inline [^{}]*\{[^{}]*\}", "", text)
 

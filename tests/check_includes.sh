@@ -4,7 +4,7 @@
 #   io, kern, nn <- features <- train, eval; engine <- planning <- eval <- cli.
 #   serve computes through include/variant.h alone: core, io <- serve <- cli.
 #   supernet <- transformer, engine, train. tokenizer and transformer never include each other.
-# Also: intrinsics only in kern/cpu, and every header compiles alone.
+# Also: intrinsics only in kern/cpu, every header compiles alone, the public ones as C++ too, and variant.h has all of those.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -75,6 +75,22 @@ while read -r header; do
         failed=$((failed + 1))
     fi
 done < <(find include src cli -name '*.h' | sort)
+
+# A program may include any public header by itself, from C++ too; who includes variant.h has them all.
+while read -r header; do
+    name=${header#include/}
+    checked=$((checked + 1))
+    if [ "$name" != variant.h ] && ! grep -qxF "#include <$name>" include/variant.h; then
+        echo "include/variant.h: does not include <$name>"
+        failed=$((failed + 1))
+    fi
+    if ! command -v "${CXX:-c++}" >/dev/null; then
+        echo "SKIP $header as C++: no ${CXX:-c++}"
+    elif ! "${CXX:-c++}" -std=c++11 -Wall -Wextra -Wpedantic -Werror -Iinclude -fsyntax-only -x c++ "$header"; then
+        echo "$header: does not compile alone as C++"
+        failed=$((failed + 1))
+    fi
+done < <(find include -name '*.h' | sort)
 
 echo "$((checked - failed)) passed, $failed failed"
 [ $failed -eq 0 ]

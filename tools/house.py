@@ -23,7 +23,7 @@ GROUND = "include"
 
 # What each room is for, and its colour (hue in degrees). A folder without an entry is an error.
 ROOMS = {
-    "include": ("variant.h, the public interface", 95),
+    "include": ("variant.h and variant/, the public interface", 95),
     "core": ("status, memory, random numbers, threads, limits, clocks", 215),
     "io": ("files, tensors, checkpoints, pictures, data sets", 190),
     "kern": ("the seam: one table of operations over buffers", 265),
@@ -58,7 +58,7 @@ def sources(root):
 def place_of(root, path):
     """The folder a file lies in, as ROOMS names it."""
     parts = path.relative_to(root).parts[:-1]
-    return "/".join(parts[1:] if parts[0] == "src" else parts)
+    return "/".join(parts[1:] if parts[0] == "src" else parts[:1])
 
 
 def survey(root):
@@ -68,7 +68,7 @@ def survey(root):
         text = path.read_text(encoding="utf-8")
         uses = stands_on.setdefault(room, set())
         for name in re.findall(r'^\s*#\s*include\s+["<]([^">]+)[">]', text, re.M):
-            if name == "variant.h":
+            if name == "variant.h" or name.startswith("variant/"):
                 uses.add(GROUND)
             elif "/" in name and (root / "src" / name).is_file():
                 uses.add(name.split("/")[0])
