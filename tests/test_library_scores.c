@@ -503,12 +503,123 @@ static void wrong_arguments(void **state) {
     variant_judge_close(&judge);
 }
 
+/* ---- seeds ---- */
+
+typedef struct told {
+    int count;
+    uint64_t seeds[4];
+    double frechet[4];
+    int cancel_at, cancel;
+} told;
+
+static void tell(void *user, uint64_t seed, const variant_scores *scores) {
+    told *t = user;
+    t->seeds[t->count] = seed;
+    t->frechet[t->count++] = scores->frechet;
+    if (t->count == t->cancel_at) t->cancel = 1;
+}
+
+/* Each seed's scores are those that it has alone; the others are made of them. */
+static void several_seeds(void **state) {
+    (void)state;
+    variant_array array;
+    variant_judge *judge = open_judge();
+    const variant_data real = data_of(&array, 0, COUNT);
+    const uint64_t seeds[] = {5, UINT64_MAX, 2};
+    variant_request request = request_of(12, 9);
+    variant_seed_scores *found = NULL;
+    told t = {0};
+    variant_eval_options options = eval_options();
+    assert_ok(variant_judge_reference(judge, &real, 0, SIDE, 1, &err));
+    options.engine = engine;
+    options.request = &request;
+    options.finished = tell;
+    options.user = &t;
+    assert_ok(variant_evaluate_seeds(judge, &options, seeds, 3, &found, &err));
+    assert_int_equal(found->count, 3);
+    assert_int_equal(t.count, 3);
+    double sum = 0, squares = 0, least = INFINITY, most = -INFINITY;
+    for (int i = 0; i < 3; ++i) {
+        const double x = found->scores[i]->frechet;
+        assert_true(found->seeds[i] == seeds[i] && t.seeds[i] == seeds[i] && t.frechet[i] == x);
+        request.seed = options.seed = seeds[i];
+        const variant_scores alone = scores_of(judge, &options);
+        assert_memory_equal(&alone, found->scores[i], sizeof alone);
+        sum += x;
+        least = fmin(least, x);
+        most = fmax(most, x);
+    }
+    for (int i = 0; i < 3; ++i) squares += pow(found->scores[i]->frechet - sum / 3, 2);
+    const double deviation = sqrt(squares / 2);
+    assert_true(least < most);
+    assert_true(fabs(found->mean->frechet - sum / 3) < 1e-9 * most);
+    assert_true(fabs(found->deviation->frechet - deviation) < 1e-9 * most);
+    assert_true(found->least->frechet == least && found->most->frechet == most);
+    assert_true(found->mean->frechet_spread >= deviation / sqrt(3) * (1 - 1e-9));
+    assert_true(isnan(found->least->frechet_spread) && isnan(found->mean->spatial_frechet));
+    assert_string_equal(found->mean->name, "FID(classifier)");
+    char *text = variant_seed_scores_json(judge, found);
+    assert_non_null(strstr(text, "\"range\":{\"frechet\":["));
+    assert_non_null(strstr(text, "\"seed\":\"18446744073709551615\""));
+    free(text);
+    variant_seed_scores_free(&found);
+    assert_null(found);
+    variant_judge_close(&judge);
+}
+
+/* Stopped, those that are finished are there; what is not valid is said before the first. */
+static void stopped_and_wrong_seeds(void **state) {
+    (void)state;
+    variant_judge *judge = NULL;
+    variant_judge_options asked;
+    variant_seed_scores *found = NULL;
+    const uint64_t seeds[] = {1, 2, 3, 1};
+    const variant_request request = request_of(4, 0);
+    told t = {.cancel_at = 1};
+    variant_eval_options options = eval_options();
+    variant_judge_options_init(&asked);
+    asked.features = MODEL;
+    asked.cancel = &t.cancel;
+    assert_ok(variant_judge_open(&judge, &asked, &err));
+    options.engine = engine;
+    options.request = &request;
+    options.finished = tell;
+    options.user = &t;
+    assert_fails(variant_evaluate_seeds(judge, &options, seeds, 3, &found, &err), VARIANT_E_STOPPED,
+                 "stopped");
+    assert_int_equal(found->count, 1);
+    assert_true(found->mean->inception_score == found->scores[0]->inception_score);
+    assert_true(isnan(found->deviation->inception_score));
+    variant_seed_scores_free(&found);
+    assert_fails(variant_evaluate_seeds(judge, &options, seeds, 3, &found, &err), VARIANT_E_STOPPED,
+                 "stopped");
+    assert_true(found->count == 0 && !found->mean);
+    variant_seed_scores_free(&found);
+    assert_fails(variant_evaluate_seeds(judge, &options, seeds, 4, &found, &err),
+                 VARIANT_E_ARGUMENT, "seed 1 is there twice");
+    assert_fails(variant_evaluate_seeds(judge, &options, seeds, 0, &found, &err),
+                 VARIANT_E_ARGUMENT, "0 seeds: expected 1 to 256");
+    options.save_statistics = in_folder("x.npz");
+    assert_fails(variant_evaluate_seeds(judge, &options, seeds, 2, &found, &err),
+                 VARIANT_E_ARGUMENT, "save_statistics");
+    options.engine = NULL;
+    assert_fails(variant_evaluate_seeds(judge, &options, seeds, 2, &found, &err),
+                 VARIANT_E_ARGUMENT, "expected an engine");
+    assert_null(found);
+    assert_fails(variant_evaluate_seeds(NULL, &options, seeds, 2, &found, &err), VARIANT_E_ARGUMENT,
+                 "no judge");
+    assert_fails(variant_evaluate_seeds(judge, &options, seeds, 2, NULL, &err), VARIANT_E_ARGUMENT,
+                 "nowhere");
+    variant_judge_close(&judge);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(generated_and_given), cmocka_unit_test(statistics_in_files),
-        cmocka_unit_test(through_a_tokenizer), cmocka_unit_test(classifies),
-        cmocka_unit_test(samples_to_a_file),   cmocka_unit_test(sweeps),
-        cmocka_unit_test(wrong_arguments),
+        cmocka_unit_test(generated_and_given),     cmocka_unit_test(statistics_in_files),
+        cmocka_unit_test(through_a_tokenizer),     cmocka_unit_test(classifies),
+        cmocka_unit_test(samples_to_a_file),       cmocka_unit_test(sweeps),
+        cmocka_unit_test(wrong_arguments),         cmocka_unit_test(several_seeds),
+        cmocka_unit_test(stopped_and_wrong_seeds),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -71,30 +71,6 @@ variant_status variant_judge_reference(variant_judge *judge, const variant_data 
 variant_status variant_judge_save(const variant_judge *judge, const char *path,
                                   variant_error *error);
 
-/* What is judged: pictures that an engine makes, or that are there, or those that a tokenizer makes of them. */
-typedef struct variant_eval_options {
-    size_t size;                  /* variant_eval_options_init sets it */
-    const variant_engine *engine; /* with request: request->count pictures, generated now ... */
-    const variant_request *request;
-    const variant_data *pictures; /* ... or these, paths or an array (split NULL: all) ... */
-    variant_tokenizer *
-        through; /* ... after they went through this and back (split NULL: the test pictures); NULL */
-    const char *decoder; /* of `through`: "full" or "preview"; NULL: full */
-    int count;           /* of pictures: so many, spread evenly; 0: all */
-    int side, channels;  /* of pictures; 0: the first one's own */
-    int draws; /* of the bootstrap that spreads come from, 0: none; -1: 100, or 20 above 512 features */
-    uint64_t seed; /* of these draws */
-    /* sees pictures as they are generated, and what they took; NULL */
-    void (*generated)(void *user, const variant_picture *pictures, int count,
-                      const variant_report *report);
-    void *user;
-    /* also keeps mean and covariance of the judged pictures' features: .npz with mu and sigma, of the Inception also mu_s and
-     * sigma_s, which pytorch-fid, guided-diffusion and variant_judge_reference read; NULL */
-    const char *save_statistics;
-} variant_eval_options;
-/* Nothing; draws -1. */
-VARIANT_SIZED(variant_eval_options);
-
 /* NAN: not measured. A spread is the standard deviation over other sets of as many pictures of the same model. */
 typedef struct variant_scores {
     size_t size;                    /* variant_scores_init sets it */
@@ -115,6 +91,32 @@ typedef struct variant_scores {
 /* Everything NAN or 0. */
 VARIANT_SIZED(variant_scores);
 
+/* What is judged: pictures that an engine makes, or that are there, or those that a tokenizer makes of them. */
+typedef struct variant_eval_options {
+    size_t size;                  /* variant_eval_options_init sets it */
+    const variant_engine *engine; /* with request: request->count pictures, generated now ... */
+    const variant_request *request;
+    const variant_data *pictures; /* ... or these, paths or an array (split NULL: all) ... */
+    variant_tokenizer *
+        through; /* ... after they went through this and back (split NULL: the test pictures); NULL */
+    const char *decoder; /* of `through`: "full" or "preview"; NULL: full */
+    int count;           /* of pictures: so many, spread evenly; 0: all */
+    int side, channels;  /* of pictures; 0: the first one's own */
+    int draws; /* of the bootstrap that spreads come from, 0: none; -1: 100, or 20 above 512 features */
+    uint64_t seed; /* of these draws */
+    /* sees pictures as they are generated, and what they took; NULL */
+    void (*generated)(void *user, const variant_picture *pictures, int count,
+                      const variant_report *report);
+    void *user;
+    /* also keeps mean and covariance of the judged pictures' features: .npz with mu and sigma, of the Inception also mu_s and
+     * sigma_s, which pytorch-fid, guided-diffusion and variant_judge_reference read; NULL */
+    const char *save_statistics;
+    /* of variant_evaluate_seeds: the scores of a seed that is finished; NULL */
+    void (*finished)(void *user, uint64_t seed, const variant_scores *scores);
+} variant_eval_options;
+/* Nothing; draws -1. */
+VARIANT_SIZED(variant_eval_options);
+
 /* Scores pictures; those that stand beside real ones need a reference. With `through` and no reference the pictures themselves are it.
  * The same for any threads and batch. E_ARGUMENT below two pictures; E_STOPPED as progress or cancel say.
  * Threads: one of the judge and of `through`; any of the engine. */
@@ -122,6 +124,30 @@ variant_status variant_evaluate(variant_judge *judge, const variant_eval_options
                                 variant_scores *scores, variant_error *error);
 /* As `variant eval --json` has them under "scores": free() it. NULL: no memory. Threads: one. */
 char *variant_scores_json(const variant_judge *judge, const variant_scores *scores);
+
+/* A request's scores at several seeds; the library's: variant_seed_scores_free. */
+typedef struct variant_seed_scores {
+    int count;                           /* seeds that were finished */
+    const uint64_t *seeds;               /* (count), in the order asked */
+    const variant_scores *const *scores; /* (count): as variant_evaluate gives them */
+    /* over the finished seeds, NULL without any: of each score the mean, with the spread of that mean (the larger of what the seeds' own
+     * spreads say and what the seeds show); the least, the most, and the standard deviation of a seed (NAN below two). Of the last
+     * three spreads are NAN */
+    const variant_scores *mean, *least, *most, *deviation;
+} variant_seed_scores;
+
+/* variant_evaluate of options->engine and request at each seed, 1 to 256 different ones, in the place of the request's and of
+ * options->seed: how far a score moves with the seed. save_statistics is not for several. Where a seed fails or is stopped (E_STOPPED),
+ * *out holds those that were finished before it. E_ARGUMENT: seeds or options that are not valid; *out is NULL. Threads: one of the
+ * judge; any of the engine. */
+variant_status variant_evaluate_seeds(variant_judge *judge, const variant_eval_options *options,
+                                      const uint64_t *seeds, int seed_count,
+                                      variant_seed_scores **out, variant_error *error);
+/* Threads: one. */
+void variant_seed_scores_free(variant_seed_scores **scores);
+/* {"scores": the mean, "range", "deviation", "seeds"}, as `variant eval --seeds --json` has them: free() it. NULL: no memory. Threads:
+ * one. */
+char *variant_seed_scores_json(const variant_judge *judge, const variant_seed_scores *scores);
 
 /* What a network makes of pictures; the library's: variant_classes_free. */
 typedef struct variant_classes {
