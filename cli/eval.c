@@ -298,6 +298,8 @@ static void print_scores(const eval_work *w, const vt_eval_scores *scores) {
     score_report_line(name, scores->spatial_frechet, scores->spatial_frechet_spread, "");
     vt_eval_name(name, sizeof name, "IS", &w->judge.network);
     score_report_line(name, scores->inception_score, scores->inception_spread, "");
+    vt_eval_name(name, sizeof name, "KID", &w->judge.network);
+    score_report_line(name, scores->kid, scores->kid_spread, "");
     snprintf(line, sizeof line, "   (k = %d, %d samples a side)", VT_EVAL_NEIGHBOURS,
              scores->neighbours_of);
     score_report_line("precision", scores->precision, scores->precision_spread, line);

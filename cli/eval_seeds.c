@@ -180,7 +180,8 @@ static variant_status check_comparable(const seeds_work *work, variant_error *er
                                  .inception_score = NAN,
                                  .precision = NAN,
                                  .recall = NAN,
-                                 .class_share = NAN};
+                                 .class_share = NAN,
+                                 .kid = NAN};
     if (!work->beside->there || work->beside->runs) return VARIANT_OK;
     cJSON *here = vt_eval_scores_json(&none, &w->judge.network,
                                       w->judge.has_reference ? &w->judge.reference : NULL);

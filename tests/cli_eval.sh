@@ -141,9 +141,11 @@ between samples 24 24
 between frechet 0 1e-5
 between precision 1 1
 between recall 1 1
+between kid -1000 -1e-9 # each has itself on the other side, where it is nearest
 between class_share 0.6 1
 run eval --pictures pictures/test/Bag "${network[@]}" --reference pictures
 says '^FID\(classifier\) +[0-9]'
+says '^KID\(classifier\) +[0-9.e-]+$' # one block of 12: no spread
 says '^precision .* 12 samples a side'
 says '^of +12 pictures against 24 of pictures$'
 silent 'in their class'

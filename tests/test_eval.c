@@ -4,6 +4,7 @@
 #include <math.h>
 
 #include "eval/eval.h"
+#include "eval/kernel_distance.h"
 #include "eval/neighbours.h"
 #include "eval/picture_scores.h"
 #include "features/network.h"
@@ -253,6 +254,64 @@ static void test_precision_recall(void **state) {
                  "more than 3");
     free(real);
     free(made);
+}
+
+/* ---- kernel distance ---- */
+
+static double kernel(const float *x, const float *y) {
+    double product = 0;
+    for (int j = 0; j < DIMS; ++j) product += (double)x[j] * (double)y[j];
+    return pow(product / DIMS + 1, 3);
+}
+
+/* Of samples first, first + step, ..., pair by pair as the paper has it. */
+static double plain_kernel_distance(const float *x, const float *y, int count, int first,
+                                    int step) {
+    double own = 0, cross = 0;
+    int n = 0;
+    for (int i = first; i < count; i += step, ++n)
+        for (int j = first; j < count; j += step) {
+            if (i != j)
+                own += kernel(x + i * DIMS, x + j * DIMS) + kernel(y + i * DIMS, y + j * DIMS);
+            cross += kernel(x + i * DIMS, y + j * DIMS);
+        }
+    return own / n / (n - 1) - 2 * cross / n / n;
+}
+
+static void test_kernel_distance(void **state) {
+    (void)state;
+    enum { COUNT = 240 };
+    double got = -1, spread = -1;
+    float *real = numbers((size_t)COUNT * DIMS, 3, 2, 0),
+          *made = numbers((size_t)COUNT * DIMS, 4, 1.6, 0.2),
+          *same = numbers((size_t)COUNT * DIMS, 5, 2, 0);
+    vt_samples a = {real, 60, 60}, b = {made, 60, 60};
+    assert_ok(vt_kernel_distance(&got, &spread, &a, &b, DIMS, err)); /* one block */
+    assert_near(got, plain_kernel_distance(real, made, 60, 0, 1), 1e-12);
+    assert_true(isnan(spread) && got > 0.01);
+    a = (vt_samples){real, COUNT, COUNT};
+    b = (vt_samples){made, COUNT, COUNT};
+    assert_ok(vt_kernel_distance(&got, &spread, &a, &b, DIMS, err)); /* two of 120 */
+    const double even = plain_kernel_distance(real, made, COUNT, 0, 2),
+                 odd = plain_kernel_distance(real, made, COUNT, 1, 2);
+    assert_near(got, (even + odd) / 2, 1e-12);
+    assert_near(spread, fabs(even - odd) / 2, 1e-12);
+    b.features = same; /* without bias: about 0 of two sets that are drawn alike, also below it */
+    double near, wide;
+    assert_ok(vt_kernel_distance(&near, &wide, &a, &b, DIMS, err));
+    assert_true(fabs(near) < 0.1 * got);
+    a.count = b.count = 30; /* every eighth of those that are held */
+    assert_ok(vt_kernel_distance(&got, &spread, &a, &b, DIMS, err));
+    assert_near(got, plain_kernel_distance(real, same, COUNT, 0, 8), 1e-12);
+    b.count = 29;
+    assert_fails(vt_kernel_distance(&got, &spread, &a, &b, DIMS, err), VARIANT_E_ARGUMENT,
+                 "29 samples from 30");
+    a.count = b.count = 1;
+    assert_fails(vt_kernel_distance(&got, &spread, &a, &b, DIMS, err), VARIANT_E_ARGUMENT,
+                 "2 or more");
+    free(real);
+    free(made);
+    free(same);
 }
 
 /* A stream keeps any of its samples, however it is cut. */
@@ -539,6 +598,7 @@ int main(void) {
         cmocka_unit_test(test_inception_score),
         cmocka_unit_test(test_class_share),
         cmocka_unit_test(test_precision_recall),
+        cmocka_unit_test(test_kernel_distance),
         cmocka_unit_test(test_keep),
         cmocka_unit_test(test_sorted_reference),
         cmocka_unit_test(test_frechet),

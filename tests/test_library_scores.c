@@ -168,16 +168,18 @@ static void generated_and_given(void **state) {
     assert_true(made.frechet > 0 && made.frechet_spread > 0 && made.inception_score >= 1);
     assert_true(made.class_share > 0.3 && made.precision > 0 && made.recall > 0);
     assert_true(isnan(made.psnr) && isnan(made.spatial_frechet));
-    assert_in_range(made.warning_count, 1, 3); /* few */
+    assert_true(isfinite(made.kid) && isnan(made.kid_spread)); /* 12 a side: one block */
+    assert_in_range(made.warning_count, 1, 3);                 /* few */
     const variant_data given = data_of(&array, 0, COUNT);
     options = eval_options();
     options.pictures = &given;
     const variant_scores same = scores_of(judge, &options);
     assert_true(same.frechet == made.frechet && same.inception_score == made.inception_score);
-    assert_true(same.class_share == made.class_share);
+    assert_true(same.class_share == made.class_share && same.kid == made.kid);
     char *text = variant_scores_json(judge, &made);
     assert_non_null(strstr(text, "\"name\":\"FID(classifier)\""));
     assert_non_null(strstr(text, "\"reference_samples\":12"));
+    assert_non_null(strstr(text, "\"kid\":"));
     free(text);
     variant_judge_close(&judge);
     variant_judge_close(&judge);
@@ -558,6 +560,9 @@ static void several_seeds(void **state) {
     assert_true(found->mean->frechet_spread >= deviation / sqrt(3) * (1 - 1e-9));
     assert_true(isnan(found->least->frechet_spread) && isnan(found->mean->spatial_frechet));
     assert_string_equal(found->mean->name, "FID(classifier)");
+    assert_true(fabs(found->mean->kid -
+                     (found->scores[0]->kid + found->scores[1]->kid + found->scores[2]->kid) / 3) <
+                1e-12);
     char *text = variant_seed_scores_json(judge, found);
     assert_non_null(strstr(text, "\"range\":{\"frechet\":["));
     assert_non_null(strstr(text, "\"seed\":\"18446744073709551615\""));

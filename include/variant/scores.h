@@ -87,6 +87,9 @@ typedef struct variant_scores {
     double psnr, psnr_spread, ssim, ssim_spread; /* with `through`: means over pictures */
     int warning_count;
     char warnings[3][256]; /* one line each: few pictures, singular covariance */
+    /* kernel distance, of neighbours_of pictures a side (arXiv 1801.01401): mean and deviation of the mean over blocks of 100 to 1000; called KID
+     * in the Inception */
+    double kid, kid_spread;
 } variant_scores;
 /* Everything NAN or 0. */
 VARIANT_SIZED(variant_scores);

@@ -29,6 +29,8 @@ class Scores:
     precision: float | None
     recall: float | None
     class_share: float | None
+    kid: float | None
+    kid_spread: float | None
     warnings: tuple[str, ...]
 
 

@@ -8,6 +8,7 @@
 
 #include "core/rng.h"
 #include "eval/frechet.h"
+#include "eval/kernel_distance.h"
 #include "eval/neighbours.h"
 #include "io/npz_write.h"
 #include "planning/sweep_file.h"
@@ -233,7 +234,10 @@ static variant_status near_real(const vt_eval *eval, vt_eval_scores *out, varian
     out->neighbours_of = n;
     VT_TRY(vt_precision_recall(&out->precision, &out->recall, &real, &generated, eval->info.dims,
                                VT_EVAL_NEIGHBOURS, eval->options.draws.team, err));
+    double spread;
+    VT_TRY(vt_kernel_distance(&out->kid, &spread, &real, &generated, eval->info.dims, err));
     if (!out->draws) return VARIANT_OK;
+    out->kid_spread = spread;
     out->precision_spread = vt_share_spread(out->precision, n);
     return vt_recall_spread(&out->recall_spread, &real, &generated, eval->info.dims,
                             VT_EVAL_NEIGHBOURS, &eval->options.draws, err);
@@ -282,7 +286,9 @@ variant_status vt_eval_scores_get(vt_eval *eval, vt_eval_scores *out, variant_er
                             .recall = NAN,
                             .recall_spread = NAN,
                             .class_share = NAN,
-                            .class_share_spread = NAN};
+                            .class_share_spread = NAN,
+                            .kid = NAN,
+                            .kid_spread = NAN};
     if (eval->count < 2)
         return vt_fail(err, VARIANT_E_ARGUMENT, "%lld pictures: scores need at least 2",
                        (long long)eval->count);
@@ -375,6 +381,8 @@ cJSON *vt_eval_scores_json(const vt_eval_scores *scores, const vt_features_info 
     }
     out.class_share = scores->class_share;
     out.class_share_spread = scores->class_share_spread;
+    out.kid = scores->kid;
+    out.kid_spread = scores->kid_spread;
     out.draws = scores->draws;
     out.samples = (double)scores->count;
     out.network = network->name;

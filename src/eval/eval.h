@@ -85,6 +85,7 @@ typedef struct vt_eval_scores {
     int neighbours_of; /* samples a side that precision and recall were measured on */
     double class_share,
         class_share_spread; /* pictures that the network puts into the class they were made for */
+    double kid, kid_spread; /* kernel_distance.h; measured on neighbours_of samples a side */
     int warning_count;
     char warnings[VT_EVAL_WARNINGS][256]; /* one line each */
 } vt_eval_scores;

@@ -35,7 +35,9 @@ static variant_scores no_scores(void) {
                             .psnr = NAN,
                             .psnr_spread = NAN,
                             .ssim = NAN,
-                            .ssim_spread = NAN};
+                            .ssim_spread = NAN,
+                            .kid = NAN,
+                            .kid_spread = NAN};
 }
 
 void variant_scores_init_sized(variant_scores *out, size_t size) {
@@ -225,6 +227,8 @@ static void copy_scores(variant_scores *out, const vt_eval_scores *from,
     out->neighbours_of = from->neighbours_of;
     out->class_share = from->class_share;
     out->class_share_spread = from->class_share_spread;
+    out->kid = from->kid;
+    out->kid_spread = from->kid_spread;
     out->warning_count = from->warning_count;
     for (int i = 0; i < from->warning_count; ++i)
         snprintf(out->warnings[i], sizeof out->warnings[i], "%s", from->warnings[i]);
@@ -246,7 +250,9 @@ static vt_eval_scores inner_scores(const variant_scores *from) {
                           .recall_spread = from->recall_spread,
                           .neighbours_of = from->neighbours_of,
                           .class_share = from->class_share,
-                          .class_share_spread = from->class_share_spread};
+                          .class_share_spread = from->class_share_spread,
+                          .kid = from->kid,
+                          .kid_spread = from->kid_spread};
     for (int i = 0; i < from->warning_count && i < VT_EVAL_WARNINGS; ++i, ++out.warning_count)
         snprintf(out.warnings[i], sizeof out.warnings[i], "%s", from->warnings[i]);
     return out;

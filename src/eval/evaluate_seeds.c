@@ -24,12 +24,11 @@ typedef struct place {
 } place;
 #define PLACE(member, spread)                                                                      \
     { #member, offsetof(variant_scores, member), offsetof(variant_scores, spread) }
-static const place places[] = {PLACE(frechet, frechet_spread),
-                               PLACE(spatial_frechet, spatial_frechet_spread),
-                               PLACE(inception_score, inception_spread),
-                               PLACE(precision, precision_spread),
-                               PLACE(recall, recall_spread),
-                               PLACE(class_share, class_share_spread)};
+static const place places[] = {
+    PLACE(frechet, frechet_spread),           PLACE(spatial_frechet, spatial_frechet_spread),
+    PLACE(inception_score, inception_spread), PLACE(kid, kid_spread),
+    PLACE(precision, precision_spread),       PLACE(recall, recall_spread),
+    PLACE(class_share, class_share_spread)};
 #undef PLACE
 
 static const place *place_of(const char *key) {

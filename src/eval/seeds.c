@@ -18,6 +18,7 @@ const vt_seed_score vt_seed_score_list[] = {
     {SCORE(frechet), .label = "FID", .named = true, .lower = true, .factor = 1},
     {SCORE(spatial_frechet), .label = "sFID", .named = true, .lower = true, .factor = 1},
     {SCORE(inception_score), .label = "IS", .named = true, .factor = 1},
+    {SCORE(kid), .label = "KID", .named = true, .lower = true, .factor = 1},
     {SCORE(precision), .label = "precision", .factor = 1},
     {SCORE(recall), .label = "recall", .factor = 1},
     {SCORE(class_share), .label = "in their class, %", .factor = 100}};

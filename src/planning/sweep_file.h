@@ -100,7 +100,7 @@ typedef struct vt_sweep_scores {
     double inception_score, inception_score_spread;
     double precision, precision_spread, recall, recall_spread;
     int neighbours, neighbours_samples;
-    double class_share, class_share_spread;
+    double class_share, class_share_spread, kid, kid_spread;
     int draws;
     double samples; /* pictures judged */
     const char *network, *network_hash, *reference;
