@@ -126,6 +126,12 @@ static const conv_case cases[] = {
     {2, 2, 2, 33, 2, 2, 16, 3, 1, 1, 1, 3, ENLARGED, true, true, true},
     {2, 6, 10, 8, 6, 10, 3, 1, 1, 0, 0, 2, ENLARGED, false, true, false},
     {2, 10, 14, 8, 5, 7, 3, 3, 2, 0, 0, 4, ENLARGED, true, false, true},
+    {2, 9, 200, 290, 9, 200, 33, 3, 1, 1, 1, 29, PLAIN, true, true,
+     true}, /* rolls, and so do the next: conv_rolling.c */
+    {1, 30, 270, 33, 31, 269, 17, 3, 1, 2, 0, 11, PLAIN, true, false, true},
+    {2, 60, 100, 96, 60, 100, 96, 3, 1, 1, 1, 32, PLAIN, true, false, false}, /* over itself */
+    {1, 40, 170, 80, 40, 170, 70, 1, 1, 0, 0, 0, PLAIN, false, true, true},
+    {1, 120, 300, 64, 120, 300, 32, 3, 1, 1, 1, 0, PHASES, false, false, true},
     {2, 2, 2, 3, 2, 2, 16, 3, 1, 1, 1, 0, PHASES, false, false, false},
     {2, 10, 14, 33, 10, 14, 48, 3, 1, 1, 1, 3, PHASES, true, true, true},
     {1, 34, 62, 64, 34, 62, 160, 3, 1, 1, 1, 0, PHASES, false, true, true},

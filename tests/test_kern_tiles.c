@@ -401,6 +401,36 @@ static void test_squares(void **unused) {
     }
 }
 
+/* Products with other work between their steps have the bits of those without, all of that work is done, and nothing
+ * else is written. */
+static void test_product_beside(void **unused) {
+    (void)unused;
+    for (int t = 0; t < table_count; ++t) {
+        const vt_tiles *tiles = tables[t];
+        for (int i = 0; tiles->product_beside && i < 300; ++i) {
+            sample s;
+            sample_open(&s, tiles->most_rows);
+            const size_t bytes = VT_TILE_MOST_ROWS * VT_TILE_COLUMNS * sizeof(float);
+            float *beside = room(bytes);
+            memset(s.out, 0xff, bytes);
+            memset(beside, 0xff, bytes);
+            between_log log = {0};
+            const int runs = random_int(0, 200);
+            vt_meanwhile meanwhile = {.run = between_run, .user = &log, .runs = runs};
+            tiles->begin();
+            tiles->product(&s.tile);
+            s.tile.out = beside;
+            tiles->product_beside(&s.tile, &meanwhile);
+            tiles->end();
+            assert_int_equal(log.runs, runs);
+            assert_int_equal(meanwhile.runs, 0);
+            assert_memory_equal(beside, s.out, bytes);
+            free(beside);
+            sample_close(&s);
+        }
+    }
+}
+
 static void test_peak(void **unused) {
     (void)unused;
     for (int t = 0; t < table_count; ++t)
@@ -410,10 +440,15 @@ static void test_peak(void **unused) {
 int main(void) {
     find_tables();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_conversions),     cmocka_unit_test(test_pack),
-        cmocka_unit_test(test_product),         cmocka_unit_test(test_product_bits),
-        cmocka_unit_test(test_product_special), cmocka_unit_test(test_lay),
-        cmocka_unit_test(test_squares),         cmocka_unit_test(test_peak),
+        cmocka_unit_test(test_conversions),
+        cmocka_unit_test(test_pack),
+        cmocka_unit_test(test_product),
+        cmocka_unit_test(test_product_bits),
+        cmocka_unit_test(test_product_special),
+        cmocka_unit_test(test_lay),
+        cmocka_unit_test(test_squares),
+        cmocka_unit_test(test_product_beside),
+        cmocka_unit_test(test_peak),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -21,6 +21,7 @@
 
 #include "kern/blas.h"
 #include "kern/cpu/conv_norm.h"
+#include "kern/cpu/conv_rolling.h"
 #include "kern/cpu/cpu.h"
 #include "kern/cpu/isa/map_loops.h"
 #include "kern/cpu/weight.h"
@@ -124,9 +125,14 @@ static size_t gradient_floats(const vt_kern *kern, const vt_conv *a) {
 
 size_t vt_cpu_conv_workspace(const vt_kern *kern, const vt_conv *a) {
     if (is_winograd(a)) return vt_cpu_conv_winograd_workspace(kern, a);
-    if (a->w && a->w->spec.type != VT_NUMBER_F32)
-        return larger(vt_cpu_conv_packed_workspace(kern, a),
-                      vt_cpu_conv_is_narrow(a) ? vt_cpu_conv_narrow_workspace(kern, a) : 0);
+    if (a->w && a->w->spec.type != VT_NUMBER_F32) {
+        if (vt_cpu_conv_is_narrow(a))
+            return larger(vt_cpu_conv_packed_workspace(kern, a),
+                          vt_cpu_conv_narrow_workspace(kern, a));
+        if (!vt_cpu_conv_is_rolling(kern, a)) return vt_cpu_conv_packed_workspace(kern, a);
+        return larger(a->w->turned ? vt_cpu_conv_packed_workspace(kern, a) : 0,
+                      vt_cpu_conv_rolling_workspace(kern, a));
+    }
     size_t round = round_pictures(a);
     return (gradient_floats(kern, a) + whole_lines(round * map_floats(a))) * sizeof(float) +
            vt_norm_plan_bytes(kern, a, round);
@@ -324,9 +330,10 @@ static void multiply_patches(const vt_kern *kern, const patch_product *p) {
 
 void vt_cpu_conv(vt_kern *kern, const vt_conv *a) {
     if (a->w->spec.type != VT_NUMBER_F32) {
-        (is_winograd(a)             ? vt_cpu_conv_winograd
-         : vt_cpu_conv_is_narrow(a) ? vt_cpu_conv_narrow
-                                    : vt_cpu_conv_packed)(kern, a);
+        (is_winograd(a)                    ? vt_cpu_conv_winograd
+         : vt_cpu_conv_is_narrow(a)        ? vt_cpu_conv_narrow
+         : vt_cpu_conv_is_rolling(kern, a) ? vt_cpu_conv_rolling
+                                           : vt_cpu_conv_packed)(kern, a);
         return;
     }
     size_t round = round_pictures(a), groups = (size_t)a->groups;

@@ -33,6 +33,7 @@
  * phases again, each with taps of its own. */
 #include "kern/cpu/conv.h"
 
+#include "kern/cpu/conv_beside.h"
 #include "kern/cpu/conv_map.h"
 #include "kern/cpu/conv_sums.h"
 #include "kern/cpu/conv_turned.h"
@@ -259,25 +260,21 @@ static size_t out_pixel(const conv_plan *p, size_t picture, const conv_phase *ph
 
 /* `rows` output pixels from (oy, ox) on, panels [first, end); `total` receives the sums of the first's columns
  * and the next ones'. */
-static void conv_tile(const conv_plan *p, const uint16_t *map, size_t picture,
-                      const conv_phase *phase, int oy, int ox, int rows, int first, int end,
-                      float *total) {
+static void conv_tile(const conv_plan *p, vt_conv_beside *beside, const uint16_t *map,
+                      size_t picture, const conv_phase *phase, int oy, int ox, int rows, int first,
+                      int end, float *total) {
     const vt_conv *a = p->args;
-    _Alignas(64) float out[VT_TILE_MOST_ROWS * VT_TILE_COLUMNS];
     size_t line = vt_conv_map_line(&p->map), step = (size_t)a->stride, out_c = (size_t)a->out_c;
     size_t pixel = out_pixel(p, picture, phase, oy, ox) * out_c,
            panel_size = panel_numbers(p, phase);
-    vt_tile tile = {.out = out,
-                    .a = map + (size_t)oy * step * line + (size_t)ox * step * p->map.channels,
+    vt_tile tile = {.a = map + (size_t)oy * step * line + (size_t)ox * step * p->map.channels,
                     .a_stride = step * p->map.channels,
                     .b_stride = panel_size,
                     .tap = p->tap + phase->tap,
                     .taps = phase->taps,
                     .depth = (int)p->map.channels,
                     .rows = rows};
-    vt_map_tile store = {.tile = out,
-                         .tile_stride = VT_TILE_COLUMNS,
-                         .y_stride = (size_t)p->apart * out_c,
+    vt_map_tile store = {.y_stride = (size_t)p->apart * out_c,
                          .rows = rows,
                          .squares = p->sums.columns,
                          .stream = p->stream};
@@ -285,17 +282,13 @@ static void conv_tile(const conv_plan *p, const uint16_t *map, size_t picture,
         size_t column = (size_t)panel * VT_PANEL;
         tile.panels = end - panel < VT_TILE_PANELS ? end - panel : VT_TILE_PANELS;
         tile.b = p->weights + phase->weights + (size_t)panel * panel_size;
-        if (phase->taps > 0)
-            p->tiles->product(&tile);
-        else
-            memset(out, 0, (size_t)rows * VT_TILE_COLUMNS * sizeof *out);
         store.columns = tile.panels * VT_PANEL;
         if (store.columns > a->out_c - (int)column) store.columns = a->out_c - (int)column;
         store.y = a->y + pixel + column;
         store.residual = a->residual ? a->residual + pixel + column : NULL;
         store.bias = a->bias ? a->bias + column : NULL;
         store.sums = total ? total + (panel - first) * VT_PANEL : NULL;
-        p->loops->tile_out(&store);
+        vt_conv_beside_tile(beside, &tile, &store, 0);
     }
 }
 
@@ -311,15 +304,18 @@ static void conv_task(const conv_plan *p, size_t first_picture, int64_t task) {
     int end = (int)vt_cpu_piece_begin(p->panels, p->blocks, 2, block + 1);
     int row_end = (int)vt_cpu_piece_begin(phase->out_h, p->bands, 1, band + 1);
     int64_t runs = vt_cpu_pieces(phase->out_w, p->tiles->most_rows);
+    vt_conv_beside beside;
+    vt_conv_beside_begin(&beside, p->tiles, p->loops);
     float *total = vt_conv_sums_begin(&p->sums, at, phase_at * p->bands + band,
                                       (size_t)first * VT_PANEL, (size_t)(end - first) * VT_PANEL);
     for (int oy = (int)vt_cpu_piece_begin(phase->out_h, p->bands, 1, band); oy < row_end; oy++)
         for (int64_t run = 0; run < runs; run++) {
             int ox = (int)vt_cpu_piece_begin(phase->out_w, runs, 1, run);
             int ox_end = (int)vt_cpu_piece_begin(phase->out_w, runs, 1, run + 1);
-            conv_tile(p, p->map.numbers + at * vt_conv_map_picture(&p->map), first_picture + at,
-                      phase, oy, ox, ox_end - ox, first, end, total);
+            conv_tile(p, &beside, p->map.numbers + at * vt_conv_map_picture(&p->map),
+                      first_picture + at, phase, oy, ox, ox_end - ox, first, end, total);
         }
+    vt_conv_beside_end(&beside);
     if (p->stream) p->loops->end();
 }
 

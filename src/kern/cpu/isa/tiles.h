@@ -183,6 +183,9 @@ typedef struct vt_tiles {
     void (*begin)(void);
     void (*end)(void);
     void (*product)(const vt_tile *tile);
+    /* The same numbers, with pieces of other work (`run` alone; what is left on return remains in `runs`) between the
+     * steps; or NULL: the vector units are what multiplies. */
+    void (*product_beside)(const vt_tile *tile, vt_meanwhile *meanwhile);
     void (*finish)(const vt_finish *finish);
     /* Where x of many rows pays to be laid in tiles, else NULL, these two: their products, whose numbers are those of
      * `product` to the bit; and one row tile of x from `rows` rows (1 .. 16) of F32 or BF16 at `stride` elements,
@@ -219,6 +222,11 @@ extern const vt_tiles vt_tiles_amx;
 #if defined(__x86_64__)
 /* Of isa/tiles_avx512wide.c. */
 void vt_product_avx512wide(const vt_tile *tile);
+#endif
+
+#if defined(__x86_64__)
+/* Of isa/conv_amx.c. */
+void vt_product_beside_amx(const vt_tile *tile, vt_meanwhile *meanwhile);
 #endif
 
 /* Of isa/finish.c, which is compiled once an instruction set; tables share them. */

@@ -237,6 +237,7 @@ const vt_tiles vt_tiles_amx = {
     .begin = amx_begin,
     .end = amx_end,
     .product = product,
+    .product_beside = vt_product_beside_amx,
     .finish = vt_finish_avx512bf16,
     .squares = squares,
     .lay = vt_lay_avx512bf16,
