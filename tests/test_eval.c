@@ -3,6 +3,7 @@
  * features. */
 #include <math.h>
 
+#include "core/rng.h"
 #include "eval/eval.h"
 #include "eval/kernel_distance.h"
 #include "eval/neighbours.h"
@@ -264,18 +265,37 @@ static double kernel(const float *x, const float *y) {
     return pow(product / DIMS + 1, 3);
 }
 
-/* Of samples first, first + step, ..., pair by pair as the paper has it. */
-static double plain_kernel_distance(const float *x, const float *y, int count, int first,
-                                    int step) {
+/* Of the n samples at these places, pair by pair as the paper has it. */
+static double plain_kernel_distance(const float *x, const float *y, const uint32_t *of_x,
+                                    const uint32_t *of_y, int n) {
     double own = 0, cross = 0;
-    int n = 0;
-    for (int i = first; i < count; i += step, ++n)
-        for (int j = first; j < count; j += step) {
-            if (i != j)
-                own += kernel(x + i * DIMS, x + j * DIMS) + kernel(y + i * DIMS, y + j * DIMS);
-            cross += kernel(x + i * DIMS, y + j * DIMS);
+    for (int i = 0; i < n; ++i)
+        for (int j = 0; j < n; ++j) {
+            const float *one = x + of_x[i] * DIMS, *other = y + of_y[j] * DIMS;
+            if (i != j) own += kernel(one, x + of_x[j] * DIMS) + kernel(other, y + of_y[i] * DIMS);
+            cross += kernel(one, other);
         }
     return own / n / (n - 1) - 2 * cross / n / n;
+}
+
+/* Ten classes one after another here, and sorted there: the same pictures, whatever the blocks. */
+static void many_classes(void) {
+    enum { EACH = 60, ALL = 10 * EACH };
+    float *turns = calloc((size_t)ALL * DIMS, sizeof *turns),
+          *sorted = calloc((size_t)ALL * DIMS, sizeof *sorted);
+    double near, far, spread;
+    for (int i = 0; i < ALL; ++i) {
+        turns[i * DIMS] = (float)(i % 10);
+        sorted[i * DIMS] = (float)(i / EACH);
+    }
+    const vt_samples a = {sorted, ALL, ALL}, b = {turns, ALL, ALL};
+    assert_ok(vt_kernel_distance(&near, &spread, &a, &b, DIMS, err));
+    assert_true(fabs(near) < 3 * spread);
+    for (int i = 0; i < ALL; ++i) turns[i * DIMS] = (float)(i % 5); /* half of the classes */
+    assert_ok(vt_kernel_distance(&far, &spread, &a, &b, DIMS, err));
+    assert_true(far > 3 * fabs(near) && far > 3 * spread);
+    free(turns);
+    free(sorted);
 }
 
 static void test_kernel_distance(void **state) {
@@ -285,30 +305,36 @@ static void test_kernel_distance(void **state) {
     float *real = numbers((size_t)COUNT * DIMS, 3, 2, 0),
           *made = numbers((size_t)COUNT * DIMS, 4, 1.6, 0.2),
           *same = numbers((size_t)COUNT * DIMS, 5, 2, 0);
+    uint32_t orders[2][COUNT];
     vt_samples a = {real, 60, 60}, b = {made, 60, 60};
-    assert_ok(vt_kernel_distance(&got, &spread, &a, &b, DIMS, err)); /* one block */
-    assert_near(got, plain_kernel_distance(real, made, 60, 0, 1), 1e-12);
+    assert_ok(vt_kernel_distance(&got, &spread, &a, &b, DIMS, err)); /* one block: in any order */
+    for (uint32_t i = 0; i < 60; ++i) orders[0][i] = i;
+    assert_near(got, plain_kernel_distance(real, made, orders[0], orders[0], 60), 1e-12);
     assert_true(isnan(spread) && got > 0.01);
     a = (vt_samples){real, COUNT, COUNT};
     b = (vt_samples){made, COUNT, COUNT};
-    assert_ok(vt_kernel_distance(&got, &spread, &a, &b, DIMS, err)); /* two of 120 */
-    const double even = plain_kernel_distance(real, made, COUNT, 0, 2),
-                 odd = plain_kernel_distance(real, made, COUNT, 1, 2);
-    assert_near(got, (even + odd) / 2, 1e-12);
-    assert_near(spread, fabs(even - odd) / 2, 1e-12);
+    assert_ok(vt_kernel_distance(&got, &spread, &a, &b, DIMS, err)); /* two of 120, drawn */
+    for (uint32_t i = 0; i < 2; ++i) vt_permutation(orders[i], COUNT, 0, i);
+    const double one = plain_kernel_distance(real, made, orders[0], orders[1], COUNT / 2),
+                 two = plain_kernel_distance(real, made, orders[0] + COUNT / 2,
+                                             orders[1] + COUNT / 2, COUNT / 2);
+    assert_near(got, (one + two) / 2, 1e-12);
+    assert_near(spread, fabs(one - two) / 2, 1e-12);
     b.features = same; /* without bias: about 0 of two sets that are drawn alike, also below it */
     double near, wide;
     assert_ok(vt_kernel_distance(&near, &wide, &a, &b, DIMS, err));
     assert_true(fabs(near) < 0.1 * got);
     a.count = b.count = 30; /* every eighth of those that are held */
     assert_ok(vt_kernel_distance(&got, &spread, &a, &b, DIMS, err));
-    assert_near(got, plain_kernel_distance(real, same, COUNT, 0, 8), 1e-12);
+    for (uint32_t i = 0; i < 30; ++i) orders[0][i] = 8 * i;
+    assert_near(got, plain_kernel_distance(real, same, orders[0], orders[0], 30), 1e-12);
     b.count = 29;
     assert_fails(vt_kernel_distance(&got, &spread, &a, &b, DIMS, err), VARIANT_E_ARGUMENT,
                  "29 samples from 30");
     a.count = b.count = 1;
     assert_fails(vt_kernel_distance(&got, &spread, &a, &b, DIMS, err), VARIANT_E_ARGUMENT,
                  "2 or more");
+    many_classes();
     free(real);
     free(made);
     free(same);

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "core/rng.h"
 #include "kern/blas.h"
 
 /* A block of both sets, and room for the products of its samples. */
@@ -11,29 +12,36 @@ typedef struct block {
     int size, dims;
     double *real, *made; /* (size, dims) */
     double *products;    /* (size, size) */
+    uint32_t *orders[2]; /* (count): of all real samples, and of the generated */
 } block;
 
 static void block_close(block *b) {
     free(b->real);
     free(b->made);
     free(b->products);
+    free(b->orders[0]);
+    free(b->orders[1]);
 }
 
-static variant_status block_open(block *b, int size, int dims, variant_error *err) {
+static variant_status block_open(block *b, int count, int size, int dims, variant_error *err) {
     const size_t n = (size_t)size, d = (size_t)dims;
     *b = (block){.size = size, .dims = dims};
     b->real = malloc(n * d * sizeof *b->real);
     b->made = malloc(n * d * sizeof *b->made);
     b->products = malloc(n * n * sizeof *b->products);
-    if (b->real && b->made && b->products) return VARIANT_OK;
+    for (uint32_t i = 0; i < 2; ++i) {
+        b->orders[i] = malloc((size_t)count * sizeof *b->orders[i]);
+        if (b->orders[i]) vt_permutation(b->orders[i], (uint32_t)count, 0, i);
+    }
+    if (b->real && b->made && b->products && b->orders[0] && b->orders[1]) return VARIANT_OK;
     return vt_fail(err, VARIANT_E_MEMORY, "no memory for %d samples of %d features", size, dims);
 }
 
-/* Every `step`-th of the samples from `first` on. */
-static void take(double *out, const vt_samples *from, int first, int step, const block *b) {
+/* The samples from place `first` on of an order of them. */
+static void take(double *out, const vt_samples *from, const uint32_t *order, int first,
+                 const block *b) {
     for (int i = 0; i < b->size; ++i) {
-        const size_t index = (size_t)first + (size_t)i * (size_t)step;
-        const size_t row = index * (size_t)from->held / (size_t)from->count;
+        const size_t row = (size_t)order[first + i] * (size_t)from->held / (size_t)from->count;
         const float *sample = from->features + row * (size_t)b->dims;
         for (int j = 0; j < b->dims; ++j) *out++ = (double)sample[j];
     }
@@ -76,10 +84,10 @@ variant_status vt_kernel_distance(double *distance, double *spread, const vt_sam
         return vt_fail(err, VARIANT_E_ARGUMENT,
                        "a kernel distance of %d samples from %d: expected equally many, 2 or more",
                        generated->count, count);
-    variant_status status = block_open(&b, count / blocks, dims, err);
+    variant_status status = block_open(&b, count, count / blocks, dims, err);
     for (int i = 0; status == VARIANT_OK && i < blocks; ++i) {
-        take(b.real, real, i, blocks, &b);
-        take(b.made, generated, i, blocks, &b);
+        take(b.real, real, b.orders[0], i * b.size, &b);
+        take(b.made, generated, b.orders[1], i * b.size, &b);
         const double one = mean_kernel(&b, b.real, b.real) + mean_kernel(&b, b.made, b.made) -
                            2 * mean_kernel(&b, b.real, b.made);
         const double step = one - sum / (i ? i : 1); /* Welford's: from the mean so far ... */

@@ -12,7 +12,8 @@ enum {
     VT_KERNEL_BLOCKS = 10   /* ... blocks of them that the estimate is the mean of, at least two */
 };
 
-/* Both sets hold equally many, 2 or more. The mean over blocks of samples that lie evenly spread in both; spread: the standard deviation of
+/* Both sets hold equally many, 2 or more. The mean over blocks, which are drawn at random, since samples come
+ * sorted by class, or one class after another; spread: the standard deviation of
  * that mean, from the blocks' own; NAN with one block. Below 0 where the sets are as near as chance lets them be. */
 variant_status vt_kernel_distance(double *distance, double *spread, const vt_samples *real,
                                   const vt_samples *generated, int dims, variant_error *err);
