@@ -45,8 +45,10 @@ for type in bf16 int8 int4; do
     run generate -m $type.safetensors --weights $type --init-img pictures/left/00.png --outpaint 4,0,0,0 --class 1 -o a.png
     run generate -m model.safetensors --weights $type --init-img pictures/left/00.png --outpaint 4,0,0,0 --class 1 -o b.png
     same a.png b.png
-    run generate -m $type.safetensors --backend ref -s 4 -o a.png
-    says "warning: $type.safetensors: its weights are packed for the cpu backend; this one takes them apart, to the same numbers"
+    # plain C takes the form of a convolution's kernel from the file, and without one the form that processors without AMX pack
+    VARIANT_CPU=baseline run convert model.safetensors -o common.safetensors --pack --weights $type
+    run generate -m common.safetensors --backend ref -s 4 -o a.png
+    says "warning: common.safetensors: its weights are packed for the cpu backend; this one takes them apart, to the same numbers"
     run generate -m model.safetensors --weights $type --backend ref -s 4 -o b.png
     same a.png b.png
     run inspect $type.safetensors
@@ -87,8 +89,9 @@ run inspect chosen.safetensors
 run generate -m integers.safetensors --weights int8 -n 3 -s 4 -o a%d.png
 run generate -m chosen.safetensors -n 3 -s 4 -o b%d.png
 for i in 0 1 2; do same a$i.png b$i.png; done
+VARIANT_CPU=baseline run convert integers.safetensors -o common.safetensors --pack --weights int8
 run generate -m integers.safetensors --weights int8 --backend ref -s 4 -o a.png
-run generate -m chosen.safetensors --backend ref -s 4 -o b.png
+run generate -m common.safetensors --backend ref -s 4 -o b.png
 same a.png b.png
 
 # ---- what a packed file has not
@@ -118,7 +121,7 @@ meta = header["__metadata__"]
 packed = json.loads(meta["variant.packed"])
 panels = "blocks.0.attn.mat_qkv.weight.panels"
 scales = "blocks.0.attn.mat_qkv.weight.scales"
-convolution = [k for k in header if k.startswith("decoder.") and k.endswith(".panels") and header[k]["shape"][1] == 16][0]
+convolution = [k for k in header if k.startswith("decoder.") and k.endswith(".panels") and header[k]["shape"][1] in (9, 16)][0]
 pad = 64
 if what == "short": body = body[:-100]
 if what == "misaligned": pad = 8
@@ -138,7 +141,8 @@ if what == "panels":
     header[panels]["shape"] = [s[0] * 2, s[1], s[2] // 2, s[3]]
 if what == "kernel":
     s = header[convolution]["shape"]
-    header[convolution]["shape"] = [s[0], s[1] // 4, s[2] * 4, s[3]]
+    part = 4 if s[1] == 16 else 3
+    header[convolution]["shape"] = [s[0], s[1] // part, s[2] * part, s[3]]
 if what == "dtype": header[panels]["dtype"] = "F16" if header[panels]["dtype"] == "BF16" else "I8"
 if what == "nan":
     at = header[panels]["data_offsets"][0] + 10
