@@ -28,8 +28,9 @@ def test_a_sweep_measures_what_it_is_asked(engine: variant.Engine, tmp_path: Pat
     assert found == json.loads((tmp_path / "s/sweep.json").read_text()) and "shoes" in (tmp_path / "s/report.html").read_text()
     assert len(found["points"]) == 2 and seen[-1].share == 1.0 and seen[0].points == 2
     assert len({point["id"] for point in found["points"]}) == 2
+    other: dict[str, Any] = {**small, "pictures": 2}
     with pytest.raises(variant.Mismatch):
-        variant.sweep(engine, tmp_path / "s", seed=9, **{**small, "pictures": 2})
+        variant.sweep(engine, tmp_path / "s", seed=9, **other)
     with pytest.raises(variant.Stopped):
         variant.sweep(engine, tmp_path / "t", progress=lambda at: False, **small)
     refused: list[tuple[dict[str, Any], type[Exception], str]] = [
@@ -41,6 +42,7 @@ def test_a_sweep_measures_what_it_is_asked(engine: variant.Engine, tmp_path: Pat
         ({"reference": np.zeros((2, 2, 2, 2, 2), np.uint8)}, ValueError, "pictures"),
     ]
     for options, error, words in refused:
+        asked: dict[str, Any] = {**small, **options}
         with pytest.raises(error) as raised:
-            variant.sweep(engine, tmp_path / "u", **{**small, **options})
+            variant.sweep(engine, tmp_path / "u", **asked)
         assert words in str(raised.value), options

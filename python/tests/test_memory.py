@@ -104,8 +104,9 @@ def test_a_state_dict_is_told_its_classes_and_depths(
         ({"depths": [2.5], "bridge": 4}, TypeError, "float"),
     ]
     for options, error, words in wrong:
+        asked: dict[str, Any] = {"heads": info.heads, **options}
         with pytest.raises(error) as raised:
-            variant.Engine.from_torch(var, vae, sides=info.sides, **{"heads": info.heads, **options})
+            variant.Engine.from_torch(var, vae, sides=info.sides, **asked)
         assert words in str(raised.value), options
 
 
