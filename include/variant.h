@@ -66,5 +66,7 @@
 #include <variant/scores.h>
 #include <variant/sweep.h>
 #include <variant/train.h>
+#include <variant/inspect.h>
+#include <variant/convert.h>
 
 #endif

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Fails when a file includes a folder that lies above it, or one that it does not need. The arrows, lowest first:
 #   core <- io, kern, supernet;  io, kern <- nn <- tokenizer, transformer <- engine <- train <- selftest <- cli
-#   io, kern, nn <- features <- train, eval; engine <- planning <- eval <- cli.
+#   io, kern, nn <- features <- train, eval, convert; engine <- planning <- eval <- cli; engine <- convert, whose users have variant.h.
 #   serve computes through include/variant.h alone: core, io <- serve <- cli.
 #   supernet <- transformer, engine, train. tokenizer and transformer never include each other.
 # Also: intrinsics only in kern/cpu, every header compiles alone, the public ones as C++ too, and variant.h has all of those.
@@ -19,6 +19,7 @@ declare -A may=(
     [engine]="core io kern nn supernet tokenizer transformer engine"
     [planning]="core io kern nn supernet tokenizer transformer engine planning"
     [features]="core io kern nn features"
+    [convert]="core io features engine convert"
     [eval]="core io kern nn features supernet tokenizer transformer engine planning eval"
     [train]="core io kern nn features supernet tokenizer transformer engine train"
     [selftest]="core io kern nn supernet tokenizer transformer engine features train selftest"
@@ -46,7 +47,7 @@ while IFS=: read -r file _ line; do
 done < <(grep -rnE '^#include "[a-z]+/' src cli --include='*.c' --include='*.h')
 
 # These commands stand on include/variant.h alone; the others are on their way.
-for name in classify.c encode.c reconstruct.c tokens.c tokens.h generate_report.c generate_report.h plan.c cli.c cli.h request.h beginning.h; do
+for name in inspect.c convert.c calibrate.c calibrate.h classify.c encode.c reconstruct.c tokens.c tokens.h generate_report.c generate_report.h plan.c cli.c cli.h request.h beginning.h; do
     checked=$((checked + 1))
     if grep -nE '^#include "[a-z]+/' "cli/$name"; then
         echo "cli/$name: expected variant.h and headers of cli/ alone"

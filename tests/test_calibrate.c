@@ -194,8 +194,8 @@ static void it_can_be_stopped(void **state) {
     int32_t tokens[2 * 1024], labels[2];
     int calls = 0;
     vt_calibration c = calibration_of(model, tokens, labels);
-    c.progress = stop_at_once;
-    c.user = &calls;
+    const vt_work_watch watch = {stop_at_once, &calls};
+    c.watch = &watch;
     assert_fails(vt_calibrate(&plan, model, &c, err), VARIANT_E_STOPPED, "stopped while");
     assert_int_equal(calls, 3);
     vt_int8_plan_close(&plan);

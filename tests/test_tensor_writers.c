@@ -97,8 +97,8 @@ static void a_state_dict(void **state) {
     vt_tensor_out list[COUNT];
     char *texts[2];
     fill(list);
-    assert_ok(vt_torch_write(in_folder("a.pth"), list, COUNT, err));
-    assert_ok(vt_torch_write(in_folder("b.pth"), list, COUNT, err));
+    assert_ok(vt_torch_write(in_folder("a.pth"), list, COUNT, NULL, err));
+    assert_ok(vt_torch_write(in_folder("b.pth"), list, COUNT, NULL, err));
     vt_tensor_file *file = reopen(in_folder("a.pth"));
     assert_string_equal(vt_tensor_file_format(file), "pytorch zip");
     expect_all(file, list);
@@ -125,7 +125,7 @@ static void a_state_dict(void **state) {
 static void a_state_dict_of_nothing(void **state) {
     (void)state;
     const vt_tensor_out none = {.name = "none", .rank = 1, .shape = {0}};
-    assert_ok(vt_torch_write(in_folder("none.pth"), &none, 1, err));
+    assert_ok(vt_torch_write(in_folder("none.pth"), &none, 1, NULL, err));
     vt_tensor_file *file = reopen(in_folder("none.pth"));
     assert_int_equal(vt_tensor_file_at(file, 0)->count, 0);
     vt_tensor_file_close(&file);
@@ -136,21 +136,24 @@ static void what_cannot_be_written(void **state) {
     vt_tensor_out list[COUNT];
     fill(list);
     list[3].name = list[1].name;
-    assert_fails(vt_torch_write(in_folder("x.pth"), list, COUNT, err), VARIANT_E_ARGUMENT, "twice");
-    assert_fails(
-        vt_shards_write(in_folder("x.safetensors"), 500, list, COUNT, NULL, NULL, 0, NULL, err),
-        VARIANT_E_ARGUMENT, "twice");
+    assert_fails(vt_torch_write(in_folder("x.pth"), list, COUNT, NULL, err), VARIANT_E_ARGUMENT,
+                 "twice");
+    assert_fails(vt_shards_write(in_folder("x.safetensors"), 500, list, COUNT, NULL, NULL, 0, NULL,
+                                 NULL, err),
+                 VARIANT_E_ARGUMENT, "twice");
     fill(list);
     list[VT_OTHER + 2].read = read_never;
-    assert_fails(vt_torch_write(in_folder("x.pth"), list, COUNT, err), VARIANT_E_MODEL, "now");
-    assert_fails(vt_torch_write("-", list, 2, err), VARIANT_E_ARGUMENT, "standard output");
-    assert_fails(vt_torch_write("/dev/full", list, 2, err), VARIANT_E_IO, "/dev/full");
-    assert_fails(vt_torch_write(in_folder("no/x.pth"), list, 2, err), VARIANT_E_IO, "no/x.pth");
-    assert_fails(vt_shards_write(in_folder("x.pth"), 500, list, 2, NULL, NULL, 0, NULL, err),
+    assert_fails(vt_torch_write(in_folder("x.pth"), list, COUNT, NULL, err), VARIANT_E_MODEL,
+                 "now");
+    assert_fails(vt_torch_write("-", list, 2, NULL, err), VARIANT_E_ARGUMENT, "standard output");
+    assert_fails(vt_torch_write("/dev/full", list, 2, NULL, err), VARIANT_E_IO, "/dev/full");
+    assert_fails(vt_torch_write(in_folder("no/x.pth"), list, 2, NULL, err), VARIANT_E_IO,
+                 "no/x.pth");
+    assert_fails(vt_shards_write(in_folder("x.pth"), 500, list, 2, NULL, NULL, 0, NULL, NULL, err),
                  VARIANT_E_ARGUMENT, "NAME-00001-of-0000N.safetensors");
-    assert_fails(
-        vt_shards_write(in_folder("no/x.safetensors"), 500, list, 2, NULL, NULL, 0, NULL, err),
-        VARIANT_E_IO, "no/x-00001-of-00002.safetensors");
+    assert_fails(vt_shards_write(in_folder("no/x.safetensors"), 500, list, 2, NULL, NULL, 0, NULL,
+                                 NULL, err),
+                 VARIANT_E_IO, "no/x-00001-of-00002.safetensors");
     assert_false(there("x.pth") || there("x.safetensors"));
     assert_true(vt_torch_is_name("a/b.pth") && vt_torch_is_name("b.PT") &&
                 vt_torch_is_name("x.bin"));
@@ -169,7 +172,7 @@ static void shards_and_their_index(void **state) {
     int shards = -1;
     fill(list);
     assert_ok(vt_shards_write(in_folder("m.safetensors"), most, list, COUNT, &key, &value, 1,
-                              &shards, err));
+                              &shards, NULL, err));
     assert_true(shards > 4 && shards < COUNT);
     assert_false(there("m.safetensors"));
     vt_tensor_file *file = reopen(in_folder("m.safetensors.index.json"));
@@ -189,13 +192,67 @@ static void shards_and_their_index(void **state) {
         vt_tensor_file_close(&file);
     }
     /* of a tensor that is larger than a shard may be, one to itself; of all in one, no index */
-    assert_ok(vt_shards_write(in_folder("s.safetensors"), 1, list, 3, NULL, NULL, 0, &shards, err));
+    assert_ok(
+        vt_shards_write(in_folder("s.safetensors"), 1, list, 3, NULL, NULL, 0, &shards, NULL, err));
     assert_int_equal(shards, 3);
     assert_ok(vt_shards_write(in_folder("one.safetensors"), 1 << 20, list, COUNT, &key, &value, 1,
-                              &shards, err));
+                              &shards, NULL, err));
     assert_int_equal(shards, 0);
     assert_true(there("one.safetensors") && !there("one.safetensors.index.json"));
     file = reopen(in_folder("one.safetensors"));
+    expect_all(file, list);
+    vt_tensor_file_close(&file);
+}
+
+/* ---- who watches ---- */
+
+static int told, stop_at;
+
+static bool listen(void *user, const char *doing, int done, int total) {
+    (void)user;
+    assert_string_equal(doing, "writing");
+    assert_int_equal(total, COUNT);
+    assert_true(done == told || done == told + 1); /* where a shard ends the next one begins */
+    told = done;
+    return done < stop_at;
+}
+
+static void writing_is_watched(void **state) {
+    (void)state;
+    const vt_work_watch watch = {.goes_on = listen};
+    vt_tensor_out list[COUNT];
+    fill(list);
+    stop_at = COUNT + 1;
+    told = 0;
+    assert_ok(vt_torch_write(in_folder("w.pth"), list, COUNT, &watch, err));
+    assert_int_equal(told, COUNT);
+    told = 0;
+    assert_ok(vt_shards_write(in_folder("w.safetensors"), 900, list, COUNT, NULL, NULL, 0, NULL,
+                              &watch, err));
+    assert_int_equal(told, COUNT);
+    /* The last one is not too late, and what was there before is what is there. */
+    const uint8_t first = bytes[0][0];
+    memset(bytes, 7, sizeof bytes);
+    assert_int_not_equal(first, 7);
+    for (stop_at = COUNT; stop_at > 0; stop_at /= 2) {
+        told = 0;
+        assert_fails(vt_torch_write(in_folder("w.pth"), list, COUNT, &watch, err),
+                     VARIANT_E_STOPPED, "writing");
+        told = 0;
+        assert_fails(vt_shards_write(in_folder("w.safetensors"), 900, list, COUNT, NULL, NULL, 0,
+                                     NULL, &watch, err),
+                     VARIANT_E_STOPPED, "writing");
+        told = 0;
+        assert_fails(vt_shards_write(in_folder("v.safetensors"), 900, list, COUNT, NULL, NULL, 0,
+                                     NULL, &watch, err),
+                     VARIANT_E_STOPPED, "writing");
+    }
+    assert_false(there("v-00001-of-00007.safetensors") || there("v.safetensors.index.json"));
+    fill(list);
+    vt_tensor_file *file = reopen(in_folder("w.pth"));
+    expect_all(file, list);
+    vt_tensor_file_close(&file);
+    file = reopen(in_folder("w.safetensors.index.json"));
     expect_all(file, list);
     vt_tensor_file_close(&file);
 }
@@ -312,7 +369,7 @@ int main(void) {
         cmocka_unit_test(a_state_dict),           cmocka_unit_test(a_state_dict_of_nothing),
         cmocka_unit_test(what_cannot_be_written), cmocka_unit_test(shards_and_their_index),
         cmocka_unit_test(a_model_as_pytorch),     cmocka_unit_test(a_model_as_safetensors),
-        cmocka_unit_test(a_model_that_cannot),
+        cmocka_unit_test(a_model_that_cannot),    cmocka_unit_test(writing_is_watched),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -36,6 +36,7 @@ ROOMS = {
     "transformer": ("token maps to the next one's logits", 300),
     "engine": ("models, requests, the loop over scales", 10),
     "features": ("networks that pictures are judged by", 130),
+    "convert": ("what model files hold; any of them to one file", 105),
     "planning": ("a budget to a schedule; what depth costs", 60),
     "train": ("from pictures to a model: the trainers", 25),
     "eval": ("scores, judges, sweeps and their reports", 175),

@@ -71,6 +71,7 @@ const char *variant_version(void);
 
 #define VARIANT_MAX_SCALES 32
 #define VARIANT_MAX_DEPTHS 16
+#define VARIANT_MAX_LEVELS 8 /* at which a tokenizer or a classifier halves pictures */
 
 VARIANT_END
 

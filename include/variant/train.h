@@ -12,7 +12,6 @@
 VARIANT_BEGIN
 
 #define VARIANT_MAX_LAYERS 128 /* of a transformer */
-#define VARIANT_MAX_LEVELS 8   /* at which a tokenizer or a classifier halves pictures */
 
 /* Where a training is; the library's, for the length of the call. */
 typedef struct variant_train_progress {

@@ -221,12 +221,6 @@ static variant_status choose_own(void *user, vt_step *step, variant_error *err) 
     return VARIANT_OK;
 }
 
-static variant_status told(const vt_calibration *c, const char *doing, int done, int total,
-                           variant_error *err) {
-    if (!c->progress || c->progress(c->user, doing, done, total)) return VARIANT_OK;
-    return vt_fail(err, VARIANT_E_STOPPED, "stopped while %s", doing);
-}
-
 static variant_status run_pictures(const vt_model *model, const vt_calibration *c, samples *s,
                                    variant_error *err) {
     const vt_transformer_config *config = vt_transformer_configuration(model->transformer);
@@ -253,7 +247,7 @@ static variant_status run_pictures(const vt_model *model, const vt_calibration *
             status = s->err.status;
             goto cleanup;
         }
-        VT_CHECK(told(c, "running pictures", t.picture + 1, c->pictures, err));
+        VT_CHECK(vt_work_tell(c->watch, "running pictures", t.picture + 1, c->pictures, err));
     }
 cleanup:
     vt_loop_close(&loop);
@@ -467,7 +461,8 @@ variant_status vt_calibrate(vt_int8_plan *out, const vt_model *model, const vt_c
     watch_all(out, NULL);
     for (int i = 0; i < out->count && status == VARIANT_OK; ++i) {
         status = choose_product(model, &s.of[i], &out->choices[i], s.most, c->tolerance, err);
-        if (status == VARIANT_OK) status = told(c, "measuring products", i + 1, out->count, err);
+        if (status == VARIANT_OK)
+            status = vt_work_tell(c->watch, "measuring products", i + 1, out->count, err);
     }
 cleanup:
     samples_close(&s);

@@ -48,9 +48,7 @@ typedef struct vt_calibration {
     int pictures;
     /* a product takes one scale a row where its error is at most so many times that of blocks */
     double tolerance;
-    /* done of total, in parts of about one time; false stops (E_STOPPED). NULL: nobody asks */
-    bool (*progress)(void *user, const char *doing, int done, int total);
-    void *user;
+    const vt_work_watch *watch; /* told in parts of about one time; NULL: nobody is */
 } vt_calibration;
 
 /* The model's transformer holds float32 weights. out->int4 is read, all else of it set; close it in any case. */

@@ -56,9 +56,17 @@ static variant_status choose_source(const char **path, const vt_in_memory **memo
     return VARIANT_OK;
 }
 
-/* Where the model and its tokenizer are; rooms: as above. */
-static variant_status choose_sources(vt_model_options *model, vt_in_memory rooms[2],
-                                     const variant_engine_options *o, variant_error *err) {
+variant_status vt_engine_model_options(vt_model_options *model, vt_in_memory rooms[2],
+                                       const variant_engine_options *o, variant_error *err) {
+    vt_model_options_init(model);
+    if (o->heads < 0)
+        return vt_fail(err, VARIANT_E_ARGUMENT,
+                       "heads is %d, expected 0 (as the model says) or at least 1", o->heads);
+    model->sides = o->sides;
+    model->heads = o->heads;
+    model->part = o->part;
+    model->warn = o->warn;
+    model->user = o->user;
     rooms[0] = (vt_in_memory){o->model_bytes, o->model_size, o->model_tensors,
                               o->model_tensor_count, o->model_config};
     rooms[1] = (vt_in_memory){o->tokenizer_bytes, o->tokenizer_size, o->tokenizer_tensors,
@@ -86,15 +94,7 @@ variant_status variant_engine_open(variant_engine **out, const variant_engine_op
     if (!engine) return vt_fail(error, VARIANT_E_MEMORY, "no memory for an engine");
     vt_model_options model;
     vt_in_memory rooms[2];
-    vt_model_options_init(&model);
-    if (options->heads < 0)
-        VT_CHECK(vt_fail(error, VARIANT_E_ARGUMENT,
-                         "heads is %d, expected 0 (as the model says) or at least 1",
-                         options->heads));
-    VT_CHECK(choose_sources(&model, rooms, options, error));
-    model.sides = options->sides;
-    model.heads = options->heads;
-    model.part = options->part;
+    VT_CHECK(vt_engine_model_options(&model, rooms, options, error));
     engine->warn = options->warn;
     engine->log = options->log;
     engine->user = options->user;

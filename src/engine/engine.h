@@ -23,6 +23,11 @@ void vt_engine_log(const variant_engine *engine, variant_log_level level, const 
  * made from a formula. */
 variant_engine vt_engine_around(vt_kern *kern, vt_model *model, vt_number weights, vt_number kv);
 
+/* What of an engine's options a model is opened with: files or memory, sides, heads, part, warn. rooms: where the second lies as long as
+ * the model is being opened. E_ARGUMENT: a model or a tokenizer is given more than once. */
+variant_status vt_engine_model_options(vt_model_options *out, vt_in_memory rooms[2],
+                                       const variant_engine_options *options, variant_error *err);
+
 /* How keys and values are stored where nobody says. */
 vt_number vt_kv_default(vt_number weights);
 

@@ -144,6 +144,8 @@ typedef struct vt_model_save {
     bool force;
     void (*warn)(void *user, const char *line); /* NULL: nobody hears */
     void *user;
+    const vt_work_watch
+        *watch; /* told of "converting" to halves and of "writing"; NULL: nobody is */
 } vt_model_save;
 variant_status vt_model_write(const char *path, const vt_model_save *save, variant_error *err);
 /* Of save the transformer (to path) and the tokenizer (to tokenizer_path; NULL: not, which is told through save->warn), or a tokenizer alone

@@ -224,7 +224,7 @@ variant_status vt_model_write_int8(const char *path, const vt_model_save *save,
         VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "%s: no memory to write it", path));
     for (int i = 0; i < 3; ++i) VT_CHECK(add_params(&l, parts[i], i == 2 ? plan : NULL, err));
     VT_CHECK(vt_shards_write(path, save->most_bytes, l.list, l.count, keys, values,
-                             save->training ? 3 : 2, NULL, err));
+                             save->training ? 3 : 2, NULL, save->watch, err));
 cleanup:
     for (size_t i = 0; l.sources && i < room; ++i) free(l.sources[i].scales);
     free(l.list);

@@ -207,13 +207,15 @@ static const char *int8_record(const vt_model *model) {
 }
 
 static variant_status write_file(const char *path, const listing *l, const char *config,
-                                 const char *packed, const char *training, variant_error *err) {
+                                 const char *packed, const vt_model_save *save,
+                                 variant_error *err) {
     const char *keys[4] = {VT_CONFIG_KEY, VT_PACKED_KEY}, *values[4] = {config, packed};
     const char *record = int8_record(l->model);
     int count = 2;
-    if (training) keys[count] = VT_TRAINING_KEY, values[count++] = training;
+    if (save->training) keys[count] = VT_TRAINING_KEY, values[count++] = save->training;
     if (record) keys[count] = VT_INT8_KEY, values[count++] = record;
-    return vt_safetensors_write(path, l->list, l->count, keys, values, count, err);
+    return vt_safetensors_write_watched(path, l->list, l->count, keys, values, count, save->watch,
+                                        err);
 }
 
 variant_status vt_model_write_packed(const char *path, const vt_model *model,
@@ -236,7 +238,7 @@ variant_status vt_model_write_packed(const char *path, const vt_model *model,
     for (int i = 0; l.complete && i < 3; ++i) add_params(&l, parts[i], false);
     if (l.complete) packed = metadata_text(&l, model->weights);
     if (!packed) VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "%s: no memory to write it", path));
-    status = write_file(path, &l, config, packed, save->training, err);
+    status = write_file(path, &l, config, packed, save, err);
 cleanup:
     for (int i = 0; i < l.count; ++i) free((void *)(uintptr_t)l.list[i].name);
     free(l.list);

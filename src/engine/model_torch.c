@@ -95,13 +95,13 @@ static variant_status add_params(listing *l, const vt_params *params, vt_losses 
 
 static variant_status write_list(const char *path, const listing *l, const vt_model_save *save,
                                  variant_error *err) {
-    if (vt_torch_is_name(path)) return vt_torch_write(path, l->list, l->count, err);
+    if (vt_torch_is_name(path)) return vt_torch_write(path, l->list, l->count, save->watch, err);
     const char *keys[2] = {VT_CONFIG_KEY, VT_TRAINING_KEY};
     char *config = vt_model_config_text(save);
     const char *values[2] = {config, save->training};
     const variant_status status =
         config ? vt_shards_write(path, save->most_bytes, l->list, l->count, keys, values,
-                                 save->training ? 2 : 1, NULL, err)
+                                 save->training ? 2 : 1, NULL, save->watch, err)
                : vt_fail(err, VARIANT_E_MEMORY, "%s: no memory to write it", path);
     free(config);
     return status;
@@ -130,9 +130,9 @@ static const vt_tensor *find_hits(const vt_model *model) {
 static variant_status write_part(const char *path, const vt_model *model, const vt_model_save *save,
                                  variant_error *err) {
     variant_status status = VARIANT_OK;
-    vt_losses losses = {.save = save};
     const vt_params *params = save->transformer ? vt_transformer_params(save->transformer)
                                                 : vt_tokenizer_params(save->tokenizer);
+    vt_losses losses = {.save = save, .tensors = params->count};
     listing l = {.hits = find_hits(model),
                  .list = calloc((size_t)params->count + 1, sizeof *l.list),
                  .sources = calloc((size_t)params->count + 1, sizeof *l.sources)};

@@ -47,6 +47,8 @@ variant_status vt_model_export(const vt_param_source *source, vt_losses *all, vt
     const vt_param *param = source->param;
     vt_dtype type = all->save->type;
     *out = vt_param_tensor(param->name, source);
+    if (type != VT_F32)
+        VT_TRY(vt_work_tell(all->save->watch, "converting", all->done++, all->tensors, err));
     if (type == VT_F32 || param->rank < 2) return VARIANT_OK;
     float *values = malloc(param->count ? param->count * sizeof *values : 1);
     if (!values) return vt_fail(err, VARIANT_E_MEMORY, "no memory to write %s", param->name);
@@ -100,7 +102,7 @@ variant_status vt_model_write(const char *path, const vt_model_save *save, varia
     variant_status status = VARIANT_OK;
     int own = 0, count, meta = 0;
     const char *keys[3], *values[3];
-    vt_losses all = {.save = save};
+    vt_losses all = {.save = save, .tensors = (int)capacity - save->extra_count};
     char *config = save->config ? strdup(save->config) : vt_model_config_text(save);
     vt_tensor_out *list = calloc(capacity + 1, sizeof *list);
     vt_param_source *sources = calloc(capacity + 1, sizeof *sources);
@@ -125,7 +127,8 @@ variant_status vt_model_write(const char *path, const vt_model_save *save, varia
         keys[meta] = save->extra_key;
         values[meta++] = save->extra_value;
     }
-    VT_CHECK(vt_shards_write(path, save->most_bytes, list, count, keys, values, meta, NULL, err));
+    VT_CHECK(vt_shards_write(path, save->most_bytes, list, count, keys, values, meta, NULL,
+                             save->watch, err));
 cleanup:
     for (int i = 0; i < own; ++i) free((void *)(uintptr_t)list[i].data);
     free(list);

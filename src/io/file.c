@@ -231,7 +231,7 @@ static void sync_folder_of(const char *path) {
     close(fd);
 }
 
-variant_status vt_replace_commit(vt_replace *replace, variant_error *err) {
+variant_status vt_replace_finish(vt_replace *replace, variant_error *err) {
     if (!replace->stream) return vt_fail(err, VARIANT_E_ARGUMENT, "nothing is being written");
     variant_status status = VARIANT_OK;
     errno = 0;
@@ -246,7 +246,14 @@ variant_status vt_replace_commit(vt_replace *replace, variant_error *err) {
     int closed = fclose(replace->stream);
     replace->stream = NULL;
     if (status == VARIANT_OK && closed != 0) status = fail_system(err, replace->path, "write");
-    if (status == VARIANT_OK && replace->temporary) {
+    if (status != VARIANT_OK) vt_replace_abandon(replace);
+    return status;
+}
+
+variant_status vt_replace_commit(vt_replace *replace, variant_error *err) {
+    variant_status status = VARIANT_OK;
+    if (replace->stream || !replace->path) VT_TRY(vt_replace_finish(replace, err));
+    if (replace->temporary) {
         if (rename(replace->temporary, replace->path) != 0) {
             status = fail_system(err, replace->path, "replace");
         } else {

@@ -33,6 +33,9 @@ typedef struct vt_replace {
 } vt_replace;
 
 variant_status vt_replace_open(vt_replace *out, const char *path, variant_error *err);
+/* The first half of commit, for whoever commits several: all is on the disk, and closed, under the temporary name. Abandons after an
+ * error. */
+variant_status vt_replace_finish(vt_replace *replace, variant_error *err);
 variant_status vt_replace_commit(vt_replace *replace, variant_error *err);
 /* after a failed commit too; allowed after a successful one */
 void vt_replace_abandon(vt_replace *replace);

@@ -30,6 +30,11 @@ static void deal(plan *p, int count, size_t most) {
     }
 }
 
+typedef struct metadata {
+    const char *const *keys, *const *values;
+    int count;
+} metadata;
+
 static variant_status no_memory(const char *path, variant_error *err) {
     return vt_fail(err, VARIANT_E_MEMORY, "%s: no memory to write it", path);
 }
@@ -71,23 +76,51 @@ static variant_status write_index(const plan *p, const char *path, int count, va
     return status;
 }
 
-static variant_status write_all(const plan *p, const char *path, const vt_tensor_out *tensors,
-                                int count, const char *const *meta_keys,
-                                const char *const *meta_values, int meta_count,
-                                variant_error *err) {
+/* One shard's watch, which tells of it as a part of all. */
+typedef struct span {
+    const vt_work_watch *all;
+    int first, count;
+} span;
+
+static bool goes_on(void *user, const char *doing, int done, int total) {
+    const span *s = user;
+    (void)total;
+    return s->all->goes_on(s->all->user, doing, s->first + done, s->count);
+}
+
+/* All shards under temporary names. */
+static variant_status stage_all(const plan *p, vt_replace *files, const char *path,
+                                const vt_tensor_out *tensors, int count, const metadata *meta,
+                                const vt_work_watch *watch, variant_error *err) {
     for (int shard = 0, first = 0; shard < p->shards; shard++) {
         int last = first;
         while (last < count && p->shard[last] == shard) last++;
         char *name = shard_path(path, shard, p->shards);
         if (!name) return no_memory(path, err);
-        const variant_status status =
-            vt_safetensors_write(name, tensors + first, last - first, meta_keys, meta_values,
-                                 shard == 0 ? meta_count : 0, err);
+        span part = {watch, first, count};
+        const vt_work_watch of_part = {goes_on, &part};
+        variant_status status = vt_safetensors_stage(
+            &files[shard], name, tensors + first, last - first, meta->keys, meta->values,
+            shard == 0 ? meta->count : 0, watch ? &of_part : NULL, err);
         free(name);
+        if (status == VARIANT_OK) status = vt_replace_finish(&files[shard], err);
         VT_TRY(status);
         first = last;
     }
-    return write_index(p, path, count, err);
+    return VARIANT_OK;
+}
+
+static variant_status write_all(const plan *p, const char *path, const vt_tensor_out *tensors,
+                                int count, const metadata *meta, const vt_work_watch *watch,
+                                variant_error *err) {
+    vt_replace *files = calloc((size_t)p->shards, sizeof *files);
+    if (!files) return no_memory(path, err);
+    variant_status status = stage_all(p, files, path, tensors, count, meta, watch, err);
+    for (int i = 0; i < p->shards && status == VARIANT_OK; i++)
+        status = vt_replace_commit(&files[i], err);
+    for (int i = 0; i < p->shards; i++) vt_replace_abandon(&files[i]);
+    free(files);
+    return status == VARIANT_OK ? write_index(p, path, count, err) : status;
 }
 
 static bool ends_well(const char *path) {
@@ -99,11 +132,13 @@ static bool ends_well(const char *path) {
 variant_status vt_shards_write(const char *path, size_t most, const vt_tensor_out *tensors,
                                int count, const char *const *meta_keys,
                                const char *const *meta_values, int meta_count, int *shards,
-                               variant_error *err) {
+                               const vt_work_watch *watch, variant_error *err) {
+    const metadata meta = {meta_keys, meta_values, meta_count};
     variant_status status = VARIANT_OK;
     if (shards) *shards = 0;
     if (most == 0)
-        return vt_safetensors_write(path, tensors, count, meta_keys, meta_values, meta_count, err);
+        return vt_safetensors_write_watched(path, tensors, count, meta_keys, meta_values,
+                                            meta_count, watch, err);
     if (!ends_well(path))
         return vt_fail(err, VARIANT_E_ARGUMENT,
                        "%s: files in shards are called NAME" ENDING
@@ -120,10 +155,10 @@ variant_status vt_shards_write(const char *path, size_t most, const vt_tensor_ou
                          "%s: shards of %zu bytes would be %d files, expected at most %d", path,
                          most, p.shards, (int)MOST_SHARDS));
     if (p.shards > 1)
-        VT_CHECK(write_all(&p, path, tensors, count, meta_keys, meta_values, meta_count, err));
+        VT_CHECK(write_all(&p, path, tensors, count, &meta, watch, err));
     else
-        VT_CHECK(
-            vt_safetensors_write(path, tensors, count, meta_keys, meta_values, meta_count, err));
+        VT_CHECK(vt_safetensors_write_watched(path, tensors, count, meta_keys, meta_values,
+                                              meta_count, watch, err));
     if (shards && p.shards > 1) *shards = p.shards;
 cleanup:
     free(measured);

@@ -65,11 +65,17 @@ const void *vt_tensor_file_align(vt_tensor_file *file, const void *data, size_t 
 variant_status vt_tensors_measure(vt_tensor *measured, const vt_tensor_out *tensors, int count,
                                   variant_error *err);
 /* Hands take all bytes of each tensor that has any, in order; those that are read when their turn has come pass through one piece
- * of memory. Ends with the first error. */
+ * of memory. Whoever watches is told of each ("writing") and of the end. Ends with the first error, or a stop. */
 variant_status vt_tensors_each(const vt_tensor *measured, const vt_tensor_out *tensors, int count,
                                variant_status (*take)(void *user, int index, const void *data,
                                                       size_t bytes, variant_error *err),
-                               void *user, variant_error *err);
+                               void *user, const vt_work_watch *watch, variant_error *err);
+/* All of a safetensors file, as vt_safetensors_write_watched writes it, but for its commit: that, or the abandoning, also after an
+ * error, is the caller's. (These messages name the path.) */
+variant_status vt_safetensors_stage(vt_replace *replace, const char *path,
+                                    const vt_tensor_out *tensors, int count,
+                                    const char *const *meta_keys, const char *const *meta_values,
+                                    int meta_count, const vt_work_watch *watch, variant_error *err);
 
 /* text, cut to what fits and with control characters replaced, in buffer (returned). */
 #define VT_PRINTABLE 128

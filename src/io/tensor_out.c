@@ -42,7 +42,7 @@ variant_status vt_tensors_measure(vt_tensor *measured, const vt_tensor_out *tens
 variant_status vt_tensors_each(const vt_tensor *measured, const vt_tensor_out *tensors, int count,
                                variant_status (*take)(void *user, int index, const void *data,
                                                       size_t bytes, variant_error *err),
-                               void *user, variant_error *err) {
+                               void *user, const vt_work_watch *watch, variant_error *err) {
     variant_status status = VARIANT_OK;
     size_t most = 0;
     for (int i = 0; i < count; i++)
@@ -50,11 +50,13 @@ variant_status vt_tensors_each(const vt_tensor *measured, const vt_tensor_out *t
     void *scratch = most ? malloc(most) : NULL;
     if (most && !scratch) return vt_fail(err, VARIANT_E_MEMORY, "no memory for a tensor");
     for (int i = 0; i < count; i++) {
+        VT_CHECK(vt_work_tell(watch, "writing", i, count, err));
         if (measured[i].bytes == 0) continue;
         if (!tensors[i].data) VT_CHECK(tensors[i].read(&tensors[i], scratch, err));
         VT_CHECK(
             take(user, i, tensors[i].data ? tensors[i].data : scratch, measured[i].bytes, err));
     }
+    status = vt_work_tell(watch, "writing", count, count, err);
 cleanup:
     free(scratch);
     return status;

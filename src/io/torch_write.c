@@ -129,16 +129,16 @@ static variant_status put_storage(void *user, int index, const void *data, size_
 
 static variant_status put_all(archive *to, const vt_tensor *measured, const vt_tensor_out *tensors,
                               int count, const char *pickle, size_t pickle_size,
-                              variant_error *err) {
+                              const vt_work_watch *watch, variant_error *err) {
     VT_TRY(put_entry(&to->zip, "archive/data.pkl", pickle, pickle_size, err));
     VT_TRY(put_entry(&to->zip, "archive/byteorder", "little", 6, err));
-    VT_TRY(vt_tensors_each(measured, tensors, count, put_storage, to, err));
+    VT_TRY(vt_tensors_each(measured, tensors, count, put_storage, to, watch, err));
     VT_TRY(put_empty(to, count, err));
     return put_entry(&to->zip, "archive/version", "3\n", 2, err);
 }
 
 variant_status vt_torch_write(const char *path, const vt_tensor_out *tensors, int count,
-                              variant_error *err) {
+                              const vt_work_watch *watch, variant_error *err) {
     variant_status status = VARIANT_OK;
     archive to = {0};
     char *pickle = NULL;
@@ -152,7 +152,7 @@ variant_status vt_torch_write(const char *path, const vt_tensor_out *tensors, in
         goto cleanup;
     }
     VT_CHECK(vt_zip_writer_open(&to.zip, path, "a PyTorch file", err));
-    VT_CHECK(put_all(&to, measured, tensors, count, pickle, pickle_size, err));
+    VT_CHECK(put_all(&to, measured, tensors, count, pickle, pickle_size, watch, err));
     VT_CHECK(vt_zip_writer_commit(&to.zip, err));
 cleanup:
     vt_zip_writer_abandon(&to.zip);
