@@ -480,6 +480,62 @@ static void test_integers(void **unused) {
     whole = false;
 }
 
+static void nothing(void *user) {
+    (void)user;
+}
+
+/* Squares: exact sums of tiles, in one go and with depth cut anywhere; nothing else is written. */
+static void test_squares(void **unused) {
+    (void)unused;
+    enum { LANES = VT_SQUARE_ROWS * VT_TILE_COLUMNS, UNTOUCHED = 0x55555555 };
+    for (int t = 0; t < table_count; ++t)
+        for (int turn = 0; tables[t]->squares && turn < 60; ++turn) {
+            const int steps = random_int(1, 9), cut = random_int(1, steps),
+                      depth = steps * VT_TILE8_DEPTH;
+            const int row_tiles = 1 + turn % 2, panels = 1 + turn / 2 % 2;
+            const size_t tile = VT_TILE_NUMBERS * sizeof(uint16_t), strip = (size_t)steps * tile;
+            int8_t *a = room((size_t)row_tiles * strip);
+            uint8_t *b = room((size_t)panels * strip);
+            int32_t *out = room(LANES * sizeof *out);
+            for (size_t i = 0; i < (size_t)row_tiles * strip; ++i)
+                a[i] = (int8_t)random_int(-127, 127);
+            for (size_t i = 0; i < (size_t)panels * strip; ++i) b[i] = (uint8_t)random_int(1, 255);
+            for (int i = 0; i < LANES; ++i) out[i] = UNTOUCHED;
+            vt_meanwhile meanwhile = {.run = nothing, .runs = random_int(0, 20)};
+            vt_squares q = {.out = (float *)(void *)out,
+                            .a = (const uint16_t *)(void *)a,
+                            .a_stride = strip / 2,
+                            .b = (const uint16_t *)(void *)b,
+                            .b_stride = strip / 2,
+                            .steps = cut,
+                            .row_tiles = row_tiles,
+                            .panels = panels,
+                            .meanwhile = &meanwhile};
+            tables[t]->begin();
+            tables[t]->squares(&q);
+            q.a += (size_t)cut * VT_TILE_NUMBERS;
+            q.b += (size_t)cut * VT_TILE_NUMBERS;
+            q.steps = steps - cut;
+            q.go_on = true;
+            if (q.steps > 0) tables[t]->squares(&q);
+            tables[t]->end();
+            for (int r = 0; r < VT_SQUARE_ROWS; ++r)
+                for (int c = 0; c < VT_TILE_COLUMNS; ++c) {
+                    int32_t sum = 0;
+                    const bool there = r < row_tiles * VT_ROW_TILE && c < panels * VT_PANEL;
+                    for (int d = 0; there && d < depth; ++d)
+                        sum += a[(size_t)(r / VT_ROW_TILE) * strip + (size_t)(d / 64) * tile +
+                                 (size_t)(r % VT_ROW_TILE * 64 + d % 64)] *
+                               b[(size_t)(c / VT_PANEL) * strip + (size_t)(d / 4 * 64) +
+                                 (size_t)(c % VT_PANEL * 4 + d % 4)];
+                    assert_int_equal(out[r * VT_TILE_COLUMNS + c], there ? sum : UNTOUCHED);
+                }
+            free(a);
+            free(b);
+            free(out);
+        }
+}
+
 /* A row of one group alone has the bits that it has among others, on any number of threads. */
 static void test_bits(void **unused) {
     (void)unused;
@@ -554,7 +610,7 @@ int main(void) {
         cmocka_unit_test(test_deepest), cmocka_unit_test(test_products),
         cmocka_unit_test(test_bits),    cmocka_unit_test(test_not_finite),
         cmocka_unit_test(test_weights), cmocka_unit_test(test_integers),
-        cmocka_unit_test(test_peak),
+        cmocka_unit_test(test_peak),    cmocka_unit_test(test_squares),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     vt_kern_close(&ref);

@@ -20,11 +20,15 @@
  *   with the last strip of the one at hand.
  * - The cut into columns and rows is the one with the least to read among those that have enough tasks for the threads.
  *
+ * With an int8 weight of which a row of x has one scale (vt_weight_spec.whole) all of this is the same, but that x becomes integers,
+ * 64 of a row to a tile's line, and a unit's rows of exact sums become floats before they are finished.
+ *
  * A number's sum runs over depth alone, 32 at a time, whatever the cut: so here, and nowhere else in this backend, the cut
  * may follow the number of threads. */
 #include "kern/cpu/square_products.h"
 
 #include "kern/cpu/cpu.h"
+#include "kern/cpu/isa/tiles8.h"
 #include "kern/cpu/product_finish.h"
 #include "kern/cpu/weight.h"
 
@@ -34,8 +38,8 @@
 enum {
     LINE = 64,
     DEEP =
-        4096, /* numbers of depth; more are cut, where there are enough rows to use a stretch often */
-    STRETCH = 1024,
+        128, /* steps of depth; more are cut, where there are enough rows to use a stretch often */
+    STRETCH = 32,
     FEW_ROWS = 128,
     UNIT = VT_TILE_COLUMNS,
     /* columns of a task, at most: of few rows, of many, of a stretch */
@@ -43,10 +47,11 @@ enum {
     COLUMNS = 128,
     STRETCH_COLUMNS = 256,
     MOST_UNITS = STRETCH_COLUMNS / UNIT,
-    PIECE_NUMBERS = 512 * 1024,              /* of x, of a task: 1 MB */
+    PIECE_TILES = 1024,                      /* of x, of a task: 1 MB */
     BAND = VT_SQUARE_ROWS * VT_TILE_COLUMNS, /* sums of a band: floats */
     STRIP = 2 * VT_PANEL,                    /* columns of a strip */
     STRIP_STEPS = 16,                        /* its depth, where rows are enough to use it again */
+    TILE_BYTES = VT_TILE_NUMBERS * (int)sizeof(uint16_t),
     STEP_NUMBERS = VT_TILE_DEPTH * VT_PANEL, /* of a panel */
     STEP_LINES = STEP_NUMBERS * (int)sizeof(uint16_t) / LINE,
     ROWS_AHEAD = 8 /* so many rows before a row is finished its lines of y are asked for */
@@ -56,15 +61,19 @@ typedef struct square_plan {
     vt_product_finish finish;
     const vt_weight *w;
     const vt_tiles *tiles;
+    const vt_tiles8 *
+        tiles8; /* of an int8 weight, else NULL: x becomes integers, a tile 16 rows by 64 of them */
     int64_t rows, row_tiles;
     int steps, stretches, cuts;          /* of the whole depth */
     int64_t part_blocks, blocks, pieces; /* columns of a part, of all, and rows, cut into so many */
     int64_t tasks;
-    int workers;                /* that may claim tasks */
-    int places;                 /* for sums of units, a worker */
-    size_t place;               /* floats of one */
-    size_t x_bytes, sums_bytes; /* of the workspace's places; then y, where QKV is split */
+    int workers;  /* that may claim tasks */
+    int places;   /* for sums of units, a worker */
+    size_t place; /* floats of one */
+    size_t x_bytes, scale_bytes,
+        sums_bytes; /* of the workspace's places; then y, where QKV is split */
     uint16_t *x;
+    vt_scale8 *scales; /* of int8, a row */
     float *sums;
     _Atomic int64_t *next; /* task to be claimed */
 } square_plan;
@@ -81,8 +90,8 @@ static int64_t at_most(int64_t a, int64_t b) {
 
 /* Rows whose tiles of x, as deep as a stretch, stay in the second cache. */
 static int64_t piece_rows(const square_plan *p) {
-    const int64_t depth = (int64_t)vt_cpu_pieces(p->steps, p->stretches) * VT_TILE_DEPTH;
-    return at_least(PIECE_NUMBERS / depth / VT_SQUARE_ROWS, 1) * VT_SQUARE_ROWS;
+    const int64_t steps = vt_cpu_pieces(p->steps, p->stretches);
+    return at_least(PIECE_TILES / steps / 2, 1) * VT_SQUARE_ROWS;
 }
 
 /* The pieces of the rows that make `wanted` tasks of so many blocks, as far as rows go. */
@@ -123,9 +132,11 @@ static void plan_make(square_plan *p, const vt_kern *kern, const vt_product *a) 
     vt_product_finish_make(&p->finish, p->tiles, a);
     p->rows = p->finish.rows;
     p->row_tiles = vt_cpu_pieces(p->rows, VT_ROW_TILE);
-    const int64_t depth = (int64_t)a->w->depth * a->w->spec.taps;
-    p->steps = (int)(depth / VT_TILE_DEPTH);
-    p->stretches = depth > DEEP && p->rows > FEW_ROWS ? (int)vt_cpu_pieces(depth, STRETCH) : 1;
+    if (a->w->spec.type == VT_NUMBER_INT8) p->tiles8 = vt_cpu_tiles8(kern);
+    p->steps = p->tiles8 ? vt_rows8_of(a->w->k, true).depth / VT_TILE8_DEPTH
+                         : a->w->depth * a->w->spec.taps / VT_TILE_DEPTH;
+    p->stretches =
+        p->steps > DEEP && p->rows > FEW_ROWS ? (int)vt_cpu_pieces(p->steps, STRETCH) : 1;
     plan_cut(p, kern->threads);
     const int64_t pairs = vt_cpu_pieces(vt_cpu_pieces(p->rows, VT_SQUARE_ROWS), p->pieces);
     p->cuts = pairs < 2 ? 1 : (int)vt_cpu_pieces(p->steps, (int64_t)p->stretches * STRIP_STEPS);
@@ -136,6 +147,7 @@ static void plan_make(square_plan *p, const vt_kern *kern, const vt_product *a) 
             1 + (int)vt_cpu_pieces(vt_cpu_pieces(p->finish.part_columns, UNIT), p->part_blocks);
     if (a->x_type != VT_NUMBER_LAID)
         p->x_bytes = (size_t)p->row_tiles * (size_t)p->steps * VT_TILE_NUMBERS * sizeof(uint16_t);
+    if (p->tiles8) p->scale_bytes = whole_lines((size_t)p->rows * sizeof *p->scales);
     p->sums_bytes = (size_t)p->workers * (size_t)p->places * p->place * sizeof(float);
 }
 
@@ -143,16 +155,26 @@ static void plan_place(square_plan *p, char *workspace) {
     size_t past = (uintptr_t)workspace % LINE;
     workspace += past ? LINE - past : 0;
     p->x = p->x_bytes ? (uint16_t *)(void *)workspace : (uint16_t *)(uintptr_t)p->finish.args->x;
-    p->sums = (float *)(void *)(workspace + p->x_bytes);
-    if (p->finish.split) p->finish.y = (float *)(void *)(workspace + p->x_bytes + p->sums_bytes);
+    workspace += p->x_bytes;
+    p->scales = (vt_scale8 *)(void *)workspace;
+    workspace += p->scale_bytes;
+    p->sums = (float *)(void *)workspace;
+    if (p->finish.split) p->finish.y = (float *)(void *)(workspace + p->sums_bytes);
 }
 
 static bool takes(const vt_kern *kern, const vt_weight *w, int64_t rows) {
     return vt_cpu_tiles(kern)->squares && w->spec.type == VT_NUMBER_BF16 && rows > VT_ROW_TILE;
 }
 
+/* Of int8, those of which a row has one scale: sums of blocks become floats every two tiles of depth. */
+static bool takes8(const vt_kern *kern, const vt_weight *w, int64_t rows) {
+    return w->spec.type == VT_NUMBER_INT8 && w->spec.whole && w->k <= VT_LAID_MOST &&
+           rows > VT_ROW_TILE && vt_cpu_tiles8(kern)->squares;
+}
+
 bool vt_cpu_square_product_takes(const vt_kern *kern, const vt_product *a) {
-    return takes(kern, a->w, (int64_t)a->groups * a->rows);
+    const int64_t rows = (int64_t)a->groups * a->rows;
+    return takes(kern, a->w, rows) || takes8(kern, a->w, rows);
 }
 
 vt_product_input vt_cpu_square_input(const vt_kern *kern, const vt_weight *w, int64_t rows) {
@@ -166,12 +188,37 @@ vt_product_input vt_cpu_square_input(const vt_kern *kern, const vt_weight *w, in
 size_t vt_cpu_square_workspace(const vt_kern *kern, const vt_product *a) {
     square_plan p;
     plan_make(&p, kern, a);
-    size_t bytes = LINE + p.x_bytes + p.sums_bytes;
+    size_t bytes = LINE + p.x_bytes + p.scale_bytes + p.sums_bytes;
     if (p.finish.split) bytes += whole_lines((size_t)p.rows * (size_t)a->w->n * sizeof(float));
     return bytes;
 }
 
 /* ---- x in tiles ---- */
+
+/* 16 rows of integers, a line of each step after the other; rows that are not there are zero. */
+static void lay8(const square_plan *p, int64_t t) {
+    enum { ROOM = VT_LAID_MOST + 2 * LINE };
+    _Alignas(LINE) int8_t row[ROOM];
+    const vt_product *a = p->finish.args;
+    const vt_rows8 form = vt_rows8_of(p->w->k, true);
+    char *to = (char *)p->x + (size_t)t * (size_t)p->steps * TILE_BYTES;
+    for (int r = 0; r < VT_ROW_TILE; ++r, to += LINE) {
+        const int64_t at = t * VT_ROW_TILE + r;
+        if (at < p->rows) {
+            const size_t first = (size_t)at * (size_t)p->w->k * vt_number_size(a->x_type);
+            p->tiles8->quantise(row, &form, (const char *)a->x + first, a->x_type, (size_t)p->w->k);
+            p->scales[at] = *vt_scales8(row, form.depth);
+        } else if (r > 0 && at == p->rows) {
+            memset(row, 0, (size_t)form.depth);
+        }
+        for (int s = 0; s < p->steps; ++s) memcpy(to + s * TILE_BYTES, row + s * LINE, LINE);
+    }
+}
+
+static void lay8_part(const vt_kern *kern, const void *args, vt_span span) {
+    (void)kern;
+    for (int64_t t = span.begin; t < span.end; ++t) lay8(args, t);
+}
 
 static void lay_part(const vt_kern *kern, const void *args, vt_span span) {
     (void)kern;
@@ -195,10 +242,11 @@ static void lay_part(const vt_kern *kern, const void *args, vt_span span) {
 typedef struct waiting {
     const vt_product_finish *finish;
     const vt_finish_block *block;
-    const float *sums; /* of the next row */
-    int64_t row;       /* the next one */
-    int rows, run;     /* left, and of those that `now` takes */
-    bool laid;         /* y is */
+    const float *sums;       /* of the next row */
+    int64_t row;             /* the next one */
+    int rows, run;           /* left, and of those that `now` takes */
+    bool laid;               /* y is */
+    const vt_scale8 *scales; /* of all rows, where sums are integers, else NULL */
     vt_finish now;
     vt_factors factors;
 } waiting;
@@ -257,6 +305,13 @@ static void row_in_place(vt_finish *f, const vt_tiles *tiles) {
     if (f->scales) f->scales += f->scales_stride;
 }
 
+/* The float32 sums of a row of whole depth: one product each, as vt_tiles8.product adds it to zero. */
+static void integers_scale(float *to, const void *sums, vt_scale8 by) {
+    const int32_t *number = sums;
+    for (int c = 0; c < VT_TILE_COLUMNS; ++c)
+        to[c] = 0.0f + by.scale * (float)(number[c] + by.balance);
+}
+
 /* Finishes one row. */
 static void waiting_row(void *user) {
     waiting *w = user;
@@ -267,7 +322,12 @@ static void waiting_row(void *user) {
         f->factors = &w->factors;
         f->rows = 1;
     }
+    _Alignas(LINE) float floats[VT_TILE_COLUMNS];
     f->sums = w->sums;
+    if (w->scales) {
+        integers_scale(floats, w->sums, w->scales[w->row]);
+        f->sums = floats;
+    }
     if (w->laid)
         row_to_tiles(w, f);
     else
@@ -389,6 +449,7 @@ static float *unit_sums(const worker *w, int unit) {
 static void strip_run(worker *w, const task *t, int i) {
     const square_plan *p = w->p;
     strip s;
+    void (*run)(const vt_squares *) = p->tiles8 ? p->tiles8->squares : p->tiles->squares;
     strip_make(p, t, i, &s);
     const int unit = s.column / UNIT;
     float *sums = unit_sums(w, unit);
@@ -399,18 +460,18 @@ static void strip_run(worker *w, const task *t, int i) {
         const int rows = (int)at_most(t->row + t->rows - row, VT_SQUARE_ROWS);
         vt_meanwhile meanwhile;
         share_next(&h, &w->waiting, &meanwhile);
-        p->tiles->squares(&(vt_squares){
-            .out = sums + (size_t)pair * BAND + s.column % UNIT,
-            .a = p->x + ((size_t)(row / VT_ROW_TILE) * (size_t)p->steps + (size_t)s.step) *
-                            VT_TILE_NUMBERS,
-            .a_stride = (size_t)p->steps * VT_TILE_NUMBERS,
-            .b = strip_panels(p, t, &s),
-            .b_stride = (size_t)p->steps * STEP_NUMBERS,
-            .steps = s.steps,
-            .row_tiles = rows > VT_ROW_TILE ? 2 : 1,
-            .panels = s.panels,
-            .go_on = !s.first,
-            .meanwhile = &meanwhile});
+        run(&(vt_squares){.out = sums + (size_t)pair * BAND + s.column % UNIT,
+                          .a = p->x +
+                               ((size_t)(row / VT_ROW_TILE) * (size_t)p->steps + (size_t)s.step) *
+                                   VT_TILE_NUMBERS,
+                          .a_stride = (size_t)p->steps * VT_TILE_NUMBERS,
+                          .b = strip_panels(p, t, &s),
+                          .b_stride = (size_t)p->steps * STEP_NUMBERS,
+                          .steps = s.steps,
+                          .row_tiles = rows > VT_ROW_TILE ? 2 : 1,
+                          .panels = s.panels,
+                          .go_on = !s.first,
+                          .meanwhile = &meanwhile});
     }
     if (!s.unit_ends) return;
     waiting_end(&w->waiting);
@@ -435,10 +496,11 @@ static void task_run(worker *w, int64_t i) {
 static void tasks_part(const vt_kern *kern, const void *args, vt_span span) {
     (void)kern;
     const square_plan *p = args;
-    worker w = {
-        .p = p,
-        .sums = p->sums + (size_t)span.begin * (size_t)p->places * p->place,
-        .waiting = {.finish = &p->finish, .laid = p->finish.args->y_type == VT_NUMBER_LAID}};
+    worker w = {.p = p,
+                .sums = p->sums + (size_t)span.begin * (size_t)p->places * p->place,
+                .waiting = {.finish = &p->finish,
+                            .laid = p->finish.args->y_type == VT_NUMBER_LAID,
+                            .scales = p->tiles8 ? p->scales : NULL}};
     int64_t i = atomic_fetch_add_explicit(p->next, 1, memory_order_relaxed);
     if (i >= p->tasks) return;
     p->tiles->begin();
@@ -454,7 +516,7 @@ void vt_cpu_square_product(vt_kern *kern, const vt_product *a) {
     plan_place(&p, a->workspace);
     p.next = &next;
     const bool wide = (int64_t)a->w->n * a->w->k * p.rows > VT_CPU_PARALLEL_MIN;
-    if (p.x_bytes) vt_cpu_split(kern, wide, p.row_tiles, lay_part, &p);
+    if (p.x_bytes) vt_cpu_split(kern, wide, p.row_tiles, p.tiles8 ? lay8_part : lay_part, &p);
     vt_cpu_deal(kern, wide, p.workers, tasks_part, &p);
     if (!p.finish.split) return;
     vt_qkv split = *a->qkv;

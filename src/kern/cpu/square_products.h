@@ -1,4 +1,4 @@
-/* square_products.h - products of many rows with bf16 weights in squares of tiles; called by weights.c. */
+/* square_products.h - products of many rows in squares of tiles, with weights in bf16, or in int8 where a row of x has one scale; called by weights.c. */
 #ifndef VT_KERN_CPU_SQUARE_PRODUCTS_H
 #define VT_KERN_CPU_SQUARE_PRODUCTS_H
 

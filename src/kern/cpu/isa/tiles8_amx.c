@@ -4,7 +4,8 @@
  *
  * A block's sums of up to 32 rows by two panels, which may be of the whole depth, go from the registers through the
  * first cache to the float32 sums of the tile. */
-#include "kern/cpu/isa/amx.h"
+#define SQUARE_PRODUCT AMX_PRODUCT8
+#include "kern/cpu/isa/squares_amx.h"
 #include "kern/cpu/isa/tiles8.h"
 
 enum { STEP = VT_TILE8_DEPTH * VT_PANEL, PAIR = 2 * VT_PANEL };
@@ -13,8 +14,6 @@ enum { STEP = VT_TILE8_DEPTH * VT_PANEL, PAIR = 2 * VT_PANEL };
 typedef struct block_sums {
     int32_t number[AMX_MOST_ROWS][PAIR] __attribute__((aligned(64)));
 } block_sums;
-
-#define INLINE static inline __attribute__((always_inline))
 
 /* One block of `length` numbers whose stretches of the panels begin at b; `low`: no more than 16
  * rows. */
@@ -102,6 +101,7 @@ const vt_tiles8 vt_tiles8_amx = {
     .begin = amx_begin,
     .end = amx_end,
     .product = product,
+    .squares = squares,
     .quantise = vt_quantise8_avx512vnni,
     .pack = vt_pack8_avx512,
     .peak = peak,
