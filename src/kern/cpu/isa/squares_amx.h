@@ -9,6 +9,10 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
+#ifndef SQUARE_PRODUCT
+#define SQUARE_PRODUCT AMX_PRODUCT
+#endif
+
 static const size_t out_bytes = VT_TILE_COLUMNS * sizeof(float);
 #define SUM_LOAD(sum, at) AMX_LOAD(sum, at, out_bytes)
 #define SUM_STORE(sum, at) AMX_STORE(sum, at, out_bytes)
