@@ -9,9 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* One processor's, whichever of the files that include this configures or uses it: weak, so that the linker keeps one. */
-__attribute__((weak)) _Thread_local uint8_t amx_config[64];
-__attribute__((weak)) _Thread_local uint8_t amx_tiles[8][16][64];
+static _Thread_local uint8_t amx_config[64];
+static _Thread_local uint8_t amx_tiles[8][16][64];
 
 static inline int amx_rows(int tile) {
     return amx_config[48 + tile];

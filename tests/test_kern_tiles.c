@@ -343,7 +343,7 @@ static void test_squares(void **unused) {
         const vt_tiles *tiles = tables[t];
         for (int i = 0; tiles->squares && i < 200; ++i) {
             const int steps = random_int(1, 9), depth = steps * VT_TILE_DEPTH;
-            const int row_tiles = 1 + i % 2, panels = 1 + i / 2 % VT_TILE_PANELS;
+            const int row_tiles = 1 + i % 2, panels = 1 + i / 2 % 2;
             const int rows = row_tiles * VT_ROW_TILE, cut = random_int(1, steps);
             const size_t a_stride = (size_t)steps * VT_TILE_NUMBERS + 32 * (size_t)random_int(0, 2);
             const size_t b_stride = (size_t)depth * VT_PANEL + 32 * (size_t)random_int(0, 2);

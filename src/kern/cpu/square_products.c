@@ -247,6 +247,7 @@ typedef struct waiting {
     int rows, run;           /* left, and of those that `now` takes */
     bool laid;               /* y is */
     const vt_scale8 *scales; /* of all rows, where sums are integers, else NULL */
+    const vt_tiles8 *tiles8;
     vt_finish now;
     vt_factors factors;
 } waiting;
@@ -305,13 +306,6 @@ static void row_in_place(vt_finish *f, const vt_tiles *tiles) {
     if (f->scales) f->scales += f->scales_stride;
 }
 
-/* The float32 sums of a row of whole depth: one product each, as vt_tiles8.product adds it to zero. */
-static void integers_scale(float *to, const void *sums, vt_scale8 by) {
-    const int32_t *number = sums;
-    for (int c = 0; c < VT_TILE_COLUMNS; ++c)
-        to[c] = 0.0f + by.scale * (float)(number[c] + by.balance);
-}
-
 /* Finishes one row. */
 static void waiting_row(void *user) {
     waiting *w = user;
@@ -325,7 +319,7 @@ static void waiting_row(void *user) {
     _Alignas(LINE) float floats[VT_TILE_COLUMNS];
     f->sums = w->sums;
     if (w->scales) {
-        integers_scale(floats, w->sums, w->scales[w->row]);
+        w->tiles8->floats(floats, (const int32_t *)(const void *)w->sums, w->scales[w->row]);
         f->sums = floats;
     }
     if (w->laid)
@@ -500,7 +494,8 @@ static void tasks_part(const vt_kern *kern, const void *args, vt_span span) {
                 .sums = p->sums + (size_t)span.begin * (size_t)p->places * p->place,
                 .waiting = {.finish = &p->finish,
                             .laid = p->finish.args->y_type == VT_NUMBER_LAID,
-                            .scales = p->tiles8 ? p->scales : NULL}};
+                            .scales = p->tiles8 ? p->scales : NULL,
+                            .tiles8 = p->tiles8}};
     int64_t i = atomic_fetch_add_explicit(p->next, 1, memory_order_relaxed);
     if (i >= p->tasks) return;
     p->tiles->begin();

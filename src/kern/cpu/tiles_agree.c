@@ -35,15 +35,16 @@ static void squares_run(const vt_tiles *tiles, float *sums, const float *rows,
                    DEPTH, left < VT_ROW_TILE ? left : VT_ROW_TILE, DEPTH, DEPTH);
     }
     tiles->begin();
-    tiles->squares(&(vt_squares){.out = sums,
-                                 .a = x,
-                                 .a_stride = VT_ROW_TILE * DEPTH,
-                                 .b = panels,
-                                 .b_stride = VT_PANEL * DEPTH,
-                                 .steps = DEPTH / VT_TILE_DEPTH,
-                                 .row_tiles = 2,
-                                 .panels = PANELS,
-                                 .meanwhile = &nothing});
+    for (int panel = 0; panel < PANELS; panel += 2)
+        tiles->squares(&(vt_squares){.out = sums + panel * VT_PANEL,
+                                     .a = x,
+                                     .a_stride = VT_ROW_TILE * DEPTH,
+                                     .b = panels + panel * VT_PANEL * DEPTH,
+                                     .b_stride = VT_PANEL * DEPTH,
+                                     .steps = DEPTH / VT_TILE_DEPTH,
+                                     .row_tiles = 2,
+                                     .panels = panel + 1 < PANELS ? 2 : 1,
+                                     .meanwhile = &nothing});
     tiles->end();
 }
 

@@ -131,7 +131,7 @@ typedef struct vt_squares {
     size_t b_stride;   /* elements */
     int steps;         /* of VT_TILE_DEPTH */
     int row_tiles;     /* 1 or 2 */
-    int panels;        /* 1 .. VT_TILE_PANELS */
+    int panels;        /* 1 or 2 */
     bool go_on;
     vt_meanwhile *meanwhile;
 } vt_squares;
@@ -225,8 +225,6 @@ void vt_product_avx512wide(const vt_tile *tile);
 #endif
 
 #if defined(__x86_64__)
-/* Of isa/conv_amx.c. */
-void vt_product_beside_amx(const vt_tile *tile, vt_meanwhile *meanwhile);
 #endif
 
 /* Of isa/finish.c, which is compiled once an instruction set; tables share them. */

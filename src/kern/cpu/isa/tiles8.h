@@ -92,6 +92,8 @@ typedef struct vt_tiles8 {
     /* Where rows of one block pay to be laid in tiles, else NULL: vt_squares with tiles of 16 rows by VT_TILE8_DEPTH integers,
      * 1 KB likewise, and int32 sums in the place of floats: exact ones, before the balance. */
     void (*squares)(const vt_squares *squares);
+    /* A row of VT_TILE_COLUMNS such sums as floats: what product makes of a block's. */
+    void (*floats)(float *to, const int32_t *sums, vt_scale8 by);
     /* Where product reads rows in an order of its own, else NULL: a row that quantise made, `depth` numbers, as one of
      * `rows` that lie quad by quad side by side. Row r of them goes to VT_SPREAD_STEP * r numbers from their
      * beginning; they take rows * depth numbers in all. */

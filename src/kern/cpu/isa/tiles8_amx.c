@@ -81,6 +81,12 @@ static void product(const vt_tile8 *t) {
     }
 }
 
+static void floats(float *to, const int32_t *sums, vt_scale8 by) {
+#pragma omp simd
+    for (int c = 0; c < VT_TILE_COLUMNS; ++c)
+        to[c] = 0.0f + by.scale * (float)(sums[c] + by.balance);
+}
+
 static double peak(int64_t rounds) {
     const double operations = 2.0 * AMX_HALF_ROWS * VT_PANEL * VT_TILE8_DEPTH;
     amx_begin();
@@ -102,6 +108,7 @@ const vt_tiles8 vt_tiles8_amx = {
     .end = amx_end,
     .product = product,
     .squares = squares,
+    .floats = floats,
     .quantise = vt_quantise8_avx512vnni,
     .pack = vt_pack8_avx512,
     .peak = peak,

@@ -9,48 +9,27 @@ _Thread_local int vt_amx_configured;
 
 enum { STEP = VT_TILE_DEPTH * VT_PANEL };
 
-/* One step of a square. Its loads come first: on silicon that was as fast as any order while the core had no company,
- * and faster by up to 18 % beside a busy second thread. The second row tile and the second panel are a_next and
- * b_next numbers on; rows are `bytes` apart. */
-INLINE void rows_step(const uint16_t *a, size_t a_next, size_t bytes, const uint16_t *b,
-                      size_t b_next) {
-    AMX_LOAD(PANEL_0, b, AMX_LINE);
-    AMX_LOAD(ROWS_0, a, bytes);
-    AMX_LOAD(PANEL_1, b + b_next, AMX_LINE);
-    AMX_LOAD(ROWS_1, a + a_next, bytes);
-    AMX_PRODUCT(SUMS_00, ROWS_0, PANEL_0);
-    AMX_PRODUCT(SUMS_01, ROWS_0, PANEL_1);
-    AMX_PRODUCT(SUMS_10, ROWS_1, PANEL_0);
-    AMX_PRODUCT(SUMS_11, ROWS_1, PANEL_1);
-}
-
-/* One or two panels from `first` on; `low`: no more than 16 rows. */
-INLINE void panels_product(const vt_tile *t, int first, const bool two, const bool low) {
+/* One or two panels from `first` on; `low`: no more than 16 rows. `beside`: NULL, or what is done between the steps. */
+INLINE void panels_product(const vt_tile *t, between *beside, int first, const bool two,
+                           const bool low) {
     const size_t bytes = t->a_stride * sizeof *t->a;
-    size_t at = (size_t)first * t->b_stride;
+    const uint16_t *b = t->b + (size_t)first * t->b_stride;
     AMX_ZERO(SUMS_00);
     if (two) AMX_ZERO(SUMS_01);
     if (!low) AMX_ZERO(SUMS_10);
     if (two && !low) AMX_ZERO(SUMS_11);
     for (int tap = 0; tap < t->taps; ++tap) {
         const uint16_t *a = t->a + (t->tap ? t->tap[tap] : 0);
-        for (int d = 0; d < t->depth; d += VT_TILE_DEPTH, at += STEP) {
-            const uint16_t *b = t->b + at;
-            if (two && !low) {
-                rows_step(a + d, AMX_HALF_ROWS * t->a_stride, bytes, b, t->b_stride);
-                continue;
-            }
+        for (int d = 0; d < t->depth; d += VT_TILE_DEPTH, b += STEP) {
             AMX_LOAD(PANEL_0, b, AMX_LINE);
             AMX_LOAD(ROWS_0, a + d, bytes);
+            if (two) AMX_LOAD(PANEL_1, b + t->b_stride, AMX_LINE);
+            if (!low) AMX_LOAD(ROWS_1, a + AMX_HALF_ROWS * t->a_stride + d, bytes);
             AMX_PRODUCT(SUMS_00, ROWS_0, PANEL_0);
-            if (two) {
-                AMX_LOAD(PANEL_1, b + t->b_stride, AMX_LINE);
-                AMX_PRODUCT(SUMS_01, ROWS_0, PANEL_1);
-            }
-            if (!low) {
-                AMX_LOAD(ROWS_1, a + AMX_HALF_ROWS * t->a_stride + d, bytes);
-                AMX_PRODUCT(SUMS_10, ROWS_1, PANEL_0);
-            }
+            if (two) AMX_PRODUCT(SUMS_01, ROWS_0, PANEL_1);
+            if (!low) AMX_PRODUCT(SUMS_10, ROWS_1, PANEL_0);
+            if (two && !low) AMX_PRODUCT(SUMS_11, ROWS_1, PANEL_1);
+            if (beside) between_steps(beside);
         }
     }
     float *out = t->out + first * VT_PANEL;
@@ -61,20 +40,30 @@ INLINE void panels_product(const vt_tile *t, int first, const bool two, const bo
     if (two && !low) SUM_STORE(SUMS_11, out + VT_PANEL);
 }
 
-static void product(const vt_tile *t) {
+INLINE void tile_product(const vt_tile *t, between *beside) {
     amx_rows_set(t->rows);
     const bool low = t->rows <= AMX_HALF_ROWS;
     for (int p = 0; p < t->panels; p += 2) {
         const bool two = p + 1 < t->panels;
         if (two && !low)
-            panels_product(t, p, true, false);
+            panels_product(t, beside, p, true, false);
         else if (two)
-            panels_product(t, p, true, true);
+            panels_product(t, beside, p, true, true);
         else if (!low)
-            panels_product(t, p, false, false);
+            panels_product(t, beside, p, false, false);
         else
-            panels_product(t, p, false, true);
+            panels_product(t, beside, p, false, true);
     }
+}
+
+static void product(const vt_tile *t) {
+    tile_product(t, NULL);
+}
+
+static void product_beside(const vt_tile *t, vt_meanwhile *meanwhile) {
+    const int passes = (t->panels + 1) / 2;
+    between beside = between_begin(meanwhile, passes * t->taps * (t->depth / VT_TILE_DEPTH));
+    tile_product(t, &beside);
 }
 
 static double peak(int64_t rounds) {
@@ -98,7 +87,7 @@ const vt_tiles vt_tiles_amx = {
     .begin = amx_begin,
     .end = amx_end,
     .product = product,
-    .product_beside = vt_product_beside_amx,
+    .product_beside = product_beside,
     .finish = vt_finish_avx512bf16,
     .squares = squares,
     .lay = vt_lay_avx512bf16,
