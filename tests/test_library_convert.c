@@ -11,53 +11,28 @@
 #include <unistd.h>
 
 #include <cmocka.h>
-#include <variant.h>
+#include "tests/library.h"
 
 #define MODEL VARIANT_SOURCE_DIR "/models/fashion"
 enum { COUNT = 12, SIDE = 32, CLASSES = 10 };
 
-static variant_error err;
-static char folder[64];
 static uint8_t pixels[COUNT][SIDE][SIDE];
 static int32_t labels[COUNT];
 
-#define assert_ok(call)                                                                            \
-    do {                                                                                           \
-        if ((call) != VARIANT_OK) fail_msg("%s: %s", #call, err.message);                          \
-    } while (0)
-/* The call fails with `code` and a line that contains `words`. */
-#define assert_fails(call, code, words)                                                            \
-    do {                                                                                           \
-        assert_int_equal(call, code);                                                              \
-        if (!strstr(err.message, words) || strchr(err.message, '\n'))                              \
-            fail_msg("%s: \"%s\", expected \"%s\"", #call, err.message, words);                    \
-    } while (0)
-
 static int setup(void **state) {
     (void)state;
-    strcpy(folder, "/tmp/variant-convert-XXXXXX");
     for (int i = 0; i < COUNT; ++i) {
         labels[i] = i % CLASSES;
         for (int y = 0; y < SIDE; ++y)
             for (int x = 0; x < SIDE; ++x)
                 pixels[i][y][x] = (uint8_t)(abs(x - 16) < 4 + i % 7 && abs(y - 16) < 12 ? 200 : 0);
     }
-    return mkdtemp(folder) ? 0 : -1;
+    return folder_make();
 }
 
 static int teardown(void **state) {
     (void)state;
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf '%s'", folder);
-    return system(command);
-}
-
-static const char *in_folder(const char *name) {
-    static char paths[8][128];
-    static int next;
-    char *path = paths[next++ % 8];
-    snprintf(path, sizeof paths[0], "%s/%s", folder, name);
-    return path;
+    return folder_remove();
 }
 
 static variant_engine_options engine_of(const char *model) {

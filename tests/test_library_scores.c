@@ -11,36 +11,14 @@
 
 #include <cmocka.h>
 #include <math.h>
-#include <variant.h>
+#include "tests/library.h"
 
 #define MODEL VARIANT_SOURCE_DIR "/models/fashion"
 enum { COUNT = 24, SIDE = 32 };
 
-static variant_error err;
-static char folder[64];
 static variant_engine *engine;
 static uint8_t pixels[COUNT][SIDE][SIDE]; /* generated */
 static int32_t labels[COUNT];
-
-#define assert_ok(call)                                                                            \
-    do {                                                                                           \
-        if ((call) != VARIANT_OK) fail_msg("%s: %s", #call, err.message);                          \
-    } while (0)
-/* The call fails with `code` and a line that contains `words`. */
-#define assert_fails(call, code, words)                                                            \
-    do {                                                                                           \
-        assert_int_equal(call, code);                                                              \
-        if (!strstr(err.message, words) || strchr(err.message, '\n'))                              \
-            fail_msg("%s: \"%s\", expected \"%s\"", #call, err.message, words);                    \
-    } while (0)
-
-static const char *in_folder(const char *name) {
-    static char paths[4][128];
-    static int next;
-    char *path = paths[next++ % 4];
-    snprintf(path, sizeof paths[0], "%s/%s", folder, name);
-    return path;
-}
 
 static variant_request request_of(int count, uint64_t seed) {
     variant_request request;
@@ -57,8 +35,7 @@ static int setup(void **state) {
     variant_engine_options options;
     variant_picture *pictures = NULL;
     const variant_request request = request_of(COUNT, 1);
-    strcpy(folder, "/tmp/variant-scores-XXXXXX");
-    if (!mkdtemp(folder)) return -1;
+    if (folder_make() != 0) return -1;
     variant_engine_options_init(&options);
     options.model = MODEL;
     options.encoder = true;
@@ -74,10 +51,8 @@ static int setup(void **state) {
 
 static int teardown(void **state) {
     (void)state;
-    char command[128];
     variant_engine_close(&engine);
-    snprintf(command, sizeof command, "rm -rf '%s'", folder);
-    return system(command);
+    return folder_remove();
 }
 
 static variant_judge *open_judge(void) {

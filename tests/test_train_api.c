@@ -17,34 +17,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <variant.h>
+#include "tests/library.h"
 
 enum { SIDE = 16, CLASSES = 2, EACH = 10, TEST_EACH = 2, STEPS = 6 };
-
-static char folder[64];
-static variant_error error;
-
-#define assert_ok(call)                                                                            \
-    do {                                                                                           \
-        if ((call) != VARIANT_OK) fail_msg("%s: %s", #call, error.message);                        \
-    } while (0)
-
-#define assert_refused(call, code, words)                                                          \
-    do {                                                                                           \
-        const variant_status got_ = (call);                                                        \
-        if (got_ != (code) || !strstr(error.message, (words)) || strchr(error.message, '\n'))      \
-            fail_msg("%s: %s, \"%s\"; expected %s with \"%s\"", #call, variant_status_name(got_),  \
-                     error.message, variant_status_name(code), (words));                           \
-    } while (0)
-
-/* Of this test's folder; a few are good at a time. */
-static const char *in_folder(const char *name) {
-    static char paths[16][160];
-    static int next;
-    char *path = paths[next++ % 16];
-    snprintf(path, sizeof paths[0], "%s/%s", folder, name);
-    return path;
-}
 
 /* ---- pictures, in memory and in files ---- */
 
@@ -85,7 +60,7 @@ static void write_pictures(const pictures *from, int each, const char *split) {
         mkdir(path, 0777);
         snprintf(path, sizeof path, "%s/data/%s/%s/%03d.png", folder, split, class_names[i / each],
                  i);
-        assert_ok(variant_picture_write_png(&picture, path, &error));
+        assert_ok(variant_picture_write_png(&picture, path, &err));
     }
 }
 
@@ -102,8 +77,7 @@ static variant_array array_of(const pictures *from) {
 
 static int setup(void **state) {
     (void)state;
-    strcpy(folder, "/tmp/variant-test-XXXXXX");
-    assert_non_null(mkdtemp(folder));
+    assert_int_equal(folder_make(), 0);
     draw(&train_pictures, EACH, 1);
     draw(&test_pictures, TEST_EACH, 2);
     mkdir(in_folder("data"), 0777);
@@ -113,10 +87,8 @@ static int setup(void **state) {
 }
 
 static int teardown(void **state) {
-    char command[128];
     (void)state;
-    snprintf(command, sizeof command, "rm -rf '%s'", folder);
-    return system(command);
+    return folder_remove();
 }
 
 /* ---- a caller ---- */
@@ -226,7 +198,7 @@ static variant_status train_tokenizer(caller *c, const char *output, bool resume
     const variant_train_tokenizer_options options = small_tokenizer();
     training.resume = resume;
     variant_train_result_init(result);
-    return variant_train_tokenizer(&training, &options, result, &error);
+    return variant_train_tokenizer(&training, &options, result, &err);
 }
 
 static variant_train_transformer_options small_transformer(const char *tokenizer) {
@@ -299,8 +271,8 @@ static void memory_is_as_good_as_a_folder(void **state) {
     variant_training one = training_of(&from_folder, VARIANT_TRAINING_TRANSFORMER, "var1");
     variant_training two = training_of(&from_memory, VARIANT_TRAINING_TRANSFORMER, "var2");
     variant_train_transformer_options options = small_transformer(in_folder("tok1"));
-    assert_ok(variant_train_transformer(&one, &options, &a, &error));
-    assert_ok(variant_train_transformer(&two, &options, &b, &error));
+    assert_ok(variant_train_transformer(&one, &options, &a, &err));
+    assert_ok(variant_train_transformer(&two, &options, &b, &err));
     assert_same_weights(a.model, b.model);
     assert_true(a.test_loss == b.test_loss && a.test_loss > 0);
 }
@@ -368,13 +340,12 @@ static void stops_and_goes_on(void **state) {
         assert_false(result.stopped);
         assert_same_files(in_folder("straight/tokenizer.safetensors"), result.model);
     }
-    assert_refused(train_tokenizer(&straight, "straight", false, &result), VARIANT_E_ARGUMENT,
-                   "--resume");
+    assert_fails(train_tokenizer(&straight, "straight", false, &result), VARIANT_E_ARGUMENT,
+                 "--resume");
     pictures others = train_pictures; /* one sample is another */
     others.pixels[3][2][1][0] ^= 1;
     straight.train = array_of(&others);
-    assert_refused(train_tokenizer(&straight, "straight", true, &result), VARIANT_E_ARGUMENT,
-                   "data");
+    assert_fails(train_tokenizer(&straight, "straight", true, &result), VARIANT_E_ARGUMENT, "data");
 }
 
 /* A dry run tells the bytes that the run then takes, and writes nothing. */
@@ -388,12 +359,12 @@ static void memory_is_told_before(void **state) {
     variant_train_result_init(&dry);
     variant_train_result_init(&result);
     training.dry_run = true;
-    assert_ok(variant_train_tokenizer(&training, &options, &dry, &error));
+    assert_ok(variant_train_tokenizer(&training, &options, &dry, &err));
     assert_int_equal(access(c.output, F_OK), -1);
     assert_int_equal(c.calls, 0);
     assert_true(dry.total_bytes > 0 && dry.weight_bytes > 0);
     training.dry_run = false;
-    assert_ok(variant_train_tokenizer(&training, &options, &result, &error));
+    assert_ok(variant_train_tokenizer(&training, &options, &result, &err));
     assert_int_equal(result.total_bytes, dry.total_bytes);
     assert_int_equal(result.activation_peak, dry.activation_bytes);
 }
@@ -407,7 +378,7 @@ static void all_kinds(void **state) {
     assert_ok(train_tokenizer(&c, "tok", false, &result));
     variant_training training = training_of(&c, VARIANT_TRAINING_TRANSFORMER, "var");
     variant_train_transformer_options transformer = small_transformer(in_folder("tok"));
-    assert_ok(variant_train_transformer(&training, &transformer, &result, &error));
+    assert_ok(variant_train_transformer(&training, &transformer, &result, &err));
 
     training = training_of(&c, VARIANT_TRAINING_SUPERNET, "net");
     variant_train_supernet_options supernet;
@@ -415,14 +386,14 @@ static void all_kinds(void **state) {
     supernet.model = in_folder("var");
     supernet.depth_count = supernet.depths[0] = 1;
     supernet.bridge = 1;
-    assert_ok(variant_train_supernet(&training, NULL, &supernet, &result, &error));
+    assert_ok(variant_train_supernet(&training, NULL, &supernet, &result, &err));
 
     training = training_of(&c, VARIANT_TRAINING_DECODER, "dec");
     variant_train_decoder_options decoder;
     variant_train_decoder_options_init(&decoder);
     decoder.tokenizer = in_folder("net");
     decoder.decoder = "tiny";
-    assert_ok(variant_train_decoder(&training, &decoder, &result, &error));
+    assert_ok(variant_train_decoder(&training, &decoder, &result, &err));
     assert_true(isnan(result.test_loss));
     const char *model = in_folder("dec/model.safetensors");
     assert_string_equal(result.model, model);
@@ -432,14 +403,14 @@ static void all_kinds(void **state) {
     variant_train_classifier_options_init(&classifier);
     classifier.side = SIDE;
     classifier.features = 8;
-    assert_ok(variant_train_classifier(&training, &classifier, &result, &error));
+    assert_ok(variant_train_classifier(&training, &classifier, &result, &err));
     assert_true(result.test_loss > 0.0);
 
     variant_engine_options options;
     variant_engine *engine = NULL;
     variant_engine_options_init(&options);
     options.model = model;
-    assert_ok(variant_engine_open(&engine, &options, &error));
+    assert_ok(variant_engine_open(&engine, &options, &err));
     const variant_info *info = variant_engine_info(engine);
     assert_true(info->supernet && info->preview_decoder);
     assert_string_equal(variant_engine_class_name(engine, 1), class_names[1]);
@@ -448,7 +419,7 @@ static void all_kinds(void **state) {
     variant_request_init(&request);
     request.class_name = class_names[1];
     request.depth = 1;
-    assert_ok(variant_generate(engine, &request, &pictures, NULL, &error));
+    assert_ok(variant_generate(engine, &request, &pictures, NULL, &err));
     assert_int_equal(pictures[0].width, SIDE);
     variant_pictures_free(&pictures, 1);
     variant_engine_close(&engine);
@@ -506,7 +477,7 @@ static void at_the_same_time(void **state) {
 /* Refused before anything is written. */
 static void refuse(caller *c, const char *words) {
     variant_train_result result;
-    assert_refused(train_tokenizer(c, "bad", false, &result), VARIANT_E_ARGUMENT, words);
+    assert_fails(train_tokenizer(c, "bad", false, &result), VARIANT_E_ARGUMENT, words);
     assert_int_equal(access(in_folder("bad/checkpoint.safetensors"), F_OK), -1);
 }
 
@@ -567,8 +538,8 @@ static void wrong_options(void **state) {
         variant_training training = training_of(&c, VARIANT_TRAINING_TOKENIZER, "bad");            \
         variant_train_tokenizer_options options = small_tokenizer();                               \
         change;                                                                                    \
-        assert_refused(variant_train_tokenizer(&training, &options, &result, &error),              \
-                       VARIANT_E_ARGUMENT, words);                                                 \
+        assert_fails(variant_train_tokenizer(&training, &options, &result, &err),                  \
+                     VARIANT_E_ARGUMENT, words);                                                   \
     } while (0)
     WRONG(training.data = NULL, "variant_data");
     WRONG(training.output = NULL, "no folder");
@@ -596,11 +567,11 @@ static void wrong_options(void **state) {
     WRONG(options.width = 33, "33");
 #undef WRONG
     variant_training training = training_of(&c, VARIANT_TRAINING_TOKENIZER, "bad");
-    assert_refused(variant_train_tokenizer(NULL, NULL, &result, &error), VARIANT_E_ARGUMENT,
-                   "variant_training");
+    assert_fails(variant_train_tokenizer(NULL, NULL, &result, &err), VARIANT_E_ARGUMENT,
+                 "variant_training");
     result.size = 0;
-    assert_refused(variant_train_tokenizer(&training, NULL, &result, &error), VARIANT_E_ARGUMENT,
-                   "variant_train_result_init");
+    assert_fails(variant_train_tokenizer(&training, NULL, &result, &err), VARIANT_E_ARGUMENT,
+                 "variant_train_result_init");
     assert_int_equal(variant_train_transformer(&training, NULL, NULL, NULL), VARIANT_E_ARGUMENT);
     assert_int_equal(variant_train_decoder(&training, NULL, NULL, NULL), VARIANT_E_ARGUMENT);
 }
@@ -618,8 +589,8 @@ static void wrong_supernets(void **state) {
         variant_train_supernet_options options;                                                    \
         variant_train_supernet_options_init(&options);                                             \
         change;                                                                                    \
-        assert_refused(variant_train_supernet(&training, &model, &options, &result, &error),       \
-                       VARIANT_E_ARGUMENT, words);                                                 \
+        assert_fails(variant_train_supernet(&training, &model, &options, &result, &err),           \
+                     VARIANT_E_ARGUMENT, words);                                                   \
     } while (0)
     WRONG(options.depth_count = VARIANT_MAX_DEPTHS + 1, "depths");
     WRONG((options.depth_count = 1, options.depths[0] = 0), "depths");
@@ -657,7 +628,7 @@ static void shorter_structs(void **state) {
     options.size = offsetof(variant_train_tokenizer_options, crop);
     options.crop = 99999;
     assert_ok(
-        variant_train_tokenizer(&training, &options, (variant_train_result *)(void *)&old, &error));
+        variant_train_tokenizer(&training, &options, (variant_train_result *)(void *)&old, &err));
     assert_string_equal(old.beyond, "untouched");
     size_t size;
     free(read_file(in_folder("short/tokenizer.safetensors"), &size));
