@@ -9,14 +9,6 @@ build=$(cd "$1" && pwd)
 cd "$(dirname "$0")/.."
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-passed=0
-ok() { # WHAT COMMAND...
-    local what=$1
-    shift
-    "$@" || { echo "FAIL: $what"; exit 1; }
-    passed=$((passed + 1))
-}
-skip() { echo "SKIP archive: $*"; echo "$passed passed, 0 failed"; exit 0; }
 . tests/fresh_root.sh
 fresh_root_needs
 

@@ -7,14 +7,6 @@ set -euo pipefail
 build=$(cd "$1" && pwd)
 cd "$(dirname "$0")/.."
 folder=$(mktemp -d)
-passed=0
-ok() { # WHAT COMMAND...
-    local what=$1
-    shift
-    "$@" || { echo "FAIL: $what"; exit 1; }
-    passed=$((passed + 1))
-}
-skip() { echo "SKIP container: $*"; echo "$passed passed, 0 failed"; exit 0; }
 # its storage is a folder of this test's, its containers are folders below that and need no right but root's
 export BUILDAH_ISOLATION=chroot STORAGE_DRIVER=vfs
 images() { buildah --root "$folder/images" --runroot "$folder/run" "$@"; }

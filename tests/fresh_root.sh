@@ -1,8 +1,19 @@
-# A fresh Debian in a folder; sourced by tests/packages.sh and tests/archive.sh, which have `skip` and $folder.
+# A fresh Debian in a folder; sourced by tests/packages.sh, archive.sh and container.sh, which have $folder.
+#   ok WHAT COMMAND...             counts it, or says what failed and ends the test
+#   skip WHY                       ends it as skipped
 #   fresh_root_needs               skips where none can be made
 #   fresh_root ROOT                the least Debian of this one's release, from where this one's packages come
 #   inside ROOT COMMAND...         runs a command there, with nothing of ours in its environment
 #   apt_inside ROOT ARGUMENTS...   apt-get there; what it said where it fails
+passed=0
+ok() {
+    local what=$1
+    shift
+    "$@" || { echo "FAIL: $what"; exit 1; }
+    passed=$((passed + 1))
+}
+skip() { echo "SKIP $(basename "$0" .sh): $*"; echo "$passed passed, 0 failed"; exit 0; }
+
 fresh_root_needs() {
     [ "$(id -u)" -eq 0 ] || skip "only root makes a fresh root"
     command -v debootstrap >/dev/null || skip "no debootstrap"

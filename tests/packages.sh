@@ -10,14 +10,6 @@ sources=$(pwd)
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 made=${2:-$folder}
-passed=0
-ok() { # WHAT COMMAND...
-    local what=$1
-    shift
-    "$@" || { echo "FAIL: $what"; exit 1; }
-    passed=$((passed + 1))
-}
-skip() { echo "SKIP packages: $*"; echo "$passed passed, 0 failed"; exit 0; }
 . tests/fresh_root.sh
 fresh_root_needs
 export DEBFULLNAME="Test Packager" DEBEMAIL=packager@debian.org
