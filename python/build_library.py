@@ -20,6 +20,8 @@ CALLBACKS = """
 extern "Python" bool vp_progress(void *user, const variant_progress *at);
 extern "Python" void vp_preview(void *user, const variant_preview *at);
 extern "Python" void vp_warn(void *user, const char *line);
+extern "Python" void vp_note(void *user, const char *line);
+extern "Python" void vp_finished(void *user, uint64_t seed, const variant_scores *scores);
 extern "Python" bool vp_train_progress(void *user, const variant_train_progress *at);
 extern "Python" void vp_metrics(void *user, const variant_metrics *line);
 extern "Python" bool vp_sweep_progress(void *user, const variant_sweep_progress *at);

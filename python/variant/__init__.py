@@ -22,14 +22,16 @@ from ._errors import (
     Unsupported,
 )
 from ._library import version as _version
+from .conversion import Conversion, convert
 from .data import Data
 from .engine import Cancel, Engine, Info, Memory
+from .inspection import Inspection, inspect
 from .loop import Job, Loop, Previews
 from .machine import Machine, machine
 from .pictures import Picture, Pictures, Preview, Report
 from .plan import Plan
 from .request import Edit, Options, Progress
-from .scores import Scores, evaluate
+from .scores import Scores, SeedScores, evaluate, evaluate_seeds
 from .sweep import SweepProgress, sweep
 from .tokens import Tokenizer
 from .training import (
@@ -47,6 +49,7 @@ __version__ = _version()
 __all__ = [
     "ArgumentError",
     "Cancel",
+    "Conversion",
     "Data",
     "DeviceError",
     "Edit",
@@ -55,6 +58,7 @@ __all__ = [
     "FileError",
     "FormatError",
     "Info",
+    "Inspection",
     "Job",
     "Loop",
     "Machine",
@@ -71,13 +75,17 @@ __all__ = [
     "Progress",
     "Report",
     "Scores",
+    "SeedScores",
     "Stopped",
     "SweepProgress",
     "Tokenizer",
     "TrainProgress",
     "TrainResult",
     "Unsupported",
+    "convert",
     "evaluate",
+    "evaluate_seeds",
+    "inspect",
     "machine",
     "sweep",
     "train_classifier",

@@ -134,8 +134,10 @@ class Watch:
         self.progress: Callable[[Any], bool | None] | None = None
         self.preview: Callable[[Any], object] | None = None
         self.warn: Callable[[str], object] | None = None
+        self.note: Callable[[str], object] | None = None
         self.metrics: Callable[[Any], object] | None = None
         self.count: Callable[[str, int, int], bool | None] | None = None
+        self.finished: Callable[[int, Any], object] | None = None
         self.error: BaseException | None = None
 
     def fail(self, error: BaseException) -> None:
@@ -207,6 +209,18 @@ def _warn(user: Any, line: Any) -> None:
         watch.warn(text(line) or "")
 
 
+def _note(user: Any, line: Any) -> None:
+    watch: Watch = ffi.from_handle(user)
+    if watch.note is not None:
+        watch.note(text(line) or "")
+
+
+def _finished(user: Any, seed: int, scores: Any) -> None:
+    watch: Watch = ffi.from_handle(user)
+    if watch.finished is not None:
+        watch.finished(seed, scores)
+
+
 def _metrics(user: Any, line: Any) -> None:
     watch: Watch = ffi.from_handle(user)
     if watch.metrics is not None:
@@ -225,5 +239,5 @@ def _counted(user: Any, done: int, total: int) -> bool:
 for _name, _body in {"vp_progress": _progress, "vp_train_progress": _progress, "vp_sweep_progress": _progress, "vp_doing": _doing,
                      "vp_counted": _counted}.items():
     ffi.def_extern(name=_name, error=False, onerror=_raised)(_body)
-for _name, _tell in {"vp_preview": _preview, "vp_warn": _warn, "vp_metrics": _metrics}.items():
+for _name, _tell in {"vp_preview": _preview, "vp_warn": _warn, "vp_note": _note, "vp_metrics": _metrics, "vp_finished": _finished}.items():
     ffi.def_extern(name=_name, onerror=_raised)(_tell)
