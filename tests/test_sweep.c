@@ -403,6 +403,10 @@ static variant_status count_finish(void *user, cJSON **quality, variant_error *e
     cJSON_AddStringToObject(*quality, "name", "FID(<counting>)");
     cJSON_AddNumberToObject(*quality, "samples", c->pictures);
     cJSON_AddNumberToObject(*quality, "precision", 0.25);
+    if (c->begun > 1) { /* the first point is of a version that did not measure it */
+        cJSON_AddNumberToObject(*quality, "kid", 0.5 * c->begun);
+        cJSON_AddNumberToObject(*quality, "kid_spread", 0.125);
+    }
     cJSON_AddNumberToObject(*quality, "class_share", 0.875);
     cJSON_AddStringToObject(*quality, "warning", "too <few>");
     return VARIANT_OK;
@@ -418,6 +422,21 @@ static char *read_report(const char *folder) {
     snprintf(path, sizeof path, "%s/report.html", folder);
     assert_int_equal(vt_file_read_text(&text, path, 1 << 24, NULL), VARIANT_OK);
     return text;
+}
+
+/* Last in a row, empty where a point has none, under names that older files lack. */
+static void check_kid_in_table(const char *folder) {
+    char path[128], *csv;
+    snprintf(path, sizeof path, "%s/sweep.csv", folder);
+    assert_int_equal(vt_file_read_text(&csv, path, 1 << 20, NULL), VARIANT_OK);
+    assert_int_equal(count_words(csv, ",class_share_spread,kid,kid_spread\n"), 1);
+    assert_int_equal(count_words(csv, ",,\n"), 1);
+    for (int i = 2; i <= 4; ++i) {
+        char row[32];
+        snprintf(row, sizeof row, ",,%g,0.125\n", 0.5 * i);
+        assert_int_equal(count_words(csv, row), 1);
+    }
+    free(csv);
 }
 
 static void sweep_with_quality(void **state) {
@@ -466,7 +485,14 @@ static void sweep_with_quality(void **state) {
     assert_null(strstr(html, "<fashion>"));
     assert_null(strstr(html, "Quality was not measured"));
     assert_int_equal(count_words(html, "too &lt;few&gt;"), 1);
-    assert_int_equal(count_words(html, "<th>precision</th><th>in their class, %</th>"), 1);
+    assert_int_equal(
+        count_words(html,
+                    "<th>KID(&lt;counting&gt;)</th><th>precision</th><th>in their class, %</th>"),
+        1);
+    assert_int_equal(count_words(html, "<td>-</td><td>0.250</td><td>87.5</td>"), 1);
+    assert_int_equal(count_words(html, "<td>1.00 \xc2\xb1 0.12</td><td>0.250</td>"), 1);
+    assert_true(count_words(html, ", KID(&lt;counting&gt;) 1.50 \xc2\xb1 0.12") >= 1);
+    check_kid_in_table(c->folder);
     assert_int_equal(count_words(html, "<td>0.250</td><td>87.5</td><td>70</td>"), 4);
     assert_null(strstr(html, "<th>recall</th>")); /* nobody said anything of it */
     assert_int_equal(count_words(html, "data:image/png;base64,iVBOR"),

@@ -341,7 +341,7 @@ static void add_bytes_cell(vt_text *html, double value) {
     vt_text_add(html, "<td>%s</td>", text);
 }
 
-/* Scores besides the distance that get a column where the first point has them. */
+/* Scores besides the distance that get a column where a point has them: the first ones of a sweep may be older than the score. */
 static const struct {
     size_t value, spread; /* in vt_sweep_scores */
     const char *name;
@@ -349,11 +349,9 @@ static const struct {
     int decimals;
 } columns[] = {
 #define SCORE(member) offsetof(vt_sweep_scores, member), offsetof(vt_sweep_scores, member##_spread)
-    {SCORE(spatial_frechet), "sFID", 1.0, 3},
-    {SCORE(inception_score), "IS", 1.0, 3},
-    {SCORE(precision), "precision", 1.0, 3},
-    {SCORE(recall), "recall", 1.0, 3},
-    {SCORE(class_share), "in their class, %", 100.0, 1},
+    {SCORE(spatial_frechet), "sFID", 1.0, 3}, {SCORE(kid), "KID", 1.0, 4},
+    {SCORE(inception_score), "IS", 1.0, 3},   {SCORE(precision), "precision", 1.0, 3},
+    {SCORE(recall), "recall", 1.0, 3},        {SCORE(class_share), "in their class, %", 100.0, 1},
 #undef SCORE
 };
 enum { COLUMNS = sizeof columns / sizeof *columns };
@@ -363,14 +361,18 @@ static double score_at(const vt_sweep_point *p, size_t offset) {
 }
 
 static bool has_column(const vt_report *r, int column) {
-    return r->has_quality && isfinite(score_at(&r->points[0], columns[column].value));
+    for (int i = 0; r->has_quality && i < r->count; ++i)
+        if (isfinite(score_at(&r->points[i], columns[column].value))) return true;
+    return false;
 }
 
 /* A sweep says itself what its inception score is called. */
 static const char *column_name(const vt_report *r, int column) {
     const char *said = r->points[0].quality.inception_score_name;
-    bool inception = columns[column].value == offsetof(vt_sweep_scores, inception_score);
-    return inception && said[0] ? said : columns[column].name;
+    const size_t value = columns[column].value;
+    if (value == offsetof(vt_sweep_scores, kid)) return r->kid;
+    return value == offsetof(vt_sweep_scores, inception_score) && said[0] ? said
+                                                                          : columns[column].name;
 }
 
 static void add_place(vt_text *html, const vt_report *r, const vt_sweep_point *p) {
@@ -430,9 +432,11 @@ static void add_scores(vt_text *html, const vt_report *r) {
     vt_text_add(html, "</tbody></table></div>\n<p class=\"under\">");
     vt_text_add_escaped(html, r->score);
     vt_text_add(html,
-                " is a distance: lower is better, and it falls with the number of pictures. In the "
-                "other columns higher is better. What follows &plusmn; is a standard deviation: of "
-                "other pictures of the same model, of IS over the ten parts it is measured on. "
+                " is a distance: lower is better, and it falls with the number of pictures. So it "
+                "is with sFID; KID, of which lower is better as well, does not depend on the "
+                "number. In the other columns higher is better. What follows &plusmn; is a "
+                "standard deviation: of other pictures of the same model, of IS over the ten parts "
+                "it is measured on, of KID of its mean over blocks of pictures. "
                 "Precision is the share of generated pictures near "
                 "real ones, recall the share of real ones near generated ones.</p></section>\n");
 }

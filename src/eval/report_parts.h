@@ -20,6 +20,7 @@ typedef struct vt_report {
     bool
         unconds_vary; /* of points alike otherwise some run other unconditional layers, or some do not run the
                         * conditional's */
+    char kid[96]; /* what the kernel distance is called */
 } vt_report;
 
 /* ---- report_points.c ---- */

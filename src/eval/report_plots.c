@@ -38,21 +38,29 @@ static int_set depths_of(const vt_report *r) {
 
 /* ---- fronts ---- */
 
+/* ", FID 1.23 +- 0.04", behind what `out` holds; nothing where there is no value. */
+static void add_score(char *out, size_t size, const char *name, double value, double spread) {
+    char score[40];
+    const size_t length = strlen(out);
+    if (!isfinite(value)) return;
+    if (isfinite(spread))
+        vt_text_with_spread(score, sizeof score, value, spread, "\xc2\xb1");
+    else
+        vt_text_number(score, sizeof score, value);
+    snprintf(out + length, size - length, ", %.24s %s", name, score);
+}
+
 static void describe_dot(const vt_report *r, const vt_sweep_point *p, vt_dot *dot) {
-    char name[96], ms[32], memory[32], kv[32], quality[80] = "", selector[24] = "", cfg[24] = "";
+    char name[96], ms[32], memory[32], kv[32], quality[140] = "", selector[24] = "", cfg[24] = "";
     char uncond[24] = "";
     vt_report_name(r, p, name, sizeof name);
     vt_text_number(ms, sizeof ms, p->times.picture_ms);
     vt_text_bytes(memory, sizeof memory, p->memory_bytes);
     vt_text_bytes(kv, sizeof kv, p->kv_peak_bytes);
     if (r->has_quality) {
-        char score[40];
-        if (isfinite(p->quality.frechet_spread))
-            vt_text_with_spread(score, sizeof score, p->quality.frechet, p->quality.frechet_spread,
-                                "\xc2\xb1");
-        else
-            vt_text_number(score, sizeof score, p->quality.frechet);
-        snprintf(quality, sizeof quality, ", %.24s %s", r->score, score);
+        const vt_sweep_scores *q = &p->quality;
+        add_score(quality, sizeof quality, r->score, q->frechet, q->frechet_spread);
+        add_score(quality, sizeof quality, r->kid, q->kid, q->kid_spread);
     }
     snprintf(dot->title, sizeof dot->title, "%.60s: %s ms, %s, KV %s%s", name, ms, memory, kv,
              quality);

@@ -34,6 +34,12 @@ static bool same_layers(const vt_sweep_point *a, const vt_sweep_point *b) {
            strcmp(a->uncond_depths, b->uncond_depths) == 0 && strcmp(a->selector, b->selector) == 0;
 }
 
+/* Called as the distance is: of "FID(classifier)" "KID(classifier)". */
+static void name_kid(vt_report *out) {
+    const bool told = strncmp(out->score, "FID", 3) == 0;
+    snprintf(out->kid, sizeof out->kid, "KID%.80s", told ? out->score + 3 : "");
+}
+
 variant_status vt_report_read(vt_report *out, const cJSON *state, const char *folder,
                               variant_error *err) {
     *out = (vt_report){.folder = folder, .score = ""};
@@ -62,6 +68,7 @@ variant_status vt_report_read(vt_report *out, const cJSON *state, const char *fo
     }
     if (out->has_quality)
         out->score = out->points[0].quality.name[0] ? out->points[0].quality.name : "score";
+    name_kid(out);
     return VARIANT_OK;
 }
 

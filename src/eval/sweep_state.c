@@ -432,7 +432,9 @@ static const column score_columns[] = {SCORE(frechet),
                                        SCORE(spatial_frechet_spread),
                                        SCORE(precision_spread),
                                        SCORE(recall_spread),
-                                       SCORE(class_share_spread)};
+                                       SCORE(class_share_spread),
+                                       SCORE(kid),
+                                       SCORE(kid_spread)};
 
 static void csv_string(vt_text *csv, const char *text) {
     vt_text_add(csv, "\"");
