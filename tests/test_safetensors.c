@@ -10,6 +10,8 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -554,6 +556,48 @@ static void text_and_folders(void **state) {
     assert_int_equal(vt_folder_make("", &err), VARIANT_E_IO);
 }
 
+/* How many of the mapping's pages are in memory. */
+static size_t pages_there(const vt_mapping *map) {
+    static unsigned char there[2048];
+    const size_t pages = map->size / 4096;
+    size_t found = 0;
+    assert_true(pages <= sizeof there);
+    assert_int_equal(mincore((void *)(uintptr_t)map->data, map->size, there), 0);
+    for (size_t i = 0; i < pages; i++) found += there[i] & 1;
+    return found;
+}
+
+/* A file that memory has let go of comes back without anybody touching it, all of it: Linux takes a part of one long request. */
+static void asking_ahead(void **state) {
+    (void)state;
+    enum { SIZE = 8 << 20, PAGES = SIZE / 4096 };
+    if (sysconf(_SC_PAGESIZE) != 4096) skip();
+    char *bytes = calloc(1, SIZE);
+    assert_non_null(bytes);
+    write_bytes(bytes, SIZE);
+    free(bytes);
+    const int fd = open(path, O_RDONLY);
+    assert_true(fd >= 0);
+    assert_int_equal(fsync(fd), 0);
+    assert_int_equal(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+    close(fd);
+    vt_mapping map;
+    variant_error err;
+    assert_int_equal(vt_mapping_open(&map, path, &err), VARIANT_OK);
+    vt_mapping_ask(&map, map.data + 1, SIZE); /* reaches beyond it: nothing */
+    vt_mapping_ask(&map, map.data, 0);
+    const size_t before = pages_there(&map);
+    if (before == PAGES) { /* a file system that lives in memory */
+        vt_mapping_close(&map);
+        skip();
+    }
+    assert_int_equal(before, 0);
+    vt_mapping_ask(&map, map.data, SIZE);
+    for (int i = 0; i < 500 && pages_there(&map) < PAGES; i++) usleep(20000);
+    assert_int_equal(pages_there(&map), PAGES);
+    vt_mapping_close(&map);
+}
+
 static void synthetic_tensors(void **state) {
     (void)state;
     float w[64 * 64];
@@ -586,6 +630,7 @@ int main(void) {
         cmocka_unit_test(damaged_files),
         cmocka_unit_test(replacing_keeps_the_old),
         cmocka_unit_test(text_and_folders),
+        cmocka_unit_test(asking_ahead),
         cmocka_unit_test(synthetic_tensors),
     };
     return cmocka_run_group_tests(tests, make_folder, drop_folder);

@@ -58,11 +58,27 @@ void vt_mapping_keep(const vt_mapping *mapping) {
 #endif
 }
 
+/* Linux fetches no more for one call than the disk takes in one request or reads ahead, 1.25 MB at least on common ones. */
+#define ASKED_AT_ONCE ((uintptr_t)1 << 20)
+
+static bool lies_in(const vt_mapping *mapping, const unsigned char *begin, size_t bytes) {
+    return mapping->data && !mapping->borrowed && begin >= mapping->data &&
+           bytes <= mapping->size && begin <= mapping->data + (mapping->size - bytes);
+}
+
+void vt_mapping_ask(const vt_mapping *mapping, const void *data, size_t bytes) {
+    if (!lies_in(mapping, data, bytes) || bytes == 0) return;
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    const uintptr_t first = (uintptr_t)data / page * page, end = (uintptr_t)data + bytes;
+    unsigned char there = 1; /* looking costs less than asking for pages that are */
+    if (mincore((void *)first, 1, &there) == 0 && (there & 1)) return;
+    for (uintptr_t at = first; at < end; at += ASKED_AT_ONCE)
+        madvise((void *)at, end - at < ASKED_AT_ONCE ? end - at : ASKED_AT_ONCE, MADV_WILLNEED);
+}
+
 void vt_mapping_release(const vt_mapping *mapping, const void *data, size_t bytes) {
     const unsigned char *begin = data, *end = begin + bytes;
-    if (!mapping->data || mapping->borrowed || begin < mapping->data ||
-        end > mapping->data + mapping->size)
-        return;
+    if (!lies_in(mapping, begin, bytes)) return;
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     uintptr_t first = ((uintptr_t)begin + page - 1) / page * page,
               last = (uintptr_t)end / page * page;

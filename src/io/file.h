@@ -19,6 +19,10 @@ void vt_mapping_close(vt_mapping *mapping);
  * file when touched; nothing unless all of it lies in the mapping. */
 void vt_mapping_release(const vt_mapping *mapping, const void *data, size_t bytes);
 
+/* [data, data + bytes) will be read soon: the system begins to fetch it, without being waited for, where its first page is not in
+ * memory already; nothing unless all of it lies in the mapping. */
+void vt_mapping_ask(const vt_mapping *mapping, const void *data, size_t bytes);
+
 /* What is mapped will be read again and again: the system may keep it in large pages, where it can (of files that it reads from
  * then on). */
 void vt_mapping_keep(const vt_mapping *mapping);

@@ -374,6 +374,12 @@ void vt_tensor_file_release(const vt_tensor_file *file, const vt_tensor *tensor)
         vt_mapping_release(&file->shards[i]->map, tensor->data, tensor->bytes);
 }
 
+void vt_tensor_file_ask(const vt_tensor_file *file, const vt_tensor *tensor) {
+    vt_mapping_ask(&file->map, tensor->data, tensor->bytes);
+    for (int i = 0; i < file->shard_count; i++)
+        vt_mapping_ask(&file->shards[i]->map, tensor->data, tensor->bytes);
+}
+
 size_t vt_tensor_file_bytes(const vt_tensor_file *file) {
     size_t bytes = file->shard_count ? 0 : file->map.size;
     for (int i = 0; i < file->shard_count; i++) bytes += file->shards[i]->map.size;

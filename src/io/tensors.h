@@ -107,6 +107,9 @@ void vt_tensor_file_meta_at(const vt_tensor_file *file, int index, const char **
 variant_status vt_tensor_file_add_meta(vt_tensor_file *file, const char *key, const char *value,
                                        variant_error *err);
 
+/* Has the system begin to fetch a tensor's pages from the disk, where they are not in memory; nothing where it is not mapped. */
+void vt_tensor_file_ask(const vt_tensor_file *file, const vt_tensor *tensor);
+
 /* Gives the memory of a tensor's pages back to the system: it is read from the file again when needed.
  * For after it was copied or packed; nothing where the tensor is not mapped. */
 void vt_tensor_file_release(const vt_tensor_file *file, const vt_tensor *tensor);

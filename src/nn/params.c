@@ -1,7 +1,6 @@
 /* params.c - see params.h. */
 #include "nn/params.h"
 
-#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -425,6 +425,35 @@ variant_status vt_params_check_numbers(const vt_tensor_file *file, const vt_tens
                    vt_tensor_file_path(file), tensor->name, found, tensor->count);
 }
 
+/* Bytes of tensors that the disk fetches while those before them are looked through. */
+#define ASKED_AHEAD ((size_t)128 << 20)
+
+/* The tensors from next on were not asked for yet; ahead bytes of those before it were not taken yet. */
+typedef struct asked {
+    int next;
+    size_t ahead;
+} asked;
+
+/* What of a parameter is read from the file, NULL where nothing is. */
+static const vt_tensor *read_of(const vt_param *param, const vt_tensor_file *file,
+                                const char *group) {
+    if (!vt_param_is_value(param)) return NULL;
+    const vt_tensor *packed = vt_packed_numbers(file, param->name);
+    return packed ? packed : vt_tensor_file_find(file, group, param->name);
+}
+
+/* Before parameter i is taken: asks for those behind it. */
+static void ask_ahead(asked *a, const vt_params *params, const vt_tensor_file *file,
+                      const char *group, int i) {
+    for (; a->next < params->count && (a->next <= i || a->ahead < ASKED_AHEAD); ++a->next) {
+        const vt_tensor *tensor = read_of(params->items[a->next], file, group);
+        if (!tensor) continue;
+        vt_tensor_file_ask(file, tensor);
+        a->ahead += tensor->bytes;
+    }
+    a->ahead -= read_of(params->items[i], file, group)->bytes;
+}
+
 variant_status vt_params_load(vt_params *params, const vt_tensor_file *file, const char *group,
                               bool copy, variant_error *err) {
     const char *path = vt_tensor_file_path(file);
@@ -447,10 +476,12 @@ variant_status vt_params_load(vt_params *params, const vt_tensor_file *file, con
             return vt_fail(err, VARIANT_E_MODEL, "%s: tensor %s is missing", path, param->name);
     }
     VT_TRY(vt_params_allocate(params, err));
+    asked ahead = {0};
     for (int i = 0; i < params->count; ++i) {
         vt_param *param = params->items[i];
         if (!vt_param_is_value(param)) continue;
         const vt_tensor *tensor = vt_tensor_file_find(file, group, param->name);
+        if (!params->kern->dry) ask_ahead(&ahead, params, file, group, i);
         if (vt_packed_numbers(file, param->name)) {
             VT_TRY(take_packed(params, param, file, err));
             continue;
