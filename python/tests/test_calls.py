@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import _thread
+import copy
+import pickle
 import threading
 import time
 from collections.abc import Callable
@@ -181,6 +183,54 @@ def test_a_loop_is_of_one_thread_at_a_time(engine: variant.Engine) -> None:
         loop.add("Bag", preview=look, scales=1)
         loop.run()
         assert raised and isinstance(raised[0], RuntimeError)
+
+
+def test_a_tokenizer_is_of_one_thread_at_a_time(colour: variant.Engine) -> None:
+    pictures = np.random.default_rng(1).integers(0, 255, (60, 64, 64, 3), dtype=np.uint8)
+    tokenizer = variant.Tokenizer(colour)
+    want, made, told = tokenizer.encode(pictures), [], []
+
+    def encode() -> None:
+        for _ in range(4):
+            try:
+                made.append(tokenizer.encode(pictures))
+            except RuntimeError as error:
+                told.append(str(error))
+
+    threads = [threading.Thread(target=encode) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert made and all(np.array_equal(tokens, want) for tokens in made)
+    assert set(told) == {"another thread uses this tokenizer"}
+
+
+def test_a_tokenizer_that_is_closed_while_it_encodes(colour: variant.Engine) -> None:
+    pictures = np.zeros((200, 64, 64, 3), np.uint8)
+    tokenizer = variant.Tokenizer(colour)
+    made: list[int] = []
+    thread = threading.Thread(target=lambda: made.append(len(tokenizer.encode(pictures))))
+    thread.start()
+    while not tokenizer._turn._at_work:
+        time.sleep(0.001)
+    tokenizer.close()  # waits
+    thread.join()
+    assert made == [200]
+    with pytest.raises(ValueError, match="the tokenizer is closed"):
+        tokenizer.encode(pictures)
+
+
+def test_what_is_the_library_s_is_no_copy_s(engine: variant.Engine) -> None:
+    takes: list[Callable[[object], object]] = [copy.copy, copy.deepcopy, pickle.dumps]
+    with engine.loop() as loop, engine.previews("Bag") as previews, variant.Tokenizer(engine) as tokenizer:
+        for thing in (engine, loop, loop.add("Bag"), previews, tokenizer):
+            for take in takes:
+                with pytest.raises(TypeError, match=f"{type(thing).__name__} objects stay in their process"):
+                    take(thing)
+    for source in (None, 5):
+        with pytest.raises(TypeError, match="source: an Engine or a path is wanted"):
+            variant.Tokenizer(source)  # type: ignore[arg-type]
 
 
 def test_an_engine_that_is_closed() -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ._library import call
 from ._variant import ffi
@@ -16,7 +17,14 @@ if TYPE_CHECKING:
     from .engine import Engine
 
 
-class Closes:
+class Stays:
+    """Is a part of the library's memory in this process: a copy would be closed, or taken, twice."""
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(f"{type(self).__name__} objects stay in their process: they are neither pickled nor copied")
+
+
+class Closes(Stays):
     """Has a close() that a `with` calls."""
 
     def close(self) -> None:
@@ -60,3 +68,34 @@ class Holds(Closes):
     def __del__(self) -> None:
         if self._memory is not None:
             self.close()
+
+
+class Turn:
+    """Of an object that one thread at a time may use: who comes meanwhile is told so, who closes it waits for the one at work."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._lock = threading.RLock()
+        self._at_work = False
+
+    @contextmanager
+    def use(self) -> Iterator[None]:
+        if not self._lock.acquire(blocking=False):
+            raise RuntimeError(f"another thread uses this {self._what}")
+        try:
+            if self._at_work:  # a handler of a signal, in the thread that computes
+                raise RuntimeError(f"this {self._what} is at work")
+            self._at_work = True
+            try:
+                yield
+            finally:
+                self._at_work = False
+        finally:
+            self._lock.release()
+
+    @contextmanager
+    def end(self) -> Iterator[None]:
+        with self._lock:
+            if self._at_work:
+                raise RuntimeError(f"this {self._what} is at work")
+            yield

@@ -182,7 +182,7 @@ class Engine(Closes):
         options.struct.warn = lib.vp_warn
         options.struct.user = watch.handle
         out = ffi.new("variant_engine **")
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # the garbage collector may close a loop in the thread that holds it
         self._users = 0
         self._closed = False
         call(lib.variant_engine_open, out, options.struct, watch=watch)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ._closing import Closes, Holds
+from ._closing import Closes, Holds, Stays
 from ._errors import ArgumentError
 from ._library import Watch, call, check, made
 from ._variant import ffi, lib
@@ -89,7 +89,7 @@ class Loop(Holds):
             self._release(lib.variant_loop_close)
 
 
-class Job:
+class Job(Stays):
     """A request in a loop."""
 
     def __init__(self, loop: Loop, out: Any, request: Request) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ._closing import Holds
+from ._closing import Holds, Turn
 from ._library import Kept, Watch, call, path, text
 from ._variant import ffi, lib
 from .data import Pictures, integers, taken
@@ -19,12 +21,13 @@ if TYPE_CHECKING:
 
 class Tokenizer(Holds):
     """A tokenizer: pictures to token maps and back. Of a file (which may hold nothing else), or of an Engine that was opened with
-    encoder=True (without, it decodes alone). One thread at a time may use one.
+    encoder=True (without, it decodes alone). One thread at a time may use one (RuntimeError otherwise); closing waits for it.
 
     scales, sides: of the token maps. length: L, tokens of a picture. codes: entries of the codebook. side, channels: of pictures.
     """
 
     def __init__(self, source: Engine | str | os.PathLike[str], *, threads: int = 0, weights: str | None = None) -> None:
+        self._turn = Turn("tokenizer")
         if isinstance(source, (str, bytes, os.PathLike)):
             options = Kept("variant_engine_options")
             options.set("model", path(source, "source"))
@@ -33,18 +36,22 @@ class Tokenizer(Holds):
             if weights is not None:
                 options.set("weights", weights)
             self._open("variant_tokenizer **", lib.variant_tokenizer_open, None, options.struct)
-        else:
+        elif hasattr(source, "_use"):
             self._open("variant_tokenizer **", lib.variant_tokenizer_of, source)
+        else:
+            raise TypeError(f"source: an Engine or a path is wanted, not {type(source).__name__}")
         shape = lib.variant_tokenizer_shape(self._memory[0])
         self.sides: tuple[int, ...] = tuple(shape.sides[0 : shape.scales])
         self.length, self.codes, self.latent_dim = int(shape.tokens), int(shape.codes), int(shape.latent_dim)
         self.side, self.channels = int(shape.picture_side), int(shape.channels)
         self.hash = text(shape.hash) or ""
 
-    def _pointer(self) -> Any:
-        if self._memory is None:
-            raise ValueError("the tokenizer is closed")
-        return self._memory[0]
+    @contextmanager
+    def _use(self) -> Iterator[Any]:
+        with self._turn.use():
+            if self._memory is None:
+                raise ValueError("the tokenizer is closed")
+            yield self._memory[0]
 
     def encode(self, pictures: Pictures, count: int = 0) -> NDArray[np.int32]:
         """(N, L) int32: the token maps of pictures (variant.Data: paths or an array), scale after scale; count: the first so many."""
@@ -56,7 +63,8 @@ class Tokenizer(Holds):
         options.set("count", count)
         options.struct.progress, options.struct.user, options.struct.cancel = lib.vp_counted, watch.handle, watch.cancel
         out = ffi.new("variant_tokens **")
-        call(lib.variant_encode, self._pointer(), data.struct, options.struct, out, watch=watch)
+        with self._use() as tokenizer:
+            call(lib.variant_encode, tokenizer, data.struct, options.struct, out, watch=watch)
         try:
             t = out[0]
             tokens = np.frombuffer(bytearray(ffi.buffer(t.tokens, 4 * t.count * t.length)), np.int32).reshape(t.count, t.length)
@@ -74,9 +82,11 @@ class Tokenizer(Holds):
             options.set("decoder", decoder)
         pixels = np.empty((len(array), self.side, self.side, self.channels), np.uint8)
         given, out = ffi.from_buffer("int32_t[]", array), ffi.from_buffer("uint8_t[]", pixels)
-        call(lib.variant_decode, self._pointer(), given, len(array), options.struct, out)
+        with self._use() as tokenizer:
+            call(lib.variant_decode, tokenizer, given, len(array), options.struct, out)
         return pixels
 
     def close(self) -> None:
-        if self._memory is not None:
-            self._release(lib.variant_tokenizer_close)
+        with self._turn.end():
+            if self._memory is not None:
+                self._release(lib.variant_tokenizer_close)
