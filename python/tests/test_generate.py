@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +144,17 @@ def test_a_torn_request_says_what_is_wrong(engine: variant.Engine) -> None:
         ({"layers": [0, 1]}, TypeError, "layers: a text is wanted, not list"),
         ({"like": "nowhere.png"}, OSError, "nowhere.png"),
         ({"like": 5}, TypeError, "path"),
+        ({"layers": "\ud800"}, ValueError, "layers: 'utf-8' codec"),
+        ({"depths": 5}, TypeError, "depths: "),
+        ({"cfg_scales": "1,2"}, ValueError, "cfg_scales: "),
+        ({"cfg_scales": [None]}, TypeError, "cfg_scales: "),
+        ({"edit": variant.Edit(grey, grow="x")}, TypeError, "edit: grow: "),  # type: ignore[arg-type]
+        ({"edit": variant.Edit(grey, left=2**40)}, OverflowError, "edit: left: "),
+        ({"edit": variant.Edit(grey, fit=5)}, TypeError, "edit: fit: "),  # type: ignore[arg-type]
+        ({"edit": 5}, TypeError, "an Edit, or a sequence of them, is wanted, not int"),
+        ({"edit": [5]}, TypeError, "an Edit, or a sequence of them, is wanted, not int"),
+        ({"plan": 5}, TypeError, "a Plan of Engine.plan is wanted, not int"),
+        ({"cancel": 5}, TypeError, "a Cancel is wanted, not int"),
     ]
     anything: Any = engine
     for options, error, words in wrong:
@@ -152,6 +164,22 @@ def test_a_torn_request_says_what_is_wrong(engine: variant.Engine) -> None:
     for what in ([], [[1]], 1.5, [1.5], [-1], [2**40], 10, [10, 3], ["Sneeker"], "Sneeker", "Bag\0"):
         with pytest.raises((TypeError, ValueError)):
             anything.generate(what)
+    with pytest.raises(ValueError, match="class_name: 'utf-8' codec"):
+        anything.generate("\ud800")
+    picture: Any = anything.generate("Bag", depth=2, bridge=0)
+    calls: list[tuple[Callable[..., object], dict[str, Any], str]] = [
+        (anything.labels, {"what": 5}, "a class's name: "),
+        (picture[0].encode, {"format": 5}, "format: "),
+        (picture[0].encode, {"quality": "x"}, "quality: "),
+        (picture[0].save, {"file": "x.png", "quality": 2**40}, "quality: "),
+        (picture.save_sheet, {"file": "x.png", "zoom": 1.5}, "zoom: "),
+        (picture.save_animation, {"file": "x.png", "plays": 2**31}, "plays: "),
+        (variant.Engine, {"model": ROOT / "models/fashion", "sides": ["a"]}, "sides: "),
+    ]
+    for call, options, words in calls:
+        with pytest.raises((TypeError, ValueError, OverflowError)) as raised:
+            call(**options)
+        assert str(raised.value).startswith(words), options
 
 
 def test_what_is_wrong_with_a_model_is_raised(tmp_path: Path) -> None:

@@ -38,6 +38,10 @@ def test_a_sweep_measures_what_it_is_asked(engine: variant.Engine, tmp_path: Pat
         ({"depths": ["two"]}, TypeError, "depths"),
         ({"selectors": ["odd\0"]}, ValueError, "NUL"),
         ({"zones": [(3, 1)], "zone_depth": 2}, variant.ArgumentError, "zone"),
+        ({"zones": [(1,), (2,)], "zone_depth": 2}, ValueError, "zones: pairs"),
+        ({"zones": [(1, 2), (3, 4, 5)], "zone_depth": 2}, ValueError, "zones: pairs"),
+        ({"zones": [("a", 2)], "zone_depth": 2}, TypeError, "zones: "),
+        ({"bridges": 4}, TypeError, "bridges: "),
         ({"nonsense": 1}, TypeError, "nonsense"),
         ({"reference": np.zeros((2, 2, 2, 2, 2), np.uint8)}, ValueError, "pictures"),
     ]

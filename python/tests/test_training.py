@@ -137,6 +137,11 @@ def test_wrong_data_and_options_are_told(tmp_path: Path) -> None:
         (grey, {"steps": "many"}, TypeError, "steps: a number is wanted"),
         (grey, {"mult": [1] * 50}, ValueError, "mult"),
         (grey, {"batch": -1}, variant.Error, "batch"),
+        (grey, {"mult": ["a"]}, TypeError, "mult: "),
+        (grey, {"mult": 5}, TypeError, "mult: "),
+        (grey, {"cancel": 5}, TypeError, "a Cancel is wanted"),
+        (variant.Data(grey, class_names=[5]), {}, TypeError, "class_names: "),  # type: ignore[list-item]
+        (variant.Data(grey, class_names=["\ud800"]), {}, ValueError, "class_names: "),
     ]
     for data, options, error, words in wrong:
         with pytest.raises(error) as raised:

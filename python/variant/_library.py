@@ -5,9 +5,10 @@ from __future__ import annotations
 import difflib
 import functools
 import numbers
+import operator
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any
 
@@ -40,11 +41,50 @@ def path(value: str | os.PathLike[str], what: str) -> bytes:
     return found
 
 
+def wrong(error: Exception, what: str) -> Exception:
+    """What Python says of a value (TypeError, ValueError, OverflowError), with the name of the option that had it."""
+    kind = next(kind for kind in (OverflowError, TypeError, ValueError) if isinstance(error, kind))
+    return kind(f"{what}: {error}")
+
+
 def chars(value: str, what: str) -> Any:
-    """A text as C has it, the caller's to keep; ValueError of one with a NUL in it, which would end it."""
+    """A text as C has it, the caller's to keep; ValueError of one with a NUL in it, which would end it, or that is no UTF-8."""
+    if not isinstance(value, str):
+        raise TypeError(f"{what}: a text is wanted, not {type(value).__name__}")
     if "\0" in value:
         raise ValueError(f"{what}: a text holds no NUL")
-    return ffi.new("char[]", value.encode())
+    try:
+        return ffi.new("char[]", value.encode())
+    except UnicodeEncodeError as error:
+        raise wrong(error, what) from None
+
+
+def integer(value: Any, what: str) -> int:
+    """A whole number of C's int; the error names the option."""
+    return int(array_of("int[]", listed([value], what), what)[0])
+
+
+def listed(values: Iterable[Any], what: str, number: Callable[[Any], Any] | None = operator.index) -> list[Any]:
+    """A list of numbers, each made by `number` (None: of anything, as it is); the error names the option."""
+    try:
+        return list(values) if number is None else [number(value) for value in values]
+    except (TypeError, OverflowError, ValueError) as error:
+        raise wrong(error, what) from None
+
+
+def having(value: Any, attribute: str, wanted: str) -> Any:
+    """An object of this package, which has the attribute; TypeError of another, which says what is wanted."""
+    if not hasattr(value, attribute):
+        raise TypeError(f"{wanted} is wanted, not {type(value).__name__}")
+    return value
+
+
+def array_of(kind: str, values: Iterable[Any], what: str) -> Any:
+    """A C array ("int[]") of a list of numbers; the error names the option."""
+    try:
+        return ffi.new(kind, list(values))
+    except (TypeError, OverflowError, ValueError) as error:
+        raise wrong(error, what) from None
 
 
 def made(kind: str, *more: Any) -> Any:
@@ -90,7 +130,7 @@ class Kept:
                 value = self.keep(ffi.new("char[]", value))
             setattr(self.struct, field, value)
         except (TypeError, OverflowError, ValueError) as error:
-            raise type(error)(f"{name or field}: {error}") from None
+            raise wrong(error, name or field) from None
 
 
 def options_of(structs: list[Kept], left: dict[str, Any], counts: dict[str, str]) -> None:
@@ -106,7 +146,7 @@ def options_of(structs: list[Kept], left: dict[str, Any], counts: dict[str, str]
             raise TypeError(f"no option {name}; " + (f"did you mean {near[0]}?" if near else f"there are: {', '.join(known)}"))
         struct = known[name]
         if dict(ffi.typeof(struct.struct[0]).fields)[name].type.kind == "array":
-            _list(struct.struct, name, list(value), counts[name])
+            _list(struct.struct, name, listed(value, name, None), counts[name])
         elif value is not None:
             struct.set(name, value)
 
@@ -120,8 +160,11 @@ def _list(struct: Any, name: str, values: list[Any], counter: str) -> None:
     if len(values) > most:
         raise ValueError(f"{name}: at most {most} are wanted, not {len(values)}")
     array = getattr(struct, name)
-    for i, value in enumerate(values):
-        array[i] = value
+    try:
+        for i, value in enumerate(values):
+            array[i] = value
+    except (TypeError, OverflowError) as error:
+        raise wrong(error, name) from None
     setattr(struct, counter, len(values))
 
 

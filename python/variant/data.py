@@ -10,7 +10,7 @@ from typing import Any, Union
 import numpy as np
 from numpy.typing import NDArray
 
-from ._library import Kept, chars, made, path
+from ._library import Kept, chars, listed, made, path
 from ._variant import ffi
 
 Pictures = Union["Data", str, "os.PathLike[str]", Sequence[Any], NDArray[np.uint8], Any]
@@ -55,7 +55,7 @@ def taken(pictures: Pictures) -> Kept:
     if data.test is not None:
         kept.struct.test_array = _array(kept, data.test, data.test_labels, "test")
     if data.class_names is not None:
-        named = [kept.keep(chars(name, "class_names")) for name in data.class_names]
+        named = [kept.keep(chars(name, "class_names")) for name in listed(data.class_names, "class_names", None)]
         kept.struct.class_names = kept.keep(ffi.new("char *[]", named))
         kept.struct.class_count = len(named)
     for field in ("holdout", "fit", "alpha", "split"):

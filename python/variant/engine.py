@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Union
 
 from . import _progress
 from ._closing import Closes
-from ._library import NULL, Kept, Watch, call, chars, interruptible, made, path, text
+from ._library import NULL, Kept, Watch, call, chars, interruptible, listed, made, path, text
 from ._tensors import configuration, table
 from ._variant import ffi, lib
 from .pictures import Pictures, Preview
@@ -318,7 +318,7 @@ class Engine(Closes):
 
 
 def _listed(sides: Sequence[int] | str | None) -> str | None:
-    return sides if sides is None or isinstance(sides, str) else ",".join(str(int(side)) for side in sides)
+    return sides if sides is None or isinstance(sides, str) else ",".join(map(str, listed(sides, "sides")))
 
 
 def _options(given: dict[str, str | None], heads: int, threads: int, encoder: bool) -> Kept:

@@ -14,7 +14,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from ._library import call, made, path, text
+from ._library import Kept, call, chars, integer, path, text
 from ._variant import ffi, lib
 
 
@@ -77,12 +77,12 @@ class Picture:
 
     def save(self, file: str | os.PathLike[str], quality: int = 0) -> None:
         """Writes .png, .jpg or .webp with the settings inside. quality: 1 to 100; 0: JPEG 95, WebP without loss."""
-        call(lib.variant_picture_write, self._struct, path(file, "file"), quality)
+        call(lib.variant_picture_write, self._struct, path(file, "file"), integer(quality, "quality"))
 
     def encode(self, format: str = "png", quality: int = 0) -> bytes:
         """The file's bytes: "png", "jpeg" or "webp"."""
-        data, size = ffi.new("uint8_t **"), ffi.new("size_t *")
-        call(lib.variant_picture_encode, self._struct, format.encode(), quality, data, size)
+        name, data, size = chars(format, "format"), ffi.new("uint8_t **"), ffi.new("size_t *")
+        call(lib.variant_picture_encode, self._struct, name, integer(quality, "quality"), data, size)
         try:
             return bytes(ffi.buffer(data[0], size[0]))
         finally:
@@ -180,7 +180,8 @@ class Pictures(Sequence[Picture]):
     def save_sheet(self, file: str | os.PathLike[str], columns: int = 0, zoom: int = 1, quality: int = 0) -> None:
         """All on one sheet; columns 0: about as many as rows."""
         columns = columns or max(1, round(len(self) ** 0.5))
-        call(lib.variant_pictures_write_sheet, self._first, len(self), columns, zoom, path(file, "file"), quality)
+        columns, zoom = integer(columns, "columns"), integer(zoom, "zoom")
+        call(lib.variant_pictures_write_sheet, self._first, len(self), columns, zoom, path(file, "file"), integer(quality, "quality"))
 
     def save_animation(
         self,
@@ -192,11 +193,12 @@ class Pictures(Sequence[Picture]):
         plays: int = 0,
     ) -> None:
         """An animated PNG, a frame a scale; the call that drew needs keep_scales. columns as save_sheet's."""
-        animation = made("variant_animation")
+        animation = Kept("variant_animation")
         columns = columns or max(1, round(len(self) ** 0.5))
-        animation.columns, animation.zoom, animation.plays = columns, zoom, plays
-        animation.frame_seconds, animation.last_seconds = frame_seconds, last_seconds
-        call(lib.variant_pictures_write_animation, self._first, len(self), animation, path(file, "file"))
+        given = {"columns": columns, "zoom": zoom, "plays": plays, "frame_seconds": frame_seconds, "last_seconds": last_seconds}
+        for name, value in given.items():
+            animation.set(name, value)
+        call(lib.variant_pictures_write_animation, self._first, len(self), animation.struct, path(file, "file"))
 
     def __repr__(self) -> str:
         height, width, channels = self._pictures[0].shape

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import operator
 import os
 import secrets
 from collections.abc import Callable, Sequence
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Union
 import numpy as np
 from numpy.typing import NDArray
 
-from ._library import NULL, Kept, Watch, call, chars, path
+from ._library import NULL, Kept, Watch, array_of, call, chars, having, listed, path, wrong
 from ._variant import ffi, lib
 
 if TYPE_CHECKING:
@@ -190,11 +189,11 @@ class Request(Kept):
         if like is not None:
             self._other_layers(left, plan is not None)
         if plan is not None:
-            lib.variant_plan_apply(plan._struct, self.struct)
+            lib.variant_plan_apply(having(plan, "_struct", "plan: a Plan of Engine.plan")._struct, self.struct)
         cancel = left.pop("cancel", None)
         self.cancel = cancel
         if cancel is not None:
-            self.watch.cancel = cancel._flag
+            self.watch.cancel = having(cancel, "_flag", "cancel: a Cancel")._flag
         self._options(left)
         self.struct.user = self.watch.handle
         self.struct.progress = lib.vp_progress
@@ -248,19 +247,20 @@ class Request(Kept):
         for name in ("depths", "uncond_depths"):
             value = left.pop(name, None)
             if value is not None:
-                self.set(name, value if isinstance(value, str) else ",".join(str(operator.index(v)) for v in value))
+                self.set(name, value if isinstance(value, str) else ",".join(map(str, listed(value, name))))
         for name in PLAIN:
             if name in left:
                 self.set(name, left.pop(name))
         if "cfg_scales" in left:
-            values = self.keep(ffi.new("float[]", [float(v) for v in left.pop("cfg_scales")]))
+            values = self.keep(array_of("float[]", listed(left.pop("cfg_scales"), "cfg_scales", float), "cfg_scales"))
             self.struct.cfg_scales = values
             self.struct.cfg_scale_count = len(values)
         if "given_tokens" in left:
             self._given(left.pop("given_tokens"))
         if "edit" in left:
             edit = left.pop("edit")
-            self._edits([edit] if isinstance(edit, Edit) else list(edit))
+            edits = [edit] if isinstance(edit, Edit) else list(edit) if isinstance(edit, Sequence) else [edit]
+            self._edits([having(each, "picture", "edit: an Edit, or a sequence of them,") for each in edits])
         if left:
             raise TypeError("; ".join(_unknown(name) for name in sorted(left)))
 
@@ -298,11 +298,14 @@ class Request(Kept):
         if edit.mask is not None:
             out.mask = self.keep(ffi.from_buffer("uint8_t[]", _mask(edit.mask, out.height, out.width)))
         for name in "grow feather left top right bottom pad keep pull".split():
-            setattr(out, name, getattr(edit, name))
+            try:
+                setattr(out, name, getattr(edit, name))
+            except (TypeError, OverflowError) as error:
+                raise wrong(error, f"edit: {name}") from None
         for name in "fit fill codes".split():
             value = getattr(edit, name)
             if value is not None:
-                setattr(out, name, self.keep(chars(str(value), name)))
+                setattr(out, name, self.keep(chars(value, f"edit: {name}")))
 
     def on_progress(self, function: Callable[[Progress], bool | None]) -> None:
         """`function` after each scale; False ends the call with Stopped."""

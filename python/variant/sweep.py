@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ._library import Kept, Watch, chars, interruptible, path, text
+from ._library import Kept, Watch, array_of, chars, having, interruptible, listed, path, text
 from ._variant import ffi, lib
 from .data import Pictures, taken
 from .request import Request
@@ -88,7 +88,10 @@ def sweep(
     for field, values in lists.items():
         _list(options, field, values)
     if zones:
-        options.struct.zones = options.keep(ffi.new("int[]", [int(end) for zone in zones for end in zone]))
+        ends = [listed(zone, "zones") for zone in zones]
+        if any(len(zone) != 2 for zone in ends):
+            raise ValueError(f"zones: pairs of a first and a last scale are wanted, not {zones}")
+        options.struct.zones = options.keep(array_of("int[]", [end for zone in ends for end in zone], "zones"))
         options.struct.zone_count = len(zones)
     numbers: dict[str, Any] = {"zone_depth": zone_depth, "repeat": repeat, "pictures": pictures, "samples": samples, "draws": draws, "threads": threads}
     for field, value in {**numbers, "resize": resize, "name": name, "features": features}.items():
@@ -106,13 +109,12 @@ def sweep(
 
 def _list(options: Kept, field: str, values: Sequence[Any]) -> None:
     counter, kind = LISTS[field]
-    if len(values) == 0:
+    given = listed(values, field, None)
+    if not given:
         return
-    given = [options.keep(chars(v, field)) for v in values] if kind == "char *" else list(values)
-    try:
-        setattr(options.struct, field, options.keep(ffi.new(kind + "[]", given)))
-    except (TypeError, OverflowError) as error:
-        raise type(error)(f"{field}: {error}") from None
+    if kind == "char *":
+        given = [options.keep(chars(v, field)) for v in given]
+    setattr(options.struct, field, options.keep(array_of(kind + "[]", given, field)))
     setattr(options.struct, counter, len(given))
 
 
@@ -125,7 +127,7 @@ def _listen(
     cancel: Cancel | None,
 ) -> None:
     if cancel is not None:
-        watch.cancel = cancel._flag
+        watch.cancel = having(cancel, "_flag", "cancel: a Cancel")._flag
     if progress is not None:
         each = progress
         numbers = [n for n in SweepProgress.__dataclass_fields__ if n != "id"]

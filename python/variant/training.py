@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Union
 
 from . import _progress
-from ._library import NULL, Kept, Watch, call, made, options_of, path, text
+from ._library import NULL, Kept, Watch, call, having, made, options_of, path, text
 from ._variant import lib
 from .data import Pictures, taken
 
@@ -114,7 +114,7 @@ def _train(
     options_of(structs, left, COUNTS)
     watch = Watch()
     if cancel is not None:
-        watch.cancel = cancel._flag
+        watch.cancel = having(cancel, "_flag", "cancel: a Cancel")._flag
     with _progress.training(show) as shown:
         _listen(training, watch, shown, metrics, note)
         result = made("variant_train_result")
