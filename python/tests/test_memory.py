@@ -59,6 +59,16 @@ class Tensor:
         return self._array.__dlpack__()
 
 
+class Refuses:
+    def __dlpack__(self) -> Any:
+        raise BufferError("not today")
+
+
+class Capsule:
+    def __dlpack__(self) -> Any:
+        return "no capsule"
+
+
 class Module:
     def __init__(self, tensors: Mapping[str, Any]) -> None:
         self._tensors = tensors
@@ -117,7 +127,11 @@ def test_what_cannot_be_taken_is_told(var: dict[str, NDArray[Any]], vae: dict[st
         (5, vae, TypeError, "int"),
         (var, None, variant.Error, ""),
         ({**var, some: [1.0]}, vae, TypeError, some),
-        ({**var, some: var[some].astype(np.complex64)}, vae, TypeError, "complex"),
+        ({**var, some: var[some].astype(np.complex64)}, vae, TypeError, some + ": no array of complex"),
+        ({**var, some: var[some].astype(">f4")}, vae, TypeError, some),
+        ({**var, some: Refuses()}, vae, TypeError, some + ": its numbers cannot be had by DLPack: not today"),
+        ({**var, some: Capsule()}, vae, TypeError, some),
+        ({**var, "\ud800": var[some]}, vae, ValueError, "a tensor's name '\\ud800'"),
         ({**var, some: Tensor(np.asfortranarray(np.ones((3, 4), np.float32)))}, vae, ValueError, "gaps"),
         ({**var, some: var[some][:1]}, vae, variant.Error, ""),
         ({name: array for name, array in var.items() if name != some}, vae, variant.Error, ""),
@@ -138,3 +152,12 @@ def test_torch(engine: variant.Engine, var: dict[str, NDArray[Any]], vae: dict[s
         with variant.Engine.from_torch(tensors, vae, sides=engine.info.sides, heads=engine.info.heads) as opened:
             assert dtype == torch.bfloat16 or np.array_equal(draw(opened), draw(engine))
             assert opened.generate(1)[0].shape == (32, 32, 1)
+    some = "word_embed.weight"
+    negated = torch._neg_view(torch.from_numpy(-var[some].astype(np.float32)))
+    assert negated.is_neg()
+    with variant.Engine.from_torch({**var, some: negated}, vae, sides=engine.info.sides, heads=engine.info.heads) as opened:
+        assert np.array_equal(draw(opened), draw(engine))
+    none = [torch.empty(128, 16, device="meta"), torch.zeros(128, 16).to_sparse(), torch.zeros(128, 16, dtype=torch.float8_e4m3fn)]
+    for tensor in none:
+        with pytest.raises(TypeError, match=some):
+            variant.Engine.from_torch({**var, some: tensor}, vae, sides=engine.info.sides, heads=engine.info.heads)

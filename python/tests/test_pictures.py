@@ -22,6 +22,14 @@ def test_arrays_share_the_picture_s_memory(engine: variant.Engine) -> None:
     assert picture.array[0, 0, 0] == array[0, 0, 0]
 
 
+def test_an_array_of_another_type_is_a_copy_of_that_type(engine: variant.Engine) -> None:
+    picture = engine.generate("Bag", depth=2, bridge=0)[0]
+    assert picture.__array__(np.float32, copy=True).dtype == np.float32 and picture.__array__(np.float32).dtype == np.float32
+    assert not np.shares_memory(picture.__array__(copy=True), picture.array) and np.shares_memory(picture.__array__(np.uint8, copy=False), picture.array)
+    with pytest.raises(ValueError, match="uint8"):
+        picture.__array__(np.float32, copy=False)
+
+
 def test_memory_outlives_the_pictures(engine: variant.Engine) -> None:
     arrays = [engine.generate("Bag", n=2, seed=3)[1].array for _ in range(20)]
     tokens = engine.generate("Bag", n=2, seed=3)[1].tokens

@@ -66,34 +66,38 @@ def configuration(
 
 
 def _fill(options: Kept, out: Any, name: str, tensor: Any) -> None:
-    dtype, shape, address, owner = _numpy(tensor) if isinstance(tensor, np.ndarray) else _dlpack(name, tensor)
+    out.name = options.keep(chars(name, f"a tensor's name {name!a:.80}"))
+    dtype, shape, address, owner = _numpy(name, tensor) if isinstance(tensor, np.ndarray) else _dlpack(name, tensor)
     options.keep(owner)
-    out.name = options.keep(chars(name, "a tensor's name"))
     out.dtype = options.keep(ffi.new("char[]", dtype.encode()))
     out.rank = len(shape)
     out.shape = options.keep(ffi.new("int64_t[]", list(shape)))
     out.data = ffi.cast("void *", address)
 
 
-def _numpy(tensor: Any) -> tuple[str, tuple[int, ...], int, object]:
+def _numpy(name: str, tensor: Any) -> tuple[str, tuple[int, ...], int, object]:
     array = np.ascontiguousarray(tensor).reshape(np.shape(tensor))
     code = {"f": 2, "i": 0, "u": 1, "b": 6}.get(array.dtype.kind)
-    name = NAMES.get((code, 8 * array.dtype.itemsize)) if code is not None else None
-    if name is None or not array.dtype.isnative:
-        raise TypeError(f"no array of {array.dtype} can be taken")
-    return name, array.shape, array.ctypes.data, array
+    dtype = NAMES.get((code, 8 * array.dtype.itemsize)) if code is not None else None
+    if dtype is None or not array.dtype.isnative:
+        raise TypeError(f"{name}: no array of {array.dtype} can be taken")
+    return dtype, array.shape, array.ctypes.data, array
 
 
 def _dlpack(name: str, tensor: Any) -> tuple[str, tuple[int, ...], int, object]:
     """Where a tensor lies, by DLPack; one of another device or with gaps is copied first."""
     if not hasattr(tensor, "__dlpack__"):
         raise TypeError(f"{name}: a tensor (DLPack) or a NumPy array is wanted, not {type(tensor).__name__}")
-    for step in ("detach", "cpu", "contiguous"):  # PyTorch's; each gives the same tensor where there is nothing to do
-        tensor = getattr(tensor, step)() if hasattr(tensor, step) else tensor
-    capsule = tensor.__dlpack__()
-    get = ctypes.pythonapi.PyCapsule_GetPointer
-    get.restype, get.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
-    held = ffi.cast("DLManagedTensor *", get(capsule, b"dltensor")).dl_tensor
+    # PyTorch's; each gives the same tensor where there is nothing to do. Its capsules do not tell that numbers are meant negated.
+    try:
+        for step in ("detach", "cpu", "resolve_neg", "contiguous"):
+            tensor = getattr(tensor, step)() if hasattr(tensor, step) else tensor
+        capsule = tensor.__dlpack__()
+        get = ctypes.pythonapi.PyCapsule_GetPointer
+        get.restype, get.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+        held = ffi.cast("DLManagedTensor *", get(capsule, b"dltensor")).dl_tensor
+    except (BufferError, RuntimeError, TypeError, ValueError) as error:  # on no device, sparse, quantised, no capsule
+        raise TypeError(f"{name}: its numbers cannot be had by DLPack: {error}") from error
     dtype = NAMES.get((held.dtype.code, held.dtype.bits))
     if dtype is None or held.dtype.lanes != 1:
         raise TypeError(f"{name}: a tensor of DLPack's type {held.dtype.code} with {held.dtype.bits} bits cannot be taken")

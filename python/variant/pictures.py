@@ -40,7 +40,9 @@ class Picture:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         array = np.asarray(_View(self, self._struct.pixels, self.shape, "|u1"))
-        return array.copy() if copy else array if dtype is None else array.astype(dtype, copy=False)
+        if copy is False and dtype not in (None, np.uint8):
+            raise ValueError(f"a picture is of uint8: as {np.dtype(dtype)} it is a copy")
+        return array.astype(np.uint8 if dtype is None else dtype, copy=bool(copy))
 
     @property
     def array(self) -> NDArray[np.uint8]:
