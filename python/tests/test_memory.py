@@ -109,6 +109,7 @@ def test_a_state_dict_is_told_its_classes_and_depths(
         ({"uncond_depth": 2}, ValueError, "depths"),
         ({"depths": [99], "bridge": 4}, variant.ModelError, "99 layers"),
         ({"depths": [2], "bridge": 99}, ValueError, "bridge: 0 to 7"),
+        ({"depths": [2], "bridge": 4, "layers": "zz"}, variant.FormatError, "equidistant"),
         ({"class_names": ["one"]}, ValueError, "10 are wanted, not 1"),
         ({"heads": -2}, variant.ArgumentError, "heads is -2"),
         ({"depths": [2.5], "bridge": 4}, TypeError, "float"),

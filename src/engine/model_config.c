@@ -46,9 +46,12 @@ static bool read_supernet(const cJSON *json, vt_supernet_info *out) {
                    &out->depth_count))
         return false;
     out->bridge = bridge->valueint;
-    for (int i = VT_EQUIDISTANT; i <= VT_EXPLICIT; ++i)
-        if (strcmp(layers->valuestring, vt_selector_name((vt_selector)i)) == 0)
-            out->selector = (vt_selector)i;
+    int named = VT_EQUIDISTANT;
+    while (named <= VT_EXPLICIT &&
+           strcmp(layers->valuestring, vt_selector_name((vt_selector)named)) != 0)
+        ++named;
+    if (named > VT_EXPLICIT) return false; /* another choice would be other layers than trained */
+    out->selector = (vt_selector)named;
     out->trained = true;
     return read_guidance(cJSON_GetObjectItem(json, "guidance"), out);
 }
@@ -99,8 +102,8 @@ static variant_status read_own(vt_file_config *out, const vt_tensor_file *file, 
         complaint = "sides is not a list of positive integers";
     else if (!read_supernet(cJSON_GetObjectItem(json, "supernet"), &out->supernet))
         complaint =
-            "supernet needs bridge, depths and layers; its guidance an uncond_depth, and late "
-            "factors such as \"12:2.2,6:3\"";
+            "supernet needs bridge, depths, and layers that are equidistant, rounded, prefix or "
+            "explicit; its guidance an uncond_depth, and late factors such as \"12:2.2,6:3\"";
     else if (!read_preview(cJSON_GetObjectItem(json, "preview_decoder"), out))
         complaint = "preview_decoder needs widths and blocks";
     else if (!read_classes(cJSON_GetObjectItem(json, "classes"), out))

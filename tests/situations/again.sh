@@ -310,6 +310,9 @@ depths_of_another() {
 {"bridge": -1}
 LIST
     [ $n -eq 6 ] && [ ! -e a.png ] || fault "$n files, $(ls)"
+    supernet_of m.safetensors '{"layers": "evenly"}' # whose layers are not known must not be drawn with others
+    refuses 1 generate -m m.safetensors -t 1 -o a.png
+    says "m.safetensors: metadata.*layers that are equidistant, rounded, prefix or explicit"
     supernet_of m.safetensors '{"guidance": {"uncond_depth": 3, "late": "3:2"}, "bridge": 3, "depths": [3]}'
     succeeds generate -m m.safetensors -t 1 -o a.png
 }
