@@ -67,6 +67,21 @@ pkg_config() {
 }
 situation pkg-config "a C program by pkg-config, with the shared library and with the archive" pkg_config
 
+built_parts() {
+    grep -q '^CMAKE_GENERATOR:INTERNAL=Ninja' "$build/CMakeCache.txt" || skip "not built by Ninja"
+    ninja -C "$build" -t commands variant_parts >commands.txt 2>&1 || fault "$(head -1 commands.txt)"
+    ninja -C "$build" -t targets all | sed 's/: [^:]*$//' | sort >made.txt
+    sed -nE "s|.*FILES \"$build/([^\"]+)\".*|\1|p" "$build/cmake_install.cmake" "$build"/python/cmake_install.cmake 2>/dev/null | sort -u >installed.txt
+    comm -12 made.txt installed.txt >needed.txt
+    [ "$(wc -l <needed.txt)" -ge 5 ] || fault "only $(tr '\n' ' ' <needed.txt) of what is installed is built"
+    while read -r file; do
+        ninja -C "$build" -t commands "$file" | tail -1 >last.txt
+        grep -qxFf last.txt commands.txt || fault "$file is installed, and not built by variant_parts"
+    done <needed.txt
+    ! grep -q 'tests/test_' commands.txt || fault "tests are built"
+}
+situation built-parts "who builds variant_parts, as the front page says, can install: all that is installed is made by it, and no test" built_parts
+
 archive_alone() {
     [ -z "$sanitize" ] || skip "built anew without sanitizers"
     cmake -G Ninja -S "$source" -B b -DCMAKE_C_COMPILER="$compiler" -DVARIANT_PROGRAM=OFF -DVARIANT_TESTS=OFF -DVARIANT_SHARED=OFF >cmake.txt 2>&1 ||
