@@ -153,24 +153,32 @@ static void product(const vt_attention_product *t) {
 /* ---- running softmax ---- */
 
 /* 2^x = 2^n (1 + f g(f)), n whole, |f| <= 1/2; g is fitted to the least error of the power: 3e-9
- * with six terms, 4e-6 with four (enough for a number rounded to bf16). */
+ * with six terms. */
 static const float fine[6] = {0x1.62e4311732144p-1f,  0x1.ebfbe2c53adffp-3f,
                               0x1.c6ae72e09542cp-5f,  0x1.3b270e6e49fd0p-7f,
                               0x1.5f7276ef95b38p-10f, 0x1.470b45e2a251cp-13f};
 
 #if WIDE
 
-static const float coarse[4] = {0x1.62dfc9618d9ecp-1f, 0x1.ebf1b4f7c2fd8p-3f, 0x1.ca900383aa438p-5f,
-                                0x1.4090e4e28b9b8p-7f};
-
 /* Lanes outside `wanted` give zero. */
-static inline __attribute__((always_inline)) __m512 exp2_wide(__m512 x, __mmask16 wanted,
-                                                              const float *terms, const int count) {
+static inline __attribute__((always_inline)) __m512 exp2_wide(__m512 x, __mmask16 wanted) {
     __m512 n = _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-    __m512 f = _mm512_sub_ps(x, n), g = _mm512_set1_ps(terms[count - 1]);
-    for (int i = count - 2; i >= 0; --i) g = _mm512_fmadd_ps(g, f, _mm512_set1_ps(terms[i]));
+    __m512 f = _mm512_sub_ps(x, n), g = _mm512_set1_ps(fine[5]);
+    for (int i = 4; i >= 0; --i) g = _mm512_fmadd_ps(g, f, _mm512_set1_ps(fine[i]));
     g = _mm512_fmadd_ps(g, f, _mm512_set1_ps(1.0f));
     return _mm512_maskz_scalef_ps(wanted, g, n);
+}
+
+/* The same to 3e-6, enough for a number rounded to bf16: vscalefps takes the whole part of its second number downwards by
+ * itself, vreduceps leaves the rest, 0 <= f < 1, and 2^f is five terms. A fifth fewer instructions than with n between. */
+static const float coarse[5] = {0x1.00002cp+0f, 0x1.62d166p-1f, 0x1.ee798ap-3f, 0x1.aa13fp-5f,
+                                0x1.bb7cd4p-7f};
+
+static inline __attribute__((always_inline)) __m512 exp2_coarse(__m512 x, __mmask16 wanted) {
+    __m512 f = _mm512_reduce_ps(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+    __m512 g = _mm512_set1_ps(coarse[4]);
+    for (int i = 3; i >= 0; --i) g = _mm512_fmadd_ps(g, f, _mm512_set1_ps(coarse[i]));
+    return _mm512_maskz_scalef_ps(wanted, g, x);
 }
 
 /* NaN here is what arithmetic makes. */
@@ -264,7 +272,7 @@ static inline __attribute__((always_inline)) void step_powers(const vt_attention
             __m512 p = _mm512_setzero_ps();
             if (i < panels) {
                 __m512 x = _mm512_sub_ps(score_at(s, r, i), most);
-                p = exp2_wide(x, columns_of(s, i, panels), fine, 6);
+                p = exp2_wide(x, columns_of(s, i, panels));
                 sum = _mm512_add_ps(sum, p);
             }
             _mm512_storeu_ps(s->p + r * KEYS + i * PANEL, p);
@@ -309,11 +317,11 @@ run_at(const vt_attention_powers *s, int r, int key, const bool scaled, const bo
                        .full = full};
 }
 
-/* What `by` and k_scale leave of 16 scores: rounded, the same for maximum and power. */
+/* What k_scale leaves of 16 scores; `by` comes to the maximum alone, and to the power with its difference. */
 static inline __attribute__((always_inline)) __m512 wide_score(const score_run *run, int c) {
     __m512 x = _mm512_loadu_ps(run->from + c);
     if (run->k_scale) x = _mm512_mul_ps(x, _mm512_loadu_ps(run->k_scale + c));
-    return _mm512_mul_ps(x, run->by);
+    return x;
 }
 
 static inline __attribute__((always_inline)) __mmask16 wanted_of(const score_run *run, int c) {
@@ -341,18 +349,25 @@ static inline __attribute__((always_inline)) void powers_most(const vt_attention
         const score_run run = run_at(s, r + least(k, rows - 1), whole, scaled, false);
         x[k] = run_most(&run, x[k]);
     }
+    for (int k = 0; k < 4; ++k) x[k] = _mm512_mul_ps(x[k], _mm512_set1_ps(s->by));
     most_of_rows(x, s->first, rows, s->most + r, s->keep + r);
 }
 
+/* `far`: where a float's last bit is worth more than a rest, the maximum was rounded and its own product is rounded alike. */
+static inline __attribute__((always_inline)) __m512 exponent_of(__m512 x, __m512 by, __m512 most,
+                                                                const bool far) {
+    return far ? _mm512_sub_ps(_mm512_mul_ps(x, by), most) : _mm512_fmsub_ps(x, by, most);
+}
+
 /* Two panels are a line of p. */
-static inline __attribute__((always_inline)) __m512 run_powers(const score_run *run, __m512 most,
-                                                               __m512 sum, uint16_t *p) {
+static inline __attribute__((always_inline)) __m512
+run_powers(const score_run *run, __m512 most, __m512 sum, uint16_t *p, const bool far) {
     for (int c = 0; c < KEYS && (run->full || c < run->left); c += 2 * PANEL) {
         __m512 x[2];
         for (int i = 0; i < 2; ++i) {
             const int at = c + i * PANEL;
-            x[i] =
-                exp2_wide(_mm512_sub_ps(wide_score(run, at), most), wanted_of(run, at), coarse, 4);
+            x[i] = exp2_coarse(exponent_of(wide_score(run, at), run->by, most, far),
+                               wanted_of(run, at));
             sum = _mm512_add_ps(sum, x[i]);
             if (run->v_scale) x[i] = _mm512_mul_ps(x[i], _mm512_loadu_ps(run->v_scale + at));
         }
@@ -362,18 +377,18 @@ static inline __attribute__((always_inline)) __m512 run_powers(const score_run *
 }
 
 static inline __attribute__((always_inline)) void powers_row(const vt_attention_powers *s, int r,
-                                                             const bool scaled) {
+                                                             const bool scaled, const bool far) {
     const __m512 most = _mm512_set1_ps(s->most[r]);
     const int whole = s->columns / KEYS * KEYS;
     __m512 sum = sum_so_far(s->sum + r * PANEL, s->keep + r, s->first);
     uint16_t *p = s->p + (size_t)r * s->p_stride;
     for (int key = 0; key < whole; key += KEYS) {
         const score_run run = run_at(s, r, key, scaled, true);
-        sum = run_powers(&run, most, sum, p + key);
+        sum = run_powers(&run, most, sum, p + key, far);
     }
     if (whole < s->columns) {
         const score_run run = run_at(s, r, whole, scaled, false);
-        sum = run_powers(&run, most, sum, p + whole);
+        sum = run_powers(&run, most, sum, p + whole, far);
     }
     _mm512_storeu_ps(s->sum + r * PANEL, sum);
 }
@@ -384,7 +399,12 @@ static inline __attribute__((always_inline)) void powers_of(const vt_attention_p
     for (int r = 0; r < s->rows; r += 4) {
         const int rows = least(4, s->rows - r);
         powers_most(s, r, rows, scaled);
-        for (int k = 0; k < rows; ++k) powers_row(s, r + k, scaled);
+        for (int k = 0; k < rows; ++k) {
+            if (fabsf(s->most[r + k]) > 0x1p20f)
+                powers_row(s, r + k, scaled, true);
+            else
+                powers_row(s, r + k, scaled, false);
+        }
     }
 }
 

@@ -82,7 +82,7 @@ typedef struct vt_attention_powers {
     /* (columns), readable to whole VT_ATTENTION_KEYS, or NULL: factors of the scores, and of the
      * probabilities after they were summed */
     const float *k_scale, *v_scale;
-    float by;
+    float by; /* above 0 */
     bool first;
     int rows, columns;
     float *most, *sum, *keep; /* as a step's */
