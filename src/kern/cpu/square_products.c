@@ -290,9 +290,18 @@ static void waiting_begin(waiting *w, const vt_finish_block *block, const float 
     waiting_ask(w, row, rows < ROWS_AHEAD ? rows : ROWS_AHEAD);
 }
 
-/* Finishes the next row, which goes to the tiles that the next product reads. */
+/* Finishes the next row, which goes to the tiles that the next product reads: straight there, or, what is less than a tile's
+ * columns, through a row of its own. Through one for all, as it was once, a line that was stored in halves was loaded as
+ * a whole at once, and that load waits until every store before it has left the core. */
 static void row_to_tiles(const waiting *w, vt_finish *f) {
     const vt_product *a = w->finish->args;
+    if (f->columns == VT_TILE_COLUMNS) {
+        const size_t depth = (size_t)vt_cpu_pieces(a->w->n, VT_TILE_DEPTH) * VT_TILE_DEPTH;
+        f->y = (uint16_t *)a->y + vt_tiles_at(depth, w->row, w->block->column);
+        f->y_type = VT_NUMBER_LAID;
+        w->finish->tiles->finish(f);
+        return;
+    }
     _Alignas(LINE) uint16_t row[VT_TILE_COLUMNS];
     f->y = row;
     f->y_type = VT_NUMBER_BF16;

@@ -55,7 +55,7 @@ INLINE __attribute__((unused)) uint32_t to_bf16(float x) {
 }
 
 /* to = from, rounded, for one panel. */
-INLINE void round_bf16(uint16_t *to, const float *from) {
+INLINE __attribute__((unused)) void round_bf16(uint16_t *to, const float *from) {
 #if defined(__AVX512BF16__)
     const __m256bh rounded = _mm512_cvtneps_pbh(_mm512_loadu_ps(from));
     memcpy(to, &rounded, sizeof rounded);
@@ -63,6 +63,17 @@ INLINE void round_bf16(uint16_t *to, const float *from) {
     uint16_t rounded[VT_PANEL];
     EACH rounded[c] = (uint16_t)to_bf16(from[c]);
     memcpy(to, rounded, sizeof rounded);
+#endif
+}
+
+/* The same for two panels, a line of 64 bytes in one store: who loads it as a line need not wait for halves of it. */
+INLINE void round_line(uint16_t *to, const float *low, const float *high) {
+#if defined(__AVX512BF16__)
+    const __m512bh rounded = _mm512_cvtne2ps_pbh(_mm512_loadu_ps(high), _mm512_loadu_ps(low));
+    memcpy(to, &rounded, sizeof rounded);
+#else
+    round_bf16(to, low);
+    round_bf16(to + VT_PANEL, high);
 #endif
 }
 
@@ -116,19 +127,28 @@ INLINE void gelu(float *x) {
 }
 #endif
 
-/* A whole row, to y or to room for one. `epilogue` and `bf16` are constants after inlining; `old` is
- * what GATE_ADD adds to. */
+/* One panel of a row. `epilogue` is a constant after inlining; `old` is what GATE_ADD adds to. */
+INLINE void panel_make(float *x, const float *sums, const vt_factors *k, const float *old, int i,
+                       const vt_epilogue epilogue) {
+    EACH x[c] = FMA(sums[i + c], k->scale[i + c], k->bias[i + c]);
+    if (epilogue == VT_EPILOGUE_GELU) gelu(x);
+    if (epilogue == VT_EPILOGUE_GATE_ADD) EACH x[c] = FMA(k->gamma[i + c], x[c], old[i + c]);
+}
+
+/* A whole row, to y or to room for one, two panels at a time, whose lines of bf16 lie `line` numbers apart: a row's 32, or,
+ * where y is in tiles, a tile's. `bf16` is a constant after inlining. */
 INLINE void row_make(void *y, const float *sums, const vt_factors *k, const float *old,
-                     const vt_epilogue epilogue, const bool bf16) {
-    for (int i = 0; i < COLUMNS; i += VT_PANEL) {
-        float x[VT_PANEL];
-        EACH x[c] = FMA(sums[i + c], k->scale[i + c], k->bias[i + c]);
-        if (epilogue == VT_EPILOGUE_GELU) gelu(x);
-        if (epilogue == VT_EPILOGUE_GATE_ADD) EACH x[c] = FMA(k->gamma[i + c], x[c], old[i + c]);
-        if (bf16)
-            round_bf16((uint16_t *)y + i, x);
-        else
-            memcpy((float *)y + i, x, sizeof x);
+                     const vt_epilogue epilogue, const bool bf16, const int line) {
+    for (int i = 0; i < COLUMNS; i += 2 * VT_PANEL) {
+        float low[VT_PANEL], high[VT_PANEL];
+        panel_make(low, sums, k, old, i, epilogue);
+        panel_make(high, sums, k, old, i + VT_PANEL, epilogue);
+        if (bf16) {
+            round_line((uint16_t *)y + i / (2 * VT_PANEL) * line, low, high);
+            continue;
+        }
+        memcpy((float *)y + i, low, sizeof low);
+        memcpy((float *)y + i + VT_PANEL, high, sizeof high);
     }
 }
 
@@ -142,12 +162,12 @@ INLINE void rows_make(const vt_finish *f, const vt_factors *k, const vt_epilogue
     char *y = f->y;
     for (int r = 0; r < rows; ++r, sums += COLUMNS, y += stride) {
         if (whole) {
-            row_make(y, sums, k, (const float *)(const void *)y, epilogue, bf16);
+            row_make(y, sums, k, (const float *)(const void *)y, epilogue, bf16, VT_TILE_DEPTH);
             continue;
         }
         float room[COLUMNS], old[COLUMNS] = {0};
         if (epilogue == VT_EPILOGUE_GATE_ADD) memcpy(old, y, bytes);
-        row_make(room, sums, k, old, epilogue, bf16);
+        row_make(room, sums, k, old, epilogue, bf16, VT_TILE_DEPTH);
         memcpy(y, room, bytes);
     }
 }
@@ -161,6 +181,14 @@ ROWS(store_rows_bf16, VT_EPILOGUE_STORE, true)
 ROWS(gelu_rows, VT_EPILOGUE_GELU, false)
 ROWS(gelu_rows_bf16, VT_EPILOGUE_GELU, true)
 ROWS(gate_rows, VT_EPILOGUE_GATE_ADD, false)
+
+/* One row, whole, of y in tiles. */
+#define LAID(NAME, EPILOGUE)                                                                       \
+    static void NAME(const vt_finish *f, const vt_factors *k) {                                    \
+        row_make(f->y, f->sums, k, NULL, EPILOGUE, true, VT_TILE_NUMBERS);                         \
+    }
+LAID(store_laid, VT_EPILOGUE_STORE)
+LAID(gelu_laid, VT_EPILOGUE_GELU)
 
 /* ---- heads ---- */
 
@@ -247,14 +275,16 @@ INLINE void head_finish(const vt_finish *f, const vt_factors *k, int row, int fi
             head_int8((int8_t *)f->y + at, x, count);
         return;
     }
+    if (f->y_type != VT_NUMBER_BF16) {
+        memcpy((float *)f->y + at, x, (size_t)count * sizeof *x);
+        return;
+    }
     float numbers[COLUMNS];
     memcpy(numbers, x, (size_t)count * sizeof *x);
-    for (int c = 0; c < count * LANES; c += VT_PANEL) {
-        if (f->y_type == VT_NUMBER_BF16)
-            round_bf16((uint16_t *)f->y + at + c, numbers + c);
-        else
-            memcpy((float *)f->y + at + c, numbers + c, VT_PANEL * sizeof *numbers);
-    }
+    int c = 0;
+    for (; c + 2 * VT_PANEL <= count * LANES; c += 2 * VT_PANEL)
+        round_line((uint16_t *)f->y + at + c, numbers + c, numbers + c + VT_PANEL);
+    if (c < count * LANES) round_bf16((uint16_t *)f->y + at + c, numbers + c);
 }
 
 #define HEADS(DIM)                                                                                 \
@@ -267,11 +297,11 @@ HEADS(32)
 HEADS(64)
 
 INLINE void finish_with(const vt_finish *f, const vt_factors *k) {
-    const bool bf16 = f->y_type == VT_NUMBER_BF16;
+    const bool bf16 = f->y_type == VT_NUMBER_BF16, laid = f->y_type == VT_NUMBER_LAID;
     if (f->epilogue == VT_EPILOGUE_STORE)
-        (bf16 ? store_rows_bf16 : store_rows)(f, k);
+        (laid ? store_laid : bf16 ? store_rows_bf16 : store_rows)(f, k);
     else if (f->epilogue == VT_EPILOGUE_GELU)
-        (bf16 ? gelu_rows_bf16 : gelu_rows)(f, k);
+        (laid ? gelu_laid : bf16 ? gelu_rows_bf16 : gelu_rows)(f, k);
     else if (f->epilogue == VT_EPILOGUE_GATE_ADD)
         gate_rows(f, k);
     else

@@ -92,6 +92,12 @@ enum {
         16384 /* numbers of a row that is made in one piece before it is put into tiles */
 };
 
+/* Where number `column`, a multiple of VT_TILE_DEPTH, of row `row` lies in tiles of `depth` numbers a row. */
+static inline size_t vt_tiles_at(size_t depth, int64_t row, int column) {
+    return (size_t)(row / VT_ROW_TILE) * VT_ROW_TILE * depth +
+           (size_t)(row % VT_ROW_TILE) * VT_TILE_DEPTH + (size_t)column * VT_ROW_TILE;
+}
+
 /* Numbers [column, column + width) of row `row` of x, (rows, k), which is in tiles; with a row's last number its depth is
  * filled up with zeros. */
 static inline void vt_tiles_put(uint16_t *x, int k, int64_t row, int column, const uint16_t *from,
@@ -148,7 +154,9 @@ typedef struct vt_finish {
     vt_epilogue epilogue;
     const float *scale; /* (columns), or NULL */
     const float *bias;  /* (columns), or NULL */
-    void *y;            /* (rows, columns) of y_type; INT8 for QKV alone */
+    /* (rows, columns) of y_type; INT8 for QKV alone; LAID: one row, all columns of a tile, STORE or GELU, and the second
+     * half of them lies VT_TILE_NUMBERS after the first */
+    void *y;
     vt_number y_type;
     size_t y_stride;    /* elements */
     const float *gamma; /* GATE_ADD: (columns) */
