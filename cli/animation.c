@@ -5,7 +5,6 @@
 #include <strings.h>
 
 #include "cli.h"
-#include "io/image.h"
 
 #define LONGEST 60.0 /* seconds for which a picture may be seen: APNG holds 65 */
 
@@ -49,14 +48,15 @@ variant_status cli_animation_check_output(const cli_animation *animation, bool s
     const char *path = animation->output.path, *dot = path ? strrchr(path, '.') : NULL;
     if (!path) return VARIANT_OK;
     variant_error unsaid;
-    bool other = vt_image_path_check(path, &unsaid) != VARIANT_OK;
+    bool other = variant_picture_path_check(path, &unsaid) != VARIANT_OK;
     for (size_t i = 0; dot && i < sizeof others / sizeof *others; ++i)
         other = other || strcasecmp(dot, others[i]) == 0;
     if (other)
-        return vt_fail(err, VARIANT_E_ARGUMENT,
-                       "--animate %s: an animation is a PNG: expected a name that ends in .png, or "
-                       "- for the standard output",
-                       path);
+        return variant_fail(
+            err, VARIANT_E_ARGUMENT,
+            "--animate %s: an animation is a PNG: expected a name that ends in .png, or "
+            "- for the standard output",
+            path);
     return cli_output_check(&animation->output, several, err);
 }
 
@@ -71,6 +71,6 @@ variant_status cli_animation_write(const cli_animation *animation, const variant
     how.frame_seconds = animation->delay;
     how.last_seconds = animation->hold;
     how.plays = animation->loops;
-    VT_TRY(cli_output_path(&animation->output, index, several, path, sizeof path, err));
+    CLI_TRY(cli_output_path(&animation->output, index, several, path, sizeof path, err));
     return variant_pictures_write_animation(pictures, count, &how, path, err);
 }

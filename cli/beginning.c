@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/status.h"
 #include "tokens.h"
 
 #define ROW(member) cli_beginning, member
@@ -47,7 +46,7 @@ int cli_beginning_check(const cli_beginning *b, const cli_line *line) {
 variant_status cli_beginning_read(cli_beginning *b, const cli_line *line, cli_request *asked,
                                   variant_error *err) {
     if (!picture_of(b)) return VARIANT_OK;
-    VT_TRY(variant_settings_read(&b->settings, picture_of(b), err));
+    CLI_TRY(variant_settings_read(&b->settings, picture_of(b), err));
     const char *weights = variant_settings_weights(b->settings),
                *kv = variant_settings_kv(b->settings);
     if (*weights && !cli_given(line, "weights")) asked->engine.weights = weights;
@@ -98,24 +97,25 @@ static variant_status draw_kept(cli_beginning *b, const variant_engine *engine,
     request.count = request.batch = 1;
     request.scales = keep;
     request.decoder = request.decoder_hash = NULL; /* tokens alone are wanted */
-    VT_TRY(variant_generate(engine, &request, &drawn, NULL, err));
+    CLI_TRY(variant_generate(engine, &request, &drawn, NULL, err));
     const size_t bytes = (size_t)drawn->token_count * sizeof *b->tokens;
     b->tokens = malloc(bytes);
     if (b->tokens) memcpy(b->tokens, drawn->tokens, bytes);
     variant_pictures_free(&drawn, 1);
-    return b->tokens ? VARIANT_OK : vt_fail(err, VARIANT_E_MEMORY, "no memory for tokens");
+    return b->tokens ? VARIANT_OK : variant_fail(err, VARIANT_E_MEMORY, "no memory for tokens");
 }
 
 static variant_status begin_with_picture(cli_beginning *b, const cli_line *line, bool planned,
                                          const variant_engine *engine, int keep,
                                          variant_request *asked, variant_error *err) {
     variant_request picture = {.size = sizeof picture};
-    VT_TRY(variant_settings_request(b->settings, engine, &picture, err));
+    CLI_TRY(variant_settings_request(b->settings, engine, &picture, err));
     if (picture.edited && keep > 0)
-        return vt_fail(err, VARIANT_E_ARGUMENT,
-                       "%s is an edit of another picture, whose scales are not kept: edit it again "
-                       "with --init-img and --mask",
-                       picture_of(b));
+        return variant_fail(
+            err, VARIANT_E_ARGUMENT,
+            "%s is an edit of another picture, whose scales are not kept: edit it again "
+            "with --init-img and --mask",
+            picture_of(b));
     merge(line, planned || cli_first_given(line, "depth|bridge|depths|layers|compare"), &picture,
           asked);
     if (b->vary && !cli_first_given(line, "seed|first")) ++asked->first_image;
@@ -126,7 +126,7 @@ static variant_status begin_with_picture(cli_beginning *b, const cli_line *line,
         asked->edited = picture.edited;
         return VARIANT_OK;
     }
-    VT_TRY(draw_kept(b, engine, &picture, keep, err));
+    CLI_TRY(draw_kept(b, engine, &picture, keep, err));
     asked->given_tokens = b->tokens;
     asked->given_count = 1;
     asked->given_scales = keep;
@@ -138,7 +138,7 @@ static variant_status begin_with_file(cli_beginning *b, const cli_line *line,
                                       variant_error *err) {
     int length = 0;
     for (int k = 0; k < info->scales; ++k) length += info->sides[k] * info->sides[k];
-    VT_TRY(variant_tokens_read(&b->given, b->tokens_in, length, info->codes, err));
+    CLI_TRY(variant_tokens_read(&b->given, b->tokens_in, length, info->codes, err));
     cli_tokens_note_model(b->given, b->tokens_in, info->hash);
     asked->given_tokens = b->given->tokens;
     asked->given_count = b->given->count;
@@ -152,8 +152,8 @@ variant_status cli_beginning_apply(cli_beginning *b, const cli_line *line, bool 
                                    variant_error *err) {
     const variant_info info = *variant_engine_info(engine);
     if (b->keep_scales > info.scales)
-        return vt_fail(err, VARIANT_E_ARGUMENT, "--keep-scales %d: this model has %d scales",
-                       b->keep_scales, info.scales);
+        return variant_fail(err, VARIANT_E_ARGUMENT, "--keep-scales %d: this model has %d scales",
+                            b->keep_scales, info.scales);
     const int keep = b->keep_scales ? b->keep_scales : b->from ? 0 : info.bridge;
     if (b->settings)
         return begin_with_picture(b, line, planned, engine, keep, &asked->request, err);

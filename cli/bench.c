@@ -5,8 +5,6 @@
 #include <string.h>
 
 #include "bench.h"
-#include "core/clock.h"
-#include "core/status.h"
 
 /* Puts what the budget allows into the request, and says so. */
 static variant_status plan_request(const bench_subject *subject, bench_settings *s,
@@ -14,7 +12,7 @@ static variant_status plan_request(const bench_subject *subject, bench_settings 
     variant_engine engine =
         vt_engine_around(subject->kern, subject->model, subject->weights, subject->kv);
     s->asked.request.count = s->planning.options.auto_batch ? 64 : s->asked.request.batch;
-    VT_TRY(cli_planning_apply(&s->planning, &engine, &s->asked.request, plan, err));
+    CLI_TRY(cli_planning_apply(&s->planning, &engine, &s->asked.request, plan, err));
     s->asked.request.count = s->asked.request.batch;
     vt_peak_resident_reset(); /* what was taken to choose */
     if (s->json) return VARIANT_OK;
@@ -147,13 +145,13 @@ static variant_status time_pictures(bench_settings *s, variant_error *err) {
     variant_status status = VARIANT_OK;
     bench_progress_open(&progress, s);
     bench_progress_say(&progress, s->arch ? "making synthetic weights" : "loading the model");
-    VT_CHECK(bench_subject_open(&subject, s, err));
-    if (plan) VT_CHECK(plan_request(&subject, s, plan, err));
+    CLI_CHECK(bench_subject_open(&subject, s, err));
+    if (plan) CLI_CHECK(plan_request(&subject, s, plan, err));
     if (s->compare_count > 0) {
-        VT_CHECK(bench_depths(&subject, s, err));
+        CLI_CHECK(bench_depths(&subject, s, err));
         goto cleanup;
     }
-    VT_CHECK(bench_measure(&figures, NULL, 1, &subject, s, err));
+    CLI_CHECK(bench_measure(&figures, NULL, 1, &subject, s, err));
     if (s->json)
         print_json(&subject, s, &figures, plan);
     else

@@ -3,11 +3,13 @@
 #ifndef VT_CLI_BENCH_H
 #define VT_CLI_BENCH_H
 
+#include "core/clock.h"
 #include "core/quiet.h"
 #include "engine/engine.h"
 #include "planning/floor.h"
 #include "output.h"
 #include "planning.h"
+#include "progress.h"
 #include "tools.h"
 
 #define BENCH_MAX_REPEAT 1000

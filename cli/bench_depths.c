@@ -101,7 +101,7 @@ variant_status bench_depths(bench_subject *subject, const bench_settings *s, var
                "picture", "kv at most", "resident");
         fflush(stdout);
     }
-    VT_TRY(bench_measure(all, s->compare, s->compare_count, subject, s, err));
+    CLI_TRY(bench_measure(all, s->compare, s->compare_count, subject, s, err));
     if (s->json)
         print_array(subject, s, all);
     else

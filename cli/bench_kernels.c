@@ -10,7 +10,6 @@
 #include <sys/mman.h>
 #endif
 
-#include "core/clock.h"
 #include "core/cpu.h"
 #include "core/rng.h"
 #include "kern/watch.h"
@@ -573,10 +572,10 @@ static double median_call(bench_case *c, const bench_kernel *k, int repeat) {
     static double ms[BENCH_MAX_REPEAT];
     for (int i = 0; i < repeat; ++i) {
         if (c->ready) c->ready(c);
-        double start = vt_seconds();
+        double start = cli_now();
         k->run(c);
         c->kern->sync(c->kern);
-        ms[i] = 1e3 * (vt_seconds() - start);
+        ms[i] = 1e3 * (cli_now() - start);
     }
     return bench_median(ms, repeat);
 }
@@ -677,7 +676,7 @@ static variant_status run_case(bench_run *r, const bench_kernel *k, bool with_tw
     kernel_time fast = time_kernel(r->kern, k, r->s->repeat, TRIES, &r->quiet);
     double twin = with_twin ? time_kernel(r->ref, k, 1, 1, &r->quiet).ms : -1.0;
     if (fast.ms < 0.0 || (with_twin && twin < 0.0))
-        return vt_fail(err, VARIANT_E_MEMORY, "no memory for %s, %s", k->name, size);
+        return variant_fail(err, VARIANT_E_MEMORY, "no memory for %s, %s", k->name, size);
     const double least = floor_ms(k, r->kern, &r->most);
     if (r->s->json)
         print_case_json(k, size, &fast, least, twin, r->done == 0);
@@ -690,7 +689,7 @@ static variant_status run_case(bench_run *r, const bench_kernel *k, bool with_tw
 
 static variant_status run_kernels(bench_run *r, variant_error *err) {
     for (size_t i = 0; i < sizeof kernels / sizeof *kernels; ++i)
-        VT_TRY(run_case(r, &kernels[i], true, err));
+        CLI_TRY(run_case(r, &kernels[i], true, err));
     return VARIANT_OK;
 }
 
@@ -704,7 +703,7 @@ static variant_status run_products(bench_run *r, variant_error *err) {
                                         set_up_layer_product,
                                         run_product,
                                         {layer_rows[j], p->n, p->k, (int)p->epilogue}};
-                VT_TRY(run_case(r, &k, false, err));
+                CLI_TRY(run_case(r, &k, false, err));
             }
     return VARIANT_OK;
 }
@@ -716,11 +715,11 @@ static int run(void *user, const cli_line *line) {
     variant_error err = {0};
     variant_status status = VARIANT_OK;
     bench_run r = {.s = s};
-    VT_CHECK(vt_kern_open(&kern, NULL, s->engine.threads, &err));
-    VT_CHECK(vt_kern_open(&ref, vt_kern_reference(), 1, &err));
+    CLI_CHECK(vt_kern_open(&kern, NULL, s->engine.threads, &err));
+    CLI_CHECK(vt_kern_open(&ref, vt_kern_reference(), 1, &err));
     if (!kern->peak_flops || !kern->stream_bytes)
-        VT_CHECK(vt_fail(&err, VARIANT_E_UNSUPPORTED, "backend %s has no probes to measure against",
-                         kern->name));
+        CLI_CHECK(variant_fail(&err, VARIANT_E_UNSUPPORTED,
+                               "backend %s has no probes to measure against", kern->name));
     r.kern = kern;
     r.ref = ref;
     r.most =
@@ -729,7 +728,7 @@ static int run(void *user, const cli_line *line) {
                 kern->stream_bytes(kern, CACHES * vt_cache_bytes())};
     vt_kern_watch(&r.quiet, kern);
     print_head(s->json, kern, &r.most);
-    VT_CHECK(s->products ? run_products(&r, &err) : run_kernels(&r, &err));
+    CLI_CHECK(s->products ? run_products(&r, &err) : run_kernels(&r, &err));
     if (s->json) printf("]}\n");
 cleanup:
     vt_kern_close(&kern);

@@ -5,8 +5,6 @@
 #include <string.h>
 
 #include "bench.h"
-#include "core/clock.h"
-#include "core/status.h"
 #include "engine/branches.h"
 #include "io/file.h"
 #include "kern/memory_pool.h"
@@ -32,7 +30,7 @@ static variant_status read_arch(const char *arch, vt_golden_config *out, variant
         return vt_golden_config_parse(out, text, arch, err);
     }
     char *text = NULL;
-    VT_TRY(vt_file_read_text(&text, arch, 1 << 20, err));
+    CLI_TRY(vt_file_read_text(&text, arch, 1 << 20, err));
     variant_status status = vt_golden_config_parse(out, text, arch, err);
     free(text);
     return status;
@@ -42,12 +40,12 @@ static variant_status read_arch(const char *arch, vt_golden_config *out, variant
 static variant_status synthesize_preview(bench_subject *out, const vt_golden_config *config,
                                          variant_error *err) {
     vt_preview_config shape;
-    VT_TRY(vt_preview_config_choose(&shape, &config->tokenizer, "small", err));
-    VT_TRY(vt_preview_open(&out->model->preview, out->kern, &config->tokenizer, &shape, err));
+    CLI_TRY(vt_preview_config_choose(&shape, &config->tokenizer, "small", err));
+    CLI_TRY(vt_preview_open(&out->model->preview, out->kern, &config->tokenizer, &shape, err));
     vt_params *params = vt_preview_params(out->model->preview);
     vt_params_set_type(params, out->weights == VT_NUMBER_F32 ? VT_NUMBER_F32 : VT_NUMBER_BF16,
                        false);
-    VT_TRY(vt_params_synthesize(params, config->seed, "vae", err));
+    CLI_TRY(vt_params_synthesize(params, config->seed, "vae", err));
     return vt_params_prepare(params, err);
 }
 
@@ -56,22 +54,22 @@ static variant_status build_synthetic(bench_subject *out, const char *arch, bool
     vt_golden_config config = {0};
     variant_status status = VARIANT_OK;
     out->synthetic = true;
-    VT_TRY(vt_model_new(&out->model, out->kern, err));
+    CLI_TRY(vt_model_new(&out->model, out->kern, err));
     vt_model *model = out->model;
-    VT_CHECK(read_arch(arch, &config, err));
-    VT_CHECK(vt_tokenizer_open(&model->tokenizer, out->kern, &config.tokenizer, err));
+    CLI_CHECK(read_arch(arch, &config, err));
+    CLI_CHECK(vt_tokenizer_open(&model->tokenizer, out->kern, &config.tokenizer, err));
     vt_params *vae = vt_tokenizer_params(model->tokenizer);
     vt_params_set_type(vae, out->weights == VT_NUMBER_F32 ? VT_NUMBER_F32 : VT_NUMBER_BF16, false);
     vt_params_skip(vae, "encoder.");
     vt_params_skip(vae, "quant_conv.");
-    VT_CHECK(vt_params_synthesize(vae, config.seed, "vae", err));
-    VT_CHECK(vt_params_prepare(vae, err));
-    if (preview) VT_CHECK(synthesize_preview(out, &config, err));
-    VT_CHECK(vt_transformer_open(&model->transformer, out->kern, &config.transformer, err));
+    CLI_CHECK(vt_params_synthesize(vae, config.seed, "vae", err));
+    CLI_CHECK(vt_params_prepare(vae, err));
+    if (preview) CLI_CHECK(synthesize_preview(out, &config, err));
+    CLI_CHECK(vt_transformer_open(&model->transformer, out->kern, &config.transformer, err));
     vt_params_set_type(vt_transformer_params(model->transformer), out->weights, false);
-    VT_CHECK(
+    CLI_CHECK(
         vt_params_synthesize(vt_transformer_params(model->transformer), config.seed, "var", err));
-    VT_CHECK(vt_transformer_prepare(model->transformer, err));
+    CLI_CHECK(vt_transformer_prepare(model->transformer, err));
 cleanup:
     vt_golden_config_free(&config);
     return status;
@@ -79,25 +77,25 @@ cleanup:
 
 variant_status bench_subject_open(bench_subject *out, const bench_settings *s, variant_error *err) {
     *out = (bench_subject){0};
-    double start = vt_seconds();
+    double start = cli_now();
     const char *weights = s->asked.engine.weights, *kv = s->asked.engine.kv;
-    if (weights) VT_TRY(vt_number_parse(&out->weights, "--weights", weights, err));
+    if (weights) CLI_TRY(vt_number_parse(&out->weights, "--weights", weights, err));
     out->kv = vt_kv_default(out->weights);
-    if (kv) VT_TRY(vt_number_parse_kv(&out->kv, "--kv", kv, err));
-    VT_TRY(vt_kern_open(&out->kern, s->asked.engine.backend, s->asked.engine.threads, err));
+    if (kv) CLI_TRY(vt_number_parse_kv(&out->kv, "--kv", kv, err));
+    CLI_TRY(vt_kern_open(&out->kern, s->asked.engine.backend, s->asked.engine.threads, err));
     if (!out->kern->peak_flops)
-        return vt_fail(err, VARIANT_E_UNSUPPORTED, "backend %s has no probes to measure against",
-                       out->kern->name);
+        return variant_fail(err, VARIANT_E_UNSUPPORTED,
+                            "backend %s has no probes to measure against", out->kern->name);
     if (s->arch)
         return build_synthetic(out, s->arch, cli_decoder_is_preview(s->asked.request.decoder), err);
     vt_model_options options = cli_model_options(&s->asked.engine);
     options.weights = out->weights;
     options.any_weights = !weights;
     options.skip_encoder = true;
-    VT_TRY(vt_model_open(&out->model, out->kern, &options, err));
+    CLI_TRY(vt_model_open(&out->model, out->kern, &options, err));
     out->weights = out->model->weights;
     if (!kv) out->kv = vt_kv_default(out->weights);
-    out->load_seconds = vt_seconds() - start;
+    out->load_seconds = cli_now() - start;
     return VARIANT_OK;
 }
 
@@ -156,7 +154,7 @@ static variant_status rounds_open(rounds *r, const int *depths, int count, bench
     *r = (rounds){.subject = subject, .settings = s, .count = count};
     r->engine = vt_engine_around(subject->kern, subject->model, subject->weights, subject->kv);
     r->depths = calloc((size_t)count, sizeof *r->depths);
-    if (!r->depths) return vt_fail(err, VARIANT_E_MEMORY, "no memory for %d depths", count);
+    if (!r->depths) return variant_fail(err, VARIANT_E_MEMORY, "no memory for %d depths", count);
     for (int i = 0; i < count; ++i) {
         runs *d = &r->depths[i];
         d->request = s->asked.request;
@@ -167,11 +165,11 @@ static variant_status rounds_open(rounds *r, const int *depths, int count, bench
         d->reports = calloc((size_t)d->room, sizeof *d->reports);
         d->spans = calloc((size_t)d->room, sizeof *d->spans);
         if (!d->reports || !d->spans)
-            return vt_fail(err, VARIANT_E_MEMORY, "no memory for %d reports", d->room);
+            return variant_fail(err, VARIANT_E_MEMORY, "no memory for %d reports", d->room);
     }
     vt_kern_watch(&r->quiet, subject->kern);
     bench_progress_open(&r->progress, s);
-    r->deadline = s->budget > 0.0 ? vt_seconds() + s->budget : 0.0;
+    r->deadline = s->budget > 0.0 ? cli_now() + s->budget : 0.0;
     return VARIANT_OK;
 }
 
@@ -200,7 +198,7 @@ static double seconds_left(const rounds *r, const runs *at) {
         int missing = r->settings->repeat - d->count - (d == at && d->any);
         if (missing > 0) left += missing * expected_seconds(r, d);
     }
-    if (r->deadline > 0.0 && left > r->deadline - vt_seconds()) left = r->deadline - vt_seconds();
+    if (r->deadline > 0.0 && left > r->deadline - cli_now()) left = r->deadline - cli_now();
     return expected_seconds(r, at) < 0.0 ? -1.0 : left > 0.0 ? left : 0.0;
 }
 
@@ -215,7 +213,7 @@ static variant_status run_once(rounds *r, runs *d, bool counts, variant_error *e
         vt_memory_trim(r->subject->kern); /* so that this run shows what its depth takes alone */
     vt_peak_resident_reset();             /* another depth's, the probe's memory */
     vt_quiet_begin(&r->quiet);
-    VT_TRY(variant_generate(&r->engine, &d->request, &pictures, &report, err));
+    CLI_TRY(variant_generate(&r->engine, &d->request, &pictures, &report, err));
     vt_quiet_span span = vt_quiet_end(&r->quiet);
     variant_pictures_free(&pictures, d->request.count);
     if (!d->any) d->first = report;
@@ -231,18 +229,18 @@ static variant_status run_once(rounds *r, runs *d, bool counts, variant_error *e
 /* Where time is short, the first depth's warm-up counts as its run, and the others, whose weights are warm by
  * then, do without. */
 static variant_status warm_up(rounds *r, variant_error *err) {
-    VT_TRY(run_once(r, &r->depths[0], false, err));
-    double round = r->count * r->depths[0].seconds, left = r->deadline - vt_seconds();
+    CLI_TRY(run_once(r, &r->depths[0], false, err));
+    double round = r->count * r->depths[0].seconds, left = r->deadline - cli_now();
     bool limited = r->deadline > 0.0;
     if (limited && round > left) ++r->depths[0].count;
     for (int i = 1; i < r->count && !(limited && 2.0 * round > left); ++i)
-        VT_TRY(run_once(r, &r->depths[i], false, err));
+        CLI_TRY(run_once(r, &r->depths[i], false, err));
     return VARIANT_OK;
 }
 
 static bool is_due(const rounds *r, const runs *d) {
     if (!vt_quiet_wants_more(&r->quiet, d->spans, d->count, r->settings->repeat)) return false;
-    return d->count == 0 || r->deadline <= 0.0 || vt_seconds() + d->seconds <= r->deadline;
+    return d->count == 0 || r->deadline <= 0.0 || cli_now() + d->seconds <= r->deadline;
 }
 
 static variant_status run_rounds(rounds *r, variant_error *err) {
@@ -250,7 +248,7 @@ static variant_status run_rounds(rounds *r, variant_error *err) {
         any = false;
         for (int i = 0; i < r->count; ++i) {
             if (!is_due(r, &r->depths[i])) continue;
-            VT_TRY(run_once(r, &r->depths[i], true, err));
+            CLI_TRY(run_once(r, &r->depths[i], true, err));
             any = true;
         }
     }
@@ -277,7 +275,7 @@ static variant_status add_floors(const bench_subject *subject, const variant_req
                                  bench_figures *f, variant_error *err) {
     const vt_transformer_config *config = vt_transformer_configuration(subject->model->transformer);
     vt_branches branches;
-    VT_TRY(vt_branches_make(&branches, subject->model, request, err));
+    CLI_TRY(vt_branches_make(&branches, subject->model, request, err));
     vt_machine_limits limits = subject->limits;
     for (int k = 0; k < config->scales; ++k) {
         const vt_floor_stream members[] = {{&branches.cond, k, request->batch},
@@ -322,7 +320,7 @@ static variant_status take_figures(bench_figures *f, const rounds *r, const runs
                             p.index, &f->disturbed);
     if (f->disturbed) vt_quiet_why(&r->quiet, d->spans, d->count, f->why, sizeof f->why);
     take_medians(f, &p);
-    VT_TRY(add_floors(subject, &d->request, f, err));
+    CLI_TRY(add_floors(subject, &d->request, f, err));
     f->weight_bytes = bench_weight_bytes(subject->model);
     f->load = subject->synthetic ? -1.0 : 1e3 * subject->load_seconds;
     /* a stranger's first picture is not warm */
@@ -335,15 +333,15 @@ variant_status bench_measure(bench_figures *out, const int *depths, int count,
                              bench_subject *subject, const bench_settings *s, variant_error *err) {
     variant_status status = VARIANT_OK;
     rounds r = {0};
-    VT_CHECK(rounds_open(&r, depths, count, subject, s, err));
-    VT_CHECK(warm_up(&r, err));
+    CLI_CHECK(rounds_open(&r, depths, count, subject, s, err));
+    CLI_CHECK(warm_up(&r, err));
     if (subject->limits.flops <= 0.0) {
         bench_progress_say(&r.progress, "measuring what this machine could do at most");
         subject->limits = vt_machine_probe(subject->kern, subject->weights, subject->kv,
                                            bench_weight_bytes(subject->model));
     }
-    VT_CHECK(run_rounds(&r, err));
-    for (int i = 0; i < count; ++i) VT_CHECK(take_figures(&out[i], &r, &r.depths[i], err));
+    CLI_CHECK(run_rounds(&r, err));
+    for (int i = 0; i < count; ++i) CLI_CHECK(take_figures(&out[i], &r, &r.depths[i], err));
 cleanup:
     rounds_close(&r);
     return status;

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "core/clock.h"
 #include "progress.h"
 
 void bench_progress_open(bench_progress *p, const bench_settings *s) {
@@ -38,14 +37,14 @@ void bench_progress_begin(bench_progress *p, const char *doing, int depth, doubl
     p->depth = depth;
     p->expected = expected;
     p->left = left;
-    p->started = vt_seconds();
+    p->started = cli_now();
     if (p->kind != CLI_PROGRESS_AUTO || p->started - p->shown < 0.2) return;
     bench_progress_step(p, &(variant_progress){.scale = 0, .scales = 1, .pictures = 1});
 }
 
 bool bench_progress_step(void *user, const variant_progress *at) {
     bench_progress *p = user;
-    double now = vt_seconds();
+    double now = cli_now();
     if (p->kind != CLI_PROGRESS_AUTO || now - p->shown < 0.2) return true;
     p->shown = now;
     fprintf(stderr, "\r\033[K");
@@ -57,8 +56,8 @@ bool bench_progress_step(void *user, const variant_progress *at) {
 }
 
 void bench_progress_end(bench_progress *p, double seconds) {
-    if (p->kind != CLI_PROGRESS_LINES || vt_seconds() - p->shown < 0.5) return;
-    p->shown = vt_seconds();
+    if (p->kind != CLI_PROGRESS_LINES || cli_now() - p->shown < 0.5) return;
+    p->shown = cli_now();
     fprintf(stderr, "  ");
     print_run(p);
     fprintf(stderr, seconds < 1.0 ? ", %.3f s" : ", %.1f s", seconds);

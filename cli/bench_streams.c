@@ -9,8 +9,6 @@
 #include <string.h>
 
 #include "bench.h"
-#include "core/clock.h"
-#include "core/status.h"
 #include "engine/branches.h"
 #include "kern/watch.h"
 
@@ -60,7 +58,7 @@ static variant_status run_apart(streams *s, way *w, int run, variant_error *err)
         variant_request request = request_of(s, w, i);
         variant_picture *pictures;
         variant_report report = {.size = sizeof report};
-        VT_TRY(variant_generate(&s->engine, &request, &pictures, &report, err));
+        CLI_TRY(variant_generate(&s->engine, &request, &pictures, &report, err));
         variant_pictures_free(&pictures, 1);
         w->transformer[run] += report.transformer_seconds;
         w->first[run] += report.scale_seconds[0] / s->requests;
@@ -83,18 +81,18 @@ static variant_status run_together(streams *s, way *w, int run, variant_error *e
     variant_loop *loop = NULL;
     variant_job *jobs[MOST_REQUESTS];
     int begun = 0, running = 1, seen = 0;
-    VT_TRY(variant_loop_open(&loop, &s->engine, err));
+    CLI_TRY(variant_loop_open(&loop, &s->engine, err));
     for (int step = 0; running > 0 || begun < s->requests; ++step) {
         for (; begun < s->requests && begun * s->every <= step; ++begun) {
             variant_request request = request_of(s, w, begun);
-            VT_CHECK(variant_loop_add(loop, &request, &jobs[begun], err));
+            CLI_CHECK(variant_loop_add(loop, &request, &jobs[begun], err));
         }
-        VT_CHECK(variant_loop_step(loop, &running, err));
+        CLI_CHECK(variant_loop_step(loop, &running, err));
     }
     for (int i = 0; i < s->requests; ++i) {
         variant_picture *pictures;
         variant_report report = {.size = sizeof report};
-        VT_CHECK(variant_job_take(&jobs[i], &pictures, &report, err));
+        CLI_CHECK(variant_job_take(&jobs[i], &pictures, &report, err));
         variant_pictures_free(&pictures, 1);
         count_steps(s, w, run, i, &report, &seen);
     }
@@ -107,9 +105,9 @@ static variant_status run_once(streams *s, way *w, bool counts, variant_error *e
     const int run = counts ? w->runs : 0;
     w->transformer[run] = w->first[run] = 0.0;
     vt_quiet_begin(&s->quiet);
-    double start = vt_seconds();
-    VT_TRY(w->shared ? run_together(s, w, run, err) : run_apart(s, w, run, err));
-    w->total[run] = vt_seconds() - start;
+    double start = cli_now();
+    CLI_TRY(w->shared ? run_together(s, w, run, err) : run_apart(s, w, run, err));
+    w->total[run] = cli_now() - start;
     w->spans[run] = vt_quiet_end(&s->quiet);
     w->runs += counts;
     return VARIANT_OK;
@@ -117,14 +115,14 @@ static variant_status run_once(streams *s, way *w, bool counts, variant_error *e
 
 /* The ways take turns, so that a machine that grows slower does so for all. */
 static variant_status run_all(streams *s, variant_error *err) {
-    for (int i = 0; i < s->way_count; ++i) VT_TRY(run_once(s, &s->ways[i], false, err));
+    for (int i = 0; i < s->way_count; ++i) CLI_TRY(run_once(s, &s->ways[i], false, err));
     for (bool any = true; any;) {
         any = false;
         for (int i = 0; i < s->way_count; ++i) {
             way *w = &s->ways[i];
             if (!vt_quiet_wants_more(&s->quiet, w->spans, w->runs, s->settings->bench.repeat))
                 continue;
-            VT_TRY(run_once(s, w, true, err));
+            CLI_TRY(run_once(s, w, true, err));
             any = true;
         }
     }
@@ -155,9 +153,9 @@ static variant_status floor_saved(const streams *s, const way *w, double *out, v
     variant_status status = VARIANT_OK;
     *out = 0.0;
     if (!branches || !members)
-        VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "no memory for %d schedules", s->requests));
+        CLI_CHECK(variant_fail(err, VARIANT_E_MEMORY, "no memory for %d schedules", s->requests));
     for (int i = 0; i < s->requests; ++i)
-        VT_CHECK(branches_of(s, s->depths[w->order[i]], &branches[i], err));
+        CLI_CHECK(branches_of(s, s->depths[w->order[i]], &branches[i], err));
     for (int step = 0; step < last; ++step) {
         int count = 0;
         for (int i = 0; i < s->requests; ++i) {
@@ -209,7 +207,7 @@ static variant_status take_figures(const streams *s, figures *f, variant_error *
         vt_transformer_configuration(s->subject->model->transformer);
     for (int i = 0; i < s->requests; ++i) {
         vt_branches branches;
-        VT_TRY(branches_of(s, s->depths[s->ways[0].order[i]], &branches, err));
+        CLI_TRY(branches_of(s, s->depths[s->ways[0].order[i]], &branches, err));
         floors += 1e3 *
                   vt_floor_scale(config, &branches.cond, 0, branches.guided_scales > 0 ? 2 : 1,
                                  s->subject->limits) /
@@ -217,7 +215,7 @@ static variant_status take_figures(const streams *s, figures *f, variant_error *
     }
     f->fixed = median_of(s, &s->ways[0], s->ways[0].first, &disturbed) - floors;
     if (f->fixed < 0.0) f->fixed = 0.0;
-    VT_TRY(floor_saved(s, &s->ways[1], &between, err));
+    CLI_TRY(floor_saved(s, &s->ways[1], &between, err));
     f->possible = 1e3 * between + steps_saved(s) * f->fixed;
     f->saved = f->transformer[0] - f->transformer[1];
     return VARIANT_OK;
@@ -280,7 +278,8 @@ static variant_status way_open(streams *s, const char *name, bool shared, bool s
     w->total = calloc(3 * room, sizeof *w->total);
     w->spans = calloc(room, sizeof *w->spans);
     if (!w->order || !w->total || !w->spans)
-        return vt_fail(err, VARIANT_E_MEMORY, "no memory for %d runs", s->settings->bench.repeat);
+        return variant_fail(err, VARIANT_E_MEMORY, "no memory for %d runs",
+                            s->settings->bench.repeat);
     w->transformer = w->total + room;
     w->first = w->transformer + room;
     arrange(s, w, sorted);
@@ -305,7 +304,7 @@ static variant_status streams_open(streams *s, bench_subject *subject,
                    .scales = config->scales};
     s->every = settings->every ? settings->every : settings->requests == 2 ? config->scales / 2 : 1;
     if (s->every > config->scales)
-        return vt_fail(
+        return variant_fail(
             err, VARIANT_E_ARGUMENT,
             "every %d steps: a picture of this model has %d, and nothing would be shared", s->every,
             config->scales);
@@ -313,8 +312,8 @@ static variant_status streams_open(streams *s, bench_subject *subject,
         s->depths[i] = depths ? settings->mix[i % depths] : settings->bench.asked.request.depth;
     s->engine = vt_engine_around(subject->kern, subject->model, subject->weights, subject->kv);
     vt_kern_watch(&s->quiet, subject->kern);
-    VT_TRY(way_open(s, "one after another", false, false, err));
-    VT_TRY(way_open(s, depths > 1 ? "together, depths mixed" : "together", true, false, err));
+    CLI_TRY(way_open(s, "one after another", false, false, err));
+    CLI_TRY(way_open(s, depths > 1 ? "together, depths mixed" : "together", true, false, err));
     return depths > 1 ? way_open(s, "together, sorted by depth", true, true, err) : VARIANT_OK;
 }
 
@@ -327,15 +326,15 @@ static variant_status time_streams(const streams_settings *settings, variant_err
     bench_progress_open(&progress, &settings->bench);
     bench_progress_say(&progress,
                        settings->bench.arch ? "making synthetic weights" : "loading the model");
-    VT_CHECK(bench_subject_open(&subject, &settings->bench, err));
-    VT_CHECK(streams_open(&s, &subject, settings, err));
+    CLI_CHECK(bench_subject_open(&subject, &settings->bench, err));
+    CLI_CHECK(streams_open(&s, &subject, settings, err));
     bench_progress_say(&progress, "running the requests apart and together");
-    VT_CHECK(run_all(&s, err));
+    CLI_CHECK(run_all(&s, err));
     bench_progress_say(&progress, "measuring what this machine could do at most");
     subject.limits = vt_machine_probe(subject.kern, subject.weights, subject.kv,
                                       bench_weight_bytes(subject.model));
     bench_progress_close(&progress);
-    VT_CHECK(take_figures(&s, &f, err));
+    CLI_CHECK(take_figures(&s, &f, err));
     if (settings->bench.json)
         print_json(&s, &f);
     else

@@ -10,9 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/clock.h"
 #include "core/limits.h"
-#include "core/status.h"
 #include "kern/watch.h"
 #include "planning/floor.h"
 #include "io/file.h"
@@ -73,18 +71,18 @@ typedef struct path_times {
 static variant_status build_synthetic(train_subject *out, const settings *s, variant_error *err) {
     char *text = NULL;
     out->synthetic = true;
-    VT_TRY(vt_file_read_text(&text, s->arch, 1 << 20, err));
+    CLI_TRY(vt_file_read_text(&text, s->arch, 1 << 20, err));
     variant_status status = vt_golden_config_parse(&out->config, text, s->arch, err);
     free(text);
     if (status != VARIANT_OK) return status;
-    VT_TRY(vt_tokenizer_open(&out->tokenizer, out->kern, &out->config.tokenizer, err));
+    CLI_TRY(vt_tokenizer_open(&out->tokenizer, out->kern, &out->config.tokenizer, err));
     vt_params *vae = vt_tokenizer_params(out->tokenizer);
-    VT_TRY(vt_params_synthesize(vae, out->config.seed, "vae", err));
-    VT_TRY(vt_params_prepare(vae, err));
-    VT_TRY(vt_transformer_open(&out->transformer, out->kern, &out->config.transformer, err));
+    CLI_TRY(vt_params_synthesize(vae, out->config.seed, "vae", err));
+    CLI_TRY(vt_params_prepare(vae, err));
+    CLI_TRY(vt_transformer_open(&out->transformer, out->kern, &out->config.transformer, err));
     vt_params *params = vt_transformer_params(out->transformer);
     vt_params_set_type(params, s->precision, true);
-    VT_TRY(vt_params_synthesize(params, out->config.seed, "var", err));
+    CLI_TRY(vt_params_synthesize(params, out->config.seed, "var", err));
     return vt_transformer_prepare(out->transformer, err);
 }
 
@@ -93,7 +91,7 @@ static variant_status open_files(train_subject *out, const settings *s, variant_
     options.warn = out->kern->dry ? cli_warn : NULL; /* once */
     options.weights = s->precision;
     options.copy = true;
-    VT_TRY(vt_model_open(&out->model, out->kern, &options, err));
+    CLI_TRY(vt_model_open(&out->model, out->kern, &options, err));
     out->tokenizer = out->model->tokenizer;
     out->transformer = out->model->transformer;
     return VARIANT_OK;
@@ -103,8 +101,8 @@ static variant_status open_schedules(train_subject *out, settings *s, variant_er
     const vt_transformer_config *config = vt_transformer_configuration(out->transformer);
     uint8_t keep[VT_SCHEDULE_LAYERS] = {0};
     if (s->depth == 0) s->depth = (config->depth + 1) / 2;
-    VT_TRY(vt_schedule_full(&out->schedules[FULL], config->scales, config->depth, err));
-    VT_TRY(vt_layers_select(VT_EQUIDISTANT, config->depth, s->depth, keep, err));
+    CLI_TRY(vt_schedule_full(&out->schedules[FULL], config->scales, config->depth, err));
+    CLI_TRY(vt_layers_select(VT_EQUIDISTANT, config->depth, s->depth, keep, err));
     return vt_schedule_zones(&out->schedules[SUBNET], config->scales, config->depth, s->bridge,
                              keep, err);
 }
@@ -116,7 +114,7 @@ static variant_status make_batch(train_subject *out, const settings *s, variant_
     out->tokens = malloc(total * sizeof *out->tokens);
     out->labels = malloc((size_t)s->batch * sizeof *out->labels);
     if (!out->tokens || !out->labels)
-        return vt_fail(err, VARIANT_E_MEMORY, "no memory for a batch of tokens");
+        return variant_fail(err, VARIANT_E_MEMORY, "no memory for a batch of tokens");
     uint32_t state = 1;
     for (size_t i = 0; i < total; ++i) {
         state = state * 1664525u + 1013904223u;
@@ -128,9 +126,9 @@ static variant_status make_batch(train_subject *out, const settings *s, variant_
 
 /* Over out->kern: models with gradients and moments, schedules, a batch. */
 static variant_status subject_build(train_subject *out, settings *s, variant_error *err) {
-    VT_TRY(s->arch ? build_synthetic(out, s, err) : open_files(out, s, err));
-    VT_TRY(vt_params_train(vt_transformer_params(out->transformer), err));
-    VT_TRY(open_schedules(out, s, err));
+    CLI_TRY(s->arch ? build_synthetic(out, s, err) : open_files(out, s, err));
+    CLI_TRY(vt_params_train(vt_transformer_params(out->transformer), err));
+    CLI_TRY(open_schedules(out, s, err));
     return make_batch(out, s, err);
 }
 
@@ -153,7 +151,7 @@ static void subject_close(train_subject *s) {
 /* Once all that was asked for is done. */
 static double time_now(vt_kern *kern) {
     kern->sync(kern);
-    return vt_seconds();
+    return cli_now();
 }
 
 /* One step on a path; its parts' seconds to `times` (PARTS). */
@@ -174,26 +172,26 @@ static variant_status run_step(train_subject *s, int batch, enum path path, doub
     float *losses = vt_arena_floats(arena, total);
     double *sum = vt_arena_take(arena, sizeof *sum);
     float *inputs = vt_arena_floats(arena, total * (size_t)config->latent_dim);
-    VT_CHECK(vt_arena_check(arena, "a batch of tokens", err));
+    CLI_CHECK(vt_arena_check(arena, "a batch of tokens", err));
     s->kern->upload(s->kern, tokens, s->tokens, total * sizeof *tokens);
-    VT_CHECK(vt_tokenizer_inputs(s->tokenizer, arena, batch, tokens, inputs, NULL, err));
+    CLI_CHECK(vt_tokenizer_inputs(s->tokenizer, arena, batch, tokens, inputs, NULL, err));
     vt_transformer_pass pass = {
         .batch = batch, .labels = s->labels, .inputs = inputs, .schedule = &s->schedules[path]};
     vt_transformer_loss loss = {.targets = tokens, .loss = losses};
     at[FORWARD] = time_now(s->kern);
-    VT_CHECK(vt_transformer_forward(s->transformer, arena, &pass, err));
+    CLI_CHECK(vt_transformer_forward(s->transformer, arena, &pass, err));
     at[BACKWARD] = time_now(s->kern);
     vt_params_zero_grad(params);
-    VT_CHECK(vt_transformer_backward(s->transformer, arena, &pass, &loss, true, err));
+    CLI_CHECK(vt_transformer_backward(s->transformer, arena, &pass, &loss, true, err));
     at[OPTIMIZER] = time_now(s->kern);
-    VT_CHECK(vt_optimizer_step(params, &adamw, 1e-5, ++s->step, &norm, err));
+    CLI_CHECK(vt_optimizer_step(params, &adamw, 1e-5, ++s->step, &norm, err));
     at[REFRESH] = time_now(s->kern);
-    VT_CHECK(vt_transformer_prepare(s->transformer, err));
+    CLI_CHECK(vt_transformer_prepare(s->transformer, err));
     at[WHOLE] = time_now(s->kern);
     for (int i = 0; i < WHOLE; ++i) times[i] = at[i + 1] - at[i];
     times[WHOLE] = at[WHOLE] - at[INPUTS];
     s->kern->sum_squares(s->kern, sum, &(vt_floats){losses, total}, 1);
-    VT_CHECK(vt_kern_download(s->kern, &s->loss, sum, sizeof s->loss, err));
+    CLI_CHECK(vt_kern_download(s->kern, &s->loss, sum, sizeof s->loss, err));
     s->loss /= (double)total;
 cleanup:
     vt_arena_rewind(arena, mark);
@@ -208,13 +206,13 @@ static variant_status measure_memory(vt_kern *kern, settings *s, size_t *all, si
     variant_status status = VARIANT_OK;
     vt_dry_kern dry;
     train_subject *counted = calloc(1, sizeof *counted);
-    if (!counted) return vt_fail(err, VARIANT_E_MEMORY, "no memory for the measurements");
+    if (!counted) return variant_fail(err, VARIANT_E_MEMORY, "no memory for the measurements");
     vt_dry_kern_init(&dry, kern);
     counted->kern = &dry.kern;
     vt_arena_init_counting(&counted->arena, &dry.kern);
-    VT_CHECK(subject_build(counted, s, err));
+    CLI_CHECK(subject_build(counted, s, err));
     for (enum path path = FULL; path < PATHS; ++path)
-        VT_CHECK(run_step(counted, s->batch, path, times, err));
+        CLI_CHECK(run_step(counted, s->batch, path, times, err));
     *arena = counted->arena.peak;
     *all = *arena + dry.reserved + dry.packed;
 cleanup:
@@ -226,12 +224,12 @@ cleanup:
 static variant_status subject_open(train_subject *out, settings *s, variant_error *err) {
     size_t all = 0;
     vt_limits limits;
-    VT_TRY(vt_kern_open(&out->kern, s->engine.backend, s->engine.threads, err));
-    VT_TRY(measure_memory(out->kern, s, &all, &out->memory_bytes, err));
+    CLI_TRY(vt_kern_open(&out->kern, s->engine.backend, s->engine.threads, err));
+    CLI_TRY(measure_memory(out->kern, s, &all, &out->memory_bytes, err));
     vt_limits_read(&limits, "");
-    VT_TRY(vt_limits_memory(&limits, all, "this training", err));
-    VT_TRY(subject_build(out, s, err));
-    VT_TRY(out->kern->memory_reserve(out->kern, out->memory_bytes, &out->memory, err));
+    CLI_TRY(vt_limits_memory(&limits, all, "this training", err));
+    CLI_TRY(subject_build(out, s, err));
+    CLI_TRY(out->kern->memory_reserve(out->kern, out->memory_bytes, &out->memory, err));
     vt_arena_init(&out->arena, out->memory, out->memory_bytes);
     return VARIANT_OK;
 }
@@ -246,11 +244,11 @@ static variant_status measure(train_subject *subject, const settings *s, variant
     double times[PARTS];
     vt_kern_watch(&subject->quiet, subject->kern);
     for (enum path path = FULL; path < PATHS; ++path) /* warms up */
-        VT_TRY(run_step(subject, s->batch, path, times, err));
+        CLI_TRY(run_step(subject, s->batch, path, times, err));
     for (; wants_more(subject, s->repeat); ++subject->runs)
         for (enum path path = FULL; path < PATHS; ++path) {
             vt_quiet_begin(&subject->quiet);
-            VT_TRY(run_step(subject, s->batch, path, times, err));
+            CLI_TRY(run_step(subject, s->batch, path, times, err));
             subject->spans[path][subject->runs] = vt_quiet_end(&subject->quiet);
             for (int part = 0; part < PARTS; ++part)
                 subject->seconds[path][part][subject->runs] = times[part];
@@ -406,11 +404,11 @@ static int run(void *user, const cli_line *line) {
     path_times times[PATHS];
     train_subject *subject = calloc(1, sizeof *subject);
     if (!subject) {
-        vt_fail(&err, VARIANT_E_MEMORY, "no memory for the measurements");
+        variant_fail(&err, VARIANT_E_MEMORY, "no memory for the measurements");
         return cli_fail(&err);
     }
-    VT_CHECK(subject_open(subject, s, &err));
-    VT_CHECK(measure(subject, s, &err));
+    CLI_CHECK(subject_open(subject, s, &err));
+    CLI_CHECK(measure(subject, s, &err));
     count_floors(subject, s);
     for (enum path path = FULL; path < PATHS; ++path)
         times[path] = summarise(subject, path, s->repeat);

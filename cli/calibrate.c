@@ -5,7 +5,7 @@
 #include <string.h>
 
 static bool add_data(void *owner, const char *text) {
-    return cli_data_add(&((cli_calibration *)owner)->data.data, text);
+    return cli_data_add(&((cli_calibration *)owner)->data.paths, text);
 }
 
 #define SELF(member) cli_calibration, member
@@ -31,7 +31,7 @@ cli_calibration cli_calibration_defaults(void) {
     cli_calibration out = {.data = cli_data_defaults(),
                            .pictures = asked.calibrate_count,
                            .row_error = asked.row_error};
-    out.data.data.split = VT_SPLIT_TRAIN;
+    out.data.split = "train";
     return out;
 }
 

@@ -7,7 +7,7 @@
 #include "data_options.h"
 
 typedef struct cli_calibration {
-    cli_data data; /* data.count 0: none was given */
+    cli_data data; /* paths.count 0: none was given */
     int pictures;
     double row_error;
 } cli_calibration;

@@ -222,7 +222,7 @@ static void init(void *user) {
 
 static int run(void *user, const cli_line *line) {
     const settings *s = user;
-    const bool data = s->data.data.count > 0;
+    const bool data = s->data.paths.count > 0;
     if (!s->engine.model) return cli_misuse("-m is missing: a classifier");
     if (!data && !line->operand_count)
         return cli_misuse("nothing to classify: give pictures, folders or --data");

@@ -35,9 +35,7 @@ int cli_end(variant_status status, const variant_error *err) {
 }
 
 variant_status cli_no_memory(variant_error *err, const char *what) {
-    err->status = VARIANT_E_MEMORY;
-    snprintf(err->message, sizeof err->message, "no memory for %s", what);
-    return VARIANT_E_MEMORY;
+    return variant_fail(err, VARIANT_E_MEMORY, "no memory for %s", what);
 }
 
 int cli_misuse(const char *format, ...) {

@@ -25,6 +25,21 @@ int cli_fail(const variant_error *err);
 int cli_end(variant_status status, const variant_error *err);
 /* Fills the error: E_MEMORY for `what`. */
 variant_status cli_no_memory(variant_error *err, const char *what);
+/* Clang's analyser does not look into the library, and would follow paths on which a failure is none. */
+#ifdef __clang_analyzer__
+#define variant_fail(err, code, ...) (variant_fail(err, code, __VA_ARGS__), (code))
+#endif
+/* What is not VARIANT_OK is returned from the calling function; or goes to its `cleanup:` with its `status`. */
+#define CLI_TRY(expression)                                                                        \
+    do {                                                                                           \
+        variant_status cli_try_ = (expression);                                                    \
+        if (cli_try_ != VARIANT_OK) return cli_try_;                                               \
+    } while (0)
+#define CLI_CHECK(expression)                                                                      \
+    do {                                                                                           \
+        status = (expression);                                                                     \
+        if (status != VARIANT_OK) goto cleanup;                                                    \
+    } while (0)
 /* Wrong usage: prints "variant COMMAND: message" and where help is; returns 2. */
 int cli_misuse(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

@@ -104,7 +104,7 @@ static int run(void *user, const cli_line *line) {
     const char *alone = cli_first_given(
         line, "calibrate|calibrate-pictures|row-error|split|holdout|fit|alpha|json");
     if (alone && !is_integers(s)) return cli_misuse("--%s belongs to --type int8 or int4", alone);
-    if (alone && s->calibration.data.data.count == 0 && strcmp(alone, "json") != 0)
+    if (alone && s->calibration.data.paths.count == 0 && strcmp(alone, "json") != 0)
         return cli_misuse("--%s belongs to --calibrate DATA", alone);
     if (s->pack && cli_first_given(line, "type|force"))
         return cli_misuse(

@@ -7,34 +7,39 @@
 #include "values.h"
 
 cli_data cli_data_defaults(void) {
-    return (cli_data){.data = {.split = VT_SPLIT_TEST, .holdout = VT_HOLDOUT}};
+    variant_data all;
+    variant_data_init(&all);
+    return (cli_data){.split = "test", .holdout = all.holdout};
 }
 
-variant_data cli_data_asked(const cli_data *data) {
-    const vt_data *d = &data->data;
+variant_data cli_data_asked_of(const cli_paths *paths, const cli_data *data) {
     variant_data out;
     variant_data_init(&out);
-    out.paths = d->count ? d->paths : NULL;
-    out.path_count = d->count;
-    out.split = vt_split_name(d->split);
-    out.holdout = d->holdout;
-    out.fit = d->fit_chosen ? vt_fit_name(d->fit) : NULL;
-    out.alpha = d->alpha_chosen ? vt_alpha_name(d->alpha) : NULL;
+    out.paths = paths->count ? paths->at : NULL;
+    out.path_count = paths->count;
+    out.split = data->split;
+    out.holdout = data->holdout;
+    out.fit = data->fit;
+    out.alpha = data->alpha;
     return out;
 }
 
-bool cli_data_add(vt_data *data, const char *text) {
+variant_data cli_data_asked(const cli_data *data) {
+    return cli_data_asked_of(&data->paths, data);
+}
+
+bool cli_data_add(cli_paths *paths, const char *text) {
     const char *path = NULL;
     if (!cli_text(text, "a folder of pictures, IDX files or an .npz of pictures", &path))
         return false;
-    if (data->count == VT_DATA_PATHS)
-        return cli_refuse("expected at most %d data sets", VT_DATA_PATHS);
-    data->paths[data->count++] = path;
+    if (paths->count == CLI_MOST_PATHS)
+        return cli_refuse("expected at most %d data sets", CLI_MOST_PATHS);
+    paths->at[paths->count++] = path;
     return true;
 }
 
 static bool add_data(void *owner, const char *text) {
-    return cli_data_add(&((cli_data *)owner)->data, text);
+    return cli_data_add(&((cli_data *)owner)->paths, text);
 }
 
 static bool read_channels(void *owner, const char *text) {
@@ -44,19 +49,18 @@ static bool read_channels(void *owner, const char *text) {
 #define DATA_WORDS                                                                                 \
     "a folder with a sub-folder a class, IDX files or an .npz; several are joined by the names "   \
     "of their classes"
-#define DATA(member) cli_data, data.member
 const cli_option cli_data_options[] = {
     {"data", "PATH", DATA_WORDS, .read = add_data, .own = true},
     {"split", "WHICH", "which of its pictures: {words}",
-     CLI_WORD(vt_split, DATA(split), "train|test|all"), CLI_MARK(cli_data, split_chosen)},
+     CLI_NAME(cli_data, split, "train|test|all"), CLI_MARK(cli_data, split_chosen)},
     {"holdout", "X", "share of the pictures that is test where there is no test/, {range}; 0: none",
-     CLI_REAL(DATA(holdout), 0, 0.9)},
+     CLI_REAL(cli_data, holdout, 0, 0.9)},
     {"fit", "WHICH", "pictures that are no square: {words}",
-     CLI_WORD(vt_fit, DATA(fit), "crop|pad|stretch"), CLI_MARK(DATA(fit_chosen)),
-     .notes = "|black beside|", .unset = "as the model was trained, else crop"},
+     CLI_NAME(cli_data, fit, "crop|pad|stretch"), .notes = "|black beside|",
+     .unset = "as the model was trained, else crop"},
     {"alpha", "WHICH", "see-through pictures over {words}",
-     CLI_WORD(vt_alpha, DATA(alpha), "white|black|drop"), CLI_MARK(DATA(alpha_chosen)),
-     .notes = "||hidden colours", .unset = "as the model was trained, else white"},
+     CLI_NAME(cli_data, alpha, "white|black|drop"), .notes = "||hidden colours",
+     .unset = "as the model was trained, else white"},
     {0},
 };
 

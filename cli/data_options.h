@@ -2,13 +2,22 @@
 #ifndef VT_CLI_DATA_OPTIONS_H
 #define VT_CLI_DATA_OPTIONS_H
 
-#include "core/status.h"
-#include "io/data.h"
-#include "options.h"
+#include "cli.h"
+
+enum { CLI_MOST_PATHS = 16 };
+
+/* Data sets, joined by the names of their classes. */
+typedef struct cli_paths {
+    const char *at[CLI_MOST_PATHS];
+    int count;
+} cli_paths;
 
 typedef struct cli_data {
-    vt_data data;
-    bool split_chosen;
+    cli_paths paths;
+    const char *split;       /* "train", "test" or "all" ... */
+    bool split_chosen;       /* ... by the line */
+    double holdout;          /* as variant_data has it */
+    const char *fit, *alpha; /* likewise; NULL: not given */
 } cli_data;
 
 /* Of cli_data. */
@@ -27,7 +36,9 @@ extern const cli_option cli_channels_option[];
 cli_data cli_data_defaults(void);
 /* What is asked, for the library; it points into `data`. Without a split that was chosen: data's own. */
 variant_data cli_data_asked(const cli_data *data);
+/* Likewise of these paths, taken as `data` says. */
+variant_data cli_data_asked_of(const cli_paths *paths, const cli_data *data);
 /* One more path; false when there is no more room, or text is empty. */
-bool cli_data_add(vt_data *data, const char *text);
+bool cli_data_add(cli_paths *paths, const char *text);
 
 #endif

@@ -4,8 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "engine/engine.h"
-#include "io/picture.h"
 #include "values.h"
 
 enum { MOST_PIXELS = 32768 }; /* of a side */
@@ -76,28 +74,28 @@ int cli_edit_check(const cli_edit *e, const cli_line *line) {
 /* 255 where a pixel is drawn again. */
 static variant_status read_hole(cli_edit *e, variant_error *err) {
     const char *path = e->mask ? e->mask : e->picture;
-    VT_TRY(vt_mask_read(&e->hole, path, !e->mask, err));
-    const size_t pixels = (size_t)e->hole.width * (size_t)e->hole.height;
-    if (e->hole.width != e->pixels.width || e->hole.height != e->pixels.height)
-        return vt_fail(err, VARIANT_E_ARGUMENT, "%s: a mask of %d x %d pixels, %s has %d x %d",
-                       path, e->hole.width, e->hole.height, e->picture, e->pixels.width,
-                       e->pixels.height);
+    CLI_TRY(variant_mask_read(&e->hole, path, !e->mask, err));
+    const size_t pixels = (size_t)e->hole->width * (size_t)e->hole->height;
+    if (e->hole->width != e->pixels->width || e->hole->height != e->pixels->height)
+        return variant_fail(err, VARIANT_E_ARGUMENT, "%s: a mask of %d x %d pixels, %s has %d x %d",
+                            path, e->hole->width, e->hole->height, e->picture, e->pixels->width,
+                            e->pixels->height);
     bool any = outpaints(e);
     for (size_t i = 0; i < pixels; ++i) {
-        if (e->invert) e->hole.data[i] = 255 - e->hole.data[i];
-        any = any || e->hole.data[i];
+        if (e->invert) e->hole->pixels[i] = 255 - e->hole->pixels[i];
+        any = any || e->hole->pixels[i];
     }
     if (any) return VARIANT_OK;
     if (!e->mask)
-        return vt_fail(
+        return variant_fail(
             err, VARIANT_E_ARGUMENT,
             "%s has no see-through pixels: give the part to be drawn again as --mask, or "
             "--outpaint",
             path);
-    return vt_fail(err, VARIANT_E_ARGUMENT,
-                   "%s: the mask is all %s: nothing is to be drawn again (white is, %s)", path,
-                   e->invert ? "white" : "black",
-                   e->invert ? "without --invert-mask" : "or black with --invert-mask");
+    return variant_fail(err, VARIANT_E_ARGUMENT,
+                        "%s: the mask is all %s: nothing is to be drawn again (white is, %s)", path,
+                        e->invert ? "white" : "black",
+                        e->invert ? "without --invert-mask" : "or black with --invert-mask");
 }
 
 /* The class that the picture was made as, by this model, else none. */
@@ -124,16 +122,17 @@ static void choose_class(cli_edit *e, const variant_engine *engine, variant_requ
 variant_status cli_edit_measure(cli_edit *e, const cli_line *line, const variant_settings *from,
                                 const variant_engine *engine, variant_request *request,
                                 variant_error *err) {
-    vt_image head;
     if (!e->picture && request->edited)
-        return vt_fail(err, VARIANT_E_ARGUMENT,
-                       "the picture of --from is an edit of another one: give that and its mask "
-                       "again, --init-img and --mask (their hashes: %s)",
-                       request->edited);
+        return variant_fail(
+            err, VARIANT_E_ARGUMENT,
+            "the picture of --from is an edit of another one: give that and its mask "
+            "again, --init-img and --mask (their hashes: %s)",
+            request->edited);
     if (!e->picture) return VARIANT_OK;
-    e->data = e->taken.data;
-    vt_data_follow(&e->data, engine->model->training);
-    VT_TRY(vt_image_probe(&head, e->picture, NULL, err));
+    const variant_info *info = variant_engine_info(engine);
+    e->alpha = e->taken.alpha ? e->taken.alpha : info->alpha;
+    int width, height, channels;
+    CLI_TRY(variant_picture_probe(e->picture, &width, &height, &channels, err));
     variant_edit_init(&e->edit);
     const bool again = from && variant_settings_edit(from, &e->edit);
     if (!again || cli_given(line, "grow")) e->edit.grow = e->grow;
@@ -147,11 +146,11 @@ variant_status cli_edit_measure(cli_edit *e, const cli_line *line, const variant
         const int added[] = {e->edit.left, e->edit.top, e->edit.right, e->edit.bottom};
         for (int i = 0; i < 4; ++i) e->added[i] = added[i];
     }
-    if (!again || cli_given(line, "fit")) e->edit.fit = vt_fit_name(e->data.fit);
+    if (!again || cli_given(line, "fit")) e->edit.fit = e->taken.fit ? e->taken.fit : info->fit;
     if (!again || cli_given(line, "pad")) e->edit.pad = e->pad;
-    e->edit.width = head.width;
-    e->edit.height = head.height;
-    e->edit.channels = head.channels;
+    e->edit.width = width;
+    e->edit.height = height;
+    e->edit.channels = channels;
     request->edits = &e->edit;
     request->edit_count = 1;
     return VARIANT_OK;
@@ -165,18 +164,18 @@ size_t cli_edit_bytes(const cli_edit *e) {
 variant_status cli_edit_apply(cli_edit *e, const cli_line *line, const variant_engine *engine,
                               variant_request *request, variant_error *err) {
     if (!e->picture) return VARIANT_OK;
-    VT_TRY(vt_picture_read(&e->pixels, e->picture, 0, e->data.alpha, NULL, err));
-    VT_TRY(read_hole(e, err));
-    e->edit.width = e->pixels.width;
-    e->edit.height = e->pixels.height;
-    e->edit.channels = e->pixels.channels;
-    e->edit.pixels = e->pixels.data;
-    e->edit.mask = e->hole.data;
+    CLI_TRY(variant_picture_read(&e->pixels, e->picture, e->alpha, err));
+    CLI_TRY(read_hole(e, err));
+    e->edit.width = e->pixels->width;
+    e->edit.height = e->pixels->height;
+    e->edit.channels = e->pixels->channels;
+    e->edit.pixels = e->pixels->pixels;
+    e->edit.mask = e->hole->pixels;
     if (!cli_given(line, "class") && !request->labels) choose_class(e, engine, request);
     return VARIANT_OK;
 }
 
 void cli_edit_close(cli_edit *e) {
-    vt_image_free(&e->pixels);
-    vt_image_free(&e->hole);
+    variant_pictures_free(&e->pixels, 1);
+    variant_pictures_free(&e->hole, 1);
 }

@@ -12,10 +12,10 @@ typedef struct cli_edit {
     int added[4];               /* left, top, right, bottom */
     cli_data taken;             /* fit and alpha */
     bool pad;
-    vt_data data;          /* fit and alpha, as the model's training had what is not told */
-    vt_image pixels, hole; /* once read; owned */
-    int32_t label;         /* of the picture, where the line names none */
-    variant_edit edit;     /* what the request's edits point to */
+    const char *alpha;              /* of `taken`, or of the model's training */
+    variant_picture *pixels, *hole; /* once read; owned */
+    int32_t label;                  /* of the picture, where the line names none */
+    variant_edit edit;              /* what the request's edits point to */
 } cli_edit;
 
 extern const cli_option cli_edit_options[];

@@ -70,7 +70,7 @@ static void encode_init(void *settings) {
     encoding *asked = settings;
     cli_engine_init(&asked->engine);
     asked->taken = cli_data_defaults();
-    asked->taken.data.split = VT_SPLIT_ALL;
+    asked->taken.split = "all";
 }
 
 static int encode_run(void *settings, const cli_line *line) {

@@ -8,9 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/clock.h"
 #include "score_report.h"
-#include "tools.h"
 #include "values.h"
 
 #define COMMAND "eval"
@@ -19,118 +17,123 @@
 
 static const volatile sig_atomic_t *stop_wanted;
 
-static void show_progress(eval_work *w, double done, double total) {
+static bool goes_on(void) {
+    return !stop_wanted || !*stop_wanted;
+}
+
+static void show_pictures(eval_work *w, const char *doing, double done, double total) {
     char left[64];
+    if (w->doing != doing) w->pace = (cli_pace){0};
+    w->doing = doing;
     done += w->before;
     total += w->before + w->after;
-    cli_left_text(cli_pace_left(&w->pace, vt_seconds(), done, total), left, sizeof left);
+    cli_left_text(cli_pace_left(&w->pace, cli_now(), done, total), left, sizeof left);
     if (done < total)
-        cli_live_show(&w->live, "%s%s: %.0f of %.0f%s", w->within, w->doing, done, total, left);
+        cli_live_show(&w->live, "%s%s: %.0f of %.0f%s", w->within, doing, done, total, left);
     else
         cli_live_clear(&w->live);
 }
 
-void eval_begin(eval_work *w, const char *doing) {
-    w->doing = doing;
-    w->pace = (cli_pace){0};
-}
-
-static bool show_pictures(void *user, int done, int total) {
-    show_progress(user, done, total);
-    return !stop_wanted || !*stop_wanted;
+static bool show_progress(void *user, const char *doing, int done, int total) {
+    eval_work *w = user;
+    if (strcmp(doing, "spread") == 0) {
+        cli_live_show(&w->live, "%sspread: %d of %d draws", w->within, done, total);
+        if (done == total) cli_live_clear(&w->live);
+    } else {
+        show_pictures(w, strcmp(doing, "pictures") == 0 ? w->judging : "reference", done, total);
+    }
+    return goes_on();
 }
 
 /* After each scale, so that Ctrl-C is heard within one. */
 static bool hear_stop(void *user, const variant_progress *at) {
     (void)user;
     (void)at;
-    return !stop_wanted || !*stop_wanted;
-}
-
-static bool show_draws(void *user, int done, int total) {
-    eval_work *w = user;
-    cli_live_show(&w->live, "%sspread: %d of %d draws", w->within, done, total);
-    if (done == total) cli_live_clear(&w->live);
-    return !stop_wanted || !*stop_wanted;
+    return goes_on();
 }
 
 /* ---- opening ---- */
 
 static variant_status open_network(eval_work *w, variant_error *err) {
     const eval_settings *s = w->settings;
-    vt_judge_options options = {.features = s->by.features,
-                                .resize = s->by.resize,
-                                .model = s->asked.engine.model,
-                                .backend = s->asked.engine.backend,
-                                .threads = s->asked.engine.threads,
-                                .reference_count = s->by.reference_count,
-                                .save_reference = s->save_reference,
-                                .progress = show_pictures,
-                                .note = cli_note,
-                                .user = w};
-    return vt_judge_open(&w->judge, &options, err);
+    variant_judge_options options;
+    CLI_TRY(cli_scoring_check(&s->by, s->asked.engine.model, err));
+    variant_judge_options_init(&options);
+    options.features = s->by.features;
+    options.model = s->asked.engine.model;
+    options.resize = s->by.resize;
+    options.backend = s->asked.engine.backend;
+    options.threads = s->asked.engine.threads;
+    options.save_reference = s->save_reference;
+    options.progress = show_progress;
+    options.note = cli_note;
+    options.user = w;
+    return variant_judge_open(&w->judge, &options, err);
 }
 
 int eval_draws(const eval_work *w) {
     const int said = w->settings->by.draws;
-    return said >= 0 ? said : vt_eval_default_draws(&w->judge.network);
+    return said >= 0 ? said : variant_judge_network(w->judge)->draws;
 }
 
-static vt_score_by score_by(eval_work *w) {
-    return (vt_score_by){.judge = &w->judge,
-                         .draws = {.count = eval_draws(w),
-                                   .seed = w->settings->asked.request.seed,
-                                   .progress = show_draws,
-                                   .user = w},
-                         .progress = show_pictures,
-                         .user = w,
-                         .save_statistics = w->settings->save_statistics};
-}
-
-/* The pictures of these paths, taken as the model's or the network's training took its own. */
-static vt_data data_of(const eval_work *w, const vt_data *paths, const char *training) {
-    vt_data data = w->settings->taken.data;
-    memcpy(data.paths, paths->paths, sizeof data.paths);
-    data.count = paths->count;
-    if (training)
-        vt_data_follow(&data, training);
-    else
-        vt_judge_follow(&w->judge, &data);
-    return data;
-}
-
-static variant_status open_reference(eval_work *w, const vt_data *data, int side, int channels,
-                                     variant_error *err) {
-    eval_begin(w, "reference");
-    return vt_judge_reference(&w->judge, data, side, channels, err);
+static variant_eval_options asked_of(const eval_work *w) {
+    variant_eval_options options;
+    variant_eval_options_init(&options);
+    options.draws = w->settings->by.draws;
+    options.seed = w->settings->asked.request.seed;
+    options.save_statistics = w->settings->save_statistics;
+    options.reference_count = w->settings->by.reference_count;
+    return options;
 }
 
 /* ---- the three kinds ---- */
 
 variant_status eval_open_reference(eval_work *w, const variant_engine *engine, variant_error *err) {
     const eval_settings *s = w->settings;
-    const variant_info info = *variant_engine_info(engine);
-    const vt_data reference = data_of(w, &s->by.reference, engine->model->training);
+    const variant_info *info = variant_engine_info(engine);
+    variant_data reference = cli_scoring_reference(&s->by, &s->taken);
     if (!s->by.reference.count) return VARIANT_OK;
-    return open_reference(w, &reference, info.picture_side, info.channels, err);
+    if (!reference.fit) reference.fit = info->fit;
+    if (!reference.alpha) reference.alpha = info->alpha;
+    return variant_judge_reference(w->judge, &reference, s->by.reference_count, info->picture_side,
+                                   info->channels, err);
+}
+
+/* What made the first of the pictures, and how the last of them came. */
+typedef struct made {
+    variant_report report;
+    char *settings;
+} made;
+
+static void keep_made(void *user, const variant_picture *pictures, int count,
+                      const variant_report *report) {
+    made *all = user;
+    (void)count;
+    all->report = *report;
+    if (!all->settings) all->settings = strdup(pictures[0].settings);
 }
 
 variant_status eval_request(eval_work *w, const variant_engine *engine, const cli_request *asked,
                             uint64_t seed, cJSON *made_with, variant_report *report,
                             variant_error *err) {
     const eval_settings *s = w->settings;
-    vt_score_made made = {0};
+    made all = {0};
     variant_request request = asked->request;
-    vt_score_by by = score_by(w);
-    by.draws.seed = request.seed = seed;
+    variant_eval_options options = asked_of(w);
+    options.engine = engine;
+    options.request = &request;
+    options.seed = request.seed = seed;
+    options.generated = keep_made;
+    options.user = &all;
     request.count = s->count;
     request.progress = hear_stop;
-    variant_status status = vt_score_generated(&w->scores, &by, engine, &request, &made, err);
+    variant_scores_init(&w->scores);
+    const variant_status status = variant_evaluate(w->judge, &options, &w->scores, err);
     if (status == VARIANT_OK) {
-        score_report_request(made_with, asked, made.settings, s->count);
-        *report = made.report;
+        score_report_request(made_with, asked, all.settings, s->count);
+        *report = all.report;
     }
-    free(made.settings);
+    free(all.settings);
     return status;
 }
 
@@ -148,22 +151,23 @@ static variant_status eval_generated(eval_work *w, eval_beside *beside, variant_
     variant_engine *engine = NULL;
     variant_report report = {.size = sizeof report};
     variant_status status = VARIANT_OK;
-    VT_CHECK(variant_engine_open(&engine, &s->asked.engine, err));
-    VT_CHECK(check_request(engine, &s->asked, err));
+    CLI_CHECK(variant_engine_open(&engine, &s->asked.engine, err));
+    CLI_CHECK(check_request(engine, &s->asked, err));
     if (beside->runs) {
         status = check_request(engine, &beside->asked, err);
         if (status != VARIANT_OK) {
-            vt_fail_within(err, status, "--beside");
+            variant_fail_within(err, status, "--beside");
             goto cleanup;
         }
     }
-    VT_CHECK(eval_open_reference(w, engine, err));
-    eval_begin(w, "generating");
+    CLI_CHECK(eval_open_reference(w, engine, err));
+    w->judging = "generating";
     if (s->seed_count || beside->there) {
         status = eval_seeds(w, engine, beside, err);
         goto cleanup;
     }
-    VT_CHECK(eval_request(w, engine, &s->asked, s->asked.request.seed, w->made_with, &report, err));
+    CLI_CHECK(
+        eval_request(w, engine, &s->asked, s->asked.request.seed, w->made_with, &report, err));
     if (report.warning[0]) cli_warn(NULL, report.warning);
     cJSON_AddStringToObject(w->report, "depths", report.depths);
 cleanup:
@@ -171,66 +175,36 @@ cleanup:
     return status;
 }
 
-/* Is there a share of pictures in their class? A note says why not, where one would expect it. */
-static bool labels_match(const eval_work *w, const vt_source *source) {
-    if (!source->labelled || w->judge.network.inception) return false;
-    if (vt_judge_dataset_matches(&w->judge, source->dataset)) return true;
-    fprintf(stderr,
-            "variant eval: note: %s: its classes are not the network's: no share in their class\n",
-            w->pictures_name);
-    return false;
+/* "a, b" */
+static void name_paths(const cli_paths *paths, char *out, size_t size) {
+    size_t used = 0;
+    for (int i = 0; i < paths->count && used < size; ++i)
+        used += (size_t)snprintf(out + used, size - used, "%s%s", i ? ", " : "", paths->at[i]);
 }
 
 static variant_status eval_folder(eval_work *w, variant_error *err) {
     const eval_settings *s = w->settings;
-    vt_source source = {0};
-    const vt_score_by by = score_by(w);
-    variant_status status = VARIANT_OK;
-    vt_data data = data_of(w, &s->pictures, NULL);
+    const bool train = s->taken.split_chosen && strcmp(s->taken.split, "train") == 0;
+    const variant_data reference = cli_scoring_reference(&s->by, &s->taken);
+    variant_data pictures = cli_data_asked_of(&s->pictures, &s->taken);
+    variant_eval_options options = asked_of(w);
+    char name[256];
     /* finished pictures: no share of them is held out */
-    bool train = s->taken.split_chosen && data.split == VT_SPLIT_TRAIN;
-    data.split = train ? VT_SPLIT_TRAIN : VT_SPLIT_ALL;
-    data.holdout = 0;
-    data.flat_whole = true;
-    vt_data_name(&data, w->pictures_name, sizeof w->pictures_name);
-    VT_CHECK(vt_source_open(&source, &data, s->side, s->channels, s->count, cli_note, w, err));
-    const vt_data reference = data_of(w, &s->by.reference, NULL);
-    if (s->by.reference.count)
-        VT_CHECK(open_reference(w, &reference, source.side, source.channels, err));
-    cJSON_AddStringToObject(w->report, "pictures", w->pictures_name);
-    cJSON_AddNumberToObject(w->made_with, "count", source.count);
-    cJSON_AddNumberToObject(w->made_with, "side", source.side);
-    cJSON_AddNumberToObject(w->made_with, "channels", source.channels);
-    eval_begin(w, "pictures");
-    VT_CHECK(vt_score_finished(&w->scores, &by, &source, labels_match(w, &source), err));
-cleanup:
-    vt_source_close(&source);
-    return status;
-}
-
-/* A tokenizer at work, and room for a batch of its tokens. */
-typedef struct codec {
-    cli_session session;
-    int32_t *tokens;
-} codec;
-
-static variant_status there_and_back(void *user, int n, float *pictures, variant_error *err) {
-    codec *c = user;
-    VT_TRY(cli_encode_pictures(&c->session, n, pictures, c->tokens, err));
-    return cli_decode_tokens(&c->session, n, c->tokens, pictures, err);
-}
-
-static variant_status codec_open(codec *c, const eval_settings *s, variant_error *err) {
-    VT_TRY(cli_session_open(&c->session, &s->asked.engine, true, err));
-    VT_TRY(cli_session_decoder(&c->session, s->asked.request.decoder, err));
-    const vt_tokenizer_config *config = vt_tokenizer_configuration(c->session.model->tokenizer);
-    c->tokens = malloc(VT_SCORE_BATCH * (size_t)vt_tokenizer_tokens(config) * sizeof *c->tokens);
-    return c->tokens ? VARIANT_OK : vt_fail(err, VARIANT_E_MEMORY, "no memory for tokens");
-}
-
-static void codec_close(codec *c) {
-    free(c->tokens);
-    cli_session_close(&c->session);
+    pictures.split = train ? "train" : "all";
+    pictures.holdout = 0;
+    options.pictures = &pictures;
+    if (s->by.reference.count) options.reference = &reference;
+    options.count = s->count;
+    options.side = s->side;
+    options.channels = s->channels;
+    w->judging = "pictures";
+    CLI_TRY(variant_evaluate(w->judge, &options, &w->scores, err));
+    name_paths(&s->pictures, name, sizeof name);
+    cJSON_AddStringToObject(w->report, "pictures", name);
+    cJSON_AddNumberToObject(w->made_with, "count", (double)w->scores.count);
+    cJSON_AddNumberToObject(w->made_with, "side", w->scores.side);
+    cJSON_AddNumberToObject(w->made_with, "channels", w->scores.channels);
+    return VARIANT_OK;
 }
 
 static void add_fidelity(cJSON *report, const char *mean_key, double mean, const char *spread_key,
@@ -240,67 +214,61 @@ static void add_fidelity(cJSON *report, const char *mean_key, double mean, const
     if (isfinite(spread)) cJSON_AddNumberToObject(report, spread_key, spread);
 }
 
-static void describe_tokenizer(const eval_work *w, const vt_data *data, vt_number weights,
-                               int count) {
+static void describe_tokenizer(const eval_work *w, const char *weights) {
     const variant_engine_options *engine = &w->settings->asked.engine;
-    const vt_score_fidelity *f = &w->fidelity;
-    cJSON_AddStringToObject(w->report, "reconstructed", w->pictures_name);
-    add_fidelity(w->report, "psnr", f->psnr, "psnr_spread", f->psnr_spread);
-    add_fidelity(w->report, "ssim", f->ssim, "ssim_spread", f->ssim_spread);
+    const variant_scores *scores = &w->scores;
+    char name[256];
+    name_paths(&w->settings->reconstruct, name, sizeof name);
+    cJSON_AddStringToObject(w->report, "reconstructed", name);
+    add_fidelity(w->report, "psnr", scores->psnr, "psnr_spread", scores->psnr_spread);
+    add_fidelity(w->report, "ssim", scores->ssim, "ssim_spread", scores->ssim_spread);
     cJSON_AddStringToObject(w->made_with, "model_path", engine->model);
     if (engine->part) cJSON_AddStringToObject(w->made_with, "part", engine->part);
     if (engine->tokenizer) cJSON_AddStringToObject(w->made_with, "tokenizer", engine->tokenizer);
     if (engine->sides) cJSON_AddStringToObject(w->made_with, "sides", engine->sides);
-    cJSON_AddStringToObject(w->made_with, "weights", vt_number_name(weights));
+    cJSON_AddStringToObject(w->made_with, "weights", weights);
     if (w->settings->asked.request.decoder)
         cJSON_AddStringToObject(w->made_with, "decoder", w->settings->asked.request.decoder);
-    cJSON_AddNumberToObject(w->made_with, "count", count);
-    score_report_data(w->made_with, data);
+    cJSON_AddNumberToObject(w->made_with, "count", (double)scores->count);
+    score_report_data(w->made_with, scores->split, scores->holdout, scores->fit, scores->alpha);
 }
 
 static variant_status eval_tokenizer(eval_work *w, variant_error *err) {
     const eval_settings *s = w->settings;
-    codec through = {0};
-    vt_source source = {0};
-    const vt_score_by by = score_by(w);
-    const bool other = s->by.reference.count > 0;
-    variant_status status = VARIANT_OK;
-    VT_CHECK(codec_open(&through, s, err));
-    const vt_model *model = through.session.model;
-    const vt_tokenizer_config *config = vt_tokenizer_configuration(model->tokenizer);
-    const int side = vt_tokenizer_side(config);
-    vt_data data = data_of(w, &s->reconstruct, model->training);
-    const vt_data reference = data_of(w, &s->by.reference, model->training);
-    data.flat_whole = false; /* a tokenizer is judged by what it was not trained on */
-    VT_CHECK(open_reference(w, other ? &reference : &data, side, config->channels, err));
-    vt_data_name(&data, w->pictures_name, sizeof w->pictures_name);
-    VT_CHECK(vt_source_open(&source, &data, side, config->channels, s->count,
-                            other ? cli_note : NULL, w, err));
-    eval_begin(w, "reconstructing");
-    VT_CHECK(vt_score_reconstructed(&w->scores, &w->fidelity, &by, &source,
-                                    labels_match(w, &source), w->pictures_name, there_and_back,
-                                    &through, err));
-    describe_tokenizer(w, &data, model->weights, source.count);
-cleanup:
-    vt_source_close(&source);
-    codec_close(&through);
+    const variant_data reference = cli_scoring_reference(&s->by, &s->taken);
+    const variant_data pictures = cli_data_asked_of(&s->reconstruct, &s->taken);
+    variant_eval_options options = asked_of(w);
+    variant_tokenizer *tokenizer = NULL;
+    CLI_TRY(variant_tokenizer_open(&tokenizer, &s->asked.engine, err));
+    options.pictures = &pictures;
+    options.through = tokenizer;
+    options.decoder = s->asked.request.decoder;
+    options.count = s->count;
+    if (s->by.reference.count) options.reference = &reference;
+    w->judging = "reconstructing";
+    const variant_status status = variant_evaluate(w->judge, &options, &w->scores, err);
+    if (status == VARIANT_OK) describe_tokenizer(w, variant_tokenizer_shape(tokenizer)->weights);
+    variant_tokenizer_close(&tokenizer);
     return status;
 }
 
 /* ---- the report ---- */
 
-static void print_scores(const eval_work *w, const vt_eval_scores *scores) {
-    char name[96], label[128], line[64];
-    vt_eval_name(name, sizeof name, "FID", &w->judge.network);
-    snprintf(label, sizeof label, "%s%s", w->settings->reconstruct.count ? "r" : "", name);
-    score_report_line(label, scores->frechet, scores->frechet_spread, "");
-    vt_eval_name(name, sizeof name, "sFID", &w->judge.network);
-    score_report_line(name, scores->spatial_frechet, scores->spatial_frechet_spread, "");
-    vt_eval_name(name, sizeof name, "IS", &w->judge.network);
-    score_report_line(name, scores->inception_score, scores->inception_spread, "");
-    vt_eval_name(name, sizeof name, "KID", &w->judge.network);
-    score_report_line(name, scores->kid, scores->kid_spread, "");
-    snprintf(line, sizeof line, "   (k = %d, %d samples a side)", VT_EVAL_NEIGHBOURS,
+static void print_score(const eval_work *w, const char *score, double value, double spread) {
+    char name[96], label[128];
+    const bool again = w->settings->reconstruct.count && strcmp(score, "FID") == 0;
+    score_report_name(name, sizeof name, score, variant_judge_network(w->judge));
+    snprintf(label, sizeof label, "%s%s", again ? "r" : "", name);
+    score_report_line(label, value, spread, "");
+}
+
+static void print_scores(const eval_work *w, const variant_scores *scores) {
+    char line[64];
+    print_score(w, "FID", scores->frechet, scores->frechet_spread);
+    print_score(w, "sFID", scores->spatial_frechet, scores->spatial_frechet_spread);
+    print_score(w, "IS", scores->inception_score, scores->inception_spread);
+    print_score(w, "KID", scores->kid, scores->kid_spread);
+    snprintf(line, sizeof line, "   (k = %d, %d samples a side)", VARIANT_NEIGHBOURS,
              scores->neighbours_of);
     score_report_line("precision", scores->precision, scores->precision_spread, line);
     score_report_line("recall", scores->recall, scores->recall_spread, "");
@@ -309,33 +277,32 @@ static void print_scores(const eval_work *w, const vt_eval_scores *scores) {
 }
 
 static void print_text(const eval_work *w) {
-    const vt_eval_scores *scores = &w->scores;
-    const vt_score_fidelity *f = &w->fidelity;
+    const variant_scores *scores = &w->scores;
+    const variant_network *network = variant_judge_network(w->judge);
     print_scores(w, scores);
-    score_report_line("PSNR", f->psnr, f->psnr_spread, " dB");
-    score_report_line("SSIM", f->ssim, f->ssim_spread, "");
+    score_report_line("PSNR", scores->psnr, scores->psnr_spread, " dB");
+    score_report_line("SSIM", scores->ssim, scores->ssim_spread, "");
     printf("%-18s %lld pictures", "of", (long long)scores->count);
-    if (w->judge.has_reference && w->judge.reference.count)
-        printf(" against %lld of %s", (long long)w->judge.reference.count,
-               w->judge.reference.source);
-    else if (w->judge.has_reference)
-        printf(" against %s", w->judge.reference.source);
-    printf("\n%-18s %s %s\n", "network", w->judge.network.name, w->judge.network.hash);
+    if (network->reference_count)
+        printf(" against %lld of", (long long)network->reference_count);
+    else if (network->reference)
+        printf(" against");
+    printf("%s%s", network->reference ? " " : "", network->reference ? network->reference : "");
+    printf("\n%-18s %s %s\n", "network", network->name, network->hash);
     score_report_print("settings", w->made_with);
 }
 
 static variant_status print_json(const eval_work *w, variant_error *err) {
-    cJSON *scores = vt_eval_scores_json(&w->scores, &w->judge.network,
-                                        w->judge.has_reference ? &w->judge.reference : NULL);
+    cJSON *scores = score_report_parse(variant_scores_json(w->judge, &w->scores));
     if (scores) cJSON_AddItemToObject(w->report, "scores", scores);
     char *text = cJSON_Print(w->report);
     const bool whole = scores && text;
     if (text) puts(text);
     cJSON_free(text);
-    return whole ? VARIANT_OK : vt_fail(err, VARIANT_E_MEMORY, "no memory for a report");
+    return whole ? VARIANT_OK : variant_fail(err, VARIANT_E_MEMORY, "no memory for a report");
 }
 
-void eval_warn_of_scores(const vt_eval_scores *scores) {
+void eval_warn_of_scores(const variant_scores *scores) {
     for (int i = 0; i < scores->warning_count; ++i) cli_warn(NULL, scores->warnings[i]);
 }
 
@@ -344,22 +311,23 @@ static variant_status evaluate(eval_work *w, eval_beside *beside, variant_error 
     variant_status status = VARIANT_OK;
     w->report = cJSON_CreateObject();
     w->made_with = cJSON_AddObjectToObject(w->report, "settings");
-    if (!w->made_with) VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "no memory for a report"));
-    VT_CHECK(open_network(w, err));
-    VT_CHECK(s->reconstruct.count ? eval_tokenizer(w, err)
-             : s->pictures.count  ? eval_folder(w, err)
-                                  : eval_generated(w, beside, err));
+    if (!w->made_with) CLI_CHECK(variant_fail(err, VARIANT_E_MEMORY, "no memory for a report"));
+    CLI_CHECK(open_network(w, err));
+    CLI_CHECK(s->reconstruct.count ? eval_tokenizer(w, err)
+              : s->pictures.count  ? eval_folder(w, err)
+                                   : eval_generated(w, beside, err));
     if (s->seed_count || beside->there) goto cleanup;
-    score_report_judge(w->made_with, &w->judge, eval_draws(w));
+    score_report_judge(w->made_with, variant_judge_network(w->judge), s->by.reference_count,
+                       eval_draws(w));
     eval_warn_of_scores(&w->scores);
     if (s->json)
-        VT_CHECK(print_json(w, err));
+        CLI_CHECK(print_json(w, err));
     else
         print_text(w);
 cleanup:
     cli_live_clear(&w->live);
     cJSON_Delete(w->report);
-    vt_judge_close(&w->judge);
+    variant_judge_close(&w->judge);
     return status;
 }
 
@@ -375,7 +343,7 @@ static bool add_reconstruct(void *user, const char *text) {
 
 static bool read_seeds(void *user, const char *text) {
     eval_settings *s = user;
-    return cli_seeds(text, VT_SEEDS_MOST, s->seeds, &s->seed_count);
+    return cli_seeds(text, EVAL_MOST_SEEDS, s->seeds, &s->seed_count);
 }
 
 static void init(void *user) {
@@ -452,14 +420,13 @@ static int check_options(eval_settings *s, const cli_line *line) {
             "--save-stats is of one seed of one setting: give no --seeds or --beside");
     if (s->seed_count && cli_given(line, "seed"))
         return cli_misuse("--seeds says every seed: give no --seed with it");
-    const char *real = s->by.reference.count ? s->by.reference.paths[0] : s->reconstruct.paths[0];
-    if (s->save_reference && (!real || vt_judge_is_statistics(real)))
+    const char *real = s->by.reference.count ? s->by.reference.at[0] : s->reconstruct.at[0];
+    if (s->save_reference && (!real || variant_is_statistics(real)))
         return cli_misuse("--save-reference needs --reference with pictures");
-    if (real && !s->reconstruct.count && vt_judge_is_statistics(real) &&
+    if (real && !s->reconstruct.count && variant_is_statistics(real) &&
         (s->taken.split_chosen || s->by.reference_count > 0))
         cli_note(NULL, "--reference is statistics, of the pictures that they were made of: "
                        "--split and --reference-count change nothing");
-    s->taken.data.flat_whole = !s->taken.split_chosen; /* as a reference */
     if (!cli_given(line, "count") && (s->pictures.count || s->reconstruct.count)) s->count = 0;
     return -1;
 }
@@ -475,7 +442,8 @@ static int run(void *user, const cli_line *line) {
     eval_beside beside;
     done = eval_beside_open(&beside, s);
     if (done >= 0) return done;
-    eval_work w = {.settings = s, .fidelity = {NAN, NAN, NAN, NAN}};
+    eval_work w = {.settings = s};
+    variant_scores_init(&w.scores);
     cli_live_open(&w.live);
     if (!s->pictures.count && !s->reconstruct.count) stop_wanted = cli_catch_stop();
     const variant_status status = evaluate(&w, &beside, &err);

@@ -2,36 +2,36 @@
 #ifndef VT_CLI_EVAL_H
 #define VT_CLI_EVAL_H
 
+#include <cjson/cJSON.h>
+
 #include "data_options.h"
-#include "eval/judge.h"
-#include "eval/score.h"
-#include "eval/seeds.h"
 #include "progress.h"
 #include "request.h"
 #include "scoring.h"
+
+enum { EVAL_MOST_SEEDS = 256 };
 
 typedef struct eval_settings {
     cli_request asked;
     cli_scoring by;
     const char *save_reference, *save_statistics;
-    vt_data pictures, reconstruct; /* their paths */
-    cli_data taken;                /* which of them, and how */
+    cli_paths pictures, reconstruct;
+    cli_data taken; /* which of them, and how */
     int count, side, channels;
     bool json;
-    uint64_t seeds[VT_SEEDS_MOST]; /* --seeds */
-    int seed_count;                /* 0: the request's own alone */
-    const char *beside;            /* a file of eval --json, or options; NULL */
+    uint64_t seeds[EVAL_MOST_SEEDS]; /* --seeds */
+    int seed_count;                  /* 0: the request's own alone */
+    const char *beside;              /* a file of eval --json, or options; NULL */
 } eval_settings;
 
 typedef struct eval_work {
     const eval_settings *settings;
-    vt_judge judge;
-    vt_eval_scores scores;
-    vt_score_fidelity fidelity; /* of a tokenizer; else NAN */
-    char pictures_name[256];    /* of what is judged, unless it is generated */
+    variant_judge *judge;
+    variant_scores scores;
     cli_live live;
     cli_pace pace;
-    const char *doing;         /* what the live line says ... */
+    const char *judging;       /* what the live line says while pictures are judged: "generating" */
+    const char *doing;         /* what it says now ... */
     char within[64];           /* ... and of which part: "seed 2, "; "" */
     int before, after;         /* pictures of other seeds and settings, done and to come */
     cJSON *report, *made_with; /* the second, its settings, is the first's */
@@ -39,7 +39,6 @@ typedef struct eval_work {
 
 /* ---- eval.c ---- */
 
-void eval_begin(eval_work *work, const char *doing);
 int eval_draws(const eval_work *work);
 /* The engine is open: the real pictures as this model's. */
 variant_status eval_open_reference(eval_work *work, const variant_engine *engine,
@@ -48,16 +47,16 @@ variant_status eval_open_reference(eval_work *work, const variant_engine *engine
 variant_status eval_request(eval_work *work, const variant_engine *engine, const cli_request *asked,
                             uint64_t seed, cJSON *made_with, variant_report *report,
                             variant_error *err);
-void eval_warn_of_scores(const vt_eval_scores *scores);
+void eval_warn_of_scores(const variant_scores *scores);
 
 /* ---- eval_seeds.c ---- */
 
 /* What --beside names, read: another setting to run, or scores that are there. */
 typedef struct eval_beside {
     bool there, runs;
-    cli_request asked;  /* runs: its request */
-    char words[1024];   /* ... and the options' room */
-    vt_seed_list found; /* else: of the file */
+    cli_request asked;        /* runs: its request */
+    char words[1024];         /* ... and the options' room */
+    variant_seed_list *found; /* else: of the file */
 } eval_beside;
 
 /* -1, or the exit status after a complaint. */

@@ -9,10 +9,7 @@
 #include "animation.h"
 #include "beginning.h"
 #include "cli.h"
-#include "core/clock.h"
-#include "core/status.h"
 #include "edit.h"
-#include "io/file.h"
 #include "generate_report.h"
 #include "output.h"
 #include "planning.h"
@@ -148,7 +145,7 @@ static int check_options(settings *s, const cli_line *line) {
 /* The token maps and labels of all kept pictures. */
 static variant_status write_tokens(const job *j, variant_error *err) {
     variant_tokens *tokens = NULL;
-    VT_TRY(variant_pictures_tokens(j->kept, j->kept_count, &tokens, err));
+    CLI_TRY(variant_pictures_tokens(j->kept, j->kept_count, &tokens, err));
     const variant_status status = variant_tokens_write(tokens, j->settings->tokens_out, err);
     variant_tokens_free(&tokens);
     return status;
@@ -159,7 +156,7 @@ static variant_status write_scales(const settings *s, const variant_picture *pic
     char path[4096];
     for (int k = 0; k < picture->scale_count; ++k) {
         snprintf(path, sizeof path, "%s/%02d_scale_%02d.png", s->save_scales, index, k + 1);
-        VT_TRY(variant_picture_write_scale_png(picture, k, path, err));
+        CLI_TRY(variant_picture_write_scale_png(picture, k, path, err));
     }
     return VARIANT_OK;
 }
@@ -167,7 +164,7 @@ static variant_status write_scales(const settings *s, const variant_picture *pic
 static variant_status write_picture(const settings *s, const variant_picture *picture, int index,
                                     bool several, variant_error *err) {
     char path[4096];
-    VT_TRY(cli_output_path(&s->output, index, several, path, sizeof path, err));
+    CLI_TRY(cli_output_path(&s->output, index, several, path, sizeof path, err));
     return variant_picture_write(picture, path, s->output.quality, err);
 }
 
@@ -177,15 +174,15 @@ static variant_status write_pictures(job *j, const variant_picture *pictures, in
     const settings *s = j->settings;
     const bool several = j->total > 1;
     if (s->samples && !j->samples)
-        VT_TRY(variant_samples_open(&j->samples, s->output.path, j->total, err));
-    if (s->samples) VT_TRY(variant_samples_add(j->samples, pictures, count, err));
+        CLI_TRY(variant_samples_open(&j->samples, s->output.path, j->total, err));
+    if (s->samples) CLI_TRY(variant_samples_add(j->samples, pictures, count, err));
     for (int i = 0; i < count; ++i) {
         if (!s->grid && !s->samples && s->output.path)
-            VT_TRY(write_picture(s, &pictures[i], index + i, several, err));
+            CLI_TRY(write_picture(s, &pictures[i], index + i, several, err));
         if (!s->grid && s->animation.output.path)
-            VT_TRY(
+            CLI_TRY(
                 cli_animation_write(&s->animation, &pictures[i], 1, 0, 1, index + i, several, err));
-        if (s->save_scales) VT_TRY(write_scales(s, &pictures[i], index + i, err));
+        if (s->save_scales) CLI_TRY(write_scales(s, &pictures[i], index + i, err));
         ++j->written;
     }
     return VARIANT_OK;
@@ -195,8 +192,8 @@ static variant_status write_pictures(job *j, const variant_picture *pictures, in
 static variant_status write_sheets(const job *j, int columns, variant_error *err) {
     const settings *s = j->settings;
     if (s->output.path)
-        VT_TRY(variant_pictures_write_sheet(j->kept, j->kept_count, columns, s->zoom,
-                                            s->output.path, s->output.quality, err));
+        CLI_TRY(variant_pictures_write_sheet(j->kept, j->kept_count, columns, s->zoom,
+                                             s->output.path, s->output.quality, err));
     if (!s->animation.output.path) return VARIANT_OK;
     return cli_animation_write(&s->animation, j->kept, j->kept_count, columns, s->zoom, 0, false,
                                err);
@@ -235,7 +232,7 @@ static double share_done(const job *j, int scale) {
 static bool show_progress(void *user, const variant_progress *at) {
     job *j = user;
     if (*j->stop) return false;
-    double now = vt_seconds(), finished = j->before + at->pictures_done;
+    double now = cli_now(), finished = j->before + at->pictures_done;
     double part = at->scale ? share_done(j, at->scale) *
                                   (j->at_once < at->pictures ? j->at_once : at->pictures)
                             : 0.0;
@@ -308,7 +305,7 @@ static variant_status make_pictures(job *j, const variant_request *asked, varian
         variant_picture *pictures = NULL;
         request.first_image = asked->first_image + done;
         request.count = asked->count - done < j->at_once ? asked->count - done : j->at_once;
-        VT_TRY(variant_generate(j->engine, &request, &pictures, &part, err));
+        CLI_TRY(variant_generate(j->engine, &request, &pictures, &part, err));
         if (done == 0)
             *report = part;
         else
@@ -322,7 +319,7 @@ static variant_status make_pictures(job *j, const variant_request *asked, varian
         if (status != VARIANT_OK) return status;
         j->before += request.count;
         if (*j->stop && j->before < j->total)
-            return vt_fail(err, VARIANT_E_STOPPED, "stopped by a signal");
+            return variant_fail(err, VARIANT_E_STOPPED, "stopped by a signal");
     }
     return VARIANT_OK;
 }
@@ -333,35 +330,35 @@ static variant_status make_pictures(job *j, const variant_request *asked, varian
 static variant_status check_tokens_out(const settings *s, variant_error *err) {
     const char *others[] = {s->output.path, s->asked.engine.model, s->asked.engine.tokenizer,
                             s->animation.output.path};
-    VT_TRY(cli_writable_check(s->tokens_out, err));
+    CLI_TRY(cli_writable_check(s->tokens_out, err));
     for (size_t i = 0; i < sizeof others / sizeof *others; ++i)
-        if (others[i] && !vt_is_standard_output(others[i]) &&
+        if (others[i] && !variant_is_standard_output(others[i]) &&
             cli_same_file(s->tokens_out, others[i]))
-            return vt_fail(err, VARIANT_E_ARGUMENT,
-                           "--tokens-out %s: that is the %s: expected a file of its own",
-                           s->tokens_out,
-                           i == 0   ? "picture's file"
-                           : i == 1 ? "model"
-                           : i == 2 ? "tokenizer"
-                                    : "animation");
+            return variant_fail(err, VARIANT_E_ARGUMENT,
+                                "--tokens-out %s: that is the %s: expected a file of its own",
+                                s->tokens_out,
+                                i == 0   ? "picture's file"
+                                : i == 1 ? "model"
+                                : i == 2 ? "tokenizer"
+                                         : "animation");
     return variant_tokens_path_check(s->tokens_out, err);
 }
 
 static variant_status check_outputs(const settings *s, variant_error *err) {
     const bool several = !s->grid && s->asked.request.count > 1;
     if (s->samples)
-        VT_TRY(cli_writable_check(s->output.path, err));
+        CLI_TRY(cli_writable_check(s->output.path, err));
     else if (s->output.path)
-        VT_TRY(cli_output_check(&s->output, several, err));
-    VT_TRY(cli_animation_check_output(&s->animation, several, err));
+        CLI_TRY(cli_output_check(&s->output, several, err));
+    CLI_TRY(cli_animation_check_output(&s->animation, several, err));
     if (s->output.path && s->animation.output.path &&
         cli_same_file(s->output.path, s->animation.output.path))
-        return vt_fail(
+        return variant_fail(
             err, VARIANT_E_ARGUMENT,
             "--animate %s: that is the picture's file: expected one of its own, or no -o",
             s->animation.output.path);
-    if (s->tokens_out) VT_TRY(check_tokens_out(s, err));
-    return s->save_scales ? vt_folder_make(s->save_scales, err) : VARIANT_OK;
+    if (s->tokens_out) CLI_TRY(check_tokens_out(s, err));
+    return s->save_scales ? variant_folder_make(s->save_scales, err) : VARIANT_OK;
 }
 
 /* One of each class of a list, where -n does not say how many. */
@@ -397,25 +394,25 @@ static size_t held_bytes(const job *j) {
 
 static variant_status open_job(job *j, variant_error *err) {
     settings *s = j->settings;
-    double start = vt_seconds();
-    VT_TRY(cli_beginning_read(&s->beginning, j->line, &s->asked, err));
+    double start = cli_now();
+    CLI_TRY(cli_beginning_read(&s->beginning, j->line, &s->asked, err));
     s->asked.engine.encoder = s->edit.picture != NULL;
-    VT_TRY(variant_engine_open(&j->engine, &s->asked.engine, err));
-    j->load_seconds = vt_seconds() - start;
+    CLI_TRY(variant_engine_open(&j->engine, &s->asked.engine, err));
+    j->load_seconds = cli_now() - start;
     j->info = *variant_engine_info(j->engine);
     count_classes(j);
-    VT_TRY(
+    CLI_TRY(
         cli_beginning_apply(&s->beginning, j->line, s->planning.wanted, j->engine, &s->asked, err));
-    VT_TRY(cli_edit_measure(&s->edit, j->line, s->beginning.settings, j->engine, &s->asked.request,
-                            err));
+    CLI_TRY(cli_edit_measure(&s->edit, j->line, s->beginning.settings, j->engine, &s->asked.request,
+                             err));
     if (s->edit.picture) {
         s->planning.options.other_bytes = held_bytes(j);
-        VT_TRY(cli_planning_check_memory(&s->planning, j->engine, &s->asked.request, err));
+        CLI_TRY(cli_planning_check_memory(&s->planning, j->engine, &s->asked.request, err));
     }
-    VT_TRY(cli_edit_apply(&s->edit, j->line, j->engine, &s->asked.request, err));
-    VT_TRY(check_outputs(s, err)); /* once more: a list of classes is several pictures */
+    CLI_TRY(cli_edit_apply(&s->edit, j->line, j->engine, &s->asked.request, err));
+    CLI_TRY(check_outputs(s, err)); /* once more: a list of classes is several pictures */
     if (s->planning.wanted) {
-        VT_TRY(cli_planning_apply(&s->planning, j->engine, &s->asked.request, &j->plan, err));
+        CLI_TRY(cli_planning_apply(&s->planning, j->engine, &s->asked.request, &j->plan, err));
         j->planned = true;
     }
     const variant_request *request = &s->asked.request;
@@ -424,7 +421,8 @@ static variant_status open_job(job *j, variant_error *err) {
     if (j->at_once > request->count) j->at_once = request->count;
     if (s->grid || s->tokens_out) {
         j->kept = calloc((size_t)j->total, sizeof *j->kept);
-        if (!j->kept) return vt_fail(err, VARIANT_E_MEMORY, "no memory for %d pictures", j->total);
+        if (!j->kept)
+            return variant_fail(err, VARIANT_E_MEMORY, "no memory for %d pictures", j->total);
     }
     j->terminal = isatty(STDERR_FILENO);
     j->shows = s->progress == CLI_PROGRESS_LINES ||
@@ -460,7 +458,7 @@ static variant_status compare_depths(job *j, variant_error *err) {
         variant_request request = s->asked.request;
         variant_report report = {0};
         request.depth = s->compare[i];
-        VT_TRY(make_pictures(j, &request, &report, err));
+        CLI_TRY(make_pictures(j, &request, &report, err));
         clear_progress(j);
         const generated made = result_of(j, &report);
         if (s->json) {
@@ -470,7 +468,7 @@ static variant_status compare_depths(job *j, variant_error *err) {
             fprintf(to, "depths %-24s %8.1f ms a picture, kv %8zu bytes a picture\n", report.depths,
                     1e3 * report.total_seconds / count, report.kv_peak_bytes / (size_t)j->at_once);
     }
-    VT_TRY(write_sheets(j, count, err));
+    CLI_TRY(write_sheets(j, count, err));
     if (s->json)
         fputs("]\n", to);
     else
@@ -484,17 +482,17 @@ static variant_status compare_depths(job *j, variant_error *err) {
 static variant_status run_job(job *j, variant_error *err) {
     const settings *s = j->settings;
     variant_report report = {0};
-    VT_TRY(check_outputs(s, err));
+    CLI_TRY(check_outputs(s, err));
     if (s->show)
-        VT_TRY(cli_show_open(&j->show, s->show, !s->json && report_stream(s) == stdout, err));
-    VT_TRY(open_job(j, err));
+        CLI_TRY(cli_show_open(&j->show, s->show, !s->json && report_stream(s) == stdout, err));
+    CLI_TRY(open_job(j, err));
     if (s->compare_count) return compare_depths(j, err);
-    VT_TRY(make_pictures(j, &s->asked.request, &report, err));
+    CLI_TRY(make_pictures(j, &s->asked.request, &report, err));
     clear_progress(j);
     if (report.warning[0]) cli_warn(NULL, report.warning);
-    if (s->grid) VT_TRY(write_sheets(j, sheet_columns(j), err));
-    if (s->samples) VT_TRY(variant_samples_finish(&j->samples, err));
-    if (s->tokens_out) VT_TRY(write_tokens(j, err));
+    if (s->grid) CLI_TRY(write_sheets(j, sheet_columns(j), err));
+    if (s->samples) CLI_TRY(variant_samples_finish(&j->samples, err));
+    if (s->tokens_out) CLI_TRY(write_tokens(j, err));
     const generated made = result_of(j, &report);
     FILE *to = report_stream(s);
     s->json ? generated_json(to, &made) : generated_print(to, &made);

@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "cli.h"
-#include "core/word.h"
 #include "help.h"
 #include "values.h"
 
@@ -80,7 +79,7 @@ const cli_command *cli_near_kind(const cli_command *command, const char *word) {
     for (int i = 0; length > 0 && command->kinds && command->kinds[i]; ++i) {
         const char *name = cli_kind_name(command->kinds[i]);
         const int distance =
-            strncmp(name, word, (size_t)length) == 0 ? 0 : vt_word_distance(word, name);
+            strncmp(name, word, (size_t)length) == 0 ? 0 : variant_word_distance(word, name);
         if (distance >= least) continue;
         least = distance;
         nearest = command->kinds[i];
@@ -334,7 +333,7 @@ static int unknown_option(const parser *p, const char *word) {
     const char *why = why_nowhere(p, name);
     if (why) return cli_misuse("unknown option %s: %s", word, why);
     for (const struct option *o = p->names; o->name; ++o) {
-        int distance = vt_word_distance(name, o->name);
+        int distance = variant_word_distance(name, o->name);
         if (distance < least) {
             least = distance;
             nearest = o->name;

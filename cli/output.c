@@ -6,9 +6,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "io/file.h"
-#include "io/image.h"
-
 const cli_option cli_output_options[] = {
     {"output", "PATH",
      "a .png, .jpg (.jpeg) or .webp; several pictures are numbered, out.png becoming out_00.png or "
@@ -55,7 +52,7 @@ variant_status cli_output_path(const cli_output *output, int i, bool several, ch
         memcpy(width, at + 1, wide);
         snprintf(digits, sizeof digits, width[0] == '0' ? "%0*d" : "%*d", atoi(width), i);
         length = snprintf(out, size, "%.*s%s%s", (int)(at - path), path, digits, at + wide + 2);
-    } else if (!several || vt_is_standard_output(path)) {
+    } else if (!several || variant_is_standard_output(path)) {
         length = snprintf(out, size, "%s", path);
     } else {
         const char *slash = strrchr(path, '/'), *dot = strrchr(path, '.');
@@ -63,13 +60,18 @@ variant_status cli_output_path(const cli_output *output, int i, bool several, ch
         length = snprintf(out, size, "%.*s_%02d%s", (int)(dot - path), path, i, dot);
     }
     if (length > 0 && (size_t)length < size) return VARIANT_OK;
-    return vt_fail(err, VARIANT_E_ARGUMENT, "%s %.80s...: the path is too long",
-                   output->option ? output->option : "-o", path);
+    return variant_fail(err, VARIANT_E_ARGUMENT, "%s %.80s...: the path is too long",
+                        output->option ? output->option : "-o", path);
+}
+
+bool cli_is_folder(const char *path) {
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
 }
 
 variant_status cli_writable_check(const char *path, variant_error *err) {
     char folder[4096];
-    if (vt_is_standard_output(path)) return VARIANT_OK;
+    if (variant_is_standard_output(path)) return VARIANT_OK;
     snprintf(folder, sizeof folder, "%s", path);
     char *slash = strrchr(folder, '/');
     if (slash == folder)
@@ -78,12 +80,12 @@ variant_status cli_writable_check(const char *path, variant_error *err) {
         *slash = '\0';
     else
         strcpy(folder, ".");
-    if (vt_is_folder(path))
-        return vt_fail(err, VARIANT_E_IO, "%s is a folder: expected a file to write", path);
-    if (!vt_is_folder(folder))
-        return vt_fail(err, VARIANT_E_IO, "%s: there is no folder %s", path, folder);
+    if (cli_is_folder(path))
+        return variant_fail(err, VARIANT_E_IO, "%s is a folder: expected a file to write", path);
+    if (!cli_is_folder(folder))
+        return variant_fail(err, VARIANT_E_IO, "%s: there is no folder %s", path, folder);
     if (access(folder, W_OK) != 0)
-        return vt_fail(err, VARIANT_E_IO, "%s: folder %s is not writable", path, folder);
+        return variant_fail(err, VARIANT_E_IO, "%s: folder %s is not writable", path, folder);
     return VARIANT_OK;
 }
 
@@ -103,21 +105,23 @@ variant_status cli_output_check(const cli_output *output, bool several, variant_
     char path[4096];
     const char *option = output->option ? output->option : "-o";
     if (count_conversions(output->path) < 0)
-        return vt_fail(err, VARIANT_E_ARGUMENT, "%s %s: expected at most one number such as %%02d",
-                       option, output->path);
-    if (vt_is_standard_output(output->path) && several)
-        return vt_fail(err, VARIANT_E_ARGUMENT,
-                       "%s %s: the standard output takes one picture: ask for one, or for a sheet",
-                       option, output->path);
-    if (vt_is_standard_output(output->path) && isatty(STDOUT_FILENO))
-        return vt_fail(err, VARIANT_E_ARGUMENT,
-                       "%s %s: a PNG is nothing to print on a terminal: redirect it", option,
-                       output->path);
-    VT_TRY(cli_output_path(output, 0, several, path, sizeof path, err));
-    VT_TRY(cli_writable_check(path, err));
-    return vt_image_path_check(path, err);
+        return variant_fail(err, VARIANT_E_ARGUMENT,
+                            "%s %s: expected at most one number such as %%02d", option,
+                            output->path);
+    if (variant_is_standard_output(output->path) && several)
+        return variant_fail(
+            err, VARIANT_E_ARGUMENT,
+            "%s %s: the standard output takes one picture: ask for one, or for a sheet", option,
+            output->path);
+    if (variant_is_standard_output(output->path) && isatty(STDOUT_FILENO))
+        return variant_fail(err, VARIANT_E_ARGUMENT,
+                            "%s %s: a PNG is nothing to print on a terminal: redirect it", option,
+                            output->path);
+    CLI_TRY(cli_output_path(output, 0, several, path, sizeof path, err));
+    CLI_TRY(cli_writable_check(path, err));
+    return variant_picture_path_check(path, err);
 }
 
 FILE *cli_report_stream(const cli_output *output) {
-    return output->path && vt_is_standard_output(output->path) ? stderr : stdout;
+    return output->path && variant_is_standard_output(output->path) ? stderr : stdout;
 }

@@ -5,8 +5,7 @@
 
 #include <stdio.h>
 
-#include "core/status.h"
-#include "options.h"
+#include "cli.h"
 
 /* -o of a command that writes pictures. */
 typedef struct cli_output {
@@ -34,6 +33,7 @@ variant_status cli_output_check(const cli_output *output, bool several, variant_
 variant_status cli_writable_check(const char *path, variant_error *err);
 /* Does the name end so? */
 bool cli_ends_with(const char *path, const char *ending);
+bool cli_is_folder(const char *path);
 /* The same name, or names of one file that is there. */
 bool cli_same_file(const char *a, const char *b);
 /* The path of picture i: by the number in the name (%d, %2d, %02d), or, of several, with _00 before the ending. */

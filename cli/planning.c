@@ -3,7 +3,6 @@
 
 #include <string.h>
 
-#include "core/status.h"
 #include "values.h"
 
 void cli_planning_init(cli_planning *planning, int batch) {
@@ -187,9 +186,9 @@ variant_status cli_planning_check_memory(const cli_planning *planning, const var
     memory.options.other_bytes = planning->options.other_bytes;
     memory.options.auto_batch = planning->options.auto_batch;
     memory.options.memory_only = true;
-    VT_TRY(variant_plan_make(engine, request, &memory.options, &plan, err));
+    CLI_TRY(variant_plan_make(engine, request, &memory.options, &plan, err));
     cli_planning_miss(&memory, &plan, miss, sizeof miss);
-    return plan.fits ? VARIANT_OK : vt_fail(err, VARIANT_E_UNSUPPORTED, "%s", miss);
+    return plan.fits ? VARIANT_OK : variant_fail(err, VARIANT_E_UNSUPPORTED, "%s", miss);
 }
 
 variant_status cli_planning_apply(const cli_planning *planning, const variant_engine *engine,
@@ -197,10 +196,10 @@ variant_status cli_planning_apply(const cli_planning *planning, const variant_en
                                   variant_error *err) {
     char miss[2 * CLI_PLANNING_FLAGS];
     variant_plan_init(plan);
-    VT_TRY(variant_plan_make(engine, request, &planning->options, plan, err));
+    CLI_TRY(variant_plan_make(engine, request, &planning->options, plan, err));
     if (plan->warning[0]) cli_warn(NULL, plan->warning);
     cli_planning_miss(planning, plan, miss, sizeof miss);
-    if (!plan->fits) return vt_fail(err, VARIANT_E_UNSUPPORTED, "%s", miss);
+    if (!plan->fits) return variant_fail(err, VARIANT_E_UNSUPPORTED, "%s", miss);
     variant_plan_apply(plan, request);
     return VARIANT_OK;
 }

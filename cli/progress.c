@@ -3,10 +3,10 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cli.h"
-#include "core/clock.h"
 
 #define TERMINAL_SECONDS 0.2
 #define LOG_SECONDS 30.0
@@ -15,7 +15,9 @@
 #define WINDOW_SECONDS 60.0
 
 double cli_now(void) {
-    return vt_seconds();
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
 double cli_pace_left(cli_pace *pace, double now, double done, double total) {
@@ -55,12 +57,12 @@ void cli_left_text(double seconds, char *out, size_t size) {
 }
 
 void cli_live_open(cli_live *live) {
-    *live = (cli_live){.terminal = isatty(STDERR_FILENO), .shown = vt_seconds()};
+    *live = (cli_live){.terminal = isatty(STDERR_FILENO), .shown = cli_now()};
     if (live->terminal) live->shown -= TERMINAL_SECONDS;
 }
 
 void cli_live_show(cli_live *live, const char *format, ...) {
-    const double now = vt_seconds();
+    const double now = cli_now();
     va_list args;
     if (now - live->shown < (live->terminal ? TERMINAL_SECONDS : LOG_SECONDS)) return;
     live->shown = now;

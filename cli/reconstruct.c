@@ -157,9 +157,9 @@ static int run(void *user, const cli_line *line) {
     settings *s = user;
     int done = cli_model_check(&s->engine);
     if (done >= 0) return done;
-    if (s->data.data.count && line->operand_count)
+    if (s->data.paths.count && line->operand_count)
         return cli_misuse("either pictures or --data, not both");
-    if (!s->data.data.count && !line->operand_count)
+    if (!s->data.paths.count && !line->operand_count)
         return cli_misuse("which pictures? give files, folders or --data");
     variant_data pictures = cli_data_asked(&s->data);
     if (s->train) pictures.split = "train";

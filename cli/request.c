@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "kern/kern.h"
 #include "values.h"
 
 enum { DEFAULT_BATCH = 8 };
@@ -73,8 +72,8 @@ const cli_option cli_engine_options[] = {
      .unset = "f32 with f32 weights, else bf16"},
     {"threads", "N", "{range}", .letter = 't', CLI_INT(ENGINE(threads), 1, 1024),
      .unset = "one a processor"},
-    {"backend", "NAME", "{words}", CLI_NAME(ENGINE(backend), VT_KERN_BACKENDS),
-     .notes = VT_KERN_BACKEND_NOTES},
+    {"backend", "NAME", "{words}", CLI_NAME(ENGINE(backend), VARIANT_BACKENDS),
+     .notes = VARIANT_BACKEND_NOTES},
     {0},
 };
 

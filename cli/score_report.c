@@ -3,10 +3,8 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-
-#include "data_options.h"
-#include "eval/text.h"
 
 /* Of one picture, or of nothing that changes pixels. */
 static const char *const own[] = {"version", "class", "label", "image"};
@@ -38,22 +36,35 @@ void score_report_request(cJSON *settings, const cli_request *asked, const char 
     cJSON_Delete(made);
 }
 
-void score_report_data(cJSON *settings, const vt_data *data) {
+void score_report_data(cJSON *settings, const char *split, double holdout, const char *fit,
+                       const char *alpha) {
     if (cJSON_GetObjectItem(settings, "split")) return;
-    add_text(settings, "split", vt_split_name(data->split));
-    cJSON_AddNumberToObject(settings, "holdout", data->holdout);
-    add_text(settings, "fit", vt_fit_name(data->fit));
-    add_text(settings, "alpha", vt_alpha_name(data->alpha));
+    add_text(settings, "split", split);
+    cJSON_AddNumberToObject(settings, "holdout", holdout);
+    add_text(settings, "fit", fit);
+    add_text(settings, "alpha", alpha);
 }
 
-void score_report_judge(cJSON *settings, const vt_judge *judge, int draws) {
-    const vt_judge_options *o = &judge->options;
-    if (judge->network.resizes)
-        add_text(settings, "resize", vt_features_resize_name(judge->network.resize));
-    if (judge->has_data) score_report_data(settings, &judge->data);
-    if (o->reference_count)
-        cJSON_AddNumberToObject(settings, "reference_count", o->reference_count);
+void score_report_judge(cJSON *settings, const variant_network *network, int reference_count,
+                        int draws) {
+    add_text(settings, "resize", network->resize);
+    if (network->split)
+        score_report_data(settings, network->split, network->holdout, network->fit, network->alpha);
+    if (reference_count) cJSON_AddNumberToObject(settings, "reference_count", reference_count);
     cJSON_AddNumberToObject(settings, "draws", draws);
+}
+
+void score_report_name(char *out, size_t size, const char *score, const variant_network *network) {
+    if (network->inception)
+        snprintf(out, size, "%s", score);
+    else
+        snprintf(out, size, "%s(%s)", score, network->name);
+}
+
+cJSON *score_report_parse(char *json) {
+    cJSON *out = json ? cJSON_Parse(json) : NULL;
+    free(json);
+    return out;
 }
 
 static void print_value(const cJSON *item) {
@@ -94,6 +105,6 @@ void score_report_print(const char *label, const cJSON *settings) {
 void score_report_line(const char *label, double value, double spread, const char *unit) {
     char text[64];
     if (!isfinite(value)) return;
-    vt_text_with_spread(text, sizeof text, value, spread, "+-");
+    variant_text_with_spread(text, sizeof text, value, spread, "+-");
     printf("%-18s %s%s\n", label, text, unit);
 }

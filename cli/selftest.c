@@ -6,50 +6,46 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/clock.h"
-#include "core/status.h"
-#include "tools.h"
-#include "selftest/selftest.h"
+#include "progress.h"
+#include "request.h"
 
 typedef struct settings {
     variant_engine_options engine; /* weights: --precision */
     const char *dump;
     bool quiet, json;
     cJSON *lines; /* with --json */
+    double begun;
 } settings;
 
 static const char *const verdicts[] = {"PASS", "FAIL", "SKIP"};
 
-static void add_json(cJSON *lines, const vt_selftest_line *line) {
+static void add_json(cJSON *lines, const variant_selftest_line *line) {
     cJSON *item = cJSON_CreateObject();
     cJSON_AddStringToObject(item, "file", line->file);
     if (line->tensor[0]) cJSON_AddStringToObject(item, "tensor", line->tensor);
     cJSON_AddStringToObject(item, "verdict", verdicts[line->verdict]);
     if (line->tensor[0] && isfinite(line->error)) {
-        const char *key = line->type == VT_U8    ? "largest_difference"
-                          : line->type == VT_I32 ? "different"
-                                                 : "error";
-        cJSON_AddNumberToObject(item, key, line->error);
+        cJSON_AddNumberToObject(item, line->measure, line->error);
         cJSON_AddNumberToObject(item, "tolerance", line->tolerance);
     }
     if (line->note[0]) cJSON_AddStringToObject(item, "note", line->note);
     cJSON_AddItemToArray(lines, item);
 }
 
-static void print_line(void *user, const vt_selftest_line *line) {
+static void print_line(void *user, const variant_selftest_line *line) {
     settings *s = user;
     if (s->lines) {
         add_json(s->lines, line);
         return;
     }
-    if (s->quiet && line->verdict == VT_SELFTEST_PASS) return;
+    if (s->quiet && line->verdict == VARIANT_VERDICT_PASS) return;
     char measure[64] = "";
-    if (!line->tensor[0] || (line->verdict == VT_SELFTEST_FAIL && line->note[0]))
+    if (!line->tensor[0] || (line->verdict == VARIANT_VERDICT_FAIL && line->note[0]))
         measure[0] = '\0'; /* the note says it all */
-    else if (line->type == VT_U8)
+    else if (strcmp(line->measure, "largest_difference") == 0)
         snprintf(measure, sizeof measure, "  largest difference %.0f (at most %.0f)", line->error,
                  line->tolerance);
-    else if (line->type == VT_I32)
+    else if (strcmp(line->measure, "different") == 0)
         snprintf(measure, sizeof measure, "  %.0f differ", line->error);
     else
         snprintf(measure, sizeof measure, "  relative error %.2e (at most %.0e)", line->error,
@@ -59,18 +55,19 @@ static void print_line(void *user, const vt_selftest_line *line) {
     fflush(stdout);
 }
 
-static void print_summary(const settings *s, vt_selftest_counts counts, double seconds) {
+static void print_summary(void *user, int passed, int failed, int files, int skipped) {
+    const settings *s = user;
+    const double seconds = cli_now() - s->begun;
     if (!s->lines) {
         printf("selftest: %d tensors passed, %d failed, %d files skipped (%d files, %s, %.1f s)\n",
-               counts.passed, counts.failed, counts.skipped, counts.files, s->engine.backend,
-               seconds);
+               passed, failed, skipped, files, s->engine.backend, seconds);
         return;
     }
     cJSON *report = cJSON_CreateObject();
-    cJSON_AddNumberToObject(report, "passed", counts.passed);
-    cJSON_AddNumberToObject(report, "failed", counts.failed);
-    cJSON_AddNumberToObject(report, "skipped_files", counts.skipped);
-    cJSON_AddNumberToObject(report, "files", counts.files);
+    cJSON_AddNumberToObject(report, "passed", passed);
+    cJSON_AddNumberToObject(report, "failed", failed);
+    cJSON_AddNumberToObject(report, "skipped_files", skipped);
+    cJSON_AddNumberToObject(report, "files", files);
     cJSON_AddStringToObject(report, "backend", s->engine.backend);
     cJSON_AddNumberToObject(report, "seconds", seconds);
     cJSON_AddItemReferenceToObject(report, "results", s->lines);
@@ -88,35 +85,20 @@ static void init(void *user) {
 static int run(void *user, const cli_line *line) {
     settings *s = user;
     if (!line->operand_count) return cli_misuse("which reference files? give a folder");
-    const char *path = line->operands[0];
     variant_error err = {0};
-    vt_selftest *test = NULL;
+    variant_selftest_options options;
+    variant_selftest_options_init(&options);
+    options.backend = s->engine.backend;
+    options.threads = s->engine.threads;
+    options.weights = s->engine.weights;
+    options.kv = s->engine.kv;
+    options.dump = s->dump;
+    options.line = print_line;
+    options.counted = print_summary;
+    options.user = s;
     if (s->json) s->lines = cJSON_CreateArray();
-    vt_selftest_options options = {.backend = s->engine.backend,
-                                   .threads = s->engine.threads,
-                                   .keep = s->dump != NULL,
-                                   .line = print_line,
-                                   .user = s};
-    double start = vt_seconds();
-    variant_status status = VARIANT_OK;
-    if (!s->engine.kv)
-        s->engine.kv = strcmp(s->engine.weights, "int4") == 0 ? "int8" : s->engine.weights;
-    VT_CHECK(vt_number_parse(&options.weights, "--precision", s->engine.weights, &err));
-    VT_CHECK(vt_number_parse_kv(&options.kv, "--kv", s->engine.kv, &err));
-    VT_CHECK(vt_selftest_open(&test, &options, &err));
-    VT_CHECK(vt_selftest_run(test, path, &err));
-    vt_selftest_counts counts = vt_selftest_result(test);
-    print_summary(s, counts, vt_seconds() - start);
-    if (s->dump) VT_CHECK(vt_selftest_dump(test, s->dump, &err));
-    if (counts.failed > 0)
-        status =
-            vt_fail(&err, VARIANT_E_MISMATCH, "%s: %d of %d results disagree with their reference",
-                    path, counts.failed, counts.failed + counts.passed);
-    else if (counts.passed == 0)
-        status =
-            vt_fail(&err, VARIANT_E_MISMATCH, "%s: nothing there that could be compared", path);
-cleanup:
-    vt_selftest_close(&test);
+    s->begun = cli_now();
+    const variant_status status = variant_selftest(line->operands[0], &options, NULL, &err);
     cJSON_Delete(s->lines);
     return cli_end(status, &err);
 }

@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "cli.h"
-#include "core/status.h"
 
 enum {
     PIXELS = 256, /* to which small pictures are enlarged, by whole factors; of blocks 32 */
@@ -32,7 +31,8 @@ variant_status cli_show_open(cli_show *show, cli_protocol wanted, bool stdout_is
 }
 
 static void forget_tiles(cli_show *show) {
-    for (int i = 0; show->tiles && i < show->layout.fit; ++i) vt_image_free(&show->tiles[i]);
+    for (int i = 0; show->tiles && i < show->layout.fit; ++i)
+        variant_pictures_free(&show->tiles[i], 1);
     free(show->tiles);
     show->tiles = NULL;
 }
@@ -82,13 +82,10 @@ static cli_layout lay_out(const cli_terminal *t, int width, int height) {
     return l;
 }
 
-static variant_status make_tile(const cli_layout *l, vt_image *out, const vt_image *from,
-                                variant_error *err) {
-    vt_image_free(out);
-    if (l->width >= from->width)
-        return vt_image_sheet(out, from, 1, 1, 0, l->width / from->width, err);
-    const vt_window all = {l->width, l->height, 0, 0, l->width, l->height, false};
-    return vt_image_resample(out, from, &all, err);
+static variant_status make_tile(const cli_layout *l, variant_picture **out,
+                                const variant_picture *from, variant_error *err) {
+    variant_pictures_free(out, 1);
+    return variant_picture_scale(out, from, l->width, l->height, err);
 }
 
 /* Before the first picture of a batch. */
@@ -97,7 +94,8 @@ static variant_status begin(cli_show *show, int width, int height, variant_error
     cli_terminal_measure(&show->terminal);
     show->layout = lay_out(&show->terminal, width, height);
     show->tiles = calloc((size_t)show->layout.fit, sizeof *show->tiles);
-    return show->tiles ? VARIANT_OK : vt_fail(err, VARIANT_E_MEMORY, "no memory to show pictures");
+    return show->tiles ? VARIANT_OK
+                       : variant_fail(err, VARIANT_E_MEMORY, "no memory to show pictures");
 }
 
 /* ---- drawing ---- */
@@ -107,7 +105,7 @@ static void put_blocks(const cli_show *show, FILE *to, int first, int count) {
     for (int row = 0; row < show->layout.rows; ++row) {
         for (int i = 0; i < count; ++i) {
             if (i) fprintf(to, "%*s", GAP, "");
-            cli_terminal_blocks(&show->terminal, to, &show->tiles[first + i], row);
+            cli_terminal_blocks(&show->terminal, to, show->tiles[first + i], row);
         }
         fputc('\n', to);
     }
@@ -123,8 +121,8 @@ static variant_status put_pictures(const cli_show *show, FILE *to, int first, in
         fputc('\r', to);
         if (i) fprintf(to, "\033[%dC", i * (l->columns + GAP));
         fputs("\0337", to);
-        VT_TRY(cli_terminal_picture(&show->terminal, to, &show->tiles[first + i],
-                                    show->id + (unsigned)(first + i), err));
+        CLI_TRY(cli_terminal_picture(&show->terminal, to, show->tiles[first + i],
+                                     show->id + (unsigned)(first + i), err));
         fputs("\0338", to);
     }
     fprintf(to, "\r\033[%dB", l->rows);
@@ -141,7 +139,7 @@ static variant_status put_tiles(cli_show *show, FILE *to, int count, variant_err
         if (show->terminal.protocol == CLI_SHOW_BLOCKS)
             put_blocks(show, to, first, here);
         else
-            VT_TRY(put_pictures(show, to, first, here, err));
+            CLI_TRY(put_pictures(show, to, first, here, err));
     }
     show->standing = cells(count, l->across) * l->rows;
     return VARIANT_OK;
@@ -151,10 +149,10 @@ static variant_status draw(cli_show *show, int count, variant_error *err) {
     char *text = NULL;
     size_t size = 0;
     FILE *to = open_memstream(&text, &size);
-    if (!to) return vt_fail(err, VARIANT_E_MEMORY, "no memory to show pictures");
+    if (!to) return variant_fail(err, VARIANT_E_MEMORY, "no memory to show pictures");
     variant_status status = put_tiles(show, to, count, err);
     if (fclose(to) != 0 && status == VARIANT_OK)
-        status = vt_fail(err, VARIANT_E_MEMORY, "no memory to show pictures");
+        status = variant_fail(err, VARIANT_E_MEMORY, "no memory to show pictures");
     if (status == VARIANT_OK) {
         fwrite(text, 1, size, show->terminal.to);
         fflush(show->terminal.to);
@@ -166,14 +164,17 @@ static variant_status draw(cli_show *show, int count, variant_error *err) {
 /* ---- what comes ---- */
 
 void cli_show_grow(cli_show *show, const variant_preview *at) {
-    const vt_image image = {at->width, at->height, at->channels, (uint8_t *)(uintptr_t)at->pixels};
+    const variant_picture picture = {.width = at->width,
+                                     .height = at->height,
+                                     .channels = at->channels,
+                                     .pixels = (uint8_t *)(uintptr_t)at->pixels};
     variant_error none;
     if (at->scale == at->scales) return; /* finished ones come by cli_show_finish */
     if (begin(show, at->width, at->height, &none) != VARIANT_OK) return;
     if (show->layout.rows >= show->terminal.rows) return; /* no going back over a line that left */
     const int count = least(at->pictures, show->layout.fit);
     if (at->picture < count &&
-        make_tile(&show->layout, &show->tiles[at->picture], &image, &none) != VARIANT_OK)
+        make_tile(&show->layout, &show->tiles[at->picture], &picture, &none) != VARIANT_OK)
         return;
     if (at->picture == at->pictures - 1) (void)draw(show, count, &none);
 }
@@ -181,14 +182,11 @@ void cli_show_grow(cli_show *show, const variant_preview *at) {
 variant_status cli_show_finish(cli_show *show, const variant_picture *pictures, int count,
                                variant_error *err) {
     for (int first = 0; first < count;) {
-        VT_TRY(begin(show, pictures[first].width, pictures[first].height, err));
+        CLI_TRY(begin(show, pictures[first].width, pictures[first].height, err));
         const int here = least(count - first, show->layout.fit);
-        for (int i = 0; i < here; ++i) {
-            const variant_picture *p = &pictures[first + i];
-            const vt_image image = {p->width, p->height, p->channels, p->pixels};
-            VT_TRY(make_tile(&show->layout, &show->tiles[i], &image, err));
-        }
-        VT_TRY(draw(show, here, err));
+        for (int i = 0; i < here; ++i)
+            CLI_TRY(make_tile(&show->layout, &show->tiles[i], &pictures[first + i], err));
+        CLI_TRY(draw(show, here, err));
         show->standing = 0; /* these stay */
         show->id += (unsigned)here;
         first += here;

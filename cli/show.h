@@ -18,10 +18,10 @@ typedef struct cli_layout {
 
 typedef struct cli_show {
     cli_terminal terminal;
-    cli_layout layout; /* of the batch at hand, once its first picture has come */
-    vt_image *tiles;   /* (layout.fit) as they are shown; owned */
-    int standing;      /* rows of pictures above the cursor that the next drawing replaces */
-    unsigned id;       /* kitty's, of the batch's first picture */
+    cli_layout layout;       /* of the batch at hand, once its first picture has come */
+    variant_picture **tiles; /* (layout.fit) as they are shown; owned */
+    int standing;            /* rows of pictures above the cursor that the next drawing replaces */
+    unsigned id;             /* kitty's, of the batch's first picture */
 } cli_show;
 
 /* As cli_terminal_open. */

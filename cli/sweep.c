@@ -4,20 +4,33 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench.h"
-#include "core/clock.h"
-#include "core/status.h"
+#include <cjson/cJSON.h>
+
 #include "data_options.h"
-#include "eval/sweep_quality.h"
-#include "eval/report.h"
-#include "eval/sweep.h"
-#include "eval/text.h"
 #include "progress.h"
 #include "request.h"
 #include "scoring.h"
 #include "values.h"
 
 #define COMMAND "sweep"
+
+enum { MOST_REPEAT = 1000 };
+
+/* As variant_sweep_options has them. */
+typedef struct lists {
+    int depths[VARIANT_SWEEP_LIST], depth_count;
+    int bridges[VARIANT_SWEEP_LIST], bridge_count;
+    const char *selectors[VARIANT_SWEEP_LIST];
+    int selector_count;
+    double cfg_scales[VARIANT_SWEEP_LIST];
+    int cfg_count;
+    int uncond_depths[VARIANT_SWEEP_LIST], uncond_count;
+    double cfg_lates[VARIANT_SWEEP_LIST];
+    int late_count;
+    int zones[VARIANT_SWEEP_LIST][2], zone_count;
+    uint64_t seeds[VARIANT_SWEEP_LIST];
+    int seed_count;
+} lists;
 
 typedef struct settings {
     cli_request asked; /* the engine and what every point's request has alike */
@@ -26,7 +39,9 @@ typedef struct settings {
     cli_data taken; /* which pictures of the reference, and how */
     int samples;    /* judged at each point */
     bool no_quality, json;
-    vt_sweep_options sweep;
+    lists sweep;
+    int zone_depth, repeat, pictures;
+    char *command; /* what repeats this */
     /* progress */
     cli_live live;
     cli_pace pace, reference_pace;
@@ -34,78 +49,60 @@ typedef struct settings {
 
 /* ---- the command as it can be typed again ---- */
 
-static void describe_command(vt_text *out, const cli_line *line) {
-    vt_text_add(out, "variant sweep");
+/* free() it; NULL: no memory. */
+static char *describe_command(const cli_line *line) {
+    char *text = NULL;
+    size_t size;
+    FILE *to = open_memstream(&text, &size);
+    if (!to) return NULL;
+    fputs("variant sweep", to);
     for (int i = 0; i < line->count; ++i) {
         const char *word = line->words[i];
         bool plain = word[0] && strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
                                              "0123456789-_./,=+:@%") == strlen(word);
-        vt_text_add(out, plain ? " " : " '");
-        for (const char *p = word; *p; ++p) vt_text_add(out, *p == '\'' ? "'\\''" : "%c", *p);
-        if (!plain) vt_text_add(out, "'");
+        fputs(plain ? " " : " '", to);
+        for (const char *p = word; *p; ++p) fprintf(to, *p == '\'' ? "'\\''" : "%c", *p);
+        if (!plain) fputs("'", to);
     }
+    fclose(to);
+    return text;
 }
 
 /* ---- progress ---- */
 
 static const volatile sig_atomic_t *stop_wanted;
 
-static bool show_progress(void *user, const vt_sweep_progress *at) {
+static bool show_progress(void *user, const variant_sweep_progress *at) {
     settings *s = user;
     char left[64];
     if (at->id[0] == '\0') {
         cli_live_clear(&s->live);
         return true;
     }
-    cli_left_text(cli_pace_left(&s->pace, vt_seconds(), 1e3 * at->share, 1e3), left, sizeof left);
+    cli_left_text(cli_pace_left(&s->pace, cli_now(), 1e3 * at->share, 1e3), left, sizeof left);
     cli_live_show(&s->live, "%.0f %%, run %d of %d, %d of %d points, %s%s", 100.0 * at->share,
                   at->round, at->rounds, at->point, at->points, at->id, left);
     return !*stop_wanted;
 }
 
-static bool show_reference(void *user, int done, int total) {
+static bool show_doing(void *user, const char *doing, int done, int total) {
     settings *s = user;
     char left[64];
-    cli_left_text(cli_pace_left(&s->reference_pace, vt_seconds(), done, total), left, sizeof left);
+    if (strcmp(doing, "spread") == 0) {
+        cli_live_show(&s->live, "spread: %d of %d draws", done, total);
+        return !*stop_wanted;
+    }
+    cli_left_text(cli_pace_left(&s->reference_pace, cli_now(), done, total), left, sizeof left);
     cli_live_show(&s->live, "reference: %d of %d pictures%s", done, total, left);
-    return !*stop_wanted;
-}
-
-static bool show_draws(void *user, int done, int total) {
-    settings *s = user;
-    cli_live_show(&s->live, "spread: %d of %d draws", done, total);
     return !*stop_wanted;
 }
 
 /* ---- results ---- */
 
-/* What is in the folder. */
-typedef struct found {
-    cJSON *state;
-    vt_sweep_point *points, *zones;
-    int point_count, zone_count;
-} found;
-
-static variant_status found_open(found *out, const char *folder, variant_error *err) {
-    vt_sweep_file file;
-    *out = (found){0};
-    VT_TRY(vt_sweep_state_read(&out->state, folder, err));
-    vt_sweep_file_view(&file, out->state);
-    VT_TRY(
-        vt_sweep_points_view(&out->points, &out->point_count, file.points, file.model.depth, err));
-    return vt_sweep_points_view(&out->zones, &out->zone_count, file.zones, file.model.depth, err);
-}
-
-static void found_close(found *f) {
-    free(f->points);
-    free(f->zones);
-    cJSON_Delete(f->state);
-}
-
 /* The name of the score, where a point has one. */
-static const char *score_name(const vt_sweep_point *points, int count) {
+static const char *score_name(const variant_sweep_point *const *points, int count) {
     for (int i = 0; i < count; ++i)
-        if (points[i].quality.name[0]) return points[i].quality.name;
+        if (points[i]->score[0]) return points[i]->score;
     return NULL;
 }
 
@@ -113,40 +110,35 @@ static double or_zero(double value) {
     return isfinite(value) ? value : 0.0;
 }
 
-static void print_score(const vt_sweep_scores *scores) {
+static void print_score(const variant_sweep_point *p) {
     char text[64] = "-";
-    if (isfinite(scores->frechet)) snprintf(text, sizeof text, "%.3f", scores->frechet);
-    if (isfinite(scores->frechet) && isfinite(scores->frechet_spread))
-        vt_text_with_spread(text, sizeof text, scores->frechet, scores->frechet_spread, "+-");
+    if (isfinite(p->distance)) snprintf(text, sizeof text, "%.3f", p->distance);
+    if (isfinite(p->distance) && isfinite(p->distance_spread))
+        variant_text_with_spread(text, sizeof text, p->distance, p->distance_spread, "+-");
     printf(" %16s", text);
 }
 
-static void print_points(const vt_sweep_point *points, int count, bool quality) {
+static void print_points(const variant_sweep_point *const *points, int count, bool quality) {
     for (int i = 0; i < count; ++i) {
-        const vt_sweep_point *p = &points[i];
-        char kv[32], memory[32], doubt[200];
-        vt_text_bytes(kv, sizeof kv, or_zero(p->kv_peak_bytes));
-        vt_text_bytes(memory, sizeof memory, or_zero(p->memory_bytes));
+        const variant_sweep_point *p = points[i];
+        char kv[32], memory[32];
+        variant_text_bytes(kv, sizeof kv, or_zero(p->kv_peak_bytes));
+        variant_text_bytes(memory, sizeof memory, or_zero(p->memory_bytes));
         printf("%-34s %-30s %9.2f ms %9.2f ms %9.2f ms %10s %10s", p->id, p->depths,
-               or_zero(p->times.picture_ms), or_zero(p->times.transformer_ms),
-               or_zero(p->times.decoder_ms), kv, memory);
-        if (quality) print_score(&p->quality);
-        vt_sweep_doubt(p->json, doubt, sizeof doubt);
-        printf("%s%s\n", doubt[0] ? "  " : "", doubt);
+               or_zero(p->picture_ms), or_zero(p->transformer_ms), or_zero(p->decoder_ms), kv,
+               memory);
+        if (quality) print_score(p);
+        printf("%s%s\n", p->doubt[0] ? "  " : "", p->doubt);
     }
 }
 
-static int count_doubts(const vt_sweep_point *points, int count) {
-    char doubt[200];
+static int count_doubts(const variant_sweep_point *const *points, int count) {
     int doubts = 0;
-    for (int i = 0; i < count; ++i) {
-        vt_sweep_doubt(points[i].json, doubt, sizeof doubt);
-        doubts += doubt[0] != '\0';
-    }
+    for (int i = 0; i < count; ++i) doubts += points[i]->doubt[0] != '\0';
     return doubts;
 }
 
-static void print_json(const found *f, const char *folder, int doubts) {
+static void print_json(const variant_sweep_results *f, const char *folder, int doubts) {
     char path[4096];
     cJSON *summary = cJSON_CreateObject();
     snprintf(path, sizeof path, "%s/report.html", folder);
@@ -161,7 +153,7 @@ static void print_json(const found *f, const char *folder, int doubts) {
     cJSON_Delete(summary);
 }
 
-static void print_table(const found *f, const char *folder, int doubts) {
+static void print_table(const variant_sweep_results *f, const char *folder, int doubts) {
     const char *score = score_name(f->points, f->point_count);
     if (!score) score = score_name(f->zones, f->zone_count);
     printf("%-34s %-30s %12s %12s %12s %10s %10s", "point", "layers by scale", "picture",
@@ -178,88 +170,69 @@ static void print_table(const found *f, const char *folder, int doubts) {
 }
 
 static variant_status print_results(const settings *s, const char *folder, variant_error *err) {
-    found f;
-    variant_status status = found_open(&f, folder, err);
-    if (status == VARIANT_OK) {
-        const int doubts =
-            count_doubts(f.points, f.point_count) + count_doubts(f.zones, f.zone_count);
-        if (s->json)
-            print_json(&f, folder, doubts);
-        else
-            print_table(&f, folder, doubts);
-    }
-    found_close(&f);
-    return status;
+    variant_sweep_results *f;
+    CLI_TRY(variant_sweep_read(&f, folder, err));
+    const int doubts =
+        count_doubts(f->points, f->point_count) + count_doubts(f->zones, f->zone_count);
+    if (s->json)
+        print_json(f, folder, doubts);
+    else
+        print_table(f, folder, doubts);
+    variant_sweep_results_free(&f);
+    return VARIANT_OK;
 }
 
 /* ---- the sweep ---- */
 
-/* Opens what judges the points, where quality is wanted. */
-static variant_status open_quality(settings *s, vt_sweep_quality *quality,
-                                   const variant_engine *engine, variant_error *err) {
-    if (s->no_quality || !s->by.reference.count) return VARIANT_OK;
-    vt_data reference = s->taken.data;
-    memcpy(reference.paths, s->by.reference.paths, sizeof reference.paths);
-    reference.count = s->by.reference.count;
-    reference.flat_whole = !s->taken.split_chosen;
-    vt_draws draws = {
-        .count = s->by.draws, .seed = s->asked.request.seed, .progress = show_draws, .user = s};
-    vt_judge_options options = {.features = s->by.features,
-                                .resize = s->by.resize,
-                                .model = s->asked.engine.model,
-                                .backend = s->asked.engine.backend,
-                                .threads = s->asked.engine.threads,
-                                .reference_count = s->by.reference_count,
-                                .progress = show_reference,
-                                .note = cli_note,
-                                .user = s};
-    VT_TRY(vt_sweep_quality_open(quality, &options, &reference, s->samples, &draws, engine, err));
-    s->sweep.judge = &quality->judge;
-    return VARIANT_OK;
+static variant_sweep_options options_of(settings *s) {
+    const lists *l = &s->sweep;
+    variant_sweep_options o;
+    variant_sweep_options_init(&o);
+    o.folder = s->output;
+    o.name = s->arch ? s->arch : s->asked.engine.model;
+    o.command = s->command;
+    o.depths = l->depths, o.depth_count = l->depth_count;
+    o.bridges = l->bridges, o.bridge_count = l->bridge_count;
+    o.selectors = l->selectors, o.selector_count = l->selector_count;
+    o.cfg_scales = l->cfg_scales, o.cfg_count = l->cfg_count;
+    o.uncond_depths = l->uncond_depths, o.uncond_count = l->uncond_count;
+    o.cfg_lates = l->cfg_lates, o.late_count = l->late_count;
+    o.zones = &l->zones[0][0], o.zone_count = l->zone_count;
+    o.zone_depth = s->zone_depth;
+    o.repeat = s->repeat;
+    o.pictures = s->pictures;
+    o.reference_count = s->by.reference_count;
+    o.samples = s->samples;
+    o.features = s->by.features;
+    o.model = s->asked.engine.model;
+    o.resize = s->by.resize;
+    o.draws = s->by.draws;
+    o.seeds = l->seeds, o.seed_count = l->seed_count;
+    o.backend = s->asked.engine.backend;
+    o.threads = s->asked.engine.threads;
+    o.progress = show_progress;
+    o.doing = show_doing;
+    o.note = cli_note;
+    o.user = s;
+    return o;
 }
 
-static variant_status sweep_engine(settings *s, const variant_engine *engine, variant_error *err) {
-    variant_status status = VARIANT_OK;
-    const variant_info info = *variant_engine_info(engine);
-    vt_sweep_quality quality = {0};
-    vt_sweep_fill(&s->sweep, &info);
-    s->sweep.engine = engine;
-    s->sweep.subject = s->arch ? s->arch : s->asked.engine.model;
-    s->sweep.synthetic = s->arch != NULL;
-    s->sweep.folder = s->output;
-    s->sweep.request = s->asked.request;
-    s->sweep.progress = show_progress;
-    s->sweep.user = s;
+static variant_status sweep(settings *s, variant_error *err) {
+    const variant_engine_options *asked = &s->asked.engine;
+    const variant_data reference = cli_scoring_reference(&s->by, &s->taken);
+    const bool quality = !s->no_quality && s->by.reference.count;
+    variant_sweep_options options = options_of(s);
+    variant_engine *engine = NULL;
+    if (quality) options.reference = &reference;
+    CLI_TRY(s->arch ? variant_engine_synthesize(&engine, s->arch, NULL, asked, err)
+                    : variant_engine_open(&engine, asked, err));
     stop_wanted = cli_catch_stop();
     cli_live_open(&s->live);
-    VT_CHECK(open_quality(s, &quality, engine, err));
-    VT_CHECK(vt_sweep_run(&s->sweep, err));
-    VT_CHECK(print_results(s, s->sweep.folder, err));
-cleanup:
+    variant_status status = quality ? cli_scoring_check(&s->by, asked->model, err) : VARIANT_OK;
+    if (status == VARIANT_OK) status = variant_sweep(engine, &s->asked.request, &options, err);
+    if (status == VARIANT_OK) status = print_results(s, s->output, err);
     cli_live_clear(&s->live);
-    vt_sweep_quality_close(&quality);
-    return status;
-}
-
-static variant_status sweep_model(settings *s, variant_error *err) {
-    variant_engine *engine = NULL;
-    VT_TRY(variant_engine_open(&engine, &s->asked.engine, err));
-    variant_status status = sweep_engine(s, engine, err);
     variant_engine_close(&engine);
-    return status;
-}
-
-static variant_status sweep_arch(settings *s, variant_error *err) {
-    const variant_engine_options *engine = &s->asked.engine;
-    bench_settings bench = {.asked.engine = *engine, .arch = s->arch, .repeat = 1};
-    bench_subject subject = {0};
-    variant_status status = bench_subject_open(&subject, &bench, err);
-    if (status == VARIANT_OK) {
-        variant_engine around =
-            vt_engine_around(subject.kern, subject.model, subject.weights, subject.kv);
-        status = sweep_engine(s, &around, err);
-    }
-    bench_subject_close(&subject);
     return status;
 }
 
@@ -267,29 +240,25 @@ static variant_status sweep_arch(settings *s, variant_error *err) {
 
 static bool read_selectors(void *user, const char *text) {
     settings *s = user;
-    int places[VT_SWEEP_MAX_LIST];
-    if (!cli_words(text, "equidistant|rounded|prefix", VT_SWEEP_MAX_LIST, places,
+    static const char *const names[] = {"equidistant", "rounded", "prefix"};
+    int places[VARIANT_SWEEP_LIST];
+    if (!cli_words(text, "equidistant|rounded|prefix", VARIANT_SWEEP_LIST, places,
                    &s->sweep.selector_count))
         return false;
-    for (int i = 0; i < s->sweep.selector_count; ++i)
-        s->sweep.selectors[i] = vt_selector_name((vt_selector)places[i]);
+    for (int i = 0; i < s->sweep.selector_count; ++i) s->sweep.selectors[i] = names[places[i]];
     return true;
 }
 
 /* "1-2,3,5-7" */
 static bool read_zones(void *user, const char *text) {
     settings *s = user;
-    int zones[VT_SWEEP_MAX_LIST][2];
-    if (!cli_ranges(text, 1, VARIANT_MAX_SCALES, VT_SWEEP_MAX_LIST, zones, &s->sweep.zone_count))
-        return false;
-    for (int i = 0; i < s->sweep.zone_count; ++i)
-        s->sweep.zones[i] = (vt_sweep_zone){zones[i][0], zones[i][1]};
-    return true;
+    return cli_ranges(text, 1, VARIANT_MAX_SCALES, VARIANT_SWEEP_LIST, s->sweep.zones,
+                      &s->sweep.zone_count);
 }
 
 static bool read_seeds(void *user, const char *text) {
     settings *s = user;
-    return cli_seeds(text, VT_SWEEP_MAX_LIST, s->sweep.seeds, &s->sweep.seed_count);
+    return cli_seeds(text, VARIANT_SWEEP_LIST, s->sweep.seeds, &s->sweep.seed_count);
 }
 
 static void init(void *user) {
@@ -297,7 +266,9 @@ static void init(void *user) {
     *s = (settings){.taken = cli_data_defaults(),
                     .by = cli_scoring_defaults(),
                     .samples = 2000,
-                    .sweep = {.repeat = 5, .pictures = 8, .cfg_count = 1, .cfg_scales = {1.5}}};
+                    .repeat = 5,
+                    .pictures = 8,
+                    .sweep = {.cfg_count = 1, .cfg_scales = {1.5}}};
     cli_request_init(&s->asked);
     s->asked.request.batch = 1;
 }
@@ -331,12 +302,12 @@ static const cli_option options[] = {
      .own = true, .unset = "as the model has it"},
     {"zones", "1-2,3-4,..", "zones of scales to run with fewer layers alone", .read = read_zones,
      .unset = "none"},
-    {"zone-depth", "D", "layers inside a zone", CLI_INT(settings, sweep.zone_depth, 1, 1000),
+    {"zone-depth", "D", "layers inside a zone", CLI_INT(settings, zone_depth, 1, 1000),
      .unset = "the least of --depths"},
     {"repeat", "N", "timed runs a point, {range}, each after one that is discarded",
-     CLI_INT(settings, sweep.repeat, 1, BENCH_MAX_REPEAT), .own = true},
+     CLI_INT(settings, repeat, 1, MOST_REPEAT), .own = true},
     {"pictures", "N", "of the same seeds kept at each point for the report, {range}",
-     CLI_INT(settings, sweep.pictures, 0, 256), .own = true},
+     CLI_INT(settings, pictures, 0, 256), .own = true},
     CLI_HEADING("quality, with a reference"),
     CLI_ROWS(cli_scoring_options, cli_scoring, settings, by, NULL),
     CLI_ROWS(cli_data_options, cli_data, settings, taken, CLI_PART_OF_DATA),
@@ -384,19 +355,17 @@ static int run(void *user, const cli_line *line) {
     int done = cli_request_check(&s->asked, line);
     if (done < 0) done = check_usage(s, line);
     if (done >= 0) return done;
-    vt_text command = {0};
     variant_error err = {0};
     variant_status status = VARIANT_OK;
-    describe_command(&command, line);
-    s->sweep.command = command.data;
+    s->command = describe_command(line);
     if (s->report_only) {
-        VT_CHECK(vt_report_write(s->report_only, &err));
-        VT_CHECK(print_results(s, s->report_only, &err));
+        CLI_CHECK(variant_sweep_report(s->report_only, &err));
+        CLI_CHECK(print_results(s, s->report_only, &err));
     } else {
-        VT_CHECK(s->arch ? sweep_arch(s, &err) : sweep_model(s, &err));
+        CLI_CHECK(sweep(s, &err));
     }
 cleanup:
-    vt_text_free(&command);
+    free(s->command);
     return cli_end(status, &err);
 }
 

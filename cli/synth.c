@@ -1,53 +1,13 @@
 /* synth.c - `variant synth`: a checkpoint whose every weight is a formula (io/synth.h), for tests
  * and benchmarks. */
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "core/status.h"
-#include "features/inception.h"
-#include "selftest/golden_config.h"
-#include "io/file.h"
-#include "tools.h"
+#include "request.h"
 
 typedef struct settings {
     variant_engine_options engine;
-    cli_tensors_out output;
-    const char *only, *preview;
+    const char *output, *type, *only, *preview;
 } settings;
-
-static variant_status write_model(const settings *s, vt_kern *kern, const vt_golden_config *config,
-                                  variant_error *err) {
-    vt_tokenizer *tokenizer = NULL;
-    vt_transformer *transformer = NULL;
-    vt_preview *preview = NULL;
-    vt_preview_config shape;
-    variant_status status = VARIANT_OK;
-    if (!s->only || strcmp(s->only, "tokenizer") == 0) {
-        VT_CHECK(vt_tokenizer_open(&tokenizer, kern, &config->tokenizer, err));
-        VT_CHECK(vt_params_synthesize(vt_tokenizer_params(tokenizer), config->seed, "vae", err));
-    }
-    if (s->preview) {
-        VT_CHECK(vt_preview_config_choose(&shape, &config->tokenizer, s->preview, err));
-        VT_CHECK(vt_preview_open(&preview, kern, &config->tokenizer, &shape, err));
-        VT_CHECK(vt_params_synthesize(vt_preview_params(preview), config->seed, "vae", err));
-    }
-    if (!s->only || strcmp(s->only, "transformer") == 0) {
-        VT_CHECK(vt_transformer_open(&transformer, kern, &config->transformer, err));
-        VT_CHECK(
-            vt_params_synthesize(vt_transformer_params(transformer), config->seed, "var", err));
-    }
-    vt_model_save save = {.tokenizer = tokenizer,
-                          .transformer = transformer,
-                          .preview = preview,
-                          .type = s->output.type};
-    VT_CHECK(vt_model_write(s->output.path, &save, err));
-cleanup:
-    vt_preview_close(&preview);
-    vt_transformer_close(&transformer);
-    vt_tokenizer_close(&tokenizer);
-    return status;
-}
 
 static void init(void *user) {
     cli_engine_init(&((settings *)user)->engine);
@@ -56,38 +16,32 @@ static void init(void *user) {
 static int run(void *user, const cli_line *line) {
     const settings *s = user;
     if (!line->operand_count) return cli_misuse("expected one configuration, a JSON file");
-    if (!s->output.path) return cli_misuse("-o is missing: the file to write");
+    if (!s->output) return cli_misuse("-o is missing: the file to write");
     if (s->preview && s->only && strcmp(s->only, "transformer") == 0)
         return cli_misuse("--preview goes with a tokenizer: not with --only transformer");
-    const char *path = line->operands[0];
+    if (strcmp(line->operands[0], "inception") == 0 && (s->only || s->preview))
+        return cli_misuse("--%s is for a model: inception has one part",
+                          s->only ? "only" : "preview");
     variant_error err = {0};
-    if (strcmp(path, "inception") == 0) {
-        if (s->only || s->preview)
-            return cli_misuse("--%s is for a model: inception has one part",
-                              s->only ? "only" : "preview");
-        if (vt_inception_write(s->output.path, "I1", s->output.type, &err) == VARIANT_OK) return 0;
-        return cli_fail(&err);
-    }
-    char *text = NULL;
-    vt_golden_config config = {0};
-    vt_kern *kern = NULL;
-    variant_status status = VARIANT_OK;
-    VT_CHECK(vt_file_read_text(&text, path, 1 << 20, &err));
-    VT_CHECK(vt_golden_config_parse(&config, text, path, &err));
-    VT_CHECK(vt_kern_open(&kern, s->engine.backend, s->engine.threads, &err));
-    VT_CHECK(write_model(s, kern, &config, &err));
-cleanup:
-    vt_kern_close(&kern);
-    vt_golden_config_free(&config);
-    free(text);
-    return cli_end(status, &err);
+    variant_synth_options options;
+    variant_synth_options_init(&options);
+    options.config = line->operands[0];
+    options.type = s->type;
+    options.only = s->only;
+    options.preview = s->preview;
+    options.backend = s->engine.backend;
+    options.threads = s->engine.threads;
+    return cli_end(variant_synthesize(s->output, &options, &err), &err);
 }
 
 static const cli_option options[] = {
-    CLI_ROWS(cli_tensors_out_options, cli_tensors_out, settings, output, NULL),
+    {"output", "FILE", "the safetensors file", .letter = 'o',
+     CLI_TEXT(settings, output, "where to write"), .own = true},
+    {"type", "T", "of weights: {words}; vectors stay f32", CLI_NAME(settings, type, "f32|f16|bf16"),
+     .unset = "f32"},
     {"only", "PART", "{words}", CLI_NAME(settings, only, "tokenizer|transformer"), .unset = "both"},
     {"preview", "SIZE", "a preview decoder in it as well: {words}",
-     CLI_NAME(settings, preview, VT_PREVIEW_SIZES), .unset = "none"},
+     CLI_NAME(settings, preview, VARIANT_PREVIEW_SIZES), .unset = "none"},
     CLI_ROWS(cli_engine_options, variant_engine_options, settings, engine, CLI_RUN),
     {0},
 };

@@ -10,8 +10,6 @@
 #include <chafa.h>
 #endif
 
-#include "core/status.h"
-
 enum {
     CELL_WIDTH = 10,
     CELL_HEIGHT = 20
@@ -110,16 +108,17 @@ variant_status cli_terminal_open(cli_terminal *t, cli_protocol wanted, bool stdo
     else
         t->to = stdout_is_free ? stdout : stderr;
     if (wanted == CLI_SHOW_AUTO && !t->live)
-        return vt_fail(
+        return variant_fail(
             err, VARIANT_E_ARGUMENT,
             "--show: neither stdout nor stderr is a terminal that shows pictures: name how, "
             "--show=kitty, iterm, sixel or blocks, or leave it out");
 #ifndef VARIANT_CHAFA
     if (wanted == CLI_SHOW_SIXEL)
-        return vt_fail(err, VARIANT_E_ARGUMENT,
-                       "--show=sixel: this program was built without chafa (apt install "
-                       "libchafa-dev libglib2.0-dev, and build again): expected kitty, iterm or "
-                       "blocks");
+        return variant_fail(
+            err, VARIANT_E_ARGUMENT,
+            "--show=sixel: this program was built without chafa (apt install "
+            "libchafa-dev libglib2.0-dev, and build again): expected kitty, iterm or "
+            "blocks");
 #endif
     if (wanted == CLI_SHOW_AUTO) t->protocol = detect();
     t->colours = count_colours();

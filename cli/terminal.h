@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-#include "io/image.h"
+#include "cli.h"
 
 typedef enum cli_protocol {
     CLI_SHOW_NONE,
@@ -35,9 +35,10 @@ void cli_terminal_measure(cli_terminal *terminal);
 
 /* The picture with its top left corner at the cursor; where the cursor is afterwards is left open. id: of kitty's pictures, a
  * later one of the same id takes its place. Not for blocks. */
-variant_status cli_terminal_picture(const cli_terminal *terminal, FILE *to, const vt_image *image,
-                                    unsigned id, variant_error *err);
+variant_status cli_terminal_picture(const cli_terminal *terminal, FILE *to,
+                                    const variant_picture *image, unsigned id, variant_error *err);
 /* Of blocks: row `row` of cells, that is rows 2 row and 2 row + 1 of the picture; the cursor is behind it. */
-void cli_terminal_blocks(const cli_terminal *terminal, FILE *to, const vt_image *image, int row);
+void cli_terminal_blocks(const cli_terminal *terminal, FILE *to, const variant_picture *image,
+                         int row);
 
 #endif

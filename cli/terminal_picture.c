@@ -10,32 +10,29 @@
 #include <chafa.h>
 #endif
 
-#include "core/status.h"
-#include "core/base64.h"
-#include "io/picture.h"
 #include "terminal.h"
 
 enum { PIECE = 4096 };
 
 /* Base64 of the picture as a PNG: free(); *size: of the PNG. */
-static variant_status encode(char **letters, size_t *size, const vt_image *image,
+static variant_status encode(char **letters, size_t *size, const variant_picture *image,
                              variant_error *err) {
-    vt_bytes png;
+    uint8_t *png;
     *letters = NULL;
-    VT_TRY(vt_png_encode(&png, image, NULL, 0, err));
-    *size = png.size;
-    *letters = vt_base64(png.data, png.size);
-    free((void *)(uintptr_t)png.data);
-    return *letters ? VARIANT_OK : vt_fail(err, VARIANT_E_MEMORY, "no memory to show a picture");
+    CLI_TRY(variant_picture_encode(image, "png", 0, &png, size, err));
+    *letters = variant_base64(png, *size);
+    free(png);
+    return *letters ? VARIANT_OK
+                    : variant_fail(err, VARIANT_E_MEMORY, "no memory to show a picture");
 }
 
 /* q=2: it answers nothing, which would look typed; C=1: the cursor stays. Rows are told where nobody knows how many pixels a
  * cell has, so that the next line is below the picture. */
-static variant_status put_kitty(const cli_terminal *t, FILE *to, const vt_image *image, unsigned id,
-                                variant_error *err) {
+static variant_status put_kitty(const cli_terminal *t, FILE *to, const variant_picture *image,
+                                unsigned id, variant_error *err) {
     char *letters, rows[32] = "";
     size_t size;
-    VT_TRY(encode(&letters, &size, image, err));
+    CLI_TRY(encode(&letters, &size, image, err));
     if (!t->measured)
         snprintf(rows, sizeof rows, "r=%d,", (image->height + t->cell_height - 1) / t->cell_height);
     const size_t length = strlen(letters);
@@ -49,11 +46,11 @@ static variant_status put_kitty(const cli_terminal *t, FILE *to, const vt_image 
     return VARIANT_OK;
 }
 
-static variant_status put_iterm(const cli_terminal *t, FILE *to, const vt_image *image,
+static variant_status put_iterm(const cli_terminal *t, FILE *to, const variant_picture *image,
                                 variant_error *err) {
     char *letters;
     size_t size;
-    VT_TRY(encode(&letters, &size, image, err));
+    CLI_TRY(encode(&letters, &size, image, err));
     fprintf(to, "\033]1337;File=inline=1;size=%zu;width=%d;height=%d;preserveAspectRatio=1:%s\a",
             size, (image->width + t->cell_width - 1) / t->cell_width,
             (image->height + t->cell_height - 1) / t->cell_height, letters);
@@ -63,22 +60,22 @@ static variant_status put_iterm(const cli_terminal *t, FILE *to, const vt_image 
 
 #ifdef VARIANT_CHAFA
 /* The picture with alpha, and rows of nothing below it up to a multiple of six: chafa would shrink it to one. */
-static uint8_t *in_rows_of_six(const vt_image *image, int height) {
+static uint8_t *in_rows_of_six(const variant_picture *image, int height) {
     const size_t pixels = (size_t)image->width * (size_t)image->height;
     uint8_t *rgba = calloc((size_t)image->width * (size_t)height, 4);
     for (size_t i = 0; rgba && i < pixels; ++i) {
         for (size_t c = 0; c < 3; ++c)
-            rgba[4 * i + c] = image->data[image->channels == 3 ? 3 * i + c : i];
+            rgba[4 * i + c] = image->pixels[image->channels == 3 ? 3 * i + c : i];
         rgba[4 * i + 3] = 255;
     }
     return rgba;
 }
 
 /* One cell of the picture's size: then no pixel of chafa's canvas is not one of ours. */
-static variant_status put_sixel(FILE *to, const vt_image *image, variant_error *err) {
+static variant_status put_sixel(FILE *to, const variant_picture *image, variant_error *err) {
     const int width = image->width, height = (image->height + 5) / 6 * 6;
     uint8_t *rgba = in_rows_of_six(image, height);
-    if (!rgba) return vt_fail(err, VARIANT_E_MEMORY, "no memory to show a picture");
+    if (!rgba) return variant_fail(err, VARIANT_E_MEMORY, "no memory to show a picture");
     ChafaCanvasConfig *config = chafa_canvas_config_new();
     chafa_canvas_config_set_pixel_mode(config, CHAFA_PIXEL_MODE_SIXELS);
     chafa_canvas_config_set_geometry(config, 1, 1);
@@ -97,14 +94,14 @@ static variant_status put_sixel(FILE *to, const vt_image *image, variant_error *
     return VARIANT_OK;
 }
 #else
-static variant_status put_sixel(FILE *to, const vt_image *image, variant_error *err) {
+static variant_status put_sixel(FILE *to, const variant_picture *image, variant_error *err) {
     (void)to;
     (void)image;
-    return vt_fail(err, VARIANT_E_ARGUMENT, "--show=sixel: built without chafa");
+    return variant_fail(err, VARIANT_E_ARGUMENT, "--show=sixel: built without chafa");
 }
 #endif
 
-variant_status cli_terminal_picture(const cli_terminal *t, FILE *to, const vt_image *image,
+variant_status cli_terminal_picture(const cli_terminal *t, FILE *to, const variant_picture *image,
                                     unsigned id, variant_error *err) {
     if (t->protocol == CLI_SHOW_KITTY) return put_kitty(t, to, image, id, err);
     if (t->protocol == CLI_SHOW_ITERM) return put_iterm(t, to, image, err);
@@ -114,9 +111,9 @@ variant_status cli_terminal_picture(const cli_terminal *t, FILE *to, const vt_im
 /* ---- blocks ---- */
 
 /* r, g and b of a pixel in 24 bits. */
-static unsigned pixel_at(const vt_image *image, int x, int y) {
+static unsigned pixel_at(const variant_picture *image, int x, int y) {
     const uint8_t *p =
-        image->data + ((size_t)y * (size_t)image->width + (size_t)x) * (size_t)image->channels;
+        image->pixels + ((size_t)y * (size_t)image->width + (size_t)x) * (size_t)image->channels;
     const bool grey = image->channels == 1;
     return (unsigned)p[0] << 16 | (unsigned)p[grey ? 0 : 1] << 8 | p[grey ? 0 : 2];
 }
@@ -155,23 +152,27 @@ static void put_colour(FILE *to, int colours, int what, unsigned colour) {
         fprintf(to, "\033[%d;5;%dm", what, nearest_of_256(colour));
 }
 
+/* Rec. 601, of 24 bits: weights that sum to 65536. */
+static int luma(unsigned colour) {
+    const unsigned r = colour >> 16, g = colour >> 8 & 255, b = colour & 255;
+    return (int)((19595u * r + 38470u * g + 7471u * b + 32768u) >> 16);
+}
+
 /* Without colours: two pixels as one of five shades, on a dark terminal. */
-static void put_shades(FILE *to, const vt_image *image, int row) {
+static void put_shades(FILE *to, const variant_picture *image, int row) {
     static const char *const shades[] = {" ", "░", "▒", "▓", "█"};
     const int lower = 2 * row + 1 < image->height ? 2 * row + 1 : 2 * row;
     for (int x = 0; x < image->width; ++x) {
         int sum = 0;
         for (int half = 0; half < 2; ++half) {
             const unsigned colour = pixel_at(image, x, half ? lower : 2 * row);
-            const uint8_t rgb[3] = {(uint8_t)(colour >> 16), (uint8_t)(colour >> 8),
-                                    (uint8_t)colour};
-            sum += vt_luma(rgb);
+            sum += luma(colour);
         }
         fputs(shades[(sum * 4 + 255) / 510], to);
     }
 }
 
-void cli_terminal_blocks(const cli_terminal *t, FILE *to, const vt_image *image, int row) {
+void cli_terminal_blocks(const cli_terminal *t, FILE *to, const variant_picture *image, int row) {
     if (t->colours == 0) {
         put_shades(to, image, row);
         return;

@@ -1,5 +1,4 @@
 /* tools.c - opening a model for a command, and pictures between files, floats and tokens. */
-#include "core/status.h"
 #include "tools.h"
 #include "values.h"
 
@@ -40,9 +39,9 @@ variant_status cli_session_open_model(cli_session *out, const variant_engine_opt
     variant_status status = VARIANT_OK;
     model->any_weights = !options->weights;
     if (options->weights)
-        VT_TRY(vt_number_parse(&model->weights, "--weights", options->weights, err));
-    VT_CHECK(vt_kern_open(&out->kern, options->backend, options->threads, err));
-    VT_CHECK(vt_model_open(&out->model, out->kern, model, err));
+        CLI_TRY(vt_number_parse(&model->weights, "--weights", options->weights, err));
+    CLI_CHECK(vt_kern_open(&out->kern, options->backend, options->threads, err));
+    CLI_CHECK(vt_model_open(&out->model, out->kern, model, err));
     out->codec = (vt_codec){.kern = out->kern, .model = out->model};
 cleanup:
     if (status != VARIANT_OK) cli_session_close(out);

@@ -351,7 +351,7 @@ static int settle_supernet(variant_train_supernet_options *options, const cli_li
 /* What is required. */
 static int settle_given(const training *run) {
     const bool supernet = run->kind == VARIANT_TRAINING_SUPERNET;
-    if (!run->data.data.count)
+    if (!run->data.paths.count)
         return cli_misuse("--data is missing: a folder of pictures or IDX files");
     if (!run->run.output && !run->run.dry_run)
         return cli_misuse("-o is missing: the folder for the run's results");

@@ -9,7 +9,7 @@
 #include <sys/random.h>
 #include <time.h>
 
-#include "core/list.h"
+#include "variant.h"
 
 /* Options are read by one thread, before anything else runs. */
 static char expected[320];
@@ -34,7 +34,7 @@ void cli_expected_clear(void) {
 
 bool cli_int(const char *text, long low, long high, int *out) {
     int value = 0;
-    if (!vt_text_int(&text, low, high, &value) || *text)
+    if (!variant_text_int(&text, low, high, &value) || *text)
         return cli_refuse("expected a whole number from %ld to %ld", low, high);
     *out = value;
     return true;
@@ -42,7 +42,7 @@ bool cli_int(const char *text, long low, long high, int *out) {
 
 bool cli_multiple(const char *text, long low, long high, int step, int *out) {
     int value = 0;
-    if (!vt_text_int(&text, low, high, &value) || *text || value % step != 0)
+    if (!variant_text_int(&text, low, high, &value) || *text || value % step != 0)
         return cli_refuse("expected a multiple of %d from %ld to %ld", step, low, high);
     *out = value;
     return true;
@@ -50,7 +50,7 @@ bool cli_multiple(const char *text, long low, long high, int step, int *out) {
 
 bool cli_double(const char *text, double low, double high, double *out) {
     double value = 0.0;
-    if (!vt_text_real(&text, low, high, &value) || *text)
+    if (!variant_text_real(&text, low, high, &value) || *text)
         return cli_refuse("expected a number from %g to %g", low, high);
     *out = value;
     return true;
@@ -91,7 +91,7 @@ bool cli_bytes(const char *text, size_t *out) {
                  {"M", 1e6},      {"MB", 1e6},      {"G", 1e9},         {"GB", 1e9},
                  {"KiB", 1024.0}, {"MiB", 1048576}, {"GiB", 1073741824}};
     double value = 0.0;
-    bool valid = vt_text_real(&text, 0.0, 1e15, &value);
+    bool valid = variant_text_real(&text, 0.0, 1e15, &value);
     for (size_t i = 0; valid && i < sizeof units / sizeof units[0]; ++i) {
         if (strcmp(text, units[i].name) != 0) continue;
         value *= units[i].bytes;
@@ -105,7 +105,7 @@ bool cli_bytes(const char *text, size_t *out) {
 
 bool cli_seconds(const char *text, double *out) {
     double value = 0.0;
-    bool valid = vt_text_real(&text, 0.0, 1e9, &value);
+    bool valid = variant_text_real(&text, 0.0, 1e9, &value);
     if (valid && strcmp(text, "ms") == 0)
         value /= 1e3;
     else if (valid && *text && strcmp(text, "s") != 0)
@@ -119,20 +119,20 @@ bool cli_seconds(const char *text, double *out) {
 /* ---- lists ---- */
 
 bool cli_ints(const char *text, long low, long high, int most, int *out, int *count) {
-    *count = vt_list_ints(text, low, high, most, out);
+    *count = variant_list_ints(text, low, high, most, out);
     return *count > 0 || cli_refuse("expected 1 to %d whole numbers from %ld to %ld between commas",
                                     most, low, high);
 }
 
 bool cli_doubles(const char *text, double low, double high, int most, double *out, int *count) {
-    *count = vt_list_reals(text, low, high, most, out);
+    *count = variant_list_reals(text, low, high, most, out);
     return *count > 0 ||
            cli_refuse("expected 1 to %d numbers from %g to %g between commas", most, low, high);
 }
 
 bool cli_range(const char *text, long low, long high, int *first, int *last) {
     int from = 0, to = 0;
-    if (!vt_text_range(&text, low, high, &from, &to) || *text)
+    if (!variant_text_range(&text, low, high, &from, &to) || *text)
         return cli_refuse(
             "expected a whole number from %ld to %ld, or a range of them such as %ld-%ld", low,
             high, low, high);
@@ -148,12 +148,13 @@ typedef struct range_list {
 
 static bool take_range(void *user, int index, const char **at) {
     const range_list *list = user;
-    return vt_text_range(at, list->low, list->high, &list->out[index][0], &list->out[index][1]);
+    return variant_text_range(at, list->low, list->high, &list->out[index][0],
+                              &list->out[index][1]);
 }
 
 bool cli_ranges(const char *text, long low, long high, int most, int (*out)[2], int *count) {
     range_list list = {low, high, out};
-    *count = vt_list_read(&text, "", most, take_range, &list);
+    *count = variant_list_read(&text, "", most, take_range, &list);
     return *count > 0 ||
            cli_refuse("expected 1 to %d ranges such as %ld-%ld within %ld to %ld between commas",
                       most, low, low + 1, low, high);
@@ -216,7 +217,7 @@ static bool take_word(void *user, int index, const char **at) {
 bool cli_words(const char *text, const char *words, int most, int *out, int *count) {
     word_list list = {words, out};
     char named[240];
-    *count = vt_list_read(&text, "", most, take_word, &list);
+    *count = variant_list_read(&text, "", most, take_word, &list);
     cli_word_list(words, named, sizeof named);
     return *count > 0 || cli_refuse("expected 1 to %d of %s between commas", most, named);
 }

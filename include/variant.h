@@ -54,9 +54,11 @@
 #define VARIANT_H
 
 #include <variant/base.h>
+#include <variant/text.h>
 #include <variant/machine.h>
 #include <variant/engine.h>
 #include <variant/picture.h>
+#include <variant/files.h>
 #include <variant/generate.h>
 #include <variant/loop.h>
 #include <variant/settings.h>
@@ -68,5 +70,7 @@
 #include <variant/train.h>
 #include <variant/inspect.h>
 #include <variant/convert.h>
+#include <variant/synth.h>
+#include <variant/selftest.h>
 
 #endif

@@ -405,7 +405,7 @@ static int setup(void **state) {
     snprintf(folder, sizeof folder, "/tmp/variant_choices_XXXXXX");
     if (!mkdtemp(folder) || vt_kern_open(&kern, NULL, 1, &err) != VARIANT_OK) return -1;
     snprintf(data, sizeof data, "%s/" DATA, folder);
-    if (vt_folder_make(data, &err) != VARIANT_OK) return -1;
+    if (variant_folder_make(data, &err) != VARIANT_OK) return -1;
     write_squares(folder, "train", 48, 1);
     write_squares(folder, "t10k", 8, 2);
     char output[96];

@@ -11,7 +11,7 @@
 
 #include "core/arena.h"
 #include "core/cpu.h"
-#include "core/list.h"
+#include "variant.h"
 #include "core/rng.h"
 #include "core/status.h"
 
@@ -122,30 +122,30 @@ static void cpu_level_can_be_lowered(void **state) {
 
 static bool take_range(void *user, int index, const char **at) {
     int(*out)[2] = user;
-    return vt_text_range(at, 0, 9, &out[index][0], &out[index][1]);
+    return variant_text_range(at, 0, 9, &out[index][0], &out[index][1]);
 }
 
 static void lists_are_taken_whole(void **state) {
     (void)state;
     int ints[3] = {0}, ranges[3][2];
     double reals[2];
-    assert_int_equal(vt_list_ints("8,4,2", 1, 8, 3, ints), 3);
+    assert_int_equal(variant_list_ints("8,4,2", 1, 8, 3, ints), 3);
     assert_int_equal(ints[2], 2);
-    assert_int_equal(vt_list_ints("8, 4 ,2", 1, 8, 3, ints), 3);
-    assert_int_equal(vt_list_ints("8,4,2,1", 1, 8, 3, ints), -1);
+    assert_int_equal(variant_list_ints("8, 4 ,2", 1, 8, 3, ints), 3);
+    assert_int_equal(variant_list_ints("8,4,2,1", 1, 8, 3, ints), -1);
     static const char *const wrong[] = {"",    ",",     "8,",    ",8",  "8,,4",
                                         "8;4", "8.5,4", "9,4,2", "8 4", "99999999999999999999"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; ++i)
-        assert_int_equal(vt_list_ints(wrong[i], 1, 8, 3, ints), 0);
-    assert_int_equal(vt_list_reals("0.9,1e-3", 0, 1, 2, reals), 2);
+        assert_int_equal(variant_list_ints(wrong[i], 1, 8, 3, ints), 0);
+    assert_int_equal(variant_list_reals("0.9,1e-3", 0, 1, 2, reals), 2);
     assert_true(reals[1] == 1e-3);
-    assert_int_equal(vt_list_reals("0.9,nan", 0, 1, 2, reals), 0);
+    assert_int_equal(variant_list_reals("0.9,nan", 0, 1, 2, reals), 0);
     const char *at = "0-2,5;7";
-    assert_int_equal(vt_list_read(&at, ";", 3, take_range, ranges), 2);
+    assert_int_equal(variant_list_read(&at, ";", 3, take_range, ranges), 2);
     assert_int_equal(ranges[0][1], 2);
     assert_string_equal(at, ";7");
     at = "2-0";
-    assert_int_equal(vt_list_read(&at, ";", 3, take_range, ranges), 0);
+    assert_int_equal(variant_list_read(&at, ";", 3, take_range, ranges), 0);
 }
 
 int main(void) {

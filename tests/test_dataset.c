@@ -81,7 +81,7 @@ static void put_picture(const char *name, int width, int height, int channels, i
     char *path = strdup(in_folder(name));
     char *slash = strrchr(path, '/');
     *slash = '\0';
-    assert_ok(vt_folder_make(path, &err));
+    assert_ok(variant_folder_make(path, &err));
     *slash = '/';
     assert_ok(vt_image_write_png(&image, path, NULL, 0, &err));
     free(path);
@@ -103,7 +103,7 @@ static void folder_of_classes(void **state) {
     put_picture("a cats/x.jpeg", 4, 4, 1, 50); /* by content a PNG */
     put_picture("Zebras/z.png", 8, 4, 3, 5);
     put_picture(".hidden/h.png", 4, 4, 3, 0);
-    assert_ok(vt_folder_make(in_folder("empty class"), &err));
+    assert_ok(variant_folder_make(in_folder("empty class"), &err));
     assert_ok(vt_file_write(in_folder("b dogs/notes.txt"), "hi", 2, &err));
     assert_ok(vt_file_write(in_folder("a cats/broken.jpg"), "\xFF\xD8\xFF\xE0 no more", 12, &err));
     assert_ok(vt_file_write(in_folder("a cats/void.png"), "", 0, &err));
@@ -227,7 +227,7 @@ static void folder_without_pictures(void **state) {
     assert_int_equal(open_at(&d, folder, false, 4, 1), VARIANT_E_FORMAT);
     assert_non_null(strstr(err.message, folder));
     assert_non_null(strstr(err.message, "train-images-idx3-ubyte.gz"));
-    assert_ok(vt_folder_make(in_folder("a"), &err));
+    assert_ok(variant_folder_make(in_folder("a"), &err));
     assert_ok(vt_file_write(in_folder("a/x.png"), "no", 2, &err));
     assert_int_equal(open_at(&d, folder, false, 4, 1), VARIANT_E_FORMAT);
     assert_non_null(strstr(err.message, "can be read"));

@@ -470,7 +470,7 @@ static int set_up(void **state) {
     make_folder(folder);
     assert_ok(vt_kern_register(HIDDEN, hidden_over_reference, err));
     assert_ok(vt_kern_register(HIDDEN_DEFAULT, hidden_over_default, err));
-    assert_ok(vt_folder_make(in_folder("data"), err));
+    assert_ok(variant_folder_make(in_folder("data"), err));
     write_squares(folder, "train", 8, 1);
     write_squares(folder, "t10k", 4, 2);
     write_model(in_folder("model.safetensors"));

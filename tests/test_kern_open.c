@@ -94,7 +94,7 @@ static void test_backends(void **state) {
         if (i) strcat(names, "|");
         strcat(names, vt_kern_backend(i));
     }
-    assert_string_equal(names, VT_KERN_BACKENDS);
+    assert_string_equal(names, VARIANT_BACKENDS);
     assert_int_equal(vt_kern_register("none", open_none, &err), VARIANT_OK);
     assert_string_equal(vt_kern_backend(count), "none");
     assert_int_equal(vt_kern_open(&kern, "none", 3, &err), VARIANT_E_UNSUPPORTED);

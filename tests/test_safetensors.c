@@ -547,13 +547,13 @@ static void text_and_folders(void **state) {
 
     snprintf(deep, sizeof deep, "%s/a//b/c/", folder);
     assert_false(vt_is_folder(deep));
-    assert_int_equal(vt_folder_make(deep, &err), VARIANT_OK);
+    assert_int_equal(variant_folder_make(deep, &err), VARIANT_OK);
     assert_true(vt_is_folder(deep));
-    assert_int_equal(vt_folder_make(deep, &err), VARIANT_OK);
-    assert_int_equal(vt_folder_make(path, &err), VARIANT_E_IO);
+    assert_int_equal(variant_folder_make(deep, &err), VARIANT_OK);
+    assert_int_equal(variant_folder_make(path, &err), VARIANT_E_IO);
     snprintf(deep, sizeof deep, "%s/below", path);
-    assert_int_equal(vt_folder_make(deep, &err), VARIANT_E_IO);
-    assert_int_equal(vt_folder_make("", &err), VARIANT_E_IO);
+    assert_int_equal(variant_folder_make(deep, &err), VARIANT_E_IO);
+    assert_int_equal(variant_folder_make("", &err), VARIANT_E_IO);
 }
 
 /* How many of the mapping's pages are in memory. */

@@ -55,7 +55,7 @@ static void base64_goes_there_and_back(void **state) {
     for (size_t size = 0; size <= sizeof bytes; ++size) {
         uint8_t *back;
         size_t got;
-        char *text = vt_base64(bytes, size);
+        char *text = variant_base64(bytes, size);
         assert_int_equal(strlen(text), (size + 2) / 3 * 4);
         assert_true(vt_base64_read(text, strlen(text), &back, &got));
         assert_int_equal(got, size);
@@ -63,7 +63,7 @@ static void base64_goes_there_and_back(void **state) {
         free(back);
         free(text);
     }
-    char *text = vt_base64((const uint8_t *)"any carnal pleas", 16);
+    char *text = variant_base64((const uint8_t *)"any carnal pleas", 16);
     assert_string_equal(text, "YW55IGNhcm5hbCBwbGVhcw==");
     free(text);
     uint8_t *none;

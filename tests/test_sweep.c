@@ -27,7 +27,7 @@ static void check_number(double value, const char *expected) {
 
 static void check_bytes(double value, const char *expected) {
     char text[32];
-    vt_text_bytes(text, sizeof text, value);
+    variant_text_bytes(text, sizeof text, value);
     assert_string_equal(text, expected);
 }
 

@@ -573,7 +573,7 @@ static void test_bad_input(void **state) {
     (void)state;
     interruption at = {0};
     vt_train_result result;
-    assert_ok(vt_folder_make(in_folder("empty/a"), &err));
+    assert_ok(variant_folder_make(in_folder("empty/a"), &err));
 
     vt_train_tokenizer_options options = tokenizer_run("bad", &at);
     options.common.data = vt_data_of(in_folder("empty"));
@@ -663,7 +663,7 @@ static void test_bf16(void **state) {
 static int setup(void **state) {
     (void)state;
     strcpy(folder, "/tmp/variant-train-XXXXXX");
-    if (!mkdtemp(folder) || vt_folder_make(in_folder("data"), &err) != VARIANT_OK) return -1;
+    if (!mkdtemp(folder) || variant_folder_make(in_folder("data"), &err) != VARIANT_OK) return -1;
     write_squares(folder, "train", PICTURES, 1);
     write_squares(folder, "t10k", TEST_PICTURES, 2);
     return vt_kern_open(&kern, NULL, 2, &err) == VARIANT_OK ? 0 : -1;

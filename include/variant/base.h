@@ -57,6 +57,20 @@ typedef struct variant_error {
     char message[512]; /* one line: what, where, what was expected; "" on success */
 } variant_error;
 
+#ifdef __GNUC__
+#define VARIANT_PRINTS_(line, first) __attribute__((format(printf, line, first)))
+#else
+#define VARIANT_PRINTS_(line, first)
+#endif
+
+/* For a program's own functions that report as these do: puts code and a line into error (NULL: nowhere) and returns code. What would
+ * end the line, in a path or a file's text, becomes "?"; what is too long is cut. Threads: one. */
+variant_status variant_fail(variant_error *error, variant_status code, const char *format, ...)
+    VARIANT_PRINTS_(3, 4);
+/* Puts "prefix: " before the line that is there, and returns code. Threads: one. */
+variant_status variant_fail_within(variant_error *error, variant_status code, const char *format,
+                                   ...) VARIANT_PRINTS_(3, 4);
+
 /* "0.1.0". Threads: any. */
 const char *variant_version(void);
 

@@ -108,6 +108,9 @@ typedef struct variant_info {
     const char *weights, *kv; /* "f32", "bf16" or "int8"; weights "int4" too */
     size_t weight_bytes;      /* held in memory ... */
     size_t mapped_bytes;      /* ... and used in place in the mapped file */
+    /* how the training took pictures that are no square ("crop", "pad", "stretch") and see-through ones ("white", "black", "drop");
+     * "crop" and "white" where it does not say; NULL: the model has no record of its training */
+    const char *fit, *alpha;
 } variant_info;
 
 /* Lives as long as the engine. Threads: any. */

@@ -39,6 +39,9 @@ variant_status variant_machine_read(variant_machine *machine, variant_error *err
  * OpenBLAS older than the processor takes those of 2004. NULL: it chose well, or the variable is set. Threads: any. */
 const char *variant_blas_core_wanted(void);
 
+/* The backends that this version has, between bars, for lists of options; and a note on each. */
+#define VARIANT_BACKENDS "cpu|ref"
+#define VARIANT_BACKEND_NOTES "|the slow plain-C definition"
 /* The backends that engines may ask for, "cpu" first; NULL behind the last. Threads: any. */
 const char *variant_backend_name(int i);
 /* What it computes with, a line of at most `size` bytes: "OpenBLAS 0.3.21 Zen, loops avx2, bf16 avx2, int8 avx2, 2 threads".

@@ -1,7 +1,8 @@
-/* variant/picture.h - finished pictures, and the files that they become: PNG, JPEG, WebP, contact sheets, animations. */
+/* variant/picture.h - finished pictures, and the files that they come from and become: PNG, JPEG, WebP, contact sheets, animations. */
 #ifndef VARIANT_PICTURE_H
 #define VARIANT_PICTURE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,6 +24,24 @@ typedef struct variant_picture {
 } variant_picture;
 /* Threads: one. */
 void variant_pictures_free(variant_picture **pictures, int count);
+
+/* A picture from a file: PNG, JPEG, WebP, GIF (its first frame), BMP or TIFF (its first page), by content, whatever its name; turned as
+ * its EXIF orientation says, 16 bits rounded to 8. Where it is see-through it lies over "white" (NULL) or "black", or is taken without
+ * ("drop": its hidden colours). *out is one picture, for variant_pictures_free(out, 1); its label is 0, and it has no settings
+ * (variant_settings_read). Sides up to 32768, 2^28 pixels in all. E_IO, E_FORMAT: not there, no picture, damaged. Threads: any. */
+variant_status variant_picture_read(variant_picture **out, const char *path, const char *alpha,
+                                    variant_error *error);
+/* What a picture file says as a mask, as variant_edit takes one: of one channel, 255 where it is see-through (alpha below 128) or, where
+ * it has no such pixel, white (128 and above); 0 elsewhere. alpha_alone: white does not count. Threads: any. */
+variant_status variant_mask_read(variant_picture **out, const char *path, bool alpha_alone,
+                                 variant_error *error);
+/* Width, height (turned) and channels (1 grey or 3 RGB, without alpha) of a picture file by its head alone. Threads: any. */
+variant_status variant_picture_probe(const char *path, int *width, int *height, int *channels,
+                                     variant_error *error);
+/* The pixels at another size, for showing: larger by a whole factor each becomes a square of its own, else they are resampled
+ * (area-weighted down, bilinear up). *out as variant_picture_read has it. Threads: any. */
+variant_status variant_picture_scale(variant_picture **out, const variant_picture *picture,
+                                     int width, int height, variant_error *error);
 
 /* As the name ends, .png, .jpg, .jpeg or .webp, with the settings inside: text under the key "variant" of a PNG,
  * EXIF's UserComment of the others. "-": a PNG to the standard output. quality: 1 to 100 of JPEG and lossy WebP;

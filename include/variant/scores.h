@@ -19,9 +19,12 @@ VARIANT_BEGIN
  * time may use a judge; several may be at work at once. docs/EVALUATION.md says what each score means. */
 typedef struct variant_judge variant_judge;
 
+#define VARIANT_FEATURES_FILE "classifier.safetensors" /* the network's, in a folder */
+
 typedef struct variant_judge_options {
     size_t size; /* variant_judge_options_init sets it */
-    /* the network: FID's Inception (pt_inception-2015-12-05) or what a classifier's training made, a file or its folder; required */
+    /* the network: FID's Inception (pt_inception-2015-12-05) or what a classifier's training made, a file or its folder; required, or
+     * `model` below */
     const char *features;
     const char *resize;  /* of pictures for the Inception: "pytorch" (NULL) or "tensorflow" */
     const char *backend; /* "cpu" (default) or "ref" */
@@ -31,6 +34,10 @@ typedef struct variant_judge_options {
     void (*note)(void *user, const char *line); /* one line on what was found or left out; NULL */
     void *user;
     const int *cancel; /* stops with E_STOPPED once it is not 0, as variant_request.cancel; NULL */
+    const char
+        *model; /* features NULL: the folder of a model that has its network beside it; NULL */
+    const char *
+        save_reference; /* each reference of pictures is kept here, as variant_judge_save does it; NULL */
 } variant_judge_options;
 /* The processor's backend, nothing else. */
 VARIANT_SIZED(variant_judge_options);
@@ -53,6 +60,10 @@ typedef struct variant_network {
     const char *resize;      /* "pytorch", "tensorflow"; NULL: it does not resize */
     const char *reference;   /* what the real pictures are called; NULL: there are none */
     int64_t reference_count; /* of them; 0: not known */
+    int draws;               /* of the bootstrap of spreads, where nobody says */
+    /* which part of the reference's pictures there is ("train", "test", "all") and how they were taken; NULL: statistics, or none */
+    const char *split, *fit, *alpha;
+    double holdout;
 } variant_network;
 
 /* Until the judge's reference changes. Threads: one. */
@@ -67,6 +78,8 @@ const char *variant_judge_class_name(const variant_judge *judge, int label);
  * Threads: one. */
 variant_status variant_judge_reference(variant_judge *judge, const variant_data *data, int count,
                                        int side, int channels, variant_error *error);
+/* Does a file hold statistics, by its content? A name that promises some counts too. Threads: any. */
+bool variant_is_statistics(const char *path);
 /* Keeps all that is known of the reference's pictures (safetensors), for variant_judge_reference. Threads: one. */
 variant_status variant_judge_save(const variant_judge *judge, const char *path,
                                   variant_error *error);
@@ -90,7 +103,12 @@ typedef struct variant_scores {
     /* kernel distance, of neighbours_of pictures a side (arXiv 1801.01401): mean and deviation of the mean over blocks of 100 to 1000; called KID
      * in the Inception */
     double kid, kid_spread;
+    int side, channels; /* of the pictures that were judged */
+    /* of real or finished ones the part that was taken, and how, as in variant_network; NULL: they were generated */
+    const char *split, *fit, *alpha;
+    double holdout;
 } variant_scores;
+#define VARIANT_NEIGHBOURS 3 /* k of precision and recall */
 /* Everything NAN or 0. */
 VARIANT_SIZED(variant_scores);
 
@@ -116,6 +134,10 @@ typedef struct variant_eval_options {
     const char *save_statistics;
     /* of variant_evaluate_seeds: the scores of a seed that is finished; NULL */
     void (*finished)(void *user, uint64_t seed, const variant_scores *scores);
+    /* a reference that takes the place of the judge's, read as variant_judge_reference does it, at the side and with
+     * the channels of what is judged, and taken as the model's training took pictures, where it says; NULL: the judge's */
+    const variant_data *reference;
+    int reference_count; /* so many of its pictures, or, with `through` and no reference, of pictures as their own; 0: all */
 } variant_eval_options;
 /* Nothing; draws -1. */
 VARIANT_SIZED(variant_eval_options);
@@ -151,6 +173,36 @@ void variant_seed_scores_free(variant_seed_scores **scores);
 /* {"scores": the mean, "range", "deviation", "seeds"}, as `variant eval --seeds --json` has them: free() it. NULL: no memory. Threads:
  * one. */
 char *variant_seed_scores_json(const variant_judge *judge, const variant_seed_scores *scores);
+
+/* Scores of one setting at several seeds, gathered one after another or read from a file, and how they differ from another setting's at
+ * the same seeds, whose pictures begin with the same random numbers. */
+typedef struct variant_seed_list variant_seed_list;
+/* An empty one. Threads: any. */
+variant_status variant_seed_list_open(variant_seed_list **out, variant_error *error);
+/* Of a file that `variant eval --json` wrote, of one seed or several. E_IO, E_FORMAT: not there, something else. Threads: any. */
+variant_status variant_seed_list_read(variant_seed_list **out, const char *path,
+                                      variant_error *error);
+/* Threads: one. */
+void variant_seed_list_close(variant_seed_list **list);
+/* One more seed, up to 256. Threads: one. */
+variant_status variant_seed_list_add(variant_seed_list *list, const variant_judge *judge,
+                                     uint64_t seed, const variant_scores *scores,
+                                     variant_error *error);
+/* How many there are, and the seed of each. Threads: any, while none adds; of the next ones too. */
+int variant_seed_list_count(const variant_seed_list *list);
+uint64_t variant_seed_list_seed(const variant_seed_list *list, int i);
+/* {"scores": the mean, "range", "deviation", "seeds"}, as variant_seed_scores_json has them: free() it. NULL: no memory. */
+char *variant_seed_list_json(const variant_seed_list *list);
+/* {"pairs": differences to `other` at the seeds that both have, "difference": of each score mean, error, least, most, relative to the
+ * mean of `other`, better (pairs in which this list's is), pairs}: free() it. NULL: no memory. */
+char *variant_seed_list_differences_json(const variant_seed_list *list,
+                                         const variant_seed_list *other);
+/* What a file's pictures were made with, as it says (JSON); NULL. Lives as long as the list. */
+const char *variant_seed_list_settings(const variant_seed_list *list);
+/* May scores of so many pictures by this judge stand beside those of the list? E_MISMATCH, its line beginning with `name`: another
+ * network, another number of pictures, real or judged. */
+variant_status variant_seed_list_check(const variant_seed_list *list, const variant_judge *judge,
+                                       int count, const char *name, variant_error *error);
 
 /* What a network makes of pictures; the library's: variant_classes_free. */
 typedef struct variant_classes {

@@ -66,7 +66,10 @@ typedef struct variant_sweep_options {
     void (*note)(void *user, const char *line);         /* NULL */
     void *user;
     const int *cancel; /* as variant_request.cancel; NULL */
+    /* what is being done beside the points ("reference", "spread"), so many of so many; false stops with E_STOPPED; NULL */
+    bool (*doing)(void *user, const char *doing, int done, int total);
 } variant_sweep_options;
+#define VARIANT_SWEEP_LIST 32 /* entries of a list, at most */
 /* repeat 5, pictures 8, samples 2000, draws -1. */
 VARIANT_SIZED(variant_sweep_options);
 
@@ -75,6 +78,32 @@ VARIANT_SIZED(variant_sweep_options);
  * a sweep with other settings. Threads: any, each sweep in a folder of its own. */
 variant_status variant_sweep(const variant_engine *engine, const variant_request *request,
                              const variant_sweep_options *options, variant_error *error);
+
+/* A point of a sweep, as its folder holds it. NAN: not measured. */
+typedef struct variant_sweep_point {
+    const char *id;     /* "d4-n2-equidistant-cfg1.5", "zone3-4-d2-equidistant-cfg1.5" */
+    const char *depths; /* layers of every scale: "12,12,6" */
+    double picture_ms, transformer_ms, decoder_ms; /* medians */
+    double kv_peak_bytes, memory_bytes;            /* of a batch; the second with the weights */
+    const char *score;                             /* what its distance is called; "": no quality */
+    double distance, distance_spread;
+    char doubt[200]; /* why its times are not to be trusted; "" */
+} variant_sweep_point;
+
+/* All of a folder, made by the library: variant_sweep_results_free. */
+typedef struct variant_sweep_results {
+    int point_count, zone_count;
+    const variant_sweep_point *const *points; /* (point_count) */
+    const variant_sweep_point *const *zones; /* (zone_count): one zone of scales ran fewer layers */
+} variant_sweep_results;
+
+/* What variant_sweep left in the folder. E_IO, E_FORMAT: no sweep's folder. Threads: any. */
+variant_status variant_sweep_read(variant_sweep_results **out, const char *folder,
+                                  variant_error *error);
+/* Threads: one. */
+void variant_sweep_results_free(variant_sweep_results **results);
+/* Makes the folder's report.html again from its sweep.json. Threads: any, each a folder of its own. */
+variant_status variant_sweep_report(const char *folder, variant_error *error);
 
 VARIANT_END
 

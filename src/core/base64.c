@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "variant.h"
+
 static const char letters64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 char *vt_base64_put(char *to, const uint8_t *bytes, size_t size) {
@@ -21,7 +23,7 @@ char *vt_base64_put(char *to, const uint8_t *bytes, size_t size) {
     return to;
 }
 
-char *vt_base64(const uint8_t *bytes, size_t size) {
+char *variant_base64(const uint8_t *bytes, size_t size) {
     char *out = malloc(vt_base64_letters(size) + 1);
     if (out) vt_base64_put(out, bytes, size);
     return out;

@@ -1,11 +1,12 @@
-/* list.c - see list.h. */
-#include "core/list.h"
+/* list.c - lists in text (variant/text.h): whole numbers, real ones, ranges or words between commas. Every list that somebody types or a
+ * file tells is read here; a list's reader says what an item is. */
+#include "variant.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-bool vt_text_int(const char **at, long low, long high, int *out) {
+bool variant_text_int(const char **at, long low, long high, int *out) {
     char *end = NULL;
     errno = 0;
     long value = strtol(*at, &end, 10);
@@ -15,7 +16,7 @@ bool vt_text_int(const char **at, long low, long high, int *out) {
     return true;
 }
 
-bool vt_text_real(const char **at, double low, double high, double *out) {
+bool variant_text_real(const char **at, double low, double high, double *out) {
     char *end = NULL;
     double value = strtod(*at, &end);
     if (end == *at || !(value >= low && value <= high)) return false;
@@ -24,15 +25,16 @@ bool vt_text_real(const char **at, double low, double high, double *out) {
     return true;
 }
 
-bool vt_text_range(const char **at, long low, long high, int *first, int *last) {
-    if (!vt_text_int(at, low, high, first)) return false;
+bool variant_text_range(const char **at, long low, long high, int *first, int *last) {
+    if (!variant_text_int(at, low, high, first)) return false;
     *last = *first;
     if (**at != '-') return true;
     ++*at;
-    return vt_text_int(at, *first, high, last);
+    return variant_text_int(at, *first, high, last);
 }
 
-int vt_list_read(const char **at, const char *ends, int most, vt_list_item *item, void *user) {
+int variant_list_read(const char **at, const char *ends, int most, variant_list_item item,
+                      void *user) {
     for (int count = 0; count < most; ++*at) {
         if (!item(user, count++, at)) return 0;
         *at += strspn(*at, " \t");
@@ -51,20 +53,20 @@ typedef struct numbers {
 
 static bool take_int(void *user, int index, const char **at) {
     const numbers *n = user;
-    return vt_text_int(at, (long)n->low, (long)n->high, &n->ints[index]);
+    return variant_text_int(at, (long)n->low, (long)n->high, &n->ints[index]);
 }
 
 static bool take_real(void *user, int index, const char **at) {
     const numbers *n = user;
-    return vt_text_real(at, n->low, n->high, &n->reals[index]);
+    return variant_text_real(at, n->low, n->high, &n->reals[index]);
 }
 
-int vt_list_ints(const char *text, long low, long high, int most, int *out) {
+int variant_list_ints(const char *text, long low, long high, int most, int *out) {
     numbers n = {.low = (double)low, .high = (double)high, .ints = out};
-    return vt_list_read(&text, "", most, take_int, &n);
+    return variant_list_read(&text, "", most, take_int, &n);
 }
 
-int vt_list_reals(const char *text, double low, double high, int most, double *out) {
+int variant_list_reals(const char *text, double low, double high, int most, double *out) {
     numbers n = {.low = low, .high = high, .reals = out};
-    return vt_list_read(&text, "", most, take_real, &n);
+    return variant_list_read(&text, "", most, take_real, &n);
 }

@@ -44,30 +44,36 @@ static void keep_one_line(char *message) {
         if ((unsigned char)*message < ' ' || *message == 0x7F) *message = '?';
 }
 
-variant_status vt_fail(variant_error *err, variant_status code, const char *format, ...) {
-    if (!err) return code;
+static void put_line(variant_error *err, variant_status code, const char *format, va_list args) {
+    if (!err) return;
     err->status = code;
-    va_list args;
-    va_start(args, format);
     vsnprintf(err->message, sizeof err->message, format, args);
-    va_end(args);
     keep_one_line(err->message);
-    return code;
 }
 
-variant_status vt_fail_within(variant_error *err, variant_status code, const char *format, ...) {
-    if (!err) return code;
+static void put_before(variant_error *err, variant_status code, const char *format, va_list args) {
+    if (!err) return;
     char inner[sizeof err->message];
     memcpy(inner, err->message, sizeof inner);
     inner[sizeof inner - 1] = '\0';
-    va_list args;
-    va_start(args, format);
     int prefix = vsnprintf(err->message, sizeof err->message, format, args);
-    va_end(args);
     size_t used = prefix < 0 ? 0 : (size_t)prefix;
     size_t room = used + 3 < sizeof err->message ? sizeof err->message - used - 3 : 0;
     if (room) snprintf(err->message + used, room + 3, ": %.*s", (int)room, inner);
     keep_one_line(err->message);
     err->status = code;
-    return code;
 }
+
+/* The library's own, and the same for whoever calls it. */
+#define FAIL(name, put)                                                                            \
+    variant_status name(variant_error *err, variant_status code, const char *format, ...) {        \
+        va_list args;                                                                              \
+        va_start(args, format);                                                                    \
+        put(err, code, format, args);                                                              \
+        va_end(args);                                                                              \
+        return code;                                                                               \
+    }
+FAIL(vt_fail, put_line)
+FAIL(vt_fail_within, put_before)
+FAIL(variant_fail, put_line)
+FAIL(variant_fail_within, put_before)

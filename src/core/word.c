@@ -1,5 +1,5 @@
-/* word.c - see word.h. */
-#include "core/word.h"
+/* word.c - how far a mistyped word is from one that exists (variant/text.h). */
+#include "variant.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -8,7 +8,7 @@ static int differ(char a, char b) {
     return tolower((unsigned char)a) != tolower((unsigned char)b);
 }
 
-int vt_word_distance(const char *a, const char *b) {
+int variant_word_distance(const char *a, const char *b) {
     int row[32];
     size_t n = strlen(a), m = strlen(b);
     if (n > 30 || m > 30) return 99;

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "core/word.h"
+#include "variant.h"
 #include "engine/engine.h"
 
 typedef enum found { NOTHING, ONE, SEVERAL } found;
@@ -72,7 +72,7 @@ static int nearness(const char *name, const char *text) {
     if (length == 0) return -1;
     if (strncasecmp(name, text, length) == 0) return 0;
     if (contains(name, text)) return 1;
-    const int away = vt_word_distance(name, text);
+    const int away = variant_word_distance(name, text);
     return away <= most ? 1 + away : -1;
 }
 

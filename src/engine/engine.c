@@ -8,6 +8,7 @@
 
 #include "core/clock.h"
 #include "core/sized.h"
+#include "io/data.h"
 #include "kern/memory_pool.h"
 
 void variant_engine_options_init_sized(variant_engine_options *options, size_t size) {
@@ -147,6 +148,8 @@ static variant_info info_of(const variant_engine *engine) {
     const vt_transformer_config *transformer = vt_transformer_configuration(model->transformer);
     const vt_tokenizer_config *tokenizer = vt_tokenizer_configuration(model->tokenizer);
     const vt_params *preview = model->preview ? vt_preview_params(model->preview) : NULL;
+    vt_data data = {.fit = VT_FIT_CROP, .alpha = VT_ALPHA_WHITE};
+    vt_data_follow(&data, model->training);
     variant_info out = {
         .depth = transformer->depth,
         .width = transformer->width,
@@ -174,6 +177,8 @@ static variant_info info_of(const variant_engine *engine) {
         .mapped_bytes = vt_transformer_params(model->transformer)->mapped_bytes +
                         vt_tokenizer_params(model->tokenizer)->mapped_bytes +
                         (preview ? preview->mapped_bytes : 0),
+        .fit = model->training ? vt_fit_name(data.fit) : NULL,
+        .alpha = model->training ? vt_alpha_name(data.alpha) : NULL,
     };
     memcpy(out.sides, transformer->sides, (size_t)transformer->scales * sizeof *out.sides);
     memcpy(out.depths, model->supernet.depths,

@@ -9,6 +9,7 @@ struct variant_engine {
     vt_kern *kern;
     vt_model *model;
     vt_number weights, kv;
+    bool synthetic; /* weights by formula: its pictures are worth nothing */
     variant_info info;
     void (*warn)(void *user, const char *line); /* while it is opened */
     void (*log)(void *user, variant_log_level level, const char *line);

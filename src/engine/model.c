@@ -8,7 +8,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "core/list.h"
+#include "variant.h"
 #include "core/rng.h"
 #include "engine/model_config.h"
 #include "engine/model_files.h"
@@ -83,7 +83,7 @@ void vt_model_options_init(vt_model_options *options) {
 }
 
 variant_status vt_sides_parse(const char *text, int *sides, int *count, variant_error *err) {
-    *count = vt_list_ints(text, 1, 1024, VT_MAX_SCALES, sides);
+    *count = variant_list_ints(text, 1, 1024, VT_MAX_SCALES, sides);
     if (*count > 0) return VARIANT_OK;
     return vt_fail(err, VARIANT_E_ARGUMENT,
                    "--sides \"%.64s\": expected up to %d sides such as 1,2,3,4", text,

@@ -18,9 +18,9 @@
 #include "features/features.h"
 
 enum {
-    VT_EVAL_NEIGHBOURS = 3, /* k of precision and recall */
-    VT_EVAL_KEPT = 10000,   /* samples whose features are kept for them, at most */
-    VT_EVAL_SPLITS = 10     /* of the inception score; fewer below ten samples a split */
+    VT_EVAL_NEIGHBOURS = VARIANT_NEIGHBOURS, /* k of precision and recall */
+    VT_EVAL_KEPT = 10000,                    /* samples whose features are kept for them, at most */
+    VT_EVAL_SPLITS = 10 /* of the inception score; fewer below ten samples a split */
 };
 
 /* Of vt_eval_save's archives: numbers that other programs pass over. */

@@ -50,6 +50,7 @@ void variant_scores_init_sized(variant_scores *out, size_t size) {
 static void describe(variant_judge *j) {
     const vt_features_info *network = &j->judge.network;
     const vt_reference *reference = &j->judge.reference;
+    const vt_data *data = j->judge.has_data ? &j->judge.data : NULL;
     j->network = (variant_network){
         .name = network->name,
         .inception = network->inception,
@@ -61,7 +62,12 @@ static void describe(variant_judge *j) {
         .hash = network->hash,
         .resize = network->resizes ? vt_features_resize_name(network->resize) : NULL,
         .reference = j->judge.has_reference ? reference->source : NULL,
-        .reference_count = j->judge.has_reference ? reference->count : 0};
+        .reference_count = j->judge.has_reference ? reference->count : 0,
+        .draws = vt_eval_default_draws(network),
+        .split = data ? vt_split_name(data->split) : NULL,
+        .fit = data ? vt_fit_name(data->fit) : NULL,
+        .alpha = data ? vt_alpha_name(data->alpha) : NULL,
+        .holdout = data ? data->holdout : 0};
 }
 
 static bool is_cancelled(const variant_judge *j) {
@@ -104,12 +110,14 @@ variant_status vt_resize_parse(int *out, const char *name, variant_error *err) {
 
 static variant_status open_judge(variant_judge *j, variant_error *err) {
     vt_judge_options options = {.features = j->options.features,
+                                .model = j->options.model,
+                                .save_reference = j->options.save_reference,
                                 .backend = j->options.backend,
                                 .threads = j->options.threads,
                                 .progress = tell_reference,
                                 .note = pass_note,
                                 .user = j};
-    if (!options.features || !options.features[0])
+    if ((!options.features || !options.features[0]) && !options.model)
         return vt_fail(err, VARIANT_E_ARGUMENT,
                        "which network judges? expected features: an Inception file, or what a "
                        "classifier's training made");
@@ -179,8 +187,8 @@ static variant_status read_reference(variant_judge *j, const vt_data *data, int 
     j->judge.has_reference = j->judge.has_data = false;
     j->judge.options.reference_count = count;
     const variant_status status = vt_judge_reference(&j->judge, data, side, channels, err);
-    j->judge.has_data = false; /* what it points to is the caller's */
     describe(j);
+    j->judge.has_data = false; /* what it points to is the caller's */
     return status;
 }
 
@@ -193,6 +201,10 @@ variant_status variant_judge_reference(variant_judge *judge, const variant_data 
     taken.flat_whole = !taken.split_chosen;
     vt_judge_follow(&judge->judge, &taken);
     return read_reference(judge, &taken, count, side, channels, error);
+}
+
+bool variant_is_statistics(const char *path) {
+    return path && vt_judge_is_statistics(path);
 }
 
 variant_status variant_judge_save(const variant_judge *judge, const char *path,
@@ -267,7 +279,29 @@ typedef struct evaluation {
     vt_score_fidelity fidelity;
     vt_codec *codec; /* of `through`, and room for a batch of its tokens */
     int32_t *tokens;
+    int side, channels; /* of what is judged, and how it was taken */
+    const vt_data *data;
+    vt_data room;
 } evaluation;
+
+/* As the model's training took pictures, where it left a record, else as the network's did. */
+static void follow(const evaluation *e, const char *training, vt_data *data) {
+    if (training)
+        vt_data_follow(data, training);
+    else
+        vt_judge_follow(&e->judge->judge, data);
+}
+
+/* The reference that the options name, for pictures like these. */
+static variant_status take_reference(evaluation *e, const char *training, variant_error *err) {
+    const variant_eval_options *o = &e->options;
+    vt_data data;
+    if (!o->reference) return VARIANT_OK;
+    VT_TRY(vt_data_take_set(&data, o->reference, "reference", VT_SPLIT_TEST, err));
+    data.flat_whole = !data.split_chosen;
+    follow(e, training, &data);
+    return read_reference(e->judge, &data, o->reference_count, e->side, e->channels, err);
+}
 
 static void pass_generated(void *user, const variant_picture *pictures, int count,
                            const variant_report *report) {
@@ -282,6 +316,10 @@ static variant_status of_engine(evaluation *e, variant_error *err) {
     if (request.count < 2)
         return vt_fail(err, VARIANT_E_ARGUMENT, "%d pictures: scores need at least 2",
                        request.count);
+    const variant_info *info = variant_engine_info(e->options.engine);
+    e->side = info->picture_side;
+    e->channels = info->channels;
+    VT_TRY(take_reference(e, e->options.engine->model->training, err));
     e->by.generated = pass_generated;
     e->by.generated_user = e;
     const variant_status status =
@@ -290,23 +328,33 @@ static variant_status of_engine(evaluation *e, variant_error *err) {
     return status;
 }
 
-/* The network's classes, where the pictures have them. */
+/* The network's classes, where the pictures have them; a note says so where one would expect them. */
 static bool classes_match(const evaluation *e, const vt_source *source) {
     const vt_judge *judge = &e->judge->judge;
-    return source->labelled && !judge->network.inception &&
-           vt_judge_dataset_matches(judge, source->dataset);
+    char line[512], name[256];
+    if (!source->labelled || judge->network.inception) return false;
+    if (vt_judge_dataset_matches(judge, source->dataset)) return true;
+    vt_data_name(e->data, name, sizeof name);
+    snprintf(line, sizeof line, "%s: its classes are not the network's: no share in their class",
+             name);
+    pass_note(e->judge, line);
+    return false;
 }
 
 static variant_status of_pictures(evaluation *e, variant_error *err) {
     const variant_eval_options *o = &e->options;
     vt_source source = {0};
-    vt_data data;
-    VT_TRY(vt_data_take_set(&data, o->pictures, "pictures", VT_SPLIT_ALL, err));
-    if (!data.split_chosen) data.holdout = 0; /* finished pictures: no share is held out */
-    data.flat_whole = true;
-    vt_judge_follow(&e->judge->judge, &data);
+    vt_data *data = &e->room;
+    VT_TRY(vt_data_take_set(data, o->pictures, "pictures", VT_SPLIT_ALL, err));
+    if (!data->split_chosen) data->holdout = 0; /* finished pictures: no share is held out */
+    data->flat_whole = true;
+    vt_judge_follow(&e->judge->judge, data);
+    e->data = data;
     variant_status status =
-        vt_source_open(&source, &data, o->side, o->channels, o->count, pass_note, e->judge, err);
+        vt_source_open(&source, data, o->side, o->channels, o->count, pass_note, e->judge, err);
+    e->side = source.side;
+    e->channels = source.channels;
+    if (status == VARIANT_OK) status = take_reference(e, NULL, err);
     if (status == VARIANT_OK)
         status = vt_score_finished(&e->scores, &e->by, &source, classes_match(e, &source), err);
     vt_source_close(&source);
@@ -329,18 +377,22 @@ static variant_status open_codec(evaluation *e, variant_error *err) {
 
 static variant_status of_tokenizer(evaluation *e, variant_error *err) {
     const variant_token_shape *shape = variant_tokenizer_shape(e->options.through);
-    const int side = shape->picture_side, channels = shape->channels;
+    const int side = e->side = shape->picture_side, channels = e->channels = shape->channels;
     vt_source source = {0};
-    vt_data data;
+    vt_data *data = &e->room;
     char name[256];
     VT_TRY(open_codec(e, err));
-    VT_TRY(vt_data_take_set(&data, e->options.pictures, "pictures", VT_SPLIT_TEST, err));
-    vt_data_follow(&data, e->codec->model->training);
-    vt_data_name(&data, name, sizeof name);
-    if (!e->judge->judge.has_reference)
-        VT_TRY(read_reference(e->judge, &data, 0, side, channels, err));
-    variant_status status =
-        vt_source_open(&source, &data, side, channels, e->options.count, pass_note, e->judge, err);
+    const char *training = e->codec->model->training;
+    VT_TRY(vt_data_take_set(data, e->options.pictures, "pictures", VT_SPLIT_TEST, err));
+    follow(e, training, data);
+    e->data = data;
+    vt_data_name(data, name, sizeof name);
+    VT_TRY(take_reference(e, training, err));
+    const bool other = e->judge->judge.has_reference;
+    if (!other)
+        VT_TRY(read_reference(e->judge, data, e->options.reference_count, side, channels, err));
+    variant_status status = vt_source_open(&source, data, side, channels, e->options.count,
+                                           other ? pass_note : NULL, e->judge, err);
     if (status == VARIANT_OK)
         status = vt_score_reconstructed(&e->scores, &e->fidelity, &e->by, &source,
                                         classes_match(e, &source), name, there_and_back, e, err);
@@ -356,6 +408,9 @@ static variant_status check_eval(const variant_eval_options *o, variant_error *e
     if (o->through && o->engine)
         return vt_fail(err, VARIANT_E_ARGUMENT,
                        "a tokenizer takes pictures, not those of a request");
+    if (o->reference_count < 0)
+        return vt_fail(err, VARIANT_E_ARGUMENT, "reference_count %d: expected 0 or more",
+                       o->reference_count);
     if (o->draws < -1 || o->draws == 1 || o->draws > 10000)
         return vt_fail(err, VARIANT_E_ARGUMENT,
                        "%d draws: expected 0 (none), 2 to 10000, or -1 for the usual number",
@@ -391,16 +446,28 @@ variant_status variant_evaluate(variant_judge *judge, const variant_eval_options
     found.psnr_spread = e.fidelity.psnr_spread;
     found.ssim = e.fidelity.ssim;
     found.ssim_spread = e.fidelity.ssim_spread;
+    found.side = e.side;
+    found.channels = e.channels;
+    if (e.data) {
+        found.split = vt_split_name(e.data->split);
+        found.fit = vt_fit_name(e.data->fit);
+        found.alpha = vt_alpha_name(e.data->alpha);
+        found.holdout = e.data->holdout;
+    }
     vt_sized_give(scores, &found, sizeof found);
     return VARIANT_OK;
 }
 
-char *variant_scores_json(const variant_judge *judge, const variant_scores *scores) {
+cJSON *vt_scores_json(const variant_judge *judge, const variant_scores *scores) {
     variant_scores taken;
     if (!judge || VT_SIZED_TAKE(&taken, scores, variant_scores, NULL) != VARIANT_OK) return NULL;
     const vt_eval_scores inner = inner_scores(&taken);
-    cJSON *json = vt_eval_scores_json(&inner, &judge->judge.network,
-                                      judge->judge.has_reference ? &judge->judge.reference : NULL);
+    return vt_eval_scores_json(&inner, &judge->judge.network,
+                               judge->judge.has_reference ? &judge->judge.reference : NULL);
+}
+
+char *variant_scores_json(const variant_judge *judge, const variant_scores *scores) {
+    cJSON *json = vt_scores_json(judge, scores);
     char *text = json ? cJSON_PrintUnformatted(json) : NULL;
     cJSON_Delete(json);
     return text;

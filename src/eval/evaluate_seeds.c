@@ -56,9 +56,7 @@ static variant_status list_of(vt_seed_list *out, const variant_judge *judge,
                               const variant_seed_scores *scores, variant_error *err) {
     *out = (vt_seed_list){0};
     for (int i = 0; i < scores->count; ++i) {
-        char *text = variant_scores_json(judge, scores->scores[i]);
-        cJSON *json = text ? cJSON_Parse(text) : NULL;
-        free(text);
+        cJSON *json = vt_scores_json(judge, scores->scores[i]);
         VT_TRY(vt_seed_list_add(out, scores->seeds[i], json, err));
     }
     return VARIANT_OK;
@@ -133,6 +131,7 @@ static variant_status run_one(seed_scores *s, variant_judge *judge, const varian
                               uint64_t seed, variant_error *err) {
     variant_request request;
     variant_eval_options options = *o;
+    if (s->told.count > 0) options.reference = NULL; /* it is read already */
     VT_TRY(VT_SIZED_TAKE(&request, o->request, variant_request, err));
     request.seed = options.seed = seed;
     options.request = &request;

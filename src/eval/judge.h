@@ -8,9 +8,10 @@
 #include "io/dataset.h"
 
 typedef struct vt_judge_options {
-    const char *features; /* a file or folder, or NULL: VT_FEATURES_FILE in the folder `model` */
-    const char *model;    /* or NULL */
-    int resize;           /* vt_features_resize, or -1: PyTorch's where there is one */
+    const char
+        *features;     /* a file or folder, or NULL: VARIANT_FEATURES_FILE in the folder `model` */
+    const char *model; /* or NULL */
+    int resize;        /* vt_features_resize, or -1: PyTorch's where there is one */
     const char *backend;
     int threads;
     int reference_count;                               /* of its pictures; 0: all */

@@ -2,6 +2,8 @@
 #ifndef VT_EVAL_LIBRARY_H
 #define VT_EVAL_LIBRARY_H
 
+#include <cjson/cJSON.h>
+
 #include "eval/judge.h"
 
 struct variant_judge {
@@ -12,6 +14,8 @@ struct variant_judge {
 
 /* Tells how far it is; false: stop. */
 bool vt_judge_goes_on(variant_judge *judge, const char *doing, int done, int total);
+/* variant_scores_json, as an object; NULL: no memory. */
+cJSON *vt_scores_json(const variant_judge *judge, const variant_scores *scores);
 /* vt_features_resize by its name; -1 for NULL. */
 variant_status vt_resize_parse(int *out, const char *name, variant_error *err);
 /* vt_data_take_as of what must be a data set. */

@@ -87,7 +87,7 @@ static void add_fact(vt_text *html, const char *name, const char *value, bool co
 static void describe_model(const vt_report *r, vt_text *out) {
     const vt_sweep_model *model = &r->file.model;
     char bytes[32];
-    vt_text_bytes(bytes, sizeof bytes, model->weight_bytes);
+    variant_text_bytes(bytes, sizeof bytes, model->weight_bytes);
     vt_text_add(out, "%s", model->name);
     if (model->synthetic) vt_text_add(out, ", synthetic weights");
     if (model->hash[0]) vt_text_add(out, ", weights %s", model->hash);
@@ -216,7 +216,7 @@ static void score_text(char *out, size_t size, double value, double spread) {
     if (!isfinite(value))
         snprintf(out, size, "-");
     else if (isfinite(spread))
-        vt_text_with_spread(out, size, value, spread, "\xc2\xb1");
+        variant_text_with_spread(out, size, value, spread, "\xc2\xb1");
     else
         snprintf(out, size, "%.3f", value);
 }
@@ -236,7 +236,7 @@ static void add_tiles(vt_text *html, const vt_report *r) {
     if (full) {
         vt_text_number(a, sizeof a, full->times.picture_ms);
         snprintf(figure, sizeof figure, "%.32s ms a picture", a);
-        vt_text_bytes(a, sizeof a, full->kv_peak_bytes);
+        variant_text_bytes(a, sizeof a, full->kv_peak_bytes);
         snprintf(which, sizeof which, "KV at most %.32s, %d at a time", a, r->batch);
         snprintf(b, sizeof b, "all %d layers", r->depth);
         add_tile(html, figure, b, which);
@@ -250,7 +250,7 @@ static void add_tiles(vt_text *html, const vt_report *r) {
     else
         snprintf(which, sizeof which, "%.90s", b);
     add_tile(html, figure, "fastest", which);
-    vt_text_bytes(figure, sizeof figure, small->kv_peak_bytes);
+    variant_text_bytes(figure, sizeof figure, small->kv_peak_bytes);
     vt_report_name(r, small, b, sizeof b);
     if (full && small != full && full->kv_peak_bytes > 0)
         snprintf(which, sizeof which, "%.90s: %.0f %% less", b,
@@ -337,7 +337,7 @@ static void add_cell(vt_text *html, double value) {
 
 static void add_bytes_cell(vt_text *html, double value) {
     char text[32];
-    vt_text_bytes(text, sizeof text, value);
+    variant_text_bytes(text, sizeof text, value);
     vt_text_add(html, "<td>%s</td>", text);
 }
 

@@ -44,7 +44,7 @@ static void add_score(char *out, size_t size, const char *name, double value, do
     const size_t length = strlen(out);
     if (!isfinite(value)) return;
     if (isfinite(spread))
-        vt_text_with_spread(score, sizeof score, value, spread, "\xc2\xb1");
+        variant_text_with_spread(score, sizeof score, value, spread, "\xc2\xb1");
     else
         vt_text_number(score, sizeof score, value);
     snprintf(out + length, size - length, ", %.24s %s", name, score);
@@ -55,8 +55,8 @@ static void describe_dot(const vt_report *r, const vt_sweep_point *p, vt_dot *do
     char uncond[24] = "";
     vt_report_name(r, p, name, sizeof name);
     vt_text_number(ms, sizeof ms, p->times.picture_ms);
-    vt_text_bytes(memory, sizeof memory, p->memory_bytes);
-    vt_text_bytes(kv, sizeof kv, p->kv_peak_bytes);
+    variant_text_bytes(memory, sizeof memory, p->memory_bytes);
+    variant_text_bytes(kv, sizeof kv, p->kv_peak_bytes);
     if (r->has_quality) {
         const vt_sweep_scores *q = &p->quality;
         add_score(quality, sizeof quality, r->score, q->frechet, q->frechet_spread);

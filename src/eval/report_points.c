@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/list.h"
+#include "variant.h"
 #include "eval/report_parts.h"
 #include "planning/plan.h"
 
@@ -93,7 +93,7 @@ const vt_sweep_point *vt_report_full(const vt_report *report) {
 /* Of all scales together; "12,12,6". */
 static int layers_of(const vt_sweep_point *p) {
     int layers[VARIANT_MAX_SCALES], sum = 0;
-    int scales = vt_list_ints(p->depths, 0, INT_MAX, VARIANT_MAX_SCALES, layers);
+    int scales = variant_list_ints(p->depths, 0, INT_MAX, VARIANT_MAX_SCALES, layers);
     for (int k = 0; k < scales; ++k) sum += layers[k];
     return sum;
 }
@@ -117,7 +117,7 @@ const vt_sweep_point *vt_report_best(const vt_report *r, int *equal) {
 int vt_report_uncond(const vt_sweep_point *p) {
     int layers[VARIANT_MAX_SCALES], last = 0;
     const char *text = p->uncond_depths[0] ? p->uncond_depths : p->depths;
-    const int scales = vt_list_ints(text, 0, INT_MAX, VARIANT_MAX_SCALES, layers);
+    const int scales = variant_list_ints(text, 0, INT_MAX, VARIANT_MAX_SCALES, layers);
     for (int k = 0; k < scales && p->cfg_scale > 0.0; ++k)
         if (layers[k] > 0) last = layers[k];
     return last;

@@ -14,14 +14,13 @@
 #define FILE_MAX ((size_t)16 << 20)
 
 #define SCORE(member) .key = #member, .spread_key = #member "_spread"
-const vt_seed_score vt_seed_score_list[] = {
-    {SCORE(frechet), .label = "FID", .named = true, .lower = true, .factor = 1},
-    {SCORE(spatial_frechet), .label = "sFID", .named = true, .lower = true, .factor = 1},
-    {SCORE(inception_score), .label = "IS", .named = true, .factor = 1},
-    {SCORE(kid), .label = "KID", .named = true, .lower = true, .factor = 1},
-    {SCORE(precision), .label = "precision", .factor = 1},
-    {SCORE(recall), .label = "recall", .factor = 1},
-    {SCORE(class_share), .label = "in their class, %", .factor = 100}};
+const vt_seed_score vt_seed_score_list[] = {{SCORE(frechet), .lower = true},
+                                            {SCORE(spatial_frechet), .lower = true},
+                                            {SCORE(inception_score)},
+                                            {SCORE(kid), .lower = true},
+                                            {SCORE(precision)},
+                                            {SCORE(recall)},
+                                            {SCORE(class_share)}};
 const int vt_seed_score_count = sizeof vt_seed_score_list / sizeof *vt_seed_score_list;
 #undef SCORE
 

@@ -1,8 +1,8 @@
 /* seeds.h - the scores of one setting at several seeds, and of two settings beside each other at the same seeds.
  *
  * A score of one seed moves by its spread with the next; seeds show by how much, and the difference of two settings at
- * the same seed, whose pictures begin with the same random numbers, moves less than either. Used by `variant eval
- * --seeds` and, for the points of a sweep, by sweep.c. */
+ * the same seed, whose pictures begin with the same random numbers, moves less than either. Used by seed_lists.c and, for the points of
+ * a sweep, by sweep.c. */
 #ifndef VT_EVAL_SEEDS_H
 #define VT_EVAL_SEEDS_H
 
@@ -43,10 +43,7 @@ variant_status vt_seeds_comparable(const cJSON *one, const cJSON *other, const c
 /* What is told of every seed: the members of vt_sweep_scores that are single numbers. */
 typedef struct vt_seed_score {
     const char *key, *spread_key; /* in the JSON */
-    const char *label;            /* "FID": vt_eval_name makes it "FID(classifier)"; or as it is */
-    bool named;                   /* ... the former */
     bool lower;                   /* is better */
-    double factor;                /* a share as per cent */
 } vt_seed_score;
 extern const vt_seed_score vt_seed_score_list[];
 extern const int vt_seed_score_count;

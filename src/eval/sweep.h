@@ -20,7 +20,7 @@
 #include "engine/engine.h"
 #include "planning/sweep_file.h"
 
-#define VT_SWEEP_MAX_LIST 32
+#define VT_SWEEP_MAX_LIST VARIANT_SWEEP_LIST
 #define VT_SWEEP_LAYERS (VARIANT_MAX_SCALES * 5) /* "12,12,6" and its end */
 
 /* What judges the pictures of a point. */

@@ -102,11 +102,17 @@ static bool tell(void *user, const vt_sweep_progress *at) {
     return !is_cancelled(s) && (!s->asked.progress || s->asked.progress(s->asked.user, &out));
 }
 
-/* Of the reference and of the draws nothing is told but that a stop is heard. */
-static bool goes_on(void *user, int done, int total) {
-    (void)done;
-    (void)total;
-    return !is_cancelled(user);
+static bool tell_doing(const sweeping *s, const char *doing, int done, int total) {
+    return !is_cancelled(s) &&
+           (!s->asked.doing || s->asked.doing(s->asked.user, doing, done, total));
+}
+
+static bool tell_reference(void *user, int done, int total) {
+    return tell_doing(user, "reference", done, total);
+}
+
+static bool tell_draws(void *user, int done, int total) {
+    return tell_doing(user, "spread", done, total);
 }
 
 static void pass_note(void *user, const char *line) {
@@ -121,13 +127,13 @@ static variant_status open_quality(sweeping *s, const variant_engine *engine, va
     VT_TRY(vt_data_take_set(&reference, o->reference, "reference", VT_SPLIT_TEST, err));
     reference.flat_whole = !reference.split_chosen;
     const vt_draws draws = {
-        .count = o->draws, .seed = s->sweep.request.seed, .progress = goes_on, .user = s};
+        .count = o->draws, .seed = s->sweep.request.seed, .progress = tell_draws, .user = s};
     vt_judge_options judge = {.features = o->features,
                               .model = o->model,
                               .backend = o->backend,
                               .threads = o->threads,
                               .reference_count = o->reference_count,
-                              .progress = goes_on,
+                              .progress = tell_reference,
                               .note = pass_note,
                               .user = s};
     VT_TRY(vt_resize_parse(&judge.resize, o->resize, err));
@@ -146,6 +152,7 @@ static variant_status prepare(sweeping *s, const variant_engine *engine,
     if (!s->sweep.cfg_count)
         s->sweep.cfg_scales[s->sweep.cfg_count++] = (double)s->sweep.request.cfg_scale;
     s->sweep.engine = engine;
+    s->sweep.synthetic = engine->synthetic;
     s->sweep.folder = o->folder;
     s->sweep.subject = o->name ? o->name : variant_engine_info(engine)->hash;
     s->sweep.command = o->command ? o->command : "";

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/list.h"
+#include "variant.h"
 #include "engine/branches.h"
 #include "eval/sweep.h"
 
@@ -101,7 +101,7 @@ variant_request vt_sweep_request(const vt_sweep_options *options, const vt_sweep
 static void ask_uncond(vt_sweep_task *task, int bridge) {
     int layers[VARIANT_MAX_SCALES];
     size_t at = 0;
-    const int scales = vt_list_ints(task->depths, 1, 1000, VARIANT_MAX_SCALES, layers);
+    const int scales = variant_list_ints(task->depths, 1, 1000, VARIANT_MAX_SCALES, layers);
     for (int k = 0; k < scales && task->uncond > 0 && at < sizeof task->uncond_asked; ++k) {
         if (k >= bridge && layers[k] > task->uncond) layers[k] = task->uncond;
         at += (size_t)snprintf(task->uncond_asked + at, sizeof task->uncond_asked - at, "%s%d",

@@ -8,7 +8,7 @@
 #include <time.h>
 
 #include "core/cpu.h"
-#include "core/list.h"
+#include "variant.h"
 #include "eval/sweep.h"
 #include "eval/text.h"
 #include "io/file.h"
@@ -247,7 +247,7 @@ variant_status vt_sweep_state_open(cJSON **out, const vt_sweep_options *o, varia
     variant_status status = VARIANT_OK;
     cJSON *wanted = NULL, *found = NULL;
     VT_CHECK(new_state(&wanted, o, err));
-    VT_CHECK(vt_folder_make(o->folder, err));
+    VT_CHECK(variant_folder_make(o->folder, err));
     file_path(path, sizeof path, o->folder, VT_SWEEP_FILE);
     FILE *there = fopen(path, "rb");
     if (there) {
@@ -301,7 +301,7 @@ static void timed_points_free(timed_points *t) {
 
 /* Of the unconditional branch; where the file does not say, it ran what the conditional one did. */
 static void uncond_layers(const vt_sweep_point *p, const int *cond, int scales, int *out) {
-    if (vt_list_ints(p->uncond_depths, 0, 1000, scales, out) == scales) return;
+    if (variant_list_ints(p->uncond_depths, 0, 1000, scales, out) == scales) return;
     for (int k = 0; k < scales; ++k) out[k] = p->cfg_scale > 0.0 ? cond[k] : 0;
 }
 

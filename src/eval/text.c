@@ -87,7 +87,8 @@ void vt_text_number(char *out, size_t size, double value) {
     snprintf(out, size, "%.*f", value == 0.0 ? 0 : decimals, value);
 }
 
-void vt_text_with_spread(char *out, size_t size, double value, double spread, const char *sign) {
+void variant_text_with_spread(char *out, size_t size, double value, double spread,
+                              const char *sign) {
     if (!isfinite(spread)) {
         snprintf(out, size, "%.4f", value);
         return;
@@ -98,7 +99,7 @@ void vt_text_with_spread(char *out, size_t size, double value, double spread, co
     snprintf(out, size, "%.*f %s %.*f", decimals, value, sign, decimals, spread);
 }
 
-void vt_text_bytes(char *out, size_t size, double bytes) {
+void variant_text_bytes(char *out, size_t size, double bytes) {
     static const char *const units[] = {"B", "kB", "MB", "GB", "TB"};
     int unit = 0;
     char number[32];

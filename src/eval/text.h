@@ -21,14 +21,9 @@ void vt_text_add_escaped(vt_text *text, const char *words);
 void vt_text_add_base64(vt_text *text, const void *bytes, size_t size);
 void vt_text_free(vt_text *text);
 
-/* ---- numbers for people ---- */
+/* ---- numbers for people (and variant/text.h) ---- */
 
 /* Three significant digits without an exponent: 0.123, 12.3, 1230. */
 void vt_text_number(char *out, size_t size, double value);
-/* "0.347 +- 0.012", `sign` between: as many decimals, at most 4, as leave two digits of the spread; without a spread
- * (NAN) four decimals and no sign. */
-void vt_text_with_spread(char *out, size_t size, double value, double spread, const char *sign);
-/* "512 B", "1.27 MB", in powers of 1000. */
-void vt_text_bytes(char *out, size_t size, double bytes);
 
 #endif

@@ -89,7 +89,7 @@ static variant_status find_in_folder(char *out, size_t size, const char *folder,
     char found[256] = "", path[4096];
     struct dirent **entries = NULL;
     variant_status status = VARIANT_OK;
-    snprintf(out, size, "%s/" VT_FEATURES_FILE, folder);
+    snprintf(out, size, "%s/" VARIANT_FEATURES_FILE, folder);
     if (access(out, F_OK) == 0) return VARIANT_OK;
     int count = scandir(folder, &entries, NULL, alphasort);
     if (count < 0) return vt_fail(err, VARIANT_E_IO, "%s: %s", folder, strerror(errno));
@@ -107,7 +107,7 @@ static variant_status find_in_folder(char *out, size_t size, const char *folder,
     free(entries);
     if (!found[0])
         return vt_fail(err, VARIANT_E_MODEL,
-                       "%s: holds no feature network: expected " VT_FEATURES_FILE
+                       "%s: holds no feature network: expected " VARIANT_FEATURES_FILE
                        " of `variant train classifier`, or the Inception of FID",
                        folder);
     snprintf(out, size, "%s/%s", folder, found);

@@ -40,9 +40,8 @@ vt_team *vt_features_team(const vt_features *features);
 bool vt_features_is(const char *path);
 /* Takes off what wrappers put before the networks' names ("module.", "_orig_mod."): vt_tensor_file_unwrap. */
 variant_status vt_features_unwrap(vt_tensor_file *file, variant_error *err);
-/* The network's file: path itself, or what lies in that folder: its VT_FEATURES_FILE, as trainings and models have
+/* The network's file: path itself, or what lies in that folder: its VARIANT_FEATURES_FILE, as trainings and models have
  * it, else the one network there is. E_MODEL when the folder holds none or several. */
-#define VT_FEATURES_FILE "classifier.safetensors"
 variant_status vt_features_find(const char *path, char *out, size_t size, variant_error *err);
 /* Opens a file or what vt_features_find finds. E_FORMAT or E_MODEL when it is none of the networks known. */
 variant_status vt_features_open(vt_features **out, vt_kern *kern, const char *path,

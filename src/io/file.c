@@ -176,7 +176,7 @@ static variant_status open_standard_output(vt_replace *out, variant_error *err) 
     return status;
 }
 
-bool vt_is_standard_output(const char *path) {
+bool variant_is_standard_output(const char *path) {
     return strcmp(path, "-") == 0 || strcmp(path, "/dev/stdout") == 0 ||
            strcmp(path, "/dev/fd/1") == 0 || strcmp(path, "/proc/self/fd/1") == 0;
 }
@@ -194,7 +194,7 @@ static char *followed(const char *path, bool *direct) {
 variant_status vt_replace_open(vt_replace *out, const char *path, variant_error *err) {
     *out = (vt_replace){0};
     struct stat info;
-    if (vt_is_standard_output(path)) return open_standard_output(out, err);
+    if (variant_is_standard_output(path)) return open_standard_output(out, err);
     bool exists = stat(path, &info) == 0;
     if (exists && S_ISDIR(info.st_mode))
         return vt_fail(err, VARIANT_E_IO, "%s: is a folder, expected a file to write", path);
@@ -300,7 +300,8 @@ bool vt_is_folder(const char *path) {
     return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
 }
 
-variant_status vt_folder_make(const char *path, variant_error *err) {
+variant_status variant_folder_make(const char *path, variant_error *err) {
+    if (err) *err = (variant_error){0};
     if (vt_is_folder(path)) return VARIANT_OK;
     char *partial = strdup(path);
     if (!partial) return vt_fail(err, VARIANT_E_MEMORY, "%s: no memory to make the folder", path);

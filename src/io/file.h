@@ -49,10 +49,6 @@ variant_status vt_file_read_text(char **out, const char *path, size_t limit, var
 /* Writes bytes to path through vt_replace. */
 variant_status vt_file_write(const char *path, const void *bytes, size_t size, variant_error *err);
 
-/* mkdir -p. */
-variant_status vt_folder_make(const char *path, variant_error *err);
 bool vt_is_folder(const char *path);
-/* "-", /dev/stdout and its like. */
-bool vt_is_standard_output(const char *path);
 
 #endif

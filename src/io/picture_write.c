@@ -22,7 +22,7 @@ static picture_format format_by_ending(const char *path) {
     struct stat info;
     for (size_t i = 0; dot && dot > name && i < sizeof endings / sizeof endings[0]; ++i)
         if (strcasecmp(dot, endings[i].ending) == 0) return endings[i].format;
-    if (vt_is_standard_output(path)) return PNG;
+    if (variant_is_standard_output(path)) return PNG;
     /* a device or a pipe has no ending to go by */
     return stat(path, &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode) ? PNG : NONE;
 }

@@ -146,7 +146,7 @@ variant_status vt_zip_writer_add(vt_zip_writer *w, const void *bytes, size_t siz
 variant_status vt_zip_writer_open(vt_zip_writer *out, const char *path, const char *kind,
                                   variant_error *err) {
     *out = (vt_zip_writer){.path = path};
-    if (vt_is_standard_output(path))
+    if (variant_is_standard_output(path))
         return vt_fail(err, VARIANT_E_ARGUMENT,
                        "%s: %s is not written to the standard output: name a file", path, kind);
     VT_TRY(vt_replace_open(&out->file, path, err));

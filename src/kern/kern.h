@@ -676,9 +676,6 @@ void vt_kern_close(vt_kern **kern);
 /* The backends' names, i from 0; NULL past the last. No other code knows one: what a backend can do is asked of its
  * table. */
 const char *vt_kern_backend(int i);
-/* Those that are built in, and a note on each, between bars: for tables of options. */
-#define VT_KERN_BACKENDS "cpu|ref"
-#define VT_KERN_BACKEND_NOTES "|the slow plain-C definition"
 /* The one that is the definition of correct. */
 const char *vt_kern_reference(void);
 /* Lets vt_kern_open know one more, or another by a name it knows; the name is borrowed for good. Not while others open

@@ -406,7 +406,7 @@ variant_status vt_costs_write(const vt_costs *costs, const char *path, const vt_
     char *slash = strrchr(folder, '/');
     if (slash) {
         *slash = '\0';
-        VT_CHECK(vt_folder_make(folder, err));
+        VT_CHECK(variant_folder_make(folder, err));
     }
     VT_CHECK(vt_file_write(path, text, strlen(text), err));
 cleanup:

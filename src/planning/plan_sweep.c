@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/list.h"
+#include "variant.h"
 #include "io/file.h"
 #include "planning/plan.h"
 #include "planning/sweep_file.h"
@@ -52,7 +52,7 @@ static bool is_what_ran(const reader *r, vt_candidate *c, const vt_sweep_point *
 /* Layers of the unconditional branch in the end. */
 static int last_uncond(const vt_sweep_point *p) {
     int layers[VARIANT_MAX_SCALES], last = 0;
-    const int scales = vt_list_ints(p->uncond_depths, 0, 1000, VARIANT_MAX_SCALES, layers);
+    const int scales = variant_list_ints(p->uncond_depths, 0, 1000, VARIANT_MAX_SCALES, layers);
     for (int k = 0; k < scales; ++k)
         if (layers[k] > 0) last = layers[k];
     return last;

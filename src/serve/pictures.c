@@ -15,7 +15,7 @@ char *sv_picture_base64(const sv_wish *wish, const variant_picture *picture) {
     if (variant_picture_encode(picture, wish->format, jpeg ? wish->compression : 0, &bytes, &size,
                                NULL) != VARIANT_OK)
         return NULL;
-    char *text = vt_base64(bytes, size);
+    char *text = variant_base64(bytes, size);
     free(bytes);
     return text;
 }

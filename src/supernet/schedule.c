@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/list.h"
+#include "variant.h"
 
 /* ---- building ---- */
 
@@ -66,7 +66,7 @@ variant_status vt_schedule_depths(vt_schedule *out, int scales, int depth, const
 enum { MOST_NUMBER = 999999 };
 
 static variant_status read_depths(const char *text, int *depths, int *count, variant_error *err) {
-    *count = vt_list_ints(text, 0, MOST_NUMBER, VT_SCHEDULE_SCALES, depths);
+    *count = variant_list_ints(text, 0, MOST_NUMBER, VT_SCHEDULE_SCALES, depths);
     if (*count > 0) return VARIANT_OK;
     if (*count < 0)
         return vt_fail(err, VARIANT_E_ARGUMENT, "depths \"%.64s\": more than %d numbers", text,
@@ -86,12 +86,12 @@ static bool take_layers(void *user, int index, const char **at) {
     int first = 0, last = 0;
     (void)index;
     list->first = list->last = 0;
-    if (!vt_text_int(at, 0, MOST_NUMBER, &first)) return false;
+    if (!variant_text_int(at, 0, MOST_NUMBER, &first)) return false;
     const char *behind = *at + strspn(*at, " \t");
     last = first;
     if (*behind == '-') {
         *at = behind + 1;
-        if (!vt_text_int(at, 0, MOST_NUMBER, &last)) return false;
+        if (!variant_text_int(at, 0, MOST_NUMBER, &last)) return false;
     }
     list->first = first;
     list->last = last;
@@ -104,7 +104,7 @@ static variant_status read_layers(const char **at, int depth, uint8_t *keep, con
                                   variant_error *err) {
     layer_list list = {.depth = depth, .keep = keep};
     memset(keep, 0, (size_t)depth);
-    if (vt_list_read(at, ";", INT_MAX, take_layers, &list) > 0) return VARIANT_OK;
+    if (variant_list_read(at, ";", INT_MAX, take_layers, &list) > 0) return VARIANT_OK;
     if (list.last < list.first)
         return vt_fail(err, VARIANT_E_ARGUMENT, "layers \"%.64s\": the range %d-%d runs backwards",
                        text, list.first, list.last);

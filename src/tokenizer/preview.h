@@ -13,7 +13,6 @@
 
 #define VT_PREVIEW_PREFIX "training/preview_decoder."
 #define VT_PREVIEW_MARK VT_PREVIEW_PREFIX "conv_in.weight"
-#define VT_PREVIEW_SIZES "tiny|small|medium"
 
 typedef struct vt_preview_config {
     int levels; /* the tokenizer's */

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/list.h"
+#include "variant.h"
 
 #define LINE_LENGTH 90
 
@@ -32,7 +32,7 @@ void vt_defaults_recall_double(const vt_train_loop *loop, const char *key, doubl
 void vt_defaults_recall_list(const vt_train_loop *loop, const char *key, int most, int *list,
                              int *count) {
     const char *text = recalled(loop, key);
-    int held = text && *count == 0 ? vt_list_ints(text, INT_MIN, INT_MAX, most, list) : 0;
+    int held = text && *count == 0 ? variant_list_ints(text, INT_MIN, INT_MAX, most, list) : 0;
     if (held > 0) *count = held;
 }
 

@@ -264,7 +264,7 @@ static void sample(vt_train_loop *loop, const vt_trainer *trainer) {
     char path[4096], name[64];
     variant_error local = {0};
     vt_train_loop_path(loop, "samples", path, sizeof path);
-    variant_status status = vt_folder_make(path, &local);
+    variant_status status = variant_folder_make(path, &local);
     if (status == VARIANT_OK) {
         snprintf(name, sizeof name, "samples/%08lld.png", (long long)loop->step);
         vt_train_loop_path(loop, name, path, sizeof path);

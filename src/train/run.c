@@ -217,7 +217,7 @@ variant_status vt_train_run(vt_kern *kern, const vt_trainer *trainer, vt_train_r
     *result = (vt_train_result){0};
     VT_CHECK(vt_train_loop_begin(&loop, &dry.kern, trainer->common, err));
     VT_CHECK(trainer->shape(trainer->self, &loop, &wanted, err));
-    if (!trainer->common->dry_run) VT_CHECK(vt_folder_make(loop.folder, err));
+    if (!trainer->common->dry_run) VT_CHECK(variant_folder_make(loop.folder, err));
     VT_CHECK(open_data(&loop, &wanted, err));
     VT_CHECK(settle(&loop, trainer, &wanted, err));
     VT_CHECK(measure(&loop, trainer, &dry, &memory, err));

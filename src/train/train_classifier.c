@@ -389,7 +389,7 @@ variant_status vt_train_classifier(vt_kern *kern, const vt_train_classifier_opti
         .updated = classifier_updated,
         .describe = classifier_describe,
         .evaluate = classifier_evaluate,
-        .file = VT_FEATURES_FILE,
+        .file = VARIANT_FEATURES_FILE,
         .model = classifier_model,
     };
     VT_TRY(check_options(options, err));
