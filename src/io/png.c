@@ -9,11 +9,13 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <zlib.h>
 
 #include "io/file.h"
 #include "io/picture.h"
 
-#define TEXT_VALUE_MAX ((size_t)4 << 20) /* libpng reads back at most 8 MB */
+#define TEXT_VALUE_MAX ((size_t)4 << 20)  /* of what is written, and unfolded */
+#define CHUNK_BYTES_MAX ((size_t)8 << 20) /* of what is read, but for pixels: libpng's own choice */
 #define COMPRESSION_LEVEL 6 /* fixed, as the filter is: equal pictures are equal files */
 
 typedef struct png_work {
@@ -102,12 +104,27 @@ static int orientation_of(const png_work *work) {
                                                                : 0;
 }
 
+static int text_take(png_structp png, png_unknown_chunkp chunk);
+
+/* libpng would unfold every text and profile and keep them all, a thousand of 8 MB each out of a file of 8 MB: of texts only
+ * the one that is looked for is (text_take), of profiles none. */
+static void limit_chunks(png_work *work) {
+    static const png_byte unwanted[] = "iCCP\0sPLT", texts[] = "tEXt\0zTXt\0iTXt";
+    png_set_chunk_malloc_max(work->png, CHUNK_BYTES_MAX);
+    png_set_keep_unknown_chunks(work->png, PNG_HANDLE_CHUNK_NEVER, unwanted, 2);
+    png_set_keep_unknown_chunks(work->png,
+                                work->key ? PNG_HANDLE_CHUNK_ALWAYS : PNG_HANDLE_CHUNK_NEVER, texts,
+                                3);
+    if (work->key) png_set_read_user_chunk_fn(work->png, work, text_take);
+}
+
 static void steps_read_header(png_work *work) {
     work->png = png_create_read_struct(PNG_LIBPNG_VER_STRING, work, png_failed, png_warned);
     if (work->png) work->info = png_create_info_struct(work->png);
     if (!work->info) work_stop(work, VARIANT_E_MEMORY, "no memory for the PNG reader");
     png_set_read_fn(work->png, work, png_take);
     png_set_user_limits(work->png, PNG_UINT_31_MAX, PNG_UINT_31_MAX); /* ours below says more */
+    limit_chunks(work);
     png_read_info(work->png, work->info);
 
     png_uint_32 width = png_get_image_width(work->png, work->info);
@@ -163,42 +180,69 @@ variant_status vt_png_decode(vt_raw_picture *out, vt_bytes file, bool header_onl
 
 /* ---- text ---- */
 
-static char *utf8_from_latin1(const char *latin1) {
-    size_t length = strlen(latin1), used = 0;
+static char *utf8_from_latin1(const uint8_t *latin1, size_t length) {
+    size_t used = 0;
     char *utf8 = malloc(2 * length + 1);
     if (!utf8) return NULL;
-    for (size_t i = 0; i < length; i++) {
-        unsigned char byte = (unsigned char)latin1[i];
-        if (byte < 0x80) {
-            utf8[used++] = (char)byte;
+    for (size_t i = 0; i < length && latin1[i]; i++) {
+        if (latin1[i] < 0x80) {
+            utf8[used++] = (char)latin1[i];
         } else {
-            utf8[used++] = (char)(0xC0 | byte >> 6);
-            utf8[used++] = (char)(0x80 | (byte & 0x3F));
+            utf8[used++] = (char)(0xC0 | latin1[i] >> 6);
+            utf8[used++] = (char)(0x80 | (latin1[i] & 0x3F));
         }
     }
     utf8[used] = '\0';
     return utf8;
 }
 
-static void text_look(png_work *work) {
-    png_textp text = NULL;
-    int count = 0;
-    png_get_text(work->png, work->info, &text, &count);
-    for (int i = 0; i < count && !work->value; i++) {
-        if (strcmp(text[i].key, work->key) != 0) continue;
-        const char *value = text[i].text ? text[i].text : "";
-        bool utf8 = text[i].compression >= PNG_ITXT_COMPRESSION_NONE;
-        work->value = utf8 ? strdup(value) : utf8_from_latin1(value);
-        if (!work->value) work_stop(work, VARIANT_E_MEMORY, "no memory for the text %s", work->key);
-    }
+/* The value of a text as it lies in its chunk, behind key, flags and languages: unfolded, where it is packed. */
+static char *text_value(vt_bytes bytes, bool packed, bool utf8) {
+    uint8_t *unfolded = packed ? malloc(TEXT_VALUE_MAX) : NULL;
+    uLongf size = TEXT_VALUE_MAX;
+    char *value = NULL;
+    if (unfolded && uncompress(unfolded, &size, bytes.data, (uLong)bytes.size) == Z_OK)
+        bytes = (vt_bytes){unfolded, size};
+    if (!packed || bytes.data == unfolded)
+        value = utf8 ? strndup((const char *)bytes.data, bytes.size)
+                     : utf8_from_latin1(bytes.data, bytes.size);
+    free(unfolded);
+    return value;
 }
 
+/* Passes over a text that ends with a NUL; false: it does not. */
+static bool pass_text(vt_bytes *bytes) {
+    const uint8_t *end = bytes->size ? memchr(bytes->data, 0, bytes->size) : NULL;
+    if (!end) return false;
+    bytes->size -= (size_t)(end + 1 - bytes->data);
+    bytes->data = end + 1;
+    return true;
+}
+
+/* libpng hands over a chunk: keeps the value of the first text with the key. Returns 1: libpng is to keep nothing. */
+static int text_take(png_structp png, png_unknown_chunkp chunk) {
+    png_work *work = png_get_user_chunk_ptr(png);
+    vt_bytes bytes = {chunk->data, chunk->size};
+    const char *name = (const char *)chunk->name;
+    const bool plain = strcmp(name, "tEXt") == 0, utf8 = strcmp(name, "iTXt") == 0;
+    bool packed = strcmp(name, "zTXt") == 0;
+    if (work->value || !(plain || packed || utf8)) return 1;
+    if (!pass_text(&bytes) || strcmp((const char *)chunk->data, work->key) != 0) return 1;
+    const size_t flags = plain ? 0 : packed ? 1 : 2; /* packed?, and the one way of packing */
+    if (bytes.size < flags || (flags && bytes.data[flags - 1] != 0)) return 1;
+    packed = packed || (utf8 && bytes.data[0]);
+    bytes = (vt_bytes){bytes.data + flags, bytes.size - flags};
+    if (utf8 && (!pass_text(&bytes) || !pass_text(&bytes))) return 1;
+    work->value = text_value(bytes, packed, utf8);
+    return 1;
+}
+
+/* Pixels are passed over: memory does not depend on their number. */
 static void steps_find_text(png_work *work) {
     steps_read_header(work);
-    text_look(work);
     if (work->value) return;
-    steps_read_samples(work); /* text may follow the picture */
-    text_look(work);
+    png_read_update_info(work->png, work->info);
+    png_read_end(work->png, work->info); /* text may follow the picture */
     if (!work->value)
         work_stop(work, VARIANT_E_FORMAT, "the PNG has no text with key \"%s\"", work->key);
 }
