@@ -22,7 +22,8 @@ static void add(file *f, const void *bytes, size_t size) {
 }
 
 static void add4(file *f, uint32_t n) {
-    const uint8_t bytes[4] = {(uint8_t)(n >> 24), (uint8_t)(n >> 16), (uint8_t)(n >> 8), (uint8_t)n};
+    const uint8_t bytes[4] = {(uint8_t)(n >> 24), (uint8_t)(n >> 16), (uint8_t)(n >> 8),
+                              (uint8_t)n};
     add(f, bytes, 4);
 }
 

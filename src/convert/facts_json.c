@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "convert/facts.h"
+#include "io/json.h"
 
 static void add_number(cJSON *to, const char *key, double value) {
     cJSON_AddNumberToObject(to, key, value);
@@ -16,7 +17,7 @@ static void add_scales(cJSON *to, const int *sides, int scales, int tokens) {
 
 /* Text of JSON as what it says. */
 static void add_parsed(cJSON *to, const char *key, const char *text) {
-    cJSON *value = text ? cJSON_Parse(text) : NULL;
+    cJSON *value = vt_json_of(text);
     if (value) cJSON_AddItemToObject(to, key, value);
 }
 

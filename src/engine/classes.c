@@ -142,20 +142,34 @@ variant_status vt_model_class(const vt_model *model, const char *text, int *labe
 
 /* The piece [from, end) without blanks around it. */
 static void cut_piece(char *out, size_t size, const char *from, const char *end) {
-    while (from < end && *from == ' ') ++from;
     while (end > from && end[-1] == ' ') --end;
     snprintf(out, size, "%.*s", (int)(end - from), from);
 }
 
-/* The class at the start of [from, end), which is in `all`, of as many pieces between commas as make a name; *next: behind it. */
+static size_t longest_name(const vt_model *model) {
+    size_t longest = 0;
+    for (int i = 0; i < model->class_count; ++i) {
+        const size_t length = strlen(model->class_names[i]);
+        if (length > longest) longest = length;
+    }
+    return longest;
+}
+
+/* The class at the start of [from, end), which is in `all`, of as many pieces between commas as make a name; *next: behind it. Pieces
+ * together that are longer than the longest name are not looked for: a list of thousands would take a time that grows with its square. */
 static variant_status take_class(const vt_model *model, const char *all, const char *from,
-                                 const char *end, const char **next, int *label,
+                                 const char *end, size_t longest, const char **next, int *label,
                                  variant_error *err) {
     char piece[512];
-    const char *first = end;
-    for (const char *stop = end; stop >= from; --stop) {
+    while (from < end && *from == ' ') ++from;
+    const char *first = from + strcspn(from, ",\n"), *stop = end;
+    if (first > end) first = end;
+    if ((size_t)(end - from) > longest) { /* as far as a name and the blanks behind it reach */
+        stop = from + longest < first ? first : from + longest;
+        while (stop < end && *stop == ' ') ++stop;
+    }
+    for (; stop >= from; --stop) {
         if (stop != end && *stop != ',') continue;
-        first = stop; /* the nearest comma in the end */
         cut_piece(piece, sizeof piece, from, stop);
         if (find_class(model, piece, label) == NOTHING) continue;
         *next = stop;
@@ -172,13 +186,14 @@ static variant_status take_class(const vt_model *model, const char *all, const c
 variant_status vt_model_classes(const vt_model *model, const char *text, int32_t **labels,
                                 int *count, variant_error *err) {
     int most = 1, held = 0;
+    const size_t longest = longest_name(model);
     for (const char *at = text; *at; ++at) most += *at == ',' || *at == '\n';
     int32_t *out = malloc((size_t)most * sizeof *out);
     if (!out) return vt_fail(err, VARIANT_E_MEMORY, "no memory for %d classes", most);
     variant_status status = VARIANT_OK;
     for (const char *at = text;; ++at) {
         int label = 0;
-        VT_CHECK(take_class(model, text, at, at + strcspn(at, "\n"), &at, &label, err));
+        VT_CHECK(take_class(model, text, at, at + strcspn(at, "\n"), longest, &at, &label, err));
         out[held++] = label;
         if (!*at) break;
     }

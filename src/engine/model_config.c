@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "io/json.h"
+
 #define MAX_CLASSES 100000
 
 static variant_status malformed(const vt_tensor_file *file, const char *what, variant_error *err) {
@@ -88,7 +90,7 @@ static bool read_classes(const cJSON *json, vt_file_config *out) {
 
 static variant_status read_own(vt_file_config *out, const vt_tensor_file *file, const char *text,
                                variant_error *err) {
-    cJSON *json = cJSON_Parse(text);
+    cJSON *json = vt_json_of(text);
     if (!json) return malformed(file, "not JSON", err);
     const char *complaint = NULL;
     const cJSON *tokenizer = cJSON_GetObjectItem(json, "tokenizer");
@@ -119,7 +121,7 @@ static void read_patch_nums(vt_file_config *out, const vt_tensor_file *file) {
         vt_tensor_file_meta_at(file, i, &key, &value);
         const char *last = strrchr(key, '/');
         if (strcmp(last ? last + 1 : key, "patch_nums") != 0) continue;
-        cJSON *json = cJSON_Parse(value);
+        cJSON *json = vt_json_of(value);
         int sides[VT_MAX_SCALES], count;
         if (json && read_ints(json, sides, VT_MAX_SCALES, &count) && count > 0) {
             memcpy(out->tokenizer_sides, sides, sizeof sides);
@@ -199,13 +201,13 @@ static cJSON *preview_json(const vt_model_save *save) {
     cJSON *json = cJSON_CreateObject();
     add_ints(json, "widths", config->widths, config->levels);
     cJSON_AddNumberToObject(json, "blocks", config->blocks);
-    cJSON *training = save->preview_training ? cJSON_Parse(save->preview_training) : NULL;
+    cJSON *training = vt_json_of(save->preview_training);
     if (training) cJSON_AddItemToObject(json, "training", training);
     return json;
 }
 
 char *vt_model_config_with_preview(const char *text, const vt_model_save *save) {
-    cJSON *json = cJSON_Parse(text);
+    cJSON *json = vt_json_of(text);
     cJSON_DeleteItemFromObject(json, "preview_decoder");
     const bool added = json && cJSON_AddItemToObject(json, "preview_decoder", preview_json(save));
     char *out = added ? cJSON_PrintUnformatted(json) : NULL;

@@ -8,6 +8,7 @@
 #include "engine/calibrate.h"
 #include "engine/model_config.h"
 #include "engine/model_files.h"
+#include "io/json.h"
 
 /* ---- reading ---- */
 
@@ -56,7 +57,7 @@ static variant_status read_metadata(vt_packed_info *out, const vt_tensor_file *f
     *out = (vt_packed_info){0};
     *json = NULL;
     if (!text) return VARIANT_OK;
-    *json = cJSON_Parse(text);
+    *json = vt_json_of(text);
     return cJSON_IsObject(*json) ? read_layout(out, file, *json, err) : malformed(file, err);
 }
 

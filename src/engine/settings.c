@@ -9,6 +9,7 @@
 #include "core/sized.h"
 #include "engine/request.h"
 #include "io/image.h"
+#include "io/json.h"
 
 #define EDIT_PIXELS 32768 /* the most that edit.c takes as a number of pixels */
 
@@ -84,7 +85,7 @@ variant_status variant_settings_read(variant_settings **out, const char *path,
     s->path = strdup(path);
     if (!s->path) VT_CHECK(vt_fail(error, VARIANT_E_MEMORY, "no memory for settings"));
     VT_CHECK(vt_image_read_settings(&text, path, error));
-    s->json = cJSON_Parse(text);
+    s->json = vt_json_of(text);
     if (!cJSON_IsObject(s->json) || !*text_of(s, "model") || !*text_of(s, "layers"))
         VT_CHECK(vt_fail(error, VARIANT_E_FORMAT,
                          "%s: its settings are not those of variant generate", path));

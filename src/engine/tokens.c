@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "core/status.h"
+#include "io/json.h"
 #include "io/npz.h"
 #include "io/npz_write.h"
 #include "io/tensors.h"
@@ -206,7 +207,7 @@ static variant_status check_codes(const variant_tokens *t, const char *path, int
 
 /* The model's hash and the sides, where the text of a file tells. */
 static void read_description(variant_tokens *t, const char *text) {
-    cJSON *json = text ? cJSON_Parse(text) : NULL, *side;
+    cJSON *json = vt_json_of(text), *side;
     const char *made = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, "model"));
     if (made) snprintf(t->model, sizeof t->model, "%s", made);
     const cJSON *codes = cJSON_GetObjectItemCaseSensitive(json, "codes");

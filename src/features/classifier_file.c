@@ -8,6 +8,7 @@
 #include "core/limits.h"
 #include "features/classifier_parts.h"
 #include "features/network.h"
+#include "io/json.h"
 #include "kern/dry.h"
 
 #define CONFIG_KEY "variant.config"
@@ -74,7 +75,7 @@ char *vt_classifier_config_text(const vt_classifier_config *config, char *const 
 
 bool vt_classifier_is(const vt_tensor_file *file) {
     const char *text = vt_tensor_file_meta(file, CONFIG_KEY);
-    cJSON *json = text ? cJSON_Parse(text) : NULL;
+    cJSON *json = vt_json_of(text);
     const cJSON *kind = cJSON_GetObjectItemCaseSensitive(json, "kind");
     bool is = cJSON_IsString(kind) && strcmp(kind->valuestring, KIND) == 0;
     cJSON_Delete(json);
@@ -143,7 +144,7 @@ variant_status vt_classifier_load(vt_classifier **out, vt_kern *kern, const vt_t
     vt_classifier *classifier = NULL;
     vt_classifier_config config;
     variant_status status = VARIANT_OK;
-    cJSON *json = text ? cJSON_Parse(text) : NULL;
+    cJSON *json = vt_json_of(text);
     const cJSON *own = cJSON_GetObjectItemCaseSensitive(json, KIND);
     if (!cJSON_IsObject(own))
         VT_CHECK(vt_fail(err, VARIANT_E_FORMAT, "%s: not a classifier: no metadata %s that says so",

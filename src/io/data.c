@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "io/json.h"
 #include "io/tensors.h"
 
 vt_data vt_data_of(const char *path) {
@@ -12,7 +13,7 @@ vt_data vt_data_of(const char *path) {
 }
 
 void vt_data_follow(vt_data *data, const char *training) {
-    cJSON *record = training ? cJSON_Parse(training) : NULL;
+    cJSON *record = vt_json_of(training);
     const char *fit = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(record, "fit"));
     const char *alpha = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(record, "alpha"));
     for (vt_fit each = VT_FIT_CROP; each <= VT_FIT_STRETCH; each++)

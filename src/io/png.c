@@ -96,6 +96,20 @@ static void png_take(png_structp png, png_bytep out, size_t size) {
     work->left.size -= size;
 }
 
+/* libpng takes memory by what a chunk says of its length: is none longer than what is left of the file? Looked at up to the pixels
+ * where the header alone is wanted. */
+static bool chunks_fit(vt_bytes file, bool header_only) {
+    for (size_t at = 8; at + 8 <= file.size;) {
+        const uint8_t *c = file.data + at;
+        const size_t length = (size_t)c[0] << 24 | (size_t)c[1] << 16 | (size_t)c[2] << 8 | c[3];
+        if (header_only && memcmp(c + 4, "IDAT", 4) == 0) return true;
+        if (length > file.size - at - 8) return false;
+        if (memcmp(c + 4, "IEND", 4) == 0) return true;
+        at += 12 + length;
+    }
+    return true;
+}
+
 /* The chunk may come before or after the pixels. */
 static int orientation_of(const png_work *work) {
     png_uint_32 size = 0;
@@ -112,9 +126,8 @@ static void limit_chunks(png_work *work) {
     static const png_byte unwanted[] = "iCCP\0sPLT", texts[] = "tEXt\0zTXt\0iTXt";
     png_set_chunk_malloc_max(work->png, CHUNK_BYTES_MAX);
     png_set_keep_unknown_chunks(work->png, PNG_HANDLE_CHUNK_NEVER, unwanted, 2);
-    png_set_keep_unknown_chunks(work->png,
-                                work->key ? PNG_HANDLE_CHUNK_ALWAYS : PNG_HANDLE_CHUNK_NEVER, texts,
-                                3);
+    png_set_keep_unknown_chunks(
+        work->png, work->key ? PNG_HANDLE_CHUNK_ALWAYS : PNG_HANDLE_CHUNK_NEVER, texts, 3);
     if (work->key) png_set_read_user_chunk_fn(work->png, work, text_take);
 }
 
@@ -122,6 +135,7 @@ static void steps_read_header(png_work *work) {
     work->png = png_create_read_struct(PNG_LIBPNG_VER_STRING, work, png_failed, png_warned);
     if (work->png) work->info = png_create_info_struct(work->png);
     if (!work->info) work_stop(work, VARIANT_E_MEMORY, "no memory for the PNG reader");
+    if (!chunks_fit(work->left, work->header_only)) png_error(work->png, "it ends early");
     png_set_read_fn(work->png, work, png_take);
     png_set_user_limits(work->png, PNG_UINT_31_MAX, PNG_UINT_31_MAX); /* ours below says more */
     limit_chunks(work);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "io/json.h"
 #include "io/tensor_file.h"
 
 #define HEADER_LIMIT ((uint64_t)100 << 20) /* what other readers of the format allow */
@@ -280,7 +281,10 @@ variant_status vt_safetensors_read(vt_tensor_file *file, variant_error *err) {
                        (unsigned long long)length, file->map.size);
 
     const char *text = (const char *)file->map.data + 8, *parsed = NULL;
-    cJSON *header = cJSON_ParseWithLengthOpts(text, (size_t)length, &parsed, 0);
+    if (vt_json_exceeds(text, (size_t)length, VT_JSON_VALUES))
+        return vt_fail(err, VARIANT_E_FORMAT, "header of more than %zu values, expected a model's",
+                       VT_JSON_VALUES);
+    cJSON *header = vt_json_read(text, (size_t)length, &parsed);
     variant_status status = cJSON_IsObject(header) && only_blanks(parsed, text + length)
                                 ? read_header(file, header, 8 + (size_t)length, err)
                                 : vt_fail(err, VARIANT_E_FORMAT, "header is not a JSON object");

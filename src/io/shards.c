@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "io/json.h"
 #include "io/tensor_file.h"
 
 #define INDEX_LIMIT ((size_t)64 << 20)
@@ -15,7 +16,7 @@ static cJSON *parse(const vt_mapping *map) {
     if (map->size < 2 || map->size > INDEX_LIMIT || !map->data[0] ||
         !strchr("{ \n\r\t", map->data[0]))
         return NULL;
-    return cJSON_ParseWithLength((const char *)map->data, map->size);
+    return vt_json_read((const char *)map->data, map->size, NULL);
 }
 
 bool vt_shards_is(const vt_mapping *map) {

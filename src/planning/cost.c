@@ -12,6 +12,7 @@
 #include "core/limits.h"
 #include "engine/engine.h"
 #include "io/file.h"
+#include "io/json.h"
 
 #define RUNS 3
 #define MOST_RUNS (2 * RUNS)
@@ -364,7 +365,7 @@ variant_status vt_costs_read(vt_costs *out, const char *path, const vt_costs_key
     *there = access(path, F_OK) == 0;
     VT_TRY(vt_file_read_text(&text, path, FILE_MAX, err));
     variant_status status = VARIANT_OK;
-    cJSON *json = cJSON_Parse(text);
+    cJSON *json = vt_json_of(text);
     bool ours =
         cJSON_IsObject(json) &&
         read_number(cJSON_GetObjectItemCaseSensitive(json, "version"), VERSION, VERSION, &version);

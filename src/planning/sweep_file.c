@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "io/file.h"
+#include "io/json.h"
 
 #define FILE_MAX ((size_t)64 << 20)
 #define WHOLE_MAX 1e9
@@ -221,7 +222,7 @@ variant_status vt_sweep_file_read(cJSON **out, const char *path, variant_error *
     char *text = NULL;
     vt_sweep_file file;
     VT_TRY(vt_file_read_text(&text, path, FILE_MAX, err));
-    cJSON *json = cJSON_Parse(text);
+    cJSON *json = vt_json_of(text);
     free(text);
     vt_sweep_file_view(&file, json);
     variant_status status = VARIANT_OK;

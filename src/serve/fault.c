@@ -6,6 +6,13 @@
 
 #include "serve/text.h"
 
+/* One line of printable letters, whatever a client's names put into it, and however they were cut. */
+static void clean(char *text) {
+    sv_clean_utf8(text);
+    for (; *text; ++text)
+        if ((unsigned char)*text < ' ' || *text == 0x7F) *text = '?';
+}
+
 bool sv_refuse(sv_fault *fault, int status, const char *code, const char *param, const char *format,
                ...) {
     va_list arguments;
@@ -14,8 +21,8 @@ bool sv_refuse(sv_fault *fault, int status, const char *code, const char *param,
     va_start(arguments, format);
     vsnprintf(fault->message, sizeof fault->message, format, arguments);
     va_end(arguments);
-    sv_clean_utf8(fault->param);
-    sv_clean_utf8(fault->message); /* what was asked for may have been cut within a letter */
+    clean(fault->param);
+    clean(fault->message);
     return false;
 }
 

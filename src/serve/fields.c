@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "io/json.h"
 #include "serve/text.h"
 
 enum { MOST_VALUES = 4096 };
@@ -22,18 +23,6 @@ static bool spells_nul(const char *body, size_t size) {
     return false;
 }
 
-/* May the body have more than MOST_VALUES values? One of two bytes takes cJSON more than eighty to hold. */
-static bool has_many_values(const char *body, size_t size) {
-    size_t count = 1;
-    bool quoted = false;
-    for (size_t i = 0; i < size && count <= MOST_VALUES; ++i) {
-        if (body[i] == '"') quoted = !quoted;
-        if (quoted && body[i] == '\\') ++i; /* what is escaped, be it a quote */
-        count += !quoted && strchr(",[{", body[i]) != NULL;
-    }
-    return count > MOST_VALUES;
-}
-
 bool sv_json_read(cJSON **out, const char *body, size_t size, sv_fault *fault) {
     const char *end = body;
     *out = NULL;
@@ -45,7 +34,7 @@ bool sv_json_read(cJSON **out, const char *body, size_t size, sv_fault *fault) {
         return sv_refuse(fault, 400, "invalid_json", "", "the body holds a NUL byte");
     if (spells_nul(body, size))
         return sv_refuse(fault, 400, "invalid_json", "", "the body holds a NUL character");
-    if (has_many_values(body, size))
+    if (vt_json_exceeds(body, size, MOST_VALUES))
         return sv_refuse(fault, 400, "invalid_json", "", "the body has more than %d values",
                          MOST_VALUES);
     cJSON *json = cJSON_ParseWithLengthOpts(body, size, &end, false);
@@ -131,11 +120,14 @@ bool sv_field_word(const cJSON *json, const char *name, const char *words, int *
     if (!sv_field_text(json, name, &text, fault)) return false;
     if (!text) return true;
     int place = 0;
-    for (const char *at = words; at; at = strchr(at, '|'), at += at != NULL, ++place) {
+    for (const char *at = words;; ++place) {
         const size_t length = strcspn(at, "|");
-        if (strlen(text) != length || strncmp(at, text, length) != 0) continue;
-        *out = place;
-        return true;
+        if (strlen(text) == length && strncmp(at, text, length) == 0) {
+            *out = place;
+            return true;
+        }
+        if (!at[length]) break;
+        at += length + 1;
     }
     list_words(words, list, sizeof list);
     return sv_refuse(fault, 400, "invalid_value", name, "%s: \"%.40s\", expected %s", name, text,

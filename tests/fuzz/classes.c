@@ -26,7 +26,8 @@ static void ask_by_name(const variant_engine *engine, char **names, int count) {
         int32_t label = -1;
         int found = 0, alike = 0;
         for (int j = 0; j < count; ++j) alike += strcmp(names[i], names[j]) == 0;
-        const variant_status status = variant_engine_labels(engine, names[i], &label, 1, &found, &err);
+        const variant_status status =
+            variant_engine_labels(engine, names[i], &label, 1, &found, &err);
         const size_t length = strlen(names[i]);
         const bool plain = length > 0 && length < 500 && names[i][0] != ' ' &&
                            names[i][length - 1] != ' ' && strcmp(names[i], "uncond") != 0;

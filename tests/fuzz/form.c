@@ -62,7 +62,8 @@ static void send_all(int to, const void *bytes, size_t size) {
 static void ask(const char *type, size_t length) {
     int ends[2];
     const struct sockaddr address = {.sa_family = AF_UNIX};
-    static const char head[] = "POST /v1/images/edits HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nContent-Type: ";
+    static const char head[] =
+        "POST /v1/images/edits HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nContent-Type: ";
     FUZZ_EXPECT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) == 0);
     FUZZ_EXPECT(MHD_add_connection(server, ends[0], &address, sizeof address) == MHD_YES);
     send_all(ends[1], head, sizeof head - 1);

@@ -22,6 +22,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
     } while (0)
 _Noreturn void fuzz_broken(const char *file, int line, const char *what);
 
+/* A call that has to succeed; ends the program with what it says otherwise. */
+#define FUZZ_OK(call)                                                                              \
+    do {                                                                                           \
+        if ((call) != VARIANT_OK) fuzz_broken(__FILE__, __LINE__, err.message);                    \
+    } while (0)
+
 /* What a reader said of bad input is one line of printable characters, not empty, and the status is one of bad input: never E_MEMORY, nor that the
  * reader itself is at fault. VARIANT_OK passes. */
 void fuzz_told(variant_status status, const variant_error *err);

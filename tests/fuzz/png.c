@@ -24,7 +24,8 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t most, unsigned
         const size_t length = read4(data + at);
         if (length > size - at - 12) break;
         const uint32_t sum = (uint32_t)crc32(0, data + at + 4, (uInt)length + 4);
-        for (int i = 0; i < 4; ++i) data[at + 8 + length + (size_t)i] = (uint8_t)(sum >> (24 - 8 * i));
+        for (int i = 0; i < 4; ++i)
+            data[at + 8 + length + (size_t)i] = (uint8_t)(sum >> (24 - 8 * i));
         at += 12 + length;
     }
     return size;

@@ -3,6 +3,7 @@
 #   tests/fuzz/run.sh MINUTES [TARGET...]
 # New inputs go to $VARIANT_FUZZ_CORPUS (else ~/.cache/variant/fuzz), outside the tree; what ends a target, to findings/ there. A line a target:
 # executions, a second, lines of coverage counters reached, inputs in the corpus, findings. Exit status 1 where there is a finding.
+# FUZZ_TIMEOUT: seconds that one input may take, 10 (more, where the run is stopped at times).
 # Needs clang and libclang-rt-dev (tools/install-deps.sh clang libclang-rt-dev).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -30,17 +31,17 @@ for target in $targets; do
     mkdir -p "$corpus/$target" "$corpus/findings"
     log=$corpus/$target.log
     before=$(find "$corpus/findings" -name "$target-*" | wc -l)
-    "$build/tests/fuzz/fuzz_$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -malloc_limit_mb=1024 \
+    "$build/tests/fuzz/fuzz_$target" -max_total_time="$seconds" -timeout="${FUZZ_TIMEOUT:-10}" -report_slow_units="${FUZZ_TIMEOUT:-10}" -rss_limit_mb=2048 -malloc_limit_mb=1024 \
         -max_len="${longest[$target]:-2048}" -print_final_stats=1 -artifact_prefix="$corpus/findings/$target-" \
         $([ -e "tests/fuzz/dictionaries/$target.dict" ] && echo "-dict=tests/fuzz/dictionaries/$target.dict") \
         "$corpus/$target" "tests/fuzz/corpus/$target" ${golden[$target]:+tests/golden/${golden[$target]}} >"$log" 2>&1 || status=1
     found=$(($(find "$corpus/findings" -name "$target-*" | wc -l) - before))
-    last=$(grep -aE '^#[0-9]+.*cov:' "$log" | tail -1)
+    last=$(grep -aE "^#[0-9]+.*cov:" "$log" | tail -1 || true)
     printf '%-12s %10s executions %7s a second %6s counters %6s inputs %3d findings\n' "$target" \
         "$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")" "$(sed -n 's/^stat::average_exec_per_sec: *//p' "$log")" \
         "$(sed -n 's/.*cov: \([0-9]*\).*/\1/p' <<<"$last")" "$(find "$corpus/$target" -type f | wc -l)" "$found"
     if [ "$found" -gt 0 ]; then
-        grep -aE 'not so:|ERROR: |SUMMARY: |runtime error|at most .* promised' "$log" | head -5
+        grep -aE 'not so:|ERROR: |SUMMARY: |runtime error|at most .* promised' "$log" | head -5 || true
         find "$corpus/findings" -name "$target-*" -newer "tests/fuzz/run.sh" -printf '  %p\n' | tail -3
     fi
 done

@@ -9,7 +9,7 @@ static void view_again(const cJSON *json) {
     variant_error err = {0};
     cJSON *copy = cJSON_CreateObject();
     vt_sweep_file_view(&file, json);
-    FUZZ_EXPECT(vt_sweep_file_put(copy, &file, &err) == VARIANT_OK);
+    FUZZ_OK(vt_sweep_file_put(copy, &file, &err));
     vt_sweep_file_view(&again, copy);
     FUZZ_EXPECT(again.format == file.format && strcmp(again.model.hash, file.model.hash) == 0);
     FUZZ_EXPECT(again.model.sides.count == file.model.sides.count);
@@ -20,11 +20,11 @@ static void view_points(const cJSON *json) {
     vt_sweep_point *points = NULL;
     variant_error err = {0};
     int count = 0;
-    FUZZ_EXPECT(vt_sweep_points_view(&points, &count, cJSON_GetObjectItemCaseSensitive(json, "points"),
-                                     12, &err) == VARIANT_OK);
+    FUZZ_OK(vt_sweep_points_view(&points, &count, cJSON_GetObjectItemCaseSensitive(json, "points"),
+                                 12, &err));
     for (int i = 0; i < count; ++i) {
         cJSON *copy = cJSON_CreateObject();
-        FUZZ_EXPECT(vt_sweep_point_put(copy, &points[i], &err) == VARIANT_OK);
+        FUZZ_OK(vt_sweep_point_put(copy, &points[i], &err));
         cJSON_Delete(copy);
         const int runs = vt_sweep_timing_count(points[i].json);
         for (int run = 0; run < runs && run < 8; ++run) {

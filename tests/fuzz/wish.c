@@ -36,7 +36,8 @@ static void edit_of(const char *body, size_t size) {
     if (read) {
         const bool measured = sv_edit_measure(&edit, &parts, &fault);
         refused(measured, &fault);
-        if (measured && edit.bytes < 1 << 20) refused(sv_edit_decode(&edit, &parts, &fault), &fault);
+        if (measured && edit.bytes < 1 << 20)
+            refused(sv_edit_decode(&edit, &parts, &fault), &fault);
         sv_edit_free(&edit);
     }
     sv_parts_free(&parts);
