@@ -1,6 +1,7 @@
 /* depths.c - which layers run at which scale, as a request says it, by vt_schedule_resolve: bytes for scales, layers of the model, depth and bridge, then a
  * line of depths and one of layers. What is taken describes itself in words that mean the same. */
-#include "core/list.h"
+#include <variant.h>
+
 #include "supernet/schedule.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -26,8 +27,8 @@ static void say_again(const vt_schedule *schedule) {
 static void read_lists(const char *text) {
     int whole[8];
     double real[8];
-    const int ints = vt_list_ints(text, 0, 100, 8, whole);
-    const int reals = vt_list_reals(text, 0.0, 100.0, 8, real);
+    const int ints = variant_list_ints(text, 0, 100, 8, whole);
+    const int reals = variant_list_reals(text, 0.0, 100.0, 8, real);
     FUZZ_EXPECT(ints >= -1 && ints <= 8 && reals >= -1 && reals <= 8);
     for (int i = 0; i < ints; ++i) FUZZ_EXPECT(whole[i] >= 0 && whole[i] <= 100);
     for (int i = 0; i < reals; ++i) FUZZ_EXPECT(real[i] >= 0.0 && real[i] <= 100.0);
