@@ -322,10 +322,85 @@ static void what_is_no_model_is_refused(void **state) {
     table_close(&t);
 }
 
+/* ---- what a table's configuration says ---- */
+
+static char told[512];
+
+static void hear(void *user, const char *line) {
+    (void)user;
+    snprintf(told, sizeof told, "%s", line);
+}
+
+#define TEN "\"a\",\"b\",\"c\",\"d\",\"e\",\"f\",\"g\",\"h\",\"i\",\"j\""
+
+/* The file has its names and what it was trained for, and draws what the table draws. */
+static void a_table_is_converted(void **state) {
+    (void)state;
+    static table t;
+    char path[128], hash[17];
+    variant_engine_options options = options_of(NULL);
+    variant_convert_options into;
+    variant_inspection *found = NULL;
+    table_open(&t, paths[0], all, 0);
+    options.model_tensors = t.tensors;
+    options.model_tensor_count = t.count;
+    options.model_config = "{\"format\":1,\"classes\":[" TEN "],\"supernet\":{\"bridge\":2,"
+                           "\"depths\":[3,2],\"layers\":\"equidistant\"}}";
+    options.warn = hear;
+    told[0] = '\0';
+    variant_picture *want = draw(&options, hash);
+    variant_convert_options_init(&into);
+    snprintf(path, sizeof path, "%s/table.safetensors", folder);
+    into.output = path;
+    assert_ok(variant_convert(NULL, &options, &into, err));
+    assert_string_equal(told, "");
+    variant_engine_options file = options_of(NULL);
+    file.model = path;
+    file.sides = NULL;
+    assert_ok(variant_inspect(&found, &file, NULL, err));
+    const variant_transformer_facts *facts = found->transformer;
+    assert_int_equal(facts->class_name_count, 10);
+    assert_string_equal(facts->class_names[9], "j");
+    assert_true(facts->supernet && facts->depth_count == 2 && facts->depths[0] == 3);
+    assert_true(facts->bridge == 2 && facts->scales == 4);
+    variant_inspection_free(&found);
+    assert_draws(&file, want, hash);
+    variant_pictures_free(&want, 2);
+    table_close(&t);
+}
+
+/* Names that are more or fewer than the classes are of another model. */
+static void names_that_do_not_fit_are_told(void **state) {
+    (void)state;
+    static table t;
+    variant_engine *engine;
+    variant_engine_options options = options_of(NULL);
+    table_open(&t, paths[0], all, 0);
+    options.model_tensors = t.tensors;
+    options.model_tensor_count = t.count;
+    options.model_config = "{\"format\":1,\"classes\":[\"a\",\"b\",\"c\"]}";
+    options.warn = hear;
+    told[0] = '\0';
+    assert_ok(variant_engine_open(&engine, &options, err));
+    assert_non_null(strstr(told, "names 3 classes, but the model has 10: its names are not taken"));
+    assert_null(variant_engine_class_name(engine, 0));
+    variant_engine_close(&engine);
+    told[0] = '\0';
+    options.model_config = "{\"format\":1,\"classes\":[" TEN "]}";
+    assert_ok(variant_engine_open(&engine, &options, err));
+    assert_string_equal(told, "");
+    assert_string_equal(variant_engine_class_name(engine, 0), "a");
+    variant_engine_close(&engine);
+    table_close(&t);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(each_type_makes_the_bytes_of_the_file),
-        cmocka_unit_test(parts_may_come_apart), cmocka_unit_test(names_may_be_wrapped),
-        cmocka_unit_test(a_whole_file_in_memory), cmocka_unit_test(what_is_no_model_is_refused)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(each_type_makes_the_bytes_of_the_file),
+                                       cmocka_unit_test(parts_may_come_apart),
+                                       cmocka_unit_test(names_may_be_wrapped),
+                                       cmocka_unit_test(a_whole_file_in_memory),
+                                       cmocka_unit_test(what_is_no_model_is_refused),
+                                       cmocka_unit_test(a_table_is_converted),
+                                       cmocka_unit_test(names_that_do_not_fit_are_told)};
     return cmocka_run_group_tests(tests, write_models, remove_models);
 }

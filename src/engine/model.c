@@ -389,7 +389,8 @@ variant_status vt_model_set_class_names(vt_model *model, const char *const *name
     return vt_fail(err, VARIANT_E_MEMORY, "no memory for %d class names", count);
 }
 
-static variant_status set_names(vt_model *model, vt_file_config *own, variant_error *err) {
+static variant_status set_names(vt_model *model, const vt_model_options *options, int part,
+                                vt_file_config *own, variant_error *err) {
     int classes =
         model->transformer ? vt_transformer_configuration(model->transformer)->classes : 0;
     if (own->class_count > 0 && (classes == 0 || own->class_count == classes)) {
@@ -399,6 +400,11 @@ static variant_status set_names(vt_model *model, vt_file_config *own, variant_er
         own->class_names = NULL;
         return VARIANT_OK;
     }
+    if (own->class_count > 0)
+        vt_model_warn(options,
+                      "%s: names %d classes, but the model has %d: its names are not taken%s",
+                      vt_tensor_file_path(model->files[part]), own->class_count, classes,
+                      classes == 1000 ? ", ImageNet's are" : "");
     if (classes != 1000) return VARIANT_OK;
     return vt_model_set_class_names(model, vt_imagenet_names, 1000, err);
 }
@@ -449,10 +455,9 @@ variant_status vt_model_open(vt_model **out, vt_kern *kern, const vt_model_optio
                     strcmp(model->groups[part], model->groups[0]) == 0;
         if (model->files[part] && !seen) VT_CHECK(check_surplus(model, options, part, err));
     }
-    VT_CHECK(set_names(model,
-                       own[VT_TRANSFORMER_PART].class_count ? &own[VT_TRANSFORMER_PART]
-                                                            : &own[VT_TOKENIZER_PART],
-                       err));
+    const int named =
+        own[VT_TRANSFORMER_PART].class_count > 0 ? VT_TRANSFORMER_PART : VT_TOKENIZER_PART;
+    VT_CHECK(set_names(model, options, named, &own[named], err));
     model->supernet = own[VT_TRANSFORMER_PART].supernet;
     VT_CHECK(check_supernet(model, &model->supernet, options, err));
     int trained = model->files[VT_TRANSFORMER_PART] ? VT_TRANSFORMER_PART : VT_TOKENIZER_PART;
