@@ -40,6 +40,58 @@ static bool show(void *user, const char *doing, int done, int total) {
     return true;
 }
 
+/* ---- what the library says ---- */
+
+/* It names members of its structs; whoever reads this knows them as options. */
+static const struct {
+    const char *member, *option;
+} as_options[] = {{"to=", "--to "},
+                  {"type=", "--type "},
+                  {"force=true", "--force"},
+                  {"max_shard_bytes", "--max-shard-size"},
+                  {"tokenizer_output", "--tokenizer-out"},
+                  {"uncond_depth", "--uncond-depth"},
+                  {"cfg_late", "--cfg-late"},
+                  {"row_error", "--row-error"},
+                  {"calibrate_count", "--calibrate-pictures"}};
+
+/* How long the member's name is that a word begins with, so that paths stay what they are: 0, none. */
+static size_t member_at(const char *line, const char *at, const char **option) {
+    for (size_t i = 0; i < sizeof as_options / sizeof *as_options; ++i) {
+        const char *member = as_options[i].member;
+        const size_t length = strlen(member);
+        const bool begins = at == line || at[-1] == ' ';
+        if (!begins || strncmp(at, member, length) != 0) continue;
+        if (member[length - 1] != '=' && at[length] && !strchr(" ,:;", at[length])) continue;
+        *option = as_options[i].option;
+        return length;
+    }
+    return 0;
+}
+
+/* With options' names into out (cut at its size). */
+static void name_options(char *out, size_t size, const char *line) {
+    size_t used = 0;
+    for (const char *at = line; *at && used + 1 < size;) {
+        const char *option;
+        const size_t length = member_at(line, at, &option);
+        if (length == 0) {
+            out[used++] = *at++;
+            continue;
+        }
+        used += (size_t)snprintf(out + used, size - used, "%s", option);
+        if (used >= size) used = size - 1;
+        at += length;
+    }
+    out[used] = '\0';
+}
+
+static void warn(void *user, const char *line) {
+    char named[1024];
+    name_options(named, sizeof named, line);
+    cli_warn(user, named);
+}
+
 /* ---- the command ---- */
 
 static bool is_integers(const settings *s) {
@@ -74,12 +126,17 @@ static variant_status convert(const settings *s, variant_error *err) {
     cli_live_clear(&w.live);
     if (status == VARIANT_OK && is_integers(s)) cli_calibration_print(made, s->json);
     variant_conversion_free(&made);
+    if (status == VARIANT_OK) return status;
+    char message[sizeof err->message];
+    name_options(message, sizeof message, err->message);
+    memcpy(err->message, message, sizeof message);
     return status;
 }
 
 static void init(void *user) {
     settings *s = user;
     cli_engine_init(&s->engine);
+    s->engine.warn = warn;
     s->calibration = cli_calibration_defaults();
     s->weights = "bf16";
 }

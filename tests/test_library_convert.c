@@ -548,7 +548,7 @@ static void it_refuses_layouts(void **state) {
     o.to = "torch-names";
     o.type = "int4";
     assert_fails(variant_convert(NULL, &model, &o, &err), VARIANT_E_ARGUMENT,
-                 "with type int8 or int4");
+                 "with type=int8 or int4");
     o.type = NULL;
     o.pack = "bf16";
     assert_fails(variant_convert(NULL, &model, &o, &err), VARIANT_E_ARGUMENT, "with pack");
@@ -562,7 +562,7 @@ static void it_refuses_layouts(void **state) {
     o.to = NULL;
     o.output = in_folder("not.safetensors");
     assert_fails(variant_convert(NULL, &model, &o, &err), VARIANT_E_ARGUMENT,
-                 "belongs to to torch-names");
+                 "belongs to to=torch-names");
     o.tokenizer_output = NULL;
     o.pack = "bf16";
     o.max_shard_bytes = 1000;
@@ -620,7 +620,7 @@ static void it_refuses_options(void **state) {
                  "type \"f8\": expected f32, f16, bf16, int8 or int4");
     o.type = "f16";
     o.calibrate = &data;
-    assert_fails(variant_convert(NULL, &model, &o, &err), VARIANT_E_ARGUMENT, "type int8 or int4");
+    assert_fails(variant_convert(NULL, &model, &o, &err), VARIANT_E_ARGUMENT, "type=int8 or int4");
     o.type = "int8";
     o.calibrate_count = 0;
     assert_fails(variant_convert(NULL, &model, &o, &err), VARIANT_E_ARGUMENT,

@@ -54,7 +54,7 @@ typedef struct variant_convert_options {
      * tokenizer alone, that of VQVAE. f32, f16 or bf16. NULL: a model for this library */
     const char *to;
     const char *
-        tokenizer_output; /* of "torch-names": the tokenizer's file, which is written after output; NULL: none is */
+        tokenizer_output; /* of "torch-names": the tokenizer's file, which appears with output, or neither does; NULL: none is */
     /* a model with more bytes of tensors becomes several files of at most so many, and an index, as Hugging Face names them: of
      * "x/NAME.safetensors" "x/NAME-00001-of-0000N.safetensors" and so on and "x/NAME.safetensors.index.json". A tensor that is
      * larger has one to itself. Safetensors only, not packed. 0: one file */

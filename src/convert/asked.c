@@ -69,14 +69,14 @@ static variant_status take_layout(const vt_convert_asked *out, variant_error *er
                        o->to);
     if (o->to && (out->pack || out->int8))
         return vt_fail(err, VARIANT_E_ARGUMENT,
-                       "to %s with %s: it is a model for PyTorch, of f32, f16 or bf16", o->to,
-                       out->pack ? "pack" : "type int8 or int4");
+                       "to=%s with %s: it is a model for PyTorch, of f32, f16 or bf16", o->to,
+                       out->pack ? "pack" : "type=int8 or int4");
     if (o->tokenizer_output && !o->to)
-        return vt_fail(err, VARIANT_E_ARGUMENT, "tokenizer_output %.100s belongs to to torch-names",
+        return vt_fail(err, VARIANT_E_ARGUMENT, "tokenizer_output %.100s belongs to to=torch-names",
                        o->tokenizer_output);
     if (!o->to && vt_torch_is_name(o->output))
         return vt_fail(err, VARIANT_E_ARGUMENT,
-                       "%s: what is written is safetensors; a file for PyTorch: --to torch-names",
+                       "%s: what is written is safetensors; a file for PyTorch: to=torch-names",
                        o->output);
     if (out->pack && o->max_shard_bytes > 0)
         return vt_fail(err, VARIANT_E_ARGUMENT,
@@ -91,7 +91,7 @@ static variant_status take_calibration(vt_convert_asked *out, variant_error *err
     if (!out->calibrates) return VARIANT_OK;
     if (!out->int8)
         return vt_fail(err, VARIANT_E_ARGUMENT,
-                       "pictures to calibrate with belong to type int8 or int4");
+                       "pictures to calibrate with belong to type=int8 or int4");
     if (o->calibrate_count < 1 || o->calibrate_count > MOST_PICTURES)
         return vt_fail(err, VARIANT_E_ARGUMENT, "calibrate_count %d: expected 1 to %d",
                        o->calibrate_count, MOST_PICTURES);

@@ -23,7 +23,8 @@ static variant_status check_inception(const vt_convert_asked *asked, variant_err
     const char *path = asked->engine.model;
     if (o->to || o->max_shard_bytes > 0)
         return vt_fail(err, VARIANT_E_ARGUMENT,
-                       "%s: FID's Inception takes neither --to nor --max-shard-size", path);
+                       "%s: FID's Inception takes neither to=torch-names nor max_shard_bytes",
+                       path);
     if (o->classes || o->class_names || asked->engine.tokenizer || asked->pack)
         return vt_fail(err, VARIANT_E_ARGUMENT,
                        "%s: FID's Inception takes neither names of classes nor a tokenizer, and is "

@@ -219,8 +219,8 @@ static variant_status write_from(const char *path, vt_inception_source source, c
         vt_dtype own = tensors[i].rank > 1 ? type : VT_F32;
         if (own != VT_F32 && vt_half_loss_of(to, tensors[i].count, own).overflow)
             VT_CHECK(vt_fail(err, VARIANT_E_MODEL,
-                             "%s is not written: numbers of %s overflow %s's range: --type f32",
-                             path, tensors[i].name, vt_dtype_name(own)));
+                             "%s is not written: numbers of %s overflow %s's range: type=f32", path,
+                             tensors[i].name, vt_dtype_name(own)));
         if (own != VT_F32) shorten(to, tensors[i].count, own);
         outs[i] = (vt_tensor_out){
             .name = tensors[i].name, .type = own, .rank = tensors[i].rank, .data = to};
