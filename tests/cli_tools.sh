@@ -112,7 +112,12 @@ expect 2 convert tiny.safetensors --to diffusers -o no.pth
 says 'expected torch-names'
 expect 2 convert tiny.safetensors -o no.safetensors --tokenizer-out no.pth
 expect 2 convert tiny.safetensors -o no.pth
-says 'to torch-names'
+says 'a file for PyTorch: --to torch-names'
+expect 2 convert tiny.safetensors --uncond-depth 1 -o no.safetensors
+says 'no supernet, whose guidance --uncond-depth and --cfg-late would set'
+expect 1 convert tiny.safetensors --to torch-names -o first.pth --tokenizer-out absent/type=a.pth
+says 'absent/type=a.pth'
+absent first.pth
 absent no.pth
 absent no2.pth
 mkdir sharded

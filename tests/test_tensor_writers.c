@@ -2,6 +2,7 @@
  * the original's state dicts. (tests/torch_names.sh has PyTorch read them.) */
 #include "fixtures.h"
 
+#include <dirent.h>
 #include <math.h>
 #include <sys/stat.h>
 
@@ -39,6 +40,16 @@ static vt_tensor_file *reopen(const char *path) {
 
 static bool there(const char *name) {
     return access(in_folder(name), F_OK) == 0;
+}
+
+/* Of the folder, those that are being written too. */
+static int count_files(void) {
+    DIR *all = opendir(folder);
+    int count = 0;
+    assert_non_null(all);
+    while (readdir(all)) ++count;
+    closedir(all);
+    return count;
 }
 
 /* ---- tensors of every type and of many shapes ---- */
@@ -131,6 +142,35 @@ static void a_state_dict_of_nothing(void **state) {
     vt_tensor_file_close(&file);
 }
 
+static variant_status write_shards(const char *name, size_t most, const vt_tensor_out *list,
+                                   int count, const vt_work_watch *watch, variant_error *err) {
+    const vt_safetensors_out out = {
+        .path = in_folder(name), .tensors = list, .count = count, .watch = watch};
+    return vt_shards_write(&out, most, NULL, err);
+}
+
+/* Two files of a set appear together: where one cannot be written, what was there before is there. */
+static void files_of_a_set(void **state) {
+    (void)state;
+    vt_tensor_out list[COUNT];
+    vt_replace_set files = {0};
+    fill(list);
+    char path[96];
+    snprintf(path, sizeof path, "%s/both.safetensors", folder);
+    const vt_safetensors_out out = {.path = path, .tensors = list, .count = COUNT};
+    assert_ok(vt_torch_stage(&files, in_folder("both.pth"), list, COUNT, NULL, err));
+    assert_ok(vt_shards_stage(&files, &out, 900, NULL, err));
+    assert_false(there("both.pth") || there("both.safetensors.index.json"));
+    assert_ok(vt_replace_set_commit(&files, err));
+    assert_true(there("both.pth") && there("both.safetensors.index.json"));
+    const int before = count_files();
+    assert_ok(vt_torch_stage(&files, in_folder("other.pth"), list, COUNT, NULL, err));
+    list[3].name = list[1].name;
+    assert_fails(vt_shards_stage(&files, &out, 900, NULL, err), VARIANT_E_ARGUMENT, "twice");
+    vt_replace_set_abandon(&files);
+    assert_true(!there("other.pth") && count_files() == before);
+}
+
 static void what_cannot_be_written(void **state) {
     (void)state;
     vt_tensor_out list[COUNT];
@@ -138,9 +178,8 @@ static void what_cannot_be_written(void **state) {
     list[3].name = list[1].name;
     assert_fails(vt_torch_write(in_folder("x.pth"), list, COUNT, NULL, err), VARIANT_E_ARGUMENT,
                  "twice");
-    assert_fails(vt_shards_write(in_folder("x.safetensors"), 500, list, COUNT, NULL, NULL, 0, NULL,
-                                 NULL, err),
-                 VARIANT_E_ARGUMENT, "twice");
+    assert_fails(write_shards("x.safetensors", 500, list, COUNT, NULL, err), VARIANT_E_ARGUMENT,
+                 "twice");
     fill(list);
     list[VT_OTHER + 2].read = read_never;
     assert_fails(vt_torch_write(in_folder("x.pth"), list, COUNT, NULL, err), VARIANT_E_MODEL,
@@ -149,11 +188,10 @@ static void what_cannot_be_written(void **state) {
     assert_fails(vt_torch_write("/dev/full", list, 2, NULL, err), VARIANT_E_IO, "/dev/full");
     assert_fails(vt_torch_write(in_folder("no/x.pth"), list, 2, NULL, err), VARIANT_E_IO,
                  "no/x.pth");
-    assert_fails(vt_shards_write(in_folder("x.pth"), 500, list, 2, NULL, NULL, 0, NULL, NULL, err),
-                 VARIANT_E_ARGUMENT, "NAME-00001-of-0000N.safetensors");
-    assert_fails(vt_shards_write(in_folder("no/x.safetensors"), 500, list, 2, NULL, NULL, 0, NULL,
-                                 NULL, err),
-                 VARIANT_E_IO, "no/x-00001-of-00002.safetensors");
+    assert_fails(write_shards("x.pth", 500, list, 2, NULL, err), VARIANT_E_ARGUMENT,
+                 "NAME-00001-of-0000N.safetensors");
+    assert_fails(write_shards("no/x.safetensors", 500, list, 2, NULL, err), VARIANT_E_IO,
+                 "no/x-00001-of-00002.safetensors");
     assert_false(there("x.pth") || there("x.safetensors"));
     assert_true(vt_torch_is_name("a/b.pth") && vt_torch_is_name("b.PT") &&
                 vt_torch_is_name("x.bin"));
@@ -171,8 +209,13 @@ static void shards_and_their_index(void **state) {
         900; /* 8-byte numbers are 840 each: alone; three of the smaller share one */
     int shards = -1;
     fill(list);
-    assert_ok(vt_shards_write(in_folder("m.safetensors"), most, list, COUNT, &key, &value, 1,
-                              &shards, NULL, err));
+    vt_safetensors_out out = {.path = in_folder("m.safetensors"),
+                              .tensors = list,
+                              .count = COUNT,
+                              .meta_keys = &key,
+                              .meta_values = &value,
+                              .meta_count = 1};
+    assert_ok(vt_shards_write(&out, most, &shards, err));
     assert_true(shards > 4 && shards < COUNT);
     assert_false(there("m.safetensors"));
     vt_tensor_file *file = reopen(in_folder("m.safetensors.index.json"));
@@ -192,11 +235,12 @@ static void shards_and_their_index(void **state) {
         vt_tensor_file_close(&file);
     }
     /* of a tensor that is larger than a shard may be, one to itself; of all in one, no index */
-    assert_ok(
-        vt_shards_write(in_folder("s.safetensors"), 1, list, 3, NULL, NULL, 0, &shards, NULL, err));
+    const vt_safetensors_out three = {
+        .path = in_folder("s.safetensors"), .tensors = list, .count = 3};
+    assert_ok(vt_shards_write(&three, 1, &shards, err));
     assert_int_equal(shards, 3);
-    assert_ok(vt_shards_write(in_folder("one.safetensors"), 1 << 20, list, COUNT, &key, &value, 1,
-                              &shards, NULL, err));
+    out.path = in_folder("one.safetensors");
+    assert_ok(vt_shards_write(&out, 1 << 20, &shards, err));
     assert_int_equal(shards, 0);
     assert_true(there("one.safetensors") && !there("one.safetensors.index.json"));
     file = reopen(in_folder("one.safetensors"));
@@ -227,8 +271,7 @@ static void writing_is_watched(void **state) {
     assert_ok(vt_torch_write(in_folder("w.pth"), list, COUNT, &watch, err));
     assert_int_equal(told, COUNT);
     told = 0;
-    assert_ok(vt_shards_write(in_folder("w.safetensors"), 900, list, COUNT, NULL, NULL, 0, NULL,
-                              &watch, err));
+    assert_ok(write_shards("w.safetensors", 900, list, COUNT, &watch, err));
     assert_int_equal(told, COUNT);
     /* The last one is not too late, and what was there before is what is there. */
     const uint8_t first = bytes[0][0];
@@ -239,12 +282,10 @@ static void writing_is_watched(void **state) {
         assert_fails(vt_torch_write(in_folder("w.pth"), list, COUNT, &watch, err),
                      VARIANT_E_STOPPED, "writing");
         told = 0;
-        assert_fails(vt_shards_write(in_folder("w.safetensors"), 900, list, COUNT, NULL, NULL, 0,
-                                     NULL, &watch, err),
+        assert_fails(write_shards("w.safetensors", 900, list, COUNT, &watch, err),
                      VARIANT_E_STOPPED, "writing");
         told = 0;
-        assert_fails(vt_shards_write(in_folder("v.safetensors"), 900, list, COUNT, NULL, NULL, 0,
-                                     NULL, &watch, err),
+        assert_fails(write_shards("v.safetensors", 900, list, COUNT, &watch, err),
                      VARIANT_E_STOPPED, "writing");
     }
     assert_false(there("v-00001-of-00007.safetensors") || there("v.safetensors.index.json"));
@@ -313,7 +354,7 @@ static void there_and_back(const char *ending) {
     assert_ok(vt_model_write_torch(var, vae, model, &save, err));
     assert_string_equal(said, "");
     assert_ok(vt_model_write_torch(var, NULL, model, &save, err));
-    assert_non_null(strstr(said, "--tokenizer-out"));
+    assert_non_null(strstr(said, "tokenizer_output"));
     vt_model_options_init(&options);
     options.model = var;
     options.tokenizer = vae;
@@ -357,9 +398,11 @@ static void a_model_that_cannot(void **state) {
                  "tokenizer alone");
     sharded.most_bytes = 1000;
     assert_fails(vt_model_write_torch(var, NULL, model, &sharded, err), VARIANT_E_ARGUMENT,
-                 "--max-shard-size");
+                 "max_shard_bytes");
+    assert_fails(vt_model_write_torch(var, in_folder("no/vae.pth"), model, &all, err), VARIANT_E_IO,
+                 "no/vae.pth"); /* which is found when the first one is complete */
     assert_false(there("n.pth") || there("n2.pth") || there("n.npz"));
-    assert_ok(vt_model_write_torch(var, NULL, model, &part, err)); /* a tokenizer alone */
+    assert_ok(vt_model_write_torch(in_folder("n.pth"), NULL, model, &part, err)); /* a tokenizer */
     vt_model_close(&model);
     synthetic_close(&made);
 }
@@ -367,9 +410,10 @@ static void a_model_that_cannot(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_state_dict),           cmocka_unit_test(a_state_dict_of_nothing),
-        cmocka_unit_test(what_cannot_be_written), cmocka_unit_test(shards_and_their_index),
-        cmocka_unit_test(a_model_as_pytorch),     cmocka_unit_test(a_model_as_safetensors),
-        cmocka_unit_test(a_model_that_cannot),    cmocka_unit_test(writing_is_watched),
+        cmocka_unit_test(what_cannot_be_written), cmocka_unit_test(files_of_a_set),
+        cmocka_unit_test(shards_and_their_index), cmocka_unit_test(a_model_as_pytorch),
+        cmocka_unit_test(a_model_as_safetensors), cmocka_unit_test(a_model_that_cannot),
+        cmocka_unit_test(writing_is_watched),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -223,8 +223,14 @@ variant_status vt_model_write_int8(const char *path, const vt_model_save *save,
     if (!l.list || !l.sources || !config || !record)
         VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "%s: no memory to write it", path));
     for (int i = 0; i < 3; ++i) VT_CHECK(add_params(&l, parts[i], i == 2 ? plan : NULL, err));
-    VT_CHECK(vt_shards_write(path, save->most_bytes, l.list, l.count, keys, values,
-                             save->training ? 3 : 2, NULL, save->watch, err));
+    const vt_safetensors_out out = {.path = path,
+                                    .tensors = l.list,
+                                    .count = l.count,
+                                    .meta_keys = keys,
+                                    .meta_values = values,
+                                    .meta_count = save->training ? 3 : 2,
+                                    .watch = save->watch};
+    VT_CHECK(vt_shards_write(&out, save->most_bytes, NULL, err));
 cleanup:
     for (size_t i = 0; l.sources && i < room; ++i) free(l.sources[i].scales);
     free(l.list);

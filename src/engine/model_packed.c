@@ -215,8 +215,14 @@ static variant_status write_file(const char *path, const listing *l, const char 
     int count = 2;
     if (save->training) keys[count] = VT_TRAINING_KEY, values[count++] = save->training;
     if (record) keys[count] = VT_INT8_KEY, values[count++] = record;
-    return vt_safetensors_write_watched(path, l->list, l->count, keys, values, count, save->watch,
-                                        err);
+    return vt_safetensors_write_out(&(vt_safetensors_out){.path = path,
+                                                          .tensors = l->list,
+                                                          .count = l->count,
+                                                          .meta_keys = keys,
+                                                          .meta_values = values,
+                                                          .meta_count = count,
+                                                          .watch = save->watch},
+                                    err);
 }
 
 variant_status vt_model_write_packed(const char *path, const vt_model *model,

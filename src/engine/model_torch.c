@@ -93,16 +93,22 @@ static variant_status add_params(listing *l, const vt_params *params, vt_losses 
     return VARIANT_OK;
 }
 
-static variant_status write_list(const char *path, const listing *l, const vt_model_save *save,
-                                 variant_error *err) {
-    if (vt_torch_is_name(path)) return vt_torch_write(path, l->list, l->count, save->watch, err);
+static variant_status stage_list(vt_replace_set *into, const char *path, const listing *l,
+                                 const vt_model_save *save, variant_error *err) {
+    if (vt_torch_is_name(path))
+        return vt_torch_stage(into, path, l->list, l->count, save->watch, err);
     const char *keys[2] = {VT_CONFIG_KEY, VT_TRAINING_KEY};
     char *config = vt_model_config_text(save);
+    if (!config) return vt_fail(err, VARIANT_E_MEMORY, "%s: no memory to write it", path);
     const char *values[2] = {config, save->training};
-    const variant_status status =
-        config ? vt_shards_write(path, save->most_bytes, l->list, l->count, keys, values,
-                                 save->training ? 2 : 1, NULL, save->watch, err)
-               : vt_fail(err, VARIANT_E_MEMORY, "%s: no memory to write it", path);
+    const vt_safetensors_out out = {.path = path,
+                                    .tensors = l->list,
+                                    .count = l->count,
+                                    .meta_keys = keys,
+                                    .meta_values = values,
+                                    .meta_count = save->training ? 2 : 1,
+                                    .watch = save->watch};
+    const variant_status status = vt_shards_stage(into, &out, save->most_bytes, NULL, err);
     free(config);
     return status;
 }
@@ -111,7 +117,7 @@ static variant_status check_name(const char *path, size_t most, variant_error *e
     const char *dot = strrchr(path, '.');
     if (vt_torch_is_name(path) && most)
         return vt_fail(err, VARIANT_E_ARGUMENT,
-                       "%s: a PyTorch file is one: --max-shard-size is for safetensors", path);
+                       "%s: a PyTorch file is one: max_shard_bytes is for safetensors", path);
     if (vt_torch_is_name(path) || (dot && strcmp(dot, ".safetensors") == 0)) return VARIANT_OK;
     return vt_fail(err, VARIANT_E_ARGUMENT,
                    "%s: a state dict is written to a file that ends in .pth, .pt or .bin "
@@ -127,8 +133,8 @@ static const vt_tensor *find_hits(const vt_model *model) {
                 : NULL;
 }
 
-static variant_status write_part(const char *path, const vt_model *model, const vt_model_save *save,
-                                 variant_error *err) {
+static variant_status stage_part(vt_replace_set *into, const char *path, const vt_model *model,
+                                 const vt_model_save *save, variant_error *err) {
     variant_status status = VARIANT_OK;
     const vt_params *params = save->transformer ? vt_transformer_params(save->transformer)
                                                 : vt_tokenizer_params(save->tokenizer);
@@ -144,7 +150,7 @@ static variant_status write_part(const char *path, const vt_model *model, const 
     }
     VT_CHECK(add_params(&l, params, &losses, err));
     VT_CHECK(vt_losses_check(&losses, path, err));
-    VT_CHECK(write_list(path, &l, save, err));
+    VT_CHECK(stage_list(into, path, &l, save, err));
 cleanup:
     for (int i = 0; l.list && i < l.count; ++i) free((void *)(uintptr_t)l.list[i].data);
     free(l.list);
@@ -170,6 +176,7 @@ variant_status vt_model_write_torch(const char *path, const char *tokenizer_path
                                     const vt_model *model, const vt_model_save *save,
                                     variant_error *err) {
     vt_model_save first = *save, second = *save;
+    vt_replace_set files = {0}; /* both appear, or neither */
     VT_TRY(check_parts(path, tokenizer_path, save, err));
     first.preview = second.preview = NULL;
     if (save->transformer) first.tokenizer = NULL;
@@ -177,12 +184,16 @@ variant_status vt_model_write_torch(const char *path, const char *tokenizer_path
     second.supernet = NULL;
     second.class_count = 0;
     second.training = NULL;
-    VT_TRY(write_part(path, model, &first, err));
+    variant_status status = stage_part(&files, path, model, &first, err);
+    if (status == VARIANT_OK && tokenizer_path)
+        status = stage_part(&files, tokenizer_path, model, &second, err);
+    if (status == VARIANT_OK) status = vt_replace_set_commit(&files, err);
+    vt_replace_set_abandon(&files);
+    VT_TRY(status);
     if (save->preview && save->warn)
         save->warn(save->user, "the preview decoder is not written: the original has none");
-    if (tokenizer_path) return write_part(tokenizer_path, model, &second, err);
-    if (save->transformer && save->tokenizer && save->warn)
+    if (!tokenizer_path && save->transformer && save->tokenizer && save->warn)
         save->warn(save->user, "the tokenizer, which the original keeps in a file of its own, is "
-                               "not written: name one with --tokenizer-out");
+                               "not written: name one as tokenizer_output");
     return VARIANT_OK;
 }

@@ -73,10 +73,10 @@ variant_status vt_losses_check(const vt_losses *all, const char *path, variant_e
     return vt_fail(
         err, VARIANT_E_MODEL,
         "%s is not written: %d tensor%s of weights overflow%s or vanish%s as %s, %s first: "
-        "%s, or --force",
+        "%s, or force=true",
         path, all->refused, all->refused == 1 ? "" : "s", all->refused == 1 ? "s" : "",
         all->refused == 1 ? "es" : "", vt_dtype_name(all->save->type), all->first,
-        f16 ? "--type bf16 has float32's range" : "--type f32 loses nothing");
+        f16 ? "type=bf16 has float32's range" : "type=f32 loses nothing");
 }
 
 static variant_status export_params(const vt_params *params, vt_losses *all, vt_tensor_out *list,
@@ -127,8 +127,14 @@ variant_status vt_model_write(const char *path, const vt_model_save *save, varia
         keys[meta] = save->extra_key;
         values[meta++] = save->extra_value;
     }
-    VT_CHECK(vt_shards_write(path, save->most_bytes, list, count, keys, values, meta, NULL,
-                             save->watch, err));
+    const vt_safetensors_out out = {.path = path,
+                                    .tensors = list,
+                                    .count = count,
+                                    .meta_keys = keys,
+                                    .meta_values = values,
+                                    .meta_count = meta,
+                                    .watch = save->watch};
+    VT_CHECK(vt_shards_write(&out, save->most_bytes, NULL, err));
 cleanup:
     for (int i = 0; i < own; ++i) free((void *)(uintptr_t)list[i].data);
     free(list);

@@ -282,6 +282,35 @@ variant_status vt_replace_commit(vt_replace *replace, variant_error *err) {
     return status;
 }
 
+variant_status vt_replace_set_add(vt_replace_set *set, vt_replace *replace, variant_error *err) {
+    VT_TRY(vt_replace_finish(replace, err));
+    vt_replace *files = realloc(set->files, (size_t)(set->count + 1) * sizeof *files);
+    if (!files) {
+        const variant_status status =
+            vt_fail(err, VARIANT_E_MEMORY, "%s: no memory to write it", replace->path);
+        vt_replace_abandon(replace);
+        return status;
+    }
+    set->files = files;
+    set->files[set->count++] = *replace;
+    *replace = (vt_replace){0};
+    return VARIANT_OK;
+}
+
+variant_status vt_replace_set_commit(vt_replace_set *set, variant_error *err) {
+    variant_status status = VARIANT_OK;
+    for (int i = 0; i < set->count && status == VARIANT_OK; i++)
+        status = vt_replace_commit(&set->files[i], err);
+    vt_replace_set_abandon(set);
+    return status;
+}
+
+void vt_replace_set_abandon(vt_replace_set *set) {
+    for (int i = 0; i < set->count; i++) vt_replace_abandon(&set->files[i]);
+    free(set->files);
+    *set = (vt_replace_set){0};
+}
+
 variant_status vt_file_write(const char *path, const void *bytes, size_t size, variant_error *err) {
     vt_replace replace;
     VT_TRY(vt_replace_open(&replace, path, err));

@@ -44,6 +44,17 @@ variant_status vt_replace_commit(vt_replace *replace, variant_error *err);
 /* after a failed commit too; allowed after a successful one */
 void vt_replace_abandon(vt_replace *replace);
 
+/* Files that appear together: each is finished under its temporary name, and none takes its own before all are. Begins as {0}. */
+typedef struct vt_replace_set {
+    vt_replace *files;
+    int count;
+} vt_replace_set;
+/* Finishes *replace, which is the set's from then on, also after an error. */
+variant_status vt_replace_set_add(vt_replace_set *set, vt_replace *replace, variant_error *err);
+/* In their order; the set is empty then, in any case. */
+variant_status vt_replace_set_commit(vt_replace_set *set, variant_error *err);
+void vt_replace_set_abandon(vt_replace_set *set);
+
 /* Reads a whole text file, NUL-terminated, at most limit bytes; free() it. */
 variant_status vt_file_read_text(char **out, const char *path, size_t limit, variant_error *err);
 /* Writes bytes to path through vt_replace. */

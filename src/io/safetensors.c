@@ -359,57 +359,60 @@ static variant_status write_data(void *user, int index, const void *data, size_t
     return fwrite(data, 1, bytes, user) == bytes ? VARIANT_OK : fail_write(err);
 }
 
-variant_status vt_safetensors_stage(vt_replace *replace, const char *path,
-                                    const vt_tensor_out *tensors, int count,
-                                    const char *const *meta_keys, const char *const *meta_values,
-                                    int meta_count, const vt_work_watch *watch,
+variant_status vt_safetensors_stage(vt_replace_set *into, const vt_safetensors_out *out,
                                     variant_error *err) {
     variant_status status = VARIANT_OK;
     char *header = NULL;
-    *replace = (vt_replace){0};
-    if (count < 0 || meta_count < 0)
+    vt_replace file = {0};
+    const char *path = out->path;
+    if (out->count < 0 || out->meta_count < 0)
         return vt_fail(err, VARIANT_E_ARGUMENT, "%s: negative count", path);
-    vt_tensor *measured = calloc((size_t)count + 1, sizeof *measured);
+    vt_tensor *measured = calloc((size_t)out->count + 1, sizeof *measured);
     if (!measured) {
         status = fail_header(err);
         goto cleanup;
     }
-    status = vt_tensors_measure(measured, tensors, count, err);
+    status = vt_tensors_measure(measured, out->tensors, out->count, err);
     if (status == VARIANT_OK)
-        status = make_header(&header, measured, count, meta_keys, meta_values, meta_count, err);
+        status = make_header(&header, measured, out->count, out->meta_keys, out->meta_values,
+                             out->meta_count, err);
     if (status != VARIANT_OK) {
         status = vt_fail_within(err, status, "%s", path);
         goto cleanup;
     }
-    VT_CHECK(vt_replace_open(replace, path, err));
+    VT_CHECK(vt_replace_open(&file, path, err));
     /* After a failed write, commit finds the stream's error and reports it; the system's reason is
      * fresher here. */
-    status = write_header(replace->stream, header, err);
+    status = write_header(file.stream, header, err);
     if (status == VARIANT_OK)
-        status = vt_tensors_each(measured, tensors, count, write_data, replace->stream, watch, err);
-    if (status != VARIANT_OK) status = vt_fail_within(err, status, "%s", path);
+        status = vt_tensors_each(measured, out->tensors, out->count, write_data, file.stream,
+                                 out->watch, err);
+    if (status != VARIANT_OK)
+        status = vt_fail_within(err, status, "%s", path);
+    else
+        status = vt_replace_set_add(into, &file, err);
 
 cleanup:
+    vt_replace_abandon(&file);
     cJSON_free(header);
     free(measured);
     return status;
 }
 
-variant_status vt_safetensors_write_watched(const char *path, const vt_tensor_out *tensors,
-                                            int count, const char *const *meta_keys,
-                                            const char *const *meta_values, int meta_count,
-                                            const vt_work_watch *watch, variant_error *err) {
-    vt_replace replace;
-    variant_status status = vt_safetensors_stage(&replace, path, tensors, count, meta_keys,
-                                                 meta_values, meta_count, watch, err);
-    if (status == VARIANT_OK) status = vt_replace_commit(&replace, err);
-    vt_replace_abandon(&replace);
-    return status;
+variant_status vt_safetensors_write_out(const vt_safetensors_out *out, variant_error *err) {
+    vt_replace_set file = {0};
+    VT_TRY(vt_safetensors_stage(&file, out, err));
+    return vt_replace_set_commit(&file, err);
 }
 
 variant_status vt_safetensors_write(const char *path, const vt_tensor_out *tensors, int count,
                                     const char *const *meta_keys, const char *const *meta_values,
                                     int meta_count, variant_error *err) {
-    return vt_safetensors_write_watched(path, tensors, count, meta_keys, meta_values, meta_count,
-                                        NULL, err);
+    return vt_safetensors_write_out(&(vt_safetensors_out){.path = path,
+                                                          .tensors = tensors,
+                                                          .count = count,
+                                                          .meta_keys = meta_keys,
+                                                          .meta_values = meta_values,
+                                                          .meta_count = meta_count},
+                                    err);
 }

@@ -30,11 +30,6 @@ static void deal(plan *p, int count, size_t most) {
     }
 }
 
-typedef struct metadata {
-    const char *const *keys, *const *values;
-    int count;
-} metadata;
-
 static variant_status no_memory(const char *path, variant_error *err) {
     return vt_fail(err, VARIANT_E_MEMORY, "%s: no memory to write it", path);
 }
@@ -52,8 +47,10 @@ static const char *name_of(const char *path) {
     return slash ? slash + 1 : path;
 }
 
-static variant_status write_index(const plan *p, const char *path, int count, variant_error *err) {
+static variant_status stage_index(vt_replace_set *into, const plan *p, const char *path, int count,
+                                  variant_error *err) {
     char *index = NULL, *text = NULL;
+    vt_replace file = {0};
     cJSON *json = cJSON_CreateObject();
     cJSON *meta = cJSON_AddObjectToObject(json, "metadata");
     cJSON_AddNumberToObject(meta, "total_size", (double)p->total);
@@ -70,7 +67,11 @@ static variant_status write_index(const plan *p, const char *path, int count, va
         cJSON_free(text);
         return no_memory(path, err);
     }
-    const variant_status status = vt_file_write(index, text, strlen(text), err);
+    variant_status status = vt_replace_open(&file, index, err);
+    if (status == VARIANT_OK) {
+        fputs(text, file.stream); /* what fails is found when it is finished */
+        status = vt_replace_set_add(into, &file, err);
+    }
     cJSON_free(text);
     free(index);
     return status;
@@ -88,39 +89,28 @@ static bool goes_on(void *user, const char *doing, int done, int total) {
     return s->all->goes_on(s->all->user, doing, s->first + done, s->count);
 }
 
-/* All shards under temporary names. */
-static variant_status stage_all(const plan *p, vt_replace *files, const char *path,
-                                const vt_tensor_out *tensors, int count, const metadata *meta,
-                                const vt_work_watch *watch, variant_error *err) {
+/* All shards, and the index behind them. */
+static variant_status stage_all(vt_replace_set *into, const plan *p, const vt_safetensors_out *out,
+                                variant_error *err) {
     for (int shard = 0, first = 0; shard < p->shards; shard++) {
         int last = first;
-        while (last < count && p->shard[last] == shard) last++;
-        char *name = shard_path(path, shard, p->shards);
-        if (!name) return no_memory(path, err);
-        span part = {watch, first, count};
+        while (last < out->count && p->shard[last] == shard) last++;
+        char *name = shard_path(out->path, shard, p->shards);
+        if (!name) return no_memory(out->path, err);
+        span part = {out->watch, first, out->count};
         const vt_work_watch of_part = {goes_on, &part};
-        variant_status status = vt_safetensors_stage(
-            &files[shard], name, tensors + first, last - first, meta->keys, meta->values,
-            shard == 0 ? meta->count : 0, watch ? &of_part : NULL, err);
+        vt_safetensors_out one = *out;
+        one.path = name;
+        one.tensors = out->tensors + first;
+        one.count = last - first;
+        if (shard > 0) one.meta_count = 0;
+        if (out->watch) one.watch = &of_part;
+        const variant_status status = vt_safetensors_stage(into, &one, err);
         free(name);
-        if (status == VARIANT_OK) status = vt_replace_finish(&files[shard], err);
         VT_TRY(status);
         first = last;
     }
-    return VARIANT_OK;
-}
-
-static variant_status write_all(const plan *p, const char *path, const vt_tensor_out *tensors,
-                                int count, const metadata *meta, const vt_work_watch *watch,
-                                variant_error *err) {
-    vt_replace *files = calloc((size_t)p->shards, sizeof *files);
-    if (!files) return no_memory(path, err);
-    variant_status status = stage_all(p, files, path, tensors, count, meta, watch, err);
-    for (int i = 0; i < p->shards && status == VARIANT_OK; i++)
-        status = vt_replace_commit(&files[i], err);
-    for (int i = 0; i < p->shards; i++) vt_replace_abandon(&files[i]);
-    free(files);
-    return status == VARIANT_OK ? write_index(p, path, count, err) : status;
+    return stage_index(into, p, out->path, out->count, err);
 }
 
 static bool ends_well(const char *path) {
@@ -129,39 +119,39 @@ static bool ends_well(const char *path) {
            path[length - ending - 1] != '/';
 }
 
-variant_status vt_shards_write(const char *path, size_t most, const vt_tensor_out *tensors,
-                               int count, const char *const *meta_keys,
-                               const char *const *meta_values, int meta_count, int *shards,
-                               const vt_work_watch *watch, variant_error *err) {
-    const metadata meta = {meta_keys, meta_values, meta_count};
+variant_status vt_shards_stage(vt_replace_set *into, const vt_safetensors_out *out, size_t most,
+                               int *shards, variant_error *err) {
     variant_status status = VARIANT_OK;
     if (shards) *shards = 0;
-    if (most == 0)
-        return vt_safetensors_write_watched(path, tensors, count, meta_keys, meta_values,
-                                            meta_count, watch, err);
-    if (!ends_well(path))
+    if (most == 0) return vt_safetensors_stage(into, out, err);
+    if (!ends_well(out->path))
         return vt_fail(err, VARIANT_E_ARGUMENT,
                        "%s: files in shards are called NAME" ENDING
                        ", of which NAME-00001-of-0000N" ENDING " and the index follow",
-                       path);
-    vt_tensor *measured = calloc((size_t)count + 1, sizeof *measured);
-    plan p = {.measured = measured, .shard = calloc((size_t)count + 1, sizeof *p.shard)};
-    if (!measured || !p.shard) VT_CHECK(no_memory(path, err));
-    if (vt_tensors_measure(measured, tensors, count, err) != VARIANT_OK)
-        VT_CHECK(vt_fail_within(err, VARIANT_E_ARGUMENT, "%s", path));
-    deal(&p, count, most);
+                       out->path);
+    vt_tensor *measured = calloc((size_t)out->count + 1, sizeof *measured);
+    plan p = {.measured = measured, .shard = calloc((size_t)out->count + 1, sizeof *p.shard)};
+    if (!measured || !p.shard) VT_CHECK(no_memory(out->path, err));
+    if (vt_tensors_measure(measured, out->tensors, out->count, err) != VARIANT_OK)
+        VT_CHECK(vt_fail_within(err, VARIANT_E_ARGUMENT, "%s", out->path));
+    deal(&p, out->count, most);
     if (p.shards > MOST_SHARDS)
         VT_CHECK(vt_fail(err, VARIANT_E_ARGUMENT,
-                         "%s: shards of %zu bytes would be %d files, expected at most %d", path,
-                         most, p.shards, (int)MOST_SHARDS));
-    if (p.shards > 1)
-        VT_CHECK(write_all(&p, path, tensors, count, &meta, watch, err));
-    else
-        VT_CHECK(vt_safetensors_write_watched(path, tensors, count, meta_keys, meta_values,
-                                              meta_count, watch, err));
+                         "%s: shards of %zu bytes would be %d files, expected at most %d",
+                         out->path, most, p.shards, (int)MOST_SHARDS));
+    VT_CHECK(p.shards > 1 ? stage_all(into, &p, out, err) : vt_safetensors_stage(into, out, err));
     if (shards && p.shards > 1) *shards = p.shards;
 cleanup:
     free(measured);
     free(p.shard);
+    return status;
+}
+
+variant_status vt_shards_write(const vt_safetensors_out *out, size_t most, int *shards,
+                               variant_error *err) {
+    vt_replace_set files = {0};
+    const variant_status status = vt_shards_stage(&files, out, most, shards, err);
+    if (status == VARIANT_OK) return vt_replace_set_commit(&files, err);
+    vt_replace_set_abandon(&files);
     return status;
 }

@@ -70,12 +70,9 @@ variant_status vt_tensors_each(const vt_tensor *measured, const vt_tensor_out *t
                                variant_status (*take)(void *user, int index, const void *data,
                                                       size_t bytes, variant_error *err),
                                void *user, const vt_work_watch *watch, variant_error *err);
-/* All of a safetensors file, as vt_safetensors_write_watched writes it, but for its commit: that, or the abandoning, also after an
- * error, is the caller's. (These messages name the path.) */
-variant_status vt_safetensors_stage(vt_replace *replace, const char *path,
-                                    const vt_tensor_out *tensors, int count,
-                                    const char *const *meta_keys, const char *const *meta_values,
-                                    int meta_count, const vt_work_watch *watch, variant_error *err);
+/* A safetensors file as one of a set's. (These messages name the path.) */
+variant_status vt_safetensors_stage(vt_replace_set *into, const vt_safetensors_out *out,
+                                    variant_error *err);
 
 /* text, cut to what fits and with control characters replaced, in buffer (returned). */
 #define VT_PRINTABLE 128

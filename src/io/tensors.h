@@ -10,6 +10,7 @@
 
 #include "core/status.h"
 #include "core/work.h"
+#include "io/file.h"
 
 #define VT_MAX_RANK 6
 
@@ -160,26 +161,37 @@ variant_status vt_safetensors_write(const char *path, const vt_tensor_out *tenso
                                     const char *const *meta_keys, const char *const *meta_values,
                                     int meta_count, variant_error *err);
 
-/* Likewise; whoever watches is told of each tensor ("writing"), and after a stop path holds what it held before. */
-variant_status vt_safetensors_write_watched(const char *path, const vt_tensor_out *tensors,
-                                            int count, const char *const *meta_keys,
-                                            const char *const *meta_values, int meta_count,
-                                            const vt_work_watch *watch, variant_error *err);
+/* What is written to a safetensors file; all of it is borrowed. Whoever watches is told of each tensor ("writing"), and after a stop path
+ * holds what it held before. */
+typedef struct vt_safetensors_out {
+    const char *path;
+    const vt_tensor_out *tensors; /* (count) */
+    int count;
+    const char *const *meta_keys, *const *meta_values; /* (meta_count) */
+    int meta_count;
+    const vt_work_watch *watch; /* NULL: nobody */
+} vt_safetensors_out;
+/* Likewise. */
+variant_status vt_safetensors_write_out(const vt_safetensors_out *out, variant_error *err);
 
 /* Likewise in several files of at most `most` bytes of tensors each (a tensor that is larger has one to itself; 0: one file), as Hugging
  * Face lays them: of "x/NAME.safetensors" "x/NAME-00001-of-0000N.safetensors" and so on, in the tensors' order, and
  * "x/NAME.safetensors.index.json", which comes last. What fits into one file is one, of the name given. The metadata is in the first.
  * None takes its name before all are written: after a stop, or a full disk, the folder is as it was.
  * *shards: how many (0: one file, without an index); may be NULL. E_ARGUMENT: the name does not end in .safetensors. */
-variant_status vt_shards_write(const char *path, size_t most, const vt_tensor_out *tensors,
-                               int count, const char *const *meta_keys,
-                               const char *const *meta_values, int meta_count, int *shards,
-                               const vt_work_watch *watch, variant_error *err);
+variant_status vt_shards_write(const vt_safetensors_out *out, size_t most, int *shards,
+                               variant_error *err);
+/* Likewise, as files of a set, which appear with all of it. */
+variant_status vt_shards_stage(vt_replace_set *into, const vt_safetensors_out *out, size_t most,
+                               int *shards, variant_error *err);
 
 /* A state dict of PyTorch (torch.load gives an OrderedDict of contiguous tensors, also with weights_only=True): the zip archive, each
  * tensor a storage of its own at a multiple of 64 bytes, so that torch.load(mmap=True) maps it. Whole or not at all, and watched, as above. */
 variant_status vt_torch_write(const char *path, const vt_tensor_out *tensors, int count,
                               const vt_work_watch *watch, variant_error *err);
+/* Likewise, as a file of a set. */
+variant_status vt_torch_stage(vt_replace_set *into, const char *path, const vt_tensor_out *tensors,
+                              int count, const vt_work_watch *watch, variant_error *err);
 /* Is the name of a file one that PyTorch's have: .pth, .pt, .bin, .ckpt? */
 bool vt_torch_is_name(const char *path);
 

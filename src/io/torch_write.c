@@ -137,8 +137,8 @@ static variant_status put_all(archive *to, const vt_tensor *measured, const vt_t
     return put_entry(&to->zip, "archive/version", "3\n", 2, err);
 }
 
-variant_status vt_torch_write(const char *path, const vt_tensor_out *tensors, int count,
-                              const vt_work_watch *watch, variant_error *err) {
+variant_status vt_torch_stage(vt_replace_set *into, const char *path, const vt_tensor_out *tensors,
+                              int count, const vt_work_watch *watch, variant_error *err) {
     variant_status status = VARIANT_OK;
     archive to = {0};
     char *pickle = NULL;
@@ -153,10 +153,17 @@ variant_status vt_torch_write(const char *path, const vt_tensor_out *tensors, in
     }
     VT_CHECK(vt_zip_writer_open(&to.zip, path, "a PyTorch file", err));
     VT_CHECK(put_all(&to, measured, tensors, count, pickle, pickle_size, watch, err));
-    VT_CHECK(vt_zip_writer_commit(&to.zip, err));
+    VT_CHECK(vt_zip_writer_stage(&to.zip, into, err));
 cleanup:
     vt_zip_writer_abandon(&to.zip);
     free(pickle);
     free(measured);
     return status;
+}
+
+variant_status vt_torch_write(const char *path, const vt_tensor_out *tensors, int count,
+                              const vt_work_watch *watch, variant_error *err) {
+    vt_replace_set file = {0};
+    VT_TRY(vt_torch_stage(&file, path, tensors, count, watch, err));
+    return vt_replace_set_commit(&file, err);
 }

@@ -213,11 +213,20 @@ static variant_status put_end(vt_zip_writer *w, uint64_t from, variant_error *er
     return put_bytes(w, r.bytes, r.size, err);
 }
 
-variant_status vt_zip_writer_commit(vt_zip_writer *w, variant_error *err) {
+static variant_status complete(vt_zip_writer *w, variant_error *err) {
     VT_TRY(finish_entry(w, err));
     const uint64_t from = w->written;
     for (size_t i = 0; i < w->count; ++i) VT_TRY(put_central(w, &w->entries[i], err));
-    VT_TRY(put_end(w, from, err));
+    return put_end(w, from, err);
+}
+
+variant_status vt_zip_writer_stage(vt_zip_writer *w, vt_replace_set *into, variant_error *err) {
+    VT_TRY(complete(w, err));
+    return vt_replace_set_add(into, &w->file, err);
+}
+
+variant_status vt_zip_writer_commit(vt_zip_writer *w, variant_error *err) {
+    VT_TRY(complete(w, err));
     const variant_status status = vt_replace_commit(&w->file, err);
     vt_zip_writer_abandon(w);
     return status;

@@ -31,7 +31,9 @@ variant_status vt_zip_writer_begin(vt_zip_writer *writer, const char *name, uint
 /* Its next bytes; E_ARGUMENT where there are more than were said. */
 variant_status vt_zip_writer_add(vt_zip_writer *writer, const void *bytes, size_t size,
                                  variant_error *err);
-/* E_ARGUMENT where bytes of the last entry are missing. Abandon is allowed after it, and after a failed open. */
+/* The whole archive becomes one of a set's files; abandon is due. E_ARGUMENT where bytes of the last entry are missing. */
+variant_status vt_zip_writer_stage(vt_zip_writer *writer, vt_replace_set *into, variant_error *err);
+/* E_ARGUMENT likewise. Abandon is allowed after it, and after a failed open. */
 variant_status vt_zip_writer_commit(vt_zip_writer *writer, variant_error *err);
 void vt_zip_writer_abandon(vt_zip_writer *writer);
 
