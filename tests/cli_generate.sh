@@ -96,7 +96,8 @@ m="-m tiny.safetensors"
     expect 1 "is a folder" -- $m -o scales
     expect 2 "one number" -- $m -o x_%d_%d.png
     expect 2 "one number" -- $m -o x_%s.png
-    expect 1 "/dev/full" -- $m --tokens-out /dev/full/x -o x.png
+    expect 1 "/dev/full" -- $m --tokens-out /dev/full/x.npz -o x.png
+    expect 2 "x: tokens are written to files that end in .safetensors or .npz" -- $m --tokens-out x -o x.png
     head -c 1000 tiny.safetensors >cut.safetensors
     expect 1 "cut.safetensors" -- -m cut.safetensors -o x.png
     absent x.png

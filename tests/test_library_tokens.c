@@ -449,6 +449,10 @@ static void wrong_arguments(void **state) {
     assert_fails(variant_tokens_path_check(NULL, &err), VARIANT_E_ARGUMENT, "file");
     assert_fails(variant_tokens_path_check("a.npz/b.pt", &err), VARIANT_E_ARGUMENT, "not in .pt");
     assert_ok(variant_tokens_path_check("a.pt/b.npz", &err));
+    assert_fails(variant_tokens_path_check("tokens", &err), VARIANT_E_ARGUMENT,
+                 "tokens: tokens are written to files that end in .safetensors or .npz");
+    assert_fails(variant_tokens_path_check("a.npz/.npz", &err), VARIANT_E_ARGUMENT, "that end in");
+    assert_ok(variant_tokens_path_check("/dev/null", &err));
     assert_ok(variant_tokens_path_check("-", &err));
     assert_fails(variant_tokens_read(&tokens, in_folder("missing.npz"), 0, 0, &err), VARIANT_E_IO,
                  "missing.npz");

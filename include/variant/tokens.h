@@ -116,8 +116,8 @@ variant_status variant_reconstruct(variant_tokenizer *tokenizer, const variant_d
 variant_status variant_pictures_tokens(const variant_picture *pictures, int count,
                                        variant_tokens **out, variant_error *error);
 /* To a file, whole or not at all, and back. As its name ends, .npz: arrays tokens (N, L), labels (N) where they are known, and
- * sides (K), all int32, for numpy.load; .safetensors (and a name without an ending): tensors tokens and labels, and the rest as
- * metadata. Other endings: E_ARGUMENT, which the second tells before there are tokens. Sides that are none, or whose squares are not
+ * sides (K), all int32, for numpy.load; .safetensors (and the standard output, devices and pipes): tensors tokens and labels, and the rest as
+ * metadata. Other endings, or none: E_ARGUMENT, which the second tells before there are tokens. Sides that are none, or whose squares are not
  * L: E_ARGUMENT, of a file E_FORMAT. Reading, length and codes are what a tokenizer wants (E_MODEL: others); 0: any. Threads: any. */
 variant_status variant_tokens_write(const variant_tokens *tokens, const char *path,
                                     variant_error *error);

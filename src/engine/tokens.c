@@ -6,8 +6,10 @@
 #include <cjson/cJSON.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "core/status.h"
+#include "io/file.h"
 #include "io/json.h"
 #include "io/npz.h"
 #include "io/npz_write.h"
@@ -135,17 +137,25 @@ static bool is_npz_name(const char *path) {
     return dot && strcmp(dot, ".npz") == 0;
 }
 
+/* The standard output, a device or a pipe, whose name tells nothing. */
+static bool is_stream(const char *path) {
+    struct stat info;
+    return vt_is_standard_output(path) ||
+           (stat(path, &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode));
+}
+
 variant_status variant_tokens_path_check(const char *path, variant_error *error) {
     if (error) *error = (variant_error){0};
     if (!path || !path[0])
         return vt_fail(error, VARIANT_E_ARGUMENT, "expected a file to write tokens to");
     const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
     const char *dot = strrchr(name, '.');
-    if (!dot || dot == name || is_npz_name(name) || strcmp(dot, ".safetensors") == 0)
-        return VARIANT_OK;
+    const bool ends = dot && dot > name;
+    if (ends && (is_npz_name(name) || strcmp(dot, ".safetensors") == 0)) return VARIANT_OK;
+    if (!ends && is_stream(path)) return VARIANT_OK;
     return vt_fail(error, VARIANT_E_ARGUMENT,
-                   "%s: tokens are written to files that end in .safetensors or .npz, not in %s",
-                   path, dot);
+                   "%s: tokens are written to files that end in .safetensors or .npz%s%s", path,
+                   ends ? ", not in " : "", ends ? dot : "");
 }
 
 /* Sides as a tokenizer has them, whose squares are the tokens of a picture; E_FORMAT. */
