@@ -5,7 +5,7 @@
 #   ./test.sh --ci          what CI runs (.ci/run): the fast groups, clang, sanitizers, poisoned arenas
 #   ./test.sh --all         everything: also the slow groups, all fast ones under sanitizers and over poisoned arenas, clang-tidy, valgrind
 #   ./test.sh --setup-only  installs and builds, runs nothing
-#   --preset PRESET         another build than ci, of CMakePresets.json: debug, clang, asan, tsan, poison
+#   --preset PRESET         another build than ci, of CMakePresets.json: debug, clang, asan, tsan, poison, fuzz
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -32,7 +32,7 @@ presets=$(sed -n '/configurePresets/,/\]/s/.*{"name": "\([a-z]*\)".*/\1/p' CMake
 extra=(python3 python3-pil libopenblas0-serial clang-format-14
     python3-dev python3-cffi python3-numpy python3-pytest mypy # the Python package and its tests
     zsh fish) # whose completion is tried
-[[ $preset =~ ^(clang|asan|tsan)$ || $mode =~ ^(ci|all)$ ]] && extra+=(clang libclang-rt-dev)
+[[ $preset =~ ^(clang|asan|tsan|fuzz)$ || $mode =~ ^(ci|all)$ ]] && extra+=(clang libclang-rt-dev)
 [[ $mode =~ ^(ci|all)$ ]] && extra+=(chromium chromium-driver) # for cli_page, which skips itself without them
 [ $mode = all ] && extra+=(clang-tidy-14 valgrind python3-venv debootstrap lintian buildah)
 tools/install-deps.sh "${extra[@]}"

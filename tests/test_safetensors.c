@@ -524,6 +524,24 @@ static void replacing_keeps_the_old(void **state) {
     assert_int_equal(entries_in_folder(), before);
 }
 
+/* Below /dev lie devices and links, which are opened and written to; and in /dev/shm files, which are replaced: a shorter one keeps nothing of
+ * the one before. */
+static void files_in_shared_memory_are_replaced(void **state) {
+    (void)state;
+    char place[64], *text = NULL;
+    snprintf(place, sizeof place, "/dev/shm/variant-test-%ld", (long)getpid());
+    if (vt_file_write(place, "a longer text", 13, NULL) != VARIANT_OK) {
+        print_message("SKIP files_in_shared_memory_are_replaced: /dev/shm cannot be written\n");
+        return;
+    }
+    assert_int_equal(vt_file_write(place, "short", 5, NULL), VARIANT_OK);
+    assert_int_equal(vt_file_read_text(&text, place, 100, NULL), VARIANT_OK);
+    assert_string_equal(text, "short");
+    free(text);
+    assert_int_equal(unlink(place), 0);
+    assert_int_equal(vt_file_write("/dev/null", "x", 1, NULL), VARIANT_OK);
+}
+
 static void text_and_folders(void **state) {
     (void)state;
     variant_error err;
@@ -629,6 +647,7 @@ int main(void) {
         cmocka_unit_test(malformed_headers),
         cmocka_unit_test(damaged_files),
         cmocka_unit_test(replacing_keeps_the_old),
+        cmocka_unit_test(files_in_shared_memory_are_replaced),
         cmocka_unit_test(text_and_folders),
         cmocka_unit_test(asking_ahead),
         cmocka_unit_test(synthetic_tensors),

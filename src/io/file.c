@@ -182,12 +182,14 @@ bool variant_is_standard_output(const char *path) {
 }
 
 /* The file behind a link, which stays one; free() it. Of what the system keeps for its processes the link
- * itself, which is opened and not replaced. */
+ * itself, which is opened and not replaced; what lies in /dev/shm is a file as others are. */
 static char *followed(const char *path, bool *direct) {
     struct stat info;
-    *direct = strncmp(path, "/dev/", 5) == 0 || strncmp(path, "/proc/", 6) == 0;
+    const bool there = lstat(path, &info) == 0;
+    *direct = (strncmp(path, "/dev/", 5) == 0 || strncmp(path, "/proc/", 6) == 0) &&
+              !(there && S_ISREG(info.st_mode));
     char *target = NULL;
-    if (!*direct && lstat(path, &info) == 0 && S_ISLNK(info.st_mode)) target = realpath(path, NULL);
+    if (!*direct && there && S_ISLNK(info.st_mode)) target = realpath(path, NULL);
     return target ? target : strdup(path);
 }
 

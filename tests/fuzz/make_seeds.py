@@ -270,7 +270,15 @@ def pictures(put):
         copy_of(pattern)(put)
     put("bomb.webp", b"RIFF\x1e\0\0\0WEBPVP8L\x11\0\0\0\x2f\xff\xff\xff\x0f\x07\x10\x11\x11\x08\x22\xa2\xff\x01\0\0\0")
     put("bomb.gif", b"GIF89a\xff\x7f\xff\x1f\x80\0\0" + bytes(6) + b",\0\0\0\0\xff\x7f\xff\x1f\0\2\2\x44\1\0;")
+    put("bomb_tile.tif", tiff([(256, 4, 1), (257, 4, 1), (258, 3, 8), (259, 3, 1), (262, 3, 1), (277, 3, 1), (322, 4, 16384), (323, 4, 16384), (324, 4, 8), (325, 4, 1)]))
+    put("bomb_samples.tif", tiff([(256, 4, 1), (257, 4, 1), (258, 3, 8), (259, 3, 1), (262, 3, 1), (277, 3, 65535), (278, 4, 1), (273, 4, 8), (279, 4, 1), (284, 3, 1)]))
     put("bomb.bmp", b"BM" + struct.pack("<IHHIIiiHHIIiiII", 54, 0, 0, 54, 40, 32768, 8192, 1, 24, 0, 0, 0, 0, 0, 0))
+
+
+def tiff(tags):
+    """A TIFF of one page with those (tag, type, value), 3: 16 bits, 4: 32."""
+    entries = b"".join(struct.pack("<HHI", tag, kind, 1) + (struct.pack("<HH", value, 0) if kind == 3 else struct.pack("<I", value)) for tag, kind, value in sorted(tags))
+    return b"II*\0\x08\0\0\0" + struct.pack("<H", len(tags)) + entries + b"\0\0\0\0"
 
 
 KINDS["picture"] = pictures
