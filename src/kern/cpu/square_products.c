@@ -54,7 +54,7 @@ enum {
     TILE_BYTES = VT_TILE_NUMBERS * (int)sizeof(uint16_t),
     STEP_NUMBERS = VT_TILE_DEPTH * VT_PANEL, /* of a panel */
     STEP_LINES = STEP_NUMBERS * (int)sizeof(uint16_t) / LINE,
-    ROWS_AHEAD = 8 /* so many rows before a row is finished its lines of y are asked for */
+    ROWS_AHEAD = 4 /* so many rows before a row is finished its lines of y are asked for */
 };
 
 typedef struct square_plan {
@@ -238,6 +238,14 @@ static void lay_part(const vt_kern *kern, const void *args, vt_span span) {
 
 /* ---- a worker's tasks ---- */
 
+/* Rows of y that are asked for before they are written, in the order in which they are finished. */
+typedef struct asking {
+    int64_t row;          /* the next one */
+    int rows, run;        /* left, and of those that lie `stride` bytes apart */
+    const char *y;        /* where the next one lies */
+    size_t stride, bytes; /* of a row */
+} asking;
+
 /* Sums of a unit that are not finished yet. */
 typedef struct waiting {
     const vt_product_finish *finish;
@@ -250,6 +258,7 @@ typedef struct waiting {
     const vt_tiles8 *tiles8;
     vt_finish now;
     vt_factors factors;
+    asking asking;
 } waiting;
 
 typedef struct task {
@@ -277,8 +286,22 @@ typedef struct worker {
     int64_t next; /* the task to come */
 } worker;
 
-static void waiting_ask(const waiting *w, int64_t row, int rows) {
-    if (rows > 0 && !w->laid) vt_finish_block_ask(w->finish, w->block, row, rows);
+/* Rows of y in tiles are neighbours, which the processor finds by itself. */
+static void waiting_ask(waiting *w) {
+    asking *a = &w->asking;
+    if (a->rows == 0 || w->laid) return;
+    if (a->run == 0) {
+        vt_finish f;
+        a->run = vt_finish_block_rows(w->finish, w->block, a->row, a->rows, &f);
+        a->y = f.y;
+        a->stride = f.y_stride * vt_number_size(f.y_type);
+        a->bytes = (size_t)f.columns * vt_number_size(f.y_type);
+    }
+    for (size_t at = 0; at < a->bytes; at += LINE) vt_ask_to_write(a->y + at);
+    a->y += a->stride;
+    ++a->row;
+    --a->rows;
+    --a->run;
 }
 
 static void waiting_begin(waiting *w, const vt_finish_block *block, const float *sums, int64_t row,
@@ -287,7 +310,8 @@ static void waiting_begin(waiting *w, const vt_finish_block *block, const float 
     w->sums = sums;
     w->row = row;
     w->rows = rows;
-    waiting_ask(w, row, rows < ROWS_AHEAD ? rows : ROWS_AHEAD);
+    w->asking = (asking){.row = row, .rows = rows};
+    for (int i = 0; i < ROWS_AHEAD; ++i) waiting_ask(w);
 }
 
 /* Finishes the next row, which goes to the tiles that the next product reads: straight there, or, what is less than a tile's
@@ -339,7 +363,7 @@ static void waiting_row(void *user) {
     ++w->row;
     --w->rows;
     --w->run;
-    waiting_ask(w, w->row + ROWS_AHEAD - 1, w->rows >= ROWS_AHEAD);
+    waiting_ask(w);
 }
 
 static void waiting_end(waiting *w) {

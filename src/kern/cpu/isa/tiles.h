@@ -92,6 +92,16 @@ enum {
         16384 /* numbers of a row that is made in one piece before it is put into tiles */
 };
 
+/* Asks for a line that will be written: where another core has it, it comes as this core's own, once. A plain request would fetch
+ * it to be read, and the first store then asks again. Processors without the instruction do nothing. */
+static inline void vt_ask_to_write(const void *line) {
+#if defined(__x86_64__)
+    __asm__ volatile("prefetchw %0" : : "m"(*(const char *)line));
+#else
+    __builtin_prefetch(line, 1);
+#endif
+}
+
 /* Where number `column`, a multiple of VT_TILE_DEPTH, of row `row` lies in tiles of `depth` numbers a row. */
 static inline size_t vt_tiles_at(size_t depth, int64_t row, int column) {
     return (size_t)(row / VT_ROW_TILE) * VT_ROW_TILE * depth +
