@@ -15,6 +15,7 @@
 
 #include "features/features.h"
 #include "features/inception.h"
+#include "io/file.h"
 #include "io/synth.h"
 
 enum { PICTURES = 9, SIDE = 12 };
@@ -146,6 +147,46 @@ static void check_resize(vt_inception *net, int height, int width) {
     }
     free(picture);
     free(input);
+}
+
+typedef struct stopping {
+    const char *stop_while;
+    int converted, written, total;
+} stopping;
+
+static bool look(void *user, const char *doing, int done, int total) {
+    stopping *s = user;
+    *(strcmp(doing, "converting") == 0 ? &s->converted : &s->written) = done;
+    s->total = total;
+    return !s->stop_while || strcmp(doing, s->stop_while) != 0 || done < total / 2;
+}
+
+/* A conversion tells how far it is, and stops, at once, leaving what was there. */
+static void test_conversion(void **unused) {
+    (void)unused;
+    static const char *const places[] = {"converting", "writing", NULL};
+    vt_tensor_file *file = NULL;
+    char path[96], kept[5] = "";
+    snprintf(path, sizeof path, "%s/converted.safetensors", folder);
+    assert_int_equal(vt_file_write(path, "kept", 4, &err), VARIANT_OK);
+    assert_int_equal(vt_tensor_file_open(&file, whole, &err), VARIANT_OK);
+    for (int i = 0; i < 3; ++i) {
+        stopping s = {.stop_while = places[i]};
+        const vt_work_watch watch = {look, &s};
+        const variant_status status = vt_inception_convert(path, file, VT_BF16, &watch, &err);
+        assert_int_equal(status, places[i] ? VARIANT_E_STOPPED : VARIANT_OK);
+        assert_int_equal(s.converted, i == 0 ? s.total / 2 : s.total);
+        assert_int_equal(s.written, i == 0 ? 0 : i == 1 ? s.total / 2 : s.total);
+        FILE *there = fopen(path, "rb");
+        assert_non_null(there);
+        assert_int_equal(fread(kept, 1, 4, there), 4);
+        fclose(there);
+        assert_int_equal(strcmp(kept, "kept") == 0, places[i] != NULL);
+    }
+    vt_tensor_file_close(&file);
+    vt_features *features = open_features(path);
+    vt_features_close(&features);
+    unlink(path);
 }
 
 static void test_resize(void **unused) {
@@ -289,9 +330,8 @@ static void test_broken_files(void **unused) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_pictures),
-        cmocka_unit_test(test_resize),
-        cmocka_unit_test(test_spatial),
+        cmocka_unit_test(test_pictures),     cmocka_unit_test(test_resize),
+        cmocka_unit_test(test_conversion),   cmocka_unit_test(test_spatial),
         cmocka_unit_test(test_broken_files),
     };
     return cmocka_run_group_tests(tests, begin, end);

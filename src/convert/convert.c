@@ -47,7 +47,7 @@ static variant_status convert_inception(const vt_convert_asked *asked, bool *don
     *done = vt_inception_is(file);
     if (!*done) goto cleanup;
     VT_CHECK(check_inception(asked, err));
-    VT_CHECK(vt_inception_convert(asked->options.output, file, asked->type, err));
+    VT_CHECK(vt_inception_convert(asked->options.output, file, asked->type, &asked->watch, err));
 cleanup:
     vt_tensor_file_close(&file);
     return status;

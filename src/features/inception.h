@@ -32,9 +32,10 @@ void vt_inception_close(vt_inception **net);
 #define VT_INCEPTION_SYNTHETIC "variant.synthetic" /* its value: the seed */
 variant_status vt_inception_write(const char *path, const char *seed, vt_dtype type,
                                   variant_error *err);
-/* Copies a file's network to a safetensors file. E_MODEL as in load. */
+/* Copies a file's network to a safetensors file; whoever watches (NULL: nobody) is told of each tensor that is "converting" and "writing".
+ * E_MODEL as in load; E_STOPPED: path is what it was. */
 variant_status vt_inception_convert(const char *path, const vt_tensor_file *file, vt_dtype type,
-                                    variant_error *err);
+                                    const vt_work_watch *watch, variant_error *err);
 
 /* Pictures of any size are resized to 299 x 299 (bilinear, no smoothing) and brought to the network's range, either
  * way of vt_features_resize. All is host memory. Results do not depend on a picture's neighbours.

@@ -197,9 +197,17 @@ static void shorten(float *values, size_t count, vt_dtype type) {
     }
 }
 
-static variant_status write_from(const char *path, vt_inception_source source, const void *user,
-                                 vt_dtype type, const char *key, const char *value,
+/* value: of the metadata under `key`; NULL: there are none. */
+typedef struct writing {
+    const char *path;
+    vt_dtype type;
+    const char *key, *value;
+    const vt_work_watch *watch;
+} writing;
+
+static variant_status write_from(const writing *w, vt_inception_source source, const void *user,
                                  variant_error *err) {
+    const char *path = w->path;
     vt_inception_tensor *tensors = NULL;
     vt_tensor_out *outs = NULL;
     float *values = NULL;
@@ -216,7 +224,7 @@ static variant_status write_from(const char *path, vt_inception_source source, c
     for (int i = 0; i < count; ++i) {
         float *to = values + floats;
         VT_CHECK(source(user, &tensors[i], to, err));
-        vt_dtype own = tensors[i].rank > 1 ? type : VT_F32;
+        vt_dtype own = tensors[i].rank > 1 ? w->type : VT_F32;
         if (own != VT_F32 && vt_half_loss_of(to, tensors[i].count, own).overflow)
             VT_CHECK(vt_fail(err, VARIANT_E_MODEL,
                              "%s is not written: numbers of %s overflow %s's range: type=f32", path,
@@ -226,8 +234,16 @@ static variant_status write_from(const char *path, vt_inception_source source, c
             .name = tensors[i].name, .type = own, .rank = tensors[i].rank, .data = to};
         memcpy(outs[i].shape, tensors[i].shape, sizeof tensors[i].shape);
         floats += tensors[i].count;
+        VT_CHECK(vt_work_tell(w->watch, "converting", i + 1, count, err));
     }
-    VT_CHECK(vt_safetensors_write(path, outs, count, &key, &value, value ? 1 : 0, err));
+    const vt_safetensors_out out = {.path = path,
+                                    .tensors = outs,
+                                    .count = count,
+                                    .meta_keys = &w->key,
+                                    .meta_values = &w->value,
+                                    .meta_count = w->value ? 1 : 0,
+                                    .watch = w->watch};
+    VT_CHECK(vt_safetensors_write_out(&out, err));
 cleanup:
     free(values);
     free(outs);
@@ -237,18 +253,23 @@ cleanup:
 
 variant_status vt_inception_write(const char *path, const char *seed, vt_dtype type,
                                   variant_error *err) {
-    return write_from(path, from_rule, seed, type, VT_INCEPTION_SYNTHETIC, seed, err);
+    const writing w = {.path = path, .type = type, .key = VT_INCEPTION_SYNTHETIC, .value = seed};
+    return write_from(&w, from_rule, seed, err);
 }
 
 variant_status vt_inception_convert(const char *path, const vt_tensor_file *file, vt_dtype type,
-                                    variant_error *err) {
+                                    const vt_work_watch *watch, variant_error *err) {
+    const writing w = {.path = path,
+                       .type = type,
+                       .key = VT_INCEPTION_SYNTHETIC,
+                       .value = vt_tensor_file_meta(file, VT_INCEPTION_SYNTHETIC),
+                       .watch = watch};
     vt_inception_tensor *tensors = NULL;
     int count = 0;
     variant_status status = VARIANT_OK;
     VT_CHECK(list_tensors(&tensors, &count, err));
     VT_CHECK(check_file(file, tensors, count, err));
-    VT_CHECK(write_from(path, from_file, file, type, VT_INCEPTION_SYNTHETIC,
-                        vt_tensor_file_meta(file, VT_INCEPTION_SYNTHETIC), err));
+    VT_CHECK(write_from(&w, from_file, file, err));
 cleanup:
     free(tensors);
     return status;
