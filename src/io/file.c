@@ -14,7 +14,8 @@
 #include <unistd.h>
 
 static variant_status fail_system(variant_error *err, const char *path, const char *doing) {
-    return vt_fail(err, VARIANT_E_IO, "%s: cannot %s: %s", path, doing, strerror(errno));
+    const variant_status status = errno == ENOMEM ? VARIANT_E_MEMORY : VARIANT_E_IO;
+    return vt_fail(err, status, "%s: cannot %s: %s", path, doing, strerror(errno));
 }
 
 /* ---- reading ---- */

@@ -269,6 +269,7 @@ def pictures(put):
     for pattern in ("*.webp", "*.gif", "*.bmp", "*.tif"):
         copy_of(pattern)(put)
     put("bomb.webp", b"RIFF\x1e\0\0\0WEBPVP8L\x11\0\0\0\x2f\xff\xff\xff\x0f\x07\x10\x11\x11\x08\x22\xa2\xff\x01\0\0\0")
+    put("clear.gif", b"GIF89a\2\0\1\0\x80\0\0\1\2\3\4\5\6!\xfe\3abc\0!\xf9\4\1\0\0\1\0,\0\0\0\0\2\0\1\0\0\2\2\x44\x0a\0;")
     put("bomb.gif", b"GIF89a\xff\x7f\xff\x1f\x80\0\0" + bytes(6) + b",\0\0\0\0\xff\x7f\xff\x1f\0\2\2\x44\1\0;")
     put("bomb_tile.tif", tiff([(256, 4, 1), (257, 4, 1), (258, 3, 8), (259, 3, 1), (262, 3, 1), (277, 3, 1), (322, 4, 16384), (323, 4, 16384), (324, 4, 8), (325, 4, 1)]))
     put("bomb_samples.tif", tiff([(256, 4, 1), (257, 4, 1), (258, 3, 8), (259, 3, 1), (262, 3, 1), (277, 3, 65535), (278, 4, 1), (273, 4, 8), (279, 4, 1), (284, 3, 1)]))
