@@ -95,9 +95,9 @@ static bool read_shape(vt_npy *out, const char *text) {
 static const char *read_type(vt_npy *out, const char *text) {
     static const char *const known[] = {"f2", "f4", "f8", "i1", "i2", "i4",
                                         "i8", "u1", "u2", "u4", "u8", "b1"};
-    if (!strchr("<>|=", text[0])) return "its type is no plain number";
+    if (!text[0] || !strchr("<>|=", text[0])) return "its type is no plain number";
     for (size_t i = 0; i < sizeof known / sizeof *known; ++i) {
-        if (strncmp(text + 1, known[i], 2) != 0 || !strchr("'\"", text[3])) continue;
+        if (strncmp(text + 1, known[i], 2) != 0 || (text[3] != '\'' && text[3] != '"')) continue;
         out->big_endian = text[0] == '>';
         out->kind = text[1];
         out->size = text[2] - '0';
