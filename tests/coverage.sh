@@ -11,7 +11,8 @@ inputs=
 folders=("${@:-io}")
 build=build/coverage
 [ -e $build/CMakeCache.txt ] || cmake --preset coverage >/dev/null
-readers='test_(safetensors|tensor_writers|torch|torch_pickles|torch_zip|npz|images|picture_formats|png_text|dataset|in_memory|models|bounds|sweep_file|supernet|tokenizer_packed|library_tokens|library_scores|packed|engine)'
+readers='test_(safetensors|tensor_writers|torch|torch_pickles|torch_zip|npz|images|picture_formats|png_text|dataset|in_memory|models|bounds'
+readers+='|sweep_file|supernet|tokenizer_packed|library_tokens|library_scores|packed|engine)'
 targets=$(sed -n 's/^ *variant_fuzz(\([a-z]*\).*/fuzz_\1/p' tests/fuzz/CMakeLists.txt)
 tests=$(grep -oE '"?[a-z_]+' <<<"${readers#test_}" | sed 's/^/test_/')
 # shellcheck disable=SC2086

@@ -34,7 +34,8 @@ def safetensors(put):
     put("kinds", tensors(header, bytes(range(at)), 7))
     put("scalar", tensors({"module.ema.head.bias": {"dtype": "F32", "shape": [], "data_offsets": [0, 4]},
                            "empty": {"dtype": "F32", "shape": [0, 3], "data_offsets": [4, 4]}}, b"\0\0\x80\x3f"))
-    put("misaligned", tensors({"a": {"dtype": "U8", "shape": [1], "data_offsets": [0, 1]}, "b": {"dtype": "F64", "shape": [1], "data_offsets": [1, 9]}}, bytes(9)))
+    put("misaligned", tensors({"a": {"dtype": "U8", "shape": [1], "data_offsets": [0, 1]}, "b": {"dtype": "F64", "shape": [1], "data_offsets": [1, 9]}},
+                              bytes(9)))
     put("none", tensors({"__metadata__": None}, b""))
     put("bomb_numbers", tensors({"a": [1] * 4000}, b""))
     put("bomb_nested", struct.pack("<Q", 2004) + b'{"a":' + b"[" * 1999)
@@ -93,11 +94,13 @@ def pickles(put):
         Pickler(out, protocol).dump(value)
         return out.getvalue()
 
-    state = Odict([("head.weight", view("0", (2, 3), (3, 1))), ("t", view("0", (3, 2), (1, 3), 1)), ("s", view("1", (), ())), ("neg", view("1", (4,), (2,), 2, bits={"neg": True})),
+    state = Odict([("head.weight", view("0", (2, 3), (3, 1))), ("t", view("0", (3, 2), (1, 3), 1)), ("s", view("1", (), ())), ("neg", view("1", (4,), (2,),
+        2, bits={"neg": True})),
                    ("expanded", view("0", (100, 100), (0, 0))), ("module.ema.head.bias", view("1", (1,), (1,), 15))])
     put("state", dump(state))
     put("state_4", dump(state, 4))
-    put("trainer", dump({"trainer": {"var_wo_ddp": state, "config": {"patch_nums": (1, 2, 3), "lr": 1e-4, "name": "x", "on": True, "none": None}}, "args": [1, 2.5, "a"], 7: {"big": 1 << 80}}))
+    put("trainer", dump({"trainer": {"var_wo_ddp": state, "config": {"patch_nums": (1, 2, 3), "lr": 1e-4, "name": "x", "on": True, "none": None}},
+                         "args": [1, 2.5, "a"], 7: {"big": 1 << 80}}))
     put("memo_far", b"\x80\x02Nr\xff\xff\x00\x00.")
     put("marks", b"\x80\x02" + b"(" * 4200 + b".")
     put("itself", b"\x80\x02]q\0h\0a.")
@@ -105,7 +108,8 @@ def pickles(put):
 
 
 def shards(put):
-    put("two", json.dumps({"metadata": {"total_size": 48, "k": "v"}, "weight_map": {"x": "a.safetensors", "y": "a.safetensors", "z": "b.safetensors"}}).encode())
+    put("two", json.dumps({"metadata": {"total_size": 48, "k": "v"}, "weight_map": {"x": "a.safetensors", "y": "a.safetensors",
+        "z": "b.safetensors"}}).encode())
     put("elsewhere", b'{"weight_map":{"x":"../a.safetensors"}}')
     put("itself", b'{"weight_map":{"x":"model.safetensors.index.json"}}')
     put("none", b'{"weight_map":{}}')
@@ -148,7 +152,8 @@ EXIF = (b"II*\0\x08\0\0\0\x02\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\x69\x87\x04\0\
 
 def png(put):
     put("grey", png_of(3, 2, 8, 0, b"\0\1\2\3\1\4\5\6"))
-    put("text", png_of(1, 1, 8, 0, b"\0\1", chunk(b"tEXt", b'variant\0{"seed":"1"}'), chunk(b"iTXt", b"variant\0\0\0\0\0{}"), chunk(b"zTXt", b"variant\0\0" + zlib.compress(b"{}"))))
+    put("text", png_of(1, 1, 8, 0, b"\0\1", chunk(b"tEXt", b'variant\0{"seed":"1"}'), chunk(b"iTXt", b"variant\0\0\0\0\0{}"), chunk(b"zTXt",
+        b"variant\0\0" + zlib.compress(b"{}"))))
     put("palette", png_of(4, 1, 2, 3, b"\0\x1b", chunk(b"PLTE", bytes(range(12))), chunk(b"tRNS", b"\0\x80")))
     put("deep", png_of(1, 1, 16, 6, b"\0" + bytes(8), chunk(b"gAMA", struct.pack(">I", 45455)), chunk(b"eXIf", EXIF)))
     put("interlaced", png_of(2, 2, 8, 2, b"\0abc" + b"\0def" + b"\0ghijkl", interlace=1))
@@ -204,25 +209,33 @@ def classes(put):
 def config(put):
     put("whole", json.dumps({"format": 1, "tokenizer": {"sides": [1, 2, 3]}, "transformer": {"heads": 2, "sides": [1, 2, 3]}, "classes": ["a", "b"],
                              "preview_decoder": {"widths": [8, 4], "blocks": 1, "training": {"a": 1}},
-                             "supernet": {"bridge": 2, "depths": [6, 3], "layers": "equidistant", "guidance": {"uncond_depth": 2, "late": "6:1.5,3:2"}}}).encode())
+                             "supernet": {"bridge": 2, "depths": [6, 3], "layers": "equidistant", "guidance": {"uncond_depth": 2,
+                                 "late": "6:1.5,3:2"}}}).encode())
     put("sides", b"[1,2,3,4]")
     put("wrong", b'{"classes":[1],"supernet":{"bridge":-1}}')
 
 
 def settings(put):
-    put("plain", json.dumps({"model": "HASH", "layers": "0-11;0-11;0-11;0-11;0-5;0-5;0,5,11", "label": 7, "seed": "7", "image": 0, "cfg_scale": 1.5, "top_k": 900, "top_p": 0.96,
+    put("plain", json.dumps({"model": "HASH", "layers": "0-11;0-11;0-11;0-11;0-5;0-5;0,5,11", "label": 7, "seed": "7", "image": 0, "cfg_scale": 1.5,
+                             "top_k": 900, "top_p": 0.96,
                              "greedy": False, "smooth": False, "weights": "f32", "kv": "f32", "uncond_layers": "0-11;0-11;0-11;0-11;0,11;0,11;0,11"}).encode())
-    put("edit", json.dumps({"model": "HASH", "layers": "0-11;0-11;0-11;0-11;0-5;0-5;0-5", "label": 1, "seed": "18446744073709551615", "scales": 7, "given_scales": 2, "given_tokens": [1, 2, 3, 4, 5],
-                            "cfg_scales": [0, 0, 0, 1, 1, 1, 1.5], "edit": {"picture": "0123456789abcdef", "mask": "0123456789abcdef", "grow": 2, "feather": -1, "keep": 0.5, "pull": 0, "fit": "crop",
+    put("edit", json.dumps({"model": "HASH", "layers": "0-11;0-11;0-11;0-11;0-5;0-5;0-5", "label": 1, "seed": "18446744073709551615", "scales": 7,
+                            "given_scales": 2, "given_tokens": [1, 2, 3, 4, 5],
+                            "cfg_scales": [0, 0, 0, 1, 1, 1, 1.5], "edit": {"picture": "0123456789abcdef", "mask": "0123456789abcdef", "grow": 2,
+                                "feather": -1, "keep": 0.5, "pull": 0, "fit": "crop",
                                                                           "fill": "mean", "codes": "own", "pad": True, "outpaint": [1, 0, 0, 2]}}).encode())
     put("preview", b'{"model":"HASH","layers":"prefix","seed":"1","decoder":"preview","decoder_hash":"0123456789abcdef"}')
 
 
 def sweep(put):
-    point = {"id": "d6-n4", "depth": 6, "bridge": 4, "selector": "equidistant", "cfg_scale": 1.5, "depths": "12,12,12,12,6,6,6", "uncond_depths": "12,12,12,12,2,2,2", "picture_ms": 9.7, "scale_ms": [1, 2, 3, 4, 5, 6, 7],
-             "scale_kv_bytes": [1] * 7, "runs": {"picture_ms": [9.6, 9.8], "disturbed": [None, "load"]}, "quality": {"name": "FID(classifier)", "frechet": 0.25, "samples": 10000, "warnings": []}, "more": {"kept": True}}
-    whole = {"format": 2, "variant": "0.1.0", "model": {"name": "fashion", "hash": HASH, "depth": 12, "width": 192, "sides": [1, 2, 3, 4, 5, 6, 8], "classes": 10, "supernet": True, "depths": [12, 6, 3, 2]},
-             "machine": {"processor": "x", "threads": 2}, "settings": {"weights": "f32", "kv": "f32", "batch": 10, "quality": {"score": "FID(classifier)", "draws": 100}}, "points": [point, dict(point, id="z", zone="3-4", quality=None)], "zones": []}
+    point = {"id": "d6-n4", "depth": 6, "bridge": 4, "selector": "equidistant", "cfg_scale": 1.5, "depths": "12,12,12,12,6,6,6",
+             "uncond_depths": "12,12,12,12,2,2,2", "picture_ms": 9.7, "scale_ms": [1, 2, 3, 4, 5, 6, 7],
+             "scale_kv_bytes": [1] * 7, "runs": {"picture_ms": [9.6, 9.8], "disturbed": [None, "load"]}, "quality": {"name": "FID(classifier)",
+                 "frechet": 0.25, "samples": 10000, "warnings": []}, "more": {"kept": True}}
+    whole = {"format": 2, "variant": "0.1.0", "model": {"name": "fashion", "hash": HASH, "depth": 12, "width": 192, "sides": [1, 2, 3, 4, 5, 6, 8],
+                                                        "classes": 10, "supernet": True, "depths": [12, 6, 3, 2]},
+             "machine": {"processor": "x", "threads": 2}, "settings": {"weights": "f32", "kv": "f32", "batch": 10, "quality": {"score": "FID(classifier)",
+                 "draws": 100}}, "points": [point, dict(point, id="z", zone="3-4", quality=None)], "zones": []}
     put("whole", json.dumps(whole, separators=(",", ":")).encode())
     put("least", b'{"model":{},"points":[]}')
     put("newer", b'{"format":9,"model":{},"points":[]}')
@@ -231,15 +244,39 @@ def sweep(put):
 HASH = "0123456789abcdef"
 
 
+def tokens(put):
+    maps = {"tokens.npy": array("<i4", "(2, 5)", struct.pack("<10i", *range(10))), "labels.npy": array("<i4", "(2,)", bytes(8)),
+            "sides.npy": array("<i4", "(2,)", struct.pack("<2i", 1, 2))}
+    put("npz", b"\1" + zipped(maps))
+    put("npz_packed", b"\1" + zipped(maps, zipfile.ZIP_DEFLATED))
+    told = json.dumps({"model": HASH, "codes": 64, "sides": [1, 2]})
+    put("safetensors", b"\0" + tensors({"__metadata__": {"variant.tokens": told}, "tokens": {"dtype": "I32", "shape": [2, 5], "data_offsets": [0, 40]},
+                                        "labels": {"dtype": "I32", "shape": [2], "data_offsets": [40, 48]}}, bytes(48)))
+
+
+def times(put):
+    run = {"layers": [12, 6], "alone": [0, 0], "seconds": [0.5, 0.25]}
+    put("quiet", json.dumps({"version": VERSION, "key": "key", "machine": "machine", "deep": run, "shallow": dict(run, layers=[6, 3]), "apart": run,
+                             "fixed": 0.1}).encode())
+    put("disturbed", json.dumps({"version": VERSION, "key": "key", "machine": "machine", "deep": run, "shallow": run, "apart": run, "fixed": 0.1,
+                                 "disturbed": "load"}).encode())
+
+
+VERSION = 2  # of planning/cost.c
+
+
 def png_url():
     import base64
     return "data:image/png;base64," + base64.b64encode(png_of(2, 2, 8, 6, b"\0" + bytes(8) + b"\0" + bytes(8))).decode()
 
 
 def wish(put):
-    put("plain", json.dumps({"prompt": "Sneaker", "n": 4, "seed": 7, "depth": 6, "bridge": 4, "size": "32x32", "quality": "auto", "response_format": "b64_json"}).encode())
-    put("all", json.dumps({"prompt": "Bag,7,uncond", "depths": [12, 12, 12, 12, 6, 6, 3], "cfg_scales": "0,0,0,1,1,1,1.5", "top_k": 900, "top_p": 0.9, "greedy": True, "smooth": False, "seed": "18446744073709551615", "stream": True,
-                           "partial_images": 3, "output_format": "jpeg", "output_compression": 80, "deadline": 5, "uncond_depth": 2, "layers": "prefix", "max_latency": 2, "kv": "f32", "decoder": "preview"}).encode())
+    put("plain", json.dumps({"prompt": "Sneaker", "n": 4, "seed": 7, "depth": 6, "bridge": 4, "size": "32x32", "quality": "auto",
+                             "response_format": "b64_json"}).encode())
+    put("all", json.dumps({"prompt": "Bag,7,uncond", "depths": [12, 12, 12, 12, 6, 6, 3], "cfg_scales": "0,0,0,1,1,1,1.5", "top_k": 900, "top_p": 0.9,
+                           "greedy": True, "smooth": False, "seed": "18446744073709551615", "stream": True,
+                           "partial_images": 3, "output_format": "jpeg", "output_compression": 80, "deadline": 5, "uncond_depth": 2, "layers": "prefix",
+                           "max_latency": 2, "kv": "f32", "decoder": "preview"}).encode())
     put("edit", json.dumps({"prompt": "3", "image": png_url(), "mask": [{"image_url": png_url()}], "grow": 1, "feather": 2, "keep": 0.5}).encode())
     put("zone", b'{"prompt":"1","layers":"0-11;0-11;0-11;0-11;0,5,11;0,5,11;0,5,11","cfg_scale":1.5,"cfg_late":2}')
     put("commas", json.dumps({"prompt": "0," * 300 + "0"}).encode())
@@ -261,8 +298,9 @@ def form(put):
     put("cut", body([("image", file, picture)])[:150])
 
 
-KINDS = {"safetensors": safetensors, "torch": torch, "pickle": pickles, "shards": shards, "npz": npz, "npy": npy, "png": png, "jpeg": copy_of("*.jpg"), "exif": exif, "idx": idx,
-         "depths": depths, "classes": classes, "config": config, "settings": settings, "sweep": sweep, "wish": wish, "form": form}
+KINDS = {"safetensors": safetensors, "torch": torch, "pickle": pickles, "shards": shards, "npz": npz, "npy": npy, "png": png, "jpeg": copy_of("*.jpg"),
+         "exif": exif, "idx": idx,
+         "depths": depths, "classes": classes, "config": config, "settings": settings, "sweep": sweep, "wish": wish, "form": form, "tokens": tokens, "times": times}
 
 
 def pictures(put):
@@ -271,14 +309,17 @@ def pictures(put):
     put("bomb.webp", b"RIFF\x1e\0\0\0WEBPVP8L\x11\0\0\0\x2f\xff\xff\xff\x0f\x07\x10\x11\x11\x08\x22\xa2\xff\x01\0\0\0")
     put("clear.gif", b"GIF89a\2\0\1\0\x80\0\0\1\2\3\4\5\6!\xfe\3abc\0!\xf9\4\1\0\0\1\0,\0\0\0\0\2\0\1\0\0\2\2\x44\x0a\0;")
     put("bomb.gif", b"GIF89a\xff\x7f\xff\x1f\x80\0\0" + bytes(6) + b",\0\0\0\0\xff\x7f\xff\x1f\0\2\2\x44\1\0;")
-    put("bomb_tile.tif", tiff([(256, 4, 1), (257, 4, 1), (258, 3, 8), (259, 3, 1), (262, 3, 1), (277, 3, 1), (322, 4, 16384), (323, 4, 16384), (324, 4, 8), (325, 4, 1)]))
-    put("bomb_samples.tif", tiff([(256, 4, 1), (257, 4, 1), (258, 3, 8), (259, 3, 1), (262, 3, 1), (277, 3, 65535), (278, 4, 1), (273, 4, 8), (279, 4, 1), (284, 3, 1)]))
+    put("bomb_tile.tif", tiff([(256, 4, 1), (257, 4, 1), (258, 3, 8), (259, 3, 1), (262, 3, 1), (277, 3, 1), (322, 4, 16384), (323, 4, 16384), (324, 4, 8),
+                               (325, 4, 1)]))
+    put("bomb_samples.tif", tiff([(256, 4, 1), (257, 4, 1), (258, 3, 8), (259, 3, 1), (262, 3, 1), (277, 3, 65535), (278, 4, 1), (273, 4, 8), (279, 4, 1),
+                                  (284, 3, 1)]))
     put("bomb.bmp", b"BM" + struct.pack("<IHHIIiiHHIIiiII", 54, 0, 0, 54, 40, 32768, 8192, 1, 24, 0, 0, 0, 0, 0, 0))
 
 
 def tiff(tags):
     """A TIFF of one page with those (tag, type, value), 3: 16 bits, 4: 32."""
-    entries = b"".join(struct.pack("<HHI", tag, kind, 1) + (struct.pack("<HH", value, 0) if kind == 3 else struct.pack("<I", value)) for tag, kind, value in sorted(tags))
+    entries = b"".join(struct.pack("<HHI", tag, kind, 1) + (struct.pack("<HH", value, 0) if kind == 3 else struct.pack("<I", value)) for tag, kind,
+                       value in sorted(tags))
     return b"II*\0\x08\0\0\0" + struct.pack("<H", len(tags)) + entries + b"\0\0\0\0"
 
 

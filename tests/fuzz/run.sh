@@ -23,7 +23,7 @@ build=build/fuzz
 [ -n "${FUZZ_BUILT:-}" ] || cmake --build --preset fuzz --target $(printf 'fuzz_%s ' $targets) >"$build/fuzz.log" 2>&1 || { cat "$build/fuzz.log" >&2; exit 1; }
 
 # Longest inputs: what readers look at soon; a longer one is a slower one.
-declare -A longest=([torch]=8192 [npz]=8192 [png]=4096 [jpeg]=4096 [picture]=4096 [form]=8192 [wish]=8192 [sweep]=8192 [settings]=4096)
+declare -A longest=([torch]=8192 [npz]=8192 [png]=4096 [jpeg]=4096 [picture]=4096 [form]=8192 [wish]=8192 [sweep]=8192 [tokens]=4096 [settings]=4096)
 declare -A golden=([npz]=npz [png]=pictures [jpeg]=pictures [picture]=pictures)
 # Freed memory is held back for a while only, and a block of a gigabyte is a finding.
 export ASAN_OPTIONS=quarantine_size_mb=16:${ASAN_OPTIONS:-} UBSAN_OPTIONS=print_stacktrace=1:${UBSAN_OPTIONS:-}
@@ -33,7 +33,8 @@ for target in $targets; do
     mkdir -p "$corpus/$target" "$corpus/findings"
     log=$corpus/$target.log
     before=$(find "$corpus/findings" -name "$target-*" | wc -l)
-    { time "$build/tests/fuzz/fuzz_$target" -max_total_time="$seconds" -timeout="${FUZZ_TIMEOUT:-10}" -report_slow_units="${FUZZ_TIMEOUT:-10}" -rss_limit_mb=2048 -malloc_limit_mb=1024 \
+    { time "$build/tests/fuzz/fuzz_$target" -max_total_time="$seconds" -timeout="${FUZZ_TIMEOUT:-10}" \
+        -report_slow_units="${FUZZ_TIMEOUT:-10}" -rss_limit_mb=2048 -malloc_limit_mb=1024 \
         -max_len="${longest[$target]:-2048}" -print_final_stats=1 -artifact_prefix="$corpus/findings/$target-" \
         $([ -e "tests/fuzz/dictionaries/$target.dict" ] && echo "-dict=tests/fuzz/dictionaries/$target.dict") \
         "$corpus/$target" "tests/fuzz/corpus/$target" ${golden[$target]:+tests/golden/${golden[$target]}} >"$log" 2>&1; } 2>"$log.time" || status=1
