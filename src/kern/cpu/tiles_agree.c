@@ -110,6 +110,35 @@ static void sums8_make(const vt_tiles8 *tiles, float *sums, const int8_t *rows, 
     tiles->end();
 }
 
+/* The same sums, a scale a row, from rows in tiles. */
+static void squares8_run(const vt_tiles8 *tiles, float *sums, const int8_t *rows, const vt_rows8 *x,
+                         const uint8_t *panels) {
+    enum { LINE = VT_TILE8_DEPTH, STEPS = DEPTH / LINE, TILE = VT_ROW_TILE * LINE };
+    _Alignas(64) int8_t laid[2 * STEPS * TILE] = {0};
+    _Alignas(64) int32_t whole[VT_SQUARE_ROWS * VT_TILE_COLUMNS] = {0};
+    vt_meanwhile nothing = {0};
+    for (int r = 0; r < ROWS; ++r)
+        for (int s = 0; s < STEPS; ++s)
+            memcpy(laid + (r / VT_ROW_TILE * STEPS + s) * TILE + r % VT_ROW_TILE * LINE,
+                   rows + (size_t)r * x->stride + s * LINE, LINE);
+    tiles->begin();
+    for (int panel = 0; panel < PANELS; panel += 2)
+        tiles->squares(
+            &(vt_squares){.out = (float *)(void *)(whole + panel * VT_PANEL),
+                          .a = (const uint16_t *)(const void *)laid,
+                          .a_stride = STEPS * VT_TILE_NUMBERS,
+                          .b = (const uint16_t *)(const void *)(panels + panel * VT_PANEL * DEPTH),
+                          .b_stride = STEPS * VT_TILE_NUMBERS,
+                          .steps = STEPS,
+                          .row_tiles = 2,
+                          .panels = panel + 1 < PANELS ? 2 : 1,
+                          .meanwhile = &nothing});
+    tiles->end();
+    for (int r = 0; r < ROWS; ++r)
+        tiles->floats(sums + r * VT_TILE_COLUMNS, whole + r * VT_TILE_COLUMNS,
+                      *vt_scales8(rows + (size_t)r * x->stride, x->depth));
+}
+
 bool vt_cpu_tiles8_agree(const vt_tiles8 *one, const vt_tiles8 *other) {
     enum { STRIDE = DEPTH + 3 * 64 };
     _Alignas(64) uint8_t panels[PANELS * VT_PANEL * DEPTH];
@@ -129,6 +158,9 @@ bool vt_cpu_tiles8_agree(const vt_tiles8 *one, const vt_tiles8 *other) {
         }
         sums8_make(one, sums[0], rows, &x, panels);
         sums8_make(other, sums[1], rows, &x, panels);
+        if (!same(sums[0], sums[1])) return false;
+        if (!whole || !one->squares) continue;
+        squares8_run(one, sums[0], rows, &x, panels);
         if (!same(sums[0], sums[1])) return false;
     }
     return true;
