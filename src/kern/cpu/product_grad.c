@@ -4,7 +4,7 @@
  * (weight->turned). dw = dy^T x sums over rows: dy and x are interleaved by pairs of rows (neither is
  * turned around: isa/train_loops.h), a stretch of rows at a time that stays in the second cache with
  * the sums of one block of dw. Where blocks are few the rows are cut into lanes, whose sums are added
- * in order at the end. All cuts follow from the sizes alone. float32 weights go through BLAS. */
+ * in order at the end; one lane adds to dw itself. All cuts follow from the sizes alone. float32 weights go through BLAS. */
 #include "kern/cpu/conv_turned.h"
 #include "kern/cpu/packed_products.h"
 #include "kern/cpu/training.h"
@@ -184,15 +184,15 @@ static void product_dx(vt_kern *kern, const vt_product_grad *a) {
 
 enum {
     /* 16 x 16 sums of one block, at most: a quarter of a megabyte. Beside them lie a stretch of
-     * interleaved rows, 8 KB a panel: 256 KB with 16 panels a side, so both stay in a second cache.
+     * interleaved rows, 10 KB a panel: 320 KB with 16 panels a side, so both stay in a second cache.
      *
-     *     dw block, 16 x 16 panels         a stretch: 256 rows of the batch
+     *     dw block, 16 x 16 panels         a stretch: 320 rows of the batch
      *     +--+--+- ... -+                  dy: | panel | panel | ...   16 columns, pairs of rows
      *     |  |  |       | 16 panels of n   x:  | panel | panel | ...
      *     +--+--+- ... -+
      *       16 panels of k                 block += dy^T x, stretch after stretch */
     BLOCK_PANELS = 256,
-    STRETCH = 256, /* rows interleaved at a time */
+    STRETCH = 320, /* rows interleaved at a time */
     MOST_LANES = 8,
     ENOUGH_TASKS = 64,
     LANE_ROWS = 256 /* a lane has at least so many rows, if there are */
@@ -209,6 +209,7 @@ typedef struct dw_plan {
     size_t panels_bytes; /* of a thread's interleaved rows */
     float *sums, *bias;  /* (lanes, blocks, sums_floats), (lanes, bias_floats) */
     char *panels;        /* a piece a thread */
+    bool direct;         /* one lane of whole panels: dw itself holds the sums */
 } dw_plan;
 
 static int least(int64_t a, int64_t b) {
@@ -225,21 +226,23 @@ static void dw_plan_make(dw_plan *p, const vt_product_grad *a) {
     p->n_blocks = vt_cpu_pieces(p->n_panels, p->block_n);
     p->k_blocks = vt_cpu_pieces(p->k_panels, p->block_k);
     int64_t wanted = vt_cpu_pieces(ENOUGH_TASKS, p->n_blocks * p->k_blocks);
-    p->lanes = least(least(wanted, MOST_LANES), vt_cpu_pieces(p->rows, LANE_ROWS));
+    p->lanes = least(least(wanted, MOST_LANES), p->rows < 2 * LANE_ROWS ? 1 : p->rows / LANE_ROWS);
+    p->direct = p->lanes == 1 && a->w->n % VT_PANEL == 0 && a->w->k % VT_PANEL == 0;
     p->sums_floats = (size_t)p->block_n * (size_t)p->block_k * VT_PANEL * VT_PANEL;
     p->bias_floats = (size_t)p->n_panels * VT_PANEL;
     p->panels_bytes = (size_t)(p->block_n + p->block_k) * STRETCH * VT_PANEL * sizeof(uint16_t);
 }
 
 static size_t dw_bytes(const vt_kern *kern, const dw_plan *p) {
-    size_t blocks = (size_t)(p->lanes * p->n_blocks * p->k_blocks);
+    size_t blocks = p->direct ? 0 : (size_t)(p->lanes * p->n_blocks * p->k_blocks);
     return (blocks * p->sums_floats + (size_t)p->lanes * p->bias_floats) * sizeof(float) +
            (size_t)kern->threads * p->panels_bytes;
 }
 
 static void dw_plan_place(dw_plan *p, char *workspace) {
     p->sums = (float *)(void *)workspace;
-    p->bias = p->sums + (size_t)(p->lanes * p->n_blocks * p->k_blocks) * p->sums_floats;
+    p->bias = p->sums;
+    if (!p->direct) p->bias += (size_t)(p->lanes * p->n_blocks * p->k_blocks) * p->sums_floats;
     p->panels = (char *)(p->bias + (size_t)p->lanes * p->bias_floats);
 }
 
@@ -277,6 +280,31 @@ static void add_bias(const vt_kern *kern, const vt_product_grad *a, float *bias,
         loops->column_sums_f32(bias, (const float *)a->dy + at, n, rows, columns);
 }
 
+/* Rows as they lie, where the processor has that and widths are whole. */
+static bool takes_rows(const vt_kern *kern, const vt_product_grad *a) {
+    return vt_cpu_train_loops(kern)->outer_rows && a->dy_type == VT_NUMBER_BF16 &&
+           a->x_type == VT_NUMBER_BF16 && a->w->n % (2 * VT_PANEL) == 0 &&
+           a->w->k % (2 * VT_PANEL) == 0;
+}
+
+/* `outer` of a block whose first column and row of dw are n_first and k_first, over rows [begin, end). */
+static void outer_of_rows(const vt_kern *kern, const vt_product_grad *a, const vt_outer *outer,
+                          int n_first, int k_first, int64_t begin, int rows, float *bias) {
+    vt_cpu_train_loops(kern)->outer_rows(
+        &(vt_outer_rows){.out = outer->out,
+                         .out_stride = outer->out_stride,
+                         .a = (const uint16_t *)a->dy + (size_t)begin * (size_t)a->w->n + n_first,
+                         .b = (const uint16_t *)a->x + (size_t)begin * (size_t)a->w->k + k_first,
+                         .a_stride = (size_t)a->w->n,
+                         .b_stride = (size_t)a->w->k,
+                         .a_columns = outer->a_panels * VT_PANEL,
+                         .b_columns = outer->b_panels * VT_PANEL,
+                         .rows = rows,
+                         .accumulate = outer->accumulate,
+                         .a_sums = bias,
+                         .room = (uint16_t *)(uintptr_t)outer->b});
+}
+
 /* The sums of one block over the rows of one lane. */
 static void dw_task(const vt_kern *kern, const dw_plan *p, int64_t task, int thread) {
     const vt_product_grad *a = p->args;
@@ -289,9 +317,9 @@ static void dw_task(const vt_kern *kern, const dw_plan *p, int64_t task, int thr
     const int64_t end = vt_cpu_piece_begin(p->rows, p->lanes, 2, lane + 1);
     uint16_t *dy = (uint16_t *)(void *)(p->panels + (size_t)thread * p->panels_bytes);
     uint16_t *x = dy + (size_t)p->block_n * STRETCH * VT_PANEL;
-    float *bias = a->db && k_first == 0
-                      ? p->bias + (size_t)lane * p->bias_floats + (size_t)n_first * VT_PANEL
-                      : NULL;
+    float *bias = NULL;
+    if (a->db && k_first == 0)
+        bias = (p->direct ? a->db : p->bias + (size_t)lane * p->bias_floats) + n_first * VT_PANEL;
     const int column = n_first * VT_PANEL, columns = least(a->w->n - column, n_panels * VT_PANEL);
     vt_outer outer = {.out = p->sums + (size_t)task * p->sums_floats,
                       .out_stride = (size_t)p->block_k * VT_PANEL,
@@ -299,16 +327,25 @@ static void dw_task(const vt_kern *kern, const dw_plan *p, int64_t task, int thr
                       .b = x,
                       .a_panels = n_panels,
                       .b_panels = k_panels};
-    if (bias) memset(bias, 0, (size_t)columns * sizeof *bias);
+    if (p->direct) {
+        outer.out = a->dw + (size_t)column * (size_t)a->w->k + k_first * VT_PANEL;
+        outer.out_stride = (size_t)a->w->k;
+    } else if (bias) {
+        memset(bias, 0, (size_t)columns * sizeof *bias);
+    }
     for (int64_t r = begin; r < end; r += STRETCH) {
         const int rows = least(end - r, STRETCH), depth = (rows + 1) / 2 * 2;
+        outer.accumulate = p->direct || r > begin;
+        if (takes_rows(kern, a)) {
+            outer_of_rows(kern, a, &outer, column, k_first * VT_PANEL, r, rows, bias);
+            continue;
+        }
         interleave(kern, &(dw_side){a->dy, a->dy_type, a->w->n}, n_first, n_panels, r, rows, depth,
                    dy);
         interleave(kern, &(dw_side){a->x, a->x_type, a->w->k}, k_first, k_panels, r, rows, depth,
                    x);
         outer.depth = depth;
         outer.a_stride = outer.b_stride = (size_t)depth * VT_PANEL;
-        outer.accumulate = r > begin;
         vt_cpu_train_loops(kern)->outer(&outer);
         if (bias) add_bias(kern, a, bias, column, columns, r, rows);
     }
@@ -353,7 +390,7 @@ static void product_dw(vt_kern *kern, const vt_product_grad *a) {
     const int64_t tasks = p.lanes * p.n_blocks * p.k_blocks;
     const bool wide = (int64_t)a->w->n * a->w->k * p.rows > VT_CPU_PARALLEL_MIN;
     vt_cpu_deal(kern, wide, tasks, dw_part, &p);
-    vt_cpu_split(kern, wide, a->w->n, dw_reduce_part, &p);
+    if (!p.direct) vt_cpu_split(kern, wide, a->w->n, dw_reduce_part, &p);
 }
 
 static size_t product_grad_workspace(const vt_kern *kern, const vt_product_grad *a) {

@@ -9,7 +9,10 @@
  *     d 30 31  | c0 | c1 | ... | c15          c15   | d 0 1 | ...
  *
  * Two panels of a are turned for up to 16 such pieces (32 KB), then meet b's panels two at a time: the
- * square of amx.h, of which out holds the sums between stretches of depth. */
+ * square of amx.h, of which out holds the sums between stretches of depth.
+ *
+ * Rows as they lie (vt_outer_rows) spare a the interleaving: two of its rows are paired four columns at a time within each
+ * quarter of a register, which is one instruction, and the columns' order is set right where they are stored. */
 #include "kern/cpu/isa/amx.h"
 #include "kern/cpu/isa/train_loops.h"
 #include "kern/cpu/isa/transpose.h"
@@ -135,5 +138,109 @@ void vt_outer_amx(const vt_outer *o) {
             const int left = o->depth - first;
             rows_run(o, i, first, left < MOST_STEPS * STEP ? left : MOST_STEPS * STEP);
         }
+    if (!within) amx_end();
+}
+
+/* ---- rows ---- */
+
+enum { PAIR = 2 * PANEL }; /* columns turned or interleaved at a time: a line of a row */
+
+INLINE __m512i row_or_zero(const uint16_t *from, size_t stride, int row, int rows) {
+    return row < rows ? _mm512_loadu_si512(from + (size_t)row * stride) : _mm512_setzero_si512();
+}
+
+/* 32 columns of up to 32 rows to two registers of (16 columns, 32 rows), `apart` numbers from each other. */
+INLINE void turn_rows(uint16_t *to, size_t apart, const uint16_t *from, size_t stride, int rows) {
+    __m512i low[16],
+        high[16]; /* columns 8 q + 0 .. 3 and 8 q + 4 .. 7 of quarter q, rows 2 i and 2 i + 1 */
+    for (int i = 0; i < 16; ++i) {
+        const __m512i even = row_or_zero(from, stride, 2 * i, rows);
+        const __m512i odd = row_or_zero(from, stride, 2 * i + 1, rows);
+        low[i] = _mm512_unpacklo_epi16(even, odd);
+        high[i] = _mm512_unpackhi_epi16(even, odd);
+    }
+    vt_transpose_16x16(low);
+    vt_transpose_16x16(high);
+    for (int i = 0; i < 16; ++i) {
+        const int column = i / 4 * 8 + i % 4;
+        _mm512_store_si512(to + (size_t)(column / PANEL) * apart + column % PANEL * STEP, low[i]);
+        _mm512_store_si512(
+            to + (size_t)((column + 4) / PANEL) * apart + (column + 4) % PANEL * STEP, high[i]);
+    }
+}
+
+/* All columns of b as panels of `depth` rows, zero beyond the last. */
+static void interleave_rows(const vt_outer_rows *o, int depth) {
+    uint16_t order[32];
+    for (int i = 0; i < 32; ++i) order[i] = (uint16_t)(i / 2 + i % 2 * 32);
+    const __m512i low = _mm512_loadu_si512(order);
+    const __m512i high = _mm512_add_epi16(low, _mm512_set1_epi16(PANEL));
+    const size_t panel = (size_t)depth * PANEL;
+    for (int r = 0; r < depth; r += 2) {
+        uint16_t *to = o->room + (size_t)r * PANEL;
+        for (int c = 0; c < o->b_columns; c += PAIR, to += 2 * panel) {
+            const __m512i even = row_or_zero(o->b + c, o->b_stride, r, o->rows);
+            const __m512i odd = row_or_zero(o->b + c, o->b_stride, r + 1, o->rows);
+            _mm512_store_si512(to, _mm512_permutex2var_epi16(even, low, odd));
+            _mm512_store_si512(to + panel, _mm512_permutex2var_epi16(even, high, odd));
+        }
+    }
+}
+
+/* sums (32) += column sums of a, which is turned: its product with ones. */
+static void add_sums(float *sums, const uint16_t *a, int steps) {
+    uint16_t ones[PIECE] __attribute__((aligned(64)));
+    float out[2 * PANEL * PANEL] __attribute__((aligned(64)));
+    for (int i = 0; i < PIECE; ++i) ones[i] = 0x3f80;
+    AMX_ZERO(SUMS_00);
+    AMX_ZERO(SUMS_10);
+    AMX_LOAD(PANEL_0, ones, AMX_LINE);
+    for (int s = 0; s < steps; ++s, a += PIECE) {
+        AMX_LOAD(ROWS_0, a, AMX_LINE);
+        AMX_LOAD(ROWS_1, a + MOST_STEPS * PIECE, AMX_LINE);
+        AMX_PRODUCT(SUMS_00, ROWS_0, PANEL_0);
+        AMX_PRODUCT(SUMS_10, ROWS_1, PANEL_0);
+    }
+    AMX_STORE(SUMS_00, out, AMX_LINE);
+    AMX_STORE(SUMS_10, out + PANEL * PANEL, AMX_LINE);
+    for (int i = 0; i < PAIR; ++i) sums[i] += out[i * PANEL];
+}
+
+/* Up to MOST_STEPS registers of rows. */
+static void some_rows(const vt_outer_rows *o) {
+    uint16_t a[2 * MOST_STEPS * PIECE] __attribute__((aligned(64)));
+    const int steps = (o->rows + STEP - 1) / STEP;
+    const size_t panel = (size_t)steps * PIECE;
+    interleave_rows(o, steps * STEP);
+    for (int i = 0; i < o->a_columns; i += PAIR) {
+        for (int s = 0; s < steps; ++s)
+            turn_rows(a + s * PIECE, MOST_STEPS * PIECE,
+                      o->a + (size_t)(s * STEP) * o->a_stride + i, o->a_stride, o->rows - s * STEP);
+        if (o->a_sums) add_sums(o->a_sums + i, a, steps);
+        block k = {
+            .out_stride = o->out_stride, .a = a, .steps = steps, .accumulate = o->accumulate};
+        for (int j = 0; j < o->b_columns; j += PAIR) {
+            for (int p = 0; p < 2; ++p) {
+                k.b[p] = o->room + (size_t)(j / PANEL + p) * panel;
+                k.last[p] = k.b[p] + (steps - 1) * PIECE;
+            }
+            k.out = o->out + (size_t)i * o->out_stride + j;
+            block_product(&k, true, true);
+        }
+    }
+}
+
+void vt_outer_rows_amx(const vt_outer_rows *o) {
+    const bool within = vt_amx_configured > 0; /* a task of tile products */
+    vt_outer_rows part = *o;
+    amx_rows_set(AMX_MOST_ROWS);
+    for (int first = 0; first < o->rows; first += MOST_STEPS * STEP) {
+        const int left = o->rows - first;
+        part.a = o->a + (size_t)first * o->a_stride;
+        part.b = o->b + (size_t)first * o->b_stride;
+        part.rows = left < MOST_STEPS * STEP ? left : MOST_STEPS * STEP;
+        some_rows(&part);
+        part.accumulate = true;
+    }
     if (!within) amx_end();
 }

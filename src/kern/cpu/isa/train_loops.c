@@ -504,12 +504,13 @@ static void column_sums_f32(float *sums, const float *x, size_t stride, int rows
 #define TEXT_(a) #a
 #define TEXT(a) TEXT_(a)
 
-/* A table whose outer products are `outer_product`. */
-#define TABLE(suffix, outer_product)                                                               \
+/* A table whose outer products are `outer_product`, and of rows `of_rows`. */
+#define TABLE(suffix, outer_product, of_rows)                                                      \
     const vt_train_loops PASTE(vt_train_loops_, suffix) = {                                        \
         .name = TEXT(suffix),                                                                      \
         .finish = finish,                                                                          \
         .outer = outer_product,                                                                    \
+        .outer_rows = of_rows,                                                                     \
         .residual = residual,                                                                      \
         .residual_dx = residual_dx,                                                                \
         .head_rows = head_rows,                                                                    \
@@ -523,8 +524,8 @@ static void column_sums_f32(float *sums, const float *x, size_t stride, int rows
         .column_sums_f32 = column_sums_f32,                                                        \
     };
 
-TABLE(VT_LOOPS_SUFFIX, OUTER)
+TABLE(VT_LOOPS_SUFFIX, OUTER, NULL)
 #if defined(__AVX512BF16__)
-TABLE(avx512wide, outer_wide)
-TABLE(amx, vt_outer_amx)
+TABLE(avx512wide, outer_wide, NULL)
+TABLE(amx, vt_outer_amx, vt_outer_rows_amx)
 #endif

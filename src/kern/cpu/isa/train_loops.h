@@ -34,6 +34,19 @@ typedef struct vt_outer {
     bool accumulate;
 } vt_outer;
 
+/* The same where both are rows: out (a_columns, b_columns) = or += a^T b over `rows` rows. */
+typedef struct vt_outer_rows {
+    float *out;
+    size_t out_stride;
+    const uint16_t *a, *b;
+    size_t a_stride, b_stride; /* from a row to the next */
+    int a_columns, b_columns;  /* multiples of 32 */
+    int rows;
+    bool accumulate;
+    float *a_sums;  /* (a_columns) += column sums of a; or NULL */
+    uint16_t *room; /* b_columns numbers for each row and up to 31 more; 64-byte aligned */
+} vt_outer_rows;
+
 /* sum = x + gamma h; y = LN(sum) (1 + scale) + shift. */
 typedef struct vt_residual_row {
     const float *x;
@@ -119,6 +132,8 @@ typedef struct vt_train_loops {
     const char *name;
     void (*finish)(const vt_train_finish *args);
     void (*outer)(const vt_outer *args);
+    /* where it is faster than interleaving first; else NULL */
+    void (*outer_rows)(const vt_outer_rows *args);
     void (*residual)(vt_residual_row *row, int width);
     void (*residual_dx)(const vt_residual_row_dx *row, int width);
     void (*head_rows)(const vt_head_rows *args);
@@ -146,7 +161,8 @@ extern const vt_train_loops vt_train_loops_avx512;
 extern const vt_train_loops vt_train_loops_avx512bf16;
 extern const vt_train_loops vt_train_loops_avx512wide; /* where bf16 pairs are slow (bf16_pays.c) */
 extern const vt_train_loops vt_train_loops_amx;
-void vt_outer_amx(const vt_outer *args); /* of outer_amx.c */
+void vt_outer_amx(const vt_outer *args); /* of outer_amx.c, and */
+void vt_outer_rows_amx(const vt_outer_rows *args);
 #endif
 
 #endif
