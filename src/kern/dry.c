@@ -233,6 +233,7 @@ void vt_dry_kern_init(vt_dry_kern *dry, vt_kern *real) {
     dry->kern.details = real->details;
     dry->kern.unified = real->unified;
     dry->kern.panels = real->panels;
+    dry->kern.alone = real->alone;
     dry->kern.threads = real->threads;
     dry->kern.team = real->team;
     dry->kern.weight_type = real->weight_type;

@@ -4,7 +4,8 @@
  * The code of a whole request or a whole training step, run over it with an arena that only counts
  * (vt_arena_init_counting), tells to the byte what it will take. A model that is open already is asked
  * through the arena alone (vt_arena_kern); one that is not yet is opened over this backend as over any
- * other, which costs the list of its parameters and no more. What is downloaded from it is zero. */
+ * other, which costs the list of its parameters and no more. What is downloaded from it is zero. Its
+ * `alone` is the real one's, to be asked for sizes over a dry one of its own. */
 #ifndef VT_KERN_DRY_H
 #define VT_KERN_DRY_H
 

@@ -483,6 +483,7 @@ typedef struct vt_adamw {
 
 /* Everything is there but what is marked OPTIONAL, which may be NULL. What callers do then:
  *   team, memory_pool        work on one thread; take memory straight from memory_reserve
+ *   alone                    call one operation after the other
  *   peak_flops, stream_bytes say that there is nothing to measure against
  *   canary                   watch the machine without it
  *   weight_packed            write no packed files
@@ -498,6 +499,9 @@ struct vt_kern {
     /* OPTIONAL: of those threads, for work that is the host's own (reading pictures, checking files) */
     struct vt_team *team;
     struct vt_memory_pool *memory_pool; /* OPTIONAL: what memory_pool.h keeps */
+    /* OPTIONAL: this backend on one thread, over the same memory and weights; lives as long as this one. Its operations but
+     * those of life and memory may be called from inside parts of `team`, by several threads at once */
+    vt_kern *alone;
 
     /* ---- life and memory ---- */
     void (*close)(vt_kern *kern);

@@ -95,7 +95,7 @@ static vt_attention attention_args(const vt_block_run *run, const float *q, floa
 
 variant_status vt_block_forward(const vt_block_run *run, const vt_block_activations *a,
                                 vt_arena *arena, variant_error *err) {
-    if (a->products == VT_NUMBER_BF16) return vt_block_forward_bf16(run, a, arena, err);
+    if (a->products == VT_NUMBER_BF16) return vt_block_forward_pieces(run, a, arena, err);
     vt_kern *kern = run->kern;
     const vt_block *b = run->block;
     size_t mark = vt_arena_mark(arena), mod_stride = VT_MODULATIONS * (size_t)run->config->width;
@@ -237,7 +237,7 @@ static variant_status attention_backward(const vt_block_run *run, const vt_block
 variant_status vt_block_backward(const vt_block_run *run, const vt_block_activations *kept,
                                  float *dx, float *dmod, vt_arena *arena, variant_error *err) {
     if (kept->products == VT_NUMBER_BF16)
-        return vt_block_backward_bf16(run, kept, dx, dmod, arena, err);
+        return vt_block_backward_pieces(run, kept, dx, dmod, arena, err);
     size_t mark = vt_arena_mark(arena), c = (size_t)run->config->width,
            hidden = (size_t)run->config->hidden;
     size_t n = (size_t)run->groups * (size_t)run->rows;

@@ -4,7 +4,7 @@
  *     x += gamma2 * fc2(gelu(fc1(LN(x) (1 + scale2) + shift2)))
  *
  * The residual stream x is updated in place. Generation (block_step.c) fuses each product with what follows it and
- * keeps nothing; training (block.c) keeps what backward reads, with bf16 products in a way of its own (block_bf16.c),
+ * keeps nothing; training (block.c) keeps what backward reads, with bf16 products in a way of its own (block_pieces.c, block_bf16.c),
  * since its activations are other ones. Called by step.c and train.c. */
 #ifndef VT_TRANSFORMER_BLOCK_H
 #define VT_TRANSFORMER_BLOCK_H
@@ -99,13 +99,32 @@ variant_status vt_block_forward(const vt_block_run *run, const vt_block_activati
 variant_status vt_block_backward(const vt_block_run *run, const vt_block_activations *kept,
                                  float *dx, float *dmod, vt_arena *arena, variant_error *err);
 
-/* ---- block_bf16.c: the same two with bf16 products; called by block.c alone ---- */
+/* ---- block_pieces.c: the same two with bf16 products; called by block.c alone ---- */
+
+variant_status vt_block_forward_pieces(const vt_block_run *run, const vt_block_activations *kept,
+                                       vt_arena *arena, variant_error *err);
+variant_status vt_block_backward_pieces(const vt_block_run *run, const vt_block_activations *kept,
+                                        float *dx, float *dmod, vt_arena *arena,
+                                        variant_error *err);
+
+/* ---- block_bf16.c: of some samples; called by block_pieces.c, the first by block.c ---- */
+
+/* Where gradients of a block's parameters are added to: the parameters' own, or a lane's. */
+typedef struct vt_linear_grad {
+    float *dw, *db; /* db: NULL without a bias */
+} vt_linear_grad;
+
+typedef struct vt_block_grad {
+    vt_linear_grad qkv, proj, fc1, fc2;
+    float *dq_bias, *dv_bias, *dscale_mul; /* the last NULL without scale_mul */
+} vt_block_grad;
 
 void vt_block_take_bf16(vt_block_activations *out, vt_arena *arena,
                         const vt_transformer_config *config, int groups, int rows);
 variant_status vt_block_forward_bf16(const vt_block_run *run, const vt_block_activations *kept,
                                      vt_arena *arena, variant_error *err);
 variant_status vt_block_backward_bf16(const vt_block_run *run, const vt_block_activations *kept,
-                                      float *dx, float *dmod, vt_arena *arena, variant_error *err);
+                                      const vt_block_grad *to, float *dx, float *dmod,
+                                      vt_arena *arena, variant_error *err);
 
 #endif

@@ -149,13 +149,25 @@ typedef struct backward_scratch {
 } backward_scratch;
 
 static variant_status linear_backward(const vt_block_run *run, const vt_linear *linear,
-                                      const vt_product_grad *gradient, vt_arena *arena,
-                                      variant_error *err) {
+                                      vt_linear_grad to, const vt_product_grad *gradient,
+                                      vt_arena *arena, variant_error *err) {
+    vt_kern *kern = run->kern;
+    size_t mark = vt_arena_mark(arena);
     vt_product_grad args = *gradient;
+    args.w = linear->weight->weight;
+    args.dw = to.dw;
+    args.db = to.db;
     args.dy_type = args.x_type = args.dx_type = VT_NUMBER_BF16;
     args.groups = 1;
     args.rows = run->groups * run->rows;
-    return vt_linear_backward(run->kern, linear, arena, &args, err);
+    args.workspace = vt_arena_take(arena, kern->product_grad_workspace(kern, &args));
+    variant_status status = vt_arena_check(arena, linear->weight->name, err);
+    if (status == VARIANT_OK) {
+        kern->product_dx(kern, &args);
+        kern->product_dw(kern, &args);
+    }
+    vt_arena_rewind(arena, mark);
+    return status;
 }
 
 static vt_residual_grad residual_grad_args(const vt_block_run *run, float *dx) {
@@ -182,47 +194,48 @@ static void add_gate(const vt_block_run *run, vt_residual_grad *grad, enum vt_mo
 }
 
 static variant_status mlp_backward(const vt_block_run *run, const vt_block_activations *a,
-                                   const backward_scratch *s, float *dx, float *dmod,
-                                   vt_arena *arena, variant_error *err) {
+                                   const backward_scratch *s, const vt_block_grad *to, float *dx,
+                                   float *dmod, vt_arena *arena, variant_error *err) {
     vt_residual_grad gate = residual_grad_args(run, dx);
     add_gate(run, &gate, VT_GAMMA2, a->bf16.h2, s->dh, dmod);
     run->kern->residual_dx(run->kern, &gate);
     VT_TRY(linear_backward(
-        run, &run->block->fc2,
+        run, &run->block->fc2, to->fc2,
         &(vt_product_grad){
             .dy = s->dh, .x = s->act, .dx = s->dwide, .gelu_of = a->bf16.fc1, .gelu = s->act},
         arena, err));
     return linear_backward(
-        run, &run->block->fc1,
+        run, &run->block->fc1, to->fc1,
         &(vt_product_grad){.dy = s->dwide, .x = a->bf16.normed2, .dx = s->dnarrow}, arena, err);
 }
 
 static variant_status attention_backward(const vt_block_run *run, const vt_block_activations *a,
-                                         const backward_scratch *s, vt_arena *arena,
-                                         variant_error *err) {
+                                         const backward_scratch *s, const vt_block_grad *to,
+                                         vt_arena *arena, variant_error *err) {
     vt_kern *kern = run->kern;
     const vt_block *b = run->block;
     size_t mark = vt_arena_mark(arena);
-    VT_TRY(linear_backward(run, &b->proj,
+    VT_TRY(linear_backward(run, &b->proj, to->proj,
                            &(vt_product_grad){.dy = s->dh, .x = a->bf16.attended, .dx = s->dnarrow},
                            arena, err));
     vt_attend_grad grad = {.forward = attend_args(run, a, a->bf16.attended),
                            .dout = s->dnarrow,
                            .dqkv = s->dwide,
-                           .dq_bias = b->q_bias->grad,
-                           .dv_bias = b->v_bias->grad,
-                           .dscale_mul = b->scale_mul == NULL ? NULL : b->scale_mul->grad};
+                           .dq_bias = to->dq_bias,
+                           .dv_bias = to->dv_bias,
+                           .dscale_mul = to->dscale_mul};
     grad.forward.workspace = vt_arena_take(arena, kern->attend_grad_workspace(kern, &grad.forward));
     VT_TRY(vt_arena_check(arena, "backward of attention", err));
     kern->attend_dx(kern, &grad);
     vt_arena_rewind(arena, mark);
     return linear_backward(
-        run, &b->qkv, &(vt_product_grad){.dy = s->dwide, .x = a->bf16.normed1, .dx = s->dnarrow},
-        arena, err);
+        run, &b->qkv, to->qkv,
+        &(vt_product_grad){.dy = s->dwide, .x = a->bf16.normed1, .dx = s->dnarrow}, arena, err);
 }
 
 variant_status vt_block_backward_bf16(const vt_block_run *run, const vt_block_activations *a,
-                                      float *dx, float *dmod, vt_arena *arena, variant_error *err) {
+                                      const vt_block_grad *to, float *dx, float *dmod,
+                                      vt_arena *arena, variant_error *err) {
     size_t mark = vt_arena_mark(arena), c = (size_t)run->config->width,
            hidden = (size_t)run->config->hidden;
     size_t n = (size_t)run->groups * (size_t)run->rows;
@@ -234,7 +247,7 @@ variant_status vt_block_backward_bf16(const vt_block_run *run, const vt_block_ac
     VT_CHECK(vt_arena_check(arena, "backward of a transformer block", err));
 
     /* 2. MLP */
-    VT_CHECK(mlp_backward(run, a, &s, dx, dmod, arena, err));
+    VT_CHECK(mlp_backward(run, a, &s, to, dx, dmod, arena, err));
     /* its norm, and the gate of attention, whose h1 was added just before */
     vt_residual_grad middle = residual_grad_args(run, dx);
     middle.x = a->x_mid;
@@ -246,7 +259,7 @@ variant_status vt_block_backward_bf16(const vt_block_run *run, const vt_block_ac
     run->kern->residual_dx(run->kern, &middle);
 
     /* 1. attention */
-    VT_CHECK(attention_backward(run, a, &s, arena, err));
+    VT_CHECK(attention_backward(run, a, &s, to, arena, err));
     vt_residual_grad first = residual_grad_args(run, dx);
     first.x = a->x_in;
     first.dy = s.dnarrow;

@@ -12,6 +12,7 @@
 static void cpu_close(vt_kern *kern) {
     vt_team_close(&kern->team);
     vt_blas_release();
+    free(kern->alone);
     free((vt_cpu *)kern);
 }
 
@@ -108,6 +109,16 @@ static void describe(vt_cpu *cpu) {
     cpu->kern.details = cpu->text;
 }
 
+static variant_status open_alone(vt_cpu *cpu, variant_error *err) {
+    vt_cpu *alone = malloc(sizeof *alone);
+    if (!alone) return vt_fail(err, VARIANT_E_MEMORY, "kern: out of memory for the cpu backend");
+    *alone = *cpu;
+    alone->kern.team = NULL;
+    alone->kern.threads = 1;
+    cpu->kern.alone = &alone->kern;
+    return VARIANT_OK;
+}
+
 variant_status vt_cpu_open(vt_kern **out, int threads, variant_error *err) {
     *out = NULL;
     vt_team *team = NULL;
@@ -147,6 +158,11 @@ variant_status vt_cpu_open(vt_kern **out, int threads, variant_error *err) {
     vt_cpu_fill_probe(kern);
     vt_cpu_fill_training(kern);
     describe(cpu);
+    const variant_status status = open_alone(cpu, err);
+    if (status != VARIANT_OK) {
+        cpu_close(kern);
+        return status;
+    }
     *out = kern;
     return VARIANT_OK;
 }
