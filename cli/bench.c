@@ -6,15 +6,30 @@
 
 #include "bench.h"
 
+/* ---- the subject ---- */
+
+variant_status bench_subject_open(bench_subject *out, const bench_settings *s, variant_error *err) {
+    const char *preview = cli_decoder_is_preview(s->asked.request.decoder) ? "small" : NULL;
+    const variant_engine_options *engine = &s->asked.engine;
+    const double start = cli_now();
+    *out = (bench_subject){0};
+    CLI_TRY(s->arch ? variant_engine_synthesize(&out->engine, s->arch, preview, engine, err)
+                    : variant_engine_open(&out->engine, engine, err));
+    out->info = variant_engine_info(out->engine);
+    out->load_ms = s->arch ? -1.0 : 1e3 * (cli_now() - start);
+    return VARIANT_OK;
+}
+
+void bench_subject_close(bench_subject *subject) {
+    variant_engine_close(&subject->engine);
+}
+
 /* Puts what the budget allows into the request, and says so. */
 static variant_status plan_request(const bench_subject *subject, bench_settings *s,
                                    variant_plan *plan, variant_error *err) {
-    variant_engine engine =
-        vt_engine_around(subject->kern, subject->model, subject->weights, subject->kv);
     s->asked.request.count = s->planning.options.auto_batch ? 64 : s->asked.request.batch;
-    CLI_TRY(cli_planning_apply(&s->planning, &engine, &s->asked.request, plan, err));
+    CLI_TRY(cli_planning_apply(&s->planning, subject->engine, &s->asked.request, plan, err));
     s->asked.request.count = s->asked.request.batch;
-    vt_peak_resident_reset(); /* what was taken to choose */
     if (s->json) return VARIANT_OK;
     printf("plan: ");
     cli_planning_print(stdout, &s->planning, plan);
@@ -22,11 +37,48 @@ static variant_status plan_request(const bench_subject *subject, bench_settings 
     return VARIANT_OK;
 }
 
+variant_status bench_measure(variant_bench_results **out, bench_subject *subject,
+                             bench_progress *progress, const int *depths, int count,
+                             const bench_settings *s, variant_error *err) {
+    variant_bench_options options;
+    variant_bench_options_init(&options);
+    options.depths = depths;
+    options.depth_count = count;
+    options.repeat = s->repeat;
+    options.seconds = s->budget;
+    options.progress = bench_progress_show;
+    options.user = progress;
+    const variant_status status =
+        variant_bench(out, subject->engine, &s->asked.request, &options, err);
+    bench_progress_close(progress);
+    return status;
+}
+
 /* ---- reporting ---- */
 
+void bench_print_disturbance(const variant_bench_figures *f, bool contradicted) {
+    printf("\"runs\": %d, \"quiet_runs\": %d, \"disturbed\": %s, \"why\": ", f->runs, f->quiet_runs,
+           f->disturbed || contradicted ? "true" : "false");
+    if (f->disturbed)
+        printf("\"%s\"", f->why);
+    else if (contradicted)
+        printf("\"slower than a depth with more layers\"");
+    else
+        printf("null");
+}
+
+static size_t weight_bytes(const bench_subject *subject) {
+    return subject->info->weight_bytes + subject->info->mapped_bytes;
+}
+
+/* A stranger's first picture is not warm: what it takes to open the model comes before it. */
+static double first_scale(const bench_subject *subject, const variant_bench_figures *f) {
+    return (subject->load_ms >= 0.0 ? subject->load_ms : 0.0) + f->first_ms;
+}
+
 static void print_json(const bench_subject *subject, const bench_settings *s,
-                       const bench_figures *f, const variant_plan *plan) {
-    const int *sides = vt_transformer_configuration(subject->model->transformer)->sides;
+                       const variant_bench_figures *f, const variant_plan *plan) {
+    const variant_info *info = subject->info;
     putchar('{');
     if (plan) {
         printf("\"plan\": ");
@@ -38,24 +90,23 @@ static void print_json(const bench_subject *subject, const bench_settings *s,
            "\"%s\", \"picture_ms\": %.3f, "
            "\"transformer_ms\": %.3f, \"transformer_floor_ms\": %.3f, \"decoder_ms\": %.3f, "
            "\"decoder_floor_ms\": %.3f, ",
-           s->arch ? s->arch : subject->model->hash, subject->synthetic ? "true" : "false",
-           vt_number_name(subject->weights), vt_number_name(subject->kv),
+           s->arch ? s->arch : info->hash, s->arch ? "true" : "false", info->weights, info->kv,
            cli_decoder_is_preview(s->asked.request.decoder) ? "preview" : "full",
-           s->asked.request.batch, s->repeat, f->last.depths, f->picture / s->asked.request.batch,
-           f->transformer, f->transformer_floor, f->decoder, f->decoder_floor);
-    if (f->load >= 0.0)
-        printf("\"load_ms\": %.3f, ", f->load);
+           s->asked.request.batch, s->repeat, f->depths, f->picture_ms / s->asked.request.batch,
+           f->transformer_ms, f->transformer_floor_ms, f->decoder_ms, f->decoder_floor_ms);
+    if (subject->load_ms >= 0.0)
+        printf("\"load_ms\": %.3f, ", subject->load_ms);
     else
         printf("\"load_ms\": null, ");
     printf("\"first_scale_ms\": %.3f, \"kv_bytes\": %zu, \"weight_bytes\": %zu, \"arena_bytes\": "
            "%zu, \"peak_rss_bytes\": %zu, \"kernels\": \"%s\", ",
-           f->first_scale, f->last.kv_peak_bytes, f->weight_bytes, f->last.arena_peak_bytes,
-           f->last.peak_resident_bytes, subject->kern->details);
+           first_scale(subject, f), f->kv_peak_bytes, weight_bytes(subject), f->arena_peak_bytes,
+           f->peak_resident_bytes, info->kernels);
     bench_print_disturbance(f, false);
     printf(", \"scales\": [");
-    for (int k = 0; k < f->last.scales; ++k)
+    for (int k = 0; k < f->scales; ++k)
         printf("%s{\"side\": %d, \"layers\": %d, \"ms\": %.3f, \"floor_ms\": %.3f}", k ? ", " : "",
-               sides[k], f->last.scale_layers[k], f->scale[k], f->scale_floor[k]);
+               info->sides[k], f->scale_layers[k], f->scale_ms[k], f->scale_floor_ms[k]);
     printf("]}\n");
 }
 
@@ -65,35 +116,35 @@ static void print_row(const char *name, double ms, double floor_ms) {
 }
 
 static void print_table(const bench_subject *subject, const bench_settings *s,
-                        const bench_figures *f) {
-    const int *sides = vt_transformer_configuration(subject->model->transformer)->sides;
+                        const variant_bench_figures *f) {
+    const variant_info *info = subject->info;
     printf("%s%s, weights %s, kv %s, batch %d, guidance on, runs: %d\n%s\n",
-           s->arch ? s->arch : s->asked.engine.model,
-           subject->synthetic ? " (synthetic weights)" : "", vt_number_name(subject->weights),
-           vt_number_name(subject->kv), s->asked.request.batch, f->runs, subject->kern->details);
-    printf("layers by scale %s\n\n  %-16s %13s %13s %7s\n", f->last.depths, "", "median", "floor",
+           s->arch ? s->arch : s->asked.engine.model, s->arch ? " (synthetic weights)" : "",
+           info->weights, info->kv, s->asked.request.batch, f->runs, info->kernels);
+    printf("layers by scale %s\n\n  %-16s %13s %13s %7s\n", f->depths, "", "median", "floor",
            "ratio");
-    for (int k = 0; k < f->last.scales; ++k) {
+    for (int k = 0; k < f->scales; ++k) {
         char name[32];
-        snprintf(name, sizeof name, "side %d, %d layers", sides[k], f->last.scale_layers[k]);
-        print_row(name, f->scale[k], f->scale_floor[k]);
+        snprintf(name, sizeof name, "side %d, %d layers", info->sides[k], f->scale_layers[k]);
+        print_row(name, f->scale_ms[k], f->scale_floor_ms[k]);
     }
-    print_row("transformer", f->transformer, f->transformer_floor);
+    print_row("transformer", f->transformer_ms, f->transformer_floor_ms);
     print_row(cli_decoder_is_preview(s->asked.request.decoder) ? "preview decoder" : "decoder",
-              f->decoder, f->decoder_floor);
-    printf("\n  %.2f ms a picture, %.2f pictures/s\n", f->picture / s->asked.request.batch,
-           1e3 * s->asked.request.batch / f->picture);
+              f->decoder_ms, f->decoder_floor_ms);
+    printf("\n  %.2f ms a picture, %.2f pictures/s\n", f->picture_ms / s->asked.request.batch,
+           1e3 * s->asked.request.batch / f->picture_ms);
     if (f->disturbed)
         printf("  disturbed: %d of %d runs quiet, %s\n", f->quiet_runs, f->runs, f->why);
-    if (f->load >= 0.0)
-        printf("  %.1f ms to load, %.1f ms to the first scale\n", f->load, f->first_scale);
-    double counted =
-        (double)(f->weight_bytes + f->last.kv_peak_bytes + f->last.arena_peak_bytes) / 1e6;
+    if (subject->load_ms >= 0.0)
+        printf("  %.1f ms to load, %.1f ms to the first scale\n", subject->load_ms,
+               first_scale(subject, f));
+    const double weights = (double)weight_bytes(subject), kv = (double)f->kv_peak_bytes,
+                 arena = (double)f->arena_peak_bytes;
     printf(
         "  kv %zu bytes at most; weights %.1f MB + kv %.1f + activations %.1f = %.1f MB; %.1f MB "
         "resident at most\n",
-        f->last.kv_peak_bytes, (double)f->weight_bytes / 1e6, (double)f->last.kv_peak_bytes / 1e6,
-        (double)f->last.arena_peak_bytes / 1e6, counted, (double)f->last.peak_resident_bytes / 1e6);
+        f->kv_peak_bytes, weights / 1e6, kv / 1e6, arena / 1e6, (weights + kv + arena) / 1e6,
+        (double)f->peak_resident_bytes / 1e6);
 }
 
 /* ---- the command ---- */
@@ -116,7 +167,7 @@ static const cli_option options[] = {
     {"compare", "D,D,...", "several depths in one run, one line each, the first as the yardstick",
      CLI_INTS(bench_settings, compare, compare_count, 1, 1000), .own = true},
     {"repeat", "N", "runs counted, {range}; as many again while too few are quiet",
-     CLI_INT(bench_settings, repeat, 1, BENCH_MAX_REPEAT), .own = true},
+     CLI_INT(bench_settings, repeat, 1, VARIANT_BENCH_MOST_REPEAT), .own = true},
     {"time-budget", "TIME", "of all runs, such as 30s: fewer of them, at least one of each depth",
      CLI_SECONDS(bench_settings, budget), .unset = "none"},
     CLI_ROWS(cli_progress_option, cli_progress_kind, bench_settings, progress, NULL),
@@ -140,7 +191,7 @@ static int check_options(bench_settings *s, const cli_line *line) {
 static variant_status time_pictures(bench_settings *s, variant_error *err) {
     bench_subject subject = {0};
     bench_progress progress;
-    bench_figures figures;
+    variant_bench_results *results = NULL;
     variant_plan planned, *plan = s->planning.wanted ? &planned : NULL;
     variant_status status = VARIANT_OK;
     bench_progress_open(&progress, s);
@@ -148,15 +199,16 @@ static variant_status time_pictures(bench_settings *s, variant_error *err) {
     CLI_CHECK(bench_subject_open(&subject, s, err));
     if (plan) CLI_CHECK(plan_request(&subject, s, plan, err));
     if (s->compare_count > 0) {
-        CLI_CHECK(bench_depths(&subject, s, err));
+        CLI_CHECK(bench_depths(&subject, &progress, s, err));
         goto cleanup;
     }
-    CLI_CHECK(bench_measure(&figures, NULL, 1, &subject, s, err));
+    CLI_CHECK(bench_measure(&results, &subject, &progress, NULL, 0, s, err));
     if (s->json)
-        print_json(&subject, s, &figures, plan);
+        print_json(&subject, s, results->figures[0], plan);
     else
-        print_table(&subject, s, &figures);
+        print_table(&subject, s, results->figures[0]);
 cleanup:
+    variant_bench_results_free(&results);
     bench_subject_close(&subject);
     return status;
 }

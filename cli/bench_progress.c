@@ -5,8 +5,6 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "progress.h"
-
 void bench_progress_open(bench_progress *p, const bench_settings *s) {
     *p = (bench_progress){.kind = s->progress};
     if (p->kind == CLI_PROGRESS_AUTO && !isatty(STDERR_FILENO)) p->kind = CLI_PROGRESS_NONE;
@@ -17,11 +15,11 @@ void bench_progress_say(const bench_progress *p, const char *text) {
     if (p->kind == CLI_PROGRESS_AUTO) fprintf(stderr, "\r\033[K%s", text);
 }
 
-static void print_run(const bench_progress *p) {
-    if (p->depth)
-        fprintf(stderr, "depth %d: %s", p->depth, p->doing);
+static void print_run(const variant_bench_progress *at) {
+    if (at->depth)
+        fprintf(stderr, "depth %d: %s", at->depth, at->doing);
     else
-        fprintf(stderr, "%s", p->doing);
+        fprintf(stderr, "%s", at->doing);
 }
 
 static void print_left(double seconds) {
@@ -31,38 +29,34 @@ static void print_left(double seconds) {
     fprintf(stderr, ", about %s left", time);
 }
 
-void bench_progress_begin(bench_progress *p, const char *doing, int depth, double expected,
-                          double left) {
-    p->doing = doing;
-    p->depth = depth;
-    p->expected = expected;
-    p->left = left;
-    p->started = cli_now();
-    if (p->kind != CLI_PROGRESS_AUTO || p->started - p->shown < 0.2) return;
-    bench_progress_step(p, &(variant_progress){.scale = 0, .scales = 1, .pictures = 1});
-}
-
-bool bench_progress_step(void *user, const variant_progress *at) {
-    bench_progress *p = user;
-    double now = cli_now();
-    if (p->kind != CLI_PROGRESS_AUTO || now - p->shown < 0.2) return true;
+/* The line of a terminal. */
+static void draw(bench_progress *p, const variant_bench_progress *at) {
+    const double now = cli_now(), rest = at->expected - (now - p->started);
+    if (p->kind != CLI_PROGRESS_AUTO || now - p->shown < 0.2) return;
     p->shown = now;
     fprintf(stderr, "\r\033[K");
-    print_run(p);
+    print_run(at);
     if (at->scale > 0) fprintf(stderr, ", scale %d of %d", at->scale, at->scales);
-    double rest = p->expected - (now - p->started);
-    if (p->left >= 0.0) print_left(p->left + (rest > 0.0 ? rest : 0.0));
-    return true;
+    if (at->left >= 0.0) print_left(at->left + (rest > 0.0 ? rest : 0.0));
 }
 
-void bench_progress_end(bench_progress *p, double seconds) {
+/* A line of a log, of runs that are no shorter than half a second. */
+static void print_end(bench_progress *p, const variant_bench_progress *at) {
     if (p->kind != CLI_PROGRESS_LINES || cli_now() - p->shown < 0.5) return;
     p->shown = cli_now();
     fprintf(stderr, "  ");
-    print_run(p);
-    fprintf(stderr, seconds < 1.0 ? ", %.3f s" : ", %.1f s", seconds);
-    if (p->left >= 0.0) print_left(p->left);
+    print_run(at);
+    fprintf(stderr, at->seconds < 1.0 ? ", %.3f s" : ", %.1f s", at->seconds);
+    if (at->left >= 0.0) print_left(at->left);
     fprintf(stderr, "\n");
+}
+
+void bench_progress_show(void *user, const variant_bench_progress *at) {
+    bench_progress *p = user;
+    if (at->event == VARIANT_BENCH_SAYS) bench_progress_say(p, at->doing);
+    if (at->event == VARIANT_BENCH_BEGINS) p->started = cli_now();
+    if (at->event == VARIANT_BENCH_BEGINS || at->event == VARIANT_BENCH_STEPS) draw(p, at);
+    if (at->event == VARIANT_BENCH_ENDS) print_end(p, at);
 }
 
 void bench_progress_close(const bench_progress *p) {

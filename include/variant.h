@@ -72,5 +72,6 @@
 #include <variant/convert.h>
 #include <variant/synth.h>
 #include <variant/selftest.h>
+#include <variant/measure.h>
 
 #endif

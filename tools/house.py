@@ -41,6 +41,7 @@ ROOMS = {
     "train": ("from pictures to a model: the trainers", 25),
     "eval": ("scores, judges, sweeps and their reports", 175),
     "selftest": ("agreement with reference tensors", 240),
+    "measure": ("times beside what the machine could do", 285),
     "serve": ("pictures over HTTP: scheduler, jobs, events", 80),
     "cli": ("the program: a file a command", 350),
 }
