@@ -140,7 +140,7 @@ static bool is_npz_name(const char *path) {
 /* The standard output, a device or a pipe, whose name tells nothing. */
 static bool is_stream(const char *path) {
     struct stat info;
-    return vt_is_standard_output(path) ||
+    return variant_is_standard_output(path) ||
            (stat(path, &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode));
 }
 
