@@ -35,6 +35,8 @@ libraries = {n.split("/")[1] for n in names if n.startswith("variant_engine.libs
 missing = libraries - {line.split()[0] for line in lines} or [line for line in lines if f"{told[:-13]}licenses/{line.split()[1]}.txt" not in names]
 if missing or not libraries:
     sys.exit(f"FAIL: libraries in the wheel that are not told with a licence: {sorted(missing) or 'there are none'}")
+if any(n.startswith(("libtiff", "libjbig")) for n in libraries):
+    sys.exit(f"FAIL: libtiff brings libjbig, whose licence is the GPL: {sorted(libraries)}")
 print(f"{len(libraries)} libraries inside, of {len({line.split()[1] for line in lines})} packages")
 P
 passed=$((passed + 1))

