@@ -11,7 +11,7 @@ typedef struct settings {
     variant_engine_options engine;
     const char *output, *type, *classes;
     bool force, pack;
-    const char *weights; /* of --pack */
+    const char *weights; /* of --pack; NULL: as the file has them */
     cli_calibration calibration;
     bool json;
     int uncond_depth;     /* 0: as it is */
@@ -98,7 +98,30 @@ static bool is_integers(const settings *s) {
     return s->type && (strcmp(s->type, "int8") == 0 || strcmp(s->type, "int4") == 0);
 }
 
+/* The type that a file has whose weights are integers or packed; of others bf16. */
+static variant_status own_type(const settings *s, const char **out, variant_error *err) {
+    static const char *const types[] = {"bf16", "int8", "int4"};
+    variant_inspection *found = NULL;
+    variant_engine_options model = s->engine;
+    model.warn = NULL; /* it is told when the model is opened */
+    const variant_status status = variant_inspect(&found, &model, NULL, err);
+    if (status != VARIANT_OK) return status;
+    const variant_integer_facts *integers =
+        found->transformer ? found->transformer->integers : NULL;
+    *out = integers && integers->int4 > 0 ? "int4" : integers ? "int8" : "bf16";
+    for (int i = 0; i < found->file_count; ++i)
+        for (size_t k = 0; found->files[i]->packed && k < sizeof types / sizeof *types; ++k)
+            if (strcmp(found->files[i]->packed, types[k]) == 0) *out = types[k];
+    variant_inspection_free(&found);
+    return VARIANT_OK;
+}
+
 static variant_status convert(const settings *s, variant_error *err) {
+    const char *packed = s->weights;
+    if (s->pack && !packed) {
+        const variant_status status = own_type(s, &packed, err);
+        if (status != VARIANT_OK) return status;
+    }
     const variant_data data = cli_data_asked(&s->calibration.data);
     watch w = {.pace = {0}};
     variant_convert_options options;
@@ -106,7 +129,7 @@ static variant_status convert(const settings *s, variant_error *err) {
     variant_convert_options_init(&options);
     options.output = s->output;
     options.type = s->type;
-    options.pack = s->pack ? s->weights : NULL;
+    options.pack = s->pack ? packed : NULL;
     options.force = s->force;
     options.classes = s->classes;
     options.uncond_depth = s->uncond_depth;
@@ -138,7 +161,6 @@ static void init(void *user) {
     cli_engine_init(&s->engine);
     s->engine.warn = warn;
     s->calibration = cli_calibration_defaults();
-    s->weights = "bf16";
 }
 
 /* What --to and --max-shard-size go with: -1, or the exit status after a complaint. */
@@ -196,7 +218,8 @@ static const cli_option options[] = {
      "used where it lies, and serves for nothing else",
      CLI_FLAG(settings, pack)},
     {"weights", "TYPE", "of --pack: {words}", CLI_NAME(settings, weights, "bf16|int8|int4"),
-     .notes = "|a scale a row; a tokenizer's are bf16|groups of 16; likewise", .own = true},
+     .notes = "|a scale a row; a tokenizer's are bf16|groups of 16; likewise", .own = true,
+     .unset = "as a file of integers has them, else bf16"},
     CLI_ROWS(cli_engine_options, variant_engine_options, settings, engine, CLI_MODEL),
     {"to", "WHAT",
      "{words}: a state dict as the original PyTorch code loads it with strict=True, its buffers "

@@ -89,6 +89,8 @@ run inspect chosen.safetensors
 run generate -m integers.safetensors --weights int8 -n 3 -s 4 -o a%d.png
 run generate -m chosen.safetensors -n 3 -s 4 -o b%d.png
 for i in 0 1 2; do same a$i.png b$i.png; done
+run convert integers.safetensors -o unsaid.safetensors --pack
+cmp chosen.safetensors unsaid.safetensors >err.txt 2>&1 && ok || bad "a file of int8 packed without --weights is not int8"
 VARIANT_CPU=baseline run convert integers.safetensors -o common.safetensors --pack --weights int8
 run generate -m integers.safetensors --weights int8 --backend ref -s 4 -o a.png
 run generate -m common.safetensors --backend ref -s 4 -o b.png
