@@ -147,6 +147,8 @@ def wrong_requests_are_told_why():
             refused(path, {"prompt": "dog"}, 400, "prompt", 'no class "dog"')
             refused(path, {"prompt": "d\u00f6g" * 60}, 400, "prompt", "no class")
             refused(path, {"prompt": "1", "n": 11}, 400, "n", "1 to 10")
+            refused(path, {"prompt": "1", "image": "data:,"}, 400, "image", "/api/jobs/edits")
+            refused(path, {"prompt": "1", "mask": {"image_url": "data:,"}}, 400, "mask", "/v1/images/edits")
             refused(path, {"prompt": "1", "size": "1024x1024"}, 400, "size", "8x8")
             refused(path, {"prompt": "1", "depth": 6}, 400, "depth", "0 to 5")
             refused(path, {"prompt": "1", "x": "y" * 70000}, 413, None, "larger than")

@@ -236,9 +236,22 @@ static void begin(sv_wish *w, const sv_wish_context *c, const sv_wish *from, con
     w->request.edit_count = 1;
 }
 
+/* A picture that nobody would look at: what is drawn would not be what was asked. */
+static bool refuse_pictures(const cJSON *json, sv_fault *fault) {
+    static const char *const names[] = {"image", "images", "mask"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; ++i)
+        if (sv_field(json, names[i]))
+            return sv_refuse(fault, 400, "invalid_value", names[i],
+                             "%s: here pictures are drawn from nothing; POST /api/jobs/edits and "
+                             "/v1/images/edits take one",
+                             names[i]);
+    return true;
+}
+
 bool sv_wish_read(sv_wish *out, const sv_wish_context *context, const sv_wish *from,
                   const sv_edit *edit, cJSON *json, sv_fault *fault) {
     begin(out, context, from, edit, json);
+    if (!edit && !refuse_pictures(json, fault)) return false;
     if (from && (sv_field(json, "n") || sv_field(json, "size")))
         return sv_refuse(fault, 400, "invalid_value", sv_field(json, "n") ? "n" : "size",
                          "a refined picture has the size and number of the one before");
