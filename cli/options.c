@@ -356,9 +356,27 @@ static int unknown_letter(const parser *p, const char *word) {
     return cli_misuse("unknown option -%s", name);
 }
 
+/* Whether the word, with one dash before several letters, would be read as an option of one letter and its value: -ngl as -n gl.
+ * What was meant is told where the name is one of ours or another program's. */
+static bool refuse_one_dash(const parser *p, const char *word) {
+    char name[64];
+    const size_t length = strcspn(word + 1, "=");
+    if (word[0] != '-' || word[1] == '-' || length < 2 || length >= sizeof name) return false;
+    memcpy(name, word + 1, length);
+    name[length] = '\0';
+    if (strcmp(name, "ngl") == 0) {
+        cli_misuse("unknown option -ngl: layers go to no other processor; how many run is --depth");
+        return true;
+    }
+    const char *here = name_here(p, name);
+    if (here) cli_misuse("unknown option -%s; with two dashes it is --%s", name, here);
+    return here != NULL;
+}
+
 /* -1: none of the words is one that getopt would mistake; else the exit status. What is given for it is not repeated. */
 static int refuse_mistaken(const parser *p, int argc, char **argv) {
-    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; ++i)
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; ++i) {
+        if (refuse_one_dash(p, argv[i])) return 2;
         for (size_t k = 0; k < sizeof mistaken / sizeof *mistaken; ++k) {
             const char *name = mistaken[k].theirs;
             const size_t length = strlen(name);
@@ -366,6 +384,7 @@ static int refuse_mistaken(const parser *p, int argc, char **argv) {
             if (strchr("=", argv[i][2 + length]) && is_option(p, mistaken[k].ours))
                 return cli_misuse("unknown option --%s: %s", name, mistaken[k].why);
         }
+    }
     return -1;
 }
 

@@ -44,6 +44,10 @@ fi
 says cpu
 expect 2 generat
 says 'did you mean generate'
+expect 2 generate -m tiny.safetensors -ngl 3 -o no.png
+says 'unknown option -ngl: layers go to no other processor'
+expect 2 generate -m tiny.safetensors -seed 3 -o no.png
+says 'unknown option -seed; with two dashes it is --seed'
 for command in inspect convert encode decode reconstruct synth selftest; do
     expect 0 "$command" --help
     says examples
