@@ -2,6 +2,8 @@
 #include "io/idx.h"
 #include "tests/fuzz/fuzz.h"
 
+static volatile uint8_t touched; /* so that each pixel is read */
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     char path[256];
     variant_error err = {0};
@@ -18,11 +20,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     FUZZ_EXPECT(found);
     if (status == VARIANT_OK) {
         const size_t pixels = (size_t)idx.count * (size_t)idx.width * (size_t)idx.height;
-        unsigned sum = 0;
         FUZZ_EXPECT(idx.count >= 1 && idx.classes >= 1 && idx.classes <= 256);
         for (int i = 0; i < idx.count; ++i) FUZZ_EXPECT(idx.labels[i] < idx.classes);
-        for (size_t i = 0; i < pixels; ++i) sum |= idx.pixels[i];
-        FUZZ_EXPECT(sum <= 255);
+        for (size_t i = 0; i < pixels; ++i) touched ^= idx.pixels[i];
         vt_idx_free(&idx);
     } else {
         FUZZ_EXPECT(strncmp(err.message, fuzz_folder(), strlen(fuzz_folder())) == 0);
