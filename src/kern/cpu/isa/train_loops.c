@@ -269,75 +269,34 @@ INLINE vector head_at(const uint16_t *from, const float *bias, int c, int n) {
     return bias ? u + load_part(bias + c, n - c) : u;
 }
 
+INLINE float length_of(const uint16_t *from, const float *bias, int n) {
+    vector square = {0};
+    for (int c = 0; c < n; c += LANES) {
+        vector u = head_at(from, bias, c, n);
+        square = fma_of(u, u, square);
+    }
+    return sqrtf(sum_of(square));
+}
+
 /* A head is a short piece of a long row: the rows to come are no stream that the processor sees. */
 INLINE void fetch_ahead(const uint16_t *from, size_t stride, int n) {
     for (int c = 0; c < n; c += 32) __builtin_prefetch(from + 12 * stride + c);
 }
 
-/* by[i] = what row i of `rows` is multiplied with: s / max(its length, 1e-12). */
-INLINE void head_factors(const vt_head_rows *a, const uint16_t *from, int rows, float *by) {
-    vector square[SOME] = {{0}};
-    float sums[SOME];
-    for (int r = 0; r < rows; ++r, from += a->from_stride) {
-        fetch_ahead(from, a->from_stride, a->n);
-        for (int c = 0; c < a->n; c += LANES) {
-            const vector u = head_at(from, a->bias, c, a->n);
-            square[r] = fma_of(u, u, square[r]);
-        }
-    }
-    sums_of(sums, square);
-    for (int r = 0; r < SOME; ++r) {
-        const float length = sqrtf(sums[r]);
-        by[r] = a->s / (length > least_length ? length : least_length);
-    }
-}
-
 static void head_rows(const vt_head_rows *a) {
     const uint16_t *from = a->from;
     uint16_t *to = a->out;
-    for (int first = 0; first < a->rows; first += SOME) {
-        const int rows = a->rows - first < SOME ? a->rows - first : SOME;
-        float by[SOME];
-        for (int r = 0; r < SOME; ++r) by[r] = a->s;
-        if (a->unit) head_factors(a, from, rows, by);
-        for (int r = 0; r < rows; ++r, from += a->from_stride, to += a->depth) {
-            if (!a->unit) fetch_ahead(from, a->from_stride, a->n);
-            for (int c = 0; c < a->n; c += LANES)
-                store_bf16_part(to + c, head_at(from, a->bias, c, a->n) * by[r], a->n - c);
-            if (a->depth > a->n) memset(to + a->n, 0, (size_t)(a->depth - a->n) * sizeof *to);
-        }
-    }
-}
-
-/* dfrom = (dout - back u) by, row by row. */
-typedef struct head_slopes {
-    float by[SOME], back[SOME];
-} head_slopes;
-
-/* Of `rows` rows; adds their dout . u / |u| to *along, in order. */
-INLINE void head_slopes_of(const vt_head_rows_dx *a, const uint16_t *from, const float *dout,
-                           int rows, head_slopes *to, float *along) {
-    vector square[SOME] = {{0}}, dot[SOME] = {{0}};
-    float squares[SOME], dots[SOME], alongs[SOME];
-    for (int r = 0; r < rows; ++r, from += a->from_stride, dout += a->dout_stride) {
+    for (int r = 0; r < a->rows; ++r, from += a->from_stride, to += a->depth) {
+        float by = a->s;
         fetch_ahead(from, a->from_stride, a->n);
-        for (int c = 0; c < a->n; c += LANES) {
-            const vector u = head_at(from, a->bias, c, a->n);
-            square[r] = fma_of(u, u, square[r]);
-            dot[r] = fma_of(u, load_part(dout + c, a->n - c), dot[r]);
+        if (a->unit) {
+            float length = length_of(from, a->bias, a->n);
+            by /= length > least_length ? length : least_length;
         }
+        for (int c = 0; c < a->n; c += LANES)
+            store_bf16_part(to + c, head_at(from, a->bias, c, a->n) * by, a->n - c);
+        if (a->depth > a->n) memset(to + a->n, 0, (size_t)(a->depth - a->n) * sizeof *to);
     }
-    sums_of(squares, square);
-    sums_of(dots, dot);
-    for (int r = 0; r < SOME; ++r) {
-        const float length = sqrtf(squares[r]);
-        const float inverse = 1.0f / (length > least_length ? length : least_length);
-        alongs[r] = dots[r] * inverse;
-        to->back[r] =
-            length >= least_length ? alongs[r] * inverse : 0.0f; /* else a constant divisor */
-        to->by[r] = a->s * inverse;
-    }
-    for (int r = 0; r < rows; ++r) *along += alongs[r];
 }
 
 static float head_rows_dx(const vt_head_rows_dx *a) {
@@ -345,26 +304,34 @@ static float head_rows_dx(const vt_head_rows_dx *a) {
     const float *dout = a->dout;
     uint16_t *to = a->dfrom;
     const int n = a->n;
-    float along = 0.0f;
-    for (int first = 0; first < a->rows; first += SOME) {
-        const int rows = a->rows - first < SOME ? a->rows - first : SOME;
-        head_slopes s;
-        for (int r = 0; r < SOME; ++r) s.by[r] = a->s, s.back[r] = 0.0f;
-        if (a->unit) head_slopes_of(a, from, dout, rows, &s, &along);
-        for (int r = 0; r < rows; ++r) {
+    float all_along = 0.0f;
+    for (int r = 0; r < a->rows;
+         ++r, from += a->from_stride, dout += a->dout_stride, to += a->dfrom_stride) {
+        float by = a->s, back = 0.0f;
+        fetch_ahead(from, a->from_stride, n);
+        if (a->unit) {
+            vector square = {0}, dot = {0};
             for (int c = 0; c < n; c += LANES) {
-                vector d = load_part(dout + c, n - c);
-                if (a->unit) d -= head_at(from, a->bias, c, n) * s.back[r];
-                d *= s.by[r];
-                store_bf16_part(to + c, d, n - c);
-                if (a->dbias) store_part(a->dbias + c, load_part(a->dbias + c, n - c) + d, n - c);
+                vector u = head_at(from, a->bias, c, n);
+                square = fma_of(u, u, square);
+                dot = fma_of(u, load_part(dout + c, n - c), dot);
             }
-            from += a->from_stride;
-            dout += a->dout_stride;
-            to += a->dfrom_stride;
+            float length = sqrtf(sum_of(square));
+            float inverse = 1.0f / (length > least_length ? length : least_length);
+            float along = sum_of(dot) * inverse;
+            back = length >= least_length ? along * inverse : 0.0f; /* else a constant divisor */
+            by *= inverse;
+            all_along += along;
+        }
+        for (int c = 0; c < n; c += LANES) {
+            vector d = load_part(dout + c, n - c);
+            if (a->unit) d -= head_at(from, a->bias, c, n) * back;
+            d *= by;
+            store_bf16_part(to + c, d, n - c);
+            if (a->dbias) store_part(a->dbias + c, load_part(a->dbias + c, n - c) + d, n - c);
         }
     }
-    return along;
+    return all_along;
 }
 
 /* ---- scores ---- */

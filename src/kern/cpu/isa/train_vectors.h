@@ -170,31 +170,6 @@ INLINE float sum_of(vector v) {
 #endif
 }
 
-enum { SOME = 16 };
-
-/* sums[i] = the lanes of v[i]: 45 instructions for 16 vectors, one tree for each. */
-INLINE void sums_of(float *sums, const vector v[SOME]) {
-#if defined(__AVX512F__)
-    __m512 x[SOME];
-    for (int i = 0; i < 8; ++i) {
-        const __m512 a = (__m512)v[2 * i], b = (__m512)v[2 * i + 1];
-        x[i] = _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
-    }
-    for (int i = 0; i < 4; ++i) {
-        const __m512d a = _mm512_castps_pd(x[2 * i]), b = _mm512_castps_pd(x[2 * i + 1]);
-        x[i] = _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(a, b)),
-                             _mm512_castpd_ps(_mm512_unpackhi_pd(a, b)));
-    }
-    for (int left = 2; left > 0; left /= 2)
-        for (int i = 0; i < left; ++i)
-            x[i] = _mm512_add_ps(_mm512_shuffle_f32x4(x[2 * i], x[2 * i + 1], 0x88),
-                                 _mm512_shuffle_f32x4(x[2 * i], x[2 * i + 1], 0xdd));
-    _mm512_storeu_ps(sums, x[0]);
-#else
-    for (int i = 0; i < SOME; ++i) sums[i] = sum_of(v[i]);
-#endif
-}
-
 INLINE float most_of(vector v) {
 #if defined(__AVX512F__)
     return _mm512_reduce_max_ps((__m512)v);
