@@ -16,7 +16,7 @@
 
 enum {
     PIECE_ROWS = 256,
-    MOST_LANES = 8,
+    MOST_LANES = 16,
     /* of bf16: half of a second cache of 2 MB, where a piece's activations lie besides */
     SMALL_WEIGHT_BYTES = 1 << 20,
     ADDED = 1 << 14 /* numbers of a gradient, over all lanes, a task */
