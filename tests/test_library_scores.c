@@ -13,6 +13,7 @@
 #include <math.h>
 #include "tests/library.h"
 
+#define THIS VARIANT_SOURCE_DIR "/tests/test_library_scores.c"
 #define MODEL VARIANT_SOURCE_DIR "/models/fashion"
 enum { COUNT = 24, SIDE = 32 };
 
@@ -593,13 +594,79 @@ static void stopped_and_wrong_seeds(void **state) {
     variant_judge_close(&judge);
 }
 
+/* The first number of that key; NAN: there is none. */
+static double number_in(const char *json, const char *key) {
+    char begin[32];
+    snprintf(begin, sizeof begin, "\"%s\":", key);
+    const char *at = strstr(json, begin);
+    return at ? strtod(at + strlen(begin), NULL) : (double)NAN;
+}
+
+/* Gathered one by one a list is what the seeds are together; two lists differ by what their scores do. */
+static void lists_of_seeds(void **state) {
+    (void)state;
+    variant_array array;
+    variant_judge *judge = open_judge();
+    const variant_data real = data_of(&array, 0, COUNT);
+    const uint64_t seeds[] = {5, 2};
+    variant_request request = request_of(12, 0);
+    variant_seed_scores *found = NULL;
+    variant_seed_list *list = NULL, *other = NULL;
+    variant_eval_options options = eval_options();
+    options.engine = engine;
+    options.request = &request;
+    options.reference = &real;
+    assert_ok(variant_evaluate_seeds(judge, &options, seeds, 2, &found, &err));
+    assert_true(variant_judge_network(judge)->reference_count == COUNT);
+    assert_string_equal(variant_judge_network(judge)->split, "all");
+    assert_true(found->scores[0]->side == SIDE && !found->scores[0]->split);
+    assert_ok(variant_seed_list_open(&list, &err));
+    assert_ok(variant_seed_list_open(&other, &err));
+    for (int i = 0; i < 2; ++i)
+        assert_ok(variant_seed_list_add(list, judge, seeds[i], found->scores[i], &err));
+    assert_fails(variant_seed_list_add(list, judge, 2, found->scores[1], &err), VARIANT_E_ARGUMENT,
+                 "seed 2 is there twice");
+    assert_ok(variant_seed_list_add(other, judge, 2, found->scores[0], &err));
+    assert_true(variant_seed_list_count(list) == 2 && variant_seed_list_seed(list, 1) == 2);
+    char *one = variant_seed_list_json(list), *same = variant_seed_scores_json(judge, found);
+    assert_string_equal(one, same);
+    char *differences = variant_seed_list_differences_json(list, other);
+    const double expected = found->scores[1]->frechet - found->scores[0]->frechet;
+    assert_true(fabs(number_in(differences, "frechet") - expected) < 1e-9);
+    assert_non_null(strstr(differences, "\"pairs\":1"));
+    /* what eval writes is read again */
+    FILE *file = fopen(in_folder("seeds.json"), "w");
+    assert_non_null(file);
+    fprintf(file, "{\"settings\": {\"depth\": 1}, %s", one + 1);
+    assert_int_equal(fclose(file), 0);
+    variant_seed_list_close(&other);
+    assert_ok(variant_seed_list_read(&other, in_folder("seeds.json"), &err));
+    char *again = variant_seed_list_json(other);
+    assert_true(fabs(number_in(again, "frechet") / number_in(one, "frechet") - 1) < 1e-12);
+    assert_int_equal(variant_seed_list_count(other), 2);
+    assert_string_equal(variant_seed_list_settings(other), "{\"depth\":1}");
+    assert_ok(variant_seed_list_check(other, judge, 12, "seeds.json", &err));
+    assert_fails(variant_seed_list_check(other, judge, 13, "seeds.json", &err), VARIANT_E_MISMATCH,
+                 "seeds.json: scores of 12 pictures, here of 13");
+    variant_seed_list_close(&other);
+    assert_fails(variant_seed_list_read(&other, THIS, &err), VARIANT_E_FORMAT, "not scores");
+    assert_null(other);
+    free(again);
+    free(differences);
+    free(one);
+    free(same);
+    variant_seed_list_close(&list);
+    variant_seed_scores_free(&found);
+    variant_judge_close(&judge);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(generated_and_given),     cmocka_unit_test(statistics_in_files),
         cmocka_unit_test(through_a_tokenizer),     cmocka_unit_test(classifies),
         cmocka_unit_test(samples_to_a_file),       cmocka_unit_test(sweeps),
         cmocka_unit_test(wrong_arguments),         cmocka_unit_test(several_seeds),
-        cmocka_unit_test(stopped_and_wrong_seeds),
+        cmocka_unit_test(stopped_and_wrong_seeds), cmocka_unit_test(lists_of_seeds),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
