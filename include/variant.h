@@ -34,7 +34,8 @@
  * Conventions. Every function that can fail returns a variant_status and, when it is not
  * VARIANT_OK, fills the caller's variant_error (which may be NULL). Nothing here prints, exits or
  * aborts. x_open(&x, ...) gives an object that x_close(&x) releases and sets to NULL; closing NULL
- * is allowed. Structs of options are filled with defaults by their _init function, then changed by
+ * is allowed. An object that is NULL where one is needed, or no place for what is made, is E_ARGUMENT; functions that only tell
+ * something have NULL, 0 or false to tell of it. Structs of options are filled with defaults by their _init function, then changed by
  * the caller; strings in them are borrowed for the length of the call. An engine is immutable once
  * open and may be shared by threads; each variant_generate call owns its memory.
  *

@@ -162,6 +162,7 @@ static cJSON *json_of_network(const variant_network *facts) {
 /* ---- all of it ---- */
 
 char *variant_inspection_json(const variant_inspection *told) {
+    if (!told) return NULL;
     cJSON *facts = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(facts, "files");
     for (int i = 0; i < told->file_count; ++i)
         cJSON_AddItemToArray(list, json_of_file(told->files[i], !told->network));

@@ -18,7 +18,7 @@ static size_t lesser(size_t a, size_t b) {
 }
 
 void vt_sized_init(void *out, size_t size, const void *defaults, size_t today) {
-    if (size < sizeof size) return;
+    if (!out || size < sizeof size) return;
     memset(out, 0, size);
     memcpy(out, defaults, lesser(size, today));
     memcpy(out, &size, sizeof size);

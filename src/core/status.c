@@ -77,3 +77,8 @@ FAIL(vt_fail, put_line)
 FAIL(vt_fail_within, put_before)
 FAIL(variant_fail, put_line)
 FAIL(variant_fail_within, put_before)
+
+variant_status vt_need(const void *given, const char *line, variant_error *err) {
+    if (err) *err = (variant_error){0};
+    return given ? VARIANT_OK : vt_fail(err, VARIANT_E_ARGUMENT, "%s", line);
+}

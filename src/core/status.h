@@ -22,6 +22,9 @@ variant_status vt_fail_within(variant_error *err, variant_status code, const cha
 #define vt_fail_within(err, code, ...) (vt_fail_within(err, code, __VA_ARGS__), (code))
 #endif
 
+/* What public functions are given: empties err, and is E_ARGUMENT with the line where it is NULL. */
+variant_status vt_need(const void *given, const char *line, variant_error *err);
+
 /* Returns from the calling function when expression is not VARIANT_OK. Only where nothing needs
  * cleanup. */
 #define VT_TRY(expression)                                                                         \

@@ -87,7 +87,7 @@ static int near_labels(const vt_model *model, const char *text, int32_t *labels,
 
 int variant_engine_suggest(const variant_engine *engine, const char *text, int32_t *labels,
                            int capacity) {
-    return text && labels ? near_labels(engine->model, text, labels, capacity) : 0;
+    return engine && text && labels ? near_labels(engine->model, text, labels, capacity) : 0;
 }
 
 /* Names that are near the text, or else the first few. */
@@ -209,7 +209,9 @@ variant_status variant_engine_labels(const variant_engine *engine, const char *t
                                      int32_t *labels, int capacity, int *count,
                                      variant_error *error) {
     int32_t *all = NULL;
-    if (error) *error = (variant_error){0};
+    VT_TRY(vt_need(engine, VT_NO_ENGINE, error));
+    VT_TRY(vt_need(text, "no class: expected names or numbers", error));
+    VT_TRY(vt_need(count, "nowhere to put the number of labels", error));
     VT_TRY(vt_model_classes(engine->model, text, &all, count, error));
     variant_status status = VARIANT_OK;
     if (labels && *count > capacity)

@@ -84,8 +84,8 @@ variant_status vt_engine_model_options(vt_model_options *model, vt_in_memory roo
 
 variant_status variant_engine_open(variant_engine **out, const variant_engine_options *given,
                                    variant_error *error) {
+    VT_TRY(vt_need(out, "nowhere to put an engine", error));
     *out = NULL;
-    if (error) *error = (variant_error){0};
     variant_status status = VARIANT_OK;
     const double start = vt_seconds();
     variant_engine_options today;
@@ -122,7 +122,7 @@ cleanup:
 }
 
 void variant_engine_close(variant_engine **engine) {
-    if (!*engine) return;
+    if (!engine || !*engine) return;
     vt_model_close(&(*engine)->model);
     vt_kern_close(&(*engine)->kern);
     free(*engine);
@@ -130,7 +130,7 @@ void variant_engine_close(variant_engine **engine) {
 }
 
 void variant_engine_trim(const variant_engine *engine) {
-    vt_memory_trim(engine->kern);
+    if (engine) vt_memory_trim(engine->kern);
 }
 
 vt_number vt_kv_default(vt_number weights) {
@@ -187,10 +187,11 @@ static variant_info info_of(const variant_engine *engine) {
 }
 
 const variant_info *variant_engine_info(const variant_engine *engine) {
-    return &engine->info;
+    return engine ? &engine->info : NULL;
 }
 
 const char *variant_engine_class_name(const variant_engine *engine, int label) {
-    return label >= 0 && label < engine->model->class_count ? engine->model->class_names[label]
-                                                            : NULL;
+    return engine && label >= 0 && label < engine->model->class_count
+               ? engine->model->class_names[label]
+               : NULL;
 }

@@ -5,6 +5,11 @@
 
 #include "engine/model.h"
 
+/* What vt_need says. */
+#define VT_NO_ENGINE "no engine: expected an open one"
+#define VT_NO_LOOP "no loop: expected an open one"
+#define VT_NO_ROOM_FOR_PICTURES "nowhere to put pictures"
+
 struct variant_engine {
     vt_kern *kern;
     vt_model *model;

@@ -123,7 +123,7 @@ static variant_status sample(void *user, vt_step *step, variant_error *err) {
 
 variant_status variant_loop_step(variant_loop *loop, int *running, variant_error *error) {
     variant_error failure = {0};
-    if (error) *error = failure;
+    VT_TRY(vt_need(loop, VT_NO_LOOP, error));
     if (running) *running = 0;
     if (loop->stepping)
         return vt_fail(error, VARIANT_E_ARGUMENT, "a loop cannot step in one of its callbacks");
@@ -147,8 +147,8 @@ variant_status variant_generate(const variant_engine *engine, const variant_requ
                                 variant_error *error) {
     variant_loop *loop;
     variant_job *job;
+    VT_TRY(vt_need(pictures, VT_NO_ROOM_FOR_PICTURES, error));
     *pictures = NULL;
-    if (error) *error = (variant_error){0};
     if (report) VT_TRY(vt_sized_clear(report, "variant_report", error));
     VT_TRY(variant_loop_open(&loop, engine, error));
     variant_status status = variant_loop_add(loop, request, &job, error);

@@ -54,8 +54,9 @@ variant_status variant_loop_add(variant_loop *loop, const variant_request *reque
                                 variant_job **out, variant_error *error) {
     variant_status status = VARIANT_OK;
     variant_request today;
-    if (error) *error = (variant_error){0};
+    VT_TRY(vt_need(out, "nowhere to put a job", error));
     *out = NULL;
+    VT_TRY(vt_need(loop, VT_NO_LOOP, error));
     VT_TRY(VT_SIZED_TAKE(&today, request, variant_request, error));
     variant_job *job = calloc(1, sizeof *job), **last = &loop->jobs;
     if (!job) return vt_fail(error, VARIANT_E_MEMORY, "no memory for a request");
@@ -76,18 +77,18 @@ cleanup:
 }
 
 bool variant_job_done(const variant_job *job) {
-    return job->done;
+    return !job || job->done;
 }
 
 void variant_job_cancel(variant_job *job) {
-    atomic_store(&job->cancelled, 1);
+    if (job) atomic_store(&job->cancelled, 1);
 }
 
 variant_status variant_job_take(variant_job **job, variant_picture **pictures,
                                 variant_report *report, variant_error *error) {
-    variant_job *j = *job;
+    variant_job *j = job ? *job : NULL;
+    VT_TRY(vt_need(pictures, VT_NO_ROOM_FOR_PICTURES, error));
     *pictures = NULL;
-    if (error) *error = (variant_error){0};
     if (report) VT_TRY(vt_sized_clear(report, "variant_report", error));
     if (!j) return vt_fail(error, VARIANT_E_ARGUMENT, "no job: it was taken before");
     if (j->loop->stepping)
@@ -285,7 +286,9 @@ void vt_jobs_fail(variant_loop *loop, variant_status status, const variant_error
 
 variant_status variant_loop_open(variant_loop **out, const variant_engine *engine,
                                  variant_error *error) {
-    if (error) *error = (variant_error){0};
+    VT_TRY(vt_need(out, "nowhere to put a loop", error));
+    *out = NULL;
+    VT_TRY(vt_need(engine, VT_NO_ENGINE, error));
     *out = calloc(1, sizeof **out);
     if (!*out) return vt_fail(error, VARIANT_E_MEMORY, "no memory for a loop");
     (*out)->engine = engine;
@@ -295,7 +298,7 @@ variant_status variant_loop_open(variant_loop **out, const variant_engine *engin
 }
 
 void variant_loop_close(variant_loop **loop) {
-    variant_loop *l = *loop;
+    variant_loop *l = loop ? *loop : NULL;
     if (!l) return;
     while (l->jobs) {
         variant_job *job = l->jobs;

@@ -49,7 +49,7 @@ const char *variant_backend_name(int i) {
 
 variant_status variant_backend_describe(const char *name, char *line, size_t size,
                                         variant_error *error) {
-    if (error) *error = (variant_error){0};
+    VT_TRY(vt_need(line, "nowhere to put a backend's line", error));
     if (size > 0) line[0] = '\0';
     vt_kern *kern = NULL;
     VT_TRY(vt_kern_open(&kern, name, 0, error));

@@ -58,6 +58,7 @@ variant_status vt_pictures_new(variant_picture **out, const vt_choices *choices,
 }
 
 void variant_pictures_free(variant_picture **pictures, int count) {
+    if (!pictures) return;
     for (int i = 0; *pictures && i < count; ++i) {
         variant_picture *picture = &(*pictures)[i];
         for (int k = 0; k < picture->scale_count; ++k) free(picture->scale_pixels[k]);
@@ -251,8 +252,21 @@ static vt_image view_of(const variant_picture *picture, uint8_t *pixels) {
                       .data = pixels};
 }
 
+/* Empties error. An image of a picture that a caller made is checked here, whatever file it becomes. */
+static variant_status check_picture(const variant_picture *picture, variant_error *error) {
+    VT_TRY(vt_need(picture, "no picture: expected one to write", error));
+    if (picture->width >= 1 && picture->height >= 1 && picture->pixels &&
+        (picture->channels == 1 || picture->channels == 3))
+        return VARIANT_OK;
+    return vt_fail(error, VARIANT_E_ARGUMENT,
+                   "a picture of %d x %d pixels and %d channels%s: expected 1 or more, and 1 or 3",
+                   picture->width, picture->height, picture->channels,
+                   picture->pixels ? "" : " at NULL");
+}
+
 variant_status variant_picture_write_png(const variant_picture *picture, const char *path,
                                          variant_error *error) {
+    VT_TRY(check_picture(picture, error));
     vt_image image = view_of(picture, picture->pixels);
     vt_image_text text[] = {{"Software", "variant"}, {VT_IMAGE_SETTINGS, picture->settings}};
     return vt_image_write_png(&image, path, text, picture->settings ? 2 : 1, error);
@@ -260,6 +274,7 @@ variant_status variant_picture_write_png(const variant_picture *picture, const c
 
 variant_status variant_picture_write(const variant_picture *picture, const char *path, int quality,
                                      variant_error *error) {
+    VT_TRY(check_picture(picture, error));
     vt_image image = view_of(picture, picture->pixels);
     return vt_image_write(&image, path, quality, picture->settings, error);
 }
@@ -267,8 +282,10 @@ variant_status variant_picture_write(const variant_picture *picture, const char 
 variant_status variant_picture_encode(const variant_picture *picture, const char *format,
                                       int quality, uint8_t **bytes, size_t *size,
                                       variant_error *error) {
+    VT_TRY(check_picture(picture, error));
+    VT_TRY(vt_need(bytes && size ? bytes : NULL, "nowhere to put a file's bytes, or their number",
+                   error));
     vt_image image = view_of(picture, picture->pixels);
-    if (error) *error = (variant_error){0};
     return vt_image_encode(bytes, size, &image, format, quality, picture->settings, error);
 }
 
@@ -279,6 +296,7 @@ variant_status variant_picture_path_check(const char *path, variant_error *error
 
 variant_status variant_picture_write_scale_png(const variant_picture *picture, int scale,
                                                const char *path, variant_error *error) {
+    VT_TRY(check_picture(picture, error));
     if (scale < 0 || scale >= picture->scale_count)
         return vt_fail(error, VARIANT_E_ARGUMENT, "scale %d: this picture keeps %d", scale,
                        picture->scale_count);
@@ -286,6 +304,8 @@ variant_status variant_picture_write_scale_png(const variant_picture *picture, i
     vt_image_text text[] = {{"Software", "variant"}, {VT_IMAGE_SETTINGS, picture->settings}};
     return vt_image_write_png(&image, path, text, picture->settings ? 2 : 1, error);
 }
+
+#define MOST_ZOOM 4096
 
 /* Pictures side by side as they are after a scale (-1: finished), for vt_image_free. */
 static variant_status make_sheet(vt_image *sheet, const variant_picture *pictures, int count,
@@ -303,9 +323,11 @@ static variant_status make_sheet(vt_image *sheet, const variant_picture *picture
 variant_status variant_pictures_write_sheet(const variant_picture *pictures, int count, int columns,
                                             int zoom, const char *path, int quality,
                                             variant_error *error) {
-    if (count < 1 || columns < 1 || zoom < 1)
+    if (error) *error = (variant_error){0};
+    if (!pictures || count < 1 || columns < 1 || zoom < 1 || zoom > MOST_ZOOM)
         return vt_fail(error, VARIANT_E_ARGUMENT,
-                       "a sheet needs pictures, columns and a zoom of at least 1");
+                       "a sheet needs pictures, columns and a zoom of 1 to %d", MOST_ZOOM);
+    for (int i = 0; i < count; ++i) VT_TRY(check_picture(&pictures[i], error));
     vt_image sheet = {0};
     variant_status status = make_sheet(&sheet, pictures, count, -1, columns, zoom, error);
     if (status == VARIANT_OK)
@@ -344,7 +366,8 @@ static int milliseconds(double seconds) {
 
 static variant_status check_animation(const variant_picture *pictures, int count,
                                       const variant_animation *how, variant_error *err) {
-    if (count < 1 || how->columns < 0 || how->zoom < 1 || (how->columns == 0 && count > 1))
+    if (!pictures || count < 1 || how->columns < 0 || how->zoom < 1 || how->zoom > MOST_ZOOM ||
+        (how->columns == 0 && count > 1))
         return vt_fail(
             err, VARIANT_E_ARGUMENT,
             "an animation needs a picture, or several, columns and a zoom of 1 at least");
@@ -360,8 +383,10 @@ variant_status variant_pictures_write_animation(const variant_picture *pictures,
                                                 const variant_animation *animation,
                                                 const char *path, variant_error *error) {
     variant_animation how;
+    if (error) *error = (variant_error){0};
     VT_TRY(VT_SIZED_TAKE(&how, animation, variant_animation, error));
     VT_TRY(check_animation(pictures, count, &how, error));
+    for (int i = 0; i < count; ++i) VT_TRY(check_picture(&pictures[i], error));
     growing user = {pictures, count, &how};
     const vt_animation all = {.frames = pictures[0].scale_count,
                               .delay_ms = milliseconds(how.frame_seconds),

@@ -356,7 +356,7 @@ variant_status variant_request_memory(const variant_engine *engine, const varian
     const variant_info *info = variant_engine_info(engine);
     variant_request today;
     variant_memory told;
-    if (error) *error = (variant_error){0};
+    VT_TRY(vt_need(engine, VT_NO_ENGINE, error));
     VT_TRY(VT_SIZED_TAKE(&today, request, variant_request, error));
     VT_TRY(vt_sized_clear(memory, "variant_memory", error));
     VT_CHECK(vt_choices_measure(&c, engine, &today, error));

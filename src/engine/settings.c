@@ -78,8 +78,9 @@ variant_status variant_settings_read(variant_settings **out, const char *path,
                                      variant_error *error) {
     variant_status status = VARIANT_OK;
     char *text = NULL;
-    if (error) *error = (variant_error){0};
+    VT_TRY(vt_need(out, "nowhere to put settings", error));
     *out = NULL;
+    VT_TRY(vt_need(path, "no picture to read settings of: expected its file", error));
     variant_settings *s = calloc(1, sizeof *s);
     if (!s) return vt_fail(error, VARIANT_E_MEMORY, "no memory for settings");
     s->path = strdup(path);
@@ -100,7 +101,7 @@ cleanup:
 }
 
 void variant_settings_free(variant_settings **settings) {
-    variant_settings *s = *settings;
+    variant_settings *s = settings ? *settings : NULL;
     if (!s) return;
     cJSON_Delete(s->json);
     free(s->path);
@@ -110,11 +111,11 @@ void variant_settings_free(variant_settings **settings) {
 }
 
 const char *variant_settings_weights(const variant_settings *settings) {
-    return text_of(settings, "weights");
+    return settings ? text_of(settings, "weights") : "";
 }
 
 const char *variant_settings_kv(const variant_settings *settings) {
-    return text_of(settings, "kv");
+    return settings ? text_of(settings, "kv") : "";
 }
 
 /* ---- the parts of a request ---- */
@@ -223,7 +224,7 @@ static bool read_edit(const variant_settings *settings, variant_edit *edit) {
 
 bool variant_settings_edit(const variant_settings *settings, variant_edit *edit) {
     variant_edit read;
-    if (!read_edit(settings, &read)) return false;
+    if (!settings || !read_edit(settings, &read)) return false;
     if (edit && vt_sized_clear(edit, "variant_edit", NULL) == VARIANT_OK)
         vt_sized_give(edit, &read, sizeof read);
     return true;
@@ -327,7 +328,8 @@ variant_status variant_settings_request(const variant_settings *settings,
                                         variant_error *error) {
     variant_settings *s = (variant_settings *)(uintptr_t)settings; /* its rooms for lists */
     variant_request made;
-    if (error) *error = (variant_error){0};
+    VT_TRY(vt_need(settings, "no settings: expected those of a picture", error));
+    VT_TRY(vt_need(engine, VT_NO_ENGINE, error));
     VT_TRY(vt_sized_clear(request, "variant_request", error));
     VT_TRY(read_request(s, engine, &made, error));
     vt_sized_give(request, &made, sizeof made);

@@ -110,7 +110,7 @@ vt_codec *vt_codec_of(variant_tokenizer *tokenizer) {
 }
 
 const variant_token_shape *variant_tokenizer_shape(const variant_tokenizer *tokenizer) {
-    return &tokenizer->shape;
+    return tokenizer ? &tokenizer->shape : NULL;
 }
 
 /* ---- a run of pictures ---- */

@@ -147,11 +147,11 @@ void variant_judge_close(variant_judge **judge) {
 }
 
 const variant_network *variant_judge_network(const variant_judge *judge) {
-    return &judge->network;
+    return judge ? &judge->network : NULL;
 }
 
 const char *variant_judge_class_name(const variant_judge *judge, int label) {
-    return label >= 0 && label < judge->network.classes
+    return judge && label >= 0 && label < judge->network.classes
                ? vt_features_class_name(judge->judge.features, label)
                : NULL;
 }

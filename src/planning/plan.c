@@ -50,6 +50,7 @@ void variant_seconds_init_sized(variant_seconds *seconds, size_t size) {
 }
 
 void variant_plan_apply(const variant_plan *plan, variant_request *request) {
+    if (!plan || !request) return;
     request->depths = NULL;
     request->layers = plan->layers;
     request->bridge = plan->bridge;
@@ -516,6 +517,7 @@ static variant_status ask(question *q, planner *p, const variant_engine *engine,
                           const variant_request *request, const variant_plan_options *options,
                           variant_error *err) {
     variant_plan_init(&q->plan);
+    VT_TRY(vt_need(engine, VT_NO_ENGINE, err));
     VT_TRY(VT_SIZED_TAKE(&q->request, request, variant_request, err));
     VT_TRY(VT_SIZED_TAKE(&q->options, options, variant_plan_options, err));
     *p = (planner){.engine = engine,
@@ -620,9 +622,9 @@ variant_status variant_plan_list(const variant_engine *engine, const variant_req
     variant_status status = VARIANT_OK;
     question q;
     planner p;
+    VT_TRY(vt_need(plans && count ? plans : NULL, "nowhere to put plans, or their number", error));
     *plans = NULL;
     *count = 0;
-    if (error) *error = (variant_error){0};
     VT_TRY(ask(&q, &p, engine, request, options, error));
     VT_CHECK(read_options(&p, &q.request, error));
     VT_CHECK(list_candidates(&p, error));

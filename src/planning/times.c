@@ -17,16 +17,16 @@ struct variant_times {
 };
 
 variant_status variant_times_open(variant_times **out, variant_error *error) {
+    VT_TRY(vt_need(out, "nowhere to put times", error));
     variant_times *times = calloc(1, sizeof *times);
     *out = times;
     if (!times) return vt_fail(error, VARIANT_E_MEMORY, "no memory for times");
     pthread_mutex_init(&times->lock, NULL);
-    if (error) *error = (variant_error){0};
     return VARIANT_OK;
 }
 
 void variant_times_close(variant_times **times) {
-    variant_times *t = *times;
+    variant_times *t = times ? *times : NULL;
     if (!t) return;
     while (t->tables) {
         table *first = t->tables;
