@@ -367,9 +367,12 @@ static void finish_laid(const head *h, const float *sums, const float *sum, size
     const vt_attention *a = h->a;
     const size_t at = to + (size_t)((const uint16_t *)a->out - (const uint16_t *)h->laid);
     for (int c = 0; c < count; c += VT_TILE_COLUMNS) {
-        uint16_t part[VT_TILE_COLUMNS] = {0};
+        uint16_t part[VT_TILE_COLUMNS];
         const int some = vt_least(VT_TILE_COLUMNS, count - c);
-        if (sums) h->loops->finish_bf16(part, sums + c, sum, some);
+        if (sums)
+            h->loops->finish_bf16(part, sums + c, sum, some);
+        else
+            memset(part, 0, sizeof part);
         vt_tiles_put(h->laid, (int)a->out_stride, (int64_t)(at / a->out_stride),
                      (int)(at % a->out_stride) + c, part, some);
     }

@@ -119,7 +119,12 @@ static inline void vt_tiles_put(uint16_t *x, int k, int64_t row, int column, con
     while (column < end) {
         const int at = column % VT_TILE_DEPTH;
         const int count = end - column < VT_TILE_DEPTH - at ? end - column : VT_TILE_DEPTH - at;
-        memcpy(x + (size_t)(column - at) * VT_ROW_TILE + at, from, (size_t)count * sizeof *x);
+        uint16_t *to = x + (size_t)(column - at) * VT_ROW_TILE + at;
+        if (count ==
+            VT_TILE_DEPTH) /* a length that is known is a load and a store; else gcc has a string instruction */
+            memcpy(to, from, VT_TILE_DEPTH * sizeof *x);
+        else
+            memcpy(to, from, (size_t)count * sizeof *x);
         column += count;
         from += count;
     }
