@@ -212,13 +212,14 @@ static void test_panels(void **unused) {
 
 /* ---- the tables ---- */
 
-static const vt_tiles4 *tables[2];
+static const vt_tiles4 *tables[3];
 static int table_count;
 
 static void find_tables(void) {
     tables[table_count++] = &vt_tiles4_baseline;
 #if defined(__x86_64__)
     if (vt_isa_best() >= VT_ISA_AVX2) tables[table_count++] = &vt_tiles4_avx2;
+    if (vt_isa_best() >= VT_ISA_AVX512VNNI) tables[table_count++] = &vt_tiles4_avx512vnni;
 #endif
 }
 

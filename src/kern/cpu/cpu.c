@@ -90,16 +90,16 @@ static const vt_tiles8 *tiles8_for(vt_isa isa) {
     return &vt_tiles8_baseline;
 }
 
-/* There is nothing wider than AVX2's. */
 static const vt_tiles4 *tiles4_for(vt_isa isa) {
 #if defined(__x86_64__)
+    if (isa >= VT_ISA_AVX512VNNI) return &vt_tiles4_avx512vnni;
     if (isa >= VT_ISA_AVX2) return &vt_tiles4_avx2;
 #endif
     (void)isa;
     return &vt_tiles4_baseline;
 }
 
-/* "OpenBLAS 0.3.21 Cooperlake, loops avx512, bf16 avx512bf16, int8 avx512vnni, int4 avx2, 2 threads". */
+/* "OpenBLAS 0.3.21 Cooperlake, loops avx512, bf16 avx512bf16, int8 avx512vnni, int4 avx512vnni, 2 threads". */
 static void describe(vt_cpu *cpu) {
     char blas[64];
     vt_kern_blas(blas, sizeof blas);

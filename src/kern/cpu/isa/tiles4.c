@@ -1,4 +1,4 @@
-/* tiles4.c - tiles4.h in plain C, for SSE2 and for AVX2; compiled once for each.
+/* tiles4.c - tiles4.h in plain C, for SSE2, AVX2 and AVX-512 with VNNI; compiled once for each.
  *
  * AVX2 multiplies bytes (pmaddubsw): halves, q + 8 of 0 .. 15, by x. A pair of products is at most 2 * 15 * 127, and a
  * group's four pairs with what takes the 8 out again stay within 16 bits:
@@ -8,6 +8,10 @@
  *
  * so 32 products take two instructions, and a group two more. A row of x has, group by group, its four quads and the two
  * numbers that a sum begins with: 20 bytes.
+ *
+ * AVX-512 with VNNI adds four products of bytes to 32 bits (vpdpbusd), a quad of 16 columns at once. A group's sum begins with -8 times
+ * its 16 numbers of x and ends within 16 bits, so that one more instruction (vpdpwssd, whose second product is by zero) multiplies it
+ * and adds it to the block's.
  *
  * SSE2 has no such instruction: (q * integer) of 16 bits by x of 16 bits (pmaddwd), quad by quad, as isa/tiles8.c does it. */
 #include "kern/cpu/isa/tiles4.h"
@@ -58,7 +62,99 @@ INLINE float scale_of(const vt_tile8 *t, int r, int block) {
     return vt_scales8(t->a + (size_t)r * t->x.stride, t->x.depth)[block].scale;
 }
 
-#if defined(__AVX2__)
+#if defined(__AVX512VNNI__)
+
+enum { MOST_ROWS = 8, LANES = VT_PANEL, SPREAD = 10 };
+
+/* A group's 16 numbers and -8 times their sum, 32 bits. In registers: of plain loops the compiler (gcc 12) makes stores that only
+ * fit aligned rows. */
+static void spread(int16_t *to, const int8_t *row, int depth, int rows) {
+    const __m128i one = _mm_set1_epi8(1);
+    for (int d = 0; d < depth; d += GROUP, row += GROUP, to += rows * SPREAD) {
+        const __m128i x = _mm_loadu_si128((const __m128i *)(const void *)row);
+        __m128i sum = _mm_dpbusd_epi32(_mm_setzero_si128(), one, x);
+        sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, _MM_SHUFFLE(1, 0, 3, 2)));
+        sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, _MM_SHUFFLE(2, 3, 0, 1)));
+        const int32_t begin = VT_INT4_LEAST * _mm_cvtsi128_si32(sum);
+        _mm_storeu_si128((__m128i *)(void *)to, x);
+        memcpy(to + GROUP / 2, &begin, sizeof begin);
+    }
+}
+
+/* 32 bits of x in every lane. */
+INLINE __m512i all(const int16_t *at) {
+    int32_t both;
+    memcpy(&both, at, sizeof both);
+    return _mm512_set1_epi32(both);
+}
+
+INLINE __m512i low_halves(__m512i x) {
+    return _mm512_and_si512(x, _mm512_set1_epi8(15));
+}
+
+/* A group's quads of all columns, unpacked, and its integers in the lower 16 bits of their lanes. */
+typedef struct quads {
+    __m512i of[4], integers;
+} quads;
+
+INLINE quads unpack(const uint8_t *halves, const int8_t *integers) {
+    const __m512i first = _mm512_load_si512(halves), second = _mm512_load_si512(halves + LINE);
+    const __m128i own = _mm_load_si128((const __m128i *)(const void *)integers);
+    return (quads){{low_halves(first), low_halves(_mm512_srli_epi16(first, 4)), low_halves(second),
+                    low_halves(_mm512_srli_epi16(second, 4))},
+                   _mm512_cvtepu16_epi32(_mm256_cvtepi8_epi16(own))};
+}
+
+/* sum, and a group's product with one row of x. */
+INLINE __m512i group_add(__m512i sum, const quads *w, const int16_t *x) {
+    __m512i own = all(x + GROUP / 2);
+#pragma GCC unroll 4
+    for (int q = 0; q < 4; ++q) own = _mm512_dpbusd_epi32(own, w->of[q], all(x + 2 * q));
+    return _mm512_dpwssd_epi32(sum, own, w->integers);
+}
+
+/* Groups [g, end), a block, of all columns (c is 0); `rows` is a constant after inlining. */
+INLINE void block_product(const vt_tile8 *t, float *out, const uint8_t *panel, int c, int block,
+                          int g, int end, const int rows) {
+    __m512i sum[MOST_ROWS];
+    for (int r = 0; r < rows; ++r) sum[r] = _mm512_setzero_si512();
+    for (; g < end; ++g) {
+        const quads w = unpack(halves_at(panel, g) + QUAD * c, integers_at(panel, g) + c);
+        const int16_t *x = t->spread + (size_t)g * (size_t)t->spread_rows * SPREAD;
+#pragma GCC unroll 8
+        for (int r = 0; r < rows; ++r) sum[r] = group_add(sum[r], &w, x + r * SPREAD);
+    }
+    for (int r = 0; r < rows; ++r) {
+        int32_t sums[LANES];
+        _mm512_storeu_si512(sums, sum[r]);
+        sums_out(out + r * VT_TILE_COLUMNS, sums, scale_of(t, r, block), LANES);
+    }
+}
+
+/* Multiply-adds as a group's are: four of bytes and one of sums. */
+static double peak(int64_t rounds) {
+    enum { CHAINS = 8 };
+    __m512i sum[CHAINS];
+    volatile int32_t one = 0x1010101;
+    __m512i w = _mm512_set1_epi32(one);
+    for (int i = 0; i < CHAINS; ++i) sum[i] = _mm512_setzero_si512();
+    for (int64_t r = 0; r < rounds; ++r) {
+#pragma GCC unroll 8
+        for (int i = 0; i < CHAINS; ++i) {
+            __asm__("" : "+v"(w)); /* new to the compiler every time */
+            __m512i own = w;
+            for (int q = 0; q < 4; ++q) own = _mm512_dpbusd_epi32(own, w, w);
+            sum[i] = _mm512_dpwssd_epi32(sum[i], own, w);
+        }
+    }
+    for (int i = 1; i < CHAINS; ++i) sum[0] = _mm512_add_epi32(sum[0], sum[i]);
+    volatile int32_t sink = _mm512_reduce_add_epi32(sum[0]);
+    (void)sink;
+    return 2.0 * GROUP * LANES * CHAINS * (double)rounds;
+}
+#define PEAK peak
+
+#elif defined(__AVX2__)
 
 enum { MOST_ROWS = 8, LANES = 8, SPREAD = 10 };
 
@@ -261,7 +357,7 @@ INLINE void panel_product(const vt_tile8 *t, int panel, const int rows) {
         panel_product(t, panel, n);                                                                \
     }
 #define NAME(n) rows_##n,
-#if defined(__AVX2__)
+#if defined(__AVX2__) /* and AVX-512 */
 #define SHAPES(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8)
 #else
 #define SHAPES(X) X(1) X(2) X(3) X(4) X(5) X(6)

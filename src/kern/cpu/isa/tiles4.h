@@ -14,14 +14,14 @@
  *     out = sum over the blocks, in order, of x's scale * float(that sum)
  *
  * so that a number of the result is one chain of float32 additions, whatever stands beside it. packed_products.c cuts the
- * work into tiles and finishes them. There are two tables; whatever has more than AVX2 runs AVX2's. */
+ * work into tiles and finishes them. There are three tables; AVX-512 without VNNI runs AVX2's. */
 #ifndef VT_KERN_CPU_ISA_TILES4_H
 #define VT_KERN_CPU_ISA_TILES4_H
 
 #include "kern/cpu/isa/tiles8.h"
 
 typedef struct vt_tiles4 {
-    const char *name; /* "baseline", "avx2" */
+    const char *name; /* "baseline", "avx2", "avx512vnni" */
     int most_rows;    /* rows a tile, at most: the fastest number too */
     /* Of vt_tile8: rows as spread has them; b: panels of INT4; x.block at most 128; out without the columns' scales. */
     void (*product)(const vt_tile8 *tile);
@@ -37,6 +37,7 @@ typedef struct vt_tiles4 {
 extern const vt_tiles4 vt_tiles4_baseline;
 #if defined(__x86_64__)
 extern const vt_tiles4 vt_tiles4_avx2;
+extern const vt_tiles4 vt_tiles4_avx512vnni;
 #endif
 
 #endif
