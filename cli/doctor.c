@@ -280,6 +280,7 @@ static int run(void *user, const cli_line *line) {
     variant_error err;
     variant_machine_init(&v.machine);
     if (variant_machine_read(&v.machine, &err) != VARIANT_OK) return cli_fail(&err);
+    if (s->asked.engine.threads > 0) v.machine.threads = s->asked.engine.threads;
     if (getloadavg(&v.load, 1) != 1) v.load = -1.0;
     look_at_kernels(&v);
     look_at_limits(&v);

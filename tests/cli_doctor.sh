@@ -38,10 +38,14 @@ says "^note: (VARIANT_CPU asks for baseline|the processor has no AVX2)"
 VARIANT_CPU=avx3 run doctor
 says "^note: VARIANT_CPU=avx3 is no instruction set that this processor has: [a-z0-9]+ is used: unset VARIANT_CPU"
 
+# as many threads as were asked for
+run doctor -t 7 --json
+says '"threads": 7,'
+sanitized() { grep -qE '^VARIANT_SANITIZE:STRING=.' "$(dirname "$variant")/CMakeCache.txt"; } # takes more than any limit
+
 # an OpenBLAS that takes kernels of 2004, where the variable that helps was set to them: the program must not start itself again for ever
 OPENBLAS_CORETYPE=Prescott run doctor
 says "OpenBLAS [0-9.]+ (Prescott|Nehalem|Core2)"
-sanitized() { grep -qE '^VARIANT_SANITIZE:STRING=.' "$(dirname "$variant")/CMakeCache.txt"; } # takes more address space than any limit
 sanitized && echo "SKIP limits of address space: a sanitizer takes more than any" || wrong "ulimit -v leaves" bash -c "ulimit -v 700000; exec '$variant' doctor"
 "$variant" synth "$root/tests/examples.json" -o plain.safetensors >/dev/null 2>err.txt || bad synth
 run doctor -m plain.safetensors --no-times

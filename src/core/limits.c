@@ -14,29 +14,35 @@
 
 #include "core/clock.h"
 
-enum { PATH = 4096, LINE = 8192 };
+enum { PATH = 4096 };
 
 /* ---- files ---- */
 
-/* The first line of root + path; false where there is none. */
-static bool read_line(char *out, size_t size, const char *root, const char *path) {
-    char full[2 * PATH];
-    if (snprintf(full, sizeof full, "%s%s", root, path) >= (int)sizeof full) return false;
-    FILE *file = fopen(full, "r");
+/* Paths and lines are on the heap: a process may have a stack of 64 kB. */
+static FILE *open_in(const char *root, const char *folder, const char *name) {
+    char *path = NULL;
+    if (asprintf(&path, "%s%s/%s", root, folder, name) < 0) return NULL;
+    FILE *file = fopen(path, "r");
+    free(path);
+    return file;
+}
+
+/* The first line of a file; false where there is none. */
+static bool read_line(char *out, int size, const char *root, const char *folder, const char *name) {
+    FILE *file = open_in(root, folder, name);
     if (!file) return false;
-    const bool read = fgets(out, (int)size, file) != NULL;
+    const bool read = fgets(out, size, file) != NULL;
     fclose(file);
     if (read) out[strcspn(out, "\n")] = '\0';
     return read;
 }
 
 /* The number after "`key` " (or "`key`:") in a file of such lines; -1 where it is not. */
-static double read_key(const char *root, const char *path, const char *key) {
-    char full[2 * PATH], line[256];
+static double read_key(const char *root, const char *folder, const char *name, const char *key) {
+    char line[256];
     const size_t length = strlen(key);
     double value = -1;
-    if (snprintf(full, sizeof full, "%s%s", root, path) >= (int)sizeof full) return -1;
-    FILE *file = fopen(full, "r");
+    FILE *file = open_in(root, folder, name);
     while (file && value < 0 && fgets(line, sizeof line, file))
         if (strncmp(line, key, length) == 0 && (line[length] == ' ' || line[length] == ':'))
             value = strtod(line + length + 1, NULL);
@@ -46,9 +52,8 @@ static double read_key(const char *root, const char *path, const char *key) {
 
 /* One number alone in folder/name; -1 where there is none, or "max". */
 static double read_number(const char *root, const char *folder, const char *name) {
-    char path[PATH + 64], line[128], *end;
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    if (!read_line(line, sizeof line, root, path)) return -1;
+    char line[128], *end;
+    if (!read_line(line, sizeof line, root, folder, name)) return -1;
     const double value = strtod(line, &end);
     return end == line ? -1 : value;
 }
@@ -73,11 +78,11 @@ static bool lists(const char *list, const char *word) {
 
 /* The process's group in the hierarchy that has `controller`, or in version 2 (NULL). */
 static bool find_group(const char *root, const char *controller, char *out) {
-    char full[2 * PATH], line[LINE];
+    char *line = NULL;
+    size_t room = 0;
     bool found = false;
-    if (snprintf(full, sizeof full, "%s/proc/self/cgroup", root) >= (int)sizeof full) return false;
-    FILE *file = fopen(full, "r");
-    while (file && !found && fgets(line, sizeof line, file)) {
+    FILE *file = open_in(root, "/proc/self", "cgroup");
+    while (file && !found && getline(&line, &room, file) > 0) {
         line[strcspn(line, "\n")] = '\0';
         char *names = strchr(line, ':'), *path = names ? strchr(names + 1, ':') : NULL;
         if (!path) continue;
@@ -86,25 +91,28 @@ static bool find_group(const char *root, const char *controller, char *out) {
         if (found) snprintf(out, PATH, "%.*s", PATH - 1, path);
     }
     if (file) fclose(file);
+    free(line);
     return found;
 }
 
 /* mountinfo: "ID PARENT DEVICE SHOWN MOUNT OPTIONS [FIELDS] - TYPE SOURCE SUPER" */
 static bool find_mount(const char *root, const char *controller, hierarchy *out) {
-    char full[2 * PATH], line[LINE];
+    char *line = NULL;
+    size_t room = 0;
     bool found = false;
-    if (snprintf(full, sizeof full, "%s/proc/self/mountinfo", root) >= (int)sizeof full)
-        return false;
-    FILE *file = fopen(full, "r");
-    while (file && !found && fgets(line, sizeof line, file)) {
-        char type[64], super[PATH];
+    FILE *file = open_in(root, "/proc/self", "mountinfo");
+    while (file && !found && getline(&line, &room, file) > 0) {
+        char type[64];
+        int super = 0; /* where it begins */
         const char *rest = strstr(line, " - ");
-        if (!rest || sscanf(rest + 3, "%63s %*s %4095s", type, super) != 2) continue;
+        if (!rest || sscanf(rest + 3, "%63s %*s %n", type, &super) != 1) continue;
+        if (super == 0 || !rest[3 + super]) continue;
         if (strcmp(type, controller ? "cgroup" : "cgroup2") != 0) continue;
-        if (controller && !lists(super, controller)) continue;
+        if (controller && !lists(rest + 3 + super, controller)) continue;
         found = sscanf(line, "%*s %*s %*s %4095s %4095s", out->shown, out->mount) == 2;
     }
     if (file) fclose(file);
+    free(line);
     return found;
 }
 
@@ -125,23 +133,23 @@ typedef void visit(vt_limits *limits, const char *root, const char *folder, bool
 
 /* The group and those above it, as far as the mount shows them. */
 static void walk(vt_limits *limits, const char *root, const hierarchy *h, visit *look) {
-    char folder[2 * PATH];
+    char *folder = NULL;
     const size_t top = strlen(h->mount);
-    snprintf(folder, sizeof folder, "%s%s", h->mount, below_mount(h));
+    if (asprintf(&folder, "%s%s", h->mount, below_mount(h)) < 0) return;
     for (;;) {
         look(limits, root, folder, h->unified);
         char *slash = strrchr(folder, '/');
-        if (strlen(folder) <= top || !slash) return;
+        if (strlen(folder) <= top || !slash) break;
         *slash = '\0';
     }
+    free(folder);
 }
 
 static void look_at_time(vt_limits *limits, const char *root, const char *folder, bool unified) {
     double quota = -1, period = -1;
-    char path[2 * PATH + 64], line[128], first[64];
+    char line[128], first[64];
     if (unified) {
-        snprintf(path, sizeof path, "%s/cpu.max", folder);
-        if (read_line(line, sizeof line, root, path) &&
+        if (read_line(line, sizeof line, root, folder, "cpu.max") &&
             sscanf(line, "%63s %lf", first, &period) == 2 && strcmp(first, "max") != 0)
             quota = strtod(first, NULL);
     } else {
@@ -156,9 +164,8 @@ static void look_at_memory(vt_limits *limits, const char *root, const char *fold
     const double most = read_number(root, folder, unified ? "memory.max" : "memory.limit_in_bytes");
     const double used =
         read_number(root, folder, unified ? "memory.current" : "memory.usage_in_bytes");
-    char path[2 * PATH + 64];
-    snprintf(path, sizeof path, "%s/memory.stat", folder);
-    const double cached = read_key(root, path, unified ? "inactive_file" : "total_inactive_file");
+    const double cached =
+        read_key(root, folder, "memory.stat", unified ? "inactive_file" : "total_inactive_file");
     const double none = 4e18; /* version 1 says "no limit" by the largest multiple of a page */
     if (most < 0 || most > none) return;
     double left = most - (used > 0 ? used : 0) + (cached > 0 ? cached : 0);
@@ -194,19 +201,20 @@ static size_t bytes_of(double kilobytes) {
 }
 
 void vt_limits_read(vt_limits *out, const char *root) {
-    hierarchy h;
+    hierarchy *h = malloc(sizeof *h);
     const long processors = sysconf(_SC_NPROCESSORS_ONLN);
     *out = (vt_limits){.processors = processors > 0 ? (int)processors : 1,
                        .affinity = affinity_count()};
-    if (find_hierarchy(root, NULL, &h)) {
-        walk(out, root, &h, look_at_time);
-        walk(out, root, &h, look_at_memory);
+    if (h && find_hierarchy(root, NULL, h)) {
+        walk(out, root, h, look_at_time);
+        walk(out, root, h, look_at_memory);
     }
-    if (find_hierarchy(root, "cpu", &h)) walk(out, root, &h, look_at_time);
-    if (find_hierarchy(root, "memory", &h)) walk(out, root, &h, look_at_memory);
+    if (h && find_hierarchy(root, "cpu", h)) walk(out, root, h, look_at_time);
+    if (h && find_hierarchy(root, "memory", h)) walk(out, root, h, look_at_memory);
+    free(h);
     out->threads = threads_of(out);
-    out->available = bytes_of(read_key(root, "/proc/meminfo", "MemAvailable"));
-    if (out->available) out->available += bytes_of(read_key(root, "/proc/meminfo", "SwapFree"));
+    out->available = bytes_of(read_key(root, "/proc", "meminfo", "MemAvailable"));
+    if (out->available) out->available += bytes_of(read_key(root, "/proc", "meminfo", "SwapFree"));
 }
 
 void vt_limits_describe(const vt_limits *limits, char *out, size_t size) {
@@ -233,7 +241,8 @@ size_t vt_limits_address_space_left(void) {
     char line[128];
     unsigned long long pages;
     if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return SIZE_MAX;
-    if (!read_line(line, sizeof line, "", "/proc/self/statm") || sscanf(line, "%llu", &pages) != 1)
+    if (!read_line(line, sizeof line, "", "/proc/self", "statm") ||
+        sscanf(line, "%llu", &pages) != 1)
         return SIZE_MAX;
     const unsigned long long used = pages * (unsigned long long)sysconf(_SC_PAGESIZE);
     return used < limit.rlim_cur ? (size_t)(limit.rlim_cur - used) : 0;
