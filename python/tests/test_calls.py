@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import _thread
 import copy
+import os
 import pickle
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -231,6 +233,19 @@ def test_what_is_the_library_s_is_no_copy_s(engine: variant.Engine) -> None:
     for source in (None, 5):
         with pytest.raises(TypeError, match="source: an Engine or a path is wanted"):
             variant.Tokenizer(source)  # type: ignore[arg-type]
+
+
+def test_a_forked_child_draws_the_same(engine: variant.Engine) -> None:
+    want = engine.generate("Bag", n=2, seed=1)[1].encode()  # the threads that drew it are the parent's alone
+    child = os.fork()
+    if child == 0:
+        signal.alarm(60)
+        try:
+            os._exit(0 if engine.generate("Bag", n=2, seed=1)[1].encode() == want else 1)
+        finally:
+            os._exit(2)
+    assert os.waitpid(child, 0)[1] == 0
+    assert engine.generate("Bag", n=2, seed=1)[1].encode() == want
 
 
 def test_an_engine_that_is_closed() -> None:
