@@ -349,6 +349,11 @@ static bool conv_direct(const vt_kern *kern) {
     return inner->conv_direct(inner);
 }
 
+static vt_number conv_map(const vt_kern *kern, const vt_weight *weight) {
+    const vt_kern *inner = ((const hidden *)kern)->inner;
+    return inner->conv_map(inner, weight);
+}
+
 SIZE(conv_workspace, vt_conv)
 OPERATION(
     conv, vt_conv, BUFFER(a->x); BUFFER(a->bias); BUFFER(a->y); BUFFER(a->residual);
@@ -470,6 +475,7 @@ static void fill_table(vt_kern *kern) {
     X(sample_workspace)                                                                            \
     X(sample)                                                                                      \
     X(conv_direct)                                                                                 \
+    X(conv_map)                                                                                    \
     X(conv_workspace)                                                                              \
     X(conv)                                                                                        \
     X(conv_dx)                                                                                     \

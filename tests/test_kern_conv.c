@@ -230,8 +230,8 @@ static float *conv_run(vt_kern *kern, const conv_data *d, vt_weight *weight, int
     size_t all = (size_t)a.groups, nx = d->nx / all, ny = d->ny / all, at = (size_t)first;
     a.w = weight;
     a.groups = groups;
-    a.x += at * nx;
-    if (a.residual) a.residual += at * ny;
+    a.x = d->x + at * nx;
+    if (a.residual) a.residual = d->residual + at * ny;
     size_t floats = floats_of(kern->conv_workspace(kern, &a));
     float *workspace = poisoned(floats), *y = poisoned((size_t)groups * ny);
     a.workspace = workspace;
@@ -596,6 +596,99 @@ static void test_norm_from_sums(void **unused) {
         }
 }
 
+/* ---- maps in bf16 ---- */
+
+/* The upper halves of n floats, in a guarded buffer; with `empty` none yet. */
+static float *halves_of(const float *x, size_t n, bool empty) {
+    float *room = poisoned((n + 1) / 2);
+    for (size_t i = 0; !empty && i < n; i++)
+        memcpy((uint16_t *)(void *)room + i, (const char *)(x + i) + 2, 2);
+    return room;
+}
+
+/* Which of x, y and residual are bf16. */
+enum { X_BF16 = 1, Y_BF16 = 2, RESIDUAL_BF16 = 4 };
+
+static vt_number type_if(int maps, int which) {
+    return maps & which ? VT_NUMBER_BF16 : VT_NUMBER_F32;
+}
+
+/* y with maps of those types, as floats, and its sums. In place: y is x, which has its size and type. */
+static float *conv_run_maps(vt_kern *kern, const conv_data *d, vt_weight *weight, int maps,
+                            bool in_place, double *sums) {
+    vt_conv a = d->args;
+    float *x = halves_of(d->x, d->nx, false), *residual = halves_of(d->residual, d->ny, false);
+    float *half = halves_of(NULL, d->ny, true), *y = poisoned(d->ny);
+    a.w = weight;
+    a.x_type = type_if(maps, X_BF16);
+    a.y_type = type_if(maps, Y_BF16);
+    a.residual_type = type_if(maps, RESIDUAL_BF16);
+    if (maps & X_BF16) a.x = x;
+    if (a.residual && maps & RESIDUAL_BF16) a.residual = residual;
+    a.y = in_place ? x : maps & Y_BF16 ? half : y;
+    a.sums = sums;
+    const size_t floats = floats_of(kern->conv_workspace(kern, &a));
+    a.workspace = poisoned(floats);
+    kern->conv(kern, &a);
+    for (size_t i = 0; maps & Y_BF16 && i < d->ny; i++) {
+        const uint32_t bits = (uint32_t)((const uint16_t *)a.y)[i] << 16;
+        memcpy(y + i, &bits, sizeof bits);
+    }
+    release(a.workspace, floats);
+    release(half, (d->ny + 1) / 2);
+    release(residual, (d->ny + 1) / 2);
+    release(x, (d->nx + 1) / 2);
+    return y;
+}
+
+/* The numbers and sums that float32 maps of the same numbers give, y rounded. */
+static void assert_maps(vt_kern *kern, const conv_data *d, vt_weight *weight, int maps) {
+    const size_t count = (size_t)d->c->groups * 2 * (size_t)d->c->out_c;
+    double *sums = malloc(2 * count * sizeof *sums), *others = sums + count;
+    float *want = conv_run_sums(kern, d, weight, 0, d->c->groups, sums);
+    for (size_t i = 0; maps & Y_BF16 && i < d->ny; i++) want[i] = round_bf16(want[i]);
+    float *y = conv_run_maps(kern, d, weight, maps, false, others);
+    assert_same(kern->details ? kern->details : kern->name, y, want, d->ny);
+    assert_memory_equal(sums, others, count * sizeof *sums);
+    release(y, d->ny);
+    if (d->args.norm && d->nx == d->ny && maps & X_BF16 && maps & Y_BF16) {
+        y = conv_run_maps(kern, d, weight, maps, true, others);
+        assert_same("bf16 in place", y, want, d->ny);
+        release(y, d->ny);
+    }
+    release(want, d->ny);
+    free(sums);
+}
+
+static void test_bf16_maps(void **unused) {
+    (void)unused;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        const conv_case *c = &cases[i];
+        /* float32 ones of three channels and fewer are summed in another order */
+        const bool narrow = c->kernel == 3 && c->stride == 1 && c->out_c <= 3;
+        const int most = narrow ? X_BF16 : X_BF16 | Y_BF16 | RESIDUAL_BF16,
+                  some = narrow ? most : 1 + (int)(i % 6);
+        if (c->upsample >= WINOGRAD) continue;
+        conv_data d;
+        data_open(&d, c, VT_NUMBER_BF16);
+        for (size_t j = 0; j < d.nx; j++) d.x[j] = round_bf16(d.x[j]);
+        for (size_t j = 0; j < d.ny; j++) d.residual[j] = round_bf16(d.residual[j]);
+        const size_t channels = (size_t)c->in_c;
+        double *sums = sums_of(d.x, c->groups, d.nx / (size_t)c->groups / channels, channels);
+        d.norm.sums = sums;
+        for (int k = -1; k < 2 * isas; k++) {
+            vt_kern *kern = k < 0 ? ref : k < isas ? single[k] : threaded[k - isas];
+            if (k < 0 && d.nx > 200000) continue; /* slow */
+            vt_weight *weight = weight_for(kern, &d);
+            assert_maps(kern, &d, weight, most);
+            assert_maps(kern, &d, weight, some);
+            kern->weight_close(kern, &weight);
+        }
+        free(sums);
+        data_close(&d);
+    }
+}
+
 /* A map of equal numbers, huge numbers, and one NaN: reaches what its taps reach, and no more. */
 static void test_cpu_extremes(void **unused) {
     (void)unused;
@@ -656,6 +749,7 @@ int main(void) {
         cmocka_unit_test(test_cpu_against_ref),
         cmocka_unit_test(test_sums),
         cmocka_unit_test(test_norm_from_sums),
+        cmocka_unit_test(test_bf16_maps),
         cmocka_unit_test(test_cpu_extremes),
         cmocka_unit_test(test_no_pictures),
     };

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "core/cpu.h"
+#include "kern/cpu/isa/map_loops.h"
 #include "kern/cpu/isa/tiles.h"
 #include "kern/number.h"
 #include "random.h"
@@ -401,29 +402,89 @@ static void test_squares(void **unused) {
     }
 }
 
-/* Products with other work between their steps have the bits of those without, all of that work is done, and nothing
- * else is written. */
+/* What passes between steps: rows of sums that wait, and pixels of a map. */
+typedef struct beside_sample {
+    vt_map_work work;
+    float sums[64 * VT_TILE_COLUMNS], y[64 * 40], sums_of_y[2 * 40], x[30 * 50];
+    uint16_t map[30 * 64];
+    int pieces;
+} beside_sample;
+
+static void beside_open(beside_sample *b) {
+    memset(b, 0, sizeof *b);
+    vt_map_work *w = &b->work;
+    for (size_t i = 0; i < sizeof b->sums / sizeof *b->sums; ++i) b->sums[i] = random_float();
+    for (size_t i = 0; i < sizeof b->x / sizeof *b->x; ++i) b->x[i] = random_float();
+    w->out = (vt_map_tile){.tile = b->sums,
+                           .sums = b->sums_of_y,
+                           .squares = 40,
+                           .tile_stride = VT_TILE_COLUMNS,
+                           .y_stride = 40,
+                           .columns = 30};
+    w->y = b->y;
+    w->count = random_int(0, 3);
+    for (int i = 0; i < w->count; ++i) {
+        w->strips[i] = (vt_map_strip){.y = (size_t)(i * 21 * 40), .rows = random_int(1, 21)};
+        b->pieces += (w->strips[i].rows + VT_MAP_ROWS - 1) / VT_MAP_ROWS;
+    }
+    w->left = random_int(0, 30);
+    w->in = (vt_map_pixels){
+        .x = b->x, .map = b->map, .x_stride = 50, .map_stride = 64, .channels = 50, .width = 64};
+    b->pieces += (w->left + VT_MAP_PIXELS - 1) / VT_MAP_PIXELS * 2;
+    w->runs = b->pieces;
+}
+
+static void beside_copy(beside_sample *to, const beside_sample *from) {
+    *to = *from;
+    to->work.out.tile = to->sums;
+    to->work.out.sums = to->sums_of_y;
+    to->work.y = to->y;
+    to->work.in.x = to->x;
+    to->work.in.map = to->map;
+}
+
+static void assert_beside_equal(const beside_sample *a, const beside_sample *b) {
+    assert_int_equal(a->work.runs, 0);
+    assert_int_equal(a->work.left, 0);
+    assert_int_equal(a->work.strip, a->work.count);
+    assert_memory_equal(a->y, b->y, sizeof a->y);
+    assert_memory_equal(a->sums_of_y, b->sums_of_y, sizeof a->sums_of_y);
+    assert_memory_equal(a->map, b->map, sizeof a->map);
+}
+
+/* Products with other work between their steps have the bits of those without, also with their depth in two halves and the
+ * upper rows elsewhere; all of that work is done, as it is alone, and nothing else is written. */
 static void test_product_beside(void **unused) {
     (void)unused;
     for (int t = 0; t < table_count; ++t) {
         const vt_tiles *tiles = tables[t];
         for (int i = 0; tiles->product_beside && i < 300; ++i) {
             sample s;
+            static beside_sample work, alone;
             sample_open(&s, tiles->most_rows);
             const size_t bytes = VT_TILE_MOST_ROWS * VT_TILE_COLUMNS * sizeof(float);
             float *beside = room(bytes);
             memset(s.out, 0xff, bytes);
             memset(beside, 0xff, bytes);
-            between_log log = {0};
-            const int runs = random_int(0, 200);
-            vt_meanwhile meanwhile = {.run = between_run, .user = &log, .runs = runs};
+            beside_open(&work);
+            beside_copy(&alone, &work);
             tiles->begin();
             tiles->product(&s.tile);
-            s.tile.out = beside;
-            tiles->product_beside(&s.tile, &meanwhile);
+            vt_tile tile = s.tile;
+            tile.out = beside;
+            tile.a_half = i % 2 ? VT_ROW_TILE * tile.a_stride : 0;
+            tiles->map_pieces(&alone.work);
+            tile.taps = s.tile.taps / 2;
+            if (tile.taps > 0 && tile.tap) {
+                tiles->product_beside(&tile, &work.work);
+                tile.go_on = true;
+                tile.tap += tile.taps;
+                tile.b += (size_t)tile.taps * (size_t)tile.depth * VT_PANEL;
+            }
+            tile.taps = s.tile.taps - (tile.go_on ? tile.taps : 0);
+            tiles->product_beside(&tile, &work.work);
             tiles->end();
-            assert_int_equal(log.runs, runs);
-            assert_int_equal(meanwhile.runs, 0);
+            assert_beside_equal(&work, &alone);
             assert_memory_equal(beside, s.out, bytes);
             free(beside);
             sample_close(&s);

@@ -35,6 +35,10 @@ static bool conv_direct(const vt_kern *kern) {
     return real_of(kern)->conv_direct(real_of(kern));
 }
 
+static vt_number conv_map(const vt_kern *kern, const vt_weight *weight) {
+    return real_of(kern)->conv_map(real_of(kern), weight);
+}
+
 static size_t nearest_code_workspace(const vt_kern *kern, int groups, int rows, int codes) {
     return real_of(kern)->nearest_code_workspace(real_of(kern), groups, rows, codes);
 }
@@ -211,6 +215,7 @@ static const vt_kern operations = {
     .sample_workspace = sample_workspace,
     .sample = no_sample,
     .conv_direct = conv_direct,
+    .conv_map = conv_map,
     .conv_workspace = conv_workspace,
     .conv = no_conv,
     .conv_dx = no_conv_dx,

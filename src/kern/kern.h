@@ -382,18 +382,21 @@ typedef struct vt_conv_norm {
  * g the kernel and G = (1 0 0, .5 .5 .5, .5 -.5 .5, 0 0 1). x is rounded to bf16, and so is what the
  * squares V = B^T d B of 4x4 pixels make of it, which U multiplies. */
 typedef struct vt_conv {
-    const float *x; /* (groups, in_h, in_w, in_c) */
+    const void *x; /* (groups, in_h, in_w, in_c) of x_type */
     const vt_weight
         *w; /* F32 or BF16; n = out_c, k = kernel * kernel * in_c, laid out (O, kh, kw, I) */
     const float *bias; /* (out_c), or NULL */
-    float *y;          /* (groups, out_h, out_w, out_c) */
+    void *y;           /* (groups, out_h, out_w, out_c) of y_type */
     int groups, in_h, in_w, in_c, out_h, out_w, out_c;
     int kernel, stride, pad_top, pad_left;
     const vt_conv_norm *norm; /* or NULL */
     bool upsample;            /* nearest 2x */
-    const float *residual;    /* (shape of y), or NULL; may alias y */
-    /* (groups, 2, out_c), or NULL: out, sums of each channel of y over a picture, then those of the squares; for the
-     * norm of a convolution of y. With BF16 weights alone. */
+    const void *residual;     /* (shape of y) of residual_type, or NULL; may alias y if of y_type */
+    /* F32, or BF16, which is half the memory: in inference, with a weight for which conv_map says so, where a norm is given its
+     * sums. y is rounded when its residual has been added. */
+    vt_number x_type, y_type, residual_type;
+    /* (groups, 2, out_c), or NULL: out, sums of each channel of y, before it is rounded, over a picture, then those of the
+     * squares; for the norm of a convolution of y. With BF16 weights alone. */
     double *sums;
     /* F32 weights, without the three above: a kernel of `kernel` rows and kernel_w columns (0: as many),
      * y where a pixel is y_stride floats after the last (0: out_c), and y = max(y, 0) at the end. Not
@@ -633,6 +636,8 @@ struct vt_kern {
     /* ---- pictures and latents (NHWC) ---- */
     /* Are packed 3x3 convolutions of stride 1 faster with nine taps than in Winograd's domain? */
     bool (*conv_direct)(const vt_kern *kern);
+    /* What maps between convolutions of such weights had best be, in inference: BF16 or F32, which any may be. */
+    vt_number (*conv_map)(const vt_kern *kern, const vt_weight *weight);
     /* bytes, enough for conv, conv_dx and conv_dw */
     size_t (*conv_workspace)(const vt_kern *kern, const vt_conv *args);
     void (*conv)(vt_kern *kern, const vt_conv *args);

@@ -15,6 +15,10 @@ void vt_conv2d_register(vt_conv2d *conv, vt_params *params, int in_c, int out_c,
     conv->b = vt_params_add(params, 0, 1, shape, "%s.bias", name);
 }
 
+vt_number vt_conv2d_map(const vt_conv2d *conv, const vt_kern *kern) {
+    return conv->w ? kern->conv_map(kern, conv->w->weight) : VT_NUMBER_F32;
+}
+
 bool vt_conv2d_sums(const vt_conv2d *conv, const vt_kern *kern) {
     return conv->w && kern->weight_type(conv->w->weight) == VT_NUMBER_BF16;
 }

@@ -22,6 +22,9 @@ typedef struct vt_picture_run {
      * pass over it: those of a block's input, and where those of its output go. */
     const double *x_sums;
     double *y_sums;
+    /* Inference: how the numbers of a block's input and of its output are stored, whatever the pointers' type; F32 or, where
+     * kern->conv_map says so of all convolutions that touch them, BF16. */
+    vt_number x_type, y_type;
 } vt_picture_run;
 
 typedef struct vt_conv2d {
@@ -37,6 +40,8 @@ static inline size_t vt_picture_floats(const vt_picture_run *run, int side, int 
     return (size_t)run->batch * (size_t)side * (size_t)side * (size_t)channels;
 }
 
+/* How inference had best store the maps that it reads and makes. */
+vt_number vt_conv2d_map(const vt_conv2d *conv, const vt_kern *kern);
 /* Can it leave the sums of its result? (with packed weights) */
 bool vt_conv2d_sums(const vt_conv2d *conv, const vt_kern *kern);
 
@@ -45,7 +50,7 @@ void vt_conv2d_register(vt_conv2d *conv, vt_params *params, int in_c, int out_c,
                         int stride, const char *name);
 
 /* What kern's convolution can do besides: `request` holds x (batch, side, side, I), y, and of the rest
- * norm, upsample (then y has twice the sides), residual and sums. Inference alone. */
+ * norm, upsample (then y has twice the sides), residual, sums and the types of maps. Inference alone. */
 variant_status vt_conv2d_run(const vt_conv2d *conv, const vt_picture_run *run, int side,
                              const vt_conv *request, variant_error *err);
 /* y (batch, side / stride, side / stride, O) from x (batch, side, side, I). */

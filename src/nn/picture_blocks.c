@@ -84,7 +84,13 @@ variant_status vt_norm_silu_conv(const vt_picture_norm *norm, const vt_conv2d *c
                                  variant_error *err) {
     vt_conv_norm before = norm_before_conv(norm, run->x_sums, true);
     return vt_conv2d_run(conv, run, side,
-                         &(vt_conv){.x = x, .y = y, .norm = &before, .sums = run->y_sums}, err);
+                         &(vt_conv){.x = x,
+                                    .y = y,
+                                    .x_type = run->x_type,
+                                    .y_type = run->y_type,
+                                    .norm = &before,
+                                    .sums = run->y_sums},
+                         err);
 }
 
 variant_status vt_norm_silu_backward(const vt_picture_norm *norm, const vt_picture_run *run,
@@ -133,13 +139,23 @@ static variant_status resnet_block_infer(const vt_resnet_block *block, const vt_
     VT_TRY(vt_norm_silu_conv(&block->norm1, &block->conv1, &first, side, x, y, err));
     vt_conv conv2 = {.x = y,
                      .y = y,
+                     .x_type = run->y_type,
+                     .y_type = run->y_type,
                      .norm = &norm2,
                      .residual = shortcut ? NULL : x,
+                     .residual_type = run->x_type,
                      .sums = shortcut ? NULL : run->y_sums};
     VT_TRY(vt_conv2d_run(&block->conv2, run, side, &conv2, err));
     if (shortcut)
         VT_TRY(vt_conv2d_run(&block->shortcut, run, side,
-                             &(vt_conv){.x = x, .y = y, .residual = y, .sums = run->y_sums}, err));
+                             &(vt_conv){.x = x,
+                                        .y = y,
+                                        .x_type = run->x_type,
+                                        .y_type = run->y_type,
+                                        .residual = y,
+                                        .residual_type = run->y_type,
+                                        .sums = run->y_sums},
+                             err));
     vt_arena_rewind(run->arena, mark);
     return VARIANT_OK;
 }
@@ -244,14 +260,20 @@ static variant_status attention_block_infer(const vt_attention_block *block,
     size_t after = vt_arena_mark(run->arena);
     float *qkv = vt_arena_floats(run->arena, 3 * count);
     VT_TRY(vt_arena_check(run->arena, "an attention block", err));
-    VT_TRY(vt_conv2d_run(&block->qkv, run, side, &(vt_conv){.x = x, .y = qkv, .norm = &norm}, err));
+    VT_TRY(vt_conv2d_run(&block->qkv, run, side,
+                         &(vt_conv){.x = x, .y = qkv, .x_type = run->x_type, .norm = &norm}, err));
     vt_attention args = attention_arguments(run, &pixels, channels, qkv, attended);
     args.workspace = vt_arena_take(run->arena, kern->attention_workspace(kern, &args));
     VT_TRY(vt_arena_check(run->arena, "an attention block", err));
     kern->attention(kern, &args);
     vt_arena_rewind(run->arena, after);
     VT_TRY(vt_conv2d_run(&block->proj_out, run, side,
-                         &(vt_conv){.x = attended, .y = y, .residual = x, .sums = run->y_sums},
+                         &(vt_conv){.x = attended,
+                                    .y = y,
+                                    .y_type = run->y_type,
+                                    .residual = x,
+                                    .residual_type = run->x_type,
+                                    .sums = run->y_sums},
                          err));
     vt_arena_rewind(run->arena, mark);
     return VARIANT_OK;
@@ -318,7 +340,12 @@ variant_status vt_upsample_forward(const vt_conv2d *conv, const vt_picture_run *
                                    variant_error *err) {
     if (!saved)
         return vt_conv2d_run(conv, run, side,
-                             &(vt_conv){.x = x, .y = y, .upsample = true, .sums = run->y_sums},
+                             &(vt_conv){.x = x,
+                                        .y = y,
+                                        .x_type = run->x_type,
+                                        .y_type = run->y_type,
+                                        .upsample = true,
+                                        .sums = run->y_sums},
                              err);
     vt_kern *kern = run->kern;
     float *large = vt_arena_floats(run->arena, vt_picture_floats(run, 2 * side, conv->in_c));

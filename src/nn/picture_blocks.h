@@ -3,7 +3,7 @@
  *
  * A block takes a map (batch, side, side, in_c) and gives one of its own side and width. In
  * inference (saved NULL) it needs at most one map beside its input and output, because a published
- * tokenizer's maps are 42 MB each; in training every activation that backward reads is kept in the
+ * tokenizer's maps are 42 MB each (in float32; they are of the run's x_type and y_type); in training every activation that backward reads is kept in the
  * arena and remembered in a vt_picture_saved. Used by nn/picture_chain.c alone. */
 #ifndef VT_NN_PICTURE_BLOCKS_H
 #define VT_NN_PICTURE_BLOCKS_H

@@ -88,9 +88,14 @@ static variant_status layer_forward(const vt_picture_layer *layer, const vt_pict
     switch (layer->kind) {
     case VT_PICTURE_CONV:
         if (saved) saved->x = x;
-        if (!saved && run->y_sums)
+        if (!saved)
             return vt_conv2d_run(&layer->as.conv, run, layer->side,
-                                 &(vt_conv){.x = x, .y = y, .sums = run->y_sums}, err);
+                                 &(vt_conv){.x = x,
+                                            .y = y,
+                                            .x_type = run->x_type,
+                                            .y_type = run->y_type,
+                                            .sums = run->y_sums},
+                                 err);
         return vt_conv2d_forward(&layer->as.conv, run, layer->side, x, y, err);
     case VT_PICTURE_RESNET:
         return vt_resnet_block_forward(&layer->as.resnet, run, layer->side, x, y, saved, err);
@@ -128,16 +133,51 @@ static bool runs_in_place(const vt_picture_layer *layer) {
            (layer->kind == VT_PICTURE_RESNET && layer->in_c == layer->out_c);
 }
 
+/* Do all convolutions of a layer gain by maps in bf16? A norm has none. */
+static bool likes_bf16(const vt_picture_layer *layer, const vt_kern *kern) {
+    const vt_conv2d *convs[3] = {NULL};
+    switch (layer->kind) {
+    case VT_PICTURE_CONV:
+    case VT_PICTURE_UPSAMPLE:
+        convs[0] = &layer->as.conv;
+        break;
+    case VT_PICTURE_RESNET:
+        convs[0] = &layer->as.resnet.conv1;
+        convs[1] = &layer->as.resnet.conv2;
+        convs[2] = layer->as.resnet.shortcut.w ? &layer->as.resnet.shortcut : NULL;
+        break;
+    case VT_PICTURE_ATTENTION:
+        convs[0] = &layer->as.attention.qkv;
+        convs[1] = &layer->as.attention.proj_out;
+        break;
+    case VT_PICTURE_NORM:
+        break;
+    }
+    for (int i = 0; i < 3; ++i)
+        if (convs[i] && vt_conv2d_map(convs[i], kern) != VT_NUMBER_BF16) return false;
+    return true;
+}
+
+/* How layer i's result is stored in inference: what comes out of the chain is float32. */
+static vt_number type_of_layer(const vt_picture_chain *chain, const vt_kern *kern, int i) {
+    const int next =
+        i + 1 < chain->count && chain->layers[i + 1].kind == VT_PICTURE_NORM ? i + 2 : i + 1;
+    if (next >= chain->count) return VT_NUMBER_F32;
+    const bool both = likes_bf16(&chain->layers[i], kern) && likes_bf16(&chain->layers[next], kern);
+    return both ? VT_NUMBER_BF16 : VT_NUMBER_F32;
+}
+
 /* Two buffers that take turns, each large enough for any layer between the first and the last. */
 static variant_status take_pair(const vt_picture_chain *chain, const vt_picture_run *run,
                                 float *pair[2], variant_error *err) {
     size_t largest = 0;
-    for (int i = 0; i < chain->count; ++i) {
+    for (int i = 0; i + 1 < chain->count; ++i) {
         /* the first layer's input and the last one's output are the caller's */
-        size_t floats = i + 1 < chain->count ? out_floats(&chain->layers[i], run) : 0;
-        if (floats > largest) largest = floats;
+        const vt_number type = run->training ? VT_NUMBER_F32 : type_of_layer(chain, run->kern, i);
+        const size_t bytes = out_floats(&chain->layers[i], run) * vt_number_size(type);
+        if (bytes > largest) largest = bytes;
     }
-    for (int i = 0; i < 2; ++i) pair[i] = vt_arena_floats(run->arena, largest);
+    for (int i = 0; i < 2; ++i) pair[i] = vt_arena_take(run->arena, largest);
     return vt_arena_check(run->arena, "a picture network", err);
 }
 
@@ -198,6 +238,7 @@ static variant_status chain_infer(const vt_picture_chain *chain, const vt_pictur
         }
         out = i + 1 == chain->count ? y : x == pair[0] ? pair[1] : pair[0];
         run->y_sums = sums_of_layer(chain, run, sums, i);
+        run->y_type = type_of_layer(chain, run->kern, i);
         if (norm)
             VT_TRY(vt_norm_silu_conv(norm, &layer->as.conv, run, layer->side, x, out, err));
         else
@@ -205,6 +246,7 @@ static variant_status chain_infer(const vt_picture_chain *chain, const vt_pictur
         norm = NULL;
         x = out;
         run->x_sums = run->y_sums;
+        run->x_type = run->y_type;
     }
     vt_arena_rewind(run->arena, mark);
     return VARIANT_OK;

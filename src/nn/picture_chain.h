@@ -50,7 +50,8 @@ void vt_picture_chain_add(vt_picture_chain *chain, enum vt_picture_kind kind, in
 /* E_MEMORY if any step since init failed; makes room for a training pass. */
 variant_status vt_picture_chain_finish(vt_picture_chain *chain, variant_error *err);
 
-/* x (batch, first side, side, in_c) to y (batch, last side, side, out_c). In a training run
+/* x (batch, first side, side, in_c) to y (batch, last side, side, out_c), both float32; maps between layers are bf16 in inference
+ * where kern->conv_map says so of both layers' convolutions. In a training run
  * activations are taken from the arena and stay; otherwise everything taken is given back. */
 variant_status vt_picture_chain_forward(vt_picture_chain *chain, const vt_picture_run *run,
                                         const float *x, float *y, variant_error *err);

@@ -179,7 +179,7 @@ static void maps_part(const vt_kern *kern, const void *args, vt_span span) {
     size_t row_floats = (size_t)a->in_w / step * (size_t)a->in_c, line = step * row_floats;
     for (size_t row = (size_t)span.begin; row < (size_t)span.end; row++) {
         size_t at = row / rows;
-        map_row(kern, a, l->norm, at, a->x + (l->first * rows + row) * row_floats,
+        map_row(kern, a, l->norm, at, (const float *)a->x + (l->first * rows + row) * row_floats,
                 l->maps + at * map_floats(a) + row % rows * step * line);
     }
 }
@@ -354,8 +354,8 @@ void vt_cpu_conv(vt_kern *kern, const vt_conv *a) {
             make_maps(kern, a, first, (size_t)p.groups, maps, norm_place);
             p.map.x = maps;
         }
-        p.residual = a->residual ? a->residual + first * out_floats : NULL;
-        p.y = a->y + first * out_floats;
+        p.residual = a->residual ? (const float *)a->residual + first * out_floats : NULL;
+        p.y = (float *)a->y + first * out_floats;
         multiply_patches(kern, &p);
     }
 }
@@ -498,7 +498,8 @@ static void sum_kernel_gradient(const vt_kern *kern, const vt_conv *a, const flo
     for (size_t c = 0; c < width; c++) db[c] = 0;
     for (; first < end; begun = true) {
         size_t count = smaller(BLOCK, end - first);
-        const float *from = a->x + first * (size_t)k, *d = dy + first * (size_t)a->out_c;
+        const float *from = (const float *)a->x + first * (size_t)k,
+                    *d = dy + first * (size_t)a->out_c;
         if (patches) {
             copy_patches(&map, patches, first, count);
             from = patches;

@@ -29,10 +29,18 @@ void vt_cpu_conv_narrow(vt_kern *kern, const vt_conv *args);
 size_t vt_cpu_conv_winograd_workspace(const vt_kern *kern, const vt_conv *args);
 void vt_cpu_conv_winograd(vt_kern *kern, const vt_conv *args);
 
-/* Is y written past the caches? From 8 MB a picture on, where that is whole lines of panels. */
+/* The address of number `count` of a map of this type. */
+static inline void *vt_conv_numbers(const void *map, vt_number type, size_t count) {
+    return (char *)(uintptr_t)map +
+           count * (type == VT_NUMBER_BF16 ? sizeof(uint16_t) : sizeof(float));
+}
+
+/* Is y written past the caches? From 8 MB a picture on, where that is whole lines of the columns that are written at a time. */
 static inline bool vt_conv_streams(const vt_conv *args) {
-    size_t floats = (size_t)args->out_h * (size_t)args->out_w * (size_t)args->out_c;
-    return floats >= (size_t)1 << 21 && args->out_c % 16 == 0 && (uintptr_t)args->y % 64 == 0;
+    const size_t numbers = (size_t)args->out_h * (size_t)args->out_w * (size_t)args->out_c;
+    const bool bf16 = args->y_type == VT_NUMBER_BF16;
+    return numbers >= (size_t)1 << (bf16 ? 22 : 21) && args->out_c % (bf16 ? 32 : 16) == 0 &&
+           (uintptr_t)args->y % 64 == 0;
 }
 
 /* Bytes in whole cache lines. */

@@ -1,9 +1,16 @@
-/* conv_beside.h - tiles of a convolution one after another, each one's sums finished (bias, residual, sums of channels,
- * store: vt_map_tile) while the next one is multiplied, where a table has `product_beside`; else before. Other pieces
- * of work, such as pixels of a map, may come along.
+/* conv_beside.h - the tiles of a convolution, a run of strips of pixels at a time. Where a table has `product_beside`, each
+ * pair of panels is finished (bias, residual, sums of channels, store: vt_map_tile) while the next one is multiplied; else every
+ * tile when it is there. Other pieces of work, such as pixels of a map, may come along.
  *
- *     tile instructions   | tile 0          | tile 1          | tile 2       ...
- *     vector units          work              work, out of 0    work, out of 1
+ *     tile instructions   | pair 0, all strips | pair 1            | pair 2        ...
+ *     vector units          work                 work, out of 0      work, out of 1
+ *
+ * A pair of panels is longer than a first cache. It is taken a stretch at a time, a row of the kernel or a part of its depth,
+ * which stays there beside what passes, through all strips, whose sums wait in the second cache meanwhile (deeper kernels go strip
+ * by strip: rows would pass too often):
+ *
+ *     weights   | taps 0 1 2, 30 KB at 160 channels           | taps 3 4 5 ...
+ *     strips      0   1   2 ...   (32 pixels, 4 KB of sums)     0   1   2 ...
  *
  * Used by conv_packed.c and conv_rolling.c; of one thread. */
 #ifndef VT_KERN_CPU_CONV_BESIDE_H
@@ -12,22 +19,32 @@
 #include "kern/cpu/isa/map_loops.h"
 #include "kern/cpu/isa/tiles.h"
 
+typedef struct vt_conv_run {
+    vt_tile
+        tile; /* of all strips and panels: a, a_stride, a_half, b of the first panel, b_stride, tap, taps, depth */
+    vt_map_tile
+        store; /* likewise, from the first panel's column on, all columns; tile, rows and tile_stride are not read */
+    vt_map_strip strips[VT_MAP_STRIPS]; /* of 1 .. vt_tiles.most_rows rows */
+    int count;                          /* of strips */
+    int panels;
+    int row_taps; /* of a row of the kernel, whose pixels are neighbours */
+    int pieces;   /* of work.in that come along */
+} vt_conv_run;
+
 typedef struct vt_conv_beside {
-    _Alignas(64) float sums[2][VT_TILE_MOST_ROWS * VT_TILE_COLUMNS]; /* they take turns */
+    /* rows of strips one after another; two pairs of panels side by side, which take turns */
+    _Alignas(64) float sums[VT_MAP_STRIPS * VT_TILE_MOST_ROWS * VT_TILE_COLUMNS];
     const vt_tiles *tiles;
     const vt_map_loops *loops;
-    void (*work)(void *user); /* does one piece of what comes along; NULL: nothing does */
-    void *user;
-    /* the rest is conv_beside.c's own */
-    vt_map_tile waiting; /* what is left of a tile's rows */
-    const float
-        *ask; /* of the tile at hand: the residual that belongs to the next waiting row, or NULL */
+    vt_map_work
+        work; /* its pixels are the caller's, where tables have product_beside; the rest is conv_beside.c's own */
     int turn;
 } vt_conv_beside;
 
 void vt_conv_beside_begin(vt_conv_beside *b, const vt_tiles *tiles, const vt_map_loops *loops);
-/* tile->out and store->tile are set here; `pieces` of work come along. */
-void vt_conv_beside_tile(vt_conv_beside *b, vt_tile *tile, vt_map_tile *store, int pieces);
+/* Strips that a run had best have, by sizes alone. */
+int vt_conv_beside_strips(const vt_conv_beside *b, const vt_conv_run *run);
+void vt_conv_beside_run(vt_conv_beside *b, const vt_conv_run *run);
 /* Finishes what waits. */
 void vt_conv_beside_end(vt_conv_beside *b);
 

@@ -201,8 +201,9 @@ static void x_line(const vt_tiles *tiles, const dw_plan *p, uint16_t *line, int6
         }
         size_t at = (size_t)(picture * a->in_h + y) * (size_t)a->in_w + (size_t)(from + begin * s);
         memset(line, 0, (size_t)begin * c * sizeof *line);
-        line_pixels(tiles, line + (size_t)begin * c, a->x + at * (size_t)a->in_c + column,
-                    (size_t)a->in_c, (size_t)s, (size_t)(end - begin), c);
+        line_pixels(tiles, line + (size_t)begin * c,
+                    (const float *)a->x + at * (size_t)a->in_c + column, (size_t)a->in_c, (size_t)s,
+                    (size_t)(end - begin), c);
         memset(line + (size_t)end * c, 0, (size_t)(p->row - end) * c * sizeof *line);
     }
     memset(line, 0, (size_t)(p->reach / 2 * 2) * c * sizeof *line);

@@ -38,12 +38,12 @@ static void map_pixels(const vt_conv_map *m, vt_map_pixels *pixels, size_t count
         }
         pixels->map = to;
         m->loops->to_bf16(pixels);
-        pixels->x += pixels->x_stride;
+        pixels->x = vt_conv_numbers(pixels->x, m->args->x_type, pixels->x_stride);
     }
 }
 
 /* Row `row` of the map of picture `at` of the round; x is that picture, (x_h, x_w, in_c). */
-static void map_row(const vt_conv_map *m, size_t at, const float *x, int x_h, int x_w, int row) {
+static void map_row(const vt_conv_map *m, size_t at, const void *x, int x_h, int x_w, int row) {
     const vt_conv *a = m->args;
     int scale = m->enlarged ? 2 : 1, y = row - m->top, count = m->w - m->left;
     if (count > x_w * scale) count = x_w * scale;
@@ -54,11 +54,14 @@ static void map_row(const vt_conv_map *m, size_t at, const float *x, int x_h, in
         return;
     }
     size_t left = (size_t)m->left * m->channels, filled = left + (size_t)count * m->channels;
-    vt_map_pixels pixels = {.x = x + (size_t)(y / scale) * (size_t)x_w * in_c,
-                            .map = to + left,
-                            .x_stride = in_c,
-                            .map_stride = m->channels,
-                            .channels = in_c};
+    vt_map_pixels pixels = {
+        .x = vt_conv_numbers(x, a->x_type, (size_t)(y / scale) * (size_t)x_w * in_c),
+        .x_bf16 = a->x_type == VT_NUMBER_BF16,
+        .map = to + left,
+        .x_stride = in_c,
+        .map_stride = m->channels,
+        .channels = in_c,
+        .width = m->channels};
     if (a->norm) {
         pixels.center = m->norm.center + at * in_c;
         pixels.factor = m->norm.factor + at * in_c;
@@ -83,7 +86,8 @@ static void map_part(const vt_kern *kern, const void *args, vt_span span) {
     (void)kern;
     for (int64_t row = span.begin; row < span.end; row++) {
         size_t at = (size_t)(row / l->map->h);
-        map_row(l->map, at, a->x + (l->first + at) * picture, x_h, x_w, (int)(row % l->map->h));
+        map_row(l->map, at, vt_conv_numbers(a->x, a->x_type, (l->first + at) * picture), x_h, x_w,
+                (int)(row % l->map->h));
     }
 }
 

@@ -44,7 +44,8 @@ typedef struct narrow_plan {
 
 bool vt_cpu_conv_is_narrow(const vt_conv *a) {
     return a->w && a->w->spec.type == VT_NUMBER_BF16 && a->kernel == SIDE && a->stride == 1 &&
-           a->w->spec.taps == TAPS && a->out_c <= MOST_CHANNELS;
+           a->w->spec.taps == TAPS && a->out_c <= MOST_CHANNELS && a->y_type == VT_NUMBER_F32 &&
+           a->residual_type == VT_NUMBER_F32;
 }
 
 /* Fills the plan; its places begin at workspace. Returns the bytes that they take. */
@@ -119,9 +120,11 @@ static void row_products(const narrow_plan *p, const uint16_t *row, float *z) {
 /* What a row of y begins with; `at` floats from y's first. */
 static void row_begin(const vt_conv *a, size_t at) {
     const size_t out_c = (size_t)a->out_c, count = (size_t)a->out_w * out_c;
+    const float *residual = a->residual;
+    float *y = a->y;
     for (size_t i = 0; i < count; i++) {
         float first = a->bias ? a->bias[i % out_c] : 0.0f;
-        a->y[at + i] = a->residual ? first + a->residual[at + i] : first;
+        y[at + i] = residual ? first + residual[at + i] : first;
     }
 }
 
@@ -160,7 +163,7 @@ static void narrow_task(const narrow_plan *p, size_t first_picture, int64_t task
         for (int ky = 0; ky < SIDE; ky++) {
             const int oy = row - ky;
             if (oy < first || oy >= end) continue;
-            float *y = a->y + picture + (size_t)oy * line;
+            float *y = (float *)a->y + picture + (size_t)oy * line;
             row_add(a, y, z, ky);
             if (ky == SIDE - 1 && total) row_sums(p, y, total);
         }

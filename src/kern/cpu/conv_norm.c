@@ -177,8 +177,9 @@ static void finish_part(const vt_kern *kern, const void *args, vt_span span) {
 
 void vt_norm_plan_run(const vt_norm_plan *p, const vt_kern *kern, const vt_conv *a, size_t first,
                       size_t count, bool worth) {
-    const norm_round round = {p, a->x + first * p->pixels * p->channels, first};
     if (!p->norm) return;
+    /* x is looked at where there are no sums, and F32 then */
+    const norm_round round = {p, (const float *)a->x + first * p->pixels * p->channels, first};
     if (!p->norm->sums) vt_cpu_split(kern, worth, (int64_t)count * p->chunks, chunks_part, &round);
     vt_cpu_split(kern, worth, (int64_t)count, finish_part, &round);
 }

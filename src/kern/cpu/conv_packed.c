@@ -56,9 +56,9 @@ enum {
 typedef struct conv_phase {
     int out_h, out_w; /* so many */
     int y, x;
-    int taps;
-    size_t tap;     /* its first in conv_plan.tap */
-    size_t weights; /* its first in conv_plan.weights */
+    int taps, row_taps; /* all; of a row of the kernel */
+    size_t tap;         /* its first in conv_plan.tap */
+    size_t weights;     /* its first in conv_plan.weights */
 } conv_phase;
 
 typedef struct conv_plan {
@@ -107,6 +107,7 @@ static void plan_phases(conv_plan *p, const vt_conv *a) {
                               .y = i / p->apart,
                               .x = i % p->apart,
                               .taps = side * side,
+                              .row_taps = side,
                               .tap = p->taps,
                               .weights = weights};
         p->taps += (size_t)phase->taps;
@@ -136,6 +137,7 @@ static void plan_turned_phases(conv_plan *p, const vt_conv *a, const vt_conv *of
                               .y = y.first,
                               .x = x.first,
                               .taps = y.taps * x.taps,
+                              .row_taps = x.taps,
                               .tap = p->taps,
                               .weights = weights};
         p->taps += (size_t)phase->taps;
@@ -258,38 +260,51 @@ static size_t out_pixel(const conv_plan *p, size_t picture, const conv_phase *ph
     return (picture * (size_t)a->out_h + row) * (size_t)a->out_w + column;
 }
 
-/* `rows` output pixels from (oy, ox) on, panels [first, end); `total` receives the sums of the first's columns
- * and the next ones'. */
-static void conv_tile(const conv_plan *p, vt_conv_beside *beside, const uint16_t *map,
-                      size_t picture, const conv_phase *phase, int oy, int ox, int rows, int first,
+/* What the tiles of a task have in common: panels [first, end) of a phase. */
+static void run_begin(const conv_plan *p, vt_conv_run *run, const conv_phase *phase, int first,
                       int end, float *total) {
     const vt_conv *a = p->args;
-    size_t line = vt_conv_map_line(&p->map), step = (size_t)a->stride, out_c = (size_t)a->out_c;
-    size_t pixel = out_pixel(p, picture, phase, oy, ox) * out_c,
-           panel_size = panel_numbers(p, phase);
-    vt_tile tile = {.a = map + (size_t)oy * step * line + (size_t)ox * step * p->map.channels,
-                    .a_stride = step * p->map.channels,
-                    .b_stride = panel_size,
-                    .tap = p->tap + phase->tap,
-                    .taps = phase->taps,
-                    .depth = (int)p->map.channels,
-                    .rows = rows};
-    vt_map_tile store = {.y_stride = (size_t)p->apart * out_c,
-                         .rows = rows,
-                         .squares = p->sums.columns,
-                         .stream = p->stream};
-    for (int panel = first; panel < end; panel += tile.panels) {
-        size_t column = (size_t)panel * VT_PANEL;
-        tile.panels = end - panel < VT_TILE_PANELS ? end - panel : VT_TILE_PANELS;
-        tile.b = p->weights + phase->weights + (size_t)panel * panel_size;
-        store.columns = tile.panels * VT_PANEL;
-        if (store.columns > a->out_c - (int)column) store.columns = a->out_c - (int)column;
-        store.y = a->y + pixel + column;
-        store.residual = a->residual ? a->residual + pixel + column : NULL;
-        store.bias = a->bias ? a->bias + column : NULL;
-        store.sums = total ? total + (panel - first) * VT_PANEL : NULL;
-        vt_conv_beside_tile(beside, &tile, &store, 0);
-    }
+    const size_t out_c = (size_t)a->out_c, column = (size_t)first * VT_PANEL,
+                 panel = panel_numbers(p, phase);
+    run->tile = (vt_tile){.a_stride = (size_t)a->stride * p->map.channels,
+                          .b = p->weights + phase->weights + (size_t)first * panel,
+                          .b_stride = panel,
+                          .tap = p->tap + phase->tap,
+                          .taps = phase->taps,
+                          .depth = (int)p->map.channels};
+    run->store = (vt_map_tile){
+        .y = vt_conv_numbers(a->y, a->y_type, column),
+        .residual = a->residual ? vt_conv_numbers(a->residual, a->residual_type, column) : NULL,
+        .y_bf16 = a->y_type == VT_NUMBER_BF16,
+        .residual_bf16 = a->residual_type == VT_NUMBER_BF16,
+        .bias = a->bias ? a->bias + column : NULL,
+        .sums = total,
+        .squares = p->sums.columns,
+        .y_stride = (size_t)p->apart * out_c,
+        .columns = a->out_c - (int)column,
+        .stream = p->stream};
+    run->panels = end - first;
+    run->row_taps = phase->row_taps;
+    run->count = run->pieces = 0;
+}
+
+/* Adds `rows` output pixels from (oy, ox) of a phase on. */
+static void run_add(const conv_plan *p, vt_conv_beside *beside, vt_conv_run *run, size_t picture,
+                    const conv_phase *phase, int oy, int ox, int rows) {
+    const vt_conv *a = p->args;
+    const size_t step = (size_t)a->stride, line = step * vt_conv_map_line(&p->map);
+    run->strips[run->count++] =
+        (vt_map_strip){.a = (size_t)oy * line + (size_t)ox * step * p->map.channels,
+                       .y = out_pixel(p, picture, phase, oy, ox) * (size_t)a->out_c,
+                       .rows = rows};
+    if (run->count < vt_conv_beside_strips(beside, run)) return;
+    vt_conv_beside_run(beside, run);
+    run->count = 0;
+}
+
+/* Lines of as many pixels as half a tile has, two of which can be one tile: they are neighbours in y. */
+static bool lines_pair(const conv_plan *p, const conv_phase *phase) {
+    return p->tiles->product_beside && p->apart == 1 && phase->out_w == VT_ROW_TILE;
 }
 
 /* Tasks count bands innermost, so that threads at work at one time share a block of weights. */
@@ -305,16 +320,27 @@ static void conv_task(const conv_plan *p, size_t first_picture, int64_t task) {
     int row_end = (int)vt_cpu_piece_begin(phase->out_h, p->bands, 1, band + 1);
     int64_t runs = vt_cpu_pieces(phase->out_w, p->tiles->most_rows);
     vt_conv_beside beside;
+    vt_conv_run run;
     vt_conv_beside_begin(&beside, p->tiles, p->loops);
-    float *total = vt_conv_sums_begin(&p->sums, at, phase_at * p->bands + band,
-                                      (size_t)first * VT_PANEL, (size_t)(end - first) * VT_PANEL);
-    for (int oy = (int)vt_cpu_piece_begin(phase->out_h, p->bands, 1, band); oy < row_end; oy++)
-        for (int64_t run = 0; run < runs; run++) {
-            int ox = (int)vt_cpu_piece_begin(phase->out_w, runs, 1, run);
-            int ox_end = (int)vt_cpu_piece_begin(phase->out_w, runs, 1, run + 1);
-            conv_tile(p, &beside, p->map.numbers + at * vt_conv_map_picture(&p->map),
-                      first_picture + at, phase, oy, ox, ox_end - ox, first, end, total);
+    run_begin(p, &run, phase, first, end,
+              vt_conv_sums_begin(&p->sums, at, phase_at * p->bands + band, (size_t)first * VT_PANEL,
+                                 (size_t)(end - first) * VT_PANEL));
+    run.tile.a = p->map.numbers + at * vt_conv_map_picture(&p->map);
+    if (lines_pair(p, phase)) run.tile.a_half = (size_t)p->args->stride * vt_conv_map_line(&p->map);
+    for (int oy = (int)vt_cpu_piece_begin(phase->out_h, p->bands, 1, band); oy < row_end; oy++) {
+        if (lines_pair(p, phase)) {
+            const int lines = row_end - oy < 2 ? 1 : 2;
+            run_add(p, &beside, &run, first_picture + at, phase, oy, 0, lines * phase->out_w);
+            oy += lines - 1;
+            continue;
         }
+        for (int64_t strip = 0; strip < runs; strip++) {
+            const int ox = (int)vt_cpu_piece_begin(phase->out_w, runs, 1, strip);
+            const int ox_end = (int)vt_cpu_piece_begin(phase->out_w, runs, 1, strip + 1);
+            run_add(p, &beside, &run, first_picture + at, phase, oy, ox, ox_end - ox);
+        }
+    }
+    if (run.count > 0) vt_conv_beside_run(&beside, &run);
     vt_conv_beside_end(&beside);
     if (p->stream) p->loops->end();
 }

@@ -39,10 +39,7 @@ enum {
     EDGE_BYTES = 4 << 20,   /* of a round of pictures, unless one has more */
     BANDS = 32,             /* pieces of the sums; tasks are some of them */
     TASKS_A_THREAD = 4,     /* so that the last one to finish is not waited for long */
-    PIXELS = 2, /* of the map, made at a time: as few instructions as pass between two steps */
-    AHEAD = 16, /* pixels of x asked for so many before they are read */
-    LINE_FLOATS = 16, /* of a cache line */
-    MOST_SIDE = 3,    /* of a kernel */
+    MOST_SIDE = 3,          /* of a kernel */
     MOST_TAPS = MOST_SIDE * MOST_SIDE
 };
 
@@ -141,56 +138,50 @@ static int task_begin(const rolling_plan *p, int64_t task) {
 
 /* ---- lines of the map ---- */
 
-/* A line that is being made. */
-typedef struct making {
-    vt_map_pixels pixels; /* the next ones */
-    int left;             /* pixels */
-} making;
-
-/* Begins line `row` of the map of picture `at` of the round, `picture` of all: what is padding is there afterwards. */
-static void making_begin(const rolling_plan *p, making *m, size_t picture, size_t at, int row,
-                         uint16_t *to) {
+/* Begins line `row` of the map of picture `at` of the round, `picture` of all, as work's pixels: what is padding is there
+ * afterwards. */
+static void making_begin(const rolling_plan *p, vt_map_work *work, size_t picture, size_t at,
+                         int row, uint16_t *to) {
     const vt_conv *a = p->args;
     const size_t in_c = (size_t)a->in_c, left = (size_t)a->pad_left * p->channels;
     const int y = row - a->pad_top, room = p->pixels + p->span - 1 - a->pad_left;
     const int count = room < p->x_w ? room : p->x_w;
-    m->left = y < 0 || y >= p->x_h || count <= 0 ? 0 : count;
-    if (m->left == 0) {
+    work->left = y < 0 || y >= p->x_h || count <= 0 ? 0 : count;
+    if (work->left == 0) {
         memset(to, 0, p->line * sizeof *to);
         return;
     }
     const size_t filled = left + (size_t)count * p->channels;
+    const size_t from = (picture * (size_t)p->x_h + (size_t)y) * (size_t)p->x_w * in_c;
     memset(to, 0, left * sizeof *to);
     memset(to + filled, 0, (p->line - filled) * sizeof *to);
-    m->pixels =
-        (vt_map_pixels){.x = a->x + (picture * (size_t)p->x_h + (size_t)y) * (size_t)p->x_w * in_c,
-                        .map = to + left,
-                        .x_stride = in_c,
-                        .map_stride = p->channels,
-                        .channels = in_c};
+    work->channel = 0;
+    work->in = (vt_map_pixels){.x = vt_conv_numbers(a->x, a->x_type, from),
+                               .x_bf16 = a->x_type == VT_NUMBER_BF16,
+                               .map = to + left,
+                               .x_stride = in_c,
+                               .map_stride = p->channels,
+                               .channels = in_c,
+                               .width = p->channels};
     if (!a->norm) return;
-    m->pixels.center = p->norm.center + at * in_c;
-    m->pixels.factor = p->norm.factor + at * in_c;
-    m->pixels.shift = a->norm->beta;
-    m->pixels.silu = a->norm->silu;
+    work->in.center = p->norm.center + at * in_c;
+    work->in.factor = p->norm.factor + at * in_c;
+    work->in.shift = a->norm->beta;
+    work->in.silu = a->norm->silu;
 }
 
-/* Makes the next pixels, and asks for some of those to come. */
-static void making_piece(const rolling_plan *p, making *m) {
-    vt_map_pixels *pixels = &m->pixels;
-    const int count = m->left < PIXELS ? m->left : PIXELS;
-    const float *ahead = pixels->x + AHEAD * pixels->x_stride;
-    for (size_t i = 0; i < (size_t)count * pixels->x_stride; i += LINE_FLOATS)
-        __builtin_prefetch(ahead + i, 0, 3);
-    pixels->count = (size_t)count;
-    p->loops->to_bf16(pixels);
-    pixels->x += pixels->count * pixels->x_stride;
-    pixels->map = (uint16_t *)pixels->map + pixels->count * pixels->map_stride;
-    m->left -= count;
+/* Pieces that are left of a line. */
+static int pieces_of(const vt_map_work *work) {
+    const int a_pixel = ((int)work->in.width + VT_MAP_CHANNELS - 1) / VT_MAP_CHANNELS;
+    if (work->left == 0) return 0;
+    return (work->left + VT_MAP_PIXELS - 1) / VT_MAP_PIXELS * a_pixel -
+           (int)work->channel / VT_MAP_CHANNELS;
 }
 
-static int pieces_of(const making *m) {
-    return (m->left + PIXELS - 1) / PIXELS;
+/* Makes what is left of it; nothing else waits. */
+static void making_end(const rolling_plan *p, vt_map_work *work) {
+    work->runs = pieces_of(work);
+    p->tiles->map_pieces(work);
 }
 
 static uint16_t *edge_row(const rolling_plan *p, size_t at, int64_t border, int row) {
@@ -213,9 +204,9 @@ static void edges_part(const vt_kern *kern, const void *args, vt_span span) {
         const size_t at = (size_t)(task / picture);
         const int64_t border = task % picture / rows;
         const int row = task_begin(p, border) + (int)(task % rows);
-        making m;
-        making_begin(p, &m, round->first + at, at, row, edge_row(p, at, border, row));
-        while (m.left > 0) making_piece(p, &m);
+        vt_map_work work = {0};
+        making_begin(p, &work, round->first + at, at, row, edge_row(p, at, border, row));
+        making_end(p, &work);
     }
 }
 
@@ -228,14 +219,8 @@ typedef struct rolling_task {
     int64_t task;       /* of the picture's */
     int first, end;     /* lines */
     uint16_t *ring;
-    making making;
-    int pairs; /* of panels that the line at hand has left */
+    int runs; /* that the line at hand has left */
 } rolling_task;
-
-static void making_work(void *user) {
-    rolling_task *t = user;
-    making_piece(t->p, &t->making);
-}
 
 static uint16_t *map_row(const rolling_task *t, int row) {
     const rolling_plan *p = t->p;
@@ -244,75 +229,81 @@ static uint16_t *map_row(const rolling_task *t, int row) {
     return t->ring + (size_t)(row % (p->span + 1)) * p->line;
 }
 
-/* The share of a tile of `panels` in what the line at hand still has to make. */
-static int share_of(rolling_task *t, int panels) {
-    const int pairs = (panels + 1) / 2, pieces = pieces_of(&t->making);
-    const int share = (pieces * pairs + t->pairs - 1) / t->pairs;
-    t->pairs -= pairs;
-    return share < pieces ? share : pieces;
-}
-
-/* Pixels [x, x + tile->rows) of line `line` of a phase, all panels. */
-static void strip_run(rolling_task *t, vt_tile *tile, int phase, int line, int x, float *total) {
+/* Line `line` of a phase, whose taps are set, in runs of strips. */
+static void phase_run(rolling_task *t, vt_conv_run *run, int phase, int line) {
     const rolling_plan *p = t->p;
     const vt_conv *a = p->args;
-    const size_t out_c = (size_t)a->out_c, panel = p->channels * (size_t)tile->taps * VT_PANEL;
+    const int64_t strips = vt_cpu_pieces(p->pixels, p->tiles->most_rows);
     const size_t row = t->picture * (size_t)a->out_h + (size_t)(line * p->apart + phase / p->apart);
-    const size_t pixel =
-        (row * (size_t)a->out_w + (size_t)(x * p->apart + phase % p->apart)) * out_c;
-    vt_map_tile store = {.y_stride = (size_t)p->apart * out_c,
-                         .rows = tile->rows,
-                         .squares = p->sums.columns,
-                         .stream = p->stream};
-    tile->a = p->edges + (size_t)x * p->channels;
-    for (int first = 0; first < p->panels; first += tile->panels) {
-        const size_t column = (size_t)first * VT_PANEL;
-        tile->panels = p->panels - first < VT_TILE_PANELS ? p->panels - first : VT_TILE_PANELS;
-        tile->b = (const uint16_t *)a->w->numbers + (size_t)(phase * p->panels + first) * panel;
-        store.columns = tile->panels * VT_PANEL;
-        if (store.columns > a->out_c - (int)column) store.columns = a->out_c - (int)column;
-        store.y = a->y + pixel + column;
-        store.residual = a->residual ? a->residual + pixel + column : NULL;
-        store.bias = a->bias ? a->bias + column : NULL;
-        store.sums = total ? total + column : NULL;
-        vt_conv_beside_tile(&t->beside, tile, &store, share_of(t, tile->panels));
+    const size_t pixel = row * (size_t)a->out_w + (size_t)(phase % p->apart);
+    run->tile.b =
+        (const uint16_t *)a->w->numbers + (size_t)(phase * p->panels) * run->tile.b_stride;
+    const int most = vt_conv_beside_strips(&t->beside, run);
+    for (int64_t strip = 0; strip < strips; strip += run->count) {
+        run->count = strips - strip < most ? (int)(strips - strip) : most;
+        for (int i = 0; i < run->count; i++) {
+            const int x = (int)vt_cpu_piece_begin(p->pixels, strips, 1, strip + i);
+            const int end = (int)vt_cpu_piece_begin(p->pixels, strips, 1, strip + i + 1);
+            run->strips[i] =
+                (vt_map_strip){.a = (size_t)x * p->channels,
+                               .y = (pixel + (size_t)(x * p->apart)) * (size_t)a->out_c,
+                               .rows = end - x};
+        }
+        const int pieces = pieces_of(&t->beside.work);
+        run->pieces = (pieces + t->runs - 1) / t->runs;
+        --t->runs;
+        vt_conv_beside_run(&t->beside, run);
     }
 }
 
 /* A line of products; totals of each phase. */
 static void line_run(rolling_task *t, int line, float *const *totals) {
     const rolling_plan *p = t->p;
+    const vt_conv *a = p->args;
     const int phases = p->apart * p->apart;
     const int64_t strips = vt_cpu_pieces(p->pixels, p->tiles->most_rows);
     size_t tap[MOST_TAPS];
-    vt_tile tile = {
-        .a_stride = p->channels, .tap = tap, .taps = p->side * p->side, .depth = (int)p->channels};
-    tile.b_stride = p->channels * (size_t)tile.taps * VT_PANEL;
-    t->pairs = phases * (int)strips * ((p->panels + 1) / 2);
+    vt_conv_run run = {.panels = p->panels, .row_taps = p->side};
+    run.tile = (vt_tile){.a = p->edges,
+                         .a_stride = p->channels,
+                         .tap = tap,
+                         .taps = p->side * p->side,
+                         .depth = (int)p->channels};
+    run.tile.b_stride = p->channels * (size_t)run.tile.taps * VT_PANEL;
+    run.store = (vt_map_tile){.y = a->y,
+                              .residual = a->residual,
+                              .y_bf16 = a->y_type == VT_NUMBER_BF16,
+                              .residual_bf16 = a->residual_type == VT_NUMBER_BF16,
+                              .bias = a->bias,
+                              .squares = p->sums.columns,
+                              .y_stride = (size_t)(p->apart * a->out_c),
+                              .columns = a->out_c,
+                              .stream = p->stream};
+    t->runs = phases * (int)vt_cpu_pieces(strips, vt_conv_beside_strips(&t->beside, &run));
     for (int phase = 0; phase < phases; phase++) {
         for (int ky = 0; ky < p->side; ky++)
             for (int kx = 0; kx < p->side; kx++)
                 tap[ky * p->side + kx] =
                     (size_t)(map_row(t, line + phase / p->apart + ky) - p->edges) +
                     (size_t)(phase % p->apart + kx) * p->channels;
-        for (int64_t strip = 0; strip < strips; strip++) {
-            const int x = (int)vt_cpu_piece_begin(p->pixels, strips, 1, strip);
-            tile.rows = (int)vt_cpu_piece_begin(p->pixels, strips, 1, strip + 1) - x;
-            strip_run(t, &tile, phase, line, x, totals[phase]);
-        }
+        run.store.sums = totals[phase];
+        phase_run(t, &run, phase, line);
     }
 }
 
 /* Begins the map line that line `line` of y reads last, if it is in the ring. */
 static void row_begin(rolling_task *t, int line) {
     const int row = line + t->p->span - 1;
-    t->making.left = 0;
+    t->beside.work.left = 0;
     if (row < t->first + t->p->span - 1 || row >= t->end) return;
-    making_begin(t->p, &t->making, t->picture, t->at, row, map_row(t, row));
+    making_begin(t->p, &t->beside.work, t->picture, t->at, row, map_row(t, row));
 }
 
+/* Rows that wait are finished first. */
 static void row_end(rolling_task *t) {
-    while (t->making.left > 0) making_piece(t->p, &t->making);
+    if (t->beside.work.left == 0) return;
+    vt_conv_beside_end(&t->beside);
+    making_end(t->p, &t->beside.work);
 }
 
 static void band_run(rolling_task *t, int64_t band) {
@@ -336,8 +327,6 @@ static void task_run(const rolling_plan *p, size_t first_picture, int64_t task, 
     t.end = task_begin(p, t.task + 1);
     t.ring = p->rings + (size_t)thread * (size_t)(p->span + 1) * p->line;
     vt_conv_beside_begin(&t.beside, p->tiles, p->loops);
-    t.beside.work = making_work;
-    t.beside.user = &t;
     row_begin(&t, t.first);
     row_end(&t);
     const int64_t end = vt_cpu_piece_begin(p->bands, p->tasks, 1, t.task + 1);

@@ -151,8 +151,8 @@ static void squares_out(const winograd_plan *p, const float *sums, size_t block,
         size_t at = (picture * (size_t)a->out_h + (size_t)y) * (size_t)a->out_w + (size_t)x;
         out.count = left < rows - r ? left : rows - r;
         out.sums = sums + r * VT_TILE_COLUMNS;
-        out.y = a->y + at * out_c + column;
-        out.residual = a->residual ? a->residual + at * out_c + column : NULL;
+        out.y = (float *)a->y + at * out_c + column;
+        out.residual = a->residual ? (const float *)a->residual + at * out_c + column : NULL;
         out.rows = a->out_h - y < 2 ? 1 : 2;
         out.pixels = a->out_w - x;
         p->loops->squares_out(&out);
@@ -165,8 +165,8 @@ static inline __attribute__((always_inline)) void
 residual_ahead(const winograd_plan *p, size_t picture, int64_t square, int rows, int panel) {
     const vt_conv *a = p->args;
     size_t line = (size_t)a->out_w, out_c = (size_t)a->out_c;
-    const float *from =
-        a->residual + picture * (size_t)a->out_h * line * out_c + (size_t)panel * VT_PANEL;
+    const float *from = (const float *)a->residual + picture * (size_t)a->out_h * line * out_c +
+                        (size_t)panel * VT_PANEL;
     for (int r = 0; r < rows; r++, square++) {
         size_t y = 2 * (size_t)(square / p->squares_w), x = 2 * (size_t)(square % p->squares_w);
         size_t below = y + 1 < (size_t)a->out_h ? line : 0, beside = x + 1 < line ? 1 : 0;

@@ -441,6 +441,12 @@ static bool conv_direct(const vt_kern *kern) {
     return vt_cpu_tiles(kern)->direct_conv;
 }
 
+/* BF16 where products leave the vector units idle, and memory and conversions are what a map costs. */
+static vt_number conv_map(const vt_kern *kern, const vt_weight *weight) {
+    const bool packed = weight->spec.type == VT_NUMBER_BF16 && weight->spec.taps != 16;
+    return packed && vt_cpu_tiles(kern)->product_beside ? VT_NUMBER_BF16 : VT_NUMBER_F32;
+}
+
 void vt_cpu_fill_pictures(vt_kern *kern) {
     vt_cpu *cpu = (vt_cpu *)kern;
     cpu->picture_loops = &vt_picture_loops_baseline;
@@ -455,6 +461,7 @@ void vt_cpu_fill_pictures(vt_kern *kern) {
     if (vt_isa_best() >= VT_ISA_AVX512BF16) cpu->map_loops = &vt_map_loops_avx512bf16;
 #endif
     kern->conv_direct = conv_direct;
+    kern->conv_map = conv_map;
     kern->conv_workspace = vt_cpu_conv_workspace;
     kern->conv = vt_cpu_conv;
     kern->conv_dx = vt_cpu_conv_dx;

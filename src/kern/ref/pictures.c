@@ -28,10 +28,27 @@ static bool conv_direct(const vt_kern *kern) {
     return false; /* as most processors do them */
 }
 
-/* Room for x normalised, and for a square in Winograd's domain. */
+/* Numbers of y. */
+static size_t conv_output(const vt_conv *a) {
+    return (size_t)a->groups * (size_t)a->out_h * (size_t)a->out_w * (size_t)a->out_c;
+}
+
+static vt_number conv_map(const vt_kern *kern, const vt_weight *weight) {
+    (void)kern, (void)weight;
+    return VT_NUMBER_F32;
+}
+
+/* Is a copy of x in float32 made? */
+static bool conv_copies(const vt_conv *a) {
+    return a->norm || a->x_type == VT_NUMBER_BF16;
+}
+
+/* Room for x normalised or widened, for a square in Winograd's domain, and for y before it is rounded. */
 static size_t conv_workspace(const vt_kern *kern, const vt_conv *a) {
     (void)kern;
-    size_t floats = (a->norm ? conv_input(a) : 0) + (is_winograd(a) ? 16 * (size_t)a->in_c : 0);
+    size_t floats =
+        (conv_copies(a) ? conv_input(a) : 0) + (is_winograd(a) ? 16 * (size_t)a->in_c : 0);
+    if (a->y_type == VT_NUMBER_BF16) floats += conv_output(a);
     return floats * sizeof(float);
 }
 
@@ -41,7 +58,8 @@ static const float *conv_pixel(const vt_conv *a, int group, int iy, int ix) {
     if (iy < 0 || iy >= a->in_h || ix < 0 || ix >= a->in_w) return NULL;
     int scale = a->upsample ? 2 : 1;
     size_t row = (size_t)group * (size_t)(a->in_h / scale) + (size_t)(iy / scale);
-    return a->x + (row * (size_t)(a->in_w / scale) + (size_t)(ix / scale)) * (size_t)a->in_c;
+    return (const float *)a->x +
+           (row * (size_t)(a->in_w / scale) + (size_t)(ix / scale)) * (size_t)a->in_c;
 }
 
 /* A tap's share. Products with a rounded weight round x too. */
@@ -80,7 +98,10 @@ static double conv_phase_at(const vt_conv *a, int group, int oy, int ox, int o) 
 
 static double conv_finish(const vt_conv *a, size_t at, int o, double y) {
     if (a->bias) y += (double)a->bias[o];
-    return y + (a->residual ? (double)a->residual[at] : 0);
+    if (!a->residual) return y;
+    if (a->residual_type == VT_NUMBER_BF16)
+        return y + (double)vt_from_bf16(((const uint16_t *)a->residual)[at]);
+    return y + (double)((const float *)a->residual)[at];
 }
 
 /* v (16, in_c) = B^T d B, rounded, of the square d whose outputs begin at (oy, ox). */
@@ -127,16 +148,25 @@ static void conv_winograd(const vt_conv *a, float *v) {
                             m += (double)u[t * in_c + i] * (double)v[t * in_c + i];
                         y += at[oy % 2][t / 4] * at[ox % 2][t % 4] * m;
                     }
-                    a->y[index] = (float)conv_finish(a, index, o, y);
+                    ((float *)a->y)[index] = (float)conv_finish(a, index, o, y);
                 }
             }
 }
 
-static void conv_normalise(vt_kern *kern, vt_conv *a) {
-    vt_group_norm norm = {.x = a->x,
+/* x becomes a copy in the workspace, which is normalised there. */
+static void conv_copy(vt_kern *kern, vt_conv *a) {
+    const size_t floats = conv_input(a);
+    float *x = a->workspace;
+    for (size_t i = 0; i < floats; i++)
+        x[i] = a->x_type == VT_NUMBER_BF16 ? vt_from_bf16(((const uint16_t *)a->x)[i])
+                                           : ((const float *)a->x)[i];
+    a->x = x;
+    a->x_type = VT_NUMBER_F32;
+    if (!a->norm) return;
+    vt_group_norm norm = {.x = x,
                           .gamma = a->norm->gamma,
                           .beta = a->norm->beta,
-                          .y = a->workspace,
+                          .y = x,
                           .groups = a->groups,
                           .pixels = a->in_h * a->in_w / (a->upsample ? 4 : 1),
                           .channels = a->in_c,
@@ -144,7 +174,6 @@ static void conv_normalise(vt_kern *kern, vt_conv *a) {
                           .eps = a->norm->eps,
                           .silu = a->norm->silu};
     group_norm(kern, &norm);
-    a->x = a->workspace;
 }
 
 static void conv_sums(const vt_conv *a) {
@@ -161,26 +190,38 @@ static void conv_sums(const vt_conv *a) {
     }
 }
 
-static void conv(vt_kern *kern, const vt_conv *args) {
+/* x and y are float32. */
+static void conv_direct_run(const vt_conv *args) {
     vt_conv a = *args;
     size_t at = 0, gap = vt_conv_stride(args) - (size_t)args->out_c;
     bool phases = a.upsample && a.kernel == 3 && a.w->spec.taps == 4;
-    if (a.norm) conv_normalise(kern, &a);
-    if (is_winograd(&a)) {
-        conv_winograd(&a, (float *)a.workspace + (a.norm ? conv_input(&a) : 0));
-        conv_sums(&a);
-        return;
-    }
     for (int g = 0; g < a.groups; g++)
         for (int oy = 0; oy < a.out_h; oy++)
             for (int ox = 0; ox < a.out_w; ox++, at += gap)
                 for (int o = 0; o < a.out_c; o++, at++) {
                     double y = phases ? conv_phase_at(&a, g, oy, ox, o) : conv_at(&a, g, oy, ox, o);
-                    if (a.bias) y += (double)a.bias[o];
-                    if (a.residual) y += (double)a.residual[at];
-                    a.y[at] = (float)(a.relu && y < 0 ? 0 : y);
+                    y = conv_finish(&a, at, o, y);
+                    ((float *)a.y)[at] = (float)(a.relu && y < 0 ? 0 : y);
                 }
+}
+
+static void conv(vt_kern *kern, const vt_conv *args) {
+    vt_conv a = *args;
+    float *room = a.workspace;
+    if (conv_copies(args)) {
+        conv_copy(kern, &a);
+        room += conv_input(args);
+    }
+    float *square = room;
+    if (is_winograd(args)) room += 16 * (size_t)args->in_c;
+    if (args->y_type == VT_NUMBER_BF16) a.y = room;
+    if (is_winograd(args))
+        conv_winograd(&a, square);
+    else
+        conv_direct_run(&a);
     conv_sums(&a);
+    for (size_t i = 0; args->y_type == VT_NUMBER_BF16 && i < conv_output(args); i++)
+        ((uint16_t *)args->y)[i] = vt_to_bf16(room[i]);
 }
 
 /* The output index that tap k of input index i belongs to, or -1. */
@@ -478,6 +519,7 @@ static void nearest_code(vt_kern *kern, int32_t *index, const float *x, const vt
 
 void vt_ref_fill_pictures(vt_kern *kern) {
     kern->conv_direct = conv_direct;
+    kern->conv_map = conv_map;
     kern->conv_workspace = conv_workspace;
     kern->conv = conv;
     kern->conv_dx = conv_dx;

@@ -1,47 +1,13 @@
 /* map_loops.c - the loops of map_loops.h, compiled once an instruction set (variant_isa in
  * CMakeLists.txt): by the compiler's vectors, and with intrinsics where AVX-512 has instructions
  * that it does not find. */
-#include "kern/cpu/isa/map_loops.h"
-
-#include <string.h>
-#if defined(__AVX512F__)
-#include <immintrin.h>
-#endif
-
-/* e^x to about 2e-7 relative, clamped to where the result is a normal float. A NaN stays one.
- * Adding `round` leaves the nearest integer to x / ln 2 in the low bits, from where it goes to the
- * exponent.
- */
-static inline float exp_clamped(float x) {
-    const float round = 12582912.0f; /* 1.5 * 2^23 */
-    x = x < -87.0f ? -87.0f : x;
-    x = x > 87.0f ? 87.0f : x;
-    float shifted = x * 1.44269504f + round, n = shifted - round;
-    float r = (x - n * 0.693359375f) + n * 2.12194440e-4f; /* ln 2 in two parts */
-    float p = 1.38888889e-3f;
-    p = p * r + 8.33333333e-3f;
-    p = p * r + 4.16666667e-2f;
-    p = p * r + 1.66666667e-1f;
-    p = p * r + 0.5f;
-    p = p * r + 1.0f;
-    p = p * r + 1.0f;
-    uint32_t bits;
-    memcpy(&bits, &shifted, sizeof bits);
-    bits = (bits << 23) + 0x3f800000u;
-    float power;
-    memcpy(&power, &bits, sizeof power);
-    return p * power;
-}
-
-static inline float silu(float u) {
-    return u * (1.0f / (1.0f + exp_clamped(-u)));
-}
+#include "kern/cpu/isa/map_work.h"
 
 static void to_f32(const vt_map_pixels *p) {
     const float *restrict center = p->center, *restrict factor = p->factor,
                           *restrict shift = p->shift;
     for (size_t i = 0; i < p->count; i++) {
-        const float *restrict x = p->x + i * p->x_stride;
+        const float *restrict x = (const float *)p->x + i * p->x_stride;
         float *restrict y = (float *)p->map + i * p->map_stride;
         if (!factor) {
             memcpy(y, x, p->channels * sizeof *y);
@@ -58,89 +24,6 @@ static void to_f32(const vt_map_pixels *p) {
 }
 
 #if defined(__AVX512F__)
-
-/* Sixteen numbers rounded to bf16; a NaN stays one. */
-static inline __m256i bf16_16(__m512 value) {
-#if defined(__AVX512BF16__)
-    return (__m256i)_mm512_cvtneps_pbh(value);
-#else
-    __m512i bits = _mm512_castps_si512(value), high = _mm512_srli_epi32(bits, 16);
-    __m512i odd = _mm512_and_si512(high, _mm512_set1_epi32(1));
-    __m512i sum = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), odd);
-    __mmask16 nan = _mm512_cmp_ps_mask(value, value, _CMP_UNORD_Q);
-    sum = _mm512_srli_epi32(sum, 16);
-    sum = _mm512_mask_or_epi32(sum, nan, high, _mm512_set1_epi32(0x40));
-    return _mm512_cvtepi32_epi16(sum);
-#endif
-}
-
-static inline __m512 float_16(const uint16_t *from) {
-    __m256i bf16 = _mm256_loadu_si256((const __m256i *)(const void *)from);
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bf16), 16));
-}
-
-/* SiLU to well below bf16's precision: 2^t is a polynomial of t less its nearest integer, the
- * quotient an estimate and one Newton step. */
-static inline __m512 silu_16(__m512 u) {
-    __m512 t = _mm512_mul_ps(u, _mm512_set1_ps(-1.44269504f));
-    t = _mm512_max_ps(_mm512_set1_ps(-126.0f), t); /* in this order a NaN stays */
-    t = _mm512_min_ps(_mm512_set1_ps(126.0f), t);
-    __m512 n = _mm512_roundscale_ps(t, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-    __m512 f = _mm512_sub_ps(t, n), p = _mm512_set1_ps(1.3333558e-3f);
-    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(9.6181291e-3f));
-    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(5.5504109e-2f));
-    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(2.4022651e-1f));
-    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(6.9314718e-1f));
-    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(1.0f));
-    __m512 below = _mm512_add_ps(_mm512_scalef_ps(p, n), _mm512_set1_ps(1.0f));
-    __m512 inverse = _mm512_rcp14_ps(below);
-    inverse = _mm512_mul_ps(inverse, _mm512_fnmadd_ps(below, inverse, _mm512_set1_ps(2.0f)));
-    return _mm512_mul_ps(u, inverse);
-}
-
-/* 16 channels of all pixels. */
-static inline __attribute__((always_inline)) void
-channels_in(const vt_map_pixels *p, size_t c, __mmask16 mask, bool norm, bool silu) {
-    __m512 center = _mm512_setzero_ps(), factor = center, shift = center;
-    if (norm) {
-        center = _mm512_maskz_loadu_ps(mask, p->center + c);
-        factor = _mm512_maskz_loadu_ps(mask, p->factor + c);
-        shift = _mm512_maskz_loadu_ps(mask, p->shift + c);
-    }
-    const float *x = p->x + c;
-    uint16_t *y = (uint16_t *)p->map + c;
-    for (size_t i = 0; i < p->count; i++, x += p->x_stride, y += p->map_stride) {
-        __m512 u = _mm512_maskz_loadu_ps(mask, x);
-        if (norm) u = _mm512_fmadd_ps(_mm512_sub_ps(u, center), factor, shift);
-        if (silu) u = silu_16(u);
-        _mm256_storeu_si256((__m256i *)(void *)y, bf16_16(u));
-    }
-}
-
-/* The pixels of `some`, few enough that they stay in the first cache from one 16 channels to the next. */
-static inline __attribute__((always_inline)) void pixels_in(const vt_map_pixels *some, bool norm,
-                                                            bool silu) {
-    for (size_t c = 0; c < some->map_stride; c += 16) { /* a multiple of 16 */
-        const size_t left = some->channels > c ? some->channels - c : 0;
-        channels_in(some, c, (__mmask16)(left >= 16 ? 0xffffu : (1u << left) - 1u), norm, silu);
-    }
-}
-
-static void to_bf16(const vt_map_pixels *p) {
-    enum { SOME = 4 };
-    vt_map_pixels some = *p;
-    for (size_t done = 0; done < p->count; done += some.count) {
-        some.count = p->count - done < SOME ? p->count - done : SOME;
-        if (!p->factor)
-            pixels_in(&some, false, false);
-        else if (p->silu)
-            pixels_in(&some, true, true);
-        else
-            pixels_in(&some, true, false);
-        some.x += some.count * some.x_stride;
-        some.map = (uint16_t *)some.map + some.count * some.map_stride;
-    }
-}
 
 /* Two columns of a square (four pixels one below the other), each transformed down its rows. */
 static inline void square_columns(const uint16_t *map, size_t line, size_t pixel, __m512 to[2][4]) {
@@ -194,13 +77,6 @@ typedef struct out_vectors {
     __mmask16 mask;
 } out_vectors;
 
-static inline void add_sums(float *to, size_t squares_at, __mmask16 mask, __m512 sums,
-                            __m512 squares) {
-    _mm512_mask_storeu_ps(to, mask, _mm512_add_ps(_mm512_maskz_loadu_ps(mask, to), sums));
-    to += squares_at;
-    _mm512_mask_storeu_ps(to, mask, _mm512_add_ps(_mm512_maskz_loadu_ps(mask, to), squares));
-}
-
 /* One pixel of up to 16 columns. */
 static inline void pixel_out(const vt_map_square *s, out_vectors *v, size_t at, __m512 sum) {
     sum = _mm512_add_ps(_mm512_mul_ps(sum, v->scale), v->bias);
@@ -253,72 +129,7 @@ static void squares_out(const vt_map_square *s) {
     if (s->totals) add_sums(s->totals, s->squares, v.mask, v.sums, v.squares);
 }
 
-/* 16 columns of a tile. */
-static inline void panel_out(const vt_map_tile *t, int c, __mmask16 mask, bool stream) {
-    const __m512 scale = t->scale ? _mm512_maskz_loadu_ps(mask, t->scale + c) : _mm512_set1_ps(1);
-    const __m512 bias = t->bias ? _mm512_maskz_loadu_ps(mask, t->bias + c) : _mm512_setzero_ps();
-    __m512 sums = _mm512_setzero_ps(), squares = _mm512_setzero_ps();
-    for (size_t r = 0; r < (size_t)t->rows; r++) {
-        const size_t at = r * t->y_stride + (size_t)c;
-        __m512 y = _mm512_maskz_loadu_ps(mask, t->tile + r * t->tile_stride + c);
-        y = _mm512_add_ps(_mm512_mul_ps(y, scale), bias);
-        if (t->residual) y = _mm512_add_ps(y, _mm512_maskz_loadu_ps(mask, t->residual + at));
-        sums = _mm512_add_ps(sums, y);
-        squares = _mm512_fmadd_ps(y, y, squares);
-        if (stream)
-            _mm512_stream_ps(t->y + at, y);
-        else
-            _mm512_mask_storeu_ps(t->y + at, mask, y);
-    }
-    if (t->sums) add_sums(t->sums + c, t->squares, mask, sums, squares);
-}
-
-static void tile_out(const vt_map_tile *t) {
-    for (int c = 0; c < t->columns; c += 16) {
-        const int left = t->columns - c;
-        panel_out(t, c, (__mmask16)(left >= 16 ? 0xffffu : (1u << left) - 1u), t->stream);
-    }
-}
-
 #else
-
-/* vt_to_bf16 without its branch. */
-static inline uint16_t bf16_of(float value) {
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    uint32_t rounded = (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16, nan = bits >> 16 | 0x40u;
-    return (uint16_t)((bits & 0x7fffffffu) > 0x7f800000u ? nan : rounded);
-}
-
-static inline float float_of(uint16_t bf16) {
-    uint32_t bits = (uint32_t)bf16 << 16;
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-static void to_bf16(const vt_map_pixels *p) {
-    size_t channels = p->channels;
-    const float *restrict center = p->center, *restrict factor = p->factor,
-                          *restrict shift = p->shift;
-    for (size_t i = 0; i < p->count; i++) {
-        const float *restrict x = p->x + i * p->x_stride;
-        uint16_t *restrict y = (uint16_t *)p->map + i * p->map_stride;
-        if (!factor) {
-#pragma omp simd
-            for (size_t c = 0; c < channels; c++) y[c] = bf16_of(x[c]);
-        } else if (p->silu) {
-#pragma omp simd
-            for (size_t c = 0; c < channels; c++)
-                y[c] = bf16_of(silu((x[c] - center[c]) * factor[c] + shift[c]));
-        } else {
-#pragma omp simd
-            for (size_t c = 0; c < channels; c++)
-                y[c] = bf16_of((x[c] - center[c]) * factor[c] + shift[c]);
-        }
-        memset(y + channels, 0, (p->map_stride - channels) * sizeof *y);
-    }
-}
 
 static void squares(const vt_map_squares *s) {
     for (int i = 0; i < s->count; i++)
@@ -349,16 +160,6 @@ static void squares(const vt_map_squares *s) {
                 }
             }
         }
-}
-
-static inline void add_sums(float *restrict sums, size_t squares_at, const float *restrict y,
-                            size_t columns) {
-    float *restrict squares = sums + squares_at;
-#pragma omp simd
-    for (size_t c = 0; c < columns; c++) {
-        sums[c] += y[c];
-        squares[c] += y[c] * y[c];
-    }
 }
 
 /* One square; its pixels at y + first. */
@@ -394,27 +195,15 @@ static void squares_out(const vt_map_square *s) {
         square_out(s, s->sums + (size_t)i * s->next, (size_t)i * 2 * s->pixel, s->pixels - 2 * i);
 }
 
-static void tile_out(const vt_map_tile *t) {
-    size_t columns = (size_t)t->columns;
-    const float *restrict scale = t->scale, *restrict bias = t->bias;
-    for (int r = 0; r < t->rows; r++) {
-        const float *restrict tile = t->tile + (size_t)r * t->tile_stride;
-        const float *residual = t->residual ? t->residual + (size_t)r * t->y_stride : NULL;
-        float *y = t->y + (size_t)r * t->y_stride;
-        /* y may be the residual, number for number */
-#pragma omp simd
-        for (size_t c = 0; c < columns; c++) {
-            float sum = tile[c];
-            if (scale) sum *= scale[c];
-            if (bias) sum += bias[c];
-            if (residual) sum += residual[c];
-            y[c] = sum;
-        }
-        if (t->sums) add_sums(t->sums, t->squares, y, columns);
-    }
+#endif
+
+static void to_bf16(const vt_map_pixels *p) {
+    pixels_in(p);
 }
 
-#endif
+static void tile_out(const vt_map_tile *t) {
+    rows_out(t);
+}
 
 static void end(void) {
 #if defined(__AVX512F__)

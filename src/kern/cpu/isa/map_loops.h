@@ -14,26 +14,57 @@
 /* Pixels on their way into a map: normalised channel by channel (or as they are, when factor is
  * NULL), SiLU when `silu`. */
 typedef struct vt_map_pixels {
-    const float *x;                       /* (count, channels) at x_stride floats */
+    const void *x; /* (count, channels) at x_stride numbers: float, or bf16 where */
+    bool x_bf16;   /* ... a bf16 map is made */
     const float *center, *factor, *shift; /* (channels): (x - center) factor + shift */
-    void *map;                            /* float, or bf16 padded with zeros to map_stride */
+    void *map;                            /* float, or bf16 padded with zeros to width */
     size_t x_stride, map_stride, count, channels;
+    size_t width; /* bf16: channels of the map, a multiple of 16 */
     bool silu;
 } vt_map_pixels;
 
-/* A finished tile of a convolution (tiles.h) on its way out: times scale, plus bias, plus residual.
- * */
+/* A finished tile of a convolution (tiles.h) on its way out: plus bias, plus residual. */
 typedef struct vt_map_tile {
     const float *tile; /* row r at tile + r * tile_stride */
-    float *y; /* row r at y + r * y_stride; 64-byte aligned and in whole lines with `stream` */
-    const float *residual;     /* as y, or NULL; may be y */
-    const float *scale, *bias; /* (columns), or NULL */
-    float *sums;               /* (columns), or NULL: += of what y receives; */
-    size_t squares;            /* floats from a sum to that of the squares */
+    void *
+        y; /* float or bf16, row r at number r * y_stride; 64-byte aligned and in whole lines with `stream` */
+    const void *residual; /* as y, or NULL; may be y */
+    bool y_bf16, residual_bf16;
+    const float *bias; /* (columns), or NULL */
+    float *sums;       /* (columns), or NULL: += of what y receives, before it is rounded; */
+    size_t squares;    /* floats from a sum to that of the squares */
     size_t tile_stride, y_stride;
     int rows, columns;
     bool stream; /* past the caches: y is larger than they are */
 } vt_map_tile;
+
+enum {
+    VT_MAP_STRIPS = 8,
+    VT_MAP_ROWS = 2,   /* of sums that a piece finishes, */
+    VT_MAP_PIXELS = 2, /* ... pixels of a map that it makes, */
+    VT_MAP_CHANNELS =
+        32 /* ... so many channels of them: as few instructions as pass between two steps */
+};
+
+/* Neighbouring pixels that one tile makes. */
+typedef struct vt_map_strip {
+    size_t a; /* elements from the first strip's place in the map */
+    size_t y; /* numbers from y and residual */
+    int rows;
+} vt_map_strip;
+
+/* What is done a piece at a time beside products: sums that wait are finished, then pixels go into a map. */
+typedef struct vt_map_work {
+    vt_map_tile out; /* rows of the strip at hand that are left */
+    void *y;         /* of all strips */
+    const void *residual;
+    vt_map_strip strips[VT_MAP_STRIPS];
+    int strip, count; /* the next one, all */
+    vt_map_pixels in; /* the next pixels, whole ones; count is not read */
+    size_t channel;   /* of them, made so far */
+    int left;         /* pixels */
+    int runs;         /* pieces that are due: product_beside */
+} vt_map_work;
 
 /* Neighbouring squares of 4x4 pixels, two pixels apart, into Winograd's domain: V = B^T d B,
  * position (i, j) of square s at to + (4 i + j) * position + s * pixel. Rows are transformed before

@@ -48,6 +48,8 @@
 
 #include "kern/kern.h"
 
+struct vt_map_work;
+
 enum {
     VT_TILE_DEPTH = 32,    /* depth comes in multiples of this */
     VT_PANEL = 16,         /* columns of a panel */
@@ -69,6 +71,10 @@ typedef struct vt_tile {
     int taps, depth;   /* depth of one tap */
     int rows;          /* 1 .. vt_tiles.most_rows */
     int panels;        /* 1 .. VT_TILE_PANELS */
+    /* read by product_beside alone: */
+    bool go_on; /* out += the sum */
+    size_t
+        a_half; /* elements from row 0 to row VT_ROW_TILE, which may lie elsewhere; 0: VT_ROW_TILE * a_stride */
 } vt_tile;
 
 /* Squares: where rows are many, those of x lie in tiles too (of the table whose `squares` is there), 16
@@ -206,9 +212,10 @@ typedef struct vt_tiles {
     void (*begin)(void);
     void (*end)(void);
     void (*product)(const vt_tile *tile);
-    /* The same numbers, with pieces of other work (`run` alone; what is left on return remains in `runs`) between the
-     * steps; or NULL: the vector units are what multiplies. */
-    void (*product_beside)(const vt_tile *tile, vt_meanwhile *meanwhile);
+    /* The same numbers, with work->runs pieces of a convolution's other work (map_loops.h) spread over the steps, which are done
+     * on return; or NULL, both: the vector units are what multiplies. */
+    void (*product_beside)(const vt_tile *tile, struct vt_map_work *work);
+    void (*map_pieces)(struct vt_map_work *work); /* work->runs of them, alone */
     void (*finish)(const vt_finish *finish);
     /* Where x of many rows pays to be laid in tiles, else NULL, these two: their products, whose numbers are those of
      * `product` to the bit; and one row tile of x from `rows` rows (1 .. 16) of F32 or BF16 at `stride` elements,
