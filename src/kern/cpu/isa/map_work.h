@@ -11,6 +11,12 @@
 #endif
 
 #define MAP_INLINE static inline __attribute__((always_inline))
+#if defined(                                                                                       \
+    VT_LOOPS_SUFFIX) /* compiled for an instruction set, with OpenMP's pragmas (CMakeLists.txt) */
+#define MAP_SIMD _Pragma("omp simd")
+#else
+#define MAP_SIMD
+#endif
 
 /* e^x to about 2e-7 relative, clamped to where the result is a normal float. A NaN stays one.
  * Adding `round` leaves the nearest integer to x / ln 2 in the low bits, from where it goes to the
@@ -228,7 +234,7 @@ MAP_INLINE void pixels_of(const vt_map_pixels *p, bool bf16, bool norm, bool sil
     for (size_t i = 0; i < p->count; i++) {
         uint16_t *restrict y = (uint16_t *)p->map + i * p->map_stride;
         const size_t at = i * p->x_stride;
-#pragma omp simd
+        MAP_SIMD
         for (size_t c = 0; c < channels; c++) {
             float u = map_load(p->x, at + c, bf16);
             if (norm) u = (u - center[c]) * factor[c] + shift[c];
@@ -241,7 +247,7 @@ MAP_INLINE void pixels_of(const vt_map_pixels *p, bool bf16, bool norm, bool sil
 static inline void add_sums(float *restrict sums, size_t squares_at, const float *restrict y,
                             size_t columns) {
     float *restrict squares = sums + squares_at;
-#pragma omp simd
+    MAP_SIMD
     for (size_t c = 0; c < columns; c++) {
         sums[c] += y[c];
         squares[c] += y[c] * y[c];
