@@ -92,19 +92,20 @@ MAP_INLINE __m512 map_load(const void *map, size_t at, bool bf16, __mmask16 mask
     return _mm512_maskz_loadu_ps(mask, (const float *)map + at);
 }
 
-/* SiLU to well below bf16's precision: e^-u = 2^t, by a polynomial of t less its floor, to 3e-6; the quotient is an estimate and one
- * Newton step. */
+/* SiLU to well below bf16's precision: 2^t is a polynomial of t less its nearest integer, the
+ * quotient an estimate and one Newton step. */
 MAP_INLINE __m512 silu_16(__m512 u) {
     __m512 t = _mm512_mul_ps(u, _mm512_set1_ps(-1.44269504f));
-    t = _mm512_min_ps(_mm512_set1_ps(126.0f), t); /* in this order a NaN stays */
-    const __m512 f = _mm512_reduce_ps(t, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
-    __m512 p = _mm512_set1_ps(1.35341679e-2f);
-    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(5.20114606e-2f));
-    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(2.41442757e-1f));
-    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(6.93003834e-1f));
-    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(1.00000259f));
-    p = _mm512_scalef_ps(p, t); /* by its floor */
-    const __m512 below = _mm512_add_ps(p, _mm512_set1_ps(1.0f));
+    t = _mm512_max_ps(_mm512_set1_ps(-126.0f), t); /* in this order a NaN stays */
+    t = _mm512_min_ps(_mm512_set1_ps(126.0f), t);
+    __m512 n = _mm512_roundscale_ps(t, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    __m512 f = _mm512_sub_ps(t, n), p = _mm512_set1_ps(1.3333558e-3f);
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(9.6181291e-3f));
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(5.5504109e-2f));
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(2.4022651e-1f));
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(6.9314718e-1f));
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(1.0f));
+    __m512 below = _mm512_add_ps(_mm512_scalef_ps(p, n), _mm512_set1_ps(1.0f));
     __m512 inverse = _mm512_rcp14_ps(below);
     inverse = _mm512_mul_ps(inverse, _mm512_fnmadd_ps(below, inverse, _mm512_set1_ps(2.0f)));
     return _mm512_mul_ps(u, inverse);
