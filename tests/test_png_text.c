@@ -157,7 +157,11 @@ static void texts_are_not_unfolded_for_nothing(void **state) {
     assert_string_equal(text, "here");
     free(text);
     assert_int_equal(vt_image_read_text(&text, path, "Bomb", NULL), VARIANT_E_FORMAT);
+#if defined(__SANITIZE_ADDRESS__)
+    (void)before; /* what was given back is kept for a while, so that use of it is seen */
+#else
     assert_true(peak_kilobytes() - before < 64 << 10);
+#endif
     free(f.bytes);
     free(much);
 }
