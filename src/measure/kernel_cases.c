@@ -95,19 +95,25 @@ void vt_bench_case_close(bench_case *c) {
 
 /* ---- kernels ---- */
 
-/* size: rows, n, k, epilogue, 1: one weight, which stays in a cache where it fits */
-static void set_up_product(bench_case *c, const bench_kernel *k) {
-    int rows = k->size[0], n = k->size[1], depth = k->size[2];
-    open_weights(c, k->number, n, depth, 1, k->size[CACHED]);
-    if (c->failed) return;
+/* (rows, depth) by the case's first weight (n, depth). */
+static void make_product(bench_case *c, int rows, int n, int depth, vt_epilogue epilogue,
+                         const vt_ragged *ragged) {
     c->as.product = (vt_product){.x = random_floats(c, (size_t)rows * (size_t)depth, 1.0f),
                                  .w = c->weights[0],
                                  .bias = random_floats(c, (size_t)n, 1.0f),
                                  .y = take(c, (size_t)rows * (size_t)n * sizeof(float)),
                                  .groups = 1,
                                  .rows = rows,
-                                 .epilogue = (vt_epilogue)k->size[3]};
+                                 .epilogue = epilogue,
+                                 .ragged = ragged};
     c->as.product.workspace = take(c, c->kern->product_workspace(c->kern, &c->as.product));
+}
+
+/* size: rows, n, k, epilogue, 1: one weight, which stays in a cache where it fits */
+static void set_up_product(bench_case *c, const bench_kernel *k) {
+    const int n = k->size[1], depth = k->size[2];
+    open_weights(c, k->number, n, depth, 1, k->size[CACHED]);
+    if (!c->failed) make_product(c, k->size[0], n, depth, (vt_epilogue)k->size[3], NULL);
 }
 
 static void run_product(bench_case *c) {
@@ -221,16 +227,7 @@ static void set_up_product_step(bench_case *c, const bench_kernel *k) {
     open_weights(c, k->number, n, depth, 1, 0);
     set_up_step(c, &(bench_kernel){.number = VT_NUMBER_BF16}, (size_t)n);
     if (c->failed) return;
-    const int rows = c->step.begin[MOST_STREAMS];
-    c->as.product = (vt_product){.x = random_floats(c, (size_t)rows * (size_t)depth, 1.0f),
-                                 .w = c->weights[0],
-                                 .bias = random_floats(c, (size_t)n, 1.0f),
-                                 .y = take(c, (size_t)rows * (size_t)n * sizeof(float)),
-                                 .groups = 1,
-                                 .rows = rows,
-                                 .epilogue = VT_EPILOGUE_GATE_ADD,
-                                 .ragged = &c->step.rows};
-    c->as.product.workspace = take(c, c->kern->product_workspace(c->kern, &c->as.product));
+    make_product(c, c->step.begin[MOST_STREAMS], n, depth, VT_EPILOGUE_GATE_ADD, &c->step.rows);
 }
 
 static void run_attention(bench_case *c) {

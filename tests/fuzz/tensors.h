@@ -40,6 +40,21 @@ static inline void look_at_tensors(vt_tensor_file *file) {
     }
 }
 
+/* The input as a file of tensors that was looked at, NULL where it is refused; no more than `most` bytes of memory. */
+static inline vt_tensor_file *open_tensors(const uint8_t *data, size_t size, size_t most) {
+    vt_tensor_file *file = NULL;
+    variant_error err = {0};
+    fuzz_begin();
+    const variant_status status = vt_tensor_file_of_memory(&file, "input", data, size, &err);
+    fuzz_told(status, &err);
+    fuzz_end(most);
+    if (status == VARIANT_OK)
+        look_at_tensors(file);
+    else
+        FUZZ_EXPECT(!file && strncmp(err.message, "input: ", 7) == 0);
+    return file;
+}
+
 /* What readers of models do next: wrappers' names become groups. */
 static inline void unwrap_tensors(vt_tensor_file *file) {
     static const char *const marks[] = {"weight", "bias", "pos_1LC"};
