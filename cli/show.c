@@ -42,7 +42,8 @@ void cli_show_close(cli_show *show) {
 }
 
 void cli_show_settle(cli_show *show) {
-    if (!show->terminal.live) return;
+    if (!show->terminal.live || show->settled) return;
+    show->settled = true;
     fputs("\033\\\033[0m\033[999B\r\n", show->terminal.to); /* end of a string, no colours, down */
     fflush(show->terminal.to);
     show->standing = 0;

@@ -22,6 +22,7 @@ typedef struct cli_show {
     variant_picture **tiles; /* (layout.fit) as they are shown; owned */
     int standing;            /* rows of pictures above the cursor that the next drawing replaces */
     unsigned id;             /* kitty's, of the batch's first picture */
+    bool settled;
 } cli_show;
 
 /* As cli_terminal_open. */
@@ -33,7 +34,7 @@ void cli_show_grow(cli_show *show, const variant_preview *at);
 variant_status cli_show_finish(cli_show *show, const variant_picture *pictures, int count,
                                variant_error *err);
 /* After a Ctrl-C: the terminal throws away what it had not drawn yet, be it half a picture, and where the cursor is nobody
- * knows: ends what may be open and goes below all that stands there. */
+ * knows: ends what may be open and goes below all that stands there. Once: what is drawn after it ends where it should. */
 void cli_show_settle(cli_show *show);
 void cli_show_close(cli_show *show);
 

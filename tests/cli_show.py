@@ -189,12 +189,16 @@ with open("told.json") as file:
 check(status == 0 and told["pictures"] == 1 and "files" not in told, "--json")
 check(of_blocks(screen.cells, 0, 0, 32, 32)(png("six.png")), "--json: the picture is not on the terminal")
 
-# Ctrl-C while they grow: the cursor is below, colours are off, one line says what there is
-status, screen, seen = generate("-s", "4", "-n", "3000", "--batch", "2", "--show", environment=DIRECT, interrupt_after="▀".encode() * 3)
-lines = [line for line in screen.lines() if line]
-told = re.search(r"stopped, (\d+) of 3000 pictures are shown; the others: --first (\d+) -n (\d+)", "".join(lines[-2:]))
-check(status == 130 and seen.count(terminal.SETTLED) == 1 and told and int(told[1]) == int(told[2]) == 3000 - int(told[3]), f"Ctrl-C: {status}, {seen[-300:]}")
-check(screen.colour == [None, None] and screen.column == 0, f"Ctrl-C: {screen.colour}, column {screen.column}")
+# Ctrl-C while the first ones grow, and in the last scale of a later batch, where it may be heard only once the batch is drawn: the cursor is
+# below, colours are off, one line says what there is
+for moment, blocks in (("growing", 1), ("a later batch", 3)):
+    stopped = "▀".encode() * blocks
+    status, screen, seen = generate("-s", "4", "-n", "3000", "--batch", "2", "--show", environment=DIRECT, interrupt_after=stopped)
+    lines = [line for line in screen.lines() if line]
+    told = re.search(r"stopped, (\d+) of 3000 pictures are shown; the others: --first (\d+) -n (\d+)", "".join(lines[-2:]))
+    check(status == 130 and seen.count(terminal.SETTLED) == 1, f"Ctrl-C, {moment}: {status}, {seen[-300:]}")
+    check(told and int(told[1]) == int(told[2]) == 3000 - int(told[3]), f"Ctrl-C, {moment}: {lines[-2:]}")
+    check(screen.colour == [None, None] and screen.column == 0, f"Ctrl-C, {moment}: {screen.colour}, column {screen.column}")
 
 print(f"{checks - failures} passed, {failures} failed")
 sys.exit(failures > 0)
