@@ -1,11 +1,14 @@
 """Mixed load on `variant serve` for a while: pictures at all depths, streams, edits, jobs that are watched, refined and cancelled, clients that
-leave, nonsense. Its memory stays flat, and nothing is held at the end.    cli_serve_soak.py VARIANT SECONDS
+leave, nonsense, the model's file replaced and opened again among it. Its memory stays flat, and nothing is held at the end.
+    cli_serve_soak.py VARIANT SECONDS PAUSE
 """
 import base64
 import collections
 import json
 import os
 import random
+import shutil
+import signal
 import socket
 import sys
 import tempfile
@@ -16,6 +19,7 @@ from serving import SMALL, Server, form, png, resident, synth
 
 CLIENTS = 12
 MB_MORE = 12.0  # of the last third, on average, above the second; in the first what malloc keeps for its threads grows
+DONE = 'variant_reloads_total{result="done"}'
 SHAPE = dict(SMALL, depth=8, width=128, patch_nums=[1, 2, 3, 4, 5, 6], ch_mult=[1, 2])
 WHOLE, HOLE = png(20, 12, lambda x, y: (10 * x, 20 * y, 90, 255)), png(20, 12, lambda x, y: (0, 0, 0, 0 if x < 9 else 255))
 NONSENSE = (b"\0" * 500, b"GET /healthz HT", b"POST /api/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50\r\n\r\n{",
@@ -25,8 +29,8 @@ NONSENSE = (b"\0" * 500, b"GET /healthz HT", b"POST /api/jobs HTTP/1.1\r\nHost: 
 class Client:
     """One that does this and that."""
 
-    def __init__(self, server, seed, until):
-        self.server, self.until, self.random = server, until, random.Random(seed)
+    def __init__(self, server, seed, until, pause):
+        self.server, self.until, self.pause, self.random = server, until, pause, random.Random(seed)
         self.statuses, self.wrong = collections.Counter(), []
         self.thread = threading.Thread(target=self.run)
         self.thread.start()
@@ -39,6 +43,8 @@ class Client:
                 way()
             except (OSError, AssertionError, KeyError, ValueError) as error:
                 self.wrong.append(f"{way.__name__}: {error!r}")
+            if self.pause:
+                time.sleep(self.random.expovariate(1 / self.pause))
 
     def wish(self, **more):
         return dict(prompt=self.random.choice(("0", "1,2", "random")), n=self.random.randint(1, 4), depth=self.random.choice((0, 1, 3, 6)), bridge=self.random.randint(0, 3), **more)
@@ -90,7 +96,8 @@ class Client:
         connection.close()
         assert ends == ["completed"], ends
         self.ask("GET", address + "/images/0.webp")
-        self.ask("POST", address + "/refine", {"depth": 2})
+        refined = self.ask("POST", address + "/refine", {"depth": 2}, allowed=(202, 409, 429))
+        assert refined.status != 409 or "was made by the model" in refined.error()["message"], refined.body[:300]
 
     def nonsense(self):
         with socket.create_connection(("127.0.0.1", self.server.port), timeout=60) as raw:
@@ -99,19 +106,38 @@ class Client:
         self.ask("POST", "/v1/images/edits", {"prompt": "1", "image": "data:image/png;base64," + base64.b64encode(WHOLE[:60]).decode()}, allowed=(400,))
 
 
+class Reloads:
+    """One of two models takes the place of the server's, and is opened, again and again."""
+
+    def __init__(self, server, model, others, seconds):
+        self.server, self.model, self.others = server, model, others
+        self.every, self.next, self.asked = min(seconds / 6, 60), time.time() + seconds / 6, 0
+
+    def go_on(self):
+        if time.time() < self.next:
+            return
+        shutil.copy(self.others[self.asked % 2], self.model + ".new")
+        os.replace(self.model + ".new", self.model)
+        self.server.process.send_signal(signal.SIGHUP)
+        self.asked += 1
+        self.next = time.time() + self.every
+
+
 def average(values):
     return sum(values) / len(values)
 
 
 def main():
-    variant, seconds = os.path.abspath(sys.argv[1]), float(sys.argv[2])
+    variant, seconds, pause = os.path.abspath(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3])
     with tempfile.TemporaryDirectory(prefix="serve-soak-") as folder:
         model = synth(variant, folder, "soak", SHAPE)
+        others = [synth(variant, folder, f"soak{seed}", dict(SHAPE, seed=seed)) for seed in "AB"]
         with Server(variant, model, "-q", "--queue", "8", "--keep-size", "1M") as server:
-            clients = [Client(server, i, time.time() + seconds) for i in range(CLIENTS)]
-            sizes = []
+            clients = [Client(server, i, time.time() + seconds, pause) for i in range(CLIENTS)]
+            sizes, reloads = [], Reloads(server, model, others, seconds)
             while any(client.thread.is_alive() for client in clients):
                 sizes.append(resident(server))
+                reloads.go_on()
                 time.sleep(0.5)
             statuses = sum((client.statuses for client in clients), collections.Counter())
             wrong = [line for client in clients for line in client.wrong]
@@ -120,10 +146,12 @@ def main():
             gauges, third = server.gauges(), len(sizes) // 3
             second, last = average(sizes[third:2 * third]), average(sizes[2 * third:])
             print(f"{seconds:g} s: " + ", ".join(f"{statuses[key]} {key}" for key in sorted(statuses, key=str)) + "; " +
-                  ", ".join(f"{gauges[name]:.0f} {name[8:]}" for name in ('variant_jobs_total{end="completed"}', 'variant_jobs_total{end="cancelled"}', 'variant_answers_total{status="5xx"}')))
+                  ", ".join(f"{gauges[name]:.0f} {name[8:]}" for name in ('variant_jobs_total{end="completed"}', 'variant_jobs_total{end="cancelled"}', 'variant_answers_total{status="5xx"}', DONE)) +
+                  f" of {reloads.asked} asked")
             print(f"resident {second:.1f} MB in the second third, {last:.1f} in the last, {max(sizes):.1f} at most", flush=True)
             assert not wrong, wrong[:5]
             assert gauges['variant_answers_total{status="5xx"}'] == 0 and gauges['variant_jobs_total{end="completed"}'] > 10
+            assert gauges[DONE] > 1 and gauges['variant_reloads_total{result="failed"}'] == 0
             assert last < second + MB_MORE
     print("passed")
 
