@@ -206,36 +206,52 @@ static variant_status open_run(vt_train_loop *loop, const vt_trainer *trainer,
     return trainer->begin ? trainer->begin(trainer->self, loop, err) : VARIANT_OK;
 }
 
+/* All that a run is made of: more than a thread with a small stack has room for. */
+typedef struct whole_run {
+    vt_train_loop loop;
+    vt_train_wanted wanted;
+    vt_train_memory memory;
+    vt_dry_kern dry;
+} whole_run;
+
+static variant_status run_whole(whole_run *run, vt_kern *kern, const vt_trainer *trainer,
+                                vt_train_result *result, variant_error *err) {
+    vt_train_loop *loop = &run->loop;
+    vt_dry_kern_init(&run->dry, kern);
+    run->wanted.source = trainer->common->data;
+    VT_TRY(vt_train_loop_begin(loop, &run->dry.kern, trainer->common, err));
+    VT_TRY(trainer->shape(trainer->self, loop, &run->wanted, err));
+    if (!trainer->common->dry_run) VT_TRY(variant_folder_make(loop->folder, err));
+    VT_TRY(open_data(loop, &run->wanted, err));
+    VT_TRY(settle(loop, trainer, &run->wanted, err));
+    VT_TRY(measure(loop, trainer, &run->dry, &run->memory, err));
+    result->memory = run->memory;
+    result->steps = loop->steps;
+    if (trainer->common->dry_run) {
+        note_misfit(loop, &run->memory);
+        return VARIANT_OK;
+    }
+    VT_TRY(ask_limits(&run->memory, err));
+    loop->kern = kern;
+    VT_TRY(open_run(loop, trainer, &run->memory, err));
+    VT_TRY(vt_train_loop_run(loop, trainer, result, err));
+    result->memory = run->memory;
+    result->activations_peak = loop->arena.peak;
+    return VARIANT_OK;
+}
+
 variant_status vt_train_run(vt_kern *kern, const vt_trainer *trainer, vt_train_result *result,
                             variant_error *err) {
-    vt_train_loop loop = {0};
-    vt_train_wanted wanted = {.source = trainer->common->data};
-    vt_train_memory memory = {0};
-    vt_dry_kern dry;
-    variant_status status = VARIANT_OK;
-    vt_dry_kern_init(&dry, kern);
+    whole_run *run = calloc(1, sizeof *run);
     *result = (vt_train_result){0};
-    VT_CHECK(vt_train_loop_begin(&loop, &dry.kern, trainer->common, err));
-    VT_CHECK(trainer->shape(trainer->self, &loop, &wanted, err));
-    if (!trainer->common->dry_run) VT_CHECK(variant_folder_make(loop.folder, err));
-    VT_CHECK(open_data(&loop, &wanted, err));
-    VT_CHECK(settle(&loop, trainer, &wanted, err));
-    VT_CHECK(measure(&loop, trainer, &dry, &memory, err));
-    result->memory = memory;
-    result->steps = loop.steps;
-    if (trainer->common->dry_run) {
-        note_misfit(&loop, &memory);
-        goto cleanup;
-    }
-    VT_CHECK(ask_limits(&memory, err));
-    loop.kern = kern;
-    VT_CHECK(open_run(&loop, trainer, &memory, err));
-    VT_CHECK(vt_train_loop_run(&loop, trainer, result, err));
-    result->memory = memory;
-    result->activations_peak = loop.arena.peak;
-cleanup:
+    const variant_status status =
+        run ? run_whole(run, kern, trainer, result, err)
+            : vt_fail(err, VARIANT_E_MEMORY, "no memory for a training's run");
     trainer->close(trainer->self);
-    close_data(&loop.data);
-    vt_train_loop_close(&loop);
+    if (run) {
+        close_data(&run->loop.data);
+        vt_train_loop_close(&run->loop);
+    }
+    free(run);
     return status;
 }

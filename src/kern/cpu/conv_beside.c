@@ -16,7 +16,14 @@ static const void *numbers_on(const void *map, bool bf16, size_t count) {
     return (const char *)map + count * (bf16 ? sizeof(uint16_t) : sizeof(float));
 }
 
-void vt_conv_beside_begin(vt_conv_beside *b, const vt_tiles *tiles, const vt_map_loops *loops) {
+size_t vt_conv_beside_bytes(const vt_tiles *tiles) {
+    const size_t strips = tiles->product_beside ? VT_MAP_STRIPS : 1;
+    return strips * VT_TILE_MOST_ROWS * VT_TILE_COLUMNS * sizeof(float);
+}
+
+void vt_conv_beside_begin(vt_conv_beside *b, const vt_tiles *tiles, const vt_map_loops *loops,
+                          float *sums) {
+    b->sums = sums;
     b->tiles = tiles;
     b->loops = loops;
     b->work.out.rows = 0;

@@ -33,7 +33,7 @@ typedef struct vt_conv_run {
 
 typedef struct vt_conv_beside {
     /* rows of strips one after another; two pairs of panels side by side, which take turns */
-    _Alignas(64) float sums[VT_MAP_STRIPS * VT_TILE_MOST_ROWS * VT_TILE_COLUMNS];
+    float *sums; /* vt_conv_beside_bytes of the caller's */
     const vt_tiles *tiles;
     const vt_map_loops *loops;
     vt_map_work
@@ -41,7 +41,11 @@ typedef struct vt_conv_beside {
     int turn;
 } vt_conv_beside;
 
-void vt_conv_beside_begin(vt_conv_beside *b, const vt_tiles *tiles, const vt_map_loops *loops);
+/* Of the sums that a thread's runs have: whole lines of the cache, in the workspace, since a thread may have a stack of 128 KB. */
+size_t vt_conv_beside_bytes(const vt_tiles *tiles);
+/* sums: 64-byte aligned, of this thread alone, until vt_conv_beside_end. */
+void vt_conv_beside_begin(vt_conv_beside *b, const vt_tiles *tiles, const vt_map_loops *loops,
+                          float *sums);
 /* Strips that a run had best have, by sizes alone. */
 int vt_conv_beside_strips(const vt_conv_beside *b, const vt_conv_run *run);
 void vt_conv_beside_run(vt_conv_beside *b, const vt_conv_run *run);

@@ -75,6 +75,7 @@ typedef struct conv_plan {
     /* places in the workspace */
     vt_conv_sums sums; /* of each phase's bands */
     size_t *tap;       /* (taps): offsets into the map */
+    char *beside;      /* (threads, vt_conv_beside_bytes) */
     const uint16_t *weights;
 } conv_plan;
 
@@ -183,13 +184,16 @@ static size_t plan_make(conv_plan *p, const vt_kern *kern, const vt_conv *a, con
     plan_pieces(p, a);
     size_t map_bytes = vt_conv_map_size(&p->map, kern);
     size_t tap_bytes = vt_conv_lines(p->taps * sizeof(size_t));
+    size_t beside_bytes = (size_t)kern->threads * vt_conv_beside_bytes(p->tiles);
     if (workspace) {
         vt_conv_map_place(&p->map, kern, workspace);
         p->tap = (size_t *)(void *)(workspace + map_bytes);
         p->weights = a->w->numbers;
-        vt_conv_sums_place(&p->sums, a, p->phases * p->bands, workspace + map_bytes + tap_bytes);
+        p->beside = workspace + map_bytes + tap_bytes;
+        vt_conv_sums_place(&p->sums, a, p->phases * p->bands, p->beside + beside_bytes);
     }
-    return map_bytes + tap_bytes + vt_conv_sums_bytes(a, p->phases * p->bands, p->map.round);
+    return map_bytes + tap_bytes + beside_bytes +
+           vt_conv_sums_bytes(a, p->phases * p->bands, p->map.round);
 }
 
 /* dx of `of` as a convolution of dy. */
@@ -308,7 +312,7 @@ static bool lines_pair(const conv_plan *p, const conv_phase *phase) {
 }
 
 /* Tasks count bands innermost, so that threads at work at one time share a block of weights. */
-static void conv_task(const conv_plan *p, size_t first_picture, int64_t task) {
+static void conv_task(const conv_plan *p, size_t first_picture, int64_t task, int thread) {
     int64_t band = task % p->bands, rest = task / p->bands;
     const int64_t phase_at = rest % p->phases;
     const conv_phase *phase = &p->phase[phase_at];
@@ -321,7 +325,9 @@ static void conv_task(const conv_plan *p, size_t first_picture, int64_t task) {
     int64_t runs = vt_cpu_pieces(phase->out_w, p->tiles->most_rows);
     vt_conv_beside beside;
     vt_conv_run run;
-    vt_conv_beside_begin(&beside, p->tiles, p->loops);
+    vt_conv_beside_begin(
+        &beside, p->tiles, p->loops,
+        (float *)(void *)(p->beside + (size_t)thread * vt_conv_beside_bytes(p->tiles)));
     run_begin(p, &run, phase, first, end,
               vt_conv_sums_begin(&p->sums, at, phase_at * p->bands + band, (size_t)first * VT_PANEL,
                                  (size_t)(end - first) * VT_PANEL));
@@ -355,7 +361,7 @@ static void conv_part(const vt_kern *kern, const void *args, vt_span span) {
     (void)kern;
     round->plan->tiles->begin();
     for (int64_t task = span.begin; task < span.end; task++)
-        conv_task(round->plan, round->first, task);
+        conv_task(round->plan, round->first, task, span.thread);
     round->plan->tiles->end();
 }
 

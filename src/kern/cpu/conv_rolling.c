@@ -59,6 +59,7 @@ typedef struct rolling_plan {
     /* places in the workspace */
     vt_conv_sums sums; /* of each phase's bands */
     vt_norm_plan norm;
+    char *beside;    /* (threads, vt_conv_beside_bytes) */
     uint16_t *rings; /* (threads, span + 1, line) */
     uint16_t *edges; /* (round, tasks + 1, span - 1, line); taps count from here */
 } rolling_plan;
@@ -112,13 +113,15 @@ static size_t plan_make(rolling_plan *p, const vt_kern *kern, const vt_conv *a, 
         vt_conv_lines((size_t)kern->threads * (size_t)(p->span + 1) * p->line * sizeof(uint16_t));
     const size_t edges = vt_conv_lines(p->round * edge * sizeof(uint16_t));
     const size_t norm = vt_norm_plan_bytes(kern, a, p->round);
+    const size_t beside = (size_t)kern->threads * vt_conv_beside_bytes(p->tiles);
     if (workspace) {
         p->edges = (uint16_t *)(void *)workspace;
         p->rings = (uint16_t *)(void *)(workspace + edges);
         vt_norm_plan_place(&p->norm, kern, a, p->round, workspace + edges + rings);
-        vt_conv_sums_place(&p->sums, a, phases * p->bands, workspace + edges + rings + norm);
+        p->beside = workspace + edges + rings + norm;
+        vt_conv_sums_place(&p->sums, a, phases * p->bands, p->beside + beside);
     }
-    return edges + rings + norm + vt_conv_sums_bytes(a, phases * p->bands, p->round);
+    return edges + rings + norm + beside + vt_conv_sums_bytes(a, phases * p->bands, p->round);
 }
 
 size_t vt_cpu_conv_rolling_workspace(const vt_kern *kern, const vt_conv *a) {
@@ -326,7 +329,9 @@ static void task_run(const rolling_plan *p, size_t first_picture, int64_t task, 
     t.first = task_begin(p, t.task);
     t.end = task_begin(p, t.task + 1);
     t.ring = p->rings + (size_t)thread * (size_t)(p->span + 1) * p->line;
-    vt_conv_beside_begin(&t.beside, p->tiles, p->loops);
+    vt_conv_beside_begin(
+        &t.beside, p->tiles, p->loops,
+        (float *)(void *)(p->beside + (size_t)thread * vt_conv_beside_bytes(p->tiles)));
     row_begin(&t, t.first);
     row_end(&t);
     const int64_t end = vt_cpu_piece_begin(p->bands, p->tasks, 1, t.task + 1);

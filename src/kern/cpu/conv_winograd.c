@@ -42,7 +42,8 @@ enum {
     SLOT_BYTES = 480 << 10,
     TASKS = 16,    /* a picture of few blocks is cut by panels too, to feed threads, */
     MOST_CUTS = 4, /* but each cut transforms its squares again */
-    SKEW = 32,     /* numbers (a line) between positions, lest they fall on the same cache sets */
+    BLOCK = VT_TILE_MOST_ROWS * VT_TILE_COLUMNS, /* sums of four positions side by side */
+    SKEW = 32, /* numbers (a line) between positions, lest they fall on the same cache sets */
     PARALLEL_WORK = 1 << 20 /* multiplications worth a parallel region */
 };
 
@@ -59,7 +60,8 @@ typedef struct winograd_plan {
     bool stream;
     /* places in the workspace */
     vt_conv_sums sums;
-    uint16_t *slots; /* (threads, POSITIONS, position) */
+    float *tiles_out; /* (threads, 4, BLOCK) */
+    uint16_t *slots;  /* (threads, POSITIONS, position) */
     const uint16_t *weights;
 } winograd_plan;
 
@@ -101,13 +103,15 @@ static size_t plan_make(winograd_plan *p, const vt_kern *kern, const vt_conv *a,
     plan_pieces(p);
     size_t map_bytes = vt_conv_map_size(&p->map, kern);
     size_t slot_bytes = vt_conv_lines((size_t)kern->threads * slot_numbers(p) * sizeof(uint16_t));
+    size_t tile_bytes = (size_t)kern->threads * 4 * BLOCK * sizeof(float);
     if (workspace) {
         vt_conv_map_place(&p->map, kern, workspace);
         p->slots = (uint16_t *)(void *)(workspace + map_bytes);
         p->weights = a->w->numbers;
-        vt_conv_sums_place(&p->sums, a, p->blocks, workspace + map_bytes + slot_bytes);
+        p->tiles_out = (float *)(void *)(workspace + map_bytes + slot_bytes);
+        vt_conv_sums_place(&p->sums, a, p->blocks, workspace + map_bytes + slot_bytes + tile_bytes);
     }
-    return map_bytes + slot_bytes + vt_conv_sums_bytes(a, p->blocks, p->map.round);
+    return map_bytes + slot_bytes + tile_bytes + vt_conv_sums_bytes(a, p->blocks, p->map.round);
 }
 
 size_t vt_cpu_conv_winograd_workspace(const vt_kern *kern, const vt_conv *a) {
@@ -179,9 +183,8 @@ residual_ahead(const winograd_plan *p, size_t picture, int64_t square, int rows,
 }
 
 static void winograd_task(const winograd_plan *p, size_t first_picture, int64_t task, int thread) {
-    enum { BLOCK = VT_TILE_MOST_ROWS * VT_TILE_COLUMNS };
     const vt_conv *a = p->args;
-    _Alignas(64) float sums[4 * BLOCK]; /* four positions side by side in a row of a tile */
+    float *sums = p->tiles_out + (size_t)thread * 4 * BLOCK;
     int64_t cut = task % p->cuts, block = task / p->cuts % p->blocks;
     size_t at = (size_t)(task / p->cuts / p->blocks);
     int64_t first = vt_cpu_piece_begin(p->squares, p->blocks, 1, block);

@@ -74,7 +74,7 @@ void vt_cpu_split(const vt_kern *kern, bool worth, int64_t tasks, vt_cpu_part *p
 void vt_cpu_deal(const vt_kern *kern, bool worth, int64_t tasks, vt_cpu_part *part,
                  const void *args);
 
-/* Does one table give the other's numbers? tiles_agree.c */
+/* Does one table give the other's numbers? False also where memory lacks. tiles_agree.c */
 bool vt_cpu_tiles_agree(const vt_tiles *one, const vt_tiles *other);
 bool vt_cpu_tiles8_agree(const vt_tiles8 *one, const vt_tiles8 *other);
 

@@ -19,7 +19,7 @@
 
 enum {
     SLICE = 32,        /* channels a task of group norm, unless one channel group alone has more */
-    SLICE_MOST = 2048, /* channels whose gradients a task of the backward can hold */
+    SLICE_MOST = 1024, /* channels whose gradients a task of the backward can hold */
     NEAREST_ROWS = 64  /* rows a product of the code search */
 };
 
