@@ -159,13 +159,18 @@ static void seconds_between_two_runs(void **state) {
 static variant_engine *engine;
 static variant_info info;
 
-static int open_engine(void **state) {
-    (void)state;
+static variant_status open_model(bool encoder, variant_engine **out) {
     variant_engine_options options;
     variant_engine_options_init(&options);
     options.model = VARIANT_SOURCE_DIR "/models/fashion";
     options.threads = 1; /* threads that wait for each other crawl on a busy machine */
-    if (variant_engine_open(&engine, &options, NULL) != VARIANT_OK) return -1;
+    options.encoder = encoder;
+    return variant_engine_open(out, &options, NULL);
+}
+
+static int open_engine(void **state) {
+    (void)state;
+    if (open_model(false, &engine) != VARIANT_OK) return -1;
     info = *variant_engine_info(engine);
     return 0;
 }
@@ -223,6 +228,30 @@ static void memory_is_what_a_run_takes(void **state) {
     variant_pictures_free(&pictures, request.count);
     options.max_bytes = 1;
     assert_false(plan_of(&request, &options).fits);
+}
+
+/* Of edits the pictures after each scale count too, whose sides are the edited picture's. */
+static void pictures_that_are_kept_count(void **state) {
+    (void)state;
+    variant_engine *const plain = engine;
+    variant_edit edit;
+    variant_memory last = {.size = sizeof last}, each = last;
+    variant_edit_init(&edit);
+    assert_int_equal(open_model(true, &engine), VARIANT_OK);
+    edit.width = 600, edit.height = 500, edit.channels = 1;
+    variant_request request = request_of(2, 2);
+    request.edits = &edit; /* its sizes are enough to measure it */
+    request.edit_count = 1;
+    const variant_plan_options options = without_time(0);
+    const size_t without = plan_of(&request, &options).bytes;
+    assert_int_equal(variant_request_memory(engine, &request, &last, NULL), VARIANT_OK);
+    request.keep_scales = true;
+    assert_int_equal(variant_request_memory(engine, &request, &each, NULL), VARIANT_OK);
+    assert_true(each.pictures > 2 * last.pictures);
+    assert_int_equal(plan_of(&request, &options).bytes - without,
+                     each.pictures + each.edits - last.pictures - last.edits);
+    variant_engine_close(&engine);
+    engine = plain;
 }
 
 static size_t bytes_at(const variant_plan *plan, variant_request request, int batch) {
@@ -383,6 +412,7 @@ int main(void) {
         cmocka_unit_test(seconds_of_one_branch),
         cmocka_unit_test(the_unconditional_branch),
         cmocka_unit_test(memory_is_what_a_run_takes),
+        cmocka_unit_test(pictures_that_are_kept_count),
         cmocka_unit_test(batch_fills_the_limit),
         cmocka_unit_test(qualities_by_layers),
         cmocka_unit_test(all_schedules),

@@ -88,7 +88,6 @@ static variant_status read_options(planner *p, const variant_request *request, v
     p->at = *request;
     p->at.progress = NULL;
     p->at.preview = NULL;
-    p->at.keep_scales = false;
     if (p->at.batch == 0) p->at.batch = DEFAULT_BATCH;
     if (p->at.batch > p->at.count) p->at.batch = p->at.count;
     if (o->auto_batch) p->at.batch = 1; /* grows once the schedule is chosen */
@@ -157,7 +156,7 @@ static variant_status list_measured(planner *p, variant_error *err) {
     p->no_spread = points.no_spread;
     if (points.other_numbers)
         snprintf(p->plan->warning, sizeof p->plan->warning,
-                 "%.300s: quality was measured with other --weights or --kv", p->options->sweep);
+                 "%.300s: quality was measured with other weights or kv", p->options->sweep);
     if (points.other_decoder) {
         char *text = p->plan->warning;
         const size_t used = strlen(text), size = sizeof p->plan->warning;
@@ -287,6 +286,7 @@ static variant_status find_costs(planner *p, vt_costs *costs, const vt_candidate
     variant_request at = p->at;
     vt_plan_set(&at, deep);
     at.count = at.batch;
+    at.keep_scales = false; /* their decoding is no time of a layer */
     vt_costs_key_of(&key, p->engine, &at);
     bool kept = vt_costs_path(path, sizeof path, p->options->cache, &key);
     if (!p->options->remeasure && find_kept(p, costs, deep, &key, kept ? path : NULL))
@@ -365,7 +365,7 @@ static void warn_of_spread(planner *p, double share, double least) {
         line, sizeof line,
         "the best %.60s is known to +- %.3g only: which are within %.0f %% of it cannot be told",
         p->plan->score, spread, 100.0 * share);
-    warn(p, line, "sweep with more --samples");
+    warn(p, line, "sweep with more samples");
 }
 
 /* Fewer layers on the word of scores that do not say how far chance moves them. */
