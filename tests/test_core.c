@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,6 +34,37 @@ static void status_messages(void **state) {
     assert_string_equal(variant_status_name(VARIANT_E_MODEL), "E_MODEL");
     assert_string_equal(variant_status_name((variant_status)99), "E_UNKNOWN");
     assert_string_equal(variant_version(), "0.1.0");
+}
+
+/* Lines that are too long end where a character does, whichever part of them is cut. */
+static void long_messages_end_whole(void **state) {
+    (void)state;
+    static const char *const letters[] = {"x", "\xC3\xA9", "\xE2\x82\xAC", "\xF0\x9F\x98\x80"};
+    variant_error err = {0};
+    const size_t room = sizeof err.message - 1;
+    char text[1024], want[1024];
+    for (size_t i = 0; i < 4; ++i) {
+        const size_t bytes = strlen(letters[i]), whole = room / bytes * bytes;
+        for (size_t at = 0; at + bytes < sizeof text; at += bytes)
+            memcpy(text + at, letters[i], bytes + 1);
+        vt_fail(&err, VARIANT_E_IO, "%s", text);
+        assert_int_equal(strlen(err.message), whole);
+        assert_memory_equal(err.message, text, whole);
+        vt_fail_within(&err, VARIANT_E_IO, "%s", text);
+        assert_int_equal(strlen(err.message), whole);
+        for (int before = 1; before < 5; ++before) {
+            const size_t head = (size_t)before + 2;
+            vt_fail(&err, VARIANT_E_IO, "%s", text);
+            vt_fail_within(&err, VARIANT_E_IO, "%.*s", before, "file");
+            snprintf(want, sizeof want, "%.*s: %.*s", before, "file",
+                     (int)((room - head) / bytes * bytes), text);
+            assert_string_equal(err.message, want);
+        }
+    }
+    memset(text, 0xE9, sizeof text - 1); /* what is no UTF-8 stays, but for the last byte */
+    text[sizeof text - 1] = '\0';
+    vt_fail(&err, VARIANT_E_IO, "%s", text);
+    assert_int_equal(strlen(err.message), room - 1);
 }
 
 static void arena_carves(void **state) {
@@ -150,9 +182,13 @@ static void lists_are_taken_whole(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(status_messages),          cmocka_unit_test(arena_carves),
-        cmocka_unit_test(philox_known_answers),     cmocka_unit_test(draws_are_what_they_say),
-        cmocka_unit_test(cpu_level_can_be_lowered), cmocka_unit_test(lists_are_taken_whole),
+        cmocka_unit_test(status_messages),
+        cmocka_unit_test(long_messages_end_whole),
+        cmocka_unit_test(arena_carves),
+        cmocka_unit_test(philox_known_answers),
+        cmocka_unit_test(draws_are_what_they_say),
+        cmocka_unit_test(cpu_level_can_be_lowered),
+        cmocka_unit_test(lists_are_taken_whole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -38,17 +38,33 @@ const char *variant_status_sentence(variant_status status) {
 #undef vt_fail
 #undef vt_fail_within
 
+/* Bytes that a character of UTF-8 has by its first one. */
+static size_t character_bytes(unsigned char first) {
+    return first >= 0xF0 ? 4 : first >= 0xE0 ? 3 : first >= 0xC0 ? 2 : 1;
+}
+
+/* What filled its room may have been cut within a character: none of it stays. */
+static void end_whole(char *message, size_t size) {
+    const size_t length = strlen(message);
+    size_t first = length;
+    if (length + 1 < size) return;
+    while (first > 1 && length - first < 3 && (message[first - 1] & 0xC0) == 0x80) --first;
+    --first;
+    if (character_bytes((unsigned char)message[first]) > length - first) message[first] = '\0';
+}
+
 /* A line is one line, whatever a path or a file's text put into it. */
-static void keep_one_line(char *message) {
-    for (; *message; ++message)
-        if ((unsigned char)*message < ' ' || *message == 0x7F) *message = '?';
+static void keep_one_line(variant_error *err) {
+    end_whole(err->message, sizeof err->message);
+    for (char *at = err->message; *at; ++at)
+        if ((unsigned char)*at < ' ' || *at == 0x7F) *at = '?';
 }
 
 static void put_line(variant_error *err, variant_status code, const char *format, va_list args) {
     if (!err) return;
     err->status = code;
     vsnprintf(err->message, sizeof err->message, format, args);
-    keep_one_line(err->message);
+    keep_one_line(err);
 }
 
 static void put_before(variant_error *err, variant_status code, const char *format, va_list args) {
@@ -60,7 +76,7 @@ static void put_before(variant_error *err, variant_status code, const char *form
     size_t used = prefix < 0 ? 0 : (size_t)prefix;
     size_t room = used + 3 < sizeof err->message ? sizeof err->message - used - 3 : 0;
     if (room) snprintf(err->message + used, room + 3, ": %.*s", (int)room, inner);
-    keep_one_line(err->message);
+    keep_one_line(err);
     err->status = code;
 }
 
