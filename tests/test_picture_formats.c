@@ -201,6 +201,27 @@ static void bombs_are_refused(void **state) {
     }
 }
 
+/* What a frame has beyond its picture is not decoded without a bound: who bounds the picture's size counts on it. */
+static void frames_beyond_their_picture_are_bounded(void **state) {
+    (void)state;
+    enum { FRAME = 61 }; /* where it stands in the file: the mark, left, top, width, height */
+    vt_mapping map;
+    vt_image out;
+    assert_ok(vt_mapping_open(&map, golden("few_interlaced.gif"), &err));
+    uint8_t *bytes = malloc(map.size);
+    memcpy(bytes, map.data, map.size);
+    assert_int_equal(bytes[FRAME], 0x2C);
+    memcpy(bytes + FRAME + 5, (uint8_t[]){0x00, 0x20, 0x01, 0x08}, 4); /* 8192 x 2049 */
+    assert_int_equal(read_bytes(bytes, map.size, &out), VARIANT_E_FORMAT);
+    assert_non_null(strstr(err.message, "frame of 8192 x 2049 pixels in a picture of 14 x 11"));
+    memcpy(bytes + FRAME + 5, (uint8_t[]){0x00, 0x20, 0x00, 0x08},
+           4); /* as many as may be: its data end early */
+    assert_int_equal(read_bytes(bytes, map.size, &out), VARIANT_E_FORMAT);
+    assert_non_null(strstr(err.message, "damaged GIF"));
+    free(bytes);
+    vt_mapping_close(&map);
+}
+
 /* What is no picture is called by its name. */
 static void others_are_named(void **state) {
     (void)state;
@@ -232,9 +253,13 @@ static void others_are_named(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(formats_agree),       cmocka_unit_test(alpha_three_ways),
-        cmocka_unit_test(cmyk_without_marker), cmocka_unit_test(damaged_never_crashes),
-        cmocka_unit_test(bombs_are_refused),   cmocka_unit_test(others_are_named),
+        cmocka_unit_test(frames_beyond_their_picture_are_bounded),
+        cmocka_unit_test(formats_agree),
+        cmocka_unit_test(alpha_three_ways),
+        cmocka_unit_test(cmyk_without_marker),
+        cmocka_unit_test(damaged_never_crashes),
+        cmocka_unit_test(bombs_are_refused),
+        cmocka_unit_test(others_are_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -431,6 +431,36 @@ static void malformed_headers(void **state) {
 
 /* A small file cut at every length is refused; with one bit flipped it is read or refused, no
  * worse. */
+/* A NUL in a name would end it early, and another tensor be read by it; "\\u0000" is none, its backslash is escaped. */
+static void names_are_read_whole(void **state) {
+    (void)state;
+    variant_error err;
+#define ENTRY "{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}"
+    assert_int_equal(try_header("{\"x\\u0000y\":" ENTRY, 4, &err), VARIANT_E_FORMAT);
+    assert_non_null(strstr(err.message, "NUL character"));
+    assert_int_equal(try_header("{\"x\\\\u0000y\":" ENTRY, 4, &err), VARIANT_OK);
+    static const char nul[] = "{\"weight_map\": {\"x\\u0000y\": \"file.safetensors\"}}";
+    write_bytes(nul, sizeof nul - 1);
+    assert_int_equal(open_and_touch(&err), VARIANT_E_FORMAT);
+    assert_non_null(strstr(err.message, "an index with a NUL character"));
+    static const char raw[] = "{\"weight_map\": {\"x\0y\": \"file.safetensors\"}}";
+    write_bytes(raw, sizeof raw - 1);
+    assert_int_equal(open_and_touch(&err), VARIANT_E_FORMAT);
+    assert_non_null(strstr(err.message, "an index with a NUL character"));
+}
+
+/* An index that names itself is told once. */
+static void an_index_of_itself(void **state) {
+    (void)state;
+    variant_error err;
+    static const char itself[] = "{\"weight_map\": {\"x\": \"file.safetensors\"}}";
+    write_bytes(itself, sizeof itself - 1);
+    assert_int_equal(open_and_touch(&err), VARIANT_E_FORMAT);
+    const char *first = strstr(err.message, path);
+    assert_non_null(strstr(err.message, "names the index itself, expected tensors"));
+    assert_true(first && !strstr(first + 1, path));
+}
+
 static void damaged_files(void **state) {
     (void)state;
     variant_error err;
@@ -645,6 +675,8 @@ int main(void) {
         cmocka_unit_test(writing_refuses),
         cmocka_unit_test(conversions),
         cmocka_unit_test(malformed_headers),
+        cmocka_unit_test(names_are_read_whole),
+        cmocka_unit_test(an_index_of_itself),
         cmocka_unit_test(damaged_files),
         cmocka_unit_test(replacing_keeps_the_old),
         cmocka_unit_test(files_in_shared_memory_are_replaced),

@@ -1,11 +1,11 @@
 /* transformer.c - of an inspection: the transformer, what its trainings left, and what its depths take. See facts.h. */
-#include <cjson/cJSON.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "convert/facts.h"
 #include "engine/branches.h"
 #include "engine/calibrate.h"
+#include "io/json.h"
 
 /* ---- what a depth takes ---- */
 
@@ -83,7 +83,7 @@ static variant_status tell_depths(vt_inspection *in, variant_transformer_facts *
 
 /* The training may have drawn the bridge, from the supernet's up to this one. */
 static int last_bridge(const vt_model *model) {
-    cJSON *record = model->training ? cJSON_Parse(model->training) : NULL;
+    cJSON *record = vt_json_of(model->training);
     const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(record, "bridge"));
     int first = 0, last = 0;
     const int read = text ? sscanf(text, "%d-%d", &first, &last) : 0;
@@ -129,7 +129,7 @@ static double number_of(const cJSON *of, const char *key) {
 static variant_status tell_integers(vt_inspection *in, variant_transformer_facts *out,
                                     const vt_tensor_file *file, variant_error *err) {
     const char *text = vt_tensor_file_meta(file, VT_INT8_KEY);
-    cJSON *record = text ? cJSON_Parse(text) : NULL;
+    cJSON *record = vt_json_of(text);
     variant_integer_facts *facts = NULL;
     variant_status status = VARIANT_OK;
     const cJSON *item;

@@ -6,6 +6,8 @@
 
 #include "io/picture.h"
 
+enum { FRAME_PIXELS = 1 << 24 }; /* of a frame that is larger than its picture */
+
 static int take(GifFileType *gif, GifByteType *out, int size) {
     vt_bytes *left = gif->UserData;
     size_t taken = (size_t)size < left->size ? (size_t)size : left->size;
@@ -82,6 +84,18 @@ static void opaque(vt_raw_picture *out) {
     out->channels = 3;
 }
 
+/* What lies beyond the picture is decoded for nothing: whoever bounds the picture's size has bounded its frame's, too. */
+static variant_status frame_check(const vt_raw_picture *out, const GifImageDesc *frame,
+                                  variant_error *err) {
+    const int64_t pixels = (int64_t)frame->Width * frame->Height;
+    if (pixels <= FRAME_PIXELS || pixels <= (int64_t)out->width * out->height) return VARIANT_OK;
+    return vt_fail(
+        err, VARIANT_E_FORMAT,
+        "a GIF's frame of %d x %d pixels in a picture of %d x %d: expected no more than it "
+        "holds, or %d",
+        frame->Width, frame->Height, out->width, out->height, FRAME_PIXELS);
+}
+
 static variant_status decode(vt_raw_picture *out, GifFileType *gif, bool header_only,
                              variant_error *err) {
     int clear;
@@ -92,6 +106,7 @@ static variant_status decode(vt_raw_picture *out, GifFileType *gif, bool header_
     out->height = gif->SHeight > 0 ? gif->SHeight : frame->Height;
     out->channels = 4;
     VT_TRY(vt_picture_size_check("GIF", out->width, out->height, err));
+    VT_TRY(frame_check(out, frame, err));
     if (header_only) return VARIANT_OK;
     uint8_t *row = malloc((size_t)frame->Width);
     out->data = calloc((size_t)out->width * (size_t)out->height, 4);

@@ -15,6 +15,16 @@ bool vt_json_exceeds(const char *text, size_t size, size_t most) {
     return count > most;
 }
 
+bool vt_json_has_nul(const char *text, size_t size) {
+    if (memchr(text, '\0', size)) return true;
+    for (size_t i = 0; i + 6 <= size; ++i) {
+        if (text[i] != '\\') continue;
+        if (memcmp(text + i, "\\u0000", 6) == 0) return true;
+        ++i; /* what is escaped, be it a backslash */
+    }
+    return false;
+}
+
 cJSON *vt_json_read(const char *text, size_t size, const char **end) {
     if (vt_json_exceeds(text, size, VT_JSON_VALUES)) return NULL;
     return cJSON_ParseWithLengthOpts(text, size, end, 0);

@@ -12,6 +12,8 @@
 
 /* May a text of `size` bytes hold more than `most` values? Counted are commas and opening brackets outside of strings. */
 bool vt_json_exceeds(const char *text, size_t size, size_t most);
+/* Is there a NUL, as it is or as \u0000, at which a string that is read would end early? */
+bool vt_json_has_nul(const char *text, size_t size);
 /* A value at the start of `size` bytes, with what follows it: *end, behind it (may be NULL). NULL: no JSON, too much of it (VT_JSON_VALUES), or no memory.
  * cJSON_Delete it. Threads: any. */
 cJSON *vt_json_read(const char *text, size_t size, const char **end);

@@ -233,6 +233,10 @@ static variant_status file_bytes(const char *path, uint8_t **out, size_t *size,
     int file = open(path, O_RDONLY | O_CLOEXEC);
     if (file < 0) return vt_fail(err, VARIANT_E_IO, "%s", strerror(errno));
     if (fstat(file, &info) != 0) info = (struct stat){0};
+    if (S_ISDIR(info.st_mode)) {
+        close(file);
+        return vt_fail(err, VARIANT_E_IO, "is a folder, expected a picture's file");
+    }
     facts->stamp = stamp_of(&info);
     size_t guess = S_ISREG(info.st_mode) && info.st_size > 0 ? (size_t)info.st_size : 4095;
     variant_status status =

@@ -284,6 +284,8 @@ variant_status vt_safetensors_read(vt_tensor_file *file, variant_error *err) {
     if (vt_json_exceeds(text, (size_t)length, VT_JSON_VALUES))
         return vt_fail(err, VARIANT_E_FORMAT, "header of more than %zu values, expected a model's",
                        VT_JSON_VALUES);
+    if (vt_json_has_nul(text, (size_t)length))
+        return vt_fail(err, VARIANT_E_FORMAT, "header with a NUL character in it");
     cJSON *header = vt_json_read(text, (size_t)length, &parsed);
     variant_status status = cJSON_IsObject(header) && only_blanks(parsed, text + length)
                                 ? read_header(file, header, 8 + (size_t)length, err)

@@ -39,12 +39,15 @@ static variant_status open_shard(vt_tensor_file *file, char **names, const char 
         if (strcmp(names[i], name) == 0) return VARIANT_OK;
     }
     vt_printable(printable, name);
+    const char *slash = strrchr(file->path, '/');
     if (!is_plain_name(name))
         return vt_fail(err, VARIANT_E_FORMAT, "names the file '%s', expected one in its own folder",
                        printable);
+    if (strcmp(name, slash ? slash + 1 : file->path) == 0)
+        return vt_fail(err, VARIANT_E_FORMAT,
+                       "weight_map: names the index itself, expected tensors");
     if (file->shard_count == MOST_SHARDS)
         return vt_fail(err, VARIANT_E_FORMAT, "names more than %d files", (int)MOST_SHARDS);
-    const char *slash = strrchr(file->path, '/');
     char *path = NULL;
     if (asprintf(&path, "%.*s%s", slash ? (int)(slash + 1 - file->path) : 0, file->path, name) < 0)
         return vt_fail(err, VARIANT_E_MEMORY, "no memory to open %s", printable);
@@ -104,6 +107,10 @@ static variant_status read_map(vt_tensor_file *file, const cJSON *json, char **n
 
 variant_status vt_shards_read(vt_tensor_file *file, variant_error *err) {
     char **names = calloc(MOST_SHARDS, sizeof *names); /* in the JSON's memory */
+    if (vt_json_has_nul((const char *)file->map.data, file->map.size)) {
+        free(names);
+        return vt_fail(err, VARIANT_E_FORMAT, "an index with a NUL character in it");
+    }
     cJSON *json = parse(&file->map);
     file->shards = calloc(MOST_SHARDS, sizeof *file->shards);
     variant_status status = names && json && file->shards

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "io/json.h"
 #include "io/synth.h"
 
 typedef struct reader {
@@ -95,7 +96,7 @@ variant_status vt_golden_config_parse(vt_golden_config *out, const char *text, c
                                       variant_error *err) {
     *out = (vt_golden_config){0};
     variant_status status = VARIANT_OK;
-    out->json = cJSON_Parse(text);
+    out->json = vt_json_of(text);
     if (!cJSON_IsObject(out->json)) {
         status =
             vt_fail(err, VARIANT_E_FORMAT, "%s: the configuration is not a JSON object", where);

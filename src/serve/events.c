@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/clock.h"
+#include "io/json.h"
 #include "serve/pictures.h"
 #include "serve/scheduler.h"
 #include "serve/text.h"
@@ -87,7 +88,7 @@ static char *completed_event(sv_call *call, bool *end) {
         job->wish.request.edits ? "image_edit.completed" : "image_generation.completed";
     cJSON *json = image_event(job, type, sv_picture_base64(&job->wish, &job->pictures[index]));
     cJSON_AddNumberToObject(json, "image_index", index);
-    cJSON_AddItemToObject(json, "settings", cJSON_Parse(job->pictures[index].settings));
+    cJSON_AddItemToObject(json, "settings", vt_json_of(job->pictures[index].settings));
     cJSON_AddItemToObject(json, "request", sv_settings_json(job));
     cJSON_AddItemToObject(json, "usage", sv_usage_json(job));
     call->seen_done = index + 1;

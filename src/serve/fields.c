@@ -13,16 +13,6 @@
 
 enum { MOST_VALUES = 4096 };
 
-/* Is there a \u0000, which would end a string early? */
-static bool spells_nul(const char *body, size_t size) {
-    for (size_t i = 0; i + 6 <= size; ++i) {
-        if (body[i] != '\\') continue;
-        if (memcmp(body + i, "\\u0000", 6) == 0) return true;
-        ++i; /* what is escaped, be it a backslash */
-    }
-    return false;
-}
-
 bool sv_json_read(cJSON **out, const char *body, size_t size, sv_fault *fault) {
     const char *end = body;
     *out = NULL;
@@ -32,12 +22,12 @@ bool sv_json_read(cJSON **out, const char *body, size_t size, sv_fault *fault) {
         return sv_refuse(fault, 400, "invalid_json", "", "the body is not UTF-8");
     if (memchr(body, '\0', size))
         return sv_refuse(fault, 400, "invalid_json", "", "the body holds a NUL byte");
-    if (spells_nul(body, size))
+    if (vt_json_has_nul(body, size))
         return sv_refuse(fault, 400, "invalid_json", "", "the body holds a NUL character");
     if (vt_json_exceeds(body, size, MOST_VALUES))
         return sv_refuse(fault, 400, "invalid_json", "", "the body has more than %d values",
                          MOST_VALUES);
-    cJSON *json = cJSON_ParseWithLengthOpts(body, size, &end, false);
+    cJSON *json = vt_json_read(body, size, &end);
     const size_t at = (size_t)(end - body);
     size_t rest = at;
     while (json && rest < size && strchr(" \t\r\n", body[rest])) ++rest;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/base64.h"
+#include "io/json.h"
 #include "serve/text.h"
 
 char *sv_picture_base64(const sv_wish *wish, const variant_picture *picture) {
@@ -42,7 +43,7 @@ cJSON *sv_picture_json(sv_call *call, const sv_job *job, int index) {
         add_url(json, call, job, index);
     else
         add_taken(json, "b64_json", sv_picture_base64(&job->wish, picture));
-    cJSON_AddItemToObject(json, "settings", cJSON_Parse(picture->settings));
+    cJSON_AddItemToObject(json, "settings", vt_json_of(picture->settings));
     return json;
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/arena.h"
+#include "io/json.h"
 
 #define META_KEY "variant.checkpoint"
 #define DATA "data"
@@ -185,7 +186,7 @@ static variant_status compare_settings(const char *path, const vt_settings *sett
 static variant_status parse_meta(const char *path, const vt_tensor_file *file, cJSON **out,
                                  variant_error *err) {
     const char *text = vt_tensor_file_meta(file, META_KEY);
-    cJSON *meta = *out = text ? cJSON_Parse(text) : NULL;
+    cJSON *meta = *out = vt_json_of(text);
     const cJSON *step = cJSON_GetObjectItemCaseSensitive(meta, "step");
     if (cJSON_IsNumber(step) && step->valuedouble >= 0.0 && step->valuedouble < 9e15 &&
         cJSON_IsObject(cJSON_GetObjectItemCaseSensitive(meta, "settings")))

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "io/file.h"
+#include "io/json.h"
 
 #define LOG_BYTES_MAX ((size_t)1 << 31)
 
@@ -15,7 +16,7 @@ static void copy_kept(FILE *to, const char *text, int64_t last_step) {
     for (const char *line = text; *line;) {
         const char *end = strchr(line, '\n');
         if (!end) return; /* unfinished */
-        cJSON *object = cJSON_ParseWithLength(line, (size_t)(end - line));
+        cJSON *object = vt_json_read(line, (size_t)(end - line), NULL);
         const cJSON *step = cJSON_GetObjectItemCaseSensitive(object, "step");
         if (cJSON_IsNumber(step) && step->valuedouble <= (double)last_step)
             fwrite(line, 1, (size_t)(end + 1 - line), to);

@@ -113,6 +113,7 @@ def shards(put):
     put("elsewhere", b'{"weight_map":{"x":"../a.safetensors"}}')
     put("itself", b'{"weight_map":{"x":"model.safetensors.index.json"}}')
     put("none", b'{"weight_map":{}}')
+    put("nul", b'{"weight_map":{"x\\u0000y":"a.safetensors"}}')
 
 
 def array(descr, shape, data, order="False", version=1):

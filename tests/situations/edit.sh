@@ -141,6 +141,12 @@ refusals() {
     refuses_edit 2 a.png --mask white.png --invert-mask; says "the mask is all white"
     refuses_edit 1 nowhere.png --mask square.png; says "nowhere.png"
     refuses_edit 1 a.png --mask nowhere.png; says "nowhere.png"
+    mkdir folder
+    refuses_edit 1 folder --mask square.png; says "folder: is a folder, expected a file"
+    refuses_edit 1 a.png --mask folder; says "folder: is a folder, expected a picture's file"
+    for begin in from refine vary tokens-in; do
+        refuses 1 generate -m m.safetensors -t 1 --$begin folder -o none.png; says "folder: is a folder, expected a file"
+    done
     echo text >broken.png
     refuses_edit 1 broken.png --mask square.png; says "broken.png: not a picture"
     refuses_edit 1 a.png --mask broken.png; says "broken.png: not a picture"
