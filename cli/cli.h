@@ -12,6 +12,9 @@ extern const cli_command cli_generate, cli_plan, cli_train, cli_eval, cli_bench,
     cli_serve, cli_inspect, cli_convert, cli_encode, cli_decode, cli_reconstruct, cli_classify,
     cli_synth, cli_selftest, cli_doctor;
 
+/* The environment's name of the OPENBLAS_CORETYPE that the program chose by itself when it started anew: others are a person's. */
+#define CLI_CORE_CHOSEN "VARIANT_CORETYPE"
+
 /* What is said in a command's name, the one last named here. */
 void cli_name_command(const char *command);
 const char *cli_command_name(void);

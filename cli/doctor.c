@@ -77,7 +77,12 @@ static void find(visit *v, bool wrong, const char *remedy, const char *format, .
 static void look_at_kernels(visit *v) {
     const variant_machine *m = &v->machine;
     const char *core = variant_blas_core_wanted();
+    const char *told = getenv("OPENBLAS_CORETYPE"), *chosen = getenv(CLI_CORE_CHOSEN);
     char remedy[128];
+    if (told && *told && !(chosen && strcmp(chosen, told) == 0))
+        find(v, false, "unset OPENBLAS_CORETYPE",
+             "OPENBLAS_CORETYPE=%.32s chooses the kernels of products in float32: %s is used", told,
+             m->blas);
     if (core) {
         snprintf(remedy, sizeof remedy, "set OPENBLAS_CORETYPE=%s in the environment", core);
         find(v, true, remedy,

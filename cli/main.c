@@ -102,7 +102,9 @@ static void restart_for_blas(char **argv) {
     const char *core = variant_blas_core_wanted();
     char path[4096];
     ssize_t length = core ? readlink("/proc/self/exe", path, sizeof path - 1) : -1;
-    if (length < 0 || setenv("OPENBLAS_CORETYPE", core, 1) != 0) return;
+    if (length < 0 || setenv(CLI_CORE_CHOSEN, core, 1) != 0 ||
+        setenv("OPENBLAS_CORETYPE", core, 1) != 0)
+        return;
     path[length] = '\0';
     execv(path, argv);
 }

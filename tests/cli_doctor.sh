@@ -46,6 +46,17 @@ sanitized() { grep -qE '^VARIANT_SANITIZE:STRING=.' "$(dirname "$variant")/CMake
 # an OpenBLAS that takes kernels of 2004, where the variable that helps was set to them: the program must not start itself again for ever
 OPENBLAS_CORETYPE=Prescott run doctor
 says "OpenBLAS [0-9.]+ (Prescott|Nehalem|Core2)"
+# who set it is told so; where the program itself did, for an OpenBLAS older than the processor, nobody is
+says "^note: OPENBLAS_CORETYPE=Prescott chooses the kernels of products in float32: OpenBLAS [0-9.]+ [A-Za-z0-9]+ is used: unset"
+OPENBLAS_CORETYPE=Prescott VARIANT_CORETYPE=Prescott run doctor
+grep -q OPENBLAS_CORETYPE out.txt && { cp out.txt err.txt; bad "told of what the program chose"; } || ok
+env -u OPENBLAS_CORETYPE "$variant" doctor >out.txt 2>err.txt
+grep -q OPENBLAS_CORETYPE out.txt && { cp out.txt err.txt; bad "told of a variable that nobody set"; } || ok
+# a small stack, as musl gives threads: nothing large lies on it
+for kilobytes in 64 128; do
+    bash -c "ulimit -s $kilobytes; exec '$variant' doctor -t 1" >out.txt 2>err.txt
+    [ $? -le 1 ] && says "^  kernels    OpenBLAS" || bad "doctor with a stack of $kilobytes kB"
+done
 sanitized && echo "SKIP limits of address space: a sanitizer takes more than any" || wrong "ulimit -v leaves" bash -c "ulimit -v 700000; exec '$variant' doctor"
 "$variant" synth "$root/tests/examples.json" -o plain.safetensors >/dev/null 2>err.txt || bad synth
 run doctor -m plain.safetensors --no-times
