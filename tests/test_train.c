@@ -515,8 +515,24 @@ static void test_token_cache(void **state) {
     assert_int_not_equal(before.st_ino, after.st_ino);
     codebook->value = mapped;
     free(changed);
-
     vt_token_cache_close(&again);
+
+    options.named = true; /* a cache that does not fit is made again, what is none stays */
+    assert_ok(vt_token_cache_open(&again, &options, &err));
+    vt_token_cache_close(&again);
+    static int32_t maps[21];
+    const variant_tokens exported = {
+        .count = 1, .length = 21, .tokens = maps, .scales = 3, .sides = {1, 2, 4}};
+    static const char *const names[] = {"maps.npz", "maps.safetensors"};
+    for (int i = 0; i < 2; ++i) {
+        options.path = in_folder(names[i]);
+        assert_ok(variant_tokens_write(&exported, options.path, &err));
+        assert_int_equal(stat(options.path, &before), 0);
+        assert_int_equal(vt_token_cache_open(&again, &options, &err), VARIANT_E_ARGUMENT);
+        assert_non_null(strstr(err.message, "is no token cache of a training"));
+        assert_int_equal(stat(options.path, &after), 0);
+        assert_int_equal(before.st_ino, after.st_ino);
+    }
     vt_token_cache_close(&memory_only);
     kern->memory_release(kern, memory, bytes);
     vt_pictures_close(&pictures);
@@ -581,7 +597,8 @@ static void test_bad_input(void **state) {
                  "no pictures");
 
     options = tokenizer_run("tok", &at);
-    assert_fails(vt_train_tokenizer(kern, &options, &result, &err), VARIANT_E_ARGUMENT, "--resume");
+    assert_fails(vt_train_tokenizer(kern, &options, &result, &err), VARIANT_E_ARGUMENT,
+                 "resume goes on");
     options.common.resume = true;
     options.common.batch = 16;
     assert_fails(vt_train_tokenizer(kern, &options, &result, &err), VARIANT_E_ARGUMENT,

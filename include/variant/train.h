@@ -166,8 +166,10 @@ variant_status variant_train_tokenizer(const variant_training *training,
 typedef struct variant_train_transformer_options {
     size_t size;           /* variant_train_transformer_options_init sets it */
     const char *tokenizer; /* file or folder; required, unless a supernet's model holds one */
-    const char *part;  /* which of several models in a file; NULL: averaged weights before others */
-    const char *cache; /* the pictures as tokens; NULL: tokens.cache in the run's folder */
+    const char *part; /* which of several models in a file; NULL: averaged weights before others */
+    /* the pictures as tokens; NULL: tokens.cache in the run's folder. A cache that does not fit is made again; another file
+     * there, such as tokens that variant_tokens_write wrote, is refused, E_ARGUMENT */
+    const char *cache;
     bool verify_data;  /* read every picture again to see whether its tokens still hold */
     double label_drop; /* share of labels dropped for guidance */
     double label_smoothing;

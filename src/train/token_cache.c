@@ -151,6 +151,21 @@ static bool attach(vt_token_cache *cache, const vt_token_cache_options *options,
     return false;
 }
 
+/* What a person named must be a cache, or not be there. Token maps of `variant encode` are none: they say neither of which pictures
+ * they are nor how those were taken, so that those of other data could not be told from them. */
+static variant_status check_named(const vt_token_cache_options *options, variant_error *err) {
+    vt_tensor_file *file = NULL;
+    if (!options->named || !options->path || access(options->path, F_OK) != 0) return VARIANT_OK;
+    const bool opens = vt_tensor_file_open(&file, options->path, NULL) == VARIANT_OK;
+    const vt_tensor *tokens = opens ? vt_tensor_file_find(file, NULL, "tokens") : NULL;
+    const bool is = tokens && tokens->rank == 3 && vt_tensor_file_meta(file, META_KEY);
+    vt_tensor_file_close(&file);
+    if (is) return VARIANT_OK;
+    return vt_fail(err, VARIANT_E_ARGUMENT,
+                   "%s: is no token cache of a training, expected one, or a name that is free",
+                   options->path);
+}
+
 /* ---- encoding ---- */
 
 /* A batch on its way; arena memory. */
@@ -318,6 +333,7 @@ variant_status vt_token_cache_open(vt_token_cache *out, const vt_token_cache_opt
     *out = (vt_token_cache){.count = options->pictures->count,
                             .views = options->flip ? 2 : 1,
                             .tokens = vt_tokenizer_tokens(config)};
+    VT_TRY(check_named(options, err));
     if (options->path) {
         VT_TRY(describe(options, key, sizeof key, err));
         if (attach(out, options, key, config->codes)) return VARIANT_OK;

@@ -25,6 +25,8 @@ typedef struct vt_token_cache_options {
     const vt_pictures *pictures;
     bool flip;        /* two views */
     const char *path; /* NULL: memory only */
+    bool
+        named; /* by a person: a file there that is no cache is theirs, and refused (E_ARGUMENT), not written over */
     bool verify; /* look at every picture's content, though its stamp says that it is as it was */
     void (*note)(void *user, const char *line); /* why a file is made anew; may be NULL */
     void *user_note;

@@ -65,6 +65,7 @@ static variant_status open_caches(vt_transformer_job *job, vt_train_loop *loop, 
     vt_token_cache_options options = cache_options(job, loop, false);
     options.arena = arena;
     options.path = job->options->cache ? job->options->cache : path;
+    options.named = job->options->cache != NULL;
     options.user = &state;
     VT_TRY(vt_token_cache_open(&job->cache, &options, err));
     if (!loop->data.test) return VARIANT_OK;
