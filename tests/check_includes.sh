@@ -4,7 +4,8 @@
 #   io, kern, nn <- features <- train, eval, convert; engine <- planning <- eval, measure; engine <- convert.
 #   serve computes through include/variant.h alone: core, io <- serve. So do the commands, which include nothing else but serve: cli.
 #   supernet <- transformer, engine, train. tokenizer and transformer never include each other.
-# Also: intrinsics only in kern/cpu, every header compiles alone, the public ones as C++ too, and variant.h has all of those.
+# Also: intrinsics only in kern/cpu, JSON parsed only by io/json.c, which bounds it, messages of the library without options of the
+# program, every header compiles alone, the public ones as C++ too, and variant.h has all of those.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -55,6 +56,21 @@ while read -r file; do
     echo "$file: intrinsics belong in src/kern/cpu"
     failed=$((failed + 1))
 done < <(grep -rlE '#include <(x86intrin|immintrin|arm_neon)\.h>' src cli | grep -v '^src/kern/cpu/' || true)
+
+while read -r file; do
+    echo "$file: JSON is read by vt_json_read or vt_json_of (io/json.h), whose memory is bounded"
+    failed=$((failed + 1))
+done < <(grep -rl 'cJSON_Parse' src --include='*.c' --include='*.h' | grep -v '^src/io/json.c$' || true)
+
+# The library's messages name fields, which other programs set as well, and no options (--resume) of this one. But for:
+#   src/serve/           the server is a command, nothing of variant.h reaches it; its limits are known by their options
+#   src/eval/report.c    a style sheet, whose variables begin with --
+#   src/train/defaults.* the note of what a training chose is a command line, to be given again as it stands
+while read -r line; do
+    echo "$line: a message of the library names an option: say the field's name"
+    failed=$((failed + 1))
+done < <(grep -rnoE '"([^"\\]|\\.)*"' src --include='*.c' --include='*.h' | grep -E ':"(.*[^a-zA-Z])?--[a-z%]' |
+    grep -vE '^src/(serve/|eval/report\.c:|train/defaults\.)' || true)
 
 while read -r header; do
     checked=$((checked + 1))

@@ -107,7 +107,7 @@ run generate -m bf16 --from preview.png --decoder full -o full-again.png
 same full.png full-again.png
 run generate -m bf16 --vary preview.png --keep-scales 1 --decoder full -n 2 -o vary-%d.png
 refuses "was decoded by the preview decoder" -- generate -m bf16 --from preview.png -o x.png
-refuses "--decoder full takes the tokenizer's own" -- generate -m bf16 --vary preview.png --keep-scales 1 -o x.png
+refuses 'decoder "full" takes the tokenizer'"'"'s own' -- generate -m bf16 --vary preview.png --keep-scales 1 -o x.png
 
 # ---- metadata that tells another decoder than is there
 with_preview() { # FILE OUT KEY VALUE
@@ -150,7 +150,7 @@ run train decoder --data pictures --tokenizer one --steps 1 --batch 4 -o over -q
 says "has a preview decoder already"
 
 # ---- one line
-refuses "this model has no preview decoder; \`variant train decoder --tokenizer MODEL" -- generate -m model.safetensors --decoder preview -o x.png
+refuses "this model has no preview decoder; \`variant train decoder\` makes one" -- generate -m model.safetensors --decoder preview -o x.png
 refuses "this model has no preview decoder" -- reconstruct -m model.safetensors --data pictures --decoder preview
 refuses "this model has no preview decoder" -- decode -m model.safetensors tokens.safetensors --decoder preview -o x.png
 refuses "this model has no preview decoder" -- bench -m model.safetensors --decoder preview --repeat 1

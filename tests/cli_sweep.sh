@@ -147,7 +147,7 @@ check "still nothing from outside" "$(grep -ciE 'https?:|<script|<link|url\(|@im
     expect 0 "" -- $m -o guided --depths 12,6 --bridges 4 --uncond-depths 0,2 --cfg-lates 1,2 --repeat 1 --pictures 1 "${quality[@]}" --seeds 3-4
     expect 1 "judged with other seeds: 3,4 there, 0 asked" -- $m -o guided --depths 12 --bridges 4 --repeat 1 --pictures 1 "${quality[@]}"
     expect 2 "give --reference" -- -m x -o a --seeds 1-3
-    expect 2 "--uncond-depths: depth 13: expected -1 (as the model has it), 0 (as --depth) to 12" -- $m -o no --depths 12 --uncond-depths 13
+    expect 2 "uncond_depths: depth 13: expected -1 (as the model has it), 0 (as depth) to 12" -- $m -o no --depths 12 --uncond-depths 13
 }
 check "equal branches once, a shallower one guided twice" "$(ids guided | grep -oE 'full.*|d6.*' | tr -d '"' | tr '\n' ' ')" = \
     "d6-n4-equidistant-cfg1.5 d6-n4-equidistant-cfg1.5-u2 d6-n4-equidistant-cfg1.5-u2-late2 full-cfg1.5 full-cfg1.5-u2 full-cfg1.5-u2-late2 "

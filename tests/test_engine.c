@@ -503,6 +503,10 @@ static void refuses_what_makes_no_sense(void **state) {
     bad.greedy = bad.smooth = true;
     assert_fails(generate_with(engine, bad, NULL, err), VARIANT_E_ARGUMENT, "greedy");
     bad = good;
+    bad.given_scales = 2; /* of no tokens */
+    assert_fails(generate_with(engine, bad, NULL, err), VARIANT_E_ARGUMENT,
+                 "2 scales given, but no tokens");
+    bad = good;
     bad.first_image = INT32_MAX;
     assert_fails(generate_with(engine, bad, NULL, err), VARIANT_E_ARGUMENT, "first image");
     bad = good;

@@ -523,7 +523,7 @@ static void test_resized_reference(void **state) {
     vt_reference_close(&again);
     resizing.info.resize = VT_RESIZE_PYTORCH;
     assert_fails(vt_reference_load(&again, &resizing, path, err), VARIANT_E_MISMATCH,
-                 "resized as tensorflow does, but --resize is pytorch");
+                 "resized as tensorflow does, but resize is pytorch");
     vt_reference_close(&reference);
     remove_folder(folder);
     free(real);

@@ -86,7 +86,7 @@ static void every_arrangement_opens(void **state) {
     vt_model_close(&model);
 
     vt_model_options two = options_for(path_of("folder/transformer.safetensors"));
-    assert_fails(try_open(two, NULL, err), VARIANT_E_MODEL, "--tokenizer");
+    assert_fails(try_open(two, NULL, err), VARIANT_E_MODEL, "give its file as tokenizer");
     two.tokenizer = path_of("folder/tokenizer.safetensors");
     assert_ok(try_open(two, &model, err));
     vt_model_close(&model);
@@ -99,6 +99,20 @@ static void every_arrangement_opens(void **state) {
     assert_ok(try_open(copied, &model, err));
     assert_int_equal(vt_transformer_params(model->transformer)->mapped_bytes, 0);
     vt_model_close(&model);
+}
+
+/* A number of heads beside what the file tells must be that. */
+static void heads_must_fit(void **state) {
+    (void)state;
+    vt_model *model = NULL;
+    vt_model_options told = options_for(path_of("both.safetensors"));
+    assert_ok(try_open(told, &model, err));
+    told.heads = vt_transformer_configuration(model->transformer)->heads;
+    vt_model_close(&model);
+    assert_ok(try_open(told, &model, err));
+    vt_model_close(&model);
+    told.heads *= 2;
+    assert_fails(try_open(told, NULL, err), VARIANT_E_ARGUMENT, "do not fit");
 }
 
 static void pytorch_checkpoints_open(void **state) {
@@ -121,7 +135,7 @@ static void pytorch_checkpoints_open(void **state) {
     two.sides = "1,2,3";
     assert_fails(try_open(two, NULL, err), VARIANT_E_MODEL, "2");
     two.sides = "1,,2";
-    assert_fails(try_open(two, NULL, err), VARIANT_E_ARGUMENT, "--sides");
+    assert_fails(try_open(two, NULL, err), VARIANT_E_ARGUMENT, "sides \"");
 }
 
 /* Copies both.safetensors tensor by tensor, with one change. */
@@ -257,6 +271,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_arrangement_opens),
         cmocka_unit_test(pytorch_checkpoints_open),
+        cmocka_unit_test(heads_must_fit),
         cmocka_unit_test(misfits_are_named),
         cmocka_unit_test(classes_by_number_and_name),
         cmocka_unit_test(half_written_files_do_not_appear),

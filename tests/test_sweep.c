@@ -356,7 +356,7 @@ static void plan_of_a_grid(void **state) {
     assert_int_equal(vt_sweep_plan(&tasks, &count, &o, &err), VARIANT_E_ARGUMENT);
     assert_non_null(
         strstr(err.message,
-               "--uncond-depths: depth 9: expected -1 (as the model has it), 0 (as --depth) to 8"));
+               "uncond_depths: depth 9: expected -1 (as the model has it), 0 (as depth) to 8"));
     o.uncond_count = 0;
     o.zone_count = 2;
     o.depths[1] = 9;

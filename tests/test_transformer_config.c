@@ -207,12 +207,15 @@ static void test_infer_small(void **state) {
     (void)state;
     const vt_transformer_config told = {.heads = 4, .scales = 3, .sides = {1, 2, 3}};
     check_infer(NULL, NULL, told, NULL);
-    check_infer(NULL, NULL, (vt_transformer_config){.scales = 3, .sides = {1, 2, 3}}, "--heads");
-    check_infer(NULL, NULL, (vt_transformer_config){.heads = 4}, "--sides");
+    check_infer(NULL, NULL, (vt_transformer_config){.scales = 3, .sides = {1, 2, 3}}, "give heads");
+    check_infer(NULL, NULL, (vt_transformer_config){.heads = 4}, "give sides");
     check_infer(NULL, NULL, (vt_transformer_config){.heads = 4, .scales = 3, .sides = {1, 2, 4}},
                 "3 scales of 14");
     check_infer(NULL, NULL, (vt_transformer_config){.heads = 5, .scales = 3, .sides = {1, 2, 3}},
                 "5 heads");
+    /* a tensor tells the heads: a number beside it must be that */
+    check_infer("blocks.0.attn.scale_mul_1H11", "[1,4,1,1]", (vt_transformer_config){.heads = 8},
+                "heads 8 do not fit: blocks.0.attn.scale_mul_1H11 has 4");
     check_infer("head.weight", NULL, told, "no tensor head.weight");
     check_infer("head.weight", "[12]", told, "head.weight has 1 dimensions");
     check_infer("class_emb.weight", "[1,32]", told, "classes is 0");
@@ -244,7 +247,7 @@ static void check_levels(const int64_t levels[14], const char *dtype, const char
     const variant_status status = vt_transformer_config_infer(&config, file, NULL, &error);
     if (!expected) {
         assert_int_equal(status, VARIANT_E_MODEL);
-        assert_non_null(strstr(error.message, "--sides"));
+        assert_non_null(strstr(error.message, "give sides"));
     } else {
         char found[32];
         assert_int_equal(status, VARIANT_OK);

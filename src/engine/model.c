@@ -86,8 +86,7 @@ variant_status vt_sides_parse(const char *text, int *sides, int *count, variant_
     *count = variant_list_ints(text, 1, 1024, VT_MAX_SCALES, sides);
     if (*count > 0) return VARIANT_OK;
     return vt_fail(err, VARIANT_E_ARGUMENT,
-                   "--sides \"%.64s\": expected up to %d sides such as 1,2,3,4", text,
-                   VT_MAX_SCALES);
+                   "sides \"%.64s\": expected up to %d sides such as 1,2,3,4", text, VT_MAX_SCALES);
 }
 
 /* ---- loading ---- */
@@ -101,6 +100,10 @@ static variant_status load_transformer(vt_model *model, const vt_model_options *
                                        const vt_file_config *own, variant_error *err) {
     vt_transformer_config config = {.heads = options->heads > 0 ? options->heads : own->heads};
     int sides[VT_MAX_SCALES], count = 0;
+    if (options->heads > 0 && own->heads > 0 && options->heads != own->heads)
+        return vt_fail(err, VARIANT_E_ARGUMENT, "%s: heads %d do not fit: the model has %d",
+                       vt_tensor_file_path(model->files[VT_TRANSFORMER_PART]), options->heads,
+                       own->heads);
     if (options->sides) {
         VT_TRY(vt_sides_parse(options->sides, sides, &count, err));
         apply_sides(&config.scales, config.sides, sides, count);
@@ -121,7 +124,7 @@ static variant_status load_transformer(vt_model *model, const vt_model_options *
     if (integers > 0 && options->weights != has && !options->any_integers)
         vt_model_warn(options,
                       "%s: %d weights are %s in this file: what runs as %s are those, multiplied "
-                      "out (--weights %s runs them as they are)",
+                      "out (weights %s runs them as they are)",
                       vt_tensor_file_path(file), integers, vt_number_name(has),
                       vt_number_name(options->weights), vt_number_name(has));
     return vt_transformer_prepare(model->transformer, err);
@@ -148,7 +151,7 @@ static variant_status tokenizer_sides(const vt_model *model, const vt_model_opti
     } else {
         return vt_fail(
             err, VARIANT_E_MODEL,
-            "%s: nothing tells the sides of the tokenizer's scales; give --sides 1,2,...",
+            "%s: nothing tells the sides of the tokenizer's scales; give sides such as 1,2,3,4",
             vt_tensor_file_path(file));
     }
     return VARIANT_OK;

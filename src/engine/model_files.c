@@ -179,8 +179,8 @@ static void tell_choice(search *s, const vt_tensor_file *file, const char *const
                         int taken, bool average) {
     char list[LIST_TEXT], line[LIST_TEXT * 2];
     join_groups(list, sizeof list, groups, count);
-    snprintf(line, sizeof line, "holds %d models (%s): takes %s%s; --part NAME takes another",
-             count, list, shown(groups[taken]), average ? ", the averaged weights" : "");
+    snprintf(line, sizeof line, "holds %d models (%s): takes %s%s; part NAME takes another", count,
+             list, shown(groups[taken]), average ? ", the averaged weights" : "");
     if (strcmp(line, s->said) == 0) return;
     snprintf(s->said, sizeof s->said, "%s", line);
     vt_model_warn(s->options, "%s: %s", vt_tensor_file_path(file), line);
@@ -198,7 +198,7 @@ static variant_status choose(search *s, const vt_tensor_file *file, int part,
         if (found == 1) s->part_found = true;
         if (found == 1) return VARIANT_OK;
         if (found > 1)
-            return vt_fail(err, VARIANT_E_ARGUMENT, "%s: --part %s names %d of its models: %s",
+            return vt_fail(err, VARIANT_E_ARGUMENT, "%s: part %s names %d of its models: %s",
                            vt_tensor_file_path(file), wanted, found, list);
         snprintf(s->has, sizeof s->has, "%s", list);
     }
@@ -213,7 +213,7 @@ static variant_status choose(search *s, const vt_tensor_file *file, int part,
     int average = only(groups, count, true);
     *taken = average >= 0 ? average : only(groups, count, false);
     if (*taken < 0)
-        return vt_fail(err, VARIANT_E_MODEL, "%s: holds %d %ss: %s; choose one with --part",
+        return vt_fail(err, VARIANT_E_MODEL, "%s: holds %d %ss: %s; choose one as part",
                        vt_tensor_file_path(file), count, part_names[part], list);
     if (!wanted) tell_choice(s, file, groups, count, *taken, average >= 0);
     return VARIANT_OK;
@@ -401,12 +401,12 @@ static variant_status check_found(const search *s, variant_error *err) {
         return vt_fail(err, VARIANT_E_MODEL, "%s: no tokenizer in it (no tensor %s)",
                        options->tokenizer, VT_TOKENIZER_MARK);
     if (options->need_tokenizer && !s->model->files[VT_TOKENIZER_PART])
-        return vt_fail(err, VARIANT_E_MODEL,
-                       "%s: no tokenizer in it; give its file with --tokenizer", options->model);
+        return vt_fail(err, VARIANT_E_MODEL, "%s: no tokenizer in it; give its file as tokenizer",
+                       options->model);
     if (options->need_transformer && !s->model->files[VT_TRANSFORMER_PART])
         return vt_fail(err, VARIANT_E_MODEL, "%s: no transformer in it", options->model);
     if (options->part && !s->part_found && s->has[0])
-        return vt_fail(err, VARIANT_E_ARGUMENT, "%s: --part %s: expected one of %s", options->model,
+        return vt_fail(err, VARIANT_E_ARGUMENT, "%s: part %s: expected one of %s", options->model,
                        options->part, s->has);
     return VARIANT_OK;
 }
@@ -415,7 +415,7 @@ variant_status vt_model_find(vt_model *model, const vt_model_options *options, v
     search s = {.model = model, .options = options};
     int first = options->tokenizer ? VT_TRANSFORMER_PART : VT_TOKENIZER_PART;
     if (!options->model)
-        return vt_fail(err, VARIANT_E_ARGUMENT, "no model given: expected a file or a folder (-m)");
+        return vt_fail(err, VARIANT_E_ARGUMENT, "no model given: expected a file or a folder");
     if (options->tokenizer)
         VT_TRY(find_in(&s, options->tokenizer, options->tokenizer_memory, VT_TOKENIZER_PART,
                        VT_TOKENIZER_PART, err));

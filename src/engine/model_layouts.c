@@ -24,7 +24,7 @@ static const layout layouts[] = {
     {"attn.c_attn", "a language model of GPT-2's layout (VQGAN's transformer has it too)"},
     {"blocks.0.attn.qkv", "a vision transformer of timm"},
     {"unregistered_blocks", "an Infinity transformer, VAR's relative for text"},
-    {"Mixed_5b", "an Inception network that scores are measured in: give it with --features"},
+    {"Mixed_5b", "an Inception network that scores are measured in: give it as features"},
     {"layer1.0.conv1", "a ResNet"},
     {"features.0.weight", "a VGG or AlexNet (the perceptual loss of a tokenizer?)"},
     {"lin0.model", "the linear layers of LPIPS"},

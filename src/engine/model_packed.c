@@ -38,7 +38,7 @@ static variant_status read_layout(vt_packed_info *out, const vt_tensor_file *fil
         return vt_fail(
             err, VARIANT_E_UNSUPPORTED,
             "%s: its weights are packed as %.32s version %g, this program reads " VT_PANELS_LAYOUT
-            " version %d: pack the model that it was made of again (variant convert --pack)",
+            " version %d: pack the model that it was made of again (variant convert)",
             vt_tensor_file_path(file), layout, version->valuedouble, VT_PANELS_VERSION);
     if (!weights || vt_number_parse(&out->weights, "weights", weights, NULL) != VARIANT_OK ||
         out->weights == VT_NUMBER_F32 ||

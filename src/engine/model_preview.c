@@ -13,8 +13,7 @@
 
 variant_status vt_model_fail_preview(variant_error *err) {
     return vt_fail(err, VARIANT_E_MODEL,
-                   "this model has no preview decoder; `variant train decoder --tokenizer MODEL "
-                   "--data DIR -o DIR` makes one");
+                   "this model has no preview decoder; `variant train decoder` makes one");
 }
 
 char *vt_model_config_of(const vt_model *model) {

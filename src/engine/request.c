@@ -102,6 +102,10 @@ static variant_status choose_given(vt_choices *c, variant_error *err) {
     if (r->scales < 0 || r->scales > scales)
         return vt_fail(err, VARIANT_E_ARGUMENT, "%d scales: this model has 1 to %d", r->scales,
                        scales);
+    if (!r->given_tokens && r->given_scales)
+        return vt_fail(err, VARIANT_E_ARGUMENT,
+                       "%d scales given, but no tokens of them: expected given_tokens",
+                       r->given_scales);
     if (!r->given_tokens) return VARIANT_OK;
     if (r->given_count < 1 || r->given_scales < 0 || r->given_scales > scales)
         return vt_fail(err, VARIANT_E_ARGUMENT,
@@ -137,7 +141,7 @@ static variant_status choose_decoder(vt_choices *c, variant_error *err) {
     if (hash && strcmp(hash, own) != 0)
         return vt_fail(err, VARIANT_E_MODEL,
                        "the picture was decoded by the preview decoder %.40s, this model has %s: "
-                       "--decoder full takes the tokenizer's own",
+                       "decoder \"full\" takes the tokenizer's own",
                        hash, has ? own : "none");
     if (!has) return vt_model_fail_preview(err);
     c->decoder = c->preview_decoder = VT_DECODER_PREVIEW;

@@ -262,8 +262,7 @@ static variant_status read_tensors(variant_tokens **out, const char *path, int l
     if (wanted) *wanted = '\0'; /* a model, which is what most files are opened for */
     if (status != VARIANT_OK)
         return vt_fail(err, status, "%s%s", why.message,
-                       wanted ? ", expected a file of tokens, as `variant encode` and --tokens-out "
-                                "write them"
+                       wanted ? ", expected a file of tokens, as `variant encode` writes them"
                               : "");
     status = from_tensors(out, file, path, length, err);
     vt_tensor_file_close(&file);

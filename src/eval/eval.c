@@ -46,7 +46,7 @@ variant_status vt_eval_open(vt_eval **out, const vt_eval_options *options, varia
     if (reference && reference->count == 1)
         VT_CHECK(vt_fail(err, VARIANT_E_ARGUMENT,
                          "%s: a reference of 1 picture: scores need at least 2, and many more to "
-                         "mean something (--split all takes training pictures too)",
+                         "mean something (split all takes training pictures too)",
                          reference->source));
     int splits = options->expected > 0 ? options->expected / LEAST_IN_SPLIT : VT_EVAL_SPLITS;
     eval->splits = splits < 1 ? 1 : splits > VT_EVAL_SPLITS ? VT_EVAL_SPLITS : splits;

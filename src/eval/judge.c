@@ -17,8 +17,8 @@ variant_status vt_judge_open(vt_judge *out, const vt_judge_options *options, var
     const char *network = options->features ? options->features : options->model;
     if (!options->features && !(options->model && vt_is_folder(options->model)))
         return vt_fail(err, VARIANT_E_ARGUMENT,
-                       "which network measures? give --features FILE (an Inception file, or what "
-                       "`variant train classifier` made)");
+                       "which network measures? give features (an Inception file, or what `variant "
+                       "train classifier` made)");
     VT_CHECK(vt_kern_open(&out->kern, options->backend, options->threads, err));
     VT_CHECK(vt_features_find(network, out->path, sizeof out->path, err));
     VT_CHECK(vt_features_open(&out->features, out->kern, out->path, err));
@@ -78,7 +78,7 @@ static void note_resize(const vt_judge_options *options, const char *path) {
     if (!options->note) return;
     snprintf(line, sizeof line,
              "%.600s: statistics as guided-diffusion publishes them are of pictures resized by "
-             "TensorFlow: --resize tensorflow compares like with like",
+             "TensorFlow: resize tensorflow compares like with like",
              path);
     options->note(options->user, line);
 }

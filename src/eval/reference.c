@@ -176,7 +176,7 @@ static variant_status check_resize(vt_reference *reference, const vt_tensor_file
     if (!kept) kept = vt_features_resize_name(VT_RESIZE_PYTORCH);
     if (info->resizes && strcmp(kept, asked) != 0)
         return vt_fail(err, VARIANT_E_MISMATCH,
-                       "%s: statistics of pictures resized as %s does, but --resize is %s",
+                       "%s: statistics of pictures resized as %s does, but resize is %s",
                        vt_tensor_file_path(file), kept, asked);
     reference->resize = info->resize;
     return VARIANT_OK;
@@ -191,7 +191,7 @@ static variant_status load_own(vt_reference *reference, const vt_features_info *
     const char *network = vt_tensor_file_meta(file, "network");
     if (!kind || strcmp(kind, KIND) != 0 || !hash || !network)
         VT_CHECK(vt_fail(err, VARIANT_E_FORMAT,
-                         "%s: not reference statistics: expected a file of --save-reference, an "
+                         "%s: not reference statistics: expected saved statistics, an "
                          ".npz with mu and sigma, or a data set",
                          path));
     if (strcmp(hash, info->hash) != 0)
@@ -292,7 +292,7 @@ static variant_status npz_facts(vt_reference *reference, const vt_npz *npz,
     reference->guided = false; /* nothing to guess */
     if (!info->resizes || (int)resize == (int)info->resize) return VARIANT_OK;
     return vt_fail(err, VARIANT_E_MISMATCH,
-                   "%s: statistics of pictures resized as %s does, but --resize is %s", npz->path,
+                   "%s: statistics of pictures resized as %s does, but resize is %s", npz->path,
                    vt_features_resize_name(resize > 0 ? VT_RESIZE_TENSORFLOW : VT_RESIZE_PYTORCH),
                    vt_features_resize_name(info->resize));
 }

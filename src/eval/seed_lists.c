@@ -29,7 +29,7 @@ variant_status variant_seed_list_read(variant_seed_list **out, const char *path,
     VT_TRY(variant_seed_list_open(out, error));
     variant_status status =
         path ? vt_seed_list_read(&(*out)->list, path, error)
-             : vt_fail(error, VARIANT_E_ARGUMENT, "expected a file of `variant eval --json`");
+             : vt_fail(error, VARIANT_E_ARGUMENT, "expected a report of `variant eval` as JSON");
     const cJSON *settings = (*out)->list.settings;
     if (status == VARIANT_OK && settings && !((*out)->settings = cJSON_PrintUnformatted(settings)))
         status = vt_fail(error, VARIANT_E_MEMORY, "%s: no memory for it", path);

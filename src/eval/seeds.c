@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "io/file.h"
+#include "io/json.h"
 #include "planning/sweep_file.h"
 
 #define FILE_MAX ((size_t)16 << 20)
@@ -74,8 +75,8 @@ static variant_status take(vt_seed_list *out, const cJSON *seed_in, const cJSON 
     uint64_t seed;
     if (!cJSON_IsObject(scores) || !read_seed(seed_in, &seed))
         return vt_fail(err, VARIANT_E_FORMAT,
-                       "%s: not scores of generated pictures: expected what `variant eval --json` "
-                       "prints, with a seed and scores",
+                       "%s: not scores of generated pictures: expected a report of `variant eval` "
+                       "as JSON, with a seed and scores",
                        path);
     if (vt_seed_list_find(out, seed))
         return vt_fail(err, VARIANT_E_FORMAT, "%s: seed %" PRIu64 " is there twice", path, seed);
@@ -97,7 +98,7 @@ variant_status vt_seed_list_read(vt_seed_list *out, const char *path, variant_er
     char *text = NULL;
     *out = (vt_seed_list){0};
     VT_TRY(vt_file_read_text(&text, path, FILE_MAX, err));
-    cJSON *json = cJSON_Parse(text);
+    cJSON *json = vt_json_of(text);
     free(text);
     variant_status status = take_all(out, json, path, err);
     const cJSON *settings = item_of(json, "settings");

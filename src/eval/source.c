@@ -14,7 +14,7 @@ static variant_status settle_size(vt_dataset_options *options, variant_error *er
     if (options->side) return VARIANT_OK;
     if (width != height)
         return vt_fail(err, VARIANT_E_FORMAT,
-                       "%s: expected square pictures, the first has %d x %d pixels: give --side",
+                       "%s: expected square pictures, the first has %d x %d pixels: give side",
                        options->data.paths[0], width, height);
     options->side = width;
     options->exact = true;

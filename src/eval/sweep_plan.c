@@ -20,30 +20,30 @@ static variant_status check(const vt_sweep_options *o, const variant_info *info,
     for (int i = 0; i < o->depth_count; ++i)
         if (o->depths[i] < 1 || o->depths[i] > info->depth)
             return vt_fail(err, VARIANT_E_ARGUMENT,
-                           "--depths: depth %d: expected 1 to %d, the model's layers", o->depths[i],
+                           "depths: depth %d: expected 1 to %d, the model's layers", o->depths[i],
                            info->depth);
     for (int i = 0; i < o->bridge_count; ++i)
         if (o->bridges[i] < 0 || o->bridges[i] >= info->scales)
             return vt_fail(err, VARIANT_E_ARGUMENT,
-                           "--bridges: bridge %d: expected 0 to %d, of the model's %d scales",
+                           "bridges: bridge %d: expected 0 to %d, of the model's %d scales",
                            o->bridges[i], info->scales - 1, info->scales);
     for (int i = 0; i < o->uncond_count; ++i)
         if (o->uncond_depths[i] < -1 || o->uncond_depths[i] > info->depth)
             return vt_fail(err, VARIANT_E_ARGUMENT,
-                           "--uncond-depths: depth %d: expected -1 (as the model has it), 0 (as "
-                           "--depth) to %d, the model's "
+                           "uncond_depths: depth %d: expected -1 (as the model has it), 0 (as "
+                           "depth) to %d, the model's "
                            "layers",
                            o->uncond_depths[i], info->depth);
     for (int i = 0; i < o->zone_count; ++i)
         if (o->zones[i].first < 1 || o->zones[i].last < o->zones[i].first ||
             o->zones[i].last > info->scales)
             return vt_fail(err, VARIANT_E_ARGUMENT,
-                           "--zones: zone %d-%d: expected scales within 1 to %d", o->zones[i].first,
+                           "zones: zone %d-%d: expected scales within 1 to %d", o->zones[i].first,
                            o->zones[i].last, info->scales);
     if (o->zone_count && (o->zone_depth < 1 || o->zone_depth > info->depth))
         return vt_fail(err, VARIANT_E_ARGUMENT,
-                       "--zone-depth: depth %d: expected 1 to %d, the model's layers",
-                       o->zone_depth, info->depth);
+                       "zone_depth: depth %d: expected 1 to %d, the model's layers", o->zone_depth,
+                       info->depth);
     if ((o->depth_count && !o->bridge_count) || !o->selector_count || !o->cfg_count)
         return vt_fail(err, VARIANT_E_ARGUMENT,
                        "a sweep needs a depth, a bridge, a selector and a guidance at least");

@@ -197,8 +197,8 @@ static variant_status adopt(cJSON *found, const cJSON *wanted, const char *folde
     vt_sweep_file_view(&mine, wanted);
     if (theirs.settings.samples > 0 && mine.settings.samples <= 0)
         return vt_fail(err, VARIANT_E_MISMATCH,
-                       "%s holds a sweep with quality, and none is asked: give --reference as "
-                       "before, or another folder with -o",
+                       "%s holds a sweep with quality, and none is asked: give the reference of "
+                       "before, or another output",
                        folder);
     if (theirs.settings.samples > 0 && strcmp(theirs.settings.seeds, mine.settings.seeds) != 0)
         return vt_fail(err, VARIANT_E_MISMATCH,

@@ -52,7 +52,7 @@ static variant_status numbers_select(vt_part *part, int all, bool has_test,
     if (halves && options->note) {
         char line[600];
         snprintf(line, sizeof line,
-                 "%.400s: no test split: %d of %d pictures held out by number (--holdout %g)",
+                 "%.400s: no test split: %d of %d pictures held out by number (holdout %g)",
                  part->path, held, all, options->holdout);
         options->note(options->user, line);
     }

@@ -388,10 +388,11 @@ static int holdout_mark(const vt_picture_folder *folder, double holdout, uint8_t
 
 static variant_status no_test(const vt_picture_folder_options *options, const char *why,
                               variant_error *err) {
-    return vt_fail(err, VARIANT_E_FORMAT,
-                   "%s: no test split: no folder test/ or val/ with classes, and %s; --split train "
-                   "or --split all takes the others",
-                   options->path, why);
+    return vt_fail(
+        err, VARIANT_E_FORMAT,
+        "%s: no test split: no folder test/ or val/ with classes, and %s; split train or "
+        "all takes the others",
+        options->path, why);
 }
 
 /* Does the folder's own name say test pictures (data/test)? */
@@ -417,7 +418,7 @@ static variant_status hold_out(vt_picture_folder *out, const vt_picture_folder_o
         return VARIANT_OK;
     }
     if (options->holdout <= 0)
-        return test ? no_test(options, "nothing is held out (--holdout 0)", err) : VARIANT_OK;
+        return test ? no_test(options, "nothing is held out (holdout 0)", err) : VARIANT_OK;
     uint8_t *held = calloc((size_t)out->file_count, 1);
     if (!held) return vt_fail(err, VARIANT_E_MEMORY, "no memory for the list of pictures");
     int count = holdout_mark(out, options->holdout, held), all = out->file_count;
@@ -432,7 +433,7 @@ static variant_status hold_out(vt_picture_folder *out, const vt_picture_folder_o
     free(held);
     if (test && count == 0) return no_test(options, "too few pictures to hold one out", err);
     if (count)
-        note(options, "%s: no test/ folder: %d of %d pictures held out by name (--holdout %g)",
+        note(options, "%s: no test/ folder: %d of %d pictures held out by name (holdout %g)",
              options->path, count, all, options->holdout);
     return VARIANT_OK;
 }

@@ -100,11 +100,11 @@ static variant_status nothing_measured(const reader *r, const vt_sweep_points *o
     const variant_request *request = r->request;
     if (request->cfg_scales)
         return vt_fail(err, VARIANT_E_ARGUMENT,
-                       "%s: a sweep knows guidance by --cfg-scale: give no --cfg-scales with it",
+                       "%s: a sweep knows guidance by cfg_scale: give no cfg_scales with it",
                        r->path);
     return vt_fail(err, VARIANT_E_ARGUMENT,
                    "%s: no quality was measured at guidance %g%s%s%s: expected a sweep at it, "
-                   "with --reference",
+                   "with a reference",
                    r->path, (double)request->cfg_scale, request->layers ? " and layers " : "",
                    request->layers ? request->layers : "",
                    out->left_out ? " and this unconditional branch" : "");

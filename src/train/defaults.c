@@ -149,7 +149,7 @@ static variant_status replan(vt_train_loop *loop, vt_train_common *common, varia
     lr->rate_then = vt_lr_at(lr, past->step - 1, past->steps);
     lr->replanned = past->step;
     lr->hold = common->hold_rate;
-    vt_train_loop_note(loop, "%" PRId64 " steps instead of %" PRId64 ": the rate %s (--extend)",
+    vt_train_loop_note(loop, "%" PRId64 " steps instead of %" PRId64 ": the rate %s (extend)",
                        loop->steps, past->steps,
                        lr->hold ? "stays as it is" : "follows the cosine of the new length");
     return VARIANT_OK;

@@ -95,7 +95,7 @@ static variant_status look_up_past(vt_train_loop *loop, const char *path, varian
     if (access(path, F_OK) != 0)
         return vt_fail(err, VARIANT_E_ARGUMENT,
                        "%s: no run to go on with, it has no " CHECKPOINT
-                       "; without --resume one begins",
+                       "; without resume one begins",
                        loop->folder);
     loop->past = malloc(sizeof *loop->past);
     if (!loop->past) return vt_fail(err, VARIANT_E_MEMORY, "no memory for a training run");
@@ -115,8 +115,7 @@ variant_status vt_train_loop_begin(vt_train_loop *loop, vt_kern *kern,
     if (options->resume) return look_up_past(loop, path, err);
     if (options->restart || options->dry_run || access(path, F_OK) != 0) return VARIANT_OK;
     return vt_fail(err, VARIANT_E_ARGUMENT,
-                   "%s: there already; --resume goes on with that run, --restart throws it away",
-                   path);
+                   "%s: there already; resume goes on with that run, restart throws it away", path);
 }
 
 variant_status vt_train_loop_open(vt_train_loop *loop, size_t bytes, variant_error *err) {
@@ -193,7 +192,7 @@ variant_status vt_train_loop_restore(vt_train_loop *loop, variant_error *err) {
         vt_train_loop_note(loop, "going on from step %lld of %lld", (long long)loop->step,
                            (long long)loop->steps);
     else
-        vt_train_loop_note(loop, "complete at step %lld; more --steps or --epochs go on",
+        vt_train_loop_note(loop, "complete at step %lld; more steps or epochs go on",
                            (long long)loop->step);
     return VARIANT_OK;
 }

@@ -261,7 +261,7 @@ static variant_status classifier_shape(void *self, vt_train_loop *loop, vt_train
     vt_choose_classifier_shape(config);
     VT_TRY(check_config(*config, err));
     if (given.side && given.side != config->side)
-        vt_train_loop_note(loop, "side %d: %d is the nearest that %d levels can halve (--mult)",
+        vt_train_loop_note(loop, "side %d: %d is the nearest that %d levels can halve (mult)",
                            given.side, config->side, config->levels);
     if (job->options.crop < 0) {
         double was = -1.0;

@@ -374,7 +374,7 @@ static variant_status tokenizer_shape(void *self, vt_train_loop *loop, vt_train_
     VT_TRY(vt_choose_tokenizer_shape(config, &side, err));
     VT_TRY(check_config(*config, err));
     if (job->options.side && side != job->options.side)
-        vt_train_loop_note(loop, "side %d: %d is the nearest that %d levels can halve (--mult)",
+        vt_train_loop_note(loop, "side %d: %d is the nearest that %d levels can halve (mult)",
                            job->options.side, side, config->levels);
     vt_defaults_chose(loop, job->options.side || given.scales, "side", "%d", side);
     vt_defaults_chose_list(loop, given.levels, "mult", config->mult, config->levels);

@@ -85,12 +85,19 @@ static variant_status infer_heads(vt_transformer_config *config, const source *f
                                   variant_error *err) {
     const char *name = "blocks.0.attn.scale_mul_1H11";
     config->l2_norm = find(from, name) != NULL;
-    if (config->l2_norm) return read_dimension(from, name, 4, 1, &config->heads, err);
-    if (config->heads > 0) return VARIANT_OK;
+    const int told = config->heads;
+    if (config->l2_norm) {
+        VT_TRY(read_dimension(from, name, 4, 1, &config->heads, err));
+        if (told > 0 && told != config->heads)
+            return vt_fail(err, VARIANT_E_MODEL, "%s: heads %d do not fit: %s has %d",
+                           vt_tensor_file_path(from->file), told, name, config->heads);
+        return VARIANT_OK;
+    }
+    if (told > 0) return VARIANT_OK;
     if (config->width != 64 * config->depth)
         return vt_fail(err, VARIANT_E_MODEL,
                        "%s: width %d at depth %d does not tell the number of attention heads: "
-                       "give it with --heads",
+                       "give heads",
                        vt_tensor_file_path(from->file), config->width, config->depth);
     config->heads = config->depth;
     return VARIANT_OK;
@@ -135,7 +142,7 @@ static variant_status infer_sides(vt_transformer_config *config, const source *f
             vt_transformer_tokens(config) != tokens)
             return vt_fail(err, VARIANT_E_MODEL,
                            "%s: the sides given do not fit: the model has %d scales of %d tokens "
-                           "in all (the squares of --sides)",
+                           "in all (the squares of sides)",
                            path, scales, tokens);
         return VARIANT_OK;
     }
@@ -143,9 +150,8 @@ static variant_status infer_sides(vt_transformer_config *config, const source *f
     if (!published && sides_of_levels(config, from, scales, tokens)) return VARIANT_OK;
     if (!published)
         return vt_fail(err, VARIANT_E_MODEL,
-                       "%s: %d scales of %d tokens in all are no published list: give the sides "
-                       "with --sides",
-                       path, scales, tokens);
+                       "%s: %d scales of %d tokens in all are no published list: give sides", path,
+                       scales, tokens);
     config->scales = scales;
     memcpy(config->sides, tokens == 680 ? published_256 : published_512, sizeof published_256);
     return VARIANT_OK;

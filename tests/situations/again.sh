@@ -338,7 +338,7 @@ pictures_for_tokens() {
     printf '%%PDF-1.4 x' >a.pdf
     for file in a.png a.jpg a.pdf; do
         refuses 1 generate -m m.safetensors -t 1 --tokens-in $file -o b.png
-        says "$file: is a .*, expected a file of tokens, as .variant encode. and --tokens-out write them"
+        says "$file: is a .*, expected a file of tokens, as .variant encode. writes them"
         refuses 1 decode -m m.safetensors $file -o b.png
         says "expected a file of tokens"
     done

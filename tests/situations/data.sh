@@ -119,7 +119,7 @@ no_test_folder() {
     succeeds reconstruct -m m.safetensors -t 1 --data elsewhere
     says "of 41 pictures held out"
     refuses 1 classify -m c --data d --holdout 0
-    says "no test split.*--holdout 0.*--split train or --split all"
+    says "no test split.*holdout 0.*split train or all"
     succeeds eval -m m.safetensors --features c/classifier.safetensors --reconstruct d -t 1
     says "^of +$held pictures"
 }

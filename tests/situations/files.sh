@@ -91,7 +91,7 @@ t, e = state('m.safetensors'), state('m.safetensors', 0.5)
 save('a.pth', {'model': t, 'ema': e, 'epoch': 3}); save('b.pth', {'ema': e, 'model': t}); save('only.pth', e)"
     for file in a b; do
         succeeds generate -m $file.pth "${shape[@]}" -t 1 -s 1 -o $file.png
-        says "warning: $file.pth: holds 2 models \((model, ema|ema, model)\): takes ema.*--part"
+        says "warning: $file.pth: holds 2 models \((model, ema|ema, model)\): takes ema.*; part NAME"
     done
     succeeds generate -m only.pth "${shape[@]}" -t 1 -s 1 -o only.png
     succeeds generate -m a.pth "${shape[@]}" -t 1 -s 1 -o model.png --part model
@@ -133,7 +133,7 @@ t, e = state('m.safetensors'), state('m.safetensors', 0.5)
 save('a.pth', {'student': t, 'teacher': e}); save('b.pth', {'model': t, 'previous': e})
 save('c.pth', {'ema_0.99': t, 'ema_0.999': e, 'model': t})"
     refuses 1 inspect a.pth "${shape[@]}"
-    says "holds 2 .*student, teacher; choose one with --part"
+    says "holds 2 .*student, teacher; choose one as part"
     takes a.pth "${shape[@]}" --part teacher
     takes b.pth "${shape[@]}"
     says "takes model"

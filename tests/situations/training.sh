@@ -122,7 +122,7 @@ run_there() {
     tokenizer run --steps 2
     cp run/checkpoint.safetensors kept
     refuses 2 train tokenizer --data pictures -o run --side 8 --steps 2
-    says "run/checkpoint.safetensors: there already; --resume .*--restart"
+    says "run/checkpoint.safetensors: there already; resume .*restart"
     same_bytes run/checkpoint.safetensors kept
     tokenizer run --steps 3 --restart
     other_bytes run/checkpoint.safetensors kept
