@@ -37,7 +37,7 @@ typedef struct variant_engine_options {
         model; /* file (safetensors or PyTorch checkpoint) or folder; required, or one of those in memory below */
     const char *tokenizer; /* the tokenizer's file when it is not in model; NULL */
     const char *sides;     /* "1,2,3,4": sides of the scales, where no file tells them; NULL */
-    int heads;             /* attention heads, where no file tells them; 0 */
+    int heads; /* attention heads, where no file tells them; others than a file tells are refused; 0 */
     /* which of several models in a file, by its key or prefix ("ema", "model"); NULL: averaged weights
      * (EMA) before others, which warn then tells */
     const char *part;

@@ -69,7 +69,8 @@ typedef struct variant_request {
     int count; /* pictures */
     int batch; /* pictures at a time; 0: 8. Results do not depend on it. */
     /* token maps to begin with instead of drawing them: given_count of variant_picture.token_count each, of which the first
-     * given_scales scales count; picture i has number (first_image + i) % given_count of them. Borrowed for the length of the call; NULL */
+     * given_scales scales count; picture i has number (first_image + i) % given_count of them. Borrowed for the length of the call; NULL:
+     * given_scales must be 0 */
     const int32_t *given_tokens;
     int given_count, given_scales;
     int scales; /* draw so many alone and decode what is there; 0: all. Tokens of the others are 0 */
