@@ -113,6 +113,7 @@ int main(int argc, char **argv) {
     restart_for_blas(argv);
     signal(SIGXFSZ,
            SIG_IGN); /* a file size limit is then a failed write, reported and cleaned up */
+    (void)variant_guard_files(NULL); /* where it cannot be had, all else can */
     int status = dispatch(argc, argv);
     errno = 0;
     if ((fflush(stdout) != 0 || ferror(stdout)) && status == 0) {

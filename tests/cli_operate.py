@@ -253,6 +253,31 @@ def a_file_that_is_none_leaves_the_model():
         assert server.post("/v1/images/generations", wish).json()["request"]["model_hash"] == hash_of(first)
 
 
+@test
+def a_file_that_is_cut_short_fails_requests_until_it_is_whole():
+    first, _, path = two_models("cut", SMALL)
+    with Server(VARIANT, path) as server:
+        wish = {"prompt": "1", "seed": 5}
+        before = server.post("/v1/images/generations", wish)
+        assert before.status == 200, before.body
+        os.truncate(path, os.path.getsize(path) // 8)
+        for _ in range(3):
+            refused = server.post("/v1/images/generations", wish)
+            assert refused.status == 500 and refused.headers["content-type"].startswith("application/json"), refused.body
+            assert refused.error()["message"] == f"{path} was cut short while it was in use", refused.body
+            assert server.get("/healthz").status == 200
+        os.truncate(path, 0)
+        assert server.post("/v1/images/generations", wish).status == 500
+        server.process.send_signal(signal.SIGHUP)  # a stump
+        server.wait_for('variant_reloads_total{result="failed"}', 1)
+        assert server.get("/healthz").status == 200
+        put(first, path)
+        server.process.send_signal(signal.SIGHUP)
+        server.wait_for('variant_reloads_total{result="done"}', 1)
+        after = server.post("/v1/images/generations", wish)
+        assert after.status == 200 and after.json()["data"] == before.json()["data"], after.body
+
+
 # ---- fewer layers under load
 
 @test

@@ -172,6 +172,7 @@ static void start_workers(vt_team *team) {
     if (pthread_attr_init(&attributes) != 0) return;
     pthread_attr_setstacksize(&attributes, STACK_BYTES);
     sigfillset(&all);
+    sigdelset(&all, SIGBUS); /* of a file cut short, and blocked, it would end the process */
     pthread_sigmask(SIG_SETMASK, &all, &before);
     while (team->workers + 1 < team->size &&
            pthread_create(&team->seats[team->workers + 1].thread, &attributes, work,

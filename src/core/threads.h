@@ -30,7 +30,7 @@ typedef void vt_part(const void *args, vt_span span);
 #define VT_TEAM_MOST 4096
 
 /* A team of `size` threads, the caller's own among them: 1 to VT_TEAM_MOST. The others start with the first loop that
- * wants them, with all signals blocked; where the system refuses to start one, the team does without. */
+ * wants them, with all signals but SIGBUS blocked; where the system refuses to start one, the team does without. */
 variant_status vt_team_open(vt_team **out, int size, variant_error *err);
 /* Not while a loop runs. NULL is allowed. */
 void vt_team_close(vt_team **team);

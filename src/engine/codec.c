@@ -72,7 +72,7 @@ static variant_status encode_some(vt_codec *codec, int n, const float *pictures,
     VT_CHECK(vt_kern_download(kern, tokens, found, ids * sizeof *tokens, err));
 cleanup:
     vt_arena_rewind(arena, mark);
-    return status;
+    return vt_model_settle(codec->model, status, err);
 }
 
 static variant_status decode_some(vt_codec *codec, int n, const int32_t *tokens, float *pictures,
@@ -104,7 +104,7 @@ static variant_status decode_some(vt_codec *codec, int n, const int32_t *tokens,
                              : "the tokenizer's map"));
 cleanup:
     vt_arena_rewind(arena, mark);
-    return status;
+    return vt_model_settle(codec->model, status, err);
 }
 
 /* What the two take of an arena, found by running them over a backend that computes nothing. */

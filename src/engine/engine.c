@@ -108,6 +108,7 @@ variant_status variant_engine_open(variant_engine **out, const variant_engine_op
     model.any_weights = !options->weights;
     model.skip_encoder = !options->encoder;
     VT_CHECK(vt_kern_open(&engine->kern, options->backend, options->threads, error));
+    model.guard = true;
     VT_CHECK(vt_model_open(&engine->model, engine->kern, &model, error));
     engine->weights = engine->model->weights;
     if (!options->kv) engine->kv = vt_kv_default(engine->weights);

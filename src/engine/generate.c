@@ -131,6 +131,7 @@ variant_status variant_loop_step(variant_loop *loop, int *running, variant_error
     const vt_loop_seconds before = loop->loop.seconds;
     loop->stepping = true;
     variant_status status = vt_loop_step(&loop->loop, sample, loop, &failure);
+    status = vt_model_settle(loop->engine->model, status, &failure);
     if (status == VARIANT_OK)
         vt_jobs_advance(loop, &before);
     else

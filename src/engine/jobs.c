@@ -152,6 +152,7 @@ int vt_jobs_begin(variant_loop *loop) {
         }
         if (job->live == 0) {
             variant_status status = join_batch(job, &job->error);
+            status = vt_model_settle(loop->engine->model, status, &job->error);
             if (status != VARIANT_OK) end(job, status);
         }
         set_smooth(job);
@@ -207,7 +208,7 @@ static variant_status decode(variant_job *job, bool final, variant_error *err) {
         &job->loop->loop, seen_alone ? job->choices.preview_decoder : job->choices.decoder,
         job->drawings, job->live, take_picture, &t, err);
     job->report.decoder_seconds += vt_seconds() - start;
-    return status;
+    return vt_model_settle(job->loop->engine->model, status, err);
 }
 
 static bool report_progress(const variant_job *job, int pictures_done, int scales_done) {

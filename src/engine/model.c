@@ -470,10 +470,17 @@ variant_status vt_model_open(vt_model **out, vt_kern *kern, const vt_model_optio
     VT_CHECK(set_hash(model, err));
 cleanup:
     for (int part = 0; part < VT_MODEL_PARTS; ++part) vt_file_config_free(&own[part]);
+    status = vt_model_settle(model, status, err);
     if (status != VARIANT_OK)
         vt_model_close(&model);
     else
         *out = model;
+    return status;
+}
+
+variant_status vt_model_settle(const vt_model *model, variant_status status, variant_error *err) {
+    for (int part = 0; part < VT_MODEL_PARTS; ++part)
+        status = vt_tensor_file_settle(model->files[part], status, err);
     return status;
 }
 

@@ -45,6 +45,7 @@ typedef struct vt_model_options {
     bool
         any_integers; /* nothing is said of integers that are multiplied out: nothing runs on them */
     bool copy;        /* values copied to memory (training changes them), not mapped */
+    bool guard;  /* files may be cut short meanwhile: vt_model_settle is asked of what is made */
 } vt_model_options;
 
 /* What training as a supernet left in the metadata. */
@@ -101,6 +102,8 @@ variant_status vt_model_open(vt_model **out, vt_kern *kern, const vt_model_optio
 /* Without any part yet: what the caller puts into it is the model's, and is closed with it. */
 variant_status vt_model_new(vt_model **out, vt_kern *kern, variant_error *err);
 void vt_model_close(vt_model **model);
+/* status; E_IO where a file of it was cut short since it was opened (vt_tensor_file_settle). */
+variant_status vt_model_settle(const vt_model *model, variant_status status, variant_error *err);
 /* Copies of `names` (count) in the place of those it had. */
 variant_status vt_model_set_class_names(vt_model *model, const char *const *names, int count,
                                         variant_error *err);

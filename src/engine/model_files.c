@@ -45,9 +45,9 @@ static variant_status open_table(vt_tensor_file **out, const char *path, const v
 
 /* memory NULL: of the file `path`. */
 static variant_status open_file(vt_tensor_file **out, const char *path, const vt_in_memory *memory,
-                                variant_error *err) {
+                                const vt_model_options *how, variant_error *err) {
     if (!memory)
-        VT_TRY(vt_tensor_file_open(out, path, err));
+        VT_TRY((how->guard ? vt_tensor_file_open_guarded : vt_tensor_file_open)(out, path, err));
     else if (memory->tensors)
         VT_TRY(open_table(out, path, memory, err));
     else
@@ -349,7 +349,7 @@ static variant_status find_in_folder(search *s, const char *path, int first, int
         vt_tensor_file *file = NULL;
         bool taken = false;
         variant_error inner = {0};
-        if (open_file(&file, f->paths[i], NULL, &inner) != VARIANT_OK) {
+        if (open_file(&file, f->paths[i], NULL, s->options, &inner) != VARIANT_OK) {
             if (unread++ == 0) why = inner;
             vt_model_warn(s->options, "passed over %s", inner.message);
             continue;
@@ -379,7 +379,7 @@ static variant_status find_in_file(search *s, const char *path, const vt_in_memo
     vt_tensor_file *file = NULL;
     bool taken = false;
     char looks[320] = "";
-    VT_TRY(open_file(&file, path, memory, err));
+    VT_TRY(open_file(&file, path, memory, s->options, err));
     vt_model_layout_text(looks, sizeof looks, file);
     VT_TRY(take_file(s, file, first, last, &taken, err));
     if (taken) return VARIANT_OK;

@@ -13,6 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "io/cut.h"
+
 static variant_status fail_system(variant_error *err, const char *path, const char *doing) {
     const variant_status status = errno == ENOMEM ? VARIANT_E_MEMORY : VARIANT_E_IO;
     return vt_fail(err, status, "%s: cannot %s: %s", path, doing, strerror(errno));
@@ -45,9 +47,19 @@ variant_status vt_mapping_open(vt_mapping *out, const char *path, variant_error 
 
 void vt_mapping_close(vt_mapping *mapping) {
     if (!mapping) return;
+    vt_cut_leave(mapping->guarded);
     if (mapping->data && !mapping->borrowed)
         munmap((void *)(uintptr_t)mapping->data, mapping->size);
     *mapping = (vt_mapping){0};
+}
+
+void vt_mapping_guard(vt_mapping *mapping) {
+    if (!mapping->borrowed && !mapping->guarded)
+        mapping->guarded = vt_cut_enter(mapping->data, mapping->size);
+}
+
+bool vt_mapping_is_cut(const vt_mapping *mapping) {
+    return vt_cut_happened(mapping->guarded);
 }
 
 void vt_mapping_keep(const vt_mapping *mapping) {

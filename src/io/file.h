@@ -10,11 +10,16 @@
 typedef struct vt_mapping {
     const unsigned char *data; /* NULL for an empty file */
     size_t size;
-    bool borrowed; /* the caller's: neither closed nor given back */
+    bool borrowed;                /* the caller's: neither closed nor given back */
+    struct vt_cut_range *guarded; /* vt_mapping_guard; NULL */
 } vt_mapping;
 
 variant_status vt_mapping_open(vt_mapping *out, const char *path, variant_error *err);
 void vt_mapping_close(vt_mapping *mapping);
+/* Where the process handles files that are cut short (cut.h), this one is among them: whoever reads it asks vt_mapping_is_cut before what
+ * they made of it counts. */
+void vt_mapping_guard(vt_mapping *mapping);
+bool vt_mapping_is_cut(const vt_mapping *mapping);
 /* Gives back the memory of pages wholly inside [data, data + bytes), which are read again from the
  * file when touched; nothing unless all of it lies in the mapping. */
 void vt_mapping_release(const vt_mapping *mapping, const void *data, size_t bytes);

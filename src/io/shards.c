@@ -52,7 +52,7 @@ static variant_status open_shard(vt_tensor_file *file, char **names, const char 
     if (asprintf(&path, "%.*s%s", slash ? (int)(slash + 1 - file->path) : 0, file->path, name) < 0)
         return vt_fail(err, VARIANT_E_MEMORY, "no memory to open %s", printable);
     vt_tensor_file *shard = NULL;
-    variant_status status = vt_tensor_file_open_shard(&shard, path, err);
+    variant_status status = vt_tensor_file_open_shard(&shard, path, file->guarded, err);
     free(path);
     if (status != VARIANT_OK) return vt_fail_within(err, status, "shard");
     file->shards[file->shard_count] = *out = shard;

@@ -25,6 +25,7 @@ struct vt_tensor_file {
     vt_meta *meta;
     int meta_count, meta_capacity;
     bool has_metadata; /* a safetensors header's, even an empty one */
+    bool guarded;      /* vt_tensor_file_open_guarded: shards likewise */
     int *by_name;      /* indices sorted by name, then by order: built once everything is read */
     struct vt_tensor_file **shards; /* an index's: whose tensors these are, too */
     int shard_count;
@@ -34,7 +35,7 @@ struct vt_tensor_file {
 bool vt_safetensors_is(const vt_mapping *map);
 bool vt_shards_is(const vt_mapping *map);
 /* As vt_tensor_file_open, but an index is refused: it could name itself. */
-variant_status vt_tensor_file_open_shard(vt_tensor_file **out, const char *path,
+variant_status vt_tensor_file_open_shard(vt_tensor_file **out, const char *path, bool guarded,
                                          variant_error *err);
 variant_status vt_shards_read(vt_tensor_file *file, variant_error *err);
 variant_status vt_safetensors_read(vt_tensor_file *file, variant_error *err);

@@ -331,32 +331,48 @@ static variant_status read_file(vt_tensor_file *file, bool shard, vt_tensor_file
     vt_pool_init(&file->pool, 4 * file->map.size + ((size_t)64 << 20));
     variant_status status = read_content(file, shard, err);
     if (status == VARIANT_OK) status = vt_tensor_file_index(file, err);
-    if (status != VARIANT_OK) {
-        status = vt_fail_within(err, status, "%s", file->path);
-        vt_tensor_file_close(&file);
-    }
+    if (status != VARIANT_OK) status = vt_fail_within(err, status, "%s", file->path);
+    status = vt_tensor_file_settle(file, status, err);
+    if (status != VARIANT_OK) vt_tensor_file_close(&file);
     *out = file;
     return status;
 }
 
-static variant_status open_file(vt_tensor_file **out, const char *path, bool shard,
+static variant_status open_file(vt_tensor_file **out, const char *path, bool shard, bool guarded,
                                 variant_error *err) {
     vt_tensor_file *file;
     *out = NULL;
     VT_TRY(new_file(&file, path, err));
     variant_status status = vt_mapping_open(&file->map, path, err);
+    file->guarded = guarded;
+    if (status == VARIANT_OK && guarded) vt_mapping_guard(&file->map);
     if (status == VARIANT_OK) return read_file(file, shard, out, err);
     vt_tensor_file_close(&file);
     return status;
 }
 
 variant_status vt_tensor_file_open(vt_tensor_file **out, const char *path, variant_error *err) {
-    return open_file(out, path, false, err);
+    return open_file(out, path, false, false, err);
 }
 
-variant_status vt_tensor_file_open_shard(vt_tensor_file **out, const char *path,
+variant_status vt_tensor_file_open_guarded(vt_tensor_file **out, const char *path,
+                                           variant_error *err) {
+    return open_file(out, path, false, true, err);
+}
+
+variant_status vt_tensor_file_open_shard(vt_tensor_file **out, const char *path, bool guarded,
                                          variant_error *err) {
-    return open_file(out, path, true, err);
+    return open_file(out, path, true, guarded, err);
+}
+
+variant_status vt_tensor_file_settle(const vt_tensor_file *file, variant_status status,
+                                     variant_error *err) {
+    if (!file) return status;
+    if (vt_mapping_is_cut(&file->map))
+        return vt_fail(err, VARIANT_E_IO, "%s was cut short while it was in use", file->path);
+    for (int i = 0; i < file->shard_count; i++)
+        status = vt_tensor_file_settle(file->shards[i], status, err);
+    return status;
 }
 
 variant_status vt_tensor_file_of_memory(vt_tensor_file **out, const char *path, const void *bytes,

@@ -57,6 +57,13 @@ typedef struct vt_tensor_file vt_tensor_file;
 variant_status vt_tensor_file_open(vt_tensor_file **out, const char *path, variant_error *err);
 /* Of memory that holds such a file (an index of shards excepted), or of a table of tensors; `path` is what messages call it. The
  * memory is borrowed until the file is closed, a table's names and shapes are not. */
+/* Likewise of a file that may be cut short while it is open (cut.h): then what is read of it may be zeros, and whoever reads it asks
+ * vt_tensor_file_settle before what they made of it counts. */
+variant_status vt_tensor_file_open_guarded(vt_tensor_file **out, const char *path,
+                                           variant_error *err);
+/* status; E_IO where the file, or a shard of it, was cut short since it was opened. NULL is never cut. */
+variant_status vt_tensor_file_settle(const vt_tensor_file *file, variant_status status,
+                                     variant_error *err);
 variant_status vt_tensor_file_of_memory(vt_tensor_file **out, const char *path, const void *bytes,
                                         size_t size, variant_error *err);
 variant_status vt_tensor_file_of_table(vt_tensor_file **out, const char *path,
