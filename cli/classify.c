@@ -173,6 +173,7 @@ static variant_status open_all(work *w, variant_error *err) {
     variant_judge_options judge;
     variant_judge_options_init(&judge);
     judge.features = s->engine.model;
+    judge.verify = s->engine.verify;
     judge.backend = s->engine.backend;
     judge.threads = s->engine.threads;
     judge.note = cli_note;
@@ -249,7 +250,7 @@ static const cli_option options[] = {
     {"through", "MODEL", "pictures pass this model's tokenizer and back first",
      CLI_TEXT(settings, through, "a model's file or folder")},
     CLI_ROWS(cli_json_option, bool, settings, json, NULL),
-    CLI_ROWS(cli_engine_options, variant_engine_options, settings, engine, CLI_RUN),
+    CLI_ROWS(cli_engine_options, variant_engine_options, settings, engine, "no-verify " CLI_RUN),
     {0},
 };
 

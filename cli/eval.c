@@ -61,6 +61,7 @@ static variant_status open_network(eval_work *w, variant_error *err) {
     variant_judge_options_init(&options);
     options.features = s->by.features;
     options.model = s->asked.engine.model;
+    options.verify = s->asked.engine.verify;
     options.resize = s->by.resize;
     options.backend = s->asked.engine.backend;
     options.threads = s->asked.engine.threads;

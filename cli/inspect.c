@@ -176,12 +176,20 @@ static void print_network(const variant_network *part) {
 
 /* ---- all of it ---- */
 
-static void print_text(const variant_inspection *facts) {
-    for (int i = 0; i < facts->file_count; ++i) print_file(facts->files[i]);
-    for (int i = 0; i < facts->damaged_count; ++i)
+static void print_damage(const variant_tensor_facts *tensor) {
+    if (tensor->changed)
+        printf("DAMAGED          %s: its bytes are not those that its checksum was made of; other "
+               "commands take the model with --no-verify alone\n",
+               tensor->name);
+    if (tensor->not_finite > 0)
         printf("NOT A NUMBER     %s: %zu of %zu numbers are NaN or infinite; no command but this "
                "takes the model\n",
-               facts->damaged[i]->name, facts->damaged[i]->not_finite, facts->damaged[i]->numbers);
+               tensor->name, tensor->not_finite, tensor->numbers);
+}
+
+static void print_text(const variant_inspection *facts) {
+    for (int i = 0; i < facts->file_count; ++i) print_file(facts->files[i]);
+    for (int i = 0; i < facts->damaged_count; ++i) print_damage(facts->damaged[i]);
     printf("hash             %s\n", facts->hash);
     if (facts->tokenizer) print_tokenizer(facts->tokenizer);
     if (facts->preview) print_preview(facts->preview);

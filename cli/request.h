@@ -7,7 +7,7 @@
 
 /* Of variant_engine_options, as cli_engine_init leaves them. */
 extern const cli_option cli_engine_options[];
-#define CLI_MODEL "model tokenizer sides heads part"
+#define CLI_MODEL "model tokenizer sides heads part no-verify"
 #define CLI_PRECISION "weights kv"
 #define CLI_RUN "threads backend"
 

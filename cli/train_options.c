@@ -100,6 +100,10 @@ static const cli_option run_rows[] = {
      CLI_EITHER(COMMON(keep_rate), "cosine|constant", 1),
      .notes = "the rate goes over to the cosine of the new length|it stays as it is"},
     {"restart", NULL, "start anew though there is a checkpoint", CLI_FLAG(COMMON(restart))},
+    {"no-verify", NULL,
+     "take tensors of models and of the checkpoint as they are, though their checksums say that "
+     "they are damaged",
+     CLI_OFF(COMMON(verify)), .own = true},
     {"dry-run", NULL,
      "tell the memory that it would take, part by part, and end; -o may be left out",
      CLI_FLAG(COMMON(dry_run))},

@@ -71,9 +71,12 @@ typedef struct variant_engine_options {
     /* of model_tensors, which have no metadata: what "variant.config" of a file says (JSON: "classes", names; "supernet", the depths,
      * bridge and layers that it was trained with; docs/DATA.md); NULL */
     const char *model_config;
+    /* true (the default): a tensor whose bytes are not those that its checksum in the file was made of is E_FORMAT, with file and tensor
+     * named. Files of this library have checksums, others are taken as they are; docs/RELIABILITY.md has what it costs */
+    bool verify;
 } variant_engine_options;
 
-/* The processor's backend, everything else as the files or the machine say. */
+/* The processor's backend, verify, everything else as the files or the machine say. */
 VARIANT_SIZED(variant_engine_options);
 
 /* Loads a tokenizer and a transformer (VAR, arXiv 2404.02905). Weights stay mapped from their

@@ -45,6 +45,7 @@ typedef struct variant_tensor_facts {
     int rank;
     const int64_t *shape;       /* (rank) */
     size_t numbers, not_finite; /* in it; NaN or infinite ones among them */
+    bool changed;               /* its bytes are not those that its checksum was made of */
 } variant_tensor_facts;
 
 typedef struct variant_tokenizer_facts {
@@ -121,7 +122,7 @@ typedef struct variant_inspection {
     const variant_transformer_facts *transformer;
     const variant_network
         *network; /* it is a network that scores are measured in, and none of the three above */
-    /* weights that hold NaN or infinities, for which variant_engine_open refuses the model */
+    /* weights that hold NaN or infinities, or are changed, for which variant_engine_open refuses the model */
     int damaged_count;
     const variant_tensor_facts *const *damaged;
     int tensor_count;
@@ -129,7 +130,7 @@ typedef struct variant_inspection {
 } variant_inspection;
 
 /* Looks at what variant_engine_open would open, or at a network that scores are measured in, which is a file. Weights are read once
- * for numbers that are none; nothing is computed. Of the engine's options weights, kv, encoder and log are not read; options may be
+ * for numbers that are none and, with `verify`, for damage; nothing is computed. Of the engine's options weights, kv, encoder and log are not read; options may be
  * NULL. E_IO, E_FORMAT: the file is not there, or damaged; E_MODEL: it holds no part of a model, or one whose tensors do not fit.
  * Threads: any. */
 variant_status variant_inspect(variant_inspection **out, const variant_engine_options *model,

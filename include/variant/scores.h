@@ -38,8 +38,9 @@ typedef struct variant_judge_options {
         *model; /* features NULL: the folder of a model that has its network beside it; NULL */
     const char *
         save_reference; /* each reference of pictures is kept here, as variant_judge_save does it; NULL */
+    bool verify;        /* of the network, as variant_engine_options has it */
 } variant_judge_options;
-/* The processor's backend, nothing else. */
+/* The processor's backend and verify, nothing else. */
 VARIANT_SIZED(variant_judge_options);
 
 /* E_ARGUMENT: no network is named; E_IO, E_FORMAT: there is none that can be read. Threads: any. */

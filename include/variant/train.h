@@ -99,9 +99,10 @@ typedef struct variant_training {
     void *user;
     /* not 0: the step is finished, all is saved and the call returns; another thread may set it, atomically; NULL */
     const int *cancel;
+    bool verify; /* of the models given and the checkpoint, as variant_engine_options has it */
 } variant_training;
 
-/* Defaults of `variant train KIND`: seed 1, holdout as the data say, a line every 50 steps, a checkpoint every 500. */
+/* Defaults of `variant train KIND`: verify, seed 1, holdout as the data say, a line every 50 steps, a checkpoint every 500. */
 void variant_training_init_sized(variant_training *out, size_t size, variant_training_kind kind);
 static inline void variant_training_init(variant_training *out, variant_training_kind kind) {
     variant_training_init_sized(out, sizeof *out, kind);

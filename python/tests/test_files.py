@@ -193,3 +193,25 @@ def test_an_interrupt_ends_scores_and_leaves_the_finished_ones(engine: variant.E
         variant.evaluate_seeds(engine, [1, 2], features=FASHION, draws=0, n=12, depth=2, finished=fails)
     with pytest.raises(variant.Stopped):
         variant.evaluate_seeds(engine, [1], features=FASHION, n=12, progress=lambda doing, done, total: False)
+
+
+def test_a_bit_that_changed_is_refused_unless_asked(tmp_path: Path) -> None:
+    whole, damaged = tmp_path / "whole.safetensors", tmp_path / "damaged.safetensors"
+    variant.convert(FASHION, whole)
+    content = bytearray(whole.read_bytes())
+    size = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + size])
+    name = "blocks.2.attn.mat_qkv.weight"
+    assert name in json.loads(header["__metadata__"]["variant.checksums"])["xxh3-128-mib"]
+    content[8 + size + header[name]["data_offsets"][0] + 1000] ^= 1
+    damaged.write_bytes(content)
+    for refused in (lambda: variant.Engine(damaged), lambda: variant.convert(damaged, tmp_path / "no")):
+        with pytest.raises(variant.FormatError) as raised:
+            refused()
+        assert "damaged.safetensors" in str(raised.value) and name in str(raised.value)
+    assert [(tensor.name, tensor.changed) for tensor in variant.inspect(damaged).damaged] == [(name, True)]
+    assert not variant.inspect(damaged, verify=False).damaged and not variant.inspect(whole).damaged
+    with variant.Engine(damaged, verify=False) as engine:
+        assert engine.info.depth == 12
+    variant.convert(damaged, tmp_path / "taken", verify=False)
+    assert not variant.inspect(tmp_path / "taken").damaged

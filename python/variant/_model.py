@@ -36,9 +36,10 @@ class Opened:
         warn: Callable[[str], object] | None,
         threads: int = 0,
         backend: str | None = None,
+        verify: bool = True,
     ) -> None:
         given = {"sides": _listed(sides), "part": part, "backend": backend, "model_config": None if config is None else json.dumps(config)}
-        self.options, self.watch = _options(given, heads, threads, False), Watch()
+        self.options, self.watch = _options(given, heads, threads, False, verify), Watch()
         _source(self.options, "model", model)
         if tokenizer is not None:
             _source(self.options, "tokenizer", tokenizer)

@@ -83,6 +83,7 @@ def convert(
     config: Mapping[str, Any] | None = None,
     threads: int = 0,
     backend: str | None = None,
+    verify: bool = True,
     progress: Callable[[str, int, int], bool | None] | None = None,
     note: Callable[[str], object] | None = None,
     warn: Callable[[str], object] | None = None,
@@ -96,7 +97,7 @@ def convert(
     of a supernet, what its guidance takes by itself. calibrate: pictures (variant.Data: paths or an array) on whose token maps
     integers' errors are measured, calibrate_count of them (32); row_error (1.2): how much larger that of one scale a row may be. to="torch-names":
     the original implementation's state dict, with tokenizer_output that of the tokenizer. max_shard_bytes: several files of at most so many.
-    config: of a state dict, what "variant.config" of a file says (docs/DATA.md).
+    config: of a state dict, what "variant.config" of a file says (docs/DATA.md). verify: as Engine's.
 
     progress gets what is being done, so many of so many (False from it: Stopped); note, one line on what the data hold; warn, one on what was
     chosen or passed over (default: warnings.warn). All three are called by another thread. Ctrl-C ends it, and so does a Cancel;
@@ -111,7 +112,7 @@ def convert(
     >>> made.products[1].weight, made.products[1].type, made.pictures
     ('blocks.0.attn.mat_qkv.weight', 'int8', 0)
     """
-    opened = Opened(model, tokenizer, sides, heads, part, config, warn, threads, backend)
+    opened = Opened(model, tokenizer, sides, heads, part, config, warn, threads, backend, verify)
     options = Kept("variant_convert_options")
     options.set("output", path(output, "output"))
     paths = {"classes": classes, "tokenizer_output": tokenizer_output}

@@ -103,8 +103,8 @@ class Engine(Closes):
     """A model, ready to draw. Threads may share it; each call computes without the interpreter's lock.
 
     model: a file (safetensors or PyTorch checkpoint) or folder. tokenizer: its file where it is not in model. threads 0: one a
-    processor. weights: "f32", "bf16", "int8", "int4" (None: f32, or a packed file's own); kv likewise. encoder: also what edits need. warn: gets one line on what
-    was chosen or passed over (default: warnings.warn). Errors: FileError, FormatError, ModelError, OutOfMemory, ArgumentError.
+    processor. weights: "f32", "bf16", "int8", "int4" (None: f32, or a packed file's own); kv likewise. encoder: also what edits need. verify=False: a tensor that
+    its checksum in the file says is damaged, which else is a FormatError, is taken as it is. warn: gets one line on what was chosen or passed over (default: warnings.warn). Errors: FileError, FormatError, ModelError, OutOfMemory, ArgumentError.
     """
 
     def __init__(
@@ -120,10 +120,11 @@ class Engine(Closes):
         weights: str | None = None,
         kv: str | None = None,
         encoder: bool = False,
+        verify: bool = True,
         warn: Callable[[str], None] | None = None,
     ) -> None:
         given = {"sides": _listed(sides), "part": part, "backend": backend, "weights": weights, "kv": kv}
-        options = _options(given, heads, threads, encoder)
+        options = _options(given, heads, threads, encoder, verify)
         options.set("model", path(model, "model"))
         if tokenizer is not None:
             options.set("tokenizer", path(tokenizer, "tokenizer"))
@@ -321,8 +322,9 @@ def _listed(sides: Sequence[int] | str | None) -> str | None:
     return sides if sides is None or isinstance(sides, str) else ",".join(map(str, listed(sides, "sides")))
 
 
-def _options(given: dict[str, str | None], heads: int, threads: int, encoder: bool) -> Kept:
+def _options(given: dict[str, str | None], heads: int, threads: int, encoder: bool, verify: bool = True) -> Kept:
     options = Kept("variant_engine_options")
+    options.set("verify", verify)
     for name, value in given.items():
         if value is not None:
             options.set(name, value)

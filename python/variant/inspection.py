@@ -53,6 +53,8 @@ class TensorFacts:
     numbers: int
     not_finite: int
     """NaN or infinite ones among them"""
+    changed: bool
+    """its bytes are not those that its checksum was made of"""
 
 
 @dataclass(frozen=True)
@@ -198,7 +200,7 @@ class Inspection:
     network: Network | None
     """it is such a network, and none of the three above"""
     damaged: tuple[TensorFacts, ...]
-    """weights that hold NaN or infinities, for which an Engine refuses the model"""
+    """weights that hold NaN or infinities, or are changed, for which an Engine refuses the model"""
     tensors: tuple[TensorFacts, ...]
     """with tensors=True"""
     json: dict[str, Any]
@@ -215,12 +217,13 @@ def inspect(
     config: Mapping[str, Any] | None = None,
     bridge: int = -1,
     tensors: bool = False,
+    verify: bool = True,
     warn: Callable[[str], object] | None = None,
 ) -> Inspection:
     """Looks at what Engine would open, or at a network that scores are measured in. Weights are read once, nothing is computed.
 
     model: a file or folder, a module or a state dict. config: of a state dict, what "variant.config" of a file says (docs/DATA.md).
-    bridge: scales at full depth, for the table of depths, 0 to K; -1: as trained. tensors: also every tensor. warn: gets one line on what
+    bridge: scales at full depth, for the table of depths, 0 to K; -1: as trained. tensors: also every tensor. verify: also compares checksums. warn: gets one line on what
     was chosen or passed over (default: warnings.warn). Errors: FileError, FormatError, ModelError, ArgumentError.
 
     >>> import variant
@@ -230,7 +233,7 @@ def inspect(
     >>> [(cost.depth, cost.kv_peak_bytes) for cost in found.transformer.costs][:2]
     [(12, 2222080), (6, 1269760)]
     """
-    opened = Opened(model, tokenizer, sides, heads, part, config, warn)
+    opened = Opened(model, tokenizer, sides, heads, part, config, warn, verify=verify)
     options = Kept("variant_inspect_options")
     options.set("bridge", bridge)
     options.set("tensors", tensors)

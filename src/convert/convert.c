@@ -43,6 +43,7 @@ static variant_status convert_inception(const vt_convert_asked *asked, bool *don
     *done = false;
     if (!asked->engine.model || vt_is_folder(asked->engine.model)) return VARIANT_OK;
     VT_CHECK(vt_tensor_file_open(&file, asked->engine.model, err));
+    if (!asked->engine.verify) vt_tensor_file_trust(file);
     VT_CHECK(vt_features_unwrap(file, err));
     *done = vt_inception_is(file);
     if (!*done) goto cleanup;

@@ -62,7 +62,7 @@ variant_status vt_facts_file(vt_inspection *in, const variant_file_facts **out,
 /* ---- tensors ---- */
 
 static variant_status tensor_of(vt_inspection *in, const variant_tensor_facts **out,
-                                const vt_tensor *tensor, const char *name, size_t not_finite,
+                                const vt_tensor *tensor, const char *name, vt_tensor_seen seen,
                                 variant_error *err) {
     variant_tensor_facts *facts = NULL;
     int64_t *shape = NULL;
@@ -70,8 +70,11 @@ static variant_status tensor_of(vt_inspection *in, const variant_tensor_facts **
     VT_TRY(vt_kept_take(&in->kept, &facts, sizeof *facts, err));
     VT_TRY(vt_kept_take(&in->kept, &shape, rank * sizeof *shape, err));
     if (rank > 0) memcpy(shape, tensor->shape, rank * sizeof *shape);
-    *facts = (variant_tensor_facts){
-        .rank = tensor->rank, .shape = shape, .numbers = tensor->count, .not_finite = not_finite};
+    *facts = (variant_tensor_facts){.rank = tensor->rank,
+                                    .shape = shape,
+                                    .numbers = tensor->count,
+                                    .not_finite = seen.not_finite,
+                                    .changed = seen.changed};
     *out = facts;
     VT_TRY(vt_kept_text(&in->kept, &facts->name, name, err));
     VT_TRY(vt_kept_text(&in->kept, &facts->group, tensor->group, err));
@@ -89,7 +92,7 @@ variant_status vt_facts_tensors(vt_inspection *in, const vt_tensor_file *const *
         for (int j = 0; j < vt_tensor_file_count(files[i]); ++j) {
             const vt_tensor *tensor = vt_tensor_file_at(files[i], j);
             VT_TRY(tensor_of(in, &list[in->told.tensor_count], tensor, tensor->name,
-                             vt_tensor_not_finite(tensor), err));
+                             vt_tensor_look(tensor, true, NULL), err));
             ++in->told.tensor_count;
         }
     return VARIANT_OK;
@@ -101,11 +104,12 @@ static variant_status tell_damaged(vt_inspection *in, const variant_tensor_facts
                                    const char *group, variant_error *err) {
     for (int i = 0; i < params->count; ++i) {
         const vt_param *param = params->items[i];
-        const vt_tensor *tensor = vt_tensor_file_find(file, group, param->name);
-        const size_t found =
-            tensor && !(param->flags & VT_PARAM_BUFFER) ? vt_tensor_not_finite(tensor) : 0;
-        if (!found) continue;
-        VT_TRY(tensor_of(in, &list[in->told.damaged_count], tensor, param->name, found, err));
+        const vt_tensor *packed = vt_packed_numbers(file, param->name),
+                        *tensor = packed ? packed : vt_tensor_file_find(file, group, param->name);
+        if (!tensor || (param->flags & VT_PARAM_BUFFER)) continue;
+        const vt_tensor_seen seen = vt_tensor_look(tensor, true, params->kern->team);
+        if (!seen.changed && !seen.not_finite) continue;
+        VT_TRY(tensor_of(in, &list[in->told.damaged_count], tensor, param->name, seen, err));
         ++in->told.damaged_count;
     }
     return VARIANT_OK;

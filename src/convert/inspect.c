@@ -81,7 +81,7 @@ static variant_status inspect_network(vt_inspection *in, const variant_engine_op
     const variant_file_facts **list = NULL;
     variant_status status = VARIANT_OK;
     VT_CHECK(vt_kern_open(&kern, given->backend, given->threads, err));
-    VT_CHECK(vt_features_open(&features, kern, given->model, err));
+    VT_CHECK(vt_features_open_as(&features, kern, given->model, given->verify, err));
     VT_CHECK(vt_tensor_file_open(&file, given->model, err));
     vt_features_info_get(features, &info);
     VT_CHECK(vt_kept_text(&in->kept, &in->told.hash, info.hash, err));

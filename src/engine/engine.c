@@ -12,7 +12,7 @@
 #include "kern/memory_pool.h"
 
 void variant_engine_options_init_sized(variant_engine_options *options, size_t size) {
-    const variant_engine_options defaults = {.backend = vt_kern_backend(0)};
+    const variant_engine_options defaults = {.backend = vt_kern_backend(0), .verify = true};
     vt_sized_init(options, size, &defaults, sizeof defaults);
 }
 
@@ -66,6 +66,7 @@ variant_status vt_engine_model_options(vt_model_options *model, vt_in_memory roo
     model->sides = o->sides;
     model->heads = o->heads;
     model->part = o->part;
+    model->verify = o->verify;
     model->warn = o->warn;
     model->user = o->user;
     rooms[0] = (vt_in_memory){o->model_bytes, o->model_size, o->model_tensors,
@@ -107,11 +108,12 @@ variant_status variant_engine_open(variant_engine **out, const variant_engine_op
     model.weights = engine->weights;
     model.any_weights = !options->weights;
     model.skip_encoder = !options->encoder;
-    VT_CHECK(vt_kern_open(&engine->kern, options->backend, options->threads, error));
     model.guard = true;
+    VT_CHECK(vt_kern_open(&engine->kern, options->backend, options->threads, error));
     VT_CHECK(vt_model_open(&engine->model, engine->kern, &model, error));
     engine->weights = engine->model->weights;
     if (!options->kv) engine->kv = vt_kv_default(engine->weights);
+    engine->trusts = !options->verify;
     engine->info = info_of(engine);
     log_opened(engine, model.model, vt_seconds() - start);
 cleanup:

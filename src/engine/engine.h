@@ -14,6 +14,7 @@ struct variant_engine {
     vt_kern *kern;
     vt_model *model;
     vt_number weights, kv;
+    bool trusts;    /* checksums of its files are not looked at */
     bool synthetic; /* weights by formula: its pictures are worth nothing */
     variant_info info;
     void (*warn)(void *user, const char *line); /* while it is opened */

@@ -79,7 +79,7 @@ bool vt_supernet_read_late(vt_supernet_info *supernet, const char *text) {
 }
 
 void vt_model_options_init(vt_model_options *options) {
-    *options = (vt_model_options){.need_tokenizer = true, .need_transformer = true};
+    *options = (vt_model_options){.need_tokenizer = true, .need_transformer = true, .verify = true};
 }
 
 variant_status vt_sides_parse(const char *text, int *sides, int *count, variant_error *err) {

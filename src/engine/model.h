@@ -46,6 +46,7 @@ typedef struct vt_model_options {
         any_integers; /* nothing is said of integers that are multiplied out: nothing runs on them */
     bool copy;        /* values copied to memory (training changes them), not mapped */
     bool guard;  /* files may be cut short meanwhile: vt_model_settle is asked of what is made */
+    bool verify; /* a tensor that is not what its checksum was made of is E_FORMAT */
 } vt_model_options;
 
 /* What training as a supernet left in the metadata. */

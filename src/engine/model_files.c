@@ -52,6 +52,7 @@ static variant_status open_file(vt_tensor_file **out, const char *path, const vt
         VT_TRY(open_table(out, path, memory, err));
     else
         VT_TRY(vt_tensor_file_of_memory(out, path, memory->bytes, memory->size, err));
+    if (!how->verify) vt_tensor_file_trust(*out);
     variant_status status = vt_packed_open(*out, err);
     if (status == VARIANT_OK) status = vt_tensor_file_unwrap(*out, part_marks, VT_MODEL_PARTS, err);
     if (status != VARIANT_OK) vt_tensor_file_close(out);

@@ -37,19 +37,21 @@ static bool is_weight(const vt_tensor_file *file, const vt_tensor *tensor) {
     return is;
 }
 
-/* Appends the weights of a part's state dict to list, which has room for them. */
-static int add_part(const vt_model *model, int part, vt_tensor_out *list, int count) {
+/* Appends the weights of a part's state dict to list, which has room for them. A damaged one would get a checksum that fits it. */
+static variant_status add_part(const vt_model *model, int part, vt_tensor_out *list, int *count,
+                               variant_error *err) {
     const vt_tensor_file *file = model->files[part];
     for (int i = 0; i < vt_tensor_file_count(file); ++i) {
         const vt_tensor *tensor = vt_tensor_file_at(file, i);
         if (strcmp(tensor->group, model->groups[part]) != 0 || !is_weight(file, tensor) ||
             strncmp(tensor->name, "training/", 9) == 0)
             continue;
-        list[count] = (vt_tensor_out){
+        VT_TRY(vt_tensor_verify(file, tensor, model->kern->team, err));
+        list[*count] = (vt_tensor_out){
             .name = tensor->name, .type = tensor->type, .rank = tensor->rank, .data = tensor->data};
-        memcpy(list[count++].shape, tensor->shape, sizeof tensor->shape);
+        memcpy(list[(*count)++].shape, tensor->shape, sizeof tensor->shape);
     }
-    return count;
+    return VARIANT_OK;
 }
 
 /* All tensors of the model's files; free() *list. */
@@ -64,7 +66,7 @@ static variant_status list_tensors(const vt_model *model, vt_tensor_out **list, 
     for (int part = 0; part < VT_MODEL_PARTS; ++part) {
         const bool seen = part > 0 && model->files[part] == model->files[0] &&
                           strcmp(model->groups[part], model->groups[0]) == 0;
-        if (model->files[part] && !seen) *count = add_part(model, part, *list, *count);
+        if (model->files[part] && !seen) VT_TRY(add_part(model, part, *list, count, err));
     }
     return VARIANT_OK;
 }

@@ -15,6 +15,7 @@ typedef struct listing {
     const int *sides;
     int scales;
     const vt_tensor *hits; /* the codebook's use, as the file that was opened has it; NULL: zeros */
+    const vt_tensor_file *hits_file;
 } listing;
 
 /* ---- buffers ---- */
@@ -57,6 +58,7 @@ static variant_status read_zeros(const vt_tensor_out *out, void *to, variant_err
 
 static variant_status read_hits(const vt_tensor_out *out, void *to, variant_error *err) {
     const listing *l = out->source;
+    VT_TRY(vt_tensor_verify(l->hits_file, l->hits, NULL, err));
     return vt_tensor_to_f32(l->hits, to, err);
 }
 
@@ -140,6 +142,7 @@ static variant_status stage_part(vt_replace_set *into, const char *path, const v
                                                 : vt_tokenizer_params(save->tokenizer);
     vt_losses losses = {.save = save, .tensors = params->count};
     listing l = {.hits = find_hits(model),
+                 .hits_file = model->files[VT_TOKENIZER_PART],
                  .list = calloc((size_t)params->count + 1, sizeof *l.list),
                  .sources = calloc((size_t)params->count + 1, sizeof *l.sources)};
     if (!l.list || !l.sources)

@@ -61,11 +61,12 @@ static variant_status open_model(variant_tokenizer *t, const variant_engine_opti
     model.sides = options->sides;
     model.heads = options->heads;
     model.part = options->part;
+    model.verify = options->verify;
     model.warn = options->warn;
     model.user = options->user;
     model.need_transformer = false;
-    model.any_weights = !options->weights;
     model.guard = true;
+    model.any_weights = !options->weights;
     if (options->weights) VT_TRY(vt_number_parse(&model.weights, "weights", options->weights, err));
     VT_TRY(vt_kern_open(&t->kern, options->backend, options->threads, err));
     VT_TRY(vt_model_open(&t->model, t->kern, &model, err));

@@ -243,8 +243,11 @@ static variant_status from_tensors(variant_tokens **out, const vt_tensor_file *f
     VT_TRY(check_length(path, tensor->shape[1], length, err));
     VT_TRY(vt_tokens_new(out, (int)tensor->shape[0], (int)tensor->shape[1], false, err));
     const char *settings = vt_tensor_file_meta(file, VT_SETTINGS_KEY);
+    const vt_tensor *labels = vt_tensor_file_find(file, NULL, "labels");
+    VT_TRY(vt_tensor_verify(file, tensor, NULL, err));
+    if (labels) VT_TRY(vt_tensor_verify(file, labels, NULL, err));
     if (vt_tensor_to_i32(tensor, (*out)->tokens, err) != VARIANT_OK ||
-        read_labels(*out, vt_tensor_file_find(file, NULL, "labels"), err) != VARIANT_OK)
+        read_labels(*out, labels, err) != VARIANT_OK)
         return vt_fail_within(err, VARIANT_E_FORMAT, "%s", path);
     read_description(*out, vt_tensor_file_meta(file, VT_TOKENS_KEY));
     if (!settings) return VARIANT_OK;

@@ -10,7 +10,7 @@
 #include "eval/score.h"
 
 void variant_judge_options_init_sized(variant_judge_options *out, size_t size) {
-    const variant_judge_options defaults = {.backend = vt_kern_backend(0)};
+    const variant_judge_options defaults = {.backend = vt_kern_backend(0), .verify = true};
     vt_sized_init(out, size, &defaults, sizeof defaults);
 }
 
@@ -111,6 +111,7 @@ variant_status vt_resize_parse(int *out, const char *name, variant_error *err) {
 static variant_status open_judge(variant_judge *j, variant_error *err) {
     vt_judge_options options = {.features = j->options.features,
                                 .model = j->options.model,
+                                .trust = !j->options.verify,
                                 .save_reference = j->options.save_reference,
                                 .backend = j->options.backend,
                                 .threads = j->options.threads,

@@ -21,7 +21,7 @@ variant_status vt_judge_open(vt_judge *out, const vt_judge_options *options, var
                        "train classifier` made)");
     VT_CHECK(vt_kern_open(&out->kern, options->backend, options->threads, err));
     VT_CHECK(vt_features_find(network, out->path, sizeof out->path, err));
-    VT_CHECK(vt_features_open(&out->features, out->kern, out->path, err));
+    VT_CHECK(vt_features_open_as(&out->features, out->kern, out->path, !options->trust, err));
     if (options->resize >= 0)
         VT_CHECK(vt_features_set_resize(out->features, (vt_features_resize)options->resize, err));
     vt_features_info_get(out->features, &out->network);

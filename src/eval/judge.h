@@ -11,6 +11,7 @@ typedef struct vt_judge_options {
     const char
         *features;     /* a file or folder, or NULL: VARIANT_FEATURES_FILE in the folder `model` */
     const char *model; /* or NULL */
+    bool trust;        /* checksums of the network are not looked at */
     int resize;        /* vt_features_resize, or -1: PyTorch's where there is one */
     const char *backend;
     int threads;

@@ -139,6 +139,7 @@ static variant_status take(double *out, const vt_tensor_file *file, const char *
     if (!t || t->type != VT_F64 || t->rank != rank || t->count != count || t->shape[0] != dims)
         return vt_fail(err, VARIANT_E_FORMAT, "%s: no %s of %d features", vt_tensor_file_path(file),
                        name, dims);
+    VT_TRY(vt_tensor_verify(file, t, NULL, err));
     memcpy(out, t->data, t->bytes);
     return VARIANT_OK;
 }
@@ -213,6 +214,7 @@ static variant_status load_own(vt_reference *reference, const vt_features_info *
     if (!kept || kept->type != VT_F32 || kept->rank != 2 || kept->shape[1] != info->dims ||
         kept->shape[0] > VT_EVAL_KEPT)
         VT_CHECK(vt_fail(err, VARIANT_E_FORMAT, "%s: no features of %d numbers", path, info->dims));
+    VT_CHECK(vt_tensor_verify(file, kept, NULL, err));
     reference->kept = calloc(kept->bytes + 1, 1);
     if (!reference->kept) VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "no memory for a reference"));
     if (kept->bytes) memcpy(reference->kept, kept->data, kept->bytes);

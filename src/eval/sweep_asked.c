@@ -130,6 +130,7 @@ static variant_status open_quality(sweeping *s, const variant_engine *engine, va
         .count = o->draws, .seed = s->sweep.request.seed, .progress = tell_draws, .user = s};
     vt_judge_options judge = {.features = o->features,
                               .model = o->model,
+                              .trust = engine && engine->trusts,
                               .backend = o->backend,
                               .threads = o->threads,
                               .reference_count = o->reference_count,

@@ -46,6 +46,9 @@ variant_status vt_features_find(const char *path, char *out, size_t size, varian
 /* Opens a file or what vt_features_find finds. E_FORMAT or E_MODEL when it is none of the networks known. */
 variant_status vt_features_open(vt_features **out, vt_kern *kern, const char *path,
                                 variant_error *err);
+/* Likewise; without `verify` tensors are taken whatever their checksums say. */
+variant_status vt_features_open_as(vt_features **out, vt_kern *kern, const char *path, bool verify,
+                                   variant_error *err);
 void vt_features_close(vt_features **features);
 /* E_UNSUPPORTED for a network that does not resize. */
 variant_status vt_features_set_resize(vt_features *features, vt_features_resize resize,

@@ -221,7 +221,13 @@ static variant_status read_metadata(vt_tensor_file *file, const cJSON *metadata,
         if (!cJSON_IsString(item))
             return vt_fail(err, VARIANT_E_FORMAT, "metadata '%s' is not a string",
                            vt_printable(key, item->string));
-        if (file->meta_count < MOST_META && vt_tensor_file_meta(file, item->string))
+        if (strcmp(item->string, VT_SUMS_KEY) == 0 && !file->sums) {
+            file->sums = vt_pool_text(&file->pool, item->valuestring, strlen(item->valuestring));
+            if (!file->sums) return vt_pool_fail(&file->pool, err);
+            continue;
+        }
+        if (strcmp(item->string, VT_SUMS_KEY) == 0 ||
+            (file->meta_count < MOST_META && vt_tensor_file_meta(file, item->string)))
             return vt_fail(err, VARIANT_E_FORMAT, "metadata '%s' is there twice",
                            vt_printable(key, item->string));
         VT_TRY(vt_tensor_file_add_meta(file, item->string, item->valuestring, err));
@@ -315,25 +321,38 @@ static bool add_entry(cJSON *header, const vt_tensor *tensor, size_t begin) {
            cJSON_AddItemToArray(offsets, cJSON_CreateNumber((double)(begin + tensor->bytes)));
 }
 
-static variant_status make_header(char **out, const vt_tensor *tensors, int count,
-                                  const char *const *meta_keys, const char *const *meta_values,
-                                  int meta_count, variant_error *err) {
+/* A file that is being written. */
+typedef struct writing {
+    const vt_safetensors_out *out;
+    FILE *stream;
+    vt_tensor *measured; /* (count) */
+    vt_sum *sums;        /* (count): zero where a tensor was not seen yet */
+} writing;
+
+/* {"key": "value", ...} of the caller's metadata, and the checksums. */
+static bool add_metadata(cJSON *header, const writing *w) {
+    const vt_safetensors_out *out = w->out;
+    char *sums = vt_checksums_text(w->measured, w->sums, out->count);
+    cJSON *metadata = cJSON_AddObjectToObject(header, "__metadata__");
+    bool good = sums && metadata;
+    for (int i = 0; i < out->meta_count && good; i++)
+        good = cJSON_AddStringToObject(metadata, out->meta_keys[i], out->meta_values[i]) != NULL;
+    good = good && cJSON_AddStringToObject(metadata, VT_SUMS_KEY, sums);
+    cJSON_free(sums);
+    return good;
+}
+
+static variant_status make_header(char **text, const writing *w, variant_error *err) {
     variant_status status = VARIANT_OK;
     cJSON *header = cJSON_CreateObject();
-    bool good = header != NULL;
-    if (good && meta_count > 0) {
-        cJSON *metadata = cJSON_AddObjectToObject(header, "__metadata__");
-        good = metadata != NULL;
-        for (int i = 0; i < meta_count && good; i++)
-            good = cJSON_AddStringToObject(metadata, meta_keys[i], meta_values[i]) != NULL;
-    }
+    bool good = header && add_metadata(header, w);
     size_t begin = 0;
-    for (int i = 0; i < count && good; i++) {
-        good = add_entry(header, &tensors[i], begin);
-        if (__builtin_add_overflow(begin, tensors[i].bytes, &begin)) good = false;
+    for (int i = 0; i < w->out->count && good; i++) {
+        good = add_entry(header, &w->measured[i], begin);
+        if (__builtin_add_overflow(begin, w->measured[i].bytes, &begin)) good = false;
     }
-    *out = good ? cJSON_PrintUnformatted(header) : NULL;
-    if (!*out) status = fail_header(err);
+    *text = good ? cJSON_PrintUnformatted(header) : NULL;
+    if (!*text) status = fail_header(err);
     cJSON_Delete(header);
     return status;
 }
@@ -343,61 +362,68 @@ static variant_status fail_write(variant_error *err) {
 }
 
 /* Length, header, blanks up to 64 bytes. */
-static variant_status write_header(FILE *stream, const char *header, variant_error *err) {
+static variant_status write_header(const writing *w, variant_error *err) {
     static const char blanks[64] =
         "                                                               ";
+    char *header;
+    VT_TRY(make_header(&header, w, err));
     size_t used = strlen(header), padding = (64 - (8 + used) % 64) % 64;
     unsigned char length[8];
     for (int i = 0; i < 8; i++) length[i] = (unsigned char)((uint64_t)(used + padding) >> (8 * i));
-    if (fwrite(length, 1, 8, stream) != 8 || fwrite(header, 1, used, stream) != used ||
-        fwrite(blanks, 1, padding, stream) != padding)
-        return fail_write(err);
-    return VARIANT_OK;
+    const bool written = fwrite(length, 1, 8, w->stream) == 8 &&
+                         fwrite(header, 1, used, w->stream) == used &&
+                         fwrite(blanks, 1, padding, w->stream) == padding;
+    cJSON_free(header);
+    return written ? VARIANT_OK : fail_write(err);
 }
 
 static variant_status write_data(void *user, int index, const void *data, size_t bytes,
                                  variant_error *err) {
-    (void)index;
-    return fwrite(data, 1, bytes, user) == bytes ? VARIANT_OK : fail_write(err);
+    writing *w = user;
+    w->sums[index] = vt_sum_of(data, bytes);
+    return fwrite(data, 1, bytes, w->stream) == bytes ? VARIANT_OK : fail_write(err);
+}
+
+/* Checksums are known behind the data and stand before it: the header is written twice where that can be, else the tensors are taken twice. */
+static variant_status write_all(writing *w, bool again, variant_error *err) {
+    const vt_safetensors_out *out = w->out;
+    if (!again) VT_TRY(vt_checksums_of(w->sums, w->measured, out->tensors, out->count, err));
+    VT_TRY(write_header(w, err));
+    VT_TRY(vt_tensors_each(w->measured, out->tensors, out->count, write_data, w, out->watch, err));
+    if (!again) return VARIANT_OK;
+    if (fseeko(w->stream, 0, SEEK_SET) != 0) return fail_write(err);
+    return write_header(w, err);
+}
+
+static variant_status stage(vt_replace_set *into, writing *w, variant_error *err) {
+    const vt_safetensors_out *out = w->out;
+    vt_replace file = {0};
+    variant_status status = VARIANT_OK;
+    status = vt_tensors_measure(w->measured, out->tensors, out->count, err);
+    if (status != VARIANT_OK) return vt_fail_within(err, status, "%s", out->path);
+    VT_TRY(vt_replace_open(&file, out->path, err));
+    w->stream = file.stream;
+    /* After a failed write, commit finds the stream's error and reports it; the system's reason is
+     * fresher here. */
+    status = write_all(w, file.temporary != NULL, err);
+    if (status != VARIANT_OK)
+        status = vt_fail_within(err, status, "%s", out->path);
+    else
+        status = vt_replace_set_add(into, &file, err);
+    vt_replace_abandon(&file);
+    return status;
 }
 
 variant_status vt_safetensors_stage(vt_replace_set *into, const vt_safetensors_out *out,
                                     variant_error *err) {
-    variant_status status = VARIANT_OK;
-    char *header = NULL;
-    vt_replace file = {0};
-    const char *path = out->path;
     if (out->count < 0 || out->meta_count < 0)
-        return vt_fail(err, VARIANT_E_ARGUMENT, "%s: negative count", path);
-    vt_tensor *measured = calloc((size_t)out->count + 1, sizeof *measured);
-    if (!measured) {
-        status = fail_header(err);
-        goto cleanup;
-    }
-    status = vt_tensors_measure(measured, out->tensors, out->count, err);
-    if (status == VARIANT_OK)
-        status = make_header(&header, measured, out->count, out->meta_keys, out->meta_values,
-                             out->meta_count, err);
-    if (status != VARIANT_OK) {
-        status = vt_fail_within(err, status, "%s", path);
-        goto cleanup;
-    }
-    VT_CHECK(vt_replace_open(&file, path, err));
-    /* After a failed write, commit finds the stream's error and reports it; the system's reason is
-     * fresher here. */
-    status = write_header(file.stream, header, err);
-    if (status == VARIANT_OK)
-        status = vt_tensors_each(measured, out->tensors, out->count, write_data, file.stream,
-                                 out->watch, err);
-    if (status != VARIANT_OK)
-        status = vt_fail_within(err, status, "%s", path);
-    else
-        status = vt_replace_set_add(into, &file, err);
-
-cleanup:
-    vt_replace_abandon(&file);
-    cJSON_free(header);
-    free(measured);
+        return vt_fail(err, VARIANT_E_ARGUMENT, "%s: negative count", out->path);
+    writing w = {.out = out,
+                 .measured = calloc((size_t)out->count + 1, sizeof *w.measured),
+                 .sums = calloc((size_t)out->count + 1, sizeof *w.sums)};
+    const variant_status status = w.measured && w.sums ? stage(into, &w, err) : fail_header(err);
+    free(w.measured);
+    free(w.sums);
     return status;
 }
 

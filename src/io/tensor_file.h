@@ -6,6 +6,7 @@
 #ifndef VT_IO_TENSOR_FILE_H
 #define VT_IO_TENSOR_FILE_H
 
+#include "io/checksum.h"
 #include "io/file.h"
 #include "io/file_kind.h"
 #include "io/pool.h"
@@ -24,8 +25,9 @@ struct vt_tensor_file {
     int count, capacity;
     vt_meta *meta;
     int meta_count, meta_capacity;
-    bool has_metadata; /* a safetensors header's, even an empty one */
     bool guarded;      /* vt_tensor_file_open_guarded: shards likewise */
+    bool has_metadata; /* a safetensors header's, even an empty one */
+    const char *sums;  /* its VT_SUMS_KEY, until they are the tensors'; NULL */
     int *by_name;      /* indices sorted by name, then by order: built once everything is read */
     struct vt_tensor_file **shards; /* an index's: whose tensors these are, too */
     int shard_count;
@@ -39,6 +41,8 @@ variant_status vt_tensor_file_open_shard(vt_tensor_file **out, const char *path,
                                          variant_error *err);
 variant_status vt_shards_read(vt_tensor_file *file, variant_error *err);
 variant_status vt_safetensors_read(vt_tensor_file *file, variant_error *err);
+/* Gives tensors the checksums that file->sums has of them, once they are indexed. */
+variant_status vt_checksums_take(vt_tensor_file *file, variant_error *err);
 bool vt_torch_is_zip(const vt_mapping *map);
 bool vt_torch_is_legacy(const vt_mapping *map);
 variant_status vt_torch_read_zip(vt_tensor_file *file, variant_error *err);
@@ -71,6 +75,12 @@ variant_status vt_tensors_each(const vt_tensor *measured, const vt_tensor_out *t
                                variant_status (*take)(void *user, int index, const void *data,
                                                       size_t bytes, variant_error *err),
                                void *user, const vt_work_watch *watch, variant_error *err);
+/* What a file's metadata have under VT_SUMS_KEY, `sums` being those of `tensors` (count): cJSON_free it. It is as long whatever they are.
+ * NULL: no memory. */
+char *vt_checksums_text(const vt_tensor *tensors, const vt_sum *sums, int count);
+/* Those of tensors whose bytes are not written yet: takes each of them once, into sums (count). */
+variant_status vt_checksums_of(vt_sum *sums, const vt_tensor *measured,
+                               const vt_tensor_out *tensors, int count, variant_error *err);
 /* A safetensors file as one of a set's. (These messages name the path.) */
 variant_status vt_safetensors_stage(vt_replace_set *into, const vt_safetensors_out *out,
                                     variant_error *err);

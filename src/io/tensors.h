@@ -9,6 +9,7 @@
 #include <cjson/cJSON.h>
 
 #include "core/status.h"
+#include "core/threads.h"
 #include "core/work.h"
 #include "io/file.h"
 
@@ -43,6 +44,7 @@ typedef struct vt_tensor {
     size_t bytes; /* of VT_OTHER: what the file keeps of it, maybe 0 */
     /* row-major, contiguous, aligned for its type; valid until the file is closed */
     const void *data;
+    const struct vt_sum *sum; /* of its bytes, as the file has it (checksum.h); NULL: none */
 } vt_tensor;
 
 /* Its type for a person: "F32", "F8_E4M3", "torchao Int8Tensor". */
@@ -55,8 +57,6 @@ typedef struct vt_tensor_file vt_tensor_file;
  * truncated input gives E_FORMAT with one line that names the path and, where it is something else
  * that people have (a Git LFS pointer, a web page, another program's model), what it is. */
 variant_status vt_tensor_file_open(vt_tensor_file **out, const char *path, variant_error *err);
-/* Of memory that holds such a file (an index of shards excepted), or of a table of tensors; `path` is what messages call it. The
- * memory is borrowed until the file is closed, a table's names and shapes are not. */
 /* Likewise of a file that may be cut short while it is open (cut.h): then what is read of it may be zeros, and whoever reads it asks
  * vt_tensor_file_settle before what they made of it counts. */
 variant_status vt_tensor_file_open_guarded(vt_tensor_file **out, const char *path,
@@ -64,12 +64,16 @@ variant_status vt_tensor_file_open_guarded(vt_tensor_file **out, const char *pat
 /* status; E_IO where the file, or a shard of it, was cut short since it was opened. NULL is never cut. */
 variant_status vt_tensor_file_settle(const vt_tensor_file *file, variant_status status,
                                      variant_error *err);
+/* Of memory that holds such a file (an index of shards excepted), or of a table of tensors; `path` is what messages call it. The
+ * memory is borrowed until the file is closed, a table's names and shapes are not. */
 variant_status vt_tensor_file_of_memory(vt_tensor_file **out, const char *path, const void *bytes,
                                         size_t size, variant_error *err);
 variant_status vt_tensor_file_of_table(vt_tensor_file **out, const char *path,
                                        const variant_tensor *tensors, size_t count,
                                        variant_error *err);
 void vt_tensor_file_close(vt_tensor_file **file);
+/* Forgets the checksums that the file has of its tensors: they are taken as they are. */
+void vt_tensor_file_trust(vt_tensor_file *file);
 
 const char *vt_tensor_file_path(const vt_tensor_file *file);
 /* "safetensors", "pytorch zip", "pytorch legacy"; ", N shards" after it */
@@ -131,6 +135,20 @@ variant_status vt_tensor_to_i32(const vt_tensor *tensor, int32_t *out, variant_e
  * Reads all of its data once. */
 size_t vt_tensor_not_finite(const vt_tensor *tensor);
 
+/* What looking through all of a tensor's bytes once, by the team's threads (NULL: the caller's own), found. Without a checksum and, with
+ * `numbers`, of types that have none, nothing is read. */
+typedef struct vt_tensor_seen {
+    bool changed;      /* its bytes are not those that its checksum was made of */
+    size_t not_finite; /* with `numbers`: as vt_tensor_not_finite */
+} vt_tensor_seen;
+vt_tensor_seen vt_tensor_look(const vt_tensor *tensor, bool numbers, vt_team *team);
+/* Of every tensor before it is used, if not by vt_tensor_look: E_FORMAT with file and tensor where it is not what was written. */
+variant_status vt_tensor_verify(const vt_tensor_file *file, const vt_tensor *tensor, vt_team *team,
+                                variant_error *err);
+/* That line, for those who looked themselves. */
+variant_status vt_tensor_fail_changed(const vt_tensor_file *file, const vt_tensor *tensor,
+                                      variant_error *err);
+
 /* What numbers lose as F16 or BF16. error: the norm of what is lost, of numbers that fit, over the norm of
  * them (of ordinary weights 3e-4 and 2e-3). */
 typedef struct vt_half_loss {
@@ -161,8 +179,8 @@ struct vt_tensor_out {
     const void *source;
 };
 
-/* Writes a safetensors file: header (metadata keys and values are strings), padded to 64 bytes
- * so that data can be mapped, then the data in order. Written to a temporary file beside path,
+/* Writes a safetensors file: header (metadata keys and values are strings, and the checksums of the tensors: checksum.h), padded to 64
+ * bytes so that data can be mapped, then the data in order. Written to a temporary file beside path,
  * fsync, rename: path either holds the whole new file or what it held before. */
 variant_status vt_safetensors_write(const char *path, const vt_tensor_out *tensors, int count,
                                     const char *const *meta_keys, const char *const *meta_values,

@@ -67,9 +67,10 @@ typedef struct vt_params {
     int count, capacity;
     vt_number product_type; /* of the weights of products; F32 unless vt_params_set_type */
     bool keeps_values;      /* float32 values beside packed weights, for training */
-    bool any_numbers;       /* loading takes NaN and infinities too: only to look at a file */
-    size_t value_count;     /* floats of all values, buffers left out */
-    void *values, *train;   /* owned memory of the backend, or NULL */
+    bool
+        any_numbers; /* loading takes NaN, infinities and wrong checksums too: only to look at a file */
+    size_t value_count;   /* floats of all values, buffers left out */
+    void *values, *train; /* owned memory of the backend, or NULL */
     size_t values_bytes, train_bytes;
     size_t mapped_bytes;     /* of values that stay in the mapped file */
     vt_training_lists lists; /* empty unless vt_params_train */
@@ -114,7 +115,8 @@ size_t vt_params_gradient_bytes(const vt_params *params);
 /* Memory for all values, zero. */
 variant_status vt_params_allocate(vt_params *params, variant_error *err);
 /* Values from `file`, packed weights included, names looked up in `group` (NULL: any). A missing or misshapen tensor is
- * E_MODEL and named with the shape expected; so is one with a number that is NaN or infinite, named with how many. Integers
+ * E_MODEL and named with the shape expected; so is one with a number that is NaN or infinite, named with how many, and one that is not
+ * what its checksum was made of (E_FORMAT). Integers
  * with their scales go into INT8 weights as they are; for others they are multiplied out. The file must stay open as long as the parameters.
  * With copy, nothing stays mapped. */
 variant_status vt_params_load(vt_params *params, const vt_tensor_file *file, const char *group,
@@ -123,8 +125,8 @@ variant_status vt_params_load(vt_params *params, const vt_tensor_file *file, con
  * (vt_tensor_file_name_packed) is taken at its word, but for sizes, place and numbers that are not finite. False: too large. */
 bool vt_param_panels(const vt_params *params, const vt_param *param, vt_panels *out);
 void vt_panels_shape(const vt_panels *panels, int64_t shape[4]);
-/* E_MODEL names file, tensor and how many of its numbers are NaN or infinite. For those who read tensors
- * themselves. */
+/* E_FORMAT names file and tensor where its bytes are not those of its checksum, E_MODEL also how many of its numbers are NaN or infinite.
+ * For those who read tensors themselves. */
 variant_status vt_params_check_numbers(const vt_tensor_file *file, const vt_tensor *tensor,
                                        vt_team *team, variant_error *err);
 /* Values by the synthetic rule (io/synth.h), packed weights included; model is "vae" or "var".

@@ -358,8 +358,10 @@ static variant_status take_packed(vt_params *params, vt_param *param, const vt_t
     spec.rows = NULL;
     spec.packed = &packed;
     spec.whole = whole && spec.type == VT_NUMBER_INT8;
-    if (check) /* bytes are numbers whatever they are; of bf16 this is the pass that brings pages in */
-        VT_TRY(vt_params_check_numbers(file, scales ? scales : numbers, params->kern->team, err));
+    if (check) { /* of bytes, which are numbers whatever they are, the checksum alone; the pass brings pages in */
+        VT_TRY(vt_params_check_numbers(file, numbers, params->kern->team, err));
+        if (scales) VT_TRY(vt_params_check_numbers(file, scales, params->kern->team, err));
+    }
     VT_TRY(vt_param_open_weight(params, param, &spec, err));
     if (params->kern->panels) params->mapped_bytes += numbers->bytes + (scales ? scales->bytes : 0);
     if (!params->kern->panels && !params->kern->dry) vt_tensor_file_release(file, numbers);
@@ -389,40 +391,15 @@ static variant_status load_converted(vt_params *params, vt_param *param, const v
     return status;
 }
 
-/* Pieces of tensors that a thread looks at in one go: large enough for memory to stream. */
-#define FINITE_PIECE ((size_t)1 << 20)
-
-typedef struct finite_loop {
-    const vt_tensor *tensor;
-    _Atomic size_t *found;
-} finite_loop;
-
-static void finite_part(const void *args, vt_span span) {
-    const finite_loop *l = args;
-    for (size_t i = (size_t)span.begin; i < (size_t)span.end; ++i) {
-        vt_tensor piece = *l->tensor;
-        size_t at = i * FINITE_PIECE, left = piece.count - at;
-        piece.count = left < FINITE_PIECE ? left : FINITE_PIECE;
-        piece.data = (const char *)piece.data + at * vt_dtype_size(piece.type);
-        *l->found += vt_tensor_not_finite(&piece);
-    }
-}
-
-static size_t count_not_finite(const vt_tensor *tensor, vt_team *team) {
-    const size_t pieces = (tensor->count + FINITE_PIECE - 1) / FINITE_PIECE;
-    _Atomic size_t found = 0;
-    vt_team_deal(team, (int64_t)pieces, finite_part, &(finite_loop){tensor, &found});
-    return found;
-}
-
 variant_status vt_params_check_numbers(const vt_tensor_file *file, const vt_tensor *tensor,
                                        vt_team *team, variant_error *err) {
-    size_t found = count_not_finite(tensor, team);
-    if (found == 0) return VARIANT_OK;
+    const vt_tensor_seen seen = vt_tensor_look(tensor, true, team);
+    if (seen.changed) return vt_tensor_fail_changed(file, tensor, err);
+    if (seen.not_finite == 0) return VARIANT_OK;
     return vt_fail(err, VARIANT_E_MODEL,
                    "%s: tensor %s: %zu of its %zu numbers are NaN or infinite: its training broke "
                    "down, or the file was damaged",
-                   vt_tensor_file_path(file), tensor->name, found, tensor->count);
+                   vt_tensor_file_path(file), tensor->name, seen.not_finite, tensor->count);
 }
 
 /* Bytes of tensors that the disk fetches while those before them are looked through. */
@@ -490,6 +467,8 @@ variant_status vt_params_load(vt_params *params, const vt_tensor_file *file, con
             VT_TRY(vt_params_check_numbers(file, tensor, params->kern->team, err));
         bool whole = false;
         const vt_tensor *beside = find_scales(file, tensor, &whole);
+        if (beside && !params->any_numbers && !params->kern->dry)
+            VT_TRY(vt_tensor_verify(file, beside, params->kern->team, err));
         const float *scales = beside ? beside->data : NULL;
         if (!vt_param_has_floats(params, param)) {
             VT_TRY(pack_weight(params, param, tensor, scales, whole, err));

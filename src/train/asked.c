@@ -92,6 +92,7 @@ variant_status vt_asked_common(vt_train_common *out, const variant_training *ask
         .dry_run = asked->dry_run,
         .skip_diverged = asked->skip_diverged,
         .spike = asked->spike,
+        .trust = !asked->verify,
         .stop_after = asked->stop_after,
     };
     out->optimizer.weight_decay = asked->weight_decay;

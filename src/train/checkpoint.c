@@ -269,6 +269,7 @@ static variant_status read_counters(const vt_tensor_file *file, vt_checkpoint *c
     if (!tensor || tensor->type != VT_I32 || tensor->count != (size_t)checkpoint->counter_count)
         return vt_fail(err, VARIANT_E_FORMAT, "%s: " COUNTERS " is missing or misshapen",
                        vt_tensor_file_path(file));
+    VT_TRY(vt_tensor_verify(file, tensor, NULL, err));
     memcpy(checkpoint->counters, tensor->data, tensor->bytes);
     return VARIANT_OK;
 }
@@ -278,6 +279,7 @@ variant_status vt_checkpoint_read(const char *path, vt_checkpoint *checkpoint, v
     vt_params *params = checkpoint->params;
     vt_tensor_file *file = NULL;
     VT_CHECK(vt_tensor_file_open(&file, path, err));
+    if (checkpoint->trust) vt_tensor_file_trust(file);
     VT_CHECK(read_meta(path, file, checkpoint, err));
     VT_CHECK(vt_params_load(params, file, NULL, true, err));
     for (int i = 0; i < params->count; ++i) {

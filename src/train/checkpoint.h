@@ -36,6 +36,7 @@ typedef struct vt_checkpoint {
     int64_t step, steps; /* done; in all (written only) */
     const vt_lr *lr;     /* written only */
     vt_spikes *spikes;   /* never NULL */
+    bool trust;          /* checksums are not looked at; reading only */
     int32_t *counters;   /* host memory, (counter_count); NULL: none */
     int counter_count;
 } vt_checkpoint;

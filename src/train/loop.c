@@ -177,6 +177,7 @@ static vt_checkpoint checkpoint_of(vt_train_loop *loop) {
                            .steps = loop->steps,
                            .lr = &loop->options->lr,
                            .spikes = &loop->spikes,
+                           .trust = loop->options->trust,
                            .counters = loop->counters,
                            .counter_count = loop->counter_count};
 }

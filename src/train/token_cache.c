@@ -120,6 +120,19 @@ static bool pictures_match(const vt_token_cache *cache, const vt_token_cache_opt
     return changed == 0;
 }
 
+/* Are its tensors what was written? */
+static bool is_whole(const vt_token_cache *cache, const vt_token_cache_options *options) {
+    variant_error why = {0};
+    for (int i = 0; i < vt_tensor_file_count(cache->file); ++i) {
+        const vt_tensor *tensor = vt_tensor_file_at(cache->file, i);
+        if (vt_tensor_verify(cache->file, tensor, NULL, &why) == VARIANT_OK) continue;
+        note(options, "%s: tensor %s of the tokens is damaged: made again", options->path,
+             tensor->name);
+        return false;
+    }
+    return true;
+}
+
 /* Attaches the file if it holds what is wanted; a file that does not is no error. */
 static bool attach(vt_token_cache *cache, const vt_token_cache_options *options, const char *key,
                    int codes) {
@@ -140,6 +153,7 @@ static bool attach(vt_token_cache *cache, const vt_token_cache_options *options,
         cache->wide = tensor->data;
     else
         fits = false;
+    fits = fits && is_whole(cache, options);
     for (size_t i = 0; fits && i < total; ++i) {
         int32_t token = cache->narrow ? cache->narrow[i] : cache->wide[i];
         fits = token >= 0 && token < codes;

@@ -49,6 +49,7 @@ void variant_training_init_sized(variant_training *out, size_t size, variant_tra
         .eval_every = common.eval_every,
         .eval_count = common.eval_count,
         .spike = common.spike,
+        .verify = !common.trust,
     };
     vt_sized_init(out, size, &defaults, sizeof defaults);
 }

@@ -307,6 +307,7 @@ static variant_status start_from(classifier_job *job, vt_train_loop *loop, varia
     const char *path = job->options.model;
     variant_status status = VARIANT_OK;
     VT_CHECK(vt_tensor_file_open(&file, path, err));
+    if (job->options.common.trust) vt_tensor_file_trust(file);
     VT_CHECK(vt_features_unwrap(file, err));
     if (!vt_classifier_is(file))
         VT_CHECK(vt_fail(err, VARIANT_E_MODEL,

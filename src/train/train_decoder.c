@@ -352,6 +352,7 @@ static variant_status open_frozen(decoder_job *job, vt_kern *kern, variant_error
     vt_model_options_init(&model);
     model.model = job->options.tokenizer;
     model.part = job->options.part;
+    model.verify = !job->options.common.trust;
     model.need_transformer = false;
     model.weights = job->options.common.precision;
     model.own_numbers = "to train on"; /* they go into the file that is written */

@@ -57,6 +57,7 @@ typedef struct vt_train_common {
     int eval_count;   /* pictures of the test split; 0: all */
     bool resume;      /* go on from the checkpoint in output, which must be there */
     bool verify_data; /* transformers: token_cache.h's verify */
+    bool trust;       /* checksums of models and of the checkpoint are not looked at */
     bool restart;     /* a checkpoint in output may be overwritten */
     bool dry_run;     /* measures the memory and ends; output may be NULL, nothing is written */
     /* A diverged step, its gradient not finite or its loss a spike, changes no weight. True: it is

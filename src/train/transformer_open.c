@@ -15,6 +15,7 @@ static variant_status open_models(vt_transformer_job *job, vt_kern *kern, varian
     vt_model_options_init(&model);
     model.need_transformer = false;
     model.part = options->part;
+    model.verify = !options->common.trust;
     model.warn = kern->dry ? options->common.note : NULL;
     model.user = options->common.user;
     model.model = options->tokenizer ? options->tokenizer : options->model;
@@ -24,6 +25,7 @@ static variant_status open_models(vt_transformer_job *job, vt_kern *kern, varian
     vt_model_options_init(&model);
     model.need_tokenizer = false;
     model.part = options->part;
+    model.verify = !options->common.trust;
     model.warn = kern->dry ? options->common.note : NULL;
     model.user = options->common.user;
     model.copy = true;
