@@ -244,5 +244,6 @@ const cli_command cli_bench = {
     .kinds = kinds,
     .size = sizeof(bench_settings),
     .init = init,
+    .opens = true,
     .run = run,
 };

@@ -133,5 +133,6 @@ const cli_command bench_streams = {
     .options = options,
     .size = sizeof(streams_settings),
     .init = init,
+    .opens = true,
     .run = run,
 };

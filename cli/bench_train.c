@@ -146,5 +146,6 @@ const cli_command bench_train = {
              "stands their floor: the products' arithmetic at the register peak, probed in the "
              "same process.",
     .examples = "variant bench train -m models/fashion --precision bf16 --depth 6",
+    .opens = true,
     CLI_OF_THIS_FILE,
 };

@@ -264,5 +264,6 @@ const cli_command cli_classify = {
     .examples = "variant classify -m models/fashion sneaker.png\n"
                 "variant classify -m models/fashion --data data/fashion --json",
     .operands = INT_MAX,
+    .opens = true,
     CLI_OF_THIS_FILE,
 };

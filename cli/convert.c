@@ -266,5 +266,6 @@ const cli_command cli_convert = {
         "variant convert models/fashion --to torch-names -o var.pth --tokenizer-out vae.pth\n"
         "variant convert var_d30.pth -o d30/model.safetensors --max-shard-size 2G",
     .operands = 1,
+    .opens = true,
     CLI_OF_THIS_FILE,
 };

@@ -149,6 +149,15 @@ static void look_at_memory(visit *v, const variant_info *info) {
              "the model was trained at its full depth alone: fewer layers cost quality at once");
 }
 
+static void look_at_sandbox(visit *v) {
+    char line[128];
+    if (!variant_sandbox_describe(line, sizeof line))
+        find(v, false, "",
+             "no sandbox can be had, %s: `variant serve` decodes pictures of requests in its own "
+             "process",
+             line);
+}
+
 /* ---- the model ---- */
 
 static variant_status measure(visit *v, const settings *s, int depth, variant_error *err) {
@@ -196,6 +205,8 @@ static void print_machine(const visit *v) {
     if (m->memory_free) putchar('\n');
     if (variant_backend_describe(variant_backend_name(0), line, sizeof line, NULL) == VARIANT_OK)
         printf("  kernels    %s\n", line);
+    variant_sandbox_describe(line, sizeof line);
+    printf("  sandbox    %s\n", line);
 }
 
 static void print_model(const visit *v, const settings *s) {
@@ -242,6 +253,8 @@ static void print_text(const char *name, const char *text) {
 
 static void print_json(const visit *v) {
     const variant_machine *m = &v->machine;
+    char sandbox[128];
+    variant_sandbox_describe(sandbox, sizeof sandbox);
     printf("{");
     print_text("version", variant_version());
     printf(", \"machine\": {");
@@ -252,6 +265,8 @@ static void print_json(const visit *v) {
     print_text("offered", m->offered);
     printf(", ");
     print_text("blas", m->blas);
+    printf(", ");
+    print_text("sandbox", sandbox);
     printf(", \"processors\": %d, \"affinity\": %d, \"quota\": %g, \"threads\": %d, "
            "\"memory_free\": %zu, \"memory_limit\": %zu, \"memory_left\": %zu}, \"depths\": [",
            m->processors, m->affinity, m->quota, m->threads, m->memory_free, m->memory_limit,
@@ -289,6 +304,7 @@ static int run(void *user, const cli_line *line) {
     if (getloadavg(&v.load, 1) != 1) v.load = -1.0;
     look_at_kernels(&v);
     look_at_limits(&v);
+    look_at_sandbox(&v);
     variant_status status = VARIANT_OK;
     if (!s->json) print_machine(&v);
     if (s->asked.engine.model) status = open_and_measure(&v, s, &err);
@@ -318,5 +334,6 @@ const cli_command cli_doctor = {
              "limits of memory, other work. Exit status 1 when something is wrong.",
     .examples = "variant doctor\n"
                 "variant doctor -m models/fashion --batch 8",
+    .opens = true,
     CLI_OF_THIS_FILE,
 };

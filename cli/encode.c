@@ -120,6 +120,7 @@ const cli_command cli_encode = {
     .size = sizeof(encoding),
     .operands = INT_MAX,
     .init = encode_init,
+    .opens = true,
     .run = encode_run,
 };
 
@@ -215,5 +216,6 @@ const cli_command cli_decode = {
     .size = sizeof(decoding),
     .operands = 1,
     .init = decode_init,
+    .opens = true,
     .run = decode_run,
 };

@@ -473,5 +473,6 @@ const cli_command cli_eval = {
     .options = options,
     .size = sizeof(eval_settings),
     .init = init,
+    .opens = true,
     .run = run,
 };

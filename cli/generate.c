@@ -564,5 +564,6 @@ const cli_command cli_generate = {
         "edited.png\n"
         "variant generate -m models/cartoon --init-img cat.png --outpaint 32,0,32,0 -n 4 --grid -o "
         "wider.png",
+    .opens = true,
     CLI_OF_THIS_FILE,
 };

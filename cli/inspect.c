@@ -252,5 +252,6 @@ const cli_command cli_inspect = {
     .examples = "variant inspect models/fashion\n"
                 "variant inspect var_d30.pth --tokenizer vae_ch160v4096z32.pth --bridge 7 --json",
     .operands = 1,
+    .opens = true,
     CLI_OF_THIS_FILE,
 };

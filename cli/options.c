@@ -48,8 +48,15 @@ static int add_rows(cli_row *rows, int count, const cli_option *table, char *own
 int cli_rows(const cli_command *command, void *settings, cli_row rows[CLI_MOST_ROWS]) {
     static const cli_option help = {
         .name = "help", .letter = 'h', .help = "this text", .kind = CLI_KIND_FLAG};
+    static const cli_option sandbox = {
+        .name = "sandbox",
+        .help = "decode pictures and read PyTorch checkpoints in processes that can reach neither "
+                "files nor network; refuses to go on where the kernel cannot",
+        .kind = CLI_KIND_FLAG};
     static const cli_option none = {0};
+    static bool sandboxed; /* no settings of the command's: cli_run looks at what was given */
     int count = add_rows(rows, 0, command->options ? command->options : &none, settings, NULL);
+    if (command->opens) rows[count++] = (cli_row){&sandbox, (char *)&sandboxed};
     rows[count++] = (cli_row){&help, settings};
     return count;
 }
@@ -491,6 +498,12 @@ int cli_read(const cli_command *command, void *settings, int argc, char **argv,
     return read_options(&p, argc, argv);
 }
 
+/* -1, or the exit status after a complaint. Before the command has threads. */
+static int begin_sandbox(void) {
+    variant_error err;
+    return variant_sandbox_begin(&err) == VARIANT_OK ? -1 : cli_fail(&err);
+}
+
 int cli_run(const cli_command *command, int argc, char **argv) {
     const char *word = argc > 1 ? argv[1] : "";
     const cli_command *kind = cli_find_kind(command, word);
@@ -505,7 +518,9 @@ int cli_run(const cli_command *command, int argc, char **argv) {
         memcpy(typed, argv + 1, (size_t)(argc - 1) * sizeof *typed);
         cli_line line = {.count = argc - 1, .words = typed};
         status = cli_read(command, settings, argc, argv, rows, &line);
+        if (status < 0 && cli_given(&line, "sandbox")) status = begin_sandbox();
         if (status < 0) status = command->run(settings, &line);
+        variant_sandbox_end();
     }
     free(settings);
     free(typed);

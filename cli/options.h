@@ -145,6 +145,7 @@ typedef struct cli_command {
     const struct cli_command *const *kinds; /* commands below this one, NULL-ended; or NULL */
     size_t size;                            /* of the settings */
     int operands;                           /* at most */
+    bool opens;                             /* files that others may have made: --sandbox */
     void (*init)(void *settings);           /* defaults, over zeros; NULL: zeros they are */
     /* The exit status: 0 done, 1 failed, 2 wrong usage, 128 + N a training stopped by signal N. NULL: one of the
      * kinds has to be named. */

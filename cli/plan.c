@@ -103,5 +103,6 @@ const cli_command cli_plan = {
              "`plan train KIND` tells the memory of a training.",
     .examples = "variant plan -m models/fashion --max-memory 60M --max-latency 20ms\n"
                 "variant plan -m models/fashion --batch auto --max-memory 100M",
+    .opens = true,
     CLI_OF_THIS_FILE,
 };

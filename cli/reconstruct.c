@@ -199,5 +199,6 @@ const cli_command cli_reconstruct = {
     .examples = "variant reconstruct -m models/fashion shoe.png --pad -o sheet.png\n"
                 "variant reconstruct -m models/fashion --data data/fashion --count 1000 --json",
     .operands = INT_MAX,
+    .opens = true,
     CLI_OF_THIS_FILE,
 };

@@ -135,5 +135,6 @@ const cli_command cli_selftest = {
                 "variant selftest tests/golden --backend ref --quiet\n"
                 "variant selftest tests/golden/A --dump computed.safetensors --json > report.json",
     .operands = 1,
+    .opens = true,
     CLI_OF_THIS_FILE,
 };

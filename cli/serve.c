@@ -78,6 +78,10 @@ static const cli_option options[] = {
     CLI_HEADING("running"),
     CLI_ROWS(cli_engine_options, variant_engine_options, settings, serve.engine,
              CLI_PRECISION " " CLI_RUN),
+    {"no-sandbox", NULL,
+     "decode pictures that come with requests in the server's own process, where a fault of a "
+     "decoder is a fault of the server",
+     CLI_FLAG(SERVE(no_sandbox))},
     {"quiet", NULL, "log no answers", .letter = 'q', CLI_FLAG(SERVE(quiet)), .own = true},
     {0},
 };
@@ -121,5 +125,6 @@ const cli_command cli_serve = {
     .examples = "variant serve -m models/fashion\n"
                 "variant serve -m models/fashion --listen 0.0.0.0 --api-key-file keys.txt "
                 "--max-memory 2G",
+    .opens = true,
     CLI_OF_THIS_FILE,
 };

@@ -392,5 +392,6 @@ const cli_command cli_sweep = {
         "1,1.5,2 \\\n"
         "    --reference /usr/share/datasets/fashion-mnist --seeds 1-3\n"
         "variant sweep --report-only runs/sweep",
+    .opens = true,
     CLI_OF_THIS_FILE,
 };

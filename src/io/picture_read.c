@@ -12,6 +12,7 @@
 
 #include "core/rng.h"
 #include "io/file.h"
+#include "io/jailed.h"
 #include "io/picture.h"
 
 #define FILE_MAX ((size_t)1 << 30)
@@ -107,8 +108,8 @@ bool vt_picture_starts(const uint8_t *data, size_t size) {
     return s && s->decode;
 }
 
-static variant_status raw_decode(vt_raw_picture *raw, vt_bytes file, bool header_only,
-                                 variant_error *err) {
+variant_status vt_raw_decode(vt_raw_picture *raw, vt_bytes file, bool header_only,
+                             variant_error *err) {
     *raw = (vt_raw_picture){0};
     const signature *s = signature_find(file.data, file.size);
     if (s && s->decode) return s->decode(raw, file, header_only, err);
@@ -117,6 +118,13 @@ static variant_status raw_decode(vt_raw_picture *raw, vt_bytes file, bool header
         return vt_fail(err, VARIANT_E_FORMAT, "an SVG drawing: convert it first");
     return vt_fail(err, VARIANT_E_FORMAT, "%sexpected PNG, JPEG, WebP, GIF, BMP or TIFF",
                    file.size ? "not a picture, " : "empty file, ");
+}
+
+/* In the jail, if there is one. */
+static variant_status raw_decode(vt_raw_picture *raw, vt_bytes file, bool header_only,
+                                 variant_error *err) {
+    if (vt_jail_is_on()) return vt_jailed_picture(raw, (vt_input){file, -1}, header_only, err);
+    return vt_raw_decode(raw, file, header_only, err);
 }
 
 /* ---- samples as asked for ---- */
@@ -362,6 +370,16 @@ variant_status vt_image_read(vt_image *out, const char *path, int channels, vari
     return vt_picture_read(out, path, channels, VT_ALPHA_WHITE, NULL, err);
 }
 
+/* Of a mapped file, which the jail maps itself. */
+static variant_status raw_probe(vt_raw_picture *raw, vt_bytes file, const char *path,
+                                variant_error *err) {
+    if (!vt_jail_is_on()) return vt_raw_decode(raw, file, true, err);
+    const int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    const variant_status status = vt_jailed_picture(raw, (vt_input){file, descriptor}, true, err);
+    if (descriptor >= 0) close(descriptor);
+    return status;
+}
+
 /* Mapped, because of a large file only the first pages are looked at. */
 variant_status vt_image_probe(vt_image *out, const char *path, vt_picture_facts *facts,
                               variant_error *err) {
@@ -371,7 +389,7 @@ variant_status vt_image_probe(vt_image *out, const char *path, vt_picture_facts 
     *out = (vt_image){0};
     if (stat(path, &info) != 0) return vt_fail(err, VARIANT_E_IO, "%s: %s", path, strerror(errno));
     VT_TRY(vt_mapping_open(&map, path, err));
-    variant_status status = raw_decode(&raw, (vt_bytes){map.data, map.size}, true, err);
+    variant_status status = raw_probe(&raw, (vt_bytes){map.data, map.size}, path, err);
     if (status == VARIANT_OK) status = raw_turn(&raw, err);
     vt_mapping_close(&map);
     free(raw.data);

@@ -4,6 +4,7 @@
 #include <webp/demux.h>
 
 #include "io/file.h"
+#include "io/jailed.h"
 #include "io/picture.h"
 
 /* The EXIF block of a JPEG: the first APP1 segment of that kind before the picture's data. */
@@ -43,6 +44,20 @@ static bool begins(vt_bytes file, size_t at, const char *with, size_t length) {
     return file.size >= at + length && memcmp(file.data + at, with, length) == 0;
 }
 
+char *vt_picture_comment(vt_bytes file) {
+    if (begins(file, 8, "WEBP", 4)) return webp_comment(file);
+    const vt_bytes exif = jpeg_exif(file);
+    return vt_exif_comment(exif.data, exif.size);
+}
+
+/* NULL: there is none, or it cannot be read. */
+static char *comment_of(vt_bytes file) {
+    char *text = NULL;
+    if (!vt_jail_is_on()) return vt_picture_comment(file);
+    (void)vt_jailed_text(&text, file, NULL, NULL);
+    return text;
+}
+
 variant_status vt_image_read_settings(char **out, const char *path, variant_error *err) {
     vt_mapping map;
     char *text = NULL;
@@ -54,11 +69,8 @@ variant_status vt_image_read_settings(char **out, const char *path, variant_erro
     if (png) {
         variant_error none;
         (void)vt_image_read_text(&text, path, VT_IMAGE_SETTINGS, &none);
-    } else if (webp) {
-        text = webp_comment(file);
-    } else if (jpeg) {
-        const vt_bytes exif = jpeg_exif(file);
-        text = vt_exif_comment(exif.data, exif.size);
+    } else if (webp || jpeg) {
+        text = comment_of(file);
     }
     vt_mapping_close(&map);
     *out = text;

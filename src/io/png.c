@@ -12,6 +12,7 @@
 #include <zlib.h>
 
 #include "io/file.h"
+#include "io/jailed.h"
 #include "io/picture.h"
 
 #define TEXT_VALUE_MAX ((size_t)4 << 20)  /* of what is written, and unfolded */
@@ -261,6 +262,18 @@ static void steps_find_text(png_work *work) {
         work_stop(work, VARIANT_E_FORMAT, "the PNG has no text with key \"%s\"", work->key);
 }
 
+variant_status vt_png_text(char **out, vt_bytes file, const char *key, variant_error *err) {
+    png_work work = {.left = file, .key = key};
+    const variant_status status = work_run(&work, steps_find_text, err);
+    *out = NULL;
+    if (status == VARIANT_OK) {
+        *out = work.value;
+        work.value = NULL;
+    }
+    work_free(&work);
+    return status;
+}
+
 variant_status vt_image_read_text(char **out, const char *path, const char *key,
                                   variant_error *err) {
     *out = NULL;
@@ -268,17 +281,11 @@ variant_status vt_image_read_text(char **out, const char *path, const char *key,
         return vt_fail(err, VARIANT_E_ARGUMENT, "a PNG's text needs a path and a key");
     vt_mapping map;
     VT_TRY(vt_mapping_open(&map, path, err));
-    png_work work = {.left = {map.data, map.size}, .key = key};
-    variant_status status = work_run(&work, steps_find_text, err);
-    if (status == VARIANT_OK) {
-        *out = work.value;
-        work.value = NULL;
-    } else {
-        vt_fail_within(err, status, "%s", path);
-    }
-    work_free(&work);
+    const vt_bytes file = {map.data, map.size};
+    const variant_status status =
+        vt_jail_is_on() ? vt_jailed_text(out, file, key, err) : vt_png_text(out, file, key, err);
     vt_mapping_close(&map);
-    return status;
+    return status == VARIANT_OK ? VARIANT_OK : vt_fail_within(err, status, "%s", path);
 }
 
 /* ---- writing ---- */

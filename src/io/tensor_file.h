@@ -26,6 +26,8 @@ struct vt_tensor_file {
     vt_meta *meta;
     int meta_count, meta_capacity;
     bool guarded;      /* vt_tensor_file_open_guarded: shards likewise */
+    uint8_t *
+        jailed; /* what a reader in the jail gave (jailed_torch.c), to which tensors may point; or NULL */
     bool has_metadata; /* a safetensors header's, even an empty one */
     const char *sums;  /* its VT_SUMS_KEY, until they are the tensors'; NULL */
     int *by_name;      /* indices sorted by name, then by order: built once everything is read */
@@ -47,6 +49,9 @@ bool vt_torch_is_zip(const vt_mapping *map);
 bool vt_torch_is_legacy(const vt_mapping *map);
 variant_status vt_torch_read_zip(vt_tensor_file *file, variant_error *err);
 variant_status vt_torch_read_legacy(vt_tensor_file *file, variant_error *err);
+
+/* The bound of file->pool, by the size of its map. */
+void vt_tensor_file_pool(vt_tensor_file *file);
 
 /* Adds a tensor whose name, group, type, rank and shape are set (strings in file->pool); data may
  * be NULL only for no elements. */

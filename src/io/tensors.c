@@ -4,10 +4,13 @@
  * safetensors.c and torch.c. */
 #include "io/tensors.h"
 
+#include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "io/jailed.h"
 #include "io/tensor_file.h"
 
 /* ---- element types ---- */
@@ -297,12 +300,26 @@ variant_status vt_tensor_file_index(vt_tensor_file *file, variant_error *err) {
     return VARIANT_OK;
 }
 
+variant_status vt_torch_read(vt_tensor_file *file, variant_error *err) {
+    return vt_torch_is_zip(&file->map) ? vt_torch_read_zip(file, err)
+                                       : vt_torch_read_legacy(file, err);
+}
+
+/* In the jail, if there is one. */
+static variant_status read_torch(vt_tensor_file *file, variant_error *err) {
+    if (!vt_jail_is_on()) return vt_torch_read(file, err);
+    const int descriptor = file->map.borrowed ? -1 : open(file->path, O_RDONLY | O_CLOEXEC);
+    const variant_status status = vt_jailed_torch(file, descriptor, err);
+    if (descriptor >= 0) close(descriptor);
+    return status;
+}
+
 /* By the content's first bytes. */
 static variant_status read_content(vt_tensor_file *file, bool shard, variant_error *err) {
     const char *ending = strrchr(file->path, '.');
     bool part = ending && strcmp(ending, ".distcp") == 0; /* zips in a row */
-    if (!part && vt_torch_is_zip(&file->map)) return vt_torch_read_zip(file, err);
-    if (vt_torch_is_legacy(&file->map)) return vt_torch_read_legacy(file, err);
+    if ((!part && vt_torch_is_zip(&file->map)) || vt_torch_is_legacy(&file->map))
+        return read_torch(file, err);
     if (vt_safetensors_is(&file->map)) return vt_safetensors_read(file, err);
     if (vt_shards_is(&file->map))
         return shard ? vt_fail(err, VARIANT_E_FORMAT, "is an index itself, expected tensors")
@@ -323,12 +340,16 @@ static variant_status new_file(vt_tensor_file **out, const char *path, variant_e
     return vt_fail(err, VARIANT_E_MEMORY, "%s: no memory to open it", path);
 }
 
+/* The file a few times over in copies and unpacked entries, plus what names and values of a large
+ * checkpoint take. */
+void vt_tensor_file_pool(vt_tensor_file *file) {
+    vt_pool_init(&file->pool, 4 * file->map.size + ((size_t)64 << 20));
+}
+
 /* Of what its map holds; a file that cannot be read is closed. */
 static variant_status read_file(vt_tensor_file *file, bool shard, vt_tensor_file **out,
                                 variant_error *err) {
-    /* The file a few times over in copies and unpacked entries, plus what names and values of a large
-     * checkpoint take. */
-    vt_pool_init(&file->pool, 4 * file->map.size + ((size_t)64 << 20));
+    vt_tensor_file_pool(file);
     variant_status status = read_content(file, shard, err);
     if (status == VARIANT_OK) status = vt_tensor_file_index(file, err);
     if (status == VARIANT_OK) status = vt_checksums_take(file, err);
@@ -413,6 +434,7 @@ void vt_tensor_file_close(vt_tensor_file **file) {
     free((*file)->shards);
     vt_mapping_close(&(*file)->map);
     vt_pool_free(&(*file)->pool);
+    free((*file)->jailed);
     free((*file)->path);
     free((*file)->tensors);
     free((*file)->meta);

@@ -3,11 +3,19 @@
 
 #include <string.h>
 
+/* What a reader said: of the picture, or that there was no reader. */
+static bool refuse_picture(sv_fault *fault, const char *name, const variant_error *err) {
+    if (err->status == VARIANT_E_IO || err->status == VARIANT_E_MEMORY) {
+        sv_refuse_error(fault, name, err);
+        return false;
+    }
+    return sv_refuse(fault, 400, "invalid_image", name, "%s: %s", name, err->message);
+}
+
 /* The head of a file: a picture of a size that is taken. */
 static bool read_head(vt_image *out, vt_bytes file, const char *name, sv_fault *fault) {
     variant_error err;
-    if (vt_picture_head(out, file, &err) != VARIANT_OK)
-        return sv_refuse(fault, 400, "invalid_image", name, "%s: %s", name, err.message);
+    if (vt_picture_head(out, file, &err) != VARIANT_OK) return refuse_picture(fault, name, &err);
     if (out->width <= SV_EDIT_SIDE && out->height <= SV_EDIT_SIDE &&
         (int64_t)out->width * out->height <= SV_EDIT_PIXELS)
         return true;
@@ -47,9 +55,9 @@ bool sv_edit_decode(sv_edit *e, const sv_parts *parts, sv_fault *fault) {
     variant_error err;
     bool any = false;
     if (vt_picture_decode(&e->pixels, parts->image, 0, VT_ALPHA_WHITE, &err) != VARIANT_OK)
-        return sv_refuse(fault, 400, "invalid_image", "image", "image: %s", err.message);
+        return refuse_picture(fault, "image", &err);
     if (vt_mask_decode(&e->mask, own ? parts->image : parts->mask, own, &err) != VARIANT_OK)
-        return sv_refuse(fault, 400, "invalid_image", name, "%s: %s", name, err.message);
+        return refuse_picture(fault, name, &err);
     const size_t pixels = (size_t)e->mask.width * (size_t)e->mask.height;
     for (size_t i = 0; i < pixels && !any; ++i) any = e->mask.data[i] != 0;
     if (!any)

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "core/clock.h"
+#include "core/jail.h"
 #include "core/limits.h"
 #include "serve/aside.h"
 #include "serve/http.h"
@@ -126,9 +127,30 @@ static void watch(sv_server *s, sv_http *http, const sigset_t *signals) {
     cancel_all(s);
 }
 
+/* ---- strangers' pictures ---- */
+
+/* Before there are threads, and before keys are read; said in `line`. Where it cannot be had the server goes on. */
+static void begin_sandbox(const vt_serve_options *options, char *line, size_t size) {
+    variant_error err = {0};
+    const bool asked = vt_jail_is_on() || !options->no_sandbox;
+    if (!asked)
+        snprintf(line, size, "switched off by --no-sandbox");
+    else if (vt_jail_begin(&err) != VARIANT_OK)
+        snprintf(line, size, "%.200s", err.message);
+    else
+        vt_jail_describe(line, size);
+}
+
+static void tell_sandbox(const char *line) {
+    char message[320];
+    if (vt_jail_is_on()) return;
+    snprintf(message, sizeof message, "pictures of requests are decoded in this process: %s", line);
+    sv_log_warning("sandbox", message);
+}
+
 /* ---- life ---- */
 
-static void tell_address(const sv_server *s, int port) {
+static void tell_address(const sv_server *s, int port, const char *sandbox) {
     const bool six = strchr(s->options->listen, ':') != NULL;
     char address[160];
     cJSON *fields = cJSON_CreateObject();
@@ -137,7 +159,9 @@ static void tell_address(const sv_server *s, int port) {
     cJSON_AddStringToObject(fields, "address", address);
     cJSON_AddStringToObject(fields, "model", s->options->name);
     cJSON_AddNumberToObject(fields, "memory_for_requests", (double)s->budget);
+    if (vt_jail_is_on()) cJSON_AddStringToObject(fields, "sandbox", sandbox);
     sv_log("listening", fields);
+    tell_sandbox(sandbox);
 }
 
 static variant_status server_open(sv_server *s, const vt_serve_options *options, int socket,
@@ -188,12 +212,13 @@ static void stop_engine(sv_server *s, sv_engine_thread *thread) {
 variant_status vt_serve(const vt_serve_options *options, variant_error *err) {
     variant_status status = VARIANT_OK;
     vt_serve_options own = *options;
-    char address[SV_ADDRESS_SIZE];
+    char address[SV_ADDRESS_SIZE], sandbox[240];
     int socket;
     sv_server s;
     sv_http http = {0};
     sv_engine_thread thread = {0};
     sigset_t signals;
+    begin_sandbox(options, sandbox, sizeof sandbox);
     block_signals(&signals); /* in all threads but this one, which asks for them */
     VT_TRY(sv_take_socket(&socket, address, &own.port, err));
     if (socket >= 0) own.listen = address; /* whatever --listen says */
@@ -201,7 +226,7 @@ variant_status vt_serve(const vt_serve_options *options, variant_error *err) {
     VT_CHECK(sv_engine_start(&thread, &s, err));
     VT_CHECK(sv_aside_start(&s, err));
     VT_CHECK(sv_http_open(&http, &s, err));
-    tell_address(&s, http.port);
+    tell_address(&s, http.port, sandbox);
     sv_notify("READY=1");
     watch(&s, &http, &signals);
 cleanup:
@@ -209,6 +234,7 @@ cleanup:
     stop_engine(&s, &thread);
     sv_http_close(&http, &s);
     server_close(&s);
+    vt_jail_end();
     if (status == VARIANT_OK) sv_log("ended", NULL);
     return status;
 }

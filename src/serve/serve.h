@@ -36,6 +36,7 @@ typedef struct vt_serve_options {
     bool insecure;            /* listen beyond loopback without keys */
     const char *origin;       /* of a web page elsewhere that may ask (CORS); "*": any; NULL */
     bool quiet;               /* log no answers */
+    bool no_sandbox;          /* decode pictures that come with requests in this process */
 } vt_serve_options;
 
 #define VT_SERVE_LEAST_DEADLINE 0.001 /* seconds */

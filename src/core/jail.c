@@ -1,0 +1,245 @@
+/* jail.c - this process's side of jail.h: the keeper's beginning and end, and calls. */
+#include "core/jail.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "core/jail_keeper.h"
+#include "core/jail_walls.h"
+
+/* Set before there are threads. */
+static struct {
+    bool on;
+    int orders;
+    pid_t keeper;
+} jail;
+
+/* ---- beginning and end ---- */
+
+bool vt_jail_is_on(void) {
+    return jail.on;
+}
+
+bool vt_jail_describe(char *line, size_t size) {
+    const int landlock = vt_walls_landlock();
+    const bool filters = vt_walls_seccomp();
+    if (!vt_walls_built())
+        snprintf(line, size, "built without libseccomp (VARIANT_SANDBOX=OFF)");
+    else if (!filters)
+        snprintf(line, size, "this kernel filters no system calls (seccomp)%s",
+                 landlock ? ", though it has Landlock" : ", and has no Landlock");
+    else if (landlock)
+        snprintf(line, size, "seccomp, Landlock version %d", landlock);
+    else
+        snprintf(line, size, "seccomp; this kernel has no Landlock");
+    return filters;
+}
+
+static variant_status nothing(vt_jail_room *room, variant_error *err) {
+    (void)room, (void)err;
+    return VARIANT_OK;
+}
+
+/* A first call, which has nothing to read: what does not work is told now. */
+static variant_status try_it(variant_error *err) {
+    const vt_jail_job job = {.run = nothing, .file = -1, .memory = (size_t)1 << 20, .seconds = 10};
+    uint8_t *out;
+    size_t size;
+    return vt_jail_call(&job, NULL, 0, &out, &size, err);
+}
+
+static variant_status fork_keeper(variant_error *err) {
+    int ends[2];
+    uint8_t ready;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
+        return vt_fail(err, VARIANT_E_IO, "%s", strerror(errno));
+    const pid_t process = fork();
+    if (process == 0) {
+        close(ends[0]); /* else it would wait for an end that it holds itself */
+        vt_jail_keep(ends[1]);
+    }
+    const int reason = errno;
+    close(ends[1]);
+    jail.orders = ends[0];
+    jail.keeper = process;
+    jail.on = process > 0;
+    if (process < 0) {
+        close(ends[0]);
+        return vt_fail(err, VARIANT_E_MEMORY, "no process: %s", strerror(reason));
+    }
+    if (vt_jail_read(jail.orders, &ready, 1)) return VARIANT_OK;
+    return vt_fail(err, VARIANT_E_UNSUPPORTED, "its keeper could not give up files and network");
+}
+
+variant_status vt_jail_begin(variant_error *err) {
+    char line[128];
+    if (jail.on) return VARIANT_OK;
+    if (!vt_jail_describe(line, sizeof line))
+        return vt_fail(err, VARIANT_E_UNSUPPORTED, "no sandbox can be had: %s", line);
+    variant_status status = fork_keeper(err);
+    if (status == VARIANT_OK) status = try_it(err);
+    if (status == VARIANT_OK) return VARIANT_OK;
+    vt_jail_end();
+    return vt_fail_within(err, VARIANT_E_UNSUPPORTED, "no sandbox can be had");
+}
+
+void vt_jail_end(void) {
+    if (!jail.on) return;
+    close(jail.orders);
+    while (waitpid(jail.keeper, NULL, 0) < 0 && errno == EINTR) {
+    }
+    jail.on = false;
+}
+
+/* ---- a call ---- */
+
+/* This side's ends, and those that go to the keeper. */
+typedef struct call {
+    int answer, verdict, files[JAIL_FILES];
+    bool own_input;
+} call;
+
+static void close_files(call *c) {
+    for (int i = 0; i < JAIL_FILES; ++i) {
+        if (c->files[i] >= 0 && (i != JAIL_INPUT || c->own_input)) close(c->files[i]);
+        c->files[i] = -1;
+    }
+}
+
+static void close_call(call *c) {
+    close_files(c);
+    if (c->answer >= 0) close(c->answer);
+    if (c->verdict >= 0) close(c->verdict);
+}
+
+/* A file of memory that holds the input. */
+static int file_of(const vt_jail_job *job) {
+    const int file = memfd_create("input", MFD_CLOEXEC);
+    if (file < 0 || vt_jail_write(file, job->bytes, job->size)) return file;
+    const int reason = errno;
+    close(file);
+    errno = reason;
+    return -1;
+}
+
+static bool open_call(call *c, const vt_jail_job *job) {
+    int answer[2], verdict[2];
+    *c = (call){-1, -1, {-1, -1, -1}, job->file < 0};
+    c->files[JAIL_INPUT] = job->file < 0 ? file_of(job) : job->file;
+    if (c->files[JAIL_INPUT] < 0 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, answer) != 0)
+        return false;
+    c->answer = answer[0];
+    c->files[JAIL_ANSWER] = answer[1];
+    if (pipe2(verdict, O_CLOEXEC) != 0) return false;
+    c->verdict = verdict[0];
+    c->files[JAIL_VERDICT] = verdict[1];
+    return true;
+}
+
+static bool send_order(const call *c, const vt_jail_job *job) {
+    jail_order order = {
+        .run = job->run, .size = job->size, .memory = job->memory, .seconds = job->seconds};
+    union {
+        struct cmsghdr aligned;
+        char bytes[CMSG_SPACE(sizeof c->files)];
+    } control = {0};
+    struct iovec piece = {&order, sizeof order};
+    struct msghdr message = {.msg_iov = &piece,
+                             .msg_iovlen = 1,
+                             .msg_control = &control,
+                             .msg_controllen = sizeof control};
+    if (job->ask_size) memcpy(order.ask, job->ask, job->ask_size);
+    struct cmsghdr *head = CMSG_FIRSTHDR(&message);
+    *head = (struct cmsghdr){CMSG_LEN(sizeof c->files), SOL_SOCKET, SCM_RIGHTS};
+    memcpy(CMSG_DATA(head), c->files, sizeof c->files);
+    ssize_t sent;
+    do sent = sendmsg(jail.orders, &message, MSG_NOSIGNAL);
+    while (sent < 0 && errno == EINTR);
+    return sent == (ssize_t)sizeof order;
+}
+
+/* Why there was no answer, or half of one. */
+static variant_status verdict_of(const call *c, const vt_jail_job *job, variant_error *err) {
+    jail_verdict verdict;
+    if (!vt_jail_read(c->verdict, &verdict, sizeof verdict))
+        return vt_fail(err, VARIANT_E_IO, "the sandbox's keeper has ended: nothing is read");
+    if (verdict.reason)
+        return vt_fail(err, VARIANT_E_MEMORY, "no process to read it in: %s",
+                       strerror(verdict.reason));
+    if (verdict.late)
+        return vt_fail(err, VARIANT_E_FORMAT,
+                       "its reader took more than %g s, and was ended in its sandbox",
+                       job->seconds);
+    if (!WIFSIGNALED(verdict.status))
+        return vt_fail(err, VARIANT_E_FORMAT, "its reader ended in its sandbox without an answer");
+    const int number = WTERMSIG(verdict.status);
+    if (number == SIGSYS)
+        return vt_fail(err, VARIANT_E_FORMAT,
+                       "its reader asked for what its sandbox forbids, and was ended");
+    const char *what = sigdescr_np(number);
+    return vt_fail(err, VARIANT_E_FORMAT, "its reader crashed in its sandbox (%s)",
+                   what ? what : "an unknown signal");
+}
+
+/* In words of a process that may be a stranger's by now. */
+static variant_status refusal_of(jail_answer *said, const vt_jail_job *job, variant_error *err) {
+    const bool known = said->status > VARIANT_OK && said->status <= VARIANT_E_DEVICE;
+    said->message[sizeof said->message - 1] = '\0';
+    for (char *c = said->message; *c; ++c)
+        if ((unsigned char)*c < ' ' || *c == 0x7F) *c = '?';
+    if (said->status == VARIANT_E_MEMORY)
+        return vt_fail(err, VARIANT_E_FORMAT,
+                       "its reader needs more than the %zu MB that its sandbox leaves it (%s)",
+                       job->memory >> 20, said->message);
+    return vt_fail(err, known ? said->status : VARIANT_E_FORMAT, "%s", said->message);
+}
+
+static variant_status take_answer(const call *c, const vt_jail_job *job, jail_answer *said,
+                                  uint8_t **out, variant_error *err) {
+    if (!vt_jail_read(c->answer, said, sizeof *said)) return verdict_of(c, job, err);
+    if (said->status != VARIANT_OK) return refusal_of(said, job, err);
+    if (said->size > job->memory)
+        return vt_fail(err, VARIANT_E_FORMAT, "its reader answers with %llu bytes, expected %zu",
+                       (unsigned long long)said->size, job->memory);
+    if (said->size == 0) return VARIANT_OK;
+    *out = malloc((size_t)said->size);
+    if (!*out)
+        return vt_fail(err, VARIANT_E_MEMORY, "no memory for %llu bytes",
+                       (unsigned long long)said->size);
+    if (vt_jail_read(c->answer, *out, (size_t)said->size)) return VARIANT_OK;
+    free(*out);
+    *out = NULL;
+    return verdict_of(c, job, err);
+}
+
+variant_status vt_jail_call(const vt_jail_job *job, void *head, size_t head_size, uint8_t **out,
+                            size_t *out_size, variant_error *err) {
+    call c;
+    jail_answer said = {0};
+    variant_status status;
+    *out = NULL;
+    *out_size = 0;
+    if (job->ask_size > VT_JAIL_ASK || head_size > VT_JAIL_HEAD)
+        return vt_fail(err, VARIANT_E_ARGUMENT, "more is asked than a jail's order holds");
+    if (!open_call(&c, job)) {
+        status = vt_fail(err, VARIANT_E_IO, "no way into the sandbox: %s", strerror(errno));
+    } else if (!send_order(&c, job)) {
+        status = vt_fail(err, VARIANT_E_IO, "the sandbox's keeper has ended: nothing is read");
+    } else {
+        close_files(&c); /* so that the answer ends when the process does */
+        status = take_answer(&c, job, &said, out, err);
+    }
+    close_call(&c);
+    if (status != VARIANT_OK) return status;
+    if (head_size) memcpy(head, said.head, head_size);
+    *out_size = (size_t)said.size;
+    return VARIANT_OK;
+}
