@@ -34,7 +34,7 @@ extra=(python3 python3-pil libopenblas0-serial clang-format-14
     zsh fish) # whose completion is tried
 [[ $preset =~ ^(clang|asan|tsan|fuzz)$ || $mode =~ ^(ci|all)$ ]] && extra+=(clang libclang-rt-dev)
 [[ $mode =~ ^(ci|all)$ ]] && extra+=(chromium chromium-driver) # for cli_page, which skips itself without them
-[ $mode = all ] && extra+=(clang-tidy-14 valgrind python3-venv debootstrap lintian buildah)
+[ $mode = all ] && extra+=(clang-tidy-14 cppcheck valgrind python3-venv debootstrap lintian buildah)
 tools/install-deps.sh "${extra[@]}"
 
 build() { # preset [targets...]

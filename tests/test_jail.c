@@ -468,6 +468,31 @@ static void without_its_keeper_nothing_is_read(void **state) {
     vt_jail_end();
 }
 
+/* A copy of the process reads too, and neither end waits for the other. */
+static void a_fork_shares_the_keeper(void **state) {
+    int status;
+    (void)state;
+    assert_ok(vt_jail_begin(err));
+    const pid_t process = fork();
+    if (process == 0) {
+        variant_error err;
+        if (call(fine, 1 << 20, 10, &err) != VARIANT_OK) _exit(2);
+        vt_jail_end();
+        _exit(vt_jail_is_on() ? 3 : 0);
+    }
+    assert_int_equal(waitpid(process, &status, 0), process);
+    assert_int_equal(status, 0);
+    assert_ok(call(fine, 1 << 20, 10, err));
+    const pid_t sleeper = fork(); /* holds what leads to the keeper */
+    if (sleeper == 0) {
+        pause();
+        _exit(0);
+    }
+    vt_jail_end();
+    kill(sleeper, SIGKILL);
+    assert_int_equal(waitpid(sleeper, &status, 0), sleeper);
+}
+
 /* ---- many at a time ---- */
 
 static void *read_often(void *user) {
@@ -547,6 +572,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(landlock_closes_files),
         cmocka_unit_test(ends_of_a_reader_are_lines),
         cmocka_unit_test(without_its_keeper_nothing_is_read),
+        cmocka_unit_test(a_fork_shares_the_keeper),
         cmocka_unit_test(threads_read_side_by_side),
         cmocka_unit_test(without_seccomp_there_is_none),
     };

@@ -15,11 +15,14 @@
 #include "core/jail_keeper.h"
 #include "core/jail_walls.h"
 
+/* Jobs of so much memory may answer with much. */
+#define LARGE ((size_t)100 << 20)
+
 /* Set before there are threads. */
 static struct {
     bool on;
     int orders;
-    pid_t keeper;
+    pid_t owner, keeper;
 } jail;
 
 /* ---- beginning and end ---- */
@@ -69,6 +72,7 @@ static variant_status fork_keeper(variant_error *err) {
     const int reason = errno;
     close(ends[1]);
     jail.orders = ends[0];
+    jail.owner = getpid();
     jail.keeper = process;
     jail.on = process > 0;
     if (process < 0) {
@@ -76,7 +80,7 @@ static variant_status fork_keeper(variant_error *err) {
         return vt_fail(err, VARIANT_E_MEMORY, "no process: %s", strerror(reason));
     }
     if (vt_jail_read(jail.orders, &ready, 1)) return VARIANT_OK;
-    return vt_fail(err, VARIANT_E_UNSUPPORTED, "its keeper could not give up files and network");
+    return vt_fail(err, VARIANT_E_UNSUPPORTED, "its keeper could not begin");
 }
 
 variant_status vt_jail_begin(variant_error *err) {
@@ -93,9 +97,12 @@ variant_status vt_jail_begin(variant_error *err) {
 
 void vt_jail_end(void) {
     if (!jail.on) return;
-    close(jail.orders);
-    while (waitpid(jail.keeper, NULL, 0) < 0 && errno == EINTR) {
+    if (jail.owner == getpid()) { /* not a copy of the process, which shares the keeper */
+        shutdown(jail.orders, SHUT_RDWR);
+        while (waitpid(jail.keeper, NULL, 0) < 0 && errno == EINTR) {
+        }
     }
+    close(jail.orders);
     jail.on = false;
 }
 
@@ -130,18 +137,22 @@ static int file_of(const vt_jail_job *job) {
     return -1;
 }
 
+/* A pipe to this side; a large one is written in few turns, where the system lets it be large. */
+static bool open_pipe(int *here, int *there, bool large) {
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) != 0) return false;
+    if (large) (void)fcntl(ends[0], F_SETPIPE_SZ, 1 << 20);
+    *here = ends[0];
+    *there = ends[1];
+    return true;
+}
+
 static bool open_call(call *c, const vt_jail_job *job) {
-    int answer[2], verdict[2];
     *c = (call){-1, -1, {-1, -1, -1}, job->file < 0};
     c->files[JAIL_INPUT] = job->file < 0 ? file_of(job) : job->file;
-    if (c->files[JAIL_INPUT] < 0 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, answer) != 0)
-        return false;
-    c->answer = answer[0];
-    c->files[JAIL_ANSWER] = answer[1];
-    if (pipe2(verdict, O_CLOEXEC) != 0) return false;
-    c->verdict = verdict[0];
-    c->files[JAIL_VERDICT] = verdict[1];
-    return true;
+    return c->files[JAIL_INPUT] >= 0 &&
+           open_pipe(&c->answer, &c->files[JAIL_ANSWER], job->memory > LARGE) &&
+           open_pipe(&c->verdict, &c->files[JAIL_VERDICT], false);
 }
 
 static bool send_order(const call *c, const vt_jail_job *job) {

@@ -1,10 +1,11 @@
 /* jail.h - what reads a stranger's bytes, in a process of its own that can reach nothing else.
  *
  *     this process       vt_jail_call: a file's descriptor, or memory, and which function is to read it
- *        |               (one packet to the keeper; the answer comes back over a socket of its own)
- *     the keeper         forked by vt_jail_begin before there are threads: no files, no network (Landlock); forks a
- *        |               process for each call, ends it when its time is over, and tells how it ended
- *     a process a call   system calls filtered (seccomp), memory and time bounded: runs the function, answers, ends
+ *        |               (one packet to the keeper; the answer comes back over a pipe of its own)
+ *     the keeper         forked by vt_jail_begin before there are threads: forks a process for each call, ends it when
+ *        |               its time is over, and tells how it ended; sees nothing of what they read
+ *     a process a call   no files, no network (Landlock), system calls filtered (seccomp), memory and time bounded:
+ *                        runs the function, answers, ends
  *
  * One jail a process; readers (io/jailed.h) use it wherever it is there. A fault of a reader is then one line to whoever asked. What
  * comes back was made by a process that a stranger may have taken over: callers check it as they check a file. */
@@ -42,7 +43,7 @@ typedef struct vt_jail_job {
 /* Forks the keeper; nothing where there is one. Before this process has threads, and before it holds what no child should see.
  * E_UNSUPPORTED: the kernel filters no system calls, or this was built without (VARIANT_SANDBOX); the line says which. Threads: one. */
 variant_status vt_jail_begin(variant_error *err);
-/* No call is at work. Threads: one. */
+/* No call is at work. Copies of the process (fork) share the keeper, and leave it to the process that began it. Threads: one. */
 void vt_jail_end(void);
 bool vt_jail_is_on(void);
 /* Can there be one? "seccomp, Landlock version 7", or what is missing: a line for a person. */

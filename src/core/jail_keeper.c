@@ -92,9 +92,7 @@ static bool open_keeper(keeper *k, int orders) {
     forget_environment();
     take_signals();
     prctl(PR_SET_NAME, "variant-keeper");
-    prctl(PR_SET_DUMPABLE, 0);
-    return close_descriptors(orders) && vt_walls_filter_make(&k->filter, &err) == VARIANT_OK &&
-           vt_walls_close_files(&err) == VARIANT_OK;
+    return close_descriptors(orders) && vt_walls_filter_make(&k->filter, &err) == VARIANT_OK;
 }
 
 /* ---- children ---- */
@@ -135,6 +133,13 @@ static double next_end(const keeper *k) {
     return next;
 }
 
+/* Where memory ends, so does this process, not the program. Without effect where it may not be said. */
+static void die_first(void) {
+    const int file = open("/proc/self/oom_score_adj", O_WRONLY);
+    if (file >= 0) vt_jail_write(file, "1000", 4);
+    if (file >= 0) close(file);
+}
+
 /* Of the child: its own descriptors alone, and an end with the keeper's. */
 static _Noreturn void be_child(const keeper *k, const jail_order *order, int input, int answer) {
     sigset_t none;
@@ -142,6 +147,8 @@ static _Noreturn void be_child(const keeper *k, const jail_order *order, int inp
     signal(SIGCHLD, SIG_DFL);
     sigprocmask(SIG_SETMASK, &none, NULL);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    die_first();
+    prctl(PR_SET_DUMPABLE, 0); /* from here on /proc/self is not its own */
     prctl(PR_SET_NAME, "variant-reader");
     if (dup2(answer, ORDERS) < 0 || dup2(input, ORDERS + 1) < 0 ||
         close_range(ORDERS + 2, ~0u, 0) != 0)

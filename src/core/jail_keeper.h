@@ -12,15 +12,15 @@ typedef struct jail_order {
     variant_status (*run)(vt_jail_room *room, variant_error *err);
     size_t size, memory;
     double seconds;
-    uint8_t ask[VT_JAIL_ASK];
+    _Alignas(8) uint8_t ask[VT_JAIL_ASK];
 } jail_order;
 
 /* From the process of the call: this, then size bytes. */
 typedef struct jail_answer {
+    uint64_t size;
+    _Alignas(8) uint8_t head[VT_JAIL_HEAD];
     variant_status status;
     char message[sizeof(((variant_error *)0)->message)];
-    uint8_t head[VT_JAIL_HEAD];
-    uint64_t size;
 } jail_answer;
 
 /* From the keeper, once it has ended. */

@@ -49,6 +49,7 @@ static variant_status take_input(vt_jail_room *room, const jail_order *order, in
 static variant_status shut_in(const jail_order *order, size_t had, const vt_walls_filter *filter,
                               variant_error *err) {
     VT_TRY(vt_walls_limit(had + order->size, order->memory, order->seconds, err));
+    VT_TRY(vt_walls_close_files(err));
     return vt_walls_filter_raise(filter, err);
 }
 

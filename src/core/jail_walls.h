@@ -19,7 +19,7 @@ bool vt_walls_built(void);
 bool vt_walls_seccomp(void);
 
 /* No file can be opened, no address of the network reached, and no process outside signalled any more, as far as the kernel's version
- * of Landlock goes; nothing where it has none. Holds for children too. */
+ * of Landlock goes; nothing where it has none. */
 variant_status vt_walls_close_files(variant_error *err);
 
 /* Only what a reader of memory needs may be asked of the system: memory that holds no code, the descriptors that are open, the clock.

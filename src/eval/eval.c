@@ -147,7 +147,7 @@ variant_status vt_eval_add(vt_eval *eval, const float *pictures, const int32_t *
     float *room = malloc(n * (dims + wide + classes) * sizeof *room);
     if (!room) return vt_fail(err, VARIANT_E_MEMORY, "no memory for %d samples", count);
     float *probabilities = room, *pooled = dims ? room + n * classes : NULL;
-    float *spatial = wide ? pooled + n * dims : NULL;
+    float *spatial = wide ? room + n * (classes + dims) : NULL;
     variant_status status = vt_features_run(eval->options.features, pictures, count, height, width,
                                             channels, pooled, spatial, probabilities, err);
     if (status == VARIANT_E_MODEL && vt_features_bad_picture(eval->options.features) >= 0)

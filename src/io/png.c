@@ -247,7 +247,8 @@ static int text_take(png_structp png, png_unknown_chunkp chunk) {
     if (bytes.size < flags || (flags && bytes.data[flags - 1] != 0)) return 1;
     packed = packed || (utf8 && bytes.data[0]);
     bytes = (vt_bytes){bytes.data + flags, bytes.size - flags};
-    if (utf8 && (!pass_text(&bytes) || !pass_text(&bytes))) return 1;
+    if (utf8 && !pass_text(&bytes)) return 1; /* its language ... */
+    if (utf8 && !pass_text(&bytes)) return 1; /* ... and the key in it */
     work->value = text_value(bytes, packed, utf8);
     return 1;
 }
