@@ -68,7 +68,7 @@ variant_status vt_lesson_read(vt_lesson *out, vt_model *model, const vt_lesson_o
     int32_t *classes = NULL;
     variant_status status = VARIANT_OK;
     *out = (vt_lesson){0};
-    vt_data_follow(&how.data, model->training);
+    VT_CHECK(vt_data_follow(&how.data, model->training, err));
     VT_CHECK(vt_dataset_open(&dataset, &how, err));
     VT_CHECK(match_classes(model, dataset, options, &classes, err));
     const int there = vt_dataset_count(dataset);

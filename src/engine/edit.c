@@ -31,7 +31,7 @@ static variant_status read_ways(ways *out, const variant_edit *asked, const char
     vt_data data = vt_data_of("");
     const char *fill = asked->fill ? asked->fill : "neighbours";
     const char *codes = asked->codes ? asked->codes : "again";
-    vt_data_follow(&data, training);
+    VT_TRY(vt_data_follow(&data, training, err));
     *out = (ways){.fit = data.fit,
                   .neighbours = strcmp(fill, "neighbours") == 0,
                   .mean = strcmp(fill, "mean") == 0,

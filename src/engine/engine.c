@@ -152,7 +152,8 @@ static variant_info info_of(const variant_engine *engine) {
     const vt_tokenizer_config *tokenizer = vt_tokenizer_configuration(model->tokenizer);
     const vt_params *preview = model->preview ? vt_preview_params(model->preview) : NULL;
     vt_data data = {.fit = VT_FIT_CROP, .alpha = VT_ALPHA_WHITE};
-    vt_data_follow(&data, model->training);
+    (void)vt_data_follow(&data, model->training,
+                         NULL); /* what is told of a model is no reason not to open it */
     variant_info out = {
         .depth = transformer->depth,
         .width = transformer->width,

@@ -9,6 +9,11 @@
 
 #define MAX_CLASSES 100000
 
+static variant_status no_memory(const vt_tensor_file *file, variant_error *err) {
+    return vt_fail(err, VARIANT_E_MEMORY, "%s: no memory for its configuration",
+                   vt_tensor_file_path(file));
+}
+
 static variant_status malformed(const vt_tensor_file *file, const char *what, variant_error *err) {
     return vt_fail(err, VARIANT_E_FORMAT, "%s: metadata %s: %s", vt_tensor_file_path(file),
                    VT_CONFIG_KEY, what);
@@ -68,20 +73,22 @@ static bool read_preview(const cJSON *json, vt_file_config *out) {
         out->preview.levels == 0)
         return false;
     out->preview.blocks = blocks->valueint;
-    if (cJSON_IsObject(training)) out->preview_training = cJSON_PrintUnformatted(training);
+    if (cJSON_IsObject(training)) out->preview_training = vt_json_text(training);
     return true;
 }
 
-static bool read_classes(const cJSON *json, vt_file_config *out) {
+static bool read_classes(const cJSON *json, vt_file_config *out, bool *short_of_memory) {
     if (!json) return true;
     int count = cJSON_IsArray(json) ? cJSON_GetArraySize(json) : -1;
     if (count < 0 || count > MAX_CLASSES) return false;
     out->class_names = calloc((size_t)count + 1, sizeof *out->class_names);
-    if (!out->class_names) return false;
+    *short_of_memory = !out->class_names;
+    if (*short_of_memory) return false;
     const cJSON *item;
     cJSON_ArrayForEach(item, json) {
         if (!cJSON_IsString(item)) return false;
         char *name = strdup(item->valuestring);
+        *short_of_memory = !name;
         if (!name) return false;
         out->class_names[out->class_count++] = name;
     }
@@ -91,8 +98,10 @@ static bool read_classes(const cJSON *json, vt_file_config *out) {
 static variant_status read_own(vt_file_config *out, const vt_tensor_file *file, const char *text,
                                variant_error *err) {
     cJSON *json = vt_json_of(text);
+    if (vt_json_lacked_memory(json, text)) return no_memory(file, err);
     if (!json) return malformed(file, "not JSON", err);
     const char *complaint = NULL;
+    bool short_of_memory = false;
     const cJSON *tokenizer = cJSON_GetObjectItem(json, "tokenizer");
     const cJSON *transformer = cJSON_GetObjectItem(json, "transformer");
     const cJSON *heads = cJSON_GetObjectItem(transformer, "heads");
@@ -108,9 +117,10 @@ static variant_status read_own(vt_file_config *out, const vt_tensor_file *file, 
             "explicit; its guidance an uncond_depth, and late factors such as \"12:2.2,6:3\"";
     else if (!read_preview(cJSON_GetObjectItem(json, "preview_decoder"), out))
         complaint = "preview_decoder needs widths and blocks";
-    else if (!read_classes(cJSON_GetObjectItem(json, "classes"), out))
+    else if (!read_classes(cJSON_GetObjectItem(json, "classes"), out, &short_of_memory))
         complaint = "classes is not a list of names";
     cJSON_Delete(json);
+    if (short_of_memory) return no_memory(file, err);
     return complaint ? malformed(file, complaint, err) : VARIANT_OK;
 }
 
@@ -153,32 +163,32 @@ void vt_file_config_free(vt_file_config *config) {
 /* ---- writing ---- */
 
 static void add_ints(cJSON *object, const char *key, const int *values, int count) {
-    cJSON_AddItemToObject(object, key, cJSON_CreateIntArray(values, count));
+    vt_json_put(object, key, cJSON_CreateIntArray(values, count));
 }
 
 static cJSON *tokenizer_json(const vt_tokenizer_config *config) {
     cJSON *json = cJSON_CreateObject();
-    cJSON_AddNumberToObject(json, "channels", config->channels);
-    cJSON_AddNumberToObject(json, "base_width", config->base_width);
+    vt_json_number(json, "channels", config->channels);
+    vt_json_number(json, "base_width", config->base_width);
     add_ints(json, "mult", config->mult, config->levels);
-    cJSON_AddNumberToObject(json, "blocks", config->blocks);
-    cJSON_AddNumberToObject(json, "codes", config->codes);
-    cJSON_AddNumberToObject(json, "latent_dim", config->latent_dim);
+    vt_json_number(json, "blocks", config->blocks);
+    vt_json_number(json, "codes", config->codes);
+    vt_json_number(json, "latent_dim", config->latent_dim);
     add_ints(json, "sides", config->sides, config->scales);
     return json;
 }
 
 static cJSON *transformer_json(const vt_transformer_config *config) {
     cJSON *json = cJSON_CreateObject();
-    cJSON_AddNumberToObject(json, "depth", config->depth);
-    cJSON_AddNumberToObject(json, "width", config->width);
-    cJSON_AddNumberToObject(json, "heads", config->heads);
-    cJSON_AddNumberToObject(json, "hidden", config->hidden);
-    cJSON_AddNumberToObject(json, "codes", config->codes);
-    cJSON_AddNumberToObject(json, "latent_dim", config->latent_dim);
-    cJSON_AddNumberToObject(json, "classes", config->classes);
-    cJSON_AddBoolToObject(json, "l2_norm", config->l2_norm);
-    cJSON_AddBoolToObject(json, "shared_adaln", config->shared_adaln);
+    vt_json_number(json, "depth", config->depth);
+    vt_json_number(json, "width", config->width);
+    vt_json_number(json, "heads", config->heads);
+    vt_json_number(json, "hidden", config->hidden);
+    vt_json_number(json, "codes", config->codes);
+    vt_json_number(json, "latent_dim", config->latent_dim);
+    vt_json_number(json, "classes", config->classes);
+    vt_json_bool(json, "l2_norm", config->l2_norm);
+    vt_json_bool(json, "shared_adaln", config->shared_adaln);
     add_ints(json, "sides", config->sides, config->scales);
     return json;
 }
@@ -187,56 +197,54 @@ static void add_supernet_guidance(cJSON *supernet, const vt_supernet_info *info)
     char late[32 * (VT_MAX_DEPTHS + 1)];
     size_t at = 0;
     if (info->uncond_depth == 0 && info->late_count == 0) return;
-    cJSON *guidance = cJSON_AddObjectToObject(supernet, "guidance");
-    if (info->uncond_depth > 0)
-        cJSON_AddNumberToObject(guidance, "uncond_depth", info->uncond_depth);
+    cJSON *guidance = vt_json_object(supernet, "guidance");
+    if (info->uncond_depth > 0) vt_json_number(guidance, "uncond_depth", info->uncond_depth);
     for (int i = 0; i < info->late_count; ++i)
         at += (size_t)snprintf(late + at, sizeof late - at, "%s%d:%.9g", i ? "," : "",
                                info->late[i].depth, (double)info->late[i].factor);
-    if (info->late_count > 0) cJSON_AddStringToObject(guidance, "late", late);
+    if (info->late_count > 0) vt_json_string(guidance, "late", late);
 }
 
 static cJSON *preview_json(const vt_model_save *save) {
     const vt_preview_config *config = vt_preview_configuration(save->preview);
     cJSON *json = cJSON_CreateObject();
     add_ints(json, "widths", config->widths, config->levels);
-    cJSON_AddNumberToObject(json, "blocks", config->blocks);
+    vt_json_number(json, "blocks", config->blocks);
     cJSON *training = vt_json_of(save->preview_training);
-    if (training) cJSON_AddItemToObject(json, "training", training);
+    if (training) vt_json_put(json, "training", training);
     return json;
 }
 
 char *vt_model_config_with_preview(const char *text, const vt_model_save *save) {
     cJSON *json = vt_json_of(text);
     cJSON_DeleteItemFromObject(json, "preview_decoder");
-    const bool added = json && cJSON_AddItemToObject(json, "preview_decoder", preview_json(save));
-    char *out = added ? cJSON_PrintUnformatted(json) : NULL;
+    const bool added = json && vt_json_put(json, "preview_decoder", preview_json(save));
+    char *out = added ? vt_json_text(json) : NULL;
     cJSON_Delete(json);
     return out;
 }
 
 char *vt_model_config_text(const vt_model_save *save) {
     cJSON *json = cJSON_CreateObject();
-    cJSON_AddNumberToObject(json, "format", 1);
+    vt_json_number(json, "format", 1);
     if (save->tokenizer)
-        cJSON_AddItemToObject(json, "tokenizer",
-                              tokenizer_json(vt_tokenizer_configuration(save->tokenizer)));
-    if (save->preview) cJSON_AddItemToObject(json, "preview_decoder", preview_json(save));
+        vt_json_put(json, "tokenizer", tokenizer_json(vt_tokenizer_configuration(save->tokenizer)));
+    if (save->preview) vt_json_put(json, "preview_decoder", preview_json(save));
     if (save->transformer)
-        cJSON_AddItemToObject(json, "transformer",
-                              transformer_json(vt_transformer_configuration(save->transformer)));
+        vt_json_put(json, "transformer",
+                    transformer_json(vt_transformer_configuration(save->transformer)));
     if (save->class_count > 0)
-        cJSON_AddItemToObject(
+        vt_json_put(
             json, "classes",
             cJSON_CreateStringArray((const char *const *)save->class_names, save->class_count));
     if (save->supernet && save->supernet->trained) {
-        cJSON *supernet = cJSON_AddObjectToObject(json, "supernet");
-        cJSON_AddNumberToObject(supernet, "bridge", save->supernet->bridge);
+        cJSON *supernet = vt_json_object(json, "supernet");
+        vt_json_number(supernet, "bridge", save->supernet->bridge);
         add_ints(supernet, "depths", save->supernet->depths, save->supernet->depth_count);
-        cJSON_AddStringToObject(supernet, "layers", vt_selector_name(save->supernet->selector));
+        vt_json_string(supernet, "layers", vt_selector_name(save->supernet->selector));
         add_supernet_guidance(supernet, save->supernet);
     }
-    char *text = cJSON_PrintUnformatted(json);
+    char *text = vt_json_text(json);
     cJSON_Delete(json);
     return text;
 }

@@ -7,6 +7,7 @@
 
 #include <ctype.h>
 #include <dirent.h>
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@
 
 #include "engine/model_config.h"
 #include "engine/model_packed.h"
+#include "io/descriptor.h"
 #include "io/file.h"
 
 #define MOST_GROUPS 64
@@ -297,10 +299,11 @@ static int by_name(const void *a, const void *b) {
 }
 
 static variant_status list_folder(folder *out, const char *path, variant_error *err) {
-    DIR *dir = opendir(path);
+    DIR *dir = vt_open_folder(path);
     if (!dir) return vt_fail(err, VARIANT_E_IO, "%s: cannot be listed", path);
     variant_status status = VARIANT_OK;
-    for (struct dirent *entry; status == VARIANT_OK && (entry = readdir(dir));) {
+    struct dirent *entry;
+    while (status == VARIANT_OK && (errno = 0, entry = readdir(dir))) {
         out->parts = out->parts || has_ending(entry->d_name, ".distcp");
         if (!is_model_name(entry->d_name)) continue;
         bool shard = is_shard(entry->d_name);
@@ -316,6 +319,8 @@ static variant_status list_folder(folder *out, const char *path, variant_error *
         else
             ++out->count;
     }
+    if (status == VARIANT_OK && errno)
+        status = vt_fail(err, VARIANT_E_IO, "%s: cannot be listed: %s", path, strerror(errno));
     closedir(dir);
     qsort(out->paths, (size_t)out->count, sizeof *out->paths, by_name);
     return status;

@@ -10,6 +10,7 @@
 
 #include "engine/calibrate.h"
 #include "engine/model_config.h"
+#include "io/json.h"
 #include "kern/int4.h"
 #include "kern/number.h"
 
@@ -168,38 +169,36 @@ static variant_status add_params(listing *l, const vt_params *params, const vt_i
 
 static cJSON *choice_json(const vt_int8_choice *choice) {
     cJSON *json = cJSON_CreateObject();
-    cJSON_AddStringToObject(json, "weight", choice->weight->name);
-    cJSON_AddStringToObject(json, "type", choice->int4 ? "int4" : "int8");
-    cJSON_AddStringToObject(json, "scale_of", choice->is_whole ? "rows" : "blocks");
+    vt_json_string(json, "weight", choice->weight->name);
+    vt_json_string(json, "type", choice->int4 ? "int4" : "int8");
+    vt_json_string(json, "scale_of", choice->is_whole ? "rows" : "blocks");
     if (choice->rows == 0) return json;
     if (choice->int4) {
-        cJSON_AddNumberToObject(json, "rows_seen", choice->rows);
-        cJSON_AddNumberToObject(json, "error_nearest", choice->nearest);
-        cJSON_AddNumberToObject(json, "error_weighed", choice->weighed);
-        cJSON_AddNumberToObject(json, "error_made_up", choice->made_up);
+        vt_json_number(json, "rows_seen", choice->rows);
+        vt_json_number(json, "error_nearest", choice->nearest);
+        vt_json_number(json, "error_weighed", choice->weighed);
+        vt_json_number(json, "error_made_up", choice->made_up);
         return json;
     }
-    cJSON_AddNumberToObject(json, "rows_seen", choice->rows);
-    cJSON_AddNumberToObject(json, "error",
-                            choice->is_whole ? choice->best_whole : choice->best_blocks);
-    cJSON_AddNumberToObject(json, "error_blocks", choice->blocks);
-    cJSON_AddNumberToObject(json, "error_rows", choice->whole);
-    cJSON_AddNumberToObject(json, "error_blocks_folded", choice->best_blocks);
-    cJSON_AddNumberToObject(json, "error_rows_folded", choice->best_whole);
-    cJSON_AddNumberToObject(json, "folded", (double)choice->strength);
+    vt_json_number(json, "rows_seen", choice->rows);
+    vt_json_number(json, "error", choice->is_whole ? choice->best_whole : choice->best_blocks);
+    vt_json_number(json, "error_blocks", choice->blocks);
+    vt_json_number(json, "error_rows", choice->whole);
+    vt_json_number(json, "error_blocks_folded", choice->best_blocks);
+    vt_json_number(json, "error_rows_folded", choice->best_whole);
+    vt_json_number(json, "folded", (double)choice->strength);
     return json;
 }
 
 char *vt_int8_plan_text(const vt_int8_plan *plan) {
     cJSON *json = cJSON_CreateObject();
     if (plan->pictures > 0) {
-        cJSON_AddNumberToObject(json, "pictures", plan->pictures);
-        cJSON_AddNumberToObject(json, "tolerance", plan->tolerance);
+        vt_json_number(json, "pictures", plan->pictures);
+        vt_json_number(json, "tolerance", plan->tolerance);
     }
-    cJSON *list = cJSON_AddArrayToObject(json, "weights");
-    for (int i = 0; i < plan->count; ++i)
-        cJSON_AddItemToArray(list, choice_json(&plan->choices[i]));
-    char *text = cJSON_PrintUnformatted(json);
+    cJSON *list = vt_json_array(json, "weights");
+    for (int i = 0; i < plan->count; ++i) vt_json_append(list, choice_json(&plan->choices[i]));
+    char *text = vt_json_text(json);
     cJSON_Delete(json);
     return text;
 }

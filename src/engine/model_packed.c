@@ -58,6 +58,9 @@ static variant_status read_metadata(vt_packed_info *out, const vt_tensor_file *f
     *json = NULL;
     if (!text) return VARIANT_OK;
     *json = vt_json_of(text);
+    if (vt_json_lacked_memory(*json, text))
+        return vt_fail(err, VARIANT_E_MEMORY, "%s: no memory for its metadata",
+                       vt_tensor_file_path(file));
     return cJSON_IsObject(*json) ? read_layout(out, file, *json, err) : malformed(file, err);
 }
 
@@ -157,9 +160,9 @@ static void add_packed(listing *l, const vt_params *params, const vt_param *para
     numbers->data = packed.numbers;
     vt_panels_shape(&panels, numbers->shape);
     for (int i = 0; i < param->rank; ++i) shape[i] = (double)param->shape[i];
-    l->complete = cJSON_AddItemToObject(l->shapes, param->name,
-                                        cJSON_CreateDoubleArray(shape, param->rank)) &&
-                  l->complete;
+    l->complete =
+        vt_json_put(l->shapes, param->name, cJSON_CreateDoubleArray(shape, param->rank)) &&
+        l->complete;
     if (!packed.scale) return;
     vt_tensor_out *scales =
         next(l, param->name, packed.whole ? VT_PACKED_SCALES_OF_ROWS : VT_PACKED_SCALES);
@@ -189,14 +192,14 @@ static void add_params(listing *l, const vt_params *params, bool packed) {
 
 static char *metadata_text(listing *l, vt_number weights) {
     cJSON *json = cJSON_CreateObject();
-    cJSON_AddStringToObject(json, "layout", VT_PANELS_LAYOUT);
-    cJSON_AddNumberToObject(json, "version", VT_PANELS_VERSION);
-    cJSON_AddStringToObject(json, "weights", vt_number_name(weights));
-    cJSON_AddStringToObject(json, "hash", l->model->hash);
-    if (l->model->preview) cJSON_AddStringToObject(json, "preview_hash", l->model->preview_hash);
-    const bool added = cJSON_AddItemToObject(json, "shapes", l->shapes);
-    if (added) l->shapes = NULL;
-    char *text = added ? cJSON_PrintUnformatted(json) : NULL;
+    vt_json_string(json, "layout", VT_PANELS_LAYOUT);
+    vt_json_number(json, "version", VT_PANELS_VERSION);
+    vt_json_string(json, "weights", vt_number_name(weights));
+    vt_json_string(json, "hash", l->model->hash);
+    if (l->model->preview) vt_json_string(json, "preview_hash", l->model->preview_hash);
+    const bool added = vt_json_put(json, "shapes", l->shapes);
+    l->shapes = NULL; /* taken, or deleted */
+    char *text = added ? vt_json_text(json) : NULL;
     cJSON_Delete(json);
     return text;
 }

@@ -8,6 +8,7 @@
 
 #include "core/sized.h"
 #include "io/image.h"
+#include "io/json.h"
 
 static size_t pixel_bytes(const variant_picture *picture) {
     return (size_t)picture->width * (size_t)picture->height * (size_t)picture->channels;
@@ -118,9 +119,7 @@ typedef struct settings_text {
 } settings_text;
 
 static void add(settings_text *s, const char *name, cJSON *item) {
-    if (cJSON_AddItemToObject(s->json, name, item)) return;
-    cJSON_Delete(item);
-    s->complete = false;
+    if (!vt_json_put(s->json, name, item)) s->complete = false;
 }
 
 static void add_text(settings_text *s, const char *name, const char *text) {
@@ -236,7 +235,7 @@ variant_status vt_picture_describe(variant_picture *picture, const vt_choices *c
     add_text(&s, "weights", vt_number_name(engine->weights));
     add_text(&s, "kv", vt_number_name(engine->kv));
     add_text(&s, "kernels", engine->kern->name);
-    picture->settings = s.complete ? cJSON_PrintUnformatted(s.json) : NULL;
+    picture->settings = s.complete ? vt_json_text(s.json) : NULL;
     cJSON_Delete(s.json);
     return picture->settings ? VARIANT_OK
                              : vt_fail(err, VARIANT_E_MEMORY, "no memory for a picture's settings");

@@ -87,6 +87,8 @@ variant_status variant_settings_read(variant_settings **out, const char *path,
     if (!s->path) VT_CHECK(vt_fail(error, VARIANT_E_MEMORY, "no memory for settings"));
     VT_CHECK(vt_image_read_settings(&text, path, error));
     s->json = vt_json_of(text);
+    if (vt_json_lacked_memory(s->json, text))
+        VT_CHECK(vt_fail(error, VARIANT_E_MEMORY, "%s: no memory for its settings", path));
     if (!cJSON_IsObject(s->json) || !*text_of(s, "model") || !*text_of(s, "layers"))
         VT_CHECK(vt_fail(error, VARIANT_E_FORMAT,
                          "%s: its settings are not those of variant generate", path));

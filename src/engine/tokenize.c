@@ -167,7 +167,7 @@ static variant_status open_pictures(passage *p, const variant_data *given, vt_sp
                                     .note = p->options.note,
                                     .user = p->options.user};
     VT_TRY(vt_data_take_as(&p->pictures.data, given, "pictures", split, err));
-    vt_data_follow(&p->pictures.data, p->tokenizer->codec.model->training);
+    VT_TRY(vt_data_follow(&p->pictures.data, p->tokenizer->codec.model->training, err));
     return vt_picture_list_open(&p->pictures, p->options.count, err);
 }
 

@@ -86,13 +86,13 @@ variant_status variant_pictures_tokens(const variant_picture *pictures, int coun
 /* {"sides": [..], "codes": n, "model": "..", "pictures": [..]}; NULL: no memory. */
 static char *describe(const variant_tokens *t) {
     cJSON *json = cJSON_CreateObject();
-    cJSON_AddItemToObject(json, "sides", cJSON_CreateIntArray(t->sides, t->scales));
-    cJSON_AddNumberToObject(json, "codes", t->codes);
-    cJSON_AddStringToObject(json, "model", t->model);
+    vt_json_put(json, "sides", cJSON_CreateIntArray(t->sides, t->scales));
+    vt_json_number(json, "codes", t->codes);
+    vt_json_string(json, "model", t->model);
     if (t->names)
-        cJSON_AddItemToObject(json, "pictures",
-                              cJSON_CreateStringArray((const char *const *)t->names, t->count));
-    char *text = cJSON_PrintUnformatted(json);
+        vt_json_put(json, "pictures",
+                    cJSON_CreateStringArray((const char *const *)t->names, t->count));
+    char *text = vt_json_text(json);
     cJSON_Delete(json);
     return text;
 }
@@ -216,8 +216,9 @@ static variant_status check_codes(const variant_tokens *t, const char *path, int
 }
 
 /* The model's hash and the sides, where the text of a file tells. */
-static void read_description(variant_tokens *t, const char *text) {
+static variant_status read_description(variant_tokens *t, const char *text, variant_error *err) {
     cJSON *json = vt_json_of(text), *side;
+    if (vt_json_lacked_memory(json, text)) return no_memory(t->count, err);
     const char *made = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, "model"));
     if (made) snprintf(t->model, sizeof t->model, "%s", made);
     const cJSON *codes = cJSON_GetObjectItemCaseSensitive(json, "codes");
@@ -226,6 +227,7 @@ static void read_description(variant_tokens *t, const char *text) {
     cJSON_ArrayForEach(side, sides) if (t->scales < VARIANT_MAX_SCALES) t->sides[t->scales++] =
         cJSON_IsNumber(side) ? side->valueint : 0; /* none, which is told of it */
     cJSON_Delete(json);
+    return VARIANT_OK;
 }
 
 static variant_status read_labels(variant_tokens *t, const vt_tensor *labels, variant_error *err) {
@@ -246,12 +248,14 @@ static variant_status from_tensors(variant_tokens **out, const vt_tensor_file *f
     const vt_tensor *labels = vt_tensor_file_find(file, NULL, "labels");
     VT_TRY(vt_tensor_verify(file, tensor, NULL, err));
     if (labels) VT_TRY(vt_tensor_verify(file, labels, NULL, err));
-    if (vt_tensor_to_i32(tensor, (*out)->tokens, err) != VARIANT_OK ||
-        read_labels(*out, labels, err) != VARIANT_OK)
-        return vt_fail_within(err, VARIANT_E_FORMAT, "%s", path);
-    read_description(*out, vt_tensor_file_meta(file, VT_TOKENS_KEY));
+    variant_status status = vt_tensor_to_i32(tensor, (*out)->tokens, err);
+    if (status == VARIANT_OK) status = read_labels(*out, labels, err);
+    if (status != VARIANT_OK)
+        return vt_fail_within(err, status == VARIANT_E_MEMORY ? VARIANT_E_MEMORY : VARIANT_E_FORMAT,
+                              "%s", path);
+    VT_TRY(read_description(*out, vt_tensor_file_meta(file, VT_TOKENS_KEY), err));
     if (!settings) return VARIANT_OK;
-    if (!(*out)->model[0]) read_description(*out, settings);
+    if (!(*out)->model[0]) VT_TRY(read_description(*out, settings, err));
     (*out)->settings = strdup(settings);
     return (*out)->settings ? VARIANT_OK : no_memory((*out)->count, err);
 }

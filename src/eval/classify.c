@@ -111,7 +111,7 @@ static variant_status open_pictures(classification *c, const variant_data *given
         .side = c->info->side, .channels = c->info->channels, .note = pass_note, .user = c->judge};
     if (count < 0) return vt_fail(err, VARIANT_E_ARGUMENT, "count %d: expected 0 or more", count);
     VT_TRY(vt_data_take_as(&c->pictures.data, given, "pictures", VT_SPLIT_ALL, err));
-    vt_judge_follow(&c->judge->judge, &c->pictures.data);
+    VT_TRY(vt_judge_follow(&c->judge->judge, &c->pictures.data, err));
     VT_TRY(vt_picture_list_open(&c->pictures, c->pictures.data.files ? count : 0, err));
     c->available = c->count = c->pictures.count;
     if (count > 0 && count < c->count) c->count = count;

@@ -10,6 +10,7 @@
 #include "eval/frechet.h"
 #include "eval/kernel_distance.h"
 #include "eval/neighbours.h"
+#include "io/json.h"
 #include "io/npz_write.h"
 #include "planning/sweep_file.h"
 
@@ -351,7 +352,7 @@ void vt_eval_name(char *out, size_t size, const char *score, const vt_features_i
 static cJSON *warnings_of(const vt_eval_scores *scores) {
     cJSON *list = scores->warning_count ? cJSON_CreateArray() : NULL;
     for (int i = 0; i < scores->warning_count; ++i)
-        cJSON_AddItemToArray(list, cJSON_CreateString(scores->warnings[i]));
+        vt_json_append(list, cJSON_CreateString(scores->warnings[i]));
     return list;
 }
 

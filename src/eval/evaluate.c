@@ -8,6 +8,7 @@
 #include "engine/codec.h"
 #include "eval/library.h"
 #include "eval/score.h"
+#include "io/json.h"
 
 void variant_judge_options_init_sized(variant_judge_options *out, size_t size) {
     const variant_judge_options defaults = {.backend = vt_kern_backend(0), .verify = true};
@@ -200,7 +201,7 @@ variant_status variant_judge_reference(variant_judge *judge, const variant_data 
     VT_TRY(check_sides(count, side, channels, error));
     VT_TRY(vt_data_take_set(&taken, data, "reference", VT_SPLIT_TEST, error));
     taken.flat_whole = !taken.split_chosen;
-    vt_judge_follow(&judge->judge, &taken);
+    VT_TRY(vt_judge_follow(&judge->judge, &taken, error));
     return read_reference(judge, &taken, count, side, channels, error);
 }
 
@@ -286,11 +287,10 @@ typedef struct evaluation {
 } evaluation;
 
 /* As the model's training took pictures, where it left a record, else as the network's did. */
-static void follow(const evaluation *e, const char *training, vt_data *data) {
-    if (training)
-        vt_data_follow(data, training);
-    else
-        vt_judge_follow(&e->judge->judge, data);
+static variant_status follow(const evaluation *e, const char *training, vt_data *data,
+                             variant_error *err) {
+    return training ? vt_data_follow(data, training, err)
+                    : vt_judge_follow(&e->judge->judge, data, err);
 }
 
 /* The reference that the options name, for pictures like these. */
@@ -300,7 +300,7 @@ static variant_status take_reference(evaluation *e, const char *training, varian
     if (!o->reference) return VARIANT_OK;
     VT_TRY(vt_data_take_set(&data, o->reference, "reference", VT_SPLIT_TEST, err));
     data.flat_whole = !data.split_chosen;
-    follow(e, training, &data);
+    VT_TRY(follow(e, training, &data, err));
     return read_reference(e->judge, &data, o->reference_count, e->side, e->channels, err);
 }
 
@@ -349,7 +349,7 @@ static variant_status of_pictures(evaluation *e, variant_error *err) {
     VT_TRY(vt_data_take_set(data, o->pictures, "pictures", VT_SPLIT_ALL, err));
     if (!data->split_chosen) data->holdout = 0; /* finished pictures: no share is held out */
     data->flat_whole = true;
-    vt_judge_follow(&e->judge->judge, data);
+    VT_TRY(vt_judge_follow(&e->judge->judge, data, err));
     e->data = data;
     variant_status status =
         vt_source_open(&source, data, o->side, o->channels, o->count, pass_note, e->judge, err);
@@ -385,7 +385,7 @@ static variant_status of_tokenizer(evaluation *e, variant_error *err) {
     VT_TRY(open_codec(e, err));
     const char *training = e->codec->model->training;
     VT_TRY(vt_data_take_set(data, e->options.pictures, "pictures", VT_SPLIT_TEST, err));
-    follow(e, training, data);
+    VT_TRY(follow(e, training, data, err));
     e->data = data;
     vt_data_name(data, name, sizeof name);
     VT_TRY(take_reference(e, training, err));
@@ -469,7 +469,7 @@ cJSON *vt_scores_json(const variant_judge *judge, const variant_scores *scores) 
 
 char *variant_scores_json(const variant_judge *judge, const variant_scores *scores) {
     cJSON *json = vt_scores_json(judge, scores);
-    char *text = json ? cJSON_PrintUnformatted(json) : NULL;
+    char *text = json ? vt_json_text(json) : NULL;
     cJSON_Delete(json);
     return text;
 }

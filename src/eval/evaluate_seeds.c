@@ -8,6 +8,7 @@
 #include "core/sized.h"
 #include "eval/library.h"
 #include "eval/seeds.h"
+#include "io/json.h"
 
 /* What is handed out is the first member. */
 typedef struct seed_scores {
@@ -182,7 +183,7 @@ char *variant_seed_scores_json(const variant_judge *judge, const variant_seed_sc
         return NULL;
     }
     if (list_of(&list, judge, scores, NULL) == VARIANT_OK && vt_seeds_put(json, &list))
-        text = cJSON_PrintUnformatted(json);
+        text = vt_json_text(json);
     vt_seed_list_free(&list);
     cJSON_Delete(json);
     return text;

@@ -69,8 +69,8 @@ cleanup:
     return status;
 }
 
-void vt_judge_follow(const vt_judge *judge, vt_data *data) {
-    vt_data_follow_file(data, judge->path);
+variant_status vt_judge_follow(const vt_judge *judge, vt_data *data, variant_error *err) {
+    return vt_data_follow_file(data, judge->path, err);
 }
 
 static void note_resize(const vt_judge_options *options, const char *path) {

@@ -44,7 +44,7 @@ bool vt_judge_is_statistics(const char *path);
 variant_status vt_judge_reference(vt_judge *judge, const vt_data *data, int side, int channels,
                                   variant_error *err);
 /* What a data set's pictures were taken as by whoever trained the network, unless it was chosen. */
-void vt_judge_follow(const vt_judge *judge, vt_data *data);
+variant_status vt_judge_follow(const vt_judge *judge, vt_data *data, variant_error *err);
 /* Are the network's classes the model's? By name where both have names, else by number. */
 bool vt_judge_classes_match(const vt_judge *judge, const variant_engine *engine);
 /* Is it an array whose labels nobody named: the network's own numbers? */

@@ -3,6 +3,7 @@
 
 #include "eval/library.h"
 #include "eval/seeds.h"
+#include "io/json.h"
 
 struct variant_seed_list {
     vt_seed_list list;
@@ -31,7 +32,7 @@ variant_status variant_seed_list_read(variant_seed_list **out, const char *path,
         path ? vt_seed_list_read(&(*out)->list, path, error)
              : vt_fail(error, VARIANT_E_ARGUMENT, "expected a report of `variant eval` as JSON");
     const cJSON *settings = (*out)->list.settings;
-    if (status == VARIANT_OK && settings && !((*out)->settings = cJSON_PrintUnformatted(settings)))
+    if (status == VARIANT_OK && settings && !((*out)->settings = vt_json_text(settings)))
         status = vt_fail(error, VARIANT_E_MEMORY, "%s: no memory for it", path);
     if (status != VARIANT_OK) variant_seed_list_close(out);
     return status;
@@ -63,7 +64,7 @@ const char *variant_seed_list_settings(const variant_seed_list *list) {
 
 /* Takes the object over. */
 static char *text_of(cJSON *json, bool whole) {
-    char *text = whole ? cJSON_PrintUnformatted(json) : NULL;
+    char *text = whole ? vt_json_text(json) : NULL;
     cJSON_Delete(json);
     return text;
 }

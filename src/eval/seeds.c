@@ -188,7 +188,7 @@ vt_seed_summary vt_seeds_pairs(const vt_seed_list *first, const vt_seed_list *ot
 /* ---- as JSON ---- */
 
 static bool add_number(cJSON *object, const char *key, double value) {
-    return !isfinite(value) || cJSON_AddNumberToObject(object, key, value);
+    return !isfinite(value) || vt_json_number(object, key, value);
 }
 
 static bool set_number(cJSON *object, const char *key, double value) {
@@ -226,8 +226,7 @@ static bool put_range(cJSON *range, cJSON *deviation, const vt_seed_list *list) 
         const vt_seed_summary s = vt_seeds_summary(list, &vt_seed_score_list[i]);
         const double ends[] = {s.least, s.most};
         if (!s.count) continue;
-        whole = cJSON_AddItemToObject(range, vt_seed_score_list[i].key,
-                                      cJSON_CreateDoubleArray(ends, 2)) &&
+        whole = vt_json_put(range, vt_seed_score_list[i].key, cJSON_CreateDoubleArray(ends, 2)) &&
                 add_number(deviation, vt_seed_score_list[i].key, s.deviation);
     }
     return whole;
@@ -237,31 +236,29 @@ static cJSON *add_seed(cJSON *array, uint64_t seed) {
     char text[24];
     cJSON *one = cJSON_CreateObject();
     snprintf(text, sizeof text, "%" PRIu64, seed); /* a double holds 53 bits of it */
-    if (one && cJSON_AddItemToArray(array, one) && cJSON_AddStringToObject(one, "seed", text))
-        return one;
+    if (one && vt_json_append(array, one) && vt_json_string(one, "seed", text)) return one;
     return NULL;
 }
 
 bool vt_seeds_put_each(cJSON *object, const vt_seed_list *list) {
-    cJSON *seeds = cJSON_AddArrayToObject(object, "seeds");
+    cJSON *seeds = vt_json_array(object, "seeds");
     bool whole = seeds != NULL;
     for (int i = 0; whole && i < list->count; ++i) {
         cJSON *one = add_seed(seeds, list->at[i].seed);
-        whole =
-            one && cJSON_AddItemToObject(one, "scores", cJSON_Duplicate(list->at[i].scores, true));
+        whole = one && vt_json_put(one, "scores", cJSON_Duplicate(list->at[i].scores, true));
     }
     return whole;
 }
 
 bool vt_seeds_put(cJSON *object, const vt_seed_list *list) {
-    bool whole = cJSON_AddItemToObject(object, "scores", vt_seeds_mean_json(list));
-    cJSON *range = cJSON_AddObjectToObject(object, "range");
-    whole = whole && put_range(range, cJSON_AddObjectToObject(object, "deviation"), list);
+    bool whole = vt_json_put(object, "scores", vt_seeds_mean_json(list));
+    cJSON *range = vt_json_object(object, "range");
+    whole = whole && put_range(range, vt_json_object(object, "deviation"), list);
     return whole && vt_seeds_put_each(object, list);
 }
 
 static bool put_difference(cJSON *object, const vt_seed_score *score, const vt_seed_summary *s) {
-    cJSON *of = s->count ? cJSON_AddObjectToObject(object, score->key) : NULL;
+    cJSON *of = s->count ? vt_json_object(object, score->key) : NULL;
     if (!of) return !s->count;
     return add_number(of, "mean", s->mean) && add_number(of, "error", s->error) &&
            add_number(of, "least", s->least) && add_number(of, "most", s->most) &&
@@ -270,8 +267,8 @@ static bool put_difference(cJSON *object, const vt_seed_score *score, const vt_s
 }
 
 bool vt_seeds_put_pairs(cJSON *object, const vt_seed_list *first, const vt_seed_list *other) {
-    cJSON *pairs = cJSON_AddArrayToObject(object, "pairs");
-    cJSON *difference = cJSON_AddObjectToObject(object, "difference");
+    cJSON *pairs = vt_json_array(object, "pairs");
+    cJSON *difference = vt_json_object(object, "difference");
     bool whole = pairs && difference;
     for (int i = 0; whole && i < first->count; ++i) {
         const uint64_t seed = first->at[i].seed;

@@ -11,6 +11,7 @@
 #include "eval/score.h"
 #include "eval/seeds.h"
 #include "io/file.h"
+#include "io/json.h"
 #include "kern/watch.h"
 
 /* A sweep at work. Work is counted in pictures. */
@@ -268,7 +269,7 @@ static variant_status judge(runner *r, cJSON *point, variant_error *err) {
     VT_TRY(o->seed_count ? judge_seeds(r, &quality, err)
                          : judge_seed(r, o->request.seed, &quality, err));
     cJSON_DeleteItemFromObjectCaseSensitive(point, key);
-    cJSON_AddItemToObject(point, key, quality ? quality : cJSON_CreateNull());
+    vt_json_put(point, key, quality ? quality : cJSON_CreateNull());
     return VARIANT_OK;
 }
 

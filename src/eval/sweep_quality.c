@@ -117,7 +117,7 @@ variant_status vt_sweep_quality_open(vt_sweep_quality *out, const vt_judge_optio
     int64_t count;
     uint64_t hash;
     *out = (vt_sweep_quality){.engine = engine, .data = *reference, .draws = *draws};
-    vt_data_follow(&out->data, engine->model->training);
+    VT_CHECK(vt_data_follow(&out->data, engine->model->training, err));
     size_t floats = (size_t)info.picture_side * (size_t)info.picture_side * (size_t)info.channels;
     out->pictures = malloc(BATCH * floats * sizeof *out->pictures);
     if (!out->pictures)

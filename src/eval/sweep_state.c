@@ -11,7 +11,9 @@
 #include "variant.h"
 #include "eval/sweep.h"
 #include "eval/text.h"
+#include "io/descriptor.h"
 #include "io/file.h"
+#include "io/json.h"
 #include "planning/order.h"
 #include "planning/sweep_file.h"
 
@@ -123,8 +125,8 @@ static variant_status new_state(cJSON **out, const vt_sweep_options *o, variant_
     if (o->judge && o->judge->settings)
         cJSON_ReplaceItemInObjectCaseSensitive(settings, VT_SWEEP_KEY(vt_sweep_settings, quality),
                                                cJSON_Duplicate(o->judge->settings, true));
-    cJSON_AddArrayToObject(state, VT_SWEEP_KEY(vt_sweep_file, points));
-    cJSON_AddArrayToObject(state, VT_SWEEP_KEY(vt_sweep_file, zones));
+    vt_json_array(state, VT_SWEEP_KEY(vt_sweep_file, points));
+    vt_json_array(state, VT_SWEEP_KEY(vt_sweep_file, zones));
     return VARIANT_OK;
 }
 
@@ -132,8 +134,8 @@ static variant_status new_state(cJSON **out, const vt_sweep_options *o, variant_
 
 static variant_status refuse(const cJSON *mine, const cJSON *theirs, const char *part,
                              const char *folder, variant_error *err) {
-    char *before = theirs ? cJSON_PrintUnformatted(theirs) : NULL;
-    char *now = cJSON_PrintUnformatted(mine);
+    char *before = theirs ? vt_json_text(theirs) : NULL;
+    char *now = vt_json_text(mine);
     variant_status status =
         vt_fail(err, VARIANT_E_MISMATCH,
                 "%s holds a sweep with another %s (%s): %.120s there, %.120s asked; give another "
@@ -249,9 +251,9 @@ variant_status vt_sweep_state_open(cJSON **out, const vt_sweep_options *o, varia
     VT_CHECK(new_state(&wanted, o, err));
     VT_CHECK(variant_folder_make(o->folder, err));
     file_path(path, sizeof path, o->folder, VT_SWEEP_FILE);
-    FILE *there = fopen(path, "rb");
+    bool there;
+    VT_CHECK(vt_look_for(path, &there, err));
     if (there) {
-        fclose(there);
         VT_CHECK(vt_sweep_state_read(&found, o->folder, err));
         static const char *const parts[] = {VT_SWEEP_KEY(vt_sweep_file, settings),
                                             VT_SWEEP_KEY(vt_sweep_file, model),
@@ -336,8 +338,7 @@ static void mark(timed_points *t, size_t offset) {
         int other = find_contradiction(t, i, offset);
         if (other < 0 || !t->points[other].id[0]) continue;
         t->points[i].contradicts = t->points[other].id;
-        cJSON_AddStringToObject(t->json[i], VT_SWEEP_KEY(vt_sweep_point, contradicts),
-                                t->points[other].id);
+        vt_json_string(t->json[i], VT_SWEEP_KEY(vt_sweep_point, contradicts), t->points[other].id);
     }
 }
 
@@ -504,7 +505,7 @@ static variant_status write_csv(const cJSON *state, const char *folder, variant_
 
 variant_status vt_sweep_state_write(const cJSON *state, const char *folder, variant_error *err) {
     char path[4096];
-    char *text = cJSON_Print(state);
+    char *text = vt_json_lines(state);
     if (!text) return vt_fail(err, VARIANT_E_MEMORY, "%s: no memory for the results", folder);
     file_path(path, sizeof path, folder, VT_SWEEP_FILE);
     variant_status status = vt_file_write(path, text, strlen(text), err);
@@ -516,7 +517,7 @@ variant_status vt_sweep_state_add(cJSON *state, const vt_sweep_task *task, cJSON
                                   variant_error *err) {
     char date[DATE_ROOM];
     vt_sweep_file file;
-    cJSON_AddItemToArray(list_for(state, task), point);
+    vt_json_append(list_for(state, task), point);
     write_date(date);
     vt_sweep_file_view(&file, state);
     file.date = date;

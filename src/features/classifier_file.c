@@ -54,21 +54,20 @@ variant_status vt_classifier_config_check(const vt_classifier_config *config, va
 
 char *vt_classifier_config_text(const vt_classifier_config *config, char *const *class_names) {
     cJSON *json = cJSON_CreateObject();
-    cJSON_AddNumberToObject(json, "format", 1);
-    cJSON_AddStringToObject(json, "kind", KIND);
-    cJSON *own = cJSON_AddObjectToObject(json, KIND);
-    cJSON_AddNumberToObject(own, "side", config->side);
-    cJSON_AddNumberToObject(own, "channels", config->channels);
-    cJSON_AddNumberToObject(own, "width", config->width);
-    cJSON_AddItemToObject(own, "mult", cJSON_CreateIntArray(config->mult, config->levels));
-    cJSON_AddNumberToObject(own, "blocks", config->blocks);
-    cJSON_AddNumberToObject(own, "features", config->features);
-    cJSON_AddNumberToObject(own, "classes", config->classes);
+    vt_json_number(json, "format", 1);
+    vt_json_string(json, "kind", KIND);
+    cJSON *own = vt_json_object(json, KIND);
+    vt_json_number(own, "side", config->side);
+    vt_json_number(own, "channels", config->channels);
+    vt_json_number(own, "width", config->width);
+    vt_json_put(own, "mult", cJSON_CreateIntArray(config->mult, config->levels));
+    vt_json_number(own, "blocks", config->blocks);
+    vt_json_number(own, "features", config->features);
+    vt_json_number(own, "classes", config->classes);
     if (class_names)
-        cJSON_AddItemToObject(
-            json, "classes",
-            cJSON_CreateStringArray((const char *const *)class_names, config->classes));
-    char *text = cJSON_PrintUnformatted(json);
+        vt_json_put(json, "classes",
+                    cJSON_CreateStringArray((const char *const *)class_names, config->classes));
+    char *text = vt_json_text(json);
     cJSON_Delete(json);
     return text;
 }
@@ -78,6 +77,7 @@ bool vt_classifier_is(const vt_tensor_file *file) {
     cJSON *json = vt_json_of(text);
     const cJSON *kind = cJSON_GetObjectItemCaseSensitive(json, "kind");
     bool is = cJSON_IsString(kind) && strcmp(kind->valuestring, KIND) == 0;
+    is = is || vt_json_lacked_memory(json, text); /* loading it will say so */
     cJSON_Delete(json);
     return is;
 }
@@ -145,6 +145,8 @@ variant_status vt_classifier_load(vt_classifier **out, vt_kern *kern, const vt_t
     vt_classifier_config config;
     variant_status status = VARIANT_OK;
     cJSON *json = vt_json_of(text);
+    if (vt_json_lacked_memory(json, text))
+        return vt_fail(err, VARIANT_E_MEMORY, "%s: no memory for its configuration", path);
     const cJSON *own = cJSON_GetObjectItemCaseSensitive(json, KIND);
     if (!cJSON_IsObject(own))
         VT_CHECK(vt_fail(err, VARIANT_E_FORMAT, "%s: not a classifier: no metadata %s that says so",

@@ -8,10 +8,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "core/rng.h"
 #include "features/network.h"
+#include "io/descriptor.h"
 #include "io/file.h"
 
 #define LARGEST_SIDE 32768
@@ -91,7 +91,9 @@ static variant_status find_in_folder(char *out, size_t size, const char *folder,
     struct dirent **entries = NULL;
     variant_status status = VARIANT_OK;
     snprintf(out, size, "%s/" VARIANT_FEATURES_FILE, folder);
-    if (access(out, F_OK) == 0) return VARIANT_OK;
+    bool there;
+    VT_TRY(vt_look_for(out, &there, err));
+    if (there) return VARIANT_OK;
     int count = scandir(folder, &entries, NULL, alphasort);
     if (count < 0) return vt_fail(err, VARIANT_E_IO, "%s: %s", folder, strerror(errno));
     for (int i = 0; i < count; ++i) {

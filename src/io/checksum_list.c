@@ -50,14 +50,14 @@ cleanup:
 char *vt_checksums_text(const vt_tensor *tensors, const vt_sum *sums, int count) {
     char hex[VT_SUM_TEXT];
     cJSON *json = cJSON_CreateObject();
-    cJSON *list = cJSON_AddObjectToObject(json, VT_SUMS_KIND);
+    cJSON *list = vt_json_object(json, VT_SUMS_KIND);
     bool good = list != NULL;
     for (int i = 0; good && i < count; ++i) {
         if (tensors[i].bytes == 0) continue;
         vt_sum_text(hex, sums[i]);
-        good = cJSON_AddStringToObject(list, tensors[i].name, hex) != NULL;
+        good = vt_json_string(list, tensors[i].name, hex) != NULL;
     }
-    char *text = good ? cJSON_PrintUnformatted(json) : NULL;
+    char *text = good ? vt_json_text(json) : NULL;
     cJSON_Delete(json);
     return text;
 }

@@ -12,8 +12,10 @@ vt_data vt_data_of(const char *path) {
     return (vt_data){.paths = {path}, .count = 1, .holdout = VT_HOLDOUT};
 }
 
-void vt_data_follow(vt_data *data, const char *training) {
+variant_status vt_data_follow(vt_data *data, const char *training, variant_error *err) {
     cJSON *record = vt_json_of(training);
+    if (vt_json_lacked_memory(record, training))
+        return vt_fail(err, VARIANT_E_MEMORY, "no memory for the record of a training");
     const char *fit = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(record, "fit"));
     const char *alpha = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(record, "alpha"));
     for (vt_fit each = VT_FIT_CROP; each <= VT_FIT_STRETCH; each++)
@@ -22,13 +24,16 @@ void vt_data_follow(vt_data *data, const char *training) {
         if (alpha && !data->alpha_chosen && strcmp(alpha, vt_alpha_name(each)) == 0)
             data->alpha = each;
     cJSON_Delete(record);
+    return VARIANT_OK;
 }
 
-void vt_data_follow_file(vt_data *data, const char *path) {
+variant_status vt_data_follow_file(vt_data *data, const char *path, variant_error *err) {
     vt_tensor_file *file = NULL;
-    if (vt_tensor_file_open(&file, path, NULL) == VARIANT_OK)
-        vt_data_follow(data, vt_tensor_file_meta(file, VT_TRAINING_KEY));
+    VT_TRY(vt_tensor_file_open(&file, path, err));
+    const variant_status status =
+        vt_data_follow(data, vt_tensor_file_meta(file, VT_TRAINING_KEY), err);
     vt_tensor_file_close(&file);
+    return status;
 }
 
 const char *vt_split_name(vt_split split) {

@@ -46,9 +46,9 @@ variant_status vt_data_take_as(vt_data *out, const variant_data *given, const ch
 /* One path, and the defaults. */
 vt_data vt_data_of(const char *path);
 /* Takes from a training record (JSON text, or NULL) what was not chosen. */
-void vt_data_follow(vt_data *data, const char *training);
+variant_status vt_data_follow(vt_data *data, const char *training, variant_error *err);
 /* Likewise from the record in a model's or a network's file; without one nothing. */
-void vt_data_follow_file(vt_data *data, const char *path);
+variant_status vt_data_follow_file(vt_data *data, const char *path, variant_error *err);
 /* "train", "test" or "all". */
 const char *vt_split_name(vt_split split);
 /* Are there pictures to read, wherever they lie? */

@@ -187,19 +187,20 @@ static variant_status picture_keep(const vt_dataset *d, const vt_image *whole, v
 
 /* Decodes the picture, or only its header. */
 static variant_status picture_check(vt_dataset *d, item *one, bool decode, vt_image *kept,
-                                    uint64_t *budget, variant_error *err) {
+                                    uint64_t *budget, bool *unknown, variant_error *err) {
     const vt_picture_file *file = &d->parts[one->part].folder.files[one->index];
     vt_picture_facts facts = {0};
     vt_image whole = {0};
     *kept = (vt_image){0};
-    VT_TRY(decode ? vt_picture_read(&whole, file->path, d->channels, d->options.data.alpha, &facts,
-                                    err)
-                  : vt_image_probe(&whole, file->path, &facts, err));
+    variant_status status = decode ? vt_picture_read(&whole, file->path, d->channels,
+                                                     d->options.data.alpha, &facts, err)
+                                   : vt_image_probe(&whole, file->path, &facts, err);
+    *unknown = facts.unknown;
+    if (status != VARIANT_OK) return status;
     one->size = facts.size;
     one->content = facts.content;
     one->stamp = facts.stamp;
     d->turned += facts.turned;
-    variant_status status = VARIANT_OK;
     if (d->options.exact && (whole.width != d->side || whole.height != d->side))
         status =
             vt_fail(err, VARIANT_E_MISMATCH, "%s: %d x %d pixels, the first picture has %d x %d",
@@ -220,10 +221,11 @@ static variant_status pictures_check(vt_dataset *d, variant_error *err) {
         variant_error broken = {0};
         vt_image kept = {0};
         item one = d->items[i];
+        bool unknown = false;
         variant_status status = VARIANT_OK;
         if (d->parts[one.part].kind == VT_PART_FOLDER)
-            status = picture_check(d, &one, decode, &kept, &budget, &broken);
-        if (status == VARIANT_E_MEMORY || status == VARIANT_E_MISMATCH)
+            status = picture_check(d, &one, decode, &kept, &budget, &unknown, &broken);
+        if (status == VARIANT_E_MEMORY || status == VARIANT_E_MISMATCH || unknown)
             return vt_fail(err, status, "%s", broken.message);
         if (status == VARIANT_OK) {
             d->items[d->count] = one;

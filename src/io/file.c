@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "io/cut.h"
+#include "io/descriptor.h"
 
 static variant_status fail_system(variant_error *err, const char *path, const char *doing) {
     const variant_status status = errno == ENOMEM ? VARIANT_E_MEMORY : VARIANT_E_IO;
@@ -25,7 +26,7 @@ static variant_status fail_system(variant_error *err, const char *path, const ch
 variant_status vt_mapping_open(vt_mapping *out, const char *path, variant_error *err) {
     *out = (vt_mapping){0};
     /* a pipe that nobody writes to is not waited for: it is no file either way */
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    int fd = vt_open(path, O_RDONLY | O_NOCTTY | O_NONBLOCK);
     if (fd < 0) return fail_system(err, path, "open");
     variant_status status = VARIANT_OK;
     struct stat info;
@@ -41,7 +42,7 @@ variant_status vt_mapping_open(vt_mapping *out, const char *path, variant_error 
         else
             *out = (vt_mapping){.data = data, .size = (size_t)info.st_size};
     }
-    close(fd);
+    vt_close(fd);
     return status;
 }
 
@@ -98,28 +99,30 @@ void vt_mapping_release(const vt_mapping *mapping, const void *data, size_t byte
     if (last > first) madvise((void *)first, last - first, MADV_DONTNEED);
 }
 
-/* Grows buffer until the stream ends or limit is passed. Not by the file's size: pipes have none.
- */
-static variant_status read_stream(char **out, size_t *used, FILE *stream, const char *path,
-                                  size_t limit, variant_error *err) {
+/* Grows the text until the file ends or limit is passed. Not by the file's size: pipes have none. */
+static variant_status read_all(char **out, size_t *used, int file, const char *path, size_t limit,
+                               variant_error *err) {
     size_t capacity = 4096;
     char *text = malloc(capacity);
     *used = 0;
     while (text) {
-        *used += fread(text + *used, 1, capacity - 1 - *used, stream);
-        if (ferror(stream)) {
+        const ssize_t got = vt_read(file, text + *used, capacity - 1 - *used);
+        if (got < 0) {
+            const variant_status status = fail_system(err, path, "read");
             free(text);
-            return fail_system(err, path, "read");
+            return status;
         }
+        *used += (size_t)got;
         if (*used > limit) {
             free(text);
             return vt_fail(err, VARIANT_E_FORMAT, "%s: longer than %zu bytes", path, limit);
         }
-        if (*used < capacity - 1) {
+        if (got == 0) {
             text[*used] = '\0';
             *out = text;
             return VARIANT_OK;
         }
+        if (*used < capacity - 1) continue;
         char *larger = capacity <= SIZE_MAX / 2 ? realloc(text, capacity * 2) : NULL;
         if (!larger) free(text);
         text = larger;
@@ -130,11 +133,11 @@ static variant_status read_stream(char **out, size_t *used, FILE *stream, const 
 
 variant_status vt_file_read_text(char **out, const char *path, size_t limit, variant_error *err) {
     *out = NULL;
-    FILE *stream = fopen(path, "rbe");
-    if (!stream) return fail_system(err, path, "open");
+    const int file = vt_open(path, O_RDONLY);
+    if (file < 0) return fail_system(err, path, "open");
     size_t used = 0;
-    variant_status status = read_stream(out, &used, stream, path, limit, err);
-    fclose(stream);
+    variant_status status = read_all(out, &used, file, path, limit, err);
+    vt_close(file);
     if (status == VARIANT_OK && memchr(*out, '\0', used)) {
         free(*out);
         *out = NULL;
@@ -156,7 +159,7 @@ static int open_beside(const char *path, const struct stat *old, char **temporar
             errno = ENOMEM;
             return -1;
         }
-        int fd = open(*temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        int fd = vt_open(*temporary, O_WRONLY | O_CREAT | O_EXCL);
         if (fd >= 0) {
             if (old)
                 (void)!fchmod(fd, old->st_mode & 0777); /* a refusal costs nothing but the mode */
@@ -174,17 +177,17 @@ static int open_beside(const char *path, const struct stat *old, char **temporar
 /* The standard output itself, however it was redirected: a file that grows there must not be replaced. */
 static variant_status open_standard_output(vt_replace *out, variant_error *err) {
     int fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0);
-    FILE *stream = fd >= 0 ? fdopen(fd, "wb") : NULL;
+    FILE *stream = fd >= 0 ? vt_write_stream(fd) : NULL;
     char *name = strdup("standard output");
     if (stream && name) {
-        *out = (vt_replace){.stream = stream, .path = name};
+        *out = (vt_replace){.stream = stream, .file = fd, .path = name};
         return VARIANT_OK;
     }
     variant_status status = fail_system(err, "standard output", "write");
     if (stream)
         fclose(stream);
     else if (fd >= 0)
-        close(fd);
+        vt_close(fd);
     free(name);
     return status;
 }
@@ -210,7 +213,8 @@ variant_status vt_replace_open(vt_replace *out, const char *path, variant_error 
     *out = (vt_replace){0};
     struct stat info;
     if (variant_is_standard_output(path)) return open_standard_output(out, err);
-    bool exists = stat(path, &info) == 0;
+    const bool exists = stat(path, &info) == 0;
+    if (!exists && !vt_is_reason_of_path(errno)) return fail_system(err, path, "write");
     if (exists && S_ISDIR(info.st_mode))
         return vt_fail(err, VARIANT_E_IO, "%s: is a folder, expected a file to write", path);
     bool direct;
@@ -222,19 +226,19 @@ variant_status vt_replace_open(vt_replace *out, const char *path, variant_error 
     int fd;
     char *temporary = NULL;
     if (exists && (direct || !S_ISREG(info.st_mode)))
-        fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
+        fd = vt_open(path, O_WRONLY | O_NOCTTY);
     else
         fd = open_beside(copy, exists ? &info : NULL, &temporary);
-    FILE *stream = fd >= 0 ? fdopen(fd, "wb") : NULL;
+    FILE *stream = fd >= 0 ? vt_write_stream(fd) : NULL;
     if (!stream) {
         variant_status status = fail_system(err, path, "write");
-        if (fd >= 0) close(fd);
+        if (fd >= 0) vt_close(fd);
         if (temporary) unlink(temporary);
         free(temporary);
         free(copy);
         return status;
     }
-    *out = (vt_replace){.stream = stream, .path = copy, .temporary = temporary};
+    *out = (vt_replace){.stream = stream, .file = fd, .path = copy, .temporary = temporary};
     return VARIANT_OK;
 }
 
@@ -255,11 +259,11 @@ static void sync_folder_of(const char *path) {
                    : slash == path ? strdup("/")
                                    : strndup(path, (size_t)(slash - path));
     if (!folder) return;
-    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = vt_open(folder, O_RDONLY | O_DIRECTORY);
     free(folder);
     if (fd < 0) return;
-    (void)!fsync(fd);
-    close(fd);
+    (void)!vt_sync(fd);
+    vt_close(fd);
 }
 
 variant_status vt_replace_finish(vt_replace *replace, variant_error *err) {
@@ -267,8 +271,7 @@ variant_status vt_replace_finish(vt_replace *replace, variant_error *err) {
     variant_status status = VARIANT_OK;
     errno = 0;
     bool failed_before = ferror(replace->stream) != 0;
-    if (fflush(replace->stream) != 0 ||
-        (replace->temporary && fsync(fileno(replace->stream)) != 0)) {
+    if (fflush(replace->stream) != 0 || (replace->temporary && vt_sync(replace->file) != 0)) {
         status = fail_system(err, replace->path, "write");
     } else if (failed_before) {
         status = vt_fail(err, VARIANT_E_IO,

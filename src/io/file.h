@@ -38,6 +38,7 @@ void vt_mapping_keep(const vt_mapping *mapping);
  * output, which is written to as it comes, as are devices and pipes. A full disk or an unwritable folder is E_IO with the path and the system's reason. */
 typedef struct vt_replace {
     FILE *stream;
+    int file; /* the stream's descriptor */
     char *path, *temporary;
 } vt_replace;
 

@@ -6,6 +6,7 @@
 #include "io/idx.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 #include <zlib.h>
 
 #include "core/rng.h"
+#include "io/descriptor.h"
 #include "io/file.h"
 
 #define DEFLATE_MOST 1032
@@ -96,9 +98,15 @@ static variant_status idx_read(const char *path, int rank, uint32_t dims[3], uin
                                variant_error *err) {
     *out = NULL;
     errno = 0;
-    gzFile file = gzopen(path, "rbe");
-    if (!file)
-        return vt_fail(err, VARIANT_E_IO, "%s: %s", path, errno ? strerror(errno) : "no memory");
+    const int descriptor = vt_open(path, O_RDONLY);
+    gzFile file = descriptor < 0 ? NULL : gzdopen(descriptor, "rb");
+    if (!file) {
+        const variant_status status =
+            descriptor < 0 ? vt_fail(err, VARIANT_E_IO, "%s: %s", path, strerror(errno))
+                           : vt_fail(err, VARIANT_E_MEMORY, "%s: no memory to read it", path);
+        if (descriptor >= 0) vt_close(descriptor);
+        return status;
+    }
     gzbuffer(file, 1 << 17);
     variant_status status = idx_take(file, path, rank, dims, out, err);
     if (status != VARIANT_OK) {

@@ -30,6 +30,11 @@ cJSON *vt_json_read(const char *text, size_t size, const char **end) {
     return cJSON_ParseWithLengthOpts(text, size, end, 0);
 }
 
+bool vt_json_lacked_memory(const cJSON *json, const char *text) {
+    return !json && text && !vt_json_exceeds(text, strlen(text), VT_JSON_VALUES) &&
+           vt_json_is(text, strlen(text));
+}
+
 cJSON *vt_json_of(const char *text) {
     return text ? vt_json_read(text, strlen(text) + 1, NULL) : NULL;
 }

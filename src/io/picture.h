@@ -69,6 +69,7 @@ typedef struct vt_picture_facts {
         stamp;    /* of size, times and inode: another one where the file was written or replaced */
     int64_t size; /* bytes */
     bool turned;  /* as its EXIF orientation says */
+    bool unknown; /* the system failed to read it: what the file holds, nobody knows */
 } vt_picture_facts;
 /* vt_image_read with a choice for alpha; facts may be NULL. */
 variant_status vt_picture_read(vt_image *out, const char *path, int channels, vt_alpha alpha,

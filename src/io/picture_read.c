@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "core/rng.h"
+#include "io/descriptor.h"
 #include "io/file.h"
 #include "io/jailed.h"
 #include "io/picture.h"
@@ -210,11 +211,11 @@ static variant_status take_all(int file, size_t guess, uint8_t **out, size_t *si
     uint8_t *bytes = malloc(room);
     *size = 0;
     while (bytes) {
-        ssize_t got = read(file, bytes + *size, room - *size);
-        if (got < 0 && errno == EINTR) continue;
+        ssize_t got = vt_read(file, bytes + *size, room - *size);
         if (got < 0) {
             int reason = errno;
             free(bytes);
+            errno = reason;
             return vt_fail(err, VARIANT_E_IO, "%s", strerror(reason));
         }
         if (got == 0) {
@@ -238,8 +239,11 @@ static variant_status take_all(int file, size_t guess, uint8_t **out, size_t *si
 static variant_status file_bytes(const char *path, uint8_t **out, size_t *size,
                                  vt_picture_facts *facts, variant_error *err) {
     struct stat info;
-    int file = open(path, O_RDONLY | O_CLOEXEC);
-    if (file < 0) return vt_fail(err, VARIANT_E_IO, "%s", strerror(errno));
+    int file = vt_open(path, O_RDONLY);
+    if (file < 0) {
+        facts->unknown = !vt_is_reason_of_path(errno);
+        return vt_fail(err, VARIANT_E_IO, "%s", strerror(errno));
+    }
     if (fstat(file, &info) != 0) info = (struct stat){0};
     if (S_ISDIR(info.st_mode)) {
         close(file);
@@ -251,7 +255,8 @@ static variant_status file_bytes(const char *path, uint8_t **out, size_t *size,
         guess > FILE_MAX
             ? vt_fail(err, VARIANT_E_FORMAT, "the file is larger than %zu bytes", FILE_MAX)
             : take_all(file, guess, out, size, err);
-    close(file);
+    facts->unknown = status == VARIANT_E_IO && !vt_is_reason_of_path(errno);
+    vt_close(file);
     return status;
 }
 
@@ -374,7 +379,7 @@ variant_status vt_image_read(vt_image *out, const char *path, int channels, vari
 static variant_status raw_probe(vt_raw_picture *raw, vt_bytes file, const char *path,
                                 variant_error *err) {
     if (!vt_jail_is_on()) return vt_raw_decode(raw, file, true, err);
-    const int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    const int descriptor = vt_open(path, O_RDONLY);
     const variant_status status = vt_jailed_picture(raw, (vt_input){file, descriptor}, true, err);
     if (descriptor >= 0) close(descriptor);
     return status;
@@ -387,9 +392,13 @@ variant_status vt_image_probe(vt_image *out, const char *path, vt_picture_facts 
     vt_mapping map;
     vt_raw_picture raw = {0};
     *out = (vt_image){0};
-    if (stat(path, &info) != 0) return vt_fail(err, VARIANT_E_IO, "%s: %s", path, strerror(errno));
-    VT_TRY(vt_mapping_open(&map, path, err));
-    variant_status status = raw_probe(&raw, (vt_bytes){map.data, map.size}, path, err);
+    errno = 0;
+    const bool known = stat(path, &info) == 0;
+    variant_status status = known ? vt_mapping_open(&map, path, err)
+                                  : vt_fail(err, VARIANT_E_IO, "%s: %s", path, strerror(errno));
+    if (facts) facts->unknown = status == VARIANT_E_IO && !vt_is_reason_of_path(errno);
+    if (status != VARIANT_OK) return status;
+    status = raw_probe(&raw, (vt_bytes){map.data, map.size}, path, err);
     if (status == VARIANT_OK) status = raw_turn(&raw, err);
     vt_mapping_close(&map);
     free(raw.data);

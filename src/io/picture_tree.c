@@ -4,12 +4,14 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "io/descriptor.h"
 #include "io/picture.h"
 
 #define DEPTH_MAX 32
@@ -55,13 +57,25 @@ static bool is_other_picture(const char *ending) {
     return is_listed(ending, others);
 }
 
+static variant_status fail_system(const char *path, variant_error *err) {
+    return vt_fail(err, VARIANT_E_IO, "%s: %s", path, strerror(errno));
+}
+
 /* Files named by a hash or a number alone are common; their first bytes tell. */
-static bool starts_as_picture(const char *path) {
+static variant_status starts_as_picture(const char *path, bool *starts, variant_error *err) {
     uint8_t start[START_BYTES];
-    FILE *file = fopen(path, "rbe");
-    size_t got = file ? fread(start, 1, sizeof start, file) : 0;
-    if (file) fclose(file);
-    return vt_picture_starts(start, got);
+    size_t used = 0;
+    const int file = vt_open(path, O_RDONLY | O_NONBLOCK);
+    ssize_t got = file < 0 ? -1 : 1;
+    while (got > 0 && used < sizeof start) {
+        got = vt_read(file, start + used, sizeof start - used);
+        if (got > 0) used += (size_t)got;
+    }
+    variant_status status = VARIANT_OK;
+    if (got < 0 && !vt_is_reason_of_path(errno)) status = fail_system(path, err);
+    if (file >= 0) vt_close(file);
+    *starts = vt_picture_starts(start, used);
+    return status;
 }
 
 /* ---- lists ---- */
@@ -174,8 +188,9 @@ static variant_status file_add(walk *w, vt_tree *tree, const char *path, const c
                                variant_error *err) {
     char ending[16];
     ending_of(name, ending);
-    if (is_picture_ending(ending) || (!ending[0] && starts_as_picture(path)))
-        return picture_add(tree, name, err);
+    bool picture = is_picture_ending(ending);
+    if (!ending[0]) VT_TRY(starts_as_picture(path, &picture, err));
+    if (picture) return picture_add(tree, name, err);
     if (strstr(name, "idx3-ubyte")) tree->idx = true;
     return leave_out(w->scan, ending, err);
 }
@@ -186,16 +201,21 @@ static variant_status entry_add(walk *w, vt_tree *tree, const struct dirent *ent
     char *path = NULL;
     if (is_passed_over(entry->d_name)) return VARIANT_OK;
     if (asprintf(&path, "%s/%s", tree->path, entry->d_name) < 0) return no_memory(err);
+    variant_status status = VARIANT_OK;
     if (!folder && !file) {
         struct stat info;
-        bool there = stat(path, &info) == 0;
+        const bool there = stat(path, &info) == 0;
+        const int reason = there ? 0 : errno;
         folder = there && S_ISDIR(info.st_mode);
         file = there && S_ISREG(info.st_mode);
-        if (!there && errno == ENOENT) walk_note(w, path, "a link that leads nowhere");
+        if (reason == ENOENT) walk_note(w, path, "a link that leads nowhere");
+        if (reason && !vt_is_reason_of_path(reason))
+            status = vt_fail(err, VARIANT_E_IO, "%s: %s", path, strerror(reason));
     }
-    variant_status status = folder ? folder_add(w, tree, path, entry->d_type == DT_LNK, err)
-                            : file ? file_add(w, tree, path, entry->d_name, err)
-                                   : VARIANT_OK;
+    if (folder)
+        status = folder_add(w, tree, path, entry->d_type == DT_LNK, err);
+    else if (file)
+        status = file_add(w, tree, path, entry->d_name, err);
     free(path);
     return status;
 }
@@ -203,7 +223,7 @@ static variant_status entry_add(walk *w, vt_tree *tree, const struct dirent *ent
 static variant_status entries_read(walk *w, DIR *open, vt_tree *tree, variant_error *err) {
     struct dirent *entry;
     while (errno = 0, (entry = readdir(open))) VT_TRY(entry_add(w, tree, entry, err));
-    if (errno) walk_note(w, tree->path, strerror(errno));
+    if (errno) return fail_system(tree->path, err);
     if (tree->picture_count)
         qsort(tree->pictures, (size_t)tree->picture_count, sizeof *tree->pictures, pictures_order);
     if (tree->folder_count)
@@ -216,11 +236,11 @@ static variant_status entries_read(walk *w, DIR *open, vt_tree *tree, variant_er
 /* *out stays NULL, with VARIANT_OK, for a folder that is left out. */
 static variant_status tree_walk(walk *w, const char *path, bool by_link, vt_tree **out,
                                 variant_error *err) {
-    DIR *open = opendir(path);
+    DIR *open = vt_open_folder(path);
     struct stat info = {0};
     variant_status status = VARIANT_OK;
-    if (!open && w->depth == 0) return vt_fail(err, VARIANT_E_IO, "%s: %s", path, strerror(errno));
     const char *refusal = !open || fstat(dirfd(open), &info) != 0 ? strerror(errno) : NULL;
+    if (refusal && (w->depth == 0 || !vt_is_reason_of_path(errno))) status = fail_system(path, err);
     if (!refusal) refusal = walk_refusal(w, &info, by_link, &status, err);
     if (refusal) {
         if (status == VARIANT_OK) walk_note(w, path, refusal);

@@ -293,6 +293,8 @@ variant_status vt_safetensors_read(vt_tensor_file *file, variant_error *err) {
     if (vt_json_has_nul(text, (size_t)length))
         return vt_fail(err, VARIANT_E_FORMAT, "header with a NUL character in it");
     cJSON *header = vt_json_read(text, (size_t)length, &parsed);
+    if (!header && vt_json_is(text, (size_t)length))
+        return vt_fail(err, VARIANT_E_MEMORY, "no memory for the header");
     variant_status status = cJSON_IsObject(header) && only_blanks(parsed, text + length)
                                 ? read_header(file, header, 8 + (size_t)length, err)
                                 : vt_fail(err, VARIANT_E_FORMAT, "header is not a JSON object");
@@ -308,17 +310,15 @@ static variant_status fail_header(variant_error *err) {
 
 /* {"dtype": ..., "shape": [...], "data_offsets": [begin, end]} under name. */
 static bool add_entry(cJSON *header, const vt_tensor *tensor, size_t begin) {
-    cJSON *entry = cJSON_AddObjectToObject(header, tensor->name);
-    if (!entry || !cJSON_AddStringToObject(entry, "dtype", vt_dtype_name(tensor->type)))
-        return false;
-    cJSON *shape = cJSON_AddArrayToObject(entry, "shape");
+    cJSON *entry = vt_json_object(header, tensor->name);
+    if (!entry || !vt_json_string(entry, "dtype", vt_dtype_name(tensor->type))) return false;
+    cJSON *shape = vt_json_array(entry, "shape");
     if (!shape) return false;
     for (int d = 0; d < tensor->rank; d++)
-        if (!cJSON_AddItemToArray(shape, cJSON_CreateNumber((double)tensor->shape[d])))
-            return false;
-    cJSON *offsets = cJSON_AddArrayToObject(entry, "data_offsets");
-    return offsets && cJSON_AddItemToArray(offsets, cJSON_CreateNumber((double)begin)) &&
-           cJSON_AddItemToArray(offsets, cJSON_CreateNumber((double)(begin + tensor->bytes)));
+        if (!vt_json_append(shape, cJSON_CreateNumber((double)tensor->shape[d]))) return false;
+    cJSON *offsets = vt_json_array(entry, "data_offsets");
+    return offsets && vt_json_append(offsets, cJSON_CreateNumber((double)begin)) &&
+           vt_json_append(offsets, cJSON_CreateNumber((double)(begin + tensor->bytes)));
 }
 
 /* A file that is being written. */
@@ -333,11 +333,11 @@ typedef struct writing {
 static bool add_metadata(cJSON *header, const writing *w) {
     const vt_safetensors_out *out = w->out;
     char *sums = vt_checksums_text(w->measured, w->sums, out->count);
-    cJSON *metadata = cJSON_AddObjectToObject(header, "__metadata__");
+    cJSON *metadata = vt_json_object(header, "__metadata__");
     bool good = sums && metadata;
     for (int i = 0; i < out->meta_count && good; i++)
-        good = cJSON_AddStringToObject(metadata, out->meta_keys[i], out->meta_values[i]) != NULL;
-    good = good && cJSON_AddStringToObject(metadata, VT_SUMS_KEY, sums);
+        good = vt_json_string(metadata, out->meta_keys[i], out->meta_values[i]) != NULL;
+    good = good && vt_json_string(metadata, VT_SUMS_KEY, sums);
     cJSON_free(sums);
     return good;
 }
@@ -351,7 +351,7 @@ static variant_status make_header(char **text, const writing *w, variant_error *
         good = add_entry(header, &w->measured[i], begin);
         if (__builtin_add_overflow(begin, w->measured[i].bytes, &begin)) good = false;
     }
-    *text = good ? cJSON_PrintUnformatted(header) : NULL;
+    *text = good ? vt_json_text(header) : NULL;
     if (!*text) status = fail_header(err);
     cJSON_Delete(header);
     return status;

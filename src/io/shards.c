@@ -12,16 +12,20 @@
 #define INDEX_LIMIT ((size_t)64 << 20)
 enum { MOST_SHARDS = 1024 };
 
+static bool may_be(const vt_mapping *map) {
+    return map->size >= 2 && map->size <= INDEX_LIMIT && map->data[0] &&
+           strchr("{ \n\r\t", map->data[0]) &&
+           !vt_json_exceeds((const char *)map->data, map->size, VT_JSON_VALUES);
+}
+
 static cJSON *parse(const vt_mapping *map) {
-    if (map->size < 2 || map->size > INDEX_LIMIT || !map->data[0] ||
-        !strchr("{ \n\r\t", map->data[0]))
-        return NULL;
-    return vt_json_read((const char *)map->data, map->size, NULL);
+    return may_be(map) ? vt_json_read((const char *)map->data, map->size, NULL) : NULL;
 }
 
 bool vt_shards_is(const vt_mapping *map) {
     cJSON *json = parse(map);
     bool is = cJSON_IsObject(cJSON_GetObjectItemCaseSensitive(json, "weight_map"));
+    if (!json && may_be(map)) is = vt_json_is((const char *)map->data, map->size); /* no memory */
     cJSON_Delete(json);
     return is;
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "io/tensor_file.h"
+#include "io/json.h"
 
 enum { MOST_SHARDS = 1024 }; /* as many as are read back */
 #define ENDING ".safetensors"
@@ -52,16 +53,16 @@ static variant_status stage_index(vt_replace_set *into, const plan *p, const cha
     char *index = NULL, *text = NULL;
     vt_replace file = {0};
     cJSON *json = cJSON_CreateObject();
-    cJSON *meta = cJSON_AddObjectToObject(json, "metadata");
-    cJSON_AddNumberToObject(meta, "total_size", (double)p->total);
-    cJSON *map = cJSON_AddObjectToObject(json, "weight_map");
+    cJSON *meta = vt_json_object(json, "metadata");
+    vt_json_number(meta, "total_size", (double)p->total);
+    cJSON *map = vt_json_object(json, "weight_map");
     bool good = meta && map;
     for (int i = 0; good && i < count; i++) {
         char *shard = shard_path(path, p->shard[i], p->shards);
-        good = shard && cJSON_AddStringToObject(map, p->measured[i].name, name_of(shard));
+        good = shard && vt_json_string(map, p->measured[i].name, name_of(shard));
         free(shard);
     }
-    if (good) text = cJSON_Print(json);
+    if (good) text = vt_json_lines(json);
     cJSON_Delete(json);
     if (!text || asprintf(&index, "%s.index.json", path) < 0) {
         cJSON_free(text);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "io/torch_storage.h"
+#include "io/json.h"
 
 enum {
     VISIT_DEPTH = 48,
@@ -294,7 +295,7 @@ static variant_status render(vt_torch_reader *reader, const vt_py *value, int de
         cJSON *item;
         variant_status status = render(reader, value->items[i], depth + 1, &item, err);
         if (item) {
-            cJSON_AddItemToArray(*out, item);
+            vt_json_append(*out, item);
             continue;
         }
         cJSON_Delete(*out); /* one element that is no plain value: nor is the list */
@@ -318,7 +319,7 @@ static variant_status add_metadata(vt_torch_reader *reader, const vt_py *value, 
     VT_TRY(render(reader, value, depth, &json, err));
     *plain = json != NULL;
     if (!json) return VARIANT_OK;
-    text = cJSON_PrintUnformatted(json);
+    text = vt_json_text(json);
     if (!text)
         status = vt_fail(err, VARIANT_E_MEMORY, "no memory for metadata");
     else if (strlen(text) <= TEXT_LIMIT)

@@ -6,11 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "core/cpu.h"
 #include "core/limits.h"
 #include "engine/engine.h"
+#include "io/descriptor.h"
 #include "io/file.h"
 #include "io/json.h"
 
@@ -362,7 +362,7 @@ variant_status vt_costs_read(vt_costs *out, const char *path, const vt_costs_key
                              variant_error *err) {
     char *text = NULL;
     double version;
-    *there = access(path, F_OK) == 0;
+    VT_TRY(vt_look_for(path, there, err));
     VT_TRY(vt_file_read_text(&text, path, FILE_MAX, err));
     variant_status status = VARIANT_OK;
     cJSON *json = vt_json_of(text);
@@ -379,12 +379,11 @@ variant_status vt_costs_read(vt_costs *out, const char *path, const vt_costs_key
 }
 
 static bool add_run(cJSON *json, const char *name, const vt_cost_run *run, int scales) {
-    cJSON *object = cJSON_AddObjectToObject(json, name);
+    cJSON *object = vt_json_object(json, name);
     return object && /* arrays that could not be made are NULL, which adding refuses */
-           cJSON_AddItemToObject(object, "layers",
-                                 cJSON_CreateIntArray(run->work.layers, scales)) &&
-           cJSON_AddItemToObject(object, "alone", cJSON_CreateIntArray(run->work.alone, scales)) &&
-           cJSON_AddItemToObject(object, "seconds", cJSON_CreateDoubleArray(run->seconds, scales));
+           vt_json_put(object, "layers", cJSON_CreateIntArray(run->work.layers, scales)) &&
+           vt_json_put(object, "alone", cJSON_CreateIntArray(run->work.alone, scales)) &&
+           vt_json_put(object, "seconds", cJSON_CreateDoubleArray(run->seconds, scales));
 }
 
 variant_status vt_costs_write(const vt_costs *costs, const char *path, const vt_costs_key *key,
@@ -392,16 +391,15 @@ variant_status vt_costs_write(const vt_costs *costs, const char *path, const vt_
     variant_status status = VARIANT_OK;
     char folder[4096], *text = NULL;
     cJSON *json = cJSON_CreateObject();
-    bool whole = json && cJSON_AddNumberToObject(json, "version", VERSION) &&
-                 cJSON_AddStringToObject(json, "key", key->name) &&
-                 cJSON_AddStringToObject(json, "machine", key->machine) &&
+    bool whole = json && vt_json_number(json, "version", VERSION) &&
+                 vt_json_string(json, "key", key->name) &&
+                 vt_json_string(json, "machine", key->machine) &&
                  add_run(json, "deep", &costs->deep, costs->scales) &&
                  add_run(json, "shallow", &costs->shallow, costs->scales) &&
                  add_run(json, "apart", &costs->apart, costs->scales) &&
-                 cJSON_AddNumberToObject(json, "fixed", costs->fixed);
-    if (whole && costs->disturbed)
-        whole = cJSON_AddStringToObject(json, "disturbed", costs->why) != NULL;
-    text = whole ? cJSON_Print(json) : NULL;
+                 vt_json_number(json, "fixed", costs->fixed);
+    if (whole && costs->disturbed) whole = vt_json_string(json, "disturbed", costs->why) != NULL;
+    text = whole ? vt_json_lines(json) : NULL;
     if (!text) VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "%s: no memory", path));
     snprintf(folder, sizeof folder, "%s", path);
     char *slash = strrchr(folder, '/');

@@ -223,11 +223,14 @@ variant_status vt_sweep_file_read(cJSON **out, const char *path, variant_error *
     vt_sweep_file file;
     VT_TRY(vt_file_read_text(&text, path, FILE_MAX, err));
     cJSON *json = vt_json_of(text);
+    const bool lacked_memory = vt_json_lacked_memory(json, text);
     free(text);
     vt_sweep_file_view(&file, json);
     variant_status status = VARIANT_OK;
-    if (!cJSON_IsObject(item_of(json, VT_SWEEP_KEY(vt_sweep_file, model))) ||
-        !cJSON_IsArray(file.points))
+    if (lacked_memory)
+        status = vt_fail(err, VARIANT_E_MEMORY, "%s: no memory to read it", path);
+    else if (!cJSON_IsObject(item_of(json, VT_SWEEP_KEY(vt_sweep_file, model))) ||
+             !cJSON_IsArray(file.points))
         status = vt_fail(err, VARIANT_E_FORMAT,
                          "%s: not the results of a sweep: expected an object with model and points",
                          path);
@@ -346,8 +349,8 @@ static cJSON *make_value(const field *f, const void *from) {
 /* The item goes in the place of one of its key. */
 static bool put(cJSON *json, const char *key, cJSON *item) {
     if (!item) return false;
-    bool done = item_of(json, key) ? cJSON_ReplaceItemInObjectCaseSensitive(json, key, item)
-                                   : cJSON_AddItemToObject(json, key, item);
+    if (!item_of(json, key)) return vt_json_put(json, key, item);
+    const bool done = cJSON_ReplaceItemInObjectCaseSensitive(json, key, item);
     if (!done) cJSON_Delete(item);
     return done;
 }
@@ -410,9 +413,9 @@ variant_status vt_sweep_point_put(cJSON *point, const vt_sweep_point *from, vari
 /* The array of a key, made where there is none, with a null for every run before that it does not have. */
 static cJSON *array_of(cJSON *runs, const char *key, int before) {
     cJSON *array = cJSON_GetObjectItemCaseSensitive(runs, key);
-    if (!array) array = cJSON_AddArrayToObject(runs, key);
+    if (!array) array = vt_json_array(runs, key);
     while (array && cJSON_GetArraySize(array) < before)
-        if (!cJSON_AddItemToArray(array, cJSON_CreateNull())) return NULL;
+        if (!vt_json_append(array, cJSON_CreateNull())) return NULL;
     return array;
 }
 
@@ -420,15 +423,14 @@ variant_status vt_sweep_timing_add(cJSON *point, const vt_sweep_timing *timing,
                                    variant_error *err) {
     const int before = vt_sweep_timing_count(point);
     cJSON *runs = cJSON_GetObjectItemCaseSensitive(point, RUNS);
-    if (!runs) runs = cJSON_AddObjectToObject(point, RUNS);
+    if (!runs) runs = vt_json_object(point, RUNS);
     bool whole = runs != NULL;
     for (size_t i = 0; whole && i < timing_table.count; ++i) {
         const field *f = &timing_table.fields[i];
         const void *value = (const char *)timing + f->at;
         cJSON *item = is_said(f, value) ? make_value(f, value) : cJSON_CreateNull();
         cJSON *array = array_of(runs, f->key, before);
-        whole = item && array && cJSON_AddItemToArray(array, item);
-        if (!whole) cJSON_Delete(item);
+        whole = vt_json_append(array, item);
     }
     return whole ? VARIANT_OK : vt_fail(err, VARIANT_E_MEMORY, "no memory for a timed run");
 }

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "io/json.h"
 #include "serve/text.h"
@@ -31,6 +32,8 @@ bool sv_json_read(cJSON **out, const char *body, size_t size, sv_fault *fault) {
     const size_t at = (size_t)(end - body);
     size_t rest = at;
     while (json && rest < size && strchr(" \t\r\n", body[rest])) ++rest;
+    if (!json && vt_json_is(body, size))
+        return sv_refuse(fault, 503, "out_of_memory", "", "no memory for what the body says");
     if (!json || rest < size) {
         cJSON_Delete(json);
         return sv_refuse(fault, 400, "invalid_json", "", "the body is no JSON from byte %zu on",
@@ -125,13 +128,11 @@ bool sv_field_word(const cJSON *json, const char *name, const char *words, int *
 }
 
 uint64_t sv_draw_seed(void) {
-    uint64_t seed = 0;
-    FILE *random = fopen("/dev/urandom", "rb");
-    if (random) {
-        if (fread(&seed, sizeof seed, 1, random) != 1) seed = 0;
-        fclose(random);
-    }
-    return seed & 0xFFFFFFFFu;
+    uint32_t seed;
+    ssize_t got;
+    do got = getrandom(&seed, sizeof seed, 0);
+    while (got != sizeof seed);
+    return seed;
 }
 
 static bool says_drawn(const cJSON *item) {

@@ -27,13 +27,13 @@ void vt_settings_add(vt_settings *settings, const char *key, const char *format,
 static cJSON *settings_object(const vt_settings *settings) {
     cJSON *object = cJSON_CreateObject();
     for (int i = 0; object && i < settings->count; ++i)
-        cJSON_AddStringToObject(object, settings->items[i].key, settings->items[i].value);
+        vt_json_string(object, settings->items[i].key, settings->items[i].value);
     return object;
 }
 
 char *vt_settings_json(const vt_settings *settings) {
     cJSON *object = settings_object(settings);
-    char *text = cJSON_PrintUnformatted(object);
+    char *text = vt_json_text(object);
     cJSON_Delete(object);
     return text;
 }
@@ -44,25 +44,20 @@ char *vt_settings_json(const vt_settings *settings) {
 static void add_exactly(cJSON *meta, const char *key, double value) {
     char text[40];
     snprintf(text, sizeof text, "%.17g", value);
-    cJSON_AddStringToObject(meta, key, text);
+    vt_json_string(meta, key, text);
 }
 
 static char *meta_text(const vt_checkpoint *checkpoint) {
     cJSON *meta = cJSON_CreateObject();
-    cJSON_AddNumberToObject(meta, "step", (double)checkpoint->step);
-    cJSON_AddNumberToObject(meta, "steps", (double)checkpoint->steps);
+    vt_json_number(meta, "step", (double)checkpoint->step);
+    vt_json_number(meta, "steps", (double)checkpoint->steps);
     if (checkpoint->lr) {
         add_exactly(meta, "rate", checkpoint->lr->peak);
         add_exactly(meta, "rate_end", checkpoint->lr->end);
     }
-    cJSON *spikes = vt_spikes_json(checkpoint->spikes);
-    if (!spikes || !cJSON_AddItemToObject(meta, SPIKES_KEY, spikes)) {
-        cJSON_Delete(spikes);
-        cJSON_Delete(meta);
-        return NULL;
-    }
-    cJSON_AddItemToObject(meta, "settings", settings_object(checkpoint->settings));
-    char *text = cJSON_PrintUnformatted(meta);
+    vt_json_put(meta, SPIKES_KEY, vt_spikes_json(checkpoint->spikes));
+    vt_json_put(meta, "settings", settings_object(checkpoint->settings));
+    char *text = vt_json_text(meta);
     cJSON_Delete(meta);
     return text;
 }

@@ -6,6 +6,7 @@
 #include <cjson/cJSON.h>
 
 #include "core/clock.h"
+#include "io/json.h"
 #include "train/asked.h"
 
 /* ---- progress ---- */
@@ -73,7 +74,7 @@ static variant_status tell(const variant_training *asked, const cJSON *line, var
     variant_metric *metrics = malloc(((size_t)count + 1) * sizeof *metrics);
     const variant_metric **list = malloc(((size_t)count + 1) * sizeof *list);
     double *values = malloc(((size_t)all_numbers(line) + 1) * sizeof *values), *next = values;
-    char *json = cJSON_PrintUnformatted(line);
+    char *json = vt_json_text(line);
     variant_status status = VARIANT_OK;
     if (metrics && list && values && json) {
         variant_metrics told = {

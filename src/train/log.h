@@ -7,12 +7,11 @@
 #define VT_TRAIN_LOG_H
 
 #include <cjson/cJSON.h>
-#include <stdio.h>
 
 #include "core/status.h"
 
 typedef struct vt_log {
-    FILE *stream;
+    int file; /* its descriptor, -1: none */
     char *path;
 } vt_log;
 

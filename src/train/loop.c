@@ -7,10 +7,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "core/clock.h"
+#include "io/descriptor.h"
 #include "io/file.h"
+#include "io/json.h"
 
 #define CHECKPOINT "checkpoint.safetensors"
 #define MOST_SKIPPED 10 /* diverged steps in a row: the weights themselves are lost then */
@@ -92,7 +93,9 @@ variant_status vt_train_loop_log(vt_train_loop *loop, const cJSON *line, variant
 }
 
 static variant_status look_up_past(vt_train_loop *loop, const char *path, variant_error *err) {
-    if (access(path, F_OK) != 0)
+    bool there;
+    VT_TRY(vt_look_for(path, &there, err));
+    if (!there)
         return vt_fail(err, VARIANT_E_ARGUMENT,
                        "%s: no run to go on with, it has no " CHECKPOINT
                        "; without resume one begins",
@@ -113,7 +116,9 @@ variant_status vt_train_loop_begin(vt_train_loop *loop, vt_kern *kern,
     char path[4096];
     vt_train_loop_path(loop, CHECKPOINT, path, sizeof path);
     if (options->resume) return look_up_past(loop, path, err);
-    if (options->restart || options->dry_run || access(path, F_OK) != 0) return VARIANT_OK;
+    bool there = false;
+    if (!options->restart && !options->dry_run) VT_TRY(vt_look_for(path, &there, err));
+    if (!there) return VARIANT_OK;
     return vt_fail(err, VARIANT_E_ARGUMENT,
                    "%s: there already; resume goes on with that run, restart throws it away", path);
 }
@@ -228,10 +233,10 @@ static variant_status write_line(vt_train_loop *loop, const vt_trainer *trainer,
     cJSON *line = cJSON_CreateObject();
     if (!line) return vt_fail(err, VARIANT_E_MEMORY, "no memory for a log line");
     double steps = (double)loop->line_steps;
-    cJSON_AddNumberToObject(line, "step", (double)loop->step);
+    vt_json_number(line, "step", (double)loop->step);
     vt_log_number(line, "epoch", epoch_now(loop));
     vt_log_number(line, "loss", loop->line_loss / steps);
-    cJSON_AddStringToObject(line, VT_SETTING_PRECISION, vt_number_name(loop->options->precision));
+    vt_json_string(line, VT_SETTING_PRECISION, vt_number_name(loop->options->precision));
     trainer->describe(trainer->self, loop, line);
     vt_log_number(line, "grad_norm", loop->line_norm / steps);
     vt_log_number(line, "lr", loop->rate);
@@ -248,9 +253,9 @@ static variant_status evaluate(vt_train_loop *loop, const vt_trainer *trainer, v
     cJSON *line = cJSON_CreateObject();
     if (!line) return vt_fail(err, VARIANT_E_MEMORY, "no memory for a log line");
     double started = vt_seconds();
-    cJSON_AddNumberToObject(line, "step", (double)loop->step);
+    vt_json_number(line, "step", (double)loop->step);
     vt_log_number(line, "epoch", epoch_now(loop));
-    cJSON_AddTrueToObject(line, "evaluation");
+    vt_json_bool(line, "evaluation", true);
     variant_status status = trainer->evaluate(trainer->self, loop, line, err);
     if (status == VARIANT_OK) status = vt_train_loop_log(loop, line, err);
     cJSON_Delete(line);
@@ -339,10 +344,10 @@ static variant_status log_divergence(vt_train_loop *loop, divergence kind, bool 
                                      variant_error *err) {
     cJSON *line = cJSON_CreateObject();
     if (!line) return vt_fail(err, VARIANT_E_MEMORY, "no memory for a log line");
-    cJSON_AddNumberToObject(line, "step", (double)(loop->step + 1));
+    vt_json_number(line, "step", (double)(loop->step + 1));
     vt_log_number(line, "epoch", epoch_now(loop));
-    cJSON_AddStringToObject(line, "divergence", kind == LOSS_SPIKE ? "spike" : "gradient");
-    cJSON_AddStringToObject(line, "action", stops ? "stop" : "skip");
+    vt_json_string(line, "divergence", kind == LOSS_SPIKE ? "spike" : "gradient");
+    vt_json_string(line, "action", stops ? "stop" : "skip");
     vt_log_number(line, "step_loss", loop->loss);
     if (kind == LOSS_SPIKE) {
         vt_log_number(line, "running_mean", loop->spikes.paths[loop->path].mean);

@@ -1,5 +1,6 @@
 /* spike.c - see spike.h. */
 #include "train/spike.h"
+#include "io/json.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -22,17 +23,17 @@ void vt_spikes_feed(vt_spikes *spikes, int path, double loss) {
 /* Means are strings: cJSON rounds numbers. */
 cJSON *vt_spikes_json(const vt_spikes *spikes) {
     cJSON *object = cJSON_CreateObject();
-    cJSON_AddNumberToObject(object, "skipped", spikes->skipped);
-    cJSON *steps = cJSON_AddArrayToObject(object, "steps");
-    cJSON *means = cJSON_AddArrayToObject(object, "means");
+    vt_json_number(object, "skipped", spikes->skipped);
+    cJSON *steps = vt_json_array(object, "steps");
+    cJSON *means = vt_json_array(object, "means");
     bool whole = steps && means;
     int count = VT_SPIKE_PATHS;
     while (count > 0 && spikes->paths[count - 1].steps == 0) --count;
     for (int i = 0; whole && i < count; ++i) {
         char text[32];
         snprintf(text, sizeof text, "%.17g", spikes->paths[i].mean);
-        whole = cJSON_AddItemToArray(steps, cJSON_CreateNumber(spikes->paths[i].steps)) &&
-                cJSON_AddItemToArray(means, cJSON_CreateString(text));
+        whole = vt_json_append(steps, cJSON_CreateNumber(spikes->paths[i].steps)) &&
+                vt_json_append(means, cJSON_CreateString(text));
     }
     if (whole) return object;
     cJSON_Delete(object);

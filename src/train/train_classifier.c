@@ -12,6 +12,7 @@
 #include "core/rng.h"
 #include "features/classifier.h"
 #include "features/features.h"
+#include "io/json.h"
 #include "train/defaults.h"
 #include "train/run.h"
 #include "train/token_cache.h"
@@ -167,7 +168,7 @@ static variant_status classifier_evaluate(void *self, vt_train_loop *loop, cJSON
         int count = total - first < EVAL_BATCH ? total - first : EVAL_BATCH;
         VT_TRY(judge(self, loop, first, count, &loss, &hits, err));
     }
-    cJSON_AddNumberToObject(line, "pictures", total);
+    vt_json_number(line, "pictures", total);
     vt_log_number(line, "test_loss", loss / total);
     vt_log_number(line, "test_accuracy", (double)hits / total);
     vt_train_loop_note(loop, "step %lld: %.2f %% of %d test pictures", (long long)loop->step,

@@ -7,6 +7,7 @@
 
 #include "core/psnr.h"
 #include "core/rng.h"
+#include "io/json.h"
 #include "train/defaults.h"
 #include "train/run.h"
 
@@ -250,7 +251,7 @@ static variant_status decoder_evaluate(void *self, vt_train_loop *loop, cJSON *l
             between += psnr(mse_of(large, own, n));
         }
     }
-    cJSON_AddNumberToObject(line, "pictures", total);
+    vt_json_number(line, "pictures", total);
     vt_log_number(line, "test_psnr_full", full / total);
     vt_log_number(line, "test_psnr", small / total);
     vt_log_number(line, "test_teacher_psnr", between / total);
@@ -377,7 +378,8 @@ static variant_status decoder_shape(void *self, vt_train_loop *loop, vt_train_wa
                            "%s: has a preview decoder already, in whose place the new one "
                            "will be",
                            job->options.tokenizer);
-    vt_data_follow(&wanted->source, job->frozen->training); /* its pictures are the tokenizer's */
+    VT_TRY(vt_data_follow(&wanted->source, job->frozen->training,
+                          err)); /* its pictures are the tokenizer's */
     wanted->side = vt_tokenizer_side(tokenizer_of(job));
     wanted->channels = tokenizer_of(job)->channels;
     return VARIANT_OK;

@@ -12,6 +12,7 @@
 
 #include "core/psnr.h"
 #include "core/rng.h"
+#include "io/json.h"
 #include "train/defaults.h"
 #include "train/run.h"
 
@@ -153,7 +154,7 @@ static void tokenizer_describe(void *self, vt_train_loop *loop, cJSON *line) {
     vt_log_number(line, "codes_used", (double)any / (double)codes);
     vt_log_number(line, "codes_perplexity", perplexity);
     vt_log_numbers(line, "codes_used_by_scale", usage, job->config.scales);
-    cJSON_AddNumberToObject(line, "revived", (double)job->revived);
+    vt_json_number(line, "revived", (double)job->revived);
     memset(job->used, 0, (size_t)job->config.scales * codes * sizeof *job->used);
     job->mse = job->vq_loss = 0.0;
     job->steps = job->revived = 0;
@@ -246,7 +247,7 @@ static variant_status tokenizer_evaluate(void *self, vt_train_loop *loop, cJSON 
             if (padded) inside += psnr(window_mse(job, p, q, native));
         }
     }
-    cJSON_AddNumberToObject(line, "pictures", total);
+    vt_json_number(line, "pictures", total);
     vt_log_number(line, "test_mse", squares / total);
     vt_log_number(line, "test_psnr", whole / total);
     if (padded) vt_log_number(line, "test_psnr_native", inside / total);

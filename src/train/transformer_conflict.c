@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "train/transformer_job.h"
+#include "io/json.h"
 
 typedef struct agreement {
     double full, subnet, both; /* sums of squares of the gradients a, b, and of a + b */
@@ -49,10 +50,10 @@ static variant_status write_line(vt_transformer_job *job, vt_train_loop *loop,
     if (!line) return vt_fail(err, VARIANT_E_MEMORY, "no memory for a log line");
     for (int l = 0; l < job->config.depth; ++l) cosines[l] = cosine(&layers[l]);
     vt_schedule_describe(subnet, text, sizeof text);
-    cJSON_AddNumberToObject(line, "step", (double)(loop->step + 1));
+    vt_json_number(line, "step", (double)(loop->step + 1));
     vt_log_number(line, "epoch", (double)loop->step / (double)loop->steps_per_epoch);
-    cJSON_AddTrueToObject(line, "conflict");
-    cJSON_AddStringToObject(line, "schedule", text);
+    vt_json_bool(line, "conflict", true);
+    vt_json_string(line, "schedule", text);
     vt_log_number(line, "grad_norm_full", sqrt(all->full));
     vt_log_number(line, "grad_norm_subnet", sqrt(all->subnet));
     vt_log_number(line, "cosine", cosine(all));

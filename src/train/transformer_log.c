@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "train/transformer_job.h"
+#include "io/json.h"
 
 /* ---- reports ---- */
 
@@ -42,7 +43,7 @@ void vt_transformer_job_describe(void *self, vt_train_loop *loop, cJSON *line) {
     add_scales(line, "", &job->sums, &job->config);
     if (job->options->supernet) {
         static const char *const key[2] = {"loss_full", "loss_subnet"};
-        cJSON_AddStringToObject(line, "phase", job->draw.phase ? job->draw.phase : "");
+        vt_json_string(line, "phase", job->draw.phase ? job->draw.phase : "");
         vt_log_number(line, "ratio", job->draw.ratio);
         char text[256];
         const vt_phase_draw *draw = &job->draw;
@@ -50,8 +51,8 @@ void vt_transformer_job_describe(void *self, vt_train_loop *loop, cJSON *line) {
                              : draw->more_bridge > 0 ? &job->drawn
                                                      : &job->subnets[draw->index],
                              text, sizeof text);
-        cJSON_AddNumberToObject(line, "path", draw->subnet ? draw->depth : job->config.depth);
-        cJSON_AddStringToObject(line, "path_schedule", text);
+        vt_json_number(line, "path", draw->subnet ? draw->depth : job->config.depth);
+        vt_json_string(line, "path_schedule", text);
         double steps = (double)(job->path_steps[0] + job->path_steps[1]);
         vt_log_number(line, "subnet_share", steps > 0.0 ? (double)job->path_steps[1] / steps : 0.0);
         for (int i = 0; i < 2; ++i)
@@ -111,7 +112,7 @@ variant_status vt_transformer_job_evaluate(void *self, vt_train_loop *loop, cJSO
                                            variant_error *err) {
     vt_transformer_job *job = self;
     vt_scale_sums sums;
-    cJSON_AddNumberToObject(line, "pictures", job->test_cache.count);
+    vt_json_number(line, "pictures", job->test_cache.count);
     VT_TRY(evaluate_schedule(job, loop, &job->full, &sums, err));
     vt_log_number(line, "test_loss", vt_scale_sums_mean(&sums, &job->config));
     add_scales(line, "test_", &sums, &job->config);

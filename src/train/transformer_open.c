@@ -55,7 +55,8 @@ variant_status vt_transformer_job_shape(void *self, vt_train_loop *loop, vt_trai
     VT_TRY(open_models(job, loop->kern, err));
     take_tokenizer(job);
     const vt_tokenizer_config *config = vt_tokenizer_configuration(job->tokenizer);
-    vt_data_follow(&wanted->source, job->frozen->training); /* its pictures are the tokenizer's */
+    VT_TRY(vt_data_follow(&wanted->source, job->frozen->training,
+                          err)); /* its pictures are the tokenizer's */
     wanted->side = vt_tokenizer_side(config);
     wanted->channels = config->channels;
     wanted->trained_on = job->options->model != NULL;
