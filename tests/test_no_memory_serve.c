@@ -1,0 +1,160 @@
+/* test_no_memory_serve.c - allocations of a server that answers a request fail once (failing_memory.h), a sample of them or with the argument "all" each
+ * one: that request gets its picture, an answer that says why not, or a closed connection; the next one gets its picture, and nothing is kept. */
+#include "tests/failing_memory.h"
+#include "tests/model_folder.h"
+
+#include <arpa/inet.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+
+#include "serve/serve.h"
+
+enum { ANSWER = 1 << 16, SECONDS = 20, STEP = 29 };
+
+static bool all;
+static int port;
+static pthread_t server;
+static char right[ANSWER], answer[ANSWER];
+
+static void *serve(void *unused) {
+    variant_error err = {0};
+    vt_serve_options options;
+    (void)unused;
+    vt_serve_options_init(&options);
+    variant_engine_options_init(&options.engine);
+    options.engine.model = model_path;
+    options.engine.threads = 1;
+    options.port = 0;
+    options.name = "A";
+    options.quiet = true;
+    if (vt_serve(&options, &err) == VARIANT_OK) return NULL;
+    printf("no server: %s\n", err.message);
+    fflush(stdout);
+    _exit(1);
+}
+
+/* The server's log goes to the standard error: its first line has the address. */
+static int start(void **state) {
+    int log[2];
+    char line[1024] = "", *at;
+    write_model(state);
+    assert_int_equal(setenv("XDG_CACHE_HOME", folder, 1), 0);
+    assert_int_equal(pipe(log), 0);
+    const int before = dup(STDERR_FILENO);
+    dup2(log[1], STDERR_FILENO);
+    assert_int_equal(pthread_create(&server, NULL, serve, NULL), 0);
+    for (size_t used = 0; used < sizeof line - 1 && !strstr(line, "\"listening\"");) {
+        const ssize_t got = read(log[0], line + used, sizeof line - 1 - used);
+        if (got <= 0) break;
+        used += (size_t)got;
+    }
+    dup2(before, STDERR_FILENO);
+    at = strstr(line, "127.0.0.1:");
+    if (!at) fail_msg("no address in \"%s\"", line);
+    port = (int)strtol(at + strlen("127.0.0.1:"), NULL, 10);
+    return 0;
+}
+
+static int stop(void **state) {
+    pthread_kill(server, SIGTERM);
+    pthread_join(server, NULL);
+    return remove_model(state);
+}
+
+/* The whole answer; its length. */
+static size_t ask(void) {
+    static const char body[] = "{\"prompt\":\"1\",\"seed\":5,\"n\":2}";
+    const struct timeval patience = {.tv_sec = SECONDS};
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    char head[256];
+    size_t used = 0;
+    ssize_t got = 1;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    const int to = socket(AF_INET, SOCK_STREAM, 0);
+    assert_true(to >= 0);
+    setsockopt(to, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    assert_int_equal(connect(to, (const struct sockaddr *)&address, sizeof address), 0);
+    const int length = snprintf(head, sizeof head,
+                                "POST /v1/images/generations HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+                                "Connection: close\r\nContent-Length: %zu\r\n\r\n%s",
+                                sizeof body - 1, body);
+    const bool sent = send(to, head, (size_t)length, MSG_NOSIGNAL) == length;
+    while (sent && got > 0 && used < sizeof answer - 1) {
+        got = recv(to, answer + used, sizeof answer - 1 - used, 0);
+        if (got > 0) used += (size_t)got;
+    }
+    if (got < 0 && errno == EAGAIN) fail_msg("no answer within %d seconds", SECONDS);
+    answer[used] = '\0';
+    close(to);
+    return used;
+}
+
+/* The pictures of an answer, behind what differs each time. */
+static const char *pictures_of(char *text) {
+    char *from = strstr(text, "\"data\":"), *end = from ? strstr(from, "\"request\":") : NULL;
+    if (end) *end = '\0';
+    return from ? from : "";
+}
+
+/* What is held once the server is at rest: frees of its threads come a little later than the answer. */
+static int held_at_rest(int expected) {
+    for (int i = 0; i < 200 && held_count != expected; ++i) usleep(5000);
+    return held_count;
+}
+
+static bool has_pictures(void) {
+    return strstr(answer, " 200 ") && strcmp(pictures_of(answer), right) == 0;
+}
+
+static void answers(void **state) {
+    (void)state;
+    int wrong = 0, made = 0, told = 0, closed = 0;
+    cJSON_Hooks hooks = {.malloc_fn = __wrap_malloc, .free_fn = __wrap_free};
+    cJSON_InitHooks(&hooks);
+    ask();
+    snprintf(right, sizeof right, "%s", pictures_of(answer));
+    assert_true(strlen(right) > 100);
+    ask();
+    usleep(300000);
+    int before = held_count;
+    asked = 0;
+    ask();
+    const long count = asked;
+    before = held_at_rest(before);
+    for (long n = 0; n < count && wrong < 20; n += all ? 1 : STEP) {
+        asked = 0;
+        fails_at = n;
+        const size_t size = ask();
+        fails_at = -1;
+        const bool whole = has_pictures(), refused = strstr(answer, "\"error\"") != NULL;
+        made += whole;
+        told += !whole && refused;
+        closed += size == 0;
+        const bool first = whole || refused || size == 0;
+        ask();
+        const bool next = has_pictures();
+        const int held = held_at_rest(before);
+        if (first && next && held <= before) continue;
+        ++wrong;
+        print_message("allocation %ld of %ld: %s\"%.200s\"; %d are kept, of %d before\n", n, count,
+                      next ? "" : "and the next answer is wrong: ", answer, held, before);
+#ifdef __GLIBC__
+        backtrace_symbols_fd(failed_frames, failed_frame_count, STDERR_FILENO);
+#endif
+        before = held;
+    }
+    cJSON_InitHooks(NULL);
+    print_message(
+        "serve: %d of %ld allocations failed once each: %d answers with pictures, %d that "
+        "said why not, %d closed connections, %d wrong\n",
+        made + told + closed, count, made, told, closed, wrong);
+    assert_int_equal(wrong, 0);
+    assert_true(told > 0);
+}
+
+int main(int count, char **words) {
+    all = count > 1 && strcmp(words[1], "all") == 0;
+    const struct CMUnitTest tests[] = {cmocka_unit_test(answers)};
+    return cmocka_run_group_tests(tests, start, stop);
+}
