@@ -341,7 +341,7 @@ static void stops_and_goes_on(void **state) {
         assert_same_files(in_folder("straight/tokenizer.safetensors"), result.model);
     }
     assert_fails(train_tokenizer(&straight, "straight", false, &result), VARIANT_E_ARGUMENT,
-                 "--resume");
+                 "resume goes on");
     pictures others = train_pictures; /* one sample is another */
     others.pixels[3][2][1][0] ^= 1;
     straight.train = array_of(&others);
