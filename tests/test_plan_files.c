@@ -533,7 +533,7 @@ static void branches_that_a_sweep_knows(void **state) {
     request.cfg_scales = scales;
     request.cfg_scale_count = 7;
     assert_fails(variant_plan_make(engine, &request, &options, &plan, err), VARIANT_E_ARGUMENT,
-                 "give no --cfg-scales with it");
+                 "give no cfg_scales with it");
 }
 
 static void sweeps_that_do_not_serve(void **state) {
