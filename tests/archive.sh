@@ -40,6 +40,14 @@ begin=$SECONDS
 inside "$fresh" "$place/bin/variant" generate -m "$place/share/variant/models/fashion" --class Sneaker -s 3 --depth 6 -o /got.png >/dev/null
 echo "drawn in $((SECONDS - begin)) s"
 ok "the picture" cmp "$folder/want.png" "$fresh/got.png"
+for library in tiff jbig; do # Debian's libtiff needs libjbig, whose licence (GPL-2+) whoever gets the archive would get with it
+    ok "the archive has no lib$library" [ -z "$(find "$fresh$place/lib" -name "lib$library*")" ]
+done
+printf 'II*\0\10\0\0\0' >"$fresh/picture"
+status=0
+inside "$fresh" "$place/bin/variant" encode -m "$place/share/variant/models/fashion" /picture -o /maps.npz >"$folder/said" 2>&1 || status=$?
+ok "a TIFF is refused: $(cat "$folder/said")" [ $status -eq 1 ]
+ok "in one line that says so" grep -qx 'variant encode: /picture: a TIFF, which this build does not read (VARIANT_TIFF=OFF): convert it first' "$folder/said"
 for ending in jpg webp; do
     inside "$fresh" "$place/bin/variant" generate -m "$place/share/variant/models/fashion" --class Bag -o /got.$ending >/dev/null
     ok "a picture as $ending" [ -s "$fresh/got.$ending" ]

@@ -368,8 +368,8 @@ static variant_status nothing_found(const vt_dataset *d, variant_error *err) {
                        "folder itself to train on it)",
                        part->path);
     return vt_fail(err, VARIANT_E_FORMAT,
-                   "%s: no pictures that can be read: expected PNG, JPEG, WebP, GIF, BMP or TIFF "
-                   "files in one sub-folder a class, or train-images-idx3-ubyte.gz",
+                   "%s: no pictures that can be read: expected " VT_PICTURE_FORMATS " files "
+                   "in one sub-folder a class, or train-images-idx3-ubyte.gz",
                    part->folder.root ? part->folder.root : part->path);
 }
 

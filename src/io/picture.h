@@ -13,6 +13,15 @@
 #define VT_IMAGE_SIDE_MAX 32768
 #define VT_IMAGE_PIXELS_MAX ((int64_t)1 << 28)
 
+/* Whether TIFF is among the formats that are read, and what messages call these. */
+#ifdef VARIANT_TIFF
+#define VT_READS_TIFF true
+#define VT_PICTURE_FORMATS "PNG, JPEG, WebP, GIF, BMP or TIFF"
+#else
+#define VT_READS_TIFF false
+#define VT_PICTURE_FORMATS "PNG, JPEG, WebP, GIF or BMP"
+#endif
+
 typedef struct vt_bytes {
     const uint8_t *data;
     size_t size;

@@ -117,7 +117,7 @@ variant_status vt_raw_decode(vt_raw_picture *raw, vt_bytes file, bool header_onl
     if (s) return vt_fail(err, VARIANT_E_FORMAT, "%s", s->name);
     if (file.size && memmem(file.data, file.size < 512 ? file.size : 512, "<svg", 4))
         return vt_fail(err, VARIANT_E_FORMAT, "an SVG drawing: convert it first");
-    return vt_fail(err, VARIANT_E_FORMAT, "%sexpected PNG, JPEG, WebP, GIF, BMP or TIFF",
+    return vt_fail(err, VARIANT_E_FORMAT, "%sexpected " VT_PICTURE_FORMATS,
                    file.size ? "not a picture, " : "empty file, ");
 }
 

@@ -43,10 +43,14 @@ static void ending_of(const char *name, char out[16]) {
     out[length] = '\0';
 }
 
+static bool is_tiff_ending(const char *ending) {
+    return strcmp(ending, "tif") == 0 || strcmp(ending, "tiff") == 0;
+}
+
 static bool is_picture_ending(const char *ending) {
-    static const char *const read_here[] = {"png", "apng", "jpg", "jpeg", "jpe",  "jfif", "webp",
-                                            "gif", "bmp",  "dib", "tif",  "tiff", NULL};
-    return is_listed(ending, read_here);
+    static const char *const read_here[] = {"png",  "apng", "jpg", "jpeg", "jpe", "jfif",
+                                            "webp", "gif",  "bmp", "dib",  NULL};
+    return is_listed(ending, read_here) || (VT_READS_TIFF && is_tiff_ending(ending));
 }
 
 static bool is_other_picture(const char *ending) {
@@ -54,14 +58,15 @@ static bool is_other_picture(const char *ending) {
                                          "j2k",  "psd",  "xcf", "tga",  "ppm", "pgm",  "pnm", "pcx",
                                          "ico",  "exr",  "hdr", "pdf",  "eps", "raw",  "cr2", "cr3",
                                          "nef",  "arw",  "dng", "orf",  "rw2", "raf",  NULL};
-    return is_listed(ending, others);
+    return is_listed(ending, others) || (!VT_READS_TIFF && is_tiff_ending(ending));
 }
 
 static variant_status fail_system(const char *path, variant_error *err) {
     return vt_fail(err, VARIANT_E_IO, "%s: %s", path, strerror(errno));
 }
 
-/* Files named by a hash or a number alone are common; their first bytes tell. */
+/* Files named by a hash or a number alone are common; their first bytes tell. So they do of what has the ending
+ * of a format that this build does not read. */
 static variant_status starts_as_picture(const char *path, bool *starts, variant_error *err) {
     uint8_t start[START_BYTES];
     size_t used = 0;
@@ -189,7 +194,8 @@ static variant_status file_add(walk *w, vt_tree *tree, const char *path, const c
     char ending[16];
     ending_of(name, ending);
     bool picture = is_picture_ending(ending);
-    if (!ending[0]) VT_TRY(starts_as_picture(path, &picture, err));
+    if (!picture && (!ending[0] || is_tiff_ending(ending)))
+        VT_TRY(starts_as_picture(path, &picture, err));
     if (picture) return picture_add(tree, name, err);
     if (strstr(name, "idx3-ubyte")) tree->idx = true;
     return leave_out(w->scan, ending, err);
