@@ -35,6 +35,8 @@ variant_status vt_checksums_take(vt_tensor_file *file, variant_error *err) {
     const cJSON *entry;
     if (!file->sums) return VARIANT_OK;
     cJSON *json = vt_json_of(file->sums);
+    if (vt_json_lacked_memory(json, file->sums))
+        return vt_fail(err, VARIANT_E_MEMORY, "no memory for its checksums");
     file->sums = NULL;
     if (!cJSON_IsObject(json))
         for (int i = 0; i < file->count; ++i) file->tensors[i].sum = &unreadable;
