@@ -96,7 +96,8 @@ static void in_folders_they_are_counted(void **state) {
     put_tiff("z.tif");
     assert_int_equal(folder_open(&data), VARIANT_E_FORMAT);
     assert_says(err.message, NOTHING);
-    assert_says(told, "3 files left out: 2 .tif (convert them first), 1 .tiff (convert them first)");
+    assert_says(told,
+                "3 files left out: 2 .tif (convert them first), 1 .tiff (convert them first)");
     put_png("p.png");
     assert_int_equal(folder_open(&data), VARIANT_OK);
     assert_int_equal(vt_dataset_count(data), 1);

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Runs a notebook's cells without Jupyter, from the root of the tree; the first that raises ends it with status 1.
+"""Runs a notebook's cells without Jupyter, in its folder, as Jupyter does; the first that raises ends it with status 1.
 
-    run_notebook.py NOTEBOOK [--write]      --write: keeps what the cells show in the file (text, HTML, PNG)
+    run_notebook.py NOTEBOOK [--write]      --write: keeps what the cells show in the file (text, HTML, PNG); nothing of
+                                            those tagged "times", which are of the machine and the moment
 """
 
 import ast
@@ -45,11 +46,13 @@ def main(path: str, *options: str) -> None:
     path = os.path.abspath(path)
     with open(path, encoding="utf-8") as file:
         notebook = json.load(file)
-    os.chdir(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+    os.chdir(os.path.dirname(path))
     names: dict[str, object] = {"__name__": "__main__"}
     cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
     for count, cell in enumerate(cells, 1):
         cell["outputs"], cell["execution_count"] = run_cell("".join(cell["source"]), names, count), count
+        if "times" in cell["metadata"].get("tags", []):
+            cell["outputs"] = []
     if "--write" in options:
         with open(path, "w", encoding="utf-8") as file:
             json.dump(notebook, file, indent=1)

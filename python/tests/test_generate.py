@@ -49,8 +49,22 @@ def test_labels_make_one_picture_each(engine: variant.Engine) -> None:
 
 
 def test_an_untrained_depth_is_warned_of(engine: variant.Engine) -> None:
-    with pytest.warns(UserWarning, match="not trained at depth 5"):
+    with pytest.warns(UserWarning, match="not trained at depth 5") as told:
         engine.generate("Bag", depth=5)
+        with engine.loop() as loop:
+            job = loop.add("Bag", depth=5)
+            loop.run()
+            job.take()
+        list(engine.previews("Bag", depth=5))
+        previews = engine.previews("Bag", depth=5)
+        assert len(previews.pictures) == 1
+    assert [line.filename for line in told] == [__file__] * 4
+
+
+def test_the_line_of_progress_ends_with_all_pictures(engine: variant.Engine, capsys: pytest.CaptureFixture[str]) -> None:
+    engine.generate("Bag", n=3, depth=2, progress=True)
+    drawn = capsys.readouterr().err
+    assert "scale 1/7" in drawn and "scale 0/" not in drawn and "3/3" in drawn
 
 
 def test_a_picture_is_made_again_from_its_file(engine: variant.Engine, tmp_path: Path) -> None:
@@ -130,6 +144,7 @@ def test_a_torn_request_says_what_is_wrong(engine: variant.Engine) -> None:
         ({"given_tokens": np.zeros((1, 3), np.int32), "given_scales": 1}, ValueError, "not 3"),
         ({"given_tokens": np.full(155, 99999)}, ValueError, "99999"),
         ({"edit": variant.Edit(np.zeros((8, 8), np.float32))}, TypeError, "uint8"),
+        ({"edit": variant.Edit("a.png")}, TypeError, "not a path"),
         ({"edit": variant.Edit(np.zeros((8, 8, 4), np.uint8))}, ValueError, "(H, W, 3)"),
         ({"edit": variant.Edit(grey, np.zeros((8, 9), bool))}, ValueError, "(8, 8)"),
         ({"edit": variant.Edit(grey, np.zeros((8, 8)))}, TypeError, "bool"),

@@ -121,6 +121,15 @@ def test_a_state_dict_is_told_its_classes_and_depths(
         assert words in str(raised.value), options
 
 
+def test_what_is_chosen_is_a_warning_of_the_caller_s(
+    engine: variant.Engine, var: dict[str, NDArray[Any]], vae: dict[str, NDArray[Any]]
+) -> None:
+    both = {f"{part}.{name}": array for part in ("ema", "model") for name, array in var.items()}
+    with pytest.warns(UserWarning, match="ema") as told:
+        variant.Engine.from_torch(both, vae, sides=engine.info.sides, heads=engine.info.heads).close()
+    assert [line.filename for line in told] == [__file__]
+
+
 def test_what_cannot_be_taken_is_told(var: dict[str, NDArray[Any]], vae: dict[str, NDArray[Any]]) -> None:
     some = "word_embed.weight"
     wrong: list[tuple[Any, Any, type[Exception], str]] = [

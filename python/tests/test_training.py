@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import json
+import re
 import threading
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,29 @@ def test_what_was_trained_draws(trained: Path) -> None:
         assert engine.generate("bar", depth=2)[0].shape == (16, 16, 1)
     with variant.Engine(trained / "preview") as engine:
         assert engine.info.preview_decoder
+
+
+def test_a_line_of_progress_has_a_loss_where_there_is_one(
+    trained: Path, pictures: variant.Data, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    variant.train_transformer(pictures, tmp_path / "shown", trained / "tokenizer", steps=1, batch=8, depth=2, width=32, heads=2, progress=True)
+    drawn = capsys.readouterr().err.split("\r")
+    assert any(line.startswith("encoding") for line in drawn) and any(line.startswith("training 1/1, loss ") for line in drawn)
+    assert not any("loss" in line for line in drawn if line.startswith("encoding"))
+
+
+def test_every_option_of_the_command_line_is_one_or_is_told_what_is(pictures: variant.Data, program: Program, tmp_path: Path) -> None:
+    rows = [line.split("\t")[:2] for line in program("help", "--format", "table").splitlines() if line.startswith("train ")]
+    names = {(kind.split()[1], re.findall(r"--([a-z0-9-]+)", option)[0].replace("-", "_")) for kind, option in rows}
+    assert len(names) > 100 and ("tokenizer", "lr") in names and ("supernet", "phases") in names
+    calls = {"tokenizer", "data", "output", "help"}  # arguments of their own
+    for kind, name in sorted(names):
+        needs = {"tokenizer": "nowhere"} if kind in ("transformer", "decoder") else {}
+        if name in calls:
+            continue
+        with pytest.raises((TypeError, ValueError, variant.Error)) as raised:
+            getattr(variant, f"train_{kind}")(pictures, tmp_path / "none", **needs, **{name: object()}, nothing=1)
+        assert f"no option {name}; " not in str(raised.value) or "; here it is " in str(raised.value), (kind, name)
 
 
 def test_a_run_that_is_stopped_goes_on_to_the_same_weights(pictures: variant.Data, tmp_path: Path) -> None:

@@ -7,8 +7,10 @@ import functools
 import numbers
 import operator
 import os
+import sys
 import threading
-from collections.abc import Callable, Iterable
+import warnings
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any
 
@@ -87,6 +89,14 @@ def array_of(kind: str, values: Iterable[Any], what: str) -> Any:
         raise wrong(error, what) from None
 
 
+def warn(line: str) -> None:
+    """A UserWarning of the line that called this package, however deep in it this is."""
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__package__") == __package__:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(line, stacklevel=level)
+
+
 def made(kind: str, *more: Any) -> Any:
     """A new struct of the header with its size and defaults in it."""
     struct = ffi.new(kind + " *")
@@ -133,8 +143,17 @@ class Kept:
             raise wrong(error, name or field) from None
 
 
-def options_of(structs: list[Kept], left: dict[str, Any], counts: dict[str, str]) -> None:
-    """Puts options into the struct that has a member of the name: numbers, texts, lists (counts: the member that counts each)."""
+def unknown(name: str, known: Iterable[str], others: Mapping[str, str]) -> TypeError:
+    """What is raised of an option that there is not; others: names from elsewhere, and what takes their place."""
+    names = list(known)
+    near = difflib.get_close_matches(name, names, 1)
+    if name in others:
+        return TypeError(f"no option {name}; here it is {others[name]}")
+    return TypeError(f"no option {name}; " + (f"did you mean {near[0]}?" if near else f"there are: {', '.join(names)}"))
+
+
+def options_of(structs: list[Kept], left: dict[str, Any], counts: dict[str, str], others: Mapping[str, str]) -> None:
+    """Puts options into the struct that has a member of the name: numbers, texts, lists (counts: the member that counts each; others: see unknown)."""
     known: dict[str, Kept] = {}
     for struct in structs:
         for name, field in ffi.typeof(struct.struct[0]).fields:
@@ -142,8 +161,7 @@ def options_of(structs: list[Kept], left: dict[str, Any], counts: dict[str, str]
                 known.setdefault(name, struct)
     for name, value in left.items():
         if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            raise TypeError(f"no option {name}; " + (f"did you mean {near[0]}?" if near else f"there are: {', '.join(known)}"))
+            raise unknown(name, known, others)
         struct = known[name]
         if dict(ffi.typeof(struct.struct[0]).fields)[name].type.kind == "array":
             _list(struct.struct, name, listed(value, name, None), counts[name])

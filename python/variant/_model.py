@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import math
 import os
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, Union
 
+from . import _library
 from ._library import Kept, Watch, path, text
 from ._tensors import table
 from ._variant import ffi, lib
@@ -49,7 +49,7 @@ class Opened:
 
     def tell(self) -> None:
         for line in self._lines:
-            warnings.warn(line, stacklevel=3)
+            _library.warn(line)
 
 
 def _source(options: Kept, field: str, model: Model) -> None:

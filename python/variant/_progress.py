@@ -39,8 +39,9 @@ def training(progress: Any) -> Iterator[Any]:
 
     def draw(at: Any) -> None:
         nonlocal begun
+        loss = f", loss {at.loss:.4f}" if at.doing == "training" else ""
         left = f", {at.seconds_left:.0f} s left" if at.seconds_left >= 0 else ""
-        sys.stderr.write(f"\r{at.doing} {at.step}/{at.steps}, loss {at.loss:.4f}{left}\x1b[K")
+        sys.stderr.write(f"\r{at.doing} {at.step}/{at.steps}{loss}{left}\x1b[K")
         sys.stderr.flush()
         begun = True
 
@@ -59,6 +60,11 @@ def _bar() -> Any:
     return _Tqdm(tqdm)
 
 
+def _scale(at: Progress) -> str:
+    """Where the batch in the making is; nothing when all are made."""
+    return f"scale {at.scale}/{at.scales}" if at.pictures_done < at.pictures else ""
+
+
 class _Tqdm:
     """Scales of all pictures, as a share of pictures."""
 
@@ -70,7 +76,7 @@ class _Tqdm:
         if self._bar is None:
             self._bar = self._make(total=at.pictures, unit="picture")
         self._bar.n = at.pictures_done
-        self._bar.set_postfix_str(f"scale {at.scale}/{at.scales}")
+        self._bar.set_postfix_str(_scale(at))
 
     def close(self) -> None:
         if self._bar is not None:
@@ -85,7 +91,8 @@ class _Line:
     def __call__(self, at: Progress) -> None:
         spent = time.monotonic() - self._begin
         left = f", {spent / at.pictures_done * (at.pictures - at.pictures_done):.0f} s left" if at.pictures_done else ""
-        sys.stderr.write(f"\r{at.pictures_done}/{at.pictures} pictures, scale {at.scale}/{at.scales}{left}\x1b[K")
+        scale = _scale(at)
+        sys.stderr.write(f"\r{at.pictures_done}/{at.pictures} pictures{', ' if scale else ''}{scale}{left}\x1b[K")
         sys.stderr.flush()
         self._drawn = True
 

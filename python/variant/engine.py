@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Union
 
 
-from . import _progress
+from . import _library, _progress
 from ._closing import Closes
 from ._library import NULL, Kept, Watch, call, chars, interruptible, listed, made, path, text
 from ._tensors import configuration, table
@@ -179,7 +179,7 @@ class Engine(Closes):
 
     def _open(self, options: Kept, warn: Callable[[str], None] | None) -> None:
         watch = Watch()
-        watch.warn = warn or _warn
+        watch.warn = warn or _library.warn
         options.struct.warn = lib.vp_warn
         options.struct.user = watch.handle
         out = ffi.new("variant_engine **")
@@ -332,9 +332,3 @@ def _options(given: dict[str, str | None], heads: int, threads: int, encoder: bo
     options.set("threads", threads)
     options.set("encoder", encoder)
     return options
-
-
-def _warn(line: str) -> None:
-    import warnings
-
-    warnings.warn(line, stacklevel=4)

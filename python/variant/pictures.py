@@ -6,7 +6,6 @@ import base64
 import functools
 import json
 import os
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, overload
@@ -14,7 +13,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from ._library import Kept, call, chars, integer, path, text
+from ._library import Kept, call, chars, integer, path, text, warn
 from ._variant import ffi, lib
 
 
@@ -158,7 +157,7 @@ class Pictures(Sequence[Picture]):
     def _told(cls, holder: Any, count: int, report: Any) -> Pictures:
         """What a call made; the library's warning of it, such as a depth that was not trained, is warned of."""
         if report.warning[0] != b"\0":
-            warnings.warn(text(report.warning) or "", stacklevel=4)
+            warn(text(report.warning) or "")
         return cls(holder, count, report)
 
     def __len__(self) -> int:

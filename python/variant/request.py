@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import secrets
 from collections.abc import Callable, Sequence
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Union
 import numpy as np
 from numpy.typing import NDArray
 
-from ._library import NULL, Kept, Watch, array_of, call, chars, having, listed, path, wrong
+from ._library import NULL, Kept, Watch, array_of, call, chars, having, listed, path, unknown, wrong
 from ._variant import ffi, lib
 
 if TYPE_CHECKING:
@@ -34,13 +33,6 @@ OTHERS = {
     "dtype": "Engine(weights=...)",
 }
 """Names of diffusers' pipelines, and what takes their place."""
-
-
-def _unknown(name: str) -> str:
-    if name in OTHERS:
-        return f"no option {name}; here it is {OTHERS[name]}"
-    near = difflib.get_close_matches(name, Options.__annotations__, 1)
-    return f"no option {name}; " + (f"did you mean {near[0]}?" if near else f"there are: {', '.join(Options.__annotations__)}")
 
 
 
@@ -149,6 +141,8 @@ class Edit:
 
 def pixels(array: Any, what: str) -> NDArray[np.uint8]:
     """(H, W, C) uint8, contiguous; TypeError or ValueError of anything else."""
+    if isinstance(array, (str, bytes, os.PathLike)):
+        raise TypeError(f"{what}: a picture or an array is wanted, not a path: PIL or imageio read files")
     given = np.asarray(array)
     if given.dtype != np.uint8:
         raise TypeError(f"{what}: uint8 is wanted, not {given.dtype}")
@@ -262,7 +256,7 @@ class Request(Kept):
             edits = [edit] if isinstance(edit, Edit) else list(edit) if isinstance(edit, Sequence) else [edit]
             self._edits([having(each, "picture", "edit: an Edit, or a sequence of them,") for each in edits])
         if left:
-            raise TypeError("; ".join(_unknown(name) for name in sorted(left)))
+            raise TypeError("; ".join(str(unknown(name, Options.__annotations__, OTHERS)) for name in sorted(left)))
 
     def _given(self, tokens: Any) -> None:
         array = np.ascontiguousarray(tokens)

@@ -1,4 +1,5 @@
-"""The trainings: what `variant train` does, from Python. docs/TRAINING.md has what the options mean; names are theirs, with underscores."""
+"""The trainings: what `variant train` does, from Python. docs/TRAINING.md has what the options mean; names are theirs, with underscores, but
+for those in OTHERS."""
 
 from __future__ import annotations
 
@@ -56,6 +57,33 @@ ShowTraining = Union[bool, Callable[[TrainProgress], "bool | None"]]
 TRAINER = {"tokenizer": "TOKENIZER", "transformer": "TRANSFORMER", "supernet": "SUPERNET", "classifier": "CLASSIFIER", "decoder": "DECODER"}
 # which member counts a list
 COUNTS = {"mult": "level_count", "sides": "scales", "depths": "depth_count", "weights": "weight_count"}
+OTHERS = {
+    "lr": "learning_rate",
+    "lr_end": "learning_rate_end",
+    "schedule": "constant_rate=True",
+    "betas": "beta1 and beta2",
+    "on_divergence": "skip_diverged=True",
+    "extend": "keep_rate=True",
+    "quiet": "progress=False",
+    "json": "what the call gives",
+    "latent": "latent_dim",
+    "token_cache": "cache",
+    "no_l2_norm": "l2_norm=False",
+    "train_schedules": "schedules",
+    "phases": "sandwich=False",
+    "draw_weights": "weights",
+    "uncond_train_depth": "uncond_depth",
+    "size": "decoder",
+    "holdout": "variant.Data(..., holdout=)",
+    "fit": "variant.Data(..., fit=)",
+    "alpha": "variant.Data(..., alpha=)",
+    "optimizer": "always AdamW: learning_rate, weight_decay, beta1, beta2",
+    "num_epochs": "epochs",
+    "max_steps": "steps",
+    "batch_size": "batch",
+    "device": "backend",
+}
+"""Names of the command line that are others here, and of other trainers, and what takes their place."""
 
 
 def train_tokenizer(data: Pictures, output: str | os.PathLike[str], **options: Any) -> TrainResult:
@@ -111,7 +139,7 @@ def _train(
     pictures = taken(data)
     training.struct.data = pictures.struct
     training.set("output", path(output, "output"))
-    options_of(structs, left, COUNTS)
+    options_of(structs, left, COUNTS, OTHERS)
     watch = Watch()
     if cancel is not None:
         watch.cancel = having(cancel, "_flag", "cancel: a Cancel")._flag
