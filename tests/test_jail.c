@@ -72,6 +72,7 @@ static void same_picture(const char *path) {
         if (want != got || strcmp(plain_err.message, err.message) != 0)
             fail_msg("%s: \"%s\" in the jail, \"%s\" without", path, err.message,
                      plain_err.message);
+        if (want != VARIANT_OK) free(plain.data); /* begun */
         if (want != VARIANT_OK) continue;
         assert_int_equal(jailed.width, plain.width);
         assert_int_equal(jailed.height, plain.height);
@@ -312,7 +313,8 @@ static variant_status try_environment(vt_jail_room *room, variant_error *err) {
 
 static variant_status call(variant_status (*run)(vt_jail_room *, variant_error *), size_t memory,
                            double seconds, variant_error *err) {
-    const vt_jail_job job = {.run = run, .file = -1, .memory = memory, .seconds = seconds};
+    const vt_jail_job job = {
+        .run = run, .file = -1, .memory = memory, .most = 1000, .seconds = seconds};
     uint8_t *out;
     size_t size;
     const variant_status status = vt_jail_call(&job, NULL, 0, &out, &size, err);
@@ -392,28 +394,38 @@ static variant_status hoard(vt_jail_room *room, variant_error *err) {
     bytes[0] = 1;
     return VARIANT_OK;
 }
+/* Without what sanitizers look at when a process ends, for which they ask the system more than a reader may. */
+static _Noreturn void end_here(void) {
+    for (;;) syscall(SYS_exit_group, 0);
+}
 static variant_status leave(vt_jail_room *room, variant_error *err) {
     (void)room, (void)err;
-    _exit(0);
+    end_here();
 }
 static variant_status lie(vt_jail_room *room, variant_error *err) {
     static const jail_answer answer = {.size = UINT64_MAX};
     (void)room, (void)err;
     vt_jail_write(3, &answer, sizeof answer);
-    _exit(0);
+    end_here();
+}
+static variant_status pour(vt_jail_room *room, variant_error *err) {
+    (void)err;
+    room->out = calloc(1, 1001);
+    room->out_size = 1001;
+    return VARIANT_OK;
 }
 static variant_status promise(vt_jail_room *room, variant_error *err) {
-    static const jail_answer answer = {.size = 1000};
+    static const jail_answer answer = {.size = 1000}; /* as many as may come */
     (void)room, (void)err;
     vt_jail_write(3, &answer, sizeof answer);
-    _exit(0);
+    end_here();
 }
 static variant_status shout(vt_jail_room *room, variant_error *err) {
     static jail_answer answer = {.status = (variant_status)77};
     (void)room, (void)err;
     memset(answer.message, '\n', sizeof answer.message);
     vt_jail_write(3, &answer, sizeof answer);
-    _exit(0);
+    end_here();
 }
 static variant_status fine(vt_jail_room *room, variant_error *err) {
     (void)room, (void)err;
@@ -431,6 +443,8 @@ static void ends_of_a_reader_are_lines(void **state) {
                      "more than the 64 MB that its sandbox leaves it (no memory for a picture");
     assert_fails(call(leave, memory, 10, err), VARIANT_E_FORMAT, "without an answer");
     assert_fails(call(lie, memory, 10, err), VARIANT_E_FORMAT, "18446744073709551615 bytes");
+    assert_fails(call(pour, memory, 10, err), VARIANT_E_FORMAT,
+                 "1001 bytes, expected at most 1000");
     assert_fails(call(promise, memory, 10, err), VARIANT_E_FORMAT, "without an answer");
     assert_fails(call(shout, memory, 10, err), VARIANT_E_FORMAT, "???");
     assert_ok(call(fine, memory, 10, err));

@@ -2,8 +2,8 @@
 """gcc's path-sensitive analyser (-fanalyzer, gcc 12) and cppcheck over src/ and cli/. What they say falsely is listed in
 tools/analyse.txt, each with its reason; anything else fails, and so does an entry that nothing is said of any more.
     tools/analyse.py BUILD_FOLDER [FILE...]      BUILD_FOLDER: a configured build (cmake --preset ci); files: only these
-The inner loops (kern/cpu/isa) are left out, as tools/tidy.sh leaves them: unrolled and compiled many times, without pointers to follow. Half an hour on
-two busy cores. Test: analysed (slow)."""
+gcc is asked about the folders that read what others made (FOLDERS) and about files that are named, cppcheck about all but the inner loops (kern/cpu/isa),
+which are unrolled and have no pointers to follow. Test: analysed (slow)."""
 import concurrent.futures
 import json
 import os
@@ -16,6 +16,7 @@ import tempfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 LIST = os.path.join(ROOT, "tools/analyse.txt")
+FOLDERS = ("src/core/", "src/io/", "src/convert/", "src/engine/", "src/serve/", "cli/")
 SECONDS = 900  # a file
 TOOLS = (("gcc", "-dumpfullversion", "12."), ("cppcheck", "--version", "2.10"))  # of Debian 12
 # Found by both, or they are not looking.
@@ -109,9 +110,10 @@ def main():
               if len(sys.argv) == 2 or name in [os.path.relpath(path, ROOT) for path in sys.argv[2:]]}
     if not chosen:
         sys.exit("analyse: no such file in the build")
+    asked = [item for item in sorted(chosen.items()) if len(sys.argv) > 2 or item[0].startswith(FOLDERS)]
     with tempfile.TemporaryDirectory() as folder, concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         check_tools(folder)
-        found = [one for many in pool.map(lambda item: ask_gcc(item[0], *item[1]), sorted(chosen.items())) for one in many]
+        found = [one for many in pool.map(lambda item: ask_gcc(item[0], *item[1]), asked) for one in many]
         found += ask_cppcheck(sorted(chosen), folder)
     listed = exceptions()
     told = {one[:3] for one in found}

@@ -15,8 +15,7 @@
 #include "core/jail_keeper.h"
 #include "core/jail_walls.h"
 
-/* Jobs of so much memory may answer with much. */
-#define LARGE ((size_t)100 << 20)
+enum { LARGE = 1 << 16 }; /* what a pipe holds unless it is told to hold more */
 
 /* Set before there are threads. */
 static struct {
@@ -151,7 +150,7 @@ static bool open_call(call *c, const vt_jail_job *job) {
     *c = (call){-1, -1, {-1, -1, -1}, job->file < 0};
     c->files[JAIL_INPUT] = job->file < 0 ? file_of(job) : job->file;
     return c->files[JAIL_INPUT] >= 0 &&
-           open_pipe(&c->answer, &c->files[JAIL_ANSWER], job->memory > LARGE) &&
+           open_pipe(&c->answer, &c->files[JAIL_ANSWER], job->most > LARGE) &&
            open_pipe(&c->verdict, &c->files[JAIL_VERDICT], false);
 }
 
@@ -217,9 +216,10 @@ static variant_status take_answer(const call *c, const vt_jail_job *job, jail_an
                                   uint8_t **out, variant_error *err) {
     if (!vt_jail_read(c->answer, said, sizeof *said)) return verdict_of(c, job, err);
     if (said->status != VARIANT_OK) return refusal_of(said, job, err);
-    if (said->size > job->memory)
-        return vt_fail(err, VARIANT_E_FORMAT, "its reader answers with %llu bytes, expected %zu",
-                       (unsigned long long)said->size, job->memory);
+    if (said->size > job->most)
+        return vt_fail(err, VARIANT_E_FORMAT,
+                       "its reader answers with %llu bytes, expected at most %zu",
+                       (unsigned long long)said->size, job->most);
     if (said->size == 0) return VARIANT_OK;
     *out = malloc((size_t)said->size);
     if (!*out)

@@ -36,7 +36,8 @@ typedef struct vt_jail_job {
     int file;          /* to read; -1: the memory instead */
     const void *bytes; /* (size) */
     size_t size;
-    size_t memory;  /* that it may take, and what comes back too */
+    size_t memory;  /* that it may take */
+    size_t most;    /* bytes that may come back */
     double seconds; /* that it may take */
 } vt_jail_job;
 

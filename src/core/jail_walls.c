@@ -72,11 +72,16 @@ bool vt_walls_seccomp(void) {
 }
 
 /* sysinfo: glibc's qsort asks how much memory there is. */
-static const int allowed[] = {SCMP_SYS(read),       SCMP_SYS(write),         SCMP_SYS(munmap),
-                              SCMP_SYS(mremap),     SCMP_SYS(brk),           SCMP_SYS(madvise),
-                              SCMP_SYS(futex),      SCMP_SYS(sched_yield),   SCMP_SYS(exit),
-                              SCMP_SYS(exit_group), SCMP_SYS(clock_gettime), SCMP_SYS(gettimeofday),
-                              SCMP_SYS(getrandom),  SCMP_SYS(sysinfo)};
+static const int allowed[] = {
+    SCMP_SYS(read),        SCMP_SYS(write),         SCMP_SYS(munmap),
+    SCMP_SYS(mremap),      SCMP_SYS(brk),           SCMP_SYS(madvise),
+    SCMP_SYS(futex),       SCMP_SYS(sched_yield),   SCMP_SYS(exit),
+    SCMP_SYS(exit_group),  SCMP_SYS(clock_gettime), SCMP_SYS(gettimeofday),
+    SCMP_SYS(getrandom),   SCMP_SYS(sysinfo),
+#ifdef __SANITIZE_ADDRESS__ /* looks where the stack is before it is left by a long jump */
+    SCMP_SYS(sigaltstack), SCMP_SYS(prlimit64),     SCMP_SYS(sched_getaffinity),
+#endif
+};
 /* Libraries look for files that only tell them how to be faster, and do without. */
 static const int refused[] = {SCMP_SYS(open), SCMP_SYS(openat)};
 static const int without_code[] = {SCMP_SYS(mmap), SCMP_SYS(mprotect)};

@@ -7,6 +7,7 @@
 /* docs/RELIABILITY.md has what decoders take; memory is address space here, of which libraries ask for more than they use. */
 #define HEAD_MEMORY ((size_t)96 << 20)
 #define BYTES_A_PIXEL 64
+#define MOST_TEXT ((size_t)8 << 20) /* 4 MB are unfolded of one */
 #define SECONDS 30.0
 #define PIXELS_A_SECOND (1 << 20)
 
@@ -68,6 +69,7 @@ variant_status vt_jailed_picture(vt_raw_picture *raw, vt_input input, bool heade
         const size_t pixels = (size_t)got.width * (size_t)got.height;
         asked.header_only = false;
         job.memory += BYTES_A_PIXEL * pixels;
+        job.most = 4 * pixels; /* a head tells its channels without alpha */
         job.seconds += (double)pixels / PIXELS_A_SECOND;
         status = ask(&job, &got, &data, &size, err);
         if (status == VARIANT_OK &&
@@ -103,6 +105,7 @@ variant_status vt_jailed_text(char **out, vt_bytes file, const char *key, varian
     uint8_t *text;
     size_t size;
     job.run = run_text;
+    job.most = MOST_TEXT;
     *out = NULL;
     if (key && (!*key || strlen(key) >= sizeof asked.key))
         return vt_fail(err, VARIANT_E_FORMAT, "the PNG has no text with key \"%.100s\"", key);

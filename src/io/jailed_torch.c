@@ -214,6 +214,7 @@ variant_status vt_jailed_torch(vt_tensor_file *file, int descriptor, variant_err
                              .bytes = file->map.data,
                              .size = size,
                              .memory = MEMORY + 12 * size + values,
+                             .most = MEMORY + 12 * size + values,
                              .seconds = SECONDS + (double)size / BYTES_A_SECOND};
     vt_jailed_table head;
     size_t answered;
