@@ -205,10 +205,11 @@ def test_a_bit_that_changed_is_refused_unless_asked(tmp_path: Path) -> None:
     assert name in json.loads(header["__metadata__"]["variant.checksums"])["xxh3-128-mib"]
     content[8 + size + header[name]["data_offsets"][0] + 1000] ^= 1
     damaged.write_bytes(content)
-    for refused in (lambda: variant.Engine(damaged), lambda: variant.convert(damaged, tmp_path / "no")):
-        with pytest.raises(variant.FormatError) as raised:
-            refused()
-        assert "damaged.safetensors" in str(raised.value) and name in str(raised.value)
+    with pytest.raises(variant.FormatError) as raised:
+        variant.Engine(damaged)
+    assert "damaged.safetensors" in str(raised.value) and name in str(raised.value)
+    with pytest.raises(variant.FormatError):
+        variant.convert(damaged, tmp_path / "no")
     assert [(tensor.name, tensor.changed) for tensor in variant.inspect(damaged).damaged] == [(name, True)]
     assert not variant.inspect(damaged, verify=False).damaged and not variant.inspect(whole).damaged
     with variant.Engine(damaged, verify=False) as engine:
