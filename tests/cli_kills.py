@@ -16,7 +16,7 @@ import serving
 
 STEPS, SAVE_EVERY = 24, 3
 SEED = 1
-KILLS = {"trainings": (3, 50), "checkpoints": (5, 50), "sweep": (1, 50), "serve": (1, 50)}  # fast, with --all
+KILLS = {"trainings": (2, 50), "checkpoints": (2, 50), "sweep": (1, 50), "serve": (1, 50)}  # fast, with --all
 MOST_IN_A_ROW = 3
 
 
