@@ -180,16 +180,16 @@ def try_command(place, trial, most, pool):
 def main():
     words = sys.argv[3:]
     whole, names = "--all" in words, [word for word in words if word != "--all"]
-    place = faults.Place(os.path.join(os.path.abspath(sys.argv[1]), "variant"))
+    place, io_fail = faults.Place(os.path.join(os.path.abspath(sys.argv[1]), "variant")), os.path.abspath(sys.argv[2])
     sums = [0, 0, 0]
     try:
-        if place.run(place.master, ["--version"], [sys.argv[2], os.path.join(place.top, "log")], right=False) == 125:
+        if place.run(place.master, ["--version"], [io_fail, os.path.join(place.top, "log")], right=False) == 125:
             print("SKIP cli_io_faults: system calls cannot be intercepted here (x86-64, ptrace and seccomp)")
             return 0
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
             made = {command.name: command for command in faults.commands()}
             for name in names or ([*made, "serve"] if whole else FAST):
-                trial = ServeTrial(place, sys.argv[2]) if name == "serve" else Trial(place, made[name], sys.argv[2])
+                trial = ServeTrial(place, io_fail) if name == "serve" else Trial(place, made[name], io_fail)
                 sums = [a + b for a, b in zip(sums, try_command(place, trial, MOST if whole else SAMPLE, pool))]
     finally:
         place.remove()

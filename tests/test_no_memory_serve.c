@@ -130,7 +130,8 @@ static void answers(void **state) {
         fails_at = n;
         const size_t size = ask();
         fails_at = -1;
-        const bool whole = has_pictures(), refused = strstr(answer, "\"error\"") != NULL;
+        const bool whole = has_pictures(),
+                   refused = strstr(answer, "\"error\"") || strstr(answer, " 503 ");
         made += whole;
         told += !whole && refused;
         closed += size == 0;
