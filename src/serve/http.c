@@ -8,6 +8,7 @@
 #include <strings.h>
 
 #include "core/clock.h"
+#include "io/json.h"
 #include "serve/aside.h"
 #include "serve/connections.h"
 #include "serve/log.h"
@@ -36,7 +37,7 @@ void sv_answer_text(sv_call *call, int status, const char *type, char *text) {
 }
 
 void sv_answer_json(sv_call *call, int status, cJSON *json) {
-    char *text = cJSON_PrintUnformatted(json);
+    char *text = vt_json_text(json);
     sv_answer_text(call, text ? status : 503, "application/json", text);
     cJSON_Delete(json);
 }
@@ -522,11 +523,11 @@ enum MHD_Result sv_on_request(void *user, struct MHD_Connection *connection, con
 static void log_call(const sv_call *call) {
     if (call->server->options->quiet) return;
     cJSON *fields = cJSON_CreateObject();
-    cJSON_AddStringToObject(fields, "id", call->id);
-    cJSON_AddStringToObject(fields, "method", call->method);
-    cJSON_AddStringToObject(fields, "path", call->path ? call->path : "");
-    cJSON_AddNumberToObject(fields, "status", call->status);
-    if (call->job) cJSON_AddStringToObject(fields, "job", call->job->id);
+    vt_json_string(fields, "id", call->id);
+    vt_json_string(fields, "method", call->method);
+    vt_json_string(fields, "path", call->path ? call->path : "");
+    vt_json_number(fields, "status", call->status);
+    if (call->job) vt_json_string(fields, "job", call->job->id);
     sv_log_seconds(fields, "seconds", vt_seconds() - call->began);
     sv_log("answer", fields);
 }

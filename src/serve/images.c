@@ -3,6 +3,7 @@
 #include <strings.h>
 
 #include "serve/events.h"
+#include "io/json.h"
 #include "serve/handlers.h"
 #include "serve/load.h"
 #include "serve/pictures.h"
@@ -20,13 +21,13 @@ static void answer(sv_call *call) {
         return;
     }
     cJSON *json = cJSON_CreateObject(), *data;
-    cJSON_AddNumberToObject(json, "created", (double)job->created_at);
-    data = cJSON_AddArrayToObject(json, "data");
+    vt_json_number(json, "created", (double)job->created_at);
+    data = vt_json_array(json, "data");
     for (int i = 0; i < job->wish.request.count; ++i)
-        cJSON_AddItemToArray(data, sv_picture_json(call, job, i));
+        vt_json_append(data, sv_picture_json(call, job, i));
     sv_add_form(json, job);
-    cJSON_AddItemToObject(json, "request", sv_settings_json(job));
-    cJSON_AddItemToObject(json, "usage", sv_usage_json(job));
+    vt_json_put(json, "request", sv_settings_json(job));
+    vt_json_put(json, "usage", sv_usage_json(job));
     sv_answer_json(call, 200, json);
 }
 

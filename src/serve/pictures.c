@@ -26,13 +26,13 @@ static void add_url(cJSON *json, sv_call *call, const sv_job *job, int index) {
     char *url = sv_format("%s://%s/api/jobs/%s/images/%d.%s",
                           scheme && strcmp(scheme, "https") == 0 ? "https" : "http",
                           host ? host : "localhost", job->id, index, job->wish.format);
-    cJSON_AddStringToObject(json, "url", url ? url : "");
+    vt_json_put(json, "url", url ? cJSON_CreateString(url) : NULL);
     free(url);
 }
 
 /* Adds the string, which may be NULL where there was no memory for it, without a copy beside it for long. */
 static void add_taken(cJSON *json, const char *name, char *text) {
-    cJSON_AddStringToObject(json, name, text ? text : "");
+    vt_json_put(json, name, text ? cJSON_CreateString(text) : NULL);
     free(text);
 }
 
@@ -43,7 +43,7 @@ cJSON *sv_picture_json(sv_call *call, const sv_job *job, int index) {
         add_url(json, call, job, index);
     else
         add_taken(json, "b64_json", sv_picture_base64(&job->wish, picture));
-    cJSON_AddItemToObject(json, "settings", vt_json_of(picture->settings));
+    if (picture->settings) vt_json_put(json, "settings", vt_json_of(picture->settings));
     return json;
 }
 
@@ -68,19 +68,19 @@ cJSON *sv_settings_json(const sv_job *job) {
     char seed[24];
     cJSON *json = cJSON_CreateObject();
     snprintf(seed, sizeof seed, "%llu", (unsigned long long)job->wish.request.seed);
-    cJSON_AddStringToObject(json, "seed", seed);
-    cJSON_AddStringToObject(json, "model_hash", job->model->hash);
-    cJSON_AddStringToObject(json, "depths", job->report.depths);
+    vt_json_string(json, "seed", seed);
+    vt_json_string(json, "model_hash", job->model->hash);
+    vt_json_string(json, "depths", job->report.depths);
     if (job->report.uncond_depths[0])
-        cJSON_AddStringToObject(json, "uncond_depths", job->report.uncond_depths);
-    cJSON_AddStringToObject(json, "depth_because", job->wish.why);
+        vt_json_string(json, "uncond_depths", job->report.uncond_depths);
+    vt_json_string(json, "depth_because", job->wish.why);
     if (job->wish.max_latency > 0.0) {
-        cJSON_AddNumberToObject(json, "max_latency", job->wish.max_latency);
-        cJSON_AddNumberToObject(json, "expected_seconds", job->wish.expected);
+        vt_json_number(json, "max_latency", job->wish.max_latency);
+        vt_json_number(json, "expected_seconds", job->wish.expected);
     }
-    cJSON_AddNumberToObject(json, "top_k", job->wish.request.top_k);
-    cJSON_AddNumberToObject(json, "seconds", job->finished - job->created);
-    if (job->report.warning[0]) cJSON_AddStringToObject(json, "warning", job->report.warning);
+    vt_json_number(json, "top_k", job->wish.request.top_k);
+    vt_json_number(json, "seconds", job->finished - job->created);
+    if (job->report.warning[0]) vt_json_string(json, "warning", job->report.warning);
     return json;
 }
 
@@ -91,20 +91,20 @@ void sv_add_form(cJSON *json, const sv_job *job) {
     const variant_picture *first = job->pictures;
     pthread_mutex_unlock(&job->server->lock);
     snprintf(size, sizeof size, "%dx%d", first ? first->width : side, first ? first->height : side);
-    cJSON_AddStringToObject(json, "size", size);
-    cJSON_AddStringToObject(json, "quality", sv_quality_names[job->wish.quality]);
-    cJSON_AddStringToObject(json, "background", "opaque");
-    cJSON_AddStringToObject(json, "output_format", job->wish.format);
+    vt_json_string(json, "size", size);
+    vt_json_string(json, "quality", sv_quality_names[job->wish.quality]);
+    vt_json_string(json, "background", "opaque");
+    vt_json_string(json, "output_format", job->wish.format);
 }
 
 cJSON *sv_usage_json(const sv_job *job) {
     const int count = job->wish.request.count, tokens = count * job->pictures[0].token_count;
     cJSON *json = cJSON_CreateObject();
-    cJSON_AddNumberToObject(json, "input_tokens", count); /* a class each */
-    cJSON *details = cJSON_AddObjectToObject(json, "input_tokens_details");
-    cJSON_AddNumberToObject(details, "text_tokens", count);
-    cJSON_AddNumberToObject(details, "image_tokens", 0);
-    cJSON_AddNumberToObject(json, "output_tokens", tokens);
-    cJSON_AddNumberToObject(json, "total_tokens", count + tokens);
+    vt_json_number(json, "input_tokens", count); /* a class each */
+    cJSON *details = vt_json_object(json, "input_tokens_details");
+    vt_json_number(details, "text_tokens", count);
+    vt_json_number(details, "image_tokens", 0);
+    vt_json_number(json, "output_tokens", tokens);
+    vt_json_number(json, "total_tokens", count + tokens);
     return json;
 }
