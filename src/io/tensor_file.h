@@ -25,7 +25,7 @@ struct vt_tensor_file {
     int count, capacity;
     vt_meta *meta;
     int meta_count, meta_capacity;
-    bool guarded;      /* vt_tensor_file_open_guarded: shards likewise */
+    bool guarded; /* vt_tensor_file_open_guarded: shards likewise */
     uint8_t *
         jailed; /* what a reader in the jail gave (jailed_torch.c), to which tensors may point; or NULL */
     bool has_metadata; /* a safetensors header's, even an empty one */
