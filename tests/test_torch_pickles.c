@@ -294,6 +294,28 @@ static void hostile(void **state) {
     PUT("}U\x03w\nxctorch._utils\n_rebuild_tensor_v2\n)Rs");
     expect_refused("w?x");
 
+    /* A NUL ends no name early: of a class, by lines or from the stack, of none at all, of a key. */
+    static const char *const classes[] = {"\0FloatStorage", "", "Float\0Storage"};
+    static const size_t lengths[] = {13, 0, 13};
+    for (int i = 0; i < 3; i++) {
+        start();
+        PUT("}U\x01w(U\x07storagectorch\n");
+        put(classes[i], lengths[i]);
+        PUT("\nU\x01"
+            "0U\x03"
+            "cpuK\x06NtQs");
+        expect_refused("a name that is empty or has a NUL in it");
+    }
+    start();
+    PUT("}U\x01wU\x05torchU\x04"
+        "a\0bc\x93)Rs");
+    expect_refused("a name that is empty or has a NUL in it");
+    start();
+    PUT("}U\x03w\0x");
+    put_tensor(REBUILD, 0, 2, 3, 3, 1);
+    PUT("s");
+    expect_refused("a key with a NUL in it");
+
     /* Noise after each prefix of a sound pickle. */
     start();
     size_t head = made.size;

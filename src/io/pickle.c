@@ -258,11 +258,18 @@ static variant_status store_top(machine *m, bool pairs) {
 
 /* ---- names and objects ---- */
 
+/* Python has names for neither. */
+static bool is_no_name(const char *name, size_t length) {
+    return length == 0 || memchr(name, '\0', length);
+}
+
 static variant_status push_global(machine *m, const char *module, size_t module_length,
                                   const char *name, size_t name_length) {
     enum { NAME_LIMIT = 256 };
     char joined[2 * NAME_LIMIT + 1];
     if (module_length > NAME_LIMIT || name_length > NAME_LIMIT) return fail(m, "a name too long");
+    if (is_no_name(module, module_length) || is_no_name(name, name_length))
+        return fail(m, "a name that is empty or has a NUL in it");
     memcpy(joined, module, module_length);
     joined[module_length] = '.';
     memcpy(joined + module_length + 1, name, name_length);

@@ -331,13 +331,18 @@ static variant_status add_metadata(vt_torch_reader *reader, const vt_py *value, 
 
 /* ---- the walk ---- */
 
-/* A dictionary's key as text: strings and whole numbers; NULL for others, whose entries are left
- * out. */
-static const char *key_text(const vt_py *key, char digits[24]) {
-    if (key->kind == VT_PY_STRING) return key->length <= KEY_LIMIT ? key->text : NULL;
-    if (key->kind != VT_PY_INT) return NULL;
+/* A dictionary's key as text: strings and whole numbers; *out NULL for others, whose entries are left out. A string with a NUL in it would be
+ * taken for a shorter one. */
+static variant_status key_text(const char **out, const vt_py *key, char digits[24],
+                               variant_error *err) {
+    *out = NULL;
+    if (key->kind == VT_PY_STRING && memchr(key->text, '\0', key->length))
+        return vt_fail(err, VARIANT_E_FORMAT, "a key with a NUL in it");
+    if (key->kind == VT_PY_STRING && key->length <= KEY_LIMIT) *out = key->text;
+    if (key->kind != VT_PY_INT) return VARIANT_OK;
     snprintf(digits, 24, "%lld", (long long)key->integer);
-    return digits;
+    *out = digits;
+    return VARIANT_OK;
 }
 
 /* group/name, or whichever is not empty, in the file's pool. */
@@ -363,7 +368,8 @@ static variant_status visit_items(vt_torch_reader *reader, const vt_py *containe
     VT_TRY(join(reader, group, name, &path, err));
     if (container->kind == VT_PY_DICT) {
         for (size_t i = 0; i + 1 < container->count; i += 2) {
-            const char *key = key_text(container->items[i], digits);
+            const char *key;
+            VT_TRY(key_text(&key, container->items[i], digits, err));
             if (key) VT_TRY(visit(reader, container->items[i + 1], path, key, depth + 1, err));
         }
         return VARIANT_OK;
