@@ -42,6 +42,11 @@ function(variant_package component name section depends summary)
   file(MAKE_DIRECTORY ${documents}/${name})
   file(READ ${PROJECT_SOURCE_DIR}/LICENSE license)
   file(WRITE ${documents}/${name}/copyright "${license}")
+  # a header of it is compiled in, and its licence wants to be told with what comes of that
+  if(EXISTS /usr/share/doc/libxxhash-dev/copyright)
+    file(READ /usr/share/doc/libxxhash-dev/copyright xxhash)
+    file(APPEND ${documents}/${name}/copyright "\nChecksums are computed by code of xxHash, which comes with this:\n\n${xxhash}")
+  endif()
   set(changes ${documents}/${name}/changelog.Debian)
   file(WRITE ${changes} "variant (${PROJECT_VERSION}-1) unstable; urgency=medium\n\n  * Of the sources' CHANGELOG.md.\n\n"
     " -- ${CPACK_PACKAGE_CONTACT}  ${VARIANT_PACKAGE_DATE}\n")

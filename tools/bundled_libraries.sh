@@ -31,7 +31,7 @@ license() {
 }
 
 tell() {
-    local folder=$1 name path of version source names list
+    local folder=$1 name path version source names list
     mkdir -p "$folder/licenses"
     list=$folder/LIBRARIES.txt
     {
@@ -41,13 +41,19 @@ tell() {
         echo
     } >"$list"
     while read -r name path; do
-        of=$(package "$path")
-        # shellcheck disable=SC2016
-        read -r version source < <(dpkg-query -W -f '${Version} ${source:Package}=${source:Version}\n' "$of" | head -1)
-        cp "/usr/share/doc/$of/copyright" "$folder/licenses/$of.txt"
-        names=$(license "$folder/licenses/$of.txt")
-        printf '%-44s %-28s %-26s %-40s %s\n' "$name" "$of" "$version" "$source" "${names:-see licenses/$of.txt}" >>"$list"
+        tell_one "$name" "$(package "$path")"
     done
+    tell_one "(compiled-in)" libxxhash-dev # a header that is compiled in
+}
+
+# tell_one NAME PACKAGE: its line of the list, and its licence
+tell_one() {
+    local name=$1 of=$2
+    # shellcheck disable=SC2016
+    read -r version source < <(dpkg-query -W -f '${Version} ${source:Package}=${source:Version}\n' "$of" | head -1)
+    cp "/usr/share/doc/$of/copyright" "$folder/licenses/$of.txt"
+    names=$(license "$folder/licenses/$of.txt")
+    printf '%-44s %-28s %-26s %-40s %s\n' "$name" "$of" "$version" "$source" "${names:-see licenses/$of.txt}" >>"$list"
 }
 
 case ${1-} in
