@@ -28,6 +28,7 @@ for copy in a a-longer-name; do
 done
 while read -r package; do
     ok "$(basename "$package"): the same bytes from both" cmp "$package" "$made/a-longer-name/build/package/packages/$(basename "$package")"
+    ok "$(basename "$package"): the licence of what is compiled in" grep -q "Yann Collet" <(dpkg-deb --fsys-tarfile "$package" | tar -xO --wildcards './usr/share/doc/*/copyright')
 done <"$made/a.txt"
 ok "four packages" [ "$(wc -l <"$made/a.txt")" -eq 4 ]
 if command -v lintian >/dev/null; then
