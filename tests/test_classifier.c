@@ -282,7 +282,7 @@ static void test_resume(void **state) {
     assert_true(result.stopped);
     assert_int_equal(result.step, STOP_AT);
     assert_fails(vt_train_classifier(kern, &options, &result, &err), VARIANT_E_ARGUMENT,
-                 "--resume");
+                 "resume");
     at = (watch){0};
     options.common.resume = true;
     options.erase = 0.3;

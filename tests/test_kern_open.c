@@ -6,18 +6,11 @@
 
 #include <cmocka.h>
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "kern/cpu/cpu.h"
 #include "kern/kern.h"
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { STACK = 512 }; /* KB; theirs is taken of it */
-#else
-enum { STACK = 48 };
-#endif
 
 static vt_kern *ref;
 static vt_kern *others[2]; /* of 1 and 3 threads, open beside */
@@ -56,26 +49,6 @@ static void test_squares_agree(void) {
     if (cpu->tiles8->squares) assert_false(vt_cpu_tiles8_agree(&wrong8, &vt_tiles8_baseline));
 }
 
-/* In a thread whose stack is as small as any that programs give: what is asked lies elsewhere. */
-static void *ask_agreement(void *agree) {
-    bool *both = agree;
-    both[0] = vt_cpu_tiles_agree(cpu->tiles, &vt_tiles_baseline);
-    both[1] = vt_cpu_tiles8_agree(cpu->tiles8, &vt_tiles8_baseline);
-    return NULL;
-}
-
-static void test_small_stack(void) {
-    bool agree[2] = {false, false};
-    pthread_t thread;
-    pthread_attr_t attributes;
-    assert_int_equal(pthread_attr_init(&attributes), 0);
-    assert_int_equal(pthread_attr_setstacksize(&attributes, (size_t)STACK << 10), 0);
-    assert_int_equal(pthread_create(&thread, &attributes, ask_agreement, agree), 0);
-    assert_int_equal(pthread_join(thread, NULL), 0);
-    pthread_attr_destroy(&attributes);
-    assert_true(agree[0] && agree[1]);
-}
-
 static void test_agreement(void **state) {
     (void)state;
     vt_kern *kern = NULL;
@@ -90,7 +63,6 @@ static void test_agreement(void **state) {
     assert_false(vt_cpu_tiles_agree(&wrong, &vt_tiles_baseline));
     assert_false(vt_cpu_tiles8_agree(&wrong8, &vt_tiles8_baseline));
     test_squares_agree();
-    test_small_stack();
     vt_kern_close(&kern);
 }
 
