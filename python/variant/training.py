@@ -66,6 +66,8 @@ OTHERS = {
     "extend": "keep_rate=True",
     "quiet": "progress=False",
     "json": "what the call gives",
+    "no_verify": "verify=False",
+    "sandbox": "for the program alone, whose processes are forked before there are threads: variant train --sandbox",
     "latent": "latent_dim",
     "token_cache": "cache",
     "no_l2_norm": "l2_norm=False",

@@ -199,7 +199,7 @@ settings_in_the_report() {
     declare -A with=([bridge]="--depth 2" [cfg-late]="--uncond-depth 2" [split]="--reference data" [holdout]="--reference data" [fit]="--reference data"
         [alpha]="--reference data") # what an option needs to have an effect
     # part, decoder: need a file of several models, or of two decoders; beside: its settings stand in a line of their own
-    local none=" part decoder beside pictures reconstruct reference reference-count save-reference save-stats features resize side channels batch retain-kv threads json help "
+    local none=" part decoder beside pictures reconstruct reference reference-count save-reference save-stats features resize side channels batch retain-kv threads no-verify sandbox json help "
     local tried=0 name
     for name in $("$variant" eval --help | grep -oE '^ .{0,8}--[a-z-]+( [A-Z0-9]|,|$|  )?|, --[a-z-]+' | grep -oE -- '--[a-z-]+' | cut -c3- | sort -u); do
         [[ $none == *" $name "* ]] && continue
