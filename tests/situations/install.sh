@@ -186,7 +186,7 @@ if(TARGET variant OR TARGET test_core)
   message(FATAL_ERROR "program and tests were not asked for")
 endif()
 CM
-    configured p -DVARIANT_SOURCE="$source" -DCMAKE_BUILD_TYPE=Release ${sanitize:+-DVARIANT_SANITIZE=$sanitize}
+    configured p -DVARIANT_SOURCE="$source" -DCMAKE_BUILD_TYPE=Debug ${sanitize:+-DVARIANT_SANITIZE=$sanitize}
     built
     works b/use
     ninja -C b -t commands use | grep -E ' -c .*/use\.c' >flags.txt || fault "no command compiles use.c"
