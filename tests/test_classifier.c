@@ -281,8 +281,7 @@ static void test_resume(void **state) {
     assert_ok(vt_train_classifier(kern, &options, &result, &err));
     assert_true(result.stopped);
     assert_int_equal(result.step, STOP_AT);
-    assert_fails(vt_train_classifier(kern, &options, &result, &err), VARIANT_E_ARGUMENT,
-                 "resume");
+    assert_fails(vt_train_classifier(kern, &options, &result, &err), VARIANT_E_ARGUMENT, "resume");
     at = (watch){0};
     options.common.resume = true;
     options.erase = 0.3;

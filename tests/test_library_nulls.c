@@ -117,6 +117,9 @@ static void pictures_and_files(void **state) {
     uint8_t *bytes = NULL;
     size_t size;
     const char *png = in_folder("a.png");
+    REFUSES("name of a folder", variant_folder_make(NULL, &err));
+    REFUSES("name of a folder", variant_folder_make("", &err));
+    assert_false(variant_is_standard_output(NULL));
     EMPTIES(variant_generate(engine, &request, &made, NULL, &err));
     REFUSES("no picture", variant_picture_write(NULL, png, 0, &err));
     REFUSES("no picture", variant_picture_write_png(NULL, png, &err));

@@ -112,9 +112,12 @@ def test_an_interrupt_ends_a_call_within_a_scale(engine: variant.Engine, preview
 
 def test_an_interrupt_ends_what_measures(engine: variant.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))  # no times of other runs
+    tokenizer = variant.Tokenizer(engine)
+    maps = np.zeros((50000, tokenizer.length), np.int32)  # minutes
     calls: list[Callable[[], object]] = [
         lambda: engine.plan("Bag", n=64, batch=64, max_seconds=1000.0),
         lambda: variant.sweep(engine, tmp_path / "sweep", repeat=100, batch=64, n=64),
+        lambda: tokenizer.decode(maps),
     ]
     for call in calls:
         timer = threading.Timer(0.3, _thread.interrupt_main)
@@ -123,6 +126,8 @@ def test_an_interrupt_ends_what_measures(engine: variant.Engine, tmp_path: Path,
         with pytest.raises(KeyboardInterrupt):
             call()
         assert time.monotonic() - begin < 30
+    with pytest.raises(TypeError, match="engine: a variant.Engine is wanted, not str"):
+        variant.sweep("models/fashion", tmp_path / "sweep")  # type: ignore[arg-type]
     cancel = variant.Cancel()
     cancel.set()
     with pytest.raises(variant.Stopped):

@@ -79,6 +79,8 @@ def sweep(
     alone. zones: first and last scale, from 1, that run zone_depth layers alone. progress (False from it: Stopped) and note are called
     by another thread. Ctrl-C ends it after the picture at work; what was finished is kept. request: other options of a request.
     """
+    if not hasattr(engine, "_use"):
+        raise TypeError(f"engine: a variant.Engine is wanted, not {type(engine).__name__}")
     options, watch = Kept("variant_sweep_options"), Watch()
     options.set("folder", path(folder, "folder"))
     lists: dict[str, Sequence[Any]] = {

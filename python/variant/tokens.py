@@ -77,13 +77,14 @@ class Tokenizer(Holds):
     def decode(self, tokens: Any, decoder: str | None = None) -> NDArray[np.uint8]:
         """(N, H, W, C) uint8 of (N, L) token maps. decoder: "full" (default) or "preview"."""
         array = integers(np.atleast_2d(np.asarray(tokens)), (None, self.length), "tokens")
-        options = Kept("variant_tokenize_options")
+        watch, options = Watch(), Kept("variant_tokenize_options")
+        options.struct.progress, options.struct.user, options.struct.cancel = lib.vp_counted, watch.handle, watch.cancel
         if decoder is not None:
             options.set("decoder", decoder)
         pixels = np.empty((len(array), self.side, self.side, self.channels), np.uint8)
         given, out = ffi.from_buffer("int32_t[]", array), ffi.from_buffer("uint8_t[]", pixels)
         with self._use() as tokenizer:
-            call(lib.variant_decode, tokenizer, given, len(array), options.struct, out)
+            call(lib.variant_decode, tokenizer, given, len(array), options.struct, out, watch=watch)
         return pixels
 
     def close(self) -> None:

@@ -21,6 +21,9 @@ typedef struct vt_sum {
     uint64_t high, low;
 } vt_sum;
 
+/* What tensors point at whose entry in the list, or the list, is damaged. No bytes have it. */
+extern const vt_sum vt_sum_unreadable;
+
 /* Of piece `number` of a tensor, `bytes` of it: VT_SUM_PIECE but for the last one. */
 vt_sum vt_sum_of_piece(const void *piece, size_t bytes, size_t number);
 vt_sum vt_sum_of(const void *data, size_t bytes);

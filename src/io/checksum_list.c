@@ -9,7 +9,7 @@
 /* ---- reading ---- */
 
 /* Of a list, or an entry of one, that cannot be read: it is damaged, whatever the tensor is. No bytes have it. */
-static const vt_sum unreadable = {0, 0};
+const vt_sum vt_sum_unreadable = {0, 0};
 
 /* The tensor of that name; NULL: there is none, or no bytes of it. */
 static vt_tensor *named(vt_tensor_file *file, const char *name) {
@@ -21,7 +21,7 @@ static variant_status take_entry(vt_tensor_file *file, const cJSON *entry, varia
     vt_tensor *tensor = named(file, entry->string);
     vt_sum sum;
     if (!tensor) return VARIANT_OK;
-    tensor->sum = &unreadable;
+    tensor->sum = &vt_sum_unreadable;
     if (!vt_sum_parse(&sum, cJSON_GetStringValue(entry))) return VARIANT_OK;
     vt_sum *kept = vt_pool_take(&file->pool, sizeof *kept);
     if (!kept) return vt_pool_fail(&file->pool, err);
@@ -39,7 +39,7 @@ variant_status vt_checksums_take(vt_tensor_file *file, variant_error *err) {
         return vt_fail(err, VARIANT_E_MEMORY, "no memory for its checksums");
     file->sums = NULL;
     if (!cJSON_IsObject(json))
-        for (int i = 0; i < file->count; ++i) file->tensors[i].sum = &unreadable;
+        for (int i = 0; i < file->count; ++i) file->tensors[i].sum = &vt_sum_unreadable;
     cJSON_ArrayForEach(entry, cJSON_GetObjectItemCaseSensitive(json, VT_SUMS_KIND))
         VT_CHECK(take_entry(file, entry, err));
 cleanup:

@@ -193,6 +193,7 @@ static variant_status open_standard_output(vt_replace *out, variant_error *err) 
 }
 
 bool variant_is_standard_output(const char *path) {
+    if (!path) return false;
     return strcmp(path, "-") == 0 || strcmp(path, "/dev/stdout") == 0 ||
            strcmp(path, "/dev/fd/1") == 0 || strcmp(path, "/proc/self/fd/1") == 0;
 }
@@ -349,6 +350,8 @@ bool vt_is_folder(const char *path) {
 
 variant_status variant_folder_make(const char *path, variant_error *err) {
     if (err) *err = (variant_error){0};
+    if (!path || !path[0])
+        return vt_fail(err, VARIANT_E_ARGUMENT, "expected the name of a folder to make");
     if (vt_is_folder(path)) return VARIANT_OK;
     char *partial = strdup(path);
     if (!partial) return vt_fail(err, VARIANT_E_MEMORY, "%s: no memory to make the folder", path);

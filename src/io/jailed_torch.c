@@ -127,7 +127,7 @@ variant_status vt_jailed_table_make(vt_jailed_table *h, uint8_t **bytes, size_t 
 
 /* The process ends then, and with it what it holds. */
 static variant_status run(vt_jail_room *room, variant_error *err) {
-    vt_tensor_file file = {.map = {room->data, room->size, true}};
+    vt_tensor_file file = {.map = {.data = room->data, .size = room->size, .borrowed = true}};
     vt_tensor_file_pool(&file);
     VT_TRY(vt_torch_read(&file, err));
     return vt_jailed_table_make(room->head, &room->out, &room->out_size, &file, err);

@@ -55,9 +55,14 @@ static const char *place_of(const vt_tensor_file *file, const vt_tensor *tensor)
 variant_status vt_tensor_fail_changed(const vt_tensor_file *file, const vt_tensor *tensor,
                                       variant_error *err) {
     char name[VT_PRINTABLE];
+    if (tensor->sum == &vt_sum_unreadable)
+        return vt_fail(err, VARIANT_E_FORMAT,
+                       "%s: the checksum of tensor %s cannot be read: the file's metadata %s is "
+                       "damaged",
+                       place_of(file, tensor), vt_printable(name, tensor->name), VT_SUMS_KEY);
     return vt_fail(err, VARIANT_E_FORMAT,
                    "%s: tensor %s is damaged: its bytes are not those that its checksum was made "
-                   "of (verify=false takes them as they are)",
+                   "of",
                    place_of(file, tensor), vt_printable(name, tensor->name));
 }
 
