@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import _thread
 import json
+import shutil
+import subprocess
+import sys
 import threading
 import time
 import warnings
@@ -216,3 +219,28 @@ def test_a_bit_that_changed_is_refused_unless_asked(tmp_path: Path) -> None:
         assert engine.info.depth == 12
     variant.convert(damaged, tmp_path / "taken", verify=False)
     assert not variant.inspect(tmp_path / "taken").damaged
+
+
+CUT = """
+import os, shutil, sys
+import variant
+variant.guard_files()
+variant.guard_files()
+engine = variant.Engine(sys.argv[1])
+os.truncate(sys.argv[1], 5000)
+try:
+    engine.generate("Bag")
+except variant.FileError as error:
+    print(error)
+shutil.copy(sys.argv[2], sys.argv[1])
+print(variant.Engine(sys.argv[1]).generate("Bag")[0].array.shape)
+"""
+
+
+def test_a_file_that_is_cut_short_fails_calls_alone(tmp_path: Path) -> None:
+    model, whole = tmp_path / "model.safetensors", tmp_path / "whole.safetensors"
+    variant.convert(FASHION, whole)
+    shutil.copy(whole, model)
+    done = subprocess.run([sys.executable, "-c", CUT, str(model), str(whole)], capture_output=True, text=True)
+    assert done.returncode == 0, done
+    assert done.stdout == f"{model} was cut short while it was in use\n(32, 32, 1)\n", done

@@ -25,6 +25,7 @@ from ._library import version as _version
 from .conversion import Conversion, convert
 from .data import Data
 from .engine import Cancel, Engine, Info, Memory
+from .guard import guard_files
 from .inspection import Inspection, inspect
 from .loop import Job, Loop, Previews
 from .machine import Machine, machine
@@ -85,6 +86,7 @@ __all__ = [
     "convert",
     "evaluate",
     "evaluate_seeds",
+    "guard_files",
     "inspect",
     "machine",
     "sweep",
