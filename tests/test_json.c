@@ -15,8 +15,7 @@ static bool parses(const char *text) {
 static const char *const texts[] = {
     "{\"a\":[1,-2.5e+3,0.1E-7],\"b\":{\"c\":null,\"d\":true,\"e\":false},\"f\":\"\"}",
     " [ { } , [ ] , \"\\u00e4\\n\\\"\\\\\\/\" , \"\\ud83d\\ude00\" ] ",
-    "{\"tensor\":{\"dtype\":\"F32\",\"shape\":[2,3],\"data_offsets\":[0,24]},\"__metadata__\":{"
-    "\"k\":\"v\"}}",
+    "{\"w\":{\"shape\":[2,3],\"data_offsets\":[0,24]},\"__metadata__\":{\"k\":\"v\"}}",
     "-0.0",
     "\"text\"",
     "\xEF\xBB\xBF{\"marked\":1}",
