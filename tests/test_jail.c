@@ -19,6 +19,7 @@
 
 #include "tests/fixtures.h"
 
+#include "core/descriptor.h"
 #include "core/jail_keeper.h"
 #include "core/jail_walls.h"
 #include "io/jailed.h"
@@ -406,7 +407,7 @@ static variant_status leave(vt_jail_room *room, variant_error *err) {
 static variant_status lie(vt_jail_room *room, variant_error *err) {
     static const jail_answer answer = {.size = UINT64_MAX};
     (void)room, (void)err;
-    vt_jail_write(3, &answer, sizeof answer);
+    vt_write(3, &answer, sizeof answer);
     end_here();
 }
 static variant_status pour(vt_jail_room *room, variant_error *err) {
@@ -418,14 +419,14 @@ static variant_status pour(vt_jail_room *room, variant_error *err) {
 static variant_status promise(vt_jail_room *room, variant_error *err) {
     static const jail_answer answer = {.size = 1000}; /* as many as may come */
     (void)room, (void)err;
-    vt_jail_write(3, &answer, sizeof answer);
+    vt_write(3, &answer, sizeof answer);
     end_here();
 }
 static variant_status shout(vt_jail_room *room, variant_error *err) {
     static jail_answer answer = {.status = (variant_status)77};
     (void)room, (void)err;
     memset(answer.message, '\n', sizeof answer.message);
-    vt_jail_write(3, &answer, sizeof answer);
+    vt_write(3, &answer, sizeof answer);
     end_here();
 }
 static variant_status fine(vt_jail_room *room, variant_error *err) {

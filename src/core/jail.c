@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "core/descriptor.h"
 #include "core/jail_keeper.h"
 #include "core/jail_walls.h"
 
@@ -78,7 +79,7 @@ static variant_status fork_keeper(variant_error *err) {
         close(ends[0]);
         return vt_fail(err, VARIANT_E_MEMORY, "no process: %s", strerror(reason));
     }
-    if (vt_jail_read(jail.orders, &ready, 1)) return VARIANT_OK;
+    if (vt_read_all(jail.orders, &ready, 1)) return VARIANT_OK;
     return vt_fail(err, VARIANT_E_UNSUPPORTED, "its keeper could not begin");
 }
 
@@ -129,7 +130,7 @@ static void close_call(call *c) {
 /* A file of memory that holds the input. */
 static int file_of(const vt_jail_job *job) {
     const int file = memfd_create("input", MFD_CLOEXEC);
-    if (file < 0 || vt_jail_write(file, job->bytes, job->size)) return file;
+    if (file < 0 || vt_write(file, job->bytes, job->size)) return file;
     const int reason = errno;
     close(file);
     errno = reason;
@@ -179,7 +180,7 @@ static bool send_order(const call *c, const vt_jail_job *job) {
 /* Why there was no answer, or half of one. */
 static variant_status verdict_of(const call *c, const vt_jail_job *job, variant_error *err) {
     jail_verdict verdict;
-    if (!vt_jail_read(c->verdict, &verdict, sizeof verdict))
+    if (!vt_read_all(c->verdict, &verdict, sizeof verdict))
         return vt_fail(err, VARIANT_E_IO, "the sandbox's keeper has ended: nothing is read");
     if (verdict.reason)
         return vt_fail(err, VARIANT_E_MEMORY, "no process to read it in: %s",
@@ -214,7 +215,7 @@ static variant_status refusal_of(jail_answer *said, const vt_jail_job *job, vari
 
 static variant_status take_answer(const call *c, const vt_jail_job *job, jail_answer *said,
                                   uint8_t **out, variant_error *err) {
-    if (!vt_jail_read(c->answer, said, sizeof *said)) return verdict_of(c, job, err);
+    if (!vt_read_all(c->answer, said, sizeof *said)) return verdict_of(c, job, err);
     if (said->status != VARIANT_OK) return refusal_of(said, job, err);
     if (said->size > job->most)
         return vt_fail(err, VARIANT_E_FORMAT,
@@ -225,7 +226,7 @@ static variant_status take_answer(const call *c, const vt_jail_job *job, jail_an
     if (!*out)
         return vt_fail(err, VARIANT_E_MEMORY, "no memory for %llu bytes",
                        (unsigned long long)said->size);
-    if (vt_jail_read(c->answer, *out, (size_t)said->size)) return VARIANT_OK;
+    if (vt_read_all(c->answer, *out, (size_t)said->size)) return VARIANT_OK;
     free(*out);
     *out = NULL;
     return verdict_of(c, job, err);

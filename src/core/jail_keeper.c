@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "core/clock.h"
+#include "core/descriptor.h"
 #include "core/jail_walls.h"
 
 enum { MOST_CHILDREN = 64, ORDERS = 3 };
@@ -98,7 +99,7 @@ static bool open_keeper(keeper *k, int orders) {
 /* ---- children ---- */
 
 static void tell(int file, jail_verdict verdict) {
-    vt_jail_write(file, &verdict, sizeof verdict);
+    vt_write(file, &verdict, sizeof verdict);
     close(file);
 }
 
@@ -136,7 +137,7 @@ static double next_end(const keeper *k) {
 /* Where memory ends, so does this process, not the program. Without effect where it may not be said. */
 static void die_first(void) {
     const int file = open("/proc/self/oom_score_adj", O_WRONLY);
-    if (file >= 0) vt_jail_write(file, "1000", 4);
+    if (file >= 0) vt_write(file, "1000", 4);
     if (file >= 0) close(file);
 }
 
@@ -199,7 +200,7 @@ _Noreturn void vt_jail_keep(int orders) {
     keeper k;
     sigset_t open;
     sigemptyset(&open);
-    if (!open_keeper(&k, orders) || !vt_jail_write(ORDERS, "", 1)) _exit(1);
+    if (!open_keeper(&k, orders) || !vt_write(ORDERS, "", 1)) _exit(1);
     for (;;) {
         const double next = next_end(&k);
         struct timespec span = {(time_t)next, (long)((next - (double)(time_t)next) * 1e9)};

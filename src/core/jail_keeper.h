@@ -36,8 +36,4 @@ _Noreturn void vt_jail_keep(int orders);
 _Noreturn void vt_jail_serve(const jail_order *order, int input, int answer, size_t had,
                              const void *filter);
 
-/* All bytes, whatever comes between. */
-bool vt_jail_write(int file, const void *bytes, size_t size);
-bool vt_jail_read(int file, void *bytes, size_t size);
-
 #endif

@@ -1,36 +1,12 @@
 /* jail_reader.c - the process of one call of jail.h: takes its input, shuts itself in, reads, answers. Called by
  * jail_keeper.c in a child. */
-#include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "core/descriptor.h"
 #include "core/jail_keeper.h"
 #include "core/jail_walls.h"
-
-bool vt_jail_write(int file, const void *bytes, size_t size) {
-    const uint8_t *at = bytes;
-    while (size) {
-        const ssize_t put = write(file, at, size);
-        if (put < 0 && errno == EINTR) continue;
-        if (put <= 0) return false;
-        at += put;
-        size -= (size_t)put;
-    }
-    return true;
-}
-
-bool vt_jail_read(int file, void *bytes, size_t size) {
-    uint8_t *at = bytes;
-    while (size) {
-        const ssize_t got = read(file, at, size);
-        if (got < 0 && errno == EINTR) continue;
-        if (got <= 0) return false;
-        at += got;
-        size -= (size_t)got;
-    }
-    return true;
-}
 
 /* The input is mapped while files still can be: later nothing but memory is there. */
 static variant_status take_input(vt_jail_room *room, const jail_order *order, int input,
@@ -63,7 +39,7 @@ _Noreturn void vt_jail_serve(const jail_order *order, int input, int answer, siz
     if (said.status == VARIANT_OK) said.status = order->run(&room, &err);
     memcpy(said.message, err.message, sizeof said.message);
     if (said.status == VARIANT_OK) said.size = room.out_size;
-    const bool told = vt_jail_write(answer, &said, sizeof said) &&
-                      vt_jail_write(answer, room.out, (size_t)said.size);
+    const bool told =
+        vt_write(answer, &said, sizeof said) && vt_write(answer, room.out, (size_t)said.size);
     _exit(told ? 0 : 1);
 }

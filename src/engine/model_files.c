@@ -16,7 +16,7 @@
 
 #include "engine/model_config.h"
 #include "engine/model_packed.h"
-#include "io/descriptor.h"
+#include "core/descriptor.h"
 #include "io/file.h"
 
 #define MOST_GROUPS 64

@@ -11,7 +11,7 @@
 #include "variant.h"
 #include "eval/sweep.h"
 #include "eval/text.h"
-#include "io/descriptor.h"
+#include "core/descriptor.h"
 #include "io/file.h"
 #include "io/json.h"
 #include "planning/order.h"

@@ -11,7 +11,7 @@
 
 #include "core/rng.h"
 #include "features/network.h"
-#include "io/descriptor.h"
+#include "core/descriptor.h"
 #include "io/file.h"
 
 #define LARGEST_SIDE 32768

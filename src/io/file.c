@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "io/cut.h"
-#include "io/descriptor.h"
+#include "core/descriptor.h"
 
 static variant_status fail_system(variant_error *err, const char *path, const char *doing) {
     const variant_status status = errno == ENOMEM ? VARIANT_E_MEMORY : VARIANT_E_IO;

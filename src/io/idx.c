@@ -15,7 +15,7 @@
 #include <zlib.h>
 
 #include "core/rng.h"
-#include "io/descriptor.h"
+#include "core/descriptor.h"
 #include "io/file.h"
 
 #define DEFLATE_MOST 1032

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "core/rng.h"
-#include "io/descriptor.h"
+#include "core/descriptor.h"
 #include "io/file.h"
 #include "io/jailed.h"
 #include "io/picture.h"

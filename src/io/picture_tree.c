@@ -11,7 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "io/descriptor.h"
+#include "core/descriptor.h"
 #include "io/picture.h"
 
 #define DEPTH_MAX 32

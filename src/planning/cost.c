@@ -10,7 +10,7 @@
 #include "core/cpu.h"
 #include "core/limits.h"
 #include "engine/engine.h"
-#include "io/descriptor.h"
+#include "core/descriptor.h"
 #include "io/file.h"
 #include "io/json.h"
 

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "io/descriptor.h"
+#include "core/descriptor.h"
 #include "io/file.h"
 #include "io/json.h"
 

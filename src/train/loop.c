@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "core/clock.h"
-#include "io/descriptor.h"
+#include "core/descriptor.h"
 #include "io/file.h"
 #include "io/json.h"
 

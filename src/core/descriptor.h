@@ -1,7 +1,7 @@
 /* descriptor.h - files by their descriptors: calls that go on where a signal interrupted them or only a part was moved, and what an errno says.
- * Called by what reads and writes files in src/io, and by whoever keeps a log. */
-#ifndef VT_IO_DESCRIPTOR_H
-#define VT_IO_DESCRIPTOR_H
+ * Called by what reads and writes files, by the jail, and by whoever keeps a log. */
+#ifndef VT_CORE_DESCRIPTOR_H
+#define VT_CORE_DESCRIPTOR_H
 
 #include <dirent.h>
 #include <stdbool.h>
@@ -19,6 +19,8 @@ int vt_close(int file); /* an interrupted one has closed it */
 
 /* All bytes; false, with errno, where they could not be written. */
 bool vt_write(int file, const void *bytes, size_t size);
+/* All of them; false where the file, or whoever writes to the pipe, ends before. */
+bool vt_read_all(int file, void *bytes, size_t size);
 /* A stream for writing whose descriptor is the stream's from then on; NULL, with errno: the descriptor is still the caller's. */
 FILE *vt_write_stream(int file);
 

@@ -1,5 +1,5 @@
 /* descriptor.c - see descriptor.h. */
-#include "io/descriptor.h"
+#include "core/descriptor.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -47,6 +47,17 @@ bool vt_write(int file, const void *bytes, size_t size) {
         if (n == 0) errno = EIO;
         if (n == 0 || (n < 0 && errno != EINTR)) return false;
         if (n < 0) continue;
+        at += n;
+        size -= (size_t)n;
+    }
+    return true;
+}
+
+bool vt_read_all(int file, void *bytes, size_t size) {
+    char *at = bytes;
+    while (size > 0) {
+        const ssize_t n = vt_read(file, at, size);
+        if (n <= 0) return false;
         at += n;
         size -= (size_t)n;
     }
