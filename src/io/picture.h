@@ -86,11 +86,11 @@ variant_status vt_picture_read(vt_image *out, const char *path, int channels, vt
 /* What a picture says as a mask: out (height, width), one channel, 255 where it is see-through (alpha below 128), or, where
  * it has no such pixel, white (128 and above); 0 elsewhere. alpha_alone: white does not count. */
 variant_status vt_mask_read(vt_image *out, const char *path, bool alpha_alone, variant_error *err);
-/* The same of a file's bytes in memory; no path stands before the message. White in a mask counts only where it has no alpha
- * at all. */
-variant_status vt_picture_decode(vt_image *out, vt_bytes file, int channels, vt_alpha alpha,
-                                 variant_error *err);
-variant_status vt_mask_decode(vt_image *out, vt_bytes file, bool alpha_alone, variant_error *err);
+/* The same of a file's bytes in memory, decoded once; no path stands before the message. mask: what is see-through in the picture, or NULL. White in
+ * a mask's file counts only where it has no alpha at all. */
+variant_status vt_picture_decode(vt_image *out, vt_image *mask, vt_bytes file, int channels,
+                                 vt_alpha alpha, variant_error *err);
+variant_status vt_mask_decode(vt_image *out, vt_bytes file, variant_error *err);
 variant_status vt_picture_head(vt_image *out, vt_bytes file, variant_error *err);
 /* Width, height (turned) and channels (without alpha) of a picture file without decoding it;
  * out->data is NULL. */

@@ -301,22 +301,17 @@ variant_status vt_picture_read(vt_image *out, const char *path, int channels, vt
     return status == VARIANT_OK ? VARIANT_OK : vt_fail_within(err, status, "%s", path);
 }
 
-variant_status vt_picture_decode(vt_image *out, vt_bytes file, int channels, vt_alpha alpha,
-                                 variant_error *err) {
-    vt_raw_picture raw = {0};
-    *out = (vt_image){0};
-    variant_status status = raw_decode(&raw, file, false, err);
-    if (status == VARIANT_OK) status = raw_turn(&raw, err);
-    if (status == VARIANT_OK) return take_raw(out, &raw, channels, alpha, err);
-    free(raw.data);
-    return status;
+/* raw_decode, turned. */
+static variant_status decode_turned(vt_raw_picture *raw, vt_bytes file, bool header_only,
+                                    variant_error *err) {
+    VT_TRY(raw_decode(raw, file, header_only, err));
+    return raw_turn(raw, err);
 }
 
 variant_status vt_picture_head(vt_image *out, vt_bytes file, variant_error *err) {
     vt_raw_picture raw = {0};
     *out = (vt_image){0};
-    variant_status status = raw_decode(&raw, file, true, err);
-    if (status == VARIANT_OK) status = raw_turn(&raw, err);
+    const variant_status status = decode_turned(&raw, file, true, err);
     free(raw.data);
     if (status == VARIANT_OK)
         *out = (vt_image){raw.width, raw.height, raw.channels > 2 ? 3 : 1, NULL};
@@ -355,14 +350,27 @@ variant_status vt_mask_read(vt_image *out, const char *path, bool alpha_alone, v
     return status == VARIANT_OK ? VARIANT_OK : vt_fail_within(err, status, "%s", path);
 }
 
-variant_status vt_mask_decode(vt_image *out, vt_bytes file, bool alpha_alone, variant_error *err) {
+variant_status vt_mask_decode(vt_image *out, vt_bytes file, variant_error *err) {
     vt_raw_picture raw = {0};
     *out = (vt_image){0};
-    variant_status status = raw_decode(&raw, file, false, err);
-    if (status == VARIANT_OK) status = raw_turn(&raw, err);
-    if (status == VARIANT_OK)
-        status = mask_of(out, &raw, alpha_alone || raw.channels % 2 == 0, err);
+    variant_status status = decode_turned(&raw, file, false, err);
+    if (status == VARIANT_OK) status = mask_of(out, &raw, raw.channels % 2 == 0, err);
     free(raw.data);
+    return status;
+}
+
+variant_status vt_picture_decode(vt_image *out, vt_image *mask, vt_bytes file, int channels,
+                                 vt_alpha alpha, variant_error *err) {
+    vt_raw_picture raw = {0};
+    *out = (vt_image){0};
+    if (mask) *mask = (vt_image){0};
+    variant_status status = decode_turned(&raw, file, false, err);
+    if (status == VARIANT_OK && mask) status = mask_of(mask, &raw, true, err);
+    if (status == VARIANT_OK)
+        status = take_raw(out, &raw, channels, alpha, err);
+    else
+        free(raw.data);
+    if (status != VARIANT_OK && mask) vt_image_free(mask);
     return status;
 }
 

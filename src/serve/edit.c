@@ -54,10 +54,11 @@ bool sv_edit_decode(sv_edit *e, const sv_parts *parts, sv_fault *fault) {
     const char *name = own ? "image" : "mask";
     variant_error err;
     bool any = false;
-    if (vt_picture_decode(&e->pixels, parts->image, 0, VT_ALPHA_WHITE, &err) != VARIANT_OK)
+    if (vt_picture_decode(&e->pixels, own ? &e->mask : NULL, parts->image, 0, VT_ALPHA_WHITE,
+                          &err) != VARIANT_OK)
         return refuse_picture(fault, "image", &err);
-    if (vt_mask_decode(&e->mask, own ? parts->image : parts->mask, own, &err) != VARIANT_OK)
-        return refuse_picture(fault, name, &err);
+    if (!own && vt_mask_decode(&e->mask, parts->mask, &err) != VARIANT_OK)
+        return refuse_picture(fault, "mask", &err);
     const size_t pixels = (size_t)e->mask.width * (size_t)e->mask.height;
     for (size_t i = 0; i < pixels && !any; ++i) any = e->mask.data[i] != 0;
     if (!any)

@@ -15,7 +15,7 @@ static inline void keep_as_png(const vt_image *image) {
     variant_error err = {0};
     if ((int64_t)image->width * image->height > 1 << 12) return;
     FUZZ_OK(vt_png_encode(&png, image, NULL, 0, &err));
-    FUZZ_OK(vt_picture_decode(&again, png, 0, VT_ALPHA_WHITE, &err));
+    FUZZ_OK(vt_picture_decode(&again, NULL, png, 0, VT_ALPHA_WHITE, &err));
     FUZZ_EXPECT(again.width == image->width && again.height == image->height &&
                 again.channels == image->channels);
     FUZZ_EXPECT(memcmp(again.data, image->data,
@@ -29,7 +29,7 @@ static inline void keep_as_png(const vt_image *image) {
 static inline void look_at_picture(const uint8_t *data, size_t size, size_t fixed, size_t decoded) {
     const vt_bytes file = {data, size};
     variant_error err = {0};
-    vt_image head = {0}, image = {0}, mask = {0};
+    vt_image head = {0}, image = {0}, mask = {0}, own = {0};
     fuzz_begin();
     const variant_status headed = vt_picture_head(&head, file, &err);
     fuzz_told(headed, &err);
@@ -43,19 +43,22 @@ static inline void look_at_picture(const uint8_t *data, size_t size, size_t fixe
         headed == VARIANT_OK ? (size_t)head.width * (size_t)head.height : FUZZ_PIXELS;
     if (headed == VARIANT_OK && pixels > FUZZ_PIXELS) return;
     fuzz_begin();
-    const variant_status status =
-        vt_picture_decode(&image, file, (int)(size % 2) * 3, (vt_alpha)(size % 3), &err);
+    const variant_status status = vt_picture_decode(
+        &image, size % 5 == 0 ? &own : NULL, file, (int)(size % 2) * 3, (vt_alpha)(size % 3), &err);
     fuzz_told(status, &err);
     if (status == VARIANT_OK) {
         FUZZ_EXPECT(headed == VARIANT_OK && image.width == head.width &&
                     image.height == head.height && image.data);
+        FUZZ_EXPECT(size % 5 != 0 || (own.width == image.width && own.height == image.height &&
+                                      own.channels == 1 && own.data));
         keep_as_png(&image);
     }
-    const variant_status masked = vt_mask_decode(&mask, file, size % 5 == 0, &err);
+    const variant_status masked = vt_mask_decode(&mask, file, &err);
     fuzz_told(masked, &err);
     FUZZ_EXPECT((masked == VARIANT_OK) == (status == VARIANT_OK));
     vt_image_free(&image);
     vt_image_free(&mask);
+    vt_image_free(&own);
     fuzz_end(fixed + decoded * pixels + 4 * size);
 }
 
