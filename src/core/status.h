@@ -16,7 +16,7 @@ variant_status vt_fail(variant_error *err, variant_status code, const char *form
 variant_status vt_fail_within(variant_error *err, variant_status code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Analysers (of gcc by tools/analyse.sh) do not look into status.c, and would follow paths on which a failure is none. */
+/* Analysers (of gcc by tools/analyse.py) do not look into status.c, and would follow paths on which a failure is none. */
 #if defined __clang_analyzer__ || defined VT_ANALYSER
 #define vt_fail(err, code, ...) (vt_fail(err, code, __VA_ARGS__), (code))
 #define vt_fail_within(err, code, ...) (vt_fail_within(err, code, __VA_ARGS__), (code))

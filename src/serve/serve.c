@@ -218,9 +218,9 @@ variant_status vt_serve(const vt_serve_options *options, variant_error *err) {
     sv_http http = {0};
     sv_engine_thread thread = {0};
     sigset_t signals;
+    VT_TRY(sv_take_socket(&socket, address, &own.port, err));
     begin_sandbox(options, sandbox, sizeof sandbox);
     block_signals(&signals); /* in all threads but this one, which asks for them */
-    VT_TRY(sv_take_socket(&socket, address, &own.port, err));
     if (socket >= 0) own.listen = address; /* whatever --listen says */
     VT_CHECK(server_open(&s, &own, socket, err));
     VT_CHECK(sv_engine_start(&thread, &s, err));
