@@ -8,6 +8,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "kern/cpu/isa/fma.h"
 #include "kern/number.h"
 
 #if defined(__x86_64__)
@@ -18,12 +19,6 @@
 #define WIDE 1
 #else
 #define WIDE 0
-#endif
-
-#ifdef __FMA__
-#define FMA(a, b, c) __builtin_fmaf(a, b, c)
-#else
-#define FMA(a, b, c) ((a) * (b) + (c))
 #endif
 
 enum { PANEL = VT_ATTENTION_PANEL, KEYS = VT_ATTENTION_KEYS };

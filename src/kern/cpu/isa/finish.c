@@ -13,6 +13,7 @@
  *
  * A head stays in registers from its sums to its bytes: 4 registers of AVX-512 at 64. */
 #include "kern/cpu/isa/tiles.h"
+#include "kern/cpu/isa/fma.h"
 
 #include <math.h>
 #include <string.h>
@@ -27,12 +28,6 @@
 #define INLINE static inline __attribute__((always_inline))
 enum { COLUMNS = VT_TILE_COLUMNS };
 #define EACH _Pragma("omp simd") for (int c = 0; c < VT_PANEL; ++c)
-
-#ifdef __FMA__
-#define FMA(a, b, c) __builtin_fmaf(a, b, c)
-#else
-#define FMA(a, b, c) ((a) * (b) + (c))
-#endif
 
 INLINE float float_of(uint32_t bits) {
     float x;

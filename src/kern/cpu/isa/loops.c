@@ -6,17 +6,12 @@
  * the tail in a padded copy, so that a number's result never depends on whether it fell into a
  * vector or into a remainder. */
 #include "kern/cpu/isa/loops.h"
+#include "kern/cpu/isa/fma.h"
 
 #include <math.h>
 #include <string.h>
 #if defined(__AVX2__)
 #include <immintrin.h>
-#endif
-
-#ifdef __FMA__
-#define FMA(a, b, c) __builtin_fmaf(a, b, c)
-#else
-#define FMA(a, b, c) ((a) * (b) + (c))
 #endif
 
 #define BLOCK 64
