@@ -227,7 +227,7 @@ static variant_status open_judge(work *w, variant_error *err) {
     VT_TRY(vt_judge_open(&w->judge, &options, err));
     vt_data data = vt_data_of(s->reference);
     data.split = VT_SPLIT_TEST;
-    if (!statistics) vt_data_follow(&data, w->engine->model->training);
+    if (!statistics) VT_TRY(vt_data_follow(&data, w->engine->model->training, err));
     VT_TRY(vt_judge_reference(&w->judge, &data, w->info.picture_side, w->info.channels, err));
     const vt_eval_options eval = {.features = w->judge.features,
                                   .reference = &w->judge.reference,
@@ -245,7 +245,7 @@ static variant_status open_work(work *w, const settings *s, variant_error *err) 
     vt_dataset_options data = {
         .data = vt_data_of(s->data), .side = w->info.picture_side, .channels = w->info.channels};
     data.data.split = VT_SPLIT_TEST;
-    vt_data_follow(&data.data, w->engine->model->training);
+    VT_TRY(vt_data_follow(&data.data, w->engine->model->training, err));
     VT_TRY(vt_dataset_open(&w->dataset, &data, err));
     const size_t n = (size_t)s->batch;
     w->originals = malloc(n * w->samples);

@@ -220,7 +220,7 @@ variant_status vt_serve(const vt_serve_options *options, variant_error *err) {
     sigset_t signals;
     VT_TRY(sv_take_socket(&socket, address, &own.port, err));
     begin_sandbox(options, sandbox, sizeof sandbox);
-    block_signals(&signals); /* in all threads but this one, which asks for them */
+    block_signals(&signals);               /* in all threads but this one, which asks for them */
     if (socket >= 0) own.listen = address; /* whatever --listen says */
     VT_CHECK(server_open(&s, &own, socket, err));
     VT_CHECK(sv_engine_start(&thread, &s, err));
