@@ -602,6 +602,7 @@ static void text_and_folders(void **state) {
     snprintf(deep, sizeof deep, "%s/below", path);
     assert_int_equal(variant_folder_make(deep, &err), VARIANT_E_IO);
     assert_int_equal(variant_folder_make("", &err), VARIANT_E_IO);
+    assert_non_null(strstr(err.message, "name of a folder"));
 }
 
 /* How many of the mapping's pages are in memory. */

@@ -351,7 +351,8 @@ bool vt_is_folder(const char *path) {
 variant_status variant_folder_make(const char *path, variant_error *err) {
     if (err) *err = (variant_error){0};
     if (!path || !path[0])
-        return vt_fail(err, VARIANT_E_ARGUMENT, "expected the name of a folder to make");
+        return vt_fail(err, path ? VARIANT_E_IO : VARIANT_E_ARGUMENT,
+                       "expected the name of a folder to make");
     if (vt_is_folder(path)) return VARIANT_OK;
     char *partial = strdup(path);
     if (!partial) return vt_fail(err, VARIANT_E_MEMORY, "%s: no memory to make the folder", path);
