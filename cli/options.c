@@ -13,10 +13,11 @@
 /* ---- the table ---- */
 
 bool cli_is_among(const char *word, size_t length, const char *names, char between) {
-    for (const char *at = names; at; at = strchr(at, between), at += at != NULL) {
+    for (const char *at = names; at;) {
         const char *end = strchr(at, between);
         if ((end ? (size_t)(end - at) : strlen(at)) == length && strncmp(at, word, length) == 0)
             return true;
+        at = end ? end + 1 : NULL;
     }
     return false;
 }
