@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Which lines of the readers the tests and the fuzz corpus run: builds with gcc's counters (preset coverage), runs the tests that read files and every
-# fuzz target over its corpus, and prints a line a file, most unreached first, with the places that nothing reached.
+# Which lines of the readers the tests and the fuzz corpus run: builds with gcc's counters (preset coverage), runs the tests that read files, those of the
+# program that read folders and fail, and every fuzz target over its corpus, and prints a line a file, most unreached first, with the places that nothing reached.
 #   tests/coverage.sh [--inputs FOLDER] [FOLDER...]
 # FOLDER: of src/, io where none is named. --inputs: what tests/fuzz/run.sh found besides (its corpus folder), run as well.
 # Exit status 1 where a folder has less than $LEAST per cent (90).
@@ -12,13 +12,14 @@ folders=("${@:-io}")
 build=build/coverage
 [ -e $build/CMakeCache.txt ] || cmake --preset coverage >/dev/null
 readers='test_(safetensors|tensor_writers|torch|torch_pickles|torch_zip|npz|images|picture_formats|png_text|dataset|in_memory|models|bounds'
-readers+='|sweep_file|supernet|tokenizer_packed|library_tokens|library_scores|packed|engine)'
+readers+='|sweep_file|supernet|tokenizer_packed|library_tokens|library_scores|packed|engine|jail|checksums|json|library_files|no_memory)'
+programs='cli_(sandbox|checksums|io_faults)|situations_(data|files)' # folders of pictures, processes of the sandbox, failures of the system
 targets=$(sed -n 's/^ *variant_fuzz(\([a-z]*\).*/fuzz_\1/p' tests/fuzz/CMakeLists.txt)
 tests=$(grep -oE '"?[a-z_]+' <<<"${readers#test_}" | sed 's/^/test_/')
 # shellcheck disable=SC2086
-cmake --build --preset coverage --target $tests $targets >"$build/coverage.log" 2>&1 || { cat "$build/coverage.log" >&2; exit 1; }
+cmake --build --preset coverage --target variant io_fail $tests $targets >"$build/coverage.log" 2>&1 || { cat "$build/coverage.log" >&2; exit 1; }
 find "$build" -name '*.gcda' -delete
-ctest --test-dir "$build" -R "^($readers|fuzz_.*)\$" -j "$(nproc)" >"$build/coverage.log" 2>&1 || { cat "$build/coverage.log" >&2; exit 1; }
+ctest --test-dir "$build" -R "^($readers|$programs|fuzz_.*)\$" -j "$(nproc)" >"$build/coverage.log" 2>&1 || { cat "$build/coverage.log" >&2; exit 1; }
 if [ -n "$inputs" ]; then
     for target in $targets; do
         [ ! -d "$inputs/${target#fuzz_}" ] || "$build/tests/fuzz/$target" "$inputs/${target#fuzz_}" >/dev/null
