@@ -269,6 +269,33 @@ static void joins_a_file_as_it_is(void **state) {
     vt_kern_close(&kern);
 }
 
+/* Its widths and blocks are in its shapes, where nothing else tells them, as in a state dict. */
+static void shapes_tell_what_it_is(void **state) {
+    (void)state;
+    static const vt_preview_config cases[] = {{.levels = 2, .widths = {32, 64}, .blocks = 2},
+                                              {.levels = 2, .widths = {96, 32}, .blocks = 0},
+                                              {.levels = 1, .widths = {64}, .blocks = 3}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; ++i) {
+        vt_kern *kern;
+        vt_preview *preview;
+        vt_tensor_file *file;
+        vt_preview_config found;
+        vt_tokenizer_config of = tokenizer_config('A');
+        of.levels = cases[i].levels;
+        assert_ok(vt_kern_open(&kern, "ref", 1, err));
+        assert_ok(vt_preview_open(&preview, kern, &of, &cases[i], err));
+        assert_ok(vt_preview_initialise(preview, 1, err));
+        const vt_model_save save = {.preview = preview};
+        assert_ok(vt_model_write(in_folder("alone"), &save, err));
+        assert_ok(vt_tensor_file_open(&file, in_folder("alone"), err));
+        vt_preview_config_infer(&found, file, "");
+        assert_memory_equal(&found, &cases[i], sizeof found);
+        vt_tensor_file_close(&file);
+        vt_preview_close(&preview);
+        vt_kern_close(&kern);
+    }
+}
+
 /* ---- requests ---- */
 
 static variant_request request_of(const char *decoder) {
@@ -429,6 +456,7 @@ int main(void) {
         cmocka_unit_test(gradient_is_the_slope),
         cmocka_unit_test(model_is_what_it_was),
         cmocka_unit_test(joins_a_file_as_it_is),
+        cmocka_unit_test(shapes_tell_what_it_is),
         cmocka_unit_test(requests_choose),
         cmocka_unit_test(previews_are_small),
         cmocka_unit_test(settings_make_it_again),

@@ -192,7 +192,7 @@ static variant_status check_preview(const vt_model *model, const vt_preview_conf
         if (!vt_params_find(vt_preview_params(model->preview), tensor->name))
             return vt_fail(err, VARIANT_E_MODEL,
                            "%s: tensor %s belongs to no preview decoder of %d levels with %d "
-                           "block%s each, which its metadata " VT_CONFIG_KEY " tells",
+                           "block%s each, as which it was read",
                            vt_tensor_file_path(file), tensor->name, config->levels, config->blocks,
                            config->blocks == 1 ? "" : "s");
     }
@@ -206,11 +206,7 @@ static variant_status load_preview(vt_model *model, const vt_model_options *opti
     const char *group = model->groups[VT_TOKENIZER_PART];
     const vt_tokenizer_config *of = vt_tokenizer_configuration(model->tokenizer);
     if (!vt_tensor_file_find(file, group, VT_PREVIEW_MARK)) return VARIANT_OK;
-    if (own->preview.levels == 0)
-        return vt_fail(err, VARIANT_E_MODEL,
-                       "%s: holds a preview decoder, but its metadata " VT_CONFIG_KEY
-                       " does not tell preview_decoder's widths and blocks",
-                       vt_tensor_file_path(file));
+    if (own->preview.levels == 0) vt_preview_config_infer(&own->preview, file, group);
     if (vt_preview_config_check(&own->preview, of, VARIANT_E_MODEL, err) != VARIANT_OK)
         return vt_fail_within(err, VARIANT_E_MODEL, "%s", vt_tensor_file_path(file));
     VT_TRY(vt_preview_open(&model->preview, model->kern, of, &own->preview, err));

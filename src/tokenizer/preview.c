@@ -2,6 +2,7 @@
 #include "tokenizer/preview.h"
 
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,6 +41,33 @@ variant_status vt_preview_config_choose(vt_preview_config *out, const vt_tokeniz
         out->widths[level] = (width + VT_NORM_GROUPS - 1) / VT_NORM_GROUPS * VT_NORM_GROUPS;
     }
     return VARIANT_OK;
+}
+
+/* How many channels the convolution of a name makes; 0: there is none. */
+static int channels_of(const vt_tensor_file *file, const char *group, const char *name) {
+    const vt_tensor *tensor = vt_tensor_file_find(file, group, name);
+    const bool fits = tensor && tensor->rank == 4 && tensor->shape[0] <= LARGEST_WIDTH;
+    return fits ? (int)tensor->shape[0] : 0;
+}
+
+void vt_preview_config_infer(vt_preview_config *out, const vt_tensor_file *file,
+                             const char *group) {
+    char name[96];
+    int top = 0, width;
+    *out = (vt_preview_config){0};
+    for (int level = 1; level < VT_MAX_LEVELS; ++level) {
+        snprintf(name, sizeof name, VT_PREVIEW_PREFIX "up.%d.upsample.conv.weight", level);
+        if ((width = channels_of(file, group, name)) == 0) break;
+        out->widths[level - 1] = width;
+        top = level;
+    }
+    out->widths[top] = channels_of(file, group, VT_PREVIEW_MARK);
+    out->levels = top + 1;
+    for (; out->blocks <= LARGEST_BLOCKS; ++out->blocks) {
+        snprintf(name, sizeof name, VT_PREVIEW_PREFIX "up.%d.block.%d.conv1.weight", top,
+                 out->blocks);
+        if (channels_of(file, group, name) == 0) break;
+    }
 }
 
 variant_status vt_preview_config_check(const vt_preview_config *config,

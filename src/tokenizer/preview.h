@@ -25,6 +25,8 @@ typedef struct vt_preview_config {
  * a multiple of 32, and one block a level. E_ARGUMENT names the sizes. */
 variant_status vt_preview_config_choose(vt_preview_config *out, const vt_tokenizer_config *of,
                                         const char *size, variant_error *err);
+/* Of a file's tensors, where no configuration tells it; what it finds is not checked. */
+void vt_preview_config_infer(vt_preview_config *out, const vt_tensor_file *file, const char *group);
 /* Bounds, and whether it has the tokenizer's levels; `code` with one line. */
 variant_status vt_preview_config_check(const vt_preview_config *config,
                                        const vt_tokenizer_config *of, variant_status code,
