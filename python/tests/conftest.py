@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections.abc import Iterator
@@ -47,3 +48,16 @@ def program() -> Program:
     if path is None:
         pytest.skip("VARIANT names no program")
     return Program(path)
+
+
+def flip(path: Path, name: str | None, to: Path) -> str:
+    """A copy of a file, with one bit of a tensor changed (None: of the largest); the tensor's name."""
+    content = bytearray(path.read_bytes())
+    size = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + size])
+    sums = json.loads(header["__metadata__"]["variant.checksums"])["xxh3-128-mib"]
+    place: dict[str, tuple[int, int]] = {tensor: (header[tensor]["data_offsets"][0], header[tensor]["data_offsets"][1]) for tensor in sums}
+    changed = name or max(place, key=lambda tensor: place[tensor][1] - place[tensor][0])
+    content[8 + size + place[changed][0] + 1000] ^= 1
+    to.write_bytes(content)
+    return changed

@@ -231,7 +231,7 @@ def test_a_tokenizer_that_is_closed_while_it_encodes(colour: variant.Engine) -> 
 def test_what_is_the_library_s_is_no_copy_s(engine: variant.Engine) -> None:
     takes: list[Callable[[object], object]] = [copy.copy, copy.deepcopy, pickle.dumps]
     with engine.loop() as loop, engine.previews("Bag") as previews, variant.Tokenizer(engine) as tokenizer:
-        for thing in (engine, loop, loop.add("Bag"), previews, tokenizer):
+        for thing in (engine, loop, loop.add("Bag"), previews, tokenizer, variant.Cancel()):
             for take in takes:
                 with pytest.raises(TypeError, match=f"{type(thing).__name__} objects stay in their process"):
                     take(thing)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import variant
-from conftest import ROOT, Program
+from conftest import ROOT, Program, flip
 from numpy.typing import NDArray
 
 FASHION = ROOT / "models/fashion"
@@ -201,13 +201,8 @@ def test_an_interrupt_ends_scores_and_leaves_the_finished_ones(engine: variant.E
 def test_a_bit_that_changed_is_refused_unless_asked(tmp_path: Path) -> None:
     whole, damaged = tmp_path / "whole.safetensors", tmp_path / "damaged.safetensors"
     variant.convert(FASHION, whole)
-    content = bytearray(whole.read_bytes())
-    size = int.from_bytes(content[:8], "little")
-    header = json.loads(content[8 : 8 + size])
     name = "blocks.2.attn.mat_qkv.weight"
-    assert name in json.loads(header["__metadata__"]["variant.checksums"])["xxh3-128-mib"]
-    content[8 + size + header[name]["data_offsets"][0] + 1000] ^= 1
-    damaged.write_bytes(content)
+    flip(whole, name, damaged)
     with pytest.raises(variant.FormatError) as raised:
         variant.Engine(damaged)
     assert "damaged.safetensors" in str(raised.value) and name in str(raised.value)
@@ -220,6 +215,24 @@ def test_a_bit_that_changed_is_refused_unless_asked(tmp_path: Path) -> None:
     variant.convert(damaged, tmp_path / "taken", verify=False)
     assert not variant.inspect(tmp_path / "taken").damaged
 
+
+def test_so_is_one_of_a_tokenizer(engine: variant.Engine, tmp_path: Path) -> None:
+    whole, damaged = tmp_path / "whole.safetensors", tmp_path / "damaged.safetensors"
+    variant.convert(FASHION, whole)
+    name = "decoder.mid.block_1.conv1.weight"
+    flip(whole, name, damaged)
+    with pytest.raises(variant.FormatError, match=name):
+        variant.Tokenizer(damaged)
+    with variant.Tokenizer(damaged, verify=False) as tokenizer:
+        assert tokenizer.decode(np.zeros((1, tokenizer.length), np.int32)).shape == (1, 32, 32, 1)
+    options: list[dict[str, Any]] = [{"verify": False}, {"threads": 2}, {"weights": "bf16"}, {"sides": [1, 2]}]
+    for option in options:
+        with pytest.raises(TypeError, match="of a tokenizer in a file"):
+            variant.Tokenizer(engine, **option)
+    with variant.Tokenizer(whole, sides=engine.info.sides) as tokenizer:
+        assert tokenizer.sides == engine.info.sides
+    with pytest.raises(variant.ArgumentError, match="sides"):
+        variant.Tokenizer(whole, sides="none")
 
 CUT = """
 import os, shutil, sys

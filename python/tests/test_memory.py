@@ -109,10 +109,23 @@ def test_a_state_dict_is_told_its_classes_and_depths(
         ({"uncond_depth": 2}, ValueError, "depths"),
         ({"depths": [99], "bridge": 4}, variant.ModelError, "99 layers"),
         ({"depths": [2], "bridge": 99}, ValueError, "bridge: 0 to 7"),
-        ({"depths": [2], "bridge": 4, "layers": "zz"}, variant.FormatError, "equidistant"),
+        ({"depths": [2], "bridge": 4, "layers": "zz"}, ValueError, "layers: one of equidistant"),
+        ({"layers": "prefix"}, ValueError, "layers"),
+        ({"depths": 2, "bridge": 4}, TypeError, "depths: "),
+        ({"depths": [], "bridge": 4}, ValueError, "depths: 1 to 16"),
+        ({"depths": [2, -1], "bridge": 4}, ValueError, "depths: 1 to 16"),
+        ({"depths": [2], "bridge": "4"}, TypeError, "bridge: "),
+        ({"depths": [2], "bridge": 4, "uncond_depth": -1}, ValueError, "uncond_depth: "),
+        ({"depths": [2], "bridge": 4, "uncond_depth": "2"}, TypeError, "uncond_depth: "),
+        ({"depths": [2], "bridge": 4, "cfg_late": 0}, ValueError, "cfg_late: "),
+        ({"depths": [2], "bridge": 4, "cfg_late": "12:2.2,six:3"}, variant.FormatError, "supernet.guidance"),
+        ({"depths": [2], "bridge": 4, "cfg_late": "12:many"}, ValueError, "cfg_late: "),
+        ({"class_names": "T-shirt"}, TypeError, "class_names: a list of names"),
+        ({"class_names": [None] * 10}, TypeError, "class_names: "),
+        ({"class_names": ["a\0b"] * 10}, ValueError, "class_names: a text holds no NUL"),
         ({"class_names": ["one"]}, ValueError, "10 are wanted, not 1"),
         ({"heads": -2}, variant.ArgumentError, "heads is -2"),
-        ({"depths": [2.5], "bridge": 4}, TypeError, "float"),
+        ({"depths": [2.5], "bridge": 4}, TypeError, "depths: 'float'"),
     ]
     for options, error, words in wrong:
         asked: dict[str, Any] = {"heads": info.heads, **options}
@@ -171,3 +184,45 @@ def test_torch(engine: variant.Engine, var: dict[str, NDArray[Any]], vae: dict[s
     for tensor in none:
         with pytest.raises(TypeError, match=some):
             variant.Engine.from_torch({**var, some: tensor}, vae, sides=engine.info.sides, heads=engine.info.heads)
+
+
+def test_a_preview_decoder_lies_beside(
+    engine: variant.Engine, tensors: dict[str, NDArray[Any]], var: dict[str, NDArray[Any]], vae: dict[str, NDArray[Any]]
+) -> None:
+    how: dict[str, Any] = {"sides": engine.info.sides, "heads": engine.info.heads}
+    want = engine.generate("Bag", seed=5, depth=6, bridge=4, uncond_depth=2, cfg_late=3.0, decoder="preview")[0].array
+    wrapped = {f"module.{name}": array for name, array in vae.items()}
+    ways: list[tuple[Any, Any, Any]] = [
+        (var, vae, tensors), (var, wrapped, Module(tensors)), ({**var, **vae}, None, tensors), (tensors, None, None), (var, FILE, None),
+        (var, {name: array for name, array in tensors.items() if name not in var}, None),
+    ]  # fmt: skip
+    for first, second, preview in ways:
+        with variant.Engine.from_torch(first, second, preview=preview, **how) as opened:
+            assert opened.info.preview_decoder
+            made = opened.generate([8], seed=5, depth=6, bridge=4, uncond_depth=2, cfg_late=3.0, decoder="preview")[0].array
+            assert np.array_equal(made, want)
+    with variant.Engine.from_torch(var, vae, **how) as opened:
+        assert not opened.info.preview_decoder
+    part = {name: array for name, array in tensors.items() if "upsample" not in name}
+    wrong: list[tuple[Any, Any, Any, type[Exception], str]] = [
+        (var, vae, vae, ValueError, "preview: it holds no preview decoder"),
+        (var, vae, 5, TypeError, "preview: a module or a state dict"),
+        (var, vae, part, variant.ModelError, "preview decoder: 1 levels, its tokenizer has 3"),
+        (var, vae, {name: a for name, a in tensors.items() if "conv_in" not in name}, ValueError, "preview: its training/preview_decoder.conv_in"),
+        (var, FILE, tensors, ValueError, "preview: vae is a file"),
+        (var, 5, None, TypeError, "vae: a module or a state dict"),
+        (var, {}, None, ValueError, "vae: the state dict is empty"),
+        (var, None, None, variant.ModelError, "vae: var holds no tokenizer"),
+        ("x", vae, None, TypeError, "var: a module or a state dict"),
+    ]  # fmt: skip
+    for first, second, preview, error, words in wrong:
+        with pytest.raises(error) as raised:
+            variant.Engine.from_torch(first, second, preview=preview, **how)
+        assert words in str(raised.value), words
+
+
+def test_a_name_of_a_class_is_one_line(engine: variant.Engine, var: dict[str, NDArray[Any]], vae: dict[str, NDArray[Any]]) -> None:
+    names = ["a\nb", "\x1b[2Jc", "d\x9be", "caf\u00e9", *map(str, range(4, 10))]
+    with variant.Engine.from_torch(var, vae, class_names=names, sides=engine.info.sides, heads=engine.info.heads) as opened:
+        assert opened.classes[:4] == ("a%0Ab", "%1B[2Jc", "d%C2%9Be", "caf\u00e9")
+        assert opened.labels("a%0Ab") == [0]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import variant
-from conftest import ROOT, Program
+from conftest import ROOT, Program, flip
 from numpy.typing import NDArray
 
 
@@ -146,6 +146,34 @@ def test_scores_of_arrays_are_the_program_s(pictures: variant.Data, trained: Pat
         program("eval", "--pictures", tmp_path, "--reference", tmp_path / "real.npz", "--features", trained / "classifier", "--draws", 0, "--json")
     )
     assert scores.frechet == pytest.approx(told["scores"]["frechet"], rel=1e-6)
+
+
+def test_a_network_that_is_damaged_judges_only_where_it_may(trained: Path, tmp_path: Path) -> None:
+    network = tmp_path / "network.safetensors"
+    name = flip(trained / "classifier/classifier.safetensors", None, network)
+    asked: dict[str, Any] = {"features": network, "draws": 0, "n": 4, "depth": 2}
+    with variant.Engine(trained / "supernet") as engine:
+        with pytest.raises(variant.FormatError, match=f"network.safetensors.*{name}"):
+            variant.evaluate(engine, **asked)
+        with pytest.raises(variant.FormatError, match=f"network.safetensors.*{name}"):
+            variant.evaluate_seeds(engine, [1], **asked)
+        assert variant.evaluate(engine, verify=False, **asked).count == 4
+        assert variant.evaluate_seeds(engine, [1], verify=False, **asked).mean.count == 4
+
+
+def test_pictures_are_data_one_by_one_and_in_lists(engine: variant.Engine) -> None:
+    made = engine.generate("all", n=3, seed=1)
+    with variant.Tokenizer(ROOT / "models/fashion") as tokenizer:
+        want = tokenizer.encode(np.asarray(made))
+        assert np.array_equal(tokenizer.encode(made), want) and np.array_equal(tokenizer.encode(list(made)), want)
+        assert np.array_equal(tokenizer.encode(made[1]), want[1:2])
+        assert np.array_equal(tokenizer.encode((made[2], made[0].array)), want[[2, 0]])
+        with pytest.raises(ValueError, match="pictures of one size"):
+            tokenizer.encode([made[0], made[1].array[1:]])
+        with pytest.raises(TypeError, match="class_names: a list of names"):
+            tokenizer.encode(variant.Data(np.asarray(made), [0, 1, 1], class_names="ab"))
+        with pytest.raises(variant.ArgumentError, match="1 x 40000 pixels: expected sides of 1 to 32768"):
+            tokenizer.encode(np.zeros((2, 40000, 1), np.uint8))
 
 
 def test_wrong_data_and_options_are_told(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ._library import Kept, chars, listed, made, path
 from ._variant import ffi
+from .pictures import Picture
 
 Pictures = Union["Data", str, "os.PathLike[str]", Sequence[Any], NDArray[np.uint8], Any]
 """A path that `--data` takes (folders with a sub-folder a class, IDX, .npz), several of them, an array, or a Data."""
@@ -21,7 +22,7 @@ Pictures = Union["Data", str, "os.PathLike[str]", Sequence[Any], NDArray[np.uint
 class Data:
     """Pictures and how they are taken (variant_data of variant.h).
 
-    pictures: paths, or (N, H, W), (N, H, W, 1) or (N, H, W, 3) uint8. labels: (N,) integers from 0, of an array. test, test_labels: an array
+    pictures: paths, or (N, H, W), (N, H, W, 1) or (N, H, W, 3) uint8, or Pictures. labels: (N,) integers from 0, of an array. test, test_labels: an array
     that models are tested on; None: the share `holdout` of pictures. split: "train", "test", "all"; None: what the call says.
     """
 
@@ -54,6 +55,8 @@ def taken(pictures: Pictures) -> Kept:
         kept.struct.array = _array(kept, source, data.labels, "pictures")
     if data.test is not None:
         kept.struct.test_array = _array(kept, data.test, data.test_labels, "test")
+    if isinstance(data.class_names, str):
+        raise TypeError("class_names: a list of names is wanted, not str")
     if data.class_names is not None:
         named = [kept.keep(chars(name, "class_names")) for name in listed(data.class_names, "class_names", None)]
         kept.struct.class_names = kept.keep(ffi.new("char *[]", named))
@@ -65,8 +68,19 @@ def taken(pictures: Pictures) -> Kept:
     return kept
 
 
+def _stacked(pictures: Any, what: str) -> NDArray[Any]:
+    """One array of what may also be a picture, or a list of them."""
+    if isinstance(pictures, Picture):
+        pictures = [pictures]
+    if isinstance(pictures, (list, tuple)) and any(isinstance(picture, Picture) for picture in pictures):
+        pictures = [np.asarray(picture) for picture in pictures]
+        if len({picture.shape for picture in pictures}) > 1:
+            raise ValueError(f"{what}: pictures of one size are wanted")
+    return np.asarray(pictures)
+
+
 def _array(kept: Kept, pictures: Any, labels: Any, what: str) -> Any:
-    array = np.asarray(pictures)
+    array = _stacked(pictures, what)
     if array.dtype != np.uint8:
         raise TypeError(f"{what}: uint8 is wanted, not {array.dtype}")
     if array.ndim == 3:

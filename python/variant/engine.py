@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Union
 
 
 from . import _library, _progress
-from ._closing import Closes
+from ._closing import Closes, Stays
+from ._errors import ModelError
 from ._library import NULL, Kept, Watch, call, chars, interruptible, listed, made, path, text
-from ._tensors import configuration, table
+from ._tensors import OF_TOKENIZER, PREVIEW, configuration, state_dict, table, with_preview
 from ._variant import ffi, lib
 from .pictures import Pictures, Preview
 from .plan import Plan
@@ -86,7 +87,7 @@ class Memory:
         return self.weights + self.mapped + self.arena + self.kv + self.edits + self.pictures
 
 
-class Cancel:
+class Cancel(Stays):
     """Ends calls before their next scale, from any thread: Engine.generate(..., cancel=cancel), cancel.set()."""
 
     def __init__(self) -> None:
@@ -136,6 +137,7 @@ class Engine(Closes):
         var: Any,
         vae: Any = None,
         *,
+        preview: Any = None,
         sides: Sequence[int] | str | None = None,
         heads: int = 0,
         backend: str | None = None,
@@ -152,19 +154,19 @@ class Engine(Closes):
         warn: Callable[[str], None] | None = None,
     ) -> Self:
         """A model that lies in memory: modules of the original implementation or their state dicts (names to tensors of PyTorch,
-        of anything that speaks DLPack, or NumPy arrays; f32, f16 or bf16). vae: the tokenizer's, where var does not hold it.
+        of anything that speaks DLPack, or NumPy arrays; f32, f16 or bf16). vae: the tokenizer's, or its file, where var does not hold it.
+        preview: a state dict with a preview decoder, such as that of the file which train_decoder wrote, where vae holds none; of its
+        tensors no others are read.
 
         Weights in f32 are used where they lie: the tensors are kept, and must not change, until the engine is closed. A state dict has no
         configuration. sides of the scales and heads are needed where neither names nor shapes nor the buffer lvl_1L tell them.
-        class_names: one a class. depths: of a supernet, those that it was trained at, with bridge, the scales at full depth before
+        class_names: one a class. depths: of a supernet, those (1 to 16) that it was trained at, with bridge, the scales at full depth before
         them; layers, the selector; uncond_depth and cfg_late ("12:2.2,6:3": a factor for each depth), what its guidance takes by itself.
         """
         config = configuration(class_names, depths, bridge, layers, uncond_depth, cfg_late)
         given = {"sides": _listed(sides), "backend": backend, "weights": weights, "kv": kv, "model_config": config}
         options = _options(given, heads, threads, encoder)
-        table(options, "model", var)
-        if vae is not None:
-            table(options, "tokenizer", vae)
+        _tables(options, var, vae, preview)
         engine = cls.__new__(cls)
         engine._open(options, warn)
         try:
@@ -172,6 +174,8 @@ class Engine(Closes):
                 raise ValueError(f"class_names: {engine.info.classes} are wanted, not {len(class_names)}")
             if bridge is not None and not 0 <= bridge <= engine.info.scales:
                 raise ValueError(f"bridge: 0 to {engine.info.scales} scales are wanted, not {bridge}")
+            if preview is not None and not engine.info.preview_decoder:
+                raise ValueError(f"preview: its {PREVIEW}conv_in.weight, or the tokenizer that it belongs to, is missing")
         except ValueError:
             engine.close()
             raise
@@ -320,6 +324,23 @@ class Engine(Closes):
 
 def _listed(sides: Sequence[int] | str | None) -> str | None:
     return sides if sides is None or isinstance(sides, str) else ",".join(map(str, listed(sides, "sides")))
+
+
+def _tables(options: Kept, var: Any, vae: Any, preview: Any) -> None:
+    """What from_torch is given; errors name its arguments."""
+    if isinstance(vae, (str, bytes, os.PathLike)):
+        if preview is not None:
+            raise ValueError("preview: vae is a file, whose own preview decoder is taken; give its state dict instead")
+        place: Any = vae
+        options.set("tokenizer", path(place, "vae"))
+    elif vae is not None:
+        table(options, "tokenizer", vae if preview is None else with_preview(vae, "vae", preview), "vae")
+    else:
+        if not any(str(name).endswith(OF_TOKENIZER) for name in state_dict(var, "var")):
+            raise ModelError(f"vae: var holds no tokenizer (no tensor {OF_TOKENIZER}): give its state dict, or its file")
+        if preview is not None:
+            var = with_preview(var, "var", preview)
+    table(options, "model", var, "var")
 
 
 def _options(given: dict[str, str | None], heads: int, threads: int, encoder: bool, verify: bool = True) -> Kept:

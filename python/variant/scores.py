@@ -79,15 +79,17 @@ def evaluate(
     count: int = 0,
     draws: int = -1,
     threads: int = 0,
+    verify: bool = True,
     progress: Counted | None = None,
     **request: Any,
 ) -> Scores:
     """Judges pictures (paths or an array: variant.Data), or those that an engine makes of a request (n=, depth= and so on), beside real ones.
 
     features: the network, FID's Inception or a classifier's file or folder. reference: paths, an array, or a file of statistics. count: so
-    many of the pictures, spread evenly; 0: all. draws: of the bootstrap that spreads come from; 0: none. Ctrl-C ends it.
+    many of the pictures, spread evenly; 0: all. draws: of the bootstrap that spreads come from; 0: none. verify=False: a network that
+    its checksums say is damaged, which else is a FormatError, is taken as it is. Ctrl-C ends it.
     """
-    judge = _Judge(features, resize, threads, progress)
+    judge = _Judge(features, resize, threads, verify, progress)
     try:
         options = Kept("variant_eval_options")
         options.set("draws", draws)
@@ -114,6 +116,7 @@ def evaluate_seeds(
     resize: str | None = None,
     draws: int = -1,
     threads: int = 0,
+    verify: bool = True,
     progress: Counted | None = None,
     finished: Callable[[int, Scores], object] | None = None,
     **request: Any,
@@ -131,7 +134,7 @@ def evaluate_seeds(
     """
     if "seed" in request:
         raise TypeError("no option seed: the seeds are an argument of their own")
-    judge = _Judge(features, resize, threads, progress)
+    judge = _Judge(features, resize, threads, verify, progress)
     try:
         options = Kept("variant_eval_options")
         options.set("draws", draws)
@@ -142,12 +145,13 @@ def evaluate_seeds(
 
 
 class _Judge:
-    def __init__(self, features: str | os.PathLike[str], resize: str | None, threads: int, progress: Counted | None) -> None:
+    def __init__(self, features: str | os.PathLike[str], resize: str | None, threads: int, verify: bool, progress: Counted | None) -> None:
         self._watch = Watch()
         self._watch.count = progress
         options = Kept("variant_judge_options")
         options.set("features", path(features, "features"))
         options.set("threads", threads)
+        options.set("verify", verify)
         if resize is not None:
             options.set("resize", resize)
         options.struct.progress, options.struct.user = lib.vp_doing, self._watch.handle

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,29 +14,36 @@ from ._closing import Holds, Turn
 from ._library import Kept, Watch, call, path, text
 from ._variant import ffi, lib
 from .data import Pictures, integers, taken
-
-if TYPE_CHECKING:
-    from .engine import Engine
+from .engine import Engine, _listed, _options
 
 
 class Tokenizer(Holds):
     """A tokenizer: pictures to token maps and back. Of a file (which may hold nothing else), or of an Engine that was opened with
     encoder=True (without, it decodes alone). One thread at a time may use one (RuntimeError otherwise); closing waits for it.
 
+    Of a file: threads and weights as Engine's; sides: of the scales, where the file does not tell them; verify=False: a tensor that its
+    checksum says is damaged, which else is a FormatError, is taken as it is. An engine's are the engine's.
+
     scales, sides: of the token maps. length: L, tokens of a picture. codes: entries of the codebook. side, channels: of pictures.
     """
 
-    def __init__(self, source: Engine | str | os.PathLike[str], *, threads: int = 0, weights: str | None = None) -> None:
+    def __init__(
+        self,
+        source: Engine | str | os.PathLike[str],
+        *,
+        threads: int = 0,
+        weights: str | None = None,
+        sides: Sequence[int] | str | None = None,
+        verify: bool = True,
+    ) -> None:
         self._turn = Turn("tokenizer")
         if isinstance(source, (str, bytes, os.PathLike)):
-            options = Kept("variant_engine_options")
+            options = _options({"sides": _listed(sides), "weights": weights}, 0, threads, True, verify)
             options.set("model", path(source, "source"))
-            options.set("threads", threads)
-            options.set("encoder", True)
-            if weights is not None:
-                options.set("weights", weights)
             self._open("variant_tokenizer **", lib.variant_tokenizer_open, None, options.struct)
         elif hasattr(source, "_use"):
+            if threads or weights is not None or sides is not None or not verify:
+                raise TypeError("threads, weights, sides and verify are of a tokenizer in a file: an engine's has the engine's")
             self._open("variant_tokenizer **", lib.variant_tokenizer_of, source)
         else:
             raise TypeError(f"source: an Engine or a path is wanted, not {type(source).__name__}")
