@@ -171,6 +171,11 @@ static void statistics_in_files(void **state) {
     variant_eval_options options = eval_options();
     options.pictures = &real;
     options.draws = 0;
+    options.save_statistics = in_folder("real.safetensors");
+    variant_scores none;
+    variant_scores_init(&none);
+    assert_fails(variant_evaluate(judge, &options, &none, &err), VARIANT_E_ARGUMENT,
+                 "real.safetensors: statistics of what is judged are written as .npz");
     options.save_statistics = in_folder("real.npz"); /* without a reference */
     const variant_scores alone = scores_of(judge, &options);
     assert_true(isnan(alone.frechet) && alone.inception_score >= 1);
@@ -178,6 +183,8 @@ static void statistics_in_files(void **state) {
     options.pictures = &given;
     assert_ok(variant_judge_reference(judge, &real, 0, SIDE, 1, &err));
     const variant_scores from_pictures = scores_of(judge, &options);
+    assert_fails(variant_judge_save(judge, in_folder("kept.NPZ"), &err), VARIANT_E_ARGUMENT,
+                 "kept.NPZ: statistics of a reference are written as .safetensors");
     assert_ok(variant_judge_save(judge, in_folder("real.safetensors"), &err));
     const char *const names[] = {"real.npz", "real.safetensors"};
     for (int i = 0; i < 2; ++i) {

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "core/sized.h"
 #include "engine/codec.h"
@@ -109,6 +110,19 @@ variant_status vt_resize_parse(int *out, const char *name, variant_error *err) {
                    name);
 }
 
+/* A file of one kind under a name that promises another is one that nobody reads again. */
+static variant_status check_name(const char *path, const char *other, const char *own,
+                                 const char *what, variant_error *err) {
+    const char *dot = path ? strrchr(path, '.') : NULL;
+    if (!dot || strcasecmp(dot, other) != 0) return VARIANT_OK;
+    return vt_fail(err, VARIANT_E_ARGUMENT,
+                   "%s: %s are written as %s: expected a name that says so", path, what, own);
+}
+
+static variant_status check_reference_name(const char *path, variant_error *err) {
+    return check_name(path, ".npz", ".safetensors", "statistics of a reference", err);
+}
+
 static variant_status open_judge(variant_judge *j, variant_error *err) {
     vt_judge_options options = {.features = j->options.features,
                                 .model = j->options.model,
@@ -124,6 +138,7 @@ static variant_status open_judge(variant_judge *j, variant_error *err) {
                        "which network judges? expected features: an Inception file, or what a "
                        "classifier's training made");
     VT_TRY(vt_resize_parse(&options.resize, j->options.resize, err));
+    VT_TRY(check_reference_name(options.save_reference, err));
     VT_TRY(vt_judge_open(&j->judge, &options, err));
     describe(j);
     return VARIANT_OK;
@@ -214,6 +229,7 @@ variant_status variant_judge_save(const variant_judge *judge, const char *path,
     VT_TRY(check_judge(judge, error));
     if (!path || !path[0])
         return vt_fail(error, VARIANT_E_ARGUMENT, "expected a file to write statistics to");
+    VT_TRY(check_reference_name(path, error));
     if (!judge->judge.has_reference || !judge->judge.reference.kept)
         return vt_fail(error, VARIANT_E_ARGUMENT,
                        "no reference of pictures whose statistics could be kept");
@@ -416,7 +432,8 @@ static variant_status check_eval(const variant_eval_options *o, variant_error *e
         return vt_fail(err, VARIANT_E_ARGUMENT,
                        "%d draws: expected 0 (none), 2 to 10000, or -1 for the usual number",
                        o->draws);
-    return VARIANT_OK;
+    return check_name(o->save_statistics, ".safetensors", ".npz", "statistics of what is judged",
+                      err);
 }
 
 variant_status variant_evaluate(variant_judge *judge, const variant_eval_options *options,
