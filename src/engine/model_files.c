@@ -342,7 +342,8 @@ static variant_status fail_empty(const folder *f, const char *path, variant_erro
                    "%s: no .safetensors, .pth, .pt, .bin or .ckpt file in this folder", path);
 }
 
-/* Files that are no models, or damaged, are told and passed over: folders hold notes and remains. */
+/* Files that are no models, or damaged, are told and passed over: folders hold notes and remains. Where nothing else is there, the
+ * error tells the first of them. */
 static variant_status find_in_folder(search *s, const char *path, int first, int last,
                                      variant_error *err) {
     folder *f = calloc(1, sizeof *f);
@@ -356,8 +357,10 @@ static variant_status find_in_folder(search *s, const char *path, int first, int
         bool taken = false;
         variant_error inner = {0};
         if (open_file(&file, f->paths[i], NULL, s->options, &inner) != VARIANT_OK) {
-            if (unread++ == 0) why = inner;
-            vt_model_warn(s->options, "passed over %s", inner.message);
+            if (unread++ == 0)
+                why = inner;
+            else
+                vt_model_warn(s->options, "passed over %s", inner.message);
             continue;
         }
         if (!looks[0]) vt_model_layout_text(looks, sizeof looks, file);
@@ -365,6 +368,8 @@ static variant_status find_in_folder(search *s, const char *path, int first, int
     }
     bool found = false;
     for (int part = first; part <= last; ++part) found = found || s->model->files[part];
+    if (unread && (status != VARIANT_OK || f->count > unread))
+        vt_model_warn(s->options, "passed over %s", why.message);
     if (status == VARIANT_OK && !found && f->count == unread)
         status = unread ? vt_fail(err, VARIANT_E_MODEL, "%s: no model in this folder: %.300s", path,
                                   why.message)

@@ -229,7 +229,9 @@ remains_in_the_folder() {
     succeeds generate -m f -t 1 -o x.png
     rm f/m.safetensors
     refuses 1 inspect f
-    says "f: no model in this folder"
+    says "f: no model in this folder: f/empty.pt: is empty"
+    is_silent_on "passed over f/empty.pt"
+    says "passed over f/page.ckpt"
 }
 situation remains-in-the-folder "notes, an empty download, a web page and a folder beside the model: passed over, said" remains_in_the_folder
 
@@ -406,6 +408,16 @@ index_of_indices() {
     says "b.index.json: is an index itself"
     refuses 1 inspect f
 }
+damaged_index() {
+    mkdir f
+    echo '{"weight_map": {"a": "nowhere.safetensors"}}' >f/m.safetensors.index.json
+    : >f/m-00001-of-00001.safetensors
+    refuses 1 generate -m f -o x.png
+    says "f: no model in this folder: f/m.safetensors.index.json: .*nowhere.safetensors"
+    [ "$(grep -c nowhere err.txt)" -eq 1 ] || fault "told $(grep -c nowhere err.txt) times"
+}
+situation damaged-index "a folder of shards whose index is damaged: told once" damaged_index
+
 situation index-of-indices "an index of shards that names itself, and two that name each other: refused, not followed for ever" index_of_indices
 
 a_pipe_for_a_model() {
