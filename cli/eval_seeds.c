@@ -29,7 +29,7 @@ static bool is_given(const cli_line *line, const char *names) {
 static void replace(variant_request *request, const cli_line *line) {
     if (is_given(line, "depth|bridge")) request->depths = NULL;
     if (is_given(line, "depths")) request->depth = 0, request->bridge = -1;
-    if (is_given(line, "cfg-scale")) request->cfg_scales = NULL;
+    if (is_given(line, "cfg-scale")) request->cfg_scales = NULL, request->cfg_scale_count = 0;
     if (is_given(line, "uncond-depth")) request->uncond_depths = NULL;
     if (is_given(line, "uncond-depths")) request->uncond_depth = 0;
 }

@@ -492,6 +492,7 @@ static void a_full_mask_is_a_plain_picture(void **state) {
     assert_ok(variant_generate(engine, &request, &pictures, &report, err));
     assert_non_null(strstr(report.warning, "leaves nothing"));
     request.edits = NULL;
+    request.edit_count = 0;
     assert_ok(variant_generate(engine, &request, &plain, NULL, err));
     assert_memory_equal(pictures->tokens, plain->tokens, LENGTH * sizeof(int32_t));
     assert_memory_equal(pictures->pixels, plain->pixels, SIDE * SIDE * 3);

@@ -371,7 +371,7 @@ static void late_guidance_is_a_factor(void **state) {
     assert_string_equal(setting, "[0,0.5,3,4.5]");
     assert_memory_equal(late, told, bytes);
     free(told);
-    request.cfg_scales = NULL, request.cfg_late = 1.0f;
+    request.cfg_scales = NULL, request.cfg_scale_count = 0, request.cfg_late = 1.0f;
     told = tokens_of(net, &request, "cfg_late", setting, sizeof setting);
     assert_true(memcmp(late, told, bytes) != 0);
     free(told), free(late);
@@ -545,6 +545,10 @@ static void labels_come_one_after_another(void **state) {
     request.label_count = 0;
     assert_fails(generate_with(engine, request, NULL, err), VARIANT_E_ARGUMENT, "0 labels");
     request.labels = NULL;
+    request.label_count = 2;
+    assert_fails(generate_with(engine, request, NULL, err), VARIANT_E_ARGUMENT,
+                 "label_count 2, but labels is NULL");
+    request.label_count = 0;
     request.class_name = "4,uncond,2";
     assert_ok(variant_generate(engine, &request, &pictures, NULL, err));
     for (int i = 0; i < 4; ++i) assert_int_equal(pictures[i].label, expected[i]);

@@ -290,6 +290,9 @@ static void it_names_classes(void **state) {
     assert_fails(variant_convert(NULL, &model, &options, &err), VARIANT_E_ARGUMENT,
                  "expected one of them");
     options.class_names = NULL;
+    assert_fails(variant_convert(NULL, &model, &options, &err), VARIANT_E_ARGUMENT,
+                 "class_count 9, but class_names is NULL");
+    options.class_count = 0;
     assert_fails(variant_convert(NULL, &model, &options, &err), VARIANT_E_IO, "names.txt");
     FILE *file = fopen(options.classes, "w");
     fputs("0\n1\n2\n\n4\n5\n6\n7\n8\n9\n\n", file);

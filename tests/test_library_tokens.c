@@ -394,6 +394,7 @@ static void wrong_arguments(void **state) {
     assert_fails(variant_encode(tokenizer, &data, NULL, &tokens, &err), VARIANT_E_ARGUMENT,
                  "expected one of them");
     data.files = NULL;
+    data.file_count = 0;
     options.decoder = "half";
     assert_fails(variant_encode(tokenizer, &data, &options, &tokens, &err), VARIANT_E_ARGUMENT,
                  "decoder \"half\"");

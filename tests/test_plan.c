@@ -382,7 +382,7 @@ static void arguments_are_checked(void **state) {
     variant_plan plan = {.size = sizeof plan};
     options.max_seconds = -1.0;
     assert_fails(variant_plan_make(engine, &request, &options, &plan, err), VARIANT_E_ARGUMENT,
-                 "latency -1 s");
+                 "max_seconds -1");
     options = without_time(0);
     options.quality = "best";
     assert_fails(variant_plan_make(engine, &request, &options, &plan, err), VARIANT_E_ARGUMENT,

@@ -113,6 +113,7 @@ variant_status vt_convert_take(vt_convert_asked *out, const variant_engine_optio
     if (o->classes && o->class_names)
         return vt_fail(err, VARIANT_E_ARGUMENT,
                        "classes both of %s and as class_names: expected one of them", o->classes);
+    VT_TRY(vt_need_list(o->class_names, "class_names", o->class_count, "class_count", err));
     if (o->class_names && o->class_count < 1)
         return vt_fail(err, VARIANT_E_ARGUMENT, "class_names, but no class_count of them");
     if (o->uncond_depth < 0)

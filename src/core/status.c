@@ -98,3 +98,10 @@ variant_status vt_need(const void *given, const char *line, variant_error *err) 
     if (err) *err = (variant_error){0};
     return given ? VARIANT_OK : vt_fail(err, VARIANT_E_ARGUMENT, "%s", line);
 }
+
+variant_status vt_need_list(const void *list, const char *name, long long count,
+                            const char *count_name, variant_error *err) {
+    if (list || count == 0) return VARIANT_OK;
+    return vt_fail(err, VARIANT_E_ARGUMENT, "%s %lld, but %s is NULL: expected a list, or 0",
+                   count_name, count, name);
+}

@@ -25,6 +25,10 @@ variant_status vt_fail_within(variant_error *err, variant_status code, const cha
 /* What public functions are given: empties err, and is E_ARGUMENT with the line where it is NULL. */
 variant_status vt_need(const void *given, const char *line, variant_error *err);
 
+/* Of a list that they are given: a count other than 0 of a list that is NULL is E_ARGUMENT; names are the fields'. */
+variant_status vt_need_list(const void *list, const char *name, long long count,
+                            const char *count_name, variant_error *err);
+
 /* Returns from the calling function when expression is not VARIANT_OK. Only where nothing needs
  * cleanup. */
 #define VT_TRY(expression)                                                                         \

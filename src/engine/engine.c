@@ -57,12 +57,24 @@ static variant_status choose_source(const char **path, const vt_in_memory **memo
     return VARIANT_OK;
 }
 
+static variant_status check_memory(const variant_engine_options *o, variant_error *err) {
+    VT_TRY(
+        vt_need_list(o->model_bytes, "model_bytes", (long long)o->model_size, "model_size", err));
+    VT_TRY(vt_need_list(o->model_tensors, "model_tensors", (long long)o->model_tensor_count,
+                        "model_tensor_count", err));
+    VT_TRY(vt_need_list(o->tokenizer_bytes, "tokenizer_bytes", (long long)o->tokenizer_size,
+                        "tokenizer_size", err));
+    return vt_need_list(o->tokenizer_tensors, "tokenizer_tensors",
+                        (long long)o->tokenizer_tensor_count, "tokenizer_tensor_count", err);
+}
+
 variant_status vt_engine_model_options(vt_model_options *model, vt_in_memory rooms[2],
                                        const variant_engine_options *o, variant_error *err) {
     vt_model_options_init(model);
     if (o->heads < 0)
         return vt_fail(err, VARIANT_E_ARGUMENT,
                        "heads is %d, expected 0 (as the model says) or at least 1", o->heads);
+    VT_TRY(check_memory(o, err));
     model->sides = o->sides;
     model->heads = o->heads;
     model->part = o->part;

@@ -31,7 +31,15 @@ void variant_memory_init_sized(variant_memory *memory, size_t size) {
     vt_sized_init(memory, size, &(variant_memory){0}, sizeof *memory);
 }
 
+static variant_status check_lists(const variant_request *r, variant_error *err) {
+    VT_TRY(vt_need_list(r->labels, "labels", r->label_count, "label_count", err));
+    VT_TRY(vt_need_list(r->given_tokens, "given_tokens", r->given_count, "given_count", err));
+    VT_TRY(vt_need_list(r->edits, "edits", r->edit_count, "edit_count", err));
+    return vt_need_list(r->cfg_scales, "cfg_scales", r->cfg_scale_count, "cfg_scale_count", err);
+}
+
 static variant_status check_request(const variant_request *r, variant_error *err) {
+    VT_TRY(check_lists(r, err));
     if (r->count < 1 || r->count > 1000000)
         return vt_fail(err, VARIANT_E_ARGUMENT, "count %d: expected 1 to 1000000 pictures",
                        r->count);

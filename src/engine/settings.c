@@ -278,6 +278,7 @@ static void follow_model(const variant_settings *s, const variant_engine *engine
     variant_request request = *r;
     request.cfg_late = -1.0f;
     request.cfg_scales = NULL;
+    request.cfg_scale_count = 0;
     if (!member(s, "cfg_scale") || vt_branches_make(&told, engine->model, r, NULL) != VARIANT_OK ||
         vt_branches_make(&own, engine->model, &request, NULL) != VARIANT_OK ||
         memcmp(told.guide, own.guide, sizeof own.guide) != 0 ||

@@ -117,6 +117,7 @@ static variant_status check(const variant_eval_options *o, const uint64_t *seeds
     if (o->save_statistics)
         return vt_fail(err, VARIANT_E_ARGUMENT,
                        "save_statistics is of one seed: expected none with several");
+    VT_TRY(vt_need_list(seeds, "seeds", count, "seed_count", err));
     if (!seeds || count < 1 || count > VT_SEEDS_MOST)
         return vt_fail(err, VARIANT_E_ARGUMENT, "%d seeds: expected 1 to %d", seeds ? count : 0,
                        VT_SEEDS_MOST);

@@ -56,8 +56,11 @@ static variant_status take_array(vt_array *out, const variant_array *given, vari
                        array.channels);
     if (vt_picture_size_check("an array", array.width, array.height, err) != VARIANT_OK ||
         !counts_bytes(&array))
-        return vt_fail(err, VARIANT_E_ARGUMENT, "an array of %d pictures of %d x %d pixels",
-                       array.count, array.width, array.height);
+        return vt_fail(err, VARIANT_E_ARGUMENT,
+                       "an array of %d pictures of %d x %d pixels: expected sides of 1 to %d, and "
+                       "at most %lld pixels each",
+                       array.count, array.width, array.height, VT_IMAGE_SIDE_MAX,
+                       (long long)VT_IMAGE_PIXELS_MAX);
     *out = (vt_array){.pixels = array.pixels,
                       .count = array.count,
                       .width = array.width,
@@ -169,6 +172,8 @@ static variant_status take(vt_data *out, const variant_data *given, vt_split spl
     variant_data data;
     *out = (vt_data){0};
     VT_TRY(VT_SIZED_TAKE(&data, given, variant_data, err));
+    VT_TRY(vt_need_list(data.paths, "paths", data.path_count, "path_count", err));
+    VT_TRY(vt_need_list(data.files, "files", data.file_count, "file_count", err));
     if (data.files && (!files || data.paths || data.array))
         return vt_fail(err, VARIANT_E_ARGUMENT,
                        files

@@ -296,7 +296,8 @@ void variant_bench_results_free(variant_bench_results **given) {
 static variant_status check(const variant_engine *engine, const variant_bench_options *o,
                             variant_error *err) {
     if (!engine) return vt_fail(err, VARIANT_E_ARGUMENT, "no engine: expected an open one");
-    if (o->depth_count < 0 || o->depth_count > VARIANT_MAX_DEPTHS || (o->depth_count && !o->depths))
+    VT_TRY(vt_need_list(o->depths, "depths", o->depth_count, "depth_count", err));
+    if (o->depth_count < 0 || o->depth_count > VARIANT_MAX_DEPTHS)
         return vt_fail(err, VARIANT_E_ARGUMENT, "%d depths: expected up to %d", o->depth_count,
                        VARIANT_MAX_DEPTHS);
     VT_TRY(vt_measure_check_repeat(o->repeat, err));

@@ -347,7 +347,8 @@ static variant_status check(const variant_engine *engine, const variant_bench_st
         return vt_fail(err, VARIANT_E_ARGUMENT,
                        "%d requests, every %d steps: expected 2 to %d, and 0 or more", o->requests,
                        o->every, VARIANT_BENCH_MOST_REQUESTS);
-    if (o->depth_count < 0 || o->depth_count > VARIANT_MAX_DEPTHS || (o->depth_count && !o->depths))
+    VT_TRY(vt_need_list(o->depths, "depths", o->depth_count, "depth_count", err));
+    if (o->depth_count < 0 || o->depth_count > VARIANT_MAX_DEPTHS)
         return vt_fail(err, VARIANT_E_ARGUMENT, "%d depths: expected up to %d", o->depth_count,
                        VARIANT_MAX_DEPTHS);
     VT_TRY(vt_measure_check_repeat(o->repeat, err));

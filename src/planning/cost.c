@@ -95,6 +95,7 @@ void vt_cost_request(variant_request *out, const variant_request *request, vt_zo
         for (int k = 0; k < request->cfg_scale_count; ++k)
             if (request->cfg_scales[k] > 0.0f) out->cfg_scale = 1.0f;
         out->cfg_scales = NULL;
+        out->cfg_scale_count = 0;
     }
 }
 

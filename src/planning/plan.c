@@ -73,7 +73,7 @@ static bool is_selector(const char *text) {
 static variant_status read_options(planner *p, const variant_request *request, variant_error *err) {
     const variant_plan_options *o = p->options;
     if (!(o->max_seconds >= 0.0))
-        return vt_fail(err, VARIANT_E_ARGUMENT, "latency %g s: expected 0 (no limit) or more",
+        return vt_fail(err, VARIANT_E_ARGUMENT, "max_seconds %g: expected 0 (no limit) or more",
                        o->max_seconds);
     for (int q = HIGH; o->quality && q <= FAST; ++q)
         if (strcmp(o->quality, quality_names[q]) == 0) p->quality = (quality)q;

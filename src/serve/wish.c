@@ -143,7 +143,8 @@ static bool read_guidance(sv_wish *w, const sv_wish_context *c, sv_fault *fault)
         !sv_field_reals(w->json, "cfg_scales", 0, 100, VARIANT_MAX_SCALES, scales, &count, fault) ||
         !sv_field_int(w->json, "uncond_depth", 0, c->info.depth, &w->request.uncond_depth, fault))
         return false;
-    if (sv_field(w->json, "cfg_scale")) w->request.cfg_scales = NULL;
+    if (sv_field(w->json, "cfg_scale"))
+        w->request.cfg_scales = NULL, w->request.cfg_scale_count = 0;
     w->request.cfg_scale = (float)scale;
     if (count == 0) return true;
     if (sv_field(w->json, "cfg_scale"))
@@ -220,6 +221,7 @@ static void begin(sv_wish *w, const sv_wish_context *c, const sv_wish *from, con
         keep_layers(w, &from->request);
         w->request.class_name = NULL;
         w->request.labels = NULL;
+        w->request.label_count = 0;
         if (w->request.depths) w->request.depths = w->depths;
         if (w->request.cfg_scales) w->request.cfg_scales = w->cfg_scales;
     } else {
