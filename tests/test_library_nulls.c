@@ -1,5 +1,6 @@
 /* test_library_nulls.c - NULL where the public functions want an object or a place: one line of E_ARGUMENT, or nothing to tell; never a
  * crash. Errors are empty after a success. */
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -190,19 +191,116 @@ static void plans(void **state) {
     variant_request_init_sized(NULL, sizeof request);
 }
 
+/* A count of a list that is not there names both; 0 of one that is there is as good as none. */
+static void lists(void **state) {
+    (void)state;
+    variant_request request;
+    variant_picture *pictures = NULL;
+    request_of(&request);
+    int *const counts[] = {&request.label_count, &request.given_count, &request.edit_count,
+                           &request.cfg_scale_count};
+    const char *const told[] = {
+        "label_count 3, but labels is NULL", "given_count 3, but given_tokens is NULL",
+        "edit_count 3, but edits is NULL", "cfg_scale_count 3, but cfg_scales is NULL"};
+    for (int i = 0; i < 4; ++i) {
+        *counts[i] = 3;
+        REFUSES(told[i], variant_generate(engine, &request, &pictures, NULL, &err));
+        *counts[i] = -1;
+        REFUSES("is NULL", variant_generate(engine, &request, &pictures, NULL, &err));
+        *counts[i] = 0;
+    }
+    variant_engine *other = NULL;
+    variant_engine_options options;
+    variant_engine_options_init(&options);
+    options.model = VARIANT_SOURCE_DIR "/models/fashion";
+    options.tokenizer_tensor_count = 2;
+    REFUSES("tokenizer_tensor_count 2, but tokenizer_tensors is NULL",
+            variant_engine_open(&other, &options, &err));
+    options.tokenizer_tensor_count = 0;
+    options.model_size = 2;
+    REFUSES("model_size 2, but model_bytes is NULL", variant_engine_open(&other, &options, &err));
+    variant_tokenizer *tokenizer = NULL;
+    variant_tokens *tokens = NULL;
+    variant_data data;
+    variant_data_init(&data);
+    EMPTIES(variant_tokenizer_of(&tokenizer, engine, &err));
+    data.path_count = 1;
+    REFUSES("path_count 1, but paths is NULL",
+            variant_encode(tokenizer, &data, NULL, &tokens, &err));
+    data.path_count = 0;
+    data.file_count = 1;
+    REFUSES("file_count 1, but files is NULL",
+            variant_encode(tokenizer, &data, NULL, &tokens, &err));
+    variant_tokenizer_close(&tokenizer);
+    uint8_t pixel = 0;
+    variant_picture picture = {.width = 1, .height = 1, .channels = 1, .pixels = &pixel};
+    picture.scale_count = 1;
+    REFUSES("scale_count 1, but scale_pixels is NULL",
+            variant_picture_write_scale_png(&picture, 0, "x.png", &err));
+    variant_animation animation;
+    variant_animation_init(&animation);
+    REFUSES("scale_count 1, but scale_pixels is NULL",
+            variant_pictures_write_animation(&picture, 1, &animation, "x.png", &err));
+}
+
+/* Sizes beyond what pictures may have, of those that a caller made and of what it wants of them. */
+static void sizes(void **state) {
+    (void)state;
+    static uint8_t pixels[12];
+    variant_picture small = {.width = 2, .height = 2, .channels = 3, .pixels = pixels}, *out = NULL;
+    const int wrong[][2] = {{0, 2}, {2, 0}, {-1, 2}, {32769, 2}, {2, INT_MAX}, {32768, 32768}};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; ++i)
+        REFUSES("scaling a picture: the wanted size is",
+                variant_picture_scale(&out, &small, wrong[i][0], wrong[i][1], &err));
+    EMPTIES(variant_picture_scale(&out, &small, 32768, 1, &err));
+    variant_pictures_free(&out, 1);
+    for (size_t i = 0; i + 1 < sizeof wrong / sizeof *wrong; ++i) {
+        variant_picture odd = small;
+        uint8_t *bytes = NULL;
+        size_t size;
+        odd.width = wrong[i][0];
+        odd.height = wrong[i][1];
+        REFUSES("expected sides of 1 to 32768", variant_picture_scale(&out, &odd, 4, 4, &err));
+        static const char *const formats[] = {"png", "jpeg", "webp"};
+        for (int f = 0; f < 3; ++f)
+            REFUSES("expected sides of 1 to 32768",
+                    variant_picture_encode(&odd, formats[f], 0, &bytes, &size, &err));
+    }
+    small.channels = 2;
+    REFUSES("2 channels", variant_picture_scale(&out, &small, 4, 4, &err));
+    small.channels = 3;
+    small.pixels = NULL;
+    REFUSES("at NULL", variant_picture_scale(&out, &small, 4, 4, &err));
+    REFUSES("no picture", variant_picture_scale(&out, NULL, 4, 4, &err));
+    REFUSES("nowhere to put a picture", variant_picture_scale(NULL, &small, 4, 4, &err));
+    int side;
+    REFUSES("where to put it", variant_picture_probe("x.png", &side, NULL, &side, &err));
+    REFUSES("where to put it", variant_picture_probe("x.png", &side, &side, NULL, &err));
+}
+
 static void tellers(void **state) {
     (void)state;
     assert_null(variant_tokenizer_shape(NULL));
     assert_null(variant_judge_network(NULL));
     assert_null(variant_judge_class_name(NULL, 0));
     assert_null(variant_inspection_json(NULL));
+    assert_int_equal(variant_seed_list_count(NULL), 0);
+    assert_int_equal(variant_seed_list_seed(NULL, 0), 0);
+    variant_seed_list *list = NULL;
+    EMPTIES(variant_seed_list_open(&list, &err));
+    assert_int_equal(variant_seed_list_seed(list, 0), 0);
+    assert_int_equal(variant_seed_list_seed(list, -1), 0);
+    variant_seed_list_close(&list);
+    char line[64];
+    assert_int_equal(variant_sandbox_describe(NULL, 64), variant_sandbox_describe(line, 64));
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(engines), cmocka_unit_test(requests),
         cmocka_unit_test(loops),   cmocka_unit_test(pictures_and_files),
-        cmocka_unit_test(plans),   cmocka_unit_test(tellers),
+        cmocka_unit_test(plans),   cmocka_unit_test(lists),
+        cmocka_unit_test(sizes),   cmocka_unit_test(tellers),
     };
     return cmocka_run_group_tests(tests, open_engine, close_engine);
 }

@@ -39,14 +39,15 @@ variant_status variant_mask_read(variant_picture **out, const char *path, bool a
 variant_status variant_picture_probe(const char *path, int *width, int *height, int *channels,
                                      variant_error *error);
 /* The pixels at another size, for showing: larger by a whole factor each becomes a square of its own, else they are resampled
- * (area-weighted down, bilinear up). *out as variant_picture_read has it. Threads: any. */
+ * (area-weighted down, bilinear up). *out and its bounds as variant_picture_read has them. E_ARGUMENT: no picture, or sizes beyond the
+ * bounds. Threads: any. */
 variant_status variant_picture_scale(variant_picture **out, const variant_picture *picture,
                                      int width, int height, variant_error *error);
 
 /* As the name ends, .png, .jpg, .jpeg or .webp, with the settings inside: text under the key "variant" of a PNG,
  * EXIF's UserComment of the others. "-": a PNG to the standard output. quality: 1 to 100 of JPEG and lossy WebP;
  * 0: JPEG 95, WebP lossless. The file appears whole or not at all. Other endings: E_ARGUMENT, which the second
- * tells before there is a picture. Threads: any, of both. */
+ * tells before there is a picture, and sides beyond 32768, of a WebP 16383. Threads: any, of both. */
 variant_status variant_picture_write(const variant_picture *picture, const char *path, int quality,
                                      variant_error *error);
 variant_status variant_picture_path_check(const char *path, variant_error *error);

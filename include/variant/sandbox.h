@@ -19,7 +19,7 @@ VARIANT_BEGIN
 variant_status variant_sandbox_begin(variant_error *error);
 /* Files are read as before. While nothing is read. Threads: one. */
 void variant_sandbox_end(void);
-/* What the kernel has for it, "seccomp, Landlock version 7", or what is missing, a line of at most `size` bytes; true where a sandbox
+/* What the kernel has for it, "seccomp, Landlock version 7", or what is missing, a line of at most `size` bytes (NULL: only asked); true where a sandbox
  * can be had. Threads: any. */
 bool variant_sandbox_describe(char *line, size_t size);
 

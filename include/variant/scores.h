@@ -81,7 +81,8 @@ variant_status variant_judge_reference(variant_judge *judge, const variant_data 
                                        int side, int channels, variant_error *error);
 /* Does a file hold statistics, by its content? A name that promises some counts too. Threads: any. */
 bool variant_is_statistics(const char *path);
-/* Keeps all that is known of the reference's pictures (safetensors), for variant_judge_reference. Threads: one. */
+/* Keeps all that is known of the reference's pictures (safetensors), for variant_judge_reference. E_ARGUMENT: the name ends in .npz.
+ * Threads: one. */
 variant_status variant_judge_save(const variant_judge *judge, const char *path,
                                   variant_error *error);
 
@@ -131,7 +132,7 @@ typedef struct variant_eval_options {
                       const variant_report *report);
     void *user;
     /* also keeps mean and covariance of the judged pictures' features: .npz with mu and sigma, of the Inception also mu_s and
-     * sigma_s, which pytorch-fid, guided-diffusion and variant_judge_reference read; NULL */
+     * sigma_s, which pytorch-fid, guided-diffusion and variant_judge_reference read; no name that ends in .safetensors; NULL */
     const char *save_statistics;
     /* of variant_evaluate_seeds: the scores of a seed that is finished; NULL */
     void (*finished)(void *user, uint64_t seed, const variant_scores *scores);
@@ -189,7 +190,7 @@ void variant_seed_list_close(variant_seed_list **list);
 variant_status variant_seed_list_add(variant_seed_list *list, const variant_judge *judge,
                                      uint64_t seed, const variant_scores *scores,
                                      variant_error *error);
-/* How many there are, and the seed of each. Threads: any, while none adds; of the next ones too. */
+/* How many there are, and the seed of each; 0 of none. Threads: any, while none adds; of the next ones too. */
 int variant_seed_list_count(const variant_seed_list *list);
 uint64_t variant_seed_list_seed(const variant_seed_list *list, int i);
 /* {"scores": the mean, "range", "deviation", "seeds"}, as variant_seed_scores_json has them: free() it. NULL: no memory. */

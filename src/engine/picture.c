@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "core/sized.h"
-#include "io/image.h"
 #include "io/json.h"
+#include "io/picture.h"
 
 static size_t pixel_bytes(const variant_picture *picture) {
     return (size_t)picture->width * (size_t)picture->height * (size_t)picture->channels;
@@ -251,21 +251,35 @@ static vt_image view_of(const variant_picture *picture, uint8_t *pixels) {
                       .data = pixels};
 }
 
-/* Empties error. An image of a picture that a caller made is checked here, whatever file it becomes. */
-static variant_status check_picture(const variant_picture *picture, variant_error *error) {
+static bool is_side(int side) {
+    return side >= 1 && side <= VT_IMAGE_SIDE_MAX;
+}
+
+variant_status vt_picture_check(const variant_picture *picture, variant_error *error) {
     VT_TRY(vt_need(picture, "no picture: expected one to write", error));
-    if (picture->width >= 1 && picture->height >= 1 && picture->pixels &&
+    if (is_side(picture->width) && is_side(picture->height) && picture->pixels &&
         (picture->channels == 1 || picture->channels == 3))
         return VARIANT_OK;
     return vt_fail(error, VARIANT_E_ARGUMENT,
-                   "a picture of %d x %d pixels and %d channels%s: expected 1 or more, and 1 or 3",
+                   "a picture of %d x %d pixels and %d channels%s: expected sides of 1 to %d, and "
+                   "1 or 3 channels",
                    picture->width, picture->height, picture->channels,
-                   picture->pixels ? "" : " at NULL");
+                   picture->pixels ? "" : " at NULL", VT_IMAGE_SIDE_MAX);
+}
+
+/* Has it all the scales that it tells of? */
+static variant_status check_scales(const variant_picture *picture, variant_error *err) {
+    VT_TRY(vt_need_list(picture->scale_pixels, "scale_pixels", picture->scale_count, "scale_count",
+                        err));
+    for (int k = 0; k < picture->scale_count; ++k)
+        if (!picture->scale_pixels[k])
+            return vt_fail(err, VARIANT_E_ARGUMENT, "scale_pixels: number %d is NULL", k);
+    return VARIANT_OK;
 }
 
 variant_status variant_picture_write_png(const variant_picture *picture, const char *path,
                                          variant_error *error) {
-    VT_TRY(check_picture(picture, error));
+    VT_TRY(vt_picture_check(picture, error));
     vt_image image = view_of(picture, picture->pixels);
     vt_image_text text[] = {{"Software", "variant"}, {VT_IMAGE_SETTINGS, picture->settings}};
     return vt_image_write_png(&image, path, text, picture->settings ? 2 : 1, error);
@@ -273,7 +287,7 @@ variant_status variant_picture_write_png(const variant_picture *picture, const c
 
 variant_status variant_picture_write(const variant_picture *picture, const char *path, int quality,
                                      variant_error *error) {
-    VT_TRY(check_picture(picture, error));
+    VT_TRY(vt_picture_check(picture, error));
     vt_image image = view_of(picture, picture->pixels);
     return vt_image_write(&image, path, quality, picture->settings, error);
 }
@@ -281,7 +295,7 @@ variant_status variant_picture_write(const variant_picture *picture, const char 
 variant_status variant_picture_encode(const variant_picture *picture, const char *format,
                                       int quality, uint8_t **bytes, size_t *size,
                                       variant_error *error) {
-    VT_TRY(check_picture(picture, error));
+    VT_TRY(vt_picture_check(picture, error));
     VT_TRY(vt_need(bytes && size ? bytes : NULL, "nowhere to put a file's bytes, or their number",
                    error));
     vt_image image = view_of(picture, picture->pixels);
@@ -295,7 +309,8 @@ variant_status variant_picture_path_check(const char *path, variant_error *error
 
 variant_status variant_picture_write_scale_png(const variant_picture *picture, int scale,
                                                const char *path, variant_error *error) {
-    VT_TRY(check_picture(picture, error));
+    VT_TRY(vt_picture_check(picture, error));
+    VT_TRY(check_scales(picture, error));
     if (scale < 0 || scale >= picture->scale_count)
         return vt_fail(error, VARIANT_E_ARGUMENT, "scale %d: this picture keeps %d", scale,
                        picture->scale_count);
@@ -326,7 +341,7 @@ variant_status variant_pictures_write_sheet(const variant_picture *pictures, int
     if (!pictures || count < 1 || columns < 1 || zoom < 1 || zoom > MOST_ZOOM)
         return vt_fail(error, VARIANT_E_ARGUMENT,
                        "a sheet needs pictures, columns and a zoom of 1 to %d", MOST_ZOOM);
-    for (int i = 0; i < count; ++i) VT_TRY(check_picture(&pictures[i], error));
+    for (int i = 0; i < count; ++i) VT_TRY(vt_picture_check(&pictures[i], error));
     vt_image sheet = {0};
     variant_status status = make_sheet(&sheet, pictures, count, -1, columns, zoom, error);
     if (status == VARIANT_OK)
@@ -375,6 +390,7 @@ static variant_status check_animation(const variant_picture *pictures, int count
             return vt_fail(err, VARIANT_E_ARGUMENT,
                            "an animation needs pictures that kept their scales: picture %d has %d",
                            i, pictures[i].scale_count);
+    for (int i = 0; i < count; ++i) VT_TRY(check_scales(&pictures[i], err));
     return VARIANT_OK;
 }
 
@@ -385,7 +401,7 @@ variant_status variant_pictures_write_animation(const variant_picture *pictures,
     if (error) *error = (variant_error){0};
     VT_TRY(VT_SIZED_TAKE(&how, animation, variant_animation, error));
     VT_TRY(check_animation(pictures, count, &how, error));
-    for (int i = 0; i < count; ++i) VT_TRY(check_picture(&pictures[i], error));
+    for (int i = 0; i < count; ++i) VT_TRY(vt_picture_check(&pictures[i], error));
     growing user = {pictures, count, &how};
     const vt_animation all = {.frames = pictures[0].scale_count,
                               .delay_ms = milliseconds(how.frame_seconds),

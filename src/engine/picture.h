@@ -18,5 +18,7 @@ variant_status vt_picture_take(const vt_choices *choices, const vt_edit *edit, u
 /* Fills picture->settings: JSON of everything that made picture `index` of the request. */
 variant_status vt_picture_describe(variant_picture *picture, const vt_choices *choices, int index,
                                    variant_error *err);
+/* Empties error. A picture that a caller made is checked by this, whatever becomes of it: E_ARGUMENT. */
+variant_status vt_picture_check(const variant_picture *picture, variant_error *error);
 
 #endif

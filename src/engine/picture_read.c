@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/status.h"
+#include "engine/picture.h"
 #include "io/picture.h"
 
 /* Takes over the image's pixels. */
@@ -61,7 +61,7 @@ variant_status variant_mask_read(variant_picture **out, const char *path, bool a
 variant_status variant_picture_probe(const char *path, int *width, int *height, int *channels,
                                      variant_error *error) {
     vt_image head;
-    VT_TRY(begin(width, path, error));
+    VT_TRY(begin(width && height && channels ? width : NULL, path, error));
     VT_TRY(vt_image_probe(&head, path, NULL, error));
     *width = head.width;
     *height = head.height;
@@ -71,11 +71,11 @@ variant_status variant_picture_probe(const char *path, int *width, int *height, 
 
 variant_status variant_picture_scale(variant_picture **out, const variant_picture *picture,
                                      int width, int height, variant_error *error) {
-    if (error) *error = (variant_error){0};
-    if (!out || !picture || width < 1 || height < 1)
-        return vt_fail(error, VARIANT_E_ARGUMENT, "%d x %d: expected a picture, and sides above 0",
-                       width, height);
+    VT_TRY(vt_need(out, "nowhere to put a picture", error));
     *out = NULL;
+    VT_TRY(vt_picture_check(picture, error));
+    if (vt_picture_size_check("wanted size", width, height, error) != VARIANT_OK)
+        return vt_fail_within(error, VARIANT_E_ARGUMENT, "scaling a picture");
     const vt_image from = {picture->width, picture->height, picture->channels, picture->pixels};
     const int zoom = width / from.width;
     vt_image image;

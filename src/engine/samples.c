@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/status.h"
+#include "engine/picture.h"
 #include "io/npz_write.h"
 
 struct variant_samples {
@@ -61,7 +61,7 @@ static variant_status add_one(variant_samples *s, const variant_picture *p, vari
 
 static variant_status check(const variant_samples *s, const variant_picture *p,
                             variant_error *err) {
-    if (!p->pixels || p->width < 1 || p->height < 1 || (p->channels != 1 && p->channels != 3))
+    if (vt_picture_check(p, NULL) != VARIANT_OK)
         return vt_fail(err, VARIANT_E_ARGUMENT, "%s: sample %d is no picture", s->path, s->done);
     if (s->done == s->count)
         return vt_fail(err, VARIANT_E_ARGUMENT, "%s: more than %d samples", s->path, s->count);

@@ -11,5 +11,5 @@ void variant_sandbox_end(void) {
 }
 
 bool variant_sandbox_describe(char *line, size_t size) {
-    return vt_jail_describe(line, size);
+    return vt_jail_describe(line, line ? size : 0);
 }

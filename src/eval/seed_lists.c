@@ -55,7 +55,7 @@ int variant_seed_list_count(const variant_seed_list *list) {
 }
 
 uint64_t variant_seed_list_seed(const variant_seed_list *list, int i) {
-    return list->list.at[i].seed;
+    return list && i >= 0 && i < list->list.count ? list->list.at[i].seed : 0;
 }
 
 const char *variant_seed_list_settings(const variant_seed_list *list) {

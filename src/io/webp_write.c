@@ -77,5 +77,10 @@ variant_status vt_webp_encode(vt_bytes *out, const vt_image *image, int quality,
     WebPPictureFree(&picture);
     WebPMemoryWriterClear(&writer);
     if (whole) return VARIANT_OK;
+    if (code == VP8_ENC_ERROR_PARTITION0_OVERFLOW || code == VP8_ENC_ERROR_PARTITION_OVERFLOW ||
+        code == VP8_ENC_ERROR_FILE_TOO_BIG)
+        return vt_fail(err, VARIANT_E_ARGUMENT,
+                       "a picture of %d x %d does not go into a WebP of this quality: write a PNG",
+                       image->width, image->height);
     return vt_fail(err, VARIANT_E_MEMORY, "cannot make a WebP (libwebp's error %d)", code);
 }
