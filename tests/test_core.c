@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "core/arena.h"
+#include "core/class_name.h"
 #include "core/cpu.h"
 #include "variant.h"
 #include "core/rng.h"
@@ -65,6 +66,28 @@ static void long_messages_end_whole(void **state) {
     text[sizeof text - 1] = '\0';
     vt_fail(&err, VARIANT_E_IO, "%s", text);
     assert_int_equal(strlen(err.message), room - 1);
+}
+
+static void class_names_are_lines(void **state) {
+    (void)state;
+    static const char *const cases[][2] = {
+        {"", ""},
+        {"T-shirt/top", "T-shirt/top"},
+        {"caf\u00e9 \u732b \U0001f408", "caf\u00e9 \u732b \U0001f408"},
+        {"a\nb\tc\x7f", "a%0Ab%09c%7F"},
+        {"\033[2J", "%1B[2J"},
+        {"\xc2\x9b"
+         "2J\xc2\xa0",
+         "%C2%9B2J\xc2\xa0"},
+        {"caf\xe9", "caf%E9"},
+        {"\xed\xa0\x80\xc0\xaf", "%ED%A0%80%C0%AF"},
+        {"cut\xe7\x8c", "cut%E7%8C"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; ++i) {
+        char *mended = vt_class_name_mended(cases[i][0]);
+        assert_string_equal(mended, cases[i][1]);
+        free(mended);
+    }
+    assert_true(vt_is_utf8("a\n\u732b") && !vt_is_utf8("caf\xe9") && !vt_is_utf8("cut\xe7\x8c"));
 }
 
 static void arena_carves(void **state) {
@@ -182,13 +205,10 @@ static void lists_are_taken_whole(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(status_messages),
-        cmocka_unit_test(long_messages_end_whole),
-        cmocka_unit_test(arena_carves),
-        cmocka_unit_test(philox_known_answers),
-        cmocka_unit_test(draws_are_what_they_say),
-        cmocka_unit_test(cpu_level_can_be_lowered),
-        cmocka_unit_test(lists_are_taken_whole),
+        cmocka_unit_test(status_messages),          cmocka_unit_test(long_messages_end_whole),
+        cmocka_unit_test(class_names_are_lines),    cmocka_unit_test(arena_carves),
+        cmocka_unit_test(philox_known_answers),     cmocka_unit_test(draws_are_what_they_say),
+        cmocka_unit_test(cpu_level_can_be_lowered), cmocka_unit_test(lists_are_taken_whole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

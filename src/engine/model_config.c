@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/class_name.h"
 #include "io/json.h"
 
 #define MAX_CLASSES 100000
@@ -60,7 +61,7 @@ static bool read_supernet(const cJSON *json, vt_supernet_info *out) {
     if (named > VT_EXPLICIT) return false; /* another choice would be other layers than trained */
     out->selector = (vt_selector)named;
     out->trained = true;
-    return read_guidance(cJSON_GetObjectItem(json, "guidance"), out);
+    return true;
 }
 
 static bool read_preview(const cJSON *json, vt_file_config *out) {
@@ -87,7 +88,7 @@ static bool read_classes(const cJSON *json, vt_file_config *out, bool *short_of_
     const cJSON *item;
     cJSON_ArrayForEach(item, json) {
         if (!cJSON_IsString(item)) return false;
-        char *name = strdup(item->valuestring);
+        char *name = vt_class_name_mended(item->valuestring);
         *short_of_memory = !name;
         if (!name) return false;
         out->class_names[out->class_count++] = name;
@@ -97,6 +98,7 @@ static bool read_classes(const cJSON *json, vt_file_config *out, bool *short_of_
 
 static variant_status read_own(vt_file_config *out, const vt_tensor_file *file, const char *text,
                                variant_error *err) {
+    if (vt_json_has_nul(text, strlen(text))) return malformed(file, "a NUL in a text", err);
     cJSON *json = vt_json_of(text);
     if (vt_json_lacked_memory(json, text)) return no_memory(file, err);
     if (!json) return malformed(file, "not JSON", err);
@@ -104,6 +106,7 @@ static variant_status read_own(vt_file_config *out, const vt_tensor_file *file, 
     bool short_of_memory = false;
     const cJSON *tokenizer = cJSON_GetObjectItem(json, "tokenizer");
     const cJSON *transformer = cJSON_GetObjectItem(json, "transformer");
+    const cJSON *supernet = cJSON_GetObjectItem(json, "supernet");
     const cJSON *heads = cJSON_GetObjectItem(transformer, "heads");
     if (cJSON_IsNumber(heads)) out->heads = heads->valueint;
     if (!read_ints(cJSON_GetObjectItem(tokenizer, "sides"), out->tokenizer_sides, VT_MAX_SCALES,
@@ -111,10 +114,13 @@ static variant_status read_own(vt_file_config *out, const vt_tensor_file *file, 
         !read_ints(cJSON_GetObjectItem(transformer, "sides"), out->transformer_sides, VT_MAX_SCALES,
                    &out->transformer_scales))
         complaint = "sides is not a list of positive integers";
-    else if (!read_supernet(cJSON_GetObjectItem(json, "supernet"), &out->supernet))
+    else if (!read_supernet(supernet, &out->supernet))
         complaint =
             "supernet needs bridge, depths, and layers that are equidistant, rounded, prefix or "
-            "explicit; its guidance an uncond_depth, and late factors such as \"12:2.2,6:3\"";
+            "explicit";
+    else if (!read_guidance(cJSON_GetObjectItem(supernet, "guidance"), &out->supernet))
+        complaint = "supernet.guidance needs an uncond_depth of 1 or more, or late factors above 0 "
+                    "up to 100 such as \"12:2.2,6:3\"";
     else if (!read_preview(cJSON_GetObjectItem(json, "preview_decoder"), out))
         complaint = "preview_decoder needs widths and blocks";
     else if (!read_classes(cJSON_GetObjectItem(json, "classes"), out, &short_of_memory))

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/class_name.h"
 #include "core/limits.h"
 #include "features/classifier_parts.h"
 #include "features/network.h"
@@ -116,7 +117,7 @@ static variant_status read_names(vt_classifier *classifier, const cJSON *names, 
         if (!cJSON_IsString(item))
             return vt_fail(err, VARIANT_E_FORMAT, "%s: metadata %s: class %d has no name", path,
                            CONFIG_KEY, at);
-        classifier->class_names[at] = strdup(item->valuestring);
+        classifier->class_names[at] = vt_class_name_mended(item->valuestring);
         if (!classifier->class_names[at++])
             return vt_fail(err, VARIANT_E_MEMORY, "no memory for names");
     }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/class_name.h"
 #include "io/file.h"
 
 static const char *const fashion_names[10] = {"T-shirt/top", "Trouser",   "Pullover", "Dress",
@@ -138,46 +139,14 @@ static variant_status open_one(vt_part *part, bool test_pictures,
 
 /* ---- names for files that others read ---- */
 
-/* Bytes of the UTF-8 character at text; 0 where none begins (RFC 3629). */
-static size_t utf8_character(const unsigned char *text) {
-    unsigned char a = text[0], b = a ? text[1] : 0;
-    size_t length = a < 0x80                ? 1
-                    : a >= 0xc2 && a < 0xe0 ? 2
-                    : a >= 0xe0 && a < 0xf0 ? 3
-                    : a >= 0xf0 && a < 0xf5 ? 4
-                                            : 0;
-    for (size_t i = 1; i < length; i++)
-        if ((text[i] & 0xc0) != 0x80) return 0;
-    bool longer = (a == 0xe0 && b < 0xa0) || (a == 0xf0 && b < 0x90); /* than it had to be */
-    bool beyond = (a == 0xed && b >= 0xa0) || (a == 0xf4 && b >= 0x90);
-    return longer || beyond ? 0 : length;
-}
-
-/* The name with %E9 for every byte that is no UTF-8: model files hold class names as JSON, which must be. */
-static char *utf8_name(const char *name) {
-    size_t used = 0;
-    char *out = malloc(3 * strlen(name) + 1);
-    for (const unsigned char *at = (const unsigned char *)name; out && *at;) {
-        size_t length = utf8_character(at);
-        if (length)
-            memcpy(out + used, at, length);
-        else
-            snprintf(out + used, 4, "%%%02X", *at);
-        used += length ? length : 3;
-        at += length ? length : 1;
-    }
-    if (out) out[used] = '\0';
-    return out;
-}
-
 static variant_status names_mend(vt_part *part, const vt_picture_folder_options *options,
                                  variant_error *err) {
     for (int i = 0; i < part->class_count; i++) {
-        char line[600], *mended = utf8_name(part->classes[i]);
+        char line[640], *mended = vt_class_name_mended(part->classes[i]);
         if (!mended) return no_memory(part->path, err);
         bool same = strcmp(mended, part->classes[i]) == 0;
-        snprintf(line, sizeof line, "%.300s: a class's name is no UTF-8: it is called %.250s",
-                 part->path, mended);
+        snprintf(line, sizeof line, "%.300s: a class's name is no %s: it is called %.250s",
+                 part->path, vt_is_utf8(part->classes[i]) ? "line of text" : "UTF-8", mended);
         free(part->classes[i]);
         part->classes[i] = mended;
         if (!same && options->note) options->note(options->user, line);

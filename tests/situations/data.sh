@@ -322,6 +322,17 @@ PY
     succeeds classify -m run --data d -t 1 --split all
     says "caf%E9 +6"
 }
+names_that_are_no_line() {
+    make "classes('d', ['a'], 6)"
+    python3 -c "import shutil; shutil.copytree('d/a', 'd/b\n\033[2Jc')"
+    succeeds "${classifier[@]}" --data d
+    says "a class's name is no line of text: it is called b%0A%1B\[2Jc"
+    succeeds classify -m run --data d -t 1 --split all
+    says "b%0A%1B\[2Jc +6"
+    ! grep -q $'\033' out.txt || fault "the terminal is told what the name holds"
+}
+situation names-that-are-no-line "a class folder with a line end and a terminal's command in its name: shown as %0A%1B, in one line" names_that_are_no_line
+
 situation names-of-another-encoding "a class folder unpacked with a Latin-1 name: a name that every reader of model files can read" names_of_another_encoding
 
 arrays_of_other_shapes() {
