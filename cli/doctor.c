@@ -72,6 +72,8 @@ static void find(visit *v, bool wrong, const char *remedy, const char *format, .
     va_start(values, format);
     vsnprintf(f->what, sizeof f->what, format, values);
     va_end(values);
+    for (char *at = f->what; *at; ++at) /* of the environment, which holds anything */
+        if ((unsigned char)*at < ' ' || *at == 0x7F) *at = '?';
 }
 
 static void look_at_kernels(visit *v) {
@@ -79,7 +81,10 @@ static void look_at_kernels(visit *v) {
     const char *core = variant_blas_core_wanted();
     const char *told = getenv("OPENBLAS_CORETYPE"), *chosen = getenv(CLI_CORE_CHOSEN);
     char remedy[128];
-    if (told && *told && !(chosen && strcmp(chosen, told) == 0))
+    if (told && !*told)
+        find(v, false, "unset OPENBLAS_CORETYPE",
+             "OPENBLAS_CORETYPE is set to nothing, which chooses no kernels: %s is used", m->blas);
+    else if (told && !(chosen && strcmp(chosen, told) == 0))
         find(v, false, "unset OPENBLAS_CORETYPE",
              "OPENBLAS_CORETYPE=%.32s chooses the kernels of products in float32: %s is used", told,
              m->blas);

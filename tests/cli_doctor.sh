@@ -48,6 +48,11 @@ OPENBLAS_CORETYPE=Prescott run doctor
 says "OpenBLAS [0-9.]+ (Prescott|Nehalem|Core2)"
 # who set it is told so; where the program itself did, for an OpenBLAS older than the processor, nobody is
 says "^note: OPENBLAS_CORETYPE=Prescott chooses the kernels of products in float32: OpenBLAS [0-9.]+ [A-Za-z0-9]+ is used: unset"
+OPENBLAS_CORETYPE='' run doctor
+says "^note: OPENBLAS_CORETYPE is set to nothing, which chooses no kernels: OpenBLAS [0-9.]+ [A-Za-z0-9]+ is used: unset"
+OPENBLAS_CORETYPE=$'a\e[31mb\nc' VARIANT_CPU=$'\e]0;x\a' run doctor
+says "^note: OPENBLAS_CORETYPE=a\?\[31mb\?c chooses the kernels"
+says "^note: VARIANT_CPU=\?\]0;x\? is no instruction set"
 OPENBLAS_CORETYPE=Prescott VARIANT_CORETYPE=Prescott run doctor
 grep -q OPENBLAS_CORETYPE out.txt && { cp out.txt err.txt; bad "told of what the program chose"; } || ok
 env -u OPENBLAS_CORETYPE "$variant" doctor >out.txt 2>err.txt
