@@ -1,4 +1,5 @@
 # A folder's files as a table in C: cmake "-DFILES=a.html;b.css" -DNAME=sv_page_files -DOUT=....c -P embed_files.cmake
+# [-DWITHOUT=text]: what HTML is without, of whatever this build has not.
 # Each with its name, media type, an ETag (of its bytes) and its bytes (src/serve/page.h).
 set(type_html "text/html; charset=utf-8")
 set(type_css "text/css; charset=utf-8")
@@ -15,7 +16,11 @@ foreach(file ${FILES})
     message(FATAL_ERROR "${file}: say in cmake/embed_files.cmake what media type .${ending} is")
   endif()
   file(READ ${file} bytes HEX)
-  file(SHA256 ${file} hash)
+  if(WITHOUT AND ending STREQUAL html)
+    string(HEX "${WITHOUT}" left_out)
+    string(REPLACE "${left_out}" "" bytes "${bytes}")
+  endif()
+  string(SHA256 hash "${bytes}")
   string(SUBSTRING ${hash} 0 32 hash)
   string(LENGTH "${bytes}" digits)
   math(EXPR size "${digits} / 2")

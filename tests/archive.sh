@@ -48,6 +48,7 @@ status=0
 inside "$fresh" "$place/bin/variant" encode -m "$place/share/variant/models/fashion" /picture -o /maps.npz >"$folder/said" 2>&1 || status=$?
 ok "a TIFF is refused: $(cat "$folder/said")" [ $status -eq 1 ]
 ok "in one line that says so" grep -qx 'variant encode: /picture: a TIFF, which this build does not read (VARIANT_TIFF=OFF): convert it first' "$folder/said"
+ok "nor does the page take one" [ "$(grep -c image/tiff "$fresh$place/bin/variant")" -eq 0 ]
 for ending in jpg webp; do
     inside "$fresh" "$place/bin/variant" generate -m "$place/share/variant/models/fashion" --class Bag -o /got.$ending >/dev/null
     ok "a picture as $ending" [ -s "$fresh/got.$ending" ]

@@ -121,12 +121,25 @@ class Page:
 # ---- what is handed over
 
 @test
+def it_is_embedded_without_what_a_build_lacks(browser, server):
+    made = os.path.join(FOLDER.name, "page.c")
+    page = os.path.join(ROOT, "src/serve/page/index.html")
+    command = ["cmake", f"-DFILES={page}", "-DNAME=files", f"-DOUT={made}", "-DWITHOUT=,image/tiff", "-P", os.path.join(ROOT, "cmake/embed_files.cmake")]
+    subprocess.run(command, check=True, timeout=60)
+    with open(made) as source, open(page, "rb") as whole:
+        embedded = bytes(int(number, 16) for number in source.read().split("{", 1)[1].split("0}")[0].split(",") if number)
+        assert embedded == whole.read().replace(b",image/tiff", b"") and b"image/bmp" in embedded
+
+
+@test
 def its_files_may_be_kept_and_run_nothing_of_others(browser, server):
     front = server.get("/")
     assert front.status == 200 and front.headers["content-type"] == "text/html; charset=utf-8"
     policy = front.headers["content-security-policy"]
     assert "default-src 'none'" in policy and "script-src 'self'" in policy and "unsafe" not in policy and "frame-ancestors 'none'" in policy
     text = front.body.decode()
+    with open(os.path.join(os.path.dirname(VARIANT), "CMakeCache.txt")) as cache:
+        assert ("image/tiff" in text) == ("VARIANT_TIFF:BOOL=ON" in cache.read()), "the page takes what the program reads"
     names = [part.split('"')[0] for part in text.split('"/page/')[1:]]
     assert {"main.js", "page.css", "icon.svg"} <= set(names)
     for word in ("style=", "onclick=", "<style", "javascript:"):
