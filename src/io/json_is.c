@@ -6,7 +6,8 @@
 
 #include "io/json.h"
 
-enum { DEEPEST = CJSON_NESTING_LIMIT, LONGEST_NUMBER = 63 };
+/* MARKED: bytes of a text from which on cJSON passes over a mark of UTF-8. */
+enum { DEEPEST = CJSON_NESTING_LIMIT, LONGEST_NUMBER = 63, MARKED = 5 };
 
 typedef struct reader {
     const char *at, *end;
@@ -117,7 +118,7 @@ bool vt_json_is(const char *text, size_t size) {
     reader r = {text, text + size};
     char opened[DEEPEST];
     int depth = 0;
-    (void)take_word(&r, "\xEF\xBB\xBF"); /* a mark of UTF-8, which cJSON passes over */
+    if (size >= MARKED) (void)take_word(&r, "\xEF\xBB\xBF"); /* a mark of UTF-8 */
     for (bool more = true; more;) {
         pass_blanks(&r);
         const char c = next_of(&r);
