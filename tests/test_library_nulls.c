@@ -219,6 +219,11 @@ static void lists(void **state) {
     options.tokenizer_tensor_count = 0;
     options.model_size = 2;
     REFUSES("model_size 2, but model_bytes is NULL", variant_engine_open(&other, &options, &err));
+    variant_sweep_options sweep;
+    variant_sweep_options_init(&sweep);
+    sweep.folder = in_folder("sweep");
+    sweep.zone_count = 2;
+    REFUSES("zone_count 2, but zones is NULL", variant_sweep(engine, &request, &sweep, &err));
     variant_tokenizer *tokenizer = NULL;
     variant_tokens *tokens = NULL;
     variant_data data;

@@ -42,7 +42,8 @@ static variant_status take_lists(vt_sweep_options *out, const variant_sweep_opti
     TAKE(out->uncond_depths, out->uncond_count, o->uncond_depths, o->uncond_count, "uncond_depths");
     TAKE(out->cfg_lates, out->late_count, o->cfg_lates, o->late_count, "cfg_lates");
     TAKE(out->seeds, out->seed_count, o->seeds, o->seed_count, "seeds");
-    if (o->zone_count < 0 || o->zone_count > VT_SWEEP_MAX_LIST || (o->zone_count && !o->zones))
+    VT_TRY(vt_need_list(o->zones, "zones", o->zone_count, "zone_count", err));
+    if (o->zone_count < 0 || o->zone_count > VT_SWEEP_MAX_LIST)
         return vt_fail(err, VARIANT_E_ARGUMENT, "zones: %d of them: expected up to %d",
                        o->zone_count, VT_SWEEP_MAX_LIST);
     for (int i = 0; i < o->zone_count; ++i)
