@@ -270,6 +270,12 @@ static variant_status check(const variant_settings *s, const variant_engine *eng
                : status;
 }
 
+static bool same_numbers(const float *a, const float *b, int count) {
+    for (int i = 0; i < count; ++i)
+        if (a[i] != b[i]) return false;
+    return true;
+}
+
 /* Where the guidance is what the model tells for these layers, the request leaves it to the model, so that other layers are
  * guided as is best for them. Without a cfg_scale the factors were not the model's to tell. */
 static void follow_model(const variant_settings *s, const variant_engine *engine,
@@ -281,7 +287,7 @@ static void follow_model(const variant_settings *s, const variant_engine *engine
     request.cfg_scale_count = 0;
     if (!member(s, "cfg_scale") || vt_branches_make(&told, engine->model, r, NULL) != VARIANT_OK ||
         vt_branches_make(&own, engine->model, &request, NULL) != VARIANT_OK ||
-        memcmp(told.guide, own.guide, sizeof own.guide) != 0 ||
+        !same_numbers(told.guide, own.guide, VT_SCHEDULE_SCALES) ||
         (!r->cfg_scales && told.late != own.late))
         return;
     r->cfg_late = -1.0f;

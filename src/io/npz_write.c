@@ -8,7 +8,8 @@ enum { HEADER_ROOM = 256, MOST_AXES = 4 }; /* of an array's header; of an array 
 
 /* NEP 1, version 1.0; as NumPy pads it, so that the numbers begin at a multiple of 64 within the entry. */
 static int array_header(char out[HEADER_ROOM], const char *type, int rank, const int64_t *shape) {
-    memcpy(out, "\x93NUMPY\x01\x00", 8);
+    static const char magic[8] = {'\x93', 'N', 'U', 'M', 'P', 'Y', 1, 0};
+    memcpy(out, magic, sizeof magic);
     char *text = out + 10;
     size_t used = (size_t)sprintf(text, "{'descr': '%s', 'fortran_order': False, 'shape': (", type);
     for (int d = 0; d < rank; ++d)

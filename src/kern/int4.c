@@ -198,7 +198,8 @@ float vt_int4_scale(const uint8_t *record) {
 }
 
 float vt_int4_step(const uint8_t *record, size_t i) {
-    return (float)scales_of((uint8_t *)(uintptr_t)record)[i / GROUP] * vt_int4_scale(record);
+    const int8_t scale = scales_of((uint8_t *)(uintptr_t)record)[i / GROUP];
+    return (float)scale * vt_int4_scale(record);
 }
 
 void vt_int4_put(uint8_t *record, size_t k, size_t i, int q) {
@@ -212,6 +213,7 @@ void vt_int4_decode(const uint8_t *record, size_t k, float *out) {
     for (size_t i = 0; i < k; ++i) {
         const uint8_t byte = group_of(own, k, i / GROUP)[byte_of(i % GROUP)];
         const int q = (byte >> shift_of(i % GROUP) & 15) + VT_INT4_LEAST;
-        out[i] = (float)(q * scales_of(own)[i / GROUP]);
+        const int product = q * scales_of(own)[i / GROUP];
+        out[i] = (float)product;
     }
 }

@@ -91,8 +91,9 @@ void vt_panels_row(const vt_panels *panels, const vt_weight_spec *spec, int row,
     for (size_t tap = 0; tap < (size_t)panels->taps; ++tap) {
         const size_t from = at + tap * depth * VT_PANELS_ROWS;
         for (size_t d = 0; d < length; ++d, ++out) {
+            const size_t four = d / 4 * VT_PANELS_ROWS + column;
             if (spec->type == VT_NUMBER_INT8)
-                *out = (float)bytes[from + (d / 4 * VT_PANELS_ROWS + column) * 4 + d % 4] - 128.0f;
+                *out = (float)bytes[from + four * 4 + d % 4] - 128.0f;
             else
                 *out = vt_from_bf16(halves[from + (d / 2 * VT_PANELS_ROWS + column) * 2 + d % 2]);
         }

@@ -17,7 +17,8 @@ static char *quoted(const char *word) {
         if (*word == '\'') out = stpcpy(out, "'\\'"); /* ends, one of its own, begins again */
         *out++ = *word;
     }
-    strcpy(out, "'");
+    *out++ = '\'';
+    *out = '\0';
     return text;
 }
 

@@ -312,7 +312,7 @@ static void row_end(rolling_task *t) {
 static void band_run(rolling_task *t, int64_t band) {
     const rolling_plan *p = t->p;
     const int phases = p->apart * p->apart, end = band_begin(p, band + 1);
-    float *totals[4];
+    float *totals[4] = {0};
     for (int phase = 0; phase < phases; phase++)
         totals[phase] = vt_conv_sums_begin(&p->sums, t->at, phase * p->bands + band, 0,
                                            (size_t)p->panels * VT_PANEL);
