@@ -389,6 +389,23 @@ static variant_status spin(vt_jail_room *room, variant_error *err) {
         if (i < 0) break;
     return VARIANT_OK;
 }
+/* Of the clock, without a processor: a futex that nobody wakes. */
+static void wait_for(double seconds) {
+    const struct timespec span = {(time_t)seconds,
+                                  (long)((seconds - (double)(time_t)seconds) * 1e9)};
+    uint32_t nobody = 0;
+    syscall(SYS_futex, &nobody, 128 /* FUTEX_WAIT, private */, 0, &span, NULL, 0);
+}
+static variant_status starve(vt_jail_room *room, variant_error *err) {
+    (void)room, (void)err;
+    wait_for(0.5);
+    return VARIANT_OK;
+}
+static variant_status idle(vt_jail_room *room, variant_error *err) {
+    (void)room, (void)err;
+    wait_for(100.0);
+    return VARIANT_OK;
+}
 static variant_status hoard(vt_jail_room *room, variant_error *err) {
     (void)room;
     volatile uint8_t *bytes = malloc((size_t)1 << 30);
@@ -439,7 +456,10 @@ static void ends_of_a_reader_are_lines(void **state) {
     (void)state;
     assert_ok(vt_jail_begin(err));
     assert_fails(call(crash, memory, 10, err), VARIANT_E_FORMAT, "crashed in its sandbox (Illegal");
-    assert_fails(call(spin, memory, 0.2, err), VARIANT_E_FORMAT, "took more than 0.2 s");
+    assert_fails(call(spin, memory, 0.9, err), VARIANT_E_FORMAT,
+                 "took more than 1 s of a processor");
+    assert_ok(call(starve, memory, 0.2, err)); /* of a processor it had nothing */
+    assert_fails(call(idle, memory, 0.02, err), VARIANT_E_FORMAT, "did not end within 0.2 s");
     if (!SANITIZED)
         assert_fails(call(hoard, memory, 10, err), VARIANT_E_FORMAT,
                      "more than the 64 MB that its sandbox leaves it (no memory for a picture");
@@ -453,11 +473,11 @@ static void ends_of_a_reader_are_lines(void **state) {
     vt_jail_end();
 }
 
-/* The one child of this process. */
-static pid_t keeper_of_this(void) {
+/* The one child of a process; 0: none, or the kernel lists none. */
+static pid_t child_of(pid_t of) {
     char path[64];
     int process = 0;
-    snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)getpid());
+    snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)of, (int)of);
     FILE *file = fopen(path, "re");
     if (!file) return 0;
     if (fscanf(file, "%d", &process) != 1) process = 0;
@@ -465,22 +485,87 @@ static pid_t keeper_of_this(void) {
     return process;
 }
 
-static void without_its_keeper_nothing_is_read(void **state) {
+/* The keeper that there is, or will be in a moment; not `before`. */
+static pid_t keeper_after(pid_t before) {
+    for (int i = 0; i < 2000; ++i) {
+        const pid_t keeper = child_of(child_of(getpid()));
+        if (keeper > 1 && keeper != before) return keeper;
+        usleep(5000);
+    }
+    fail_msg("no keeper comes after %d", (int)before);
+    return 0;
+}
+
+static bool lists_children(void) {
+    if (child_of(getpid()) > 1) return true;
+    printf("SKIP test_jail: the kernel does not list children\n");
+    return false;
+}
+
+static void a_lost_keeper_is_replaced(void **state) {
     (void)state;
     assert_ok(vt_jail_begin(err));
-    const pid_t keeper = keeper_of_this();
-    if (keeper > 1) {
+    if (lists_children()) {
+        const pid_t keeper = keeper_after(0);
         kill(keeper, SIGTERM); /* as Ctrl-C and a manager's stop do: the program decides */
         assert_ok(call(fine, 1 << 20, 10, err));
+        assert_int_equal(keeper_after(0), keeper);
         kill(keeper, SIGKILL);
-        assert_fails(call(fine, 1 << 20, 10, err), VARIANT_E_IO, "keeper has ended");
-        assert_fails(call(fine, 1 << 20, 10, err), VARIANT_E_IO, "keeper has ended");
-    } else {
-        printf("SKIP test_jail: the kernel does not list children\n");
+        assert_ok(call(fine, 1 << 20, 10, err));
+        assert_int_not_equal(keeper_after(keeper), keeper);
+    }
+    vt_jail_end();
+}
+
+/* A keeper that ends while it is at work: its call is sent to the next. */
+static void *end_soon(void *user) {
+    usleep(150000);
+    kill(*(pid_t *)user, SIGKILL);
+    return NULL;
+}
+
+static void a_call_outlives_its_keeper(void **state) {
+    pthread_t thread;
+    (void)state;
+    assert_ok(vt_jail_begin(err));
+    if (lists_children()) {
+        pid_t keeper = keeper_after(0);
+        assert_int_equal(pthread_create(&thread, NULL, end_soon, &keeper), 0);
+        assert_ok(call(starve, 1 << 20, 10, err));
+        pthread_join(thread, NULL);
+        assert_int_not_equal(child_of(child_of(getpid())), keeper);
+    }
+    vt_jail_end();
+}
+
+/* Whoever ends every one of them has calls fail at once, and no process forked on and on. */
+static void keepers_lost_again_and_again_are_missed(void **state) {
+    (void)state;
+    assert_ok(vt_jail_begin(err));
+    if (lists_children()) {
+        pid_t keeper = 0;
+        for (int i = 0; i < 8; ++i) kill(keeper = keeper_after(keeper), SIGKILL);
+        assert_fails(call(fine, 1 << 20, 10, err), VARIANT_E_IO, "again and again");
+        assert_fails(call(fine, 1 << 20, 10, err), VARIANT_E_IO, "nothing is read for");
+        assert_int_equal(child_of(child_of(getpid())), 0);
     }
     vt_jail_end();
     assert_ok(vt_jail_begin(err));
     assert_ok(call(fine, 1 << 20, 10, err));
+    vt_jail_end();
+}
+
+static void without_a_warden_the_keeper_goes_on(void **state) {
+    (void)state;
+    assert_ok(vt_jail_begin(err));
+    if (lists_children()) {
+        const pid_t keeper = keeper_after(0);
+        kill(child_of(getpid()), SIGKILL);
+        assert_ok(call(fine, 1 << 20, 10, err));
+        kill(keeper, SIGKILL);
+        assert_fails(call(fine, 1 << 20, 10, err), VARIANT_E_IO, "keeper has ended");
+        assert_fails(call(fine, 1 << 20, 10, err), VARIANT_E_IO, "keeper has ended");
+    }
     vt_jail_end();
 }
 
@@ -587,7 +672,10 @@ int main(int argc, char **argv) {
         cmocka_unit_test(what_a_reader_needs_not_is_denied),
         cmocka_unit_test(landlock_closes_files),
         cmocka_unit_test(ends_of_a_reader_are_lines),
-        cmocka_unit_test(without_its_keeper_nothing_is_read),
+        cmocka_unit_test(a_lost_keeper_is_replaced),
+        cmocka_unit_test(a_call_outlives_its_keeper),
+        cmocka_unit_test(keepers_lost_again_and_again_are_missed),
+        cmocka_unit_test(without_a_warden_the_keeper_goes_on),
         cmocka_unit_test(a_fork_shares_the_keeper),
         cmocka_unit_test(threads_read_side_by_side),
         cmocka_unit_test(without_seccomp_there_is_none),

@@ -1,8 +1,9 @@
-/* jail.c - this process's side of jail.h: the keeper's beginning and end, and calls. */
+/* jail.c - this process's side of jail.h: the warden's beginning and end, and calls. */
 #include "core/jail.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +23,7 @@ enum { LARGE = 1 << 16 }; /* what a pipe holds unless it is told to hold more */
 static struct {
     bool on;
     int orders;
-    pid_t owner, keeper;
+    pid_t owner, warden;
 } jail;
 
 /* ---- beginning and end ---- */
@@ -59,7 +60,7 @@ static variant_status try_it(variant_error *err) {
     return vt_jail_call(&job, NULL, 0, &out, &size, err);
 }
 
-static variant_status fork_keeper(variant_error *err) {
+static variant_status fork_warden(variant_error *err) {
     int ends[2];
     uint8_t ready;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
@@ -73,7 +74,7 @@ static variant_status fork_keeper(variant_error *err) {
     close(ends[1]);
     jail.orders = ends[0];
     jail.owner = getpid();
-    jail.keeper = process;
+    jail.warden = process;
     jail.on = process > 0;
     if (process < 0) {
         close(ends[0]);
@@ -88,7 +89,7 @@ variant_status vt_jail_begin(variant_error *err) {
     if (jail.on) return VARIANT_OK;
     if (!vt_jail_describe(line, sizeof line))
         return vt_fail(err, VARIANT_E_UNSUPPORTED, "no sandbox can be had: %s", line);
-    variant_status status = fork_keeper(err);
+    variant_status status = fork_warden(err);
     if (status == VARIANT_OK) status = try_it(err);
     if (status == VARIANT_OK) return VARIANT_OK;
     vt_jail_end();
@@ -99,7 +100,7 @@ void vt_jail_end(void) {
     if (!jail.on) return;
     if (jail.owner == getpid()) { /* not a copy of the process, which shares the keeper */
         shutdown(jail.orders, SHUT_RDWR);
-        while (waitpid(jail.keeper, NULL, 0) < 0 && errno == EINTR) {
+        while (waitpid(jail.warden, NULL, 0) < 0 && errno == EINTR) {
         }
     }
     close(jail.orders);
@@ -112,6 +113,7 @@ void vt_jail_end(void) {
 typedef struct call {
     int answer, verdict, files[JAIL_FILES];
     bool own_input;
+    bool lost; /* with its keeper */
 } call;
 
 static void close_files(call *c) {
@@ -148,7 +150,7 @@ static bool open_pipe(int *here, int *there, bool large) {
 }
 
 static bool open_call(call *c, const vt_jail_job *job) {
-    *c = (call){-1, -1, {-1, -1, -1}, job->file < 0};
+    *c = (call){-1, -1, {-1, -1, -1}, job->file < 0, false};
     c->files[JAIL_INPUT] = job->file < 0 ? file_of(job) : job->file;
     return c->files[JAIL_INPUT] >= 0 &&
            open_pipe(&c->answer, &c->files[JAIL_ANSWER], job->most > LARGE) &&
@@ -177,24 +179,36 @@ static bool send_order(const call *c, const vt_jail_job *job) {
     return sent == (ssize_t)sizeof order;
 }
 
+static variant_status no_keeper(variant_error *err) {
+    return vt_fail(err, VARIANT_E_IO, "the sandbox's keeper has ended: nothing is read");
+}
+
 /* Why there was no answer, or half of one. */
-static variant_status verdict_of(const call *c, const vt_jail_job *job, variant_error *err) {
+static variant_status verdict_of(call *c, const vt_jail_job *job, variant_error *err) {
     jail_verdict verdict;
-    if (!vt_read_all(c->verdict, &verdict, sizeof verdict))
-        return vt_fail(err, VARIANT_E_IO, "the sandbox's keeper has ended: nothing is read");
+    c->lost = !vt_read_all(c->verdict, &verdict, sizeof verdict);
+    if (c->lost) return no_keeper(err);
+    if (verdict.rest > 0.0)
+        return vt_fail(err, VARIANT_E_IO,
+                       "the sandbox's keeper was ended again and again: nothing is read for %.0f s",
+                       ceil(verdict.rest));
     if (verdict.reason)
         return vt_fail(err, VARIANT_E_MEMORY, "no process to read it in: %s",
                        strerror(verdict.reason));
     if (verdict.late)
         return vt_fail(err, VARIANT_E_FORMAT,
-                       "its reader took more than %g s, and was ended in its sandbox",
-                       job->seconds);
+                       "its reader did not end within %g s, and was ended in its sandbox",
+                       vt_jail_patience(job->seconds));
     if (!WIFSIGNALED(verdict.status))
         return vt_fail(err, VARIANT_E_FORMAT, "its reader ended in its sandbox without an answer");
     const int number = WTERMSIG(verdict.status);
     if (number == SIGSYS)
         return vt_fail(err, VARIANT_E_FORMAT,
                        "its reader asked for what its sandbox forbids, and was ended");
+    if (number == SIGXCPU)
+        return vt_fail(err, VARIANT_E_FORMAT,
+                       "its reader took more than %g s of a processor, and was ended in its sandbox",
+                       ceil(job->seconds));
     const char *what = sigdescr_np(number);
     return vt_fail(err, VARIANT_E_FORMAT, "its reader crashed in its sandbox (%s)",
                    what ? what : "an unknown signal");
@@ -213,7 +227,7 @@ static variant_status refusal_of(jail_answer *said, const vt_jail_job *job, vari
     return vt_fail(err, known ? said->status : VARIANT_E_FORMAT, "%s", said->message);
 }
 
-static variant_status take_answer(const call *c, const vt_jail_job *job, jail_answer *said,
+static variant_status take_answer(call *c, const vt_jail_job *job, jail_answer *said,
                                   uint8_t **out, variant_error *err) {
     if (!vt_read_all(c->answer, said, sizeof *said)) return verdict_of(c, job, err);
     if (said->status != VARIANT_OK) return refusal_of(said, job, err);
@@ -232,24 +246,34 @@ static variant_status take_answer(const call *c, const vt_jail_job *job, jail_an
     return verdict_of(c, job, err);
 }
 
+/* *lost: its keeper ended under it, and another may be there. */
+static variant_status call_once(const vt_jail_job *job, jail_answer *said, uint8_t **out,
+                                bool *lost, variant_error *err) {
+    call c;
+    variant_status status;
+    if (!open_call(&c, job)) {
+        status = vt_fail(err, VARIANT_E_IO, "no way into the sandbox: %s", strerror(errno));
+    } else if (!send_order(&c, job)) {
+        status = no_keeper(err);
+    } else {
+        close_files(&c); /* so that the answer ends when the process does */
+        status = take_answer(&c, job, said, out, err);
+    }
+    close_call(&c);
+    *lost = c.lost;
+    return status;
+}
+
 variant_status vt_jail_call(const vt_jail_job *job, void *head, size_t head_size, uint8_t **out,
                             size_t *out_size, variant_error *err) {
-    call c;
     jail_answer said = {0};
-    variant_status status;
+    bool lost;
     *out = NULL;
     *out_size = 0;
     if (job->ask_size > VT_JAIL_ASK || head_size > VT_JAIL_HEAD)
         return vt_fail(err, VARIANT_E_ARGUMENT, "more is asked than a jail's order holds");
-    if (!open_call(&c, job)) {
-        status = vt_fail(err, VARIANT_E_IO, "no way into the sandbox: %s", strerror(errno));
-    } else if (!send_order(&c, job)) {
-        status = vt_fail(err, VARIANT_E_IO, "the sandbox's keeper has ended: nothing is read");
-    } else {
-        close_files(&c); /* so that the answer ends when the process does */
-        status = take_answer(&c, job, &said, out, err);
-    }
-    close_call(&c);
+    variant_status status = call_once(job, &said, out, &lost, err);
+    if (lost) status = call_once(job, &said, out, &lost, err);
     if (status != VARIANT_OK) return status;
     if (head_size) memcpy(head, said.head, head_size);
     *out_size = (size_t)said.size;

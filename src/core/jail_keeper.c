@@ -1,5 +1,5 @@
-/* jail_keeper.c - the keeper's side of jail.h: takes orders, forks a process for each, sees to its end. It holds what the
- * program held when the jail began, but for its descriptors and the values of its environment. */
+/* jail_keeper.c - the keeper's side of jail.h: takes orders, forks a process for each, sees to its end. Like its warden, it holds what
+ * the program held when the jail began, but for its descriptors and the values of its environment. */
 #include "core/jail_keeper.h"
 
 #include <errno.h>
@@ -19,6 +19,8 @@
 #include "core/jail_walls.h"
 
 enum { MOST_CHILDREN = 64, ORDERS = 3 };
+enum { MOST_KEEPERS = 8 }; /* begun within SPAN */
+#define SPAN 60.0          /* seconds */
 
 typedef struct child {
     pid_t process;
@@ -33,6 +35,12 @@ typedef struct keeper {
     child children[MOST_CHILDREN];
     int count;
 } keeper;
+
+/* An order as it comes, with its descriptors. */
+typedef struct arrival {
+    jail_order order;
+    int files[JAIL_FILES];
+} arrival;
 
 /* ---- what the keeper gives up ---- */
 
@@ -87,12 +95,13 @@ static void take_signals(void) {
     sigprocmask(SIG_SETMASK, &blocked, NULL);
 }
 
+/* In the warden, for all keepers. */
 static bool open_keeper(keeper *k, int orders) {
     variant_error err;
     *k = (keeper){.had = address_space()};
     forget_environment();
     take_signals();
-    prctl(PR_SET_NAME, "variant-keeper");
+    prctl(PR_SET_NAME, "variant-warden");
     return close_descriptors(orders) && vt_walls_filter_make(&k->filter, &err) == VARIANT_OK;
 }
 
@@ -109,7 +118,8 @@ static void bury(keeper *k) {
     while ((process = waitpid(-1, &status, WNOHANG)) > 0)
         for (int i = 0; i < k->count; ++i) {
             if (k->children[i].process != process) continue;
-            tell(k->children[i].verdict, (jail_verdict){status, k->children[i].late, 0});
+            tell(k->children[i].verdict, 
+                 (jail_verdict){.status = status, .late = k->children[i].late});
             k->children[i] = k->children[--k->count];
             break;
         }
@@ -167,49 +177,98 @@ static void begin_child(keeper *k, const jail_order *order, const int files[JAIL
         tell(files[JAIL_VERDICT], (jail_verdict){.reason = reason});
     else
         k->children[k->count++] =
-            (child){process, files[JAIL_VERDICT], vt_seconds() + order->seconds, false};
+            (child){process, files[JAIL_VERDICT], vt_seconds() + vt_jail_patience(order->seconds), false};
 }
 
 /* ---- orders ---- */
 
-/* False: there will be none any more. */
-static bool take_order(keeper *k) {
-    jail_order order;
-    int files[JAIL_FILES];
+typedef enum arrived { CAME, NONE_NOW, NO_MORE } arrived;
+
+static arrived take_order(arrival *in) {
     union {
         struct cmsghdr aligned;
-        char bytes[CMSG_SPACE(sizeof files)];
+        char bytes[CMSG_SPACE(sizeof in->files)];
     } control;
-    struct iovec piece = {&order, sizeof order};
+    struct iovec piece = {&in->order, sizeof in->order};
     struct msghdr message = {.msg_iov = &piece,
                              .msg_iovlen = 1,
                              .msg_control = &control,
                              .msg_controllen = sizeof control};
     const ssize_t got = recvmsg(ORDERS, &message, MSG_CMSG_CLOEXEC);
-    if (got < 0 && (errno == EINTR || errno == EAGAIN)) return true;
-    if (got != (ssize_t)sizeof order) return false;
+    if (got < 0 && (errno == EINTR || errno == EAGAIN)) return NONE_NOW;
+    if (got != (ssize_t)sizeof in->order) return NO_MORE;
     const struct cmsghdr *head = CMSG_FIRSTHDR(&message);
-    if (!head || head->cmsg_type != SCM_RIGHTS || head->cmsg_len != CMSG_LEN(sizeof files))
-        return true; /* more descriptors than may be had: whoever sent them sees the answer's end */
-    memcpy(files, CMSG_DATA(head), sizeof files);
-    begin_child(k, &order, files);
+    if (!head || head->cmsg_type != SCM_RIGHTS || head->cmsg_len != CMSG_LEN(sizeof in->files))
+        return NONE_NOW; /* more descriptors than may be had: whoever sent them sees the answer's end */
+    memcpy(in->files, CMSG_DATA(head), sizeof in->files);
+    return CAME;
+}
+
+static struct timespec span_of(double seconds) {
+    const time_t whole = (time_t)seconds;
+    return (struct timespec){whole, (long)((seconds - (double)whole) * 1e9)};
+}
+
+/* The life of a keeper, until nobody asks any more. */
+static _Noreturn void keep(keeper *k) {
+    sigset_t open;
+    sigemptyset(&open);
+    prctl(PR_SET_NAME, "variant-keeper");
+    for (;;) {
+        arrival in;
+        const double next = next_end(k);
+        const struct timespec span = span_of(next < 0.0 ? 0.0 : next);
+        struct pollfd wanted = {ORDERS, k->count < MOST_CHILDREN ? POLLIN : 0, 0};
+        const int ready = ppoll(&wanted, 1, next < 0.0 ? NULL : &span, &open);
+        bury(k);
+        end_late_ones(k);
+        if (ready <= 0) continue;
+        const arrived what = wanted.revents & POLLIN ? take_order(&in) : NO_MORE;
+        if (what == NO_MORE) break;
+        if (what == CAME) begin_child(k, &in.order, in.files);
+    }
+    _exit(0); /* and with it its children */
+}
+
+/* ---- the warden ---- */
+
+/* Begins a keeper and waits for its end. False: it ended as keepers do, since nobody asks any more. */
+static bool lost_a_keeper(keeper *k) {
+    int status;
+    const pid_t process = fork();
+    if (process == 0) keep(k);
+    while (process > 0 && waitpid(process, &status, 0) < 0)
+        if (errno != EINTR) return true;
+    return process < 0 || status != 0;
+}
+
+/* Orders are told that nobody takes them, for so long. False: there will be none any more. */
+static bool turn_away(double seconds) {
+    const double until = vt_seconds() + seconds;
+    for (double left; (left = until - vt_seconds()) > 0.0;) {
+        arrival in;
+        struct pollfd wanted = {ORDERS, POLLIN, 0};
+        const struct timespec span = span_of(left);
+        if (ppoll(&wanted, 1, &span, NULL) <= 0) continue;
+        const arrived what = wanted.revents & POLLIN ? take_order(&in) : NO_MORE;
+        if (what == NO_MORE) return false;
+        if (what == NONE_NOW) continue;
+        close(in.files[JAIL_INPUT]);
+        close(in.files[JAIL_ANSWER]);
+        tell(in.files[JAIL_VERDICT], (jail_verdict){.rest = left});
+    }
     return true;
 }
 
 _Noreturn void vt_jail_keep(int orders) {
     keeper k;
-    sigset_t open;
-    sigemptyset(&open);
+    double begun[MOST_KEEPERS] = {0}; /* when each of the last was, by turns */
     if (!open_keeper(&k, orders) || !vt_write(ORDERS, "", 1)) _exit(1);
-    for (;;) {
-        const double next = next_end(&k);
-        struct timespec span = {(time_t)next, (long)((next - (double)(time_t)next) * 1e9)};
-        struct pollfd wanted = {ORDERS, k.count < MOST_CHILDREN ? POLLIN : 0, 0};
-        const int ready = ppoll(&wanted, 1, next < 0.0 ? NULL : &span, &open);
-        bury(&k);
-        end_late_ones(&k);
-        if (ready > 0 && wanted.revents & POLLIN && !take_order(&k)) break;
-        if (ready > 0 && !(wanted.revents & POLLIN)) break; /* closed: nobody asks any more */
+    for (int i = 0;; i = (i + 1) % MOST_KEEPERS) {
+        const double rest = begun[i] > 0.0 ? begun[i] + SPAN - vt_seconds() : 0.0;
+        if (rest > 0.0 && !turn_away(rest)) break;
+        begun[i] = vt_seconds();
+        if (!lost_a_keeper(&k)) break;
     }
-    _exit(0); /* and with it its children */
+    _exit(0);
 }

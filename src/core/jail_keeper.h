@@ -1,4 +1,4 @@
-/* jail_keeper.h - what the three kinds of process of a jail (jail.h) tell each other. */
+/* jail_keeper.h - what the processes of a jail (jail.h) tell each other. */
 #ifndef VT_CORE_JAIL_KEEPER_H
 #define VT_CORE_JAIL_KEEPER_H
 
@@ -25,12 +25,19 @@ typedef struct jail_answer {
 
 /* From the keeper, once it has ended. */
 typedef struct jail_verdict {
-    int status; /* as wait() has it */
-    bool late;  /* the keeper ended it */
-    int reason; /* errno, where there was none; else 0 */
+    int status;  /* as wait() has it */
+    bool late;   /* the keeper ended it */
+    int reason;  /* errno, where there was none; else 0 */
+    double rest; /* seconds without a keeper, from the warden; else 0 */
 } jail_verdict;
 
-/* The keeper's life: orders come over `orders`, whose end is its end. Says over it, by one byte, that it is ready. */
+/* Seconds until a process that may take so many of a processor is ended, whatever it waits for: a busy machine gives it a tenth of one. */
+static inline double vt_jail_patience(double seconds) {
+    return 10.0 * seconds;
+}
+
+/* The life of the warden, and of the keepers it forks: orders come over `orders`, whose end is their end. Says over it, by one byte,
+ * that it is ready. */
 _Noreturn void vt_jail_keep(int orders);
 /* The life of the process of a call; in a child of the keeper's. */
 _Noreturn void vt_jail_serve(const jail_order *order, int input, int answer, size_t had,

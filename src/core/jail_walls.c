@@ -2,6 +2,7 @@
 #include "core/jail_walls.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -158,19 +159,21 @@ variant_status vt_walls_filter_raise(const vt_walls_filter *filter, variant_erro
 
 /* ---- limits ---- */
 
-static bool set_limit(__rlimit_resource_t which, size_t most) {
-    const struct rlimit limit = {most, most};
-    struct rlimit is;
-    if (getrlimit(which, &is) == 0 && is.rlim_max < most) return true; /* there is less already */
+/* At `most` the process is told, by a signal that ends it; `slack` beyond that nothing is asked. Less, where there is less already. */
+static bool set_limit(__rlimit_resource_t which, size_t most, size_t slack) {
+    struct rlimit is, limit = {most, most + slack};
+    if (getrlimit(which, &is) != 0) return false;
+    if (is.rlim_max < limit.rlim_max) limit.rlim_max = is.rlim_max;
+    if (is.rlim_cur < limit.rlim_cur) limit.rlim_cur = is.rlim_cur;
     return setrlimit(which, &limit) == 0;
 }
 
 variant_status vt_walls_limit(size_t had, size_t memory, double seconds, variant_error *err) {
-    bool set = set_limit(RLIMIT_CPU, (size_t)seconds + 1) && set_limit(RLIMIT_CORE, 0) &&
-               set_limit(RLIMIT_FSIZE, 0);
+    bool set = set_limit(RLIMIT_CPU, (size_t)ceil(seconds), 1) && set_limit(RLIMIT_CORE, 0, 0) &&
+               set_limit(RLIMIT_FSIZE, 0, 0);
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) /* which map terabytes */
     size_t most;
-    if (!__builtin_add_overflow(had, memory, &most)) set = set && set_limit(RLIMIT_AS, most);
+    if (!__builtin_add_overflow(had, memory, &most)) set = set && set_limit(RLIMIT_AS, most, 0);
 #else
     (void)had, (void)memory;
 #endif

@@ -29,7 +29,7 @@ void vt_walls_filter_free(vt_walls_filter *filter);
 /* From the next instruction on, of this process, whose one thread it is. */
 variant_status vt_walls_filter_raise(const vt_walls_filter *filter, variant_error *err);
 
-/* At most `memory` bytes of address space beside the `had` there are, and `seconds` of processor; no files grow, no core is kept. */
+/* At most `memory` bytes of address space beside the `had` there are, and `seconds` of processor, rounded up to whole ones; no files grow, no core is kept. */
 variant_status vt_walls_limit(size_t had, size_t memory, double seconds, variant_error *err);
 
 #endif
