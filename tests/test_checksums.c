@@ -14,6 +14,8 @@
 #include "core/rng.h"
 #include "io/checksum.h"
 #include "io/file.h"
+#include "io/npz.h"
+#include "io/npz_write.h"
 #include "io/tensors.h"
 #include "variant/files.h"
 
@@ -287,6 +289,33 @@ static void cut_to(size_t size) {
     assert_int_equal(truncate(path, (off_t)size), 0);
 }
 
+static void arrays_of_a_cut_archive(void) {
+    variant_error err = {0};
+    vt_npz_writer writer;
+    vt_npz npz;
+    vt_npy array;
+    vt_npy_rows *rows;
+    const int64_t shape[2] = {(int64_t)(LARGE / 1024), 1024};
+    unsigned char row[1024];
+    snprintf(path, sizeof path, "%s/file.npz", folder);
+    assert_int_equal(vt_npz_writer_open(&writer, path, &err), VARIANT_OK);
+    assert_int_equal(vt_npz_writer_put(&writer, "arr_0", "|u1", 2, shape, large, &err), VARIANT_OK);
+    assert_int_equal(vt_npz_writer_commit(&writer, &err), VARIANT_OK);
+    assert_int_equal(vt_npz_open(&npz, path, &err), VARIANT_OK);
+    assert_int_equal(vt_npz_find(&npz, "arr_0", &array, &err), VARIANT_OK);
+    assert_int_equal(vt_npy_rows_open(&rows, &array, &err), VARIANT_OK);
+    assert_int_equal(vt_npy_rows_read(rows, shape[0] - 1, 1, row, &err), VARIANT_OK);
+    cut_to(8192);
+    assert_int_equal(vt_npy_rows_read(rows, shape[0] - 1, 1, row, &err), VARIANT_E_IO);
+    assert_non_null(strstr(err.message, path));
+    assert_non_null(strstr(err.message, "cut short"));
+    vt_npy_rows_close(&rows);
+    vt_npz_close(&npz);
+    unlink(path);
+    snprintf(path, sizeof path, "%s/file.safetensors", folder);
+}
+
+/* One test, as the next has the handlers of cmocka again. */
 static void a_guarded_file(void **state) {
     (void)state;
     variant_error err = {0};
@@ -316,6 +345,26 @@ static void a_guarded_file(void **state) {
         vt_tensor_file_close(&other);
         vt_team_close(&team);
     }
+    arrays_of_a_cut_archive();
+}
+
+/* What lies behind the end within its last page is zero without a signal: sizes tell, also before anybody reads. */
+static void sizes_tell(void **state) {
+    (void)state;
+    variant_error err = {0};
+    vt_tensor_file *file;
+    write_file(0);
+    assert_int_equal(vt_tensor_file_open_guarded(&file, path, &err), VARIANT_OK);
+    assert_int_equal(vt_tensor_file_intact(file, &err), VARIANT_OK);
+    cut_to(vt_tensor_file_bytes(file) - 1);
+    assert_int_equal(vt_tensor_file_settle(file, VARIANT_OK, &err), VARIANT_OK);
+    assert_int_equal(vt_tensor_file_intact(file, &err), VARIANT_E_IO);
+    assert_non_null(strstr(err.message, path));
+    unlink(path); /* another file there is not this one */
+    write_file(0);
+    cut_to(100);
+    assert_int_equal(vt_tensor_file_intact(file, &err), VARIANT_OK);
+    vt_tensor_file_close(&file);
 }
 
 /* Ends of a child that reads behind the end of a file that nobody guards. */
@@ -371,6 +420,7 @@ int main(void) {
         cmocka_unit_test(the_list),
         cmocka_unit_test(looking),
         cmocka_unit_test(a_guarded_file),
+        cmocka_unit_test(sizes_tell),
     };
     return cmocka_run_group_tests(tests, make, drop);
 }

@@ -274,6 +274,23 @@ static void refuse(const char *path, const char *expected) {
     unlink(path);
 }
 
+static void no_numbers(const char *name, float *values, size_t count) {
+    if (strcmp(name, "Mixed_6a.branch3x3.bn.weight") == 0) values[count / 2] = NAN;
+    negative_variance(name, values, count);
+}
+
+/* Whoever looks at a file learns what it is, whatever its numbers are. */
+static void test_looking_takes_damage(void **unused) {
+    (void)unused;
+    char path[96];
+    vt_features_info info;
+    snprintf(path, sizeof path, "%s/damaged.safetensors", folder);
+    write_changed(path, no_numbers, NULL);
+    if (vt_features_look(&info, kern, path, &err) != VARIANT_OK) fail_msg("%s", err.message);
+    assert_int_equal(info.dims, 2048);
+    refuse(path, "Mixed_6a.branch3x3.bn.weight");
+}
+
 /* Seven channels that hold their own numbers arrive as such, after ReLU, pixel by pixel. A file that
  * does not say "synthetic" is the real one. */
 static void test_spatial(void **unused) {
@@ -330,8 +347,11 @@ static void test_broken_files(void **unused) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_pictures),     cmocka_unit_test(test_resize),
-        cmocka_unit_test(test_conversion),   cmocka_unit_test(test_spatial),
+        cmocka_unit_test(test_pictures),
+        cmocka_unit_test(test_resize),
+        cmocka_unit_test(test_conversion),
+        cmocka_unit_test(test_spatial),
+        cmocka_unit_test(test_looking_takes_damage),
         cmocka_unit_test(test_broken_files),
     };
     return cmocka_run_group_tests(tests, begin, end);

@@ -61,6 +61,7 @@ static void engines(void **state) {
     assert_null(variant_engine_class_name(NULL, 0));
     assert_int_equal(variant_engine_suggest(NULL, "Bag", labels, 4), 0);
     variant_engine_trim(NULL);
+    REFUSES("engine", variant_engine_intact(NULL, &err));
     variant_engine_close(NULL);
     char line[8];
     REFUSES("nowhere", variant_backend_describe("ref", NULL, 8, &err));

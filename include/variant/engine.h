@@ -131,6 +131,10 @@ variant_status variant_engine_labels(const variant_engine *engine, const char *t
  * Threads: any. */
 int variant_engine_suggest(const variant_engine *engine, const char *text, int32_t *labels,
                            int capacity);
+/* Is what the engine uses in place still there? E_IO, "FILE was cut short while it was in use": a file of the model is shorter than it was,
+ * though maybe nobody has read yet what is gone (asks the system for its size), or requests have failed for it (variant_guard_files).
+ * Threads: any. */
+variant_status variant_engine_intact(const variant_engine *engine, variant_error *error);
 /* Memory that ended requests left to the next ones goes back to the system. Threads: any. */
 void variant_engine_trim(const variant_engine *engine);
 

@@ -19,8 +19,11 @@ variant_status vt_facts_file(vt_inspection *in, const variant_file_facts **out,
 /* Every tensor of files (count). */
 variant_status vt_facts_tensors(vt_inspection *in, const vt_tensor_file *const *files, int count,
                                 variant_error *err);
-/* The model's weights that hold NaN or infinities. */
+/* The model's weights that hold NaN or infinities, or are changed. */
 variant_status vt_facts_damaged(vt_inspection *in, const vt_model *model, variant_error *err);
+/* Likewise of a network's file: all but what its training kept. */
+variant_status vt_facts_damaged_file(vt_inspection *in, const vt_tensor_file *file, vt_team *team,
+                                     variant_error *err);
 variant_status vt_facts_tokenizer(vt_inspection *in, const vt_model *model, variant_error *err);
 variant_status vt_facts_preview(vt_inspection *in, const vt_model *model, variant_error *err);
 /* bridge: for the table of depths; -1: as trained. */

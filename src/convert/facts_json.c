@@ -167,11 +167,11 @@ char *variant_inspection_json(const variant_inspection *told) {
     for (int i = 0; i < told->file_count; ++i)
         cJSON_AddItemToArray(list, json_of_file(told->files[i], !told->network));
     cJSON_AddStringToObject(facts, "hash", told->hash);
-    list = told->network ? NULL : cJSON_AddArrayToObject(facts, "not_finite");
+    list = cJSON_AddArrayToObject(facts, "not_finite");
     for (int i = 0; i < told->damaged_count; ++i)
         if (told->damaged[i]->not_finite > 0)
             cJSON_AddItemToArray(list, json_of_damage(told->damaged[i]));
-    list = told->network ? NULL : cJSON_AddArrayToObject(facts, "changed");
+    list = cJSON_AddArrayToObject(facts, "changed");
     for (int i = 0; i < told->damaged_count; ++i)
         if (told->damaged[i]->changed)
             cJSON_AddItemToArray(list, cJSON_CreateString(told->damaged[i]->name));

@@ -98,6 +98,17 @@ variant_status vt_facts_tensors(vt_inspection *in, const vt_tensor_file *const *
     return VARIANT_OK;
 }
 
+/* Adds it to the damaged ones where it is. */
+static variant_status tell_if_damaged(vt_inspection *in, const variant_tensor_facts **list,
+                                      const vt_tensor *tensor, const char *name, vt_team *team,
+                                      variant_error *err) {
+    const vt_tensor_seen seen = vt_tensor_look(tensor, true, team);
+    if (!seen.changed && !seen.not_finite) return VARIANT_OK;
+    VT_TRY(tensor_of(in, &list[in->told.damaged_count], tensor, name, seen, err));
+    ++in->told.damaged_count;
+    return VARIANT_OK;
+}
+
 /* Buffers, which nobody reads, may hold what they like. */
 static variant_status tell_damaged(vt_inspection *in, const variant_tensor_facts **list,
                                    const vt_params *params, const vt_tensor_file *file,
@@ -107,10 +118,7 @@ static variant_status tell_damaged(vt_inspection *in, const variant_tensor_facts
         const vt_tensor *packed = vt_packed_numbers(file, param->name),
                         *tensor = packed ? packed : vt_tensor_file_find(file, group, param->name);
         if (!tensor || (param->flags & VT_PARAM_BUFFER)) continue;
-        const vt_tensor_seen seen = vt_tensor_look(tensor, true, params->kern->team);
-        if (!seen.changed && !seen.not_finite) continue;
-        VT_TRY(tensor_of(in, &list[in->told.damaged_count], tensor, param->name, seen, err));
-        ++in->told.damaged_count;
+        VT_TRY(tell_if_damaged(in, list, tensor, param->name, params->kern->team, err));
     }
     return VARIANT_OK;
 }
@@ -130,5 +138,19 @@ variant_status vt_facts_damaged(vt_inspection *in, const vt_model *model, varian
         if (params[part])
             VT_TRY(tell_damaged(in, list, params[part], model->files[files[part]],
                                 model->groups[files[part]], err));
+    return VARIANT_OK;
+}
+
+variant_status vt_facts_damaged_file(vt_inspection *in, const vt_tensor_file *file, vt_team *team,
+                                     variant_error *err) {
+    const variant_tensor_facts **list = NULL;
+    const int count = vt_tensor_file_count(file);
+    VT_TRY(vt_kept_take(&in->kept, &list, (size_t)count * sizeof *list, err));
+    in->told.damaged = list;
+    for (int i = 0; i < count; ++i) {
+        const vt_tensor *tensor = vt_tensor_file_at(file, i);
+        if (strncmp(tensor->name, "training/", 9) == 0) continue;
+        VT_TRY(tell_if_damaged(in, list, tensor, tensor->name, team, err));
+    }
     return VARIANT_OK;
 }

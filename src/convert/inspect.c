@@ -75,20 +75,20 @@ cleanup:
 static variant_status inspect_network(vt_inspection *in, const variant_engine_options *given,
                                       const variant_inspect_options *options, variant_error *err) {
     vt_kern *kern = NULL;
-    vt_features *features = NULL;
     vt_tensor_file *file = NULL;
     vt_features_info info;
     const variant_file_facts **list = NULL;
     variant_status status = VARIANT_OK;
     VT_CHECK(vt_kern_open(&kern, given->backend, given->threads, err));
-    VT_CHECK(vt_features_open_as(&features, kern, given->model, given->verify, err));
+    VT_CHECK(vt_features_look(&info, kern, given->model, err));
     VT_CHECK(vt_tensor_file_open(&file, given->model, err));
-    vt_features_info_get(features, &info);
+    if (!given->verify) vt_tensor_file_trust(file);
     VT_CHECK(vt_kept_text(&in->kept, &in->told.hash, info.hash, err));
     VT_CHECK(vt_kept_take(&in->kept, &list, sizeof *list, err));
     VT_CHECK(vt_facts_file(in, &list[0], file, NULL, err));
     in->told.files = list;
     in->told.file_count = 1;
+    VT_CHECK(vt_facts_damaged_file(in, file, kern->team, err));
     VT_CHECK(vt_facts_network(in, &info, err));
     if (options->tensors) {
         const vt_tensor_file *const files[] = {file};
@@ -96,7 +96,6 @@ static variant_status inspect_network(vt_inspection *in, const variant_engine_op
     }
 cleanup:
     vt_tensor_file_close(&file);
-    vt_features_close(&features);
     vt_kern_close(&kern);
     return status;
 }

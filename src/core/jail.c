@@ -206,9 +206,10 @@ static variant_status verdict_of(call *c, const vt_jail_job *job, variant_error 
         return vt_fail(err, VARIANT_E_FORMAT,
                        "its reader asked for what its sandbox forbids, and was ended");
     if (number == SIGXCPU)
-        return vt_fail(err, VARIANT_E_FORMAT,
-                       "its reader took more than %g s of a processor, and was ended in its sandbox",
-                       ceil(job->seconds));
+        return vt_fail(
+            err, VARIANT_E_FORMAT,
+            "its reader took more than %g s of a processor, and was ended in its sandbox",
+            ceil(job->seconds));
     const char *what = sigdescr_np(number);
     return vt_fail(err, VARIANT_E_FORMAT, "its reader crashed in its sandbox (%s)",
                    what ? what : "an unknown signal");
@@ -227,8 +228,8 @@ static variant_status refusal_of(jail_answer *said, const vt_jail_job *job, vari
     return vt_fail(err, known ? said->status : VARIANT_E_FORMAT, "%s", said->message);
 }
 
-static variant_status take_answer(call *c, const vt_jail_job *job, jail_answer *said,
-                                  uint8_t **out, variant_error *err) {
+static variant_status take_answer(call *c, const vt_jail_job *job, jail_answer *said, uint8_t **out,
+                                  variant_error *err) {
     if (!vt_read_all(c->answer, said, sizeof *said)) return verdict_of(c, job, err);
     if (said->status != VARIANT_OK) return refusal_of(said, job, err);
     if (said->size > job->most)

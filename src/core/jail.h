@@ -46,7 +46,7 @@ typedef struct vt_jail_job {
     size_t size;
     size_t memory;  /* that it may take */
     size_t most;    /* bytes that may come back */
-    double seconds; /* of a processor that it may take, rounded up to whole ones; ten times that by the clock */
+    double seconds; /* of a processor, rounded up to whole ones; ten times that by the clock */
 } vt_jail_job;
 
 /* Forks warden and keeper; nothing where they are. Before this process has threads, and before it holds what no child should see.

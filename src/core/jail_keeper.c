@@ -118,7 +118,7 @@ static void bury(keeper *k) {
     while ((process = waitpid(-1, &status, WNOHANG)) > 0)
         for (int i = 0; i < k->count; ++i) {
             if (k->children[i].process != process) continue;
-            tell(k->children[i].verdict, 
+            tell(k->children[i].verdict,
                  (jail_verdict){.status = status, .late = k->children[i].late});
             k->children[i] = k->children[--k->count];
             break;
@@ -176,8 +176,8 @@ static void begin_child(keeper *k, const jail_order *order, const int files[JAIL
     if (process < 0)
         tell(files[JAIL_VERDICT], (jail_verdict){.reason = reason});
     else
-        k->children[k->count++] =
-            (child){process, files[JAIL_VERDICT], vt_seconds() + vt_jail_patience(order->seconds), false};
+        k->children[k->count++] = (child){process, files[JAIL_VERDICT],
+                                          vt_seconds() + vt_jail_patience(order->seconds), false};
 }
 
 /* ---- orders ---- */

@@ -144,6 +144,14 @@ void variant_engine_close(variant_engine **engine) {
     *engine = NULL;
 }
 
+variant_status variant_engine_intact(const variant_engine *engine, variant_error *error) {
+    VT_TRY(vt_need(engine, VT_NO_ENGINE, error));
+    if (error) *error = (variant_error){0};
+    VT_TRY(vt_model_settle(engine->model, VARIANT_OK, error));
+    if (engine->info.mapped_bytes == 0) return VARIANT_OK; /* all of it is in memory */
+    return vt_model_intact(engine->model, error);
+}
+
 void variant_engine_trim(const variant_engine *engine) {
     if (engine) vt_memory_trim(engine->kern);
 }

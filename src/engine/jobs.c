@@ -208,7 +208,8 @@ static variant_status decode(variant_job *job, bool final, variant_error *err) {
         &job->loop->loop, seen_alone ? job->choices.preview_decoder : job->choices.decoder,
         job->drawings, job->live, take_picture, &t, err);
     job->report.decoder_seconds += vt_seconds() - start;
-    return vt_model_settle(job->loop->engine->model, status, err);
+    status = vt_model_settle(job->loop->engine->model, status, err);
+    return status == VARIANT_OK && final ? variant_engine_intact(job->loop->engine, err) : status;
 }
 
 static bool report_progress(const variant_job *job, int pictures_done, int scales_done) {

@@ -475,9 +475,34 @@ cleanup:
 }
 
 variant_status vt_model_settle(const vt_model *model, variant_status status, variant_error *err) {
+    if (!model) return status;
     for (int part = 0; part < VT_MODEL_PARTS; ++part)
         status = vt_tensor_file_settle(model->files[part], status, err);
     return status;
+}
+
+variant_status vt_model_intact(const vt_model *model, variant_error *err) {
+    for (int part = 0; part < VT_MODEL_PARTS; ++part)
+        VT_TRY(vt_tensor_file_intact(model->files[part], err));
+    return VARIANT_OK;
+}
+
+static bool is_intact(void *user, const char *doing, int done, int total) {
+    variant_error unused;
+    (void)doing, (void)done, (void)total;
+    return vt_model_settle(user, VARIANT_OK, &unused) == VARIANT_OK;
+}
+
+variant_status vt_model_settle_written(const vt_model *model, variant_status status,
+                                       variant_error *err) {
+    variant_error cut;
+    if (status == VARIANT_OK) return vt_model_settle(model, status, err);
+    if (vt_model_intact(model, &cut) == VARIANT_OK) return status;
+    return vt_fail(err, VARIANT_E_IO, "%s", cut.message);
+}
+
+vt_work_watch vt_model_watch(vt_model *model) {
+    return (vt_work_watch){is_intact, model};
 }
 
 void vt_model_close(vt_model **model) {

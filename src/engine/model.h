@@ -103,8 +103,15 @@ variant_status vt_model_open(vt_model **out, vt_kern *kern, const vt_model_optio
 /* Without any part yet: what the caller puts into it is the model's, and is closed with it. */
 variant_status vt_model_new(vt_model **out, vt_kern *kern, variant_error *err);
 void vt_model_close(vt_model **model);
-/* status; E_IO where a file of it was cut short since it was opened (vt_tensor_file_settle). */
+/* status; E_IO where a file of it was cut short since it was opened (vt_tensor_file_settle). NULL is never cut. */
 variant_status vt_model_settle(const vt_model *model, variant_status status, variant_error *err);
+/* E_IO where a file of it is shorter than it was, whether or not that was read yet. */
+variant_status vt_model_intact(const vt_model *model, variant_error *err);
+/* For what is written out of a model's files: the watch stops it where one was cut short, so that nothing is replaced by it; the status
+ * then says so, in the place of what stopped, and of the system's EFAULT where it met the end first. */
+vt_work_watch vt_model_watch(vt_model *model);
+variant_status vt_model_settle_written(const vt_model *model, variant_status status,
+                                       variant_error *err);
 /* Copies of `names` (count) in the place of those it had. */
 variant_status vt_model_set_class_names(vt_model *model, const char *const *names, int count,
                                         variant_error *err);
@@ -169,7 +176,7 @@ variant_status vt_model_fail_preview(variant_error *err);
 /* Writes an open model's files as one, tensor by tensor as they are (what its configuration says is `config`, from
  * vt_model_config_of), with this preview decoder in the place of the one that was there. training: its record (JSON text)
  * or NULL. The model's hash stays what it is. */
-variant_status vt_model_write_preview(const char *path, const vt_model *model, const char *config,
+variant_status vt_model_write_preview(const char *path, vt_model *model, const char *config,
                                       vt_preview *preview, const char *training,
                                       variant_error *err);
 /* What vt_model_write would write of it as configuration; free() it. NULL: no memory. */

@@ -78,16 +78,18 @@ static vt_dtype type_of(const vt_model *model) {
     return mark && (mark->type == VT_F16 || mark->type == VT_BF16) ? mark->type : VT_F32;
 }
 
-variant_status vt_model_write_preview(const char *path, const vt_model *model, const char *config,
+variant_status vt_model_write_preview(const char *path, vt_model *model, const char *config,
                                       vt_preview *preview, const char *training,
                                       variant_error *err) {
     vt_model_save save = {.preview = preview, .preview_training = training, .type = type_of(model)};
+    const vt_work_watch watch = vt_model_watch(model);
     vt_tensor_out *list = NULL;
     char *text = vt_model_config_with_preview(config, &save);
     variant_status status = VARIANT_OK;
     if (!text) VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "%s: no memory to write it", path));
     VT_CHECK(list_tensors(model, &list, &save.extra_count, err));
     save.extra = list;
+    save.watch = &watch;
     save.config = text;
     save.training = model->training;
     if (model->files[VT_TRANSFORMER_PART])
@@ -97,5 +99,5 @@ variant_status vt_model_write_preview(const char *path, const vt_model *model, c
 cleanup:
     free(list);
     free(text);
-    return status;
+    return vt_model_settle_written(model, status, err);
 }

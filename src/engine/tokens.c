@@ -264,7 +264,7 @@ static variant_status read_tensors(variant_tokens **out, const char *path, int l
                                    variant_error *err) {
     variant_error why = {0};
     vt_tensor_file *file = NULL;
-    variant_status status = vt_tensor_file_open(&file, path, &why);
+    variant_status status = vt_tensor_file_open_guarded(&file, path, &why);
     char *wanted = strstr(why.message, ", expected ");
     if (wanted) *wanted = '\0'; /* a model, which is what most files are opened for */
     if (status != VARIANT_OK)
@@ -272,6 +272,7 @@ static variant_status read_tensors(variant_tokens **out, const char *path, int l
                        wanted ? ", expected a file of tokens, as `variant encode` writes them"
                               : "");
     status = from_tensors(out, file, path, length, err);
+    status = vt_tensor_file_settle(file, status, err);
     vt_tensor_file_close(&file);
     return status;
 }

@@ -187,7 +187,7 @@ static variant_status load_own(vt_reference *reference, const vt_features_info *
                                const char *path, variant_error *err) {
     vt_tensor_file *file = NULL;
     variant_status status = VARIANT_OK;
-    VT_CHECK(vt_tensor_file_open(&file, path, err));
+    VT_CHECK(vt_tensor_file_open_guarded(&file, path, err));
     const char *kind = vt_tensor_file_meta(file, "kind"), *hash = vt_tensor_file_meta(file, "hash");
     const char *network = vt_tensor_file_meta(file, "network");
     if (!kind || strcmp(kind, KIND) != 0 || !hash || !network)
@@ -224,6 +224,7 @@ static variant_status load_own(vt_reference *reference, const vt_features_info *
             VT_CHECK(vt_fail(err, VARIANT_E_FORMAT, "%s: features of sample %zu are not finite",
                              path, i / (size_t)info->dims));
 cleanup:
+    status = vt_tensor_file_settle(file, status, err);
     vt_tensor_file_close(&file);
     return status;
 }

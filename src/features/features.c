@@ -13,6 +13,7 @@
 #include "features/network.h"
 #include "core/descriptor.h"
 #include "io/file.h"
+#include "kern/dry.h"
 
 #define LARGEST_SIDE 32768
 
@@ -36,7 +37,7 @@ variant_status vt_features_unwrap(vt_tensor_file *file, variant_error *err) {
 }
 
 static variant_status open_unwrapped(vt_tensor_file **out, const char *path, variant_error *err) {
-    VT_TRY(vt_tensor_file_open(out, path, err));
+    VT_TRY(vt_tensor_file_open_guarded(out, path, err));
     variant_status status = vt_features_unwrap(*out, err);
     if (status != VARIANT_OK) vt_tensor_file_close(out);
     return status;
@@ -60,10 +61,14 @@ static variant_status open_file(vt_features **out, vt_kern *kern, const char *pa
     for (size_t i = 0; i < KINDS; ++i) {
         if (!kinds[i].is(file)) continue;
         variant_status status = kinds[i].open(out, kern, file, err);
-        if (status != VARIANT_OK)
+        if (status != VARIANT_OK) {
+            status = vt_tensor_file_settle(file, status, err);
             vt_tensor_file_close(&file);
-        else
-            (*out)->team = kern->team;
+            return status;
+        }
+        (*out)->team = kern->team;
+        status = vt_tensor_file_settle(file, status, err);
+        if (status != VARIANT_OK) vt_features_close(out);
         return status;
     }
     vt_tensor_file_close(&file);
@@ -140,6 +145,18 @@ variant_status vt_features_open_as(vt_features **out, vt_kern *kern, const char 
 variant_status vt_features_open(vt_features **out, vt_kern *kern, const char *path,
                                 variant_error *err) {
     return vt_features_open_as(out, kern, path, true, err);
+}
+
+/* Over a backend that holds nothing. */
+variant_status vt_features_look(vt_features_info *out, vt_kern *kern, const char *path,
+                                variant_error *err) {
+    vt_features *features;
+    vt_dry_kern dry;
+    vt_dry_kern_init(&dry, kern);
+    VT_TRY(vt_features_open(&features, &dry.kern, path, err));
+    *out = features->info;
+    vt_features_close(&features);
+    return VARIANT_OK;
 }
 
 void vt_features_close(vt_features **features) {
@@ -220,7 +237,7 @@ variant_status vt_features_run(vt_features *features, const float *pictures, int
                                .pooled = pooled,
                                .spatial = spatial,
                                .probabilities = probabilities};
-    VT_TRY(features->run(features, &batch, err));
+    VT_TRY(vt_tensor_file_settle(features->file, features->run(features, &batch, err), err));
     features->bad_picture = find_bad(info, &batch);
     if (features->bad_picture < 0) return VARIANT_OK;
     return vt_fail(err, VARIANT_E_MODEL,

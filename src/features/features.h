@@ -50,6 +50,9 @@ variant_status vt_features_open(vt_features **out, vt_kern *kern, const char *pa
 variant_status vt_features_open_as(vt_features **out, vt_kern *kern, const char *path, bool verify,
                                    variant_error *err);
 void vt_features_close(vt_features **features);
+/* What the file's network is, whatever its numbers are: NaN, infinities and wrong checksums are for whoever looks at the file. */
+variant_status vt_features_look(vt_features_info *out, vt_kern *kern, const char *path,
+                                variant_error *err);
 /* E_UNSUPPORTED for a network that does not resize. */
 variant_status vt_features_set_resize(vt_features *features, vt_features_resize resize,
                                       variant_error *err);

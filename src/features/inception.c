@@ -230,7 +230,7 @@ variant_status vt_inception_open(vt_inception **out, vt_kern *kern, vt_inception
     vt_inception_measure(net->layers);
     VT_CHECK(reserve(net, &net->weight_memory, take_weights, err));
     for (int i = 0; i < vt_inception_step_count; ++i)
-        if (vt_inception_steps[i].op == VT_INCEPTION_CONV)
+        if (vt_inception_steps[i].op == VT_INCEPTION_CONV && !kern->dry)
             VT_CHECK(load_layer(net, i, source, user, err));
     VT_CHECK(reserve(net, &net->map_memory, take_maps, err));
 cleanup:

@@ -40,7 +40,10 @@ variant_status vt_mapping_open(vt_mapping *out, const char *path, variant_error 
         if (data == MAP_FAILED)
             status = fail_system(err, path, "map");
         else
-            *out = (vt_mapping){.data = data, .size = (size_t)info.st_size};
+            *out = (vt_mapping){.data = data,
+                                .size = (size_t)info.st_size,
+                                .device = info.st_dev,
+                                .number = info.st_ino};
     }
     vt_close(fd);
     return status;
@@ -61,6 +64,20 @@ void vt_mapping_guard(vt_mapping *mapping) {
 
 bool vt_mapping_is_cut(const vt_mapping *mapping) {
     return vt_cut_happened(mapping->guarded);
+}
+
+bool vt_mapping_is_short(const vt_mapping *mapping, const char *path) {
+    struct stat info;
+    if (vt_mapping_is_cut(mapping)) return true;
+    return mapping->data && !mapping->borrowed && stat(path, &info) == 0 &&
+           info.st_dev == mapping->device && info.st_ino == mapping->number &&
+           (size_t)info.st_size < mapping->size;
+}
+
+variant_status vt_mapping_settle(const vt_mapping *mapping, const char *path, variant_status status,
+                                 variant_error *err) {
+    if (!vt_mapping_is_short(mapping, path)) return status;
+    return vt_fail(err, VARIANT_E_IO, "%s was cut short while it was in use", path);
 }
 
 void vt_mapping_keep(const vt_mapping *mapping) {

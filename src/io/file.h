@@ -3,6 +3,7 @@
 #define VT_IO_FILE_H
 
 #include <stdio.h>
+#include <sys/types.h>
 
 #include "core/status.h"
 
@@ -12,6 +13,8 @@ typedef struct vt_mapping {
     size_t size;
     bool borrowed;                /* the caller's: neither closed nor given back */
     struct vt_cut_range *guarded; /* vt_mapping_guard; NULL */
+    dev_t device;                 /* of the file ... */
+    ino_t number;
 } vt_mapping;
 
 variant_status vt_mapping_open(vt_mapping *out, const char *path, variant_error *err);
@@ -20,6 +23,12 @@ void vt_mapping_close(vt_mapping *mapping);
  * they made of it counts. */
 void vt_mapping_guard(vt_mapping *mapping);
 bool vt_mapping_is_cut(const vt_mapping *mapping);
+/* Is the file shorter than it was, or has somebody found it so (vt_mapping_is_cut)? `path` as it was opened by; another file there now
+ * tells nothing of this one. */
+bool vt_mapping_is_short(const vt_mapping *mapping, const char *path);
+/* status; E_IO, "PATH was cut short while it was in use", where it is (vt_mapping_is_short): for whoever has read what they wanted. */
+variant_status vt_mapping_settle(const vt_mapping *mapping, const char *path, variant_status status,
+                                 variant_error *err);
 /* Gives back the memory of pages wholly inside [data, data + bytes), which are read again from the
  * file when touched; nothing unless all of it lies in the mapping. */
 void vt_mapping_release(const vt_mapping *mapping, const void *data, size_t bytes);

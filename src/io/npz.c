@@ -15,6 +15,7 @@
 bool vt_npz_is(const char *path) {
     vt_mapping map;
     if (vt_mapping_open(&map, path, NULL) != VARIANT_OK) return false;
+    vt_mapping_guard(&map);
     bool is = map.size >= 4 && memcmp(map.data, "PK\3\4", 4) == 0;
     vt_mapping_close(&map);
     return is;
@@ -27,6 +28,7 @@ variant_status vt_npz_open(vt_npz *out, const char *path, variant_error *err) {
     variant_status status = vt_mapping_open(&out->map, path, err);
     if (status == VARIANT_OK) {
         variant_error inner = {0};
+        vt_mapping_guard(&out->map);
         char kind[VT_FILE_KIND];
         bool other = out->map.size < 4 || memcmp(out->map.data, "PK", 2) != 0;
         if (other && vt_file_kind(kind, &out->map, path))
@@ -34,6 +36,7 @@ variant_status vt_npz_open(vt_npz *out, const char *path, variant_error *err) {
         else
             status = vt_zip_open(&out->zip, out->map.data, out->map.size, &out->pool, &inner);
         if (status != VARIANT_OK) vt_fail(err, status, "%s: %s", path, inner.message);
+        status = vt_mapping_settle(&out->map, path, status, err);
     }
     if (status != VARIANT_OK) vt_npz_close(out);
     return status;
@@ -124,9 +127,10 @@ static const char *read_header(vt_npy *out, const char *text) {
 
 static variant_status within(const vt_npy *array, variant_status status, variant_error *err) {
     const char *name = array->entry->name;
-    return status == VARIANT_OK ? status
-                                : vt_fail_within(err, status, "%s: array %.*s", array->npz->path,
-                                                 (int)strlen(name) - 4, name);
+    if (status != VARIANT_OK)
+        status = vt_fail_within(err, status, "%s: array %.*s", array->npz->path,
+                                (int)strlen(name) - 4, name);
+    return vt_mapping_settle(&array->npz->map, array->npz->path, status, err);
 }
 
 static variant_status read_array(vt_npy *out, vt_zip_stream *stream, variant_error *err) {

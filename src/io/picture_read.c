@@ -406,11 +406,14 @@ variant_status vt_image_probe(vt_image *out, const char *path, vt_picture_facts 
                                   : vt_fail(err, VARIANT_E_IO, "%s: %s", path, strerror(errno));
     if (facts) facts->unknown = status == VARIANT_E_IO && !vt_is_reason_of_path(errno);
     if (status != VARIANT_OK) return status;
+    vt_mapping_guard(&map);
     status = raw_probe(&raw, (vt_bytes){map.data, map.size}, path, err);
     if (status == VARIANT_OK) status = raw_turn(&raw, err);
-    vt_mapping_close(&map);
     free(raw.data);
-    if (status != VARIANT_OK) return vt_fail_within(err, status, "%s", path);
+    if (status != VARIANT_OK) status = vt_fail_within(err, status, "%s", path);
+    status = vt_mapping_settle(&map, path, status, err);
+    vt_mapping_close(&map);
+    VT_TRY(status);
     if (facts)
         *facts = (vt_picture_facts){
             .stamp = stamp_of(&info), .size = info.st_size, .turned = raw.orientation > 1};

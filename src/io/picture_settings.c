@@ -63,6 +63,7 @@ variant_status vt_image_read_settings(char **out, const char *path, variant_erro
     char *text = NULL;
     *out = NULL;
     VT_TRY(vt_mapping_open(&map, path, err));
+    vt_mapping_guard(&map);
     const vt_bytes file = {map.data, map.size};
     const bool png = begins(file, 0, "\x89PNG\r\n\x1A\n", 8), webp = begins(file, 8, "WEBP", 4),
                jpeg = begins(file, 0, "\xFF\xD8\xFF", 3);
@@ -72,7 +73,12 @@ variant_status vt_image_read_settings(char **out, const char *path, variant_erro
     } else if (webp || jpeg) {
         text = comment_of(file);
     }
+    const variant_status status = vt_mapping_settle(&map, path, VARIANT_OK, err);
     vt_mapping_close(&map);
+    if (status != VARIANT_OK) {
+        free(text);
+        return status;
+    }
     *out = text;
     if (text) return VARIANT_OK;
     return vt_fail(err, VARIANT_E_FORMAT,

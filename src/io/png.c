@@ -282,11 +282,16 @@ variant_status vt_image_read_text(char **out, const char *path, const char *key,
         return vt_fail(err, VARIANT_E_ARGUMENT, "a PNG's text needs a path and a key");
     vt_mapping map;
     VT_TRY(vt_mapping_open(&map, path, err));
+    vt_mapping_guard(&map);
     const vt_bytes file = {map.data, map.size};
-    const variant_status status =
+    variant_status status =
         vt_jail_is_on() ? vt_jailed_text(out, file, key, err) : vt_png_text(out, file, key, err);
+    if (status != VARIANT_OK) status = vt_fail_within(err, status, "%s", path);
+    status = vt_mapping_settle(&map, path, status, err);
     vt_mapping_close(&map);
-    return status == VARIANT_OK ? VARIANT_OK : vt_fail_within(err, status, "%s", path);
+    if (status != VARIANT_OK) free(*out);
+    if (status != VARIANT_OK) *out = NULL;
+    return status;
 }
 
 /* ---- writing ---- */

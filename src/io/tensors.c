@@ -387,14 +387,24 @@ variant_status vt_tensor_file_open_shard(vt_tensor_file **out, const char *path,
     return open_file(out, path, true, guarded, err);
 }
 
+static variant_status fail_cut(const vt_tensor_file *file, variant_error *err) {
+    return vt_fail(err, VARIANT_E_IO, "%s was cut short while it was in use", file->path);
+}
+
 variant_status vt_tensor_file_settle(const vt_tensor_file *file, variant_status status,
                                      variant_error *err) {
     if (!file) return status;
-    if (vt_mapping_is_cut(&file->map))
-        return vt_fail(err, VARIANT_E_IO, "%s was cut short while it was in use", file->path);
+    if (vt_mapping_is_cut(&file->map)) return fail_cut(file, err);
     for (int i = 0; i < file->shard_count; i++)
         status = vt_tensor_file_settle(file->shards[i], status, err);
     return status;
+}
+
+variant_status vt_tensor_file_intact(const vt_tensor_file *file, variant_error *err) {
+    if (!file) return VARIANT_OK;
+    if (vt_mapping_is_short(&file->map, file->path)) return fail_cut(file, err);
+    for (int i = 0; i < file->shard_count; i++) VT_TRY(vt_tensor_file_intact(file->shards[i], err));
+    return VARIANT_OK;
 }
 
 variant_status vt_tensor_file_of_memory(vt_tensor_file **out, const char *path, const void *bytes,

@@ -64,6 +64,8 @@ variant_status vt_tensor_file_open_guarded(vt_tensor_file **out, const char *pat
 /* status; E_IO where the file, or a shard of it, was cut short since it was opened. NULL is never cut. */
 variant_status vt_tensor_file_settle(const vt_tensor_file *file, variant_status status,
                                      variant_error *err);
+/* Likewise, without anybody having read what is gone: asks for the sizes of the files. */
+variant_status vt_tensor_file_intact(const vt_tensor_file *file, variant_error *err);
 /* Of memory that holds such a file (an index of shards excepted), or of a table of tensors; `path` is what messages call it. The
  * memory is borrowed until the file is closed, a table's names and shapes are not. */
 variant_status vt_tensor_file_of_memory(vt_tensor_file **out, const char *path, const void *bytes,

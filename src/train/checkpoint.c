@@ -203,7 +203,7 @@ variant_status vt_past_read(const char *path, vt_past *past, variant_error *err)
     const cJSON *item;
     variant_status status = VARIANT_OK;
     *past = (vt_past){0};
-    VT_CHECK(vt_tensor_file_open(&file, path, err));
+    VT_CHECK(vt_tensor_file_open_guarded(&file, path, err));
     VT_CHECK(parse_meta(path, file, &meta, err));
     cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(meta, "settings")) {
         if (cJSON_IsString(item))
@@ -215,6 +215,7 @@ variant_status vt_past_read(const char *path, vt_past *past, variant_error *err)
     past->rate = number_of(meta, "rate");
     past->rate_end = number_of(meta, "rate_end");
 cleanup:
+    status = vt_tensor_file_settle(file, status, err);
     cJSON_Delete(meta);
     vt_tensor_file_close(&file);
     return status;
@@ -273,7 +274,7 @@ variant_status vt_checkpoint_read(const char *path, vt_checkpoint *checkpoint, v
     variant_status status = VARIANT_OK;
     vt_params *params = checkpoint->params;
     vt_tensor_file *file = NULL;
-    VT_CHECK(vt_tensor_file_open(&file, path, err));
+    VT_CHECK(vt_tensor_file_open_guarded(&file, path, err));
     if (checkpoint->trust) vt_tensor_file_trust(file);
     VT_CHECK(read_meta(path, file, checkpoint, err));
     VT_CHECK(vt_params_load(params, file, NULL, true, err));
@@ -285,6 +286,7 @@ variant_status vt_checkpoint_read(const char *path, vt_checkpoint *checkpoint, v
     }
     VT_CHECK(read_counters(file, checkpoint, err));
 cleanup:
+    status = vt_tensor_file_settle(file, status, err);
     vt_tensor_file_close(&file);
     return status;
 }

@@ -249,6 +249,10 @@ static variant_status write_line(vt_train_loop *loop, const vt_trainer *trainer,
     return status;
 }
 
+static variant_status whole(const vt_trainer *trainer, variant_status status, variant_error *err) {
+    return trainer->whole ? trainer->whole(trainer->self, status, err) : status;
+}
+
 static variant_status evaluate(vt_train_loop *loop, const vt_trainer *trainer, variant_error *err) {
     cJSON *line = cJSON_CreateObject();
     if (!line) return vt_fail(err, VARIANT_E_MEMORY, "no memory for a log line");
@@ -256,7 +260,7 @@ static variant_status evaluate(vt_train_loop *loop, const vt_trainer *trainer, v
     vt_json_number(line, "step", (double)loop->step);
     vt_log_number(line, "epoch", epoch_now(loop));
     vt_json_bool(line, "evaluation", true);
-    variant_status status = trainer->evaluate(trainer->self, loop, line, err);
+    variant_status status = whole(trainer, trainer->evaluate(trainer->self, loop, line, err), err);
     if (status == VARIANT_OK) status = vt_train_loop_log(loop, line, err);
     cJSON_Delete(line);
     loop->line_started += vt_seconds() - started;
@@ -292,6 +296,7 @@ static variant_status save_state(vt_train_loop *loop, const vt_trainer *trainer,
     vt_train_loop_path(loop, CHECKPOINT, path, sizeof path);
     vt_checkpoint checkpoint = checkpoint_of(loop);
     checkpoint.model = trainer->model(trainer->self, loop);
+    VT_TRY(whole(trainer, VARIANT_OK, err));
     VT_TRY(vt_checkpoint_write(path, &checkpoint, err));
     loop->line_started += vt_seconds() - started;
     return VARIANT_OK;
@@ -380,7 +385,7 @@ static variant_status run_step(vt_train_loop *loop, const vt_trainer *trainer, v
     size_t mark = vt_arena_mark(&loop->arena);
     divergence kind;
     vt_params_zero_grad(loop->params);
-    VT_TRY(trainer->step(trainer->self, loop, err));
+    VT_TRY(whole(trainer, trainer->step(trainer->self, loop, err), err)); /* no value has changed */
     loop->rate = vt_lr_at(&loop->options->lr, loop->step, loop->steps);
     variant_status status = update(loop, &kind, err);
     if (kind != NO_DIVERGENCE) {

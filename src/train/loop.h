@@ -87,6 +87,9 @@ typedef struct vt_trainer {
     /* Runs everything once that will take memory from the arena; what is left of *memory is filled. */
     variant_status (*rehearse)(void *self, vt_train_loop *loop, vt_train_memory *memory,
                                variant_error *err);
+    /* status; E_IO where a file that is mapped while the run goes on was cut short: what was made since is worth nothing. Or NULL:
+     * there is none. */
+    variant_status (*whole)(void *self, variant_status status, variant_error *err);
     /* The opposite of open; also after a failure in it, and twice. */
     void (*close)(void *self);
     /* Options that must be equal for a run to be the same run, after those that every training has. */

@@ -137,7 +137,7 @@ static bool is_whole(const vt_token_cache *cache, const vt_token_cache_options *
 static bool attach(vt_token_cache *cache, const vt_token_cache_options *options, const char *key,
                    int codes) {
     if (!options->path || access(options->path, F_OK) != 0) return false;
-    if (vt_tensor_file_open(&cache->file, options->path, NULL) != VARIANT_OK) return false;
+    if (vt_tensor_file_open_guarded(&cache->file, options->path, NULL) != VARIANT_OK) return false;
     const char *found = vt_tensor_file_meta(cache->file, META_KEY);
     const vt_tensor *tensor = vt_tensor_file_find(cache->file, NULL, "tokens");
     size_t total = (size_t)cache->count * (size_t)cache->views * (size_t)cache->tokens;
@@ -158,7 +158,8 @@ static bool attach(vt_token_cache *cache, const vt_token_cache_options *options,
         int32_t token = cache->narrow ? cache->narrow[i] : cache->wide[i];
         fits = token >= 0 && token < codes;
     }
-    if (fits && pictures_match(cache, options)) return true;
+    fits = fits && pictures_match(cache, options);
+    if (vt_tensor_file_settle(cache->file, VARIANT_OK, NULL) == VARIANT_OK && fits) return true;
     cache->narrow = NULL;
     cache->wide = NULL;
     vt_tensor_file_close(&cache->file);
@@ -170,7 +171,7 @@ static bool attach(vt_token_cache *cache, const vt_token_cache_options *options,
 static variant_status check_named(const vt_token_cache_options *options, variant_error *err) {
     vt_tensor_file *file = NULL;
     if (!options->named || !options->path || access(options->path, F_OK) != 0) return VARIANT_OK;
-    const bool opens = vt_tensor_file_open(&file, options->path, NULL) == VARIANT_OK;
+    const bool opens = vt_tensor_file_open_guarded(&file, options->path, NULL) == VARIANT_OK;
     const vt_tensor *tokens = opens ? vt_tensor_file_find(file, NULL, "tokens") : NULL;
     const bool is = tokens && tokens->rank == 3 && vt_tensor_file_meta(file, META_KEY);
     vt_tensor_file_close(&file);
@@ -273,7 +274,7 @@ static variant_status encode_all(const vt_token_cache *cache, const vt_token_cac
 cleanup:
     free(host);
     free(tokens);
-    return status;
+    return vt_model_settle(options->files, status, err);
 }
 
 /* Content and stamp of every picture. */

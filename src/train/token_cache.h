@@ -8,7 +8,7 @@
 #ifndef VT_TRAIN_TOKEN_CACHE_H
 #define VT_TRAIN_TOKEN_CACHE_H
 
-#include "tokenizer/tokenizer.h"
+#include "engine/model.h"
 #include "train/batches.h"
 
 typedef struct vt_token_cache {
@@ -22,6 +22,8 @@ typedef struct vt_token_cache {
 typedef struct vt_token_cache_options {
     vt_arena *arena; /* at least vt_token_cache_bytes.arena */
     vt_tokenizer *tokenizer;
+    const vt_model *
+        files; /* that the tokenizer is mapped from: tokens are none where one was cut short; NULL */
     const vt_pictures *pictures;
     bool flip;        /* two views */
     const char *path; /* NULL: memory only */
@@ -48,6 +50,7 @@ variant_status vt_token_cache_measure(vt_token_cache_bytes *out,
 variant_status vt_token_cache_open(vt_token_cache *out, const vt_token_cache_options *options,
                                    variant_error *err);
 void vt_token_cache_close(vt_token_cache *cache);
+/* Where the file was cut short meanwhile (vt_tensor_file_settle), zeros. */
 void vt_token_cache_get(const vt_token_cache *cache, int position, bool flip,
                         int32_t *out); /* (L) */
 

@@ -307,7 +307,7 @@ static variant_status start_from(classifier_job *job, vt_train_loop *loop, varia
     vt_tensor_file *file = NULL;
     const char *path = job->options.model;
     variant_status status = VARIANT_OK;
-    VT_CHECK(vt_tensor_file_open(&file, path, err));
+    VT_CHECK(vt_tensor_file_open_guarded(&file, path, err));
     if (job->options.common.trust) vt_tensor_file_trust(file);
     VT_CHECK(vt_features_unwrap(file, err));
     if (!vt_classifier_is(file))
@@ -316,6 +316,7 @@ static variant_status start_from(classifier_job *job, vt_train_loop *loop, varia
     VT_CHECK(vt_params_load(loop->params, file, NULL, true, err));
     if (!loop->kern->dry) VT_CHECK(vt_params_hash(loop->params, &job->started_from, err));
 cleanup:
+    status = vt_tensor_file_settle(file, status, err);
     vt_tensor_file_close(&file);
     return status;
 }

@@ -351,6 +351,7 @@ static variant_status check_options(const vt_train_decoder_options *options, var
 static variant_status open_frozen(decoder_job *job, vt_kern *kern, variant_error *err) {
     vt_model_options model;
     vt_model_options_init(&model);
+    model.guard = true;
     model.model = job->options.tokenizer;
     model.part = job->options.part;
     model.verify = !job->options.common.trust;
@@ -446,6 +447,13 @@ static variant_status decoder_rehearse(void *self, vt_train_loop *loop, vt_train
     return decode_both(job, loop, job->room, tokenizer_of(job)->scales, err);
 }
 
+static variant_status decoder_whole(void *self, variant_status status, variant_error *err) {
+    const decoder_job *job = self;
+    variant_error cut;
+    if (vt_model_intact(job->frozen, &cut) == VARIANT_OK) return status;
+    return vt_fail(err, VARIANT_E_IO, "%s", cut.message);
+}
+
 static void decoder_close(void *self) {
     decoder_job *job = self;
     vt_preview_close(&job->preview);
@@ -481,6 +489,7 @@ variant_status vt_train_decoder(vt_kern *kern, const vt_train_decoder_options *o
         .evaluate = decoder_evaluate,
         .sample = decoder_sample,
         .file = "model.safetensors",
+        .whole = decoder_whole,
         .model = decoder_model,
         .write = decoder_write,
     };

@@ -78,11 +78,13 @@ static variant_status transformer_finish(void *self, vt_train_loop *loop, varian
     const vt_transformer_job *job = self;
     char path[4096];
     vt_train_loop_path(loop, "tokenizer.safetensors", path, sizeof path);
+    const vt_work_watch watch = vt_model_watch(job->frozen);
     vt_model_save beside = {.tokenizer = job->tokenizer,
                             .preview = job->model->preview,
                             .preview_training = job->frozen->preview_training,
+                            .watch = &watch,
                             .type = VT_F32};
-    return vt_model_write(path, &beside, err);
+    return vt_model_settle_written(job->frozen, vt_model_write(path, &beside, err), err);
 }
 
 /* "4,2" or "0.5,2" */
@@ -192,6 +194,7 @@ variant_status vt_train_transformer(vt_kern *kern, const vt_train_transformer_op
         .shape = vt_transformer_job_shape,
         .size = vt_transformer_job_size,
         .settle = vt_transformer_job_settle,
+        .whole = vt_transformer_job_whole,
         .open = vt_transformer_job_open,
         .prepare = transformer_prepare,
         .rehearse = vt_transformer_job_rehearse,

@@ -72,6 +72,7 @@ variant_status vt_transformer_job_shape(void *self, vt_train_loop *loop, vt_trai
                                         variant_error *err);
 variant_status vt_transformer_job_size(void *self, vt_train_loop *loop, int *width,
                                        variant_error *err);
+variant_status vt_transformer_job_whole(void *self, variant_status status, variant_error *err);
 variant_status vt_transformer_job_settle(void *self, vt_train_loop *loop, variant_error *err);
 variant_status vt_transformer_job_open(void *self, vt_train_loop *loop, variant_error *err);
 void vt_transformer_job_close(void *self);

@@ -13,6 +13,7 @@ static variant_status open_models(vt_transformer_job *job, vt_kern *kern, varian
     const vt_train_transformer_options *options = job->options;
     vt_model_options model;
     vt_model_options_init(&model);
+    model.guard = true;
     model.need_transformer = false;
     model.part = options->part;
     model.verify = !options->common.trust;
@@ -23,6 +24,7 @@ static variant_status open_models(vt_transformer_job *job, vt_kern *kern, varian
     VT_TRY(vt_model_open(&job->frozen, kern, &model, err));
     if (!options->model) return vt_model_new(&job->model, kern, err);
     vt_model_options_init(&model);
+    model.guard = true;
     model.need_tokenizer = false;
     model.part = options->part;
     model.verify = !options->common.trust;
@@ -334,6 +336,15 @@ variant_status vt_transformer_job_open(void *self, vt_train_loop *loop, variant_
     if (job->model->preview) loop->beside = vt_preview_params(job->model->preview);
     loop->params = vt_transformer_params(job->transformer);
     return vt_params_train(loop->params, err);
+}
+
+variant_status vt_transformer_job_whole(void *self, variant_status status, variant_error *err) {
+    const vt_transformer_job *job = self;
+    variant_error cut;
+    if (vt_tensor_file_intact(job->cache.file, &cut) == VARIANT_OK &&
+        vt_model_intact(job->frozen, &cut) == VARIANT_OK)
+        return status;
+    return vt_fail(err, VARIANT_E_IO, "%s", cut.message);
 }
 
 void vt_transformer_job_close(void *self) {

@@ -31,6 +31,7 @@ static vt_token_cache_options cache_options(const vt_transformer_job *job,
     const vt_train_common *common = loop->options;
     return (vt_token_cache_options){
         .tokenizer = job->tokenizer,
+        .files = job->frozen,
         .pictures = test ? &loop->data.test_pictures : &loop->data.pictures,
         .flip = common->flip && !test,
         .verify = common->verify_data,
