@@ -260,20 +260,26 @@ def a_file_that_is_cut_short_fails_requests_until_it_is_whole():
         wish = {"prompt": "1", "seed": 5}
         before = server.post("/v1/images/generations", wish)
         assert before.status == 200, before.body
+        assert server.get("/healthz").status == 200 and server.get("/readyz").status == 200
         os.truncate(path, os.path.getsize(path) // 8)
+        for probe in ("/healthz", "/health", "/readyz"):  # before anybody has read what is gone
+            told = server.get(probe)
+            assert told.status == 503 and b"cut short" in told.body and path.encode() not in told.body, (probe, told.body)
         for _ in range(3):
             refused = server.post("/v1/images/generations", wish)
             assert refused.status == 500 and refused.headers["content-type"].startswith("application/json"), refused.body
             assert refused.error()["message"] == f"{path} was cut short while it was in use", refused.body
-            assert server.get("/healthz").status == 200
+            assert server.get("/healthz").status == 503
         os.truncate(path, 0)
         assert server.post("/v1/images/generations", wish).status == 500
         server.process.send_signal(signal.SIGHUP)  # a stump
         server.wait_for('variant_reloads_total{result="failed"}', 1)
-        assert server.get("/healthz").status == 200
+        assert server.get("/healthz").status == 503
         put(first, path)
+        assert server.get("/healthz").status == 503
         server.process.send_signal(signal.SIGHUP)
         server.wait_for('variant_reloads_total{result="done"}', 1)
+        assert server.get("/healthz").status == 200 and server.get("/readyz").status == 200
         after = server.post("/v1/images/generations", wish)
         assert after.status == 200 and after.json()["data"] == before.json()["data"], after.body
 

@@ -63,11 +63,10 @@ static int stop(void **state) {
 }
 
 /* The whole answer; its length. */
-static size_t ask(void) {
-    static const char body[] = "{\"prompt\":\"1\",\"seed\":5,\"n\":2}";
+static size_t ask_for(const char *method, const char *path, const char *body) {
     const struct timeval patience = {.tv_sec = SECONDS};
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-    char head[256];
+    char head[512];
     size_t used = 0;
     ssize_t got = 1;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -76,9 +75,9 @@ static size_t ask(void) {
     setsockopt(to, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     assert_int_equal(connect(to, (const struct sockaddr *)&address, sizeof address), 0);
     const int length = snprintf(head, sizeof head,
-                                "POST /v1/images/generations HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+                                "%s %s HTTP/1.1\r\nHost: 127.0.0.1\r\n"
                                 "Connection: close\r\nContent-Length: %zu\r\n\r\n%s",
-                                sizeof body - 1, body);
+                                method, path, strlen(body), body);
     const bool sent = send(to, head, (size_t)length, MSG_NOSIGNAL) == length;
     while (sent && got > 0 && used < sizeof answer - 1) {
         got = recv(to, answer + used, sizeof answer - 1 - used, 0);
@@ -88,6 +87,10 @@ static size_t ask(void) {
     answer[used] = '\0';
     close(to);
     return used;
+}
+
+static size_t ask(void) {
+    return ask_for("POST", "/v1/images/generations", "{\"prompt\":\"1\",\"seed\":5,\"n\":2}");
 }
 
 /* The pictures of an answer, behind what differs each time. */
@@ -159,8 +162,73 @@ static void answers(void **state) {
     assert_true(told > 0);
 }
 
+/* ---- what is told of a model and of jobs ---- */
+
+static const char *body_of(const char *text) {
+    const char *end = strstr(text, "\r\n\r\n");
+    return end ? end + 4 : "";
+}
+
+/* Is it what is right, or does it say that it is not: 503, or a stream that has no end? */
+static bool whole_or_told(size_t size, const char *mark) {
+    const char *body = body_of(answer), *last = "\r\n0\r\n\r\n";
+    if (strstr(answer, " 200 ") == NULL) return size == 0 || strstr(answer, " 503 ");
+    if (strcmp(body, right) == 0) return strstr(body, mark) != NULL;
+    const size_t length = strlen(body), least = strlen(last);
+    return strstr(answer, "text/event-stream") &&
+           (length < least || strcmp(body + length - least, last) != 0);
+}
+
+/* Each allocation of one answer fails, or a sample. */
+static void is_whole_or_told(const char *path, const char *mark) {
+    int wrong = 0, same = 0, tried = 0;
+    cJSON_Hooks hooks = {.malloc_fn = __wrap_malloc, .free_fn = __wrap_free};
+    cJSON_InitHooks(&hooks);
+    ask_for("GET", path, "");
+    snprintf(right, sizeof right, "%s", body_of(answer));
+    assert_non_null(strstr(right, mark));
+    asked = 0;
+    ask_for("GET", path, "");
+    assert_string_equal(body_of(answer), right);
+    const long count = asked;
+    for (long n = 0; n < count; n += all ? 1 : 5, ++tried) {
+        asked = 0;
+        fails_at = n;
+        const size_t size = ask_for("GET", path, "");
+        fails_at = -1;
+        same += strcmp(body_of(answer), right) == 0;
+        if (whole_or_told(size, mark)) continue;
+        ++wrong;
+        print_message("%s: allocation %ld of %ld: \"%.300s\"\n", path, n, count, answer);
+    }
+    cJSON_InitHooks(NULL);
+    print_message("%s: %d of %ld allocations failed once each: %d whole answers, %d that said why "
+                  "not, %d wrong\n",
+                  path, tried, count, same, tried - same - wrong, wrong);
+    assert_int_equal(wrong, 0);
+    assert_true(tried > same);
+}
+
+static void what_is_told_is_whole(void **state) {
+    char job[128], events[160];
+    (void)state;
+    is_whole_or_told("/api/model", "\"classes\"");
+    ask_for("POST", "/api/jobs", "{\"prompt\":\"1\",\"seed\":5}");
+    const char *at = strstr(answer, "/api/jobs/");
+    assert_non_null(at);
+    snprintf(job, sizeof job, "%.*s", (int)strcspn(at, "\""), at);
+    snprintf(events, sizeof events, "%s/events", job);
+    for (int i = 0; i < 1000 && !strstr(answer, "\"completed\""); ++i) {
+        usleep(5000);
+        ask_for("GET", job, "");
+    }
+    is_whole_or_told(job, "\"b64_json\"");
+    is_whole_or_told(events, "event: completed");
+}
+
 int main(int count, char **words) {
     all = count > 1 && strcmp(words[1], "all") == 0;
-    const struct CMUnitTest tests[] = {cmocka_unit_test(answers)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(answers),
+                                       cmocka_unit_test(what_is_told_is_whole)};
     return cmocka_run_group_tests(tests, start, stop);
 }

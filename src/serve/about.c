@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "io/json.h"
 #include "serve/arguments.h"
 #include "serve/handlers.h"
 
@@ -11,18 +12,18 @@
 
 static cJSON *model_json(const sv_server *s) {
     cJSON *json = cJSON_CreateObject();
-    cJSON_AddStringToObject(json, "id", s->options->name);
-    cJSON_AddStringToObject(json, "object", "model");
-    cJSON_AddNumberToObject(json, "created", (double)s->started_at);
-    cJSON_AddStringToObject(json, "owned_by", "variant");
+    vt_json_string(json, "id", s->options->name);
+    vt_json_string(json, "object", "model");
+    vt_json_number(json, "created", (double)s->started_at);
+    vt_json_string(json, "owned_by", "variant");
     return json;
 }
 
 void sv_models_list(sv_call *call) {
     cJSON *json = cJSON_CreateObject();
-    cJSON_AddStringToObject(json, "object", "list");
-    cJSON *data = cJSON_AddArrayToObject(json, "data");
-    cJSON_AddItemToArray(data, model_json(call->server));
+    vt_json_string(json, "object", "list");
+    cJSON *data = vt_json_array(json, "data");
+    vt_json_append(data, model_json(call->server));
     sv_answer_json(call, 200, json);
 }
 
@@ -40,54 +41,54 @@ void sv_models_show(sv_call *call) {
 /* ---- all of the model ---- */
 
 static void add_ints(cJSON *json, const char *name, const int *values, int count) {
-    cJSON_AddItemToObject(json, name, cJSON_CreateIntArray(values, count));
+    vt_json_put(json, name, cJSON_CreateIntArray(values, count));
 }
 
 static void add_classes(cJSON *json, const sv_model *m) {
-    cJSON *classes = cJSON_AddArrayToObject(json, "classes");
+    cJSON *classes = vt_json_array(json, "classes");
     for (int i = 0; i < m->context.info.classes; ++i) {
         const char *name = variant_engine_class_name(m->engine, i);
         cJSON *one = cJSON_CreateObject();
-        cJSON_AddNumberToObject(one, "label", i);
-        if (name) cJSON_AddStringToObject(one, "name", name);
-        cJSON_AddItemToArray(classes, one);
+        vt_json_number(one, "label", i);
+        if (name) vt_json_string(one, "name", name);
+        vt_json_append(classes, one);
     }
 }
 
-static cJSON *cost_json(const sv_model *m, int depth) {
+static void add_cost(cJSON *costs, const sv_model *m, int depth) {
     variant_request request;
     variant_memory memory = {.size = sizeof memory};
     variant_request_init(&request);
     request.class_name = "0";
     request.depth = depth;
-    if (variant_request_memory(m->engine, &request, &memory, NULL) != VARIANT_OK) return NULL;
-    cJSON *json = cJSON_CreateObject();
-    cJSON_AddNumberToObject(json, "depth", depth);
-    cJSON_AddNumberToObject(json, "kv_bytes", (double)memory.kv);
-    cJSON_AddNumberToObject(json, "bytes", (double)(memory.arena + memory.kv + memory.pictures));
-    return json;
+    const variant_status status = variant_request_memory(m->engine, &request, &memory, NULL);
+    if (status != VARIANT_OK && status != VARIANT_E_MEMORY) return;
+    cJSON *json = status == VARIANT_OK ? cJSON_CreateObject() : NULL;
+    vt_json_number(json, "depth", depth);
+    vt_json_number(json, "kv_bytes", (double)memory.kv);
+    vt_json_number(json, "bytes", (double)(memory.arena + memory.kv + memory.pictures));
+    vt_json_append(costs, json);
 }
 
 /* Memory of one picture by the depth of its late scales: those trained, else a few. */
 static void add_costs(cJSON *json, const sv_model *m) {
     const variant_info *info = &m->context.info;
-    cJSON *costs = cJSON_AddArrayToObject(json, "costs");
+    cJSON *costs = vt_json_array(json, "costs");
     if (info->supernet)
-        for (int i = 0; i < info->depth_count; ++i)
-            cJSON_AddItemToArray(costs, cost_json(m, info->depths[i]));
+        for (int i = 0; i < info->depth_count; ++i) add_cost(costs, m, info->depths[i]);
     for (int part = 4; !info->supernet && part >= 1; --part)
-        cJSON_AddItemToArray(costs, cost_json(m, (info->depth * part + 3) / 4));
+        add_cost(costs, m, (info->depth * part + 3) / 4);
 }
 
 static void add_qualities(cJSON *json, const sv_model *m) {
-    cJSON *qualities = cJSON_AddObjectToObject(json, "qualities");
+    cJSON *qualities = vt_json_object(json, "qualities");
     for (int i = 0; i < SV_QUALITIES; ++i) {
         const variant_plan *plan = &m->context.plans[i];
         if (!m->context.planned[i]) continue;
-        cJSON *one = cJSON_AddObjectToObject(qualities, sv_quality_names[i]);
-        cJSON_AddNumberToObject(one, "depth", plan->depth);
-        cJSON_AddNumberToObject(one, "bridge", plan->bridge);
-        cJSON_AddStringToObject(one, "because", plan->why);
+        cJSON *one = vt_json_object(qualities, sv_quality_names[i]);
+        vt_json_number(one, "depth", plan->depth);
+        vt_json_number(one, "bridge", plan->bridge);
+        vt_json_string(one, "because", plan->why);
     }
 }
 
@@ -95,10 +96,10 @@ static void add_qualities(cJSON *json, const sv_model *m) {
 static void add_defaults(cJSON *json) {
     variant_request request;
     variant_request_init(&request);
-    cJSON *defaults = cJSON_AddObjectToObject(json, "defaults");
-    cJSON_AddNumberToObject(defaults, "cfg_scale", round((double)request.cfg_scale * 1e6) / 1e6);
-    cJSON_AddNumberToObject(defaults, "top_k", request.top_k);
-    cJSON_AddNumberToObject(defaults, "top_p", round((double)request.top_p * 1e6) / 1e6);
+    cJSON *defaults = vt_json_object(json, "defaults");
+    vt_json_number(defaults, "cfg_scale", round((double)request.cfg_scale * 1e6) / 1e6);
+    vt_json_number(defaults, "top_k", request.top_k);
+    vt_json_number(defaults, "top_p", round((double)request.top_p * 1e6) / 1e6);
 }
 
 void sv_model_show(sv_call *call) {
@@ -106,27 +107,27 @@ void sv_model_show(sv_call *call) {
     const sv_model *m = call->model;
     const variant_info *info = &m->context.info;
     cJSON *json = cJSON_CreateObject();
-    cJSON_AddStringToObject(json, "name", s->options->name);
-    cJSON_AddStringToObject(json, "hash", info->hash);
+    vt_json_string(json, "name", s->options->name);
+    vt_json_string(json, "hash", info->hash);
     char *arguments = sv_arguments(&s->options->engine);
-    cJSON_AddStringToObject(json, "arguments", arguments ? arguments : "");
+    vt_json_put(json, "arguments", arguments ? cJSON_CreateString(arguments) : NULL);
     free(arguments);
-    cJSON_AddNumberToObject(json, "depth", info->depth);
-    cJSON_AddNumberToObject(json, "bridge", info->bridge);
-    cJSON_AddBoolToObject(json, "supernet", info->supernet);
+    vt_json_number(json, "depth", info->depth);
+    vt_json_number(json, "bridge", info->bridge);
+    vt_json_bool(json, "supernet", info->supernet);
     add_ints(json, "depths", info->depths, info->depth_count);
-    cJSON_AddNumberToObject(json, "scales", info->scales);
+    vt_json_number(json, "scales", info->scales);
     add_ints(json, "sides", info->sides, info->scales);
-    cJSON_AddNumberToObject(json, "picture_side", info->picture_side);
-    cJSON_AddNumberToObject(json, "channels", info->channels);
-    cJSON_AddBoolToObject(json, "preview_decoder", info->preview_decoder);
-    cJSON_AddStringToObject(json, "weights", info->weights);
-    cJSON_AddStringToObject(json, "kv", info->kv);
-    cJSON_AddStringToObject(json, "kernels", info->kernels);
+    vt_json_number(json, "picture_side", info->picture_side);
+    vt_json_number(json, "channels", info->channels);
+    vt_json_bool(json, "preview_decoder", info->preview_decoder);
+    vt_json_string(json, "weights", info->weights);
+    vt_json_string(json, "kv", info->kv);
+    vt_json_string(json, "kernels", info->kernels);
     pthread_mutex_lock(&s->lock);
     const size_t budget = s->budget; /* less while two models are open */
     pthread_mutex_unlock(&s->lock);
-    cJSON_AddNumberToObject(json, "memory_for_requests", (double)budget);
+    vt_json_number(json, "memory_for_requests", (double)budget);
     add_defaults(json);
     add_qualities(json, m);
     add_costs(json, m);
@@ -150,32 +151,32 @@ static bool read_number(const sv_call *call, const char *name, double *out, sv_f
 }
 
 static void add_plan(cJSON *json, const variant_plan *plan) {
-    cJSON_AddBoolToObject(json, "fits", plan->fits);
-    cJSON_AddNumberToObject(json, "depth", plan->depth);
-    cJSON_AddNumberToObject(json, "bridge", plan->bridge);
-    cJSON_AddStringToObject(json, "layers", plan->layers);
-    cJSON_AddNumberToObject(json, "uncond_depth", plan->uncond_depth);
-    cJSON_AddNumberToObject(json, "seconds", plan->seconds);
-    cJSON_AddNumberToObject(json, "bytes", (double)plan->bytes);
-    cJSON_AddNumberToObject(json, "kept", plan->kept);
+    vt_json_bool(json, "fits", plan->fits);
+    vt_json_number(json, "depth", plan->depth);
+    vt_json_number(json, "bridge", plan->bridge);
+    vt_json_string(json, "layers", plan->layers);
+    vt_json_number(json, "uncond_depth", plan->uncond_depth);
+    vt_json_number(json, "seconds", plan->seconds);
+    vt_json_number(json, "bytes", (double)plan->bytes);
+    vt_json_number(json, "kept", plan->kept);
     if (plan->has_distance) {
-        cJSON_AddNumberToObject(json, "distance", plan->distance);
-        cJSON_AddStringToObject(json, "score", plan->score);
+        vt_json_number(json, "distance", plan->distance);
+        vt_json_string(json, "score", plan->score);
     }
-    cJSON_AddStringToObject(json, "because", plan->why);
-    cJSON_AddBoolToObject(json, "disturbed", plan->disturbed);
-    if (plan->warning[0]) cJSON_AddStringToObject(json, "warning", plan->warning);
+    vt_json_string(json, "because", plan->why);
+    vt_json_bool(json, "disturbed", plan->disturbed);
+    if (plan->warning[0]) vt_json_string(json, "warning", plan->warning);
 }
 
 static void answer_plan(sv_call *call, const sv_choice *choice) {
     sv_server *s = call->server;
     cJSON *json = cJSON_CreateObject();
     add_plan(json, &choice->plan);
-    cJSON_AddNumberToObject(json, "expected_seconds", choice->seconds);
-    cJSON_AddNumberToObject(json, "before", choice->before);
+    vt_json_number(json, "expected_seconds", choice->seconds);
+    vt_json_number(json, "before", choice->before);
     pthread_mutex_lock(&s->lock);
-    cJSON_AddNumberToObject(json, "running", s->running);
-    cJSON_AddNumberToObject(json, "queued", s->queued);
+    vt_json_number(json, "running", s->running);
+    vt_json_number(json, "queued", s->queued);
     pthread_mutex_unlock(&s->lock);
     sv_answer_json(call, 200, json);
 }
@@ -199,16 +200,27 @@ void sv_plan_show(sv_call *call) {
 
 /* ---- the server ---- */
 
+/* Without the file's name, as nobody needs a key to ask: refused requests and the log have it. */
+#define CUT_SHORT                                                                                  \
+    "the model's file was cut short: requests fail until it is whole and opened again\n"
+
+static bool is_intact(const sv_call *call) {
+    return variant_engine_intact(call->model->engine, NULL) == VARIANT_OK;
+}
+
+static void answer_probe(sv_call *call, const char *trouble, const char *fine) {
+    sv_answer_text(call, trouble ? 503 : 200, "text/plain", strdup(trouble ? trouble : fine));
+}
+
 void sv_health(sv_call *call) {
-    sv_answer_text(call, 200, "text/plain", strdup("alive\n"));
+    answer_probe(call, is_intact(call) ? NULL : CUT_SHORT, "alive\n");
 }
 
 void sv_ready(sv_call *call) {
     pthread_mutex_lock(&call->server->lock);
     const bool draining = call->server->draining;
     pthread_mutex_unlock(&call->server->lock);
-    sv_answer_text(call, draining ? 503 : 200, "text/plain",
-                   strdup(draining ? "about to end\n" : "ready\n"));
+    answer_probe(call, draining ? "about to end\n" : is_intact(call) ? NULL : CUT_SHORT, "ready\n");
 }
 
 void sv_metrics_show(sv_call *call) {

@@ -4,8 +4,6 @@
 
 #include "serve/http.h"
 
-/* "event: TYPE\ndata: JSON\n\n", free(); takes the object. NULL: no memory. */
-char *sv_event(const char *type, cJSON *json);
 /* Pieces for sv_stream: image_generation.partial_image and .completed (or image_edit. of an edit). */
 char *sv_next_image_event(sv_call *call, bool *end);
 /* progress, preview, and completed, failed or cancelled. */

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "io/json.h"
 #include "serve/text.h"
 
 /* One line of printable letters, whatever a client's names put into it, and however they were cut. */
@@ -51,13 +52,13 @@ static const char *type_of(const sv_fault *fault) {
 }
 
 cJSON *sv_fault_json(const sv_fault *fault) {
-    cJSON *json = cJSON_CreateObject(), *error = cJSON_AddObjectToObject(json, "error");
-    cJSON_AddStringToObject(error, "message", fault->message);
-    cJSON_AddStringToObject(error, "type", type_of(fault));
+    cJSON *json = cJSON_CreateObject(), *error = vt_json_object(json, "error");
+    vt_json_string(error, "message", fault->message);
+    vt_json_string(error, "type", type_of(fault));
     if (fault->param[0])
-        cJSON_AddStringToObject(error, "param", fault->param);
+        vt_json_string(error, "param", fault->param);
     else
-        cJSON_AddNullToObject(error, "param");
-    cJSON_AddStringToObject(error, "code", fault->code);
+        vt_json_null(error, "param");
+    vt_json_string(error, "code", fault->code);
     return json;
 }

@@ -225,7 +225,8 @@ static ssize_t read_stream(void *user, uint64_t position, char *to, size_t most)
             if (does_aside(call, fetch)) return 0;
         }
         call->fetched = false;
-        if (call->piece || call->ended) continue;
+        if (!call->piece && call->ended) return MHD_CONTENT_READER_END_WITH_ERROR;
+        if (call->piece) continue;
         pthread_mutex_lock(&call->server->lock);
         const bool asleep = sleep_on(call), over = call->server->closing || call->gone;
         pthread_mutex_unlock(&call->server->lock);

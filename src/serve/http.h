@@ -78,7 +78,8 @@ void sv_answer_bytes(sv_call *call, const char *type, uint8_t *bytes, size_t siz
 void sv_answer_fault(sv_call *call, const sv_fault *fault);
 /* The call waits for a job, which is held for it; attached: which ends when the client leaves. */
 void sv_wait_for(sv_call *call, sv_job *job, bool attached, void (*finish)(sv_call *call));
-/* Answers with a stream of server-sent events about a job, which is held for it. */
+/* Answers with a stream of server-sent events about a job, which is held for it. next_piece: the next event, or NULL while there is none;
+ * *end: it is the last. An end without an event, for want of memory, breaks the connection, so that it is not taken for a whole stream. */
 void sv_stream(sv_call *call, sv_job *job, bool attached,
                char *(*next_piece)(sv_call *call, bool *end));
 /* Neither, where the job did not come into the queue. */

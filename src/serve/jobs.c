@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/clock.h"
+#include "io/json.h"
 #include "serve/events.h"
 #include "serve/handlers.h"
 #include "serve/load.h"
@@ -53,8 +54,8 @@ static void answer_created(sv_call *call, sv_job *job) {
     cJSON *json = sv_job_json(call, job, false);
     snprintf(address, sizeof address, "/api/jobs/%s", job->id);
     snprintf(events, sizeof events, "%s/events", address);
-    cJSON_AddStringToObject(json, "poll_url", address);
-    cJSON_AddStringToObject(json, "events_url", events);
+    vt_json_string(json, "poll_url", address);
+    vt_json_string(json, "events_url", events);
     sv_answer_json(call, 202, json);
 }
 
@@ -220,13 +221,13 @@ static void add_so_far(cJSON *json, sv_job *job) {
         variant_picture picture;
         int scale;
         if (!copy_newest(job, i, &picture, &scale)) continue;
-        if (!list) list = cJSON_AddArrayToObject(json, "previews");
+        if (!list) list = vt_json_array(json, "previews");
         cJSON *one = cJSON_CreateObject();
         char *text = sv_picture_base64(&job->wish, &picture);
-        cJSON_AddNumberToObject(one, "picture", i);
-        cJSON_AddNumberToObject(one, "scale", scale);
-        cJSON_AddStringToObject(one, "b64_json", text ? text : "");
-        cJSON_AddItemToArray(list, one);
+        vt_json_number(one, "picture", i);
+        vt_json_number(one, "scale", scale);
+        vt_json_put(one, "b64_json", text ? cJSON_CreateString(text) : NULL);
+        vt_json_append(list, one);
         free(text);
         free(picture.pixels);
     }

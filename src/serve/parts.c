@@ -6,6 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "io/json.h"
 #include "serve/edit.h"
 #include "core/base64.h"
 #include "serve/fields.h"
@@ -58,7 +59,8 @@ static bool end_part(form *f) {
             return sv_refuse(f->fault, 400, "invalid_form", f->name, "%s: not UTF-8", f->name);
         f->data[f->size] = '\0';
         if (!cJSON_GetObjectItemCaseSensitive(f->parts->json, f->name))
-            cJSON_AddItemToObject(f->parts->json, f->name, value_of(f->name, (char *)f->data));
+            if (!vt_json_put(f->parts->json, f->name, value_of(f->name, (char *)f->data)))
+                return sv_refuse(f->fault, 503, "out_of_memory", "", "no memory for a form");
         free(f->data);
     } else if (f->parts->held[f->held]) { /* a second one */
         if (f->held == 1)

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "io/json.h"
 #include "serve/handlers.h"
 #include "serve/latency.h"
 
@@ -68,28 +69,27 @@ static const variant_plan *measured_as(const lists *l, const variant_plan *plan,
 static cJSON *schedule_json(const lists *l, const variant_info *info, const variant_plan *plan) {
     const variant_plan *measured = measured_as(l, plan, info->depth);
     cJSON *json = cJSON_CreateObject();
-    cJSON_AddNumberToObject(json, "depth", plan->depth);
-    cJSON_AddNumberToObject(json, "bridge", plan->bridge);
-    cJSON_AddNumberToObject(json, "bytes",
-                            (double)(plan->bytes - info->weight_bytes - info->mapped_bytes));
-    cJSON_AddNumberToObject(json, "kept", plan->kept);
-    if (l->timed) cJSON_AddNumberToObject(json, "seconds", plan->seconds);
+    vt_json_number(json, "depth", plan->depth);
+    vt_json_number(json, "bridge", plan->bridge);
+    vt_json_number(json, "bytes", (double)(plan->bytes - info->weight_bytes - info->mapped_bytes));
+    vt_json_number(json, "kept", plan->kept);
+    if (l->timed) vt_json_number(json, "seconds", plan->seconds);
     if (!measured) return json;
-    cJSON_AddNumberToObject(json, "distance", measured->distance);
-    cJSON_AddNumberToObject(json, "distance_spread", measured->distance_spread);
+    vt_json_number(json, "distance", measured->distance);
+    vt_json_number(json, "distance_spread", measured->distance_spread);
     return json;
 }
 
 static cJSON *lists_json(sv_server *s, const lists *l, const variant_info *info) {
-    cJSON *json = cJSON_CreateObject(), *all = cJSON_AddArrayToObject(json, "schedules");
+    cJSON *json = cJSON_CreateObject(), *all = vt_json_array(json, "schedules");
     for (int i = 0; i < l->count; ++i)
-        if (is_plain(l->all[i])) cJSON_AddItemToArray(all, schedule_json(l, info, l->all[i]));
-    cJSON_AddBoolToObject(json, "timed", l->timed);
-    cJSON_AddBoolToObject(json, "disturbed", l->timed && l->disturbed);
-    if (l->measured) cJSON_AddStringToObject(json, "score", l->measured[0]->score);
+        if (is_plain(l->all[i])) vt_json_append(all, schedule_json(l, info, l->all[i]));
+    vt_json_bool(json, "timed", l->timed);
+    vt_json_bool(json, "disturbed", l->timed && l->disturbed);
+    if (l->measured) vt_json_string(json, "score", l->measured[0]->score);
     pthread_mutex_lock(&s->lock);
-    cJSON_AddNumberToObject(json, "running", s->running);
-    cJSON_AddNumberToObject(json, "queued", s->queued);
+    vt_json_number(json, "running", s->running);
+    vt_json_number(json, "queued", s->queued);
     pthread_mutex_unlock(&s->lock);
     return json;
 }
