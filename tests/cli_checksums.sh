@@ -106,6 +106,15 @@ run train classifier --data pictures -o classifier --side 8 --mult 1,1 --feature
 flip classifier/classifier.safetensors
 refuses -- classify -m $place pictures/left/00.png
 run classify -m $place --no-verify pictures/left/00.png
+run inspect $place
+says "DAMAGED          $tensor"
+says "classifier"
+run inspect $place --json
+says "\"$tensor\""
+run inspect $place --no-verify
+grep -q DAMAGED out.txt && bad "--no-verify looks at checksums" || ok
+run inspect classifier/classifier.safetensors
+grep -q DAMAGED out.txt && bad "a whole network is damaged" || ok
 refuses -- eval -m model.safetensors --features $place --reference pictures -n 4
 features="--features classifier/classifier.safetensors"
 # shellcheck disable=SC2086
@@ -119,6 +128,13 @@ run encode -m model.safetensors pictures/left -o maps.safetensors
 flip maps.safetensors tokens
 refuses -- decode -m model.safetensors $place -o x.png
 
+# ---- what comes with the program
+for file in "$root"/models/*/*.safetensors; do
+    [ "$(head -c 65536 "$file" | grep -caF '"variant.checksums"')" -gt 0 ] && ok || bad "$file has no checksums"
+done
+flip "$root/models/fashion/classifier.safetensors"
+refuses -- classify -m $place pictures/left/00.png
+
 # ---- cut short while it is drawn from
 cp model.safetensors cut.safetensors
 "$variant" generate -m cut.safetensors -n 100000 --batch 1 -o many%06d.png >out.txt 2>err.txt &
@@ -131,6 +147,36 @@ truncate -s 8192 cut.safetensors
 wait $drawing
 [ $? -eq 1 ] && [ "$(wc -l <err.txt)" -eq 1 ] && ok || bad "a model cut short: not one line and status 1"
 says "variant generate: cut.safetensors was cut short while it was in use"
+
+# ---- cut short while something is trained from it, or measured in it
+# FILE SIZE FIRST -- COMMAND...: begins it, cuts the file to SIZE bytes once FIRST is there; one line names the file, and the status is 1
+cuts() {
+    local file=$1 size=$2 first=$3
+    shift 4
+    "$variant" "$@" >out.txt 2>err.txt &
+    local process=$!
+    for ((i = 0; i < 600; i++)); do
+        [ -e "$first" ] && break
+        sleep 0.05
+    done
+    truncate -s "$size" "$file"
+    wait $process
+    [ $? -eq 1 ] && grep -qF "variant ${1}" err.txt && tail -1 err.txt | grep -qF "$file was cut short while it was in use" && ok || bad "not one line that $file was cut short"
+}
+training=(train transformer --data pictures --tokenizer model.safetensors -o run --depth 2 --width 64 --batch 4 --steps 1000000 --save-every 5 --quiet)
+cuts run/tokens.cache 700 run/checkpoint.safetensors -- "${training[@]}"
+rm -f run/tokens.cache
+step=$(python3 -c 'import json, struct, sys
+with open("run/checkpoint.safetensors", "rb") as file:
+    head = json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
+print(json.loads(head["__metadata__"]["variant.checkpoint"])["step"])')
+[ $((step % 5)) -eq 0 ] && ok || bad "a checkpoint was written at step $step, after the cut"
+run "${training[@]}" --resume --stop-after $((step + 5))
+cp model.safetensors tokenizer.safetensors
+cuts tokenizer.safetensors 8192 preview/checkpoint.safetensors -- train decoder --data pictures --tokenizer tokenizer.safetensors -o preview --batch 4 --steps 1000000 --save-every 5 --quiet
+[ -e preview/preview.safetensors ] && bad "a model was written of what is gone" || ok
+cp classifier/classifier.safetensors network.safetensors
+cuts network.safetensors 4096 statistics.safetensors -- eval -m model.safetensors --features network.safetensors --reference pictures -n 1000000 --save-reference statistics.safetensors
 
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]
