@@ -42,6 +42,7 @@ static int print_version(bool details) {
     if (variant_machine_read(&machine, &err) != VARIANT_OK) return cli_fail(&err);
     printf("machine: %s\n", machine.line);
     if (machine.refused[0]) printf("%s\n", machine.refused);
+    printf("MPI: %s\n", variant_ranks_library() ? variant_ranks_library() : "none");
     for (int i = 0; variant_backend_name(i); ++i) {
         if (variant_backend_describe(variant_backend_name(i), line, sizeof line, &err) !=
             VARIANT_OK)

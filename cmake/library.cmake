@@ -4,9 +4,12 @@
 
 # What the archive needs besides what pkg-config knows (VARIANT_PC_REQUIRES).
 set(VARIANT_LIBS -pthread -lm)
+if(VARIANT_HAS_MPI)
+  list(PREPEND VARIANT_LIBS ${MPI_C_LIBRARIES})
+endif()
 
 # A part's functions call each other across files, so a static archive of them would show every vt_ name to whoever links it.
-set(parts core io kern nn supernet tokenizer transformer features engine convert planning train eval selftest measure)
+set(parts core io dist kern nn supernet tokenizer transformer features engine convert planning train eval selftest measure)
 set(symbols ${CMAKE_CURRENT_LIST_DIR}/libvariant.symbols) # a name a line; tests/exported.sh compares
 set(whole ${CMAKE_CURRENT_BINARY_DIR}/libvariant.o)
 list(TRANSFORM parts REPLACE "(.+)" "$<TARGET_FILE:vt_\\1>" OUTPUT_VARIABLE archives)

@@ -69,6 +69,7 @@
 #include <variant/tokens.h>
 #include <variant/scores.h>
 #include <variant/sweep.h>
+#include <variant/ranks.h>
 #include <variant/train.h>
 #include <variant/inspect.h>
 #include <variant/convert.h>

@@ -3,7 +3,7 @@
 #   core <- io, kern, supernet;  io, kern <- nn <- tokenizer, transformer <- engine <- train <- selftest <- measure
 #   io, kern, nn <- features <- train, eval, convert; engine <- planning <- eval, measure; engine <- convert.
 #   serve computes through include/variant.h alone: core, io <- serve. So do the commands, which include nothing else but serve: cli.
-#   supernet <- transformer, engine, train. tokenizer and transformer never include each other.
+#   io <- dist <- train. supernet <- transformer, engine, train. tokenizer and transformer never include each other.
 # Also: intrinsics only in kern/cpu, JSON parsed only by io/json.c, which bounds it, messages of the library without options of the
 # program, every header compiles alone, the public ones as C++ too, and variant.h has all of those.
 set -euo pipefail
@@ -12,6 +12,7 @@ cd "$(dirname "$0")/.."
 declare -A may=(
     [core]="core"
     [io]="core io"
+    [dist]="core io dist"
     [kern]="core kern"
     [supernet]="core supernet"
     [nn]="core io kern nn"
@@ -22,7 +23,7 @@ declare -A may=(
     [features]="core io kern nn features"
     [convert]="core io features engine convert"
     [eval]="core io kern nn features supernet tokenizer transformer engine planning eval"
-    [train]="core io kern nn features supernet tokenizer transformer engine train"
+    [train]="core io dist kern nn features supernet tokenizer transformer engine train"
     [selftest]="core io kern nn supernet tokenizer transformer engine features train selftest"
     [measure]="core io kern engine planning train selftest measure"
     [serve]="core io serve"

@@ -8,6 +8,7 @@ packages=(
     libopenblas-openmp-dev libpng-dev libjpeg62-turbo-dev zlib1g-dev libxxhash-dev
     libwebp-dev libtiff-dev libgif-dev libexif-dev libseccomp-dev
     libcjson-dev libmicrohttpd-dev libcmocka-dev
+    libopenmpi-dev openmpi-bin  # may be missing: no training over ranks
     libchafa-dev libglib2.0-dev # may be missing: generate --show without sixel
     dataset-fashion-mnist
     "$@"

@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Ranks among themselves (test_ranks.c), 1, 2, 3 and 4 of them.
+#   tests/ranks.sh BUILD_FOLDER
+set -uo pipefail
+# shellcheck source=mpi.sh
+. "$(dirname "$0")/mpi.sh"
+for count in 1 2 3 4; do
+    timeout 60 "${mpirun[@]}" -np $count "$build/tests/test_ranks" $count >"$room/out.txt" 2>"$room/err.txt"
+    code=$?
+    [ $code -eq 0 ] && [ "$(grep -c checks "$room/out.txt")" -eq $count ] && continue
+    echo "ranks of $count: exit status $code"
+    cat "$room/out.txt" "$room/err.txt"
+    exit 1
+done
+sort "$room/out.txt"
