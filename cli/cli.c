@@ -5,9 +5,14 @@
 #include "cli.h"
 
 static const char *current_command = "";
+static bool silent;
 
 void cli_name_command(const char *command) {
     current_command = command;
+}
+
+void cli_fall_silent(void) {
+    silent = true;
 }
 
 const char *cli_command_name(void) {
@@ -16,17 +21,17 @@ const char *cli_command_name(void) {
 
 void cli_warn(void *user, const char *line) {
     (void)user;
-    fprintf(stderr, "variant %s: warning: %s\n", current_command, line);
+    if (!silent) fprintf(stderr, "variant %s: warning: %s\n", current_command, line);
 }
 
 void cli_note(void *user, const char *line) {
     (void)user;
-    fprintf(stderr, "variant %s: note: %s\n", current_command, line);
+    if (!silent) fprintf(stderr, "variant %s: note: %s\n", current_command, line);
 }
 
 int cli_fail(const variant_error *err) {
     const char *message = err->message[0] ? err->message : variant_status_sentence(err->status);
-    fprintf(stderr, "variant %s: %s\n", current_command, message);
+    if (!silent) fprintf(stderr, "variant %s: %s\n", current_command, message);
     return err->status == VARIANT_E_ARGUMENT ? 2 : 1;
 }
 
@@ -39,6 +44,7 @@ variant_status cli_no_memory(variant_error *err, const char *what) {
 }
 
 int cli_misuse(const char *format, ...) {
+    if (silent) return 2;
     fprintf(stderr, "variant %s: ", current_command);
     va_list args;
     va_start(args, format);

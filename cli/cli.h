@@ -18,6 +18,8 @@ extern const cli_command cli_generate, cli_plan, cli_train, cli_eval, cli_bench,
 /* What is said in a command's name, the one last named here. */
 void cli_name_command(const char *command);
 const char *cli_command_name(void);
+/* What is below prints nothing from here on: another rank says it. */
+void cli_fall_silent(void);
 /* Prints "variant COMMAND: warning: line", or note, to stderr. user: unused. */
 void cli_warn(void *user, const char *line);
 void cli_note(void *user, const char *line);

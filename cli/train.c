@@ -96,27 +96,57 @@ static variant_status train(const training *run, variant_train_result *result, v
     return variant_train_supernet(&run->run, &run->transformer, &run->supernet, result, err);
 }
 
-int training_run(void *settings, const cli_line *line) {
-    training *run = settings;
-    int code = training_settle(run, line);
-    if (code >= 0) return code;
+/* Told by a thread of its own, and the last that is. */
+static void show_loss(void *user, const char *line) {
+    display *screen = user;
+    fprintf(stderr, "%svariant %s: %s\n", screen->open ? "\n" : "", cli_command_name(), line);
+}
+
+/* Of several ranks the first one speaks. */
+static int join_ranks(training *run, display *screen) {
+    variant_ranks_options options;
+    variant_error err;
+    if (!variant_ranks_started()) return 0;
+    variant_ranks_options_init(&options);
+    options.lost = show_loss;
+    options.user = screen;
+    if (variant_ranks_open(&run->run.ranks, &options, &err) != VARIANT_OK) return cli_fail(&err);
+    if (variant_ranks_rank(run->run.ranks) > 0) {
+        screen->quiet = true;
+        cli_fall_silent();
+    }
+    return 0;
+}
+
+static int run_training(training *run, display *screen, const cli_line *line) {
     variant_error err = {0};
     variant_train_result result;
     const variant_data data = cli_data_asked(&run->data);
-    display screen = {.terminal = isatty(STDERR_FILENO), .quiet = run->quiet, .shown = cli_now()};
+    const bool first = variant_ranks_rank(run->run.ranks) == 0;
+    int code = training_settle(run, line);
+    if (code >= 0) return code;
     variant_train_result_init(&result);
     run->run.data = &data;
     run->run.cancel = cli_catch_stop();
     run->run.progress = show_progress;
     run->run.note = show_note;
-    run->run.user = &screen;
+    run->run.user = screen;
     const variant_status status = train(run, &result, &err);
     const int signal = *(const volatile int *)run->run.cancel;
-    if (screen.open) fprintf(stderr, "\n");
+    if (screen->open) fprintf(stderr, "\n");
     if (status != VARIANT_OK) return cli_fail(&err);
-    if (run->run.dry_run)
+    if (first && run->run.dry_run)
         cli_train_memory_print(&result, run->json);
-    else
+    else if (first)
         print_end(&result, line);
     return result.stopped && signal ? 128 + signal : 0;
+}
+
+int training_run(void *settings, const cli_line *line) {
+    training *run = settings;
+    display screen = {.terminal = isatty(STDERR_FILENO), .quiet = run->quiet, .shown = cli_now()};
+    int code = join_ranks(run, &screen);
+    if (code == 0) code = run_training(run, &screen, line);
+    variant_ranks_close(&run->run.ranks);
+    return code;
 }

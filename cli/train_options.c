@@ -114,6 +114,14 @@ static const cli_option run_rows[] = {
      CLI_REAL(COMMON(spike), 0, 1e6), .read = read_spike},
     {0},
 };
+static const cli_option rank_rows[] = {
+    {"wire", "TYPE", "as what gradients travel between ranks: {words}; the log has what it loses",
+     CLI_NAME(COMMON(wire), "f32|bf16")},
+    {"no-shard-optimizer", NULL,
+     "every rank keeps AdamW's moments of all weights, instead of a share; the same weights",
+     CLI_OFF(COMMON(shard_optimizer))},
+    {0},
+};
 static const cli_option no_rows[] = {{0}};
 /* Of training. */
 static const cli_option own_run_rows[] = {
@@ -141,7 +149,8 @@ static const cli_option own_run_rows[] = {
         CLI_ROWS(sheet, variant_training, training, run, NULL),                                    \
         OWN_ROW("eval-every", "STEPS", "evaluate on the test split", every,                        \
                 CLI_INT64(training, run.eval_every, 0, MOST)),                                     \
-        {.rows = own_run_rows}, CLI_HEADING("the model")
+        {.rows = own_run_rows}, CLI_HEADING("several ranks (mpirun)"),                             \
+        CLI_ROWS(rank_rows, variant_training, training, run, NULL), CLI_HEADING("the model")
 /* A row that says other things in another kind's table. */
 #define OWN_ROW(name_, argument_, help_, unset_, ...)                                              \
     { name_, argument_, help_, __VA_ARGS__, .unset = unset_, .own = true }

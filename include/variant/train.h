@@ -8,6 +8,7 @@
 
 #include <variant/base.h>
 #include <variant/data.h>
+#include <variant/ranks.h>
 
 VARIANT_BEGIN
 
@@ -100,6 +101,13 @@ typedef struct variant_training {
     /* not 0: the step is finished, all is saved and the call returns; another thread may set it, atomically; NULL */
     const int *cancel;
     bool verify; /* of the models given and the checkpoint, as variant_engine_options has it */
+    /* Processes that compute this training together: each calls it with the same settings and data, each has a part of every
+     * batch, and all get the same weights and status. The first one writes the files, which all must be able to read, and only
+     * there are progress, metrics and note called; any may be stopped, and all are. NULL: this process alone. Borrowed */
+    variant_ranks *ranks;
+    const char *wire; /* as what gradients travel between ranks, "f32" or "bf16" */
+    /* each rank keeps AdamW's moments of a share of the parameters alone; false: of all. The weights are the same */
+    bool shard_optimizer;
 } variant_training;
 
 /* Defaults of `variant train KIND`: verify, seed 1, holdout as the data say, a line every 50 steps, a checkpoint every 500. */

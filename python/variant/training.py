@@ -67,6 +67,7 @@ OTHERS = {
     "quiet": "progress=False",
     "json": "what the call gives",
     "no_verify": "verify=False",
+    "no_shard_optimizer": "shard_optimizer=False",
     "sandbox": "for the program alone, whose processes are forked before there are threads: variant train --sandbox",
     "latent": "latent_dim",
     "token_cache": "cache",

@@ -48,7 +48,8 @@ typedef struct vt_ranks_sums {
     float *x; /* (n): this rank's summand; its share becomes the sum */
     size_t n;
     vt_wire wire;
-    void *scratch; /* vt_ranks_scratch bytes, this run's until it has been waited for */
+    void *
+        scratch; /* vt_ranks_scratch bytes; runs are summed one after another, so several may have the same */
     /* With VT_WIRE_BF16: what the rounding does to the sums is measured as well, for which both travel. */
     bool measure;
     double error,

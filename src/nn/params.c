@@ -164,16 +164,24 @@ variant_status vt_params_train(vt_params *params, variant_error *err) {
     lists->grad = lists->value + most;
     lists->m = lists->grad + most;
     lists->v = lists->m + most;
-    VT_TRY(reserve_for(params, 3, sums, &params->train, &params->train_bytes, err));
+    VT_TRY(reserve_for(params, params->shares_moments ? 1 : 3, sums, &params->train,
+                       &params->train_bytes, err));
     vt_arena arena;
     vt_arena_init_filled(&arena, params->train, params->train_bytes);
     lists->sums = vt_arena_take(&arena, sums);
+    const size_t before = arena.used;
+    for (int i = 0; i < params->count; ++i) /* one run, as values are */
+        if (vt_param_is_value(params->items[i]))
+            params->items[i]->grad = vt_arena_floats(&arena, params->items[i]->count);
+    params->gradients =
+        (vt_floats){(float *)(arena.base + before), (arena.used - before) / sizeof(float)};
     for (int i = 0; i < params->count; ++i) {
         vt_param *param = params->items[i];
         if (!vt_param_is_value(param)) continue;
-        param->grad = vt_arena_floats(&arena, param->count);
-        param->m = vt_arena_floats(&arena, param->count);
-        param->v = vt_arena_floats(&arena, param->count);
+        if (!params->shares_moments) {
+            param->m = vt_arena_floats(&arena, param->count);
+            param->v = vt_arena_floats(&arena, param->count);
+        }
         const int at = lists->count++;
         lists->value[at] = (vt_floats){param->value, param->count};
         lists->grad[at] = (vt_floats){param->grad, param->count};

@@ -74,6 +74,8 @@ typedef struct vt_params {
     size_t values_bytes, train_bytes;
     size_t mapped_bytes;     /* of values that stay in the mapped file */
     vt_training_lists lists; /* empty unless vt_params_train */
+    vt_floats gradients; /* all of them in their order, one behind another on lines of 64 bytes */
+    bool shares_moments; /* they are kept elsewhere, a part of them: m and v are NULL */
 } vt_params;
 
 void vt_params_init(vt_params *params, vt_kern *kern);

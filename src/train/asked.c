@@ -64,8 +64,12 @@ static variant_status check_training(const variant_training *asked, variant_erro
 
 variant_status vt_asked_common(vt_train_common *out, const variant_training *asked,
                                variant_error *err) {
-    vt_number precision = VT_NUMBER_F32;
+    vt_number precision = VT_NUMBER_F32, wire = VT_NUMBER_F32;
     VT_TRY(check_training(asked, err));
+    if (asked->wire) VT_TRY(vt_number_parse(&wire, "wire", asked->wire, err));
+    if (wire != VT_NUMBER_F32 && wire != VT_NUMBER_BF16)
+        return vt_fail(err, VARIANT_E_ARGUMENT, "wire %s: expected f32 or bf16",
+                       vt_number_name(wire));
     if (asked->precision) VT_TRY(vt_number_parse(&precision, "precision", asked->precision, err));
     *out = (vt_train_common){
         .output = asked->output,
@@ -94,6 +98,9 @@ variant_status vt_asked_common(vt_train_common *out, const variant_training *ask
         .spike = asked->spike,
         .trust = !asked->verify,
         .stop_after = asked->stop_after,
+        .ranks = asked->ranks,
+        .wire = wire == VT_NUMBER_BF16 ? VT_WIRE_BF16 : VT_WIRE_F32,
+        .shard_optimizer = asked->shard_optimizer,
     };
     out->optimizer.weight_decay = asked->weight_decay;
     out->optimizer.beta1 = asked->beta1;

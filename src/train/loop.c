@@ -26,6 +26,7 @@ void vt_train_common_init(vt_train_common *options) {
         .sample_every = 0,
         .eval_every = 0,
         .eval_count = 1000,
+        .shard_optimizer = true,
     };
     vt_optimizer_options_init(&options->optimizer);
 }

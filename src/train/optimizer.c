@@ -26,16 +26,24 @@ variant_status vt_optimizer_check(const vt_optimizer_options *options, variant_e
     return VARIANT_OK;
 }
 
+variant_status vt_squares_of_runs(vt_kern *kern, const vt_floats *runs, double *sums, int count,
+                                  double *out, variant_error *err) {
+    const size_t bytes = (size_t)count * sizeof(double);
+    double sum = 0.0, *host = malloc(bytes + sizeof *host);
+    if (!host) return vt_fail(err, VARIANT_E_MEMORY, "no memory for a gradient's norms");
+    kern->sum_squares(kern, sums, runs, count);
+    const variant_status status = vt_kern_download(kern, host, sums, bytes, err);
+    for (int i = 0; i < count; ++i) sum += host[i];
+    free(host);
+    *out = sum;
+    return status;
+}
+
 variant_status vt_gradient_norm(const vt_params *params, double *norm, variant_error *err) {
     const vt_training_lists *lists = &params->lists;
-    vt_kern *kern = params->kern;
-    const size_t bytes = (size_t)lists->count * sizeof(double);
-    double sum = 0.0, *sums = malloc(bytes + sizeof *sums);
-    if (!sums) return vt_fail(err, VARIANT_E_MEMORY, "no memory for a gradient's norms");
-    kern->sum_squares(kern, lists->sums, lists->grad, lists->count);
-    const variant_status status = vt_kern_download(kern, sums, lists->sums, bytes, err);
-    for (int i = 0; i < lists->count; ++i) sum += sums[i];
-    free(sums);
+    double sum = 0.0;
+    const variant_status status =
+        vt_squares_of_runs(params->kern, lists->grad, lists->sums, lists->count, &sum, err);
     *norm = sqrt(sum);
     return status;
 }
@@ -44,32 +52,33 @@ variant_status vt_gradient_norm(const vt_params *params, double *norm, variant_e
 static float *weight_decays(const vt_params *params, const vt_optimizer_options *options) {
     float *decays = malloc(((size_t)params->lists.count + 1) * sizeof *decays), *at = decays;
     for (int i = 0; decays && i < params->count; ++i)
-        if (params->items[i]->grad)
-            *at++ = vt_param_decays(params->items[i]) ? (float)options->weight_decay : 0.0f;
+        if (params->items[i]->grad) *at++ = vt_weight_decay_of(params->items[i], options);
     return decays;
 }
 
-variant_status vt_optimizer_step(const vt_params *params, const vt_optimizer_options *options,
-                                 double lr, int64_t step, double *norm, variant_error *err) {
-    const vt_training_lists *lists = &params->lists;
-    *norm = NAN;
-    VT_TRY(vt_gradient_norm(params, norm, err));
-    if (!isfinite(*norm))
-        return vt_fail(
-            err, VARIANT_E_MISMATCH,
-            "the gradient is not finite at step %lld: training diverged; a lower learning "
-            "rate or a longer warm-up helps",
-            (long long)step);
-    double scale = options->clip > 0.0 && *norm > options->clip ? options->clip / *norm : 1.0;
-    float *decays = weight_decays(params, options);
-    if (!decays) return vt_fail(err, VARIANT_E_MEMORY, "no memory for an optimizer's step");
+float vt_weight_decay_of(const vt_param *param, const vt_optimizer_options *options) {
+    return vt_param_decays(param) ? (float)options->weight_decay : 0.0f;
+}
+
+variant_status vt_gradient_check(double norm, int64_t step, variant_error *err) {
+    if (isfinite(norm)) return VARIANT_OK;
+    return vt_fail(err, VARIANT_E_MISMATCH,
+                   "the gradient is not finite at step %lld: training diverged; a lower learning "
+                   "rate or a longer warm-up helps",
+                   (long long)step);
+}
+
+void vt_optimizer_update(vt_kern *kern, const vt_optimizer_runs *runs,
+                         const vt_optimizer_options *options, double lr, int64_t step,
+                         double norm) {
+    const double scale = options->clip > 0.0 && norm > options->clip ? options->clip / norm : 1.0;
     const vt_adamw update = {
-        .value = lists->value,
-        .m = lists->m,
-        .v = lists->v,
-        .grad = lists->grad,
-        .weight_decay = decays,
-        .count = lists->count,
+        .value = runs->value,
+        .m = runs->m,
+        .v = runs->v,
+        .grad = runs->grad,
+        .weight_decay = runs->weight_decay,
+        .count = runs->count,
         .lr = (float)lr,
         .beta1 = (float)options->beta1,
         .beta2 = (float)options->beta2,
@@ -77,7 +86,29 @@ variant_status vt_optimizer_step(const vt_params *params, const vt_optimizer_opt
         .grad_scale = (float)scale,
         .step = step > INT_MAX ? INT_MAX : (int)step,
     };
-    params->kern->adamw(params->kern, &update);
+    kern->adamw(kern, &update);
+}
+
+variant_status vt_optimizer_step(const vt_params *params, const vt_optimizer_options *options,
+                                 double lr, int64_t step, double *norm, variant_error *err) {
+    *norm = NAN;
+    VT_TRY(vt_gradient_norm(params, norm, err));
+    VT_TRY(vt_gradient_check(*norm, step, err));
+    return vt_optimizer_whole(params, options, lr, step, *norm, err);
+}
+
+variant_status vt_optimizer_whole(const vt_params *params, const vt_optimizer_options *options,
+                                  double lr, int64_t step, double norm, variant_error *err) {
+    const vt_training_lists *lists = &params->lists;
+    float *decays = weight_decays(params, options);
+    if (!decays) return vt_fail(err, VARIANT_E_MEMORY, "no memory for an optimizer's step");
+    const vt_optimizer_runs runs = {.value = lists->value,
+                                    .m = lists->m,
+                                    .v = lists->v,
+                                    .grad = lists->grad,
+                                    .weight_decay = decays,
+                                    .count = lists->count};
+    vt_optimizer_update(params->kern, &runs, options, lr, step, norm);
     free(decays);
     return VARIANT_OK;
 }

@@ -50,6 +50,8 @@ void variant_training_init_sized(variant_training *out, size_t size, variant_tra
         .eval_count = common.eval_count,
         .spike = common.spike,
         .verify = !common.trust,
+        .wire = vt_number_name(VT_NUMBER_F32),
+        .shard_optimizer = common.shard_optimizer,
     };
     vt_sized_init(out, size, &defaults, sizeof defaults);
 }

@@ -19,6 +19,7 @@
 
 #include <signal.h>
 
+#include "dist/ranks.h"
 #include "engine/model.h"
 #include "features/classifier.h"
 #include "io/data.h"
@@ -71,6 +72,9 @@ typedef struct vt_train_common {
         *stop; /* becomes non-zero: finish the step, save, return; may be NULL */
     const volatile sig_atomic_t *stop_too; /* likewise, of somebody else */
     int64_t stop_after;                    /* likewise behind this step; 0: behind the last */
+    variant_ranks *ranks;                  /* who compute it together (together.h); NULL: one */
+    vt_wire wire;                          /* as what gradients travel between them */
+    bool shard_optimizer;                  /* moments: each of its share; false: of all */
     void (*progress)(void *user, const vt_train_progress *progress); /* may be NULL */
     void (*note)(void *user, const char *line);                      /* may be NULL */
     /* with each line of log.jsonl; may be NULL */
