@@ -169,6 +169,7 @@ cleanup:
 static variant_status judge(vt_kern *kern, vt_arena *arena, const vt_classifier_config *config,
                             vt_classifier_pass *pass, variant_error *err) {
     size_t count = (size_t)pass->batch, mark = vt_arena_mark(arena);
+    const int of = pass->of > 0 ? pass->of : pass->batch;
     float *losses = vt_arena_floats(arena, count);
     int32_t *hits = vt_arena_ints(arena, count);
     VT_TRY(vt_arena_check(arena, "a classifier's losses", err));
@@ -183,14 +184,14 @@ static variant_status judge(vt_kern *kern, vt_arena *arena, const vt_classifier_
                              .rows = pass->batch,
                              .vocab = config->classes,
                              .smoothing = pass->smoothing,
-                             .weight = 1.0f / (float)pass->batch};
+                             .weight = 1.0f / (float)of};
     kern->cross_entropy(kern, &loss);
     kern->download(kern, host, losses, count * sizeof *host);
     variant_status status = vt_kern_download(kern, host_hits, hits, count * sizeof *host_hits, err);
     pass->loss = 0.0;
     pass->hits = 0;
     for (size_t i = 0; i < count; ++i) {
-        pass->loss += (double)host[i] / (double)count;
+        pass->loss += (double)host[i] / (double)of;
         pass->hits += host_hits[i] != 0;
     }
     free(host);

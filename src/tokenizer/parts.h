@@ -71,7 +71,7 @@ variant_status vt_quantizer_codes(const vt_quantizer *quantizer, const vt_pictur
                                   int32_t *index, variant_error *err);
 /* Gradient of weight * vq_loss: += into codebook, phi and dlatent (B, s, s, Cvae). */
 variant_status vt_quantizer_backward(const vt_quantizer *quantizer, const vt_picture_run *run,
-                                     const vt_quantizer_saved *saved, float weight, float *dlatent,
+                                     const vt_quantizer_saved *saved, double weight, float *dlatent,
                                      variant_error *err);
 variant_status vt_quantizer_step(const vt_quantizer *quantizer, const vt_picture_run *run,
                                  const vt_scale_step *step, variant_error *err);

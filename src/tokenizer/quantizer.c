@@ -210,13 +210,13 @@ variant_status vt_quantizer_encode(const vt_quantizer *quantizer, const vt_pictu
  * their gradients is carried from the last scale to the first, and what it is at scale 0 also gives
  * the commitment term. */
 variant_status vt_quantizer_backward(const vt_quantizer *quantizer, const vt_picture_run *run,
-                                     const vt_quantizer_saved *saved, float weight, float *dlatent,
+                                     const vt_quantizer_saved *saved, double weight, float *dlatent,
                                      variant_error *err) {
     vt_kern *kern = run->kern;
     const vt_tokenizer_config *config = quantizer->config;
     int full = latent_side(quantizer), width = config->latent_dim;
     size_t count = latent_floats(quantizer, run);
-    float step = (float)(2.0 * (double)weight / ((double)count * config->scales));
+    float step = (float)(2.0 * weight / ((double)count * config->scales));
     size_t mark = vt_arena_mark(run->arena);
     float *sum = vt_arena_floats(run->arena, count);
     float *half = vt_arena_floats(run->arena, count);

@@ -218,17 +218,28 @@ variant_status vt_tokenizer_inputs(vt_tokenizer *tokenizer, vt_arena *arena, int
 
 /* ---- training ---- */
 
+/* Pictures that losses are divided by. */
+static int divisor(const vt_tokenizer_pass *pass) {
+    return pass->of > 0 ? pass->of : pass->batch;
+}
+
+/* A batch's numbers of `side` and `channels`, of all pictures that losses are divided by. */
+static double numbers_of(const vt_tokenizer_pass *pass, int side, int channels) {
+    return (double)divisor(pass) * (double)side * (double)side * (double)channels;
+}
+
 /* sums (K + 1): of squares of what each scale left, whose means are both terms of its loss, since f_hat_k - f
  * is minus that; and of the reconstruction's differences. */
 static variant_status read_losses(const vt_picture_run *run, const vt_tokenizer_config *config,
-                                  vt_tokenizer_pass *pass, const double *sums, size_t latents,
-                                  size_t pixels, variant_error *err) {
+                                  vt_tokenizer_pass *pass, const double *sums, variant_error *err) {
+    const double latents = numbers_of(pass, config->sides[config->scales - 1], config->latent_dim),
+                 pixels = numbers_of(pass, vt_tokenizer_side(config), config->channels);
     double host[VT_MAX_SCALES + 1], squares = 0.0;
     const int scales = config->scales;
     VT_TRY(vt_kern_download(run->kern, host, sums, ((size_t)scales + 1) * sizeof *host, err));
     for (int k = 0; k < scales; ++k) squares += host[k];
-    pass->vq_loss = 1.25 * squares / ((double)latents * scales);
-    pass->mse = host[scales] / (double)pixels;
+    pass->vq_loss = 1.25 * squares / (latents * scales);
+    pass->mse = host[scales] / pixels;
     return VARIANT_OK;
 }
 
@@ -245,7 +256,7 @@ variant_status vt_tokenizer_forward(vt_tokenizer *tokenizer, vt_arena *arena,
     size_t tokens = (size_t)pass->batch * (size_t)vt_tokenizer_tokens(config);
     pass->reconstruction = vt_arena_floats(arena, pixels);
     pass->tokens = vt_arena_ints(arena, tokens);
-    pass->rests = vt_arena_floats(arena, tokens * (size_t)config->latent_dim);
+    if (!pass->rests) pass->rests = vt_arena_floats(arena, tokens * (size_t)config->latent_dim);
     float *latent = vt_arena_floats(arena, latents);
     float *f_hat = vt_arena_floats(arena, latents);
     double *sums = vt_arena_take(arena, ((size_t)config->scales + 1) * sizeof *sums);
@@ -263,7 +274,7 @@ variant_status vt_tokenizer_forward(vt_tokenizer *tokenizer, vt_arena *arena,
     run.kern->sum_squared_difference(run.kern, sums + config->scales,
                                      &(vt_floats){pass->reconstruction, pixels},
                                      &(vt_floats){(float *)pass->pictures, pixels}, 1);
-    VT_TRY(read_losses(&run, config, pass, sums, latents, pixels, err));
+    VT_TRY(read_losses(&run, config, pass, sums, err));
     tokenizer->saved.filled = true;
     return VARIANT_OK;
 }
@@ -287,11 +298,12 @@ variant_status vt_tokenizer_backward(vt_tokenizer *tokenizer, vt_arena *arena,
     VT_TRY(vt_arena_check(arena, "a tokenizer's backward pass", err));
 
     vt_kern_fill(kern, dpictures, 0.0f, pixels);
-    kern->scaled_difference(kern, dpictures, (float)(2.0 / (double)pixels), pass->reconstruction,
+    const double all = numbers_of(pass, vt_tokenizer_side(config), config->channels);
+    kern->scaled_difference(kern, dpictures, (float)(2.0 / all), pass->reconstruction,
                             pass->pictures, pixels);
     VT_TRY(vt_picture_chain_backward(&tokenizer->decoder, &run, dpictures, dlatent, err));
     VT_TRY(vt_quantizer_backward(&tokenizer->quantizer, &run, &tokenizer->saved.quantizer,
-                                 vq_weight, dlatent, err));
+                                 (double)vq_weight * pass->batch / divisor(pass), dlatent, err));
     VT_TRY(vt_picture_chain_backward(&tokenizer->encoder, &run, dlatent, NULL, err));
     vt_arena_rewind(arena, mark);
     return VARIANT_OK;

@@ -98,13 +98,14 @@ variant_status vt_tokenizer_inputs(vt_tokenizer *tokenizer, vt_arena *arena, int
 typedef struct vt_tokenizer_pass {
     int batch;
     const float *pictures; /* (B, side, side, channels) */
-    /* results, in the arena; valid until the caller rewinds it */
+    int of; /* both losses are sums over these pictures, divided by so many; 0: B, their means */
+    /* results, in the arena but for rests that are given; valid until the caller rewinds it */
     float *reconstruction; /* (B, side, side, channels), not clamped */
     int32_t *tokens;       /* (B, L) */
     /* (B, L, Cvae): the resized rest that each token was chosen for (for codebook revival) */
     float *rests;
-    double mse;     /* mean((reconstruction - pictures)^2) */
-    double vq_loss; /* mean over scales of 0.25 mse(sg f_hat, f) + mse(f_hat, sg f) */
+    double mse;     /* mean((reconstruction - pictures)^2), of = B */
+    double vq_loss; /* likewise mean over scales of 0.25 mse(sg f_hat, f) + mse(f_hat, sg f) */
     struct vt_tokenizer_saved *saved; /* activations for backward */
 } vt_tokenizer_pass;
 /* Forward keeps activations in the arena (caller marks before, rewinds after backward). */

@@ -126,6 +126,16 @@ variant_status vt_pictures_read(const vt_pictures *pictures, const vt_pick *pick
 
 /* ---- batches ---- */
 
+vt_slice vt_slice_part(const vt_slice *slice, int parts, int i) {
+    const int begin = (int)((int64_t)slice->count * i / parts),
+              end = (int)((int64_t)slice->count * (i + 1) / parts);
+    return (vt_slice){.first = slice->first + begin, .count = end - begin, .of = slice->of};
+}
+
+int vt_slice_most(const vt_slice *slice, int parts) {
+    return (slice->count - 1) / parts + 1;
+}
+
 variant_status vt_batches_open(vt_batches *out, int count, int batch, bool flip, int crop,
                                uint64_t seed, variant_error *err) {
     *out = (vt_batches){.count = count,

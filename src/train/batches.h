@@ -47,6 +47,15 @@ typedef struct vt_pick {
 variant_status vt_pictures_read(const vt_pictures *pictures, const vt_pick *picks, int count,
                                 float *out, variant_error *err);
 
+/* Pictures [first, first + count) of a batch of `of`: what is computed at a time. Loss and gradient of a
+ * slice are sums over its pictures divided by `of`, so those of a batch's slices add up to the batch's. */
+typedef struct vt_slice {
+    int first, count, of;
+} vt_slice;
+/* The i-th of `parts` parts of a slice, as even as they can be; the largest has vt_slice_most of them. */
+vt_slice vt_slice_part(const vt_slice *slice, int parts, int i);
+int vt_slice_most(const vt_slice *slice, int parts);
+
 typedef struct vt_batches {
     int count, batch, crop;
     bool flip;

@@ -45,6 +45,9 @@ variant_status vt_train_common_check(const vt_train_common *options, variant_err
                        options->epochs);
     if (options->batch < 0 || options->batch > 65536)
         return vt_fail(err, VARIANT_E_ARGUMENT, "batch of %d: expected 1 to 65536", options->batch);
+    if (options->accumulate < 0)
+        return vt_fail(err, VARIANT_E_ARGUMENT, "a batch in %d slices: expected 1 or more",
+                       options->accumulate);
     if (options->limit < 0)
         return vt_fail(err, VARIANT_E_ARGUMENT, "limit of %d pictures: expected 0 or more",
                        options->limit);
@@ -171,6 +174,7 @@ void vt_train_settings_common(vt_train_loop *loop, const char *training, uint64_
         vt_settings_add(settings, "fit", "%s", vt_fit_name(loop->data.source.fit));
     if (loop->data.source.alpha != VT_ALPHA_WHITE)
         vt_settings_add(settings, "alpha", "%s", vt_alpha_name(loop->data.source.alpha));
+    if (loop->slices > 1) vt_settings_add(settings, "accumulate", "%d", loop->slices);
     vt_settings_add(settings, VT_SETTING_PRECISION, "%s", vt_number_name(options->precision));
 }
 
@@ -382,11 +386,37 @@ static variant_status skip_or_stop(vt_train_loop *loop, divergence kind, variant
     return VARIANT_OK;
 }
 
+variant_status vt_train_loop_slices(vt_train_loop *loop,
+                                    variant_status (*run)(void *self, vt_train_loop *loop,
+                                                          variant_error *err),
+                                    void *self, variant_error *err) {
+    const int first = loop->kern->dry ? loop->slices - 1 : 0; /* the last is of the largest */
+    for (int i = first; i < loop->slices; ++i) {
+        const size_t mark = vt_arena_mark(&loop->arena);
+        loop->slice = vt_slice_part(&loop->part, loop->slices, i);
+        const variant_status status = run(self, loop, err);
+        vt_arena_rewind(&loop->arena, mark);
+        if (status != VARIANT_OK) return status;
+    }
+    return VARIANT_OK;
+}
+
+/* Loss and gradient of the step's batch. */
+static variant_status run_batch(vt_train_loop *loop, const vt_trainer *trainer,
+                                variant_error *err) {
+    vt_params_zero_grad(loop->params);
+    loop->loss = 0.0;
+    vt_batches_select(&loop->data.batches, loop->step);
+    if (trainer->plan) VT_TRY(trainer->plan(trainer->self, loop, err));
+    VT_TRY(vt_train_loop_slices(loop, trainer->step, trainer->self, err));
+    if (trainer->count) trainer->count(trainer->self, loop);
+    return VARIANT_OK;
+}
+
 static variant_status run_step(vt_train_loop *loop, const vt_trainer *trainer, variant_error *err) {
     size_t mark = vt_arena_mark(&loop->arena);
     divergence kind;
-    vt_params_zero_grad(loop->params);
-    VT_TRY(whole(trainer, trainer->step(trainer->self, loop, err), err)); /* no value has changed */
+    VT_TRY(whole(trainer, run_batch(loop, trainer, err), err)); /* no value has changed */
     loop->rate = vt_lr_at(&loop->options->lr, loop->step, loop->steps);
     variant_status status = update(loop, &kind, err);
     if (kind != NO_DIVERGENCE) {

@@ -42,6 +42,9 @@ typedef struct vt_train_loop {
     vt_log log;
     int64_t step, steps; /* done, in all */
     int64_t steps_per_epoch;
+    vt_slice part;           /* of the step's batch: what this process computes, ... */
+    int slices;              /* ... in so many slices ... */
+    vt_slice slice;          /* ... of which this one is at hand */
     double loss, norm, rate; /* of the step just run */
     int path;                /* that the step ran: which running mean the loss belongs to */
     vt_spikes spikes;
@@ -99,9 +102,13 @@ typedef struct vt_trainer {
 
     /* ---- steps ---- */
 
-    /* Forward and backward of loop->step on zeroed gradients; sets loop->loss, and loop->path where
-     * there are several (spike.h). What it took from the arena stays until `updated` has returned. */
+    /* What all slices of loop->step share, its pictures being chosen; sets loop->path where there are
+     * several (spike.h). What it takes from the arena stays until `updated` has returned. Or NULL. */
+    variant_status (*plan)(void *self, vt_train_loop *loop, variant_error *err);
+    /* Forward and backward of loop->slice: adds its gradient, and its share to loop->loss. */
     variant_status (*step)(void *self, vt_train_loop *loop, variant_error *err);
+    /* After the last slice, whether or not its update follows: counts the step. Or NULL. */
+    void (*count)(void *self, vt_train_loop *loop);
     /* After the optimizer changed the values: anything else that changes them, then refresh
      * prepared weights. */
     variant_status (*updated)(void *self, vt_train_loop *loop, variant_error *err);
@@ -148,6 +155,12 @@ void vt_train_loop_note(const vt_train_loop *loop, const char *format, ...)
 /* A line of log.jsonl, which the caller's function sees as well. */
 variant_status vt_train_loop_log(vt_train_loop *loop, const cJSON *line, variant_error *err);
 bool vt_train_loop_stopping(const vt_train_loop *loop);
+/* Runs `run` for one slice of the step's batch after another; in a rehearsal for one of the largest alone.
+ * What it takes from the arena goes back after each. */
+variant_status vt_train_loop_slices(vt_train_loop *loop,
+                                    variant_status (*run)(void *self, vt_train_loop *loop,
+                                                          variant_error *err),
+                                    void *self, variant_error *err);
 
 variant_status vt_train_loop_run(vt_train_loop *loop, const vt_trainer *trainer,
                                  vt_train_result *result, variant_error *err);

@@ -106,6 +106,20 @@ static void close_data(vt_train_data *data) {
 
 /* ---- what follows from the data ---- */
 
+/* A batch is one slice, or as many as were asked for. */
+static variant_status settle_slices(vt_train_loop *loop, vt_train_common *common,
+                                    variant_error *err) {
+    vt_defaults_recall_int(loop, "accumulate", &common->accumulate);
+    loop->part = (vt_slice){.count = common->batch, .of = common->batch};
+    loop->slices = common->accumulate > 1 ? common->accumulate : 1;
+    if (loop->slices > loop->part.count)
+        return vt_fail(err, VARIANT_E_ARGUMENT,
+                       "a batch of %d in %d slices: expected 1 to %d, a picture each",
+                       loop->part.count, loop->slices, loop->part.count);
+    loop->slice = vt_slice_part(&loop->part, loop->slices, loop->slices - 1);
+    return VARIANT_OK;
+}
+
 /* Batch, shape, length and rates; then all that was chosen is told. */
 static variant_status settle(vt_train_loop *loop, const vt_trainer *trainer,
                              const vt_train_wanted *wanted, variant_error *err) {
@@ -117,6 +131,7 @@ static variant_status settle(vt_train_loop *loop, const vt_trainer *trainer,
     vt_defaults_batch(loop, common, extent.kind, extent.pictures, maps ? wanted->side : 0);
     VT_TRY(vt_batches_open(&data->batches, extent.pictures, common->batch, common->flip,
                            wanted->crop, common->seed, err));
+    VT_TRY(settle_slices(loop, common, err));
     VT_TRY(trainer->size(trainer->self, loop, &extent.width, err));
     extent.steps_per_epoch = vt_batches_per_epoch(&data->batches);
     VT_TRY(vt_defaults_length(loop, common, &extent, err));

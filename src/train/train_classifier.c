@@ -27,7 +27,7 @@ typedef struct classifier_job {
     vt_classifier_config config;
     vt_classifier *classifier;
     char *text;      /* the configuration, for files */
-    float *host;     /* (B, side, side, channels): a batch of pictures, and what is made of them */
+    float *host;     /* (B, side, side, channels): a slice's pictures, and what is made of them */
     int32_t *labels; /* (B) */
     uint64_t started_from; /* of the values that options.model gave */
     /* since the last log line */
@@ -58,25 +58,25 @@ static void cover(const classifier_job *job, uint32_t low, uint32_t high, int pl
             out[y * side * channels + i] = shade;
 }
 
-/* The batch of this step in the host's buffers. */
-static variant_status read_batch(classifier_job *job, vt_train_loop *loop, variant_error *err) {
-    vt_train_data *data = &loop->data;
+/* The slice in the host's buffers. */
+static variant_status read_slice(classifier_job *job, vt_train_loop *loop, variant_error *err) {
+    const vt_train_data *data = &loop->data;
+    const vt_slice *slice = &loop->slice;
+    const vt_pick *picks = data->batches.picks + slice->first;
     uint32_t low = (uint32_t)loop->step, high = (uint32_t)((uint64_t)loop->step >> 32);
-    vt_batches_select(&data->batches, loop->step);
-    VT_TRY(vt_pictures_read(&data->pictures, data->batches.picks, data->batches.batch, job->host,
-                            err));
-    for (int i = 0; i < data->batches.batch; ++i) {
-        job->labels[i] = vt_pictures_label(&data->pictures, data->batches.picks[i].position);
+    VT_TRY(vt_pictures_read(&data->pictures, picks, slice->count, job->host, err));
+    for (int i = 0; i < slice->count; ++i) {
+        job->labels[i] = vt_pictures_label(&data->pictures, picks[i].position);
         if (job->options.erase > 0.0)
-            cover(job, low, high, i, job->host + (size_t)i * picture_floats(job));
+            cover(job, low, high, slice->first + i, job->host + (size_t)i * picture_floats(job));
     }
     return VARIANT_OK;
 }
 
 /* Forward and backward of what is in the host's buffers. */
-static variant_status run_batch(classifier_job *job, vt_train_loop *loop, variant_error *err) {
+static variant_status run_slice(classifier_job *job, vt_train_loop *loop, variant_error *err) {
     vt_kern *kern = loop->kern;
-    int batch = loop->data.batches.batch;
+    int batch = loop->slice.count;
     size_t floats = (size_t)batch * picture_floats(job);
     float *pictures = vt_arena_floats(&loop->arena, floats);
     int32_t *targets = vt_arena_ints(&loop->arena, (size_t)batch);
@@ -84,20 +84,21 @@ static variant_status run_batch(classifier_job *job, vt_train_loop *loop, varian
     kern->upload(kern, pictures, job->host, floats * sizeof(float));
     kern->upload(kern, targets, job->labels, (size_t)batch * sizeof *targets);
     vt_classifier_pass pass = {.batch = batch,
+                               .of = loop->slice.of,
                                .pictures = pictures,
                                .targets = targets,
                                .smoothing = (float)job->options.label_smoothing};
     VT_TRY(vt_classifier_forward(job->classifier, &loop->arena, &pass, err));
     VT_TRY(vt_classifier_backward(job->classifier, &loop->arena, &pass, err));
-    loop->loss = pass.loss;
+    loop->loss += pass.loss;
     job->seen += batch;
     job->hits += pass.hits;
     return VARIANT_OK;
 }
 
 static variant_status classifier_step(void *self, vt_train_loop *loop, variant_error *err) {
-    VT_TRY(read_batch(self, loop, err));
-    return run_batch(self, loop, err);
+    VT_TRY(read_slice(self, loop, err));
+    return run_slice(self, loop, err);
 }
 
 static variant_status classifier_updated(void *self, vt_train_loop *loop, variant_error *err) {
@@ -324,7 +325,7 @@ cleanup:
 /* The most pictures at a time, or what evaluation makes of them. */
 static size_t host_floats(const classifier_job *job, const vt_train_loop *loop) {
     size_t wide = picture_floats(job), classes = (size_t)job->config.classes;
-    size_t batch = (size_t)loop->options->batch;
+    size_t batch = (size_t)loop->slice.count;
     if (!loop->data.test) return batch * wide;
     size_t evaluated = EVAL_BATCH * (wide > classes ? wide : classes);
     return batch * wide > evaluated ? batch * wide : evaluated;
@@ -332,7 +333,7 @@ static size_t host_floats(const classifier_job *job, const vt_train_loop *loop) 
 
 static variant_status classifier_open(void *self, vt_train_loop *loop, variant_error *err) {
     classifier_job *job = self;
-    size_t batch = (size_t)loop->options->batch;
+    size_t batch = (size_t)loop->slice.count;
     job->text = vt_classifier_config_text(&job->config, loop->data.class_names);
     job->host = vt_train_host(loop, host_floats(job, loop), sizeof *job->host);
     job->labels = vt_train_host(loop, batch, sizeof *job->labels);
@@ -355,7 +356,7 @@ static variant_status classifier_rehearse(void *self, vt_train_loop *loop, vt_tr
                                           variant_error *err) {
     const int tests = loop->data.test ? loop->data.test_pictures.count : 0;
     (void)memory;
-    VT_TRY(run_batch(self, loop, err));
+    VT_TRY(run_slice(self, loop, err));
     vt_arena_rewind(&loop->arena, 0);
     if (tests == 0) return VARIANT_OK;
     return classify(self, loop, tests < EVAL_BATCH ? tests : EVAL_BATCH, err);

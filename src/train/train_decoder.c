@@ -20,11 +20,11 @@ typedef struct decoder_job {
     char *config;                     /* what its file says of it (JSON text) */
     vt_preview_config shape;
     vt_preview *preview;
-    float *host;     /* (room, side, side, channels): pictures */
+    float *host;     /* (B or room, side, side, channels): pictures */
     float *shown;    /* (2, room, side, side, channels): what both decoders make of them */
-    int room;        /* pictures at a time: a batch, an evaluation, a sheet */
-    vt_floats *runs; /* (2, batch + 1): pairs of which squared differences are summed */
-    double *sums;    /* (batch + 1): these */
+    int room;        /* pictures at a time of an evaluation or a sheet */
+    vt_floats *runs; /* (2, B + 1): pairs of which squared differences are summed */
+    double *sums;    /* (B + 1): these; B: a slice's pictures */
     /* since the last log line */
     double pixel_squares, teacher_squares;
     int64_t pictures, whole;
@@ -70,7 +70,7 @@ static variant_status encode(decoder_job *job, vt_train_loop *loop, int count, c
 
 /* ---- a step ---- */
 
-/* How many scales of picture b of this step count, K in most. */
+/* How many scales of picture b of this step's batch count, K in most. */
 static int scales_of(const decoder_job *job, const vt_train_loop *loop, int b) {
     const int scales = tokenizer_of(job)->scales;
     const double partial = job->options.partial;
@@ -80,7 +80,7 @@ static int scales_of(const decoder_job *job, const vt_train_loop *loop, int b) {
     return u < partial && scales > 1 ? 1 + (int)(u / partial * (scales - 1)) : scales;
 }
 
-/* What a batch's forward leaves for its loss; backend memory. */
+/* What a slice's forward leaves for its loss; backend memory. */
 typedef struct batch_maps {
     float *pictures, *taught, *made; /* (B, side, side, channels): real, the teacher's, ours */
 } batch_maps;
@@ -89,8 +89,9 @@ typedef struct batch_maps {
 static variant_status differentiate(decoder_job *job, vt_train_loop *loop, const batch_maps *maps,
                                     float *dmade, variant_error *err) {
     vt_kern *kern = loop->kern;
-    const int batch = loop->data.batches.batch;
+    const int batch = loop->slice.count;
     const size_t n = picture_floats(job), all = (size_t)batch * n;
+    const double whole = (double)loop->slice.of * (double)n;
     const double pixels = job->options.pixels, teacher = job->options.teacher;
     double *sums = vt_arena_take(&loop->arena, ((size_t)batch + 1) * sizeof *sums), squares = 0.0;
     VT_TRY(vt_arena_check(&loop->arena, "a batch's losses", err));
@@ -99,20 +100,20 @@ static variant_status differentiate(decoder_job *job, vt_train_loop *loop, const
     made[0] = (vt_floats){maps->made, all};
     asked[0] = (vt_floats){maps->taught, all};
     vt_kern_fill(kern, dmade, 0.0f, all);
-    kern->scaled_difference(kern, dmade, (float)(2.0 * teacher / (double)all), maps->made,
-                            maps->taught, all);
+    kern->scaled_difference(kern, dmade, (float)(2.0 * teacher / whole), maps->made, maps->taught,
+                            all);
     for (int b = 0; b < batch; ++b) { /* what the first scales leave open is not asked for */
         const size_t at = (size_t)b * n;
-        if (scales_of(job, loop, b) < tokenizer_of(job)->scales) continue;
+        if (scales_of(job, loop, loop->slice.first + b) < tokenizer_of(job)->scales) continue;
         made[count] = (vt_floats){maps->made + at, n};
         asked[count++] = (vt_floats){maps->pictures + at, n};
-        kern->scaled_difference(kern, dmade + at, (float)(2.0 * pixels / (double)all),
-                                maps->made + at, maps->pictures + at, n);
+        kern->scaled_difference(kern, dmade + at, (float)(2.0 * pixels / whole), maps->made + at,
+                                maps->pictures + at, n);
     }
     kern->sum_squared_difference(kern, sums, made, asked, count);
     VT_TRY(vt_kern_download(kern, job->sums, sums, (size_t)count * sizeof *sums, err));
     for (int i = 1; i < count; ++i) squares += job->sums[i];
-    loop->loss = (teacher * job->sums[0] + pixels * squares) / (double)all;
+    loop->loss += (teacher * job->sums[0] + pixels * squares) / whole;
     job->teacher_squares += job->sums[0];
     job->pixel_squares += squares;
     job->pictures += batch;
@@ -120,11 +121,11 @@ static variant_status differentiate(decoder_job *job, vt_train_loop *loop, const
     return VARIANT_OK;
 }
 
-/* Forward and backward of the batch in the host's buffer. */
-static variant_status run_batch(decoder_job *job, vt_train_loop *loop, variant_error *err) {
+/* Forward and backward of the slice in the host's buffer. */
+static variant_status run_slice(decoder_job *job, vt_train_loop *loop, variant_error *err) {
     vt_kern *kern = loop->kern;
     vt_arena *arena = &loop->arena;
-    const int batch = loop->data.batches.batch;
+    const int batch = loop->slice.count;
     const size_t floats = (size_t)batch * picture_floats(job), map = map_floats(job);
     batch_maps maps = {.pictures = vt_arena_floats(arena, floats),
                        .taught = vt_arena_floats(arena, floats),
@@ -133,11 +134,11 @@ static variant_status run_batch(decoder_job *job, vt_train_loop *loop, variant_e
     VT_TRY(vt_arena_check(arena, "a batch of pictures", err));
     const size_t mark = vt_arena_mark(arena);
     VT_TRY(encode(job, loop, batch, job->host, maps.pictures, &f_hats, err));
-    for (int b = 0; b < batch; ++b)
-        kern->copy(kern, f_hat + (size_t)b * map,
-                   f_hats +
-                       ((size_t)(scales_of(job, loop, b) - 1) * (size_t)batch + (size_t)b) * map,
+    for (int b = 0; b < batch; ++b) {
+        const size_t last = (size_t)scales_of(job, loop, loop->slice.first + b) - 1;
+        kern->copy(kern, f_hat + (size_t)b * map, f_hats + (last * (size_t)batch + (size_t)b) * map,
                    map);
+    }
     vt_arena_rewind(arena, mark);
     VT_TRY(vt_tokenizer_decode(job->frozen->tokenizer, arena, batch, f_hat, maps.taught, err));
     kern->clamp(kern, maps.taught, maps.taught, -1.0f, 1.0f, floats);
@@ -150,10 +151,10 @@ static variant_status run_batch(decoder_job *job, vt_train_loop *loop, variant_e
 
 static variant_status decoder_step(void *self, vt_train_loop *loop, variant_error *err) {
     decoder_job *job = self;
-    vt_batches *batches = &loop->data.batches;
-    vt_batches_select(batches, loop->step);
-    VT_TRY(vt_pictures_read(&loop->data.pictures, batches->picks, batches->batch, job->host, err));
-    return run_batch(job, loop, err);
+    const vt_slice *slice = &loop->slice;
+    VT_TRY(vt_pictures_read(&loop->data.pictures, loop->data.batches.picks + slice->first,
+                            slice->count, job->host, err));
+    return run_slice(job, loop, err);
 }
 
 static variant_status decoder_updated(void *self, vt_train_loop *loop, variant_error *err) {
@@ -404,7 +405,7 @@ static int room_of(const vt_train_loop *loop) {
 }
 
 static variant_status open_host(decoder_job *job, vt_train_loop *loop, variant_error *err) {
-    const size_t batch = (size_t)loop->options->batch, n = picture_floats(job);
+    const size_t batch = (size_t)loop->slice.count, n = picture_floats(job);
     job->room = room_of(loop);
     const size_t most = (size_t)job->room > batch ? (size_t)job->room : batch;
     job->host = vt_train_host(loop, most * n, sizeof *job->host);
@@ -441,7 +442,9 @@ static variant_status decoder_rehearse(void *self, vt_train_loop *loop, vt_train
               pictures = 2 * SHEET_PICTURES * (tokenizer_of(job)->scales + 1);
     if (loop->options->sample_every > 0) /* bytes of the pictures, and of them on the sheet */
         memory->samples = (size_t)pictures * (1 + (size_t)(zoom * zoom)) * picture_floats(job);
-    VT_TRY(run_batch(job, loop, err));
+    VT_TRY(run_slice(job, loop, err));
+    job->teacher_squares = job->pixel_squares = 0.0;
+    job->pictures = job->whole = 0;
     vt_arena_rewind(&loop->arena, 0);
     if (job->room == 0) return VARIANT_OK;
     return decode_both(job, loop, job->room, tokenizer_of(job)->scales, err);

@@ -19,19 +19,20 @@
 #define FIRST_REVIVAL 10 /* steps: most of a random codebook is dead from the start */
 #define EVAL_BATCH 32
 #define SHEET_PICTURES 8
+#define IN_USE (-1)
 #define CODEBOOK "quantize.embedding.weight"
 
 typedef struct tokenizer_job {
     vt_train_tokenizer_options options; /* our own: what is open is settled */
     vt_tokenizer_config config;
     vt_tokenizer *tokenizer;
-    vt_param *codebook;     /* (V, Cvae) */
-    float *host;            /* (B, side, side, channels): a batch of pictures */
-    float *sheet;           /* (2 sheet_room, ..): pictures, and what becomes of them behind */
-    int tokens_a_picture;   /* L */
-    int32_t *tokens;        /* (B, L), host */
-    int32_t *age;           /* (V): steps since last used */
-    vt_tokenizer_pass pass; /* of the step being run */
+    vt_param *codebook;   /* (V, Cvae) */
+    float *host;          /* (B, side, side, channels): a slice's pictures */
+    float *sheet;         /* (2 sheet_room, ..): pictures, and what becomes of them behind */
+    int tokens_a_picture; /* L */
+    int32_t *tokens;      /* (B, L), host */
+    int32_t *age;         /* (V): steps since last used; IN_USE until the step is counted */
+    float *rests;         /* (batch, L, Cvae) in the arena: what tokens were chosen for */
     /* since the last log line */
     uint32_t *used; /* (K, V): how often since the last line */
     double mse, vq_loss;
@@ -45,51 +46,67 @@ static size_t picture_floats(const tokenizer_job *job) {
 
 /* ---- a step ---- */
 
-/* Marks the codes of the batch as used and ages all others. */
-static void count_usage(tokenizer_job *job) {
+static variant_status tokenizer_plan(void *self, vt_train_loop *loop, variant_error *err) {
+    tokenizer_job *job = self;
+    const size_t tokens = (size_t)loop->slice.of * (size_t)job->tokens_a_picture;
+    job->rests = vt_arena_floats(&loop->arena, tokens * (size_t)job->config.latent_dim);
+    return vt_arena_check(&loop->arena, "a batch's vectors", err);
+}
+
+/* Marks the codes of so many pictures as used. */
+static void mark_used(tokenizer_job *job, int pictures) {
     const vt_tokenizer_config *config = &job->config;
-    for (int v = 0; v < config->codes; ++v)
-        if (job->age[v] < INT32_MAX) ++job->age[v];
     const int32_t *token = job->tokens;
-    for (int b = 0; b < job->pass.batch; ++b)
+    for (int b = 0; b < pictures; ++b)
         for (int k = 0; k < config->scales; ++k) {
             uint32_t *used = job->used + (size_t)k * (size_t)config->codes;
             for (int i = 0; i < config->sides[k] * config->sides[k]; ++i, ++token) {
                 ++used[*token];
-                job->age[*token] = 0;
+                job->age[*token] = IN_USE;
             }
         }
 }
 
-/* Forward and backward of the batch in the host's buffer. */
-static variant_status run_batch(tokenizer_job *job, vt_train_loop *loop, variant_error *err) {
+/* Ages all codes; those in use become 0. */
+static void tokenizer_count(void *self, vt_train_loop *loop) {
+    tokenizer_job *job = self;
+    (void)loop;
+    for (int v = 0; v < job->config.codes; ++v)
+        if (job->age[v] < INT32_MAX) ++job->age[v];
+    ++job->steps;
+}
+
+/* Forward and backward of the slice in the host's buffer. */
+static variant_status run_slice(tokenizer_job *job, vt_train_loop *loop, variant_error *err) {
     vt_kern *kern = loop->kern;
-    int batch = loop->data.batches.batch;
+    const vt_slice *slice = &loop->slice;
+    const int batch = slice->count;
+    const size_t tokens = (size_t)job->tokens_a_picture, width = (size_t)job->config.latent_dim;
     size_t floats = (size_t)batch * picture_floats(job);
     float *pictures = vt_arena_floats(&loop->arena, floats);
     VT_TRY(vt_arena_check(&loop->arena, "a batch of pictures", err));
     kern->upload(kern, pictures, job->host, floats * sizeof(float));
-    vt_tokenizer_pass *pass = &job->pass;
-    *pass = (vt_tokenizer_pass){.batch = batch, .pictures = pictures};
-    VT_TRY(vt_tokenizer_forward(job->tokenizer, &loop->arena, pass, err));
-    VT_TRY(vt_tokenizer_backward(job->tokenizer, &loop->arena, pass, (float)job->options.vq_weight,
+    vt_tokenizer_pass pass = {.batch = batch,
+                              .of = slice->of,
+                              .pictures = pictures,
+                              .rests = job->rests + (size_t)slice->first * tokens * width};
+    VT_TRY(vt_tokenizer_forward(job->tokenizer, &loop->arena, &pass, err));
+    VT_TRY(vt_tokenizer_backward(job->tokenizer, &loop->arena, &pass, (float)job->options.vq_weight,
                                  err));
-    return vt_kern_download(kern, job->tokens, pass->tokens,
-                            (size_t)batch * (size_t)job->tokens_a_picture * sizeof(int32_t), err);
+    loop->loss += pass.mse + job->options.vq_weight * pass.vq_loss;
+    job->mse += pass.mse;
+    job->vq_loss += pass.vq_loss;
+    return vt_kern_download(kern, job->tokens, pass.tokens,
+                            (size_t)batch * tokens * sizeof(int32_t), err);
 }
 
 static variant_status tokenizer_step(void *self, vt_train_loop *loop, variant_error *err) {
     tokenizer_job *job = self;
-    vt_batches *batches = &loop->data.batches;
-    vt_batches_select(batches, loop->step);
-    VT_TRY(vt_pictures_read(&loop->data.pictures, batches->picks, batches->batch, job->host, err));
-    VT_TRY(run_batch(job, loop, err));
-    count_usage(job);
-    const vt_tokenizer_pass *pass = &job->pass;
-    loop->loss = pass->mse + job->options.vq_weight * pass->vq_loss;
-    job->mse += pass->mse;
-    job->vq_loss += pass->vq_loss;
-    ++job->steps;
+    const vt_slice *slice = &loop->slice;
+    VT_TRY(vt_pictures_read(&loop->data.pictures, loop->data.batches.picks + slice->first,
+                            slice->count, job->host, err));
+    VT_TRY(run_slice(job, loop, err));
+    mark_used(job, slice->count);
     return VARIANT_OK;
 }
 
@@ -100,13 +117,13 @@ static void revive(tokenizer_job *job, vt_train_loop *loop) {
     vt_kern *kern = loop->kern;
     vt_param *codebook = job->codebook;
     size_t width = (size_t)job->config.latent_dim;
-    int rows = job->pass.batch * job->tokens_a_picture;
+    int rows = loop->slice.of * job->tokens_a_picture;
     for (int v = 0; v < job->config.codes; ++v) {
         if (job->age[v] < limit) continue;
         double u =
             vt_uniform(loop->options->seed, VT_RNG_REVIVE, (uint32_t)loop->step, (uint32_t)v, 0);
         size_t row = (size_t)(u * rows), at = (size_t)v * width;
-        kern->copy(kern, codebook->value + at, job->pass.rests + row * width, width);
+        kern->copy(kern, codebook->value + at, job->rests + row * width, width);
         const vt_floats moments[] = {{codebook->m + at, width}, {codebook->v + at, width}};
         kern->fill(kern, 0.0f, moments, 2);
         job->age[v] = 0;
@@ -405,7 +422,7 @@ static variant_status tokenizer_size(void *self, vt_train_loop *loop, int *width
 
 static variant_status open_host(tokenizer_job *job, vt_train_loop *loop, variant_error *err) {
     const vt_tokenizer_config *config = &job->config;
-    size_t batch = (size_t)loop->options->batch, codes = (size_t)config->codes;
+    size_t batch = (size_t)loop->slice.count, codes = (size_t)config->codes;
     job->tokens_a_picture = vt_tokenizer_tokens(config);
     job->host = vt_train_host(loop, batch * picture_floats(job), sizeof *job->host);
     job->sheet =
@@ -446,7 +463,9 @@ static variant_status tokenizer_rehearse(void *self, vt_train_loop *loop, vt_tra
     const int room = sheet_room(loop), zoom = sheet_zoom(job);
     if (loop->options->sample_every > 0) /* bytes of the pictures, and of them on the sheet */
         memory->samples = 2 * SHEET_PICTURES * (1 + (size_t)(zoom * zoom)) * picture_floats(job);
-    VT_TRY(run_batch(job, loop, err));
+    VT_TRY(tokenizer_plan(job, loop, err));
+    VT_TRY(run_slice(job, loop, err));
+    job->mse = job->vq_loss = 0.0;
     vt_arena_rewind(&loop->arena, 0);
     return room ? reconstruct(job, loop, room, job->sheet, job->sheet, err) : VARIANT_OK;
 }
@@ -478,7 +497,9 @@ variant_status vt_train_tokenizer(vt_kern *kern, const vt_train_tokenizer_option
         .rehearse = tokenizer_rehearse,
         .close = tokenizer_close,
         .describe_settings = tokenizer_settings,
+        .plan = tokenizer_plan,
         .step = tokenizer_step,
+        .count = tokenizer_count,
         .updated = tokenizer_updated,
         .describe = tokenizer_describe,
         .evaluate = tokenizer_evaluate,

@@ -63,30 +63,45 @@ static variant_status write_line(vt_transformer_job *job, vt_train_loop *loop,
     return status;
 }
 
+/* One path's gradient, slice by slice. */
+typedef struct path_pass {
+    vt_transformer_job *job;
+    const vt_schedule *schedule;
+} path_pass;
+
+static variant_status run_slice(void *self, vt_train_loop *loop, variant_error *err) {
+    const path_pass *pass = self;
+    vt_transformer_job *job = pass->job;
+    vt_scale_sums unused = {0};
+    const vt_transformer_job_request request = {.batch = loop->slice.count,
+                                                .of = loop->slice.of,
+                                                .smoothing = (float)job->options->label_smoothing,
+                                                .with_gradient = true,
+                                                .schedule = pass->schedule};
+    if (!loop->kern->dry) vt_transformer_job_choose(job, loop);
+    return vt_transformer_job_pass(job, loop, &request, &unused, err);
+}
+
 variant_status vt_transformer_job_log_conflict(vt_transformer_job *job, vt_train_loop *loop,
                                                const vt_schedule *subnet, variant_error *err) {
     vt_kern *kern = loop->kern;
     const vt_params *params = loop->params;
     agreement all = {0}, layers[VT_SCHEDULE_LAYERS] = {{0}};
-    vt_scale_sums unused = {0};
+    path_pass pass = {job, &job->full};
     variant_status status = VARIANT_OK;
     const vt_training_lists *lists = &params->lists;
     const size_t mark = vt_arena_mark(&loop->arena), count = (size_t)lists->count;
-    vt_transformer_job_request request = {.batch = loop->data.batches.batch,
-                                          .smoothing = (float)job->options->label_smoothing,
-                                          .with_gradient = true,
-                                          .schedule = &job->full};
     float *numbers = vt_arena_floats(&loop->arena, params->value_count);
     double *sums = vt_arena_take(&loop->arena, 3 * count * sizeof *sums), *host = NULL;
     vt_floats *full = take_runs(lists, numbers);
     VT_CHECK(vt_arena_check(&loop->arena, "a second gradient", err));
     host = calloc(3 * count + 1, sizeof *host);
     if (!full || !host) VT_CHECK(vt_fail(err, VARIANT_E_MEMORY, "no memory for two gradients"));
-    VT_CHECK(vt_transformer_job_pass(job, loop, &request, &unused, err));
+    VT_CHECK(vt_train_loop_slices(loop, run_slice, &pass, err));
     for (size_t i = 0; i < count; ++i) kern->copy(kern, full[i].x, lists->grad[i].x, full[i].n);
     vt_params_zero_grad(loop->params);
-    request.schedule = subnet;
-    VT_CHECK(vt_transformer_job_pass(job, loop, &request, &unused, err));
+    pass.schedule = subnet;
+    VT_CHECK(vt_train_loop_slices(loop, run_slice, &pass, err));
     kern->sum_squares(kern, sums, full, lists->count);
     kern->sum_squares(kern, sums + count, lists->grad, lists->count);
     for (size_t i = 0; i < count; ++i)

@@ -31,7 +31,8 @@ typedef struct vt_transformer_job {
     vt_phases phases; /* the options', or what their list of schedules makes of them */
     int bridge;       /* likewise: the first scales that always run everything */
     vt_schedule full, subnets[VT_MAX_DEPTHS];
-    vt_schedule drawn; /* a subnet with a longer bridge, for the step at hand */
+    vt_schedule drawn;         /* a subnet with a longer bridge, for the step at hand */
+    const vt_schedule *subnet; /* of the step at hand: one of these; NULL */
     /* What an evaluation measures beside the full path. */
     int eval_count;
     struct vt_eval_path {
@@ -61,6 +62,7 @@ typedef struct vt_transformer_job_request {
     const vt_schedule *schedule;
     float smoothing;
     bool with_gradient;
+    int of;         /* pictures that the gradient's loss is divided by; 0: batch */
     float weight;   /* of the gradient; 0: 1 */
     float *teacher; /* (B, L, V) backend memory: with distill read, without filled; or NULL */
     double distill; /* weight of kl from the teacher where the schedule leaves layers out */
@@ -93,13 +95,17 @@ double vt_scale_sums_mean(const vt_scale_sums *sums, const vt_transformer_config
 variant_status vt_transformer_job_pass(vt_transformer_job *job, vt_train_loop *loop,
                                        const vt_transformer_job_request *request,
                                        vt_scale_sums *sums, variant_error *err);
+variant_status vt_transformer_job_plan(void *self, vt_train_loop *loop, variant_error *err);
+/* The slice's tokens and labels into the job's buffers. */
+void vt_transformer_job_choose(vt_transformer_job *job, const vt_train_loop *loop);
 variant_status vt_transformer_job_step(void *self, vt_train_loop *loop, variant_error *err);
+void vt_transformer_job_count(void *self, vt_train_loop *loop);
 variant_status vt_transformer_job_rehearse(void *self, vt_train_loop *loop, vt_train_memory *memory,
                                            variant_error *err);
 
 /* ---- transformer_conflict.c ---- */
 
-/* Runs both paths on the batch in the job's buffers, writes how their gradients agree into the log (not
+/* Runs both paths on the step's batch, writes how their gradients agree into the log (not
  * in a rehearsal), and leaves zero gradients. */
 variant_status vt_transformer_job_log_conflict(vt_transformer_job *job, vt_train_loop *loop,
                                                const vt_schedule *subnet, variant_error *err);

@@ -292,10 +292,11 @@ variant_status vt_transformer_job_settle(void *self, vt_train_loop *loop, varian
 
 /* ---- the model in training ---- */
 
-/* Buffers of a batch on the host. */
+/* Buffers of a slice on the host. */
 static variant_status open_host(vt_transformer_job *job, vt_train_loop *loop, variant_error *err) {
-    const int batch = loop->options->batch;
-    job->room = loop->data.test && batch < VT_EVAL_BATCH ? VT_EVAL_BATCH : batch;
+    const int batch = loop->slice.count;
+    const bool whole = loop->slices == 1;
+    job->room = whole && loop->data.test && batch < VT_EVAL_BATCH ? VT_EVAL_BATCH : batch;
     size_t pictures = (size_t)job->room;
     size_t total = pictures * (size_t)vt_transformer_tokens(&job->config);
     bool distills = job->options->supernet && job->options->distill > 0.0;

@@ -97,6 +97,7 @@ variant_status vt_transformer_job_pass(vt_transformer_job *job, vt_train_loop *l
                                 .smoothing = request->smoothing,
                                 .loss = losses,
                                 .hit = hits,
+                                .of = request->of,
                                 .weight = request->weight};
     bool taught = request->teacher && request->distill > 0.0;
     if (taught) take_teacher(job, loop, request, &loss);
@@ -144,17 +145,17 @@ static double drop_share(const vt_transformer_job *job) {
     return 0.1 * subnets / (subnets - 1) * options->label_drop;
 }
 
-static void choose_batch(vt_transformer_job *job, vt_train_loop *loop) {
-    vt_batches *batches = &loop->data.batches;
+void vt_transformer_job_choose(vt_transformer_job *job, const vt_train_loop *loop) {
+    const vt_slice *slice = &loop->slice;
     uint32_t low = (uint32_t)loop->step, high = (uint32_t)((uint64_t)loop->step >> 32);
     size_t length = (size_t)job->cache.tokens;
     const double drop = drop_share(job);
-    vt_batches_select(batches, loop->step);
-    for (int i = 0; i < batches->batch; ++i) {
-        const vt_pick *pick = &batches->picks[i];
+    for (int i = 0; i < slice->count; ++i) {
+        const int place = slice->first + i;
+        const vt_pick *pick = &loop->data.batches.picks[place];
         vt_token_cache_get(&job->cache, pick->position, pick->flip,
                            job->tokens + (size_t)i * length);
-        double u = vt_uniform(loop->options->seed, VT_RNG_DROP, low, high, (uint32_t)i);
+        double u = vt_uniform(loop->options->seed, VT_RNG_DROP, low, high, (uint32_t)place);
         job->labels[i] = u < drop ? job->config.classes
                                   : vt_pictures_label(&loop->data.pictures, pick->position);
     }
@@ -164,31 +165,32 @@ static bool is_due(int64_t every, int64_t step) {
     return every > 0 && step % every == 0;
 }
 
-/* One path of the step; its loss goes to the log's sums and to *loss. */
+/* One path of the slice; its share of the batch's loss goes to the log's sums and to *loss. */
 static variant_status run_path(vt_transformer_job *job, vt_train_loop *loop,
                                const vt_transformer_job_request *request, int path, double *loss,
                                variant_error *err) {
     vt_scale_sums sums = {0};
     VT_TRY(vt_transformer_job_pass(job, loop, request, &sums, err));
     if (!request->with_gradient) return VARIANT_OK; /* a teacher's pass alone */
-    double mean = vt_scale_sums_mean(&sums, &job->config);
+    const double share = (double)loop->slice.count / loop->slice.of,
+                 loss_of_slice = share * vt_scale_sums_mean(&sums, &job->config);
     for (int k = 0; k < job->config.scales; ++k) {
         job->sums.loss[k] += sums.loss[k];
         job->sums.hits[k] += sums.hits[k];
     }
     job->sums.pictures += sums.pictures;
-    job->path_loss[path] += mean;
-    ++job->path_steps[path];
-    *loss += mean;
+    job->path_loss[path] += loss_of_slice;
+    *loss += loss_of_slice;
     return VARIANT_OK;
 }
 
-/* The paths of job->draw on the batch in the job's buffers, distilled with weight job->distill. */
-static variant_status run_paths(vt_transformer_job *job, vt_train_loop *loop,
-                                const vt_schedule *subnet, variant_error *err) {
+/* The paths of job->draw on the slice in the job's buffers, distilled with weight job->distill. */
+static variant_status run_paths(vt_transformer_job *job, vt_train_loop *loop, variant_error *err) {
     const vt_train_transformer_options *options = job->options;
     const vt_phase_draw *draw = &job->draw;
-    vt_transformer_job_request request = {.batch = loop->data.batches.batch,
+    double loss = 0.0;
+    vt_transformer_job_request request = {.batch = loop->slice.count,
+                                          .of = loop->slice.of,
                                           .smoothing = (float)options->label_smoothing,
                                           .weight = draw->full && draw->subnet ? 0.5f : 1.0f};
     const bool taught = draw->subnet && options->distill > 0.0;
@@ -198,53 +200,64 @@ static variant_status run_paths(vt_transformer_job *job, vt_train_loop *loop,
                               (size_t)job->config.codes);
         VT_TRY(vt_arena_check(&loop->arena, "the teacher's logits", err));
     }
-    loop->loss = 0.0;
     if (draw->full || taught) {
         request.schedule = &job->full;
         request.with_gradient = draw->full;
-        VT_TRY(run_path(job, loop, &request, 0, &loop->loss, err));
+        VT_TRY(run_path(job, loop, &request, 0, &loss, err));
     }
     if (draw->subnet) {
-        request.schedule = subnet;
+        request.schedule = job->subnet;
         request.with_gradient = true;
         request.distill = job->distill;
-        ++job->draws[draw->index];
-        VT_TRY(run_path(job, loop, &request, 1, &loop->loss, err));
+        VT_TRY(run_path(job, loop, &request, 1, &loss, err));
     }
-    if (draw->full && draw->subnet) loop->loss /= 2.0;
+    loop->loss += draw->full && draw->subnet ? loss / 2.0 : loss;
     return VARIANT_OK;
 }
 
-variant_status vt_transformer_job_step(void *self, vt_train_loop *loop, variant_error *err) {
+variant_status vt_transformer_job_plan(void *self, vt_train_loop *loop, variant_error *err) {
     vt_transformer_job *job = self;
     const vt_train_transformer_options *options = job->options;
-    const vt_schedule *subnet = NULL;
+    job->subnet = NULL;
     job->draw = (vt_phase_draw){.full = true};
     if (options->supernet) {
         double epoch = (double)loop->step / (double)loop->steps_per_epoch;
         job->draw = vt_phases_draw(&job->phases, epoch, loop->options->seed, (uint64_t)loop->step);
-        if (job->phases.depth_count > 0) VT_TRY(subnet_of(job, &job->draw, &subnet, err));
+        if (job->phases.depth_count > 0) VT_TRY(subnet_of(job, &job->draw, &job->subnet, err));
     }
     loop->path = job->draw.subnet ? 1 + job->draw.index : 0;
-    choose_batch(job, loop);
-    if (subnet && is_due(options->log_conflict, loop->step))
-        VT_TRY(vt_transformer_job_log_conflict(job, loop, subnet, err));
+    if (job->subnet && is_due(options->log_conflict, loop->step))
+        VT_TRY(vt_transformer_job_log_conflict(job, loop, job->subnet, err));
     if (job->draw.subnet && options->distill > 0.0)
         job->distill =
             vt_transformer_distill_weight(options, (double)loop->step / (double)loop->steps);
-    return run_paths(job, loop, subnet, err);
+    return VARIANT_OK;
+}
+
+variant_status vt_transformer_job_step(void *self, vt_train_loop *loop, variant_error *err) {
+    vt_transformer_job_choose(self, loop);
+    return run_paths(self, loop, err);
+}
+
+void vt_transformer_job_count(void *self, vt_train_loop *loop) {
+    vt_transformer_job *job = self;
+    (void)loop;
+    if (job->draw.full) ++job->path_steps[0];
+    if (!job->draw.subnet) return;
+    ++job->path_steps[1];
+    ++job->draws[job->draw.index];
 }
 
 /* ---- a rehearsal of all kinds of step ---- */
 
 static variant_status rehearse_paths(vt_transformer_job *job, vt_train_loop *loop,
                                      const vt_phase_draw *draw, variant_error *err) {
-    const vt_schedule *subnet = NULL;
+    job->subnet = NULL;
     job->draw = *draw;
-    if (draw->subnet) VT_TRY(subnet_of(job, draw, &subnet, err));
-    if (subnet && job->options->log_conflict > 0)
-        VT_TRY(vt_transformer_job_log_conflict(job, loop, subnet, err));
-    VT_TRY(run_paths(job, loop, subnet, err));
+    if (draw->subnet) VT_TRY(subnet_of(job, draw, &job->subnet, err));
+    if (job->subnet && job->options->log_conflict > 0)
+        VT_TRY(vt_transformer_job_log_conflict(job, loop, job->subnet, err));
+    VT_TRY(run_paths(job, loop, err));
     vt_arena_rewind(&loop->arena, 0);
     return VARIANT_OK;
 }
@@ -276,6 +289,7 @@ variant_status vt_transformer_job_rehearse(void *self, vt_train_loop *loop, vt_t
         VT_TRY(vt_train_measure_sheet(job->model, loop->options->precision, &memory->samples, err));
     vt_transformer_job_forget(job);
     job->draw = (vt_phase_draw){0};
+    job->subnet = NULL;
     job->distill = 0.0;
     return VARIANT_OK;
 }

@@ -327,7 +327,9 @@ variant_status vt_transformer_backward(vt_transformer *transformer, vt_arena *ar
     if (with_gradient && transformer->params.train == NULL)
         return vt_fail(err, VARIANT_E_ARGUMENT, "the transformer has no memory for gradients");
     int n = pass->batch * transformer->tokens;
-    const float weight = loss->weight > 0 ? loss->weight : 1;
+    const float weight = loss->weight > 0 ? loss->weight : 1,
+                tokens = (float)((double)(loss->of > 0 ? loss->of : pass->batch) *
+                                 (double)transformer->tokens);
     kern->cross_entropy(kern, &(vt_cross_entropy){.logits = pass->logits,
                                                   .targets = loss->targets,
                                                   .dlogits = with_gradient ? pass->logits : NULL,
@@ -336,7 +338,7 @@ variant_status vt_transformer_backward(vt_transformer *transformer, vt_arena *ar
                                                   .rows = n,
                                                   .vocab = transformer->config.codes,
                                                   .smoothing = loss->smoothing,
-                                                  .weight = weight / (float)n,
+                                                  .weight = weight / tokens,
                                                   .teacher = loss->teacher,
                                                   .pull = loss->pull,
                                                   .kl = loss->kl});

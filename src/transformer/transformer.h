@@ -110,12 +110,13 @@ typedef struct vt_transformer_loss {
     float *loss;  /* (B, L) backend memory: cross entropy of each token */
     int32_t *hit; /* (B, L) backend memory, or NULL */
     float weight; /* of the gradient; 0: 1 */
+    int of;       /* the pass's loss is a sum over its samples, divided by so many; 0: its batch */
     /* A teacher's logits (B, L, V), how much each token is drawn to them (B, L), and kl (B, L), as
      * vt_cross_entropy has them; backend memory, or NULL. */
     const float *teacher, *pull;
     float *kl;
 } vt_transformer_loss;
-/* Loss of the pass = mean of loss over B and L. with_gradient: adds its gradient to every
+/* Loss of the pass = mean of loss over B and L (see `of`). with_gradient: adds its gradient to every
  * parameter's grad (pass->logits is overwritten by dlogits); without: only evaluates. */
 variant_status vt_transformer_backward(vt_transformer *transformer, vt_arena *arena,
                                        vt_transformer_pass *pass, const vt_transformer_loss *loss,
