@@ -47,6 +47,18 @@ void vt_ranks_sum(variant_ranks *ranks, double *numbers, size_t count) {
     }
 }
 
+void vt_ranks_sum_counts(variant_ranks *ranks, uint32_t *numbers, size_t count) {
+    const int of = variant_ranks_count(ranks);
+    if (of == 1) return;
+    const uint32_t *all = vt_ranks_room(ranks);
+    for (size_t done = 0, n; done < count; done += n) {
+        n = at_a_time(count - done, sizeof *numbers);
+        vt_ranks_gather(ranks, numbers + done, n * sizeof *numbers, vt_ranks_room(ranks));
+        memset(numbers + done, 0, n * sizeof *numbers);
+        for (size_t i = 0; i < (size_t)of * n; ++i) numbers[done + i % n] += all[i];
+    }
+}
+
 void vt_ranks_least(variant_ranks *ranks, int32_t *numbers, size_t count) {
     const int of = variant_ranks_count(ranks);
     if (of == 1) return;

@@ -30,18 +30,22 @@ void vt_ranks_broadcast(variant_ranks *ranks, int root, void *data, size_t bytes
 variant_status vt_ranks_agree(variant_ranks *ranks, variant_status status, variant_error *err);
 /* Sums in the order of ranks, in place. */
 void vt_ranks_sum(variant_ranks *ranks, double *numbers, size_t count);
+void vt_ranks_sum_counts(variant_ranks *ranks, uint32_t *numbers, size_t count);
 /* The least of each number, and of all bytes the bits that any rank has set; in place. */
 void vt_ranks_least(variant_ranks *ranks, int32_t *numbers, size_t count);
 void vt_ranks_unite(variant_ranks *ranks, void *bytes, size_t count);
+
+/* Parts of a run, a rank each (parts (count), they may be empty), come together in the first rank's `whole`; mine: this rank's part. */
+typedef struct vt_share {
+    size_t begin, end;
+} vt_share;
+void vt_ranks_collect(variant_ranks *ranks, const float *mine, const vt_share *parts, float *whole);
 
 /* ---- long runs: started, waited for later ---- */
 
 typedef enum vt_wire { VT_WIRE_F32, VT_WIRE_BF16 } vt_wire; /* as what summands travel */
 
-/* Numbers [begin, end) of a run of n that belong to a rank; begins are multiples of 16. */
-typedef struct vt_share {
-    size_t begin, end;
-} vt_share;
+/* Numbers of a run of n that belong to a rank; begins are multiples of 16. */
 vt_share vt_ranks_share(size_t n, int rank, int count);
 
 typedef struct vt_ranks_sums {

@@ -22,15 +22,17 @@
 #define TAG_SUMS 1
 #define TAG_EXACT 2
 #define TAG_SPREAD 3
+#define TAG_PART 4
 
-typedef enum work_kind { GATHER, BROADCAST, SUMS, SPREAD } work_kind;
+typedef enum work_kind { GATHER, BROADCAST, COLLECT, SUMS, SPREAD } work_kind;
 
 typedef struct work {
     work_kind kind;
-    const void *mine; /* GATHER */
-    void *data;       /* GATHER: of all */
+    const void *mine; /* GATHER, COLLECT */
+    void *data;       /* likewise: of all */
     size_t bytes;     /* GATHER, BROADCAST; SPREAD: numbers */
     int root;
+    const vt_share *parts;
     vt_ranks_sums *sums;
 } work;
 
@@ -182,6 +184,22 @@ static void run_broadcast(variant_ranks *r, const work *w) {
     finish_requests(r);
 }
 
+static void run_collect(variant_ranks *r, const work *w) {
+    float *whole = w->data;
+    for (int i = 0; i < r->count; ++i) {
+        const int n = (int)(w->parts[i].end - w->parts[i].begin);
+        if (n == 0 || (r->rank > 0 && i != r->rank)) continue;
+        if (r->rank > 0)
+            MPI_Isend(w->mine, n, MPI_FLOAT, 0, TAG_PART, r->comm, next_request(r));
+        else if (i > 0)
+            MPI_Irecv(whole + w->parts[i].begin, n, MPI_FLOAT, i, TAG_PART, r->comm,
+                      next_request(r));
+        else
+            memcpy(whole + w->parts[i].begin, w->mine, (size_t)n * sizeof *whole);
+    }
+    finish_requests(r);
+}
+
 /* ---- sums ---- */
 
 /* Numbers of the largest share. */
@@ -319,6 +337,9 @@ static void run_work(variant_ranks *r, const work *w) {
     case BROADCAST:
         run_broadcast(r, w);
         break;
+    case COLLECT:
+        run_collect(r, w);
+        break;
     case SUMS:
         run_sums(r, w);
         break;
@@ -439,6 +460,12 @@ void vt_ranks_gather(variant_ranks *ranks, const void *mine, size_t bytes, void 
 
 void vt_ranks_broadcast(variant_ranks *ranks, int root, void *data, size_t bytes) {
     const work w = {.kind = BROADCAST, .root = root, .data = data, .bytes = bytes};
+    vt_ranks_wait(ranks, hand(ranks, &w));
+}
+
+void vt_ranks_collect(variant_ranks *ranks, const float *mine, const vt_share *parts,
+                      float *whole) {
+    const work w = {.kind = COLLECT, .mine = mine, .data = whole, .parts = parts};
     vt_ranks_wait(ranks, hand(ranks, &w));
 }
 

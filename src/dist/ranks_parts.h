@@ -4,7 +4,7 @@
 
 #include "dist/ranks.h"
 
-#define VT_RANKS_ROOM 1024 /* bytes a rank */
+#define VT_RANKS_ROOM 16384 /* bytes a rank */
 /* (count, VT_RANKS_ROOM): for small things gathered, of the thread that hands things over. */
 void *vt_ranks_room(const variant_ranks *ranks);
 

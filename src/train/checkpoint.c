@@ -62,10 +62,45 @@ static char *meta_text(const vt_checkpoint *checkpoint) {
     return text;
 }
 
+/* ---- moments that several ranks have ---- */
+
+/* A moment of which the first rank asks the others for their parts when it is written. */
+typedef struct shared_moment {
+    const vt_params *params;
+    vt_together *together;
+    int32_t param, second;
+} shared_moment;
+
+/* What the first rank asks for next; param below 0: nothing any more. */
+static void ask(vt_together *together, int32_t request[2]) {
+    vt_ranks_broadcast(together->ranks, 0, request, 2 * sizeof *request);
+}
+
+static variant_status read_shared(const vt_tensor_out *tensor, void *out, variant_error *err) {
+    const shared_moment *from = tensor->source;
+    const vt_param *param = from->params->items[from->param];
+    float *whole = malloc(param->count * sizeof *whole + 1);
+    if (!whole) return vt_fail(err, VARIANT_E_MEMORY, "no memory to save %s", param->name);
+    ask(from->together, (int32_t[]){from->param, from->second});
+    vt_together_collect(from->together, param, from->second, whole);
+    const variant_status status = vt_param_download(from->params, param, whole, out, err);
+    free(whole);
+    return status;
+}
+
+static void answer(vt_together *together, const vt_params *params) {
+    for (int32_t request[2];;) {
+        ask(together, request);
+        if (request[0] < 0) return;
+        vt_together_collect(together, params->items[request[0]], request[1], NULL);
+    }
+}
+
 /* The moments as tensors, for the length of a write. */
 typedef struct extras {
     vt_tensor_out *tensors;
     vt_param_source *sources;
+    shared_moment *shared;
     char **names;
     int count;
 } extras;
@@ -75,18 +110,25 @@ static void extras_free(extras *list) {
     free(list->names);
     free(list->tensors);
     free(list->sources);
+    free(list->shared);
     *list = (extras){0};
 }
 
-static variant_status add_moment(extras *list, const vt_params *params, const vt_param *param,
-                                 const float *buffer, const char *moment, variant_error *err) {
+static variant_status add_moment(extras *list, const vt_checkpoint *checkpoint, int index,
+                                 bool second, variant_error *err) {
+    const vt_params *params = checkpoint->params;
+    const vt_param *param = params->items[index];
     char *name = NULL;
-    if (asprintf(&name, "training/%s/%s", moment, param->name) < 0)
+    if (asprintf(&name, "training/%s/%s", second ? "v" : "m", param->name) < 0)
         return vt_fail(err, VARIANT_E_MEMORY, "no memory for a checkpoint");
     int i = list->count++;
     list->names[i] = name;
-    list->sources[i] = (vt_param_source){params, param, buffer};
+    list->sources[i] = (vt_param_source){params, param, second ? param->v : param->m};
     list->tensors[i] = vt_param_tensor(name, &list->sources[i]);
+    if (!params->shares_moments) return VARIANT_OK;
+    list->shared[i] = (shared_moment){params, checkpoint->together, index, second};
+    list->tensors[i].read = read_shared;
+    list->tensors[i].source = &list->shared[i];
     return VARIANT_OK;
 }
 
@@ -96,14 +138,14 @@ static variant_status gather(extras *list, const vt_checkpoint *checkpoint, vari
     *list = (extras){0};
     list->tensors = calloc(most, sizeof *list->tensors);
     list->sources = calloc(most, sizeof *list->sources);
+    list->shared = calloc(most, sizeof *list->shared);
     list->names = calloc(most, sizeof *list->names);
-    if (!list->tensors || !list->sources || !list->names)
+    if (!list->tensors || !list->sources || !list->shared || !list->names)
         return vt_fail(err, VARIANT_E_MEMORY, "no memory for a checkpoint");
     for (int i = 0; i < params->count; ++i) {
-        const vt_param *param = params->items[i];
-        if (!param->grad) continue;
-        VT_TRY(add_moment(list, params, param, param->m, "m", err));
-        VT_TRY(add_moment(list, params, param, param->v, "v", err));
+        if (!params->items[i]->grad) continue;
+        VT_TRY(add_moment(list, checkpoint, i, false, err));
+        VT_TRY(add_moment(list, checkpoint, i, true, err));
     }
     if (checkpoint->counters)
         list->tensors[list->count++] = (vt_tensor_out){.name = COUNTERS,
@@ -114,8 +156,8 @@ static variant_status gather(extras *list, const vt_checkpoint *checkpoint, vari
     return VARIANT_OK;
 }
 
-variant_status vt_checkpoint_write(const char *path, const vt_checkpoint *checkpoint,
-                                   variant_error *err) {
+static variant_status write_file(const char *path, const vt_checkpoint *checkpoint,
+                                 variant_error *err) {
     variant_status status = VARIANT_OK;
     extras list;
     char *meta = meta_text(checkpoint);
@@ -131,6 +173,19 @@ variant_status vt_checkpoint_write(const char *path, const vt_checkpoint *checkp
 cleanup:
     extras_free(&list);
     cJSON_free(meta);
+    return status;
+}
+
+variant_status vt_checkpoint_write(const char *path, const vt_checkpoint *checkpoint,
+                                   variant_error *err) {
+    vt_together *together = checkpoint->together;
+    const bool shared = checkpoint->params->shares_moments;
+    if (together && together->rank > 0) {
+        if (shared) answer(together, checkpoint->params);
+        return VARIANT_OK;
+    }
+    const variant_status status = write_file(path, checkpoint, err);
+    if (shared) ask(together, (int32_t[]){-1, 0});
     return status;
 }
 
@@ -243,9 +298,22 @@ static variant_status read_meta(const char *path, const vt_tensor_file *file,
     return status;
 }
 
-static variant_status read_moment(const vt_tensor_file *file, const vt_params *params,
-                                  const vt_param *param, const char *moment, float *buffer,
-                                  variant_error *err) {
+static variant_status take_moment(const vt_checkpoint *checkpoint, const vt_param *param,
+                                  bool second, const float *numbers, variant_error *err) {
+    const vt_params *params = checkpoint->params;
+    if (!params->shares_moments)
+        return vt_param_upload(params, param, numbers, second ? param->v : param->m, err);
+    float *whole = malloc(param->count * sizeof *whole + 1);
+    if (!whole) return vt_fail(err, VARIANT_E_MEMORY, "no memory for moments of %s", param->name);
+    const variant_status status = vt_param_upload(params, param, numbers, whole, err);
+    if (status == VARIANT_OK) vt_together_keep(checkpoint->together, param, second, whole);
+    free(whole);
+    return status;
+}
+
+static variant_status read_moment(const vt_tensor_file *file, const vt_checkpoint *checkpoint,
+                                  const vt_param *param, bool second, variant_error *err) {
+    const char *moment = second ? "v" : "m";
     char *name = NULL;
     if (asprintf(&name, "training/%s/%s", moment, param->name) < 0)
         return vt_fail(err, VARIANT_E_MEMORY, "no memory for a checkpoint");
@@ -254,8 +322,8 @@ static variant_status read_moment(const vt_tensor_file *file, const vt_params *p
     if (!tensor || tensor->type != VT_F32 || tensor->count != param->count)
         return vt_fail(err, VARIANT_E_FORMAT, "%s: the %s moment of %s is missing or misshapen",
                        vt_tensor_file_path(file), moment, param->name);
-    VT_TRY(vt_params_check_numbers(file, tensor, params->kern->team, err));
-    return vt_param_upload(params, param, tensor->data, buffer, err);
+    VT_TRY(vt_params_check_numbers(file, tensor, checkpoint->params->kern->team, err));
+    return take_moment(checkpoint, param, second, tensor->data, err);
 }
 
 static variant_status read_counters(const vt_tensor_file *file, vt_checkpoint *checkpoint,
@@ -281,8 +349,8 @@ variant_status vt_checkpoint_read(const char *path, vt_checkpoint *checkpoint, v
     for (int i = 0; i < params->count; ++i) {
         vt_param *param = params->items[i];
         if (!param->grad) continue;
-        VT_CHECK(read_moment(file, params, param, "m", param->m, err));
-        VT_CHECK(read_moment(file, params, param, "v", param->v, err));
+        VT_CHECK(read_moment(file, checkpoint, param, false, err));
+        VT_CHECK(read_moment(file, checkpoint, param, true, err));
     }
     VT_CHECK(read_counters(file, checkpoint, err));
 cleanup:

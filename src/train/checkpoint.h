@@ -10,6 +10,7 @@
 #include "engine/model.h"
 #include "train/lr.h"
 #include "train/spike.h"
+#include "train/together.h"
 
 #define VT_SETTINGS_MAX 64
 /* Another length is no other run (defaults.c). */
@@ -37,10 +38,13 @@ typedef struct vt_checkpoint {
     const vt_lr *lr;     /* written only */
     vt_spikes *spikes;   /* never NULL */
     bool trust;          /* checksums are not looked at; reading only */
-    int32_t *counters;   /* host memory, (counter_count); NULL: none */
+    vt_together
+        *together;     /* who have the moments, each its shares; NULL, or one: params has them */
+    int32_t *counters; /* host memory, (counter_count); NULL: none */
     int counter_count;
 } vt_checkpoint;
 
+/* Of several ranks the first one writes, and all call it. */
 variant_status vt_checkpoint_write(const char *path, const vt_checkpoint *checkpoint,
                                    variant_error *err);
 /* What is known of a run before anything of it is built. */

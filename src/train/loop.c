@@ -90,7 +90,20 @@ bool vt_train_loop_stopping(const vt_train_loop *loop) {
            (options->stop_after > 0 && loop->step >= options->stop_after);
 }
 
+bool vt_train_loop_first(const vt_train_loop *loop) {
+    return loop->together.rank == 0;
+}
+
+static bool is_alone(const vt_train_loop *loop) {
+    return loop->together.count <= 1;
+}
+
+variant_status vt_train_loop_agree(vt_train_loop *loop, variant_status status, variant_error *err) {
+    return vt_ranks_agree(loop->together.ranks, status, err);
+}
+
 variant_status vt_train_loop_log(vt_train_loop *loop, const cJSON *line, variant_error *err) {
+    if (!vt_train_loop_first(loop)) return VARIANT_OK;
     VT_TRY(vt_log_write(&loop->log, line, err));
     const vt_train_common *options = loop->options;
     return options->logged ? options->logged(options->user, line, err) : VARIANT_OK;
@@ -111,7 +124,13 @@ static variant_status look_up_past(vt_train_loop *loop, const char *path, varian
 
 variant_status vt_train_loop_begin(vt_train_loop *loop, vt_kern *kern,
                                    const vt_train_common *options, variant_error *err) {
-    *loop = (vt_train_loop){.kern = kern, .options = options};
+    *loop = (vt_train_loop){.kern = kern,
+                            .options = options,
+                            .together = {.ranks = options->ranks,
+                                         .rank = variant_ranks_rank(options->ranks),
+                                         .count = variant_ranks_count(options->ranks),
+                                         .wire = options->wire,
+                                         .sharded = options->shard_optimizer}};
     const char *output = options->output ? options->output : "";
     if (strlen(output) >= sizeof loop->folder)
         return vt_fail(err, VARIANT_E_ARGUMENT, "the output folder's name is too long");
@@ -138,6 +157,16 @@ void *vt_train_host(vt_train_loop *loop, size_t count, size_t size) {
     void *out = calloc(count, size);
     if (out) loop->host_bytes += count * size;
     return out;
+}
+
+variant_status vt_train_loop_gradients(vt_train_loop *loop, variant_error *err) {
+    vt_together *together = &loop->together;
+    loop->params->shares_moments = !is_alone(loop) && together->sharded;
+    VT_TRY(vt_params_train(loop->params, err));
+    if (is_alone(loop)) return VARIANT_OK;
+    VT_TRY(vt_together_open(together, loop->params, &loop->options->optimizer, err));
+    loop->host_bytes += together->host_bytes;
+    return VARIANT_OK;
 }
 
 void vt_train_loop_close(vt_train_loop *loop) {
@@ -188,6 +217,7 @@ static vt_checkpoint checkpoint_of(vt_train_loop *loop) {
                            .lr = &loop->options->lr,
                            .spikes = &loop->spikes,
                            .trust = loop->options->trust,
+                           .together = &loop->together,
                            .counters = loop->counters,
                            .counter_count = loop->counter_count};
 }
@@ -233,8 +263,21 @@ static void report(const vt_train_loop *loop) {
     loop->options->progress(loop->options->user, &progress);
 }
 
+/* What several ranks say of themselves. */
+static void describe_ranks(vt_train_loop *loop, cJSON *line, double wire_error) {
+    static const char *const names[] = {"f32", "bf16"};
+    vt_json_number(line, "ranks", loop->together.count);
+    vt_json_string(line, "wire", names[loop->together.wire]);
+    if (loop->together.wire != VT_WIRE_F32) vt_log_number(line, "wire_error", wire_error);
+}
+
 static variant_status write_line(vt_train_loop *loop, const vt_trainer *trainer,
                                  variant_error *err) {
+    double wire_error = 0.0;
+    if (!is_alone(loop)) {
+        trainer->unite(trainer->self, loop->together.ranks);
+        wire_error = vt_together_wire_error(&loop->together);
+    }
     cJSON *line = cJSON_CreateObject();
     if (!line) return vt_fail(err, VARIANT_E_MEMORY, "no memory for a log line");
     double steps = (double)loop->line_steps;
@@ -246,6 +289,7 @@ static variant_status write_line(vt_train_loop *loop, const vt_trainer *trainer,
     vt_log_number(line, "grad_norm", loop->line_norm / steps);
     vt_log_number(line, "lr", loop->rate);
     vt_log_number(line, "pictures_per_second", pictures_per_second(loop));
+    if (!is_alone(loop)) describe_ranks(loop, line, wire_error);
     variant_status status = vt_train_loop_log(loop, line, err);
     cJSON_Delete(line);
     loop->line_steps = 0;
@@ -301,8 +345,8 @@ static variant_status save_state(vt_train_loop *loop, const vt_trainer *trainer,
     vt_train_loop_path(loop, CHECKPOINT, path, sizeof path);
     vt_checkpoint checkpoint = checkpoint_of(loop);
     checkpoint.model = trainer->model(trainer->self, loop);
-    VT_TRY(whole(trainer, VARIANT_OK, err));
-    VT_TRY(vt_checkpoint_write(path, &checkpoint, err));
+    VT_TRY(vt_train_loop_agree(loop, whole(trainer, VARIANT_OK, err), err));
+    VT_TRY(vt_train_loop_agree(loop, vt_checkpoint_write(path, &checkpoint, err), err));
     loop->line_started += vt_seconds() - started;
     return VARIANT_OK;
 }
@@ -311,6 +355,7 @@ static variant_status save_state(vt_train_loop *loop, const vt_trainer *trainer,
 static variant_status save_model(vt_train_loop *loop, const vt_trainer *trainer,
                                  vt_train_result *result, variant_error *err) {
     vt_train_loop_path(loop, trainer->file, result->model, sizeof result->model);
+    if (!vt_train_loop_first(loop)) return VARIANT_OK;
     char *training = vt_settings_json(&loop->settings);
     if (!training) return vt_fail(err, VARIANT_E_MEMORY, "no memory to write a model");
     vt_model_save save = trainer->model(trainer->self, loop);
@@ -335,6 +380,13 @@ static variant_status fail_spike(const vt_train_loop *loop, variant_error *err) 
                    loop->spikes.paths[loop->path].mean);
 }
 
+static variant_status update_together(vt_train_loop *loop, variant_error *err) {
+    VT_TRY(vt_together_norm(&loop->together, &loop->norm, err));
+    VT_TRY(vt_gradient_check(loop->norm, loop->step + 1, err));
+    return vt_together_update(&loop->together, &loop->options->optimizer, loop->rate,
+                              loop->step + 1, loop->norm, err);
+}
+
 /* The update, or the failure that says why there is none; then no value has changed. */
 static variant_status update(vt_train_loop *loop, divergence *kind, variant_error *err) {
     const vt_train_common *options = loop->options;
@@ -343,8 +395,10 @@ static variant_status update(vt_train_loop *loop, divergence *kind, variant_erro
         *kind = LOSS_SPIKE;
         return fail_spike(loop, err);
     }
-    variant_status status = vt_optimizer_step(loop->params, &options->optimizer, loop->rate,
-                                              loop->step + 1, &loop->norm, err);
+    const variant_status status =
+        is_alone(loop) ? vt_optimizer_step(loop->params, &options->optimizer, loop->rate,
+                                           loop->step + 1, &loop->norm, err)
+                       : update_together(loop, err);
     *kind = status == VARIANT_E_MISMATCH ? GRADIENT_NOT_FINITE : NO_DIVERGENCE;
     return status;
 }
@@ -376,7 +430,7 @@ static variant_status skip_or_stop(vt_train_loop *loop, divergence kind, variant
     bool stops = !loop->options->skip_diverged || ++loop->spikes.skipped >= MOST_SKIPPED;
     variant_status logged = log_divergence(loop, kind, stops, stops ? &local : err);
     if (stops) return failure;
-    VT_TRY(logged);
+    VT_TRY(vt_train_loop_agree(loop, logged, err));
     if (kind == LOSS_SPIKE)
         vt_train_loop_note(loop, "step %lld left out: its loss %g is above %g times the mean, %g",
                            step, loop->loss, loop->options->spike,
@@ -401,14 +455,27 @@ variant_status vt_train_loop_slices(vt_train_loop *loop,
     return VARIANT_OK;
 }
 
-/* Loss and gradient of the step's batch. */
-static variant_status run_batch(vt_train_loop *loop, const vt_trainer *trainer,
-                                variant_error *err) {
+/* Loss and gradient of this process's part of the step's batch. */
+static variant_status run_part(vt_train_loop *loop, const vt_trainer *trainer, variant_error *err) {
     vt_params_zero_grad(loop->params);
     loop->loss = 0.0;
     vt_batches_select(&loop->data.batches, loop->step);
     if (trainer->plan) VT_TRY(trainer->plan(trainer->self, loop, err));
-    VT_TRY(vt_train_loop_slices(loop, trainer->step, trainer->self, err));
+    return whole(trainer, vt_train_loop_slices(loop, trainer->step, trainer->self, err), err);
+}
+
+/* Of the whole batch, summed over the ranks, one of which may have failed. */
+static variant_status run_batch(vt_train_loop *loop, const vt_trainer *trainer,
+                                variant_error *err) {
+    vt_together *together = &loop->together;
+    if (is_alone(loop)) {
+        VT_TRY(run_part(loop, trainer, err));
+    } else {
+        vt_together_begin(together, is_due(loop->options->log_every, loop->step + 1));
+        const variant_status status = run_part(loop, trainer, err);
+        vt_together_finish(together);
+        VT_TRY(vt_together_say(together, &loop->loss, status, err));
+    }
     if (trainer->count) trainer->count(trainer->self, loop);
     return VARIANT_OK;
 }
@@ -416,7 +483,7 @@ static variant_status run_batch(vt_train_loop *loop, const vt_trainer *trainer,
 static variant_status run_step(vt_train_loop *loop, const vt_trainer *trainer, variant_error *err) {
     size_t mark = vt_arena_mark(&loop->arena);
     divergence kind;
-    VT_TRY(whole(trainer, run_batch(loop, trainer, err), err)); /* no value has changed */
+    VT_TRY(run_batch(loop, trainer, err)); /* no value has changed */
     loop->rate = vt_lr_at(&loop->options->lr, loop->step, loop->steps);
     variant_status status = update(loop, &kind, err);
     if (kind != NO_DIVERGENCE) {
@@ -437,31 +504,53 @@ static variant_status run_step(vt_train_loop *loop, const vt_trainer *trainer, v
     return VARIANT_OK;
 }
 
+/* What is due behind a step but for the checkpoint. */
+static variant_status tell(vt_train_loop *loop, const vt_trainer *trainer, variant_error *err) {
+    const vt_train_common *options = loop->options;
+    const bool last = loop->step == loop->steps, first = vt_train_loop_first(loop);
+    const bool logs = is_due(options->log_every, loop->step) || (last && options->log_every > 0),
+               evaluates = trainer->evaluate && loop->data.test &&
+                           (is_due(options->eval_every, loop->step) || last);
+    variant_status status = VARIANT_OK;
+    report(loop);
+    if (logs) status = write_line(loop, trainer, err);
+    if (status == VARIANT_OK && evaluates && first) status = evaluate(loop, trainer, err);
+    if (logs || evaluates) VT_TRY(vt_train_loop_agree(loop, status, err));
+    if (trainer->sample && first &&
+        (is_due(options->sample_every, loop->step) || (last && options->sample_every > 0)))
+        sample(loop, trainer);
+    return VARIANT_OK;
+}
+
+/* Steps are left, and no rank is to stop. */
+static bool goes_on(vt_train_loop *loop) {
+    if (loop->step >= loop->steps) return false;
+    double stopping = vt_train_loop_stopping(loop);
+    vt_ranks_sum(loop->together.ranks, &stopping, 1);
+    return stopping == 0.0;
+}
+
+static variant_status open_log(vt_train_loop *loop, variant_error *err) {
+    char path[4096];
+    vt_train_loop_path(loop, "log.jsonl", path, sizeof path);
+    if (!vt_train_loop_first(loop)) return VARIANT_OK;
+    return vt_log_open(&loop->log, path, loop->options->resume ? loop->step : -1, err);
+}
+
 variant_status vt_train_loop_run(vt_train_loop *loop, const vt_trainer *trainer,
                                  vt_train_result *result, variant_error *err) {
     const vt_train_common *options = loop->options;
-    char path[4096];
-    vt_train_loop_path(loop, "log.jsonl", path, sizeof path);
     if (options->stop_after > 0 && loop->step >= options->stop_after)
         return vt_fail(err, VARIANT_E_ARGUMENT,
                        "%s: at step %" PRId64 " already: it cannot stop after step %" PRId64,
                        loop->folder, loop->step, options->stop_after);
-    VT_TRY(vt_log_open(&loop->log, path, options->resume ? loop->step : -1, err));
+    VT_TRY(vt_train_loop_agree(loop, open_log(loop, err), err));
     loop->line_started = vt_seconds();
     int64_t saved = -1;
-    while (loop->step < loop->steps && !vt_train_loop_stopping(loop)) {
+    while (goes_on(loop)) {
         VT_TRY(run_step(loop, trainer, err));
-        bool last = loop->step == loop->steps;
-        report(loop);
-        if (is_due(options->log_every, loop->step) || (last && options->log_every > 0))
-            VT_TRY(write_line(loop, trainer, err));
-        if (trainer->evaluate && loop->data.test &&
-            (is_due(options->eval_every, loop->step) || last))
-            VT_TRY(evaluate(loop, trainer, err));
-        if (trainer->sample &&
-            (is_due(options->sample_every, loop->step) || (last && options->sample_every > 0)))
-            sample(loop, trainer);
-        if (is_due(options->save_every, loop->step) || last) {
+        VT_TRY(tell(loop, trainer, err));
+        if (is_due(options->save_every, loop->step) || loop->step == loop->steps) {
             VT_TRY(save_state(loop, trainer, err));
             saved = loop->step;
         }
@@ -471,5 +560,5 @@ variant_status vt_train_loop_run(vt_train_loop *loop, const vt_trainer *trainer,
                                 .step = loop->step,
                                 .steps = loop->steps,
                                 .loss = loop->loss};
-    return save_model(loop, trainer, result, err);
+    return vt_train_loop_agree(loop, save_model(loop, trainer, result, err), err);
 }

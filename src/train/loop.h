@@ -11,6 +11,7 @@
 #include "train/checkpoint.h"
 #include "train/choose.h"
 #include "train/log.h"
+#include "train/together.h"
 #include "train/trainer.h"
 
 /* The pictures of a run. */
@@ -42,6 +43,7 @@ typedef struct vt_train_loop {
     vt_log log;
     int64_t step, steps; /* done, in all */
     int64_t steps_per_epoch;
+    vt_together together;    /* the ranks that run it */
     vt_slice part;           /* of the step's batch: what this process computes, ... */
     int slices;              /* ... in so many slices ... */
     vt_slice slice;          /* ... of which this one is at hand */
@@ -112,6 +114,8 @@ typedef struct vt_trainer {
     /* After the optimizer changed the values: anything else that changes them, then refresh
      * prepared weights. */
     variant_status (*updated)(void *self, vt_train_loop *loop, variant_error *err);
+    /* Its measures since the last line become the sums of all ranks'; one process has no use for it. */
+    void (*unite)(void *self, variant_ranks *ranks);
     /* Adds its measures since the last line to the log line, and forgets them. */
     void (*describe)(void *self, vt_train_loop *loop, cJSON *line);
     /* On the test pictures, where there are some; or NULL. */
@@ -143,6 +147,12 @@ variant_status vt_train_loop_open(vt_train_loop *loop, size_t bytes, variant_err
 void vt_train_loop_close(vt_train_loop *loop);
 /* count things of `size` bytes of host memory, for as long as the model; free() it. NULL: none left. */
 void *vt_train_host(vt_train_loop *loop, size_t count, size_t size);
+/* Gradients and moments of loop->params, whose values are there; of several ranks what makes one step of theirs. */
+variant_status vt_train_loop_gradients(vt_train_loop *loop, variant_error *err);
+/* Is this the rank that writes files and tells the caller? */
+bool vt_train_loop_first(const vt_train_loop *loop);
+/* What the first rank that failed returns is returned by all. */
+variant_status vt_train_loop_agree(vt_train_loop *loop, variant_status status, variant_error *err);
 /* The settings that every training has; once its length and rates are known. */
 void vt_train_settings_common(vt_train_loop *loop, const char *training, uint64_t data_hash);
 /* "FOLDER/name" into out. */

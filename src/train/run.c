@@ -13,6 +13,7 @@
 #include "io/file.h"
 #include "kern/dry.h"
 #include "train/defaults.h"
+#include "train/same.h"
 
 /* ---- data ---- */
 
@@ -110,7 +111,12 @@ static void close_data(vt_train_data *data) {
 static variant_status settle_slices(vt_train_loop *loop, vt_train_common *common,
                                     variant_error *err) {
     vt_defaults_recall_int(loop, "accumulate", &common->accumulate);
-    loop->part = (vt_slice){.count = common->batch, .of = common->batch};
+    const vt_slice batch = {.count = common->batch, .of = common->batch};
+    if (loop->together.count > common->batch)
+        return vt_fail(err, VARIANT_E_ARGUMENT,
+                       "%d ranks for a batch of %d: expected at most a rank a picture",
+                       loop->together.count, common->batch);
+    loop->part = vt_slice_part(&batch, loop->together.count, loop->together.rank);
     loop->slices = common->accumulate > 1 ? common->accumulate : 1;
     if (loop->slices > loop->part.count)
         return vt_fail(err, VARIANT_E_ARGUMENT,
@@ -149,7 +155,9 @@ static size_t saving_bytes(const vt_params *params) {
     if (!params) return 0;
     for (int i = 0; i < params->count; ++i) {
         const vt_param *param = params->items[i];
-        size_t bytes = param->count * sizeof(float) * (param->flags & VT_PARAM_CONV ? 2 : 1);
+        const size_t copies =
+            (param->flags & VT_PARAM_CONV ? 2u : 1u) + (params->shares_moments ? 1u : 0u);
+        const size_t bytes = param->count * sizeof(float) * copies;
         if (bytes > most) most = bytes;
     }
     return most;
@@ -162,10 +170,13 @@ static variant_status measure_model(vt_train_loop *loop, const vt_trainer *train
     const vt_params *params = loop->params, *const frozen[] = {loop->frozen, loop->beside};
     VT_TRY(trainer->prepare(trainer->self, loop, err));
     VT_TRY(trainer->rehearse(trainer->self, loop, out, err));
-    out->moments = 2 * vt_params_gradient_bytes(params);
-    out->gradients = params->train_bytes - out->moments; /* and the sums of their squares */
+    const vt_together *together = &loop->together;
+    const size_t trained = params->train_bytes + together->memory_bytes;
+    out->moments =
+        params->shares_moments ? together->moment_bytes : 2 * vt_params_gradient_bytes(params);
+    out->gradients = trained - out->moments; /* and the sums of their squares */
     out->packed = vt_params_packed_bytes(params);
-    out->weights = dry->reserved - params->train_bytes;
+    out->weights = dry->reserved - trained;
     out->saving = saving_bytes(params);
     for (int i = 0; i < 2; ++i) {
         if (!frozen[i]) continue;
@@ -203,6 +214,7 @@ static variant_status measure(vt_train_loop *loop, const vt_trainer *trainer,
     vt_arena_init_counting(&loop->arena, loop->kern);
     variant_status status = trainer->open(trainer->self, loop, err);
     if (status == VARIANT_OK) status = measure_model(loop, trainer, dry, out, err);
+    vt_together_close(&loop->together);
     trainer->close(trainer->self);
     loop->params = loop->frozen = loop->beside = NULL;
     loop->host_bytes = 0;
@@ -211,14 +223,30 @@ static variant_status measure(vt_train_loop *loop, const vt_trainer *trainer,
 
 /* ---- the run ---- */
 
-static variant_status open_run(vt_train_loop *loop, const vt_trainer *trainer,
-                               const vt_train_memory *memory, variant_error *err) {
+static variant_status open_model(vt_train_loop *loop, const vt_trainer *trainer,
+                                 const vt_train_memory *memory, variant_error *err) {
     VT_TRY(vt_train_loop_open(loop, memory->activations, err));
     VT_TRY(trainer->open(trainer->self, loop, err));
     VT_TRY(trainer->describe_settings(trainer->self, loop, err));
     VT_TRY(vt_train_loop_restore(loop, err));
-    VT_TRY(trainer->prepare(trainer->self, loop, err));
-    return trainer->begin ? trainer->begin(trainer->self, loop, err) : VARIANT_OK;
+    return trainer->prepare(trainer->self, loop, err);
+}
+
+/* The first rank before all others, which find the files that it has made. */
+static variant_status begin(vt_train_loop *loop, const vt_trainer *trainer, variant_error *err) {
+    if (!trainer->begin) return VARIANT_OK;
+    variant_status status = VARIANT_OK;
+    if (vt_train_loop_first(loop)) status = trainer->begin(trainer->self, loop, err);
+    VT_TRY(vt_train_loop_agree(loop, status, err));
+    if (!vt_train_loop_first(loop)) status = trainer->begin(trainer->self, loop, err);
+    return vt_train_loop_agree(loop, status, err);
+}
+
+static variant_status open_run(vt_train_loop *loop, const vt_trainer *trainer,
+                               const vt_train_memory *memory, variant_error *err) {
+    VT_TRY(vt_train_loop_agree(loop, open_model(loop, trainer, memory, err), err));
+    VT_TRY(vt_train_same(loop, err));
+    return begin(loop, trainer, err);
 }
 
 /* All that a run is made of: more than a thread with a small stack has room for. */
@@ -229,24 +257,34 @@ typedef struct whole_run {
     vt_dry_kern dry;
 } whole_run;
 
-static variant_status run_whole(whole_run *run, vt_kern *kern, const vt_trainer *trainer,
-                                vt_train_result *result, variant_error *err) {
+/* All that is known before there is memory. */
+static variant_status look(whole_run *run, const vt_trainer *trainer, vt_train_result *result,
+                           variant_error *err) {
     vt_train_loop *loop = &run->loop;
-    vt_dry_kern_init(&run->dry, kern);
+    const bool dry_run = trainer->common->dry_run;
     run->wanted.source = trainer->common->data;
     VT_TRY(vt_train_loop_begin(loop, &run->dry.kern, trainer->common, err));
     VT_TRY(trainer->shape(trainer->self, loop, &run->wanted, err));
-    if (!trainer->common->dry_run) VT_TRY(variant_folder_make(loop->folder, err));
+    if (!dry_run && vt_train_loop_first(loop)) VT_TRY(variant_folder_make(loop->folder, err));
     VT_TRY(open_data(loop, &run->wanted, err));
     VT_TRY(settle(loop, trainer, &run->wanted, err));
     VT_TRY(measure(loop, trainer, &run->dry, &run->memory, err));
     result->memory = run->memory;
     result->steps = loop->steps;
+    return dry_run ? VARIANT_OK : ask_limits(&run->memory, err);
+}
+
+static variant_status run_whole(whole_run *run, vt_kern *kern, const vt_trainer *trainer,
+                                variant_status checked, vt_train_result *result,
+                                variant_error *err) {
+    vt_train_loop *loop = &run->loop;
+    vt_dry_kern_init(&run->dry, kern);
+    const variant_status looked = checked == VARIANT_OK ? look(run, trainer, result, err) : checked;
+    VT_TRY(vt_ranks_agree(trainer->common->ranks, looked, err));
     if (trainer->common->dry_run) {
         note_misfit(loop, &run->memory);
         return VARIANT_OK;
     }
-    VT_TRY(ask_limits(&run->memory, err));
     loop->kern = kern;
     VT_TRY(open_run(loop, trainer, &run->memory, err));
     VT_TRY(vt_train_loop_run(loop, trainer, result, err));
@@ -255,13 +293,22 @@ static variant_status run_whole(whole_run *run, vt_kern *kern, const vt_trainer 
     return VARIANT_OK;
 }
 
-variant_status vt_train_run(vt_kern *kern, const vt_trainer *trainer, vt_train_result *result,
-                            variant_error *err) {
+/* Of several ranks one speaks. */
+static void fall_silent(vt_train_common *common) {
+    common->progress = NULL;
+    common->note = NULL;
+    common->logged = NULL;
+}
+
+variant_status vt_train_run(vt_kern *kern, const vt_trainer *trainer, variant_status checked,
+                            vt_train_result *result, variant_error *err) {
     whole_run *run = calloc(1, sizeof *run);
+    if (variant_ranks_rank(trainer->common->ranks) > 0) fall_silent(trainer->common);
     *result = (vt_train_result){0};
     const variant_status status =
-        run ? run_whole(run, kern, trainer, result, err)
+        run ? run_whole(run, kern, trainer, checked, result, err)
             : vt_fail(err, VARIANT_E_MEMORY, "no memory for a training's run");
+    if (run) vt_together_close(&run->loop.together);
     trainer->close(trainer->self);
     if (run) {
         close_data(&run->loop.data);

@@ -5,9 +5,9 @@
 
 #include "train/loop.h"
 
-/* Runs to the end or until stopped; closes what the trainer opened. trainer->common is checked by the
- * caller. With common->dry_run it ends once result->memory is known. */
-variant_status vt_train_run(vt_kern *kern, const vt_trainer *trainer, vt_train_result *result,
-                            variant_error *err);
+/* Runs to the end or until stopped; closes what the trainer opened. checked: what the caller found of
+ * trainer->common and its own options, which is told to all ranks. With common->dry_run it ends once result->memory is known. */
+variant_status vt_train_run(vt_kern *kern, const vt_trainer *trainer, variant_status checked,
+                            vt_train_result *result, variant_error *err);
 
 #endif

@@ -89,10 +89,11 @@ static variant_status take_lists(vt_together *t, const vt_optimizer_options *opt
     t->of = calloc(runs, sizeof *t->of);
     t->decays = calloc(runs, sizeof *t->decays);
     t->sums = calloc(buckets, sizeof *t->sums);
+    t->parts = calloc((size_t)t->count, sizeof *t->parts);
     const size_t scratch = vt_ranks_scratch(t->ranks, t->bucket, t->wire);
     t->scratch = malloc(scratch + 1);
     t->host_bytes = scratch;
-    if (!t->grad || !t->of || !t->decays || !t->sums || !t->scratch)
+    if (!t->grad || !t->of || !t->decays || !t->sums || !t->parts || !t->scratch)
         return vt_fail(err, VARIANT_E_MEMORY, "no memory to train over %d ranks", t->count);
     t->value = t->grad + runs;
     t->m = t->value + runs;
@@ -124,6 +125,7 @@ variant_status vt_together_open(vt_together *together, vt_params *params,
                                 const vt_optimizer_options *options, variant_error *err) {
     if (together->count <= 1) return VARIANT_OK;
     together->params = params;
+    together->kern = params->kern;
     if (!params->kern->unified && !params->kern->dry)
         return vt_fail(err, VARIANT_E_UNSUPPORTED,
                        "training over ranks needs a backend whose memory is the host's");
@@ -135,11 +137,12 @@ variant_status vt_together_open(vt_together *together, vt_params *params,
 
 void vt_together_close(vt_together *together) {
     vt_together *t = together;
-    if (t->memory) t->params->kern->memory_release(t->params->kern, t->memory, t->memory_bytes);
+    if (t->memory) t->kern->memory_release(t->kern, t->memory, t->memory_bytes);
     free(t->grad);
     free(t->of);
     free(t->decays);
     free(t->sums);
+    free(t->parts);
     free(t->scratch);
     *t = (vt_together){.ranks = t->ranks,
                        .rank = t->rank,
@@ -175,12 +178,11 @@ void vt_together_finish(vt_together *together) {
     vt_ranks_wait(together->ranks, together->last);
 }
 
-variant_status vt_together_say(vt_together *together, vt_together_word *word, variant_status status,
+variant_status vt_together_say(vt_together *together, double *loss, variant_status status,
                                variant_error *err) {
-    double sums[3] = {word->loss, status != VARIANT_OK, word->stop};
-    vt_ranks_sum(together->ranks, sums, 3);
-    word->loss = sums[0];
-    word->stop = sums[2] > 0.0;
+    double sums[2] = {*loss, status != VARIANT_OK};
+    vt_ranks_sum(together->ranks, sums, 2);
+    *loss = sums[0];
     return sums[1] > 0.0 ? vt_ranks_agree(together->ranks, status, err) : VARIANT_OK;
 }
 
@@ -224,6 +226,68 @@ variant_status vt_together_update(vt_together *together, const vt_optimizer_opti
     vt_optimizer_update(t->params->kern, &runs, options, lr, step, norm);
     spread(t, t->values);
     return VARIANT_OK;
+}
+
+/* ---- moments ---- */
+
+/* The part of a parameter that is `rank`'s share of bucket b, counted from its own beginning. */
+static vt_share part_of_rank(const vt_together *t, const vt_param *param, int b, int rank) {
+    const vt_share bucket = bucket_at(t, b),
+                   share = vt_ranks_share(bucket.end - bucket.begin, rank, t->count);
+    const vt_floats part =
+        part_of(t, param, (vt_share){bucket.begin + share.begin, bucket.begin + share.end});
+    const size_t begin = part.n > 0 ? (size_t)(part.x - param->grad) : 0;
+    return (vt_share){begin, begin + part.n};
+}
+
+/* This rank's moments of a part that begins there; NULL: it has none. */
+static float *moments_at(const vt_together *t, const vt_param *param, bool second, size_t begin) {
+    for (int i = 0; i < t->runs; ++i)
+        if (t->grad[i].x == param->grad + begin) return second ? t->v[i].x : t->m[i].x;
+    return NULL;
+}
+
+void vt_together_collect(vt_together *together, const vt_param *param, bool second, float *whole) {
+    const vt_together *t = together;
+    for (int b = 0; b < t->buckets; ++b) {
+        size_t any = 0;
+        for (int r = 0; r < t->count; ++r) {
+            t->parts[r] = part_of_rank(t, param, b, r);
+            any += t->parts[r].end - t->parts[r].begin;
+        }
+        if (any == 0) continue;
+        const vt_share own = t->parts[t->rank];
+        const float *mine = own.end > own.begin ? moments_at(t, param, second, own.begin) : NULL;
+        vt_ranks_collect(t->ranks, mine, t->parts, whole);
+    }
+}
+
+void vt_together_keep(vt_together *together, const vt_param *param, bool second,
+                      const float *whole) {
+    const vt_together *t = together;
+    for (int i = 0; i < t->runs; ++i)
+        if (t->of[i] == param)
+            memcpy(second ? t->v[i].x : t->m[i].x, whole + (t->grad[i].x - param->grad),
+                   t->grad[i].n * sizeof *whole);
+}
+
+void vt_together_forget(vt_together *together, vt_kern *kern, const vt_param *param, size_t at,
+                        size_t n) {
+    const vt_together *t = together;
+    if (param->m) {
+        const vt_floats moments[] = {{param->m + at, n}, {param->v + at, n}};
+        kern->fill(kern, 0.0f, moments, 2);
+        return;
+    }
+    for (int i = 0; i < t->runs; ++i) {
+        if (t->of[i] != param) continue;
+        const size_t begin = (size_t)(t->grad[i].x - param->grad), end = begin + t->grad[i].n;
+        const size_t from = at > begin ? at : begin, to = at + n < end ? at + n : end;
+        if (from >= to) continue;
+        const vt_floats moments[] = {{t->m[i].x + (from - begin), to - from},
+                                     {t->v[i].x + (from - begin), to - from}};
+        kern->fill(kern, 0.0f, moments, 2);
+    }
 }
 
 double vt_together_wire_error(vt_together *together) {

@@ -23,13 +23,15 @@ typedef struct vt_together {
     int rank, count;
     vt_wire wire;
     bool sharded;
+    vt_kern *kern;
     vt_params *params;
     float *values; /* the run of all values, as params->gradients is that of gradients */
     size_t bucket; /* numbers in each but the last, which is the beginning of the run */
     int buckets;
     int started; /* buckets, from the end of the run */
     vt_ranks_sums *sums;
-    int64_t last; /* ticket */
+    vt_share *parts; /* (count), while something is collected */
+    int64_t last;    /* ticket */
     void *scratch;
     /* Parameters, or parts of them, of which this rank has the sums: (runs) each. m, v NULL unless sharded. */
     int runs;
@@ -40,12 +42,6 @@ typedef struct vt_together {
     void *memory;    /* likewise: squares, moments */
     size_t memory_bytes, moment_bytes, host_bytes;
 } vt_together;
-
-/* What each rank says at the end of its part of a step. */
-typedef struct vt_together_word {
-    double loss;
-    int32_t failed, stop;
-} vt_together_word;
 
 /* For a model that has gradients (vt_params_train), its moments with vt_params.shares_moments left to this; once `ranks`, `wire`
  * and `sharded` are set. */
@@ -60,8 +56,8 @@ void vt_together_begin(vt_together *together, bool measure);
 void vt_together_reached(vt_together *together, const float *gradient);
 /* All of them; returns when this rank has the sums of its shares. */
 void vt_together_finish(vt_together *together);
-/* Rank by rank; the sum of losses, whether any stops, and what all return: the first failure. */
-variant_status vt_together_say(vt_together *together, vt_together_word *word, variant_status status,
+/* The loss of all ranks' parts together; what all return is the first failure. */
+variant_status vt_together_say(vt_together *together, double *loss, variant_status status,
                                variant_error *err);
 /* L2 norm of the sums, on all ranks. */
 variant_status vt_together_norm(vt_together *together, double *norm, variant_error *err);
@@ -70,6 +66,17 @@ void vt_together_spread_gradients(vt_together *together);
 /* Values of all ranks follow from their shares of sums. */
 variant_status vt_together_update(vt_together *together, const vt_optimizer_options *options,
                                   double lr, int64_t step, double norm, variant_error *err);
+/* ---- moments, of which each rank has its shares: m, or with `second` v ---- */
+
+/* Whole, in the first rank's memory, as the backend has them (param->count); all ranks call it together. */
+void vt_together_collect(vt_together *together, const vt_param *param, bool second, float *whole);
+/* What of the whole is this rank's. */
+void vt_together_keep(vt_together *together, const vt_param *param, bool second,
+                      const float *whole);
+/* Zero again, of numbers [at, at + n) of the parameter; of one process, too. */
+void vt_together_forget(vt_together *together, vt_kern *kern, const vt_param *param, size_t at,
+                        size_t n);
+
 /* What the wire lost in a step that measured it: the norm of the difference over that of the sums; on all ranks. */
 double vt_together_wire_error(vt_together *together);
 

@@ -125,6 +125,7 @@ typedef struct session {
     variant_training asked;
     vt_listener listener;
     vt_kern *kern;
+    bool begun; /* what happens from here on is told to all ranks */
     vt_train_result result;
 } session;
 
@@ -167,10 +168,13 @@ static variant_train_result result_of(const session *s) {
     return out;
 }
 
-static void session_close(session *s, variant_train_result *result) {
+static variant_status session_close(session *s, variant_status status, variant_train_result *result,
+                                    variant_error *err) {
+    if (!s->begun) status = vt_ranks_agree(s->asked.ranks, status, err);
     const variant_train_result told = result_of(s);
     vt_kern_close(&s->kern);
     if (result) vt_sized_give(result, &told, sizeof told);
+    return status;
 }
 
 /* ---- the kinds ---- */
@@ -184,13 +188,13 @@ variant_status variant_train_tokenizer(const variant_training *training,
     variant_status status = VARIANT_OK;
     vt_train_tokenizer_options_init(&run);
     variant_train_tokenizer_options_init(&asked);
-    VT_TRY(session_open(&s, &run.common, training, VARIANT_TRAINING_TOKENIZER, result, error));
+    VT_CHECK(session_open(&s, &run.common, training, VARIANT_TRAINING_TOKENIZER, result, error));
     if (options) VT_CHECK(VT_SIZED_TAKE(&asked, options, variant_train_tokenizer_options, error));
     VT_CHECK(vt_asked_tokenizer(&run, &asked, error));
+    s.begun = true;
     VT_CHECK(vt_train_tokenizer(s.kern, &run, &s.result, error));
 cleanup:
-    session_close(&s, result);
-    return status;
+    return session_close(&s, status, result, error);
 }
 
 variant_status variant_train_transformer(const variant_training *training,
@@ -202,13 +206,13 @@ variant_status variant_train_transformer(const variant_training *training,
     variant_status status = VARIANT_OK;
     vt_train_transformer_options_init(&run);
     variant_train_transformer_options_init(&asked);
-    VT_TRY(session_open(&s, &run.common, training, VARIANT_TRAINING_TRANSFORMER, result, error));
+    VT_CHECK(session_open(&s, &run.common, training, VARIANT_TRAINING_TRANSFORMER, result, error));
     if (options) VT_CHECK(VT_SIZED_TAKE(&asked, options, variant_train_transformer_options, error));
     VT_CHECK(vt_asked_transformer(&run, &asked, error));
+    s.begun = true;
     VT_CHECK(vt_train_transformer(s.kern, &run, &s.result, error));
 cleanup:
-    session_close(&s, result);
-    return status;
+    return session_close(&s, status, result, error);
 }
 
 variant_status variant_train_supernet(const variant_training *training,
@@ -223,16 +227,16 @@ variant_status variant_train_supernet(const variant_training *training,
     vt_train_supernet_options_init(&run);
     variant_train_transformer_options_init(&model);
     variant_train_supernet_options_init(&asked);
-    VT_TRY(session_open(&s, &run.common, training, VARIANT_TRAINING_SUPERNET, result, error));
+    VT_CHECK(session_open(&s, &run.common, training, VARIANT_TRAINING_SUPERNET, result, error));
     if (transformer)
         VT_CHECK(VT_SIZED_TAKE(&model, transformer, variant_train_transformer_options, error));
     if (options) VT_CHECK(VT_SIZED_TAKE(&asked, options, variant_train_supernet_options, error));
     VT_CHECK(vt_asked_transformer(&run, &model, error));
     VT_CHECK(vt_asked_supernet(&run, &asked, error));
+    s.begun = true;
     VT_CHECK(vt_train_transformer(s.kern, &run, &s.result, error));
 cleanup:
-    session_close(&s, result);
-    return status;
+    return session_close(&s, status, result, error);
 }
 
 variant_status variant_train_classifier(const variant_training *training,
@@ -244,13 +248,13 @@ variant_status variant_train_classifier(const variant_training *training,
     variant_status status = VARIANT_OK;
     vt_train_classifier_options_init(&run);
     variant_train_classifier_options_init(&asked);
-    VT_TRY(session_open(&s, &run.common, training, VARIANT_TRAINING_CLASSIFIER, result, error));
+    VT_CHECK(session_open(&s, &run.common, training, VARIANT_TRAINING_CLASSIFIER, result, error));
     if (options) VT_CHECK(VT_SIZED_TAKE(&asked, options, variant_train_classifier_options, error));
     VT_CHECK(vt_asked_classifier(&run, &asked, error));
+    s.begun = true;
     VT_CHECK(vt_train_classifier(s.kern, &run, &s.result, error));
 cleanup:
-    session_close(&s, result);
-    return status;
+    return session_close(&s, status, result, error);
 }
 
 variant_status variant_train_decoder(const variant_training *training,
@@ -262,11 +266,11 @@ variant_status variant_train_decoder(const variant_training *training,
     variant_status status = VARIANT_OK;
     vt_train_decoder_options_init(&run);
     variant_train_decoder_options_init(&asked);
-    VT_TRY(session_open(&s, &run.common, training, VARIANT_TRAINING_DECODER, result, error));
+    VT_CHECK(session_open(&s, &run.common, training, VARIANT_TRAINING_DECODER, result, error));
     if (options) VT_CHECK(VT_SIZED_TAKE(&asked, options, variant_train_decoder_options, error));
     VT_CHECK(vt_asked_decoder(&run, &asked, error));
+    s.begun = true;
     VT_CHECK(vt_train_decoder(s.kern, &run, &s.result, error));
 cleanup:
-    session_close(&s, result);
-    return status;
+    return session_close(&s, status, result, error);
 }

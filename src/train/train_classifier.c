@@ -110,6 +110,14 @@ static variant_status classifier_updated(void *self, vt_train_loop *loop, varian
 
 /* ---- reports ---- */
 
+static void classifier_unite(void *self, variant_ranks *ranks) {
+    classifier_job *job = self;
+    double sums[] = {(double)job->seen, (double)job->hits};
+    vt_ranks_sum(ranks, sums, 2);
+    job->seen = (int64_t)sums[0];
+    job->hits = (int64_t)sums[1];
+}
+
 static void classifier_describe(void *self, vt_train_loop *loop, cJSON *line) {
     (void)loop;
     classifier_job *job = self;
@@ -344,7 +352,7 @@ static variant_status classifier_open(void *self, vt_train_loop *loop, variant_e
     vt_params_set_type(loop->params, loop->options->precision, true);
     VT_TRY(vt_classifier_initialise(job->classifier, loop->options->seed, err));
     if (job->options.model) VT_TRY(start_from(job, loop, err));
-    return vt_params_train(loop->params, err);
+    return vt_train_loop_gradients(loop, err);
 }
 
 static variant_status classifier_prepare(void *self, vt_train_loop *loop, variant_error *err) {
@@ -391,11 +399,11 @@ variant_status vt_train_classifier(vt_kern *kern, const vt_train_classifier_opti
         .describe_settings = classifier_settings,
         .step = classifier_step,
         .updated = classifier_updated,
+        .unite = classifier_unite,
         .describe = classifier_describe,
         .evaluate = classifier_evaluate,
         .file = VARIANT_FEATURES_FILE,
         .model = classifier_model,
     };
-    VT_TRY(check_options(options, err));
-    return vt_train_run(kern, &trainer, result, err);
+    return vt_train_run(kern, &trainer, check_options(options, err), result, err);
 }

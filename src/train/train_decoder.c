@@ -170,6 +170,17 @@ static double psnr(double mse) {
     return vt_psnr_of_mse(mse / 4.0);
 } /* peak 2: [-1, 1] */
 
+static void decoder_unite(void *self, variant_ranks *ranks) {
+    decoder_job *job = self;
+    double sums[] = {job->teacher_squares, job->pixel_squares, (double)job->pictures,
+                     (double)job->whole};
+    vt_ranks_sum(ranks, sums, 4);
+    job->teacher_squares = sums[0];
+    job->pixel_squares = sums[1];
+    job->pictures = (int64_t)sums[2];
+    job->whole = (int64_t)sums[3];
+}
+
 static void decoder_describe(void *self, vt_train_loop *loop, cJSON *line) {
     (void)loop;
     decoder_job *job = self;
@@ -427,7 +438,7 @@ static variant_status decoder_open(void *self, vt_train_loop *loop, variant_erro
     loop->params = vt_preview_params(job->preview);
     vt_params_set_type(loop->params, loop->options->precision, true);
     VT_TRY(vt_preview_initialise(job->preview, loop->options->seed, err));
-    return vt_params_train(loop->params, err);
+    return vt_train_loop_gradients(loop, err);
 }
 
 static variant_status decoder_prepare(void *self, vt_train_loop *loop, variant_error *err) {
@@ -488,6 +499,7 @@ variant_status vt_train_decoder(vt_kern *kern, const vt_train_decoder_options *o
         .describe_settings = decoder_settings,
         .step = decoder_step,
         .updated = decoder_updated,
+        .unite = decoder_unite,
         .describe = decoder_describe,
         .evaluate = decoder_evaluate,
         .sample = decoder_sample,
@@ -496,6 +508,5 @@ variant_status vt_train_decoder(vt_kern *kern, const vt_train_decoder_options *o
         .model = decoder_model,
         .write = decoder_write,
     };
-    VT_TRY(check_options(options, err));
-    return vt_train_run(kern, &trainer, result, err);
+    return vt_train_run(kern, &trainer, check_options(options, err), result, err);
 }

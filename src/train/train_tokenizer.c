@@ -32,6 +32,8 @@ typedef struct tokenizer_job {
     int tokens_a_picture; /* L */
     int32_t *tokens;      /* (B, L), host */
     int32_t *age;         /* (V): steps since last used; IN_USE until the step is counted */
+    int32_t *unused;      /* (V): codes to be revived ... */
+    float *seeds;         /* (V, Cvae), host: ... and what they become */
     float *rests;         /* (batch, L, Cvae) in the arena: what tokens were chosen for */
     /* since the last log line */
     uint32_t *used; /* (K, V): how often since the last line */
@@ -70,7 +72,7 @@ static void mark_used(tokenizer_job *job, int pictures) {
 /* Ages all codes; those in use become 0. */
 static void tokenizer_count(void *self, vt_train_loop *loop) {
     tokenizer_job *job = self;
-    (void)loop;
+    vt_ranks_least(loop->together.ranks, job->age, (size_t)job->config.codes);
     for (int v = 0; v < job->config.codes; ++v)
         if (job->age[v] < INT32_MAX) ++job->age[v];
     ++job->steps;
@@ -110,23 +112,42 @@ static variant_status tokenizer_step(void *self, vt_train_loop *loop, variant_er
     return VARIANT_OK;
 }
 
+/* Of the batch's vectors that which code v becomes. */
+static size_t seed_of(const tokenizer_job *job, const vt_train_loop *loop, int v) {
+    const int rows = loop->slice.of * job->tokens_a_picture;
+    return (size_t)(rows * vt_uniform(loop->options->seed, VT_RNG_REVIVE, (uint32_t)loop->step,
+                                      (uint32_t)v, 0));
+}
+
+/* Codes that were not used for long, and, on the host, the vectors that they become: each rank knows those of its own
+ * pictures. */
+static int find_seeds(tokenizer_job *job, vt_train_loop *loop) {
+    const size_t width = (size_t)job->config.latent_dim, tokens = (size_t)job->tokens_a_picture;
+    int count = 0;
+    for (int v = 0; v < job->config.codes; ++v)
+        if (job->age[v] >= job->options.revive_after) job->unused[count++] = v;
+    memset(job->seeds, 0, (size_t)count * width * sizeof *job->seeds);
+    for (int i = 0; i < count; ++i) {
+        const size_t row = seed_of(job, loop, job->unused[i]);
+        const int picture = (int)(row / tokens) - loop->part.first;
+        if (picture >= 0 && picture < loop->part.count)
+            loop->kern->download(loop->kern, job->seeds + (size_t)i * width,
+                                 job->rests + row * width, width * sizeof *job->seeds);
+    }
+    vt_ranks_unite(loop->together.ranks, job->seeds, (size_t)count * width * sizeof *job->seeds);
+    return count;
+}
+
 /* Re-seeds codes that were not used for long from the vectors this batch asked for. */
 static void revive(tokenizer_job *job, vt_train_loop *loop) {
-    int limit = job->options.revive_after;
-    if (limit <= 0) return;
-    vt_kern *kern = loop->kern;
-    vt_param *codebook = job->codebook;
-    size_t width = (size_t)job->config.latent_dim;
-    int rows = loop->slice.of * job->tokens_a_picture;
-    for (int v = 0; v < job->config.codes; ++v) {
-        if (job->age[v] < limit) continue;
-        double u =
-            vt_uniform(loop->options->seed, VT_RNG_REVIVE, (uint32_t)loop->step, (uint32_t)v, 0);
-        size_t row = (size_t)(u * rows), at = (size_t)v * width;
-        kern->copy(kern, codebook->value + at, job->rests + row * width, width);
-        const vt_floats moments[] = {{codebook->m + at, width}, {codebook->v + at, width}};
-        kern->fill(kern, 0.0f, moments, 2);
-        job->age[v] = 0;
+    const size_t width = (size_t)job->config.latent_dim;
+    const int count = job->options.revive_after > 0 ? find_seeds(job, loop) : 0;
+    for (int i = 0; i < count; ++i) {
+        const size_t at = (size_t)job->unused[i] * width;
+        loop->kern->upload(loop->kern, job->codebook->value + at, job->seeds + (size_t)i * width,
+                           width * sizeof *job->seeds);
+        vt_together_forget(&loop->together, loop->kern, job->codebook, at, width);
+        job->age[job->unused[i]] = 0;
         ++job->revived;
     }
 }
@@ -143,6 +164,15 @@ static variant_status tokenizer_updated(void *self, vt_train_loop *loop, variant
 static double psnr(double mse) {
     return vt_psnr_of_mse(mse / 4.0);
 } /* peak 2: [-1, 1] */
+
+static void tokenizer_unite(void *self, variant_ranks *ranks) {
+    tokenizer_job *job = self;
+    double sums[] = {job->mse, job->vq_loss};
+    vt_ranks_sum(ranks, sums, 2);
+    vt_ranks_sum_counts(ranks, job->used, (size_t)job->config.scales * (size_t)job->config.codes);
+    job->mse = sums[0];
+    job->vq_loss = sums[1];
+}
 
 static void tokenizer_describe(void *self, vt_train_loop *loop, cJSON *line) {
     (void)loop;
@@ -430,7 +460,10 @@ static variant_status open_host(tokenizer_job *job, vt_train_loop *loop, variant
     job->tokens = vt_train_host(loop, batch * (size_t)job->tokens_a_picture, sizeof *job->tokens);
     job->age = vt_train_host(loop, codes, sizeof *job->age);
     job->used = vt_train_host(loop, codes * (size_t)config->scales, sizeof *job->used);
-    if (!job->host || !job->sheet || !job->tokens || !job->age || !job->used)
+    job->unused = vt_train_host(loop, codes, sizeof *job->unused);
+    job->seeds = vt_train_host(loop, codes * (size_t)config->latent_dim, sizeof *job->seeds);
+    if (!job->unused || !job->seeds || !job->host || !job->sheet || !job->tokens || !job->age ||
+        !job->used)
         return vt_fail(err, VARIANT_E_MEMORY, "no memory for a batch of %zu pictures", batch);
     int start = job->options.revive_after - FIRST_REVIVAL;
     for (int v = 0; v < config->codes; ++v) job->age[v] = start > 0 ? start : 0;
@@ -449,7 +482,7 @@ static variant_status tokenizer_open(void *self, vt_train_loop *loop, variant_er
     if (!job->codebook)
         return vt_fail(err, VARIANT_E_MODEL, "the tokenizer has no tensor " CODEBOOK);
     VT_TRY(vt_tokenizer_initialise(job->tokenizer, loop->options->seed, err));
-    return vt_params_train(loop->params, err);
+    return vt_train_loop_gradients(loop, err);
 }
 
 static variant_status tokenizer_prepare(void *self, vt_train_loop *loop, variant_error *err) {
@@ -478,8 +511,10 @@ static void tokenizer_close(void *self) {
     free(job->tokens);
     free(job->age);
     free(job->used);
-    job->host = job->sheet = NULL;
-    job->tokens = job->age = NULL;
+    free(job->unused);
+    free(job->seeds);
+    job->host = job->sheet = job->seeds = NULL;
+    job->tokens = job->age = job->unused = NULL;
     job->used = NULL;
 }
 
@@ -501,12 +536,12 @@ variant_status vt_train_tokenizer(vt_kern *kern, const vt_train_tokenizer_option
         .step = tokenizer_step,
         .count = tokenizer_count,
         .updated = tokenizer_updated,
+        .unite = tokenizer_unite,
         .describe = tokenizer_describe,
         .evaluate = tokenizer_evaluate,
         .sample = tokenizer_sample,
         .file = "tokenizer.safetensors",
         .model = tokenizer_model,
     };
-    VT_TRY(check_options(options, err));
-    return vt_train_run(kern, &trainer, result, err);
+    return vt_train_run(kern, &trainer, check_options(options, err), result, err);
 }

@@ -182,7 +182,6 @@ static variant_status transformer_prepare(void *self, vt_train_loop *loop, varia
 
 variant_status vt_train_transformer(vt_kern *kern, const vt_train_transformer_options *options,
                                     vt_train_result *result, variant_error *err) {
-    VT_TRY(check_options(options, err));
     vt_transformer_job *job = calloc(1, sizeof *job); /* the schedules are large */
     if (!job) return vt_fail(err, VARIANT_E_MEMORY, "no memory for a training run");
     job->settled = *options;
@@ -205,6 +204,7 @@ variant_status vt_train_transformer(vt_kern *kern, const vt_train_transformer_op
         .step = vt_transformer_job_step,
         .count = vt_transformer_job_count,
         .updated = transformer_updated,
+        .unite = vt_transformer_job_unite,
         .describe = vt_transformer_job_describe,
         .evaluate = vt_transformer_job_evaluate,
         .sample = transformer_sample,
@@ -212,7 +212,8 @@ variant_status vt_train_transformer(vt_kern *kern, const vt_train_transformer_op
         .model = transformer_model,
         .finish = transformer_finish,
     };
-    variant_status status = vt_train_run(kern, &trainer, result, err);
+    const variant_status status =
+        vt_train_run(kern, &trainer, check_options(options, err), result, err);
     free(job);
     return status;
 }

@@ -112,6 +112,7 @@ variant_status vt_transformer_job_log_conflict(vt_transformer_job *job, vt_train
 
 /* ---- transformer_log.c ---- */
 
+void vt_transformer_job_unite(void *self, variant_ranks *ranks);
 void vt_transformer_job_describe(void *self, vt_train_loop *loop, cJSON *line);
 /* What was summed for the next line of the log is zero again. */
 void vt_transformer_job_forget(vt_transformer_job *job);

@@ -37,6 +37,20 @@ void vt_transformer_job_forget(vt_transformer_job *job) {
     job->kl = job->kl_tokens = 0.0;
 }
 
+void vt_transformer_job_unite(void *self, variant_ranks *ranks) {
+    vt_transformer_job *job = self;
+    double rest[] = {job->sums.pictures, job->path_loss[0], job->path_loss[1], job->kl,
+                     job->kl_tokens};
+    vt_ranks_sum(ranks, job->sums.loss, VT_MAX_SCALES);
+    vt_ranks_sum(ranks, job->sums.hits, VT_MAX_SCALES);
+    vt_ranks_sum(ranks, rest, sizeof rest / sizeof *rest);
+    job->sums.pictures = rest[0];
+    job->path_loss[0] = rest[1];
+    job->path_loss[1] = rest[2];
+    job->kl = rest[3];
+    job->kl_tokens = rest[4];
+}
+
 void vt_transformer_job_describe(void *self, vt_train_loop *loop, cJSON *line) {
     (void)loop;
     vt_transformer_job *job = self;

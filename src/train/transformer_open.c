@@ -336,7 +336,7 @@ variant_status vt_transformer_job_open(void *self, vt_train_loop *loop, variant_
     loop->frozen = vt_tokenizer_params(job->tokenizer);
     if (job->model->preview) loop->beside = vt_preview_params(job->model->preview);
     loop->params = vt_transformer_params(job->transformer);
-    return vt_params_train(loop->params, err);
+    return vt_train_loop_gradients(loop, err);
 }
 
 variant_status vt_transformer_job_whole(void *self, variant_status status, variant_error *err) {
