@@ -126,6 +126,9 @@ static variant_status train(spiky *job) {
         vt_param_upload(&params, job->weight, &(float){0.0f}, job->weight->value, &err),
         VARIANT_OK);
     loop.params = &params;
+    loop.part = (vt_slice){.count = 1, .of = 1};
+    loop.slices = 1;
+    assert_int_equal(vt_batches_open(&loop.data.batches, 10, 1, false, 0, 1, &err), VARIANT_OK);
     vt_run_extent extent = {.kind = VT_TRAIN_TRANSFORMER, .pictures = 10, .steps_per_epoch = 10};
     assert_int_equal(vt_defaults_length(&loop, &options, &extent, &err), VARIANT_OK);
     vt_trainer steps = {.self = job,
@@ -143,6 +146,7 @@ static variant_status train(spiky *job) {
                      VARIANT_OK);
     job->value = (double)value;
     vt_params_close(&params);
+    vt_batches_close(&loop.data.batches);
     vt_train_loop_close(&loop);
     return status;
 }

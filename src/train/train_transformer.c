@@ -38,6 +38,11 @@ void vt_train_supernet_options_init(vt_train_transformer_options *options) {
 static variant_status check_options(const vt_train_transformer_options *options,
                                     variant_error *err) {
     VT_TRY(vt_train_common_check(&options->common, err));
+    if (options->log_conflict > 0 && variant_ranks_count(options->common.ranks) > 1)
+        return vt_fail(err, VARIANT_E_UNSUPPORTED,
+                       "log_conflict over %d ranks: expected one process, which has whole "
+                       "gradients of both paths",
+                       variant_ranks_count(options->common.ranks));
     if (!options->tokenizer && !options->model)
         return vt_fail(err, VARIANT_E_ARGUMENT, "no tokenizer given: expected a trained one");
     if (!(options->label_drop >= 0.0 && options->label_drop <= 1.0))
