@@ -56,6 +56,7 @@ typedef struct vt_ranks_sums {
         scratch; /* vt_ranks_scratch bytes; runs are summed one after another, so several may have the same */
     /* With VT_WIRE_BF16: what the rounding does to the sums is measured as well, for which both travel. */
     bool measure;
+    double seconds; /* out: how long it took, once it was its turn */
     double error,
         length; /* out, of the share: sums of squares of the difference, and of the exact sums */
 } vt_ranks_sums;

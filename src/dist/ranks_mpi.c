@@ -305,11 +305,13 @@ static void add_share(const variant_ranks *r, vt_ranks_sums *s, const sums_room 
 }
 
 static void run_sums(variant_ranks *r, const work *w) {
+    const double started = vt_seconds();
     const sums_room room = room_of(r, w->sums);
     for (int i = 1; i < r->count; ++i) /* not all to the same one first */
         trade(r, w->sums, &room, (r->rank + i) % r->count);
     finish_requests(r);
     add_share(r, w->sums, &room);
+    w->sums->seconds = vt_seconds() - started;
 }
 
 static void run_spread(variant_ranks *r, const work *w) {

@@ -140,6 +140,13 @@ static variant_status reserve_for(vt_params *params, int copies, size_t more, vo
     return VARIANT_OK;
 }
 
+/* Parameters in the order in which they lie, at places below 2 count: those that are late, then all others; NULL: none. */
+static vt_param *lies_at(const vt_params *params, int place) {
+    vt_param *param = params->items[place % params->count];
+    const bool late = param->flags & VT_PARAM_LATE;
+    return late == (place < params->count) ? param : NULL;
+}
+
 variant_status vt_params_allocate(vt_params *params, variant_error *err) {
     if (params->values) return VARIANT_OK;
     VT_TRY(reserve_for(params, 1, 0, &params->values, &params->values_bytes, err));
@@ -148,9 +155,11 @@ variant_status vt_params_allocate(vt_params *params, variant_error *err) {
         vt_arena_init_filled(&arena, params->values, params->values_bytes);
     else
         vt_arena_init(&arena, params->values, params->values_bytes);
-    for (int i = 0; i < params->count; ++i)
-        if (vt_param_has_floats(params, params->items[i]))
-            params->items[i]->value = vt_arena_floats(&arena, params->items[i]->count);
+    for (int i = 0; i < 2 * params->count; ++i) {
+        vt_param *param = lies_at(params, i);
+        if (param && vt_param_has_floats(params, param))
+            param->value = vt_arena_floats(&arena, param->count);
+    }
     return VARIANT_OK;
 }
 
@@ -170,9 +179,10 @@ variant_status vt_params_train(vt_params *params, variant_error *err) {
     vt_arena_init_filled(&arena, params->train, params->train_bytes);
     lists->sums = vt_arena_take(&arena, sums);
     const size_t before = arena.used;
-    for (int i = 0; i < params->count; ++i) /* one run, as values are */
-        if (vt_param_is_value(params->items[i]))
-            params->items[i]->grad = vt_arena_floats(&arena, params->items[i]->count);
+    for (int i = 0; i < 2 * params->count; ++i) { /* one run, as values are */
+        vt_param *param = lies_at(params, i);
+        if (param && vt_param_is_value(param)) param->grad = vt_arena_floats(&arena, param->count);
+    }
     params->gradients =
         (vt_floats){(float *)(arena.base + before), (arena.used - before) / sizeof(float)};
     for (int i = 0; i < params->count; ++i) {
@@ -193,6 +203,10 @@ variant_status vt_params_train(vt_params *params, variant_error *err) {
 
 void vt_params_zero_grad(vt_params *params) {
     params->kern->fill(params->kern, 0.0f, params->lists.grad, params->lists.count);
+}
+
+void vt_params_whole(const vt_params *params, const vt_param *from) {
+    if (params->watch.whole) params->watch.whole(params->watch.user, from);
 }
 
 vt_weight_spec vt_param_weight_spec(const vt_params *params, const vt_param *param) {

@@ -21,7 +21,9 @@ enum vt_param_flags {
     VT_PARAM_SKIPPED = 32, /* not loaded: what it serves will not run */
     VT_PARAM_UPSAMPLED = 64, /* 3x3 after nearest 2x: its packed weight may be four 2x2 kernels */
     VT_PARAM_STRIDE_1 = 128, /* 3x3 of stride 1: its packed weight may be in Winograd's domain */
-    VT_PARAM_COARSE = 256    /* may be int4; other products are int8 where int4 is asked for */
+    VT_PARAM_LATE =
+        512, /* backward finds its gradient last, whatever its layer: lies in front of all */
+    VT_PARAM_COARSE = 256 /* may be int4; other products are int8 where int4 is asked for */
 };
 
 struct vt_param;
@@ -74,6 +76,12 @@ typedef struct vt_params {
     size_t values_bytes, train_bytes;
     size_t mapped_bytes;     /* of values that stay in the mapped file */
     vt_training_lists lists; /* empty unless vt_params_train */
+    /* Set for the last backward pass of a step: is told of the parameter from whose gradient on, to the end of `gradients`, all
+     * are what they will be. whole NULL: nobody is */
+    struct vt_gradient_watch {
+        void (*whole)(void *user, const vt_param *from);
+        void *user;
+    } watch;
     vt_floats gradients; /* all of them in their order, one behind another on lines of 64 bytes */
     bool shares_moments; /* they are kept elsewhere, a part of them: m and v are NULL */
 } vt_params;
@@ -142,6 +150,8 @@ void vt_params_refresh(vt_params *params);
 /* Once values exist: allocates grad, m and v, zero, and makes the lists of them. */
 variant_status vt_params_train(vt_params *params, variant_error *err);
 void vt_params_zero_grad(vt_params *params);
+/* Backward is done with `from` and all that lie behind it. */
+void vt_params_whole(const vt_params *params, const vt_param *from);
 
 /* A parameter's numbers in file layout (OIHW for convolutions) between host memory and a backend
  * buffer of the same parameter (value, grad, m or v): `out`/`in` hold param->count floats. */

@@ -169,6 +169,12 @@ variant_status vt_train_loop_gradients(vt_train_loop *loop, variant_error *err) 
     return VARIANT_OK;
 }
 
+void vt_train_loop_last_pass(vt_train_loop *loop) {
+    const int end = loop->part.first + loop->part.count;
+    if (!is_alone(loop) && !loop->kern->dry && loop->slice.first + loop->slice.count == end)
+        vt_together_watch(&loop->together);
+}
+
 void vt_train_loop_close(vt_train_loop *loop) {
     if (loop->memory) loop->kern->memory_release(loop->kern, loop->memory, loop->memory_bytes);
     vt_log_close(&loop->log);
@@ -268,6 +274,9 @@ static void describe_ranks(vt_train_loop *loop, cJSON *line, double wire_error) 
     static const char *const names[] = {"f32", "bf16"};
     vt_json_number(line, "ranks", loop->together.count);
     vt_json_string(line, "wire", names[loop->together.wire]);
+    vt_log_number(line, "exchange_seconds", loop->together.exchanged / (double)loop->line_steps);
+    vt_log_number(line, "exchange_waited", loop->together.waited / (double)loop->line_steps);
+    loop->together.exchanged = loop->together.waited = 0.0;
     if (loop->together.wire != VT_WIRE_F32) vt_log_number(line, "wire_error", wire_error);
 }
 

@@ -149,6 +149,8 @@ void vt_train_loop_close(vt_train_loop *loop);
 void *vt_train_host(vt_train_loop *loop, size_t count, size_t size);
 /* Gradients and moments of loop->params, whose values are there; of several ranks what makes one step of theirs. */
 variant_status vt_train_loop_gradients(vt_train_loop *loop, variant_error *err);
+/* The next backward pass is the last of the slice: of the last slice, gradients travel as they become whole. */
+void vt_train_loop_last_pass(vt_train_loop *loop);
 /* Is this the rank that writes files and tells the caller? */
 bool vt_train_loop_first(const vt_train_loop *loop);
 /* What the first rank that failed returns is returned by all. */

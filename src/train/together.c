@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/arena.h"
+#include "core/clock.h"
 
 #define BUCKETS 16 /* of a small model: all but one may travel while it is still computed */
 #define BUCKET_LEAST ((size_t)1 << 14)
@@ -173,9 +174,22 @@ void vt_together_reached(vt_together *together, const float *gradient) {
         t->last = vt_ranks_start_sums(t->ranks, &t->sums[t->started]);
 }
 
+static void on_whole(void *user, const vt_param *from) {
+    vt_together_reached(user, from->grad);
+}
+
+void vt_together_watch(vt_together *together) {
+    together->params->watch = (struct vt_gradient_watch){on_whole, together};
+}
+
 void vt_together_finish(vt_together *together) {
-    vt_together_reached(together, together->params->gradients.x);
-    vt_ranks_wait(together->ranks, together->last);
+    vt_together *t = together;
+    const double started = vt_seconds();
+    t->params->watch = (struct vt_gradient_watch){0};
+    vt_together_reached(t, t->params->gradients.x);
+    vt_ranks_wait(t->ranks, t->last);
+    t->waited += vt_seconds() - started;
+    for (int i = 0; i < t->buckets; ++i) t->exchanged += t->sums[i].seconds;
 }
 
 variant_status vt_together_say(vt_together *together, double *loss, variant_status status,

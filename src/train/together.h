@@ -31,7 +31,9 @@ typedef struct vt_together {
     int started; /* buckets, from the end of the run */
     vt_ranks_sums *sums;
     vt_share *parts; /* (count), while something is collected */
-    int64_t last;    /* ticket */
+    /* seconds since the last line of the log: in which gradients travelled, and in which they were waited for */
+    double exchanged, waited;
+    int64_t last; /* ticket */
     void *scratch;
     /* Parameters, or parts of them, of which this rank has the sums: (runs) each. m, v NULL unless sharded. */
     int runs;
@@ -54,6 +56,8 @@ void vt_together_close(vt_together *together);
 void vt_together_begin(vt_together *together, bool measure);
 /* Gradients from here on to the end of the run will not change any more in this step. */
 void vt_together_reached(vt_together *together, const float *gradient);
+/* Whatever backward does from here on is the last of the step: it tells what is whole (vt_params.watch). */
+void vt_together_watch(vt_together *together);
 /* All of them; returns when this rank has the sums of its shares. */
 void vt_together_finish(vt_together *together);
 /* The loss of all ranks' parts together; what all return is the first failure. */

@@ -203,12 +203,14 @@ static variant_status run_paths(vt_transformer_job *job, vt_train_loop *loop, va
     if (draw->full || taught) {
         request.schedule = &job->full;
         request.with_gradient = draw->full;
+        if (!draw->subnet) vt_train_loop_last_pass(loop);
         VT_TRY(run_path(job, loop, &request, 0, &loss, err));
     }
     if (draw->subnet) {
         request.schedule = job->subnet;
         request.with_gradient = true;
         request.distill = job->distill;
+        vt_train_loop_last_pass(loop);
         VT_TRY(run_path(job, loop, &request, 1, &loss, err));
     }
     loop->loss += draw->full && draw->subnet ? loss / 2.0 : loss;

@@ -357,8 +357,11 @@ variant_status vt_transformer_backward(vt_transformer *transformer, vt_arena *ar
     VT_CHECK(vt_arena_check(arena, "backward of a training pass", err));
     VT_CHECK(head_backward(transformer, &saved, pass, &g, normed, arena, err));
     vt_arena_rewind(arena, inner);
-    for (int l = transformer->config.depth - 1; l >= 0; --l)
+    for (int l = transformer->config.depth - 1; l >= 0; --l) {
+        const vt_block *block = &transformer->blocks[l];
         if (saved.used[l]) VT_CHECK(layer_backward(transformer, &saved, pass, &g, l, arena, err));
+        vt_params_whole(&transformer->params, block->scale_mul ? block->scale_mul : block->q_bias);
+    }
     VT_CHECK(embed_backward(transformer, pass, &g, arena, err));
     /* 1. class */
     VT_CHECK(vt_condition_backward(transformer,

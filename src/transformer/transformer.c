@@ -18,6 +18,16 @@ static bool add_coarse(vt_linear *out, vt_params *params, const char *name, int 
     return ok;
 }
 
+/* What depends on the class alone: its gradient is the sum over all tokens, which is there when all layers are done. */
+static bool add_late(vt_linear *out, vt_params *params, const char *name, int outputs, int inputs) {
+    const bool ok = add_coarse(out, params, name, outputs, inputs, true);
+    if (ok) {
+        out->weight->flags |= VT_PARAM_LATE;
+        out->bias->flags |= VT_PARAM_LATE;
+    }
+    return ok;
+}
+
 static bool add_block(vt_transformer *t, int index) {
     const vt_transformer_config *config = &t->config;
     vt_params *params = &t->params;
@@ -28,8 +38,8 @@ static bool add_block(vt_transformer *t, int index) {
     bool ok = true;
 
     if (config->shared_adaln)
-        ok &= (b->ada_gss = vt_params_add(params, VT_PARAM_NO_DECAY, 4, gss, "blocks.%d.ada_gss",
-                                          index)) != NULL;
+        ok &= (b->ada_gss = vt_params_add(params, VT_PARAM_NO_DECAY | VT_PARAM_LATE, 4, gss,
+                                          "blocks.%d.ada_gss", index)) != NULL;
     if (config->l2_norm)
         ok &= (b->scale_mul = vt_params_add(params, VT_PARAM_NO_DECAY, 4, heads,
                                             "blocks.%d.attn.scale_mul_1H11", index)) != NULL;
@@ -46,7 +56,7 @@ static bool add_block(vt_transformer *t, int index) {
     snprintf(name, sizeof name, "blocks.%d.ffn.fc2", index);
     ok &= add_coarse(&b->fc2, params, name, c, config->hidden, true);
     snprintf(name, sizeof name, "blocks.%d.ada_lin.1", index);
-    if (!config->shared_adaln) ok &= add_coarse(&b->ada, params, name, VT_MODULATIONS * c, c, true);
+    if (!config->shared_adaln) ok &= add_late(&b->ada, params, name, VT_MODULATIONS * c, c);
     return ok;
 }
 
@@ -70,7 +80,7 @@ static bool add_parameters(vt_transformer *t) {
     if (config->shared_adaln)
         ok &= add_coarse(&t->shared_ada, params, "shared_ada_lin.1", VT_MODULATIONS * c, c, true);
     for (int l = 0; l < config->depth; ++l) ok &= add_block(t, l);
-    ok &= add_coarse(&t->head_ada, params, "head_nm.ada_lin.1", 2 * c, c, true);
+    ok &= add_late(&t->head_ada, params, "head_nm.ada_lin.1", 2 * c, c);
     ok &= vt_linear_add(&t->head, params, "head", config->codes, c, true);
     return ok;
 }
