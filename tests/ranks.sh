@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Ranks among themselves (test_ranks.c), 1, 2, 3 and 4 of them.
+# Ranks among themselves (test_ranks.c), 1, 2, 3 and 4 of them; and three of which one leaves early.
 #   tests/ranks.sh BUILD_FOLDER
 set -uo pipefail
 # shellcheck source=mpi.sh
@@ -13,3 +13,9 @@ for count in 1 2 3 4; do
     exit 1
 done
 sort "$room/out.txt"
+timeout 60 "${mpirun[@]}" -np 3 "$build/tests/test_ranks" leave >"$room/out.txt" 2>"$room/err.txt"
+code=$?
+[ $code -ne 0 ] && [ $code -ne 124 ] && grep -q 'rank 2 of 3, on .*, has ended before the others' "$room/err.txt" && exit 0
+echo "a rank that leaves early: exit status $code"
+cat "$room/err.txt"
+exit 1

@@ -18,6 +18,8 @@
 
 #define QUEUE 64       /* things handed over and not done */
 #define BEAT_EVERY 1.0 /* seconds */
+#define GRACE 5.0 /* seconds that one waits for what a rank that has left may still have sent */
+#define LEAVING 1 /* a sign; others say 0 */
 #define IDLE_NANOSECONDS 20000000
 #define TAG_SUMS 1
 #define TAG_EXACT 2
@@ -41,6 +43,7 @@ typedef struct beats {
     MPI_Comm comm;
     MPI_Request in, *out; /* out (count) */
     double *heard;        /* (count): when last */
+    bool *left;           /* (count): as that said */
     int *sent, *received; /* (count) */
     double last;          /* when ours were sent */
     char byte, sign;
@@ -64,6 +67,7 @@ struct variant_ranks {
     MPI_Comm comm;
     MPI_Request *requests; /* (4 count) */
     int request_count;
+    double waits_since; /* for work; 0: it does not */
     beats beats;
 };
 
@@ -84,6 +88,7 @@ static void hear(variant_ranks *r) {
     int there = 1;
     while (MPI_Test(&b->in, &there, &from), there) {
         b->heard[from.MPI_SOURCE] = vt_seconds();
+        b->left[from.MPI_SOURCE] = b->byte == LEAVING;
         ++b->received[from.MPI_SOURCE];
         listen(r);
     }
@@ -96,7 +101,7 @@ static void beat(variant_ranks *r, double now) {
         int free_again = 0;
         if (!hears(r, i)) continue;
         MPI_Test(&b->out[i], &free_again, MPI_STATUS_IGNORE);
-        if (!free_again) continue;
+        if (!free_again) continue; /* a later one says the same */
         MPI_Isend(&b->sign, 1, MPI_BYTE, i, 0, b->comm, &b->out[i]);
         ++b->sent[i];
     }
@@ -106,21 +111,27 @@ static const char *host_of(const variant_ranks *r, int rank) {
     return r->hosts + (size_t)rank * MPI_MAX_PROCESSOR_NAME;
 }
 
-static void lose(variant_ranks *r, int lost, double seconds) {
+static void lose(variant_ranks *r, int lost, const char *how) {
     char line[400];
     snprintf(line, sizeof line,
-             "rank %d of %d, on %.200s, has said nothing for %.0f seconds: all ranks end; files "
-             "that were saved are whole",
-             lost, r->count, host_of(r, lost), seconds);
+             "rank %d of %d, on %.200s, has %s: all ranks end; files that were saved are whole",
+             lost, r->count, host_of(r, lost), how);
     if (r->options.lost) r->options.lost(r->options.user, line);
     MPI_Abort(MPI_COMM_WORLD, 1);
 }
 
 /* The first rank watches all others and the second that one; the rest are patient with it, lest all tell the same. */
 static void watch(variant_ranks *r, double now) {
-    const double patience = r->options.silence * (r->rank > 1 ? 1.5 : 1.0);
-    for (int i = 0; i < r->count; ++i)
-        if (hears(r, i) && now - r->beats.heard[i] > patience) lose(r, i, now - r->beats.heard[i]);
+    const double more = r->rank > 1 ? 1.5 : 1.0;
+    char how[64];
+    for (int i = 0; i < r->count; ++i) {
+        if (!hears(r, i)) continue;
+        const double silent = now - r->beats.heard[i];
+        snprintf(how, sizeof how, "said nothing for %.0f seconds", silent);
+        if (silent > r->options.silence * more) lose(r, i, how);
+        if (r->beats.left[i] && r->waits_since > 0.0 && now - r->waits_since > GRACE * more)
+            lose(r, i, "ended before the others");
+    }
 }
 
 static void live(variant_ranks *r) {
@@ -139,9 +150,10 @@ static variant_status open_beats(variant_ranks *r, variant_error *err) {
     const size_t count = (size_t)r->count;
     b->out = malloc(count * sizeof *b->out);
     b->heard = malloc(count * sizeof *b->heard);
+    b->left = calloc(count, sizeof *b->left);
     b->sent = calloc(count, sizeof *b->sent);
     b->received = calloc(count, sizeof *b->received);
-    if (!b->out || !b->heard || !b->sent || !b->received)
+    if (!b->out || !b->heard || !b->left || !b->sent || !b->received)
         return vt_fail(err, VARIANT_E_MEMORY, "no memory for %d ranks", r->count);
     for (int i = 0; i < r->count; ++i) {
         b->out[i] = MPI_REQUEST_NULL;
@@ -332,6 +344,7 @@ static void run_spread(variant_ranks *r, const work *w) {
 /* ---- the thread ---- */
 
 static void run_work(variant_ranks *r, const work *w) {
+    r->waits_since = vt_seconds();
     switch (w->kind) {
     case GATHER:
         run_gather(r, w);
@@ -349,6 +362,7 @@ static void run_work(variant_ranks *r, const work *w) {
         run_spread(r, w);
         break;
     }
+    r->waits_since = 0.0;
 }
 
 /* What is next; false: nothing will be. */
@@ -402,13 +416,15 @@ static variant_status join(variant_ranks *r, variant_error *err) {
     return open_beats(r, err);
 }
 
-/* No message is left behind: all are told how many signs of life they have to take still. */
+/* Whoever still waits for work of this rank hears of it. No message is left behind: all are told how many signs of life they have to take still. */
 static void leave(variant_ranks *r) {
     beats *b = &r->beats;
     int *told = r->room;
-    MPI_Ibarrier(r->comm, next_request(r));
+    b->sign = LEAVING;
+    beat(r, vt_seconds());
+    MPI_Ibarrier(b->comm, next_request(r));
     finish_requests(r);
-    MPI_Alltoall(b->sent, 1, MPI_INT, told, 1, MPI_INT, r->comm);
+    MPI_Alltoall(b->sent, 1, MPI_INT, told, 1, MPI_INT, b->comm);
     for (int i = 0; i < r->count; ++i)
         while (b->received[i] < told[i]) hear(r);
     MPI_Waitall(r->count, b->out, MPI_STATUSES_IGNORE);
@@ -527,6 +543,7 @@ static void release(variant_ranks *r) {
     free(r->requests);
     free(r->beats.out);
     free(r->beats.heard);
+    free(r->beats.left);
     free(r->beats.sent);
     free(r->beats.received);
     free(r);
