@@ -26,6 +26,7 @@ ROOMS = {
     "include": ("variant.h and variant/, the public interface", 95),
     "core": ("status, memory, random numbers, threads, limits, clocks", 215),
     "io": ("files, tensors, checkpoints, pictures, data sets", 190),
+    "dist": ("ranks: processes that train together", 40),
     "kern": ("the seam: one table of operations over buffers", 265),
     "kern/ref": ("plain C: what is correct", 265),
     "kern/cpu": ("threads, packed products", 265),
