@@ -122,6 +122,18 @@ static const cli_option rank_rows[] = {
      CLI_OFF(COMMON(shard_optimizer))},
     {0},
 };
+static const cli_option memory_rows[] = {
+    {"accumulate", "N",
+     "compute a batch in N slices, one after another: the memory for activations is one slice's, "
+     "the "
+     "weights are the same to within rounding",
+     CLI_INT(COMMON(accumulate), 1, 65536), .unset = "1"},
+    {"recompute", NULL,
+     "keep a layer's input alone and compute the rest again for its gradient: the same weights in "
+     "less memory, for about a third more time",
+     CLI_FLAG(COMMON(recompute))},
+    {0},
+};
 static const cli_option no_rows[] = {{0}};
 /* Of training. */
 static const cli_option own_run_rows[] = {
@@ -144,7 +156,8 @@ static const cli_option own_run_rows[] = {
                 CLI_ABOVE(training, run.learning_rate, 0, 1)),                                     \
         OWN_ROW("warmup", "STEPS", "linear warm-up", rise ", of short trainings a tenth",          \
                 CLI_INT64(training, run.warmup, 0, MOST)),                                         \
-        CLI_ROWS(step_rows, variant_training, training, run, NULL), CLI_HEADING("the run"),        \
+        CLI_ROWS(step_rows, variant_training, training, run, NULL), CLI_HEADING("memory"),         \
+        CLI_ROWS(memory_rows, variant_training, training, run, NULL), CLI_HEADING("the run"),      \
         CLI_ROWS(run_rows, variant_training, training, run, NULL),                                 \
         CLI_ROWS(sheet, variant_training, training, run, NULL),                                    \
         OWN_ROW("eval-every", "STEPS", "evaluate on the test split", every,                        \

@@ -146,6 +146,16 @@ for kind in tokenizer transformer supernet classifier; do
     says "--spike FACTOR"
 done
 
+# ---- memory
+# shellcheck disable=SC2086
+run train transformer --data pictures -o slices --tokenizer tokenizer $net --steps 6 --stop-after 4 --accumulate 2
+run train transformer --data pictures -o slices --steps 6 --resume --tokenizer tokenizer
+refuses "accumulate 2, now it is 4" -- transformer --data pictures -o slices --tokenizer tokenizer --steps 8 --accumulate 4 --resume
+# shellcheck disable=SC2086
+run train transformer --data pictures -o again --tokenizer tokenizer $net --steps 6 --accumulate 2 --recompute
+cmp -s slices/transformer.safetensors again/transformer.safetensors && ok || bad "--recompute changes weights"
+refuses "a batch of 4 in 5 slices: expected 1 to 4" -- classifier --data pictures -o x --batch 4 --accumulate 5
+
 # ---- what cannot be done
 mkdir -p bare/class
 refuses "no pictures" -- tokenizer --data bare -o x

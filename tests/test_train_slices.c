@@ -1,5 +1,6 @@
 /* test_train_slices.c - a batch computed slice by slice: the same pictures, draws and counts, and the batch's gradient to
- * within float32's rounding, of every training; and a run in slices goes on bit for bit. */
+ * within float32's rounding, of every training; a run in slices goes on bit for bit; and activations that are computed again
+ * are the same bits. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -52,6 +53,7 @@ typedef struct asked {
     vt_number precision;
     int accumulate;
     const char *output;
+    bool recompute;
     double rate;
     int64_t steps, stop_after;
     bool resume;
@@ -64,6 +66,7 @@ static void common_of(vt_train_common *common, const asked *asked) {
     common->steps = asked->steps;
     common->batch = BATCH;
     common->accumulate = asked->accumulate;
+    common->recompute = asked->recompute;
     common->flip = true;
     common->log_every = 1;
     common->lr = (vt_lr){.peak = asked->rate, .end = 0.0, .warmup = 0};
@@ -314,6 +317,30 @@ static void test_goes_on(void **state) {
     }
 }
 
+/* The same bits in less memory, of a whole batch and in slices. */
+static void check_recompute(vt_number precision, int64_t steps) {
+    for (enum kind kind = TOKENIZER; kind < KINDS; ++kind)
+        for (int accumulate = 1; accumulate <= 3; accumulate += 2) {
+            char again[128];
+            snprintf(again, sizeof again, "%s", in_folder("again"));
+            asked a = {.precision = precision,
+                       .accumulate = accumulate,
+                       .rate = RATE,
+                       .steps = steps,
+                       .recompute = true,
+                       .output = again};
+            const vt_train_result result = train(kind, &a);
+            assert_same_file(output_of(kind, precision, accumulate), again);
+            assert_true(result.activations_peak <= result.memory.activations);
+        }
+}
+
+static void test_recompute(void **state) {
+    (void)state;
+    check_recompute(VT_NUMBER_F32, STEPS);
+    check_recompute(VT_NUMBER_BF16, 1);
+}
+
 static void test_bad_input(void **state) {
     (void)state;
     vt_train_result result;
@@ -352,10 +379,9 @@ static int teardown(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_float32),
-        cmocka_unit_test(test_bf16),
-        cmocka_unit_test(test_goes_on), /* beside what test_float32 left */
-        cmocka_unit_test(test_bad_input),
+        cmocka_unit_test(test_float32),   cmocka_unit_test(test_bf16),
+        cmocka_unit_test(test_goes_on), /* beside what the two left, as is the next */
+        cmocka_unit_test(test_recompute), cmocka_unit_test(test_bad_input),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -108,6 +108,12 @@ typedef struct variant_training {
     const char *wire; /* as what gradients travel between ranks, "f32" or "bf16" */
     /* each rank keeps AdamW's moments of a share of the parameters alone; false: of all. The weights are the same */
     bool shard_optimizer;
+    /* A batch is computed in so many slices, one after another, whose gradients add up to the batch's: memory for activations is
+     * that of one slice. Weights are the same to within rounding, not to the bit; 0: as a resumed run has it, or one */
+    int accumulate;
+    /* Of each layer its input alone is kept, and the rest is computed again when its gradient is due: weights are the same to the
+     * bit, memory for activations is a fraction, a step takes about a third longer */
+    bool recompute;
 } variant_training;
 
 /* Defaults of `variant train KIND`: verify, seed 1, holdout as the data say, a line every 50 steps, a checkpoint every 500. */

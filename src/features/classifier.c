@@ -204,6 +204,7 @@ variant_status vt_classifier_forward(vt_classifier *classifier, vt_arena *arena,
     const vt_classifier_config *config = &classifier->config;
     vt_picture_run run;
     VT_TRY(start_run(classifier, arena, pass->batch, true, &run, err));
+    run.recompute = pass->recompute;
     int side = classifier->chain.side;
     size_t batch = (size_t)pass->batch, logits = batch * (size_t)config->classes;
     pass->pooled = vt_arena_floats(arena, batch * (size_t)config->features);
@@ -233,6 +234,7 @@ variant_status vt_classifier_backward(vt_classifier *classifier, vt_arena *arena
     const vt_classifier_config *config = &classifier->config;
     vt_picture_run run;
     VT_TRY(start_run(classifier, arena, pass->batch, true, &run, err));
+    run.recompute = pass->recompute;
     if (!pass->dlogits)
         return vt_fail(err, VARIANT_E_ARGUMENT,
                        "classifier: backward without a forward pass before it");

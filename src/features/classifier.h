@@ -59,7 +59,9 @@ typedef struct vt_classifier_pass {
     const float *pictures;  /* (B, side, side, channels) */
     const int32_t *targets; /* (B), backend memory */
     float smoothing;
-    int of; /* the loss is a sum over these pictures, divided by so many; 0: B, their mean */
+    bool
+        recompute; /* keep maps between layers alone, compute the rest again in backward: the same bits */
+    int of;        /* the loss is a sum over these pictures, divided by so many; 0: B, their mean */
     /* results; the buffers lie in the arena until the caller rewinds it */
     double loss; /* mean over the batch, of = B */
     int hits;    /* pictures whose largest logit is the target's */

@@ -18,6 +18,8 @@ typedef struct vt_picture_run {
     int batch;
     bool training; /* activations are kept; products may join the batch (faster, results depend on
                       it) */
+    bool
+        recompute; /* training: a chain keeps the maps between its layers alone (picture_chain.h) */
     /* Inference, (batch, 2, channels), each NULL or sums of a map's channels and of their squares, which spare the norms a
      * pass over it: those of a block's input, and where those of its output go. */
     const double *x_sums;

@@ -35,6 +35,7 @@ typedef struct vt_attention_block {
 /* What one block's backward reads, in the arena. */
 typedef struct vt_picture_saved {
     const float *x;   /* the block's input */
+    float *y;         /* and its output: where the chain recomputes */
     float *hidden[3]; /* resnet: silu(norm1), conv1, silu(norm2); attention: norm, qkv, attended;
                          upsample: enlarged */
     float *mean[2], *rstd[2]; /* of each norm, (batch, 32) */

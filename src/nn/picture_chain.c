@@ -262,7 +262,10 @@ variant_status vt_picture_chain_forward(vt_picture_chain *chain, const vt_pictur
             out = vt_arena_floats(run->arena, out_floats(layer, run));
             VT_TRY(vt_arena_check(run->arena, "a picture network", err));
         }
+        const size_t mark = vt_arena_mark(run->arena);
         VT_TRY(layer_forward(layer, run, x, out, &chain->saved[i], err));
+        chain->saved[i].y = out;
+        if (run->recompute) vt_arena_rewind(run->arena, mark);
         x = out;
     }
     return VARIANT_OK;
@@ -275,8 +278,14 @@ variant_status vt_picture_chain_backward(vt_picture_chain *chain, const vt_pictu
     VT_TRY(take_pair(chain, run, pair, err));
     for (int i = chain->count - 1; i >= 0; --i) {
         const vt_picture_layer *layer = &chain->layers[i];
+        const size_t layers = vt_arena_mark(run->arena);
+        if (run->recompute && layer->kind != VT_PICTURE_CONV) { /* which keeps its input alone */
+            vt_picture_saved *saved = &chain->saved[i];
+            VT_TRY(layer_forward(layer, run, saved->x, saved->y, saved, err));
+        }
         float *down = i == 0 ? dx : runs_in_place(layer) ? dy : dy == pair[0] ? pair[1] : pair[0];
         VT_TRY(layer_backward(layer, run, &chain->saved[i], dy, down, err));
+        vt_arena_rewind(run->arena, layers);
         dy = down;
     }
     vt_arena_rewind(run->arena, mark);

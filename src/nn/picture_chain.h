@@ -52,11 +52,11 @@ variant_status vt_picture_chain_finish(vt_picture_chain *chain, variant_error *e
 
 /* x (batch, first side, side, in_c) to y (batch, last side, side, out_c), both float32; maps between layers are bf16 in inference
  * where kern->conv_map says so of both layers' convolutions. In a training run
- * activations are taken from the arena and stay; otherwise everything taken is given back. */
+ * activations are taken from the arena and stay, with run->recompute the maps between layers alone; otherwise everything taken is given back. */
 variant_status vt_picture_chain_forward(vt_picture_chain *chain, const vt_picture_run *run,
                                         const float *x, float *y, variant_error *err);
 /* Adds to gradients. dy (shape of y) is read; dx (shape of x) overwritten, or NULL. Temporaries are
- * given back. */
+ * given back. With run->recompute each layer runs forward again first and writes, to x of the next and to forward's y, what is there. */
 variant_status vt_picture_chain_backward(vt_picture_chain *chain, const vt_picture_run *run,
                                          float *dy, float *dx, variant_error *err);
 

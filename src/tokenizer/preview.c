@@ -18,6 +18,7 @@ struct vt_preview {
     int side; /* of pictures */
     vt_params params;
     vt_picture_chain chain;
+    bool recompute;
     int trained; /* pictures of the training pass between forward and backward; 0: none */
 };
 
@@ -167,8 +168,13 @@ static variant_status start(const vt_preview *preview, vt_arena *arena, int batc
     *run = (vt_picture_run){.kern = vt_arena_kern(arena, preview->kern),
                             .arena = arena,
                             .batch = batch,
-                            .training = training};
+                            .training = training,
+                            .recompute = preview->recompute};
     return VARIANT_OK;
+}
+
+void vt_preview_recompute(vt_preview *preview, bool recompute) {
+    preview->recompute = recompute;
 }
 
 variant_status vt_preview_decode(vt_preview *preview, vt_arena *arena, int batch,

@@ -46,6 +46,8 @@ variant_status vt_preview_initialise(vt_preview *preview, uint64_t seed, variant
 /* pictures (B, side, side, channels), not clamped, of f_hat (B, s, s, Cvae). */
 variant_status vt_preview_decode(vt_preview *preview, vt_arena *arena, int batch,
                                  const float *f_hat, float *pictures, variant_error *err);
+/* Training passes from now on keep the maps between layers alone, or all: the same bits. */
+void vt_preview_recompute(vt_preview *preview, bool recompute);
 /* The same in training: what the backward reads stays in the arena until the caller rewinds it. */
 variant_status vt_preview_forward(vt_preview *preview, vt_arena *arena, int batch,
                                   const float *f_hat, float *pictures, variant_error *err);

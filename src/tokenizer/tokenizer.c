@@ -248,6 +248,7 @@ variant_status vt_tokenizer_forward(vt_tokenizer *tokenizer, vt_arena *arena,
     const vt_tokenizer_config *config = &tokenizer->config;
     vt_picture_run run;
     VT_TRY(start_run(tokenizer, arena, pass->batch, true, &run, err));
+    run.recompute = pass->recompute;
     tokenizer->saved.filled = false;
     pass->saved = &tokenizer->saved;
     int side = vt_tokenizer_side(config);
@@ -285,6 +286,7 @@ variant_status vt_tokenizer_backward(vt_tokenizer *tokenizer, vt_arena *arena,
     const vt_tokenizer_config *config = &tokenizer->config;
     vt_picture_run run;
     VT_TRY(start_run(tokenizer, arena, pass->batch, true, &run, err));
+    run.recompute = pass->recompute;
     if (pass->saved != &tokenizer->saved || !tokenizer->saved.filled)
         return vt_fail(err, VARIANT_E_ARGUMENT,
                        "tokenizer: backward without a forward pass before it");

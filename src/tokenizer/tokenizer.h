@@ -98,6 +98,8 @@ variant_status vt_tokenizer_inputs(vt_tokenizer *tokenizer, vt_arena *arena, int
 typedef struct vt_tokenizer_pass {
     int batch;
     const float *pictures; /* (B, side, side, channels) */
+    bool
+        recompute; /* keep maps between layers alone, compute the rest again in backward: the same bits */
     int of; /* both losses are sums over these pictures, divided by so many; 0: B, their means */
     /* results, in the arena but for rests that are given; valid until the caller rewinds it */
     float *reconstruction; /* (B, side, side, channels), not clamped */

@@ -76,6 +76,8 @@ variant_status vt_asked_common(vt_train_common *out, const variant_training *ask
         .epochs = asked->epochs,
         .steps = asked->steps,
         .batch = asked->batch,
+        .accumulate = asked->accumulate,
+        .recompute = asked->recompute,
         .limit = asked->limit,
         .seed = asked->seed,
         .lr = {.peak = asked->learning_rate,

@@ -85,6 +85,7 @@ static variant_status run_slice(classifier_job *job, vt_train_loop *loop, varian
     kern->upload(kern, targets, job->labels, (size_t)batch * sizeof *targets);
     vt_classifier_pass pass = {.batch = batch,
                                .of = loop->slice.of,
+                               .recompute = loop->options->recompute,
                                .pictures = pictures,
                                .targets = targets,
                                .smoothing = (float)job->options.label_smoothing};

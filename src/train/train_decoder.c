@@ -437,6 +437,7 @@ static variant_status decoder_open(void *self, vt_train_loop *loop, variant_erro
     loop->frozen = vt_tokenizer_params(job->frozen->tokenizer);
     loop->params = vt_preview_params(job->preview);
     vt_params_set_type(loop->params, loop->options->precision, true);
+    vt_preview_recompute(job->preview, loop->options->recompute);
     VT_TRY(vt_preview_initialise(job->preview, loop->options->seed, err));
     return vt_train_loop_gradients(loop, err);
 }

@@ -90,6 +90,7 @@ static variant_status run_slice(tokenizer_job *job, vt_train_loop *loop, variant
     kern->upload(kern, pictures, job->host, floats * sizeof(float));
     vt_tokenizer_pass pass = {.batch = batch,
                               .of = slice->of,
+                              .recompute = loop->options->recompute,
                               .pictures = pictures,
                               .rests = job->rests + (size_t)slice->first * tokens * width};
     VT_TRY(vt_tokenizer_forward(job->tokenizer, &loop->arena, &pass, err));

@@ -46,7 +46,9 @@ typedef struct vt_train_common {
     int64_t steps;
     int batch;
     int accumulate; /* so many slices of a batch are computed one after another; 0: one */
-    int limit;      /* this many pictures, spread evenly over the data; 0: all */
+    bool
+        recompute; /* activations within a layer are computed again in backward: the same bits in less memory */
+    int limit; /* this many pictures, spread evenly over the data; 0: all */
     uint64_t seed;
     vt_lr lr;       /* peak 0, end and warmup -1: open; the end is a fiftieth of the peak then */
     bool hold_rate; /* a resumed run of another length: its rate stays, instead of a new cosine */

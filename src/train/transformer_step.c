@@ -92,7 +92,10 @@ variant_status vt_transformer_job_pass(vt_transformer_job *job, vt_train_loop *l
     vt_transformer_pass pass = {.batch = request->batch,
                                 .labels = job->labels,
                                 .inputs = inputs,
-                                .schedule = request->schedule};
+                                .schedule = request->schedule,
+                                .keep = !request->with_gradient          ? VT_KEEP_NOTHING
+                                        : job->options->common.recompute ? VT_KEEP_INPUTS
+                                                                         : VT_KEEP_ALL};
     vt_transformer_loss loss = {.targets = tokens,
                                 .smoothing = request->smoothing,
                                 .loss = losses,

@@ -4,7 +4,8 @@
  * C) buffer, pass the block with one segment a scale, and are put back; the others pass by as
  * identity. A subnet step is therefore exact and cheaper. Activations lie in the arena in the order
  * that pass_layout takes them; backward finds them by taking the same buffers again from where
- * forward began, so nothing has to be remembered in host memory. Called by train/ and by the checks
+ * forward began, so nothing has to be remembered in host memory. Where a pass keeps less than all (vt_transformer_keep), one
+ * room serves all layers in turn. Called by train/ and by the checks
  * in tests/. */
 #include "transformer/model.h"
 
@@ -64,11 +65,41 @@ typedef struct saved_pass {
     vt_condition_buffers condition;
     int32_t *labels;
     vt_block_activations layers[VT_SCHEDULE_LAYERS];
+    float *stream
+        [VT_SCHEDULE_LAYERS]; /* KEEP_INPUTS: (B, La, C) in the room, for the way through a layer once more */
     uint8_t used[VT_SCHEDULE_LAYERS];
     float *x;           /* (B, L, C) the stream, in the end the head's input */
     float *mean, *rstd; /* (B, L) of the head's norm */
     float *logits;      /* (B, L, V) */
 } saved_pass;
+
+/* All layers in one room, which holds the largest of them. */
+static void layout_in_turn(saved_pass *out, vt_arena *arena, const vt_transformer *t,
+                           const vt_transformer_pass *pass) {
+    const size_t b = (size_t)pass->batch, c = (size_t)t->config.width;
+    float *inputs[VT_SCHEDULE_LAYERS] = {NULL};
+    int rows[VT_SCHEDULE_LAYERS];
+    for (int l = 0; l < t->config.depth; ++l) {
+        rows[l] = tokens_of_layer(t, pass->schedule, l).rows;
+        if (rows[l] > 0 && pass->keep == VT_KEEP_INPUTS)
+            inputs[l] = vt_arena_floats(arena, b * (size_t)rows[l] * c);
+    }
+    const size_t room = vt_arena_mark(arena);
+    size_t end = room;
+    for (int l = 0; l < t->config.depth; ++l) {
+        vt_block_activations *kept = &out->layers[l];
+        out->used[l] = rows[l] > 0;
+        if (rows[l] == 0) continue;
+        vt_arena_rewind(arena, room);
+        vt_block_take(kept, arena, &t->config, t->params.product_type, pass->batch, rows[l]);
+        if (vt_arena_mark(arena) > end) end = vt_arena_mark(arena);
+        if (!inputs[l]) continue;
+        out->stream[l] = kept->x_in;
+        kept->x_in = inputs[l];
+    }
+    vt_arena_rewind(arena, room);
+    vt_arena_take(arena, end - room);
+}
 
 static void pass_layout(saved_pass *out, vt_arena *arena, const vt_transformer *t,
                         const vt_transformer_pass *pass) {
@@ -87,6 +118,10 @@ static void pass_layout(saved_pass *out, vt_arena *arena, const vt_transformer *
     out->mean = vt_arena_floats(arena, n);
     out->rstd = vt_arena_floats(arena, n);
     out->logits = vt_arena_floats(arena, n * (size_t)config->codes);
+    if (pass->keep != VT_KEEP_ALL) {
+        layout_in_turn(out, arena, t, pass);
+        return;
+    }
     for (int l = 0; l < config->depth; ++l) {
         int rows = tokens_of_layer(t, pass->schedule, l).rows;
         out->used[l] = rows > 0;
@@ -270,12 +305,26 @@ static variant_status head_backward(vt_transformer *t, const saved_pass *saved,
     return VARIANT_OK;
 }
 
+/* What the layer's forward left before the next one took its room. */
+static variant_status layer_again(vt_transformer *t, const saved_pass *saved,
+                                  const vt_transformer_pass *pass, const layer_tokens *tokens,
+                                  int layer, vt_arena *arena, variant_error *err) {
+    const vt_block_activations *kept = &saved->layers[layer];
+    float *x = saved->stream[layer];
+    t->kern->copy(t->kern, x, kept->x_in,
+                  (size_t)pass->batch * (size_t)tokens->rows * (size_t)t->config.width);
+    vt_block_run run = layer_run(t, saved, tokens, layer, pass->batch, x);
+    return vt_block_forward(&run, kept, arena, err);
+}
+
 /* 3. one layer: dx of its tokens; those it never saw pass by. */
 static variant_status layer_backward(vt_transformer *t, const saved_pass *saved,
                                      const vt_transformer_pass *pass, pass_grad *g, int layer,
                                      vt_arena *arena, variant_error *err) {
     layer_tokens tokens = tokens_of_layer(t, pass->schedule, layer);
     bool whole = tokens.rows == t->tokens;
+    if (pass->keep == VT_KEEP_INPUTS)
+        VT_TRY(layer_again(t, saved, pass, &tokens, layer, arena, err));
     float *dx = whole ? g->dx : g->scratch; /* (B, La, C) */
     float *dmod =
         g->dblocks + (size_t)layer * (size_t)pass->batch * VT_MODULATIONS * (size_t)t->config.width;
@@ -326,6 +375,8 @@ variant_status vt_transformer_backward(vt_transformer *transformer, vt_arena *ar
         return vt_fail(err, VARIANT_E_ARGUMENT, "a backward pass needs the forward pass before it");
     if (with_gradient && transformer->params.train == NULL)
         return vt_fail(err, VARIANT_E_ARGUMENT, "the transformer has no memory for gradients");
+    if (with_gradient && pass->keep == VT_KEEP_NOTHING)
+        return vt_fail(err, VARIANT_E_ARGUMENT, "the forward pass kept nothing for a gradient");
     int n = pass->batch * transformer->tokens;
     const float weight = loss->weight > 0 ? loss->weight : 1,
                 tokens = (float)((double)(loss->of > 0 ? loss->of : pass->batch) *

@@ -91,8 +91,17 @@ variant_status vt_transformer_run_step(vt_transformer *transformer, vt_arena *ar
                                        const vt_transformer_step *step, variant_error *err);
 
 /* ---- training: teacher-forced, any schedule ---- */
+/* What forward keeps of the layers for backward: all that it reads; each layer's input alone, from which backward computes
+ * the rest once more, to the same bits, a layer at a time; or nothing, where no backward with a gradient follows. */
+typedef enum vt_transformer_keep {
+    VT_KEEP_ALL,
+    VT_KEEP_INPUTS,
+    VT_KEEP_NOTHING
+} vt_transformer_keep;
+
 typedef struct vt_transformer_pass {
     int batch;
+    vt_transformer_keep keep;
     const int32_t *labels; /* (B), host memory; `classes` where the label was dropped */
     const float *inputs;   /* (B, L-1, Cvae): vt_tokenizer_inputs */
     const vt_schedule *schedule;
