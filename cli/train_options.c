@@ -89,6 +89,11 @@ static const cli_option sheet_row[] = {
 static const cli_option run_rows[] = {
     {"output", "DIR", "the run's folder (required)", .letter = 'o',
      CLI_TEXT(COMMON(output), "a folder for the run's results"), .own = true},
+    {"data-index", "FILE",
+     "what was found in folders of more than 20000 pictures, by which they are opened again at "
+     "once",
+     CLI_TEXT(COMMON(index), "a file for an index of pictures"),
+     .unset = "pictures.index in the run's folder"},
     {"log-every", "STEPS", "a line of log.jsonl", CLI_INT64(COMMON(log_every), 0, MOST)},
     {"save-every", "STEPS", "a checkpoint", CLI_INT64(COMMON(save_every), 0, MOST)},
     {"eval-count", "N", "pictures of the test split; 0: all", CLI_INT(COMMON(eval_count), 0, MOST)},

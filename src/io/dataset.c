@@ -16,6 +16,7 @@
 #include "io/dataset_part.h"
 #include "io/file.h"
 #include "io/picture.h"
+#include "io/picture_index.h"
 
 #define DECODED_PICTURES_MAX 20000
 #define KEPT_BYTES_MAX ((uint64_t)1 << 30)
@@ -42,7 +43,7 @@ struct vt_dataset {
     int class_count;
     int *class_sizes; /* (class_count) */
     uint64_t hash;
-    vt_image *kept; /* (count): scaled as it is read; data NULL where not kept */
+    vt_image *kept; /* (count): scaled as it is read; data NULL where not kept; NULL: none are */
 };
 
 static void warn(const vt_dataset *d, const char *format, ...)
@@ -69,6 +70,7 @@ static variant_status parts_open(vt_dataset *d, variant_error *err) {
     const vt_picture_folder_options options = {.split = data->split,
                                                .holdout = data->holdout,
                                                .flat_whole = data->flat_whole,
+                                               .index = d->options.index,
                                                .note = d->options.warn,
                                                .user = d->options.user};
     d->parts = calloc(2 * (size_t)data->count + 2, sizeof *d->parts);
@@ -150,8 +152,7 @@ static variant_status items_list(vt_dataset *d, variant_error *err) {
     for (int p = 0; p < d->part_count; p++) all += d->parts[p].count;
     if (all > INT_MAX) return vt_fail(err, VARIANT_E_FORMAT, "more than %d pictures", INT_MAX);
     d->items = calloc((size_t)all + 1, sizeof *d->items);
-    d->kept = calloc((size_t)all + 1, sizeof *d->kept);
-    if (!d->items || !d->kept) return no_memory(err);
+    if (!d->items) return no_memory(err);
     for (int p = 0; p < d->part_count; p++) {
         for (int i = 0; i < d->parts[p].count; i++) {
             int label = d->labels[p][vt_part_label(&d->parts[p], i)];
@@ -185,6 +186,22 @@ static variant_status picture_keep(const vt_dataset *d, const vt_image *whole, v
     return VARIANT_OK;
 }
 
+/* Of a file that the index knows nothing is read. */
+static bool is_known(vt_dataset *d, item *one) {
+    const uint64_t *fact = d->parts[one->part].folder.files[one->index].fact;
+    if (d->decoded || d->options.exact || !fact || !vt_fact_is_known(*fact)) return false;
+    one->size = vt_fact_size(*fact);
+    d->turned += vt_fact_is_turned(*fact);
+    return true;
+}
+
+static void remember(const vt_dataset *d, const item *one, bool turned) {
+    uint64_t *fact = d->parts[one->part].folder.files[one->index].fact;
+    if (!fact || d->decoded) return;
+    *fact = vt_fact_of(one->size, turned);
+    vt_picture_index_changed(d->options.index);
+}
+
 /* Decodes the picture, or only its header. */
 static variant_status picture_check(vt_dataset *d, item *one, bool decode, vt_image *kept,
                                     uint64_t *budget, bool *unknown, variant_error *err) {
@@ -201,6 +218,7 @@ static variant_status picture_check(vt_dataset *d, item *one, bool decode, vt_im
     one->content = facts.content;
     one->stamp = facts.stamp;
     d->turned += facts.turned;
+    remember(d, one, facts.turned);
     if (d->options.exact && (whole.width != d->side || whole.height != d->side))
         status =
             vt_fail(err, VARIANT_E_MISMATCH, "%s: %d x %d pixels, the first picture has %d x %d",
@@ -216,6 +234,7 @@ static variant_status pictures_check(vt_dataset *d, variant_error *err) {
     bool decode = d->decoded = d->count <= DECODED_PICTURES_MAX;
     uint64_t budget = KEPT_BYTES_MAX;
     int all = d->listed = d->count;
+    if (decode && !(d->kept = calloc((size_t)all + 1, sizeof *d->kept))) return no_memory(err);
     d->count = 0;
     for (int i = 0; i < all; i++) {
         variant_error broken = {0};
@@ -223,13 +242,14 @@ static variant_status pictures_check(vt_dataset *d, variant_error *err) {
         item one = d->items[i];
         bool unknown = false;
         variant_status status = VARIANT_OK;
-        if (d->parts[one.part].kind == VT_PART_FOLDER)
+        if (d->parts[one.part].kind == VT_PART_FOLDER && !is_known(d, &one))
             status = picture_check(d, &one, decode, &kept, &budget, &unknown, &broken);
         if (status == VARIANT_E_MEMORY || status == VARIANT_E_MISMATCH || unknown)
             return vt_fail(err, status, "%s", broken.message);
         if (status == VARIANT_OK) {
             d->items[d->count] = one;
-            d->kept[d->count++] = kept;
+            if (d->kept) d->kept[d->count] = kept;
+            d->count++;
         } else if (d->skipped++ < BROKEN_NAMED) {
             warn(d, "%s", broken.message);
         }
@@ -416,6 +436,7 @@ variant_status vt_dataset_open(vt_dataset **out, const vt_dataset_options *optio
     tell_joined(d);
     dataset_hash(d);
     d->options.like = NULL; /* may be closed from here on */
+    d->options.index = NULL;
     *out = d;
 
 cleanup:
@@ -506,8 +527,8 @@ static size_t part_bytes(const vt_part *part) {
 }
 
 size_t vt_dataset_bytes(const vt_dataset *d) {
-    size_t bytes = (size_t)d->listed * (sizeof *d->items + sizeof *d->kept);
-    for (int i = 0; i < d->count; i++) bytes += image_bytes(&d->kept[i]);
+    size_t bytes = (size_t)d->listed * (sizeof *d->items + (d->kept ? sizeof *d->kept : 0));
+    for (int i = 0; d->kept && i < d->count; i++) bytes += image_bytes(&d->kept[i]);
     for (int p = 0; p < d->part_count; p++) bytes += part_bytes(&d->parts[p]);
     return bytes;
 }
@@ -548,7 +569,11 @@ int vt_dataset_native_side(const vt_dataset *dataset) {
 }
 
 uint64_t vt_dataset_stamp(const vt_dataset *dataset, int index) {
-    return dataset->items[index].stamp;
+    item *one = &dataset->items[index];
+    const vt_part *part = &dataset->parts[one->part];
+    if (!one->stamp && part->kind == VT_PART_FOLDER)
+        one->stamp = vt_picture_stamp(part->folder.files[one->index].path);
+    return one->stamp;
 }
 
 variant_status vt_dataset_content(const vt_dataset *dataset, int index, uint64_t *out,
@@ -571,6 +596,13 @@ variant_status vt_dataset_content(const vt_dataset *dataset, int index, uint64_t
 
 bool vt_dataset_decodes(const vt_dataset *dataset) {
     return dataset->decoded;
+}
+
+bool vt_dataset_reads_files(const vt_dataset *d) {
+    for (int i = 0; i < d->count; i++)
+        if (d->parts[d->items[i].part].kind == VT_PART_FOLDER && !(d->kept && d->kept[i].data))
+            return true;
+    return false;
 }
 
 const vt_data *vt_dataset_data(const vt_dataset *dataset) {
@@ -670,7 +702,7 @@ static variant_status picture_read(const vt_dataset *d, int index, vt_crop crop,
                                    variant_error *err) {
     item *one = &d->items[index];
     const vt_part *part = &d->parts[one->part];
-    if (d->kept[index].data) {
+    if (d->kept && d->kept[index].data) {
         scaled_store(d, &d->kept[index], crop, out);
         return VARIANT_OK;
     }

@@ -29,6 +29,8 @@ typedef struct vt_dataset_options {
     bool exact;     /* folders: every picture must be side x side already, else E_MISMATCH */
     const vt_dataset
         *like; /* classes are this one's; pictures of others are left out. NULL: its own */
+    /* Borrowed while it opens: what it knows of large sets' files is taken, what is found is put there; NULL */
+    struct vt_picture_index *index;
     void (*warn)(void *user, const char *line); /* what was found and left out; NULL: silent */
     void *user;
 } vt_dataset_options;
@@ -62,12 +64,14 @@ uint64_t vt_dataset_hash(const vt_dataset *dataset);
 
 /* What the picture's file holds, as 64 bits that differ where any byte does, never 0; read once more where
  * it is not known yet. And its stamp, of size, times and inode (0 for IDX and arrays), which stays only while
- * nobody has written or replaced the file. */
+ * nobody has written or replaced the file; of files that an index knew it is asked for when it is called for. */
 variant_status vt_dataset_content(const vt_dataset *dataset, int index, uint64_t *out,
                                   variant_error *err);
 uint64_t vt_dataset_stamp(const vt_dataset *dataset, int index);
 /* Of host memory: the pictures that are kept, and their lists. */
 size_t vt_dataset_bytes(const vt_dataset *dataset);
+/* Is there a picture that is read from its file whenever it is asked for? */
+bool vt_dataset_reads_files(const vt_dataset *dataset);
 /* Were all picture files decoded at opening, so that their content is known? */
 bool vt_dataset_decodes(const vt_dataset *dataset);
 /* As it was opened. */

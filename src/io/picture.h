@@ -80,6 +80,8 @@ typedef struct vt_picture_facts {
     bool turned;  /* as its EXIF orientation says */
     bool unknown; /* the system failed to read it: what the file holds, nobody knows */
 } vt_picture_facts;
+/* Of the file alone, without reading it; 0: it cannot be asked. */
+uint64_t vt_picture_stamp(const char *path);
 /* vt_image_read with a choice for alpha; facts may be NULL. */
 variant_status vt_picture_read(vt_image *out, const char *path, int channels, vt_alpha alpha,
                                vt_picture_facts *facts, variant_error *err);

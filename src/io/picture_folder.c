@@ -12,6 +12,7 @@
 
 #include "core/rng.h"
 #include "io/picture.h"
+#include "io/picture_index.h"
 #include "io/picture_tree.h"
 
 #define NAMED 10 /* of a long list in a note */
@@ -185,6 +186,7 @@ static bool any_sound(const vt_tree *tree) {
     for (int i = 0; i < tree->picture_count; i++) {
         char *path = NULL;
         vt_image head;
+        if (tree->facts && vt_fact_is_known(tree->facts[i])) return true;
         if (asprintf(&path, "%s/%s", tree->path, tree->pictures[i]) < 0) return false;
         bool sound = vt_image_probe(&head, path, NULL, NULL) == VARIANT_OK;
         free(path);
@@ -265,6 +267,7 @@ static variant_status files_add(vt_picture_folder *out, const vt_tree *tree, siz
             return vt_fail(err, VARIANT_E_MEMORY, "no memory for the list of pictures");
         file->name = file->path + prefix;
         file->label = label;
+        file->fact = tree->facts ? &tree->facts[i] : NULL;
         out->file_count++;
     }
     for (int i = 0; i < tree->folder_count; i++)
@@ -555,17 +558,20 @@ static variant_status idx_point(vt_picture_folder *out, const vt_tree *tree, var
 variant_status vt_picture_folder_open(vt_picture_folder *out,
                                       const vt_picture_folder_options *options,
                                       variant_error *err) {
-    vt_tree_scan scan = {.note = options->note, .user = options->user};
+    vt_tree_scan walked = {.note = options->note, .user = options->user};
+    const vt_tree_scan *scan = &walked;
     char left_out[400];
     *out = (vt_picture_folder){0};
-    VT_TRY(vt_tree_read(&scan, options->path, err));
-    variant_status status = idx_point(out, scan.root, err);
+    VT_TRY(options->index
+               ? vt_picture_index_scan(options->index, &scan, &walked, options->path, err)
+               : vt_tree_read(&walked, options->path, err));
+    variant_status status = idx_point(out, scan->root, err);
     if (status == VARIANT_OK && !out->idx) {
-        vt_tree_left_out(&scan, left_out, sizeof left_out);
+        vt_tree_left_out(scan, left_out, sizeof left_out);
         if (left_out[0]) note(options, "%s: %s", options->path, left_out);
-        status = take(out, scan.root, options, err);
+        status = take(out, scan->root, options, err);
     }
-    vt_tree_free(&scan);
+    if (!options->index) vt_tree_free(&walked);
     if (status != VARIANT_OK) vt_picture_folder_free(out);
     return status;
 }

@@ -18,6 +18,7 @@ typedef struct vt_picture_file {
     char *path;
     const char *name; /* "class/file", the end of path; without classes "file" */
     int label;
+    uint64_t *fact; /* its place in the index, while that is open; NULL: there is none */
 } vt_picture_file;
 
 typedef struct vt_picture_folder {
@@ -35,6 +36,7 @@ typedef struct vt_picture_folder_options {
     vt_split split;
     double holdout;  /* share of the pictures that is test where there is no test folder; 0: none */
     bool flat_whole; /* pictures without class folders are not divided */
+    struct vt_picture_index *index; /* borrowed, asked for the tree; NULL: it is walked */
     void (*note)(void *user, const char *line); /* may be NULL */
     void *user;
 } vt_picture_folder_options;

@@ -204,6 +204,11 @@ static uint64_t stamp_of(const struct stat *info) {
     return vt_fnv1a64(parts, sizeof parts);
 }
 
+uint64_t vt_picture_stamp(const char *path) {
+    struct stat info;
+    return stat(path, &info) == 0 ? stamp_of(&info) : 0;
+}
+
 /* All bytes from a descriptor, the file's size as a first guess; *out: free() it. */
 static variant_status take_all(int file, size_t guess, uint8_t **out, size_t *size,
                                variant_error *err) {

@@ -146,6 +146,7 @@ static bool is_same(const struct stat *a, const struct stat *b) {
 
 static void walk_note(const walk *w, const char *path, const char *words) {
     char line[600];
+    w->scan->noted++;
     if (!w->scan->note) return;
     snprintf(line, sizeof line, "%.400s: left out: %s", path, words);
     w->scan->note(w->scan->user, line);
@@ -239,6 +240,21 @@ static variant_status entries_read(walk *w, DIR *open, vt_tree *tree, variant_er
     return VARIANT_OK;
 }
 
+static vt_tree_state state_of(const struct stat *info) {
+    const int64_t second = 1000000000;
+    return (vt_tree_state){.device = (int64_t)info->st_dev,
+                           .inode = (int64_t)info->st_ino,
+                           .modified = info->st_mtim.tv_sec * second + info->st_mtim.tv_nsec,
+                           .changed = info->st_ctim.tv_sec * second + info->st_ctim.tv_nsec};
+}
+
+bool vt_tree_state_of(const char *path, vt_tree_state *out) {
+    struct stat info;
+    if (stat(path, &info) != 0 || !S_ISDIR(info.st_mode)) return false;
+    *out = state_of(&info);
+    return true;
+}
+
 /* *out stays NULL, with VARIANT_OK, for a folder that is left out. */
 static variant_status tree_walk(walk *w, const char *path, bool by_link, vt_tree **out,
                                 variant_error *err) {
@@ -261,6 +277,7 @@ static variant_status tree_walk(walk *w, const char *path, bool by_link, vt_tree
         return no_memory(err);
     }
     tree->name = strrchr(tree->path, '/') ? strrchr(tree->path, '/') + 1 : tree->path;
+    tree->state = state_of(&info);
     w->way[w->depth++] = info;
     status = entries_read(w, open, tree, err);
     w->depth--;
@@ -291,6 +308,7 @@ static void node_free(vt_tree *tree) {
     for (int i = 0; i < tree->picture_count; i++) free(tree->pictures[i]);
     free(tree->folders);
     free(tree->pictures);
+    free(tree->facts);
     free(tree->path);
     free(tree);
 }
@@ -302,6 +320,7 @@ void vt_tree_free(vt_tree_scan *scan) {
     scan->endings = NULL;
     scan->ending_count = 0;
     scan->left_out = 0;
+    scan->noted = 0;
 }
 
 const vt_tree *vt_tree_idx(const vt_tree *tree) {

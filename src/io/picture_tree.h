@@ -9,6 +9,11 @@
 
 #include "core/status.h"
 
+/* Another one where an entry was added, renamed or removed. */
+typedef struct vt_tree_state {
+    int64_t device, inode, modified, changed; /* times in nanoseconds */
+} vt_tree_state;
+
 typedef struct vt_tree {
     char *path;
     const char *name;         /* the end of path */
@@ -16,8 +21,10 @@ typedef struct vt_tree {
     int folder_count;
     char **pictures; /* names */
     int picture_count;
-    int64_t total; /* pictures in it and below */
-    bool idx;      /* IDX files lie directly in it */
+    uint64_t *facts;     /* (picture_count): what picture_index.h knows of them; NULL: no index */
+    vt_tree_state state; /* before its entries were read */
+    int64_t total;       /* pictures in it and below */
+    bool idx;            /* IDX files lie directly in it */
 } vt_tree;
 
 typedef struct vt_ending {
@@ -30,6 +37,7 @@ typedef struct vt_tree_scan {
     vt_ending *endings; /* of files that were left out */
     int ending_count;
     int64_t left_out;
+    int noted;                                  /* how much could not be read */
     void (*note)(void *user, const char *line); /* of folders that cannot be read; may be NULL */
     void *user;
 } vt_tree_scan;
@@ -38,6 +46,8 @@ typedef struct vt_tree_scan {
  * user are the caller's. */
 variant_status vt_tree_read(vt_tree_scan *scan, const char *path, variant_error *err);
 void vt_tree_free(vt_tree_scan *scan);
+/* Of the folder at path as it is now; false: it cannot be asked. */
+bool vt_tree_state_of(const char *path, vt_tree_state *out);
 /* "270 files left out: 200 .txt, 70 .heic (convert them first)" into out; empty when there were none. */
 void vt_tree_left_out(const vt_tree_scan *scan, char *out, size_t size);
 /* The first folder, depth first, that IDX files lie in; NULL. */

@@ -99,6 +99,7 @@ variant_status vt_asked_common(vt_train_common *out, const variant_training *ask
         .skip_diverged = asked->skip_diverged,
         .spike = asked->spike,
         .trust = !asked->verify,
+        .index = asked->index,
         .stop_after = asked->stop_after,
         .ranks = asked->ranks,
         .wire = wire == VT_NUMBER_BF16 ? VT_WIRE_BF16 : VT_WIRE_F32,

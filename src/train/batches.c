@@ -164,18 +164,15 @@ int64_t vt_batches_per_epoch(const vt_batches *batches) {
     return batches->count / batches->batch;
 }
 
-void vt_batches_select(vt_batches *batches, int64_t step) {
-    int64_t per_epoch = vt_batches_per_epoch(batches);
-    int64_t epoch = step / per_epoch, first = step % per_epoch * batches->batch;
-    if (epoch != batches->order_epoch) {
-        vt_permutation(batches->order, (uint32_t)batches->count, batches->seed, (uint32_t)epoch);
-        batches->order_epoch = epoch;
-    }
+bool vt_batches_pick(const vt_batches *batches, int64_t step, vt_pick *picks) {
+    const int64_t per_epoch = vt_batches_per_epoch(batches);
+    const int64_t first = step % per_epoch * batches->batch;
+    if (step / per_epoch != batches->order_epoch) return false;
     uint32_t low = (uint32_t)step, high = (uint32_t)((uint64_t)step >> 32);
     double places = (double)batches->crop + 1.0;
     for (int i = 0; i < batches->batch; ++i) {
         uint32_t draw = 3 * (uint32_t)i;
-        batches->picks[i] = (vt_pick){
+        picks[i] = (vt_pick){
             .position = (int)batches->order[first + i],
             .flip =
                 batches->flip && vt_uniform(batches->seed, VT_RNG_AUGMENT, low, high, draw) < 0.5,
@@ -183,4 +180,14 @@ void vt_batches_select(vt_batches *batches, int64_t step) {
             .y = (int)(vt_uniform(batches->seed, VT_RNG_AUGMENT, low, high, draw + 2) * places),
         };
     }
+    return true;
+}
+
+void vt_batches_select(vt_batches *batches, int64_t step) {
+    const int64_t epoch = step / vt_batches_per_epoch(batches);
+    if (epoch != batches->order_epoch) {
+        vt_permutation(batches->order, (uint32_t)batches->count, batches->seed, (uint32_t)epoch);
+        batches->order_epoch = epoch;
+    }
+    vt_batches_pick(batches, step, batches->picks);
 }

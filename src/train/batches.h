@@ -71,5 +71,7 @@ void vt_batches_close(vt_batches *batches);
 int64_t vt_batches_per_epoch(const vt_batches *batches);
 /* Fills batches->picks for step 0, 1, ... */
 void vt_batches_select(vt_batches *batches, int64_t step);
+/* Likewise picks (batch); false: the step is of another epoch than the last selected. */
+bool vt_batches_pick(const vt_batches *batches, int64_t step, vt_pick *picks);
 
 #endif

@@ -449,6 +449,21 @@ static variant_status skip_or_stop(vt_train_loop *loop, divergence kind, variant
     return VARIANT_OK;
 }
 
+/* Which slice follows the one at hand, of this step or the next. */
+static vt_ahead_place next_place(const vt_train_loop *loop) {
+    const bool same = loop->slice_at + 1 < loop->slices;
+    const bool more = same || loop->step + 1 < loop->steps;
+    return (vt_ahead_place){
+        .step = more ? loop->step + !same : -1,
+        .slice = vt_slice_part(&loop->part, loop->slices, same ? loop->slice_at + 1 : 0)};
+}
+
+variant_status vt_train_loop_pictures(vt_train_loop *loop, float *out, variant_error *err) {
+    const vt_train_data *data = &loop->data;
+    const vt_ahead_place at = {loop->step, loop->slice}, next = next_place(loop);
+    return vt_ahead_read(data->ahead, &data->pictures, &data->batches, &at, &next, out, err);
+}
+
 variant_status vt_train_loop_slices(vt_train_loop *loop,
                                     variant_status (*run)(void *self, vt_train_loop *loop,
                                                           variant_error *err),
@@ -457,6 +472,7 @@ variant_status vt_train_loop_slices(vt_train_loop *loop,
     for (int i = first; i < loop->slices; ++i) {
         const size_t mark = vt_arena_mark(&loop->arena);
         loop->slice = vt_slice_part(&loop->part, loop->slices, i);
+        loop->slice_at = i;
         const variant_status status = run(self, loop, err);
         vt_arena_rewind(&loop->arena, mark);
         if (status != VARIANT_OK) return status;

@@ -7,6 +7,7 @@
 #define VT_TRAIN_LOOP_H
 
 #include "io/dataset.h"
+#include "train/ahead.h"
 #include "train/batches.h"
 #include "train/checkpoint.h"
 #include "train/choose.h"
@@ -20,6 +21,7 @@ typedef struct vt_train_data {
     vt_dataset *train, *test; /* test NULL: none */
     vt_pictures pictures, test_pictures;
     vt_batches batches;
+    vt_ahead *ahead; /* reads them; NULL: they are in memory already, or become tokens */
     int class_count;
     char **class_names; /* (class_count), owned */
 } vt_train_data;
@@ -46,7 +48,8 @@ typedef struct vt_train_loop {
     vt_together together;    /* the ranks that run it */
     vt_slice part;           /* of the step's batch: what this process computes, ... */
     int slices;              /* ... in so many slices ... */
-    vt_slice slice;          /* ... of which this one is at hand */
+    vt_slice slice;          /* ... of which this one is at hand, */
+    int slice_at;            /* the how-manieth, from 0 */
     double loss, norm, rate; /* of the step just run */
     int path;                /* that the step ran: which running mean the loss belongs to */
     vt_spikes spikes;
@@ -167,6 +170,8 @@ void vt_train_loop_note(const vt_train_loop *loop, const char *format, ...)
 /* A line of log.jsonl, which the caller's function sees as well. */
 variant_status vt_train_loop_log(vt_train_loop *loop, const cJSON *line, variant_error *err);
 bool vt_train_loop_stopping(const vt_train_loop *loop);
+/* The pictures of loop->slice into out (slice count, side, side, channels); those of the next slice are read meanwhile. */
+variant_status vt_train_loop_pictures(vt_train_loop *loop, float *out, variant_error *err);
 /* Runs `run` for one slice of the step's batch after another; in a rehearsal for one of the largest alone.
  * What it takes from the arena goes back after each. */
 variant_status vt_train_loop_slices(vt_train_loop *loop,

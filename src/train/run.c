@@ -11,6 +11,7 @@
 
 #include "core/limits.h"
 #include "io/file.h"
+#include "io/picture_index.h"
 #include "kern/dry.h"
 #include "train/defaults.h"
 #include "train/same.h"
@@ -34,11 +35,12 @@ static void note_pictures(const vt_train_loop *loop, const vt_dataset *dataset) 
 /* The training pictures, `crop` pixels larger than side, and the test pictures, with the same classes;
  * without them there is a note and no evaluation. */
 static variant_status open_datasets(vt_train_loop *loop, const vt_train_wanted *wanted,
-                                    variant_error *err) {
+                                    vt_picture_index *index, variant_error *err) {
     vt_train_data *data = &loop->data;
     vt_dataset_options options = {.data = wanted->source,
                                   .side = wanted->side + wanted->crop,
                                   .channels = wanted->channels,
+                                  .index = index,
                                   .warn = loop->options->note,
                                   .user = loop->options->user};
     variant_error local;
@@ -55,6 +57,26 @@ static variant_status open_datasets(vt_train_loop *loop, const vt_train_wanted *
     if (vt_dataset_open(&data->test, &options, &local) != VARIANT_OK)
         vt_train_loop_note(loop, "no evaluation: %s", local.message);
     return VARIANT_OK;
+}
+
+/* What is known of large folders serves both splits, and the runs after this one. */
+static variant_status open_indexed(vt_train_loop *loop, const vt_train_wanted *wanted,
+                                   variant_error *err) {
+    const vt_train_common *common = loop->options;
+    char own[sizeof loop->folder + 32];
+    vt_train_loop_path(loop, "pictures.index", own, sizeof own);
+    const char *path = common->index ? common->index : loop->folder[0] ? own : NULL;
+    vt_picture_index *index = NULL;
+    variant_error local;
+    variant_status status = vt_picture_index_open(&index, common->verify_data ? NULL : path,
+                                                  common->index != NULL, err);
+    if (status == VARIANT_OK) status = open_datasets(loop, wanted, index, err);
+    if (status == VARIANT_OK && path && !common->dry_run &&
+        vt_picture_index_save(index, path, &local) != VARIANT_OK)
+        vt_train_loop_note(loop, "pictures will be looked at again by the next run: %s",
+                           local.message);
+    vt_picture_index_close(&index);
+    return status;
 }
 
 static variant_status copy_class_names(vt_train_data *data, variant_error *err) {
@@ -89,12 +111,13 @@ static variant_status open_pictures(vt_train_loop *loop, const vt_train_wanted *
 
 static variant_status open_data(vt_train_loop *loop, const vt_train_wanted *wanted,
                                 variant_error *err) {
-    VT_TRY(open_datasets(loop, wanted, err));
+    VT_TRY(open_indexed(loop, wanted, err));
     VT_TRY(copy_class_names(&loop->data, err));
     return open_pictures(loop, wanted, err);
 }
 
 static void close_data(vt_train_data *data) {
+    vt_ahead_close(&data->ahead);
     vt_batches_close(&data->batches);
     vt_pictures_close(&data->pictures);
     vt_pictures_close(&data->test_pictures);
@@ -138,6 +161,10 @@ static variant_status settle(vt_train_loop *loop, const vt_trainer *trainer,
     VT_TRY(vt_batches_open(&data->batches, extent.pictures, common->batch, common->flip,
                            wanted->crop, common->seed, err));
     VT_TRY(settle_slices(loop, common, err));
+    if (maps && vt_dataset_reads_files(data->train))
+        VT_TRY(vt_ahead_open(&data->ahead, &data->pictures, common->batch,
+                             vt_slice_most(&loop->part, loop->slices),
+                             vt_team_size(loop->kern->team), err));
     VT_TRY(trainer->size(trainer->self, loop, &extent.width, err));
     extent.steps_per_epoch = vt_batches_per_epoch(&data->batches);
     VT_TRY(vt_defaults_length(loop, common, &extent, err));
@@ -188,6 +215,9 @@ static variant_status measure_model(vt_train_loop *loop, const vt_trainer *train
     }
     out->activations = loop->arena.peak;
     out->data += loop->host_bytes + vt_dataset_bytes(loop->data.train);
+    if (loop->data.ahead)
+        out->data += vt_ahead_bytes(&loop->data.pictures, loop->data.batches.batch,
+                                    vt_slice_most(&loop->part, loop->slices));
     if (loop->data.test) out->data += vt_dataset_bytes(loop->data.test);
     const size_t kept =
         out->weights + out->packed + out->gradients + out->moments + out->tokenizer + out->data;

@@ -64,7 +64,7 @@ static variant_status read_slice(classifier_job *job, vt_train_loop *loop, varia
     const vt_slice *slice = &loop->slice;
     const vt_pick *picks = data->batches.picks + slice->first;
     uint32_t low = (uint32_t)loop->step, high = (uint32_t)((uint64_t)loop->step >> 32);
-    VT_TRY(vt_pictures_read(&data->pictures, picks, slice->count, job->host, err));
+    VT_TRY(vt_train_loop_pictures(loop, job->host, err));
     for (int i = 0; i < slice->count; ++i) {
         job->labels[i] = vt_pictures_label(&data->pictures, picks[i].position);
         if (job->options.erase > 0.0)

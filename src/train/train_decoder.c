@@ -151,9 +151,7 @@ static variant_status run_slice(decoder_job *job, vt_train_loop *loop, variant_e
 
 static variant_status decoder_step(void *self, vt_train_loop *loop, variant_error *err) {
     decoder_job *job = self;
-    const vt_slice *slice = &loop->slice;
-    VT_TRY(vt_pictures_read(&loop->data.pictures, loop->data.batches.picks + slice->first,
-                            slice->count, job->host, err));
+    VT_TRY(vt_train_loop_pictures(loop, job->host, err));
     return run_slice(job, loop, err);
 }
 

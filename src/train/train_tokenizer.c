@@ -105,11 +105,9 @@ static variant_status run_slice(tokenizer_job *job, vt_train_loop *loop, variant
 
 static variant_status tokenizer_step(void *self, vt_train_loop *loop, variant_error *err) {
     tokenizer_job *job = self;
-    const vt_slice *slice = &loop->slice;
-    VT_TRY(vt_pictures_read(&loop->data.pictures, loop->data.batches.picks + slice->first,
-                            slice->count, job->host, err));
+    VT_TRY(vt_train_loop_pictures(loop, job->host, err));
     VT_TRY(run_slice(job, loop, err));
-    mark_used(job, slice->count);
+    mark_used(job, loop->slice.count);
     return VARIANT_OK;
 }
 

@@ -7,6 +7,7 @@
  *     checkpoint.safetensors   weights, AdamW moments, counters; replaced whole, every save_every steps
  *     log.jsonl                one JSON object a line, every log_every steps
  *     samples/                 contact sheets, every sample_every steps
+ *     pictures.index           what is known of the files of a large data set
  *     tokens.cache             the pictures as tokens (transformer and supernet)
  *     tokenizer.safetensors, transformer.safetensors, classifier.safetensors
  *                              the model, when the run ends or is stopped
@@ -60,10 +61,12 @@ typedef struct vt_train_common {
         eval_every;   /* steps; 0: never (the end always saves) */
     int eval_count;   /* pictures of the test split; 0: all */
     bool resume;      /* go on from the checkpoint in output, which must be there */
-    bool verify_data; /* transformers: token_cache.h's verify */
-    bool trust;       /* checksums of models and of the checkpoint are not looked at */
-    bool restart;     /* a checkpoint in output may be overwritten */
-    bool dry_run;     /* measures the memory and ends; output may be NULL, nothing is written */
+    bool verify_data; /* transformers: token_cache.h's verify; no index of pictures is believed */
+    const char
+        *index;   /* of large folders' pictures (io/picture_index.h); NULL: OUTPUT/pictures.index */
+    bool trust;   /* checksums of models and of the checkpoint are not looked at */
+    bool restart; /* a checkpoint in output may be overwritten */
+    bool dry_run; /* measures the memory and ends; output may be NULL, nothing is written */
     /* A diverged step, its gradient not finite or its loss a spike, changes no weight. True: it is
      * left out, noted and logged (ten in a row end the run); false: it ends the run. The last
      * checkpoint stays either way. */

@@ -82,6 +82,32 @@ PY
 }
 situation restored-times "a picture is overwritten and its time put back, as rsync and cp -p do: noticed, by name" restored_times
 
+large_folder() {
+    make "classes('d', ['a', 'b'], 1, width=8, height=8)
+for c in 'ab':
+    for i in range(10700): os.link('d/%s/00.png' % c, 'd/%s/%05d.png' % (c, i))"
+    training=(train tokenizer --side 8 --mult 1,1,1 --sides 1,2 --width 32 --codes 16 --steps 2 --batch 4 --eval-count 4 -t 1)
+    succeeds "${training[@]}" --data d -o young -q
+    [ ! -e young/pictures.index ] || fault "an index of folders that are younger than two seconds"
+    sleep 3.1
+    succeeds "${training[@]}" --data d -o r --data-index known.index
+    says "21402 pictures held out"
+    [ ! -e r/pictures.index ] && [ -s known.index ] && [ -z "$(find d -type f ! -name '*.png')" ] || fault "the index is not where it was asked for"
+    succeeds "${training[@]}" --data d -o again --data-index known.index
+    says "21402 pictures held out"
+    same_bytes r/tokenizer.safetensors again/tokenizer.safetensors
+    succeeds "${training[@]}" --data d -o plain -q
+    same_bytes r/tokenizer.safetensors plain/tokenizer.safetensors
+    cp d/a/00.png picture.bin
+    refuses 2 "${training[@]}" --data d -o r --restart --data-index picture.bin
+    says "picture.bin: is no index of pictures, expected one, or a name that is free"
+    same_bytes picture.bin d/a/00.png
+    rm d/a/00001.png
+    succeeds "${training[@]}" --data d -o r --restart --data-index known.index
+    says "21401 pictures held out"
+}
+situation large-folder "21402 pictures: what they are is kept beside the run, or where it is said, and holds until a folder changes" large_folder
+
 one_level_too_many() {
     make "classes('pictures/pictures', ['a', 'b'], 4)"
     reads 8 --data pictures --split all
