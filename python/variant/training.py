@@ -71,6 +71,7 @@ OTHERS = {
     "sandbox": "for the program alone, whose processes are forked before there are threads: variant train --sandbox",
     "latent": "latent_dim",
     "token_cache": "cache",
+    "data_index": "index",
     "no_l2_norm": "l2_norm=False",
     "train_schedules": "schedules",
     "phases": "sandwich=False",
