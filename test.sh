@@ -136,7 +136,7 @@ case $mode in
         build clang
         passed=$((passed + 1))
         step "thread sanitizer"
-        build tsan test_concurrent test_shared test_streams test_threads test_train_api
+        build tsan test_concurrent test_large_data test_shared test_streams test_threads test_train_api
         run build/tsan -L tsan
         step "address and undefined behaviour sanitizers"
         build asan

@@ -91,6 +91,12 @@ static void results_reach_as_far_as_the_struct(void **state) {
     assert_ok(vt_sized_clear(&long_one, "today", err));
     vt_sized_give(&long_one, &result, sizeof result);
     assert_true(long_one.size == sizeof long_one && long_one.c == 30 && long_one.d == 0);
+    static const size_t refused[] = {0, 7, sizeof(size_t), (size_t)1 << 40};
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; ++i) {
+        older none = {refused[i], 77};
+        vt_sized_give(&none, &result, sizeof result);
+        assert_int_equal(none.a, 77);
+    }
 }
 
 int main(void) {

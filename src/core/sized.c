@@ -61,6 +61,7 @@ variant_status vt_sized_clear(void *given, const char *name, variant_error *err)
 
 void vt_sized_give(void *given, const void *result, size_t today) {
     const size_t size = size_of(given);
+    if (check(given, "struct", NULL) != VARIANT_OK) return;
     memcpy((uint8_t *)given + sizeof size, (const uint8_t *)result + sizeof size,
            lesser(size, today) - sizeof size);
 }

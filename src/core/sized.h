@@ -17,7 +17,7 @@ variant_status vt_sized_take(void *out, size_t today, const void *given, const c
 
 /* Of a struct to be filled: vt_sized_take's errors of its size; it is all 0 then but for its size. */
 variant_status vt_sized_clear(void *given, const char *name, variant_error *err);
-/* Today's struct into the caller's, which was cleared or taken, no further than that reaches. */
+/* Today's struct into the caller's, no further than that reaches: not at all into one whose size was refused. */
 void vt_sized_give(void *given, const void *result, size_t today);
 
 #endif

@@ -37,11 +37,15 @@ static variant_status no_memory(variant_error *err) {
     return vt_fail(err, VARIANT_E_MEMORY, "no memory for an index of pictures");
 }
 
+typedef struct kind {
+    char text[64];
+} kind;
+
 /* What a list of pictures depends on besides the folders. */
-static const char *kind(void) {
-    static char text[64];
-    snprintf(text, sizeof text, "%s%s", variant_version(), VT_READS_TIFF ? " tiff" : "");
-    return text;
+static kind kind_of(void) {
+    kind out;
+    snprintf(out.text, sizeof out.text, "%s%s", variant_version(), VT_READS_TIFF ? " tiff" : "");
+    return out;
 }
 
 /* ---- out of the file ---- */
@@ -186,10 +190,11 @@ variant_status vt_picture_index_open(vt_picture_index **out, const char *path, b
     if (!path || access(path, F_OK) != 0) return VARIANT_OK;
     const bool opens = vt_tensor_file_open(&index->file, path, NULL) == VARIANT_OK;
     const char *made = opens ? vt_tensor_file_meta(index->file, META_KEY) : NULL;
+    const kind today = kind_of();
     if (named && !made)
         return vt_fail(err, VARIANT_E_ARGUMENT,
                        "%s: is no index of pictures, expected one, or a name that is free", path);
-    if (!made || strcmp(made, kind()) != 0) vt_tensor_file_close(&index->file);
+    if (!made || strcmp(made, today.text) != 0) vt_tensor_file_close(&index->file);
     return VARIANT_OK;
 }
 
@@ -366,7 +371,8 @@ variant_status vt_picture_index_save(vt_picture_index *index, const char *path,
     vt_tensor_out tensors[PARTS * VT_DATA_PATHS];
     char names[PARTS * VT_DATA_PATHS][48];
     writing parts[VT_DATA_PATHS] = {0};
-    const char *const key = META_KEY, *const value = kind();
+    const kind today = kind_of();
+    const char *const key = META_KEY, *const value = today.text;
     variant_status status = VARIANT_OK;
     int count = 0;
     if (!index->changed) return VARIANT_OK;
