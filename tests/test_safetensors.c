@@ -161,6 +161,22 @@ static void round_trip(void **state) {
     assert_int_equal((8 + head[0] + 256 * head[1]) % 64, 0); /* data can be mapped */
 }
 
+/* cJSON writes fifteen digits of these. */
+static void wide_sides_are_written_whole(void **state) {
+    (void)state;
+    variant_error err;
+    vt_tensor_file *file = NULL;
+    const vt_tensor_out none = {.name = "none",
+                                .type = VT_F32,
+                                .rank = 2,
+                                .shape = {((int64_t)1 << 53) - 1, 0},
+                                .data = ""};
+    assert_int_equal(vt_safetensors_write(path, &none, 1, NULL, NULL, 0, &err), VARIANT_OK);
+    assert_int_equal(vt_tensor_file_open(&file, path, &err), VARIANT_OK);
+    assert_true(vt_tensor_file_at(file, 0)->shape[0] == ((int64_t)1 << 53) - 1);
+    vt_tensor_file_close(&file);
+}
+
 static void writing_refuses(void **state) {
     (void)state;
     variant_error err;
@@ -343,6 +359,10 @@ static void malformed_headers(void **state) {
         {"{}", 0, VARIANT_OK},
         {"{}   \n", 0, VARIANT_OK},
         {"{}", 3, VARIANT_E_FORMAT}, /* trailing bytes */
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[9007199254740991,0],\"data_offsets\":[0,0]}}", 0,
+         VARIANT_OK}, /* the last that a double tells from its neighbours */
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[9007199254740992,0],\"data_offsets\":[0,0]}}", 0,
+         VARIANT_E_FORMAT},
         {"  {\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", 8,
          VARIANT_OK}, /* blanks first: the format's own reader takes them */
         {"{\"__metadata__\":null}", 0, VARIANT_OK},
@@ -673,6 +693,7 @@ int main(void) {
         cmocka_unit_test(half_losses),
         cmocka_unit_test(unwrapping),
         cmocka_unit_test(round_trip),
+        cmocka_unit_test(wide_sides_are_written_whole),
         cmocka_unit_test(writing_refuses),
         cmocka_unit_test(conversions),
         cmocka_unit_test(malformed_headers),

@@ -227,7 +227,8 @@ static void hostile(void **state) {
         CASE("\x8e\xff\xff\xff\xff\xff\xff\xff\xff", "ends early"),
         CASE("\x8b\xff\xff\xff\xff", "ends early"),
         CASE("]r\xff\xff\xff\xff", "memo index"),
-        CASE("]r\xff\xff\x3f\0", "no tensors"), /* the largest index there may be */
+        CASE("]r\xff\xff\x3f\0", "memo index"), /* more than the pickle has bytes */
+        CASE("]r\x04\0\0\0", "no tensors"),
         CASE("j\xff\xff\xff\xff", "memo index"),
         CASE("h\x07", "memo index"),
         CASE("q\0", "stack is empty"),

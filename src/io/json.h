@@ -6,6 +6,7 @@
 #include <cjson/cJSON.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* Values in one text: at most 170 MB of them, beside the strings. A header that names 200,000 tensors has fewer. */
 #define VT_JSON_VALUES ((size_t)1 << 21)
@@ -31,6 +32,8 @@ bool vt_json_lacked_memory(const cJSON *json, const char *text);
 bool vt_json_put(cJSON *object, const char *key, cJSON *item);
 bool vt_json_append(cJSON *array, cJSON *item);
 cJSON *vt_json_number(cJSON *object, const char *key, double value);
+/* A number to put or append, with all its digits, of which cJSON drops the last where they are sixteen. */
+cJSON *vt_json_whole(int64_t value);
 cJSON *vt_json_string(cJSON *object, const char *key, const char *text); /* NULL: no member */
 cJSON *vt_json_bool(cJSON *object, const char *key, bool value);
 cJSON *vt_json_null(cJSON *object, const char *key);

@@ -1,6 +1,9 @@
 /* json_make.c - JSON that is written: whole, or not at all (json.h). */
 #include "io/json.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+
 /* cJSON leaves this member of objects and arrays alone, and copies it. */
 enum { BROKEN = 0x6E6F4D65 };
 
@@ -29,6 +32,12 @@ static cJSON *put(cJSON *object, const char *key, cJSON *item) {
 
 cJSON *vt_json_number(cJSON *object, const char *key, double value) {
     return put(object, key, cJSON_CreateNumber(value));
+}
+
+cJSON *vt_json_whole(int64_t value) {
+    char digits[24];
+    snprintf(digits, sizeof digits, "%" PRId64, value);
+    return cJSON_CreateRaw(digits);
 }
 
 cJSON *vt_json_string(cJSON *object, const char *key, const char *text) {

@@ -102,7 +102,9 @@ static variant_status pop_mark(machine *m, vt_py ***items, size_t *count) {
 static variant_status memo_put(machine *m, size_t index) {
     vt_py *value = NULL;
     VT_TRY(top(m, &value));
-    if (index >= MEMO_LIMIT) return fail(m, "memo index too large");
+    /* each takes an instruction, and who writes them counts from 0: more than there are bytes asks for memory alone */
+    if (index >= MEMO_LIMIT || index >= (size_t)(m->end - m->start))
+        return fail(m, "memo index too large");
     VT_TRY(array_reserve(m, &m->memo, index + 1, sizeof(vt_py *), MEMO_LIMIT));
     ((vt_py **)m->memo.data)[index] = value;
     if (index >= m->memo.count) m->memo.count = index + 1;

@@ -20,7 +20,7 @@
 static bool whole_number(const cJSON *item, uint64_t *out) {
     if (!cJSON_IsNumber(item)) return false;
     double value = item->valuedouble;
-    if (!(value >= 0 && value <= 0x1p53) || value != floor(value)) return false;
+    if (!(value >= 0 && value < 0x1p53) || value != floor(value)) return false; /* exact below */
     *out = (uint64_t)value;
     return true;
 }
@@ -315,10 +315,10 @@ static bool add_entry(cJSON *header, const vt_tensor *tensor, size_t begin) {
     cJSON *shape = vt_json_array(entry, "shape");
     if (!shape) return false;
     for (int d = 0; d < tensor->rank; d++)
-        if (!vt_json_append(shape, cJSON_CreateNumber((double)tensor->shape[d]))) return false;
+        if (!vt_json_append(shape, vt_json_whole(tensor->shape[d]))) return false;
     cJSON *offsets = vt_json_array(entry, "data_offsets");
-    return offsets && vt_json_append(offsets, cJSON_CreateNumber((double)begin)) &&
-           vt_json_append(offsets, cJSON_CreateNumber((double)(begin + tensor->bytes)));
+    return offsets && vt_json_append(offsets, vt_json_whole((int64_t)begin)) &&
+           vt_json_append(offsets, vt_json_whole((int64_t)(begin + tensor->bytes)));
 }
 
 /* A file that is being written. */
