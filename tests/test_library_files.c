@@ -92,7 +92,7 @@ static void pictures_scaled(void **state) {
         assert_true(abs(scaled->pixels[c] - (11 * (0 + 3 + 6 + 9 + 12 + 15) / 6 + 11 * c)) <= 1);
     variant_pictures_free(&scaled, 1);
     assert_fails(variant_picture_scale(&scaled, &picture, 0, 4, &err), VARIANT_E_ARGUMENT,
-                 "0 x 4: expected");
+                 "size is 0 x 4, expected sides of 1 to 32768");
 }
 
 static void paths(void **state) {

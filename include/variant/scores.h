@@ -81,8 +81,7 @@ variant_status variant_judge_reference(variant_judge *judge, const variant_data 
                                        int side, int channels, variant_error *error);
 /* Does a file hold statistics, by its content? A name that promises some counts too. Threads: any. */
 bool variant_is_statistics(const char *path);
-/* Keeps all that is known of the reference's pictures (safetensors), for variant_judge_reference. E_ARGUMENT: the name ends in .npz.
- * Threads: one. */
+/* Keeps all that is known of the reference's pictures (safetensors), for variant_judge_reference. Threads: one. */
 variant_status variant_judge_save(const variant_judge *judge, const char *path,
                                   variant_error *error);
 

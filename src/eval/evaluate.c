@@ -119,10 +119,6 @@ static variant_status check_name(const char *path, const char *other, const char
                    "%s: %s are written as %s: expected a name that says so", path, what, own);
 }
 
-static variant_status check_reference_name(const char *path, variant_error *err) {
-    return check_name(path, ".npz", ".safetensors", "statistics of a reference", err);
-}
-
 static variant_status open_judge(variant_judge *j, variant_error *err) {
     vt_judge_options options = {.features = j->options.features,
                                 .model = j->options.model,
@@ -138,7 +134,6 @@ static variant_status open_judge(variant_judge *j, variant_error *err) {
                        "which network judges? expected features: an Inception file, or what a "
                        "classifier's training made");
     VT_TRY(vt_resize_parse(&options.resize, j->options.resize, err));
-    VT_TRY(check_reference_name(options.save_reference, err));
     VT_TRY(vt_judge_open(&j->judge, &options, err));
     describe(j);
     return VARIANT_OK;
@@ -229,7 +224,6 @@ variant_status variant_judge_save(const variant_judge *judge, const char *path,
     VT_TRY(check_judge(judge, error));
     if (!path || !path[0])
         return vt_fail(error, VARIANT_E_ARGUMENT, "expected a file to write statistics to");
-    VT_TRY(check_reference_name(path, error));
     if (!judge->judge.has_reference || !judge->judge.reference.kept)
         return vt_fail(error, VARIANT_E_ARGUMENT,
                        "no reference of pictures whose statistics could be kept");

@@ -206,8 +206,8 @@ names_of_other_days() {
     python3 - <<'PY' || fault "the settings are not readable"
 import json
 import inputs
-assert json.loads(inputs.exif_comment("x.jpg"))["class"] == "H?nd"
-assert json.loads(inputs.exif_comment("x.webp"))["class"] == "H?nd"
+assert json.loads(inputs.exif_comment("x.jpg"))["class"] == "H%FCnd"
+assert json.loads(inputs.exif_comment("x.webp"))["class"] == "H%FCnd"
 PY
 }
 situation names-of-other-days "a class whose name is no UTF-8: its pictures are written, with readable settings" names_of_other_days
