@@ -234,7 +234,7 @@ static void print_model(const visit *v, const settings *s) {
     }
 }
 
-static void print_findings(const visit *v) {
+static void print_findings(const visit *v, bool opened) {
     putchar('\n');
     for (int i = 0; i < 2 * v->finding_count; ++i) { /* what is wrong comes first */
         const finding *f = &v->findings[i % v->finding_count];
@@ -242,7 +242,7 @@ static void print_findings(const visit *v) {
             printf("%s: %s%s%s\n", f->wrong ? "wrong" : "note", f->what, f->remedy[0] ? ": " : "",
                    f->remedy);
     }
-    if (v->finding_count == 0) printf("nothing is wrong\n");
+    if (v->finding_count == 0) printf("nothing %sis wrong\n", opened ? "" : "else ");
 }
 
 /* ---- for scripts ---- */
@@ -317,7 +317,7 @@ static int run(void *user, const cli_line *line) {
         print_json(&v);
     } else {
         if (status == VARIANT_OK && v.engine) print_model(&v, s);
-        print_findings(&v);
+        print_findings(&v, status == VARIANT_OK);
     }
     variant_engine_close(&v.engine);
     if (status != VARIANT_OK) return cli_fail(&err);

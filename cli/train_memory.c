@@ -28,6 +28,16 @@ static void parts_of(const variant_train_result *r, part out[PARTS]) {
     for (int i = 0; i < PARTS; ++i) out[i] = parts[i];
 }
 
+/* Encoding is over when steps begin, which take the sum of all else. */
+static const char *when_most(const part parts[PARTS], const variant_train_result *r) {
+    size_t steps = 0;
+    for (int i = 0; i < PARTS; ++i) steps += parts[i].bytes;
+    steps -= r->encoding_bytes;
+    if (r->encoding_bytes == 0) return "";
+    return r->total_bytes > steps ? ": while pictures become tokens"
+                                  : ": encoding is over when steps begin";
+}
+
 void cli_train_memory_print(const variant_train_result *result, bool json) {
     part parts[PARTS];
     parts_of(result, parts);
@@ -42,6 +52,5 @@ void cli_train_memory_print(const variant_train_result *result, bool json) {
         if (parts[i].bytes > 0)
             printf("  %-12s %16zu bytes  %s\n", parts[i].name, parts[i].bytes, parts[i].about);
     printf("  %-12s %16zu bytes  %.1f MB%s\n", "at most", result->total_bytes,
-           (double)result->total_bytes / 1e6,
-           result->encoding_bytes > 0 ? ": encoding is over when steps begin" : "");
+           (double)result->total_bytes / 1e6, when_most(parts, result));
 }

@@ -90,8 +90,8 @@ static const cli_option run_rows[] = {
     {"output", "DIR", "the run's folder (required)", .letter = 'o',
      CLI_TEXT(COMMON(output), "a folder for the run's results"), .own = true},
     {"data-index", "FILE",
-     "what was found in folders of more than 20000 pictures, by which they are opened again at "
-     "once",
+     "what folders of more than 20000 training pictures hold, kept so that they are opened again "
+     "at once",
      CLI_TEXT(COMMON(index), "a file for an index of pictures"),
      .unset = "pictures.index in the run's folder"},
     {"log-every", "STEPS", "a line of log.jsonl", CLI_INT64(COMMON(log_every), 0, MOST)},

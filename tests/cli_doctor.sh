@@ -69,7 +69,7 @@ says "^note: the model was trained at its full depth alone"
 sanitized || wrong "a batch takes 1[0-9]+.* to be had: --weights" bash -c "ulimit -v 6000000; exec '$variant' doctor -m '$model' --batch 4096 --no-times -t 1"
 
 "$variant" doctor -m nowhere >out.txt 2>err.txt
-[ $? -eq 1 ] && grep -q "^variant doctor: nowhere" err.txt && ok || bad "a model that is not there"
+[ $? -eq 1 ] && grep -q "^variant doctor: nowhere" err.txt && ! grep -qx "nothing is wrong" out.txt && ok || bad "a model that is not there"
 "$variant" doctor surplus >out.txt 2>err.txt
 [ $? -eq 2 ] && ok || bad "an argument too many"
 

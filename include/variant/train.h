@@ -114,7 +114,7 @@ typedef struct variant_training {
     /* Of each layer its input alone is kept, and the rest is computed again when its gradient is due: weights are the same to the
      * bit, memory for activations is a fraction, a step takes about a third longer */
     bool recompute;
-    /* A file for what was found in folders of more than 20000 pictures, made where there is none, by which they are opened again
+    /* A file for what was found in folders of more than 20000 training pictures, made where there is none, by which they are opened again
      * without a look at each picture as long as no folder changed; NULL: pictures.index in output */
     const char *index;
 } variant_training;
