@@ -83,6 +83,8 @@ near one other model 5e-3
 # shellcheck disable=SC2086
 refuses "4 ranks for a batch of 2" 4 $maps --batch 2 --steps 1 -o none
 # shellcheck disable=SC2086
+refuses "a batch of 3 over 2 ranks in 2 slices: expected 1 to 1" 2 $maps --batch 3 --accumulate 2 --steps 1 -o none
+# shellcheck disable=SC2086
 refuses "rank 1 has seed 2, the first rank 1" 1 $maps --steps 1 -o none : -np 1 "$variant" train $maps --steps 1 -o none --seed 2
 refuses "nowhere: no such folder" 2 tokenizer --data nowhere --steps 1 -o none
 [ ! -e none/checkpoint.safetensors ] || bad "a refused training wrote"

@@ -6,6 +6,7 @@
  * is taken. */
 #include "train/run.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -71,7 +72,7 @@ static variant_status open_indexed(vt_train_loop *loop, const vt_train_wanted *w
     variant_status status = vt_picture_index_open(&index, common->verify_data ? NULL : path,
                                                   common->index != NULL, err);
     if (status == VARIANT_OK) status = open_datasets(loop, wanted, index, err);
-    if (status == VARIANT_OK && path && !common->dry_run &&
+    if (status == VARIANT_OK && path && !common->dry_run && vt_train_loop_first(loop) &&
         vt_picture_index_save(index, path, &local) != VARIANT_OK)
         vt_train_loop_note(loop, "pictures will be looked at again by the next run: %s",
                            local.message);
@@ -141,10 +142,14 @@ static variant_status settle_slices(vt_train_loop *loop, vt_train_common *common
                        loop->together.count, common->batch);
     loop->part = vt_slice_part(&batch, loop->together.count, loop->together.rank);
     loop->slices = common->accumulate > 1 ? common->accumulate : 1;
-    if (loop->slices > loop->part.count)
+    const int least = common->batch / loop->together.count; /* pictures of a rank */
+    char ranks[32] = "";
+    if (loop->together.count > 1)
+        snprintf(ranks, sizeof ranks, " over %d ranks", loop->together.count);
+    if (loop->slices > least)
         return vt_fail(err, VARIANT_E_ARGUMENT,
-                       "a batch of %d in %d slices: expected 1 to %d, a picture each",
-                       loop->part.count, loop->slices, loop->part.count);
+                       "a batch of %d%s in %d slices: expected 1 to %d, a picture each",
+                       common->batch, ranks, loop->slices, least);
     loop->slice = vt_slice_part(&loop->part, loop->slices, loop->slices - 1);
     return VARIANT_OK;
 }
