@@ -11,5 +11,5 @@ cat >model.json <<'JSON'
 JSON
 "$variant" synth model.json -o model.safetensors >/dev/null && "$variant" synth "$root/tests/examples.json" -o small.safetensors >/dev/null || exit 1
 chafa=no
-ldd "$variant" | grep -q libchafa && chafa=yes
+[[ $(ldd "$variant") == *libchafa* ]] && chafa=yes
 PYTHONDONTWRITEBYTECODE=1 PYTHONPATH="$root/tests" python3 "$root/tests/cli_show.py" "$variant" $chafa
