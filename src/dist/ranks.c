@@ -10,6 +10,17 @@ void variant_ranks_options_init_sized(variant_ranks_options *options, size_t siz
     vt_sized_init(options, size, &defaults, sizeof defaults);
 }
 
+variant_status vt_ranks_asked(variant_ranks_options *out, variant_ranks **ranks,
+                              const variant_ranks_options *options, variant_error *err) {
+    VT_TRY(vt_need(ranks, "nowhere to put the ranks", err));
+    *ranks = NULL;
+    variant_ranks_options_init(out);
+    if (options) VT_TRY(VT_SIZED_TAKE(out, options, variant_ranks_options, err));
+    if (out->silence >= 1.0 && out->silence <= 86400.0) return VARIANT_OK;
+    return vt_fail(err, VARIANT_E_ARGUMENT,
+                   "ranks lost after %g seconds of silence: expected 1 to 86400", out->silence);
+}
+
 /* Open MPI, MPICH and what stems from it, MVAPICH; under srun PMIx and PMI. A batch script of Slurm has none of these. */
 bool variant_ranks_started(void) {
     static const char *const names[] = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE",
@@ -32,55 +43,62 @@ static size_t at_a_time(size_t count, size_t size) {
     return count < VT_RANKS_ROOM / size ? count : VT_RANKS_ROOM / size;
 }
 
-void vt_ranks_sum(variant_ranks *ranks, double *numbers, size_t count) {
+/* Makes n numbers of all ranks' `all` (of, n), of which `mine` are one. */
+typedef void join(void *mine, const void *all, size_t n, int of);
+
+/* Joins arrays of numbers of `size` bytes, as much at a time as there is room to gather. */
+static void join_all(variant_ranks *ranks, void *mine, size_t count, size_t size, join *one) {
     const int of = variant_ranks_count(ranks);
     if (of == 1) return;
-    const double *all = vt_ranks_room(ranks);
     for (size_t done = 0, n; done < count; done += n) {
-        n = at_a_time(count - done, sizeof *numbers);
-        vt_ranks_gather(ranks, numbers + done, n * sizeof *numbers, vt_ranks_room(ranks));
-        for (size_t i = 0; i < n; ++i) {
-            double sum = all[i];
-            for (int r = 1; r < of; ++r) sum += all[(size_t)r * n + i];
-            numbers[done + i] = sum;
-        }
+        uint8_t *at = (uint8_t *)mine + done * size;
+        n = at_a_time(count - done, size);
+        vt_ranks_gather(ranks, at, n * size, vt_ranks_room(ranks));
+        one(at, vt_ranks_room(ranks), n, of);
     }
+}
+
+static void add(void *mine, const void *all, size_t n, int of) {
+    const double *from = all;
+    for (size_t i = 0; i < n; ++i) {
+        double sum = from[i];
+        for (int r = 1; r < of; ++r) sum += from[(size_t)r * n + i];
+        ((double *)mine)[i] = sum;
+    }
+}
+
+static void add_counts(void *mine, const void *all, size_t n, int of) {
+    uint32_t *sums = memset(mine, 0, n * sizeof *sums);
+    for (size_t i = 0; i < (size_t)of * n; ++i) sums[i % n] += ((const uint32_t *)all)[i];
+}
+
+static void keep_least(void *mine, const void *all, size_t n, int of) {
+    int32_t *least = mine;
+    const int32_t *from = all;
+    for (size_t i = 0; i < (size_t)of * n; ++i)
+        if (from[i] < least[i % n]) least[i % n] = from[i];
+}
+
+static void unite(void *mine, const void *all, size_t n, int of) {
+    uint8_t *bits = mine;
+    for (size_t i = 0; i < (size_t)of * n; ++i)
+        bits[i % n] = (uint8_t)(bits[i % n] | ((const uint8_t *)all)[i]);
+}
+
+void vt_ranks_sum(variant_ranks *ranks, double *numbers, size_t count) {
+    join_all(ranks, numbers, count, sizeof *numbers, add);
 }
 
 void vt_ranks_sum_counts(variant_ranks *ranks, uint32_t *numbers, size_t count) {
-    const int of = variant_ranks_count(ranks);
-    if (of == 1) return;
-    const uint32_t *all = vt_ranks_room(ranks);
-    for (size_t done = 0, n; done < count; done += n) {
-        n = at_a_time(count - done, sizeof *numbers);
-        vt_ranks_gather(ranks, numbers + done, n * sizeof *numbers, vt_ranks_room(ranks));
-        memset(numbers + done, 0, n * sizeof *numbers);
-        for (size_t i = 0; i < (size_t)of * n; ++i) numbers[done + i % n] += all[i];
-    }
+    join_all(ranks, numbers, count, sizeof *numbers, add_counts);
 }
 
 void vt_ranks_least(variant_ranks *ranks, int32_t *numbers, size_t count) {
-    const int of = variant_ranks_count(ranks);
-    if (of == 1) return;
-    const int32_t *all = vt_ranks_room(ranks);
-    for (size_t done = 0, n; done < count; done += n) {
-        n = at_a_time(count - done, sizeof *numbers);
-        vt_ranks_gather(ranks, numbers + done, n * sizeof *numbers, vt_ranks_room(ranks));
-        for (size_t i = 0; i < (size_t)of * n; ++i)
-            if (all[i] < numbers[done + i % n]) numbers[done + i % n] = all[i];
-    }
+    join_all(ranks, numbers, count, sizeof *numbers, keep_least);
 }
 
 void vt_ranks_unite(variant_ranks *ranks, void *bytes, size_t count) {
-    const int of = variant_ranks_count(ranks);
-    uint8_t *mine = bytes;
-    if (of == 1) return;
-    const uint8_t *all = vt_ranks_room(ranks);
-    for (size_t done = 0, n; done < count; done += n) {
-        n = at_a_time(count - done, 1);
-        vt_ranks_gather(ranks, mine + done, n, vt_ranks_room(ranks));
-        for (size_t i = 0; i < (size_t)of * n; ++i) mine[done + i % n] |= all[i];
-    }
+    join_all(ranks, bytes, count, 1, unite);
 }
 
 /* What a rank says of itself. */

@@ -582,16 +582,8 @@ static variant_status start(variant_ranks *r, variant_error *error) {
 
 variant_status variant_ranks_open(variant_ranks **ranks, const variant_ranks_options *options,
                                   variant_error *error) {
-    if (error) *error = (variant_error){0};
-    VT_TRY(vt_need(ranks, "nowhere to put the ranks", error));
-    *ranks = NULL;
     variant_ranks_options asked;
-    variant_ranks_options_init(&asked);
-    if (options) VT_TRY(VT_SIZED_TAKE(&asked, options, variant_ranks_options, error));
-    if (!(asked.silence >= 1.0 && asked.silence <= 86400.0))
-        return vt_fail(error, VARIANT_E_ARGUMENT,
-                       "ranks lost after %g seconds of silence: expected 1 to 86400",
-                       asked.silence);
+    VT_TRY(vt_ranks_asked(&asked, ranks, options, error));
     variant_ranks *made = calloc(1, sizeof *made);
     if (!made) return vt_fail(error, VARIANT_E_MEMORY, "no memory for ranks");
     made->options = asked;

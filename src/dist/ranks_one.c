@@ -16,12 +16,8 @@ const char *variant_ranks_library(void) {
 
 variant_status variant_ranks_open(variant_ranks **ranks, const variant_ranks_options *options,
                                   variant_error *error) {
-    if (error) *error = (variant_error){0};
-    VT_TRY(vt_need(ranks, "nowhere to put the ranks", error));
-    *ranks = NULL;
     variant_ranks_options asked;
-    variant_ranks_options_init(&asked);
-    if (options) VT_TRY(VT_SIZED_TAKE(&asked, options, variant_ranks_options, error));
+    VT_TRY(vt_ranks_asked(&asked, ranks, options, error));
     if (variant_ranks_started())
         return vt_fail(error, VARIANT_E_UNSUPPORTED,
                        "started as one of several ranks, and this build of variant has no MPI: "

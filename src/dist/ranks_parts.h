@@ -8,4 +8,8 @@
 /* (count, VT_RANKS_ROOM): for small things gathered, of the thread that hands things over. */
 void *vt_ranks_room(const variant_ranks *ranks);
 
+/* What variant_ranks_open begins with: empties *ranks and err; the options, checked. */
+variant_status vt_ranks_asked(variant_ranks_options *out, variant_ranks **ranks,
+                              const variant_ranks_options *options, variant_error *err);
+
 #endif
