@@ -21,10 +21,10 @@ static vt_share bucket_at(const vt_together *t, int i) {
     return (vt_share){end > t->bucket ? end - t->bucket : 0, end};
 }
 
-/* This rank's share of it, likewise. */
-static vt_share share_of(const vt_together *t, int i) {
+/* A rank's share of it, likewise. */
+static vt_share share_of(const vt_together *t, int i, int rank) {
     const vt_share bucket = bucket_at(t, i),
-                   share = vt_ranks_share(bucket.end - bucket.begin, t->rank, t->count);
+                   share = vt_ranks_share(bucket.end - bucket.begin, rank, t->count);
     return (vt_share){bucket.begin + share.begin, bucket.begin + share.end};
 }
 
@@ -70,7 +70,8 @@ static void list_runs(vt_together *t) {
     for (int b = t->buckets - 1; b >= 0; --b)
         for (int i = 0; i < t->params->count; ++i) {
             const vt_param *param = t->params->items[i];
-            const vt_floats part = param->grad ? part_of(t, param, share_of(t, b)) : (vt_floats){0};
+            const vt_floats part =
+                param->grad ? part_of(t, param, share_of(t, b, t->rank)) : (vt_floats){0};
             if (part.n == 0) continue;
             if (t->grad) {
                 t->grad[t->runs] = part;
@@ -246,10 +247,7 @@ variant_status vt_together_update(vt_together *together, const vt_optimizer_opti
 
 /* The part of a parameter that is `rank`'s share of bucket b, counted from its own beginning. */
 static vt_share part_of_rank(const vt_together *t, const vt_param *param, int b, int rank) {
-    const vt_share bucket = bucket_at(t, b),
-                   share = vt_ranks_share(bucket.end - bucket.begin, rank, t->count);
-    const vt_floats part =
-        part_of(t, param, (vt_share){bucket.begin + share.begin, bucket.begin + share.end});
+    const vt_floats part = part_of(t, param, share_of(t, b, rank));
     const size_t begin = part.n > 0 ? (size_t)(part.x - param->grad) : 0;
     return (vt_share){begin, begin + part.n};
 }
