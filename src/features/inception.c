@@ -124,7 +124,10 @@ static variant_status reserve(vt_inception *net, vt_inception_memory *memory, ta
     take(net, &arena);
     memory->bytes = arena.peak;
     VT_TRY(net->kern->memory_reserve(net->kern, memory->bytes, &memory->base, err));
-    vt_arena_init(&arena, memory->base, memory->bytes);
+    if (net->kern->dry) /* which has no memory that could be touched, not even to poison it */
+        vt_arena_init_filled(&arena, memory->base, memory->bytes);
+    else
+        vt_arena_init(&arena, memory->base, memory->bytes);
     take(net, &arena);
     return vt_arena_check(&arena, "an Inception", err);
 }
